@@ -1,0 +1,54 @@
+.DEFAULT_GOAL := help
+.PHONY: help run test lint check venv lock chaos bench clean
+
+PY := .venv/bin/python
+CHECKED := hms_svc tui tests tools benchmarks
+UV ?= uv
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate pyproject.toml --group build
+
+help:
+	@echo "make run     put a sample pothole report through the service (a terminal: the console)"
+	@echo "make test    run the tests"
+	@echo "make lint    formatting, lint, types, import contracts, file sizes"
+	@echo "make check   lint and test"
+	@echo "make venv    make .venv with everything for development"
+	@echo "make lock    write the hash-locked requirements again (needs uv)"
+	@echo "make chaos   the long fault-injection tests"
+	@echo "make bench   measure this machine"
+	@echo "make clean   remove .venv, .data and caches"
+
+run: .venv/.run.stamp
+	@$(PY) tools/run_sample.py
+
+test: .venv/.dev.stamp
+	$(PY) -m pytest -m "not chaos" $(ARGS)
+
+lint: .venv/.dev.stamp
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy $(CHECKED)
+	.venv/bin/lint-imports --no-logo
+	$(PY) tools/size_gate.py
+
+check: lint test
+
+venv: .venv/.dev.stamp
+
+chaos: .venv/.dev.stamp
+	$(PY) -m pytest -m chaos --timeout 3600 $(ARGS)
+
+bench: .venv/.dev.stamp
+	$(PY) -m benchmarks $(ARGS)
+
+.venv/.%.stamp: requirements/%.txt pyproject.toml tools/make_venv.sh
+	@tools/make_venv.sh $*
+
+lock:
+	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
+	$(COMPILE) --output-file requirements/run.txt
+	$(COMPILE) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+
+clean:
+	rm -rf .venv .data dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

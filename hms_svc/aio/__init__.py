@@ -1,0 +1,26 @@
+"""The same names as `hms_svc`, awaitable: `Job`, `dao`, `gov`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hms_svc.aio import dao, gov
+from hms_svc.facade import jobs, work
+from hms_svc.facade.portal import on_right_loop
+
+
+class Job(jobs.Job):
+    """A job to be enqueued; `await job.enqueue()`."""
+
+    async def enqueue(self) -> None:  # type: ignore[override]
+        """Hand the job in; returns once it is durably accepted. See `hms_svc.Job.enqueue`."""
+        await on_right_loop(lambda: work.enqueue([self.envelope]))
+
+    @staticmethod
+    async def enqueue_all(jobs: Iterable[jobs.Job]) -> None:  # type: ignore[override]
+        """Hand many jobs in with one commit."""
+        envelopes = [job.envelope for job in jobs]
+        await on_right_loop(lambda: work.enqueue(envelopes))
+
+
+__all__ = ["Job", "dao", "gov"]

@@ -1,0 +1,216 @@
+"""The composition root: the only module that names concrete classes."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self, cast
+
+import msgspec
+
+from hms_svc.domain.backend_url import BackendKind, sqlite_url
+from hms_svc.domain.errors import BadSetting
+from hms_svc.ports.broker import Broker
+from hms_svc.ports.bus import Bus
+from hms_svc.ports.clock import Clock, SystemClock
+from hms_svc.ports.control import Control
+from hms_svc.ports.inspection import Inspection
+from hms_svc.settings import Settings
+
+if TYPE_CHECKING:
+    from hms_svc.governance.question import Policy
+    from hms_svc.handling.registry import Registry
+    from hms_svc.ports.stores import Database
+    from hms_svc.runtime.options import Engines
+
+
+class Backend:
+    """One broker with its faces. Use it as `async with`; closed, it can be opened again."""
+
+    def __init__(self, broker: Broker, inspection: Inspection, control: Control, bus: Bus) -> None:
+        self.broker = broker
+        self.inspection = inspection
+        self.control = control
+        self.bus = bus
+
+    async def open(self) -> None:
+        """Connect; raises BrokerUnavailable."""
+        await self.broker.open()
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self.broker.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What `serve` was asked for. `types` empty is all; `http` None is no HTTP."""
+
+    processes: int = 1
+    types: tuple[str, ...] = ()
+    drain: bool = False
+    http: str | None = None
+
+
+@cache
+def _memory_folder() -> Path:
+    """Make the folder that stands for `memory://`; it goes away with this process."""
+    folder = Path(tempfile.mkdtemp(prefix="hms-svc-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def resolve(settings: Settings) -> Settings:
+    """Give the settings with `memory://` replaced by the folder that child processes share."""
+    if settings.broker.kind is not BackendKind.MEMORY:
+        return settings
+    url = sqlite_url(str(_memory_folder() / "queue.db"))
+    return msgspec.structs.replace(settings, broker_url=url)
+
+
+def backend(settings: Settings, clock: Clock | None = None) -> Backend:
+    """Make the broker of these settings, not yet opened."""
+    url = resolve(settings).broker
+    if url.kind is not BackendKind.SQLITE:
+        raise BadSetting(
+            f"broker_url {settings.broker_url!r}: this version has the SQLite broker only; "
+            "use sqlite:///PATH or memory://"
+        )
+    from hms_svc.brokers.sqlite.broker import SQLiteBroker
+    from hms_svc.brokers.sqlite.bus import SQLiteBus
+    from hms_svc.brokers.sqlite.control import Retention, SQLiteControl
+    from hms_svc.brokers.sqlite.inspector import SQLiteInspector
+    from hms_svc.brokers.sqlite.queue_file import QueueFile
+
+    file = QueueFile(
+        Path(url.path),
+        clock or SystemClock(),
+        synchronous=cast("Literal['FULL', 'NORMAL']", settings.sqlite_synchronous),
+    )
+    keep = Retention(
+        completed_days=settings.completed_days,
+        completed_most=settings.completed_max,
+        undo_seconds=settings.discard_undo_seconds,
+    )
+    lease = settings.lease_seconds
+    return Backend(
+        SQLiteBroker(file),
+        SQLiteInspector(file, lease_seconds=lease),
+        SQLiteControl(file, keep, lease_seconds=lease),
+        SQLiteBus(file),
+    )
+
+
+def database(settings: Settings, clock: Clock | None = None) -> Database:
+    """Make the database of these settings, not yet opened."""
+    url = settings.database
+    if url.kind is not BackendKind.SQLITE:
+        raise BadSetting(
+            f"database_url {settings.database_url!r}: this version has the SQLite database only; "
+            "use sqlite:///PATH"
+        )
+    from hms_svc.persistence.database import SqlDatabase
+    from hms_svc.persistence.sqlite_engine import SQLiteEngine
+    from hms_svc.sqlite.file import SQLiteFile
+
+    synchronous = cast("Literal['FULL', 'NORMAL']", settings.sqlite_synchronous)
+    engine = SQLiteEngine(SQLiteFile(Path(url.path), synchronous=synchronous))
+    return SqlDatabase(engine, clock or SystemClock())
+
+
+def policy(settings: Settings) -> Policy:
+    """Make the governance policy: the remote service where one is set, else the rules of a file."""
+    if settings.policy_url:
+        from hms_svc.governance.remote import RemotePolicy
+
+        return RemotePolicy(settings.policy_url, timeout_seconds=settings.policy_timeout_seconds)
+    from hms_svc.governance.local import load_local_policy
+
+    return load_local_policy(settings.policy_file)
+
+
+@asynccontextmanager
+async def engines(settings: Settings, registry: Registry) -> AsyncIterator[Engines]:
+    """Open all that a worker works with, and close it again."""
+    from hms_svc.runtime.options import Engines
+
+    clock = SystemClock()
+    rules = policy(settings)
+    cases = database(settings, clock)
+    async with backend(settings, clock) as queue:
+        await cases.open()
+        try:
+            yield Engines(
+                queue.broker, queue.inspection, queue.control, queue.bus, cases, rules, registry,
+                clock,
+            )  # fmt: skip
+        finally:
+            await rules.close()
+            await cases.close()
+
+
+def application(settings: Settings, *, ready: bool = False) -> Registry:
+    """Give the job types that are served: the built-in ones, then those of each `--app`.
+
+    `ready` also reads what the handlers will need, as a worker wants it.
+    """
+    from hms_svc.services import builtin_registry
+
+    registry = builtin_registry(
+        reports_per_hour=settings.reports_per_hour,
+        blocked_users=settings.blocked_users,
+        places_file=settings.places_file,
+        webhook_url=settings.webhook_url,
+        webhook_secret=settings.webhook_secret,
+        webhook_allowed_hosts=settings.webhook_allowed_hosts,
+        ready=ready,
+    )
+    for name in (*settings.app, *_entry_points()):
+        registry.include(_load_registry(name))
+    return registry
+
+
+def _entry_points() -> list[str]:
+    from importlib.metadata import entry_points
+
+    return [point.value for point in entry_points(group="hms_svc.apps")]
+
+
+def _load_registry(name: str) -> Registry:
+    from hms_svc.handling.registry import Registry
+
+    module_name, _, attribute = name.partition(":")
+    try:
+        found = getattr(import_module(module_name), attribute, None)
+    except ModuleNotFoundError as error:
+        raise BadSetting(f"app {name!r}: no module {error.name!r} on the path") from error
+    if not isinstance(found, Registry):
+        raise BadSetting(f"app {name!r}: {attribute} is {type(found).__name__}, not a Registry")
+    return found
+
+
+def serve(settings: Settings, options: ServeOptions) -> int:
+    """Run workers until they are stopped or drained; gives the exit code."""
+    from hms_svc.runtime.processes import Supervisor, WorkerSpec
+
+    settings = resolve(settings)
+    specs = [WorkerSpec(types=options.types, drain=options.drain) for _ in range(options.processes)]
+    return Supervisor(settings, specs).run()

@@ -1,0 +1,125 @@
+"""The broker over the queue file: each method is one function on the writer thread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hms_svc.brokers.sqlite import claiming, enqueueing, settling
+from hms_svc.brokers.sqlite.heart import SQLiteHeart
+from hms_svc.brokers.sqlite.queue_file import QueueFile
+from hms_svc.brokers.sqlite.transaction import SQL
+from hms_svc.domain.job import ClaimedJob, Job, LeaseToken
+from hms_svc.ports.broker import (
+    CancelRequest,
+    ClaimRequest,
+    Enqueued,
+    ProgressReport,
+    ReapReport,
+    Settlement,
+    Signals,
+)
+
+
+class SQLiteBroker:
+    """Implements `ports.broker.Broker` on one machine, for all processes that share the file."""
+
+    def __init__(self, file: QueueFile) -> None:
+        self._file = file
+        self._clock = file.clock
+        self._next_type = 0
+
+    async def open(self) -> None:
+        """Open the queue file."""
+        await self._file.open()
+
+    async def close(self) -> None:
+        """Close the queue file."""
+        await self._file.close()
+
+    async def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
+        """Accept jobs in one transaction, and wake sleepers."""
+        now = self._clock.now_ms()
+        return await self._file.write(
+            lambda transaction: enqueueing.enqueue(transaction, jobs, now), wakes=True
+        )
+
+    async def enqueue_raw(self, type: str, items: Sequence[bytes]) -> list[Enqueued]:
+        """Accept foreign bytes in one transaction, and wake sleepers."""
+        now = self._clock.now_ms()
+        return await self._file.write(
+            lambda transaction: enqueueing.enqueue_raw(transaction, type, items, now), wakes=True
+        )
+
+    async def claim(self, request: ClaimRequest) -> list[ClaimedJob]:
+        """Lease ready jobs; another type comes first each time."""
+        now, lease_now = self._clock.now_ms(), self._clock.lease_ms()
+        self._next_type = (self._next_type + 1) % max(1, len(request.types))
+        first = self._next_type
+        return await self._file.write(
+            lambda transaction: claiming.claim(transaction, request, first, now, lease_now)
+        )
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[LeaseToken]:
+        """Record what became of claimed jobs."""
+        return await self._file.write(lambda transaction: settling.settle(transaction, settlements))
+
+    async def abandon(self, worker: str) -> int:
+        """End the leases of a worker that is known to be gone."""
+        return await self._file.write(
+            lambda transaction: transaction.connection.execute(SQL["abandon"], (worker,)).rowcount
+        )
+
+    async def promote(self, limit: int) -> int:
+        """Make due jobs ready, where there are any: a look costs no transaction."""
+        now = self._clock.now_ms()
+        if not await self._any_due(now):
+            return 0
+        return await self._file.write(
+            lambda transaction: claiming.promote(transaction, limit, now), wakes=True
+        )
+
+    async def reap(self, limit: int) -> ReapReport:
+        """Take back jobs whose lease has run out, where there are any."""
+        now, lease_now = self._clock.now_ms(), self._clock.lease_ms()
+        if not await self._file.fetch(SQL["lapsed"], {"now": lease_now, "limit": 1}):
+            return ReapReport()
+        return await self._file.write(
+            lambda transaction: claiming.reap(transaction, limit, now, lease_now), wakes=True
+        )
+
+    async def signals(self, worker: str, types: Sequence[str]) -> Signals:
+        """Look for cancellations and suspects."""
+        rows = await self._file.fetch(SQL["cancellations"], (worker,))
+        cancel = tuple(CancelRequest(*row) for row in rows)
+        for type in types:
+            if (await self._file.fetch(SQL["suspects_wait"], (type,)))[0][0]:
+                return Signals(cancel, suspects_wait=True)
+        return Signals(cancel, suspects_wait=False)
+
+    async def record_progress(self, reports: Sequence[ProgressReport]) -> None:
+        """Append progress lines of running jobs."""
+        await self._file.write(
+            lambda transaction: settling.record_progress(transaction, reports), wakes=True
+        )
+
+    def heart(self) -> SQLiteHeart:
+        """Give a second writing connection, for the heartbeat thread."""
+        return SQLiteHeart(self._file.path, self._clock)
+
+    async def unregister(self, worker: str) -> None:
+        """Take a worker out of the register."""
+        await self._file.write(
+            lambda transaction: transaction.connection.execute(
+                "DELETE FROM workers WHERE id = ?", (worker,)
+            )
+        )
+
+    async def wait_for_work(self, timeout_seconds: float) -> bool:
+        """Sleep until somebody rings."""
+        return await self._file.wait(timeout_seconds)
+
+    async def _any_due(self, now: int) -> bool:
+        for state in (1, 5):
+            if await self._file.fetch(SQL["due"], {"state": state, "now": now, "limit": 1}):
+                return True
+        return False

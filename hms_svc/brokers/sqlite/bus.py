@@ -1,0 +1,118 @@
+"""The result bus in the queue file: one table, and a cursor for each consumer group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from hms_svc.brokers.sqlite.queue_file import QueueFile
+from hms_svc.brokers.sqlite.transaction import Transaction
+from hms_svc.domain.event import AUDIT_SEALED, EVENTS_GAP, Event
+from hms_svc.domain.ids import event_id
+from hms_svc.domain.strict_json import encode
+from hms_svc.sqlite.statements import load_statements
+
+SQL: Final = load_statements(__package__, "sql/bus.sql")
+AGAIN_AFTER_MS: Final = 60_000
+EventRow = tuple[int, int, str, str, int | None, str | None, bytes]
+
+
+class SQLiteBus:
+    """Implements `ports.bus.Bus`."""
+
+    def __init__(self, file: QueueFile) -> None:
+        self._file = file
+
+    async def publish(self, events: Sequence[Event]) -> None:
+        """Append events; one whose id is there already is passed over."""
+        rows = [(event.at, event.type, event.subject, event.id, event.data) for event in events]
+        await self._file.write(lambda transaction: transaction.each(SQL["publish"], rows))
+
+    async def read(self, *, after: int, limit: int) -> list[Event]:
+        """Read events above a position."""
+        return [_event(tuple(row)) for row in await self._file.fetch(SQL["read"], (after, limit))]
+
+    async def read_group(
+        self, group: str, consumer: str, *, limit: int, from_start: bool = True
+    ) -> list[Event]:
+        """Hand out overdue events first, then new ones."""
+        lease_now, now = self._file.clock.lease_ms(), self._file.clock.now_ms()
+        return await self._file.write(
+            lambda transaction: _hand_out(
+                transaction, (group, consumer), limit, from_start, lease_now, now
+            )
+        )
+
+    async def acknowledge(self, group: str, positions: Sequence[int]) -> None:
+        """Forget deliveries that were processed."""
+        rows = [(group, position) for position in positions]
+        await self._file.write(lambda transaction: transaction.each(SQL["acknowledge"], rows))
+
+    async def wait(self, after: int, timeout_seconds: float) -> bool:
+        """Sleep until there is an event above the position."""
+        if await self._file.fetch(SQL["read"], (after, 1)):
+            return True
+        await self._file.wait(timeout_seconds, news=True)
+        return bool(await self._file.fetch(SQL["read"], (after, 1)))
+
+    async def latest(self, type: str) -> Event | None:
+        """Give the newest kept event of a type."""
+        if type == AUDIT_SEALED:
+            rows = await self._file.fetch(SQL["latest_sealed"])
+        else:
+            rows = await self._file.fetch(
+                "SELECT position, at, type, job_id, fence, event_id, data FROM events "
+                "WHERE type = ? ORDER BY position DESC LIMIT 1",
+                (type,),
+            )
+        return _event(tuple(rows[0])) if rows else None
+
+
+def _event(row: EventRow) -> Event:
+    position, at, type, job_id, fence, stored_id, data = row
+    return Event(
+        id=stored_id or event_id(job_id, type, str(fence)),
+        type=type,
+        subject=job_id,
+        at=at,
+        data=data,
+        position=position,
+    )
+
+
+def _hand_out(
+    transaction: Transaction,
+    who: tuple[str, str],
+    limit: int,
+    from_start: bool,
+    lease_now: int,
+    now: int,
+) -> list[Event]:
+    group, consumer = who
+    execute = transaction.connection.execute
+    known = execute(SQL["group"], (group,)).fetchone()
+    oldest, newest = execute(SQL["oldest"]).fetchone()[0], execute(SQL["newest"]).fetchone()[0]
+    delivered = known[0] if known else (oldest - 1 if from_start else newest)
+    events: list[Event] = []
+    if known and oldest > delivered + 1:
+        lost = {"group": group, "from": delivered + 1, "to": oldest - 1}
+        gap = event_id(group, EVENTS_GAP, f"{delivered}-{oldest}")
+        events.append(Event(id=gap, type=EVENTS_GAP, subject=group, at=now, data=encode(lost)))
+        delivered = oldest - 1
+    positions = [row[0] for row in execute(SQL["overdue"], (group, lease_now, limit))]
+    for position in positions:
+        row = execute(SQL["one"], (position,)).fetchone()
+        if row is None:
+            execute(SQL["acknowledge"], (group, position))
+        else:
+            events.append(_event(row))
+    fresh = [_event(row) for row in execute(SQL["read"], (delivered, limit - len(positions)))]
+    events += fresh
+    again_at = lease_now + AGAIN_AFTER_MS
+    transaction.each(
+        SQL["deliver"],
+        [(group, event.position, consumer, again_at) for event in events if event.position],
+    )
+    if known is None or fresh or delivered != known[0]:
+        execute(SQL["set_group"], (group, fresh[-1].position if fresh else delivered))
+    return events

@@ -1,0 +1,37 @@
+"""How the queue file writes states and turns: numbers that one index can order."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hms_svc.domain.lifecycle import State
+
+CODE_OF: Final = {
+    State.SCHEDULED: 1,
+    State.QUEUED: 2,
+    State.HELD: 3,
+    State.PROCESSING: 4,
+    State.RETRYING: 5,
+    State.COMPLETED: 6,
+    State.REJECTED: 7,
+    State.DEAD: 8,
+    State.CANCELLED: 9,
+}
+STATE_OF: Final = {code: state for state, code in CODE_OF.items()}
+SCHEDULED, QUEUED, HELD, PROCESSING, RETRYING = 1, 2, 3, 4, 5
+COMPLETED, REJECTED, DEAD, CANCELLED, DISCARDED = 6, 7, 8, 9, 10
+
+PRIORITY_STEP: Final = 2**43
+"""More milliseconds than a wall clock shows: one step of priority outweighs any age."""
+SUSPECT_BAND: Final = 2**60
+"""Added to the turn of a suspect, so that an ordinary claim never reaches it."""
+LOWEST_TURN: Final = -(2**62)
+COUNTERS: Final = (
+    "accepted", "claimed", "completed", "failed", "retried", "rejected", "dead", "cancelled",
+    "discarded",
+)  # fmt: skip
+
+
+def turn(at_ms: int, priority: int) -> int:
+    """Give the position of a ready job: higher priority first, then who became ready first."""
+    return at_ms - priority * PRIORITY_STEP

@@ -1,0 +1,297 @@
+"""The operator's changes to the queue file: each act on a job is one step of a transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from hms_svc.brokers.sqlite import retention
+from hms_svc.brokers.sqlite.codes import (
+    CANCELLED,
+    COMPLETED,
+    DISCARDED,
+    HELD,
+    PROCESSING,
+    QUEUED,
+    REJECTED,
+    RETRYING,
+    SCHEDULED,
+    STATE_OF,
+)
+from hms_svc.brokers.sqlite.inspector import SQL as OPERATOR_SQL
+from hms_svc.brokers.sqlite.queue_file import QueueFile
+from hms_svc.brokers.sqlite.trail import Step, line
+from hms_svc.brokers.sqlite.transaction import Transaction
+from hms_svc.brokers.sqlite.views import job_detail
+from hms_svc.domain.errors import BadInput
+from hms_svc.domain.event import JOB_CANCELLED, JOB_REJECTED
+from hms_svc.domain.lifecycle import REASON_CANCELLED, REASON_GOVERNANCE, Cause, State
+from hms_svc.domain.views import ActOutcome, JobDetail
+from hms_svc.ports.control import Act, ActRequest
+
+SQL: Final = OPERATOR_SQL
+
+
+class Retention(msgspec.Struct, frozen=True):
+    """How long the broker keeps what has ended; counts are of records."""
+
+    completed_days: float = 7
+    completed_most: int = 100_000
+    undo_seconds: float = 600
+    event_days: float = 7
+    event_most: int = 1_000_000
+
+
+class _Target:
+    """One job under an operator's hand, within the transaction that changes it."""
+
+    def __init__(self, transaction: Transaction, row: sqlite3.Row, request: ActRequest, now: int):
+        self.transaction = transaction
+        self.row = row
+        self.request = request
+        self.now = now
+        self.state: int = row["state"]
+
+    def change(self, statement: str, target: int, **fields: Any) -> None:
+        """Run one of the moving statements, with its trail line and tallies."""
+        hidden = DISCARDED in (self.state, target)
+        shown = STATE_OF.get(self.state if target == DISCARDED else target, State.QUEUED)
+        note = f"{self.request.act.value} by {self.request.by}"
+        step = Step(
+            at=self.now,
+            source=STATE_OF.get(self.state, shown),
+            target=shown,
+            cause=Cause.OPERATOR,
+            detail=f"{note}: {self.request.note}" if self.request.note else note,
+        )
+        self.transaction.connection.execute(
+            SQL[statement],
+            {"row": self.row["row"], "now": self.now, "line": line(step), **fields},
+        )
+        source = None if self.state == DISCARDED else self.state
+        self.transaction.move(self.row["queue"], source, None if target == DISCARDED else target)
+        if hidden and target == DISCARDED:
+            self.transaction.count(self.row["queue"], "discarded")
+
+    def finish(self, target: int, reason: str, event: str, counter: str) -> None:
+        """End a waiting job."""
+        said = {"reason": reason, "said_by": self.request.by, "detail": self.request.note or None}
+        self.change("finish", target, state=target, **said)
+        self.transaction.count(self.row["queue"], counter)
+        data = {"type": self.row["type"], "reason": reason, "by": self.request.by}
+        self.transaction.announce(
+            self.now, event, self.row["id"], self.row["fence"], data | {"detail": said["detail"]}
+        )
+
+
+def _retry(target: _Target) -> str:
+    if target.state in (SCHEDULED, RETRYING):
+        target.change("run_now", QUEUED)
+        return ""
+    if target.state < COMPLETED:
+        return f"is {_name(target.state)}: only ended or waiting jobs are retried"
+    if target.state == COMPLETED:
+        return "is completed: there is nothing to retry"
+    if target.row["raw"] is not None:
+        return "is not a job that can run: its bytes were refused; edit it instead"
+    target.change("requeue", QUEUED)
+    return ""
+
+
+def _cancel(target: _Target) -> str:
+    if target.state >= COMPLETED:
+        return f"is {_name(target.state)} already"
+    if target.state == PROCESSING:
+        row = (target.row["row"], target.row["fence"], target.request.by, target.request.note)
+        target.transaction.connection.execute(SQL["request_cancel"], row)
+        return ""
+    target.finish(CANCELLED, REASON_CANCELLED, JOB_CANCELLED, "cancelled")
+    return ""
+
+
+def _discard(target: _Target) -> str:
+    if target.state == PROCESSING:
+        return "is processing: cancel it first"
+    target.change("discard", DISCARDED, batch=target.request.batch)
+    return ""
+
+
+def _approve(target: _Target) -> str:
+    if target.state != HELD:
+        return f"is {_name(target.state)}, not held"
+    target.change("run_now", QUEUED)
+    return ""
+
+
+def _deny(target: _Target) -> str:
+    if target.state != HELD:
+        return f"is {_name(target.state)}, not held"
+    target.finish(REJECTED, REASON_GOVERNANCE, JOB_REJECTED, "rejected")
+    return ""
+
+
+_ACTS: Final[dict[Act, Callable[[_Target], str]]] = {
+    Act.RETRY: _retry,
+    Act.CANCEL: _cancel,
+    Act.DISCARD: _discard,
+    Act.APPROVE: _approve,
+    Act.DENY: _deny,
+}
+
+
+class SQLiteControl:
+    """Implements `ports.control.Control`."""
+
+    def __init__(self, file: QueueFile, keep: Retention, *, lease_seconds: float) -> None:
+        self._file = file
+        self._keep = keep
+        self._worker_lives_ms = int(lease_seconds * 1500)
+
+    async def act(self, request: ActRequest) -> list[ActOutcome]:
+        """Do one act to each job, in one transaction."""
+        now = self._file.clock.now_ms()
+        return await self._file.write(
+            lambda transaction: [
+                _act_on(transaction, request, job_id, now) for job_id in request.job_ids
+            ],
+            wakes=True,
+        )
+
+    async def undo(self, batch: str) -> list[ActOutcome]:
+        """Bring back what a discard took and retention has not yet removed."""
+        now = self._file.clock.now_ms()
+        return await self._file.write(
+            lambda transaction: _undo(transaction, batch, now), wakes=True
+        )
+
+    async def last_discard(self) -> str | None:
+        """Give the newest batch of discards."""
+        since = self._file.clock.now_ms() - int(self._keep.undo_seconds * 1000)
+        rows = await self._file.fetch(SQL["last_batch"], (since,))
+        return str(rows[0][0]) if rows else None
+
+    async def purge(self, type: str, *, by: str, note: str, limit: int) -> int:
+        """Cancel the waiting jobs that come next."""
+        now = self._file.clock.now_ms()
+
+        def cancel(transaction: Transaction) -> int:
+            queue = transaction.queue(type)
+            ids: list[str] = []
+            for state in (QUEUED, SCHEDULED, RETRYING):
+                bounds = (state, queue, 2**62, limit - len(ids))
+                rows = transaction.connection.execute(SQL["oldest"], bounds).fetchall()
+                ids += [row[1] for row in rows]
+            request = ActRequest(act=Act.CANCEL, job_ids=tuple(ids), by=by, note=note or "purged")
+            return sum(_act_on(transaction, request, job_id, now).done for job_id in ids)
+
+        return await self._file.write(cancel)
+
+    async def pause(self, type: str, *, by: str, reason: str) -> None:
+        """Mark a queue as paused."""
+        await self._file.write(
+            lambda transaction: transaction.connection.execute(
+                SQL["pause"], (by, reason, transaction.queue(type))
+            )
+        )
+
+    async def resume(self, type: str) -> None:
+        """Clear the mark, and wake the workers."""
+        await self._file.write(
+            lambda transaction: transaction.connection.execute(
+                SQL["pause"], (None, "", transaction.queue(type))
+            ),
+            wakes=True,
+        )
+
+    async def to_archive(self, *, older_than: int, limit: int) -> list[JobDetail]:
+        """Read rejected and dead jobs that ended before a time."""
+        found: list[JobDetail] = []
+        for queue, *_ in await self._file.fetch(SQL["queues"]):
+            for state in (REJECTED, 8):
+                bounds = (state, queue, older_than, limit - len(found))
+                for row in await self._file.fetch(SQL["oldest"], bounds):
+                    full = await self._file.fetch(SQL["one"], (row["id"],))
+                    detail = job_detail(full[0], []) if full else None
+                    if detail is not None:
+                        found.append(detail)
+        return found
+
+    async def forget(self, job_ids: Sequence[str]) -> None:
+        """Remove terminal records."""
+        await self._file.write(lambda transaction: retention.forget(transaction, job_ids))
+
+    async def trim(self, *, limit: int) -> int:
+        """Remove what outlived its retention."""
+        now = self._file.clock.now_ms()
+        day = 86_400_000
+        keep = self._keep
+
+        def remove(transaction: Transaction) -> int:
+            removed = retention.trim_terminal(
+                transaction, now - int(keep.completed_days * day), keep.completed_most, limit
+            )
+            removed += retention.trim_discarded(
+                transaction, now - int(keep.undo_seconds * 1000), limit - removed
+            )
+            bounds = {"most": keep.event_most, "before": now - int(keep.event_days * day)}
+            return removed + retention.trim_events(transaction, bounds, limit - removed)
+
+        return await self._file.write(remove)
+
+    async def bury_unserved(self, *, older_than: int, limit: int) -> int:
+        """Dead-letter old ready jobs of types that no live worker serves."""
+        now = self._file.clock.now_ms()
+        since = self._file.clock.lease_ms() - self._worker_lives_ms
+        return await self._file.write(
+            lambda transaction: retention.bury_unserved(transaction, since, older_than, now, limit)
+        )
+
+    async def backup(self, path: str) -> None:
+        """Copy the file as it stands, within one read, to a new one."""
+        await asyncio.to_thread(_refuse_existing, path)
+        await self._file.fetch("VACUUM INTO ?", (path,))
+
+
+def _act_on(transaction: Transaction, request: ActRequest, job_id: str, now: int) -> ActOutcome:
+    cursor = transaction.connection.execute(SQL["one"], (job_id,))
+    cursor.row_factory = sqlite3.Row
+    row = cursor.fetchone()
+    if row is None or row["state"] == DISCARDED:
+        return ActOutcome(job_id, False, "is not known")
+    try:
+        why = _ACTS[request.act](_Target(transaction, row, request, now))
+    except sqlite3.IntegrityError:
+        why = f"cannot come back: its unique key {row['unique_key']!r} is held by another job"
+    return ActOutcome(job_id, not why, why)
+
+
+def _undo(transaction: Transaction, batch: str, now: int) -> list[ActOutcome]:
+    cursor = transaction.connection.execute(SQL["in_batch"], (batch,))
+    cursor.row_factory = sqlite3.Row
+    request = ActRequest(act=Act.DISCARD, job_ids=(), by="undo")
+    outcomes = []
+    for row in cursor.fetchall():
+        target = _Target(transaction, row, request, now)
+        try:
+            target.change("restore", row["undo_state"])
+        except sqlite3.IntegrityError:
+            why = f"its unique key {row['unique_key']!r} is held by another job"
+            outcomes.append(ActOutcome(row["id"], False, why))
+            continue
+        transaction.count(row["queue"], "discarded", -1)
+        outcomes.append(ActOutcome(row["id"], True))
+    return outcomes
+
+
+def _refuse_existing(path: str) -> None:
+    if Path(path).exists():
+        raise BadInput(f"{path} exists: name a new file")
+
+
+def _name(code: int) -> str:
+    return STATE_OF[code].value

@@ -1,0 +1,169 @@
+"""Accepting jobs: ours, and foreign bytes that may not be jobs at all."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from hms_svc.brokers.sqlite.codes import DEAD, QUEUED, REJECTED, SCHEDULED, STATE_OF, turn
+from hms_svc.brokers.sqlite.transaction import SQL, Transaction
+from hms_svc.domain.errors import BadInput
+from hms_svc.domain.event import JOB_DEAD, JOB_REJECTED
+from hms_svc.domain.ids import new_job_id
+from hms_svc.domain.job import MAX_ITEM_BYTES, Job, read_job
+from hms_svc.domain.lifecycle import (
+    REASON_ID_CONFLICT,
+    REASON_MALFORMED,
+    REASON_UNIQUE,
+    State,
+)
+from hms_svc.domain.strict_json import decode, read_strict
+from hms_svc.ports.broker import Acceptance, Enqueued
+
+KEPT_OF_OVERSIZED: Final = 64 * 1024
+
+
+class Envelope(msgspec.Struct, omit_defaults=True, gc=False):
+    """The fields of a job that no statement looks at."""
+
+    traceparent: str | None = None
+    meta: msgspec.Raw = msgspec.Raw()
+    extra: msgspec.Raw = msgspec.Raw()
+    retried_from: str | None = None
+
+
+def write_envelope(job: Job) -> bytes | None:
+    """Give the JSON of a job's envelope fields, None where all are empty."""
+    if not (job.traceparent or job.meta or job.extra or job.retried_from):
+        return None
+    return msgspec.json.encode(
+        Envelope(
+            traceparent=job.traceparent,
+            meta=msgspec.Raw(job.meta or b""),
+            extra=msgspec.Raw(job.extra or b""),
+            retried_from=job.retried_from,
+        )
+    )
+
+
+def _row(transaction: Transaction, job: Job, now: int) -> tuple[Any, ...]:
+    queue = transaction.queue(job.type)
+    at = job.enqueued_at
+    scheduled = job.not_before is not None and job.not_before > now
+    return (
+        job.id, queue, SCHEDULED if scheduled else QUEUED,
+        job.not_before if scheduled else turn(at, job.priority), job.priority, at, job.not_before,
+        job.expires_at, job.max_attempts, job.unique_key, write_envelope(job), job.data,
+    )  # fmt: skip
+
+
+def enqueue(transaction: Transaction, jobs: Sequence[Job], now: int) -> list[Enqueued]:
+    """Accept jobs, all in one statement where nothing stands in their way."""
+    connection = transaction.connection
+    rows = [_row(transaction, job, now) for job in jobs]
+    if all(job.unique_key is None for job in jobs):
+        connection.execute("SAVEPOINT bulk")
+        if connection.executemany(SQL["insert"], rows).rowcount == len(rows):
+            connection.execute("RELEASE bulk")
+            return [_accept(transaction, job, row) for job, row in zip(jobs, rows, strict=True)]
+        connection.execute("ROLLBACK TO bulk")
+        connection.execute("RELEASE bulk")
+    return [_enqueue_one(transaction, job, row, now) for job, row in zip(jobs, rows, strict=True)]
+
+
+def _accept(transaction: Transaction, job: Job, row: tuple[Any, ...]) -> Enqueued:
+    transaction.move(row[1], None, row[2])
+    transaction.count(row[1], "accepted")
+    return Enqueued(job.id, Acceptance.ACCEPTED, STATE_OF[row[2]])
+
+
+def _enqueue_one(transaction: Transaction, job: Job, row: tuple[Any, ...], now: int) -> Enqueued:
+    connection = transaction.connection
+    known = connection.execute(SQL["identify"], (job.id,)).fetchone()
+    if known is not None:
+        same = known[1] == job.type and decode(known[3]) == decode(job.data)
+        answer = Acceptance.EXISTS if same else Acceptance.CONFLICT
+        return Enqueued(job.id, answer, STATE_OF.get(known[2], State.CANCELLED))
+    if job.unique_key is not None:
+        holder = connection.execute(SQL["unique_holder"], (row[1], job.unique_key)).fetchone()
+        if holder is not None:
+            detail = f"unique key {job.unique_key!r} is held by job {holder[0]}"
+            fields = {"said_by": "enqueue", "reason": REASON_UNIQUE, "detail": detail}
+            return _refuse(transaction, job, row[1], REJECTED, now, fields)
+    connection.execute(SQL["insert"], row)
+    return _accept(transaction, job, row)
+
+
+def _refuse(
+    transaction: Transaction,
+    job: Job,
+    queue: int,
+    state: int,
+    now: int,
+    fields: dict[str, Any],
+) -> Enqueued:
+    blank = {"raw": None, "raw_length": None, "raw_digest": None, "unique_key": job.unique_key}
+    transaction.connection.execute(
+        SQL["insert_refused"],
+        blank
+        | {
+            "id": job.id, "queue": queue, "state": state, "at": now,
+            "envelope": write_envelope(job), "data": job.data,
+        }
+        | fields,
+    )  # fmt: skip
+    transaction.move(queue, None, state)
+    transaction.count(queue, "accepted")
+    transaction.count(queue, "rejected" if state == REJECTED else "dead")
+    event = JOB_REJECTED if state == REJECTED else JOB_DEAD
+    said = {"reason": fields["reason"], "by": fields["said_by"], "detail": fields["detail"]}
+    transaction.announce(now, event, job.id, 0, {"type": job.type, **said})
+    return Enqueued(job.id, Acceptance.ACCEPTED, STATE_OF[state])
+
+
+def enqueue_raw(
+    transaction: Transaction, type: str, items: Sequence[bytes], now: int
+) -> list[Enqueued]:
+    """Accept foreign bytes: jobs where they are jobs, dead letters where they are not."""
+    return [_enqueue_item(transaction, type, item, now) for item in items]
+
+
+def _enqueue_item(transaction: Transaction, type: str, item: bytes, now: int) -> Enqueued:
+    queue = transaction.queue(type)
+    try:
+        job = _read_item(type, item, now)
+    except BadInput as error:
+        return _bury(transaction, queue, type, item, now, REASON_MALFORMED, str(error))
+    try:
+        answer = _enqueue_one(transaction, job, _row(transaction, job, now), now)
+    except sqlite3.IntegrityError as error:
+        return _bury(transaction, queue, type, item, now, REASON_MALFORMED, str(error))
+    if answer.acceptance is Acceptance.CONFLICT:
+        detail = f"id {job.id} is taken by another job"
+        return _bury(transaction, queue, type, item, now, REASON_ID_CONFLICT, detail)
+    return answer
+
+
+def _read_item(type: str, item: bytes, now: int) -> Job:
+    if len(item) > MAX_ITEM_BYTES:
+        raise BadInput(f"{len(item)} bytes; the limit is {MAX_ITEM_BYTES}")
+    job = read_job(read_strict(item), now_ms=now, default_type=type)
+    if job.type != type:
+        raise BadInput(f"type {job.type} in the queue of {type}")
+    return job
+
+
+def _bury(
+    transaction: Transaction, queue: int, type: str, item: bytes, now: int, reason: str, detail: str
+) -> Enqueued:
+    kept = item if len(item) <= MAX_ITEM_BYTES else item[:KEPT_OF_OVERSIZED]
+    fields = {
+        "reason": reason, "said_by": "intake", "detail": detail, "raw": kept,
+        "raw_length": len(item), "raw_digest": hashlib.sha256(item).hexdigest(),
+    }  # fmt: skip
+    job = Job(id=new_job_id(), type=type, data=b"null", enqueued_at=now)
+    return _refuse(transaction, job, queue, DEAD, now, fields)

@@ -1,0 +1,271 @@
+"""The operator's reads of the queue file: each statement runs to its end at once."""
+
+from __future__ import annotations
+
+import base64
+import heapq
+import sqlite3
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from fnmatch import fnmatchcase
+from typing import Final
+
+import msgspec
+
+from hms_svc.brokers.sqlite.codes import (
+    CODE_OF,
+    COUNTERS,
+    LOWEST_TURN,
+    PRIORITY_STEP,
+    QUEUED,
+    SUSPECT_BAND,
+)
+from hms_svc.brokers.sqlite.queue_file import QueueFile
+from hms_svc.brokers.sqlite.views import job_detail, job_view, progress_view
+from hms_svc.domain.errors import BadInput, BrokerUnavailable
+from hms_svc.domain.filter import Filter
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.views import (
+    JobDetail,
+    JobPage,
+    JobView,
+    ProgressView,
+    QueueCounts,
+    QueueView,
+    WorkerView,
+)
+from hms_svc.ports.broker import WorkerRegistration
+from hms_svc.ports.inspection import BrokerHealth
+from hms_svc.sqlite.lock import FIXED_VERSION, holder_of
+from hms_svc.sqlite.statements import load_statements
+
+SQL: Final = load_statements(__package__, "sql/operator.sql")
+SLICE: Final = 200
+WORKER_LIVES_MS: Final = 45_000
+_STATES: Final = tuple(CODE_OF)
+Key = tuple[int, int, int]
+"""Where a page ended: rank of the state, position, row."""
+
+
+class SQLiteInspector:
+    """Implements `ports.inspection.Inspection`."""
+
+    def __init__(self, file: QueueFile, *, lease_seconds: float) -> None:
+        self._file = file
+        self._worker_lives_ms = int(lease_seconds * 1500)
+
+    async def health(self) -> BrokerHealth:
+        """Time one read, and name what is amiss."""
+        started = time.perf_counter()
+        notes = []
+        try:
+            await self._file.fetch("SELECT 1")
+            ok = True
+        except BrokerUnavailable as error:
+            ok = False
+            notes.append(str(error))
+        if sqlite3.sqlite_version_info < FIXED_VERSION:
+            notes.append(
+                f"SQLite {sqlite3.sqlite_version} is older than 3.51.3: "
+                "the lock file keeps its writers apart"
+            )
+        if (pid := holder_of(self._file.path)) is not None:
+            notes.append(f"process {pid} holds the write lock right now")
+        return BrokerHealth("sqlite", ok, (time.perf_counter() - started) * 1000, tuple(notes))
+
+    async def queues(self) -> list[QueueView]:
+        """Give every queue from its tallies and the heads of its turns."""
+        tallies: defaultdict[int, dict[str, int]] = defaultdict(dict)
+        for queue, name, n in await self._file.fetch(SQL["tallies"]):
+            tallies[queue][name] = n
+        served = {type for worker in await self._registrations() for type in worker.types}
+        views = []
+        for queue, type, paused_by, why in await self._file.fetch(SQL["queues"]):
+            numbers = tallies[queue]
+            counts = {state.value: max(0, numbers.get(state.value, 0)) for state in _STATES}
+            views.append(
+                QueueView(
+                    type=type,
+                    counts=QueueCounts(**counts),
+                    counters={name: numbers.get("+" + name, 0) for name in COUNTERS},
+                    oldest_queued_at=await self._oldest(queue) if counts["queued"] else None,
+                    next_due_at=await self._next_due(queue) if counts["scheduled"] else None,
+                    paused=paused_by is not None,
+                    paused_by=paused_by or "",
+                    pause_reason=why,
+                    served=type in served,
+                )
+            )
+        return views
+
+    async def page(self, where: Filter, *, limit: int, cursor: str | None) -> JobPage:
+        """Walk the states in order, each newest first, until the page is full."""
+        after = _read_cursor(cursor)
+        found: list[JobView] = []
+        last: Key = (0, 0, 0)
+        now = self._file.clock.now_ms()
+        async for key, view in self._walk(where, after):
+            if where.matches(view, now):
+                if limit and len(found) == limit:
+                    return JobPage(tuple(found), _write_cursor(last))
+                found.append(view)
+                last = key
+        return JobPage(tuple(found), None)
+
+    async def details(self, job_ids: Sequence[str]) -> list[JobDetail | None]:
+        """Look each id up."""
+        return [await self._detail(job_id) for job_id in job_ids]
+
+    async def progress(self, job_id: str, after: int) -> list[ProgressView]:
+        """Read the progress lines above a number."""
+        rows = await self._file.fetch(SQL["progress"], (job_id, after))
+        return [progress_view(row) for row in rows]
+
+    async def workers(self) -> list[WorkerView]:
+        """Read the register, and the jobs in each worker's hands."""
+        jobs: defaultdict[str, list[str]] = defaultdict(list)
+        for job_id, worker in await self._file.fetch(SQL["in_hands"]):
+            jobs[worker].append(job_id)
+        since = self._file.clock.lease_ms() - self._worker_lives_ms
+        return [
+            _worker_view(row, tuple(jobs[row["id"]]))
+            for row in await self._file.fetch(SQL["workers"], (since,))
+        ]
+
+    async def position(self, job_id: str) -> int | None:
+        """Count the ready jobs before this one in its queue."""
+        rows = await self._file.fetch(SQL["turn"], (job_id,))
+        if not rows or rows[0]["state"] != QUEUED:
+            return None
+        ahead = await self._file.fetch(SQL["ahead"], (rows[0]["queue"], rows[0]["position"]))
+        return int(ahead[0][0])
+
+    async def _detail(self, job_id: str) -> JobDetail | None:
+        rows = await self._file.fetch(SQL["one"], (job_id,))
+        if not rows:
+            return None
+        progress = await self._file.fetch(SQL["progress_of_row"], (rows[0]["row"],))
+        return job_detail(rows[0], progress)
+
+    async def _registrations(self) -> list[WorkerRegistration]:
+        since = self._file.clock.lease_ms() - self._worker_lives_ms
+        rows = await self._file.fetch(SQL["served"], (since,))
+        return [msgspec.json.decode(row[0], type=WorkerRegistration) for row in rows]
+
+    async def _oldest(self, queue: int) -> int | None:
+        """Look at the head of each priority: within one, the turn is the age."""
+        oldest: int | None = None
+        start = LOWEST_TURN
+        for _ in range(64):
+            rows = await self._file.fetch(SQL["next_ready"], (queue, start))
+            if not rows:
+                break
+            position, enqueued_at = rows[0]
+            oldest = enqueued_at if oldest is None else min(oldest, enqueued_at)
+            start = (position // PRIORITY_STEP + 1) * PRIORITY_STEP
+            if position >= SUSPECT_BAND >> 1:
+                break
+        return oldest
+
+    async def _next_due(self, queue: int) -> int | None:
+        rows = await self._file.fetch(SQL["oldest"], (CODE_OF[State.SCHEDULED], queue, 2**62, 1))
+        return rows[0]["position"] if rows else None
+
+    async def _walk(self, where: Filter, after: Key | None) -> AsyncIterator[tuple[Key, JobView]]:
+        if (ids := where.ids()) is not None:
+            for key, view in await self._by_id(sorted(ids)):
+                if after is None or key > after:
+                    yield key, view
+            return
+        queues = [
+            (queue, type)
+            for queue, type, *_ in await self._file.fetch(SQL["queues"])
+            if _may_match(where, type)
+        ]
+        wanted = where.states()
+        for rank, state in enumerate(_STATES):
+            if (wanted is not None and state not in wanted) or (after and rank < after[0]):
+                continue
+            start = after if after and rank == after[0] else None
+            async for row in self._merge(state, [queue for queue, _ in queues], start):
+                yield (rank, -row["position"], -row["row"]), job_view(row)
+
+    async def _by_id(self, ids: list[str]) -> list[tuple[Key, JobView]]:
+        found = []
+        for job_id in ids:
+            detail = await self._detail(job_id)
+            if detail is not None:
+                rows = await self._file.fetch("SELECT row FROM jobs WHERE id = ?", (job_id,))
+                found.append(((0, 0, rows[0][0]), detail.view))
+        return sorted(found, key=lambda pair: pair[0])
+
+    async def _merge(
+        self, state: State, queues: list[int], after: Key | None
+    ) -> AsyncIterator[sqlite3.Row]:
+        """Give the rows of a state over all queues, newest position first, a slice at a time."""
+        heap: list[tuple[int, int, int]] = []
+        slices: dict[int, list[sqlite3.Row]] = {}
+        position, row_number = (-after[1], -after[2]) if after else (2**62, 2**62)
+        for queue in queues:
+            await self._refill(heap, slices, state, queue, position, row_number)
+        while heap:
+            _, _, queue = heapq.heappop(heap)
+            row = slices[queue].pop()
+            yield row
+            if slices[queue]:
+                following = slices[queue][-1]
+                heapq.heappush(heap, (-following["position"], -following["row"], queue))
+            else:
+                await self._refill(heap, slices, state, queue, row["position"], row["row"])
+
+    async def _refill(
+        self,
+        heap: list[tuple[int, int, int]],
+        slices: dict[int, list[sqlite3.Row]],
+        state: State,
+        queue: int,
+        position: int,
+        row_number: int,
+    ) -> None:
+        bounds = {"state": CODE_OF[state], "queue": queue, "position": position}
+        rows = await self._file.fetch(SQL["slice"], {**bounds, "row": row_number, "limit": SLICE})
+        if rows:
+            slices[queue] = rows[::-1]
+            heapq.heappush(heap, (-rows[0]["position"], -rows[0]["row"], queue))
+
+
+def _may_match(where: Filter, type: str) -> bool:
+    patterns = where.types()
+    return patterns is None or any(fnmatchcase(type, pattern) for pattern in patterns)
+
+
+def _worker_view(row: sqlite3.Row, jobs: tuple[str, ...]) -> WorkerView:
+    worker = msgspec.json.decode(row["info"], type=WorkerRegistration)
+    return WorkerView(
+        id=worker.id,
+        host=worker.host,
+        pid=worker.pid,
+        slots=worker.slots,
+        busy=worker.busy,
+        jobs=jobs,
+        types=worker.types,
+        started_at=worker.started_at,
+        last_seen_at=row["last_seen_at"],
+        lane=worker.lane.value,
+    )
+
+
+def _write_cursor(key: Key) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str | None) -> Key | None:
+    if cursor is None:
+        return None
+    try:
+        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        key: Key = msgspec.json.decode(raw, type=Key)
+    except (ValueError, msgspec.DecodeError) as error:
+        raise BadInput(f"cursor {cursor!r:.80} is not one that a page gave") from error
+    return key

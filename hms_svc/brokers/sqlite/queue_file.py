@@ -1,0 +1,147 @@
+"""The queue file of this process: one writer, one reader, one bell, shared by all of its faces."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiosqlite
+
+from hms_svc.brokers.sqlite.transaction import SQL, Transaction
+from hms_svc.domain.errors import BrokerUnavailable, SchemaMismatch
+from hms_svc.ports.clock import Clock
+from hms_svc.sqlite.bell import Bell, wake_folder
+from hms_svc.sqlite.boot import boot_id
+from hms_svc.sqlite.connection import Synchronous
+from hms_svc.sqlite.file import SQLiteFile
+from hms_svc.sqlite.lock import LockFile
+
+Result = TypeVar("Result")
+SCHEMA_VERSION = 1
+NET_SECONDS = 1.0
+"""How often a sleeper looks at `data_version`, should a wake-up ever be lost."""
+
+
+class QueueFile:
+    """Opens the file, checks its schema, and runs transactions and reads on it."""
+
+    def __init__(self, path: Path, clock: Clock, *, synchronous: Synchronous = "FULL") -> None:
+        self.path = path
+        self.clock = clock
+        self.bell = Bell(wake_folder(path))
+        self._file = SQLiteFile(path, synchronous=synchronous)
+        self._queues: dict[str, int] = {}
+        self._reader: aiosqlite.Connection | None = None
+        self._opening = asyncio.Lock()
+        self._version = 0
+        self._listening = False
+
+    async def open(self) -> None:
+        """Open the file, create its tables, and void leases of an earlier boot."""
+        try:
+            await self._file.open()
+            await self._file.write(_prepare)
+        except (sqlite3.Error, OSError) as error:
+            raise BrokerUnavailable(f"queue file {self.path}: {error}") from error
+
+    async def close(self) -> None:
+        """Close the reader, the bell and the writer, in this order."""
+        if self._reader is not None:
+            lock = LockFile(self.path)
+            with lock.held():
+                await self._reader.close()
+            lock.close()
+            self._reader = None
+        self.bell.close()
+        await self._file.close()
+
+    async def write(
+        self, function: Callable[[Transaction], Result], *, wakes: bool = False
+    ) -> Result:
+        """Run a function in the next shared transaction, then ring: `wakes` calls workers too."""
+
+        def run(connection: sqlite3.Connection) -> tuple[Result, dict[str, int]]:
+            transaction = Transaction(connection, self._queues)
+            result = function(transaction)
+            transaction.finish()
+            return result, transaction.new_queues
+
+        try:
+            result, new_queues = await self._file.write(run)
+        except sqlite3.Error as error:
+            raise BrokerUnavailable(f"queue file {self.path}: {error}") from error
+        self._queues.update(new_queues)
+        self.bell.ring(work=wakes)
+        return result
+
+    async def fetch(self, statement: str, parameters: Any = ()) -> list[sqlite3.Row]:
+        """Run one reading statement to its end."""
+        reader = await self._open_reader()
+        try:
+            rows: Iterable[sqlite3.Row] = await reader.execute_fetchall(statement, parameters)
+        except sqlite3.Error as error:
+            raise BrokerUnavailable(f"queue file {self.path}: {error}") from error
+        return list(rows)
+
+    async def wait(self, timeout_seconds: float, *, news: bool = False) -> bool:
+        """Sleep until the bell rings, another process has committed, or the time is over."""
+        if not self._listening:
+            self.bell.listen(news=news)
+            self._listening = True
+        heard = self.bell.heard
+        remaining = timeout_seconds
+        while remaining > 0 and not heard.is_set():
+            nap = min(remaining, NET_SECONDS)
+            remaining -= nap
+            try:
+                async with asyncio.timeout(nap):
+                    await heard.wait()
+            except TimeoutError:
+                if await self._changed():
+                    return True
+        woken = heard.is_set()
+        heard.clear()
+        return woken
+
+    async def _changed(self) -> bool:
+        before, self._version = self._version, (await self.fetch("PRAGMA data_version"))[0][0]
+        return before != self._version
+
+    async def _open_reader(self) -> aiosqlite.Connection:
+        async with self._opening:
+            if self._reader is None:
+                lock = LockFile(self.path)
+                with lock.held():
+                    reader = await aiosqlite.connect(self.path, isolation_level=None)
+                    reader.row_factory = sqlite3.Row
+                    for pragma in ("busy_timeout=10000", "mmap_size=0", "query_only=ON"):
+                        await reader.execute(f"PRAGMA {pragma}")
+                    await reader.execute_fetchall("SELECT count(*) FROM meta")
+                lock.close()
+                self._reader = reader
+        return self._reader
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone()
+    if known is None:
+        for statement in files(__package__).joinpath("sql/schema.sql").read_text().split(";\n"):
+            connection.execute(statement)
+        connection.executemany(
+            "INSERT INTO meta (name, value) VALUES (?, ?)",
+            [("schema", SCHEMA_VERSION), ("fence", 1), ("boot", boot_id())],
+        )
+        return
+    meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
+    if meta["schema"] != SCHEMA_VERSION:
+        raise SchemaMismatch(
+            f"the queue file has schema {meta['schema']}, this program needs {SCHEMA_VERSION}"
+        )
+    if meta["boot"] != boot_id():
+        connection.execute(SQL["void_leases"])
+        connection.execute("UPDATE workers SET seen_at = -1000000000")
+        connection.execute("UPDATE meta SET value = ? WHERE name = 'boot'", (boot_id(),))

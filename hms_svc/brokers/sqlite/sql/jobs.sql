@@ -1,0 +1,134 @@
+-- name: insert
+INSERT INTO jobs (id, queue, state, position, priority, enqueued_at, not_before, expires_at,
+                  max_attempts, unique_key, envelope, data)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
+
+-- name: insert_refused
+INSERT INTO jobs (id, queue, state, position, enqueued_at, finished_at, reason, said_by, detail,
+                  envelope, data, raw, raw_length, raw_digest, unique_key)
+VALUES (:id, :queue, :state, :at, :at, :at, :reason, :said_by, :detail,
+        :envelope, :data, :raw, :raw_length, :raw_digest, :unique_key) ON CONFLICT (id) DO NOTHING
+
+-- name: identify
+SELECT jobs.id, queues.type, jobs.state, jobs.data
+FROM jobs JOIN queues USING (queue) WHERE jobs.id = ?
+
+-- name: unique_holder
+SELECT id FROM jobs WHERE queue = ? AND unique_key = ? AND state < 6
+
+-- name: ready
+SELECT row, id, data, envelope, enqueued_at, priority, expires_at, not_before, max_attempts,
+       unique_key, attempt, claims, give_backs
+FROM jobs WHERE state = 2 AND queue = ? AND position >= ? AND position < ?
+ORDER BY position LIMIT ?
+
+-- name: claim
+UPDATE jobs SET state = 4, position = ?, fence = ?, attempt = attempt + 1, claims = claims + 1,
+    max_attempts = coalesce(max_attempts, ?), started_at = ?, worker = ?, lane = ?
+WHERE row = ?
+
+-- name: settle
+UPDATE jobs SET
+    state = :state,
+    position = CASE WHEN :state = 2
+        THEN enqueued_at - priority * 8796093022208 + suspect * 1152921504606846976
+        ELSE :at END,
+    suspect = CASE WHEN :state = 2 THEN suspect ELSE 0 END,
+    finished_at = CASE WHEN :state >= 6 THEN :ended END,
+    reason = :reason, said_by = :said_by, detail = :detail, result = :result,
+    case_id = coalesce(:case_id, case_id), failure = :failure, hold = :hold,
+    attempt = attempt - :give_back, give_backs = give_backs + :counted,
+    trail = CASE WHEN length(trail) > 1048576
+        THEN substr(trail, 524288 + instr(substr(trail, 524288), char(10)))
+        ELSE coalesce(trail, '') END || :line,
+    worker = NULL
+WHERE row = :row AND fence = :fence AND state = 4 AND id = :id
+
+-- name: owned
+SELECT 1 FROM jobs WHERE row = ? AND fence = ? AND state = 4
+
+-- name: extend
+UPDATE jobs SET position = ? WHERE row = ? AND fence = ? AND state = 4
+
+-- name: abandon
+UPDATE jobs SET position = 0 WHERE worker = ? AND state = 4
+
+-- name: void_leases
+UPDATE jobs SET position = 0 WHERE state = 4
+
+-- name: due
+SELECT jobs.row, jobs.queue, jobs.state FROM queues
+JOIN jobs ON jobs.queue = queues.queue AND jobs.state = :state AND jobs.position <= :now
+LIMIT :limit
+
+-- name: make_ready
+UPDATE jobs SET state = 2, position = max(position, enqueued_at) - priority * 8796093022208,
+    trail = coalesce(trail, '') || ?
+WHERE row = ?
+
+-- name: lapsed
+SELECT jobs.row, jobs.id, jobs.queue, queues.type, jobs.fence, jobs.attempt, jobs.max_attempts,
+       jobs.crashes, jobs.lane, jobs.worker, jobs.started_at
+FROM queues JOIN jobs ON jobs.queue = queues.queue AND jobs.state = 4 AND jobs.position <= :now
+LIMIT :limit
+
+-- name: rescue
+UPDATE jobs SET state = 2, suspect = 1, attempt = attempt - :give_back, crashes = :crashes,
+    position = enqueued_at - priority * 8796093022208 + 1152921504606846976,
+    trail = coalesce(trail, '') || :line, worker = NULL, failure = :failure
+WHERE row = :row
+
+-- name: crash
+UPDATE jobs SET state = 8, suspect = 0, crashes = :crashes, position = :now, finished_at = :now,
+    reason = 'crashed', said_by = 'reaper', detail = :detail, failure = :failure,
+    trail = coalesce(trail, '') || :line, worker = NULL
+WHERE row = :row
+
+-- name: give_up
+UPDATE jobs SET state = 8, position = :now, finished_at = :now, reason = :reason,
+    said_by = :said_by, detail = :detail, trail = coalesce(trail, '') || :line
+WHERE row = :row
+
+-- name: suspects_wait
+SELECT EXISTS (SELECT 1 FROM jobs JOIN queues USING (queue)
+    WHERE state = 2 AND queues.type = ? AND position >= 1152921504606846976)
+
+-- name: cancellations
+SELECT jobs.id, cancel_requests.said_by, cancel_requests.detail
+FROM cancel_requests JOIN jobs ON jobs.row = cancel_requests.row
+WHERE jobs.worker = ? AND jobs.state = 4 AND jobs.fence = cancel_requests.fence
+
+-- name: forget_cancellations
+DELETE FROM cancel_requests WHERE row NOT IN (SELECT row FROM jobs WHERE state = 4)
+
+-- name: tally
+INSERT INTO tallies (queue, name, n) VALUES (?, ?, ?)
+ON CONFLICT (queue, name) DO UPDATE SET n = n + excluded.n
+
+-- name: announce
+INSERT INTO events (at, type, job_id, fence, data) VALUES (?, ?, ?, ?, ?)
+
+-- name: add_progress
+INSERT INTO progress (row, number, at, share, message)
+SELECT :row, coalesce((SELECT max(number) FROM progress WHERE row = :row), 0) + 1, :at, :share, :message
+
+-- name: cap_progress
+DELETE FROM progress WHERE row = :row
+    AND number <= (SELECT max(number) FROM progress WHERE row = :row) - 200
+
+-- name: drop_progress
+DELETE FROM progress WHERE row = ?
+
+-- name: register
+INSERT INTO workers (id, seen_at, last_seen_at, info) VALUES (?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE
+SET seen_at = excluded.seen_at, last_seen_at = excluded.last_seen_at, info = excluded.info
+
+-- name: forget_workers
+DELETE FROM workers WHERE seen_at < ?
+
+-- name: queue_of
+SELECT queue FROM queues WHERE type = ?
+
+-- name: add_queue
+INSERT INTO queues (type) VALUES (?) RETURNING queue

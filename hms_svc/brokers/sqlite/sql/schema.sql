@@ -1,0 +1,123 @@
+-- Version 1 of the queue file. Times are Unix milliseconds unless they say otherwise.
+
+CREATE TABLE IF NOT EXISTS meta (
+    name TEXT PRIMARY KEY,  -- schema, boot (id of the machine's boot that lease times belong to), fence
+    value NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS queues (
+    queue INTEGER PRIMARY KEY,
+    type TEXT NOT NULL UNIQUE,
+    paused_by TEXT,
+    pause_reason TEXT NOT NULL DEFAULT ''
+);
+
+-- One row a job from acceptance to the end of its retention.
+-- state: 1 scheduled 2 queued 3 held 4 processing 5 retrying 6 completed 7 rejected 8 dead
+--        9 cancelled, 10 discarded (hidden, can be undone).
+-- position orders the rows of a state within a queue:
+--   queued      time it became ready minus priority * 2^43; suspects stand 2^60 higher
+--   processing  end of the lease, in milliseconds of the lease clock
+--   scheduled, retrying  due time;  all others  time of the move
+CREATE TABLE IF NOT EXISTS jobs (
+    row INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    queue INTEGER NOT NULL REFERENCES queues (queue),
+    state INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    priority INTEGER NOT NULL DEFAULT 0,
+    attempt INTEGER NOT NULL DEFAULT 0,
+    claims INTEGER NOT NULL DEFAULT 0,
+    give_backs INTEGER NOT NULL DEFAULT 0,
+    crashes INTEGER NOT NULL DEFAULT 0,
+    suspect INTEGER NOT NULL DEFAULT 0,
+    lane INTEGER NOT NULL DEFAULT 0,
+    fence INTEGER NOT NULL DEFAULT 0,
+    max_attempts INTEGER,
+    enqueued_at INTEGER NOT NULL,
+    not_before INTEGER,
+    expires_at INTEGER,
+    started_at INTEGER,
+    finished_at INTEGER,
+    worker TEXT,
+    unique_key TEXT,
+    case_id TEXT,
+    reason TEXT,
+    said_by TEXT,
+    detail TEXT,
+    failure TEXT,
+    hold TEXT,
+    undo_state INTEGER,
+    undo_position INTEGER,
+    batch TEXT,
+    raw_length INTEGER,
+    raw_digest TEXT,
+    envelope BLOB,  -- JSON of the fields that only people and handlers read
+    data BLOB NOT NULL,
+    result BLOB,
+    raw BLOB,
+    trail TEXT      -- JSON lines, one for each attempt and each other move
+);
+
+CREATE INDEX IF NOT EXISTS jobs_in_turn ON jobs (state, queue, position);
+CREATE UNIQUE INDEX IF NOT EXISTS jobs_unique_key ON jobs (queue, unique_key)
+    WHERE unique_key IS NOT NULL AND state < 6;
+CREATE INDEX IF NOT EXISTS jobs_discarded ON jobs (batch) WHERE batch IS NOT NULL;
+
+-- Rows of each state, and the running counters, by queue.
+CREATE TABLE IF NOT EXISTS tallies (
+    queue INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    n INTEGER NOT NULL,
+    PRIMARY KEY (queue, name)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS cancel_requests (
+    row INTEGER PRIMARY KEY,
+    fence INTEGER NOT NULL,
+    said_by TEXT NOT NULL,
+    detail TEXT NOT NULL
+);
+
+-- At most 200 lines a job, removed with it.
+CREATE TABLE IF NOT EXISTS progress (
+    row INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    share REAL,
+    message TEXT NOT NULL,
+    PRIMARY KEY (row, number)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS workers (
+    id TEXT PRIMARY KEY,
+    seen_at INTEGER NOT NULL,       -- milliseconds of the lease clock
+    last_seen_at INTEGER NOT NULL,
+    info BLOB NOT NULL
+) WITHOUT ROWID;
+
+-- The result bus. Life-cycle events carry no event_id: it follows from job_id, type and fence.
+CREATE TABLE IF NOT EXISTS events (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    job_id TEXT NOT NULL,
+    fence INTEGER,
+    event_id TEXT,
+    data BLOB NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS events_by_id ON events (event_id) WHERE event_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS events_sealed ON events (position) WHERE type = 'audit.sealed';
+
+CREATE TABLE IF NOT EXISTS groups (
+    name TEXT PRIMARY KEY,
+    delivered INTEGER NOT NULL      -- highest position handed out
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS deliveries (
+    name TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    consumer TEXT NOT NULL,
+    again_at INTEGER NOT NULL,      -- handed out anew after this time of the lease clock
+    PRIMARY KEY (name, position)
+) WITHOUT ROWID;

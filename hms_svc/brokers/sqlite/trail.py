@@ -1,0 +1,98 @@
+"""The trail of a job: one JSON line for each attempt and each move that is not part of one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.outcome import Failure
+from hms_svc.domain.views import AttemptView, Move
+
+_MAX_TRACEBACK: Final = 16 * 1024
+
+
+class Step(msgspec.Struct, omit_defaults=True, gc=False):
+    """One line. An attempt has a `started` and stands for two moves: claimed, and ended."""
+
+    at: int
+    target: State
+    cause: Cause
+    source: State | None = None
+    detail: str = ""
+    started: int = 0
+    attempt: int = 0
+    fence: int = 0
+    worker: str = ""
+    error: str = ""
+    traceback: str = ""
+    log: str = ""
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(Step).decode
+
+
+def line(step: Step) -> str:
+    """Write one step."""
+    return _encode(step).decode() + "\n"
+
+
+def words(failure: Failure | None) -> str:
+    """Give class and message of a failure in one line, empty where there is none."""
+    return f"{failure.kind}: {failure.message}" if failure else ""
+
+
+def shorten(traceback: str) -> str:
+    """Keep the end of a long traceback: that is where the fault is."""
+    return traceback if len(traceback) <= _MAX_TRACEBACK else "…" + traceback[-_MAX_TRACEBACK:]
+
+
+def read_trail(text: str | None) -> list[Step]:
+    """Read the steps of a trail, oldest first."""
+    return [_decode(row) for row in (text or "").splitlines() if row]
+
+
+def attempts_of(steps: list[Step]) -> list[AttemptView]:
+    """Give the attempts among the steps."""
+    return [
+        AttemptView(
+            attempt=step.attempt,
+            started_at=step.started,
+            ended_at=step.at,
+            worker=step.worker,
+            fence=step.fence,
+            error=step.error,
+            traceback=step.traceback,
+            log=step.log,
+        )
+        for step in steps
+        if step.started
+    ]
+
+
+def history_of(first: Move, steps: list[Step]) -> list[Move]:
+    """Give every move between states: the first one, then those of the steps."""
+    history = [first]
+    for step in steps:
+        if step.started:
+            history.append(
+                Move(
+                    at=step.started,
+                    source=State.QUEUED,
+                    target=State.PROCESSING,
+                    cause=Cause.CLAIMED,
+                    detail=step.worker,
+                )
+            )
+        history.append(
+            Move(
+                at=step.at,
+                source=State.PROCESSING if step.started else step.source,
+                target=step.target,
+                cause=step.cause,
+                detail=step.detail,
+            )
+        )
+    return history

@@ -1,0 +1,73 @@
+"""What every writing transaction of the queue file shares: queues, tallies, fences, events."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from hms_svc.brokers.sqlite.codes import STATE_OF
+from hms_svc.domain.strict_json import encode
+from hms_svc.sqlite.statements import load_statements
+
+SQL: Final = load_statements(__package__, "sql/jobs.sql")
+EventRow = tuple[int, str, str, int, bytes]
+
+
+class Transaction:
+    """One running transaction: collects tallies and events, and writes them once at its end."""
+
+    def __init__(self, connection: sqlite3.Connection, queues: dict[str, int]) -> None:
+        self.connection = connection
+        self._queues = queues
+        self.new_queues: dict[str, int] = {}
+        self._tallies: Counter[tuple[int, str]] = Counter()
+        self._events: list[EventRow] = []
+
+    def queue(self, type: str) -> int:
+        """Give the number of a type's queue, making it where it is new."""
+        known = self._queues.get(type) or self.new_queues.get(type)
+        if known is None:
+            row = self.connection.execute(SQL["queue_of"], (type,)).fetchone()
+            if row is None:
+                row = self.connection.execute(SQL["add_queue"], (type,)).fetchone()
+            known = self.new_queues[type] = int(row[0])
+        return known
+
+    def move(self, queue: int, source: int | None, target: int | None, count: int = 1) -> None:
+        """Count jobs from one state's tally to another's; None is outside, as is discarded."""
+        if source in STATE_OF:
+            self._tallies[queue, STATE_OF[source]] -= count
+        if target in STATE_OF:
+            self._tallies[queue, STATE_OF[target]] += count
+
+    def count(self, queue: int, counter: str, count: int = 1) -> None:
+        """Add to a running counter; its name on the file starts with `+`."""
+        self._tallies[queue, "+" + counter] += count
+
+    def announce(
+        self, at: int, event: str, job_id: str, fence: int, data: Mapping[str, Any]
+    ) -> None:
+        """Add a life-cycle event; empty fields are left out of its data."""
+        body = {name: value for name, value in data.items() if value not in (None, "")}
+        self._events.append((at, event, job_id, fence, encode(body)))
+
+    def next_fences(self, count: int) -> int:
+        """Take `count` fences from the one counter, and give the first."""
+        row = self.connection.execute("SELECT value FROM meta WHERE name = 'fence'").fetchone()
+        first = int(row[0])
+        self.connection.execute("UPDATE meta SET value = ? WHERE name = 'fence'", (first + count,))
+        return first
+
+    def each(self, statement: str, rows: Iterable[Any]) -> None:
+        """Run one statement for many rows."""
+        self.connection.executemany(statement, rows)
+
+    def finish(self) -> None:
+        """Write tallies and events."""
+        if self._tallies:
+            rows = [(queue, name, n) for (queue, name), n in self._tallies.items() if n]
+            self.connection.executemany(SQL["tally"], rows)
+        if self._events:
+            self.connection.executemany(SQL["announce"], self._events)

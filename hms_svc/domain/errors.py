@@ -1,0 +1,167 @@
+"""Every error that hms-svc raises on purpose.
+
+HmsError
+├── BadInput                 the caller can mend it (exit 2)
+│   ├── MalformedJson        bytes or values that are not strict JSON
+│   ├── MalformedJob         JSON that is not a job
+│   ├── IdConflict           the id is taken by another type or other data
+│   ├── UnknownId            no such job, case, queue or worker
+│   ├── BadFilter            a filter expression that does not parse
+│   ├── BadSetting           a setting with a wrong value, or an unknown key
+│   └── BadPolicy            a governance policy that does not parse
+├── ValidationFailed         somebody says no: the job is rejected, never retried
+│   ├── DuplicateCase        an open case of this kind stands within the radius
+│   └── ActionDenied         governance denies the action
+├── ActionHeld               governance wants a human to decide
+├── LeaseLost                this worker no longer owns the job
+├── EffectConflict           the effect key was used before, with other data
+├── RuleFailed               a rule of the policy breaks: an error, not an answer
+├── DeliveryFailed           a webhook could not be delivered
+├── NoActiveJob              something that needs the current job ran outside of one
+├── WrongThread              a blocking call on a thread whose event loop runs
+├── Refused                  not allowed here: read-only, no permission (exit 6)
+├── SchemaMismatch           the database schema is older or newer than this program (exit 1)
+└── Outage                   something we need cannot be reached; nobody's attempts burn (exit 5)
+    ├── BrokerUnavailable
+    ├── DatabaseUnavailable
+    └── PolicyUnavailable
+"""
+
+from __future__ import annotations
+
+
+class HmsError(Exception):
+    """The root of every deliberate error."""
+
+
+class BadInput(HmsError):
+    """The caller handed in something that the caller can mend."""
+
+
+class MalformedJson(BadInput):
+    """Bytes or values that strict JSON does not allow; the message says where and why."""
+
+
+class MalformedJob(BadInput):
+    """JSON that is not a job; `field` names the part at fault, or is empty for the whole."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class IdConflict(BadInput):
+    """The id belongs to a job of another type or with other data."""
+
+
+class UnknownId(BadInput):
+    """Nothing is known under this id."""
+
+
+class BadFilter(BadInput):
+    """A filter expression that does not parse; `position` is the 0-based character at fault."""
+
+    def __init__(self, message: str, position: int = 0) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+class BadSetting(BadInput):
+    """A setting whose value cannot be used, or a key that nobody reads."""
+
+
+class BadPolicy(BadInput):
+    """A governance policy that does not parse; the message carries file and line."""
+
+
+class ValidationFailed(HmsError):
+    """Raised by a validator, a handler or the DAO to reject the job at once, without retry.
+
+    `validator` becomes the job's reason where it is given; otherwise the
+    runtime uses the name of the validator that raised, or `handler`.
+    """
+
+    def __init__(self, detail: str = "", *, validator: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.validator = validator
+
+
+class DuplicateCase(ValidationFailed):
+    """An open case of the same kind stands within the radius; `case_id` is the older one."""
+
+    def __init__(self, detail: str, *, case_id: str) -> None:
+        super().__init__(detail, validator="duplicate")
+        self.case_id = case_id
+
+
+class ActionDenied(ValidationFailed):
+    """Governance denies the action; `rule` is the id of the rule that said so."""
+
+    def __init__(self, detail: str, *, action: str, rule: str) -> None:
+        super().__init__(detail, validator="governance")
+        self.action = action
+        self.rule = rule
+
+
+class ActionHeld(HmsError):
+    """Governance holds the action for a human; the job waits in state `held`."""
+
+    def __init__(self, detail: str, *, action: str, rule: str, digest: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.action = action
+        self.rule = rule
+        self.digest = digest
+
+
+class LeaseLost(HmsError):
+    """This worker no longer owns the job: it may neither settle it nor write effects."""
+
+
+class EffectConflict(HmsError):
+    """The effect (job id, key) exists with other data."""
+
+
+class RuleFailed(HmsError):
+    """A rule of the policy breaks on what it was asked; `rule` is its id. Never a verdict."""
+
+    def __init__(self, detail: str, *, rule: str) -> None:
+        super().__init__(detail)
+        self.rule = rule
+
+
+class DeliveryFailed(HmsError):
+    """A webhook was not delivered: its address is refused, unreachable, or did not answer 2xx."""
+
+
+class NoActiveJob(HmsError):
+    """Something that needs the current job was called outside of a handler or validator."""
+
+
+class WrongThread(HmsError):
+    """A blocking call on a thread whose event loop runs; the message names the awaitable one."""
+
+
+class Refused(HmsError):
+    """The act is not allowed here: read-only mode, a missing permission, or the state of the job."""
+
+
+class SchemaMismatch(HmsError):
+    """The database schema is not the one this program was written for."""
+
+
+class Outage(HmsError):
+    """Something we need cannot be reached. Never a verdict on a job."""
+
+
+class BrokerUnavailable(Outage):
+    """The broker cannot be reached or refuses to write."""
+
+
+class DatabaseUnavailable(Outage):
+    """The database cannot be reached or refuses to write."""
+
+
+class PolicyUnavailable(Outage):
+    """The remote policy service cannot be reached; nothing is allowed meanwhile."""

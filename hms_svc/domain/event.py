@@ -1,0 +1,52 @@
+"""Events as CloudEvents 1.0: life-cycle events of jobs, and those that services announce."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from hms_svc.domain.ids import event_id
+from hms_svc.domain.strict_json import JsonValue, decode, encode
+from hms_svc.domain.timestamps import to_rfc3339
+
+JOB_COMPLETED: Final = "job.completed"
+JOB_FAILED: Final = "job.failed"
+JOB_RETRYING: Final = "job.retrying"
+JOB_REJECTED: Final = "job.rejected"
+JOB_DEAD: Final = "job.dead"
+JOB_HELD: Final = "job.held"
+JOB_CANCELLED: Final = "job.cancelled"
+EVENTS_GAP: Final = "events.gap"
+AUDIT_SEALED: Final = "audit.sealed"
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One announcement. `position` is its place on the bus, 0 until it has been published."""
+
+    id: str
+    type: str
+    subject: str
+    at: int
+    data: bytes
+    position: int = 0
+
+    def to_cloudevent(self, namespace: str) -> dict[str, JsonValue]:
+        """Give the CloudEvents 1.0 JSON object of this event."""
+        return {
+            "specversion": "1.0",
+            "id": self.id,
+            "type": self.type,
+            "source": f"/hms-svc/{namespace}",
+            "subject": self.subject,
+            "time": to_rfc3339(self.at),
+            "datacontenttype": "application/json",
+            "data": decode(self.data),
+        }
+
+
+def service_event(job_id: str, name: str, key: str, data: object, at: int) -> Event:
+    """Make an event that a service announces: `key` is its own, or the ordinal within the run."""
+    return Event(
+        id=event_id(job_id, name, key), type=name, subject=job_id, at=at, data=encode(data)
+    )

@@ -1,0 +1,113 @@
+"""The one filter language of console, CLI and HTTP: `state:dead type:pothole.* error~timeout`.
+
+A blank between terms means both; `OR`, `-` or `NOT`, and parentheses do the
+rest. `:` is equality (with `*` and `?`, and commas between alternatives), `~`
+contains, `<` and `>` compare; a bare word is looked for in id, detail and
+failure. Quotes make a value plain text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import msgspec
+
+from hms_svc.domain.filter_parser import And, Node, Not, Or, Term, Text, parse
+from hms_svc.domain.filter_terms import GLOB_CHARACTERS, Subject, read_states, read_types
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.views import JobView
+
+Found = TypeVar("Found", str, State)
+_ALL_STATES: Final = frozenset(State)
+
+
+class Filter(msgspec.Struct, frozen=True, eq=False):
+    """One filter, ready to be asked. `text` is as it was written, for the audit and messages."""
+
+    text: str
+    root: Node | None
+
+    def matches(self, view: JobView, now_ms: int) -> bool:
+        """Tell whether the job fits; `now_ms` (Unix ms) is what ages are measured against."""
+        return self.root is None or _holds(self.root, Subject(view, now_ms))
+
+    def states(self) -> frozenset[State] | None:
+        """Give the states that a matching job can have, None where it may be any."""
+        return None if self.root is None else _narrow(self.root, _states_of, negated=False)
+
+    def types(self) -> tuple[str, ...] | None:
+        """Give types or globs (`*`, `?`) one of which every match fits, None where there are none."""
+        found = None if self.root is None else _narrow(self.root, _types_of, negated=False)
+        return None if found is None else tuple(sorted(found))
+
+    def ids(self) -> tuple[str, ...] | None:
+        """Give ids of which every match has one, None where it may have any."""
+        found = None if self.root is None else _narrow(self.root, _ids_of, negated=False)
+        return None if found is None else tuple(sorted(found))
+
+
+EVERYTHING: Final = Filter("", None)
+"""The filter that every job fits."""
+
+
+def parse_filter(text: str) -> Filter:
+    """Read a filter expression; blank text is EVERYTHING. Raises BadFilter with the position."""
+    root = parse(text)
+    return EVERYTHING if root is None else Filter(text, root)
+
+
+def _holds(node: Node, subject: Subject) -> bool:
+    if isinstance(node, Term | Text):
+        return node.test(subject)
+    if isinstance(node, And):
+        return all(_holds(part, subject) for part in node.parts)
+    if isinstance(node, Or):
+        return any(_holds(part, subject) for part in node.parts)
+    return not _holds(node.part, subject)
+
+
+def _narrow(
+    node: Node, of_term: Callable[[Term, bool], frozenset[Found] | None], *, negated: bool
+) -> frozenset[Found] | None:
+    if isinstance(node, Text):
+        return None
+    if isinstance(node, Term):
+        return of_term(node, negated)
+    if isinstance(node, Not):
+        return _narrow(node.part, of_term, negated=not negated)
+    parts = [_narrow(part, of_term, negated=negated) for part in node.parts]
+    known = [part for part in parts if part is not None]
+    if isinstance(node, And) is not negated:
+        return _tightest(known)
+    return frozenset().union(*known) if len(known) == len(parts) else None
+
+
+def _tightest(known: list[frozenset[Found]]) -> frozenset[Found] | None:
+    if not known:
+        return None
+    shared = frozenset.intersection(*known)
+    # Two globs may overlap without sharing a text; only sets of states intersect exactly.
+    exact = all(isinstance(item, State) for item in frozenset().union(*known))
+    return shared if exact else min(known, key=len)
+
+
+def _states_of(term: Term, negated: bool) -> frozenset[State] | None:
+    if term.field == "state":
+        states = read_states(term.value)
+        return _ALL_STATES - states if negated else states
+    if term.field == "validator" and not negated:
+        return frozenset({State.REJECTED})
+    return None
+
+
+def _types_of(term: Term, negated: bool) -> frozenset[str] | None:
+    return None if negated or term.field != "type" else frozenset(read_types(term.value))
+
+
+def _ids_of(term: Term, negated: bool) -> frozenset[str] | None:
+    if negated or term.field != "id" or term.operator != ":":
+        return None
+    ids = term.value.alternatives()
+    has_glob = not term.value.literal and any(GLOB_CHARACTERS & set(text) for text in ids)
+    return None if has_glob else frozenset(ids)

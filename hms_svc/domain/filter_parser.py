@@ -1,0 +1,175 @@
+"""Text to the tree of a filter.
+
+    any     = all { "OR" all }
+    all     = one { [ "AND" ] one }
+    one     = ( "-" | "NOT" ) one | "(" any ")" | term | word
+    term    = field ( ":" | "~" | ">=" | "<=" | ">" | "<" ) value
+
+A value or a word may stand in double or single quotes, with a backslash before
+a quote in it. `OR`, `AND` and `NOT` are upper case.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, TypeAlias
+
+import msgspec
+
+from hms_svc.domain.errors import BadFilter
+from hms_svc.domain.filter_terms import Test, Value, make_test, mentions
+
+MAX_CHARACTERS: Final = 4000
+MAX_NESTING: Final = 40
+_FIELD: Final = re.compile(r"([^\W\d][\w.-]*)(>=|<=|[:~><])")
+_BARE: Final = re.compile(r"[^\s()\"']+")
+_SPACE: Final = re.compile(r"\s*")
+_WORDS: Final = frozenset({"OR", "AND", "NOT"})
+
+
+class Term(msgspec.Struct, frozen=True, eq=False):
+    """One question about one field."""
+
+    field: str
+    operator: str
+    value: Value
+    test: Test
+
+
+class Text(msgspec.Struct, frozen=True, eq=False):
+    """A bare word, looked for in id, detail and failure."""
+
+    word: str
+    test: Test
+
+
+class And(msgspec.Struct, frozen=True, eq=False):
+    """All of the parts."""
+
+    parts: tuple[Node, ...]
+
+
+class Or(msgspec.Struct, frozen=True, eq=False):
+    """One of the parts."""
+
+    parts: tuple[Node, ...]
+
+
+class Not(msgspec.Struct, frozen=True, eq=False):
+    """Everything but the part."""
+
+    part: Node
+
+
+Node: TypeAlias = Term | Text | And | Or | Not
+
+
+def parse(text: str) -> Node | None:
+    """Read a filter expression, None where it is blank; raises BadFilter with the position."""
+    if len(text) > MAX_CHARACTERS:
+        raise BadFilter(f"a filter has at most {MAX_CHARACTERS} characters", MAX_CHARACTERS)
+    parser = _Parser(text)
+    if parser.at_end():
+        return None
+    tree = parser.any(0)
+    if not parser.at_end():
+        raise parser.fault("this ) closes nothing")
+    return tree
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._position = 0
+
+    def fault(self, message: str, position: int | None = None) -> BadFilter:
+        at = self._position if position is None else position
+        return BadFilter(f"filter, character {at + 1}: {message}", at)
+
+    def at_end(self) -> bool:
+        found = _SPACE.match(self._text, self._position)
+        self._position = found.end() if found else self._position
+        return self._position >= len(self._text)
+
+    def any(self, depth: int) -> Node:
+        if depth > MAX_NESTING:
+            raise self.fault(f"nested deeper than {MAX_NESTING} levels")
+        parts = [self._all(depth)]
+        while self._take_word("OR"):
+            parts.append(self._all(depth))
+        return parts[0] if len(parts) == 1 else Or(tuple(parts))
+
+    def _all(self, depth: int) -> Node:
+        parts = [self._one(depth)]
+        while not self.at_end() and self._text[self._position] != ")" and not self._sees("OR"):
+            self._take_word("AND")
+            parts.append(self._one(depth))
+        return parts[0] if len(parts) == 1 else And(tuple(parts))
+
+    def _one(self, depth: int) -> Node:
+        if self.at_end():
+            raise self.fault("something should follow here")
+        start, character = self._position, self._text[self._position]
+        if depth > MAX_NESTING:
+            raise self.fault(f"nested deeper than {MAX_NESTING} levels")
+        if character == "-" or self._sees("NOT"):
+            self._position += 1 if character == "-" else 3
+            return Not(self._one(depth + 1))
+        if character == "(":
+            self._position += 1
+            inside = self.any(depth + 1)
+            if self.at_end() or self._text[self._position] != ")":
+                raise self.fault("this ( is never closed", start)
+            self._position += 1
+            return inside
+        if character == ")" or self._sees("OR") or self._sees("AND"):
+            raise self.fault("a term should stand here, such as state:dead")
+        return self._term()
+
+    def _term(self) -> Node:
+        start = self._position
+        found = _FIELD.match(self._text, start)
+        if found is None:
+            value = self._value()
+            return Text(value.text, mentions(value.text))
+        self._position = found.end()
+        value = self._value()
+        try:
+            return Term(found[1], found[2], value, make_test(found[1], found[2], value))
+        except ValueError as error:
+            raise self.fault(str(error), start) from error
+
+    def _value(self) -> Value:
+        quote = self._text[self._position : self._position + 1]
+        if quote and quote in "\"'":
+            return Value(self._quoted(quote), literal=True)
+        found = _BARE.match(self._text, self._position)
+        if found is None:
+            raise self.fault('a value should stand here (an empty one is "")')
+        self._position = found.end()
+        return Value(found[0])
+
+    def _quoted(self, quote: str) -> str:
+        start = self._position
+        pieces: list[str] = []
+        self._position += 1
+        while self._position < len(self._text):
+            character = self._text[self._position]
+            self._position += 1
+            if character == quote:
+                return "".join(pieces)
+            if character == "\\" and self._position < len(self._text):
+                character = self._text[self._position]
+                self._position += 1
+            pieces.append(character)
+        raise self.fault("this quote is never closed", start)
+
+    def _sees(self, word: str) -> bool:
+        found = _BARE.match(self._text, self._position)
+        return found is not None and found[0] == word
+
+    def _take_word(self, word: str) -> bool:
+        if self.at_end() or not self._sees(word):
+            return False
+        self._position += len(word)
+        return True

@@ -1,0 +1,270 @@
+"""The terms of the filter language: which fields there are, and what each asks of a job."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.strict_json import decode
+from hms_svc.domain.views import JobView
+
+GLOB_CHARACTERS: Final = frozenset("*?")
+_TYPE_GLOB: Final = re.compile(r"[a-z0-9*?][a-z0-9._*?-]{0,127}")
+_DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d|w|)", re.ASCII)
+_MILLISECONDS: Final = {
+    "ms": 1, "s": 1_000, "": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000,
+}  # fmt: skip
+_MISSING: Final = object()
+
+
+class Subject:
+    """One job under test, with its payload decoded once, where a term asks for it."""
+
+    __slots__ = ("_data", "now_ms", "view")
+
+    def __init__(self, view: JobView, now_ms: int) -> None:
+        self.view = view
+        self.now_ms = now_ms
+        self._data: object = _MISSING
+
+    def at_path(self, path: tuple[str, ...]) -> object:
+        """Give the payload's value at the path (keys, or indexes of arrays), or a sentinel."""
+        if self._data is _MISSING:
+            try:
+                self._data = decode(self.view.data)
+            except msgspec.DecodeError:
+                self._data = None
+        value = self._data
+        for step in path:
+            if isinstance(value, dict):
+                value = value.get(step, _MISSING)
+            elif isinstance(value, list) and step.isdecimal() and len(step) < 10:
+                value = value[int(step)] if int(step) < len(value) else _MISSING
+            else:
+                return _MISSING
+        return value
+
+
+Test: TypeAlias = Callable[[Subject], bool]
+Getter: TypeAlias = Callable[[JobView], str]
+
+
+class Value(msgspec.Struct, frozen=True):
+    """The right side of a term; `literal` where it was quoted, so that `*` and `,` are themselves."""
+
+    text: str
+    literal: bool = False
+
+    def alternatives(self) -> tuple[str, ...]:
+        """Give what a comma separates; a quoted value is one."""
+        return (self.text,) if self.literal else tuple(self.text.split(","))
+
+
+def make_test(field: str, operator: str, value: Value) -> Test:
+    """Give the test of one term; ValueError says what would be right."""
+    if field.startswith("data."):
+        return _data_test(tuple(field.split(".")[1:]), operator, value)
+    maker = _MAKERS.get(field)
+    if maker is None:
+        known = ", ".join(sorted([*_MAKERS, "data.PATH"]))
+        raise ValueError(
+            f'no field {field!r:.60}; there are {known} (put quotes around text: "a:b")'
+        )
+    return maker(operator, value)
+
+
+def mentions(word: str) -> Test:
+    """Give the test of a bare word: part of the id, the detail or the failure, in any case."""
+    folded = word.casefold()
+
+    def test(subject: Subject) -> bool:
+        view = subject.view
+        return any(folded in text.casefold() for text in (view.id, view.detail, view.failure))
+
+    return test
+
+
+def read_states(value: Value) -> frozenset[State]:
+    """Read the states that a `state:` term names; ValueError lists them."""
+    try:
+        return frozenset(State(name) for name in value.alternatives())
+    except ValueError as error:
+        raise ValueError("state: takes " + ", ".join(State)) from error
+
+
+def read_types(value: Value) -> tuple[str, ...]:
+    """Read the types or globs that a `type:` term names."""
+    for glob in value.alternatives():
+        if not _TYPE_GLOB.fullmatch(glob):
+            raise ValueError("type: takes a type or a pattern such as pothole.*")
+    return value.alternatives()
+
+
+def read_duration_ms(text: str) -> int:
+    """Read `90s`, `5m`, `1h`, `2d`, `1w` (a bare number is seconds) into milliseconds."""
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise ValueError("a duration such as 90s, 5m, 1h or 2d")
+    return int(float(found[1]) * _MILLISECONDS[found[2]])
+
+
+def _only(operator: str, allowed: str, field: str) -> None:
+    if operator not in allowed.split():
+        raise ValueError(f"{field} takes {allowed.replace(' ', ' or ')}, not {operator}")
+
+
+def _state(operator: str, value: Value) -> Test:
+    _only(operator, ":", "state")
+    states = read_states(value)
+    return lambda subject: subject.view.state in states
+
+
+def _type(operator: str, value: Value) -> Test:
+    _only(operator, ":", "type")
+    fits = _pattern(read_types(value), literal=False)
+    return lambda subject: fits(subject.view.type)
+
+
+def _validator(operator: str, value: Value) -> Test:
+    _only(operator, ":", "validator")
+    fits = _pattern(value.alternatives(), literal=value.literal)
+    return lambda subject: subject.view.state is State.REJECTED and fits(subject.view.reason)
+
+
+def _textual(field: str, get: Getter) -> Callable[[str, Value], Test]:
+    def make(operator: str, value: Value) -> Test:
+        _only(operator, ": ~", field)
+        if operator == "~":
+            folded = value.text.casefold()
+            return lambda subject: folded in get(subject.view).casefold()
+        fits = _pattern(value.alternatives(), literal=value.literal)
+        return lambda subject: fits(get(subject.view))
+
+    return make
+
+
+def _failure(operator: str, value: Value) -> Test:
+    _only(operator, ": ~", "error")
+    if operator == "~":
+        return _textual("error", lambda view: view.failure)(operator, value)
+    fits = _pattern(value.alternatives(), literal=value.literal)
+    return lambda subject: (
+        fits(subject.view.failure) or fits(subject.view.failure.partition(":")[0])
+    )
+
+
+def _numeric(field: str, get: Callable[[JobView], int]) -> Callable[[str, Value], Test]:
+    def make(operator: str, value: Value) -> Test:
+        _only(operator, ": > < >= <=", field)
+        if not re.fullmatch(r"-?[0-9]{1,15}", value.text, re.ASCII):
+            raise ValueError(f"{field} takes a whole number")
+        bound, compare = int(value.text), _COMPARISONS[operator]
+        return lambda subject: compare(get(subject.view), bound)
+
+    return make
+
+
+def _age(operator: str, value: Value) -> Test:
+    _only(operator, "> < >= <=", "age")
+    try:
+        bound = read_duration_ms(value.text)
+    except ValueError as error:
+        raise ValueError(f"age takes {error}") from error
+    compare = _COMPARISONS[operator]
+    return lambda subject: compare(subject.now_ms - subject.view.enqueued_at, bound)
+
+
+def _suspect(operator: str, value: Value) -> Test:
+    _only(operator, ":", "suspect")
+    if value.text not in {"yes", "no"}:
+        raise ValueError("suspect: takes yes or no")
+    wanted = value.text == "yes"
+    return lambda subject: subject.view.suspect is wanted
+
+
+def _data_test(path: tuple[str, ...], operator: str, value: Value) -> Test:
+    if not all(path):
+        raise ValueError("data. takes a path such as data.ward or data.photos.0.url")
+    if operator == ":":
+        fits = _pattern((value.text,), literal=value.literal)
+        return lambda subject: _equals(subject.at_path(path), value, fits)
+    if operator == "~":
+        folded = value.text.casefold()
+        return lambda subject: folded in (_plain(subject.at_path(path)) or "").casefold()
+    compare, number = _COMPARISONS[operator], _as_number(value.text)
+
+    def test(subject: Subject) -> bool:
+        found = subject.at_path(path)
+        if isinstance(found, str):
+            return compare(found, value.text)
+        if isinstance(found, bool) or not isinstance(found, int | float) or number is None:
+            return False
+        return compare(found, number)
+
+    return test
+
+
+def _equals(found: object, value: Value, fits: Callable[[str], bool]) -> bool:
+    if isinstance(found, int | float) and not isinstance(found, bool):
+        return not value.literal and _as_number(value.text) == found
+    text = _plain(found)
+    return text is not None and fits(text)
+
+
+def _plain(found: object) -> str | None:
+    if found is None:
+        return "null"
+    if isinstance(found, bool):
+        return "true" if found else "false"
+    return str(found) if isinstance(found, str | int | float) else None
+
+
+def _as_number(text: str) -> int | float | None:
+    if re.fullmatch(r"-?[0-9]{1,19}", text, re.ASCII):
+        return int(text)
+    if re.fullmatch(r"-?[0-9]{1,19}(\.[0-9]{1,19})?([eE][+-]?[0-9]{1,3})?", text, re.ASCII):
+        return float(text)
+    return None
+
+
+def _pattern(texts: tuple[str, ...], *, literal: bool) -> Callable[[str], bool]:
+    if literal or not any(GLOB_CHARACTERS & set(text) for text in texts):
+        return frozenset(texts).__contains__
+    globs = "|".join(fnmatch.translate(text.replace("[", "[[]")) for text in texts)
+    fullmatch = re.compile(globs).match
+    return lambda text: fullmatch(text) is not None
+
+
+_COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+    ":": lambda left, right: left == right,
+    ">": lambda left, right: left > right,
+    "<": lambda left, right: left < right,
+    ">=": lambda left, right: left >= right,
+    "<=": lambda left, right: left <= right,
+}
+_attempt: Final = _numeric("attempts", lambda view: view.attempt)
+_MAKERS: Final[Mapping[str, Callable[[str, Value], Test]]] = {
+    "state": _state,
+    "type": _type,
+    "id": _textual("id", lambda view: view.id),
+    "reason": _textual("reason", lambda view: view.reason),
+    "by": _textual("by", lambda view: view.by),
+    "validator": _validator,
+    "detail": _textual("detail", lambda view: view.detail),
+    "error": _failure,
+    "worker": _textual("worker", lambda view: view.worker),
+    "unique_key": _textual("unique_key", lambda view: view.unique_key or ""),
+    "case": _textual("case", lambda view: view.case_id or ""),
+    "attempt": _attempt,
+    "attempts": _attempt,
+    "priority": _numeric("priority", lambda view: view.priority),
+    "age": _age,
+    "suspect": _suspect,
+}
+FIELDS: Final = (*_MAKERS, "data.PATH")
+"""Every field of the language, for completion and help."""

@@ -1,0 +1,56 @@
+"""Identifiers: job ids (UUIDv7), and the name-based ids that make repetition harmless."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+import uuid
+from typing import Final
+
+from hms_svc.domain.errors import MalformedJob
+
+JOB_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+JOB_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
+_NAMESPACE: Final = uuid.UUID("6f2d6c1e-5a51-5c3b-9a57-3f1f0f0d8710")
+
+
+def new_job_id() -> str:
+    """Make a UUIDv7 (RFC 9562, section 5.7): 48 bits of Unix milliseconds, then randomness."""
+    number = int.from_bytes(os.urandom(10), "big") | (time.time_ns() // 1_000_000) << 80
+    number = number & ~(0xF << 76) | 0x7 << 76
+    digits = f"{number & ~(0x3 << 62) | 0x2 << 62:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def check_job_id(value: object) -> str:
+    """Give back `value` where it is a legal job id, else raise MalformedJob."""
+    if isinstance(value, str) and JOB_ID.fullmatch(value):
+        return value
+    raise MalformedJob(f"id {value!r:.80} does not match [A-Za-z0-9._:-]{{1,128}}", "id")
+
+
+def check_job_type(value: object) -> str:
+    """Give back `value` where it is a legal job type, else raise MalformedJob."""
+    if isinstance(value, str) and JOB_TYPE.fullmatch(value):
+        return value
+    raise MalformedJob(f"type {value!r:.80} does not match [a-z0-9][a-z0-9._-]{{0,127}}", "type")
+
+
+def name_based_id(*parts: str) -> str:
+    """Make the UUIDv5 of the parts: the same parts give the same id, on every machine."""
+    digest = hashlib.sha1(
+        _NAMESPACE.bytes + "\n".join(parts).encode(), usedforsecurity=False
+    ).digest()
+    return str(uuid.UUID(bytes=digest[:16], version=5))
+
+
+def event_id(job_id: str, name: str, key: str) -> str:
+    """Make the stable id of an event: `key` is the fence, the handler's key or an ordinal."""
+    return name_based_id(job_id, name, key)
+
+
+def case_id(job_id: str, key: str) -> str:
+    """Make the stable id of the case that the effect (job id, key) creates."""
+    return "case-" + name_based_id(job_id, "case", key)

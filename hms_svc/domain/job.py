@@ -1,0 +1,207 @@
+"""The job envelope: what a producer hands in, and what a worker is given."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from hms_svc.domain.errors import BadInput, MalformedJob
+from hms_svc.domain.ids import check_job_id, check_job_type, new_job_id
+from hms_svc.domain.strict_json import JsonValue, check_strict, decode, encode
+from hms_svc.domain.timestamps import from_rfc3339
+
+MAX_DATA_BYTES: Final = 1024 * 1024
+MAX_ITEM_BYTES: Final = 4 * 1024 * 1024
+MAX_PRIORITY: Final = 1000
+MAX_KEY_CHARACTERS: Final = 256
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One accepted piece of work. Times are Unix milliseconds; bytes are JSON of ours.
+
+    `data` is the payload, `meta` an object of the producer's, `extra` the
+    envelope fields that nobody here reads: kept and handed on. A higher
+    `priority` (-1000 to 1000) runs first within its type.
+    """
+
+    id: str
+    type: str
+    data: bytes
+    enqueued_at: int = 0
+    not_before: int | None = None
+    expires_at: int | None = None
+    priority: int = 0
+    max_attempts: int | None = None
+    unique_key: str | None = None
+    traceparent: str | None = None
+    meta: bytes | None = None
+    extra: bytes | None = None
+    retried_from: str | None = None
+
+    def payload(self) -> JsonValue:
+        """Decode `data`."""
+        value: JsonValue = decode(self.data)
+        return value
+
+
+class LeaseToken(msgspec.Struct, frozen=True, gc=False):
+    """Proof of ownership: the job, the fence of this claim, and where the broker keeps it.
+
+    `locator` is the broker's own short cut to the record (SQLite: its row).
+    """
+
+    job_id: str
+    fence: int
+    locator: int = 0
+
+
+class Lane(StrEnum):
+    """Which jobs a claim takes: ordinary ones, or suspects (their worker died), one at a time."""
+
+    NORMAL = "normal"
+    SUSPECT = "suspect"
+
+
+class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A job in the hands of a worker until `lease_until` (milliseconds of the lease clock).
+
+    `attempt` counts claims of this run, `claims` all of them ever: from the
+    second one on the job may have left effects behind.
+    """
+
+    job: Job
+    token: LeaseToken
+    attempt: int
+    claims: int
+    max_attempts: int
+    give_backs: int
+    claimed_at: int
+    lease_until: int
+    lane: Lane = Lane.NORMAL
+
+
+_KNOWN: Final = frozenset(
+    {
+        "id", "type", "data", "enqueued_at", "not_before", "expires_at", "priority",
+        "max_attempts", "unique_key", "traceparent", "meta", "retried_from",
+    }
+)  # fmt: skip
+
+
+def read_job(value: JsonValue, *, now_ms: int, default_type: str | None = None) -> Job:
+    """Make a job of a strictly read JSON value, or raise MalformedJob naming the field.
+
+    `default_type` serves producers whose queue names the type. The value has
+    passed `read_strict`; a missing id is made here.
+    """
+    if not isinstance(value, dict):
+        raise MalformedJob(f"a job is a JSON object, not {_kind(value)}")
+    if "data" not in value:
+        raise MalformedJob("data is missing: a job is an object with type and data", "data")
+    if value.get("type", default_type) is None:
+        raise MalformedJob("type is missing: write it into the job or pass --type", "type")
+    extra = {key: item for key, item in value.items() if key not in _KNOWN}
+    meta = value.get("meta")
+    if meta is not None and not isinstance(meta, dict):
+        raise MalformedJob(f"meta must be an object, not {_kind(meta)}", "meta")
+    retried_from = value.get("retried_from")
+    given_id = value.get("id")
+    return Job(
+        id=new_job_id() if given_id is None else check_job_id(given_id),
+        type=check_job_type(value.get("type", default_type)),
+        data=encode_data(value["data"]),
+        enqueued_at=now_ms,
+        not_before=_time(value, "not_before"),
+        expires_at=_time(value, "expires_at"),
+        priority=_integer(value, "priority", -MAX_PRIORITY, MAX_PRIORITY) or 0,
+        max_attempts=_integer(value, "max_attempts", 1, 1000),
+        unique_key=_text(value, "unique_key"),
+        traceparent=_text(value, "traceparent"),
+        meta=encode(meta) if meta else None,
+        extra=encode(extra) if extra else None,
+        retried_from=None if retried_from is None else check_job_id(retried_from),
+    )
+
+
+def make_job(
+    type: str,
+    data: object,
+    *,
+    now_ms: int,
+    id: str | None = None,
+    not_before: int | None = None,
+    expires_at: int | None = None,
+    priority: int = 0,
+    max_attempts: int | None = None,
+    unique_key: str | None = None,
+    traceparent: str | None = None,
+    meta: dict[str, JsonValue] | None = None,
+    retried_from: str | None = None,
+) -> Job:
+    """Make a job of Python values, held to the same rules as foreign bytes."""
+    check_strict(data)
+    check_strict(meta)
+    limits = {"priority": priority, "max_attempts": max_attempts, "unique_key": unique_key}
+    return Job(
+        id=new_job_id() if id is None else check_job_id(id),
+        type=check_job_type(type),
+        data=encode_data(data),
+        enqueued_at=now_ms,
+        not_before=not_before,
+        expires_at=expires_at,
+        priority=_integer(limits, "priority", -MAX_PRIORITY, MAX_PRIORITY) or 0,
+        max_attempts=_integer(limits, "max_attempts", 1, 1000),
+        unique_key=_text(limits, "unique_key"),
+        traceparent=traceparent,
+        meta=encode(meta) if meta else None,
+        retried_from=retried_from,
+    )
+
+
+def encode_data(data: object) -> bytes:
+    """Write a strictly checked payload as bytes of ours; over 1 MiB is MalformedJob."""
+    raw = encode(data)
+    if len(raw) > MAX_DATA_BYTES:
+        raise MalformedJob(f"data has {len(raw)} bytes; the limit is {MAX_DATA_BYTES}", "data")
+    return raw
+
+
+def _kind(value: object) -> str:
+    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean"}
+    return "null" if value is None else names.get(type(value), "a number")
+
+
+def _integer(fields: object, name: str, low: int, high: int) -> int | None:
+    assert isinstance(fields, dict)
+    value = fields.get(name)
+    if value is None:
+        return None
+    if type(value) is not int or not low <= value <= high:
+        raise MalformedJob(f"{name} {value!r:.80} is not an integer from {low} to {high}", name)
+    return value
+
+
+def _text(fields: object, name: str) -> str | None:
+    assert isinstance(fields, dict)
+    value = fields.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_KEY_CHARACTERS:
+        raise MalformedJob(
+            f"{name} {value!r:.80} is not a string of 1 to {MAX_KEY_CHARACTERS} characters", name
+        )
+    return value
+
+
+def _time(fields: dict[str, JsonValue], name: str) -> int | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise MalformedJob(f"{name} {value!r:.80} is not an RFC 3339 time", name)
+    try:
+        return from_rfc3339(value)
+    except BadInput as error:
+        raise MalformedJob(f"{name} {error}", name) from error

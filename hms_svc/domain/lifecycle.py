@@ -1,0 +1,103 @@
+"""The nine states of a job and the one table of its legal moves."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+
+class State(StrEnum):
+    """Where a job stands. The last four are terminal."""
+
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    HELD = "held"
+    PROCESSING = "processing"
+    RETRYING = "retrying"
+    COMPLETED = "completed"
+    REJECTED = "rejected"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+
+
+class Cause(StrEnum):
+    """Why a job moved from one state to another; kept in its history."""
+
+    ENQUEUED = "enqueued"
+    DUE = "due"
+    CLAIMED = "claimed"
+    FINISHED = "finished"
+    FAILED = "failed"
+    REFUSED = "refused"
+    RELEASED = "released"
+    RESCUED = "rescued"
+    SNOOZED = "snoozed"
+    EXPIRED = "expired"
+    UNSERVED = "unserved"
+    OPERATOR = "operator"
+
+
+TERMINAL: Final = frozenset({State.COMPLETED, State.REJECTED, State.DEAD, State.CANCELLED})
+WAITING: Final = frozenset({State.SCHEDULED, State.QUEUED, State.HELD, State.RETRYING})
+
+REASON_PAYLOAD: Final = "payload"
+REASON_GOVERNANCE: Final = "governance"
+REASON_UNIQUE: Final = "unique"
+REASON_ERROR: Final = "error"
+REASON_TIMEOUT: Final = "timeout"
+REASON_CRASHED: Final = "crashed"
+REASON_MALFORMED: Final = "malformed"
+REASON_NO_HANDLER: Final = "no_handler"
+REASON_EXPIRED: Final = "expired"
+REASON_ID_CONFLICT: Final = "id_conflict"
+REASON_LOST: Final = "lost"
+REASON_CANCELLED: Final = "cancelled"
+
+_S = State
+MOVES: Final[dict[State | None, dict[State, frozenset[Cause]]]] = {
+    None: {
+        _S.QUEUED: frozenset({Cause.ENQUEUED}),
+        _S.SCHEDULED: frozenset({Cause.ENQUEUED}),
+        _S.REJECTED: frozenset({Cause.REFUSED}),
+        _S.DEAD: frozenset({Cause.REFUSED}),
+    },
+    _S.SCHEDULED: {
+        _S.QUEUED: frozenset({Cause.DUE, Cause.OPERATOR}),
+        _S.CANCELLED: frozenset({Cause.OPERATOR}),
+        _S.DEAD: frozenset({Cause.EXPIRED}),
+    },
+    _S.QUEUED: {
+        _S.PROCESSING: frozenset({Cause.CLAIMED}),
+        _S.CANCELLED: frozenset({Cause.OPERATOR}),
+        _S.DEAD: frozenset({Cause.EXPIRED, Cause.UNSERVED}),
+    },
+    _S.HELD: {
+        _S.QUEUED: frozenset({Cause.OPERATOR}),
+        _S.REJECTED: frozenset({Cause.OPERATOR}),
+        _S.CANCELLED: frozenset({Cause.OPERATOR}),
+    },
+    _S.PROCESSING: {
+        _S.COMPLETED: frozenset({Cause.FINISHED}),
+        _S.REJECTED: frozenset({Cause.REFUSED}),
+        _S.HELD: frozenset({Cause.REFUSED}),
+        _S.RETRYING: frozenset({Cause.FAILED}),
+        _S.DEAD: frozenset({Cause.FAILED, Cause.RESCUED}),
+        _S.SCHEDULED: frozenset({Cause.SNOOZED, Cause.RELEASED}),
+        _S.QUEUED: frozenset({Cause.RELEASED, Cause.RESCUED}),
+        _S.CANCELLED: frozenset({Cause.OPERATOR, Cause.FINISHED}),
+    },
+    _S.RETRYING: {
+        _S.QUEUED: frozenset({Cause.DUE, Cause.OPERATOR}),
+        _S.CANCELLED: frozenset({Cause.OPERATOR}),
+    },
+    _S.COMPLETED: {},
+    _S.REJECTED: {_S.QUEUED: frozenset({Cause.OPERATOR})},
+    _S.DEAD: {_S.QUEUED: frozenset({Cause.OPERATOR})},
+    _S.CANCELLED: {_S.QUEUED: frozenset({Cause.OPERATOR})},
+}
+"""From a state (None: not yet accepted) to each state it may reach, and by which causes."""
+
+
+def may_move(source: State | None, target: State) -> bool:
+    """Tell whether a job may go from `source` (None: not yet accepted) to `target`."""
+    return target in MOVES[source]

@@ -1,0 +1,38 @@
+"""The one sanitiser: text from outside made harmless for a terminal, with nothing hidden."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_HARMFUL: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f"  # C0, DEL, C1
+    "\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"  # zero-width, bidi, separators
+    "\ufeff\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"  # marks, tags, lone surrogates
+)
+
+
+def plain(text: str) -> str:
+    """Give one line of text in which every control, bidi and zero-width character is visible.
+
+    C0 and DEL become their pictures (`␛`, `␊`); all others their number, `<U+202E>`.
+    """
+    return _HARMFUL.sub(_picture, text)
+
+
+def plain_lines(text: str) -> str:
+    """Do the same to text of several lines: line feeds stay, tabs become four spaces."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return "\n".join(plain(line.replace("\t", "    ")) for line in lines)
+
+
+def shorten(text: str, width: int) -> str:
+    """Give at most `width` characters, with `…` for what was left out."""
+    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+
+
+def _picture(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    if number < 0x20:
+        return chr(0x2400 + number)
+    return "␡" if number == 0x7F else f"<U+{number:04X}>"

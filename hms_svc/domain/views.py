@@ -1,0 +1,163 @@
+"""Read models for operators: what console, CLI and HTTP show. Times are Unix milliseconds."""
+
+from __future__ import annotations
+
+import msgspec
+
+from hms_svc.domain.lifecycle import State
+
+
+class QueueCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """How many jobs of one type stand in each state; `intake` are foreign pushes not yet read."""
+
+    queued: int = 0
+    scheduled: int = 0
+    held: int = 0
+    processing: int = 0
+    retrying: int = 0
+    rejected: int = 0
+    dead: int = 0
+    cancelled: int = 0
+    completed: int = 0
+    intake: int = 0
+
+
+class QueueView(msgspec.Struct, frozen=True, kw_only=True):
+    """One queue. `oldest_queued_at` is when its longest waiting ready job was enqueued.
+
+    `next_due_at` is when its next scheduled job becomes ready. `counters` are the running totals of `stats:{type}`: accepted, claimed,
+    completed, failed, retried, rejected, dead, cancelled, discarded.
+    """
+
+    type: str
+    counts: QueueCounts
+    counters: dict[str, int]
+    oldest_queued_at: int | None
+    next_due_at: int | None
+    paused: bool
+    paused_by: str
+    pause_reason: str
+    served: bool
+
+
+class JobView(msgspec.Struct, frozen=True, kw_only=True):
+    """One job in a list."""
+
+    id: str
+    type: str
+    state: State
+    attempt: int
+    enqueued_at: int
+    reason: str
+    by: str
+    detail: str
+    data: bytes
+    priority: int = 0
+    max_attempts: int | None = None
+    due_at: int | None = None
+    finished_at: int | None = None
+    started_at: int | None = None
+    worker: str = ""
+    fence: int = 0
+    suspect: bool = False
+    case_id: str | None = None
+    failure: str = ""
+    unique_key: str | None = None
+
+
+class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
+    """One claim of a job. `error` is the class and message, `traceback` the rest of it."""
+
+    attempt: int
+    started_at: int
+    ended_at: int | None
+    worker: str
+    fence: int
+    error: str = ""
+    traceback: str = ""
+    log: str = ""
+
+
+class Move(msgspec.Struct, frozen=True, kw_only=True):
+    """One step in the history of a job."""
+
+    at: int
+    source: State | None
+    target: State
+    cause: str
+    detail: str = ""
+
+
+class ProgressView(msgspec.Struct, frozen=True, kw_only=True):
+    """One report from inside a handler: a share from 0 to 1 where it gave one, and its words."""
+
+    number: int
+    at: int
+    share: float | None
+    message: str
+
+
+class JobDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the broker knows of one job. `envelope` is its wire form, `raw` foreign bytes kept."""
+
+    view: JobView
+    result: bytes | None
+    attempts: tuple[AttemptView, ...]
+    history: tuple[Move, ...]
+    progress: tuple[ProgressView, ...]
+    envelope: bytes
+    hold: tuple[str, str, str] | None = None
+    retried_from: str | None = None
+    raw: bytes | None = None
+    raw_length: int = 0
+    raw_digest: str = ""
+
+
+class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker process: `busy` of its `slots` run the jobs `jobs`."""
+
+    id: str
+    host: str
+    pid: int
+    slots: int
+    busy: int
+    jobs: tuple[str, ...]
+    types: tuple[str, ...]
+    started_at: int
+    last_seen_at: int
+    lane: str
+
+
+class JobPage(msgspec.Struct, frozen=True):
+    """One page of a list; `cursor` continues it, None at the end."""
+
+    jobs: tuple[JobView, ...]
+    cursor: str | None
+
+
+class ActOutcome(msgspec.Struct, frozen=True):
+    """What an act did to one job: done, or why not."""
+
+    job_id: str
+    done: bool
+    why: str = ""
+
+
+class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One audit row: who did what to which subject, and the link of the hash chain once sealed."""
+
+    number: int = 0
+    at: int
+    actor: str
+    action: str
+    subject: str
+    detail: bytes = b"{}"
+    link: int | None = None
+    digest: str = ""
+
+
+class AuditFault(msgspec.Struct, frozen=True):
+    """One place where the audit chain does not hold: a changed, missing or truncated row."""
+
+    link: int
+    fault: str

@@ -1,0 +1,155 @@
+"""The way from blocking code to the event loop that does the work."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextvars
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hms_svc import bootstrap
+from hms_svc.domain.errors import WrongThread
+from hms_svc.handling.context import find_job
+from hms_svc.ports.clock import SystemClock
+from hms_svc.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from hms_svc.handling.dao import Dao
+    from hms_svc.handling.gate import Gate
+    from hms_svc.ports.stores import Database
+
+Result = TypeVar("Result")
+
+
+class Portal:
+    """A loop on a thread of its own, with broker and database opened when first needed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._backend: bootstrap.Backend | None = None
+        self._database: Database | None = None
+        self._dao: Dao | None = None
+        self._gate: Gate | None = None
+        self._loop = asyncio.new_event_loop()
+        self._opening = asyncio.Lock()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="hms-svc", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Coroutine[Any, Any, Result]) -> Future[Result]:
+        """Run a coroutine on the portal's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    async def backend(self) -> bootstrap.Backend:
+        """Give the opened broker."""
+        async with self._opening:
+            if self._backend is None:
+                backend = bootstrap.backend(self.settings)
+                await backend.open()
+                self._backend = backend
+        return self._backend
+
+    async def dao(self) -> Dao:
+        """Give a DAO for use outside of jobs."""
+        from hms_svc.handling.dao import Dao
+
+        database = await self._open_database()
+        if self._dao is None:
+            self._dao = Dao(
+                database,
+                SystemClock(),
+                radius_m=self.settings.case_radius_m,
+                actor=self.settings.actor,
+            )
+        return self._dao
+
+    async def gate(self) -> Gate:
+        """Give a governance gate for use outside of jobs."""
+        from hms_svc.handling.gate import Gate
+
+        database = await self._open_database()
+        if self._gate is None:
+            self._gate = Gate(bootstrap.policy(self.settings), database)
+        return self._gate
+
+    async def _open_database(self) -> Database:
+        async with self._opening:
+            if self._database is None:
+                database = bootstrap.database(self.settings)
+                await database.open()
+                self._database = database
+        return self._database
+
+    def close(self) -> None:
+        """Close what was opened, and end the thread."""
+        self.submit(self._close()).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _close(self) -> None:
+        if self._database is not None:
+            await self._database.close()
+        if self._backend is not None:
+            await self._backend.close()
+
+
+_portal: Portal | None = None
+_lock = threading.Lock()
+
+
+def portal() -> Portal:
+    """Give the portal of this process, begun with the settings of its environment."""
+    global _portal
+    with _lock:
+        if _portal is None:
+            _portal = Portal(load_settings().settings)
+            atexit.register(close_portal)
+        return _portal
+
+
+def close_portal() -> None:
+    """Close the portal, where there is one; the next use begins another."""
+    global _portal
+    with _lock:
+        if _portal is not None:
+            closing, _portal = _portal, None
+            closing.close()
+
+
+def block(work: Callable[[], Awaitable[Result]], counterpart: str) -> Result:
+    """Run `work` to its end on the right loop: the job's own, or the portal's.
+
+    Raises WrongThread on a thread whose event loop runs, naming the awaitable
+    `counterpart`.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    else:
+        raise WrongThread(f"this would block the running event loop: await {counterpart} instead")
+    job = find_job()
+    loop = job.loop if job is not None else portal()._loop
+
+    async def run() -> Result:
+        return await work()
+
+    return asyncio.run_coroutine_threadsafe(run(), loop).result()
+
+
+async def on_right_loop(work: Callable[[], Awaitable[Result]]) -> Result:
+    """Await `work` here inside a job, and on the portal's loop outside of one."""
+    job = find_job()
+
+    async def run() -> Result:
+        return await work()
+
+    if job is not None:
+        if job.loop is asyncio.get_running_loop():
+            return await work()
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(run(), job.loop))
+    context = contextvars.copy_context()
+    return await asyncio.wrap_future(context.run(portal().submit, run()))

@@ -1,0 +1,66 @@
+"""`Worker` as a script sees it: one handler, run in this process until stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from hms_svc import bootstrap
+from hms_svc.facade.portal import close_portal
+from hms_svc.handling.registry import Handler, Registry, Validator
+from hms_svc.observability.logs import set_up_logging
+from hms_svc.runtime.names import make_worker_id
+from hms_svc.runtime.options import WorkerOptions
+from hms_svc.runtime.output import captured_output
+from hms_svc.runtime.stopping import stop_on_signals
+from hms_svc.runtime.worker import Worker as RuntimeWorker
+from hms_svc.settings import Settings, load_settings
+
+
+class Worker:
+    """Serves the job types `jobs` with one handler, behind `validators` that must all say yes."""
+
+    def __init__(self, jobs: str | Sequence[str], validators: Sequence[Validator] = ()) -> None:
+        self._types = (jobs,) if isinstance(jobs, str) else tuple(jobs)
+        self._validators = tuple(validators)
+
+    def start(self, on_job: Handler) -> None:
+        """Run until SIGTERM or SIGINT; jobs in hand may finish within the grace.
+
+        `on_job` is plain (on a pool of threads) or `async`, and takes the running
+        job. Call it from the main thread. A job whose worker died is run alone.
+        """
+        registry = Registry()
+        for type in self._types:
+            registry.job(type, validators=self._validators)(on_job)
+        settings = bootstrap.resolve(load_settings().settings)
+        if not logging.getLogger("hms_svc").handlers:
+            set_up_logging(settings.log_level, settings.log_format)
+        with captured_output(pass_on=True):
+            stuck = asyncio.run(_serve(settings, registry))
+        close_portal()
+        if stuck:
+            sys.stdout.flush()
+            os._exit(0)
+
+
+async def _serve(settings: Settings, registry: Registry) -> bool:
+    async with bootstrap.engines(settings, registry) as engines:
+        options = WorkerOptions(
+            worker_id=make_worker_id(),
+            slots=settings.concurrency,
+            lease_seconds=settings.lease_seconds,
+            timeout_seconds=settings.job_timeout_seconds,
+            grace_seconds=settings.grace_seconds,
+            radius_m=settings.case_radius_m,
+            unserved_days=settings.unserved_days,
+            failed_days=settings.failed_days,
+            inline_suspects=True,
+        )
+        worker = RuntimeWorker(engines, options)
+        stop_on_signals(worker)
+        await worker.run()
+        return worker.has_stuck_threads

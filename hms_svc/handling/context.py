@@ -1,0 +1,146 @@
+"""The running job, as its handler and validators see it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from hms_svc.domain.errors import ActionDenied, ActionHeld, NoActiveJob
+from hms_svc.domain.job import ClaimedJob
+from hms_svc.domain.strict_json import JsonValue, decode
+from hms_svc.domain.timestamps import to_rfc3339
+from hms_svc.ports.stores import StoredEffect
+
+if TYPE_CHECKING:
+    from hms_svc.handling.dao import Dao
+    from hms_svc.handling.gate import Gate
+
+ProgressSink = Callable[["RunningJob", float | None, str], None]
+MAX_LOG_CHARACTERS = 64 * 1024
+
+
+class RunningJob:
+    """One attempt in progress. Handlers read it, report from it, and reach DAO and gate by it."""
+
+    __slots__ = (
+        "_data", "_log", "_log_size", "_sink", "cancel_by", "cancel_detail", "claimed",
+        "dao", "deadline_ms", "effects", "event_ordinal", "gov", "lease_until", "loop", "payload",
+        "revoked", "timed_out", "verdict",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        claimed: ClaimedJob,
+        *,
+        dao: Dao,
+        gov: Gate,
+        deadline_ms: int,
+        sink: ProgressSink,
+        loop: asyncio.AbstractEventLoop,
+        effects: tuple[StoredEffect, ...] = (),
+    ) -> None:
+        self.claimed = claimed
+        self.dao = dao
+        self.gov = gov
+        self.deadline_ms = deadline_ms
+        self.lease_until = claimed.lease_until
+        self.effects = effects
+        self.payload: Any = None
+        self.verdict: ActionDenied | ActionHeld | None = None
+        self.revoked = False
+        self.timed_out = False
+        self.loop = loop
+        self.event_ordinal = 0
+        self.cancel_by = ""
+        self.cancel_detail = ""
+        self._data: JsonValue = None
+        self._sink = sink
+        self._log: list[str] = []
+        self._log_size = 0
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self.claimed.job.id
+
+    @property
+    def type(self) -> str:
+        """The job's type."""
+        return self.claimed.job.type
+
+    @property
+    def data(self) -> Any:
+        """The payload as it was handed in, decoded once."""
+        if self._data is None:
+            self._data = decode(self.claimed.job.data)
+        return self._data
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt of this run this is, from 1."""
+        return self.claimed.attempt
+
+    @property
+    def max_attempts(self) -> int:
+        """After how many attempts the job is dead."""
+        return self.claimed.max_attempts
+
+    @property
+    def enqueued_at(self) -> str:
+        """When the job was accepted, RFC 3339."""
+        return to_rfc3339(self.claimed.job.enqueued_at)
+
+    @property
+    def deadline(self) -> str:
+        """When the job times out, RFC 3339."""
+        return to_rfc3339(self.deadline_ms)
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """The producer's own object, empty where none was given."""
+        raw = self.claimed.job.meta
+        return decode(raw) if raw else {}
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether somebody asked for this job to be cancelled, or its lease is gone."""
+        return self.revoked or bool(self.cancel_by)
+
+    def progress(self, share: float | None, message: str = "") -> None:
+        """Report how far the work is: a share from 0 to 1 (or None), and words."""
+        if share is not None and not 0.0 <= share <= 1.0:
+            raise ValueError(f"progress share {share!r} is not between 0 and 1")
+        self._sink(self, share, message[:1000])
+
+    def log(self, line: str) -> None:
+        """Keep a line with the job (64 KiB an attempt; the rest is dropped, and says so)."""
+        self.capture(line + "\n")
+
+    def capture(self, text: str) -> None:
+        """Keep printed text with the job."""
+        if self._log_size >= MAX_LOG_CHARACTERS:
+            return
+        room = MAX_LOG_CHARACTERS - self._log_size
+        if len(text) > room:
+            text = text[:room] + "\n… the rest was dropped: over 64 KiB\n"
+        self._log.append(text)
+        self._log_size += len(text)
+
+    def log_text(self) -> str:
+        """Give all that was kept."""
+        return "".join(self._log)
+
+
+_current: ContextVar[RunningJob | None] = ContextVar("hms_svc_job", default=None)
+enter_job = _current.set
+find_job = _current.get
+
+
+def current_job() -> RunningJob:
+    """Give the job whose handler or validator is running; raises NoActiveJob outside of one."""
+    job = _current.get()
+    if job is None:
+        raise NoActiveJob("no job is running here: call this inside a handler or validator")
+    return job

@@ -1,0 +1,220 @@
+"""The DAO: the only door to the case database, batched over all jobs of a worker."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hms_svc.domain.case import Case, CaseStatus
+from hms_svc.domain.errors import (
+    BadInput,
+    DuplicateCase,
+    EffectConflict,
+    LeaseLost,
+    MalformedJob,
+    NoActiveJob,
+)
+from hms_svc.domain.event import Event, service_event
+from hms_svc.domain.ids import case_id as stable_case_id
+from hms_svc.domain.ids import new_job_id
+from hms_svc.domain.job import Job
+from hms_svc.domain.strict_json import check_strict, encode, encode_sorted
+from hms_svc.handling.batching import Batcher
+from hms_svc.handling.context import RunningJob, find_job
+from hms_svc.ports.clock import Clock
+from hms_svc.ports.stores import (
+    EffectRequest,
+    EffectStore,
+    NearCase,
+    PlaceQuery,
+    RefusedEffect,
+    ReportCount,
+    StoredEffect,
+)
+
+CASE_OPENED = "case.opened"
+HOUR_MS = 3_600_000
+
+
+class Dao:
+    """Look-ups and inserts of the running job; concurrent calls share queries and commits."""
+
+    def __init__(self, store: EffectStore, clock: Clock, *, radius_m: float, actor: str) -> None:
+        self._clock = clock
+        self._radius_m = radius_m
+        self._actor = actor
+        self._near: Batcher[PlaceQuery, NearCase | None] = Batcher(store.near)
+        self._reports: Batcher[ReportCount, int] = Batcher(store.count_reports)
+        self._commits: Batcher[EffectRequest, StoredEffect | RefusedEffect] = Batcher(store.commit)
+
+    async def nearest_case(
+        self, lat: float, lon: float, *, kind: str | None = None, radius_m: float | None = None
+    ) -> NearCase | None:
+        """Give the nearest open case within the radius (metres), leaving out the job's own."""
+        job = find_job()
+        query = PlaceQuery(
+            kind=kind or default_kind(job),
+            lat=_degrees("lat", lat, 90),
+            lon=_degrees("lon", lon, 180),
+            radius_m=self._radius_m if radius_m is None else radius_m,
+            not_of_job=job.id if job else "",
+        )
+        return await self._near.ask(query)
+
+    async def case_exists(
+        self, lat: float, lon: float, *, kind: str | None = None, radius_m: float | None = None
+    ) -> bool:
+        """Tell whether an open case stands within the radius, leaving out the job's own."""
+        return await self.nearest_case(lat, lon, kind=kind, radius_m=radius_m) is not None
+
+    async def count_reports(self, user_id: str, *, within_ms: int = HOUR_MS) -> int:
+        """Count this job as a report of the user; gives how many distinct jobs that makes."""
+        job = find_job()
+        if job is None:
+            raise NoActiveJob("dao.count_reports counts the running job: call it inside one")
+        now = self._clock.now_ms()
+        return await self._reports.ask(ReportCount(user_id, job.id, now, now - within_ms))
+
+    async def insert_case(
+        self,
+        data: Mapping[str, Any],
+        key: str = "",
+        events: Sequence[Mapping[str, Any]] = (),
+        *,
+        kind: str | None = None,
+        urgency: int | None = None,
+        follow_ups: Sequence[Job] = (),
+    ) -> str:
+        """Open a case, durably, once for (job id, key), and give its id.
+
+        The case, its audit record, `case.opened`, the further `events` (each
+        `{"type", "data"}`, optionally `"key"`) and `follow_ups` commit together.
+        Raises DuplicateCase where an open case of the kind stands within the
+        radius, EffectConflict where the key was used with other data, LeaseLost
+        where the job is no longer ours, and the governance verdict where there
+        was a no. A place is `lat` and `lon` of the data; without them there is
+        no place to be taken.
+        """
+        job = find_job()
+        if job is not None:
+            _may_write(job)
+        check_strict(dict(data))
+        request = self._request(job, dict(data), key, events, kind, urgency, tuple(follow_ups))
+        answer = await self._commits.ask(request)
+        if isinstance(answer, StoredEffect):
+            if job is not None:
+                job.effects = (*job.effects, answer)
+            return answer.case_id
+        raise _refusal(answer, request)
+
+    def _request(
+        self,
+        job: RunningJob | None,
+        data: dict[str, Any],
+        key: str,
+        events: Sequence[Mapping[str, Any]],
+        kind: str | None,
+        urgency: int | None,
+        follow_ups: tuple[Job, ...],
+    ) -> EffectRequest:
+        now = self._clock.now_ms()
+        job_id = job.id if job else f"outside:{key or new_job_id()}"
+        case = Case(
+            id=stable_case_id(job_id, key),
+            job_id=job_id,
+            key=key,
+            kind=kind or default_kind(job),
+            lat=_place(data, "lat", 90),
+            lon=_place(data, "lon", 180),
+            user_id=data["user_id"] if isinstance(data.get("user_id"), str) else None,
+            urgency=urgency,
+            status=CaseStatus.OPEN,
+            opened_at=now,
+            data=encode(data),
+        )
+        if (case.lat is None) != (case.lon is None):
+            raise MalformedJob(
+                "a place needs both lat and lon", "lat" if case.lat is None else "lon"
+            )
+        opened = service_event(job_id, CASE_OPENED, key, _announcement(case), now)
+        return EffectRequest(
+            job_id=job_id,
+            key=key,
+            fence=job.claimed.token.fence if job else 0,
+            digest=hashlib.sha256(encode_sorted([case.kind, data])).hexdigest(),
+            case=case,
+            radius_m=self._radius_m,
+            actor=self._actor,
+            events=(opened, *_further(job, job_id, events, now)),
+            follow_ups=follow_ups,
+            valid_until=job.lease_until if job else None,
+        )
+
+
+def _may_write(job: RunningJob) -> None:
+    if job.verdict is not None:
+        raise job.verdict
+    if job.revoked:
+        raise LeaseLost(f"job {job.id} is no longer ours: it timed out or lost its lease")
+
+
+def default_kind(job: RunningJob | None) -> str:
+    """Give the kind of case a job opens: its type without the last part, `pothole.report` → `pothole`."""
+    if job is None:
+        return "pothole"
+    head, _, _ = job.type.rpartition(".")
+    return head or job.type
+
+
+def _announcement(case: Case) -> dict[str, Any]:
+    return {
+        "case_id": case.id, "kind": case.kind, "lat": case.lat, "lon": case.lon,
+        "urgency": case.urgency, "user_id": case.user_id,
+    }  # fmt: skip
+
+
+def _further(
+    job: RunningJob | None, job_id: str, events: Sequence[Mapping[str, Any]], now: int
+) -> list[Event]:
+    made = []
+    for ordinal, draft in enumerate(events):
+        check_strict(draft.get("data"))
+        if not isinstance(draft.get("type"), str):
+            raise BadInput(f"event {ordinal} has no type: an event is {{'type', 'data'}}")
+        own_key = draft.get("key")
+        if own_key is None:
+            own_key = str(job.event_ordinal if job else ordinal)
+            if job is not None:
+                job.event_ordinal += 1
+        made.append(service_event(job_id, draft["type"], own_key, draft.get("data"), now))
+    return made
+
+
+def _place(data: Mapping[str, Any], name: str, limit: int) -> float | None:
+    value = data.get(name)
+    return None if value is None else _degrees(name, value, limit)
+
+
+def _degrees(name: str, value: object, limit: int) -> float:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not -limit <= value <= limit
+    ):
+        raise MalformedJob(f"{name} {value!r:.80} is not a number from -{limit} to {limit}", name)
+    return float(value)
+
+
+def _refusal(answer: RefusedEffect, request: EffectRequest) -> Exception:
+    if answer.fault == "duplicate":
+        return DuplicateCase(
+            f"open case {answer.case_id} of kind {request.case.kind} stands "
+            f"{answer.distance_m:.1f} m away (within {request.radius_m:g} m)",
+            case_id=answer.case_id,
+        )
+    if answer.fault == "conflict":
+        return EffectConflict(
+            f"job {request.job_id} has used the effect key {request.key!r} with other data"
+        )
+    return LeaseLost(f"job {request.job_id} has gone to another worker: nothing was written")

@@ -1,0 +1,64 @@
+"""The governance gate: a handler may pass, or the job ends here whatever the handler does next."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from hms_svc.domain.errors import ActionDenied, ActionHeld
+from hms_svc.domain.strict_json import encode_sorted
+from hms_svc.domain.verdict import Effect
+from hms_svc.governance.question import Policy, Question
+from hms_svc.handling.context import find_job
+from hms_svc.ports.stores import Ledger
+
+
+def payload_digest(payload: object) -> str:
+    """Give the SHA-256 of a payload's canonical JSON: what an approval is bound to."""
+    return hashlib.sha256(encode_sorted(payload)).hexdigest()
+
+
+class Gate:
+    """Asks the policy, and makes a no stick to the running job."""
+
+    def __init__(self, policy: Policy, ledger: Ledger) -> None:
+        self._policy = policy
+        self._ledger = ledger
+
+    async def vet(self, action: str, payload: Any) -> None:
+        """Return where the action is allowed; raise ActionDenied or ActionHeld where it is not.
+
+        A job whose effects are committed already has its yes on record and is
+        not asked again. An approval of exactly this job, action, rule and
+        payload turns a hold into a yes. Outside of a job nothing sticks.
+        """
+        job = find_job()
+        if job is None:
+            no = await self._ask(Question(action=action, payload=payload))
+        elif job.effects:
+            return
+        else:
+            no = job.verdict or await self._ask(
+                Question(
+                    action=action,
+                    payload=payload,
+                    job_id=job.id,
+                    job_type=job.type,
+                    attempt=job.attempt,
+                )
+            )
+            job.verdict = no
+        if no is not None:
+            raise no
+
+    async def _ask(self, question: Question) -> ActionDenied | ActionHeld | None:
+        verdict = await self._policy.decide(question)
+        if verdict.effect is Effect.ALLOW:
+            return None
+        action, rule = question.action, verdict.rule
+        if verdict.effect is Effect.DENY:
+            return ActionDenied(verdict.reason, action=action, rule=rule)
+        digest = payload_digest(question.payload)
+        if await self._ledger.is_approved(question.job_id, action, rule, digest):
+            return None
+        return ActionHeld(verdict.reason, action=action, rule=rule, digest=digest)

@@ -1,0 +1,1 @@
+"""Logs, metrics and traces: subscribers, so that nobody else needs to know of them."""

@@ -1,0 +1,51 @@
+"""How log lines look: one line of text, or one JSON object."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+
+from hms_svc.domain.timestamps import to_rfc3339
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, and the traceback where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write one record."""
+        fields = {
+            "time": to_rfc3339(int(record.created * 1000)),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(fields, ensure_ascii=False)
+
+
+class TextFormatter(logging.Formatter):
+    """Time, level and message; what would move the cursor or forge a line is made visible."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """Write the line itself; a traceback keeps its own lines below it."""
+        line = super().formatMessage(record)
+        return line if line.isprintable() else "".join(map(_visible, line))
+
+
+def _visible(character: str) -> str:
+    return character if character.isprintable() else ascii(character)[1:-1]
+
+
+def set_up_logging(level: str, style: str) -> None:
+    """Send the program's log to standard error. `style` is `text` or `json`."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
+    root = logging.getLogger("hms_svc")
+    root.handlers = [handler]
+    root.propagate = False
+    root.setLevel(level.upper())

@@ -1,0 +1,217 @@
+"""The broker as the runtime sees it: who owns which job, and what becomes of it.
+
+Every method that takes many is one atomic step for each job and one round
+trip for all. Every method raises BrokerUnavailable where the engine cannot be
+reached; then nothing is known to have happened, and calling again is safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.outcome import Disposition
+
+
+class Acceptance(StrEnum):
+    """How an enqueue was answered."""
+
+    ACCEPTED = "accepted"
+    EXISTS = "exists"
+    CONFLICT = "conflict"
+
+
+class Enqueued(msgspec.Struct, frozen=True):
+    """The answer for one job: `state` is what its record says after the call."""
+
+    job_id: str
+    acceptance: Acceptance
+    state: State
+
+
+class ServedType(msgspec.Struct, frozen=True):
+    """A type this worker has a handler for, with the attempts its policy allows."""
+
+    type: str
+    max_attempts: int
+
+
+class ClaimRequest(msgspec.Struct, frozen=True):
+    """What a worker asks for: at most `limit` jobs of these types, leased for `lease_ms`."""
+
+    worker: str
+    types: tuple[ServedType, ...]
+    limit: int
+    lease_ms: int
+    lane: Lane = Lane.NORMAL
+
+
+class Settlement(msgspec.Struct, frozen=True, gc=False):
+    """One finished claim and what becomes of the job; times are Unix milliseconds."""
+
+    token: LeaseToken
+    type: str
+    disposition: Disposition
+    worker: str
+    attempt: int
+    started_at: int
+    ended_at: int
+
+
+class CancelRequest(msgspec.Struct, frozen=True):
+    """Somebody asks the worker that holds the job to cancel it."""
+
+    job_id: str
+    by: str
+    detail: str
+
+
+class Signals(msgspec.Struct, frozen=True):
+    """What a worker must hear between claims: cancellations, and whether suspects wait."""
+
+    cancel: tuple[CancelRequest, ...]
+    suspects_wait: bool
+
+
+class ReapReport(msgspec.Struct, frozen=True):
+    """What one round of the reaper found: jobs rescued as suspects, and jobs that are now dead."""
+
+    rescued: int = 0
+    dead: int = 0
+
+
+class ProgressReport(msgspec.Struct, frozen=True):
+    """One progress line of a running job; a share is from 0 to 1."""
+
+    token: LeaseToken
+    at: int
+    share: float | None
+    message: str
+
+
+class WorkerRegistration(msgspec.Struct, frozen=True, kw_only=True):
+    """How a worker shows itself; renewed by its heartbeat."""
+
+    id: str
+    host: str
+    pid: int
+    slots: int
+    busy: int
+    types: tuple[str, ...]
+    started_at: int
+    lane: Lane = Lane.NORMAL
+
+
+class Heart(Protocol):
+    """The blocking side of a lease: used from one thread, which no event loop can hold up."""
+
+    def extend(self, tokens: Sequence[LeaseToken], lease_ms: int) -> list[LeaseToken]:
+        """Renew leases from now, and give back the tokens that no longer own their job."""
+        ...
+
+    def register(self, worker: WorkerRegistration) -> None:
+        """Show or renew a worker in the register; a stale entry vanishes by itself."""
+        ...
+
+    def close(self) -> None:
+        """Release the connection."""
+        ...
+
+
+class Broker(Protocol):
+    """Accepts jobs, leases them out, and records what became of them."""
+
+    async def open(self) -> None:
+        """Connect, and prepare what the engine needs. Called once, before anything else."""
+        ...
+
+    async def close(self) -> None:
+        """Release every connection, thread and file. Leases are left to expire."""
+        ...
+
+    async def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
+        """Accept the jobs, durably, all or none; answers stand in the order of `jobs`.
+
+        A job with `not_before` in the future is `scheduled`, else `queued`. An id
+        that is known with the same type and data is answered EXISTS and with
+        other data CONFLICT; neither is written. A `unique_key` that a job of the
+        type holds which is not terminal makes the new record `rejected`,
+        `unique`, naming the older. Workers of every process are woken.
+        """
+        ...
+
+    async def enqueue_raw(self, type: str, items: Sequence[bytes]) -> list[Enqueued]:
+        """Take foreign bytes unread, as a front end's push does.
+
+        An item that is no job of this type becomes a dead letter, `malformed`,
+        with its bytes kept (beyond 4 MiB its digest, length and first 64 KiB);
+        an id in use with other data one with a new id, `id_conflict`.
+        """
+        ...
+
+    async def claim(self, request: ClaimRequest) -> list[ClaimedJob]:
+        """Lease ready jobs: by priority, then by the time they became ready; types take turns.
+
+        Each claim has a new fence and counts the attempt, in the same step.
+        Paused types are passed over. A job whose `expires_at` has passed before
+        its first claim becomes dead, `expired`, instead. Suspects are given only
+        to the suspect lane, which gets nothing else.
+        """
+        ...
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[LeaseToken]:
+        """Record what became of claimed jobs: record, counters, events and lease in one step each.
+
+        Gives back the tokens that no longer own their job; for those nothing
+        was written. Terminal states keep `reason`, `by`, `detail`, `result`;
+        `retrying` and `scheduled` wait for `due_at`.
+        """
+        ...
+
+    async def abandon(self, worker: str) -> int:
+        """End the leases of a worker process that is known to be gone (its parent saw it die).
+
+        The jobs are the reaper's at its next round. Gives their number.
+        """
+        ...
+
+    async def promote(self, limit: int) -> int:
+        """Make scheduled and retrying jobs ready whose time has come; gives their number."""
+        ...
+
+    async def reap(self, limit: int) -> ReapReport:
+        """Take jobs from workers whose lease has run out, in one conditional step each.
+
+        The attempt is given back and the job becomes a suspect; one that died
+        in the suspect lane keeps its count, and after 5 such deaths, or at its
+        last attempt, is dead, `crashed`.
+        """
+        ...
+
+    async def signals(self, worker: str, types: Sequence[str]) -> Signals:
+        """Tell what this worker must hear between claims. Cheap where nothing happened."""
+        ...
+
+    async def record_progress(self, reports: Sequence[ProgressReport]) -> None:
+        """Append to the capped progress streams of running jobs; lost leases are ignored."""
+        ...
+
+    def heart(self) -> Heart:
+        """Give a connection of its own for a heartbeat thread; open it on that thread by use."""
+        ...
+
+    async def unregister(self, worker: str) -> None:
+        """Take a worker out of the register."""
+        ...
+
+    async def wait_for_work(self, timeout_seconds: float) -> bool:
+        """Sleep until something may have happened, or the timeout; True where it may have.
+
+        Never takes anything: a wait that is cancelled loses nothing.
+        """
+        ...

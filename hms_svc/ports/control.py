@@ -1,0 +1,89 @@
+"""What operators may change in a broker. Who may, and the audit of it, is operations' part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from hms_svc.domain.views import ActOutcome, JobDetail
+
+
+class Act(StrEnum):
+    """The acts on jobs that an operator has."""
+
+    RETRY = "retry"
+    DISCARD = "discard"
+    CANCEL = "cancel"
+    APPROVE = "approve"
+    DENY = "deny"
+
+
+class ActRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One act on many jobs. `batch` names it for undo; `by` and `note` go into the record."""
+
+    act: Act
+    job_ids: tuple[str, ...]
+    by: str
+    note: str = ""
+    batch: str = ""
+
+
+class Control(Protocol):
+    """Changes that operators make, each job in one atomic step."""
+
+    async def act(self, request: ActRequest) -> list[ActOutcome]:
+        """Do one act to each job, or say why not; answers stand in the order of the ids.
+
+        RETRY starts a new run of a terminal job that is not completed, and lets
+        a scheduled or retrying one run now. CANCEL ends a waiting job and asks
+        the worker of a running one to stop. DISCARD hides a job that is not
+        running, to be undone by its batch for ten minutes. APPROVE queues a held
+        job, DENY rejects it (`governance`).
+        """
+        ...
+
+    async def undo(self, batch: str) -> list[ActOutcome]:
+        """Bring back what one discard took: same ids, order and attempts."""
+        ...
+
+    async def last_discard(self) -> str | None:
+        """Give the batch of the newest discard that can still be undone."""
+        ...
+
+    async def purge(self, type: str, *, by: str, note: str, limit: int) -> int:
+        """Cancel up to `limit` waiting jobs (scheduled, queued, retrying); gives their number."""
+        ...
+
+    async def pause(self, type: str, *, by: str, reason: str) -> None:
+        """Stop claiming of a type, known or not. Running jobs go on."""
+        ...
+
+    async def resume(self, type: str) -> None:
+        """Claim a paused type again, and wake the workers."""
+        ...
+
+    async def to_archive(self, *, older_than: int, limit: int) -> list[JobDetail]:
+        """Give rejected and dead jobs that ended before `older_than` (Unix ms), oldest first."""
+        ...
+
+    async def forget(self, job_ids: Sequence[str]) -> None:
+        """Remove records of terminal jobs that the archive holds."""
+        ...
+
+    async def trim(self, *, limit: int) -> int:
+        """Remove what outlived its retention: completed and cancelled jobs, discards, old events.
+
+        Gives the number of records removed; call again while it equals `limit`.
+        """
+        ...
+
+    async def bury_unserved(self, *, older_than: int, limit: int) -> int:
+        """Dead-letter ready jobs (`no_handler`) queued before `older_than` that no worker serves."""
+        ...
+
+    async def backup(self, path: str) -> None:
+        """Write a consistent copy of the engine's data to a new file, where the engine can."""
+        ...

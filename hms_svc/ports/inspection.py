@@ -1,0 +1,56 @@
+"""What operators may read of a broker. No call holds a read open beyond its return."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from hms_svc.domain.filter import Filter
+from hms_svc.domain.views import JobDetail, JobPage, ProgressView, QueueView, WorkerView
+
+
+class BrokerHealth(msgspec.Struct, frozen=True):
+    """Which engine, whether it answers, how long a round trip takes, and what is amiss."""
+
+    kind: str
+    ok: bool
+    round_trip_ms: float
+    notes: tuple[str, ...] = ()
+
+
+class Inspection(Protocol):
+    """Bounded reads. Each may see a state a moment old, never a torn one."""
+
+    async def health(self) -> BrokerHealth:
+        """Probe the engine; never raises."""
+        ...
+
+    async def queues(self) -> list[QueueView]:
+        """Give every known queue with its counts, sorted by type. Bounded work."""
+        ...
+
+    async def page(self, where: Filter, *, limit: int, cursor: str | None) -> JobPage:
+        """Give the jobs that match, at most `limit` (0: all), newest move first within a state.
+
+        `cursor` is what an earlier page of the same filter gave; another
+        text is BadInput. Discarded jobs are not shown.
+        """
+        ...
+
+    async def details(self, job_ids: Sequence[str]) -> list[JobDetail | None]:
+        """Give all that is known of each id, None where nothing is."""
+        ...
+
+    async def progress(self, job_id: str, after: int) -> list[ProgressView]:
+        """Give the kept progress lines of a job whose number is above `after`."""
+        ...
+
+    async def workers(self) -> list[WorkerView]:
+        """Give the live workers, sorted by id, with the jobs in their hands."""
+        ...
+
+    async def position(self, job_id: str) -> int | None:
+        """Count the ready jobs that will be claimed before this one, up to 10,000."""
+        ...

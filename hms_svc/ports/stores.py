@@ -1,0 +1,256 @@
+"""The database as runtime and operations see it: effects, cases, outbox, audit, approvals, archive.
+
+Every method raises DatabaseUnavailable where the database cannot be reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from hms_svc.domain.case import Case, CaseStatus
+from hms_svc.domain.event import Event
+from hms_svc.domain.job import Job
+from hms_svc.domain.views import AuditFault, AuditRecord, JobDetail
+
+
+class PlaceQuery(msgspec.Struct, frozen=True):
+    """Is there an open case of this kind within the radius of the place?
+
+    A case that `not_of_job` made is left out: a job never stands in its own way.
+    """
+
+    kind: str
+    lat: float
+    lon: float
+    radius_m: float
+    not_of_job: str = ""
+
+
+class NearCase(msgspec.Struct, frozen=True):
+    """The nearest open case found, and its distance on the sphere in metres."""
+
+    case_id: str
+    job_id: str
+    distance_m: float
+
+
+class ReportCount(msgspec.Struct, frozen=True):
+    """Count this job among the user's reports, and tell how many there are since `since` (ms)."""
+
+    user_id: str
+    job_id: str
+    at: int
+    since: int
+
+
+class EffectRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One effect of a job, keyed by (job id, key): a case with its audit record, events and jobs.
+
+    `digest` is of the case's data: the same key with another one is a
+    conflict. `valid_until` is the end of the lease in milliseconds of the
+    lease clock, None outside a lease; a commit after it is refused.
+    """
+
+    job_id: str
+    key: str
+    fence: int
+    digest: str
+    case: Case
+    radius_m: float
+    actor: str
+    events: tuple[Event, ...] = ()
+    follow_ups: tuple[Job, ...] = ()
+    valid_until: int | None = None
+
+
+class StoredEffect(msgspec.Struct, frozen=True):
+    """An effect that is committed; `fresh` is True where this call committed it."""
+
+    job_id: str
+    key: str
+    case_id: str
+    digest: str
+    fresh: bool = False
+
+
+class RefusedEffect(msgspec.Struct, frozen=True):
+    """An effect that was not committed. `fault`: `fence`, `conflict`, or `duplicate` (of `case_id`)."""
+
+    fault: str
+    case_id: str = ""
+    distance_m: float = 0.0
+
+
+class OutboxEntry(msgspec.Struct, frozen=True):
+    """One row to be relayed: an event for the bus, or a follow-up job for the broker."""
+
+    number: int
+    event: Event | None
+    job: Job | None
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True):
+    """A human's yes to one action of one job, under one rule, for one payload."""
+
+    job_id: str
+    action: str
+    rule: str
+    digest: str
+    by: str
+    note: str
+    at: int
+
+
+class DatabaseHealth(msgspec.Struct, frozen=True):
+    """Which database, whether it answers, and what is amiss."""
+
+    kind: str
+    ok: bool
+    notes: tuple[str, ...] = ()
+
+
+class EffectStore(Protocol):
+    """What jobs do to the world, once."""
+
+    async def near(self, queries: Sequence[PlaceQuery]) -> list[NearCase | None]:
+        """Answer place queries, in their order, from committed rows."""
+        ...
+
+    async def count_reports(self, reports: Sequence[ReportCount]) -> list[int]:
+        """Record each job as a report of its user, once, and count the user's jobs since then."""
+        ...
+
+    async def commit(self, requests: Sequence[EffectRequest]) -> list[StoredEffect | RefusedEffect]:
+        """Commit a group of effects in one transaction; a refused one does not undo the others.
+
+        The job's highest fence is kept, a lower one refused. An effect that is
+        stored already with the same digest is answered as it stands. Of several
+        cases of one kind within the radius the first of the group wins.
+        """
+        ...
+
+    async def recall(self, claims: Sequence[tuple[str, int]]) -> list[tuple[StoredEffect, ...]]:
+        """Raise each (job id, fence) to the job's highest, and give the effects it already has."""
+        ...
+
+
+class CaseStore(Protocol):
+    """Cases, as operators see them."""
+
+    async def cases(
+        self, *, status: CaseStatus | None, kind: str | None, limit: int, cursor: str | None
+    ) -> tuple[list[Case], str | None]:
+        """List cases, newest first, with the cursor of the next page. A limit of 0 is all."""
+        ...
+
+    async def case(self, case_id: str) -> Case | None:
+        """Give one case."""
+        ...
+
+    async def set_case_status(
+        self, case_id: str, status: CaseStatus, *, actor: str, note: str, radius_m: float
+    ) -> Case:
+        """Close or reopen a case, with its audit record and event in the same transaction.
+
+        Raises UnknownId; and DuplicateCase where another open case stands at
+        the place of one to be reopened.
+        """
+        ...
+
+
+class Ledger(Protocol):
+    """Outbox, audit chain, approvals, archive, analytics: what goes with the cases."""
+
+    async def outbox(self, limit: int) -> list[OutboxEntry]:
+        """Give rows that are not yet published, oldest first, passing over locked ones."""
+        ...
+
+    async def mark_published(self, numbers: Sequence[int]) -> None:
+        """Mark rows as relayed. `case.*` events stay replayable; the rest may go."""
+        ...
+
+    async def replay(self, *, after: int, limit: int) -> list[OutboxEntry]:
+        """Give the kept `case.*` rows above a number, oldest first, published or not."""
+        ...
+
+    async def audit(self, records: Sequence[AuditRecord]) -> None:
+        """Append audit rows, unchained, durably."""
+        ...
+
+    async def seal(self) -> tuple[int, str] | None:
+        """Chain the committed rows that are not yet sealed; gives the new head, None if none was.
+
+        Each row's digest is SHA-256 over the digest before it and its own
+        canonical JSON; links are numbered from 1 without gaps.
+        """
+        ...
+
+    async def audit_records(
+        self, *, limit: int, cursor: str | None, subject: str | None = None
+    ) -> list[AuditRecord]:
+        """List audit rows, newest first; the cursor is the number of the last row seen.
+
+        With `subject` only those about one job, case or queue. A limit of 0 is all.
+        """
+        ...
+
+    async def verify_audit(self, published_head: tuple[int, str] | None) -> list[AuditFault]:
+        """Walk the chain: changed and missing rows, and rows gone below the published head."""
+        ...
+
+    async def approve(self, approval: Approval) -> None:
+        """Record an approval."""
+        ...
+
+    async def is_approved(self, job_id: str, action: str, rule: str, digest: str) -> bool:
+        """Tell whether exactly this was approved."""
+        ...
+
+    async def archive(self, jobs: Sequence[JobDetail]) -> None:
+        """Keep jobs that leave the broker; an id that is kept already is not kept twice."""
+        ...
+
+    async def archived(
+        self, *, limit: int, cursor: str | None
+    ) -> tuple[list[JobDetail], str | None]:
+        """List archived jobs, newest first, with the cursor of the next page."""
+        ...
+
+    async def archived_job(self, job_id: str) -> JobDetail | None:
+        """Give one archived job."""
+        ...
+
+    async def fold_analytics(self) -> int:
+        """Fold recorded deltas into the totals; gives their number."""
+        ...
+
+    async def analytics(self) -> dict[str, int]:
+        """Give the totals by metric, deltas that are not yet folded included."""
+        ...
+
+
+class Database(EffectStore, CaseStore, Ledger, Protocol):
+    """All of it over one database."""
+
+    async def open(self) -> None:
+        """Connect and check the schema; the embedded database is migrated. SchemaMismatch else."""
+        ...
+
+    async def close(self) -> None:
+        """Release every connection, thread and file."""
+        ...
+
+    async def health(self) -> DatabaseHealth:
+        """Probe the database; never raises."""
+        ...
+
+    async def migrate(self) -> str:
+        """Bring the schema to this program's version; gives its name."""
+        ...
+
+    async def backup(self, path: str) -> None:
+        """Write a consistent copy of the embedded database to a new file."""
+        ...

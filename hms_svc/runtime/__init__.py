@@ -1,0 +1,1 @@
+"""The worker: claims, runs, decides, settles, and keeps house."""

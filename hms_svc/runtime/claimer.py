@@ -1,0 +1,265 @@
+"""Free slots → one batched claim → dispatch."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from hms_svc.domain.backoff import RetryPolicy
+from hms_svc.domain.errors import DatabaseUnavailable
+from hms_svc.domain.job import ClaimedJob, Lane
+from hms_svc.domain.outcome import Disposition
+from hms_svc.handling.context import ProgressSink, RunningJob
+from hms_svc.handling.dao import Dao
+from hms_svc.handling.gate import Gate
+from hms_svc.ports.broker import ClaimRequest, ServedType, Settlement
+from hms_svc.ports.stores import StoredEffect
+from hms_svc.runtime.availability import Availability
+from hms_svc.runtime.decide import Outcome, Stopped, TimedOut, Unreachable, decide
+from hms_svc.runtime.executor import Executor
+from hms_svc.runtime.inflight import InFlight, Running
+from hms_svc.runtime.options import Engines, WorkerOptions
+from hms_svc.runtime.service import Service
+from hms_svc.runtime.settler import Settler
+
+log: Final = logging.getLogger("hms_svc.runtime")
+BACKLOG_PAUSE_SECONDS: Final = 0.005
+DEFAULT_RETRY: Final = RetryPolicy()
+NO_EFFECTS: Final[tuple[StoredEffect, ...]] = ()
+
+
+class Claimer(Service):
+    """Keeps the slots full, and hands the outcome of every job to the settler.
+
+    With inline suspects it empties itself when one waits, runs it alone, and
+    goes on.
+    """
+
+    def __init__(
+        self,
+        engines: Engines,
+        options: WorkerOptions,
+        executor: Executor,
+        settler: Settler,
+        in_flight: InFlight,
+        availability: Availability,
+        sink: ProgressSink,
+    ) -> None:
+        super().__init__(interval_seconds=0.0)
+        self._engines = engines
+        self._options = options
+        self._executor = executor
+        self._settler = settler
+        self._in_flight = in_flight
+        self._availability = availability
+        self._sink = sink
+        self._clock = engines.clock
+        self._dao = Dao(
+            engines.database,
+            engines.clock,
+            radius_m=options.radius_m,
+            actor=f"worker:{options.worker_id}",
+        )
+        self._gate = Gate(engines.policy, engines.database)
+        self._served = tuple(
+            ServedType(declared.type, _retry_of(declared.retry).max_attempts)
+            for declared in engines.registry
+        )
+        self._lane = options.lane
+        self._freed = asyncio.Event()
+        self._waiter: asyncio.Task[bool] | None = None
+        self._loop = asyncio.get_running_loop()
+        self.suspects_wait = False
+        self.turns = 0
+        self.claimed_total = 0
+        self.on_effects: list[Service] = []
+
+    async def run_once(self) -> None:
+        """Claim once where there is room, else wait for room, work or a signal."""
+        self.turns += 1
+        self._freed.clear()
+        lane, room = self._room()
+        claimed: list[ClaimedJob] = []
+        if room > 0:
+            claimed = await self._claim(lane, room)
+            await self._dispatch(claimed)
+        if len(claimed) < room or room <= 0:
+            await self._rest(empty=len(claimed) < room)
+
+    def _room(self) -> tuple[Lane, int]:
+        if self._lane is Lane.SUSPECT or (self._options.inline_suspects and self.suspects_wait):
+            return Lane.SUSPECT, 0 if len(self._in_flight) else 1
+        if self._settler.backlog > 4 * self._options.slots + 100:
+            return Lane.NORMAL, 0
+        return Lane.NORMAL, self._options.slots - len(self._in_flight)
+
+    async def _claim(self, lane: Lane, room: int) -> list[ClaimedJob]:
+        if not self._availability.may_claim():
+            return []
+        types = tuple(
+            served for served in self._served if not self._availability.is_paused(served.type)
+        )
+        request = ClaimRequest(
+            worker=self._options.worker_id,
+            types=types,
+            limit=room,
+            lease_ms=int(self._options.lease_seconds * 1000),
+            lane=lane,
+        )
+        claimed = await self._engines.broker.claim(request)
+        self.claimed_total += len(claimed)
+        if lane is Lane.SUSPECT and not claimed:
+            self.suspects_wait = False
+        return claimed
+
+    async def _dispatch(self, claimed: Sequence[ClaimedJob]) -> None:
+        again = [job for job in claimed if job.claims > 1]
+        effects: dict[int, tuple[StoredEffect, ...]] = {}
+        if again:
+            try:
+                found = await self._engines.database.recall(
+                    [(job.token.job_id, job.token.fence) for job in again]
+                )
+            except DatabaseUnavailable as outage:
+                self._availability.report(outage, "")
+                for job in again:
+                    self._settle(job, job.claimed_at, Unreachable(outage), NO_EFFECTS, "")
+                claimed = [job for job in claimed if job.claims == 1]
+            else:
+                pairs = zip(again, found, strict=True)
+                effects = {job.token.fence: stored for job, stored in pairs}
+        for job in claimed:
+            self._begin(job, effects.get(job.token.fence, NO_EFFECTS))
+
+    def _begin(self, claimed: ClaimedJob, effects: tuple[StoredEffect, ...]) -> None:
+        declared = self._engines.registry.get(claimed.job.type)
+        assert declared is not None, "a worker claims only types it has a handler for"
+        now = self._clock.now_ms()
+        seconds = declared.timeout_seconds or self._options.timeout_seconds
+        job = RunningJob(
+            claimed,
+            dao=self._dao,
+            gov=self._gate,
+            deadline_ms=now + int(seconds * 1000),
+            sink=self._sink,
+            loop=self._loop,
+            effects=effects,
+        )
+        running = Running(job, declared, claimed.claimed_at)
+        self._in_flight.add(running)
+        running.task = self._executor.start(
+            job, declared, lambda outcome: self._finish(running, outcome)
+        )
+
+    def _finish(self, running: Running, outcome: Outcome) -> None:
+        self._in_flight.remove(running)
+        self._freed.set()
+        job = running.job
+        if isinstance(outcome, Unreachable):
+            self._availability.report(outcome.error, job.type)
+        if not running.settled and not (job.revoked and isinstance(outcome, Stopped)):
+            running.settled = True
+            self._settle(
+                job.claimed, running.started_at, outcome, job.effects, job.log_text(),
+                running.declared.retry,
+            )  # fmt: skip
+
+    def time_out(self, running: Running, seconds: float) -> None:
+        """Settle a job that ran too long; a plain function keeps its slot until it returns."""
+        running.job.timed_out = running.job.revoked = True
+        if running.task is not None:
+            running.task.cancel()
+        elif not running.settled:
+            running.settled = True
+            job = running.job
+            self._settle(
+                job.claimed, running.started_at, TimedOut(seconds), job.effects, job.log_text(),
+                running.declared.retry,
+            )  # fmt: skip
+
+    def release(self, running: Running) -> None:
+        """Give a job back whose function cannot be stopped; it may write nothing any more."""
+        running.job.revoked = True
+        if not running.settled:
+            running.settled = True
+            job = running.job
+            self._settle(
+                job.claimed, running.started_at, Stopped(), job.effects, job.log_text(),
+                running.declared.retry,
+            )  # fmt: skip
+
+    def _settle(
+        self,
+        claimed: ClaimedJob,
+        started_at: int,
+        outcome: Outcome,
+        effects: tuple[StoredEffect, ...],
+        log_text: str,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        now = self._clock.now_ms()
+        disposition = decide(outcome, claimed, _retry_of(retry), now, random.random())
+        if effects or log_text:
+            disposition = _with(disposition, effects, log_text)
+        if effects:
+            for service in self.on_effects:
+                service.wake()
+        self._settler.add(
+            Settlement(
+                token=claimed.token,
+                type=claimed.job.type,
+                disposition=disposition,
+                worker=self._options.worker_id,
+                attempt=claimed.attempt,
+                started_at=started_at,
+                ended_at=now,
+            )
+        )
+
+    async def _rest(self, *, empty: bool) -> None:
+        """Wait until a slot is free; or, where the queues were empty, until there may be work."""
+        if self._stopping:
+            return
+        if not empty and len(self._in_flight):
+            await self._freed.wait()
+            return
+        if not empty:
+            await asyncio.sleep(BACKLOG_PAUSE_SECONDS)
+            return
+        if self._waiter is None or self._waiter.done():
+            self._waiter = asyncio.create_task(
+                self._engines.broker.wait_for_work(self._patience()), name="wait-for-work"
+            )
+        await asyncio.wait({self._waiter}, timeout=None)
+        self._waiter.result()
+
+    def _patience(self) -> float:
+        return 5.0 if self._availability.may_claim() else 0.5
+
+    def wake(self) -> None:
+        """End a wait for a slot."""
+        super().wake()
+        self._freed.set()
+
+    def stop(self) -> None:
+        """Claim no more."""
+        super().stop()
+        self._freed.set()
+        if self._waiter is not None:
+            self._waiter.cancel()
+
+
+def _retry_of(retry: RetryPolicy | None) -> RetryPolicy:
+    return DEFAULT_RETRY if retry is None else retry
+
+
+def _with(
+    disposition: Disposition, effects: tuple[StoredEffect, ...], log_text: str
+) -> Disposition:
+    case_id = effects[0].case_id if effects else None
+    return msgspec.structs.replace(disposition, case_id=case_id, log=log_text)

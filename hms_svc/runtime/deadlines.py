@@ -1,0 +1,29 @@
+"""One coarse timer for the deadlines of all jobs in hand."""
+
+from __future__ import annotations
+
+from hms_svc.ports.clock import Clock
+from hms_svc.runtime.claimer import Claimer
+from hms_svc.runtime.inflight import InFlight
+from hms_svc.runtime.service import Service
+
+
+class Deadlines(Service):
+    """Times out every job that has run longer than it may."""
+
+    def __init__(
+        self, in_flight: InFlight, claimer: Claimer, clock: Clock, *, timeout_seconds: float
+    ) -> None:
+        super().__init__(interval_seconds=0.25)
+        self._in_flight = in_flight
+        self._claimer = claimer
+        self._clock = clock
+        self._timeout_seconds = timeout_seconds
+
+    async def run_once(self) -> None:
+        """Look at every deadline."""
+        now = self._clock.now_ms()
+        for running in self._in_flight.all():
+            if running.job.deadline_ms <= now and not running.job.timed_out:
+                seconds = running.declared.timeout_seconds or self._timeout_seconds
+                self._claimer.time_out(running, seconds)

@@ -1,0 +1,204 @@
+"""What becomes of a run: one pure decision for every way that it can end."""
+
+from __future__ import annotations
+
+import msgspec
+
+from hms_svc.domain.backoff import MAX_GIVE_BACKS, RetryPolicy, delay_before
+from hms_svc.domain.errors import ActionDenied, ActionHeld, Outage, ValidationFailed
+from hms_svc.domain.job import ClaimedJob
+from hms_svc.domain.lifecycle import (
+    REASON_CANCELLED,
+    REASON_ERROR,
+    REASON_GOVERNANCE,
+    REASON_PAYLOAD,
+    REASON_TIMEOUT,
+    Cause,
+    State,
+)
+from hms_svc.domain.outcome import (
+    Cancel,
+    DeadLetter,
+    Disposition,
+    Failure,
+    RetryLater,
+    Snooze,
+)
+
+OUTAGE_PAUSE_MS = 5_000
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """The handler returned; `result` is its answer as JSON."""
+
+    result: bytes
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Somebody said no: `validator` where no better name is known, or the payload's model."""
+
+    error: ValidationFailed
+    validator: str
+
+
+class PayloadRefused(msgspec.Struct, frozen=True):
+    """The payload's model refused it; `detail` names the field."""
+
+    model: str
+    detail: str
+
+
+class Held(msgspec.Struct, frozen=True):
+    """Governance wants a human to decide."""
+
+    error: ActionHeld
+
+
+class Broke(msgspec.Struct, frozen=True):
+    """Something raised that is no verdict; `where` is the function's name."""
+
+    failure: Failure
+    where: str
+
+
+class TimedOut(msgspec.Struct, frozen=True):
+    """The run took longer than it may."""
+
+    seconds: float
+
+
+class Unreachable(msgspec.Struct, frozen=True):
+    """Something that the run needs cannot be reached: not the job's fault."""
+
+    error: Outage
+
+
+class Stopped(msgspec.Struct, frozen=True):
+    """The worker stops before the run has ended."""
+
+
+class CalledOff(msgspec.Struct, frozen=True):
+    """Somebody asked for the job to be cancelled while it ran."""
+
+    by: str
+    detail: str
+
+
+Asked = RetryLater | Snooze | Cancel | DeadLetter
+Outcome = (
+    Finished | Asked | Refused | PayloadRefused | Held | Broke | TimedOut | Unreachable | Stopped
+    | CalledOff
+)  # fmt: skip
+
+
+def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
+    outcome: Outcome, job: ClaimedJob, policy: RetryPolicy, now_ms: int, random_share: float
+) -> Disposition:
+    """Give the disposition of a claimed job after its outcome."""
+    match outcome:
+        case Finished(result):
+            return Disposition(state=State.COMPLETED, cause=Cause.FINISHED, result=result)
+        case PayloadRefused(model, detail):
+            return _rejected(REASON_PAYLOAD, model, detail)
+        case Refused(ActionDenied() as denied, _):
+            return _rejected(REASON_GOVERNANCE, denied.rule, denied.detail)
+        case Refused(error, validator):
+            name = error.validator or validator
+            return _rejected(name, validator or name, error.detail)
+        case Held(error):
+            return Disposition(
+                state=State.HELD,
+                cause=Cause.REFUSED,
+                reason=REASON_GOVERNANCE,
+                by=error.rule,
+                detail=error.detail,
+                hold=(error.action, error.rule, error.digest),
+            )
+        case Broke(failure, where):
+            return _failed(job, policy, now_ms, random_share, REASON_ERROR, where, failure)
+        case TimedOut(seconds):
+            words = f"ran longer than {seconds:g} s"
+            failure = Failure("Timeout", words)
+            return _failed(job, policy, now_ms, random_share, REASON_TIMEOUT, "runtime", failure)
+        case RetryLater(after_seconds, why):
+            failure = Failure("RetryLater", why or "the handler asked to be retried")
+            share, where = (random_share, "handler")
+            if after_seconds is not None:
+                policy = RetryPolicy(job.max_attempts, after_seconds, after_seconds)
+                share = 1.0
+            return _failed(job, policy, now_ms, share, REASON_ERROR, where, failure)
+        case Snooze(for_seconds, why):
+            return Disposition(
+                state=State.SCHEDULED,
+                cause=Cause.SNOOZED,
+                due_at=now_ms + int(for_seconds * 1000),
+                give_back=True,
+                detail=why,
+            )
+        case Cancel(why):
+            return _cancelled("handler", why, Cause.FINISHED)
+        case DeadLetter(why):
+            return Disposition(
+                state=State.DEAD, cause=Cause.FAILED, reason=REASON_ERROR, by="handler", detail=why
+            )
+        case CalledOff(by, detail):
+            return _cancelled(by, detail, Cause.OPERATOR)
+        case Unreachable(error):
+            return Disposition(
+                state=State.SCHEDULED,
+                cause=Cause.RELEASED,
+                due_at=now_ms + OUTAGE_PAUSE_MS,
+                give_back=True,
+                detail=str(error),
+            )
+        case Stopped():
+            given = job.give_backs < MAX_GIVE_BACKS
+            return Disposition(
+                state=State.QUEUED,
+                cause=Cause.RELEASED,
+                give_back=given,
+                counted_give_back=given,
+                detail="the worker stopped",
+            )
+
+
+def _rejected(reason: str, by: str, detail: str) -> Disposition:
+    return Disposition(
+        state=State.REJECTED, cause=Cause.REFUSED, reason=reason, by=by, detail=detail
+    )
+
+
+def _cancelled(by: str, detail: str, cause: Cause) -> Disposition:
+    return Disposition(
+        state=State.CANCELLED, cause=cause, reason=REASON_CANCELLED, by=by, detail=detail
+    )
+
+
+def _failed(
+    job: ClaimedJob,
+    policy: RetryPolicy,
+    now_ms: int,
+    random_share: float,
+    reason: str,
+    where: str,
+    failure: Failure,
+) -> Disposition:
+    if job.attempt >= job.max_attempts:
+        return Disposition(
+            state=State.DEAD,
+            cause=Cause.FAILED,
+            reason=reason,
+            by=where,
+            detail=f"{failure.message} (attempt {job.attempt} of {job.max_attempts})",
+            failure=failure,
+        )
+    delay = delay_before(job.attempt, policy, random_share)
+    return Disposition(
+        state=State.RETRYING,
+        cause=Cause.FAILED,
+        reason=reason,
+        by=where,
+        detail=failure.message,
+        failure=failure,
+        due_at=now_ms + int(delay * 1000),
+    )

@@ -1,0 +1,62 @@
+"""The jobs in this worker's hands: shared by claimer, heartbeat, deadlines and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from hms_svc.domain.job import LeaseToken
+from hms_svc.handling.context import RunningJob
+from hms_svc.handling.registry import JobType
+
+
+class Running:
+    """One job in hand: `task` where it can be cancelled, `settled` once its end is decided."""
+
+    __slots__ = ("declared", "job", "settled", "started_at", "task")
+
+    def __init__(self, job: RunningJob, declared: JobType, started_at: int) -> None:
+        self.job = job
+        self.declared = declared
+        self.started_at = started_at
+        self.task: asyncio.Task[None] | None = None
+        self.settled = False
+
+
+class InFlight:
+    """A table by fence. Slots are taken from dispatch until the function has returned."""
+
+    def __init__(self) -> None:
+        self._running: dict[int, Running] = {}
+        self._lock = threading.Lock()
+        self.empty = asyncio.Event()
+        self.empty.set()
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def add(self, running: Running) -> None:
+        """Take a slot."""
+        with self._lock:
+            self._running[running.job.claimed.token.fence] = running
+        self.empty.clear()
+
+    def remove(self, running: Running) -> None:
+        """Free a slot."""
+        with self._lock:
+            self._running.pop(running.job.claimed.token.fence, None)
+        if not self._running:
+            self.empty.set()
+
+    def all(self) -> list[Running]:
+        """Give those in hand; may be called from the heartbeat thread."""
+        with self._lock:
+            return list(self._running.values())
+
+    def find(self, token: LeaseToken) -> Running | None:
+        """Give the one with this fence."""
+        return self._running.get(token.fence)
+
+    def by_id(self, job_id: str) -> list[Running]:
+        """Give those with this job id."""
+        return [running for running in self.all() if running.job.id == job_id]

@@ -1,0 +1,126 @@
+"""Heartbeats on a thread of their own: a blocked event loop loses no lease, and is noticed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from typing import Final
+
+from hms_svc.domain.errors import BrokerUnavailable
+from hms_svc.ports.broker import Heart, WorkerRegistration
+from hms_svc.ports.clock import Clock
+from hms_svc.runtime.inflight import InFlight, Running
+from hms_svc.runtime.options import WorkerOptions
+
+log: Final = logging.getLogger("hms_svc.runtime")
+EXIT_LOOP_STUCK: Final = 70
+SHORTEST_WATCH_SECONDS: Final = 30.0
+
+
+class Heartbeat:
+    """Renews every lease at a quarter of its length, until the job's deadline.
+
+    A lease that is gone cancels its job. A loop that has not turned for as long
+    as a job may take ends the process: its jobs are then rescued by others.
+    """
+
+    def __init__(
+        self,
+        heart: Heart,
+        options: WorkerOptions,
+        types: tuple[str, ...],
+        in_flight: InFlight,
+        clock: Clock,
+    ) -> None:
+        self._heart = heart
+        self._options = options
+        self._types = types
+        self._in_flight = in_flight
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._started_at = clock.now_ms()
+        self._stop = threading.Event()
+        self._turned_at = clock.lease_ms()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Beat no more, and release the connection."""
+        self._stop.set()
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+
+    def _run(self) -> None:
+        interval = self._options.lease_seconds / 4
+        while True:
+            self._ask_loop()
+            try:
+                self._beat()
+            except BrokerUnavailable as error:
+                log.warning("heartbeat: %s", error)
+            if self._stop.wait(interval):
+                break
+            self._watch_loop()
+        self._heart.close()
+
+    def _beat(self) -> None:
+        hands = [running for running in self._in_flight.all() if not running.settled]
+        now = self._clock.now_ms()
+        alive = [running for running in hands if running.job.deadline_ms > now]
+        if alive:
+            began = self._clock.lease_ms()
+            lease_ms = int(self._options.lease_seconds * 1000)
+            tokens = [running.job.claimed.token for running in alive]
+            lost = {token.fence for token in self._heart.extend(tokens, lease_ms)}
+            for running in alive:
+                if running.job.claimed.token.fence in lost:
+                    self._call_loop(running)
+                else:
+                    running.job.lease_until = began + lease_ms
+        self._heart.register(self._registration())
+
+    def _registration(self) -> WorkerRegistration:
+        host, _, _ = self._options.worker_id.rpartition("-")
+        return WorkerRegistration(
+            id=self._options.worker_id,
+            host=host.rpartition("-")[0],
+            pid=os.getpid(),
+            slots=self._options.slots,
+            busy=len(self._in_flight),
+            types=self._types,
+            started_at=self._started_at,
+            lane=self._options.lane,
+        )
+
+    def _call_loop(self, running: Running) -> None:
+        def revoke() -> None:
+            if running.settled or self._in_flight.find(running.job.claimed.token) is not running:
+                return
+            log.warning("job %s: the lease is lost, its work is void", running.job.id)
+            running.job.revoked = True
+            running.settled = True
+            if running.task is not None:
+                running.task.cancel()
+
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(revoke)
+
+    def _ask_loop(self) -> None:
+        def turned() -> None:
+            self._turned_at = self._clock.lease_ms()
+
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(turned)
+
+    def _watch_loop(self) -> None:
+        silent = (self._clock.lease_ms() - self._turned_at) / 1000
+        limit = max(self._options.timeout_seconds, SHORTEST_WATCH_SECONDS)
+        if silent > self._options.lease_seconds:
+            stuck = ", ".join(running.job.id for running in self._in_flight.all()[:5])
+            log.error("the event loop has not turned for %.0f s; in hand: %s", silent, stuck)
+        if silent > limit:
+            os._exit(EXIT_LOOP_STUCK)

@@ -1,0 +1,49 @@
+"""Hears what a worker must hear between claims: cancellations, and that suspects wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hms_svc.ports.broker import Broker, CancelRequest
+from hms_svc.runtime.claimer import Claimer
+from hms_svc.runtime.inflight import InFlight, Running
+from hms_svc.runtime.service import Service
+
+
+class Listener(Service):
+    """Asks twice a second; one indexed read for each type served."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        worker_id: str,
+        types: tuple[str, ...],
+        in_flight: InFlight,
+        claimer: Claimer,
+        on_suspects: Callable[[], None],
+    ) -> None:
+        super().__init__(interval_seconds=0.5)
+        self._broker = broker
+        self._worker_id = worker_id
+        self._types = types
+        self._in_flight = in_flight
+        self._claimer = claimer
+        self._on_suspects = on_suspects
+
+    async def run_once(self) -> None:
+        """Ask once, and act on what is heard."""
+        signals = await self._broker.signals(self._worker_id, self._types)
+        for request in signals.cancel:
+            for running in self._in_flight.by_id(request.job_id):
+                _cancel(running, request)
+        if signals.suspects_wait:
+            self._claimer.suspects_wait = True
+            self._on_suspects()
+
+
+def _cancel(running: Running, request: CancelRequest) -> None:
+    if not running.job.cancel_by:
+        running.job.cancel_by = request.by
+        running.job.cancel_detail = request.detail
+        if running.task is not None:
+            running.task.cancel()

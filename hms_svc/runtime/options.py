@@ -1,0 +1,49 @@
+"""What a worker needs to know, and what it works with."""
+
+from __future__ import annotations
+
+import msgspec
+
+from hms_svc.domain.job import Lane
+from hms_svc.governance.question import Policy
+from hms_svc.handling.registry import Registry
+from hms_svc.ports.broker import Broker
+from hms_svc.ports.bus import Bus
+from hms_svc.ports.clock import Clock
+from hms_svc.ports.control import Control
+from hms_svc.ports.inspection import Inspection
+from hms_svc.ports.stores import Database
+
+
+class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How one worker process works. `lane` SUSPECT makes it run suspects, one at a time.
+
+    `inline_suspects` is for handlers that no name can import: the worker
+    empties itself and runs the suspect alone. Durations are in seconds.
+    """
+
+    worker_id: str
+    slots: int = 20
+    lease_seconds: float = 30.0
+    timeout_seconds: float = 300.0
+    grace_seconds: float = 25.0
+    radius_m: float = 25.0
+    unserved_days: float = 7.0
+    failed_days: float = 90.0
+    lane: Lane = Lane.NORMAL
+    inline_suspects: bool = False
+    drain: bool = False
+    linger_seconds: float = 0.0
+
+
+class Engines(msgspec.Struct, frozen=True):
+    """The concrete parts that a worker works with, behind their interfaces."""
+
+    broker: Broker
+    inspection: Inspection
+    control: Control
+    bus: Bus
+    database: Database
+    policy: Policy
+    registry: Registry
+    clock: Clock

@@ -1,0 +1,38 @@
+"""Gathers progress reports of running jobs, and writes them a few times a second."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+from hms_svc.handling.context import RunningJob
+from hms_svc.ports.broker import Broker, ProgressReport
+from hms_svc.ports.clock import Clock
+from hms_svc.runtime.service import Service
+
+MOST_WAITING: Final = 2000
+
+
+class ProgressWriter(Service):
+    """Takes reports from any thread. More than 2,000 waiting ones push out the oldest."""
+
+    def __init__(self, broker: Broker, clock: Clock) -> None:
+        super().__init__(interval_seconds=0.2)
+        self._broker = broker
+        self._clock = clock
+        self._waiting: list[ProgressReport] = []
+        self._lock = threading.Lock()
+
+    def report(self, job: RunningJob, share: float | None, message: str) -> None:
+        """Take one report."""
+        line = ProgressReport(job.claimed.token, self._clock.now_ms(), share, message)
+        with self._lock:
+            self._waiting.append(line)
+            del self._waiting[:-MOST_WAITING]
+
+    async def run_once(self) -> None:
+        """Write what has been gathered."""
+        with self._lock:
+            batch, self._waiting = self._waiting, []
+        if batch:
+            await self._broker.record_progress(batch)

@@ -1,0 +1,51 @@
+"""Collects what became of jobs, and settles many at a time."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from hms_svc.domain.errors import BrokerUnavailable
+from hms_svc.ports.broker import Broker, Settlement
+from hms_svc.runtime.service import Service
+
+log: Final = logging.getLogger("hms_svc.runtime")
+MOST_AT_ONCE: Final = 500
+
+
+class Settler(Service):
+    """One settle under way at a time; what finishes meanwhile leaves with the next one."""
+
+    def __init__(self, broker: Broker) -> None:
+        super().__init__(interval_seconds=60.0)
+        self._broker = broker
+        self._waiting: list[Settlement] = []
+        self._settled_before = 0
+        self.refused = 0
+
+    @property
+    def backlog(self) -> int:
+        """How many settlements have not been written yet."""
+        return len(self._waiting)
+
+    def add(self, settlement: Settlement) -> None:
+        """Hand in one settlement."""
+        self._waiting.append(settlement)
+        self._wake.set()
+
+    async def run_once(self) -> None:
+        """Write what has been collected; on an outage it stays collected."""
+        while self._waiting:
+            batch = self._waiting[:MOST_AT_ONCE]
+            refused = await self._broker.settle(batch)
+            del self._waiting[: len(batch)]
+            self.refused += len(refused)
+            for token in refused:
+                log.warning("job %s: settled by nobody, its lease was lost", token.job_id)
+
+    async def flush(self) -> None:
+        """Write what is left, once, when the loop has ended."""
+        try:
+            await self.run_once()
+        except BrokerUnavailable as error:
+            log.warning("%d settlements were not written: %s", len(self._waiting), error)

@@ -1,0 +1,27 @@
+"""What signals do to a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import Final
+
+from hms_svc.runtime.worker import Worker
+
+EXIT_INTERRUPTED: Final = 130
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def stop_on_signals(worker: Worker) -> None:
+    """Let the first signal end the worker gracefully, and a second one at once."""
+    loop = asyncio.get_running_loop()
+
+    def hear() -> None:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, lambda *_: os._exit(EXIT_INTERRUPTED))
+        worker.stop()
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, hear)

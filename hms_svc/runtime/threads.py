@@ -1,0 +1,136 @@
+"""Threads for plain functions: as few awake as keep up, so that short handlers cost little."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+STALL_SECONDS: Final = 0.002
+"""How long the awake threads may make no progress before more are woken."""
+
+Done = Callable[[Any, BaseException | None], None]
+Work = tuple[contextvars.Context, Callable[[], Any], Done]
+
+
+class PlainThreads:
+    """Runs plain functions on at most `size` threads, and reports back in bursts.
+
+    Waking a thread for each short function makes all threads fight for the
+    interpreter. Here one awake thread takes function after function; while it
+    stands still in one of them, the others are woken, twice as many each time.
+    """
+
+    def __init__(self, size: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._size = size
+        self._loop = loop
+        self._work: deque[Work] = deque()
+        self._done: deque[tuple[Done, Any, BaseException | None]] = deque()
+        self._wakes: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._awake = 0
+        self._taken = 0
+        self._seen = 0
+        self._lock = threading.Lock()
+        self._reporting = False
+        self._watch: asyncio.TimerHandle | None = None
+
+    @property
+    def busy(self) -> int:
+        """How many threads are inside a function or about to look for one."""
+        return self._awake
+
+    def submit(self, context: contextvars.Context, function: Callable[[], Any], done: Done) -> None:
+        """Run the function in the context; `done(result, error)` is called on the loop."""
+        self._work.append((context, function, done))
+        with self._lock:
+            asleep = self._awake == 0
+        if asleep:
+            self._wake_threads(1)
+        if self._watch is None:
+            self._watch = self._loop.call_later(STALL_SECONDS, self._check)
+
+    async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Run one function in a copy of the current context and give its result."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+
+        def done(result: Any, error: BaseException | None) -> None:
+            if future.done():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        self.submit(contextvars.copy_context(), lambda: function(*arguments), done)
+        return await future
+
+    def close(self) -> None:
+        """Let idle threads end; busy ones end with their function."""
+        if self._watch is not None:
+            self._watch.cancel()
+        for _ in self._threads:
+            self._wakes.put(False)
+
+    def _check(self) -> None:
+        self._watch = None
+        if not self._work:
+            return
+        if self._taken == self._seen or self._awake == 0:
+            self._wake_threads(max(1, self._awake))
+        self._seen = self._taken
+        self._watch = self._loop.call_later(STALL_SECONDS, self._check)
+
+    def _wake_threads(self, count: int) -> None:
+        with self._lock:
+            count = min(count, self._size - self._awake, len(self._work))
+            self._awake += max(0, count)
+        while len(self._threads) < self._awake:
+            name = f"handler-{len(self._threads)}"
+            thread = threading.Thread(target=self._run, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        for _ in range(count):
+            self._wakes.put(True)
+
+    def _run(self) -> None:
+        while self._wakes.get():
+            while True:
+                try:
+                    context, function, done = self._work.popleft()
+                except IndexError:
+                    if self._fall_asleep():
+                        break
+                    continue
+                self._taken += 1
+                try:
+                    result, error = context.run(function), None
+                except BaseException as raised:  # noqa: BLE001 - becomes the outcome
+                    result, error = None, raised
+                self._report(done, result, error)
+
+    def _fall_asleep(self) -> bool:
+        with self._lock:
+            if self._work:
+                return False
+            self._awake -= 1
+            return True
+
+    def _report(self, done: Done, result: Any, error: BaseException | None) -> None:
+        self._done.append((done, result, error))
+        if not self._reporting:
+            self._reporting = True
+            try:
+                self._loop.call_soon_threadsafe(self._deliver)
+            except RuntimeError:
+                self._reporting = False
+
+    def _deliver(self) -> None:
+        self._reporting = False
+        while self._done:
+            done, result, error = self._done.popleft()
+            done(result, error)

@@ -1,0 +1,160 @@
+"""The worker: owns the task group, builds the loops, drains on stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from hms_svc.domain.errors import Outage
+from hms_svc.domain.job import Lane
+from hms_svc.runtime.archivist import Archivist
+from hms_svc.runtime.availability import Availability
+from hms_svc.runtime.claimer import Claimer
+from hms_svc.runtime.deadlines import Deadlines
+from hms_svc.runtime.drainer import Drainer
+from hms_svc.runtime.executor import Executor
+from hms_svc.runtime.inflight import InFlight
+from hms_svc.runtime.leases import Heartbeat
+from hms_svc.runtime.lingerer import Lingerer
+from hms_svc.runtime.listener import Listener
+from hms_svc.runtime.options import Engines, WorkerOptions
+from hms_svc.runtime.outbox_relay import OutboxRelay
+from hms_svc.runtime.progress import ProgressWriter
+from hms_svc.runtime.promoter import Promoter
+from hms_svc.runtime.reaper import Reaper
+from hms_svc.runtime.sealer import Sealer
+from hms_svc.runtime.service import Service
+from hms_svc.runtime.settler import Settler
+from hms_svc.runtime.threads import PlainThreads
+
+log: Final = logging.getLogger("hms_svc.runtime")
+CANCEL_SECONDS: Final = 2.0
+
+
+def _nothing() -> None:
+    """Hear of suspects where nobody else has to."""
+
+
+class Worker:
+    """One worker process: runs until `stop`, then lets jobs finish within the grace."""
+
+    def __init__(
+        self,
+        engines: Engines,
+        options: WorkerOptions,
+        *,
+        on_suspects: Callable[[], None] = _nothing,
+    ) -> None:
+        self._engines = engines
+        self._options = options
+        self._on_suspects = on_suspects
+        self._stop = asyncio.Event()
+        self.in_flight = InFlight()
+        self.has_stuck_threads = False
+
+    def stop(self) -> None:
+        """Begin the graceful end: no more claims; jobs in hand may finish within the grace."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Work until stopped, or until drained where that was asked for."""
+        engines, options = self._engines, self._options
+        types = tuple(declared.type for declared in engines.registry)
+        threads = PlainThreads(options.slots, asyncio.get_running_loop())
+        settler = Settler(engines.broker)
+        progress = ProgressWriter(engines.broker, engines.clock)
+        availability = Availability(engines.database, engines.clock)
+        executor = Executor(threads, timeout_seconds=options.timeout_seconds)
+        claimer = Claimer(
+            engines, options, executor, settler, self.in_flight, availability, progress.report
+        )
+        relay = OutboxRelay(engines.database, engines.bus, engines.broker)
+        claimer.on_effects.append(relay)
+        heartbeat = Heartbeat(engines.broker.heart(), options, types, self.in_flight, engines.clock)
+        keepers = [
+            settler, progress, availability, relay,
+            *self._chores(claimer, settler, types),
+            Listener(
+                engines.broker, options.worker_id, types, self.in_flight, claimer,
+                self._on_suspects,
+            ),
+        ]  # fmt: skip
+        heartbeat.start()
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(keeper.run(), name=keeper.name) for keeper in keepers]
+            claiming = group.create_task(claimer.run(), name=claimer.name)
+            await self._stop.wait()
+            claimer.stop()
+            await asyncio.wait({claiming})
+            await self._empty(claimer)
+            for keeper in keepers:
+                keeper.stop()
+            await asyncio.wait(tasks)
+        await self._last_words(settler, progress, relay)
+        await heartbeat.stop()
+        threads.close()
+
+    def _chores(self, claimer: Claimer, settler: Settler, types: tuple[str, ...]) -> list[Service]:
+        engines, options = self._engines, self._options
+        chores: list[Service] = [
+            Deadlines(
+                self.in_flight, claimer, engines.clock, timeout_seconds=options.timeout_seconds
+            ),
+            Reaper(engines.broker, lease_seconds=options.lease_seconds),
+            Promoter(engines.broker),
+        ]
+        if options.lane is Lane.NORMAL:
+            chores += [
+                Sealer(engines.database, engines.bus, engines.clock),
+                Archivist(
+                    engines.control,
+                    engines.database,
+                    engines.clock,
+                    failed_days=options.failed_days,
+                    unserved_days=options.unserved_days,
+                ),
+            ]
+        if options.linger_seconds:
+            chores.append(
+                Lingerer(self.in_flight, claimer, self.stop, seconds=options.linger_seconds)
+            )
+        if options.drain:
+            chores.append(
+                Drainer(
+                    engines.inspection, engines.database, types, self.in_flight, settler,
+                    engines.clock, self.stop,
+                )
+            )  # fmt: skip
+        return chores
+
+    async def _empty(self, claimer: Claimer) -> None:
+        """Wait for the jobs in hand; after the grace cancel them, and give back what cannot stop."""
+        try:
+            async with asyncio.timeout(self._options.grace_seconds):
+                await self.in_flight.empty.wait()
+            return
+        except TimeoutError:
+            log.warning("the grace is over with %d jobs in hand", len(self.in_flight))
+        for running in self.in_flight.all():
+            if running.task is not None:
+                running.task.cancel()
+        try:
+            async with asyncio.timeout(CANCEL_SECONDS):
+                await self.in_flight.empty.wait()
+        except TimeoutError:
+            for running in self.in_flight.all():
+                claimer.release(running)
+            self.has_stuck_threads = True
+
+    async def _last_words(
+        self, settler: Settler, progress: ProgressWriter, relay: OutboxRelay
+    ) -> None:
+        await settler.flush()
+        try:
+            await progress.run_once()
+            await relay.run_once()
+            await self._engines.broker.unregister(self._options.worker_id)
+        except Outage as error:
+            log.warning("at the end: %s", error)

@@ -1,0 +1,187 @@
+"""One database file of this process: a writer thread whose transactions are shared."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from hms_svc.sqlite.connection import Synchronous, connect
+from hms_svc.sqlite.lock import LockFile
+
+Result = TypeVar("Result")
+WriteFunction = Callable[[sqlite3.Connection], Result]
+WAIT_SECONDS: Final = 15.0
+
+
+class _Pending:
+    """One function that waits for its turn on the writer thread."""
+
+    __slots__ = ("abandoned", "error", "function", "future", "result")
+
+    def __init__(self, function: WriteFunction[Any], future: asyncio.Future[Any]) -> None:
+        self.function = function
+        self.future = future
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.abandoned = False
+
+    def resolve(self) -> None:
+        if self.future.done():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+class SQLiteFile:
+    """Runs functions inside `BEGIN IMMEDIATE … COMMIT` on one thread, many to a commit.
+
+    All functions that wait when the thread becomes free share one transaction
+    and one disk sync, each in a savepoint of its own: one that raises undoes
+    itself alone. Nothing is answered before COMMIT has returned.
+    """
+
+    def __init__(self, path: Path, *, synchronous: Synchronous = "FULL") -> None:
+        self.path = path
+        self._synchronous: Synchronous = synchronous
+        self._pending: list[_Pending] = []
+        self._condition = threading.Condition()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed: asyncio.Future[None] | None = None
+        self.commits = 0
+
+    async def open(self) -> None:
+        """Create the folder and the file where needed, and start the writer thread.
+
+        Raises sqlite3.Error or OSError where the file cannot be opened for writing.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._loop = asyncio.get_running_loop()
+        opened: asyncio.Future[None] = self._loop.create_future()
+        self._closing = False
+        self._thread = threading.Thread(
+            target=self._run, args=(opened,), name=f"writer-{self.path.name}", daemon=True
+        )
+        self._thread.start()
+        await opened
+
+    async def close(self) -> None:
+        """Run what is pending, checkpoint, and end the thread."""
+        if self._thread is None:
+            return
+        self._closed = asyncio.get_running_loop().create_future()
+        with self._condition:
+            self._closing = True
+            self._condition.notify()
+        await self._closed
+        self._thread.join()
+        self._thread = None
+
+    async def write(self, function: WriteFunction[Result]) -> Result:
+        """Run a function in the next transaction and give what it returned, once committed.
+
+        Raises what the function raised, sqlite3.Error where the commit failed,
+        and sqlite3.OperationalError where the lock was not to be had in 15 s.
+        """
+        assert self._loop is not None, "the file is not open"
+        pending = _Pending(function, self._loop.create_future())
+        with self._condition:
+            if self._closing:
+                raise sqlite3.ProgrammingError(f"{self.path} is closed")
+            self._pending.append(pending)
+            self._condition.notify()
+        deadline = self._loop.call_later(WAIT_SECONDS, self._give_up, pending)
+        try:
+            result: Result = await pending.future
+        finally:
+            deadline.cancel()
+            pending.abandoned = True
+        return result
+
+    def _give_up(self, pending: _Pending) -> None:
+        pending.abandoned = True
+        pending.error = sqlite3.OperationalError(
+            f"{self.path} was locked by another process for {WAIT_SECONDS:g} s"
+        )
+        pending.resolve()
+
+    def _run(self, opened: asyncio.Future[None]) -> None:
+        assert self._loop is not None
+        try:
+            lock = LockFile(self.path)
+            with lock.held():
+                connection = connect(self.path, self._synchronous)
+        except (sqlite3.Error, OSError) as error:
+            self._call_loop(_fail, opened, error)
+            return
+        self._call_loop(_succeed, opened)
+        while batch := self._next_batch():
+            with lock.held():
+                self._commit(connection, batch)
+            self._call_loop(_resolve_all, batch)
+        with lock.held():
+            connection.close()
+        lock.close()
+        assert self._closed is not None
+        self._call_loop(_succeed, self._closed)
+
+    def _call_loop(self, function: Callable[..., None], *arguments: object) -> None:
+        assert self._loop is not None
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    def _next_batch(self) -> list[_Pending]:
+        with self._condition:
+            while True:
+                batch = [pending for pending in self._pending if not pending.abandoned]
+                self._pending = []
+                if batch or self._closing:
+                    return batch
+                self._condition.wait()
+
+    def _commit(self, connection: sqlite3.Connection, batch: list[_Pending]) -> None:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for pending in batch:
+                _run_in_savepoint(connection, pending)
+            connection.execute("COMMIT")
+            self.commits += 1
+        except sqlite3.Error as error:
+            for pending in batch:
+                pending.error = pending.error or error
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+
+def _run_in_savepoint(connection: sqlite3.Connection, pending: _Pending) -> None:
+    connection.execute("SAVEPOINT one")
+    try:
+        pending.result = pending.function(connection)
+    except BaseException as error:
+        pending.error = error
+        if not connection.in_transaction:
+            raise sqlite3.OperationalError(f"the transaction was lost: {error}") from error
+        connection.execute("ROLLBACK TO one")
+    connection.execute("RELEASE one")
+
+
+def _resolve_all(batch: list[_Pending]) -> None:
+    for pending in batch:
+        pending.resolve()
+
+
+def _succeed(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _fail(future: asyncio.Future[None], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)

@@ -1,0 +1,42 @@
+"""Which file system a path is on: SQLite's locks do not hold on those of a network."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+NETWORK_TYPES: Final = frozenset(
+    {
+        "nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.ceph", "fuse.glusterfs",
+        "fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "glusterfs", "lustre", "beegfs",
+        "gpfs", "ocfs2", "davfs", "fuse.davfs2", "ncpfs",
+    }
+)  # fmt: skip
+
+
+def filesystem_type(path: Path, mounts: str | None = None) -> str:
+    """Give the type of the file system (Linux) that holds the path, empty where it is not known.
+
+    `mounts` is the text of /proc/self/mounts, read where it is not given.
+    """
+    if mounts is None:
+        try:
+            mounts = Path("/proc/self/mounts").read_text(errors="replace")
+        except OSError:
+            return ""
+    resolved = path.resolve()
+    best, kind = -1, ""
+    for line in mounts.splitlines():
+        fields = line.split(" ")
+        if len(fields) < 3:
+            continue
+        point = Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[1]))
+        if len(point.parts) >= best and resolved.is_relative_to(point):
+            best, kind = len(point.parts), fields[2]
+    return kind
+
+
+def is_network(path: Path) -> bool:
+    """Tell whether the path is on a file system of a network."""
+    return filesystem_type(path) in NETWORK_TYPES

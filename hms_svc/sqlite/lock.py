@@ -1,0 +1,54 @@
+"""The lock file beside a database: one writer of all processes at a time, in order of arrival.
+
+SQLite before 3.51.3 can corrupt a WAL database when several connections write
+or checkpoint at the same instant (sqlite.org/wal.html, "the WAL-reset bug").
+The lock is taken on newer versions too: waiting in the kernel hands over
+promptly, where SQLite's own busy handler sleeps and retries.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+FIXED_VERSION: Final = (3, 51, 3)
+
+
+class LockFile:
+    """An advisory `flock` on a file of its own. Every instance excludes every other."""
+
+    def __init__(self, database: Path) -> None:
+        self.path = database.with_name(database.name + ".lock")
+        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the lock; blocks this thread until it is free."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self._descriptor)
+
+
+def holder_of(database: Path) -> int | None:
+    """Give the pid that holds the lock of this database right now (Linux), None where none does."""
+    path = database.with_name(database.name + ".lock")
+    try:
+        inode = path.stat().st_ino
+        table = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return None
+    for line in table:
+        fields = line.split()
+        if "FLOCK" in fields and "->" not in fields and fields[5].endswith(f":{inode}"):
+            return int(fields[4])
+    return None

@@ -1,0 +1,1 @@
+"""The console: a terminal user interface over the operator service. Not built yet."""
