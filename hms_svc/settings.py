@@ -256,6 +256,11 @@ def child_environment(settings: Settings) -> dict[str, str]:
     return {**kept, CONFIG_VARIABLE: ""}
 
 
+def editor_command() -> str:
+    """Give the command of the user's editor."""
+    return os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+
+
 def masked(name: str, value: object) -> object:
     """Give a setting's value as it may be shown: secrets hidden, also passwords inside addresses."""
     if name in _SECRETS:

@@ -26,6 +26,11 @@ def plain_lines(text: str) -> str:
     return "\n".join(plain(line.replace("\t", "    ")) for line in lines)
 
 
+def plain_json(json_text: str) -> str:
+    """Give JSON text of the same meaning with every harmful character escaped."""
+    return _HARMFUL.sub(_escape, json_text)
+
+
 def shorten(text: str, width: int) -> str:
     """Give at most `width` characters, with `…` for what was left out."""
     return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
@@ -36,3 +41,11 @@ def _picture(found: re.Match[str]) -> str:
     if number < 0x20:
         return chr(0x2400 + number)
     return "␡" if number == 0x7F else f"<U+{number:04X}>"
+
+
+def _escape(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    if number < 0x10000:
+        return f"\\u{number:04x}"
+    number -= 0x10000
+    return f"\\u{0xD800 | number >> 10:04x}\\u{0xDC00 | number & 0x3FF:04x}"

@@ -104,8 +104,8 @@ def _claimed(
         max_attempts=row[8],
         unique_key=row[9],
         traceparent=envelope.traceparent,
-        meta=bytes(envelope.meta) or None,
-        extra=bytes(envelope.extra) or None,
+        meta=envelope.given("meta"),
+        extra=envelope.given("extra"),
         retried_from=envelope.retried_from,
     )
     return ClaimedJob(

@@ -27,13 +27,21 @@ from hms_svc.ports.broker import Acceptance, Enqueued
 KEPT_OF_OVERSIZED: Final = 64 * 1024
 
 
+_NOTHING: Final = msgspec.Raw(b"null")
+
+
 class Envelope(msgspec.Struct, omit_defaults=True, gc=False):
     """The fields of a job that no statement looks at."""
 
     traceparent: str | None = None
-    meta: msgspec.Raw = msgspec.Raw()
-    extra: msgspec.Raw = msgspec.Raw()
+    meta: msgspec.Raw = _NOTHING
+    extra: msgspec.Raw = _NOTHING
     retried_from: str | None = None
+
+    def given(self, name: str) -> bytes | None:
+        """Give the bytes of `meta` or `extra`, None where there are none."""
+        raw = bytes(getattr(self, name))
+        return None if raw == b"null" else raw
 
 
 def write_envelope(job: Job) -> bytes | None:
@@ -43,8 +51,8 @@ def write_envelope(job: Job) -> bytes | None:
     return msgspec.json.encode(
         Envelope(
             traceparent=job.traceparent,
-            meta=msgspec.Raw(job.meta or b""),
-            extra=msgspec.Raw(job.extra or b""),
+            meta=msgspec.Raw(job.meta) if job.meta else _NOTHING,
+            extra=msgspec.Raw(job.extra) if job.extra else _NOTHING,
             retried_from=job.retried_from,
         )
     )

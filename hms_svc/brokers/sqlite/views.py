@@ -101,8 +101,8 @@ def _wire(view: JobView, row: sqlite3.Row, envelope: Envelope) -> dict[str, Any]
         "retried_from": envelope.retried_from,
     }
     fields |= {name: value for name, value in optional.items() if value is not None}
-    if bytes(envelope.meta):
+    if envelope.given("meta"):
         fields["meta"] = envelope.meta
-    if bytes(envelope.extra):
-        fields |= decode(bytes(envelope.extra))
+    if extra := envelope.given("extra"):
+        fields |= decode(extra)
     return fields

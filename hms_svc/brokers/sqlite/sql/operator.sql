@@ -74,7 +74,7 @@ UPDATE jobs SET state = undo_state, position = undo_position, undo_state = NULL,
 WHERE row = :row
 
 -- name: in_batch
-SELECT row, id, queue, undo_state, unique_key, position FROM jobs WHERE batch = ? AND state = 10
+SELECT row, id, queue, state, undo_state, unique_key FROM jobs WHERE batch = ? AND state = 10
 
 -- name: last_batch
 SELECT jobs.batch FROM queues JOIN jobs ON jobs.queue = queues.queue AND jobs.state = 10

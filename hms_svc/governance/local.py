@@ -1,0 +1,120 @@
+"""A policy file, compiled: what decides where no remote service is configured."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from hms_svc.domain.errors import BadPolicy, RuleFailed
+from hms_svc.domain.verdict import Effect, Verdict
+from hms_svc.governance.policy_file import PolicyFile, Rule, load_policy_file
+from hms_svc.governance.question import Question
+
+if TYPE_CHECKING:
+    from cel import Context, Program
+
+VARIABLES: Final = ("action", "payload", "job")
+DEFAULT_RULE: Final = "default"
+_STRICTEST_FIRST: Final = (Effect.DENY, Effect.HOLD, Effect.ALLOW)
+_TYPE_NAMES: Final = frozenset(
+    {"bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"}
+)
+_BOUND: Final = re.compile(r"\.\s*(?:all|exists|exists_one|filter|map)\s*\(\s*([A-Za-z_]\w*)\s*,")
+_PLACE: Final = re.compile(r"<input>:(\d+):(\d+):\s*(.*)")
+_ACTIONS_KEPT: Final = 1000
+
+
+class _Compiled(msgspec.Struct, frozen=True):
+    rule: Rule
+    program: Program | None
+
+
+class LocalPolicy:
+    """Answers from the rules of one file: deny beats hold, hold beats allow, then the default."""
+
+    def __init__(self, policy: PolicyFile) -> None:
+        self._policy = policy
+        compiled = [_Compiled(rule, _compile(rule, policy.name)) for rule in policy.rules]
+        self._rules = sorted(compiled, key=lambda one: _STRICTEST_FIRST.index(one.rule.effect))
+        self._by_action: dict[str, Sequence[_Compiled]] = {}
+
+    async def decide(self, question: Question) -> Verdict:
+        """Give the verdict. Raises RuleFailed, naming the rule, where its expression breaks."""
+        context: Context | None = None
+        for one in self._speaking_of(question.action):
+            if one.program is not None:
+                context = context or _context(question)
+                if not self._holds(one.rule, one.program, context):
+                    continue
+            return Verdict(one.rule.effect, one.rule.id, one.rule.reason)
+        reason = f"no rule of the policy speaks of {question.action!r}"
+        return Verdict(self._policy.default, DEFAULT_RULE, reason)
+
+    async def close(self) -> None:
+        """Release nothing: the rules live in memory."""
+
+    def _speaking_of(self, action: str) -> Sequence[_Compiled]:
+        found = self._by_action.get(action)
+        if found is None:
+            found = tuple(one for one in self._rules if fnmatchcase(action, one.rule.action))
+            if len(self._by_action) < _ACTIONS_KEPT:
+                self._by_action[action] = found
+        return found
+
+    def _holds(self, rule: Rule, program: Program, context: Context) -> bool:
+        try:
+            answer = program.execute(context)
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise RuleFailed(f"{self._where(rule)} broke: {error}", rule=rule.id) from error
+        if not isinstance(answer, bool):
+            raise RuleFailed(
+                f"{self._where(rule)} gave {answer!r:.80}, not true or false", rule=rule.id
+            )
+        return answer
+
+    def _where(self, rule: Rule) -> str:
+        return f"rule {rule.id!r} ({self._policy.name}:{rule.when_line})"
+
+
+def load_local_policy(path: Path | None) -> LocalPolicy:
+    """Read and compile a policy file, or the bundled one. Raises BadPolicy with file and line."""
+    return LocalPolicy(load_policy_file(path))
+
+
+def _context(question: Question) -> Context:
+    from cel import Context
+
+    job = {"id": question.job_id, "type": question.job_type, "attempt": question.attempt}
+    return Context({"action": question.action, "payload": question.payload, "job": job})
+
+
+def _compile(rule: Rule, name: str) -> Program | None:
+    if rule.when is None:
+        return None
+    import cel
+
+    try:
+        program = cel.compile(rule.when)
+    except ValueError as error:
+        raise BadPolicy(_syntax_fault(str(error), rule, name)) from error
+    strange = set(program.variables()) - _TYPE_NAMES - {*VARIABLES, *_BOUND.findall(rule.when)}
+    if strange:
+        raise BadPolicy(
+            f"{name}:{rule.when_line}: rule {rule.id!r} asks for {min(strange)!r}; "
+            f"there are {', '.join(VARIABLES)}"
+        )
+    return program
+
+
+def _syntax_fault(message: str, rule: Rule, name: str) -> str:
+    found = _PLACE.search(message)
+    line, column, fault = (int(found[1]), found[2], found[3]) if found else (1, "1", message)
+    return (
+        f"{name}:{rule.when_line + line - 1}: when of rule {rule.id!r} is not CEL, "
+        f"at its column {column}: {fault}"
+    )

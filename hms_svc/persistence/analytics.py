@@ -1,0 +1,77 @@
+"""Counters: added as deltas that no two transactions contend for, folded into totals later."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, delete, func, select, union_all
+
+from hms_svc.persistence.statements import (
+    Bulk,
+    DialectInsert,
+    among,
+    insert_into,
+    packed,
+    plainly,
+)
+from hms_svc.persistence.tables import analytics_deltas as deltas
+from hms_svc.persistence.tables import analytics_totals as totals
+
+_HOUR_MS = 3_600_000
+_FIELDS: Final = ("metric", "hour", "n")
+_INSERT: Final = plainly(deltas, *_FIELDS)
+_OLDEST: Final = (
+    select(deltas.c.number, deltas.c.metric, deltas.c.hour, deltas.c.n)
+    .order_by(deltas.c.number)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_DROP: Final = delete(deltas).where(among(deltas.c.number))
+_EVERYTHING = union_all(
+    select(totals.c.metric, totals.c.n), select(deltas.c.metric, deltas.c.n)
+).subquery()
+_BY_METRIC = (
+    select(_EVERYTHING.c.metric, func.sum(_EVERYTHING.c.n))
+    .group_by(_EVERYTHING.c.metric)
+    .order_by(_EVERYTHING.c.metric)
+)
+
+
+def _add_up(dialect: str) -> DialectInsert:
+    one = insert_into(dialect, totals)
+    return one.on_conflict_do_update(
+        index_elements=["metric", "hour"], set_={"n": totals.c.n + one.excluded.n}
+    )
+
+
+_ADD_UP: Final = Bulk(_add_up, _FIELDS)
+
+
+def of_case(metric: str, kind: str, at: int) -> list[tuple[str, int]]:
+    """Give the counters, as (metric, hour), that one act on a case of this kind adds one to."""
+    hour = at // _HOUR_MS
+    return [(metric, hour), (f"{metric}.{kind}", hour)]
+
+
+def add(connection: Connection, counts: Mapping[tuple[str, int], int]) -> None:
+    """Add deltas to counters named by (metric, hour)."""
+    _INSERT.run(connection, [(metric, hour, n) for (metric, hour), n in counts.items()])
+
+
+def fold(connection: Connection, most: int) -> int:
+    """Fold up to so many deltas into the totals; gives their number."""
+    sums: Counter[tuple[str, int]] = Counter()
+    numbers = []
+    for number, metric, hour, n in connection.execute(_OLDEST, {"most": most}):
+        sums[metric, hour] += n
+        numbers.append(number)
+    _ADD_UP.run(connection, [(metric, hour, n) for (metric, hour), n in sorted(sums.items())])
+    connection.execute(_DROP, {"values": packed(numbers)})
+    return len(numbers)
+
+
+def read_totals(connection: Connection) -> dict[str, int]:
+    """Give the totals by metric, with the deltas that are not folded yet."""
+    return {metric: int(n) for metric, n in connection.execute(_BY_METRIC)}

@@ -1,0 +1,143 @@
+"""The audit log: rows appended unchained in any transaction, chained by one sealer, verified."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from hms_svc.domain.strict_json import encode_sorted
+from hms_svc.domain.views import AuditRecord
+from hms_svc.persistence.engine import Lock
+from hms_svc.persistence.pages import read_cursor
+from hms_svc.persistence.statements import AnyRow, Bulk, plainly
+from hms_svc.persistence.tables import audit
+
+SEAL_LOCK: Final = -1
+"""What sealers of several processes exclude each other by; no place has this number."""
+_MOST: Final = 5_000
+_PAGE: Final = 1_000
+_COLUMNS = (
+    audit.c.number,
+    audit.c.at,
+    audit.c.actor,
+    audit.c.action,
+    audit.c.subject,
+    audit.c.detail,
+    audit.c.link,
+    audit.c.digest,
+)
+_FIELDS = ("at", "actor", "action", "subject", "detail")
+_INSERT = plainly(audit, *_FIELDS)
+_INSERT_ONE = insert(audit)
+_RECORDS = select(*_COLUMNS)
+_IS_UNSEALED = select(audit.c.number).where(audit.c.link.is_(None)).limit(1)
+_UNSEALED = _RECORDS.where(audit.c.link.is_(None)).order_by(audit.c.number).limit(_MOST)
+_HEAD = (
+    select(audit.c.link, audit.c.digest)
+    .where(audit.c.link.is_not(None))
+    .order_by(audit.c.link.desc())
+    .limit(1)
+)
+_SEAL = Bulk(
+    lambda _dialect: (
+        update(audit)
+        .where(audit.c.number == bindparam("sealed"))
+        .values(link=bindparam("new_link"), digest=bindparam("new_digest"))
+    ),
+    ("new_link", "new_digest", "sealed"),
+)
+_NEWEST = (
+    _RECORDS.where(audit.c.number < bindparam("below"))
+    .order_by(audit.c.number.desc())
+    .limit(bindparam("limit"))
+)
+_CHAIN = _RECORDS.where(audit.c.link > bindparam("after")).order_by(audit.c.link).limit(_PAGE)
+
+
+def append(connection: Connection, records: Sequence[AuditRecord]) -> None:
+    """Append rows, to be chained by the next seal."""
+    _INSERT.run(connection, [_row(record) for record in records])
+
+
+def append_one(connection: Connection, record: AuditRecord) -> int:
+    """Append a row, and give its number."""
+    row = dict(zip(_FIELDS, _row(record), strict=True))
+    key = connection.execute(_INSERT_ONE, row).inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def is_unsealed(connection: Connection) -> bool:
+    """Tell whether a committed row waits for the sealer."""
+    return connection.execute(_IS_UNSEALED).first() is not None
+
+
+def seal(connection: Connection, lock: Lock) -> tuple[int, str] | None:
+    """Chain up to 5,000 committed rows in the order of their numbers; gives the new head."""
+    lock(connection, [SEAL_LOCK])
+    unsealed = [_record(row) for row in connection.execute(_UNSEALED)]
+    if not unsealed:
+        return None
+    link, digest = read_head(connection) or (0, "")
+    rows = []
+    for record in unsealed:
+        link, digest = link + 1, chained(digest, record)
+        rows.append((link, digest, record.number))
+    _SEAL.run(connection, rows)
+    return link, digest
+
+
+def read_head(connection: Connection) -> tuple[int, str] | None:
+    """Give link and digest of the newest sealed row."""
+    row = connection.execute(_HEAD).first()
+    return (row.link, row.digest) if row else None
+
+
+def page(
+    connection: Connection, *, subject: str | None, limit: int, cursor: str | None
+) -> tuple[list[AuditRecord], str | None]:
+    """Give one page of rows (about `subject`, or all), newest first, and the next cursor."""
+    statement = _NEWEST if subject is None else _NEWEST.where(audit.c.subject == subject)
+    below = 2**63 - 1 if cursor is None else read_cursor(cursor, 1)[0]
+    rows = connection.execute(statement, {"below": below, "limit": limit}).all()
+    more = str(rows[-1].number) if rows and len(rows) == limit else None
+    return [_record(row) for row in rows], more
+
+
+def chain(connection: Connection, *, after: int) -> list[AuditRecord]:
+    """Give the next sealed rows with a link above, in the order of the chain."""
+    return [_record(row) for row in connection.execute(_CHAIN, {"after": after})]
+
+
+def chained(previous: str, record: AuditRecord) -> str:
+    """Give the digest of a row after the one with the digest `previous` (empty at the start)."""
+    own = {
+        "number": record.number,
+        "at": record.at,
+        "actor": record.actor,
+        "action": record.action,
+        "subject": record.subject,
+        "detail": record.detail.decode(errors="backslashreplace"),
+    }
+    return hashlib.sha256(previous.encode() + encode_sorted(own)).hexdigest()
+
+
+def _row(record: AuditRecord) -> tuple[Any, ...]:
+    return record.at, record.actor, record.action, record.subject, record.detail
+
+
+def _record(row: AnyRow) -> AuditRecord:
+    number, at, actor, action, subject, detail, link, digest = row
+    return AuditRecord(
+        number=number,
+        at=at,
+        actor=actor,
+        action=action,
+        subject=subject,
+        detail=detail,
+        link=link,
+        digest=digest,
+    )

@@ -1,0 +1,172 @@
+"""Cases as operators see them: listed, shown, closed, reopened."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+import msgspec
+from sqlalchemy import Connection, bindparam, select, update
+
+from hms_svc.domain.case import Case, CaseStatus
+from hms_svc.domain.errors import DuplicateCase, UnknownId
+from hms_svc.domain.event import service_event
+from hms_svc.domain.strict_json import encode_sorted
+from hms_svc.domain.views import AuditRecord
+from hms_svc.persistence import analytics, audit, outbox
+from hms_svc.persistence.engine import Lock
+from hms_svc.persistence.neighbours import read_neighbourhood
+from hms_svc.persistence.pages import read_cursor
+from hms_svc.persistence.places import cell_of, cells_within
+from hms_svc.persistence.statements import AnyRow
+from hms_svc.persistence.tables import cases
+from hms_svc.ports.stores import PlaceQuery
+
+_ACTS: Final = {CaseStatus.CLOSED: "closed", CaseStatus.OPEN: "reopened"}
+_CASES = select(
+    cases.c.number,
+    cases.c.id,
+    cases.c.job_id,
+    cases.c.key,
+    cases.c.kind,
+    cases.c.lat,
+    cases.c.lon,
+    cases.c.user_id,
+    cases.c.urgency,
+    cases.c.status,
+    cases.c.opened_at,
+    cases.c.closed_at,
+    cases.c.data,
+)
+_ONE = _CASES.where(cases.c.id == bindparam("case_id"))
+_PAGE = _CASES.where(cases.c.number < bindparam("below"))
+_NEWEST = cases.c.number.desc()
+_SET_STATUS = (
+    update(cases)
+    .where(cases.c.number == bindparam("which"))
+    .values(
+        status=bindparam("new_status"),
+        closed_at=bindparam("new_closed_at"),
+        open_cell=bindparam("new_open_cell"),
+    )
+)
+
+
+def page(
+    connection: Connection,
+    *,
+    status: CaseStatus | None,
+    kind: str | None,
+    limit: int,
+    cursor: str | None,
+) -> tuple[list[Case], str | None]:
+    """Give one page of cases, newest first, and the cursor of the next."""
+    statement, values = _PAGE, {"below": 2**63 - 1, "limit": limit}
+    if cursor is not None:
+        (values["below"],) = read_cursor(cursor, 1)
+    if status is not None:
+        statement = statement.where(cases.c.status == status.value)
+    if kind is not None:
+        statement = statement.where(cases.c.kind == kind)
+    statement = statement.order_by(_NEWEST).limit(bindparam("limit"))
+    rows = connection.execute(statement, values).all()
+    more = str(rows[-1].number) if rows and len(rows) == limit else None
+    return [_case(row) for row in rows], more
+
+
+def one(connection: Connection, case_id: str) -> Case | None:
+    """Give one case."""
+    row = connection.execute(_ONE, {"case_id": case_id}).first()
+    return _case(row) if row else None
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What an operator wants of a case, and when (Unix ms)."""
+
+    case_id: str
+    status: CaseStatus
+    actor: str
+    note: str
+    radius_m: float
+    at: int
+
+
+def set_status(connection: Connection, change: Change, lock: Lock) -> Case:
+    """Close or reopen a case, with audit, event and counters. See CaseStore.set_case_status."""
+    row = connection.execute(_ONE.with_for_update(), {"case_id": change.case_id}).first()
+    if row is None:
+        raise UnknownId(f"no case has the id {change.case_id}")
+    case = _case(row)
+    if case.status is change.status:
+        return case
+    reopened = change.status is CaseStatus.OPEN
+    closed_at = None if reopened else change.at
+    connection.execute(
+        _SET_STATUS,
+        {
+            "which": row.number,
+            "new_status": change.status.value,
+            "new_closed_at": closed_at,
+            "new_open_cell": _take_place(connection, case, change, lock) if reopened else None,
+        },
+    )
+    changed = msgspec.structs.replace(case, status=change.status, closed_at=closed_at)
+    _record(connection, changed, change)
+    return changed
+
+
+def _take_place(connection: Connection, case: Case, change: Change, lock: Lock) -> int | None:
+    if case.lat is None or case.lon is None:
+        return None
+    place = PlaceQuery(case.kind, case.lat, case.lon, change.radius_m, case.job_id)
+    cells = cells_within(place.lat, place.lon, place.radius_m)
+    lock(connection, cells)
+    found = read_neighbourhood(connection, {place.kind: set(cells)}).nearest(place, cells)
+    if found is not None:
+        raise DuplicateCase(
+            f"open case {found.case_id} of kind {place.kind} stands "
+            f"{found.distance_m:.1f} m away (within {place.radius_m:g} m)",
+            case_id=found.case_id,
+        )
+    return cell_of(case.lat, case.lon)
+
+
+def _record(connection: Connection, case: Case, change: Change) -> None:
+    act = _ACTS[case.status]
+    record = AuditRecord(
+        at=change.at,
+        actor=change.actor,
+        action=f"case.{act}",
+        subject=case.id,
+        detail=encode_sorted({"job_id": case.job_id, "note": change.note}),
+    )
+    number = audit.append_one(connection, record)
+    announcement = {
+        "case_id": case.id,
+        "kind": case.kind,
+        "lat": case.lat,
+        "lon": case.lon,
+        "by": change.actor,
+        "note": change.note,
+    }
+    key = f"audit:{number}"
+    event = service_event(case.job_id, f"case.{act}", key, announcement, change.at)
+    outbox.put(connection, [event])
+    analytics.add(connection, Counter(analytics.of_case(f"cases.{act}", case.kind, change.at)))
+
+
+def _case(row: AnyRow) -> Case:
+    return Case(
+        id=row.id,
+        job_id=row.job_id,
+        key=row.key,
+        kind=row.kind,
+        lat=row.lat,
+        lon=row.lon,
+        user_id=row.user_id,
+        urgency=row.urgency,
+        status=CaseStatus(row.status),
+        opened_at=row.opened_at,
+        closed_at=row.closed_at,
+        data=row.data,
+    )

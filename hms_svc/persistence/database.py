@@ -1,0 +1,230 @@
+"""The database: every room of persistence, over one engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import Connection
+
+from hms_svc.domain.case import Case, CaseStatus
+from hms_svc.domain.errors import DatabaseUnavailable
+from hms_svc.domain.views import AuditFault, AuditRecord, JobDetail
+from hms_svc.persistence import (
+    analytics,
+    approvals,
+    archive,
+    audit,
+    cases,
+    effects,
+    fences,
+    neighbours,
+    outbox,
+    reports,
+    schema,
+)
+from hms_svc.persistence.audit_walk import AuditWalk
+from hms_svc.persistence.engine import Engine
+from hms_svc.persistence.pages import read_pages
+from hms_svc.ports.clock import Clock
+from hms_svc.ports.stores import (
+    Approval,
+    DatabaseHealth,
+    EffectRequest,
+    NearCase,
+    OutboxEntry,
+    PlaceQuery,
+    RefusedEffect,
+    ReportCount,
+    StoredEffect,
+)
+
+DAY_MS: Final = 86_400_000
+REPORTS_KEPT_MS: Final = DAY_MS
+FENCES_KEPT_MS: Final = 30 * DAY_MS
+"""Longer than any lease, by far: a worker that slept a month finds its lease over."""
+_SWEPT: Final = 1_000
+
+
+class SqlDatabase:
+    """Implements ports.stores.Database; what each method promises is written there."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    async def open(self) -> None:
+        """Connect and check the schema; an embedded database is brought up to ours."""
+        await self._engine.open()
+        try:
+            version = await self._engine.read(schema.read_version)
+            if version != schema.HEAD and self._engine.embedded:
+                await self.migrate()
+            else:
+                schema.check_version(version, self._engine.kind)
+        except BaseException:
+            await self._engine.close()
+            raise
+
+    async def close(self) -> None:
+        """Release every connection, thread and file."""
+        await self._engine.close()
+
+    async def migrate(self) -> str:
+        """Bring the schema to this program's version; gives its name."""
+        await self._engine.write(
+            lambda on: schema.bring_up(on, f"the {self._engine.kind} database")
+        )
+        return schema.HEAD
+
+    async def health(self) -> DatabaseHealth:
+        """Probe the database; never raises."""
+        try:
+            version = await self._engine.read(schema.read_version)
+        except DatabaseUnavailable as error:
+            return DatabaseHealth(self._engine.kind, ok=False, notes=(str(error),))
+        if version == schema.HEAD:
+            return DatabaseHealth(self._engine.kind, ok=True)
+        note = f"schema {version or 'none'}, this program needs {schema.HEAD}"
+        return DatabaseHealth(self._engine.kind, ok=False, notes=(note,))
+
+    async def backup(self, path: str) -> None:
+        """Write a consistent copy of the embedded database to a new file."""
+        await self._engine.backup(path)
+
+    async def near(self, queries: Sequence[PlaceQuery]) -> list[NearCase | None]:
+        """Answer place queries, in their order, from committed rows."""
+        if not queries:
+            return []
+        return await self._engine.read(lambda on: neighbours.near(on, queries))
+
+    async def count_reports(self, reports_made: Sequence[ReportCount]) -> list[int]:
+        """Record each job as a report of its user, once, and count the user's jobs since then."""
+        if not reports_made:
+            return []
+        return await self._engine.write(lambda on: reports.count_reports(on, reports_made))
+
+    async def commit(self, requests: Sequence[EffectRequest]) -> list[StoredEffect | RefusedEffect]:
+        """Commit a group of effects in one transaction; a refused one does not undo the others."""
+        if not requests:
+            return []
+        engine, clock = self._engine, self._clock
+        return await engine.write(lambda on: effects.commit(on, requests, clock, engine.lock))
+
+    async def recall(self, claims: Sequence[tuple[str, int]]) -> list[tuple[StoredEffect, ...]]:
+        """Raise the jobs' fences to those of the claims, and give the effects they already have."""
+        if not claims:
+            return []
+        now = self._clock.now_ms()
+        return await self._engine.write(lambda on: effects.recall(on, claims, now))
+
+    async def cases(
+        self, *, status: CaseStatus | None, kind: str | None, limit: int, cursor: str | None
+    ) -> tuple[list[Case], str | None]:
+        """List cases, newest first, with the cursor of the next page. A limit of 0 is all."""
+
+        async def page(size: int, after: str | None) -> tuple[list[Case], str | None]:
+            return await self._engine.read(
+                lambda on: cases.page(on, status=status, kind=kind, limit=size, cursor=after)
+            )
+
+        return await read_pages(page, limit, cursor)
+
+    async def case(self, case_id: str) -> Case | None:
+        """Give one case."""
+        return await self._engine.read(lambda on: cases.one(on, case_id))
+
+    async def set_case_status(
+        self, case_id: str, status: CaseStatus, *, actor: str, note: str, radius_m: float
+    ) -> Case:
+        """Close or reopen a case, with its audit record and event in the same transaction."""
+        change = cases.Change(case_id, status, actor, note, radius_m, self._clock.now_ms())
+        return await self._engine.write(lambda on: cases.set_status(on, change, self._engine.lock))
+
+    async def outbox(self, limit: int) -> list[OutboxEntry]:
+        """Give rows that are not yet published, oldest first."""
+        return await self._engine.read(lambda on: outbox.waiting(on, limit))
+
+    async def mark_published(self, numbers: Sequence[int]) -> None:
+        """Mark rows as relayed. `case.*` events stay replayable; the rest go."""
+        if numbers:
+            now = self._clock.now_ms()
+            await self._engine.write(lambda on: outbox.mark_published(on, numbers, now))
+
+    async def replay(self, *, after: int, limit: int) -> list[OutboxEntry]:
+        """Give the kept `case.*` rows above a number, oldest first, published or not."""
+        return await self._engine.read(lambda on: outbox.replay(on, after, limit))
+
+    async def audit(self, records: Sequence[AuditRecord]) -> None:
+        """Append audit rows, unchained, durably."""
+        if records:
+            await self._engine.write(lambda on: audit.append(on, records))
+
+    async def seal(self) -> tuple[int, str] | None:
+        """Chain the committed rows that are not yet sealed; gives the new head, None if none was."""
+        if not await self._engine.read(audit.is_unsealed):
+            return None
+        return await self._engine.write(lambda on: audit.seal(on, self._engine.lock))
+
+    async def audit_records(
+        self, *, limit: int, cursor: str | None, subject: str | None = None
+    ) -> list[AuditRecord]:
+        """List audit rows, newest first; the cursor is the number of the last row seen."""
+
+        async def page(size: int, after: str | None) -> tuple[list[AuditRecord], str | None]:
+            return await self._engine.read(
+                lambda on: audit.page(on, subject=subject, limit=size, cursor=after)
+            )
+
+        return (await read_pages(page, limit, cursor))[0]
+
+    async def verify_audit(self, published_head: tuple[int, str] | None) -> list[AuditFault]:
+        """Walk the chain: changed and missing rows, and rows gone below the published head."""
+        walk = AuditWalk(published_head, gapless=self._engine.gapless)
+        while records := await self._engine.read(lambda on: audit.chain(on, after=walk.link)):
+            walk.take(records)
+        return walk.finish()
+
+    async def approve(self, approval: Approval) -> None:
+        """Record an approval."""
+        await self._engine.write(lambda on: approvals.approve(on, approval))
+
+    async def is_approved(self, job_id: str, action: str, rule: str, digest: str) -> bool:
+        """Tell whether exactly this was approved."""
+        return await self._engine.read(
+            lambda on: approvals.is_approved(on, job_id, action, rule, digest)
+        )
+
+    async def archive(self, jobs: Sequence[JobDetail]) -> None:
+        """Keep jobs that leave the broker; an id that is kept already is not kept twice."""
+        if jobs:
+            await self._engine.write(lambda on: archive.keep(on, jobs))
+
+    async def archived(
+        self, *, limit: int, cursor: str | None
+    ) -> tuple[list[JobDetail], str | None]:
+        """List archived jobs, newest first, with the cursor of the next page."""
+
+        async def page(size: int, after: str | None) -> tuple[list[JobDetail], str | None]:
+            return await self._engine.read(lambda on: archive.page(on, limit=size, cursor=after))
+
+        return await read_pages(page, limit, cursor)
+
+    async def archived_job(self, job_id: str) -> JobDetail | None:
+        """Give one archived job."""
+        return await self._engine.read(lambda on: archive.one(on, job_id))
+
+    async def fold_analytics(self) -> int:
+        """Fold recorded deltas into the totals, and sweep out what has outlived its use."""
+        now = self._clock.now_ms()
+        return await self._engine.write(lambda on: _fold_and_sweep(on, now))
+
+    async def analytics(self) -> dict[str, int]:
+        """Give the totals by metric, deltas that are not yet folded included."""
+        return await self._engine.read(analytics.read_totals)
+
+
+def _fold_and_sweep(connection: Connection, now: int) -> int:
+    reports.forget_reports(connection, before=now - REPORTS_KEPT_MS, most=_SWEPT)
+    fences.forget_fences(connection, before=now - FENCES_KEPT_MS, most=_SWEPT)
+    return analytics.fold(connection, _SWEPT)

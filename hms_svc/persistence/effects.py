@@ -1,0 +1,175 @@
+"""Effects of jobs: decided for a whole group, then written with a handful of statements."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import Connection, select
+
+from hms_svc.domain.strict_json import encode_sorted
+from hms_svc.domain.views import AuditRecord
+from hms_svc.persistence import analytics, audit, outbox
+from hms_svc.persistence.engine import Lock
+from hms_svc.persistence.fences import raise_fences, read_fences
+from hms_svc.persistence.neighbours import (
+    Neighbourhood,
+    OpenCase,
+    read_neighbourhood,
+    wanted_cells,
+)
+from hms_svc.persistence.places import cell_of
+from hms_svc.persistence.statements import among, packed, plainly
+from hms_svc.persistence.tables import cases
+from hms_svc.ports.clock import Clock
+from hms_svc.ports.stores import EffectRequest, PlaceQuery, RefusedEffect, StoredEffect
+
+Answer: TypeAlias = StoredEffect | RefusedEffect
+CASE_OPENED: Final = "case.opened"
+_EFFECTS = (
+    select(cases.c.job_id, cases.c.key, cases.c.id, cases.c.digest)
+    .where(among(cases.c.job_id))
+    .order_by(cases.c.number)
+)
+_INSERT = plainly(
+    cases,
+    *("id", "job_id", "key", "digest", "kind", "status", "lat", "lon", "open_cell"),
+    *("user_id", "urgency", "opened_at", "closed_at", "data"),
+)
+
+
+def commit(
+    connection: Connection, requests: Sequence[EffectRequest], clock: Clock, lock: Lock
+) -> list[Answer]:
+    """Decide on every request in order, and write the accepted ones. See EffectStore.commit."""
+    queries = [_place_of(request) for request in requests]
+    of_each, wanted = wanted_cells(queries)
+    shown = [(request.job_id, request.fence) for request in requests if request.fence]
+    raise_fences(connection, shown, clock.now_ms())
+    lock(connection, sorted(set().union(*wanted.values())))
+    group = _Group(
+        read_fences(connection, {job_id for job_id, _ in shown}),
+        _read_effects(connection, {request.job_id for request in requests}),
+        read_neighbourhood(connection, wanted),
+        clock.lease_ms(),
+    )
+    answers = [group.decide(*asked) for asked in zip(requests, queries, of_each, strict=True)]
+    _write(connection, group.accepted)
+    return answers
+
+
+def recall(
+    connection: Connection, claims: Sequence[tuple[str, int]], at: int
+) -> list[tuple[StoredEffect, ...]]:
+    """Raise the fences of claims, and give the effects that their jobs have."""
+    raise_fences(connection, claims, at)
+    stored = _read_effects(connection, {job_id for job_id, _ in claims})
+    return [tuple(stored.get(job_id, {}).values()) for job_id, _ in claims]
+
+
+class _Group:
+    """One group of requests: what was there before it, and what it adds as it goes."""
+
+    def __init__(
+        self,
+        fences: dict[str, int],
+        stored: dict[str, dict[str, StoredEffect]],
+        neighbourhood: Neighbourhood,
+        lease_now: int,
+    ) -> None:
+        self._fences = fences
+        self._stored = stored
+        self._neighbourhood = neighbourhood
+        self._lease_now = lease_now
+        self.accepted: list[tuple[EffectRequest, int | None]] = []
+
+    def decide(
+        self, request: EffectRequest, query: PlaceQuery | None, cells: Sequence[int]
+    ) -> Answer:
+        if self._has_lost(request):
+            return RefusedEffect("fence")
+        existing = self._stored.get(request.job_id, {}).get(request.key)
+        if existing is not None:
+            same = existing.digest == request.digest
+            return existing if same else RefusedEffect("conflict", existing.case_id)
+        if query and (rival := self._neighbourhood.nearest(query, cells)):
+            return RefusedEffect("duplicate", rival.case_id, rival.distance_m)
+        return self._accept(request, query)
+
+    def _has_lost(self, request: EffectRequest) -> bool:
+        if 0 < request.fence < self._fences.get(request.job_id, 0):
+            return True
+        return request.valid_until is not None and self._lease_now >= request.valid_until
+
+    def _accept(self, request: EffectRequest, query: PlaceQuery | None) -> StoredEffect:
+        effect = StoredEffect(request.job_id, request.key, request.case.id, request.digest)
+        self._stored.setdefault(request.job_id, {})[request.key] = effect
+        cell = None
+        if query:
+            cell = cell_of(query.lat, query.lon)
+            rival = OpenCase(cell, request.case.id, request.job_id, query.lat, query.lon)
+            self._neighbourhood.add(query.kind, rival)
+        self.accepted.append((request, cell))
+        return StoredEffect(effect.job_id, effect.key, effect.case_id, effect.digest, fresh=True)
+
+
+def _place_of(request: EffectRequest) -> PlaceQuery | None:
+    case = request.case
+    if case.lat is None or case.lon is None:
+        return None
+    return PlaceQuery(case.kind, case.lat, case.lon, request.radius_m, request.job_id)
+
+
+def _read_effects(connection: Connection, job_ids: set[str]) -> dict[str, dict[str, StoredEffect]]:
+    stored: dict[str, dict[str, StoredEffect]] = {}
+    for row in connection.execute(_EFFECTS, {"values": packed(job_ids)}):
+        effect = StoredEffect(*row)
+        stored.setdefault(effect.job_id, {})[effect.key] = effect
+    return stored
+
+
+def _write(connection: Connection, accepted: Sequence[tuple[EffectRequest, int | None]]) -> None:
+    requests = [request for request, _ in accepted]
+    _INSERT.run(connection, [_case_row(request, cell) for request, cell in accepted])
+    audit.append(connection, [_audit_record(request) for request in requests])
+    messages: list[outbox.Message] = []
+    for request in requests:
+        messages += [*request.events, *request.follow_ups]
+    outbox.put(connection, messages)
+    opened: Counter[tuple[str, int]] = Counter()
+    for request in requests:
+        opened.update(analytics.of_case("cases.opened", request.case.kind, request.case.opened_at))
+    analytics.add(connection, opened)
+
+
+def _case_row(request: EffectRequest, cell: int | None) -> tuple[Any, ...]:
+    case = request.case
+    return (
+        case.id,
+        request.job_id,
+        request.key,
+        request.digest,
+        case.kind,
+        case.status.value,
+        case.lat,
+        case.lon,
+        cell,
+        case.user_id,
+        case.urgency,
+        case.opened_at,
+        case.closed_at,
+        case.data,
+    )
+
+
+def _audit_record(request: EffectRequest) -> AuditRecord:
+    case = request.case
+    detail = {"fence": request.fence, "job_id": request.job_id, "kind": case.kind}
+    return AuditRecord(
+        at=case.opened_at,
+        actor=request.actor,
+        action=CASE_OPENED,
+        subject=case.id,
+        detail=encode_sorted(detail),
+    )

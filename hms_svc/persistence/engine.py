@@ -1,0 +1,79 @@
+"""What the rooms of persistence need of an engine, and its errors in our words."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NotSupportedError,
+    ProgrammingError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from hms_svc.domain.errors import DatabaseUnavailable
+
+Result = TypeVar("Result")
+StatementFunction = Callable[[Connection], Result]
+Lock = Callable[[Connection, Sequence[int]], None]
+"""Engine.lock, as the statement rooms are handed it."""
+
+
+class Engine(Protocol):
+    """Runs functions over a connection. They never commit, roll back, or keep the connection.
+
+    `embedded` engines are migrated by the program that opens them; in
+    `gapless` ones a number that is missing is a row that was removed.
+    """
+
+    kind: str
+    embedded: bool
+    gapless: bool
+
+    async def open(self) -> None:
+        """Connect. Raises DatabaseUnavailable."""
+        ...
+
+    async def close(self) -> None:
+        """Release every connection and thread; again does nothing."""
+        ...
+
+    async def write(self, function: StatementFunction[Result]) -> Result:
+        """Run a function in one transaction, and answer once it is committed.
+
+        An error of the function rolls back what it did, and is raised.
+        Raises DatabaseUnavailable, after which a commit may or may not have
+        happened.
+        """
+        ...
+
+    async def read(self, function: StatementFunction[Result]) -> Result:
+        """Run a reading function, each statement over what is committed by then."""
+        ...
+
+    def lock(self, connection: Connection, numbers: Sequence[int]) -> None:
+        """Exclude other transactions that lock one of these sorted numbers, until the commit."""
+        ...
+
+    async def backup(self, path: str) -> None:
+        """Write a consistent copy to a new file. Raises BadInput where there is one already."""
+        ...
+
+
+@contextmanager
+def unavailable(subject: str) -> Iterator[None]:
+    """Raise DatabaseUnavailable for what an engine raises when it cannot serve; our bugs stay bugs."""
+    try:
+        yield
+    except (DataError, IntegrityError, NotSupportedError, ProgrammingError):
+        raise
+    except DBAPIError as error:
+        raise DatabaseUnavailable(f"{subject}: {error.orig}") from error
+    except (sqlite3.Error, PoolTimeout, OSError) as error:
+        raise DatabaseUnavailable(f"{subject}: {error}") from error

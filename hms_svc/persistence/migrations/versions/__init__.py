@@ -1,0 +1,1 @@
+"""One file for each revision; its number of four digits orders them."""

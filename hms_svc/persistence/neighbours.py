@@ -1,0 +1,87 @@
+"""Open cases around a place: the place rule, over what was read and what was added since."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection, bindparam, select
+
+from hms_svc.persistence.places import cells_within, distance_m
+from hms_svc.persistence.statements import among, packed
+from hms_svc.persistence.tables import cases
+from hms_svc.ports.stores import NearCase, PlaceQuery
+
+_OPEN_CASES: Final = select(
+    cases.c.open_cell, cases.c.id, cases.c.job_id, cases.c.lat, cases.c.lon
+).where(
+    cases.c.kind == bindparam("kind"),
+    among(cases.c.open_cell),
+)
+
+
+class OpenCase(NamedTuple):
+    """An open case that has a place."""
+
+    cell: int
+    case_id: str
+    job_id: str
+    lat: float
+    lon: float
+
+
+class Neighbourhood:
+    """The open cases of some cells, by kind and cell."""
+
+    def __init__(self) -> None:
+        self._cases: defaultdict[tuple[str, int], list[OpenCase]] = defaultdict(list)
+
+    def add(self, kind: str, case: OpenCase) -> None:
+        """Let a case stand in the way of those that are asked about later."""
+        self._cases[kind, case.cell].append(case)
+
+    def nearest(self, query: PlaceQuery, cells: Iterable[int]) -> NearCase | None:
+        """Give the nearest case within the radius, of the cells that may hold one."""
+        best: NearCase | None = None
+        for cell in cells:
+            for case in self._cases.get((query.kind, cell), ()):
+                if case.job_id == query.not_of_job:
+                    continue
+                distance = distance_m(query.lat, query.lon, case.lat, case.lon)
+                if distance <= query.radius_m and (best is None or distance < best.distance_m):
+                    best = NearCase(case.case_id, case.job_id, distance)
+        return best
+
+
+def read_neighbourhood(connection: Connection, wanted: Mapping[str, set[int]]) -> Neighbourhood:
+    """Read the open cases of the wanted cells, by kind."""
+    found = Neighbourhood()
+    for kind, cells in wanted.items():
+        rows = connection.execute(_OPEN_CASES, {"kind": kind, "values": packed(cells)})
+        for row in rows:
+            found.add(kind, OpenCase._make(row))
+    return found
+
+
+def wanted_cells(
+    queries: Sequence[PlaceQuery | None],
+) -> tuple[list[list[int]], dict[str, set[int]]]:
+    """Give the cells that each query must look into (none without a place), and all of a kind."""
+    wanted: defaultdict[str, set[int]] = defaultdict(set)
+    of_each = []
+    for query in queries:
+        cells = cells_within(query.lat, query.lon, query.radius_m) if query else []
+        of_each.append(cells)
+        if query:
+            wanted[query.kind].update(cells)
+    return of_each, wanted
+
+
+def near(connection: Connection, queries: Sequence[PlaceQuery]) -> list[NearCase | None]:
+    """Answer place queries, in their order, from committed rows."""
+    of_each, wanted = wanted_cells(queries)
+    neighbourhood = read_neighbourhood(connection, wanted)
+    return [
+        neighbourhood.nearest(query, cells) for query, cells in zip(queries, of_each, strict=True)
+    ]

@@ -1,0 +1,83 @@
+"""The outbox: events and follow-up jobs that committed with their cause, waiting to be relayed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from sqlalchemy import Connection, bindparam, delete, select, update
+
+from hms_svc.domain.event import Event
+from hms_svc.domain.job import Job
+from hms_svc.persistence.statements import AnyRow, among, packed, plainly
+from hms_svc.persistence.tables import outbox
+from hms_svc.ports.stores import OutboxEntry
+
+Message: TypeAlias = Event | Job
+_EVENT: Final = "event"
+_JOB: Final = "job"
+_encode_job = msgspec.json.Encoder().encode
+_decode_job = msgspec.json.Decoder(Job).decode
+
+_INSERT = plainly(outbox, "kind", "id", "type", "subject", "at", "data")
+_ENTRIES = (
+    select(
+        outbox.c.number,
+        outbox.c.kind,
+        outbox.c.id,
+        outbox.c.type,
+        outbox.c.subject,
+        outbox.c.at,
+        outbox.c.data,
+    )
+    .order_by(outbox.c.number)
+    .limit(bindparam("limit"))
+)
+_WAITING = _ENTRIES.where(outbox.c.published_at.is_(None))
+_KEPT = (outbox.c.kind == _EVENT, outbox.c.type.startswith("case."))
+_REPLAY = _ENTRIES.where(outbox.c.number > bindparam("after"), *_KEPT)
+_NAMED = among(outbox.c.number)
+_MARK = (
+    update(outbox)
+    .where(_NAMED, outbox.c.published_at.is_(None), *_KEPT)
+    .values(published_at=bindparam("now"))
+)
+_DROP = delete(outbox).where(_NAMED, outbox.c.published_at.is_(None))
+
+
+def put(connection: Connection, messages: Sequence[Message]) -> None:
+    """Add messages, to be relayed in this order once the transaction has committed."""
+    _INSERT.run(connection, [_row(message) for message in messages])
+
+
+def waiting(connection: Connection, limit: int) -> list[OutboxEntry]:
+    """Give what is not yet published, oldest first: also a number that committed late."""
+    return [_entry(row) for row in connection.execute(_WAITING, {"limit": limit})]
+
+
+def replay(connection: Connection, after: int, limit: int) -> list[OutboxEntry]:
+    """Give the `case.*` events above a number, oldest first."""
+    return [_entry(row) for row in connection.execute(_REPLAY, {"after": after, "limit": limit})]
+
+
+def mark_published(connection: Connection, numbers: Sequence[int], now: int) -> None:
+    """Mark `case.*` events as published, and remove the other rows."""
+    named = packed(numbers)
+    connection.execute(_MARK, {"values": named, "now": now})
+    connection.execute(_DROP, {"values": named})
+
+
+def _row(message: Message) -> tuple[Any, ...]:
+    if isinstance(message, Event):
+        return _EVENT, message.id, message.type, message.subject, message.at, message.data
+    data = _encode_job(message)
+    return _JOB, message.id, message.type, message.id, message.enqueued_at, data
+
+
+def _entry(row: AnyRow) -> OutboxEntry:
+    number, kind, id, type, subject, at, data = row
+    if kind == _EVENT:
+        event = Event(id=id, type=type, subject=subject, at=at, data=data)
+        return OutboxEntry(number, event, None)
+    return OutboxEntry(number, None, _decode_job(data))

@@ -1,0 +1,161 @@
+"""Every table, as this program version writes it. Times are Unix milliseconds, bytes are JSON.
+
+A change here needs a migration beside it; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+METADATA: Final = MetaData()
+_COUNTED: Final[dict[str, Any]] = {"sqlite_autoincrement": True}
+"""Numbers are never used twice, also not after the newest row was removed."""
+
+
+def _number() -> Column[int]:
+    return Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+
+
+job_fences: Final = Table(
+    "job_fences",
+    METADATA,
+    _number(),
+    Column("job_id", Text, nullable=False, unique=True),
+    Column("fence", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+"""The highest fence that each job has shown, and when."""
+
+cases: Final = Table(
+    "cases",
+    METADATA,
+    _number(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("job_id", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("lat", Double),
+    Column("lon", Double),
+    Column("open_cell", BigInteger),
+    Column("user_id", Text),
+    Column("urgency", Integer),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("closed_at", BigInteger),
+    Column("data", LargeBinary, nullable=False),
+    UniqueConstraint("job_id", "key", name="cases_effect"),
+    Index(
+        "cases_open_place",
+        "kind",
+        "open_cell",
+        sqlite_where=text("open_cell IS NOT NULL"),
+        postgresql_where=text("open_cell IS NOT NULL"),
+    ),
+    Index("cases_by_status", "status", "number"),
+    Index("cases_by_kind", "kind", "number"),
+)
+"""A case is the effect (job_id, key); `open_cell` is its cell of the grid while it is open."""
+
+reports: Final = Table(
+    "reports",
+    METADATA,
+    _number(),
+    Column("user_id", Text, nullable=False),
+    Column("job_id", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    UniqueConstraint("user_id", "job_id", name="reports_once"),
+    Index("reports_by_user", "user_id", "at"),
+)
+"""Which jobs counted as reports of which user; kept for a day."""
+
+outbox: Final = Table(
+    "outbox",
+    METADATA,
+    _number(),
+    Column("kind", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("published_at", BigInteger),
+    Index(
+        "outbox_waiting",
+        "number",
+        sqlite_where=text("published_at IS NULL"),
+        postgresql_where=text("published_at IS NULL"),
+    ),
+    **_COUNTED,
+)
+"""`kind` event: `data` is its data. `kind` job: `data` is the whole job."""
+
+audit: Final = Table(
+    "audit",
+    METADATA,
+    _number(),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("detail", LargeBinary, nullable=False),
+    Column("link", BigInteger, unique=True),
+    Column("digest", Text, nullable=False, server_default=""),
+    Index("audit_by_subject", "subject", "number"),
+    **_COUNTED,
+)
+
+approvals: Final = Table(
+    "approvals",
+    METADATA,
+    Column("job_id", Text, primary_key=True),
+    Column("action", Text, primary_key=True),
+    Column("rule", Text, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("by", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+archive: Final = Table(
+    "archive",
+    METADATA,
+    _number(),
+    Column("job_id", Text, nullable=False, unique=True),
+    Column("type", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("finished_at", BigInteger, nullable=False),
+    Column("detail", LargeBinary, nullable=False),
+    Index("archive_by_end", "finished_at", "number"),
+)
+
+analytics_deltas: Final = Table(
+    "analytics_deltas",
+    METADATA,
+    _number(),
+    Column("metric", Text, nullable=False),
+    Column("hour", BigInteger, nullable=False),
+    Column("n", BigInteger, nullable=False),
+)
+analytics_totals: Final = Table(
+    "analytics_totals",
+    METADATA,
+    Column("metric", Text, primary_key=True),
+    Column("hour", BigInteger, primary_key=True),
+    Column("n", BigInteger, nullable=False),
+)
+"""`hour` is hours since 1970."""

@@ -1,0 +1,48 @@
+"""`crew.notify`: tells the street crew of a case, by a signed webhook where one is configured."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hms_svc.domain.strict_json import encode
+from hms_svc.handling.context import RunningJob
+from hms_svc.handling.registry import Registry
+from hms_svc.services.webhook import Webhook
+
+TYPE: Final = "crew.notify"
+
+
+class CrewNotice(BaseModel):
+    """What the crew is told. The place is in WGS 84 degrees; further fields are handed on."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+
+    case_id: str = Field(min_length=1, max_length=128)
+    kind: str = Field(default="pothole", max_length=128)
+    lat: float | None = Field(default=None, ge=-90, le=90, allow_inf_nan=False)
+    lon: float | None = Field(default=None, ge=-180, le=180, allow_inf_nan=False)
+    urgency: int | None = Field(default=None, ge=0, le=100)
+    reasons: list[Annotated[str, Field(max_length=1000)]] = Field(default=[], max_length=100)
+
+
+class CrewService:
+    """Delivers notices, or records them in the job's result where no webhook is configured."""
+
+    def __init__(self, webhook: Webhook) -> None:
+        self._webhook = webhook
+
+    async def notify(self, job: RunningJob) -> dict[str, Any]:
+        """Deliver once the receiver says 2xx; the job's id names the message at every attempt."""
+        if not self._webhook.configured:
+            notice: CrewNotice = job.payload
+            record = notice.model_dump(include=set(CrewNotice.model_fields))
+            return {"delivered": False, "recorded": True, "notice": record}
+        status = await self._webhook.deliver(job.id, encode({"type": TYPE, "data": job.data}))
+        return {"delivered": True, "recorded": False, "status": status}
+
+
+def declare(registry: Registry, *, webhook: Webhook) -> None:
+    """Add the type to a registry."""
+    registry.job(TYPE, payload=CrewNotice)(CrewService(webhook).notify)

@@ -1,0 +1,58 @@
+"""`drill.run`: the operators' fire drill. A job that ends as it is told, to see what happens then."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hms_svc.domain.backoff import RetryPolicy
+from hms_svc.domain.errors import HmsError, ValidationFailed
+from hms_svc.handling.context import RunningJob
+from hms_svc.handling.registry import Registry
+
+TYPE: Final = "drill.run"
+ACTION: Final = "run_drill"
+EXIT_CODE: Final = 70
+
+
+class DrillRequest(BaseModel):
+    """What is to happen, after `seconds` of sleep. `message` is what it says."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+
+    act: Literal["succeed", "print", "fail", "reject", "exit"] = "succeed"
+    seconds: float = Field(default=0.0, ge=0, le=3600, allow_inf_nan=False)
+    message: str = Field(default="this is a drill", max_length=1000)
+
+
+class DrillFailed(HmsError):
+    """The error that a drill was told to raise."""
+
+
+async def drill(job: RunningJob) -> dict[str, Any]:
+    """Sleep, then succeed, print, raise an error, say no, or end the worker's process."""
+    request: DrillRequest = job.payload
+    await asyncio.sleep(request.seconds)
+    match request.act:
+        case "print":
+            print(request.message)
+        case "fail":
+            raise DrillFailed(request.message)
+        case "reject":
+            raise ValidationFailed(request.message)
+        case "exit":
+            os._exit(EXIT_CODE)
+    return {"act": request.act, "attempt": job.attempt}
+
+
+def declare(registry: Registry) -> None:
+    """Add the type to a registry: quick to retry, and vetted, for a drill may end a worker."""
+    registry.job(
+        TYPE,
+        payload=DrillRequest,
+        action=ACTION,
+        retry=RetryPolicy(base_seconds=0.1, cap_seconds=5.0),
+    )(drill)

@@ -1,0 +1,203 @@
+"""A signed webhook (standardwebhooks.com) that cannot be turned against the inner network."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import functools
+import hashlib
+import hmac
+import ipaddress
+import socket
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+from urllib.parse import SplitResult, urlsplit
+
+from hms_svc.domain.errors import BadSetting, DeliveryFailed
+
+if TYPE_CHECKING:
+    import ssl
+
+    from httpx import AsyncClient
+
+SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - the mark of a secret, not one
+TIMEOUT_SECONDS: Final = 10.0
+_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+
+
+class Webhook:
+    """One configured address. Its host is resolved once a delivery, and the address pinned.
+
+    Private, loopback and link-local addresses are refused unless the host
+    stands in `allowed_hosts` by name. Redirects are not followed, proxies not used.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        secret: str,
+        allowed_hosts: Sequence[str] = (),
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._url = url
+        self._secret = secret
+        self._allowed_hosts = frozenset(host.lower() for host in allowed_hosts)
+        self._timeout_seconds = timeout_seconds
+        self._now = now
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is an address to deliver to."""
+        return bool(self._url)
+
+    def check(self) -> None:
+        """Raise BadSetting where an address is configured that cannot be delivered to."""
+        if self.configured:
+            self._target()
+            signing_key(self._secret)
+
+    async def deliver(self, message_id: str, body: bytes) -> int:
+        """Post JSON and give the 2xx status; anything else is DeliveryFailed.
+
+        `message_id` is the same at every attempt, so that a receiver can tell a repetition.
+        """
+        target = self._target()
+        stamp = int(self._now())
+        headers = {
+            "content-type": "application/json",
+            "webhook-id": message_id,
+            "webhook-timestamp": str(stamp),
+            "webhook-signature": sign(self._secret, message_id, stamp, body),
+        }
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                addresses = await self._resolve(target)
+                return await self._post(target, addresses, headers, body)
+        except TimeoutError as error:
+            seconds = f"{self._timeout_seconds:g} s"
+            raise DeliveryFailed(f"{target.hostname} did not answer within {seconds}") from error
+
+    def _target(self) -> SplitResult:
+        parts = urlsplit(self._url)
+        shown = f"webhook_url {parts.scheme}://{parts.hostname or ''}"
+        try:
+            usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        except ValueError as error:
+            raise BadSetting(f"{shown}: {error}") from error
+        if not usable or parts.username is not None or parts.password is not None:
+            raise BadSetting(f"{shown} is not an http or https address without user and password")
+        return parts
+
+    async def _resolve(self, target: SplitResult) -> list[str]:
+        host = target.hostname or ""
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(host, _port(target), type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise DeliveryFailed(f"{host} cannot be resolved: {error}") from error
+        addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+        inner = [address for address in addresses if not is_public(address)]
+        if inner and host.lower() not in self._allowed_hosts:
+            raise DeliveryFailed(
+                f"{host} is {inner[0]}, which is not a public address; "
+                "allow the host by name in webhook_allowed_hosts"
+            )
+        return addresses
+
+    async def _post(
+        self, target: SplitResult, addresses: Sequence[str], headers: dict[str, str], body: bytes
+    ) -> int:
+        import httpx
+
+        try:
+            url = httpx.URL(self._url).copy_with(fragment=None)
+        except httpx.InvalidURL as error:
+            raise BadSetting(f"webhook_url: {error}") from error
+        headers["host"] = url.netloc.decode()
+        fault: Exception | None = None
+        async with _client(target.scheme, self._timeout_seconds) as client:
+            for address in addresses:
+                request = client.build_request(
+                    "POST",
+                    url.copy_with(host=address),
+                    content=body,
+                    headers=headers,
+                    extensions={"sni_hostname": url.raw_host.decode()},
+                )
+                try:
+                    response = await client.send(request, stream=True)
+                except httpx.ConnectError as error:
+                    fault = error
+                    continue
+                except httpx.HTTPError as error:
+                    fault = error
+                    break
+                await response.aclose()
+                return _accepted(response.status_code, target)
+        raise DeliveryFailed(f"{target.hostname} cannot be reached: {fault}") from fault
+
+
+def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
+    """Give the `webhook-signature`: v1, HMAC-SHA256 over `id.timestamp.body`, in base64."""
+    content = f"{message_id}.{timestamp}.".encode() + body
+    digest = hmac.new(signing_key(secret), content, hashlib.sha256).digest()
+    return "v1," + base64.b64encode(digest).decode()
+
+
+def signing_key(secret: str) -> bytes:
+    """Give the bytes of a secret: base64 after `whsec_`, else its UTF-8. Empty is BadSetting."""
+    if not secret:
+        raise BadSetting("webhook_secret is missing: every webhook is signed")
+    if not secret.startswith(SECRET_PREFIX):
+        return secret.encode()
+    try:
+        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+    except binascii.Error as error:
+        raise BadSetting(f"webhook_secret is not base64 after {SECRET_PREFIX}") from error
+    if not key:
+        raise BadSetting(f"webhook_secret has nothing after {SECRET_PREFIX}")
+    return key
+
+
+def is_public(address: str) -> bool:
+    """Tell whether an IP address is on the open internet, also where IPv6 wraps an IPv4 one."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(parsed, ipaddress.IPv6Address):
+        inner = parsed.ipv4_mapped or parsed.sixtofour
+        if parsed in _NAT64:
+            inner = ipaddress.IPv4Address(int(parsed) & 0xFFFF_FFFF)
+        if inner is not None:
+            return is_public(str(inner))
+    return parsed.is_global and not parsed.is_multicast
+
+
+def _port(target: SplitResult) -> int:
+    return target.port or (443 if target.scheme == "https" else 80)
+
+
+def _accepted(status: int, target: SplitResult) -> int:
+    if 200 <= status < 300:
+        return status
+    raise DeliveryFailed(f"{target.hostname} answered {status}, not 2xx")
+
+
+def _client(scheme: str, timeout_seconds: float) -> AsyncClient:
+    import httpx
+
+    return httpx.AsyncClient(
+        verify=_trust() if scheme == "https" else False,
+        trust_env=False,
+        follow_redirects=False,
+        timeout=timeout_seconds,
+    )
+
+
+@functools.cache
+def _trust() -> ssl.SSLContext:
+    import httpx
+
+    return httpx.create_ssl_context(trust_env=False)

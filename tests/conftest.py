@@ -1,0 +1,3 @@
+"""What every test shares. Fixtures of one kind of test stand in the conftest of its folder."""
+
+from __future__ import annotations

@@ -1,0 +1,161 @@
+"""Every broker backend, opened fresh, under a clock that only the test moves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hms_svc import bootstrap
+from hms_svc.domain.job import ClaimedJob, Job, Lane, make_job
+from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.outcome import Disposition
+from hms_svc.domain.views import JobDetail
+from hms_svc.ports.broker import (
+    Acceptance,
+    ClaimRequest,
+    Enqueued,
+    ServedType,
+    Settlement,
+    WorkerRegistration,
+)
+from hms_svc.settings import Settings, load_settings
+
+TYPE = "pothole.report"
+LEASE_MS = 30_000
+
+
+class ManualClock:
+    """Both clocks of the port, moved by hand."""
+
+    def __init__(self) -> None:
+        self.wall = 1_800_000_000_000
+        self.lease = 5_000_000
+
+    def now_ms(self) -> int:
+        return self.wall
+
+    def lease_ms(self) -> int:
+        return self.lease
+
+    def advance(self, seconds: float) -> None:
+        self.wall += int(seconds * 1000)
+        self.lease += int(seconds * 1000)
+
+
+class BrokerHarness:
+    """A broker with its faces, and short words for what most tests do."""
+
+    def __init__(self, backend: bootstrap.Backend, clock: ManualClock) -> None:
+        self.broker = backend.broker
+        self.inspection = backend.inspection
+        self.control = backend.control
+        self.bus = backend.bus
+        self.clock = clock
+
+    def job(self, data: Any = None, type: str = TYPE, **fields: Any) -> Job:
+        data = {"n": 1} if data is None else data
+        return make_job(type, data, now_ms=self.clock.now_ms(), **fields)
+
+    async def enqueue(self, *jobs: Job) -> list[Enqueued]:
+        return await self.broker.enqueue(jobs)
+
+    async def accept(self, count: int = 1, **fields: Any) -> list[str]:
+        jobs = [self.job({"n": number}, **fields) for number in range(count)]
+        answers = await self.broker.enqueue(jobs)
+        assert {answer.acceptance for answer in answers} == {Acceptance.ACCEPTED}
+        return [job.id for job in jobs]
+
+    async def claim(
+        self,
+        limit: int = 10,
+        *types: str,
+        worker: str = "worker-1",
+        lane: Lane = Lane.NORMAL,
+        max_attempts: int = 3,
+    ) -> list[ClaimedJob]:
+        served = tuple(ServedType(type, max_attempts) for type in (types or (TYPE,)))
+        return await self.broker.claim(ClaimRequest(worker, served, limit, LEASE_MS, lane))
+
+    def settlement(self, job: ClaimedJob, disposition: Disposition) -> Settlement:
+        return Settlement(
+            token=job.token,
+            type=job.job.type,
+            disposition=disposition,
+            worker="worker-1",
+            attempt=job.attempt,
+            started_at=job.claimed_at,
+            ended_at=self.clock.now_ms(),
+        )
+
+    async def settle(self, job: ClaimedJob, state: State, **fields: Any) -> bool:
+        """Settle one job; True where the broker took it."""
+        cause = fields.pop("cause", Cause.FINISHED)
+        disposition = Disposition(state=state, cause=cause, **fields)
+        return not await self.broker.settle([self.settlement(job, disposition)])
+
+    async def complete(self, job: ClaimedJob) -> bool:
+        return await self.settle(job, State.COMPLETED, result=b'{"ok":true}')
+
+    async def detail(self, job_id: str) -> JobDetail:
+        found = (await self.inspection.details([job_id]))[0]
+        assert found is not None, f"job {job_id} is not known"
+        return found
+
+    async def state(self, job_id: str) -> State:
+        return (await self.detail(job_id)).view.state
+
+    async def counts(self, type: str = TYPE) -> dict[str, int]:
+        """The states of a queue that are not empty."""
+        for queue in await self.inspection.queues():
+            if queue.type == type:
+                named = {state.value: getattr(queue.counts, state.value) for state in State}
+                return {name: number for name, number in named.items() if number}
+        return {}
+
+    async def events(self) -> list[tuple[str, str]]:
+        return [(event.type, event.subject) for event in await self.bus.read(after=0, limit=10_000)]
+
+    def register(self, *types: str, worker: str = "worker-1") -> None:
+        heart = self.broker.heart()
+        heart.register(
+            WorkerRegistration(
+                id=worker,
+                host="host",
+                pid=1,
+                slots=4,
+                busy=0,
+                types=types or (TYPE,),
+                started_at=self.clock.now_ms(),
+            )
+        )
+        heart.close()
+
+
+BrokerMaker = Callable[[], bootstrap.Backend]
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load_settings({"data_dir": str(tmp_path)}, environ={"HMS_SVC_CONFIG": ""}).settings
+
+
+@pytest.fixture(params=["sqlite"])
+def make_backend(
+    request: pytest.FixtureRequest, settings: Settings, clock: ManualClock
+) -> BrokerMaker:
+    """Makes further processes' views of the one broker under test."""
+    return lambda: bootstrap.backend(settings, clock)
+
+
+@pytest.fixture
+async def harness(make_backend: BrokerMaker, clock: ManualClock) -> AsyncIterator[BrokerHarness]:
+    async with make_backend() as backend:
+        yield BrokerHarness(backend, clock)

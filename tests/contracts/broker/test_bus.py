@@ -1,0 +1,82 @@
+"""The result bus: durable, replayable, each group sees each event at least once."""
+
+from __future__ import annotations
+
+from hms_svc.domain.event import Event, service_event
+
+from .conftest import BrokerHarness
+
+
+def drafts(count: int, start: int = 0) -> list[Event]:
+    return [
+        service_event(f"job-{n}", "case.opened", "", {"n": n}, 1_800_000_000_000)
+        for n in range(start, start + count)
+    ]
+
+
+async def test_published_events_come_back_in_order(harness: BrokerHarness) -> None:
+    events = drafts(5)
+    await harness.bus.publish(events)
+    kept = await harness.bus.read(after=0, limit=3)
+    rest = await harness.bus.read(after=kept[-1].position, limit=3)
+    assert [event.id for event in kept + rest] == [event.id for event in events]
+
+
+async def test_an_event_published_twice_is_there_once(harness: BrokerHarness) -> None:
+    await harness.bus.publish(drafts(3))
+    await harness.bus.publish(drafts(4))
+    assert len(await harness.bus.read(after=0, limit=100)) == 4
+
+
+async def test_each_group_gets_every_event_and_shares_it_among_its_consumers(
+    harness: BrokerHarness,
+) -> None:
+    await harness.bus.publish(drafts(6))
+    one = await harness.bus.read_group("act", "one", limit=4)
+    two = await harness.bus.read_group("act", "two", limit=4)
+    other = await harness.bus.read_group("ops", "one", limit=10)
+    assert (len(one), len(two), len(other)) == (4, 2, 6)
+    assert {event.id for event in one}.isdisjoint(event.id for event in two)
+
+
+async def test_unacknowledged_events_are_handed_out_again(harness: BrokerHarness) -> None:
+    await harness.bus.publish(drafts(3))
+    events = await harness.bus.read_group("act", "one", limit=10)
+    await harness.bus.acknowledge("act", [events[0].position])
+    assert await harness.bus.read_group("act", "two", limit=10) == []
+    harness.clock.advance(61)
+    again = await harness.bus.read_group("act", "two", limit=10)
+    assert [event.id for event in again] == [event.id for event in events[1:]]
+
+
+async def test_a_new_group_may_begin_at_the_end(harness: BrokerHarness) -> None:
+    await harness.bus.publish(drafts(3))
+    assert await harness.bus.read_group("late", "one", limit=10, from_start=False) == []
+    await harness.bus.publish(drafts(1, start=3))
+    assert len(await harness.bus.read_group("late", "one", limit=10)) == 1
+
+
+async def test_a_group_that_fell_behind_is_told(harness: BrokerHarness) -> None:
+    await harness.bus.publish(drafts(3))
+    [first] = await harness.bus.read_group("act", "one", limit=1)
+    await harness.bus.acknowledge("act", [first.position])
+    harness.clock.wall += 8 * 86_400_000
+    await harness.control.trim(limit=100)
+    await harness.bus.publish(drafts(1, start=3))
+    events = await harness.bus.read_group("act", "one", limit=10)
+    assert [event.type for event in events] == ["events.gap", "case.opened"]
+
+
+async def test_wait_ends_when_there_is_an_event(harness: BrokerHarness) -> None:
+    assert not await harness.bus.wait(0, timeout_seconds=0.01)
+    await harness.bus.publish(drafts(1))
+    assert await harness.bus.wait(0, timeout_seconds=10)
+
+
+async def test_latest_of_a_type(harness: BrokerHarness) -> None:
+    assert await harness.bus.latest("case.opened") is None
+    events = drafts(3)
+    await harness.bus.publish(events)
+    latest = await harness.bus.latest("case.opened")
+    assert latest is not None
+    assert latest.id == events[-1].id

@@ -1,0 +1,185 @@
+"""Accepting jobs: once, durably, all or none; foreign bytes never vanish."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+
+from hms_svc.domain.job import MAX_ITEM_BYTES, make_job
+from hms_svc.domain.lifecycle import State
+from hms_svc.ports.broker import Acceptance, Enqueued
+
+from .conftest import TYPE, BrokerHarness, BrokerMaker
+
+
+async def test_accepted_job_is_queued_with_all_its_fields(harness: BrokerHarness) -> None:
+    job = harness.job(
+        {"lat": 38.8977, "text": "Straße"},
+        id="front-1",
+        priority=5,
+        max_attempts=7,
+        traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        meta={"desk": 4},
+        retried_from="front-0",
+    )
+    assert await harness.enqueue(job) == [Enqueued("front-1", Acceptance.ACCEPTED, State.QUEUED)]
+    claimed = (await harness.claim())[0].job
+    assert claimed == job
+
+
+async def test_accepted_job_survives_the_process(
+    make_backend: BrokerMaker, harness: BrokerHarness
+) -> None:
+    [job_id] = await harness.accept()
+    async with make_backend() as other:
+        details = await other.inspection.details([job_id])
+    assert details[0] is not None
+    assert details[0].view.state is State.QUEUED
+
+
+async def test_same_id_type_and_data_is_one_job(harness: BrokerHarness) -> None:
+    await harness.enqueue(harness.job({"a": 1, "b": 2}, id="one"))
+    again = await harness.enqueue(harness.job({"b": 2, "a": 1}, id="one"))
+    assert again == [Enqueued("one", Acceptance.EXISTS, State.QUEUED)]
+    assert await harness.counts() == {"queued": 1}
+
+
+@pytest.mark.parametrize(("type", "data"), [(TYPE, {"a": 2}), ("crew.notify", {"a": 1})])
+async def test_same_id_with_another_type_or_data_is_a_conflict(
+    harness: BrokerHarness, type: str, data: dict[str, int]
+) -> None:
+    await harness.enqueue(harness.job({"a": 1}, id="one"))
+    answer = await harness.enqueue(harness.job(data, type=type, id="one"))
+    assert answer[0].acceptance is Acceptance.CONFLICT
+    assert (await harness.detail("one")).view.data == b'{"a":1}'
+
+
+async def test_an_id_twice_in_one_call_is_one_job(harness: BrokerHarness) -> None:
+    answers = await harness.enqueue(
+        harness.job({"a": 1}, id="one"), harness.job({"a": 1}, id="one")
+    )
+    assert [answer.acceptance for answer in answers] == [Acceptance.ACCEPTED, Acceptance.EXISTS]
+
+
+async def test_postponed_job_is_scheduled_until_its_time(harness: BrokerHarness) -> None:
+    later = harness.clock.now_ms() + 60_000
+    [job_id] = await harness.accept(not_before=later)
+    assert await harness.state(job_id) is State.SCHEDULED
+    assert await harness.broker.promote(10) == 0
+    assert await harness.claim() == []
+    harness.clock.advance(60)
+    assert await harness.broker.promote(10) == 1
+    assert [job.job.id for job in await harness.claim()] == [job_id]
+
+
+async def test_unique_key_refuses_a_second_waiting_job(harness: BrokerHarness) -> None:
+    await harness.accept(unique_key="ward-7", id="first")
+    answers = await harness.enqueue(harness.job({"n": 2}, unique_key="ward-7", id="second"))
+    assert answers == [Enqueued("second", Acceptance.ACCEPTED, State.REJECTED)]
+    view = (await harness.detail("second")).view
+    assert (view.reason, "first" in view.detail) == ("unique", True)
+    assert ("job.rejected", "second") in await harness.events()
+
+
+async def test_unique_key_is_free_once_its_job_has_ended(harness: BrokerHarness) -> None:
+    await harness.accept(unique_key="ward-7")
+    await harness.complete((await harness.claim())[0])
+    assert (await harness.enqueue(harness.job(unique_key="ward-7")))[0].state is State.QUEUED
+
+
+async def test_expired_before_its_first_claim_is_dead(harness: BrokerHarness) -> None:
+    [job_id] = await harness.accept(expires_at=harness.clock.now_ms() + 1000)
+    harness.clock.advance(2)
+    assert await harness.claim() == []
+    view = (await harness.detail(job_id)).view
+    assert (view.state, view.reason) == (State.DEAD, "expired")
+
+
+async def test_expiry_does_not_matter_after_the_first_claim(harness: BrokerHarness) -> None:
+    [job_id] = await harness.accept(expires_at=harness.clock.now_ms() + 1000)
+    job = (await harness.claim())[0]
+    await harness.settle(job, State.RETRYING, due_at=harness.clock.now_ms() + 5000)
+    harness.clock.advance(6)
+    await harness.broker.promote(10)
+    assert [job.job.id for job in await harness.claim()] == [job_id]
+
+
+@pytest.mark.parametrize("with_id", [True, False])
+async def test_foreign_push_of_the_seeds_minimum_runs(
+    harness: BrokerHarness, with_id: bool
+) -> None:
+    item = {"id": "front-1", "data": {"a": 1}} if with_id else {"data": {"a": 1}}
+    answers = await harness.broker.enqueue_raw(TYPE, [json.dumps(item).encode()])
+    claimed = await harness.claim()
+    assert [job.job.id for job in claimed] == [answers[0].job_id]
+    assert (answers[0].job_id == "front-1") is with_id
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        b"\xff\xfe",
+        b"",
+        b"[1]",
+        b"7",
+        b'{"id": "x"}',
+        b'{"id": "sp ace", "data": {}}',
+        b'{"data": NaN}',
+        b'{"data": {"a": 1, "a": 2}}',
+        b"[" * 5000 + b"]" * 5000,
+        b'{"data": ' + b"9" * 5000 + b"}",
+        b'{"data": "\\ud800"}',
+        b'{"data": "\\u0000"}',
+        b'{"data": 1e400}',
+        b'{"type": "crew.notify", "data": {}}',
+        b'{"data": {}, "priority": "high"}',
+    ],
+)
+async def test_bytes_that_are_no_job_are_a_dead_letter_with_their_bytes(
+    harness: BrokerHarness, item: bytes
+) -> None:
+    answers = await harness.broker.enqueue_raw(TYPE, [item])
+    detail = await harness.detail(answers[0].job_id)
+    assert (detail.view.state, detail.view.reason) == (State.DEAD, "malformed")
+    assert (detail.raw, detail.raw_length) == (item, len(item))
+    assert detail.view.detail
+    assert await harness.counts() == {"dead": 1}
+
+
+async def test_oversized_item_keeps_digest_length_and_its_beginning(harness: BrokerHarness) -> None:
+    item = b"x" * (MAX_ITEM_BYTES + 1)
+    answers = await harness.broker.enqueue_raw(TYPE, [item])
+    detail = await harness.detail(answers[0].job_id)
+    assert detail.view.reason == "malformed"
+    assert detail.raw == b"x" * 65_536
+    assert detail.raw_length == len(item)
+    assert detail.raw_digest == hashlib.sha256(item).hexdigest()
+
+
+async def test_pushed_id_in_use_with_other_data_is_a_dead_letter_of_its_own(
+    harness: BrokerHarness,
+) -> None:
+    await harness.accept(id="front-1")
+    answers = await harness.broker.enqueue_raw(TYPE, [b'{"id": "front-1", "data": {"other": 1}}'])
+    detail = await harness.detail(answers[0].job_id)
+    assert answers[0].job_id != "front-1"
+    assert (detail.view.state, detail.view.reason) == (State.DEAD, "id_conflict")
+    assert await harness.state("front-1") is State.QUEUED
+
+
+async def test_unknown_envelope_fields_are_kept_and_handed_on(harness: BrokerHarness) -> None:
+    item = b'{"id": "front-1", "data": {}, "desk": {"no": 4}}'
+    await harness.broker.enqueue_raw(TYPE, [item])
+    job = (await harness.claim())[0].job
+    assert json.loads(job.extra or b"") == {"desk": {"no": 4}}
+    assert json.loads((await harness.detail("front-1")).envelope)["desk"] == {"no": 4}
+
+
+async def test_many_at_once_keep_their_order(harness: BrokerHarness) -> None:
+    jobs = [make_job(TYPE, n, now_ms=harness.clock.now_ms()) for n in range(2000)]
+    await harness.broker.enqueue(jobs)
+    claimed = await harness.claim(2000)
+    assert [job.job.id for job in claimed] == [job.id for job in jobs]
+    assert len({job.token.fence for job in claimed}) == 2000

@@ -1,0 +1,115 @@
+"""Reads for operators: pages, counts, ages, workers."""
+
+from __future__ import annotations
+
+import pytest
+
+from hms_svc.domain.errors import BadInput
+from hms_svc.domain.filter import EVERYTHING, parse_filter
+from hms_svc.domain.lifecycle import State
+
+from .conftest import TYPE, BrokerHarness
+
+
+async def all_pages(harness: BrokerHarness, where: str, limit: int) -> list[str]:
+    ids: list[str] = []
+    cursor: str | None = None
+    while True:
+        page = await harness.inspection.page(parse_filter(where), limit=limit, cursor=cursor)
+        assert len(page.jobs) <= limit
+        ids += [job.id for job in page.jobs]
+        if page.cursor is None:
+            return ids
+        cursor = page.cursor
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7, 100])
+async def test_pages_cover_everything_once(harness: BrokerHarness, limit: int) -> None:
+    expected = await harness.accept(5)
+    expected += await harness.accept(4, type="crew.notify")
+    for job in await harness.claim(3):
+        await harness.settle(job, State.REJECTED, reason="identity")
+    ids = await all_pages(harness, "", limit)
+    assert sorted(ids) == sorted(expected)
+
+
+async def test_a_limit_of_zero_is_all(harness: BrokerHarness) -> None:
+    await harness.accept(450)
+    page = await harness.inspection.page(EVERYTHING, limit=0, cursor=None)
+    assert (len(page.jobs), page.cursor) == (450, None)
+
+
+async def test_a_page_of_a_state_is_newest_first_over_all_types(harness: BrokerHarness) -> None:
+    order = []
+    for type in (TYPE, "crew.notify", TYPE):
+        order += await harness.accept(type=type)
+        [job] = await harness.claim(1, type)
+        await harness.settle(job, State.DEAD, reason="error")
+        harness.clock.advance(1)
+    assert await all_pages(harness, "state:dead", 2) == order[::-1]
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("state:queued", 2),
+        ("type:crew.*", 2),
+        ("reason:identity", 1),
+        ("state:rejected type:pothole.*", 1),
+        ("-state:queued", 1),
+        ("data.n:1", 1),
+        ("id:nobody", 0),
+    ],
+)
+async def test_filters_narrow(harness: BrokerHarness, where: str, expected: int) -> None:
+    await harness.accept(2, type="crew.notify")
+    await harness.accept()
+    await harness.settle((await harness.claim())[0], State.REJECTED, reason="identity")
+    assert len(await all_pages(harness, where, 10)) == expected
+
+
+async def test_a_foreign_cursor_is_refused_by_name(harness: BrokerHarness) -> None:
+    with pytest.raises(BadInput, match="nonsense"):
+        await harness.inspection.page(EVERYTHING, limit=1, cursor="nonsense")
+
+
+async def test_the_oldest_is_found_behind_a_higher_priority(harness: BrokerHarness) -> None:
+    oldest = harness.clock.now_ms()
+    await harness.accept(priority=-5)
+    harness.clock.advance(100)
+    await harness.accept(3, priority=5)
+    [queue] = await harness.inspection.queues()
+    assert queue.oldest_queued_at == oldest
+
+
+async def test_position_counts_who_comes_first(harness: BrokerHarness) -> None:
+    ids = await harness.accept(3)
+    harness.clock.advance(1)
+    await harness.accept(priority=9)
+    assert await harness.inspection.position(ids[0]) == 1
+    await harness.claim(1)
+    assert await harness.inspection.position(ids[0]) == 0
+
+
+async def test_workers_show_the_jobs_in_their_hands_and_fade(harness: BrokerHarness) -> None:
+    ids = await harness.accept(2)
+    await harness.claim(2)
+    harness.register()
+    [worker] = await harness.inspection.workers()
+    assert sorted(worker.jobs) == sorted(ids)
+    assert (await harness.inspection.queues())[0].served
+    harness.clock.advance(60)
+    assert await harness.inspection.workers() == []
+    assert not (await harness.inspection.queues())[0].served
+
+
+async def test_unregistered_worker_is_gone_at_once(harness: BrokerHarness) -> None:
+    harness.register()
+    await harness.broker.unregister("worker-1")
+    assert await harness.inspection.workers() == []
+
+
+async def test_health_answers(harness: BrokerHarness) -> None:
+    health = await harness.inspection.health()
+    assert health.ok
+    assert health.round_trip_ms > 0

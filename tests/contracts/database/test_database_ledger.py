@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from hms_svc.domain.case import CaseStatus
+from hms_svc.domain.event import service_event
+from hms_svc.domain.ids import case_id
+from hms_svc.domain.job import make_job
+from hms_svc.persistence.database import SqlDatabase
+from hms_svc.ports.stores import Approval, EffectRequest
+from tests.contracts.database.conftest import HandClock
+from tests.contracts.database.requests import HOUR, NOON, RADIUS_M, dead_job, effect
+
+
+def with_all_messages(job_id: str) -> EffectRequest:
+    """Ask for an effect with a `case.*` event, another event, and a follow-up job."""
+    further = service_event(job_id, "crew.called", "0", None, NOON)
+    notify = make_job("crew.notify", {}, now_ms=NOON, id=f"notify-{job_id}")
+    request = effect(job_id, placed=False, follow_ups=(notify,))
+    return replace(request, events=(*request.events, further))
+
+
+async def test_the_outbox_gives_the_oldest_first_up_to_the_limit(database: SqlDatabase) -> None:
+    await database.commit([with_all_messages("a"), with_all_messages("b")])
+    entries = await database.outbox(4)
+    messages = [entry.event or entry.job for entry in entries]
+    assert [message.type for message in messages if message] == [
+        "case.opened",
+        "crew.called",
+        "crew.notify",
+        "case.opened",
+    ]
+    numbers = [entry.number for entry in entries]
+    assert numbers == sorted(set(numbers))
+
+
+async def test_what_was_published_leaves_the_outbox(database: SqlDatabase) -> None:
+    await database.commit([with_all_messages("a")])
+    first, second, third = await database.outbox(10)
+    await database.mark_published([first.number, third.number])
+    assert await database.outbox(10) == [second]
+    await database.mark_published([first.number, second.number])
+    assert await database.outbox(10) == []
+
+
+async def test_case_events_can_be_replayed_for_ever(database: SqlDatabase) -> None:
+    await database.commit([with_all_messages("a"), with_all_messages("b")])
+    waiting = await database.outbox(10)
+    await database.mark_published([entry.number for entry in waiting[:3]])
+    kept = [entry for entry in waiting if entry.event and entry.event.type == "case.opened"]
+    assert await database.replay(after=0, limit=10) == kept
+    assert await database.replay(after=kept[0].number, limit=10) == kept[1:]
+    assert await database.replay(after=0, limit=1) == kept[:1]
+
+
+async def test_a_number_is_never_used_twice(database: SqlDatabase) -> None:
+    """A relay that marks late what another one has removed must not hit a newer row."""
+    await database.commit([with_all_messages("a")])
+    numbers = [entry.number for entry in await database.outbox(10)]
+    await database.mark_published(numbers)
+    await database.commit([with_all_messages("b")])
+    await database.mark_published(numbers)
+    assert len(await database.outbox(10)) == 3
+
+
+async def test_an_approval_holds_for_exactly_what_was_approved(database: SqlDatabase) -> None:
+    yes = Approval(job_id="a", action="act", rule="r", digest="d", by="ada", note="", at=NOON)
+    await database.approve(yes)
+    await database.approve(replace(yes, by="bob"))
+    assert await database.is_approved("a", "act", "r", "d")
+    for other in (("b", "act", "r", "d"), ("a", "x", "r", "d"), ("a", "act", "x", "d")):
+        assert not await database.is_approved(*other)
+    assert not await database.is_approved("a", "act", "r", "x")
+
+
+async def test_the_archive_keeps_a_job_once_and_whole(database: SqlDatabase) -> None:
+    job = dead_job("a", finished_at=NOON)
+    await database.archive([job])
+    await database.archive([replace(job, raw=None), dead_job("b", finished_at=NOON)])
+    assert await database.archived_job("a") == job
+    assert await database.archived_job("none") is None
+
+
+async def test_the_archive_lists_the_latest_end_first(database: SqlDatabase) -> None:
+    ends = {"a": 5, "b": 9, "c": 5, "d": 1, "e": 9}
+    await database.archive([dead_job(name, finished_at=NOON + end) for name, end in ends.items()])
+    names, cursor = [], None
+    while True:
+        page, cursor = await database.archived(limit=2, cursor=cursor)
+        names += [job.view.id for job in page]
+        if cursor is None:
+            break
+    assert names == ["e", "b", "c", "a", "d"]
+    everything, _ = await database.archived(limit=0, cursor=None)
+    assert [job.view.id for job in everything] == names
+
+
+async def test_folding_keeps_the_totals(database: SqlDatabase, clock: HandClock) -> None:
+    for number in range(3):
+        await database.commit([effect(f"job-{number}", placed=False)])
+        clock.now += HOUR
+    await database.set_case_status(
+        case_id("job-0", ""), CaseStatus.CLOSED, actor="ada", note="", radius_m=RADIUS_M
+    )
+    before = await database.analytics()
+    assert (before["cases.opened"], before["cases.closed"]) == (3, 1)
+    assert await database.fold_analytics() == 8
+    assert await database.analytics() == before
+    assert await database.fold_analytics() == 0
+    await database.commit([effect("job-3", placed=False)])
+    await database.fold_analytics()
+    assert (await database.analytics())["cases.opened"] == 4

@@ -1,0 +1,61 @@
+"""A real HTTP server on loopback that answers as it is told and remembers what it was sent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import msgspec
+
+
+class Received(msgspec.Struct, frozen=True):
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class LocalHttp:
+    def __init__(self) -> None:
+        self.status = 200
+        self.body = b"{}"
+        self.headers: dict[str, str] = {}
+        self.silent = False
+        self.received: list[Received] = []
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            method, path, _ = head[0].split(" ")
+            pairs = (line.split(": ", 1) for line in head[1:] if line)
+            headers = {name.lower(): value for name, value in pairs}
+            body = await reader.readexactly(int(headers.get("content-length", "0")))
+            self.received.append(Received(method, path, headers, body))
+            if self.silent:
+                await reader.read()
+                return
+            told = {"content-length": str(len(self.body)), "connection": "close", **self.headers}
+            lines = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+            writer.write(f"HTTP/1.1 {self.status} Told\r\n{lines}\r\n".encode() + self.body)
+            await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def local_http() -> AsyncIterator[LocalHttp]:
+    told = LocalHttp()
+    server = await asyncio.start_server(told.answer, "127.0.0.1", 0)
+    told.port = server.sockets[0].getsockname()[1]
+    async with server:
+        yield told

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hms_svc.domain.errors import BadSetting
+from hms_svc.services.places import (
+    METRES_PER_DEGREE,
+    Place,
+    PlaceIndex,
+    PlaceKind,
+    Places,
+    distance_to_segment_m,
+    read_places,
+)
+from hms_svc.services.urgency import assess
+
+HOSPITAL, SCHOOL, ROUTE = PlaceKind.HOSPITAL, PlaceKind.SCHOOL, PlaceKind.SCHOOL_BUS_ROUTE
+METRE = 1 / METRES_PER_DEGREE
+
+
+def point(kind: PlaceKind, lat: float, lon: float, name: str = "P") -> Place:
+    return Place(kind, name, (((lat, lon),),))
+
+
+def test_far_from_everything_the_urgency_is_the_base() -> None:
+    found = assess(PlaceIndex([]), 0.0, 0.0)
+    assert (found.urgency, found.reasons) == (
+        20,
+        ("no hospital, school or school-bus route is near",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "metres", "urgency"),
+    [
+        (HOSPITAL, 0, 60),
+        (HOSPITAL, 1000, 40),
+        (HOSPITAL, 2001, 20),
+        (SCHOOL, 0, 45),
+        (SCHOOL, 300, 32),
+        (SCHOOL, 601, 20),
+        (ROUTE, 0, 35),
+        (ROUTE, 30, 28),
+        (ROUTE, 61, 20),
+    ],
+)
+def test_each_kind_fades_with_distance(kind: PlaceKind, metres: int, urgency: int) -> None:
+    assert assess(PlaceIndex([point(kind, metres * METRE, 0.0)]), 0.0, 0.0).urgency == urgency
+
+
+def test_all_kinds_at_the_spot_make_a_hundred_with_three_reasons() -> None:
+    index = PlaceIndex([point(kind, 10.0, 20.0, kind.value) for kind in PlaceKind])
+    found = assess(index, 10.0, 20.0)
+    assert found.urgency == 100
+    assert found.reasons == (
+        "the hospital hospital is 0 m away (+40)",
+        "the school school is 0 m away (+25)",
+        "the school-bus route school_bus_route is 0 m away (+15)",
+    )
+
+
+def test_only_the_nearest_of_a_kind_counts() -> None:
+    near, far = point(SCHOOL, 100 * METRE, 0.0, "near"), point(SCHOOL, 200 * METRE, 0.0, "far")
+    assert assess(PlaceIndex([far, near]), 0.0, 0.0) == assess(PlaceIndex([near]), 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("lat", "lon", "other_lat", "other_lon"),
+    [
+        (0.0, 179.9995, 0.0, -179.9995),
+        (0.0, -180.0, 0.0, 180.0),
+        (89.9, 0.0, 89.9, 1.0),
+        (-89.9, 179.5, -89.9, -179.5),
+        (38.8999999, -77.0000001, 38.9000001, -76.9999999),
+    ],
+)
+def test_neighbours_across_the_edges_of_the_map_and_of_cells_are_found(
+    lat: float, lon: float, other_lat: float, other_lon: float
+) -> None:
+    index = PlaceIndex([point(SCHOOL, other_lat, other_lon)])
+    assert index.nearest(SCHOOL, lat, lon, 500.0) is not None
+
+
+def test_a_long_route_is_found_in_its_middle() -> None:
+    index = PlaceIndex([Place(ROUTE, "ring", (((10.0, 10.0), (10.5, 11.0)),))])
+    near = index.nearest(ROUTE, 10.25, 10.5, 60.0)
+    assert near is not None
+    assert near.distance_m < 1.0
+
+
+def test_distance_to_a_segment_is_to_its_nearest_point() -> None:
+    start, end = (0.0, -100 * METRE), (0.0, 100 * METRE)
+    assert distance_to_segment_m((30 * METRE, 0.0), start, end) == pytest.approx(30.0, abs=0.01)
+    assert distance_to_segment_m((0.0, 150 * METRE), start, end) == pytest.approx(50.0, abs=0.01)
+    assert distance_to_segment_m((0.0, 0.0), end, end) == pytest.approx(100.0, abs=0.01)
+
+
+def test_the_bundled_places_know_every_kind_and_the_seed_has_a_hospital_in_reach() -> None:
+    index = Places(None).load()
+    assert {place.kind for place in index.places} == set(PlaceKind)
+    found = assess(index, 38.8977, -77.0365)
+    assert found.urgency > 20
+    assert "George Washington University Hospital" in found.reasons[0]
+
+
+def write(path: Path, *features: object) -> Path:
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return path
+
+
+def feature(kind: str, geometry: object, name: str = "N") -> dict[str, object]:
+    return {"type": "Feature", "properties": {"kind": kind, "name": name}, "geometry": geometry}
+
+
+def test_a_city_file_may_hold_every_geometry_of_points_and_lines(tmp_path: Path) -> None:
+    line = [[1.0, 2.0], [1.5, 2.5]]
+    path = write(
+        tmp_path / "places.geojson",
+        feature("school", {"type": "Point", "coordinates": [1.0, 2.0, 30.0]}),
+        feature("school", {"type": "MultiPoint", "coordinates": line}),
+        feature("school_bus_route", {"type": "LineString", "coordinates": line}),
+        feature("school_bus_route", {"type": "MultiLineString", "coordinates": [line, line]}),
+        feature("hospital", {"type": "Polygon", "coordinates": [[*line, line[0]]]}),
+        feature("museum", None),
+    )
+    places = read_places(path)
+    assert [len(place.lines) for place in places] == [1, 2, 1, 2, 1]
+    assert places[0].lines == (((2.0, 1.0),),)
+
+
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        None,
+        {"type": "Point", "coordinates": [1.0]},
+        {"type": "Point", "coordinates": ["east", "north"]},
+        {"type": "Point", "coordinates": [1.0, 91.0]},
+        {"type": "LineString", "coordinates": []},
+        {"type": "GeometryCollection", "coordinates": []},
+    ],
+)
+def test_a_feature_that_cannot_be_read_is_named(tmp_path: Path, geometry: object) -> None:
+    good = feature("school", {"type": "Point", "coordinates": [1.0, 2.0]})
+    path = write(tmp_path / "places.geojson", good, feature("school", geometry))
+    with pytest.raises(BadSetting, match="feature 1"):
+        read_places(path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"features": 5}', '{"features": NaN}'])
+def test_a_file_that_is_no_collection_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "places.geojson"
+    path.write_text(text)
+    with pytest.raises(BadSetting, match="places_file"):
+        read_places(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match="cannot be read"):
+        Places(tmp_path / "none.geojson").load()

@@ -1,0 +1,144 @@
+"""Settings: the layers, where values came from, and what is said about wrong ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hms_svc.domain.backend_url import BackendKind, mask_password, read_broker_url
+from hms_svc.domain.errors import BadSetting
+from hms_svc.settings import READERS, Settings, child_environment, load_settings, masked
+
+NO_FILE = {"HMS_SVC_CONFIG": ""}
+
+
+def test_every_setting_has_a_reader() -> None:
+    assert set(READERS) == set(Settings.__struct_fields__)
+
+
+def test_each_layer_outweighs_those_before_it(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('lease_seconds = 10\nconcurrency = 3\nnamespace = "file"\n')
+    loaded = load_settings(
+        {"namespace": "option", "actor": None},
+        config_path=file,
+        environ={"HMS_SVC_CONCURRENCY": "4", "HMS_SVC_NAMESPACE": "env", "HMS_SVC_ACTOR": "ada"},
+    )
+    settings = loaded.settings
+    assert (settings.lease_seconds, settings.heartbeat_seconds) == (10.0, 2.5)
+    assert (settings.concurrency, settings.namespace, settings.actor) == (4, "option", "ada")
+    assert loaded.sources["lease_seconds"] == f"file {file}"
+    assert loaded.sources["concurrency"] == "environment HMS_SVC_CONCURRENCY"
+    assert loaded.sources["namespace"] == "option"
+    assert loaded.sources["grace_seconds"] == "default"
+
+
+def test_the_option_outweighs_the_variable_that_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("concurrency = 1")
+    (tmp_path / "b.toml").write_text("concurrency = 2")
+    environ = {"HMS_SVC_CONFIG": str(tmp_path / "a.toml")}
+    assert load_settings(environ=environ).settings.concurrency == 1
+    given = load_settings(config_path=tmp_path / "b.toml", environ=environ)
+    assert given.settings.concurrency == 2
+
+
+def test_addresses_follow_the_data_directory(tmp_path: Path) -> None:
+    settings = load_settings({"data_dir": str(tmp_path)}, environ=NO_FILE).settings
+    assert settings.broker.path == str(tmp_path / "queue.db")
+    assert settings.database.path == str(tmp_path / "cases.db")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "right"),
+    [
+        ("lease_seconds", "soon", "from 1 to 3600"),
+        ("lease_seconds", "0", "from 1 to 3600"),
+        ("lease_seconds", "nan", "from 1 to 3600"),
+        ("concurrency", "2.5", "whole number"),
+        ("broker_url", "mysql://x", "memory://"),
+        ("broker_url", "sqlite://x", "three slashes"),
+        ("broker_url", "redis://host:port/0", "DB a number"),
+        ("database_url", "memory://", "postgresql://"),
+        ("namespace", "A b", "city-1"),
+        ("sqlite_synchronous", "OFF", "FULL, NORMAL"),
+        ("app", "x.py", "package.module:name"),
+        ("policy_url", "ftp://x", "https://"),
+        ("places_file", "/nowhere/at/all", "exists"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_would_be_right(name: str, value: str, right: str) -> None:
+    with pytest.raises(BadSetting) as caught:
+        load_settings(environ={**NO_FILE, f"HMS_SVC_{name.upper()}": value})
+    message = str(caught.value)
+    assert name in message
+    assert value in message
+    assert f"environment HMS_SVC_{name.upper()}" in message
+    assert right in message
+
+
+def test_a_wrong_secret_is_not_shown() -> None:
+    with pytest.raises(BadSetting) as caught:
+        load_settings({"webhook_secret": "hush"}, environ=NO_FILE)
+    assert "hush" not in str(caught.value)
+
+
+def test_an_unknown_key_in_the_file_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("leese_seconds = 10")
+    with pytest.raises(BadSetting, match=r"leese_seconds.*did you mean lease_seconds\?"):
+        load_settings(config_path=file, environ={})
+
+
+@pytest.mark.parametrize("text", ["a = ", "a = \xff"])
+def test_a_file_that_does_not_parse_is_named(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "config.toml"
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(BadSetting, match=r"config\.toml"):
+        load_settings(config_path=file, environ={})
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match=r"gone\.toml"):
+        load_settings(config_path=tmp_path / "gone.toml", environ={})
+
+
+def test_an_unknown_variable_is_a_warning_with_the_nearest_name() -> None:
+    environ = {**NO_FILE, "HMS_SVC_LEESE_SECONDS": "3", "HMS_SVC_TEST_ANYTHING": "1"}
+    warnings = load_settings(environ=environ).warnings
+    assert len(warnings) == 1
+    assert "HMS_SVC_LEESE_SECONDS" in warnings[0]
+    assert "did you mean HMS_SVC_LEASE_SECONDS?" in warnings[0]
+
+
+def test_a_child_gets_exactly_the_same_settings(tmp_path: Path) -> None:
+    settings = load_settings(
+        {"data_dir": tmp_path, "app": ("a.b:c", "d:e"), "lease_seconds": 2, "actor": "ada"},
+        environ=NO_FILE,
+    ).settings
+    assert load_settings(environ=child_environment(settings)).settings == settings
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://:pw@host/0", "redis://:***@host/0"),
+        ("postgresql://ada:p@ss/w:rd@host/x", "postgresql://ada:***@host/x"),
+        ("https://host/x?token=abc&y=1", "https://host/x?token=***&y=1"),
+        ("redis://host:6379/0", "redis://host:6379/0"),
+    ],
+)
+def test_passwords_inside_addresses_are_masked(url: str, shown: str) -> None:
+    assert mask_password(url) == shown
+    assert masked("broker_url", url) == shown
+
+
+def test_redis_and_sentinel_addresses_are_read() -> None:
+    redis = read_broker_url("rediss://:pw@h")
+    assert (redis.kind, redis.hosts, redis.database, redis.tls) == (
+        BackendKind.REDIS, ("h:6379",), "0", True,
+    )  # fmt: skip
+    fleet = read_broker_url("redis+sentinel://h1,h2:1234/city/3")
+    assert (fleet.kind, fleet.hosts, fleet.service, fleet.database) == (
+        BackendKind.SENTINEL, ("h1:26379", "h2:1234"), "city", "3",
+    )  # fmt: skip
