@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy import (
     Column,
@@ -19,14 +19,16 @@ from sqlalchemy import (
     func,
     select,
 )
-from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
 from sqlalchemy.dialects.sqlite import Insert as SQLiteInsert
 from sqlalchemy.sql.dml import UpdateBase
 
 from hms_svc.domain.strict_json import encode
 
+if TYPE_CHECKING:
+    from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
+
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
-DialectInsert: TypeAlias = SQLiteInsert | PostgresInsert
+DialectInsert: TypeAlias = "SQLiteInsert | PostgresInsert"
 
 
 def among(column: Column[Any], name: str = "values") -> ColumnElement[bool]:
@@ -71,7 +73,11 @@ class Bulk:
 
 def insert_into(dialect: str, table: Table) -> DialectInsert:
     """Give the INSERT that knows ON CONFLICT, in the words of the dialect of this name."""
-    return PostgresInsert(table) if dialect == "postgresql" else SQLiteInsert(table)
+    if dialect != "postgresql":
+        return SQLiteInsert(table)
+    from sqlalchemy.dialects.postgresql import Insert
+
+    return Insert(table)
 
 
 def plainly(table: Table, *names: str) -> Bulk:

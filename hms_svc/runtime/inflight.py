@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 
 from hms_svc.domain.job import LeaseToken
 from hms_svc.handling.context import RunningJob
@@ -24,11 +23,13 @@ class Running:
 
 
 class InFlight:
-    """A table by fence. Slots are taken from dispatch until the function has returned."""
+    """A table by fence. Slots are taken from dispatch until the function has returned.
+
+    Only the loop changes it; the heartbeat thread reads a copy, made in one step.
+    """
 
     def __init__(self) -> None:
         self._running: dict[int, Running] = {}
-        self._lock = threading.Lock()
         self.empty = asyncio.Event()
         self.empty.set()
 
@@ -37,21 +38,18 @@ class InFlight:
 
     def add(self, running: Running) -> None:
         """Take a slot."""
-        with self._lock:
-            self._running[running.job.claimed.token.fence] = running
+        self._running[running.job.claimed.token.fence] = running
         self.empty.clear()
 
     def remove(self, running: Running) -> None:
         """Free a slot."""
-        with self._lock:
-            self._running.pop(running.job.claimed.token.fence, None)
+        self._running.pop(running.job.claimed.token.fence, None)
         if not self._running:
             self.empty.set()
 
     def all(self) -> list[Running]:
         """Give those in hand; may be called from the heartbeat thread."""
-        with self._lock:
-            return list(self._running.values())
+        return list(self._running.copy().values())
 
     def find(self, token: LeaseToken) -> Running | None:
         """Give the one with this fence."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -77,7 +78,10 @@ def enqueue(transaction: Transaction, jobs: Sequence[Job], now: int) -> list[Enq
         connection.execute("SAVEPOINT bulk")
         if connection.executemany(SQL["insert"], rows).rowcount == len(rows):
             connection.execute("RELEASE bulk")
-            return [_accept(transaction, job, row) for job, row in zip(jobs, rows, strict=True)]
+            for (queue, state), count in Counter((row[1], row[2]) for row in rows).items():
+                transaction.move(queue, None, state, count)
+                transaction.count(queue, "accepted", count)
+            return [Enqueued(row[0], Acceptance.ACCEPTED, STATE_OF[row[2]]) for row in rows]
         connection.execute("ROLLBACK TO bulk")
         connection.execute("RELEASE bulk")
     return [_enqueue_one(transaction, job, row, now) for job, row in zip(jobs, rows, strict=True)]

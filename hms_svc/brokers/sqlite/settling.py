@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
+
+import msgspec
 
 from hms_svc.brokers.sqlite.codes import CODE_OF, PROCESSING
 from hms_svc.brokers.sqlite.trail import Step, line, shorten, words
@@ -19,7 +22,6 @@ from hms_svc.domain.event import (
 )
 from hms_svc.domain.job import LeaseToken
 from hms_svc.domain.lifecycle import State
-from hms_svc.domain.outcome import Disposition
 from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import ProgressReport, Settlement
 
@@ -40,22 +42,47 @@ _COUNTERS: Final = {
 }
 
 
+class EventData(msgspec.Struct, omit_defaults=True, gc=False):
+    """The data of a life-cycle event; empty fields are left out."""
+
+    type: str
+    attempt: int
+    duration_ms: int
+    case_id: str | None = None
+    reason: str = ""
+    by: str = ""
+    detail: str = ""
+    error: str = ""
+
+
 def settle(transaction: Transaction, settlements: Sequence[Settlement]) -> list[LeaseToken]:
-    """Write each settlement whose token still owns its job; gives the tokens that do not."""
-    execute = transaction.connection.execute
-    statement = SQL["settle"]
-    refused = []
-    for settlement in settlements:
-        if execute(statement, _fields(settlement)).rowcount != 1:
-            refused.append(settlement.token)
+    """Write each settlement whose token still owns its job; gives the tokens that do not.
+
+    All in one statement; where a row of it was refused, once more one by one.
+    """
+    connection = transaction.connection
+    rows = [_row(settlement) for settlement in settlements]
+    connection.execute("SAVEPOINT bulk")
+    if connection.executemany(SQL["settle"], rows).rowcount == len(rows):
+        connection.execute("RELEASE bulk")
+        _record(transaction, settlements)
+        return []
+    connection.execute("ROLLBACK TO bulk")
+    connection.execute("RELEASE bulk")
+    owned, refused = [], []
+    for settlement, row in zip(settlements, rows, strict=True):
+        if connection.execute(SQL["settle"], row).rowcount == 1:
+            owned.append(settlement)
         else:
-            _record(transaction, settlement)
+            refused.append(settlement.token)
+    _record(transaction, owned)
     return refused
 
 
-def _fields(settlement: Settlement) -> dict[str, Any]:
+def _row(settlement: Settlement) -> tuple[Any, ...]:
     token, done = settlement.token, settlement.disposition
     failure = done.failure
+    error = words(failure)
     step = Step(
         at=settlement.ended_at,
         target=done.state,
@@ -65,61 +92,61 @@ def _fields(settlement: Settlement) -> dict[str, Any]:
         fence=token.fence,
         worker=settlement.worker,
         detail=done.detail,
-        error=words(failure),
+        error=error,
         traceback=shorten(failure.traceback) if failure else "",
         log=done.log,
     )
-    return {
-        "row": token.locator,
-        "id": token.job_id,
-        "fence": token.fence,
-        "state": CODE_OF[done.state],
-        "at": done.due_at if done.due_at is not None else settlement.ended_at,
-        "ended": settlement.ended_at,
-        "reason": done.reason or None,
-        "said_by": done.by or None,
-        "detail": done.detail or None,
-        "result": done.result,
-        "case_id": done.case_id,
-        "failure": words(failure) or None,
-        "hold": encode(done.hold).decode() if done.hold else None,
-        "give_back": 1 if done.give_back else 0,
-        "counted": 1 if done.counted_give_back else 0,
-        "line": line(step),
-    }
+    return (
+        CODE_OF[done.state],
+        done.due_at if done.due_at is not None else settlement.ended_at,
+        settlement.ended_at,
+        done.reason or None,
+        done.by or None,
+        done.detail or None,
+        done.result,
+        done.case_id,
+        error or None,
+        encode(done.hold).decode() if done.hold else None,
+        1 if done.give_back else 0,
+        1 if done.counted_give_back else 0,
+        line(step),
+        token.locator,
+        token.fence,
+        token.job_id,
+    )
 
 
-def _record(transaction: Transaction, settlement: Settlement) -> None:
-    done = settlement.disposition
-    queue = transaction.queue(settlement.type)
-    transaction.move(queue, PROCESSING, CODE_OF[done.state])
-    for counter in _COUNTERS.get(done.state, ()):
-        transaction.count(queue, counter)
+def _record(transaction: Transaction, settlements: Sequence[Settlement]) -> None:
+    ends = Counter((done.type, done.disposition.state) for done in settlements)
+    for (type, state), count in ends.items():
+        queue = transaction.queue(type)
+        transaction.move(queue, PROCESSING, CODE_OF[state], count)
+        for counter in _COUNTERS.get(state, ()):
+            transaction.count(queue, counter, count)
+    for settlement in settlements:
+        _announce(transaction, settlement)
+
+
+def _announce(transaction: Transaction, settlement: Settlement) -> None:
+    done, token = settlement.disposition, settlement.token
     events = _EVENTS.get(done.state, ())
     if done.state is State.DEAD and done.failure is not None:
-        transaction.count(queue, "failed")
+        transaction.count(transaction.queue(settlement.type), "failed")
         events = (JOB_FAILED, *events)
+    if not events:
+        return
+    data = EventData(
+        type=settlement.type,
+        attempt=settlement.attempt,
+        duration_ms=settlement.ended_at - settlement.started_at,
+        case_id=done.case_id,
+        reason=done.reason,
+        by=done.by,
+        detail=done.detail,
+        error=words(done.failure),
+    )
     for event in events:
-        transaction.announce(
-            settlement.ended_at,
-            event,
-            settlement.token.job_id,
-            settlement.token.fence,
-            _event_data(settlement, done),
-        )
-
-
-def _event_data(settlement: Settlement, done: Disposition) -> dict[str, Any]:
-    return {
-        "type": settlement.type,
-        "attempt": settlement.attempt,
-        "duration_ms": settlement.ended_at - settlement.started_at,
-        "case_id": done.case_id,
-        "reason": done.reason,
-        "by": done.by,
-        "detail": done.detail,
-        "error": words(done.failure),
-    }
+        transaction.announce(settlement.ended_at, event, token.job_id, token.fence, data)
 
 
 def record_progress(transaction: Transaction, reports: Sequence[ProgressReport]) -> None:

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from hms_svc.brokers.sqlite.codes import STATE_OF
 from hms_svc.domain.strict_json import encode
 from hms_svc.sqlite.statements import load_statements
@@ -47,11 +49,10 @@ class Transaction:
         self._tallies[queue, "+" + counter] += count
 
     def announce(
-        self, at: int, event: str, job_id: str, fence: int, data: Mapping[str, Any]
+        self, at: int, event: str, job_id: str, fence: int, data: Mapping[str, Any] | msgspec.Struct
     ) -> None:
-        """Add a life-cycle event; empty fields are left out of its data."""
-        body = {name: value for name, value in data.items() if value not in (None, "")}
-        self._events.append((at, event, job_id, fence, encode(body)))
+        """Add a life-cycle event."""
+        self._events.append((at, event, job_id, fence, encode(data)))
 
     def next_fences(self, count: int) -> int:
         """Take `count` fences from the one counter, and give the first."""

@@ -29,20 +29,20 @@ WHERE row = ?
 
 -- name: settle
 UPDATE jobs SET
-    state = :state,
-    position = CASE WHEN :state = 2
+    state = ?1,
+    position = CASE WHEN ?1 = 2
         THEN enqueued_at - priority * 8796093022208 + suspect * 1152921504606846976
-        ELSE :at END,
-    suspect = CASE WHEN :state = 2 THEN suspect ELSE 0 END,
-    finished_at = CASE WHEN :state >= 6 THEN :ended END,
-    reason = :reason, said_by = :said_by, detail = :detail, result = :result,
-    case_id = coalesce(:case_id, case_id), failure = :failure, hold = :hold,
-    attempt = attempt - :give_back, give_backs = give_backs + :counted,
-    trail = CASE WHEN length(trail) > 1048576
-        THEN substr(trail, 524288 + instr(substr(trail, 524288), char(10)))
-        ELSE coalesce(trail, '') END || :line,
+        ELSE ?2 END,
+    suspect = CASE WHEN ?1 = 2 THEN suspect ELSE 0 END,
+    finished_at = CASE WHEN ?1 >= 6 THEN ?3 END,
+    reason = ?4, said_by = ?5, detail = ?6, result = ?7,
+    case_id = coalesce(?8, case_id), failure = ?9, hold = ?10,
+    attempt = attempt - ?11, give_backs = give_backs + ?12,
+    trail = CASE WHEN trail IS NULL THEN ?13 WHEN length(trail) > 1048576
+        THEN substr(trail, 524288 + instr(substr(trail, 524288), char(10))) || ?13
+        ELSE trail || ?13 END,
     worker = NULL
-WHERE row = :row AND fence = :fence AND state = 4 AND id = :id
+WHERE row = ?14 AND fence = ?15 AND state = 4 AND id = ?16
 
 -- name: owned
 SELECT 1 FROM jobs WHERE row = ? AND fence = ? AND state = 4

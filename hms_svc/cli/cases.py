@@ -1,0 +1,115 @@
+"""`hms-svc cases`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+import typer
+
+from hms_svc.cli.options import AsJson, Commands, Cursor, Limit, Note
+from hms_svc.cli.printing import emit, facts, hint, pretty, say, table, when
+from hms_svc.cli.session import Session, run, session_of
+
+if TYPE_CHECKING:
+    from hms_svc.domain.case import Case
+
+CaseId = Annotated[str, typer.Argument(metavar="ID", help="The id of a case.")]
+
+
+def list_cases(
+    context: typer.Context,
+    status: Annotated[
+        Literal["open", "closed"] | None, typer.Option(help="Only these.", show_default=False)
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="Only of this kind.", show_default=False)] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    as_json: AsJson = False,
+) -> None:
+    """List cases, newest first."""
+    run(lambda: _list(session_of(context), status, kind, limit, cursor, as_json))
+
+
+def show(context: typer.Context, case_id: CaseId, as_json: AsJson = False) -> None:
+    """Show a case."""
+
+    async def work() -> Case:
+        async with session_of(context).operations() as operations:
+            return await operations.reads.case(case_id)
+
+    _print(run(work), as_json)
+
+
+def close(
+    context: typer.Context, case_id: CaseId, note: Note = "", as_json: AsJson = False
+) -> None:
+    """Close a case: its place can be reported again."""
+    _print(_set(session_of(context), case_id, "closed", note), as_json)
+
+
+def reopen(
+    context: typer.Context, case_id: CaseId, note: Note = "", as_json: AsJson = False
+) -> None:
+    """Reopen a closed case, where no other stands at its place."""
+    _print(_set(session_of(context), case_id, "open", note), as_json)
+
+
+COMMANDS: Final[Commands] = {"list": list_cases, "show": show, "close": close, "reopen": reopen}
+
+
+def _set(session: Session, case_id: str, status: str, note: str) -> Case:
+    from hms_svc.domain.case import CaseStatus
+
+    async def work() -> Case:
+        async with session.operations() as operations:
+            return await operations.actions.set_case_status(case_id, CaseStatus(status), note=note)
+
+    return run(work)
+
+
+async def _list(
+    session: Session,
+    status: str | None,
+    kind: str | None,
+    limit: int,
+    cursor: str | None,
+    as_json: bool,
+) -> None:
+    from hms_svc.domain.case import CaseStatus
+
+    wanted = CaseStatus(status) if status else None
+    async with session.operations() as operations:
+        found, more = await operations.reads.cases(
+            status=wanted, kind=kind, limit=limit, cursor=cursor
+        )
+    if as_json:
+        for case in found:
+            emit(case.to_json())
+    else:
+        table(
+            ("id", "kind", "lat", "lon", "user", "urgency", "status", "opened", "job"),
+            [
+                (
+                    c.id, c.kind, _degrees(c.lat), _degrees(c.lon), c.user_id or "",
+                    "" if c.urgency is None else c.urgency, c.status, when(c.opened_at), c.job_id,
+                )
+                for c in found
+            ],
+        )  # fmt: skip
+    if more is not None:
+        hint(f"more: --cursor {more}")
+
+
+def _print(case: Case, as_json: bool) -> None:
+    shape = case.to_json()
+    if as_json:
+        emit(shape)
+        return
+    data = shape.pop("data")
+    shape["lat"], shape["lon"] = _degrees(case.lat), _degrees(case.lon)
+    facts(list(shape.items()))
+    say("\ndata " + pretty(data))
+
+
+def _degrees(value: float | None) -> str:
+    return "" if value is None else f"{value:.6f}"

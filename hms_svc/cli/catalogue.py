@@ -1,0 +1,52 @@
+"""Every command: in which module it stands. A command is imported when it is run or helped with."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, Final
+
+import typer
+
+COMMANDS: Final = {
+    "serve": "serve:serve",
+    "enqueue": "enqueue:enqueue",
+    "status": "status:status",
+    "jobs": "",
+    "queues": "",
+    "cases": "",
+    "events": "events:events",
+    "audit": "",
+    "workers": "status:workers",
+    "db": "",
+    "doctor": "installation:doctor",
+    "config": "installation:config",
+}
+"""Top-level names to `module:function`, in the order of the help; empty for a group."""
+
+GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "jobs": ("Look at jobs, and mend them.", ("jobs_read", "jobs_act", "jobs_edit")),
+    "queues": ("Look at queues; pause, resume and purge them.", ("queues",)),
+    "cases": ("Look at cases; close and reopen them.", ("cases",)),
+    "audit": ("Who did what; and whether the record holds.", ("audit",)),
+    "db": ("Bring the schema up to date; copy the data.", ("db",)),
+}
+"""Groups to their help and the modules whose `COMMANDS` they are made of."""
+
+
+def build(name: str) -> Any:
+    """Make the command or group of a top-level name."""
+    made = typer.Typer(name=name, add_completion=False, rich_markup_mode=None)
+    if name not in GROUPS:
+        module, _, function = COMMANDS[name].partition(":")
+        made.command(name)(getattr(import_module(f"hms_svc.cli.{module}"), function))
+        return typer.main.get_command(made)
+    text, modules = GROUPS[name]
+    made.callback(help=text, no_args_is_help=True)(_nothing)
+    for module in modules:
+        for command_name, command in import_module(f"hms_svc.cli.{module}").COMMANDS.items():
+            made.command(command_name)(command)
+    return typer.main.get_command(made)
+
+
+def _nothing() -> None:
+    pass

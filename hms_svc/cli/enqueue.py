@@ -1,0 +1,177 @@
+"""`hms-svc enqueue`: everything is read and checked before anything is sent."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hms_svc.cli.options import AsJson
+from hms_svc.cli.printing import progress
+from hms_svc.cli.session import Session, run, session_of
+from hms_svc.domain.errors import BadInput
+
+if TYPE_CHECKING:
+    from hms_svc.cli.enqueue_output import Output
+    from hms_svc.domain.job import Job
+    from hms_svc.operations.intake import Shaping
+
+MOST_COPIES = 10_000_000
+STDIN = "-"
+
+
+def enqueue(
+    context: typer.Context,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILE|-", help="JSON: an object, an array, or one a line."),
+    ] = None,
+    *,
+    type_name: Annotated[
+        str | None,
+        typer.Option("--type", help="The type of jobs that name none.", show_default=False),
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="PATH=VALUE", help="Set a value; {n} in it is the copy's number."
+        ),
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, max=MOST_COPIES, help="Copies of each job.")] = 1,
+    delay: Annotated[
+        str | None, typer.Option(help="Run after this long: 90s, 5m, 1h.", show_default=False)
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(help="Run at this time (RFC 3339).", show_default=False)
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until all have ended.")] = False,
+    timeout: Annotated[
+        float | None, typer.Option(min=0, help="Seconds to wait at most.", show_default="60")
+    ] = None,
+    no_check: Annotated[
+        bool, typer.Option("--no-check", help="Leave the payload model to the worker.")
+    ] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Hand over each file's bytes unread; needs --type.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Hand in jobs: all of them, or, where one is at fault, none."""
+    from hms_svc.cli.enqueue_output import Output
+    from hms_svc.operations.intake import Shaping, read_assignment
+
+    session = session_of(context)
+    if not files and (type_name is None or raw):
+        raise BadInput("enqueue takes FILE or - (standard input), or --type with --set")
+    if timeout is not None and not wait:
+        raise BadInput("--timeout goes with --wait")
+    now_ms = time.time_ns() // 1_000_000
+    shaping = Shaping(
+        type=type_name,
+        assignments=tuple(read_assignment(text) for text in assignments or ()),
+        not_before=_not_before(delay, at, now_ms),
+        count=count,
+    )
+    if raw and (type_name is None or shaping != Shaping(type=type_name)):
+        raise BadInput("--raw takes --type, and nothing that would need the bytes to be read")
+    limit = session.settings.wait_seconds if timeout is None else timeout
+    output = Output(as_json=as_json, wait_seconds=limit if wait else None)
+    sources = files or []
+    if raw:
+        code = run(lambda: _hand_over(session, type_name or "", sources, output))
+    else:
+        code = run(lambda: _enqueue(session, sources, shaping, now_ms, no_check, output))
+    raise typer.Exit(code)
+
+
+def read_source(name: str) -> tuple[str, bytes]:
+    """Read a file, or standard input for `-`; gives the name to be used in messages, and the bytes."""
+    try:
+        if name == STDIN:
+            return "standard input", sys.stdin.buffer.read()
+        return name, Path(name).read_bytes()
+    except (OSError, ValueError) as error:
+        told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise BadInput(f"{name}: {told}") from error
+
+
+def _not_before(delay: str | None, at: str | None, now_ms: int) -> int | None:
+    from hms_svc.domain.filter_terms import read_duration_ms
+    from hms_svc.domain.timestamps import from_rfc3339
+
+    if delay is not None and at is not None:
+        raise BadInput("--delay and --at both say when to run: give one of them")
+    if at is not None:
+        return from_rfc3339(at)
+    if delay is None:
+        return None
+    try:
+        return now_ms + read_duration_ms(delay)
+    except ValueError as error:
+        raise BadInput(f"--delay {delay!r:.40} is not {error}") from error
+
+
+def _read_all(
+    session: Session, sources: list[str], shaping: Shaping, now_ms: int, no_check: bool
+) -> tuple[list[tuple[str, Job]], set[str]]:
+    from hms_svc.operations.intake import Draft, Faults, read_document
+    from hms_svc.operations.submission import check_jobs
+
+    faults = Faults()
+    drafts = [] if sources else [Draft("--type", {"data": {}})]
+    for source in sources:
+        try:
+            name, raw = read_source(source)
+        except BadInput as error:
+            faults.add("input", error)
+        else:
+            drafts += read_document(name, raw, faults)
+    registry = None
+    if drafts and not no_check:
+        from hms_svc.bootstrap import application
+
+        registry = application(session.settings)
+    jobs = check_jobs(drafts, shaping, faults, registry=registry, now_ms=now_ms)
+    faults.check()
+    return jobs, {str(draft.value["id"]) for draft in drafts if "id" in draft.value}
+
+
+async def _enqueue(
+    session: Session,
+    sources: list[str],
+    shaping: Shaping,
+    now_ms: int,
+    no_check: bool,
+    output: Output,
+) -> int:
+    from hms_svc.operations.intake import Faults
+    from hms_svc.operations.submission import check_ids, send
+
+    jobs, given = _read_all(session, sources, shaping, now_ms, no_check)
+    types = {job.id: job.type for _, job in jobs}
+    async with session.backend() as backend:
+        if given:
+            faults = Faults()
+            await check_ids(jobs, given, backend.inspection, faults)
+            faults.check()
+        await output.begin(backend)
+        with progress("enqueue", len(jobs)) as advance:
+            async for answers in send(backend.broker, [job for _, job in jobs]):
+                advance(len(answers))
+                output.accepted(answers, types)
+        return await output.finish(backend)
+
+
+async def _hand_over(session: Session, type_name: str, sources: list[str], output: Output) -> int:
+    from hms_svc.domain.ids import check_job_type
+
+    check_job_type(type_name)
+    items = [read_source(source)[1] for source in sources]
+    async with session.backend() as backend:
+        await output.begin(backend)
+        answers = await backend.broker.enqueue_raw(type_name, items)
+        output.accepted(answers, {answer.job_id: type_name for answer in answers})
+        return await output.finish(backend)

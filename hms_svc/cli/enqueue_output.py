@@ -1,0 +1,125 @@
+"""What `enqueue` prints: each job as it was accepted or, with `--wait`, as it ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from hms_svc.cli.printing import emit, flush, hint, progress, say
+from hms_svc.cli.root import DONE, NOT_ALL, TIMED_OUT
+
+if TYPE_CHECKING:
+    from hms_svc.bootstrap import Backend
+    from hms_svc.domain.strict_json import JsonValue
+    from hms_svc.domain.views import JobDetail
+    from hms_svc.ports.broker import Enqueued
+
+SHOWN = 20
+
+
+class Output:
+    """Collects what was accepted, prints it, and waits where that was asked for.
+
+    `wait_seconds` None is not to wait.
+    """
+
+    def __init__(self, *, as_json: bool, wait_seconds: float | None) -> None:
+        self._as_json = as_json
+        self._wait_seconds = wait_seconds
+        self._types: dict[str, str] = {}
+        self._position = 0
+        self._printed = 0
+
+    async def begin(self, backend: Backend) -> None:
+        """Remember where the bus stands, before anything is sent."""
+        if self._wait_seconds is not None:
+            from hms_svc.operations.reads import newest_position
+
+            self._position = await newest_position(backend.bus)
+
+    def accepted(self, answers: Sequence[Enqueued], types: Mapping[str, str]) -> None:
+        """Take in, and where nobody waits print, what the broker answered."""
+        from hms_svc.ports.broker import Acceptance
+
+        for answer in answers:
+            type_name = types[answer.job_id]
+            self._types[answer.job_id] = type_name
+            if self._wait_seconds is not None:
+                continue
+            exists = answer.acceptance is Acceptance.EXISTS
+            if self._as_json:
+                known: dict[str, JsonValue] = {"exists": True} if exists else {}
+                emit({"id": answer.job_id, "type": type_name, "state": answer.state.value, **known})
+            elif len(self._types) <= SHOWN:
+                known_words = " (known already)" if exists else ""
+                say(f"{answer.job_id}  {type_name}  {answer.state}{known_words}")
+
+    async def finish(self, backend: Backend) -> int:
+        """Wait where that was asked for; gives the exit code."""
+        if self._wait_seconds is not None:
+            return await self._wait(backend, self._wait_seconds)
+        if not self._as_json and len(self._types) > SHOWN:
+            say(f"… {len(self._types):,} jobs in all")
+        return DONE
+
+    async def _wait(self, backend: Backend, limit: float) -> int:
+        from hms_svc.operations.waiting import Watch
+
+        watch = Watch(
+            list(self._types),
+            inspection=backend.inspection,
+            bus=backend.bus,
+            after=self._position,
+        )
+        code = DONE
+        try:
+            with progress("wait", len(self._types)) as advance:
+                async with asyncio.timeout(limit):
+                    async for detail in watch.ended():
+                        advance(1)
+                        code = max(code, self._print_ended(detail))
+        except TimeoutError:
+            await self._print_pending(backend, list(watch.pending))
+            return TIMED_OUT
+        return code
+
+    def _print_ended(self, detail: JobDetail) -> int:
+        from hms_svc.domain.lifecycle import State
+
+        view = detail.view
+        if self._as_json:
+            emit(_ended_shape(detail))
+            flush()
+        elif self._printed < SHOWN:
+            self._printed += 1
+            why = f"  {view.reason}: {view.detail}" if view.reason else ""
+            say(f"{view.id}  {view.type}  {view.state}{why}")
+        return DONE if view.state is State.COMPLETED else NOT_ALL
+
+    async def _print_pending(self, backend: Backend, pending: Sequence[str]) -> None:
+        hint(f"timed out: {len(pending):,} of {len(self._types):,} have not ended")
+        for detail in await backend.inspection.details(pending[:SHOWN]):
+            if detail is None:
+                continue
+            if self._as_json:
+                emit(_ended_shape(detail))
+            else:
+                say(f"{detail.view.id}  {detail.view.type}  {detail.view.state}")
+
+
+def _ended_shape(detail: JobDetail) -> dict[str, JsonValue]:
+    from hms_svc.domain.strict_json import decode
+
+    view = detail.view
+    ended = view.finished_at
+    return {
+        "id": view.id,
+        "type": view.type,
+        "state": view.state.value,
+        "result": decode(detail.result) if detail.result else None,
+        "reason": view.reason,
+        "by": view.by,
+        "detail": view.detail,
+        "latency_ms": None if ended is None else max(ended - view.enqueued_at, 0),
+    }

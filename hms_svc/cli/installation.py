@@ -1,0 +1,85 @@
+"""`hms-svc doctor` and `hms-svc config`: is this installation sound, and how is it set."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import typer
+
+from hms_svc.cli.options import AsJson
+from hms_svc.cli.printing import emit, say, table
+from hms_svc.cli.root import DONE, OUR_FAULT
+from hms_svc.cli.session import Session, run, session_of
+from hms_svc.domain.errors import HmsError
+
+if TYPE_CHECKING:
+    from hms_svc.operations.doctor import Finding
+
+SIGNS = {"ok": "✓", "note": "!", "error": "✗"}
+
+
+def doctor(context: typer.Context, as_json: AsJson = False) -> None:
+    """Check this installation; exit 1 when something is wrong."""
+    findings = run(lambda: _examine(session_of(context)))
+    for finding in findings:
+        level = finding.level.value
+        if as_json:
+            emit({"check": finding.check, "level": level, "text": finding.text})
+        else:
+            say(f"{SIGNS[level]} {finding.check}: {finding.text}")
+    bad = any(finding.level.value == "error" for finding in findings)
+    raise typer.Exit(OUR_FAULT if bad else DONE)
+
+
+def config(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show every setting and where it came from; secrets are masked."""
+    from pathlib import Path
+
+    from hms_svc.settings import READERS, masked
+
+    loaded = session_of(context).loaded
+    rows = []
+    for name in READERS:
+        value = masked(name, getattr(loaded.settings, name))
+        plain_value = str(value) if isinstance(value, Path) else value
+        rows.append((name, plain_value, loaded.sources[name]))
+    if as_json:
+        for name, value, source in rows:
+            emit({"setting": name, "value": value, "source": source})  # type: ignore[dict-item]
+    else:
+        table(("setting", "value", "from"), [(n, _written(v), s) for n, v, s in rows])
+
+
+def _written(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(str(item) for item in value)
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+async def _examine(session: Session) -> list[Finding]:
+    from hms_svc.operations.doctor import examine_engines, examine_machine, failed
+
+    findings = await examine_machine(session.settings)
+    findings += _policy(session)
+    if any(finding.level.value == "error" for finding in findings):
+        return findings
+    async with AsyncExitStack() as stack:
+        try:
+            operations = await stack.enter_async_context(session.operations())
+        except HmsError as error:
+            return [*findings, failed("engines", error)]
+        findings += await examine_engines(operations.reads)
+    return findings
+
+
+def _policy(session: Session) -> list[Finding]:
+    from hms_svc.bootstrap import policy
+    from hms_svc.operations.doctor import Finding, Level, failed
+
+    try:
+        policy(session.settings)
+    except HmsError as error:
+        return [failed("policy", error)]
+    where = session.settings.policy_url or session.settings.policy_file or "the bundled default"
+    return [Finding("policy", Level.OK, f"{where} is in force")]

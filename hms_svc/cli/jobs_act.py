@@ -1,0 +1,160 @@
+"""`hms-svc jobs retry`, `discard`, `undo`, `cancel`, `approve` and `deny`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+
+import typer
+
+from hms_svc.cli.options import AsJson, Commands, DryRun, Note, Where, Yes
+from hms_svc.cli.printing import confirmed, emit, hint, progress, say, table
+from hms_svc.cli.root import DONE, NOT_ALL, REFUSED
+from hms_svc.cli.session import Session, run, session_of
+from hms_svc.domain.errors import BadInput
+
+if TYPE_CHECKING:
+    from hms_svc.operations.actions import BulkReport
+    from hms_svc.operations.plan import Plan
+
+Ids: TypeAlias = Annotated[
+    list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of jobs.", show_default=False)
+]
+SHOWN_FAILURES = 20
+
+
+def _command(verb: str, text: str) -> Callable[..., None]:
+    def command(
+        context: typer.Context,
+        job_ids: Ids = None,
+        where: Where = None,
+        note: Note = "",
+        dry_run: DryRun = False,
+        yes: Yes = False,
+        as_json: AsJson = False,
+    ) -> None:
+        ids = tuple(dict.fromkeys(job_ids or ()))
+        if bool(ids) == (where is not None):
+            raise BadInput(f"jobs {verb} takes ids, or --where EXPR (one of the two)")
+        code = run(
+            lambda: _act(session_of(context), verb, ids, where or "", note, dry_run, yes, as_json)
+        )
+        raise typer.Exit(code)
+
+    command.__doc__ = text
+    return command
+
+
+def undo(
+    context: typer.Context,
+    batch: Annotated[
+        str | None, typer.Argument(help="Which discard; the newest by default.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring back what a discard took, within ten minutes."""
+
+    async def work() -> BulkReport:
+        async with session_of(context).operations() as operations:
+            return await operations.actions.undo(batch)
+
+    report = run(work)
+    _print_report("undone", report, as_json)
+    raise typer.Exit(_code(report))
+
+
+COMMANDS: Final[Commands] = {
+    "retry": _command("retry", "Run ended jobs again, and waiting ones now."),
+    "discard": _command("discard", "Hide jobs; it can be undone for ten minutes."),
+    "undo": undo,
+    "cancel": _command("cancel", "Call jobs off; running ones are asked to stop."),
+    "approve": _command("approve", "Say yes to what governance holds."),
+    "deny": _command("deny", "Say no to what governance holds."),
+}
+
+
+async def _act(
+    session: Session,
+    verb: str,
+    job_ids: tuple[str, ...],
+    where: str,
+    note: str,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    from hms_svc.domain.filter import parse_filter
+    from hms_svc.operations.plan import past
+    from hms_svc.ports.control import Act
+
+    act = Act(verb)
+
+    wanted = parse_filter(where)
+    if not job_ids and wanted.root is None:
+        raise BadInput(f"--where is empty: to {act.value} everything, name every state")
+    async with session.operations(database=not dry_run) as operations:
+        actions = operations.actions
+        if job_ids:
+            plan = await actions.plan(act, job_ids)
+        else:
+            plan = await actions.plan_where(act, wanted)
+        if dry_run:
+            _print_plan(plan, as_json)
+            return DONE
+        question = f"{act.value} {len(plan.job_ids):,} jobs?"
+        if not job_ids and plan.job_ids and not confirmed(question, assume_yes=yes):
+            hint("nothing was done")
+            return DONE
+        with progress(act.value, len(plan.job_ids)) as advance:
+            report = await actions.carry_out(plan, note=note, progressed=advance)
+    _print_report(past(act), report, as_json)
+    return _code(report)
+
+
+def _code(report: BulkReport) -> int:
+    if not report.failed:
+        return DONE
+    return NOT_ALL if report.done else REFUSED
+
+
+def _print_plan(plan: Plan, as_json: bool) -> None:
+    if as_json:
+        emit(
+            {
+                "act": plan.act.value,
+                "dry_run": True,
+                "count": len(plan.job_ids),
+                "groups": [
+                    {"type": g.type, "state": g.state.value, "reason": g.reason, "count": g.count}
+                    for g in plan.groups
+                ],
+                "cannot": [{"id": each.job_id, "why": each.why} for each in plan.cannot],
+            }
+        )
+        return
+    say(f"would {plan.act.value} {len(plan.job_ids):,} jobs; {len(plan.cannot):,} cannot be")
+    if plan.groups:
+        table(
+            ("type", "state", "reason", "jobs"),
+            [(g.type, g.state, g.reason, g.count) for g in plan.groups],
+        )
+
+
+def _print_report(verb: str, report: BulkReport, as_json: bool) -> None:
+    if as_json:
+        emit(
+            {
+                "act": "undo" if verb == "undone" else report.act.value,
+                "batch": report.batch,
+                "done": report.done,
+                "failed": [{"id": each.job_id, "why": each.why} for each in report.failed],
+            }
+        )
+        return
+    say(f"{verb}: {report.done:,}")
+    for each in report.failed[:SHOWN_FAILURES]:
+        hint(f"not {verb}: {each.job_id}: {each.why}")
+    if len(report.failed) > SHOWN_FAILURES:
+        hint(f"… and {len(report.failed) - SHOWN_FAILURES:,} more")
+    if report.act.value == "discard" and verb != "undone" and report.done:
+        hint(f"within ten minutes: hms-svc jobs undo {report.batch}")

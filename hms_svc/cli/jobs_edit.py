@@ -1,0 +1,124 @@
+"""`hms-svc jobs edit`: run a finished job again, as a new one, with other data."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from hms_svc.cli.options import AsJson, Commands, DryRun, JobId, Note
+from hms_svc.cli.printing import emit, say
+from hms_svc.cli.session import Session, run, session_of
+from hms_svc.domain.errors import BadInput
+
+if TYPE_CHECKING:
+    from hms_svc.domain.job import Job
+    from hms_svc.domain.strict_json import JsonValue
+
+
+def edit(
+    context: typer.Context,
+    job_id: JobId,
+    data: Annotated[
+        str | None, typer.Option(metavar="FILE|-", help="The new data, JSON.", show_default=False)
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the data."),
+    ] = None,
+    note: Note = "",
+    no_check: Annotated[
+        bool, typer.Option("--no-check", help="Leave the payload model to the worker.")
+    ] = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a new job of a finished one with other data; the original stays as it is."""
+    if data is None and not assignments and not sys.stdin.isatty():
+        raise BadInput("jobs edit takes --data FILE or --set path=value without a terminal")
+    run(
+        lambda: _edit(
+            session_of(context), job_id, data, assignments or [], note, no_check, dry_run, as_json
+        )
+    )
+
+
+COMMANDS: Final[Commands] = {"edit": edit}
+
+
+async def _edit(
+    session: Session,
+    job_id: str,
+    source: str | None,
+    assignments: list[str],
+    note: str,
+    no_check: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    from hms_svc.operations.shapes import data_shape
+
+    async with session.operations() as operations:
+        detail, _ = await operations.reads.detail(job_id)
+        edited = _new_data(data_shape(detail.view.data), source, assignments)
+        job = await operations.actions.draft_edit(job_id, edited)
+        if not no_check:
+            _check_payload(session, job)
+        state = "not enqueued"
+        if not dry_run:
+            state = (await operations.actions.enqueue_edit(job, note=note)).state.value
+    if as_json:
+        emit({"id": job.id, "type": job.type, "state": state, "retried_from": job_id})
+    else:
+        say(f"{job.id}  {job.type}  {state}, made from {job_id}")
+
+
+def _new_data(old: JsonValue, source: str | None, assignments: list[str]) -> JsonValue:
+    from hms_svc.operations.intake import apply_to_data, read_assignment
+
+    if source is None and not assignments:
+        return _ask_editor(old)
+    new = old if source is None else _read(source)
+    return apply_to_data(new, [read_assignment(text, inside_data=True) for text in assignments])
+
+
+def _read(source: str) -> JsonValue:
+    from hms_svc.cli.enqueue import read_source
+    from hms_svc.domain.errors import MalformedJson
+    from hms_svc.domain.strict_json import read_strict
+
+    name, raw = read_source(source)
+    try:
+        return read_strict(raw)
+    except MalformedJson as error:
+        raise BadInput(f"{name}: {error}") from error
+
+
+def _ask_editor(old: JsonValue) -> JsonValue:
+    import json
+
+    from hms_svc.domain.strict_json import read_strict
+    from hms_svc.settings import editor_command
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "data.json"
+        file.write_text(json.dumps(old, indent=2, ensure_ascii=True) + "\n")
+        ended = subprocess.run([*shlex.split(editor_command()), str(file)], check=False)
+        if ended.returncode != 0:
+            raise BadInput(f"the editor ended with {ended.returncode}: nothing was enqueued")
+        new = read_strict(file.read_bytes())
+    if new == old:
+        raise BadInput("the data was not changed: nothing was enqueued")
+    return new
+
+
+def _check_payload(session: Session, job: Job) -> None:
+    from hms_svc.bootstrap import application
+    from hms_svc.operations.submission import check_payload
+
+    check_payload(job, application(session.settings))

@@ -1,0 +1,177 @@
+"""`hms-svc jobs list`, `show` and `why`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from hms_svc.cli.options import Archive, AsJson, Commands, Cursor, JobId, Limit, Where
+from hms_svc.cli.printing import emit, facts, flush, hint, pretty, say, table, when
+from hms_svc.cli.session import Session, run, session_of
+
+if TYPE_CHECKING:
+    from hms_svc.domain.views import JobDetail, JobPage
+    from hms_svc.operations.reads import JobStory, Reads
+
+FOLLOW_SECONDS = 0.5
+
+
+def list_jobs(
+    context: typer.Context,
+    where: Where = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    archive: Archive = False,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs, newest move first within a state."""
+    run(lambda: _list(session_of(context), where or "", limit, cursor, archive, as_json))
+
+
+def show(
+    context: typer.Context,
+    job_id: JobId,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Show progress until the job has ended.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show all that is known of a job."""
+    run(lambda: _show(session_of(context), job_id, follow, as_json))
+
+
+def why(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
+    """Tell in one sentence why a job waits, was refused, or died."""
+    run(lambda: _why(session_of(context), job_id, as_json))
+
+
+COMMANDS: Final[Commands] = {"list": list_jobs, "show": show, "why": why}
+
+
+async def _list(
+    session: Session, where: str, limit: int, cursor: str | None, archive: bool, as_json: bool
+) -> None:
+    from hms_svc.domain.filter import parse_filter
+    from hms_svc.operations.shapes import job_shape
+
+    wanted = parse_filter(where)
+    async with session.operations(database=archive) as operations:
+        reads = operations.reads
+        page: JobPage
+        if archive:
+            page = await reads.archived_jobs(wanted, limit=limit, cursor=cursor)
+        else:
+            page = await reads.jobs(wanted, limit=limit, cursor=cursor)
+    if as_json:
+        for job in page.jobs:
+            emit(job_shape(job))
+    else:
+        table(
+            ("id", "type", "state", "attempt", "enqueued", "reason", "detail"),
+            [
+                (j.id, j.type, j.state, j.attempt, when(j.enqueued_at), j.reason,
+                 j.detail or j.failure)
+                for j in page.jobs
+            ],
+        )  # fmt: skip
+    if page.cursor is not None:
+        hint(f"more: --cursor {page.cursor}")
+
+
+async def _why(session: Session, job_id: str, as_json: bool) -> None:
+    async with session.operations(database=False) as operations:
+        sentence = await operations.reads.why(job_id)
+    if as_json:
+        emit({"id": job_id, "why": sentence})
+    else:
+        say(sentence)
+
+
+async def _show(session: Session, job_id: str, follow: bool, as_json: bool) -> None:
+    from hms_svc.operations.shapes import job_detail_shape
+
+    async with session.operations(database=False) as operations:
+        if follow:
+            await _follow(operations.reads, job_id, as_json)
+        story = await operations.reads.story(job_id)
+    if as_json:
+        emit(job_detail_shape(story.detail))
+    else:
+        _print_story(story)
+
+
+async def _follow(reads: Reads, job_id: str, as_json: bool) -> None:
+    import asyncio
+
+    from hms_svc.domain.lifecycle import TERMINAL
+    from hms_svc.operations.shapes import progress_shape
+
+    seen = 0
+    while True:
+        detail, archived = await reads.detail(job_id)
+        for line in [] if archived else await reads.progress(job_id, seen):
+            seen = line.number
+            if as_json:
+                emit({"id": job_id, **progress_shape(line)})
+            else:
+                share = "" if line.share is None else f"{line.share:4.0%} "
+                say(f"{when(line.at)}  {share}{line.message}")
+        flush()
+        if archived or detail.view.state in TERMINAL:
+            return
+        await asyncio.sleep(FOLLOW_SECONDS)
+
+
+def _print_story(story: JobStory) -> None:
+    from hms_svc.operations.shapes import data_shape
+
+    detail, view = story.detail, story.detail.view
+    facts(
+        [
+            ("id", view.id), ("type", view.type),
+            ("state", f"{view.state} (archived)" if story.archived else view.state),
+            ("reason", view.reason), ("by", view.by), ("detail", view.detail),
+            ("attempt", view.attempt), ("priority", view.priority or None),
+            ("enqueued", when(view.enqueued_at)), ("due", when(view.due_at)),
+            ("started", when(view.started_at)), ("finished", when(view.finished_at)),
+            ("worker", view.worker), ("unique key", view.unique_key), ("case", view.case_id),
+            ("held for", " under rule ".join(detail.hold[:2]) if detail.hold else None),
+            ("retried from", detail.retried_from),
+            ("bytes", f"{detail.raw_length} that are not a job" if detail.raw is not None else None),
+        ]
+    )  # fmt: skip
+    say("\ndata " + pretty(data_shape(view.data)))
+    if detail.result is not None:
+        say("\nresult " + pretty(data_shape(detail.result)))
+    _print_past(detail)
+    if story.case is not None:
+        say("\ncase " + pretty(story.case.to_json()))
+    if story.audit:
+        table(
+            ("at", "actor", "action", "detail"),
+            [(when(a.at), a.actor, a.action, a.detail.decode()) for a in story.audit],
+            title="audit",
+        )
+
+
+def _print_past(detail: JobDetail) -> None:
+    if detail.attempts:
+        table(
+            ("attempt", "started", "ended", "worker", "error"),
+            [
+                (a.attempt, when(a.started_at), when(a.ended_at), a.worker, a.error)
+                for a in detail.attempts
+            ],
+            title="attempts",
+        )
+    for attempt in detail.attempts:
+        if attempt.log:
+            say(f"\nlog of attempt {attempt.attempt}\n{attempt.log}")
+        if attempt.traceback:
+            say(f"\ntraceback of attempt {attempt.attempt}\n{attempt.traceback}")
+    table(
+        ("at", "from", "to", "cause", "detail"),
+        [(when(m.at), m.source or "", m.target, m.cause, m.detail) for m in detail.history],
+        title="history",
+    )

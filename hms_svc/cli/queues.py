@@ -1,0 +1,90 @@
+"""`hms-svc queues`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import typer
+
+from hms_svc.cli.options import AsJson, Commands, Note, TypeName, Yes
+from hms_svc.cli.printing import confirmed, console, emit, hint, progress, say
+from hms_svc.cli.session import Session, run, session_of
+
+
+def list_queues(context: typer.Context, as_json: AsJson = False) -> None:
+    """List queues with their counts."""
+    run(lambda: _list(session_of(context), as_json))
+
+
+def pause(
+    context: typer.Context,
+    type_name: TypeName,
+    reason: Annotated[str, typer.Option(help="Why; shown to everyone who asks.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Stop claiming jobs of a type; running ones go on."""
+
+    async def work() -> None:
+        async with session_of(context).operations() as operations:
+            await operations.actions.pause(type_name, reason=reason)
+
+    run(work)
+    _tell(type_name, paused=True, as_json=as_json)
+
+
+def resume(context: typer.Context, type_name: TypeName, as_json: AsJson = False) -> None:
+    """Claim jobs of a paused type again."""
+
+    async def work() -> None:
+        async with session_of(context).operations() as operations:
+            await operations.actions.resume(type_name)
+
+    run(work)
+    _tell(type_name, paused=False, as_json=as_json)
+
+
+def purge(
+    context: typer.Context,
+    type_name: TypeName,
+    note: Note = "",
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel all jobs of a type that wait."""
+    if not confirmed(f"cancel all waiting jobs of {type_name}?", assume_yes=yes):
+        hint("nothing was done")
+        return
+
+    async def work() -> int:
+        async with session_of(context).operations() as operations:
+            with progress("purge", None) as advance:
+                return await operations.actions.purge(type_name, note=note, progressed=advance)
+
+    cancelled = run(work)
+    if as_json:
+        emit({"type": type_name, "cancelled": cancelled})
+    else:
+        say(f"cancelled: {cancelled:,}")
+
+
+COMMANDS: Final[Commands] = {"list": list_queues, "pause": pause, "resume": resume, "purge": purge}
+
+
+async def _list(session: Session, as_json: bool) -> None:
+    from hms_svc.cli.status import queue_table
+    from hms_svc.operations.shapes import queue_shape
+
+    async with session.operations(database=False) as operations:
+        seen = await operations.reads.status()
+    if as_json:
+        for queue in seen.queues:
+            emit(queue_shape(queue, seen.at))
+    else:
+        console().print(queue_table(seen))
+
+
+def _tell(type_name: str, *, paused: bool, as_json: bool) -> None:
+    if as_json:
+        emit({"type": type_name, "paused": paused})
+    else:
+        say(f"{type_name} is {'paused' if paused else 'claimed again'}")

@@ -1,0 +1,75 @@
+"""What every command has in common: errors become one clear line and the contract's exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from hms_svc.cli.catalogue import COMMANDS, build
+from hms_svc.domain.errors import BadInput, HmsError, Outage, Refused, ValidationFailed
+from hms_svc.domain.plain_text import plain_lines
+
+DONE: Final = 0
+OUR_FAULT: Final = 1
+BAD_INPUT: Final = 2
+NOT_ALL: Final = 3
+TIMED_OUT: Final = 4
+OUTAGE: Final = 5
+REFUSED: Final = 6
+
+
+def exit_code(error: HmsError) -> int:
+    """Give the contract's exit code of an error."""
+    if isinstance(error, BadInput):
+        return BAD_INPUT
+    if isinstance(error, Outage):
+        return OUTAGE
+    return REFUSED if isinstance(error, Refused | ValidationFailed) else OUR_FAULT
+
+
+def complain(text: str) -> None:
+    """Say something on standard error, with untrusted text in it made harmless."""
+    typer.echo(f"hms-svc: {plain_lines(text)}", err=True)
+
+
+class Root(TyperGroup):
+    """The root group: finds its commands when they are asked for, translates what they raise."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Give the names of all commands, in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Give a command, importing its module; None where there is none of this name."""
+        return build(cmd_name) if cmd_name in COMMANDS else None
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; every HmsError is a line on standard error and an exit code."""
+        _tolerate_odd_terminals()
+        try:
+            return super().invoke(ctx)
+        except HmsError as error:
+            from hms_svc.domain.backend_url import mask_password
+
+            complain(mask_password(str(error)) or type(error).__name__)
+            raise typer.Exit(exit_code(error)) from error
+        except BrokenPipeError as error:
+            _silence_stdout()
+            raise typer.Exit(DONE) from error
+
+
+def _tolerate_odd_terminals() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _silence_stdout() -> None:
+    # Python flushes standard output once more at exit, which would complain again.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)

@@ -1,0 +1,45 @@
+"""`hms-svc serve`: headless workers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hms_svc.cli.session import session_of
+from hms_svc.domain.errors import BadInput
+
+
+def serve(
+    context: typer.Context,
+    processes: Annotated[int, typer.Option(min=1, max=256, help="Worker processes.")] = 1,
+    concurrency: Annotated[
+        str | None, typer.Option(help="Jobs at a time in each process.", show_default=False)
+    ] = None,
+    types: Annotated[
+        str | None, typer.Option(help="Only these types: a,b.", show_default=False)
+    ] = None,
+    app: Annotated[
+        list[str] | None,
+        typer.Option(metavar="M:N", help="Registry of your own services.", show_default=False),
+    ] = None,
+    http: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where HTTP listens.", show_default=False),
+    ] = None,
+    no_http: Annotated[bool, typer.Option("--no-http", help="Do not listen on HTTP.")] = False,
+    drain: Annotated[bool, typer.Option("--drain", help="End when nothing is left to do.")] = False,
+) -> None:
+    """Run workers until they are told to stop."""
+    from hms_svc.bootstrap import ServeOptions
+    from hms_svc.bootstrap import serve as run_workers
+
+    if http is not None and not no_http:
+        raise BadInput("--http: the HTTP API is not in this version yet; leave it out")
+    session = session_of(context)
+    session.overrides |= {"concurrency": concurrency, "app": tuple(app) if app else None}
+    names = tuple(name.strip() for name in types.split(",") if name.strip()) if types else ()
+    options = ServeOptions(
+        processes=processes, types=names, drain=drain, http=None if no_http else http
+    )
+    raise typer.Exit(run_workers(session.settings, options))

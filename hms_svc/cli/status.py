@@ -1,0 +1,142 @@
+"""`hms-svc status` and `hms-svc workers`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hms_svc.cli.options import AsJson
+from hms_svc.cli.printing import console, emit, flush, make_table, table
+from hms_svc.cli.session import Session, run, session_of
+
+if TYPE_CHECKING:
+    from hms_svc.domain.views import WorkerView
+    from hms_svc.operations.reads import Status
+
+WORKER_COLUMNS = ("worker", "host", "pid", "busy", "slots", "lane", "types", "seen s ago")
+
+
+def status(
+    context: typer.Context,
+    as_json: AsJson = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Again and again, until ctrl+c.")] = False,
+    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between looks.")] = 2.0,
+) -> None:
+    """Show queues, workers and totals."""
+    run(lambda: _status(session_of(context), as_json, interval if watch else None))
+
+
+def workers(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the live workers and the jobs in their hands."""
+    run(lambda: _workers(session_of(context), as_json))
+
+
+async def _status(session: Session, as_json: bool, interval: float | None) -> None:
+    import asyncio
+
+    async with session.operations(database=False) as operations:
+        if interval is None or as_json:
+            _print(await operations.reads.status(), session, as_json)
+        while interval is not None and as_json:
+            flush()
+            await asyncio.sleep(interval)
+            _print(await operations.reads.status(), session, as_json)
+        if interval is None:
+            return
+        from rich.live import Live
+
+        with Live(console=console(), auto_refresh=False, screen=False) as live:
+            while True:
+                live.update(_page(await operations.reads.status(), session), refresh=True)
+                await asyncio.sleep(interval)
+
+
+def _print(seen: Status, session: Session, as_json: bool) -> None:
+    if as_json:
+        emit(status_shape(seen, session.settings.database.kind))
+    else:
+        console().print(_page(seen, session))
+
+
+def status_shape(seen: Status, database_kind: str) -> dict[str, Any]:
+    """Give the JSON shape of `status`."""
+    from hms_svc.operations.shapes import queue_shape, total_counts, worker_shape
+
+    database = seen.database
+    return {
+        "broker": {
+            "kind": seen.broker.kind,
+            "ok": seen.broker.ok,
+            "round_trip_ms": round(seen.broker.round_trip_ms, 3),
+        },
+        "database": {
+            "kind": database.kind if database else database_kind,
+            "ok": database.ok if database else False,
+        },
+        "queues": [queue_shape(queue, seen.at) for queue in seen.queues],
+        "workers": [worker_shape(worker, seen.at) for worker in seen.workers],
+        "totals": dict(total_counts([queue.counts for queue in seen.queues])),
+    }
+
+
+def _page(seen: Status, session: Session) -> Any:
+    from rich.console import Group
+    from rich.text import Text
+
+    shape = status_shape(seen, session.settings.database.kind)
+    engines = [
+        f"{name} {shape[name]['kind']} {'ok' if shape[name]['ok'] else 'NOT REACHABLE'}"
+        for name in ("broker", "database")
+    ]
+    head = f"{engines[0]} ({shape['broker']['round_trip_ms']:.1f} ms), {engines[1]}"
+    unserved = [queue.type for queue in seen.queues if queue.counts.queued and not queue.served]
+    parts: list[Any] = [Text(head), queue_table(seen)]
+    if unserved:
+        parts.append(Text(f"no live worker serves: {', '.join(unserved)}"))
+    if seen.workers:
+        parts.append(make_table(WORKER_COLUMNS, worker_rows(seen.workers, seen.at)))
+    else:
+        parts.append(Text("no worker is alive; start one with: hms-svc serve"))
+    return Group(*parts)
+
+
+def queue_table(seen: Status) -> Any:
+    """Make the table of queues with their totals."""
+    from hms_svc.operations.shapes import COUNTED, queue_shape, total_counts
+
+    rows = []
+    for queue in seen.queues:
+        shape = queue_shape(queue, seen.at)
+        note = "paused" if queue.paused else "" if queue.served else "not served"
+        age = shape["oldest_age_s"]
+        rows.append(
+            [queue.type, *(shape[name] for name in COUNTED), "" if age is None else age, note]
+        )
+    totals = total_counts([queue.counts for queue in seen.queues])
+    rows.append(["total", *(totals[name] for name in COUNTED), "", ""])
+    return make_table(["queue", *COUNTED, "oldest s", ""], rows)
+
+
+def worker_rows(seen: tuple[WorkerView, ...] | list[WorkerView], now_ms: int) -> list[list[object]]:
+    """Give the rows of the table of workers."""
+    return [
+        [
+            each.id, each.host, str(each.pid), each.busy, each.slots, each.lane,
+            ", ".join(each.types), max(now_ms - each.last_seen_at, 0) / 1000,
+        ]
+        for each in seen
+    ]  # fmt: skip
+
+
+async def _workers(session: Session, as_json: bool) -> None:
+    from hms_svc.operations.shapes import worker_shape
+
+    async with session.operations(database=False) as operations:
+        found = await operations.reads.workers()
+        now = operations.reads.now_ms()
+    if as_json:
+        for worker in found:
+            emit(worker_shape(worker, now))
+    else:
+        table(WORKER_COLUMNS, worker_rows(found, now))

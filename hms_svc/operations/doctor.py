@@ -1,0 +1,223 @@
+"""Checks of an installation: what is right, what to know, and what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from hms_svc.domain.backend_url import BackendKind, mask_password
+from hms_svc.domain.errors import DatabaseUnavailable, HmsError
+from hms_svc.operations.explanation import duration_words
+from hms_svc.operations.reads import Reads, Status
+from hms_svc.ports.stores import OutboxEntry
+from hms_svc.settings import Settings
+from hms_svc.sqlite.filesystem import NETWORK_TYPES, filesystem_type
+from hms_svc.sqlite.lock import FIXED_VERSION, holder_of
+
+LAG_LIMIT_MS: Final = 60_000
+SKEW_LIMIT_SECONDS: Final = 5.0
+_WAL_MARK: Final = b"\x02\x02"
+_PROBES: Final = 20
+
+
+class Level(StrEnum):
+    """How bad a finding is. Only an error makes `doctor` end with 1."""
+
+    OK = "ok"
+    NOTE = "note"
+    ERROR = "error"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What one check found."""
+
+    check: str
+    level: Level
+    text: str
+
+
+async def examine_machine(settings: Settings) -> list[Finding]:
+    """Check data directory, file systems, files, locks and clock; opens no database."""
+    findings = [_data_dir(settings.data_dir), *_clock(settings.data_dir)]
+    files = _sqlite_files(settings)
+    if files:
+        findings += [_sqlite_version(), _synchronous(settings)]
+    for name, path in files:
+        findings += [_filesystem(name, path), *_file_mode(name, path), await _lock(name, path)]
+    return findings
+
+
+async def examine_engines(reads: Reads) -> list[Finding]:
+    """Check broker, database, workers, queues and outbox, which are open."""
+    try:
+        status = await reads.status()
+    except HmsError as error:
+        return [Finding("broker", Level.ERROR, str(error))]
+    return [
+        *_health("broker", status.broker.kind, ok=status.broker.ok, notes=status.broker.notes),
+        *_database(status),
+        _workers(status),
+        *_queues(status),
+        await _outbox(reads, status),
+    ]
+
+
+def failed(check: str, error: HmsError) -> Finding:
+    """Make the finding of something that could not even be opened."""
+    return Finding(check, Level.ERROR, mask_password(str(error)))
+
+
+def _data_dir(path: Path) -> Finding:
+    existing = next(each for each in (path, *path.parents) if each.exists())
+    if existing == path and not path.is_dir():
+        return Finding("data directory", Level.ERROR, f"{path} is not a directory")
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        return Finding(
+            "data directory", Level.ERROR, f"{existing} cannot be written to: {error.strerror}"
+        )
+    told = "is writable" if existing == path else "does not exist yet and can be made"
+    return Finding("data directory", Level.OK, f"{path} {told}")
+
+
+def _clock(path: Path) -> Iterator[Finding]:
+    if not path.is_dir() or not os.access(path, os.W_OK):
+        return
+    with tempfile.NamedTemporaryFile(dir=path) as probe:
+        skew = abs(Path(probe.name).stat().st_mtime - time.time())
+    level = Level.OK if skew < SKEW_LIMIT_SECONDS else Level.ERROR
+    yield Finding("clock", level, f"the clock and the file system's differ by {skew:.1f} s")
+
+
+def _sqlite_files(settings: Settings) -> list[tuple[str, Path]]:
+    backends = (("broker file", settings.broker), ("database file", settings.database))
+    return [(name, Path(url.path)) for name, url in backends if url.kind is BackendKind.SQLITE]
+
+
+def _sqlite_version() -> Finding:
+    linked = f"SQLite {sqlite3.sqlite_version}"
+    if sqlite3.sqlite_version_info >= FIXED_VERSION:
+        return Finding("sqlite", Level.OK, f"{linked} is linked")
+    return Finding(
+        "sqlite",
+        Level.NOTE,
+        f"{linked} is linked; before 3.51.3 writers at the same instant can corrupt a file, "
+        "so the lock file keeps them apart",
+    )
+
+
+def _synchronous(settings: Settings) -> Finding:
+    if settings.sqlite_synchronous == "FULL":
+        return Finding("durability", Level.OK, "synchronous=FULL: accepted jobs survive power loss")
+    return Finding(
+        "durability",
+        Level.NOTE,
+        "synchronous=NORMAL: the newest jobs can be lost when the machine (not only a process) dies",
+    )
+
+
+def _filesystem(name: str, path: Path) -> Finding:
+    kind = filesystem_type(path)
+    if kind in NETWORK_TYPES:
+        text = f"{path} is on {kind}, where SQLite's locks do not hold: move it to a local disk"
+        return Finding(name, Level.ERROR, text)
+    return Finding(name, Level.OK, f"{path} is on {kind or 'an unknown file system'}")
+
+
+def _file_mode(name: str, path: Path) -> Iterator[Finding]:
+    try:
+        with path.open("rb") as file:
+            header = file.read(20)
+    except FileNotFoundError:
+        yield Finding(name, Level.NOTE, f"{path} does not exist yet; the first use makes it")
+        return
+    except OSError as error:
+        yield Finding(name, Level.ERROR, f"{path} cannot be read: {error.strerror}")
+        return
+    if header and not header.startswith(b"SQLite format 3\0"):
+        yield Finding(name, Level.ERROR, f"{path} is not an SQLite file")
+    elif header and header[18:20] != _WAL_MARK:
+        yield Finding(name, Level.ERROR, f"{path} is not in WAL mode")
+
+
+async def _lock(name: str, path: Path) -> Finding:
+    first = holder = holder_of(path)
+    for _ in range(_PROBES):
+        if holder is None or holder != first:
+            return Finding(name, Level.OK, "nobody sits on the write lock")
+        await asyncio.sleep(0.05)
+        holder = holder_of(path)
+    stopped = " and is stopped: continue it (kill -CONT) or end it" if _is_stopped(first) else ""
+    level = Level.ERROR if stopped else Level.NOTE
+    return Finding(name, level, f"process {first} has held the write lock for a second{stopped}")
+
+
+def _is_stopped(pid: int | None) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] in {"T", "t"}
+
+
+def _health(name: str, kind: str, *, ok: bool, notes: tuple[str, ...]) -> Iterator[Finding]:
+    words = "answers" if ok else "does not answer"
+    yield Finding(name, Level.OK if ok else Level.ERROR, f"{kind} {words}")
+    for note in notes:
+        yield Finding(name, Level.NOTE, note)
+
+
+def _database(status: Status) -> Iterator[Finding]:
+    health = status.database
+    if health is not None:
+        yield from _health("database", health.kind, ok=health.ok, notes=health.notes)
+
+
+def _workers(status: Status) -> Finding:
+    if not status.workers:
+        return Finding("workers", Level.NOTE, "no worker is alive: start one with hms-svc serve")
+    slots = sum(worker.slots for worker in status.workers)
+    return Finding("workers", Level.OK, f"{len(status.workers)} alive with {slots} slots")
+
+
+def _queues(status: Status) -> Iterator[Finding]:
+    for queue in status.queues:
+        waiting = queue.counts.queued + queue.counts.intake
+        if queue.paused:
+            why = f" ({queue.pause_reason})" if queue.pause_reason else ""
+            yield Finding(
+                "queues", Level.NOTE, f"{queue.type} was paused by {queue.paused_by}{why}"
+            )
+        elif waiting and not queue.served and status.workers:
+            text = f"{waiting} jobs of {queue.type} wait and no live worker serves that type"
+            yield Finding("queues", Level.ERROR, text)
+
+
+async def _outbox(reads: Reads, status: Status) -> Finding:
+    try:
+        rows = await reads.database.outbox(1)
+    except DatabaseUnavailable as error:
+        return failed("outbox", error)
+    if not rows:
+        return Finding("outbox", Level.OK, "everything committed has been published")
+    lag = status.at - _made_at(rows[0], status.at)
+    level = Level.ERROR if lag > LAG_LIMIT_MS and status.workers else Level.NOTE
+    text = f"the oldest row has waited {duration_words(lag)} to be published"
+    return Finding("outbox", level, text)
+
+
+def _made_at(entry: OutboxEntry, default: int) -> int:
+    if entry.event is not None:
+        return entry.event.at
+    return entry.job.enqueued_at if entry.job is not None else default

@@ -1,0 +1,187 @@
+"""Why a job waits, was refused, or died: one plain sentence from recorded facts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from hms_svc.domain.lifecycle import (
+    REASON_CRASHED,
+    REASON_ERROR,
+    REASON_EXPIRED,
+    REASON_GOVERNANCE,
+    REASON_ID_CONFLICT,
+    REASON_LOST,
+    REASON_MALFORMED,
+    REASON_NO_HANDLER,
+    REASON_PAYLOAD,
+    REASON_TIMEOUT,
+    REASON_UNIQUE,
+    State,
+)
+from hms_svc.domain.timestamps import to_rfc3339
+from hms_svc.domain.views import JobDetail, QueueView, WorkerView
+
+POSITION_LIMIT: Final = 10_000
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What an explanation is made of. `position` counts the ready jobs before this one."""
+
+    detail: JobDetail
+    now_ms: int
+    queue: QueueView | None = None
+    workers: tuple[WorkerView, ...] = ()
+    position: int | None = None
+    archived: bool = False
+    unserved_days: float = 7.0
+
+
+def explain(facts: Facts) -> str:
+    """Give the sentence."""
+    view = facts.detail.view
+    match view.state:
+        case State.SCHEDULED:
+            told = f"waits for its time: it is due at {_due(facts)}"
+        case State.QUEUED:
+            told = _queued(facts)
+        case State.HELD:
+            told = _held(facts)
+        case State.PROCESSING:
+            told = _processing(facts)
+        case State.RETRYING:
+            told = (
+                f"failed in attempt {view.attempt}{_of(view.max_attempts)} "
+                f"({_failure(facts)}) and will be tried again at {_due(facts)}"
+            )
+        case State.COMPLETED:
+            case = f" and made {view.case_id}" if view.case_id else ""
+            told = f"completed in attempt {view.attempt}{case}{_ended(facts)}"
+        case State.REJECTED:
+            told = f"was rejected{_ended(facts)}: {_rejected(facts)}"
+        case State.DEAD:
+            told = f"is dead{_ended(facts)}: {_dead(facts)}"
+        case State.CANCELLED:
+            words = f": {view.detail}" if view.detail else ""
+            told = f"was cancelled by {view.by or 'somebody'}{_ended(facts)}{words}"
+    where = "; its record is in the archive" if facts.archived else ""
+    return f"Job {view.id} ({view.type}) {told}{where}."
+
+
+def duration_words(milliseconds: int) -> str:
+    """Write a duration in its two largest units, `3 m 5 s`."""
+    seconds = max(milliseconds, 0) // 1000
+    units = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
+    parts: list[str] = []
+    for name, size in units:
+        count, seconds = divmod(seconds, size)
+        if count or (name == "s" and not parts):
+            parts.append(f"{count} {name}")
+    return " ".join(parts[:2])
+
+
+def _queued(facts: Facts) -> str:
+    view, queue = facts.detail.view, facts.queue
+    waited = duration_words(facts.now_ms - view.enqueued_at)
+    if queue is not None and queue.paused:
+        why = f" ({queue.pause_reason})" if queue.pause_reason else ""
+        return (
+            f"waits because queue {queue.type} was paused by {queue.paused_by or 'somebody'}{why}"
+        )
+    if queue is not None and not queue.served:
+        return (
+            f"has waited {waited} because no live worker serves {view.type}; "
+            f"after {facts.unserved_days:g} days it will be dead, no_handler"
+        )
+    if view.suspect:
+        return (
+            "waits for the suspect lane, where it runs alone: "
+            "the worker that held it last died or lost its lease"
+        )
+    if facts.position is None:
+        return f"is ready and has waited {waited}"
+    before = f"{facts.position:,}" if facts.position < POSITION_LIMIT else "10,000 or more"
+    slots = sum(worker.slots for worker in facts.workers if view.type in worker.types)
+    busy = sum(worker.busy for worker in facts.workers if view.type in worker.types)
+    return (
+        f"is ready and has waited {waited}: {before} ready jobs of its type are before it, "
+        f"and {busy} of the {slots} slots that serve it are busy"
+    )
+
+
+def _held(facts: Facts) -> str:
+    view, hold = facts.detail.view, facts.detail.hold
+    words = f" ({view.detail})" if view.detail else ""
+    if hold is None:
+        return f"is held for a human to approve or deny{words}"
+    action, rule, _ = hold
+    return (
+        f"is held because governance rule {rule} wants a human to approve {action}{words}; "
+        f"hms-svc jobs approve {view.id}, or deny"
+    )
+
+
+def _processing(facts: Facts) -> str:
+    view = facts.detail.view
+    since = facts.now_ms - view.started_at if view.started_at else 0
+    told = (
+        f"is being processed by {view.worker or 'a worker'} for {duration_words(since)}, "
+        f"attempt {view.attempt}{_of(view.max_attempts)}"
+    )
+    if facts.detail.progress:
+        last = facts.detail.progress[-1]
+        share = "" if last.share is None else f" {last.share:.0%}"
+        told += f"; its last progress is{share} {last.message!r}"
+    return told
+
+
+def _rejected(facts: Facts) -> str:
+    view = facts.detail.view
+    words = view.detail or "no further words"
+    told = {
+        REASON_PAYLOAD: f"its data does not fit the payload model: {words}",
+        REASON_GOVERNANCE: f"governance ({view.by}) denied it: {words}",
+        REASON_UNIQUE: f"another job that is not finished holds its unique key: {words}",
+    }
+    return told.get(view.reason, f"validator {view.reason} said no: {words}")
+
+
+def _dead(facts: Facts) -> str:
+    view = facts.detail.view
+    words = f": {view.detail}" if view.detail else ""
+    tried = f"after {view.attempt}{_of(view.max_attempts)} attempts"
+    told = {
+        REASON_ERROR: f"its handler failed {tried} with {_failure(facts)}",
+        REASON_TIMEOUT: f"it ran out of time {tried}{words}",
+        REASON_CRASHED: f"the process that ran it died again and again ({tried}){words}",
+        REASON_MALFORMED: f"the bytes that were handed in are not a job{words}",
+        REASON_NO_HANDLER: f"no worker serves {view.type}{words}",
+        REASON_EXPIRED: f"it expired before its first claim{words}",
+        REASON_ID_CONFLICT: f"its id was in use with other data{words}",
+        REASON_LOST: f"its record was lost{words}",
+    }
+    return told.get(view.reason, f"{view.reason}{words}")
+
+
+def _failure(facts: Facts) -> str:
+    view = facts.detail.view
+    return view.failure or view.detail or "an unrecorded error"
+
+
+def _due(facts: Facts) -> str:
+    due = facts.detail.view.due_at
+    if due is None:
+        return "a time that is not recorded"
+    if due <= facts.now_ms:
+        return f"{to_rfc3339(due)}, now, and waits to be promoted"
+    return f"{to_rfc3339(due)}, in {duration_words(due - facts.now_ms)}"
+
+
+def _ended(facts: Facts) -> str:
+    finished = facts.detail.view.finished_at
+    return f" at {to_rfc3339(finished)}" if finished else ""
+
+
+def _of(max_attempts: int | None) -> str:
+    return f" of {max_attempts}" if max_attempts else ""

@@ -1,0 +1,199 @@
+"""Documents of jobs, read strictly: one object, an array, or one object a line.
+
+All faults of all documents are collected, each with document, line and field,
+so that nothing is sent before everything has been read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from hms_svc.domain.errors import BadInput, MalformedJob
+from hms_svc.domain.job import Job, read_job
+from hms_svc.domain.strict_json import JsonValue, check_strict, read_strict
+
+MOST_FAULTS: Final = 20
+ENVELOPE_FIELDS: Final = frozenset(
+    {
+        "id", "type", "data", "not_before", "expires_at", "priority", "max_attempts",
+        "unique_key", "traceparent", "meta",
+    }
+)  # fmt: skip
+_NUMBER_PLACE: Final = "{n}"
+
+
+class Assignment(msgspec.Struct, frozen=True):
+    """One `path=value`: the path as its steps from the job down."""
+
+    path: tuple[str, ...]
+    value: JsonValue
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """One job as it was read, and the place it was read from, for messages."""
+
+    place: str
+    value: dict[str, JsonValue]
+
+
+class Shaping(msgspec.Struct, frozen=True, kw_only=True):
+    """What options add to every job read; `not_before` is Unix milliseconds."""
+
+    type: str | None = None
+    assignments: tuple[Assignment, ...] = ()
+    not_before: int | None = None
+    count: int = 1
+
+
+class Faults:
+    """Collects what is wrong, up to a number that a person would read."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        self.more = 0
+
+    def add(self, place: str, error: BadInput) -> None:
+        """Take one in."""
+        if len(self.messages) >= MOST_FAULTS:
+            self.more += 1
+        else:
+            self.messages.append(f"{place}: {error}")
+
+    def check(self) -> None:
+        """Raise BadInput with all of them, where there are any."""
+        if self.messages:
+            tail = [f"… and {self.more} more"] if self.more else []
+            raise BadInput("\n".join([*self.messages, *tail, "nothing was enqueued"]))
+
+
+def read_assignment(text: str, *, inside_data: bool = False) -> Assignment:
+    """Read `path=value`: the value is JSON where it can be, else text.
+
+    A path begins with a field of the job (`priority`, `data.lat`); any other,
+    or every one with `inside_data`, is taken to be inside `data`.
+    """
+    left, equals, right = text.partition("=")
+    path = tuple(left.split("."))
+    if not equals or not all(path):
+        raise BadInput(f"--set {text!r:.80} is not path=value, such as data.lat=37.76")
+    try:
+        value = read_strict(right.encode(errors="surrogatepass"))
+    except BadInput:
+        value = right
+        check_strict(value)
+    of_job = path[0] == "data" if inside_data else path[0] in ENVELOPE_FIELDS
+    return Assignment(path if of_job else ("data", *path), value)
+
+
+def apply_to_data(data: JsonValue, assignments: Iterable[Assignment]) -> JsonValue:
+    """Give a payload with assignments made in it."""
+    holder: dict[str, JsonValue] = {"data": data}
+    for assignment in assignments:
+        _assign(holder, assignment.path, assignment.value)
+    return holder["data"]
+
+
+def read_document(name: str, raw: bytes, faults: Faults) -> list[Draft]:
+    """Read one document into drafts; what is wrong with it goes to `faults`."""
+    lines = _lines(raw)
+    if len(lines) > 1 and _stands_alone(lines[0][1]):
+        drafts = []
+        for number, line in lines:
+            drafts += _read_part(f"{name}:{number}", line, faults)
+        return drafts
+    return _read_part(name, raw, faults)
+
+
+def make_jobs(draft: Draft, shaping: Shaping, now_ms: int) -> Iterator[Job]:
+    """Make the jobs that a draft stands for, `count` of them; raises MalformedJob.
+
+    `{n}` in an assigned text is the number of the copy, from 1.
+    """
+    if shaping.count > 1 and "id" in draft.value:
+        raise MalformedJob(
+            "--count makes copies, which cannot share one id: leave the id out", "id"
+        )
+    for number in range(1, shaping.count + 1):
+        value = dict(draft.value)
+        for assignment in shaping.assignments:
+            _assign(value, assignment.path, _numbered(assignment.value, number))
+        if shaping.type is not None and value.setdefault("type", shaping.type) != shaping.type:
+            raise MalformedJob(
+                f"type is {value['type']!r:.80}, but --type says {shaping.type}", "type"
+            )
+        job = read_job(value, now_ms=now_ms)
+        if shaping.not_before is not None:
+            job = msgspec.structs.replace(job, not_before=shaping.not_before)
+        yield job
+
+
+def _read_part(place: str, raw: bytes, faults: Faults) -> list[Draft]:
+    try:
+        value = read_strict(raw)
+    except BadInput as error:
+        faults.add(place, error)
+        return []
+    items: list[JsonValue] = value if isinstance(value, list) else [value]
+    places = [place]
+    if isinstance(value, list):
+        places = [f"{place}, item {number}" for number in range(1, len(items) + 1)]
+    if not items:
+        faults.add(place, MalformedJob("an empty array: no job"))
+    drafts = []
+    for item, where in zip(items, places, strict=True):
+        if isinstance(item, dict):
+            drafts.append(Draft(where, item))
+            continue
+        try:
+            read_job(item, now_ms=0)
+        except MalformedJob as error:
+            faults.add(where, error)
+    return drafts
+
+
+def _lines(raw: bytes) -> list[tuple[int, bytes]]:
+    lines = raw.split(b"\n")
+    return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _stands_alone(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        return False
+    except (ValueError, RecursionError):
+        return True  # faulty, but complete: its own line is to be blamed
+    return True
+
+
+def _numbered(value: JsonValue, number: int) -> JsonValue:
+    if isinstance(value, str) and _NUMBER_PLACE in value:
+        return value.replace(_NUMBER_PLACE, str(number))
+    return value
+
+
+def _assign(target: dict[str, JsonValue], path: tuple[str, ...], value: JsonValue) -> None:
+    here: JsonValue = target
+    for depth, step in enumerate(path):
+        last = depth == len(path) - 1
+        if isinstance(here, dict):
+            nested = value if last else _opened(here.get(step))
+            here[step] = nested
+        elif isinstance(here, list) and step.isdecimal() and int(step) < len(here):
+            nested = value if last else _opened(here[int(step)])
+            here[int(step)] = nested
+        else:
+            raise MalformedJob(f"--set {'.'.join(path)}: nothing to set at {step!r}", path[0])
+        here = nested
+
+
+def _opened(value: JsonValue) -> JsonValue:
+    if isinstance(value, dict):
+        return dict(value)
+    if isinstance(value, list):
+        return list(value)
+    return {} if value is None else value

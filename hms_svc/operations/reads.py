@@ -1,0 +1,280 @@
+"""Everything that an operator may read, over whichever broker and database there are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import msgspec
+
+from hms_svc.domain.case import Case, CaseStatus
+from hms_svc.domain.errors import BadInput, DatabaseUnavailable, UnknownId
+from hms_svc.domain.event import AUDIT_SEALED, Event
+from hms_svc.domain.filter import Filter
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.strict_json import decode
+from hms_svc.domain.views import (
+    AuditFault,
+    AuditRecord,
+    JobDetail,
+    JobPage,
+    JobView,
+    ProgressView,
+    QueueView,
+    WorkerView,
+)
+from hms_svc.operations.explanation import Facts, explain
+from hms_svc.ports.bus import Bus
+from hms_svc.ports.clock import Clock
+from hms_svc.ports.inspection import BrokerHealth, Inspection
+from hms_svc.ports.stores import Database, DatabaseHealth
+
+ARCHIVE_PAGE = 500
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """Queues, workers and health at `at` (Unix ms). Without a database `database` is None."""
+
+    at: int
+    broker: BrokerHealth
+    database: DatabaseHealth | None
+    queues: tuple[QueueView, ...]
+    workers: tuple[WorkerView, ...]
+
+
+class JobStory(msgspec.Struct, frozen=True, kw_only=True):
+    """One job with its case and what was done to it; `archived` where the broker let go of it."""
+
+    detail: JobDetail
+    case: Case | None
+    audit: tuple[AuditRecord, ...]
+    archived: bool
+
+
+class Reads:
+    """The reading half of the operator service. `database` is None where there is none to ask."""
+
+    def __init__(
+        self,
+        *,
+        inspection: Inspection,
+        bus: Bus,
+        database: Database | None,
+        clock: Clock,
+        unserved_days: float = 7.0,
+    ) -> None:
+        self._inspection = inspection
+        self._bus = bus
+        self._database = database
+        self._clock = clock
+        self._unserved_days = unserved_days
+
+    @property
+    def database(self) -> Database:
+        """The database; DatabaseUnavailable where this service was made without one."""
+        if self._database is None:
+            raise DatabaseUnavailable("this needs the database, and none is open")
+        return self._database
+
+    def now_ms(self) -> int:
+        """Give Unix milliseconds."""
+        return self._clock.now_ms()
+
+    async def status(self) -> Status:
+        """Give queues, workers and health. Raises BrokerUnavailable."""
+        broker, database, queues, workers = await asyncio.gather(
+            self._inspection.health(),
+            self._database_health(),
+            self._inspection.queues(),
+            self._inspection.workers(),
+        )
+        return Status(
+            at=self.now_ms(),
+            broker=broker,
+            database=database,
+            queues=tuple(queues),
+            workers=tuple(workers),
+        )
+
+    async def _database_health(self) -> DatabaseHealth | None:
+        return None if self._database is None else await self._database.health()
+
+    async def jobs(self, where: Filter, *, limit: int, cursor: str | None) -> JobPage:
+        """Give one page of the broker's jobs; a limit of 0 is all."""
+        return await self._inspection.page(where, limit=limit, cursor=cursor)
+
+    async def archived_jobs(self, where: Filter, *, limit: int, cursor: str | None) -> JobPage:
+        """Give one page of the archive's jobs that match, newest first; a limit of 0 is all."""
+        found: list[JobView] = []
+        now = self.now_ms()
+        while True:
+            wanted = min(ARCHIVE_PAGE, limit - len(found)) if limit else ARCHIVE_PAGE
+            details, cursor = await self.database.archived(limit=wanted, cursor=cursor)
+            found += [each.view for each in details if where.matches(each.view, now)]
+            if cursor is None or (limit and len(found) >= limit):
+                return JobPage(tuple(found), cursor)
+
+    async def details(self, job_ids: Sequence[str]) -> list[JobDetail]:
+        """Give all that the broker knows of each id; UnknownId names the first that is unknown."""
+        found = await self._inspection.details(job_ids)
+        known = [detail for detail in found if detail is not None]
+        if len(known) < len(job_ids):
+            missing = next(
+                job_id for job_id, detail in zip(job_ids, found, strict=True) if not detail
+            )
+            raise UnknownId(f"no job with id {missing!r}")
+        return known
+
+    async def detail(self, job_id: str) -> tuple[JobDetail, bool]:
+        """Give one job of the broker or the archive, and whether it was the archive's."""
+        (found,) = await self._inspection.details([job_id])
+        if found is not None:
+            return found, False
+        if self._database is not None:
+            archived = await self._database.archived_job(job_id)
+            if archived is not None:
+                return archived, True
+        raise UnknownId(f"no job with id {job_id!r}")
+
+    async def story(self, job_id: str) -> JobStory:
+        """Give one job with its case and its audit trail; without a database, without them."""
+        detail, archived = await self.detail(job_id)
+        case, audit = None, tuple[AuditRecord, ...]()
+        if self._database is not None:
+            case_id = detail.view.case_id
+            case = await self._database.case(case_id) if case_id else None
+            audit = tuple(
+                await self._database.audit_records(limit=100, cursor=None, subject=job_id)
+            )
+        return JobStory(detail=detail, case=case, audit=audit, archived=archived)
+
+    async def progress(self, job_id: str, after: int) -> list[ProgressView]:
+        """Give the kept progress lines of a job above a number."""
+        return await self._inspection.progress(job_id, after)
+
+    async def why(self, job_id: str) -> str:
+        """Tell in one plain sentence why the job waits, was refused, or died."""
+        detail, archived = await self.detail(job_id)
+        facts = Facts(
+            detail=detail,
+            now_ms=self.now_ms(),
+            archived=archived,
+            unserved_days=self._unserved_days,
+        )
+        if detail.view.state is State.QUEUED:
+            queues, workers, position = await asyncio.gather(
+                self._inspection.queues(),
+                self._inspection.workers(),
+                self._inspection.position(job_id),
+            )
+            queue = next((each for each in queues if each.type == detail.view.type), None)
+            facts = msgspec.structs.replace(
+                facts, queue=queue, workers=tuple(workers), position=position
+            )
+        return explain(facts)
+
+    async def workers(self) -> list[WorkerView]:
+        """Give the live workers."""
+        return await self._inspection.workers()
+
+    async def queues(self) -> list[QueueView]:
+        """Give every known queue."""
+        return await self._inspection.queues()
+
+    async def cases(
+        self, *, status: CaseStatus | None, kind: str | None, limit: int, cursor: str | None
+    ) -> tuple[list[Case], str | None]:
+        """List cases, newest first, and the cursor of the next page."""
+        return await self.database.cases(status=status, kind=kind, limit=limit, cursor=cursor)
+
+    async def case(self, case_id: str) -> Case:
+        """Give one case; UnknownId where there is none."""
+        found = await self.database.case(case_id)
+        if found is None:
+            raise UnknownId(f"no case with id {case_id!r}")
+        return found
+
+    async def audit(
+        self, *, limit: int, cursor: str | None, subject: str | None = None
+    ) -> list[AuditRecord]:
+        """List audit rows, newest first."""
+        if cursor is not None and not cursor.isdecimal():
+            raise BadInput(f"cursor {cursor!r} is not the number of an audit row")
+        return await self.database.audit_records(limit=limit, cursor=cursor, subject=subject)
+
+    async def verify_audit(self) -> list[AuditFault]:
+        """Walk the audit chain, held against the head that was published on the bus."""
+        published = await self._bus.latest(AUDIT_SEALED)
+        head: tuple[int, str] | None = None
+        if published is not None:
+            content = decode(published.data)
+            head = (content["link"], content["digest"])
+        return await self.database.verify_audit(head)
+
+    async def events(self, *, after: int, follow: bool) -> AsyncIterator[Event]:
+        """Give the kept events above a position; with `follow` go on with those to come."""
+        while True:
+            events = await self._bus.read(after=after, limit=500)
+            for event in events:
+                after = event.position
+                yield event
+            if not events:
+                if not follow:
+                    return
+                await self._bus.wait(after, 5.0)
+
+    async def group_events(
+        self, group: str, consumer: str, *, follow: bool, from_start: bool
+    ) -> AsyncIterator[Event]:
+        """Give what the group has not been given; each batch is acknowledged once it was consumed."""
+        last = 0
+        while True:
+            events = await self._bus.read_group(group, consumer, limit=100, from_start=from_start)
+            for event in events:
+                yield event
+                last = max(last, event.position)
+            await self._bus.acknowledge(group, [event.position for event in events])
+            if not events:
+                if not follow:
+                    return
+                await self._bus.wait(last, 5.0)
+
+    async def replayed_events(self) -> AsyncIterator[Event]:
+        """Give every `case.*` event ever, oldest first, from the outbox."""
+        after = 0
+        while entries := await self.database.replay(after=after, limit=500):
+            for entry in entries:
+                after = entry.number
+                if entry.event is not None:
+                    yield entry.event
+
+    async def newest_position(self) -> int:
+        """Give the position of the newest event on the bus, 0 where there is none."""
+        return await newest_position(self._bus)
+
+    async def position_at(self, at: int) -> int:
+        """Give the position after which the events from a time (Unix ms) on stand."""
+        return await _search(self._bus, lambda event: event.at >= at)
+
+
+async def newest_position(bus: Bus) -> int:
+    """Give the position of the newest event on a bus, 0 where there is none."""
+    return await _search(bus, lambda event: False)
+
+
+async def _search(bus: Bus, reached: Callable[[Event], bool]) -> int:
+    low, high = 0, 1
+    while not await _beyond(bus, high, reached):
+        low, high = high, high * 2
+    while low < high:
+        middle = (low + high) // 2
+        if await _beyond(bus, middle, reached):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+async def _beyond(bus: Bus, position: int, reached: Callable[[Event], bool]) -> bool:
+    events = await bus.read(after=position, limit=1)
+    return not events or reached(events[0])

@@ -1,0 +1,175 @@
+"""The stable JSON shapes of what operators read (fields may be added, never taken away)."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Final, TypeAlias
+
+import msgspec
+
+from hms_svc.domain.strict_json import JsonValue, decode
+from hms_svc.domain.timestamps import to_rfc3339
+from hms_svc.domain.views import (
+    AttemptView,
+    AuditRecord,
+    JobDetail,
+    JobView,
+    Move,
+    ProgressView,
+    QueueCounts,
+    QueueView,
+    WorkerView,
+)
+
+JsonObject: TypeAlias = dict[str, JsonValue]
+COUNTED: Final = (
+    "queued", "scheduled", "held", "processing", "retrying", "rejected", "dead", "cancelled",
+    "completed",
+)  # fmt: skip
+
+
+def time_or_none(unix_ms: int | None) -> str | None:
+    """Write a time, None where there is none."""
+    return None if unix_ms is None else to_rfc3339(unix_ms)
+
+
+def job_shape(view: JobView) -> JsonObject:
+    """One job in a list."""
+    return {
+        "id": view.id,
+        "type": view.type,
+        "state": view.state.value,
+        "attempt": view.attempt,
+        "enqueued_at": to_rfc3339(view.enqueued_at),
+        "reason": view.reason,
+        "by": view.by,
+        "detail": view.detail,
+    }
+
+
+def job_detail_shape(detail: JobDetail) -> JsonObject:
+    """One job with all that is known of it."""
+    view = detail.view
+    shape: JsonObject = {
+        **job_shape(view),
+        "data": data_shape(view.data),
+        "result": decode(detail.result) if detail.result else None,
+        "case_id": view.case_id,
+        "attempts": [_attempt_shape(attempt) for attempt in detail.attempts],
+        "history": [_move_shape(move) for move in detail.history],
+        "retried_from": detail.retried_from,
+        "priority": view.priority,
+        "max_attempts": view.max_attempts,
+        "due_at": time_or_none(view.due_at),
+        "started_at": time_or_none(view.started_at),
+        "finished_at": time_or_none(view.finished_at),
+        "worker": view.worker,
+        "unique_key": view.unique_key,
+        "suspect": view.suspect,
+        "progress": [progress_shape(line) for line in detail.progress],
+    }
+    if detail.hold:
+        action, rule, digest = detail.hold
+        shape["hold"] = {"action": action, "rule": rule, "digest": digest}
+    if detail.raw is not None:
+        shape["raw"] = {
+            "base64": base64.b64encode(detail.raw).decode(),
+            "length": detail.raw_length,
+            "sha256": detail.raw_digest,
+        }
+    return shape
+
+
+def data_shape(raw: bytes) -> JsonValue:
+    """Give a payload, None where the bytes are no JSON (a malformed job)."""
+    try:
+        value: JsonValue = decode(raw)
+    except msgspec.DecodeError:
+        return None
+    return value
+
+
+def progress_shape(line: ProgressView) -> JsonObject:
+    """One report from inside a handler."""
+    return {"at": to_rfc3339(line.at), "share": line.share, "message": line.message}
+
+
+def counts_shape(counts: QueueCounts) -> JsonObject:
+    """Give the number of jobs in each state."""
+    return {name: getattr(counts, name) for name in COUNTED}
+
+
+def queue_shape(queue: QueueView, now_ms: int) -> JsonObject:
+    """One queue."""
+    oldest = queue.oldest_queued_at
+    shape: JsonObject = {
+        "type": queue.type,
+        **counts_shape(queue.counts),
+        "oldest_age_s": None if oldest is None else round(max(now_ms - oldest, 0) / 1000, 3),
+        "paused": queue.paused,
+        "served": queue.served,
+        "intake": queue.counts.intake,
+        "counters": dict(queue.counters),
+    }
+    if queue.paused:
+        shape |= {"paused_by": queue.paused_by, "pause_reason": queue.pause_reason}
+    return shape
+
+
+def worker_shape(worker: WorkerView, now_ms: int) -> JsonObject:
+    """One worker process."""
+    return {
+        "id": worker.id,
+        "host": worker.host,
+        "pid": worker.pid,
+        "slots": worker.slots,
+        "busy": worker.busy,
+        "jobs": list(worker.jobs),
+        "last_seen_s": round(max(now_ms - worker.last_seen_at, 0) / 1000, 3),
+        "types": list(worker.types),
+        "started_at": to_rfc3339(worker.started_at),
+        "lane": worker.lane,
+    }
+
+
+def audit_shape(record: AuditRecord) -> JsonObject:
+    """One audit row."""
+    return {
+        "number": record.number,
+        "at": to_rfc3339(record.at),
+        "actor": record.actor,
+        "action": record.action,
+        "subject": record.subject,
+        "detail": decode(record.detail),
+        "link": record.link,
+        "digest": record.digest,
+    }
+
+
+def total_counts(counts: list[QueueCounts]) -> Mapping[str, int]:
+    """Add the counts of all queues."""
+    return {name: sum(getattr(each, name) for each in counts) for name in COUNTED}
+
+
+def _attempt_shape(attempt: AttemptView) -> JsonObject:
+    return {
+        "attempt": attempt.attempt,
+        "started_at": to_rfc3339(attempt.started_at),
+        "ended_at": time_or_none(attempt.ended_at),
+        "worker": attempt.worker,
+        "error": attempt.error,
+        "fence": attempt.fence,
+        "traceback": attempt.traceback,
+        "log": attempt.log,
+    }
+
+
+def _move_shape(move: Move) -> JsonObject:
+    return {
+        "at": to_rfc3339(move.at),
+        "from": move.source.value if move.source else None,
+        "to": move.target.value,
+        "cause": move.cause,
+        "detail": move.detail,
+    }

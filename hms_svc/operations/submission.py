@@ -1,0 +1,110 @@
+"""From drafts to accepted jobs: everything checked first, then sent in large batches."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+from hms_svc.domain.errors import BadInput, IdConflict, MalformedJob
+from hms_svc.domain.job import Job
+from hms_svc.domain.strict_json import decode
+from hms_svc.handling.registry import Registry
+from hms_svc.operations.intake import Draft, Faults, Shaping, make_jobs
+from hms_svc.ports.broker import Acceptance, Broker, Enqueued
+from hms_svc.ports.inspection import Inspection
+
+BATCH: Final = 2000
+LOOK_UP: Final = 500
+
+
+def check_jobs(
+    drafts: Sequence[Draft],
+    shaping: Shaping,
+    faults: Faults,
+    *,
+    registry: Registry | None,
+    now_ms: int,
+) -> list[tuple[str, Job]]:
+    """Make all jobs, each with its place; against the payload models where a registry is given.
+
+    What is wrong goes to `faults`. Of copies that differ in nothing one is checked.
+    """
+    jobs: list[tuple[str, Job]] = []
+    seen: dict[str, Job] = {}
+    for draft in drafts:
+        checked: bytes | None = None
+        try:
+            for job in make_jobs(draft, shaping, now_ms):
+                if registry is not None and job.data != checked:
+                    check_payload(job, registry)
+                    checked = job.data
+                if "id" in draft.value:
+                    _check_same(job, seen)
+                jobs.append((draft.place, job))
+        except BadInput as error:
+            faults.add(draft.place, error)
+    return jobs
+
+
+async def check_ids(
+    jobs: Sequence[tuple[str, Job]], given: set[str], inspection: Inspection, faults: Faults
+) -> None:
+    """Find ids, of those the producer gave, that the broker knows with another type or data."""
+    named = [(place, job) for place, job in jobs if job.id in given]
+    for start in range(0, len(named), LOOK_UP):
+        chunk = named[start : start + LOOK_UP]
+        known = await inspection.details([job.id for _, job in chunk])
+        for (place, job), detail in zip(chunk, known, strict=True):
+            if detail is not None and not _is_same(
+                job, detail.view.type, detail.view.data, malformed=detail.raw is not None
+            ):
+                faults.add(place, _taken(job))
+
+
+async def send(broker: Broker, jobs: Sequence[Job]) -> AsyncIterator[Sequence[Enqueued]]:
+    """Enqueue jobs in large batches, and give the answers batch by batch."""
+    for start in range(0, len(jobs), BATCH):
+        answers = await broker.enqueue(jobs[start : start + BATCH])
+        for answer in answers:
+            if answer.acceptance is Acceptance.CONFLICT:
+                raise IdConflict(f"id {answer.job_id!r} was taken meanwhile, with other data")
+        yield answers
+
+
+def check_payload(job: Job, registry: Registry) -> None:
+    """Hold a job against the payload model of its type, where that is known; raises MalformedJob."""
+    declared = registry.get(job.type)
+    if declared is None or declared.payload is None:
+        return
+    from pydantic import ValidationError
+
+    try:
+        declared.payload.model_validate(job.payload())
+    except ValidationError as error:
+        raise MalformedJob(_describe(error.errors(include_url=False)), "data") from error
+
+
+def _describe(faults: Sequence[Any]) -> str:
+    told = []
+    for fault in faults[:10]:
+        path = ".".join(["data", *(str(step) for step in fault["loc"])])
+        given = fault["input"]
+        shown = f" (given {given!r:.60})" if isinstance(given, str | int | float) else ""
+        told.append(f"{path}: {fault['msg']}{shown}")
+    return "; ".join(told)
+
+
+def _check_same(job: Job, seen: dict[str, Job]) -> None:
+    other = seen.setdefault(job.id, job)
+    if not _is_same(job, other.type, other.data, malformed=False):
+        raise IdConflict(f"id {job.id!r} stands twice in the input, with other data")
+
+
+def _is_same(job: Job, type: str, data: bytes, *, malformed: bool) -> bool:
+    if malformed or job.type != type:
+        return False
+    return data == job.data or bool(decode(data) == decode(job.data))
+
+
+def _taken(job: Job) -> IdConflict:
+    return IdConflict(f"id {job.id!r} belongs to another job, with another type or other data")
