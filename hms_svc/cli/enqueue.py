@@ -17,7 +17,7 @@ from hms_svc.domain.errors import BadInput
 if TYPE_CHECKING:
     from hms_svc.cli.enqueue_output import Output
     from hms_svc.domain.job import Job
-    from hms_svc.operations.intake import Shaping
+    from hms_svc.operations.intake import Draft, Shaping
 
 MOST_COPIES = 10_000_000
 STDIN = "-"
@@ -116,7 +116,7 @@ def _not_before(delay: str | None, at: str | None, now_ms: int) -> int | None:
 
 def _read_all(
     session: Session, sources: list[str], shaping: Shaping, now_ms: int, no_check: bool
-) -> tuple[list[tuple[str, Job]], set[str]]:
+) -> tuple[list[tuple[Draft, Job]], set[str]]:
     from hms_svc.operations.intake import Draft, Faults, read_document
     from hms_svc.operations.submission import check_jobs
 
@@ -126,7 +126,7 @@ def _read_all(
         try:
             name, raw = read_source(source)
         except BadInput as error:
-            faults.add("input", error)
+            faults.add("", error)
         else:
             drafts += read_document(name, raw, faults)
     registry = None

@@ -7,6 +7,7 @@ so that nothing is sent before everything has been read.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -24,6 +25,7 @@ ENVELOPE_FIELDS: Final = frozenset(
     }
 )  # fmt: skip
 _NUMBER_PLACE: Final = "{n}"
+_LINE: Final = re.compile(r" at line ([0-9]+) column ([0-9]+)")
 
 
 class Assignment(msgspec.Struct, frozen=True):
@@ -34,10 +36,22 @@ class Assignment(msgspec.Struct, frozen=True):
 
 
 class Draft(msgspec.Struct, frozen=True):
-    """One job as it was read, and the place it was read from, for messages."""
+    """One job as it was read, and where from: a document, its first line, an item of an array."""
 
-    place: str
+    name: str
     value: dict[str, JsonValue]
+    line: int = 1
+    item: int = 0
+    raw: bytes = b""
+
+    def place(self, field: str = "") -> str:
+        """Name the place for a message: the line of the field where only one can be meant."""
+        key = b'"%s"' % field.rpartition(".")[2].encode(errors="replace")
+        line = self.line
+        if field and self.raw.count(key) == 1:
+            line += self.raw[: self.raw.index(key)].count(b"\n")
+        item = f", item {self.item}" if self.item else ""
+        return f"{self.name}:{line}{item}" if self.raw else self.name
 
 
 class Shaping(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +75,7 @@ class Faults:
         if len(self.messages) >= MOST_FAULTS:
             self.more += 1
         else:
-            self.messages.append(f"{place}: {error}")
+            self.messages.append(f"{place}: {error}" if place else str(error))
 
     def check(self) -> None:
         """Raise BadInput with all of them, where there are any."""
@@ -103,9 +117,9 @@ def read_document(name: str, raw: bytes, faults: Faults) -> list[Draft]:
     if len(lines) > 1 and _stands_alone(lines[0][1]):
         drafts = []
         for number, line in lines:
-            drafts += _read_part(f"{name}:{number}", line, faults)
+            drafts += _read_part(name, line, number, faults)
         return drafts
-    return _read_part(name, raw, faults)
+    return _read_part(name, raw, 1, faults)
 
 
 def make_jobs(draft: Draft, shaping: Shaping, now_ms: int) -> Iterator[Job]:
@@ -131,27 +145,46 @@ def make_jobs(draft: Draft, shaping: Shaping, now_ms: int) -> Iterator[Job]:
         yield job
 
 
-def _read_part(place: str, raw: bytes, faults: Faults) -> list[Draft]:
+def _read_part(name: str, raw: bytes, line: int, faults: Faults) -> list[Draft]:
     try:
         value = read_strict(raw)
     except BadInput as error:
-        faults.add(place, error)
+        _blame_line(name, raw, line, error, faults)
         return []
-    items: list[JsonValue] = value if isinstance(value, list) else [value]
-    places = [place]
-    if isinstance(value, list):
-        places = [f"{place}, item {number}" for number in range(1, len(items) + 1)]
-    if not items:
-        faults.add(place, MalformedJob("an empty array: no job"))
+    body = raw.lstrip()
+    line += raw[: len(raw) - len(body)].count(b"\n")
+    if not isinstance(value, list):
+        return _drafts(name, [(0, value)], body, line, faults)
+    if not value:
+        faults.add(f"{name}:{line}", MalformedJob("an empty array: no job"))
+    return _drafts(name, list(enumerate(value, 1)), body, line, faults)
+
+
+def _blame_line(name: str, raw: bytes, line: int, error: BadInput, faults: Faults) -> None:
+    found = _LINE.search(str(error))
+    if found is not None:
+        line += int(found[1]) - 1
+        told = _LINE.sub(r" at column \2", str(error))
+        faults.add(f"{name}:{line}", BadInput(told))
+    elif raw.strip().count(b"\n"):
+        faults.add(name, error)
+    else:
+        faults.add(f"{name}:{line}", error)
+
+
+def _drafts(
+    name: str, items: list[tuple[int, JsonValue]], raw: bytes, line: int, faults: Faults
+) -> list[Draft]:
     drafts = []
-    for item, where in zip(items, places, strict=True):
-        if isinstance(item, dict):
-            drafts.append(Draft(where, item))
+    for item, value in items:
+        draft = Draft(name, value if isinstance(value, dict) else {}, line, item, raw)
+        if isinstance(value, dict):
+            drafts.append(draft)
             continue
         try:
-            read_job(item, now_ms=0)
+            read_job(value, now_ms=0)
         except MalformedJob as error:
-            faults.add(where, error)
+            faults.add(draft.place(), error)
     return drafts
 
 

@@ -24,12 +24,12 @@ def check_jobs(
     *,
     registry: Registry | None,
     now_ms: int,
-) -> list[tuple[str, Job]]:
-    """Make all jobs, each with its place; against the payload models where a registry is given.
+) -> list[tuple[Draft, Job]]:
+    """Make all jobs, each with its draft; against the payload models where a registry is given.
 
     What is wrong goes to `faults`. Of copies that differ in nothing one is checked.
     """
-    jobs: list[tuple[str, Job]] = []
+    jobs: list[tuple[Draft, Job]] = []
     seen: dict[str, Job] = {}
     for draft in drafts:
         checked: bytes | None = None
@@ -40,25 +40,27 @@ def check_jobs(
                     checked = job.data
                 if "id" in draft.value:
                     _check_same(job, seen)
-                jobs.append((draft.place, job))
+                jobs.append((draft, job))
+        except MalformedJob as error:
+            faults.add(draft.place(error.field), error)
         except BadInput as error:
-            faults.add(draft.place, error)
+            faults.add(draft.place("id"), error)
     return jobs
 
 
 async def check_ids(
-    jobs: Sequence[tuple[str, Job]], given: set[str], inspection: Inspection, faults: Faults
+    jobs: Sequence[tuple[Draft, Job]], given: set[str], inspection: Inspection, faults: Faults
 ) -> None:
     """Find ids, of those the producer gave, that the broker knows with another type or data."""
-    named = [(place, job) for place, job in jobs if job.id in given]
+    named = [(draft, job) for draft, job in jobs if job.id in given]
     for start in range(0, len(named), LOOK_UP):
         chunk = named[start : start + LOOK_UP]
         known = await inspection.details([job.id for _, job in chunk])
-        for (place, job), detail in zip(chunk, known, strict=True):
+        for (draft, job), detail in zip(chunk, known, strict=True):
             if detail is not None and not _is_same(
                 job, detail.view.type, detail.view.data, malformed=detail.raw is not None
             ):
-                faults.add(place, _taken(job))
+                faults.add(draft.place("id"), _taken(job))
 
 
 async def send(broker: Broker, jobs: Sequence[Job]) -> AsyncIterator[Sequence[Enqueued]]:
@@ -81,13 +83,18 @@ def check_payload(job: Job, registry: Registry) -> None:
     try:
         declared.payload.model_validate(job.payload())
     except ValidationError as error:
-        raise MalformedJob(_describe(error.errors(include_url=False)), "data") from error
+        found = error.errors(include_url=False)
+        raise MalformedJob(_describe(found), _path(found[0])) from error
+
+
+def _path(fault: Any) -> str:
+    return ".".join(["data", *(str(step) for step in fault["loc"])])
 
 
 def _describe(faults: Sequence[Any]) -> str:
     told = []
     for fault in faults[:10]:
-        path = ".".join(["data", *(str(step) for step in fault["loc"])])
+        path = _path(fault)
         given = fault["input"]
         shown = f" (given {given!r:.60})" if isinstance(given, str | int | float) else ""
         told.append(f"{path}: {fault['msg']}{shown}")

@@ -23,6 +23,7 @@ from hms_svc.domain.backoff import DEFAULT_MAX_ATTEMPTS, MAX_CRASHES
 from hms_svc.domain.event import JOB_DEAD
 from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken
 from hms_svc.domain.lifecycle import REASON_CRASHED, REASON_EXPIRED, Cause, State
+from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import ClaimRequest, ReapReport, ServedType
 
 _read_envelope: Final = msgspec.json.Decoder(Envelope).decode
@@ -73,14 +74,14 @@ def _claim_from(
         return []
     fence = transaction.next_fences(len(live))
     until = lease_now + request.lease_ms
-    lane = 1 if suspects else 0
-    transaction.each(
+    transaction.connection.execute(
         SQL["claim"],
-        [
-            (until, fence + index, served.max_attempts, now, request.worker, lane, row[0])
-            for index, row in enumerate(live)
-        ],
-    )
+        {
+            "until": until, "first_fence": fence, "most": served.max_attempts, "now": now,
+            "worker": request.worker, "lane": int(suspects),
+            "rows": encode([row[0] for row in live]).decode(),
+        },
+    )  # fmt: skip
     transaction.move(queue, QUEUED, PROCESSING, len(live))
     transaction.count(queue, "claimed", len(live))
     return [

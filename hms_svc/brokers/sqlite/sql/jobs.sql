@@ -23,9 +23,10 @@ FROM jobs WHERE state = 2 AND queue = ? AND position >= ? AND position < ?
 ORDER BY position LIMIT ?
 
 -- name: claim
-UPDATE jobs SET state = 4, position = ?, fence = ?, attempt = attempt + 1, claims = claims + 1,
-    max_attempts = coalesce(max_attempts, ?), started_at = ?, worker = ?, lane = ?
-WHERE row = ?
+UPDATE jobs SET state = 4, position = :until, fence = :first_fence + chosen.key,
+    attempt = attempt + 1, claims = claims + 1, max_attempts = coalesce(max_attempts, :most),
+    started_at = :now, worker = :worker, lane = :lane
+FROM json_each(:rows) AS chosen WHERE jobs.row = chosen.value
 
 -- name: settle
 UPDATE jobs SET
