@@ -175,7 +175,8 @@ def _health(name: str, kind: str, *, ok: bool, notes: tuple[str, ...]) -> Iterat
     words = "answers" if ok else "does not answer"
     yield Finding(name, Level.OK if ok else Level.ERROR, f"{kind} {words}")
     for note in notes:
-        yield Finding(name, Level.NOTE, note)
+        if sqlite3.sqlite_version not in note:  # the machine's own finding has said it
+            yield Finding(name, Level.NOTE, note)
 
 
 def _database(status: Status) -> Iterator[Finding]:

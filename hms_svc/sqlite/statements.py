@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Any, Final
 
 ROWS_AT_ONCE: Final = 100
+_VALUES: Final = re.compile(r"VALUES (\((?:\?, )*\?\))")
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
@@ -21,20 +22,22 @@ def load_statements(package: str, file: str) -> dict[str, str]:
     return {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
 
 
-def insert_many(
+def run_many(
     connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]
-) -> None:
-    """Run an `INSERT … VALUES (?, …)` for many rows, a hundred to a step.
+) -> int:
+    """Run a statement with one `VALUES (?, …)` for many rows; gives how many rows it wrote.
 
     Every step gives up the interpreter and must win it back from the event
-    loop: few large steps let the two run side by side.
+    loop: one large step for up to a hundred rows lets the two run side by side.
     """
+    written = 0
     for start in range(0, len(rows), ROWS_AT_ONCE):
         chunk = rows[start : start + ROWS_AT_ONCE]
-        connection.execute(_repeated(statement, len(chunk)), tuple(chain.from_iterable(chunk)))
+        repeated = _repeated(statement, len(chunk))
+        written += connection.execute(repeated, tuple(chain.from_iterable(chunk))).rowcount
+    return written
 
 
 @lru_cache(maxsize=256)
 def _repeated(statement: str, count: int) -> str:
-    values = statement[statement.rindex("(") :]
-    return statement + f", {values}" * (count - 1)
+    return _VALUES.sub(lambda found: "VALUES " + ", ".join([found[1]] * count), statement)

@@ -24,6 +24,7 @@ from hms_svc.domain.job import LeaseToken
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import ProgressReport, Settlement
+from hms_svc.sqlite.statements import run_many
 
 _EVENTS: Final = {
     State.COMPLETED: (JOB_COMPLETED,),
@@ -63,7 +64,7 @@ def settle(transaction: Transaction, settlements: Sequence[Settlement]) -> list[
     connection = transaction.connection
     rows = [_row(settlement) for settlement in settlements]
     connection.execute("SAVEPOINT bulk")
-    if connection.executemany(SQL["settle"], rows).rowcount == len(rows):
+    if run_many(connection, SQL["settle"], rows) == len(rows):
         connection.execute("RELEASE bulk")
         _record(transaction, settlements)
         return []

@@ -11,7 +11,7 @@ import msgspec
 
 from hms_svc.brokers.sqlite.codes import STATE_OF
 from hms_svc.domain.strict_json import encode
-from hms_svc.sqlite.statements import insert_many, load_statements
+from hms_svc.sqlite.statements import run_many, load_statements
 
 SQL: Final = load_statements(__package__, "sql/jobs.sql")
 EventRow = tuple[int, str, str, int, bytes]
@@ -71,4 +71,4 @@ class Transaction:
             rows = [(queue, name, n) for (queue, name), n in self._tallies.items() if n]
             self.connection.executemany(SQL["tally"], rows)
         if self._events:
-            insert_many(self.connection, SQL["announce"], self._events)
+            run_many(self.connection, SQL["announce"], self._events)

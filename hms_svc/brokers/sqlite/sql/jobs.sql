@@ -30,20 +30,21 @@ FROM json_each(:rows) AS chosen WHERE jobs.row = chosen.value
 
 -- name: settle
 UPDATE jobs SET
-    state = ?1,
-    position = CASE WHEN ?1 = 2
+    state = done.column1,
+    position = CASE WHEN done.column1 = 2
         THEN enqueued_at - priority * 8796093022208 + suspect * 1152921504606846976
-        ELSE ?2 END,
-    suspect = CASE WHEN ?1 = 2 THEN suspect ELSE 0 END,
-    finished_at = CASE WHEN ?1 >= 6 THEN ?3 END,
-    reason = ?4, said_by = ?5, detail = ?6, result = ?7,
-    case_id = coalesce(?8, case_id), failure = ?9, hold = ?10,
-    attempt = attempt - ?11, give_backs = give_backs + ?12,
-    trail = CASE WHEN trail IS NULL THEN ?13 WHEN length(trail) > 1048576
-        THEN substr(trail, 524288 + instr(substr(trail, 524288), char(10))) || ?13
-        ELSE trail || ?13 END,
+        ELSE done.column2 END,
+    suspect = CASE WHEN done.column1 = 2 THEN suspect ELSE 0 END,
+    finished_at = CASE WHEN done.column1 >= 6 THEN done.column3 END,
+    reason = done.column4, said_by = done.column5, detail = done.column6, result = done.column7,
+    case_id = coalesce(done.column8, case_id), failure = done.column9, hold = done.column10,
+    attempt = attempt - done.column11, give_backs = give_backs + done.column12,
+    trail = CASE WHEN trail IS NULL THEN done.column13 WHEN length(trail) > 1048576
+        THEN substr(trail, 524288 + instr(substr(trail, 524288), char(10))) || done.column13
+        ELSE trail || done.column13 END,
     worker = NULL
-WHERE row = ?14 AND fence = ?15 AND state = 4 AND id = ?16
+FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) AS done
+WHERE jobs.row = done.column14 AND fence = done.column15 AND jobs.state = 4 AND id = done.column16
 
 -- name: owned
 SELECT 1 FROM jobs WHERE row = ? AND fence = ? AND state = 4
