@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-from sqlalchemy import URL, Connection, event
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy import Connection
 
 from hms_svc.domain.errors import BadInput, DatabaseUnavailable
 from hms_svc.persistence.borrowed import borrow
@@ -32,7 +33,7 @@ class SQLiteEngine:
 
     def __init__(self, file: SQLiteFile) -> None:
         self._file = file
-        self._readers: AsyncEngine | None = None
+        self._readers: _Readers | None = None
         self._owned: sqlite3.Connection | None = None
         self._writer: Connection | None = None
 
@@ -40,14 +41,14 @@ class SQLiteEngine:
         """Open the writer first: the one that comes first recovers the log, under the file's lock."""
         with unavailable(str(self._file.path)):
             await self._file.open()
-        self._readers = _reading_engine(self._file.path)
+        self._readers = _Readers(self._file.path)
 
     async def close(self) -> None:
         """Close the readers first: the one that leaves last checkpoints, under the file's lock."""
         readers, self._readers = self._readers, None
         if readers is None:
             return
-        await readers.dispose()
+        await asyncio.to_thread(readers.close)
         with unavailable(str(self._file.path)):
             await self._file.close()
         if self._writer is not None:
@@ -63,8 +64,7 @@ class SQLiteEngine:
     async def read(self, function: StatementFunction[Result]) -> Result:
         """Run the function in autocommit mode, so that no statement holds the log back; see Engine."""
         with unavailable(str(self._file.path)):
-            async with self._need_open().connect() as connection:
-                return await connection.run_sync(function)
+            return await self._need_open().run(function)
 
     def lock(self, connection: Connection, numbers: Sequence[int]) -> None:
         """Do nothing: a writing transaction has the whole file."""
@@ -75,7 +75,7 @@ class SQLiteEngine:
         with unavailable(f"backup of {self._file.path} to {path}"):
             await asyncio.to_thread(_copy, self._file.path, Path(path))
 
-    def _need_open(self) -> AsyncEngine:
+    def _need_open(self) -> _Readers:
         if self._readers is None:
             raise DatabaseUnavailable(f"{self._file.path} is not open")
         return self._readers
@@ -86,25 +86,38 @@ class SQLiteEngine:
         return self._writer
 
 
-def _reading_engine(path: Path) -> AsyncEngine:
-    engine = create_async_engine(
-        URL.create("sqlite+aiosqlite", database=os.fspath(path)),
-        isolation_level="AUTOCOMMIT",
-        pool_size=_READERS,
-        max_overflow=0,
-        pool_timeout=BUSY_TIMEOUT_MS / 1000,
-        pool_reset_on_return=None,
-        skip_autocommit_rollback=True,
-    )
-    event.listen(engine.sync_engine, "connect", _only_read)
-    return engine
+class _Readers:
+    """Two threads, each with a reading connection of its own from its first use."""
 
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix=f"reader-{path.name}")
+        self._local = threading.local()
+        self._opened: list[tuple[Connection, sqlite3.Connection]] = []
 
-def _only_read(connection: Any, _record: object) -> None:
-    cursor = connection.cursor()
-    for setting in (f"busy_timeout={BUSY_TIMEOUT_MS}", "mmap_size=0", "query_only=ON"):
-        cursor.execute(f"PRAGMA {setting}")
-    cursor.close()
+    async def run(self, function: StatementFunction[Result]) -> Result:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._run, function)
+
+    def close(self) -> None:
+        self._threads.shutdown()
+        for connection, owned in self._opened:
+            connection.close()
+            owned.close()
+
+    def _run(self, function: StatementFunction[Result]) -> Result:
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._connect()
+        return function(connection)
+
+    def _connect(self) -> Connection:
+        owned = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        for setting in (f"busy_timeout={BUSY_TIMEOUT_MS}", "mmap_size=0", "query_only=ON"):
+            owned.execute(f"PRAGMA {setting}")
+        connection = borrow(owned)
+        self._opened.append((connection, owned))
+        return connection
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -11,7 +11,7 @@ import msgspec
 
 from hms_svc.brokers.sqlite.codes import STATE_OF
 from hms_svc.domain.strict_json import encode
-from hms_svc.sqlite.statements import run_many, load_statements
+from hms_svc.sqlite.statements import load_statements, run_many
 
 SQL: Final = load_statements(__package__, "sql/jobs.sql")
 EventRow = tuple[int, str, str, int, bytes]
