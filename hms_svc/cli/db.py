@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -11,7 +10,7 @@ import typer
 from hms_svc.cli.options import AsJson, Commands
 from hms_svc.cli.printing import emit, say
 from hms_svc.cli.session import Session, run, session_of
-from hms_svc.domain.errors import BadInput, SchemaMismatch
+from hms_svc.domain.errors import BadInput
 
 
 def migrate(context: typer.Context, as_json: AsJson = False) -> None:
@@ -53,8 +52,7 @@ async def _migrate(session: Session) -> str:
 
     stores = database(session.settings)
     try:
-        with suppress(SchemaMismatch):
-            await stores.open()
+        await stores.open()
         return await stores.migrate()
     finally:
         await stores.close()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Sequence
 from typing import Final
 
 from hms_svc.ports.broker import Broker
 from hms_svc.ports.bus import Bus
-from hms_svc.ports.stores import Ledger
+from hms_svc.ports.stores import Ledger, OutboxEntry
 from hms_svc.runtime.service import Service
 
 BATCH: Final = 500
@@ -28,9 +29,15 @@ class OutboxRelay(Service):
             entries = await self._ledger.outbox(BATCH)
             if not entries:
                 return
-            events = [entry.event for entry in entries if entry.event is not None]
-            jobs = [entry.job for entry in entries if entry.job is not None]
-            await asyncio.gather(self._bus.publish(events), self._broker.enqueue(jobs))
+            await self._carry(entries)
             await self._ledger.mark_published([entry.number for entry in entries])
             if len(entries) < BATCH:
                 return
+
+    async def _carry(self, entries: Sequence[OutboxEntry]) -> None:
+        carried: list[Awaitable[object]] = []
+        if events := [entry.event for entry in entries if entry.event is not None]:
+            carried.append(self._bus.publish(events))
+        if jobs := [entry.job for entry in entries if entry.job is not None]:
+            carried.append(self._broker.enqueue(jobs))
+        await asyncio.gather(*carried)

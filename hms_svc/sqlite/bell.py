@@ -32,11 +32,13 @@ class Bell:
         self._own: socket.socket | None = None
         self._path: Path | None = None
         self._sender: socket.socket | None = None
+        self._hears_news = False
         self.heard = asyncio.Event()
 
     def listen(self, *, news: bool) -> None:
         """Bind this process's socket and hear it on the running loop; `news`: more than new work."""
         self._prepare()
+        self._hears_news = news
         kind = "news" if news else "work"
         self._path = self._folder / f"{kind}-{os.getpid()}-{os.urandom(2).hex()}"
         self._own = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -45,7 +47,8 @@ class Bell:
 
     def ring(self, *, work: bool) -> None:
         """Wake every process that listens for this, ours included; dead sockets are cleared away."""
-        self.heard.set()
+        if work or self._hears_news:
+            self.heard.set()
         if self._sender is None:
             self._prepare()
             self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)

@@ -40,14 +40,14 @@ class SQLiteBroker:
         """Accept jobs in one transaction, and wake sleepers."""
         now = self._clock.now_ms()
         return await self._file.write(
-            lambda transaction: enqueueing.enqueue(transaction, jobs, now), wakes=True
+            lambda transaction: enqueueing.enqueue(transaction, jobs, now), rings="work"
         )
 
     async def enqueue_raw(self, type: str, items: Sequence[bytes]) -> list[Enqueued]:
         """Accept foreign bytes in one transaction, and wake sleepers."""
         now = self._clock.now_ms()
         return await self._file.write(
-            lambda transaction: enqueueing.enqueue_raw(transaction, type, items, now), wakes=True
+            lambda transaction: enqueueing.enqueue_raw(transaction, type, items, now), rings="work"
         )
 
     async def claim(self, request: ClaimRequest) -> list[ClaimedJob]:
@@ -61,7 +61,9 @@ class SQLiteBroker:
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[LeaseToken]:
         """Record what became of claimed jobs."""
-        return await self._file.write(lambda transaction: settling.settle(transaction, settlements))
+        return await self._file.write(
+            lambda transaction: settling.settle(transaction, settlements), rings="news"
+        )
 
     async def abandon(self, worker: str) -> int:
         """End the leases of a worker that is known to be gone."""
@@ -75,7 +77,7 @@ class SQLiteBroker:
         if not await self._any_due(now):
             return 0
         return await self._file.write(
-            lambda transaction: claiming.promote(transaction, limit, now), wakes=True
+            lambda transaction: claiming.promote(transaction, limit, now), rings="work"
         )
 
     async def reap(self, limit: int) -> ReapReport:
@@ -84,7 +86,7 @@ class SQLiteBroker:
         if not await self._file.fetch(SQL["lapsed"], {"now": lease_now, "limit": 1}):
             return ReapReport()
         return await self._file.write(
-            lambda transaction: claiming.reap(transaction, limit, now, lease_now), wakes=True
+            lambda transaction: claiming.reap(transaction, limit, now, lease_now), rings="work"
         )
 
     async def signals(self, worker: str, types: Sequence[str]) -> Signals:
@@ -99,7 +101,7 @@ class SQLiteBroker:
     async def record_progress(self, reports: Sequence[ProgressReport]) -> None:
         """Append progress lines of running jobs."""
         await self._file.write(
-            lambda transaction: settling.record_progress(transaction, reports), wakes=True
+            lambda transaction: settling.record_progress(transaction, reports), rings="news"
         )
 
     def heart(self) -> SQLiteHeart:

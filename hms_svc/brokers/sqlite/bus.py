@@ -26,7 +26,9 @@ class SQLiteBus:
     async def publish(self, events: Sequence[Event]) -> None:
         """Append events; one whose id is there already is passed over."""
         rows = [(event.at, event.type, event.subject, event.id, event.data) for event in events]
-        await self._file.write(lambda transaction: transaction.each(SQL["publish"], rows))
+        await self._file.write(
+            lambda transaction: transaction.each(SQL["publish"], rows), rings="news"
+        )
 
     async def read(self, *, after: int, limit: int) -> list[Event]:
         """Read events above a position."""

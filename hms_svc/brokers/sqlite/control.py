@@ -159,14 +159,14 @@ class SQLiteControl:
             lambda transaction: [
                 _act_on(transaction, request, job_id, now) for job_id in request.job_ids
             ],
-            wakes=True,
+            rings="work",
         )
 
     async def undo(self, batch: str) -> list[ActOutcome]:
         """Bring back what a discard took and retention has not yet removed."""
         now = self._file.clock.now_ms()
         return await self._file.write(
-            lambda transaction: _undo(transaction, batch, now), wakes=True
+            lambda transaction: _undo(transaction, batch, now), rings="work"
         )
 
     async def last_discard(self) -> str | None:
@@ -205,7 +205,7 @@ class SQLiteControl:
             lambda transaction: transaction.connection.execute(
                 SQL["pause"], (None, "", transaction.queue(type))
             ),
-            wakes=True,
+            rings="work",
         )
 
     async def to_archive(self, *, older_than: int, limit: int) -> list[JobDetail]:

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import aiosqlite
 
@@ -21,6 +21,7 @@ from hms_svc.sqlite.file import SQLiteFile
 from hms_svc.sqlite.lock import LockFile
 
 Result = TypeVar("Result")
+Rings = Literal["work", "news"]
 SCHEMA_VERSION = 1
 NET_SECONDS = 1.0
 """How often a sleeper looks at `data_version`, should a wake-up ever be lost."""
@@ -60,9 +61,9 @@ class QueueFile:
         await self._file.close()
 
     async def write(
-        self, function: Callable[[Transaction], Result], *, wakes: bool = False
+        self, function: Callable[[Transaction], Result], *, rings: Rings | None = None
     ) -> Result:
-        """Run a function in the next shared transaction, then ring: `wakes` calls workers too."""
+        """Run a function in the next shared transaction, then ring: for new work, or for news."""
 
         def run(connection: sqlite3.Connection) -> tuple[Result, dict[str, int]]:
             transaction = Transaction(connection, self._queues)
@@ -75,7 +76,8 @@ class QueueFile:
         except sqlite3.Error as error:
             raise BrokerUnavailable(f"queue file {self.path}: {error}") from error
         self._queues.update(new_queues)
-        self.bell.ring(work=wakes)
+        if rings is not None:
+            self.bell.ring(work=rings == "work")
         return result
 
     async def fetch(self, statement: str, parameters: Any = ()) -> list[sqlite3.Row]:
