@@ -9,6 +9,7 @@ from hms_svc.brokers.sqlite.heart import SQLiteHeart
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.transaction import SQL
 from hms_svc.domain.job import ClaimedJob, Job, LeaseToken
+from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import (
     CancelRequest,
     ClaimRequest,
@@ -74,7 +75,7 @@ class SQLiteBroker:
     async def promote(self, limit: int) -> int:
         """Make due jobs ready, where there are any: a look costs no transaction."""
         now = self._clock.now_ms()
-        if not await self._any_due(now):
+        if not await self._file.fetch(SQL["any_due"], (now,)):
             return 0
         return await self._file.write(
             lambda transaction: claiming.promote(transaction, limit, now), rings="work"
@@ -91,12 +92,10 @@ class SQLiteBroker:
 
     async def signals(self, worker: str, types: Sequence[str]) -> Signals:
         """Look for cancellations and suspects."""
-        rows = await self._file.fetch(SQL["cancellations"], (worker,))
-        cancel = tuple(CancelRequest(*row) for row in rows)
-        for type in types:
-            if (await self._file.fetch(SQL["suspects_wait"], (type,)))[0][0]:
-                return Signals(cancel, suspects_wait=True)
-        return Signals(cancel, suspects_wait=False)
+        bounds = {"worker": worker, "types": encode(list(types)).decode()}
+        rows = await self._file.fetch(SQL["signals"], bounds)
+        cancel = tuple(CancelRequest(*row) for row in rows if row[0] is not None)
+        return Signals(cancel, suspects_wait=len(cancel) < len(rows))
 
     async def record_progress(self, reports: Sequence[ProgressReport]) -> None:
         """Append progress lines of running jobs."""
@@ -119,9 +118,3 @@ class SQLiteBroker:
     async def wait_for_work(self, timeout_seconds: float) -> bool:
         """Sleep until somebody rings."""
         return await self._file.wait(timeout_seconds)
-
-    async def _any_due(self, now: int) -> bool:
-        for state in (1, 5):
-            if await self._file.fetch(SQL["due"], {"state": state, "now": now, "limit": 1}):
-                return True
-        return False

@@ -58,6 +58,11 @@ UPDATE jobs SET position = 0 WHERE worker = ? AND state = 4
 -- name: void_leases
 UPDATE jobs SET position = 0 WHERE state = 4
 
+-- name: any_due
+SELECT 1 FROM (VALUES (1), (5)) AS waiting JOIN queues
+JOIN jobs ON jobs.queue = queues.queue AND jobs.state = waiting.column1 AND jobs.position <= ?
+LIMIT 1
+
 -- name: due
 SELECT jobs.row, jobs.queue, jobs.state FROM queues
 JOIN jobs ON jobs.queue = queues.queue AND jobs.state = :state AND jobs.position <= :now
@@ -91,14 +96,15 @@ UPDATE jobs SET state = 8, position = :now, finished_at = :now, reason = :reason
     said_by = :said_by, detail = :detail, trail = coalesce(trail, '') || :line
 WHERE row = :row
 
--- name: suspects_wait
-SELECT EXISTS (SELECT 1 FROM jobs JOIN queues USING (queue)
-    WHERE state = 2 AND queues.type = ? AND position >= 1152921504606846976)
-
--- name: cancellations
+-- name: signals
 SELECT jobs.id, cancel_requests.said_by, cancel_requests.detail
 FROM cancel_requests JOIN jobs ON jobs.row = cancel_requests.row
-WHERE jobs.worker = ? AND jobs.state = 4 AND jobs.fence = cancel_requests.fence
+WHERE jobs.worker = :worker AND jobs.state = 4 AND jobs.fence = cancel_requests.fence
+UNION ALL
+SELECT NULL, NULL, NULL WHERE EXISTS (
+    SELECT 1 FROM json_each(:types) AS served JOIN queues ON queues.type = served.value
+    JOIN jobs ON jobs.queue = queues.queue AND jobs.state = 2
+        AND jobs.position >= 576460752303423488)
 
 -- name: forget_cancellations
 DELETE FROM cancel_requests WHERE row NOT IN (SELECT row FROM jobs WHERE state = 4)
