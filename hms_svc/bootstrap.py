@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +24,7 @@ from hms_svc.ports.bus import Bus
 from hms_svc.ports.clock import Clock, SystemClock
 from hms_svc.ports.control import Control
 from hms_svc.ports.inspection import Inspection
-from hms_svc.settings import Settings
+from hms_svc.settings import Settings, child_environment
 
 if TYPE_CHECKING:
     from hms_svc.governance.question import Policy
@@ -208,9 +210,20 @@ def _load_registry(name: str) -> Registry:
 
 
 def serve(settings: Settings, options: ServeOptions) -> int:
-    """Run workers until they are stopped or drained; gives the exit code."""
+    """Run workers until they are stopped or drained; gives the exit code of `serve`.
+
+    Replaces this process by the supervisor, which needs little of what a
+    command line has loaded; with `memory://`, whose folder goes away with this
+    process, the supervisor runs in it.
+    """
     from hms_svc.runtime.processes import Supervisor, WorkerSpec
 
-    settings = resolve(settings)
-    specs = [WorkerSpec(types=options.types, drain=options.drain) for _ in range(options.processes)]
-    return Supervisor(settings, specs).run()
+    specs = [WorkerSpec(types=options.types, drain=options.drain)] * options.processes
+    if settings.broker.kind is BackendKind.MEMORY:
+        return Supervisor(resolve(settings), specs).run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    command = ["-m", "hms_svc.supervisor_process", msgspec.json.encode(specs).decode()]
+    return os.execve(  # noqa: S606 - nothing of it is anybody's input
+        sys.executable, [sys.executable, *command], child_environment(settings)
+    )

@@ -99,7 +99,6 @@ def read_source(name: str) -> tuple[str, bytes]:
 
 
 def _not_before(delay: str | None, at: str | None, now_ms: int) -> int | None:
-    from hms_svc.domain.filter_terms import read_duration_ms
     from hms_svc.domain.timestamps import from_rfc3339
 
     if delay is not None and at is not None:
@@ -108,6 +107,8 @@ def _not_before(delay: str | None, at: str | None, now_ms: int) -> int | None:
         return from_rfc3339(at)
     if delay is None:
         return None
+    from hms_svc.domain.filter_terms import read_duration_ms
+
     try:
         return now_ms + read_duration_ms(delay)
     except ValueError as error:

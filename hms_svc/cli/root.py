@@ -51,7 +51,10 @@ class Root(TyperGroup):
         """Run the command; every HmsError is a line on standard error and an exit code."""
         _tolerate_odd_terminals()
         try:
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()
         except HmsError as error:
             from hms_svc.domain.backend_url import mask_password
 

@@ -12,6 +12,7 @@ import msgspec
 
 from hms_svc.domain.errors import BadPolicy, RuleFailed
 from hms_svc.domain.verdict import Effect, Verdict
+from hms_svc.governance.cel_engine import compile_expression, make_context
 from hms_svc.governance.policy_file import PolicyFile, Rule, load_policy_file
 from hms_svc.governance.question import Question
 
@@ -87,19 +88,15 @@ def load_local_policy(path: Path | None) -> LocalPolicy:
 
 
 def _context(question: Question) -> Context:
-    from cel import Context
-
     job = {"id": question.job_id, "type": question.job_type, "attempt": question.attempt}
-    return Context({"action": question.action, "payload": question.payload, "job": job})
+    return make_context({"action": question.action, "payload": question.payload, "job": job})
 
 
 def _compile(rule: Rule, name: str) -> Program | None:
     if rule.when is None:
         return None
-    import cel
-
     try:
-        program = cel.compile(rule.when)
+        program = compile_expression(rule.when)
     except ValueError as error:
         raise BadPolicy(_syntax_fault(str(error), rule, name)) from error
     strange = set(program.variables()) - _TYPE_NAMES - {*VARIABLES, *_BOUND.findall(rule.when)}

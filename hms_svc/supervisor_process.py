@@ -1,0 +1,23 @@
+"""The process of `serve` itself: little memory, no job of its own, only its children."""
+
+from __future__ import annotations
+
+import sys
+
+import msgspec
+
+from hms_svc.observability.logs import set_up_logging
+from hms_svc.runtime.processes import Supervisor, WorkerSpec
+from hms_svc.settings import load_settings
+
+
+def main(arguments: list[str]) -> int:
+    """Supervise the workers of these specs (JSON), under the settings of the environment."""
+    settings = load_settings().settings
+    set_up_logging(settings.log_level, settings.log_format)
+    specs = msgspec.json.decode(arguments[0], type=list[WorkerSpec])
+    return Supervisor(settings, specs).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
