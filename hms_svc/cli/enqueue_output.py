@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ class Output:
         self._types: dict[str, str] = {}
         self._position = 0
         self._printed = 0
+        self._ended = Counter[str]()
 
     async def begin(self, backend: Backend) -> None:
         """Remember where the bus stands, before anything is sent."""
@@ -82,12 +84,15 @@ class Output:
         except TimeoutError:
             await self._print_pending(backend, list(watch.pending))
             return TIMED_OUT
+        if not self._as_json and len(self._types) > SHOWN:
+            say(", ".join(f"{count:,} {state}" for state, count in self._ended.items()))
         return code
 
     def _print_ended(self, detail: JobDetail) -> int:
         from hms_svc.domain.lifecycle import State
 
         view = detail.view
+        self._ended[view.state.value] += 1
         if self._as_json:
             emit(_ended_shape(detail))
             flush()
