@@ -1,0 +1,143 @@
+"""`enqueue`: all or nothing, and every fault named with its file, line and field."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import SAMPLES, Cli
+
+REPORT = {"user_id": "usr-1", "lat": 38.9, "lon": -77.0}
+
+
+def count(cli: Cli) -> int:
+    return int(cli("status", "--json").row["totals"]["queued"])
+
+
+def line(type: str = "crew.drill", **fields: object) -> str:
+    return json.dumps({"type": type, "data": {}, **fields}) + "\n"
+
+
+BAD: dict[str, tuple[bytes, str]] = {
+    "not JSON": (b"hello", ":1: not JSON"),
+    "empty": (b"", ":1: empty"),
+    "a number": (b"5", ":1: a job is a JSON object, not a number"),
+    "no type": (b'{"data":{}}', ":1: type is missing"),
+    "no data": (b'{"type":"x"}', ":1: data is missing"),
+    "bad type": (b'{"type":"Bad Type","data":{}}', ":1: type 'Bad Type'"),
+    "second line": (b'{"type":"x","data":{}}\n{"type":"x","data":}\n', ":2: not JSON"),
+    "NaN": (b'{"type":"x","data":NaN}', ":1: NaN"),
+    "duplicate key": (b'{"type":"x","data":{"a":1,"a":2}}', ":1: key 'a' stands twice"),
+    "deep": (b'{"type":"x","data":' + b"[" * 5000 + b"]" * 5000 + b"}", "deeper than 64"),
+    "long integer": (b'{"type":"x","data":' + b"9" * 5000 + b"}", "2^63"),
+    "lone surrogate": (b'{"type":"x","data":"\\ud800"}', ":1: data: a lone surrogate"),
+    "NUL": (b'{"type":"x","data":"a\\u0000"}', ":1: data: NUL"),
+    "latitude": (
+        b'{\n"type":"pothole.report",\n"data":{"user_id":"usr-1",\n"lat":123,"lon":1.0}}',
+        ":4: data.lat:",
+    ),
+    "too large": (b'{"type":"x","data":"' + b"a" * 1_100_000 + b'"}', ":1: data has 1100002 bytes"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_input_is_named_and_nothing_is_enqueued(cli: Cli, tmp_path: Path, kind: str) -> None:
+    raw, message = BAD[kind]
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    good.write_text(line())
+    bad.write_bytes(raw)
+    answer = cli("enqueue", good, bad, code=2)
+    assert f"{bad}{message}" in answer.err or message in answer.err
+    assert str(bad) in answer.err
+    assert "Traceback" not in answer.err
+    assert answer.out == ""
+    assert count(cli) == 0
+
+
+def test_a_missing_file_is_named(cli: Cli, tmp_path: Path) -> None:
+    answer = cli("enqueue", tmp_path / "gone.json", code=2)
+    assert "gone.json: No such file" in answer.err
+
+
+def test_prints_id_type_and_state(cli: Cli) -> None:
+    row = cli("enqueue", SAMPLES / "pothole.json", "--json").row
+    assert row == {"id": row["id"], "type": "pothole.report", "state": "queued"}
+
+
+def test_reads_lines_and_arrays_from_standard_input(cli: Cli) -> None:
+    stdin = line(id="a") + json.dumps([{"type": "x", "data": 1, "id": "b"}])
+    rows = cli("enqueue", "-", "--json", stdin=stdin).rows
+    assert [row["id"] for row in rows] == ["a", "b"]
+
+
+def test_options_shape_what_is_read(cli: Cli) -> None:
+    rows = cli(
+        "enqueue", "--type", "x.y", "--set", "n=u{n}", "--set", "priority=3", "--count", 3,
+        "--delay", "1h", "--json",
+    ).rows  # fmt: skip
+    assert {row["state"] for row in rows} == {"scheduled"}
+    shown = cli("jobs", "show", rows[2]["id"], "--json").row
+    assert (shown["data"], shown["priority"]) == ({"n": "u3"}, 3)
+
+
+def test_many_copies_leave_in_batches(cli: Cli) -> None:
+    answer = cli("enqueue", "--type", "x.y", "--count", 5000)
+    assert "… 5,000 jobs in all" in answer.out
+    assert count(cli) == 5000
+
+
+def test_the_same_job_again_exists_and_other_data_is_a_conflict(cli: Cli) -> None:
+    cli("enqueue", "-", stdin=line(id="a"))
+    again = cli("enqueue", "-", "--json", stdin=line(id="a")).row
+    assert again["exists"] is True
+    answer = cli("enqueue", "-", stdin=line(id="b") + line(id="a", data={"x": 1}), code=2)
+    assert "standard input:2: id 'a' belongs to another job" in answer.err
+    assert count(cli) == 1
+
+
+def test_the_same_id_twice_in_one_input_is_a_conflict(cli: Cli) -> None:
+    answer = cli("enqueue", "-", stdin=line(id="a") + line(id="a", data=[1]), code=2)
+    assert "stands twice" in answer.err
+
+
+def test_raw_bytes_become_a_dead_letter_and_are_kept(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "x"
+    file.write_bytes(b"\xff not a job")
+    row = cli("enqueue", "--raw", "--type", "x.y", file, "--json").row
+    assert row["state"] == "dead"
+    shown = cli("jobs", "show", row["id"], "--json").row
+    assert shown["reason"] == "malformed"
+    assert shown["raw"]["length"] == 11
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "takes FILE"),
+        (["--type", "x", "--delay", "soon"], "a duration such as 90s"),
+        (["--type", "x", "--at", "2026-01-01"], "time zone"),
+        (["--type", "x", "--delay", "1s", "--at", "2026-01-01T00:00:00Z"], "one of them"),
+        (["--type", "x", "--set", "nothing"], "path=value"),
+        (["--type", "x", "--timeout", "1"], "--wait"),
+        (["--raw", "f"], "--raw takes --type"),
+        (["--type", "x", "--count", "0"], "count"),
+    ],
+)
+def test_wrong_options_are_bad_usage(cli: Cli, arguments: list[str], message: str) -> None:
+    assert message in cli("enqueue", *arguments, code=2).err
+
+
+def test_waiting_in_vain_ends_with_4(cli: Cli) -> None:
+    answer = cli("enqueue", "--type", "x.y", "--wait", "--timeout", "0.05", "--json", code=4)
+    assert answer.row["state"] == "queued"
+    assert answer.row["latency_ms"] is None
+    assert "timed out: 1 of 1" in answer.err
+
+
+def test_a_job_refused_at_the_door_ends_the_wait_with_3(cli: Cli) -> None:
+    stdin = line(unique_key="k")
+    cli("enqueue", "-", stdin=stdin)
+    answer = cli("enqueue", "-", "--wait", "--json", stdin=stdin, code=3)
+    assert (answer.row["state"], answer.row["reason"]) == ("rejected", "unique")

@@ -1,0 +1,254 @@
+"""Looking and mending, over a city in which the samples were worked off."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hms_svc.bootstrap import backend, database
+from hms_svc.settings import load_settings
+from tests.cli.conftest import Cli, drain, environment, make_cli
+
+City = tuple[Cli, Path]
+
+
+def find(cli: Cli, where: str) -> dict[str, Any]:
+    return cli("jobs", "list", "--where", where, "--json").row
+
+
+@pytest.mark.parametrize(
+    ("where", "sentence"),
+    [
+        ("validator:identity", "validator identity said no"),
+        ("validator:duplicate", "validator duplicate said no: open case case-"),
+        ("reason:payload", "lat"),
+        ("reason:governance state:rejected", "governance (photo-from-nowhere) denied it"),
+        ("state:held", "rule road-closure wants a human"),
+        ("reason:malformed", "not a job"),
+        ("state:completed type:pothole.*", "made case-"),
+    ],
+)
+def test_every_sample_ends_as_told_and_tells_why(city: City, where: str, sentence: str) -> None:
+    cli, _ = city
+    job = find(cli, where)
+    assert sentence in cli("jobs", "why", job["id"]).out
+
+
+def test_shapes_are_the_contracts(city: City) -> None:
+    cli, _ = city
+    job = find(cli, "state:completed type:pothole.*")
+    assert set(job) == {
+        "id", "type", "state", "attempt", "enqueued_at", "reason", "by", "detail",
+    }  # fmt: skip
+    shown = cli("jobs", "show", job["id"], "--json").row
+    assert set(job) | {"data", "result", "case_id", "attempts", "history", "retried_from"} <= set(
+        shown
+    )
+    assert [move["to"] for move in shown["history"]] == ["queued", "processing", "completed"]
+    case = cli("cases", "show", shown["case_id"], "--json").row
+    assert {
+        "id", "job_id", "kind", "lat", "lon", "user_id", "urgency", "status", "opened_at",
+    } <= set(case)  # fmt: skip
+    status = cli("status", "--json").row
+    assert {"broker", "database", "queues", "workers", "totals"} <= set(status)
+    assert status["totals"]["dead"] == 1
+    queue = next(each for each in status["queues"] if each["type"] == "pothole.report")
+    assert {
+        "queued", "scheduled", "held", "processing", "retrying", "rejected", "dead", "cancelled",
+        "completed", "oldest_age_s", "paused", "served",
+    } <= set(queue)  # fmt: skip
+
+
+def test_people_get_tables_and_stories(city: City) -> None:
+    cli, _ = city
+    job = find(cli, "state:completed type:pothole.*")
+    assert job["id"] in cli("jobs", "list").out
+    assert "history" in cli("jobs", "show", job["id"]).out
+    assert "pothole.report" in cli("status").out
+    assert "pothole.report" in cli("queues", "list").out
+    assert "pothole" in cli("cases", "list").out
+    assert "case.opened" in cli("events").out
+    assert "case.opened" in cli("audit", "list").out
+
+
+def test_lists_go_on_at_the_cursor(city: City) -> None:
+    cli, _ = city
+    whole = [row["id"] for row in cli("jobs", "list", "--json", "--limit", "0").rows]
+    seen: list[str] = []
+    cursor: list[str] = []
+    while True:
+        page = cli("jobs", "list", "--json", "--limit", "2", *cursor)
+        seen += [row["id"] for row in page.rows]
+        if "--cursor" not in page.err:
+            break
+        cursor = ["--cursor", page.err.split()[-1]]
+    assert seen == whole
+
+
+def test_events_end_replay_and_are_given_to_a_group_once(city: City) -> None:
+    cli, _ = city
+    kept = cli("events", "--json").rows
+    assert {"specversion", "id", "type", "source", "subject", "time", "data"} <= set(kept[0])
+    assert cli("events", "--from", "now").out == ""
+    assert cli("events", "--from", "2000-01-01T00:00:00Z", "--json").rows == kept
+    assert cli("events", "--from", "2100-01-01T00:00:00Z").out == ""
+    replayed = cli("events", "--from", "outbox", "--json").rows
+    opened = [event["id"] for event in kept if event["type"] == "case.opened"]
+    assert [event["id"] for event in replayed if event["type"] == "case.opened"] == opened
+    assert len(cli("events", "--group", "g", "--json").rows) == len(kept)
+    assert cli("events", "--group", "g").out == ""
+
+
+def test_audit_holds(city: City) -> None:
+    cli, _ = city
+    assert cli("audit", "verify", "--json").row == {"ok": True, "faults": []}
+
+
+def test_doctor_finds_nothing_wrong_and_knows_what_to_say(city: City) -> None:
+    cli, _ = city
+    findings = cli("doctor", "--json").rows
+    assert {each["level"] for each in findings} <= {"ok", "note"}
+    assert {"data directory", "policy", "broker", "database", "workers", "outbox"} <= {
+        each["check"] for each in findings
+    }
+
+
+def test_a_dry_run_tells_and_does_nothing(city: City) -> None:
+    cli, _ = city
+    where = "state:rejected -validator:identity"
+    plan = cli("jobs", "retry", "--where", where, "--dry-run", "--json").row
+    assert plan["count"] == 3
+    assert {group["reason"] for group in plan["groups"]} == {"duplicate", "payload", "governance"}
+    assert len(cli("jobs", "list", "--where", where, "--json").rows) == 3
+
+
+def test_read_only_refuses_every_act(city: City) -> None:
+    cli, _ = city
+    job = find(cli, "validator:identity")["id"]
+    for act in ("retry", "discard"):
+        assert "read-only" in cli("--read-only", "jobs", act, job, code=6).err
+    for arguments in (("queues", "pause", "x"), ("jobs", "undo"), ("queues", "purge", "x")):
+        assert "read-only" in cli("--read-only", *arguments, code=6).err
+    cli("--read-only", "jobs", "show", job)
+
+
+def test_a_discard_is_undone(city: City) -> None:
+    cli, _ = city
+    job = find(cli, "validator:identity")["id"]
+    assert cli("jobs", "discard", job, "--json").row["done"] == 1
+    assert cli("jobs", "list", "--where", "validator:identity").out.count(job) == 0
+    assert cli("jobs", "undo", "--json").row["done"] == 1
+    assert find(cli, "validator:identity")["id"] == job
+    cli("jobs", "undo", code=2)
+
+
+def test_acts_are_on_record_with_intent_and_outcome(city: City) -> None:
+    cli, _ = city
+    job = find(cli, "reason:malformed")["id"]
+    cli("jobs", "discard", job, "--note", "noise")
+    cli("jobs", "undo")
+    rows = cli("audit", "list", "--subject", job, "--json").rows
+    discards = [row["detail"] for row in rows if row["action"] == "job.discard"]
+    assert [detail["phase"] for detail in discards] == ["outcome", "intent"]
+    assert discards[1]["note"] == "noise"
+    assert {row["actor"] for row in rows} == {"tester"}
+
+
+def test_acts_that_the_state_forbids_are_refused(city: City) -> None:
+    cli, _ = city
+    done = find(cli, "state:completed type:pothole.*")["id"]
+    rejected = find(cli, "validator:identity")["id"]
+    cli("jobs", "retry", done, code=6)
+    cli("jobs", "approve", rejected, code=6)
+    cli("jobs", "edit", done, "--set", "lat=1.0", code=6)
+    cli("jobs", "retry", "nobody", code=2)
+    cli("jobs", "retry", code=2)
+    cli("jobs", "retry", "x", "--where", "state:dead", code=2)
+    cli("jobs", "retry", "--where", " ", code=2)
+
+
+def test_edit_makes_a_new_job_and_leaves_the_original(city: City) -> None:
+    cli, _ = city
+    rejected = find(cli, "validator:identity")["id"]
+    assert "data.lat" in cli("jobs", "edit", rejected, "--set", "lat=999", code=2).err
+    made = cli("jobs", "edit", rejected, "--set", "user_id=usr-7", "--json").row
+    assert made["retried_from"] == rejected
+    shown = cli("jobs", "show", made["id"], "--json").row
+    assert (shown["data"]["user_id"], shown["retried_from"]) == ("usr-7", rejected)
+    part = cli("jobs", "cancel", made["id"], rejected, "--json", code=3).row
+    assert (part["done"], [each["id"] for each in part["failed"]]) == (1, [rejected])
+
+
+def test_pause_is_told_by_why_and_resume_ends_it(cli: Cli) -> None:
+    job = cli("enqueue", "--type", "x.y", "--json").row["id"]
+    cli("queues", "pause", "x.y", "--reason", "storm")
+    assert "paused by tester (storm)" in cli("jobs", "why", job).out
+    assert cli("queues", "list", "--json").row["paused"] is True
+    cli("queues", "resume", "x.y")
+    assert "no live worker serves x.y" in cli("jobs", "why", job).out
+
+
+def test_purge_cancels_what_waits(cli: Cli) -> None:
+    cli("enqueue", "--type", "x.y", "--count", 1200)
+    assert cli("queues", "purge", "x.y", "--json").row == {"type": "x.y", "cancelled": 1200}
+    assert cli("status", "--json").row["totals"]["cancelled"] == 1200
+    cli("queues", "purge", "nobody", code=2)
+
+
+def test_a_bulk_act_takes_many_chunks(cli: Cli) -> None:
+    cli("enqueue", "--type", "x.y", "--count", 600)
+    report = cli("jobs", "cancel", "--where", "type:x.* state:queued", "--json").row
+    assert (report["done"], report["failed"]) == (600, [])
+
+
+def test_cases_close_and_reopen(city: City) -> None:
+    cli, _ = city
+    case = cli("cases", "list", "--json", "--limit", "1").row["id"]
+    assert cli("cases", "close", case, "--note", "mended", "--json").row["status"] == "closed"
+    assert case not in cli("cases", "list", "--status", "open").out
+    assert cli("cases", "reopen", case, "--json").row["status"] == "open"
+    cli("cases", "show", "nobody", code=2)
+
+
+def test_approved_jobs_complete(city: City) -> None:
+    cli, folder = city
+    held = find(cli, "state:held")["id"]
+    assert cli("jobs", "approve", held, "--note", "go", "--json").row["done"] == 1
+    drain(folder)
+    assert cli("jobs", "show", held, "--json").row["state"] == "completed"
+
+
+def test_what_the_broker_let_go_of_stays_listable(tmp_path: Path) -> None:
+    cli = make_cli(tmp_path)
+    (tmp_path / "bytes").write_bytes(b"no job")
+    job = cli("enqueue", "--raw", "--type", "x.y", tmp_path / "bytes", "--json").row["id"]
+    settings = load_settings(environ=environment(tmp_path)).settings
+
+    async def move_to_archive() -> None:
+        stores = database(settings)
+        await stores.open()
+        async with backend(settings) as engines:
+            details = await engines.control.to_archive(older_than=2**50, limit=10)
+            await stores.archive(details)
+            await engines.control.forget([detail.view.id for detail in details])
+        await stores.close()
+
+    asyncio.run(move_to_archive())
+    assert cli("jobs", "list", "--json").out == ""
+    listed = cli("jobs", "list", "--archive", "--where", "reason:malformed", "--json").row
+    assert listed["id"] == job
+    assert cli("jobs", "list", "--archive", "--where", "reason:error").out.count(job) == 0
+    assert cli("jobs", "show", job, "--json").row["reason"] == "malformed"
+    assert "its record is in the archive" in cli("jobs", "why", job).out
+
+
+def test_a_backup_is_an_installation_of_its_own(cli: Cli, tmp_path: Path) -> None:
+    job = cli("enqueue", "--type", "x.y", "--json").row["id"]
+    cli("db", "backup", tmp_path / "copy")
+    copied = make_cli(tmp_path / "copy")
+    assert copied("jobs", "list", "--json").row["id"] == job
+    assert copied("audit", "list", "--json").rows[0]["action"] == "db.backup"
+    assert "exists" in cli("db", "backup", tmp_path / "copy", code=2).err

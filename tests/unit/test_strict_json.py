@@ -1,0 +1,112 @@
+"""The one strict reading of JSON: what it refuses, with which words, and that it never breaks."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hms_svc.domain.errors import MalformedJson
+from hms_svc.domain.strict_json import MAX_DEPTH, check_strict, decode, encode, read_strict
+
+
+@pytest.mark.parametrize(
+    ("raw", "fault"),
+    [
+        (b"", "empty"),
+        (b" \n\t", "empty"),
+        (b"hello", "not JSON"),
+        (b"{} {}", "Extra data"),
+        (b"\xff\xfe", "not UTF-8 at byte 0"),
+        (b'{"a":1,"a":2}', "key 'a' stands twice"),
+        (b"[NaN]", "NaN is not a JSON number"),
+        (b"[-Infinity]", "-Infinity is not a JSON number"),
+        (b"[1e999]", "not a JSON number"),
+        (b"[9223372036854775808]", "2^63"),
+        (b"[-9223372036854775809]", "2^63"),
+        (b"9" * 5000, "2^63"),
+        (b'"\\ud800"', "lone surrogate"),
+        (b'{"\\udfff":1}', "lone surrogate"),
+        (b'{"a":{"b":"x\\u0000"}}', "a.b: NUL"),
+        (b"[" * 5000 + b"]" * 5000, "deeper than 64"),
+        (b"[" * 65 + b"]" * 65, "deeper than 64"),
+        (b'{"a":' * 100_000, "deeper than 64"),
+    ],
+)
+def test_refuses(raw: bytes, fault: str) -> None:
+    with pytest.raises(MalformedJson) as caught:
+        read_strict(raw)
+    assert fault in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"[9223372036854775807,-9223372036854775808]",
+        b"[" * MAX_DEPTH + b"]" * MAX_DEPTH,
+        b'{"a":[1,2.5,"\\ud83d\\ude00",null,true]}',
+        b'"\xf0\x9f\x98\x80"',
+        b" 5 ",
+    ],
+)
+def test_reads_what_is_json(raw: bytes) -> None:
+    assert read_strict(raw) == json.loads(raw)
+
+
+def test_bytes_that_json_would_take_for_utf_16_are_not_utf_8() -> None:
+    with pytest.raises(MalformedJson):
+        read_strict('{"a":1}'.encode("utf-16"))
+
+
+_keys = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5)
+_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_keys, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(_values)
+def test_what_is_strict_survives_our_codec_and_is_read_back(value: object) -> None:
+    check_strict(value)
+    assert read_strict(encode(value)) == decode(encode(value)) == value
+
+
+@given(st.binary(max_size=200))
+def test_foreign_bytes_raise_nothing_but_malformed_json(raw: bytes) -> None:
+    try:
+        value = read_strict(raw)
+    except MalformedJson:
+        return
+    check_strict(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ({"a": [1, math.nan]}, "a[1]"),
+        ({"a": {"b": 2**63}}, "a.b"),
+        ({1: 2}, "not a string"),
+        ({"a": object()}, "object is not a JSON value"),
+        ({"a": b"x"}, "bytes is not a JSON value"),
+        ("\ud800", "lone surrogate"),
+    ],
+)
+def test_python_values_are_held_to_the_same_rules(value: object, fault: str) -> None:
+    with pytest.raises(MalformedJson) as caught:
+        check_strict(value)
+    assert fault in str(caught.value)
+
+
+def test_a_value_that_contains_itself_is_too_deep() -> None:
+    value: list[object] = []
+    value.append(value)
+    with pytest.raises(MalformedJson, match="deeper"):
+        check_strict(value)
