@@ -7,40 +7,57 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, cached_property
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import msgspec
 
 from hms_svc.domain.backend_url import BackendKind, sqlite_url
 from hms_svc.domain.errors import BadSetting
 from hms_svc.ports.broker import Broker
-from hms_svc.ports.bus import Bus
 from hms_svc.ports.clock import Clock, SystemClock
-from hms_svc.ports.control import Control
-from hms_svc.ports.inspection import Inspection
 from hms_svc.settings import Settings, child_environment
 
 if TYPE_CHECKING:
+    from hms_svc.brokers.sqlite.queue_file import QueueFile
     from hms_svc.governance.question import Policy
     from hms_svc.handling.registry import Registry
+    from hms_svc.ports.bus import Bus
+    from hms_svc.ports.control import Control
+    from hms_svc.ports.inspection import Inspection
     from hms_svc.ports.stores import Database
     from hms_svc.runtime.options import Engines
 
 
 class Backend:
-    """One broker with its faces. Use it as `async with`; closed, it can be opened again."""
+    """One broker with its faces. Use it as `async with`; closed, it can be opened again.
 
-    def __init__(self, broker: Broker, inspection: Inspection, control: Control, bus: Bus) -> None:
+    The faces are made when they are first asked for: a producer needs one.
+    """
+
+    def __init__(self, broker: Broker, face: Callable[[str], Any]) -> None:
         self.broker = broker
-        self.inspection = inspection
-        self.control = control
-        self.bus = bus
+        self._face = face
+
+    @cached_property
+    def inspection(self) -> Inspection:
+        """The operator's reads."""
+        return cast("Inspection", self._face("inspection"))
+
+    @cached_property
+    def control(self) -> Control:
+        """The operator's changes."""
+        return cast("Control", self._face("control"))
+
+    @cached_property
+    def bus(self) -> Bus:
+        """The result bus."""
+        return cast("Bus", self._face("bus"))
 
     async def open(self) -> None:
         """Connect; raises BrokerUnavailable."""
@@ -97,9 +114,6 @@ def backend(settings: Settings, clock: Clock | None = None) -> Backend:
             "use sqlite:///PATH or memory://"
         )
     from hms_svc.brokers.sqlite.broker import SQLiteBroker
-    from hms_svc.brokers.sqlite.bus import SQLiteBus
-    from hms_svc.brokers.sqlite.control import Retention, SQLiteControl
-    from hms_svc.brokers.sqlite.inspector import SQLiteInspector
     from hms_svc.brokers.sqlite.queue_file import QueueFile
 
     file = QueueFile(
@@ -107,18 +121,26 @@ def backend(settings: Settings, clock: Clock | None = None) -> Backend:
         clock or SystemClock(),
         synchronous=cast("Literal['FULL', 'NORMAL']", settings.sqlite_synchronous),
     )
+    return Backend(SQLiteBroker(file), lambda name: _sqlite_face(name, file, settings))
+
+
+def _sqlite_face(name: str, file: QueueFile, settings: Settings) -> Inspection | Control | Bus:
+    if name == "inspection":
+        from hms_svc.brokers.sqlite.inspector import SQLiteInspector
+
+        return SQLiteInspector(file, lease_seconds=settings.lease_seconds)
+    if name == "bus":
+        from hms_svc.brokers.sqlite.bus import SQLiteBus
+
+        return SQLiteBus(file)
+    from hms_svc.brokers.sqlite.control import Retention, SQLiteControl
+
     keep = Retention(
         completed_days=settings.completed_days,
         completed_most=settings.completed_max,
         undo_seconds=settings.discard_undo_seconds,
     )
-    lease = settings.lease_seconds
-    return Backend(
-        SQLiteBroker(file),
-        SQLiteInspector(file, lease_seconds=lease),
-        SQLiteControl(file, keep, lease_seconds=lease),
-        SQLiteBus(file),
-    )
+    return SQLiteControl(file, keep, lease_seconds=settings.lease_seconds)
 
 
 def database(settings: Settings, clock: Clock | None = None) -> Database:

@@ -24,11 +24,11 @@ def new_job_id() -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def check_job_id(value: object) -> str:
-    """Give back `value` where it is a legal job id, else raise MalformedJob."""
+def check_job_id(value: object, field: str = "id") -> str:
+    """Give back `value` where it is a legal job id, else raise MalformedJob naming the field."""
     if isinstance(value, str) and JOB_ID.fullmatch(value):
         return value
-    raise MalformedJob(f"id {value!r:.80} does not match [A-Za-z0-9._:-]{{1,128}}", "id")
+    raise MalformedJob(f"{field} {value!r:.80} does not match [A-Za-z0-9._:-]{{1,128}}", field)
 
 
 def check_job_type(value: object) -> str:

@@ -121,7 +121,7 @@ def read_job(value: JsonValue, *, now_ms: int, default_type: str | None = None) 
         traceparent=_text(value, "traceparent"),
         meta=encode(meta) if meta else None,
         extra=encode(extra) if extra else None,
-        retried_from=None if retried_from is None else check_job_id(retried_from),
+        retried_from=None if retried_from is None else check_job_id(retried_from, "retried_from"),
     )
 
 

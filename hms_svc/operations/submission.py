@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from hms_svc.domain.errors import BadInput, IdConflict, MalformedJob
 from hms_svc.domain.job import Job
 from hms_svc.domain.strict_json import decode
+from hms_svc.handling.payload import PayloadFault, parse_payload
 from hms_svc.handling.registry import Registry
 from hms_svc.operations.intake import Draft, Faults, Shaping, make_jobs
 from hms_svc.ports.broker import Acceptance, Broker, Enqueued
@@ -78,27 +79,10 @@ def check_payload(job: Job, registry: Registry) -> None:
     declared = registry.get(job.type)
     if declared is None or declared.payload is None:
         return
-    from pydantic import ValidationError
-
     try:
-        declared.payload.model_validate(job.payload())
-    except ValidationError as error:
-        found = error.errors(include_url=False)
-        raise MalformedJob(_describe(found), _path(found[0])) from error
-
-
-def _path(fault: Any) -> str:
-    return ".".join(["data", *(str(step) for step in fault["loc"])])
-
-
-def _describe(faults: Sequence[Any]) -> str:
-    told = []
-    for fault in faults[:10]:
-        path = _path(fault)
-        given = fault["input"]
-        shown = f" (given {given!r:.60})" if isinstance(given, str | int | float) else ""
-        told.append(f"{path}: {fault['msg']}{shown}")
-    return "; ".join(told)
+        parse_payload(declared.payload, job.payload())
+    except PayloadFault as error:
+        raise MalformedJob(str(error), error.field) from error
 
 
 def _check_same(job: Job, seen: dict[str, Job]) -> None:

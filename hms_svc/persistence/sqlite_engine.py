@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection
 
-from hms_svc.domain.errors import BadInput, DatabaseUnavailable
+from hms_svc.domain.errors import DatabaseUnavailable
 from hms_svc.persistence.borrowed import borrow
 from hms_svc.persistence.engine import StatementFunction, unavailable
+from hms_svc.sqlite.backup import copy_database
 from hms_svc.sqlite.connection import BUSY_TIMEOUT_MS
 from hms_svc.sqlite.file import SQLiteFile
 
@@ -73,7 +72,7 @@ class SQLiteEngine:
         """Copy the file as it stands at one moment, readable by its owner alone; see Engine."""
         self._need_open()
         with unavailable(f"backup of {self._file.path} to {path}"):
-            await asyncio.to_thread(_copy, self._file.path, Path(path))
+            await asyncio.to_thread(copy_database, self._file.path, Path(path))
 
     def _need_open(self) -> _Readers:
         if self._readers is None:
@@ -118,26 +117,3 @@ class _Readers:
         connection = borrow(owned)
         self._opened.append((connection, owned))
         return connection
-
-
-def _copy(source: Path, target: Path) -> None:
-    try:
-        descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-    except FileExistsError as error:
-        raise BadInput(f"{target} is there already: a backup is a new file") from error
-    except OSError as error:
-        raise BadInput(f"{target} cannot be written: {error.strerror}") from error
-    try:
-        with closing(_connect(source)) as reader, closing(_connect(target)) as writer:
-            reader.execute("PRAGMA query_only=ON")
-            reader.backup(writer)
-        os.fsync(descriptor)
-    except sqlite3.Error:
-        target.unlink()
-        raise
-    finally:
-        os.close(descriptor)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None)

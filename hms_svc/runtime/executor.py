@@ -19,6 +19,7 @@ from hms_svc.domain.errors import (
 from hms_svc.domain.outcome import Cancel, DeadLetter, Failure, RetryLater, Snooze
 from hms_svc.domain.strict_json import check_strict, encode
 from hms_svc.handling.context import RunningJob, enter_job
+from hms_svc.handling.payload import PayloadFault
 from hms_svc.handling.registry import JobType
 from hms_svc.runtime.decide import (
     Broke,
@@ -34,12 +35,11 @@ from hms_svc.runtime.decide import (
 )
 from hms_svc.runtime.threads import PlainThreads
 from hms_svc.runtime.validation import (
-    PayloadFault,
     ValidatorFault,
     check_answer,
     is_async,
     name_of,
-    parse_payload,
+    read_payload,
     wants_job,
 )
 
@@ -83,7 +83,7 @@ class Executor:
 
     async def _run_async(self, job: RunningJob, declared: JobType) -> Any:
         enter_job(job)
-        parse_payload(job, declared)
+        read_payload(job, declared)
         if not job.effects:
             for validator in declared.validators:
                 try:
@@ -124,7 +124,7 @@ def _is_plain(declared: JobType) -> bool:
 
 def _run_plain(job: RunningJob, declared: JobType) -> Any:
     enter_job(job)
-    parse_payload(job, declared)
+    read_payload(job, declared)
     if not job.effects:
         for validator in declared.validators:
             try:

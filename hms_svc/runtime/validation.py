@@ -8,14 +8,11 @@ from inspect import iscoroutinefunction, signature
 from typing import TYPE_CHECKING, Any
 
 from hms_svc.domain.errors import HmsError, ValidationFailed
+from hms_svc.handling.payload import parse_payload
 
 if TYPE_CHECKING:
     from hms_svc.handling.context import RunningJob
     from hms_svc.handling.registry import JobType
-
-
-class PayloadFault(HmsError):
-    """The payload's model refused the data; the message names each field at fault."""
 
 
 class ValidatorFault(HmsError):
@@ -26,26 +23,12 @@ class ValidatorFault(HmsError):
         self.validator = validator
 
 
-def parse_payload(job: RunningJob, declared: JobType) -> None:
+def read_payload(job: RunningJob, declared: JobType) -> None:
     """Set `job.payload`: the model's instance, or the plain data where there is no model."""
     if declared.payload is None:
         job.payload = job.data
-        return
-    from pydantic import ValidationError
-
-    try:
-        job.payload = declared.payload.model_validate(job.data)
-    except ValidationError as error:
-        raise PayloadFault(describe_faults(error)) from error
-
-
-def describe_faults(error: Any) -> str:
-    """Name each field at fault and why, without the input itself: `lat: should be …; lon: …`."""
-    faults = error.errors(include_url=False, include_input=False, include_context=False)
-    return "; ".join(
-        f"{'.'.join(str(part) for part in fault['loc']) or 'data'}: {fault['msg']}"
-        for fault in faults[:10]
-    )
+    else:
+        job.payload = parse_payload(declared.payload, job.data)
 
 
 def name_of(function: Callable[..., Any]) -> str:

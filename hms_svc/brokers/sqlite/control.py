@@ -28,11 +28,12 @@ from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.trail import Step, line
 from hms_svc.brokers.sqlite.transaction import Transaction
 from hms_svc.brokers.sqlite.views import job_detail
-from hms_svc.domain.errors import BadInput
+from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.event import JOB_CANCELLED, JOB_REJECTED
 from hms_svc.domain.lifecycle import REASON_CANCELLED, REASON_GOVERNANCE, Cause, State
 from hms_svc.domain.views import ActOutcome, JobDetail
 from hms_svc.ports.control import Act, ActRequest
+from hms_svc.sqlite.backup import copy_database
 
 SQL: Final = OPERATOR_SQL
 
@@ -61,7 +62,8 @@ class _Target:
         """Run one of the moving statements, with its trail line and tallies."""
         hidden = DISCARDED in (self.state, target)
         shown = STATE_OF.get(self.state if target == DISCARDED else target, State.QUEUED)
-        note = f"{self.request.act.value} by {self.request.by}"
+        act = "undo of discard" if self.state == DISCARDED else self.request.act.value
+        note = f"{act} by {self.request.by}"
         step = Step(
             at=self.now,
             source=STATE_OF.get(self.state, shown),
@@ -253,8 +255,10 @@ class SQLiteControl:
 
     async def backup(self, path: str) -> None:
         """Copy the file as it stands, within one read, to a new one."""
-        await asyncio.to_thread(_refuse_existing, path)
-        await self._file.fetch("VACUUM INTO ?", (path,))
+        try:
+            await asyncio.to_thread(copy_database, self._file.path, Path(path))
+        except sqlite3.Error as error:
+            raise BrokerUnavailable(f"backup of {self._file.path}: {error}") from error
 
 
 def _act_on(transaction: Transaction, request: ActRequest, job_id: str, now: int) -> ActOutcome:
@@ -273,7 +277,7 @@ def _act_on(transaction: Transaction, request: ActRequest, job_id: str, now: int
 def _undo(transaction: Transaction, batch: str, now: int) -> list[ActOutcome]:
     cursor = transaction.connection.execute(SQL["in_batch"], (batch,))
     cursor.row_factory = sqlite3.Row
-    request = ActRequest(act=Act.DISCARD, job_ids=(), by="undo")
+    request = ActRequest(act=Act.DISCARD, job_ids=(), by="operator")
     outcomes = []
     for row in cursor.fetchall():
         target = _Target(transaction, row, request, now)
@@ -286,11 +290,6 @@ def _undo(transaction: Transaction, batch: str, now: int) -> list[ActOutcome]:
         transaction.count(row["queue"], "discarded", -1)
         outcomes.append(ActOutcome(row["id"], True))
     return outcomes
-
-
-def _refuse_existing(path: str) -> None:
-    if Path(path).exists():
-        raise BadInput(f"{path} exists: name a new file")
 
 
 def _name(code: int) -> str:

@@ -50,6 +50,7 @@ WHERE row = :row
 
 -- name: run_now
 UPDATE jobs SET state = 2, position = :now - priority * 8796093022208, hold = NULL,
+    reason = NULL, said_by = NULL, detail = NULL, finished_at = NULL,
     trail = coalesce(trail, '') || :line
 WHERE row = :row
 

@@ -1,0 +1,39 @@
+"""Payloads against the models that their types declare: one check for producers and workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hms_svc.domain.errors import HmsError
+from hms_svc.handling.registry import PayloadModel
+
+
+class PayloadFault(HmsError):
+    """The payload's model refused the data; `field` is the path of the first, from `data` down."""
+
+    def __init__(self, message: str, field: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def parse_payload(model: PayloadModel, data: Any) -> Any:
+    """Give the model's instance of the data, or raise PayloadFault naming each field at fault."""
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        faults: Sequence[Any] = error.errors(include_url=False)
+        told = "; ".join(_describe(fault) for fault in faults[:10])
+        raise PayloadFault(told, _path(faults[0])) from error
+
+
+def _path(fault: Mapping[str, Any]) -> str:
+    return ".".join(["data", *(str(step) for step in fault["loc"])])
+
+
+def _describe(fault: Mapping[str, Any]) -> str:
+    given = fault["input"]
+    shown = f" (given {given!r:.60})" if isinstance(given, str | int | float) else ""
+    return f"{_path(fault)}: {fault['msg']}{shown}"
