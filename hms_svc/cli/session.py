@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from functools import cached_property
@@ -93,6 +94,7 @@ def run(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
     """Run the asynchronous part of a command."""
     import asyncio
 
+    gc.enable()
     return asyncio.run(work())
 
 

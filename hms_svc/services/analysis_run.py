@@ -23,7 +23,7 @@ class AnalysisRequest(BaseModel):
     The work is cut into `steps`; each takes `seconds_per_step` longer than it needs.
     """
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+    model_config = ConfigDict(defer_build=True, strict=True, frozen=True, extra="allow")
 
     dataset: Literal["places", "numbers"] = "places"
     values: list[Annotated[float, Field(ge=-1e15, le=1e15)]] = Field(default=[], max_length=10_000)

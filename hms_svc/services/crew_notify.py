@@ -17,7 +17,7 @@ TYPE: Final = "crew.notify"
 class CrewNotice(BaseModel):
     """What the crew is told. The place is in WGS 84 degrees; further fields are handed on."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+    model_config = ConfigDict(defer_build=True, strict=True, frozen=True, extra="allow")
 
     case_id: str = Field(min_length=1, max_length=128)
     kind: str = Field(default="pothole", max_length=128)

@@ -21,7 +21,7 @@ EXIT_CODE: Final = 70
 class DrillRequest(BaseModel):
     """What is to happen, after `seconds` of sleep. `message` is what it says."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+    model_config = ConfigDict(defer_build=True, strict=True, frozen=True, extra="allow")
 
     act: Literal["succeed", "print", "fail", "reject", "exit"] = "succeed"
     seconds: float = Field(default=0.0, ge=0, le=3600, allow_inf_nan=False)

@@ -27,7 +27,7 @@ USER_ID: Final = re.compile(r"usr-[A-Za-z0-9]{1,32}")
 class PotholeReport(BaseModel):
     """What a report says. The place is in WGS 84 degrees; further fields are kept with the case."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+    model_config = ConfigDict(defer_build=True, strict=True, frozen=True, extra="allow")
 
     user_id: str
     lat: float = Field(ge=-90, le=90, allow_inf_nan=False)
