@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from hms_svc.sqlite.connection import Synchronous, connect
+from hms_svc.sqlite.filesystem import is_network
 from hms_svc.sqlite.lock import LockFile
 
 Result = TypeVar("Result")
@@ -115,6 +116,8 @@ class SQLiteFile:
     def _run(self, opened: asyncio.Future[None]) -> None:
         assert self._loop is not None
         try:
+            if is_network(self.path.parent):
+                raise OSError(f"{self.path} is on a network file system; SQLite needs a local disk")
             lock = LockFile(self.path)
             with lock.held():
                 connection = connect(self.path, self._synchronous)

@@ -8,7 +8,7 @@ from typing import Final
 
 NETWORK_TYPES: Final = frozenset(
     {
-        "nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.ceph", "fuse.glusterfs",
+        "nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "fuse.ceph", "fuse.glusterfs",
         "fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "glusterfs", "lustre", "beegfs",
         "gpfs", "ocfs2", "davfs", "fuse.davfs2", "ncpfs",
     }
