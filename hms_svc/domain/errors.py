@@ -135,6 +135,10 @@ class DeliveryFailed(HmsError):
     """A webhook was not delivered: its address is refused, unreachable, or did not answer 2xx."""
 
 
+class HandlerExited(HmsError):
+    """A handler or validator called `sys.exit`: an error of the job, not the end of the worker."""
+
+
 class NoActiveJob(HmsError):
     """Something that needs the current job was called outside of a handler or validator."""
 

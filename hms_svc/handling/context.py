@@ -25,9 +25,24 @@ class RunningJob:
     """One attempt in progress. Handlers read it, report from it, and reach DAO and gate by it."""
 
     __slots__ = (
-        "_data", "_log", "_log_size", "_sink", "cancel_by", "cancel_detail", "claimed",
-        "dao", "deadline_ms", "effects", "event_ordinal", "gov", "lease_until", "loop", "payload",
-        "revoked", "timed_out", "verdict",
+        "_data",
+        "_log",
+        "_log_size",
+        "_payload",
+        "_sink",
+        "cancel_by",
+        "cancel_detail",
+        "claimed",
+        "dao",
+        "deadline_ms",
+        "effects",
+        "event_ordinal",
+        "gov",
+        "lease_until",
+        "loop",
+        "revoked",
+        "timed_out",
+        "verdict",
     )  # fmt: skip
 
     def __init__(
@@ -47,7 +62,7 @@ class RunningJob:
         self.deadline_ms = deadline_ms
         self.lease_until = claimed.lease_until
         self.effects = effects
-        self.payload: Any = None
+        self._payload: Any = None
         self.verdict: ActionDenied | ActionHeld | None = None
         self.revoked = False
         self.timed_out = False
@@ -76,6 +91,15 @@ class RunningJob:
         if self._data is None:
             self._data = decode(self.claimed.job.data)
         return self._data
+
+    @property
+    def payload(self) -> Any:
+        """The payload as the instance of its model; the plain data where no model is declared."""
+        return self.data if self._payload is None else self._payload
+
+    @payload.setter
+    def payload(self, instance: Any) -> None:
+        self._payload = instance
 
     @property
     def attempt(self) -> int:

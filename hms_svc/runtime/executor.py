@@ -6,11 +6,13 @@ import asyncio
 import contextvars
 import traceback
 from collections.abc import Callable
-from typing import Any
+from inspect import signature
+from typing import Any, Final
 
 from hms_svc.domain.errors import (
     ActionDenied,
     ActionHeld,
+    HandlerExited,
     LeaseLost,
     MalformedJson,
     Outage,
@@ -40,10 +42,11 @@ from hms_svc.runtime.validation import (
     is_async,
     name_of,
     read_payload,
-    wants_job,
 )
 
-MAX_RESULT_BYTES = 1024 * 1024
+MAX_RESULT_BYTES: Final = 1024 * 1024
+NO_FAULT: Final = (ValidationFailed, ActionHeld, Outage, LeaseLost)
+"""What a validator may raise without being broken."""
 
 
 class Executor:
@@ -52,56 +55,64 @@ class Executor:
     def __init__(self, threads: PlainThreads, *, timeout_seconds: float) -> None:
         self._threads = threads
         self._timeout_seconds = timeout_seconds
+        self._loop = asyncio.get_running_loop()
+        self._plans: dict[str, Plan] = {}
 
     def start(
         self, job: RunningJob, declared: JobType, finished: Callable[[Outcome], None]
-    ) -> asyncio.Task[None] | None:
+    ) -> asyncio.Task[Any] | None:
         """Begin to run a job; `finished` hears the outcome, once, on the loop.
 
         Gives the task where there is one to be cancelled. A job of plain
         functions throughout is one visit to a thread.
         """
-        if _is_plain(declared) and (declared.action is None or job.effects):
+        plan = self._plans.get(declared.type)
+        if plan is None:
+            plan = self._plans[declared.type] = Plan(declared)
+
+        def done(result: Any, error: BaseException | None) -> None:
+            finished(self.outcome_of(job, declared, result, error))
+
+        if plan.plain and (declared.action is None or job.effects):
             context = contextvars.copy_context()
-
-            def done(result: Any, error: BaseException | None) -> None:
-                finished(self.outcome_of(job, declared, result, error))
-
-            self._threads.submit(context, lambda: _run_plain(job, declared), done)
+            self._threads.submit(context, lambda: _run_plain(job, plan), done)
             return None
-        return asyncio.get_running_loop().create_task(self._run(job, declared, finished))
 
-    async def _run(
-        self, job: RunningJob, declared: JobType, finished: Callable[[Outcome], None]
-    ) -> None:
-        result, error = None, None
-        try:
-            result = await self._run_async(job, declared)
-        except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - becomes the outcome
-            error = raised
-        finished(self.outcome_of(job, declared, result, error))
+        def ended(task: asyncio.Task[Any]) -> None:
+            if task.cancelled():
+                done(None, asyncio.CancelledError())
+            else:
+                error = task.exception()
+                done(None if error else task.result(), error)
 
-    async def _run_async(self, job: RunningJob, declared: JobType) -> Any:
+        task = self._loop.create_task(self._run(job, plan))
+        task.add_done_callback(ended)
+        return task
+
+    async def _run(self, job: RunningJob, plan: Plan) -> Any:
         enter_job(job)
-        read_payload(job, declared)
-        if not job.effects:
-            for validator in declared.validators:
-                try:
-                    answer = await self._call(validator, job.payload)
-                except (ValidationFailed, ActionHeld, Outage, LeaseLost):
-                    raise
-                except Exception as error:
-                    raise ValidatorFault(name_of(validator)) from error
-                check_answer(validator, answer)
-            if declared.action is not None:
-                await job.gov.vet(declared.action, job.data)
-        handler = declared.handler
-        return await (self._call(handler, job) if wants_job(handler) else self._call(handler))
+        read_payload(job, plan.declared)
+        try:
+            if not job.effects:
+                for validator, name, is_async in plan.validators:
+                    try:
+                        answer = await self._call(validator, is_async, job.payload)
+                    except NO_FAULT:
+                        raise
+                    except Exception as error:
+                        raise ValidatorFault(name) from error
+                    check_answer(name, answer)
+                if plan.declared.action is not None:
+                    await job.gov.vet(plan.declared.action, job.data)
+            arguments = (job,) if plan.takes_job else ()
+            if plan.is_async:
+                return await plan.handler(*arguments)
+            return await self._threads.call(plan.handler, *arguments)
+        except SystemExit as error:
+            raise HandlerExited(f"called sys.exit({error.code!r})") from error
 
-    async def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        if is_async(function):
-            return await function(*arguments)
-        return await self._threads.call(function, *arguments)
+    async def _call(self, function: Callable[..., Any], is_async: bool, payload: Any) -> Any:
+        return await function(payload) if is_async else await self._threads.call(function, payload)
 
     def outcome_of(
         self, job: RunningJob, declared: JobType, result: Any, error: BaseException | None
@@ -118,24 +129,34 @@ class Executor:
         return _finished(declared, result)
 
 
-def _is_plain(declared: JobType) -> bool:
-    return not is_async(declared.handler) and not any(map(is_async, declared.validators))
+class Plan:
+    """What is the same for every job of a type, found out once."""
+
+    def __init__(self, declared: JobType) -> None:
+        self.declared = declared
+        self.handler = declared.handler
+        self.takes_job = bool(signature(declared.handler).parameters)
+        self.is_async = is_async(declared.handler)
+        self.validators = [
+            (validator, name_of(validator), is_async(validator))
+            for validator in declared.validators
+        ]
+        self.plain = not self.is_async and not any(waits for _, _, waits in self.validators)
 
 
-def _run_plain(job: RunningJob, declared: JobType) -> Any:
+def _run_plain(job: RunningJob, plan: Plan) -> Any:
     enter_job(job)
-    read_payload(job, declared)
+    read_payload(job, plan.declared)
     if not job.effects:
-        for validator in declared.validators:
+        for validator, name, _ in plan.validators:
             try:
                 answer = validator(job.payload)
-            except (ValidationFailed, ActionHeld, Outage, LeaseLost):
+            except NO_FAULT:
                 raise
             except Exception as error:
-                raise ValidatorFault(name_of(validator)) from error
-            check_answer(validator, answer)
-    handler = declared.handler
-    return handler(job) if wants_job(handler) else handler()
+                raise ValidatorFault(name) from error
+            check_answer(name, answer)
+    return plan.handler(job) if plan.takes_job else plan.handler()
 
 
 def _finished(declared: JobType, result: Any) -> Outcome:

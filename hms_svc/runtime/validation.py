@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
-from inspect import iscoroutinefunction, signature
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from hms_svc.domain.errors import HmsError, ValidationFailed
@@ -24,10 +23,8 @@ class ValidatorFault(HmsError):
 
 
 def read_payload(job: RunningJob, declared: JobType) -> None:
-    """Set `job.payload`: the model's instance, or the plain data where there is no model."""
-    if declared.payload is None:
-        job.payload = job.data
-    else:
+    """Set `job.payload` to the model's instance, where there is a model."""
+    if declared.payload is not None:
         job.payload = parse_payload(declared.payload, job.data)
 
 
@@ -36,7 +33,6 @@ def name_of(function: Callable[..., Any]) -> str:
     return getattr(function, "__name__", type(function).__name__)
 
 
-@lru_cache(maxsize=1024)
 def is_async(function: Callable[..., Any]) -> bool:
     """Tell whether a function, or a callable object, is `async`."""
     return iscoroutinefunction(function) or iscoroutinefunction(
@@ -44,14 +40,7 @@ def is_async(function: Callable[..., Any]) -> bool:
     )
 
 
-@lru_cache(maxsize=1024)
-def wants_job(function: Callable[..., Any]) -> bool:
-    """Tell whether a handler takes the running job."""
-    return bool(signature(function).parameters)
-
-
-def check_answer(validator: Callable[..., Any], answer: Any) -> None:
-    """Turn the False of a validator into its ValidationFailed."""
+def check_answer(validator: str, answer: Any) -> None:
+    """Turn the False of a validator, given by its name, into its ValidationFailed."""
     if answer is False:
-        name = name_of(validator)
-        raise ValidationFailed(f"{name} said no", validator=name)
+        raise ValidationFailed(f"{validator} said no", validator=validator)
