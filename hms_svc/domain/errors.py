@@ -17,6 +17,7 @@ HmsError
 ├── EffectConflict           the effect key was used before, with other data
 ├── RuleFailed               a rule of the policy breaks: an error, not an answer
 ├── DeliveryFailed           a webhook could not be delivered
+├── HandlerExited            a handler or validator called sys.exit
 ├── NoActiveJob              something that needs the current job ran outside of one
 ├── WrongThread              a blocking call on a thread whose event loop runs
 ├── Refused                  not allowed here: read-only, no permission (exit 6)
