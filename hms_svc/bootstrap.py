@@ -182,6 +182,7 @@ async def engines(settings: Settings, registry: Registry) -> AsyncIterator[Engin
     async with backend(settings, clock) as queue:
         await cases.open()
         try:
+            await queue.broker.raise_fences(await cases.highest_fence())
             yield Engines(
                 queue.broker, queue.inspection, queue.control, queue.bus, cases, rules, registry,
                 clock,
@@ -207,6 +208,8 @@ def application(settings: Settings, *, ready: bool = False) -> Registry:
         webhook_allowed_hosts=settings.webhook_allowed_hosts,
         ready=ready,
     )
+    if settings.app and "" not in sys.path:
+        sys.path.insert(0, "")
     for name in (*settings.app, *_entry_points()):
         registry.include(_load_registry(name))
     return registry

@@ -111,6 +111,10 @@ class SqlDatabase:
         engine, clock = self._engine, self._clock
         return await engine.write(lambda on: effects.commit(on, requests, clock, engine.lock))
 
+    async def highest_fence(self) -> int:
+        """Give the highest fence that any job has shown."""
+        return await self._engine.read(fences.highest_fence)
+
     async def recall(self, claims: Sequence[tuple[str, int]]) -> list[tuple[StoredEffect, ...]]:
         """Raise the jobs' fences to those of the claims, and give the effects they already have."""
         if not claims:

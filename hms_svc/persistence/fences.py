@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
 from hms_svc.persistence.statements import Bulk, DialectInsert, among, insert_into, packed
 from hms_svc.persistence.tables import job_fences
@@ -23,6 +23,7 @@ def _raise(dialect: str) -> DialectInsert:
 _RAISE: Final = Bulk(_raise, ("job_id", "fence", "at"))
 _FENCES: Final = select(job_fences.c.job_id, job_fences.c.fence).where(among(job_fences.c.job_id))
 _OLDEST: Final = select(job_fences.c.number).order_by(job_fences.c.number).limit(bindparam("most"))
+_HIGHEST: Final = select(func.coalesce(func.max(job_fences.c.fence), 0))
 _FORGET: Final = delete(job_fences).where(
     job_fences.c.number.in_(_OLDEST), job_fences.c.at < bindparam("before")
 )
@@ -40,6 +41,11 @@ def read_fences(connection: Connection, job_ids: set[str]) -> dict[str, int]:
     """Give the stored fence of each job that has one."""
     rows = connection.execute(_FENCES, {"values": packed(job_ids)})
     return {row.job_id: row.fence for row in rows}
+
+
+def highest_fence(connection: Connection) -> int:
+    """Give the highest fence of all jobs, 0 where there is none."""
+    return int(connection.execute(_HIGHEST).scalar_one())
 
 
 def forget_fences(connection: Connection, *, before: int, most: int) -> None:

@@ -173,6 +173,14 @@ class Broker(Protocol):
         """
         ...
 
+    async def raise_fences(self, above: int) -> None:
+        """Give only fences above this one from now on: the database has seen it.
+
+        A broker restored from an older copy would hand out fences again that
+        the database has kept, and its workers could write nothing.
+        """
+        ...
+
     async def abandon(self, worker: str) -> int:
         """End the leases of a worker process that is known to be gone (its parent saw it die).
 

@@ -132,6 +132,10 @@ class EffectStore(Protocol):
         """
         ...
 
+    async def highest_fence(self) -> int:
+        """Give the highest fence of any job, 0 where there is none."""
+        ...
+
     async def recall(self, claims: Sequence[tuple[str, int]]) -> list[tuple[StoredEffect, ...]]:
         """Raise each (job id, fence) to the job's highest, and give the effects it already has."""
         ...

@@ -26,6 +26,7 @@ from hms_svc.runtime.inflight import InFlight, Running
 from hms_svc.runtime.options import Engines, WorkerOptions
 from hms_svc.runtime.service import Service
 from hms_svc.runtime.settler import Settler
+from hms_svc.runtime.writable import writable_disposition
 
 log: Final = logging.getLogger("hms_svc.runtime")
 BACKLOG_PAUSE_SECONDS: Final = 0.005
@@ -170,26 +171,23 @@ class Claimer(Service):
             )  # fmt: skip
 
     def time_out(self, running: Running, seconds: float) -> None:
-        """Settle a job that ran too long; a plain function keeps its slot until it returns."""
-        running.job.timed_out = running.job.revoked = True
+        """Settle a job that ran too long; its function keeps the slot until it has returned."""
+        running.job.timed_out = True
         if running.task is not None:
             running.task.cancel()
-        elif not running.settled:
-            running.settled = True
-            job = running.job
-            self._settle(
-                job.claimed, running.started_at, TimedOut(seconds), job.effects, job.log_text(),
-                running.declared.retry,
-            )  # fmt: skip
+        self._let_go(running, TimedOut(seconds))
 
     def release(self, running: Running) -> None:
         """Give a job back whose function cannot be stopped; it may write nothing any more."""
-        running.job.revoked = True
+        self._let_go(running, Stopped())
+
+    def _let_go(self, running: Running, outcome: Outcome) -> None:
+        job = running.job
+        job.revoked = True
         if not running.settled:
             running.settled = True
-            job = running.job
             self._settle(
-                job.claimed, running.started_at, Stopped(), job.effects, job.log_text(),
+                job.claimed, running.started_at, outcome, job.effects, job.log_text(),
                 running.declared.retry,
             )  # fmt: skip
 
@@ -206,6 +204,7 @@ class Claimer(Service):
         disposition = decide(outcome, claimed, _retry_of(retry), now, random.random())
         if effects or log_text:
             disposition = _with(disposition, effects, log_text)
+        disposition = writable_disposition(disposition)
         if effects:
             for service in self.on_effects:
                 service.wake()

@@ -24,6 +24,7 @@ from hms_svc.handling.context import RunningJob, enter_job
 from hms_svc.handling.payload import PayloadFault
 from hms_svc.handling.registry import JobType
 from hms_svc.runtime.decide import (
+    Asked,
     Broke,
     CalledOff,
     Finished,
@@ -43,8 +44,10 @@ from hms_svc.runtime.validation import (
     name_of,
     read_payload,
 )
+from hms_svc.runtime.writable import writable
 
 MAX_RESULT_BYTES: Final = 1024 * 1024
+LONGEST_DELAY_SECONDS: Final = 10 * 365 * 86_400
 NO_FAULT: Final = (ValidationFailed, ActionHeld, Outage, LeaseLost)
 """What a validator may raise without being broken."""
 
@@ -102,6 +105,7 @@ class Executor:
                     except Exception as error:
                         raise ValidatorFault(name) from error
                     check_answer(name, answer)
+                    _heed_cancellation()
                 if plan.declared.action is not None:
                     await job.gov.vet(plan.declared.action, job.data)
             arguments = (job,) if plan.takes_job else ()
@@ -125,7 +129,7 @@ class Executor:
         if error is not None:
             return _raised(job, declared, error)
         if isinstance(result, RetryLater | Snooze | Cancel | DeadLetter):
-            return result
+            return _asked(declared, result)
         return _finished(declared, result)
 
 
@@ -157,6 +161,25 @@ def _run_plain(job: RunningJob, plan: Plan) -> Any:
                 raise ValidatorFault(name) from error
             check_answer(name, answer)
     return plan.handler(job) if plan.takes_job else plan.handler()
+
+
+def _heed_cancellation() -> None:
+    """Stop between two functions where a cancellation came while one was on its thread."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+def _asked(declared: JobType, result: Asked) -> Outcome:
+    seconds: Any = 0
+    if isinstance(result, Snooze):
+        seconds = result.for_seconds
+    elif isinstance(result, RetryLater) and result.after_seconds is not None:
+        seconds = result.after_seconds
+    if type(seconds) in (int, float) and 0 <= seconds <= LONGEST_DELAY_SECONDS:
+        return result
+    words = f"{type(result).__name__} of 0 to {LONGEST_DELAY_SECONDS} seconds, not {seconds!r:.80}"
+    return Broke(Failure("MalformedResult", words), name_of(declared.handler))
 
 
 def _finished(declared: JobType, result: Any) -> Outcome:
@@ -193,11 +216,13 @@ def _raised(job: RunningJob, declared: JobType, error: BaseException) -> Outcome
             return PayloadRefused(declared.payload.__name__ if declared.payload else "", str(error))
         case Outage():
             return Unreachable(error)
+        case LeaseLost():
+            return Stopped()
         case _:
             if job.cancel_by:
                 return CalledOff(job.cancel_by, job.cancel_detail)
             text = "".join(traceback.format_exception(error))
-            return Broke(Failure(type(error).__name__, str(error)[:2000], text), where)
+            return Broke(Failure(type(error).__name__, writable(error)[:2000], text), where)
 
 
 def _raising_validator(declared: JobType, error: BaseException) -> str:

@@ -53,6 +53,13 @@ class _Child:
         self.started = time.monotonic()
         self.ready = False
         self.done = False
+        self._asked = False
+
+    def ask_to_end(self) -> None:
+        """Send SIGTERM, once: a second one would have it leave at once."""
+        if not self._asked:
+            self._asked = True
+            self.process.send_signal(signal.SIGTERM)
 
 
 class Supervisor:
@@ -119,7 +126,7 @@ class Supervisor:
         self._restarts.clear()
         self._deadline = time.monotonic() + self._grace_seconds + 10.0
         for child in self._children:
-            child.process.send_signal(signal.SIGTERM)
+            child.ask_to_end()
 
     def _kill_all(self) -> None:
         self._restarts.clear()
@@ -179,7 +186,7 @@ class Supervisor:
         ):
             self._restarts.clear()
             for lane in self._children:
-                lane.process.send_signal(signal.SIGTERM)
+                lane.ask_to_end()
 
     def _on_end(self, child: _Child) -> None:
         code = child.process.returncode

@@ -9,6 +9,7 @@ from hms_svc.handling.context import RunningJob
 from hms_svc.ports.broker import Broker, ProgressReport
 from hms_svc.ports.clock import Clock
 from hms_svc.runtime.service import Service
+from hms_svc.runtime.writable import writable
 
 MOST_WAITING: Final = 2000
 
@@ -25,7 +26,7 @@ class ProgressWriter(Service):
 
     def report(self, job: RunningJob, share: float | None, message: str) -> None:
         """Take one report."""
-        line = ProgressReport(job.claimed.token, self._clock.now_ms(), share, message)
+        line = ProgressReport(job.claimed.token, self._clock.now_ms(), share, writable(message))
         with self._lock:
             self._waiting.append(line)
             del self._waiting[:-MOST_WAITING]

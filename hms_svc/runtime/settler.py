@@ -7,6 +7,7 @@ from typing import Final
 
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.ports.broker import Broker, Settlement
+from hms_svc.runtime.progress import ProgressWriter
 from hms_svc.runtime.service import Service
 
 log: Final = logging.getLogger("hms_svc.runtime")
@@ -16,9 +17,10 @@ MOST_AT_ONCE: Final = 500
 class Settler(Service):
     """One settle under way at a time; what finishes meanwhile leaves with the next one."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, progress: ProgressWriter) -> None:
         super().__init__(interval_seconds=60.0)
         self._broker = broker
+        self._progress = progress
         self._waiting: list[Settlement] = []
         self._settled_before = 0
         self.refused = 0
@@ -34,9 +36,10 @@ class Settler(Service):
         self._wake.set()
 
     async def run_once(self) -> None:
-        """Write what has been collected; on an outage it stays collected."""
+        """Write what has been collected, progress first; on an outage it stays collected."""
         while self._waiting:
             batch = self._waiting[:MOST_AT_ONCE]
+            await self._progress.run_once()
             refused = await self._broker.settle(batch)
             del self._waiting[: len(batch)]
             self.refused += len(refused)

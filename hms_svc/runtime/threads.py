@@ -37,6 +37,7 @@ class PlainThreads:
         self._seen = 0
         self._lock = threading.Lock()
         self._reporting = False
+        self._closed = False
         self._watch: asyncio.TimerHandle | None = None
 
     @property
@@ -55,7 +56,11 @@ class PlainThreads:
             self._watch = self._loop.call_later(STALL_SECONDS, self._check)
 
     async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Run one function in a copy of the current context and give its result."""
+        """Run one function in a copy of the current context and give its result.
+
+        A thread cannot be stopped: until `close`, a cancelled caller waits on
+        and has the result nevertheless; `asyncio.Task.cancelling` tells it.
+        """
         future: asyncio.Future[Any] = self._loop.create_future()
 
         def done(result: Any, error: BaseException | None) -> None:
@@ -67,10 +72,17 @@ class PlainThreads:
                 future.set_result(result)
 
         self.submit(contextvars.copy_context(), lambda: function(*arguments), done)
-        return await future
+        while not future.done():
+            try:
+                await asyncio.wait({future})
+            except asyncio.CancelledError:
+                if self._closed:
+                    raise
+        return future.result()
 
     def close(self) -> None:
         """Let idle threads end; busy ones end with their function."""
+        self._closed = True
         if self._watch is not None:
             self._watch.cancel()
         for _ in self._threads:
@@ -131,6 +143,10 @@ class PlainThreads:
 
     def _deliver(self) -> None:
         self._reporting = False
-        while self._done:
-            done, result, error = self._done.popleft()
-            done(result, error)
+        try:
+            while self._done:
+                done, result, error = self._done.popleft()
+                done(result, error)
+        finally:
+            if self._done:
+                self._loop.call_soon(self._deliver)

@@ -63,8 +63,8 @@ class Worker:
         engines, options = self._engines, self._options
         types = tuple(declared.type for declared in engines.registry)
         threads = PlainThreads(options.slots, asyncio.get_running_loop())
-        settler = Settler(engines.broker)
         progress = ProgressWriter(engines.broker, engines.clock)
+        settler = Settler(engines.broker, progress)
         availability = Availability(engines.database, engines.clock)
         executor = Executor(threads, timeout_seconds=options.timeout_seconds)
         claimer = Claimer(
@@ -82,6 +82,14 @@ class Worker:
             ),
         ]  # fmt: skip
         heartbeat.start()
+        try:
+            await self._work(claimer, keepers)
+            await self._last_words(settler, progress, relay)
+        finally:
+            await heartbeat.stop()
+            threads.close()
+
+    async def _work(self, claimer: Claimer, keepers: list[Service]) -> None:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(keeper.run(), name=keeper.name) for keeper in keepers]
             claiming = group.create_task(claimer.run(), name=claimer.name)
@@ -92,9 +100,6 @@ class Worker:
             for keeper in keepers:
                 keeper.stop()
             await asyncio.wait(tasks)
-        await self._last_words(settler, progress, relay)
-        await heartbeat.stop()
-        threads.close()
 
     def _chores(self, claimer: Claimer, settler: Settler, types: tuple[str, ...]) -> list[Service]:
         engines, options = self._engines, self._options

@@ -66,6 +66,13 @@ class SQLiteBroker:
             lambda transaction: settling.settle(transaction, settlements), rings="news"
         )
 
+    async def raise_fences(self, above: int) -> None:
+        """Lift the one counter of fences, never lower it."""
+        statement = "UPDATE meta SET value = max(value, ?) WHERE name = 'fence'"
+        await self._file.write(
+            lambda transaction: transaction.connection.execute(statement, (above + 1,))
+        )
+
     async def abandon(self, worker: str) -> int:
         """End the leases of a worker that is known to be gone."""
         return await self._file.write(

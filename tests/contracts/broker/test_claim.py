@@ -124,3 +124,12 @@ async def test_suspect_lane_gets_only_suspects(harness: BrokerHarness) -> None:
     await harness.accept()
     assert await harness.claim(10, lane=Lane.SUSPECT) == []
     assert len(await harness.claim(10)) == 1
+
+
+async def test_fences_can_be_raised_and_never_lowered(harness: BrokerHarness) -> None:
+    await harness.accept(2)
+    await harness.broker.raise_fences(1000)
+    [first] = await harness.claim(1)
+    await harness.broker.raise_fences(5)
+    [second] = await harness.claim(1)
+    assert (first.token.fence, second.token.fence) == (1001, 1002)

@@ -1,0 +1,24 @@
+"""The job types of the measurements, for workers started with HMS_SVC_APP."""
+
+from __future__ import annotations
+
+from benchmarks.probe import Probe
+from hms_svc import Registry, RunningJob
+
+ANSWER = {"ok": True}
+registry = Registry()
+_probe = Probe.of_environment()
+
+
+@registry.job("bench.async")
+async def on_async(job: RunningJob) -> dict[str, bool]:
+    """Do nothing, on the loop."""
+    _probe.hit(job.data["n"], job.data.get("sent_ns", 0))
+    return ANSWER
+
+
+@registry.job("bench.plain")
+def on_plain(job: RunningJob) -> dict[str, bool]:
+    """Do nothing, on a thread."""
+    _probe.hit(job.data["n"], job.data.get("sent_ns", 0))
+    return ANSWER

@@ -1,0 +1,48 @@
+"""The machine that figures belong to."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from benchmarks.stage import DATA
+from hms_svc.sqlite.filesystem import filesystem_type
+
+
+def describe() -> str:
+    """Tell cores, Python, SQLite, file system, and what a disk sync of one page costs."""
+    DATA.mkdir(mode=0o700, exist_ok=True)
+    kind = filesystem_type(DATA)
+    if kind in {"tmpfs", "ramfs"}:
+        raise SystemExit(f"{DATA} is on {kind}, where a sync costs nothing: use a checkout on disk")
+    load = os.getloadavg()[0]
+    return (
+        f"{os.cpu_count()} cores of {_processor()}, load {load:.1f} before; "
+        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, "
+        f"{platform.system()} {platform.release()}; "
+        f"data on {kind}, fdatasync of one page {_sync_ms():.2f} ms (median of 200)"
+    )
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _sync_ms() -> float:
+    taken = []
+    page = os.urandom(4096)
+    with tempfile.TemporaryFile(dir=DATA) as file:
+        for _ in range(200):
+            os.write(file.fileno(), page)
+            began = time.perf_counter()
+            os.fdatasync(file.fileno())
+            taken.append((time.perf_counter() - began) * 1000)
+    return median(taken)

@@ -1,0 +1,97 @@
+"""`pothole.report` with all five steps, everything durable, drained by one process."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+from benchmarks.drain import Drained, Variant, drain, start_up_cpu
+from benchmarks.figures import Figure, ratio
+from benchmarks.rounds import interleaved
+from benchmarks.stage import Stage
+
+JOBS = 4_000
+REPORT, NOTICE = "pothole.report", "crew.notify"
+SPAN = (
+    "SELECT min(started_at), max(finished_at), count(*) FROM jobs JOIN queues USING (queue) "
+    "WHERE type IN ({}) AND state = 6"
+)
+
+
+class Reported(NamedTuple):
+    """Reports a second in hand-in and in drain, and the CPU seconds of the whole run."""
+
+    enqueued: float
+    rate: float
+    cpu_seconds: float
+
+
+def drain_reports(jobs: int, types: tuple[str, ...], concurrency: int = 20) -> Reported:
+    """Hand in distinct reports by distinct users, and drain them with the notices or without.
+
+    Raises AssertionError unless each made one case, one `case.opened` and, where
+    they are served, one notice.
+    """
+    with Stage() as stage:
+        seconds = stage.produce("bulk", REPORT, jobs)
+        running = stage.serve(
+            "--drain", "--types", ",".join(types), "--concurrency", str(concurrency)
+        )
+        cpu = running.finish(600).cpu_seconds
+        return Reported(jobs / seconds, jobs / span_seconds(stage, types, jobs), cpu)
+
+
+def span_seconds(stage: Stage, types: tuple[str, ...], jobs: int) -> float:
+    """Give the seconds from the first job's start to the last one's end, all of it checked."""
+    names = ", ".join(f"'{name}'" for name in types)
+    began, ended, completed = stage.query("queue.db", SPAN.format(names))[0]
+    assert completed == jobs * len(types), f"{completed} completed, of {jobs} × {types}"
+    cases = stage.query("cases.db", "SELECT count(*) FROM cases WHERE status = 'open'")[0][0]
+    opened = stage.query("queue.db", "SELECT count(*) FROM events WHERE type = 'case.opened'")
+    assert (cases, opened[0][0]) == (jobs, jobs), f"{cases} cases, {opened[0][0]} events of {jobs}"
+    return float(ended - began) / 1000
+
+
+def run(rounds: int, scale: float) -> list[Figure]:
+    """Measure with and without the notices, beside a no-op."""
+    jobs = max(200, int(JOBS * scale))
+    noop = Variant("bench.async", 20)
+    noops = jobs * 5
+
+    def measure(what: str) -> Reported | Drained | float:
+        if what == "no-op":
+            return drain(noop, noops)
+        if what == "start-up":
+            return start_up_cpu(REPORT, 20)
+        types = (REPORT, NOTICE) if "with" in what.split() else (REPORT,)
+        return drain_reports(jobs, types, 100 if "100" in what else 20)
+
+    names = (
+        "reports without crew.notify, concurrency 20",
+        "reports with crew.notify, concurrency 20",
+        "reports without crew.notify, concurrency 100",
+        "reports with crew.notify, concurrency 100",
+        "no-op",
+        "start-up",
+    )
+    found = interleaved({name: partial(measure, name) for name in names}, rounds)
+    empty = [each for each in found["start-up"] if isinstance(each, float)]
+
+    def cpu(name: str, words: str, count: int) -> Figure:
+        used = [each.cpu_seconds for each in found[name] if not isinstance(each, float)]
+        each_us = [(one - idle) / count * 1e6 for one, idle in zip(used, empty, strict=True)]
+        return Figure(words, "µs", tuple(each_us))
+
+    rates = [
+        Figure(name, "reports/s", tuple(e.rate for e in found[name] if not isinstance(e, float)))
+        for name in names[:4]
+    ]
+    alone = cpu(names[0], "CPU of a report without its notice", jobs)
+    of_noop = cpu("no-op", "CPU of a no-op", noops)
+    return [
+        *rates,
+        alone,
+        cpu(names[1], "CPU of a report with its notice", jobs),
+        of_noop,
+        ratio("CPU of a report against a no-op", alone, of_noop, "5×; 10×"),
+    ]
