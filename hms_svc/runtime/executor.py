@@ -202,7 +202,8 @@ def _raised(job: RunningJob, declared: JobType, error: BaseException) -> Outcome
     if isinstance(error, ValidatorFault) and error.__cause__ is not None:
         where, error = error.validator, error.__cause__
     if isinstance(error, asyncio.CancelledError):
-        return CalledOff(job.cancel_by, job.cancel_detail) if job.cancel_by else Stopped()
+        off = job.cancel_by and not job.effects
+        return CalledOff(job.cancel_by, job.cancel_detail) if off else Stopped()
     if job.verdict is not None and not isinstance(error, Outage):
         error = job.verdict
     match error:
@@ -219,7 +220,7 @@ def _raised(job: RunningJob, declared: JobType, error: BaseException) -> Outcome
         case LeaseLost():
             return Stopped()
         case _:
-            if job.cancel_by:
+            if job.cancel_by and not job.effects:
                 return CalledOff(job.cancel_by, job.cancel_detail)
             text = "".join(traceback.format_exception(error))
             return Broke(Failure(type(error).__name__, writable(error)[:2000], text), where)

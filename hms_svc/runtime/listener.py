@@ -42,8 +42,9 @@ class Listener(Service):
 
 
 def _cancel(running: Running, request: CancelRequest) -> None:
+    """Call a job off, unless it has effects: those stand, and so the job runs to its end."""
     if not running.job.cancel_by:
         running.job.cancel_by = request.by
         running.job.cancel_detail = request.detail
-        if running.task is not None:
+        if running.task is not None and not running.job.effects:
             running.task.cancel()
