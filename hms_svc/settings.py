@@ -193,7 +193,7 @@ READERS: Final[dict[str, Reader]] = {
     "failed_days": _number(0, 3650, "days"),
     "discard_undo_seconds": _number(0, 7 * 86_400),
     "unserved_days": _number(0, 3650, "days"),
-    "case_radius_m": _number(0.1, 10_000, "metres"),
+    "case_radius_m": _number(0.1, 5_000, "metres"),
     "reports_per_hour": _whole(1, 1_000_000),
     "blocked_users": _words(r"\S+", "a list of user ids"),
     "places_file": _file,

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from hms_svc.domain.errors import Outage
+
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
@@ -14,8 +16,9 @@ class Batcher(Generic[Question, Answer]):
     """Turns many awaited single calls into few calls of `answer_many`, one under way at a time.
 
     A first question waits for one turn of the loop, so that all tasks that the
-    same turn woke share a batch. Belongs to the loop that first asks. An error
-    of `answer_many` is raised to everyone in that batch.
+    same turn woke share a batch. Belongs to the loop that first asks. An Outage
+    of `answer_many` is raised to everyone in that batch; after any other error
+    each is asked again alone, so that one bad question harms nobody else.
     """
 
     def __init__(
@@ -48,6 +51,10 @@ class Batcher(Generic[Question, Answer]):
         try:
             answers = await self._answer_many([question for question, _ in batch])
         except BaseException as error:
+            if len(batch) > 1 and isinstance(error, Exception) and not isinstance(error, Outage):
+                for one in batch:
+                    await self._answer([one])
+                return
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)

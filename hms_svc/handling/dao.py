@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.errors import (
@@ -33,6 +34,7 @@ from hms_svc.ports.stores import (
     StoredEffect,
 )
 
+Answer: TypeAlias = StoredEffect | RefusedEffect
 CASE_OPENED = "case.opened"
 HOUR_MS = 3_600_000
 
@@ -101,10 +103,12 @@ class Dao:
             _may_write(job)
         check_strict(dict(data))
         request = self._request(job, dict(data), key, events, kind, urgency, tuple(follow_ups))
-        answer = await self._commits.ask(request)
+        answer, cancelled = await _to_the_end(self._commits.ask(request))
         if isinstance(answer, StoredEffect):
             if job is not None:
                 job.effects = (*job.effects, answer)
+            if cancelled:
+                raise asyncio.CancelledError
             return answer.case_id
         raise _refusal(answer, request)
 
@@ -150,6 +154,18 @@ class Dao:
             follow_ups=follow_ups,
             valid_until=job.lease_until if job else None,
         )
+
+
+async def _to_the_end(asking: Coroutine[Any, Any, Answer]) -> tuple[Answer, bool]:
+    """Wait for an answer also when cancelled, and tell: a commit under way cannot be called back."""
+    task = asyncio.ensure_future(asking)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            cancelled = True
+    return task.result(), cancelled
 
 
 def _may_write(job: RunningJob) -> None:

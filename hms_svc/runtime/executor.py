@@ -209,7 +209,7 @@ def _raised(job: RunningJob, declared: JobType, error: BaseException) -> Outcome
     match error:
         case ActionDenied():
             return Refused(error, error.rule)
-        case ValidationFailed():
+        case ValidationFailed() if not job.effects:
             return Refused(error, error.validator or _raising_validator(declared, error) or where)
         case ActionHeld():
             return Held(error)

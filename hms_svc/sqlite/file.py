@@ -95,7 +95,7 @@ class SQLiteFile:
         pending = _Pending(function, self._loop.create_future())
         with self._condition:
             if self._closing:
-                raise sqlite3.ProgrammingError(f"{self.path} is closed")
+                raise sqlite3.OperationalError(f"{self.path} is closed")
             self._pending.append(pending)
             self._condition.notify()
         deadline = self._loop.call_later(WAIT_SECONDS, self._give_up, pending)

@@ -73,6 +73,8 @@ class QueueFile:
 
         try:
             result, new_queues = await self._file.write(run)
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+            raise
         except sqlite3.Error as error:
             raise BrokerUnavailable(f"queue file {self.path}: {error}") from error
         self._queues.update(new_queues)

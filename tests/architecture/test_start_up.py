@@ -1,0 +1,59 @@
+"""What a process loads before it does anything: proved in a fresh interpreter."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HEADLESS = [
+    "hms_svc",
+    "hms_svc.aio",
+    "hms_svc.bootstrap",
+    "hms_svc.cli",
+    "hms_svc.cli.app",
+    "hms_svc.facade.worker",
+    "hms_svc.operations.service",
+    "hms_svc.persistence.database",
+    "hms_svc.runtime.worker",
+    "hms_svc.services",
+    "hms_svc.worker_process",
+]
+ENQUEUE = """
+from hms_svc import Job
+Job("pothole.report", {"user_id": "usr-1", "lat": 1.0, "lon": 2.0}).enqueue()
+"""
+
+
+def loaded_by(script: str, tmp_path: Path) -> set[str]:
+    """Give the top-level packages that are loaded once a script has run."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HMS_SVC")}
+    environment = {
+        **kept, "PYTHONPATH": str(ROOT), "HMS_SVC_CONFIG": "", "HMS_SVC_DATA_DIR": str(tmp_path),
+    }  # fmt: skip
+    tell = "\nimport sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", script + tell], env=environment, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("module", HEADLESS)
+def test_headless_modules_load_no_textual(module: str, tmp_path: Path) -> None:
+    assert loaded_by(f"import {module}", tmp_path).isdisjoint({"textual", "tui"})
+
+
+def test_a_producer_loads_the_broker_and_little_else(tmp_path: Path) -> None:
+    heavy = {"sqlalchemy", "alembic", "textual", "tui", "cel", "httpx", "pydantic", "typer", "rich"}
+    assert loaded_by(ENQUEUE, tmp_path).isdisjoint(heavy)
+
+
+def test_the_surface_itself_loads_nothing_of_others(tmp_path: Path) -> None:
+    heavy = {"sqlalchemy", "alembic", "textual", "cel", "httpx", "pydantic", "msgspec", "asyncio"}
+    assert loaded_by("import hms_svc", tmp_path).isdisjoint(heavy)

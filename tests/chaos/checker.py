@@ -1,0 +1,323 @@
+"""Proves I1 to I7 of a finished run from its journal and its two files, knowing nothing else.
+
+`python -m tests.chaos.checker FOLDER` does the same by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections import Counter, defaultdict
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from hms_svc.domain.lifecycle import TERMINAL, State, may_move
+from tests.chaos.site import read_rows
+
+STATES: Final = {
+    1: State.SCHEDULED, 2: State.QUEUED, 3: State.HELD, 4: State.PROCESSING, 5: State.RETRYING,
+    6: State.COMPLETED, 7: State.REJECTED, 8: State.DEAD, 9: State.CANCELLED,
+}  # fmt: skip
+OPENS_CASE: Final = frozenset(
+    {"pothole.report", "chaos.case", "chaos.wait_case", "chaos.case_wait"}
+)
+DEFAULT_CAP, MOST_GIVE_BACKS, MOST_CRASHES = 20, 10, 5
+METRES_PER_DEGREE: Final = 111_195
+
+
+class Report(msgspec.Struct):
+    """What was found: `faults` is empty where every invariant holds; the rest are figures."""
+
+    faults: list[str]
+    acknowledged: int = 0
+    states: dict[str, int] = {}
+    cases: int = 0
+    rescues: int = 0
+    give_backs: int = 0
+    raw_duplicate_events: int = 0
+
+    def __str__(self) -> str:
+        return msgspec.json.encode(self).decode()
+
+
+class _Run:
+    """All that the files of one run hold, read once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.queue, cases = folder / "queue.db", folder / "cases.db"
+        self.acknowledged = _journal(folder / "acknowledged.txt")
+        self.jobs: list[dict[str, Any]] = _dicts(
+            self.queue,
+            "id type state fence attempt claims give_backs crashes max_attempts reason case_id trail",
+            "FROM jobs JOIN queues USING (queue)",
+        )
+        self.tallies = read_rows(
+            self.queue, "SELECT type, name, n FROM tallies JOIN queues USING (queue)"
+        )
+        self.events = _dicts(self.queue, "type job_id event_id fence at", "FROM events")
+        self.cases = _dicts(cases, "id job_id key kind lat lon status opened_at", "FROM cases")
+        self.audit = read_rows(
+            cases, "SELECT subject, at, detail FROM audit WHERE action = 'case.opened'"
+        )
+        self.unpublished = read_rows(
+            cases, "SELECT type, subject FROM outbox WHERE published_at IS NULL"
+        )
+        self.opened_counter = read_rows(
+            cases,
+            "SELECT coalesce(sum(n), 0) FROM (SELECT n FROM analytics_deltas WHERE metric = 'cases.opened'"
+            " UNION ALL SELECT n FROM analytics_totals WHERE metric = 'cases.opened')",
+        )
+        self.integrity = [
+            row[0]
+            for file in (self.queue, cases)
+            for row in read_rows(file, "PRAGMA integrity_check")
+        ]
+        self.steps = {job["id"]: _steps(job["trail"]) for job in self.jobs}
+        self.cases_of: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for case in self.cases:
+            self.cases_of[case["job_id"]].append(case)
+
+
+def check(folder: Path) -> Report:
+    """Check everything; gives all faults at once."""
+    run = _Run(folder)
+    report = Report([])
+    for part in (
+        _i1_no_loss,
+        _i2_one_effect,
+        _i3_one_event,
+        _i4_terminal,
+        _i5_bounded,
+        _i7_conserved,
+    ):
+        report.faults += part(run)
+    report.faults += [f"file: {line}" for line in run.integrity if line != "ok"]
+    report.acknowledged = len(run.acknowledged)
+    report.states = dict(Counter(STATES[job["state"]].value for job in run.jobs))
+    report.cases = len(run.cases)
+    steps = [step for trail in run.steps.values() for step in trail]
+    report.rescues = sum(step["cause"] == "rescued" for step in steps)
+    report.give_backs = sum(step["cause"] == "released" for step in steps)
+    opened = [event["event_id"] for event in run.events if event["type"] == "case.opened"]
+    report.raw_duplicate_events = len(opened) - len(set(opened))
+    return report
+
+
+def _i1_no_loss(run: _Run) -> list[str]:
+    known = {job["id"]: job for job in run.jobs}
+    faults = [
+        f"I1: {id} was acknowledged and is gone" for id in run.acknowledged if id not in known
+    ]
+    twice = [id for id, number in Counter(run.acknowledged).items() if number > 1]
+    faults += [f"I1: {id} was acknowledged twice" for id in twice]
+    for job in run.jobs:
+        state = STATES[job["state"]]
+        if state not in TERMINAL:
+            faults.append(f"I1/I6: {job['id']} ended nowhere: it is {state.value}")
+    return faults
+
+
+def _i2_one_effect(run: _Run) -> list[str]:
+    faults = []
+    for job in run.jobs:
+        cases = run.cases_of.get(job["id"], [])
+        state = STATES[job["state"]]
+        if len({case["key"] for case in cases}) != len(cases):
+            faults.append(f"I2: {job['id']} has several cases under one key")
+        if state is State.COMPLETED and job["type"] in OPENS_CASE and len(cases) != 1:
+            faults.append(f"I2: {job['id']} completed with {len(cases)} cases")
+        if state in (State.REJECTED, State.CANCELLED) and cases:
+            faults.append(f"I2: {job['id']} is {state.value} and has {len(cases)} cases")
+        if job["case_id"] and job["case_id"] not in {case["id"] for case in cases}:
+            faults.append(f"I9: {job['id']} names case {job['case_id']}, which is not there")
+    strangers = set(run.cases_of) - {job["id"] for job in run.jobs}
+    faults += [f"I2: a case of {id}, which is no job" for id in strangers]
+    return faults + _neighbours(run)
+
+
+def _neighbours(run: _Run, radius_m: float = 25.0) -> list[str]:
+    grid: dict[tuple[str, int, int], list[dict[str, Any]]] = defaultdict(list)
+    faults = []
+    for case in run.cases:
+        if case["status"] != "open" or case["lat"] is None:
+            continue
+        row, column = int(case["lat"] * 1000), int(case["lon"] * 1000)
+        for near in [
+            other
+            for r in (row - 1, row, row + 1)
+            for c in (column - 1, column, column + 1)
+            for other in grid[case["kind"], r, c]
+        ]:
+            north = (near["lat"] - case["lat"]) * METRES_PER_DEGREE
+            east = (
+                (near["lon"] - case["lon"])
+                * METRES_PER_DEGREE
+                * math.cos(math.radians(near["lat"]))
+            )
+            if math.hypot(north, east) < radius_m - 1:
+                faults.append(f"I2: open cases {near['id']} and {case['id']} stand at one place")
+        grid[case["kind"], row, column].append(case)
+    return faults
+
+
+def _i3_one_event(run: _Run) -> list[str]:
+    ids: dict[str, set[str]] = defaultdict(set)
+    for event in run.events:
+        if event["type"] == "case.opened":
+            ids[event["job_id"]].add(event["event_id"])
+    faults = []
+    for job_id, cases in run.cases_of.items():
+        if len(ids.get(job_id, ())) != len(cases):
+            faults.append(
+                f"I3: {job_id}: {len(cases)} cases, {len(ids.get(job_id, ()))} case.opened"
+            )
+    faults += [f"I3: case.opened of {id}, which has no case" for id in set(ids) - set(run.cases_of)]
+    faults += [f"I3: {type} of {subject} was never relayed" for type, subject in run.unpublished]
+    ends = Counter(
+        (event["job_id"], event["type"])
+        for event in run.events
+        if event["type"] in ("job.completed", "job.rejected", "job.dead", "job.cancelled")
+    )
+    for job in run.jobs:
+        said = [
+            type for (id, type), number in ends.items() if id == job["id"] for _ in range(number)
+        ]
+        if said != [f"job.{STATES[job['state']].value}"] and STATES[job["state"]] in TERMINAL:
+            faults.append(f"I3: {job['id']} is {STATES[job['state']].value}; the bus says {said}")
+    return faults + _with_each_case(run)
+
+
+def _with_each_case(run: _Run) -> list[str]:
+    audited = Counter(subject for subject, _, _ in run.audit)
+    faults = [
+        f"I2: case {case['id']} has {audited[case['id']]} audit records"
+        for case in run.cases
+        if audited[case["id"]] != 1
+    ]
+    counted = run.opened_counter[0][0] if run.opened_counter else 0
+    if counted != len(run.cases):
+        faults.append(f"I2: analytics counted {counted} cases, there are {len(run.cases)}")
+    notices = sum(job["type"] == "crew.notify" for job in run.jobs)
+    reported = sum(case["kind"] == "pothole" for case in run.cases)
+    if notices != reported:
+        faults.append(f"I2: {reported} pothole cases, {notices} crew.notify jobs")
+    return faults
+
+
+def _i4_terminal(run: _Run) -> list[str]:
+    faults = []
+    for job in run.jobs:
+        state, fences = State.QUEUED, [0]
+        for step in run.steps[job["id"]]:
+            source = State.PROCESSING if "started" in step else State(step.get("source", state))
+            fences += [step["fence"]] if "started" in step else []
+            if state in TERMINAL and step["cause"] != "operator":
+                faults.append(f"I4: {job['id']} was {state.value}, then came {step}")
+            elif not may_move(source, State(step["target"])):
+                faults.append(f"I4: {job['id']}: no job goes from {source} to {step['target']}")
+            state = State(step["target"])
+        if any(later <= earlier for earlier, later in pairwise(fences)):
+            faults.append(f"I4: {job['id']} was ended under the fences {fences[1:]}")
+        if run.steps[job["id"]] and state is not STATES[job["state"]]:
+            faults.append(f"I4: {job['id']} is {STATES[job['state']]}, its trail ends {state}")
+    return faults + _written_after_loss(run)
+
+
+def _written_after_loss(run: _Run) -> list[str]:
+    lost_at = {
+        (job_id, step["fence"]): step["at"]
+        for job_id, steps in run.steps.items()
+        for step in steps
+        if step["cause"] == "rescued"
+    }
+    faults = []
+    for subject, at, detail in run.audit:
+        said = json.loads(detail)
+        lost = lost_at.get((said["job_id"], said["fence"]))
+        if lost is not None and at > lost:
+            faults.append(f"I4: {said['job_id']} wrote {subject} {at - lost} ms after its lease")
+    return faults
+
+
+def _i5_bounded(run: _Run) -> list[str]:
+    faults = []
+    for job in run.jobs:
+        cap = job["max_attempts"] or DEFAULT_CAP
+        if (
+            job["attempt"] > cap
+            or job["give_backs"] > MOST_GIVE_BACKS
+            or job["crashes"] > MOST_CRASHES
+        ):
+            faults.append(f"I5: {job['id']} is beyond its bounds: {job}")
+        if STATES[job["state"]] in (State.DEAD, State.REJECTED) and not job["reason"]:
+            faults.append(f"I5: {job['id']} is {STATES[job['state']].value} for no reason")
+        claims = sum("started" in step for step in run.steps[job["id"]])
+        if claims != job["claims"]:
+            faults.append(
+                f"I5: {job['id']} was claimed {job['claims']} times, {claims} are on record"
+            )
+    return faults
+
+
+def _i7_conserved(run: _Run) -> list[str]:
+    faults = tally_faults(run.queue)
+    accepted = sum(n for _, name, n in run.tallies if name == "+accepted")
+    if accepted != len(run.jobs):
+        faults.append(f"I7: {accepted} were accepted, {len(run.jobs)} are there")
+    ended = Counter(
+        (job["type"], step["target"])
+        for job in run.jobs
+        for step in run.steps[job["id"]]
+        if step["target"] in ("completed", "rejected", "dead", "cancelled")
+    )
+    counted = {(type, name[1:]): n for type, name, n in run.tallies}
+    for (type, state), number in ended.items():
+        if counted.get((type, state), 0) != number:
+            faults.append(
+                f"I7: {number} {type} ended {state}, counted {counted.get((type, state))}"
+            )
+    return faults
+
+
+def tally_faults(queue: Path) -> list[str]:
+    """Compare tallies and rows of each state, in one look: also right in the middle of a run."""
+    rows = read_rows(
+        queue,
+        "SELECT queue, state, 0, count(*) FROM jobs GROUP BY queue, state UNION ALL "
+        "SELECT queue, 0, name, n FROM tallies WHERE name NOT LIKE '+%'",
+    )
+    counted: Counter[tuple[int, str]] = Counter()
+    for queue_number, state, name, number in rows:
+        if state:
+            counted[queue_number, STATES[state].value] += number
+        else:
+            counted[queue_number, name] -= number
+    return [
+        f"I7: queue {number}: {left:+} rows beyond the tally of {state}"
+        for (number, state), left in counted.items()
+        if left
+    ]
+
+
+def _journal(path: Path) -> list[str]:
+    return path.read_text(encoding="ascii").split() if path.exists() else []
+
+
+def _dicts(path: Path, columns: str, source: str) -> list[dict[str, Any]]:
+    names = columns.split()
+    rows = read_rows(path, f"SELECT {', '.join(names)} {source}")
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _steps(trail: str | None) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (trail or "").splitlines() if line]
+
+
+if __name__ == "__main__":
+    found = check(Path(sys.argv[1]))
+    print(found)
+    sys.exit(bool(found.faults))

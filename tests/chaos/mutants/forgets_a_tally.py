@@ -1,0 +1,20 @@
+"""Mutant: what is rescued is not counted back."""
+
+from __future__ import annotations
+
+from hms_svc.brokers.sqlite.codes import PROCESSING, QUEUED
+from hms_svc.brokers.sqlite.transaction import Transaction
+from tests.chaos.app import app
+
+__all__ = ["app"]
+_move = Transaction.move
+
+
+def move(
+    self: Transaction, queue: int, source: int | None, target: int | None, count: int = 1
+) -> None:
+    if (source, target) != (PROCESSING, QUEUED):
+        _move(self, queue, source, target, count)
+
+
+Transaction.move = move  # type: ignore[method-assign]

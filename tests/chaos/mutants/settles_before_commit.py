@@ -1,0 +1,30 @@
+"""Mutant: an effect is answered at once, and committed some time later."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from hms_svc.persistence.database import SqlDatabase
+from hms_svc.ports.stores import EffectRequest, RefusedEffect, StoredEffect
+from tests.chaos.app import app
+
+__all__ = ["app"]
+_commit = SqlDatabase.commit
+_later: set[asyncio.Task[object]] = set()
+
+
+async def commit(
+    self: SqlDatabase, requests: Sequence[EffectRequest]
+) -> list[StoredEffect | RefusedEffect]:
+    async def late() -> None:
+        await asyncio.sleep(60)
+        await _commit(self, requests)
+
+    _later.add(asyncio.create_task(late()))
+    return [
+        StoredEffect(asked.job_id, asked.key, asked.case.id, asked.digest) for asked in requests
+    ]
+
+
+SqlDatabase.commit = commit  # type: ignore[method-assign]

@@ -1,0 +1,94 @@
+"""Polite ends: SIGTERM, SIGINT, and a supervisor that is no more."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from tests.chaos.app import APP
+from tests.chaos.checker import check
+from tests.chaos.site import PROCESSING, QUEUED, Site, wait_until
+
+
+def rolling(site: Site, chance: random.Random, *, jobs: int, rounds: int) -> None:
+    """Start, load and end service after service; two of them overlap at any time."""
+    producer = site.producer("chaos.slow")
+    old = site.serve("--processes", "2", app=APP)
+    for _ in range(rounds):
+        producer.ask(jobs // rounds)
+        wait_until("jobs in its hands", lambda: site.in_hands(old) > 0)  # noqa: B023 - called at once
+        new = site.serve("--processes", "2", app=APP)
+        time.sleep(chance.uniform(0.0, 0.3))
+        old.send(signal.SIGTERM)
+        asked = time.monotonic()
+        assert old.wait() == 0
+        assert time.monotonic() - asked < 5.0, "it left after the grace"
+        old = new
+    producer.close()
+    site.drain(app=APP)
+    old.send(signal.SIGTERM)
+    assert old.wait() == 0
+    report = check(site.folder)
+    print(report)
+    assert report.faults == []
+    assert report.states == {"completed": jobs // rounds * rounds}
+    assert report.rescues == 0, "a job was left behind in the hands of one that had left"
+
+
+def test_rolling_sigterm_loses_nothing(site: Site, chance: random.Random) -> None:
+    rolling(site, chance, jobs=300, rounds=3)
+
+
+@pytest.mark.chaos
+def test_rolling_sigterm_loses_nothing_at_length(site: Site, chance: random.Random) -> None:
+    rolling(site, chance, jobs=10_000, rounds=50)
+
+
+@pytest.mark.parametrize("kind", ["chaos.endless", "chaos.stuck"])
+def test_after_the_grace_attempts_are_given_back(site: Site, kind: str) -> None:
+    site.enqueue(kind, 3)
+    served = site.serve(app=APP, grace_seconds=0.2)
+    wait_until("the jobs are in hand", lambda: site.count(PROCESSING) == 3)
+    served.send(signal.SIGTERM)
+    assert served.wait() == 0
+    rows = site.rows("SELECT state, attempt, give_backs, worker FROM jobs")
+    assert rows == [(QUEUED, 0, 1, None)] * 3
+    assert not site.rows("SELECT * FROM workers"), "it is still in the register"
+
+
+def test_a_second_interrupt_leaves_at_once(site: Site) -> None:
+    site.enqueue("chaos.endless", 1)
+    served = site.serve(app=APP, grace_seconds=600)
+    wait_until("the job is in hand", lambda: site.count(PROCESSING) == 1)
+    served.send(signal.SIGINT)
+    served.send(signal.SIGINT)
+    assert served.wait() == 130
+    wait_until("every process has left", lambda: not served.members())
+
+
+def test_the_suspect_lane_gives_its_job_back_too(site: Site) -> None:
+    site.enqueue("chaos.endless", 1)
+    served = site.serve(app=APP, grace_seconds=0.5)
+    wait_until("the job is in hand", lambda: site.in_hands(served) == 1)
+    os.kill(served.workers()[0], signal.SIGKILL)
+    in_lane = "SELECT 1 FROM jobs WHERE state = 4 AND lane = 1"
+    wait_until("the job is in the lane", lambda: site.rows(in_lane))
+    served.send(signal.SIGTERM)
+    assert served.wait() == 0
+    rows = site.rows("SELECT state, attempt, give_backs, suspect, crashes FROM jobs")
+    assert rows == [(QUEUED, 0, 1, 1, 0)]
+
+
+def test_workers_leave_by_themselves_when_the_supervisor_is_killed(site: Site) -> None:
+    site.enqueue("chaos.endless", 1)
+    served = site.serve("--processes", "2", app=APP, grace_seconds=0.2)
+    wait_until("the job is in hand", lambda: site.count(PROCESSING) == 1)
+    wait_until("both workers are ready", lambda: site.live_workers() == 2)
+    os.kill(served.process.pid, signal.SIGKILL)
+    served.wait()
+    wait_until("the workers have left", lambda: not served.members())
+    assert site.rows("SELECT state, attempt, give_backs FROM jobs") == [(QUEUED, 0, 1)]

@@ -1,0 +1,111 @@
+"""The Python surface, in processes of its own: the founding document's scripts, and its walls."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hms_svc import Job, RunningJob, aio, dao, gov
+from hms_svc.domain.errors import WrongThread
+from hms_svc.facade.portal import close_portal
+
+from .conftest import PLACE, FloorMaker, registry_of, result_of
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = ROOT / "tests" / "data"
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HMS_SVC")}
+    ours = {"HMS_SVC_DATA_DIR": str(tmp_path), "HMS_SVC_CONFIG": "", "PYTHONPATH": str(ROOT)}
+    return {**kept, **ours, "PYTHONUNBUFFERED": "1"}
+
+
+@pytest.fixture
+def own_portal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("HMS_SVC_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("HMS_SVC_CONFIG", "")
+    yield
+    close_portal()
+
+
+def run(script: str, environment: dict[str, str]) -> str:
+    done = subprocess.run(
+        [sys.executable, SCRIPTS / script], env=environment, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_two_scripts_of_the_founding_document_run_unchanged(
+    environment: dict[str, str],
+) -> None:
+    assert run("enqueue.py", environment).startswith("📨 job id: ")
+    with subprocess.Popen(
+        [sys.executable, SCRIPTS / "worker.py"], env=environment, stdout=subprocess.PIPE, text=True
+    ) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline().startswith("✅ stored as case-")
+        run("enqueue.py", environment)
+        status = [sys.executable, "-m", "hms_svc", "jobs", "list", "--json"]
+        end = time.monotonic() + 30
+        while b'"validate_dupe"' not in subprocess.check_output(status, env=environment):
+            assert time.monotonic() < end, "the second report was not rejected"
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(30) == 0
+
+
+BLOCKING: list[tuple[Any, str]] = [
+    (lambda: Job("test.job", {}).enqueue(), "hms_svc.aio.Job.enqueue"),
+    (lambda: Job.enqueue_all([]), "hms_svc.aio.Job.enqueue_all"),
+    (lambda: dao.case_exists(1.0, 2.0), "hms_svc.aio.dao.case_exists"),
+    (lambda: dao.insert_case({}), "hms_svc.aio.dao.insert_case"),
+    (lambda: gov.vet("create_case", {}), "hms_svc.aio.gov.vet"),
+]
+
+
+@pytest.mark.parametrize(("call", "counterpart"), BLOCKING)
+async def test_a_blocking_call_on_a_running_loop_names_its_counterpart(
+    call: Any, counterpart: str
+) -> None:
+    with pytest.raises(WrongThread, match=f"await {counterpart} instead"):
+        call()
+
+
+async def test_a_blocking_call_in_an_async_handler_names_its_counterpart(
+    open_floor: FloorMaker,
+) -> None:
+    async def handler(job: RunningJob) -> str:
+        with pytest.raises(WrongThread) as caught:
+            dao.case_exists(1.0, 2.0)
+        return str(caught.value)
+
+    async with open_floor(registry_of(handler)) as floor:
+        floor.start()
+        assert "await hms_svc.aio.dao.case_exists" in result_of(await floor.run())
+
+
+async def test_the_awaitable_surface_works_outside_of_jobs(own_portal: None) -> None:
+    await aio.Job("test.job", {"n": 1}).enqueue()
+    case = await aio.dao.insert_case(PLACE, key="by hand")
+    assert await aio.dao.insert_case(PLACE, key="by hand") == case
+    assert await aio.dao.case_exists(PLACE["lat"], PLACE["lon"])  # type: ignore[arg-type]
+    await aio.gov.vet("create_case", PLACE)
+
+
+def test_the_blocking_surface_works_outside_of_jobs(own_portal: None) -> None:
+    Job("test.job", {"n": 1}).enqueue()
+    case = dao.insert_case(PLACE, key="by hand")
+    assert dao.insert_case(PLACE, key="by hand") == case
+    assert dao.case_exists(PLACE["lat"], PLACE["lon"])  # type: ignore[arg-type]
+    gov.vet("create_case", PLACE)

@@ -1,0 +1,250 @@
+"""Who may say no, and how a job ends then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from hms_svc import RunningJob, aio, dao, gov
+from hms_svc.domain.backoff import RetryPolicy
+from hms_svc.domain.errors import ActionDenied, ActionHeld, ValidationFailed
+from hms_svc.domain.lifecycle import State
+from hms_svc.handling.registry import Registry
+from hms_svc.ports.control import Act
+from hms_svc.ports.stores import Approval
+
+from .conftest import PLACE, FloorMaker, registry_of, result_of
+
+ONCE = RetryPolicy(max_attempts=1)
+DENIED = {**PLACE, "photo": "file:///etc/passwd"}
+HELD = {**PLACE, "needs_road_closure": True}
+
+
+def plain(job: RunningJob) -> str:
+    return f"plain {job.attempt}"
+
+
+async def waiting(job: RunningJob) -> str:
+    return f"async {job.attempt}"
+
+
+def yes(payload: Any) -> bool:
+    return True
+
+
+async def slow_yes(payload: Any) -> None:
+    return None
+
+
+def no(payload: Any) -> bool:
+    return False
+
+
+async def slow_no(payload: Any) -> bool:
+    return False
+
+
+def reasoned_no(payload: Any) -> None:
+    raise ValidationFailed("not today")
+
+
+def broken(payload: Any) -> None:
+    raise KeyError("lat")
+
+
+@pytest.mark.parametrize("validators", [(), (yes,), (slow_yes,), (yes, slow_yes, yes)])
+@pytest.mark.parametrize("handler", [plain, waiting])
+async def test_plain_and_async_work_together(
+    open_floor: FloorMaker, handler: Any, validators: Any
+) -> None:
+    async with open_floor(registry_of(handler, validators=validators)) as floor:
+        floor.start()
+        assert result_of(await floor.run()).endswith(" 1")
+
+
+async def test_a_handler_may_take_nothing(open_floor: FloorMaker) -> None:
+    async with open_floor(registry_of(lambda: 7)) as floor:
+        floor.start()
+        assert result_of(await floor.run()) == 7
+
+
+@pytest.mark.parametrize(
+    ("validator", "detail"),
+    [(no, "no said no"), (slow_no, "slow_no said no"), (reasoned_no, "not today")],
+)
+@pytest.mark.parametrize("handler", [plain, waiting])
+async def test_a_validators_no_rejects_under_its_name(
+    open_floor: FloorMaker, handler: Any, validator: Any, detail: str
+) -> None:
+    async with open_floor(registry_of(handler, validators=(yes, validator))) as floor:
+        floor.start()
+        view = (await floor.run()).view
+        assert (view.state, view.reason, view.by, view.detail) == (
+            State.REJECTED, validator.__name__, validator.__name__, detail,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("handler", [plain, waiting])
+async def test_a_validator_that_breaks_is_an_error(open_floor: FloorMaker, handler: Any) -> None:
+    async with open_floor(registry_of(handler, validators=(broken,), retry=ONCE)) as floor:
+        floor.start()
+        view = (await floor.run()).view
+        assert (view.state, view.reason, view.by) == (State.DEAD, "error", "broken")
+        assert view.failure == "KeyError: 'lat'"
+
+
+async def test_a_payload_its_model_refuses_is_rejected_naming_the_field(
+    open_floor: FloorMaker,
+) -> None:
+    class Place(BaseModel):
+        lat: float
+
+    def handler(job: RunningJob) -> float:
+        payload: Place = job.payload
+        return payload.lat
+
+    async with open_floor(registry_of(handler, payload=Place)) as floor:
+        floor.start()
+        assert result_of(await floor.run({"lat": 1.5})) == 1.5
+        view = (await floor.run({"lat": "north"})).view
+        assert (view.state, view.reason, view.by) == (State.REJECTED, "payload", "Place")
+        assert "lat" in view.detail
+
+
+async def test_a_no_from_the_handler_rejects(open_floor: FloorMaker) -> None:
+    def handler(job: RunningJob) -> None:
+        raise ValidationFailed("changed my mind")
+
+    async with open_floor(registry_of(handler)) as floor:
+        floor.start()
+        view = (await floor.run()).view
+        assert (view.state, view.reason, view.by) == (State.REJECTED, "handler", "handler")
+
+
+async def test_a_duplicate_found_by_the_insert_rejects_naming_the_older_case(
+    open_floor: FloorMaker,
+) -> None:
+    def handler(job: RunningJob) -> str:
+        return dao.insert_case(job.data)
+
+    async with open_floor(registry_of(handler)) as floor:
+        floor.start()
+        case = result_of(await floor.run())
+        view = (await floor.run()).view
+        assert (view.state, view.reason) == (State.REJECTED, "duplicate")
+        assert case in view.detail
+        assert len(await floor.cases()) == 1
+
+
+def vet_plainly(job: RunningJob) -> str:
+    gov.vet("create_case", job.data)
+    return dao.insert_case(job.data)
+
+
+async def vet_async(job: RunningJob) -> str:
+    await aio.gov.vet("create_case", job.data)
+    return await aio.dao.insert_case(job.data)
+
+
+def swallow_plainly(job: RunningJob) -> str:
+    try:
+        gov.vet("create_case", job.data)
+    except (ActionDenied, ActionHeld):
+        return "never mind"
+    return "allowed"
+
+
+def swallow_and_write(job: RunningJob) -> str:
+    try:
+        gov.vet("create_case", job.data)
+    except (ActionDenied, ActionHeld):
+        return dao.insert_case(job.data)
+    return "allowed"
+
+
+async def swallow_async(job: RunningJob) -> str:
+    try:
+        await job.gov.vet("create_case", job.data)
+    except (ActionDenied, ActionHeld):
+        return "never mind"
+    return "allowed"
+
+
+VETTING = [vet_plainly, vet_async, swallow_plainly, swallow_and_write, swallow_async]
+
+
+@pytest.mark.parametrize("handler", VETTING)
+async def test_governance_allows(open_floor: FloorMaker, handler: Any) -> None:
+    async with open_floor(registry_of(handler)) as floor:
+        floor.start()
+        assert result_of(await floor.run())
+
+
+@pytest.mark.parametrize("handler", VETTING)
+async def test_governance_denies_whatever_the_handler_does_next(
+    open_floor: FloorMaker, handler: Any
+) -> None:
+    async with open_floor(registry_of(handler)) as floor:
+        floor.start()
+        view = (await floor.run(DENIED)).view
+        assert (view.state, view.reason, view.by) == (
+            State.REJECTED, "governance", "photo-from-nowhere",
+        )  # fmt: skip
+        assert await floor.cases() == []
+
+
+@pytest.mark.parametrize("handler", VETTING)
+async def test_governance_holds_until_approved(open_floor: FloorMaker, handler: Any) -> None:
+    async with open_floor(registry_of(handler)) as floor:
+        floor.start()
+        detail = await floor.reaches(await floor.enqueue(HELD), State.HELD)
+        assert (detail.view.reason, detail.view.by) == ("governance", "road-closure")
+        assert await floor.cases() == []
+        assert detail.hold is not None
+        action, rule, digest = detail.hold
+        now = floor.engines.clock.now_ms()
+        await floor.engines.database.approve(
+            Approval(
+                job_id=detail.view.id, action=action, rule=rule, digest=digest, by="ravi",
+                note="", at=now,
+            )
+        )  # fmt: skip
+        await floor.act(Act.APPROVE, detail.view.id)
+        assert result_of(await floor.reaches(detail.view.id))
+
+
+@pytest.mark.parametrize("handler", [plain, waiting])
+async def test_the_declared_action_is_vetted_before_the_handler(
+    open_floor: FloorMaker, handler: Any
+) -> None:
+    async with open_floor(registry_of(handler, action="create_case")) as floor:
+        floor.start()
+        assert result_of(await floor.run())
+        assert (await floor.run(DENIED)).view.state is State.REJECTED
+
+
+async def test_types_are_served_side_by_side(open_floor: FloorMaker) -> None:
+    registry = Registry()
+    registry.job("a.job")(lambda: "a")
+    registry.job("b.job")(waiting)
+    async with open_floor(registry) as floor:
+        floor.start()
+        a, b = await floor.enqueue(type="a.job"), await floor.enqueue(type="b.job")
+        assert result_of(await floor.reaches(a)) == "a"
+        assert result_of(await floor.reaches(b)) == "async 1"
+
+
+async def test_a_no_after_the_case_stands_is_an_error_not_a_rejection(
+    open_floor: FloorMaker,
+) -> None:
+    async def regret(job: RunningJob) -> None:
+        await aio.dao.insert_case(PLACE)
+        raise ValidationFailed("too late")
+
+    async with open_floor(registry_of(regret, retry=ONCE)) as floor:
+        floor.start()
+        detail = await floor.run()
+        assert (detail.view.state, detail.view.reason) == (State.DEAD, "error")
+        assert detail.view.case_id is not None
