@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import socket
 import sys
 from typing import Final
@@ -19,7 +18,7 @@ from hms_svc.observability.logs import set_up_logging
 from hms_svc.runtime.options import Engines, WorkerOptions
 from hms_svc.runtime.output import captured_output
 from hms_svc.runtime.processes import DONE, READY, SUSPECTS, WorkerSpec, parent_is_gone
-from hms_svc.runtime.stopping import stop_on_signals
+from hms_svc.runtime.stopping import leave_now, stop_on_signals
 from hms_svc.runtime.worker import Worker
 from hms_svc.settings import Settings, load_settings
 
@@ -35,17 +34,13 @@ def run_worker(arguments: list[str]) -> int:
         settings = load_settings().settings
         set_up_logging(settings.log_level, settings.log_format)
         with captured_output(pass_on=False):
-            stuck = asyncio.run(_work(settings, spec, line))
+            asyncio.run(_work(settings, spec, line))
     except BadInput as error:
         return _complain(error, 2)
     except Outage as error:
         return _complain(error, 5)
     except HmsError as error:
         return _complain(error, 1)
-    line.send(DONE)
-    if stuck:
-        sys.stderr.flush()
-        os._exit(0)
     return 0
 
 
@@ -54,12 +49,15 @@ def _complain(error: HmsError, code: int) -> int:
     return code
 
 
-async def _work(settings: Settings, spec: WorkerSpec, line: socket.socket) -> bool:
+async def _work(settings: Settings, spec: WorkerSpec, line: socket.socket) -> None:
     registry = bootstrap.application(settings, ready=True)
     if spec.types:
         registry = registry.only(spec.types)
     async with bootstrap.engines(settings, registry) as engines:
-        return await _run(engines, settings, spec, line)
+        stuck = await _run(engines, settings, spec, line)
+    _say(line, DONE)
+    if stuck:
+        leave_now()
 
 
 async def _run(engines: Engines, settings: Settings, spec: WorkerSpec, line: socket.socket) -> bool:
@@ -83,7 +81,7 @@ async def _run(engines: Engines, settings: Settings, spec: WorkerSpec, line: soc
     gc.freeze()
     gc.enable()
     await worker.run()
-    return worker.has_stuck_threads
+    return worker.is_stuck
 
 
 def worker_options(settings: Settings, spec: WorkerSpec) -> WorkerOptions:

@@ -18,7 +18,7 @@ class Job(jobs.Job):
 
     @staticmethod
     async def enqueue_all(jobs: Iterable[jobs.Job]) -> None:  # type: ignore[override]
-        """Hand many jobs in with one commit."""
+        """Hand many jobs in, 5,000 to a commit."""
         envelopes = [job.envelope for job in jobs]
         await on_right_loop(lambda: work.enqueue(envelopes))
 

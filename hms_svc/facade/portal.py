@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextvars
+import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
@@ -117,6 +118,15 @@ def close_portal() -> None:
         if _portal is not None:
             closing, _portal = _portal, None
             closing.close()
+
+
+def _forget_portal() -> None:
+    """Leave the parent's portal behind in a forked child: its thread is not there."""
+    global _portal, _lock
+    _portal, _lock = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_portal)
 
 
 def block(work: Callable[[], Awaitable[Result]], counterpart: str) -> Result:

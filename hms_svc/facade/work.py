@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hms_svc.domain.errors import IdConflict
 from hms_svc.facade.portal import portal
@@ -15,13 +15,20 @@ if TYPE_CHECKING:
     from hms_svc.handling.dao import Dao
     from hms_svc.handling.gate import Gate
 
+BATCH: Final = 5000
+"""Jobs to a transaction: one that is much longer would keep the workers waiting."""
+
 
 async def enqueue(jobs: Sequence[Job]) -> None:
     """Hand jobs to the broker; raises IdConflict where an id is taken by another job."""
-    backend = await portal().backend()
-    for answer in await backend.broker.enqueue(jobs):
-        if answer.acceptance is Acceptance.CONFLICT:
-            raise IdConflict(f"job id {answer.job_id!r} is taken, with another type or other data")
+    job = find_job()
+    broker = job.broker if job is not None else (await portal().backend()).broker
+    for start in range(0, len(jobs), BATCH):
+        for answer in await broker.enqueue(jobs[start : start + BATCH]):
+            if answer.acceptance is Acceptance.CONFLICT:
+                raise IdConflict(
+                    f"job id {answer.job_id!r} is taken, with another type or other data"
+                )
 
 
 async def dao() -> Dao:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import sys
 from collections.abc import Sequence
 
 from hms_svc import bootstrap
@@ -15,7 +13,7 @@ from hms_svc.observability.logs import set_up_logging
 from hms_svc.runtime.names import make_worker_id
 from hms_svc.runtime.options import WorkerOptions
 from hms_svc.runtime.output import captured_output
-from hms_svc.runtime.stopping import stop_on_signals
+from hms_svc.runtime.stopping import leave_now, stop_on_signals
 from hms_svc.runtime.worker import Worker as RuntimeWorker
 from hms_svc.settings import Settings, load_settings
 
@@ -40,14 +38,11 @@ class Worker:
         if not logging.getLogger("hms_svc").handlers:
             set_up_logging(settings.log_level, settings.log_format)
         with captured_output(pass_on=True):
-            stuck = asyncio.run(_serve(settings, registry))
+            asyncio.run(_serve(settings, registry))
         close_portal()
-        if stuck:
-            sys.stdout.flush()
-            os._exit(0)
 
 
-async def _serve(settings: Settings, registry: Registry) -> bool:
+async def _serve(settings: Settings, registry: Registry) -> None:
     async with bootstrap.engines(settings, registry) as engines:
         options = WorkerOptions(
             worker_id=make_worker_id(),
@@ -63,4 +58,5 @@ async def _serve(settings: Settings, registry: Registry) -> bool:
         worker = RuntimeWorker(engines, options)
         stop_on_signals(worker)
         await worker.run()
-        return worker.has_stuck_threads
+    if worker.is_stuck:
+        leave_now()

@@ -11,6 +11,7 @@ from hms_svc.domain.errors import ActionDenied, ActionHeld, NoActiveJob
 from hms_svc.domain.job import ClaimedJob
 from hms_svc.domain.strict_json import JsonValue, decode
 from hms_svc.domain.timestamps import to_rfc3339
+from hms_svc.ports.broker import Broker
 from hms_svc.ports.stores import StoredEffect
 
 if TYPE_CHECKING:
@@ -22,7 +23,11 @@ MAX_LOG_CHARACTERS = 64 * 1024
 
 
 class RunningJob:
-    """One attempt in progress. Handlers read it, report from it, and reach DAO and gate by it."""
+    """One attempt in progress. Handlers read it, report from it, and reach DAO and gate by it.
+
+    `deadline_ms` is for people, on the wall clock; `expires_ms` is the same
+    moment on the lease clock, which no change of the time of day moves.
+    """
 
     __slots__ = (
         "_data",
@@ -30,6 +35,7 @@ class RunningJob:
         "_log_size",
         "_payload",
         "_sink",
+        "broker",
         "cancel_by",
         "cancel_detail",
         "claimed",
@@ -37,12 +43,16 @@ class RunningJob:
         "deadline_ms",
         "effects",
         "event_ordinal",
+        "expires_ms",
         "gov",
         "lease_until",
         "loop",
+        "recalled",
         "revoked",
         "timed_out",
+        "unanswered",
         "verdict",
+        "vetted",
     )  # fmt: skip
 
     def __init__(
@@ -51,7 +61,9 @@ class RunningJob:
         *,
         dao: Dao,
         gov: Gate,
+        broker: Broker,
         deadline_ms: int,
+        expires_ms: int,
         sink: ProgressSink,
         loop: asyncio.AbstractEventLoop,
         effects: tuple[StoredEffect, ...] = (),
@@ -59,9 +71,14 @@ class RunningJob:
         self.claimed = claimed
         self.dao = dao
         self.gov = gov
+        self.broker = broker
         self.deadline_ms = deadline_ms
+        self.expires_ms = expires_ms
         self.lease_until = claimed.lease_until
         self.effects = effects
+        self.recalled = bool(effects)
+        self.vetted = {action for effect in effects for action in effect.vetted}
+        self.unanswered: dict[str, Exception] = {}
         self._payload: Any = None
         self.verdict: ActionDenied | ActionHeld | None = None
         self.revoked = False

@@ -153,6 +153,7 @@ class Dao:
             events=(opened, *_further(job, job_id, events, now)),
             follow_ups=follow_ups,
             valid_until=job.lease_until if job else None,
+            vetted=tuple(sorted(job.vetted)) if job else (),
         )
 
 
@@ -171,6 +172,8 @@ async def _to_the_end(asking: Coroutine[Any, Any, Answer]) -> tuple[Answer, bool
 def _may_write(job: RunningJob) -> None:
     if job.verdict is not None:
         raise job.verdict
+    for error in job.unanswered.values():
+        raise error
     if job.revoked:
         raise LeaseLost(f"job {job.id} is no longer ours: it timed out or lost its lease")
 

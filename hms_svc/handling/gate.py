@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from hms_svc.domain.errors import ActionDenied, ActionHeld
+from hms_svc.domain.errors import ActionDenied, ActionHeld, HmsError
 from hms_svc.domain.strict_json import encode_sorted
 from hms_svc.domain.verdict import Effect
 from hms_svc.governance.question import Policy, Question
@@ -28,28 +28,34 @@ class Gate:
     async def vet(self, action: str, payload: Any) -> None:
         """Return where the action is allowed; raise ActionDenied or ActionHeld where it is not.
 
-        A job whose effects are committed already has its yes on record and is
-        not asked again. An approval of exactly this job, action, rule and
+        A redelivered job is not asked again what was allowed before it left its
+        effects: that yes is on record with them. A question that could not be answered counts as no until
+        it is. An approval of exactly this job, action, rule and
         payload turns a hold into a yes. Outside of a job nothing sticks.
         """
         job = find_job()
         if job is None:
             no = await self._ask(Question(action=action, payload=payload))
-        elif job.effects:
+            if no is not None:
+                raise no
             return
-        else:
-            no = job.verdict or await self._ask(
-                Question(
-                    action=action,
-                    payload=payload,
-                    job_id=job.id,
-                    job_type=job.type,
-                    attempt=job.attempt,
-                )
-            )
-            job.verdict = no
+        if job.recalled and action in job.vetted:
+            return
+        if job.verdict is not None:
+            raise job.verdict
+        question = Question(
+            action=action, payload=payload, job_id=job.id, job_type=job.type, attempt=job.attempt
+        )
+        try:
+            no = await self._ask(question)
+        except HmsError as error:
+            job.unanswered[action] = error
+            raise
+        job.unanswered.pop(action, None)
         if no is not None:
+            job.verdict = no
             raise no
+        job.vetted.add(action)
 
     async def _ask(self, question: Question) -> ActionDenied | ActionHeld | None:
         verdict = await self._policy.decide(question)

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
+import msgspec
 from sqlalchemy import Connection, select
 
-from hms_svc.domain.strict_json import encode_sorted
+from hms_svc.domain.strict_json import decode, encode, encode_sorted
 from hms_svc.domain.views import AuditRecord
 from hms_svc.persistence import analytics, audit, outbox
 from hms_svc.persistence.engine import Lock
@@ -28,13 +29,13 @@ from hms_svc.ports.stores import EffectRequest, PlaceQuery, RefusedEffect, Store
 Answer: TypeAlias = StoredEffect | RefusedEffect
 CASE_OPENED: Final = "case.opened"
 _EFFECTS = (
-    select(cases.c.job_id, cases.c.key, cases.c.id, cases.c.digest)
+    select(cases.c.job_id, cases.c.key, cases.c.id, cases.c.digest, cases.c.vetted)
     .where(among(cases.c.job_id))
     .order_by(cases.c.number)
 )
 _INSERT = plainly(
     cases,
-    *("id", "job_id", "key", "digest", "kind", "status", "lat", "lon", "open_cell"),
+    *("id", "job_id", "key", "digest", "vetted", "kind", "status", "lat", "lon", "open_cell"),
     *("user_id", "urgency", "opened_at", "closed_at", "data"),
 )
 
@@ -103,7 +104,9 @@ class _Group:
         return request.valid_until is not None and self._lease_now >= request.valid_until
 
     def _accept(self, request: EffectRequest, query: PlaceQuery | None) -> StoredEffect:
-        effect = StoredEffect(request.job_id, request.key, request.case.id, request.digest)
+        effect = StoredEffect(
+            request.job_id, request.key, request.case.id, request.digest, request.vetted
+        )
         self._stored.setdefault(request.job_id, {})[request.key] = effect
         cell = None
         if query:
@@ -111,7 +114,7 @@ class _Group:
             rival = OpenCase(cell, request.case.id, request.job_id, query.lat, query.lon)
             self._neighbourhood.add(query.kind, rival)
         self.accepted.append((request, cell))
-        return StoredEffect(effect.job_id, effect.key, effect.case_id, effect.digest, fresh=True)
+        return msgspec.structs.replace(effect, fresh=True)
 
 
 def _place_of(request: EffectRequest) -> PlaceQuery | None:
@@ -124,7 +127,7 @@ def _place_of(request: EffectRequest) -> PlaceQuery | None:
 def _read_effects(connection: Connection, job_ids: set[str]) -> dict[str, dict[str, StoredEffect]]:
     stored: dict[str, dict[str, StoredEffect]] = {}
     for row in connection.execute(_EFFECTS, {"values": packed(job_ids)}):
-        effect = StoredEffect(*row)
+        effect = StoredEffect(row.job_id, row.key, row.id, row.digest, tuple(decode(row.vetted)))
         stored.setdefault(effect.job_id, {})[effect.key] = effect
     return stored
 
@@ -150,6 +153,7 @@ def _case_row(request: EffectRequest, cell: int | None) -> tuple[Any, ...]:
         request.job_id,
         request.key,
         request.digest,
+        encode(request.vetted).decode(),
         case.kind,
         case.status.value,
         case.lat,

@@ -48,6 +48,7 @@ cases: Final = Table(
     Column("job_id", Text, nullable=False),
     Column("key", Text, nullable=False),
     Column("digest", Text, nullable=False),
+    Column("vetted", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("lat", Double),

@@ -51,7 +51,8 @@ class EffectRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     `digest` is of the case's data: the same key with another one is a
     conflict. `valid_until` is the end of the lease in milliseconds of the
-    lease clock, None outside a lease; a commit after it is refused.
+    lease clock, None outside a lease; a commit after it is refused. `vetted`
+    are the actions that governance allowed before: a redelivery knows them again.
     """
 
     job_id: str
@@ -64,6 +65,7 @@ class EffectRequest(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[Event, ...] = ()
     follow_ups: tuple[Job, ...] = ()
     valid_until: int | None = None
+    vetted: tuple[str, ...] = ()
 
 
 class StoredEffect(msgspec.Struct, frozen=True):
@@ -73,6 +75,7 @@ class StoredEffect(msgspec.Struct, frozen=True):
     key: str
     case_id: str
     digest: str
+    vetted: tuple[str, ...] = ()
     fresh: bool = False
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -79,6 +79,7 @@ class Claimer(Service):
         self.turns = 0
         self.claimed_total = 0
         self.on_effects: list[Service] = []
+        self.on_timeout: Callable[[], None] | None = None
 
     async def run_once(self) -> None:
         """Claim once where there is room, else wait for room, work or a signal."""
@@ -94,7 +95,7 @@ class Claimer(Service):
 
     def _room(self) -> tuple[Lane, int]:
         if self._lane is Lane.SUSPECT or (self._options.inline_suspects and self.suspects_wait):
-            return Lane.SUSPECT, 0 if len(self._in_flight) else 1
+            return Lane.SUSPECT, 0 if self._in_flight.unsettled() else 1
         if self._settler.backlog > 4 * self._options.slots + 100:
             return Lane.NORMAL, 0
         return Lane.NORMAL, self._options.slots - len(self._in_flight)
@@ -116,6 +117,8 @@ class Claimer(Service):
         self.claimed_total += len(claimed)
         if lane is Lane.SUSPECT and not claimed:
             self.suspects_wait = False
+            if self._lane is Lane.NORMAL:
+                self.wake()
         return claimed
 
     async def _dispatch(self, claimed: Sequence[ClaimedJob]) -> None:
@@ -146,7 +149,9 @@ class Claimer(Service):
             claimed,
             dao=self._dao,
             gov=self._gate,
+            broker=self._engines.broker,
             deadline_ms=now + int(seconds * 1000),
+            expires_ms=self._clock.lease_ms() + int(seconds * 1000),
             sink=self._sink,
             loop=self._loop,
             effects=effects,
@@ -169,6 +174,7 @@ class Claimer(Service):
                 job.claimed, running.started_at, outcome, job.effects, job.log_text(),
                 running.declared.retry,
             )  # fmt: skip
+        job.revoked = True
 
     def time_out(self, running: Running, seconds: float) -> None:
         """Settle a job that ran too long; its function keeps the slot until it has returned."""
@@ -176,6 +182,8 @@ class Claimer(Service):
         if running.task is not None:
             running.task.cancel()
         self._let_go(running, TimedOut(seconds))
+        if self.on_timeout is not None:
+            self.on_timeout()
 
     def release(self, running: Running) -> None:
         """Give a job back whose function cannot be stopped; it may write nothing any more."""

@@ -22,8 +22,8 @@ class Deadlines(Service):
 
     async def run_once(self) -> None:
         """Look at every deadline."""
-        now = self._clock.now_ms()
+        now = self._clock.lease_ms()
         for running in self._in_flight.all():
-            if running.job.deadline_ms <= now and not running.job.timed_out:
+            if running.job.expires_ms <= now and not running.job.timed_out:
                 seconds = running.declared.timeout_seconds or self._timeout_seconds
                 self._claimer.time_out(running, seconds)

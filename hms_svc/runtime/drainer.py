@@ -47,7 +47,7 @@ class Drainer(Service):
 
     async def run_once(self) -> None:
         """Look once, outbox first: what it holds may become new jobs."""
-        if len(self._in_flight) or self._settler.backlog:
+        if self._in_flight.unsettled() or self._settler.backlog:
             return
         if await self._ledger.outbox(1):
             return

@@ -76,7 +76,7 @@ class Executor:
         def done(result: Any, error: BaseException | None) -> None:
             finished(self.outcome_of(job, declared, result, error))
 
-        if plan.plain and (declared.action is None or job.effects):
+        if plan.plain and (declared.action is None or job.recalled):
             context = contextvars.copy_context()
             self._threads.submit(context, lambda: _run_plain(job, plan), done)
             return None
@@ -96,7 +96,7 @@ class Executor:
         enter_job(job)
         read_payload(job, plan.declared)
         try:
-            if not job.effects:
+            if not job.recalled:
                 for validator, name, is_async in plan.validators:
                     try:
                         answer = await self._call(validator, is_async, job.payload)
@@ -124,8 +124,8 @@ class Executor:
         """Turn what a run returned or raised into its outcome."""
         if job.timed_out:
             return TimedOut(declared.timeout_seconds or self._timeout_seconds)
-        if error is None and job.verdict is not None:
-            error = job.verdict
+        if error is None:
+            error = job.verdict or next(iter(job.unanswered.values()), None)
         if error is not None:
             return _raised(job, declared, error)
         if isinstance(result, RetryLater | Snooze | Cancel | DeadLetter):
@@ -151,7 +151,7 @@ class Plan:
 def _run_plain(job: RunningJob, plan: Plan) -> Any:
     enter_job(job)
     read_payload(job, plan.declared)
-    if not job.effects:
+    if not job.recalled:
         for validator, name, _ in plan.validators:
             try:
                 answer = validator(job.payload)
@@ -207,7 +207,7 @@ def _raised(job: RunningJob, declared: JobType, error: BaseException) -> Outcome
     if job.verdict is not None and not isinstance(error, Outage):
         error = job.verdict
     match error:
-        case ActionDenied():
+        case ActionDenied() if not job.effects:
             return Refused(error, error.rule)
         case ValidationFailed() if not job.effects:
             return Refused(error, error.validator or _raising_validator(declared, error) or where)

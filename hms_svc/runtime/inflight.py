@@ -51,6 +51,10 @@ class InFlight:
         """Give those in hand; may be called from the heartbeat thread."""
         return list(self._running.copy().values())
 
+    def unsettled(self) -> int:
+        """Count those whose end is not decided: the others only wait for their function."""
+        return sum(not running.settled for running in self._running.values())
+
     def find(self, token: LeaseToken) -> Running | None:
         """Give the one with this fence."""
         return self._running.get(token.fence)

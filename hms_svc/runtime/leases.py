@@ -42,7 +42,7 @@ class Heartbeat:
         self._loop = asyncio.get_running_loop()
         self._started_at = clock.now_ms()
         self._stop = threading.Event()
-        self._turned_at = clock.lease_ms()
+        self._unanswered = 0
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -64,13 +64,13 @@ class Heartbeat:
                 log.warning("heartbeat: %s", error)
             if self._stop.wait(interval):
                 break
-            self._watch_loop()
+            self._watch_loop(interval)
         self._heart.close()
 
     def _beat(self) -> None:
         hands = [running for running in self._in_flight.all() if not running.settled]
-        now = self._clock.now_ms()
-        alive = [running for running in hands if running.job.deadline_ms > now]
+        now = self._clock.lease_ms()
+        alive = [running for running in hands if running.job.expires_ms > now]
         if alive:
             began = self._clock.lease_ms()
             lease_ms = int(self._options.lease_seconds * 1000)
@@ -111,16 +111,17 @@ class Heartbeat:
 
     def _ask_loop(self) -> None:
         def turned() -> None:
-            self._turned_at = self._clock.lease_ms()
+            self._unanswered = 0
 
+        self._unanswered += 1
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(turned)
 
-    def _watch_loop(self) -> None:
-        silent = (self._clock.lease_ms() - self._turned_at) / 1000
-        limit = max(self._options.timeout_seconds, SHORTEST_WATCH_SECONDS)
+    def _watch_loop(self, interval: float) -> None:
+        """Count beats that the loop has not answered: a process that was stopped misses one."""
+        silent = (self._unanswered - 1) * interval
         if silent > self._options.lease_seconds:
             stuck = ", ".join(running.job.id for running in self._in_flight.all()[:5])
             log.error("the event loop has not turned for %.0f s; in hand: %s", silent, stuck)
-        if silent > limit:
+        if silent > max(self._options.timeout_seconds, SHORTEST_WATCH_SECONDS):
             os._exit(EXIT_LOOP_STUCK)

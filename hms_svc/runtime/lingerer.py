@@ -23,6 +23,6 @@ class Lingerer(Service):
 
     async def run_once(self) -> None:
         """Compare with the last look."""
-        if len(self._in_flight) == 0 and self._claimer.claimed_total == self._claimed_before:
+        if self._in_flight.unsettled() == 0 and self._claimer.claimed_total == self._claimed_before:
             self._on_done()
         self._claimed_before = self._claimer.claimed_total

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from hms_svc.domain.errors import BrokerUnavailable
+from hms_svc.domain.errors import BrokerUnavailable, Outage
+from hms_svc.domain.job import LeaseToken
 from hms_svc.ports.broker import Broker, Settlement
 from hms_svc.runtime.progress import ProgressWriter
 from hms_svc.runtime.service import Service
@@ -40,11 +41,32 @@ class Settler(Service):
         while self._waiting:
             batch = self._waiting[:MOST_AT_ONCE]
             await self._progress.run_once()
-            refused = await self._broker.settle(batch)
+            refused = await self._settle(batch)
             del self._waiting[: len(batch)]
             self.refused += len(refused)
             for token in refused:
                 log.warning("job %s: settled by nobody, its lease was lost", token.job_id)
+
+    async def _settle(self, batch: list[Settlement]) -> list[LeaseToken]:
+        """Settle a batch; where something in it breaks that, one by one, without what does.
+
+        A settlement that cannot be written is left to the reaper, by its lease.
+        """
+        try:
+            return await self._broker.settle(batch)
+        except Outage:
+            raise
+        except Exception:
+            log.exception("a batch of %d settlements broke", len(batch))
+        refused = []
+        for settlement in batch:
+            try:
+                refused += await self._broker.settle([settlement])
+            except Outage:
+                raise
+            except Exception:
+                log.exception("job %s cannot be settled", settlement.token.job_id)
+        return refused
 
     async def flush(self) -> None:
         """Write what is left, once, when the loop has ended."""

@@ -66,7 +66,9 @@ class PlainThreads:
         def done(result: Any, error: BaseException | None) -> None:
             if future.done():
                 return
-            if error is not None:
+            if isinstance(error, StopIteration):
+                future.set_exception(RuntimeError(f"raised StopIteration: {error}"))
+            elif error is not None:
                 future.set_exception(error)
             else:
                 future.set_result(result)

@@ -52,7 +52,7 @@ class Worker:
         self._on_suspects = on_suspects
         self._stop = asyncio.Event()
         self.in_flight = InFlight()
-        self.has_stuck_threads = False
+        self.is_stuck = False
 
     def stop(self) -> None:
         """Begin the graceful end: no more claims; jobs in hand may finish within the grace."""
@@ -70,6 +70,8 @@ class Worker:
         claimer = Claimer(
             engines, options, executor, settler, self.in_flight, availability, progress.report
         )
+        if options.lane is Lane.SUSPECT:
+            claimer.on_timeout = self.stop
         relay = OutboxRelay(engines.database, engines.bus, engines.broker)
         claimer.on_effects.append(relay)
         heartbeat = Heartbeat(engines.broker.heart(), options, types, self.in_flight, engines.clock)
@@ -135,13 +137,21 @@ class Worker:
         return chores
 
     async def _empty(self, claimer: Claimer) -> None:
-        """Wait for the jobs in hand; after the grace cancel them, and give back what cannot stop."""
+        """Wait for the jobs in hand; after the grace cancel them, and give back what cannot stop.
+
+        Functions whose job is settled already are not waited for: they can
+        write nothing any more.
+        """
+        if not self.in_flight.unsettled():
+            self.is_stuck = len(self.in_flight) > 0
+            return
         try:
             async with asyncio.timeout(self._options.grace_seconds):
                 await self.in_flight.empty.wait()
             return
         except TimeoutError:
             log.warning("the grace is over with %d jobs in hand", len(self.in_flight))
+        self.is_stuck = True
         for running in self.in_flight.all():
             if running.task is not None:
                 running.task.cancel()
@@ -151,7 +161,6 @@ class Worker:
         except TimeoutError:
             for running in self.in_flight.all():
                 claimer.release(running)
-            self.has_stuck_threads = True
 
     async def _last_words(
         self, settler: Settler, progress: ProgressWriter, relay: OutboxRelay

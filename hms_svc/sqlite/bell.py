@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
+import logging
 import os
 import socket
+import stat
 import tempfile
 from pathlib import Path
 from typing import Final
 
+log: Final = logging.getLogger("hms_svc.sqlite")
 _LONGEST_PATH: Final = 90
 """Addresses of Unix sockets hold about 104 bytes; the name of a socket takes a dozen."""
 
@@ -46,21 +48,25 @@ class Bell:
         asyncio.get_running_loop().add_reader(self._own.fileno(), self._hear)
 
     def ring(self, *, work: bool) -> None:
-        """Wake every process that listens for this, ours included; dead sockets are cleared away."""
+        """Wake every process that listens for this, ours included; dead sockets are cleared away.
+
+        Never raises: what is rung for has been committed, and a sleeper that
+        cannot be reached looks by itself once a second.
+        """
         if work or self._hears_news:
             self.heard.set()
-        if self._sender is None:
-            self._prepare()
-            self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        with os.scandir(self._folder) as entries:
-            others = [
-                entry.path
-                for entry in entries
-                if (work or entry.name.startswith("news"))
-                and (self._path is None or entry.name != self._path.name)
-            ]
-        for other in others:
-            self._send(self._sender, other)
+        try:
+            if self._sender is None:
+                self._prepare()
+                kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
+                self._sender = socket.socket(socket.AF_UNIX, kind)
+            own = self._path.name if self._path else ""
+            with os.scandir(self._folder) as entries:
+                for entry in entries:
+                    if entry.name != own and (work or entry.name.startswith("news")):
+                        _send(self._sender, entry)
+        except OSError as error:
+            log.debug("nobody was woken: %s", error)
 
     def close(self) -> None:
         """Leave the folder. The loop that listened must still run."""
@@ -74,8 +80,9 @@ class Bell:
 
     def _prepare(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._folder.stat().st_uid != os.getuid():
-            raise PermissionError(f"{self._folder} belongs to another user")
+        found = self._folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            raise PermissionError(f"{self._folder} is not a folder of this user")
 
     def _hear(self) -> None:
         assert self._own is not None
@@ -85,12 +92,12 @@ class Bell:
         except BlockingIOError:
             pass
 
-    @staticmethod
-    def _send(sender: socket.socket, path: str) -> None:
-        try:
-            sender.sendto(b"!", path)
-        except OSError as error:
-            if error.errno == errno.ECONNREFUSED:
-                Path(path).unlink(missing_ok=True)
-            elif error.errno not in (errno.EAGAIN, errno.ENOENT, errno.ENOBUFS):
-                raise
+
+def _send(sender: socket.socket, entry: os.DirEntry[str]) -> None:
+    try:
+        sender.sendto(b"!", entry.path)
+    except ConnectionRefusedError:
+        if stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode):
+            Path(entry.path).unlink(missing_ok=True)
+    except OSError as error:
+        log.debug("%s was not woken: %s", entry.name, error)

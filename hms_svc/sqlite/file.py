@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -11,17 +12,18 @@ from typing import Any, Final, TypeVar
 
 from hms_svc.sqlite.connection import Synchronous, connect
 from hms_svc.sqlite.filesystem import is_network
-from hms_svc.sqlite.lock import LockFile
+from hms_svc.sqlite.lock import LockFile, holder_of
 
 Result = TypeVar("Result")
 WriteFunction = Callable[[sqlite3.Connection], Result]
+log: Final = logging.getLogger("hms_svc.sqlite")
 WAIT_SECONDS: Final = 15.0
 
 
 class _Pending:
     """One function that waits for its turn on the writer thread."""
 
-    __slots__ = ("abandoned", "error", "function", "future", "result")
+    __slots__ = ("abandoned", "error", "function", "future", "result", "started")
 
     def __init__(self, function: WriteFunction[Any], future: asyncio.Future[Any]) -> None:
         self.function = function
@@ -29,6 +31,7 @@ class _Pending:
         self.result: Any = None
         self.error: BaseException | None = None
         self.abandoned = False
+        self.started = False
 
     def resolve(self) -> None:
         if self.future.done():
@@ -71,18 +74,34 @@ class SQLiteFile:
             target=self._run, args=(opened,), name=f"writer-{self.path.name}", daemon=True
         )
         self._thread.start()
-        await opened
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await opened
+        except BaseException as error:
+            self._closing = True
+            self._thread = None
+            if isinstance(error, TimeoutError):
+                raise self._locked() from error
+            raise
 
     async def close(self) -> None:
-        """Run what is pending, checkpoint, and end the thread."""
+        """Run what is pending, checkpoint, and end the thread; again does nothing.
+
+        A thread that waits for a lock which its holder does not give back is
+        left behind: it ends with the process.
+        """
         if self._thread is None:
             return
         self._closed = asyncio.get_running_loop().create_future()
         with self._condition:
             self._closing = True
             self._condition.notify()
-        await self._closed
-        self._thread.join()
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await self._closed
+            self._thread.join()
+        except TimeoutError:
+            log.warning("%s", self._locked())
         self._thread = None
 
     async def write(self, function: WriteFunction[Result]) -> Result:
@@ -103,18 +122,25 @@ class SQLiteFile:
             result: Result = await pending.future
         finally:
             deadline.cancel()
-            pending.abandoned = True
+            with self._condition:
+                pending.abandoned = not pending.started
         return result
 
     def _give_up(self, pending: _Pending) -> None:
-        pending.abandoned = True
-        pending.error = sqlite3.OperationalError(
-            f"{self.path} was locked by another process for {WAIT_SECONDS:g} s"
-        )
+        with self._condition:
+            if pending.started:
+                return
+            pending.abandoned = True
+        pending.error = self._locked()
         pending.resolve()
 
+    def _locked(self) -> sqlite3.OperationalError:
+        pid = holder_of(self.path)
+        who = f"process {pid}" if pid is not None else "another process"
+        return sqlite3.OperationalError(f"{self.path} was locked by {who} for {WAIT_SECONDS:g} s")
+
     def _run(self, opened: asyncio.Future[None]) -> None:
-        assert self._loop is not None
+        lock: LockFile | None = None
         try:
             if is_network(self.path.parent):
                 raise OSError(f"{self.path} is on a network file system; SQLite needs a local disk")
@@ -122,29 +148,42 @@ class SQLiteFile:
             with lock.held():
                 connection = connect(self.path, self._synchronous)
         except (sqlite3.Error, OSError) as error:
+            if lock is not None:
+                lock.close()
             self._call_loop(_fail, opened, error)
             return
         self._call_loop(_succeed, opened)
-        while batch := self._next_batch():
+        while waiting := self._next_batch():
             with lock.held():
-                self._commit(connection, batch)
+                batch = self._start(waiting)
+                if batch:
+                    self._commit(connection, batch)
             self._call_loop(_resolve_all, batch)
         with lock.held():
             connection.close()
         lock.close()
-        assert self._closed is not None
-        self._call_loop(_succeed, self._closed)
+        if self._closed is not None:
+            self._call_loop(_succeed, self._closed)
+
+    def _start(self, waiting: list[_Pending]) -> list[_Pending]:
+        """Leave out whom the wait for the lock was too long; the others no longer give up."""
+        with self._condition:
+            batch = [pending for pending in waiting if not pending.abandoned]
+            for pending in batch:
+                pending.started = True
+        return batch
 
     def _call_loop(self, function: Callable[..., None], *arguments: object) -> None:
         assert self._loop is not None
-        if not self._loop.is_closed():
+        try:
             self._loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:
+            log.debug("%s: its event loop has ended", self.path)
 
     def _next_batch(self) -> list[_Pending]:
         with self._condition:
             while True:
-                batch = [pending for pending in self._pending if not pending.abandoned]
-                self._pending = []
+                batch, self._pending = self._pending, []
                 if batch or self._closing:
                     return batch
                 self._condition.wait()

@@ -205,7 +205,7 @@ async def test_after_the_grace_the_attempt_is_given_back(
         await until("the plain one runs", scene.entered.is_set)
         worker.stop()
         await floor.ended(worker)
-        assert worker.has_stuck_threads
+        assert worker.is_stuck
         for job_id in ids:
             view = (await floor.detail(job_id)).view
             assert (view.state, view.attempt) == (State.QUEUED, 0)

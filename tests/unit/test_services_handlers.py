@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from hms_svc.brokers.sqlite.broker import SQLiteBroker
+from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.domain.errors import DeliveryFailed, DuplicateCase, ValidationFailed
 from hms_svc.domain.ids import case_id, name_based_id
 from hms_svc.domain.job import ClaimedJob, LeaseToken, make_job
@@ -45,11 +47,12 @@ def progress() -> Progress:
 
 
 @pytest.fixture
-def start(database: SqlDatabase, progress: Progress) -> Start:
+def start(database: SqlDatabase, progress: Progress, tmp_path: Path) -> Start:
     """Put a job of the type into the place where its validators and handler look for it."""
     clock = SystemClock()
     dao = Dao(database, clock, radius_m=25.0, actor="tests")
     gate = Gate(load_local_policy(None), database)
+    broker = SQLiteBroker(QueueFile(tmp_path / "queue.db", clock))
 
     def begin(declared: JobType, data: dict[str, Any], id: str = "j1") -> RunningJob:
         claimed = ClaimedJob(
@@ -66,7 +69,9 @@ def start(database: SqlDatabase, progress: Progress) -> Start:
             claimed,
             dao=dao,
             gov=gate,
+            broker=broker,
             deadline_ms=clock.now_ms() + 60_000,
+            expires_ms=clock.lease_ms() + 60_000,
             loop=asyncio.get_running_loop(),
             sink=lambda _, share, message: progress.append((share, message)),
         )

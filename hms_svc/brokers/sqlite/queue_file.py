@@ -18,7 +18,6 @@ from hms_svc.sqlite.bell import Bell, wake_folder
 from hms_svc.sqlite.boot import boot_id
 from hms_svc.sqlite.connection import Synchronous
 from hms_svc.sqlite.file import SQLiteFile
-from hms_svc.sqlite.lock import LockFile
 
 Result = TypeVar("Result")
 Rings = Literal["work", "news"]
@@ -47,15 +46,16 @@ class QueueFile:
             await self._file.open()
             await self._file.write(_prepare)
         except (sqlite3.Error, OSError) as error:
+            await self._file.close()
             raise BrokerUnavailable(f"queue file {self.path}: {error}") from error
+        except SchemaMismatch:
+            await self._file.close()
+            raise
 
     async def close(self) -> None:
         """Close the reader, the bell and the writer, in this order."""
         if self._reader is not None:
-            lock = LockFile(self.path)
-            with lock.held():
-                await self._reader.close()
-            lock.close()
+            await self._reader.close()
             self._reader = None
         self.bell.close()
         await self._file.close()
@@ -118,14 +118,11 @@ class QueueFile:
     async def _open_reader(self) -> aiosqlite.Connection:
         async with self._opening:
             if self._reader is None:
-                lock = LockFile(self.path)
-                with lock.held():
-                    reader = await aiosqlite.connect(self.path, isolation_level=None)
-                    reader.row_factory = sqlite3.Row
-                    for pragma in ("busy_timeout=10000", "mmap_size=0", "query_only=ON"):
-                        await reader.execute(f"PRAGMA {pragma}")
-                    await reader.execute_fetchall("SELECT count(*) FROM meta")
-                lock.close()
+                # No lock: our writer is open, so this is neither the first connection nor the last.
+                reader = await aiosqlite.connect(self.path, isolation_level=None)
+                reader.row_factory = sqlite3.Row
+                for pragma in ("busy_timeout=10000", "mmap_size=0", "query_only=ON"):
+                    await reader.execute(f"PRAGMA {pragma}")
                 self._reader = reader
         return self._reader
 
@@ -148,4 +145,5 @@ def _prepare(connection: sqlite3.Connection) -> None:
     if meta["boot"] != boot_id():
         connection.execute(SQL["void_leases"])
         connection.execute("UPDATE workers SET seen_at = -1000000000")
+        connection.execute("UPDATE deliveries SET again_at = 0")
         connection.execute("UPDATE meta SET value = ? WHERE name = 'boot'", (boot_id(),))

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 import msgspec
 
 from hms_svc.brokers.sqlite.claiming import give_up
-from hms_svc.brokers.sqlite.codes import CANCELLED, COMPLETED, DISCARDED, QUEUED, STATE_OF
+from hms_svc.brokers.sqlite.codes import (
+    CANCELLED,
+    COMPLETED,
+    DISCARDED,
+    LOWEST_TURN,
+    PRIORITY_STEP,
+    STATE_OF,
+)
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
 from hms_svc.domain.lifecycle import REASON_NO_HANDLER, Cause
 from hms_svc.ports.broker import WorkerRegistration
@@ -28,23 +38,34 @@ def forget(transaction: Transaction, job_ids: Sequence[str]) -> None:
 
 
 def trim_terminal(transaction: Transaction, before: int, most: int, limit: int) -> int:
-    """Remove completed and cancelled jobs that ended before a time, or beyond the number kept."""
-    removed = 0
+    """Remove completed and cancelled jobs that ended before a time, or beyond the number kept.
+
+    Beyond the number, the completed jobs that ended first go, whatever their queue.
+    """
+    removed = {COMPLETED: 0, CANCELLED: 0}
+    for queue in _queues(transaction):
+        for state in removed:
+            rows = _oldest(transaction, state, queue, before, limit - sum(removed.values()))
+            removed[state] += _remove(transaction, queue, state, rows)
     kept = transaction.connection.execute(
         "SELECT coalesce(sum(n), 0) FROM tallies WHERE name = ?", (STATE_OF[COMPLETED].value,)
     ).fetchone()[0]
-    for queue in _queues(transaction):
-        for state in (COMPLETED, CANCELLED):
-            rows = _oldest(transaction, state, queue, before, limit - removed)
-            removed += _remove(transaction, queue, state, rows)
-    surplus = min(kept - most, limit - removed)
-    for queue in _queues(transaction):
-        if surplus <= 0:
-            break
-        rows = _oldest(transaction, COMPLETED, queue, 2**62, surplus)
-        surplus -= len(rows)
-        removed += _remove(transaction, queue, COMPLETED, rows)
-    return removed
+    surplus = min(kept - removed[COMPLETED] - most, limit - sum(removed.values()))
+    return sum(removed.values()) + _remove_first_ended(transaction, surplus)
+
+
+def _remove_first_ended(transaction: Transaction, count: int) -> int:
+    if count <= 0:
+        return 0
+    execute, ended = transaction.connection.execute, OPERATOR["completed_in_order"]
+    cursors = [execute(ended, (queue,)) for queue in _queues(transaction)]
+    first = list(islice(heapq.merge(*cursors), count))
+    for cursor in cursors:
+        cursor.close()
+    rows_of = defaultdict(list)
+    for _ended_at, row, queue in first:
+        rows_of[queue].append(row)
+    return sum(_remove(transaction, queue, COMPLETED, rows) for queue, rows in rows_of.items())
 
 
 def trim_discarded(transaction: Transaction, before: int, limit: int) -> int:
@@ -57,16 +78,19 @@ def trim_discarded(transaction: Transaction, before: int, limit: int) -> int:
 
 
 def trim_events(transaction: Transaction, bounds: dict[str, int], limit: int) -> int:
-    """Remove old events beyond the age or the number kept."""
-    return transaction.connection.execute(
-        OPERATOR["trim_events"], {**bounds, "limit": limit}
-    ).rowcount
+    """Remove events from the old end of the bus: beyond the number kept, then beyond the age."""
+    removed = 0
+    for statement in ("trim_events_beyond", "trim_events_before"):
+        removed += transaction.connection.execute(
+            OPERATOR[statement], {**bounds, "limit": limit - removed}
+        ).rowcount
+    return removed
 
 
 def bury_unserved(
     transaction: Transaction, seen_since: int, older_than: int, now: int, limit: int
 ) -> int:
-    """Dead-letter ready jobs of queues that no worker seen since a time serves."""
+    """Dead-letter jobs ready since before a time, of queues that no worker seen lately serves."""
     rows = transaction.connection.execute(OPERATOR["served"], (seen_since,)).fetchall()
     served = {
         type for row in rows for type in msgspec.json.decode(row[0], type=WorkerRegistration).types
@@ -75,16 +99,35 @@ def bury_unserved(
     for queue, type, *_ in transaction.connection.execute(OPERATOR["queues"]).fetchall():
         if type in served:
             continue
-        bounds = (QUEUED, queue, older_than, limit - buried)
-        for row, job_id, _queue, _position in transaction.connection.execute(
-            OPERATOR["oldest"], bounds
-        ).fetchall():
+        for row, job_id in _ready_before(transaction, queue, older_than, limit - buried):
             give_up(
                 transaction, (row, job_id, queue, type), now, REASON_NO_HANDLER, Cause.UNSERVED,
                 f"no worker served {type} for as long as unserved jobs are kept",
             )  # fmt: skip
             buried += 1
     return buried
+
+
+def _ready_before(
+    transaction: Transaction, queue: int, before: int, limit: int
+) -> list[tuple[int, str]]:
+    """Give row and id of jobs by the time they became ready, which orders only within a band."""
+    found: list[tuple[int, str]] = []
+    for band in _bands(transaction, queue):
+        bounds = (queue, band, band + min(before, PRIORITY_STEP), limit - len(found))
+        found += transaction.connection.execute(OPERATOR["ready_between"], bounds).fetchall()
+        if len(found) >= limit:
+            break
+    return found
+
+
+def _bands(transaction: Transaction, queue: int) -> Iterator[int]:
+    """Give the lowest turn of each priority that a ready job has, suspects apart."""
+    band = LOWEST_TURN
+    while head := transaction.connection.execute(OPERATOR["next_ready"], (queue, band)).fetchone():
+        band = head[0] // PRIORITY_STEP * PRIORITY_STEP
+        yield band
+        band += PRIORITY_STEP
 
 
 def _queues(transaction: Transaction) -> list[int]:

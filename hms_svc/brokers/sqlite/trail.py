@@ -51,7 +51,7 @@ def shorten(traceback: str) -> str:
 
 def read_trail(text: str | None) -> list[Step]:
     """Read the steps of a trail, oldest first."""
-    return [_decode(row) for row in (text or "").splitlines() if row]
+    return [_decode(row) for row in (text or "").split("\n") if row]
 
 
 def attempts_of(steps: list[Step]) -> list[AttemptView]:
@@ -73,7 +73,10 @@ def attempts_of(steps: list[Step]) -> list[AttemptView]:
 
 
 def history_of(first: Move, steps: list[Step]) -> list[Move]:
-    """Give every move between states: the first one, then those of the steps."""
+    """Give every move between states: the first one, then those of the steps.
+
+    A step from a state to itself is a note that the job was hidden or shown again, no move.
+    """
     history = [first]
     for step in steps:
         if step.started:
@@ -86,6 +89,8 @@ def history_of(first: Move, steps: list[Step]) -> list[Move]:
                     detail=step.worker,
                 )
             )
+        if step.source is step.target:
+            continue
         history.append(
             Move(
                 at=step.at,

@@ -9,8 +9,8 @@ import msgspec
 
 from hms_svc.brokers.sqlite.codes import DISCARDED, RETRYING, SCHEDULED, STATE_OF
 from hms_svc.brokers.sqlite.enqueueing import Envelope
-from hms_svc.brokers.sqlite.trail import attempts_of, history_of, read_trail
-from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.brokers.sqlite.trail import Step, attempts_of, history_of, read_trail
+from hms_svc.domain.lifecycle import MOVES, TERMINAL, Cause, State
 from hms_svc.domain.strict_json import decode, encode
 from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.domain.views import JobDetail, JobView, Move, ProgressView
@@ -56,7 +56,7 @@ def job_detail(row: sqlite3.Row, progress: list[sqlite3.Row]) -> JobDetail | Non
         view=view,
         result=row["result"],
         attempts=tuple(attempts_of(steps)),
-        history=tuple(history_of(_first_move(view, row, bool(steps)), steps)),
+        history=tuple(history_of(_first_move(view, steps), steps)),
         progress=tuple(progress_view(line) for line in progress),
         envelope=encode(_wire(view, row, envelope)),
         hold=tuple(hold) if hold else None,
@@ -74,12 +74,11 @@ def progress_view(row: sqlite3.Row) -> ProgressView:
     )
 
 
-def _first_move(view: JobView, row: sqlite3.Row, moved_on: bool) -> Move:
-    target, cause = State.QUEUED, Cause.ENQUEUED
-    if row["claims"] == 0 and not moved_on and view.state in (State.REJECTED, State.DEAD):
-        target, cause = view.state, Cause.REFUSED
-    elif row["not_before"] is not None and row["not_before"] > row["enqueued_at"]:
-        target = State.SCHEDULED
+def _first_move(view: JobView, steps: list[Step]) -> Move:
+    """Tell where the job began: where its first step left from, or where it still is."""
+    began = steps[0].source if steps else view.state
+    target = began if began in MOVES[None] else State.QUEUED
+    cause = Cause.REFUSED if target in TERMINAL else Cause.ENQUEUED
     return Move(at=view.enqueued_at, source=None, target=target, cause=cause)
 
 

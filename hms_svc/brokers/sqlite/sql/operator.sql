@@ -91,12 +91,21 @@ ORDER BY position LIMIT ?
 -- name: delete
 DELETE FROM jobs WHERE row = ?
 
--- name: trim_events
-DELETE FROM events WHERE position IN (
-    SELECT position FROM events
-    WHERE position <= (SELECT max(position) FROM events) - :most
-       OR position < (SELECT min(position) FROM events) + :limit AND at < :before
-    ORDER BY position LIMIT :limit)
+-- name: completed_in_order
+SELECT position, row, queue FROM jobs WHERE state = 6 AND queue = ? ORDER BY position, row
+
+-- name: ready_between
+SELECT row, id FROM jobs WHERE state = 2 AND queue = ? AND position >= ? AND position < ?
+ORDER BY position LIMIT ?
+
+-- name: trim_events_beyond
+DELETE FROM events WHERE position <= (SELECT max(position) FROM events) - :most
+    AND position < (SELECT min(position) FROM events) + :limit
+
+-- name: trim_events_before
+DELETE FROM events WHERE position < (
+    SELECT coalesce(min(position) FILTER (WHERE at >= :before), max(position) + 1)
+    FROM (SELECT position, at FROM events ORDER BY position LIMIT :limit))
 
 -- name: served
 SELECT info FROM workers WHERE seen_at >= ?

@@ -51,6 +51,7 @@ def _create_effects() -> None:
         _need("job_id", sa.Text),
         _need("key", sa.Text),
         _need("digest", sa.Text),
+        _need("vetted", sa.Text),
         _need("kind", sa.Text),
         _need("status", sa.Text),
         sa.Column("lat", sa.Double),
