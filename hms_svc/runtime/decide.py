@@ -153,6 +153,10 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
             )
         case Stopped():
             given = job.give_backs < MAX_GIVE_BACKS
+            if not given and job.attempt >= job.max_attempts:
+                words = f"the worker stopped during a run, again after {job.give_backs} times"
+                failure = Failure("Stopped", words)
+                return _failed(job, policy, now_ms, 0.0, REASON_ERROR, "runtime", failure)
             return Disposition(
                 state=State.QUEUED,
                 cause=Cause.RELEASED,

@@ -190,7 +190,8 @@ class Supervisor:
 
     def _on_end(self, child: _Child) -> None:
         code = child.process.returncode
-        if child.done or self._stop_signal:
+        is_over = child.done and (child.spec.drain or child.spec.suspects)
+        if is_over or self._stop_signal:
             return
         if not child.ready and code in FINAL_CODES:
             if self._deadline == float("inf"):

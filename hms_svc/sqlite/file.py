@@ -77,11 +77,12 @@ class SQLiteFile:
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 await opened
-        except BaseException as error:
-            self._closing = True
+        except TimeoutError as error:
+            self._closing, self._thread = True, None
+            raise self._locked() from error
+        except (sqlite3.Error, OSError):
+            self._thread.join()
             self._thread = None
-            if isinstance(error, TimeoutError):
-                raise self._locked() from error
             raise
 
     async def close(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.chaos.app import APP
 from tests.chaos.checker import check
-from tests.chaos.site import PROCESSING, QUEUED, Site, wait_until
+from tests.chaos.site import COMPLETED, PROCESSING, QUEUED, Site, wait_until
 
 
 def rolling(site: Site, chance: random.Random, *, jobs: int, rounds: int) -> None:
@@ -92,3 +92,15 @@ def test_workers_leave_by_themselves_when_the_supervisor_is_killed(site: Site) -
     served.wait()
     wait_until("the workers have left", lambda: not served.members())
     assert site.rows("SELECT state, attempt, give_backs FROM jobs") == [(QUEUED, 0, 1)]
+
+
+def test_a_worker_that_somebody_ended_is_replaced(site: Site) -> None:
+    served = site.serve(app=APP)
+    served.wait_until("the worker is ready", lambda: site.live_workers() == 1)
+    [first] = served.workers()
+    os.kill(first, signal.SIGTERM)
+    served.wait_until("another one works", lambda: served.workers() not in ([], [first]))
+    site.enqueue("chaos.slow", 1)
+    served.wait_until("the job has ended", lambda: site.count(COMPLETED) == 1)
+    served.send(signal.SIGTERM)
+    assert served.wait() == 0

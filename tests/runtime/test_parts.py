@@ -192,6 +192,20 @@ def test_what_becomes_of_a_run(
 
 
 @pytest.mark.parametrize(
+    ("attempt", "give_backs", "state"),
+    [(3, 9, State.QUEUED), (2, 10, State.QUEUED), (3, 10, State.DEAD), (4, 10, State.DEAD)],
+)
+def test_a_worker_that_stops_too_often_is_a_failure_at_the_cap(
+    attempt: int, give_backs: int, state: State
+) -> None:
+    found = decide(Stopped(), claimed(attempt, give_backs), RetryPolicy(3), NOW, 0.5)
+    assert found.state is state
+    if state is State.DEAD:
+        assert (found.reason, found.by, found.give_back) == ("error", "runtime", False)
+        assert "the worker stopped" in found.detail
+
+
+@pytest.mark.parametrize(
     ("outcome", "due_in_ms"),
     [
         (BROKE, 1000),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import pytest
 
 from hms_svc import Job, RunningJob, aio, dao, gov
 from hms_svc.domain.errors import WrongThread
+from hms_svc.domain.lifecycle import State
 from hms_svc.facade.portal import close_portal
 
 from .conftest import PLACE, FloorMaker, registry_of, result_of
@@ -109,3 +111,37 @@ def test_the_blocking_surface_works_outside_of_jobs(own_portal: None) -> None:
     assert dao.insert_case(PLACE, key="by hand") == case
     assert dao.case_exists(PLACE["lat"], PLACE["lon"])  # type: ignore[arg-type]
     gov.vet("create_case", PLACE)
+
+
+async def test_a_handler_enqueues_over_its_workers_broker(open_floor: FloorMaker) -> None:
+    def follow(job: RunningJob) -> str:
+        further = Job(type="after.that", data={"of": job.id})
+        further.enqueue()
+        return further.id
+
+    async with open_floor(registry_of(follow)) as floor:
+        floor.start()
+        further = result_of(await floor.run())
+        assert (await floor.detail(further)).view.state is State.QUEUED
+
+
+def test_a_forked_child_enqueues_with_a_portal_of_its_own(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    script = tmp_path / "forks.py"
+    script.write_text(
+        "import os, warnings\n"
+        "warnings.simplefilter('ignore')\n"
+        "from hms_svc import Job\n"
+        "Job(type='a.job', data=1).enqueue()\n"
+        "child = os.fork()\n"
+        "Job(type='a.job', data=2).enqueue()\n"
+        "if child:\n"
+        "    assert os.waitpid(child, 0)[1] == 0\n"
+        "else:\n"
+        "    os._exit(0)\n"
+    )
+    subprocess.run([sys.executable, script], env=environment, check=True, timeout=60)
+    with sqlite3.connect(tmp_path / "queue.db") as queue:
+        assert queue.execute("SELECT count(*) FROM jobs").fetchone() == (3,)
+    queue.close()

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import Any
 
+import msgspec
 import pytest
 from pydantic import BaseModel
 
-from hms_svc import RunningJob, aio, dao, gov
+from hms_svc import RunningJob, aio, bootstrap, dao, gov
 from hms_svc.domain.backoff import RetryPolicy
-from hms_svc.domain.errors import ActionDenied, ActionHeld, ValidationFailed
+from hms_svc.domain.errors import (
+    ActionDenied,
+    ActionHeld,
+    LeaseLost,
+    PolicyUnavailable,
+    ValidationFailed,
+)
 from hms_svc.domain.lifecycle import State
+from hms_svc.domain.verdict import Verdict
+from hms_svc.governance.question import Question
 from hms_svc.handling.registry import Registry
 from hms_svc.ports.control import Act
 from hms_svc.ports.stores import Approval
+from hms_svc.settings import Settings
 
-from .conftest import PLACE, FloorMaker, registry_of, result_of
+from .conftest import PLACE, Floor, FloorMaker, registry_of, result_of
 
 ONCE = RetryPolicy(max_attempts=1)
 DENIED = {**PLACE, "photo": "file:///etc/passwd"}
@@ -248,3 +260,77 @@ async def test_a_no_after_the_case_stands_is_an_error_not_a_rejection(
         detail = await floor.run()
         assert (detail.view.state, detail.view.reason) == (State.DEAD, "error")
         assert detail.view.case_id is not None
+
+
+class UnreachablePolicy:
+    """A policy service that nobody answers at."""
+
+    async def decide(self, question: Question) -> Verdict:
+        raise PolicyUnavailable("nobody answers")
+
+    async def close(self) -> None:
+        """Hold nothing."""
+
+
+async def test_a_later_yes_does_not_lift_a_no(open_floor: FloorMaker) -> None:
+    async def handler(job: RunningJob) -> None:
+        asked = (job.gov.vet("create_case", DENIED), job.gov.vet("create_case", PLACE))
+        await asyncio.gather(*asked, return_exceptions=True)
+        await job.dao.insert_case(PLACE)
+
+    async with open_floor(registry_of(handler)) as floor:
+        floor.start()
+        assert (await floor.run()).view.state is State.REJECTED
+        assert await floor.cases() == []
+
+
+async def test_an_action_after_the_case_is_vetted_too(open_floor: FloorMaker) -> None:
+    async def handler(job: RunningJob) -> None:
+        await job.gov.vet("create_case", PLACE)
+        await job.dao.insert_case(PLACE)
+        await job.gov.vet("create_case", DENIED)
+
+    async with open_floor(registry_of(handler, retry=ONCE)) as floor:
+        floor.start()
+        view = (await floor.run()).view
+        assert (view.state, view.reason) == (State.DEAD, "error")
+
+
+async def test_a_swallowed_outage_of_the_policy_allows_nothing(
+    settings: Settings,
+) -> None:
+    async def handler(job: RunningJob) -> None:
+        with suppress(PolicyUnavailable):
+            await job.gov.vet("create_case", PLACE)
+        with suppress(PolicyUnavailable):
+            await job.dao.insert_case(PLACE)
+
+    registry = registry_of(handler)
+    async with bootstrap.engines(settings, registry) as engines:
+        floor = Floor(msgspec.structs.replace(engines, policy=UnreachablePolicy()), settings)
+        floor.start()
+        job_id = await floor.enqueue()
+        detail = await floor.reaches(job_id, State.SCHEDULED)
+        assert (detail.view.attempt, detail.history[-1].cause) == (0, "released")
+        assert await floor.cases() == []
+        await floor.stop()
+
+
+async def test_a_job_that_has_ended_writes_nothing_more(open_floor: FloorMaker) -> None:
+    late: list[asyncio.Task[str]] = []
+    ended = asyncio.Event()
+
+    async def straggler(job: RunningJob) -> str:
+        await ended.wait()
+        return await job.dao.insert_case(PLACE)
+
+    async def handler(job: RunningJob) -> None:
+        late.append(asyncio.create_task(straggler(job)))
+
+    async with open_floor(registry_of(handler)) as floor:
+        floor.start()
+        await floor.run()
+        ended.set()
+        with pytest.raises(LeaseLost):
+            await late[0]
+        assert await floor.cases() == []

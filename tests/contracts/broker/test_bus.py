@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hms_svc.domain.event import Event, service_event
 
-from .conftest import BrokerHarness
+from .conftest import BrokerHarness, BrokerMaker, ManualClock
 
 
 def drafts(count: int, start: int = 0) -> list[Event]:
@@ -54,6 +56,38 @@ async def test_a_new_group_may_begin_at_the_end(harness: BrokerHarness) -> None:
     assert await harness.bus.read_group("late", "one", limit=10, from_start=False) == []
     await harness.bus.publish(drafts(1, start=3))
     assert len(await harness.bus.read_group("late", "one", limit=10)) == 1
+
+
+async def test_a_group_made_on_an_empty_bus_has_missed_nothing(harness: BrokerHarness) -> None:
+    assert await harness.bus.read_group("early", "one", limit=10) == []
+    await harness.bus.publish(drafts(1))
+    events = await harness.bus.read_group("early", "one", limit=10)
+    assert [event.type for event in events] == ["case.opened"]
+
+
+async def test_a_group_made_on_a_bus_trimmed_bare_has_missed_nothing(
+    harness: BrokerHarness,
+) -> None:
+    await harness.bus.publish(drafts(3))
+    harness.clock.wall += 8 * 86_400_000
+    await harness.control.trim(limit=100)
+    assert await harness.bus.read_group("late", "one", limit=10) == []
+    await harness.bus.publish(drafts(1, start=3))
+    events = await harness.bus.read_group("late", "one", limit=10)
+    assert [event.subject for event in events] == ["job-3"]
+
+
+async def test_unacknowledged_events_are_handed_out_again_after_a_reboot(
+    make_backend: BrokerMaker, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with make_backend() as before:
+        await before.bus.publish(drafts(1))
+        await before.bus.read_group("act", "one", limit=10)
+    monkeypatch.setattr("hms_svc.brokers.sqlite.queue_file.boot_id", lambda: "another boot")
+    clock.lease = 1_000
+    async with make_backend() as after:
+        events = await after.bus.read_group("act", "one", limit=10)
+    assert [event.subject for event in events] == ["job-0"]
 
 
 async def test_a_group_that_fell_behind_is_told(harness: BrokerHarness) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from hms_svc.domain.job import Lane
 from hms_svc.domain.lifecycle import State
 
@@ -63,6 +65,26 @@ async def test_paused_type_is_passed_over_until_resumed(harness: BrokerHarness) 
     assert (queue.paused, queue.paused_by, queue.pause_reason) == (True, "ravi", "crew on strike")
     await harness.control.resume(TYPE)
     assert len(await harness.claim()) == 1
+
+
+@pytest.mark.parametrize("limit", [1, 7, 500])
+async def test_expired_jobs_do_not_hide_a_live_one(harness: BrokerHarness, limit: int) -> None:
+    await harness.accept(400, expires_at=harness.clock.now_ms() - 1)
+    [live] = await harness.accept()
+    assert [job.job.id for job in await harness.claim(limit)] == [live]
+    assert await harness.counts() == {"dead": 400, "processing": 1}
+
+
+async def test_live_jobs_among_expired_ones_keep_their_order(harness: BrokerHarness) -> None:
+    expected = []
+    for _ in range(5):
+        await harness.accept(3, expires_at=harness.clock.now_ms() - 1)
+        harness.clock.advance(1)
+        expected += await harness.accept()
+        harness.clock.advance(1)
+    claimed = await harness.claim(4)
+    assert [job.job.id for job in claimed] == expected[:4]
+    assert len({job.token.fence for job in claimed}) == 4
 
 
 async def test_racing_workers_share_without_overlap(

@@ -79,9 +79,9 @@ async def test_cancel_request_is_not_heard_by_a_later_claim(harness: BrokerHarne
     [job_id] = await harness.accept()
     job = (await harness.claim(worker="worker-9"))[0]
     await act(harness, Act.CANCEL, job_id)
-    await harness.settle(job, State.RETRYING, due_at=harness.clock.now_ms())
+    await harness.settle(job, State.RETRYING, due_at=harness.clock.now_ms(), case_id="case-1")
     await harness.broker.promote(10)
-    await harness.claim(worker="worker-9")
+    assert len(await harness.claim(worker="worker-9")) == 1
     assert (await harness.broker.signals("worker-9", [TYPE])).cancel == ()
 
 

@@ -128,6 +128,19 @@ async def test_held_job_remembers_what_is_to_be_approved(harness: BrokerHarness)
     assert await harness.claim() == []
 
 
+@pytest.mark.parametrize("separator", ["\n", "\r", "\u0085", "\u2028", "\u2029", "\x1c", "\x0c"])
+async def test_text_may_hold_any_line_break(harness: BrokerHarness, separator: str) -> None:
+    [job_id] = await harness.accept()
+    text = f"one{separator}two"
+    failure = Failure("ValueError", text, text)
+    await harness.settle(
+        (await harness.claim())[0], State.DEAD, failure=failure, detail=text, log=text
+    )
+    detail = await harness.detail(job_id)
+    [attempt] = detail.attempts
+    assert (attempt.traceback, attempt.log, detail.history[-1].detail) == (text, text, text)
+
+
 async def test_failed_attempts_are_all_in_the_record(harness: BrokerHarness) -> None:
     [job_id] = await harness.accept()
     for number in range(3):

@@ -7,7 +7,7 @@ from hms_svc.domain.event import service_event
 from hms_svc.domain.ids import case_id
 from hms_svc.domain.job import make_job
 from hms_svc.persistence.database import SqlDatabase
-from hms_svc.ports.stores import Approval, EffectRequest
+from hms_svc.ports.stores import Approval, EffectRequest, ReportCount
 from tests.contracts.database.conftest import HandClock
 from tests.contracts.database.requests import HOUR, NOON, RADIUS_M, dead_job, effect
 
@@ -81,6 +81,14 @@ async def test_the_archive_keeps_a_job_once_and_whole(database: SqlDatabase) -> 
     assert await database.archived_job("none") is None
 
 
+async def test_the_archive_keeps_each_end_of_an_id_used_again(database: SqlDatabase) -> None:
+    first, second = dead_job("a", finished_at=NOON), dead_job("a", finished_at=NOON + HOUR)
+    await database.archive([second])
+    await database.archive([first, second])
+    assert await database.archived_job("a") == second
+    assert (await database.archived(limit=0, cursor=None))[0] == [second, first]
+
+
 async def test_the_archive_lists_the_latest_end_first(database: SqlDatabase) -> None:
     ends = {"a": 5, "b": 9, "c": 5, "d": 1, "e": 9}
     await database.archive([dead_job(name, finished_at=NOON + end) for name, end in ends.items()])
@@ -93,6 +101,28 @@ async def test_the_archive_lists_the_latest_end_first(database: SqlDatabase) -> 
     assert names == ["e", "b", "c", "a", "d"]
     everything, _ = await database.archived(limit=0, cursor=None)
     assert [job.view.id for job in everything] == names
+
+
+async def test_one_sweep_removes_every_report_of_more_than_a_day_ago(
+    database: SqlDatabase, clock: HandClock
+) -> None:
+    old = [ReportCount("u", f"job-{number}", NOON, NOON) for number in range(3_500)]
+    await database.count_reports(old)
+    clock.now += 25 * HOUR
+    await database.count_reports([ReportCount("u", "young", clock.now, clock.now)])
+    await database.fold_analytics()
+    assert await database.count_reports([ReportCount("u", "young", clock.now, 0)]) == [1]
+
+
+async def test_one_sweep_removes_every_fence_of_more_than_a_month_ago(
+    database: SqlDatabase, clock: HandClock
+) -> None:
+    await database.recall([("still-alive", 1)])
+    await database.recall([(f"job-{number}", number + 10) for number in range(3_500)])
+    clock.now += 31 * 24 * HOUR
+    await database.recall([("still-alive", 2)])
+    await database.fold_analytics()
+    assert await database.highest_fence() == 2
 
 
 async def test_folding_keeps_the_totals(database: SqlDatabase, clock: HandClock) -> None:

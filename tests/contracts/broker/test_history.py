@@ -1,0 +1,75 @@
+"""The history of a job is true: every move legal, none missing, whatever was done to it."""
+
+from __future__ import annotations
+
+from hms_svc.domain.lifecycle import MOVES, Cause, State
+from hms_svc.ports.control import Act, ActRequest
+
+from .conftest import BrokerHarness
+
+
+async def act(harness: BrokerHarness, act: Act, job_id: str) -> None:
+    request = ActRequest(act=act, job_ids=(job_id,), by="ravi", batch="b1")
+    [outcome] = await harness.control.act(request)
+    assert outcome.done, outcome.why
+
+
+async def states(harness: BrokerHarness, job_id: str) -> list[State]:
+    """The states that the history tells of, once it was found to hold together."""
+    detail = await harness.detail(job_id)
+    source: State | None = None
+    for move in detail.history:
+        assert move.source == source
+        assert move.cause in MOVES[source][move.target]
+        source = move.target
+    assert source is detail.view.state
+    return [move.target for move in detail.history]
+
+
+async def test_discard_and_undo_are_no_moves(harness: BrokerHarness) -> None:
+    [job_id] = await harness.accept()
+    await act(harness, Act.DISCARD, job_id)
+    await harness.control.undo("b1")
+    assert await states(harness, job_id) == [State.QUEUED]
+    await harness.settle((await harness.claim())[0], State.DEAD, cause=Cause.FAILED)
+    await act(harness, Act.DISCARD, job_id)
+    await harness.control.undo("b1")
+    assert await states(harness, job_id) == [State.QUEUED, State.PROCESSING, State.DEAD]
+
+
+async def test_a_scheduled_job_that_is_retried_began_scheduled(harness: BrokerHarness) -> None:
+    [job_id] = await harness.accept(not_before=harness.clock.now_ms() + 5000)
+    assert await states(harness, job_id) == [State.SCHEDULED]
+    harness.clock.advance(5)
+    await harness.broker.promote(10)
+    await harness.settle((await harness.claim())[0], State.DEAD, cause=Cause.FAILED)
+    await act(harness, Act.RETRY, job_id)
+    assert await states(harness, job_id) == [
+        State.SCHEDULED, State.QUEUED, State.PROCESSING, State.DEAD, State.QUEUED,
+    ]  # fmt: skip
+
+
+async def test_a_refused_job_that_is_retried_began_refused(harness: BrokerHarness) -> None:
+    await harness.accept(unique_key="k")
+    [refused] = await harness.enqueue(harness.job(unique_key="k"))
+    assert await states(harness, refused.job_id) == [State.REJECTED]
+    await harness.complete((await harness.claim())[0])
+    await act(harness, Act.RETRY, refused.job_id)
+    assert await states(harness, refused.job_id) == [State.REJECTED, State.QUEUED]
+
+
+async def test_a_running_job_shows_that_it_was_claimed(harness: BrokerHarness) -> None:
+    [job_id] = await harness.accept()
+    await harness.claim()
+    assert await states(harness, job_id) == [State.QUEUED, State.PROCESSING]
+
+
+async def test_a_cancelled_run_and_its_retry(harness: BrokerHarness) -> None:
+    [job_id] = await harness.accept()
+    [job] = await harness.claim()
+    await act(harness, Act.CANCEL, job_id)
+    await harness.settle(job, State.RETRYING, cause=Cause.FAILED, due_at=0)
+    await act(harness, Act.RETRY, job_id)
+    assert await states(harness, job_id) == [
+        State.QUEUED, State.PROCESSING, State.CANCELLED, State.QUEUED,
+    ]  # fmt: skip

@@ -1,0 +1,139 @@
+"""The bell may be lost and the lock may be held: neither harms what was or was not committed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hms_svc.brokers.sqlite.broker import SQLiteBroker
+from hms_svc.brokers.sqlite.queue_file import QueueFile
+from hms_svc.domain.errors import BrokerUnavailable, SchemaMismatch
+from hms_svc.domain.job import make_job
+from hms_svc.domain.lifecycle import State
+from hms_svc.ports.clock import SystemClock
+from hms_svc.sqlite import file as sqlite_file
+from hms_svc.sqlite.bell import wake_folder
+from hms_svc.sqlite.file import SQLiteFile
+from hms_svc.sqlite.lock import LockFile
+
+
+@contextmanager
+def locked(database: Path) -> Iterator[None]:
+    """Hold the lock as another process would."""
+    lock = LockFile(database)
+    with lock.held():
+        yield
+    lock.close()
+
+
+@pytest.mark.parametrize("harm", ["gone", "directory", "file"])
+async def test_enqueue_does_not_mind_a_harmed_wake_folder(tmp_path: Path, harm: str) -> None:
+    queue = QueueFile(tmp_path / "queue.db", SystemClock())
+    broker = SQLiteBroker(queue)
+    await broker.open()
+    await broker.enqueue([make_job("a.job", 1, now_ms=0)])
+    folder = wake_folder(tmp_path / "queue.db")
+    if harm == "gone":
+        shutil.rmtree(folder)
+    elif harm == "directory":
+        (folder / "work-stray").mkdir()
+    else:
+        (folder / "work-thesis").write_text("dear to somebody")
+    [answer] = await broker.enqueue([make_job("a.job", 2, now_ms=0)])
+    assert answer.state is State.QUEUED
+    if harm == "file":
+        assert stat.S_ISREG((folder / "work-thesis").stat().st_mode)
+    await broker.close()
+
+
+async def test_a_given_up_write_never_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_file, "WAIT_SECONDS", 0.2)
+    file = SQLiteFile(tmp_path / "some.db")
+    await file.open()
+    refused = pytest.raises(sqlite3.OperationalError, match=f"locked by process {os.getpid()}")
+    with locked(tmp_path / "some.db"), refused:
+        await file.write(lambda connection: connection.execute("CREATE TABLE t (x)"))
+    tables = await file.write(
+        lambda connection: connection.execute("SELECT name FROM sqlite_master").fetchall()
+    )
+    assert tables == []
+    await file.close()
+
+
+async def test_opening_does_not_wait_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_file, "WAIT_SECONDS", 0.2)
+    refused = pytest.raises(sqlite3.OperationalError, match="was locked by")
+    with locked(tmp_path / "some.db"), refused:
+        await SQLiteFile(tmp_path / "some.db").open()
+
+
+async def test_a_refused_file_leaves_no_descriptor_and_no_thread(tmp_path: Path) -> None:
+    (tmp_path / "queue.db").write_bytes(b"this is no database" * 100)
+    for _ in range(5):
+        with pytest.raises(BrokerUnavailable, match="not a database"):
+            await QueueFile(tmp_path / "queue.db", SystemClock()).open()
+    assert "queue.db.lock" not in open_files()
+    assert not [thread for thread in threading.enumerate() if thread.name == "writer-queue.db"]
+
+
+def open_files() -> set[str]:
+    """Give the names of the files that this process has open."""
+    entries = Path("/proc/self/fd").iterdir()
+    return {entry.readlink().name for entry in entries if entry.is_symlink()}
+
+
+async def test_a_newer_queue_file_is_refused_by_its_version(tmp_path: Path) -> None:
+    queue = QueueFile(tmp_path / "queue.db", SystemClock())
+    await queue.open()
+    await queue.write(
+        lambda on: on.connection.execute("UPDATE meta SET value=9 WHERE name='schema'")
+    )
+    await queue.close()
+    with pytest.raises(SchemaMismatch, match="schema 9"):
+        await queue.open()
+
+
+async def test_one_function_that_raises_undoes_itself_alone(tmp_path: Path) -> None:
+    file = SQLiteFile(tmp_path / "some.db")
+    await file.open()
+    await file.write(lambda connection: connection.execute("CREATE TABLE t (x)"))
+
+    def half(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO t VALUES (1)")
+        raise LookupError("midway")
+
+    def whole(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO t VALUES (2)")
+
+    answers = await asyncio.gather(
+        file.write(half), file.write(whole), file.write(half), return_exceptions=True
+    )
+    assert [type(answer) for answer in answers] == [LookupError, type(None), LookupError]
+    rows = await file.write(lambda connection: connection.execute("SELECT x FROM t").fetchall())
+    assert rows == [(2,)]
+    await file.close()
+
+
+async def test_writes_that_wait_together_share_a_commit(tmp_path: Path) -> None:
+    file = SQLiteFile(tmp_path / "some.db")
+    await file.open()
+    before = file.commits
+    with locked(tmp_path / "some.db"):
+        first = asyncio.create_task(file.write(lambda connection: None))
+        await asyncio.sleep(0)
+        rest = [asyncio.create_task(file.write(lambda connection: None)) for _ in range(100)]
+        await asyncio.sleep(0)
+    await asyncio.gather(first, *rest)
+    assert file.commits - before <= 2
+    await file.close()
