@@ -15,8 +15,17 @@ from hms_svc.persistence.tables import archive
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(JobDetail).decode
-_INSERT = or_ignore(archive, "job_id", "type", "state", "finished_at", "detail", key=["job_id"])
-_ONE = select(archive.c.detail).where(archive.c.job_id == bindparam("job_id"))
+_INSERT = or_ignore(
+    archive,
+    *("job_id", "type", "state", "finished_at", "detail"),
+    key=("job_id", "finished_at"),
+)
+_ONE = (
+    select(archive.c.detail)
+    .where(archive.c.job_id == bindparam("job_id"))
+    .order_by(archive.c.finished_at.desc())
+    .limit(1)
+)
 _PAGE = (
     select(archive.c.finished_at, archive.c.number, archive.c.detail)
     .where(
@@ -32,7 +41,7 @@ _PAGE = (
 
 
 def keep(connection: Connection, jobs: Sequence[JobDetail]) -> None:
-    """Keep jobs; one whose id is kept already stays as it was kept first."""
+    """Keep jobs; one whose id and end are kept already stays as it was kept first."""
     _INSERT.run(connection, [_row(job) for job in jobs])
 
 
@@ -48,7 +57,7 @@ def page(
 
 
 def one(connection: Connection, job_id: str) -> JobDetail | None:
-    """Give one archived job."""
+    """Give the archived job of this id that ended last."""
     row = connection.execute(_ONE, {"job_id": job_id}).first()
     return _decode(row.detail) if row else None
 

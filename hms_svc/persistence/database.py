@@ -44,6 +44,7 @@ REPORTS_KEPT_MS: Final = DAY_MS
 FENCES_KEPT_MS: Final = 30 * DAY_MS
 """Longer than any lease, by far: a worker that slept a month finds its lease over."""
 _SWEPT: Final = 1_000
+_ROUNDS: Final = 20
 
 
 class SqlDatabase:
@@ -200,7 +201,7 @@ class SqlDatabase:
         )
 
     async def archive(self, jobs: Sequence[JobDetail]) -> None:
-        """Keep jobs that leave the broker; an id that is kept already is not kept twice."""
+        """Keep jobs that leave the broker; the same end of a job is not kept twice."""
         if jobs:
             await self._engine.write(lambda on: archive.keep(on, jobs))
 
@@ -215,20 +216,30 @@ class SqlDatabase:
         return await read_pages(page, limit, cursor)
 
     async def archived_job(self, job_id: str) -> JobDetail | None:
-        """Give one archived job."""
+        """Give the archived job of this id that ended last."""
         return await self._engine.read(lambda on: archive.one(on, job_id))
 
     async def fold_analytics(self) -> int:
-        """Fold recorded deltas into the totals, and sweep out what has outlived its use."""
+        """Fold recorded deltas into the totals, and sweep out what has outlived its use.
+
+        In short transactions, again while one had much to do.
+        """
         now = self._clock.now_ms()
-        return await self._engine.write(lambda on: _fold_and_sweep(on, now))
+        total = 0
+        for _ in range(_ROUNDS):
+            folded, swept = await self._engine.write(lambda on: _fold_and_sweep(on, now))
+            total += folded
+            if max(folded, swept) < _SWEPT // 2:
+                break
+        return total
 
     async def analytics(self) -> dict[str, int]:
         """Give the totals by metric, deltas that are not yet folded included."""
         return await self._engine.read(analytics.read_totals)
 
 
-def _fold_and_sweep(connection: Connection, now: int) -> int:
-    reports.forget_reports(connection, before=now - REPORTS_KEPT_MS, most=_SWEPT)
-    fences.forget_fences(connection, before=now - FENCES_KEPT_MS, most=_SWEPT)
-    return analytics.fold(connection, _SWEPT)
+def _fold_and_sweep(connection: Connection, now: int) -> tuple[int, int]:
+    """Give the deltas folded, and the larger number of rows swept; a few may be held back."""
+    of_reports = reports.forget_reports(connection, before=now - REPORTS_KEPT_MS, most=_SWEPT)
+    of_fences = fences.forget_fences(connection, before=now - FENCES_KEPT_MS, most=_SWEPT)
+    return analytics.fold(connection, _SWEPT), max(of_reports, of_fences)

@@ -48,6 +48,6 @@ def highest_fence(connection: Connection) -> int:
     return int(connection.execute(_HIGHEST).scalar_one())
 
 
-def forget_fences(connection: Connection, *, before: int, most: int) -> None:
+def forget_fences(connection: Connection, *, before: int, most: int) -> int:
     """Look at the rows that were made first and remove those last raised before then (Unix ms)."""
-    connection.execute(_FORGET, {"before": before, "most": most})
+    return connection.execute(_FORGET, {"before": before, "most": most}).rowcount

@@ -52,6 +52,6 @@ def count_reports(connection: Connection, asked: Sequence[ReportCount]) -> list[
     ]
 
 
-def forget_reports(connection: Connection, *, before: int, most: int) -> None:
+def forget_reports(connection: Connection, *, before: int, most: int) -> int:
     """Look at the rows that were made first and remove those from before then (Unix ms)."""
-    connection.execute(_FORGET, {"before": before, "most": most})
+    return connection.execute(_FORGET, {"before": before, "most": most}).rowcount

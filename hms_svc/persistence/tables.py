@@ -134,13 +134,15 @@ archive: Final = Table(
     "archive",
     METADATA,
     _number(),
-    Column("job_id", Text, nullable=False, unique=True),
+    Column("job_id", Text, nullable=False),
     Column("type", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("finished_at", BigInteger, nullable=False),
     Column("detail", LargeBinary, nullable=False),
+    UniqueConstraint("job_id", "finished_at", name="archive_once"),
     Index("archive_by_end", "finished_at", "number"),
 )
+"""One row for each end: an id may be used again once its job has left the broker."""
 
 analytics_deltas: Final = Table(
     "analytics_deltas",

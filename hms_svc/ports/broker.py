@@ -79,10 +79,11 @@ class Signals(msgspec.Struct, frozen=True):
 
 
 class ReapReport(msgspec.Struct, frozen=True):
-    """What one round of the reaper found: jobs rescued as suspects, and jobs that are now dead."""
+    """What one round of the reaper found: jobs rescued as suspects, now dead, or called off."""
 
     rescued: int = 0
     dead: int = 0
+    cancelled: int = 0
 
 
 class ProgressReport(msgspec.Struct, frozen=True):
@@ -159,8 +160,9 @@ class Broker(Protocol):
 
         Each claim has a new fence and counts the attempt, in the same step.
         Paused types are passed over. A job whose `expires_at` has passed before
-        its first claim becomes dead, `expired`, instead. Suspects are given only
-        to the suspect lane, which gets nothing else.
+        its first claim becomes dead, `expired`, instead, and is no reason to
+        give fewer: a thousand of them hide no live job behind them. Suspects are
+        given only to the suspect lane, which gets nothing else.
         """
         ...
 
@@ -169,7 +171,9 @@ class Broker(Protocol):
 
         Gives back the tokens that no longer own their job; for those nothing
         was written. Terminal states keep `reason`, `by`, `detail`, `result`;
-        `retrying` and `scheduled` wait for `due_at`.
+        `retrying` and `scheduled` wait for `due_at`. A job without a case that
+        would go on, and that an operator has asked to cancel during this claim,
+        is `cancelled` instead, in the operator's words.
         """
         ...
 
@@ -197,7 +201,8 @@ class Broker(Protocol):
 
         The attempt is given back and the job becomes a suspect; one that died
         in the suspect lane keeps its count, and after 5 such deaths, or at its
-        last attempt, is dead, `crashed`.
+        last attempt, is dead, `crashed`. One that an operator has asked to cancel
+        is `cancelled` instead of rescued, unless its record names a case.
         """
         ...
 

@@ -32,7 +32,7 @@ class Bus(Protocol):
         Those that a consumer has not acknowledged within a minute are handed
         out again. A group that fell behind the retention is given one
         `events.gap` first. A new group begins at the oldest event, or after the
-        newest where `from_start` is False.
+        newest where `from_start` is False or there is none: nothing is missing then.
         """
         ...
 

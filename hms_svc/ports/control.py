@@ -39,7 +39,9 @@ class Control(Protocol):
 
         RETRY starts a new run of a terminal job that is not completed, and lets
         a scheduled or retrying one run now. CANCEL ends a waiting job and asks
-        the worker of a running one to stop. DISCARD hides a job that is not
+        the worker of a running one to stop; where that run does not end the job
+        (it fails, is given back or put off, or its worker dies), it is cancelled
+        then, unless it has a case. DISCARD hides a job that is not
         running, to be undone by its batch for ten minutes. APPROVE queues a held
         job, DENY rejects it (`governance`).
         """
@@ -76,12 +78,14 @@ class Control(Protocol):
     async def trim(self, *, limit: int) -> int:
         """Remove what outlived its retention: completed and cancelled jobs, discards, old events.
 
-        Gives the number of records removed; call again while it equals `limit`.
+        Beyond the number of completed jobs kept, those that ended first go first,
+        over all types. Gives the number of records removed; call again while it
+        equals `limit`.
         """
         ...
 
     async def bury_unserved(self, *, older_than: int, limit: int) -> int:
-        """Dead-letter ready jobs (`no_handler`) queued before `older_than` that no worker serves."""
+        """Dead-letter jobs (`no_handler`) ready since before `older_than` that no worker serves."""
         ...
 
     async def backup(self, path: str) -> None:

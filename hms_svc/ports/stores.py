@@ -217,7 +217,7 @@ class Ledger(Protocol):
         ...
 
     async def archive(self, jobs: Sequence[JobDetail]) -> None:
-        """Keep jobs that leave the broker; an id that is kept already is not kept twice."""
+        """Keep jobs that leave the broker; the same end of a job is not kept twice."""
         ...
 
     async def archived(
@@ -227,11 +227,14 @@ class Ledger(Protocol):
         ...
 
     async def archived_job(self, job_id: str) -> JobDetail | None:
-        """Give one archived job."""
+        """Give the archived job of this id; where the id was used again, the one that ended last."""
         ...
 
     async def fold_analytics(self) -> int:
-        """Fold recorded deltas into the totals; gives their number."""
+        """Fold recorded deltas into the totals, in bounded steps; gives their number.
+
+        Reports of more than a day ago and fences of more than 30 days ago go with it.
+        """
         ...
 
     async def analytics(self) -> dict[str, int]:

@@ -94,7 +94,7 @@ def _hand_out(
     execute = transaction.connection.execute
     known = execute(SQL["group"], (group,)).fetchone()
     oldest, newest = execute(SQL["oldest"]).fetchone()[0], execute(SQL["newest"]).fetchone()[0]
-    delivered = known[0] if known else (oldest - 1 if from_start else newest)
+    delivered = known[0] if known else (oldest - 1 if from_start and oldest else newest)
     events: list[Event] = []
     if known and oldest > delivered + 1:
         lost = {"group": group, "from": delivered + 1, "to": oldest - 1}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Final
 
 import msgspec
 
+from hms_svc.brokers.sqlite.cancelling import CancelWish, forget_wishes, standing_wishes
 from hms_svc.brokers.sqlite.codes import (
+    CODE_OF,
     DEAD,
     LOWEST_TURN,
     PROCESSING,
@@ -20,14 +23,22 @@ from hms_svc.brokers.sqlite.enqueueing import Envelope
 from hms_svc.brokers.sqlite.trail import Step, line
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
 from hms_svc.domain.backoff import DEFAULT_MAX_ATTEMPTS, MAX_CRASHES
-from hms_svc.domain.event import JOB_DEAD
+from hms_svc.domain.event import JOB_CANCELLED, JOB_DEAD
 from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken
-from hms_svc.domain.lifecycle import REASON_CRASHED, REASON_EXPIRED, Cause, State
+from hms_svc.domain.lifecycle import (
+    REASON_CANCELLED,
+    REASON_CRASHED,
+    REASON_EXPIRED,
+    Cause,
+    State,
+)
 from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import ClaimRequest, ReapReport, ServedType
 
 _read_envelope: Final = msgspec.json.Decoder(Envelope).decode
 _NO_ENVELOPE: Final = Envelope()
+_EXPIRED_AT_ONCE: Final = 1_000
+"""Expired jobs that one claim buries of a type: enough to get on, and no long transaction."""
 Row = tuple[Any, ...]
 
 
@@ -62,23 +73,51 @@ def _claim_from(
     now: int,
     lease_now: int,
 ) -> list[ClaimedJob]:
-    suspects = request.lane is Lane.SUSPECT
-    low, high = (SUSPECT_BAND >> 1, 2**62) if suspects else (LOWEST_TURN, SUSPECT_BAND >> 1)
-    rows = transaction.connection.execute(SQL["ready"], (queue, low, high, wanted)).fetchall()
-    live = [row for row in rows if not (row[6] is not None and row[6] <= now and row[11] == 0)]
-    if len(live) < len(rows):
+    """Claim from one queue: again and again while what came next was in part expired."""
+    claimed: list[ClaimedJob] = []
+    buried = 0
+    while len(claimed) < wanted and buried < _EXPIRED_AT_ONCE:
+        missing = wanted - len(claimed)
+        rows = _next_rows(transaction, queue, request.lane, missing)
+        live = [row for row in rows if not _is_expired(row, now)]
         for row in rows:
-            if row[6] is not None and row[6] <= now and row[11] == 0:
+            if _is_expired(row, now):
                 _expire(transaction, queue, served.type, row, now)
-    if not live:
-        return []
+        if live:
+            claimed += _lease(transaction, queue, served, request, live, now, lease_now)
+        if len(rows) < missing:
+            break
+        buried += len(rows) - len(live)
+    return claimed
+
+
+def _next_rows(transaction: Transaction, queue: int, lane: Lane, count: int) -> list[Row]:
+    suspects = lane is Lane.SUSPECT
+    low, high = (SUSPECT_BAND >> 1, 2**62) if suspects else (LOWEST_TURN, SUSPECT_BAND >> 1)
+    return transaction.connection.execute(SQL["ready"], (queue, low, high, count)).fetchall()
+
+
+def _is_expired(row: Row, now: int) -> bool:
+    expires_at, claims = row[6], row[11]
+    return expires_at is not None and expires_at <= now and claims == 0
+
+
+def _lease(
+    transaction: Transaction,
+    queue: int,
+    served: ServedType,
+    request: ClaimRequest,
+    live: list[Row],
+    now: int,
+    lease_now: int,
+) -> list[ClaimedJob]:
     fence = transaction.next_fences(len(live))
     until = lease_now + request.lease_ms
     transaction.connection.execute(
         SQL["claim"],
         {
             "until": until, "first_fence": fence, "most": served.max_attempts, "now": now,
-            "worker": request.worker, "lane": int(suspects),
+            "worker": request.worker, "lane": int(request.lane is Lane.SUSPECT),
             "rows": encode([row[0] for row in live]).decode(),
         },
     )  # fmt: skip
@@ -173,33 +212,70 @@ def reap(transaction: Transaction, limit: int, now: int, lease_now: int) -> Reap
     rows = transaction.connection.execute(
         SQL["lapsed"], {"now": lease_now, "limit": limit}
     ).fetchall()
-    dead = sum(_take_back(transaction, row, now) for row in rows)
-    if rows:
-        transaction.connection.execute(SQL["forget_cancellations"])
-    return ReapReport(rescued=len(rows) - dead, dead=dead)
+    if not rows:
+        return ReapReport()
+    wishes = standing_wishes(transaction)
+    ends = Counter(_take_back(transaction, row, wishes.get((row[0], row[4])), now) for row in rows)
+    if wishes:
+        forget_wishes(transaction)
+    return ReapReport(
+        rescued=ends[State.QUEUED], dead=ends[State.DEAD], cancelled=ends[State.CANCELLED]
+    )
 
 
-def _take_back(transaction: Transaction, row: Row, now: int) -> bool:
-    number, job_id, queue, type, fence, attempt, max_attempts, crashes, lane, worker, started = row
-    alone = lane == 1
-    crashes += alone
-    cap = max_attempts or DEFAULT_MAX_ATTEMPTS
-    dead: bool = alone and (crashes >= MAX_CRASHES or attempt >= cap)
-    how = f"worker {worker} died with the job in its hands" + (", alone" if alone else "")
+def _take_back(transaction: Transaction, row: Row, wish: CancelWish | None, now: int) -> State:
+    number, job_id, queue, type, fence, attempt, _most, _crashes, lane, worker, started = row
+    crashes, end = _end_of_lapsed(row, wish)
+    death = f"WorkerDied: {_death(row)}"
     step = Step(
-        at=now, source=State.PROCESSING, target=State.DEAD if dead else State.QUEUED,
-        cause=Cause.RESCUED, detail=how, started=started, attempt=attempt, fence=fence,
-        worker=worker or "", error=f"WorkerDied: {how}",
+        at=now, target=end.state, cause=end.cause, detail=end.note, started=started,
+        attempt=attempt, fence=fence, worker=worker or "", error=death,
     )  # fmt: skip
+    said = {"reason": end.reason, "by": end.by, "detail": end.detail}
     fields = {
-        "row": number, "now": now, "crashes": crashes, "give_back": 0 if alone else 1,
-        "line": line(step), "failure": f"WorkerDied: {how}",
-        "detail": f"{how}; {crashes} such deaths in attempt {attempt} of {cap}",
+        "row": number, "now": now, "crashes": crashes, "give_back": int(lane == 0),
+        "line": line(step), "failure": death, "state": CODE_OF[end.state],
     }  # fmt: skip
-    transaction.connection.execute(SQL["crash" if dead else "rescue"], fields)
-    transaction.move(queue, PROCESSING, DEAD if dead else QUEUED)
-    if dead:
-        transaction.count(queue, "dead")
-        said = {"reason": REASON_CRASHED, "by": "reaper", "detail": fields["detail"]}
-        transaction.announce(now, JOB_DEAD, job_id, fence, {"type": type, **said})
-    return dead
+    statement = "rescue" if end.event is None else "end_lapsed"
+    transaction.connection.execute(SQL[statement], fields | said)
+    transaction.move(queue, PROCESSING, CODE_OF[end.state])
+    if end.event is not None:
+        transaction.count(queue, end.state.value)
+        transaction.announce(now, end.event, job_id, fence, {"type": type, **said})
+    return end.state
+
+
+class _End(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of a job whose worker died; `note` goes into its history."""
+
+    state: State
+    cause: Cause
+    note: str
+    reason: str = ""
+    by: str = ""
+    detail: str = ""
+    event: str | None = None
+
+
+def _end_of_lapsed(row: Row, wish: CancelWish | None) -> tuple[int, _End]:
+    """Give the job's deaths with this one, and where it goes."""
+    attempt, max_attempts, crashes, lane = row[5:9]
+    alone, cap, death = lane == 1, max_attempts or DEFAULT_MAX_ATTEMPTS, _death(row)
+    crashes += alone
+    if alone and (crashes >= MAX_CRASHES or attempt >= cap):
+        detail = f"{death}; {crashes} such deaths in attempt {attempt} of {cap}"
+        return crashes, _End(
+            state=State.DEAD, cause=Cause.RESCUED, note=death, reason=REASON_CRASHED, by="reaper",
+            detail=detail, event=JOB_DEAD,
+        )  # fmt: skip
+    if wish is not None and not wish.has_case:
+        return crashes, _End(
+            state=State.CANCELLED, cause=Cause.OPERATOR, note=wish.detail, reason=REASON_CANCELLED,
+            by=wish.by, detail=wish.detail, event=JOB_CANCELLED,
+        )  # fmt: skip
+    return crashes, _End(state=State.QUEUED, cause=Cause.RESCUED, note=death)
+
+
+def _death(row: Row) -> str:
+    lane, worker = row[8:10]
+    return f"worker {worker} died with the job in its hands" + (", alone" if lane == 1 else "")

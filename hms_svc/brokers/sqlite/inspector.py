@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -75,8 +75,11 @@ class SQLiteInspector:
         return BrokerHealth("sqlite", ok, (time.perf_counter() - started) * 1000, tuple(notes))
 
     async def queues(self) -> list[QueueView]:
-        """Give every queue from its tallies and the heads of its turns."""
-        tallies: defaultdict[int, dict[str, int]] = defaultdict(dict)
+        """Give every queue from its tallies and the heads of its turns.
+
+        Counts and next due time are of one moment: who waits for the end of the work trusts both.
+        """
+        tallies: defaultdict[int, dict[str, Any]] = defaultdict(dict)
         for queue, name, n in await self._file.fetch(SQL["tallies"]):
             tallies[queue][name] = n
         served = {type for worker in await self._registrations() for type in worker.types}
@@ -90,7 +93,7 @@ class SQLiteInspector:
                     counts=QueueCounts(**counts),
                     counters={name: numbers.get("+" + name, 0) for name in COUNTERS},
                     oldest_queued_at=await self._oldest(queue) if counts["queued"] else None,
-                    next_due_at=await self._next_due(queue) if counts["scheduled"] else None,
+                    next_due_at=numbers.get("next due"),
                     paused=paused_by is not None,
                     paused_by=paused_by or "",
                     pause_reason=why,
@@ -167,10 +170,6 @@ class SQLiteInspector:
             if position >= SUSPECT_BAND >> 1:
                 break
         return oldest
-
-    async def _next_due(self, queue: int) -> int | None:
-        rows = await self._file.fetch(SQL["oldest"], (CODE_OF[State.SCHEDULED], queue, 2**62, 1))
-        return rows[0]["position"] if rows else None
 
     async def _walk(self, where: Filter, after: Key | None) -> AsyncIterator[tuple[Key, JobView]]:
         if (ids := where.ids()) is not None:

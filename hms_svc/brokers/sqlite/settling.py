@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from hms_svc.brokers.sqlite.cancelling import Wishes, forget_wishes, standing_wishes
 from hms_svc.brokers.sqlite.codes import CODE_OF, PROCESSING
 from hms_svc.brokers.sqlite.trail import Step, line, shorten, words
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
@@ -21,7 +22,8 @@ from hms_svc.domain.event import (
     JOB_RETRYING,
 )
 from hms_svc.domain.job import LeaseToken
-from hms_svc.domain.lifecycle import State
+from hms_svc.domain.lifecycle import REASON_CANCELLED, TERMINAL, Cause, State
+from hms_svc.domain.outcome import Disposition
 from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import ProgressReport, Settlement
 from hms_svc.sqlite.statements import run_many
@@ -59,8 +61,35 @@ class EventData(msgspec.Struct, omit_defaults=True, gc=False):
 def settle(transaction: Transaction, settlements: Sequence[Settlement]) -> list[LeaseToken]:
     """Write each settlement whose token still owns its job; gives the tokens that do not.
 
-    All in one statement; where a row of it was refused, once more one by one.
+    One that would let its job go on ends it where somebody has asked to cancel it.
     """
+    wishes = standing_wishes(transaction)
+    if not wishes:
+        return _write(transaction, settlements)
+    refused = _write(transaction, [_as_wished(done, wishes) for done in settlements])
+    forget_wishes(transaction)
+    return refused
+
+
+def _as_wished(settlement: Settlement, wishes: Wishes) -> Settlement:
+    token, done = settlement.token, settlement.disposition
+    wish = wishes.get((token.locator, token.fence))
+    if wish is None or wish.has_case or done.case_id or done.state in TERMINAL:
+        return settlement
+    cancelled = Disposition(
+        state=State.CANCELLED,
+        cause=Cause.OPERATOR,
+        reason=REASON_CANCELLED,
+        by=wish.by,
+        detail=wish.detail,
+        failure=done.failure,
+        log=done.log,
+    )
+    return msgspec.structs.replace(settlement, disposition=cancelled)
+
+
+def _write(transaction: Transaction, settlements: Sequence[Settlement]) -> list[LeaseToken]:
+    """Write all in one statement; where a row of it was refused, once more one by one."""
     connection = transaction.connection
     rows = [_row(settlement) for settlement in settlements]
     connection.execute("SAVEPOINT bulk")
@@ -131,7 +160,7 @@ def _record(transaction: Transaction, settlements: Sequence[Settlement]) -> None
 def _announce(transaction: Transaction, settlement: Settlement) -> None:
     done, token = settlement.disposition, settlement.token
     events = _EVENTS.get(done.state, ())
-    if done.state is State.DEAD and done.failure is not None:
+    if done.state in (State.DEAD, State.CANCELLED) and done.failure is not None:
         transaction.count(transaction.queue(settlement.type), "failed")
         events = (JOB_FAILED, *events)
     if not events:

@@ -72,6 +72,13 @@ def attempts_of(steps: list[Step]) -> list[AttemptView]:
     ]
 
 
+def claimed_move(at: int, worker: str) -> Move:
+    """Give the move of a claim."""
+    return Move(
+        at=at, source=State.QUEUED, target=State.PROCESSING, cause=Cause.CLAIMED, detail=worker
+    )
+
+
 def history_of(first: Move, steps: list[Step]) -> list[Move]:
     """Give every move between states: the first one, then those of the steps.
 
@@ -80,15 +87,7 @@ def history_of(first: Move, steps: list[Step]) -> list[Move]:
     history = [first]
     for step in steps:
         if step.started:
-            history.append(
-                Move(
-                    at=step.started,
-                    source=State.QUEUED,
-                    target=State.PROCESSING,
-                    cause=Cause.CLAIMED,
-                    detail=step.worker,
-                )
-            )
+            history.append(claimed_move(step.started, step.worker))
         if step.source is step.target:
             continue
         history.append(

@@ -9,7 +9,13 @@ import msgspec
 
 from hms_svc.brokers.sqlite.codes import DISCARDED, RETRYING, SCHEDULED, STATE_OF
 from hms_svc.brokers.sqlite.enqueueing import Envelope
-from hms_svc.brokers.sqlite.trail import Step, attempts_of, history_of, read_trail
+from hms_svc.brokers.sqlite.trail import (
+    Step,
+    attempts_of,
+    claimed_move,
+    history_of,
+    read_trail,
+)
 from hms_svc.domain.lifecycle import MOVES, TERMINAL, Cause, State
 from hms_svc.domain.strict_json import decode, encode
 from hms_svc.domain.timestamps import to_rfc3339
@@ -56,7 +62,7 @@ def job_detail(row: sqlite3.Row, progress: list[sqlite3.Row]) -> JobDetail | Non
         view=view,
         result=row["result"],
         attempts=tuple(attempts_of(steps)),
-        history=tuple(history_of(_first_move(view, steps), steps)),
+        history=tuple(_history(view, steps)),
         progress=tuple(progress_view(line) for line in progress),
         envelope=encode(_wire(view, row, envelope)),
         hold=tuple(hold) if hold else None,
@@ -72,6 +78,13 @@ def progress_view(row: sqlite3.Row) -> ProgressView:
     return ProgressView(
         number=row["number"], at=row["at"], share=row["share"], message=row["message"]
     )
+
+
+def _history(view: JobView, steps: list[Step]) -> list[Move]:
+    history = history_of(_first_move(view, steps), steps)
+    if view.state is State.PROCESSING and view.started_at:
+        history.append(claimed_move(view.started_at, view.worker))
+    return history
 
 
 def _first_move(view: JobView, steps: list[Step]) -> Move:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from hms_svc.brokers.sqlite.inspector import SQLiteInspector
+from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.filter import EVERYTHING, parse_filter
 from hms_svc.domain.lifecycle import State
+
+from hms_svc.settings import Settings
 
 from .conftest import TYPE, BrokerHarness
 
@@ -71,6 +79,33 @@ async def test_filters_narrow(harness: BrokerHarness, where: str, expected: int)
 async def test_a_foreign_cursor_is_refused_by_name(harness: BrokerHarness) -> None:
     with pytest.raises(BadInput, match="nonsense"):
         await harness.inspection.page(EVERYTHING, limit=1, cursor="nonsense")
+
+
+class Meddled(QueueFile):
+    """Lets something happen after each reading statement."""
+
+    async def meddle(self) -> None:
+        raise NotImplementedError
+
+    async def fetch(self, statement: str, parameters: Any = ()) -> list[sqlite3.Row]:
+        rows = await super().fetch(statement, parameters)
+        await self.meddle()
+        return rows
+
+
+async def test_counts_and_next_due_time_are_of_one_moment(
+    harness: BrokerHarness, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    due = harness.clock.now_ms() + 1000
+    await harness.accept(not_before=due)
+    harness.clock.advance(1)
+    file = Meddled(Path(settings.broker.path), harness.clock)
+    monkeypatch.setattr(file, "meddle", lambda: harness.broker.promote(10))
+    await file.open()
+    [queue] = await SQLiteInspector(file, lease_seconds=30).queues()
+    await file.close()
+    assert (queue.counts.scheduled, queue.next_due_at) == (1, due)
+    assert await harness.counts() == {"queued": 1}
 
 
 async def test_the_oldest_is_found_behind_a_higher_priority(harness: BrokerHarness) -> None:

@@ -92,7 +92,7 @@ async def test_events_beyond_the_number_kept_go_oldest_first(
     now = harness.clock.now_ms()
     drafts = [service_event(f"j{n}", "case.opened", "", None, now) for n in range(5)]
     await harness.bus.publish(drafts)
-    file = QueueFile(settings.broker.path, harness.clock)
+    file = QueueFile(Path(settings.broker.path), harness.clock)
     await file.open()
     control = SQLiteControl(file, Retention(event_most=3), lease_seconds=30)
     while await control.trim(limit=limit) >= limit:

@@ -85,9 +85,9 @@ UPDATE jobs SET state = 2, suspect = 1, attempt = attempt - :give_back, crashes 
     trail = coalesce(trail, '') || :line, worker = NULL, failure = :failure
 WHERE row = :row
 
--- name: crash
-UPDATE jobs SET state = 8, suspect = 0, crashes = :crashes, position = :now, finished_at = :now,
-    reason = 'crashed', said_by = 'reaper', detail = :detail, failure = :failure,
+-- name: end_lapsed
+UPDATE jobs SET state = :state, suspect = 0, crashes = :crashes, position = :now,
+    finished_at = :now, reason = :reason, said_by = :by, detail = :detail, failure = :failure,
     trail = coalesce(trail, '') || :line, worker = NULL
 WHERE row = :row
 
@@ -106,8 +106,15 @@ SELECT NULL, NULL, NULL WHERE EXISTS (
     JOIN jobs ON jobs.queue = queues.queue AND jobs.state = 2
         AND jobs.position >= 576460752303423488)
 
+-- name: cancellations
+SELECT cancel_requests.row, cancel_requests.fence, cancel_requests.said_by, cancel_requests.detail,
+       jobs.case_id
+FROM cancel_requests LEFT JOIN jobs USING (row)
+
 -- name: forget_cancellations
-DELETE FROM cancel_requests WHERE row NOT IN (SELECT row FROM jobs WHERE state = 4)
+DELETE FROM cancel_requests WHERE NOT EXISTS (
+    SELECT 1 FROM jobs
+    WHERE jobs.row = cancel_requests.row AND jobs.fence = cancel_requests.fence AND jobs.state = 4)
 
 -- name: tally
 INSERT INTO tallies (queue, name, n) VALUES (?, ?, ?)

@@ -16,6 +16,9 @@ SELECT queue, type, paused_by, pause_reason FROM queues ORDER BY type
 
 -- name: tallies
 SELECT queue, name, n FROM tallies
+UNION ALL
+SELECT queue, 'next due', (SELECT min(position) FROM jobs WHERE state = 1 AND queue = queues.queue)
+FROM queues
 
 -- name: next_ready
 SELECT position, enqueued_at FROM jobs WHERE state = 2 AND queue = ? AND position >= ?

@@ -133,7 +133,7 @@ def _create_ledger() -> None:
         _need("finished_at", sa.BigInteger),
         _need("detail", sa.LargeBinary),
         sa.PrimaryKeyConstraint("number"),
-        sa.UniqueConstraint("job_id"),
+        sa.UniqueConstraint("job_id", "finished_at", name="archive_once"),
     )
     op.create_index("archive_by_end", "archive", ["finished_at", "number"])
 
