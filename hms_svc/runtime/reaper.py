@@ -23,7 +23,11 @@ class Reaper(Service):
         """Reap until nothing has lapsed."""
         while True:
             report = await self._broker.reap(BATCH)
-            if report.rescued or report.dead:
-                log.warning("leases ran out: %d jobs rescued, %d dead", report.rescued, report.dead)
-            if report.rescued + report.dead < BATCH:
+            found = report.rescued + report.dead + report.cancelled
+            if found:
+                log.warning(
+                    "leases ran out: %d jobs rescued, %d dead, %d cancelled",
+                    report.rescued, report.dead, report.cancelled,
+                )  # fmt: skip
+            if found < BATCH:
                 return

@@ -13,7 +13,6 @@ from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.filter import EVERYTHING, parse_filter
 from hms_svc.domain.lifecycle import State
-
 from hms_svc.settings import Settings
 
 from .conftest import TYPE, BrokerHarness
