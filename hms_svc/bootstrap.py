@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from functools import cache, cached_property
 from importlib import import_module
@@ -192,10 +192,13 @@ async def engines(settings: Settings, registry: Registry) -> AsyncIterator[Engin
             await cases.close()
 
 
-def application(settings: Settings, *, ready: bool = False) -> Registry:
+def application(
+    settings: Settings, *, ready: bool = False, only: Collection[str] | None = None
+) -> Registry:
     """Give the job types that are served: the built-in ones, then those of each `--app`.
 
-    `ready` also reads what the handlers will need, as a worker wants it.
+    `ready` also reads what the handlers will need, as a worker wants it; `only`
+    leaves built-in types out that a producer does not ask about.
     """
     from hms_svc.services import builtin_registry
 
@@ -207,6 +210,7 @@ def application(settings: Settings, *, ready: bool = False) -> Registry:
         webhook_secret=settings.webhook_secret,
         webhook_allowed_hosts=settings.webhook_allowed_hosts,
         ready=ready,
+        only=only,
     )
     if settings.app and "" not in sys.path:
         sys.path.insert(0, "")

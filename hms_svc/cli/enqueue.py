@@ -134,7 +134,8 @@ def _read_all(
     if drafts and not no_check:
         from hms_svc.bootstrap import application
 
-        registry = application(session.settings)
+        asked = {str(draft.value.get("type", shaping.type)) for draft in drafts}
+        registry = application(session.settings, only=asked)
     jobs = check_jobs(drafts, shaping, faults, registry=registry, now_ms=now_ms)
     faults.check()
     return jobs, {str(draft.value["id"]) for draft in drafts if "id" in draft.value}

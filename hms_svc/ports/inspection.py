@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from hms_svc.domain.filter import Filter
 from hms_svc.domain.views import JobDetail, JobPage, ProgressView, QueueView, WorkerView
+
+if TYPE_CHECKING:
+    from hms_svc.domain.filter import Filter
 
 
 class BrokerHealth(msgspec.Struct, frozen=True):

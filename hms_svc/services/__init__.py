@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,15 +19,16 @@ def builtin_registry(
     webhook_secret: str = "",
     webhook_allowed_hosts: Sequence[str] = (),
     ready: bool = False,
+    only: Collection[str] | None = None,
 ) -> Registry:
     """Declare every built-in type. The arguments are the settings of the same names.
 
+    `only` leaves all others out, unread: enough for checking payloads of these types.
     With `ready`, as workers want it, what the handlers will need is read and
     checked now: a places file or webhook that cannot be used is BadSetting.
     Without it nothing is read: enough for checking payloads.
     """
     from hms_svc.handling.registry import Registry
-    from hms_svc.services import analysis_run, crew_notify, drill_run, pothole_report
     from hms_svc.services.places import Places
     from hms_svc.services.webhook import Webhook
 
@@ -37,13 +38,25 @@ def builtin_registry(
         places.load()
         webhook.check()
     registry = Registry()
-    pothole_report.declare(
-        registry,
-        places=places,
-        reports_per_hour=reports_per_hour,
-        blocked_users=frozenset(blocked_users),
-    )
-    crew_notify.declare(registry, webhook=webhook)
-    analysis_run.declare(registry, places=places)
-    drill_run.declare(registry)
+    if only is None or "pothole.report" in only:
+        from hms_svc.services import pothole_report
+
+        pothole_report.declare(
+            registry,
+            places=places,
+            reports_per_hour=reports_per_hour,
+            blocked_users=frozenset(blocked_users),
+        )
+    if only is None or "crew.notify" in only:
+        from hms_svc.services import crew_notify
+
+        crew_notify.declare(registry, webhook=webhook)
+    if only is None or "analysis.run" in only:
+        from hms_svc.services import analysis_run
+
+        analysis_run.declare(registry, places=places)
+    if only is None or "drill.run" in only:
+        from hms_svc.services import drill_run
+
+        drill_run.declare(registry)
     return registry

@@ -7,9 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, TypeVar
-
-import aiosqlite
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
 from hms_svc.domain.errors import BrokerUnavailable, SchemaMismatch
@@ -18,6 +16,9 @@ from hms_svc.sqlite.bell import Bell, wake_folder
 from hms_svc.sqlite.boot import boot_id
 from hms_svc.sqlite.connection import Synchronous
 from hms_svc.sqlite.file import SQLiteFile
+
+if TYPE_CHECKING:
+    import aiosqlite
 
 Result = TypeVar("Result")
 Rings = Literal["work", "news"]
@@ -118,6 +119,8 @@ class QueueFile:
     async def _open_reader(self) -> aiosqlite.Connection:
         async with self._opening:
             if self._reader is None:
+                import aiosqlite
+
                 # No lock: our writer is open, so this is neither the first connection nor the last.
                 reader = await aiosqlite.connect(self.path, isolation_level=None)
                 reader.row_factory = sqlite3.Row
