@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from hms_svc.ports.control import Control
     from hms_svc.ports.inspection import Inspection
     from hms_svc.ports.stores import Database
-    from hms_svc.runtime.options import Engines
+    from hms_svc.runtime.options import Engines, WorkerOptions
 
 
 class Backend:
@@ -236,6 +236,26 @@ def _load_registry(name: str) -> Registry:
     if not isinstance(found, Registry):
         raise BadSetting(f"app {name!r}: {attribute} is {type(found).__name__}, not a Registry")
     return found
+
+
+def worker_options(
+    settings: Settings, *, worker_id: str, drain: bool = False, inline_suspects: bool = False
+) -> WorkerOptions:
+    """Give the options of one worker process under these settings."""
+    from hms_svc.runtime.options import WorkerOptions
+
+    return WorkerOptions(
+        worker_id=worker_id,
+        slots=settings.concurrency,
+        lease_seconds=settings.lease_seconds,
+        timeout_seconds=settings.job_timeout_seconds,
+        grace_seconds=settings.grace_seconds,
+        radius_m=settings.case_radius_m,
+        unserved_days=settings.unserved_days,
+        failed_days=settings.failed_days,
+        drain=drain,
+        inline_suspects=inline_suspects,
+    )
 
 
 def serve(settings: Settings, options: ServeOptions) -> int:

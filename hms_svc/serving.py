@@ -10,12 +10,13 @@ import sys
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from hms_svc import bootstrap
 from hms_svc.domain.errors import BadInput, HmsError, Outage
 from hms_svc.domain.job import Lane
 from hms_svc.observability.logs import set_up_logging
-from hms_svc.runtime.options import Engines, WorkerOptions
+from hms_svc.runtime.options import Engines
 from hms_svc.runtime.output import captured_output
 from hms_svc.runtime.processes import DONE, READY, SUSPECTS, WorkerSpec, parent_is_gone
 from hms_svc.runtime.stopping import leave_now, stop_on_signals
@@ -64,9 +65,10 @@ async def _run(engines: Engines, settings: Settings, spec: WorkerSpec, line: soc
     loop = asyncio.get_running_loop()
     if spec.predecessor:
         await engines.broker.abandon(spec.predecessor)
-    worker = Worker(
-        engines, worker_options(settings, spec), on_suspects=lambda: _say(line, SUSPECTS)
-    )
+    options = bootstrap.worker_options(settings, worker_id=spec.worker_id, drain=spec.drain)
+    if spec.suspects:
+        options = replace(options, slots=1, lane=Lane.SUSPECT, linger_seconds=LANE_LINGER_SECONDS)
+    worker = Worker(engines, options, on_suspects=lambda: _say(line, SUSPECTS))
     stop_on_signals(worker)
     line.setblocking(False)
 
@@ -82,23 +84,6 @@ async def _run(engines: Engines, settings: Settings, spec: WorkerSpec, line: soc
     gc.enable()
     await worker.run()
     return worker.is_stuck
-
-
-def worker_options(settings: Settings, spec: WorkerSpec) -> WorkerOptions:
-    """Give the options of one worker, from settings and spec."""
-    return WorkerOptions(
-        worker_id=spec.worker_id,
-        slots=1 if spec.suspects else settings.concurrency,
-        lease_seconds=settings.lease_seconds,
-        timeout_seconds=settings.job_timeout_seconds,
-        grace_seconds=settings.grace_seconds,
-        radius_m=settings.case_radius_m,
-        unserved_days=settings.unserved_days,
-        failed_days=settings.failed_days,
-        lane=Lane.SUSPECT if spec.suspects else Lane.NORMAL,
-        drain=spec.drain,
-        linger_seconds=LANE_LINGER_SECONDS if spec.suspects else 0.0,
-    )
 
 
 def _say(line: socket.socket, what: bytes) -> None:

@@ -11,7 +11,6 @@ from hms_svc.facade.portal import close_portal
 from hms_svc.handling.registry import Handler, Registry, Validator
 from hms_svc.observability.logs import set_up_logging
 from hms_svc.runtime.names import make_worker_id
-from hms_svc.runtime.options import WorkerOptions
 from hms_svc.runtime.output import captured_output
 from hms_svc.runtime.stopping import leave_now, stop_on_signals
 from hms_svc.runtime.worker import Worker as RuntimeWorker
@@ -44,16 +43,8 @@ class Worker:
 
 async def _serve(settings: Settings, registry: Registry) -> None:
     async with bootstrap.engines(settings, registry) as engines:
-        options = WorkerOptions(
-            worker_id=make_worker_id(),
-            slots=settings.concurrency,
-            lease_seconds=settings.lease_seconds,
-            timeout_seconds=settings.job_timeout_seconds,
-            grace_seconds=settings.grace_seconds,
-            radius_m=settings.case_radius_m,
-            unserved_days=settings.unserved_days,
-            failed_days=settings.failed_days,
-            inline_suspects=True,
+        options = bootstrap.worker_options(
+            settings, worker_id=make_worker_id(), inline_suspects=True
         )
         worker = RuntimeWorker(engines, options)
         stop_on_signals(worker)
