@@ -65,6 +65,7 @@ async def _run(engines: Engines, settings: Settings, spec: WorkerSpec, line: soc
     loop = asyncio.get_running_loop()
     if spec.predecessor:
         await engines.broker.abandon(spec.predecessor)
+        await engines.broker.unregister(spec.predecessor)
     options = bootstrap.worker_options(settings, worker_id=spec.worker_id, drain=spec.drain)
     if spec.suspects:
         options = replace(options, slots=1, lane=Lane.SUSPECT, linger_seconds=LANE_LINGER_SECONDS)
@@ -80,6 +81,8 @@ async def _run(engines: Engines, settings: Settings, spec: WorkerSpec, line: soc
 
     loop.add_reader(line.fileno(), on_line)
     _say(line, READY)
+    served = ", ".join(declared.type for declared in engines.registry)
+    log.info("worker %s serves %s with %d slots", options.worker_id, served, options.slots)
     gc.freeze()
     gc.enable()
     await worker.run()

@@ -83,7 +83,8 @@ def enqueue(
     if raw:
         code = run(lambda: _hand_over(session, type_name or "", sources, output))
     else:
-        code = run(lambda: _enqueue(session, sources, shaping, now_ms, no_check, output))
+        jobs, given = _read_all(session, sources, shaping, now_ms, no_check)
+        code = run(lambda: _enqueue(session, jobs, given, output))
     raise typer.Exit(code)
 
 
@@ -142,17 +143,11 @@ def _read_all(
 
 
 async def _enqueue(
-    session: Session,
-    sources: list[str],
-    shaping: Shaping,
-    now_ms: int,
-    no_check: bool,
-    output: Output,
+    session: Session, jobs: list[tuple[Draft, Job]], given: set[str], output: Output
 ) -> int:
     from hms_svc.operations.intake import Faults
     from hms_svc.operations.submission import check_ids, send
 
-    jobs, given = _read_all(session, sources, shaping, now_ms, no_check)
     types = {job.id: job.type for _, job in jobs}
     async with session.backend() as backend:
         if given:

@@ -105,7 +105,14 @@ def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True, markup=False), transient=True) as bar:
+    # Left to itself the bar takes standard output over, and what is printed goes to the terminal.
+    bar = Progress(
+        console=Console(stderr=True, markup=False),
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    with bar:
         task = bar.add_task(label, total=total)
         yield lambda advance: bar.advance(task, advance)
 

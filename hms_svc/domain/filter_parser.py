@@ -131,6 +131,8 @@ class _Parser:
         found = _FIELD.match(self._text, start)
         if found is None:
             value = self._value()
+            if not value.literal:
+                self._refuse_slip(value.text, start)
             return Text(value.text, mentions(value.text))
         self._position = found.end()
         value = self._value()
@@ -138,6 +140,14 @@ class _Parser:
             return Term(found[1], found[2], value, make_test(found[1], found[2], value))
         except ValueError as error:
             raise self.fault(str(error), start) from error
+
+    def _refuse_slip(self, word: str, start: int) -> None:
+        """Refuse a bare word that is meant as more: a guess would act on the wrong jobs."""
+        if word.upper() in _WORDS:
+            raise self.fault(f'write {word.upper()}, or "{word}" for the word itself', start)
+        name, equals, rest = word.partition("=")
+        if equals and (_FIELD.match(f"{name}:") is not None):
+            raise self.fault(f'write {name}:{rest}, or "{word}" for the text itself', start)
 
     def _value(self) -> Value:
         quote = self._text[self._position : self._position + 1]

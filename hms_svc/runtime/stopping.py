@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ from typing import Final
 
 from hms_svc.runtime.worker import Worker
 
+log: Final = logging.getLogger("hms_svc.runtime")
 EXIT_INTERRUPTED: Final = 130
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -29,6 +31,8 @@ def stop_on_signals(worker: Worker) -> None:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
             signal.signal(number, lambda *_: os._exit(EXIT_INTERRUPTED))
+        hands = worker.in_flight.unsettled()
+        log.info("stopping: %d jobs in hand; a second signal leaves at once", hands)
         worker.stop()
 
     for number in _SIGNALS:

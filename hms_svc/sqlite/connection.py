@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 from typing import Final, Literal
@@ -11,7 +12,11 @@ Synchronous = Literal["FULL", "NORMAL"]
 
 
 def connect(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
-    """Open a writing connection in autocommit mode. The caller holds the lock file."""
+    """Open a writing connection in autocommit mode. The caller holds the lock file.
+
+    A new file is its owner's alone: payloads name citizens.
+    """
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, cached_statements=256
     )

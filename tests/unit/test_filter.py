@@ -203,3 +203,16 @@ def test_what_is_left_out_by_narrowing_does_not_match(terms: list[tuple[bool, St
     states = where.states()
     assert states is not None
     assert (VIEW.state in states) is where.matches(VIEW, NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("not state:dead", "write NOT"),
+        ("state:dead or state:held", "write OR"),
+        ("state=dead", "write state:dead"),
+    ],
+)
+def test_a_slip_that_would_act_on_other_jobs_is_refused(text: str, hint: str) -> None:
+    with pytest.raises(BadFilter, match=hint):
+        parse_filter(text)

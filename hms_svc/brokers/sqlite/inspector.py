@@ -246,7 +246,7 @@ def _worker_view(row: sqlite3.Row, jobs: tuple[str, ...]) -> WorkerView:
         host=worker.host,
         pid=worker.pid,
         slots=worker.slots,
-        busy=worker.busy,
+        busy=len(jobs),
         jobs=jobs,
         types=worker.types,
         started_at=worker.started_at,
