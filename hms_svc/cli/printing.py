@@ -62,7 +62,12 @@ def make_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, titl
     )
     for number, name in enumerate(columns):
         numeric = bool(filled) and all(isinstance(row[number], int | float) for row in filled)
-        made.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+        made.add_column(
+            Text(name),
+            justify="right" if numeric else "left",
+            overflow="fold",
+            no_wrap=number == 0,
+        )
     for row in filled:
         made.add_row(*(Text(_cell(value)) for value in row))
     return made
