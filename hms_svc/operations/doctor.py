@@ -8,6 +8,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -25,7 +26,6 @@ from hms_svc.sqlite.lock import FIXED_VERSION, holder_of
 
 LAG_LIMIT_MS: Final = 60_000
 SKEW_LIMIT_SECONDS: Final = 5.0
-_WAL_MARK: Final = b"\x02\x02"
 _PROBES: Final = 20
 
 
@@ -136,19 +136,24 @@ def _filesystem(name: str, path: Path) -> Finding:
 
 
 def _file_mode(name: str, path: Path) -> Iterator[Finding]:
+    """Ask SQLite itself: closing a descriptor of ours would drop the locks of this process."""
     try:
-        with path.open("rb") as file:
-            header = file.read(20)
-    except FileNotFoundError:
-        yield Finding(name, Level.NOTE, f"{path} does not exist yet; the first use makes it")
-        return
+        if not path.exists():
+            yield Finding(name, Level.NOTE, f"{path} does not exist yet; the first use makes it")
+            return
+        if path.stat().st_size == 0:
+            return
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as reader:
+            mode = reader.execute("PRAGMA journal_mode").fetchone()[0]
     except OSError as error:
         yield Finding(name, Level.ERROR, f"{path} cannot be read: {error.strerror}")
-        return
-    if header and not header.startswith(b"SQLite format 3\0"):
+    except sqlite3.OperationalError as error:
+        yield Finding(name, Level.ERROR, f"{path} cannot be read: {error}")
+    except sqlite3.DatabaseError:
         yield Finding(name, Level.ERROR, f"{path} is not an SQLite file")
-    elif header and header[18:20] != _WAL_MARK:
-        yield Finding(name, Level.ERROR, f"{path} is not in WAL mode")
+    else:
+        if mode != "wal":
+            yield Finding(name, Level.ERROR, f"{path} is not in WAL mode")
 
 
 async def _lock(name: str, path: Path) -> Finding:
