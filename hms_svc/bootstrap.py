@@ -133,7 +133,8 @@ def _sqlite_face(name: str, file: QueueFile, settings: Settings) -> Inspection |
         from hms_svc.brokers.sqlite.bus import SQLiteBus
 
         return SQLiteBus(file)
-    from hms_svc.brokers.sqlite.control import Retention, SQLiteControl
+    from hms_svc.brokers.keeping import Retention
+    from hms_svc.brokers.sqlite.control import SQLiteControl
 
     keep = Retention(
         completed_days=settings.completed_days,

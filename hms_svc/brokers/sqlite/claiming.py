@@ -7,8 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hms_svc.brokers.sqlite.cancelling import CancelWish, forget_wishes, standing_wishes
-from hms_svc.brokers.sqlite.codes import (
+from hms_svc.brokers.codes import (
     CODE_OF,
     DEAD,
     LOWEST_TURN,
@@ -19,9 +18,10 @@ from hms_svc.brokers.sqlite.codes import (
     STATE_OF,
     SUSPECT_BAND,
 )
-from hms_svc.brokers.sqlite.enqueueing import Envelope
-from hms_svc.brokers.sqlite.trail import Step, line
+from hms_svc.brokers.envelope import NO_ENVELOPE, read_envelope
+from hms_svc.brokers.sqlite.cancelling import CancelWish, forget_wishes, standing_wishes
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
+from hms_svc.brokers.trail import Step, line
 from hms_svc.domain.backoff import DEFAULT_MAX_ATTEMPTS, MAX_CRASHES
 from hms_svc.domain.event import JOB_CANCELLED, JOB_DEAD
 from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken
@@ -35,8 +35,6 @@ from hms_svc.domain.lifecycle import (
 from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import ClaimRequest, ReapReport, ServedType
 
-_read_envelope: Final = msgspec.json.Decoder(Envelope).decode
-_NO_ENVELOPE: Final = Envelope()
 _EXPIRED_AT_ONCE: Final = 1_000
 """Expired jobs that one claim buries of a type: enough to get on, and no long transaction."""
 Row = tuple[Any, ...]
@@ -132,7 +130,7 @@ def _lease(
 def _claimed(
     row: Row, served: ServedType, fence: int, now: int, until: int, lane: Lane
 ) -> ClaimedJob:
-    envelope = _read_envelope(row[3]) if row[3] else _NO_ENVELOPE
+    envelope = read_envelope(row[3]) if row[3] else NO_ENVELOPE
     job = Job(
         id=row[1],
         type=served.type,

@@ -8,10 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
-from hms_svc.brokers.sqlite import retention
-from hms_svc.brokers.sqlite.codes import (
+from hms_svc.brokers.codes import (
     CANCELLED,
     COMPLETED,
     DISCARDED,
@@ -23,11 +20,13 @@ from hms_svc.brokers.sqlite.codes import (
     SCHEDULED,
     STATE_OF,
 )
+from hms_svc.brokers.keeping import Retention
+from hms_svc.brokers.sqlite import retention
 from hms_svc.brokers.sqlite.inspector import SQL as OPERATOR_SQL
 from hms_svc.brokers.sqlite.queue_file import QueueFile
-from hms_svc.brokers.sqlite.trail import Step, line
 from hms_svc.brokers.sqlite.transaction import Transaction
 from hms_svc.brokers.sqlite.views import job_detail
+from hms_svc.brokers.trail import Step, line
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.event import JOB_CANCELLED, JOB_REJECTED
 from hms_svc.domain.lifecycle import REASON_CANCELLED, REASON_GOVERNANCE, Cause, State
@@ -36,16 +35,6 @@ from hms_svc.ports.control import Act, ActRequest
 from hms_svc.sqlite.backup import copy_database
 
 SQL: Final = OPERATOR_SQL
-
-
-class Retention(msgspec.Struct, frozen=True):
-    """How long the broker keeps what has ended; counts are of records."""
-
-    completed_days: float = 7
-    completed_most: int = 100_000
-    undo_seconds: float = 600
-    event_days: float = 7
-    event_most: int = 1_000_000
 
 
 class _Target:

@@ -2,61 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
-import msgspec
-
-from hms_svc.brokers.sqlite.codes import DEAD, QUEUED, REJECTED, SCHEDULED, STATE_OF, turn
+from hms_svc.brokers.codes import DEAD, QUEUED, REJECTED, SCHEDULED, STATE_OF, turn
+from hms_svc.brokers.envelope import write_envelope
+from hms_svc.brokers.intake import keep_bytes, read_item
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.event import JOB_DEAD, JOB_REJECTED
 from hms_svc.domain.ids import new_job_id
-from hms_svc.domain.job import MAX_ITEM_BYTES, Job, read_job
+from hms_svc.domain.job import Job
 from hms_svc.domain.lifecycle import (
     REASON_ID_CONFLICT,
     REASON_MALFORMED,
     REASON_UNIQUE,
     State,
 )
-from hms_svc.domain.strict_json import decode, read_strict
+from hms_svc.domain.strict_json import decode
 from hms_svc.ports.broker import Acceptance, Enqueued
-
-KEPT_OF_OVERSIZED: Final = 64 * 1024
-
-
-_NOTHING: Final = msgspec.Raw(b"null")
-
-
-class Envelope(msgspec.Struct, omit_defaults=True, gc=False):
-    """The fields of a job that no statement looks at."""
-
-    traceparent: str | None = None
-    meta: msgspec.Raw = _NOTHING
-    extra: msgspec.Raw = _NOTHING
-    retried_from: str | None = None
-
-    def given(self, name: str) -> bytes | None:
-        """Give the bytes of `meta` or `extra`, None where there are none."""
-        raw = bytes(getattr(self, name))
-        return None if raw == b"null" else raw
-
-
-def write_envelope(job: Job) -> bytes | None:
-    """Give the JSON of a job's envelope fields, None where all are empty."""
-    if not (job.traceparent or job.meta or job.extra or job.retried_from):
-        return None
-    return msgspec.json.encode(
-        Envelope(
-            traceparent=job.traceparent,
-            meta=msgspec.Raw(job.meta) if job.meta else _NOTHING,
-            extra=msgspec.Raw(job.extra) if job.extra else _NOTHING,
-            retried_from=job.retried_from,
-        )
-    )
 
 
 def _row(transaction: Transaction, job: Job, now: int) -> tuple[Any, ...]:
@@ -147,7 +113,7 @@ def enqueue_raw(
 def _enqueue_item(transaction: Transaction, type: str, item: bytes, now: int) -> Enqueued:
     queue = transaction.queue(type)
     try:
-        job = _read_item(type, item, now)
+        job = read_item(type, item, now)
     except BadInput as error:
         return _bury(transaction, queue, type, item, now, REASON_MALFORMED, str(error))
     try:
@@ -160,22 +126,13 @@ def _enqueue_item(transaction: Transaction, type: str, item: bytes, now: int) ->
     return answer
 
 
-def _read_item(type: str, item: bytes, now: int) -> Job:
-    if len(item) > MAX_ITEM_BYTES:
-        raise BadInput(f"{len(item)} bytes; the limit is {MAX_ITEM_BYTES}")
-    job = read_job(read_strict(item), now_ms=now, default_type=type)
-    if job.type != type:
-        raise BadInput(f"type {job.type} in the queue of {type}")
-    return job
-
-
 def _bury(
     transaction: Transaction, queue: int, type: str, item: bytes, now: int, reason: str, detail: str
 ) -> Enqueued:
-    kept = item if len(item) <= MAX_ITEM_BYTES else item[:KEPT_OF_OVERSIZED]
+    kept = keep_bytes(item)
     fields = {
-        "reason": reason, "said_by": "intake", "detail": detail, "raw": kept,
-        "raw_length": len(item), "raw_digest": hashlib.sha256(item).hexdigest(),
+        "reason": reason, "said_by": "intake", "detail": detail, "raw": kept.raw,
+        "raw_length": kept.length, "raw_digest": kept.digest,
     }  # fmt: skip
     job = Job(id=new_job_id(), type=type, data=b"null", enqueued_at=now)
     return _refuse(transaction, job, queue, DEAD, now, fields)

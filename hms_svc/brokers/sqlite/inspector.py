@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hms_svc.brokers.sqlite.codes import (
+from hms_svc.brokers.codes import (
     CODE_OF,
     COUNTERS,
     LOWEST_TURN,

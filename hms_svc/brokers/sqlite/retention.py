@@ -10,8 +10,7 @@ from typing import Final
 
 import msgspec
 
-from hms_svc.brokers.sqlite.claiming import give_up
-from hms_svc.brokers.sqlite.codes import (
+from hms_svc.brokers.codes import (
     CANCELLED,
     COMPLETED,
     DISCARDED,
@@ -19,6 +18,7 @@ from hms_svc.brokers.sqlite.codes import (
     PRIORITY_STEP,
     STATE_OF,
 )
+from hms_svc.brokers.sqlite.claiming import give_up
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
 from hms_svc.domain.lifecycle import REASON_NO_HANDLER, Cause
 from hms_svc.ports.broker import WorkerRegistration

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hms_svc.brokers.sqlite.codes import STATE_OF
+from hms_svc.brokers.codes import STATE_OF
 from hms_svc.domain.strict_json import encode
 from hms_svc.sqlite.statements import load_statements, run_many
 

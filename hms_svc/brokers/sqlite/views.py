@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, Final
 
-import msgspec
-
-from hms_svc.brokers.sqlite.codes import DISCARDED, RETRYING, SCHEDULED, STATE_OF
-from hms_svc.brokers.sqlite.enqueueing import Envelope
-from hms_svc.brokers.sqlite.trail import (
-    Step,
+from hms_svc.brokers.codes import DISCARDED, RETRYING, SCHEDULED, STATE_OF
+from hms_svc.brokers.envelope import NO_ENVELOPE, read_envelope, wire_form
+from hms_svc.brokers.trail import (
     attempts_of,
-    claimed_move,
     history_of,
     read_trail,
 )
-from hms_svc.domain.lifecycle import MOVES, TERMINAL, Cause, State
-from hms_svc.domain.strict_json import decode, encode
-from hms_svc.domain.timestamps import to_rfc3339
-from hms_svc.domain.views import JobDetail, JobView, Move, ProgressView
-
-_read_envelope: Final = msgspec.json.Decoder(Envelope).decode
+from hms_svc.domain.strict_json import decode
+from hms_svc.domain.views import JobDetail, JobView, ProgressView
 
 
 def job_view(row: sqlite3.Row) -> JobView:
@@ -56,15 +47,16 @@ def job_detail(row: sqlite3.Row, progress: list[sqlite3.Row]) -> JobDetail | Non
         return None
     view = job_view(row)
     steps = read_trail(row["trail"])
-    envelope = _read_envelope(row["envelope"]) if row["envelope"] else Envelope()
+    envelope = read_envelope(row["envelope"]) if row["envelope"] else NO_ENVELOPE
+    times = {"not_before": row["not_before"], "expires_at": row["expires_at"]}
     hold = decode(row["hold"]) if row["hold"] else None
     return JobDetail(
         view=view,
         result=row["result"],
         attempts=tuple(attempts_of(steps)),
-        history=tuple(_history(view, steps)),
+        history=tuple(history_of(view, steps)),
         progress=tuple(progress_view(line) for line in progress),
-        envelope=encode(_wire(view, row, envelope)),
+        envelope=wire_form(view, times, envelope),
         hold=tuple(hold) if hold else None,
         retried_from=envelope.retried_from,
         raw=row["raw"],
@@ -78,43 +70,3 @@ def progress_view(row: sqlite3.Row) -> ProgressView:
     return ProgressView(
         number=row["number"], at=row["at"], share=row["share"], message=row["message"]
     )
-
-
-def _history(view: JobView, steps: list[Step]) -> list[Move]:
-    history = history_of(_first_move(view, steps), steps)
-    if view.state is State.PROCESSING and view.started_at:
-        history.append(claimed_move(view.started_at, view.worker))
-    return history
-
-
-def _first_move(view: JobView, steps: list[Step]) -> Move:
-    """Tell where the job began: where its first step left from, or where it still is."""
-    began = steps[0].source if steps else view.state
-    target = began if began in MOVES[None] else State.QUEUED
-    cause = Cause.REFUSED if target in TERMINAL else Cause.ENQUEUED
-    return Move(at=view.enqueued_at, source=None, target=target, cause=cause)
-
-
-def _wire(view: JobView, row: sqlite3.Row, envelope: Envelope) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "id": view.id,
-        "type": view.type,
-        "data": msgspec.Raw(view.data),
-        "enqueued_at": to_rfc3339(view.enqueued_at),
-    }
-    for name in ("not_before", "expires_at"):
-        if row[name] is not None:
-            fields[name] = to_rfc3339(row[name])
-    optional = {
-        "priority": view.priority or None,
-        "max_attempts": view.max_attempts,
-        "unique_key": view.unique_key,
-        "traceparent": envelope.traceparent,
-        "retried_from": envelope.retried_from,
-    }
-    fields |= {name: value for name, value in optional.items() if value is not None}
-    if envelope.given("meta"):
-        fields["meta"] = envelope.meta
-    if extra := envelope.given("extra"):
-        fields |= decode(extra)
-    return fields

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hms_svc.brokers.sqlite.codes import PROCESSING, QUEUED
+from hms_svc.brokers.codes import PROCESSING, QUEUED
 from hms_svc.brokers.sqlite.transaction import Transaction
 from tests.chaos.app import app
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hms_svc.brokers.sqlite.control import Retention, SQLiteControl
+from hms_svc.brokers.keeping import Retention
+from hms_svc.brokers.sqlite.control import SQLiteControl
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.domain.event import service_event
 from hms_svc.domain.job import Lane

@@ -6,9 +6,9 @@ from typing import Final
 
 import msgspec
 
-from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.lifecycle import MOVES, TERMINAL, Cause, State
 from hms_svc.domain.outcome import Failure
-from hms_svc.domain.views import AttemptView, Move
+from hms_svc.domain.views import AttemptView, JobView, Move
 
 _MAX_TRACEBACK: Final = 16 * 1024
 
@@ -72,31 +72,40 @@ def attempts_of(steps: list[Step]) -> list[AttemptView]:
     ]
 
 
-def claimed_move(at: int, worker: str) -> Move:
-    """Give the move of a claim."""
+def history_of(view: JobView, steps: list[Step]) -> list[Move]:
+    """Give every move between states, oldest first.
+
+    A step from a state to itself is a note that the job was hidden or shown again, no move.
+    """
+    history = [_first_move(view, steps)]
+    for step in steps:
+        if step.started:
+            history.append(_claimed(step.started, step.worker))
+        if step.source is not step.target:
+            source = State.PROCESSING if step.started else step.source
+            history.append(
+                Move(
+                    at=step.at,
+                    source=source,
+                    target=step.target,
+                    cause=step.cause,
+                    detail=step.detail,
+                )
+            )
+    if view.state is State.PROCESSING and view.started_at:
+        history.append(_claimed(view.started_at, view.worker))
+    return history
+
+
+def _claimed(at: int, worker: str) -> Move:
     return Move(
         at=at, source=State.QUEUED, target=State.PROCESSING, cause=Cause.CLAIMED, detail=worker
     )
 
 
-def history_of(first: Move, steps: list[Step]) -> list[Move]:
-    """Give every move between states: the first one, then those of the steps.
-
-    A step from a state to itself is a note that the job was hidden or shown again, no move.
-    """
-    history = [first]
-    for step in steps:
-        if step.started:
-            history.append(claimed_move(step.started, step.worker))
-        if step.source is step.target:
-            continue
-        history.append(
-            Move(
-                at=step.at,
-                source=State.PROCESSING if step.started else step.source,
-                target=step.target,
-                cause=step.cause,
-                detail=step.detail,
-            )
-        )
-    return history
+def _first_move(view: JobView, steps: list[Step]) -> Move:
+    """Tell where the job began: where its first step left from, or where it still is."""
+    began = steps[0].source if steps else view.state
+    target = began if began in MOVES[None] else State.QUEUED
+    cause = Cause.REFUSED if target in TERMINAL else Cause.ENQUEUED
+    return Move(at=view.enqueued_at, source=None, target=target, cause=cause)

@@ -1,0 +1,74 @@
+"""The fields of a job that no broker looks at: kept as one JSON, shown and handed on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from hms_svc.domain.job import Job
+from hms_svc.domain.strict_json import decode, encode
+from hms_svc.domain.timestamps import to_rfc3339
+from hms_svc.domain.views import JobView
+
+_NOTHING: Final = msgspec.Raw(b"null")
+
+
+class Envelope(msgspec.Struct, omit_defaults=True, gc=False):
+    """The fields of a job that no statement looks at."""
+
+    traceparent: str | None = None
+    meta: msgspec.Raw = _NOTHING
+    extra: msgspec.Raw = _NOTHING
+    retried_from: str | None = None
+
+    def given(self, name: str) -> bytes | None:
+        """Give the bytes of `meta` or `extra`, None where there are none."""
+        raw = bytes(getattr(self, name))
+        return None if raw == b"null" else raw
+
+
+NO_ENVELOPE: Final = Envelope()
+read_envelope: Final = msgspec.json.Decoder(Envelope).decode
+
+
+def envelope_of(job: Job) -> Envelope:
+    """Give the envelope fields of a job."""
+    return Envelope(
+        traceparent=job.traceparent,
+        meta=msgspec.Raw(job.meta) if job.meta else _NOTHING,
+        extra=msgspec.Raw(job.extra) if job.extra else _NOTHING,
+        retried_from=job.retried_from,
+    )
+
+
+def write_envelope(job: Job) -> bytes | None:
+    """Give the JSON of a job's envelope fields, None where all are empty."""
+    if not (job.traceparent or job.meta or job.extra or job.retried_from):
+        return None
+    return msgspec.json.encode(envelope_of(job))
+
+
+def wire_form(view: JobView, times: Mapping[str, int | None], envelope: Envelope) -> bytes:
+    """Give a job as a producer would hand it in; `times` are `not_before` and `expires_at` (ms)."""
+    fields: dict[str, Any] = {
+        "id": view.id,
+        "type": view.type,
+        "data": msgspec.Raw(view.data),
+        "enqueued_at": to_rfc3339(view.enqueued_at),
+    }
+    fields |= {name: to_rfc3339(at) for name, at in times.items() if at is not None}
+    optional = {
+        "priority": view.priority or None,
+        "max_attempts": view.max_attempts,
+        "unique_key": view.unique_key,
+        "traceparent": envelope.traceparent,
+        "retried_from": envelope.retried_from,
+    }
+    fields |= {name: value for name, value in optional.items() if value is not None}
+    if envelope.given("meta"):
+        fields["meta"] = envelope.meta
+    if extra := envelope.given("extra"):
+        fields |= decode(extra)
+    return encode(fields)

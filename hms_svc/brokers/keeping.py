@@ -1,0 +1,15 @@
+"""How long a broker keeps what has ended."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Retention(msgspec.Struct, frozen=True):
+    """How long the broker keeps what has ended; counts are of records."""
+
+    completed_days: float = 7
+    completed_most: int = 100_000
+    undo_seconds: float = 600
+    event_days: float = 7
+    event_most: int = 1_000_000
