@@ -24,9 +24,12 @@ from hms_svc.ports.clock import Clock, SystemClock
 from hms_svc.settings import Settings, child_environment
 
 if TYPE_CHECKING:
+    from hms_svc.brokers.keeping import Retention
+    from hms_svc.brokers.redis.link import Link
     from hms_svc.brokers.sqlite.queue_file import QueueFile
     from hms_svc.governance.question import Policy
     from hms_svc.handling.registry import Registry
+    from hms_svc.persistence.engine import Engine
     from hms_svc.ports.bus import Bus
     from hms_svc.ports.control import Control
     from hms_svc.ports.inspection import Inspection
@@ -109,10 +112,7 @@ def backend(settings: Settings, clock: Clock | None = None) -> Backend:
     """Make the broker of these settings, not yet opened."""
     url = resolve(settings).broker
     if url.kind is not BackendKind.SQLITE:
-        raise BadSetting(
-            f"broker_url {settings.broker_url!r}: this version has the SQLite broker only; "
-            "use sqlite:///PATH or memory://"
-        )
+        return _redis_backend(settings, clock)
     from hms_svc.brokers.sqlite.broker import SQLiteBroker
     from hms_svc.brokers.sqlite.queue_file import QueueFile
 
@@ -124,6 +124,47 @@ def backend(settings: Settings, clock: Clock | None = None) -> Backend:
     return Backend(SQLiteBroker(file), lambda name: _sqlite_face(name, file, settings))
 
 
+def _redis_backend(settings: Settings, clock: Clock | None) -> Backend:
+    from hms_svc.brokers.redis.clients import ServerClients
+    from hms_svc.brokers.redis.link import Link
+
+    return redis_backend(
+        settings, Link(settings.broker, settings.namespace, ServerClients(settings.broker), clock)
+    )
+
+
+def redis_backend(settings: Settings, link: Link) -> Backend:
+    """Make the broker over a link to Redis, not yet opened."""
+    from hms_svc.brokers.redis.broker import RedisBroker
+
+    return Backend(RedisBroker(link), lambda name: _redis_face(name, link, settings))
+
+
+def _redis_face(name: str, link: Link, settings: Settings) -> Inspection | Control | Bus:
+    if name == "bus":
+        from hms_svc.brokers.redis.bus import RedisBus
+
+        return RedisBus(link)
+    from hms_svc.brokers.redis.inspector import RedisInspector
+
+    inspector = RedisInspector(link, lease_seconds=settings.lease_seconds)
+    if name == "inspection":
+        return inspector
+    from hms_svc.brokers.redis.control import RedisControl
+
+    return RedisControl(link, _retention(settings), inspector)
+
+
+def _retention(settings: Settings) -> Retention:
+    from hms_svc.brokers.keeping import Retention
+
+    return Retention(
+        completed_days=settings.completed_days,
+        completed_most=settings.completed_max,
+        undo_seconds=settings.discard_undo_seconds,
+    )
+
+
 def _sqlite_face(name: str, file: QueueFile, settings: Settings) -> Inspection | Control | Bus:
     if name == "inspection":
         from hms_svc.brokers.sqlite.inspector import SQLiteInspector
@@ -133,32 +174,37 @@ def _sqlite_face(name: str, file: QueueFile, settings: Settings) -> Inspection |
         from hms_svc.brokers.sqlite.bus import SQLiteBus
 
         return SQLiteBus(file)
-    from hms_svc.brokers.keeping import Retention
     from hms_svc.brokers.sqlite.control import SQLiteControl
 
-    keep = Retention(
-        completed_days=settings.completed_days,
-        completed_most=settings.completed_max,
-        undo_seconds=settings.discard_undo_seconds,
-    )
-    return SQLiteControl(file, keep, lease_seconds=settings.lease_seconds)
+    return SQLiteControl(file, _retention(settings), lease_seconds=settings.lease_seconds)
 
 
 def database(settings: Settings, clock: Clock | None = None) -> Database:
     """Make the database of these settings, not yet opened."""
-    url = settings.database
-    if url.kind is not BackendKind.SQLITE:
-        raise BadSetting(
-            f"database_url {settings.database_url!r}: this version has the SQLite database only; "
-            "use sqlite:///PATH"
-        )
     from hms_svc.persistence.database import SqlDatabase
+
+    postgresql = settings.database.kind is BackendKind.POSTGRESQL
+    engine = _postgres_engine(settings) if postgresql else _sqlite_engine(settings)
+    return SqlDatabase(engine, clock or SystemClock())
+
+
+def _sqlite_engine(settings: Settings) -> Engine:
     from hms_svc.persistence.sqlite_engine import SQLiteEngine
     from hms_svc.sqlite.file import SQLiteFile
 
     synchronous = cast("Literal['FULL', 'NORMAL']", settings.sqlite_synchronous)
-    engine = SQLiteEngine(SQLiteFile(Path(url.path), synchronous=synchronous))
-    return SqlDatabase(engine, clock or SystemClock())
+    return SQLiteEngine(SQLiteFile(Path(settings.database.path), synchronous=synchronous))
+
+
+def _postgres_engine(settings: Settings) -> Engine:
+    from hms_svc.persistence.postgres_address import read_postgres_address
+    from hms_svc.persistence.postgres_engine import PostgresEngine
+
+    return PostgresEngine(
+        read_postgres_address(settings.database),
+        pool_size=settings.database_pool_size,
+        statement_seconds=settings.database_statement_timeout_seconds,
+    )
 
 
 def policy(settings: Settings) -> Policy:
@@ -180,7 +226,7 @@ async def engines(settings: Settings, registry: Registry) -> AsyncIterator[Engin
     clock = SystemClock()
     rules = policy(settings)
     cases = database(settings, clock)
-    async with backend(settings, clock) as queue:
+    async with backend(settings) as queue:
         await cases.open()
         try:
             await queue.broker.raise_fences(await cases.highest_fence())

@@ -6,9 +6,14 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
 
 from hms_svc import bootstrap
+from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.job import ClaimedJob, Job, Lane, make_job
 from hms_svc.domain.lifecycle import Cause, State
 from hms_svc.domain.outcome import Disposition
@@ -22,6 +27,7 @@ from hms_svc.ports.broker import (
     WorkerRegistration,
 )
 from hms_svc.settings import Settings, load_settings
+from tests.servers.redis import RedisServer
 
 TYPE = "pothole.report"
 LEASE_MS = 30_000
@@ -147,12 +153,67 @@ def settings(tmp_path: Path) -> Settings:
     return load_settings({"data_dir": str(tmp_path)}, environ={"HMS_SVC_CONFIG": ""}).settings
 
 
-@pytest.fixture(params=["sqlite"])
+def without_flags(words: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Strip the first line of a script: the double does not know it, the real server needs it."""
+    if words[0] != "EVAL":
+        return words
+    return (words[0], words[1].partition("\n")[2], *words[2:])
+
+
+class AsyncDouble(FakeAsyncRedis):
+    """Fakeredis, with the little of INFO that it does not have."""
+
+    async def execute_command(self, *words: Any, **options: Any) -> Any:
+        if words[0] == "INFO":
+            return {"redis_version": "7.0.0", "cluster_enabled": 0}
+        stripped = without_flags(words)
+        return await super().execute_command(*stripped, **options)  # type: ignore[no-untyped-call]
+
+
+class Double(FakeRedis):
+    def execute_command(self, *words: Any, **options: Any) -> Any:
+        stripped = without_flags(words)
+        return super().execute_command(*stripped, **options)  # type: ignore[no-untyped-call]
+
+
+class FakeClients:
+    """Clients of one double of Redis."""
+
+    def __init__(self) -> None:
+        self._server = FakeServer(server_type="redis", version=(7, 0))
+
+    def for_commands(self) -> AsyncRedis:
+        return AsyncDouble(server=self._server, protocol=2)
+
+    def for_waiting(self) -> AsyncRedis:
+        return self.for_commands()
+
+    def for_heart(self) -> Redis:
+        return Double(server=self._server, protocol=2)
+
+
+def redis_settings(settings: Settings, url: str) -> Settings:
+    return msgspec.structs.replace(settings, broker_url=url)
+
+
+@pytest.fixture(params=["sqlite", "fakeredis", "redis"])
 def make_backend(
     request: pytest.FixtureRequest, settings: Settings, clock: ManualClock
 ) -> BrokerMaker:
     """Makes further processes' views of the one broker under test."""
-    return lambda: bootstrap.backend(settings, clock)
+    if request.param == "sqlite":
+        return lambda: bootstrap.backend(settings, clock)
+    if request.param == "redis":
+        server: RedisServer = request.getfixturevalue("redis_server")
+        real = redis_settings(settings, server.url())
+        return lambda: bootstrap.backend(real, clock)
+    clients = FakeClients()
+    fake = redis_settings(settings, "redis://fake/0")
+
+    def make_double() -> bootstrap.Backend:
+        return bootstrap.redis_backend(fake, Link(fake.broker, fake.namespace, clients, clock))
+
+    return make_double
 
 
 @pytest.fixture

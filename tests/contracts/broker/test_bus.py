@@ -77,6 +77,7 @@ async def test_a_group_made_on_a_bus_trimmed_bare_has_missed_nothing(
     assert [event.subject for event in events] == ["job-3"]
 
 
+@pytest.mark.parametrize("make_backend", ["sqlite"], indirect=True)
 async def test_unacknowledged_events_are_handed_out_again_after_a_reboot(
     make_backend: BrokerMaker, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

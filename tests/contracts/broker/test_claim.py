@@ -11,6 +11,8 @@ from hms_svc.domain.lifecycle import State
 
 from .conftest import LEASE_MS, TYPE, BrokerHarness, BrokerMaker
 
+FAR_AHEAD = 4_000_000_000_000_000
+
 
 async def test_claim_counts_the_attempt_and_gives_a_new_fence_each_time(
     harness: BrokerHarness,
@@ -150,8 +152,8 @@ async def test_suspect_lane_gets_only_suspects(harness: BrokerHarness) -> None:
 
 async def test_fences_can_be_raised_and_never_lowered(harness: BrokerHarness) -> None:
     await harness.accept(2)
-    await harness.broker.raise_fences(1000)
+    await harness.broker.raise_fences(FAR_AHEAD)
     [first] = await harness.claim(1)
     await harness.broker.raise_fences(5)
     [second] = await harness.claim(1)
-    assert (first.token.fence, second.token.fence) == (1001, 1002)
+    assert (first.token.fence, second.token.fence) == (FAR_AHEAD + 1, FAR_AHEAD + 2)

@@ -92,6 +92,7 @@ class Meddled(QueueFile):
         return rows
 
 
+@pytest.mark.parametrize("make_backend", ["sqlite"], indirect=True)
 async def test_counts_and_next_due_time_are_of_one_moment(
     harness: BrokerHarness, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

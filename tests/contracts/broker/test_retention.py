@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 
 from hms_svc.brokers.keeping import Retention
-from hms_svc.brokers.sqlite.control import SQLiteControl
-from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.domain.event import service_event
 from hms_svc.domain.job import Lane
 from hms_svc.domain.lifecycle import State
@@ -88,17 +86,13 @@ async def test_old_events_go_however_small_the_bite(harness: BrokerHarness, limi
 
 @pytest.mark.parametrize("limit", [1, 2, 100])
 async def test_events_beyond_the_number_kept_go_oldest_first(
-    harness: BrokerHarness, settings: Settings, limit: int
+    harness: BrokerHarness, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
     now = harness.clock.now_ms()
     drafts = [service_event(f"j{n}", "case.opened", "", None, now) for n in range(5)]
     await harness.bus.publish(drafts)
-    file = QueueFile(Path(settings.broker.path), harness.clock)
-    await file.open()
-    control = SQLiteControl(file, Retention(event_most=3), lease_seconds=30)
-    while await control.trim(limit=limit) >= limit:
-        pass
-    await file.close()
+    monkeypatch.setattr(harness.control, "_keep", Retention(event_most=3))
+    await trim(harness, limit)
     events = await harness.bus.read(after=0, limit=10)
     assert [event.subject for event in events] == ["j2", "j3", "j4"]
 

@@ -1,0 +1,157 @@
+"""Accepting jobs: ours, and foreign bytes that may not be jobs at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import msgspec
+
+from hms_svc.brokers.codes import STATE_OF
+from hms_svc.brokers.intake import keep_bytes, read_item
+from hms_svc.brokers.redis.link import Argument, Link
+from hms_svc.brokers.redis.record import Draft, Outcome, Record, draft_of, refused_draft
+from hms_svc.domain.errors import BadInput
+from hms_svc.domain.ids import new_job_id
+from hms_svc.domain.job import Job
+from hms_svc.domain.lifecycle import REASON_ID_CONFLICT, REASON_MALFORMED, REASON_UNIQUE, State
+from hms_svc.domain.strict_json import decode, encode
+from hms_svc.ports.broker import Acceptance, Enqueued
+
+
+class Refused(msgspec.Struct, frozen=True, gc=False):
+    """A record of what can never run, and the data of the event that says so."""
+
+    job: Job
+    state: State
+    at: int
+    record: bytes
+    said: bytes
+
+    def arguments(self) -> list[Argument]:
+        """Give type, state, id, record, time and event data, as the script `refuse` takes them."""
+        code = 8 if self.state is State.DEAD else 7
+        return [self.job.type, code, self.job.id, self.record, self.at, self.said]
+
+    def answer(self) -> Enqueued:
+        """Give the producer's answer: it was accepted, and has ended."""
+        return Enqueued(self.job.id, Acceptance.ACCEPTED, self.state)
+
+
+def _refused(job: Job, state: State, at: int, outcome: Outcome, item: bytes | None) -> Refused:
+    kept = keep_bytes(item) if item is not None else None
+    draft = refused_draft(job, state, at, outcome, kept)
+    said = {
+        "type": job.type, "reason": outcome.reason, "by": outcome.by, "detail": outcome.detail,
+    }  # fmt: skip
+    return Refused(job, state, at, draft.at(at), encode(said))
+
+
+def refused_for_key(job: Job, holder: str, at: int) -> Refused:
+    """Make the record of a job whose unique key another one holds."""
+    detail = f"unique key {job.unique_key!r} is held by job {holder}"
+    outcome = Outcome(reason=REASON_UNIQUE, by="enqueue", detail=detail)
+    return _refused(job, State.REJECTED, at, outcome, None)
+
+
+def refused_bytes(type: str, item: bytes, at: int, reason: str, detail: str) -> Refused:
+    """Make the dead letter of an item, with its bytes kept."""
+    job = Job(id=new_job_id(), type=type, data=b"null", enqueued_at=at)
+    outcome = Outcome(reason=reason, by="intake", detail=detail)
+    return _refused(job, State.DEAD, at, outcome, item)
+
+
+def read_or_refuse(type: str, item: bytes, at: int) -> Job | Refused:
+    """Read one item of a queue strictly."""
+    try:
+        return read_item(type, item, at)
+    except BadInput as error:
+        return refused_bytes(type, item, at, REASON_MALFORMED, str(error))
+
+
+def refused_for_id(job: Job, item: bytes, at: int) -> Refused:
+    """Make the dead letter of an item whose id another job has."""
+    detail = f"id {job.id} is taken by another job"
+    return refused_bytes(job.type, item, at, REASON_ID_CONFLICT, detail)
+
+
+def is_same(job: Job, known: Record) -> bool:
+    """Tell whether a known id stands for the same job: type and data."""
+    return known.type == job.type and decode(known.data) == decode(job.data)
+
+
+class Accepting:
+    """Enqueues over one link, all jobs of a call in one script."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
+        """Accept jobs; what is refused for its unique key is recorded in a second step."""
+        now = self._link.clock.now_ms()
+        drafts = [draft_of(job, now) for job in jobs]
+        arguments = _arguments(jobs, drafts)
+        faults, repeated = await self._link.run_told("enqueue", *arguments)
+        answers = [
+            Enqueued(job.id, Acceptance.ACCEPTED, STATE_OF[draft.state])
+            for job, draft in zip(jobs, drafts, strict=True)
+        ]
+        held = []
+        for place, fault, witness in faults:
+            job = jobs[place - 1]
+            if fault == b"unique":
+                refused = refused_for_key(job, witness.decode(), now)
+                answers[place - 1] = refused.answer()
+                held.append(refused)
+            else:
+                answers[place - 1] = _known(job, Record(job.id, witness), repeated)
+        await self.refuse(held)
+        return answers
+
+    async def enqueue_raw(self, type: str, items: Sequence[bytes]) -> list[Enqueued]:
+        """Accept foreign bytes: jobs where they are jobs, dead letters where they are not."""
+        now = self._link.clock.now_ms()
+        read = [read_or_refuse(type, item, now) for item in items]
+        jobs = [job for job in read if isinstance(job, Job)]
+        accepted = iter(await self.enqueue(jobs))
+        answers, refused = [], []
+        for item, found in zip(items, read, strict=True):
+            answer = next(accepted) if isinstance(found, Job) else None
+            if answer is None or answer.acceptance is Acceptance.CONFLICT:
+                bad = refused_for_id(found, item, now) if isinstance(found, Job) else found
+                refused.append(bad)
+                answer = bad.answer()
+            answers.append(answer)
+        await self.refuse(refused)
+        return answers
+
+    async def refuse(self, refused: Sequence[Refused]) -> None:
+        """Record what can never run."""
+        if refused:
+            arguments = [word for one in refused for word in one.arguments()]
+            await self._link.run("refuse", *arguments)
+
+
+def draft_arguments(job: Job, draft: Draft) -> list[Argument]:
+    """Give id, line before and after the position, position and unique key, as the scripts take them."""
+    return [job.id, draft.head, draft.tail, draft.position, draft.unique]
+
+
+def _arguments(jobs: Sequence[Job], drafts: Sequence[Draft]) -> list[Argument]:
+    arguments: list[Argument] = []
+    pairs = zip(jobs, drafts, strict=True)
+    for (type, state), run in groupby(pairs, lambda pair: (pair[0].type, pair[1].state)):
+        members = list(run)
+        arguments += [type, state, len(members)]
+        for job, draft in members:
+            arguments += draft_arguments(job, draft)
+    return arguments
+
+
+def _known(job: Job, known: Record, repeated: bool) -> Enqueued:
+    """Answer for an id that is known: after a lost reply it may be this very call that made it so."""
+    state = known.state or State.CANCELLED
+    if not is_same(job, known):
+        return Enqueued(job.id, Acceptance.CONFLICT, state)
+    ours = repeated and known.enqueued_at == job.enqueued_at
+    return Enqueued(job.id, Acceptance.ACCEPTED if ours else Acceptance.EXISTS, state)

@@ -1,0 +1,208 @@
+"""The broker over Redis: each method is one script for all the jobs it is given."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from hms_svc.brokers.announcements import as_cancelled
+from hms_svc.brokers.redis.accepting import Accepting
+from hms_svc.brokers.redis.foreign import Intake
+from hms_svc.brokers.redis.healer import Healer
+from hms_svc.brokers.redis.heart import RedisHeart
+from hms_svc.brokers.redis.link import Link, new_nonce
+from hms_svc.brokers.redis.record import Record
+from hms_svc.brokers.redis.settling import settle_arguments
+from hms_svc.brokers.redis.sleeper import Sleeper
+from hms_svc.domain.backoff import DEFAULT_MAX_ATTEMPTS, MAX_CRASHES
+from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken
+from hms_svc.ports.broker import (
+    CancelRequest,
+    ClaimRequest,
+    Enqueued,
+    ProgressReport,
+    ReapReport,
+    Settlement,
+    Signals,
+)
+
+_LOOK_SECONDS: Final = 5.0
+"""How often a worker that can hear looks for signals all the same."""
+_PROMOTE_SECONDS: Final = 1.0
+_QUIET: Final = Signals((), suspects_wait=False)
+
+
+class RedisBroker:
+    """Implements `ports.broker.Broker` for a fleet that shares one Redis."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._accepting = Accepting(link)
+        self._intake = Intake(link)
+        self._sleeper = Sleeper(link)
+        self._healer = Healer(link, self._intake)
+        self._next_type = 0
+        self._claimant: ClaimRequest | None = None
+        self._unsure_claim: str | None = None
+        self._unsure_marks: dict[int, str] = {}
+        self._next_look = 0.0
+        self._promote_after = 0.0
+
+    async def open(self) -> None:
+        """Connect, and check the server."""
+        await self._link.open()
+
+    async def close(self) -> None:
+        """End the waits, and disconnect."""
+        await self._intake.close()
+        await self._sleeper.close()
+        await self._link.close()
+
+    async def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
+        """Accept jobs in one script, which wakes sleepers."""
+        return await self._accepting.enqueue(jobs)
+
+    async def enqueue_raw(self, type: str, items: Sequence[bytes]) -> list[Enqueued]:
+        """Accept foreign bytes."""
+        return await self._accepting.enqueue_raw(type, items)
+
+    async def claim(self, request: ClaimRequest) -> list[ClaimedJob]:
+        """Lease ready jobs; another type comes first each time.
+
+        A claim whose reply was lost is asked for again by its nonce, so that no job is stranded.
+        """
+        self._claimant = request
+        if request.lane is Lane.NORMAL:
+            self._intake.watch(served.type for served in request.types)
+        clock = self._link.clock
+        began, now = clock.lease_ms(), clock.now_ms()
+        most = {served.type: served.max_attempts for served in request.types}
+        nonce, self._unsure_claim = self._unsure_claim or new_nonce(), None
+        try:
+            rows = await self._link.run(
+                "claim", _word(request.worker), now, request.lease_ms, request.limit,
+                int(request.lane is Lane.SUSPECT), *self._in_turn(request), nonce=nonce,
+            )  # fmt: skip
+        except BaseException:
+            self._unsure_claim = nonce
+            raise
+        records = [
+            Record(job_id.decode(), text)
+            for job_id, text in zip(rows[::2], rows[1::2], strict=True)
+        ]
+        until = began + request.lease_ms
+        return [
+            record.claimed(now=now, lease_until=until, most=most.get(record.type, 0))
+            for record in records
+        ]
+
+    def _in_turn(self, request: ClaimRequest) -> list[str | int]:
+        self._next_type = (self._next_type + 1) % max(1, len(request.types))
+        types = request.types[self._next_type :] + request.types[: self._next_type]
+        return [word for served in types for word in (served.type, served.max_attempts)]
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[LeaseToken]:
+        """Record what became of claimed jobs; what somebody wants cancelled, in a second step."""
+        refused, wished = await self._settle(settlements)
+        if wished:
+            refused += (await self._settle(wished))[0]
+        return refused
+
+    async def _settle(
+        self, settlements: Sequence[Settlement]
+    ) -> tuple[list[LeaseToken], list[Settlement]]:
+        """Settle once; a settlement whose reply was lost keeps its mark for when it comes again."""
+        marks = [
+            self._unsure_marks.pop(done.token.fence, "") or new_nonce() for done in settlements
+        ]
+        pairs = list(zip(settlements, marks, strict=True))
+        arguments = [word for done, mark in pairs for word in settle_arguments(done, mark)]
+        try:
+            answers = await self._link.run("settle", *arguments)
+        except BaseException:
+            self._unsure_marks |= {done.token.fence: mark for done, mark in pairs}
+            raise
+        refused, wished = [], []
+        for place, wish in answers:
+            if wish:
+                by, detail = msgspec.json.decode(wish)
+                wished.append(as_cancelled(settlements[place - 1], by, detail))
+            else:
+                refused.append(settlements[place - 1].token)
+        return refused, wished
+
+    async def raise_fences(self, above: int) -> None:
+        """Lift the one counter of fences, never lower it."""
+        await self._link.run("raise_fences", above)
+
+    async def abandon(self, worker: str) -> int:
+        """End the leases of a worker that is known to be gone."""
+        return int(await self._link.run("abandon", _word(worker)))
+
+    async def promote(self, limit: int) -> int:
+        """Make due jobs ready; asked again before the next is due, or a second has passed, it rests."""
+        if not self._link.is_moved_by_hand and time.monotonic() < self._promote_after:
+            return 0
+        moved, due = await self._link.run("promote", limit)
+        ahead = (int(due) - self._link.clock.now_ms()) / 1000 if int(due) else _PROMOTE_SECONDS
+        self._promote_after = time.monotonic() + min(max(ahead, 0.0), _PROMOTE_SECONDS)
+        return int(moved)
+
+    async def reap(self, limit: int) -> ReapReport:
+        """Take back jobs whose lease has run out; then mend indexes, and look for unknown intakes."""
+        answer = await self._link.run("reap", limit, MAX_CRASHES, DEFAULT_MAX_ATTEMPTS)
+        report = ReapReport(*(int(number) for number in answer))
+        if report.rescued:
+            self._sleeper.call()
+        await self._healer.run_once()
+        return report
+
+    async def signals(self, worker: str, types: Sequence[str]) -> Signals:
+        """Tell what was heard; look at Redis only where there was news, or every few seconds."""
+        now = time.monotonic()
+        if not (self._sleeper.is_deaf or self._sleeper.take_news() or now >= self._next_look):
+            return _QUIET
+        self._next_look = now + _LOOK_SECONDS
+        suspects, *wishes = await self._link.run("signals", _word(worker), *types)
+        cancel = tuple(
+            CancelRequest(job_id.decode(), *msgspec.json.decode(wish))
+            for job_id, wish in zip(wishes[::2], wishes[1::2], strict=True)
+        )
+        return Signals(cancel, suspects_wait=bool(suspects))
+
+    async def record_progress(self, reports: Sequence[ProgressReport]) -> None:
+        """Append progress lines of running jobs."""
+        arguments = [
+            word
+            for report in reports
+            for word in (
+                report.token.job_id, report.token.fence, report.at,
+                "" if report.share is None else repr(report.share), report.message,
+            )
+        ]  # fmt: skip
+        await self._link.run("progress", *arguments)
+
+    def heart(self) -> RedisHeart:
+        """Give a connection of its own, for the heartbeat thread."""
+        return RedisHeart(self._link)
+
+    async def unregister(self, worker: str) -> None:
+        """Take a worker out of the register."""
+        await self._link.run("unregister", _word(worker))
+
+    async def wait_for_work(self, timeout_seconds: float) -> bool:
+        """Sleep until this worker is called, for the types of its last claim."""
+        request = self._claimant
+        if request is None:
+            return True
+        types = [served.type for served in request.types]
+        lane = int(request.lane is Lane.SUSPECT)
+        return await self._sleeper.sleep(_word(request.worker), lane, types, timeout_seconds)
+
+
+def _word(worker: str) -> str:
+    """Give a worker's name as one word, as it stands in records."""
+    return "_".join(worker.split()) or "_"

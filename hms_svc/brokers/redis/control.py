@@ -1,0 +1,166 @@
+"""The operator's changes: each act on a job is one step of a script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from hms_svc.brokers.keeping import Retention
+from hms_svc.brokers.redis.inspector import RedisInspector
+from hms_svc.brokers.redis.link import Link
+from hms_svc.domain.errors import BadInput
+from hms_svc.domain.views import ActOutcome, JobDetail
+from hms_svc.ports.control import Act, ActRequest
+
+_DAY_MS: Final = 86_400_000
+_AT_ONCE: Final = 500
+Found = tuple[str, str, int]
+"""Id, type and state code of a job, as it was found in an index."""
+
+
+class RedisControl:
+    """Implements `ports.control.Control`."""
+
+    def __init__(self, link: Link, keep: Retention, inspector: RedisInspector) -> None:
+        self._link = link
+        self._keep = keep
+        self._inspector = inspector
+
+    async def act(self, request: ActRequest) -> list[ActOutcome]:
+        """Do one act to each job, some hundreds in one script."""
+        outcomes: list[ActOutcome] = []
+        until = self._link.clock.now_ms() + int(self._keep.undo_seconds * 2000) + 1000
+        for first in range(0, len(request.job_ids), _AT_ONCE):
+            ids = request.job_ids[first : first + _AT_ONCE]
+            answers = await self._link.run(
+                "act", request.act.value, request.by, request.note, request.batch, until, *ids
+            )
+            outcomes += [
+                ActOutcome(job_id, not why, why.decode())
+                for job_id, why in zip(ids, answers, strict=True)
+            ]
+        return outcomes
+
+    async def undo(self, batch: str) -> list[ActOutcome]:
+        """Bring back what a discard took and retention has not yet removed."""
+        answers = await self._link.run("undo", batch, "undo of discard by operator")
+        return [
+            ActOutcome(job_id.decode(), not why, why.decode())
+            for job_id, why in zip(answers[::2], answers[1::2], strict=True)
+        ]
+
+    async def last_discard(self) -> str | None:
+        """Give the newest batch of discards that can still be undone."""
+        since = self._link.clock.now_ms() - int(self._keep.undo_seconds * 1000)
+        name = self._link.keys.ours("batches")
+        found = await self._link.ask("ZREVRANGEBYSCORE", name, "+inf", f"({since}", "LIMIT", 0, 1)
+        return found[0].decode() if found else None
+
+    async def purge(self, type: str, *, by: str, note: str, limit: int) -> int:
+        """Cancel the waiting jobs that come next."""
+        ids: list[str] = []
+        for state in ("queued", "suspects", "scheduled", "retrying"):
+            if len(ids) < limit:
+                ids += await self._ids(self._link.keys.index(state, type), "+inf", limit - len(ids))
+        request = ActRequest(act=Act.CANCEL, job_ids=tuple(ids), by=by, note=note or "purged")
+        return sum(outcome.done for outcome in await self.act(request))
+
+    async def pause(self, type: str, *, by: str, reason: str) -> None:
+        """Mark a queue as paused."""
+        await self._link.run("pause", type, by, reason)
+
+    async def resume(self, type: str) -> None:
+        """Clear the mark, and wake workers."""
+        await self._link.run("pause", type, "", "")
+
+    async def to_archive(self, *, older_than: int, limit: int) -> list[JobDetail]:
+        """Read rejected and dead jobs that ended before a time."""
+        details: list[JobDetail] = []
+        for state, code in (("rejected", 7), ("dead", 8)):
+            found = await self._ended(state, code, older_than, limit - len(details))
+            known = await self._inspector.details([job_id for job_id, _, _ in found])
+            details += [detail for detail in known if detail is not None]
+            await self._remove(
+                [place for place, detail in zip(found, known, strict=True) if detail is None]
+            )
+        return details
+
+    async def forget(self, job_ids: Sequence[str]) -> None:
+        """Remove terminal records."""
+        words = [word for job_id in job_ids for word in (job_id, "", "")]
+        if words:
+            await self._link.run("remove", *words)
+
+    async def trim(self, *, limit: int) -> int:
+        """Remove what outlived its retention."""
+        now, keep = self._link.clock.now_ms(), self._keep
+        before = now - int(keep.completed_days * _DAY_MS)
+        removed = 0
+        for state, code, until in (
+            ("completed", 6, before),
+            ("cancelled", 9, before),
+            ("discarded", 10, now - int(keep.undo_seconds * 1000)),
+        ):
+            removed += await self._remove(await self._ended(state, code, until, limit - removed))
+        removed += await self._remove_surplus(limit - removed)
+        await self._forget_batches(now)
+        events_before = now - int(keep.event_days * _DAY_MS)
+        removed += int(
+            await self._link.run("trim_bus", keep.event_most, events_before, limit - removed)
+        )
+        return removed
+
+    async def bury_unserved(self, *, older_than: int, limit: int) -> int:
+        """Dead-letter old ready jobs of types that no live worker serves."""
+        served = {type for worker in await self._inspector.workers() for type in worker.types}
+        types = [type for type in await self._inspector.types() if type not in served]
+        return int(await self._link.run("bury", older_than, limit, *types)) if types else 0
+
+    async def backup(self, path: str) -> None:
+        """Refuse: the server's own files are its backup."""
+        raise BadInput(
+            f"backup to {path!r}: {self._link.address} keeps its own files; "
+            "copy its RDB or AOF, or let a replica be the copy"
+        )
+
+    async def _ended(self, state: str, code: int, before: int, limit: int) -> list[Found]:
+        """Find jobs of a state that ended before a time (Unix ms), those of each type oldest first."""
+        found: list[Found] = []
+        for type in await self._inspector.types():
+            if len(found) < limit:
+                name = self._link.keys.index(state, type)
+                ids = await self._ids(name, f"({before}", limit - len(found))
+                found += [(job_id, type, code) for job_id in ids]
+        return found
+
+    async def _remove(self, found: Sequence[Found]) -> int:
+        removed = 0
+        for first in range(0, len(found), _AT_ONCE):
+            words = [word for place in found[first : first + _AT_ONCE] for word in place]
+            removed += int(await self._link.run("remove", *words))
+        return removed
+
+    async def _remove_surplus(self, limit: int) -> int:
+        """Remove the completed jobs that ended first, over all types, beyond the number kept."""
+        types = await self._inspector.types()
+        names = [self._link.keys.index("completed", type) for type in types]
+
+        sizes = await self._link.ask_all([("ZCARD", name) for name in names])
+        surplus = min(sum(sizes) - self._keep.completed_most, limit)
+        if surplus <= 0:
+            return 0
+        ends: list[tuple[float, str, str]] = []
+        for type, name in zip(types, names, strict=True):
+            rows = await self._link.ask("ZRANGE", name, 0, surplus - 1, "WITHSCORES")
+            scores = zip(rows[::2], rows[1::2], strict=True)
+            ends += [(float(score), job_id.decode(), type) for job_id, score in scores]
+        first = sorted(ends)[:surplus]
+        return await self._remove([(job_id, type, 6) for _, job_id, type in first])
+
+    async def _forget_batches(self, now: int) -> None:
+        name, before = self._link.keys.ours("batches"), now - int(self._keep.undo_seconds * 1000)
+        await self._link.ask("ZREMRANGEBYSCORE", name, "-inf", before)
+
+    async def _ids(self, name: str, high: str, limit: int) -> list[str]:
+        found = await self._link.ask("ZRANGEBYSCORE", name, "-inf", high, "LIMIT", 0, limit)
+        return [job_id.decode() for job_id in found]

@@ -1,0 +1,161 @@
+"""The intake: what producers in any language LPUSH becomes records, item by item."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Coroutine, Iterable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from redis.exceptions import RedisError
+
+from hms_svc.brokers.redis.accepting import (
+    Refused,
+    draft_arguments,
+    is_same,
+    read_or_refuse,
+    refused_for_id,
+    refused_for_key,
+)
+from hms_svc.brokers.redis.clients import BLOCK_SECONDS
+from hms_svc.brokers.redis.link import Argument, Link, end_tasks
+from hms_svc.brokers.redis.record import Record, draft_of
+from hms_svc.domain.errors import BrokerUnavailable
+from hms_svc.domain.job import Job
+
+MOST_WATCHED: Final = 16
+_POLL_SECONDS: Final = 0.1
+_AT_ONCE: Final = 100
+_SMALL_BYTES: Final = 64 * 1024
+
+
+class Intake:
+    """Watches the lists of the types that are served, one waiting connection for each of at most 16."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._watched: set[str] = set()
+        self._polled: set[str] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closed = False
+
+    def watch(self, types: Iterable[str]) -> None:
+        """Take in what is pushed for these types from now on, too."""
+        for type in sorted(set(types) - self._watched - self._polled):
+            if len(self._watched) < MOST_WATCHED:
+                self._watched.add(type)
+                self._start(self._watch(type), f"intake-{type}")
+            else:
+                if not self._polled:
+                    self._start(self._poll(), "intake-rest")
+                self._polled.add(type)
+
+    async def close(self) -> None:
+        """Watch no more."""
+        self._closed = True
+        await end_tasks(self._tasks)
+        self._tasks.clear()
+        self._watched.clear()
+        self._polled.clear()
+        self._closed = False
+
+    async def absorb(self, type: str) -> None:
+        """Make records of all that waits for a type."""
+        keys = self._link.keys
+        for name in (keys.ours("taken", type), keys.intake(type)):
+            absorbed = True
+            while absorbed:
+                absorbed = await self._absorb_some(name, type)
+
+    async def absorb_where_any(self, types: Sequence[str]) -> None:
+        """Look at many lists in one round trip, and absorb what is there."""
+        lengths = await self._link.ask_all(
+            [("LLEN", self._link.keys.intake(type)) for type in types]
+        )
+        for type, length in zip(types, lengths, strict=True):
+            if length:
+                await self.absorb(type)
+
+    def _start(self, loop: Coroutine[None, None, None], name: str) -> None:
+        self._tasks.append(asyncio.create_task(loop, name=name))
+
+    async def _watch(self, type: str) -> None:
+        """Wait for an item, which a waiter that is cancelled leaves in a list of ours; then take all."""
+        keys = self._link.keys
+        source, target = keys.intake(type), keys.ours("taken", type)
+        while not self._closed:
+            try:
+                await self.absorb(type)
+                await self._link.waiting.blmove(source, target, int(BLOCK_SECONDS), "RIGHT", "LEFT")
+            except (RedisError, OSError, BrokerUnavailable):
+                await asyncio.sleep(_POLL_SECONDS)
+
+    async def _poll(self) -> None:
+        while not self._closed:
+            with suppress(BrokerUnavailable):
+                await self.absorb_where_any(sorted(self._polled))
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _absorb_some(self, name: str, type: str) -> bool:
+        """Take some items from the right end of a list; False where there are none."""
+        items = await self._rightmost(name)
+        if not items:
+            return False
+        now = self._link.clock.now_ms()
+        read = [read_or_refuse(type, item, now) for item in items]
+        known = await self._known([job for job in read if isinstance(job, Job)])
+        holders: dict[int, str] = {}
+        while True:
+            arguments: list[Argument] = [name, type]
+            for number, (item, found) in enumerate(zip(items, read, strict=True)):
+                arguments += _words(
+                    item, _decide(found, item, known, holders.get(number), now), now
+                )
+            taken, why, holder = await self._link.run("absorb", *arguments)
+            if why != b"unique":
+                return True
+            items, read = items[taken:], read[taken:]
+            holders = {0: holder.decode()}
+
+    async def _rightmost(self, name: str) -> list[bytes]:
+        """Give the rightmost items, the last first: one where it is large, else up to a hundred."""
+        last: list[bytes] = await self._link.ask("LRANGE", name, -1, -1)
+        if not last or len(last[0]) > _SMALL_BYTES:
+            return last
+        items: list[bytes] = await self._link.ask("LRANGE", name, -_AT_ONCE, -1)
+        return items[::-1]
+
+    async def _known(self, jobs: Sequence[Job]) -> dict[str, Record]:
+        if not jobs:
+            return {}
+        names = [self._link.keys.ours("job", job.id) for job in jobs]
+        texts = await self._link.ask("MGET", *names)
+        return {
+            job.id: Record(job.id, text)
+            for job, text in zip(jobs, texts, strict=True)
+            if text is not None
+        }
+
+
+def _decide(
+    found: Job | Refused, item: bytes, known: dict[str, Record], holder: str | None, now: int
+) -> Job | Refused | str:
+    """Tell what becomes of an item: a job, a dead letter, or the id where the job is known already."""
+    if isinstance(found, Refused):
+        return found
+    if found.id in known:
+        return found.id if is_same(found, known[found.id]) else refused_for_id(found, item, now)
+    return refused_for_key(found, holder, now) if holder is not None else found
+
+
+def _words(item: bytes, found: Job | Refused | str, now: int) -> list[Argument]:
+    digest = hashlib.sha1(item, usedforsecurity=False).hexdigest()
+    if isinstance(found, str):
+        return [digest, "known", found, "", "", "", "", ""]
+    if isinstance(found, Refused):
+        _, code, job_id, record, at, said = found.arguments()
+        return [digest, "refuse", job_id, code, record, at, said, ""]
+    draft = draft_of(found, now)
+    job_id, head, tail, position, unique = draft_arguments(found, draft)
+    return [digest, "accept", job_id, draft.state, head, tail, position, unique]

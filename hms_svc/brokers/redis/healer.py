@@ -1,0 +1,62 @@
+"""Mends what was deleted from under us, and finds intakes of types that nobody has heard of."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hms_svc.brokers.redis.foreign import Intake
+from hms_svc.brokers.redis.link import Link
+from hms_svc.domain.errors import MalformedJob
+from hms_svc.domain.ids import check_job_type
+
+_KEYS_A_STEP: Final = 1000
+_STEPS_A_ROUND: Final = 5
+_INTAKE: Final = "jobs:"
+
+
+class Healer:
+    """One round goes with each round of the reaper."""
+
+    def __init__(self, link: Link, intake: Intake) -> None:
+        self._link = link
+        self._intake = intake
+        self._cursor = 0
+
+    async def run_once(self) -> None:
+        """Walk all records where an index or a tally is gone; look through some keys for intakes."""
+        if await self._link.run("check"):
+            await self._walk()
+        await self._find_intakes()
+
+    async def _walk(self) -> None:
+        prefix = self._link.keys.ours("job", "")
+        cursor = -1
+        while cursor:
+            cursor, names = await self._scan(max(cursor, 0), prefix + "*")
+            if names:
+                await self._link.run("heal", *(name.removeprefix(prefix) for name in names))
+        await self._link.run("recount")
+
+    async def _find_intakes(self) -> None:
+        for _ in range(_STEPS_A_ROUND):
+            self._cursor, names = await self._scan(self._cursor, _INTAKE + "*")
+            found = (name.removeprefix(_INTAKE) for name in names)
+            types = [type for type in found if _is_type(type)]
+            if types:
+                await self._intake.absorb_where_any(types)
+            if not self._cursor:
+                return
+
+    async def _scan(self, cursor: int, pattern: str) -> tuple[int, list[str]]:
+        following, names = await self._link.ask(
+            "SCAN", cursor, "MATCH", pattern, "COUNT", _KEYS_A_STEP
+        )
+        return int(following), [name.decode("utf-8", "replace") for name in names]
+
+
+def _is_type(text: str) -> bool:
+    try:
+        check_job_type(text)
+    except MalformedJob:
+        return False
+    return True

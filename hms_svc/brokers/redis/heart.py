@@ -1,0 +1,57 @@
+"""The heartbeat's own connection, used from its thread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from redis import Redis
+from redis.exceptions import NoScriptError, RedisError
+
+from hms_svc.brokers.redis.link import Link, new_nonce, words
+from hms_svc.brokers.redis.scripts import script
+from hms_svc.domain.errors import BrokerUnavailable
+from hms_svc.domain.job import LeaseToken
+from hms_svc.ports.broker import WorkerRegistration
+
+STALE_MS = 300_000
+
+
+class RedisHeart:
+    """Renews leases and shows the worker, each in one round trip. Repeating either changes nothing."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._client: Redis | None = None
+
+    def extend(self, tokens: Sequence[LeaseToken], lease_ms: int) -> list[LeaseToken]:
+        """Renew leases from now, and give back the tokens that no longer own their job."""
+        pairs = [word for token in tokens for word in (token.job_id, token.fence)]
+        lost = self._run("extend", lease_ms, *pairs)
+        return [tokens[place - 1] for place in lost]
+
+    def register(self, worker: WorkerRegistration) -> None:
+        """Show or renew a worker in the register, and forget those long unseen."""
+        now = self._link.clock.now_ms()
+        self._run("register", worker.id, msgspec.json.encode(worker), now, STALE_MS)
+
+    def close(self) -> None:
+        """Release the connection."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _run(self, name: str, *arguments: Any) -> Any:
+        found = script(name)
+        call = [1, self._link.keys.prefix, *self._link.times(), new_nonce(), *arguments]
+        try:
+            if self._client is None:
+                self._client = self._link.clients.for_heart()
+            try:
+                return self._client.execute_command("EVALSHA", found.digest, *call)  # type: ignore[no-untyped-call]
+            except NoScriptError:
+                return self._client.execute_command("EVAL", found.text, *call)  # type: ignore[no-untyped-call]
+        except (RedisError, OSError) as error:
+            self.close()
+            raise BrokerUnavailable(f"heartbeat to {self._link.address}: {words(error)}") from error

@@ -1,0 +1,241 @@
+"""The operator's reads: each is a bounded script or a pipeline."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from hms_svc.brokers.codes import CODE_OF, COUNTERS, STATE_OF
+from hms_svc.brokers.paging import Key, may_match, read_cursor, write_cursor
+from hms_svc.brokers.redis.diagnosis import diagnose
+from hms_svc.brokers.redis.link import Link
+from hms_svc.brokers.redis.record import Record
+from hms_svc.domain.errors import BrokerUnavailable
+from hms_svc.domain.filter import Filter
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.views import (
+    JobDetail,
+    JobPage,
+    JobView,
+    ProgressView,
+    QueueCounts,
+    QueueView,
+    WorkerView,
+)
+from hms_svc.ports.broker import WorkerRegistration
+from hms_svc.ports.inspection import BrokerHealth
+
+SLICE: Final = 200
+_MOST_IN_HANDS: Final = 5000
+_MOST_AHEAD: Final = 10_000
+
+
+class RedisInspector:
+    """Implements `ports.inspection.Inspection`."""
+
+    def __init__(self, link: Link, *, lease_seconds: float) -> None:
+        self._link = link
+        self._worker_lives_ms = int(lease_seconds * 1500)
+
+    async def health(self) -> BrokerHealth:
+        """Time one round trip, and name what is amiss."""
+        started = time.perf_counter()
+        try:
+            await self._link.ask("PING")
+        except BrokerUnavailable as error:
+            return BrokerHealth("redis", False, _since(started), (str(error),))
+        round_trip = _since(started)
+        return BrokerHealth("redis", True, round_trip, tuple(await diagnose(self._link)))
+
+    async def types(self) -> list[str]:
+        """Give every known type, sorted."""
+        found = await self._link.ask("SMEMBERS", self._link.keys.ours("types"))
+        return sorted(type.decode() for type in found if type != b"!")
+
+    async def queues(self) -> list[QueueView]:
+        """Give every queue, all of one moment."""
+        served = {type for worker in await self.workers() for type in worker.types}
+        return [_queue_view(row, served) for row in await self._link.run("queues")]
+
+    async def page(self, where: Filter, *, limit: int, cursor: str | None) -> JobPage:
+        """Walk the states in order, each newest first, until the page is full."""
+        after = read_cursor(cursor)
+        now = self._link.clock.now_ms()
+        found: list[JobView] = []
+        last: Key = (0, 0.0, "")
+        async for key, view in self._walk(where, after):
+            if where.matches(view, now):
+                if limit and len(found) == limit:
+                    return JobPage(tuple(found), write_cursor(last))
+                found.append(view)
+                last = key
+        return JobPage(tuple(found), None)
+
+    async def details(self, job_ids: Sequence[str]) -> list[JobDetail | None]:
+        """Look the ids up, all in one round trip."""
+        keys = self._link.keys
+        commands = [
+            command
+            for job_id in job_ids
+            for command in (
+                ("GET", keys.ours("job", job_id)),
+                ("XRANGE", keys.ours("progress", job_id), "-", "+"),
+            )
+        ]
+        answers = await self._link.ask_all(commands)
+        rows = zip(job_ids, answers[::2], answers[1::2], strict=True)
+        return [_detail(job_id, text, lines) for job_id, text, lines in rows]
+
+    async def progress(self, job_id: str, after: int) -> list[ProgressView]:
+        """Read the progress lines above a number."""
+        name = self._link.keys.ours("progress", job_id)
+        lines = await self._link.ask("XRANGE", name, f"{after + 1}-0", "+")
+        return [_progress_view(*entry) for entry in lines]
+
+    async def workers(self) -> list[WorkerView]:
+        """Read the register, and the jobs in each worker's hands."""
+        keys = self._link.keys
+        since = self._link.lease_now(await self._server_ms()) - self._worker_lives_ms
+        names, infos = await self._link.ask_all(
+            [
+                ("ZRANGEBYSCORE", keys.ours("workers"), since, "+inf"),
+                ("HGETALL", keys.ours("worker_info")),
+            ]
+        )
+        hands = await self._link.run("hands", _MOST_IN_HANDS)
+        jobs: defaultdict[bytes, list[str]] = defaultdict(list)
+        for job_id, worker in zip(hands[::2], hands[1::2], strict=True):
+            jobs[worker].append(job_id.decode())
+        alive = sorted(name for name in names if name in infos)
+        return [_worker_view(infos[name], tuple(jobs[name])) for name in alive]
+
+    async def _server_ms(self) -> int:
+        seconds, micros = await self._link.ask("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    async def position(self, job_id: str) -> int | None:
+        """Count the ready jobs before this one in its queue."""
+        text = await self._link.ask("GET", self._link.keys.ours("job", job_id))
+        if text is None:
+            return None
+        record = Record(job_id, text)
+        if record.state is not State.QUEUED:
+            return None
+        queued, suspects = (
+            self._link.keys.index(name, record.type) for name in ("queued", "suspects")
+        )
+        ahead, among, ready = await self._link.ask_all(
+            [("ZRANK", queued, job_id), ("ZRANK", suspects, job_id), ("ZCARD", queued)]
+        )
+        if ahead is None:
+            ahead = ready + (among or 0)
+        return min(int(ahead), _MOST_AHEAD)
+
+    async def _walk(self, where: Filter, after: Key | None) -> AsyncIterator[tuple[Key, JobView]]:
+        if (ids := where.ids()) is not None:
+            details = await self.details(sorted(ids))
+            for detail in details:
+                if detail is not None and (after is None or detail.view.id > after[2]):
+                    yield (0, 0.0, detail.view.id), detail.view
+            return
+        types = [type for type in await self.types() if may_match(where, type)]
+        wanted = where.states()
+        for rank, state in enumerate(CODE_OF):
+            if (wanted is not None and state not in wanted) or (after and rank < after[0]):
+                continue
+            start = after if after and rank == after[0] else None
+            names = [state.value, "suspects"] if state is State.QUEUED else [state.value]
+            indexes = [self._link.keys.index(name, type) for name in names for type in types]
+            async for key, view in self._merge(rank, state, indexes, start):
+                yield key, view
+
+    async def _merge(
+        self, rank: int, state: State, names: list[str], after: Key | None
+    ) -> AsyncIterator[tuple[Key, JobView]]:
+        """Give the jobs of a state over all its indexes, highest place first, a slice at a time."""
+        start = (after[1], after[2]) if after else None
+        slices = {name: await self._slice(name, start) for name in names}
+        heads = {name: rows for name, rows in slices.items() if rows}
+        while heads:
+            name = max(heads, key=lambda name: heads[name][-1][:2])
+            score, job_id, text = heads[name].pop()
+            if text:
+                record = Record(job_id, text)
+                if record.state is state:
+                    yield (rank, score, job_id), record.view()
+            if not heads[name]:
+                rows = await self._slice(name, (score, job_id))
+                if rows:
+                    heads[name] = rows
+                else:
+                    del heads[name]
+
+    async def _slice(
+        self, name: str, after: tuple[float, str] | None
+    ) -> list[tuple[float, str, bytes]]:
+        """Read some places of an index, the lowest first, so that the highest is popped."""
+        score, job_id = (repr(after[0]), after[1]) if after else ("", "")
+        rows = await self._link.run("slice", name, score, job_id, SLICE)
+        return [(float(at), found.decode(), text) for found, at, text in reversed(rows)]
+
+
+def _since(started: float) -> float:
+    return (time.perf_counter() - started) * 1000
+
+
+def _queue_view(row: list[Any], served: set[str]) -> QueueView:
+    name, sizes, intake, stats, paused_by, why, due, oldest = row
+    type = name.decode()
+    counters = dict(zip(stats[::2], stats[1::2], strict=True))
+    counts = {STATE_OF[code].value: size for code, size in enumerate(sizes, 1) if code in STATE_OF}
+    return QueueView(
+        type=type,
+        counts=QueueCounts(**counts, intake=intake),
+        counters={name: int(counters.get(name.encode(), 0)) for name in COUNTERS},
+        oldest_queued_at=int(oldest) or None,
+        next_due_at=int(due) or None,
+        paused=bool(paused_by),
+        paused_by=paused_by.decode(),
+        pause_reason=why.decode(),
+        served=type in served,
+    )
+
+
+def _detail(job_id: str, text: bytes | None, lines: list[Any]) -> JobDetail | None:
+    if text is None:
+        return None
+    record = Record(job_id, text)
+    if record.is_discarded:
+        return None
+    return record.detail(tuple(_progress_view(*entry) for entry in lines))
+
+
+def _progress_view(number: bytes, fields: dict[bytes, bytes]) -> ProgressView:
+    share = fields[b"s"]
+    return ProgressView(
+        number=int(number.partition(b"-")[0]),
+        at=int(fields[b"a"]),
+        share=float(share) if share else None,
+        message=fields[b"m"].decode(),
+    )
+
+
+def _worker_view(info: bytes, jobs: tuple[str, ...]) -> WorkerView:
+    seen, _, text = info.partition(b" ")
+    worker = msgspec.json.decode(text, type=WorkerRegistration)
+    return WorkerView(
+        id=worker.id,
+        host=worker.host,
+        pid=worker.pid,
+        slots=worker.slots,
+        busy=len(jobs),
+        jobs=jobs,
+        types=worker.types,
+        started_at=worker.started_at,
+        last_seen_at=int(seen),
+        lane=worker.lane.value,
+    )

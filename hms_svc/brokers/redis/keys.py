@@ -1,0 +1,99 @@
+"""Every key in Redis: what it holds, and what bounds it. `{ns}` is the namespace, `{type}` a job type.
+
+Three families have fixed names, because other programs use them; the rest is
+ours alone. The scripts in `lua/` make names of the same words.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+PREFIX: Final = "hms:{ns}:"
+MOST_EVENTS: Final = 1_000_000
+PROGRESS_LINES: Final = 200
+RECEIPT_SECONDS: Final = 120
+
+
+class KeyFamily(msgspec.Struct, frozen=True):
+    """One kind of key: its name, its Redis type, what is in it, and its lifetime or bound."""
+
+    name: str
+    kind: str
+    holds: str
+    bound: str
+
+
+FAMILIES: Final = (
+    KeyFamily("jobs:{type}", "list", "intake: what producers LPUSH", "emptied by the workers"),
+    KeyFamily(
+        "jobs:{type}:retry", "zset", "retrying: id, due time in Unix seconds", "jobs retrying"
+    ),
+    KeyFamily(
+        "stats:{type}", "hash", "running counters, and gauges of the states", "one for each type"
+    ),
+    KeyFamily("hms:{ns}:job:{id}", "string", "the record of a job", "removed by retention"),
+    KeyFamily("hms:{ns}:types", "set", "types that were ever seen, and `!`", "types"),
+    KeyFamily(
+        "hms:{ns}:queue:{type}", "hash", "tallies, last turn, pause", "13 fields for each type"
+    ),
+    KeyFamily("hms:{ns}:queued:{type}", "zset", "ready: id, turn", "jobs queued"),
+    KeyFamily("hms:{ns}:suspects:{type}", "zset", "ready suspects: id, turn", "jobs queued"),
+    KeyFamily("hms:{ns}:scheduled:{type}", "zset", "id, due time (ms)", "jobs scheduled"),
+    KeyFamily("hms:{ns}:held:{type}", "zset", "id, time (ms)", "jobs held"),
+    KeyFamily("hms:{ns}:processing:{type}", "zset", "id, end of the lease (ms)", "slots"),
+    KeyFamily("hms:{ns}:completed:{type}", "zset", "id, time (ms)", "7 days or 100,000 jobs"),
+    KeyFamily("hms:{ns}:rejected:{type}", "zset", "id, time (ms)", "90 days, then the archive"),
+    KeyFamily("hms:{ns}:dead:{type}", "zset", "id, time (ms)", "90 days, then the archive"),
+    KeyFamily("hms:{ns}:cancelled:{type}", "zset", "id, time (ms)", "7 days"),
+    KeyFamily("hms:{ns}:discarded:{type}", "zset", "id, time (ms)", "10 minutes"),
+    KeyFamily("hms:{ns}:unique:{type}", "hash", "digest of a unique key: id", "jobs not ended"),
+    KeyFamily("hms:{ns}:wishes", "hash", "id: fence, who wants it cancelled, why", "slots"),
+    KeyFamily(
+        "hms:{ns}:progress:{id}", "stream", "progress lines of a job", "200 lines; 30 days, or the job"
+    ),
+    KeyFamily("hms:{ns}:taken:{type}", "list", "intake on its way into records", "emptied by the workers"),
+    KeyFamily("hms:{ns}:claims:{worker}:{lane}", "string", "what the last claim gave", "one lease"),
+    KeyFamily("hms:{ns}:reply:{nonce}", "string", "what a rare call answered", "120 seconds"),
+    KeyFamily("hms:{ns}:batch:{batch}", "set", "ids that one discard took", "10 minutes"),
+    KeyFamily("hms:{ns}:batches", "zset", "batch, time (ms)", "10 minutes, at each trim"),
+    KeyFamily("hms:{ns}:workers", "zset", "worker, last seen (ms)", "5 minutes unseen"),
+    KeyFamily("hms:{ns}:worker_info", "hash", "worker: its registration", "5 minutes unseen"),
+    KeyFamily("hms:{ns}:sleepers:{type}", "zset", "idle worker, until when (ms)", "workers"),
+    KeyFamily("hms:{ns}:fence", "string", "the last fence given", "one"),
+    KeyFamily("hms:{ns}:bus", "stream", "the result bus", "7 days or a million events"),
+    KeyFamily("hms:{ns}:bus:position", "string", "the last position on the bus", "one"),
+    KeyFamily("hms:{ns}:bus:ids", "zset", "id of a service's event, position", "as the bus"),
+    KeyFamily("hms:{ns}:bus:latest", "hash", "type of a service's event: position", "event types"),
+    KeyFamily("hms:{ns}:bus:group:{group}", "string", "last position handed out", "90 days unused"),
+    KeyFamily(
+        "hms:{ns}:bus:pending:{group}", "zset", "position, when it is due again (ms)", "90 days unused"
+    ),
+)  # fmt: skip
+"""Every family; a test compares this table with what a busy server holds."""
+
+
+class Keys:
+    """The names of keys in one namespace."""
+
+    def __init__(self, namespace: str) -> None:
+        self.prefix = PREFIX.replace("{ns}", namespace)
+
+    def ours(self, *words: str) -> str:
+        """Give the key of ours that these words name."""
+        return self.prefix + ":".join(words)
+
+    def index(self, state: str, type: str) -> str:
+        """Give the index of a state: `queued`, …, `discarded`, or `suspects`."""
+        return self.retry(type) if state == "retrying" else self.ours(state, type)
+
+    @staticmethod
+    def intake(type: str) -> str:
+        """Give the list that foreign producers push to."""
+        return f"jobs:{type}"
+
+    @staticmethod
+    def retry(type: str) -> str:
+        """Give the sorted set of retrying jobs."""
+        return f"jobs:{type}:retry"

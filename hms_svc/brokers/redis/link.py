@@ -1,0 +1,196 @@
+"""The one way to Redis: scripts and commands, repeated safely, with its errors in our words."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final, TypeVar
+
+from redis.asyncio import Redis as AsyncRedis
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    MasterDownError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from hms_svc.brokers.redis.clients import Clients
+from hms_svc.brokers.redis.keys import Keys
+from hms_svc.brokers.redis.scripts import script
+from hms_svc.domain.backend_url import BackendUrl, mask_password
+from hms_svc.domain.errors import BadSetting, BrokerUnavailable
+from hms_svc.ports.clock import Clock, SystemClock
+
+Result = TypeVar("Result")
+Argument = bytes | str | int | float
+OLDEST_VERSION: Final = (7, 0)
+_TRIES: Final = 3
+_PAUSE_SECONDS: Final = 0.1
+_LOST: Final = (RedisConnectionError, RedisTimeoutError, OSError)
+_ELSEWHERE: Final = (ReadOnlyError, MasterDownError)
+
+
+class Link:
+    """Redis as the rooms of this broker see it. `clock` stands in for the server's TIME in tests."""
+
+    def __init__(
+        self, url: BackendUrl, namespace: str, clients: Clients, clock: Clock | None = None
+    ) -> None:
+        self.address = mask_password(url.text)
+        self.keys = Keys(namespace)
+        self.clients = clients
+        self.clock = clock or SystemClock()
+        self.is_moved_by_hand = clock is not None
+        self._commands: AsyncRedis | None = None
+        self._waiting: AsyncRedis | None = None
+
+    async def open(self) -> None:
+        """Connect, and refuse a server that cannot keep the promises."""
+        self._commands = self.clients.for_commands()
+        self._waiting = self.clients.for_waiting()
+        try:
+            self._check(await self.info("server"), await self.info("cluster"))
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Release every connection."""
+        for client in (self._commands, self._waiting):
+            if client is not None:
+                await client.aclose()
+        self._commands = self._waiting = None
+
+    @property
+    def waiting(self) -> AsyncRedis:
+        """The client for calls that block at the server."""
+        if self._waiting is None:
+            raise BrokerUnavailable(f"{self.address} is not open")
+        return self._waiting
+
+    async def info(self, section: str) -> dict[str, Any]:
+        """Ask the server about itself."""
+        found: dict[str, Any] = await self.ask("INFO", section)
+        return found
+
+    async def ask(self, *words: Argument) -> Any:
+        """Run one command that may be repeated."""
+        return await self._repeat(lambda client, _tries: _execute(client, *words))
+
+    async def ask_all(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
+        """Run commands that may be repeated, in one round trip."""
+
+        async def call(client: AsyncRedis, _tries: int) -> list[Any]:
+            pipeline = client.pipeline(transaction=False)
+            for command in commands:
+                pipeline.execute_command(*command)
+            return list(await pipeline.execute())
+
+        return await self._repeat(call) if commands else []
+
+    async def run(self, name: str, *arguments: Argument, nonce: str | None = None) -> Any:
+        """Run a script; repeated with the same nonce where its reply was lost."""
+        answer, _ = await self.run_told(name, *arguments, nonce=nonce)
+        return answer
+
+    async def run_told(
+        self, name: str, *arguments: Argument, nonce: str | None = None
+    ) -> tuple[Any, bool]:
+        """Run a script, and tell whether it was repeated."""
+        found = script(name)
+        words = [found.digest, 1, self.keys.prefix, *self.times(), nonce or new_nonce(), *arguments]
+        tries_made = 0
+
+        async def call(client: AsyncRedis, tries: int) -> Any:
+            nonlocal tries_made
+            tries_made = tries
+            try:
+                return await _execute(client, "EVALSHA", *words)
+            except NoScriptError:
+                return await _execute(client, "EVAL", found.text, *words[1:])
+
+        return await self._repeat(call), tries_made > 0
+
+    def times(self) -> tuple[Argument, Argument]:
+        """Give what a script takes for wall and lease clock: nothing for the time of the server."""
+        return (self.clock.now_ms(), self.clock.lease_ms()) if self.is_moved_by_hand else ("", "")
+
+    def lease_now(self, server_ms: int) -> int:
+        """Give the lease clock, where the server's own says `server_ms`."""
+        return self.clock.lease_ms() if self.is_moved_by_hand else server_ms
+
+    async def _repeat(self, call: Callable[[AsyncRedis, int], Awaitable[Result]]) -> Result:
+        for tries in range(_TRIES):
+            if self._commands is None:
+                raise BrokerUnavailable(f"{self.address} is not open")
+            try:
+                return await call(self._commands, tries)
+            except (BusyLoadingError, AuthenticationError, OutOfMemoryError) as error:
+                raise BrokerUnavailable(f"{self.address}: {words(error)}") from error
+            except _ELSEWHERE as error:
+                await self._commands.connection_pool.disconnect()
+                lost: Exception = error
+            except _LOST as error:
+                lost = error
+            except ResponseError as error:
+                raise self._translated(error) from error
+            except RedisError as error:
+                raise BrokerUnavailable(f"{self.address}: {words(error)}") from error
+            if tries + 1 < _TRIES:
+                await asyncio.sleep(_PAUSE_SECONDS * (tries + random.random()))
+        raise BrokerUnavailable(f"{self.address}: {words(lost)}") from lost
+
+    def _translated(self, error: ResponseError) -> Exception:
+        text = words(error)
+        if text.startswith(("LOADING", "NOREPLICAS", "MISCONF", "UNKILLABLE", "BUSY", "OOM", "NOPERM", "NOAUTH", "WRONGPASS")):  # fmt: skip
+            return BrokerUnavailable(f"{self.address}: {text}")
+        return error
+
+    def _check(self, server: dict[str, Any], cluster: dict[str, Any]) -> None:
+        if cluster.get("cluster_enabled"):
+            raise BadSetting(
+                f"broker_url {self.address}: Redis Cluster is refused, because one step of ours changes keys "
+                "that a cluster would keep apart; use one Redis with replicas and Sentinel"
+            )
+        version = str(server.get("redis_version", ""))
+        if version_of(version) < OLDEST_VERSION:
+            raise BadSetting(
+                f"broker_url {self.address}: Redis {version} is too old; want 7.0 or later"
+            )
+
+
+def _execute(client: AsyncRedis, *words: Argument) -> Awaitable[Any]:
+    answer: Awaitable[Any] = client.execute_command(*words)  # type: ignore[no-untyped-call]
+    return answer
+
+
+async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: the library may turn a cancellation into an error of its own."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_PAUSE_SECONDS)
+
+
+def version_of(text: str) -> tuple[int, ...]:
+    """Read a version such as 7.0.15."""
+    return tuple(int(part) for part in text.split(".") if part.isdecimal())
+
+
+def words(error: BaseException) -> str:
+    """Give an error in one line; some of the library's have no words."""
+    return str(error) or type(error).__name__
+
+
+def new_nonce() -> str:
+    """Make the name of one call, the same when it is repeated."""
+    return secrets.token_hex(6)

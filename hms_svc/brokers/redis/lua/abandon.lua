@@ -1,0 +1,18 @@
+-- End the leases of a worker that is known to be gone; the reaper takes the jobs.
+--
+-- ARGV     worker
+-- returns  the number of jobs
+-- Invariant: no record changes; repeating it changes nothing.
+
+local found = 0
+for _, type in ipairs(types()) do
+  local key = P .. 'processing:' .. type
+  for _, id in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+    local job = { string.match(redis.call('GETRANGE', job_key(id), 0, 1023), PATTERN) }
+    if job[WORKER] == ARGV[4] and job[STATE] == '4' then
+      redis.call('ZADD', key, 0, id)
+      found = found + 1
+    end
+  end
+end
+return found

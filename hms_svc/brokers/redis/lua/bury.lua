@@ -1,0 +1,36 @@
+-- Dead-letter jobs that have been ready since before a time, of types that nobody serves.
+--
+-- ARGV     time (Unix ms), limit, then the types
+-- returns  how many
+-- Invariant: within one priority the turn is the time since which a job has been ready.
+
+local before, left, buried = tonumber(ARGV[4]), tonumber(ARGV[5]), 0
+
+local function bury(id, type)
+  local job = read(id)
+  if not job or job[STATE] ~= '2' then return end
+  local detail = 'no worker served ' .. type .. ' for as long as unserved jobs are kept'
+  end_job(id, job, '8', outcome_of('no_handler', 'runtime', detail), step_of('2', '8', 'unserved', detail))
+  announce(int(wall), 'job.dead', id, '0', said(type, 'no_handler', 'runtime', detail))
+  buried, left = buried + 1, left - 1
+end
+
+local function bury_of(key, type)
+  local band = -math.huge
+  while left > 0 do
+    local low = band == -math.huge and '-inf' or int(band)
+    local head = redis.call('ZRANGEBYSCORE', key, low, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+    if not head then return end
+    band = math.floor(tonumber(head) / PRIORITY_STEP) * PRIORITY_STEP
+    local found = redis.call('ZRANGEBYSCORE', key, int(band), '(' .. int(band + before), 'LIMIT', 0, left)
+    for _, id in ipairs(found) do bury(id, type) end
+    band = band + PRIORITY_STEP
+  end
+end
+
+for at = 6, #ARGV do
+  bury_of(P .. 'queued:' .. ARGV[at], ARGV[at])
+  bury_of(P .. 'suspects:' .. ARGV[at], ARGV[at])
+end
+finish()
+return buried

@@ -1,0 +1,17 @@
+-- Tell whether an index, a tally or the register of types is gone.
+--
+-- returns  1 where the records must be walked, else 0
+-- Invariant: reads only. Tallies are added to, indexes are what they are: both change in one step.
+
+if redis.call('SISMEMBER', P .. 'types', '!') == 0 then return 1 end
+for _, type in ipairs(types()) do
+  local tallied, sums = redis.call('HGETALL', P .. 'queue:' .. type), {}
+  for at = 1, #tallied, 2 do sums[tallied[at]] = tallied[at + 1] end
+  for state = 1, 10 do
+    local name = tostring(state)
+    local size = redis.call('ZCARD', index_of(name, type))
+    if name == '2' then size = size + redis.call('ZCARD', P .. 'suspects:' .. type) end
+    if size ~= tonumber(sums[NAMES[name]] or '0') then return 1 end
+  end
+end
+return 0

@@ -1,0 +1,89 @@
+-- Lease ready jobs: of each type in turn, by turn within it.
+--
+-- ARGV     worker, time for people, lease in milliseconds, limit, lane (0 normal, 1 suspects),
+--          then for each type: type, attempts allowed
+-- returns  for each job: id, record up to its data
+-- Invariant: new fence, attempt, lease and state are one step. Repeated with its nonce after a lost reply
+--            it gives what it gave, as far as the worker still owns it.
+
+local worker, now, lease_ms, limit, lane = ARGV[4], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
+local until_ms = int(lease + lease_ms)
+local receipt = P .. 'claims:' .. worker .. ':' .. lane
+local claimed, ids = {}, {}
+
+local function give(id, job)
+  local length = job[BODY] + job[ENVELOPE] + job[DATA] - 1
+  claimed[#claimed + 1] = id
+  claimed[#claimed + 1] = table.concat(job, ' ', 1, WORKER) .. '\n' .. string.sub(job.record, job[BODY], length)
+end
+
+local before = redis.call('GET', receipt)
+if before and string.sub(before, 1, #NONCE) == NONCE then
+  for id, fence in string.gmatch(string.sub(before, #NONCE + 2), '(%S+) (%S+) ') do
+    local job = read(id)
+    if job and job[FENCE] == fence and job[STATE] == '4' then give(id, job) end
+  end
+  return claimed
+end
+
+local function expire(id, job)
+  local detail = 'expires_at passed before the first claim'
+  free_unique(id, job)
+  job[STATE], job[POSITION] = '8', int(wall)
+  write(id, job, outcome_of('expired', 'runtime', detail), step_of('2', '8', 'expired', detail))
+  enter(id, job)
+  count(job[TYPE], 'dead')
+  announce(int(wall), 'job.dead', id, '0', said(job[TYPE], 'expired', 'runtime', detail))
+end
+
+local function lease_out(id, job, fence, most)
+  job[STATE], job[FENCE], job[LANE], job[WORKER] = '4', fence, lane, worker
+  job[ATTEMPT], job[CLAIMS] = int(job[ATTEMPT] + 1), int(job[CLAIMS] + 1)
+  job[STARTED], job[POSITION] = now, until_ms
+  local own = job[MOST]
+  if own == '0' then job[MOST] = most end
+  write(id, job)
+  enter(id, job)
+  ids[#ids + 1] = id .. ' ' .. fence .. ' '
+  job[MOST] = own
+  give(id, job)
+end
+
+local function claim_from(type, most)
+  local key = index_of('2', type, lane)
+  local buried = 0
+  while limit > 0 and buried < 1000 do
+    local popped = redis.call('ZPOPMIN', key, limit)
+    if #popped == 0 then return end
+    local fence = sequence('fence', #popped / 2, wall * 1000)
+    tally(type, '2', -#popped / 2)
+    for at = 1, #popped, 2 do
+      local id = popped[at]
+      local job = read(id)
+      if not job then
+        lose(id, type)
+      elseif job[STATE] ~= '2' or job[TYPE] ~= type then
+        tally(type, '2', 1)
+      elseif job[EXPIRES] ~= '0' and job[CLAIMS] == '0' and tonumber(job[EXPIRES]) <= wall then
+        expire(id, job)
+        buried = buried + 1
+      else
+        lease_out(id, job, int(fence + (at - 1) / 2), most)
+        limit = limit - 1
+        count(type, 'claimed')
+      end
+    end
+  end
+end
+
+for at = 9, #ARGV, 2 do
+  local type = ARGV[at]
+  if limit > 0 and not redis.call('HGET', P .. 'queue:' .. type, 'paused_by') then
+    claim_from(type, ARGV[at + 1])
+  end
+end
+finish()
+if #ids > 0 then
+  redis.call('SET', receipt, NONCE .. ' ' .. table.concat(ids), 'PX', int(math.max(lease_ms, 1000)))
+end
+return claimed

@@ -1,0 +1,17 @@
+-- Renew leases from now.
+--
+-- ARGV     lease in milliseconds, then for each: id, fence
+-- returns  the places (from 1) of those that own nothing any more
+-- Invariant: only the owner's fence moves the end of a lease; repeating it changes nothing.
+
+local lost, until_ms = {}, int(lease + ARGV[4])
+for at = 5, #ARGV, 2 do
+  local id = ARGV[at]
+  local job = { string.match(redis.call('GETRANGE', job_key(id), 0, 1023), PATTERN) }
+  if job[FENCE] == ARGV[at + 1] and job[STATE] == '4' then
+    redis.call('ZADD', P .. 'processing:' .. job[TYPE], until_ms, id)
+  else
+    lost[#lost + 1] = (at - 3) / 2
+  end
+end
+return lost

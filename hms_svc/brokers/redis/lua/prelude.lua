@@ -1,0 +1,288 @@
+-- Set before every script: the record of a job, the indexes of its states, tallies, events, wake-ups.
+--
+-- KEYS[1]  "hms:{namespace}:", before every key that is ours; see keys.py
+-- ARGV     1, 2: wall clock and lease clock in milliseconds, both empty for the server's own TIME
+--          3: nonce of the call, the same when it is repeated; the script's own follow
+--
+-- A record is one string: a line of 25 words, then envelope, data, raw bytes and outcome, whose lengths
+-- stand in that line, then the trail. Payloads are opaque here. Numbers go back as text made by int():
+-- what Lua makes of a large number by itself is rounded.
+
+local P = KEYS[1]
+local NONCE = ARGV[3]
+local wall, lease = tonumber(ARGV[1]), tonumber(ARGV[2])
+if not wall then
+  local time = redis.call('TIME')
+  wall = time[1] * 1000 + math.floor(time[2] / 1000)
+  lease = wall
+end
+
+local STATE, FENCE, ATTEMPT, CLAIMS, GIVE_BACKS, CRASHES, SUSPECT, LANE = 1, 2, 3, 4, 5, 6, 7, 8
+local MOST, PRIORITY, ENQUEUED, EXPIRES, STARTED, POSITION, UNDO_STATE = 9, 10, 11, 12, 13, 14, 15
+local UNDO_POSITION, ENVELOPE, DATA, RAW, OUTCOME, MARK, CASE, TYPE = 16, 17, 18, 19, 20, 21, 22, 23
+local UNIQUE, WORKER, BODY = 24, 25, 26
+local PATTERN = '^' .. string.rep('(%S+) ', 24) .. '(%S+)\n()'
+local NAMES = {
+  ['1'] = 'scheduled', ['2'] = 'queued', ['3'] = 'held', ['4'] = 'processing', ['5'] = 'retrying',
+  ['6'] = 'completed', ['7'] = 'rejected', ['8'] = 'dead', ['9'] = 'cancelled', ['10'] = 'discarded',
+}
+local TERMINAL = { ['6'] = true, ['7'] = true, ['8'] = true, ['9'] = true }
+local GAUGES = { scheduled = true, queued = true, held = true, processing = true, retrying = true }
+local PRIORITY_STEP = 8796093022208
+local BUS_MOST = '1000000'
+
+local function int(number)
+  return string.format('%d', number)
+end
+
+local function job_key(id)
+  return P .. 'job:' .. id
+end
+
+local function read(id)
+  local record = redis.call('GET', job_key(id))
+  if not record then return nil end
+  local job = { string.match(record, PATTERN) }
+  job.record = record
+  return job
+end
+
+local function write(id, job, outcome, step)
+  local record, body = job.record, job[BODY]
+  local fixed = body + job[ENVELOPE] + job[DATA] + job[RAW]
+  local trail = string.sub(record, fixed + job[OUTCOME])
+  if #trail > 1048576 then
+    trail = string.match(string.sub(trail, -524288), '\n(.*)$') or ''
+  end
+  if outcome then
+    job[OUTCOME] = int(#outcome)
+  else
+    outcome = string.sub(record, fixed, fixed + job[OUTCOME] - 1)
+  end
+  redis.call('SET', job_key(id), table.concat(job, ' ', 1, WORKER) .. '\n'
+    .. string.sub(record, body, fixed - 1) .. outcome .. trail .. (step or ''))
+end
+
+local function index_of(state, type, suspect)
+  if state == '5' then return 'jobs:' .. type .. ':retry' end
+  if state == '2' and suspect == '1' then return P .. 'suspects:' .. type end
+  return P .. NAMES[state] .. ':' .. type
+end
+
+local function score_of(state, position)
+  if state == '5' then return string.format('%.3f', position / 1000) end
+  return position
+end
+
+-- What the script has done, written once at its end by finish().
+local gone, come, tallies, counters, events = {}, {}, {}, {}, {}
+local woken, intakes = {}, {}
+
+local function add(sums, type, name, number)
+  local sum = sums[type]
+  if not sum then
+    sum = {}
+    sums[type] = sum
+  end
+  sum[name] = (sum[name] or 0) + number
+end
+
+local function tally(type, state, number)
+  add(tallies, type, NAMES[state], number)
+end
+
+local function count(type, name, number)
+  add(counters, type, name, number or 1)
+end
+
+local function push(lists, key, value)
+  local list = lists[key]
+  if not list then
+    list = {}
+    lists[key] = list
+  end
+  list[#list + 1] = value
+end
+
+local function leave(id, job)
+  push(gone, index_of(job[STATE], job[TYPE], job[SUSPECT]), id)
+  tally(job[TYPE], job[STATE], -1)
+end
+
+local function enter(id, job)
+  local state, type = job[STATE], job[TYPE]
+  local key = index_of(state, type, job[SUSPECT])
+  push(come, key, score_of(state, job[POSITION]))
+  push(come, key, id)
+  tally(type, state, 1)
+  if state == '2' then
+    add(woken, (job[SUSPECT] == '1' and '!' or '') .. type, 'jobs', 1)
+  end
+end
+
+local function announce(at, type, id, fence, data)
+  events[#events + 1] = { at, type, id, fence, data }
+end
+
+local function free_unique(id, job)
+  local key = P .. 'unique:' .. job[TYPE]
+  if job[UNIQUE] ~= '-' and redis.call('HGET', key, job[UNIQUE]) == id then
+    redis.call('HDEL', key, job[UNIQUE])
+  end
+end
+
+-- The id of another job that holds this unique key and has not ended, or nil.
+local function unique_holder(type, digest, id)
+  local holder = redis.call('HGET', P .. 'unique:' .. type, digest)
+  if not holder or holder == id then return nil end
+  local job = read(holder)
+  if not job or TERMINAL[job[STATE]] or job[STATE] == '10' then return nil end
+  return holder
+end
+
+local function hold_unique(id, type, digest)
+  if digest ~= '-' then redis.call('HSET', P .. 'unique:' .. type, digest, id) end
+end
+
+-- The first of `number` turns: one after the other, and not before now.
+local function turns(type, number)
+  local key = P .. 'queue:' .. type
+  local last = tonumber(redis.call('HGET', key, 'turn') or '0')
+  local first = math.max(last + 1, wall)
+  redis.call('HSET', key, 'turn', int(first + number - 1))
+  return first
+end
+
+local function take_turn(job)
+  job[POSITION] = int(turns(job[TYPE], 1) - job[PRIORITY] * PRIORITY_STEP)
+end
+
+local function keep_turn(job)
+  job[POSITION] = int(job[ENQUEUED] - job[PRIORITY] * PRIORITY_STEP)
+end
+
+-- The first of `number` fences or positions: one after the other, never used twice. Time is in it, so that
+-- neither a flush nor a replica that was behind gives one out again.
+local function sequence(name, number, floor)
+  local last = tonumber(redis.call('GET', P .. name) or '0')
+  local first = math.max(last + 1, floor)
+  redis.call('SET', P .. name, int(first + number - 1))
+  return first
+end
+
+local function end_job(id, job, state, outcome, step)
+  leave(id, job)
+  free_unique(id, job)
+  job[STATE], job[SUSPECT], job[WORKER], job[POSITION] = state, '0', '-', int(wall)
+  write(id, job, outcome, step)
+  enter(id, job)
+  count(job[TYPE], NAMES[state])
+end
+
+local function said(type, reason, by, detail)
+  return '{"type":"' .. type .. '","reason":' .. cjson.encode(reason) .. ',"by":' .. cjson.encode(by)
+    .. ',"detail":' .. cjson.encode(detail) .. '}'
+end
+
+local function outcome_of(reason, by, detail)
+  return '{"reason":' .. cjson.encode(reason) .. ',"by":' .. cjson.encode(by)
+    .. ',"detail":' .. cjson.encode(detail) .. '}'
+end
+
+local function step_of(source, target, cause, detail)
+  return '{"at":' .. int(wall) .. ',"target":"' .. NAMES[target] .. '","cause":"' .. cause
+    .. '","source":"' .. NAMES[source] .. '","detail":' .. cjson.encode(detail) .. '}\n'
+end
+
+-- A job whose id stood in an index, which it has left, and whose record is gone.
+local function lose(id, type)
+  local detail = 'its record was missing in the broker'
+  local outcome, now = outcome_of('lost', 'runtime', detail), int(wall)
+  local job = {
+    '8', '0', '0', '0', '0', '0', '0', '0', '0', '0', now, '0', '0', now, '0', '0', '0', '4', '0',
+    int(#outcome), '-', '-', type, '-', '-',
+  }
+  redis.call('SET', job_key(id), table.concat(job, ' ') .. '\nnull' .. outcome)
+  enter(id, job)
+  count(type, 'dead')
+  announce(int(wall), 'job.dead', id, '0', said(type, 'lost', 'runtime', detail))
+end
+
+local function types()
+  local found = {}
+  for _, type in ipairs(redis.call('SMEMBERS', P .. 'types')) do
+    if type ~= '!' then found[#found + 1] = type end
+  end
+  table.sort(found)
+  return found
+end
+
+local function flush(command, key, list)
+  for first = 1, #list, 1000 do
+    redis.call(command, key, unpack(list, first, math.min(first + 999, #list)))
+  end
+end
+
+-- The last position on the bus. There are no gaps but after a loss, so that what is missing below the first
+-- event was trimmed; time is where it begins, so that no position is used again after a flush.
+local function bus_position()
+  redis.call('SET', P .. 'bus:position', int(wall * 1000), 'NX')
+  return tonumber(redis.call('GET', P .. 'bus:position'))
+end
+
+local function write_events()
+  if #events == 0 then return end
+  local position = bus_position()
+  redis.call('INCRBY', P .. 'bus:position', #events)
+  for number, event in ipairs(events) do
+    redis.call('XADD', P .. 'bus', 'MAXLEN', '~', BUS_MOST, int(position + number) .. '-0',
+      'a', event[1], 't', event[2], 'j', event[3], 'f', event[4], 'd', event[5])
+  end
+end
+
+local function write_tallies()
+  for type, moved in pairs(tallies) do
+    redis.call('SADD', P .. 'types', type)
+    local gauges = {}
+    for name, number in pairs(moved) do
+      if number ~= 0 then redis.call('HINCRBY', P .. 'queue:' .. type, name, number) end
+      if name == 'retrying' then
+        gauges[#gauges + 1], gauges[#gauges + 2] = name, redis.call('ZCARD', 'jobs:' .. type .. ':retry')
+      elseif GAUGES[name] then
+        local size = redis.call('ZCARD', P .. name .. ':' .. type)
+        if name == 'queued' then size = size + redis.call('ZCARD', P .. 'suspects:' .. type) end
+        gauges[#gauges + 1], gauges[#gauges + 2] = name, size
+      end
+    end
+    if #gauges > 0 then redis.call('HSET', 'stats:' .. type, unpack(gauges)) end
+  end
+  for type, sums in pairs(counters) do
+    for name, number in pairs(sums) do
+      redis.call('HINCRBY', 'stats:' .. type, name, number)
+    end
+  end
+  for type in pairs(intakes) do
+    local waiting = redis.call('LLEN', 'jobs:' .. type) + redis.call('LLEN', P .. 'taken:' .. type)
+    redis.call('HSET', 'stats:' .. type, 'intake', waiting)
+  end
+end
+
+-- Wake as many sleepers as there are jobs; one that does not hear is passed over.
+local function wake(type, jobs)
+  local key = P .. 'sleepers:' .. type
+  while jobs > 0 do
+    local sleeper = redis.call('ZPOPMIN', key)
+    if not sleeper[1] then return end
+    if tonumber(sleeper[2]) >= lease and redis.call('PUBLISH', P .. 'wake:' .. sleeper[1], 'work') > 0 then
+      jobs = jobs - 1
+    end
+  end
+end
+
+local function finish()
+  for key, list in pairs(gone) do flush('ZREM', key, list) end
+  for key, list in pairs(come) do flush('ZADD', key, list) end
+  write_tallies()
+  write_events()
+  for type, sum in pairs(woken) do wake(type, sum.jobs) end
+end

@@ -1,0 +1,38 @@
+-- Everything about every queue, of one moment.
+--
+-- returns  for each type: type, sizes of the ten states in their order, length of the intake, running
+--          counters (name, number, …), who paused it, why, when the next scheduled job is due, when the job
+--          that has waited longest was enqueued (both Unix ms, 0 for none)
+-- Invariant: reads only; work is bounded by types and priorities.
+
+local answers = {}
+
+local function oldest_of(key)
+  local oldest, low = 0, '-inf'
+  for _ = 1, 64 do
+    local head = redis.call('ZRANGEBYSCORE', key, low, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+    if not head[1] then break end
+    local job = { string.match(redis.call('GETRANGE', job_key(head[1]), 0, 1023), PATTERN) }
+    local at = tonumber(job[ENQUEUED] or '0')
+    if at > 0 and (oldest == 0 or at < oldest) then oldest = at end
+    low = int((math.floor(tonumber(head[2]) / PRIORITY_STEP) + 1) * PRIORITY_STEP)
+  end
+  return oldest
+end
+
+for _, type in ipairs(types()) do
+  local sizes = {}
+  for state = 1, 10 do sizes[state] = redis.call('ZCARD', index_of(tostring(state), type)) end
+  local suspects = P .. 'suspects:' .. type
+  sizes[2] = sizes[2] + redis.call('ZCARD', suspects)
+  local intake = redis.call('LLEN', 'jobs:' .. type) + redis.call('LLEN', P .. 'taken:' .. type)
+  local paused = redis.call('HMGET', P .. 'queue:' .. type, 'paused_by', 'pause_reason')
+  local due = redis.call('ZRANGE', P .. 'scheduled:' .. type, 0, 0, 'WITHSCORES')[2]
+  local oldest, among = oldest_of(P .. 'queued:' .. type), oldest_of(suspects)
+  if among > 0 and (oldest == 0 or among < oldest) then oldest = among end
+  answers[#answers + 1] = {
+    type, sizes, intake, redis.call('HGETALL', 'stats:' .. type), paused[1] or '', paused[2] or '',
+    due and int(tonumber(due)) or '0', int(oldest),
+  }
+end
+return answers

@@ -1,0 +1,9 @@
+-- Lift the counter of fences, never lower it.
+--
+-- ARGV     the fence above which all others are to be
+-- returns  nothing of meaning
+-- Invariant: no fence is given twice.
+
+local last = tonumber(redis.call('GET', P .. 'fence') or '0')
+if tonumber(ARGV[4]) > last then redis.call('SET', P .. 'fence', ARGV[4]) end
+return 0

@@ -1,0 +1,40 @@
+-- Hand out events to one consumer of a group: overdue ones first, then new ones.
+--
+-- ARGV     group, limit, 1 to begin at the oldest event, milliseconds after which an event is handed out again
+-- returns  the gap before what follows ({} or {first lost, last lost}), then the entries
+-- Invariant: what was handed out and not acknowledged is handed out again.
+
+local group, limit, from_start = ARGV[4], tonumber(ARGV[5]), ARGV[6] == '1'
+local again_at = int(lease + ARGV[7])
+local bus, cursor, pending = P .. 'bus', P .. 'bus:group:' .. group, P .. 'bus:pending:' .. group
+local known = tonumber(redis.call('GET', cursor) or nil)
+local head = redis.call('XRANGE', bus, '-', '+', 'COUNT', 1)[1]
+local oldest = head and tonumber(string.match(head[1], '^(%d+)')) or 0
+local newest = bus_position()
+local delivered = known or ((from_start and oldest > 0) and oldest - 1 or newest)
+local gap, entries = {}, {}
+
+if known and oldest > delivered + 1 then
+  gap = { int(delivered + 1), int(oldest - 1) }
+  delivered = oldest - 1
+end
+for _, place in ipairs(redis.call('ZRANGEBYSCORE', pending, '-inf', int(lease), 'LIMIT', 0, limit)) do
+  local entry = redis.call('XRANGE', bus, place .. '-0', place .. '-0')[1]
+  if entry then
+    entries[#entries + 1] = entry
+    redis.call('ZADD', pending, again_at, place)
+  else
+    redis.call('ZREM', pending, place)
+  end
+end
+if #entries < limit then
+  for _, entry in ipairs(redis.call('XRANGE', bus, int(delivered + 1) .. '-0', '+', 'COUNT', limit - #entries)) do
+    local place = string.match(entry[1], '^(%d+)')
+    entries[#entries + 1] = entry
+    redis.call('ZADD', pending, again_at, place)
+    delivered = tonumber(place)
+  end
+end
+redis.call('SET', cursor, int(delivered), 'EX', 7776000)
+redis.call('EXPIRE', pending, 7776000)
+return { gap, entries }

@@ -1,0 +1,18 @@
+-- Make tallies and gauges what the indexes are, after the records were walked.
+--
+-- returns  nothing of meaning
+-- Invariant: counts and indexes agree in one step.
+
+redis.call('SADD', P .. 'types', '!')
+for _, type in ipairs(types()) do
+  for state = 1, 10 do
+    local name = tostring(state)
+    local size = redis.call('ZCARD', index_of(name, type))
+    if name == '2' then size = size + redis.call('ZCARD', P .. 'suspects:' .. type) end
+    redis.call('HSET', P .. 'queue:' .. type, NAMES[name], size)
+    if GAUGES[NAMES[name]] then redis.call('HSET', 'stats:' .. type, NAMES[name], size) end
+  end
+  add(woken, type, 'jobs', math.min(8, redis.call('ZCARD', P .. 'queued:' .. type)))
+end
+finish()
+return 0

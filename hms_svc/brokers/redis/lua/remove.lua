@@ -1,0 +1,24 @@
+-- Remove jobs that have ended or were discarded, from where they were found.
+--
+-- ARGV     for each: id, type, state; both empty where only the id is known
+-- returns  how many were removed
+-- Invariant: a job that has moved on since it was found stays.
+
+local removed = 0
+for at = 4, #ARGV, 3 do
+  local id, type, state = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  local job = read(id)
+  if not job then
+    if type ~= '' and redis.call('ZREM', index_of(state, type), id) == 1 then
+      tally(type, state, -1)
+      removed = removed + 1
+    end
+  elseif (TERMINAL[job[STATE]] or job[STATE] == '10') and (type == '' or job[STATE] == state) then
+    leave(id, job)
+    free_unique(id, job)
+    redis.call('DEL', job_key(id), P .. 'progress:' .. id)
+    removed = removed + 1
+  end
+end
+finish()
+return removed

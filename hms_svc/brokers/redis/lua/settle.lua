@@ -1,0 +1,50 @@
+-- Record what became of claimed jobs.
+--
+-- ARGV     for each: id, fence, state, position, 1 where the attempt is given back, 1 where that is counted,
+--          case id or "-", outcome, line of the trail, events and counters (each with a comma behind),
+--          data of the events, time, mark of this settlement, the same when it is repeated
+-- returns  for each that was not written: its place (from 1), and "" where the token owns nothing any more,
+--          else the wish (JSON) of who wants the job cancelled: settle it as cancelled then
+-- Invariant: only the owner's fence writes; record, index, counters and events are one step. Repeated with
+--            its mark after a lost reply it writes nothing again, and says the same.
+
+local answers, place = {}, 0
+local wishes = P .. 'wishes'
+local asked = redis.call('EXISTS', wishes) == 1
+
+local function wish_for(id, job, state, case)
+  if not asked then return nil end
+  local fence, wish = string.match(redis.call('HGET', wishes, id) or '', '^(%d+) (.*)$')
+  if fence ~= job[FENCE] or TERMINAL[state] or case ~= '-' or job[CASE] ~= '-' then return nil end
+  return wish
+end
+
+for at = 4, #ARGV, 14 do
+  place = place + 1
+  local id, fence, state, position, back, counted, case, outcome, step, names, sums, data, time, mark =
+    unpack(ARGV, at, at + 13)
+  local job = read(id)
+  if not job or job[FENCE] ~= fence or job[STATE] ~= '4' then
+    if not job or job[FENCE] ~= fence or job[MARK] ~= mark then answers[#answers + 1] = { place, '' } end
+  else
+    local wish = wish_for(id, job, state, case)
+    if wish then
+      answers[#answers + 1] = { place, wish }
+    else
+      leave(id, job)
+      job[STATE], job[POSITION], job[WORKER], job[MARK] = state, position, '-', mark
+      if case ~= '-' then job[CASE] = case end
+      if back == '1' then job[ATTEMPT] = int(job[ATTEMPT] - 1) end
+      if counted == '1' then job[GIVE_BACKS] = int(job[GIVE_BACKS] + 1) end
+      if state == '2' then keep_turn(job) else job[SUSPECT] = '0' end
+      if TERMINAL[state] then free_unique(id, job) end
+      write(id, job, outcome, step)
+      enter(id, job)
+      for name in string.gmatch(sums, '([^,]+),') do count(job[TYPE], name) end
+      for name in string.gmatch(names, '([^,]+),') do announce(time, name, id, fence, data) end
+      if asked then redis.call('HDEL', wishes, id) end
+    end
+  end
+end
+finish()
+return answers

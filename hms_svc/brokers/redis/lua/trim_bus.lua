@@ -1,0 +1,26 @@
+-- Remove events from the old end of the bus: beyond the number kept, then beyond the age.
+--
+-- ARGV     number kept, time (Unix ms) before which events go, limit
+-- returns  how many were removed
+-- Invariant: the ids of events go with them.
+
+local bus, most, before, limit = P .. 'bus', tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local size = redis.call('XLEN', bus)
+local removed = math.max(0, math.min(size - most, limit))
+if removed > 0 then redis.call('XTRIM', bus, 'MAXLEN', '=', int(size - removed)) end
+local old = 0
+while removed + old < limit do
+  local entries = redis.call('XRANGE', bus, '-', '+', 'COUNT', math.min(1000, limit - removed - old))
+  local here = 0
+  while entries[here + 1] and tonumber(entries[here + 1][2][2]) < before do here = here + 1 end
+  if here == 0 then break end
+  redis.call('XTRIM', bus, 'MAXLEN', '=', int(redis.call('XLEN', bus) - here))
+  old = old + here
+end
+local head = redis.call('XRANGE', bus, '-', '+', 'COUNT', 1)[1]
+if head then
+  redis.call('ZREMRANGEBYSCORE', P .. 'bus:ids', '-inf', '(' .. string.match(head[1], '^(%d+)'))
+elseif size > 0 then
+  redis.call('DEL', P .. 'bus:ids')
+end
+return removed + old

@@ -1,0 +1,265 @@
+"""The record of a job as one string: a line of words, then the bodies, then the trail.
+
+The scripts change the words, replace the outcome and append to the trail;
+envelope, data and raw bytes stay as they were accepted. `lua/prelude.lua`
+names the same words.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+import msgspec
+
+from hms_svc.brokers.codes import CODE_OF, DISCARDED, PRIORITY_STEP, STATE_OF
+from hms_svc.brokers.envelope import Envelope, envelope_of, wire_form
+from hms_svc.brokers.intake import KeptBytes
+from hms_svc.brokers.trail import attempts_of, history_of, read_trail
+from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken
+from hms_svc.domain.lifecycle import TERMINAL, State
+from hms_svc.domain.views import JobDetail, JobView, ProgressView
+
+(
+    _STATE, _FENCE, _ATTEMPT, _CLAIMS, _GIVE_BACKS, _CRASHES, _SUSPECT, _LANE, _MOST, _PRIORITY,
+    _ENQUEUED, _EXPIRES, _STARTED, _POSITION, _UNDO_STATE, _UNDO_POSITION, _ENVELOPE, _DATA, _RAW,
+    _OUTCOME, _MARK, _CASE, _TYPE, _UNIQUE, _WORKER,
+) = range(25)  # fmt: skip
+_NONE: Final = msgspec.Raw(b"null")
+REFUSED_BYTES: Final = "raw"
+"""The mark of a dead letter whose bytes were no job."""
+
+
+class KeptEnvelope(Envelope, omit_defaults=True, gc=False):
+    """The envelope in a record: what no script looks at, or only by a digest."""
+
+    not_before: int | None = None
+    unique_key: str | None = None
+    raw_length: int = 0
+    raw_digest: str = ""
+
+
+class Outcome(msgspec.Struct, omit_defaults=True, gc=False):
+    """What the last settlement, act or accident said of a job."""
+
+    reason: str = ""
+    by: str = ""
+    detail: str = ""
+    result: msgspec.Raw = _NONE
+    failure: str = ""
+    hold: tuple[str, str, str] | None = None
+
+
+write_json: Final = msgspec.json.Encoder().encode
+_read_envelope: Final = msgspec.json.Decoder(KeptEnvelope).decode
+_read_outcome: Final = msgspec.json.Decoder(Outcome).decode
+
+
+class Draft(msgspec.Struct, frozen=True, gc=False):
+    """A record to be accepted: its line around the position, which a queued job's turn is added to."""
+
+    state: int
+    head: bytes
+    tail: bytes
+    position: int
+    unique: str
+
+    def at(self, position: int) -> bytes:
+        """Give the record with its position filled in."""
+        return b"%b%d%b" % (self.head, position, self.tail)
+
+
+def draft_of(job: Job, now: int) -> Draft:
+    """Write the record of a job that is to be scheduled or queued."""
+    scheduled = job.not_before is not None and job.not_before > now
+    state = CODE_OF[State.SCHEDULED if scheduled else State.QUEUED]
+    position = (job.not_before or 0) if scheduled else -job.priority * PRIORITY_STEP
+    return _draft(job, state, position, b"", b"", _envelope_of(job))
+
+
+def refused_draft(
+    job: Job, state: State, at: int, outcome: Outcome, kept: KeptBytes | None = None
+) -> Draft:
+    """Write the record of what can never run, with the bytes that were refused."""
+    envelope = KeptEnvelope(unique_key=job.unique_key, retried_from=job.retried_from)
+    if kept is not None:
+        envelope.raw_length, envelope.raw_digest = kept.length, kept.digest
+    raw = kept.raw if kept is not None else b""
+    return _draft(job, CODE_OF[state], at, raw, write_json(outcome), envelope)
+
+
+def _envelope_of(job: Job) -> KeptEnvelope | None:
+    if not (
+        job.traceparent or job.meta or job.extra or job.retried_from or job.unique_key
+        or job.not_before
+    ):  # fmt: skip
+        return None
+    given = envelope_of(job)
+    return KeptEnvelope(
+        given.traceparent, given.meta, given.extra, given.retried_from, job.not_before,
+        job.unique_key,
+    )  # fmt: skip
+
+
+def _draft(
+    job: Job, state: int, position: int, raw: bytes, outcome: bytes, kept: KeptEnvelope | None
+) -> Draft:
+    envelope = write_json(kept) if kept is not None else b""
+    unique = digest_of(job.unique_key)
+    head = (
+        f"{state} 0 0 0 0 0 0 0 {job.max_attempts or 0} {job.priority} {job.enqueued_at}"
+        f" {job.expires_at or 0} 0 "
+    )
+    mark = REFUSED_BYTES if kept is not None and kept.raw_digest else "-"
+    lengths = f"{len(envelope)} {len(job.data)} {len(raw)} {len(outcome)}"
+    tail = f" 0 0 {lengths} {mark} - {job.type} {unique} -\n"
+    body = b"".join((tail.encode(), envelope, job.data, raw, outcome))
+    return Draft(state, head.encode(), body, position, unique)
+
+
+def digest_of(unique_key: str | None) -> str:
+    """Give the short digest that stands for a unique key, `-` for none."""
+    return (
+        hashlib.sha1(unique_key.encode(), usedforsecurity=False).hexdigest() if unique_key else "-"
+    )
+
+
+class Record:
+    """A record, read: words at once, bodies when they are asked for."""
+
+    __slots__ = ("_body", "_text", "_words", "id")
+
+    def __init__(self, job_id: str, text: bytes) -> None:
+        line, _, _ = text.partition(b"\n")
+        self.id = job_id
+        self._text = text
+        self._body = len(line) + 1
+        self._words = line.decode().split(" ")
+
+    @property
+    def type(self) -> str:
+        """The job's type."""
+        return self._words[_TYPE]
+
+    @property
+    def state(self) -> State | None:
+        """The job's state, None while it is discarded."""
+        return STATE_OF.get(int(self._words[_STATE]))
+
+    @property
+    def is_discarded(self) -> bool:
+        """Whether an operator has hidden the job."""
+        return int(self._words[_STATE]) == DISCARDED
+
+    @property
+    def enqueued_at(self) -> int:
+        """When the job was made (Unix ms)."""
+        return int(self._words[_ENQUEUED])
+
+    @property
+    def position(self) -> int:
+        """Its place in the index of its state."""
+        return int(self._words[_POSITION])
+
+    @property
+    def data(self) -> bytes:
+        """The payload."""
+        return self._part(1)
+
+    def claimed(self, *, now: int, lease_until: int, most: int) -> ClaimedJob:
+        """Give the job as its worker gets it; `most` attempts where it names none itself."""
+        words, kept = self._words, self._envelope()
+        job = Job(
+            id=self.id,
+            type=words[_TYPE],
+            data=self._part(1),
+            enqueued_at=int(words[_ENQUEUED]),
+            not_before=kept.not_before,
+            expires_at=_or_none(words[_EXPIRES]),
+            priority=int(words[_PRIORITY]),
+            max_attempts=_or_none(words[_MOST]),
+            unique_key=kept.unique_key,
+            traceparent=kept.traceparent,
+            meta=kept.given("meta"),
+            extra=kept.given("extra"),
+            retried_from=kept.retried_from,
+        )
+        return ClaimedJob(
+            job=job,
+            token=LeaseToken(self.id, int(words[_FENCE])),
+            attempt=int(words[_ATTEMPT]),
+            claims=int(words[_CLAIMS]),
+            max_attempts=int(words[_MOST]) or most,
+            give_backs=int(words[_GIVE_BACKS]),
+            claimed_at=now,
+            lease_until=lease_until,
+            lane=Lane.SUSPECT if words[_LANE] == "1" else Lane.NORMAL,
+        )
+
+    def view(self) -> JobView:
+        """Give the job as a list shows it."""
+        return self._view(self._outcome(), self._envelope())
+
+    def detail(self, progress: tuple[ProgressView, ...]) -> JobDetail:
+        """Give all that is known of the job."""
+        outcome, kept = self._outcome(), self._envelope()
+        view = self._view(outcome, kept)
+        steps = read_trail(self._part(4).decode())
+        times = {"not_before": kept.not_before, "expires_at": _or_none(self._words[_EXPIRES])}
+        result = bytes(outcome.result)
+        return JobDetail(
+            view=view,
+            result=None if result == b"null" else result,
+            attempts=tuple(attempts_of(steps)),
+            history=tuple(history_of(view, steps)),
+            progress=progress,
+            envelope=wire_form(view, times, kept),
+            hold=outcome.hold,
+            retried_from=kept.retried_from,
+            raw=self._part(2) if kept.raw_digest else None,
+            raw_length=kept.raw_length,
+            raw_digest=kept.raw_digest,
+        )
+
+    def _view(self, outcome: Outcome, kept: KeptEnvelope) -> JobView:
+        words, state, position = self._words, self.state, self.position
+        assert state is not None, "a discarded job is not shown"
+        waits = state in (State.SCHEDULED, State.RETRYING)
+        return JobView(
+            id=self.id,
+            type=words[_TYPE],
+            state=state,
+            attempt=int(words[_ATTEMPT]),
+            enqueued_at=int(words[_ENQUEUED]),
+            reason=outcome.reason,
+            by=outcome.by,
+            detail=outcome.detail,
+            data=self._part(1),
+            priority=int(words[_PRIORITY]),
+            max_attempts=_or_none(words[_MOST]),
+            due_at=position if waits else None,
+            finished_at=position if state in TERMINAL else None,
+            started_at=_or_none(words[_STARTED]),
+            worker="" if words[_WORKER] == "-" else words[_WORKER],
+            fence=int(words[_FENCE]),
+            suspect=words[_SUSPECT] == "1",
+            case_id=None if words[_CASE] == "-" else words[_CASE],
+            failure=outcome.failure,
+            unique_key=kept.unique_key,
+        )
+
+    def _envelope(self) -> KeptEnvelope:
+        return _read_envelope(self._part(0)) if self._words[_ENVELOPE] != "0" else KeptEnvelope()
+
+    def _outcome(self) -> Outcome:
+        return _read_outcome(self._part(3)) if self._words[_OUTCOME] != "0" else Outcome()
+
+    def _part(self, number: int) -> bytes:
+        """Give envelope, data, raw bytes, outcome, or (4) the trail."""
+        lengths = [int(word) for word in self._words[_ENVELOPE : _OUTCOME + 1]]
+        start = self._body + sum(lengths[:number])
+        return self._text[start : start + lengths[number] if number < 4 else None]
+
+
+def _or_none(word: str) -> int | None:
+    return None if word == "0" else int(word)

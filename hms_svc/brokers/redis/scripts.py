@@ -1,0 +1,38 @@
+"""The Lua scripts: read from `lua/`, each with the prelude before it, known by its digest."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+import msgspec
+
+_WRITES: Final = "#!lua flags=allow-oom\n"
+_ACCEPTS: Final = "#!lua\n"
+_READS: Final = "#!lua flags=no-writes\n"
+_HEADS: Final = {
+    "enqueue": _ACCEPTS, "refuse": _ACCEPTS, "publish": _ACCEPTS,
+    "queues": _READS, "slice": _READS, "hands": _READS, "check": _READS, "signals": _READS,
+}  # fmt: skip
+"""A full Redis refuses what accepts jobs or events; everything else goes on and drains it."""
+_ACCEPTING: Final = frozenset({"enqueue", "refuse", "absorb"})
+
+
+class Script(msgspec.Struct, frozen=True):
+    """One script: its text, and the SHA-1 that the server knows it by."""
+
+    name: str
+    text: str
+    digest: str
+
+
+@cache
+def script(name: str) -> Script:
+    """Put a script together. Its first line tells the server whether it may run when memory is full."""
+    parts = ["prelude", "accepting", name] if name in _ACCEPTING else ["prelude", name]
+    folder = files(__package__).joinpath("lua")
+    body = "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in parts)
+    text = _HEADS.get(name, _WRITES) + body
+    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
