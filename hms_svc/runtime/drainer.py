@@ -23,7 +23,8 @@ class Drainer(Service):
 
     That is: nothing of its types is queued, processing anywhere or retrying,
     intake and outbox are empty, and nothing scheduled is due within a minute.
-    Held and paused jobs are reported, not waited for.
+    Held and paused jobs are reported, not waited for. Before the first claim
+    nothing is known of what was pushed for types that the broker has not met.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Drainer(Service):
         in_flight: InFlight,
         settler: Settler,
         clock: Clock,
+        has_looked: Callable[[], bool],
         on_drained: Callable[[], None],
     ) -> None:
         super().__init__(interval_seconds=0.1)
@@ -43,11 +45,12 @@ class Drainer(Service):
         self._in_flight = in_flight
         self._settler = settler
         self._clock = clock
+        self._has_looked = has_looked
         self._on_drained = on_drained
 
     async def run_once(self) -> None:
         """Look once, outbox first: what it holds may become new jobs."""
-        if self._in_flight.unsettled() or self._settler.backlog:
+        if not self._has_looked() or self._in_flight.unsettled() or self._settler.backlog:
             return
         if await self._ledger.outbox(1):
             return

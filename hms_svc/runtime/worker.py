@@ -131,7 +131,7 @@ class Worker:
             chores.append(
                 Drainer(
                     engines.inspection, engines.database, types, self.in_flight, settler,
-                    engines.clock, self.stop,
+                    engines.clock, lambda: claimer.turns > 1, self.stop,
                 )
             )  # fmt: skip
         return chores

@@ -78,6 +78,7 @@ end
 
 for at = 9, #ARGV, 2 do
   local type = ARGV[at]
+  redis.call('SADD', P .. 'types', type)
   if limit > 0 and not redis.call('HGET', P .. 'queue:' .. type, 'paused_by') then
     claim_from(type, ARGV[at + 1])
   end

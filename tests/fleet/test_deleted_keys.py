@@ -1,0 +1,143 @@
+"""Keys deleted from under us: indexes and counters heal within a round, a record is lost alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from hms_svc.domain.lifecycle import State
+from hms_svc.ports.control import Act, ActRequest
+
+from .conftest import TYPE, Fleet, until
+
+FAR = 4_000_000_000_000
+WAITING = {"queued": 3, "scheduled": 2, "retrying": 1, "held": 1, "processing": 2}
+ENDED = {"completed": 1, "rejected": 1, "dead": 1, "cancelled": 1}
+
+
+async def every_state(fleet: Fleet) -> dict[str, str]:
+    """Make jobs in every state; gives one id of each."""
+    ends = {
+        "completed": State.COMPLETED, "rejected": State.REJECTED, "dead": State.DEAD,
+        "cancelled": State.CANCELLED, "retrying": State.RETRYING, "held": State.HELD,
+    }  # fmt: skip
+    one: dict[str, str] = {}
+    for name, state in ends.items():
+        [one[name]] = await fleet.accept()
+        [job] = await fleet.claim(1)
+        await fleet.broker.settle([fleet.settlement(job, state)])
+    one["scheduled"] = (await fleet.accept(2, not_before=FAR))[0]
+    one["processing"] = (await fleet.accept(2, unique_key=None))[0]
+    await fleet.claim(2)
+    one["queued"] = (await fleet.accept(3))[0]
+    return one
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"hms:default:queued:{TYPE}",
+        f"hms:default:scheduled:{TYPE}",
+        f"hms:default:processing:{TYPE}",
+        f"hms:default:held:{TYPE}",
+        f"hms:default:completed:{TYPE}",
+        f"hms:default:dead:{TYPE}",
+        f"jobs:{TYPE}:retry",
+        f"hms:default:queue:{TYPE}",
+        f"stats:{TYPE}",
+        "hms:default:types",
+        "hms:default:fence",
+        "hms:default:bus:position",
+        "hms:default:bus",
+        "hms:default:claims:worker-1:0",
+    ],
+)
+async def test_an_index_or_counter_heals_within_a_round_of_the_reaper(
+    fleet: Fleet, name: str
+) -> None:
+    await every_state(fleet)
+    await fleet.broker.reap(100)
+    before = await fleet.counts()
+    assert before == {**WAITING, **ENDED}
+    assert fleet.server.cli("DEL", name) == 1
+    await fleet.broker.reap(100)
+    assert await fleet.counts() == before
+    jobs = await fleet.claim()
+    assert len(jobs) == WAITING["queued"]
+    await fleet.complete(*jobs)
+
+
+@pytest.mark.parametrize(
+    "name", [f"hms:default:queued:{TYPE}", f"hms:default:queue:{TYPE}", "hms:default:types"]
+)
+async def test_gauges_are_right_again(fleet: Fleet, name: str) -> None:
+    await every_state(fleet)
+    fleet.server.cli("DEL", name, f"stats:{TYPE}")
+    await fleet.broker.reap(100)
+    gauges = fleet.server.cli("HGETALL", f"stats:{TYPE}")
+    for state, size in WAITING.items():
+        assert int(gauges[state.encode()]) == size, state
+
+
+async def test_a_deleted_queued_record_is_lost_alone(fleet: Fleet) -> None:
+    ids = await fleet.accept(3)
+    fleet.server.cli("DEL", f"hms:default:job:{ids[1]}")
+    jobs = await fleet.claim()
+    assert [job.job.id for job in jobs] == [ids[0], ids[2]]
+    detail = await fleet.detail(ids[1])
+    assert detail is not None
+    assert (detail.view.state, detail.view.reason) == (State.DEAD, "lost")
+    assert await fleet.counts() == {"processing": 2, "dead": 1}
+    await fleet.complete(*jobs)
+
+
+async def test_a_deleted_record_of_a_running_job_is_lost_when_its_lease_ends(fleet: Fleet) -> None:
+    [job_id] = await fleet.accept()
+    [job] = await fleet.claim(lease_ms=1)
+    fleet.server.cli("DEL", f"hms:default:job:{job_id}")
+    assert await fleet.broker.settle([fleet.settlement(job)]) == [job.token]
+
+    async def lost() -> bool:
+        await fleet.broker.reap(10)
+        return await fleet.state(job_id) is State.DEAD
+
+    await until("the job is lost", lost)
+    assert await fleet.counts() == {"dead": 1}
+
+
+async def test_a_deleted_scheduled_record_is_lost_when_it_is_due(fleet: Fleet) -> None:
+    [job_id] = await fleet.accept(not_before=FAR)
+    fleet.server.cli("DEL", f"hms:default:job:{job_id}")
+    fleet.server.cli("ZADD", f"hms:default:scheduled:{TYPE}", 1, job_id)
+    await fleet.broker.promote(10)
+    assert await fleet.counts() == {"dead": 1}
+
+
+async def test_a_unique_key_heals_with_the_indexes(fleet: Fleet) -> None:
+    await fleet.broker.enqueue([fleet.job(id="first", unique_key="k")])
+    await fleet.broker.reap(10)
+    fleet.server.cli("DEL", f"hms:default:unique:{TYPE}", f"hms:default:queued:{TYPE}")
+    await fleet.broker.reap(10)
+    [answer] = await fleet.broker.enqueue([fleet.job(id="second", unique_key="k")])
+    assert answer.state is State.REJECTED
+
+
+async def test_after_a_flush_the_same_process_goes_on_with_higher_fences(fleet: Fleet) -> None:
+    await fleet.accept()
+    [before] = await fleet.claim()
+    fleet.server.flush()
+    [job_id] = await fleet.accept()
+    assert await fleet.broker.settle([fleet.settlement(before)]) == [before.token]
+    [after] = await fleet.claim()
+    assert (after.job.id, after.token.fence > before.token.fence) == (job_id, True)
+    await fleet.complete(after)
+
+
+async def test_a_discard_whose_batch_was_deleted_still_goes_in_time(fleet: Fleet) -> None:
+    [job_id] = await fleet.accept()
+    request = ActRequest(act=Act.DISCARD, job_ids=(job_id,), by="ravi", batch="b1")
+    await fleet.control.act(request)
+    fleet.server.cli("DEL", "hms:default:batch:b1")
+    assert await fleet.control.undo("b1") == []
+    fleet.server.cli("ZADD", f"hms:default:discarded:{TYPE}", 1, job_id)
+    assert await fleet.control.trim(limit=10) == 1
+    assert fleet.server.keys("hms:default:job:*") == []

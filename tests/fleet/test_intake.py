@@ -1,0 +1,139 @@
+"""Foreign producers LPUSH; every item ends as the contract says, none vanishes, none runs twice."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+
+import pytest
+
+from hms_svc.domain.filter import parse_filter
+from hms_svc.domain.job import ClaimedJob
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.views import JobView
+
+from .conftest import TYPE, Fleet, until
+
+INTAKE = f"jobs:{TYPE}"
+
+
+async def claimed(fleet: Fleet, count: int) -> list[ClaimedJob]:
+    """Claim until so many jobs have come."""
+    found: list[ClaimedJob] = []
+
+    async def enough() -> bool:
+        found.extend(await fleet.claim())
+        return len(found) >= count
+
+    await until(f"{count} jobs are claimed", enough)
+    return found
+
+
+async def dead(fleet: Fleet) -> list[JobView]:
+    page = await fleet.inspection.page(parse_filter("state:dead"), limit=100, cursor=None)
+    return list(page.jobs)
+
+
+async def test_a_push_while_the_worker_waits_is_claimed(fleet: Fleet) -> None:
+    await fleet.claim()
+    waiting = asyncio.create_task(fleet.broker.wait_for_work(20))
+    fleet.server.cli("LPUSH", INTAKE, json.dumps({"id": "front-1", "data": {"a": 1}}))
+    assert await waiting
+    [job] = await claimed(fleet, 1)
+    assert (job.job.id, job.job.payload()) == ("front-1", {"a": 1})
+
+
+async def test_equal_pushes_without_an_id_are_two_jobs(fleet: Fleet) -> None:
+    fleet.server.cli("LPUSH", INTAKE, b'{"data":{}}', b'{"data":{}}')
+    jobs = await claimed(fleet, 2)
+    assert len({job.job.id for job in jobs}) == 2
+
+
+async def test_pushes_are_taken_from_the_right(fleet: Fleet) -> None:
+    for name in ("first", "second", "third"):
+        fleet.server.cli("LPUSH", INTAKE, json.dumps({"id": name, "data": {}}))
+    jobs = await claimed(fleet, 3)
+    assert [job.job.id for job in jobs] == ["first", "second", "third"]
+
+
+@pytest.mark.parametrize("item", [b"\xff\xfe", b"[1,2]", b"", b'{"data":{"a":1,"a":2}}'])
+async def test_bytes_that_are_no_job_are_a_dead_letter(fleet: Fleet, item: bytes) -> None:
+    fleet.server.cli("LPUSH", INTAKE, item, b'{"id":"healthy","data":{}}')
+    assert [job.job.id for job in await claimed(fleet, 1)] == ["healthy"]
+    [view] = await dead(fleet)
+    detail = await fleet.detail(view.id)
+    assert detail is not None
+    assert (view.reason, detail.raw, detail.raw_length) == ("malformed", item, len(item))
+
+
+async def test_an_item_of_twenty_megabytes_keeps_its_beginning_and_digest(fleet: Fleet) -> None:
+    item = b'{"data":"' + b"x" * 20_000_000 + b'"}'
+    fleet.server.cli("LPUSH", INTAKE, item, b'{"id":"healthy","data":{}}')
+    await claimed(fleet, 1)
+    [view] = await dead(fleet)
+    detail = await fleet.detail(view.id)
+    assert detail is not None
+    assert (detail.raw, detail.raw_length) == (item[:65_536], len(item))
+    assert detail.raw_digest == hashlib.sha256(item).hexdigest()
+
+
+async def test_an_id_used_again_is_one_job_or_a_conflict(fleet: Fleet) -> None:
+    for data in ({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 3}):
+        fleet.server.cli("LPUSH", INTAKE, json.dumps({"id": "front-1", "data": data}))
+    [job] = await claimed(fleet, 1)
+    assert job.job.payload() == {"a": 1, "b": 2}
+
+    async def buried() -> list[JobView]:
+        return await dead(fleet)
+
+    await until("the conflict is buried", buried)
+    [view] = await dead(fleet)
+    assert (view.reason, view.id != "front-1") == ("id_conflict", True)
+    assert await fleet.counts() == {"processing": 1, "dead": 1}
+
+
+async def test_a_held_unique_key_rejects_what_is_pushed(fleet: Fleet) -> None:
+    for name in ("first", "second"):
+        item = {"id": name, "data": {}, "unique_key": "ward-7"}
+        fleet.server.cli("LPUSH", INTAKE, json.dumps(item))
+    [job] = await claimed(fleet, 1)
+
+    async def refused() -> bool:
+        return await fleet.state("second") is State.REJECTED
+
+    await until("the second is rejected", refused)
+    detail = await fleet.detail("second")
+    assert detail is not None
+    assert (job.job.id, detail.view.reason) == ("first", "unique")
+
+
+async def test_a_type_nobody_serves_is_found_and_stays_queued(fleet: Fleet) -> None:
+    fleet.server.cli("LPUSH", "jobs:never.heard.of", b'{"id":"lonely","data":{}}')
+    await fleet.broker.reap(10)
+    assert await fleet.counts("never.heard.of") == {"queued": 1}
+    assert await fleet.state("lonely") is State.QUEUED
+
+
+async def test_more_types_than_are_watched_are_polled(fleet: Fleet) -> None:
+    types = [f"type.{number}" for number in range(20)]
+    await fleet.claim(10, *types)
+    for type in types:
+        fleet.server.cli("LPUSH", f"jobs:{type}", b'{"data":{}}')
+    found: set[str] = set()
+
+    async def all_found() -> bool:
+        found.update(job.job.type for job in await fleet.claim(10, *types))
+        return found == set(types)
+
+    await until("every type is found", all_found)
+
+
+async def test_four_takers_of_one_intake_make_each_item_one_job(fleet: Fleet) -> None:
+    """Items without ids that are equal but for a few: a slip would lose or double one."""
+    items = [json.dumps({"data": {"n": number % 7}}) for number in range(400)]
+    fleet.server.cli("LPUSH", INTAKE, *items)
+    await asyncio.gather(*(fleet.broker.reap(1) for _ in range(4)))
+    assert await fleet.counts() == {"queued": 400}
+    assert fleet.server.cli("HGET", f"stats:{TYPE}", "accepted") == b"400"
+    assert fleet.server.cli("HGET", f"stats:{TYPE}", "intake") == b"0"

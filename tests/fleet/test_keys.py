@@ -1,0 +1,73 @@
+"""The table of keys is what a busy server holds: no key without its row, no row without its key."""
+
+from __future__ import annotations
+
+import re
+
+from hms_svc.brokers.redis.keys import FAMILIES
+from hms_svc.domain.event import service_event
+from hms_svc.ports.broker import ProgressReport, WorkerRegistration
+from hms_svc.ports.control import Act, ActRequest
+
+from .conftest import TYPE, Fleet
+from .test_deleted_keys import every_state
+
+PATTERNS = {
+    family: re.compile(
+        re.sub(r"\\\{(\w+)\\\}", lambda found: "default" if found[1] == "ns" else r"[^:]+",
+               re.escape(family.name)) + r"$"
+    )
+    for family in FAMILIES
+}  # fmt: skip
+PASSING = {"hms:{ns}:taken:{type}", "jobs:{type}"}
+"""Held for a moment only: between a push and its record."""
+
+
+async def be_busy(fleet: Fleet) -> None:
+    one = await every_state(fleet)
+    fleet.server.cli("LPUSH", "jobs:left.alone", b'{"data":{}}')
+    await fleet.broker.enqueue([fleet.job(unique_key="k")])
+    await fleet.broker.reap(100)
+    fleet.server.cli("LPUSH", "jobs:left.alone", b'{"data":{}}')
+    await fleet.accept(type="rescued.job")
+    [job] = await fleet.claim(1, "rescued.job", worker="gone")
+    await fleet.broker.abandon("gone")
+    await fleet.broker.record_progress([ProgressReport(job.token, 1, 0.5, "half")])
+    await fleet.broker.reap(1)
+    cancel = ActRequest(act=Act.CANCEL, job_ids=(one["processing"],), by="ravi")
+    await fleet.control.act(cancel)
+    discard = ActRequest(act=Act.DISCARD, job_ids=(one["queued"],), by="ravi", batch="b")
+    await fleet.control.act(discard)
+    await fleet.bus.publish([service_event("x", "case.opened", "", {}, 1)])
+    await fleet.bus.read_group("act", "one", limit=5)
+    heart = fleet.broker.heart()
+    heart.register(
+        WorkerRegistration(
+            id="worker-1", host="h", pid=1, slots=1, busy=0, types=(TYPE,), started_at=1
+        )
+    )
+    heart.close()
+    await fleet.broker.wait_for_work(0.01)
+    await fleet.claim(1, "left.empty")
+    await fleet.broker.wait_for_work(0.2)
+
+
+async def test_every_key_has_its_row_and_every_row_its_key(fleet: Fleet) -> None:
+    await be_busy(fleet)
+    kinds = {}
+    for name in fleet.server.keys("*"):
+        families = [family for family, pattern in PATTERNS.items() if pattern.match(name)]
+        assert len(families) == 1, f"{name}: rows {[family.name for family in families]}"
+        kinds[families[0].name] = (families[0].kind, fleet.server.cli("TYPE", name).decode())
+    assert all(said == found for said, found in kinds.values()), kinds
+    missing = {family.name for family in FAMILIES} - kinds.keys() - PASSING
+    assert not missing
+
+
+async def test_what_has_a_lifetime_ends_by_itself(fleet: Fleet) -> None:
+    await be_busy(fleet)
+    lasting = fleet.server.lasting_keys()
+    for mortal in ("hms:default:claims:", "hms:default:reply:", "hms:default:progress:",
+                   "hms:default:batch:", "hms:default:bus:group:"):  # fmt: skip
+        assert fleet.server.keys(mortal + "*"), mortal
+        assert not [name for name in lasting if name.startswith(mortal)], mortal
