@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -44,11 +45,11 @@ class Fleet:
         self.bus = backend.bus
         self.server = server
 
-    def job(self, data: object = None, type: str = TYPE, **fields: object) -> Job:
+    def job(self, data: object = None, type: str = TYPE, **fields: Any) -> Job:
         payload = {"n": 1} if data is None else data
-        return make_job(type, payload, now_ms=SystemClock().now_ms(), **fields)  # type: ignore[arg-type]
+        return make_job(type, payload, now_ms=SystemClock().now_ms(), **fields)
 
-    async def accept(self, count: int = 1, **fields: object) -> list[str]:
+    async def accept(self, count: int = 1, **fields: Any) -> list[str]:
         jobs = [self.job({"n": number}, **fields) for number in range(count)]
         answers: list[Enqueued] = await self.broker.enqueue(jobs)
         assert len(answers) == count

@@ -95,7 +95,7 @@ async def test_an_id_used_again_is_one_job_or_a_conflict(fleet: Fleet) -> None:
 
 async def test_a_held_unique_key_rejects_what_is_pushed(fleet: Fleet) -> None:
     for name in ("first", "second"):
-        item = {"id": name, "data": {}, "unique_key": "ward-7"}
+        item: dict[str, object] = {"id": name, "data": {}, "unique_key": "ward-7"}
         fleet.server.cli("LPUSH", INTAKE, json.dumps(item))
     [job] = await claimed(fleet, 1)
 

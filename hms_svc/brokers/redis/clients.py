@@ -108,3 +108,22 @@ class ServerClients:
 def _host(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     return host.strip("[]"), int(port)
+
+
+async def close_client(client: AsyncRedis) -> None:
+    """Close a client, and the connections to Sentinels that it was made over."""
+    await client.aclose()
+    for sentinel in _sentinels(client):
+        await sentinel.aclose()
+
+
+def close_blocking_client(client: Redis) -> None:
+    """Close a blocking client, and the connections to Sentinels that it was made over."""
+    client.close()
+    for sentinel in _sentinels(client):
+        sentinel.close()
+
+
+def _sentinels(client: AsyncRedis | Redis) -> list[Any]:
+    manager = getattr(client.connection_pool, "sentinel_manager", None)
+    return list(manager.sentinels) if manager is not None else []

@@ -9,6 +9,7 @@ import msgspec
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
+from hms_svc.brokers.redis.clients import close_blocking_client
 from hms_svc.brokers.redis.link import Link, new_nonce, words
 from hms_svc.brokers.redis.scripts import script
 from hms_svc.domain.errors import BrokerUnavailable
@@ -39,7 +40,7 @@ class RedisHeart:
     def close(self) -> None:
         """Release the connection."""
         if self._client is not None:
-            self._client.close()
+            close_blocking_client(self._client)
             self._client = None
 
     def _run(self, name: str, *arguments: Any) -> Any:

@@ -22,7 +22,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from hms_svc.brokers.redis.clients import Clients
+from hms_svc.brokers.redis.clients import Clients, close_client
 from hms_svc.brokers.redis.keys import Keys
 from hms_svc.brokers.redis.scripts import script
 from hms_svc.domain.backend_url import BackendUrl, mask_password
@@ -66,7 +66,7 @@ class Link:
         """Release every connection."""
         for client in (self._commands, self._waiting):
             if client is not None:
-                await client.aclose()
+                await close_client(client)
         self._commands = self._waiting = None
 
     @property
