@@ -64,6 +64,7 @@ async def examine_engines(reads: Reads) -> list[Finding]:
         return [Finding("broker", Level.ERROR, str(error))]
     return [
         *_health("broker", status.broker.kind, ok=status.broker.ok, notes=status.broker.notes),
+        *_durability(status.broker.durability),
         *_database(status),
         _workers(status),
         *_queues(status),
@@ -182,6 +183,12 @@ def _health(name: str, kind: str, *, ok: bool, notes: tuple[str, ...]) -> Iterat
     for note in notes:
         if sqlite3.sqlite_version not in note:  # the machine's own finding has said it
             yield Finding(name, Level.NOTE, note)
+
+
+def _durability(words: str) -> Iterator[Finding]:
+    if words:
+        level = Level.OK if words.startswith("always") else Level.NOTE
+        yield Finding("durability", level, f"level {words}")
 
 
 def _database(status: Status) -> Iterator[Finding]:

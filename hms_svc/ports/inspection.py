@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 
 
 class BrokerHealth(msgspec.Struct, frozen=True):
-    """Which engine, whether it answers, how long a round trip takes, and what is amiss."""
+    """Which engine, whether it answers, how long a round trip takes, and what is amiss.
+
+    `durability` is the level in force, in words; empty where settings of ours decide it.
+    """
 
     kind: str
     ok: bool
     round_trip_ms: float
     notes: tuple[str, ...] = ()
+    durability: str = ""
 
 
 class Inspection(Protocol):

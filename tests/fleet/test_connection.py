@@ -162,9 +162,8 @@ async def test_a_cluster_is_refused_with_the_reason(
 ) -> None:
     original = link.Link.info
 
-    async def info(self: link.Link, section: str) -> dict[str, object]:
-        found = await original(self, section)
-        return {**found, "cluster_enabled": 1} if section == "cluster" else found
+    async def info(self: link.Link) -> dict[str, object]:
+        return {**await original(self), "cluster_enabled": 1}
 
     monkeypatch.setattr(link.Link, "info", info)
     with pytest.raises(BadSetting, match="Redis Cluster is refused"):

@@ -1,15 +1,115 @@
-"""What is amiss with a Redis that answers, and what it can lose."""
+"""What is amiss with a Redis that answers, and what it can lose; in the words of docs/durability.md."""
 
 from __future__ import annotations
 
-from hms_svc.brokers.redis.link import Link
-from hms_svc.domain.errors import BrokerUnavailable
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+from redis.exceptions import ResponseError
+
+from hms_svc.brokers.redis.link import Link, version_of
+from hms_svc.domain.backend_url import BackendUrl
+
+Facts = Mapping[str, Any]
+SKEW_LIMIT_MS: Final = 2_000
+SAFE_VERSIONS: Final[dict[tuple[int, ...], tuple[int, ...]]] = {
+    (6, 2): (6, 2, 20), (7, 2): (7, 2, 11), (7, 4): (7, 4, 6), (8, 0): (8, 0, 4), (8, 2): (8, 2, 2),
+}  # fmt: skip
+"""First release of each line without CVE-2025-49844: before, a script may run code in the server."""
+_LEVELS: Final = {
+    "memory": "appendonly is no: when Redis dies, every job goes that its last snapshot does not have",
+    "everysec": "appendfsync is everysec: when its machine dies, the jobs of about the last second go",
+    "always": "appendfsync is always: what was accepted is on its disk",
+    "os": "appendfsync is no: when its machine dies, the jobs of about the last half minute go",
+    "aof": "appendonly is yes; how often it syncs this user may not ask (CONFIG GET appendfsync)",
+}
 
 
-async def diagnose(link: Link) -> list[str]:
-    """Name the durability level in force, and every setting that breaks a promise."""
+class Diagnosis(msgspec.Struct, frozen=True):
+    """The durability level in force, in words, and every setting that breaks a promise."""
+
+    durability: str
+    notes: tuple[str, ...]
+
+
+async def diagnose(link: Link, url: BackendUrl) -> Diagnosis:
+    """Ask the server about itself."""
+    facts, clock = await link.info(), await link.ask("TIME")
+    skew = abs(int(clock[0]) * 1000 + int(clock[1]) // 1000 - link.clock.now_ms())
+    level = _level(facts, await _appendfsync(link))
+    notes = (*_storage(facts), *_access(url), *_version(facts), *_skew(skew), *_replicas(facts))
+    return Diagnosis(f"{level}: {_LEVELS[level]}", notes)
+
+
+async def _appendfsync(link: Link) -> str | None:
     try:
-        await link.info("persistence")
-    except BrokerUnavailable as error:
-        return [str(error)]
-    return []
+        answer: dict[str | bytes, str | bytes] = await link.ask("CONFIG GET", "appendfsync")
+    except ResponseError:
+        return None
+    found = answer.get("appendfsync") or answer.get(b"appendfsync")
+    return found.decode() if isinstance(found, bytes) else found
+
+
+def _level(facts: Facts, appendfsync: str | None) -> str:
+    if not facts.get("aof_enabled"):
+        return "memory"
+    return {"always": "always", "everysec": "everysec", "no": "os"}.get(appendfsync or "", "aof")
+
+
+def _storage(facts: Facts) -> Iterator[str]:
+    policy = facts.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        yield (
+            f"maxmemory-policy is {policy}: a full Redis would drop jobs by itself; "
+            "set noeviction, so that it refuses new ones instead"
+        )
+    for name in ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status"):
+        if facts.get(name, "ok") != "ok":
+            yield f"{name} is {facts[name]}: Redis cannot write its files; look at its disk"
+    if facts.get("loading"):
+        yield "Redis is still loading its files"
+
+
+def _access(url: BackendUrl) -> Iterator[str]:
+    away = [host for host in url.hosts if not _is_loopback(host)]
+    if away and "@" not in url.text:
+        yield f"no authentication on {', '.join(away)}: set a password or an ACL user, and rediss://"
+
+
+def _is_loopback(host: str) -> bool:
+    name = host.rpartition(":")[0].strip("[]")
+    return name in ("localhost", "::1") or name.startswith("127.")
+
+
+def _version(facts: Facts) -> Iterator[str]:
+    if "valkey_version" in facts:
+        return
+    version = version_of(str(facts.get("redis_version", "")))
+    safe = SAFE_VERSIONS.get(version[:2])
+    if safe is None and version[:2] < max(SAFE_VERSIONS):
+        safe = min(line for line in SAFE_VERSIONS.values() if line > version)
+    if safe is not None and version < safe:
+        yield (
+            f"Redis {_dotted(version)} has a known hole (CVE-2025-49844, scripts), unless your system has "
+            f"mended it; the next release without it is {_dotted(safe)}"
+        )
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(str(part) for part in version)
+
+
+def _skew(skew_ms: int) -> Iterator[str]:
+    if skew_ms > SKEW_LIMIT_MS:
+        yield f"its clock and ours differ by {skew_ms / 1000:.1f} s: delays and due times will be off"
+
+
+def _replicas(facts: Facts) -> Iterator[str]:
+    if facts.get("role") == "slave":
+        yield "this is a replica: it accepts nothing"
+    elif facts.get("connected_slaves") and not facts.get("min_slaves_good_slaves", 0):
+        yield (
+            "it has replicas and min-replicas-to-write is 0: a failover can lose what was accepted "
+            "in the moment before"
+        )

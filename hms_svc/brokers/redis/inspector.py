@@ -49,7 +49,11 @@ class RedisInspector:
         except BrokerUnavailable as error:
             return BrokerHealth("redis", False, _since(started), (str(error),))
         round_trip = _since(started)
-        return BrokerHealth("redis", True, round_trip, tuple(await diagnose(self._link)))
+        try:
+            found = await diagnose(self._link, self._link.url)
+        except BrokerUnavailable as error:
+            return BrokerHealth("redis", False, round_trip, (str(error),))
+        return BrokerHealth("redis", True, round_trip, found.notes, found.durability)
 
     async def types(self) -> list[str]:
         """Give every known type, sorted."""

@@ -44,6 +44,7 @@ class Link:
     def __init__(
         self, url: BackendUrl, namespace: str, clients: Clients, clock: Clock | None = None
     ) -> None:
+        self.url = url
         self.address = mask_password(url.text)
         self.keys = Keys(namespace)
         self.clients = clients
@@ -57,7 +58,7 @@ class Link:
         self._commands = self.clients.for_commands()
         self._waiting = self.clients.for_waiting()
         try:
-            self._check(await self.info("server"), await self.info("cluster"))
+            self._check(await self.info())
         except BaseException:
             await self.close()
             raise
@@ -76,9 +77,9 @@ class Link:
             raise BrokerUnavailable(f"{self.address} is not open")
         return self._waiting
 
-    async def info(self, section: str) -> dict[str, Any]:
+    async def info(self) -> dict[str, Any]:
         """Ask the server about itself."""
-        found: dict[str, Any] = await self.ask("INFO", section)
+        found: dict[str, Any] = await self.ask("INFO")
         return found
 
     async def ask(self, *words: Argument) -> Any:
@@ -154,8 +155,8 @@ class Link:
             return BrokerUnavailable(f"{self.address}: {text}")
         return error
 
-    def _check(self, server: dict[str, Any], cluster: dict[str, Any]) -> None:
-        if cluster.get("cluster_enabled"):
+    def _check(self, server: dict[str, Any]) -> None:
+        if server.get("cluster_enabled"):
             raise BadSetting(
                 f"broker_url {self.address}: Redis Cluster is refused, because one step of ours changes keys "
                 "that a cluster would keep apart; use one Redis with replicas and Sentinel"
