@@ -23,6 +23,7 @@ from hms_svc.runtime.options import Engines, WorkerOptions
 from hms_svc.runtime.output import captured_output
 from hms_svc.runtime.worker import Worker
 from hms_svc.settings import Settings, load_settings
+from tests.servers.redis import RedisServer
 
 TYPE = "test.job"
 PLACE = {"user_id": "usr-1", "lat": 38.8977, "lon": -77.0365}
@@ -114,9 +115,14 @@ def result_of(detail: JobDetail) -> Any:
 FloorMaker: TypeAlias = "Callable[[Registry], AbstractAsyncContextManager[Floor]]"
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return load_settings({"data_dir": str(tmp_path)}, environ={"HMS_SVC_CONFIG": ""}).settings
+@pytest.fixture(params=["sqlite", "redis"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """The embedded broker, and Redis: workers behave alike."""
+    given = {"data_dir": str(tmp_path)}
+    if request.param == "redis":
+        server: RedisServer = request.getfixturevalue("redis_server")
+        given["broker_url"] = server.url()
+    return load_settings(given, environ={"HMS_SVC_CONFIG": ""}).settings
 
 
 @pytest.fixture
