@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from hms_svc.brokers.redis.keys import FAMILIES
+from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.event import service_event
 from hms_svc.ports.broker import ProgressReport, WorkerRegistration
 from hms_svc.ports.control import Act, ActRequest
@@ -19,7 +20,7 @@ PATTERNS = {
     )
     for family in FAMILIES
 }  # fmt: skip
-PASSING = {"hms:{ns}:taken:{type}", "jobs:{type}"}
+PASSING = {"hms:{ns}:taken:{type}", "jobs:{type}", "hms:{ns}:healing"}
 """Held for a moment only: between a push and its record."""
 
 
@@ -71,3 +72,17 @@ async def test_what_has_a_lifetime_ends_by_itself(fleet: Fleet) -> None:
                    "hms:default:batch:", "hms:default:bus:group:"):  # fmt: skip
         assert fleet.server.keys(mortal + "*"), mortal
         assert not [name for name in lasting if name.startswith(mortal)], mortal
+
+
+async def test_tallies_and_indexes_agree_whatever_happens(fleet: Fleet) -> None:
+    await be_busy(fleet)
+    link: Link = fleet.inspection._link  # type: ignore[attr-defined]
+    assert await link.run("check", 1) == 0
+    await fleet.accept(3, expires_at=1)
+    await fleet.claim()
+    await fleet.control.purge(TYPE, by="ravi", note="", limit=100)
+    await fleet.control.undo("b")
+    await fleet.broker.promote(100)
+    await fleet.control.trim(limit=100)
+    await fleet.control.bury_unserved(older_than=4_000_000_000_000, limit=100)
+    assert await link.run("check", 1) == 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
+from typing import Final
 
 import msgspec
 
@@ -17,6 +18,9 @@ from hms_svc.domain.job import Job
 from hms_svc.domain.lifecycle import REASON_ID_CONFLICT, REASON_MALFORMED, REASON_UNIQUE, State
 from hms_svc.domain.strict_json import decode, encode
 from hms_svc.ports.broker import Acceptance, Enqueued
+
+MOST_BYTES: Final = 64 * 1024 * 1024
+"""Payload that one script accepts: the server takes no call of more than a gigabyte."""
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
@@ -87,6 +91,10 @@ class Accepting:
         self._link = link
 
     async def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
+        """Accept jobs in one script, or in several where they are too large for one."""
+        return [answer for some in _portions(jobs) for answer in await self._enqueue(some)]
+
+    async def _enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
         """Accept jobs; what is refused for its unique key is recorded in a second step."""
         now = self._link.clock.now_ms()
         drafts = [draft_of(job, now) for job in jobs]
@@ -130,6 +138,17 @@ class Accepting:
         if refused:
             arguments = [word for one in refused for word in one.arguments()]
             await self._link.run("refuse", *arguments)
+
+
+def _portions(jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
+    first = size = 0
+    for number, job in enumerate(jobs):
+        if size and size + len(job.data) > MOST_BYTES:
+            yield jobs[first:number]
+            first, size = number, 0
+        size += len(job.data)
+    if jobs:
+        yield jobs[first:]
 
 
 def draft_arguments(job: Job, draft: Draft) -> list[Argument]:

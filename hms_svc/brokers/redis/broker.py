@@ -35,6 +35,14 @@ _PROMOTE_SECONDS: Final = 1.0
 _QUIET: Final = Signals((), suspects_wait=False)
 
 
+class _Claim(msgspec.Struct, frozen=True):
+    """A claim under way: its nonce, and when it was first asked for (lease clock, wall clock)."""
+
+    nonce: str
+    began: int
+    at: int
+
+
 class RedisBroker:
     """Implements `ports.broker.Broker` for a fleet that shares one Redis."""
 
@@ -46,7 +54,7 @@ class RedisBroker:
         self._healer = Healer(link, self._intake)
         self._next_type = 0
         self._claimant: ClaimRequest | None = None
-        self._unsure_claim: str | None = None
+        self._unsure_claims: dict[Lane, _Claim] = {}
         self._unsure_marks: dict[int, str] = {}
         self._next_look = 0.0
         self._promote_after = 0.0
@@ -77,27 +85,28 @@ class RedisBroker:
         self._claimant = request
         if request.lane is Lane.NORMAL:
             self._intake.watch(served.type for served in request.types)
-        clock = self._link.clock
-        began, now = clock.lease_ms(), clock.now_ms()
+        claim = self._unsure_claims.pop(request.lane, None) or self._new_claim()
         most = {served.type: served.max_attempts for served in request.types}
-        nonce, self._unsure_claim = self._unsure_claim or new_nonce(), None
         try:
             rows = await self._link.run(
-                "claim", _word(request.worker), now, request.lease_ms, request.limit,
-                int(request.lane is Lane.SUSPECT), *self._in_turn(request), nonce=nonce,
+                "claim", _word(request.worker), claim.at, request.lease_ms, request.limit,
+                int(request.lane is Lane.SUSPECT), *self._in_turn(request), nonce=claim.nonce,
             )  # fmt: skip
         except BaseException:
-            self._unsure_claim = nonce
+            self._unsure_claims[request.lane] = claim
             raise
         records = [
             Record(job_id.decode(), text)
             for job_id, text in zip(rows[::2], rows[1::2], strict=True)
         ]
-        until = began + request.lease_ms
+        until = claim.began + request.lease_ms
         return [
-            record.claimed(now=now, lease_until=until, most=most.get(record.type, 0))
+            record.claimed(now=claim.at, lease_until=until, most=most.get(record.type, 0))
             for record in records
         ]
+
+    def _new_claim(self) -> _Claim:
+        return _Claim(new_nonce(), self._link.clock.lease_ms(), self._link.clock.now_ms())
 
     def _in_turn(self, request: ClaimRequest) -> list[str | int]:
         self._next_type = (self._next_type + 1) % max(1, len(request.types))
@@ -125,6 +134,7 @@ class RedisBroker:
         except BaseException:
             self._unsure_marks |= {done.token.fence: mark for done, mark in pairs}
             raise
+        self._expect_due(settlements)
         refused, wished = [], []
         for place, wish in answers:
             if wish:
@@ -133,6 +143,15 @@ class RedisBroker:
             else:
                 refused.append(settlements[place - 1].token)
         return refused, wished
+
+    def _expect_due(self, settlements: Sequence[Settlement]) -> None:
+        """Do not rest beyond the time when a job of ours is due again."""
+        dues = [
+            done.disposition.due_at for done in settlements if done.disposition.due_at is not None
+        ]
+        if dues:
+            ahead = (min(dues) - self._link.clock.now_ms()) / 1000
+            self._promote_after = min(self._promote_after, time.monotonic() + max(ahead, 0.0))
 
     async def raise_fences(self, above: int) -> None:
         """Lift the one counter of fences, never lower it."""

@@ -10,6 +10,7 @@ from hms_svc.domain.errors import MalformedJob
 from hms_svc.domain.ids import check_job_type
 
 _KEYS_A_STEP: Final = 1000
+_WALK_SECONDS: Final = 60
 _STEPS_A_ROUND: Final = 5
 _INTAKE: Final = "jobs:"
 
@@ -24,7 +25,7 @@ class Healer:
 
     async def run_once(self) -> None:
         """Walk all records where an index or a tally is gone; look through some keys for intakes."""
-        if await self._link.run("check"):
+        if await self._link.run("check", _WALK_SECONDS):
             await self._walk()
         await self._find_intakes()
 
@@ -36,6 +37,7 @@ class Healer:
             if names:
                 await self._link.run("heal", *(name.removeprefix(prefix) for name in names))
         await self._link.run("recount")
+        await self._link.ask("DEL", self._link.keys.ours("healing"))
 
     async def _find_intakes(self) -> None:
         for _ in range(_STEPS_A_ROUND):

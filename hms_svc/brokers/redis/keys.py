@@ -62,6 +62,7 @@ FAMILIES: Final = (
     KeyFamily("hms:{ns}:worker_info", "hash", "worker: its registration", "5 minutes unseen"),
     KeyFamily("hms:{ns}:sleepers:{type}", "zset", "idle worker, until when (ms)", "workers"),
     KeyFamily("hms:{ns}:fence", "string", "the last fence given", "one"),
+    KeyFamily("hms:{ns}:healing", "string", "somebody walks the records", "60 seconds"),
     KeyFamily("hms:{ns}:bus", "stream", "the result bus", "7 days or a million events"),
     KeyFamily("hms:{ns}:bus:position", "string", "the last position on the bus", "one"),
     KeyFamily("hms:{ns}:bus:ids", "zset", "id of a service's event, position", "as the bus"),

@@ -1,17 +1,23 @@
--- Tell whether an index, a tally or the register of types is gone.
+-- Tell whether an index, a tally or the register of types is gone, and this worker is to mend it.
 --
+-- ARGV     seconds that the mending may take before another worker may begin it, too
 -- returns  1 where the records must be walked, else 0
--- Invariant: reads only. Tallies are added to, indexes are what they are: both change in one step.
+-- Invariant: tallies are added to, indexes are what they are: both change in one step.
 
-if redis.call('SISMEMBER', P .. 'types', '!') == 0 then return 1 end
-for _, type in ipairs(types()) do
-  local tallied, sums = redis.call('HGETALL', P .. 'queue:' .. type), {}
-  for at = 1, #tallied, 2 do sums[tallied[at]] = tallied[at + 1] end
-  for state = 1, 10 do
-    local name = tostring(state)
-    local size = redis.call('ZCARD', index_of(name, type))
-    if name == '2' then size = size + redis.call('ZCARD', P .. 'suspects:' .. type) end
-    if size ~= tonumber(sums[NAMES[name]] or '0') then return 1 end
+local function is_sound()
+  if redis.call('SISMEMBER', P .. 'types', '!') == 0 then return false end
+  for _, type in ipairs(types()) do
+    local tallied, sums = redis.call('HGETALL', P .. 'queue:' .. type), {}
+    for at = 1, #tallied, 2 do sums[tallied[at]] = tallied[at + 1] end
+    for state = 1, 10 do
+      local name = tostring(state)
+      local size = redis.call('ZCARD', index_of(name, type))
+      if name == '2' then size = size + redis.call('ZCARD', P .. 'suspects:' .. type) end
+      if size ~= tonumber(sums[NAMES[name]] or '0') then return false end
+    end
   end
+  return true
 end
-return 0
+
+if is_sound() then return 0 end
+return redis.call('SET', P .. 'healing', '1', 'NX', 'EX', ARGV[4]) and 1 or 0

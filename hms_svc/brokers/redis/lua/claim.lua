@@ -79,6 +79,7 @@ end
 for at = 9, #ARGV, 2 do
   local type = ARGV[at]
   redis.call('SADD', P .. 'types', type)
+  redis.call('ZREM', P .. 'sleepers:' .. (lane == '1' and '!' or '') .. type, worker)
   if limit > 0 and not redis.call('HGET', P .. 'queue:' .. type, 'paused_by') then
     claim_from(type, ARGV[at + 1])
   end
