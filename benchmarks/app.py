@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.probe import Probe
-from hms_svc import Registry, RunningJob
+from hms_svc import DeadLetter, Registry, RunningJob
 
 ANSWER = {"ok": True}
 registry = Registry()
@@ -22,3 +22,9 @@ def on_plain(job: RunningJob) -> dict[str, bool]:
     """Do nothing, on a thread."""
     _probe.hit(job.data["n"], job.data.get("sent_ns", 0))
     return ANSWER
+
+
+@registry.job("bench.dead")
+async def on_dead(job: RunningJob) -> DeadLetter:
+    """Give the job up at once."""
+    return DeadLetter("as asked")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
+from benchmarks.engines import EMBEDDED, Engines, Plan
 from benchmarks.figures import Figure, ratio
 from benchmarks.rounds import interleaved
 from benchmarks.running import Running
 from benchmarks.stage import Stage
 
 JOBS = 20_000
-ONE_BY_ONE = 500
 
 
 class Variant(NamedTuple):
@@ -49,9 +49,9 @@ VARIANTS = (
 )
 
 
-def drain(variant: Variant, jobs: int) -> Drained:
+def drain(variant: Variant, jobs: int, engines: Engines = EMBEDDED) -> Drained:
     """Run one variant once. Raises AssertionError unless every job ran exactly once."""
-    with Stage(jobs) as stage:
+    with Stage(jobs, engines) as stage:
         seconds = stage.produce("bulk", variant.type, jobs)
         running = stage.serve(
             "--drain",
@@ -62,7 +62,7 @@ def drain(variant: Variant, jobs: int) -> Drained:
         rate = rate_of(stage, running, jobs, variant.processes)
         cpu = running.finish().cpu_seconds
         stage.probe.check_once()
-        _check_settled(stage, jobs)
+        _check_settled(stage, variant.type, jobs)
         start = (stage.probe.first_calls()[0] - running.started_ns) / 1e9
         return Drained(jobs / seconds, rate, cpu, start)
 
@@ -85,25 +85,21 @@ def rate_of(stage: Stage, running: Running, jobs: int, processes: int = 1) -> fl
     return (jobs - already) * 1e9 / max(1, probe.last_call() - began)
 
 
-def start_up_cpu(types: str, concurrency: int) -> float:
+def start_up_cpu(types: str, concurrency: int, engines: Engines = EMBEDDED) -> float:
     """Give the CPU seconds of a `serve --drain` that finds nothing to do."""
-    with Stage() as stage:
+    with Stage(1, engines) as stage:
         running = stage.serve("--drain", "--types", types, "--concurrency", str(concurrency))
         return running.finish().cpu_seconds
 
 
-def enqueue_one_by_one() -> float:
-    """Give jobs a second, each handed in and awaited before the next."""
-    with Stage() as stage:
-        return ONE_BY_ONE / stage.produce("one", "bench.async", ONE_BY_ONE)
-
-
-def run(rounds: int, scale: float) -> list[Figure]:
+def run(plan: Plan) -> list[Figure]:
     """Measure all variants."""
-    jobs = max(500, int(JOBS * scale))
-    drained = interleaved({each.name: partial(drain, each, jobs) for each in VARIANTS}, rounds)
-    one = interleaved({"enqueue one by one": enqueue_one_by_one}, rounds)
-    empty = interleaved({"start-up": partial(start_up_cpu, "bench.async", 20)}, rounds)["start-up"]
+    jobs = plan.of(JOBS, 500)
+    drained = interleaved(
+        {each.name: partial(drain, each, jobs, plan.engines) for each in VARIANTS}, plan.rounds
+    )
+    start_up = partial(start_up_cpu, "bench.async", 20, plan.engines)
+    empty = interleaved({"start-up": start_up}, plan.rounds)["start-up"]
     rates = [
         Figure(name, "jobs/s", tuple(found.rate for found in each))
         for name, each in drained.items()
@@ -117,13 +113,12 @@ def run(rounds: int, scale: float) -> list[Figure]:
     all_enqueued = tuple(found.enqueued for each in drained.values() for found in each)
     return [
         Figure("enqueue in bulk (1,000 a call)", "jobs/s", all_enqueued),
-        Figure("enqueue one by one", "jobs/s", tuple(one["enqueue one by one"])),
         *rates,
         ratio("two processes against one, concurrency 100", of_100[double], of_100[single]),
         Figure("CPU of a drained no-op, async, concurrency 20", "µs", cpu),
     ]
 
 
-def _check_settled(stage: Stage, jobs: int) -> None:
-    rows = stage.query("queue.db", "SELECT state, count(*) FROM jobs GROUP BY state")
-    assert rows == [(6, jobs)], f"not all {jobs} jobs are completed: {rows}"
+def _check_settled(stage: Stage, type: str, jobs: int) -> None:
+    completed = stage.onlooker.completed(type)
+    assert completed == jobs, f"{completed} of {jobs} jobs are completed"

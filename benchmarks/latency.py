@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
+from benchmarks.engines import EMBEDDED, Engines, Plan
 from benchmarks.figures import Figure, share
 from benchmarks.pothole import REPORT, span_seconds
 from benchmarks.rounds import interleaved
@@ -12,11 +13,6 @@ from benchmarks.stage import Stage
 
 JOBS = 200
 REPORTS = 1_000
-_UNTIL_CASE = (
-    "SELECT finished_at - enqueued_at FROM jobs JOIN queues USING (queue) "
-    "WHERE type = 'pothole.report' ORDER BY 1"
-)
-_COMPLETED = "SELECT count(*) FROM jobs JOIN queues USING (queue) WHERE type = ? AND state = 6"
 
 
 class Waited(NamedTuple):
@@ -26,11 +22,11 @@ class Waited(NamedTuple):
     p99: float
 
 
-def idle(jobs: int) -> Waited:
+def idle(jobs: int, engines: Engines = EMBEDDED) -> Waited:
     """Hand jobs to an idle worker, 20 ms apart."""
-    with Stage(jobs) as stage:
+    with Stage(jobs, engines) as stage:
         worker = stage.serve()
-        worker.wait_until("ready worker", lambda: _ready(stage))
+        worker.wait_until("ready worker", stage.onlooker.has_worker)
         time.sleep(1.0)  # idle means that its start is over
         stage.produce("paced", "bench.async", jobs, "0.02")
         worker.wait_until("last handler", lambda: stage.probe.called() == jobs)
@@ -39,44 +35,39 @@ def idle(jobs: int) -> Waited:
         return Waited(share(delays, 0.5), share(delays, 0.99))
 
 
-def until_case(reports: int) -> Waited:
+def until_case(reports: int, engines: Engines = EMBEDDED) -> Waited:
     """Hand in 200 reports a second; from construction to the committed case (1 ms resolution)."""
-    with Stage() as stage:
+    with Stage(1, engines) as stage:
         worker = stage.serve("--types", REPORT)
-        worker.wait_until("ready worker", lambda: _ready(stage))
+        worker.wait_until("ready worker", stage.onlooker.has_worker)
         time.sleep(1.0)
         stage.produce("paced", REPORT, reports, "0.005")
-        worker.wait_until(
-            "last case", lambda: stage.query("queue.db", _COMPLETED, REPORT) == [(reports,)]
-        )
-        worker.wait_until("last event", lambda: _opened(stage) == reports)
+        look = stage.onlooker
+        worker.wait_until("last case", lambda: look.completed(REPORT) == reports)
+        worker.wait_until("last event", lambda: look.unpublished() == 0)
         span_seconds(stage, (REPORT,), reports)
-        waited = [float(row[0]) for row in stage.query("queue.db", _UNTIL_CASE)]
+        done = look.jobs(f"state:completed type:{REPORT}")
+        waited = sorted(
+            float(job.finished_at - job.enqueued_at) for job in done if job.finished_at is not None
+        )
         return Waited(share(waited, 0.5), share(waited, 0.99))
 
 
-def run(rounds: int, scale: float) -> list[Figure]:
+def run(plan: Plan) -> list[Figure]:
     """Measure both."""
-    reports = max(200, int(REPORTS * scale))
+    reports = plan.of(REPORTS, 200)
     found = interleaved(
-        {"idle": lambda: idle(JOBS), "until_case": lambda: until_case(reports)}, rounds
+        {
+            "idle": lambda: idle(JOBS, plan.engines),
+            "until_case": lambda: until_case(reports, plan.engines),
+        },
+        plan.rounds,
     )
     handler, case = found["idle"], found["until_case"]
+    aims = ("0.9; 2", "1.5; 5") if plan.engines.redis else ("3; 10", "8; 30")
     return [
-        Figure("idle, enqueue to handler, p50", "ms", tuple(e.p50 for e in handler), "3; 10"),
-        Figure("idle, enqueue to handler, p99", "ms", tuple(e.p99 for e in handler), "8; 30"),
+        Figure("idle, enqueue to handler, p50", "ms", tuple(e.p50 for e in handler), aims[0]),
+        Figure("idle, enqueue to handler, p99", "ms", tuple(e.p99 for e in handler), aims[1]),
         Figure("200 reports/s, enqueue to case, p50", "ms", tuple(e.p50 for e in case), "10; 25"),
         Figure("200 reports/s, enqueue to case, p99", "ms", tuple(e.p99 for e in case)),
     ]
-
-
-def _opened(stage: Stage) -> int:
-    rows = stage.query("queue.db", "SELECT count(*) FROM events WHERE type = 'case.opened'")
-    return int(rows[0][0])
-
-
-def _ready(stage: Stage) -> bool:
-    if not (stage.folder / "queue.db").exists():
-        return False
-    known = stage.query("queue.db", "SELECT count(*) FROM sqlite_master WHERE name = 'workers'")
-    return known == [(1,)] and stage.query("queue.db", "SELECT count(*) FROM workers") == [(1,)]

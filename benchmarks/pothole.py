@@ -6,16 +6,13 @@ from functools import partial
 from typing import NamedTuple
 
 from benchmarks.drain import Drained, Variant, drain, start_up_cpu
+from benchmarks.engines import EMBEDDED, Engines, Plan
 from benchmarks.figures import Figure, ratio
 from benchmarks.rounds import interleaved
 from benchmarks.stage import Stage
 
 JOBS = 4_000
 REPORT, NOTICE = "pothole.report", "crew.notify"
-SPAN = (
-    "SELECT min(started_at), max(finished_at), count(*) FROM jobs JOIN queues USING (queue) "
-    "WHERE type IN ({}) AND state = 6"
-)
 
 
 class Reported(NamedTuple):
@@ -26,13 +23,15 @@ class Reported(NamedTuple):
     cpu_seconds: float
 
 
-def drain_reports(jobs: int, types: tuple[str, ...], concurrency: int = 20) -> Reported:
+def drain_reports(
+    jobs: int, types: tuple[str, ...], concurrency: int = 20, engines: Engines = EMBEDDED
+) -> Reported:
     """Hand in distinct reports by distinct users, and drain them with the notices or without.
 
     Raises AssertionError unless each made one case, one `case.opened` and, where
     they are served, one notice.
     """
-    with Stage() as stage:
+    with Stage(1, engines) as stage:
         seconds = stage.produce("bulk", REPORT, jobs)
         running = stage.serve(
             "--drain", "--types", ",".join(types), "--concurrency", str(concurrency)
@@ -43,28 +42,29 @@ def drain_reports(jobs: int, types: tuple[str, ...], concurrency: int = 20) -> R
 
 def span_seconds(stage: Stage, types: tuple[str, ...], jobs: int) -> float:
     """Give the seconds from the first job's start to the last one's end, all of it checked."""
-    names = ", ".join(f"'{name}'" for name in types)
-    began, ended, completed = stage.query("queue.db", SPAN.format(names))[0]
-    assert completed == jobs * len(types), f"{completed} completed, of {jobs} × {types}"
-    cases = stage.query("cases.db", "SELECT count(*) FROM cases WHERE status = 'open'")[0][0]
-    opened = stage.query("queue.db", "SELECT count(*) FROM events WHERE type = 'case.opened'")
-    assert (cases, opened[0][0]) == (jobs, jobs), f"{cases} cases, {opened[0][0]} events of {jobs}"
-    return float(ended - began) / 1000
+    onlooker = stage.onlooker
+    done = onlooker.jobs(f"state:completed ({' OR '.join(f'type:{name}' for name in types)})")
+    assert len(done) == jobs * len(types), f"{len(done)} completed, of {jobs} × {types}"
+    cases, opened = onlooker.cases(), onlooker.events("case.opened")
+    assert (cases, opened) == (jobs, jobs), f"{cases} cases, {opened} events of {jobs}"
+    began = min(job.started_at for job in done if job.started_at is not None)
+    ended = max(job.finished_at for job in done if job.finished_at is not None)
+    return (ended - began) / 1000
 
 
-def run(rounds: int, scale: float) -> list[Figure]:
+def run(plan: Plan) -> list[Figure]:
     """Measure with and without the notices, beside a no-op."""
-    jobs = max(200, int(JOBS * scale))
+    jobs = plan.of(JOBS, 200)
     noop = Variant("bench.async", 20)
     noops = jobs * 5
 
     def measure(what: str) -> Reported | Drained | float:
         if what == "no-op":
-            return drain(noop, noops)
+            return drain(noop, noops, plan.engines)
         if what == "start-up":
-            return start_up_cpu(REPORT, 20)
+            return start_up_cpu(REPORT, 20, plan.engines)
         types = (REPORT, NOTICE) if "with" in what.split() else (REPORT,)
-        return drain_reports(jobs, types, 100 if "100" in what else 20)
+        return drain_reports(jobs, types, 100 if "100" in what else 20, plan.engines)
 
     names = (
         "reports without crew.notify, concurrency 20",
@@ -74,7 +74,7 @@ def run(rounds: int, scale: float) -> list[Figure]:
         "no-op",
         "start-up",
     )
-    found = interleaved({name: partial(measure, name) for name in names}, rounds)
+    found = interleaved({name: partial(measure, name) for name in names}, plan.rounds)
     empty = [each for each in found["start-up"] if isinstance(each, float)]
 
     def cpu(name: str, words: str, count: int) -> Figure:

@@ -55,9 +55,10 @@ class Probe:
         if sent_ns:
             self._numbers[_PLACES * 2 + number] = now - sent_ns
 
-    def called(self) -> int:
-        """Give how many jobs were called at least once."""
-        return self.jobs - bytes(self._bytes[self._calls_at :]).count(0)
+    def called(self, below: int | None = None) -> int:
+        """Give how many jobs were called at least once, where asked of those below a number."""
+        jobs = self.jobs if below is None else min(below, self.jobs)
+        return jobs - bytes(self._bytes[self._calls_at : self._calls_at + jobs]).count(0)
 
     def check_once(self) -> None:
         """Raise AssertionError unless every job was called exactly once."""

@@ -10,6 +10,7 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
+from benchmarks.engines import EMBEDDED, Plan
 from benchmarks.figures import Figure
 from benchmarks.rounds import interleaved
 from benchmarks.stage import HMS_SVC, Stage
@@ -62,8 +63,11 @@ def count_syncs(concurrency: int, types: tuple[str, ...]) -> Counter[str]:
         return _between(trace, began, ended)
 
 
-def run(rounds: int, scale: float) -> list[Figure]:
+def run(plan: Plan) -> list[Figure]:
     """Count with a slot for each of the hundred, and with the default of 20."""
+    if plan.engines != EMBEDDED:
+        print("skipped: syncs are counted on the two files of SQLite", file=sys.stderr)
+        return []
     if shutil.which("strace") is None:
         print("skipped: strace is not installed (apt-get install strace)", file=sys.stderr)
         return []
@@ -73,7 +77,7 @@ def run(rounds: int, scale: float) -> list[Figure]:
             "concurrency 20": partial(count_syncs, 20, (REPORT,)),
             "concurrency 100, with the notices": partial(count_syncs, 100, (REPORT, NOTICE)),
         },
-        rounds,
+        plan.rounds,
     )
     figures = []
     for name, counts in found.items():

@@ -64,6 +64,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook_secret: str = ""
     webhook_allowed_hosts: tuple[str, ...] = ()
     sqlite_synchronous: str = "FULL"
+    database_pool_size: int = 5
+    database_statement_timeout_seconds: float = 5.0
     app: tuple[str, ...] = ()
     log_level: str = "info"
     log_format: str = "text"
@@ -204,6 +206,8 @@ READERS: Final[dict[str, Reader]] = {
     "webhook_secret": _text(r".{8,}", "a secret of 8 characters or more"),
     "webhook_allowed_hosts": _words(r"[A-Za-z0-9.:\[\]-]+", "a list of host names"),
     "sqlite_synchronous": _choice("FULL", "NORMAL"),
+    "database_pool_size": _whole(2, 100),
+    "database_statement_timeout_seconds": _number(0.5, 600),
     "app": _words(r"[\w.]+:\w+", "a list of package.module:name"),
     "log_level": _choice("debug", "info", "warning", "error"),
     "log_format": _choice("text", "json"),

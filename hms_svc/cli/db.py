@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -11,6 +11,9 @@ from hms_svc.cli.options import AsJson, Commands
 from hms_svc.cli.printing import emit, say
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.domain.errors import BadInput
+
+if TYPE_CHECKING:
+    from hms_svc.settings import Settings
 
 
 def migrate(context: typer.Context, as_json: AsJson = False) -> None:
@@ -28,6 +31,7 @@ def backup(
     as_json: AsJson = False,
 ) -> None:
     """Write consistent copies of the embedded files into a folder, while all goes on."""
+    _check_embedded(session_of(context).settings)
     folder = folder.absolute()
     queue, cases = folder / "queue.db", folder / "cases.db"
     for file in (queue, cases):
@@ -47,15 +51,20 @@ def backup(
 COMMANDS: Final[Commands] = {"migrate": migrate, "backup": backup}
 
 
+def _check_embedded(settings: Settings) -> None:
+    from hms_svc.domain.backend_url import BackendKind, mask_password
+
+    if settings.database.kind is not BackendKind.SQLITE:
+        raise BadInput(
+            f"{mask_password(settings.database_url)} is no embedded file: copy it with pg_dump, "
+            "or with what your server is backed up by"
+        )
+
+
 async def _migrate(session: Session) -> str:
     from hms_svc.bootstrap import database
 
-    stores = database(session.settings)
-    try:
-        await stores.open()
-        return await stores.migrate()
-    finally:
-        await stores.close()
+    return await database(session.settings).migrate()
 
 
 async def _backup(session: Session, queue: Path, cases: Path) -> None:

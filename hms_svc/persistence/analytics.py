@@ -11,9 +11,9 @@ from sqlalchemy import Connection, bindparam, delete, func, select, union_all
 from hms_svc.persistence.statements import (
     Bulk,
     DialectInsert,
+    Part,
     among,
     insert_into,
-    packed,
     plainly,
 )
 from hms_svc.persistence.tables import analytics_deltas as deltas
@@ -40,7 +40,7 @@ _BY_METRIC = (
 
 
 def _add_up(dialect: str) -> DialectInsert:
-    one = insert_into(dialect, totals)
+    one = insert_into(dialect, totals, _FIELDS)
     return one.on_conflict_do_update(
         index_elements=["metric", "hour"], set_={"n": totals.c.n + one.excluded.n}
     )
@@ -55,9 +55,9 @@ def of_case(metric: str, kind: str, at: int) -> list[tuple[str, int]]:
     return [(metric, hour), (f"{metric}.{kind}", hour)]
 
 
-def add(connection: Connection, counts: Mapping[tuple[str, int], int]) -> None:
+def adding(counts: Mapping[tuple[str, int], int]) -> Part:
     """Add deltas to counters named by (metric, hour)."""
-    _INSERT.run(connection, [(metric, hour, n) for (metric, hour), n in counts.items()])
+    return _INSERT, [(metric, hour, n) for (metric, hour), n in counts.items()]
 
 
 def fold(connection: Connection, most: int) -> int:
@@ -68,7 +68,7 @@ def fold(connection: Connection, most: int) -> int:
         sums[metric, hour] += n
         numbers.append(number)
     _ADD_UP.run(connection, [(metric, hour, n) for (metric, hour), n in sorted(sums.items())])
-    connection.execute(_DROP, {"values": packed(numbers)})
+    connection.execute(_DROP, {"values": numbers})
     return len(numbers)
 
 

@@ -7,12 +7,20 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy.sql.dml import UpdateBase
 
 from hms_svc.domain.strict_json import encode_sorted
 from hms_svc.domain.views import AuditRecord
 from hms_svc.persistence.engine import Lock
 from hms_svc.persistence.pages import read_cursor
-from hms_svc.persistence.statements import AnyRow, Bulk, plainly
+from hms_svc.persistence.statements import (
+    POSTGRESQL,
+    AnyRow,
+    Bulk,
+    Part,
+    handed_in,
+    plainly,
+)
 from hms_svc.persistence.tables import audit
 
 SEAL_LOCK: Final = -1
@@ -32,6 +40,11 @@ _COLUMNS = (
 _FIELDS = ("at", "actor", "action", "subject", "detail")
 _INSERT = plainly(audit, *_FIELDS)
 _INSERT_ONE = insert(audit)
+_LINKS: Final = {
+    "new_link": audit.c.link.type,
+    "new_digest": audit.c.digest.type,
+    "sealed": audit.c.number.type,
+}
 _RECORDS = select(*_COLUMNS)
 _IS_UNSEALED = select(audit.c.number).where(audit.c.link.is_(None)).limit(1)
 _UNSEALED = _RECORDS.where(audit.c.link.is_(None)).order_by(audit.c.number).limit(_MOST)
@@ -41,14 +54,7 @@ _HEAD = (
     .order_by(audit.c.link.desc())
     .limit(1)
 )
-_SEAL = Bulk(
-    lambda _dialect: (
-        update(audit)
-        .where(audit.c.number == bindparam("sealed"))
-        .values(link=bindparam("new_link"), digest=bindparam("new_digest"))
-    ),
-    ("new_link", "new_digest", "sealed"),
-)
+
 _NEWEST = (
     _RECORDS.where(audit.c.number < bindparam("below"))
     .order_by(audit.c.number.desc())
@@ -57,9 +63,21 @@ _NEWEST = (
 _CHAIN = _RECORDS.where(audit.c.link > bindparam("after")).order_by(audit.c.link).limit(_PAGE)
 
 
-def append(connection: Connection, records: Sequence[AuditRecord]) -> None:
+def _chain(dialect: str) -> UpdateBase:
+    if dialect == POSTGRESQL:
+        rows = handed_in(_LINKS)
+        link, digest, sealed = (rows.c[name] for name in _LINKS)
+    else:
+        link, digest, sealed = (bindparam(name) for name in _LINKS)
+    return update(audit).where(audit.c.number == sealed).values(link=link, digest=digest)
+
+
+_SEAL: Final = Bulk(_chain, tuple(_LINKS))
+
+
+def appending(records: Sequence[AuditRecord]) -> Part:
     """Append rows, to be chained by the next seal."""
-    _INSERT.run(connection, [_row(record) for record in records])
+    return _INSERT, [_row(record) for record in records]
 
 
 def append_one(connection: Connection, record: AuditRecord) -> int:

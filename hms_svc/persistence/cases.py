@@ -18,7 +18,7 @@ from hms_svc.persistence.engine import Lock
 from hms_svc.persistence.neighbours import read_neighbourhood
 from hms_svc.persistence.pages import read_cursor
 from hms_svc.persistence.places import cell_of, cells_within
-from hms_svc.persistence.statements import AnyRow
+from hms_svc.persistence.statements import AnyRow, write_together
 from hms_svc.persistence.tables import cases
 from hms_svc.ports.stores import PlaceQuery
 
@@ -151,8 +151,8 @@ def _record(connection: Connection, case: Case, change: Change) -> None:
     }
     key = f"audit:{number}"
     event = service_event(case.job_id, f"case.{act}", key, announcement, change.at)
-    outbox.put(connection, [event])
-    analytics.add(connection, Counter(analytics.of_case(f"cases.{act}", case.kind, change.at)))
+    counted = Counter(analytics.of_case(f"cases.{act}", case.kind, change.at))
+    write_together(connection, [outbox.putting([event]), analytics.adding(counted)])
 
 
 def _case(row: AnyRow) -> Case:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from sqlalchemy import Connection
@@ -26,6 +26,7 @@ from hms_svc.persistence import (
 from hms_svc.persistence.audit_walk import AuditWalk
 from hms_svc.persistence.engine import Engine
 from hms_svc.persistence.pages import read_pages
+from hms_svc.persistence.statements import write_together
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.stores import (
     Approval,
@@ -59,10 +60,10 @@ class SqlDatabase:
         await self._engine.open()
         try:
             version = await self._engine.read(schema.read_version)
-            if version != schema.HEAD and self._engine.embedded:
+            if self._engine.embedded and not version.serves_us:
                 await self.migrate()
             else:
-                schema.check_version(version, self._engine.kind)
+                schema.check_version(version, self._engine.where)
         except BaseException:
             await self._engine.close()
             raise
@@ -72,11 +73,9 @@ class SqlDatabase:
         await self._engine.close()
 
     async def migrate(self) -> str:
-        """Bring the schema to this program's version; gives its name."""
-        await self._engine.write(
-            lambda on: schema.bring_up(on, f"the {self._engine.kind} database")
-        )
-        return schema.HEAD
+        """Bring the schema to this program's version, also of a closed database; gives its name."""
+        engine = self._engine
+        return await engine.change_schema(lambda on: schema.bring_up(on, engine.where, engine.lock))
 
     async def health(self) -> DatabaseHealth:
         """Probe the database; never raises."""
@@ -84,9 +83,9 @@ class SqlDatabase:
             version = await self._engine.read(schema.read_version)
         except DatabaseUnavailable as error:
             return DatabaseHealth(self._engine.kind, ok=False, notes=(str(error),))
-        if version == schema.HEAD:
+        if version.serves_us:
             return DatabaseHealth(self._engine.kind, ok=True)
-        note = f"schema {version or 'none'}, this program needs {schema.HEAD}"
+        note = f"schema {version.revision or 'none'}, this program needs {schema.HEAD}"
         return DatabaseHealth(self._engine.kind, ok=False, notes=(note,))
 
     async def backup(self, path: str) -> None:
@@ -103,7 +102,7 @@ class SqlDatabase:
         """Record each job as a report of its user, once, and count the user's jobs since then."""
         if not reports_made:
             return []
-        return await self._engine.write(lambda on: reports.count_reports(on, reports_made))
+        return await self._engine.write_apart(lambda on: reports.count_reports(on, reports_made))
 
     async def commit(self, requests: Sequence[EffectRequest]) -> list[StoredEffect | RefusedEffect]:
         """Commit a group of effects in one transaction; a refused one does not undo the others."""
@@ -121,7 +120,7 @@ class SqlDatabase:
         if not claims:
             return []
         now = self._clock.now_ms()
-        return await self._engine.write(lambda on: effects.recall(on, claims, now))
+        return await self._engine.write_apart(lambda on: effects.recall(on, claims, now))
 
     async def cases(
         self, *, status: CaseStatus | None, kind: str | None, limit: int, cursor: str | None
@@ -150,6 +149,21 @@ class SqlDatabase:
         """Give rows that are not yet published, oldest first."""
         return await self._engine.read(lambda on: outbox.waiting(on, limit))
 
+    async def relay(
+        self, limit: int, deliver: Callable[[Sequence[OutboxEntry]], Awaitable[None]]
+    ) -> int:
+        """Deliver rows that are not yet published and that no other relay has in hand, oldest first.
+
+        They are marked once `deliver` has returned; gives their number. A row
+        may be delivered twice, and never not at all.
+        """
+        now = self._clock.now_ms()
+        return await self._engine.relay(
+            lambda on: outbox.take(on, limit),
+            deliver,
+            lambda on, taken: outbox.mark_published(on, [entry.number for entry in taken], now),
+        )
+
     async def mark_published(self, numbers: Sequence[int]) -> None:
         """Mark rows as relayed. `case.*` events stay replayable; the rest go."""
         if numbers:
@@ -163,7 +177,9 @@ class SqlDatabase:
     async def audit(self, records: Sequence[AuditRecord]) -> None:
         """Append audit rows, unchained, durably."""
         if records:
-            await self._engine.write(lambda on: audit.append(on, records))
+            await self._engine.write(
+                lambda on: write_together(on, [audit.appending(records)]), repeatable=False
+            )
 
     async def seal(self) -> tuple[int, str] | None:
         """Chain the committed rows that are not yet sealed; gives the new head, None if none was."""

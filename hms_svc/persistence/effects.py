@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -13,7 +14,7 @@ from hms_svc.domain.strict_json import decode, encode, encode_sorted
 from hms_svc.domain.views import AuditRecord
 from hms_svc.persistence import analytics, audit, outbox
 from hms_svc.persistence.engine import Lock
-from hms_svc.persistence.fences import raise_fences, read_fences
+from hms_svc.persistence.fences import raise_fences
 from hms_svc.persistence.neighbours import (
     Neighbourhood,
     OpenCase,
@@ -21,18 +22,16 @@ from hms_svc.persistence.neighbours import (
     wanted_cells,
 )
 from hms_svc.persistence.places import cell_of
-from hms_svc.persistence.statements import among, packed, plainly
+from hms_svc.persistence.statements import among, plainly, write_together
 from hms_svc.persistence.tables import cases
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.stores import EffectRequest, PlaceQuery, RefusedEffect, StoredEffect
 
 Answer: TypeAlias = StoredEffect | RefusedEffect
 CASE_OPENED: Final = "case.opened"
-_EFFECTS = (
-    select(cases.c.job_id, cases.c.key, cases.c.id, cases.c.digest, cases.c.vetted)
-    .where(among(cases.c.job_id))
-    .order_by(cases.c.number)
-)
+_EFFECTS = select(
+    cases.c.number, cases.c.job_id, cases.c.key, cases.c.id, cases.c.digest, cases.c.vetted
+).where(among(cases.c.job_id))
 _INSERT = plainly(
     cases,
     *("id", "job_id", "key", "digest", "vetted", "kind", "status", "lat", "lon", "open_cell"),
@@ -47,10 +46,10 @@ def commit(
     queries = [_place_of(request) for request in requests]
     of_each, wanted = wanted_cells(queries)
     shown = [(request.job_id, request.fence) for request in requests if request.fence]
-    raise_fences(connection, shown, clock.now_ms())
+    fences = raise_fences(connection, shown, clock.now_ms())
     lock(connection, sorted(set().union(*wanted.values())))
     group = _Group(
-        read_fences(connection, {job_id for job_id, _ in shown}),
+        fences,
         _read_effects(connection, {request.job_id for request in requests}),
         read_neighbourhood(connection, wanted),
         clock.lease_ms(),
@@ -126,7 +125,8 @@ def _place_of(request: EffectRequest) -> PlaceQuery | None:
 
 def _read_effects(connection: Connection, job_ids: set[str]) -> dict[str, dict[str, StoredEffect]]:
     stored: dict[str, dict[str, StoredEffect]] = {}
-    for row in connection.execute(_EFFECTS, {"values": packed(job_ids)}):
+    # In the order of their numbers; asked for it, PostgreSQL may read the whole table in that order.
+    for row in sorted(connection.execute(_EFFECTS, {"values": job_ids}), key=itemgetter(0)):
         effect = StoredEffect(row.job_id, row.key, row.id, row.digest, tuple(decode(row.vetted)))
         stored.setdefault(effect.job_id, {})[effect.key] = effect
     return stored
@@ -134,16 +134,18 @@ def _read_effects(connection: Connection, job_ids: set[str]) -> dict[str, dict[s
 
 def _write(connection: Connection, accepted: Sequence[tuple[EffectRequest, int | None]]) -> None:
     requests = [request for request, _ in accepted]
-    _INSERT.run(connection, [_case_row(request, cell) for request, cell in accepted])
-    audit.append(connection, [_audit_record(request) for request in requests])
     messages: list[outbox.Message] = []
-    for request in requests:
-        messages += [*request.events, *request.follow_ups]
-    outbox.put(connection, messages)
     opened: Counter[tuple[str, int]] = Counter()
     for request in requests:
+        messages += [*request.events, *request.follow_ups]
         opened.update(analytics.of_case("cases.opened", request.case.kind, request.case.opened_at))
-    analytics.add(connection, opened)
+    parts = [
+        (_INSERT, [_case_row(request, cell) for request, cell in accepted]),
+        audit.appending([_audit_record(request) for request in requests]),
+        outbox.putting(messages),
+        analytics.adding(opened),
+    ]
+    write_together(connection, parts)
 
 
 def _case_row(request: EffectRequest, cell: int | None) -> tuple[Any, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
@@ -20,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from hms_svc.domain.errors import DatabaseUnavailable
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 StatementFunction = Callable[[Connection], Result]
 Lock = Callable[[Connection, Sequence[int]], None]
 """Engine.lock, as the statement rooms are handed it."""
@@ -28,11 +29,13 @@ Lock = Callable[[Connection, Sequence[int]], None]
 class Engine(Protocol):
     """Runs functions over a connection. They never commit, roll back, or keep the connection.
 
-    `embedded` engines are migrated by the program that opens them; in
-    `gapless` ones a number that is missing is a row that was removed.
+    `where` names the database in messages, without secrets. `embedded` engines
+    are migrated by the program that opens them; in `gapless` ones a number that
+    is missing is a row that was removed.
     """
 
     kind: str
+    where: str
     embedded: bool
     gapless: bool
 
@@ -44,13 +47,42 @@ class Engine(Protocol):
         """Release every connection and thread; again does nothing."""
         ...
 
-    async def write(self, function: StatementFunction[Result]) -> Result:
+    async def write(
+        self, function: StatementFunction[Result], *, repeatable: bool = True
+    ) -> Result:
         """Run a function in one transaction, and answer once it is committed.
 
-        An error of the function rolls back what it did, and is raised.
+        An error of the function rolls back what it did, and is raised. The
+        function may be run again: after a deadlock, or when the connection was
+        lost; also around COMMIT, when nobody knows whether that happened, unless
+        it is not `repeatable` (without a unique key of its own to answer by).
         Raises DatabaseUnavailable, after which a commit may or may not have
         happened.
         """
+        ...
+
+    async def write_apart(self, function: StatementFunction[Result]) -> Result:
+        """Run a function whose statements may each commit alone, and be repeated alone.
+
+        Each statement sees what was committed when it began, its predecessors included.
+        """
+        ...
+
+    async def relay(
+        self,
+        take: StatementFunction[list[Item]],
+        deliver: Callable[[list[Item]], Awaitable[None]],
+        mark: Callable[[Connection, list[Item]], None],
+    ) -> int:
+        """Take rows that nobody else is relaying, deliver them, then mark them; gives their number.
+
+        They stay taken until they are marked, or this process or its
+        connection is gone. Marking may fail after the delivery: it is repeated.
+        """
+        ...
+
+    async def change_schema(self, function: StatementFunction[Result]) -> Result:
+        """Run a function in one transaction that may take long; the engine need not be open."""
         ...
 
     async def read(self, function: StatementFunction[Result]) -> Result:

@@ -6,13 +6,22 @@ from collections.abc import Iterable
 from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, func, select
+from sqlalchemy.sql.dml import UpdateBase
 
-from hms_svc.persistence.statements import Bulk, DialectInsert, among, insert_into, packed
+from hms_svc.persistence.statements import POSTGRESQL, Bulk, among, insert_into
 from hms_svc.persistence.tables import job_fences
 
+_FIELDS: Final = ("job_id", "fence", "at")
 
-def _raise(dialect: str) -> DialectInsert:
-    shown = insert_into(dialect, job_fences)
+
+def _raise(dialect: str) -> UpdateBase:
+    shown = insert_into(dialect, job_fences, _FIELDS)
+    if dialect == POSTGRESQL:  # which gives all of the rows back, once it has locked them
+        highest = func.greatest(shown.excluded.fence, job_fences.c.fence)
+        raised = shown.on_conflict_do_update(
+            index_elements=["job_id"], set_={"fence": highest, "at": shown.excluded.at}
+        )
+        return raised.returning(job_fences.c.job_id, job_fences.c.fence)
     return shown.on_conflict_do_update(
         index_elements=["job_id"],
         set_={"fence": shown.excluded.fence, "at": shown.excluded.at},
@@ -20,7 +29,7 @@ def _raise(dialect: str) -> DialectInsert:
     )
 
 
-_RAISE: Final = Bulk(_raise, ("job_id", "fence", "at"))
+_RAISE: Final = Bulk(_raise, _FIELDS)
 _FENCES: Final = select(job_fences.c.job_id, job_fences.c.fence).where(among(job_fences.c.job_id))
 _OLDEST: Final = select(job_fences.c.number).order_by(job_fences.c.number).limit(bindparam("most"))
 _HIGHEST: Final = select(func.coalesce(func.max(job_fences.c.fence), 0))
@@ -29,17 +38,16 @@ _FORGET: Final = delete(job_fences).where(
 )
 
 
-def raise_fences(connection: Connection, shown: Iterable[tuple[str, int]], at: int) -> None:
-    """Keep the highest of what is stored and what is shown for each job, and lock those rows."""
+def raise_fences(
+    connection: Connection, shown: Iterable[tuple[str, int]], at: int
+) -> dict[str, int]:
+    """Keep the highest of what is stored and what is shown for each job; gives it, and locks it."""
     highest: dict[str, int] = {}
     for job_id, fence in shown:
         highest[job_id] = max(fence, highest.get(job_id, fence))
-    _RAISE.run(connection, [(job_id, highest[job_id], at) for job_id in sorted(highest)])
-
-
-def read_fences(connection: Connection, job_ids: set[str]) -> dict[str, int]:
-    """Give the stored fence of each job that has one."""
-    rows = connection.execute(_FENCES, {"values": packed(job_ids)})
+    rows = _RAISE.run(connection, [(job_id, highest[job_id], at) for job_id in sorted(highest)])
+    if connection.dialect.name != POSTGRESQL:
+        rows = list(connection.execute(_FENCES, {"values": highest}))
     return {row.job_id: row.fence for row in rows}
 
 

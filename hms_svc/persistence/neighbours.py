@@ -6,19 +6,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, select
 
+from hms_svc.domain.errors import BadInput
 from hms_svc.persistence.places import cells_within, distance_m
-from hms_svc.persistence.statements import among, packed
+from hms_svc.persistence.statements import among
 from hms_svc.persistence.tables import cases
 from hms_svc.ports.stores import NearCase, PlaceQuery
 
 _OPEN_CASES: Final = select(
-    cases.c.open_cell, cases.c.id, cases.c.job_id, cases.c.lat, cases.c.lon
-).where(
-    cases.c.kind == bindparam("kind"),
-    among(cases.c.open_cell),
-)
+    cases.c.kind, cases.c.open_cell, cases.c.id, cases.c.job_id, cases.c.lat, cases.c.lon
+).where(among(cases.c.open_cell))
 
 
 class OpenCase(NamedTuple):
@@ -55,27 +53,37 @@ class Neighbourhood:
 
 
 def read_neighbourhood(connection: Connection, wanted: Mapping[str, set[int]]) -> Neighbourhood:
-    """Read the open cases of the wanted cells, by kind."""
+    """Read the open cases of the wanted cells; other kinds in these cells do no harm."""
     found = Neighbourhood()
-    for kind, cells in wanted.items():
-        rows = connection.execute(_OPEN_CASES, {"kind": kind, "values": packed(cells)})
-        for row in rows:
-            found.add(kind, OpenCase._make(row))
+    if wanted:
+        # Asked for the kind as well, PostgreSQL may think that few are of it, and read them all.
+        cells = set().union(*wanted.values())
+        for kind, *case in connection.execute(_OPEN_CASES, {"values": cells}):
+            found.add(kind, OpenCase._make(case))
     return found
 
 
 def wanted_cells(
     queries: Sequence[PlaceQuery | None],
 ) -> tuple[list[list[int]], dict[str, set[int]]]:
-    """Give the cells that each query must look into (none without a place), and all of a kind."""
+    """Give the cells that each query must look into (none without a place), and all of a kind.
+
+    Raises BadInput for a kind or a radius that cannot be.
+    """
     wanted: defaultdict[str, set[int]] = defaultdict(set)
     of_each = []
     for query in queries:
         cells = cells_within(query.lat, query.lon, query.radius_m) if query else []
         of_each.append(cells)
         if query:
-            wanted[query.kind].update(cells)
+            wanted[_checked(query.kind)].update(cells)
     return of_each, wanted
+
+
+def _checked(kind: object) -> str:
+    if not isinstance(kind, str) or kind.encode(errors="replace").decode() != kind:
+        raise BadInput(f"kind {kind!r:.80} is no text that can be stored")
+    return kind
 
 
 def near(connection: Connection, queries: Sequence[PlaceQuery]) -> list[NearCase | None]:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 
 from hms_svc.domain.event import Event
 from hms_svc.domain.job import Job
-from hms_svc.persistence.statements import AnyRow, among, packed, plainly
+from hms_svc.persistence.statements import AnyRow, Part, among, plainly
 from hms_svc.persistence.tables import outbox
 from hms_svc.ports.stores import OutboxEntry
 
@@ -46,14 +46,20 @@ _MARK = (
 _DROP = delete(outbox).where(_NAMED, outbox.c.published_at.is_(None))
 
 
-def put(connection: Connection, messages: Sequence[Message]) -> None:
+def putting(messages: Sequence[Message]) -> Part:
     """Add messages, to be relayed in this order once the transaction has committed."""
-    _INSERT.run(connection, [_row(message) for message in messages])
+    return _INSERT, [_row(message) for message in messages]
 
 
 def waiting(connection: Connection, limit: int) -> list[OutboxEntry]:
     """Give what is not yet published, oldest first: also a number that committed late."""
     return [_entry(row) for row in connection.execute(_WAITING, {"limit": limit})]
+
+
+def take(connection: Connection, limit: int) -> list[OutboxEntry]:
+    """Give what is not yet published, oldest first, and lock it; locked rows are passed over."""
+    rows = connection.execute(_WAITING.with_for_update(skip_locked=True), {"limit": limit})
+    return [_entry(row) for row in rows]
 
 
 def replay(connection: Connection, after: int, limit: int) -> list[OutboxEntry]:
@@ -63,7 +69,7 @@ def replay(connection: Connection, after: int, limit: int) -> list[OutboxEntry]:
 
 def mark_published(connection: Connection, numbers: Sequence[int], now: int) -> None:
     """Mark `case.*` events as published, and remove the other rows."""
-    named = packed(numbers)
+    named = list(numbers)
     connection.execute(_MARK, {"values": named, "now": now})
     connection.execute(_DROP, {"values": named})
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, func, select
 
-from hms_svc.persistence.statements import among, or_ignore, packed
+from hms_svc.persistence.statements import among, or_ignore
 from hms_svc.persistence.tables import reports
 from hms_svc.ports.stores import ReportCount
 
@@ -36,7 +36,7 @@ def count_reports(connection: Connection, asked: Sequence[ReportCount]) -> list[
     latest beginning on, and only what lies between is fetched.
     """
     _RECORD.run(connection, [(one.user_id, one.job_id, one.at) for one in asked])
-    users = packed({one.user_id for one in asked})
+    users = {one.user_id for one in asked}
     earliest, latest = min(one.since for one in asked), max(one.since for one in asked)
     counts: Counter[str] = Counter()
     for user, number in connection.execute(_COUNTS, {"values": users, "latest": latest}):

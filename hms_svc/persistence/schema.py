@@ -2,60 +2,109 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Column, Connection, MetaData, String, Table, insert, inspect, select
+import msgspec
+from sqlalchemy import Column, Connection, MetaData, String, Table, func, insert, inspect, select
 
 from hms_svc.domain.errors import SchemaMismatch
-from hms_svc.persistence.tables import METADATA
+from hms_svc.persistence.engine import Lock
+from hms_svc.persistence.statements import POSTGRESQL
+from hms_svc.persistence.tables import METADATA, schema_info
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The newest revision under migrations/versions; revisions are numbers of four digits."""
+OLDEST_PROGRAM: Final = "0001"
+"""The oldest program, by its HEAD, that the schema at HEAD still serves."""
+SCHEMA_LOCK: Final = -2
+"""What those who migrate exclude each other by; no place has this number."""
+_TABLE_WAIT: Final = "10s"
 _ALEMBIC: Final = Table(
     "alembic_version", MetaData(), Column("version_num", String(32), primary_key=True)
 )
 
 
-def read_version(connection: Connection) -> str | None:
-    """Give the revision that the database is at, None where it has no schema of ours."""
+class Version(msgspec.Struct, frozen=True):
+    """The revision that a database is at, None without a schema, and whom it serves."""
+
+    revision: str | None
+    oldest_program: str = ""
+
+    @property
+    def is_foreign(self) -> bool:
+        """Tell whether it is the mark of another program that uses Alembic too."""
+        return self.revision is not None and not re.fullmatch(r"[0-9]{4}", self.revision)
+
+    @property
+    def serves_us(self) -> bool:
+        """Tell whether this program works on it: also on a newer schema that has only grown."""
+        if self.revision is None or self.is_foreign:
+            return False
+        return self.revision == HEAD or (self.revision > HEAD and self.oldest_program <= HEAD)
+
+
+def read_version(connection: Connection) -> Version:
+    """Read the version of the database."""
     if not connection.dialect.has_table(connection, "alembic_version"):
-        return None
+        return Version(None)
     found = connection.execute(select(_ALEMBIC.c.version_num)).scalar()
-    return None if found is None else str(found)
+    if found is None or found <= HEAD:
+        return Version(found)
+    # A schema beyond ours says whom it serves; a table that is not ours may say anything.
+    if not connection.dialect.has_table(connection, "schema_info"):
+        return Version(found, found)
+    return Version(found, str(connection.execute(select(schema_info.c.oldest_program)).scalar()))
 
 
-def check_version(version: str | None, where: str) -> None:
-    """Raise SchemaMismatch unless the database is at our revision."""
-    if version == HEAD:
+def check_version(version: Version, where: str) -> None:
+    """Raise SchemaMismatch unless this program works on the schema."""
+    if version.serves_us:
         return
-    if version is not None and version > HEAD:
+    revision = version.revision or "none"
+    if version.is_foreign:
         raise SchemaMismatch(
-            f"{where} has schema {version}, this program knows up to {HEAD}: use a newer hms-svc"
+            f"{where} has schema {revision} of another program: name a database of its own"
+        )
+    if version.revision is not None and version.revision > HEAD:
+        raise SchemaMismatch(
+            f"{where} has schema {revision}, this program knows up to {HEAD}: use a newer hms-svc"
         )
     raise SchemaMismatch(
-        f"{where} has schema {version or 'none'}, this program needs {HEAD}: "
-        "run `hms-svc db migrate`"
+        f"{where} has schema {revision}, this program needs {HEAD}: run `hms-svc db migrate`"
     )
 
 
-def bring_up(connection: Connection, where: str) -> None:
-    """Make the schema ours, within the caller's transaction; a newer or foreign one is refused.
+def bring_up(connection: Connection, where: str, lock: Lock) -> str:
+    """Make the schema ours, within the caller's transaction; a foreign or too new one is refused.
 
-    An empty database gets its tables at once, for Alembic takes half a second
-    to load; a test proves that migrating leads to the same tables.
+    Gives the revision it is at then.
+
+    Of several who come at once one does the work, and the others find it done.
     """
+    lock(connection, [SCHEMA_LOCK])
     version = read_version(connection)
-    if version == HEAD:
-        return
-    if version is None and not inspect(connection).get_table_names():
-        _create(connection)
-    elif version is not None and version < HEAD:
+    if version.revision is None and inspect(connection).get_table_names():
+        raise SchemaMismatch(f"{where} has tables, but none of ours: name another one")
+    if version.revision is None and connection.dialect.name != POSTGRESQL:
+        create(connection)
+    elif version.revision is None or (version.revision < HEAD and not version.is_foreign):
         upgrade(connection)
-    elif version is None:
-        raise SchemaMismatch(f"{where} has tables, but none of ours: name another file")
-    else:
-        check_version(version, where)
+    version = read_version(connection)
+    check_version(version, where)
+    return str(version.revision)
+
+
+def create(connection: Connection) -> None:
+    """Make every table of the embedded database at once: Alembic takes half a second to load.
+
+    A test proves that migrating leads to the same tables.
+    """
+    METADATA.create_all(connection, checkfirst=False)
+    _ALEMBIC.create(connection, checkfirst=False)
+    connection.execute(insert(_ALEMBIC).values(version_num=HEAD))
+    connection.execute(insert(schema_info).values(oldest_program=OLDEST_PROGRAM))
 
 
 def upgrade(connection: Connection) -> None:
@@ -63,14 +112,11 @@ def upgrade(connection: Connection) -> None:
     from alembic import command
     from alembic.config import Config
 
+    if connection.dialect.name == POSTGRESQL:
+        # Everybody who comes later waits behind a migration that waits for a table.
+        connection.execute(select(func.set_config("lock_timeout", _TABLE_WAIT, True)))
     config = Config()
     location = str(Path(__file__).parent / "migrations")
     config.set_main_option("script_location", location.replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-
-
-def _create(connection: Connection) -> None:
-    METADATA.create_all(connection, checkfirst=False)
-    _ALEMBIC.create(connection, checkfirst=False)
-    connection.execute(insert(_ALEMBIC).values(version_num=HEAD))

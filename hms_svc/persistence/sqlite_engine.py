@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
@@ -20,6 +20,7 @@ from hms_svc.sqlite.connection import BUSY_TIMEOUT_MS
 from hms_svc.sqlite.file import SQLiteFile
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 _READERS: Final = 2
 
 
@@ -31,6 +32,7 @@ class SQLiteEngine:
     gapless = True
 
     def __init__(self, file: SQLiteFile) -> None:
+        self.where = str(file.path)
         self._file = file
         self._readers: _Readers | None = None
         self._owned: sqlite3.Connection | None = None
@@ -38,7 +40,7 @@ class SQLiteEngine:
 
     async def open(self) -> None:
         """Open the writer first: the one that comes first recovers the log, under the file's lock."""
-        with unavailable(str(self._file.path)):
+        with unavailable(self.where):
             await self._file.open()
         self._readers = _Readers(self._file.path)
 
@@ -48,21 +50,50 @@ class SQLiteEngine:
         if readers is None:
             return
         await asyncio.to_thread(readers.close)
-        with unavailable(str(self._file.path)):
+        with unavailable(self.where):
             await self._file.close()
         if self._writer is not None:
             self._writer.close()
         self._writer = self._owned = None
 
-    async def write(self, function: StatementFunction[Result]) -> Result:
-        """Run the function inside the writer's transaction; see Engine."""
+    async def write(
+        self, function: StatementFunction[Result], *, repeatable: bool = True
+    ) -> Result:
+        """Run the function inside the writer's transaction, once; see Engine."""
         self._need_open()
-        with unavailable(str(self._file.path)):
+        with unavailable(self.where):
             return await self._file.write(lambda owned: function(self._over(owned)))
+
+    async def write_apart(self, function: StatementFunction[Result]) -> Result:
+        """Run the function in one transaction: it shares its sync with others; see Engine."""
+        return await self.write(function)
+
+    async def relay(
+        self,
+        take: StatementFunction[list[Item]],
+        deliver: Callable[[list[Item]], Awaitable[None]],
+        mark: Callable[[Connection, list[Item]], None],
+    ) -> int:
+        """Relay without taking: two processes of one machine may deliver a row twice; see Engine."""
+        items = await self.read(take)
+        if items:
+            await deliver(items)
+            await self.write(lambda on: mark(on, items))
+        return len(items)
+
+    async def change_schema(self, function: StatementFunction[Result]) -> Result:
+        """Run the function inside the writer's transaction; see Engine."""
+        if self._readers is not None:
+            return await self.write(function)
+        await self.open()
+        try:
+            return await self.write(function)
+        finally:
+            await self.close()
 
     async def read(self, function: StatementFunction[Result]) -> Result:
         """Run the function in autocommit mode, so that no statement holds the log back; see Engine."""
-        with unavailable(str(self._file.path)):
+        with unavailable(self.where):
             return await self._need_open().run(function)
 
     def lock(self, connection: Connection, numbers: Sequence[int]) -> None:

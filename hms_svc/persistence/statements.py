@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sqlalchemy import (
+    ARRAY,
+    Boolean,
     Column,
     ColumnElement,
     Connection,
@@ -14,13 +16,19 @@ from sqlalchemy import (
     Table,
     TableValuedAlias,
     Text,
+    any_,
     bindparam,
     cast,
+    column,
     func,
     select,
 )
 from sqlalchemy.dialects.sqlite import Insert as SQLiteInsert
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from hms_svc.domain.strict_json import encode
 
@@ -29,65 +37,169 @@ if TYPE_CHECKING:
 
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 DialectInsert: TypeAlias = "SQLiteInsert | PostgresInsert"
+POSTGRESQL: Final = "postgresql"
 
 
-def among(column: Column[Any], name: str = "values") -> ColumnElement[bool]:
-    """Compare a column with a list that comes as one parameter, see `packed`.
+def among(compared: Column[Any], name: str = "values") -> ColumnElement[bool]:
+    """Compare a column with a collection that comes as one parameter.
 
     The text of the statement stays the same however long the list is, so it is
     prepared once, and no limit on the number of parameters is met.
     """
-    listed: TableValuedAlias = func.json_each(bindparam(name, type_=Text)).table_valued("value")
-    return column.in_(select(cast(listed.c.value, column.type)))
+    return _Among(compared, bindparam(name, type_=_Listed(compared.type)))
 
 
-def packed(values: Collection[Any]) -> str:
-    """Write a list for `among`."""
-    return encode(list(values)).decode()
+class _Listed(TypeDecorator[Collection[Any]]):
+    """A collection as one parameter: an array, or JSON where there are no arrays."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, item: TypeEngine[Any]) -> None:
+        super().__init__()
+        self.item = item
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        array = dialect.name == POSTGRESQL
+        return dialect.type_descriptor(ARRAY(self.item) if array else Text())
+
+    def process_bind_param(self, value: Collection[Any] | None, dialect: Dialect) -> Any:
+        values = list(value or ())
+        return values if dialect.name == POSTGRESQL else encode(values).decode()
+
+
+class _Among(FunctionElement[bool]):
+    """`among`, worded when the dialect is known."""
+
+    inherit_cache = True
+    name = "among"
+    type = Boolean()
+
+
+@compiles(_Among)
+def _among_json(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
+    compared, listed = _sides(element)
+    each = func.json_each(listed).table_valued("value")
+    condition = compared.in_(select(cast(each.c.value, compared.type)))
+    return compiler.process(condition, **options)
+
+
+@compiles(_Among, POSTGRESQL)
+def _among_array(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
+    compared, listed = _sides(element)
+    return compiler.process(compared == any_(listed), **options)
+
+
+def _sides(element: _Among) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    compared, listed = element.clauses
+    return compared, listed
 
 
 class Bulk:
     """A writing statement for many rows: SQLAlchemy words it once, the driver runs it.
 
-    `names` are its parameters, and the order of the tuples that `run` takes.
+    `names` are its parameters, and the order of the tuples that `run` takes. On
+    PostgreSQL each parameter is one array of a whole column, so that any number
+    of rows is one statement and one round trip.
     """
 
     def __init__(self, word: Callable[[str], UpdateBase], names: Sequence[str]) -> None:
         self._word = word
-        self._names = list(names)
+        self.names = list(names)
         self._texts: dict[str, str] = {}
 
-    def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Run the statement for every row; for none it does nothing."""
-        if rows:
-            connection.exec_driver_sql(self._text(connection.dialect), list(rows))
+    def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[AnyRow]:
+        """Run the statement for every row; for none it does nothing. Gives what it returns."""
+        if not rows:
+            return []
+        text = self._text(connection.dialect)
+        if connection.dialect.name != POSTGRESQL:
+            connection.exec_driver_sql(text, list(rows))
+            return []
+        result = connection.exec_driver_sql(text, tuple(_columns(rows)))
+        return list(result) if result.returns_rows else []
+
+    def worded(self, dialect: str) -> UpdateBase:
+        """Give the statement."""
+        return self._word(dialect)
 
     def _text(self, dialect: Dialect) -> str:
         text = self._texts.get(dialect.name)
         if text is None:
-            compiled = self._word(dialect.name).compile(dialect=dialect, column_keys=self._names)
-            assert getattr(compiled, "positiontup", None) == self._names, compiled
-            text = self._texts[dialect.name] = str(compiled)
+            text = self._texts[dialect.name] = _compiled(self.worded(dialect.name), [self], dialect)
         return text
 
 
-def insert_into(dialect: str, table: Table) -> DialectInsert:
-    """Give the INSERT that knows ON CONFLICT, in the words of the dialect of this name."""
-    if dialect != "postgresql":
+Part: TypeAlias = tuple[Bulk, Sequence[tuple[Any, ...]]]
+_TOGETHER: Final[dict[tuple[Bulk, ...], str]] = {}
+
+
+def write_together(connection: Connection, parts: Sequence[Part]) -> None:
+    """Run several Bulks over tables that do not meet: on PostgreSQL in one round trip."""
+    parts = [part for part in parts if part[1]]
+    if connection.dialect.name != POSTGRESQL or len(parts) < 2:
+        for bulk, rows in parts:
+            bulk.run(connection, rows)
+        return
+    bulks = tuple(bulk for bulk, _ in parts)
+    text = _TOGETHER.get(bulks)
+    if text is None:
+        *first, last = (bulk.worded(POSTGRESQL) for bulk in bulks)
+        ctes = [statement.cte(f"part_{number}") for number, statement in enumerate(first)]
+        text = _compiled(last.add_cte(*ctes), bulks, connection.dialect)
+        _TOGETHER[bulks] = text
+    values = [column for _, rows in parts for column in _columns(rows)]
+    connection.exec_driver_sql(text, tuple(values))
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(values) for values in zip(*rows, strict=True)]
+
+
+def _compiled(statement: UpdateBase, bulks: Sequence[Bulk], dialect: Dialect) -> str:
+    names = [name for bulk in bulks for name in bulk.names]
+    compiled = statement.compile(dialect=dialect, column_keys=names)
+    order = getattr(compiled, "positiontup", None) or []
+    if dialect.name == POSTGRESQL:
+        order = [name.rpartition("_")[0] for name in order]
+    assert order == names, compiled
+    return str(compiled)
+
+
+def handed_in(types: Mapping[str, TypeEngine[Any]], *, by_name: bool = False) -> TableValuedAlias:
+    """Give rows that come as arrays as a table of PostgreSQL, with their order as `ordinality`.
+
+    The arrays of a Bulk come in order, those of any other statement `by_name`.
+    """
+    arrays = [
+        bindparam(name, type_=ARRAY(type_), unique=not by_name) for name, type_ in types.items()
+    ]
+    columns = [column(name, type_) for name, type_ in types.items()]
+    rows = func.unnest(*arrays).table_valued(*columns, with_ordinality="ordinality")
+    return rows.render_derived(name="handed_in")
+
+
+def insert_into(dialect: str, table: Table, names: Sequence[str]) -> DialectInsert:
+    """Give the INSERT of rows of a Bulk, in their order, that knows ON CONFLICT."""
+    if dialect != POSTGRESQL:
         return SQLiteInsert(table)
     from sqlalchemy.dialects.postgresql import Insert
 
-    return Insert(table)
+    rows = handed_in({name: table.c[name].type for name in names})
+    ordered = select(*(rows.c[name] for name in names)).order_by(rows.c.ordinality)
+    return Insert(table).from_select(list(names), ordered, include_defaults=False)
 
 
 def plainly(table: Table, *names: str) -> Bulk:
     """Insert rows of these columns."""
-    return Bulk(lambda dialect: insert_into(dialect, table), names)
+    return Bulk(lambda dialect: insert_into(dialect, table, names), names)
 
 
 def or_ignore(table: Table, *names: str, key: Sequence[str]) -> Bulk:
     """Insert rows, and leave one alone whose unique `key` is there already."""
     return Bulk(
-        lambda dialect: insert_into(dialect, table).on_conflict_do_nothing(index_elements=key),
+        lambda dialect: insert_into(dialect, table, names).on_conflict_do_nothing(
+            index_elements=key
+        ),
         names,
     )

@@ -37,6 +37,7 @@ job_fences: Final = Table(
     Column("job_id", Text, nullable=False, unique=True),
     Column("fence", BigInteger, nullable=False),
     Column("at", BigInteger, nullable=False),
+    Index("job_fences_by_fence", "fence").ddl_if(dialect="postgresql"),
 )
 """The highest fence that each job has shown, and when."""
 
@@ -62,7 +63,6 @@ cases: Final = Table(
     UniqueConstraint("job_id", "key", name="cases_effect"),
     Index(
         "cases_open_place",
-        "kind",
         "open_cell",
         sqlite_where=text("open_cell IS NOT NULL"),  # naming PostgreSQL here would load its dialect
     ),
@@ -160,3 +160,10 @@ analytics_totals: Final = Table(
     Column("n", BigInteger, nullable=False),
 )
 """`hour` is hours since 1970."""
+
+schema_info: Final = Table(
+    "schema_info",
+    METADATA,
+    Column("oldest_program", Text, primary_key=True),
+)
+"""One row: the oldest program, by the newest revision it knows, that this schema still serves."""

@@ -10,7 +10,8 @@ import msgspec
 
 from hms_svc.brokers.codes import STATE_OF
 from hms_svc.brokers.intake import keep_bytes, read_item
-from hms_svc.brokers.redis.link import Argument, Link
+from hms_svc.brokers.redis.exchange import Argument
+from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.record import Draft, Outcome, Record, draft_of, refused_draft
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.ids import new_job_id

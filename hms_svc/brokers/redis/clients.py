@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 from urllib.parse import unquote
 
-from hiredis import pack_command
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry as AsyncRetry
@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from hms_svc.brokers.redis.exchange import Argument, Exchange, sentinels_of
 from hms_svc.domain.backend_url import BackendKind, BackendUrl
 
 CONNECT_SECONDS: Final = 2.0
@@ -35,11 +36,31 @@ _SENTINEL: Final[dict[str, Any]] = {
 }
 
 
+class Commands(Protocol):
+    """Runs commands, none of them twice."""
+
+    async def ask(self, *words: Argument) -> Any:
+        """Run one command."""
+        ...
+
+    async def ask_all(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
+        """Run commands in one round trip."""
+        ...
+
+    async def reconnect(self) -> None:
+        """Leave this connection, so that the next command looks for the server again."""
+        ...
+
+    async def close(self) -> None:
+        """Release every connection."""
+        ...
+
+
 class Clients(Protocol):
     """Makes clients that never repeat a command by themselves."""
 
-    def for_commands(self) -> AsyncRedis:
-        """Give the pool that commands share."""
+    def for_commands(self) -> Commands:
+        """Give the way of all commands that answer at once."""
         ...
 
     def for_waiting(self) -> AsyncRedis:
@@ -57,9 +78,9 @@ class ServerClients:
     def __init__(self, url: BackendUrl) -> None:
         self._url = url
 
-    def for_commands(self) -> AsyncRedis:
+    def for_commands(self) -> Exchange:
         """See Clients."""
-        return self._client(socket_timeout=REPLY_SECONDS)
+        return Exchange(self._client(socket_timeout=REPLY_SECONDS))
 
     def for_waiting(self) -> AsyncRedis:
         """See Clients."""
@@ -95,9 +116,9 @@ class ServerClients:
                 hosts, sentinel_kwargs=_SENTINEL, **options, **self._login()
             )
             master: AsyncRedis = sentinel.master_for(self._url.service, db=int(self._url.database))
-            return _packing(master)
+            return master
         client: AsyncRedis = AsyncRedis.from_url(self._url.text, **options)
-        return _packing(client)
+        return client
 
     def _login(self) -> dict[str, str]:
         login = self._url.text.partition("://")[2].rpartition("@")[0]
@@ -106,38 +127,13 @@ class ServerClients:
         return {name: value for name, value in found.items() if value}
 
 
-class _Packing:
-    """Packs commands in C: a batch has thousands of arguments, at a microsecond each otherwise."""
-
-    def pack_command(self, *words: Any) -> list[bytes]:
-        return [pack_command((*words[0].split(), *words[1:]))]
-
-
-def _packing(client: AsyncRedis) -> AsyncRedis:
-    pool = client.connection_pool
-    pool.connection_class = type("PackingConnection", (_Packing, pool.connection_class), {})
-    return client
-
-
 def _host(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     return host.strip("[]"), int(port)
 
 
-async def close_client(client: AsyncRedis) -> None:
-    """Close a client, and the connections to Sentinels that it was made over."""
-    await client.aclose()
-    for sentinel in _sentinels(client):
-        await sentinel.aclose()
-
-
 def close_blocking_client(client: Redis) -> None:
     """Close a blocking client, and the connections to Sentinels that it was made over."""
     client.close()
-    for sentinel in _sentinels(client):
+    for sentinel in sentinels_of(client):
         sentinel.close()
-
-
-def _sentinels(client: AsyncRedis | Redis) -> list[Any]:
-    manager = getattr(client.connection_pool, "sentinel_manager", None)
-    return list(manager.sentinels) if manager is not None else []

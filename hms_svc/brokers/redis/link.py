@@ -22,7 +22,8 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from hms_svc.brokers.redis.clients import Clients, close_client
+from hms_svc.brokers.redis.clients import Clients, Commands
+from hms_svc.brokers.redis.exchange import Argument, close_client
 from hms_svc.brokers.redis.keys import Keys
 from hms_svc.brokers.redis.scripts import script
 from hms_svc.domain.backend_url import BackendUrl, mask_password
@@ -30,7 +31,6 @@ from hms_svc.domain.errors import BadSetting, BrokerUnavailable
 from hms_svc.ports.clock import Clock, SystemClock
 
 Result = TypeVar("Result")
-Argument = bytes | str | int | float
 OLDEST_VERSION: Final = (7, 0)
 _TRIES: Final = 3
 _PAUSE_SECONDS: Final = 0.1
@@ -50,7 +50,7 @@ class Link:
         self.clients = clients
         self.clock = clock or SystemClock()
         self.is_moved_by_hand = clock is not None
-        self._commands: AsyncRedis | None = None
+        self._commands: Commands | None = None
         self._waiting: AsyncRedis | None = None
 
     async def open(self) -> None:
@@ -65,9 +65,10 @@ class Link:
 
     async def close(self) -> None:
         """Release every connection."""
-        for client in (self._commands, self._waiting):
-            if client is not None:
-                await close_client(client)
+        if self._commands is not None:
+            await self._commands.close()
+        if self._waiting is not None:
+            await close_client(self._waiting)
         self._commands = self._waiting = None
 
     @property
@@ -84,18 +85,11 @@ class Link:
 
     async def ask(self, *words: Argument) -> Any:
         """Run one command that may be repeated."""
-        return await self._repeat(lambda client, _tries: _execute(client, *words))
+        return await self._repeat(lambda commands, _tries: commands.ask(*words))
 
-    async def ask_all(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
+    async def ask_all(self, words: Sequence[Sequence[Argument]]) -> list[Any]:
         """Run commands that may be repeated, in one round trip."""
-
-        async def call(client: AsyncRedis, _tries: int) -> list[Any]:
-            pipeline = client.pipeline(transaction=False)
-            for command in commands:
-                pipeline.execute_command(*command)
-            return list(await pipeline.execute())
-
-        return await self._repeat(call) if commands else []
+        return await self._repeat(lambda commands, _tries: commands.ask_all(words)) if words else []
 
     async def run(self, name: str, *arguments: Argument, nonce: str | None = None) -> Any:
         """Run a script; repeated with the same nonce where its reply was lost."""
@@ -110,13 +104,13 @@ class Link:
         words = [found.digest, 1, self.keys.prefix, *self.times(), nonce or new_nonce(), *arguments]
         tries_made = 0
 
-        async def call(client: AsyncRedis, tries: int) -> Any:
+        async def call(commands: Commands, tries: int) -> Any:
             nonlocal tries_made
             tries_made = tries
             try:
-                return await _execute(client, "EVALSHA", *words)
+                return await commands.ask("EVALSHA", *words)
             except NoScriptError:
-                return await _execute(client, "EVAL", found.text, *words[1:])
+                return await commands.ask("EVAL", found.text, *words[1:])
 
         return await self._repeat(call), tries_made > 0
 
@@ -128,7 +122,7 @@ class Link:
         """Give the lease clock, where the server's own says `server_ms`."""
         return self.clock.lease_ms() if self.is_moved_by_hand else server_ms
 
-    async def _repeat(self, call: Callable[[AsyncRedis, int], Awaitable[Result]]) -> Result:
+    async def _repeat(self, call: Callable[[Commands, int], Awaitable[Result]]) -> Result:
         for tries in range(_TRIES):
             if self._commands is None:
                 raise BrokerUnavailable(f"{self.address} is not open")
@@ -137,7 +131,7 @@ class Link:
             except (BusyLoadingError, AuthenticationError, OutOfMemoryError) as error:
                 raise BrokerUnavailable(f"{self.address}: {words(error)}") from error
             except _ELSEWHERE as error:
-                await self._commands.connection_pool.disconnect()
+                await self._commands.reconnect()
                 lost: Exception = error
             except _LOST as error:
                 lost = error
@@ -166,11 +160,6 @@ class Link:
             raise BadSetting(
                 f"broker_url {self.address}: Redis {version} is too old; want 7.0 or later"
             )
-
-
-def _execute(client: AsyncRedis, *words: Argument) -> Awaitable[Any]:
-    answer: Awaitable[Any] = client.execute_command(*words)  # type: ignore[no-untyped-call]
-    return answer
 
 
 async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:

@@ -8,7 +8,7 @@ import msgspec
 
 from hms_svc.brokers.announcements import counters_of, event_data, events_of, step_of
 from hms_svc.brokers.codes import CODE_OF
-from hms_svc.brokers.redis.link import Argument
+from hms_svc.brokers.redis.exchange import Argument
 from hms_svc.brokers.redis.record import Outcome, write_json
 from hms_svc.brokers.trail import line, words
 from hms_svc.ports.broker import Settlement

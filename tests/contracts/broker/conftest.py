@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -160,14 +160,26 @@ def without_flags(words: tuple[Any, ...]) -> tuple[Any, ...]:
     return (words[0], words[1].partition("\n")[2], *words[2:])
 
 
-class AsyncDouble(FakeAsyncRedis):
-    """Fakeredis, with the little of INFO that it does not have."""
+class DoubledCommands:
+    """Runs commands on fakeredis, with the little of INFO that it does not have."""
 
-    async def execute_command(self, *words: Any, **options: Any) -> Any:
+    def __init__(self, client: AsyncRedis) -> None:
+        self._client = client
+
+    async def ask(self, *words: Any) -> Any:
         if words[0] == "INFO":
             return {"redis_version": "7.0.0", "cluster_enabled": 0}
         stripped = without_flags(words)
-        return await super().execute_command(*stripped, **options)  # type: ignore[no-untyped-call]
+        return await self._client.execute_command(*stripped)  # type: ignore[no-untyped-call]
+
+    async def ask_all(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        return [await self.ask(*words) for words in commands]
+
+    async def reconnect(self) -> None:
+        await self._client.connection_pool.disconnect()
+
+    async def close(self) -> None:
+        await self._client.aclose()
 
 
 class Double(FakeRedis):
@@ -182,11 +194,11 @@ class FakeClients:
     def __init__(self) -> None:
         self._server = FakeServer(server_type="redis", version=(7, 0))
 
-    def for_commands(self) -> AsyncRedis:
-        return AsyncDouble(server=self._server, protocol=2)
+    def for_commands(self) -> DoubledCommands:
+        return DoubledCommands(self.for_waiting())
 
     def for_waiting(self) -> AsyncRedis:
-        return self.for_commands()
+        return FakeAsyncRedis(server=self._server, protocol=2)
 
     def for_heart(self) -> Redis:
         return Double(server=self._server, protocol=2)

@@ -1,24 +1,15 @@
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-from pathlib import Path
-
 import pytest
 
 from hms_svc.domain.views import AuditFault, AuditRecord
 from hms_svc.persistence.database import SqlDatabase
-from tests.contracts.database.conftest import Opener
+from tests.contracts.database.conftest import Opener, Site
 from tests.contracts.database.requests import NOON, effect
 
 
 def record(subject: str) -> AuditRecord:
     return AuditRecord(at=NOON, actor="ada", action="job.retried", subject=subject, detail=b"{}")
-
-
-def tamper(path: Path, statement: str) -> None:
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute(statement)
 
 
 async def sealed_head(database: SqlDatabase, rows: int) -> tuple[int, str]:
@@ -88,7 +79,7 @@ async def test_rows_that_are_not_sealed_yet_are_no_fault(database: SqlDatabase) 
     ("statement", "fault"),
     [
         ("UPDATE audit SET subject = 'job-9' WHERE link = 3", AuditFault(3, "changed")),
-        ("UPDATE audit SET detail = x'ff' WHERE link = 3", AuditFault(3, "changed")),
+        ("UPDATE audit SET detail = {bytes} WHERE link = 3", AuditFault(3, "changed")),
         ("UPDATE audit SET digest = 'x' WHERE link = 3", AuditFault(3, "changed")),
         ("DELETE FROM audit WHERE link = 3", AuditFault(3, "missing")),
         ("DELETE FROM audit WHERE link = 1", AuditFault(1, "missing")),
@@ -98,25 +89,28 @@ async def test_rows_that_are_not_sealed_yet_are_no_fault(database: SqlDatabase) 
     ],
 )
 async def test_what_was_done_to_the_chain_is_found(
-    database: SqlDatabase, path: Path, statement: str, fault: AuditFault
+    database: SqlDatabase, site: Site, statement: str, fault: AuditFault
 ) -> None:
     head = await sealed_head(database, 5)
-    tamper(path, statement)
+    await site.tamper(statement)
     assert await database.verify_audit(head) == [fault]
 
 
-async def test_a_row_removed_before_the_seal_is_missed(database: SqlDatabase, path: Path) -> None:
+async def test_a_row_removed_before_the_seal_is_missed_where_numbers_have_no_gaps(
+    database: SqlDatabase, site: Site
+) -> None:
     await database.audit([record("one"), record("two"), record("three")])
-    tamper(path, "DELETE FROM audit WHERE subject = 'two'")
+    await site.tamper("DELETE FROM audit WHERE subject = 'two'")
     await database.seal()
-    assert await database.verify_audit(None) == [AuditFault(2, "missing")]
+    faults = [AuditFault(2, "missing")] if site.gapless else []
+    assert await database.verify_audit(None) == faults
 
 
 async def test_a_chain_written_anew_does_not_reach_the_published_head(
-    database: SqlDatabase, path: Path
+    database: SqlDatabase, site: Site
 ) -> None:
     head = await sealed_head(database, 3)
-    tamper(path, "UPDATE audit SET subject = 'x', link = NULL WHERE link = 3")
+    await site.tamper("UPDATE audit SET subject = 'x', link = NULL WHERE link = 3")
     await database.seal()
     assert await database.verify_audit(None) == []
     assert await database.verify_audit(head) == [AuditFault(3, "truncated")]
@@ -125,7 +119,7 @@ async def test_a_chain_written_anew_does_not_reach_the_published_head(
 async def test_a_transaction_that_was_undone_leaves_no_gap(database: SqlDatabase) -> None:
     await database.audit([record("one")])
     broken = AuditRecord(at=NOON, actor="ada", action="x", subject=None)  # type: ignore[arg-type]
-    with pytest.raises(Exception, match="NOT NULL"):
+    with pytest.raises(Exception, match=r"(?i)not.null"):
         await database.audit([record("two"), broken])
     await database.audit([record("three")])
     await database.seal()

@@ -18,10 +18,15 @@ from hms_svc.persistence.database import SqlDatabase
 from hms_svc.persistence.sqlite_engine import SQLiteEngine
 from hms_svc.ports.stores import DatabaseHealth, StoredEffect
 from hms_svc.sqlite.file import SQLiteFile
-from tests.contracts.database.conftest import HandClock, Opener
+from tests.contracts.database.conftest import HandClock, Opener, Site, SQLiteSite
 from tests.contracts.database.requests import effect
 
 Result = TypeVar("Result")
+
+
+@pytest.fixture
+def site(path: Path) -> Site:
+    return SQLiteSite(path)
 
 
 def tables_of(path: Path) -> dict[str, str]:
@@ -43,13 +48,22 @@ async def test_migrating_leads_to_the_tables_that_a_new_file_gets(
     engine = SQLiteEngine(SQLiteFile(tmp_path / "100% migrated.db"))
     await engine.open()
     await engine.write(schema.upgrade)
-    assert await engine.read(schema.read_version) == schema.HEAD
+    assert (await engine.read(schema.read_version)).revision == schema.HEAD
     await engine.close()
     migrated = tables_of(tmp_path / "100% migrated.db")
     made = tables_of(path)
     assert made.pop("alembic_version")
     assert migrated.pop("alembic_version")
     assert migrated == made
+
+
+async def test_a_file_of_the_first_version_is_brought_up(another: Opener, path: Path) -> None:
+    await (await another()).close()
+    execute(path, "DROP TABLE schema_info", "UPDATE alembic_version SET version_num = '0001'")
+    assert (await (await another()).health()).ok
+    with closing(sqlite3.connect(path)) as connection:
+        served = connection.execute("SELECT oldest_program FROM schema_info").fetchall()
+    assert served == [(schema.OLDEST_PROGRAM,)]
 
 
 async def test_a_migration_that_fails_backs_out_whole(tmp_path: Path) -> None:
@@ -97,6 +111,7 @@ async def test_reads_that_are_called_off_leave_the_readers_usable(database: SqlD
 async def test_a_newer_schema_is_refused_and_left_alone(another: Opener, path: Path) -> None:
     await (await another()).close()
     execute(path, "UPDATE alembic_version SET version_num = '9999'")
+    execute(path, "UPDATE schema_info SET oldest_program = '9999'")
     before = tables_of(path)
     with pytest.raises(SchemaMismatch, match=r"9999.*newer hms-svc"):
         await another()

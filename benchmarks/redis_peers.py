@@ -1,0 +1,125 @@
+"""Beside the fastest peers that run a job at least once over Redis, and a loop by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+from benchmarks import contest, report_peers
+from benchmarks.contenders import Contender, hand_loop, hms_svc, peers
+from benchmarks.contest import Drain, Waited
+from benchmarks.engines import Plan
+from benchmarks.figures import Figure, ratio
+from benchmarks.rounds import interleaved
+
+Result = TypeVar("Result")
+ONE_BY_ONE = 3_000
+PACED = 200
+WAYS: dict[str, contest.Cores] = {"free": (None,), "pinned": (1,), "two, pinned": (0, 1)}
+
+
+class Measured(NamedTuple):
+    """The rounds of every contender, by the name of the measure and of the contender."""
+
+    drains: dict[tuple[str, str], list[Drain]]
+    singles: dict[str, list[float]]
+    waits: dict[str, list[Waited]]
+
+    def rate(self, way: str, name: str) -> Figure:
+        """Give jobs a second in one way of draining."""
+        rounds = self.drains[way, name]
+        return Figure(f"drain, {way}: {name}", "jobs/s", tuple(each.rate for each in rounds))
+
+    def enqueued(self, name: str) -> Figure:
+        """Give jobs a second in bulk hand-in."""
+        rounds = self.drains["free", name]
+        return Figure(f"bulk enqueue: {name}", "jobs/s", tuple(each.enqueued for each in rounds))
+
+    def cost(self, what: str, words: str, unit: str, name: str) -> Figure:
+        """Give what a thousand jobs cost in a free drain."""
+        rounds = self.drains["free", name]
+        return Figure(f"{words}: {name}", unit, tuple(getattr(each, what) for each in rounds))
+
+
+def run(plan: Plan) -> list[Figure]:
+    """Measure the contenders in turn, and divide round by round."""
+    loop = hand_loop()
+    ours, others = [hms_svc(20), hms_svc(100)], peers()
+    contenders = [*ours, *([loop] if loop else []), *others]
+    measured = _measure(plan, contenders)
+    figures: list[Figure] = []
+    for contender in contenders:
+        figures += _figures(measured, contender.name)
+    if loop:
+        figures += _against_loop(measured, [each.name for each in ours], loop.name)
+    if others:
+        figures += _against_peers(measured, ours[1].name, [each.name for each in others])
+    return [*figures, *report_peers.run(plan)]
+
+
+def _measure(plan: Plan, contenders: list[Contender]) -> Measured:
+    drains = interleaved(
+        {
+            f"{way} | {each.name}": partial(
+                contest.drain, each, plan.engines, plan.of(each.jobs, 1000), cores
+            )
+            for way, cores in WAYS.items()
+            for each in contenders
+        },
+        plan.rounds,
+    )
+    singles = interleaved(_each(plan, contenders, contest.one_by_one, ONE_BY_ONE), plan.rounds)
+    waits = interleaved(_each(plan, contenders, contest.idle, PACED), plan.rounds)
+    named = {}
+    for key, rounds in drains.items():
+        way, _, name = key.partition(" | ")
+        named[way, name] = rounds
+    return Measured(named, singles, waits)
+
+
+def _each(
+    plan: Plan, contenders: list[Contender], measure: Callable[..., Result], jobs: int
+) -> dict[str, Callable[[], Result]]:
+    return {each.name: partial(measure, each, plan.engines, jobs) for each in contenders}
+
+
+def _figures(measured: Measured, name: str) -> list[Figure]:
+    waits = measured.waits[name]
+    return [
+        *(measured.rate(way, name) for way in WAYS),
+        measured.enqueued(name),
+        Figure(f"enqueue one by one: {name}", "jobs/s", tuple(measured.singles[name])),
+        Figure(f"idle, p50: {name}", "ms", tuple(each.p50 for each in waits)),
+        Figure(f"idle, p99: {name}", "ms", tuple(each.p99 for each in waits)),
+        measured.cost("worker_ms", "worker CPU of 1,000 jobs", "ms", name),
+        measured.cost("redis_ms", "Redis CPU of 1,000 jobs", "ms", name),
+        measured.cost("commands", "Redis commands of 1,000 jobs", "", name),
+        measured.cost("reads", "Redis reads of 1,000 jobs", "", name),
+    ]
+
+
+def _against_loop(measured: Measured, ours: list[str], loop: str) -> list[Figure]:
+    return [
+        ratio(
+            f"drain, {way}: {name} / hand loop",
+            measured.rate(way, name),
+            measured.rate(way, loop),
+            "0.5; 0.33",
+        )
+        for way in ("free", "pinned")
+        for name in ours
+    ]
+
+
+def _against_peers(measured: Measured, ours: str, others: list[str]) -> list[Figure]:
+    found = []
+    for way, aim in (("free", "10; 6"), ("pinned", "6; 4")):
+        best = max((measured.rate(way, name) for name in others), key=lambda each: each.median)
+        words = f"drain, {way}: {ours} / {best.name.partition(': ')[2]}"
+        found.append(ratio(words, measured.rate(way, ours), best, aim))
+    best = max((measured.enqueued(name) for name in others), key=lambda each: each.median)
+    words = f"bulk enqueue: hms-svc / {best.name.partition(': ')[2]}"
+    found.append(ratio(words, measured.enqueued(ours), best, "6; 3"))
+    two, one = measured.rate("two, pinned", ours), measured.rate("pinned", ours)
+    return [*found, ratio(f"two processes against one: {ours}", two, one, "1.8; 1.5")]

@@ -1,0 +1,183 @@
+"""The connections that all commands of a process share.
+
+What is asked in one turn of the loop leaves in one write, and the answers come
+back in order. So a claim and a settlement share a round trip, and so do many
+producers. While one exchange is under way a second one may be; what is asked
+meanwhile waits for the first that ends. A caller that is cancelled leaves its
+answer to be read and dropped: nobody gets another's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from hiredis import pack_command
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
+
+Argument = bytes | str | int | float
+Answer = asyncio.Future[Any]
+Asked = list[tuple[bytes, Answer]]
+MOST_UNDER_WAY: Final = 2
+_ANSWERS: Final = (ResponseError, BusyLoadingError, AuthenticationError)
+"""Errors that are the server's answer to one command; all others end the connection."""
+
+
+class Exchange:
+    """Asks, and is answered. It connects when it must, and repeats nothing."""
+
+    def __init__(self, client: AsyncRedis) -> None:
+        self._client = client
+        self._asked: Asked = []
+        self._lanes: list[_Lane] = []
+        self._idle: list[_Lane] = []
+        self._called = False
+
+    async def ask(self, *words: Argument) -> Any:
+        """Run one command. Raises what the server says, or redis-py where there is no server."""
+        return self._read(words, await self._put(words))
+
+    async def ask_all(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
+        """Run commands in one round trip; the first error is raised when all are answered."""
+        waiting = [self._put(words) for words in commands]
+        await asyncio.wait(waiting)
+        pairs = zip(commands, waiting, strict=True)
+        return [self._read(words, answer.result()) for words, answer in pairs]
+
+    async def reconnect(self) -> None:
+        """Leave these connections, so that the next command looks for the server again."""
+        for lane in self._lanes:
+            lane.is_stale = True
+
+    async def close(self) -> None:
+        """End the connections; what has not been answered is cancelled."""
+        lanes, self._lanes, self._idle = self._lanes, [], []
+        for lane in lanes:
+            await lane.close()
+        for _, answer in self._asked:
+            answer.cancel()
+        self._asked.clear()
+        await close_client(self._client)
+
+    def take(self) -> Asked:
+        """Give all that has been asked and not sent."""
+        asked, self._asked = self._asked, []
+        return asked
+
+    def rest(self, lane: _Lane) -> None:
+        """Know a lane as free."""
+        self._idle.append(lane)
+
+    def _put(self, words: Sequence[Argument]) -> Answer:
+        loop = asyncio.get_running_loop()
+        answer: Answer = loop.create_future()
+        packed = pack_command((*str(words[0]).split(), *words[1:]))  # type: ignore[arg-type]
+        self._asked.append((packed, answer))
+        if not self._called:
+            self._called = True
+            loop.call_soon(self._call)
+        return answer
+
+    def _call(self) -> None:
+        self._called = False
+        if self._idle:
+            self._idle.pop().called.set()
+        elif len(self._lanes) < MOST_UNDER_WAY:
+            self._lanes.append(_Lane(self, self._client, len(self._lanes)))
+
+    def _read(self, words: Sequence[Argument], answer: Any) -> Any:
+        reader = self._client.response_callbacks.get(str(words[0]))
+        return reader(answer) if reader is not None else answer
+
+
+class _Lane:
+    """One connection with one exchange under way."""
+
+    def __init__(self, exchange: Exchange, client: AsyncRedis, number: int) -> None:
+        self.called = asyncio.Event()
+        self.is_stale = False
+        self._exchange = exchange
+        self._pool = client.connection_pool
+        self._connection: Any = None
+        self._task = asyncio.create_task(self._serve(), name=f"redis-lane-{number}")
+
+    async def close(self) -> None:
+        """End the exchange and the connection."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        if self._connection is not None:
+            await self._connection.disconnect()
+            await self._pool.release(self._connection)
+
+    async def _serve(self) -> None:
+        while True:
+            asked = self._exchange.take()
+            if asked:
+                await self._run(asked)
+            else:
+                self.called.clear()
+                self._exchange.rest(self)
+                await self.called.wait()
+
+    async def _run(self, asked: Asked) -> None:
+        """Send all, then read the answers; where the connection breaks, the rest has none."""
+        answered = 0
+        try:
+            connection = await self._connect()
+            await connection.send_packed_command(
+                [packed for packed, _ in asked], check_health=False
+            )
+            for _, answer in asked:
+                _give(answer, await _answer_from(connection))
+                answered += 1
+        except (RedisError, OSError) as error:
+            for _, answer in asked[answered:]:
+                _give(answer, error)
+            self.is_stale = True
+        except asyncio.CancelledError:
+            for _, answer in asked[answered:]:
+                answer.cancel()
+            raise
+
+    async def _connect(self) -> Any:
+        if self._connection is None:
+            self._connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        elif self.is_stale:
+            with suppress(RedisError, OSError):
+                await self._connection.disconnect(nowait=True)
+        self.is_stale = False
+        await self._connection.connect()
+        return self._connection
+
+
+async def _answer_from(connection: Any) -> Any:
+    try:
+        return await connection.read_response()
+    except _ANSWERS as error:
+        return error
+
+
+def _give(answer: Answer, result: Any) -> None:
+    if answer.done():
+        return
+    if isinstance(result, Exception):
+        answer.set_exception(result)
+    else:
+        answer.set_result(result)
+
+
+async def close_client(client: AsyncRedis) -> None:
+    """Close a client, and the connections to Sentinels that it was made over."""
+    await client.aclose()
+    for sentinel in sentinels_of(client):
+        await sentinel.aclose()
+
+
+def sentinels_of(client: AsyncRedis | Redis) -> list[Any]:
+    """Give the clients of the Sentinels that a client was made over."""
+    manager = getattr(client.connection_pool, "sentinel_manager", None)
+    return list(manager.sentinels) if manager is not None else []

@@ -1,0 +1,191 @@
+"""PostgreSQL: transactions on a small pool of connections, each call bounded, none of them cut off."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, Generic
+
+from sqlalchemy import Connection
+
+from hms_svc.domain.errors import BadInput, DatabaseUnavailable
+from hms_svc.persistence.engine import Item, Result, StatementFunction
+from hms_svc.persistence.postgres_address import PostgresAddress
+from hms_svc.persistence.postgres_errors import (
+    FAILURES,
+    Fault,
+    fault_of,
+    is_outage_after_all,
+    words_of,
+)
+from hms_svc.persistence.postgres_locks import lock_numbers, lock_space
+from hms_svc.persistence.postgres_pool import Pool
+
+_TRIES: Final = 5
+_PAUSE_SECONDS: Final = 0.02
+
+
+class PostgresEngine:
+    """The database of a fleet; see Engine.
+
+    A call runs in a task of its own: whoever is cancelled stops waiting, and the
+    transaction ends as it would have, so that no connection is left in between.
+    """
+
+    kind = "postgresql"
+    embedded = False
+    gapless = False
+
+    def __init__(
+        self, address: PostgresAddress, *, pool_size: int = 5, statement_seconds: float = 5.0
+    ) -> None:
+        self.where = str(address)
+        self._pool = Pool(address, size=pool_size, statement_seconds=statement_seconds)
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    async def open(self) -> None:
+        """Connect, and look whether the server is one to work with: BadSetting if not; see Engine."""
+        await self._to_the_end(self._insist(self._pool.open))
+
+    async def close(self) -> None:
+        """Let what is under way end, then disconnect; see Engine."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+        await self._pool.close()
+
+    async def write(
+        self, function: StatementFunction[Result], *, repeatable: bool = True
+    ) -> Result:
+        """Run the function in one transaction; see Engine."""
+        transaction = _Transaction(self._pool, function)
+        work = self._insist(
+            transaction.run, may_repeat=lambda: repeatable or not transaction.is_committing
+        )
+        return await self._to_the_end(work)
+
+    async def write_apart(self, function: StatementFunction[Result]) -> Result:
+        """Run the function without a transaction around it; see Engine."""
+        return await self.read(function)
+
+    async def read(self, function: StatementFunction[Result]) -> Result:
+        """Run the function without a transaction around it; see Engine."""
+        return await self._to_the_end(self._insist(lambda: self._run_apart(function)))
+
+    async def relay(
+        self,
+        take: StatementFunction[list[Item]],
+        deliver: Callable[[list[Item]], Awaitable[None]],
+        mark: Callable[[Connection, list[Item]], None],
+    ) -> int:
+        """Hold the locks of the taken rows from the taking to the marking; see Engine."""
+        work = _Relay(self._pool, take, deliver, mark)
+        return await self._to_the_end(self._insist(work.run))
+
+    async def change_schema(self, function: StatementFunction[Result]) -> Result:
+        """Run the function in one transaction, on a connection of its own; see Engine."""
+        return await self._to_the_end(self._insist(lambda: self._change(function)))
+
+    def lock(self, connection: Connection, numbers: Sequence[int]) -> None:
+        """Take an advisory lock for each number, in their order; see Engine."""
+        lock_numbers(connection, lock_space(self._pool.schema), numbers)
+
+    async def backup(self, path: str) -> None:
+        """Refuse: the server's own tools do it."""
+        raise BadInput(
+            f"{self.where} is not an embedded file, so {path} was not written: "
+            "use pg_dump, or the backup of your server"
+        )
+
+    async def _run_apart(self, function: StatementFunction[Result]) -> Result:
+        async with self._pool.connection(apart=True) as connection:
+            return await connection.run_sync(function)
+
+    async def _change(self, function: StatementFunction[Result]) -> Result:
+        async with self._pool.patient_connection() as connection:
+            result = await connection.run_sync(function)
+            await connection.commit()
+            return result
+
+    async def _insist(
+        self,
+        attempt: Callable[[], Awaitable[Result]],
+        may_repeat: Callable[[], bool] = lambda: True,
+    ) -> Result:
+        left = _TRIES
+        while True:
+            left -= 1
+            try:
+                return await attempt()
+            except FAILURES as error:
+                fault = fault_of(error)
+                if fault is Fault.OURS or (fault is Fault.AGAIN and not left):
+                    self._give_up(error)
+                if fault is Fault.OUTAGE or not left or not may_repeat():
+                    raise DatabaseUnavailable(f"{self.where}: {words_of(error)}") from error
+                if fault is Fault.AGAIN:
+                    await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS))
+
+    def _give_up(self, error: BaseException) -> None:
+        if is_outage_after_all(error):
+            raise DatabaseUnavailable(f"{self.where}: {words_of(error)}") from error
+        raise error
+
+    async def _to_the_end(self, work: Coroutine[Any, Any, Result]) -> Result:
+        task = asyncio.create_task(work, name="postgresql")
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        task.add_done_callback(_hear)
+        await asyncio.wait({task})
+        return task.result()
+
+
+class _Transaction(Generic[Result]):
+    """One attempt after another at the same transaction."""
+
+    def __init__(self, pool: Pool, function: StatementFunction[Result]) -> None:
+        self._pool = pool
+        self._function = function
+        self.is_committing = False
+
+    async def run(self) -> Result:
+        self.is_committing = False
+        async with self._pool.connection() as connection:
+            result = await connection.run_sync(self._function)
+            self.is_committing = True
+            await connection.commit()
+        return result
+
+
+class _Relay(Generic[Item]):
+    """Rows on their way out; what was delivered is not delivered again, only marked."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        take: StatementFunction[list[Item]],
+        deliver: Callable[[list[Item]], Awaitable[None]],
+        mark: Callable[[Connection, list[Item]], None],
+    ) -> None:
+        self._pool = pool
+        self._take = take
+        self._deliver = deliver
+        self._mark = mark
+        self._delivered: list[Item] = []
+
+    async def run(self) -> int:
+        async with self._pool.connection() as connection:
+            items = self._delivered or await connection.run_sync(self._take)
+            if items:
+                if not self._delivered:
+                    await self._deliver(items)
+                    self._delivered = items
+                await connection.run_sync(self._mark, items)
+                await connection.commit()
+        return len(items)
+
+
+def _hear(task: asyncio.Task[Any]) -> None:
+    """Take note of an error that nobody waits for any more."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,47 @@
+"""Locks that PostgreSQL keeps for a transaction: over numbers of ours, apart for each schema."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+from zlib import crc32
+
+from sqlalchemy import BigInteger, Boolean, Connection, case, func, select
+
+from hms_svc.persistence.statements import handed_in
+
+MOST_PLACES: Final = 256
+"""Beyond this all places are locked as one. The server plans for 64 locks a connection, in a table
+that everybody shares; a writing process holds a few connections, and no more than their share."""
+_EVERY_PLACE: Final = -3
+_BITS: Final = 39
+_KEYS: Final = handed_in({"key": BigInteger(), "shared": Boolean()}, by_name=True)
+_IN_ORDER: Final = select(_KEYS.c.key, _KEYS.c.shared).order_by(_KEYS.c.ordinality).subquery()
+_LOCK: Final = select(
+    case(
+        (_IN_ORDER.c.shared, func.pg_advisory_xact_lock_shared(_IN_ORDER.c.key)),
+        else_=func.pg_advisory_xact_lock(_IN_ORDER.c.key),
+    )
+)
+
+
+def lock_space(schema: str) -> int:
+    """Give what tells the locks of one schema from those of another in the same database."""
+    return (crc32(schema.encode()) & 0xFFFFFF) << _BITS
+
+
+def lock_numbers(connection: Connection, space: int, numbers: Sequence[int]) -> None:
+    """Lock sorted numbers until the end of the transaction, in one round trip, in their order.
+
+    Numbers from 0 on are places. Whoever locks a few holds all of them together
+    shared, so that one who locks very many need hold no more than that.
+    """
+    if not numbers:
+        return
+    wanted = [(number, False) for number in numbers]
+    if numbers[-1] >= 0:
+        many = len(numbers) > MOST_PLACES
+        wanted = [(_EVERY_PLACE, False)] if many else [(_EVERY_PLACE, True), *wanted]
+    mask = (1 << _BITS) - 1
+    keys = [space | (number & mask) for number, _ in wanted]
+    connection.execute(_LOCK, {"key": keys, "shared": [shared for _, shared in wanted]})

@@ -1,0 +1,136 @@
+"""A small pool of connections to one PostgreSQL, and what must be known of the server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from sqlalchemy import event, func, select
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from hms_svc.domain.errors import BadSetting, DatabaseUnavailable
+from hms_svc.persistence.postgres_address import PostgresAddress
+from hms_svc.persistence.postgres_connecting import Connector
+from hms_svc.persistence.postgres_errors import FAILURES, Fault, fault_of
+
+OLDEST_SERVER: Final = 14
+_RECYCLE_SECONDS: Final = 1800
+_DIALECT: Final = "postgresql+asyncpg://"
+_FACTS: Final = select(
+    func.current_schema().label("schema"),
+    func.current_setting("server_version_num").label("version"),
+    func.current_setting("server_encoding").label("encoding"),
+    func.current_setting("synchronous_commit").label("synchronous_commit"),
+    func.pg_is_in_recovery().label("is_standby"),
+)
+
+
+class Pool:
+    """Lends connections; one that was lost is not lent again.
+
+    `schema` is where our tables stand, known from the first connection on.
+    """
+
+    def __init__(self, address: PostgresAddress, *, size: int, statement_seconds: float) -> None:
+        self.address = address
+        self.schema = ""
+        self._size = size
+        self._statement_seconds = statement_seconds
+        self._connector: Connector | None = None
+        self._engine: AsyncEngine | None = None
+
+    async def open(self) -> None:
+        """Connect. Raises DatabaseUnavailable, or BadSetting for a server that will never do."""
+        self._connector = Connector(self.address, statement_seconds=self._statement_seconds)
+        self._engine = create_async_engine(
+            _DIALECT,
+            async_creator=self._connector.connect,
+            hide_parameters=True,
+            isolation_level="READ COMMITTED",
+            max_overflow=0,
+            pool_recycle=_RECYCLE_SECONDS,
+            pool_size=self._size,
+            pool_timeout=self._statement_seconds,
+            pool_use_lifo=True,
+        )
+        event.listen(self._engine.sync_engine, "checkout", _refuse_a_closed_one)
+        try:
+            async with self.connection(apart=True) as connection:
+                await self._look(connection, self._connector)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Disconnect; again does nothing."""
+        connector, self._connector = self._connector, None
+        engine, self._engine = self._engine, None
+        if connector is not None:
+            await connector.close_all()
+        if engine is not None:
+            await engine.dispose(close=False)
+
+    @asynccontextmanager
+    async def connection(self, *, apart: bool = False) -> AsyncIterator[AsyncConnection]:
+        """Lend a connection; with `apart` each of its statements is a transaction of its own."""
+        engine, connector = self._engine, self._connector
+        if engine is None or connector is None:
+            raise DatabaseUnavailable(f"{self.address} is not open")
+        if apart:
+            engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            async with engine.connect() as lent:
+                try:
+                    yield lent
+                except FAILURES as error:
+                    if fault_of(error) in {Fault.LOST, Fault.OUTAGE}:
+                        await _abandon(lent)
+                    raise
+        except TimeoutError:
+            # A server that says nothing to one says nothing to the others either.
+            connector.drop_all()
+            raise
+
+    @asynccontextmanager
+    async def patient_connection(self) -> AsyncIterator[AsyncConnection]:
+        """Open a connection beside the pool, on which a statement may take any time."""
+        connector = Connector(self.address, statement_seconds=0)
+        engine = create_async_engine(
+            _DIALECT, async_creator=connector.connect, poolclass=NullPool, hide_parameters=True
+        )
+        async with engine.connect() as connection:
+            await self._look(connection, connector)
+            yield connection
+
+    async def _look(self, connection: AsyncConnection, connector: Connector) -> None:
+        facts = (await connection.execute(_FACTS)).one()
+        where = str(self.address)
+        if int(facts.version) < OLDEST_SERVER * 10_000:
+            version = int(facts.version) // 10_000
+            raise BadSetting(f"{where} is version {version}: want {OLDEST_SERVER} or later")
+        if facts.encoding != "UTF8":
+            raise BadSetting(f"{where} has the encoding {facts.encoding}: want a database in UTF8")
+        if facts.schema is None:
+            raise BadSetting(f"{where} has no schema on its search_path: name one that exists")
+        if facts.is_standby:
+            raise DatabaseUnavailable(f"{where} is a standby, which cannot write: name the primary")
+        self.schema = facts.schema
+        if facts.synchronous_commit == "off":
+            connector.settings["synchronous_commit"] = "on"
+            connector.drop_all()
+
+
+def _refuse_a_closed_one(connection: Any, _record: Any, _proxy: Any) -> None:
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError("the server has closed it meanwhile")
+
+
+async def _abandon(lent: AsyncConnection) -> None:
+    if not lent.invalidated:
+        raw = await lent.get_raw_connection()
+        driver: Any = raw.driver_connection
+        driver.terminate()
+        await lent.invalidate()
