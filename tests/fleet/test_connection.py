@@ -190,3 +190,28 @@ async def test_calls_cancelled_at_random_cross_no_replies(fleet: Fleet) -> None:
         answers = await asyncio.gather(*tasks, return_exceptions=True)
         crossed += sum(isinstance(answer, Exception) for answer in answers)
     assert crossed == 0
+
+
+async def test_what_is_asked_together_shares_a_round_trip(cut: Fleet, proxy: Proxy) -> None:
+    """Fifty producers, an operator and the promoter, none of whom knows of the others."""
+    await cut.accept()
+    await cut.broker.promote(1)
+    await cut.broker.abandon("nobody")
+    before = proxy.traffic
+    await asyncio.gather(*(cut.accept() for _ in range(50)), cut.broker.abandon("nobody"))
+    sent = proxy.traffic.since(before)
+    assert (sent.round_trips, sent.requests) == (1, 51)
+
+
+async def test_what_is_under_way_at_the_close_is_cancelled(
+    settings: Settings, redis_server: RedisServer, proxy: Proxy
+) -> None:
+    url = redis_server.url(port=proxy.port)
+    async with bootstrap.backend(settings_for(settings, url)) as backend:
+        await backend.broker.promote(1)
+        proxy.black_hole()
+        waiting = asyncio.create_task(backend.broker.reap(1))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    with pytest.raises((asyncio.CancelledError, BrokerUnavailable)):
+        await waiting
