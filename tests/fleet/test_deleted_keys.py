@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from hms_svc.domain.lifecycle import State
@@ -110,6 +112,22 @@ async def test_a_deleted_scheduled_record_is_lost_when_it_is_due(fleet: Fleet) -
     fleet.server.cli("ZADD", f"hms:default:scheduled:{TYPE}", 1, job_id)
     await fleet.broker.promote(10)
     assert await fleet.counts() == {"dead": 1}
+
+
+async def test_a_lease_that_was_renewed_and_deleted_is_not_taken_from_its_worker(
+    fleet: Fleet,
+) -> None:
+    await fleet.accept()
+    await fleet.broker.reap(10)
+    [job] = await fleet.claim(lease_ms=20)
+    heart = fleet.broker.heart()
+    assert heart.extend([job.token], 60_000) == []
+    heart.close()
+    fleet.server.cli("DEL", f"hms:default:processing:{TYPE}")
+    await asyncio.sleep(0.03)
+    report = await fleet.broker.reap(10)
+    assert (report.rescued, report.dead) == (0, 0)
+    await fleet.complete(job)
 
 
 async def test_a_unique_key_heals_with_the_indexes(fleet: Fleet) -> None:

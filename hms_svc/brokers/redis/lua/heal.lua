@@ -4,6 +4,13 @@
 -- returns  how many were missing
 -- Invariant: a record that is in its index is not touched; tallies follow in settle_tallies.
 
+-- The end of a lease in the record is that of the claim; its worker may have renewed it since.
+local function place_of(job)
+  if job[STATE] ~= '4' then return job[POSITION] end
+  local length = job[POSITION] - job[STARTED]
+  return int(math.max(tonumber(job[POSITION]), lease + math.min(math.max(length, 1000), 3600000)))
+end
+
 local healed = 0
 for at = 4, #ARGV do
   local id = ARGV[at]
@@ -12,7 +19,7 @@ for at = 4, #ARGV do
     local key = index_of(job[STATE], job[TYPE], job[SUSPECT])
     redis.call('SADD', P .. 'types', job[TYPE])
     if not redis.call('ZSCORE', key, id) then
-      redis.call('ZADD', key, score_of(job[STATE], job[POSITION]), id)
+      redis.call('ZADD', key, score_of(job[STATE], place_of(job)), id)
       healed = healed + 1
     end
     if job[UNIQUE] ~= '-' and not TERMINAL[job[STATE]] and job[STATE] ~= '10' then

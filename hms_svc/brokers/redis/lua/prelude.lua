@@ -69,6 +69,18 @@ local function index_of(state, type, suspect)
   return P .. NAMES[state] .. ':' .. type
 end
 
+-- A text with a comma behind each word, as a list; the same text is taken apart once.
+local taken_apart = {}
+local function words_of(text)
+  local words = taken_apart[text]
+  if not words then
+    words = {}
+    for word in string.gmatch(text, '([^,]+),') do words[#words + 1] = word end
+    taken_apart[text] = words
+  end
+  return words
+end
+
 local function score_of(state, position)
   if state == '5' then return string.format('%.3f', position / 1000) end
   return position

@@ -40,8 +40,8 @@ for at = 4, #ARGV, 14 do
       if TERMINAL[state] then free_unique(id, job) end
       write(id, job, outcome, step)
       enter(id, job)
-      for name in string.gmatch(sums, '([^,]+),') do count(job[TYPE], name) end
-      for name in string.gmatch(names, '([^,]+),') do announce(time, name, id, fence, data) end
+      for _, name in ipairs(words_of(sums)) do count(job[TYPE], name) end
+      for _, name in ipairs(words_of(names)) do announce(time, name, id, fence, data) end
       if asked then redis.call('HDEL', wishes, id) end
     end
   end
