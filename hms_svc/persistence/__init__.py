@@ -1,1 +1,1 @@
-"""The database: SQLAlchemy Core over SQLite (and, by one more engine, PostgreSQL)."""
+"""The database: SQLAlchemy Core over SQLite or PostgreSQL."""

@@ -30,6 +30,8 @@ from hms_svc.runtime.writable import writable_disposition
 
 log: Final = logging.getLogger("hms_svc.runtime")
 BACKLOG_PAUSE_SECONDS: Final = 0.005
+OUTAGE_PAUSE_SECONDS: Final = 0.5
+PATIENCE_SECONDS: Final = 5.0
 DEFAULT_RETRY: Final = RetryPolicy()
 NO_EFFECTS: Final[tuple[StoredEffect, ...]] = ()
 
@@ -238,15 +240,15 @@ class Claimer(Service):
         if not empty:
             await asyncio.sleep(BACKLOG_PAUSE_SECONDS)
             return
+        if not self._availability.may_claim():
+            await asyncio.sleep(OUTAGE_PAUSE_SECONDS)
+            return
         if self._waiter is None or self._waiter.done():
             self._waiter = asyncio.create_task(
-                self._engines.broker.wait_for_work(self._patience()), name="wait-for-work"
+                self._engines.broker.wait_for_work(PATIENCE_SECONDS), name="wait-for-work"
             )
         await asyncio.wait({self._waiter}, timeout=None)
         self._waiter.result()
-
-    def _patience(self) -> float:
-        return 5.0 if self._availability.may_claim() else 0.5
 
     def wake(self) -> None:
         """End a wait for a slot."""

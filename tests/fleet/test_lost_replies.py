@@ -151,9 +151,11 @@ async def test_progress(cut: Fleet, proxy: Proxy) -> None:
     [job] = await cut.claim()
     await warm(cut, "progress")
     lose_reply(proxy, "progress")
-    await cut.broker.record_progress([ProgressReport(job.token, 1, 0.5, "half")])
+    lines = [ProgressReport(job.token, 1, 0.5, "half"), ProgressReport(job.token, 2, 1.0, "all")]
+    await cut.broker.record_progress(lines)
     assert not proxy.armed
-    assert len(await cut.inspection.progress(job_id, 0)) == 1
+    found = await cut.inspection.progress(job_id, 0)
+    assert [line.message for line in found] == ["half", "all"]
 
 
 async def test_promote_and_reap(cut: Fleet, proxy: Proxy) -> None:
@@ -201,3 +203,21 @@ async def test_a_settlement_that_gave_up_is_not_refused_when_it_comes_again(
     await cut.complete(job)
     assert await cut.counts() == {"completed": 1}
     assert len(await cut.bus.read(after=0, limit=10)) == 1
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_an_outage_between_the_two_steps_of_a_settlement_refuses_nobody(
+    cut: Fleet, proxy: Proxy
+) -> None:
+    """The second step is for a job that somebody has asked to cancel."""
+    ids = await cut.accept(2)
+    jobs = await cut.claim()
+    await cut.control.act(ActRequest(act=Act.CANCEL, job_ids=(ids[1],), by="ravi"))
+    batch = [cut.settlement(jobs[0]), cut.settlement(jobs[1], State.RETRYING)]
+    await warm(cut, "settle")
+    proxy.cut_before(2, script("settle").digest.encode())
+    with pytest.raises(BrokerUnavailable):
+        await cut.broker.settle(batch)
+    assert not proxy.armed
+    assert await cut.broker.settle(batch) == []
+    assert await cut.counts() == {"completed": 1, "cancelled": 1}

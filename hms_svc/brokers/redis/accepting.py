@@ -111,10 +111,12 @@ class Accepting:
             if fault == b"unique":
                 refused = refused_for_key(job, witness.decode(), now)
                 answers[place - 1] = refused.answer()
-                held.append(refused)
+                held.append((place, refused))
             else:
                 answers[place - 1] = _known(job, Record(job.id, witness), repeated)
-        await self.refuse(held)
+        for number, known in (await self.refuse([refused for _, refused in held])).items():
+            place, refused = held[number]
+            answers[place - 1] = _known(refused.job, known, repeated)
         return answers
 
     async def enqueue_raw(self, type: str, items: Sequence[bytes]) -> list[Enqueued]:
@@ -134,11 +136,16 @@ class Accepting:
         await self.refuse(refused)
         return answers
 
-    async def refuse(self, refused: Sequence[Refused]) -> None:
-        """Record what can never run."""
-        if refused:
-            arguments = [word for one in refused for word in one.arguments()]
-            await self._link.run("refuse", *arguments)
+    async def refuse(self, refused: Sequence[Refused]) -> dict[int, Record]:
+        """Record what can never run; gives, by number, the records of ids that were known."""
+        if not refused:
+            return {}
+        arguments = [word for one in refused for word in one.arguments()]
+        answers, repeated = await self._link.run_told("refuse", *arguments)
+        found = {place - 1: Record(refused[place - 1].job.id, record) for place, record in answers}
+        if not repeated:
+            return found
+        return {n: known for n, known in found.items() if not is_same(refused[n].job, known)}
 
 
 def _portions(jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:

@@ -14,7 +14,7 @@ from hms_svc.brokers.redis.foreign import Intake
 from hms_svc.brokers.redis.healer import Healer
 from hms_svc.brokers.redis.heart import RedisHeart
 from hms_svc.brokers.redis.link import Link, new_nonce
-from hms_svc.brokers.redis.record import Record
+from hms_svc.brokers.redis.record import Record, as_word
 from hms_svc.brokers.redis.settling import settle_arguments
 from hms_svc.brokers.redis.sleeper import Sleeper
 from hms_svc.domain.backoff import DEFAULT_MAX_ATTEMPTS, MAX_CRASHES
@@ -89,7 +89,7 @@ class RedisBroker:
         most = {served.type: served.max_attempts for served in request.types}
         try:
             rows = await self._link.run(
-                "claim", _word(request.worker), claim.at, request.lease_ms, request.limit,
+                "claim", as_word(request.worker), claim.at, request.lease_ms, request.limit,
                 int(request.lane is Lane.SUSPECT), *self._in_turn(request), nonce=claim.nonce,
             )  # fmt: skip
         except BaseException:
@@ -114,29 +114,30 @@ class RedisBroker:
         return [word for served in types for word in (served.type, served.max_attempts)]
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[LeaseToken]:
-        """Record what became of claimed jobs; what somebody wants cancelled, in a second step."""
-        refused, wished = await self._settle(settlements)
-        if wished:
-            refused += (await self._settle(wished))[0]
+        """Record what became of claimed jobs; what somebody wants cancelled, in a second step.
+
+        A settlement whose reply was lost keeps its mark for when it comes again.
+        """
+        fences = [done.token.fence for done in settlements]
+        marks = {fence: self._unsure_marks.pop(fence, "") or new_nonce() for fence in fences}
+        try:
+            refused, wished = await self._settle(settlements, marks)
+            if wished:
+                refused += (await self._settle(wished, marks))[0]
+        except BaseException:
+            self._unsure_marks |= marks
+            raise
+        self._expect_due(settlements)
         return refused
 
     async def _settle(
-        self, settlements: Sequence[Settlement]
+        self, settlements: Sequence[Settlement], marks: dict[int, str]
     ) -> tuple[list[LeaseToken], list[Settlement]]:
-        """Settle once; a settlement whose reply was lost keeps its mark for when it comes again."""
-        marks = [
-            self._unsure_marks.pop(done.token.fence, "") or new_nonce() for done in settlements
+        arguments = [
+            word for done in settlements for word in settle_arguments(done, marks[done.token.fence])
         ]
-        pairs = list(zip(settlements, marks, strict=True))
-        arguments = [word for done, mark in pairs for word in settle_arguments(done, mark)]
-        try:
-            answers = await self._link.run("settle", *arguments)
-        except BaseException:
-            self._unsure_marks |= {done.token.fence: mark for done, mark in pairs}
-            raise
-        self._expect_due(settlements)
         refused, wished = [], []
-        for place, wish in answers:
+        for place, wish in await self._link.run("settle", *arguments):
             if wish:
                 by, detail = msgspec.json.decode(wish)
                 wished.append(as_cancelled(settlements[place - 1], by, detail))
@@ -159,7 +160,7 @@ class RedisBroker:
 
     async def abandon(self, worker: str) -> int:
         """End the leases of a worker that is known to be gone."""
-        return int(await self._link.run("abandon", _word(worker)))
+        return int(await self._link.run("abandon", as_word(worker)))
 
     async def promote(self, limit: int) -> int:
         """Make due jobs ready; asked again before the next is due, or a second has passed, it rests."""
@@ -185,7 +186,7 @@ class RedisBroker:
         if not (self._sleeper.is_deaf or self._sleeper.take_news() or now >= self._next_look):
             return _QUIET
         self._next_look = now + _LOOK_SECONDS
-        suspects, *wishes = await self._link.run("signals", _word(worker), *types)
+        suspects, *wishes = await self._link.run("signals", as_word(worker), *types)
         cancel = tuple(
             CancelRequest(job_id.decode(), *msgspec.json.decode(wish))
             for job_id, wish in zip(wishes[::2], wishes[1::2], strict=True)
@@ -210,7 +211,7 @@ class RedisBroker:
 
     async def unregister(self, worker: str) -> None:
         """Take a worker out of the register."""
-        await self._link.run("unregister", _word(worker))
+        await self._link.run("unregister", as_word(worker))
 
     async def wait_for_work(self, timeout_seconds: float) -> bool:
         """Sleep until this worker is called, for the types of its last claim."""
@@ -219,9 +220,4 @@ class RedisBroker:
             return True
         types = [served.type for served in request.types]
         lane = int(request.lane is Lane.SUSPECT)
-        return await self._sleeper.sleep(_word(request.worker), lane, types, timeout_seconds)
-
-
-def _word(worker: str) -> str:
-    """Give a worker's name as one word, as it stands in records."""
-    return "_".join(worker.split()) or "_"
+        return await self._sleeper.sleep(as_word(request.worker), lane, types, timeout_seconds)

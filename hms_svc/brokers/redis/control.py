@@ -28,13 +28,15 @@ class RedisControl:
 
     async def act(self, request: ActRequest) -> list[ActOutcome]:
         """Do one act to each job, some hundreds in one script."""
+        return await self._act(request.act.value, request)
+
+    async def _act(self, act: str, request: ActRequest) -> list[ActOutcome]:
         outcomes: list[ActOutcome] = []
+        by, note, batch = request.by, request.note, request.batch
         until = self._link.clock.now_ms() + int(self._keep.undo_seconds * 2000) + 1000
         for first in range(0, len(request.job_ids), _AT_ONCE):
             ids = request.job_ids[first : first + _AT_ONCE]
-            answers = await self._link.run(
-                "act", request.act.value, request.by, request.note, request.batch, until, *ids
-            )
+            answers = await self._link.run("act", act, by, note, batch, until, *ids)
             outcomes += [
                 ActOutcome(job_id, not why, why.decode())
                 for job_id, why in zip(ids, answers, strict=True)
@@ -63,15 +65,15 @@ class RedisControl:
             if len(ids) < limit:
                 ids += await self._ids(self._link.keys.index(state, type), "+inf", limit - len(ids))
         request = ActRequest(act=Act.CANCEL, job_ids=tuple(ids), by=by, note=note or "purged")
-        return sum(outcome.done for outcome in await self.act(request))
+        return sum(outcome.done for outcome in await self._act("purge", request))
 
     async def pause(self, type: str, *, by: str, reason: str) -> None:
         """Mark a queue as paused."""
-        await self._link.run("pause", type, by, reason)
+        await self._link.run("pause", type, "pause", by, reason)
 
     async def resume(self, type: str) -> None:
         """Clear the mark, and wake workers."""
-        await self._link.run("pause", type, "", "")
+        await self._link.run("pause", type, "resume", "", "")
 
     async def to_archive(self, *, older_than: int, limit: int) -> list[JobDetail]:
         """Read rejected and dead jobs that ended before a time."""

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
-from redis.exceptions import ResponseError
 
 from hms_svc.brokers.redis.link import Link, version_of
 from hms_svc.domain.backend_url import BackendUrl
+from hms_svc.domain.errors import BrokerUnavailable
 
 Facts = Mapping[str, Any]
 SKEW_LIMIT_MS: Final = 2_000
@@ -45,7 +45,7 @@ async def diagnose(link: Link, url: BackendUrl) -> Diagnosis:
 async def _appendfsync(link: Link) -> str | None:
     try:
         answer: dict[str | bytes, str | bytes] = await link.ask("CONFIG GET", "appendfsync")
-    except ResponseError:
+    except BrokerUnavailable:
         return None
     found = answer.get("appendfsync") or answer.get(b"appendfsync")
     return found.decode() if isinstance(found, bytes) else found

@@ -71,11 +71,12 @@ class Intake:
 
     async def absorb_where_any(self, types: Sequence[str]) -> None:
         """Look at many lists in one round trip, and absorb what is there."""
-        lengths = await self._link.ask_all(
-            [("LLEN", self._link.keys.intake(type)) for type in types]
+        keys = self._link.keys
+        lengths = await asyncio.gather(
+            *(self._link.ask("LLEN", keys.intake(type)) for type in types), return_exceptions=True
         )
         for type, length in zip(types, lengths, strict=True):
-            if length:
+            if isinstance(length, int) and length > 0:
                 await self.absorb(type)
 
     def _start(self, loop: Coroutine[None, None, None], name: str) -> None:

@@ -33,7 +33,7 @@ class Healer:
         prefix = self._link.keys.ours("job", "")
         cursor = -1
         while cursor:
-            cursor, names = await self._scan(max(cursor, 0), prefix + "*")
+            cursor, names = await self._scan(max(cursor, 0), prefix + "*", "string")
             if names:
                 await self._link.run("heal", *(name.removeprefix(prefix) for name in names))
         await self._link.run("recount")
@@ -41,7 +41,7 @@ class Healer:
 
     async def _find_intakes(self) -> None:
         for _ in range(_STEPS_A_ROUND):
-            self._cursor, names = await self._scan(self._cursor, _INTAKE + "*")
+            self._cursor, names = await self._scan(self._cursor, _INTAKE + "*", "list")
             found = (name.removeprefix(_INTAKE) for name in names)
             types = [type for type in found if _is_type(type)]
             if types:
@@ -49,9 +49,9 @@ class Healer:
             if not self._cursor:
                 return
 
-    async def _scan(self, cursor: int, pattern: str) -> tuple[int, list[str]]:
+    async def _scan(self, cursor: int, pattern: str, kind: str) -> tuple[int, list[str]]:
         following, names = await self._link.ask(
-            "SCAN", cursor, "MATCH", pattern, "COUNT", _KEYS_A_STEP
+            "SCAN", cursor, "MATCH", pattern, "COUNT", _KEYS_A_STEP, "TYPE", kind
         )
         return int(following), [name.decode("utf-8", "replace") for name in names]
 

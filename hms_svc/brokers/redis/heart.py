@@ -11,6 +11,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from hms_svc.brokers.redis.clients import close_blocking_client
 from hms_svc.brokers.redis.link import Link, new_nonce, words
+from hms_svc.brokers.redis.record import as_word
 from hms_svc.brokers.redis.scripts import script
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.job import LeaseToken
@@ -35,7 +36,7 @@ class RedisHeart:
     def register(self, worker: WorkerRegistration) -> None:
         """Show or renew a worker in the register, and forget those long unseen."""
         now = self._link.clock.now_ms()
-        self._run("register", worker.id, msgspec.json.encode(worker), now, STALE_MS)
+        self._run("register", as_word(worker.id), msgspec.json.encode(worker), now, STALE_MS)
 
     def close(self) -> None:
         """Release the connection."""

@@ -202,8 +202,8 @@ def _queue_view(row: list[Any], served: set[str]) -> QueueView:
         counters={name: int(counters.get(name.encode(), 0)) for name in COUNTERS},
         oldest_queued_at=int(oldest) or None,
         next_due_at=int(due) or None,
-        paused=bool(paused_by),
-        paused_by=paused_by.decode(),
+        paused=paused_by is not None,
+        paused_by=(paused_by or b"").decode(),
         pause_reason=why.decode(),
         served=type in served,
     )

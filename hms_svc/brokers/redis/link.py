@@ -17,7 +17,6 @@ from redis.exceptions import (
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
-    ResponseError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -135,19 +134,11 @@ class Link:
                 lost: Exception = error
             except _LOST as error:
                 lost = error
-            except ResponseError as error:
-                raise self._translated(error) from error
             except RedisError as error:
                 raise BrokerUnavailable(f"{self.address}: {words(error)}") from error
             if tries + 1 < _TRIES:
                 await asyncio.sleep(_PAUSE_SECONDS * (tries + random.random()))
         raise BrokerUnavailable(f"{self.address}: {words(lost)}") from lost
-
-    def _translated(self, error: ResponseError) -> Exception:
-        text = words(error)
-        if text.startswith(("LOADING", "NOREPLICAS", "MISCONF", "UNKILLABLE", "BUSY", "OOM", "NOPERM", "NOAUTH", "WRONGPASS")):  # fmt: skip
-            return BrokerUnavailable(f"{self.address}: {text}")
-        return error
 
     def _check(self, server: dict[str, Any]) -> None:
         if server.get("cluster_enabled"):

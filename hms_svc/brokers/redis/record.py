@@ -23,8 +23,8 @@ from hms_svc.domain.views import JobDetail, JobView, ProgressView
 (
     _STATE, _FENCE, _ATTEMPT, _CLAIMS, _GIVE_BACKS, _CRASHES, _SUSPECT, _LANE, _MOST, _PRIORITY,
     _ENQUEUED, _EXPIRES, _STARTED, _POSITION, _UNDO_STATE, _UNDO_POSITION, _ENVELOPE, _DATA, _RAW,
-    _OUTCOME, _MARK, _CASE, _TYPE, _UNIQUE, _WORKER,
-) = range(25)  # fmt: skip
+    _OUTCOME, _MARK, _CASE, _TYPE, _UNIQUE, _NOT_BEFORE, _WORKER,
+) = range(26)  # fmt: skip
 _NONE: Final = msgspec.Raw(b"null")
 REFUSED_BYTES: Final = "raw"
 """The mark of a dead letter whose bytes were no job."""
@@ -33,7 +33,6 @@ REFUSED_BYTES: Final = "raw"
 class KeptEnvelope(Envelope, omit_defaults=True, gc=False):
     """The envelope in a record: what no script looks at, or only by a digest."""
 
-    not_before: int | None = None
     unique_key: str | None = None
     raw_length: int = 0
     raw_digest: str = ""
@@ -89,16 +88,12 @@ def refused_draft(
 
 
 def _envelope_of(job: Job) -> KeptEnvelope | None:
-    if not (
-        job.traceparent or job.meta or job.extra or job.retried_from or job.unique_key
-        or job.not_before
-    ):  # fmt: skip
+    if not (job.traceparent or job.meta or job.extra or job.retried_from or job.unique_key):
         return None
     given = envelope_of(job)
     return KeptEnvelope(
-        given.traceparent, given.meta, given.extra, given.retried_from, job.not_before,
-        job.unique_key,
-    )  # fmt: skip
+        given.traceparent, given.meta, given.extra, given.retried_from, job.unique_key
+    )
 
 
 def _draft(
@@ -108,13 +103,18 @@ def _draft(
     unique = digest_of(job.unique_key)
     head = (
         f"{state} 0 0 0 0 0 0 0 {job.max_attempts or 0} {job.priority} {job.enqueued_at}"
-        f" {job.expires_at or 0} 0 "
+        f" {_word(job.expires_at)} 0 "
     )
     mark = REFUSED_BYTES if kept is not None and kept.raw_digest else "-"
     lengths = f"{len(envelope)} {len(job.data)} {len(raw)} {len(outcome)}"
-    tail = f" 0 0 {lengths} {mark} - {job.type} {unique} -\n"
+    tail = f" 0 0 {lengths} {mark} - {job.type} {unique} {_word(job.not_before)} -\n"
     body = b"".join((tail.encode(), envelope, job.data, raw, outcome))
     return Draft(state, head.encode(), body, position, unique)
+
+
+def as_word(worker: str) -> str:
+    """Give a worker's name as one word, as it stands in records and registers."""
+    return "_".join(worker.split()) or "_"
 
 
 def digest_of(unique_key: str | None) -> str:
@@ -174,10 +174,10 @@ class Record:
             type=words[_TYPE],
             data=self._part(1),
             enqueued_at=int(words[_ENQUEUED]),
-            not_before=kept.not_before,
+            not_before=_or_none(words[_NOT_BEFORE]),
             expires_at=_or_none(words[_EXPIRES]),
             priority=int(words[_PRIORITY]),
-            max_attempts=_or_none(words[_MOST]),
+            max_attempts=_or_zero(words[_MOST]),
             unique_key=kept.unique_key,
             traceparent=kept.traceparent,
             meta=kept.given("meta"),
@@ -205,7 +205,10 @@ class Record:
         outcome, kept = self._outcome(), self._envelope()
         view = self._view(outcome, kept)
         steps = read_trail(self._part(4).decode())
-        times = {"not_before": kept.not_before, "expires_at": _or_none(self._words[_EXPIRES])}
+        times = {
+            "not_before": _or_none(self._words[_NOT_BEFORE]),
+            "expires_at": _or_none(self._words[_EXPIRES]),
+        }
         result = bytes(outcome.result)
         return JobDetail(
             view=view,
@@ -236,10 +239,10 @@ class Record:
             detail=outcome.detail,
             data=self._part(1),
             priority=int(words[_PRIORITY]),
-            max_attempts=_or_none(words[_MOST]),
+            max_attempts=_or_zero(words[_MOST]),
             due_at=position if waits else None,
             finished_at=position if state in TERMINAL else None,
-            started_at=_or_none(words[_STARTED]),
+            started_at=_or_zero(words[_STARTED]),
             worker="" if words[_WORKER] == "-" else words[_WORKER],
             fence=int(words[_FENCE]),
             suspect=words[_SUSPECT] == "1",
@@ -261,5 +264,13 @@ class Record:
         return self._text[start : start + lengths[number] if number < 4 else None]
 
 
+def _word(number: int | None) -> str:
+    return "-" if number is None else str(number)
+
+
 def _or_none(word: str) -> int | None:
-    return None if word == "0" else int(word)
+    return None if word == "-" else int(word)
+
+
+def _or_zero(word: str) -> int | None:
+    return int(word) or None

@@ -76,7 +76,7 @@ class _Target:
         self.transaction.count(self.row["queue"], counter)
         data = {"type": self.row["type"], "reason": reason, "by": self.request.by}
         self.transaction.announce(
-            self.now, event, self.row["id"], self.row["fence"], data | {"detail": said["detail"]}
+            self.now, event, self.row["id"], self.row["fence"], data | {"detail": self.request.note}
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hms_svc.domain.lifecycle import State
+from hms_svc.domain.outcome import Failure
 from hms_svc.ports.control import Act, ActRequest
 
 from .conftest import TYPE, BrokerHarness
@@ -189,3 +190,30 @@ async def test_unserved_jobs_are_buried_and_served_ones_are_not(harness: BrokerH
     view = (await harness.detail(orphan)).view
     assert (view.state, view.reason) == (State.DEAD, "no_handler")
     assert await harness.state(served) is State.QUEUED
+
+
+async def test_a_retried_job_has_no_time_to_wait_for(harness: BrokerHarness) -> None:
+    [job_id] = await harness.accept(not_before=harness.clock.now_ms() + 60_000)
+    await act(harness, Act.CANCEL, job_id)
+    await act(harness, Act.RETRY, job_id)
+    assert b"not_before" not in (await harness.detail(job_id)).envelope
+    [job] = await harness.claim()
+    assert job.job.not_before is None
+
+
+async def test_running_now_keeps_what_went_wrong(harness: BrokerHarness) -> None:
+    [job_id] = await harness.accept()
+    [job] = await harness.claim()
+    later = harness.clock.now_ms() + 60_000
+    await harness.settle(job, State.RETRYING, due_at=later, failure=Failure("E", "boom"))
+    await act(harness, Act.RETRY, job_id)
+    assert (await harness.detail(job_id)).view.failure == "E: boom"
+
+
+async def test_purge_leaves_what_runs_alone(harness: BrokerHarness) -> None:
+    await harness.accept(3)
+    [running] = await harness.claim(1)
+    assert await harness.control.purge(TYPE, by="ravi", note="", limit=10) == 2
+    signals = await harness.broker.signals("worker-1", [TYPE])
+    assert signals.cancel == ()
+    assert await harness.complete(running)

@@ -183,3 +183,26 @@ async def test_many_at_once_keep_their_order(harness: BrokerHarness) -> None:
     claimed = await harness.claim(2000)
     assert [job.job.id for job in claimed] == [job.id for job in jobs]
     assert len({job.token.fence for job in claimed}) == 2000
+
+
+async def test_an_id_refused_for_its_key_is_known_to_the_next_with_it(
+    harness: BrokerHarness,
+) -> None:
+    await harness.enqueue(harness.job(id="holder", unique_key="k"))
+    answers = await harness.enqueue(
+        harness.job({"n": 1}, id="x", unique_key="k"), harness.job({"n": 2}, id="x", unique_key="k")
+    )
+    assert [answer.acceptance for answer in answers] == [Acceptance.ACCEPTED, Acceptance.CONFLICT]
+
+
+async def test_a_pushed_item_vanishes_behind_no_unique_key(harness: BrokerHarness) -> None:
+    await harness.enqueue(harness.job(id="holder", unique_key="k"))
+    items = [b'{"id":"y","data":1,"unique_key":"k"}', b'{"id":"y","data":2,"unique_key":"k"}']
+    await harness.broker.enqueue_raw(TYPE, items)
+    assert await harness.counts() == {"queued": 1, "rejected": 1, "dead": 1}
+
+
+async def test_the_first_moment_of_the_epoch_is_a_time(harness: BrokerHarness) -> None:
+    [job_id] = await harness.accept(expires_at=0)
+    assert await harness.claim() == []
+    assert (await harness.detail(job_id)).view.reason == "expired"

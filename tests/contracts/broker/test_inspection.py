@@ -148,3 +148,13 @@ async def test_health_answers(harness: BrokerHarness) -> None:
     health = await harness.inspection.health()
     assert health.ok
     assert health.round_trip_ms > 0
+
+
+async def test_a_worker_whose_name_has_a_blank_shows_its_jobs(harness: BrokerHarness) -> None:
+    [job_id] = await harness.accept()
+    await harness.claim(1, worker="my worker")
+    harness.register(worker="my worker")
+    [worker] = await harness.inspection.workers()
+    assert (worker.id, worker.jobs) == ("my worker", (job_id,))
+    await harness.broker.unregister("my worker")
+    assert await harness.inspection.workers() == []

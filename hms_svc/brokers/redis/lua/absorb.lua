@@ -28,7 +28,10 @@ for at = 6, #ARGV, 8 do
     if why then break end
     accepted(type, state, 1)
   elseif act == 'refuse' then
-    refuse(type, state, id, one, two, three)
+    if refuse(type, state, id, one, two, three) then
+      why = 'moved'
+      break
+    end
   elseif redis.call('EXISTS', job_key(id)) == 0 then
     why = 'moved'
     break

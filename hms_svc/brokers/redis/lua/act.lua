@@ -11,7 +11,7 @@ if before then return cjson.decode(before) end
 
 local act, by, note, batch, undo_until = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local answers = {}
-local detail = act .. ' by ' .. by .. (note ~= '' and ': ' .. note or '')
+local detail = (act == 'purge' and 'cancel' or act) .. ' by ' .. by .. (note ~= '' and ': ' .. note or '')
 
 local function is(job)
   return 'is ' .. NAMES[job[STATE]]
@@ -21,14 +21,16 @@ local function to_queue(id, job, fresh)
   local holder = fresh and job[UNIQUE] ~= '-' and unique_holder(job[TYPE], job[UNIQUE], id)
   if holder then return 'cannot come back: its unique key is held by job ' .. holder end
   local step = step_of(job[STATE], '2', 'operator', detail)
+  local waited = job[STATE] == '1' or job[STATE] == '5'
   leave(id, job)
   if fresh then
     hold_unique(id, job[TYPE], job[UNIQUE])
-    job[ATTEMPT], job[GIVE_BACKS], job[CRASHES], job[SUSPECT], job[EXPIRES] = '0', '0', '0', '0', '0'
+    job[ATTEMPT], job[GIVE_BACKS], job[CRASHES], job[SUSPECT] = '0', '0', '0', '0'
+    job[EXPIRES], job[NOT_BEFORE] = '-', '-'
   end
   job[STATE] = '2'
   take_turn(job)
-  write(id, job, '', step)
+  write(id, job, not waited and '' or nil, step)
   enter(id, job)
   return ''
 end
@@ -58,6 +60,13 @@ function acts.cancel(id, job)
     redis.call('PUBLISH', P .. 'wake:' .. job[WORKER], 'news')
     return ''
   end
+  return call_off(id, job, '9', 'cancelled', 'job.cancelled')
+end
+
+-- As cancel, of what still waits: a job that was claimed meanwhile runs to its end.
+function acts.purge(id, job)
+  local state = job[STATE]
+  if state ~= '1' and state ~= '2' and state ~= '5' then return is(job) end
   return call_off(id, job, '9', 'cancelled', 'job.cancelled')
 end
 

@@ -21,7 +21,10 @@ local before = redis.call('GET', receipt)
 if before and string.sub(before, 1, #NONCE) == NONCE then
   for id, fence in string.gmatch(string.sub(before, #NONCE + 2), '(%S+) (%S+) ') do
     local job = read(id)
-    if job and job[FENCE] == fence and job[STATE] == '4' then give(id, job) end
+    if job and job[FENCE] == fence and job[STATE] == '4' then
+      redis.call('ZADD', P .. 'processing:' .. job[TYPE], until_ms, id)
+      give(id, job)
+    end
   end
   return claimed
 end
@@ -64,7 +67,7 @@ local function claim_from(type, most)
         lose(id, type)
       elseif job[STATE] ~= '2' or job[TYPE] ~= type then
         tally(type, '2', 1)
-      elseif job[EXPIRES] ~= '0' and job[CLAIMS] == '0' and tonumber(job[EXPIRES]) <= wall then
+      elseif job[EXPIRES] ~= '-' and job[CLAIMS] == '0' and tonumber(job[EXPIRES]) <= wall then
         expire(id, job)
         buried = buried + 1
       else
@@ -83,6 +86,11 @@ for at = 9, #ARGV, 2 do
   if limit > 0 and not redis.call('HGET', P .. 'queue:' .. type, 'paused_by') then
     claim_from(type, ARGV[at + 1])
   end
+end
+-- Whoever was called for more than it can take hands the call on.
+for at = 9, limit == 0 and #ARGV or 0, 2 do
+  local key = index_of('2', ARGV[at], lane)
+  if redis.call('ZCARD', key) > 0 then add(woken, (lane == '1' and '!' or '') .. ARGV[at], 'jobs', 1) end
 end
 finish()
 if #ids > 0 then

@@ -1,13 +1,13 @@
 -- Stop claiming of a type, or go on with it.
 --
--- ARGV     type, who pauses it ("" goes on), why
+-- ARGV     type, "pause" or "resume", who, why
 -- returns  nothing of meaning
 -- Invariant: repeating it changes nothing.
 
 local key = P .. 'queue:' .. ARGV[4]
 redis.call('SADD', P .. 'types', ARGV[4])
-if ARGV[5] ~= '' then
-  redis.call('HSET', key, 'paused_by', ARGV[5], 'pause_reason', ARGV[6])
+if ARGV[5] == 'pause' then
+  redis.call('HSET', key, 'paused_by', ARGV[6], 'pause_reason', ARGV[7])
 else
   redis.call('HDEL', key, 'paused_by', 'pause_reason')
   add(woken, ARGV[4], 'jobs', redis.call('ZCARD', P .. 'queued:' .. ARGV[4]))

@@ -4,7 +4,7 @@
 -- ARGV     1, 2: wall clock and lease clock in milliseconds, both empty for the server's own TIME
 --          3: nonce of the call, the same when it is repeated; the script's own follow
 --
--- A record is one string: a line of 25 words, then envelope, data, raw bytes and outcome, whose lengths
+-- A record is one string: a line of 26 words, then envelope, data, raw bytes and outcome, whose lengths
 -- stand in that line, then the trail. Payloads are opaque here. Numbers go back as text made by int():
 -- what Lua makes of a large number by itself is rounded.
 
@@ -20,8 +20,8 @@ end
 local STATE, FENCE, ATTEMPT, CLAIMS, GIVE_BACKS, CRASHES, SUSPECT, LANE = 1, 2, 3, 4, 5, 6, 7, 8
 local MOST, PRIORITY, ENQUEUED, EXPIRES, STARTED, POSITION, UNDO_STATE = 9, 10, 11, 12, 13, 14, 15
 local UNDO_POSITION, ENVELOPE, DATA, RAW, OUTCOME, MARK, CASE, TYPE = 16, 17, 18, 19, 20, 21, 22, 23
-local UNIQUE, WORKER, BODY = 24, 25, 26
-local PATTERN = '^' .. string.rep('(%S+) ', 24) .. '(%S+)\n()'
+local UNIQUE, NOT_BEFORE, WORKER, BODY = 24, 25, 26, 27
+local PATTERN = '^' .. string.rep('(%S+) ', 25) .. '(%S+)\n()'
 local NAMES = {
   ['1'] = 'scheduled', ['2'] = 'queued', ['3'] = 'held', ['4'] = 'processing', ['5'] = 'retrying',
   ['6'] = 'completed', ['7'] = 'rejected', ['8'] = 'dead', ['9'] = 'cancelled', ['10'] = 'discarded',
@@ -211,8 +211,8 @@ local function lose(id, type)
   local detail = 'its record was missing in the broker'
   local outcome, now = outcome_of('lost', 'runtime', detail), int(wall)
   local job = {
-    '8', '0', '0', '0', '0', '0', '0', '0', '0', '0', now, '0', '0', now, '0', '0', '0', '4', '0',
-    int(#outcome), '-', '-', type, '-', '-',
+    '8', '0', '0', '0', '0', '0', '0', '0', '0', '0', now, '-', '0', now, '0', '0', '0', '4', '0',
+    int(#outcome), '-', '-', type, '-', '-', '-',
   }
   redis.call('SET', job_key(id), table.concat(job, ' ') .. '\nnull' .. outcome)
   enter(id, job)
@@ -279,12 +279,21 @@ local function write_tallies()
   end
 end
 
+-- Strike a worker off the registers of sleepers: it is called once, whatever it lay down for.
+local function strike_off(worker)
+  for _, type in ipairs(types()) do
+    redis.call('ZREM', P .. 'sleepers:' .. type, worker)
+    redis.call('ZREM', P .. 'sleepers:!' .. type, worker)
+  end
+end
+
 -- Wake as many sleepers as there are jobs; one that does not hear is passed over.
 local function wake(type, jobs)
   local key = P .. 'sleepers:' .. type
   while jobs > 0 do
     local sleeper = redis.call('ZPOPMIN', key)
     if not sleeper[1] then return end
+    strike_off(sleeper[1])
     if tonumber(sleeper[2]) >= lease and redis.call('PUBLISH', P .. 'wake:' .. sleeper[1], 'work') > 0 then
       jobs = jobs - 1
     end

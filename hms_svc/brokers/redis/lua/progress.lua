@@ -4,15 +4,17 @@
 -- returns  nothing of meaning
 -- Invariant: repeated with its nonce after a lost reply, it adds no line a second time.
 
+local seen = {}
 for at = 4, #ARGV, 5 do
   local id, fence, time, share, message = unpack(ARGV, at, at + 4)
   local job = { string.match(redis.call('GETRANGE', job_key(id), 0, 1023), PATTERN) }
   if job[FENCE] == fence and job[STATE] == '4' then
-    local key, mark = P .. 'progress:' .. id, NONCE .. ':' .. at
+    local key = P .. 'progress:' .. id
     local last = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
     local number = last and tonumber(string.match(last[1], '^(%d+)')) or 0
-    if not last or last[2][8] ~= mark then
-      redis.call('XADD', key, 'MAXLEN', 200, int(number + 1) .. '-0', 'a', time, 's', share, 'm', message, 'n', mark)
+    if seen[id] == nil then seen[id] = last and last[2][8] == NONCE or false end
+    if not seen[id] then
+      redis.call('XADD', key, 'MAXLEN', 200, int(number + 1) .. '-0', 'a', time, 's', share, 'm', message, 'n', NONCE)
       redis.call('EXPIRE', key, 2592000)
     end
   end

@@ -31,7 +31,7 @@ for _, type in ipairs(types()) do
   local oldest, among = oldest_of(P .. 'queued:' .. type), oldest_of(suspects)
   if among > 0 and (oldest == 0 or among < oldest) then oldest = among end
   answers[#answers + 1] = {
-    type, sizes, intake, redis.call('HGETALL', 'stats:' .. type), paused[1] or '', paused[2] or '',
+    type, sizes, intake, redis.call('HGETALL', 'stats:' .. type), paused[1], paused[2] or '',
     due and int(tonumber(due)) or '0', int(oldest),
   }
 end

@@ -1,7 +1,8 @@
 -- Some records of one index, the highest place first.
 --
 -- ARGV     index, score and id after which to begin (score "" for the highest place), limit
--- returns  for each: id, score, record ("" where it is gone)
+-- returns  for each: id, score, record without raw bytes and trail ("" where it is gone); fewer than asked
+--          where they are large, and none at the end only
 -- Invariant: reads only. Where the id is not in the index any more, the place where it would stand is found
 --            by halving, so that many equal scores cost no walk.
 
@@ -22,9 +23,23 @@ if score then
   end
   first = low
 end
+-- What a list does not show stays here: bytes that were refused, and the trail.
+local function shown(job)
+  local record, body = job.record, job[BODY]
+  local raw = body + job[ENVELOPE] + job[DATA]
+  local outcome = raw + job[RAW]
+  job[RAW] = '0'
+  return table.concat(job, ' ', 1, WORKER) .. '\n' .. string.sub(record, body, raw - 1)
+    .. string.sub(record, outcome, outcome + job[OUTCOME] - 1)
+end
+
 local found = redis.call('ZREVRANGE', key, first, first + limit - 1, 'WITHSCORES')
-local answers = {}
+local answers, size = {}, 0
 for at = 1, #found, 2 do
-  answers[#answers + 1] = { found[at], found[at + 1], redis.call('GET', job_key(found[at])) or '' }
+  local job = read(found[at])
+  local record = job and shown(job) or ''
+  answers[#answers + 1] = { found[at], found[at + 1], record }
+  size = size + #record
+  if size > 4194304 then break end
 end
 return answers

@@ -6,8 +6,5 @@
 
 redis.call('ZREM', P .. 'workers', ARGV[4])
 redis.call('HDEL', P .. 'worker_info', ARGV[4])
-for _, type in ipairs(types()) do
-  redis.call('ZREM', P .. 'sleepers:' .. type, ARGV[4])
-  redis.call('ZREM', P .. 'sleepers:!' .. type, ARGV[4])
-end
+strike_off(ARGV[4])
 return 0
