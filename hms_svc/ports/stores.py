@@ -5,7 +5,7 @@ Every method raises DatabaseUnavailable where the database cannot be reached.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -172,7 +172,18 @@ class Ledger(Protocol):
     """Outbox, audit chain, approvals, archive, analytics: what goes with the cases."""
 
     async def outbox(self, limit: int) -> list[OutboxEntry]:
-        """Give rows that are not yet published, oldest first, passing over locked ones."""
+        """Give rows that are not yet published, oldest first; also those that a relay has in hand."""
+        ...
+
+    async def relay(
+        self, limit: int, deliver: Callable[[Sequence[OutboxEntry]], Awaitable[None]]
+    ) -> int:
+        """Deliver rows that are not yet published and that no other relay has in hand, oldest first.
+
+        They are marked once `deliver` has returned, and left as they are where it
+        raises; gives their number. A row may be delivered twice, and never not
+        at all. `case.*` events stay replayable; the rest may go.
+        """
         ...
 
     async def mark_published(self, numbers: Sequence[int]) -> None:

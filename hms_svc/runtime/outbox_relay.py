@@ -25,14 +25,8 @@ class OutboxRelay(Service):
 
     async def run_once(self) -> None:
         """Relay until the outbox is empty."""
-        while True:
-            entries = await self._ledger.outbox(BATCH)
-            if not entries:
-                return
-            await self._carry(entries)
-            await self._ledger.mark_published([entry.number for entry in entries])
-            if len(entries) < BATCH:
-                return
+        while await self._ledger.relay(BATCH, self._carry) == BATCH:
+            pass
 
     async def _carry(self, entries: Sequence[OutboxEntry]) -> None:
         carried: list[Awaitable[object]] = []

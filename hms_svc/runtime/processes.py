@@ -28,6 +28,8 @@ READY: Final = b"r"
 SUSPECTS: Final = b"s"
 DONE: Final = b"d"
 FINAL_CODES: Final = frozenset({1, 2, 5, 6})
+"""Ends of a child at its start that another would meet, too."""
+OUTAGE_CODE: Final = 5
 SHORTEST_PAUSE_SECONDS: Final = 0.05
 LONGEST_PAUSE_SECONDS: Final = 5.0
 HEALTHY_SECONDS: Final = 10.0
@@ -76,6 +78,7 @@ class Supervisor:
         self._stop_signal = 0
         self._exit_code = 0
         self._deadline = float("inf")
+        self._has_worked = False
 
     def run(self) -> int:
         """Start the processes and watch them; gives the exit code of `serve`."""
@@ -162,6 +165,7 @@ class Supervisor:
             self._selector.unregister(child.line)
             return
         child.ready |= READY in said
+        self._has_worked |= child.ready
         child.done |= DONE in said
         if SUSPECTS in said:
             self._need_lane()
@@ -193,7 +197,8 @@ class Supervisor:
         is_over = child.done and (child.spec.drain or child.spec.suspects)
         if is_over or self._stop_signal:
             return
-        if not child.ready and code in FINAL_CODES:
+        passes = code == OUTAGE_CODE and self._has_worked
+        if not child.ready and code in FINAL_CODES and not passes:
             if self._deadline == float("inf"):
                 self._stop(code)
             return

@@ -8,6 +8,7 @@ import json
 
 import pytest
 
+from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.job import ClaimedJob
 from hms_svc.domain.lifecycle import State
@@ -137,3 +138,29 @@ async def test_four_takers_of_one_intake_make_each_item_one_job(fleet: Fleet) ->
     assert await fleet.counts() == {"queued": 400}
     assert fleet.server.cli("HGET", f"stats:{TYPE}", "accepted") == b"400"
     assert fleet.server.cli("HGET", f"stats:{TYPE}", "intake") == b"0"
+
+
+async def test_an_item_whose_taker_died_is_found_again(fleet: Fleet) -> None:
+    """BLMOVE has put it into our list, and nobody who watches the type is left."""
+    fleet.server.cli("SADD", "hms:default:types", "left.behind")
+    fleet.server.cli("LPUSH", "hms:default:taken:left.behind", b'{"id":"lonely","data":{}}')
+    await fleet.broker.reap(10)
+    assert await fleet.state("lonely") is State.QUEUED
+
+
+async def test_large_items_behind_a_small_one_are_taken_a_few_at_a_time(fleet: Fleet) -> None:
+    large = b'{"data":"' + b"x" * 900_000 + b'"}'
+    fleet.server.cli("LPUSH", INTAKE, b'{"data":{}}', *[large] * 9)
+    link: Link = fleet.inspection._link  # type: ignore[attr-defined]
+    items = await link.run("rightmost", INTAKE, 100, 1024 * 1024)
+    assert len(items) == 3
+    await fleet.broker.reap(10)
+    assert await fleet.counts() == {"queued": 10}
+
+
+async def test_a_key_of_another_kind_stops_nothing(fleet: Fleet) -> None:
+    fleet.server.cli("HSET", "jobs:no.list", "a", "1")
+    fleet.server.cli("LPUSH", "jobs:never.heard.of", b'{"id":"lonely","data":{}}')
+    await fleet.claim(1, "no.list", *(f"type.{number}" for number in range(20)))
+    await fleet.broker.reap(10)
+    assert await fleet.state("lonely") is State.QUEUED

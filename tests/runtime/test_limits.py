@@ -169,6 +169,10 @@ async def test_a_job_called_off_while_its_case_commits_completes_with_it(
         assert await floor.cases() == [job_id]
 
 
+def task_names() -> set[str]:
+    return {task.get_name() for task in asyncio.all_tasks()}
+
+
 async def test_a_stop_lets_jobs_finish(open_floor: FloorMaker) -> None:
     go_on = asyncio.Event()
 
@@ -181,6 +185,7 @@ async def test_a_stop_lets_jobs_finish(open_floor: FloorMaker) -> None:
         job_id, late = await floor.enqueue(), ""
         await floor.reaches(job_id, State.PROCESSING)
         worker.stop()
+        await until("a claim under way has ended", lambda: "claimer" not in task_names())
         late = await floor.enqueue()
         go_on.set()
         await floor.ended(worker)

@@ -28,7 +28,7 @@ from hms_svc.domain.job import Job
 MOST_WATCHED: Final = 16
 _POLL_SECONDS: Final = 0.1
 _AT_ONCE: Final = 100
-_SMALL_BYTES: Final = 64 * 1024
+_BYTES_AT_ONCE: Final = 1024 * 1024
 
 
 class Intake:
@@ -63,29 +63,31 @@ class Intake:
 
     async def absorb(self, type: str) -> None:
         """Make records of all that waits for a type."""
-        keys = self._link.keys
-        for name in (keys.ours("taken", type), keys.intake(type)):
+        for name in self._lists(type):
             absorbed = True
             while absorbed:
                 absorbed = await self._absorb_some(name, type)
 
     async def absorb_where_any(self, types: Sequence[str]) -> None:
         """Look at many lists in one round trip, and absorb what is there."""
-        keys = self._link.keys
         lengths = await asyncio.gather(
-            *(self._link.ask("LLEN", keys.intake(type)) for type in types), return_exceptions=True
+            *(self._link.ask("LLEN", name) for type in types for name in self._lists(type)),
+            return_exceptions=True,
         )
-        for type, length in zip(types, lengths, strict=True):
-            if isinstance(length, int) and length > 0:
+        for type, taken, pushed in zip(types, lengths[::2], lengths[1::2], strict=True):
+            if any(isinstance(length, int) and length > 0 for length in (taken, pushed)):
                 await self.absorb(type)
+
+    def _lists(self, type: str) -> tuple[str, str]:
+        """Give the two lists of a type: what is on its way into records, and what was pushed."""
+        return self._link.keys.ours("taken", type), self._link.keys.intake(type)
 
     def _start(self, loop: Coroutine[None, None, None], name: str) -> None:
         self._tasks.append(asyncio.create_task(loop, name=name))
 
     async def _watch(self, type: str) -> None:
         """Wait for an item, which a waiter that is cancelled leaves in a list of ours; then take all."""
-        keys = self._link.keys
-        source, target = keys.intake(type), keys.ours("taken", type)
+        target, source = self._lists(type)
         while not self._closed:
             try:
                 await self.absorb(type)
@@ -121,12 +123,9 @@ class Intake:
             holders = {0: holder.decode()}
 
     async def _rightmost(self, name: str) -> list[bytes]:
-        """Give the rightmost items, the last first: one where it is large, else up to a hundred."""
-        last: list[bytes] = await self._link.ask("LRANGE", name, -1, -1)
-        if not last or len(last[0]) > _SMALL_BYTES:
-            return last
-        items: list[bytes] = await self._link.ask("LRANGE", name, -_AT_ONCE, -1)
-        return items[::-1]
+        """Give some of the rightmost items, the last first: fewer where they are large."""
+        items: list[bytes] = await self._link.run("rightmost", name, _AT_ONCE, _BYTES_AT_ONCE)
+        return items
 
     async def _known(self, jobs: Sequence[Job]) -> dict[str, Record]:
         if not jobs:

@@ -24,7 +24,7 @@ class Healer:
         self._cursor = 0
 
     async def run_once(self) -> None:
-        """Walk all records where an index or a tally is gone; look through some keys for intakes."""
+        """Walk all records where an index or a tally is gone; look for what stands in intakes."""
         if await self._link.run("check", _WALK_SECONDS):
             await self._walk()
         await self._find_intakes()
@@ -47,7 +47,9 @@ class Healer:
             if types:
                 await self._intake.absorb_where_any(types)
             if not self._cursor:
-                return
+                break
+        known = await self._link.ask("SMEMBERS", self._link.keys.ours("types"))
+        await self._intake.absorb_where_any([type.decode() for type in known if type != b"!"])
 
     async def _scan(self, cursor: int, pattern: str, kind: str) -> tuple[int, list[str]]:
         following, names = await self._link.ask(

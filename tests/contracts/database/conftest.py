@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
@@ -18,6 +18,7 @@ from hms_svc.persistence.postgres_engine import PostgresEngine
 from hms_svc.persistence.sqlite_engine import SQLiteEngine
 from hms_svc.sqlite.file import SQLiteFile
 from tests.contracts.database.requests import NOON
+from tests.servers.framing import POSTGRESQL
 from tests.servers.postgres import (
     PostgresServer,
     bare_database,
@@ -25,11 +26,13 @@ from tests.servers.postgres import (
     postgres_server,
     postgres_template,
 )
+from tests.servers.proxy import Proxy
 
 __all__ = ["bare_database", "postgres_database", "postgres_server", "postgres_template"]
 _SESSIONS: Final = "FROM pg_stat_activity WHERE datname = current_database()"
 PATIENCE_SECONDS: Final = 30.0
 Opener: TypeAlias = Callable[[], Awaitable[SqlDatabase]]
+Maker: TypeAlias = Callable[..., Awaitable[PostgresEngine]]
 
 
 class HandClock:
@@ -144,3 +147,41 @@ async def another(site: Site, clock: HandClock) -> AsyncIterator[Opener]:
 @pytest.fixture
 async def database(another: Opener) -> SqlDatabase:
     return await another()
+
+
+@pytest.fixture
+def proxy(postgres_server: PostgresServer) -> Iterator[Proxy]:
+    home = postgres_server.home
+    with Proxy(home.port, host=home.host, dialect=POSTGRESQL) as proxy:
+        yield proxy
+        for _ in range(3):
+            proxy.reset_all()  # whoever was just let in (to cancel a query) is in when it stops
+
+
+@pytest.fixture
+async def make_engine(
+    postgres_server: PostgresServer, postgres_database: str, proxy: Proxy
+) -> AsyncIterator[Maker]:
+    """Make engines behind the proxy; a hasty one gives a statement less than half a second."""
+    opened: list[PostgresEngine] = []
+
+    async def make(*, hasty: bool = False) -> PostgresEngine:
+        address = postgres_server.address(postgres_database, port=proxy.port)
+        seconds = 0.4 if hasty else PATIENCE_SECONDS
+        opened.append(PostgresEngine(address, pool_size=3, statement_seconds=seconds))
+        await opened[-1].open()
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        await one.close()
+
+
+@pytest.fixture
+async def engine(make_engine: Maker) -> PostgresEngine:
+    return await make_engine()
+
+
+@pytest.fixture
+async def hasty(make_engine: Maker) -> PostgresEngine:
+    return await make_engine(hasty=True)

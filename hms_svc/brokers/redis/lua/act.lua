@@ -57,7 +57,7 @@ function acts.cancel(id, job)
   if TERMINAL[job[STATE]] then return is(job) .. ' already' end
   if job[STATE] == '4' then
     redis.call('HSET', P .. 'wishes', id, job[FENCE] .. ' ' .. cjson.encode({ by, note }))
-    redis.call('PUBLISH', P .. 'wake:' .. job[WORKER], 'news')
+    call(job[WORKER], 'news')
     return ''
   end
   return call_off(id, job, '9', 'cancelled', 'job.cancelled')

@@ -287,6 +287,12 @@ local function strike_off(worker)
   end
 end
 
+-- Tell a worker something; false where nobody hears, also where this user may not publish.
+local function call(worker, word)
+  local heard = redis.pcall('PUBLISH', P .. 'wake:' .. worker, word)
+  return type(heard) == 'number' and heard > 0
+end
+
 -- Wake as many sleepers as there are jobs; one that does not hear is passed over.
 local function wake(type, jobs)
   local key = P .. 'sleepers:' .. type
@@ -294,9 +300,7 @@ local function wake(type, jobs)
     local sleeper = redis.call('ZPOPMIN', key)
     if not sleeper[1] then return end
     strike_off(sleeper[1])
-    if tonumber(sleeper[2]) >= lease and redis.call('PUBLISH', P .. 'wake:' .. sleeper[1], 'work') > 0 then
-      jobs = jobs - 1
-    end
+    if tonumber(sleeper[2]) >= lease and call(sleeper[1], 'work') then jobs = jobs - 1 end
   end
 end
 

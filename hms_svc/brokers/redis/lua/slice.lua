@@ -8,10 +8,19 @@
 
 local key, score, after, limit = ARGV[4], tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
 
+-- As sorted sets compare: byte by byte. `<` would follow the locale of the server.
+local function is_lower(one, two)
+  for at = 1, math.min(#one, #two) do
+    local left, right = string.byte(one, at), string.byte(two, at)
+    if left ~= right then return left < right end
+  end
+  return #one < #two
+end
+
 local function comes_after(rank)
   local at = redis.call('ZREVRANGE', key, rank, rank, 'WITHSCORES')
   local there = tonumber(at[2])
-  return there < score or (there == score and at[1] < after)
+  return there < score or (there == score and is_lower(at[1], after))
 end
 
 local first = 0

@@ -1,0 +1,67 @@
+"""Pages of jobs that share one place, in any locale of the server; lists leave large bytes alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+
+import pytest
+
+from hms_svc import bootstrap
+from hms_svc.domain.filter import EVERYTHING, parse_filter
+from hms_svc.settings import Settings
+from tests.servers.redis import RedisMaker, RedisServer
+
+from .conftest import TYPE, Fleet, settings_for
+
+NAMES = [f"{letter}{sign}{number}" for letter in "aBcD" for sign in "._:-" for number in range(40)]
+
+
+async def all_pages(fleet: Fleet, limit: int) -> list[str]:
+    found: list[str] = []
+    cursor = None
+    while True:
+        page = await fleet.inspection.page(EVERYTHING, limit=limit, cursor=cursor)
+        found += [view.id for view in page.jobs]
+        cursor = page.cursor
+        if cursor is None:
+            return found
+
+
+async def check_pages(fleet: Fleet) -> None:
+    await fleet.broker.enqueue([fleet.job(id=name) for name in NAMES])
+    for name in NAMES:
+        fleet.server.cli("ZADD", f"hms:default:queued:{TYPE}", 7, name)
+    found = await all_pages(fleet, 7)
+    assert sorted(found) == sorted(NAMES)
+
+
+async def test_equal_places_are_paged_through_once(fleet: Fleet) -> None:
+    await check_pages(fleet)
+
+
+async def test_also_where_the_server_sorts_as_people_do(
+    settings: Settings, make_redis: RedisMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = await asyncio.to_thread(_locales)
+    names = [name for name in known.split() if name not in ("C", "POSIX", "C.utf8", "C.UTF-8")]
+    if not names:
+        pytest.skip("this machine has no locale but C")
+    monkeypatch.setitem(os.environ, "LC_ALL", names[0])
+    server: RedisServer = make_redis()
+    async with bootstrap.backend(settings_for(settings, server.url())) as backend:
+        await check_pages(Fleet(backend, server))
+
+
+async def test_refused_bytes_are_not_carried_into_a_list(fleet: Fleet) -> None:
+    for _ in range(5):
+        await fleet.broker.enqueue_raw(TYPE, [b"x" * 3_000_000])
+    before = fleet.server.info("stats")["total_net_output_bytes"]
+    page = await fleet.inspection.page(parse_filter("state:dead"), limit=10, cursor=None)
+    assert len(page.jobs) == 5
+    assert fleet.server.info("stats")["total_net_output_bytes"] - before < 1_000_000
+
+
+def _locales() -> str:
+    return subprocess.run(["locale", "-a"], capture_output=True, text=True, check=False).stdout
