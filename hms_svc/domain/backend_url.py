@@ -11,8 +11,10 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 SQLITE_PREFIX: Final = "sqlite:///"
-_PASSWORD: Final = re.compile(r"(?<=://)([^:/?#@]*):(.*)@")
-_TOKEN: Final = re.compile(r"([?&][^=&]*(?:pass|token|secret|key|sig)[^=&]*=)[^&#]*", re.IGNORECASE)
+_PASSWORD: Final = re.compile(r"(?<=://)([^:/?#@]*):(?!\*\*\*@)(.*)@")
+_TOKEN: Final = re.compile(
+    r"([?&][^=&]*(?:pass|token|secret|key|sig)[^=&]*=)[^&#\s'\"]*", re.IGNORECASE
+)
 MASK: Final = "***"
 
 

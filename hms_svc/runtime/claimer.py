@@ -92,6 +92,8 @@ class Claimer(Service):
         if room > 0:
             claimed = await self._claim(lane, room)
             await self._dispatch(claimed)
+        if lane is not self._lane and room > 0 and not claimed:
+            return
         if len(claimed) < room or room <= 0:
             await self._rest(empty=len(claimed) < room)
 

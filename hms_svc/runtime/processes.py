@@ -205,7 +205,9 @@ class Supervisor:
         log.error("worker process %d ended with %s; starting another", child.process.pid, code)
         if time.monotonic() - child.started > HEALTHY_SECONDS or child.spec.suspects:
             self._pause_seconds = SHORTEST_PAUSE_SECONDS
-        successor = msgspec.structs.replace(child.spec, predecessor=child.spec.worker_id)
+        # A child that never began has left nothing behind; the one before it may have.
+        heir_of = child.spec.worker_id if child.ready else child.spec.predecessor
+        successor = msgspec.structs.replace(child.spec, predecessor=heir_of or child.spec.worker_id)
         self._restarts.append((time.monotonic() + self._pause_seconds, successor))
         self._pause_seconds = min(LONGEST_PAUSE_SECONDS, self._pause_seconds * 2)
 

@@ -34,6 +34,13 @@ async def dawdle(job: RunningJob) -> None:
     await asyncio.sleep(0.02)
 
 
+@app.job("chaos.slow_case", retry=RetryPolicy(base_seconds=0.1))
+async def dawdle_then_open(job: RunningJob) -> str:
+    """Take a while, and open a case."""
+    await asyncio.sleep(0.02)
+    return await job.dao.insert_case(job.data, kind="chaos")
+
+
 @app.job("chaos.endless")
 async def never_return(job: RunningJob) -> None:
     """Be in hand until somebody ends it."""

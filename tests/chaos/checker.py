@@ -1,6 +1,6 @@
-"""Proves I1 to I7 of a finished run from its journal and its two files, knowing nothing else.
+"""Proves I1 to I7 of a finished run from its journal, its broker and its database, knowing nothing else.
 
-`python -m tests.chaos.checker FOLDER` does the same by hand.
+`python -m tests.chaos.checker JOURNAL BROKER_URL DATABASE_URL` does the same by hand.
 """
 
 from __future__ import annotations
@@ -16,17 +16,15 @@ from typing import Any, Final
 import msgspec
 
 from hms_svc.domain.lifecycle import TERMINAL, State, may_move
-from tests.chaos.site import read_rows
+from tests.chaos.views import BrokerView, DatabaseView, broker_view, database_view
 
-STATES: Final = {
-    1: State.SCHEDULED, 2: State.QUEUED, 3: State.HELD, 4: State.PROCESSING, 5: State.RETRYING,
-    6: State.COMPLETED, 7: State.REJECTED, 8: State.DEAD, 9: State.CANCELLED,
-}  # fmt: skip
 OPENS_CASE: Final = frozenset(
-    {"pothole.report", "chaos.case", "chaos.wait_case", "chaos.case_wait"}
+    {"pothole.report", "chaos.case", "chaos.wait_case", "chaos.case_wait", "chaos.slow_case"}
 )
 DEFAULT_CAP, MOST_GIVE_BACKS, MOST_CRASHES = 20, 10, 5
 METRES_PER_DEGREE: Final = 111_195
+_ENDS: Final = frozenset(f"job.{state.value}" for state in TERMINAL)
+_CASES: Final = ("id", "job_id", "key", "kind", "lat", "lon", "status")
 
 
 class Report(msgspec.Struct):
@@ -45,46 +43,34 @@ class Report(msgspec.Struct):
 
 
 class _Run:
-    """All that the files of one run hold, read once."""
+    """All that journal, broker and database hold of one run, read once."""
 
-    def __init__(self, folder: Path) -> None:
-        self.queue, cases = folder / "queue.db", folder / "cases.db"
-        self.acknowledged = _journal(folder / "acknowledged.txt")
-        self.jobs: list[dict[str, Any]] = _dicts(
-            self.queue,
-            "id type state fence attempt claims give_backs crashes max_attempts reason case_id trail",
-            "FROM jobs JOIN queues USING (queue)",
+    def __init__(self, journal: Path, broker: BrokerView, database: DatabaseView) -> None:
+        self.acknowledged = read_journal(journal)
+        self.jobs = broker.jobs()
+        self.sample = broker.sample()
+        self.events = broker.events()
+        rows = database.rows(f"SELECT {', '.join(_CASES)} FROM cases")
+        self.cases: list[dict[str, Any]] = [dict(zip(_CASES, row, strict=True)) for row in rows]
+        self.audit = database.rows(
+            "SELECT subject, at, detail FROM audit WHERE action = 'case.opened'"
         )
-        self.tallies = read_rows(
-            self.queue, "SELECT type, name, n FROM tallies JOIN queues USING (queue)"
+        self.unpublished = database.rows(
+            "SELECT type, subject FROM outbox WHERE published_at IS NULL"
         )
-        self.events = _dicts(self.queue, "type job_id event_id fence at", "FROM events")
-        self.cases = _dicts(cases, "id job_id key kind lat lon status opened_at", "FROM cases")
-        self.audit = read_rows(
-            cases, "SELECT subject, at, detail FROM audit WHERE action = 'case.opened'"
-        )
-        self.unpublished = read_rows(
-            cases, "SELECT type, subject FROM outbox WHERE published_at IS NULL"
-        )
-        self.opened_counter = read_rows(
-            cases,
+        self.opened_counter = database.rows(
             "SELECT coalesce(sum(n), 0) FROM (SELECT n FROM analytics_deltas WHERE metric = 'cases.opened'"
-            " UNION ALL SELECT n FROM analytics_totals WHERE metric = 'cases.opened')",
+            " UNION ALL SELECT n FROM analytics_totals WHERE metric = 'cases.opened') AS counted"
         )
-        self.integrity = [
-            row[0]
-            for file in (self.queue, cases)
-            for row in read_rows(file, "PRAGMA integrity_check")
-        ]
-        self.steps = {job["id"]: _steps(job["trail"]) for job in self.jobs}
+        self.kept_badly = [*broker.faults(), *database.faults()]
         self.cases_of: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for case in self.cases:
             self.cases_of[case["job_id"]].append(case)
 
 
-def check(folder: Path) -> Report:
+def check(journal: Path, broker: BrokerView, database: DatabaseView) -> Report:
     """Check everything; gives all faults at once."""
-    run = _Run(folder)
+    run = _Run(journal, broker, database)
     report = Report([])
     for part in (
         _i1_no_loss,
@@ -95,46 +81,48 @@ def check(folder: Path) -> Report:
         _i7_conserved,
     ):
         report.faults += part(run)
-    report.faults += [f"file: {line}" for line in run.integrity if line != "ok"]
+    report.faults += [f"kept: {fault}" for fault in run.kept_badly]
     report.acknowledged = len(run.acknowledged)
-    report.states = dict(Counter(STATES[job["state"]].value for job in run.jobs))
+    report.states = dict(Counter(job.state.value for job in run.jobs))
     report.cases = len(run.cases)
-    steps = [step for trail in run.steps.values() for step in trail]
-    report.rescues = sum(step["cause"] == "rescued" for step in steps)
-    report.give_backs = sum(step["cause"] == "released" for step in steps)
-    opened = [event["event_id"] for event in run.events if event["type"] == "case.opened"]
+    causes = Counter(step["cause"] for job in run.jobs for step in job.steps)
+    report.rescues, report.give_backs = causes["rescued"], causes["released"]
+    opened = [event.event_id for event in run.events if event.type == "case.opened"]
     report.raw_duplicate_events = len(opened) - len(set(opened))
     return report
 
 
+def read_journal(path: Path) -> list[str]:
+    """Give the ids that were acknowledged, in their order."""
+    return path.read_text(encoding="ascii").split() if path.exists() else []
+
+
 def _i1_no_loss(run: _Run) -> list[str]:
-    known = {job["id"]: job for job in run.jobs}
+    known = {job.id: job for job in run.jobs}
     faults = [
         f"I1: {id} was acknowledged and is gone" for id in run.acknowledged if id not in known
     ]
     twice = [id for id, number in Counter(run.acknowledged).items() if number > 1]
     faults += [f"I1: {id} was acknowledged twice" for id in twice]
     for job in run.jobs:
-        state = STATES[job["state"]]
-        if state not in TERMINAL:
-            faults.append(f"I1/I6: {job['id']} ended nowhere: it is {state.value}")
+        if job.state not in TERMINAL:
+            faults.append(f"I1/I6: {job.id} ended nowhere: it is {job.state.value}")
     return faults
 
 
 def _i2_one_effect(run: _Run) -> list[str]:
     faults = []
     for job in run.jobs:
-        cases = run.cases_of.get(job["id"], [])
-        state = STATES[job["state"]]
+        cases, state = run.cases_of.get(job.id, []), job.state
         if len({case["key"] for case in cases}) != len(cases):
-            faults.append(f"I2: {job['id']} has several cases under one key")
-        if state is State.COMPLETED and job["type"] in OPENS_CASE and len(cases) != 1:
-            faults.append(f"I2: {job['id']} completed with {len(cases)} cases")
+            faults.append(f"I2: {job.id} has several cases under one key")
+        if state is State.COMPLETED and job.type in OPENS_CASE and len(cases) != 1:
+            faults.append(f"I2: {job.id} completed with {len(cases)} cases")
         if state in (State.REJECTED, State.CANCELLED) and cases:
-            faults.append(f"I2: {job['id']} is {state.value} and has {len(cases)} cases")
-        if job["case_id"] and job["case_id"] not in {case["id"] for case in cases}:
-            faults.append(f"I9: {job['id']} names case {job['case_id']}, which is not there")
-    strangers = set(run.cases_of) - {job["id"] for job in run.jobs}
+            faults.append(f"I2: {job.id} is {state.value} and has {len(cases)} cases")
+        if job.case_id and job.case_id not in {case["id"] for case in cases}:
+            faults.append(f"I9: {job.id} names case {job.case_id}, which is not there")
+    strangers = set(run.cases_of) - {job.id for job in run.jobs}
     faults += [f"I2: a case of {id}, which is no job" for id in strangers]
     return faults + _neighbours(run)
 
@@ -167,8 +155,8 @@ def _neighbours(run: _Run, radius_m: float = 25.0) -> list[str]:
 def _i3_one_event(run: _Run) -> list[str]:
     ids: dict[str, set[str]] = defaultdict(set)
     for event in run.events:
-        if event["type"] == "case.opened":
-            ids[event["job_id"]].add(event["event_id"])
+        if event.type == "case.opened":
+            ids[event.job_id].add(event.event_id)
     faults = []
     for job_id, cases in run.cases_of.items():
         if len(ids.get(job_id, ())) != len(cases):
@@ -177,18 +165,19 @@ def _i3_one_event(run: _Run) -> list[str]:
             )
     faults += [f"I3: case.opened of {id}, which has no case" for id in set(ids) - set(run.cases_of)]
     faults += [f"I3: {type} of {subject} was never relayed" for type, subject in run.unpublished]
-    ends = Counter(
-        (event["job_id"], event["type"])
-        for event in run.events
-        if event["type"] in ("job.completed", "job.rejected", "job.dead", "job.cancelled")
-    )
-    for job in run.jobs:
-        said = [
-            type for (id, type), number in ends.items() if id == job["id"] for _ in range(number)
-        ]
-        if said != [f"job.{STATES[job['state']].value}"] and STATES[job["state"]] in TERMINAL:
-            faults.append(f"I3: {job['id']} is {STATES[job['state']].value}; the bus says {said}")
-    return faults + _with_each_case(run)
+    return faults + _told_ends(run) + _with_each_case(run)
+
+
+def _told_ends(run: _Run) -> list[str]:
+    told: dict[str, list[str]] = defaultdict(list)
+    for event in run.events:
+        if event.type in _ENDS:
+            told[event.job_id].append(event.type)
+    return [
+        f"I3: {job.id} is {job.state.value}; the bus says {told[job.id]}"
+        for job in run.jobs
+        if job.state in TERMINAL and told[job.id] != [f"job.{job.state.value}"]
+    ]
 
 
 def _with_each_case(run: _Run) -> list[str]:
@@ -201,7 +190,7 @@ def _with_each_case(run: _Run) -> list[str]:
     counted = run.opened_counter[0][0] if run.opened_counter else 0
     if counted != len(run.cases):
         faults.append(f"I2: analytics counted {counted} cases, there are {len(run.cases)}")
-    notices = sum(job["type"] == "crew.notify" for job in run.jobs)
+    notices = sum(job.type == "crew.notify" for job in run.jobs)
     reported = sum(case["kind"] == "pothole" for case in run.cases)
     if notices != reported:
         faults.append(f"I2: {reported} pothole cases, {notices} crew.notify jobs")
@@ -212,26 +201,26 @@ def _i4_terminal(run: _Run) -> list[str]:
     faults = []
     for job in run.jobs:
         state, fences = State.QUEUED, [0]
-        for step in run.steps[job["id"]]:
+        for step in job.steps:
             source = State.PROCESSING if "started" in step else State(step.get("source", state))
             fences += [step["fence"]] if "started" in step else []
             if state in TERMINAL and step["cause"] != "operator":
-                faults.append(f"I4: {job['id']} was {state.value}, then came {step}")
+                faults.append(f"I4: {job.id} was {state.value}, then came {step}")
             elif not may_move(source, State(step["target"])):
-                faults.append(f"I4: {job['id']}: no job goes from {source} to {step['target']}")
+                faults.append(f"I4: {job.id}: no job goes from {source} to {step['target']}")
             state = State(step["target"])
         if any(later <= earlier for earlier, later in pairwise(fences)):
-            faults.append(f"I4: {job['id']} was ended under the fences {fences[1:]}")
-        if run.steps[job["id"]] and state is not STATES[job["state"]]:
-            faults.append(f"I4: {job['id']} is {STATES[job['state']]}, its trail ends {state}")
+            faults.append(f"I4: {job.id} was ended under the fences {fences[1:]}")
+        if job.steps and state is not job.state:
+            faults.append(f"I4: {job.id} is {job.state}, its trail ends {state}")
     return faults + _written_after_loss(run)
 
 
 def _written_after_loss(run: _Run) -> list[str]:
     lost_at = {
-        (job_id, step["fence"]): step["at"]
-        for job_id, steps in run.steps.items()
-        for step in steps
+        (job.id, step["fence"]): step["at"]
+        for job in run.jobs
+        for step in job.steps
         if step["cause"] == "rescued"
     }
     faults = []
@@ -246,78 +235,28 @@ def _written_after_loss(run: _Run) -> list[str]:
 def _i5_bounded(run: _Run) -> list[str]:
     faults = []
     for job in run.jobs:
-        cap = job["max_attempts"] or DEFAULT_CAP
-        if (
-            job["attempt"] > cap
-            or job["give_backs"] > MOST_GIVE_BACKS
-            or job["crashes"] > MOST_CRASHES
-        ):
-            faults.append(f"I5: {job['id']} is beyond its bounds: {job}")
-        if STATES[job["state"]] in (State.DEAD, State.REJECTED) and not job["reason"]:
-            faults.append(f"I5: {job['id']} is {STATES[job['state']].value} for no reason")
-        claims = sum("started" in step for step in run.steps[job["id"]])
-        if claims != job["claims"]:
-            faults.append(
-                f"I5: {job['id']} was claimed {job['claims']} times, {claims} are on record"
-            )
+        cap = job.max_attempts or DEFAULT_CAP
+        if job.attempt > cap or job.give_backs > MOST_GIVE_BACKS or job.crashes > MOST_CRASHES:
+            faults.append(f"I5: {job.id} is beyond its bounds: {job}")
+        if job.state in (State.DEAD, State.REJECTED) and not job.reason:
+            faults.append(f"I5: {job.id} is {job.state.value} for no reason")
+        claims = sum("started" in step for step in job.steps)
+        if claims != job.claims:
+            faults.append(f"I5: {job.id} was claimed {job.claims} times, {claims} are on record")
     return faults
 
 
 def _i7_conserved(run: _Run) -> list[str]:
-    faults = tally_faults(run.queue)
-    accepted = sum(n for _, name, n in run.tallies if name == "+accepted")
-    if accepted != len(run.jobs):
-        faults.append(f"I7: {accepted} were accepted, {len(run.jobs)} are there")
-    ended = Counter(
-        (job["type"], step["target"])
-        for job in run.jobs
-        for step in run.steps[job["id"]]
-        if step["target"] in ("completed", "rejected", "dead", "cancelled")
-    )
-    counted = {(type, name[1:]): n for type, name, n in run.tallies}
+    faults = run.sample.faults()
+    ended = Counter((job.type, step["target"]) for job in run.jobs for step in job.steps)
     for (type, state), number in ended.items():
-        if counted.get((type, state), 0) != number:
-            faults.append(
-                f"I7: {number} {type} ended {state}, counted {counted.get((type, state))}"
-            )
+        counted = run.sample.counters.get((type, state), 0)
+        if state in TERMINAL and counted != number:
+            faults.append(f"I7: {number} {type} ended {state}, counted {counted}")
     return faults
 
 
-def tally_faults(queue: Path) -> list[str]:
-    """Compare tallies and rows of each state, in one look: also right in the middle of a run."""
-    rows = read_rows(
-        queue,
-        "SELECT queue, state, 0, count(*) FROM jobs GROUP BY queue, state UNION ALL "
-        "SELECT queue, 0, name, n FROM tallies WHERE name NOT LIKE '+%'",
-    )
-    counted: Counter[tuple[int, str]] = Counter()
-    for queue_number, state, name, number in rows:
-        if state:
-            counted[queue_number, STATES[state].value] += number
-        else:
-            counted[queue_number, name] -= number
-    return [
-        f"I7: queue {number}: {left:+} rows beyond the tally of {state}"
-        for (number, state), left in counted.items()
-        if left
-    ]
-
-
-def _journal(path: Path) -> list[str]:
-    return path.read_text(encoding="ascii").split() if path.exists() else []
-
-
-def _dicts(path: Path, columns: str, source: str) -> list[dict[str, Any]]:
-    names = columns.split()
-    rows = read_rows(path, f"SELECT {', '.join(names)} {source}")
-    return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-def _steps(trail: str | None) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (trail or "").splitlines() if line]
-
-
 if __name__ == "__main__":
-    found = check(Path(sys.argv[1]))
+    found = check(Path(sys.argv[1]), broker_view(sys.argv[2]), database_view(sys.argv[3]))
     print(found)
     sys.exit(bool(found.faults))

@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.site import Site
+from tests.servers.postgres import (
+    PostgresServer,
+    postgres_database,
+    postgres_server,
+    postgres_template,
+)
+from tests.servers.redis import RedisServer
 
+__all__ = ["postgres_database", "postgres_server", "postgres_template"]
 collect_ignore_glob = [] if sys.platform == "linux" else ["test_*.py"]
 
 
@@ -24,7 +32,21 @@ def chance() -> random.Random:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    site = Site(tmp_path)
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    """The site of a test: on embedded files, unless it asks for another pair, see `pairs.py`."""
+    broker_url, database_url = "", ""
+    pair = getattr(request, "param", "sqlite")
+    if pair.startswith("redis"):
+        server: RedisServer = request.getfixturevalue("redis_server")
+        broker_url = server.url()
+    if pair.endswith("postgresql"):
+        database_url = request.getfixturevalue("postgres_url")
+    site = Site(tmp_path, broker_url, database_url)
     yield site
     site.close()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer, postgres_database: str) -> str:
+    """The address of a migrated, empty database of the test's own."""
+    return postgres_server.url(postgres_database)

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chaos.checker import check
+from tests.chaos.pairs import EMBEDDED, FLEET, on_every_pair
 from tests.chaos.site import Site
 
 
 def one_case_of(site: Site, reports: int) -> None:
     site.enqueue("one_place", reports)
     site.drain("--processes", "4")
-    report = check(site.folder)
-    print(report)
+    report = site.check()
     assert report.faults == []
-    reasons = site.rows(
-        "SELECT reason, said_by, count(*) FROM jobs JOIN queues USING (queue)"
-        " WHERE type = 'pothole.report' AND state = 7 GROUP BY 1, 2"
-    )
-    assert [reason for reason, _, _ in reasons] == ["duplicate"] * len(reasons)
+    reasons = [job.reason for job in site.jobs("pothole.report") if job.reason]
+    assert reasons == ["duplicate"] * (reports - 1)
     assert report.states == {"completed": 2, "rejected": reports - 1}
     assert report.cases == 1
 
 
-def test_two_hundred_reports_of_one_pothole_are_one_case(site: Site) -> None:
-    one_case_of(site, 200)
+@pytest.mark.parametrize(("site", "reports"), [(EMBEDDED, 200), (FLEET, 1000)], indirect=["site"])
+def test_reports_of_one_pothole_are_one_case(site: Site, reports: int) -> None:
+    one_case_of(site, reports)
 
 
 @pytest.mark.chaos
+@on_every_pair
 def test_a_thousand_reports_of_one_pothole_are_one_case(site: Site) -> None:
     one_case_of(site, 1000)

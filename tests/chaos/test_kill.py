@@ -7,8 +7,33 @@ import time
 
 import pytest
 
-from tests.chaos.checker import check, tally_faults
-from tests.chaos.site import Site, wait_until
+from tests.chaos.app import APP
+from tests.chaos.pairs import on_both, on_every_pair, on_fleet
+from tests.chaos.processes import wait_until
+from tests.chaos.site import Site
+
+
+def rampage_among_others(site: Site, chance: random.Random, *, jobs: int, kills: int) -> None:
+    """Kill one of two services at a time, at any moment, while the other one works."""
+    producers = [site.producer(kind) for kind in ("distinct", "push:chaos.slow_case")]
+    groups = [site.serve("--processes", "2", app=APP) for _ in range(2)]
+    for _ in range(kills):
+        for producer in producers:
+            producer.ask(jobs // kills)
+        time.sleep(chance.uniform(0.0, 2.0))
+        groups.pop(chance.randrange(2)).kill()
+        assert site.broker.sample().faults() == []
+        groups.append(site.serve("--processes", "2", app=APP))
+    for producer in producers:
+        producer.close()
+    site.drain(seconds=60 + jobs / 20, app=APP)
+    site.stop()
+    report = site.check()
+    each = jobs // kills * kills
+    assert report.faults == []
+    assert report.acknowledged == report.cases == 2 * each
+    assert report.states == {"completed": 3 * each}
+    assert report.rescues > 0, "no kill hit a job: this run proves nothing"
 
 
 def rampage(site: Site, chance: random.Random, *, jobs: int, kills: int) -> None:
@@ -20,11 +45,10 @@ def rampage(site: Site, chance: random.Random, *, jobs: int, kills: int) -> None
         wait_until("jobs in its hands", lambda: site.in_hands(served) > 0)  # noqa: B023 - called at once
         time.sleep(chance.choice((0.0, chance.uniform(0.0, 0.05), chance.uniform(0.0, 0.5))))
         served.kill()
-        assert tally_faults(site.queue_file) == []
+        assert site.broker.sample().faults() == []
     producer.close()
     site.drain(seconds=60 + jobs / 20)
-    report = check(site.folder)
-    print(report)
+    report = site.check()
     assert report.faults == []
     assert report.acknowledged == jobs
     assert report.states == {"completed": 2 * jobs}, "every report, and its crew.notify"
@@ -32,12 +56,22 @@ def rampage(site: Site, chance: random.Random, *, jobs: int, kills: int) -> None
     assert report.rescues > 0, "no kill hit a job: this run proves nothing"
 
 
+@on_both
 def test_killed_services_lose_and_repeat_nothing(site: Site, chance: random.Random) -> None:
-    rampage(site, chance, jobs=300, kills=6)
+    rampage(site, chance, jobs=300, kills=4)
 
 
 @pytest.mark.chaos
+@on_every_pair
 def test_killed_services_lose_and_repeat_nothing_at_length(
     site: Site, chance: random.Random
 ) -> None:
     rampage(site, chance, jobs=4000, kills=60)
+
+
+@pytest.mark.chaos
+@on_fleet
+def test_services_killed_beside_others_lose_and_repeat_nothing_at_length(
+    site: Site, chance: random.Random
+) -> None:
+    rampage_among_others(site, chance, jobs=4000, kills=60)

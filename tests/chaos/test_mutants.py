@@ -8,33 +8,38 @@ from __future__ import annotations
 
 import signal
 
+from hms_svc.domain.lifecycle import State
 from tests.chaos.app import APP
-from tests.chaos.checker import check
-from tests.chaos.site import COMPLETED, Site, wait_until
+from tests.chaos.pairs import on_both, on_fleet
+from tests.chaos.processes import wait_until
+from tests.chaos.site import Site
 from tests.chaos.test_zombies import make_zombie
+from tests.servers.redis import RedisServer
 
 
 def mutant(name: str) -> str:
     return f"tests.chaos.mutants.{name}:app"
 
 
+@on_both
 def test_settle_before_commit_is_caught(site: Site) -> None:
     site.enqueue("distinct", 5)
     served = site.serve(app=mutant("settles_before_commit"))
-    wait_until("a report is completed", lambda: site.count(COMPLETED) > 0)
+    wait_until("a report is completed", lambda: site.count(State.COMPLETED) > 0)
     served.kill()
-    assert any("completed with 0 cases" in fault for fault in check(site.folder).faults)
+    assert any("completed with 0 cases" in fault for fault in site.check().faults)
 
 
+@on_both
 def test_settle_without_fence_is_caught(site: Site) -> None:
     zombie = make_zombie(site, "chaos.case_wait", 1, mutant("settles_without_fence"))
     site.serve("--types", "chaos.case_wait", app=APP, test_folder=site.folder)
-    wait_until("another worker does the job", lambda: site.count(COMPLETED, "chaos.case_wait") == 1)
+    wait_until("another worker does the job", lambda: site.count(State.COMPLETED) == 1)
     zombie.thaw()
     zombie.send(signal.SIGTERM)
     zombie.wait()
     site.stop()
-    faults = check(site.folder).faults
+    faults = site.check().faults
     assert any(fault.startswith("I4") and "was completed, then came" in fault for fault in faults)
     assert any(fault.startswith("I4") and "under the fences" in fault for fault in faults)
 
@@ -42,9 +47,9 @@ def test_settle_without_fence_is_caught(site: Site) -> None:
 def test_effects_without_fence_are_caught(site: Site) -> None:
     zombie = make_zombie(site, "chaos.wait_case", 1, mutant("writes_without_fence"))
     zombie.thaw()
-    wait_until("the job is done", lambda: site.count(COMPLETED, "chaos.wait_case") == 1)
+    wait_until("the job is done", lambda: site.count(State.COMPLETED, "chaos.wait_case") == 1)
     site.stop()
-    faults = check(site.folder).faults
+    faults = site.check().faults
     assert len(faults) == 1
     assert "ms after its lease" in faults[0]
 
@@ -55,7 +60,7 @@ def test_a_relay_that_marks_before_it_publishes_is_caught(site: Site) -> None:
     wait_until("the relay dies", lambda: b"ended with 1" in served.log.read_bytes())
     served.kill()
     site.drain(app=APP)
-    assert any("1 cases, 0 case.opened" in fault for fault in check(site.folder).faults)
+    assert any("1 cases, 0 case.opened" in fault for fault in site.check().faults)
 
 
 def test_a_forgotten_tally_is_caught(site: Site) -> None:
@@ -63,14 +68,46 @@ def test_a_forgotten_tally_is_caught(site: Site) -> None:
     served = site.serve(app=mutant("forgets_a_tally"), grace_seconds=0)
     wait_until("the job is in hand", lambda: site.in_hands(served) == 1)
     site.stop()
-    faults = check(site.folder).faults
-    assert "I7: queue 1: +1 rows beyond the tally of queued" in faults
+    assert "I7: chaos.endless: +1 rows beyond the tally of queued" in site.check().faults
+
+
+@on_fleet
+def test_a_tally_forgotten_in_redis_is_caught(site: Site) -> None:
+    site.enqueue("chaos.endless", 1)
+    served = site.serve(app=mutant("forgets_a_tally_in_redis"), grace_seconds=0)
+    wait_until("the job is in hand", lambda: site.in_hands(served) == 1)
+    site.stop()
+    assert "I7: chaos.endless: -1 rows beyond the tally of processing" in site.check().faults
+
+
+@on_fleet
+def test_a_destructive_pop_from_the_intake_is_caught(site: Site) -> None:
+    served = site.serve(app=mutant("pops_from_the_intake"))
+    served.wait_until("the worker is ready", lambda: len(site.broker.workers()) == 1)
+    site.enqueue("push:chaos.case", 20)
+    served.kill()
+    site.drain(app=APP)
+    assert any("was acknowledged and is gone" in fault for fault in site.check().faults)
+
+
+@on_fleet
+def test_fences_that_begin_anew_after_a_flush_are_caught(
+    site: Site, redis_server: RedisServer
+) -> None:
+    served = site.serve(app=mutant("forgets_time_in_fences"))
+    site.enqueue("chaos.case", 5)
+    served.wait_until("fences are given", lambda: site.count(State.COMPLETED) == 5)
+    highest = max(job.fence for job in site.jobs())
+    redis_server.flush()
+    site.enqueue("chaos.slow", 1)
+    served.wait_until("one more is done", lambda: site.count(State.COMPLETED) == 1)
+    assert [job.fence <= highest for job in site.jobs()] == [True]
 
 
 def test_a_race_for_one_place_is_caught(site: Site) -> None:
     site.enqueue("one_place", 30)
     site.drain(app=mutant("looks_at_no_neighbour"))
-    assert any("stand at one place" in fault for fault in check(site.folder).faults)
+    assert any("stand at one place" in fault for fault in site.check().faults)
 
 
 def test_a_lost_job_is_caught(site: Site) -> None:
@@ -78,4 +115,4 @@ def test_a_lost_job_is_caught(site: Site) -> None:
     with site.journal.open("a", encoding="ascii") as journal:
         journal.write("never-accepted\n")
     site.drain(app=APP)
-    assert check(site.folder).faults == ["I1: never-accepted was acknowledged and is gone"]
+    assert site.check().faults == ["I1: never-accepted was acknowledged and is gone"]

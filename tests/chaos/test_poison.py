@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from hms_svc.domain.lifecycle import State
 from tests.chaos.app import APP
-from tests.chaos.checker import check
-from tests.chaos.site import DEAD, Site, wait_until
+from tests.chaos.pairs import on_fleet_first
+from tests.chaos.processes import wait_until
+from tests.chaos.site import Site
 
 
+@on_fleet_first
 def test_a_poison_job_dies_and_its_neighbours_live(site: Site) -> None:
     site.enqueue("chaos.slow", 20)
     site.enqueue("chaos.exit", 1)
     site.enqueue("chaos.slow", 29)
     site.drain(app=APP)
-    wait_until("the poison is dead", lambda: site.count(DEAD) == 1)
-    assert site.rows("SELECT reason, said_by, crashes FROM jobs WHERE state = 8") == [
-        ("crashed", "reaper", 5)
-    ]
-    report = check(site.folder)
+    wait_until("the poison is dead", lambda: site.count(State.DEAD) == 1)
+    ends = [(job.reason, job.by, job.crashes) for job in site.jobs("chaos.exit")]
+    assert ends == [("crashed", "reaper", 5)]
+    report = site.check()
     assert report.faults == []
     assert report.states == {"completed": 49, "dead": 1}

@@ -9,9 +9,11 @@ import time
 
 import pytest
 
+from hms_svc.domain.lifecycle import State
 from tests.chaos.app import APP
-from tests.chaos.checker import check
-from tests.chaos.site import COMPLETED, PROCESSING, QUEUED, Site, wait_until
+from tests.chaos.pairs import on_both
+from tests.chaos.processes import wait_until
+from tests.chaos.site import Site
 
 
 def rolling(site: Site, chance: random.Random, *, jobs: int, rounds: int) -> None:
@@ -32,18 +34,19 @@ def rolling(site: Site, chance: random.Random, *, jobs: int, rounds: int) -> Non
     site.drain(app=APP)
     old.send(signal.SIGTERM)
     assert old.wait() == 0
-    report = check(site.folder)
-    print(report)
+    report = site.check()
     assert report.faults == []
     assert report.states == {"completed": jobs // rounds * rounds}
     assert report.rescues == 0, "a job was left behind in the hands of one that had left"
 
 
+@on_both
 def test_rolling_sigterm_loses_nothing(site: Site, chance: random.Random) -> None:
     rolling(site, chance, jobs=300, rounds=3)
 
 
 @pytest.mark.chaos
+@on_both
 def test_rolling_sigterm_loses_nothing_at_length(site: Site, chance: random.Random) -> None:
     rolling(site, chance, jobs=10_000, rounds=50)
 
@@ -52,18 +55,18 @@ def test_rolling_sigterm_loses_nothing_at_length(site: Site, chance: random.Rand
 def test_after_the_grace_attempts_are_given_back(site: Site, kind: str) -> None:
     site.enqueue(kind, 3)
     served = site.serve(app=APP, grace_seconds=0.2)
-    wait_until("the jobs are in hand", lambda: site.count(PROCESSING) == 3)
+    wait_until("the jobs are in hand", lambda: site.count(State.PROCESSING) == 3)
     served.send(signal.SIGTERM)
     assert served.wait() == 0
-    rows = site.rows("SELECT state, attempt, give_backs, worker FROM jobs")
-    assert rows == [(QUEUED, 0, 1, None)] * 3
-    assert not site.rows("SELECT * FROM workers"), "it is still in the register"
+    rows = [(job.state, job.attempt, job.give_backs, job.worker) for job in site.jobs()]
+    assert rows == [(State.QUEUED, 0, 1, "")] * 3
+    assert not site.broker.workers(), "it is still in the register"
 
 
 def test_a_second_interrupt_leaves_at_once(site: Site) -> None:
     site.enqueue("chaos.endless", 1)
     served = site.serve(app=APP, grace_seconds=600)
-    wait_until("the job is in hand", lambda: site.count(PROCESSING) == 1)
+    wait_until("the job is in hand", lambda: site.count(State.PROCESSING) == 1)
     served.send(signal.SIGINT)
     served.send(signal.SIGINT)
     assert served.wait() == 130
@@ -75,32 +78,33 @@ def test_the_suspect_lane_gives_its_job_back_too(site: Site) -> None:
     served = site.serve(app=APP, grace_seconds=0.5)
     wait_until("the job is in hand", lambda: site.in_hands(served) == 1)
     os.kill(served.workers()[0], signal.SIGKILL)
-    in_lane = "SELECT 1 FROM jobs WHERE state = 4 AND lane = 1"
-    wait_until("the job is in the lane", lambda: site.rows(in_lane))
+    wait_until("the job is in the lane", lambda: [job.lane for job in site.jobs()] == [1])
     served.send(signal.SIGTERM)
     assert served.wait() == 0
-    rows = site.rows("SELECT state, attempt, give_backs, suspect, crashes FROM jobs")
-    assert rows == [(QUEUED, 0, 1, 1, 0)]
+    [job] = site.jobs()
+    assert (job.state, job.attempt, job.give_backs) == (State.QUEUED, 0, 1)
+    assert (job.suspect, job.crashes) == (True, 0)
 
 
 def test_workers_leave_by_themselves_when_the_supervisor_is_killed(site: Site) -> None:
     site.enqueue("chaos.endless", 1)
     served = site.serve("--processes", "2", app=APP, grace_seconds=0.2)
-    wait_until("the job is in hand", lambda: site.count(PROCESSING) == 1)
-    wait_until("both workers are ready", lambda: site.live_workers() == 2)
+    wait_until("the job is in hand", lambda: site.count(State.PROCESSING) == 1)
+    wait_until("both workers are ready", lambda: len(site.broker.workers()) == 2)
     os.kill(served.process.pid, signal.SIGKILL)
     served.wait()
     wait_until("the workers have left", lambda: not served.members())
-    assert site.rows("SELECT state, attempt, give_backs FROM jobs") == [(QUEUED, 0, 1)]
+    rows = [(job.state, job.attempt, job.give_backs) for job in site.jobs()]
+    assert rows == [(State.QUEUED, 0, 1)]
 
 
 def test_a_worker_that_somebody_ended_is_replaced(site: Site) -> None:
     served = site.serve(app=APP)
-    served.wait_until("the worker is ready", lambda: site.live_workers() == 1)
+    served.wait_until("the worker is ready", lambda: len(site.broker.workers()) == 1)
     [first] = served.workers()
     os.kill(first, signal.SIGTERM)
     served.wait_until("another one works", lambda: served.workers() not in ([], [first]))
     site.enqueue("chaos.slow", 1)
-    served.wait_until("the job has ended", lambda: site.count(COMPLETED) == 1)
+    served.wait_until("the job has ended", lambda: site.count(State.COMPLETED) == 1)
     served.send(signal.SIGTERM)
     assert served.wait() == 0

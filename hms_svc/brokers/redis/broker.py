@@ -36,10 +36,9 @@ _QUIET: Final = Signals((), suspects_wait=False)
 
 
 class _Claim(msgspec.Struct, frozen=True):
-    """A claim under way: its nonce, and when it was first asked for (lease clock, wall clock)."""
+    """A claim under way: its nonce, and when it was first asked for (Unix ms)."""
 
     nonce: str
-    began: int
     at: int
 
 
@@ -85,6 +84,7 @@ class RedisBroker:
         self._claimant = request
         if request.lane is Lane.NORMAL:
             self._intake.watch(served.type for served in request.types)
+        began = self._link.clock.lease_ms()
         claim = self._unsure_claims.pop(request.lane, None) or self._new_claim()
         most = {served.type: served.max_attempts for served in request.types}
         try:
@@ -99,14 +99,14 @@ class RedisBroker:
             Record(job_id.decode(), text)
             for job_id, text in zip(rows[::2], rows[1::2], strict=True)
         ]
-        until = claim.began + request.lease_ms
+        until = began + request.lease_ms
         return [
             record.claimed(now=claim.at, lease_until=until, most=most.get(record.type, 0))
             for record in records
         ]
 
     def _new_claim(self) -> _Claim:
-        return _Claim(new_nonce(), self._link.clock.lease_ms(), self._link.clock.now_ms())
+        return _Claim(new_nonce(), self._link.clock.now_ms())
 
     def _in_turn(self, request: ClaimRequest) -> list[str | int]:
         self._next_type = (self._next_type + 1) % max(1, len(request.types))

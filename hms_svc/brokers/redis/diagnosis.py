@@ -13,6 +13,7 @@ from hms_svc.domain.errors import BrokerUnavailable
 
 Facts = Mapping[str, Any]
 SKEW_LIMIT_MS: Final = 2_000
+_NEARLY_FULL: Final = 0.9
 SAFE_VERSIONS: Final[dict[tuple[int, ...], tuple[int, ...]]] = {
     (6, 2): (6, 2, 20), (7, 2): (7, 2, 11), (7, 4): (7, 4, 6), (8, 0): (8, 0, 4), (8, 2): (8, 2, 2),
 }  # fmt: skip
@@ -63,6 +64,14 @@ def _storage(facts: Facts) -> Iterator[str]:
         yield (
             f"maxmemory-policy is {policy}: a full Redis would drop jobs by itself; "
             "set noeviction, so that it refuses new ones instead"
+        )
+    most, used = int(facts.get("maxmemory", 0)), int(facts.get("used_memory", 0))
+    if not most:
+        yield "maxmemory is 0: Redis takes memory until its machine has none; set a limit below that"
+    elif used > _NEARLY_FULL * most:
+        yield (
+            f"{used:,} of {most:,} bytes are used: when it is full new jobs are refused, "
+            "and the work goes on and makes room"
         )
     for name in ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status"):
         if facts.get(name, "ok") != "ok":

@@ -10,7 +10,7 @@ answer to be read and dropped: nobody gets another's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -23,6 +23,8 @@ Argument = bytes | str | int | float
 Answer = asyncio.Future[Any]
 Asked = list[tuple[bytes, Answer]]
 MOST_UNDER_WAY: Final = 2
+_PATIENCE_SECONDS: Final = 0.1
+_CLOSED: Final = "the connection was closed"
 _ANSWERS: Final = (ResponseError, BusyLoadingError, AuthenticationError)
 """Errors that are the server's answer to one command; all others end the connection."""
 
@@ -36,6 +38,7 @@ class Exchange:
         self._lanes: list[_Lane] = []
         self._idle: list[_Lane] = []
         self._called = False
+        self._closed = False
 
     async def ask(self, *words: Argument) -> Any:
         """Run one command. Raises what the server says, or redis-py where there is no server."""
@@ -44,9 +47,12 @@ class Exchange:
     async def ask_all(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
         """Run commands in one round trip; the first error is raised when all are answered."""
         waiting = [self._put(words) for words in commands]
-        await asyncio.wait(waiting)
-        pairs = zip(commands, waiting, strict=True)
-        return [self._read(words, answer.result()) for words, answer in pairs]
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        pairs = zip(commands, answers, strict=True)
+        return [self._read(words, answer) for words, answer in pairs]
 
     async def reconnect(self) -> None:
         """Leave these connections, so that the next command looks for the server again."""
@@ -54,13 +60,13 @@ class Exchange:
             lane.is_stale = True
 
     async def close(self) -> None:
-        """End the connections; what has not been answered is cancelled."""
+        """End the connections; what has not been answered fails as it would without them."""
+        self._closed = True
         lanes, self._lanes, self._idle = self._lanes, [], []
         for lane in lanes:
             await lane.close()
-        for _, answer in self._asked:
-            answer.cancel()
-        self._asked.clear()
+        for _, answer in self.take():
+            _give(answer, ConnectionResetError(_CLOSED))
         await close_client(self._client)
 
     def take(self) -> Asked:
@@ -73,6 +79,8 @@ class Exchange:
         self._idle.append(lane)
 
     def _put(self, words: Sequence[Argument]) -> Answer:
+        if self._closed:
+            raise ConnectionResetError(_CLOSED)
         loop = asyncio.get_running_loop()
         answer: Answer = loop.create_future()
         packed = pack_command((*str(words[0]).split(), *words[1:]))  # type: ignore[arg-type]
@@ -84,6 +92,8 @@ class Exchange:
 
     def _call(self) -> None:
         self._called = False
+        if self._closed:
+            return
         if self._idle:
             self._idle.pop().called.set()
         elif len(self._lanes) < MOST_UNDER_WAY:
@@ -107,8 +117,7 @@ class _Lane:
 
     async def close(self) -> None:
         """End the exchange and the connection."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await end_tasks([self._task])
         if self._connection is not None:
             await self._connection.disconnect()
             await self._pool.release(self._connection)
@@ -140,7 +149,7 @@ class _Lane:
             self.is_stale = True
         except asyncio.CancelledError:
             for _, answer in asked[answered:]:
-                answer.cancel()
+                _give(answer, ConnectionResetError(_CLOSED))
             raise
 
     async def _connect(self) -> Any:
@@ -168,6 +177,15 @@ def _give(answer: Answer, result: Any) -> None:
         answer.set_exception(result)
     else:
         answer.set_result(result)
+
+
+async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: the library may turn a cancellation into an error of its own."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_PATIENCE_SECONDS)
 
 
 async def close_client(client: AsyncRedis) -> None:

@@ -19,8 +19,8 @@ from hms_svc.brokers.redis.accepting import (
     refused_for_key,
 )
 from hms_svc.brokers.redis.clients import BLOCK_SECONDS
-from hms_svc.brokers.redis.exchange import Argument
-from hms_svc.brokers.redis.link import Link, end_tasks
+from hms_svc.brokers.redis.exchange import Argument, end_tasks
+from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.record import Record, draft_of
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.job import Job

@@ -199,7 +199,7 @@ def _queue_view(row: list[Any], served: set[str]) -> QueueView:
     return QueueView(
         type=type,
         counts=QueueCounts(**counts, intake=intake),
-        counters={name: int(counters.get(name.encode(), 0)) for name in COUNTERS},
+        counters={name: _number(counters.get(name.encode(), b"")) for name in COUNTERS},
         oldest_queued_at=int(oldest) or None,
         next_due_at=int(due) or None,
         paused=paused_by is not None,
@@ -207,6 +207,11 @@ def _queue_view(row: list[Any], served: set[str]) -> QueueView:
         pause_reason=why.decode(),
         served=type in served,
     )
+
+
+def _number(text: bytes) -> int:
+    """Read a counter from a hash that others may write to."""
+    return int(text) if text.lstrip(b"-").isdigit() else 0
 
 
 def _detail(job_id: str, text: bytes | None, lines: list[Any]) -> JobDetail | None:

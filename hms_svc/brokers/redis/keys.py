@@ -36,7 +36,7 @@ FAMILIES: Final = (
     KeyFamily("hms:{ns}:job:{id}", "string", "the record of a job", "removed by retention"),
     KeyFamily("hms:{ns}:types", "set", "types that were ever seen, and `!`", "types"),
     KeyFamily(
-        "hms:{ns}:queue:{type}", "hash", "tallies, last turn, pause", "13 fields for each type"
+        "hms:{ns}:queue:{type}", "hash", "tallies, last turn, pause", "14 fields for each type"
     ),
     KeyFamily("hms:{ns}:queued:{type}", "zset", "ready: id, turn", "jobs queued"),
     KeyFamily("hms:{ns}:suspects:{type}", "zset", "ready suspects: id, turn", "jobs queued"),
@@ -61,6 +61,7 @@ FAMILIES: Final = (
     KeyFamily("hms:{ns}:workers", "zset", "worker, last seen (ms)", "5 minutes unseen"),
     KeyFamily("hms:{ns}:worker_info", "hash", "worker: its registration", "5 minutes unseen"),
     KeyFamily("hms:{ns}:sleepers:{type}", "zset", "idle worker, until when (ms)", "workers"),
+    KeyFamily("hms:{ns}:lies:{worker}", "string", "types that an idle worker lies down for", "a minute"),
     KeyFamily("hms:{ns}:fence", "string", "the last fence given", "one"),
     KeyFamily("hms:{ns}:healing", "string", "somebody walks the records", "60 seconds"),
     KeyFamily("hms:{ns}:bus", "stream", "the result bus", "7 days or a million events"),

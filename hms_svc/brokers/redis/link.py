@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from redis.asyncio import Redis as AsyncRedis
@@ -33,6 +33,8 @@ Result = TypeVar("Result")
 OLDEST_VERSION: Final = (7, 0)
 _TRIES: Final = 3
 _PAUSE_SECONDS: Final = 0.1
+_TURNS_TO_CLOSE: Final = 3
+"""Turns of the loop that a transport takes to close whose connecting was cancelled."""
 _LOST: Final = (RedisConnectionError, RedisTimeoutError, OSError)
 _ELSEWHERE: Final = (ReadOnlyError, MasterDownError)
 
@@ -69,6 +71,8 @@ class Link:
         if self._waiting is not None:
             await close_client(self._waiting)
         self._commands = self._waiting = None
+        for _ in range(_TURNS_TO_CLOSE):
+            await asyncio.sleep(0)
 
     @property
     def waiting(self) -> AsyncRedis:
@@ -151,15 +155,6 @@ class Link:
             raise BadSetting(
                 f"broker_url {self.address}: Redis {version} is too old; want 7.0 or later"
             )
-
-
-async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel tasks until they have ended: the library may turn a cancellation into an error of its own."""
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=_PAUSE_SECONDS)
 
 
 def version_of(text: str) -> tuple[int, ...]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from redis.asyncio.client import PubSub
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from hms_svc.brokers.redis.link import Link, end_tasks
+from hms_svc.brokers.redis.exchange import end_tasks
+from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.errors import BrokerUnavailable
 
 _DEAF_SECONDS: Final = 0.1
@@ -30,6 +32,7 @@ class Sleeper:
         self._listening = False
         self._news = True
         self._task: asyncio.Task[None] | None = None
+        self._rising: asyncio.Task[None] | None = None
         self._name = ""
         self._closed = False
 
@@ -57,13 +60,25 @@ class Sleeper:
         self._heard.clear()
         if await self._link.run("sleep", worker, int(seconds * 1000), lane, *types):
             return True
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(seconds):
                 await self._heard.wait()
-        return self._heard.is_set()
+        except TimeoutError:
+            return False
+        except asyncio.CancelledError:
+            self._rising = asyncio.create_task(self._rise(worker), name=f"rise-{worker}")
+            raise
+        return True
+
+    async def _rise(self, worker: str) -> None:
+        """Take no call that another could take."""
+        with suppress(BrokerUnavailable):
+            await self._link.run("rise", worker)
 
     async def close(self) -> None:
         """Hear no more."""
+        if self._rising is not None:
+            await asyncio.wait({self._rising})
         if self._task is not None:
             self._closed = True
             await end_tasks([self._task])
@@ -86,11 +101,17 @@ class Sleeper:
                 self._listening = False
 
     async def _follow(self, channel: PubSub) -> None:
+        silent = False
         while True:
             message = await channel.get_message(timeout=_HEAR_SECONDS)
             if message is None:
+                if silent:
+                    raise RedisConnectionError("the subscription does not answer")
+                silent = True
                 await channel.ping()
-            elif message["type"] == "subscribe":
+                continue
+            silent = False
+            if message["type"] == "subscribe":
                 self._listening = True
                 self.call()
             elif message["type"] == "message":

@@ -1,8 +1,10 @@
--- Tell whether an index, a tally or the register of types is gone, and this worker is to mend it.
+-- Tell whether an index, a tally, a gauge or a register is gone, and this worker is to mend it.
 --
 -- ARGV     seconds that the mending may take before another worker may begin it, too
 -- returns  1 where the records must be walked, else 0
 -- Invariant: tallies are added to, indexes are what they are: both change in one step.
+
+local type_of = type
 
 local function is_sound()
   if redis.call('SISMEMBER', P .. 'types', '!') == 0 then return false end
@@ -14,7 +16,10 @@ local function is_sound()
       local size = redis.call('ZCARD', index_of(name, type))
       if name == '2' then size = size + redis.call('ZCARD', P .. 'suspects:' .. type) end
       if size ~= tonumber(sums[NAMES[name]] or '0') then return false end
+      local told = sums[NAMES[name]] and GAUGES[NAMES[name]] and redis.pcall('HGET', 'stats:' .. type, NAMES[name])
+      if told == false or type_of(told) == 'string' and tonumber(told) ~= size then return false end
     end
+    if sums.unique and redis.call('HEXISTS', P .. 'unique:' .. type, '!') == 0 then return false end
   end
   return true
 end

@@ -79,10 +79,10 @@ local function claim_from(type, most)
   end
 end
 
+strike_off(worker)
 for at = 9, #ARGV, 2 do
   local type = ARGV[at]
   redis.call('SADD', P .. 'types', type)
-  redis.call('ZREM', P .. 'sleepers:' .. (lane == '1' and '!' or '') .. type, worker)
   if limit > 0 and not redis.call('HGET', P .. 'queue:' .. type, 'paused_by') then
     claim_from(type, ARGV[at + 1])
   end
@@ -90,7 +90,9 @@ end
 -- Whoever was called for more than it can take hands the call on.
 for at = 9, limit == 0 and #ARGV or 0, 2 do
   local key = index_of('2', ARGV[at], lane)
-  if redis.call('ZCARD', key) > 0 then add(woken, (lane == '1' and '!' or '') .. ARGV[at], 'jobs', 1) end
+  if redis.call('ZCARD', key) > 0 and not redis.call('HGET', P .. 'queue:' .. ARGV[at], 'paused_by') then
+    add(woken, (lane == '1' and '!' or '') .. ARGV[at], 'jobs', 1)
+  end
 end
 finish()
 if #ids > 0 then

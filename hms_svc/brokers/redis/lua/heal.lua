@@ -24,6 +24,7 @@ for at = 4, #ARGV do
     end
     if job[UNIQUE] ~= '-' and not TERMINAL[job[STATE]] and job[STATE] ~= '10' then
       redis.call('HSETNX', P .. 'unique:' .. job[TYPE], job[UNIQUE], id)
+      redis.call('HSET', P .. 'queue:' .. job[TYPE], 'unique', '1')
     end
   end
 end

@@ -153,7 +153,10 @@ local function unique_holder(type, digest, id)
 end
 
 local function hold_unique(id, type, digest)
-  if digest ~= '-' then redis.call('HSET', P .. 'unique:' .. type, digest, id) end
+  if digest ~= '-' then
+    redis.call('HSET', P .. 'unique:' .. type, digest, id, '!', '')
+    redis.call('HSET', P .. 'queue:' .. type, 'unique', '1')
+  end
 end
 
 -- The first of `number` turns: one after the other, and not before now.
@@ -212,7 +215,7 @@ local function lose(id, type)
   local outcome, now = outcome_of('lost', 'runtime', detail), int(wall)
   local job = {
     '8', '0', '0', '0', '0', '0', '0', '0', '0', '0', now, '-', '0', now, '0', '0', '0', '4', '0',
-    int(#outcome), '-', '-', type, '-', '-', '-',
+    int(#outcome), 'raw', '-', type, '-', '-', '-',
   }
   redis.call('SET', job_key(id), table.concat(job, ' ') .. '\nnull' .. outcome)
   enter(id, job)
@@ -252,39 +255,47 @@ local function write_events()
   end
 end
 
+local function size_of(type, name)
+  if name == 'retrying' then return redis.call('ZCARD', 'jobs:' .. type .. ':retry') end
+  local size = redis.call('ZCARD', P .. name .. ':' .. type)
+  if name == 'queued' then size = size + redis.call('ZCARD', P .. 'suspects:' .. type) end
+  return size
+end
+
 local function write_tallies()
   for type, moved in pairs(tallies) do
     redis.call('SADD', P .. 'types', type)
-    local gauges = {}
     for name, number in pairs(moved) do
       if number ~= 0 then redis.call('HINCRBY', P .. 'queue:' .. type, name, number) end
-      if name == 'retrying' then
-        gauges[#gauges + 1], gauges[#gauges + 2] = name, redis.call('ZCARD', 'jobs:' .. type .. ':retry')
-      elseif GAUGES[name] then
-        local size = redis.call('ZCARD', P .. name .. ':' .. type)
-        if name == 'queued' then size = size + redis.call('ZCARD', P .. 'suspects:' .. type) end
-        gauges[#gauges + 1], gauges[#gauges + 2] = name, size
-      end
     end
-    if #gauges > 0 then redis.call('HSET', 'stats:' .. type, unpack(gauges)) end
+  end
+end
+
+-- stats:{type} is everybody's to write: what stands in the way there must not stop the work.
+local function write_stats()
+  for type, moved in pairs(tallies) do
+    for name in pairs(moved) do
+      if GAUGES[name] then redis.pcall('HSET', 'stats:' .. type, name, size_of(type, name)) end
+    end
   end
   for type, sums in pairs(counters) do
     for name, number in pairs(sums) do
-      redis.call('HINCRBY', 'stats:' .. type, name, number)
+      redis.pcall('HINCRBY', 'stats:' .. type, name, number)
     end
   end
   for type in pairs(intakes) do
     local waiting = redis.call('LLEN', 'jobs:' .. type) + redis.call('LLEN', P .. 'taken:' .. type)
-    redis.call('HSET', 'stats:' .. type, 'intake', waiting)
+    redis.pcall('HSET', 'stats:' .. type, 'intake', waiting)
   end
 end
 
 -- Strike a worker off the registers of sleepers: it is called once, whatever it lay down for.
 local function strike_off(worker)
-  for _, type in ipairs(types()) do
-    redis.call('ZREM', P .. 'sleepers:' .. type, worker)
-    redis.call('ZREM', P .. 'sleepers:!' .. type, worker)
+  local lies = P .. 'lies:' .. worker
+  for name in string.gmatch(redis.call('GET', lies) or '', '%S+') do
+    redis.call('ZREM', P .. 'sleepers:' .. name, worker)
   end
+  redis.call('DEL', lies)
 end
 
 -- Tell a worker something; false where nobody hears, also where this user may not publish.
@@ -310,4 +321,5 @@ local function finish()
   write_tallies()
   write_events()
   for type, sum in pairs(woken) do wake(type, sum.jobs) end
+  write_stats()
 end

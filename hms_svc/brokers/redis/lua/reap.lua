@@ -33,7 +33,6 @@ end
 
 local function finish_off(id, job, state, cause, reason, by, detail, note, death)
   local step = death_step(job, state, cause, note, death)
-  if job[LANE] == '0' then job[ATTEMPT] = int(job[ATTEMPT] - 1) end
   local outcome = string.sub(outcome_of(reason, by, detail), 1, -2)
     .. ',"failure":' .. cjson.encode('WorkerDied: ' .. death) .. '}'
   end_job(id, job, state, outcome, step)

@@ -10,7 +10,10 @@ for _, type in ipairs(types()) do
     local size = redis.call('ZCARD', index_of(name, type))
     if name == '2' then size = size + redis.call('ZCARD', P .. 'suspects:' .. type) end
     redis.call('HSET', P .. 'queue:' .. type, NAMES[name], size)
-    if GAUGES[NAMES[name]] then redis.call('HSET', 'stats:' .. type, NAMES[name], size) end
+    if GAUGES[NAMES[name]] then redis.pcall('HSET', 'stats:' .. type, NAMES[name], size) end
+  end
+  if redis.call('HEXISTS', P .. 'queue:' .. type, 'unique') == 1 then
+    redis.call('HSET', P .. 'unique:' .. type, '!', '')
   end
   add(woken, type, 'jobs', math.min(8, redis.call('ZCARD', P .. 'queued:' .. type)))
 end

@@ -4,14 +4,17 @@
 -- returns  1 where there is work already; else 0, and the worker will be called
 -- Invariant: looking and lying down are one step, so that no job slips through between.
 
-local until_ms, lane = int(lease + ARGV[5]), ARGV[6]
+local worker, until_ms, lane = ARGV[4], int(lease + ARGV[5]), ARGV[6]
 for at = 7, #ARGV do
   if redis.call('ZCARD', index_of('2', ARGV[at], lane)) > 0
     and not redis.call('HGET', P .. 'queue:' .. ARGV[at], 'paused_by') then
     return 1
   end
 end
+local names = {}
 for at = 7, #ARGV do
-  redis.call('ZADD', P .. 'sleepers:' .. (lane == '1' and '!' or '') .. ARGV[at], until_ms, ARGV[4])
+  names[#names + 1] = (lane == '1' and '!' or '') .. ARGV[at]
+  redis.call('ZADD', P .. 'sleepers:' .. names[#names], until_ms, worker)
 end
+redis.call('SET', P .. 'lies:' .. worker, table.concat(names, ' '), 'PX', int(math.max(tonumber(ARGV[5]), 1) + 60000))
 return 0

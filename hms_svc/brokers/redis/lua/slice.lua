@@ -48,7 +48,7 @@ for at = 1, #found, 2 do
   local job = read(found[at])
   local record = job and shown(job) or ''
   answers[#answers + 1] = { found[at], found[at + 1], record }
-  size = size + #record
+  size = size + math.max(#record, job and #job.record / 8 or 0)
   if size > 4194304 then break end
 end
 return answers

@@ -1,0 +1,28 @@
+"""Mutant: what was pushed is taken out of its list first, and written down some time later."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from hms_svc.brokers.redis.accepting import Accepting
+from hms_svc.brokers.redis.foreign import Intake
+from tests.chaos.app import app
+
+__all__ = ["app"]
+_later: set[asyncio.Task[object]] = set()
+
+
+async def watch(self: Intake, type: str) -> None:
+    async def late(item: Any) -> None:
+        await asyncio.sleep(60)
+        await Accepting(self._link).enqueue_raw(type, [item])
+
+    while not self._closed:
+        popped = await self._link.waiting.brpop([self._link.keys.intake(type)], 5)
+        if popped:
+            _later.add(asyncio.create_task(late(popped[1])))
+
+
+assert callable(Intake._watch)
+Intake._watch = watch  # type: ignore[method-assign]

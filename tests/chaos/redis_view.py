@@ -1,0 +1,163 @@
+"""The keys of a Redis as a stranger reads them, by what `brokers/redis/keys.py` says is in each."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from typing import Any, Final
+
+import redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
+
+from hms_svc.domain.lifecycle import State
+from tests.chaos.views import STATES, BusEvent, JobRow, Sample, read_steps
+
+PREFIX: Final = "hms:default:"
+WORDS: Final = 26
+_SIZES: Final = slice(16, 20)
+"""Of the words of a record: the lengths of envelope, data, raw bytes and outcome, which follow them."""
+
+
+class RedisView:
+    """Implements `BrokerView` over a server."""
+
+    def __init__(self, url: str) -> None:
+        patience = Retry(ConstantBackoff(0.05), 100)
+        self._redis = redis.Redis.from_url(url, decode_responses=True, retry=patience)
+
+    def jobs(self) -> list[JobRow]:
+        """See BrokerView."""
+        names = sorted(self._ask("KEYS", PREFIX + "job:*"))
+        return self._records([name.removeprefix(PREFIX + "job:") for name in names])
+
+    def count(self, state: State, type: str = "") -> int:
+        """See BrokerView."""
+        types = [type] if type else self._types()
+        return sum(self._ask("ZCARD", key) for each in types for key in _indexes(state, each))
+
+    def holders(self) -> list[str]:
+        """See BrokerView."""
+        keys = [key for type in self._types() for key in _indexes(State.PROCESSING, type)]
+        ids = [id for key in keys for id in self._ask("ZRANGE", key, 0, -1)]
+        return [job.worker for job in self._records(ids) if job.state is State.PROCESSING]
+
+    def workers(self) -> list[str]:
+        """See BrokerView."""
+        return list(self._ask("ZRANGE", PREFIX + "workers", 0, -1))
+
+    def events(self) -> list[BusEvent]:
+        """See BrokerView."""
+        entries: Any = self._redis.xrange(PREFIX + "bus")
+        return [BusEvent(each["t"], each["j"], each.get("e", "")) for _, each in entries]
+
+    def sample(self) -> Sample:
+        """See BrokerView: one MULTI, so that nobody writes in between."""
+        types = self._types()
+        rows: Counter[tuple[str, str]] = Counter()
+        tallies: Counter[tuple[str, str]] = Counter()
+        counters: dict[tuple[str, str], int] = {}
+        places = [(type, state.value, key) for type in types for state in STATES.values()
+                  for key in _indexes(state, type)]  # fmt: skip
+        with self._redis.pipeline(transaction=True) as together:
+            for _, _, key in places:
+                together.zcard(key)
+            for type in types:
+                together.hgetall(f"{PREFIX}queue:{type}")
+                together.hgetall(f"stats:{type}")
+            answers = together.execute()
+        for (type, state, _), size in zip(places, answers, strict=False):
+            rows[type, state] += size
+        for number, type in enumerate(types):
+            tallied, stats = answers[len(places) + 2 * number :][:2]
+            for state in STATES.values():
+                tallies[type, state.value] = int(tallied.get(state.value, 0))
+            counters |= {(type, name): int(n) for name, n in stats.items()}
+        return Sample(rows, tallies, counters)
+
+    def faults(self) -> list[str]:
+        """See BrokerView: records and indexes must say the same, and nothing may lie about."""
+        found = [f"{key} is not empty" for key in self._left_behind()]
+        places: dict[str, list[str]] = defaultdict(list)
+        for type in self._types():
+            for state in STATES.values():
+                for key in _indexes(state, type):
+                    for id in self._ask("ZRANGE", key, 0, -1):
+                        places[id].append(key)
+        for job in self.jobs():
+            key = _indexes(job.state, job.type)[job.state is State.QUEUED and job.suspect]
+            if (stands := places.pop(job.id, [])) != [key]:
+                found.append(f"{job.id} is {job.state}, and stands in {stands}")
+        found += [f"{id} stands in {keys}, and has no record" for id, keys in places.items()]
+        return found + self._gauge_faults()
+
+    def close(self) -> None:
+        """See BrokerView."""
+        self._redis.close()
+
+    def _ask(self, *words: Any) -> Any:
+        return self._redis.execute_command(*words)  # type: ignore[no-untyped-call]
+
+    def _types(self) -> list[str]:
+        return sorted(self._ask("SMEMBERS", PREFIX + "types") - {"!"})
+
+    def _records(self, ids: list[str]) -> list[JobRow]:
+        if not ids:
+            return []
+        texts = self._ask("MGET", *(f"{PREFIX}job:{id}" for id in ids))
+        return [_job(id, text) for id, text in zip(ids, texts, strict=True) if text is not None]
+
+    def _left_behind(self) -> list[str]:
+        lists = [name for name in self._ask("KEYS", "*") if self._ask("TYPE", name) == "list"]
+        wishes = PREFIX + "wishes"
+        return lists + [wishes] * bool(self._ask("EXISTS", wishes))
+
+    def _gauge_faults(self) -> list[str]:
+        sample = self.sample()
+        return [
+            f"stats:{type} says {number} {name}, there are {sample.rows[type, name]}"
+            for (type, name), number in sample.counters.items()
+            if (type, name) in sample.rows and name != "accepted"
+            and name in ("scheduled", "queued", "held", "processing", "retrying")
+            and number != sample.rows[type, name]
+        ]  # fmt: skip
+
+
+def _indexes(state: State, type: str) -> list[str]:
+    if state is State.RETRYING:
+        return [f"jobs:{type}:retry"]
+    keys = [f"{PREFIX}{state.value}:{type}"]
+    return [*keys, f"{PREFIX}suspects:{type}"] if state is State.QUEUED else keys
+
+
+def _job(id: str, text: str) -> JobRow:
+    """Read a record. Its lengths are in bytes."""
+    line, _, rest = text.encode().partition(b"\n")
+    words = line.decode().split(" ")
+    assert len(words) == WORDS, f"a record is written otherwise now: {line.decode()}"
+    state, fence, attempt, claims, give_backs, crashes, suspect, lane, most = map(int, words[:9])
+    envelope, data, raw, outcome = map(int, words[_SIZES])
+    before = envelope + data + raw
+    said = json.loads(rest[before : before + outcome] or b"{}")
+    return JobRow(
+        id=id,
+        type=words[22],
+        state=STATES[state],
+        fence=fence,
+        attempt=attempt,
+        claims=claims,
+        give_backs=give_backs,
+        crashes=crashes,
+        suspect=suspect == 1,
+        lane=lane,
+        max_attempts=most,
+        worker=_given(words[25]),
+        reason=said.get("reason", ""),
+        by=said.get("by", ""),
+        case_id=_given(words[21]),
+        steps=read_steps(rest[before + outcome :].decode()),
+    )
+
+
+def _given(word: str) -> str:
+    return "" if word == "-" else word
