@@ -7,13 +7,12 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
-import msgspec
-
 from hms_svc.brokers.codes import CODE_OF, COUNTERS, STATE_OF
-from hms_svc.brokers.paging import Key, may_match, read_cursor, write_cursor
+from hms_svc.brokers.paging import may_match, read_cursor, write_cursor
 from hms_svc.brokers.redis.diagnosis import diagnose
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.record import Record
+from hms_svc.brokers.register import worker_view
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.filter import Filter
 from hms_svc.domain.lifecycle import State
@@ -26,10 +25,11 @@ from hms_svc.domain.views import (
     QueueView,
     WorkerView,
 )
-from hms_svc.ports.broker import WorkerRegistration
 from hms_svc.ports.inspection import BrokerHealth
 
 SLICE: Final = 200
+Key = tuple[int, float, str]
+"""Where a page ended: rank of the state, score, id."""
 _MOST_IN_HANDS: Final = 5000
 _MOST_AHEAD: Final = 10_000
 
@@ -67,7 +67,7 @@ class RedisInspector:
 
     async def page(self, where: Filter, *, limit: int, cursor: str | None) -> JobPage:
         """Walk the states in order, each newest first, until the page is full."""
-        after = read_cursor(cursor)
+        after: Key | None = read_cursor(cursor, Key)
         now = self._link.clock.now_ms()
         found: list[JobView] = []
         last: Key = (0, 0.0, "")
@@ -234,17 +234,5 @@ def _progress_view(number: bytes, fields: dict[bytes, bytes]) -> ProgressView:
 
 
 def _worker_view(info: bytes, jobs: tuple[str, ...]) -> WorkerView:
-    seen, _, text = info.partition(b" ")
-    worker = msgspec.json.decode(text, type=WorkerRegistration)
-    return WorkerView(
-        id=worker.id,
-        host=worker.host,
-        pid=worker.pid,
-        slots=worker.slots,
-        busy=len(jobs),
-        jobs=jobs,
-        types=worker.types,
-        started_at=worker.started_at,
-        last_seen_at=int(seen),
-        lane=worker.lane.value,
-    )
+    seen, _, registration = info.partition(b" ")
+    return worker_view(registration, jobs, int(seen))

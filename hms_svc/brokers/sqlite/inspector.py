@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import heapq
 import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
-from fnmatch import fnmatchcase
 from typing import Any, Final
 
 import msgspec
@@ -21,9 +19,11 @@ from hms_svc.brokers.codes import (
     QUEUED,
     SUSPECT_BAND,
 )
+from hms_svc.brokers.paging import may_match, read_cursor, write_cursor
+from hms_svc.brokers.register import worker_view
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.views import job_detail, job_view, progress_view
-from hms_svc.domain.errors import BadInput, BrokerUnavailable
+from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.filter import Filter
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import (
@@ -104,14 +104,14 @@ class SQLiteInspector:
 
     async def page(self, where: Filter, *, limit: int, cursor: str | None) -> JobPage:
         """Walk the states in order, each newest first, until the page is full."""
-        after = _read_cursor(cursor)
+        after: Key | None = read_cursor(cursor, Key)
         found: list[JobView] = []
         last: Key = (0, 0, 0)
         now = self._file.clock.now_ms()
         async for key, view in self._walk(where, after):
             if where.matches(view, now):
                 if limit and len(found) == limit:
-                    return JobPage(tuple(found), _write_cursor(last))
+                    return JobPage(tuple(found), write_cursor(last))
                 found.append(view)
                 last = key
         return JobPage(tuple(found), None)
@@ -132,7 +132,7 @@ class SQLiteInspector:
             jobs[worker].append(job_id)
         since = self._file.clock.lease_ms() - self._worker_lives_ms
         return [
-            _worker_view(row, tuple(jobs[row["id"]]))
+            worker_view(row["info"], tuple(jobs[row["id"]]), row["last_seen_at"])
             for row in await self._file.fetch(SQL["workers"], (since,))
         ]
 
@@ -180,7 +180,7 @@ class SQLiteInspector:
         queues = [
             (queue, type)
             for queue, type, *_ in await self._file.fetch(SQL["queues"])
-            if _may_match(where, type)
+            if may_match(where, type)
         ]
         wanted = where.states()
         for rank, state in enumerate(_STATES):
@@ -232,39 +232,3 @@ class SQLiteInspector:
         if rows:
             slices[queue] = rows[::-1]
             heapq.heappush(heap, (-rows[0]["position"], -rows[0]["row"], queue))
-
-
-def _may_match(where: Filter, type: str) -> bool:
-    patterns = where.types()
-    return patterns is None or any(fnmatchcase(type, pattern) for pattern in patterns)
-
-
-def _worker_view(row: sqlite3.Row, jobs: tuple[str, ...]) -> WorkerView:
-    worker = msgspec.json.decode(row["info"], type=WorkerRegistration)
-    return WorkerView(
-        id=worker.id,
-        host=worker.host,
-        pid=worker.pid,
-        slots=worker.slots,
-        busy=len(jobs),
-        jobs=jobs,
-        types=worker.types,
-        started_at=worker.started_at,
-        last_seen_at=row["last_seen_at"],
-        lane=worker.lane.value,
-    )
-
-
-def _write_cursor(key: Key) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str | None) -> Key | None:
-    if cursor is None:
-        return None
-    try:
-        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        key: Key = msgspec.json.decode(raw, type=Key)
-    except (ValueError, msgspec.DecodeError) as error:
-        raise BadInput(f"cursor {cursor!r:.80} is not one that a page gave") from error
-    return key
