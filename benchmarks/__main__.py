@@ -20,6 +20,7 @@ ALL = (
     "commands",
     "exchanges",
     "backlog",
+    "console",
     "peers",
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.probe import Probe
 from hms_svc import DeadLetter, Registry, RunningJob
+from hms_svc.domain.backoff import RetryPolicy
 
 ANSWER = {"ok": True}
 registry = Registry()
@@ -28,3 +29,18 @@ def on_plain(job: RunningJob) -> dict[str, bool]:
 async def on_dead(job: RunningJob) -> DeadLetter:
     """Give the job up at once."""
     return DeadLetter("as asked")
+
+
+@registry.job("bench.quiet")
+async def on_quiet(job: RunningJob) -> None:
+    """Do nothing, and count nothing."""
+
+
+FAULTS = tuple(type(f"Fault{letter}", (Exception,), {}) for letter in "ABCDE")
+
+
+@registry.job("bench.causes", retry=RetryPolicy(max_attempts=1))
+async def on_cause(job: RunningJob) -> None:
+    """Fail for one of five causes."""
+    number = job.data["n"]
+    raise FAULTS[number % len(FAULTS)](f"part {number} of order A-{number * 7} is missing")

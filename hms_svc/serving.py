@@ -15,10 +15,10 @@ from msgspec.structs import replace
 from hms_svc import bootstrap
 from hms_svc.domain.errors import BadInput, HmsError, Outage
 from hms_svc.domain.job import Lane
+from hms_svc.handling.output import captured_output
 from hms_svc.observability.logs import set_up_logging
 from hms_svc.runtime.options import Engines
-from hms_svc.runtime.output import captured_output
-from hms_svc.runtime.processes import DONE, READY, SUSPECTS, WorkerSpec, parent_is_gone
+from hms_svc.runtime.processes import DONE, READY, SUSPECTS, WorkerSpec, parent_is_gone, say
 from hms_svc.runtime.stopping import leave_now, stop_on_signals
 from hms_svc.runtime.worker import Worker
 from hms_svc.settings import Settings, load_settings
@@ -56,7 +56,7 @@ async def _work(settings: Settings, spec: WorkerSpec, line: socket.socket) -> No
         registry = registry.only(spec.types)
     async with bootstrap.engines(settings, registry) as engines:
         stuck = await _run(engines, settings, spec, line)
-    _say(line, DONE)
+    say(line, DONE)
     if stuck:
         leave_now()
 
@@ -69,7 +69,7 @@ async def _run(engines: Engines, settings: Settings, spec: WorkerSpec, line: soc
     options = bootstrap.worker_options(settings, worker_id=spec.worker_id, drain=spec.drain)
     if spec.suspects:
         options = replace(options, slots=1, lane=Lane.SUSPECT, linger_seconds=LANE_LINGER_SECONDS)
-    worker = Worker(engines, options, on_suspects=lambda: _say(line, SUSPECTS))
+    worker = Worker(engines, options, on_suspects=lambda: say(line, SUSPECTS))
     stop_on_signals(worker)
     line.setblocking(False)
 
@@ -80,17 +80,10 @@ async def _run(engines: Engines, settings: Settings, spec: WorkerSpec, line: soc
             worker.stop()
 
     loop.add_reader(line.fileno(), on_line)
-    _say(line, READY)
+    say(line, READY)
     served = ", ".join(declared.type for declared in engines.registry)
     log.info("worker %s serves %s with %d slots", options.worker_id, served, options.slots)
     gc.freeze()
     gc.enable()
     await worker.run()
     return worker.is_stuck
-
-
-def _say(line: socket.socket, what: bytes) -> None:
-    try:
-        line.send(what)
-    except OSError:
-        log.debug("the supervisor does not listen")

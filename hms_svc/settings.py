@@ -29,6 +29,7 @@ CONFIG_VARIABLE: Final = "HMS_SVC_CONFIG"
 TEST_PREFIX: Final = "HMS_SVC_TEST_"
 APP_NAME: Final = "hms-svc"
 CONSOLE_CONCURRENCY: Final = 8
+THEMES: Final = ("dark", "light", "contrast")
 _SECRETS: Final = frozenset({"webhook_secret"})
 
 
@@ -67,6 +68,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_pool_size: int = 5
     database_statement_timeout_seconds: float = 5.0
     app: tuple[str, ...] = ()
+    profile: str = ""
+    production: bool = False
+    theme: str = "dark"
     log_level: str = "info"
     log_format: str = "text"
 
@@ -145,6 +149,13 @@ def _choice(*allowed: str) -> Reader:
     return read
 
 
+def _flag(value: object) -> bool:
+    found = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if str(value).casefold() not in found:
+        raise ValueError("true or false")
+    return found[str(value).casefold()]
+
+
 def _words(pattern: str, right: str) -> Reader:
     def read(value: object) -> tuple[str, ...]:
         items = value.split(",") if isinstance(value, str) else value
@@ -209,6 +220,9 @@ READERS: Final[dict[str, Reader]] = {
     "database_pool_size": _whole(2, 100),
     "database_statement_timeout_seconds": _number(0.5, 600),
     "app": _words(r"[\w.]+:\w+", "a list of package.module:name"),
+    "profile": _text(r"[^\x00-\x1f\x7f]{1,40}", "a name of 1 to 40 printable characters"),
+    "production": _flag,
+    "theme": _choice(*THEMES),
     "log_level": _choice("debug", "info", "warning", "error"),
     "log_format": _choice("text", "json"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 
 import msgspec
@@ -12,11 +13,15 @@ from hms_svc.settings import load_settings
 
 
 def main(arguments: list[str]) -> int:
-    """Supervise the workers of these specs (JSON), under the settings of the environment."""
+    """Supervise the workers of these specs (JSON), under the settings of the environment.
+
+    A descriptor before the specs is the line to the console that these workers belong to.
+    """
     settings = load_settings().settings
     set_up_logging(settings.log_level, settings.log_format)
-    specs = msgspec.json.decode(arguments[0], type=list[WorkerSpec])
-    return Supervisor(settings, specs).run()
+    specs = msgspec.json.decode(arguments[-1], type=list[WorkerSpec])
+    line = socket.socket(fileno=int(arguments[0])) if len(arguments) > 1 else None
+    return Supervisor(settings, specs, line).run()
 
 
 if __name__ == "__main__":

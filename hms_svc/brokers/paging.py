@@ -1,21 +1,59 @@
-"""Where a page of jobs ended, as an opaque text; and which queues a filter may concern."""
+"""Pages of jobs: where one ended, as an opaque text; which queues it may concern; when it is full."""
 
 from __future__ import annotations
 
 import base64
+from collections.abc import AsyncIterator
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.filter import Filter
+from hms_svc.domain.views import JobPage, JobView
+
+SLICE: Final = 200
 
 
 def may_match(where: Filter, type: str) -> bool:
     """Tell whether a job of this type may fit."""
     patterns = where.types()
     return patterns is None or any(fnmatchcase(type, pattern) for pattern in patterns)
+
+
+def slice_size(where: Filter, limit: int, look: int) -> int:
+    """Give how many records to read at once: no more than the page wants, where indexes answer."""
+    wanted = limit + 1 if limit and not where.unserved() else SLICE
+    return min(wanted, look or SLICE, SLICE)
+
+
+async def fill_page(
+    walk: AsyncIterator[tuple[tuple[Any, ...], JobView]],
+    where: Filter,
+    now_ms: int,
+    *,
+    limit: int,
+    look: int,
+) -> JobPage:
+    """Take jobs that match from a walk over all that may, until the page is full or has looked enough.
+
+    The walk gives each job with its place; the place where the page ended makes its cursor.
+    """
+    found: list[JobView] = []
+    looked = 0
+    last: tuple[Any, ...] = ()
+    async for place, view in walk:
+        if look and looked == look:
+            return JobPage(tuple(found), write_cursor(last), looked)
+        looked += 1
+        fits = where.matches(view, now_ms)
+        if fits and limit and len(found) == limit:
+            return JobPage(tuple(found), write_cursor(last), looked)
+        if fits:
+            found.append(view)
+        last = place
+    return JobPage(tuple(found), None, looked)
 
 
 def write_cursor(key: tuple[Any, ...]) -> str:

@@ -22,4 +22,5 @@ def worker_view(registration: bytes, jobs: tuple[str, ...], last_seen_at: int) -
         started_at=worker.started_at,
         last_seen_at=last_seen_at,
         lane=worker.lane.value,
+        schedules=worker.schedules,
     )

@@ -9,8 +9,10 @@ import typer
 
 from hms_svc.cli.root import Root
 from hms_svc.cli.session import Session
+from hms_svc.domain.errors import BadInput
 
-NO_CONSOLE = "the console is not built yet; start headless workers with: hms-svc serve"
+WORKERS = ("thread", "process")
+CONSOLE_ONLY = ("attach", "workers", "snapshot", "size", "theme", "types", "app", "concurrency")
 
 
 def make_app() -> typer.Typer:
@@ -28,7 +30,7 @@ def make_app() -> typer.Typer:
     return app
 
 
-def _root(
+def _root(  # noqa: PLR0917 - typer gives them by name
     context: typer.Context,
     config: Annotated[
         Path | None, typer.Option(help="Configuration file (TOML).", show_default=False)
@@ -41,6 +43,23 @@ def _root(
         bool, typer.Option("--read-only", help="Refuse every act; reading goes on.")
     ] = False,
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+    attach: Annotated[
+        bool, typer.Option("--attach", help="Console: without workers of its own.")
+    ] = False,
+    workers: Annotated[
+        str | None, typer.Option(help="Console: workers in a thread or a process.")
+    ] = None,
+    types: Annotated[str | None, typer.Option(help="Console: work on these types only.")] = None,
+    app: Annotated[
+        list[str] | None,
+        typer.Option(metavar="M:N", help="Console: registry of your own services."),
+    ] = None,
+    concurrency: Annotated[str | None, typer.Option(help="Console: jobs at a time.")] = None,
+    theme: Annotated[str | None, typer.Option(help="Console: dark, light or contrast.")] = None,
+    snapshot: Annotated[
+        Path | None, typer.Option(metavar="FILE.svg", help="Console: one frame to a file.")
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="Console: of the frame, such as 120x40.")] = None,
 ) -> None:
     if version:
         from importlib.metadata import version as installed
@@ -53,7 +72,34 @@ def _root(
         "data_dir": data_dir,
         "namespace": namespace,
     }
-    context.obj = Session(overrides, config_path=config, read_only=read_only)
-    if context.invoked_subcommand is None:
-        typer.echo(NO_CONSOLE, err=True)
-        raise typer.Exit(2)
+    session = context.obj = Session(overrides, config_path=config, read_only=read_only)
+    if context.invoked_subcommand is not None:
+        _refuse_console_options(context)
+        return
+    from hms_svc.cli.console import ConsoleOptions, open_console
+
+    session.overrides |= {
+        "concurrency": concurrency,
+        "app": tuple(app) if app else None,
+        "theme": theme,
+    }
+    options = ConsoleOptions(
+        attach=attach,
+        workers=_one_of(workers or "thread", WORKERS),
+        types=tuple(name.strip() for name in (types or "").split(",") if name.strip()),
+        snapshot=snapshot,
+        size=size or "120x40",
+    )
+    raise typer.Exit(open_console(session, options))
+
+
+def _refuse_console_options(context: typer.Context) -> None:
+    for name in CONSOLE_ONLY:
+        if context.params.get(name):
+            raise BadInput(f"--{name} is the console's: give it without a command, or after it")
+
+
+def _one_of(given: str, allowed: tuple[str, ...]) -> str:
+    if given not in allowed:
+        raise BadInput(f"--workers {given!r} is none of {', '.join(allowed)}")
+    return given

@@ -14,12 +14,14 @@ COMMANDS: Final = {
     "jobs": "",
     "queues": "",
     "cases": "",
+    "schedules": "",
     "events": "events:events",
     "audit": "",
     "workers": "status:workers",
     "db": "",
     "doctor": "installation:doctor",
     "config": "installation:config",
+    "demo": "demo:demo",
 }
 """Top-level names to `module:function`, in the order of the help; empty for a group."""
 
@@ -27,6 +29,7 @@ GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "jobs": ("Look at jobs, and mend them.", ("jobs_read", "jobs_act", "jobs_edit")),
     "queues": ("Look at queues; pause, resume and purge them.", ("queues",)),
     "cases": ("Look at cases; close and reopen them.", ("cases",)),
+    "schedules": ("Look at what is run by the clock; run it now.", ("schedules",)),
     "audit": ("Who did what; and whether the record holds.", ("audit",)),
     "db": ("Bring the schema up to date; copy the data.", ("db",)),
 }

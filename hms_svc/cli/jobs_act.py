@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
 from hms_svc.cli.options import AsJson, Commands, DryRun, Note, Where, Yes
 from hms_svc.cli.printing import confirmed, emit, hint, progress, say, table
-from hms_svc.cli.root import DONE, NOT_ALL, REFUSED
+from hms_svc.cli.root import DONE, INTERRUPTED, NOT_ALL, REFUSED
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.domain.errors import BadInput
 
 if TYPE_CHECKING:
-    from hms_svc.operations.actions import BulkReport
+    from hms_svc.operations.bulk import BulkReport
+    from hms_svc.operations.pace import Pace
     from hms_svc.operations.plan import Plan
 
 Ids: TypeAlias = Annotated[
@@ -47,12 +49,10 @@ def _command(verb: str, text: str) -> Callable[..., None]:
 
 def undo(
     context: typer.Context,
-    batch: Annotated[
-        str | None, typer.Argument(help="Which discard; the newest by default.")
-    ] = None,
+    batch: Annotated[str | None, typer.Argument(help="Which batch; the newest by default.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring back what a discard took, within ten minutes."""
+    """Take back a discard, purge or bulk act, within ten minutes."""
 
     async def work() -> BulkReport:
         async with session_of(context).operations() as operations:
@@ -105,13 +105,36 @@ async def _act(
         if not job_ids and plan.job_ids and not confirmed(question, assume_yes=yes):
             hint("nothing was done")
             return DONE
-        with progress(act.value, len(plan.job_ids)) as advance:
-            report = await actions.carry_out(plan, note=note, progressed=advance)
+        with progress(act.value, len(plan.job_ids)) as advance, _interruptible() as pace:
+            report = await actions.carry_out(plan, note=note, progressed=advance, pace=pace)
     _print_report(past(act), report, as_json)
     return _code(report)
 
 
+@contextmanager
+def _interruptible() -> Iterator[Pace]:
+    """Let the first Ctrl-C end a bulk act after the chunk in hand, and the second at once."""
+    import asyncio
+    import signal
+
+    from hms_svc.operations.pace import Pace
+
+    pace, loop = Pace(), asyncio.get_running_loop()
+
+    def interrupted() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        pace.cancel()
+
+    loop.add_signal_handler(signal.SIGINT, interrupted)
+    try:
+        yield pace
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+
+
 def _code(report: BulkReport) -> int:
+    if report.left:
+        return INTERRUPTED
     if not report.failed:
         return DONE
     return NOT_ALL if report.done else REFUSED
@@ -148,10 +171,13 @@ def _print_report(verb: str, report: BulkReport, as_json: bool) -> None:
                 "batch": report.batch,
                 "done": report.done,
                 "failed": [{"id": each.job_id, "why": each.why} for each in report.failed],
+                "left": report.left,
             }
         )
         return
     say(f"{verb}: {report.done:,}")
+    if report.left:
+        hint(f"interrupted: {report.left:,} were left as they are")
     for each in report.failed[:SHOWN_FAILURES]:
         hint(f"not {verb}: {each.job_id}: {each.why}")
     if len(report.failed) > SHOWN_FAILURES:

@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hms_svc.cli.options import AsJson, Commands, DryRun, JobId, Note
-from hms_svc.cli.printing import emit, say
+from hms_svc.cli.printing import emit, hint, say
 from hms_svc.cli.session import Session, run, session_of
-from hms_svc.domain.errors import BadInput
+from hms_svc.domain.errors import BadInput, Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hms_svc.domain.job import Job
     from hms_svc.domain.strict_json import JsonValue
+    from hms_svc.operations.rehearsal import Check
+    from hms_svc.operations.service import Operations
 
 
 def edit(
@@ -33,12 +37,15 @@ def edit(
     ] = None,
     note: Note = "",
     no_check: Annotated[
-        bool, typer.Option("--no-check", help="Leave the payload model to the worker.")
+        bool, typer.Option("--no-check", help="Run nothing dry: leave all checks to the worker.")
     ] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a new job of a finished one with other data; the original stays as it is."""
+    """Make a new job of a finished one with other data; the original stays as it is.
+
+    Payload model, validators and governance are run dry first; a no stops it.
+    """
     if data is None and not assignments and not sys.stdin.isatty():
         raise BadInput("jobs edit takes --data FILE or --set path=value without a terminal")
     run(
@@ -61,21 +68,75 @@ async def _edit(
     dry_run: bool,
     as_json: bool,
 ) -> None:
+    from hms_svc.operations.rehearsal import diff_lines
     from hms_svc.operations.shapes import data_shape
 
-    async with session.operations() as operations:
+    async with session.operations(rehearsing=not no_check) as operations:
         detail, _ = await operations.reads.detail(job_id)
-        edited = _new_data(data_shape(detail.view.data), source, assignments)
-        job = await operations.actions.draft_edit(job_id, edited)
-        if not no_check:
-            _check_payload(session, job)
+        old = data_shape(detail.view.data)
+        new = _new_data(old, source, assignments)
+        job = await operations.actions.draft_edit(job_id, new)
+        checks = await _rehearse(operations, job)
         state = "not enqueued"
         if not dry_run:
+            _stop_at_a_no(checks)
             state = (await operations.actions.enqueue_edit(job, note=note)).state.value
-    if as_json:
-        emit({"id": job.id, "type": job.type, "state": state, "retried_from": job_id})
+    shape: dict[str, JsonValue] = {
+        "id": job.id,
+        "type": job.type,
+        "state": state,
+        "retried_from": job_id,
+    }
+    if dry_run:
+        _print_rehearsal(shape, checks, diff_lines(old, new), as_json)
+        _stop_at_a_no(checks)
+    elif as_json:
+        emit(shape)
     else:
+        _hint_at_holds(checks)
         say(f"{job.id}  {job.type}  {state}, made from {job_id}")
+
+
+async def _rehearse(operations: Operations, job: Job) -> Sequence[Check]:
+    return () if operations.rehearsal is None else await operations.rehearsal.rehearse(job)
+
+
+def _stop_at_a_no(checks: Sequence[Check]) -> None:
+    for check in checks:
+        if check.stops:
+            fault = Refused if check.name.startswith("governance") else BadInput
+            raise fault(
+                f"{check.name} {check.verdict}: {check.words}; nothing was enqueued "
+                "(--no-check leaves it to the worker)"
+            )
+
+
+def _hint_at_holds(checks: Sequence[Check]) -> None:
+    for check in checks:
+        if check.verdict == "holds":
+            hint(f"{check.name} holds: {check.words}")
+
+
+def _print_rehearsal(
+    shape: dict[str, JsonValue], checks: Sequence[Check], diff: Sequence[str], as_json: bool
+) -> None:
+    if as_json:
+        told: list[JsonValue] = [
+            {
+                "name": each.name,
+                "verdict": each.verdict.value,
+                "words": each.words,
+                "printed": each.printed,
+            }
+            for each in checks
+        ]
+        emit({**shape, "checks": told, "diff": list(diff)})
+        return
+    for each in checks:
+        say(f"{each.verdict:<8}{each.name}" + (f": {each.words}" if each.words else ""))
+        if each.printed:
+            say(each.printed.rstrip("\n"))
+    say("\n".join(diff) or "the data was not changed")
 
 
 def _new_data(old: JsonValue, source: str | None, assignments: list[str]) -> JsonValue:
@@ -115,10 +176,3 @@ def _ask_editor(old: JsonValue) -> JsonValue:
     if new == old:
         raise BadInput("the data was not changed: nothing was enqueued")
     return new
-
-
-def _check_payload(session: Session, job: Job) -> None:
-    from hms_svc.bootstrap import application
-    from hms_svc.operations.submission import check_payload
-
-    check_payload(job, application(session.settings))

@@ -1,4 +1,4 @@
-"""`hms-svc jobs list`, `show` and `why`."""
+"""`hms-svc jobs list`, `groups`, `show` and `why`."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ def list_jobs(
     run(lambda: _list(session_of(context), where or "", limit, cursor, archive, as_json))
 
 
+def groups(context: typer.Context, as_json: AsJson = False) -> None:
+    """List why jobs are dead or rejected: ten thousand failures of one bug are one row."""
+    run(lambda: _groups(session_of(context), as_json))
+
+
 def show(
     context: typer.Context,
     job_id: JobId,
@@ -46,7 +51,7 @@ def why(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
     run(lambda: _why(session_of(context), job_id, as_json))
 
 
-COMMANDS: Final[Commands] = {"list": list_jobs, "show": show, "why": why}
+COMMANDS: Final[Commands] = {"list": list_jobs, "groups": groups, "show": show, "why": why}
 
 
 async def _list(
@@ -77,6 +82,27 @@ async def _list(
         )  # fmt: skip
     if page.cursor is not None:
         hint(f"more: --cursor {page.cursor}")
+
+
+async def _groups(session: Session, as_json: bool) -> None:
+    from hms_svc.operations.shapes import failure_group_shape
+
+    async with session.operations(database=False) as operations:
+        found = await operations.reads.failures()
+    if as_json:
+        for group in found:
+            emit(failure_group_shape(group))
+        return
+    table(
+        ("count", "state", "type", "reason", "error or by", "pattern", "first", "last", "id"),
+        [
+            (g.count, g.state, g.type, g.reason, g.error or g.by, g.pattern, when(g.first_at),
+             when(g.last_at), g.id)
+            for g in found
+        ],
+    )  # fmt: skip
+    if found:
+        hint(f"one of them: hms-svc jobs list --where cause:{found[0].id}")
 
 
 async def _why(session: Session, job_id: str, as_json: bool) -> None:

@@ -20,6 +20,7 @@ NOT_ALL: Final = 3
 TIMED_OUT: Final = 4
 OUTAGE: Final = 5
 REFUSED: Final = 6
+INTERRUPTED: Final = 130
 
 
 def exit_code(error: HmsError) -> int:

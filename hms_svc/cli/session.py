@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +16,8 @@ from hms_svc.domain.errors import DatabaseUnavailable, SchemaMismatch
 
 if TYPE_CHECKING:
     from hms_svc.bootstrap import Backend
+    from hms_svc.governance.question import Policy
+    from hms_svc.handling.registry import Registry
     from hms_svc.operations.service import Operations
     from hms_svc.ports.stores import Database
     from hms_svc.settings import Loaded, Settings
@@ -27,18 +29,24 @@ class Session:
     """What the shared options said, and what comes of it. Settings are read when first asked for."""
 
     def __init__(
-        self, overrides: Mapping[str, object], *, config_path: Path | None, read_only: bool
+        self,
+        overrides: Mapping[str, object],
+        *,
+        config_path: Path | None,
+        read_only: bool,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
+        self._environ = environ
         self.overrides = dict(overrides)
         self._config_path = config_path
-        self._read_only = read_only
+        self.read_only = read_only
 
     @cached_property
     def loaded(self) -> Loaded:
         """The settings with their origins; warnings are said once, on standard error."""
         from hms_svc.settings import load_settings
 
-        loaded = load_settings(self.overrides, config_path=self._config_path)
+        loaded = load_settings(self.overrides, config_path=self._config_path, environ=self._environ)
         for warning in loaded.warnings:
             complain(f"warning: {warning}")
         return loaded
@@ -57,25 +65,39 @@ class Session:
             yield opened
 
     @asynccontextmanager
-    async def operations(self, *, database: bool = True) -> AsyncIterator[Operations]:
-        """Open the operator service; without `database` one that cannot be reached is left out."""
+    async def operations(
+        self, *, database: bool = True, rehearsing: bool = False
+    ) -> AsyncIterator[Operations]:
+        """Open the operator service; without `database` one that cannot be reached is left out.
+
+        `rehearsing` also reads the application and its policy, for dry runs.
+        """
         from hms_svc.operations.service import make_operations
 
-        async with self.backend() as opened:
+        async with AsyncExitStack() as stack:
+            registry, policy = await self._rules(stack) if rehearsing else (None, None)
+            opened = await stack.enter_async_context(self.backend())
             stores = await self._open_database(needed=database)
-            try:
-                yield make_operations(
-                    self.settings,
-                    broker=opened.broker,
-                    inspection=opened.inspection,
-                    control=opened.control,
-                    bus=opened.bus,
-                    database=stores,
-                    read_only=self._read_only,
-                )
-            finally:
-                if stores is not None:
-                    await stores.close()
+            if stores is not None:
+                stack.push_async_callback(stores.close)
+            yield make_operations(
+                self.settings,
+                broker=opened.broker,
+                inspection=opened.inspection,
+                control=opened.control,
+                bus=opened.bus,
+                database=stores,
+                read_only=self.read_only,
+                registry=registry,
+                policy=policy,
+            )
+
+    async def _rules(self, stack: AsyncExitStack) -> tuple[Registry, Policy]:
+        from hms_svc.bootstrap import application, policy
+
+        rules = policy(self.settings)
+        stack.push_async_callback(rules.close)
+        return application(self.settings), rules
 
     async def _open_database(self, *, needed: bool) -> Database | None:
         from hms_svc.bootstrap import database

@@ -24,7 +24,8 @@ def status(
     interval: Annotated[float, typer.Option(min=0.2, help="Seconds between looks.")] = 2.0,
 ) -> None:
     """Show queues, workers and totals."""
-    run(lambda: _status(session_of(context), as_json, interval if watch else None))
+    session = session_of(context)
+    run(lambda: show_status(session, as_json=as_json, interval=interval if watch else None))
 
 
 def workers(context: typer.Context, as_json: AsJson = False) -> None:
@@ -32,7 +33,8 @@ def workers(context: typer.Context, as_json: AsJson = False) -> None:
     run(lambda: _workers(session_of(context), as_json))
 
 
-async def _status(session: Session, as_json: bool, interval: float | None) -> None:
+async def show_status(session: Session, *, as_json: bool, interval: float | None = None) -> None:
+    """Print what `status` prints: once, or again every `interval` seconds."""
     import asyncio
 
     async with session.operations(database=False) as operations:

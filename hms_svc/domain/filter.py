@@ -9,7 +9,8 @@ failure. Quotes make a value plain text.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeVar
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -43,7 +44,20 @@ class Filter(msgspec.Struct, frozen=True, eq=False):
 
     def ids(self) -> tuple[str, ...] | None:
         """Give ids of which every match has one, None where it may have any."""
-        found = None if self.root is None else _narrow(self.root, _ids_of, negated=False)
+        return self._exact("id")
+
+    def causes(self) -> tuple[str, ...] | None:
+        """Give failure groups of which every match is in one, None where it may be in any or none."""
+        return self._exact("cause")
+
+    def unserved(self) -> tuple[str, ...]:
+        """Give the terms that no index serves, in their order: to answer them, records are read."""
+        return () if self.root is None else tuple(_unserved(self.root, negated=False))
+
+    def _exact(self, field: str) -> tuple[str, ...] | None:
+        if self.root is None:
+            return None
+        found = _narrow(self.root, partial(_texts_of, field), negated=False)
         return None if found is None else tuple(sorted(found))
 
 
@@ -105,9 +119,40 @@ def _types_of(term: Term, negated: bool) -> frozenset[str] | None:
     return None if negated or term.field != "type" else frozenset(read_types(term.value))
 
 
-def _ids_of(term: Term, negated: bool) -> frozenset[str] | None:
-    if negated or term.field != "id" or term.operator != ":":
+def _texts_of(field: str, term: Term, negated: bool) -> frozenset[str] | None:
+    if negated or term.field != field or term.operator != ":":
         return None
-    ids = term.value.alternatives()
-    has_glob = not term.value.literal and any(GLOB_CHARACTERS & set(text) for text in ids)
-    return None if has_glob else frozenset(ids)
+    texts = term.value.alternatives()
+    has_glob = not term.value.literal and any(GLOB_CHARACTERS & set(text) for text in texts)
+    return None if has_glob else frozenset(texts)
+
+
+_INDEXES: Final[tuple[Callable[[Term, bool], frozenset[Any] | None], ...]] = (
+    _states_of,
+    _types_of,
+    partial(_texts_of, "id"),
+    partial(_texts_of, "cause"),
+)
+
+
+def _unserved(node: Node, *, negated: bool) -> list[str]:
+    if isinstance(node, Text | Term):
+        return [] if _is_served(node, negated=negated) else [node.text]
+    if isinstance(node, Not):
+        return _unserved(node.part, negated=not negated)
+    if isinstance(node, Or) is not negated and not _is_served(node, negated=negated):
+        return _terms_of(node)
+    return [text for part in node.parts for text in _unserved(part, negated=negated)]
+
+
+def _is_served(node: Node, *, negated: bool) -> bool:
+    if isinstance(node, Term) and node.field == "validator":
+        return False
+    return any(_narrow(node, index, negated=negated) is not None for index in _INDEXES)
+
+
+def _terms_of(node: Node) -> list[str]:
+    if isinstance(node, Text | Term):
+        return [node.text]
+    parts = (node.part,) if isinstance(node, Not) else node.parts
+    return [text for part in parts for text in _terms_of(part)]

@@ -28,8 +28,9 @@ _WORDS: Final = frozenset({"OR", "AND", "NOT"})
 
 
 class Term(msgspec.Struct, frozen=True, eq=False):
-    """One question about one field."""
+    """One question about one field; `text` is as it was written."""
 
+    text: str
     field: str
     operator: str
     value: Value
@@ -39,7 +40,7 @@ class Term(msgspec.Struct, frozen=True, eq=False):
 class Text(msgspec.Struct, frozen=True, eq=False):
     """A bare word, looked for in id, detail and failure."""
 
-    word: str
+    text: str
     test: Test
 
 
@@ -133,13 +134,14 @@ class _Parser:
             value = self._value()
             if not value.literal:
                 self._refuse_slip(value.text, start)
-            return Text(value.text, mentions(value.text))
+            return Text(self._text[start : self._position], mentions(value.text))
         self._position = found.end()
         value = self._value()
         try:
-            return Term(found[1], found[2], value, make_test(found[1], found[2], value))
+            test = make_test(found[1], found[2], value)
         except ValueError as error:
             raise self.fault(str(error), start) from error
+        return Term(self._text[start : self._position], found[1], found[2], value, test)
 
     def _refuse_slip(self, word: str, start: int) -> None:
         """Refuse a bare word that is meant as more: a guess would act on the wrong jobs."""

@@ -260,6 +260,7 @@ _MAKERS: Final[Mapping[str, Callable[[str, Value], Test]]] = {
     "worker": _textual("worker", lambda view: view.worker),
     "unique_key": _textual("unique_key", lambda view: view.unique_key or ""),
     "case": _textual("case", lambda view: view.case_id or ""),
+    "cause": _textual("cause", lambda view: view.cause),
     "attempt": _attempt,
     "attempts": _attempt,
     "priority": _numeric("priority", lambda view: view.priority),

@@ -35,6 +35,7 @@ class Cause(StrEnum):
     EXPIRED = "expired"
     UNSERVED = "unserved"
     OPERATOR = "operator"
+    UNDONE = "undone"
 
 
 TERMINAL: Final = frozenset({State.COMPLETED, State.REJECTED, State.DEAD, State.CANCELLED})
@@ -68,8 +69,11 @@ MOVES: Final[dict[State | None, dict[State, frozenset[Cause]]]] = {
     },
     _S.QUEUED: {
         _S.PROCESSING: frozenset({Cause.CLAIMED}),
-        _S.CANCELLED: frozenset({Cause.OPERATOR}),
-        _S.DEAD: frozenset({Cause.EXPIRED, Cause.UNSERVED}),
+        _S.CANCELLED: frozenset({Cause.OPERATOR, Cause.UNDONE}),
+        _S.DEAD: frozenset({Cause.EXPIRED, Cause.UNSERVED, Cause.UNDONE}),
+        _S.REJECTED: frozenset({Cause.UNDONE}),
+        _S.SCHEDULED: frozenset({Cause.UNDONE}),
+        _S.RETRYING: frozenset({Cause.UNDONE}),
     },
     _S.HELD: {
         _S.QUEUED: frozenset({Cause.OPERATOR}),
@@ -91,9 +95,17 @@ MOVES: Final[dict[State | None, dict[State, frozenset[Cause]]]] = {
         _S.CANCELLED: frozenset({Cause.OPERATOR}),
     },
     _S.COMPLETED: {},
-    _S.REJECTED: {_S.QUEUED: frozenset({Cause.OPERATOR})},
+    _S.REJECTED: {
+        _S.QUEUED: frozenset({Cause.OPERATOR}),
+        _S.HELD: frozenset({Cause.UNDONE}),
+    },
     _S.DEAD: {_S.QUEUED: frozenset({Cause.OPERATOR})},
-    _S.CANCELLED: {_S.QUEUED: frozenset({Cause.OPERATOR})},
+    _S.CANCELLED: {
+        _S.QUEUED: frozenset({Cause.OPERATOR, Cause.UNDONE}),
+        _S.SCHEDULED: frozenset({Cause.UNDONE}),
+        _S.RETRYING: frozenset({Cause.UNDONE}),
+        _S.HELD: frozenset({Cause.UNDONE}),
+    },
 }
 """From a state (None: not yet accepted) to each state it may reach, and by which causes."""
 

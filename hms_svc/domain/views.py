@@ -41,7 +41,7 @@ class QueueView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
-    """One job in a list."""
+    """One job in a list. `cause` names the failure group of one that is dead or rejected."""
 
     id: str
     type: str
@@ -63,6 +63,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     case_id: str | None = None
     failure: str = ""
     unique_key: str | None = None
+    cause: str = ""
 
 
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +115,10 @@ class JobDetail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
-    """One worker process: `busy` of its `slots` run the jobs `jobs`."""
+    """One worker process: `busy` of its `slots` run the jobs `jobs`.
+
+    `schedules` are the types it hands in by cron, with the texts of their schedules.
+    """
 
     id: str
     host: str
@@ -126,13 +130,38 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     started_at: int
     last_seen_at: int
     lane: str
+    schedules: tuple[tuple[str, str], ...] = ()
 
 
 class JobPage(msgspec.Struct, frozen=True):
-    """One page of a list; `cursor` continues it, None at the end."""
+    """One page of a list; `cursor` continues it, None at the end. `looked` counts records read."""
 
     jobs: tuple[JobView, ...]
     cursor: str | None
+    looked: int = 0
+
+
+class FailureGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """Jobs that stand dead or rejected for one cause.
+
+    `id` is what the filter's `cause:` takes. `pattern` is the message with its
+    variables taken out, `error` the error's class. `recent` counts the jobs that
+    came in each five minutes of the last hour, oldest first, the present ones last.
+    """
+
+    id: str
+    state: State
+    type: str
+    reason: str
+    by: str
+    error: str
+    pattern: str
+    count: int
+    first_at: int
+    last_at: int
+    newest_detail: str
+    newest_id: str
+    recent: tuple[int, ...]
 
 
 class ActOutcome(msgspec.Struct, frozen=True):

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from hms_svc import bootstrap
 from hms_svc.facade.portal import close_portal
+from hms_svc.handling.output import captured_output
 from hms_svc.handling.registry import Handler, Registry, Validator
 from hms_svc.observability.logs import set_up_logging
 from hms_svc.runtime.names import make_worker_id
-from hms_svc.runtime.output import captured_output
 from hms_svc.runtime.stopping import leave_now, stop_on_signals
 from hms_svc.runtime.worker import Worker as RuntimeWorker
 from hms_svc.settings import Settings, load_settings

@@ -14,6 +14,8 @@ from hms_svc.domain.ids import check_job_type
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from hms_svc.domain.schedule import Schedule
+
 Handler = Callable[..., Any]
 """Takes the running job (or nothing); plain or `async`. What it returns, as JSON, is the result."""
 Validator = Callable[[Any], Any]
@@ -34,6 +36,8 @@ class JobType(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float | None = None
     priority: int = 0
     unique: Callable[[Any], str] | None = None
+    schedule: Schedule | None = None
+    schedule_data: Any = None
 
 
 class Registry:
@@ -53,13 +57,19 @@ class Registry:
         timeout_seconds: float | None = None,
         priority: int = 0,
         unique: Callable[[Any], str] | None = None,
+        schedule: str | None = None,
+        schedule_data: Any = None,
+        time_zone: str = "UTC",
     ) -> Callable[[HandlerT], HandlerT]:
         """Declare the decorated function as the handler of a type.
 
         `payload` is the pydantic model of the data; `validators` must all say
         yes; `action` is vetted by governance after them, before the handler;
-        `unique` gives the key under which a second waiting job is refused.
+        `unique` gives the key under which a second waiting job is refused;
+        `schedule` is five cron fields, by the clocks of `time_zone`: at each tick
+        one job with `schedule_data` is enqueued, however many workers live.
         """
+        kept = _read_schedule(schedule, time_zone) if schedule is not None else None
 
         def declare(handler: HandlerT) -> HandlerT:
             self.add(
@@ -73,6 +83,8 @@ class Registry:
                     timeout_seconds=timeout_seconds,
                     priority=priority,
                     unique=unique,
+                    schedule=kept,
+                    schedule_data=schedule_data,
                 )
             )
             return handler
@@ -110,3 +122,9 @@ class Registry:
 
     def __len__(self) -> int:
         return len(self._types)
+
+
+def _read_schedule(cron: str, time_zone: str) -> Schedule:
+    from hms_svc.domain.schedule import make_schedule
+
+    return make_schedule(cron, time_zone)

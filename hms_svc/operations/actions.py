@@ -6,150 +6,115 @@ DatabaseUnavailable before anything is done where the intent cannot be recorded.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import Final
 
 import msgspec
 
 from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.errors import MalformedJob, Refused, UnknownId
-from hms_svc.domain.filter import Filter
 from hms_svc.domain.ids import check_job_type, new_job_id
 from hms_svc.domain.job import Job, make_job, read_job
-from hms_svc.domain.lifecycle import TERMINAL, State
+from hms_svc.domain.lifecycle import TERMINAL
 from hms_svc.domain.strict_json import JsonValue, check_strict, decode
-from hms_svc.domain.views import ActOutcome, JobDetail
+from hms_svc.domain.views import JobDetail
+from hms_svc.handling.registry import Registry
+from hms_svc.operations.bulk import BulkActs, Progressed
+from hms_svc.operations.intake import Draft
 from hms_svc.operations.journal import Journal
-from hms_svc.operations.plan import Plan, PlanBuilder
+from hms_svc.operations.pace import Pace
 from hms_svc.operations.reads import Reads
+from hms_svc.operations.trial import (
+    Trial,
+    TrialReport,
+    batches_of_bytes,
+    batches_of_jobs,
+    make_copies,
+)
 from hms_svc.ports.broker import Broker, Enqueued
-from hms_svc.ports.control import Act, ActRequest, Control
-from hms_svc.ports.stores import Approval
+from hms_svc.ports.control import Control
 
-CHUNK = 250
+AUDITED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "retry": "job.retry",
+        "discard": "job.discard",
+        "cancel": "job.cancel",
+        "approve": "job.approve",
+        "deny": "job.deny",
+        "undo": "job.undo",
+        "edit": "job.edit",
+        "enqueue": "job.enqueue",
+        "purge": "queue.purge",
+        "pause": "queue.pause",
+        "resume": "queue.resume",
+        "close": "case.closed",
+        "reopen": "case.reopened",
+        "backup": "db.backup",
+    }
+)
+"""What each act of an operator is called in the audit log."""
 PURGE_CHUNK = 500
 ENVELOPE_OF_ONE_RUN = ("id", "enqueued_at", "not_before", "expires_at")
 
 
-class BulkReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a bulk act. `batch` names it for undo; `failed` are those it was not done to."""
-
-    act: Act
-    batch: str
-    done: int
-    failed: tuple[ActOutcome, ...]
-
-
-class Actions:
-    """The acting half of the operator service."""
+class Actions(BulkActs):
+    """The acting half of the operator service. Payloads are held against the models of `registry`."""
 
     def __init__(
-        self, *, reads: Reads, broker: Broker, control: Control, journal: Journal, radius_m: float
+        self,
+        *,
+        reads: Reads,
+        broker: Broker,
+        control: Control,
+        journal: Journal,
+        radius_m: float,
+        registry: Registry | None = None,
     ) -> None:
-        self._reads = reads
+        super().__init__(reads=reads, control=control, journal=journal)
         self._broker = broker
-        self._control = control
-        self._journal = journal
         self._radius_m = radius_m
+        self._registry = registry
 
-    async def plan(self, act: Act, job_ids: Sequence[str]) -> Plan:
-        """Work out what an act on these ids would do.
+    async def enqueue_test(
+        self,
+        draft: Draft,
+        *,
+        count: int = 1,
+        note: str = "",
+        check: bool = True,
+        progressed: Progressed | None = None,
+        pace: Pace | None = None,
+    ) -> TrialReport:
+        """Enqueue 1 to 10,000 copies of a draft, as `job.enqueue`; nothing where it is at fault.
 
-        Raises UnknownId; and Refused where the act cannot be done to the only one.
+        Raises MalformedJob where the draft is no job or, unless `check` is
+        False, its payload does not fit the model of its type; IdConflict where
+        its id is another job's; BadInput for any other count.
         """
-        builder = PlanBuilder(act)
-        for start in range(0, len(job_ids), CHUNK):
-            details = await self._reads.details(job_ids[start : start + CHUNK])
-            builder.add(detail.view for detail in details)
-        plan = builder.build()
-        if len(job_ids) == 1 and plan.cannot:
-            raise Refused(f"job {job_ids[0]}: {plan.cannot[0].why}")
-        return plan
+        self._journal.check_allowed(AUDITED["enqueue"])
+        registry = self._registry if check else None
+        type, jobs = make_copies(draft, count, registry, self._journal.now_ms())
+        trial = Trial(self._journal, type=type, count=count, note=note)
+        return await trial.run(batches_of_jobs(self._broker, jobs), pace or Pace(), progressed)
 
-    async def plan_where(self, act: Act, where: Filter) -> Plan:
-        """Work out what an act on all jobs that match would do."""
-        builder = PlanBuilder(act, where.text)
-        cursor: str | None = None
-        while True:
-            page = await self._reads.jobs(where, limit=CHUNK, cursor=cursor)
-            builder.add(page.jobs)
-            cursor = page.cursor
-            if cursor is None:
-                return builder.build()
-
-    async def carry_out(
-        self, plan: Plan, *, note: str = "", progressed: Callable[[int], None] | None = None
-    ) -> BulkReport:
-        """Do what was planned, a few hundred jobs at a time; `progressed` is told how many more.
-
-        A job that has moved on since the plan was made is reported, not forced.
-        """
-        batch = new_job_id()
-        done = 0
-        failed = list(plan.cannot)
-        async for outcomes in self._chunks(plan, note, batch):
-            done += sum(outcome.done for outcome in outcomes)
-            failed += [outcome for outcome in outcomes if not outcome.done]
-            if progressed is not None:
-                progressed(len(outcomes))
-        return BulkReport(act=plan.act, batch=batch, done=done, failed=tuple(failed))
-
-    async def _chunks(
-        self, plan: Plan, note: str, batch: str
-    ) -> AsyncIterator[Sequence[ActOutcome]]:
-        action = f"job.{plan.act.value}"
-        self._journal.check_allowed(action)
-        for start in range(0, len(plan.job_ids), CHUNK):
-            job_ids = plan.job_ids[start : start + CHUNK]
-            subject = job_ids[0] if len(plan.job_ids) == 1 else f"batch:{batch}"
-            intent = {"batch": batch, "jobs": job_ids, "where": plan.where, "note": note}
-            await self._journal.intend(action, subject, intent)
-            if plan.act is Act.APPROVE:
-                await self._approve(job_ids, note)
-            outcomes = await self._control.act(
-                ActRequest(
-                    act=plan.act, job_ids=job_ids, by=self._journal.actor, note=note, batch=batch
-                )
-            )
-            await self._journal.conclude(
-                action,
-                [(o.job_id, {"batch": batch, "done": o.done, "why": o.why}) for o in outcomes],
-            )
-            yield outcomes
-
-    async def _approve(self, job_ids: Sequence[str], note: str) -> None:
-        database = self._journal.check_allowed("job.approve")
-        for detail in await self._reads.details(job_ids):
-            if detail.view.state is State.HELD and detail.hold is not None:
-                action, rule, digest = detail.hold
-                await database.approve(
-                    Approval(
-                        job_id=detail.view.id,
-                        action=action,
-                        rule=rule,
-                        digest=digest,
-                        by=self._journal.actor,
-                        note=note,
-                        at=self._journal.now_ms(),
-                    )
-                )
-
-    async def undo(self, batch: str | None = None) -> BulkReport:
-        """Bring back what one discard took, the newest by default. UnknownId where there is none."""
-        self._journal.check_allowed("job.undo")
-        batch = batch or await self._control.last_discard()
-        if batch is None:
-            raise UnknownId("there is no discard that can still be undone")
-        await self._journal.intend("job.undo", f"batch:{batch}", {"batch": batch})
-        outcomes = await self._control.undo(batch)
-        if not outcomes:
-            raise UnknownId(f"no discard {batch!r} can still be undone")
-        await self._journal.conclude(
-            "job.undo",
-            [(o.job_id, {"batch": batch, "done": o.done, "why": o.why}) for o in outcomes],
-        )
-        done = sum(outcome.done for outcome in outcomes)
-        failed = tuple(outcome for outcome in outcomes if not outcome.done)
-        return BulkReport(act=Act.DISCARD, batch=batch, done=done, failed=failed)
+    async def enqueue_raw_test(
+        self,
+        type: str,
+        item: bytes,
+        *,
+        count: int = 1,
+        note: str = "",
+        progressed: Progressed | None = None,
+        pace: Pace | None = None,
+    ) -> TrialReport:
+        """Hand bytes over unread, as a foreign push does, 1 to 10,000 times."""
+        self._journal.check_allowed(AUDITED["enqueue"])
+        check_job_type(type)
+        trial = Trial(self._journal, type=type, count=count, note=note)
+        batches = batches_of_bytes(self._broker, type, item, count)
+        return await trial.run(batches, pace or Pace(), progressed)
 
     async def draft_edit(self, job_id: str, data: JsonValue) -> Job:
         """Make the job that would run a finished one again with other data; nothing is enqueued.
@@ -182,20 +147,36 @@ class Actions:
         return effects[0].case_id if effects else None
 
     async def purge(
-        self, type: str, *, note: str = "", progressed: Callable[[int], None] | None = None
+        self,
+        type: str,
+        *,
+        note: str = "",
+        progressed: Progressed | None = None,
+        pace: Pace | None = None,
     ) -> int:
-        """Cancel all waiting jobs of a queue; gives their number. UnknownId for an unknown queue."""
+        """Cancel all waiting jobs of a queue; gives their number. UnknownId for an unknown queue.
+
+        By its `pace` a front end pauses it between chunks, or calls it off.
+        """
+        pace = pace or Pace()
         self._journal.check_allowed("queue.purge")
         await self._known_queue(type)
-        await self._journal.intend("queue.purge", f"queue:{type}", {"note": note})
+        batch = new_job_id()
+        await self._journal.intend("queue.purge", f"queue:{type}", {"batch": batch, "note": note})
         total = 0
-        while taken := await self._control.purge(
-            type, by=self._journal.actor, note=note, limit=PURGE_CHUNK
-        ):
+        began: float | None = None
+        while await pace.goes_on(since=began):
+            began = asyncio.get_running_loop().time()
+            taken = await self._control.purge(
+                type, by=self._journal.actor, note=note, limit=PURGE_CHUNK, batch=batch
+            )
+            if not taken:
+                break
             total += taken
             if progressed is not None:
                 progressed(taken)
-        await self._journal.conclude("queue.purge", [(f"queue:{type}", {"cancelled": total})])
+        outcome = {"batch": batch, "cancelled": total}
+        await self._journal.conclude("queue.purge", [(f"queue:{type}", outcome)])
         return total
 
     async def pause(self, type: str, *, reason: str = "") -> None:

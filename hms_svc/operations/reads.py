@@ -16,6 +16,7 @@ from hms_svc.domain.strict_json import decode
 from hms_svc.domain.views import (
     AuditFault,
     AuditRecord,
+    FailureGroup,
     JobDetail,
     JobPage,
     JobView,
@@ -96,12 +97,29 @@ class Reads:
             workers=tuple(workers),
         )
 
+    async def health(self) -> tuple[BrokerHealth, DatabaseHealth | None]:
+        """Give the health of both engines; without a database None."""
+        return await asyncio.gather(self._inspection.health(), self._database_health())
+
+    async def wait_for_event(self, after: int, timeout_seconds: float) -> bool:
+        """Sleep until there may be an event above a position; False after the timeout."""
+        return await self._bus.wait(after, timeout_seconds)
+
     async def _database_health(self) -> DatabaseHealth | None:
         return None if self._database is None else await self._database.health()
 
-    async def jobs(self, where: Filter, *, limit: int, cursor: str | None) -> JobPage:
-        """Give one page of the broker's jobs; a limit of 0 is all."""
-        return await self._inspection.page(where, limit=limit, cursor=cursor)
+    async def jobs(
+        self, where: Filter, *, limit: int, cursor: str | None, look: int = 0
+    ) -> JobPage:
+        """Give one page of the broker's jobs; a limit of 0 is all.
+
+        After `look` records (0: any number) it ends where it is; its cursor goes on.
+        """
+        return await self._inspection.page(where, limit=limit, cursor=cursor, look=look)
+
+    async def failures(self) -> list[FailureGroup]:
+        """Give the dead and rejected jobs by cause, the group of the newest first."""
+        return await self._inspection.failures()
 
     async def archived_jobs(self, where: Filter, *, limit: int, cursor: str | None) -> JobPage:
         """Give one page of the archive's jobs that match, newest first; a limit of 0 is all."""
@@ -124,6 +142,11 @@ class Reads:
             )
             raise UnknownId(f"no job with id {missing!r}")
         return known
+
+    async def known_details(self, job_ids: Sequence[str]) -> list[JobDetail]:
+        """Give all that the broker knows of those ids that it knows."""
+        found = await self._inspection.details(job_ids)
+        return [detail for detail in found if detail is not None]
 
     async def detail(self, job_id: str) -> tuple[JobDetail, bool]:
         """Give one job of the broker or the archive, and whether it was the archive's."""
@@ -223,6 +246,10 @@ class Reads:
                     return
                 await self._bus.wait(after, 5.0)
 
+    async def newest_events(self, limit: int) -> list[Event]:
+        """Give the newest kept events, the newest first."""
+        return await self._bus.newest(limit)
+
     async def group_events(
         self, group: str, consumer: str, *, follow: bool, from_start: bool
     ) -> AsyncIterator[Event]:
@@ -259,7 +286,8 @@ class Reads:
 
 async def newest_position(bus: Bus) -> int:
     """Give the position of the newest event on a bus, 0 where there is none."""
-    return await _search(bus, lambda event: False)
+    found = await bus.newest(1)
+    return found[0].position if found else 0
 
 
 async def _search(bus: Bus, reached: Callable[[Event], bool]) -> int:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
+from hms_svc.governance.question import Policy
+from hms_svc.handling.registry import Registry
 from hms_svc.operations.actions import Actions
+from hms_svc.operations.forms import Forms
 from hms_svc.operations.journal import Journal
 from hms_svc.operations.reads import Reads
+from hms_svc.operations.rehearsal import Rehearsal
+from hms_svc.operations.schedules import Schedules
 from hms_svc.ports.broker import Broker
 from hms_svc.ports.bus import Bus
 from hms_svc.ports.clock import Clock, SystemClock
@@ -17,10 +22,17 @@ from hms_svc.settings import Settings
 
 
 class Operations(msgspec.Struct, frozen=True):
-    """What an operator may read, and may do."""
+    """What an operator may read, and may do.
+
+    `forms` know the types of the registry. There is a `rehearsal` where
+    registry, policy and database were all given.
+    """
 
     reads: Reads
     actions: Actions
+    forms: Forms
+    schedules: Schedules
+    rehearsal: Rehearsal | None = None
 
 
 def make_operations(
@@ -33,8 +45,14 @@ def make_operations(
     database: Database | None,
     read_only: bool = False,
     clock: Clock | None = None,
+    registry: Registry | None = None,
+    policy: Policy | None = None,
 ) -> Operations:
-    """Put the operator service together over opened engines."""
+    """Put the operator service together over opened engines.
+
+    With a `registry` payloads are checked and forms are drawn; with a `policy` too, jobs can be
+    rehearsed.
+    """
     clock = clock or SystemClock()
     reads = Reads(
         inspection=inspection,
@@ -50,5 +68,16 @@ def make_operations(
         control=control,
         journal=journal,
         radius_m=settings.case_radius_m,
+        registry=registry,
     )
-    return Operations(reads, actions)
+    rehearsal = None
+    if registry is not None and policy is not None and database is not None:
+        rehearsal = Rehearsal(
+            registry=registry,
+            policy=policy,
+            database=database,
+            clock=clock,
+            radius_m=settings.case_radius_m,
+        )
+    schedules = Schedules(inspection, clock, actions)
+    return Operations(reads, actions, Forms(registry), schedules, rehearsal)

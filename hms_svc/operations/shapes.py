@@ -13,6 +13,7 @@ from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.domain.views import (
     AttemptView,
     AuditRecord,
+    FailureGroup,
     JobDetail,
     JobView,
     Move,
@@ -45,6 +46,26 @@ def job_shape(view: JobView) -> JsonObject:
         "reason": view.reason,
         "by": view.by,
         "detail": view.detail,
+        "cause": view.cause,
+    }
+
+
+def failure_group_shape(group: FailureGroup) -> JsonObject:
+    """Dead or rejected jobs of one cause."""
+    return {
+        "id": group.id,
+        "state": group.state.value,
+        "type": group.type,
+        "reason": group.reason,
+        "by": group.by,
+        "error": group.error,
+        "pattern": group.pattern,
+        "count": group.count,
+        "first_at": to_rfc3339(group.first_at),
+        "last_at": to_rfc3339(group.last_at),
+        "newest_detail": group.newest_detail,
+        "newest_id": group.newest_id,
+        "recent": list(group.recent),
     }
 
 

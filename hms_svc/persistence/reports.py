@@ -23,6 +23,11 @@ _MOMENTS: Final = select(reports.c.user_id, reports.c.at).where(
     reports.c.at >= bindparam("earliest"),
     reports.c.at < bindparam("latest"),
 )
+_OTHERS: Final = select(func.count()).where(
+    reports.c.user_id == bindparam("user_id"),
+    reports.c.at >= bindparam("since"),
+    reports.c.job_id != bindparam("job_id"),
+)
 _OLDEST: Final = select(reports.c.number).order_by(reports.c.number).limit(bindparam("most"))
 _FORGET: Final = delete(reports).where(
     reports.c.number.in_(_OLDEST), reports.c.at < bindparam("before")
@@ -50,6 +55,13 @@ def count_reports(connection: Connection, asked: Sequence[ReportCount]) -> list[
         counts[one.user_id] + sum(at >= one.since for at in moments.get(one.user_id, ()))
         for one in asked
     ]
+
+
+def count_other_reports(connection: Connection, asked: ReportCount) -> int:
+    """Count the user's reports since then, without the job's own."""
+    values = {"user_id": asked.user_id, "since": asked.since, "job_id": asked.job_id}
+    found: int = connection.execute(_OTHERS, values).scalar_one()
+    return found
 
 
 def forget_reports(connection: Connection, *, before: int, most: int) -> int:

@@ -96,7 +96,7 @@ class ProgressReport(msgspec.Struct, frozen=True):
 
 
 class WorkerRegistration(msgspec.Struct, frozen=True, kw_only=True):
-    """How a worker shows itself; renewed by its heartbeat."""
+    """How a worker shows itself; renewed by its heartbeat. `schedules` are types with cron texts."""
 
     id: str
     host: str
@@ -106,6 +106,7 @@ class WorkerRegistration(msgspec.Struct, frozen=True, kw_only=True):
     types: tuple[str, ...]
     started_at: int
     lane: Lane = Lane.NORMAL
+    schedules: tuple[tuple[str, str], ...] = ()
 
 
 class Heart(Protocol):

@@ -24,6 +24,10 @@ class Bus(Protocol):
         """Give the events above a position, oldest first. Position 0 is the beginning."""
         ...
 
+    async def newest(self, limit: int) -> list[Event]:
+        """Give the newest events, the newest first. Bounded work at any rate of events."""
+        ...
+
     async def read_group(
         self, group: str, consumer: str, *, limit: int, from_start: bool = True
     ) -> list[Event]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -19,6 +19,10 @@ class Act(StrEnum):
     CANCEL = "cancel"
     APPROVE = "approve"
     DENY = "deny"
+
+
+UNDOABLE: Final = frozenset({Act.RETRY, Act.DISCARD, Act.CANCEL, Act.DENY})
+"""Acts that `Control.undo` takes back. An approval is on record in the database, and stands."""
 
 
 class ActRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,15 +52,26 @@ class Control(Protocol):
         ...
 
     async def undo(self, batch: str) -> list[ActOutcome]:
-        """Bring back what one discard took: same ids, order and attempts."""
+        """Make the jobs of a batch what they were before it, or say of each why not.
+
+        A batch of RETRY, CANCEL, DISCARD or DENY, or of a purge, can be undone
+        for ten minutes after it was done; an approval stands. A job that has
+        not moved since gets back state, place in its order, times, attempts and
+        outcome, in one step; its events stay announced. One that has been
+        claimed or acted on since, that was running when its cancellation was
+        asked for, or whose unique key another job holds now, stays as it is.
+        """
         ...
 
-    async def last_discard(self) -> str | None:
-        """Give the batch of the newest discard that can still be undone."""
+    async def last_batch(self) -> str | None:
+        """Give the newest batch that can still be undone."""
         ...
 
-    async def purge(self, type: str, *, by: str, note: str, limit: int) -> int:
-        """Cancel up to `limit` waiting jobs (scheduled, queued, retrying); gives their number."""
+    async def purge(self, type: str, *, by: str, note: str, limit: int, batch: str = "") -> int:
+        """Cancel up to `limit` waiting jobs (scheduled, queued, retrying); gives their number.
+
+        `batch` names it for undo, over several calls.
+        """
         ...
 
     async def pause(self, type: str, *, by: str, reason: str) -> None:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from hms_svc.domain.views import JobDetail, JobPage, ProgressView, QueueView, WorkerView
+from hms_svc.domain.views import (
+    FailureGroup,
+    JobDetail,
+    JobPage,
+    ProgressView,
+    QueueView,
+    WorkerView,
+)
 
 if TYPE_CHECKING:
     from hms_svc.domain.filter import Filter
@@ -37,11 +44,23 @@ class Inspection(Protocol):
         """Give every known queue with its counts, sorted by type. Bounded work."""
         ...
 
-    async def page(self, where: Filter, *, limit: int, cursor: str | None) -> JobPage:
+    async def page(
+        self, where: Filter, *, limit: int, cursor: str | None, look: int = 0
+    ) -> JobPage:
         """Give the jobs that match, at most `limit` (0: all), newest move first within a state.
 
         `cursor` is what an earlier page of the same filter gave; another
-        text is BadInput. Discarded jobs are not shown.
+        text is BadInput. Discarded jobs are not shown. After about `look`
+        records (0: any number) the page ends where it is, however few it found:
+        its cursor goes on.
+        """
+        ...
+
+    async def failures(self) -> list[FailureGroup]:
+        """Give the dead and rejected jobs by cause, the group of the newest first.
+
+        Bounded work, however many jobs there are: at most a thousand groups are
+        kept; beyond that, new causes of a type share one.
         """
         ...
 

@@ -126,6 +126,10 @@ class EffectStore(Protocol):
         """Record each job as a report of its user, once, and count the user's jobs since then."""
         ...
 
+    async def count_other_reports(self, asked: ReportCount) -> int:
+        """Count the user's reports since then besides this job's, and record nothing."""
+        ...
+
     async def commit(self, requests: Sequence[EffectRequest]) -> list[StoredEffect | RefusedEffect]:
         """Commit a group of effects in one transaction; a refused one does not undo the others.
 

@@ -17,6 +17,7 @@ from hms_svc.domain.outcome import Disposition
 from hms_svc.handling.context import ProgressSink, RunningJob
 from hms_svc.handling.dao import Dao
 from hms_svc.handling.gate import Gate
+from hms_svc.handling.writable import writable_disposition
 from hms_svc.ports.broker import ClaimRequest, ServedType, Settlement
 from hms_svc.ports.stores import StoredEffect
 from hms_svc.runtime.availability import Availability
@@ -26,7 +27,6 @@ from hms_svc.runtime.inflight import InFlight, Running
 from hms_svc.runtime.options import Engines, WorkerOptions
 from hms_svc.runtime.service import Service
 from hms_svc.runtime.settler import Settler
-from hms_svc.runtime.writable import writable_disposition
 
 log: Final = logging.getLogger("hms_svc.runtime")
 BACKLOG_PAUSE_SECONDS: Final = 0.005

@@ -23,6 +23,14 @@ from hms_svc.domain.strict_json import check_strict, encode
 from hms_svc.handling.context import RunningJob, enter_job
 from hms_svc.handling.payload import PayloadFault
 from hms_svc.handling.registry import JobType
+from hms_svc.handling.validation import (
+    ValidatorFault,
+    chain_of,
+    is_async,
+    name_of,
+    read_payload,
+)
+from hms_svc.handling.writable import writable
 from hms_svc.runtime.decide import (
     Asked,
     Broke,
@@ -37,19 +45,9 @@ from hms_svc.runtime.decide import (
     Unreachable,
 )
 from hms_svc.runtime.threads import PlainThreads
-from hms_svc.runtime.validation import (
-    ValidatorFault,
-    check_answer,
-    is_async,
-    name_of,
-    read_payload,
-)
-from hms_svc.runtime.writable import writable
 
 MAX_RESULT_BYTES: Final = 1024 * 1024
 LONGEST_DELAY_SECONDS: Final = 10 * 365 * 86_400
-NO_FAULT: Final = (ValidationFailed, ActionHeld, Outage, LeaseLost)
-"""What a validator may raise without being broken."""
 
 
 class Executor:
@@ -97,14 +95,8 @@ class Executor:
         read_payload(job, plan.declared)
         try:
             if not job.recalled:
-                for validator, name, is_async in plan.validators:
-                    try:
-                        answer = await self._call(validator, is_async, job.payload)
-                    except NO_FAULT:
-                        raise
-                    except Exception as error:
-                        raise ValidatorFault(name) from error
-                    check_answer(name, answer)
+                for validator in plan.validators:
+                    await validator.ask(job.payload, self._threads.call)
                     _heed_cancellation()
                 if plan.declared.action is not None:
                     await job.gov.vet(plan.declared.action, job.data)
@@ -114,9 +106,6 @@ class Executor:
             return await self._threads.call(plan.handler, *arguments)
         except SystemExit as error:
             raise HandlerExited(f"called sys.exit({error.code!r})") from error
-
-    async def _call(self, function: Callable[..., Any], is_async: bool, payload: Any) -> Any:
-        return await function(payload) if is_async else await self._threads.call(function, payload)
 
     def outcome_of(
         self, job: RunningJob, declared: JobType, result: Any, error: BaseException | None
@@ -141,25 +130,16 @@ class Plan:
         self.handler = declared.handler
         self.takes_job = bool(signature(declared.handler).parameters)
         self.is_async = is_async(declared.handler)
-        self.validators = [
-            (validator, name_of(validator), is_async(validator))
-            for validator in declared.validators
-        ]
-        self.plain = not self.is_async and not any(waits for _, _, waits in self.validators)
+        self.validators = chain_of(declared)
+        self.plain = not self.is_async and not any(each.is_async for each in self.validators)
 
 
 def _run_plain(job: RunningJob, plan: Plan) -> Any:
     enter_job(job)
     read_payload(job, plan.declared)
     if not job.recalled:
-        for validator, name, _ in plan.validators:
-            try:
-                answer = validator(job.payload)
-            except NO_FAULT:
-                raise
-            except Exception as error:
-                raise ValidatorFault(name) from error
-            check_answer(name, answer)
+        for validator in plan.validators:
+            validator.ask_here(job.payload)
     return plan.handler(job) if plan.takes_job else plan.handler()
 
 

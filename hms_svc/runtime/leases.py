@@ -33,12 +33,14 @@ class Heartbeat:
         types: tuple[str, ...],
         in_flight: InFlight,
         clock: Clock,
+        schedules: tuple[tuple[str, str], ...] = (),
     ) -> None:
         self._heart = heart
         self._options = options
         self._types = types
         self._in_flight = in_flight
         self._clock = clock
+        self._schedules = schedules
         self._loop = asyncio.get_running_loop()
         self._started_at = clock.now_ms()
         self._stop = threading.Event()
@@ -94,6 +96,7 @@ class Heartbeat:
             types=self._types,
             started_at=self._started_at,
             lane=self._options.lane,
+            schedules=self._schedules,
         )
 
     def _call_loop(self, running: Running) -> None:

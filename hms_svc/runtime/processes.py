@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from types import FrameType
 from typing import Final
 
@@ -45,6 +46,25 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     predecessor: str = ""
 
 
+def start_child(
+    module: str, told: WorkerSpec | list[WorkerSpec], environment: Mapping[str, str]
+) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start a module as a process of a group of its own, with a line to us that never blocks."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ours.setblocking(False)
+        process = subprocess.Popen(
+            [
+                sys.executable, "-m", module, str(theirs.fileno()),
+                msgspec.json.encode(told).decode(),
+            ],
+            env=environment,
+            pass_fds=[theirs.fileno()],
+            process_group=0,
+        )  # fmt: skip
+    return process, ours
+
+
 class _Child:
     """One running process, and what it has said."""
 
@@ -65,9 +85,15 @@ class _Child:
 
 
 class Supervisor:
-    """Keeps the processes of one `serve` alive, and ends them together."""
+    """Keeps the processes of one `serve` alive, and ends them together.
 
-    def __init__(self, settings: Settings, specs: list[WorkerSpec]) -> None:
+    With a `line` it says READY there once, and ends when the other end is closed.
+    """
+
+    def __init__(
+        self, settings: Settings, specs: list[WorkerSpec], line: socket.socket | None = None
+    ) -> None:
+        self._line = line
         self._environment = child_environment(settings)
         self._grace_seconds = settings.grace_seconds
         self._specs = specs
@@ -89,6 +115,8 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, _note)
         self._selector.register(hears, selectors.EVENT_READ)
+        if self._line is not None:
+            self._selector.register(self._line, selectors.EVENT_READ)
         for spec in self._specs:
             self._start(spec)
         while self._children or self._restarts:
@@ -100,6 +128,10 @@ class Supervisor:
             if key.fileobj is hears:
                 for number in hears.recv(4096):
                     self._on_signal(number)
+            elif key.fileobj is self._line:
+                self._selector.unregister(self._line)
+                if not self._stop_signal:
+                    self._on_signal(signal.SIGTERM)
             else:
                 self._listen(key.data)
         self._bury()
@@ -138,21 +170,10 @@ class Supervisor:
 
     def _start(self, spec: WorkerSpec) -> None:
         spec = msgspec.structs.replace(spec, worker_id=make_worker_id())
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        process = subprocess.Popen(
-            [
-                sys.executable, "-m", "hms_svc.worker_process", str(theirs.fileno()),
-                msgspec.json.encode(spec).decode(),
-            ],
-            env=self._environment,
-            pass_fds=[theirs.fileno()],
-            process_group=0,
-        )  # fmt: skip
-        theirs.close()
-        child = _Child(spec, process, ours)
+        process, line = start_child("hms_svc.worker_process", spec, self._environment)
+        child = _Child(spec, process, line)
         self._children.append(child)
-        self._selector.register(ours, selectors.EVENT_READ, child)
+        self._selector.register(line, selectors.EVENT_READ, child)
 
     def _listen(self, child: _Child) -> None:
         try:
@@ -165,7 +186,9 @@ class Supervisor:
             self._selector.unregister(child.line)
             return
         child.ready |= READY in said
-        self._has_worked |= child.ready
+        if child.ready and not self._has_worked:
+            self._has_worked = True
+            say(self._line, READY)
         child.done |= DONE in said
         if SUSPECTS in said:
             self._need_lane()
@@ -220,6 +243,24 @@ class Supervisor:
 
 def _note(number: int, frame: FrameType | None) -> None:
     """Let the wake-up descriptor carry the signal."""
+
+
+def say(line: socket.socket | None, what: bytes) -> None:
+    """Say something on a line, where there is one and somebody listens."""
+    try:
+        if line is not None:
+            line.send(what)
+    except OSError:
+        log.debug("nobody listens on the line")
+
+
+def end_line(line: socket.socket | None) -> None:
+    """Let the process at the other end of a line know that it shall end, too."""
+    try:
+        if line is not None:
+            line.shutdown(socket.SHUT_WR)
+    except OSError:
+        log.debug("nobody listens on the line")
 
 
 def parent_is_gone(line: int) -> bool:

@@ -24,6 +24,7 @@ from hms_svc.runtime.outbox_relay import OutboxRelay
 from hms_svc.runtime.progress import ProgressWriter
 from hms_svc.runtime.promoter import Promoter
 from hms_svc.runtime.reaper import Reaper
+from hms_svc.runtime.scheduler import Scheduler
 from hms_svc.runtime.sealer import Sealer
 from hms_svc.runtime.service import Service
 from hms_svc.runtime.settler import Settler
@@ -51,12 +52,21 @@ class Worker:
         self._options = options
         self._on_suspects = on_suspects
         self._stop = asyncio.Event()
+        self._grace_seconds = options.grace_seconds
+        self._grace: asyncio.Timeout | None = None
         self.in_flight = InFlight()
         self.is_stuck = False
 
     def stop(self) -> None:
         """Begin the graceful end: no more claims; jobs in hand may finish within the grace."""
         self._stop.set()
+
+    def hurry(self) -> None:
+        """Stop without grace: jobs in hand are cancelled, or given back."""
+        self._grace_seconds = 0.0
+        if self._grace is not None and self._grace.when() is not None:
+            self._grace.reschedule(asyncio.get_running_loop().time())
+        self.stop()
 
     async def run(self) -> None:
         """Work until stopped, or until drained where that was asked for."""
@@ -74,10 +84,14 @@ class Worker:
             claimer.on_timeout = self.stop
         relay = OutboxRelay(engines.database, engines.bus, engines.broker)
         claimer.on_effects.append(relay)
-        heartbeat = Heartbeat(engines.broker.heart(), options, types, self.in_flight, engines.clock)
+        scheduler = Scheduler(engines.broker, engines.registry, engines.clock)
+        schedules = scheduler.texts if self._keeps_schedules else ()
+        heartbeat = Heartbeat(
+            engines.broker.heart(), options, types, self.in_flight, engines.clock, schedules
+        )
         keepers = [
             settler, progress, availability, relay,
-            *self._chores(claimer, settler, types),
+            *self._chores(claimer, settler, types), *([scheduler] if schedules else []),
             Listener(
                 engines.broker, options.worker_id, types, self.in_flight, claimer,
                 self._on_suspects,
@@ -90,6 +104,10 @@ class Worker:
         finally:
             await heartbeat.stop()
             threads.close()
+
+    @property
+    def _keeps_schedules(self) -> bool:
+        return self._options.lane is Lane.NORMAL and not self._options.drain
 
     async def _work(self, claimer: Claimer, keepers: list[Service]) -> None:
         async with asyncio.TaskGroup() as group:
@@ -146,7 +164,7 @@ class Worker:
             self.is_stuck = len(self.in_flight) > 0
             return
         try:
-            async with asyncio.timeout(self._options.grace_seconds):
+            async with asyncio.timeout(self._grace_seconds) as self._grace:
                 await self.in_flight.empty.wait()
             return
         except TimeoutError:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hms_svc.bootstrap import backend, database
+from hms_svc.cli import jobs_act
+from hms_svc.operations import bulk
 from hms_svc.settings import load_settings
 from tests.cli.conftest import Cli, drain, environment, make_cli
 
@@ -42,6 +47,7 @@ def test_shapes_are_the_contracts(city: City) -> None:
     job = find(cli, "state:completed type:pothole.*")
     assert set(job) == {
         "id", "type", "state", "attempt", "enqueued_at", "reason", "by", "detail",
+        "cause",
     }  # fmt: skip
     shown = cli("jobs", "show", job["id"], "--json").row
     assert set(job) | {"data", "result", "case_id", "attempts", "history", "retried_from"} <= set(
@@ -182,6 +188,40 @@ def test_edit_makes_a_new_job_and_leaves_the_original(city: City) -> None:
     assert (part["done"], [each["id"] for each in part["failed"]]) == (1, [rejected])
 
 
+def test_an_edit_is_rehearsed_and_its_difference_shown(city: City) -> None:
+    cli, _ = city
+    rejected = find(cli, "validator:identity")["id"]
+    edit = ("jobs", "edit", rejected, "--dry-run")
+    told = cli(*edit, "--set", "user_id=usr-7", "--json").row
+    assert (told["state"], told["retried_from"]) == ("not enqueued", rejected)
+    assert {check["name"]: check["verdict"] for check in told["checks"]} == {
+        "payload": "passes",
+        "identity": "passes",
+        "duplicate": "passes",
+        "governance: create_case": "passes",
+    }
+    assert told["diff"][-3:] == ['-  "user_id": "somebody"', '+  "user_id": "usr-7"', " }"]
+    refused = cli(*edit, "--set", "user_id=nobody", code=2)
+    assert "refuses identity: user_id 'nobody'" in refused.out
+    assert "identity refuses" in refused.err
+    unchecked = cli(*edit, "--set", "user_id=nobody", "--no-check").out
+    assert '+  "user_id": "nobody"' in unchecked
+    cli("jobs", "show", told["id"], code=2)
+
+
+def test_a_rehearsal_that_says_no_stops_an_edit_and_a_hold_is_told(city: City) -> None:
+    cli, _ = city
+    rejected = find(cli, "validator:identity")["id"]
+    near = ("--set", "user_id=usr-7", "--set", "lat=38.8977", "--set", "lon=-77.0365")
+    assert "duplicate refuses: open case" in cli("jobs", "edit", rejected, *near, code=2).err
+    photo = ("--set", "user_id=usr-9", "--set", "photo=file:///home/me/a.jpg")
+    assert "photo-from-nowhere" in cli("jobs", "edit", rejected, *photo, code=6).err
+    closing = ("--set", "user_id=usr-8", "--set", "needs_road_closure=true")
+    held = cli("jobs", "edit", rejected, *closing)
+    assert "governance: create_case holds" in held.err
+    cli("jobs", "cancel", held.out.split()[0])
+
+
 def test_pause_is_told_by_why_and_resume_ends_it(cli: Cli) -> None:
     job = cli("enqueue", "--type", "x.y", "--json").row["id"]
     cli("queues", "pause", "x.y", "--reason", "storm")
@@ -202,6 +242,27 @@ def test_a_bulk_act_takes_many_chunks(cli: Cli) -> None:
     cli("enqueue", "--type", "x.y", "--count", 600)
     report = cli("jobs", "cancel", "--where", "type:x.* state:queued", "--json").row
     assert (report["done"], report["failed"]) == (600, [])
+
+
+def test_an_interrupted_bulk_act_tells_what_is_left(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupts = iter([signal.SIGINT])
+
+    def interrupt_once(_: int) -> None:
+        for each in interrupts:
+            signal.raise_signal(each)
+
+    @contextmanager
+    def pressing(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        yield interrupt_once
+
+    monkeypatch.setattr(jobs_act, "progress", pressing)
+    monkeypatch.setattr(bulk, "CHUNK", 2)
+    cli("enqueue", "--type", "x.y", "--count", 9)
+    report = cli("jobs", "cancel", "--where", "state:queued", "--json", code=130).row
+    assert (report["done"] + report["left"], report["failed"]) == (9, [])
+    assert report["done"] == cli("status", "--json").row["totals"]["cancelled"]
 
 
 def test_cases_close_and_reopen(city: City) -> None:
@@ -252,3 +313,16 @@ def test_a_backup_is_an_installation_of_its_own(cli: Cli, tmp_path: Path) -> Non
     assert copied("jobs", "list", "--json").row["id"] == job
     assert copied("audit", "list", "--json").rows[0]["action"] == "db.backup"
     assert "exists" in cli("db", "backup", tmp_path / "copy", code=2).err
+
+
+def test_groups_tell_why_jobs_failed_and_lead_to_them(city: City) -> None:
+    cli, _ = city
+    groups = cli("jobs", "groups", "--json").rows
+    assert sum(group["count"] for group in groups) == len(
+        cli("jobs", "list", "--where", "state:dead,rejected", "--json").rows
+    )
+    [duplicate] = [group for group in groups if group["reason"] == "duplicate"]
+    found = cli("jobs", "list", "--where", f"cause:{duplicate['id']}", "--json").rows
+    assert {job["cause"] for job in found} == {duplicate["id"]}
+    assert len(found) == duplicate["count"] == sum(duplicate["recent"])
+    assert duplicate["id"] in cli("jobs", "groups").out

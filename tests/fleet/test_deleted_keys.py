@@ -84,6 +84,37 @@ async def test_gauges_are_right_again(fleet: Fleet, name: str) -> None:
         assert int(gauges[state.encode()]) == size, state
 
 
+@pytest.mark.parametrize(
+    "family", ["cause:*", "causes", "dead:*", "rejected:*", "queue:*", "types"]
+)
+async def test_failure_groups_heal_within_a_round_of_the_reaper(fleet: Fleet, family: str) -> None:
+    await every_state(fleet)
+    before = await fleet.inspection.failures()
+    assert {group.state: group.count for group in before} == {State.DEAD: 1, State.REJECTED: 1}
+    fleet.server.cli("DEL", *fleet.server.keys(f"hms:default:{family}"))
+    await fleet.broker.reap(100)
+    assert await fleet.inspection.failures() == before
+
+
+async def test_a_failed_record_that_was_deleted_leaves_no_group_behind(fleet: Fleet) -> None:
+    one = await every_state(fleet)
+    fleet.server.cli("DEL", f"hms:default:job:{one['dead']}", f"hms:default:dead:{TYPE}")
+    await fleet.broker.reap(100)
+    assert [group.newest_id for group in await fleet.inspection.failures()] == [one["rejected"]]
+
+
+async def test_a_record_of_an_older_program_is_put_into_a_group(fleet: Fleet) -> None:
+    one = await every_state(fleet)
+    name = f"hms:default:job:{one['dead']}"
+    line, _, rest = fleet.server.cli("GET", name).partition(b"\n")
+    words = line.split(b" ")
+    fleet.server.cli("SET", name, b" ".join([*words[:14], b"0", *words[15:]]) + b"\n" + rest)
+    fleet.server.cli("DEL", *fleet.server.keys("hms:default:cause*"))
+    await fleet.broker.reap(100)
+    found = {group.state: group.newest_id for group in await fleet.inspection.failures()}
+    assert found == {State.DEAD: one["dead"], State.REJECTED: one["rejected"]}
+
+
 async def test_a_deleted_queued_record_is_lost_alone(fleet: Fleet) -> None:
     ids = await fleet.accept(3)
     fleet.server.cli("DEL", f"hms:default:job:{ids[1]}")
@@ -158,7 +189,7 @@ async def test_a_discard_whose_batch_was_deleted_still_goes_in_time(fleet: Fleet
     [job_id] = await fleet.accept()
     request = ActRequest(act=Act.DISCARD, job_ids=(job_id,), by="ravi", batch="b1")
     await fleet.control.act(request)
-    fleet.server.cli("DEL", "hms:default:batch:b1")
+    fleet.server.cli("DEL", "hms:default:undo:b1")
     assert await fleet.control.undo("b1") == []
     fleet.server.cli("ZADD", f"hms:default:discarded:{TYPE}", 1, job_id)
     assert await fleet.control.trim(limit=10) == 1

@@ -69,7 +69,7 @@ async def test_what_has_a_lifetime_ends_by_itself(fleet: Fleet) -> None:
     await be_busy(fleet)
     lasting = fleet.server.lasting_keys()
     for mortal in ("hms:default:claims:", "hms:default:reply:", "hms:default:progress:",
-                   "hms:default:batch:", "hms:default:bus:group:"):  # fmt: skip
+                   "hms:default:undo:", "hms:default:bus:group:"):  # fmt: skip
         assert fleet.server.keys(mortal + "*"), mortal
         assert not [name for name in lasting if name.startswith(mortal)], mortal
 

@@ -15,12 +15,12 @@ from hms_svc.domain.job import make_job
 from hms_svc.domain.lifecycle import TERMINAL, State
 from hms_svc.domain.strict_json import decode
 from hms_svc.domain.views import JobDetail
+from hms_svc.handling.output import captured_output
 from hms_svc.handling.registry import Handler, Registry
 from hms_svc.ports.control import Act, ActRequest
 from hms_svc.ports.stores import DatabaseHealth
 from hms_svc.runtime.names import make_worker_id
 from hms_svc.runtime.options import Engines, WorkerOptions
-from hms_svc.runtime.output import captured_output
 from hms_svc.runtime.worker import Worker
 from hms_svc.settings import Settings, load_settings
 from tests.servers.redis import RedisServer

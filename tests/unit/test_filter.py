@@ -28,6 +28,7 @@ VIEW = JobView(
     failure="TimeoutError: upstream timeout",
     case_id="case-9",
     unique_key="k1",
+    cause="0a1b2c3d4e5f",
 )
 
 
@@ -54,6 +55,7 @@ VIEW = JobView(
         'detail~"case-7"',
         "worker:host-1",
         "case:case-9 unique_key:k1",
+        "cause:0a1b2c3d4e5f cause:0a1b* cause~2C3D",
         "data.ward:7",
         "data.ward>6 data.ward<=7",
         "data.depth:2.5",
@@ -136,6 +138,38 @@ def test_narrows(
 ) -> None:
     where = parse_filter(text)
     assert (where.states(), where.types(), where.ids()) == (states, types, ids)
+
+
+@pytest.mark.parametrize(
+    ("text", "causes"),
+    [
+        ("cause:0a1b2c3d4e5f", ("0a1b2c3d4e5f",)),
+        ("state:dead (cause:b,a OR cause:c)", ("a", "b", "c")),
+        ("-cause:a", None),
+        ("cause:a OR state:dead", None),
+        ("cause:a*", None),
+    ],
+)
+def test_narrows_to_causes(text: str, causes: tuple[str, ...] | None) -> None:
+    assert parse_filter(text).causes() == causes
+
+
+@pytest.mark.parametrize(
+    ("text", "unserved"),
+    [
+        ("", ()),
+        ("state:dead type:pothole.* id:a,b cause:0a1b2c3d4e5f", ()),
+        ("-state:queued (state:dead OR state:held) (id:a OR id:b)", ()),
+        ("state:dead data.ward:7 error~timeout", ("data.ward:7", "error~timeout")),
+        ('"a b" age>1h -type:x id:a*', ('"a b"', "age>1h", "type:x", "id:a*")),
+        ("validator:identity", ("validator:identity",)),
+        ("state:dead OR type:a", ("state:dead", "type:a")),
+        ("-(state:dead type:a)", ("state:dead", "type:a")),
+        ("(state:dead smith OR state:held)", ("smith",)),
+    ],
+)
+def test_tells_which_terms_no_index_serves(text: str, unserved: tuple[str, ...]) -> None:
+    assert parse_filter(text).unserved() == unserved
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,11 @@ class RedisBus:
         found = await self._link.ask("XRANGE", self._name, f"{after + 1}-0", "+", "COUNT", limit)
         return [_event(*entry) for entry in found]
 
+    async def newest(self, limit: int) -> list[Event]:
+        """Read events from the end."""
+        found = await self._link.ask("XREVRANGE", self._name, "+", "-", "COUNT", limit)
+        return [_event(*entry) for entry in found]
+
     async def read_group(
         self, group: str, consumer: str, *, limit: int, from_start: bool = True
     ) -> list[Event]:

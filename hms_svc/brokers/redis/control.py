@@ -44,27 +44,31 @@ class RedisControl:
         return outcomes
 
     async def undo(self, batch: str) -> list[ActOutcome]:
-        """Bring back what a discard took and retention has not yet removed."""
-        answers = await self._link.run("undo", batch, "undo of discard by operator")
+        """Bring back what the acts of a batch did, within its lifetime."""
+        answers = await self._link.run("undo", batch, self._undone_since())
         return [
             ActOutcome(job_id.decode(), not why, why.decode())
             for job_id, why in zip(answers[::2], answers[1::2], strict=True)
         ]
 
-    async def last_discard(self) -> str | None:
-        """Give the newest batch of discards that can still be undone."""
-        since = self._link.clock.now_ms() - int(self._keep.undo_seconds * 1000)
-        name = self._link.keys.ours("batches")
-        found = await self._link.ask("ZREVRANGEBYSCORE", name, "+inf", f"({since}", "LIMIT", 0, 1)
+    async def last_batch(self) -> str | None:
+        """Give the newest batch that can still be undone."""
+        name, since = self._link.keys.ours("batches"), f"({self._undone_since()}"
+        found = await self._link.ask("ZREVRANGEBYSCORE", name, "+inf", since, "LIMIT", 0, 1)
         return found[0].decode() if found else None
 
-    async def purge(self, type: str, *, by: str, note: str, limit: int) -> int:
+    def _undone_since(self) -> int:
+        return self._link.clock.now_ms() - int(self._keep.undo_seconds * 1000)
+
+    async def purge(self, type: str, *, by: str, note: str, limit: int, batch: str = "") -> int:
         """Cancel the waiting jobs that come next."""
         ids: list[str] = []
         for state in ("queued", "suspects", "scheduled", "retrying"):
             if len(ids) < limit:
                 ids += await self._ids(self._link.keys.index(state, type), "+inf", limit - len(ids))
-        request = ActRequest(act=Act.CANCEL, job_ids=tuple(ids), by=by, note=note or "purged")
+        request = ActRequest(
+            act=Act.CANCEL, job_ids=tuple(ids), by=by, note=note or "purged", batch=batch
+        )
         return sum(outcome.done for outcome in await self._act("purge", request))
 
     async def pause(self, type: str, *, by: str, reason: str) -> None:
@@ -101,11 +105,11 @@ class RedisControl:
         for state, code, until in (
             ("completed", 6, before),
             ("cancelled", 9, before),
-            ("discarded", 10, now - int(keep.undo_seconds * 1000)),
+            ("discarded", 10, self._undone_since()),
         ):
             removed += await self._remove(await self._ended(state, code, until, limit - removed))
         removed += await self._remove_surplus(limit - removed)
-        await self._forget_batches(now)
+        await self._forget_batches()
         events_before = now - int(keep.event_days * _DAY_MS)
         removed += int(
             await self._link.run("trim_bus", keep.event_most, events_before, limit - removed)
@@ -159,9 +163,9 @@ class RedisControl:
         first = sorted(ends)[:surplus]
         return await self._remove([(job_id, type, 6) for _, job_id, type in first])
 
-    async def _forget_batches(self, now: int) -> None:
-        name, before = self._link.keys.ours("batches"), now - int(self._keep.undo_seconds * 1000)
-        await self._link.ask("ZREMRANGEBYSCORE", name, "-inf", before)
+    async def _forget_batches(self) -> None:
+        name = self._link.keys.ours("batches")
+        await self._link.ask("ZREMRANGEBYSCORE", name, "-inf", self._undone_since())
 
     async def _ids(self, name: str, high: str, limit: int) -> list[str]:
         found = await self._link.ask("ZRANGEBYSCORE", name, "-inf", high, "LIMIT", 0, limit)

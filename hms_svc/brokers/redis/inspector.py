@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
-from hms_svc.brokers.codes import CODE_OF, COUNTERS, STATE_OF
-from hms_svc.brokers.paging import may_match, read_cursor, write_cursor
+from hms_svc.brokers.codes import COUNTERS, STATE_OF
+from hms_svc.brokers.failures import SLOT_MS, SLOTS, Standing, groups_of
+from hms_svc.brokers.paging import fill_page, read_cursor, slice_size
 from hms_svc.brokers.redis.diagnosis import diagnose
 from hms_svc.brokers.redis.link import Link
+from hms_svc.brokers.redis.pages import Key, Walks
 from hms_svc.brokers.redis.record import Record
 from hms_svc.brokers.register import worker_view
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.filter import Filter
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import (
+    FailureGroup,
     JobDetail,
     JobPage,
-    JobView,
     ProgressView,
     QueueCounts,
     QueueView,
@@ -27,9 +29,6 @@ from hms_svc.domain.views import (
 )
 from hms_svc.ports.inspection import BrokerHealth
 
-SLICE: Final = 200
-Key = tuple[int, float, str]
-"""Where a page ended: rank of the state, score, id."""
 _MOST_IN_HANDS: Final = 5000
 _MOST_AHEAD: Final = 10_000
 
@@ -39,6 +38,7 @@ class RedisInspector:
 
     def __init__(self, link: Link, *, lease_seconds: float) -> None:
         self._link = link
+        self._walks = Walks(link)
         self._worker_lives_ms = int(lease_seconds * 1500)
 
     async def health(self) -> BrokerHealth:
@@ -57,27 +57,24 @@ class RedisInspector:
 
     async def types(self) -> list[str]:
         """Give every known type, sorted."""
-        found = await self._link.ask("SMEMBERS", self._link.keys.ours("types"))
-        return sorted(type.decode() for type in found if type != b"!")
+        return await self._walks.types()
 
     async def queues(self) -> list[QueueView]:
         """Give every queue, all of one moment."""
         served = {type for worker in await self.workers() for type in worker.types}
         return [_queue_view(row, served) for row in await self._link.run("queues")]
 
-    async def page(self, where: Filter, *, limit: int, cursor: str | None) -> JobPage:
+    async def page(
+        self, where: Filter, *, limit: int, cursor: str | None, look: int = 0
+    ) -> JobPage:
         """Walk the states in order, each newest first, until the page is full."""
         after: Key | None = read_cursor(cursor, Key)
-        now = self._link.clock.now_ms()
-        found: list[JobView] = []
-        last: Key = (0, 0.0, "")
-        async for key, view in self._walk(where, after):
-            if where.matches(view, now):
-                if limit and len(found) == limit:
-                    return JobPage(tuple(found), write_cursor(last))
-                found.append(view)
-                last = key
-        return JobPage(tuple(found), None)
+        walk = self._walks.over(where, after, slice_size(where, limit, look))
+        return await fill_page(walk, where, self._link.clock.now_ms(), limit=limit, look=look)
+
+    async def failures(self) -> list[FailureGroup]:
+        """Read the indexes of all groups in one script."""
+        return groups_of(_standing(row) for row in await self._link.run("failures", SLOT_MS, SLOTS))
 
     async def details(self, job_ids: Sequence[str]) -> list[JobDetail | None]:
         """Look the ids up, all in one round trip."""
@@ -139,53 +136,6 @@ class RedisInspector:
             ahead = ready + (among or 0)
         return min(int(ahead), _MOST_AHEAD)
 
-    async def _walk(self, where: Filter, after: Key | None) -> AsyncIterator[tuple[Key, JobView]]:
-        if (ids := where.ids()) is not None:
-            details = await self.details(sorted(ids))
-            for detail in details:
-                if detail is not None and (after is None or detail.view.id > after[2]):
-                    yield (0, 0.0, detail.view.id), detail.view
-            return
-        types = [type for type in await self.types() if may_match(where, type)]
-        wanted = where.states()
-        for rank, state in enumerate(CODE_OF):
-            if (wanted is not None and state not in wanted) or (after and rank < after[0]):
-                continue
-            start = after if after and rank == after[0] else None
-            names = [state.value, "suspects"] if state is State.QUEUED else [state.value]
-            indexes = [self._link.keys.index(name, type) for name in names for type in types]
-            async for key, view in self._merge(rank, state, indexes, start):
-                yield key, view
-
-    async def _merge(
-        self, rank: int, state: State, names: list[str], after: Key | None
-    ) -> AsyncIterator[tuple[Key, JobView]]:
-        """Give the jobs of a state over all its indexes, highest place first, a slice at a time."""
-        start = (after[1], after[2]) if after else None
-        slices = {name: await self._slice(name, start) for name in names}
-        heads = {name: rows for name, rows in slices.items() if rows}
-        while heads:
-            name = max(heads, key=lambda name: heads[name][-1][:2])
-            score, job_id, text = heads[name].pop()
-            if text:
-                record = Record(job_id, text)
-                if record.state is state:
-                    yield (rank, score, job_id), record.view()
-            if not heads[name]:
-                rows = await self._slice(name, (score, job_id))
-                if rows:
-                    heads[name] = rows
-                else:
-                    del heads[name]
-
-    async def _slice(
-        self, name: str, after: tuple[float, str] | None
-    ) -> list[tuple[float, str, bytes]]:
-        """Read some places of an index, the lowest first, so that the highest is popped."""
-        score, job_id = (repr(after[0]), after[1]) if after else ("", "")
-        rows = await self._link.run("slice", name, score, job_id, SLICE)
-        return [(float(at), found.decode(), text) for found, at, text in reversed(rows)]
-
 
 def _since(started: float) -> float:
     return (time.perf_counter() - started) * 1000
@@ -212,6 +162,12 @@ def _queue_view(row: list[Any], served: set[str]) -> QueueView:
 def _number(text: bytes) -> int:
     """Read a counter from a hash that others may write to."""
     return int(text) if text.lstrip(b"-").isdigit() else 0
+
+
+def _standing(row: list[Any]) -> Standing:
+    cause, count, first_at, newest_id, text, *recent = row
+    newest = Record(newest_id.decode(), text).view()
+    return Standing(cause.decode(), count, int(first_at), newest, tuple(recent))
 
 
 def _detail(job_id: str, text: bytes | None, lines: list[Any]) -> JobDetail | None:

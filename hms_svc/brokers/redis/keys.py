@@ -48,6 +48,8 @@ FAMILIES: Final = (
     KeyFamily("hms:{ns}:dead:{type}", "zset", "id, time (ms)", "90 days, then the archive"),
     KeyFamily("hms:{ns}:cancelled:{type}", "zset", "id, time (ms)", "7 days"),
     KeyFamily("hms:{ns}:discarded:{type}", "zset", "id, time (ms)", "10 minutes"),
+    KeyFamily("hms:{ns}:cause:{cause}", "zset", "failure group: id, time (ms)", "jobs dead or rejected"),
+    KeyFamily("hms:{ns}:causes", "set", "failure groups that a job stands in", "1000, and 2 a type"),
     KeyFamily("hms:{ns}:unique:{type}", "hash", "digest of a unique key: id", "jobs not ended"),
     KeyFamily("hms:{ns}:wishes", "hash", "id: fence, who wants it cancelled, why", "slots"),
     KeyFamily(
@@ -56,7 +58,7 @@ FAMILIES: Final = (
     KeyFamily("hms:{ns}:taken:{type}", "list", "intake on its way into records", "emptied by the workers"),
     KeyFamily("hms:{ns}:claims:{worker}:{lane}", "string", "what the last claim gave", "one lease"),
     KeyFamily("hms:{ns}:reply:{nonce}", "string", "what a rare call answered", "120 seconds"),
-    KeyFamily("hms:{ns}:batch:{batch}", "set", "ids that one discard took", "10 minutes"),
+    KeyFamily("hms:{ns}:undo:{batch}", "hash", "id: the job as it was before an act", "20 minutes"),
     KeyFamily("hms:{ns}:batches", "zset", "batch, time (ms)", "10 minutes, at each trim"),
     KeyFamily("hms:{ns}:workers", "zset", "worker, last seen (ms)", "5 minutes unseen"),
     KeyFamily("hms:{ns}:worker_info", "hash", "worker: its registration", "5 minutes unseen"),

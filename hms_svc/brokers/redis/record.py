@@ -2,7 +2,7 @@
 
 The scripts change the words, replace the outcome and append to the trail;
 envelope, data and raw bytes stay as they were accepted. `lua/prelude.lua`
-names the same words.
+names the same words. One that is spare is always 0.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from hms_svc.brokers.codes import CODE_OF, DISCARDED, PRIORITY_STEP, STATE_OF
 from hms_svc.brokers.envelope import Envelope, envelope_of, wire_form
 from hms_svc.brokers.intake import KeptBytes
 from hms_svc.brokers.trail import attempts_of, history_of, read_trail
+from hms_svc.domain.causes import FAILED, cause_of
 from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken
 from hms_svc.domain.lifecycle import TERMINAL, State
 from hms_svc.domain.views import JobDetail, JobView, ProgressView
 
 (
     _STATE, _FENCE, _ATTEMPT, _CLAIMS, _GIVE_BACKS, _CRASHES, _SUSPECT, _LANE, _MOST, _PRIORITY,
-    _ENQUEUED, _EXPIRES, _STARTED, _POSITION, _UNDO_STATE, _UNDO_POSITION, _ENVELOPE, _DATA, _RAW,
+    _ENQUEUED, _EXPIRES, _STARTED, _POSITION, _CAUSE, _SPARE, _ENVELOPE, _DATA, _RAW,
     _OUTCOME, _MARK, _CASE, _TYPE, _UNIQUE, _NOT_BEFORE, _WORKER,
 ) = range(26)  # fmt: skip
 _NONE: Final = msgspec.Raw(b"null")
@@ -73,7 +74,7 @@ def draft_of(job: Job, now: int) -> Draft:
     scheduled = job.not_before is not None and job.not_before > now
     state = CODE_OF[State.SCHEDULED if scheduled else State.QUEUED]
     position = (job.not_before or 0) if scheduled else -job.priority * PRIORITY_STEP
-    return _draft(job, state, position, b"", b"", _envelope_of(job))
+    return _draft(job, state, position, b"", b"", _envelope_of(job), "0")
 
 
 def refused_draft(
@@ -84,7 +85,10 @@ def refused_draft(
     if kept is not None:
         envelope.raw_length, envelope.raw_digest = kept.length, kept.digest
     raw = kept.raw if kept is not None else b""
-    return _draft(job, CODE_OF[state], at, raw, write_json(outcome), envelope)
+    cause = cause_of(
+        state, job.type, reason=outcome.reason, by=outcome.by, detail=outcome.detail, failure=""
+    )
+    return _draft(job, CODE_OF[state], at, raw, write_json(outcome), envelope, cause.id)
 
 
 def _envelope_of(job: Job) -> KeptEnvelope | None:
@@ -97,7 +101,13 @@ def _envelope_of(job: Job) -> KeptEnvelope | None:
 
 
 def _draft(
-    job: Job, state: int, position: int, raw: bytes, outcome: bytes, kept: KeptEnvelope | None
+    job: Job,
+    state: int,
+    position: int,
+    raw: bytes,
+    outcome: bytes,
+    kept: KeptEnvelope | None,
+    cause: str,
 ) -> Draft:
     envelope = write_json(kept) if kept is not None else b""
     unique = digest_of(job.unique_key)
@@ -107,7 +117,7 @@ def _draft(
     )
     mark = REFUSED_BYTES if kept is not None and kept.raw_digest else "-"
     lengths = f"{len(envelope)} {len(job.data)} {len(raw)} {len(outcome)}"
-    tail = f" 0 0 {lengths} {mark} - {job.type} {unique} {_word(job.not_before)} -\n"
+    tail = f" {cause} 0 {lengths} {mark} - {job.type} {unique} {_word(job.not_before)} -\n"
     body = b"".join((tail.encode(), envelope, job.data, raw, outcome))
     return Draft(state, head.encode(), body, position, unique)
 
@@ -249,6 +259,7 @@ class Record:
             case_id=None if words[_CASE] == "-" else words[_CASE],
             failure=outcome.failure,
             unique_key=kept.unique_key,
+            cause=words[_CAUSE] if state in FAILED and words[_CAUSE] != "0" else "",
         )
 
     def _envelope(self) -> KeptEnvelope:

@@ -8,16 +8,18 @@ import msgspec
 
 from hms_svc.brokers.announcements import counters_of, event_data, events_of, step_of
 from hms_svc.brokers.codes import CODE_OF
+from hms_svc.brokers.failures import cause_of_end
 from hms_svc.brokers.redis.exchange import Argument
 from hms_svc.brokers.redis.record import Outcome, write_json
 from hms_svc.brokers.trail import line, words
+from hms_svc.domain.causes import FAILED
 from hms_svc.ports.broker import Settlement
 
 _NO_EVENT: Final = b""
 
 
 def settle_arguments(settlement: Settlement, mark: str) -> list[Argument]:
-    """Give the fourteen words of one settlement; `mark` is the same when it is repeated."""
+    """Give the fifteen words of one settlement; `mark` is the same when it is repeated."""
     done, token = settlement.disposition, settlement.token
     events = events_of(done)
     outcome = Outcome(
@@ -43,4 +45,5 @@ def settle_arguments(settlement: Settlement, mark: str) -> list[Argument]:
         write_json(event_data(settlement)) if events else _NO_EVENT,
         settlement.ended_at,
         mark,
+        cause_of_end(settlement.type, done).id if done.state in FAILED else 0,
     ]

@@ -34,6 +34,10 @@ class SQLiteBus:
         """Read events above a position."""
         return [_event(tuple(row)) for row in await self._file.fetch(SQL["read"], (after, limit))]
 
+    async def newest(self, limit: int) -> list[Event]:
+        """Read events from the end."""
+        return [_event(tuple(row)) for row in await self._file.fetch(SQL["last"], (limit,))]
+
     async def read_group(
         self, group: str, consumer: str, *, limit: int, from_start: bool = True
     ) -> list[Event]:

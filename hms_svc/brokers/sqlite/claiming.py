@@ -23,6 +23,7 @@ from hms_svc.brokers.sqlite.cancelling import CancelWish, forget_wishes, standin
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
 from hms_svc.brokers.trail import Step, line
 from hms_svc.domain.backoff import DEFAULT_MAX_ATTEMPTS, MAX_CRASHES
+from hms_svc.domain.causes import cause_of
 from hms_svc.domain.event import JOB_CANCELLED, JOB_DEAD
 from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken
 from hms_svc.domain.lifecycle import (
@@ -177,11 +178,12 @@ def give_up(
     """Make a queued job dead without a run: `job` is its row, id, queue and type."""
     row, job_id, queue, type = job
     step = Step(at=now, source=State.QUEUED, target=State.DEAD, cause=cause, detail=detail)
+    group = cause_of(State.DEAD, type, reason=reason, by="runtime", detail=detail, failure="")
     transaction.connection.execute(
         SQL["give_up"],
         {
             "row": row, "now": now, "reason": reason, "said_by": "runtime", "detail": detail,
-            "line": line(step),
+            "line": line(step), "cause": transaction.causes.file_under(group),
         },
     )  # fmt: skip
     transaction.move(queue, QUEUED, DEAD)
@@ -230,9 +232,11 @@ def _take_back(transaction: Transaction, row: Row, wish: CancelWish | None, now:
         attempt=attempt, fence=fence, worker=worker or "", error=death,
     )  # fmt: skip
     said = {"reason": end.reason, "by": end.by, "detail": end.detail}
+    cause = cause_of(end.state, type, failure=death, **said)
     fields = {
         "row": number, "now": now, "crashes": crashes, "give_back": int(lane == 0),
         "line": line(step), "failure": death, "state": CODE_OF[end.state],
+        "cause": transaction.causes.file_under(cause) if end.state is State.DEAD else None,
     }  # fmt: skip
     statement = "rescue" if end.event is None else "end_lapsed"
     transaction.connection.execute(SQL[statement], fields | said)

@@ -21,12 +21,13 @@ from hms_svc.brokers.codes import (
     STATE_OF,
 )
 from hms_svc.brokers.keeping import Retention
-from hms_svc.brokers.sqlite import retention
+from hms_svc.brokers.sqlite import retention, undoing
 from hms_svc.brokers.sqlite.inspector import SQL as OPERATOR_SQL
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.transaction import Transaction
 from hms_svc.brokers.sqlite.views import job_detail
 from hms_svc.brokers.trail import Step, line
+from hms_svc.domain.causes import cause_of
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.event import JOB_CANCELLED, JOB_REJECTED
 from hms_svc.domain.lifecycle import REASON_CANCELLED, REASON_GOVERNANCE, Cause, State
@@ -49,14 +50,11 @@ class _Target:
 
     def change(self, statement: str, target: int, **fields: Any) -> None:
         """Run one of the moving statements, with its trail line and tallies."""
-        hidden = DISCARDED in (self.state, target)
-        shown = STATE_OF.get(self.state if target == DISCARDED else target, State.QUEUED)
-        act = "undo of discard" if self.state == DISCARDED else self.request.act.value
-        note = f"{act} by {self.request.by}"
+        note = f"{self.request.act.value} by {self.request.by}"
         step = Step(
             at=self.now,
-            source=STATE_OF.get(self.state, shown),
-            target=shown,
+            source=STATE_OF[self.state],
+            target=STATE_OF[self.state if target == DISCARDED else target],
             cause=Cause.OPERATOR,
             detail=f"{note}: {self.request.note}" if self.request.note else note,
         )
@@ -64,20 +62,22 @@ class _Target:
             SQL[statement],
             {"row": self.row["row"], "now": self.now, "line": line(step), **fields},
         )
-        source = None if self.state == DISCARDED else self.state
-        self.transaction.move(self.row["queue"], source, None if target == DISCARDED else target)
-        if hidden and target == DISCARDED:
-            self.transaction.count(self.row["queue"], "discarded")
+        self.transaction.move(self.row["queue"], self.state, target)
 
     def finish(self, target: int, reason: str, event: str, counter: str) -> None:
         """End a waiting job."""
-        said = {"reason": reason, "said_by": self.request.by, "detail": self.request.note or None}
-        self.change("finish", target, state=target, **said)
+        by, note = self.request.by, self.request.note
+        said = {"reason": reason, "said_by": by, "detail": note or None}
+        cause = None
+        if target == REJECTED:
+            rejected = cause_of(
+                State.REJECTED, self.row["type"], reason=reason, by=by, detail=note, failure=""
+            )
+            cause = self.transaction.causes.file_under(rejected)
+        self.change("finish", target, state=target, cause=cause, **said)
         self.transaction.count(self.row["queue"], counter)
-        data = {"type": self.row["type"], "reason": reason, "by": self.request.by}
-        self.transaction.announce(
-            self.now, event, self.row["id"], self.row["fence"], data | {"detail": self.request.note}
-        )
+        data = {"type": self.row["type"], "reason": reason, "by": by, "detail": note}
+        self.transaction.announce(self.now, event, self.row["id"], self.row["fence"], data)
 
 
 def _retry(target: _Target) -> str:
@@ -108,7 +108,8 @@ def _cancel(target: _Target) -> str:
 def _discard(target: _Target) -> str:
     if target.state == PROCESSING:
         return "is processing: cancel it first"
-    target.change("discard", DISCARDED, batch=target.request.batch)
+    target.change("discard", DISCARDED)
+    target.transaction.count(target.row["queue"], "discarded")
     return ""
 
 
@@ -154,19 +155,21 @@ class SQLiteControl:
         )
 
     async def undo(self, batch: str) -> list[ActOutcome]:
-        """Bring back what a discard took and retention has not yet removed."""
-        now = self._file.clock.now_ms()
+        """Bring back what the acts of a batch did, within its lifetime."""
+        now, since = self._file.clock.now_ms(), self._undone_since()
         return await self._file.write(
-            lambda transaction: _undo(transaction, batch, now), rings="work"
+            lambda transaction: undoing.undo(transaction, batch, since, now), rings="work"
         )
 
-    async def last_discard(self) -> str | None:
-        """Give the newest batch of discards."""
-        since = self._file.clock.now_ms() - int(self._keep.undo_seconds * 1000)
-        rows = await self._file.fetch(SQL["last_batch"], (since,))
+    async def last_batch(self) -> str | None:
+        """Give the newest batch that can still be undone."""
+        rows = await self._file.fetch(SQL["last_batch"], (self._undone_since(),))
         return str(rows[0][0]) if rows else None
 
-    async def purge(self, type: str, *, by: str, note: str, limit: int) -> int:
+    def _undone_since(self) -> int:
+        return self._file.clock.now_ms() - int(self._keep.undo_seconds * 1000)
+
+    async def purge(self, type: str, *, by: str, note: str, limit: int, batch: str = "") -> int:
         """Cancel the waiting jobs that come next."""
         now = self._file.clock.now_ms()
 
@@ -177,7 +180,9 @@ class SQLiteControl:
                 bounds = (state, queue, 2**62, limit - len(ids))
                 rows = transaction.connection.execute(SQL["oldest"], bounds).fetchall()
                 ids += [row[1] for row in rows]
-            request = ActRequest(act=Act.CANCEL, job_ids=tuple(ids), by=by, note=note or "purged")
+            request = ActRequest(
+                act=Act.CANCEL, job_ids=tuple(ids), by=by, note=note or "purged", batch=batch
+            )
             return sum(_act_on(transaction, request, job_id, now).done for job_id in ids)
 
         return await self._file.write(cancel)
@@ -226,9 +231,9 @@ class SQLiteControl:
             removed = retention.trim_terminal(
                 transaction, now - int(keep.completed_days * day), keep.completed_most, limit
             )
-            removed += retention.trim_discarded(
-                transaction, now - int(keep.undo_seconds * 1000), limit - removed
-            )
+            undone_since = now - int(keep.undo_seconds * 1000)
+            removed += retention.trim_discarded(transaction, undone_since, limit - removed)
+            retention.trim_acts(transaction, undone_since, now)
             bounds = {"most": keep.event_most, "before": now - int(keep.event_days * day)}
             return removed + retention.trim_events(transaction, bounds, limit - removed)
 
@@ -260,25 +265,9 @@ def _act_on(transaction: Transaction, request: ActRequest, job_id: str, now: int
         why = _ACTS[request.act](_Target(transaction, row, request, now))
     except sqlite3.IntegrityError:
         why = f"cannot come back: its unique key {row['unique_key']!r} is held by another job"
+    if not why:
+        undoing.remember(transaction, row, request, now)
     return ActOutcome(job_id, not why, why)
-
-
-def _undo(transaction: Transaction, batch: str, now: int) -> list[ActOutcome]:
-    cursor = transaction.connection.execute(SQL["in_batch"], (batch,))
-    cursor.row_factory = sqlite3.Row
-    request = ActRequest(act=Act.DISCARD, job_ids=(), by="operator")
-    outcomes = []
-    for row in cursor.fetchall():
-        target = _Target(transaction, row, request, now)
-        try:
-            target.change("restore", row["undo_state"])
-        except sqlite3.IntegrityError:
-            why = f"its unique key {row['unique_key']!r} is held by another job"
-            outcomes.append(ActOutcome(row["id"], False, why))
-            continue
-        transaction.count(row["queue"], "discarded", -1)
-        outcomes.append(ActOutcome(row["id"], True))
-    return outcomes
 
 
 def _name(code: int) -> str:

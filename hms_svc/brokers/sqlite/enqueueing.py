@@ -11,6 +11,7 @@ from hms_svc.brokers.codes import DEAD, QUEUED, REJECTED, SCHEDULED, STATE_OF, t
 from hms_svc.brokers.envelope import write_envelope
 from hms_svc.brokers.intake import keep_bytes, read_item
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
+from hms_svc.domain.causes import cause_of
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.event import JOB_DEAD, JOB_REJECTED
 from hms_svc.domain.ids import new_job_id
@@ -84,6 +85,10 @@ def _refuse(
     now: int,
     fields: dict[str, Any],
 ) -> Enqueued:
+    cause = cause_of(
+        STATE_OF[state], job.type, reason=fields["reason"], by=fields["said_by"],
+        detail=fields["detail"], failure="",
+    )  # fmt: skip
     blank = {"raw": None, "raw_length": None, "raw_digest": None, "unique_key": job.unique_key}
     transaction.connection.execute(
         SQL["insert_refused"],
@@ -94,6 +99,8 @@ def _refuse(
         }
         | fields,
     )  # fmt: skip
+    group = transaction.causes.file_under(cause)
+    transaction.connection.execute(SQL["file_under"], (group, job.id))
     transaction.move(queue, None, state)
     transaction.count(queue, "accepted")
     transaction.count(queue, "rejected" if state == REJECTED else "dead")

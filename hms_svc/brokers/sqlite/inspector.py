@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import heapq
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -19,17 +18,19 @@ from hms_svc.brokers.codes import (
     QUEUED,
     SUSPECT_BAND,
 )
-from hms_svc.brokers.paging import may_match, read_cursor, write_cursor
+from hms_svc.brokers.failures import groups_of, slots_until
+from hms_svc.brokers.paging import fill_page, read_cursor, slice_size
 from hms_svc.brokers.register import worker_view
+from hms_svc.brokers.sqlite.causes import standing
+from hms_svc.brokers.sqlite.pages import Key, Walks
 from hms_svc.brokers.sqlite.queue_file import QueueFile
-from hms_svc.brokers.sqlite.views import job_detail, job_view, progress_view
+from hms_svc.brokers.sqlite.views import job_detail, progress_view
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.filter import Filter
-from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import (
+    FailureGroup,
     JobDetail,
     JobPage,
-    JobView,
     ProgressView,
     QueueCounts,
     QueueView,
@@ -41,11 +42,8 @@ from hms_svc.sqlite.lock import FIXED_VERSION, holder_of
 from hms_svc.sqlite.statements import load_statements
 
 SQL: Final = load_statements(__package__, "sql/operator.sql")
-SLICE: Final = 200
 WORKER_LIVES_MS: Final = 45_000
 _STATES: Final = tuple(CODE_OF)
-Key = tuple[int, int, int]
-"""Where a page ended: rank of the state, position, row."""
 
 
 class SQLiteInspector:
@@ -53,6 +51,7 @@ class SQLiteInspector:
 
     def __init__(self, file: QueueFile, *, lease_seconds: float) -> None:
         self._file = file
+        self._walks = Walks(file)
         self._worker_lives_ms = int(lease_seconds * 1500)
 
     async def health(self) -> BrokerHealth:
@@ -102,19 +101,21 @@ class SQLiteInspector:
             )
         return views
 
-    async def page(self, where: Filter, *, limit: int, cursor: str | None) -> JobPage:
+    async def page(
+        self, where: Filter, *, limit: int, cursor: str | None, look: int = 0
+    ) -> JobPage:
         """Walk the states in order, each newest first, until the page is full."""
         after: Key | None = read_cursor(cursor, Key)
-        found: list[JobView] = []
-        last: Key = (0, 0, 0)
+        walk = self._walks.over(where, after, slice_size(where, limit, look))
+        return await fill_page(walk, where, self._file.clock.now_ms(), limit=limit, look=look)
+
+    async def failures(self) -> list[FailureGroup]:
+        """Read the counts that triggers keep, and the newest job of each group."""
         now = self._file.clock.now_ms()
-        async for key, view in self._walk(where, after):
-            if where.matches(view, now):
-                if limit and len(found) == limit:
-                    return JobPage(tuple(found), write_cursor(last))
-                found.append(view)
-                last = key
-        return JobPage(tuple(found), None)
+        slots = slots_until(now)
+        rows = await self._file.fetch(SQL["failures"])
+        arrivals = await self._file.fetch(SQL["arrivals"], (slots[0] - 1, slots[-1]))
+        return groups_of(standing(rows, arrivals, now))
 
     async def details(self, job_ids: Sequence[str]) -> list[JobDetail | None]:
         """Look each id up."""
@@ -170,65 +171,3 @@ class SQLiteInspector:
             if position >= SUSPECT_BAND >> 1:
                 break
         return oldest
-
-    async def _walk(self, where: Filter, after: Key | None) -> AsyncIterator[tuple[Key, JobView]]:
-        if (ids := where.ids()) is not None:
-            for key, view in await self._by_id(sorted(ids)):
-                if after is None or key > after:
-                    yield key, view
-            return
-        queues = [
-            (queue, type)
-            for queue, type, *_ in await self._file.fetch(SQL["queues"])
-            if may_match(where, type)
-        ]
-        wanted = where.states()
-        for rank, state in enumerate(_STATES):
-            if (wanted is not None and state not in wanted) or (after and rank < after[0]):
-                continue
-            start = after if after and rank == after[0] else None
-            async for row in self._merge(state, [queue for queue, _ in queues], start):
-                yield (rank, -row["position"], -row["row"]), job_view(row)
-
-    async def _by_id(self, ids: list[str]) -> list[tuple[Key, JobView]]:
-        found = []
-        for job_id in ids:
-            detail = await self._detail(job_id)
-            if detail is not None:
-                rows = await self._file.fetch("SELECT row FROM jobs WHERE id = ?", (job_id,))
-                found.append(((0, 0, rows[0][0]), detail.view))
-        return sorted(found, key=lambda pair: pair[0])
-
-    async def _merge(
-        self, state: State, queues: list[int], after: Key | None
-    ) -> AsyncIterator[sqlite3.Row]:
-        """Give the rows of a state over all queues, newest position first, a slice at a time."""
-        heap: list[tuple[int, int, int]] = []
-        slices: dict[int, list[sqlite3.Row]] = {}
-        position, row_number = (-after[1], -after[2]) if after else (2**62, 2**62)
-        for queue in queues:
-            await self._refill(heap, slices, state, queue, position, row_number)
-        while heap:
-            _, _, queue = heapq.heappop(heap)
-            row = slices[queue].pop()
-            yield row
-            if slices[queue]:
-                following = slices[queue][-1]
-                heapq.heappush(heap, (-following["position"], -following["row"], queue))
-            else:
-                await self._refill(heap, slices, state, queue, row["position"], row["row"])
-
-    async def _refill(
-        self,
-        heap: list[tuple[int, int, int]],
-        slices: dict[int, list[sqlite3.Row]],
-        state: State,
-        queue: int,
-        position: int,
-        row_number: int,
-    ) -> None:
-        bounds = {"state": CODE_OF[state], "queue": queue, "position": position}
-        rows = await self._file.fetch(SQL["slice"], {**bounds, "row": row_number, "limit": SLICE})
-        if rows:
-            slices[queue] = rows[::-1]
-            heapq.heappush(heap, (-rows[0]["position"], -rows[0]["row"], queue))

@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from hms_svc.brokers.sqlite.causes import fill_in_causes
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
 from hms_svc.domain.errors import BrokerUnavailable, SchemaMismatch
 from hms_svc.ports.clock import Clock
@@ -16,13 +17,14 @@ from hms_svc.sqlite.bell import Bell, wake_folder
 from hms_svc.sqlite.boot import boot_id
 from hms_svc.sqlite.connection import Synchronous
 from hms_svc.sqlite.file import SQLiteFile
+from hms_svc.sqlite.statements import load_statements
 
 if TYPE_CHECKING:
     import aiosqlite
 
 Result = TypeVar("Result")
 Rings = Literal["work", "news"]
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 NET_SECONDS = 1.0
 """How often a sleeper looks at `data_version`, should a wake-up ever be lost."""
 
@@ -135,12 +137,15 @@ def _prepare(connection: sqlite3.Connection) -> None:
     if known is None:
         for statement in files(__package__).joinpath("sql/schema.sql").read_text().split(";\n"):
             connection.execute(statement)
+        _add_causes(connection)
         connection.executemany(
             "INSERT INTO meta (name, value) VALUES (?, ?)",
             [("schema", SCHEMA_VERSION), ("fence", 1), ("boot", boot_id())],
         )
         return
     meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
+    if meta["schema"] == 1:
+        meta["schema"] = _migrate(connection)
     if meta["schema"] != SCHEMA_VERSION:
         raise SchemaMismatch(
             f"the queue file has schema {meta['schema']}, this program needs {SCHEMA_VERSION}"
@@ -150,3 +155,18 @@ def _prepare(connection: sqlite3.Connection) -> None:
         connection.execute("UPDATE workers SET seen_at = -1000000000")
         connection.execute("UPDATE deliveries SET again_at = 0")
         connection.execute("UPDATE meta SET value = ? WHERE name = 'boot'", (boot_id(),))
+
+
+def _add_causes(connection: sqlite3.Connection) -> None:
+    for statement in load_statements(__package__, "sql/causes.sql").values():
+        connection.execute(statement)
+
+
+def _migrate(connection: sqlite3.Connection) -> int:
+    """Bring a file of version 1 to the present one; costs one look at each dead or rejected job."""
+    connection.execute("ALTER TABLE jobs ADD COLUMN cause TEXT")
+    connection.execute("DROP INDEX IF EXISTS jobs_discarded")
+    _add_causes(connection)
+    fill_in_causes(connection)
+    connection.execute("UPDATE meta SET value = ? WHERE name = 'schema'", (SCHEMA_VERSION,))
+    return SCHEMA_VERSION

@@ -18,12 +18,14 @@ from hms_svc.brokers.codes import (
     PRIORITY_STEP,
     STATE_OF,
 )
+from hms_svc.brokers.failures import slots_until
 from hms_svc.brokers.sqlite.claiming import give_up
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
 from hms_svc.domain.lifecycle import REASON_NO_HANDLER, Cause
 from hms_svc.ports.broker import WorkerRegistration
 from hms_svc.sqlite.statements import load_statements
 
+_ACTS_AT_ONCE: Final = 5_000
 OPERATOR: Final = load_statements(__package__, "sql/operator.sql")
 
 
@@ -75,6 +77,12 @@ def trim_discarded(transaction: Transaction, before: int, limit: int) -> int:
         rows = _oldest(transaction, DISCARDED, queue, before, limit - removed)
         removed += _remove(transaction, queue, DISCARDED, rows)
     return removed
+
+
+def trim_acts(transaction: Transaction, before: int, now: int) -> None:
+    """Forget what acts can no longer be undone to, and when jobs came into groups, after an hour."""
+    transaction.connection.execute(OPERATOR["trim_undo"], (before, _ACTS_AT_ONCE))
+    transaction.connection.execute(OPERATOR["trim_arrivals"], (slots_until(now)[0],))
 
 
 def trim_events(transaction: Transaction, bounds: dict[str, int], limit: int) -> int:

@@ -14,9 +14,11 @@ from hms_svc.brokers.announcements import (
     step_of,
 )
 from hms_svc.brokers.codes import CODE_OF, PROCESSING
+from hms_svc.brokers.failures import cause_of_end
 from hms_svc.brokers.sqlite.cancelling import Wishes, forget_wishes, standing_wishes
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
 from hms_svc.brokers.trail import line, words
+from hms_svc.domain.causes import FAILED
 from hms_svc.domain.job import LeaseToken
 from hms_svc.domain.lifecycle import TERMINAL
 from hms_svc.domain.strict_json import encode
@@ -95,6 +97,9 @@ def _record(transaction: Transaction, settlements: Sequence[Settlement]) -> None
     for settlement in settlements:
         done, token = settlement.disposition, settlement.token
         queue = transaction.queue(settlement.type)
+        if done.state in FAILED:
+            cause = transaction.causes.file_under(cause_of_end(settlement.type, done))
+            transaction.connection.execute(SQL["file_under"], (cause, token.job_id))
         for counter in counters_of(done):
             transaction.count(queue, counter)
         if events := events_of(done):

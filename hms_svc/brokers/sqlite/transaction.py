@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from hms_svc.brokers.codes import STATE_OF
+from hms_svc.brokers.sqlite.causes import CauseRegister
 from hms_svc.domain.strict_json import encode
 from hms_svc.sqlite.statements import load_statements, run_many
 
@@ -22,6 +23,7 @@ class Transaction:
 
     def __init__(self, connection: sqlite3.Connection, queues: dict[str, int]) -> None:
         self.connection = connection
+        self.causes = CauseRegister(connection)
         self._queues = queues
         self.new_queues: dict[str, int] = {}
         self._tallies: Counter[tuple[int, str]] = Counter()

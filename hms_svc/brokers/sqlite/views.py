@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from hms_svc.brokers.codes import DISCARDED, RETRYING, SCHEDULED, STATE_OF
+from hms_svc.brokers.codes import DEAD, DISCARDED, REJECTED, RETRYING, SCHEDULED, STATE_OF
 from hms_svc.brokers.envelope import NO_ENVELOPE, read_envelope, wire_form
 from hms_svc.brokers.trail import (
     attempts_of,
@@ -38,6 +38,7 @@ def job_view(row: sqlite3.Row) -> JobView:
         case_id=row["case_id"],
         failure=row["failure"] or "",
         unique_key=row["unique_key"],
+        cause=(row["cause"] or "") if row["state"] in (REJECTED, DEAD) else "",
     )
 
 

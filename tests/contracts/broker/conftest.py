@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -188,11 +189,19 @@ class Double(FakeRedis):
         return super().execute_command(*stripped, **options)  # type: ignore[no-untyped-call]
 
 
+def teach_sha1hex(server: FakeServer) -> None:
+    """Give scripts on the double the one function of the real server's that it lacks."""
+    FakeRedis(server=server, protocol=2).eval("return 0", 0)
+    words = server._lua_runtime.globals()[b"redis"]  # type: ignore[attr-defined]
+    words[b"sha1hex"] = lambda text: hashlib.sha1(text).hexdigest().encode()
+
+
 class FakeClients:
     """Clients of one double of Redis."""
 
     def __init__(self) -> None:
         self._server = FakeServer(server_type="redis", version=(7, 0))
+        teach_sha1hex(self._server)
 
     def for_commands(self) -> DoubledCommands:
         return DoubledCommands(self.for_waiting())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hms_svc.domain.event import Event, service_event
+from hms_svc.operations.reads import newest_position
 
 from .conftest import BrokerHarness, BrokerMaker, ManualClock
 
@@ -115,3 +116,11 @@ async def test_latest_of_a_type(harness: BrokerHarness) -> None:
     latest = await harness.bus.latest("case.opened")
     assert latest is not None
     assert latest.id == events[-1].id
+
+
+async def test_newest_gives_the_last_events_first(harness: BrokerHarness) -> None:
+    assert await harness.bus.newest(3) == []
+    await harness.bus.publish([service_event("j", "x", str(n), {"n": n}, n) for n in range(5)])
+    every = await harness.bus.read(after=0, limit=10)
+    assert await harness.bus.newest(3) == every[:1:-1]
+    assert await newest_position(harness.bus) == every[-1].position

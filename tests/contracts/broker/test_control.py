@@ -96,7 +96,7 @@ async def test_discard_hides_and_undo_brings_back_order_and_attempts(
     assert await harness.counts() == {}
     assert await harness.claim() == []
     assert (await harness.inspection.details([failed])) == [None]
-    assert await harness.control.last_discard() == "b1"
+    assert await harness.control.last_batch() == "b1"
     outcomes = await harness.control.undo("b1")
     assert {outcome.job_id for outcome in outcomes if outcome.done} == {failed, *waiting}
     assert (await harness.detail(failed)).view.attempt == 1
@@ -108,7 +108,7 @@ async def test_discard_cannot_be_undone_after_ten_minutes(harness: BrokerHarness
     ids = await harness.accept(2)
     await act(harness, Act.DISCARD, *ids)
     harness.clock.advance(601)
-    assert await harness.control.last_discard() is None
+    assert await harness.control.last_batch() is None
     await harness.control.trim(limit=100)
     assert await harness.control.undo("b1") == []
 

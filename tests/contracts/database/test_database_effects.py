@@ -236,6 +236,14 @@ async def test_reports_count_distinct_jobs_since_then(database: SqlDatabase) -> 
     assert await database.count_reports([other]) == [1]
 
 
+async def test_counting_other_reports_records_none(database: SqlDatabase) -> None:
+    made = [ReportCount("u", f"job-{n}", NOON + n, 0) for n in range(3)]
+    await database.count_reports(made)
+    for asked, others in ((ReportCount("u", "new", NOON, 0), 3), (made[0], 2)):
+        assert await database.count_other_reports(asked) == others
+    assert await database.count_other_reports(ReportCount("u", "new", NOON, NOON + 2)) == 1
+
+
 async def test_each_report_counts_from_its_own_moment(database: SqlDatabase) -> None:
     await database.count_reports([ReportCount("u", f"job-{n}", NOON + n, 0) for n in range(10)])
     asked = [ReportCount("u", "job-0", NOON, NOON + since) for since in (0, 4, 9, 10)]

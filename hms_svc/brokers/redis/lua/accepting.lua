@@ -23,10 +23,12 @@ end
 
 -- Write what can never run, with its event. Gives its record where the id was known already.
 local function refuse(type, state, id, record, time, data)
-  if not redis.call('SET', job_key(id), record, 'NX') then return redis.call('GET', job_key(id)) end
-  push(come, index_of(state, type), time)
-  push(come, index_of(state, type), id)
-  tally(type, state, 1)
+  local known = redis.call('GET', job_key(id))
+  if known then return known end
+  local job = parse(record)
+  file_under(job, job[CAUSE])
+  write(id, job)
+  enter(id, job)
   count(type, 'accepted')
   count(type, NAMES[state])
   announce(time, 'job.' .. NAMES[state], id, '0', data)

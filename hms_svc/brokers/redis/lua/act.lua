@@ -1,6 +1,6 @@
 -- Do one act of an operator to each job.
 --
--- ARGV     act, who, note, batch, time until which a discard can be undone (Unix ms), then the ids
+-- ARGV     act, who, note, batch, time until which it is kept for undo (Unix ms), then the ids
 -- returns  for each id: "" where it was done, else why not
 -- Invariant: each job changes in one step or not at all. Repeated with its nonce after a lost reply it gives
 --            what it gave.
@@ -26,7 +26,7 @@ local function to_queue(id, job, fresh)
   if fresh then
     hold_unique(id, job[TYPE], job[UNIQUE])
     job[ATTEMPT], job[GIVE_BACKS], job[CRASHES], job[SUSPECT] = '0', '0', '0', '0'
-    job[EXPIRES], job[NOT_BEFORE] = '-', '-'
+    job[EXPIRES], job[NOT_BEFORE], job[CAUSE] = '-', '-', '0'
   end
   job[STATE] = '2'
   take_turn(job)
@@ -36,8 +36,8 @@ local function to_queue(id, job, fresh)
 end
 
 local function call_off(id, job, state, reason, event)
-  local source = job[STATE]
-  end_job(id, job, state, outcome_of(reason, by, note), step_of(source, state, 'operator', detail))
+  local source, cause = job[STATE], state == '7' and cause_of(state, job[TYPE], reason, by)
+  end_job(id, job, state, outcome_of(reason, by, note), step_of(source, state, 'operator', detail), cause)
   announce(int(wall), event, id, job[FENCE], said(job[TYPE], reason, by, note))
   return ''
 end
@@ -75,14 +75,10 @@ function acts.discard(id, job)
   local state = job[STATE]
   leave(id, job)
   free_unique(id, job)
-  job[UNDO_STATE], job[UNDO_POSITION] = state, job[POSITION]
   job[STATE], job[POSITION] = '10', int(wall)
   write(id, job, nil, step_of(state, state, 'operator', detail))
   enter(id, job)
   count(job[TYPE], 'discarded')
-  redis.call('SADD', P .. 'batch:' .. batch, id)
-  redis.call('PEXPIREAT', P .. 'batch:' .. batch, undo_until)
-  redis.call('ZADD', P .. 'batches', int(wall), batch)
   return ''
 end
 
@@ -96,11 +92,28 @@ function acts.deny(id, job)
   return call_off(id, job, '7', 'governance', 'job.rejected')
 end
 
-for at = 9, #ARGV do
-  local id = ARGV[at]
+local undoable = batch ~= '' and act ~= 'approve'
+local kept = {}
+
+local function do_to(id)
   local job = read(id)
-  answers[#answers + 1] = job and job[STATE] ~= '10' and acts[act](id, job) or 'is not known'
+  if not job or job[STATE] == '10' then return 'is not known' end
+  local outcome = outcome_in(job)
+  local why = acts[act](id, job)
+  if why == '' and undoable then
+    kept[#kept + 1] = id
+    kept[#kept + 1] = job[STATE] .. ' ' .. job[POSITION] .. ' ' .. job[FENCE] .. '\n'
+      .. string.sub(job.record, 1, job[BODY] - 1) .. outcome
+  end
+  return why
 end
+
+for at = 9, #ARGV do answers[#answers + 1] = do_to(ARGV[at]) end
 finish()
+if #kept > 0 then
+  flush('HSET', P .. 'undo:' .. batch, kept)
+  redis.call('PEXPIREAT', P .. 'undo:' .. batch, undo_until)
+  redis.call('ZADD', P .. 'batches', int(wall), batch)
+end
 redis.call('SET', receipt, cjson.encode(answers), 'EX', 120)
 return answers

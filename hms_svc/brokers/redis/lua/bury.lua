@@ -10,7 +10,8 @@ local function bury(id, type)
   local job = read(id)
   if not job or job[STATE] ~= '2' then return end
   local detail = 'no worker served ' .. type .. ' for as long as unserved jobs are kept'
-  end_job(id, job, '8', outcome_of('no_handler', 'runtime', detail), step_of('2', '8', 'unserved', detail))
+  end_job(id, job, '8', outcome_of('no_handler', 'runtime', detail), step_of('2', '8', 'unserved', detail),
+    cause_of('8', type, 'no_handler', 'runtime'))
   announce(int(wall), 'job.dead', id, '0', said(type, 'no_handler', 'runtime', detail))
   buried, left = buried + 1, left - 1
 end

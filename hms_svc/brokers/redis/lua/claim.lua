@@ -33,6 +33,7 @@ local function expire(id, job)
   local detail = 'expires_at passed before the first claim'
   free_unique(id, job)
   job[STATE], job[POSITION] = '8', int(wall)
+  file_under(job, cause_of('8', job[TYPE], 'expired', 'runtime'))
   write(id, job, outcome_of('expired', 'runtime', detail), step_of('2', '8', 'expired', detail))
   enter(id, job)
   count(job[TYPE], 'dead')

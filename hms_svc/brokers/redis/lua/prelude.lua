@@ -18,8 +18,8 @@ if not wall then
 end
 
 local STATE, FENCE, ATTEMPT, CLAIMS, GIVE_BACKS, CRASHES, SUSPECT, LANE = 1, 2, 3, 4, 5, 6, 7, 8
-local MOST, PRIORITY, ENQUEUED, EXPIRES, STARTED, POSITION, UNDO_STATE = 9, 10, 11, 12, 13, 14, 15
-local UNDO_POSITION, ENVELOPE, DATA, RAW, OUTCOME, MARK, CASE, TYPE = 16, 17, 18, 19, 20, 21, 22, 23
+local MOST, PRIORITY, ENQUEUED, EXPIRES, STARTED, POSITION, CAUSE = 9, 10, 11, 12, 13, 14, 15
+local SPARE, ENVELOPE, DATA, RAW, OUTCOME, MARK, CASE, TYPE = 16, 17, 18, 19, 20, 21, 22, 23
 local UNIQUE, NOT_BEFORE, WORKER, BODY = 24, 25, 26, 27
 local PATTERN = '^' .. string.rep('(%S+) ', 25) .. '(%S+)\n()'
 local NAMES = {
@@ -27,9 +27,10 @@ local NAMES = {
   ['6'] = 'completed', ['7'] = 'rejected', ['8'] = 'dead', ['9'] = 'cancelled', ['10'] = 'discarded',
 }
 local TERMINAL = { ['6'] = true, ['7'] = true, ['8'] = true, ['9'] = true }
+local FAILED = { ['7'] = true, ['8'] = true }
 local GAUGES = { scheduled = true, queued = true, held = true, processing = true, retrying = true }
 local PRIORITY_STEP = 8796093022208
-local BUS_MOST = '1000000'
+local BUS_MOST, CAUSES_MOST = '1000000', 1000
 
 local function int(number)
   return string.format('%d', number)
@@ -39,12 +40,20 @@ local function job_key(id)
   return P .. 'job:' .. id
 end
 
-local function read(id)
-  local record = redis.call('GET', job_key(id))
-  if not record then return nil end
+local function parse(record)
   local job = { string.match(record, PATTERN) }
   job.record = record
   return job
+end
+
+local function read(id)
+  local record = redis.call('GET', job_key(id))
+  return record and parse(record) or nil
+end
+
+local function outcome_in(job)
+  local first = job[BODY] + job[ENVELOPE] + job[DATA] + job[RAW]
+  return string.sub(job.record, first, first + job[OUTCOME] - 1)
 end
 
 local function write(id, job, outcome, step)
@@ -57,7 +66,7 @@ local function write(id, job, outcome, step)
   if outcome then
     job[OUTCOME] = int(#outcome)
   else
-    outcome = string.sub(record, fixed, fixed + job[OUTCOME] - 1)
+    outcome = outcome_in(job)
   end
   redis.call('SET', job_key(id), table.concat(job, ' ', 1, WORKER) .. '\n'
     .. string.sub(record, body, fixed - 1) .. outcome .. trail .. (step or ''))
@@ -88,7 +97,7 @@ end
 
 -- What the script has done, written once at its end by finish().
 local gone, come, tallies, counters, events = {}, {}, {}, {}, {}
-local woken, intakes = {}, {}
+local woken, intakes, causes = {}, {}, {}
 
 local function add(sums, type, name, number)
   local sum = sums[type]
@@ -116,8 +125,33 @@ local function push(lists, key, value)
   list[#list + 1] = value
 end
 
+-- The index of the failure group of a job that is dead or rejected.
+local function cause_key(job)
+  causes[job[CAUSE]] = true
+  return P .. 'cause:' .. job[CAUSE]
+end
+
+-- The id of a failure group, as FailureCause.id; `who` is the class of the error, or who ended the job.
+local function cause_of(state, type, reason, who, pattern)
+  local words = { NAMES[state], type, reason, who, pattern or '' }
+  return string.sub(redis.sha1hex(table.concat(words, '\n')), 1, 12)
+end
+
+-- Name the failure group of a job that is about to enter: the one of other causes where there is no room.
+local function file_under(job, cause)
+  local known = P .. 'causes'
+  if redis.call('SISMEMBER', known, cause) == 0 then
+    if redis.call('SCARD', known) >= CAUSES_MOST then
+      cause = cause_of(job[STATE], job[TYPE], '', '', '(other causes)')
+    end
+    redis.call('SADD', known, cause)
+  end
+  job[CAUSE] = cause
+end
+
 local function leave(id, job)
   push(gone, index_of(job[STATE], job[TYPE], job[SUSPECT]), id)
+  if FAILED[job[STATE]] and job[CAUSE] ~= '0' then push(gone, cause_key(job), id) end
   tally(job[TYPE], job[STATE], -1)
 end
 
@@ -126,6 +160,10 @@ local function enter(id, job)
   local key = index_of(state, type, job[SUSPECT])
   push(come, key, score_of(state, job[POSITION]))
   push(come, key, id)
+  if FAILED[state] and job[CAUSE] ~= '0' then
+    push(come, cause_key(job), job[POSITION])
+    push(come, cause_key(job), id)
+  end
   tally(type, state, 1)
   if state == '2' then
     add(woken, (job[SUSPECT] == '1' and '!' or '') .. type, 'jobs', 1)
@@ -185,10 +223,12 @@ local function sequence(name, number, floor)
   return first
 end
 
-local function end_job(id, job, state, outcome, step)
+-- `cause` names the failure group where the job ends as dead or rejected.
+local function end_job(id, job, state, outcome, step, cause)
   leave(id, job)
   free_unique(id, job)
   job[STATE], job[SUSPECT], job[WORKER], job[POSITION] = state, '0', '-', int(wall)
+  if cause then file_under(job, cause) end
   write(id, job, outcome, step)
   enter(id, job)
   count(job[TYPE], NAMES[state])
@@ -217,6 +257,7 @@ local function lose(id, type)
     '8', '0', '0', '0', '0', '0', '0', '0', '0', '0', now, '-', '0', now, '0', '0', '0', '4', '0',
     int(#outcome), 'raw', '-', type, '-', '-', '-',
   }
+  file_under(job, cause_of('8', type, 'lost', 'runtime'))
   redis.call('SET', job_key(id), table.concat(job, ' ') .. '\nnull' .. outcome)
   enter(id, job)
   count(type, 'dead')
@@ -315,9 +356,18 @@ local function wake(type, jobs)
   end
 end
 
+-- A failure group is known while a job stands in it.
+local function write_causes()
+  for cause in pairs(causes) do
+    local stands = redis.call('EXISTS', P .. 'cause:' .. cause) == 1
+    redis.call(stands and 'SADD' or 'SREM', P .. 'causes', cause)
+  end
+end
+
 local function finish()
   for key, list in pairs(gone) do flush('ZREM', key, list) end
   for key, list in pairs(come) do flush('ZADD', key, list) end
+  write_causes()
   write_tallies()
   write_events()
   for type, sum in pairs(woken) do wake(type, sum.jobs) end

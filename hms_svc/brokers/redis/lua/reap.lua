@@ -35,7 +35,8 @@ local function finish_off(id, job, state, cause, reason, by, detail, note, death
   local step = death_step(job, state, cause, note, death)
   local outcome = string.sub(outcome_of(reason, by, detail), 1, -2)
     .. ',"failure":' .. cjson.encode('WorkerDied: ' .. death) .. '}'
-  end_job(id, job, state, outcome, step)
+  local cause = state == '8' and cause_of('8', job[TYPE], reason, 'WorkerDied')
+  end_job(id, job, state, outcome, step, cause)
   announce(int(wall), 'job.' .. NAMES[state], id, job[FENCE], said(job[TYPE], reason, by, detail))
 end
 

@@ -2,7 +2,8 @@
 --
 -- ARGV     for each: id, fence, state, position, 1 where the attempt is given back, 1 where that is counted,
 --          case id or "-", outcome, line of the trail, events and counters (each with a comma behind),
---          data of the events, time, mark of this settlement, the same when it is repeated
+--          data of the events, time, mark of this settlement, the same when it is repeated, failure group
+--          or "0"
 -- returns  for each that was not written: its place (from 1), and "" where the token owns nothing any more,
 --          else the wish (JSON) of who wants the job cancelled: settle it as cancelled then
 -- Invariant: only the owner's fence writes; record, index, counters and events are one step. Repeated with
@@ -19,10 +20,10 @@ local function wish_for(id, job, state, case)
   return wish
 end
 
-for at = 4, #ARGV, 14 do
+for at = 4, #ARGV, 15 do
   place = place + 1
-  local id, fence, state, position, back, counted, case, outcome, step, names, sums, data, time, mark =
-    unpack(ARGV, at, at + 13)
+  local id, fence, state, position, back, counted, case, outcome, step, names, sums, data, time, mark, cause =
+    unpack(ARGV, at, at + 14)
   local job = read(id)
   if not job or job[FENCE] ~= fence or job[STATE] ~= '4' then
     if not job or job[FENCE] ~= fence or job[MARK] ~= mark then answers[#answers + 1] = { place, '' } end
@@ -38,6 +39,7 @@ for at = 4, #ARGV, 14 do
       if counted == '1' then job[GIVE_BACKS] = int(job[GIVE_BACKS] + 1) end
       if state == '2' then keep_turn(job) else job[SUSPECT] = '0' end
       if TERMINAL[state] then free_unique(id, job) end
+      if FAILED[state] then file_under(job, cause) end
       write(id, job, outcome, step)
       enter(id, job)
       for _, name in ipairs(words_of(sums)) do count(job[TYPE], name) end

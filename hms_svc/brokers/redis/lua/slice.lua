@@ -1,12 +1,13 @@
--- Some records of one index, the highest place first.
+-- Some records of many indexes, group after group, each group's indexes merged: the highest place first.
 --
--- ARGV     index, score and id after which to begin (score "" for the highest place), limit
--- returns  for each: id, score, record without raw bytes and trail ("" where it is gone); fewer than asked
---          where they are large, and none at the end only
+-- ARGV     how many records at most, score and id after which the first group begins (score "" for its
+--          highest place), then for each group: number of its indexes, their names
+-- returns  for each record: number of its group (from 1), id, score, record without raw bytes and trail ("" where
+--          it is gone); fewer than asked where they are large, and none at the end only
 -- Invariant: reads only. Where the id is not in the index any more, the place where it would stand is found
 --            by halving, so that many equal scores cost no walk.
 
-local key, score, after, limit = ARGV[4], tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
+local limit, score, after = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 
 -- As sorted sets compare: byte by byte. `<` would follow the locale of the server.
 local function is_lower(one, two)
@@ -17,38 +18,75 @@ local function is_lower(one, two)
   return #one < #two
 end
 
-local function comes_after(rank)
-  local at = redis.call('ZREVRANGE', key, rank, rank, 'WITHSCORES')
-  local there = tonumber(at[2])
-  return there < score or (there == score and is_lower(at[1], after))
+local function is_higher(score, id, other_score, other_id)
+  return score > other_score or (score == other_score and is_lower(other_id, id))
 end
 
-local first = 0
-if score then
+local function comes_after(key, rank)
+  local at = redis.call('ZREVRANGE', key, rank, rank, 'WITHSCORES')
+  return is_higher(score, after, tonumber(at[2]), at[1])
+end
+
+local function first_of(key)
   local low, high = 0, redis.call('ZCARD', key)
   while low < high do
     local middle = math.floor((low + high) / 2)
-    if comes_after(middle) then high = middle else low = middle + 1 end
+    if comes_after(key, middle) then high = middle else low = middle + 1 end
   end
-  first = low
-end
--- What a list does not show stays here: bytes that were refused, and the trail.
-local function shown(job)
-  local record, body = job.record, job[BODY]
-  local raw = body + job[ENVELOPE] + job[DATA]
-  local outcome = raw + job[RAW]
-  job[RAW] = '0'
-  return table.concat(job, ' ', 1, WORKER) .. '\n' .. string.sub(record, body, raw - 1)
-    .. string.sub(record, outcome, outcome + job[OUTCOME] - 1)
+  return low
 end
 
-local found = redis.call('ZREVRANGE', key, first, first + limit - 1, 'WITHSCORES')
+-- What a list does not show stays here: bytes that were refused, and the trail.
+local function shown(job)
+  local raw = job[BODY] + job[ENVELOPE] + job[DATA]
+  local outcome = outcome_in(job)
+  job[RAW] = '0'
+  return table.concat(job, ' ', 1, WORKER) .. '\n' .. string.sub(job.record, job[BODY], raw - 1) .. outcome
+end
+
 local answers, size = {}, 0
-for at = 1, #found, 2 do
-  local job = read(found[at])
+
+local function give(group, id, place)
+  local job = read(id)
   local record = job and shown(job) or ''
-  answers[#answers + 1] = { found[at], found[at + 1], record }
+  answers[#answers + 1] = { group, id, place, record }
   size = size + math.max(#record, job and #job.record / 8 or 0)
-  if size > 4194304 then break end
+end
+
+local function heads_of(keys, begins_after)
+  local heads = {}
+  for _, key in ipairs(keys) do
+    local first = begins_after and first_of(key) or 0
+    local found = redis.call('ZREVRANGE', key, first, first + limit - #answers - 1, 'WITHSCORES')
+    if found[1] then heads[#heads + 1] = { at = 1, found = found } end
+  end
+  return heads
+end
+
+local function is_ahead(one, two)
+  return is_higher(tonumber(one.found[one.at + 1]), one.found[one.at],
+    tonumber(two.found[two.at + 1]), two.found[two.at])
+end
+
+local function merge(group, heads)
+  while heads[1] and #answers < limit and size <= 4194304 do
+    local best = 1
+    for number = 2, #heads do
+      if is_ahead(heads[number], heads[best]) then best = number end
+    end
+    local head = heads[best]
+    give(group, head.found[head.at], head.found[head.at + 1])
+    head.at = head.at + 2
+    if not head.found[head.at] then table.remove(heads, best) end
+  end
+end
+
+local at, group = 7, 0
+while ARGV[at] and #answers < limit and size <= 4194304 do
+  group = group + 1
+  local keys = {}
+  for number = 1, tonumber(ARGV[at]) do keys[number] = ARGV[at + number] end
+  merge(group, heads_of(keys, group == 1 and score))
+  at = at + 1 + #keys
 end
 return answers

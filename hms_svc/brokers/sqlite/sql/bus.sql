@@ -6,6 +6,10 @@ ON CONFLICT (event_id) WHERE event_id IS NOT NULL DO NOTHING
 SELECT position, at, type, job_id, fence, event_id, data FROM events
 WHERE position > ? ORDER BY position LIMIT ?
 
+-- name: last
+SELECT position, at, type, job_id, fence, event_id, data FROM events
+ORDER BY position DESC LIMIT ?
+
 -- name: one
 SELECT position, at, type, job_id, fence, event_id, data FROM events WHERE position = ?
 

@@ -46,6 +46,9 @@ UPDATE jobs SET
 FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) AS done
 WHERE jobs.row = done.column14 AND fence = done.column15 AND jobs.state = 4 AND id = done.column16
 
+-- name: file_under
+UPDATE jobs SET cause = ? WHERE id = ?
+
 -- name: owned
 SELECT 1 FROM jobs WHERE row = ? AND fence = ? AND state = 4
 
@@ -88,12 +91,12 @@ WHERE row = :row
 -- name: end_lapsed
 UPDATE jobs SET state = :state, suspect = 0, crashes = :crashes, position = :now,
     finished_at = :now, reason = :reason, said_by = :by, detail = :detail, failure = :failure,
-    trail = coalesce(trail, '') || :line, worker = NULL
+    trail = coalesce(trail, '') || :line, worker = NULL, cause = :cause
 WHERE row = :row
 
 -- name: give_up
 UPDATE jobs SET state = 8, position = :now, finished_at = :now, reason = :reason,
-    said_by = :said_by, detail = :detail, trail = coalesce(trail, '') || :line
+    said_by = :said_by, detail = :detail, trail = coalesce(trail, '') || :line, cause = :cause
 WHERE row = :row
 
 -- name: signals

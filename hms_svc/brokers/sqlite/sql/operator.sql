@@ -2,14 +2,41 @@
 SELECT jobs.*, queues.type AS type FROM jobs JOIN queues USING (queue) WHERE jobs.id = ?
 
 -- name: slice
+WITH chosen AS (
+    SELECT jobs.row, jobs.position FROM json_each(:queues) AS place CROSS JOIN jobs ON jobs.row IN (
+        SELECT row FROM jobs
+        WHERE state = :state AND queue = place.value AND (position, row) < (:position, :row)
+        ORDER BY position DESC, row DESC LIMIT :limit)
+    ORDER BY jobs.position DESC, jobs.row DESC LIMIT :limit)
 SELECT jobs.row, jobs.id, queues.type AS type, jobs.state, jobs.position, jobs.attempt,
        jobs.enqueued_at, jobs.reason, jobs.said_by, jobs.detail, jobs.data, jobs.priority,
        jobs.max_attempts, jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect,
-       jobs.case_id, jobs.failure, jobs.unique_key
-FROM jobs JOIN queues USING (queue)
-WHERE jobs.state = :state AND jobs.queue = :queue
-  AND (jobs.position < :position OR (jobs.position = :position AND jobs.row < :row))
-ORDER BY jobs.position DESC, jobs.row DESC LIMIT :limit
+       jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause
+FROM chosen CROSS JOIN jobs USING (row) JOIN queues USING (queue)
+ORDER BY jobs.position DESC, jobs.row DESC
+
+-- name: slice_of_causes
+WITH chosen AS (
+    SELECT jobs.row, jobs.position FROM json_each(:causes) AS place CROSS JOIN jobs ON jobs.row IN (
+        SELECT row FROM jobs
+        WHERE cause = place.value AND cause IS NOT NULL AND state IN (7, 8)
+            AND (position, row) < (:position, :row)
+        ORDER BY position DESC, row DESC LIMIT :limit)
+    ORDER BY jobs.position DESC, jobs.row DESC LIMIT :limit)
+SELECT jobs.row, jobs.id, queues.type AS type, jobs.state, jobs.position, jobs.attempt,
+       jobs.enqueued_at, jobs.reason, jobs.said_by, jobs.detail, jobs.data, jobs.priority,
+       jobs.max_attempts, jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect,
+       jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause
+FROM chosen CROSS JOIN jobs USING (row) JOIN queues USING (queue)
+ORDER BY jobs.position DESC, jobs.row DESC
+
+-- name: named
+SELECT jobs.row, jobs.id, queues.type AS type, jobs.state, jobs.position, jobs.attempt,
+       jobs.enqueued_at, jobs.reason, jobs.said_by, jobs.detail, jobs.data, jobs.priority,
+       jobs.max_attempts, jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect,
+       jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause
+FROM json_each(:ids) AS wanted JOIN jobs ON jobs.id = wanted.value JOIN queues USING (queue)
+WHERE jobs.state < 10 ORDER BY jobs.id
 
 -- name: queues
 SELECT queue, type, paused_by, pause_reason FROM queues ORDER BY type
@@ -47,7 +74,7 @@ SELECT number, at, share, message FROM progress WHERE row = ? ORDER BY number
 -- name: requeue
 UPDATE jobs SET state = 2, position = :now - priority * 8796093022208, attempt = 0, give_backs = 0,
     crashes = 0, suspect = 0, finished_at = NULL, reason = NULL, said_by = NULL, detail = NULL,
-    failure = NULL, result = NULL, hold = NULL, not_before = NULL, expires_at = NULL,
+    failure = NULL, result = NULL, hold = NULL, not_before = NULL, expires_at = NULL, cause = NULL,
     trail = coalesce(trail, '') || :line
 WHERE row = :row
 
@@ -59,7 +86,7 @@ WHERE row = :row
 
 -- name: finish
 UPDATE jobs SET state = :state, position = :now, finished_at = :now, reason = :reason,
-    said_by = :said_by, detail = :detail, trail = coalesce(trail, '') || :line
+    said_by = :said_by, detail = :detail, trail = coalesce(trail, '') || :line, cause = :cause
 WHERE row = :row
 
 -- name: request_cancel
@@ -68,21 +95,67 @@ ON CONFLICT (row) DO UPDATE
 SET fence = excluded.fence, said_by = excluded.said_by, detail = excluded.detail
 
 -- name: discard
-UPDATE jobs SET undo_state = state, undo_position = position, state = 10, position = :now,
-    batch = :batch, trail = coalesce(trail, '') || :line
+UPDATE jobs SET state = 10, position = :now, cause = cause, trail = coalesce(trail, '') || :line
 WHERE row = :row
 
--- name: restore
-UPDATE jobs SET state = undo_state, position = undo_position, undo_state = NULL,
-    undo_position = NULL, batch = NULL, trail = coalesce(trail, '') || :line
-WHERE row = :row
+-- name: remember
+INSERT OR REPLACE INTO undo (batch, id, at, to_state, to_position, fence, state, position, attempt,
+    give_backs, crashes, suspect, not_before, expires_at, finished_at, reason, said_by, detail,
+    failure, hold, cause, result)
+SELECT :batch, id, :now, state, position, fence, :state, :position, :attempt, :give_backs, :crashes,
+    :suspect, :not_before, :expires_at, :finished_at, :reason, :said_by, :detail, :failure, :hold,
+    :cause, :result
+FROM jobs WHERE row = :row
 
 -- name: in_batch
-SELECT row, id, queue, state, undo_state, unique_key FROM jobs WHERE batch = ? AND state = 10
+SELECT undo.id, undo.to_state, undo.to_position, undo.fence AS to_fence, undo.state AS was,
+       jobs.row, jobs.queue, jobs.state, jobs.position, jobs.fence, jobs.unique_key
+FROM undo LEFT JOIN jobs USING (id)
+WHERE undo.batch = :batch AND undo.at > :since ORDER BY undo.rowid
+
+-- name: restore
+UPDATE jobs SET state = was.state, position = was.position, attempt = was.attempt,
+    give_backs = was.give_backs, crashes = was.crashes, suspect = was.suspect,
+    not_before = was.not_before, expires_at = was.expires_at, finished_at = was.finished_at,
+    reason = was.reason, said_by = was.said_by, detail = was.detail, failure = was.failure,
+    hold = was.hold, cause = was.cause, result = was.result,
+    trail = coalesce(jobs.trail, '') || :line
+FROM undo AS was WHERE jobs.row = :row AND was.batch = :batch AND was.id = jobs.id
+
+-- name: forget_undone
+DELETE FROM undo WHERE batch = ? AND id = ?
 
 -- name: last_batch
-SELECT jobs.batch FROM queues JOIN jobs ON jobs.queue = queues.queue AND jobs.state = 10
-WHERE jobs.position > ? ORDER BY jobs.position DESC LIMIT 1
+SELECT batch FROM undo WHERE at > ? ORDER BY at DESC, rowid DESC LIMIT 1
+
+-- name: trim_undo
+DELETE FROM undo WHERE rowid IN (SELECT rowid FROM undo WHERE at <= ? ORDER BY at LIMIT ?)
+
+-- name: trim_arrivals
+DELETE FROM arrivals WHERE slot < ?
+
+-- name: knows_cause
+SELECT EXISTS (SELECT 1 FROM causes WHERE cause = ?), (SELECT count(*) FROM causes)
+
+-- name: failures
+SELECT causes.cause AS "group", causes.n,
+       (SELECT min(position) FROM jobs
+        WHERE cause = causes.cause AND cause IS NOT NULL AND state IN (7, 8)) AS first_at,
+       jobs.id, queues.type AS type, jobs.state, jobs.position, jobs.attempt, jobs.enqueued_at,
+       jobs.reason, jobs.said_by, jobs.detail, x'' AS data, jobs.priority, jobs.max_attempts,
+       jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect, jobs.case_id,
+       jobs.failure, jobs.unique_key, jobs.cause
+FROM causes JOIN jobs ON jobs.row = (
+    SELECT row FROM jobs WHERE cause = causes.cause AND cause IS NOT NULL AND state IN (7, 8)
+    ORDER BY position DESC, row DESC LIMIT 1)
+JOIN queues USING (queue)
+
+-- name: arrivals
+SELECT cause, slot, n FROM arrivals WHERE slot > ? AND slot <= ?
+
+-- name: failed_without_cause
+SELECT jobs.row, jobs.state, queues.type, jobs.reason, jobs.said_by, jobs.detail, jobs.failure
+FROM queues JOIN jobs ON jobs.queue = queues.queue AND jobs.state = ? WHERE jobs.cause IS NULL
 
 -- name: pause
 UPDATE queues SET paused_by = ?, pause_reason = ? WHERE queue = ?

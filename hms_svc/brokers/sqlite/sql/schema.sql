@@ -1,4 +1,5 @@
--- Version 1 of the queue file. Times are Unix milliseconds unless they say otherwise.
+-- Version 2 of the queue file, with causes.sql. Times are Unix milliseconds unless they say otherwise.
+-- A file that began as version 1 keeps three empty columns of it: undo_state, undo_position, batch.
 
 CREATE TABLE IF NOT EXISTS meta (
     name TEXT PRIMARY KEY,  -- schema, boot (id of the machine's boot that lease times belong to), fence
@@ -47,9 +48,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     detail TEXT,
     failure TEXT,
     hold TEXT,
-    undo_state INTEGER,
-    undo_position INTEGER,
-    batch TEXT,
+    cause TEXT,             -- failure group, of one that is dead or rejected
     raw_length INTEGER,
     raw_digest TEXT,
     envelope BLOB,  -- JSON of the fields that only people and handlers read
@@ -62,7 +61,6 @@ CREATE TABLE IF NOT EXISTS jobs (
 CREATE INDEX IF NOT EXISTS jobs_in_turn ON jobs (state, queue, position);
 CREATE UNIQUE INDEX IF NOT EXISTS jobs_unique_key ON jobs (queue, unique_key)
     WHERE unique_key IS NOT NULL AND state < 6;
-CREATE INDEX IF NOT EXISTS jobs_discarded ON jobs (batch) WHERE batch IS NOT NULL;
 
 -- Rows of each state, and the running counters, by queue.
 CREATE TABLE IF NOT EXISTS tallies (

@@ -1,0 +1,82 @@
+"""Failure groups as operators read them, made of what a broker keeps of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from hms_svc.brokers.trail import words
+from hms_svc.domain.causes import FailureCause, cause_of, other_causes
+from hms_svc.domain.outcome import Disposition
+from hms_svc.domain.views import FailureGroup, JobView
+
+SLOT_MS: Final = 300_000
+SLOTS: Final = 12
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What a broker keeps of one group: times are Unix ms, `recent` as in FailureGroup."""
+
+    id: str
+    count: int
+    first_at: int
+    newest: JobView
+    recent: tuple[int, ...]
+
+
+def cause_of_end(type: str, done: Disposition) -> FailureCause:
+    """Give the cause of a disposition that ends a job as dead or rejected."""
+    return cause_of(
+        done.state,
+        type,
+        reason=done.reason,
+        by=done.by,
+        detail=done.detail,
+        failure=words(done.failure),
+    )
+
+
+def cause_of_view(view: JobView) -> FailureCause:
+    """Give the cause of a dead or rejected job, as it would be told today."""
+    return cause_of(
+        view.state,
+        view.type,
+        reason=view.reason,
+        by=view.by,
+        detail=view.detail,
+        failure=view.failure,
+    )
+
+
+def groups_of(standing: Iterable[Standing]) -> list[FailureGroup]:
+    """Give the groups, the one of the newest job first."""
+    return sorted(map(_group, standing), key=lambda group: (-group.last_at, group.id))
+
+
+def slots_until(now_ms: int) -> range:
+    """Give the numbers of the twelve slots of five minutes that end with the present one."""
+    present = now_ms // SLOT_MS
+    return range(present - SLOTS + 1, present + 1)
+
+
+def _group(standing: Standing) -> FailureGroup:
+    newest = standing.newest
+    others = other_causes(newest.state, newest.type)
+    cause = others if standing.id == others.id else cause_of_view(newest)
+    return FailureGroup(
+        id=standing.id,
+        state=newest.state,
+        type=newest.type,
+        reason=cause.reason,
+        by=cause.by,
+        error=cause.error,
+        pattern=cause.pattern,
+        count=standing.count,
+        first_at=standing.first_at,
+        last_at=newest.finished_at or 0,
+        newest_detail=newest.detail or newest.failure,
+        newest_id=newest.id,
+        recent=standing.recent,
+    )

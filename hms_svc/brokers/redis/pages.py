@@ -1,0 +1,90 @@
+"""Walks over the jobs in Redis for pages: by id, by failure group, or state after state."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+from hms_svc.brokers.codes import CODE_OF
+from hms_svc.brokers.paging import may_match
+from hms_svc.brokers.redis.exchange import Argument
+from hms_svc.brokers.redis.link import Link
+from hms_svc.brokers.redis.record import Record
+from hms_svc.domain.filter import Filter
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.views import JobView
+
+Key = tuple[int, float, str]
+"""Where a page ended: rank of the state, score, id."""
+Step = tuple[Key, JobView]
+Group = tuple[int, frozenset[State], list[str]]
+"""Rank, the states that count in it, and the indexes that are merged."""
+_ANY: Final = frozenset(State)
+
+
+class Walks:
+    """Gives jobs with their keys, newest first within a state, a slice of records at a time."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def types(self) -> list[str]:
+        """Give every known type, sorted."""
+        found = await self._link.ask("SMEMBERS", self._link.keys.ours("types"))
+        return sorted(type.decode() for type in found if type != b"!")
+
+    async def over(self, where: Filter, after: Key | None, size: int) -> AsyncIterator[Step]:
+        """Walk over all jobs that may match, behind a key, along the narrowest index there is."""
+        if (ids := where.ids()) is not None:
+            steps = self._named(ids, after)
+        elif (causes := where.causes()) is not None:
+            names = [self._link.keys.ours("cause", cause) for cause in causes]
+            steps = self._groups([(0, _ANY, names)], after, size)
+        else:
+            steps = self._groups(await self._by_state(where), after, size)
+        async for step in steps:
+            yield step
+
+    async def _named(self, ids: tuple[str, ...], after: Key | None) -> AsyncIterator[Step]:
+        names = [self._link.keys.ours("job", job_id) for job_id in ids]
+        records = await self._link.ask("MGET", *names) if names else []
+        for job_id, text in zip(ids, records, strict=True):
+            if text is not None and (after is None or job_id > after[2]):
+                record = Record(job_id, text)
+                if not record.is_discarded:
+                    yield (0, 0.0, job_id), record.view()
+
+    async def _by_state(self, where: Filter) -> list[Group]:
+        types = [type for type in await self.types() if may_match(where, type)]
+        wanted = where.states()
+        groups = []
+        for rank, state in enumerate(CODE_OF):
+            if types and (wanted is None or state in wanted):
+                names = [state.value, "suspects"] if state is State.QUEUED else [state.value]
+                indexes = [self._link.keys.index(name, type) for name in names for type in types]
+                groups.append((rank, frozenset({state}), indexes))
+        return groups
+
+    async def _groups(
+        self, groups: Sequence[Group], after: Key | None, size: int
+    ) -> AsyncIterator[Step]:
+        """Give the jobs of each group in turn; one script reads on over as many as fill a slice."""
+        while left := [group for group in groups if after is None or group[0] >= after[0]]:
+            begins_behind = after is not None and left[0][0] == after[0]
+            start = (repr(after[1]), after[2]) if after and begins_behind else ("", "")
+            rows = await self._link.run("slice", size, *start, *_arguments(left))
+            if not rows:
+                return
+            for number, job_id, score, text in rows:
+                rank, states, _ = left[number - 1]
+                after = (rank, float(score), job_id.decode())
+                record = Record(after[2], text) if text else None
+                if record is not None and record.state in states:
+                    yield after, record.view()
+
+
+def _arguments(groups: Sequence[Group]) -> list[Argument]:
+    words: list[Argument] = []
+    for _, _, names in groups:
+        words += [len(names), *names]
+    return words

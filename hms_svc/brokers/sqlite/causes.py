@@ -1,0 +1,68 @@
+"""Failure groups of the queue file: which one a job is put into, and what stands in them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from hms_svc.brokers.codes import DEAD, REJECTED, STATE_OF
+from hms_svc.brokers.failures import SLOTS, Standing, slots_until
+from hms_svc.brokers.sqlite.views import job_view
+from hms_svc.domain.causes import MOST_CAUSES, FailureCause, cause_of, other_causes
+from hms_svc.sqlite.statements import load_statements
+
+SQL: Final = load_statements(__package__, "sql/operator.sql")
+
+
+class CauseRegister:
+    """The groups that one transaction puts jobs into: new ones while there is room for them."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._known: set[str] = set()
+        self._new = 0
+
+    def file_under(self, cause: FailureCause) -> str:
+        """Give the id of the group for a cause: its own, or the one of other causes of its type."""
+        if cause.id in self._known:
+            return cause.id
+        known, count = self._connection.execute(SQL["knows_cause"], (cause.id,)).fetchone()
+        if not known and count + self._new >= MOST_CAUSES:
+            return other_causes(cause.state, cause.type).id
+        self._known.add(cause.id)
+        self._new += not known
+        return cause.id
+
+
+def fill_in_causes(connection: sqlite3.Connection) -> None:
+    """Put jobs that ended under an older program into their groups."""
+    register = CauseRegister(connection)
+    for code in (REJECTED, DEAD):
+        rows = connection.execute(SQL["failed_without_cause"], (code,)).fetchall()
+        connection.executemany(
+            "UPDATE jobs SET cause = ? WHERE row = ?",
+            [(register.file_under(_cause_of_row(row)), row[0]) for row in rows],
+        )
+
+
+def _cause_of_row(
+    row: tuple[int, int, str, str | None, str | None, str | None, str | None],
+) -> FailureCause:
+    _, code, type, *texts = row
+    reason, by, detail, failure = (text or "" for text in texts)
+    return cause_of(STATE_OF[code], type, reason=reason, by=by, detail=detail, failure=failure)
+
+
+def standing(
+    rows: Iterable[sqlite3.Row], arrivals: Iterable[sqlite3.Row], now_ms: int
+) -> Iterator[Standing]:
+    """Make what is kept of the groups of rows of `failures` and `arrivals`."""
+    first = slots_until(now_ms)[0]
+    recent: defaultdict[str, list[int]] = defaultdict(lambda: [0] * SLOTS)
+    for cause, slot, n in arrivals:
+        recent[cause][slot - first] = max(n, 0)
+    for row in rows:
+        counts = tuple(recent[row["group"]])
+        yield Standing(row["group"], row["n"], row["first_at"], job_view(row), counts)

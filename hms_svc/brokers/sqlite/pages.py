@@ -1,0 +1,76 @@
+"""Walks over the jobs of the queue file for pages: by id, by failure group, or state after state."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+from hms_svc.brokers.codes import CODE_OF
+from hms_svc.brokers.paging import may_match
+from hms_svc.brokers.sqlite.queue_file import QueueFile
+from hms_svc.brokers.sqlite.views import job_view
+from hms_svc.domain.filter import Filter
+from hms_svc.domain.strict_json import encode
+from hms_svc.domain.views import JobView
+from hms_svc.sqlite.statements import load_statements
+
+SQL: Final = load_statements(__package__, "sql/operator.sql")
+Key = tuple[int, int, int]
+"""Where a page ended: rank of the state, position and row, both negative so that keys ascend."""
+Step = tuple[Key, JobView]
+_FIRST: Final = (2**62, 2**62)
+
+
+class Walks:
+    """Gives jobs with their keys, newest first within a state, a slice of records at a time."""
+
+    def __init__(self, file: QueueFile) -> None:
+        self._file = file
+
+    async def over(self, where: Filter, after: Key | None, size: int) -> AsyncIterator[Step]:
+        """Walk over all jobs that may match, behind a key, along the narrowest index there is."""
+        if (ids := where.ids()) is not None:
+            steps = self._named(ids, after)
+        elif (causes := where.causes()) is not None:
+            bounds = {"causes": _json(causes)}
+            steps = self._slices("slice_of_causes", bounds, 0, after, size)
+        else:
+            steps = self._states(where, after, size)
+        async for step in steps:
+            yield step
+
+    async def _named(self, ids: tuple[str, ...], after: Key | None) -> AsyncIterator[Step]:
+        rows = await self._file.fetch(SQL["named"], {"ids": _json(ids)})
+        for number, row in enumerate(rows):
+            if after is None or number > after[2]:
+                yield (0, 0, number), job_view(row)
+
+    async def _states(self, where: Filter, after: Key | None, size: int) -> AsyncIterator[Step]:
+        rows = await self._file.fetch(SQL["queues"])
+        queues = _json(tuple(row["queue"] for row in rows if may_match(where, row["type"])))
+        wanted = where.states()
+        for rank, (state, code) in enumerate(CODE_OF.items()):
+            if (wanted is not None and state not in wanted) or (after and rank < after[0]):
+                continue
+            start = after if after and rank == after[0] else None
+            async for step in self._slices(
+                "slice", {"queues": queues, "state": code}, rank, start, size
+            ):
+                yield step
+
+    async def _slices(
+        self, statement: str, bounds: Mapping[str, Any], rank: int, after: Key | None, size: int
+    ) -> AsyncIterator[Step]:
+        position, row_number = (-after[1], -after[2]) if after else _FIRST
+        while True:
+            place = {"position": position, "row": row_number, "limit": size}
+            rows = await self._file.fetch(SQL[statement], {**bounds, **place})
+            for row in rows:
+                position, row_number = row["position"], row["row"]
+                yield (rank, -position, -row_number), job_view(row)
+            if len(rows) < size:
+                return
+
+
+def _json(values: tuple[Any, ...]) -> str:
+    return encode(list(values)).decode()

@@ -1,0 +1,75 @@
+-- What version 2 of the queue file adds: failure groups, and what an operator's acts can be undone to.
+-- The triggers follow a job into and out of dead (8) and rejected (7). They hang on `cause` alone, so that a job
+-- which ends well pays nothing: whoever takes a job there or from there sets it, be it to what it was.
+
+-- name: causes
+CREATE TABLE IF NOT EXISTS causes (
+    cause TEXT PRIMARY KEY,         -- id of a failure group, see domain/causes.py
+    n INTEGER NOT NULL              -- jobs that stand in it; at none the row goes
+) WITHOUT ROWID
+
+-- name: arrivals
+CREATE TABLE IF NOT EXISTS arrivals (
+    cause TEXT NOT NULL,
+    slot INTEGER NOT NULL,          -- five minutes of time: Unix ms / 300000
+    n INTEGER NOT NULL,             -- jobs that stand in the group since then; slots go after an hour
+    PRIMARY KEY (cause, slot)
+) WITHOUT ROWID
+
+-- name: jobs_of_cause
+CREATE INDEX IF NOT EXISTS jobs_of_cause ON jobs (cause, position)
+WHERE cause IS NOT NULL AND state IN (7, 8)
+
+-- name: job_left
+CREATE TRIGGER IF NOT EXISTS job_left AFTER UPDATE OF cause ON jobs
+WHEN OLD.cause IS NOT NULL AND OLD.state IN (7, 8) BEGIN
+    UPDATE causes SET n = n - 1 WHERE cause = OLD.cause;
+    DELETE FROM causes WHERE cause = OLD.cause AND n <= 0;
+    UPDATE arrivals SET n = n - 1 WHERE cause = OLD.cause AND slot = OLD.position / 300000;
+END
+
+-- name: job_came
+CREATE TRIGGER IF NOT EXISTS job_came AFTER UPDATE OF cause ON jobs
+WHEN NEW.cause IS NOT NULL AND NEW.state IN (7, 8) BEGIN
+    INSERT INTO causes (cause, n) VALUES (NEW.cause, 1) ON CONFLICT (cause) DO UPDATE SET n = n + 1;
+    INSERT INTO arrivals (cause, slot, n) VALUES (NEW.cause, NEW.position / 300000, 1)
+        ON CONFLICT (cause, slot) DO UPDATE SET n = n + 1;
+END
+
+-- name: job_went
+CREATE TRIGGER IF NOT EXISTS job_went AFTER DELETE ON jobs
+WHEN OLD.cause IS NOT NULL AND OLD.state IN (7, 8) BEGIN
+    UPDATE causes SET n = n - 1 WHERE cause = OLD.cause;
+    DELETE FROM causes WHERE cause = OLD.cause AND n <= 0;
+    UPDATE arrivals SET n = n - 1 WHERE cause = OLD.cause AND slot = OLD.position / 300000;
+END
+
+-- name: undo
+CREATE TABLE IF NOT EXISTS undo (
+    batch TEXT NOT NULL,
+    id TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    to_state INTEGER NOT NULL,      -- where the act left the job: has it moved since?
+    to_position INTEGER NOT NULL,
+    fence INTEGER NOT NULL,
+    state INTEGER NOT NULL,         -- from here on as the job was before
+    position INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    give_backs INTEGER NOT NULL,
+    crashes INTEGER NOT NULL,
+    suspect INTEGER NOT NULL,
+    not_before INTEGER,
+    expires_at INTEGER,
+    finished_at INTEGER,
+    reason TEXT,
+    said_by TEXT,
+    detail TEXT,
+    failure TEXT,
+    hold TEXT,
+    cause TEXT,
+    result BLOB,
+    PRIMARY KEY (batch, id)
+)
+
+-- name: undo_by_time
+CREATE INDEX IF NOT EXISTS undo_by_time ON undo (at)

@@ -1,0 +1,67 @@
+"""Undoing what an operator's acts did: each job goes back to what it was, unless it has moved since."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from hms_svc.brokers.codes import DISCARDED, PROCESSING, STATE_OF
+from hms_svc.brokers.sqlite.transaction import Transaction
+from hms_svc.brokers.trail import Step, line
+from hms_svc.domain.lifecycle import Cause
+from hms_svc.domain.views import ActOutcome
+from hms_svc.ports.control import UNDOABLE, ActRequest
+from hms_svc.sqlite.statements import load_statements
+
+SQL: Final = load_statements(__package__, "sql/operator.sql")
+
+
+def remember(transaction: Transaction, row: sqlite3.Row, request: ActRequest, now: int) -> None:
+    """Keep what a job was before an act that has just been done to it, where it can be undone."""
+    if request.batch and request.act in UNDOABLE:
+        fields = {**dict(row), "batch": request.batch, "now": now}
+        transaction.connection.execute(SQL["remember"], fields)
+
+
+def undo(transaction: Transaction, batch: str, since: int, now: int) -> list[ActOutcome]:
+    """Bring back the jobs of a batch that was done after a time, or say why not."""
+    cursor = transaction.connection.execute(SQL["in_batch"], {"batch": batch, "since": since})
+    cursor.row_factory = sqlite3.Row
+    outcomes = []
+    for row in cursor.fetchall():
+        why = _why_not(row) or _restore(transaction, row, batch, now)
+        outcomes.append(ActOutcome(row["id"], not why, why))
+    return outcomes
+
+
+def _why_not(row: sqlite3.Row) -> str:
+    if row["state"] is None:
+        return "is not known any more"
+    if row["to_state"] == PROCESSING:
+        return "was running: its worker was asked to stop"
+    if (row["state"], row["position"], row["fence"]) != (
+        row["to_state"], row["to_position"], row["to_fence"],
+    ):  # fmt: skip
+        return f"has moved on: it is {_name(row['state'])}"
+    return ""
+
+
+def _restore(transaction: Transaction, row: sqlite3.Row, batch: str, now: int) -> str:
+    was = STATE_OF[row["was"]]
+    source = STATE_OF.get(row["state"], was)
+    step = Step(at=now, source=source, target=was, cause=Cause.UNDONE, detail="undo")
+    try:
+        transaction.connection.execute(
+            SQL["restore"], {"row": row["row"], "batch": batch, "line": line(step)}
+        )
+    except sqlite3.IntegrityError:
+        return f"its unique key {row['unique_key']!r} is held by another job"
+    transaction.connection.execute(SQL["forget_undone"], (batch, row["id"]))
+    transaction.move(row["queue"], row["state"], row["was"])
+    if row["state"] == DISCARDED:
+        transaction.count(row["queue"], "discarded", -1)
+    return ""
+
+
+def _name(code: int) -> str:
+    return "discarded" if code == DISCARDED else STATE_OF[code].value

@@ -1,0 +1,155 @@
+"""`hms-svc` without a command: the console, with workers beside it."""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import typer
+
+from hms_svc.cli.root import BAD_INPUT, OUR_FAULT, complain
+from hms_svc.cli.session import Session
+from hms_svc.domain.errors import BadInput
+
+if TYPE_CHECKING:
+    from hms_svc.embedded import EmbeddedWorkers
+    from hms_svc.operations.service import Operations
+    from hms_svc.settings import Settings
+    from tui.launch import Facts, Launch, Snapshot
+
+LOG_FILE: Final = "console.log"
+HURRY_SECONDS: Final = 3.0
+NO_TERMINAL: Final = (
+    "the console needs a terminal on standard input and output; without one there are: "
+    "hms-svc serve (workers), hms-svc status, hms-svc --snapshot FILE.svg"
+)
+
+
+class ConsoleOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How the console was asked for. `size` is COLUMNSxLINES."""
+
+    attach: bool = False
+    workers: str = "thread"
+    types: tuple[str, ...] = ()
+    snapshot: Path | None = None
+    size: str = "120x40"
+
+
+def open_console(session: Session, options: ConsoleOptions) -> int:
+    """Show the console until it is left; gives the exit code."""
+    snapshot = _snapshot(options)
+    settings = _settings(session)
+    if snapshot is not None:
+        from tui.app import run_console
+
+        gc.enable()
+        return run_console(_launch(session, settings, snapshot=snapshot))
+    return _show(session, settings, _workforce(settings, session, options))
+
+
+def _show(session: Session, settings: Settings, workforce: EmbeddedWorkers | None) -> int:
+    from tui.terminal import Terminal, has_terminal
+
+    if not has_terminal():
+        complain(NO_TERMINAL)
+        raise typer.Exit(BAD_INPUT)
+    log_path = settings.data_dir / LOG_FILE
+    with Terminal(log_path) as terminal:
+        from hms_svc.observability.logs import set_up_logging
+        from tui.app import run_console
+
+        gc.freeze()
+        gc.enable()
+        set_up_logging(settings.log_level, settings.log_format)
+        launch = msgspec.structs.replace(
+            _launch(session, settings),
+            workforce=workforce,
+            driver=terminal.driver,
+            on_signals=terminal.leave_on_signals,
+        )
+        code = run_console(launch)
+    if code:
+        complain(f"the console failed; what happened is in {log_path}")
+    if workforce is not None:
+        _end(workforce, settings, code)
+    return OUR_FAULT if code else 0
+
+
+def _end(workforce: EmbeddedWorkers, settings: Settings, code: int) -> None:
+    """Wait for the workers; those that cannot stop do not hold up the end of the process."""
+    seconds = HURRY_SECONDS
+    if not workforce.is_asked_to_stop:
+        workforce.stop()
+        seconds += settings.grace_seconds
+    if not workforce.join(seconds):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(OUR_FAULT if code else 0)
+
+
+def _settings(session: Session) -> Settings:
+    from hms_svc.settings import CONSOLE_CONCURRENCY
+
+    loaded = session.loaded
+    if loaded.sources["concurrency"] != "default":
+        return loaded.settings
+    return msgspec.structs.replace(loaded.settings, concurrency=CONSOLE_CONCURRENCY)
+
+
+def _workforce(
+    settings: Settings, session: Session, options: ConsoleOptions
+) -> EmbeddedWorkers | None:
+    if options.attach or session.read_only:
+        return None
+    from hms_svc.embedded import ProcessWorkers, ThreadWorkers
+
+    kind = ProcessWorkers if options.workers == "process" else ThreadWorkers
+    return kind(settings, options.types)
+
+
+def _launch(session: Session, settings: Settings, snapshot: Snapshot | None = None) -> Launch:
+    from tui.launch import Launch
+
+    def operations() -> AbstractAsyncContextManager[Operations]:
+        return session.operations(rehearsing=True)
+
+    opens: Callable[[], AbstractAsyncContextManager[Operations]] = operations
+    return Launch(
+        operations=opens, facts=_facts(session, settings), theme=settings.theme, snapshot=snapshot
+    )
+
+
+def _facts(session: Session, settings: Settings) -> Facts:
+    from importlib.metadata import version
+
+    from hms_svc.domain.backend_url import mask_password
+    from tui.launch import Facts
+
+    return Facts(
+        broker=mask_password(settings.broker_url),
+        database=mask_password(settings.database_url),
+        namespace=settings.namespace,
+        version=version("hms-svc"),
+        actor=settings.actor,
+        profile=settings.profile,
+        production=settings.production,
+        read_only=session.read_only,
+    )
+
+
+def _snapshot(options: ConsoleOptions) -> Snapshot | None:
+    if options.snapshot is None:
+        return None
+    from tui.launch import Snapshot
+
+    found = re.fullmatch(r"([0-9]{2,3})x([0-9]{2,3})", options.size)
+    if found is None:
+        raise BadInput(f"--size {options.size!r} is not a size such as 120x40")
+    return Snapshot(path=options.snapshot, width=int(found[1]), height=int(found[2]))

@@ -1,0 +1,112 @@
+"""`hms-svc demo`: a simulated city in a folder of its own, watched in the console."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from hms_svc.cli.session import Session, session_of
+
+if TYPE_CHECKING:
+    from hms_svc.demo.simulation import Simulation
+
+SECRET: Final = "the demo keeps no secrets"  # noqa: S105 - nobody else has this server
+GRACE_SECONDS: Final = 5.0
+HURRY_SECONDS: Final = 5.0
+NOT_READ: Final = {"HMS_SVC_CONFIG": ""}
+
+
+def demo(
+    context: typer.Context,
+    keep: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the city's files in this folder.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another city for another number.")] = 1,
+    rate: Annotated[float, typer.Option(min=0.1, max=500, help="Things a second.")] = 3.0,
+    concurrency: Annotated[int, typer.Option(min=1, max=1000, help="Jobs at a time.")] = 8,
+    headless: Annotated[
+        bool, typer.Option("--headless", help="No console: print `status` at the end.")
+    ] = False,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long, headless.")] = 10.0,
+) -> None:
+    """Open the console over a busy city of its own; nothing of yours is read or changed.
+
+    With --broker-url it uses that Redis, under a namespace of its own.
+    """
+    given = session_of(context)
+    with _folder(keep) as folder:
+        from hms_svc.demo.crew_office import CrewOffice
+        from hms_svc.demo.simulation import Simulation
+
+        began = time.time()
+        with CrewOffice(began, seed) as office:
+            session = _session(given, folder, office.url, concurrency)
+            city = Simulation(session.settings, seed=seed, rate=rate, began=began)
+            code = _work(session, city, seconds) if headless else _watch(session, city)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    if keep is not None:
+        yield keep
+        return
+    made = Path(tempfile.mkdtemp(prefix="hms-svc-demo-"))
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _session(given: Session, folder: Path, webhook_url: str, concurrency: int) -> Session:
+    from hms_svc.demo.city import BLOCKED_USER
+
+    overrides = {
+        "data_dir": folder,
+        "broker_url": given.overrides["broker_url"],
+        "namespace": f"demo-{os.getpid()}-{os.urandom(3).hex()}",
+        "actor": "demo",
+        "app": ("hms_svc.demo.services:app",),
+        "blocked_users": (BLOCKED_USER,),
+        "webhook_url": webhook_url,
+        "webhook_secret": SECRET,
+        "webhook_allowed_hosts": ("127.0.0.1",),
+        "concurrency": concurrency,
+        "grace_seconds": GRACE_SECONDS,
+        "profile": "demo",
+        "theme": given.settings.theme,
+    }
+    return Session(overrides, config_path=None, read_only=given.read_only, environ=NOT_READ)
+
+
+def _watch(session: Session, city: Simulation) -> int:
+    from hms_svc.cli.console import ConsoleOptions, open_console
+
+    with city:
+        return open_console(session, ConsoleOptions())
+
+
+def _work(session: Session, city: Simulation, seconds: float) -> int:
+    from hms_svc.cli.session import run
+    from hms_svc.cli.status import show_status
+    from hms_svc.embedded import ThreadWorkers
+    from hms_svc.observability.logs import set_up_logging
+
+    set_up_logging("error", session.settings.log_format)
+    workers = ThreadWorkers(session.settings)
+    workers.start()
+    with city:
+        workers.join(seconds)
+    workers.stop()
+    workers.stop()
+    workers.join(HURRY_SECONDS)
+    run(lambda: show_status(session, as_json=True))
+    return 0

@@ -1,0 +1,101 @@
+"""Why jobs are dead or rejected, told so that ten thousand failures of one bug have one cause."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Final
+
+import msgspec
+
+from hms_svc.domain.lifecycle import (
+    REASON_CRASHED,
+    REASON_EXPIRED,
+    REASON_ID_CONFLICT,
+    REASON_LOST,
+    REASON_NO_HANDLER,
+    REASON_PAYLOAD,
+    State,
+)
+
+MOST_CAUSES: Final = 1000
+"""Causes that a broker tells apart; beyond, a new one goes to `other_causes` of its type."""
+OTHER_CAUSES: Final = "(other causes)"
+FAILED: Final = frozenset({State.REJECTED, State.DEAD})
+CAUSE_ID: Final = re.compile(r"[0-9a-f]{12}")
+_MOST_READ: Final = 1000
+_MOST_KEPT: Final = 200
+_SAY_ENOUGH: Final = frozenset(
+    {REASON_EXPIRED, REASON_NO_HANDLER, REASON_LOST, REASON_CRASHED, REASON_ID_CONFLICT}
+)
+"""Reasons whose words name only the job at hand."""
+_VARIABLE: Final = re.compile(
+    r"""
+    (?P<text>
+        "[^"]*" | (?<!\w)'[^']*'(?!\w) | `[^`]*`
+      | \b[A-Za-z][A-Za-z0-9+.-]{0,20}://\S+            # an address
+      | [\w.+-]{1,64}@[\w.-]+                           # an e-mail
+      | (?<![\w./~])[~.]{0,2}(?:/[\w.+@%=-]+)+/?        # a path
+      | \b[A-Za-z]:\\\S+
+    )
+    | \b\d{4}-\d\d-\d\d(?:[T\ ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?(?![\w-])
+    | (?<![\w-])case-[\w-]+
+    | (?<![\w-])(?!(?i:utf-\d+)\b)[\w-]*\d[\w-]*(?:[.,:]\d[\w-]*)*  # a number, or an id: a word with a digit
+    | (?<![\w-])[0-9A-Fa-f]{8,}(?![\w-])
+    """,
+    re.VERBOSE,
+)
+_LIST: Final = re.compile(r"([#…])(?:,\s?[#…])+")
+
+
+class FailureCause(msgspec.Struct, frozen=True, kw_only=True):
+    """One cause: `error` is the error's class where there was one, else `by` says who ended the job."""
+
+    state: State
+    type: str
+    reason: str
+    by: str = ""
+    error: str = ""
+    pattern: str = ""
+
+    @property
+    def id(self) -> str:
+        """The same 12 hex digits for the same cause, on every machine (the scripts' `cause_of`)."""
+        words = (self.state.value, self.type, self.reason, self.error or self.by, self.pattern)
+        name = "\n".join(words).encode("utf-8", "replace")
+        return hashlib.sha1(name, usedforsecurity=False).hexdigest()[:12]
+
+
+def cause_of(
+    state: State, type: str, *, reason: str, by: str, detail: str, failure: str
+) -> FailureCause:
+    """Give the cause of a dead or rejected job; `failure` is class and message of its last error."""
+    if state is State.REJECTED:
+        pattern = pattern_of(detail.partition(": ")[0]) if reason == REASON_PAYLOAD else ""
+        return FailureCause(state=state, type=type, reason=reason, by=by, pattern=pattern)
+    error, _, message = failure.partition(": ")
+    pattern = "" if reason in _SAY_ENOUGH else pattern_of(message if failure else detail)
+    return FailureCause(
+        state=state,
+        type=type,
+        reason=reason,
+        by="" if failure else by,
+        error=error,
+        pattern=pattern,
+    )
+
+
+def other_causes(state: State, type: str) -> FailureCause:
+    """Give the cause that stands for all those of a type that there was no room for."""
+    return FailureCause(state=state, type=type, reason="", pattern=OTHER_CAUSES)
+
+
+def pattern_of(message: str) -> str:
+    """Give the first line of a message with its variables taken out, at most 200 characters.
+
+    `#` stands for numbers, times and ids, `…` for quoted text, paths and addresses, and one of
+    them for a list. Time is linear in the message.
+    """
+    first = message.lstrip()[:_MOST_READ].partition("\n")[0]
+    line = _VARIABLE.sub(lambda found: "…" if found["text"] else "#", first)
+    return _LIST.sub(r"\1", " ".join(line.split()))[:_MOST_KEPT]

@@ -1,0 +1,84 @@
+"""Cron schedules: when the next tick is, what it is called, and how it reads in words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, tzinfo
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from cronsim import CronSim, CronSimError
+
+from hms_svc.domain.errors import BadInput
+from hms_svc.domain.ids import JOB_ID, name_based_id
+
+FIELDS: Final = 5
+UTC_NAME: Final = "UTC"
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """Five cron fields, and the time zone whose clocks they mean.
+
+    Where clocks change, ticks at a set hour come once, as with Debian's cron;
+    one in an hour that is left out comes at its end.
+    """
+
+    cron: str
+    time_zone: str = UTC_NAME
+
+    @property
+    def text(self) -> str:
+        """The fields, and the zone behind them where it is not UTC; `read_schedule` reads it."""
+        return self.cron if self.time_zone == UTC_NAME else f"{self.cron} {self.time_zone}"
+
+    @property
+    def words(self) -> str:
+        """Say it in plain words."""
+        return f"{CronSim(self.cron, datetime.now(UTC)).explain()} ({self.time_zone})"
+
+    def next_after(self, unix_ms: int) -> int:
+        """Give the first tick after a time."""
+        return self._tick(unix_ms, reverse=False)
+
+    def last_before(self, unix_ms: int) -> int:
+        """Give the newest tick before a time."""
+        return self._tick(unix_ms, reverse=True)
+
+    def _tick(self, unix_ms: int, *, reverse: bool) -> int:
+        at = datetime.fromtimestamp(unix_ms / 1000, _zone(self.time_zone))
+        return int(next(CronSim(self.cron, at, reverse)).timestamp() * 1000)
+
+
+def make_schedule(cron: str, time_zone: str = UTC_NAME) -> Schedule:
+    """Check and make a schedule; BadInput says what would be right."""
+    wanted = "five fields such as */5 * * * * (minute, hour, day, month, weekday)"
+    if len(cron.split()) != FIELDS:
+        raise BadInput(f"schedule {cron!r:.80} does not have {wanted}")
+    schedule = Schedule(" ".join(cron.split()), time_zone)
+    try:
+        schedule.next_after(0)
+    except CronSimError as error:
+        raise BadInput(f"schedule {cron!r:.80}: {error}; want {wanted}") from error
+    except StopIteration as error:
+        raise BadInput(f"schedule {cron!r:.80} never comes") from error
+    return schedule
+
+
+def read_schedule(text: str) -> Schedule:
+    """Read what `Schedule.text` wrote."""
+    words = text.split()
+    return make_schedule(" ".join(words[:FIELDS]), " ".join(words[FIELDS:]) or UTC_NAME)
+
+
+def tick_id(type: str, tick_ms: int) -> str:
+    """Give the id of the one job of a tick: whoever hands it in, it is the same job."""
+    stamp = datetime.fromtimestamp(tick_ms / 1000, UTC).strftime("%Y%m%dT%H%MZ")
+    named = f"tick:{type}:{stamp}"
+    return named if JOB_ID.fullmatch(named) else name_based_id("tick", type, stamp)
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return UTC if name == UTC_NAME else ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise BadInput(f"time zone {name!r:.80} is not known here; want one as in UTC") from error

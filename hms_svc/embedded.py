@@ -1,0 +1,233 @@
+"""Workers that live and end with a console: on a thread of it, or in processes below it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable
+from concurrent.futures import Future
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import TYPE_CHECKING, Final
+
+from hms_svc import bootstrap
+from hms_svc.domain.errors import DatabaseUnavailable, HmsError, Outage
+from hms_svc.domain.plain_text import plain
+from hms_svc.handling.output import captured_output
+from hms_svc.runtime.lane import SuspectLane
+from hms_svc.runtime.names import make_worker_id
+from hms_svc.runtime.processes import OUTAGE_CODE, READY, WorkerSpec, end_line, start_child
+from hms_svc.runtime.worker import Worker
+from hms_svc.settings import Settings, child_environment
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+
+    from hms_svc.runtime.options import Engines
+
+log: Final = logging.getLogger("hms_svc.runtime")
+SHORTEST_WAIT_SECONDS: Final = 0.5
+LONGEST_WAIT_SECONDS: Final = 5.0
+
+
+class EmbeddedWorkers:
+    """What both ways share: a thread that minds the work, a state in words, an end to wait for."""
+
+    def __init__(self, settings: Settings, types: Iterable[str] = ()) -> None:
+        self._settings = bootstrap.resolve(settings)
+        self._types = tuple(types)
+        self._ended: Future[None] = Future()
+        self._stops = 0
+        self._state = "not started"
+
+    @property
+    def state(self) -> str:
+        """Tell in a few words how they are."""
+        return self._state
+
+    @property
+    def is_asked_to_stop(self) -> bool:
+        """Tell whether `stop` was called."""
+        return self._stops > 0
+
+    def start(self) -> None:
+        """Begin; an outage at the start is tried again until it is over."""
+        self._state = "starting"
+        threading.Thread(target=self._mind, name="hms-svc-workers", daemon=True).start()
+
+    def stop(self) -> None:
+        """Let jobs in hand finish within the grace; a second call cancels them or gives them back."""
+        self._stops += 1
+        if self._state == "not started":
+            self._end("stopped")
+        elif not self._ended.done():
+            self._state = "stopping"
+            self._hear_stop()
+
+    async def wait_stopped(self) -> None:
+        """Return when nothing works any more."""
+        await asyncio.shield(asyncio.wrap_future(self._ended))
+
+    def join(self, seconds: float) -> bool:
+        """Wait, blocking, for the end; False where it did not come."""
+        try:
+            self._ended.result(seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    def _mind(self) -> None:
+        try:
+            self._work()
+        except HmsError as error:
+            log.exception("the workers stopped")
+            self._end(f"stopped: {plain(str(error))}")
+        finally:
+            self._end("stopped" if self._stops else "stopped: see the log")
+
+    def _end(self, state: str) -> None:
+        if not self._ended.done():
+            self._state = state
+            self._ended.set_result(None)
+
+    def _work(self) -> None:
+        raise NotImplementedError
+
+    def _hear_stop(self) -> None:
+        raise NotImplementedError
+
+
+class ThreadWorkers(EmbeddedWorkers):
+    """One worker on a thread, a loop and engines of its own; suspects run in a child."""
+
+    def __init__(self, settings: Settings, types: Iterable[str] = ()) -> None:
+        super().__init__(settings, types)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._asked = asyncio.Event()
+        self._worker: Worker | None = None
+        self._lane = SuspectLane(self._types, child_environment(self._settings))
+
+    def start(self) -> None:
+        """Begin; an outage at the start is tried again until it is over."""
+        self._loop = asyncio.new_event_loop()
+        super().start()
+
+    def _work(self) -> None:
+        assert self._loop is not None
+        loop = self._loop
+        with _prints_kept(), asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(self._serve())
+
+    def _hear_stop(self) -> None:
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(self._pass_on_stop)
+        except RuntimeError:
+            log.debug("the workers' loop has ended already")
+
+    def _pass_on_stop(self) -> None:
+        self._asked.set()
+        self._lane.stop()
+        if self._worker is not None:
+            if self._stops > 1:
+                self._worker.hurry()
+            self._worker.stop()
+
+    async def _serve(self) -> None:
+        registry = bootstrap.application(self._settings, ready=True)
+        if self._types:
+            registry = registry.only(self._types)
+        wait_seconds = SHORTEST_WAIT_SECONDS
+        while not self._asked.is_set():
+            try:
+                async with bootstrap.engines(self._settings, registry) as engines:
+                    await self._run(engines)
+            except Outage as error:
+                if not self._asked.is_set():
+                    log.warning("the workers wait: %s", error)
+                    self._state = _waiting_words(error)
+                    await self._rest(wait_seconds)
+                wait_seconds = min(LONGEST_WAIT_SECONDS, wait_seconds * 2)
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._asked.wait()
+        except TimeoutError:
+            return
+
+    async def _run(self, engines: Engines) -> None:
+        options = bootstrap.worker_options(self._settings, worker_id=make_worker_id())
+        self._worker = Worker(engines, options, on_suspects=self._lane.need)
+        if self._asked.is_set():
+            return
+        self._state = f"{options.slots} slots, thread"
+        log.info("worker %s works on a thread with %d slots", options.worker_id, options.slots)
+        await self._worker.run()
+        await self._lane.wait_stopped()
+
+
+class ProcessWorkers(EmbeddedWorkers):
+    """The supervisor of `serve` as a child, which ends when this process does."""
+
+    def __init__(self, settings: Settings, types: Iterable[str] = ()) -> None:
+        super().__init__(settings, types)
+        self._asked = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._line: socket.socket | None = None
+
+    def _work(self) -> None:
+        wait_seconds = SHORTEST_WAIT_SECONDS
+        while not self._asked.is_set():
+            code = self._supervise()
+            if self._asked.is_set():
+                return
+            if code != OUTAGE_CODE:
+                self._end(f"stopped with {code}: see the log")
+                return
+            self._state = "waiting for broker and database: see the log"
+            self._asked.wait(wait_seconds)
+            wait_seconds = min(LONGEST_WAIT_SECONDS, wait_seconds * 2)
+
+    def _supervise(self) -> int:
+        self._process, line = start_child(
+            "hms_svc.supervisor_process",
+            [WorkerSpec(types=self._types)],
+            child_environment(self._settings),
+        )
+        line.setblocking(True)
+        with line:
+            self._line = line
+            if self._asked.is_set():
+                self._hear_stop()
+            while heard := line.recv(64):
+                if READY in heard and not self._asked.is_set():
+                    self._state = f"{self._settings.concurrency} slots, process"
+            self._line = None
+        return self._process.wait()
+
+    def _hear_stop(self) -> None:
+        self._asked.set()
+        end_line(self._line)
+        if self._stops > 1 and self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+
+
+def _waiting_words(outage: Outage) -> str:
+    what = "database" if isinstance(outage, DatabaseUnavailable) else "broker"
+    return f"waiting for the {what}: {plain(str(outage))}"
+
+
+@contextmanager
+def _prints_kept() -> Iterator[None]:
+    """Keep what jobs print with the jobs; what others print goes to the process's own streams."""
+    with (
+        redirect_stdout(sys.__stdout__),
+        redirect_stderr(sys.__stderr__),
+        captured_output(pass_on=False),
+    ):
+        yield

@@ -1,0 +1,183 @@
+"""Acts on many jobs: planned first, then done chunk by chunk, with a rest after each.
+
+Each chunk has its intent on record before anything is done to it, so that an
+end midway neither loses a job nor does anything twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from hms_svc.domain.errors import Refused, UnknownId
+from hms_svc.domain.filter import Filter
+from hms_svc.domain.ids import new_job_id
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.views import ActOutcome
+from hms_svc.operations.journal import Journal
+from hms_svc.operations.pace import Pace
+from hms_svc.operations.plan import Plan, PlanBuilder
+from hms_svc.operations.reads import Reads
+from hms_svc.ports.control import Act, ActRequest, Control
+from hms_svc.ports.stores import Approval
+
+CHUNK: Final = 250
+Progressed = Callable[[int], None]
+
+
+class BulkReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a bulk act. `batch` names it for undo; `failed` are those it was not done to.
+
+    `left` is how many were not come to, because the act was called off.
+    """
+
+    act: Act
+    batch: str
+    done: int
+    failed: tuple[ActOutcome, ...]
+    left: int = 0
+
+
+class BulkActs:
+    """Acts on jobs, one or a hundred thousand."""
+
+    def __init__(self, *, reads: Reads, control: Control, journal: Journal) -> None:
+        self._reads = reads
+        self._control = control
+        self._journal = journal
+
+    async def plan(self, act: Act, job_ids: Sequence[str]) -> Plan:
+        """Work out what an act on these ids would do.
+
+        Raises UnknownId; and Refused where the act cannot be done to the only one.
+        """
+        builder = PlanBuilder(act)
+        for start in range(0, len(job_ids), CHUNK):
+            details = await self._reads.details(job_ids[start : start + CHUNK])
+            builder.add(detail.view for detail in details)
+        plan = builder.build()
+        if len(job_ids) == 1 and plan.cannot:
+            raise Refused(f"job {job_ids[0]}: {plan.cannot[0].why}")
+        return plan
+
+    async def plan_where(
+        self,
+        act: Act,
+        where: Filter,
+        *,
+        progressed: Progressed | None = None,
+        pace: Pace | None = None,
+    ) -> Plan:
+        """Work out what an act on all jobs that match would do; nothing is done yet.
+
+        `progressed` is told how many more were found. A `pace` makes it rest
+        between pages; one that is cancelled makes it Refused.
+        """
+        builder = PlanBuilder(act, where.text)
+        cursor: str | None = None
+        found = 0
+        while True:
+            began = asyncio.get_running_loop().time()
+            page = await self._reads.jobs(where, limit=CHUNK, cursor=cursor)
+            builder.add(page.jobs)
+            found += len(page.jobs)
+            if progressed is not None:
+                progressed(len(page.jobs))
+            cursor = page.cursor
+            if cursor is None:
+                return builder.build()
+            if pace is not None and not await pace.goes_on(since=began):
+                raise Refused(f"planning was called off after {found:,} jobs: nothing was done")
+
+    async def carry_out(
+        self,
+        plan: Plan,
+        *,
+        note: str = "",
+        progressed: Progressed | None = None,
+        pace: Pace | None = None,
+    ) -> BulkReport:
+        """Do what was planned, a few hundred jobs at a time; `progressed` is told how many more.
+
+        A job that has moved on since the plan was made is reported, not forced.
+        By its `pace` a front end pauses the act between chunks, or calls it off.
+        """
+        pace = pace or Pace()
+        batch = new_job_id()
+        done, left = 0, len(plan.job_ids)
+        failed = list(plan.cannot)
+        async for outcomes in self._chunks(plan, note, batch, pace):
+            done += sum(outcome.done for outcome in outcomes)
+            left -= len(outcomes)
+            failed += [outcome for outcome in outcomes if not outcome.done]
+            if progressed is not None:
+                progressed(len(outcomes))
+        return BulkReport(act=plan.act, batch=batch, done=done, failed=tuple(failed), left=left)
+
+    async def _chunks(
+        self, plan: Plan, note: str, batch: str, pace: Pace
+    ) -> AsyncIterator[Sequence[ActOutcome]]:
+        self._journal.check_allowed(f"job.{plan.act.value}")
+        began: float | None = None
+        for start in range(0, len(plan.job_ids), CHUNK):
+            if not await pace.goes_on(since=began):
+                return
+            began = asyncio.get_running_loop().time()
+            yield await self._do(plan, plan.job_ids[start : start + CHUNK], note, batch)
+
+    async def _do(
+        self, plan: Plan, job_ids: tuple[str, ...], note: str, batch: str
+    ) -> Sequence[ActOutcome]:
+        action = f"job.{plan.act.value}"
+        subject = job_ids[0] if len(plan.job_ids) == 1 else f"batch:{batch}"
+        intent = {"batch": batch, "jobs": job_ids, "where": plan.where, "note": note}
+        await self._journal.intend(action, subject, intent)
+        if plan.act is Act.APPROVE:
+            await self._approve(job_ids, note)
+        outcomes = await self._control.act(
+            ActRequest(
+                act=plan.act, job_ids=job_ids, by=self._journal.actor, note=note, batch=batch
+            )
+        )
+        await self._conclude(action, batch, outcomes)
+        return outcomes
+
+    async def _conclude(self, action: str, batch: str, outcomes: Sequence[ActOutcome]) -> None:
+        await self._journal.conclude(
+            action, [(o.job_id, {"batch": batch, "done": o.done, "why": o.why}) for o in outcomes]
+        )
+
+    async def _approve(self, job_ids: Sequence[str], note: str) -> None:
+        database = self._journal.check_allowed("job.approve")
+        for detail in await self._reads.details(job_ids):
+            if detail.view.state is State.HELD and detail.hold is not None:
+                action, rule, digest = detail.hold
+                await database.approve(
+                    Approval(
+                        job_id=detail.view.id,
+                        action=action,
+                        rule=rule,
+                        digest=digest,
+                        by=self._journal.actor,
+                        note=note,
+                        at=self._journal.now_ms(),
+                    )
+                )
+
+    async def undo(self, batch: str | None = None) -> BulkReport:
+        """Undo one batch of acts, the newest by default. UnknownId where none can be undone any more."""
+        self._journal.check_allowed("job.undo")
+        batch = batch or await self._control.last_batch()
+        if batch is None:
+            raise UnknownId("there is no act that can still be undone")
+        await self._journal.intend("job.undo", f"batch:{batch}", {"batch": batch})
+        outcomes = await self._control.undo(batch)
+        if not outcomes:
+            raise UnknownId(f"no batch {batch!r} can still be undone")
+        await self._conclude("job.undo", batch, outcomes)
+        done = sum(outcome.done for outcome in outcomes)
+        failed = tuple(outcome for outcome in outcomes if not outcome.done)
+        return BulkReport(act=Act.DISCARD, batch=batch, done=done, failed=failed)

@@ -1,0 +1,60 @@
+"""Keeps the next tick of every schedule with the broker, as a job that waits for its time."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hms_svc.domain.job import Job, make_job
+from hms_svc.domain.schedule import tick_id
+from hms_svc.handling.registry import JobType, Registry
+from hms_svc.ports.broker import Broker
+from hms_svc.ports.clock import Clock
+from hms_svc.runtime.service import Service
+
+LEAD_MS: Final = 5_000
+
+
+class Scheduler(Service):
+    """Hands the next tick in before the one now waiting is due, so that one always waits.
+
+    A tick's job has the tick's id, so any number of workers make one job of it. Nobody need
+    remember anything: while no worker lives, the tick that waits is the one that is caught up.
+    """
+
+    def __init__(self, broker: Broker, registry: Registry, clock: Clock) -> None:
+        super().__init__(interval_seconds=1.0)
+        self._broker = broker
+        self._clock = clock
+        self._declared = [each for each in registry if each.schedule is not None]
+        self._newest: dict[str, int] = {}
+
+    @property
+    def texts(self) -> tuple[tuple[str, str], ...]:
+        """The types that have a schedule, each with its text."""
+        return tuple((each.type, each.schedule.text) for each in self._declared if each.schedule)
+
+    async def run_once(self) -> None:
+        """Hand in the ticks that come next."""
+        now, jobs, newest = self._clock.now_ms(), [], {}
+        for declared in self._declared:
+            assert declared.schedule is not None
+            tick = self._newest.get(declared.type, 0)
+            while tick <= now + LEAD_MS:
+                tick = declared.schedule.next_after(max(tick, now))
+                jobs.append(tick_job(declared, tick, now))
+            newest[declared.type] = tick
+        if jobs:
+            await self._broker.enqueue(jobs)
+            self._newest = newest
+
+
+def tick_job(declared: JobType, tick_ms: int, now_ms: int) -> Job:
+    """Make the job of one tick."""
+    return make_job(
+        declared.type,
+        declared.schedule_data,
+        now_ms=now_ms,
+        id=tick_id(declared.type, tick_ms),
+        not_before=tick_ms,
+        priority=declared.priority,
+    )

@@ -1,0 +1,53 @@
+"""A queue file that version 1 of its schema left behind is opened, with its failures in groups."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.outcome import Failure
+from hms_svc.ports.control import Act, ActRequest
+from hms_svc.settings import Settings
+
+from .conftest import BrokerHarness, BrokerMaker, ManualClock
+
+TO_VERSION_1 = """
+DROP TRIGGER job_came; DROP TRIGGER job_left; DROP TRIGGER job_went;
+DROP INDEX jobs_of_cause; DROP TABLE causes; DROP TABLE arrivals; DROP TABLE undo;
+ALTER TABLE jobs DROP COLUMN cause;
+ALTER TABLE jobs ADD COLUMN undo_state INTEGER;
+ALTER TABLE jobs ADD COLUMN undo_position INTEGER;
+ALTER TABLE jobs ADD COLUMN batch TEXT;
+CREATE INDEX jobs_discarded ON jobs (batch) WHERE batch IS NOT NULL;
+UPDATE meta SET value = 1 WHERE name = 'schema';
+"""
+
+
+@pytest.mark.parametrize("make_backend", ["sqlite"], indirect=True)
+async def test_a_file_of_version_1_is_migrated_when_it_is_opened(
+    make_backend: BrokerMaker, clock: ManualClock, settings: Settings
+) -> None:
+    async with make_backend() as backend:
+        harness = BrokerHarness(backend, clock)
+        ids = await harness.accept(3)
+        for job, seconds in zip(await harness.claim(2), (1, 2), strict=True):
+            failure = Failure("Timeout", f"took {seconds} s")
+            await harness.settle(job, State.DEAD, reason="timeout", failure=failure)
+        before = await harness.inspection.failures()
+    with sqlite3.connect(Path(settings.broker.path)) as connection:
+        connection.executescript(TO_VERSION_1)
+    connection.close()
+    for _ in range(2):
+        async with make_backend() as backend:
+            harness = BrokerHarness(backend, clock)
+            assert await harness.inspection.failures() == before
+    async with make_backend() as backend:
+        harness = BrokerHarness(backend, clock)
+        retry = ActRequest(act=Act.RETRY, job_ids=(ids[0],), by="ravi", batch="b")
+        await harness.control.act(retry)
+        assert [group.count for group in await harness.inspection.failures()] == [1]
+        await harness.control.undo("b")
+        assert await harness.inspection.failures() == before

@@ -1,0 +1,81 @@
+"""The console over a picture that stands still, and the files that its frames are held against."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import msgspec
+from textual.pilot import Pilot
+
+from hms_svc.operations.service import Operations
+from tests.dashboard.city import ANSWERS, NOW
+from tui.app import Console
+from tui.launch import Facts, Launch
+from tui.picture import Look, Picture, Seen
+from tui.store import Store
+
+PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
+REDRAW = "HMS_SVC_TEST_REDRAW"
+FACTS = Facts(
+    broker="redis://city",
+    database="postgresql://city",
+    namespace="city",
+    version="0.1.0",
+    actor="ann",
+)
+
+
+def nothing() -> AbstractAsyncContextManager[Operations]:
+    raise AssertionError("a still asks nobody")
+
+
+class StillStore(Store):
+    """Shows one picture, whatever is wanted."""
+
+    def __init__(self, console: Console, picture: Picture) -> None:
+        super().__init__(console.launch, console._changed)
+        self.picture = picture
+
+    def want(self, look: Look | None, *, failures: bool = False, results: bool = False) -> None:
+        answer = ANSWERS.get(type(look))
+        seen = Seen(look, answer, NOW) if look is not None and self.picture.queues else None
+        self.picture = msgspec.structs.replace(self.picture, seen=seen)
+
+    async def run(self) -> None:
+        self._publish(self.picture)
+
+
+class Still(Console):
+    """A console whose clock stands."""
+
+    def __init__(self, picture: Picture, *, theme: str = "dark", facts: Facts = FACTS) -> None:
+        super().__init__(Launch(operations=nothing, facts=facts, theme=theme))
+        self.store = StillStore(self, picture)
+
+    def now_ms(self) -> int:
+        return NOW
+
+
+async def keys(pilot: Pilot[int], *names: str) -> None:
+    await pilot.pause()
+    for name in names:
+        await pilot.press(name)
+        await pilot.pause()
+
+
+def check_picture(console: Console, name: str) -> None:
+    """Hold the frame against the file of this name; with HMS_SVC_TEST_REDRAW=1 write it instead."""
+    drawn = console.export_screenshot(title="hms-svc")
+    file = PICTURES / f"{name}.svg"
+    if os.environ.get(REDRAW):
+        PICTURES.mkdir(exist_ok=True)
+        file.write_text(drawn)
+    assert file.exists(), f"{file} is missing: run once with {REDRAW}=1, and look at it"
+    if drawn != file.read_text():
+        wrong = file.with_suffix(".wrong.svg")
+        wrong.write_text(drawn)
+        raise AssertionError(
+            f"{file.name} looks different now: see {wrong}, or run with {REDRAW}=1"
+        )

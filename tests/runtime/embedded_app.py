@@ -1,0 +1,24 @@
+"""Job types for workers that import their application by name."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+
+from hms_svc import Registry, RunningJob
+
+app = Registry()
+
+
+@app.job("embedded.pid")
+def tell_process(job: RunningJob) -> dict[str, object]:
+    """Say something, and tell process and thread."""
+    print("words of the handler")
+    return {"pid": os.getpid(), "main": threading.current_thread() is threading.main_thread()}
+
+
+@app.job("embedded.endless")
+async def never_return(job: RunningJob) -> None:
+    """Be in hand until cancelled."""
+    await asyncio.Event().wait()

@@ -1,0 +1,99 @@
+"""Workers beside a console: on a thread of it or below it, ending with it, told from each other."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from hms_svc.domain.job import Lane
+from hms_svc.domain.lifecycle import State
+from hms_svc.embedded import EmbeddedWorkers, ProcessWorkers, ThreadWorkers
+from hms_svc.handling.registry import Registry
+from hms_svc.ports.broker import ClaimRequest, ServedType
+from hms_svc.settings import Settings, load_settings
+from tests.runtime.conftest import PATIENCE_SECONDS, Floor, FloorMaker, result_of, until
+
+APP = "tests.runtime.embedded_app:app"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    overrides = {"data_dir": tmp_path, "app": (APP,), "concurrency": 2, "grace_seconds": 20}
+    return load_settings(overrides, environ={"HMS_SVC_CONFIG": ""}).settings
+
+
+@pytest_asyncio.fixture
+async def floor(open_floor: FloorMaker) -> AsyncIterator[Floor]:
+    async with open_floor(Registry()) as made:
+        yield made
+
+
+async def end(workers: EmbeddedWorkers) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await workers.wait_stopped()
+
+
+@pytest.mark.parametrize("kind", [ThreadWorkers, ProcessWorkers])
+async def test_they_work_where_they_were_put_and_stop_when_told(
+    floor: Floor, settings: Settings, kind: type[EmbeddedWorkers]
+) -> None:
+    workers = kind(settings, ["embedded.pid"])
+    workers.start()
+    assert workers.state == "starting"
+    detail = await floor.reaches(await floor.enqueue(type="embedded.pid"))
+    result = result_of(detail)
+    assert (result["pid"] == os.getpid()) is (kind is ThreadWorkers)
+    assert detail.attempts[-1].log == "words of the handler\n"
+    way = "thread" if kind is ThreadWorkers else "process"
+    await until("their state is told", lambda: workers.state == f"2 slots, {way}")
+    workers.stop()
+    await end(workers)
+    assert workers.state == "stopped"
+
+
+async def test_a_suspect_runs_in_a_child_that_ends_with_them(
+    floor: Floor, settings: Settings
+) -> None:
+    job_id = await floor.enqueue(type="embedded.pid")
+    request = ClaimRequest("gone", (ServedType("embedded.pid", 20),), 1, 60_000)
+    await floor.engines.broker.claim(request)
+    await floor.engines.broker.abandon("gone")
+    workers = ThreadWorkers(settings, ["embedded.pid"])
+    workers.start()
+    detail = await floor.reaches(job_id)
+    assert result_of(detail)["pid"] != os.getpid()
+    workers.stop()
+    await end(workers)
+    lanes = [each.lane for each in await floor.engines.inspection.workers()]
+    assert Lane.SUSPECT.value not in lanes
+
+
+async def test_a_second_stop_cancels_what_is_in_hand_and_gives_it_back(
+    floor: Floor, settings: Settings
+) -> None:
+    workers = ThreadWorkers(settings, ["embedded.endless"])
+    workers.start()
+    job_id = await floor.enqueue(type="embedded.endless")
+    await floor.reaches(job_id, State.PROCESSING)
+    workers.stop()
+    workers.stop()
+    await end(workers)
+    assert (await floor.detail(job_id)).view.state is State.QUEUED
+
+
+def test_what_was_never_started_is_stopped_at_once(settings: Settings) -> None:
+    workers = ThreadWorkers(settings)
+    workers.stop()
+    assert workers.join(0)
+
+
+async def test_a_type_that_nobody_declared_is_told_in_their_state(settings: Settings) -> None:
+    workers = ThreadWorkers(settings, ["no.such"])
+    workers.start()
+    await end(workers)
+    assert workers.state.startswith("stopped: no handler for type 'no.such'")

@@ -1,0 +1,266 @@
+"""Bulk acts at their pace, test jobs, and what the audit log says of every act."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hms_svc.domain.case import CaseStatus
+from hms_svc.domain.errors import (
+    BadInput,
+    BrokerUnavailable,
+    IdConflict,
+    MalformedJob,
+    Refused,
+)
+from hms_svc.domain.filter import parse_filter
+from hms_svc.domain.job import make_job
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.strict_json import JsonValue, decode
+from hms_svc.domain.views import ActOutcome
+from hms_svc.handling.dao import Dao
+from hms_svc.operations import bulk, trial
+from hms_svc.operations.actions import AUDITED, Actions
+from hms_svc.operations.intake import Draft
+from hms_svc.operations.pace import Pace
+from hms_svc.operations.plan import Plan
+from hms_svc.ports.clock import SystemClock
+from hms_svc.ports.control import Act, ActRequest, Control
+from hms_svc.services import builtin_registry
+from tests.unit.desk import Desk, open_desk
+
+WAITING = parse_filter("state:queued")
+POTHOLE: dict[str, JsonValue] = {"user_id": "usr-1", "lat": 38.9, "lon": -77.0}
+
+
+@pytest.fixture
+async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+    """A desk whose bulk acts take three jobs at a time."""
+    monkeypatch.setattr(bulk, "CHUNK", 3)
+    monkeypatch.setattr(trial, "CHUNK", 3)
+    async with open_desk(tmp_path, builtin_registry()) as opened:
+        yield opened
+
+
+async def enqueue(desk: Desk, count: int) -> list[str]:
+    jobs = [make_job("x.y", {"n": n}, now_ms=1) for n in range(count)]
+    await desk.engines.broker.enqueue(jobs)
+    return [job.id for job in jobs]
+
+
+async def cancelling(desk: Desk) -> Plan:
+    return await desk.operations.actions.plan_where(Act.CANCEL, WAITING)
+
+
+async def test_a_plan_tells_how_far_it_is_and_groups_what_it_found(desk: Desk) -> None:
+    await enqueue(desk, 7)
+    pages: list[int] = []
+    plan = await desk.operations.actions.plan_where(
+        Act.CANCEL, WAITING, progressed=pages.append, pace=Pace()
+    )
+    assert (sum(pages), max(pages)) == (7, 3)
+    assert [(group.type, group.state, group.count) for group in plan.groups] == [
+        ("x.y", State.QUEUED, 7)
+    ]
+
+
+async def test_a_plan_that_is_called_off_does_nothing(desk: Desk) -> None:
+    await enqueue(desk, 7)
+    pace = Pace()
+    with pytest.raises(Refused, match="called off after 3 jobs"):
+        await desk.operations.actions.plan_where(
+            Act.CANCEL, WAITING, progressed=lambda _: pace.cancel(), pace=pace
+        )
+
+
+async def test_a_bulk_act_called_off_ends_after_the_chunk_in_hand(desk: Desk) -> None:
+    await enqueue(desk, 8)
+    pace = Pace()
+    report = await desk.operations.actions.carry_out(
+        await cancelling(desk), progressed=lambda _: pace.cancel(), pace=pace
+    )
+    assert (report.done, report.left, report.failed) == (3, 5, ())
+    states = [view.state for view in await desk.jobs()]
+    assert (states.count(State.CANCELLED), states.count(State.QUEUED)) == (3, 5)
+    intents = [decode(row.detail)["phase"] for row in await desk.audit("job.cancel")]
+    assert intents == ["intent", "outcome", "outcome", "outcome"]
+
+
+async def test_a_paused_act_goes_on_where_it_stood(desk: Desk) -> None:
+    await enqueue(desk, 7)
+    pace, first = Pace(), asyncio.Event()
+
+    def after_the_first(_: int) -> None:
+        if not first.is_set():
+            pace.pause()
+            first.set()
+
+    plan = await cancelling(desk)
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        acting = group.create_task(
+            desk.operations.actions.carry_out(plan, progressed=after_the_first, pace=pace),
+            name="bulk act",
+        )
+        await first.wait()
+        assert len(await desk.jobs("state:cancelled")) == 3
+        assert (pace.paused, acting.done()) == (True, False)
+        pace.resume()
+    assert (acting.result().done, acting.result().left) == (7, 0)
+
+
+async def test_a_pace_that_is_cancelled_does_not_stay_paused() -> None:
+    pace = Pace()
+    pace.pause()
+    pace.cancel()
+    pace.pause()
+    assert not pace.paused
+    assert await pace.goes_on(since=0.0) is False
+
+
+class Dying:
+    """A control whose broker goes away at its second chunk, before or after it was done."""
+
+    def __init__(self, control: Control, *, done: bool) -> None:
+        self._control = control
+        self._done = done
+        self._calls = 0
+
+    async def act(self, request: ActRequest) -> list[ActOutcome]:
+        self._calls += 1
+        if self._calls < 2 or self._done:
+            outcomes = await self._control.act(request)
+        if self._calls == 2:
+            raise BrokerUnavailable("gone")
+        return outcomes
+
+
+@pytest.mark.parametrize(("done", "cancelled"), [(False, 3), (True, 6)])
+async def test_an_end_midway_neither_loses_nor_doubles(
+    desk: Desk, done: bool, cancelled: int
+) -> None:
+    ids = await enqueue(desk, 8)
+    plan = await cancelling(desk)
+    dying = desk.serve(control=Dying(desk.engines.control, done=done))
+    with pytest.raises(BrokerUnavailable):
+        await dying.actions.carry_out(plan)
+    assert len(await desk.jobs("state:cancelled")) == cancelled
+    rows = [decode(row.detail) for row in await desk.audit("job.cancel")]
+    intended = [job for row in rows if row["phase"] == "intent" for job in row["jobs"]]
+    assert len(intended) == 6
+    report = await desk.operations.actions.carry_out(plan)
+    assert (report.done, len(report.failed)) == (8 - cancelled, cancelled)
+    assert {view.id for view in await desk.jobs("state:cancelled")} == set(ids)
+
+
+async def test_copies_of_a_draft_are_handed_in_batch_by_batch_and_on_record(desk: Desk) -> None:
+    draft = Draft("form", {"type": "pothole.report", "data": POTHOLE})
+    report = await desk.operations.actions.enqueue_test(draft, count=7, note="drill")
+    assert (report.type, report.left) == ("pothole.report", 0)
+    assert [answer.state for answer in report.answers] == [State.QUEUED] * 7
+    assert {view.id for view in await desk.jobs()} == {each.job_id for each in report.answers}
+    rows = [decode(row.detail) for row in await desk.audit("job.enqueue")]
+    intents = [row for row in rows if row["phase"] == "intent"]
+    assert [(row["count"], row["note"]) for row in intents] == [
+        (3, "drill"), (3, "drill"), (1, "drill"),
+    ]  # fmt: skip
+    assert sum(row["phase"] == "outcome" and row["done"] for row in rows) == 7
+
+
+async def test_a_hand_in_that_is_called_off_tells_what_is_left(desk: Desk) -> None:
+    pace = Pace()
+    report = await desk.operations.actions.enqueue_test(
+        Draft("form", {"type": "x.y", "data": 1}),
+        count=7,
+        progressed=lambda _: pace.cancel(),
+        pace=pace,
+    )
+    assert (len(report.answers), report.left, len(await desk.jobs())) == (3, 4, 3)
+
+
+async def test_a_draft_at_fault_is_not_handed_in_unless_asked_to(desk: Desk) -> None:
+    actions = desk.operations.actions
+    draft = Draft("form", {"type": "pothole.report", "data": {**POTHOLE, "lat": 123}})
+    with pytest.raises(MalformedJob, match=r"data\.lat"):
+        await actions.enqueue_test(draft)
+    with pytest.raises(MalformedJob, match="data"):
+        await actions.enqueue_test(Draft("form", {"type": "x.y"}))
+    with pytest.raises(MalformedJob, match="share one id"):
+        await actions.enqueue_test(Draft("form", {"id": "a", "type": "x.y", "data": 1}), count=2)
+    for count in (0, 10_001):
+        with pytest.raises(BadInput, match="1 to 10,000"):
+            await actions.enqueue_test(draft, count=count)
+        with pytest.raises(BadInput, match="1 to 10,000"):
+            await actions.enqueue_raw_test("x.y", b"", count=count)
+    assert (await desk.jobs(), await desk.audit("job.enqueue")) == ([], [])
+    report = await actions.enqueue_test(draft, check=False)
+    assert [view.id for view in await desk.jobs()] == [report.answers[0].job_id]
+
+
+async def test_an_id_that_is_taken_is_told_and_on_record(desk: Desk) -> None:
+    actions = desk.operations.actions
+    await actions.enqueue_test(Draft("form", {"id": "a", "type": "x.y", "data": 1}))
+    with pytest.raises(IdConflict, match="'a'"):
+        await actions.enqueue_test(Draft("form", {"id": "a", "type": "x.y", "data": 2}))
+    last = decode((await desk.audit("job.enqueue"))[-1].detail)
+    assert (last["done"], last["why"]) == (False, "conflict")
+
+
+async def test_bytes_are_handed_over_unread(desk: Desk) -> None:
+    report = await desk.operations.actions.enqueue_raw_test("pothole.report", b"no job", count=4)
+    assert [answer.state for answer in report.answers] == [State.DEAD] * 4
+    assert len(await desk.jobs("reason:malformed")) == 4
+
+
+async def every_act(desk: Desk, actions: Actions) -> dict[str, Callable[[], Awaitable[Any]]]:
+    """Give one way to do each act, in an order in which all of them can be done."""
+    folder = desk.settings.data_dir
+    ids = await enqueue(desk, 3)
+    dao = Dao(desk.database, SystemClock(), radius_m=25.0, actor="tests")
+    case = await dao.insert_case(POTHOLE, "c")
+
+    async def act(verb: str, job_ids: Sequence[str]) -> None:
+        await actions.carry_out(Plan(act=Act(verb), job_ids=tuple(job_ids), groups=(), cannot=()))
+
+    async def edit() -> None:
+        await actions.enqueue_edit(await actions.draft_edit(ids[0], {"n": 9}))
+
+    draft = Draft("form", {"type": "x.y", "data": 1})
+    return {
+        "cancel": lambda: act("cancel", ids[:2]),
+        "edit": edit,
+        "retry": lambda: act("retry", ids[1:2]),
+        "approve": lambda: act("approve", ids[:1]),
+        "deny": lambda: act("deny", ids[:1]),
+        "discard": lambda: act("discard", ids[2:]),
+        "undo": actions.undo,
+        "enqueue": lambda: actions.enqueue_test(draft),
+        "pause": lambda: actions.pause("x.y"),
+        "resume": lambda: actions.resume("x.y"),
+        "purge": lambda: actions.purge("x.y"),
+        "close": lambda: actions.set_case_status(case, CaseStatus.CLOSED),
+        "reopen": lambda: actions.set_case_status(case, CaseStatus.OPEN),
+        "backup": lambda: actions.backup(str(folder / "q"), str(folder / "c")),
+    }
+
+
+async def test_every_act_is_in_the_audit_log_under_its_name(desk: Desk) -> None:
+    acts = await every_act(desk, desk.operations.actions)
+    assert set(acts) == set(AUDITED)
+    for verb, act in acts.items():
+        before = len(await desk.audit(AUDITED[verb]))
+        await act()
+        assert len(await desk.audit(AUDITED[verb])) > before, verb
+
+
+async def test_a_read_only_service_refuses_every_act(desk: Desk) -> None:
+    acts = await every_act(desk, desk.serve(read_only=True).actions)
+    await desk.operations.actions.carry_out(await cancelling(desk))
+    before = await desk.jobs(), await desk.database.audit_records(limit=0, cursor=None)
+    for act in acts.values():
+        with pytest.raises(Refused, match="read-only"):
+            await act()
+    assert (await desk.jobs(), await desk.database.audit_records(limit=0, cursor=None)) == before

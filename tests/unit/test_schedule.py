@@ -1,0 +1,67 @@
+"""Cron schedules: their ticks, their texts, and what is refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from hms_svc.domain.errors import BadInput
+from hms_svc.domain.ids import check_job_id
+from hms_svc.domain.schedule import Schedule, make_schedule, read_schedule, tick_id
+from hms_svc.handling.registry import Registry
+
+
+def ms(*at: int, zone: str = "UTC") -> int:
+    return int(datetime(*at, tzinfo=ZoneInfo(zone)).timestamp() * 1000)  # type: ignore[arg-type, misc]
+
+
+def test_ticks_before_and_after_a_time() -> None:
+    schedule = make_schedule("*/5 * * * *")
+    at = ms(2026, 1, 1, 9, 4, 59)
+    assert schedule.next_after(at) == ms(2026, 1, 1, 9, 5)
+    assert schedule.next_after(ms(2026, 1, 1, 9, 5)) == ms(2026, 1, 1, 9, 10)
+    assert schedule.last_before(at) == ms(2026, 1, 1, 9, 0)
+
+
+def test_a_zone_means_its_own_clocks_also_when_they_change() -> None:
+    schedule = make_schedule("30 2 * * *", "Europe/Paris")
+    tick, ticks = ms(2026, 3, 27), []
+    for _ in range(4):
+        tick = schedule.next_after(tick)
+        ticks.append(datetime.fromtimestamp(tick / 1000, UTC).strftime("%d %H:%M"))
+    assert ticks == ["27 01:30", "28 01:30", "29 01:00", "30 00:30"]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Paris"])
+def test_the_text_is_read_back(zone: str) -> None:
+    schedule = Schedule("0 3 * * 1-5", zone)
+    assert read_schedule(schedule.text) == schedule
+
+
+def test_words_tell_fields_and_zone() -> None:
+    words = make_schedule("0 3 * * 1-5", "Europe/Paris").words
+    assert words == "At 03:00 on Monday through Friday (Europe/Paris)"
+
+
+@pytest.mark.parametrize(
+    ("cron", "zone", "said"),
+    [
+        ("x * * * *", "UTC", "Bad minute"),
+        ("* * * *", "UTC", "five fields"),
+        ("* * * * * *", "UTC", "five fields"),
+        ("0 0 30 2 *", "UTC", "Bad day-of-month"),
+        ("* * * * *", "Mars/Olympus", "time zone 'Mars/Olympus'"),
+    ],
+)
+def test_a_declaration_that_cannot_be_is_refused(cron: str, zone: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        Registry().job("a.b", schedule=cron, time_zone=zone)
+
+
+def test_the_id_of_a_tick_names_it_and_is_legal_for_the_longest_type() -> None:
+    assert tick_id("roads.sweep", ms(2026, 1, 1, 9)) == "tick:roads.sweep:20260101T0900Z"
+    long = tick_id("a" * 128, ms(2026, 1, 1, 9))
+    assert check_job_id(long) == long
+    assert long != tick_id("a" * 128, ms(2026, 1, 1, 10))

@@ -1,0 +1,170 @@
+"""The only doer: every command that changes something goes from here to the operator service."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from hms_svc.domain.case import CaseStatus
+from hms_svc.domain.errors import HmsError, Refused
+from hms_svc.domain.filter import parse_filter
+from hms_svc.operations.bulk import BulkReport
+from hms_svc.operations.pace import Pace
+from hms_svc.operations.plan import Plan, past
+from hms_svc.operations.service import Operations
+from hms_svc.ports.control import Act
+from tui import formatting as f
+from tui.commands import Command, Target
+from tui.dialogs.plan import PlanDialog, ProgressDialog
+from tui.text import Role
+
+if TYPE_CHECKING:
+    from tui.app import Console
+
+ONE_CHUNK: Final = 250
+ACTS: Final[Mapping[str, Act]] = {
+    "retry": Act.RETRY,
+    "cancel": Act.CANCEL,
+    "discard": Act.DISCARD,
+    "approve": Act.APPROVE,
+    "deny": Act.DENY,
+}
+
+
+class Hands:
+    """Does what was chosen, one command after the other, and says what came of it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    async def do(self, command: Command, target: Target | None, words: str = "") -> None:
+        """Do a command; what goes wrong is said, never raised. `words` are its note or reason."""
+        try:
+            operations = await self._operations()
+            if command.name in ACTS and target is not None:
+                await self._act(operations, ACTS[command.name], command, target, words)
+            else:
+                await _DOERS[command.name](self, operations, target, words)
+        except Refused as error:
+            self._say(f"refused: {error}", "bad")
+        except HmsError as error:
+            self._say(str(error), "bad")
+        self._console.store.hurry(anew=True)
+
+    async def _operations(self) -> Operations:
+        if not self._console.store.is_open:
+            self._say("waiting for the broker and the database", "warn")
+        return await self._console.store.operations()
+
+    def _say(self, words: str, role: Role = "") -> None:
+        self._console.say(words, role)
+
+    async def _act(
+        self, operations: Operations, act: Act, command: Command, target: Target, note: str
+    ) -> None:
+        plan = await self._plan(operations, act, target)
+        if not plan.job_ids:
+            why = f": {plan.cannot[0].why}" if plan.cannot else ""
+            self._say(f"nothing to {act.value}{why}", "warn")
+            return
+        if len(plan.job_ids) > 1 or plan.where or act in (Act.APPROVE, Act.DENY):
+            answer = await self._console.push_screen_wait(
+                PlanDialog(
+                    plan, is_sure=act is Act.DISCARD, command_line=command.command_line(target)
+                )
+            )
+            if answer is None:
+                self._say(f"left as it was: nothing was {past(act)}", "dim")
+                return
+            note = answer or note
+        self._console.acted()
+        report = await self._carry_out(operations, plan, note)
+        self._report(report)
+
+    async def _plan(self, operations: Operations, act: Act, target: Target) -> Plan:
+        if not target.where:
+            return await operations.actions.plan(act, target.ids)
+        found = 0
+
+        def progressed(more: int) -> None:
+            nonlocal found
+            found += more
+            self._say(f"counting: {f.plural(found, 'job')}", "dim")
+
+        where = parse_filter(target.where)
+        return await operations.actions.plan_where(act, where, progressed=progressed)
+
+    async def _carry_out(self, operations: Operations, plan: Plan, note: str) -> BulkReport:
+        if len(plan.job_ids) <= ONE_CHUNK:
+            return await operations.actions.carry_out(plan, note=note)
+        pace = Pace()
+        title = f"{plan.act.value.capitalize()} {f.plural(len(plan.job_ids), 'job')}"
+        dialog = ProgressDialog(title, len(plan.job_ids), pace)
+        self._console.push_screen(dialog)
+        try:
+            return await operations.actions.carry_out(
+                plan, note=note, progressed=dialog.add, pace=pace
+            )
+        finally:
+            if dialog.is_current:
+                dialog.dismiss()
+
+    def _report(self, report: BulkReport) -> None:
+        if not report.done and len(report.failed) == 1:
+            self._say(f"not {past(report.act)}: {report.failed[0].why}", "warn")
+            return
+        parts = [f"{f.plural(report.done, 'job')} {past(report.act)}"]
+        if report.failed:
+            parts.append(f"{f.number(len(report.failed))} not ({report.failed[0].why})")
+        if report.left:
+            parts.append(f"{f.number(report.left)} left undone")
+        words = ", ".join(parts)
+        if report.done and report.act != Act.APPROVE:
+            words += "; u takes it back"
+        self._say(words, "warn" if report.failed or report.left else "good")
+
+    async def _undo(self, operations: Operations, target: Target | None, words: str) -> None:
+        report = await operations.actions.undo()
+        told = f"{f.plural(report.done, 'job')} brought back"
+        if report.failed:
+            told += f", {f.number(len(report.failed))} not: {report.failed[0].why}"
+        self._say(told, "warn" if report.failed else "good")
+
+    async def _pause(self, operations: Operations, target: Target | None, words: str) -> None:
+        for type in self._console.types_of(target):
+            await operations.actions.pause(type, reason=words)
+            self._say(f"queue {type} is paused; p resumes it", "warn")
+
+    async def _resume(self, operations: Operations, target: Target | None, words: str) -> None:
+        for type in self._console.types_of(target):
+            await operations.actions.resume(type)
+            self._say(f"queue {type} goes on", "good")
+
+    async def _purge(self, operations: Operations, target: Target | None, words: str) -> None:
+        for type in self._console.types_of(target):
+            number = await operations.actions.purge(type, note=words)
+            self._say(f"{f.plural(number, 'waiting job')} of {type} cancelled", "good")
+
+    async def _close_case(self, operations: Operations, target: Target | None, words: str) -> None:
+        await self._set_status(operations, target, CaseStatus.CLOSED, words)
+
+    async def _reopen_case(self, operations: Operations, target: Target | None, words: str) -> None:
+        await self._set_status(operations, target, CaseStatus.OPEN, words)
+
+    async def _set_status(
+        self, operations: Operations, target: Target | None, status: CaseStatus, words: str
+    ) -> None:
+        for case_id in target.ids if target is not None else ():
+            case = await operations.actions.set_case_status(case_id, status, note=words)
+            self._say(f"{case.id} is {case.status}", "good")
+
+
+_Doer = Callable[[Hands, Operations, Target | None, str], Awaitable[None]]
+_DOERS: Final[Mapping[str, _Doer]] = {
+    "undo": Hands._undo,
+    "pause": Hands._pause,
+    "resume": Hands._resume,
+    "purge": Hands._purge,
+    "close-case": Hands._close_case,
+    "reopen-case": Hands._reopen_case,
+}

@@ -1,0 +1,349 @@
+"""The console: screens and commands put together. It holds no data and awaits no operation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from rich.text import Text
+from textual import work
+from textual.app import App
+from textual.binding import Binding, BindingType
+
+from hms_svc.domain.errors import BadInput
+from hms_svc.domain.filter import parse_filter
+from tui.commands import BY_NAME, TABLE, Command, Target, fits
+from tui.completion import complete_command, complete_filter, read_command
+from tui.launch import Launch
+from tui.navigation import ROOMS, Navigation
+from tui.picture import Picture, types_of
+from tui.screens.job_list import JobList
+from tui.screens.room import Room
+from tui.store import Store
+from tui.text import Line, Role, cell
+from tui.themes import DARK, THEMES
+from tui.widgets.prompt import Mode, Prompt
+
+if TYPE_CHECKING:
+    from textual.command import Provider
+
+    from tui.acting import Hands
+    from tui.drafting import Drafting
+
+NOTICE_SECONDS: Final = 8.0
+FIRST_LOOK_SECONDS: Final = 0.02
+"""The first frame goes out before the engines are loaded."""
+POSE_SECONDS: Final = 1.2
+"""Two looks, so that a snapshot shows rates, too."""
+OUTAGE: Final = 5
+
+
+def _palette() -> type[Provider]:
+    from tui.palette import Palette
+
+    return Palette
+
+
+class Console(App[int]):
+    """The application. Its answer is the exit code."""
+
+    TITLE = "hms-svc"
+    ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+    COMMANDS = {_palette}  # noqa: RUF012 - Textual declares it
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(key, f"run({command.name!r})", command.title, show=False, id=command.name)
+            for command in TABLE
+            for key in command.keys
+            if command.name not in {"palette", "resume"}
+        ),
+        Binding("ctrl+c", "run('quit')", "Leave", show=False, priority=True),
+        Binding("ctrl+q", "run('quit')", "Leave", show=False, priority=True),
+    ]
+
+    def __init__(self, launch: Launch) -> None:
+        super().__init__(driver_class=launch.driver)
+        self.launch = launch
+        self.store = Store(launch, self._changed)
+        self.notice: Line = ()
+        self._notice_until = 0.0
+        self.navigation = Navigation(self)
+        self._earlier: dict[Mode, list[str]] = {"filter": [], "command": []}
+        self._leaving = 0
+        self._is_posing = False
+        for theme in THEMES.values():
+            self.register_theme(theme)
+        for name, room in ROOMS.items():
+            self.install_screen(room(), name)
+
+    @cached_property
+    def _hands(self) -> Hands:
+        """Who acts; not needed for the first paint."""
+        from tui.acting import Hands
+
+        return Hands(self)
+
+    @cached_property
+    def _drafting(self) -> Drafting:
+        """Who makes jobs; not needed for the first paint."""
+        from tui.drafting import Drafting
+
+        return Drafting(self)
+
+    def on_mount(self) -> None:
+        """Paint first; then begin to look, and to work."""
+        self.theme = self.launch.theme if self.launch.theme in THEMES else "dark"
+        self.push_screen("overview")
+        self.set_interval(1.0, self._tick)
+        if self.launch.on_signals is not None:
+            self.launch.on_signals(self.leave)
+        self.set_timer(FIRST_LOOK_SECONDS, self._begin)
+
+    def _begin(self) -> None:
+        self._look()
+        if self.launch.workforce is not None:
+            self.launch.workforce.start()
+
+    @work(name="console-store", group="store")
+    async def _look(self) -> None:
+        await self.store.run()
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Give the colours of ours, for themes that do not name them."""
+        return DARK.variables
+
+    def now_ms(self) -> int:
+        """Give Unix milliseconds."""
+        return int(time.time() * 1000)
+
+    def _changed(self, picture: Picture) -> None:
+        if isinstance(self.screen, Room):
+            self.screen.draw(picture)
+        if self.launch.snapshot is not None and not self._is_posing:
+            self._is_posing = True
+            if picture.at:
+                self.set_timer(POSE_SECONDS, self._save_snapshot)
+            else:
+                self.exit(OUTAGE, message=Text(picture.trouble))
+
+    def _save_snapshot(self) -> None:
+        if self.launch.snapshot is not None:
+            self.launch.snapshot.path.write_text(self.export_screenshot(title="hms-svc"))
+        self.exit(0)
+
+    def _tick(self) -> None:
+        """Let ages go on, and notices vanish."""
+        if self.notice and time.monotonic() > self._notice_until:
+            self.notice = ()
+            if isinstance(self.screen, Room):
+                self.screen.draw_hints()
+        if isinstance(self.screen, Room):
+            self.screen.draw_top(self.store.picture)
+
+    def say(self, words: str, role: Role = "") -> None:
+        """Show a notice in the line of hints for some seconds."""
+        self.notice = (cell(words, role),)
+        self._notice_until = time.monotonic() + NOTICE_SECONDS
+        room = self.room
+        if room is not None:
+            room.draw_hints()
+
+    @property
+    def room(self) -> Room | None:
+        """The room on the screen, or below the dialogs that are on it."""
+        return self.navigation.room
+
+    def action_run(self, name: str) -> None:
+        """Run a command on what is chosen."""
+        room = self.room
+        target = room.target() if room is not None else None
+        if name == "pause" and self._is_paused(target):
+            name = "resume"
+        self.run_command(name, target)
+
+    def run_command(self, name: str, target: Target | None, words: str = "") -> None:
+        """Run a command; one that cannot be done to the choice says so."""
+        command = BY_NAME[name]
+        if not fits(command, target):
+            wanted = " or a ".join(command.takes)
+            self.say(f"{command.title.lower()} needs a {wanted}: move the cursor onto one", "warn")
+            return
+        if command.group == "go":
+            self.navigation.go(command.name.removeprefix("go-"))
+        elif command.name in {"enqueue", "edit"}:
+            self._draft(command.name, target)
+        elif command.changes:
+            self._do(command, target, words)
+        else:
+            getattr(self, f"_run_{command.name.replace('-', '_')}")(target, words)
+
+    @work(name="console-act", group="acts")
+    async def _do(self, command: Command, target: Target | None, words: str) -> None:
+        await self._hands.do(command, target, words)
+
+    @work(name="console-draft", group="acts")
+    async def _draft(self, name: str, target: Target | None) -> None:
+        if name == "enqueue":
+            await self._drafting.enqueue()
+        elif target is not None:
+            await self._drafting.edit(target.ids[0])
+
+    def _is_paused(self, target: Target | None) -> bool:
+        paused = {queue.type for queue in self.store.picture.queues if queue.paused}
+        types = self.types_of(target)
+        return bool(types) and set(types) <= paused
+
+    def types_of(self, target: Target | None) -> tuple[str, ...]:
+        """Give the types of what is chosen, as far as they are on the screen."""
+        return types_of(self.store.picture, target)
+
+    def acted(self) -> None:
+        """Let the room forget what was chosen."""
+        if isinstance(self.room, JobList):
+            self.room.acted()
+
+    def _run_back(self, target: Target | None, words: str) -> None:
+        self.navigation.back()
+
+    def _run_forward(self, target: Target | None, words: str) -> None:
+        self.navigation.forward()
+
+    def _run_inspect(self, target: Target | None, words: str) -> None:
+        if target is None:
+            return
+        if target.kind == "queue":
+            self.navigation.go("jobs", f"type:{target.ids[0]}")
+        elif target.kind == "worker":
+            self.navigation.go("jobs", f"state:processing worker:{target.ids[0]}")
+        elif target.kind == "group" or target.where:
+            self.navigation.go("jobs", target.where)
+        elif target.kind in {"case", "audit"}:
+            self.navigation.follow(f"{target.kind}:{target.ids[0]}")
+        else:
+            self.navigation.follow(f"job:{target.ids[0]}")
+
+    @work(name="console-why", group="acts")
+    async def _run_why(self, target: Target | None, words: str) -> None:
+        if target is not None and target.ids:
+            await self._drafting.tell_why(target.ids[0])
+
+    def _run_filter(self, target: Target | None, words: str) -> None:
+        if words:
+            self.take_prompt("filter", words)
+        else:
+            self._prompt("filter", self.navigation.where)
+
+    def _run_command(self, target: Target | None, words: str) -> None:
+        self._prompt("command", words)
+
+    def _run_mark(self, target: Target | None, words: str) -> None:
+        if isinstance(self.room, JobList):
+            self.room.toggle_mark()
+
+    def _run_mark_all(self, target: Target | None, words: str) -> None:
+        if isinstance(self.room, JobList):
+            self.room.choose_all()
+
+    def _run_copy(self, target: Target | None, words: str) -> None:
+        if target is not None:
+            self.copy_to_clipboard("\n".join(target.ids) if target.ids else target.where)
+
+    def _run_still(self, target: Target | None, words: str) -> None:
+        self.store.stand_still(still=not self.store.picture.is_still)
+
+    def _run_theme(self, target: Target | None, words: str) -> None:
+        names = list(THEMES)
+        following = names[(names.index(self.theme) + 1) % len(names)]
+        self.theme = words if words in THEMES else following
+        self.say(f"theme {self.theme}")
+
+    @work(name="console-help", group="acts")
+    async def _run_help(self, target: Target | None, words: str) -> None:
+        from tui.help import help_lines
+
+        await self._drafting.show("Help", help_lines(target))
+
+    def _run_palette(self, target: Target | None, words: str) -> None:
+        self.action_command_palette()
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copy by OSC 52, and say so; inside tmux wrapped, so that it reaches the terminal."""
+        super().copy_to_clipboard(text)
+        self.say(f"copied {text[:60]}", "good")
+
+    def _run_quit(self, target: Target | None, words: str) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Leave once the jobs in hand have finished; the second time at once."""
+        self._leaving += 1
+        workforce = self.launch.workforce
+        if workforce is None:
+            self.exit(0)
+            return
+        workforce.stop()
+        if self._leaving == 1:
+            self.say("leaving: jobs in hand may finish; q again leaves at once", "warn")
+            self._wait_and_exit()
+        else:
+            self.exit(0)
+
+    @work(name="console-leave", group="leave")
+    async def _wait_and_exit(self) -> None:
+        if self.launch.workforce is not None:
+            await self.launch.workforce.wait_stopped()
+        self.exit(0)
+
+    def _prompt(self, mode: Mode, text: str) -> None:
+        room = self.room
+        if room is not None:
+            complete = complete_filter if mode == "filter" else complete_command
+            types = [queue.type for queue in self.store.picture.queues]
+            earlier = self._earlier[mode]
+            room.query_one(Prompt).ask(mode, text, lambda value: complete(value, types), earlier)
+
+    def take_prompt(self, mode: Mode, text: str) -> None:
+        """Do what was typed; what is wrong with it is said, and the prompt stays open."""
+        try:
+            if mode == "filter":
+                parse_filter(text)
+                self._close_prompt()
+                self.navigation.go(
+                    "jobs" if not isinstance(self.room, JobList) else self.navigation.here, text
+                )
+            elif text:
+                typed = read_command(text)
+                self._close_prompt()
+                chosen = typed.target or (self.room.target() if self.room is not None else None)
+                self.run_command(typed.command.name, chosen, typed.words)
+            else:
+                self._close_prompt()
+        except BadInput as error:
+            self.say(str(error), "bad")
+
+    def _close_prompt(self) -> None:
+        room = self.room
+        if room is not None:
+            room.query_one(Prompt).close()
+            room.focus_body()
+
+    def runner(self, name: str, target: Target | None) -> Callable[[], None]:
+        """Give a function that runs a command on a choice."""
+        return lambda: self.run_command(name, target)
+
+    def copier(self, text: str) -> Callable[[], None]:
+        """Give a function that copies a text."""
+        return lambda: self.copy_to_clipboard(text)
+
+
+def run_console(launch: Launch) -> int:
+    """Show the console until it is left, or take one frame of it; gives the exit code."""
+    app = Console(launch)
+    if launch.snapshot is not None:
+        app.run(headless=True, size=(launch.snapshot.width, launch.snapshot.height))
+    else:
+        app.run()
+    return app.return_value if app.return_value is not None else app.return_code or 0

@@ -1,0 +1,213 @@
+"""The one table of what an operator can do: key, palette entry, help line and command line at once."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+Kind: TypeAlias = Literal["job", "group", "queue", "case", "worker", "event", "audit", "schedule"]
+SHOWN_IDS: Final = 3
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command is to be done to: ids of one kind, or all jobs that match a filter."""
+
+    kind: Kind
+    ids: tuple[str, ...] = ()
+    where: str = ""
+    words: str = ""
+
+    @property
+    def arguments(self) -> str:
+        """The same choice on the command line."""
+        if self.where:
+            return f"--where {shlex.quote(self.where)}"
+        shown = " ".join(shlex.quote(job_id) for job_id in self.ids[:SHOWN_IDS])
+        return shown + (" …" if len(self.ids) > SHOWN_IDS else "")
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """One command. `takes` are the kinds it can be done to, none where it needs no choice.
+
+    `cli` is the verb that does the same (`{}` stands for the choice; `cli_of`
+    where it is another for a kind), `audit` the action that it leaves in the
+    audit log where it changes something.
+    """
+
+    name: str
+    keys: tuple[str, ...] = ()
+    title: str
+    help: str
+    takes: tuple[Kind, ...] = ()
+    cli: str = ""
+    cli_of: Mapping[Kind, str] = {}
+    audit: str = ""
+    group: Literal["go", "look", "act", "console"] = "act"
+
+    @property
+    def changes(self) -> bool:
+        """Whether it changes anything outside of the console."""
+        return bool(self.audit)
+
+    def command_line(self, target: Target | None) -> str:
+        """Give the shell command that does the same to a choice; empty where there is none."""
+        if target is None or target.kind not in self.takes:
+            return self.cli.replace("{}", "ID")
+        cli = self.cli_of.get(target.kind, self.cli)
+        return cli.replace("{}", target.arguments)
+
+
+SCREENS: Final = (
+    ("overview", "Overview", "queues, live results, failures at a glance", "hms-svc status"),
+    ("jobs", "Jobs", "every job, by the filter", "hms-svc jobs list"),
+    ("failures", "Failures", "dead and rejected jobs, grouped by cause", "hms-svc jobs groups"),
+    (
+        "held",
+        "Held",
+        "jobs that wait for a human's yes or no",
+        "hms-svc jobs list --where state:held",
+    ),
+    ("workers", "Workers", "who works, and on what", "hms-svc workers"),
+    ("cases", "Cases", "the rows that jobs made", "hms-svc cases list"),
+    ("events", "Events", "the result bus", "hms-svc events --follow"),
+    ("schedules", "Schedules", "what will run, and when", "hms-svc schedules list"),
+    ("audit", "Audit", "who did what, and why", "hms-svc audit list"),
+)
+"""The nine screens in the order of their keys: name, title, what is there, command that shows it."""
+
+_GO: Final = tuple(
+    Command(name=f"go-{name}", keys=(str(number),), title=title, help=words, cli=cli, group="go")
+    for number, (name, title, words, cli) in enumerate(SCREENS, 1)
+)
+_LOOK: Final = (
+    Command(
+        name="inspect", keys=("i",), title="Inspect",
+        help="payload, result, attempts with errors, history, case and audit; a group or queue: its jobs",
+        takes=("job", "group", "queue", "case", "worker", "event", "audit", "schedule"),
+        cli="hms-svc jobs show {}", cli_of={
+            "group": "hms-svc jobs list {}", "queue": "hms-svc jobs list --where type:{}",
+            "case": "hms-svc cases show {}", "worker": "hms-svc jobs list --where worker:{}",
+            "audit": "hms-svc audit list",
+        },
+        group="look",
+    ),
+    Command(
+        name="why", keys=("w",), title="Why?", help="why it waits, was refused or died, in one sentence",
+        takes=("job",), cli="hms-svc jobs why {}", group="look",
+    ),
+    Command(
+        name="filter", keys=("slash",), title="Filter", group="look",
+        help="state:dead type:pothole.* data.ward:7 error~timeout age>1h -validator:duplicate (a OR b)",
+        cli="hms-svc jobs list --where 'EXPR'",
+    ),
+    Command(name="mark", keys=("space",), title="Mark", takes=("job",), group="look",
+            help="mark the job, or take its mark away"),
+    Command(name="mark-all", keys=("asterisk",), title="Select all that match", takes=("job",),
+            help="choose all jobs that the filter matches, at the server, not the page", group="look"),
+    Command(name="copy", keys=("y",), title="Copy", group="look",
+            takes=("job", "group", "queue", "case", "worker", "event", "audit", "schedule"),
+            help="copy its id to the clipboard of your terminal (OSC 52, also inside tmux)"),
+)  # fmt: skip
+_ACT: Final = (
+    Command(
+        name="retry", keys=("r",), title="Retry", takes=("job", "group", "schedule"),
+        help="run it again: the job, the marked ones, or the whole group; a scheduled one now",
+        cli="hms-svc jobs retry {}", audit="job.retry",
+    ),
+    Command(
+        name="enqueue", keys=("e",), title="Enqueue a test job", cli="hms-svc enqueue FILE",
+        help="pick a sample or a type, fill in the form, say how many", audit="job.enqueue",
+    ),
+    Command(
+        name="edit", keys=("E",), title="Edit and retry", takes=("job",),
+        help="change the payload, see it checked dry, enqueue it as a new job; this one stays",
+        cli="hms-svc jobs edit {}", audit="job.edit",
+    ),
+    Command(
+        name="cancel", keys=("x",), title="Cancel", takes=("job", "group", "schedule"),
+        help="end what waits, ask what runs to stop", cli="hms-svc jobs cancel {}", audit="job.cancel",
+    ),
+    Command(
+        name="discard", keys=("D",), title="Discard", takes=("job", "group"),
+        help="put it out of sight; it can be undone for ten minutes",
+        cli="hms-svc jobs discard {}", audit="job.discard",
+    ),
+    Command(
+        name="approve", keys=("a",), title="Approve", takes=("job",),
+        help="let a held job run: for this job, action, rule and payload", cli="hms-svc jobs approve {}",
+        audit="job.approve",
+    ),
+    Command(
+        name="deny", keys=("d",), title="Deny", takes=("job",), help="reject a held job",
+        cli="hms-svc jobs deny {}", audit="job.deny",
+    ),
+    Command(
+        name="undo", keys=("u",), title="Undo", cli="hms-svc jobs undo", audit="job.undo",
+        help="take back the last discard, purge or bulk act, as far as nothing ran since",
+    ),
+    Command(
+        name="pause", keys=("p",), title="Pause queue", takes=("queue", "job", "group"),
+        help="stop claiming of its type; running jobs go on", cli="hms-svc queues pause {}",
+        cli_of={"job": "hms-svc queues pause TYPE", "group": "hms-svc queues pause TYPE"},
+        audit="queue.pause",
+    ),
+    Command(
+        name="resume", keys=("p",), title="Resume queue", takes=("queue", "job", "group"),
+        help="claim of a paused type again", cli="hms-svc queues resume {}",
+        cli_of={"job": "hms-svc queues resume TYPE", "group": "hms-svc queues resume TYPE"}, audit="queue.resume",
+    ),
+    Command(
+        name="purge", title="Purge queue", takes=("queue",), help="cancel all that waits in the queue",
+        cli="hms-svc queues purge {}", audit="queue.purge",
+    ),
+    Command(
+        name="close-case", keys=("c",), title="Close case", takes=("case",), audit="case.closed",
+        help="close it: the same place can be reported again", cli="hms-svc cases close {}",
+    ),
+    Command(
+        name="reopen-case", keys=("o",), title="Reopen case", takes=("case",), audit="case.reopened",
+        help="open a closed case again", cli="hms-svc cases reopen {}",
+    ),
+)  # fmt: skip
+_CONSOLE: Final = (
+    Command(name="back", keys=("left_square_bracket",), title="Back", group="console",
+            help="the screen before, with its filter"),
+    Command(name="forward", keys=("right_square_bracket",), title="Forward", group="console",
+            help="the screen after it"),
+    Command(name="still", keys=("S",), title="Stand still", group="console",
+            help="stop refreshing, or go on"),
+    Command(name="command", keys=("colon",), title="Command line", group="console",
+            help="type a command; tab completes"),
+    Command(name="palette", keys=("ctrl+p",), title="Palette", group="console",
+            help="find a command by any word of it"),
+    Command(name="help", keys=("question_mark",), title="Help", group="console",
+            help="what can be done here"),
+    Command(name="theme", keys=("T",), title="Theme", group="console",
+            help="dark, light, high contrast"),
+    Command(name="quit", keys=("q",), title="Leave", group="console",
+            help="leave; jobs in hand may finish within the grace; twice: at once"),
+)  # fmt: skip
+TABLE: Final = (*_LOOK, *_ACT, *_GO, *_CONSOLE)
+BY_NAME: Final = {command.name: command for command in TABLE}
+KEY_SIGNS: Final = {
+    "slash": "/", "asterisk": "*", "space": "space", "left_square_bracket": "[",
+    "right_square_bracket": "]", "colon": ":", "question_mark": "?", "ctrl+p": "ctrl+p",
+}  # fmt: skip
+
+
+def key_sign(command: Command) -> str:
+    """Give the first key of a command as a person reads it."""
+    return KEY_SIGNS.get(command.keys[0], command.keys[0]) if command.keys else ""
+
+
+def fits(command: Command, target: Target | None) -> bool:
+    """Tell whether a command can be done to a choice."""
+    return not command.takes or (target is not None and target.kind in command.takes)
+
+
+def possible(target: Target | None, *, group: str) -> Iterable[Command]:
+    """Give the commands of a group that can be done to a choice."""
+    return (each for each in TABLE if each.group == group and fits(each, target))

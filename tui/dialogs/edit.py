@@ -1,0 +1,116 @@
+"""A payload in an editor; then what was checked, and the difference, before it is enqueued."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Final
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widgets import Input, Label, TextArea
+
+from hms_svc.domain.errors import MalformedJson
+from hms_svc.domain.strict_json import JsonValue, read_strict
+from hms_svc.operations.rehearsal import Check, CheckVerdict
+from tui.dialogs.dialog import Dialog
+from tui.text import Line, Role, cell, line
+from tui.widgets.bar import Bar
+from tui.widgets.page import Page
+
+_ROLES: Final[dict[CheckVerdict, Role]] = {
+    CheckVerdict.PASSES: "good",
+    CheckVerdict.REFUSES: "bad",
+    CheckVerdict.BREAKS: "bad",
+    CheckVerdict.HOLDS: "warn",
+    CheckVerdict.SKIPPED: "dim",
+}
+
+
+class EditDialog(Dialog[list[JsonValue]]):
+    """The data of a job as JSON; gives it changed, in a list, once it can be read."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+s,f2", "go", "Check", show=False, priority=True),
+    ]
+
+    def __init__(self, job_id: str, text: str) -> None:
+        super().__init__()
+        self._job_id = job_id
+        self._text = text
+
+    def compose(self) -> ComposeResult:
+        """Show the editor in a box."""
+        with Vertical(id="box") as box:
+            box.border_title = Content(f"Edit and retry {self._job_id}")
+            yield TextArea(self._text, id="data", show_line_numbers=True, tab_behavior="indent")
+            yield Bar(id="keys")
+
+    def on_mount(self) -> None:
+        """Begin to edit."""
+        self.query_one("#data", TextArea).focus()
+        self._tell()
+
+    def _tell(self, wrong: str = "") -> None:
+        self.tell(("ctrl+s", "check it dry"), ("esc", "leave"), wrong=wrong)
+
+    def action_go(self) -> None:
+        """Give the data, where it is JSON."""
+        try:
+            self.dismiss([read_strict(self.query_one("#data", TextArea).text.encode())])
+        except MalformedJson as error:
+            self._tell(str(error))
+
+
+class CheckedDialog(Dialog[str]):
+    """Shows the checks and the difference; gives the note with which to enqueue it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "go", "Enqueue", show=False)]
+
+    def __init__(self, checks: Sequence[Check], difference: Sequence[str]) -> None:
+        super().__init__()
+        self._checks = checks
+        self._difference = difference
+
+    def compose(self) -> ComposeResult:
+        """Show both in a box."""
+        with Vertical(id="box") as box:
+            box.border_title = Content("Checked dry: nothing was written")
+            yield Page(id="page")
+            with Horizontal():
+                yield Label("note for the audit", classes="name")
+                yield Input(id="note", max_length=500)
+            yield Bar(id="keys")
+
+    def on_mount(self) -> None:
+        """Show what was found."""
+        self.query_one("#page", Page).show(checked_lines(self._checks, self._difference))
+        self.query_one("#note", Input).focus()
+        refused = any(check.stops for check in self._checks)
+        self.tell(
+            ("enter", "enqueue it all the same" if refused else "enqueue as a new job"),
+            ("esc", "leave it"),
+        )
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Give the note."""
+        event.stop()
+        self.dismiss(event.value)
+
+
+def checked_lines(checks: Sequence[Check], difference: Sequence[str]) -> list[Line]:
+    """Tell what each check said, and how the data differs."""
+    lines: list[Line] = [
+        line(
+            cell(f"  {check.verdict.value.ljust(8)} ", _ROLES[check.verdict]),
+            cell(f"{check.name}  ", "strong"),
+            cell(check.words, "dim"),
+        )
+        for check in checks
+    ]
+    lines.append(())
+    for each in difference:
+        role: Role = "good" if each.startswith("+") else "bad" if each.startswith("-") else "dim"
+        lines.append(line(cell(f"  {each}", role)))
+    return lines

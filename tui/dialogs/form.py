@@ -1,0 +1,97 @@
+"""A form for one job: a line for each field of its payload, and how many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import msgspec
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Input, Label
+
+from hms_svc.domain.errors import BadInput
+from hms_svc.domain.strict_json import JsonValue
+from hms_svc.operations.forms import Form, fill
+from tui.dialogs.dialog import Dialog
+from tui.widgets.bar import Bar
+
+MOST = 10_000
+
+
+class FilledIn(msgspec.Struct, frozen=True):
+    """What a form gave: the data of the job, and how many of it."""
+
+    data: JsonValue
+    count: int
+
+
+class FormDialog(Dialog[FilledIn]):
+    """Asks for each field; nothing wrong can be given."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "app.focus_next", "Next", show=False),
+        Binding("up", "app.focus_previous", "Previous", show=False),
+    ]
+
+    def __init__(self, form: Form, texts: Mapping[str, str]) -> None:
+        super().__init__()
+        self._form = form
+        self._texts = texts
+
+    def compose(self) -> ComposeResult:
+        """Show a line for each field."""
+        with Vertical(id="box") as box:
+            box.border_title = Content(f"Enqueue {self._form.type}")
+            with VerticalScroll(id="fields", can_focus=False):
+                for number, field in enumerate(self._form.fields):
+                    with Horizontal():
+                        star = " *" if field.required else ""
+                        yield Label(Content(f"{field.name}{star}"), classes="name")
+                        text = self._texts.get(field.name, field.default)
+                        yield Input(
+                            text, id=f"field-{number}", placeholder=field.hint, compact=True
+                        )
+                with Horizontal():
+                    yield Label("how many", classes="name")
+                    yield Input("1", id="count", compact=True)
+            yield Bar(id="keys")
+
+    def on_mount(self) -> None:
+        """Begin with the first field."""
+        self.query(Input).first().focus()
+        self._tell()
+
+    def on_descendant_focus(self) -> None:
+        """Say what is right for the field that has the keys."""
+        self._tell()
+
+    def _tell(self, wrong: str = "") -> None:
+        wanted = self._wanted()
+        told = (("", wanted),) if wanted and not wrong else ()
+        self.tell(*told, ("enter", "enqueue"), ("tab", "next"), ("esc", "leave"), wrong=wrong)
+
+    def _wanted(self) -> str:
+        name = str(self.focused.id) if self.focused is not None else ""
+        number = name.removeprefix("field-")
+        return self._form.fields[int(number)].wanted if number.isdecimal() else ""
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Give what was filled in, or say what is wrong with it."""
+        event.stop()
+        texts = {
+            field.name: self.query_one(f"#field-{number}", Input).value
+            for number, field in enumerate(self._form.fields)
+        }
+        try:
+            self.dismiss(FilledIn(fill(self._form, texts), self._count()))
+        except BadInput as error:
+            self._tell(str(error))
+
+    def _count(self) -> int:
+        text = self.query_one("#count", Input).value.strip()
+        if not text.isdecimal() or not 1 <= int(text) <= MOST:
+            raise BadInput(f"how many: {text!r} is not a number from 1 to {MOST:,}")
+        return int(text)

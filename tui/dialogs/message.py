@@ -1,0 +1,51 @@
+"""Something to read: why a job is as it is, the help, what came of an act."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+
+from tui.dialogs.dialog import Dialog
+from tui.text import Line
+from tui.widgets.bar import Bar
+from tui.widgets.page import Page
+
+
+class Message(Dialog[str]):
+    """Shows lines until a key closes it; `y` copies `to_copy`."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,enter", "leave", "Close", show=False, priority=True),
+        Binding("y", "copy", "Copy", show=False),
+    ]
+
+    def __init__(self, title: str, lines: Sequence[Line], *, to_copy: str = "") -> None:
+        super().__init__()
+        self._title = title
+        self._lines = tuple(lines)
+        self._to_copy = to_copy
+
+    def compose(self) -> ComposeResult:
+        """Show the page in a box."""
+        with Vertical(id="box") as box:
+            box.border_title = Content(self._title)
+            yield Page(id="page")
+            yield Bar(id="keys")
+
+    def on_mount(self) -> None:
+        """Show the lines."""
+        page = self.query_one("#page", Page)
+        page.show(self._lines)
+        page.focus()
+        keys = [("y", "copy")] if self._to_copy else []
+        self.tell(*keys, ("esc", "close"))
+
+    def action_copy(self) -> None:
+        """Copy what this is about."""
+        if self._to_copy:
+            self.dismiss(self._to_copy)

@@ -1,0 +1,140 @@
+"""Making jobs at the screen: a sample, a form, or a finished job with other data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from hms_svc.domain.errors import HmsError, Refused
+from hms_svc.domain.strict_json import JsonValue, decode
+from hms_svc.operations.forms import write
+from hms_svc.operations.intake import Draft
+from hms_svc.operations.rehearsal import diff_lines
+from hms_svc.operations.samples import Sample, list_samples
+from hms_svc.operations.service import Operations
+from hms_svc.operations.trial import TrialReport
+from tui import formatting as f
+from tui.dialogs.choose import ChooseDialog
+from tui.dialogs.edit import CheckedDialog, EditDialog
+from tui.dialogs.form import FormDialog
+from tui.dialogs.message import Message
+from tui.story import pretty
+from tui.text import Line, cell, line
+
+if TYPE_CHECKING:
+    from tui.app import Console
+
+FORM: Final = "console"
+
+
+class Drafting:
+    """Asks what to enqueue, and enqueues it; what goes wrong is said, never raised."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._samples: tuple[Sample, ...] | None = None
+
+    async def enqueue(self) -> None:
+        """Let a sample or a type be chosen, its form be filled in, and enqueue it."""
+        operations = await self._console.store.operations()
+        chosen = await self._console.push_screen_wait(
+            ChooseDialog(self._list_samples(), operations.forms.types())
+        )
+        kind, _, name = (chosen or "").partition(":")
+        try:
+            if kind == "sample":
+                await self._enqueue_sample(operations, name)
+            elif kind == "type":
+                await self._fill_in(operations, name, {}, check=True)
+        except Refused as error:
+            self._console.say(f"refused: {error}", "bad")
+        except HmsError as error:
+            self._console.say(str(error), "bad")
+        self._console.store.hurry(anew=True)
+
+    def _list_samples(self) -> tuple[Sample, ...]:
+        if self._samples is None:
+            self._samples = list_samples()
+        return self._samples
+
+    async def _enqueue_sample(self, operations: Operations, name: str) -> None:
+        sample = next(each for each in self._list_samples() if each.name == name)
+        if sample.raw:
+            raw = sample.text.encode()
+            self._tell_enqueued(await operations.actions.enqueue_raw_test(sample.type, raw))
+            return
+        value = sample.draft().value
+        await self._fill_in(operations, sample.type, value, check=sample.checked)
+
+    async def _fill_in(
+        self, operations: Operations, type: str, value: Mapping[str, JsonValue], *, check: bool
+    ) -> None:
+        form = operations.forms.form(type)
+        texts = write(form, value["data"]) if "data" in value else {}
+        filled = await self._console.push_screen_wait(FormDialog(form, texts))
+        if filled is not None:
+            draft = Draft(FORM, {**value, "type": type, "data": filled.data})
+            self._tell_enqueued(
+                await operations.actions.enqueue_test(draft, count=filled.count, check=check)
+            )
+
+    def _tell_enqueued(self, report: TrialReport) -> None:
+        if len(report.answers) == 1:
+            answer = report.answers[0]
+            self._console.say(f"{report.type} {answer.job_id} is {answer.state}", "good")
+        else:
+            told = f"{f.plural(len(report.answers), 'job')} of {report.type} handed in"
+            self._console.say(told + (f", {report.left} not" if report.left else ""), "good")
+
+    async def edit(self, job_id: str) -> None:
+        """Let the data of a finished job be changed, check it dry, and enqueue it as a new job."""
+        try:
+            await self._edit(await self._console.store.operations(), job_id)
+        except Refused as error:
+            self._console.say(f"refused: {error}", "bad")
+        except HmsError as error:
+            self._console.say(str(error), "bad")
+        self._console.store.hurry(anew=True)
+
+    async def _edit(self, operations: Operations, job_id: str) -> None:
+        detail, _ = await operations.reads.detail(job_id)
+        await operations.actions.draft_edit(job_id, _readable(detail.view.data))
+        text = pretty(detail.view.data)
+        edited = await self._console.push_screen_wait(EditDialog(job_id, text))
+        if edited is None:
+            return
+        job = await operations.actions.draft_edit(job_id, edited[0])
+        rehearsal = operations.rehearsal
+        checks = () if rehearsal is None else await rehearsal.rehearse(job)
+        difference = diff_lines(_readable(detail.view.data), edited[0])
+        note = await self._console.push_screen_wait(CheckedDialog(checks, difference))
+        if note is not None:
+            answer = await operations.actions.enqueue_edit(job, note=note)
+            self._console.say(f"{answer.job_id} is {answer.state}, made from {job_id}", "good")
+
+    async def tell_why(self, job_id: str) -> None:
+        """Show why a job is as it is."""
+        try:
+            operations = await self._console.store.operations()
+            words = await operations.reads.why(job_id)
+        except HmsError as error:
+            self._console.say(str(error), "bad")
+            return
+        command = f"hms-svc jobs why {job_id}"
+        lines = [(), line(cell(words)), (), line(cell(f"$ {command}", "dim"))]
+        await self.show("Why", lines, to_copy=command)
+
+    async def show(self, title: str, lines: Sequence[Line], *, to_copy: str = "") -> None:
+        """Show something to read; what is chosen to be copied is copied."""
+        copied = await self._console.push_screen_wait(Message(title, lines, to_copy=to_copy))
+        if copied:
+            self._console.copy_to_clipboard(copied)
+
+
+def _readable(raw: bytes) -> JsonValue:
+    """Give a payload, null where the bytes are no JSON (a malformed job)."""
+    try:
+        value: JsonValue = decode(raw)
+    except ValueError:
+        return None
+    return value

@@ -1,0 +1,119 @@
+"""Numbers, times and shares in few characters. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+_BARS: Final = "▁▂▃▄▅▆▇█"
+_UNITS: Final = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
+_AGES: Final = ((86_400, "d"), (3600, "h"), (60, "m"))
+
+
+def count(number: int) -> str:
+    """Write a count in at most five characters: `99999`, `124k`, `1.2M`; 0 is a dot."""
+    if number == 0:
+        return "·"
+    if abs(number) < 100_000:
+        return str(number)
+    for size, unit in _UNITS:
+        if abs(number) >= size:
+            value = number / size
+            return f"{value:.1f}{unit}" if value < 10 else f"{value:.0f}{unit}"
+    return str(number)
+
+
+def rate(per_second: float | None) -> str:
+    """Write a rate a second in at most four characters; a dot where nothing moves."""
+    if per_second is None:
+        return ""
+    if per_second < 0.005:
+        return "·"
+    if per_second < 10:
+        return f"{per_second:.1f}" if per_second >= 0.095 else f"{per_second:.2f}"[1:]
+    return count(round(per_second))
+
+
+def age(milliseconds: int | None) -> str:
+    """Write an age in at most four characters: `0.4s`, `12s`, `5m`, `3h`, `12d`."""
+    if milliseconds is None:
+        return ""
+    seconds = max(milliseconds, 0) / 1000
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    for size, unit in _AGES:
+        if seconds >= size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{seconds:.0f}s"
+
+
+def duration(milliseconds: int | None) -> str:
+    """Write how long something took: `3 ms`, `1.2 s`, `4 m 10 s`."""
+    if milliseconds is None:
+        return ""
+    if milliseconds < 1000:
+        return f"{max(milliseconds, 0)} ms"
+    seconds = milliseconds / 1000
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} m {rest} s"
+    return f"{minutes // 60} h {minutes % 60} m"
+
+
+def share(part: float | None) -> str:
+    """Write a share from 0 to 1 as per cent in at most four characters; a dot for none."""
+    if part is None:
+        return ""
+    if part <= 0:
+        return "·"
+    return "<1%" if part < 0.01 else f"{part:.0%}"
+
+
+def sparkline(numbers: Sequence[float], width: int) -> str:
+    """Draw the newest `width` numbers as bars against the largest; blank where nothing was."""
+    shown = list(numbers)[-width:]
+    top = max(shown, default=0.0)
+    if top <= 0:
+        return " " * (width - len(shown)) + "▁" * len(shown)
+    bars = "".join(
+        _BARS[min(len(_BARS) - 1, int(number / top * (len(_BARS) - 1) + 0.999))] for number in shown
+    )
+    return bars.rjust(width)
+
+
+def bar(part: float, width: int) -> str:
+    """Draw a share from 0 to 1 as a bar of `width` cells."""
+    full = round(max(0.0, min(1.0, part)) * width)
+    return "━" * full + "─" * (width - full)
+
+
+def clock(unix_ms: int | None) -> str:
+    """Write the time of day, UTC: `14:03:59`."""
+    return "" if unix_ms is None else f"{_utc(unix_ms):%H:%M:%S}"
+
+
+def moment(unix_ms: int | None) -> str:
+    """Write date and time, UTC: `2026-11-24 14:03:59`."""
+    return "" if unix_ms is None else f"{_utc(unix_ms):%Y-%m-%d %H:%M:%S}"
+
+
+def number(value: int) -> str:
+    """Write a whole number with its thousands apart: `100,000`."""
+    return f"{value:,}"
+
+
+def plural(value: int, noun: str) -> str:
+    """Write a number with its noun: `1 job`, `1,200 jobs`."""
+    return f"{value:,} {noun}" if value == 1 else f"{value:,} {noun}s"
+
+
+def short_id(job_id: str, width: int = 13) -> str:
+    """Give the end of a long id, where time-ordered ids differ."""
+    return job_id if len(job_id) <= width else "…" + job_id[1 - width :]
+
+
+def _utc(unix_ms: int) -> datetime:
+    return datetime.fromtimestamp(unix_ms / 1000, UTC)

@@ -1,0 +1,72 @@
+"""What the console is started with: the operator service to open, and who works beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+from textual.driver import Driver
+
+if TYPE_CHECKING:
+    from hms_svc.operations.service import Operations
+
+
+class Workforce(Protocol):
+    """The workers that run beside the screen. Nothing here blocks."""
+
+    def start(self) -> None:
+        """Begin; an outage at the start is tried again until it is over."""
+        ...
+
+    def stop(self) -> None:
+        """Let jobs in hand finish within the grace; a second call ends at once."""
+        ...
+
+    async def wait_stopped(self) -> None:
+        """Return when nothing works any more."""
+        ...
+
+    @property
+    def state(self) -> str:
+        """Tell in a few words how they are."""
+        ...
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the screen says of this installation. Addresses have no passwords in them."""
+
+    broker: str
+    database: str
+    namespace: str
+    version: str
+    actor: str
+    profile: str = ""
+    production: bool = False
+    read_only: bool = False
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """One frame is wanted, as SVG, in a terminal of this size; then the end."""
+
+    path: Path
+    width: int = 120
+    height: int = 40
+
+
+class Launch(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the console is given. `operations` is opened on the console's own loop.
+
+    `driver` shows on the right terminal (None: Textual's own); `on_signals` is to be called
+    on the running loop with what a SIGTERM, a SIGHUP or a lost terminal shall do.
+    """
+
+    operations: Callable[[], AbstractAsyncContextManager[Operations]]
+    facts: Facts
+    workforce: Workforce | None = None
+    theme: str = "dark"
+    snapshot: Snapshot | None = None
+    driver: type[Driver] | None = None
+    on_signals: Callable[[Callable[[], None]], None] | None = None

@@ -1,0 +1,133 @@
+"""What screens look at: small frozen questions that the store asks again and again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Final
+
+import msgspec
+
+from hms_svc.domain.case import Case, CaseStatus
+from hms_svc.domain.errors import UnknownId
+from hms_svc.domain.event import Event
+from hms_svc.domain.filter import parse_filter
+from hms_svc.domain.views import AuditRecord, JobDetail, JobPage
+from tui.picture import StoryOf
+
+if TYPE_CHECKING:
+    from hms_svc.operations.reads import Reads
+
+LOOKED_AT_ONCE: Final = 5000
+MOST_IN_HANDS: Final = 200
+
+
+class JobsLook(msgspec.Struct, frozen=True):
+    """One page of jobs. A page ends after some thousands of records, found or not.
+
+    `is_slow` says that no index serves the filter: such a page is looked at seldom.
+    """
+
+    where: str
+    limit: int
+    cursor: str | None = None
+    is_slow: bool = False
+
+    @property
+    def every_seconds(self) -> float:
+        """Give how old an answer may become."""
+        return 15.0 if self.is_slow else 1.5
+
+    async def take(self, reads: Reads) -> JobPage:
+        """Read the page."""
+        where = parse_filter(self.where)
+        return await reads.jobs(where, limit=self.limit, cursor=self.cursor, look=LOOKED_AT_ONCE)
+
+
+class StoryLook(msgspec.Struct, frozen=True):
+    """One job with its case and audit trail."""
+
+    job_id: str
+
+    every_seconds: ClassVar[float] = 1.0
+
+    async def take(self, reads: Reads) -> StoryOf | None:
+        """Read it; None where nobody knows it any more."""
+        try:
+            return StoryOf(await reads.story(self.job_id), await reads.why(self.job_id))
+        except UnknownId:
+            return None
+
+
+class HandsLook(msgspec.Struct, frozen=True):
+    """The jobs in the hands of workers, as far as they fit on a screen."""
+
+    every_seconds: ClassVar[float] = 1.0
+
+    async def take(self, reads: Reads) -> tuple[JobDetail, ...]:
+        """Read them; one that has ended meanwhile is left out."""
+        workers = await reads.workers()
+        ids = [job_id for worker in workers for job_id in worker.jobs][:MOST_IN_HANDS]
+        return tuple(await reads.known_details(ids)) if ids else ()
+
+
+class CasePage(msgspec.Struct, frozen=True):
+    """One page of cases."""
+
+    cases: tuple[Case, ...]
+    cursor: str | None
+
+
+class CasesLook(msgspec.Struct, frozen=True):
+    """Cases, newest first."""
+
+    status: CaseStatus | None
+    limit: int
+    cursor: str | None = None
+
+    every_seconds: ClassVar[float] = 3.0
+
+    async def take(self, reads: Reads) -> CasePage:
+        """Read the page."""
+        cases, cursor = await reads.cases(
+            status=self.status, kind=None, limit=self.limit, cursor=self.cursor
+        )
+        return CasePage(tuple(cases), cursor)
+
+
+class CaseLook(msgspec.Struct, frozen=True):
+    """One case."""
+
+    case_id: str
+
+    every_seconds: ClassVar[float] = 3.0
+
+    async def take(self, reads: Reads) -> Case | None:
+        """Read it; None where there is none."""
+        try:
+            return await reads.case(self.case_id)
+        except UnknownId:
+            return None
+
+
+class EventsLook(msgspec.Struct, frozen=True):
+    """The newest events of the bus."""
+
+    limit: int
+
+    every_seconds: ClassVar[float] = 0.5
+
+    async def take(self, reads: Reads) -> tuple[Event, ...]:
+        """Read them."""
+        return tuple(await reads.newest_events(self.limit))
+
+
+class AuditLook(msgspec.Struct, frozen=True):
+    """Audit rows, newest first."""
+
+    limit: int
+    cursor: str | None = None
+
+    every_seconds: ClassVar[float] = 3.0
+
+    async def take(self, reads: Reads) -> tuple[AuditRecord, ...]:
+        """Read them."""
+        return tuple(await reads.audit(limit=self.limit, cursor=self.cursor))

@@ -1,0 +1,85 @@
+"""Going from room to room, and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tui.screens.inspect import Inspect, InspectCase
+from tui.screens.job_list import JobList
+from tui.screens.lists import Held, Jobs
+from tui.screens.overview import Overview
+from tui.screens.room import Room
+from tui.screens.schedules import Schedules
+from tui.screens.tables import Audit, Cases, Events, Failures
+from tui.screens.workers import Workers
+
+if TYPE_CHECKING:
+    from tui.app import Console
+
+ROOMS: Final[dict[str, type[Room]]] = {
+    "overview": Overview, "jobs": Jobs, "failures": Failures, "held": Held, "workers": Workers,
+    "cases": Cases, "events": Events, "schedules": Schedules, "audit": Audit,
+}  # fmt: skip
+"""The nine rooms by name."""
+MOST_STEPS: Final = 50
+Step = tuple[str, str]
+"""A room's name, and its filter."""
+
+
+class Navigation:
+    """Remembers where the reader has been, with the filter of each step."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._past: list[Step] = []
+        self._future: list[Step] = []
+        self.here = "overview"
+
+    @property
+    def room(self) -> Room | None:
+        """The room on the screen, or below the dialogs that are on it."""
+        stack = reversed(self._console.screen_stack)
+        return next((screen for screen in stack if isinstance(screen, Room)), None)
+
+    @property
+    def where(self) -> str:
+        """The filter of the room on the screen, empty where it has none."""
+        room = self.room
+        return room.where if isinstance(room, JobList) else ""
+
+    def go(self, name: str, where: str | None = None) -> None:
+        """Open a room; what was left can be gone back to."""
+        self._past = [*self._past[1 - MOST_STEPS :], (self.here, self.where)]
+        self._future = []
+        self._open(name, where)
+
+    def back(self) -> None:
+        """Close what lies over the room, or open the room before."""
+        if len(self._console.screen_stack) > 2:
+            self._console.pop_screen()
+        elif self._past:
+            self._future.append((self.here, self.where))
+            self._open(*self._past.pop())
+
+    def forward(self) -> None:
+        """Open the room that was gone back from."""
+        if self._future:
+            self._past.append((self.here, self.where))
+            self._open(*self._future.pop())
+
+    def follow(self, link: str) -> None:
+        """Open what a link leads to: `job:ID` or `case:ID`."""
+        kind, _, id = link.partition(":")
+        self._console.push_screen(InspectCase(id) if kind == "case" else Inspect(id))
+
+    def _open(self, name: str, where: str | None) -> None:
+        while len(self._console.screen_stack) > 2:
+            self._console.pop_screen()
+        self.here = name
+        room = self._console.get_screen(name)
+        if isinstance(room, JobList) and where is not None:
+            room.start_with(where)
+        if self._console.screen is room and isinstance(room, Room):
+            room.ask()
+        else:
+            self._console.switch_screen(name)

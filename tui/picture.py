@@ -1,0 +1,147 @@
+"""What the console knows at one moment: one frozen value that every widget is drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
+
+from hms_svc.domain.event import JOB_CANCELLED, JOB_COMPLETED, JOB_DEAD, JOB_REJECTED, Event
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.views import FailureGroup, JobPage, QueueView, WorkerView
+from hms_svc.ports.inspection import BrokerHealth
+from hms_svc.ports.stores import DatabaseHealth
+from tui.commands import Target
+from tui.trend import QueueTrend
+
+if TYPE_CHECKING:
+    from hms_svc.operations.reads import JobStory, Reads
+
+_ENDS: Final = {
+    JOB_COMPLETED: State.COMPLETED,
+    JOB_REJECTED: State.REJECTED,
+    JOB_DEAD: State.DEAD,
+    JOB_CANCELLED: State.CANCELLED,
+}
+
+
+class Look(Protocol):
+    """Something that a screen wants looked at, again and again: equal looks ask the same."""
+
+    @property
+    def every_seconds(self) -> float:
+        """Give how old an answer may become before it is asked for again."""
+        ...
+
+    async def take(self, reads: Reads) -> object:
+        """Ask the operator service. Only the store calls this."""
+        ...
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """One job that has ended, as its event told it. `key` is the event's id."""
+
+    key: str
+    at: int
+    job_id: str
+    type: str
+    state: State
+    duration_ms: int
+    case_id: str | None = None
+    reason: str = ""
+    by: str = ""
+    detail: str = ""
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """The answer to a look, and when it was taken (Unix ms)."""
+
+    look: Look
+    answer: object
+    at: int
+
+
+class StoryOf(msgspec.Struct, frozen=True):
+    """One job, whole, and why it is as it is."""
+
+    story: JobStory
+    why: str
+
+
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """The last good look at everything. `at` (Unix ms) is 0 before the first one.
+
+    `trouble` says, in words, why the newest try failed; empty while all is well.
+    """
+
+    at: int = 0
+    queues: tuple[QueueView, ...] = ()
+    workers: tuple[WorkerView, ...] = ()
+    failures: tuple[FailureGroup, ...] = ()
+    results: tuple[Result, ...] = ()
+    trends: Mapping[str, QueueTrend] = {}
+    p95: Mapping[str, int] = {}
+    p95_of_all: int | None = None
+    broker: BrokerHealth | None = None
+    database: DatabaseHealth | None = None
+    trouble: str = ""
+    is_still: bool = False
+    seen: Seen | None = None
+
+    def answer_to(self, look: Look | None) -> object | None:
+        """Give what was seen by this look, None where it has not been taken yet."""
+        return self.seen.answer if self.seen is not None and self.seen.look == look else None
+
+
+class _EndData(msgspec.Struct):
+    """What an event says of a job's end; all of it may be missing."""
+
+    type: str = ""
+    duration_ms: int = 0
+    case_id: str | None = None
+    reason: str = ""
+    by: str = ""
+    detail: str = ""
+
+
+_read_data: Final = msgspec.json.Decoder(_EndData).decode
+
+
+def results_of(events: Iterable[Event]) -> list[Result]:
+    """Give the jobs that these events say have ended."""
+    found = []
+    for event in events:
+        state = _ENDS.get(event.type)
+        if state is not None:
+            data = _read_data(event.data)
+            found.append(
+                Result(
+                    key=event.id, at=event.at, job_id=event.subject, type=data.type, state=state,
+                    duration_ms=data.duration_ms, case_id=data.case_id, reason=data.reason,
+                    by=data.by, detail=data.detail,
+                )
+            )  # fmt: skip
+    return found
+
+
+def job_type_of(event: Event) -> str:
+    """Give the type of the job that an event tells of, empty where it does not say."""
+    return _read_data(event.data).type if event.type.startswith("job.") else ""
+
+
+def types_of(picture: Picture, target: Target | None) -> tuple[str, ...]:
+    """Give the job types of what is chosen, as far as the picture knows them."""
+    if target is None:
+        return ()
+    if target.kind == "queue":
+        return target.ids
+    if target.kind == "group":
+        return tuple({group.type for group in picture.failures if group.id in target.ids})
+    known = {done.job_id: done.type for done in picture.results}
+    answer = picture.seen.answer if picture.seen is not None else None
+    if isinstance(answer, JobPage):
+        known |= {job.id: job.type for job in answer.jobs}
+    if isinstance(answer, StoryOf):
+        known[answer.story.detail.view.id] = answer.story.detail.view.type
+    return tuple({known[job_id] for job_id in target.ids if job_id in known})

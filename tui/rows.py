@@ -1,0 +1,306 @@
+"""Views to rows: what each table says about one thing, in words and roles. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from hms_svc.domain.case import Case, CaseStatus
+from hms_svc.domain.event import JOB_DEAD, JOB_FAILED, Event
+from hms_svc.domain.lifecycle import REASON_GOVERNANCE, State
+from hms_svc.domain.views import AuditRecord, FailureGroup, JobView, QueueView
+from tui import formatting as f
+from tui.picture import Result, job_type_of
+from tui.text import Cell, Role, Row, cell
+from tui.trend import QueueTrend
+
+SIGNS: Final[Mapping[State, tuple[str, Role]]] = {
+    State.SCHEDULED: ("○", "dim"),
+    State.QUEUED: ("·", ""),
+    State.HELD: ("?", "warn"),
+    State.PROCESSING: ("▸", "accent"),
+    State.RETRYING: ("↻", "warn"),
+    State.COMPLETED: ("✓", "good"),
+    State.REJECTED: ("✗", "warn"),
+    State.DEAD: ("†", "bad"),
+    State.CANCELLED: ("⊘", "dim"),
+}
+"""A sign and a role for each state: readable without colour."""
+
+_FAILED: Final = frozenset({JOB_DEAD, JOB_FAILED})
+
+
+def queue_rows(
+    queues: Iterable[QueueView], trends: Mapping[str, QueueTrend], now: int
+) -> list[Row]:
+    """Every queue."""
+    return [_queue_row(queue, trends.get(queue.type, QueueTrend()), now) for queue in queues]
+
+
+def _queue_row(queue: QueueView, trend: QueueTrend, now: int) -> Row:
+    counts = queue.counts
+    role: Role = "warn" if queue.paused else ("bad" if _is_unserved(queue) else "strong")
+    sign = "‖" if queue.paused else ("!" if _is_unserved(queue) else " ")
+    oldest = None if queue.oldest_queued_at is None else now - queue.oldest_queued_at
+    drain = "" if trend.drain_ms is None else "~" + f.age(trend.drain_ms)
+    return Row(
+        key=queue.type,
+        cells=(
+            cell(f"{sign}{queue.type}", role),
+            _count(counts.queued + counts.intake),
+            _count(counts.processing, "accent"),
+            _count(counts.retrying, "warn"),
+            _count(counts.held, "warn"),
+            _count(counts.rejected),
+            _count(counts.dead, "bad"),
+            cell(f.age(oldest)),
+            cell(f.rate(trend.come)),
+            cell(f.rate(trend.gone)),
+            cell(drain),
+            cell(f.share(trend.failed_share), "bad" if (trend.failed_share or 0) > 0.1 else ""),
+            cell(f.sparkline(trend.ended, 20), "accent"),
+            cell(_queue_note(queue), role),
+        ),
+    )
+
+
+def _is_unserved(queue: QueueView) -> bool:
+    return not queue.served and queue.counts.queued + queue.counts.intake > 0
+
+
+def _queue_note(queue: QueueView) -> str:
+    if queue.paused:
+        why = f": {queue.pause_reason}" if queue.pause_reason else ""
+        return f"paused by {queue.paused_by or 'somebody'}{why}"
+    if _is_unserved(queue):
+        return "no live worker serves it"
+    return f"{f.count(queue.counts.scheduled)} scheduled" if queue.counts.scheduled else ""
+
+
+def _count(number: int, role: Role = "") -> Cell:
+    return Cell(f.count(number), role if number else "dim")
+
+
+def result_rows(results: Iterable[Result]) -> list[Row]:
+    """Give the newest finished jobs."""
+    return [
+        Row(
+            key=result.job_id,
+            cells=(
+                cell(f.clock(result.at), "dim"),
+                _state_cell(result.state),
+                cell(result.type),
+                cell(f.duration(result.duration_ms)),
+                _result_words(result),
+                cell(result.job_id, "dim"),
+            ),
+        )
+        for result in _once(results)
+    ]
+
+
+def _once(results: Iterable[Result]) -> Iterable[Result]:
+    known: set[str] = set()
+    for result in results:
+        if result.job_id not in known:
+            known.add(result.job_id)
+            yield result
+
+
+def _result_words(result: Result) -> Cell:
+    if result.state is State.COMPLETED:
+        return cell(result.case_id or "", "good")
+    told = f"{result.reason}: {result.detail}" if result.detail else result.reason
+    return cell(told)
+
+
+def _state_cell(state: State) -> Cell:
+    sign, role = SIGNS[state]
+    return Cell(f"{sign} {state.value}", role)
+
+
+def validation_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
+    """Rejected jobs by the validator or rule that said no."""
+    return [
+        Row(
+            key=group.id,
+            cells=(
+                cell(_who(group), "warn"),
+                cell(f.count(group.count)),
+                cell(f.sparkline(group.recent, 12), "accent"),
+                cell(f.age(now - group.last_at)),
+                cell(group.newest_detail),
+                cell(group.type),
+            ),
+        )
+        for group in groups
+        if group.state is State.REJECTED
+    ]
+
+
+def _who(group: FailureGroup) -> str:
+    if group.reason == REASON_GOVERNANCE and group.by:
+        return f"governance {group.by}"
+    return group.reason
+
+
+def dead_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
+    """Dead letters by cause."""
+    return [
+        Row(
+            key=group.id,
+            cells=(
+                cell(group.type),
+                cell(f.count(group.count), "bad"),
+                cell(cause_words(group)),
+                cell(f.age(now - group.first_at)),
+                cell(f.age(now - group.last_at)),
+                cell(f.sparkline(group.recent, 12), "accent"),
+                cell(group.reason, "dim"),
+            ),
+        )
+        for group in groups
+        if group.state is State.DEAD
+    ]
+
+
+def failure_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
+    """Every group, dead and rejected."""
+    return [
+        Row(
+            key=group.id,
+            cells=(
+                _state_cell(group.state),
+                cell(f.count(group.count)),
+                cell(group.type),
+                cell(_who(group)),
+                cell(cause_words(group)),
+                cell(f.age(now - group.last_at)),
+                cell(f.age(now - group.first_at)),
+                cell(f.sparkline(group.recent, 12), "accent"),
+                cell(group.newest_detail, "dim"),
+            ),
+        )
+        for group in groups
+    ]
+
+
+def cause_words(group: FailureGroup) -> str:
+    """Tell the cause of a group in one line."""
+    if group.error:
+        return f"{group.error}: {group.pattern}" if group.pattern else group.error
+    return group.pattern or group.newest_detail or group.reason
+
+
+def job_rows(jobs: Iterable[JobView], now: int) -> list[Row]:
+    """Jobs in a list."""
+    return [
+        Row(
+            key=job.id,
+            cells=(
+                cell(job.id),
+                _state_cell(job.state),
+                cell(job.type),
+                cell(f"{job.attempt}/{job.max_attempts}" if job.max_attempts else job.attempt),
+                cell(f.age(now - job.enqueued_at)),
+                cell(_job_words(job, now), "good" if job.case_id else ""),
+                cell(job.worker, "dim"),
+                cell(job.priority or "", "dim"),
+            ),
+        )
+        for job in jobs
+    ]
+
+
+def _job_words(job: JobView, now: int) -> str:
+    if job.state is State.COMPLETED:
+        return job.case_id or "no case"
+    if job.state in (State.SCHEDULED, State.RETRYING):
+        due = "" if job.due_at is None else f"due in {f.age(job.due_at - now)}"
+        return "; ".join(part for part in (due, job.failure) if part)
+    if job.state is State.PROCESSING:
+        return "" if job.started_at is None else f"running for {f.age(now - job.started_at)}"
+    if job.state is State.QUEUED:
+        return "waits for the suspect lane" if job.suspect else ""
+    told = job.detail or job.failure
+    return f"{job.reason}: {told}" if job.reason and told else job.reason or told
+
+
+def held_rows(jobs: Iterable[JobView], now: int) -> list[Row]:
+    """Jobs that wait for a human."""
+    return [
+        Row(
+            key=job.id,
+            cells=(
+                cell(job.id),
+                cell(job.type),
+                cell(f.age(now - (job.started_at or job.enqueued_at))),
+                cell(f"{job.by}: {job.detail}" if job.by else job.detail, "warn"),
+                cell(job.data[:300].decode(errors="replace"), "dim"),
+            ),
+        )
+        for job in jobs
+    ]
+
+
+def case_rows(cases: Iterable[Case], now: int) -> list[Row]:
+    """Cases, with how urgent they are."""
+    return [
+        Row(
+            key=case.id,
+            cells=(
+                cell(case.id),
+                Cell("● open", "good")
+                if case.status is CaseStatus.OPEN
+                else Cell("○ closed", "dim"),
+                cell(case.kind),
+                cell("" if case.urgency is None else case.urgency, _urgency_role(case.urgency)),
+                cell(f.age(now - case.opened_at)),
+                cell("" if case.lat is None else f"{case.lat:.5f}, {case.lon or 0:.5f}"),
+                cell(case.user_id or ""),
+                cell(case.job_id, "dim"),
+            ),
+        )
+        for case in cases
+    ]
+
+
+def _urgency_role(urgency: int | None) -> Role:
+    if urgency is None or urgency < 50:
+        return ""
+    return "bad" if urgency >= 80 else "warn"
+
+
+def event_rows(events: Iterable[Event]) -> list[Row]:
+    """Events of the bus, newest first."""
+    return [
+        Row(
+            key=f"{event.position}:{event.subject}",
+            cells=(
+                cell(f.clock(event.at), "dim"),
+                cell(event.type, "bad" if event.type in _FAILED else "strong"),
+                cell(job_type_of(event)),
+                cell(event.subject),
+                cell(event.data[:400].decode(errors="replace"), "dim"),
+            ),
+        )
+        for event in events
+    ]
+
+
+def audit_rows(records: Iterable[AuditRecord]) -> list[Row]:
+    """Who did what, newest first."""
+    return [
+        Row(
+            key=str(record.number),
+            cells=(
+                cell(f.clock(record.at), "dim"),
+                cell(record.actor, "strong"),
+                cell(record.action, "accent"),
+                cell(record.subject),
+                cell(record.detail[:400].decode(errors="replace"), "dim"),
+                cell("" if record.link is None else record.link, "dim"),
+            ),
+        )
+        for record in records
+    ]

@@ -1,0 +1,210 @@
+"""A page of jobs by a filter: what Jobs, Held and Schedules have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from textual import events
+from textual.widget import Widget
+
+from hms_svc.domain.filter import parse_filter
+from hms_svc.domain.views import JobPage, JobView
+from tui import formatting as f
+from tui.commands import Target
+from tui.looks import JobsLook
+from tui.picture import Picture
+from tui.rows import cause_words
+from tui.screens.room import Room
+from tui.text import Cell, Column, Line, Row, cell, line
+from tui.widgets.bar import Bar
+from tui.widgets.grid import Grid
+
+LEAST_ROWS = 10
+LINES_AROUND = 4
+
+
+class JobList(Room):
+    """Shows one page; the next is read when the cursor goes beyond the last row."""
+
+    shown_columns: ClassVar[Sequence[Column]] = ()
+    empty: ClassVar[Sequence[Line]] = ()
+    where: str = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._cursors: list[str | None] = [None]
+        self._marked: frozenset[str] = frozenset()
+        self._all_that_match = False
+        self._turned = 0
+
+    def body(self) -> Iterable[Widget]:
+        """Give the line that tells the filter, and the page."""
+        yield Bar(id="filter")
+        yield Grid(self.shown_columns, id="jobs", empty=self.empty)
+
+    @property
+    def grid(self) -> Grid:
+        """The page."""
+        return self.query_one("#jobs", Grid)
+
+    def set_filter(self, where: str) -> None:
+        """Show the first page of another filter."""
+        if where != self.where:
+            self.where, self._cursors = where, [None]
+            self._forget_marks()
+            self.grid.wait()
+
+    def start_with(self, where: str) -> None:
+        """Show another filter, also before the room is on the screen."""
+        if self.is_mounted:
+            self.set_filter(where)
+        else:
+            self.where = where
+
+    def look(self) -> JobsLook:
+        """Ask for as many jobs as there is room for."""
+        room = max(LEAST_ROWS, self.size.height - LINES_AROUND)
+        return JobsLook(
+            self.where, room, self._cursors[-1], bool(parse_filter(self.where).unserved())
+        )
+
+    def rows_of(self, jobs: Sequence[JobView], now: int) -> list[Row]:
+        """Give the rows of these jobs."""
+        raise NotImplementedError
+
+    def show(self, picture: Picture) -> None:
+        """Show the page, where it is the one that was asked for."""
+        page = picture.answer_to(self.look())
+        if isinstance(page, JobPage):
+            if not page.jobs and len(self._cursors) > 1 and page.cursor is None:
+                self._cursors.pop()
+                self.ask()
+                return
+            self.grid.show(self.rows_of(page.jobs, picture.at))
+            if self._turned:
+                self.grid.action_edge(-self._turned)
+                self._turned = 0
+        self._tell(picture, page if isinstance(page, JobPage) else None)
+
+    def _tell(self, picture: Picture, page: JobPage | None) -> None:
+        parts: list[Cell] = [Cell(" ")]
+        parts += [cell(self.where, "accent")] if self.where else [Cell("all jobs", "dim")]
+        causes = parse_filter(self.where).causes() or ()
+        grouped = [cause_words(group) for group in picture.failures if group.id in causes]
+        parts += [cell(f"  {words}") for words in grouped]
+        parts.append(cell(f"  page {len(self._cursors)}", "dim"))
+        if page is not None and page.cursor is not None:
+            parts.append(Cell(", pgdn for more", "dim"))
+        unserved = parse_filter(self.where).unserved()
+        if unserved and page is not None:
+            told = (
+                f"  no index serves {' '.join(unserved)}: looked at {f.number(page.looked)} records"
+            )
+            parts.append(cell(told, "warn"))
+        self.query_one("#filter", Bar).show(tuple(parts), self._choice(picture))
+
+    def _choice(self, picture: Picture) -> Line:
+        if self._all_that_match:
+            most = at_most(picture, self.where)
+            return line(cell(f"all that match chosen (at most {f.number(most)}) ", "warn"))
+        if self._marked:
+            return line(cell(f"{f.number(len(self._marked))} marked ", "warn"))
+        return line(cell(f"at most {f.number(at_most(picture, self.where))} match ", "dim"))
+
+    def target(self) -> Target | None:
+        """Give all that match, the marked jobs, or the one at the cursor."""
+        if self._all_that_match:
+            return Target(kind="job", where=self.where or "id:*")
+        if self._marked:
+            return Target(kind="job", ids=tuple(sorted(self._marked)))
+        cursor = self.grid.cursor
+        return None if cursor is None else Target(kind="job", ids=(cursor,))
+
+    def toggle_mark(self) -> None:
+        """Mark the job at the cursor, or take its mark away, and go on to the next."""
+        cursor = self.grid.cursor
+        if cursor is not None:
+            self._all_that_match = False
+            self._marked ^= {cursor}
+            self.grid.mark(self._marked)
+            self.grid.action_move(1)
+            self.draw(self.console.store.picture)
+
+    def choose_all(self) -> None:
+        """Choose all jobs that match, or none again."""
+        self._all_that_match = not self._all_that_match
+        self._marked = frozenset()
+        self.grid.mark(
+            frozenset(row.key for row in self.grid.rows) if self._all_that_match else self._marked
+        )
+        self.draw(self.console.store.picture)
+
+    def acted(self) -> None:
+        """Forget what was chosen, now that it was done."""
+        self._forget_marks()
+        self.draw(self.console.store.picture)
+
+    def _forget_marks(self) -> None:
+        self._marked, self._all_that_match = frozenset(), False
+        self.grid.mark(self._marked)
+
+    def action_escape(self) -> None:
+        """Take back marks, then pages, then the filter, then the screen."""
+        if self._marked or self._all_that_match:
+            self.acted()
+        elif len(self._cursors) > 1:
+            self._cursors = [None]
+            self.ask()
+        elif self.where != type(self).where:
+            self.set_filter(type(self).where)
+            self.ask()
+        else:
+            super().action_escape()
+
+    def on_grid_beyond(self, message: Grid.Beyond) -> None:
+        """Turn the page."""
+        message.stop()
+        page = self.console.store.picture.answer_to(self.look())
+        if message.step > 0 and isinstance(page, JobPage) and page.cursor is not None:
+            self._cursors.append(page.cursor)
+        elif message.step < 0 and len(self._cursors) > 1:
+            self._cursors.pop()
+        else:
+            return
+        self._turned = message.step
+        self.ask()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Ask for as many jobs as there is room for now."""
+        if self.is_current and self._is_ready:
+            self.call_after_refresh(self.ask)
+
+
+def at_most(picture: Picture, where: str) -> int:
+    """Count the jobs among which all matches are: those of the states and types that are named."""
+    given = parse_filter(where)
+    ids, causes = given.ids(), given.causes()
+    if ids is not None:
+        return len(ids)
+    if causes is not None:
+        return sum(group.count for group in picture.failures if group.id in causes)
+    states, types = given.states(), given.types()
+    return sum(
+        getattr(queue.counts, state)
+        for queue in picture.queues
+        if types is None or _may_be(queue.type, types)
+        for state in (states if states is not None else _STATES)
+    )
+
+
+def _may_be(type: str, globs: Sequence[str]) -> bool:
+    from fnmatch import fnmatchcase
+
+    return any(fnmatchcase(type, glob) for glob in globs)
+
+
+_STATES = (
+    "scheduled", "queued", "held", "processing", "retrying", "completed", "rejected", "dead",
+    "cancelled",
+)  # fmt: skip

@@ -1,0 +1,41 @@
+"""Jobs and Held: a page of jobs, under a filter that can be changed or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from hms_svc.domain.views import JobView
+from tui import columns, rows
+from tui.screens.job_list import JobList
+from tui.text import Column, Line, Row, cell, line
+
+
+class Jobs(JobList):
+    """Every job, by the filter."""
+
+    title_words: ClassVar[str] = "Jobs"
+    shown_columns: ClassVar[Sequence[Column]] = columns.JOBS
+    empty: ClassVar[Sequence[Line]] = (
+        line("No job matches. ", cell("/", "key"), " changes the filter, ", cell("esc", "key"), " takes it away, "),
+        line(cell("e", "key"), " enqueues a sample job."),
+    )  # fmt: skip
+
+    def rows_of(self, jobs: Sequence[JobView], now: int) -> list[Row]:
+        """Give a row for each."""
+        return rows.job_rows(jobs, now)
+
+
+class Held(JobList):
+    """Jobs that wait for a human's yes or no."""
+
+    title_words: ClassVar[str] = "Held"
+    where: str = "state:held"
+    shown_columns: ClassVar[Sequence[Column]] = columns.HELD
+    empty: ClassVar[Sequence[Line]] = (
+        line("Nothing waits for a human. Try the sample ", cell("held.json"), " with ", cell("e", "key"), "."),
+    )  # fmt: skip
+
+    def rows_of(self, jobs: Sequence[JobView], now: int) -> list[Row]:
+        """Give a row for each, with what governance wants to know."""
+        return rows.held_rows(jobs, now)

@@ -1,0 +1,120 @@
+"""The first screen: queues, live results, validation failures and dead letters at a glance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, Final
+
+from textual import events
+from textual.containers import Container, Vertical
+from textual.widget import Widget
+
+from tui import columns, rows
+from tui.commands import Kind, Target
+from tui.picture import Picture
+from tui.screens.room import Room
+from tui.text import cell, line
+from tui.widgets.grid import Grid
+
+KINDS: Final[dict[str, Kind]] = {
+    "queues": "queue", "results": "job", "validation": "group", "dead": "group",
+}  # fmt: skip
+WIDE: Final = 160
+ENQUEUE: Final = line("Nothing yet. Press ", cell("e", "key"), " to enqueue a sample job.")
+
+
+class Overview(Room):
+    """Four panels, the next of them a tab away."""
+
+    title_words: ClassVar[str] = "Overview"
+    CSS_PATH = ["room.tcss", "overview.tcss"]  # noqa: RUF012 - Textual declares it
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._needs: dict[str, int] = {}
+
+    def body(self) -> Iterable[Widget]:
+        """Stack the panels; side by side where there is room."""
+        yield Grid(columns.QUEUES, id="queues", empty=[ENQUEUE])
+        with Container(id="below"):
+            yield Grid(
+                columns.RESULTS, id="results", follows=True,
+                empty=[line("No job has ended yet. Results come here by themselves.")],
+            )  # fmt: skip
+            with Vertical(id="failures"):
+                yield Grid(
+                    columns.VALIDATION, id="validation", follows=True,
+                    empty=[line("No validator has said no.")],
+                )  # fmt: skip
+                yield Grid(columns.DEAD, id="dead", follows=True, empty=[line("No dead letters.")])
+
+    def wants(self) -> dict[str, bool]:
+        """Give all of the common parts."""
+        return {"failures": True, "results": True}
+
+    def show(self, picture: Picture) -> None:
+        """Fill the four panels."""
+        now = picture.at
+        self._grid("queues").show(rows.queue_rows(picture.queues, picture.trends, now))
+        self._grid("results").show(rows.result_rows(picture.results))
+        self._grid("validation").show(rows.validation_rows(picture.failures, now))
+        self._grid("dead").show(rows.dead_rows(picture.failures, now))
+        self._share_height()
+
+    def target(self) -> Target | None:
+        """Give what the cursor of the panel with the keys is on."""
+        grid = self.focused
+        if not isinstance(grid, Grid) or grid.cursor is None:
+            return None
+        kind = KINDS[str(grid.id)]
+        where = f"cause:{grid.cursor}" if kind == "group" else ""
+        return Target(kind=kind, ids=(grid.cursor,), where=where)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Put results and failures side by side where there is room."""
+        self.set_class(event.size.width >= WIDE, "-wide")
+        self._needs = {}
+        if self._is_ready:
+            self.call_after_refresh(self._share_height)
+
+    def _grid(self, name: str) -> Grid:
+        return self.query_one(f"#{name}", Grid)
+
+    def _share_height(self) -> None:
+        """Give each panel what it needs, as far as there is room. None shrinks: nothing jumps."""
+        for name in KINDS:
+            needed = max(len(self._grid(name).rows), 1) + 1
+            self._needs[name] = max(self._needs.get(name, 0), needed)
+        heights = share_heights(
+            self.size.height - 2, self._needs, side_by_side=self.has_class("-wide")
+        )
+        for name, height in heights.items():
+            grid = self._grid(name)
+            if grid.styles.height is None or grid.styles.height.value != height:
+                grid.styles.height = height
+
+
+def share_heights(room: int, needs: Mapping[str, int], *, side_by_side: bool) -> dict[str, int]:
+    """Share the lines of a screen among the panels; results get what the others leave.
+
+    Queues get at most two fifths of it, each kind of failures a quarter, but for
+    lines that nobody else needs.
+    """
+    queues = max(3, min(needs["queues"], room * 2 // 5))
+    below = room - queues
+    if side_by_side:
+        validation = max(3, min(needs["validation"], below // 2))
+        return {
+            "queues": queues, "results": below, "validation": validation, "dead": below - validation,
+        }  # fmt: skip
+    most = max(3, room // 4)
+    validation = max(2, min(needs["validation"], most))
+    dead = max(2, min(needs["dead"], most))
+    spare = below - validation - dead - needs["results"]
+    if spare > 0:
+        more = min(spare, needs["dead"] - dead)
+        dead += more
+        validation += min(spare - more, needs["validation"] - validation)
+    return {
+        "queues": queues, "results": below - validation - dead, "validation": validation, "dead": dead,
+    }  # fmt: skip

@@ -1,0 +1,170 @@
+"""What all nine screens have in common: top line, body, prompt and the line of hints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widget import Widget
+
+from tui.commands import KEY_SIGNS, Target, key_sign, possible
+from tui.picture import Look, Picture
+from tui.text import Cell, Line, cell
+from tui.topline import top_line
+from tui.widgets.bar import Bar
+from tui.widgets.grid import Grid
+from tui.widgets.prompt import Prompt
+
+if TYPE_CHECKING:
+    from tui.app import Console
+
+
+class Room(Screen[None]):
+    """One of the nine screens. A room says what it wants looked at, and shows what was seen."""
+
+    title_words: ClassVar[str] = ""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "escape", "Back", show=False),
+        Binding("tab", "app.focus_next", "Next", show=False),
+        Binding("shift+tab", "app.focus_previous", "Previous", show=False),
+    ]
+    CSS_PATH = ["room.tcss"]  # noqa: RUF012 - Textual declares it
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_ready = False
+
+    @property
+    def console(self) -> Console:
+        """The app, as what it is."""
+        return cast("Console", self.app)
+
+    def compose(self) -> ComposeResult:
+        """Put the body between the lines that every room has."""
+        yield Bar(id="top")
+        yield from self.body()
+        yield Prompt()
+        yield Bar(id="hints")
+
+    def body(self) -> Iterable[Widget]:
+        """Give the widgets of the room."""
+        raise NotImplementedError
+
+    def look(self) -> Look | None:
+        """Give what is to be looked at beside queues and workers."""
+        return None
+
+    def wants(self) -> dict[str, bool]:
+        """Give which of the common parts are shown: `failures`, `results`."""
+        return {}
+
+    def show(self, picture: Picture) -> None:
+        """Put what was seen into the widgets."""
+        raise NotImplementedError
+
+    def target(self) -> Target | None:
+        """Give what the cursor is on, or what is marked."""
+        return None
+
+    def on_mount(self) -> None:
+        """Frame the room in red where production is at stake."""
+        self.set_class(self.console.launch.facts.production, "-production")
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        """Ask for the first time, now that all widgets are there."""
+        self._is_ready = True
+        self.ask()
+
+    def on_screen_resume(self) -> None:
+        """Ask for what this room shows."""
+        if self._is_ready:
+            self.ask()
+
+    def ask(self) -> None:
+        """Tell the store what is wanted now, and show what is known."""
+        store = self.console.store
+        store.want(self.look(), **self.wants())
+        self.draw(store.picture)
+
+    def draw(self, picture: Picture) -> None:
+        """Show a picture, with the lines around it."""
+        if not self._is_ready:
+            return
+        self.draw_top(picture)
+        self.show(picture)
+        self.draw_hints()
+
+    def draw_top(self, picture: Picture) -> None:
+        """Show the top line; ages go on between two looks."""
+        if not self._is_ready:
+            return
+        left, right = top_line(
+            picture, self.console.launch, self.title_words, self.console.now_ms(), self.size.width
+        )
+        self.query_one("#top", Bar).show(left, right)
+
+    def draw_hints(self) -> None:
+        """Show what can be done to what the cursor is on; or the notice of the moment."""
+        if not self._is_ready:
+            return
+        notice, trouble = self.console.notice, self.console.store.picture.trouble
+        left = (Cell(" "), *notice) if notice else tuple(self._hints())
+        if trouble and not notice:
+            left = (cell(f" {trouble}", "bad"),)
+        self.query_one("#hints", Bar).show(left, (cell(" ? help  : command ", "dim"),))
+
+    def _hints(self) -> Iterable[Cell]:
+        target = self.target()
+        yield Cell(" ")
+        for group in ("look", "act"):
+            for command in possible(target, group=group):
+                if command.keys and command.name not in {"copy", "mark", "resume", "mark-all"}:
+                    yield Cell(key_sign(command), "key")
+                    yield Cell(f" {command.title.lower()}  ", "dim")
+        for name in ("tab",):
+            yield Cell(KEY_SIGNS.get(name, name), "key")
+            yield Cell(" panel", "dim")
+
+    def on_grid_moved(self, message: Grid.Moved) -> None:
+        """Show the hints of what the cursor is on now."""
+        message.stop()
+        self.draw_hints()
+
+    def on_grid_chosen(self, message: Grid.Chosen) -> None:
+        """Open what was chosen."""
+        message.stop()
+        self.console.run_command("inspect", self.target())
+
+    def on_descendant_focus(self) -> None:
+        """Show the hints of the panel that has the keys."""
+        self.draw_hints()
+
+    def action_escape(self) -> None:
+        """Take back the last step: marks, then the filter, then the screen."""
+        self.console.navigation.back()
+
+    def on_prompt_given(self, message: Prompt.Given) -> None:
+        """Hand what was typed to the console."""
+        message.stop()
+        self.console.take_prompt(message.mode, message.text)
+
+    def on_prompt_left(self, message: Prompt.Left) -> None:
+        """Give the keys back to the body."""
+        message.stop()
+        self.focus_body()
+
+    def focus_body(self) -> None:
+        """Give the keys to the first thing that takes them."""
+        for widget in self.query("Grid, Page"):
+            if widget.focusable:
+                widget.focus()
+                return
+
+
+def one_line(text: str, role: str = "") -> Line:
+    """Make a line of one piece."""
+    return (cell(text, role),)  # type: ignore[arg-type]

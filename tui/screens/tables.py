@@ -1,0 +1,135 @@
+"""Failures, Cases, Events and Audit: one table each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from textual.widget import Widget
+
+from tui import columns, rows
+from tui.commands import Target
+from tui.looks import AuditLook, CasePage, CasesLook, EventsLook
+from tui.picture import Look, Picture
+from tui.screens.room import Room
+from tui.text import Column, Line, Row, line
+from tui.widgets.grid import Grid
+
+ROWS = 100
+
+
+class TableRoom(Room):
+    """A room of one grid."""
+
+    shown_columns: ClassVar[Sequence[Column]] = ()
+    empty: ClassVar[Sequence[Line]] = ()
+    follows: ClassVar[bool] = False
+
+    def body(self) -> Iterable[Widget]:
+        """Give the grid."""
+        yield Grid(self.shown_columns, id="table", empty=self.empty, follows=self.follows)
+
+    @property
+    def grid(self) -> Grid:
+        """The table."""
+        return self.query_one("#table", Grid)
+
+    def rows_of(self, picture: Picture) -> list[Row] | None:
+        """Give the rows, None where they are not known yet."""
+        raise NotImplementedError
+
+    def show(self, picture: Picture) -> None:
+        """Fill the table."""
+        found = self.rows_of(picture)
+        if found is not None:
+            self.grid.show(found)
+
+
+class Failures(TableRoom):
+    """Dead and rejected jobs, grouped by cause."""
+
+    title_words: ClassVar[str] = "Failures"
+    shown_columns: ClassVar[Sequence[Column]] = columns.FAILURES
+    empty: ClassVar[Sequence[Line]] = (line("Nothing is dead, nothing was rejected."),)
+
+    def wants(self) -> dict[str, bool]:
+        """Give the groups."""
+        return {"failures": True}
+
+    def rows_of(self, picture: Picture) -> list[Row] | None:
+        """Give every group."""
+        return rows.failure_rows(picture.failures, picture.at)
+
+    def target(self) -> Target | None:
+        """Give the group at the cursor."""
+        cursor = self.grid.cursor
+        if cursor is None:
+            return None
+        return Target(kind="group", ids=(cursor,), where=f"cause:{cursor}")
+
+
+class Cases(TableRoom):
+    """The rows that jobs made."""
+
+    title_words: ClassVar[str] = "Cases"
+    shown_columns: ClassVar[Sequence[Column]] = columns.CASES
+    empty: ClassVar[Sequence[Line]] = (line("No case has been opened."),)
+
+    def look(self) -> Look:
+        """Ask for the newest."""
+        return CasesLook(None, ROWS)
+
+    def rows_of(self, picture: Picture) -> list[Row] | None:
+        """Give every case of the page."""
+        page = picture.answer_to(self.look())
+        return rows.case_rows(page.cases, picture.at) if isinstance(page, CasePage) else None
+
+    def target(self) -> Target | None:
+        """Give the case at the cursor."""
+        cursor = self.grid.cursor
+        return None if cursor is None else Target(kind="case", ids=(cursor,))
+
+
+class Events(TableRoom):
+    """The result bus, newest first."""
+
+    title_words: ClassVar[str] = "Events"
+    shown_columns: ClassVar[Sequence[Column]] = columns.EVENTS
+    empty: ClassVar[Sequence[Line]] = (line("Nothing was announced yet."),)
+    follows: ClassVar[bool] = True
+
+    def look(self) -> Look:
+        """Ask for the newest."""
+        return EventsLook(ROWS)
+
+    def rows_of(self, picture: Picture) -> list[Row] | None:
+        """Give every event."""
+        found = picture.answer_to(self.look())
+        return rows.event_rows(found) if isinstance(found, tuple) else None
+
+    def target(self) -> Target | None:
+        """Give the job that the event at the cursor tells of."""
+        cursor = self.grid.cursor
+        return None if cursor is None else Target(kind="event", ids=(cursor.partition(":")[2],))
+
+
+class Audit(TableRoom):
+    """Who did what, and why."""
+
+    title_words: ClassVar[str] = "Audit"
+    shown_columns: ClassVar[Sequence[Column]] = columns.AUDIT
+    empty: ClassVar[Sequence[Line]] = (line("Nobody has done anything yet."),)
+
+    def look(self) -> Look:
+        """Ask for the newest."""
+        return AuditLook(ROWS)
+
+    def rows_of(self, picture: Picture) -> list[Row] | None:
+        """Give every record."""
+        found = picture.answer_to(self.look())
+        return rows.audit_rows(found) if isinstance(found, tuple) else None
+
+    def target(self) -> Target | None:
+        """Give the record at the cursor."""
+        cursor = self.grid.cursor
+        return None if cursor is None else Target(kind="audit", ids=(cursor,))

@@ -1,0 +1,141 @@
+"""What screens are made of: cells and lines of sanitised text with a role. Pure; no markup."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+from rich.cells import cell_len, set_cell_size
+
+from hms_svc.domain.plain_text import plain
+
+Role: TypeAlias = Literal["", "dim", "strong", "accent", "good", "warn", "bad", "head", "key"]
+ROLES: Final[tuple[Role, ...]] = (
+    "", "dim", "strong", "accent", "good", "warn", "bad", "head", "key",
+)  # fmt: skip
+ELLIPSIS: Final = "…"
+
+
+class Cell(msgspec.Struct, frozen=True, gc=False):
+    """A piece of one line. Made by `cell`, so that nothing in it moves the cursor."""
+
+    text: str
+    role: Role = ""
+
+
+Line: TypeAlias = tuple[Cell, ...]
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of a grid; `key` names the thing it shows, across refreshes."""
+
+    key: str
+    cells: tuple[Cell, ...]
+    is_gone: bool = False
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True):
+    """One column: `width` cells at least, more by its `grow`; highest `drop` goes first, 0 never.
+
+    Of a text that is too long the start is shown, or, where it `keeps_end`, the end.
+    """
+
+    title: str
+    width: int
+    align: Literal["left", "right"] = "left"
+    grow: int = 0
+    drop: int = 0
+    keeps_end: bool = False
+
+
+def cell(text: object, role: Role = "") -> Cell:
+    """Make a cell of any text, with what would harm a terminal made visible."""
+    return Cell(plain(str(text)), role)
+
+
+def line(*parts: Cell | str) -> Line:
+    """Make a line of cells and of plain words of our own."""
+    return tuple(part if isinstance(part, Cell) else cell(part) for part in parts)
+
+
+def fit(text: str, width: int, align: Literal["left", "right"] = "left") -> str:
+    """Give exactly `width` cells: padded, or cut with an ellipsis."""
+    length = cell_len(text)
+    if length > width:
+        return set_cell_size(text, width - 1) + ELLIPSIS if width > 1 else ELLIPSIS[:width]
+    return (
+        text.rjust(len(text) + width - length) if align == "right" else set_cell_size(text, width)
+    )
+
+
+def fit_end(text: str, width: int) -> str:
+    """Give exactly `width` cells, of a text that is too long the end: there ids differ."""
+    while cell_len(text) > width:
+        text = ELLIPSIS + text[2 if text.startswith(ELLIPSIS) else 1 :]
+    return set_cell_size(text, width)
+
+
+def fit_columns(columns: Sequence[Column], width: int) -> list[tuple[int, int]]:
+    """Choose which columns fit into `width`, and how wide each is: pairs of index and width."""
+    shown = list(range(len(columns)))
+    while _needed(columns, shown) > width:
+        droppable = [index for index in shown if columns[index].drop]
+        if not droppable:
+            break
+        shown.remove(max(droppable, key=lambda index: columns[index].drop))
+    spare = max(0, width - _needed(columns, shown))
+    total = sum(columns[index].grow for index in shown)
+    widths = []
+    for index in shown:
+        share = spare * columns[index].grow // total if total else 0
+        widths.append((index, columns[index].width + share))
+    return widths
+
+
+def _needed(columns: Sequence[Column], shown: Sequence[int]) -> int:
+    return sum(columns[index].width for index in shown) + max(0, len(shown) - 1)
+
+
+def wrap(lines: Iterable[Line], width: int) -> list[Line]:
+    """Break lines that are wider than `width` cells; what follows a break stands under the last cell."""
+    return [piece for whole in lines for piece in _wrap_line(whole, max(width, 10))]
+
+
+def _wrap_line(whole: Line, width: int) -> list[Line]:
+    if sum(cell_len(part.text) for part in whole) <= width:
+        return [whole]
+    before = sum(cell_len(part.text) for part in whole[:-1])
+    indent = before if before <= width // 2 else 2
+    pieces: list[Line] = []
+    current: list[Cell] = []
+    room, is_fresh = width, True
+    for part in whole:
+        text = part.text
+        while cell_len(text) > room:
+            head, text = _break_at(text, room, must=is_fresh)
+            pieces.append((*current, Cell(head, part.role)) if head else tuple(current))
+            current, room, is_fresh = [Cell(" " * indent)], width - indent, True
+        current.append(Cell(text, part.role))
+        room -= cell_len(text)
+        is_fresh = is_fresh and not text
+    return [*pieces, tuple(current)]
+
+
+def _break_at(text: str, room: int, *, must: bool) -> tuple[str, str]:
+    taken = _fitting(text, room)
+    blank = text.rfind(" ", 0, taken)
+    if blank > taken // 2:
+        return text[:blank], text[blank + 1 :]
+    if not must and room < 12 and blank < 0:
+        return "", text
+    return text[:taken], text[taken:]
+
+
+def _fitting(text: str, room: int) -> int:
+    """Give how many characters fit; no wide one is cut in two."""
+    for place, character in enumerate(text):
+        room -= cell_len(character)
+        if room < 0:
+            return place
+    return len(text)

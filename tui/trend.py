@@ -1,0 +1,144 @@
+"""Rates and durations from what successive looks saw. Pure: the time is always given."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from hms_svc.domain.views import QueueView
+
+WINDOW_MS: Final = 10_000
+BARS: Final = 60
+BAR_MS: Final = 1000
+SAMPLES: Final = 200
+ENDED: Final = ("completed", "rejected", "dead", "cancelled")
+
+
+class QueueTrend(msgspec.Struct, frozen=True, kw_only=True):
+    """How a queue moves. Rates are jobs a second over the last ten seconds, None where unknown.
+
+    `ended` are those that ended in each of the last sixty seconds, `failed_share`
+    the failed among the attempts of the window; `drain_ms` is an estimate.
+    """
+
+    come: float | None = None
+    gone: float | None = None
+    failed_share: float | None = None
+    drain_ms: int | None = None
+    ended: tuple[int, ...] = ()
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """The running counters of a queue at a time (Unix ms)."""
+
+    at: int
+    come: int
+    gone: int
+    failed: int
+    claimed: int
+
+
+class Trends:
+    """Remembers the counters of each queue for a minute; bounded by the number of queues."""
+
+    def __init__(self) -> None:
+        self._samples: dict[str, deque[Sample]] = {}
+        self._bars: dict[str, deque[tuple[int, int]]] = {}
+
+    def take(self, at: int, queues: Iterable[QueueView]) -> dict[str, QueueTrend]:
+        """Take in what was seen at a time (Unix ms), and give the trend of each queue."""
+        found = {queue.type: self._trend(at, queue) for queue in queues}
+        for gone in self._samples.keys() - found.keys():
+            del self._samples[gone], self._bars[gone]
+        return found
+
+    def _trend(self, at: int, queue: QueueView) -> QueueTrend:
+        samples = self._samples.setdefault(queue.type, deque(maxlen=BARS))
+        now = sample_of(at, queue)
+        before = samples[-1] if samples else now
+        if now.gone < before.gone or now.come < before.come:  # the counters were deleted
+            samples.clear()
+            before = now
+        samples.append(now)
+        bars = self._bars.setdefault(queue.type, deque(maxlen=BARS))
+        _add_bar(bars, at, now.gone - before.gone)
+        return _trend_of(samples, queue.counts.queued, _bars_until(bars, at))
+
+
+def sample_of(at: int, queue: QueueView) -> Sample:
+    """Give the counters that rates are made of."""
+    counters = queue.counters
+    return Sample(
+        at,
+        counters.get("accepted", 0),
+        sum(counters.get(name, 0) for name in ENDED),
+        counters.get("failed", 0),
+        counters.get("claimed", 0),
+    )
+
+
+def _trend_of(samples: Sequence[Sample], ready: int, ended: tuple[int, ...]) -> QueueTrend:
+    newest = samples[-1]
+    oldest = next(sample for sample in samples if newest.at - sample.at <= WINDOW_MS)
+    seconds = (newest.at - oldest.at) / 1000
+    if seconds <= 0:
+        return QueueTrend(ended=ended)
+    come, gone = (newest.come - oldest.come) / seconds, (newest.gone - oldest.gone) / seconds
+    claimed = newest.claimed - oldest.claimed
+    net = gone - come
+    return QueueTrend(
+        come=come,
+        gone=gone,
+        failed_share=min(1.0, (newest.failed - oldest.failed) / claimed) if claimed > 0 else None,
+        drain_ms=int(ready / net * 1000) if ready and net > 0 else None,
+        ended=ended,
+    )
+
+
+def _add_bar(bars: deque[tuple[int, int]], at: int, ended: int) -> None:
+    slot = at // BAR_MS
+    if bars and bars[-1][0] == slot:
+        bars[-1] = (slot, bars[-1][1] + ended)
+    else:
+        bars.append((slot, ended))
+
+
+def _bars_until(bars: Iterable[tuple[int, int]], at: int) -> tuple[int, ...]:
+    counted = dict(bars)
+    last = at // BAR_MS
+    return tuple(counted.get(slot, 0) for slot in range(last - BARS + 1, last + 1))
+
+
+class Durations:
+    """The newest durations of each type, for their 95th percentile."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, deque[int]] = {}
+
+    def add(self, type: str, milliseconds: int) -> None:
+        """Take in how long one attempt took."""
+        self._known.setdefault(type, deque(maxlen=SAMPLES)).append(milliseconds)
+
+    def p95(self) -> dict[str, int]:
+        """Give the 95th percentile of each type (ms)."""
+        return {type: percentile(list(known), 0.95) for type, known in self._known.items()}
+
+    def p95_of_all(self) -> int | None:
+        """Give the 95th percentile over all types (ms), None where nothing is known."""
+        every = [each for known in self._known.values() for each in known]
+        return percentile(every, 0.95) if every else None
+
+
+def percentile(numbers: Sequence[int], share: float) -> int:
+    """Give the nearest-rank percentile of some numbers."""
+    ordered = sorted(numbers)
+    return ordered[min(len(ordered) - 1, max(0, -(-len(ordered) * int(share * 100) // 100) - 1))]
+
+
+def total_rates(trends: Mapping[str, QueueTrend]) -> float | None:
+    """Give how many jobs a second end over all queues, None where it is not known yet."""
+    known = [trend.gone for trend in trends.values() if trend.gone is not None]
+    return sum(known) if known else None

@@ -1,0 +1,1 @@
+"""Widgets: rows and lines down, messages up. None of them awaits anything."""

@@ -1,0 +1,281 @@
+"""A table whose cursor is bound to what a row shows, never to its place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Final
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.strip import Strip
+
+from tui.text import Cell, Column, Line, Row, cell, fit, fit_columns, fit_end, line, wrap
+from tui.widgets.styled import Styled
+
+WAITING: Final = (line(cell("looking …", "dim")),)
+
+
+class Grid(Styled, can_focus=True):
+    """Rows under a head that is their title, too.
+
+    A row that the cursor is on and that is not among new rows stays, faint,
+    until the cursor leaves it: what is chosen does not change by itself. A grid
+    that `follows` has no cursor until somebody moves it, and shows its top.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", "Up", show=False),
+        Binding("down,j", "move(1)", "Down", show=False),
+        Binding("pageup", "leaf(-1)", "Page up", show=False),
+        Binding("pagedown", "leaf(1)", "Page down", show=False),
+        Binding("home,g", "edge(-1)", "First", show=False),
+        Binding("end,G", "edge(1)", "Last", show=False),
+        Binding("enter", "choose", "Open", show=False),
+    ]
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"grid--head", "grid--cursor", "grid--rest"}
+    DEFAULT_CSS = """
+    Grid {
+        height: 1fr;
+        & > .grid--head { background: $panel; }
+        & > .grid--cursor { background: $cursor-line; text-style: bold; }
+        & > .grid--rest { background: $rest-line; }
+    }
+    """
+
+    class Moved(Message):
+        """The cursor stands on another key, or on none."""
+
+        def __init__(self, grid: Grid, key: str | None) -> None:
+            super().__init__()
+            self.grid = grid
+            self.key = key
+
+    class Chosen(Message):
+        """Enter was pressed on a row, or it was clicked twice."""
+
+        def __init__(self, grid: Grid, key: str) -> None:
+            super().__init__()
+            self.grid = grid
+            self.key = key
+
+    class Beyond(Message):
+        """The cursor was moved beyond the last row (1) or the first (-1)."""
+
+        def __init__(self, grid: Grid, step: int) -> None:
+            super().__init__()
+            self.grid = grid
+            self.step = step
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        *,
+        title: str = "",
+        empty: Sequence[Line] = (),
+        follows: bool = False,
+        id: str | None = None,
+    ) -> None:
+        super().__init__(id=id)
+        self.columns = tuple(columns)
+        self.title = title
+        self.empty = tuple(empty)
+        self.follows = follows
+        self.rows: tuple[Row, ...] = ()
+        self.cursor: str | None = None
+        self.marked: frozenset[str] = frozenset()
+        self._places: dict[str, int] = {}
+        self._is_known = False
+
+    @property
+    def place(self) -> int | None:
+        """Where the cursor's row stands, None where there is none."""
+        return None if self.cursor is None else self._places.get(self.cursor)
+
+    @property
+    def visible_rows(self) -> int:
+        """How many rows there is room for."""
+        return max(1, self.size.height - 1)
+
+    def show(self, rows: Sequence[Row], *, title: str | None = None) -> None:
+        """Show these rows; the cursor stays on its key, and its row where it is on the screen."""
+        old, stood, self._is_known = self.rows, self.place, True
+        self.rows = self._with_gone(tuple(rows), old, stood)
+        self._places = {row.key: place for place, row in enumerate(self.rows)}
+        head_changed = title is not None and title != self.title
+        self.title = self.title if title is None else title
+        if self.cursor is None and not self.follows and self.rows:
+            self._put(self.rows[0].key)
+        self.virtual_size = Size(self.size.width, len(self.rows) + 1)
+        if stood is not None and self.place is not None and self.place != stood:
+            self.scroll_to(y=self.scroll_y + self.place - stood, animate=False, immediate=True)
+        if len(old) != len(self.rows) or not old:
+            self.refresh()
+        else:
+            self._refresh_changed(old, head_changed=head_changed)
+
+    def wait(self) -> None:
+        """Show nothing until new rows are known."""
+        self.show([])
+        self._is_known = False
+
+    def mark(self, keys: frozenset[str]) -> None:
+        """Show these keys as marked."""
+        self.marked = keys
+        self.refresh()
+
+    def put_cursor(self, key: str) -> None:
+        """Put the cursor on a key that is among the rows, and the row into sight."""
+        if key in self._places:
+            self._put(key)
+            self._into_sight()
+
+    def _with_gone(
+        self, rows: tuple[Row, ...], old: tuple[Row, ...], stood: int | None
+    ) -> tuple[Row, ...]:
+        if stood is None or not rows or any(row.key == self.cursor for row in rows):
+            if not rows:
+                self.cursor = None
+            return rows
+        kept = old[stood]
+        gone = Row(key=kept.key, cells=kept.cells, is_gone=True)
+        return (*rows[:stood], gone, *rows[stood:])
+
+    def _refresh_changed(self, old: tuple[Row, ...], *, head_changed: bool) -> None:
+        top, width = round(self.scroll_y), self.size.width
+        shown = range(top, min(top + self.visible_rows, len(self.rows)))
+        regions = [
+            Region(0, place - top + 1, width, 1)
+            for place in shown
+            if old[place] != self.rows[place]
+        ]
+        if head_changed:
+            regions.append(Region(0, 0, width, 1))
+        if regions:
+            self.refresh(*regions)
+
+    def _put(self, key: str | None) -> None:
+        if key != self.cursor:
+            self.cursor = key
+            self.refresh()
+            self.post_message(self.Moved(self, key))
+
+    def _into_sight(self) -> None:
+        place = self.place
+        if place is None:
+            return
+        top, room = round(self.scroll_y), self.visible_rows
+        if place < top:
+            self.scroll_to(y=place, animate=False, immediate=True)
+        elif place >= top + room:
+            self.scroll_to(y=place - room + 1, animate=False, immediate=True)
+
+    def _move_to(self, place: int) -> None:
+        if not self.rows:
+            return
+        if place < 0 or place >= len(self.rows):
+            self.post_message(self.Beyond(self, 1 if place > 0 else -1))
+        if place < 0 and self.follows:
+            self._put(None)
+            self.scroll_to(y=0, animate=False, immediate=True)
+            return
+        self._put(self.rows[max(0, min(place, len(self.rows) - 1))].key)
+        self._into_sight()
+
+    def action_move(self, step: int) -> None:
+        """Move the cursor by rows."""
+        place = self.place
+        self._move_to((0 if step > 0 else -1) if place is None else place + step)
+
+    def action_leaf(self, step: int) -> None:
+        """Move the cursor by a screenful."""
+        place = self.place or 0
+        if place == (len(self.rows) - 1 if step > 0 else 0):
+            self._move_to(place + step)
+        else:
+            moved = place + step * self.visible_rows
+            self._move_to(max(0, min(moved, len(self.rows) - 1)))
+
+    def action_edge(self, step: int) -> None:
+        """Move the cursor to the first or last row; a grid that follows goes back to that."""
+        if step < 0 and self.follows:
+            self._move_to(-1)
+        elif self.rows:
+            self._move_to(0 if step < 0 else len(self.rows) - 1)
+
+    def action_choose(self) -> None:
+        """Open what the cursor is on."""
+        if self.cursor is not None:
+            self.post_message(self.Chosen(self, self.cursor))
+
+    def on_click(self, event: events.Click) -> None:
+        """Put the cursor on the row that was clicked; twice opens it."""
+        place = round(self.scroll_y) + event.y - 1
+        if event.y > 0 and place < len(self.rows):
+            self._put(self.rows[place].key)
+            if event.chain == 2:
+                self.action_choose()
+
+    def on_resize(self) -> None:
+        """Fit the rows to the new width."""
+        self.virtual_size = Size(self.size.width, len(self.rows) + 1)
+        self._into_sight()
+        self.refresh()
+
+    def on_focus(self) -> None:
+        """Show that the keys go here."""
+        self.refresh()
+
+    def on_blur(self) -> None:
+        """Show that the keys go elsewhere."""
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """Draw the head, a row, or a line of the empty state."""
+        width = self.size.width
+        if y == 0:
+            return self._head(width)
+        place = round(self.scroll_y) + y - 1
+        if place < len(self.rows):
+            return self._row(self.rows[place], width)
+        if not self.rows:
+            told = wrap(self.empty if self._is_known else WAITING, width - 2)
+            if y - 1 < len(told):
+                return self.strip_of((Cell("  "), *told[y - 1]), width, self.rich_style)
+        return Strip.blank(width, self.rich_style)
+
+    def _head(self, width: int) -> Strip:
+        under = self.rich_style + self.get_component_rich_style("grid--head", partial=True)
+        fitted = fit_columns(self.columns, width - 2)
+        parts = [Cell("▌" if self.has_focus else " ", "accent")]
+        for position, (index, room) in enumerate(fitted):
+            column = self.columns[index]
+            if position == 0:
+                parts.append(Cell(fit(self.title or column.title, room) + " ", "head"))
+            else:
+                parts.append(Cell(fit(column.title, room, column.align) + " ", "dim"))
+        return self.strip_of(parts, width, under)
+
+    def _row(self, row: Row, width: int) -> Strip:
+        at_cursor = row.key == self.cursor
+        under = self.rich_style
+        if at_cursor:
+            name = "grid--cursor" if self.has_focus else "grid--rest"
+            under += self.get_component_rich_style(name, partial=True)
+        if row.is_gone:
+            under += Style(dim=True, strike=True)
+        front = "▸" if at_cursor else " "
+        if row.key in self.marked:
+            front = "◆"
+        segments = [Segment(front, under + self.role_style("accent"))]
+        for index, room in fit_columns(self.columns, width - 2):
+            part = row.cells[index] if index < len(row.cells) else Cell("")
+            column = self.columns[index]
+            text = (
+                fit_end(part.text, room) if column.keeps_end else fit(part.text, room, column.align)
+            )
+            segments.append(Segment(text + " ", under + self.role_style(part.role)))
+        return Strip(segments).adjust_cell_length(width, under)

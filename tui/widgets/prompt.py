@@ -1,0 +1,103 @@
+"""The line at the foot where filters and commands are typed, with completion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, Literal, TypeAlias
+
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.suggester import Suggester
+from textual.widgets import Input
+
+Mode: TypeAlias = Literal["filter", "command"]
+Complete: TypeAlias = Callable[[str], str | None]
+MOST_EARLIER = 50
+
+
+class _Completion(Suggester):
+    """Asks a plain function for the whole text that a beginning may grow into."""
+
+    def __init__(self, complete: Complete) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+        self._complete = complete
+
+    async def get_suggestion(self, value: str) -> str | None:
+        """Give the completed text."""
+        return self._complete(value)
+
+
+class Prompt(Input):
+    """Hidden until it is asked for; escape hides it, enter gives what was typed."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "Leave", show=False, priority=True),
+        Binding("tab", "complete", "Complete", show=False, priority=True),
+        Binding("up", "earlier(-1)", "Earlier", show=False),
+        Binding("down", "earlier(1)", "Later", show=False),
+    ]
+    DEFAULT_CSS = """
+    Prompt, Prompt:focus {
+        display: none; height: 1; border: none; padding: 0 1; background: $surface;
+        &.-open { display: block; }
+    }
+    """
+
+    class Given(Message):
+        """A text was given."""
+
+        def __init__(self, mode: Mode, text: str) -> None:
+            super().__init__()
+            self.mode = mode
+            self.text = text
+
+    class Left(Message):
+        """The prompt was left without giving anything."""
+
+    def __init__(self) -> None:
+        super().__init__(id="prompt", select_on_focus=False)
+        self.mode: Mode = "filter"
+        self._earlier: list[str] = []
+        self._at = 0
+
+    def ask(self, mode: Mode, text: str, complete: Complete, earlier: list[str]) -> None:
+        """Open with this text; what is given is added to the `earlier` ones."""
+        self.mode, self._earlier = mode, earlier
+        self.placeholder = (
+            "state:dead type:pothole.* error~timeout age>1h" if mode == "filter" else "help"
+        )
+        self.suggester = _Completion(complete)
+        self._at = len(earlier)
+        self.value = text
+        self.cursor_position = len(text)
+        self.add_class("-open")
+        self.focus()
+
+    def close(self) -> None:
+        """Hide."""
+        self.remove_class("-open")
+
+    def action_leave(self) -> None:
+        """Close without giving anything."""
+        self.close()
+        self.post_message(self.Left())
+
+    def action_complete(self) -> None:
+        """Take the suggestion."""
+        if self._suggestion:
+            self.value = self._suggestion
+            self.cursor_position = len(self.value)
+
+    def action_earlier(self, step: int) -> None:
+        """Show what was given earlier."""
+        self._at = max(0, min(self._at + step, len(self._earlier)))
+        self.value = self._earlier[self._at] if self._at < len(self._earlier) else ""
+        self.cursor_position = len(self.value)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Give what was typed; whoever gets it closes the prompt, or says what is wrong."""
+        event.stop()
+        text = self.value.strip()
+        if text and text not in self._earlier:
+            self._earlier[:] = [*self._earlier[1 - MOST_EARLIER :], text]
+        self.post_message(self.Given(self.mode, text))
