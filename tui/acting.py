@@ -145,6 +145,11 @@ class Hands:
             number = await operations.actions.purge(type, note=words)
             self._say(f"{f.plural(number, 'waiting job')} of {type} cancelled", "good")
 
+    async def _run_now(self, operations: Operations, target: Target | None, words: str) -> None:
+        for type in target.ids if target is not None else ():
+            report = await operations.schedules.run(type, note=words)
+            self._say(f"{report.type} {report.answers[0].job_id} runs now", "good")
+
     async def _close_case(self, operations: Operations, target: Target | None, words: str) -> None:
         await self._set_status(operations, target, CaseStatus.CLOSED, words)
 
@@ -165,6 +170,7 @@ _DOERS: Final[Mapping[str, _Doer]] = {
     "pause": Hands._pause,
     "resume": Hands._resume,
     "purge": Hands._purge,
+    "run-now": Hands._run_now,
     "close-case": Hands._close_case,
     "reopen-case": Hands._reopen_case,
 }

@@ -58,7 +58,7 @@ class Console(App[int]):
             Binding(key, f"run({command.name!r})", command.title, show=False, id=command.name)
             for command in TABLE
             for key in command.keys
-            if command.name not in {"palette", "resume"}
+            if command.name not in {"palette", "resume", "run-now"}
         ),
         Binding("ctrl+c", "run('quit')", "Leave", show=False, priority=True),
         Binding("ctrl+q", "run('quit')", "Leave", show=False, priority=True),
@@ -162,6 +162,8 @@ class Console(App[int]):
         target = room.target() if room is not None else None
         if name == "pause" and self._is_paused(target):
             name = "resume"
+        elif name == "retry" and target is not None and target.kind == "schedule":
+            name = "run-now"
         self.run_command(name, target)
 
     def run_command(self, name: str, target: Target | None, words: str = "") -> None:
@@ -214,7 +216,7 @@ class Console(App[int]):
     def _run_inspect(self, target: Target | None, words: str) -> None:
         if target is None:
             return
-        if target.kind == "queue":
+        if target.kind in {"queue", "schedule"}:
             self.navigation.go("jobs", f"type:{target.ids[0]}")
         elif target.kind == "worker":
             self.navigation.go("jobs", f"state:processing worker:{target.ids[0]}")

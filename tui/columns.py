@@ -100,3 +100,11 @@ AUDIT: Final = (
     Column(title="why, and what came of it", width=24, grow=5),
     Column(title="link", width=6, align="right", drop=1),
 )
+SCHEDULES: Final = (
+    Column(title="Schedules", width=15, grow=1),
+    Column(title="in words", width=26, grow=3),
+    Column(title="next", width=6, align="right"),
+    Column(title="next run (UTC)", width=19),
+    Column(title="last", width=11),
+    Column(title="cron", width=14, grow=1, drop=1),
+)

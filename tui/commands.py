@@ -90,7 +90,7 @@ _LOOK: Final = (
         cli="hms-svc jobs show {}", cli_of={
             "group": "hms-svc jobs list {}", "queue": "hms-svc jobs list --where type:{}",
             "case": "hms-svc cases show {}", "worker": "hms-svc jobs list --where worker:{}",
-            "audit": "hms-svc audit list",
+            "audit": "hms-svc audit list", "schedule": "hms-svc jobs list --where type:{}",
         },
         group="look",
     ),
@@ -113,7 +113,7 @@ _LOOK: Final = (
 )  # fmt: skip
 _ACT: Final = (
     Command(
-        name="retry", keys=("r",), title="Retry", takes=("job", "group", "schedule"),
+        name="retry", keys=("r",), title="Retry", takes=("job", "group"),
         help="run it again: the job, the marked ones, or the whole group; a scheduled one now",
         cli="hms-svc jobs retry {}", audit="job.retry",
     ),
@@ -127,7 +127,7 @@ _ACT: Final = (
         cli="hms-svc jobs edit {}", audit="job.edit",
     ),
     Command(
-        name="cancel", keys=("x",), title="Cancel", takes=("job", "group", "schedule"),
+        name="cancel", keys=("x",), title="Cancel", takes=("job", "group"),
         help="end what waits, ask what runs to stop", cli="hms-svc jobs cancel {}", audit="job.cancel",
     ),
     Command(
@@ -158,6 +158,11 @@ _ACT: Final = (
         name="resume", keys=("p",), title="Resume queue", takes=("queue", "job", "group"),
         help="claim of a paused type again", cli="hms-svc queues resume {}",
         cli_of={"job": "hms-svc queues resume TYPE", "group": "hms-svc queues resume TYPE"}, audit="queue.resume",
+    ),
+    Command(
+        name="run-now", keys=("r",), title="Run now", takes=("schedule",),
+        help="enqueue the job of a schedule now; its next tick comes all the same",
+        cli="hms-svc schedules run {}", audit="job.enqueue",
     ),
     Command(
         name="purge", title="Purge queue", takes=("queue",), help="cancel all that waits in the queue",

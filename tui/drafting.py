@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from hms_svc.domain.errors import HmsError, Refused
+from hms_svc.domain.plain_text import plain_json
 from hms_svc.domain.strict_json import JsonValue, decode
 from hms_svc.operations.forms import write
 from hms_svc.operations.intake import Draft
@@ -99,7 +100,7 @@ class Drafting:
     async def _edit(self, operations: Operations, job_id: str) -> None:
         detail, _ = await operations.reads.detail(job_id)
         await operations.actions.draft_edit(job_id, _readable(detail.view.data))
-        text = pretty(detail.view.data)
+        text = "\n".join(plain_json(part) for part in pretty(detail.view.data).split("\n"))
         edited = await self._console.push_screen_wait(EditDialog(job_id, text))
         if edited is None:
             return

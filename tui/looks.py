@@ -14,7 +14,8 @@ from hms_svc.domain.views import AuditRecord, JobDetail, JobPage
 from tui.picture import StoryOf
 
 if TYPE_CHECKING:
-    from hms_svc.operations.reads import Reads
+    from hms_svc.operations.schedules import ScheduleView
+    from hms_svc.operations.service import Operations
 
 LOOKED_AT_ONCE: Final = 5000
 MOST_IN_HANDS: Final = 200
@@ -36,10 +37,32 @@ class JobsLook(msgspec.Struct, frozen=True):
         """Give how old an answer may become."""
         return 15.0 if self.is_slow else 1.5
 
-    async def take(self, reads: Reads) -> JobPage:
+    async def take(self, operations: Operations) -> JobPage:
         """Read the page."""
         where = parse_filter(self.where)
-        return await reads.jobs(where, limit=self.limit, cursor=self.cursor, look=LOOKED_AT_ONCE)
+        return await operations.reads.jobs(
+            where, limit=self.limit, cursor=self.cursor, look=LOOKED_AT_ONCE
+        )
+
+
+class SchedulePage(msgspec.Struct, frozen=True):
+    """What workers keep by the clock, and one page of the jobs that wait for their time."""
+
+    schedules: tuple[ScheduleView, ...]
+    page: JobPage
+
+
+class SchedulesLook(msgspec.Struct, frozen=True):
+    """All schedules, with a page of waiting jobs."""
+
+    jobs: JobsLook
+
+    every_seconds: ClassVar[float] = 2.0
+
+    async def take(self, operations: Operations) -> SchedulePage:
+        """Read both."""
+        schedules = await operations.schedules.all()
+        return SchedulePage(tuple(schedules), await self.jobs.take(operations))
 
 
 class StoryLook(msgspec.Struct, frozen=True):
@@ -49,10 +72,12 @@ class StoryLook(msgspec.Struct, frozen=True):
 
     every_seconds: ClassVar[float] = 1.0
 
-    async def take(self, reads: Reads) -> StoryOf | None:
+    async def take(self, operations: Operations) -> StoryOf | None:
         """Read it; None where nobody knows it any more."""
         try:
-            return StoryOf(await reads.story(self.job_id), await reads.why(self.job_id))
+            return StoryOf(
+                await operations.reads.story(self.job_id), await operations.reads.why(self.job_id)
+            )
         except UnknownId:
             return None
 
@@ -62,11 +87,11 @@ class HandsLook(msgspec.Struct, frozen=True):
 
     every_seconds: ClassVar[float] = 1.0
 
-    async def take(self, reads: Reads) -> tuple[JobDetail, ...]:
+    async def take(self, operations: Operations) -> tuple[JobDetail, ...]:
         """Read them; one that has ended meanwhile is left out."""
-        workers = await reads.workers()
+        workers = await operations.reads.workers()
         ids = [job_id for worker in workers for job_id in worker.jobs][:MOST_IN_HANDS]
-        return tuple(await reads.known_details(ids)) if ids else ()
+        return tuple(await operations.reads.known_details(ids)) if ids else ()
 
 
 class CasePage(msgspec.Struct, frozen=True):
@@ -85,9 +110,9 @@ class CasesLook(msgspec.Struct, frozen=True):
 
     every_seconds: ClassVar[float] = 3.0
 
-    async def take(self, reads: Reads) -> CasePage:
+    async def take(self, operations: Operations) -> CasePage:
         """Read the page."""
-        cases, cursor = await reads.cases(
+        cases, cursor = await operations.reads.cases(
             status=self.status, kind=None, limit=self.limit, cursor=self.cursor
         )
         return CasePage(tuple(cases), cursor)
@@ -100,10 +125,10 @@ class CaseLook(msgspec.Struct, frozen=True):
 
     every_seconds: ClassVar[float] = 3.0
 
-    async def take(self, reads: Reads) -> Case | None:
+    async def take(self, operations: Operations) -> Case | None:
         """Read it; None where there is none."""
         try:
-            return await reads.case(self.case_id)
+            return await operations.reads.case(self.case_id)
         except UnknownId:
             return None
 
@@ -115,9 +140,9 @@ class EventsLook(msgspec.Struct, frozen=True):
 
     every_seconds: ClassVar[float] = 0.5
 
-    async def take(self, reads: Reads) -> tuple[Event, ...]:
+    async def take(self, operations: Operations) -> tuple[Event, ...]:
         """Read them."""
-        return tuple(await reads.newest_events(self.limit))
+        return tuple(await operations.reads.newest_events(self.limit))
 
 
 class AuditLook(msgspec.Struct, frozen=True):
@@ -128,6 +153,6 @@ class AuditLook(msgspec.Struct, frozen=True):
 
     every_seconds: ClassVar[float] = 3.0
 
-    async def take(self, reads: Reads) -> tuple[AuditRecord, ...]:
+    async def take(self, operations: Operations) -> tuple[AuditRecord, ...]:
         """Read them."""
-        return tuple(await reads.audit(limit=self.limit, cursor=self.cursor))
+        return tuple(await operations.reads.audit(limit=self.limit, cursor=self.cursor))

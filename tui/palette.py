@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
+from textual.markup import escape
 
+from hms_svc.domain.plain_text import plain
 from tui.commands import TABLE, key_sign
 
 if TYPE_CHECKING:
@@ -30,11 +32,11 @@ class Palette(Provider):
         for command in TABLE:
             if command.name == "palette":
                 continue
-            told = f"{key_sign(command)}  {command.help}".strip()
+            told = escape(f"{key_sign(command)}  {command.help}".strip())
             yield command.title, told, console.runner(command.name, target)
             if command.cli:
                 text = command.command_line(target)
-                yield f"Copy: {text}", command.help, console.copier(text)
+                yield plain(f"Copy: {text}"), escape(command.help), console.copier(text)
 
     async def discover(self) -> Hits:
         """Give all commands, before anything is typed."""

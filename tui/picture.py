@@ -16,7 +16,8 @@ from tui.commands import Target
 from tui.trend import QueueTrend
 
 if TYPE_CHECKING:
-    from hms_svc.operations.reads import JobStory, Reads
+    from hms_svc.operations.reads import JobStory
+    from hms_svc.operations.service import Operations
 
 _ENDS: Final = {
     JOB_COMPLETED: State.COMPLETED,
@@ -34,7 +35,7 @@ class Look(Protocol):
         """Give how old an answer may become before it is asked for again."""
         ...
 
-    async def take(self, reads: Reads) -> object:
+    async def take(self, operations: Operations) -> object:
         """Ask the operator service. Only the store calls this."""
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.event import JOB_DEAD, JOB_FAILED, Event
@@ -13,6 +13,9 @@ from tui import formatting as f
 from tui.picture import Result, job_type_of
 from tui.text import Cell, Role, Row, cell
 from tui.trend import QueueTrend
+
+if TYPE_CHECKING:
+    from hms_svc.operations.schedules import ScheduleView
 
 SIGNS: Final[Mapping[State, tuple[str, Role]]] = {
     State.SCHEDULED: ("○", "dim"),
@@ -224,6 +227,24 @@ def _job_words(job: JobView, now: int) -> str:
         return "waits for the suspect lane" if job.suspect else ""
     told = job.detail or job.failure
     return f"{job.reason}: {told}" if job.reason and told else job.reason or told
+
+
+def schedule_rows(schedules: Iterable[ScheduleView], now: int) -> list[Row]:
+    """Give schedules, with what became of their last run."""
+    return [
+        Row(
+            key=schedule.type,
+            cells=(
+                cell(schedule.type, "strong"),
+                cell(schedule.words),
+                cell(f.age(schedule.next_at - now)),
+                cell(f.moment(schedule.next_at)),
+                Cell("") if schedule.last_state is None else _state_cell(schedule.last_state),
+                cell(schedule.cron, "dim"),
+            ),
+        )
+        for schedule in schedules
+    ]
 
 
 def held_rows(jobs: Iterable[JobView], now: int) -> list[Row]:

@@ -90,21 +90,21 @@ class Store:
                         self._operations.set_result(operations)
                     async with asyncio.TaskGroup() as group:
                         group.create_task(self._listen(operations.reads), name="console-news")
-                        await self._poll(operations.reads)
+                        await self._poll(operations)
             except HmsError as error:
                 if self.is_open:  # else somebody waits for it
                     self._operations = None
                 self._note_trouble(str(error))
                 await asyncio.sleep(self._pause())
 
-    async def _poll(self, reads: Reads) -> None:
+    async def _poll(self, operations: Operations) -> None:
         loop = asyncio.get_running_loop()
         while True:
             self._asked.clear()
             started = loop.time()
             before = self.picture
             if not before.is_still:
-                await self._look_once(reads)
+                await self._look_once(operations)
             quiet = before.trends == self.picture.trends
             await self._rest(started, QUIET_SECONDS if quiet else BUSY_SECONDS)
 
@@ -125,10 +125,10 @@ class Store:
     def _pause(self) -> float:
         return min(LONGEST_WAIT_SECONDS, 0.5 * 2.0 ** min(self._failed_in_a_row, 6))
 
-    async def _look_once(self, reads: Reads) -> None:
+    async def _look_once(self, operations: Operations) -> None:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                picture = await self._take(reads)
+                picture = await self._take(operations)
         except HmsError as error:
             self._note_trouble(str(error))
         except TimeoutError:
@@ -141,15 +141,15 @@ class Store:
             if not self.picture.is_still:  # asked for while this look was on its way
                 self._publish(picture)
 
-    async def _take(self, reads: Reads) -> Picture:
+    async def _take(self, operations: Operations) -> Picture:
         """Ask for all that is wanted at the same time, so that it shares round trips."""
-        look, old = self._look, self.picture
+        look, old, reads = self._look, self.picture, operations.reads
         queues, workers, failures, events, answer, (broker, database) = await asyncio.gather(
             reads.queues(),
             reads.workers(),
             _or_none(reads.failures, wanted=self._wants_failures),
             _or_none(lambda: reads.newest_events(NEWEST_EVENTS), wanted=self._wants_results),
-            self._answer(look, reads),
+            self._answer(look, operations),
             self._health(reads),
         )
         now = reads.now_ms()
@@ -169,16 +169,16 @@ class Store:
             seen=answer,
         )
 
-    async def _answer(self, look: Look | None, reads: Reads) -> Seen | None:
+    async def _answer(self, look: Look | None, operations: Operations) -> Seen | None:
         """Give what the look sees, or what it saw where that is new enough."""
         if look is None:
             return None
-        seen, now = self.picture.seen, reads.now_ms()
+        seen, now = self.picture.seen, operations.reads.now_ms()
         is_fresh = seen is not None and now - seen.at < look.every_seconds * 1000
         if seen is not None and seen.look == look and is_fresh and not self._impatient:
             return seen
         self._impatient = False
-        return Seen(look, await look.take(reads), now)
+        return Seen(look, await look.take(operations), now)
 
     async def _health(self, reads: Reads) -> tuple[BrokerHealth | None, DatabaseHealth | None]:
         now = asyncio.get_running_loop().time()

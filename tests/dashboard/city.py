@@ -21,6 +21,7 @@ from hms_svc.domain.views import (
     WorkerView,
 )
 from hms_svc.operations.reads import JobStory
+from hms_svc.operations.schedules import ScheduleView
 from hms_svc.ports.inspection import BrokerHealth
 from hms_svc.ports.stores import DatabaseHealth
 from tui.looks import (
@@ -31,6 +32,8 @@ from tui.looks import (
     EventsLook,
     HandsLook,
     JobsLook,
+    SchedulePage,
+    SchedulesLook,
     StoryLook,
 )
 from tui.picture import Picture, Result, StoryOf
@@ -215,8 +218,16 @@ EVENTS: Final = tuple(
         * 12
     )
 )  # fmt: skip
+SCHEDULES: Final = (
+    ScheduleView(
+        type="register.refresh", cron="*/15 * * * *", words="every 15 minutes", next_at=NOW + 4 * MINUTE,
+        next_job="tick:register.refresh:1", next_state=State.SCHEDULED, last_at=NOW - 11 * MINUTE,
+        last_job="tick:register.refresh:0", last_state=State.COMPLETED,
+    ),
+)  # fmt: skip
 ANSWERS: Final[dict[type, object]] = {
     JobsLook: JobPage(JOBS, None, len(JOBS)),
+    SchedulesLook: SchedulePage(SCHEDULES, JobPage(JOBS[3:5], None, 2)),
     StoryLook: StoryOf(
         JobStory(detail=DEAD_JOB, case=None, audit=AUDIT[:1], archived=False),
         f"Job {job_id(16)} (crew.notify) is dead: its handler failed after 5 of 5 attempts with "

@@ -18,6 +18,7 @@ from tui.dialogs.dialog import Dialog
 from tui.text import Line, Role, cell, line
 from tui.widgets.bar import Bar
 from tui.widgets.page import Page
+from tui.widgets.typing import Editor, TextLine
 
 _ROLES: Final[dict[CheckVerdict, Role]] = {
     CheckVerdict.PASSES: "good",
@@ -44,7 +45,7 @@ class EditDialog(Dialog[list[JsonValue]]):
         """Show the editor in a box."""
         with Vertical(id="box") as box:
             box.border_title = Content(f"Edit and retry {self._job_id}")
-            yield TextArea(self._text, id="data", show_line_numbers=True, tab_behavior="indent")
+            yield Editor(self._text, id="data", show_line_numbers=True, tab_behavior="indent")
             yield Bar(id="keys")
 
     def on_mount(self) -> None:
@@ -80,7 +81,7 @@ class CheckedDialog(Dialog[str]):
             yield Page(id="page")
             with Horizontal():
                 yield Label("note for the audit", classes="name")
-                yield Input(id="note", max_length=500)
+                yield TextLine(id="note", max_length=500)
             yield Bar(id="keys")
 
     def on_mount(self) -> None:

@@ -17,6 +17,7 @@ from hms_svc.domain.strict_json import JsonValue
 from hms_svc.operations.forms import Form, fill
 from tui.dialogs.dialog import Dialog
 from tui.widgets.bar import Bar
+from tui.widgets.typing import TextLine
 
 MOST = 10_000
 
@@ -51,12 +52,12 @@ class FormDialog(Dialog[FilledIn]):
                         star = " *" if field.required else ""
                         yield Label(Content(f"{field.name}{star}"), classes="name")
                         text = self._texts.get(field.name, field.default)
-                        yield Input(
+                        yield TextLine(
                             text, id=f"field-{number}", placeholder=field.hint, compact=True
                         )
                 with Horizontal():
                     yield Label("how many", classes="name")
-                    yield Input("1", id="count", compact=True)
+                    yield TextLine("1", id="count", compact=True)
             yield Bar(id="keys")
 
     def on_mount(self) -> None:

@@ -19,6 +19,7 @@ from tui.rows import SIGNS
 from tui.text import Cell, Line, cell, line
 from tui.widgets.bar import Bar
 from tui.widgets.page import Page
+from tui.widgets.typing import TextLine
 
 MANY: Final = 20
 SHOWN: Final = 12
@@ -46,11 +47,11 @@ class PlanDialog(Dialog[str]):
             yield Page(id="page")
             with Horizontal():
                 yield Label("note for the audit", classes="name")
-                yield Input(id="note", max_length=500)
+                yield TextLine(id="note", max_length=500)
             if self._needs_count:
                 with Horizontal():
                     yield Label("type their number", classes="name")
-                    yield Input(id="count", placeholder=str(len(self._plan.job_ids)))
+                    yield TextLine(id="count", placeholder=str(len(self._plan.job_ids)))
             yield Bar(id="keys")
 
     def on_mount(self) -> None:

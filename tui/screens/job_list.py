@@ -13,7 +13,7 @@ from hms_svc.domain.views import JobPage, JobView
 from tui import formatting as f
 from tui.commands import Target
 from tui.looks import JobsLook
-from tui.picture import Picture
+from tui.picture import Look, Picture
 from tui.rows import cause_words
 from tui.screens.room import Room
 from tui.text import Cell, Column, Line, Row, cell, line
@@ -62,7 +62,16 @@ class JobList(Room):
         else:
             self.where = where
 
-    def look(self) -> JobsLook:
+    def look(self) -> Look:
+        """Ask for a page of jobs."""
+        return self.page_look()
+
+    def page_of(self, picture: Picture) -> JobPage | None:
+        """Give the page, where it is the one that was asked for."""
+        page = picture.answer_to(self.look())
+        return page if isinstance(page, JobPage) else None
+
+    def page_look(self) -> JobsLook:
         """Ask for as many jobs as there is room for."""
         room = max(LEAST_ROWS, self.size.height - LINES_AROUND)
         return JobsLook(
@@ -75,8 +84,8 @@ class JobList(Room):
 
     def show(self, picture: Picture) -> None:
         """Show the page, where it is the one that was asked for."""
-        page = picture.answer_to(self.look())
-        if isinstance(page, JobPage):
+        page = self.page_of(picture)
+        if page is not None:
             if not page.jobs and len(self._cursors) > 1 and page.cursor is None:
                 self._cursors.pop()
                 self.ask()
@@ -85,7 +94,7 @@ class JobList(Room):
             if self._turned:
                 self.grid.action_edge(-self._turned)
                 self._turned = 0
-        self._tell(picture, page if isinstance(page, JobPage) else None)
+        self._tell(picture, page)
 
     def _tell(self, picture: Picture, page: JobPage | None) -> None:
         parts: list[Cell] = [Cell(" ")]
@@ -165,8 +174,8 @@ class JobList(Room):
     def on_grid_beyond(self, message: Grid.Beyond) -> None:
         """Turn the page."""
         message.stop()
-        page = self.console.store.picture.answer_to(self.look())
-        if message.step > 0 and isinstance(page, JobPage) and page.cursor is not None:
+        page = self.page_of(self.console.store.picture)
+        if message.step > 0 and page is not None and page.cursor is not None:
             self._cursors.append(page.cursor)
         elif message.step < 0 and len(self._cursors) > 1:
             self._cursors.pop()

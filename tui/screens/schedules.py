@@ -1,26 +1,71 @@
-"""What will run, and when: jobs with a time, and retries that wait."""
+"""What will run, and when: schedules that workers keep, and jobs that wait for their time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from hms_svc.domain.views import JobView
+from textual.widget import Widget
+
+from hms_svc.domain.views import JobPage, JobView
 from tui import columns, rows
+from tui.commands import Target
+from tui.looks import SchedulePage, SchedulesLook
+from tui.picture import Look, Picture
 from tui.screens.job_list import JobList
 from tui.text import Column, Line, Row, cell, line
+from tui.widgets.grid import Grid
+
+MOST_LINES = 8
 
 
 class Schedules(JobList):
-    """Scheduled and retrying jobs; `r` runs one now."""
+    """Schedules in plain words with their next run; below them scheduled and retrying jobs."""
 
     title_words: ClassVar[str] = "Schedules"
     where: str = "state:scheduled,retrying"
     shown_columns: ClassVar[Sequence[Column]] = columns.JOBS
     empty: ClassVar[Sequence[Line]] = (
-        line("Nothing waits for its time. ", cell("hms-svc enqueue FILE --delay 1h", "strong"), " makes such a job."),
-    )  # fmt: skip
+        line(
+            "Nothing waits for its time. ",
+            cell("hms-svc enqueue FILE --delay 1h", "strong"),
+            " makes such a job.",
+        ),
+    )
+
+    def body(self) -> Iterable[Widget]:
+        """Put the schedules above the jobs."""
+        told = line("No worker keeps a schedule: ", cell("@registry.job(…, schedule=…)", "strong"))
+        crons = Grid(columns.SCHEDULES, id="crons", empty=[told])
+        crons.styles.height = 2
+        yield crons
+        yield from super().body()
+
+    def look(self) -> Look:
+        """Ask for both."""
+        return SchedulesLook(self.page_look())
+
+    def page_of(self, picture: Picture) -> JobPage | None:
+        """Give the page of waiting jobs."""
+        answer = picture.answer_to(self.look())
+        return answer.page if isinstance(answer, SchedulePage) else None
+
+    def show(self, picture: Picture) -> None:
+        """Fill both tables."""
+        answer = picture.answer_to(self.look())
+        if isinstance(answer, SchedulePage):
+            crons = self.query_one("#crons", Grid)
+            crons.styles.height = max(2, min(len(answer.schedules) + 1, MOST_LINES))
+            crons.show(rows.schedule_rows(answer.schedules, picture.at))
+        super().show(picture)
 
     def rows_of(self, jobs: Sequence[JobView], now: int) -> list[Row]:
         """Give a row for each."""
         return rows.job_rows(jobs, now)
+
+    def target(self) -> Target | None:
+        """Give the schedule at the cursor, or jobs, as the table is that has the keys."""
+        crons = self.query_one("#crons", Grid)
+        if self.focused is not crons:
+            return super().target()
+        return None if crons.cursor is None else Target(kind="schedule", ids=(crons.cursor,))

@@ -10,6 +10,8 @@ from textual.message import Message
 from textual.suggester import Suggester
 from textual.widgets import Input
 
+from tui.widgets.typing import TextLine
+
 Mode: TypeAlias = Literal["filter", "command"]
 Complete: TypeAlias = Callable[[str], str | None]
 MOST_EARLIER = 50
@@ -27,7 +29,7 @@ class _Completion(Suggester):
         return self._complete(value)
 
 
-class Prompt(Input):
+class Prompt(TextLine):
     """Hidden until it is asked for; escape hides it, enter gives what was typed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
