@@ -37,7 +37,7 @@ def _told(command: Command, target: Target | None) -> list[Line]:
     sign = f"  {key_sign(command).ljust(11)}"
     first = line(
         cell(sign, "key" if can else "dim"),
-        cell(command.title.ljust(22), "strong" if can else "dim"),
+        cell(command.title.ljust(23), "strong" if can else "dim"),
         cell(command.help, "" if can else "dim"),
     )
     if not command.cli:

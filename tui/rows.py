@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.event import JOB_DEAD, JOB_FAILED, Event
 from hms_svc.domain.lifecycle import REASON_GOVERNANCE, State
+from hms_svc.domain.strict_json import decode
 from hms_svc.domain.views import AuditRecord, FailureGroup, JobView, QueueView
 from tui import formatting as f
 from tui.picture import Result, job_type_of
@@ -30,6 +31,7 @@ SIGNS: Final[Mapping[State, tuple[str, Role]]] = {
 }
 """A sign and a role for each state: readable without colour."""
 
+MOST_DETAIL: Final = 100_000
 _FAILED: Final = frozenset({JOB_DEAD, JOB_FAILED})
 
 
@@ -309,6 +311,19 @@ def event_rows(events: Iterable[Event]) -> list[Row]:
     ]
 
 
+def audit_words(record: AuditRecord) -> str:
+    """Tell what an audit row says: intent or outcome, of how many, with the note and the query."""
+    told = decode(record.detail[:MOST_DETAIL]) if len(record.detail) <= MOST_DETAIL else {}
+    if not isinstance(told, dict):
+        return record.detail[:MOST_DETAIL].decode(errors="replace")
+    jobs = told.pop("jobs", ())
+    words = [str(told.pop("phase", ""))]
+    words += [f.plural(len(jobs), "job")] if isinstance(jobs, list) and len(jobs) > 1 else []
+    told.pop("batch", None)
+    words += [f"{name}: {value}" for name, value in told.items() if value not in ("", None)]
+    return ", ".join(word for word in words if word)
+
+
 def audit_rows(records: Iterable[AuditRecord]) -> list[Row]:
     """Who did what, newest first."""
     return [
@@ -319,7 +334,7 @@ def audit_rows(records: Iterable[AuditRecord]) -> list[Row]:
                 cell(record.actor, "strong"),
                 cell(record.action, "accent"),
                 cell(record.subject),
-                cell(record.detail[:400].decode(errors="replace"), "dim"),
+                cell(audit_words(record)),
                 cell("" if record.link is None else record.link, "dim"),
             ),
         )

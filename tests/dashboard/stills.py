@@ -9,10 +9,13 @@ from pathlib import Path
 import msgspec
 from textual.pilot import Pilot
 
+from hms_svc.domain.filter import parse_filter
+from hms_svc.domain.views import JobPage
 from hms_svc.operations.service import Operations
-from tests.dashboard.city import ANSWERS, NOW
+from tests.dashboard.city import ANSWERS, JOBS, NOW
 from tui.app import Console
 from tui.launch import Facts, Launch
+from tui.looks import JobsLook
 from tui.picture import Look, Picture, Seen
 from tui.store import Store
 
@@ -40,6 +43,9 @@ class StillStore(Store):
 
     def want(self, look: Look | None, *, failures: bool = False, results: bool = False) -> None:
         answer = ANSWERS.get(type(look))
+        if isinstance(look, JobsLook):
+            where = parse_filter(look.where)
+            answer = JobPage(tuple(job for job in JOBS if where.matches(job, NOW)), None)
         seen = Seen(look, answer, NOW) if look is not None and self.picture.queues else None
         self.picture = msgspec.structs.replace(self.picture, seen=seen)
 
