@@ -29,7 +29,7 @@ CONFIG_VARIABLE: Final = "HMS_SVC_CONFIG"
 TEST_PREFIX: Final = "HMS_SVC_TEST_"
 APP_NAME: Final = "hms-svc"
 CONSOLE_CONCURRENCY: Final = 8
-THEMES: Final = ("dark", "light", "contrast")
+THEMES: Final = ("dark", "light", "contrast", "sixteen")
 _SECRETS: Final = frozenset({"webhook_secret"})
 
 

@@ -23,7 +23,7 @@ from tui.screens.job_list import JobList
 from tui.screens.room import Room
 from tui.store import Store
 from tui.text import Line, Role, cell
-from tui.themes import DARK, THEMES
+from tui.themes import DARK, SIXTEEN, THEMES
 from tui.widgets.prompt import Mode, Prompt
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Console(App[int]):
 
     def on_mount(self) -> None:
         """Paint first; then begin to look, and to work."""
-        self.theme = self.launch.theme if self.launch.theme in THEMES else "dark"
+        self.theme = self._first_theme()
         self.push_screen("overview")
         self.set_interval(1.0, self._tick)
         if self.launch.on_signals is not None:
@@ -111,6 +111,11 @@ class Console(App[int]):
     async def _look(self) -> None:
         await self.store.run()
 
+    def _first_theme(self) -> str:
+        if self.console.color_system == "standard" and self.launch.theme == DARK.name:
+            return SIXTEEN.name
+        return self.launch.theme if self.launch.theme in THEMES else DARK.name
+
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Give the colours of ours, for themes that do not name them."""
         return DARK.variables
@@ -120,6 +125,8 @@ class Console(App[int]):
         return int(time.time() * 1000)
 
     def _changed(self, picture: Picture) -> None:
+        if not self.is_running:  # its widgets are being taken down
+            return
         if isinstance(self.screen, Room):
             self.screen.draw(picture)
         if self.launch.snapshot is not None and not self._is_posing:

@@ -191,7 +191,7 @@ _CONSOLE: Final = (
     Command(name="help", keys=("question_mark",), title="Help", group="console",
             help="what can be done here"),
     Command(name="theme", keys=("T",), title="Theme", group="console",
-            help="dark, light, high contrast"),
+            help="dark, light, high contrast, the terminal's own sixteen"),
     Command(name="quit", keys=("q",), title="Leave", group="console",
             help="leave; jobs in hand may finish within the grace; twice: at once"),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Three themes with one accent each: dark, light, and high contrast."""
+"""Themes with one accent each: dark, light, high contrast, and one of the terminal's own colours."""
 
 from __future__ import annotations
 
@@ -52,4 +52,33 @@ CONTRAST: Final = Theme(
     text_alpha=1.0,
     variables={"faint": "#d0d0d0", "cursor-line": "#0000d7", "rest-line": "#303030"},
 )
-THEMES: Final = {theme.name: theme for theme in (DARK, LIGHT, CONTRAST)}
+SIXTEEN: Final = Theme(
+    name="sixteen",
+    ansi=True,
+    primary="ansi_bright_cyan",
+    secondary="ansi_cyan",
+    accent="ansi_bright_cyan",
+    foreground="ansi_default",
+    background="ansi_default",
+    surface="ansi_default",
+    panel="ansi_default",
+    boost="ansi_default",
+    success="ansi_green",
+    warning="ansi_yellow",
+    error="ansi_bright_red",
+    dark=True,
+    variables={
+        "faint": "ansi_bright_black",
+        "cursor-line": "ansi_blue",
+        "rest-line": "ansi_default",
+        "ansi-background": "ansi_black",
+        "ansi-foreground": "ansi_white",
+        "block-cursor-foreground": "ansi_black",
+        "block-cursor-background": "ansi_white",
+        "input-cursor-background": "ansi_white",
+        "input-cursor-foreground": "ansi_black",
+        "input-cursor-text-style": "none",
+    },
+)
+"""The terminal's own colours, for one that has sixteen."""
+THEMES: Final = {theme.name: theme for theme in (DARK, LIGHT, CONTRAST, SIXTEEN)}

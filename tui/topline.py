@@ -33,7 +33,10 @@ def _engines(picture: Picture, *, wide: bool) -> list[Cell]:
     parts: list[Cell] = []
     if picture.broker is not None:
         trip = f" {picture.broker.round_trip_ms:.1f} ms" if wide else ""
-        parts += [_light(picture.broker.ok), cell(f"{picture.broker.kind}{trip}  ")]
+        parts += [
+            _light(picture.broker.ok and not picture.trouble),
+            cell(f"{picture.broker.kind}{trip}  "),
+        ]
     if picture.database is not None:
         parts += [_light(picture.database.ok), cell(f"{picture.database.kind}  ")]
     return parts

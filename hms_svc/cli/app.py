@@ -55,7 +55,9 @@ def _root(  # noqa: PLR0917 - typer gives them by name
         typer.Option(metavar="M:N", help="Console: registry of your own services."),
     ] = None,
     concurrency: Annotated[str | None, typer.Option(help="Console: jobs at a time.")] = None,
-    theme: Annotated[str | None, typer.Option(help="Console: dark, light or contrast.")] = None,
+    theme: Annotated[
+        str | None, typer.Option(help="Console: dark, light, contrast, sixteen.")
+    ] = None,
     snapshot: Annotated[
         Path | None, typer.Option(metavar="FILE.svg", help="Console: one frame to a file.")
     ] = None,

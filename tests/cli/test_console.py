@@ -20,7 +20,7 @@ def test_without_a_terminal_it_says_what_there_is_instead(cli: Cli) -> None:
         (["--concurrency", "3", "serve"], "--concurrency is the console's"),
         (["--workers", "fibre"], "--workers 'fibre' is none of thread, process"),
         (["--snapshot", "frame.svg", "--size", "big"], "--size 'big' is not a size such as 120x40"),
-        (["--theme", "pink"], "one of dark, light, contrast"),
+        (["--theme", "pink"], "one of dark, light, contrast, sixteen"),
     ],
 )
 def test_what_makes_no_sense_is_refused(cli: Cli, arguments: list[str], said: str) -> None:

@@ -34,6 +34,7 @@ class EditDialog(Dialog[list[JsonValue]]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s,f2", "go", "Check", show=False, priority=True),
+        Binding("escape", "leave", "Leave", show=False, priority=True),  # else the editor takes it
     ]
 
     def __init__(self, job_id: str, text: str) -> None:
