@@ -279,6 +279,11 @@ def editor_command() -> str:
     return os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
 
 
+def is_in_tmux() -> bool:
+    """Tell whether the terminal is one of tmux's."""
+    return bool(os.environ.get("TMUX"))
+
+
 def masked(name: str, value: object) -> object:
     """Give a setting's value as it may be shown: secrets hidden, also passwords inside addresses."""
     if name in _SECRETS:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from hms_svc.domain.case import CaseStatus
@@ -15,8 +16,8 @@ from hms_svc.operations.service import Operations
 from hms_svc.ports.control import Act
 from tui import formatting as f
 from tui.commands import Command, Target
-from tui.dialogs.plan import PlanDialog, ProgressDialog
-from tui.text import Role
+from tui.dialogs.plan import ConfirmDialog, ProgressDialog, plan_lines
+from tui.text import Role, cell, line
 
 if TYPE_CHECKING:
     from tui.app import Console
@@ -53,7 +54,7 @@ class Hands:
 
     async def _operations(self) -> Operations:
         if not self._console.store.is_open:
-            self._say("waiting for the broker and the database", "warn")
+            raise Refused("broker or database cannot be reached; nothing was done")
         return await self._console.store.operations()
 
     def _say(self, words: str, role: Role = "") -> None:
@@ -68,9 +69,13 @@ class Hands:
             self._say(f"nothing to {act.value}{why}", "warn")
             return
         if len(plan.job_ids) > 1 or plan.where or act in (Act.APPROVE, Act.DENY):
+            jobs = len(plan.job_ids)
             answer = await self._console.push_screen_wait(
-                PlanDialog(
-                    plan, is_sure=act is Act.DISCARD, command_line=command.command_line(target)
+                ConfirmDialog(
+                    f"{act.value.capitalize()} {f.plural(jobs, 'job')}",
+                    plan_lines(plan, command.command_line(target)),
+                    verb=act.value,
+                    number=jobs if act is Act.DISCARD else 0,
                 )
             )
             if answer is None:
@@ -99,15 +104,27 @@ class Hands:
             return await operations.actions.carry_out(plan, note=note)
         pace = Pace()
         title = f"{plan.act.value.capitalize()} {f.plural(len(plan.job_ids), 'job')}"
-        dialog = ProgressDialog(title, len(plan.job_ids), pace)
-        self._console.push_screen(dialog)
-        try:
+        with self._progress(title, len(plan.job_ids), pace) as progressed:
             return await operations.actions.carry_out(
-                plan, note=note, progressed=dialog.add, pace=pace
+                plan, note=note, progressed=progressed, pace=pace
             )
+
+    @contextmanager
+    def _progress(self, title: str, total: int, pace: Pace) -> Iterator[Callable[[int], None]]:
+        """Show how far an act is: in a dialog, or at the foot once that is in the background."""
+        dialog = ProgressDialog(title, total, pace)
+
+        def progressed(more: int) -> None:
+            if not dialog.done:
+                self._console.push_screen(dialog)
+            dialog.add(more)
+            if dialog.was_left:
+                self._say(f"{title}: {f.number(dialog.done)} done", "dim")
+
+        try:
+            yield progressed
         finally:
-            if dialog.is_current:
-                dialog.dismiss()
+            dialog.finish()
 
     def _report(self, report: BulkReport) -> None:
         if not report.done and len(report.failed) == 1:
@@ -142,8 +159,32 @@ class Hands:
 
     async def _purge(self, operations: Operations, target: Target | None, words: str) -> None:
         for type in self._console.types_of(target):
-            number = await operations.actions.purge(type, note=words)
-            self._say(f"{f.plural(number, 'waiting job')} of {type} cancelled", "good")
+            waiting = self._waiting_in(type)
+            title = f"Purge {type}"
+            told = line(
+                cell(f"{waiting:>9,} ", "strong"), cell(f"waiting jobs of {type}, cancelled")
+            )
+            note: str | None = ""
+            if not self._console.launch.facts.read_only:  # else the service refuses, unasked
+                note = await self._console.push_screen_wait(
+                    ConfirmDialog(title, [told, ()], verb="purge", number=waiting)
+                )
+            if note is None:
+                self._say(f"{type} is left as it was", "dim")
+                return
+            pace = Pace()
+            with self._progress(title, waiting, pace) as progressed:
+                report = await operations.actions.purge(
+                    type, note=note or words, progressed=progressed, pace=pace
+                )
+            self._say(
+                f"{f.plural(report.done, 'waiting job')} of {type} cancelled; u takes it back",
+                "good",
+            )
+
+    def _waiting_in(self, type: str) -> int:
+        counts = [each.counts for each in self._console.store.picture.queues if each.type == type]
+        return sum(each.queued + each.scheduled + each.retrying for each in counts)
 
     async def _run_now(self, operations: Operations, target: Target | None, words: str) -> None:
         for type in target.ids if target is not None else ():

@@ -7,24 +7,23 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from rich.text import Text
 from textual import work
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.filter import Monochrome, NoColor
 
-from hms_svc.domain.errors import BadInput
-from hms_svc.domain.filter import parse_filter
+from hms_svc.domain.errors import HmsError, Outage
+from tui.clipboard import give_to_tmux, passed_through_tmux
 from tui.commands import BY_NAME, TABLE, Command, Target, fits
-from tui.completion import complete_command, complete_filter, read_command
 from tui.launch import Launch
 from tui.navigation import ROOMS, Navigation
 from tui.picture import Picture, types_of
+from tui.prompting import Prompting
 from tui.screens.job_list import JobList
 from tui.screens.room import Room
 from tui.store import Store
 from tui.text import Line, Role, cell
 from tui.themes import DARK, SIXTEEN, THEMES
-from tui.widgets.prompt import Mode, Prompt
 
 if TYPE_CHECKING:
     from textual.command import Provider
@@ -37,7 +36,6 @@ FIRST_LOOK_SECONDS: Final = 0.02
 """The first frame goes out before the engines are loaded."""
 POSE_SECONDS: Final = 1.2
 """Two looks, so that a snapshot shows rates, too."""
-OUTAGE: Final = 5
 
 
 def _palette() -> type[Provider]:
@@ -66,12 +64,17 @@ class Console(App[int]):
 
     def __init__(self, launch: Launch) -> None:
         super().__init__(driver_class=launch.driver)
+        # Under NO_COLOR Textual would still send greys.
+        self._filters = [
+            NoColor() if isinstance(each, Monochrome) else each for each in self._filters
+        ]
         self.launch = launch
-        self.store = Store(launch, self._changed)
+        self.store = Store(launch, self._changed, self._give_up)
+        self.failure: HmsError | None = None
         self.notice: Line = ()
         self._notice_until = 0.0
         self.navigation = Navigation(self)
-        self._earlier: dict[Mode, list[str]] = {"filter": [], "command": []}
+        self.prompting = Prompting(self)
         self._leaving = 0
         self._is_posing = False
         for theme in THEMES.values():
@@ -112,7 +115,8 @@ class Console(App[int]):
         await self.store.run()
 
     def _first_theme(self) -> str:
-        if self.console.color_system == "standard" and self.launch.theme == DARK.name:
+        has_sixteen = self.launch.driver is not None and self.console.color_system == "standard"
+        if has_sixteen and self.launch.theme == DARK.name:
             return SIXTEEN.name
         return self.launch.theme if self.launch.theme in THEMES else DARK.name
 
@@ -134,15 +138,22 @@ class Console(App[int]):
             if picture.at:
                 self.set_timer(POSE_SECONDS, self._save_snapshot)
             else:
-                self.exit(OUTAGE, message=Text(picture.trouble))
+                self._give_up(Outage(picture.trouble))
 
     def _save_snapshot(self) -> None:
         if self.launch.snapshot is not None:
             self.launch.snapshot.path.write_text(self.export_screenshot(title="hms-svc"))
         self.exit(0)
 
+    def _give_up(self, error: HmsError) -> None:
+        """Leave over what waiting does not mend; whoever runs the console says it."""
+        self.failure = error
+        self.exit(1)
+
     def _tick(self) -> None:
         """Let ages go on, and notices vanish."""
+        if not self.is_running:
+            return
         if self.notice and time.monotonic() > self._notice_until:
             self.notice = ()
             if isinstance(self.screen, Room):
@@ -176,6 +187,9 @@ class Console(App[int]):
     def run_command(self, name: str, target: Target | None, words: str = "") -> None:
         """Run a command; one that cannot be done to the choice says so."""
         command = BY_NAME[name]
+        if not isinstance(self.screen, Room) and command.group != "console":
+            self.say("close the dialog first", "warn")
+            return
         if not fits(command, target):
             wanted = " or a ".join(command.takes)
             self.say(f"{command.title.lower()} needs a {wanted}: move the cursor onto one", "warn")
@@ -241,12 +255,12 @@ class Console(App[int]):
 
     def _run_filter(self, target: Target | None, words: str) -> None:
         if words:
-            self.take_prompt("filter", words)
+            self.prompting.take("filter", words)
         else:
-            self._prompt("filter", self.navigation.where)
+            self.prompting.ask("filter", self.navigation.where)
 
     def _run_command(self, target: Target | None, words: str) -> None:
-        self._prompt("command", words)
+        self.prompting.ask("command", words)
 
     def _run_mark(self, target: Target | None, words: str) -> None:
         if isinstance(self.room, JobList):
@@ -279,8 +293,11 @@ class Console(App[int]):
         self.action_command_palette()
 
     def copy_to_clipboard(self, text: str) -> None:
-        """Copy by OSC 52, and say so; inside tmux wrapped, so that it reaches the terminal."""
+        """Copy by OSC 52, and say so; inside tmux also in the ways that it hands on by itself."""
         super().copy_to_clipboard(text)
+        if self.launch.is_in_tmux and self._driver is not None:
+            self._driver.write(passed_through_tmux(text))
+            self.run_worker(give_to_tmux(text), name="console-copy", group="copy")
         self.say(f"copied {text[:60]}", "good")
 
     def _run_quit(self, target: Target | None, words: str) -> None:
@@ -306,39 +323,6 @@ class Console(App[int]):
             await self.launch.workforce.wait_stopped()
         self.exit(0)
 
-    def _prompt(self, mode: Mode, text: str) -> None:
-        room = self.room
-        if room is not None:
-            complete = complete_filter if mode == "filter" else complete_command
-            types = [queue.type for queue in self.store.picture.queues]
-            earlier = self._earlier[mode]
-            room.query_one(Prompt).ask(mode, text, lambda value: complete(value, types), earlier)
-
-    def take_prompt(self, mode: Mode, text: str) -> None:
-        """Do what was typed; what is wrong with it is said, and the prompt stays open."""
-        try:
-            if mode == "filter":
-                parse_filter(text)
-                self._close_prompt()
-                self.navigation.go(
-                    "jobs" if not isinstance(self.room, JobList) else self.navigation.here, text
-                )
-            elif text:
-                typed = read_command(text)
-                self._close_prompt()
-                chosen = typed.target or (self.room.target() if self.room is not None else None)
-                self.run_command(typed.command.name, chosen, typed.words)
-            else:
-                self._close_prompt()
-        except BadInput as error:
-            self.say(str(error), "bad")
-
-    def _close_prompt(self) -> None:
-        room = self.room
-        if room is not None:
-            room.query_one(Prompt).close()
-            room.focus_body()
-
     def runner(self, name: str, target: Target | None) -> Callable[[], None]:
         """Give a function that runs a command on a choice."""
         return lambda: self.run_command(name, target)
@@ -349,10 +333,15 @@ class Console(App[int]):
 
 
 def run_console(launch: Launch) -> int:
-    """Show the console until it is left, or take one frame of it; gives the exit code."""
+    """Show the console until it is left, or take one frame of it; gives the exit code.
+
+    Raises what made it give up, such as an application that cannot be loaded.
+    """
     app = Console(launch)
     if launch.snapshot is not None:
         app.run(headless=True, size=(launch.snapshot.width, launch.snapshot.height))
     else:
         app.run()
+    if app.failure is not None:
+        raise app.failure
     return app.return_value if app.return_value is not None else app.return_code or 0

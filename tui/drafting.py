@@ -37,6 +37,9 @@ class Drafting:
 
     async def enqueue(self) -> None:
         """Let a sample or a type be chosen, its form be filled in, and enqueue it."""
+        if not self._console.store.is_open:
+            self._console.say("broker or database cannot be reached; nothing was done", "bad")
+            return
         operations = await self._console.store.operations()
         chosen = await self._console.push_screen_wait(
             ChooseDialog(self._list_samples(), operations.forms.types())

@@ -8,7 +8,7 @@ from typing import Final
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _UNITS: Final = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
-_AGES: Final = ((86_400, "d"), (3600, "h"), (60, "m"))
+_AGES: Final = ((31_536_000, "y"), (86_400, "d"), (3600, "h"), (60, "m"))
 
 
 def count(number: int) -> str:
@@ -36,7 +36,7 @@ def rate(per_second: float | None) -> str:
 
 
 def age(milliseconds: int | None) -> str:
-    """Write an age in at most four characters: `0.4s`, `12s`, `5m`, `3h`, `12d`."""
+    """Write an age in at most four characters: `0.4s`, `12s`, `5m`, `3h`, `12d`, `2y`."""
     if milliseconds is None:
         return ""
     seconds = max(milliseconds, 0) / 1000

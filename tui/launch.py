@@ -70,3 +70,4 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     snapshot: Snapshot | None = None
     driver: type[Driver] | None = None
     on_signals: Callable[[Callable[[], None]], None] | None = None
+    is_in_tmux: bool = False

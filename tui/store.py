@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
-from hms_svc.domain.errors import HmsError
+from hms_svc.domain.errors import HmsError, Outage
 from hms_svc.domain.event import Event
 from hms_svc.domain.plain_text import plain
 from tui.launch import Launch
@@ -27,7 +27,7 @@ QUIET_SECONDS: Final = 2.0
 LEAST_SECONDS: Final = 0.7
 HEALTH_SECONDS: Final = 5.0
 LONGEST_WAIT_SECONDS: Final = 5.0
-PATIENCE_SECONDS: Final = 15.0
+PATIENCE_SECONDS: Final = 6.0
 NEWEST_EVENTS: Final = 100
 KEPT_RESULTS: Final = 200
 Answer = TypeVar("Answer")
@@ -37,10 +37,16 @@ log: Final = logging.getLogger("hms_svc.console")
 class Store:
     """Polls while it is wanted, not more often than every 0.7 s; `changed` is called with each new picture."""
 
-    def __init__(self, launch: Launch, changed: Callable[[Picture], None]) -> None:
+    def __init__(
+        self,
+        launch: Launch,
+        changed: Callable[[Picture], None],
+        give_up: Callable[[HmsError], None],
+    ) -> None:
         self.picture = Picture()
         self._launch = launch
         self._changed = changed
+        self._give_up = give_up
         self._operations: asyncio.Future[Operations] | None = None
         self._look: Look | None = None
         self._wants_failures = True
@@ -91,11 +97,14 @@ class Store:
                     async with asyncio.TaskGroup() as group:
                         group.create_task(self._listen(operations.reads), name="console-news")
                         await self._poll(operations)
-            except HmsError as error:
+            except Outage as error:
                 if self.is_open:  # else somebody waits for it
                     self._operations = None
                 self._note_trouble(str(error))
                 await asyncio.sleep(self._pause())
+            except HmsError as error:
+                self._give_up(error)
+                return
 
     async def _poll(self, operations: Operations) -> None:
         loop = asyncio.get_running_loop()

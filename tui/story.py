@@ -18,6 +18,7 @@ from tui.rows import SIGNS
 from tui.text import Cell, Line, Role, cell, line
 
 MOST_LINES: Final = 2000
+MOST_CHARACTERS: Final = 100_000
 NAME_WIDTH: Final = 14
 
 
@@ -46,11 +47,11 @@ class _Teller:
         self.lines.append(line(cell(name.ljust(NAME_WIDTH), "dim"), cell(value, role)))
 
     def text(self, text: str, role: Role = "") -> None:
-        shown = plain_lines(text).split("\n")
-        for each in shown[:MOST_LINES]:
-            self.lines.append((Cell("  "), Cell(each, role)))
-        if len(shown) > MOST_LINES:
-            self.lines.append(line(cell(f"  … {len(shown) - MOST_LINES} lines more", "dim")))
+        shown = plain_lines(text[:MOST_CHARACTERS]).split("\n")
+        self.lines += [(Cell("  "), Cell(each, role)) for each in shown[:MOST_LINES]]
+        if len(text) > MOST_CHARACTERS or len(shown) > MOST_LINES:
+            told = f"  … cut: {f.number(len(text))} characters in all; hms-svc jobs show tells them"
+            self.lines.append(line(cell(told, "warn")))
 
 
 def tell_story(found: StoryOf, now: int) -> Told:

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from hms_svc.domain.errors import BadSetting
+
 if TYPE_CHECKING:
     from textual.driver import Driver
 
@@ -161,9 +163,12 @@ def _flush() -> None:
 def _open_log(path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-    if path.exists() and path.stat().st_size > LARGEST_LOG_BYTES:
-        path.replace(path.with_suffix(".log.1"))
-    return os.open(path, flags, 0o600)
+    try:
+        if path.exists() and path.stat().st_size > LARGEST_LOG_BYTES:
+            path.replace(path.with_suffix(".log.1"))
+        return os.open(path, flags, 0o600)
+    except OSError as error:
+        raise BadSetting(f"the console's log {path} cannot be written: {error.strerror}") from error
 
 
 def _start_guard(keys: int, screen: int) -> subprocess.Popen[bytes] | None:

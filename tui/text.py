@@ -103,39 +103,55 @@ def wrap(lines: Iterable[Line], width: int) -> list[Line]:
 
 
 def _wrap_line(whole: Line, width: int) -> list[Line]:
-    if sum(cell_len(part.text) for part in whole) <= width:
+    if sum(len(part.text) for part in whole) <= width // 2:
         return [whole]
-    before = sum(cell_len(part.text) for part in whole[:-1])
-    indent = before if before <= width // 2 else 2
+    indent = _indent_of(whole, width)
     pieces: list[Line] = []
     current: list[Cell] = []
     room, is_fresh = width, True
     for part in whole:
-        text = part.text
-        while cell_len(text) > room:
-            head, text = _break_at(text, room, must=is_fresh)
-            pieces.append((*current, Cell(head, part.role)) if head else tuple(current))
-            current, room, is_fresh = [Cell(" " * indent)], width - indent, True
-        current.append(Cell(text, part.role))
-        room -= cell_len(text)
-        is_fresh = is_fresh and not text
-    return [*pieces, tuple(current)]
+        text, start = part.text, 0
+        while (end := _fitting(text, start, room)) < len(text):
+            stop, following = _break_at(text, start, end, room, must=is_fresh)
+            head = (Cell(text[start:stop], part.role),) if stop > start else ()
+            pieces.append((*current, *head))
+            current, room, is_fresh, start = [Cell(" " * indent)], width - indent, True, following
+        rest = text[start:]
+        current.append(Cell(rest, part.role))
+        room -= cell_len(rest)
+        is_fresh = is_fresh and not rest
+    return [*pieces, tuple(current)] if pieces else [whole]
 
 
-def _break_at(text: str, room: int, *, must: bool) -> tuple[str, str]:
-    taken = _fitting(text, room)
-    blank = text.rfind(" ", 0, taken)
-    if blank > taken // 2:
-        return text[:blank], text[blank + 1 :]
+def _indent_of(whole: Line, width: int) -> int:
+    before = 0
+    for part in whole[:-1]:
+        before += cell_len(part.text[: width + 1])
+    return before if before <= width // 2 else 2
+
+
+def _break_at(text: str, start: int, end: int, room: int, *, must: bool) -> tuple[int, int]:
+    """Give where a piece that begins at `start` and has room until `end` stops, and what follows."""
+    blank = text.rfind(" ", start, end)
+    if blank > start + (end - start) // 2:
+        return blank, blank + 1
     if not must and room < 12 and blank < 0:
-        return "", text
-    return text[:taken], text[taken:]
+        return start, start
+    return end, end
 
 
-def _fitting(text: str, room: int) -> int:
-    """Give how many characters fit; no wide one is cut in two."""
-    for place, character in enumerate(text):
-        room -= cell_len(character)
+def _fitting(text: str, start: int, room: int) -> int:
+    """Give how far into a text there is room; no wide character is cut in two."""
+    end = min(len(text), start + room)
+    for place in range(start, end):
+        room -= cell_len(text[place])
         if room < 0:
             return place
-    return len(text)
+    return _with_marks(text, end) if room == 0 or end == len(text) else _fitting(text, end, room)
+
+
+def _with_marks(text: str, end: int) -> int:
+    """Keep characters of no width with the one that they stand over."""
+    while end < len(text) and cell_len(text[end]) == 0:
+        end += 1
+    return end

@@ -9,6 +9,7 @@ from tui.text import Cell, Line, cell
 from tui.trend import total_rates
 
 FRESH_MS = 4_000
+STALE_MS = 7_000
 
 
 def top_line(
@@ -78,6 +79,6 @@ def _age(picture: Picture, now: int) -> Line:
     age = now - picture.at
     if picture.is_still:
         return (cell(f"standing still, {f.age(age)} old ", "warn"),)
-    if picture.trouble:
+    if picture.trouble or age > STALE_MS:
         return (cell(f"STALE {f.age(age)} ", "bad"),)
     return (cell(f"{f.age(age)} old ", "dim" if age < FRESH_MS else "warn"),)

@@ -63,6 +63,7 @@ def _show(session: Session, settings: Settings, workforce: EmbeddedWorkers | Non
     log_path = settings.data_dir / LOG_FILE
     with Terminal(log_path) as terminal:
         from hms_svc.observability.logs import set_up_logging
+        from hms_svc.settings import is_in_tmux
         from tui.app import run_console
 
         gc.freeze()
@@ -73,6 +74,7 @@ def _show(session: Session, settings: Settings, workforce: EmbeddedWorkers | Non
             workforce=workforce,
             driver=terminal.driver,
             on_signals=terminal.leave_on_signals,
+            is_in_tmux=is_in_tmux(),
         )
         code = run_console(launch)
     if code:
@@ -152,4 +154,7 @@ def _snapshot(options: ConsoleOptions) -> Snapshot | None:
     found = re.fullmatch(r"([0-9]{2,3})x([0-9]{2,3})", options.size)
     if found is None:
         raise BadInput(f"--size {options.size!r} is not a size such as 120x40")
+    folder = options.snapshot.absolute().parent
+    if not os.access(folder, os.W_OK) or options.snapshot.is_dir():
+        raise BadInput(f"--snapshot {options.snapshot}: no file can be written there")
     return Snapshot(path=options.snapshot, width=int(found[1]), height=int(found[2]))

@@ -7,6 +7,7 @@ import pytest
 
 from tests.dashboard.city import EMPTY, PICTURE
 from tests.dashboard.stills import FACTS, Still, check_picture, keys
+from tui.dialogs.message import Message
 
 SIZES = {"80x24": (80, 24), "120x40": (120, 40), "200x60": (200, 60)}
 
@@ -77,4 +78,7 @@ async def test_help_over_a_screen() -> None:
     console = Still(PICTURE)
     async with console.run_test(size=SIZES["120x40"]) as pilot:
         await keys(pilot, "question_mark")
+        while not (isinstance(console.screen, Message) and console.screen.focused):
+            await pilot.pause()
+        await pilot.pause()
         check_picture(console, "help")

@@ -96,9 +96,13 @@ class CheckedDialog(Dialog[str]):
         )
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Give the note."""
+        """Enter in the note means the whole."""
         event.stop()
-        self.dismiss(event.value)
+        self.action_go()
+
+    def action_go(self) -> None:
+        """Give the note."""
+        self.dismiss(self.query_one("#note", Input).value)
 
 
 def checked_lines(checks: Sequence[Check], difference: Sequence[str]) -> list[Line]:

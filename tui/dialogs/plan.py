@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from textual.app import ComposeResult
@@ -25,25 +26,26 @@ MANY: Final = 20
 SHOWN: Final = 12
 
 
-class PlanDialog(Dialog[str]):
-    """Shows a plan, and gives the note with which it is to be carried out.
+class ConfirmDialog(Dialog[str]):
+    """Shows what would be done, and gives the note with which to do it.
 
-    Where it destroys many, their number has to be typed.
+    A `number` above twenty has to be typed: for acts that destroy many.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "go", "Go", show=False)]
 
-    def __init__(self, plan: Plan, *, is_sure: bool, command_line: str) -> None:
+    def __init__(self, title: str, lines: Sequence[Line], *, verb: str, number: int = 0) -> None:
         super().__init__()
-        self._plan = plan
-        self._needs_count = is_sure and len(plan.job_ids) > MANY
-        self._command_line = command_line
+        self._title = title
+        self._lines = tuple(lines)
+        self._verb = verb
+        self._number = number
+        self._needs_count = number > MANY
 
     def compose(self) -> ComposeResult:
-        """Show the plan, and the lines to fill in."""
+        """Show it, and the lines to fill in."""
         with Vertical(id="box") as box:
-            jobs = f.plural(len(self._plan.job_ids), "job")
-            box.border_title = Content(f"{self._plan.act.value.capitalize()} {jobs}")
+            box.border_title = Content(self._title)
             yield Page(id="page")
             with Horizontal():
                 yield Label("note for the audit", classes="name")
@@ -51,18 +53,18 @@ class PlanDialog(Dialog[str]):
             if self._needs_count:
                 with Horizontal():
                     yield Label("type their number", classes="name")
-                    yield TextLine(id="count", placeholder=str(len(self._plan.job_ids)))
+                    yield TextLine(id="count", placeholder=str(self._number))
             yield Bar(id="keys")
 
     def on_mount(self) -> None:
-        """Show what is planned."""
-        self.query_one("#page", Page).show(plan_lines(self._plan, self._command_line))
+        """Show what would be done."""
+        self.query_one("#page", Page).show(self._lines)
         self.query_one("#count" if self._needs_count else "#note", Input).focus()
         self._tell()
 
     def _tell(self, wrong: str = "") -> None:
         keys = [("tab", "next line")] if self._needs_count else []
-        self.tell(("enter", self._plan.act.value), *keys, ("esc", "leave it"), wrong=wrong)
+        self.tell(("enter", self._verb), *keys, ("esc", "leave it"), wrong=wrong)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter in any line means the whole."""
@@ -73,8 +75,8 @@ class PlanDialog(Dialog[str]):
         """Give the note, where the number is right."""
         if self._needs_count:
             typed = self.query_one("#count", Input).value.replace(",", "").strip()
-            if typed != str(len(self._plan.job_ids)):
-                self._tell(f"{typed or 'nothing'} is not {len(self._plan.job_ids)}.")
+            if typed != str(self._number):
+                self._tell(f"{typed or 'nothing'} is not {self._number}.")
                 return
         self.dismiss(self.query_one("#note", Input).value)
 
@@ -118,6 +120,9 @@ class ProgressDialog(Dialog[None]):
         self._total = total
         self._pace = pace
         self.done = 0
+        self._is_over = False
+        self._is_shown = False
+        self.was_left = False
 
     def compose(self) -> ComposeResult:
         """Show the bar."""
@@ -127,15 +132,30 @@ class ProgressDialog(Dialog[None]):
             yield Bar(id="keys")
 
     def on_mount(self) -> None:
-        """Show the beginning."""
+        """Show the beginning, where that is not the end already."""
+        self._is_shown = True
+        if self._is_over:
+            self.dismiss()
+            return
         self.query_one("#page", Page).focus()
         self.draw()
 
     def add(self, jobs: int) -> None:
         """Take in that so many more were dealt with."""
         self.done += jobs
-        if self.is_mounted:
+        if self._is_shown and not self.was_left:
             self.draw()
+
+    def finish(self) -> None:
+        """Close, now or as soon as nothing lies over it."""
+        self._is_over = True
+        if self._is_shown and not self.was_left and self.is_current:
+            self.dismiss()
+
+    def on_screen_resume(self) -> None:
+        """Close where the act has ended meanwhile."""
+        if self._is_shown and self._is_over:
+            self.dismiss()
 
     def draw(self) -> None:
         """Show how far it is."""
@@ -148,6 +168,11 @@ class ProgressDialog(Dialog[None]):
         self.query_one("#page", Page).show([(), told])
         pause = "go on" if self._pace.paused else "pause"
         self.tell(("p", pause), ("c", "stop here"), ("b", "in the background"))
+
+    def action_leave(self) -> None:
+        """Let it go on in the background."""
+        self.was_left = True
+        self.dismiss()
 
     def action_pause(self) -> None:
         """Pause before the next chunk, or go on."""

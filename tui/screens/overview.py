@@ -109,7 +109,7 @@ def share_heights(room: int, needs: Mapping[str, int], *, side_by_side: bool) ->
         }  # fmt: skip
     most = max(3, room // 4)
     validation = max(2, min(needs["validation"], most))
-    dead = max(2, min(needs["dead"], most))
+    dead = min(max(2, min(needs["dead"], most)), below - validation)
     spare = below - validation - dead - needs["results"]
     if spare > 0:
         more = min(spare, needs["dead"] - dead)

@@ -150,12 +150,12 @@ class Room(Screen[None]):
     def on_prompt_given(self, message: Prompt.Given) -> None:
         """Hand what was typed to the console."""
         message.stop()
-        self.console.take_prompt(message.mode, message.text)
+        self.console.prompting.take(message.mode, message.text)
 
     def on_prompt_left(self, message: Prompt.Left) -> None:
         """Give the keys back to the body."""
         message.stop()
-        self.focus_body()
+        self.console.prompting.close()
 
     def focus_body(self) -> None:
         """Give the keys to the first thing that takes them."""

@@ -17,6 +17,7 @@ from tui.text import Column, Line, Row, cell, line
 from tui.widgets.grid import Grid
 
 MOST_LINES = 8
+TICK = "tick:"
 
 
 class Schedules(JobList):
@@ -59,6 +60,13 @@ class Schedules(JobList):
             crons.show(rows.schedule_rows(answer.schedules, picture.at))
         super().show(picture)
 
+    def _job_target(self) -> Target | None:
+        """Give the chosen jobs; for the waiting tick of a schedule that schedule, which goes on."""
+        target = super().target()
+        if target is None or len(target.ids) != 1 or not target.ids[0].startswith(TICK):
+            return target
+        return Target(kind="schedule", ids=(target.ids[0].split(":")[1],))
+
     def rows_of(self, jobs: Sequence[JobView], now: int) -> list[Row]:
         """Give a row for each."""
         return rows.job_rows(jobs, now)
@@ -67,5 +75,5 @@ class Schedules(JobList):
         """Give the schedule at the cursor, or jobs, as the table is that has the keys."""
         crons = self.query_one("#crons", Grid)
         if self.focused is not crons:
-            return super().target()
+            return self._job_target()
         return None if crons.cursor is None else Target(kind="schedule", ids=(crons.cursor,))

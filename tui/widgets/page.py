@@ -51,6 +51,8 @@ class Page(Styled, can_focus=True):
         self._link: int | None = None
         self._shown: list[Line] = []
         self._whole: list[int] = []
+        self._wrapped: dict[Line, list[Line]] = {}
+        self._wrapped_at = 0
 
     def show(self, lines: Sequence[Line], links: Mapping[int, str] | None = None) -> None:
         """Show these lines, from where the reader is."""
@@ -76,8 +78,11 @@ class Page(Styled, can_focus=True):
     def _arrange(self) -> None:
         width = max(self.size.width - 1, 10)
         self._shown, self._whole = [], []
+        known = self._wrapped if self._wrapped_at == width else {}
+        self._wrapped, self._wrapped_at = {}, width
         for number, whole in enumerate(self._lines):
-            pieces = wrap([whole], width)
+            pieces = known.get(whole) or wrap([whole], width)
+            self._wrapped[whole] = pieces
             self._shown += pieces
             self._whole += [number] * len(pieces)
         self.virtual_size = Size(self.size.width, len(self._shown))

@@ -1,0 +1,35 @@
+"""Consoles over the real operator service, each in a folder of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+import tui.store
+from tests.dashboard.seat import seat
+
+
+class SeatMaker(Protocol):
+    """Opens a console; its arguments are those of `seat`."""
+
+    def __call__(self, **options: Any) -> Any:
+        """Give the context in which it is open."""
+        ...
+
+
+@pytest.fixture
+def fast_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a console look as often as a test wants it to."""
+    monkeypatch.setattr(tui.store, "LEAST_SECONDS", 0.01)
+
+
+@pytest.fixture
+def take_seat(tmp_path: Path, fast_looks: None) -> SeatMaker:
+    """Opens a console on the embedded engines in the test's folder."""
+
+    def open_seat(*, app: tuple[str, ...] = (), actor: str = "ann", **options: Any) -> Any:
+        return seat({"data_dir": str(tmp_path), "app": app, "actor": actor}, **options)
+
+    return open_seat

@@ -1,0 +1,90 @@
+"""Text that would take a terminal over, and an application that says it wherever it can."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import closing
+from typing import Any, Final
+
+from textual.strip import Strip
+
+from hms_svc import Registry, RunningJob, aio
+from hms_svc.domain.errors import ValidationFailed
+from hms_svc.ports.broker import Broker, WorkerRegistration
+from tests.dashboard.seat import Seat
+
+MARKER: Final = "EVIL"
+TAKEOVERS: Final = (
+    "\x1b]52;c;RVZJTA==\x07", "\x1b]0;EVIL\x07", "\x1b]8;;http://evil/EVIL\x1b\\x\x1b]8;;\x1b\\",
+    "\x1b[2J\x1b[H", "\x1bPEVIL\x1b\\", "\x1b_EVIL\x1b\\", "\x9b31m", "\x9d0;EVIL\x9c", "\x90EVIL\x9c",
+)  # fmt: skip
+"""Clipboard, title, link, erasing, DCS and APC, and three of them in C1."""
+OTHERS: Final = (
+    "\u202eabc\u2066", "z\u200bw\u200d\ufeff", "lone\rreturn", "tab\there", "feed\nline", "w" * 300,
+    "漢字かな", "e\u0301\u0323\u0302", "👩\u200d🚒", "\x7f\x08\x0c", "\u2028",
+    "[/", "[@click=app.quit]x[/]", "[bold]", r"\[", "[link=http://evil]y[/link]", "{x}%s",
+)  # fmt: skip
+HOSTILE: Final = " ".join((*TAKEOVERS, *OTHERS))
+NAME: Final = TAKEOVERS[1] + "[/]\u202e" + TAKEOVERS[6]
+"""A short one, for what has a bound."""
+HARMFUL: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
+)
+Failure: Final = type(f"Boom{NAME}", (Exception,), {})
+
+app: Final = Registry()
+
+
+def say_no(payload: Any) -> None:
+    """Refuse with words of the worst kind."""
+    raise ValidationFailed(HOSTILE, validator=NAME)
+
+
+@app.job("evil.reject", validators=[say_no])
+async def refuse(job: RunningJob) -> None:
+    """Never called."""
+
+
+@app.job("evil.fail")
+async def fail(job: RunningJob) -> None:
+    """Print, and raise an error of an odd name."""
+    print(HOSTILE)
+    raise Failure(HOSTILE)
+
+
+@app.job("evil.case")
+async def open_case(job: RunningJob) -> dict[str, str]:
+    """Open a case of somebody with an odd name."""
+    await aio.dao.insert_case({"user_id": NAME, "note": HOSTILE}, kind=NAME)
+    return {"said": HOSTILE}
+
+
+@app.job("evil.slow")
+async def report(job: RunningJob) -> None:
+    """Tell of progress, and stay in hand."""
+    job.progress(0.5, HOSTILE)
+    await asyncio.Event().wait()
+
+
+async def fill(one: Seat) -> None:
+    """Fill a console's engines with hostile jobs of every end, notes, reasons and workers."""
+    data = {"text": HOSTILE, NAME: [NAME]}
+    for type in ("evil.reject", "evil.fail", "evil.case", "evil.slow"):
+        await one.enqueue(type, data, max_attempts=1, meta={"by": NAME})
+    operations = await one.operations()
+    broker: Broker = operations.actions._broker
+    await operations.actions.enqueue_raw_test("evil.fail", f"{{{HOSTILE}".encode())
+    await operations.actions.pause("evil.later", reason=HOSTILE)
+    await one.enqueue("evil.later", data)
+    now = operations.reads.now_ms()
+    worker = WorkerRegistration(
+        id=f"w-{NAME}", host=NAME, pid=1, slots=1, busy=0, types=("evil.later", NAME), started_at=now
+    )  # fmt: skip
+    with closing(await asyncio.to_thread(broker.heart)) as heart:
+        await asyncio.to_thread(heart.register, worker)
+
+
+def harm_in(strips: list[Strip]) -> list[str]:
+    """Give the lines of a screen that hold what a terminal would obey."""
+    return [repr(strip.text) for strip in strips if HARMFUL.search(strip.text)]

@@ -1,0 +1,238 @@
+"""The table of commands against what there really is: keys, help, verbs, doers and the audit log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing
+from typing import Any, Final, get_args
+
+import click
+import pytest
+from textual.widgets import TextArea
+from typer.main import get_command
+
+from hms_svc.cli.app import make_app
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.schedule import read_schedule, tick_id
+from hms_svc.domain.views import QueueCounts
+from hms_svc.operations.actions import AUDITED
+from hms_svc.ports.broker import WorkerRegistration
+from tests.dashboard.conftest import SeatMaker
+from tests.dashboard.seat import POTHOLE, Seat
+from tui.acting import _DOERS, ACTS
+from tui.app import Console
+from tui.commands import BY_NAME, TABLE, Command, Kind, Target, fits
+from tui.help import help_lines
+from tui.navigation import ROOMS
+from tui.text import Line
+
+CHANGING: Final = tuple(command for command in TABLE if command.changes)
+DAILY: Final = "0 4 * * *"
+DRAFTED: Final = {"enqueue", "edit"}
+TWINS: Final = ({"pause", "resume"}, {"retry", "run-now"})
+
+
+def verb_exists(words: list[str]) -> bool:
+    """Walk the real command line along these words, up to the first that is no command's."""
+    group: Any = get_command(make_app())
+    context = click.Context(group, info_name="hms-svc")
+    for word in words:
+        group = group.get_command(context, word)
+        if group is None:
+            return False
+        if not hasattr(group, "list_commands"):
+            return True
+    return False
+
+
+@pytest.mark.parametrize("command", [each for each in TABLE if each.cli], ids=lambda c: c.name)
+def test_its_command_line_is_a_real_one(command: Command) -> None:
+    for cli in (command.cli, *command.cli_of.values()):
+        program, *words = cli.split()
+        assert program == "hms-svc"
+        assert verb_exists(words), f"{cli} is no command"
+
+
+def test_a_verb_that_is_none_is_told_from_a_real_one() -> None:
+    assert not verb_exists(["jobs", "revive", "ID"])
+    assert not verb_exists(["jobs"])
+
+
+def test_every_one_has_a_title_and_a_help_line() -> None:
+    told = "\n".join("".join(part.text for part in each) for each in help_lines(None))
+    for command in TABLE:
+        assert command.title, command.name
+        assert command.help, command.name
+        assert command.title in told
+        assert command.help in told
+
+
+@pytest.mark.parametrize("kind", [None, *get_args(Kind)])
+def test_no_key_means_two_things_for_a_choice(kind: Kind | None) -> None:
+    target = None if kind is None else Target(kind=kind, ids=("x",))
+    taken: dict[str, str] = {}
+    for command in TABLE:
+        for key in command.keys if fits(command, target) else ():
+            both = {command.name, taken.setdefault(key, command.name)}
+            assert len(both) == 1 or both in TWINS
+
+
+def test_every_one_is_done_by_somebody() -> None:
+    lost = [
+        command.name
+        for command in TABLE
+        if not (
+            (command.group == "go" and command.name.removeprefix("go-") in ROOMS)
+            or command.name in (ACTS.keys() | _DOERS.keys() | DRAFTED)
+            or hasattr(Console, f"_run_{command.name.replace('-', '_')}")
+        )
+    ]
+    assert lost == []
+
+
+def test_every_one_that_changes_something_has_a_verb_and_an_action() -> None:
+    names = {"close-case": "close", "reopen-case": "reopen", "run-now": "enqueue"}
+    declared = {names.get(each.name, each.name): each.audit for each in CHANGING}
+    assert declared == {name: AUDITED[name] for name in AUDITED if name != "backup"}
+    assert {each.audit for each in CHANGING} == {*AUDITED.values()} - {AUDITED["backup"]}
+    assert [command.name for command in CHANGING if not command.cli] == []
+
+
+def test_a_doer_belongs_to_a_command_that_is_declared_as_changing() -> None:
+    assert {*ACTS, *_DOERS, *DRAFTED} == {command.name for command in CHANGING}
+
+
+Targets = Callable[[Seat], Awaitable[Target | None]]
+
+
+def job_in(state: str) -> Targets:
+    async def choose(one: Seat) -> Target:
+        jobs = await one.jobs(f"type:pothole.report state:{state}")
+        return Target(kind="job", ids=(jobs[0].id,))
+
+    return choose
+
+
+async def the_queue(one: Seat) -> Target:
+    return Target(kind="queue", ids=("drill.run",))
+
+
+async def the_schedule(one: Seat) -> Target:
+    return Target(kind="schedule", ids=("drill.run",))
+
+
+async def the_case(one: Seat) -> Target:
+    reads = (await one.operations()).reads
+    [case], _ = await reads.cases(status=None, kind=None, limit=0, cursor=None)
+    return Target(kind="case", ids=(case.id,))
+
+
+async def nothing(one: Seat) -> None:
+    return None
+
+
+CHOICES: Final[dict[str, Targets]] = {
+    "cancel": job_in("held"), "undo": nothing, "approve": job_in("held"), "enqueue": nothing,
+    "retry": job_in("rejected"), "edit": job_in("rejected"), "discard": job_in("rejected"),
+    "deny": job_in("held"), "pause": the_queue, "resume": the_queue, "purge": the_queue,
+    "run-now": the_schedule,
+    "close-case": the_case, "reopen-case": the_case,
+}  # fmt: skip
+"""What each is done to, in an order in which all of them can be done."""
+HELD: Final = {
+    **POTHOLE, "lat": 38.5, "photo": "https://photos.example.org/1.jpg", "needs_road_closure": True,
+}  # fmt: skip
+
+
+@asynccontextmanager
+async def prepared(take_seat: SeatMaker) -> AsyncIterator[None]:
+    """Have one case, three held, three rejected and one queued job in the folder."""
+    async with take_seat(works=True, types=["pothole.report"]) as one:
+        await keep_a_schedule(one)
+        await one.enqueue("pothole.report", POTHOLE)
+        await one.enqueue("pothole.report", *({**HELD, "lat": 38.5 + n / 10} for n in range(3)))
+        await one.enqueue("pothole.report", *[{**POTHOLE, "user_id": "troll"}] * 3)
+        await one.until(
+            "all are in place",
+            lambda: {
+                "held": 3, "completed": 1, "rejected": 3, "processing": 0, "queued": 0,
+            }.items() <= counts(one).items(),
+        )  # fmt: skip
+    yield
+
+
+async def keep_a_schedule(one: Seat) -> None:
+    """Show a worker that keeps one, with the job of its next tick."""
+    operations = await one.operations()
+    now = operations.reads.now_ms()
+    tick = read_schedule(DAILY).next_after(now)
+    await one.enqueue("drill.run", {}, id=tick_id("drill.run", tick), not_before=tick)
+    worker = WorkerRegistration(
+        id="keeper", host="here", pid=1, slots=1, busy=0, types=("drill.run",), started_at=now,
+        schedules=(("drill.run", DAILY),),
+    )  # fmt: skip
+    with closing(await asyncio.to_thread(operations.actions._broker.heart)) as heart:
+        await asyncio.to_thread(heart.register, worker)
+
+
+def counts(one: Seat) -> dict[str, int]:
+    found = {queue.type: queue.counts for queue in one.console.store.picture.queues}
+    of = found.get("pothole.report", QueueCounts())
+    return {state.value: getattr(of, state.value) for state in State}
+
+
+async def run(one: Seat, name: str) -> str:
+    """Run a command, say yes to all it asks, and give what it said in the end."""
+    target = await CHOICES[name](one)
+    console = one.console
+    console.notice = ()
+    console.run_command(name, target)
+    answered: set[object] = set()
+
+    def ended() -> bool:
+        screen = console.screen
+        if one.screen.endswith("Dialog"):
+            if screen not in answered and screen.query("Input, TextArea, Grid"):
+                answered.add(screen)
+                editors = screen.query(TextArea)
+                console.simulate_key("ctrl+s" if editors else "enter")
+            return False
+        return bool(console.notice) and "counting" not in console.notice[0].text
+
+    await one.until(f"{name} is done", ended)
+    notice: Line = console.notice
+    return "".join(part.text for part in notice)
+
+
+async def test_run_at_the_console_every_one_leaves_its_action_in_the_audit_log(
+    take_seat: SeatMaker,
+) -> None:
+    assert CHOICES.keys() == {command.name for command in CHANGING}
+    async with prepared(take_seat), take_seat() as one:
+        left: dict[str, tuple[str, set[str]]] = {}
+        known = len(await one.audit())
+        for name in CHOICES:
+            said = await run(one, name)
+            rows = await one.audit()
+            left[name] = said, {row.action for row in rows[: len(rows) - known]}
+            known = len(rows)
+        assert {name: actions for name, (_, actions) in left.items()} == {
+            name: {BY_NAME[name].audit} for name in CHOICES
+        }, left
+
+
+async def test_read_only_every_one_is_refused_and_leaves_nothing(take_seat: SeatMaker) -> None:
+    async with prepared(take_seat), take_seat(read_only=True) as one:
+
+        async def all_there_is() -> list[object]:
+            reads = (await one.operations()).reads
+            cases = await reads.cases(status=None, kind=None, limit=0, cursor=None)
+            paused = [(queue.type, queue.paused) for queue in await reads.queues()]
+            return [await one.jobs(), await one.audit(), cases, paused]
+
+        before = await all_there_is()
+        said = {name: await run(one, name) for name in CHOICES}
+        allowed = {name: words for name, words in said.items() if not words.startswith("refused: ")}
+        assert allowed == {}
+        assert await all_there_is() == before

@@ -1,0 +1,217 @@
+"""Hostile text in every field that outsiders write, on every screen and in every dialog."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from textual.widgets import Input, TextArea
+
+from hms_svc.domain.event import Event
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.views import AttemptView, JobPage, Move, ProgressView
+from hms_svc.operations.reads import JobStory
+from tests.dashboard import city
+from tests.dashboard.conftest import SeatMaker
+from tests.dashboard.hostile import HOSTILE, NAME, fill, harm_in
+from tests.dashboard.seat import Seat
+from tests.dashboard.stills import FACTS, Still, keys
+from tui.looks import (
+    AuditLook,
+    CaseLook,
+    CasePage,
+    CasesLook,
+    EventsLook,
+    HandsLook,
+    JobsLook,
+    StoryLook,
+)
+from tui.picture import Picture, StoryOf
+from tui.widgets.page import Page
+
+APP = "tests.dashboard.hostile:app"
+
+
+def check(one: Seat, where: str) -> None:
+    harm = harm_in(one.console.screen._compositor.render_strips())
+    assert harm == [], f"{where}: {harm[:3]}"
+
+
+async def test_no_screen_and_no_dialog_shows_what_a_terminal_obeys(take_seat: SeatMaker) -> None:
+    async with take_seat(app=(APP,), actor="ann\u202e\x9b2J", works=True) as one:
+        await fill(one)
+        await one.sees("EVIL")
+        await one.until("all are in place", lambda: ended(one) == 5)
+        for key, name in enumerate(
+            ("Overview", "Jobs", "Failures", "Held", "Workers", "Cases", "Events", "Schedules",
+             "Audit"), 1,
+        ):  # fmt: skip
+            await one.press(str(key))
+            await one.opened(name)
+            await one.until(f"{name} is known", lambda: "looking …" not in one.text())
+            for _ in range(12):
+                await one.press("down")
+                check(one, name)
+        for job in await one.jobs():
+            await walk(one, job.id)
+        await plans(one)
+
+
+def ended(one: Seat) -> int:
+    return sum(
+        queue.counts.rejected + queue.counts.dead + queue.counts.completed + queue.counts.processing
+        for queue in one.console.store.picture.queues
+    )
+
+
+async def walk(one: Seat, job_id: str) -> None:
+    await one.press(":")
+    await one.put(f"inspect {job_id}")
+    await one.press("enter")
+    await one.opened("Inspect")
+    page = one.console.screen.query_one("#page", Page)
+    await one.until("the job is told", lambda: "History" in page.text)
+    for _ in range(6):
+        check(one, "Inspect")
+        await one.press("pagedown")
+    for key, name in (("w", "Message"), ("?", "Message")):
+        await one.press(key)
+        await one.opened(name)
+        check(one, name)
+        await one.press("escape")
+    one.console.notice = ()
+    await one.press("E")
+    await one.until("it was edited or refused", lambda: one.screen == "EditDialog" or refused(one))
+    if one.screen == "EditDialog":
+        await one.opened("EditDialog")
+        check(one, "EditDialog")
+        editor = one.console.screen.query_one("#data", TextArea)
+        if editor.text.startswith("{\n"):
+            editor.text = editor.text.replace("text", "other", 1)
+            await one.press("ctrl+s")
+            await one.opened("CheckedDialog")
+            check(one, "CheckedDialog")
+        await one.press("escape")
+    await one.opened("Inspect")
+    await one.press("escape")
+
+
+def refused(one: Seat) -> bool:
+    return "refused" in "".join(part.text for part in one.console.notice)
+
+
+async def plans(one: Seat) -> None:
+    await one.press("3")
+    await one.opened("Failures")
+    await one.press("r")
+    await one.opened("ConfirmDialog")
+    check(one, "ConfirmDialog")
+    one.console.screen.query_one("#note", Input).value = HOSTILE
+    await one.pilot.pause()
+    check(one, "a pasted note")
+    await one.press("enter")
+    await one.sees("retried")
+    await one.press("9")
+    await one.opened("Audit")
+    await one.until("the note is shown", lambda: len(one.grid("table").rows) > 3)
+    check(one, "Audit")
+
+
+async def test_the_palette_shows_hostile_names_harmless(take_seat: SeatMaker) -> None:
+    async with take_seat(app=(APP,)) as one:
+        await fill(one)
+        await one.press("5")
+        await one.sees("EVIL")
+        await one.press("down", "ctrl+p")
+        await one.type("copy")
+        await one.sees("hms-svc")
+        check(one, "palette")
+
+
+def evil(name: str) -> Picture:
+    """The city, with hostile text in each field that is one's of outsiders."""
+    jobs = tuple(
+        msgspec.structs.replace(
+            job, reason=HOSTILE, by=HOSTILE, detail=HOSTILE, failure=HOSTILE, worker=HOSTILE,
+            case_id=job.case_id and HOSTILE, data=HOSTILE.encode(), unique_key=HOSTILE,
+        )
+        for job in city.JOBS
+    )  # fmt: skip
+    return msgspec.structs.replace(
+        city.PICTURE,
+        trouble="" if name != "trouble" else HOSTILE,
+        queues=tuple(
+            msgspec.structs.replace(queue, paused=True, paused_by=HOSTILE, pause_reason=HOSTILE)
+            for queue in city.QUEUES
+        ),
+        workers=tuple(
+            msgspec.structs.replace(worker, id=HOSTILE + str(n), host=HOSTILE, types=(HOSTILE,),
+                                    jobs=tuple(job.id for job in jobs[n : n + 1]))
+            for n, worker in enumerate(city.WORKERS)
+        ),
+        failures=tuple(
+            msgspec.structs.replace(group, reason=HOSTILE, by=HOSTILE, error=NAME, pattern=HOSTILE,
+                                    newest_detail=HOSTILE)
+            for group in city.FAILURES
+        ),
+        results=tuple(
+            msgspec.structs.replace(result, reason=HOSTILE, detail=HOSTILE, case_id=HOSTILE,
+                                    type=HOSTILE)
+            for result in city.RESULTS
+        ),
+    )  # fmt: skip
+
+
+def evil_answers() -> dict[type, object]:
+    view = msgspec.structs.replace(
+        city.JOBS[7], reason=HOSTILE, by=HOSTILE, detail=HOSTILE, failure=HOSTILE, worker=HOSTILE,
+        data=b'"' + HOSTILE.encode() + b'"', unique_key=HOSTILE, cause=HOSTILE,
+    )  # fmt: skip
+    attempt = AttemptView(
+        attempt=1, started_at=1, ended_at=2, worker=HOSTILE, fence=1, error=HOSTILE,
+        traceback=HOSTILE, log=HOSTILE,
+    )  # fmt: skip
+    detail = msgspec.structs.replace(
+        city.DEAD_JOB, view=view, attempts=(attempt,), result=HOSTILE.encode(),
+        history=(Move(at=1, source=None, target=State.QUEUED, cause=HOSTILE, detail=HOSTILE),),
+        progress=(ProgressView(number=1, at=1, share=0.5, message=HOSTILE),),
+        raw=HOSTILE.encode(), raw_length=9, raw_digest=HOSTILE, retried_from=HOSTILE,
+        hold=(HOSTILE, HOSTILE, HOSTILE),
+    )  # fmt: skip
+    case = msgspec.structs.replace(
+        city.CASE, kind=HOSTILE, user_id=HOSTILE, data=HOSTILE.encode(), job_id=HOSTILE
+    )
+    audit = tuple(
+        msgspec.structs.replace(row, actor=HOSTILE, action=HOSTILE, subject=HOSTILE,
+                                detail=msgspec.json.encode({"note": HOSTILE, NAME: NAME}))
+        for row in city.AUDIT
+    )  # fmt: skip
+    event = Event(
+        id="1", type="job.dead", subject=HOSTILE, at=1, position=1,
+        data=msgspec.json.encode({"type": HOSTILE, "reason": HOSTILE}),
+    )  # fmt: skip
+    return {
+        JobsLook: JobPage((view,), None, 1),
+        StoryLook: StoryOf(
+            JobStory(detail=detail, case=case, audit=audit, archived=False), HOSTILE
+        ),
+        HandsLook: (msgspec.structs.replace(detail, view=city.JOBS[0]),),
+        CasesLook: CasePage((case,), None),
+        CaseLook: case,
+        EventsLook: (event, msgspec.structs.replace(event, id="2", type=HOSTILE, position=2)),
+        AuditLook: audit,
+    }
+
+
+@pytest.mark.parametrize("size", [(200, 60), (40, 10)])
+async def test_hostile_views_are_harmless_at_any_size(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.dashboard.stills.ANSWERS", evil_answers())
+    facts = msgspec.structs.replace(FACTS, profile=HOSTILE, actor=HOSTILE, broker=HOSTILE)
+    console = Still(evil("trouble"), facts=facts)
+    async with console.run_test(size=size) as pilot:
+        for key in ("1", "2", "i", "escape", "3", "4", "5", "down", "down", "6", "i", "escape",
+                    "7", "8", "9", "question_mark"):  # fmt: skip
+            await keys(pilot, key)
+            harm = harm_in(console.screen._compositor.render_strips())
+            assert harm == [], f"{key}: {harm[:3]}"

@@ -1,0 +1,182 @@
+"""Finding one's way: filters, typed commands, history, pages, and what the console does alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from hms_svc.domain.lifecycle import State
+from tests.dashboard.conftest import SeatMaker
+from tests.dashboard.seat import POTHOLE, Seat
+from tui.themes import THEMES
+from tui.widgets.prompt import Prompt
+
+
+async def give(one: Seat, key: str, text: str) -> None:
+    await one.press(key)
+    await one.put(text)
+    await one.press("enter")
+    await one.settle()
+
+
+def prompt(one: Seat) -> Prompt:
+    return one.console.screen.query_one(Prompt)
+
+
+async def test_a_wrong_filter_is_named_and_the_prompt_stays(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        await give(one, "/", "state:deaf")
+        await one.sees("deaf")
+        assert prompt(one).has_class("-open")
+        assert prompt(one).value == "state:deaf"
+        await one.put("state:dead")
+        await one.press("enter")
+        await one.opened("Jobs")
+        assert one.page.where == "state:dead"
+        assert not prompt(one).has_class("-open")
+
+
+async def test_tab_completes_a_filter_and_up_gives_the_one_before(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        await one.enqueue("pothole.report", POTHOLE)
+        await one.until("the queue is known", lambda: one.console.store.picture.queues)
+        await one.press("/")
+        await one.type("type:poth")
+        await one.until("a suggestion", lambda: prompt(one)._suggestion)
+        await one.press("tab")
+        assert prompt(one).value == "type:pothole.report"
+        await one.press("enter")
+        await one.opened("Jobs")
+        await one.shows_jobs(1)
+        await one.press("/", "up")
+        assert prompt(one).value == "type:pothole.report"
+        await one.press("escape")
+        assert not prompt(one).has_class("-open")
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("retrry", "no command 'retrry'; did you mean retry?"),
+        ("retry state:deaf", "deaf"),
+        ("retry 'abc", "quote that is not closed"),
+        ("retry no-such-job", "no-such-job"),
+        ("cancel", "cancel needs a job"),
+        ("purge no.such", "no.such"),
+        ("pause Bad Type", "Bad"),
+        ("close-case case-1", "case-1"),
+    ],
+)
+async def test_what_is_wrong_with_a_typed_command_is_said(
+    take_seat: SeatMaker, typed: str, told: str
+) -> None:
+    async with take_seat() as one:
+        await give(one, ":", typed)
+        await one.sees(told)
+        assert all(row.action == "queue.purge" for row in await one.audit())
+
+
+async def test_a_typed_act_takes_a_filter(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        await one.enqueue("pothole.report", POTHOLE, POTHOLE)
+        await give(one, ":", "cancel state:queued")
+        await one.opened("ConfirmDialog")
+        await one.press("enter")
+        await one.sees("2 jobs cancelled")
+        await give(one, ":", "retry state:cancelled")
+        await one.opened("ConfirmDialog")
+        await one.press("enter")
+        await one.sees("2 jobs retried")
+        assert {job.state for job in await one.jobs()} == {State.QUEUED}
+
+
+async def test_history_goes_back_and_forth_with_its_filters(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        await one.press("2")
+        await give(one, "/", "state:dead")
+        await one.press("3")
+        places = []
+        for key in ("[", "[", "[", "]", "]", "]"):
+            await one.press(key)
+            await one.settle()
+            places.append((one.screen, one.console.navigation.where))
+        assert places == [
+            ("Jobs", "state:dead"), ("Jobs", ""), ("Overview", ""),
+            ("Jobs", ""), ("Jobs", "state:dead"), ("Failures", ""),
+        ]  # fmt: skip
+
+
+async def test_escape_takes_back_marks_then_the_filter_then_the_screen(
+    take_seat: SeatMaker,
+) -> None:
+    async with take_seat() as one:
+        await one.enqueue("pothole.report", POTHOLE)
+        await one.press("2")
+        await give(one, "/", "state:queued")
+        await one.shows_jobs(1)
+        await one.press("space", "escape")
+        assert not one.page._marked
+        assert one.page.where == "state:queued"
+        await one.press("escape")
+        assert (one.screen, one.page.where) == ("Jobs", "")
+        await one.shows_jobs(1)
+        await one.press("i")
+        await one.opened("Inspect")
+        await one.press("escape")
+        await one.opened("Jobs")
+
+
+async def test_pages_turn_beyond_the_last_row_and_back(take_seat: SeatMaker) -> None:
+    async with take_seat(size=(80, 16)) as one:
+        ids = await one.enqueue("pothole.report", *[POTHOLE] * 15)
+        await one.press("2")
+        grid = one.page.grid
+        await one.until("a page is shown", lambda: len(grid.rows) == 12)
+        first = {row.key for row in grid.rows}
+        await one.press("end", "down")
+        await one.until("the next page is shown", lambda: len(grid.rows) == 3)
+        assert {row.key for row in grid.rows} | first == set(ids)
+        assert grid.cursor == grid.rows[0].key
+        await one.press("end", "down")
+        await one.press("home", "up")
+        await one.until("the first page is back", lambda: len(grid.rows) == 12)
+        assert grid.cursor == grid.rows[-1].key
+
+
+async def test_standing_still_shows_nothing_new_until_it_ends(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        await one.press("S")
+        await one.sees("standing still")
+        before = one.console.store.picture
+        await one.enqueue("pothole.report", POTHOLE)
+        reads = (await one.operations()).reads
+        await reads.queues()
+        for _ in range(20):
+            one.console.store.hurry(anew=True)
+            await one.settle()
+        assert one.console.store.picture.at == before.at
+        await one.press("S")
+        await one.sees("pothole.report")
+
+
+async def test_themes_go_round_and_can_be_named(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        seen = [one.console.theme]
+        for _ in THEMES:
+            await one.press("T")
+            await one.until("it changed", lambda: one.console.theme != seen[-1])
+            seen.append(one.console.theme)
+        assert set(seen) == set(THEMES)
+        assert seen[0] == seen[-1]
+        await give(one, ":", "theme contrast")
+        await one.sees("theme contrast")
+        assert one.console.theme == "contrast"
+
+
+async def test_copying_gives_the_whole_id(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        [job_id] = await one.enqueue("pothole.report", POTHOLE)
+        await one.press("2")
+        await one.shows_jobs(1)
+        await one.press("y")
+        await one.sees("copied")
+        assert one.console.clipboard == job_id

@@ -1,0 +1,55 @@
+"""The broker goes and comes back under the console."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+import tui.store
+from tests.dashboard.seat import POTHOLE, seat
+from tests.servers.redis import RedisMaker
+
+
+async def test_the_last_picture_stays_stale_and_heals_by_itself(
+    make_redis: RedisMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_looks: None
+) -> None:
+    monkeypatch.setattr(tui.store, "LONGEST_WAIT_SECONDS", 0.1)
+    server = make_redis(appendonly="always")
+    settings = {"data_dir": str(tmp_path), "broker_url": server.url()}
+    async with seat(settings) as one:
+        await one.enqueue("pothole.report", POTHOLE)
+        await one.sees("pothole.report")
+        await asyncio.to_thread(server.terminate)
+        await one.sees("STALE")
+        lines = one.lines()
+        assert "STALE" in lines[0]
+        assert any("pothole.report" in line for line in lines[1:-1])
+        assert str(server.port) in lines[-1]
+        seen = one.console.store.picture.at
+        await asyncio.to_thread(server.start)
+        await one.until("it looks again", lambda: one.console.store.picture.at > seen)
+        await one.enqueue("pothole.report", POTHOLE)
+        await one.until(
+            "both are counted", lambda: one.console.store.picture.queues[0].counts.queued == 2
+        )
+        await one.until("all is well again", lambda: "STALE" not in one.text())
+
+
+async def test_nothing_is_put_by_while_the_broker_is_away_and_all_works_once_it_is_there(
+    make_redis: RedisMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_looks: None
+) -> None:
+    monkeypatch.setattr(tui.store, "LONGEST_WAIT_SECONDS", 0.1)
+    server = make_redis()
+    server.terminate()
+    settings = {"data_dir": str(tmp_path), "broker_url": server.url()}
+    async with seat(settings, waits=False) as one:
+        await one.until("the trouble is told", lambda: one.console.store.picture.trouble)
+        await one.press("e")
+        await one.sees("nothing was done")
+        await asyncio.to_thread(server.start)
+        await one.until("the broker is there", lambda: one.console.store.picture.at)
+        assert len(one.console.screen_stack) == 2
+        await one.press("e")
+        await one.opened("ChooseDialog")

@@ -1,0 +1,209 @@
+"""The whole program on a pseudo-terminal: every byte that it sends is read and judged."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.dashboard.conftest import SeatMaker
+from tests.dashboard.hostile import HARMFUL, fill
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+APP: Final = "tests.dashboard.hostile:app"
+LIMIT_SECONDS: Final = 30.0
+OURS: Final = re.compile(
+    rb"\x1b\[[0-9;]*m"  # colours
+    rb"|\x1b\[[0-9]+;[0-9]+H"  # the cursor's place
+    rb"|\x1b\[\?(?:1049|25|1000|1003|1004|1006|1015|1016|2004|2026|2048|7)[hl]"  # modes
+    rb"|\x1b\[\?(?:2026|2048)\$p"  # asking for modes
+    rb"|\x1b\[[<>=][0-9]*u|\x1b\[\?u"  # kinds of keys
+    rb"|\x1b\[(?:14|16|18)t|\x1b\[c|\x1b\[6n|\x1b\[>q"  # asking for sizes, for what it is
+    rb"|\x1b\[0m|\x1b\[H|\x1b\[2J"
+    rb"|\x1b\]22;(?:default|pointer|text)\x07"  # the shape of the pointer
+)
+"""All that Textual itself sends. Erasing is among it, so it is counted, too."""
+ERASING: Final = b"\x1b[2J"
+COLOUR: Final = re.compile(rb"\x1b\[([0-9;]*)m")
+PLAIN_SGR: Final = {*range(10), *range(21, 30), 39, 49}
+SIXTEEN: Final = {*range(30, 38), *range(40, 48), *range(90, 98), *range(100, 108)}
+
+
+class RealConsole:
+    """`hms-svc` in a terminal of 80×24; `seen` is all that it sent."""
+
+    def __init__(self, data: Path, *arguments: str, **environment: str) -> None:
+        self.seen = b""
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        kept = {
+            name: value for name, value in os.environ.items()
+            if "HMS_SVC" not in name and name not in {"COLORTERM", "NO_COLOR", "TMUX"}
+        }  # fmt: skip
+        given = {
+            **kept, "TERM": "xterm-256color", "HMS_SVC_DATA_DIR": str(data), "HMS_SVC_CONFIG": "",
+            "HMS_SVC_APP": APP, "HMS_SVC_ACTOR": "ann", "COLUMNS": "", "LINES": "", **environment,
+        }  # fmt: skip
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "hms_svc", *arguments],
+            cwd=ROOT, env=given, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+        )  # fmt: skip
+        os.close(slave)
+
+    def read(self) -> bool:
+        """Take in what comes next; False where nothing can come any more."""
+        ready, _, _ = select.select([self.master], [], [], LIMIT_SECONDS)
+        assert ready, f"nothing more came after {self.seen[-1000:]!r}"
+        try:
+            more = os.read(self.master, 65536)
+        except OSError:
+            return False
+        self.seen += more
+        return bool(more)
+
+    def until(self, what: str, holds: Callable[[], object]) -> None:
+        end = time.monotonic() + LIMIT_SECONDS
+        while not holds():
+            assert time.monotonic() < end, f"{what}: {self.seen[-1500:]!r}"
+            assert self.read(), f"{what}: ended with {self.seen[-1500:]!r}"
+
+    def press(self, keys: str, shows: str) -> None:
+        """Press keys, and wait until words come that were not there before."""
+        start = len(self.seen)
+        os.write(self.master, keys.encode())
+        self.until(f"{shows!r} after {keys!r}", lambda: shows in words(self.seen[start:]))
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        while self.read():
+            pass
+        return self.process.wait(LIMIT_SECONDS)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+
+
+def words(raw: bytes) -> str:
+    """Give what remains where Textual's own sequences are taken away."""
+    return OURS.sub(b"", raw).decode(errors="replace")
+
+
+@pytest.fixture
+def consoles() -> Iterator[list[RealConsole]]:
+    """Consoles to be ended with the test."""
+    made: list[RealConsole] = []
+    yield made
+    for each in made:
+        each.close()
+
+
+async def prepare(take_seat: SeatMaker) -> None:
+    async with take_seat(
+        app=(APP,), works=True, types=["evil.reject", "evil.fail", "evil.case"]
+    ) as one:
+        await fill(one)
+        await one.until(
+            "all have ended",
+            lambda: sum(
+                queue.counts.rejected + queue.counts.dead + queue.counts.completed
+                for queue in one.console.store.picture.queues
+            ) == 4,
+        )  # fmt: skip
+
+
+def walk(one: RealConsole) -> None:
+    one.until("the first screen", lambda: "Dead letters" in words(one.seen))
+    one.until("its rows", lambda: "evil.fail" in words(one.seen))
+    for key, title in zip(
+        "23456789",
+        ("Jobs", "Failures", "Held", "Workers", "Cases", "Events", "Schedules", "Audit"),
+        strict=True,
+    ):  # fmt: skip
+        one.press(key, title)
+    one.press("?", "Look")
+    one.press("q", "Audit")
+    one.press("2", "▸")
+    one.press("i", "why     ")
+    one.press("w", "jobs why")
+    one.press("q", "why     ")
+    one.press("3", "Failures")
+    one.press("r", "note for the audit")
+
+
+async def test_hostile_jobs_send_nothing_that_a_terminal_obeys(
+    take_seat: SeatMaker, tmp_path: Path, consoles: list[RealConsole]
+) -> None:
+    await prepare(take_seat)
+    one = RealConsole(tmp_path, "--attach")
+    consoles.append(one)
+    await asyncio.to_thread(walk, one)
+    assert await asyncio.to_thread(one.end) == 0
+    rest = words(one.seen)
+    assert HARMFUL.findall(rest.replace("\r\n", "")) == []
+    assert one.seen.count(ERASING) <= 1
+    assert "EVIL" in rest
+    assert one.seen.rfind(b"\x1b[?1049l") > one.seen.rfind(b"\x1b[?1049h")
+    assert one.seen.rfind(b"\x1b[?25h") > one.seen.rfind(b"\x1b[?25l")
+
+
+@pytest.mark.parametrize(
+    ("environment", "allowed"),
+    [({"NO_COLOR": "1"}, PLAIN_SGR), ({"TERM": "xterm"}, PLAIN_SGR | SIXTEEN)],
+    ids=["no colour", "sixteen colours"],
+)
+async def test_no_more_colours_are_sent_than_the_terminal_is_said_to_have(
+    tmp_path: Path, consoles: list[RealConsole], environment: dict[str, str], allowed: set[int]
+) -> None:
+    one = RealConsole(tmp_path, "--attach", **environment)
+    consoles.append(one)
+    await asyncio.to_thread(one.until, "it is shown", lambda: b"Dead letters" in one.seen)
+    assert await asyncio.to_thread(one.end) == 0
+    codes = {int(code or 0) for found in COLOUR.findall(one.seen) for code in found.split(b";")}
+    assert codes <= allowed
+
+
+async def test_copying_sends_the_id_by_osc_52_also_through_tmux(
+    take_seat: SeatMaker, tmp_path: Path, consoles: list[RealConsole]
+) -> None:
+    async with take_seat() as one:
+        [job_id] = await one.enqueue("evil.later", {})
+    sequence = b"\x1b]52;c;" + base64.b64encode(job_id.encode()) + b"\x07"
+    wrapped = b"\x1bPtmux;\x1b" + sequence + b"\x1b\\"
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    (bin_folder / "tmux").write_text(f"#!/bin/sh\ncat > {tmp_path}/copied\n")
+    (bin_folder / "tmux").chmod(0o755)
+    path = f"{bin_folder}:{os.environ['PATH']}"
+    real = RealConsole(tmp_path, "--attach", TMUX="/tmp/none,1,0", PATH=path)
+    consoles.append(real)
+
+    def copy() -> None:
+        real.until("it is shown", lambda: "evil.later" in words(real.seen))
+        real.press("2", "▸")
+        os.write(real.master, b"y")
+        copied = tmp_path / "copied"
+        real.until(
+            "all ways were taken",
+            lambda: wrapped in real.seen and copied.exists() and copied.read_text() == job_id,
+        )
+
+    await asyncio.to_thread(copy)
+    assert real.seen.count(sequence) == 2
+    assert await asyncio.to_thread(real.end) == 0

@@ -1,0 +1,199 @@
+"""The pure parts of the console: numbers in few characters, rates, completion, shares of a screen."""
+
+from __future__ import annotations
+
+import contextlib
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hms_svc.domain.errors import BadInput
+from hms_svc.domain.views import QueueCounts, QueueView
+from hms_svc.ports.inspection import BrokerHealth
+from tui import formatting as f
+from tui.completion import complete_command, complete_filter, read_command
+from tui.launch import Facts, Launch
+from tui.picture import Picture
+from tui.rows import queue_rows
+from tui.screens.overview import share_heights
+from tui.topline import top_line
+from tui.trend import BARS, Durations, Trends, percentile
+
+QUEUE = QueueView(
+    type="pothole.report", counts=QueueCounts(), counters={}, oldest_queued_at=None,
+    next_due_at=None, paused=False, paused_by="", pause_reason="", served=True,
+)  # fmt: skip
+
+
+def queue(ready: int = 0, **counters: int) -> QueueView:
+    counts = QueueCounts(queued=ready)
+    return msgspec.structs.replace(QUEUE, counts=counts, counters=counters)
+
+
+@given(st.integers(0, 10**12))
+def test_a_count_has_at_most_five_characters(number: int) -> None:
+    assert 1 <= len(f.count(number)) <= 5
+
+
+@given(st.integers(-1000, 90_000_000_000))
+def test_an_age_has_at_most_four_characters(milliseconds: int) -> None:
+    assert 2 <= len(f.age(milliseconds)) <= 4
+
+
+@given(st.floats(0, 9999, allow_nan=False))
+def test_a_rate_has_at_most_four_characters(per_second: float) -> None:
+    assert 1 <= len(f.rate(per_second)) <= 4
+
+
+@given(st.lists(st.floats(0, 1e9), max_size=40), st.integers(1, 30))
+def test_a_sparkline_is_as_wide_as_asked(numbers: list[float], width: int) -> None:
+    assert len(f.sparkline(numbers, width)) == width
+
+
+def test_a_sparkline_shows_any_that_is_not_nothing() -> None:
+    assert f.sparkline([0, 1, 1000], 3) == "▁▂█"
+
+
+@given(st.floats(-1, 2), st.integers(1, 40))
+def test_a_bar_is_as_wide_as_asked(part: float, width: int) -> None:
+    assert len(f.bar(part, width)) == width
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "told"),
+    [(None, ""), (3, "3 ms"), (1_240, "1.2 s"), (250_000, "4 m 10 s"), (7_500_000, "2 h 5 m")],
+)
+def test_a_duration_is_told_by_its_size(milliseconds: int | None, told: str) -> None:
+    assert f.duration(milliseconds) == told
+
+
+def test_rates_come_from_two_looks_and_the_drain_from_both_rates() -> None:
+    trends = Trends()
+    first = trends.take(0, [queue(ready=100, accepted=10, completed=0)])
+    assert first["pothole.report"].come is None
+    second = trends.take(2_000, [queue(ready=90, accepted=14, completed=14)])["pothole.report"]
+    assert (second.come, second.gone) == (2.0, 7.0)
+    assert second.drain_ms == 18_000
+    assert len(second.ended) == BARS
+    assert second.ended[-1] == 14
+
+
+def test_a_queue_that_grows_never_drains() -> None:
+    trends = Trends()
+    trends.take(0, [queue(ready=5, accepted=0)])
+    found = trends.take(1_000, [queue(ready=9, accepted=4)])["pothole.report"]
+    assert found.drain_ms is None
+
+
+def test_counters_that_were_deleted_begin_anew_and_give_no_negative_rate() -> None:
+    trends = Trends()
+    trends.take(0, [queue(accepted=50, completed=50)])
+    found = trends.take(1_000, [queue(accepted=1, completed=1)])["pothole.report"]
+    assert (found.come, found.ended[-1]) == (None, 0)
+
+
+def test_a_queue_that_is_gone_is_forgotten() -> None:
+    trends = Trends()
+    trends.take(0, [queue(accepted=5)])
+    assert trends.take(1_000, []) == {}
+    assert trends.take(2_000, [queue(accepted=9)])["pothole.report"].come is None
+
+
+@given(st.lists(st.integers(0, 10_000), min_size=1, max_size=60))
+def test_the_p95_is_the_least_that_nineteen_of_twenty_do_not_exceed(numbers: list[int]) -> None:
+    found = percentile(numbers, 0.95)
+    assert found in numbers
+    assert sum(each <= found for each in numbers) * 100 >= 95 * len(numbers)
+    below = [each for each in numbers if each < found]
+    assert len(below) * 100 < 95 * len(numbers)
+
+
+def test_durations_keep_the_newest_of_each_type() -> None:
+    durations = Durations()
+    assert durations.p95_of_all() is None
+    for each in [9_000] * 300 + [5] * 200:
+        durations.add("pothole.report", each)
+    assert durations.p95() == {"pothole.report": 5}
+
+
+needs = st.fixed_dictionaries(
+    {name: st.integers(2, 300) for name in ("queues", "results", "validation", "dead")}
+)
+
+
+@given(st.integers(6, 200), needs, st.booleans())
+def test_the_panels_of_the_overview_fill_the_screen_and_none_is_negative(
+    room: int, wanted: dict[str, int], side_by_side: bool
+) -> None:
+    shares = share_heights(room, wanted, side_by_side=side_by_side)
+    assert min(shares.values()) >= 0
+    right = shares["validation"] + shares["dead"]
+    if side_by_side:
+        assert shares["queues"] + shares["results"] == room
+        assert right == shares["results"]
+    else:
+        assert shares["queues"] + shares["results"] + right == room
+
+
+@pytest.mark.parametrize(
+    ("text", "grown"),
+    [
+        ("sta", "state:"), ("state:de", "state:dead"), ("state:dead,rej", "state:dead,rejected"),
+        ("-typ", "-type:"), ("(state:q", "(state:queued"), ("type:po", "type:pothole.report"),
+        ("", None), ("type:zzz", None), ("nosuch", None),
+    ],
+)  # fmt: skip
+def test_a_filter_grows_by_fields_states_and_types(text: str, grown: str | None) -> None:
+    assert complete_filter(text, ["pothole.report"]) == grown
+
+
+@pytest.mark.parametrize(
+    ("text", "grown"),
+    [
+        ("ret", "retry"), ("pause po", "pause pothole.report"), ("theme l", "theme light"),
+        ("retry state:d", "retry state:dead"), ("zzz", None), ("go-j", "go-jobs"),
+    ],
+)  # fmt: skip
+def test_a_command_grows_by_its_name_and_what_it_takes(text: str, grown: str | None) -> None:
+    assert complete_command(text, ["pothole.report"]) == grown
+
+
+def test_a_typed_command_takes_ids_a_filter_or_a_type_with_a_reason() -> None:
+    ids = read_command("retry a-1 b-2").target
+    assert ids is not None
+    assert ids.ids == ("a-1", "b-2")
+    where = read_command("cancel state:queued type:x").target
+    assert where is not None
+    assert where.where == "state:queued type:x"
+    paused = read_command("pause crew.notify the crew is away")
+    assert paused.target is not None
+    assert (paused.target.ids, paused.words) == (("crew.notify",), "the crew is away")
+
+
+@given(st.text(max_size=40))
+def test_nothing_typed_breaks_the_command_line(text: str) -> None:
+    with contextlib.suppress(BadInput):
+        assert text.strip().startswith(read_command(text).command.name)
+
+
+def test_a_paused_queue_is_told_by_a_sign_and_by_whom() -> None:
+    paused = msgspec.structs.replace(QUEUE, paused=True, paused_by="ann", pause_reason="moved")
+    [row] = queue_rows([paused], {}, 0)
+    assert row.cells[0].text == "‖pothole.report"
+    assert row.cells[-1].text == "paused by ann: moved"
+
+
+def test_the_top_line_names_the_trouble_and_the_age_of_what_is_shown() -> None:
+    def nobody() -> None:
+        raise AssertionError
+
+    facts = Facts(broker="b", database="d", namespace="n", version="0", actor="ann", read_only=True)
+    launch = Launch(operations=nobody, facts=facts)  # type: ignore[arg-type]
+    picture = Picture(at=1_000, broker=BrokerHealth("redis", True, 1.0), trouble="gone")
+    left, right = top_line(picture, launch, "Overview", 62_000, 80)
+    told = "".join(part.text for part in left)
+    assert "not reachable" in told
+    assert "read-only" in told
+    assert "STALE 1m" in "".join(part.text for part in right)

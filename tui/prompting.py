@@ -1,0 +1,68 @@
+"""Filters and commands as they are typed: asked for, read, and done to what was chosen before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.widget import Widget
+
+from hms_svc.domain.errors import BadInput
+from hms_svc.domain.filter import parse_filter
+from tui.commands import Target
+from tui.completion import complete_command, complete_filter, read_command
+from tui.widgets.prompt import Mode, Prompt
+
+if TYPE_CHECKING:
+    from tui.app import Console
+
+
+class Prompting:
+    """Opens the prompt of the room on the screen, and takes what is typed there.
+
+    The choice is the one from before the prompt had the keys; they go back there.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._earlier: dict[Mode, list[str]] = {"filter": [], "command": []}
+        self._target: Target | None = None
+        self._keys_from: Widget | None = None
+
+    def ask(self, mode: Mode, text: str) -> None:
+        """Open the prompt with this text."""
+        room = self._console.room
+        if room is None:
+            return
+        complete = complete_filter if mode == "filter" else complete_command
+        types = [queue.type for queue in self._console.store.picture.queues]
+        self._target, self._keys_from = room.target(), room.focused
+        earlier = self._earlier[mode]
+        room.query_one(Prompt).ask(mode, text, lambda value: complete(value, types), earlier)
+
+    def take(self, mode: Mode, text: str) -> None:
+        """Do what was typed; what is wrong with it is said, and the prompt stays open."""
+        try:
+            if mode == "filter":
+                parse_filter(text)
+                self.close()
+                self._console.navigation.go("jobs", text)
+            elif text:
+                typed = read_command(text)
+                self.close()
+                target = typed.target or self._target
+                self._console.run_command(typed.command.name, target, typed.words)
+            else:
+                self.close()
+        except BadInput as error:
+            self._console.say(str(error), "bad")
+
+    def close(self) -> None:
+        """Hide the prompt, and give the keys back to who had them."""
+        room, back = self._console.room, self._keys_from
+        if room is None:
+            return
+        room.query_one(Prompt).close()
+        if back is not None and back.is_attached and back.screen is room:
+            back.focus()
+        else:
+            room.focus_body()
