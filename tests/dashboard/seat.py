@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+import msgspec
 from textual import events
 from textual.keys import _character_to_key
 from textual.pilot import Pilot
@@ -114,7 +115,7 @@ class Seat:
             f"{screen} is open",
             lambda: self.screen == screen and self.console.screen.query("Bar"),
         )
-        await self.pilot.pause()
+        await self.settle()
 
     async def shows_jobs(self, number: int) -> None:
         """Wait until the page has this many jobs."""
@@ -165,7 +166,7 @@ async def seat(
     workforce: Workforce | None = ThreadWorkers(session.settings, types) if works else None
     launch = Launch(
         operations=lambda: session.operations(rehearsing=True),
-        facts=FACTS,
+        facts=msgspec.structs.replace(FACTS, read_only=read_only),
         workforce=workforce,
     )
     console = Console(launch)

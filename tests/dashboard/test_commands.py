@@ -198,7 +198,8 @@ async def run(one: Seat, name: str) -> str:
                 editors = screen.query(TextArea)
                 console.simulate_key("ctrl+s" if editors else "enter")
             return False
-        return bool(console.notice) and "counting" not in console.notice[0].text
+        said = bool(console.notice) and "counting" not in console.notice[0].text
+        return said and screen is console.room
 
     await one.until(f"{name} is done", ended)
     notice: Line = console.notice
