@@ -6,11 +6,9 @@ import asyncio
 import logging
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterable
 from concurrent.futures import Future
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Final
 
 from hms_svc import bootstrap
@@ -25,7 +23,6 @@ from hms_svc.settings import Settings, child_environment
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
 
     from hms_svc.runtime.options import Engines
 
@@ -119,7 +116,10 @@ class ThreadWorkers(EmbeddedWorkers):
     def _work(self) -> None:
         assert self._loop is not None
         loop = self._loop
-        with _prints_kept(), asyncio.Runner(loop_factory=lambda: loop) as runner:
+        with (
+            captured_output(pass_on=False, to_process=True),
+            asyncio.Runner(loop_factory=lambda: loop) as runner,
+        ):
             runner.run(self._serve())
 
     def _hear_stop(self) -> None:
@@ -204,7 +204,7 @@ class ProcessWorkers(EmbeddedWorkers):
             self._line = line
             if self._asked.is_set():
                 self._hear_stop()
-            while heard := line.recv(64):
+            while heard := hear(line):
                 if READY in heard and not self._asked.is_set():
                     self._state = f"{self._settings.concurrency} slots, process"
             self._line = None
@@ -222,12 +222,9 @@ def _waiting_words(outage: Outage) -> str:
     return f"waiting for the {what}: {plain(str(outage))}"
 
 
-@contextmanager
-def _prints_kept() -> Iterator[None]:
-    """Keep what jobs print with the jobs; what others print goes to the process's own streams."""
-    with (
-        redirect_stdout(sys.__stdout__),
-        redirect_stderr(sys.__stderr__),
-        captured_output(pass_on=False),
-    ):
-        yield
+def hear(line: socket.socket) -> bytes:
+    """Wait for what a child says; nothing where its line has ended, however it did."""
+    try:
+        return line.recv(64)
+    except ConnectionError:
+        return b""

@@ -115,7 +115,7 @@ class Hands:
         dialog = ProgressDialog(title, total, pace)
 
         def progressed(more: int) -> None:
-            if not dialog.done:
+            if not dialog.done and more >= ONE_CHUNK:
                 self._console.push_screen(dialog)
             dialog.add(more)
             if dialog.was_left:
@@ -141,11 +141,15 @@ class Hands:
         self._say(words, "warn" if report.failed or report.left else "good")
 
     async def _undo(self, operations: Operations, target: Target | None, words: str) -> None:
-        report = await operations.actions.undo()
-        told = f"{f.plural(report.done, 'job')} brought back"
+        pace = Pace()
+        with self._progress("Undo", 0, pace) as progressed:
+            report = await operations.actions.undo(progressed=progressed, pace=pace)
+        told = [f"{f.plural(report.done, 'job')} brought back"]
         if report.failed:
-            told += f", {f.number(len(report.failed))} not: {report.failed[0].why}"
-        self._say(told, "warn" if report.failed else "good")
+            told.append(f"{f.number(len(report.failed))} not: {report.failed[0].why}")
+        if report.left:
+            told.append(f"{f.number(report.left)} left as they are")
+        self._say(", ".join(told), "warn" if report.failed or report.left else "good")
 
     async def _pause(self, operations: Operations, target: Target | None, words: str) -> None:
         for type in self._console.types_of(target):

@@ -22,26 +22,36 @@ def may_match(where: Filter, type: str) -> bool:
     return patterns is None or any(fnmatchcase(type, pattern) for pattern in patterns)
 
 
-def slice_size(where: Filter, limit: int, look: int) -> int:
-    """Give how many records to read at once: no more than the page wants, where indexes answer."""
-    wanted = limit + 1 if limit and not where.unserved() else SLICE
-    return min(wanted, look or SLICE, SLICE)
+class Slices:
+    """How much a page wants: `limit` jobs (0 for all), after a look at `look` records (0 for any).
+
+    `size` is how many records its walk reads at once: no more than it wants, where
+    indexes answer; as many as may be, as soon as one is refused.
+    """
+
+    def __init__(self, where: Filter, *, limit: int, look: int) -> None:
+        self.limit = limit
+        self.look = look
+        self._most = min(look or SLICE, SLICE)
+        self.size = min(limit + 1, self._most) if limit and not where.unserved() else self._most
+
+    def hear_refusal(self) -> None:
+        """Hear that a record did not fit."""
+        self.size = self._most
 
 
 async def fill_page(
     walk: AsyncIterator[tuple[tuple[Any, ...], JobView]],
     where: Filter,
     now_ms: int,
-    *,
-    limit: int,
-    look: int,
+    slices: Slices,
 ) -> JobPage:
     """Take jobs that match from a walk over all that may, until the page is full or has looked enough.
 
     The walk gives each job with its place; the place where the page ended makes its cursor.
     """
     found: list[JobView] = []
-    looked = 0
+    looked, limit, look = 0, slices.limit, slices.look
     last: tuple[Any, ...] = ()
     async for place, view in walk:
         if look and looked == look:
@@ -52,6 +62,8 @@ async def fill_page(
             return JobPage(tuple(found), write_cursor(last), looked)
         if fits:
             found.append(view)
+        else:
+            slices.hear_refusal()
         last = place
     return JobPage(tuple(found), None, looked)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
@@ -15,8 +14,7 @@ from hms_svc.cli.session import Session, run, session_of
 from hms_svc.domain.errors import BadInput
 
 if TYPE_CHECKING:
-    from hms_svc.operations.bulk import BulkReport
-    from hms_svc.operations.pace import Pace
+    from hms_svc.operations.bulk import BatchReport
     from hms_svc.operations.plan import Plan
 
 Ids: TypeAlias = Annotated[
@@ -52,14 +50,17 @@ def undo(
     batch: Annotated[str | None, typer.Argument(help="Which batch; the newest by default.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take back a discard, purge or bulk act, within ten minutes."""
+    """Take back a retry, discard, cancel, deny or purge, within ten minutes."""
 
-    async def work() -> BulkReport:
+    async def work() -> BatchReport:
+        from hms_svc.cli.interruption import interruptible
+
         async with session_of(context).operations() as operations:
-            return await operations.actions.undo(batch)
+            with progress("undo", None) as advance, interruptible() as pace:
+                return await operations.actions.undo(batch, progressed=advance, pace=pace)
 
     report = run(work)
-    _print_report("undone", report, as_json)
+    _print_report("undo", "undone", report, as_json)
     raise typer.Exit(_code(report))
 
 
@@ -83,9 +84,10 @@ async def _act(
     yes: bool,
     as_json: bool,
 ) -> int:
+    from hms_svc.cli.interruption import interruptible
     from hms_svc.domain.filter import parse_filter
     from hms_svc.operations.plan import past
-    from hms_svc.ports.control import Act
+    from hms_svc.ports.control import UNDOABLE, Act
 
     act = Act(verb)
 
@@ -105,34 +107,20 @@ async def _act(
         if not job_ids and plan.job_ids and not confirmed(question, assume_yes=yes):
             hint("nothing was done")
             return DONE
-        with progress(act.value, len(plan.job_ids)) as advance, _interruptible() as pace:
+        with progress(act.value, len(plan.job_ids)) as advance, interruptible() as pace:
             report = await actions.carry_out(plan, note=note, progressed=advance, pace=pace)
-    _print_report(past(act), report, as_json)
+    _print_report(act.value, past(act), report, as_json)
+    if not as_json and report.done and act in UNDOABLE:
+        hint_at_undo(report)
     return _code(report)
 
 
-@contextmanager
-def _interruptible() -> Iterator[Pace]:
-    """Let the first Ctrl-C end a bulk act after the chunk in hand, and the second at once."""
-    import asyncio
-    import signal
-
-    from hms_svc.operations.pace import Pace
-
-    pace, loop = Pace(), asyncio.get_running_loop()
-
-    def interrupted() -> None:
-        loop.remove_signal_handler(signal.SIGINT)
-        pace.cancel()
-
-    loop.add_signal_handler(signal.SIGINT, interrupted)
-    try:
-        yield pace
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)
+def hint_at_undo(report: BatchReport) -> None:
+    """Tell how what was just done is taken back."""
+    hint(f"within ten minutes: hms-svc jobs undo {report.batch}")
 
 
-def _code(report: BulkReport) -> int:
+def _code(report: BatchReport) -> int:
     if report.left:
         return INTERRUPTED
     if not report.failed:
@@ -163,11 +151,11 @@ def _print_plan(plan: Plan, as_json: bool) -> None:
         )
 
 
-def _print_report(verb: str, report: BulkReport, as_json: bool) -> None:
+def _print_report(act: str, done: str, report: BatchReport, as_json: bool) -> None:
     if as_json:
         emit(
             {
-                "act": "undo" if verb == "undone" else report.act.value,
+                "act": act,
                 "batch": report.batch,
                 "done": report.done,
                 "failed": [{"id": each.job_id, "why": each.why} for each in report.failed],
@@ -175,12 +163,10 @@ def _print_report(verb: str, report: BulkReport, as_json: bool) -> None:
             }
         )
         return
-    say(f"{verb}: {report.done:,}")
+    say(f"{done}: {report.done:,}")
     if report.left:
         hint(f"interrupted: {report.left:,} were left as they are")
     for each in report.failed[:SHOWN_FAILURES]:
-        hint(f"not {verb}: {each.job_id}: {each.why}")
+        hint(f"not {done}: {each.job_id}: {each.why}")
     if len(report.failed) > SHOWN_FAILURES:
         hint(f"… and {len(report.failed) - SHOWN_FAILURES:,} more")
-    if report.act.value == "discard" and verb != "undone" and report.done:
-        hint(f"within ten minutes: hms-svc jobs undo {report.batch}")

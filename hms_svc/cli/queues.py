@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from hms_svc.cli.jobs_act import hint_at_undo
 from hms_svc.cli.options import AsJson, Commands, Note, TypeName, Yes
 from hms_svc.cli.printing import confirmed, console, emit, hint, progress, say
+from hms_svc.cli.root import DONE, INTERRUPTED
 from hms_svc.cli.session import Session, run, session_of
+
+if TYPE_CHECKING:
+    from hms_svc.operations.bulk import BatchReport
 
 
 def list_queues(context: typer.Context, as_json: AsJson = False) -> None:
@@ -55,16 +60,18 @@ def purge(
         hint("nothing was done")
         return
 
-    async def work() -> int:
-        async with session_of(context).operations() as operations:
-            with progress("purge", None) as advance:
-                return await operations.actions.purge(type_name, note=note, progressed=advance)
+    async def work() -> BatchReport:
+        from hms_svc.cli.interruption import interruptible
 
-    cancelled = run(work)
-    if as_json:
-        emit({"type": type_name, "cancelled": cancelled})
-    else:
-        say(f"cancelled: {cancelled:,}")
+        async with session_of(context).operations() as operations:
+            with progress("purge", None) as advance, interruptible() as pace:
+                return await operations.actions.purge(
+                    type_name, note=note, progressed=advance, pace=pace
+                )
+
+    report = run(work)
+    _print_purge(type_name, report, as_json)
+    raise typer.Exit(INTERRUPTED if report.left else DONE)
 
 
 COMMANDS: Final[Commands] = {"list": list_queues, "pause": pause, "resume": resume, "purge": purge}
@@ -81,6 +88,24 @@ async def _list(session: Session, as_json: bool) -> None:
             emit(queue_shape(queue, seen.at))
     else:
         console().print(queue_table(seen))
+
+
+def _print_purge(type_name: str, report: BatchReport, as_json: bool) -> None:
+    if as_json:
+        emit(
+            {
+                "type": type_name,
+                "batch": report.batch,
+                "cancelled": report.done,
+                "left": report.left,
+            }
+        )
+        return
+    say(f"cancelled: {report.done:,}")
+    if report.left:
+        hint(f"interrupted: {report.left:,} still wait")
+    if report.done:
+        hint_at_undo(report)
 
 
 def _tell(type_name: str, *, paused: bool, as_json: bool) -> None:

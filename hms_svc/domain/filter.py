@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
+from hms_svc.domain.causes import FAILED
 from hms_svc.domain.filter_parser import And, Node, Not, Or, Term, Text, parse
 from hms_svc.domain.filter_terms import GLOB_CHARACTERS, Subject, read_states, read_types
 from hms_svc.domain.lifecycle import State
@@ -48,11 +49,20 @@ class Filter(msgspec.Struct, frozen=True, eq=False):
 
     def causes(self) -> tuple[str, ...] | None:
         """Give failure groups of which every match is in one, None where it may be in any or none."""
-        return self._exact("cause")
+        causes, states = self._exact("cause"), self.states()
+        is_empty = states is not None and states.isdisjoint(FAILED)
+        return () if causes is not None and is_empty else causes
 
     def unserved(self) -> tuple[str, ...]:
-        """Give the terms that no index serves, in their order: to answer them, records are read."""
-        return () if self.root is None else tuple(_unserved(self.root, negated=False))
+        """Give the terms that the index which is walked does not serve, in their order.
+
+        To answer them, records are read. One index is walked: the ids named, and
+        no other record is read; else the failure groups; else states and types.
+        """
+        if self.root is None or self.ids() is not None:
+            return ()
+        indexes = _BY_STATE if self.causes() is None else _BY_CAUSE
+        return tuple(_unserved(self.root, indexes, negated=False))
 
     def _exact(self, field: str) -> tuple[str, ...] | None:
         if self.root is None:
@@ -127,28 +137,30 @@ def _texts_of(field: str, term: Term, negated: bool) -> frozenset[str] | None:
     return None if has_glob else frozenset(texts)
 
 
-_INDEXES: Final[tuple[Callable[[Term, bool], frozenset[Any] | None], ...]] = (
-    _states_of,
-    _types_of,
-    partial(_texts_of, "id"),
-    partial(_texts_of, "cause"),
-)
+def _failed_of(term: Term, negated: bool) -> frozenset[State] | None:
+    states = _states_of(term, negated)
+    return states if states is not None and states >= FAILED else None
 
 
-def _unserved(node: Node, *, negated: bool) -> list[str]:
+Indexes: TypeAlias = tuple[Callable[[Term, bool], frozenset[Any] | None], ...]
+_BY_STATE: Final[Indexes] = (_states_of, _types_of)
+_BY_CAUSE: Final[Indexes] = (partial(_texts_of, "cause"), _failed_of)
+
+
+def _unserved(node: Node, indexes: Indexes, *, negated: bool) -> list[str]:
     if isinstance(node, Text | Term):
-        return [] if _is_served(node, negated=negated) else [node.text]
+        return [] if _is_served(node, indexes, negated=negated) else [node.text]
     if isinstance(node, Not):
-        return _unserved(node.part, negated=not negated)
-    if isinstance(node, Or) is not negated and not _is_served(node, negated=negated):
+        return _unserved(node.part, indexes, negated=not negated)
+    if isinstance(node, Or) is not negated and not _is_served(node, indexes, negated=negated):
         return _terms_of(node)
-    return [text for part in node.parts for text in _unserved(part, negated=negated)]
+    return [text for part in node.parts for text in _unserved(part, indexes, negated=negated)]
 
 
-def _is_served(node: Node, *, negated: bool) -> bool:
+def _is_served(node: Node, indexes: Indexes, *, negated: bool) -> bool:
     if isinstance(node, Term) and node.field == "validator":
         return False
-    return any(_narrow(node, index, negated=negated) is not None for index in _INDEXES)
+    return any(_narrow(node, index, negated=negated) is not None for index in indexes)
 
 
 def _terms_of(node: Node) -> list[str]:

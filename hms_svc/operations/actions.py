@@ -21,7 +21,7 @@ from hms_svc.domain.lifecycle import TERMINAL
 from hms_svc.domain.strict_json import JsonValue, check_strict, decode
 from hms_svc.domain.views import JobDetail
 from hms_svc.handling.registry import Registry
-from hms_svc.operations.bulk import BulkActs, Progressed
+from hms_svc.operations.bulk import BatchReport, BulkActs, Progressed
 from hms_svc.operations.intake import Draft
 from hms_svc.operations.journal import Journal
 from hms_svc.operations.pace import Pace
@@ -153,31 +153,36 @@ class Actions(BulkActs):
         note: str = "",
         progressed: Progressed | None = None,
         pace: Pace | None = None,
-    ) -> int:
-        """Cancel all waiting jobs of a queue; gives their number. UnknownId for an unknown queue.
+    ) -> BatchReport:
+        """Cancel all waiting jobs of a queue, some hundreds at a time. UnknownId for an unknown one.
 
         By its `pace` a front end pauses it between chunks, or calls it off.
         """
         pace = pace or Pace()
         self._journal.check_allowed("queue.purge")
-        await self._known_queue(type)
-        batch = new_job_id()
-        await self._journal.intend("queue.purge", f"queue:{type}", {"batch": batch, "note": note})
-        total = 0
+        await self._waiting(type)
+        batch, total = new_job_id(), 0
         began: float | None = None
         while await pace.goes_on(since=began):
             began = asyncio.get_running_loop().time()
-            taken = await self._control.purge(
-                type, by=self._journal.actor, note=note, limit=PURGE_CHUNK, batch=batch
-            )
+            taken = await self._purge_some(type, note, batch)
             if not taken:
                 break
             total += taken
             if progressed is not None:
                 progressed(taken)
-        outcome = {"batch": batch, "cancelled": total}
+        left = await self._waiting(type) if pace.cancelled else 0
+        return BatchReport(batch=batch, done=total, left=left)
+
+    async def _purge_some(self, type: str, note: str, batch: str) -> int:
+        intent = {"batch": batch, "most": PURGE_CHUNK, "note": note}
+        await self._journal.intend("queue.purge", f"queue:{type}", intent)
+        taken = await self._control.purge(
+            type, by=self._journal.actor, note=note, limit=PURGE_CHUNK, batch=batch
+        )
+        outcome = {"batch": batch, "cancelled": taken}
         await self._journal.conclude("queue.purge", [(f"queue:{type}", outcome)])
-        return total
+        return taken
 
     async def pause(self, type: str, *, reason: str = "") -> None:
         """Stop claiming of a type, known or not."""
@@ -200,10 +205,11 @@ class Actions(BulkActs):
         await act()
         await self._journal.conclude(action, [(f"queue:{type}", {"done": True})])
 
-    async def _known_queue(self, type: str) -> None:
-        queues = await self._reads.queues()
-        if all(queue.type != type for queue in queues):
-            raise UnknownId(f"no queue {type!r}")
+    async def _waiting(self, type: str) -> int:
+        for queue in await self._reads.queues():
+            if queue.type == type:
+                return queue.counts.scheduled + queue.counts.queued + queue.counts.retrying
+        raise UnknownId(f"no queue {type!r}")
 
     async def set_case_status(self, case_id: str, status: CaseStatus, *, note: str = "") -> Case:
         """Close or reopen a case. Its audit record and event commit with it."""

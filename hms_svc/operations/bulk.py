@@ -28,17 +28,22 @@ CHUNK: Final = 250
 Progressed = Callable[[int], None]
 
 
-class BulkReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a bulk act. `batch` names it for undo; `failed` are those it was not done to.
+class BatchReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a batch, or of its undo: `failed` are the jobs that it was not done to.
 
-    `left` is how many were not come to, because the act was called off.
+    `batch` names it for undo; `left` is how many were not come to, because it was called off.
     """
 
-    act: Act
     batch: str
     done: int
-    failed: tuple[ActOutcome, ...]
+    failed: tuple[ActOutcome, ...] = ()
     left: int = 0
+
+
+class BulkReport(BatchReport, frozen=True, kw_only=True):
+    """What came of a bulk act."""
+
+    act: Act
 
 
 class BulkActs:
@@ -52,12 +57,18 @@ class BulkActs:
     async def plan(self, act: Act, job_ids: Sequence[str]) -> Plan:
         """Work out what an act on these ids would do.
 
-        Raises UnknownId; and Refused where the act cannot be done to the only one.
+        Of many, one that is not known any more is told among those it cannot be done to.
+        Raises, for the only one, UnknownId, and Refused where the act cannot be done to it.
         """
         builder = PlanBuilder(act)
+        if len(job_ids) == 1:
+            await self._reads.details(job_ids)
         for start in range(0, len(job_ids), CHUNK):
-            details = await self._reads.details(job_ids[start : start + CHUNK])
-            builder.add(detail.view for detail in details)
+            chunk = job_ids[start : start + CHUNK]
+            views = [detail.view for detail in await self._reads.known_details(chunk)]
+            builder.add(views)
+            known = {view.id for view in views}
+            builder.add_unknown(job_id for job_id in chunk if job_id not in known)
         plan = builder.build()
         if len(job_ids) == 1 and plan.cannot:
             raise Refused(f"job {job_ids[0]}: {plan.cannot[0].why}")
@@ -167,17 +178,48 @@ class BulkActs:
                     )
                 )
 
-    async def undo(self, batch: str | None = None) -> BulkReport:
-        """Undo one batch of acts, the newest by default. UnknownId where none can be undone any more."""
+    async def undo(
+        self,
+        batch: str | None = None,
+        *,
+        progressed: Progressed | None = None,
+        pace: Pace | None = None,
+    ) -> BatchReport:
+        """Undo one batch of acts, the newest by default, a few hundred jobs at a time.
+
+        UnknownId where none can be undone any more. `progressed` is told how many
+        more were come to; by its `pace` a front end pauses it, or calls it off.
+        """
         self._journal.check_allowed("job.undo")
         batch = batch or await self._control.last_batch()
         if batch is None:
             raise UnknownId("there is no act that can still be undone")
-        await self._journal.intend("job.undo", f"batch:{batch}", {"batch": batch})
-        outcomes = await self._control.undo(batch)
-        if not outcomes:
+        outcomes: list[ActOutcome] = []
+        pace = pace or Pace()
+        async for chunk in self._undone(batch, pace):
+            outcomes += chunk
+            if progressed is not None:
+                progressed(len(chunk))
+        left = 0
+        if pace.cancelled:
+            after = outcomes[-1].job_id if outcomes else ""
+            left = await self._control.undoable(batch, after=after)
+        elif not outcomes:
             raise UnknownId(f"no batch {batch!r} can still be undone")
-        await self._conclude("job.undo", batch, outcomes)
-        done = sum(outcome.done for outcome in outcomes)
         failed = tuple(outcome for outcome in outcomes if not outcome.done)
-        return BulkReport(act=Act.DISCARD, batch=batch, done=done, failed=failed)
+        return BatchReport(batch=batch, done=len(outcomes) - len(failed), failed=failed, left=left)
+
+    async def _undone(self, batch: str, pace: Pace) -> AsyncIterator[Sequence[ActOutcome]]:
+        began: float | None = None
+        after, outcomes = "", []
+        while await pace.goes_on(since=began):
+            began = asyncio.get_running_loop().time()
+            intent = {"batch": batch, "after": after, "most": CHUNK}
+            await self._journal.intend("job.undo", f"batch:{batch}", intent)
+            outcomes = await self._control.undo(batch, after=after, limit=CHUNK)
+            if outcomes:
+                await self._conclude("job.undo", batch, outcomes)
+                yield outcomes
+            if len(outcomes) < CHUNK:
+                return
+            after = outcomes[-1].job_id

@@ -65,6 +65,10 @@ class PlanBuilder:
                 why = f"a job that is {view.state} cannot be {past(self._act)}"
                 self._cannot.append(ActOutcome(view.id, False, why))
 
+    def add_unknown(self, job_ids: Iterable[str]) -> None:
+        """Take in ids that no job has any more."""
+        self._cannot += [ActOutcome(job_id, False, "is not known any more") for job_id in job_ids]
+
     def build(self) -> Plan:
         """Give the plan: largest groups first, each id once."""
         return Plan(

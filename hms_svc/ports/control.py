@@ -51,20 +51,26 @@ class Control(Protocol):
         """
         ...
 
-    async def undo(self, batch: str) -> list[ActOutcome]:
-        """Make the jobs of a batch what they were before it, or say of each why not.
+    async def undo(self, batch: str, *, after: str = "", limit: int = 250) -> list[ActOutcome]:
+        """Make up to `limit` jobs of a batch what they were before it, or say of each why not.
 
-        A batch of RETRY, CANCEL, DISCARD or DENY, or of a purge, can be undone
+        They come in the order of their ids, those behind the id `after`: call again
+        with the last one until fewer than `limit` are answered. A batch of RETRY, CANCEL, DISCARD or DENY, or of a purge, can be undone
         for ten minutes after it was done; an approval stands. A job that has
         not moved since gets back state, place in its order, times, attempts and
         outcome, in one step; its events stay announced. One that has been
         claimed or acted on since, that was running when its cancellation was
-        asked for, or whose unique key another job holds now, stays as it is.
+        asked for, or whose unique key another job holds now, stays as it is, and
+        stays in its batch.
         """
         ...
 
+    async def undoable(self, batch: str, *, after: str = "") -> int:
+        """Count the jobs of a batch, those behind the id `after`, that `undo` would answer for."""
+        ...
+
     async def last_batch(self) -> str | None:
-        """Give the newest batch that can still be undone."""
+        """Give the newest batch that `undo` has not gone through yet, of those it still could."""
         ...
 
     async def purge(self, type: str, *, by: str, note: str, limit: int, batch: str = "") -> int:

@@ -233,8 +233,12 @@ def test_pause_is_told_by_why_and_resume_ends_it(cli: Cli) -> None:
 
 def test_purge_cancels_what_waits(cli: Cli) -> None:
     cli("enqueue", "--type", "x.y", "--count", 1200)
-    assert cli("queues", "purge", "x.y", "--json").row == {"type": "x.y", "cancelled": 1200}
+    report = cli("queues", "purge", "x.y", "--json").row
+    assert (report["type"], report["cancelled"], report["left"]) == ("x.y", 1200, 0)
     assert cli("status", "--json").row["totals"]["cancelled"] == 1200
+    assert cli("jobs", "undo", report["batch"], "--json").row["done"] == 1200
+    again = cli("queues", "purge", "x.y")
+    assert "within ten minutes: hms-svc jobs undo" in again.err
     cli("queues", "purge", "nobody", code=2)
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from hms_svc.brokers.redis.link import Link
+from hms_svc.domain.causes import OTHER_CAUSES
+from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.control import Act, ActRequest
 
@@ -101,6 +104,44 @@ async def test_a_failed_record_that_was_deleted_leaves_no_group_behind(fleet: Fl
     fleet.server.cli("DEL", f"hms:default:job:{one['dead']}", f"hms:default:dead:{TYPE}")
     await fleet.broker.reap(100)
     assert [group.newest_id for group in await fleet.inspection.failures()] == [one["rejected"]]
+
+
+async def test_what_does_not_belong_into_a_group_is_struck_off(fleet: Fleet) -> None:
+    one = await every_state(fleet)
+    before = await fleet.inspection.failures()
+    for group in before:
+        name = f"hms:default:cause:{group.id}"
+        fleet.server.cli("ZADD", name, 1, "ghost", 2, one["queued"], 3, one["dead"])
+    await fleet.broker.reap(100)
+    found = {
+        group.id: (group.count, group.newest_id) for group in await fleet.inspection.failures()
+    }
+    assert found == {group.id: (1, group.newest_id) for group in before}
+
+
+async def test_a_walk_goes_on_under_its_flag_and_nobody_undoes_it(fleet: Fleet) -> None:
+    one = await every_state(fleet)
+    link: Link = fleet.inspection._link  # type: ignore[attr-defined]
+    fleet.server.cli("DEL", f"hms:default:dead:{TYPE}")
+    before = await fleet.inspection.failures()
+    assert [await link.run("check", 60), await link.run("check", 60)] == [1, 0]
+    fleet.server.cli("DEL", "hms:default:healing")
+    assert await link.run("check", 5) == 1
+    assert await fleet.inspection.failures() == before
+    await link.run("heal", 60, one["dead"])
+    assert fleet.server.cli("TTL", "hms:default:healing") > 5
+
+
+async def test_a_job_healed_into_other_causes_is_found_by_them(fleet: Fleet) -> None:
+    one = await every_state(fleet)
+    fleet.server.cli("DEL", *fleet.server.keys("hms:default:cause*"))
+    fleet.server.cli("SADD", "hms:default:causes", *(f"no-{number}" for number in range(1000)))
+    await fleet.broker.reap(100)
+    groups = await fleet.inspection.failures()
+    assert {group.pattern for group in groups} == {OTHER_CAUSES}
+    [dead] = [group for group in groups if group.state is State.DEAD]
+    page = await fleet.inspection.page(parse_filter(f"cause:{dead.id}"), limit=9, cursor=None)
+    assert [job.id for job in page.jobs] == [one["dead"]]
 
 
 async def test_a_record_of_an_older_program_is_put_into_a_group(fleet: Fleet) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest_asyncio
 
 from hms_svc.domain.job import Lane
 from hms_svc.domain.lifecycle import State
-from hms_svc.embedded import EmbeddedWorkers, ProcessWorkers, ThreadWorkers
+from hms_svc.embedded import EmbeddedWorkers, ProcessWorkers, ThreadWorkers, hear
 from hms_svc.handling.registry import Registry
 from hms_svc.ports.broker import ClaimRequest, ServedType
 from hms_svc.settings import Settings, load_settings
@@ -71,6 +72,14 @@ async def test_a_suspect_runs_in_a_child_that_ends_with_them(
     await end(workers)
     lanes = [each.lane for each in await floor.engines.inspection.workers()]
     assert Lane.SUSPECT.value not in lanes
+
+
+def test_a_line_that_was_reset_has_ended() -> None:
+    ours, childs = socket.socketpair()
+    with ours:
+        ours.send(b"unread")
+        childs.close()
+        assert hear(ours) == b""
 
 
 async def test_a_second_stop_cancels_what_is_in_hand_and_gives_it_back(

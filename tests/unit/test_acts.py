@@ -16,6 +16,7 @@ from hms_svc.domain.errors import (
     IdConflict,
     MalformedJob,
     Refused,
+    UnknownId,
 )
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.job import make_job
@@ -154,6 +155,66 @@ async def test_an_end_midway_neither_loses_nor_doubles(
     report = await desk.operations.actions.carry_out(plan)
     assert (report.done, len(report.failed)) == (8 - cancelled, cancelled)
     assert {view.id for view in await desk.jobs("state:cancelled")} == set(ids)
+
+
+async def test_a_batch_is_undone_in_chunks_that_are_each_on_record_first(desk: Desk) -> None:
+    ids = await enqueue(desk, 8)
+    done = await desk.operations.actions.carry_out(await cancelling(desk))
+    steps: list[int] = []
+    report = await desk.operations.actions.undo(progressed=steps.append)
+    assert (report.batch, report.done, report.left, steps) == (done.batch, 8, 0, [3, 3, 2])
+    assert {view.id for view in await desk.jobs("state:queued")} == set(ids)
+    rows = [decode(row.detail) for row in await desk.audit("job.undo")]
+    assert "".join(row["phase"][0] for row in rows) == "ioooioooioo"
+
+
+async def test_an_undo_that_is_called_off_tells_what_is_left_and_goes_on(desk: Desk) -> None:
+    await enqueue(desk, 8)
+    await desk.operations.actions.carry_out(await cancelling(desk))
+    pace = Pace()
+    report = await desk.operations.actions.undo(progressed=lambda _: pace.cancel(), pace=pace)
+    assert (report.done, report.left) == (3, 5)
+    assert (await desk.operations.actions.undo()).done == 5
+
+
+async def test_a_job_that_has_moved_on_does_not_stand_before_earlier_acts(desk: Desk) -> None:
+    await enqueue(desk, 5)
+    actions = desk.operations.actions
+    earlier = await actions.carry_out(await cancelling(desk))
+    [moved] = await enqueue(desk, 1)
+    await actions.carry_out(await actions.plan(Act.CANCEL, [moved]))
+    await desk.engines.control.act(ActRequest(act=Act.RETRY, job_ids=(moved,), by="elsewhere"))
+    assert [each.job_id for each in (await actions.undo()).failed] == [moved]
+    report = await actions.undo()
+    assert (report.batch, report.done) == (earlier.batch, 5)
+    with pytest.raises(UnknownId):
+        await actions.undo()
+
+
+async def test_a_purge_has_each_chunk_on_record_and_tells_its_batch(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hms_svc.operations.actions.PURGE_CHUNK", 3)
+    await enqueue(desk, 7)
+    pace = Pace()
+    actions = desk.operations.actions
+    report = await actions.purge("x.y", progressed=lambda _: pace.cancel(), pace=pace)
+    assert (report.done, report.left) == (3, 4)
+    rows = [decode(row.detail) for row in await desk.audit("queue.purge")]
+    assert [(row["phase"], row["batch"]) for row in rows] == [
+        ("intent", report.batch), ("outcome", report.batch),
+    ]  # fmt: skip
+    assert (await actions.undo(report.batch)).done == 3
+    assert (await actions.purge("x.y")).done == 7
+
+
+async def test_a_marked_job_that_is_gone_is_told_beside_the_others(desk: Desk) -> None:
+    ids = await enqueue(desk, 2)
+    plan = await desk.operations.actions.plan(Act.CANCEL, [*ids, "gone"])
+    assert set(plan.job_ids) == set(ids)
+    assert plan.cannot == (ActOutcome("gone", False, "is not known any more"),)
+    with pytest.raises(UnknownId, match="'gone'"):
+        await desk.operations.actions.plan(Act.CANCEL, ["gone"])
 
 
 async def test_copies_of_a_draft_are_handed_in_batch_by_batch_and_on_record(desk: Desk) -> None:

@@ -148,6 +148,7 @@ def test_narrows(
         ("-cause:a", None),
         ("cause:a OR state:dead", None),
         ("cause:a*", None),
+        ("cause:a -state:dead,rejected", ()),
     ],
 )
 def test_narrows_to_causes(text: str, causes: tuple[str, ...] | None) -> None:
@@ -159,6 +160,9 @@ def test_narrows_to_causes(text: str, causes: tuple[str, ...] | None) -> None:
     [
         ("", ()),
         ("state:dead type:pothole.* id:a,b cause:0a1b2c3d4e5f", ()),
+        ("cause:0a1b2c3d4e5f state:dead type:x age>1h", ("state:dead", "type:x", "age>1h")),
+        ("cause:0a1b2c3d4e5f -state:queued", ()),
+        ("state:dead (cause:a OR type:x)", ("cause:a", "type:x")),
         ("-state:queued (state:dead OR state:held) (id:a OR id:b)", ()),
         ("state:dead data.ward:7 error~timeout", ("data.ward:7", "error~timeout")),
         ('"a b" age>1h -type:x id:a*', ('"a b"', "age>1h", "type:x", "id:a*")),

@@ -159,10 +159,10 @@ class ProgressDialog(Dialog[None]):
 
     def draw(self) -> None:
         """Show how far it is."""
-        part = self.done / self._total if self._total else 1.0
+        part = f.bar(self.done / self._total, 40) if self._total else ""
+        of = f" of {self._total:,}" if self._total else ""
         told = line(
-            Cell("  "), Cell(f.bar(part, 40), "accent"),
-            cell(f"  {self.done:,} of {self._total:,}"),
+            Cell("  "), Cell(part, "accent"), cell(f"  {self.done:,}{of}"),
             Cell("  paused", "warn") if self._pace.paused else Cell(""),
         )  # fmt: skip
         self.query_one("#page", Page).show([(), told])

@@ -43,13 +43,20 @@ class RedisControl:
             ]
         return outcomes
 
-    async def undo(self, batch: str) -> list[ActOutcome]:
+    async def undo(self, batch: str, *, after: str = "", limit: int = 250) -> list[ActOutcome]:
         """Bring back what the acts of a batch did, within its lifetime."""
-        answers = await self._link.run("undo", batch, self._undone_since())
+        answers = await self._link.run("undo", batch, self._undone_since(), after, limit)
         return [
             ActOutcome(job_id.decode(), not why, why.decode())
             for job_id, why in zip(answers[::2], answers[1::2], strict=True)
         ]
+
+    async def undoable(self, batch: str, *, after: str = "") -> int:
+        """Count what is kept of a batch behind an id."""
+        behind = b"(" + after.encode() + b" \xff" if after else b"-"
+        return int(
+            await self._link.ask("ZLEXCOUNT", self._link.keys.ours("undo", batch), behind, "+")
+        )
 
     async def last_batch(self) -> str | None:
         """Give the newest batch that can still be undone."""
@@ -164,8 +171,13 @@ class RedisControl:
         return await self._remove([(job_id, type, 6) for _, job_id, type in first])
 
     async def _forget_batches(self) -> None:
+        """Forget batches that cannot be undone any more; what is large is freed beside the work."""
         name = self._link.keys.ours("batches")
-        await self._link.ask("ZREMRANGEBYSCORE", name, "-inf", self._undone_since())
+        over = await self._link.ask("ZRANGEBYSCORE", name, "-inf", self._undone_since())
+        for batch in over:
+            await self._link.ask("UNLINK", self._link.keys.ours("undo", batch.decode()))
+        if over:
+            await self._link.ask("ZREM", name, *over)
 
     async def _ids(self, name: str, high: str, limit: int) -> list[str]:
         found = await self._link.ask("ZRANGEBYSCORE", name, "-inf", high, "LIMIT", 0, limit)

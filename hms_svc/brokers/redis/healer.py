@@ -10,7 +10,8 @@ from hms_svc.domain.errors import MalformedJob
 from hms_svc.domain.ids import check_job_type
 
 _KEYS_A_STEP: Final = 1000
-_WALK_SECONDS: Final = 60
+_STEP_SECONDS: Final = 60
+"""A walk that takes longer over one step than this is given up for dead."""
 _STEPS_A_ROUND: Final = 5
 _INTAKE: Final = "jobs:"
 
@@ -25,7 +26,7 @@ class Healer:
 
     async def run_once(self) -> None:
         """Walk all records where an index or a tally is gone; look for what stands in intakes."""
-        if await self._link.run("check", _WALK_SECONDS):
+        if await self._link.run("check", _STEP_SECONDS):
             await self._walk()
         await self._find_intakes()
 
@@ -35,9 +36,22 @@ class Healer:
         while cursor:
             cursor, names = await self._scan(max(cursor, 0), prefix + "*", "string")
             if names:
-                await self._link.run("heal", *(name.removeprefix(prefix) for name in names))
+                ids = (name.removeprefix(prefix) for name in names)
+                await self._link.run("heal", _STEP_SECONDS, *ids)
+        for cause in await self._link.ask("SMEMBERS", self._link.keys.ours("causes")):
+            await self._strike_surplus(cause.decode())
         await self._link.run("recount")
         await self._link.ask("DEL", self._link.keys.ours("healing"))
+
+    async def _strike_surplus(self, cause: str) -> None:
+        name, cursor = self._link.keys.ours("cause", cause), -1
+        while cursor:
+            following, found = await self._link.ask(
+                "ZSCAN", name, max(cursor, 0), "COUNT", _KEYS_A_STEP
+            )
+            cursor = int(following)
+            ids = (job_id for job_id, _ in found)
+            await self._link.run("strike", _STEP_SECONDS, cause, *ids)
 
     async def _find_intakes(self) -> None:
         for _ in range(_STEPS_A_ROUND):

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from hms_svc.brokers.codes import COUNTERS, STATE_OF
 from hms_svc.brokers.failures import SLOT_MS, SLOTS, Standing, groups_of
-from hms_svc.brokers.paging import fill_page, read_cursor, slice_size
+from hms_svc.brokers.paging import Slices, fill_page, read_cursor
 from hms_svc.brokers.redis.diagnosis import diagnose
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.pages import Key, Walks
@@ -30,6 +30,7 @@ from hms_svc.domain.views import (
 from hms_svc.ports.inspection import BrokerHealth
 
 _MOST_IN_HANDS: Final = 5000
+_GROUPS_AT_ONCE: Final = 250
 _MOST_AHEAD: Final = 10_000
 
 
@@ -69,12 +70,18 @@ class RedisInspector:
     ) -> JobPage:
         """Walk the states in order, each newest first, until the page is full."""
         after: Key | None = read_cursor(cursor, Key)
-        walk = self._walks.over(where, after, slice_size(where, limit, look))
-        return await fill_page(walk, where, self._link.clock.now_ms(), limit=limit, look=look)
+        slices = Slices(where, limit=limit, look=look)
+        walk = self._walks.over(where, after, slices)
+        return await fill_page(walk, where, self._link.clock.now_ms(), slices)
 
     async def failures(self) -> list[FailureGroup]:
-        """Read the indexes of all groups in one script."""
-        return groups_of(_standing(row) for row in await self._link.run("failures", SLOT_MS, SLOTS))
+        """Read the indexes of the groups, some in one script, so that others come in between."""
+        causes = sorted(await self._link.ask("SMEMBERS", self._link.keys.ours("causes")))
+        rows: list[Any] = []
+        for first in range(0, len(causes), _GROUPS_AT_ONCE):
+            some = causes[first : first + _GROUPS_AT_ONCE]
+            rows += await self._link.run("failures", SLOT_MS, SLOTS, *some)
+        return groups_of(map(_standing, rows))
 
     async def details(self, job_ids: Sequence[str]) -> list[JobDetail | None]:
         """Look the ids up, all in one round trip."""

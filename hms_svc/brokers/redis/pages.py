@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from hms_svc.brokers.codes import CODE_OF
-from hms_svc.brokers.paging import may_match
+from hms_svc.brokers.paging import Slices, may_match
 from hms_svc.brokers.redis.exchange import Argument
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.record import Record
@@ -33,15 +33,15 @@ class Walks:
         found = await self._link.ask("SMEMBERS", self._link.keys.ours("types"))
         return sorted(type.decode() for type in found if type != b"!")
 
-    async def over(self, where: Filter, after: Key | None, size: int) -> AsyncIterator[Step]:
+    async def over(self, where: Filter, after: Key | None, slices: Slices) -> AsyncIterator[Step]:
         """Walk over all jobs that may match, behind a key, along the narrowest index there is."""
         if (ids := where.ids()) is not None:
             steps = self._named(ids, after)
         elif (causes := where.causes()) is not None:
             names = [self._link.keys.ours("cause", cause) for cause in causes]
-            steps = self._groups([(0, _ANY, names)], after, size)
+            steps = self._groups([(0, _ANY, names)], after, slices)
         else:
-            steps = self._groups(await self._by_state(where), after, size)
+            steps = self._groups(await self._by_state(where), after, slices)
         async for step in steps:
             yield step
 
@@ -66,13 +66,13 @@ class Walks:
         return groups
 
     async def _groups(
-        self, groups: Sequence[Group], after: Key | None, size: int
+        self, groups: Sequence[Group], after: Key | None, slices: Slices
     ) -> AsyncIterator[Step]:
         """Give the jobs of each group in turn; one script reads on over as many as fill a slice."""
         while left := [group for group in groups if after is None or group[0] >= after[0]]:
             begins_behind = after is not None and left[0][0] == after[0]
             start = (repr(after[1]), after[2]) if after and begins_behind else ("", "")
-            rows = await self._link.run("slice", size, *start, *_arguments(left))
+            rows = await self._link.run("slice", slices.size, *start, *_arguments(left))
             if not rows:
                 return
             for number, job_id, score, text in rows:

@@ -47,6 +47,15 @@ def fill_in_causes(connection: sqlite3.Connection) -> None:
         )
 
 
+def mend_causes(connection: sqlite3.Connection) -> None:
+    """Count the groups anew where a process of an older program has changed the file meanwhile."""
+    if connection.execute(SQL["are_causes_sound"]).fetchone()[0]:
+        return
+    fill_in_causes(connection)
+    for statement in ("forget_causes", "recount_causes", "forget_arrivals", "recount_arrivals"):
+        connection.execute(SQL[statement])
+
+
 def _cause_of_row(
     row: tuple[int, int, str, str | None, str | None, str | None, str | None],
 ) -> FailureCause:

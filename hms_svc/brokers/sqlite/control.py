@@ -154,12 +154,18 @@ class SQLiteControl:
             rings="work",
         )
 
-    async def undo(self, batch: str) -> list[ActOutcome]:
+    async def undo(self, batch: str, *, after: str = "", limit: int = 250) -> list[ActOutcome]:
         """Bring back what the acts of a batch did, within its lifetime."""
-        now, since = self._file.clock.now_ms(), self._undone_since()
+        now = self._file.clock.now_ms()
+        stretch = undoing.Stretch(batch, self._undone_since(), after, limit)
         return await self._file.write(
-            lambda transaction: undoing.undo(transaction, batch, since, now), rings="work"
+            lambda transaction: undoing.undo(transaction, stretch, now), rings="work"
         )
+
+    async def undoable(self, batch: str, *, after: str = "") -> int:
+        """Count what is kept of a batch behind an id."""
+        rows = await self._file.fetch(SQL["undoable"], (batch, self._undone_since(), after))
+        return int(rows[0][0])
 
     async def last_batch(self) -> str | None:
         """Give the newest batch that can still be undone."""

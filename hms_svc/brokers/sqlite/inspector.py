@@ -19,7 +19,7 @@ from hms_svc.brokers.codes import (
     SUSPECT_BAND,
 )
 from hms_svc.brokers.failures import groups_of, slots_until
-from hms_svc.brokers.paging import fill_page, read_cursor, slice_size
+from hms_svc.brokers.paging import Slices, fill_page, read_cursor
 from hms_svc.brokers.register import worker_view
 from hms_svc.brokers.sqlite.causes import standing
 from hms_svc.brokers.sqlite.pages import Key, Walks
@@ -106,8 +106,9 @@ class SQLiteInspector:
     ) -> JobPage:
         """Walk the states in order, each newest first, until the page is full."""
         after: Key | None = read_cursor(cursor, Key)
-        walk = self._walks.over(where, after, slice_size(where, limit, look))
-        return await fill_page(walk, where, self._file.clock.now_ms(), limit=limit, look=look)
+        slices = Slices(where, limit=limit, look=look)
+        walk = self._walks.over(where, after, slices)
+        return await fill_page(walk, where, self._file.clock.now_ms(), slices)
 
     async def failures(self) -> list[FailureGroup]:
         """Read the counts that triggers keep, and the newest job of each group."""

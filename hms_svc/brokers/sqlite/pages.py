@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from hms_svc.brokers.codes import CODE_OF
-from hms_svc.brokers.paging import may_match
+from hms_svc.brokers.paging import Slices, may_match
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.views import job_view
 from hms_svc.domain.filter import Filter
@@ -27,15 +27,15 @@ class Walks:
     def __init__(self, file: QueueFile) -> None:
         self._file = file
 
-    async def over(self, where: Filter, after: Key | None, size: int) -> AsyncIterator[Step]:
+    async def over(self, where: Filter, after: Key | None, slices: Slices) -> AsyncIterator[Step]:
         """Walk over all jobs that may match, behind a key, along the narrowest index there is."""
         if (ids := where.ids()) is not None:
             steps = self._named(ids, after)
         elif (causes := where.causes()) is not None:
             bounds = {"causes": _json(causes)}
-            steps = self._slices("slice_of_causes", bounds, 0, after, size)
+            steps = self._slices("slice_of_causes", bounds, 0, after, slices)
         else:
-            steps = self._states(where, after, size)
+            steps = self._states(where, after, slices)
         async for step in steps:
             yield step
 
@@ -45,7 +45,9 @@ class Walks:
             if after is None or number > after[2]:
                 yield (0, 0, number), job_view(row)
 
-    async def _states(self, where: Filter, after: Key | None, size: int) -> AsyncIterator[Step]:
+    async def _states(
+        self, where: Filter, after: Key | None, slices: Slices
+    ) -> AsyncIterator[Step]:
         rows = await self._file.fetch(SQL["queues"])
         queues = _json(tuple(row["queue"] for row in rows if may_match(where, row["type"])))
         wanted = where.states()
@@ -54,15 +56,21 @@ class Walks:
                 continue
             start = after if after and rank == after[0] else None
             async for step in self._slices(
-                "slice", {"queues": queues, "state": code}, rank, start, size
+                "slice", {"queues": queues, "state": code}, rank, start, slices
             ):
                 yield step
 
     async def _slices(
-        self, statement: str, bounds: Mapping[str, Any], rank: int, after: Key | None, size: int
+        self,
+        statement: str,
+        bounds: Mapping[str, Any],
+        rank: int,
+        after: Key | None,
+        slices: Slices,
     ) -> AsyncIterator[Step]:
         position, row_number = (-after[1], -after[2]) if after else _FIRST
         while True:
+            size = slices.size
             place = {"position": position, "row": row_number, "limit": size}
             rows = await self._file.fetch(SQL[statement], {**bounds, **place})
             for row in rows:

@@ -9,7 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from hms_svc.brokers.sqlite.causes import fill_in_causes
+from hms_svc.brokers.sqlite.causes import SQL as CAUSES_SQL
+from hms_svc.brokers.sqlite.causes import fill_in_causes, mend_causes
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
 from hms_svc.domain.errors import BrokerUnavailable, SchemaMismatch
 from hms_svc.ports.clock import Clock
@@ -150,6 +151,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
         raise SchemaMismatch(
             f"the queue file has schema {meta['schema']}, this program needs {SCHEMA_VERSION}"
         )
+    mend_causes(connection)
     if meta["boot"] != boot_id():
         connection.execute(SQL["void_leases"])
         connection.execute("UPDATE workers SET seen_at = -1000000000")
@@ -167,6 +169,7 @@ def _migrate(connection: sqlite3.Connection) -> int:
     connection.execute("ALTER TABLE jobs ADD COLUMN cause TEXT")
     connection.execute("DROP INDEX IF EXISTS jobs_discarded")
     _add_causes(connection)
+    connection.execute(CAUSES_SQL["remember_older_discards"])
     fill_in_causes(connection)
     connection.execute("UPDATE meta SET value = ? WHERE name = 'schema'", (SCHEMA_VERSION,))
     return SCHEMA_VERSION

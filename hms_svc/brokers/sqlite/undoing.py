@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
+import msgspec
+
 from hms_svc.brokers.codes import DISCARDED, PROCESSING, STATE_OF
 from hms_svc.brokers.sqlite.transaction import Transaction
 from hms_svc.brokers.trail import Step, line
@@ -23,13 +25,24 @@ def remember(transaction: Transaction, row: sqlite3.Row, request: ActRequest, no
         transaction.connection.execute(SQL["remember"], fields)
 
 
-def undo(transaction: Transaction, batch: str, since: int, now: int) -> list[ActOutcome]:
-    """Bring back the jobs of a batch that was done after a time, or say why not."""
-    cursor = transaction.connection.execute(SQL["in_batch"], {"batch": batch, "since": since})
+class Stretch(msgspec.Struct, frozen=True):
+    """A stretch of a batch: what was done after `since` (Unix ms), behind an id, so many jobs."""
+
+    batch: str
+    since: int
+    after: str
+    limit: int
+
+
+def undo(transaction: Transaction, stretch: Stretch, now: int) -> list[ActOutcome]:
+    """Bring back the jobs of a stretch, or say why not."""
+    cursor = transaction.connection.execute(SQL["in_batch"], msgspec.structs.asdict(stretch))
     cursor.row_factory = sqlite3.Row
     outcomes = []
     for row in cursor.fetchall():
-        why = _why_not(row) or _restore(transaction, row, batch, now)
+        why = _why_not(row) or _restore(transaction, row, stretch.batch, now)
+        if why:
+            transaction.connection.execute(SQL["remember_asked"], (stretch.batch, row["id"]))
         outcomes.append(ActOutcome(row["id"], not why, why))
     return outcomes
 

@@ -195,6 +195,14 @@ async def test_retrying_a_group_reads_only_that_group(harness: BrokerHarness) ->
     assert (len(page.jobs), page.looked) == (1, 1)
 
 
+async def test_a_group_has_nothing_in_states_that_have_no_groups(harness: BrokerHarness) -> None:
+    await die(harness, "took 1 s")
+    [group] = await harness.inspection.failures()
+    where = parse_filter(f"state:queued cause:{group.id}")
+    page = await harness.inspection.page(where, limit=1, cursor=None)
+    assert (page.jobs, page.looked) == ((), 0)
+
+
 async def test_pages_of_several_groups_are_merged_and_come_to_an_end(
     harness: BrokerHarness,
 ) -> None:

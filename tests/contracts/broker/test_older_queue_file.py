@@ -26,6 +26,12 @@ UPDATE meta SET value = 1 WHERE name = 'schema';
 """
 
 
+def change(settings: Settings, script: str) -> None:
+    with sqlite3.connect(Path(settings.broker.path)) as connection:
+        connection.executescript(script)
+    connection.close()
+
+
 @pytest.mark.parametrize("make_backend", ["sqlite"], indirect=True)
 async def test_a_file_of_version_1_is_migrated_when_it_is_opened(
     make_backend: BrokerMaker, clock: ManualClock, settings: Settings
@@ -37,9 +43,11 @@ async def test_a_file_of_version_1_is_migrated_when_it_is_opened(
             failure = Failure("Timeout", f"took {seconds} s")
             await harness.settle(job, State.DEAD, reason="timeout", failure=failure)
         before = await harness.inspection.failures()
-    with sqlite3.connect(Path(settings.broker.path)) as connection:
-        connection.executescript(TO_VERSION_1)
-    connection.close()
+        [discarded] = await harness.accept()
+    change(settings, TO_VERSION_1)
+    discard = "state = 10, undo_state = state, undo_position = position, batch = 'old'"
+    now = clock.now_ms()
+    change(settings, f"UPDATE jobs SET {discard}, position = {now} WHERE id = '{discarded}'")
     for _ in range(2):
         async with make_backend() as backend:
             harness = BrokerHarness(backend, clock)
@@ -51,3 +59,25 @@ async def test_a_file_of_version_1_is_migrated_when_it_is_opened(
         assert [group.count for group in await harness.inspection.failures()] == [1]
         await harness.control.undo("b")
         assert await harness.inspection.failures() == before
+        assert await harness.control.last_batch() == "old"
+        assert [each.done for each in await harness.control.undo("old")] == [True]
+        assert await harness.state(discarded) is State.QUEUED
+
+
+@pytest.mark.parametrize("make_backend", ["sqlite"], indirect=True)
+async def test_groups_that_an_older_process_drifted_are_counted_anew_when_opened(
+    make_backend: BrokerMaker, clock: ManualClock, settings: Settings
+) -> None:
+    async with make_backend() as backend:
+        harness = BrokerHarness(backend, clock)
+        retried, died = await harness.accept(2)
+        for job in await harness.claim(2):
+            failure = Failure("Timeout", f"took {len(job.job.id)} s")
+            await harness.settle(job, State.DEAD, reason="timeout", failure=failure)
+        [before] = await harness.inspection.failures()
+    forget = "DROP TRIGGER job_came; DROP TRIGGER job_left;"
+    change(settings, f"{forget} UPDATE jobs SET cause = NULL WHERE id = '{died}'")
+    change(settings, f"UPDATE jobs SET state = 2 WHERE id = '{retried}'")
+    async with make_backend() as backend:
+        [group] = await BrokerHarness(backend, clock).inspection.failures()
+    assert (group.id, group.count, group.newest_id, sum(group.recent)) == (before.id, 1, died, 1)

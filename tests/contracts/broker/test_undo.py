@@ -123,6 +123,52 @@ async def test_a_purge_comes_back_in_its_order(harness: BrokerHarness) -> None:
     assert [job.job.id for job in await harness.claim()] == ids
 
 
+async def test_a_batch_is_undone_stretch_by_stretch(harness: BrokerHarness) -> None:
+    ids = sorted(await harness.accept(5))
+    await act(harness, Act.CANCEL, *ids[:3])
+    await act(harness, Act.CANCEL, *ids[3:])
+    after = ""
+    answered: list[str] = []
+    while True:
+        assert await harness.control.last_batch() == "b1"
+        assert await harness.control.undoable("b1", after=after) == 5 - len(answered)
+        outcomes = await harness.control.undo("b1", after=after, limit=2)
+        answered += [outcome.job_id for outcome in outcomes if outcome.done]
+        if len(outcomes) < 2:
+            break
+        after = outcomes[-1].job_id
+    assert answered == ids
+    assert await harness.control.last_batch() is None
+
+
+async def test_what_stays_is_asked_once_and_the_batch_before_it_comes_next(
+    harness: BrokerHarness,
+) -> None:
+    [earlier] = await harness.accept()
+    await act(harness, Act.CANCEL, earlier, batch="b0")
+    harness.clock.advance(1)
+    first, second = await brought_to(harness, State.DEAD), await brought_to(harness, State.DEAD)
+    await act(harness, Act.RETRY, first, second)
+    [job] = await harness.claim(1)
+    outcomes = await harness.control.undo("b1", limit=1)
+    outcomes += await harness.control.undo("b1", after=outcomes[-1].job_id, limit=2)
+    assert [outcome.done for outcome in outcomes] == [
+        outcome.job_id != first for outcome in outcomes
+    ]
+    assert await harness.control.last_batch() == "b0"
+    assert await undo(harness, "b1") == {job.job.id: "has moved on: it is processing"}
+
+
+async def test_a_job_acted_on_twice_in_a_batch_is_undone_to_the_second(
+    harness: BrokerHarness,
+) -> None:
+    [job_id] = await harness.accept()
+    await act(harness, Act.CANCEL, job_id)
+    await act(harness, Act.RETRY, job_id)
+    assert await undo(harness) == {job_id: ""}
+    assert await harness.state(job_id) is State.CANCELLED
+
+
 async def test_a_running_job_that_was_asked_to_stop_is_told(harness: BrokerHarness) -> None:
     [job_id] = await harness.accept()
     await harness.claim()

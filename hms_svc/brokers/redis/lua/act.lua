@@ -93,6 +93,8 @@ function acts.deny(id, job)
 end
 
 local undoable = batch ~= '' and act ~= 'approve'
+local undo_key = P .. 'undo:' .. batch
+local has_begun = undoable and redis.call('EXISTS', undo_key) == 1
 local kept = {}
 
 local function do_to(id)
@@ -101,9 +103,10 @@ local function do_to(id)
   local outcome = outcome_in(job)
   local why = acts[act](id, job)
   if why == '' and undoable then
-    kept[#kept + 1] = id
-    kept[#kept + 1] = job[STATE] .. ' ' .. job[POSITION] .. ' ' .. job[FENCE] .. '\n'
+    kept[#kept + 1] = '0'
+    kept[#kept + 1] = table.concat({ id, int(wall), job[STATE], job[POSITION], job[FENCE] }, ' ') .. '\n'
       .. string.sub(job.record, 1, job[BODY] - 1) .. outcome
+    if has_begun then redis.call('ZREMRANGEBYLEX', undo_key, '[' .. id .. ' ', '[' .. id .. ' \255') end
   end
   return why
 end
@@ -111,8 +114,8 @@ end
 for at = 9, #ARGV do answers[#answers + 1] = do_to(ARGV[at]) end
 finish()
 if #kept > 0 then
-  flush('HSET', P .. 'undo:' .. batch, kept)
-  redis.call('PEXPIREAT', P .. 'undo:' .. batch, undo_until)
+  flush('ZADD', undo_key, kept)
+  redis.call('PEXPIREAT', undo_key, undo_until)
   redis.call('ZADD', P .. 'batches', int(wall), batch)
 end
 redis.call('SET', receipt, cjson.encode(answers), 'EX', 120)

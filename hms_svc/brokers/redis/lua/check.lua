@@ -1,9 +1,9 @@
 -- Tell whether an index, a tally, a gauge, a group or a register is gone, and this worker is to mend it.
 --
--- ARGV     seconds that the mending may take before another worker may begin it, too
--- returns  1 where the records must be walked, else 0
--- Invariant: tallies are added to, indexes are what they are: both change in one step. Groups that do not
---            add up to the dead and rejected jobs are forgotten here, and made anew by the walk.
+-- ARGV     seconds that a step of the mending may take before another worker may begin it, too
+-- returns  1 where the records must be walked, else 0, also while somebody walks them
+-- Invariant: tallies are added to, indexes are what they are: both change in one step. Groups have to add
+--            up to the dead and rejected jobs.
 
 local type_of = type
 
@@ -25,22 +25,18 @@ local function is_sound()
   return true
 end
 
-local known = redis.call('SMEMBERS', P .. 'causes')
-
 local function are_groups_sound()
   local missing = 0
   for _, type in ipairs(types()) do
     missing = missing + redis.call('ZCARD', index_of('7', type)) + redis.call('ZCARD', index_of('8', type))
   end
-  for _, cause in ipairs(known) do missing = missing - redis.call('ZCARD', P .. 'cause:' .. cause) end
+  for _, cause in ipairs(redis.call('SMEMBERS', P .. 'causes')) do
+    missing = missing - redis.call('ZCARD', P .. 'cause:' .. cause)
+  end
   return missing == 0
 end
 
-local groups_sound = are_groups_sound()
-if is_sound() and groups_sound then return 0 end
-if not redis.call('SET', P .. 'healing', '1', 'NX', 'EX', ARGV[4]) then return 0 end
-if not groups_sound then
-  for _, cause in ipairs(known) do redis.call('UNLINK', P .. 'cause:' .. cause) end
-  redis.call('DEL', P .. 'causes')
-end
+local flag = P .. 'healing'
+if redis.call('EXISTS', flag) == 1 or is_sound() and are_groups_sound() then return 0 end
+redis.call('SET', flag, '1', 'EX', ARGV[4])
 return 1

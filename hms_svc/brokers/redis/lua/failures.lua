@@ -1,6 +1,6 @@
--- What stands in every failure group.
+-- What stands in some failure groups.
 --
--- ARGV     milliseconds of a slot of time, number of slots
+-- ARGV     milliseconds of a slot of time, number of slots, then the groups
 -- returns  for each group: its id, number of jobs, time (Unix ms) of the first, id and record of the newest without
 --          data, raw bytes and trail, then how many came in each slot up to the present one, oldest first
 -- Invariant: reads only; work is bounded by the number of groups. A group's index is all that is kept of it.
@@ -9,10 +9,13 @@ local slot, slots = tonumber(ARGV[4]), tonumber(ARGV[5])
 local first_slot = (math.floor(wall / slot) - slots + 1) * slot
 local answers = {}
 
+-- Most groups are asked for one id; those behind it are looked at where its record is gone.
 local function newest_of(key)
-  for _, id in ipairs(redis.call('ZREVRANGE', key, 0, 9)) do
-    local job = read(id)
-    if job then return id, job end
+  for last = 0, 9, 9 do
+    for _, id in ipairs(redis.call('ZREVRANGE', key, 0, last)) do
+      local job = read(id)
+      if job then return id, job end
+    end
   end
 end
 
@@ -23,17 +26,49 @@ local function shown(job)
   return table.concat(job, ' ', 1, WORKER) .. '\n' .. string.sub(job.record, job[BODY], data - 1) .. outcome
 end
 
-for _, cause in ipairs(redis.call('SMEMBERS', P .. 'causes')) do
+local function begin_of(number)
+  return int(first_slot + number * slot)
+end
+
+-- Count what came in the slots from `low` to `high`, of which the sum is known, by halving.
+local function count_slots(key, low, high, sum, counts)
+  if sum == 0 or low == high then
+    counts[low] = counts[low] + sum
+    return
+  end
+  local middle = math.floor((low + high) / 2)
+  local lower = redis.call('ZCOUNT', key, begin_of(low), '(' .. begin_of(middle + 1))
+  count_slots(key, low, middle, lower, counts)
+  count_slots(key, middle + 1, high, sum - lower, counts)
+end
+
+local function count_each(key, counts)
+  local found = redis.call('ZRANGEBYSCORE', key, begin_of(0), '(' .. begin_of(slots), 'WITHSCORES')
+  for at = 2, #found, 2 do
+    local number = math.floor((tonumber(found[at]) - first_slot) / slot)
+    counts[number] = counts[number] + 1
+  end
+end
+
+local function recent_of(key, is_recent)
+  local counts = {}
+  for number = 0, slots - 1 do counts[number] = 0 end
+  if is_recent then
+    local sum = redis.call('ZCOUNT', key, begin_of(0), '(' .. begin_of(slots))
+    if sum <= 50 then count_each(key, counts) else count_slots(key, 0, slots - 1, sum, counts) end
+  end
+  return counts
+end
+
+for at = 6, #ARGV do
+  local cause = ARGV[at]
   local key = P .. 'cause:' .. cause
   local id, job = newest_of(key)
   if job then
-    local is_recent = tonumber(job[POSITION]) >= first_slot
+    local counts = recent_of(key, tonumber(job[POSITION]) >= first_slot)
     local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
     local answer = { cause, redis.call('ZCARD', key), int(tonumber(first)), id, shown(job) }
-    for number = 0, slots - 1 do
-      local begins = first_slot + number * slot
-      answer[#answer + 1] = is_recent and redis.call('ZCOUNT', key, int(begins), '(' .. int(begins + slot)) or 0
-    end
+    for number = 0, slots - 1 do answer[#answer + 1] = counts[number] end
     answers[#answers + 1] = answer
   end
 end

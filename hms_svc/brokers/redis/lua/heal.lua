@@ -1,6 +1,6 @@
 -- Put records back into the indexes and groups that their first lines name.
 --
--- ARGV     ids
+-- ARGV     seconds that the next step may take, then ids
 -- returns  how many were missing
 -- Invariant: a record that is in its index is not touched; tallies follow in settle_tallies.
 
@@ -14,22 +14,28 @@ local function place_of(job)
 end
 
 -- A record that an older program wrote has no group yet: it gets one without a pattern.
+local function cause_told(id)
+  local job = read(id)
+  local readable, outcome = pcall(cjson.decode, outcome_in(job))
+  local said = readable and type_of(outcome) == 'table' and outcome or {}
+  local error = string.match(said.failure or '', '^([^:]+)')
+  return cause_of(job[STATE], job[TYPE], said.reason or '', error or said.by or '')
+end
+
 local function file_again(id, job)
-  if job[CAUSE] == '0' then
-    job = read(id)
-    local readable, outcome = pcall(cjson.decode, outcome_in(job))
-    local said = readable and type_of(outcome) == 'table' and outcome or {}
-    local error = string.match(said.failure or '', '^([^:]+)')
-    file_under(job, cause_of(job[STATE], job[TYPE], said.reason or '', error or said.by or ''))
-    write(id, job)
-  else
-    file_under(job, job[CAUSE])
+  local before = job[CAUSE]
+  file_under(job, before == '0' and cause_told(id) or before)
+  if job[CAUSE] ~= before then
+    local whole = read(id)
+    whole[CAUSE] = job[CAUSE]
+    write(id, whole)
   end
   redis.call('ZADD', P .. 'cause:' .. job[CAUSE], job[POSITION], id)
 end
 
+redis.call('SET', P .. 'healing', '1', 'EX', ARGV[4])
 local healed = 0
-for at = 4, #ARGV do
+for at = 5, #ARGV do
   local id = ARGV[at]
   local job = { string.match(redis.call('GETRANGE', job_key(id), 0, 1023), PATTERN) }
   if job[TYPE] and NAMES[job[STATE]] then

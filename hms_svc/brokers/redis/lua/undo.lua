@@ -1,8 +1,10 @@
--- Make the jobs of a batch what they were before it.
+-- Make some jobs of a batch what they were before it, in the order of their ids.
 --
--- ARGV     batch, time (Unix ms) since which it was done where it can still be undone
+-- ARGV     batch, time (Unix ms) since which it was done where it can still be undone, id behind which they
+--          stand, how many at most
 -- returns  for each job: its id, and "" where it came back, else why not
 -- Invariant: as act. A job has not moved since where state, position and fence are those that the act left.
+--            A batch that was gone through is not the last one any more; what did not come back stays in it.
 
 local receipt = P .. 'reply:' .. NONCE
 local before = redis.call('GET', receipt)
@@ -20,7 +22,7 @@ local function why_not(id, job, state, position, fence, was)
   return holder and 'its unique key is held by job ' .. holder
 end
 
-local function restore(id, job, was)
+local function restore(id, job, was, kept)
   local shown = job[STATE] == '10' and was[STATE] or job[STATE]
   leave(id, job)
   if TERMINAL[was[STATE]] then free_unique(id, job) else hold_unique(id, was[TYPE], was[UNIQUE]) end
@@ -29,27 +31,27 @@ local function restore(id, job, was)
   was.record, was[BODY], was[OUTCOME] = job.record, job[BODY], job[OUTCOME]
   write(id, was, outcome, step_of(shown, was[STATE], 'undone', 'undo'))
   enter(id, was)
-  redis.call('HDEL', batch, id)
+  redis.call('ZREM', batch, kept)
 end
 
-local function undo(id, kept)
-  local state, position, fence, former = string.match(kept, '^(%S+) (%S+) (%S+)\n(.*)$')
+local function undo(kept)
+  local id, at, state, position, fence, former = string.match(kept, '^(%S+) (%S+) (%S+) (%S+) (%S+)\n(.*)$')
+  if tonumber(at) <= tonumber(ARGV[5]) then return end
   local job, was = read(id), parse(former)
   local why = why_not(id, job, state, position, fence, was)
-  if not why then restore(id, job, was) end
+  if not why then restore(id, job, was, kept) end
   answers[#answers + 1] = id
   answers[#answers + 1] = why or ''
 end
 
-local done_at = tonumber(redis.call('ZSCORE', P .. 'batches', ARGV[4]) or '-1')
-local kept = done_at > tonumber(ARGV[5]) and redis.call('HGETALL', batch) or {}
-local of, ids = {}, {}
-for at = 1, #kept, 2 do
-  ids[#ids + 1], of[kept[at]] = kept[at], kept[at + 1]
-end
-table.sort(ids)
-for _, id in ipairs(ids) do undo(id, of[id]) end
+local behind, limit = ARGV[6] == '' and '-' or '(' .. ARGV[6] .. ' \255', tonumber(ARGV[7])
+local found
+repeat
+  found = redis.call('ZRANGEBYLEX', batch, behind, '+', 'LIMIT', 0, limit - #answers / 2)
+  for _, kept in ipairs(found) do undo(kept) end
+  behind = '(' .. (found[#found] or '')
+until not found[1] or #answers >= 2 * limit
 finish()
-if redis.call('EXISTS', batch) == 0 then redis.call('ZREM', P .. 'batches', ARGV[4]) end
+if not found[1] then redis.call('ZREM', P .. 'batches', ARGV[4]) end
 redis.call('SET', receipt, #answers > 0 and cjson.encode(answers) or '[]', 'EX', 120)
 return answers

@@ -49,6 +49,7 @@ CREATE TABLE IF NOT EXISTS undo (
     batch TEXT NOT NULL,
     id TEXT NOT NULL,
     at INTEGER NOT NULL,
+    asked INTEGER NOT NULL DEFAULT 0,  -- 1: its undo was tried, and said why not
     to_state INTEGER NOT NULL,      -- where the act left the job: has it moved since?
     to_position INTEGER NOT NULL,
     fence INTEGER NOT NULL,

@@ -111,7 +111,13 @@ FROM jobs WHERE row = :row
 SELECT undo.id, undo.to_state, undo.to_position, undo.fence AS to_fence, undo.state AS was,
        jobs.row, jobs.queue, jobs.state, jobs.position, jobs.fence, jobs.unique_key
 FROM undo LEFT JOIN jobs USING (id)
-WHERE undo.batch = :batch AND undo.at > :since ORDER BY undo.rowid
+WHERE undo.batch = :batch AND undo.at > :since AND undo.id > :after ORDER BY undo.id LIMIT :limit
+
+-- name: undoable
+SELECT count(*) FROM undo WHERE batch = ? AND at > ? AND id > ?
+
+-- name: remember_asked
+UPDATE undo SET asked = 1 WHERE batch = ? AND id = ? AND NOT asked
 
 -- name: restore
 UPDATE jobs SET state = was.state, position = was.position, attempt = was.attempt,
@@ -126,7 +132,7 @@ FROM undo AS was WHERE jobs.row = :row AND was.batch = :batch AND was.id = jobs.
 DELETE FROM undo WHERE batch = ? AND id = ?
 
 -- name: last_batch
-SELECT batch FROM undo WHERE at > ? ORDER BY at DESC, rowid DESC LIMIT 1
+SELECT batch FROM undo WHERE at > ? AND NOT asked ORDER BY at DESC, rowid DESC LIMIT 1
 
 -- name: trim_undo
 DELETE FROM undo WHERE rowid IN (SELECT rowid FROM undo WHERE at <= ? ORDER BY at LIMIT ?)
@@ -185,3 +191,32 @@ DELETE FROM events WHERE position < (
 
 -- name: served
 SELECT info FROM workers WHERE seen_at >= ?
+
+-- name: are_causes_sound
+SELECT count(*) = (SELECT total(n) FROM causes)
+    AND count(*) = (SELECT count(*) FROM jobs WHERE cause IS NOT NULL AND state IN (7, 8))
+FROM jobs WHERE state IN (7, 8)
+
+-- name: forget_causes
+DELETE FROM causes
+
+-- name: recount_causes
+INSERT INTO causes (cause, n)
+SELECT cause, count(*) FROM jobs WHERE cause IS NOT NULL AND state IN (7, 8) GROUP BY cause
+
+-- name: forget_arrivals
+DELETE FROM arrivals
+
+-- name: recount_arrivals
+INSERT INTO arrivals (cause, slot, n)
+SELECT cause, position / 300000, count(*) FROM jobs
+WHERE cause IS NOT NULL AND state IN (7, 8) AND position > (
+    SELECT max(position) FROM jobs WHERE cause IS NOT NULL AND state IN (7, 8)) - 3900000
+GROUP BY cause, position / 300000
+
+-- name: remember_older_discards
+INSERT INTO undo (batch, id, at, to_state, to_position, fence, state, position, attempt, give_backs,
+    crashes, suspect, not_before, expires_at, finished_at, reason, said_by, detail, failure, hold, result)
+SELECT batch, id, position, state, position, fence, undo_state, undo_position, attempt, give_backs,
+    crashes, suspect, not_before, expires_at, finished_at, reason, said_by, detail, failure, hold, result
+FROM jobs WHERE state = 10 AND batch IS NOT NULL AND undo_state IS NOT NULL
