@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from hms_svc.domain.case import CaseStatus
-from hms_svc.domain.errors import HmsError, Refused
+from hms_svc.domain.errors import HmsError, Refused, UnknownId
 from hms_svc.domain.filter import parse_filter
 from hms_svc.operations.bulk import BulkReport
 from hms_svc.operations.pace import Pace
@@ -152,7 +152,10 @@ class Hands:
         self._say(", ".join(told), "warn" if report.failed or report.left else "good")
 
     async def _pause(self, operations: Operations, target: Target | None, words: str) -> None:
+        known = {queue.type for queue in self._console.store.picture.queues}
         for type in self._console.types_of(target):
+            if type not in known:
+                raise UnknownId(f"no queue {type!r}; hms-svc queues pause takes one in advance")
             await operations.actions.pause(type, reason=words)
             self._say(f"queue {type} is paused; p resumes it", "warn")
 

@@ -178,6 +178,7 @@ class Console(App[int]):
         """Run a command on what is chosen."""
         room = self.room
         target = room.target() if room is not None else None
+        self.notice = ()
         if name == "pause" and self._is_paused(target):
             name = "resume"
         elif name == "retry" and target is not None and target.kind == "schedule":
@@ -191,8 +192,9 @@ class Console(App[int]):
             self.say("close the dialog first", "warn")
             return
         if not fits(command, target):
-            wanted = " or a ".join(command.takes)
-            self.say(f"{command.title.lower()} needs a {wanted}: move the cursor onto one", "warn")
+            chosen = "nothing" if target is None else f"this {target.kind}"
+            wanted = " or ".join(command.takes[:3])
+            self.say(f"{command.title.lower()} needs a {wanted}; {chosen} is chosen", "warn")
             return
         if command.group == "go":
             self.navigation.go(command.name.removeprefix("go-"))

@@ -149,15 +149,15 @@ _ACT: Final = (
         help="take back the last discard, purge or bulk act, as far as nothing ran since",
     ),
     Command(
-        name="pause", keys=("p",), title="Pause queue", takes=("queue", "job", "group"),
+        name="pause", keys=("p",), title="Pause queue", takes=("queue", "group"),
         help="stop claiming of its type; running jobs go on", cli="hms-svc queues pause {}",
-        cli_of={"job": "hms-svc queues pause TYPE", "group": "hms-svc queues pause TYPE"},
+        cli_of={"group": "hms-svc queues pause TYPE"},
         audit="queue.pause",
     ),
     Command(
-        name="resume", keys=("p",), title="Resume queue", takes=("queue", "job", "group"),
+        name="resume", keys=("p",), title="Resume queue", takes=("queue", "group"),
         help="claim of a paused type again", cli="hms-svc queues resume {}",
-        cli_of={"job": "hms-svc queues resume TYPE", "group": "hms-svc queues resume TYPE"}, audit="queue.resume",
+        cli_of={"group": "hms-svc queues resume TYPE"}, audit="queue.resume",
     ),
     Command(
         name="run-now", keys=("r",), title="Run now", takes=("schedule",),

@@ -9,7 +9,7 @@ import msgspec
 
 from hms_svc.domain.event import JOB_CANCELLED, JOB_COMPLETED, JOB_DEAD, JOB_REJECTED, Event
 from hms_svc.domain.lifecycle import State
-from hms_svc.domain.views import FailureGroup, JobPage, QueueView, WorkerView
+from hms_svc.domain.views import FailureGroup, QueueView, WorkerView
 from hms_svc.ports.inspection import BrokerHealth
 from hms_svc.ports.stores import DatabaseHealth
 from tui.commands import Target
@@ -139,10 +139,4 @@ def types_of(picture: Picture, target: Target | None) -> tuple[str, ...]:
         return target.ids
     if target.kind == "group":
         return tuple({group.type for group in picture.failures if group.id in target.ids})
-    known = {done.job_id: done.type for done in picture.results}
-    answer = picture.seen.answer if picture.seen is not None else None
-    if isinstance(answer, JobPage):
-        known |= {job.id: job.type for job in answer.jobs}
-    if isinstance(answer, StoryOf):
-        known[answer.story.detail.view.id] = answer.story.detail.view.type
-    return tuple({known[job_id] for job_id in target.ids if job_id in known})
+    return ()

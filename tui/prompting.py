@@ -41,6 +41,7 @@ class Prompting:
 
     def take(self, mode: Mode, text: str) -> None:
         """Do what was typed; what is wrong with it is said, and the prompt stays open."""
+        self._console.notice = ()
         try:
             if mode == "filter":
                 parse_filter(text)

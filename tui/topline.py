@@ -23,10 +23,10 @@ def top_line(
             cell(launch.facts.profile, "bad" if launch.facts.production else "strong"),
             Cell("  "),
         ]
+    if launch.facts.read_only:
+        left.append(Cell("read-only  ", "warn"))
     left += _engines(picture, wide=wide)
     left += _work(picture, wide=wide)
-    if launch.facts.read_only:
-        left.append(Cell("  read-only", "warn"))
     return tuple(left), _age(picture, now)
 
 
@@ -54,11 +54,11 @@ def _work(picture: Picture, *, wide: bool) -> list[Cell]:
     parts = [
         cell(f.plural(len(picture.workers), "worker"), "" if picture.workers else "warn"),
         cell(f" {busy}/{slots}" if slots else ""),
+        _health(picture),
         cell("" if per_second is None else f"  {f.rate(per_second)}/s"),
     ]
     if picture.p95_of_all is not None:
         parts.append(cell(f"  p95 {f.duration(picture.p95_of_all)}"))
-    parts.append(_health(picture))
     return parts
 
 
@@ -68,6 +68,8 @@ def _health(picture: Picture) -> Cell:
     dead = sum(queue.counts.dead for queue in picture.queues)
     paused = sum(queue.paused for queue in picture.queues)
     words = [f"{f.count(dead)} dead"] if dead else []
+    held = sum(queue.counts.held for queue in picture.queues)
+    words += [f"{f.count(held)} held"] if held else []
     words += [f"{paused} paused"] if paused else []
     return cell("  " + ", ".join(words), "warn") if words else Cell("  all well", "good")
 

@@ -7,12 +7,16 @@ entered into `sys.modules` empty, so that only the extension inside it loads.
 from __future__ import annotations
 
 import sys
+import threading
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from cel import Context, Program
+
+
+_loading = threading.Lock()
 
 
 def compile_expression(source: str) -> Program:
@@ -26,12 +30,10 @@ def make_context(variables: dict[str, Any]) -> Context:
 
 
 def _engine() -> Any:
-    loaded = sys.modules.get("cel.cel")
-    if loaded is not None:
-        return loaded
-    if "cel" not in sys.modules:
-        spec = find_spec("cel")
-        if spec is None:
-            raise ModuleNotFoundError("no module named 'cel'", name="cel")
-        sys.modules["cel"] = module_from_spec(spec)
-    return import_module("cel.cel")
+    with _loading:  # a console and its workers may come here at the same moment
+        if "cel" not in sys.modules:
+            spec = find_spec("cel")
+            if spec is None:
+                raise ModuleNotFoundError("no module named 'cel'", name="cel")
+            sys.modules["cel"] = module_from_spec(spec)
+        return import_module("cel.cel")

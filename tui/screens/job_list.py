@@ -119,6 +119,9 @@ class JobList(Room):
             return line(cell(f"all that match chosen (at most {f.number(most)}) ", "warn"))
         if self._marked:
             return line(cell(f"{f.number(len(self._marked))} marked ", "warn"))
+        page = self.page_of(picture)
+        if page is not None and page.cursor is None and len(self._cursors) == 1:
+            return line(cell(f"{f.number(len(page.jobs))} match ", "dim"))
         return line(cell(f"at most {f.number(at_most(picture, self.where))} match ", "dim"))
 
     def target(self) -> Target | None:

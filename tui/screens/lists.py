@@ -30,6 +30,7 @@ class Held(JobList):
     """Jobs that wait for a human's yes or no."""
 
     title_words: ClassVar[str] = "Held"
+    first_hints: ClassVar[frozenset[str]] = frozenset({"approve", "deny", "why"})
     where: str = "state:held"
     shown_columns: ClassVar[Sequence[Column]] = columns.HELD
     empty: ClassVar[Sequence[Line]] = (

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
 
-from tui.commands import KEY_SIGNS, Target, key_sign, possible
+from tui.commands import Target, key_sign, possible
 from tui.picture import Look, Picture
 from tui.text import Cell, Line, cell
 from tui.topline import top_line
@@ -26,6 +26,7 @@ class Room(Screen[None]):
     """One of the nine screens. A room says what it wants looked at, and shows what was seen."""
 
     title_words: ClassVar[str] = ""
+    first_hints: ClassVar[frozenset[str]] = frozenset()
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "escape", "Back", show=False),
         Binding("tab", "app.focus_next", "Next", show=False),
@@ -115,19 +116,19 @@ class Room(Screen[None]):
         left = (Cell(" "), *notice) if notice else tuple(self._hints())
         if trouble and not notice:
             left = (cell(f" {trouble}", "bad"),)
-        self.query_one("#hints", Bar).show(left, (cell(" ? help  : command ", "dim"),))
+        right = () if notice or trouble else (cell(" 1-9 screens  ? help  q leave ", "dim"),)
+        self.query_one("#hints", Bar).show(left, right)
 
     def _hints(self) -> Iterable[Cell]:
         target = self.target()
         yield Cell(" ")
-        for group in ("look", "act"):
-            for command in possible(target, group=group):
-                if command.keys and command.name not in {"copy", "mark", "resume", "mark-all"}:
-                    yield Cell(key_sign(command), "key")
-                    yield Cell(f" {command.title.lower()}  ", "dim")
-        for name in ("tab",):
-            yield Cell(KEY_SIGNS.get(name, name), "key")
-            yield Cell(" panel", "dim")
+        commands = [*possible(target, group="look"), *possible(target, group="act")]
+        for command in sorted(commands, key=lambda each: each.name not in self.first_hints):
+            if command.keys and command.name not in {"copy", "mark", "resume", "mark-all"}:
+                yield Cell(key_sign(command), "key")
+                yield Cell(f" {command.title.lower()}  ", "dim")
+        yield Cell("tab", "key")
+        yield Cell(" panel", "dim")
 
     def on_grid_moved(self, message: Grid.Moved) -> None:
         """Show the hints of what the cursor is on now."""
