@@ -19,7 +19,14 @@ from hms_svc.domain.lifecycle import TERMINAL, State, may_move
 from tests.chaos.views import BrokerView, DatabaseView, broker_view, database_view
 
 OPENS_CASE: Final = frozenset(
-    {"pothole.report", "chaos.case", "chaos.wait_case", "chaos.case_wait", "chaos.slow_case"}
+    {
+        "pothole.report",
+        "chaos.case",
+        "chaos.wait_case",
+        "chaos.case_wait",
+        "chaos.slow_case",
+        "chaos.long_case",
+    }
 )
 DEFAULT_CAP, MOST_GIVE_BACKS, MOST_CRASHES = 20, 10, 5
 METRES_PER_DEGREE: Final = 111_195

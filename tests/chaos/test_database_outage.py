@@ -53,7 +53,7 @@ def outage(
     site: Site, served: Served, proxy: Proxy, kind: str, *, jobs: int, seconds: float
 ) -> None:
     """Take the database away with jobs under way, hand in more, and bring it back."""
-    producer = site.producer("chaos.slow_case")
+    producer = site.producer("chaos.long_case")
     producer.ask(jobs)
     served.wait_until("cases are opened", lambda: site.count(State.COMPLETED) > 0)
     {"refuse": proxy.refuse, "black_hole": proxy.black_hole}[kind]()

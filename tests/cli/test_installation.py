@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -164,7 +165,15 @@ def test_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-def test_an_interrupt_ends_with_130(tmp_path: Path) -> None:
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let children hear SIGINT also where this run was started in the background, deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_ends_with_130(tmp_path: Path, interruptible: None) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "hms_svc", "status", "--watch", "--json"],
         env={**os.environ, **environment(tmp_path), "PYTHONPATH": str(ROOT)},
