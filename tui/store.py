@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 BUSY_SECONDS: Final = 1.0
 QUIET_SECONDS: Final = 2.0
-LEAST_SECONDS: Final = 0.7
+LEAST_SECONDS: Final = 0.8
 HEALTH_SECONDS: Final = 5.0
 LONGEST_WAIT_SECONDS: Final = 5.0
 PATIENCE_SECONDS: Final = 6.0
@@ -35,7 +35,7 @@ log: Final = logging.getLogger("hms_svc.console")
 
 
 class Store:
-    """Polls while it is wanted, not more often than every 0.7 s; `changed` is called with each new picture."""
+    """Polls while it is wanted, not more often than every 0.8 s; `changed` is called with each new picture."""
 
     def __init__(
         self,
