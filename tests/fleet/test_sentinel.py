@@ -56,17 +56,27 @@ def guarded(make_redis: RedisMaker, tmp_path: Path) -> Iterator[Guarded]:
 
 
 async def ready(guarded: Guarded) -> None:
-    """Wait until the replica is linked and the Sentinel knows of it."""
+    """Wait until the replica is linked, and the Sentinel would choose it."""
 
     async def linked() -> bool:
         if guarded.replica.info("replication").get("master_link_status") != "up":
             return False
         try:
-            return bool(guarded.ask("REPLICAS", "city"))
+            return "b'master-link-status': b'ok'" in str(guarded.ask("REPLICAS", "city"))
         except redis.ConnectionError:
             return False
 
     await until("the replica is known", linked)
+
+
+async def caught_up(guarded: Guarded) -> None:
+    """Wait until the replica has all that the master has. WAIT heeds its own connection only."""
+    written = guarded.master.info("replication")["master_repl_offset"]
+
+    async def has_it() -> bool:
+        return bool(guarded.replica.info("replication")["slave_repl_offset"] >= written)
+
+    await until("the replica has caught up", has_it)
 
 
 async def test_claims_resume_on_the_new_master(settings: Settings, guarded: Guarded) -> None:
@@ -74,7 +84,7 @@ async def test_claims_resume_on_the_new_master(settings: Settings, guarded: Guar
     async with bootstrap.backend(settings_for(settings, guarded.url)) as backend:
         fleet = Fleet(backend, guarded.replica)
         ids = await fleet.accept(3)
-        guarded.master.cli("WAIT", 1, 5000)
+        await caught_up(guarded)
         guarded.master.kill()
         found: set[str] = set()
 
