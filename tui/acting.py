@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from hms_svc.domain.case import CaseStatus
-from hms_svc.domain.errors import HmsError, Refused, UnknownId
+from hms_svc.domain.errors import UnknownId
 from hms_svc.domain.filter import parse_filter
-from hms_svc.operations.bulk import BulkReport
+from hms_svc.operations.bulk import CHUNK, BulkReport
 from hms_svc.operations.pace import Pace
 from hms_svc.operations.plan import Plan, past
 from hms_svc.operations.service import Operations
@@ -22,7 +22,6 @@ from tui.text import Role, cell, line
 if TYPE_CHECKING:
     from tui.app import Console
 
-ONE_CHUNK: Final = 250
 ACTS: Final[Mapping[str, Act]] = {
     "retry": Act.RETRY,
     "cancel": Act.CANCEL,
@@ -40,22 +39,12 @@ class Hands:
 
     async def do(self, command: Command, target: Target | None, words: str = "") -> None:
         """Do a command; what goes wrong is said, never raised. `words` are its note or reason."""
-        try:
-            operations = await self._operations()
+        with self._console.telling():
+            operations = self._console.store.operations()
             if command.name in ACTS and target is not None:
                 await self._act(operations, ACTS[command.name], command, target, words)
             else:
                 await _DOERS[command.name](self, operations, target, words)
-        except Refused as error:
-            self._say(f"refused: {error}", "bad")
-        except HmsError as error:
-            self._say(str(error), "bad")
-        self._console.store.hurry(anew=True)
-
-    async def _operations(self) -> Operations:
-        if not self._console.store.is_open:
-            raise Refused("broker or database cannot be reached; nothing was done")
-        return await self._console.store.operations()
 
     def _say(self, words: str, role: Role = "") -> None:
         self._console.say(words, role)
@@ -100,7 +89,7 @@ class Hands:
         return await operations.actions.plan_where(act, where, progressed=progressed)
 
     async def _carry_out(self, operations: Operations, plan: Plan, note: str) -> BulkReport:
-        if len(plan.job_ids) <= ONE_CHUNK:
+        if len(plan.job_ids) <= CHUNK:
             return await operations.actions.carry_out(plan, note=note)
         pace = Pace()
         title = f"{plan.act.value.capitalize()} {f.plural(len(plan.job_ids), 'job')}"
@@ -115,7 +104,7 @@ class Hands:
         dialog = ProgressDialog(title, total, pace)
 
         def progressed(more: int) -> None:
-            if not dialog.done and more >= ONE_CHUNK:
+            if not dialog.done and more >= CHUNK:
                 self._console.push_screen(dialog)
             dialog.add(more)
             if dialog.was_left:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -12,7 +13,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.filter import Monochrome, NoColor
 
-from hms_svc.domain.errors import HmsError, Outage
+from hms_svc.domain.errors import HmsError, Outage, Refused
 from tui.clipboard import give_to_tmux, passed_through_tmux
 from tui.commands import BY_NAME, TABLE, Command, Target, fits
 from tui.launch import Launch
@@ -48,8 +49,6 @@ class Console(App[int]):
     """The application. Its answer is the exit code."""
 
     TITLE = "hms-svc"
-    ENABLE_COMMAND_PALETTE = True
-    COMMAND_PALETTE_BINDING = "ctrl+p"
     COMMANDS = {_palette}  # noqa: RUF012 - Textual declares it
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
@@ -168,6 +167,17 @@ class Console(App[int]):
         room = self.room
         if room is not None:
             room.draw_hints()
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Say what was refused or went wrong meanwhile, instead of raising it; then look again."""
+        try:
+            yield
+        except Refused as error:
+            self.say(f"refused: {error}", "bad")
+        except HmsError as error:
+            self.say(str(error), "bad")
+        self.store.hurry(anew=True)
 
     @property
     def room(self) -> Room | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from hms_svc.domain.errors import HmsError, Refused
 from hms_svc.domain.plain_text import plain_json
 from hms_svc.domain.strict_json import JsonValue, decode
 from hms_svc.operations.forms import write
@@ -37,24 +36,16 @@ class Drafting:
 
     async def enqueue(self) -> None:
         """Let a sample or a type be chosen, its form be filled in, and enqueue it."""
-        if not self._console.store.is_open:
-            self._console.say("broker or database cannot be reached; nothing was done", "bad")
-            return
-        operations = await self._console.store.operations()
-        chosen = await self._console.push_screen_wait(
-            ChooseDialog(self._list_samples(), operations.forms.types())
-        )
-        kind, _, name = (chosen or "").partition(":")
-        try:
+        with self._console.telling():
+            operations = self._console.store.operations()
+            chosen = await self._console.push_screen_wait(
+                ChooseDialog(self._list_samples(), operations.forms.types())
+            )
+            kind, _, name = (chosen or "").partition(":")
             if kind == "sample":
                 await self._enqueue_sample(operations, name)
             elif kind == "type":
                 await self._fill_in(operations, name, {}, check=True)
-        except Refused as error:
-            self._console.say(f"refused: {error}", "bad")
-        except HmsError as error:
-            self._console.say(str(error), "bad")
-        self._console.store.hurry(anew=True)
 
     def _list_samples(self) -> tuple[Sample, ...]:
         if self._samples is None:
@@ -92,13 +83,8 @@ class Drafting:
 
     async def edit(self, job_id: str) -> None:
         """Let the data of a finished job be changed, check it dry, and enqueue it as a new job."""
-        try:
-            await self._edit(await self._console.store.operations(), job_id)
-        except Refused as error:
-            self._console.say(f"refused: {error}", "bad")
-        except HmsError as error:
-            self._console.say(str(error), "bad")
-        self._console.store.hurry(anew=True)
+        with self._console.telling():
+            await self._edit(self._console.store.operations(), job_id)
 
     async def _edit(self, operations: Operations, job_id: str) -> None:
         detail, _ = await operations.reads.detail(job_id)
@@ -118,15 +104,11 @@ class Drafting:
 
     async def tell_why(self, job_id: str) -> None:
         """Show why a job is as it is."""
-        try:
-            operations = await self._console.store.operations()
-            words = await operations.reads.why(job_id)
-        except HmsError as error:
-            self._console.say(str(error), "bad")
-            return
-        command = f"hms-svc jobs why {job_id}"
-        lines = [(), line(cell(words)), (), line(cell(f"$ {command}", "dim"))]
-        await self.show("Why", lines, to_copy=command)
+        with self._console.telling():
+            words = await self._console.store.operations().reads.why(job_id)
+            command = f"hms-svc jobs why {job_id}"
+            lines = [(), line(cell(words)), (), line(cell(f"$ {command}", "dim"))]
+            await self.show("Why", lines, to_copy=command)
 
     async def show(self, title: str, lines: Sequence[Line], *, to_copy: str = "") -> None:
         """Show something to read; what is chosen to be copied is copied."""

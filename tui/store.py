@@ -47,7 +47,7 @@ class Store:
         self._launch = launch
         self._changed = changed
         self._give_up = give_up
-        self._operations: asyncio.Future[Operations] | None = None
+        self._operations: Operations | None = None
         self._look: Look | None = None
         self._wants_failures = True
         self._wants_results = True
@@ -59,16 +59,11 @@ class Store:
         self._impatient = False
         self._health_due = 0.0
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the operator service could be opened."""
-        return self._operations is not None and self._operations.done()
-
-    async def operations(self) -> Operations:
-        """Give the operator service, once it could be opened."""
+    def operations(self) -> Operations:
+        """Give the operator service; Outage where it could not be opened yet."""
         if self._operations is None:
-            self._operations = asyncio.get_running_loop().create_future()
-        return await asyncio.shield(self._operations)
+            raise Outage("broker or database cannot be reached; nothing was done")
+        return self._operations
 
     def want(self, look: Look | None, *, failures: bool = False, results: bool = False) -> None:
         """Say what the screen shows: nothing else is fetched."""
@@ -90,16 +85,12 @@ class Store:
         while True:
             try:
                 async with self._launch.operations() as operations:
-                    if self._operations is None:
-                        self._operations = asyncio.get_running_loop().create_future()
-                    if not self._operations.done():
-                        self._operations.set_result(operations)
+                    self._operations = operations
                     async with asyncio.TaskGroup() as group:
                         group.create_task(self._listen(operations.reads), name="console-news")
                         await self._poll(operations)
             except Outage as error:
-                if self.is_open:  # else somebody waits for it
-                    self._operations = None
+                self._operations = None
                 self._note_trouble(str(error))
                 await asyncio.sleep(self._pause())
             except HmsError as error:

@@ -42,7 +42,7 @@ class Seat:
 
     async def operations(self) -> Operations:
         """Give the console's own operator service."""
-        return await self.console.store.operations()
+        return self.console.store.operations()
 
     async def press(self, *keys: str) -> None:
         """Press keys, each after the last was dealt with; a sign stands for its key."""
