@@ -64,6 +64,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook_url: str = ""
     webhook_secret: str = ""
     webhook_allowed_hosts: tuple[str, ...] = ()
+    agencies_file: Path | None = None
+    http: str = "127.0.0.1:8710"
+    http_hosts: tuple[str, ...] = ()
+    http_origins: tuple[str, ...] = ()
+    http_tls_certificate: Path | None = None
+    http_tls_key: Path | None = None
+    queue_limit: int = 0
+    jwks_url: str = ""
+    jwt_issuer: str = ""
+    jwt_audience: str = ""
+    otlp_endpoint: str = ""
     sqlite_synchronous: str = "FULL"
     database_pool_size: int = 5
     database_statement_timeout_seconds: float = 5.0
@@ -216,6 +227,17 @@ READERS: Final[dict[str, Reader]] = {
     "webhook_url": _WEB,
     "webhook_secret": _text(r".{8,}", "a secret of 8 characters or more"),
     "webhook_allowed_hosts": _words(r"[A-Za-z0-9.:\[\]-]+", "a list of host names"),
+    "agencies_file": _file,
+    "http": _text(r"[A-Za-z0-9.-]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}", "HOST:PORT"),
+    "http_hosts": _words(r"[A-Za-z0-9.:\[\]-]+", "a list of host names"),
+    "http_origins": _words(r"https?://[A-Za-z0-9.:\[\]-]+", "a list such as https://city.example"),
+    "http_tls_certificate": _file,
+    "http_tls_key": _file,
+    "queue_limit": _whole(0, 1_000_000_000),
+    "jwks_url": _WEB,
+    "jwt_issuer": _text(r"\S{1,256}", "the `iss` of tokens"),
+    "jwt_audience": _text(r"\S{1,256}", "the `aud` of tokens"),
+    "otlp_endpoint": _WEB,
     "sqlite_synchronous": _choice("FULL", "NORMAL"),
     "database_pool_size": _whole(2, 100),
     "database_statement_timeout_seconds": _number(0.5, 600),

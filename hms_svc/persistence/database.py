@@ -11,6 +11,7 @@ from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.errors import DatabaseUnavailable
 from hms_svc.domain.views import AuditFault, AuditRecord, JobDetail
 from hms_svc.persistence import (
+    accepted_keys,
     analytics,
     approvals,
     archive,
@@ -22,6 +23,7 @@ from hms_svc.persistence import (
     outbox,
     reports,
     schema,
+    tokens,
 )
 from hms_svc.persistence.audit_walk import AuditWalk
 from hms_svc.persistence.engine import Engine
@@ -29,6 +31,7 @@ from hms_svc.persistence.pages import read_pages
 from hms_svc.persistence.statements import write_together
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.stores import (
+    AcceptedKey,
     Approval,
     DatabaseHealth,
     EffectRequest,
@@ -38,10 +41,12 @@ from hms_svc.ports.stores import (
     RefusedEffect,
     ReportCount,
     StoredEffect,
+    Token,
 )
 
 DAY_MS: Final = 86_400_000
 REPORTS_KEPT_MS: Final = DAY_MS
+KEYS_KEPT_MS: Final = DAY_MS
 FENCES_KEPT_MS: Final = 30 * DAY_MS
 """Longer than any lease, by far: a worker that slept a month finds its lease over."""
 _SWEPT: Final = 1_000
@@ -239,6 +244,27 @@ class SqlDatabase:
         """Give the archived job of this id that ended last."""
         return await self._engine.read(lambda on: archive.one(on, job_id))
 
+    async def add_token(self, token: Token) -> None:
+        """Keep a new token."""
+        await self._engine.write(lambda on: tokens.add(on, token), repeatable=False)
+
+    async def tokens(self) -> list[Token]:
+        """Give every token, the oldest first."""
+        return await self._engine.read(tokens.every)
+
+    async def revoke_token(self, token_id: str, at: int) -> bool:
+        """Mark a token as revoked; False where there is none, or it is already."""
+        return await self._engine.write(lambda on: tokens.revoke(on, token_id, at))
+
+    async def accepted_keys(self, keys: Sequence[str]) -> list[AcceptedKey | None]:
+        """Give what was accepted under each key, in their order."""
+        return await self._engine.read(lambda on: accepted_keys.find(on, keys)) if keys else []
+
+    async def keep_keys(self, accepted: Sequence[AcceptedKey]) -> None:
+        """Keep keys, durably; one that is kept already stays as it was kept first."""
+        if accepted:
+            await self._engine.write(lambda on: accepted_keys.keep(on, accepted))
+
     async def fold_analytics(self) -> int:
         """Fold recorded deltas into the totals, and sweep out what has outlived its use.
 
@@ -262,4 +288,5 @@ def _fold_and_sweep(connection: Connection, now: int) -> tuple[int, int]:
     """Give the deltas folded, and the larger number of rows swept; a few may be held back."""
     of_reports = reports.forget_reports(connection, before=now - REPORTS_KEPT_MS, most=_SWEPT)
     of_fences = fences.forget_fences(connection, before=now - FENCES_KEPT_MS, most=_SWEPT)
-    return analytics.fold(connection, _SWEPT), max(of_reports, of_fences)
+    of_keys = accepted_keys.forget(connection, before=now - KEYS_KEPT_MS, most=_SWEPT)
+    return analytics.fold(connection, _SWEPT), max(of_reports, of_fences, of_keys)

@@ -14,7 +14,7 @@ from hms_svc.persistence.engine import Lock
 from hms_svc.persistence.statements import POSTGRESQL
 from hms_svc.persistence.tables import METADATA, schema_info
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The newest revision under migrations/versions; revisions are numbers of four digits."""
 OLDEST_PROGRAM: Final = "0001"
 """The oldest program, by its HEAD, that the schema at HEAD still serves."""

@@ -161,6 +161,31 @@ analytics_totals: Final = Table(
 )
 """`hour` is hours since 1970."""
 
+tokens: Final = Table(
+    "tokens",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("rate", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+)
+"""Who may come in over HTTP. `digest` is of the secret, which nobody keeps; `scopes` has spaces."""
+
+accepted_keys: Final = Table(
+    "accepted_keys",
+    METADATA,
+    _number(),
+    Column("key", Text, nullable=False, unique=True),
+    Column("request", Text, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+"""Requests that came with a key of their sender: digests of key and request, and the answer."""
+
 schema_info: Final = Table(
     "schema_info",
     METADATA,

@@ -107,6 +107,31 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     at: int
 
 
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """One bearer token. `digest` is the SHA-256 of its secret, in hex; `rate` 0 is no limit.
+
+    `name` is the actor in the audit log, `rate` requests a second, times are Unix milliseconds.
+    """
+
+    id: str
+    name: str
+    digest: str
+    scopes: tuple[str, ...]
+    rate: int = 0
+    created_at: int
+    expires_at: int | None = None
+    revoked_at: int | None = None
+
+
+class AcceptedKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that was accepted under a key: digests of both, and what it was answered."""
+
+    key: str
+    request: str
+    answer: bytes
+    at: int
+
+
 class DatabaseHealth(msgspec.Struct, frozen=True):
     """Which database, whether it answers, and what is amiss."""
 
@@ -257,7 +282,31 @@ class Ledger(Protocol):
         ...
 
 
-class Database(EffectStore, CaseStore, Ledger, Protocol):
+class DoorStore(Protocol):
+    """Who may come in, and what was accepted from outside under which key."""
+
+    async def add_token(self, token: Token) -> None:
+        """Keep a new token."""
+        ...
+
+    async def tokens(self) -> list[Token]:
+        """Give every token, revoked and expired ones too, the oldest first."""
+        ...
+
+    async def revoke_token(self, token_id: str, at: int) -> bool:
+        """Mark a token as revoked from then on (Unix ms); False where there is none, or it is."""
+        ...
+
+    async def accepted_keys(self, keys: Sequence[str]) -> list[AcceptedKey | None]:
+        """Give what was accepted under each key, in their order. Kept for a day."""
+        ...
+
+    async def keep_keys(self, accepted: Sequence[AcceptedKey]) -> None:
+        """Keep keys, durably; one that is kept already stays as it was kept first."""
+        ...
+
+
+class Database(EffectStore, CaseStore, Ledger, DoorStore, Protocol):
     """All of it over one database."""
 
     async def open(self) -> None:
