@@ -76,7 +76,8 @@ def _is_unserved(queue: QueueView) -> bool:
 def _queue_note(queue: QueueView) -> str:
     if queue.paused:
         why = f": {queue.pause_reason}" if queue.pause_reason else ""
-        return f"paused by {queue.paused_by or 'somebody'}{why}"
+        doors = " with its intake" if queue.intake_paused else ""
+        return f"paused{doors} by {queue.paused_by or 'somebody'}{why}"
     if _is_unserved(queue):
         return "no live worker serves it"
     return f"{f.count(queue.counts.scheduled)} scheduled" if queue.counts.scheduled else ""

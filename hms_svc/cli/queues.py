@@ -25,16 +25,19 @@ def pause(
     context: typer.Context,
     type_name: TypeName,
     reason: Annotated[str, typer.Option(help="Why; shown to everyone who asks.")] = "",
+    intake: Annotated[
+        bool, typer.Option("--intake", help="Take no new ones over HTTP or in envelopes either.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Stop claiming jobs of a type; running ones go on."""
+    """Stop claiming jobs of a type; running ones go on, and enqueue takes new ones."""
 
     async def work() -> None:
         async with session_of(context).operations() as operations:
-            await operations.actions.pause(type_name, reason=reason)
+            await operations.actions.pause(type_name, reason=reason, intake=intake)
 
     run(work)
-    _tell(type_name, paused=True, as_json=as_json)
+    _tell(type_name, paused=True, intake=intake, as_json=as_json)
 
 
 def resume(context: typer.Context, type_name: TypeName, as_json: AsJson = False) -> None:
@@ -45,7 +48,7 @@ def resume(context: typer.Context, type_name: TypeName, as_json: AsJson = False)
             await operations.actions.resume(type_name)
 
     run(work)
-    _tell(type_name, paused=False, as_json=as_json)
+    _tell(type_name, paused=False, intake=False, as_json=as_json)
 
 
 def purge(
@@ -108,8 +111,10 @@ def _print_purge(type_name: str, report: BatchReport, as_json: bool) -> None:
         hint_at_undo(report)
 
 
-def _tell(type_name: str, *, paused: bool, as_json: bool) -> None:
+def _tell(type_name: str, *, paused: bool, intake: bool, as_json: bool) -> None:
     if as_json:
-        emit({"type": type_name, "paused": paused})
+        emit({"type": type_name, "paused": paused, "intake_paused": intake})
+    elif intake:
+        say(f"{type_name} is paused, and no new ones are taken at the doors")
     else:
         say(f"{type_name} is {'paused' if paused else 'claimed again'}")

@@ -110,7 +110,8 @@ def queue_table(seen: Status) -> Any:
     rows = []
     for queue in seen.queues:
         shape = queue_shape(queue, seen.at)
-        note = "paused" if queue.paused else "" if queue.served else "not served"
+        paused = "intake paused" if queue.intake_paused else "paused"
+        note = paused if queue.paused else "" if queue.served else "not served"
         age = shape["oldest_age_s"]
         rows.append(
             [queue.type, *(shape[name] for name in COUNTED), "" if age is None else age, note]

@@ -27,6 +27,7 @@ class QueueView(msgspec.Struct, frozen=True, kw_only=True):
 
     `next_due_at` is when its next scheduled job becomes ready. `counters` are the running totals of `stats:{type}`: accepted, claimed,
     completed, failed, retried, rejected, dead, cancelled, discarded.
+    `intake_paused` is only where `paused` is: the doors take no new jobs either.
     """
 
     type: str
@@ -38,6 +39,7 @@ class QueueView(msgspec.Struct, frozen=True, kw_only=True):
     paused_by: str
     pause_reason: str
     served: bool
+    intake_paused: bool = False
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ from hms_svc.operations.intake import Draft
 from hms_svc.operations.journal import Journal
 from hms_svc.operations.pace import Pace
 from hms_svc.operations.reads import Reads
+from hms_svc.operations.shapes import JsonObject
 from hms_svc.operations.trial import (
     Trial,
     TrialReport,
@@ -184,24 +185,24 @@ class Actions(BulkActs):
         await self._journal.conclude("queue.purge", [(f"queue:{type}", outcome)])
         return taken
 
-    async def pause(self, type: str, *, reason: str = "") -> None:
-        """Stop claiming of a type, known or not."""
+    async def pause(self, type: str, *, reason: str = "", intake: bool = False) -> None:
+        """Stop claiming of a type, known or not; with `intake`, the doors take none of it either."""
         await self._on_queue(
             "queue.pause",
             type,
-            reason,
-            lambda: self._control.pause(type, by=self._journal.actor, reason=reason),
+            {"note": reason, "intake": True} if intake else {"note": reason},
+            lambda: self._control.pause(type, by=self._journal.actor, reason=reason, intake=intake),
         )
 
     async def resume(self, type: str) -> None:
-        """Claim a paused type again."""
-        await self._on_queue("queue.resume", type, "", lambda: self._control.resume(type))
+        """Claim a paused type again, and take it in at the doors again."""
+        await self._on_queue("queue.resume", type, {"note": ""}, lambda: self._control.resume(type))
 
     async def _on_queue(
-        self, action: str, type: str, note: str, act: Callable[[], Awaitable[None]]
+        self, action: str, type: str, intent: JsonObject, act: Callable[[], Awaitable[None]]
     ) -> None:
         check_job_type(type)
-        await self._journal.intend(action, f"queue:{type}", {"note": note})
+        await self._journal.intend(action, f"queue:{type}", intent)
         await act()
         await self._journal.conclude(action, [(f"queue:{type}", {"done": True})])
 

@@ -209,8 +209,9 @@ def _queues(status: Status) -> Iterator[Finding]:
         waiting = queue.counts.queued + queue.counts.intake
         if queue.paused:
             why = f" ({queue.pause_reason})" if queue.pause_reason else ""
+            doors = " with its intake" if queue.intake_paused else ""
             yield Finding(
-                "queues", Level.NOTE, f"{queue.type} was paused by {queue.paused_by}{why}"
+                "queues", Level.NOTE, f"{queue.type}{doors} was paused by {queue.paused_by}{why}"
             )
         elif waiting and not queue.served and status.workers:
             text = f"{waiting} jobs of {queue.type} wait and no live worker serves that type"

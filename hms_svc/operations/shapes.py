@@ -129,6 +129,7 @@ def queue_shape(queue: QueueView, now_ms: int) -> JsonObject:
         **counts_shape(queue.counts),
         "oldest_age_s": None if oldest is None else round(max(now_ms - oldest, 0) / 1000, 3),
         "paused": queue.paused,
+        "intake_paused": queue.intake_paused,
         "served": queue.served,
         "intake": queue.counts.intake,
         "counters": dict(queue.counters),

@@ -80,12 +80,17 @@ class Control(Protocol):
         """
         ...
 
-    async def pause(self, type: str, *, by: str, reason: str) -> None:
-        """Stop claiming of a type, known or not. Running jobs go on."""
+    async def pause(self, type: str, *, by: str, reason: str, intake: bool = False) -> None:
+        """Stop claiming of a type, known or not. Running jobs go on.
+
+        With `intake` the doors (HTTP, envelopes) take no new jobs of it either;
+        that is theirs to heed, `Broker.enqueue` accepts as ever. Pausing a
+        paused type says it anew, with or without `intake`.
+        """
         ...
 
     async def resume(self, type: str) -> None:
-        """Claim a paused type again, and wake the workers."""
+        """Claim a paused type again, take new jobs at the doors again, and wake the workers."""
         ...
 
     async def to_archive(self, *, older_than: int, limit: int) -> list[JobDetail]:

@@ -226,7 +226,10 @@ def test_pause_is_told_by_why_and_resume_ends_it(cli: Cli) -> None:
     job = cli("enqueue", "--type", "x.y", "--json").row["id"]
     cli("queues", "pause", "x.y", "--reason", "storm")
     assert "paused by tester (storm)" in cli("jobs", "why", job).out
-    assert cli("queues", "list", "--json").row["paused"] is True
+    assert cli("queues", "list", "--json").row["intake_paused"] is False
+    cli("queues", "pause", "x.y", "--reason", "storm", "--intake")
+    assert cli("queues", "list", "--json").row["intake_paused"] is True
+    cli("enqueue", "--type", "x.y")
     cli("queues", "resume", "x.y")
     assert "no live worker serves x.y" in cli("jobs", "why", job).out
 

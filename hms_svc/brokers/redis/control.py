@@ -78,13 +78,13 @@ class RedisControl:
         )
         return sum(outcome.done for outcome in await self._act("purge", request))
 
-    async def pause(self, type: str, *, by: str, reason: str) -> None:
+    async def pause(self, type: str, *, by: str, reason: str, intake: bool = False) -> None:
         """Mark a queue as paused."""
-        await self._link.run("pause", type, "pause", by, reason)
+        await self._link.run("pause", type, "pause", by, reason, int(intake))
 
     async def resume(self, type: str) -> None:
         """Clear the mark, and wake workers."""
-        await self._link.run("pause", type, "resume", "", "")
+        await self._link.run("pause", type, "resume", "", "", 0)
 
     async def to_archive(self, *, older_than: int, limit: int) -> list[JobDetail]:
         """Read rejected and dead jobs that ended before a time."""

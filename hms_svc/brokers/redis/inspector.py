@@ -149,7 +149,7 @@ def _since(started: float) -> float:
 
 
 def _queue_view(row: list[Any], served: set[str]) -> QueueView:
-    name, sizes, intake, stats, paused_by, why, due, oldest = row
+    name, sizes, intake, stats, paused_by, why, intake_paused, due, oldest = row
     type = name.decode()
     counters = dict(zip(stats[::2], stats[1::2], strict=True))
     counts = {STATE_OF[code].value: size for code, size in enumerate(sizes, 1) if code in STATE_OF}
@@ -163,6 +163,7 @@ def _queue_view(row: list[Any], served: set[str]) -> QueueView:
         paused_by=(paused_by or b"").decode(),
         pause_reason=why.decode(),
         served=type in served,
+        intake_paused=intake_paused == b"1",
     )
 
 

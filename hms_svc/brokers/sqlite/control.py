@@ -193,11 +193,11 @@ class SQLiteControl:
 
         return await self._file.write(cancel)
 
-    async def pause(self, type: str, *, by: str, reason: str) -> None:
+    async def pause(self, type: str, *, by: str, reason: str, intake: bool = False) -> None:
         """Mark a queue as paused."""
         await self._file.write(
             lambda transaction: transaction.connection.execute(
-                SQL["pause"], (by, reason, transaction.queue(type))
+                SQL["pause"], (by, reason, intake, transaction.queue(type))
             )
         )
 
@@ -205,7 +205,7 @@ class SQLiteControl:
         """Clear the mark, and wake the workers."""
         await self._file.write(
             lambda transaction: transaction.connection.execute(
-                SQL["pause"], (None, "", transaction.queue(type))
+                SQL["pause"], (None, "", False, transaction.queue(type))
             ),
             rings="work",
         )

@@ -83,7 +83,7 @@ class SQLiteInspector:
             tallies[queue][name] = n
         served = {type for worker in await self._registrations() for type in worker.types}
         views = []
-        for queue, type, paused_by, why in await self._file.fetch(SQL["queues"]):
+        for queue, type, paused_by, why, intake_paused in await self._file.fetch(SQL["queues"]):
             numbers = tallies[queue]
             counts = {state.value: max(0, numbers.get(state.value, 0)) for state in _STATES}
             views.append(
@@ -97,6 +97,7 @@ class SQLiteInspector:
                     paused_by=paused_by or "",
                     pause_reason=why,
                     served=type in served,
+                    intake_paused=bool(intake_paused),
                 )
             )
         return views

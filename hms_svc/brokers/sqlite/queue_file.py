@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Rings = Literal["work", "news"]
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 NET_SECONDS = 1.0
 """How often a sleeper looks at `data_version`, should a wake-up ever be lost."""
 
@@ -145,8 +145,8 @@ def _prepare(connection: sqlite3.Connection) -> None:
         )
         return
     meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
-    if meta["schema"] == 1:
-        meta["schema"] = _migrate(connection)
+    if meta["schema"] in (1, 2):
+        meta["schema"] = _migrate(connection, meta["schema"])
     if meta["schema"] != SCHEMA_VERSION:
         raise SchemaMismatch(
             f"the queue file has schema {meta['schema']}, this program needs {SCHEMA_VERSION}"
@@ -164,12 +164,14 @@ def _add_causes(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-def _migrate(connection: sqlite3.Connection) -> int:
-    """Bring a file of version 1 to the present one; costs one look at each dead or rejected job."""
-    connection.execute("ALTER TABLE jobs ADD COLUMN cause TEXT")
-    connection.execute("DROP INDEX IF EXISTS jobs_discarded")
-    _add_causes(connection)
-    connection.execute(CAUSES_SQL["remember_older_discards"])
-    fill_in_causes(connection)
+def _migrate(connection: sqlite3.Connection, version: int) -> int:
+    """Bring an older file to the present version; version 1 costs one look at each failed job."""
+    if version == 1:
+        connection.execute("ALTER TABLE jobs ADD COLUMN cause TEXT")
+        connection.execute("DROP INDEX IF EXISTS jobs_discarded")
+        _add_causes(connection)
+        connection.execute(CAUSES_SQL["remember_older_discards"])
+        fill_in_causes(connection)
+    connection.execute("ALTER TABLE queues ADD COLUMN intake_paused INTEGER NOT NULL DEFAULT 0")
     connection.execute("UPDATE meta SET value = ? WHERE name = 'schema'", (SCHEMA_VERSION,))
     return SCHEMA_VERSION

@@ -69,6 +69,25 @@ async def test_paused_type_is_passed_over_until_resumed(harness: BrokerHarness) 
     assert len(await harness.claim()) == 1
 
 
+async def test_paused_intake_is_shown_to_the_doors_until_resumed_or_paused_without(
+    harness: BrokerHarness,
+) -> None:
+    async def seen() -> tuple[bool, bool]:
+        queue = (await harness.inspection.queues())[0]
+        return queue.paused, queue.intake_paused
+
+    await harness.control.pause(TYPE, by="ravi", reason="flood", intake=True)
+    assert await seen() == (True, True)
+    await harness.accept()
+    assert await harness.claim() == []
+    await harness.control.pause(TYPE, by="ravi", reason="flood")
+    assert await seen() == (True, False)
+    await harness.control.pause(TYPE, by="ravi", reason="flood", intake=True)
+    await harness.control.resume(TYPE)
+    assert await seen() == (False, False)
+    assert len(await harness.claim()) == 1
+
+
 @pytest.mark.parametrize("limit", [1, 7, 500])
 async def test_expired_jobs_do_not_hide_a_live_one(harness: BrokerHarness, limit: int) -> None:
     await harness.accept(400, expires_at=harness.clock.now_ms() - 1)

@@ -12,9 +12,14 @@ from hms_svc.domain.outcome import Failure
 from hms_svc.ports.control import Act, ActRequest
 from hms_svc.settings import Settings
 
-from .conftest import BrokerHarness, BrokerMaker, ManualClock
+from .conftest import TYPE, BrokerHarness, BrokerMaker, ManualClock
 
-TO_VERSION_1 = """
+TO_VERSION_2 = """
+ALTER TABLE queues DROP COLUMN intake_paused;
+UPDATE meta SET value = 2 WHERE name = 'schema';
+"""
+TO_VERSION_1 = f"""
+{TO_VERSION_2}
 DROP TRIGGER job_came; DROP TRIGGER job_left; DROP TRIGGER job_went;
 DROP INDEX jobs_of_cause; DROP TABLE causes; DROP TABLE arrivals; DROP TABLE undo;
 ALTER TABLE jobs DROP COLUMN cause;
@@ -62,6 +67,20 @@ async def test_a_file_of_version_1_is_migrated_when_it_is_opened(
         assert await harness.control.last_batch() == "old"
         assert [each.done for each in await harness.control.undo("old")] == [True]
         assert await harness.state(discarded) is State.QUEUED
+
+
+@pytest.mark.parametrize("make_backend", ["sqlite"], indirect=True)
+async def test_a_file_of_version_2_is_migrated_when_it_is_opened(
+    make_backend: BrokerMaker, clock: ManualClock, settings: Settings
+) -> None:
+    async with make_backend() as backend:
+        await backend.control.pause(TYPE, by="ravi", reason="strike")
+    change(settings, TO_VERSION_2)
+    for was in (False, True):
+        async with make_backend() as backend:
+            [queue] = await backend.inspection.queues()
+            assert (queue.paused_by, queue.intake_paused) == ("ravi", was)
+            await backend.control.pause(TYPE, by="ravi", reason="strike", intake=True)
 
 
 @pytest.mark.parametrize("make_backend", ["sqlite"], indirect=True)

@@ -1,15 +1,15 @@
 -- Stop claiming of a type, or go on with it.
 --
--- ARGV     type, "pause" or "resume", who, why
+-- ARGV     type, "pause" or "resume", who, why, 1 where the doors take no new jobs either
 -- returns  nothing of meaning
 -- Invariant: repeating it changes nothing.
 
 local key = P .. 'queue:' .. ARGV[4]
 redis.call('SADD', P .. 'types', ARGV[4])
 if ARGV[5] == 'pause' then
-  redis.call('HSET', key, 'paused_by', ARGV[6], 'pause_reason', ARGV[7])
+  redis.call('HSET', key, 'paused_by', ARGV[6], 'pause_reason', ARGV[7], 'intake_paused', ARGV[8])
 else
-  redis.call('HDEL', key, 'paused_by', 'pause_reason')
+  redis.call('HDEL', key, 'paused_by', 'pause_reason', 'intake_paused')
   add(woken, ARGV[4], 'jobs', redis.call('ZCARD', P .. 'queued:' .. ARGV[4]))
 end
 finish()

@@ -1,8 +1,9 @@
 -- Everything about every queue, of one moment.
 --
 -- returns  for each type: type, sizes of the ten states in their order, length of the intake, running
---          counters (name, number, …), who paused it, why, when the next scheduled job is due, when the job
---          that has waited longest was enqueued (both Unix ms, 0 for none)
+--          counters (name, number, …), who paused it, why, 1 where at the doors
+--          too, when the next scheduled job is due, when the job that has waited longest was enqueued (both
+--          Unix ms, 0 for none)
 -- Invariant: reads only; work is bounded by types and priorities.
 
 local answers = {}
@@ -26,13 +27,13 @@ for _, type in ipairs(types()) do
   local suspects = P .. 'suspects:' .. type
   sizes[2] = sizes[2] + redis.call('ZCARD', suspects)
   local intake = redis.call('LLEN', 'jobs:' .. type) + redis.call('LLEN', P .. 'taken:' .. type)
-  local paused = redis.call('HMGET', P .. 'queue:' .. type, 'paused_by', 'pause_reason')
+  local paused = redis.call('HMGET', P .. 'queue:' .. type, 'paused_by', 'pause_reason', 'intake_paused')
   local due = redis.call('ZRANGE', P .. 'scheduled:' .. type, 0, 0, 'WITHSCORES')[2]
   local oldest, among = oldest_of(P .. 'queued:' .. type), oldest_of(suspects)
   if among > 0 and (oldest == 0 or among < oldest) then oldest = among end
   answers[#answers + 1] = {
     type, sizes, intake, redis.call('HGETALL', 'stats:' .. type), paused[1], paused[2] or '',
-    due and int(tonumber(due)) or '0', int(oldest),
+    paused[3] or '0', due and int(tonumber(due)) or '0', int(oldest),
   }
 end
 return answers

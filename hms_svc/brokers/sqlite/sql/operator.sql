@@ -39,7 +39,7 @@ FROM json_each(:ids) AS wanted JOIN jobs ON jobs.id = wanted.value JOIN queues U
 WHERE jobs.state < 10 ORDER BY jobs.id
 
 -- name: queues
-SELECT queue, type, paused_by, pause_reason FROM queues ORDER BY type
+SELECT queue, type, paused_by, pause_reason, intake_paused FROM queues ORDER BY type
 
 -- name: tallies
 SELECT queue, name, n FROM tallies
@@ -164,7 +164,7 @@ SELECT jobs.row, jobs.state, queues.type, jobs.reason, jobs.said_by, jobs.detail
 FROM queues JOIN jobs ON jobs.queue = queues.queue AND jobs.state = ? WHERE jobs.cause IS NULL
 
 -- name: pause
-UPDATE queues SET paused_by = ?, pause_reason = ? WHERE queue = ?
+UPDATE queues SET paused_by = ?, pause_reason = ?, intake_paused = ? WHERE queue = ?
 
 -- name: oldest
 SELECT row, id, queue, position FROM jobs WHERE state = ? AND queue = ? AND position < ?

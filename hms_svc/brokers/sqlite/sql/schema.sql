@@ -1,4 +1,4 @@
--- Version 2 of the queue file, with causes.sql. Times are Unix milliseconds unless they say otherwise.
+-- Version 3 of the queue file, with causes.sql. Times are Unix milliseconds unless they say otherwise.
 -- A file that began as version 1 keeps three empty columns of it: undo_state, undo_position, batch.
 
 CREATE TABLE IF NOT EXISTS meta (
@@ -10,7 +10,8 @@ CREATE TABLE IF NOT EXISTS queues (
     queue INTEGER PRIMARY KEY,
     type TEXT NOT NULL UNIQUE,
     paused_by TEXT,
-    pause_reason TEXT NOT NULL DEFAULT ''
+    pause_reason TEXT NOT NULL DEFAULT '',
+    intake_paused INTEGER NOT NULL DEFAULT 0  -- the doors take no new jobs either
 );
 
 -- One row a job from acceptance to the end of its retention.
