@@ -2,8 +2,8 @@
 --
 -- returns  for each type: type, sizes of the ten states in their order, length of the intake, running
 --          counters (name, number, …), who paused it, why, 1 where at the doors
---          too, when the next scheduled job is due, when the job that has waited longest was enqueued (both
---          Unix ms, 0 for none)
+--          too, when the next scheduled job is due, when the job that has waited longest was enqueued
+--          (both Unix ms, 0 for none)
 -- Invariant: reads only; work is bounded by types and priorities.
 
 local answers = {}
