@@ -133,7 +133,9 @@ def _tell_raw(teller: _Teller, detail: JobDetail) -> None:
 def _tell_progress(teller: _Teller, progress: Sequence[ProgressView]) -> None:
     if progress:
         teller.head("Progress")
-    for each in progress[-20:]:
+    earlier = [each for each in progress[:-20] if not each.log]
+    is_hidden = all(each.log for each in progress[-20:])
+    for each in [*(earlier[-1:] if is_hidden else []), *progress[-20:]]:
         share = "" if each.share is None else f"{f.bar(each.share, 12)} {each.share:4.0%} "
         teller.lines.append(
             line(cell(f"  {f.clock(each.at)} ", "dim"), cell(share, "accent"), cell(each.message))

@@ -38,7 +38,7 @@ def show(
     context: typer.Context,
     job_id: JobId,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Show progress until the job has ended.")
+        bool, typer.Option("--follow", help="Show progress and log lines until the job has ended.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -141,7 +141,7 @@ async def _follow(reads: Reads, job_id: str, as_json: bool) -> None:
             if as_json:
                 emit({"id": job_id, **progress_shape(line)})
             else:
-                share = "" if line.share is None else f"{line.share:4.0%} "
+                share = "log " if line.log else "" if line.share is None else f"{line.share:4.0%} "
                 say(f"{when(line.at)}  {share}{line.message}")
         flush()
         if archived or detail.view.state in TERMINAL:

@@ -92,12 +92,16 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProgressView(msgspec.Struct, frozen=True, kw_only=True):
-    """One report from inside a handler: a share from 0 to 1 where it gave one, and its words."""
+    """One report from inside a handler: a share from 0 to 1 where it gave one, and its words.
+
+    With `log` it is a line of the handler's log.
+    """
 
     number: int
     at: int
     share: float | None
     message: str
+    log: bool = False
 
 
 class JobDetail(msgspec.Struct, frozen=True, kw_only=True):

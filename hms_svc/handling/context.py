@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from hms_svc.handling.dao import Dao
     from hms_svc.handling.gate import Gate
 
-ProgressSink = Callable[["RunningJob", float | None, str], None]
+ProgressSink = Callable[["RunningJob", float | None, str, bool], None]
+"""Takes a report of a job: share, words, and whether they are a line of its log."""
 MAX_LOG_CHARACTERS = 64 * 1024
 
 
@@ -153,11 +154,15 @@ class RunningJob:
         """Report how far the work is: a share from 0 to 1 (or None), and words."""
         if share is not None and not 0.0 <= share <= 1.0:
             raise ValueError(f"progress share {share!r} is not between 0 and 1")
-        self._sink(self, share, message[:1000])
+        self._sink(self, share, message[:1000], False)
 
     def log(self, line: str) -> None:
-        """Keep a line with the job (64 KiB an attempt; the rest is dropped, and says so)."""
+        """Keep a line with the job (64 KiB an attempt; the rest is dropped, and says so).
+
+        Who follows the job sees it at once, up to 1,000 characters of it.
+        """
         self.capture(line + "\n")
+        self._sink(self, None, line[:1000], True)
 
     def capture(self, text: str) -> None:
         """Keep printed text with the job."""

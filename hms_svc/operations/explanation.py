@@ -129,8 +129,8 @@ def _processing(facts: Facts) -> str:
         f"is being processed by {view.worker or 'a worker'} for {duration_words(since)}, "
         f"attempt {view.attempt}{_of(view.max_attempts)}"
     )
-    if facts.detail.progress:
-        last = facts.detail.progress[-1]
+    if reports := [each for each in facts.detail.progress if not each.log]:
+        last = reports[-1]
         share = "" if last.share is None else f" {last.share:.0%}"
         told += f"; its last progress is{share} {last.message!r}"
     return told

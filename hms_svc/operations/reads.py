@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -172,8 +172,12 @@ class Reads:
         return JobStory(detail=detail, case=case, audit=audit, archived=archived)
 
     async def progress(self, job_id: str, after: int) -> list[ProgressView]:
-        """Give the kept progress lines of a job above a number."""
-        return await self._inspection.progress(job_id, after)
+        """Give the kept progress and log lines of a job above a number."""
+        return (await self.progress_of({job_id: after}))[job_id]
+
+    async def progress_of(self, after: Mapping[str, int]) -> dict[str, list[ProgressView]]:
+        """Give of each job id the kept progress and log lines above its number."""
+        return await self._inspection.progress_of(after)
 
     async def why(self, job_id: str) -> str:
         """Tell in one plain sentence why the job waits, was refused, or died."""

@@ -123,7 +123,7 @@ class Rehearsal:
             broker=cast("Broker", NoBroker()),
             deadline_ms=now + limit_ms,
             expires_ms=expires_ms,
-            sink=lambda job, share, message: None,
+            sink=lambda job, share, message, log: None,
             loop=asyncio.get_running_loop(),
         )
 

@@ -113,7 +113,12 @@ def data_shape(raw: bytes) -> JsonValue:
 
 def progress_shape(line: ProgressView) -> JsonObject:
     """One report from inside a handler."""
-    return {"at": to_rfc3339(line.at), "share": line.share, "message": line.message}
+    return {
+        "at": to_rfc3339(line.at),
+        "share": line.share,
+        "message": line.message,
+        "log": line.log,
+    }
 
 
 def counts_shape(counts: QueueCounts) -> JsonObject:

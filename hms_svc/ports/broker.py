@@ -87,12 +87,13 @@ class ReapReport(msgspec.Struct, frozen=True):
 
 
 class ProgressReport(msgspec.Struct, frozen=True):
-    """One progress line of a running job; a share is from 0 to 1."""
+    """One progress line of a running job; a share is from 0 to 1. `log`: a line of its log, no share."""
 
     token: LeaseToken
     at: int
     share: float | None
     message: str
+    log: bool = False
 
 
 class WorkerRegistration(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,7 +213,10 @@ class Broker(Protocol):
         ...
 
     async def record_progress(self, reports: Sequence[ProgressReport]) -> None:
-        """Append to the capped progress streams of running jobs; lost leases are ignored."""
+        """Append to the streams of running jobs; lost leases are ignored.
+
+        A stream keeps the last 200 lines of its job, progress and log together.
+        """
         ...
 
     def heart(self) -> Heart:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -68,8 +68,12 @@ class Inspection(Protocol):
         """Give all that is known of each id, None where nothing is."""
         ...
 
-    async def progress(self, job_id: str, after: int) -> list[ProgressView]:
-        """Give the kept progress lines of a job whose number is above `after`."""
+    async def progress_of(self, after: Mapping[str, int]) -> dict[str, list[ProgressView]]:
+        """Give of each job id the kept lines above its number, all in one round trip.
+
+        They are the last 200 of a job, progress and log together; an id that is
+        not known has none.
+        """
         ...
 
     async def workers(self) -> list[WorkerView]:

@@ -1,4 +1,4 @@
-"""Gathers progress reports of running jobs, and writes them a few times a second."""
+"""Gathers progress and log lines of running jobs, and writes them a few times a second."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ class ProgressWriter(Service):
         self._waiting: list[ProgressReport] = []
         self._lock = threading.Lock()
 
-    def report(self, job: RunningJob, share: float | None, message: str) -> None:
+    def report(self, job: RunningJob, share: float | None, message: str, log: bool) -> None:
         """Take one report."""
-        line = ProgressReport(job.claimed.token, self._clock.now_ms(), share, writable(message))
+        now = self._clock.now_ms()
+        line = ProgressReport(job.claimed.token, now, share, writable(message), log)
         with self._lock:
             self._waiting.append(line)
             del self._waiting[:-MOST_WAITING]

@@ -154,7 +154,7 @@ async def test_progress(cut: Fleet, proxy: Proxy) -> None:
     lines = [ProgressReport(job.token, 1, 0.5, "half"), ProgressReport(job.token, 2, 1.0, "all")]
     await cut.broker.record_progress(lines)
     assert not proxy.armed
-    found = await cut.inspection.progress(job_id, 0)
+    found = (await cut.inspection.progress_of({job_id: 0}))[job_id]
     assert [line.message for line in found] == ["half", "all"]
 
 

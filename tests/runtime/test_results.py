@@ -199,6 +199,7 @@ async def test_progress_and_output_are_kept_with_the_job(
         await floor.stop()
         detail = await floor.detail(job_id)
         assert [(line.share, line.message) for line in detail.progress][:1] == [(0.25, "a quarter")]
+        assert [line.message for line in detail.progress if line.log] == ["a line of the log"]
         assert detail.attempts[0].log == "a line of the log\nprinted\ncomplained\n"
 
 

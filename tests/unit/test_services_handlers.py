@@ -73,7 +73,7 @@ def start(database: SqlDatabase, progress: Progress, tmp_path: Path) -> Start:
             deadline_ms=clock.now_ms() + 60_000,
             expires_ms=clock.lease_ms() + 60_000,
             loop=asyncio.get_running_loop(),
-            sink=lambda _, share, message: progress.append((share, message)),
+            sink=lambda _, share, message, log: progress.append((share, message)),
         )
         assert declared.payload is not None
         job.payload = declared.payload.model_validate(job.data)

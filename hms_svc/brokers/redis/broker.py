@@ -194,13 +194,13 @@ class RedisBroker:
         return Signals(cancel, suspects_wait=bool(suspects))
 
     async def record_progress(self, reports: Sequence[ProgressReport]) -> None:
-        """Append progress lines of running jobs."""
+        """Append progress and log lines of running jobs."""
         arguments = [
             word
             for report in reports
             for word in (
                 report.token.job_id, report.token.fence, report.at,
-                "" if report.share is None else repr(report.share), report.message,
+                "" if report.share is None else repr(report.share), report.message, int(report.log),
             )
         ]  # fmt: skip
         await self._link.run("progress", *arguments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from hms_svc.brokers.codes import COUNTERS, STATE_OF
@@ -98,11 +98,17 @@ class RedisInspector:
         rows = zip(job_ids, answers[::2], answers[1::2], strict=True)
         return [_detail(job_id, text, lines) for job_id, text, lines in rows]
 
-    async def progress(self, job_id: str, after: int) -> list[ProgressView]:
-        """Read the progress lines above a number."""
-        name = self._link.keys.ours("progress", job_id)
-        lines = await self._link.ask("XRANGE", name, f"{after + 1}-0", "+")
-        return [_progress_view(*entry) for entry in lines]
+    async def progress_of(self, after: Mapping[str, int]) -> dict[str, list[ProgressView]]:
+        """Read the lines of all jobs in one round trip."""
+        streams = [
+            ("XRANGE", self._link.keys.ours("progress", job_id), f"{number + 1}-0", "+")
+            for job_id, number in after.items()
+        ]
+        answers = await self._link.ask_all(streams)
+        return {
+            job_id: [_progress_view(*entry) for entry in lines]
+            for job_id, lines in zip(after, answers, strict=True)
+        }
 
     async def workers(self) -> list[WorkerView]:
         """Read the register, and the jobs in each worker's hands."""
@@ -194,6 +200,7 @@ def _progress_view(number: bytes, fields: dict[bytes, bytes]) -> ProgressView:
         at=int(fields[b"a"]),
         share=float(share) if share else None,
         message=fields[b"m"].decode(),
+        log=fields.get(b"l") == b"1",
     )
 
 

@@ -53,7 +53,7 @@ FAMILIES: Final = (
     KeyFamily("hms:{ns}:unique:{type}", "hash", "digest of a unique key: id", "jobs not ended"),
     KeyFamily("hms:{ns}:wishes", "hash", "id: fence, who wants it cancelled, why", "slots"),
     KeyFamily(
-        "hms:{ns}:progress:{id}", "stream", "progress lines of a job", "200 lines; 30 days, or the job"
+        "hms:{ns}:progress:{id}", "stream", "progress and log lines", "200 lines; 30 days, or the job"
     ),
     KeyFamily("hms:{ns}:taken:{type}", "list", "intake on its way into records", "emptied by the workers"),
     KeyFamily("hms:{ns}:claims:{worker}:{lane}", "string", "what the last claim gave", "one lease"),

@@ -105,7 +105,7 @@ class SQLiteBroker:
         return Signals(cancel, suspects_wait=len(cancel) < len(rows))
 
     async def record_progress(self, reports: Sequence[ProgressReport]) -> None:
-        """Append progress lines of running jobs."""
+        """Append progress and log lines of running jobs."""
         await self._file.write(
             lambda transaction: settling.record_progress(transaction, reports), rings="news"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -27,6 +27,7 @@ from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.views import job_detail, progress_view
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.filter import Filter
+from hms_svc.domain.strict_json import encode
 from hms_svc.domain.views import (
     FailureGroup,
     JobDetail,
@@ -123,10 +124,12 @@ class SQLiteInspector:
         """Look each id up."""
         return [await self._detail(job_id) for job_id in job_ids]
 
-    async def progress(self, job_id: str, after: int) -> list[ProgressView]:
-        """Read the progress lines above a number."""
-        rows = await self._file.fetch(SQL["progress"], (job_id, after))
-        return [progress_view(row) for row in rows]
+    async def progress_of(self, after: Mapping[str, int]) -> dict[str, list[ProgressView]]:
+        """Read the lines of all jobs in one statement."""
+        found: dict[str, list[ProgressView]] = {job_id: [] for job_id in after}
+        for row in await self._file.fetch(SQL["progress"], (encode(after).decode(),)):
+            found[row["id"]].append(progress_view(row))
+        return found
 
     async def workers(self) -> list[WorkerView]:
         """Read the register, and the jobs in each worker's hands."""

@@ -173,5 +173,6 @@ def _migrate(connection: sqlite3.Connection, version: int) -> int:
         connection.execute(CAUSES_SQL["remember_older_discards"])
         fill_in_causes(connection)
     connection.execute("ALTER TABLE queues ADD COLUMN intake_paused INTEGER NOT NULL DEFAULT 0")
+    connection.execute("ALTER TABLE progress ADD COLUMN log INTEGER NOT NULL DEFAULT 0")
     connection.execute("UPDATE meta SET value = ? WHERE name = 'schema'", (SCHEMA_VERSION,))
     return SCHEMA_VERSION

@@ -114,6 +114,6 @@ def record_progress(transaction: Transaction, reports: Sequence[ProgressReport])
     for report in reports:
         row = report.token.locator
         if execute(SQL["owned"], (row, report.token.fence)).fetchone():
-            message = {"row": row, "at": report.at, "share": report.share}
-            execute(SQL["add_progress"], {**message, "message": report.message})
+            fields = {"at": report.at, "share": report.share, "message": report.message}
+            execute(SQL["add_progress"], {"row": row, "log": report.log, **fields})
             execute(SQL["cap_progress"], {"row": row})

@@ -69,5 +69,9 @@ def job_detail(row: sqlite3.Row, progress: list[sqlite3.Row]) -> JobDetail | Non
 def progress_view(row: sqlite3.Row) -> ProgressView:
     """Make the view of one progress line."""
     return ProgressView(
-        number=row["number"], at=row["at"], share=row["share"], message=row["message"]
+        number=row["number"],
+        at=row["at"],
+        share=row["share"],
+        message=row["message"],
+        log=bool(row["log"]),
     )

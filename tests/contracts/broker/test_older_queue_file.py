@@ -16,6 +16,7 @@ from .conftest import TYPE, BrokerHarness, BrokerMaker, ManualClock
 
 TO_VERSION_2 = """
 ALTER TABLE queues DROP COLUMN intake_paused;
+ALTER TABLE progress DROP COLUMN log;
 UPDATE meta SET value = 2 WHERE name = 'schema';
 """
 TO_VERSION_1 = f"""

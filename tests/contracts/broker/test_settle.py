@@ -8,6 +8,7 @@ import pytest
 
 from hms_svc.domain.lifecycle import Cause, State
 from hms_svc.domain.outcome import Disposition, Failure
+from hms_svc.domain.views import ProgressView
 from hms_svc.ports.broker import ProgressReport
 
 from .conftest import TYPE, BrokerHarness
@@ -175,11 +176,31 @@ async def test_progress_is_kept_capped_and_only_for_the_owner(harness: BrokerHar
     now = harness.clock.now_ms()
     lines = [ProgressReport(job.token, now, n / 250, f"step {n}") for n in range(250)]
     await harness.broker.record_progress(lines)
-    kept = await harness.inspection.progress(job_id, after=0)
+    kept = (await harness.inspection.progress_of({job_id: 0}))[job_id]
     assert [line.message for line in kept] == [f"step {n}" for n in range(50, 250)]
     await harness.complete(job)
     await harness.broker.record_progress([ProgressReport(job.token, now, 1.0, "too late")])
-    assert (await harness.inspection.progress(job_id, after=kept[-1].number)) == []
+    later = await harness.inspection.progress_of({job_id: kept[-1].number})
+    assert later == {job_id: []}
+
+
+async def test_lines_of_many_jobs_are_read_at_once_each_above_its_own_number(
+    harness: BrokerHarness,
+) -> None:
+    await harness.accept(2)
+    first, second = await harness.claim()
+    for token in (first.token, second.token):
+        reports = [
+            ProgressReport(token, 7, 0.5, "half"),
+            ProgressReport(token, 8, None, "ouch", True),
+        ]
+        await harness.broker.record_progress(reports)
+    half = ProgressView(number=1, at=7, share=0.5, message="half")
+    ouch = ProgressView(number=2, at=8, share=None, message="ouch", log=True)
+    asked = {second.job.id: 1, "nobody": 0, first.job.id: 0}
+    seen = await harness.inspection.progress_of(asked)
+    assert seen == {second.job.id: [ouch], "nobody": [], first.job.id: [half, ouch]}
+    assert (await harness.detail(first.job.id)).progress == (half, ouch)
 
 
 async def test_counters_follow_the_life_of_the_jobs(harness: BrokerHarness) -> None:

@@ -1,12 +1,12 @@
--- Append progress lines of jobs that are still owned; each job keeps its last 200.
+-- Append progress and log lines of jobs that are still owned; each job keeps its last 200.
 --
--- ARGV     for each: id, fence, time, share or "", message
+-- ARGV     for each: id, fence, time, share or "", message, 1 for a line of its log
 -- returns  nothing of meaning
 -- Invariant: repeated with its nonce after a lost reply, it adds no line a second time.
 
 local seen = {}
-for at = 4, #ARGV, 5 do
-  local id, fence, time, share, message = unpack(ARGV, at, at + 4)
+for at = 4, #ARGV, 6 do
+  local id, fence, time, share, message, log = unpack(ARGV, at, at + 5)
   local job = { string.match(redis.call('GETRANGE', job_key(id), 0, 1023), PATTERN) }
   if job[FENCE] == fence and job[STATE] == '4' then
     local key = P .. 'progress:' .. id
@@ -14,7 +14,8 @@ for at = 4, #ARGV, 5 do
     local number = last and tonumber(string.match(last[1], '^(%d+)')) or 0
     if seen[id] == nil then seen[id] = last and last[2][8] == NONCE or false end
     if not seen[id] then
-      redis.call('XADD', key, 'MAXLEN', 200, int(number + 1) .. '-0', 'a', time, 's', share, 'm', message, 'n', NONCE)
+      redis.call('XADD', key, 'MAXLEN', 200, int(number + 1) .. '-0', 'a', time, 's', share, 'm', message,
+        'n', NONCE, 'l', log)
       redis.call('EXPIRE', key, 2592000)
     end
   end

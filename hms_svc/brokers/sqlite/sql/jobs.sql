@@ -127,8 +127,9 @@ ON CONFLICT (queue, name) DO UPDATE SET n = n + excluded.n
 INSERT INTO events (at, type, job_id, fence, data) VALUES (?, ?, ?, ?, ?)
 
 -- name: add_progress
-INSERT INTO progress (row, number, at, share, message)
-SELECT :row, coalesce((SELECT max(number) FROM progress WHERE row = :row), 0) + 1, :at, :share, :message
+INSERT INTO progress (row, number, at, share, message, log)
+SELECT :row, coalesce((SELECT max(number) FROM progress WHERE row = :row), 0) + 1, :at, :share,
+    :message, :log
 
 -- name: cap_progress
 DELETE FROM progress WHERE row = :row

@@ -65,11 +65,13 @@ SELECT jobs.id, jobs.worker FROM queues
 JOIN jobs ON jobs.queue = queues.queue AND jobs.state = 4 LIMIT 5000
 
 -- name: progress
-SELECT number, progress.at, share, message FROM progress JOIN jobs USING (row)
-WHERE jobs.id = ? AND number > ? ORDER BY number
+SELECT jobs.id, number, progress.at, share, message, log
+FROM json_each(?) AS asked CROSS JOIN jobs ON jobs.id = asked.key
+CROSS JOIN progress ON progress.row = jobs.row AND progress.number > asked.value
+ORDER BY jobs.row, number
 
 -- name: progress_of_row
-SELECT number, at, share, message FROM progress WHERE row = ? ORDER BY number
+SELECT number, at, share, message, log FROM progress WHERE row = ? ORDER BY number
 
 -- name: requeue
 UPDATE jobs SET state = 2, position = :now - priority * 8796093022208, attempt = 0, give_backs = 0,

@@ -85,6 +85,7 @@ CREATE TABLE IF NOT EXISTS progress (
     at INTEGER NOT NULL,
     share REAL,
     message TEXT NOT NULL,
+    log INTEGER NOT NULL DEFAULT 0,  -- a line of the handler's log
     PRIMARY KEY (row, number)
 ) WITHOUT ROWID;
 
