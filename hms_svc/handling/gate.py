@@ -10,6 +10,7 @@ from hms_svc.domain.strict_json import encode_sorted
 from hms_svc.domain.verdict import Effect
 from hms_svc.governance.question import Policy, Question
 from hms_svc.handling.context import find_job
+from hms_svc.ports.meters import UNMETERED, Meter
 from hms_svc.ports.stores import Ledger
 
 
@@ -21,9 +22,10 @@ def payload_digest(payload: object) -> str:
 class Gate:
     """Asks the policy, and makes a no stick to the running job."""
 
-    def __init__(self, policy: Policy, ledger: Ledger) -> None:
+    def __init__(self, policy: Policy, ledger: Ledger, meter: Meter = UNMETERED) -> None:
         self._policy = policy
         self._ledger = ledger
+        self._meter = meter
 
     async def vet(self, action: str, payload: Any) -> None:
         """Return where the action is allowed; raise ActionDenied or ActionHeld where it is not.
@@ -59,12 +61,15 @@ class Gate:
 
     async def _ask(self, question: Question) -> ActionDenied | ActionHeld | None:
         verdict = await self._policy.decide(question)
-        if verdict.effect is Effect.ALLOW:
-            return None
-        action, rule = question.action, verdict.rule
-        if verdict.effect is Effect.DENY:
-            return ActionDenied(verdict.reason, action=action, rule=rule)
-        digest = payload_digest(question.payload)
-        if await self._ledger.is_approved(question.job_id, action, rule, digest):
-            return None
-        return ActionHeld(verdict.reason, action=action, rule=rule, digest=digest)
+        action, rule, decision = question.action, verdict.rule, verdict.effect
+        no: ActionDenied | ActionHeld | None = None
+        if decision is Effect.DENY:
+            no = ActionDenied(verdict.reason, action=action, rule=rule)
+        elif decision is Effect.HOLD:
+            digest = payload_digest(question.payload)
+            if await self._ledger.is_approved(question.job_id, action, rule, digest):
+                decision = Effect.ALLOW
+            else:
+                no = ActionHeld(verdict.reason, action=action, rule=rule, digest=digest)
+        self._meter.vetted(action, decision)
+        return no

@@ -19,6 +19,7 @@ from hms_svc.handling.dao import Dao
 from hms_svc.handling.gate import Gate
 from hms_svc.handling.writable import writable_disposition
 from hms_svc.ports.broker import ClaimRequest, ServedType, Settlement
+from hms_svc.ports.meters import UNMETERED, Meter
 from hms_svc.ports.stores import StoredEffect
 from hms_svc.runtime.availability import Availability
 from hms_svc.runtime.decide import Outcome, Stopped, TimedOut, Unreachable, decide
@@ -52,6 +53,7 @@ class Claimer(Service):
         in_flight: InFlight,
         availability: Availability,
         sink: ProgressSink,
+        meter: Meter = UNMETERED,
     ) -> None:
         super().__init__(interval_seconds=0.0)
         self._engines = engines
@@ -68,7 +70,8 @@ class Claimer(Service):
             radius_m=options.radius_m,
             actor=f"worker:{options.worker_id}",
         )
-        self._gate = Gate(engines.policy, engines.database)
+        self._gate = Gate(engines.policy, engines.database, meter)
+        self._meter = meter
         self._served = tuple(
             ServedType(declared.type, _retry_of(declared.retry).max_attempts)
             for declared in engines.registry
@@ -86,12 +89,16 @@ class Claimer(Service):
     async def run_once(self) -> None:
         """Claim once where there is room, else wait for room, work or a signal."""
         self.turns += 1
+        self._meter.turn_began()
         self._freed.clear()
         lane, room = self._room()
         claimed: list[ClaimedJob] = []
-        if room > 0:
-            claimed = await self._claim(lane, room)
-            await self._dispatch(claimed)
+        try:
+            if room > 0:
+                claimed = await self._claim(lane, room)
+                await self._dispatch(claimed)
+        finally:
+            self._meter.turn_ended()
         if lane is not self._lane and room > 0 and not claimed:
             return
         if len(claimed) < room or room <= 0:
@@ -117,7 +124,9 @@ class Claimer(Service):
             lease_ms=int(self._options.lease_seconds * 1000),
             lane=lane,
         )
+        began = self._loop.time()
         claimed = await self._engines.broker.claim(request)
+        self._meter.claimed(claimed, self._loop.time() - began)
         self.claimed_total += len(claimed)
         if lane is Lane.SUSPECT and not claimed:
             self.suspects_wait = False

@@ -11,6 +11,7 @@ from typing import Final
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.ports.broker import Heart, WorkerRegistration
 from hms_svc.ports.clock import Clock
+from hms_svc.ports.meters import UNMETERED, Meter
 from hms_svc.runtime.inflight import InFlight, Running
 from hms_svc.runtime.options import WorkerOptions
 
@@ -34,6 +35,7 @@ class Heartbeat:
         in_flight: InFlight,
         clock: Clock,
         schedules: tuple[tuple[str, str], ...] = (),
+        meter: Meter = UNMETERED,
     ) -> None:
         self._heart = heart
         self._options = options
@@ -41,6 +43,7 @@ class Heartbeat:
         self._in_flight = in_flight
         self._clock = clock
         self._schedules = schedules
+        self._meter = meter
         self._loop = asyncio.get_running_loop()
         self._started_at = clock.now_ms()
         self._stop = threading.Event()
@@ -104,6 +107,7 @@ class Heartbeat:
             if running.settled or self._in_flight.find(running.job.claimed.token) is not running:
                 return
             log.warning("job %s: the lease is lost, its work is void", running.job.id)
+            self._meter.lease_lost()
             running.job.revoked = True
             running.settled = True
             if running.task is not None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Final
 
 from hms_svc.domain.errors import BrokerUnavailable, Outage
 from hms_svc.domain.job import LeaseToken
 from hms_svc.ports.broker import Broker, Settlement
+from hms_svc.ports.meters import UNMETERED, Meter
 from hms_svc.runtime.progress import ProgressWriter
 from hms_svc.runtime.service import Service
 
@@ -18,10 +20,12 @@ MOST_AT_ONCE: Final = 500
 class Settler(Service):
     """One settle under way at a time; what finishes meanwhile leaves with the next one."""
 
-    def __init__(self, broker: Broker, progress: ProgressWriter) -> None:
+    def __init__(self, broker: Broker, progress: ProgressWriter, meter: Meter = UNMETERED) -> None:
         super().__init__(interval_seconds=60.0)
         self._broker = broker
         self._progress = progress
+        self._meter = meter
+        self._loop = asyncio.get_running_loop()
         self._waiting: list[Settlement] = []
         self._settled_before = 0
         self.refused = 0
@@ -41,7 +45,9 @@ class Settler(Service):
         while self._waiting:
             batch = self._waiting[:MOST_AT_ONCE]
             await self._progress.run_once()
+            began = self._loop.time()
             refused = await self._settle(batch)
+            self._meter.settled(batch, refused, self._loop.time() - began)
             del self._waiting[: len(batch)]
             self.refused += len(refused)
             for token in refused:

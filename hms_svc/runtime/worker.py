@@ -9,6 +9,7 @@ from typing import Final
 
 from hms_svc.domain.errors import Outage
 from hms_svc.domain.job import Lane
+from hms_svc.ports.meters import UNMETERED
 from hms_svc.runtime.archivist import Archivist
 from hms_svc.runtime.availability import Availability
 from hms_svc.runtime.claimer import Claimer
@@ -19,11 +20,13 @@ from hms_svc.runtime.inflight import InFlight
 from hms_svc.runtime.leases import Heartbeat
 from hms_svc.runtime.lingerer import Lingerer
 from hms_svc.runtime.listener import Listener
+from hms_svc.runtime.meter import WorkerMeter
 from hms_svc.runtime.options import Engines, WorkerOptions
 from hms_svc.runtime.outbox_relay import OutboxRelay
 from hms_svc.runtime.progress import ProgressWriter
 from hms_svc.runtime.promoter import Promoter
 from hms_svc.runtime.reaper import Reaper
+from hms_svc.runtime.reporter import Reporter
 from hms_svc.runtime.scheduler import Scheduler
 from hms_svc.runtime.sealer import Sealer
 from hms_svc.runtime.service import Service
@@ -39,7 +42,11 @@ def _nothing() -> None:
 
 
 class Worker:
-    """One worker process: runs until `stop`, then lets jobs finish within the grace."""
+    """One worker process: runs until `stop`, then lets jobs finish within the grace.
+
+    With `send_report` it measures itself, and hands its reports there: a call
+    that never blocks, and gives False where it could not send.
+    """
 
     def __init__(
         self,
@@ -47,10 +54,12 @@ class Worker:
         options: WorkerOptions,
         *,
         on_suspects: Callable[[], None] = _nothing,
+        send_report: Callable[[bytes], bool] | None = None,
     ) -> None:
         self._engines = engines
         self._options = options
         self._on_suspects = on_suspects
+        self._send_report = send_report
         self._stop = asyncio.Event()
         self._grace_seconds = options.grace_seconds
         self._grace: asyncio.Timeout | None = None
@@ -74,12 +83,15 @@ class Worker:
         types = tuple(declared.type for declared in engines.registry)
         threads = PlainThreads(options.slots, asyncio.get_running_loop())
         progress = ProgressWriter(engines.broker, engines.clock)
-        settler = Settler(engines.broker, progress)
+        reporter = self._reporter()
+        meter = UNMETERED if reporter is None else reporter.meter
+        settler = Settler(engines.broker, progress, meter)
         availability = Availability(engines.database, engines.clock)
         executor = Executor(threads, timeout_seconds=options.timeout_seconds)
         claimer = Claimer(
-            engines, options, executor, settler, self.in_flight, availability, progress.report
-        )
+            engines, options, executor, settler, self.in_flight, availability, progress.report,
+            meter,
+        )  # fmt: skip
         if options.lane is Lane.SUSPECT:
             claimer.on_timeout = self.stop
         relay = OutboxRelay(engines.database, engines.bus, engines.broker)
@@ -87,10 +99,11 @@ class Worker:
         scheduler = Scheduler(engines.broker, engines.registry, engines.clock)
         schedules = scheduler.texts if self._keeps_schedules else ()
         heartbeat = Heartbeat(
-            engines.broker.heart(), options, types, self.in_flight, engines.clock, schedules
-        )
+            engines.broker.heart(), options, types, self.in_flight, engines.clock, schedules,
+            meter,
+        )  # fmt: skip
         keepers = [
-            settler, progress, availability, relay,
+            settler, progress, availability, relay, *([reporter] if reporter else []),
             *self._chores(claimer, settler, types), *([scheduler] if schedules else []),
             Listener(
                 engines.broker, options.worker_id, types, self.in_flight, claimer,
@@ -101,9 +114,18 @@ class Worker:
         try:
             await self._work(claimer, keepers)
             await self._last_words(settler, progress, relay)
+            if reporter is not None:
+                reporter.say_goodbye()
         finally:
             await heartbeat.stop()
             threads.close()
+
+    def _reporter(self) -> Reporter | None:
+        """Make the one that reports, where somebody listens."""
+        if self._send_report is None:
+            return None
+        meter = WorkerMeter(self._engines.registry)
+        return Reporter(meter, self._options, self.in_flight, self._send_report)
 
     @property
     def _keeps_schedules(self) -> bool:

@@ -48,10 +48,13 @@ class Floor:
         self.settings = settings
         self.workers: list[tuple[Worker, asyncio.Task[None]]] = []
 
-    def start(self, **options: Any) -> Worker:
+    def start(
+        self, *, send_report: Callable[[bytes], bool] | None = None, **options: Any
+    ) -> Worker:
         """Start a worker: four slots, unless the options say otherwise."""
         given = {"slots": 4, "grace_seconds": 5.0, **options}
-        worker = Worker(self.engines, WorkerOptions(worker_id=make_worker_id(), **given))
+        asked = WorkerOptions(worker_id=make_worker_id(), **given)
+        worker = Worker(self.engines, asked, send_report=send_report)
         self.workers.append((worker, asyncio.create_task(worker.run(), name="worker")))
         return worker
 
