@@ -158,6 +158,11 @@ class SqlDatabase:
         """Give rows that are not yet published, oldest first."""
         return await self._engine.read(lambda on: outbox.waiting(on, limit))
 
+    async def outbox_lag_ms(self) -> int:
+        """Tell how long ago the oldest row that is not yet published was made; 0 without one."""
+        since = await self._engine.read(outbox.oldest_waiting)
+        return 0 if since is None else max(0, self._clock.now_ms() - since)
+
     async def relay(
         self, limit: int, deliver: Callable[[Sequence[OutboxEntry]], Awaitable[None]]
     ) -> int:

@@ -35,6 +35,9 @@ _ENTRIES = (
     .limit(bindparam("limit"))
 )
 _WAITING = _ENTRIES.where(outbox.c.published_at.is_(None))
+_OLDEST = (
+    select(outbox.c.at).where(outbox.c.published_at.is_(None)).order_by(outbox.c.number).limit(1)
+)
 _KEPT = (outbox.c.kind == _EVENT, outbox.c.type.startswith("case."))
 _REPLAY = _ENTRIES.where(outbox.c.number > bindparam("after"), *_KEPT)
 _NAMED = among(outbox.c.number)
@@ -54,6 +57,11 @@ def putting(messages: Sequence[Message]) -> Part:
 def waiting(connection: Connection, limit: int) -> list[OutboxEntry]:
     """Give what is not yet published, oldest first: also a number that committed late."""
     return [_entry(row) for row in connection.execute(_WAITING, {"limit": limit})]
+
+
+def oldest_waiting(connection: Connection) -> int | None:
+    """Give when the oldest row that is not yet published was made, Unix ms."""
+    return connection.scalar(_OLDEST)
 
 
 def take(connection: Connection, limit: int) -> list[OutboxEntry]:

@@ -204,6 +204,10 @@ class Ledger(Protocol):
         """Give rows that are not yet published, oldest first; also those that a relay has in hand."""
         ...
 
+    async def outbox_lag_ms(self) -> int:
+        """Tell how long ago the oldest row that is not yet published was made; 0 without one."""
+        ...
+
     async def relay(
         self, limit: int, deliver: Callable[[Sequence[OutboxEntry]], Awaitable[None]]
     ) -> int:

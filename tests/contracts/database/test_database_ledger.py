@@ -43,6 +43,18 @@ async def test_what_was_published_leaves_the_outbox(database: SqlDatabase) -> No
     assert await database.outbox(10) == []
 
 
+async def test_the_lag_of_the_outbox_is_the_age_of_what_waits_longest(
+    database: SqlDatabase, clock: HandClock
+) -> None:
+    assert await database.outbox_lag_ms() == 0
+    await database.commit([with_all_messages("a")])
+    clock.now += 1_500
+    await database.commit([with_all_messages("b")])
+    assert await database.outbox_lag_ms() == 1_500
+    await database.mark_published([entry.number for entry in await database.outbox(10)])
+    assert await database.outbox_lag_ms() == 0
+
+
 async def test_case_events_can_be_replayed_for_ever(database: SqlDatabase) -> None:
     await database.commit([with_all_messages("a"), with_all_messages("b")])
     waiting = await database.outbox(10)

@@ -1,0 +1,50 @@
+"""Counts HTTP requests by route template, method and status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client.metrics_core import Metric
+
+from hms_svc.observability.families import counter, histogram
+from hms_svc.ports.meters import OTHER, Family, HistogramFamily, Tally
+
+MOST_ROUTES: Final = 200
+METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+_REQUESTS: Final = Family("Requests answered.", ("route", "method", "status"))
+_DURATIONS: Final = HistogramFamily(
+    "From a request's first byte to its answer's last.",
+    ("route", "method"),
+    (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+
+
+class HttpMeter:
+    """Requests of one door. Only routes that exist may be named: what matched none is `other`."""
+
+    def __init__(self) -> None:
+        self._requests: dict[tuple[str, ...], float] = {}
+        self._durations: dict[tuple[str, ...], Tally] = {}
+        self._routes: set[str] = set()
+
+    def observe(self, route_template: str, method: str, status: int, seconds: float) -> None:
+        """Count one answer. The template is as declared (`/jobs/{id}`), empty where none matched."""
+        route = self._route(route_template)
+        method = method if method in METHODS else OTHER
+        code = str(status) if 100 <= status <= 599 else OTHER
+        counted = (route, method, code)
+        self._requests[counted] = self._requests.get(counted, 0.0) + 1
+        self._durations.setdefault((route, method), Tally(_DURATIONS.bounds)).add(seconds)
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the families."""
+        yield counter("hms_http_requests_total", _REQUESTS, self._requests)
+        yield histogram("hms_http_request_duration_seconds", _DURATIONS, self._durations)
+
+    def _route(self, template: str) -> str:
+        if template not in self._routes:
+            if not template or len(self._routes) >= MOST_ROUTES:
+                return OTHER
+            self._routes.add(template)
+        return template

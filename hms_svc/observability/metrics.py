@@ -1,0 +1,61 @@
+"""The metrics of one door: its workers' reports, the fleet as it stands, and its own requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+
+from hms_svc.observability.http_meter import HttpMeter
+from hms_svc.observability.overview import Overview, families_of
+from hms_svc.observability.type_labels import MOST_TYPES, TypeLabels
+from hms_svc.observability.worker_totals import WorkerLiveness, WorkerTotals
+from hms_svc.ports.clock import Clock
+
+
+class Metrics:
+    """Takes the reports of workers, and renders all there is as Prometheus or OpenMetrics text.
+
+    `http` counts this process's own requests.
+    """
+
+    def __init__(self, clock: Clock, *, most_types: int = MOST_TYPES) -> None:
+        self.http = HttpMeter()
+        self._types = TypeLabels(most_types)
+        self._workers = WorkerTotals(clock, self._types)
+        self._process = CollectorRegistry(auto_describe=False)
+        ProcessCollector(registry=self._process)
+        PlatformCollector(registry=self._process)
+
+    def take(self, message: bytes) -> None:
+        """Add one message of a worker; never raises: what is no report is counted as such."""
+        self._workers.take(message)
+
+    def liveness(self) -> list[WorkerLiveness]:
+        """Tell how each worker that has reported here is, sorted by its id."""
+        return self._workers.liveness()
+
+    def render(self, seen: Overview, accept: str = "") -> tuple[bytes, str]:
+        """Give the text and its content type, as the Accept header asks."""
+        encode, content_type = choose_encoder(accept)
+        return encode(_Rendering(seen, self)), content_type
+
+    def families(self, seen: Overview) -> Iterator[Metric]:
+        """Give every family."""
+        yield from families_of(seen, self._types)
+        yield from self._workers.collect()
+        yield from self.http.collect()
+        yield from self._process.collect()
+
+
+class _Rendering:
+    """What the client's encoders take: a collector, here of one overview."""
+
+    def __init__(self, seen: Overview, metrics: Metrics) -> None:
+        self._seen = seen
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        return self._metrics.families(self._seen)

@@ -1,0 +1,114 @@
+"""What broker and database tell of the whole fleet, as metric families: the same from each door."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import add
+from typing import Final, TypeAlias
+
+import msgspec
+from prometheus_client.metrics_core import Metric
+
+from hms_svc.domain.views import QueueView, WorkerView
+from hms_svc.observability.families import Values, counter, gauge
+from hms_svc.observability.type_labels import TypeLabels
+from hms_svc.ports.inspection import BrokerHealth
+from hms_svc.ports.meters import Family
+from hms_svc.ports.stores import DatabaseHealth
+
+Labelled: TypeAlias = Sequence[tuple[str, QueueView]]
+PER_TYPE: Final = ("type",)
+RUNNING_COUNTERS: Final = {
+    "accepted": "Jobs accepted.",
+    "claimed": "Claims of jobs.",
+    "completed": "Jobs completed.",
+    "failed": "Attempts that failed.",
+    "retried": "Failed attempts after which the job is tried again.",
+    "rejected": "Jobs rejected by a validator or by governance.",
+    "dead": "Jobs given up.",
+    "cancelled": "Jobs called off.",
+    "discarded": "Jobs that an operator discarded.",
+}
+
+
+class Overview(msgspec.Struct, frozen=True, kw_only=True):
+    """What was read for one rendering, at `at` (Unix ms). What could not be read is left out.
+
+    `outbox_lag_ms` is the age of the oldest row that is not yet published.
+    """
+
+    at: int
+    broker: BrokerHealth
+    database: DatabaseHealth | None = None
+    queues: Sequence[QueueView] = ()
+    workers: Sequence[WorkerView] = ()
+    outbox_lag_ms: int | None = None
+
+
+def families_of(seen: Overview, types: TypeLabels) -> Iterator[Metric]:
+    """Give the families of an overview. Beyond the labelled types all share the label `other`."""
+    yield from _engines(seen)
+    yield from _workers(seen)
+    queues = sorted(seen.queues, key=lambda queue: (not queue.served, queue.type))
+    labelled = [(types.label(queue.type), queue) for queue in queues]
+    yield gauge("hms_jobs", Family("Jobs, by state.", ("type", "state")), _jobs(labelled))
+    yield from _per_queue(labelled, seen.at)
+    for name, words in RUNNING_COUNTERS.items():
+        totals = _merged(((label, queue.counters.get(name, 0)) for label, queue in labelled), add)
+        yield counter(f"hms_jobs_{name}_total", Family(words, PER_TYPE), totals)
+
+
+def _per_queue(labelled: Labelled, at: int) -> Iterator[Metric]:
+    words = "Age of the job that has been ready longest, 0 where none is."
+    ages = _merged(((label, _age_seconds(queue, at)) for label, queue in labelled), max)
+    yield gauge("hms_queue_oldest_age_seconds", Family(words, PER_TYPE), ages)
+    words = "1 where the queue is paused."
+    paused = _merged(((label, float(queue.paused)) for label, queue in labelled), max)
+    yield gauge("hms_queue_paused", Family(words, PER_TYPE), paused)
+    words = "1 where a live worker serves the type."
+    served = _merged(((label, float(queue.served)) for label, queue in labelled), min)
+    yield gauge("hms_queue_served", Family(words, PER_TYPE), served)
+
+
+def _engines(seen: Overview) -> Iterator[Metric]:
+    up = Family("1 where the broker answers.", ("kind",))
+    yield gauge("hms_broker_up", up, {(seen.broker.kind,): float(seen.broker.ok)})
+    trip: Values = {(): seen.broker.round_trip_ms / 1000} if seen.broker.ok else {}
+    words = "Round trip to the broker, measured by this door."
+    yield gauge("hms_broker_round_trip_seconds", Family(words), trip)
+    health = seen.database
+    up = Family("1 where the database answers and has our schema.", ("kind",))
+    yield gauge("hms_database_up", up, {} if health is None else {(health.kind,): float(health.ok)})
+    lag: Values = {} if seen.outbox_lag_ms is None else {(): seen.outbox_lag_ms / 1000}
+    words = "Age of the oldest event or follow-up job that is committed and not yet published."
+    yield gauge("hms_outbox_lag_seconds", Family(words), lag)
+
+
+def _workers(seen: Overview) -> Iterator[Metric]:
+    for name, words, value in (
+        ("workers", "Workers in the broker's register.", len(seen.workers)),
+        ("slots", "Slots of those.", sum(worker.slots for worker in seen.workers)),
+        ("busy_slots", "Slots that hold a job.", sum(worker.busy for worker in seen.workers)),
+    ):
+        found: Values = {(): value} if seen.broker.ok else {}
+        yield gauge(f"hms_fleet_{name}", Family(words), found)
+
+
+def _jobs(labelled: Labelled) -> Values:
+    found: defaultdict[tuple[str, ...], float] = defaultdict(float)
+    for label, queue in labelled:
+        for state in queue.counts.__struct_fields__:
+            found[label, state] += getattr(queue.counts, state)
+    return found
+
+
+def _merged(valued: Iterable[tuple[str, float]], merge: Callable[[float, float], float]) -> Values:
+    found: dict[tuple[str, ...], float] = {}
+    for label, value in valued:
+        found[label,] = merge(found[label,], value) if (label,) in found else value
+    return found
+
+
+def _age_seconds(queue: QueueView, at: int) -> float:
+    return 0.0 if queue.oldest_queued_at is None else max(0, at - queue.oldest_queued_at) / 1000

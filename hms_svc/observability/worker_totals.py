@@ -1,0 +1,148 @@
+"""What the workers of one `serve` have reported, added up; and when each was last heard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+from prometheus_client.metrics_core import Metric
+
+from hms_svc.observability.families import counter, gauge, histogram
+from hms_svc.observability.type_labels import TypeLabels
+from hms_svc.ports.clock import Clock
+from hms_svc.ports.meters import (
+    COUNTERS,
+    GAUGES,
+    HISTOGRAMS,
+    Family,
+    HistogramDelta,
+    Tally,
+    WorkerReport,
+)
+
+SILENT_MS: Final = 10_000
+"""After this the gauges of a worker no longer count."""
+FORGOTTEN_MS: Final = 15 * 60_000
+FAREWELL_MS: Final = 60_000
+_FATES: Final = (("taken",), ("malformed",), ("missed",))
+_REPORTS: Final = Family("Reports of workers, by what became of them.", ("fate",))
+_decode: Final = msgspec.msgpack.Decoder(WorkerReport).decode
+
+
+class WorkerLiveness(msgspec.Struct, frozen=True, kw_only=True):
+    """How one worker is. `turning_seconds`: how long its claim loop had been in a turn, as told."""
+
+    worker: str
+    silent_seconds: float
+    turning_seconds: float
+    said_goodbye: bool
+
+
+class _Heard(msgspec.Struct):
+    """The last report of a worker, and when it came."""
+
+    report: WorkerReport
+    at: int
+
+
+class WorkerTotals:
+    """Adds up reports. What was counted stays when a worker ends; its gauges go with it."""
+
+    def __init__(self, clock: Clock, types: TypeLabels) -> None:
+        self._clock = clock
+        self._types = types
+        self._counters: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in COUNTERS}
+        self._tallies: dict[str, dict[tuple[str, ...], Tally]] = {name: {} for name in HISTOGRAMS}
+        self._heard: dict[str, _Heard] = {}
+        self._fates: dict[tuple[str, ...], float] = dict.fromkeys(_FATES, 0.0)
+
+    def take(self, message: bytes) -> None:
+        """Add one message of a worker; what is none, or a repetition, is counted and dropped."""
+        try:
+            report = _decode(message)
+            self._check(report)
+        except (msgspec.MsgspecError, KeyError, ValueError):
+            self._fates["malformed",] += 1
+            return
+        before = self._heard.get(report.worker)
+        expected = 1 if before is None else before.report.sequence + 1
+        if report.sequence < expected:
+            return
+        if before is not None:
+            self._fates["missed",] += report.sequence - expected
+        self._fates["taken",] += 1
+        self._heard[report.worker] = _Heard(report, self._clock.lease_ms())
+        self._add(report)
+
+    def liveness(self) -> list[WorkerLiveness]:
+        """Tell how each worker is: a minute beyond its goodbye, 15 minutes beyond its last word."""
+        now = self._clock.lease_ms()
+        for worker, heard in list(self._heard.items()):
+            kept_ms = FAREWELL_MS if heard.report.goodbye else FORGOTTEN_MS
+            if now - heard.at > kept_ms:
+                del self._heard[worker]
+        return [
+            WorkerLiveness(
+                worker=worker,
+                silent_seconds=(now - heard.at) / 1000,
+                turning_seconds=heard.report.turning_seconds,
+                said_goodbye=heard.report.goodbye,
+            )
+            for worker, heard in sorted(self._heard.items())
+        ]
+
+    def collect(self) -> Iterator[Metric]:
+        """Give all families, also those that nothing was counted in yet."""
+        for name, family in COUNTERS.items():
+            yield counter(name, family, self._counters[name])
+        for name, shape in HISTOGRAMS.items():
+            yield histogram(name, shape, self._tallies[name])
+        speaking = {live.worker for live in self.liveness() if _speaks(live)}
+        for name, family in GAUGES.items():
+            told = (self._heard[worker].report.gauges.get(name, 0.0) for worker in speaking)
+            yield gauge(name, family, {(): sum(told)})
+        alive = Family("Workers that report here, and have within ten seconds.")
+        yield gauge("hms_worker_processes", alive, {(): len(speaking)})
+        turning = Family("The longest that a claim loop of those has been in its present turn.")
+        longest = max(
+            (live.turning_seconds for live in self.liveness() if _speaks(live)), default=0
+        )
+        yield gauge("hms_worker_turning_seconds", turning, {(): longest})
+        yield counter("hms_worker_reports_total", _REPORTS, self._fates)
+
+    def _check(self, report: WorkerReport) -> None:
+        """Raise KeyError or ValueError where a name or a shape is not ours."""
+        for delta in report.counters:
+            _match(len(COUNTERS[delta.name].labels), len(delta.labels))
+        for grown in report.histograms:
+            shape = HISTOGRAMS[grown.name]
+            _match(len(shape.labels), len(grown.labels))
+            _match(len(shape.bounds) + 1, len(grown.counts))
+
+    def _add(self, report: WorkerReport) -> None:
+        for delta in report.counters:
+            labels = self._labels(COUNTERS[delta.name].labels, delta.labels)
+            values = self._counters[delta.name]
+            values[labels] = values.get(labels, 0.0) + delta.grown
+        for grown in report.histograms:
+            self._tally(grown).take(grown)
+
+    def _tally(self, grown: HistogramDelta) -> Tally:
+        shape, tallies = HISTOGRAMS[grown.name], self._tallies[grown.name]
+        labels = self._labels(shape.labels, grown.labels)
+        return tallies.setdefault(labels, Tally(shape.bounds))
+
+    def _labels(self, names: tuple[str, ...], labels: tuple[str, ...]) -> tuple[str, ...]:
+        if names[:1] != ("type",):
+            return labels
+        return (self._types.label(labels[0]), *labels[1:])
+
+
+def _match(wanted: int, found: int) -> None:
+    if wanted != found:
+        raise ValueError(f"{found} values where {wanted} are right")
+
+
+def _speaks(live: WorkerLiveness) -> bool:
+    return not live.said_goodbye and live.silent_seconds * 1000 < SILENT_MS
