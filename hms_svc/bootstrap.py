@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from hms_svc.ports.control import Control
     from hms_svc.ports.inspection import Inspection
     from hms_svc.ports.stores import Database
+    from hms_svc.ports.tracing import Tracer
     from hms_svc.runtime.options import Engines, WorkerOptions
 
 
@@ -218,25 +219,39 @@ def policy(settings: Settings) -> Policy:
     return load_local_policy(settings.policy_file)
 
 
+def tracer(settings: Settings, instance: str) -> Tracer | None:
+    """Make what sends the traces of the process of this name; None where no collector is set."""
+    if not settings.otlp_endpoint:
+        return None
+    from hms_svc.observability.tracing import OtlpTracer
+
+    return OtlpTracer(settings.otlp_endpoint, namespace=settings.namespace, instance=instance)
+
+
 @asynccontextmanager
-async def engines(settings: Settings, registry: Registry) -> AsyncIterator[Engines]:
-    """Open all that a worker works with, and close it again."""
+async def engines(
+    settings: Settings, registry: Registry, worker_id: str = ""
+) -> AsyncIterator[Engines]:
+    """Open all that a worker works with, and close it again. Traces bear the worker's id."""
     from hms_svc.runtime.options import Engines
 
     clock = SystemClock()
     rules = policy(settings)
     cases = database(settings, clock)
+    traces = tracer(settings, worker_id)
     async with backend(settings) as queue:
         await cases.open()
         try:
             await queue.broker.raise_fences(await cases.highest_fence())
             yield Engines(
                 queue.broker, queue.inspection, queue.control, queue.bus, cases, rules, registry,
-                clock,
+                clock, traces,
             )  # fmt: skip
         finally:
             await rules.close()
             await cases.close()
+            if traces is not None:
+                await traces.close()
 
 
 def application(

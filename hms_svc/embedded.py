@@ -144,8 +144,9 @@ class ThreadWorkers(EmbeddedWorkers):
         wait_seconds = SHORTEST_WAIT_SECONDS
         while not self._asked.is_set():
             try:
-                async with bootstrap.engines(self._settings, registry) as engines:
-                    await self._run(engines)
+                worker_id = make_worker_id()
+                async with bootstrap.engines(self._settings, registry, worker_id) as engines:
+                    await self._run(engines, worker_id)
             except Outage as error:
                 if not self._asked.is_set():
                     log.warning("the workers wait: %s", error)
@@ -160,8 +161,8 @@ class ThreadWorkers(EmbeddedWorkers):
         except TimeoutError:
             return
 
-    async def _run(self, engines: Engines) -> None:
-        options = bootstrap.worker_options(self._settings, worker_id=make_worker_id())
+    async def _run(self, engines: Engines, worker_id: str) -> None:
+        options = bootstrap.worker_options(self._settings, worker_id=worker_id)
         self._worker = Worker(engines, options, on_suspects=self._lane.need)
         if self._asked.is_set():
             return

@@ -22,7 +22,10 @@ BATCH: Final = 5000
 async def enqueue(jobs: Sequence[Job]) -> None:
     """Hand jobs to the broker; raises IdConflict where an id is taken by another job."""
     job = find_job()
-    broker = job.broker if job is not None else (await portal().backend()).broker
+    if job is None:
+        broker = (await portal().backend()).broker
+    else:
+        broker, jobs = job.broker, job.carry_trace(jobs)
     for start in range(0, len(jobs), BATCH):
         for answer in await broker.enqueue(jobs[start : start + BATCH]):
             if answer.acceptance is Acceptance.CONFLICT:

@@ -42,10 +42,9 @@ class Worker:
 
 
 async def _serve(settings: Settings, registry: Registry) -> None:
-    async with bootstrap.engines(settings, registry) as engines:
-        options = bootstrap.worker_options(
-            settings, worker_id=make_worker_id(), inline_suspects=True
-        )
+    worker_id = make_worker_id()
+    async with bootstrap.engines(settings, registry, worker_id) as engines:
+        options = bootstrap.worker_options(settings, worker_id=worker_id, inline_suspects=True)
         worker = RuntimeWorker(engines, options)
         stop_on_signals(worker)
         await worker.run()

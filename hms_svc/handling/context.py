@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from hms_svc.domain.errors import ActionDenied, ActionHeld, NoActiveJob
-from hms_svc.domain.job import ClaimedJob
+from hms_svc.domain.job import ClaimedJob, Job
 from hms_svc.domain.strict_json import JsonValue, decode
 from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.ports.broker import Broker
 from hms_svc.ports.stores import StoredEffect
+from hms_svc.ports.tracing import AttemptSpan
 
 if TYPE_CHECKING:
     from hms_svc.handling.dao import Dao
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 ProgressSink = Callable[["RunningJob", float | None, str, bool], None]
 """Takes a report of a job: share, words, and whether they are a line of its log."""
 MAX_LOG_CHARACTERS = 64 * 1024
+UNTRACED: Final = nullcontext()
 
 
 class RunningJob:
@@ -51,6 +56,7 @@ class RunningJob:
         "recalled",
         "revoked",
         "timed_out",
+        "trace",
         "unanswered",
         "verdict",
         "vetted",
@@ -68,11 +74,13 @@ class RunningJob:
         sink: ProgressSink,
         loop: asyncio.AbstractEventLoop,
         effects: tuple[StoredEffect, ...] = (),
+        trace: AttemptSpan | None = None,
     ) -> None:
         self.claimed = claimed
         self.dao = dao
         self.gov = gov
         self.broker = broker
+        self.trace = trace
         self.deadline_ms = deadline_ms
         self.expires_ms = expires_ms
         self.lease_until = claimed.lease_until
@@ -149,6 +157,20 @@ class RunningJob:
     def cancel_requested(self) -> bool:
         """Whether somebody asked for this job to be cancelled, or its lease is gone."""
         return self.revoked or bool(self.cancel_by)
+
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        """Open a span of this attempt's trace, where there is one."""
+        return UNTRACED if self.trace is None else self.trace.stage(name)
+
+    def carry_trace(self, jobs: Sequence[Job]) -> Sequence[Job]:
+        """Give jobs that are handed in from here this one's trace, unless they have their own."""
+        given = self.claimed.job.traceparent if self.trace is None else self.trace.traceparent
+        if given is None:
+            return jobs
+        return [
+            job if job.traceparent else msgspec.structs.replace(job, traceparent=given)
+            for job in jobs
+        ]
 
     def progress(self, share: float | None, message: str = "") -> None:
         """Report how far the work is: a share from 0 to 1 (or None), and words."""

@@ -22,7 +22,7 @@ from hms_svc.domain.ids import new_job_id
 from hms_svc.domain.job import Job
 from hms_svc.domain.strict_json import check_strict, encode, encode_sorted
 from hms_svc.handling.batching import Batcher
-from hms_svc.handling.context import RunningJob, find_job
+from hms_svc.handling.context import UNTRACED, RunningJob, find_job
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.stores import (
     EffectRequest,
@@ -102,8 +102,9 @@ class Dao:
         if job is not None:
             _may_write(job)
         check_strict(dict(data))
-        request = self._request(job, dict(data), key, events, kind, urgency, tuple(follow_ups))
-        answer, cancelled = await _to_the_end(self._commits.ask(request))
+        request = self._request(job, dict(data), key, events, kind, urgency, follow_ups)
+        with UNTRACED if job is None else job.stage("commit"):
+            answer, cancelled = await _to_the_end(self._commits.ask(request))
         if isinstance(answer, StoredEffect):
             if job is not None:
                 job.effects = (*job.effects, answer)
@@ -120,7 +121,7 @@ class Dao:
         events: Sequence[Mapping[str, Any]],
         kind: str | None,
         urgency: int | None,
-        follow_ups: tuple[Job, ...],
+        follow_ups: Sequence[Job],
     ) -> EffectRequest:
         now = self._clock.now_ms()
         job_id = job.id if job else f"outside:{key or new_job_id()}"
@@ -151,7 +152,7 @@ class Dao:
             radius_m=self._radius_m,
             actor=self._actor,
             events=(opened, *_further(job, job_id, events, now)),
-            follow_ups=follow_ups,
+            follow_ups=tuple(job.carry_trace(follow_ups) if job else follow_ups),
             valid_until=job.lease_until if job else None,
             vetted=tuple(sorted(job.vetted)) if job else (),
         )

@@ -49,7 +49,8 @@ class Gate:
             action=action, payload=payload, job_id=job.id, job_type=job.type, attempt=job.attempt
         )
         try:
-            no = await self._ask(question)
+            with job.stage("vet"):
+                no = await self._ask(question)
         except HmsError as error:
             job.unanswered[action] = error
             raise

@@ -72,6 +72,7 @@ class Claimer(Service):
         )
         self._gate = Gate(engines.policy, engines.database, meter)
         self._meter = meter
+        self._tracer = engines.tracer
         self._served = tuple(
             ServedType(declared.type, _retry_of(declared.retry).max_attempts)
             for declared in engines.registry
@@ -168,6 +169,7 @@ class Claimer(Service):
             sink=self._sink,
             loop=self._loop,
             effects=effects,
+            trace=None if self._tracer is None else self._tracer.start_attempt(claimed),
         )
         running = Running(job, declared, claimed.claimed_at)
         self._in_flight.add(running)
@@ -182,11 +184,9 @@ class Claimer(Service):
         if isinstance(outcome, Unreachable):
             self._availability.report(outcome.error, job.type)
         if not running.settled and not (job.revoked and isinstance(outcome, Stopped)):
-            running.settled = True
-            self._settle(
-                job.claimed, running.started_at, outcome, job.effects, job.log_text(),
-                running.declared.retry,
-            )  # fmt: skip
+            self._conclude(running, outcome)
+        elif job.trace is not None:
+            job.trace.finish(None)
         job.revoked = True
 
     def time_out(self, running: Running, seconds: float) -> None:
@@ -203,14 +203,18 @@ class Claimer(Service):
         self._let_go(running, Stopped())
 
     def _let_go(self, running: Running, outcome: Outcome) -> None:
-        job = running.job
-        job.revoked = True
+        running.job.revoked = True
         if not running.settled:
-            running.settled = True
-            self._settle(
-                job.claimed, running.started_at, outcome, job.effects, job.log_text(),
-                running.declared.retry,
-            )  # fmt: skip
+            self._conclude(running, outcome)
+
+    def _conclude(self, running: Running, outcome: Outcome) -> None:
+        job, running.settled = running.job, True
+        disposition = self._settle(
+            job.claimed, running.started_at, outcome, job.effects, job.log_text(),
+            running.declared.retry,
+        )  # fmt: skip
+        if job.trace is not None:
+            job.trace.finish(disposition)
 
     def _settle(
         self,
@@ -220,7 +224,7 @@ class Claimer(Service):
         effects: tuple[StoredEffect, ...],
         log_text: str,
         retry: RetryPolicy | None = None,
-    ) -> None:
+    ) -> Disposition:
         now = self._clock.now_ms()
         disposition = decide(outcome, claimed, _retry_of(retry), now, random.random())
         if effects or log_text:
@@ -240,6 +244,7 @@ class Claimer(Service):
                 ended_at=now,
             )
         )
+        return disposition
 
     async def _rest(self, *, empty: bool) -> None:
         """Wait until a slot is free; or, where the queues were empty, until there may be work."""

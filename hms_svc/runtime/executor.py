@@ -92,18 +92,19 @@ class Executor:
 
     async def _run(self, job: RunningJob, plan: Plan) -> Any:
         enter_job(job)
-        read_payload(job, plan.declared)
         try:
-            if not job.recalled:
-                for validator in plan.validators:
+            with job.stage("validate"):
+                read_payload(job, plan.declared)
+                for validator in () if job.recalled else plan.validators:
                     await validator.ask(job.payload, self._threads.call)
                     _heed_cancellation()
-                if plan.declared.action is not None:
-                    await job.gov.vet(plan.declared.action, job.data)
-            arguments = (job,) if plan.takes_job else ()
-            if plan.is_async:
-                return await plan.handler(*arguments)
-            return await self._threads.call(plan.handler, *arguments)
+            if plan.declared.action is not None and not job.recalled:
+                await job.gov.vet(plan.declared.action, job.data)
+            with job.stage("handle"):
+                arguments = (job,) if plan.takes_job else ()
+                if plan.is_async:
+                    return await plan.handler(*arguments)
+                return await self._threads.call(plan.handler, *arguments)
         except SystemExit as error:
             raise HandlerExited(f"called sys.exit({error.code!r})") from error
 
@@ -136,11 +137,12 @@ class Plan:
 
 def _run_plain(job: RunningJob, plan: Plan) -> Any:
     enter_job(job)
-    read_payload(job, plan.declared)
-    if not job.recalled:
-        for validator in plan.validators:
+    with job.stage("validate"):
+        read_payload(job, plan.declared)
+        for validator in () if job.recalled else plan.validators:
             validator.ask_here(job.payload)
-    return plan.handler(job) if plan.takes_job else plan.handler()
+    with job.stage("handle"):
+        return plan.handler(job) if plan.takes_job else plan.handler()
 
 
 def _heed_cancellation() -> None:

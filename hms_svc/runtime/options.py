@@ -13,6 +13,7 @@ from hms_svc.ports.clock import Clock
 from hms_svc.ports.control import Control
 from hms_svc.ports.inspection import Inspection
 from hms_svc.ports.stores import Database
+from hms_svc.ports.tracing import Tracer
 
 
 class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +38,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Engines(msgspec.Struct, frozen=True):
-    """The concrete parts that a worker works with, behind their interfaces."""
+    """The concrete parts that a worker works with, behind their interfaces; None traces nothing."""
 
     broker: Broker
     inspection: Inspection
@@ -47,3 +48,4 @@ class Engines(msgspec.Struct, frozen=True):
     policy: Policy
     registry: Registry
     clock: Clock
+    tracer: Tracer | None = None

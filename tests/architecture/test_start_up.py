@@ -28,6 +28,22 @@ from hms_svc import Job
 Job("pothole.report", {"user_id": "usr-1", "lat": 1.0, "lon": 2.0}).enqueue()
 """
 
+WORK = """
+import asyncio
+from hms_svc import bootstrap
+from hms_svc.runtime.worker import Worker
+from hms_svc.settings import load_settings
+
+async def work():
+    settings = load_settings().settings
+    async with bootstrap.engines(settings, bootstrap.application(settings)) as engines:
+        worker = Worker(engines, bootstrap.worker_options(settings, worker_id="w"))
+        worker.stop()
+        await worker.run()
+
+asyncio.run(work())
+"""
+
 
 def loaded_by(script: str, tmp_path: Path) -> set[str]:
     """Give the top-level packages that are loaded once a script has run."""
@@ -57,3 +73,7 @@ def test_a_producer_loads_the_broker_and_little_else(tmp_path: Path) -> None:
 def test_the_surface_itself_loads_nothing_of_others(tmp_path: Path) -> None:
     heavy = {"sqlalchemy", "alembic", "textual", "cel", "httpx", "pydantic", "msgspec", "asyncio"}
     assert loaded_by("import hms_svc", tmp_path).isdisjoint(heavy)
+
+
+def test_a_worker_without_a_collector_loads_nothing_of_traces_or_metrics(tmp_path: Path) -> None:
+    assert loaded_by(WORK, tmp_path).isdisjoint({"opentelemetry", "prometheus_client"})

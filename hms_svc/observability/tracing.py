@@ -1,0 +1,189 @@
+"""Traces over OTLP/HTTP: the OpenTelemetry SDK behind the tracing port.
+
+Spans carry ids, types and how it ended; never payloads, nor words made of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from typing import Final
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from hms_svc.domain.errors import ActionHeld, ValidationFailed
+from hms_svc.domain.job import ClaimedJob
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.outcome import Disposition
+from hms_svc.handling.payload import PayloadFault
+from hms_svc.handling.validation import ValidatorFault
+
+SERVICE: Final = "hms-svc"
+TRACES_PATH: Final = "/v1/traces"
+SEND_SECONDS: Final = 5
+CLOSE_SECONDS: Final = 3.0
+_PROPAGATOR: Final = TraceContextTextMapPropagator()
+_VERDICTS: Final = (ValidationFailed, ActionHeld, PayloadFault)
+_FAILED: Final = frozenset({State.RETRYING, State.DEAD})
+
+
+class OtlpTracer:
+    """Implements ports.tracing.Tracer. Sending happens on a thread; a full queue drops spans.
+
+    `endpoint` is the collector's base address, `instance` the name of this process.
+    """
+
+    def __init__(self, endpoint: str, *, namespace: str, instance: str) -> None:
+        told = {
+            "service.name": SERVICE,
+            "service.namespace": namespace,
+            "service.version": metadata.version(SERVICE),
+            "service.instance.id": instance,
+        }
+        self._provider = TracerProvider(resource=Resource.create(told), shutdown_on_exit=False)
+        address = endpoint.rstrip("/").removesuffix(TRACES_PATH) + TRACES_PATH
+        exporter = OTLPSpanExporter(endpoint=address, timeout=SEND_SECONDS)
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._tracer = self._provider.get_tracer("hms_svc")
+        # A collector that cannot be reached is told of where our own log goes, and in its format.
+        logging.getLogger("opentelemetry").parent = logging.getLogger("hms_svc")
+
+    def start_attempt(self, job: ClaimedJob) -> OtlpAttempt:
+        """Begin the span of an attempt, under the context that the job's envelope carries."""
+        type = job.job.type
+        span = self._tracer.start_span(
+            f"process {type}",
+            context=_context_of(job.job.traceparent),
+            kind=SpanKind.CONSUMER,
+            attributes={
+                "messaging.system": SERVICE,
+                "messaging.operation.name": "process",
+                "messaging.operation.type": "process",
+                "messaging.destination.name": type,
+                "messaging.message.id": job.job.id,
+                "hms.attempt": job.attempt,
+            },
+        )
+        return OtlpAttempt(self._tracer, span)
+
+    @contextmanager
+    def server_span(
+        self, *, method: str, route: str, traceparent: str | None = None
+    ) -> Iterator[OtlpRequest]:
+        """Open the span of a request to a route template, under the caller's context."""
+        with _opened(
+            self._tracer,
+            f"{method} {route}",
+            _context_of(traceparent),
+            SpanKind.SERVER,
+            {"http.request.method": method, "http.route": route},
+        ) as span:
+            yield OtlpRequest(span)
+
+    async def close(self) -> None:
+        """Send what is left, for at most three seconds."""
+        ending = threading.Thread(target=self._provider.shutdown, name="traces", daemon=True)
+        ending.start()
+        await asyncio.get_running_loop().run_in_executor(None, ending.join, CLOSE_SECONDS)
+
+
+class OtlpAttempt:
+    """Implements ports.tracing.AttemptSpan."""
+
+    def __init__(self, tracer: trace.Tracer, span: Span) -> None:
+        self._tracer = tracer
+        self._span = span
+
+    @property
+    def traceparent(self) -> str:
+        """Give the context of whatever runs now."""
+        return _written(self._innermost().get_span_context())
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Open a span within the innermost one."""
+        context = trace.set_span_in_context(self._innermost())
+        with _opened(self._tracer, name, context, SpanKind.INTERNAL, {}):
+            yield
+
+    def finish(self, disposition: Disposition | None) -> None:
+        """End the attempt, by its outcome; a second call finds it ended."""
+        if not self._span.is_recording():
+            return
+        outcome = "lost" if disposition is None else disposition.state.value
+        self._span.set_attribute("hms.outcome", outcome)
+        if disposition is not None and disposition.reason:
+            self._span.set_attribute("hms.reason", disposition.reason)
+        if disposition is None or disposition.state in _FAILED:
+            failure = disposition.failure if disposition is not None else None
+            self._span.set_attribute("error.type", failure.kind if failure else outcome)
+            self._span.set_status(Status(StatusCode.ERROR))
+        self._span.end()
+
+    def _innermost(self) -> Span:
+        """Find the span that is open here, where it is of this trace, else the attempt's own."""
+        current = trace.get_current_span()
+        ours = self._span.get_span_context().trace_id
+        return current if current.get_span_context().trace_id == ours else self._span
+
+
+class OtlpRequest:
+    """Implements ports.tracing.ServerSpan."""
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    @property
+    def traceparent(self) -> str:
+        """Give the context for jobs that this request hands in."""
+        return _written(self._span.get_span_context())
+
+    def set_status(self, code: int) -> None:
+        """Note the HTTP status that was answered."""
+        self._span.set_attribute("http.response.status_code", code)
+        if code >= 500:
+            self._span.set_attribute("error.type", str(code))
+            self._span.set_status(Status(StatusCode.ERROR))
+
+
+@contextmanager
+def _opened(
+    tracer: trace.Tracer, name: str, context: Context, kind: SpanKind, attributes: dict[str, str]
+) -> Iterator[Span]:
+    """Open a span as the current one; an error is told by its class, a verdict is none."""
+    with tracer.start_as_current_span(
+        name,
+        context,
+        kind,
+        attributes,
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as span:
+        try:
+            yield span
+        except _VERDICTS:
+            raise
+        except BaseException as error:
+            cause = error.__cause__ if isinstance(error, ValidatorFault) else error
+            span.set_attribute("error.type", type(cause).__name__)
+            span.set_status(Status(StatusCode.ERROR))
+            raise
+
+
+def _context_of(traceparent: str | None) -> Context:
+    return _PROPAGATOR.extract({"traceparent": traceparent or ""}, Context())
+
+
+def _written(context: SpanContext) -> str:
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
