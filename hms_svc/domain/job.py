@@ -82,6 +82,11 @@ class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     lane: Lane = Lane.NORMAL
 
 
+def log_fields(job_id: str, type: str, attempt: int) -> dict[str, str | int]:
+    """Give what a log record about a job carries, as its `extra`."""
+    return {"job_id": job_id, "job_type": type, "attempt": attempt}
+
+
 _KNOWN: Final = frozenset(
     {
         "id", "type", "data", "enqueued_at", "not_before", "expires_at", "priority",

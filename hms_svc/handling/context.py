@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from hms_svc.domain.errors import ActionDenied, ActionHeld, NoActiveJob
-from hms_svc.domain.job import ClaimedJob, Job
+from hms_svc.domain.job import ClaimedJob, Job, log_fields
 from hms_svc.domain.strict_json import JsonValue, decode
 from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.ports.broker import Broker
@@ -131,6 +131,11 @@ class RunningJob:
     def attempt(self) -> int:
         """Which attempt of this run this is, from 1."""
         return self.claimed.attempt
+
+    @property
+    def log_fields(self) -> dict[str, str | int]:
+        """Give what a log record about this attempt carries, as its `extra`."""
+        return log_fields(self.id, self.type, self.attempt)
 
     @property
     def max_attempts(self) -> int:

@@ -5,24 +5,38 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from typing import Any, Final
 
 from hms_svc.domain.timestamps import to_rfc3339
+from hms_svc.handling.context import find_job
+
+JOB_FIELDS: Final = ("job_id", "job_type", "attempt")
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, and the traceback where there is one."""
+    """One JSON object a line: time, level, logger, message, and the traceback where there is one.
+
+    A record about a job, or made while one runs, has `job_id`, `job_type` and `attempt` too.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Write one record."""
-        fields = {
+        fields: dict[str, Any] = {
             "time": to_rfc3339(int(record.created * 1000)),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
+        fields |= _job_of(record)
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         return json.dumps(fields, ensure_ascii=False)
+
+
+def _job_of(record: logging.LogRecord) -> dict[str, Any]:
+    given = {name: getattr(record, name) for name in JOB_FIELDS if hasattr(record, name)}
+    job = find_job()
+    return given if given or job is None else job.log_fields
 
 
 class TextFormatter(logging.Formatter):

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken
+from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken, log_fields
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Disposition
 
@@ -61,6 +61,11 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     attempt: int
     started_at: int
     ended_at: int
+
+    @property
+    def log_fields(self) -> dict[str, str | int]:
+        """Give what a log record about it carries, as its `extra`."""
+        return log_fields(self.token.job_id, self.type, self.attempt)
 
 
 class CancelRequest(msgspec.Struct, frozen=True):

@@ -106,7 +106,8 @@ class Heartbeat:
         def revoke() -> None:
             if running.settled or self._in_flight.find(running.job.claimed.token) is not running:
                 return
-            log.warning("job %s: the lease is lost, its work is void", running.job.id)
+            words = "job %s: the lease is lost, its work is void"
+            log.warning(words, running.job.id, extra=running.job.log_fields)
             self._meter.lease_lost()
             running.job.revoked = True
             running.settled = True

@@ -50,8 +50,10 @@ class Settler(Service):
             self._meter.settled(batch, refused, self._loop.time() - began)
             del self._waiting[: len(batch)]
             self.refused += len(refused)
-            for token in refused:
-                log.warning("job %s: settled by nobody, its lease was lost", token.job_id)
+            fences = {token.fence for token in refused}
+            for lost in (each for each in batch if fences and each.token.fence in fences):
+                words = "job %s: settled by nobody, its lease was lost"
+                log.warning(words, lost.token.job_id, extra=lost.log_fields)
 
     async def _settle(self, batch: list[Settlement]) -> list[LeaseToken]:
         """Settle a batch; where something in it breaks that, one by one, without what does.
@@ -71,7 +73,8 @@ class Settler(Service):
             except Outage:
                 raise
             except Exception:
-                log.exception("job %s cannot be settled", settlement.token.job_id)
+                words = "job %s cannot be settled"
+                log.exception(words, settlement.token.job_id, extra=settlement.log_fields)
         return refused
 
     async def flush(self) -> None:

@@ -1,0 +1,74 @@
+"""Log lines that can be found by the job they are about."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from hms_svc.handling.context import RunningJob
+from hms_svc.observability.logs import JsonFormatter, TextFormatter
+from tests.runtime.conftest import TYPE, FloorMaker, registry_of, until
+
+Lines = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    """Gives what the program's log has, as JSON."""
+    log, written = logging.getLogger("hms_svc"), io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(JsonFormatter())
+    log.addHandler(handler)
+    yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
+    log.removeHandler(handler)
+
+
+def about(line: dict[str, Any]) -> tuple[Any, ...]:
+    return line.get("job_id"), line.get("job_type"), line.get("attempt")
+
+
+def says(job: RunningJob) -> None:
+    logging.getLogger("hms_svc.city").warning("in hand")
+
+
+async def says_async(job: RunningJob) -> None:
+    says(job)
+
+
+@pytest.mark.parametrize("handler", [says, says_async])
+async def test_what_a_handler_logs_names_its_job(
+    handler: Any, open_floor: FloorMaker, lines: Lines
+) -> None:
+    async with open_floor(registry_of(handler)) as floor:
+        floor.start()
+        detail = await floor.run()
+    [line] = [each for each in lines() if each["message"] == "in hand"]
+    assert about(line) == (detail.view.id, TYPE, 1)
+
+
+async def test_a_settlement_that_was_refused_is_logged_with_its_job(
+    open_floor: FloorMaker, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_floor(registry_of(lambda: None)) as floor:
+
+        async def refuse(settlements: Any) -> Any:
+            return [each.token for each in settlements]
+
+        monkeypatch.setattr(floor.engines.broker, "settle", refuse)
+        floor.start()
+        job_id = await floor.enqueue()
+        await until("line of the refusal", lambda: "lease was lost" in str(lines()))
+    [line] = [each for each in lines() if "lease was lost" in each["message"]]
+    assert about(line) == (job_id, TYPE, 1)
+
+
+def test_a_line_about_no_job_names_none_and_text_stays_text() -> None:
+    record = logging.LogRecord("hms_svc", logging.INFO, "", 0, "up", (), None)
+    assert about(json.loads(JsonFormatter().format(record))) == (None, None, None)
+    record.job_id = "job-1"
+    assert TextFormatter().format(record).endswith(" INFO    up")
