@@ -20,6 +20,7 @@ HmsError
 ├── HandlerExited            a handler or validator called sys.exit
 ├── NoActiveJob              something that needs the current job ran outside of one
 ├── WrongThread              a blocking call on a thread whose event loop runs
+├── NotSigned                a request without a valid signature of its sender (HTTP 401)
 ├── Refused                  not allowed here: read-only, no permission (exit 6)
 ├── SchemaMismatch           the database schema is older or newer than this program (exit 1)
 └── Outage                   something we need cannot be reached; nobody's attempts burn (exit 5)
@@ -133,7 +134,14 @@ class RuleFailed(HmsError):
 
 
 class DeliveryFailed(HmsError):
-    """A webhook was not delivered: its address is refused, unreachable, or did not answer 2xx."""
+    """A webhook was not delivered: its address is refused, unreachable, or did not answer 2xx.
+
+    `status` is what was answered, None where there was no answer.
+    """
+
+    def __init__(self, detail: str, *, status: int | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
 
 
 class HandlerExited(HmsError):
@@ -146,6 +154,10 @@ class NoActiveJob(HmsError):
 
 class WrongThread(HmsError):
     """A blocking call on a thread whose event loop runs; the message names the awaitable one."""
+
+
+class NotSigned(HmsError):
+    """A request that its sender should have signed bears no valid signature."""
 
 
 class Refused(HmsError):

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import functools
-import hashlib
-import hmac
 import ipaddress
 import socket
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
 from hms_svc.domain.errors import BadSetting, DeliveryFailed
+from hms_svc.domain.signatures import sign, signing_key
+from hms_svc.domain.web_address import read_web_address
 
 if TYPE_CHECKING:
     import ssl
 
     from httpx import AsyncClient
 
-SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - the mark of a secret, not one
 TIMEOUT_SECONDS: Final = 10.0
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 
@@ -32,6 +29,7 @@ class Webhook:
 
     Private, loopback and link-local addresses are refused unless the host
     stands in `allowed_hosts` by name. Redirects are not followed, proxies not used.
+    `name` is what the address is called where it cannot be used.
     """
 
     def __init__(
@@ -40,10 +38,12 @@ class Webhook:
         *,
         secret: str,
         allowed_hosts: Sequence[str] = (),
+        name: str = "webhook_url",
         timeout_seconds: float = TIMEOUT_SECONDS,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._url = url
+        self._name = name
         self._secret = secret
         self._allowed_hosts = frozenset(host.lower() for host in allowed_hosts)
         self._timeout_seconds = timeout_seconds
@@ -60,7 +60,9 @@ class Webhook:
             self._target()
             signing_key(self._secret)
 
-    async def deliver(self, message_id: str, body: bytes) -> int:
+    async def deliver(
+        self, message_id: str, body: bytes, *, content_type: str = "application/json"
+    ) -> int:
         """Post JSON and give the 2xx status; anything else is DeliveryFailed.
 
         `message_id` is the same at every attempt, so that a receiver can tell a repetition.
@@ -68,7 +70,7 @@ class Webhook:
         target = self._target()
         stamp = int(self._now())
         headers = {
-            "content-type": "application/json",
+            "content-type": content_type,
             "webhook-id": message_id,
             "webhook-timestamp": str(stamp),
             "webhook-signature": sign(self._secret, message_id, stamp, body),
@@ -82,15 +84,7 @@ class Webhook:
             raise DeliveryFailed(f"{target.hostname} did not answer within {seconds}") from error
 
     def _target(self) -> SplitResult:
-        parts = urlsplit(self._url)
-        shown = f"webhook_url {parts.scheme}://{parts.hostname or ''}"
-        try:
-            usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-        except ValueError as error:
-            raise BadSetting(f"{shown}: {error}") from error
-        if not usable or parts.username is not None or parts.password is not None:
-            raise BadSetting(f"{shown} is not an http or https address without user and password")
-        return parts
+        return read_web_address(self._url, self._name)
 
     async def _resolve(self, target: SplitResult) -> list[str]:
         host = target.hostname or ""
@@ -116,7 +110,7 @@ class Webhook:
         try:
             url = httpx.URL(self._url).copy_with(fragment=None)
         except httpx.InvalidURL as error:
-            raise BadSetting(f"webhook_url: {error}") from error
+            raise BadSetting(f"{self._name}: {error}") from error
         headers["host"] = url.netloc.decode()
         fault: Exception | None = None
         async with _client(target.scheme, self._timeout_seconds) as client:
@@ -141,28 +135,6 @@ class Webhook:
         raise DeliveryFailed(f"{target.hostname} cannot be reached: {fault}") from fault
 
 
-def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """Give the `webhook-signature`: v1, HMAC-SHA256 over `id.timestamp.body`, in base64."""
-    content = f"{message_id}.{timestamp}.".encode() + body
-    digest = hmac.new(signing_key(secret), content, hashlib.sha256).digest()
-    return "v1," + base64.b64encode(digest).decode()
-
-
-def signing_key(secret: str) -> bytes:
-    """Give the bytes of a secret: base64 after `whsec_`, else its UTF-8. Empty is BadSetting."""
-    if not secret:
-        raise BadSetting("webhook_secret is missing: every webhook is signed")
-    if not secret.startswith(SECRET_PREFIX):
-        return secret.encode()
-    try:
-        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
-    except binascii.Error as error:
-        raise BadSetting(f"webhook_secret is not base64 after {SECRET_PREFIX}") from error
-    if not key:
-        raise BadSetting(f"webhook_secret has nothing after {SECRET_PREFIX}")
-    return key
-
-
 def is_public(address: str) -> bool:
     """Tell whether an IP address is on the open internet, also where IPv6 wraps an IPv4 one."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
@@ -182,7 +154,7 @@ def _port(target: SplitResult) -> int:
 def _accepted(status: int, target: SplitResult) -> int:
     if 200 <= status < 300:
         return status
-    raise DeliveryFailed(f"{target.hostname} answered {status}, not 2xx")
+    raise DeliveryFailed(f"{target.hostname} answered {status}, not 2xx", status=status)
 
 
 def _client(scheme: str, timeout_seconds: float) -> AsyncClient:

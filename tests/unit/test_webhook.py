@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from hms_svc.domain.errors import BadSetting, DeliveryFailed
-from hms_svc.services.webhook import Webhook, is_public, sign, signing_key
+from hms_svc.domain.signatures import sign, signing_key
+from hms_svc.services.webhook import Webhook, is_public
 from tests.unit.local_http import LocalHttp, local_http
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of the crew").decode()

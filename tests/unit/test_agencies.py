@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hms_svc.domain.errors import BadSetting
+from hms_svc.handling.agencies_file import load_agencies, read_agencies
+
+GOOD = """
+[[sender]]
+name = "hms-a2a"
+source = "/hms-a2a/*"
+secrets = ["whsec_b2xkLXNlY3JldA==", "the-new-secret"]
+[[sender.map]]
+event = "gov.city.pothole.closed"
+job = "pothole.close"
+[[sender.map]]
+event = "gov.city.pothole.*"
+job = "pothole.report"
+
+[[sender]]
+name = "anyone"
+source = "*"
+
+[[receiver]]
+name = "act"
+url = "https://act.example/hook"
+secret = "a-long-secret"
+types = ["case.*", "job.dead"]
+"""
+SENDER = '[[sender]]\nname = "a2a"\nsource = "/a2a/*"\n'
+RECEIVER = '[[receiver]]\nname = "act"\nurl = "https://act.example"\nsecret = "a-long-secret"\n'
+
+
+def test_the_first_sender_and_the_first_mapping_that_fit_decide(tmp_path: Path) -> None:
+    file = tmp_path / "agencies.toml"
+    file.write_text(GOOD)
+    agencies = load_agencies(file)
+    given = [
+        ("/hms-a2a/7", "gov.city.pothole.closed"),
+        ("/hms-a2a/7", "gov.city.pothole.reported"),
+        ("/hms-a2a/7", "gov.city.tree"),
+        ("/other", "gov.city.pothole.reported"),
+    ]
+    found = [agencies.job_type_of(*each) for each in given]
+    assert found == ["pothole.close", "pothole.report", None, None]
+    stranger = agencies.sender_of("/other")
+    assert stranger is not None
+    assert (stranger.name, stranger.secrets) == ("anyone", ())
+    [act] = agencies.receivers
+    assert [act.takes(type) for type in ("case.opened", "job.dead", "job.held")] == [
+        True, True, False,
+    ]  # fmt: skip
+
+
+def test_without_a_file_there_are_none() -> None:
+    assert load_agencies(None).sender_of("/hms-a2a/7") is None
+
+
+def test_secrets_are_not_shown() -> None:
+    shown = repr(read_agencies(GOOD, "agencies.toml"))
+    assert "hms-a2a" in shown
+    assert "secret" not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[[sender]", r"not TOML: .*line 1"),
+        ("[[senders]]\n", r"unknown key 'senders'; did you mean sender"),
+        ("sender = 1\n", r"sender must be tables, each \[\[…sender\]\]"),
+        ('[[sender]]\nname = "A"\n', r"sender 1: name 'A' is wrong: want a name such as hms-act"),
+        ('[[sender]]\nname = "a"\n', r"sender 1: source is missing: want a glob such as"),
+        (SENDER + SENDER, r"sender 2: name 'a2a' stands twice among the senders"),
+        (SENDER + 'secret = "short"\n', r"sender 1: secret is wrong: want a secret of 8"),
+        (SENDER + "secrets = []\n", r"sender 1: secrets is wrong: want a list, of each a secret"),
+        (SENDER + 'secret = "whsec_%%%"\n', r"sender 1: a secret is not base64 after whsec_"),
+        (
+            SENDER + 'secret = "a-long-secret"\nsecrets = ["a-long-secret"]\n',
+            r"sender 1: secret and secrets are both given",
+        ),
+        (
+            SENDER + '[[sender.map]]\nevent = "x"\njob = "Pothole"\n',
+            r"sender 1: map 1: job 'Pothole' is wrong: want a job type such as pothole.report",
+        ),
+        (RECEIVER, r"receiver 1: types is missing: want a list of globs such as"),
+        (RECEIVER + "types = [1]\n", r"receiver 1: types 1 is wrong: want a list of globs"),
+        (RECEIVER.replace("https", "ftp"), r"receiver 1: url ftp://act.example is not an http"),
+        (
+            RECEIVER + 'types = ["*"]\nallow_private = "yes"\n',
+            r"receiver 1: allow_private 'yes' is wrong: want true or false",
+        ),
+    ],
+)
+def test_a_fault_is_told_with_file_place_and_what_would_be_right(text: str, fault: str) -> None:
+    with pytest.raises(BadSetting, match=rf"^agencies\.toml: {fault}") as caught:
+        read_agencies(text, "agencies.toml")
+    assert "short" not in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match="the agencies cannot be read"):
+        load_agencies(tmp_path)
