@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hms_svc.brokers.sqlite.queue_file import QueueFile
     from hms_svc.governance.question import Policy
     from hms_svc.handling.registry import Registry
+    from hms_svc.operations.envelopes import EnvelopeDesk
     from hms_svc.persistence.engine import Engine
     from hms_svc.ports.bus import Bus
     from hms_svc.ports.control import Control
@@ -262,6 +263,7 @@ def application(
     `ready` also reads what the handlers will need, as a worker wants it; `only`
     leaves built-in types out that a producer does not ask about.
     """
+    from hms_svc.handling.agencies_file import load_agencies
     from hms_svc.services import builtin_registry
 
     registry = builtin_registry(
@@ -271,6 +273,7 @@ def application(
         webhook_url=settings.webhook_url,
         webhook_secret=settings.webhook_secret,
         webhook_allowed_hosts=settings.webhook_allowed_hosts,
+        agencies=load_agencies(settings.agencies_file) if ready else None,
         ready=ready,
         only=only,
     )
@@ -279,6 +282,14 @@ def application(
     for name in (*settings.app, *_entry_points()):
         registry.include(_load_registry(name))
     return registry
+
+
+def envelope_desk(settings: Settings) -> EnvelopeDesk:
+    """Make the desk that takes envelopes of other agencies; BadSetting for a bad agencies file."""
+    from hms_svc.handling.agencies_file import load_agencies
+    from hms_svc.operations.envelopes import EnvelopeDesk
+
+    return EnvelopeDesk(load_agencies(settings.agencies_file), SystemClock())
 
 
 def _entry_points() -> list[str]:

@@ -6,6 +6,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hms_svc.domain.agencies import Agencies
+
 if TYPE_CHECKING:
     from hms_svc.handling.registry import Registry
 
@@ -18,10 +20,13 @@ def builtin_registry(
     webhook_url: str = "",
     webhook_secret: str = "",
     webhook_allowed_hosts: Sequence[str] = (),
+    agencies: Agencies | None = None,
     ready: bool = False,
     only: Collection[str] | None = None,
 ) -> Registry:
     """Declare every built-in type. The arguments are the settings of the same names.
+
+    `agencies` is what the agencies file says, None is no agencies.
 
     `only` leaves all others out, unread: enough for checking payloads of these types.
     With `ready`, as workers want it, what the handlers will need is read and
@@ -59,4 +64,8 @@ def builtin_registry(
         from hms_svc.services import drill_run
 
         drill_run.declare(registry)
+    if only is None or "envelope.receive" in only:
+        from hms_svc.services import envelope_receive
+
+        envelope_receive.declare(registry, agencies=agencies or Agencies())
     return registry

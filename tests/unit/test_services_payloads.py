@@ -90,13 +90,14 @@ def test_a_payload_model_is_frozen() -> None:
         report.lat = 5.0
 
 
-def test_the_registry_declares_the_four_types_with_their_terms() -> None:
+def test_the_registry_declares_each_type_with_their_terms() -> None:
     registry = builtin_registry()
     assert {one.type for one in registry} == {
         "pothole.report",
         "crew.notify",
         "analysis.run",
         "drill.run",
+        "envelope.receive",
     }
     pothole = registry.get("pothole.report")
     assert pothole is not None

@@ -1,0 +1,169 @@
+"""Envelopes of other agencies: CloudEvents 1.0, and the jobs that they become."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import Final
+
+import msgspec
+
+from hms_svc.domain.errors import BadInput, MalformedJob
+from hms_svc.domain.ids import name_based_id
+from hms_svc.domain.job import MAX_DATA_BYTES, Job, encode_data
+from hms_svc.domain.strict_json import JsonValue, check_strict, encode, read_strict
+from hms_svc.domain.timestamps import from_rfc3339
+
+RECEIVE: Final = "envelope.receive"
+"""The type of the jobs that keep envelopes which no mapping takes."""
+MAX_ATTRIBUTE_CHARACTERS: Final = 1024
+_REQUIRED: Final = ("specversion", "id", "source", "type")
+_OPTIONAL: Final = ("subject", "time", "datacontenttype", "dataschema")
+_DATA: Final = ("data", "data_base64")
+_OF_THE_REQUEST: Final = frozenset({"traceparent", "tracestate"})
+_NAME: Final = re.compile(r"[a-z0-9]{1,64}")
+_CONTROL: Final = re.compile("[\0-\x1f\x7f-\x9f]")
+_JSON: Final = re.compile(r"(?:application|text)/(?:[^\s;/+]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """One CloudEvent. `attributes` are the optional ones that were given, `extensions` all others.
+
+    Data that is not JSON stands in `data_base64`.
+    """
+
+    id: str
+    source: str
+    type: str
+    attributes: dict[str, str]
+    extensions: dict[str, JsonValue]
+    data: JsonValue = None
+    data_base64: str | None = None
+
+    def to_job(self, type: str, now_ms: int) -> Job:
+        """Make the job of a type that it becomes: always the same id for the same source and id."""
+        data = self.data
+        if self.data_base64 is not None:
+            data = {"data_base64": self.data_base64}
+        return self._job("ce-" + name_based_id(self.source, self.id), type, data, now_ms)
+
+    def to_unmapped_job(self, now_ms: int) -> Job:
+        """Make the job that keeps the whole of it until a mapping takes it."""
+        id = "ce-" + name_based_id(self.source, self.id, RECEIVE)
+        return self._job(id, RECEIVE, self.to_cloudevent(), now_ms)
+
+    def _job(self, id: str, type: str, data: JsonValue, now_ms: int) -> Job:
+        trace = self.extensions.get("traceparent")
+        traced = isinstance(trace, str) and _TRACEPARENT.fullmatch(trace)
+        named: dict[str, JsonValue] = {"source": self.source, "id": self.id, "type": self.type}
+        attributes = named | self.attributes | {"extensions": self.extensions}
+        return Job(
+            id=id,
+            type=type,
+            data=encode_data(data),
+            enqueued_at=now_ms,
+            traceparent=trace if isinstance(trace, str) and traced else None,
+            meta=encode({"cloudevent": attributes}),
+        )
+
+    def to_cloudevent(self) -> dict[str, JsonValue]:
+        """Give the CloudEvent without what differs when a sender repeats it."""
+        whole: dict[str, JsonValue] = {
+            "specversion": "1.0", "id": self.id, "source": self.source, "type": self.type,
+            **self.attributes,
+        }  # fmt: skip
+        whole |= {
+            name: value for name, value in self.extensions.items() if name not in _OF_THE_REQUEST
+        }
+        encoded = self.data_base64 is not None
+        return whole | ({"data_base64": self.data_base64} if encoded else {"data": self.data})
+
+
+def read_envelope(value: JsonValue) -> Envelope:
+    """Make an envelope of a CloudEvent in JSON, or raise MalformedJob naming the attribute."""
+    if not isinstance(value, dict):
+        raise MalformedJob("an envelope is a JSON object: a CloudEvent 1.0")
+    attributes = {
+        name: _attribute(name, item)
+        for name, item in value.items()
+        if name not in _DATA and item is not None
+    }
+    texts = {name: _text(name, attributes) for name in _REQUIRED}
+    texts |= {name: _text(name, attributes) for name in _OPTIONAL if name in attributes}
+    if texts["specversion"] != "1.0":
+        raise MalformedJob(f"specversion {texts['specversion']!r:.40} is not 1.0", "specversion")
+    _check_time(texts.get("time"))
+    data, data_base64 = _data(value, texts.get("datacontenttype", ""))
+    envelope = Envelope(
+        id=texts["id"],
+        source=texts["source"],
+        type=texts["type"],
+        attributes={name: texts[name] for name in _OPTIONAL if name in texts},
+        extensions={name: item for name, item in attributes.items() if name not in texts},
+        data=data,
+        data_base64=data_base64,
+    )
+    check_strict(envelope.to_cloudevent())
+    _check_size(envelope)
+    return envelope
+
+
+def is_json(content_type: str) -> bool:
+    """Tell whether a media type says JSON."""
+    return _JSON.fullmatch(content_type.strip()) is not None
+
+
+def _attribute(name: str, value: JsonValue) -> str | bool | int:
+    if not _NAME.fullmatch(name):
+        words = f"attribute name {name!r:.80} is not 1 to 64 of a-z and 0-9"
+        raise MalformedJob(words, name)
+    if isinstance(value, str):
+        if len(value) > MAX_ATTRIBUTE_CHARACTERS:
+            words = f"{name} has {len(value)} characters; the limit is {MAX_ATTRIBUTE_CHARACTERS}"
+            raise MalformedJob(words, name)
+        if _CONTROL.search(value):
+            raise MalformedJob(f"{name} {value!r:.80} has a control character", name)
+        return value
+    if isinstance(value, bool | int):
+        return value
+    raise MalformedJob(f"{name} is not a string, an integer or a boolean", name)
+
+
+def _text(name: str, attributes: dict[str, str | bool | int]) -> str:
+    value = attributes.get(name, "")
+    if isinstance(value, str) and value:
+        return value
+    if name in attributes:
+        raise MalformedJob(f"{name} {value!r:.80} is not a string that says something", name)
+    raise MalformedJob(f"{name} is missing: a CloudEvent has {', '.join(_REQUIRED)}", name)
+
+
+def _check_time(time: str | None) -> None:
+    if time is not None:
+        try:
+            from_rfc3339(time)
+        except BadInput as error:
+            raise MalformedJob(f"time {error}", "time") from error
+
+
+def _data(value: dict[str, JsonValue], content_type: str) -> tuple[JsonValue, str | None]:
+    encoded = value.get("data_base64")
+    if encoded is None:
+        return value.get("data"), None
+    if value.get("data") is not None:
+        raise MalformedJob("data and data_base64 are both given: want one of them", "data_base64")
+    try:
+        raw = base64.b64decode(encoded if isinstance(encoded, str) else "?", validate=True)
+    except ValueError as error:
+        raise MalformedJob("data_base64 is not a string of base64", "data_base64") from error
+    if raw and is_json(content_type):
+        return read_strict(raw), None
+    return None, base64.b64encode(raw).decode()
+
+
+def _check_size(envelope: Envelope) -> None:
+    size = len(encode(envelope.to_cloudevent()))
+    if size > MAX_DATA_BYTES:
+        words = f"the envelope has {size} bytes as JSON; the limit is {MAX_DATA_BYTES}"
+        raise MalformedJob(words, "data")

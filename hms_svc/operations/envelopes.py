@@ -1,0 +1,53 @@
+"""What becomes of envelopes of other agencies when they come in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from hms_svc.domain.agencies import Agencies
+from hms_svc.domain.envelope_modes import read_envelopes
+from hms_svc.domain.envelopes import Envelope
+from hms_svc.domain.errors import IdConflict
+from hms_svc.domain.job import Job
+from hms_svc.domain.signatures import check_signature
+from hms_svc.domain.strict_json import decode
+from hms_svc.ports.clock import Clock
+
+
+class EnvelopeDesk:
+    """Takes requests with envelopes, and gives the jobs that they become."""
+
+    def __init__(self, agencies: Agencies, clock: Clock) -> None:
+        self._agencies = agencies
+        self._clock = clock
+
+    def receive(self, headers: Mapping[str, str], body: bytes) -> list[Job]:
+        """Give one job for each distinct envelope of a request; header names are lower-case.
+
+        An id that the broker then answers with CONFLICT came before with other data. Raises
+        BadInput, of it IdConflict where one batch says so of itself, and NotSigned.
+        """
+        now_ms = self._clock.now_ms()
+        envelopes = read_envelopes(headers, body)
+        senders = (self._agencies.sender_of(envelope.source) for envelope in envelopes)
+        for sender in {sender.name: sender for sender in senders if sender}.values():
+            check_signature(sender, headers, body, now_ms)
+        return _distinct((envelope, self._job(envelope, now_ms)) for envelope in envelopes)
+
+    def _job(self, envelope: Envelope, now_ms: int) -> Job:
+        type = self._agencies.job_type_of(envelope.source, envelope.type)
+        if type is None:
+            return envelope.to_unmapped_job(now_ms)
+        return envelope.to_job(type, now_ms)
+
+
+def _distinct(made: Iterable[tuple[Envelope, Job]]) -> list[Job]:
+    found: dict[str, Job] = {}
+    for envelope, job in made:
+        other = found.setdefault(job.id, job)
+        if other.type != job.type or decode(other.data) != decode(job.data):
+            raise IdConflict(
+                f"id {envelope.id!r:.80} of source {envelope.source!r:.80} stands twice in the "
+                "batch, with other data"
+            )
+    return list(found.values())
