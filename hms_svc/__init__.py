@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from hms_svc.domain.outcome import Cancel, DeadLetter, RetryLater, Snooze
     from hms_svc.facade import dao, gov
+    from hms_svc.facade.events import events
     from hms_svc.facade.jobs import Job
     from hms_svc.facade.worker import Worker
     from hms_svc.handling.context import RunningJob, current_job
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _HOMES: Final = {
     "Job": "hms_svc.facade.jobs",
     "Worker": "hms_svc.facade.worker",
+    "events": "hms_svc.facade.events",
     "Registry": "hms_svc.handling.registry",
     "RunningJob": "hms_svc.handling.context",
     "current_job": "hms_svc.handling.context",
@@ -70,6 +72,7 @@ __all__ = [
     "aio",
     "current_job",
     "dao",
+    "events",
     "gov",
 ]
 

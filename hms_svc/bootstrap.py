@@ -315,6 +315,7 @@ def worker_options(
     settings: Settings, *, worker_id: str, drain: bool = False, inline_suspects: bool = False
 ) -> WorkerOptions:
     """Give the options of one worker process under these settings."""
+    from hms_svc.handling.agencies_file import load_agencies
     from hms_svc.runtime.options import WorkerOptions
 
     return WorkerOptions(
@@ -328,6 +329,8 @@ def worker_options(
         failed_days=settings.failed_days,
         drain=drain,
         inline_suspects=inline_suspects,
+        receivers=load_agencies(settings.agencies_file).receivers,
+        namespace=settings.namespace,
     )
 
 

@@ -1,10 +1,11 @@
-"""The same names as `hms_svc`, awaitable: `Job`, `dao`, `gov`."""
+"""The same names as `hms_svc`, awaitable: `Job`, `dao`, `gov`, `events`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from hms_svc.aio import dao, gov
+from hms_svc.aio.event_streams import events
 from hms_svc.facade import jobs, work
 from hms_svc.facade.portal import on_right_loop
 
@@ -23,4 +24,4 @@ class Job(jobs.Job):
         await on_right_loop(lambda: work.enqueue(envelopes))
 
 
-__all__ = ["Job", "dao", "gov"]
+__all__ = ["Job", "dao", "events", "gov"]

@@ -31,6 +31,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes
     position: int = 0
 
+    def payload(self) -> JsonValue:
+        """Decode `data`."""
+        value: JsonValue = decode(self.data)
+        return value
+
     def to_cloudevent(self, namespace: str) -> dict[str, JsonValue]:
         """Give the CloudEvents 1.0 JSON object of this event."""
         return {
@@ -41,7 +46,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
             "subject": self.subject,
             "time": to_rfc3339(self.at),
             "datacontenttype": "application/json",
-            "data": decode(self.data),
+            "data": self.payload(),
         }
 
 

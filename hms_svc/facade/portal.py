@@ -135,12 +135,7 @@ def block(work: Callable[[], Awaitable[Result]], counterpart: str) -> Result:
     Raises WrongThread on a thread whose event loop runs, naming the awaitable
     `counterpart`.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        pass
-    else:
-        raise WrongThread(f"this would block the running event loop: await {counterpart} instead")
+    refuse_running_loop(counterpart)
     job = find_job()
     loop = job.loop if job is not None else portal()._loop
 
@@ -148,6 +143,20 @@ def block(work: Callable[[], Awaitable[Result]], counterpart: str) -> Result:
         return await work()
 
     return asyncio.run_coroutine_threadsafe(run(), loop).result()
+
+
+def refuse_running_loop(counterpart: str) -> None:
+    """Raise WrongThread on a thread whose event loop runs, naming the awaitable `counterpart`."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise WrongThread(f"this would block the running event loop: await {counterpart} instead")
+
+
+async def on_portal(asked: Coroutine[Any, Any, Result], /) -> Result:
+    """Await a coroutine that belongs to the portal's loop."""
+    return await asyncio.wrap_future(portal().submit(asked))
 
 
 async def on_right_loop(work: Callable[[], Awaitable[Result]]) -> Result:

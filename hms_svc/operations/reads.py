@@ -258,17 +258,16 @@ class Reads:
         self, group: str, consumer: str, *, follow: bool, from_start: bool
     ) -> AsyncIterator[Event]:
         """Give what the group has not been given; each batch is acknowledged once it was consumed."""
-        last = 0
         while True:
+            newest = await newest_position(self._bus) if follow else 0
             events = await self._bus.read_group(group, consumer, limit=100, from_start=from_start)
             for event in events:
                 yield event
-                last = max(last, event.position)
             await self._bus.acknowledge(group, [event.position for event in events])
             if not events:
                 if not follow:
                     return
-                await self._bus.wait(last, 5.0)
+                await self._bus.wait(newest, 5.0)
 
     async def replayed_events(self) -> AsyncIterator[Event]:
         """Give every `case.*` event ever, oldest first, from the outbox."""

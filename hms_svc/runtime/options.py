@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from hms_svc.domain.agencies import Receiver
 from hms_svc.domain.job import Lane
 from hms_svc.governance.question import Policy
 from hms_svc.handling.registry import Registry
@@ -20,7 +21,8 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How one worker process works. `lane` SUSPECT makes it run suspects, one at a time.
 
     `inline_suspects` is for handlers that no name can import: the worker
-    empties itself and runs the suspect alone. Durations are in seconds.
+    empties itself and runs the suspect alone. `receivers` are told of events, in whose
+    source the `namespace` stands. Durations are in seconds.
     """
 
     worker_id: str
@@ -35,6 +37,8 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     inline_suspects: bool = False
     drain: bool = False
     linger_seconds: float = 0.0
+    receivers: tuple[Receiver, ...] = ()
+    namespace: str = "default"
 
 
 class Engines(msgspec.Struct, frozen=True):

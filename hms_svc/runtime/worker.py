@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from hms_svc.domain.deliveries import DELIVER
 from hms_svc.domain.errors import Outage
 from hms_svc.domain.job import Lane
 from hms_svc.ports.meters import UNMETERED
@@ -15,6 +16,7 @@ from hms_svc.runtime.availability import Availability
 from hms_svc.runtime.claimer import Claimer
 from hms_svc.runtime.deadlines import Deadlines
 from hms_svc.runtime.drainer import Drainer
+from hms_svc.runtime.event_forwarder import EventForwarder
 from hms_svc.runtime.executor import Executor
 from hms_svc.runtime.inflight import InFlight
 from hms_svc.runtime.leases import Heartbeat
@@ -163,6 +165,8 @@ class Worker:
                     unserved_days=options.unserved_days,
                 ),
             ]
+            if options.receivers and DELIVER in types:
+                chores.append(self._forwarder())
         if options.linger_seconds:
             chores.append(
                 Lingerer(self.in_flight, claimer, self.stop, seconds=options.linger_seconds)
@@ -175,6 +179,13 @@ class Worker:
                 )
             )  # fmt: skip
         return chores
+
+    def _forwarder(self) -> EventForwarder:
+        engines, options = self._engines, self._options
+        return EventForwarder(
+            options.receivers, engines.bus, engines.broker, engines.clock,
+            namespace=options.namespace, worker_id=options.worker_id,
+        )  # fmt: skip
 
     async def _empty(self, claimer: Claimer) -> None:
         """Wait for the jobs in hand; after the grace cancel them, and give back what cannot stop.

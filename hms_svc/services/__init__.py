@@ -42,6 +42,7 @@ def builtin_registry(
     if ready:
         places.load()
         webhook.check()
+    agencies = agencies or Agencies()
     registry = Registry()
     if only is None or "pothole.report" in only:
         from hms_svc.services import pothole_report
@@ -67,5 +68,11 @@ def builtin_registry(
     if only is None or "envelope.receive" in only:
         from hms_svc.services import envelope_receive
 
-        envelope_receive.declare(registry, agencies=agencies or Agencies())
+        envelope_receive.declare(registry, agencies=agencies)
+    if only is None or "event.deliver" in only:
+        from hms_svc.services import event_deliver
+
+        event_deliver.declare(
+            registry, receivers=agencies.receivers, allowed_hosts=webhook_allowed_hosts
+        )
     return registry

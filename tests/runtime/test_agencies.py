@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import random
 
-from hms_svc.domain.agencies import Agencies
+import pytest
+
+from hms_svc.domain.agencies import Agencies, Receiver
+from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.lifecycle import State
+from hms_svc.domain.signatures import sign
 from hms_svc.handling.agencies_file import read_agencies
 from hms_svc.operations.envelopes import EnvelopeDesk
 from hms_svc.ports.broker import Acceptance
 from hms_svc.ports.control import Act
 from hms_svc.services import builtin_registry
+from tests.unit.local_http import LocalHttp, local_http
 
-from .conftest import PLACE, FloorMaker, result_of
+from .conftest import PLACE, Floor, FloorMaker, result_of, until
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 MAPPED = """
@@ -58,3 +64,61 @@ async def test_an_envelope_that_nothing_took_is_a_dead_letter_until_a_mapping_do
         [other] = EnvelopeDesk(mended, floor.engines.clock).receive(HEADERS, b"{}")
         [refused] = await floor.engines.broker.enqueue([other])
         assert refused.acceptance is Acceptance.CONFLICT
+
+
+SECRET = "the-secret-of-act"
+
+
+def to_act(told: LocalHttp, *types: str) -> Agencies:
+    act = Receiver(name="act", url=told.url, secret=SECRET, types=types, allow_private=True)
+    return Agencies(receivers=(act,))
+
+
+async def delivery(floor: Floor) -> str:
+    where = parse_filter("type:event.deliver")
+    [job] = (await floor.engines.inspection.page(where, limit=0, cursor=None)).jobs
+    return job.id
+
+
+async def test_a_receiver_is_told_of_a_case_once_however_often_it_fails(
+    open_floor: FloorMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(random, "random", lambda: 0.0)
+    async with local_http() as told:
+        told.first_statuses = [500, 500]
+        agencies = to_act(told, "case.*")
+        async with open_floor(builtin_registry(agencies=agencies)) as floor:
+            floor.start(receivers=agencies.receivers, namespace="city")
+            pothole = await floor.run(PLACE, type="pothole.report")
+            await until("three attempts", lambda: len(told.received) >= 3)
+            delivered = await floor.reaches(await delivery(floor))
+            assert result_of(delivered) == {"status": 200}
+            [opened] = [
+                event.id
+                for event in await floor.engines.bus.read(after=0, limit=100)
+                if event.type == "case.opened"
+            ]
+    assert {sent.headers["webhook-id"] for sent in told.received} == {opened}
+    sent = told.received[-1]
+    assert sent.headers["content-type"] == "application/cloudevents+json"
+    at = int(sent.headers["webhook-timestamp"])
+    assert sent.headers["webhook-signature"] == sign(SECRET, opened, at, sent.body)
+    event = json.loads(sent.body)
+    assert (event["type"], event["subject"]) == ("case.opened", pothole.view.id)
+    assert len(told.received) == 3
+
+
+DELIVERY = {"receiver": "act", "event": {"id": "e-1", "type": "case.opened"}}
+
+
+async def test_a_receiver_that_is_gone_is_not_asked_again(open_floor: FloorMaker) -> None:
+    async with local_http() as told:
+        told.status = 410
+        registry = builtin_registry(agencies=to_act(told, "*"))
+        async with open_floor(registry) as floor:
+            floor.start()
+            gone = await floor.run(DELIVERY, type="event.deliver")
+            removed = await floor.run({**DELIVERY, "receiver": "ops"}, type="event.deliver")
+    for dead, words in ((gone, "act answered 410"), (removed, "ops is not in the agencies file")):
+        assert (dead.view.state, dead.view.attempt) == (State.DEAD, 1)
+        assert words in dead.view.detail

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from hms_svc import Job, RunningJob, aio, dao, gov
-from hms_svc.domain.errors import WrongThread
+from hms_svc import Job, RunningJob, aio, dao, events, gov
+from hms_svc.domain.errors import BadInput, WrongThread
+from hms_svc.domain.event import service_event
 from hms_svc.domain.lifecycle import State
-from hms_svc.facade.portal import close_portal
+from hms_svc.facade.portal import close_portal, on_portal, portal
 
 from .conftest import PLACE, FloorMaker, registry_of, result_of
 
@@ -73,6 +74,7 @@ BLOCKING: list[tuple[Any, str]] = [
     (lambda: dao.case_exists(1.0, 2.0), "hms_svc.aio.dao.case_exists"),
     (lambda: dao.insert_case({}), "hms_svc.aio.dao.insert_case"),
     (lambda: gov.vet("create_case", {}), "hms_svc.aio.gov.vet"),
+    (lambda: events().__enter__(), "hms_svc.aio.events"),
 ]
 
 
@@ -103,6 +105,29 @@ async def test_the_awaitable_surface_works_outside_of_jobs(own_portal: None) -> 
     assert await aio.dao.insert_case(PLACE, key="by hand") == case
     assert await aio.dao.case_exists(PLACE["lat"], PLACE["lon"])  # type: ignore[arg-type]
     await aio.gov.vet("create_case", PLACE)
+
+
+async def test_the_awaitable_surface_follows_the_bus(own_portal: None) -> None:
+    backend = await on_portal(portal().backend())
+    async with aio.events() as later, aio.events(group="act", types="case.*") as stream:
+        for name in ("audit.sealed", "case.opened"):
+            await on_portal(backend.bus.publish([service_event("j", name, "", {}, 1)]))
+        event = await anext(stream)
+        await stream.acknowledge(event)
+        assert (event.type, event.payload()) == ("case.opened", {})
+        assert (await anext(later)).type == "audit.sealed"
+    with pytest.raises(BadInput, match="a group has its own place"):
+        async with aio.events(group="act", after=0):
+            raise AssertionError
+
+
+def test_the_blocking_surface_follows_the_bus(own_portal: None) -> None:
+    backend = portal().submit(portal().backend()).result()
+    with events(group="act") as stream:
+        portal().submit(backend.bus.publish([service_event("j", "x", "", {}, 1)])).result()
+        event = next(stream)
+        stream.acknowledge(event)
+        assert (event.type, event.subject) == ("x", "j")
 
 
 def test_the_blocking_surface_works_outside_of_jobs(own_portal: None) -> None:

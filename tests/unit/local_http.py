@@ -19,6 +19,7 @@ class Received(msgspec.Struct, frozen=True):
 class LocalHttp:
     def __init__(self) -> None:
         self.status = 200
+        self.first_statuses: list[int] = []
         self.body = b"{}"
         self.headers: dict[str, str] = {}
         self.silent = False
@@ -42,7 +43,8 @@ class LocalHttp:
                 return
             told = {"content-length": str(len(self.body)), "connection": "close", **self.headers}
             lines = "".join(f"{name}: {value}\r\n" for name, value in told.items())
-            writer.write(f"HTTP/1.1 {self.status} Told\r\n{lines}\r\n".encode() + self.body)
+            status = self.first_statuses.pop(0) if self.first_statuses else self.status
+            writer.write(f"HTTP/1.1 {status} Told\r\n{lines}\r\n".encode() + self.body)
             await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
             return

@@ -79,7 +79,9 @@ def test_the_defaults_of_every_built_in_form_are_what_their_model_means(type: st
     assert declared.payload is not None
     form = make_form(type, declared.payload)
     given = {field.name: field.default for field in form.fields if field.default}
-    typed = {each.name: "1" for each in form.fields if each.required}
+    typed = {
+        each.name: "{}" if each.kind is Kind.JSON else "1" for each in form.fields if each.required
+    }
     model = declared.payload
     bare, full = fill(form, typed), fill(form, {**typed, **given})
     assert model.model_validate(full) == model.model_validate(bare)
@@ -143,6 +145,6 @@ def test_a_type_without_a_model_has_one_field_for_the_whole_payload() -> None:
 
 def test_types_are_listed_by_name() -> None:
     assert Forms(builtin_registry()).types() == (
-        "analysis.run", "crew.notify", "drill.run", "envelope.receive", "pothole.report",
+        "analysis.run", "crew.notify", "drill.run", "envelope.receive", "event.deliver", "pothole.report",
     )  # fmt: skip
     assert Forms(None).types() == ()

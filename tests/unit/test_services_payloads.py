@@ -98,6 +98,7 @@ def test_the_registry_declares_each_type_with_their_terms() -> None:
         "analysis.run",
         "drill.run",
         "envelope.receive",
+        "event.deliver",
     }
     pothole = registry.get("pothole.report")
     assert pothole is not None

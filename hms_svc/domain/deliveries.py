@@ -1,0 +1,37 @@
+"""Events on their way to receivers: one job for each receiver and event."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hms_svc.domain.agencies import Receiver
+from hms_svc.domain.event import Event
+from hms_svc.domain.ids import name_based_id
+from hms_svc.domain.job import Job
+from hms_svc.domain.strict_json import encode
+
+DELIVER: Final = "event.deliver"
+"""The type of the jobs that deliver events."""
+
+
+def is_due(receiver: Receiver, event: Event) -> bool:
+    """Tell whether a receiver is told of an event; never of what became of a delivery."""
+    return receiver.takes(event.type) and not _is_of_a_delivery(event)
+
+
+def delivery_job(receiver: Receiver, event: Event, namespace: str, now_ms: int) -> Job:
+    """Make the job that delivers an event: always the same id for the same receiver and event."""
+    data = {"receiver": receiver.name, "event": event.to_cloudevent(namespace)}
+    return Job(
+        id=name_based_id(DELIVER, receiver.name, event.id),
+        type=DELIVER,
+        data=encode(data),
+        enqueued_at=now_ms,
+    )
+
+
+def _is_of_a_delivery(event: Event) -> bool:
+    if not event.type.startswith("job."):
+        return False
+    said = event.payload()
+    return isinstance(said, dict) and said.get("type") == DELIVER

@@ -1,0 +1,74 @@
+"""`event.deliver`: tells a receiver of the agencies file of one event, by a signed webhook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hms_svc.domain.agencies import Receiver
+from hms_svc.domain.deliveries import DELIVER
+from hms_svc.domain.errors import DeliveryFailed
+from hms_svc.domain.outcome import DeadLetter
+from hms_svc.domain.strict_json import encode
+from hms_svc.handling.context import RunningJob
+from hms_svc.handling.registry import Registry
+from hms_svc.services.webhook import Webhook
+
+TYPE: Final = DELIVER
+GONE: Final = 410
+
+
+class Delivery(BaseModel):
+    """Who is told, by the name in the agencies file, and the CloudEvent that is posted."""
+
+    model_config = ConfigDict(defer_build=True, strict=True, frozen=True)
+
+    receiver: str = Field(min_length=1, max_length=63)
+    event: dict[str, Any]
+
+
+class DeliveryService:
+    """Knows the receivers of today: a job for one that is gone is given up."""
+
+    def __init__(self, receivers: Sequence[Receiver], allowed_hosts: Sequence[str]) -> None:
+        self._webhooks = {each.name: _webhook(each, allowed_hosts) for each in receivers}
+
+    async def deliver(self, job: RunningJob) -> dict[str, Any] | DeadLetter:
+        """Deliver once the receiver says 2xx; the event's id names the message at every attempt."""
+        delivery: Delivery = job.payload
+        webhook = self._webhooks.get(delivery.receiver)
+        if webhook is None:
+            return DeadLetter(
+                f"receiver {delivery.receiver} is not in the agencies file: "
+                "discard, or put it back, start the workers again, then retry"
+            )
+        message_id = str(delivery.event.get("id", job.id))
+        try:
+            status = await webhook.deliver(
+                message_id, encode(delivery.event), content_type="application/cloudevents+json"
+            )
+        except DeliveryFailed as error:
+            if error.status == GONE:
+                return DeadLetter(f"receiver {delivery.receiver} answered 410: it is gone")
+            raise
+        return {"status": status}
+
+
+def declare(
+    registry: Registry, *, receivers: Sequence[Receiver], allowed_hosts: Sequence[str]
+) -> None:
+    """Add the type to a registry."""
+    registry.job(TYPE, payload=Delivery)(DeliveryService(receivers, allowed_hosts).deliver)
+
+
+def _webhook(receiver: Receiver, allowed_hosts: Sequence[str]) -> Webhook:
+    own = (urlsplit(receiver.url).hostname or "",) if receiver.allow_private else ()
+    return Webhook(
+        receiver.url,
+        secret=receiver.secret,
+        allowed_hosts=(*allowed_hosts, *own),
+        name=f"url of receiver {receiver.name}",
+    )
