@@ -61,7 +61,7 @@ async def _examine(session: Session) -> list[Finding]:
     from hms_svc.operations.doctor import examine_engines, examine_machine, failed
 
     findings = await examine_machine(session.settings)
-    findings += _policy(session)
+    findings += [*_policy(session), *_agencies(session)]
     if any(finding.level.value == "error" for finding in findings):
         return findings
     async with AsyncExitStack() as stack:
@@ -83,3 +83,18 @@ def _policy(session: Session) -> list[Finding]:
         return [failed("policy", error)]
     where = session.settings.policy_url or session.settings.policy_file or "the bundled default"
     return [Finding("policy", Level.OK, f"{where} is in force")]
+
+
+def _agencies(session: Session) -> list[Finding]:
+    from hms_svc.handling.agencies_file import load_agencies
+    from hms_svc.operations.doctor import Finding, Level, failed
+
+    file = session.settings.agencies_file
+    if file is None:
+        return []
+    try:
+        found = load_agencies(file)
+    except HmsError as error:
+        return [failed("agencies", error)]
+    told = f"senders {len(found.senders)}, receivers {len(found.receivers)}"
+    return [Finding("agencies", Level.OK, f"{file} is in force: {told}")]

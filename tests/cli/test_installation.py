@@ -82,6 +82,18 @@ def test_a_policy_that_does_not_parse_is_an_error_of_the_doctor(
     assert [each["check"] for each in findings if each["level"] == "error"] == ["policy"]
 
 
+def test_the_doctor_tells_what_the_agencies_file_says(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "agencies.toml"
+    file.write_text('[[sender]]\nname = "a2a"\nsource = "*"\n')
+    monkeypatch.setenv("HMS_SVC_AGENCIES_FILE", str(file))
+    assert f"agencies: {file} is in force: senders 1, receivers 0" in cli("doctor").out
+    file.write_text("[[sender]]\n")
+    [bad] = [each for each in cli("doctor", "--json", code=1).rows if each["level"] == "error"]
+    assert bad["text"].startswith(f"{file}: sender 1: name is missing")
+
+
 def test_a_folder_that_cannot_be_is_an_error_of_the_doctor(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("")

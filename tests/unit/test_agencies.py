@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hms_svc.domain.errors import BadSetting
+from hms_svc.domain.signatures import sign
 from hms_svc.handling.agencies_file import load_agencies, read_agencies
 
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "agencies.md"
 GOOD = """
 [[sender]]
 name = "hms-a2a"
@@ -102,3 +106,25 @@ def test_a_fault_is_told_with_file_place_and_what_would_be_right(text: str, faul
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadSetting, match="the agencies cannot be read"):
         load_agencies(tmp_path)
+
+
+def blocks_of_the_document(language: str) -> list[str]:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def test_the_file_in_the_document_can_be_used() -> None:
+    [example] = blocks_of_the_document("toml")
+    agencies = read_agencies(example, "agencies.toml")
+    assert agencies.job_type_of("/hms-a2a/city", "gov.city.pothole.reported") == "pothole.report"
+    assert [each.name for each in agencies.receivers] == ["act"]
+
+
+def test_the_check_in_the_document_agrees_with_how_we_sign() -> None:
+    written: dict[str, Any] = {}
+    exec(blocks_of_the_document("python")[0], written)
+    secret = "whsec_dGhlLXNlY3JldC1vZi1hY3Q="
+    headers = {"webhook-id": "e-1", "webhook-timestamp": "1767225600"}
+    headers["webhook-signature"] = sign(secret, "e-1", 1_767_225_600, b"{}")
+    assert written["is_signed"](secret, headers, b"{}")
+    assert not written["is_signed"](secret, headers, b"[]")
