@@ -54,6 +54,14 @@ def read_trail(text: str | None) -> list[Step]:
     return [_decode(row) for row in (text or "").split("\n") if row]
 
 
+def erased_trail(text: str | None) -> str:
+    """Give a trail with the same steps, and without the words and output of any."""
+    return "".join(
+        line(msgspec.structs.replace(step, detail="", error="", traceback="", log=""))
+        for step in read_trail(text)
+    )
+
+
 def attempts_of(steps: list[Step]) -> list[AttemptView]:
     """Give the attempts among the steps."""
     return [

@@ -26,7 +26,7 @@ COMMANDS: Final = {
 """Top-level names to `module:function`, in the order of the help; empty for a group."""
 
 GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
-    "jobs": ("Look at jobs, and mend them.", ("jobs_read", "jobs_act", "jobs_edit")),
+    "jobs": ("Look at jobs, and mend them.", ("jobs_read", "jobs_act", "jobs_edit", "jobs_erase")),
     "queues": ("Look at queues; pause, resume and purge them.", ("queues",)),
     "cases": ("Look at cases; close and reopen them.", ("cases",)),
     "schedules": ("Look at what is run by the clock; run it now.", ("schedules",)),

@@ -15,7 +15,7 @@ from hms_svc.domain.errors import BadInput
 
 if TYPE_CHECKING:
     from hms_svc.operations.bulk import BatchReport
-    from hms_svc.operations.plan import Plan
+    from hms_svc.operations.plan import Choice
 
 Ids: TypeAlias = Annotated[
     list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of jobs.", show_default=False)
@@ -60,8 +60,8 @@ def undo(
                 return await operations.actions.undo(batch, progressed=advance, pace=pace)
 
     report = run(work)
-    _print_report("undo", "undone", report, as_json)
-    raise typer.Exit(_code(report))
+    print_report("undo", "undone", report, as_json)
+    raise typer.Exit(code_of(report))
 
 
 COMMANDS: Final[Commands] = {
@@ -101,7 +101,7 @@ async def _act(
         else:
             plan = await actions.plan_where(act, wanted)
         if dry_run:
-            _print_plan(plan, as_json)
+            print_choice(act.value, plan, as_json)
             return DONE
         question = f"{act.value} {len(plan.job_ids):,} jobs?"
         if not job_ids and plan.job_ids and not confirmed(question, assume_yes=yes):
@@ -109,10 +109,10 @@ async def _act(
             return DONE
         with progress(act.value, len(plan.job_ids)) as advance, interruptible() as pace:
             report = await actions.carry_out(plan, note=note, progressed=advance, pace=pace)
-    _print_report(act.value, past(act), report, as_json)
+    print_report(act.value, past(act), report, as_json)
     if not as_json and report.done and act in UNDOABLE:
         hint_at_undo(report)
-    return _code(report)
+    return code_of(report)
 
 
 def hint_at_undo(report: BatchReport) -> None:
@@ -120,7 +120,8 @@ def hint_at_undo(report: BatchReport) -> None:
     hint(f"within ten minutes: hms-svc jobs undo {report.batch}")
 
 
-def _code(report: BatchReport) -> int:
+def code_of(report: BatchReport) -> int:
+    """Give the exit code of a bulk act."""
     if report.left:
         return INTERRUPTED
     if not report.failed:
@@ -128,11 +129,12 @@ def _code(report: BatchReport) -> int:
     return NOT_ALL if report.done else REFUSED
 
 
-def _print_plan(plan: Plan, as_json: bool) -> None:
+def print_choice(verb: str, plan: Choice, as_json: bool) -> None:
+    """Tell what would be done, and nothing was."""
     if as_json:
         emit(
             {
-                "act": plan.act.value,
+                "act": verb,
                 "dry_run": True,
                 "count": len(plan.job_ids),
                 "groups": [
@@ -143,7 +145,7 @@ def _print_plan(plan: Plan, as_json: bool) -> None:
             }
         )
         return
-    say(f"would {plan.act.value} {len(plan.job_ids):,} jobs; {len(plan.cannot):,} cannot be")
+    say(f"would {verb} {len(plan.job_ids):,} jobs; {len(plan.cannot):,} cannot be")
     if plan.groups:
         table(
             ("type", "state", "reason", "jobs"),
@@ -151,7 +153,8 @@ def _print_plan(plan: Plan, as_json: bool) -> None:
         )
 
 
-def _print_report(act: str, done: str, report: BatchReport, as_json: bool) -> None:
+def print_report(act: str, done: str, report: BatchReport, as_json: bool) -> None:
+    """Tell what was done, and to which jobs it was not."""
     if as_json:
         emit(
             {

@@ -96,7 +96,8 @@ class Dao:
         radius, EffectConflict where the key was used with other data, LeaseLost
         where the job is no longer ours, and the governance verdict where there
         was a no. A place is `lat` and `lon` of the data; without them there is
-        no place to be taken.
+        no place to be taken. A follow-up of the id `name_based_id(job id, type, "")`
+        is erased with its job.
         """
         job = find_job()
         if job is not None:

@@ -21,7 +21,9 @@ from hms_svc.domain.lifecycle import TERMINAL
 from hms_svc.domain.strict_json import JsonValue, check_strict, decode
 from hms_svc.domain.views import JobDetail
 from hms_svc.handling.registry import Registry
-from hms_svc.operations.bulk import BatchReport, BulkActs, Progressed
+from hms_svc.operations.bulk import BatchReport, Progressed
+from hms_svc.operations.erasing import ACTION as ERASE
+from hms_svc.operations.erasing import Erasing
 from hms_svc.operations.intake import Draft
 from hms_svc.operations.journal import Journal
 from hms_svc.operations.pace import Pace
@@ -53,6 +55,7 @@ AUDITED: Final[Mapping[str, str]] = MappingProxyType(
         "close": "case.closed",
         "reopen": "case.reopened",
         "backup": "db.backup",
+        "erase": ERASE,
     }
 )
 """What each act of an operator is called in the audit log."""
@@ -60,7 +63,7 @@ PURGE_CHUNK = 500
 ENVELOPE_OF_ONE_RUN = ("id", "enqueued_at", "not_before", "expires_at")
 
 
-class Actions(BulkActs):
+class Actions(Erasing):
     """The acting half of the operator service. Payloads are held against the models of `registry`."""
 
     def __init__(

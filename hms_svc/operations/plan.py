@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -34,53 +34,73 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     count: int
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """The jobs that an act will be done to, and those that it cannot be done to."""
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """The jobs that something will be done to, and those that it cannot be done to."""
 
-    act: Act
     job_ids: tuple[str, ...]
     groups: tuple[Group, ...]
     cannot: tuple[ActOutcome, ...]
     where: str = ""
 
 
-class PlanBuilder:
-    """Collects the jobs of a plan, of which only the ids are kept."""
+class Plan(Choice, frozen=True, kw_only=True):
+    """The jobs that an act will be done to, and those that it cannot be done to."""
 
-    def __init__(self, act: Act, where: str = "") -> None:
-        self._act = act
-        self._where = where
+    act: Act
+
+
+class Chooser:
+    """Collects jobs in the states that fit, of which only the ids are kept.
+
+    `why_not` makes of another state the words why not.
+    """
+
+    def __init__(self, eligible: frozenset[State], why_not: Callable[[State], str]) -> None:
+        self._eligible = eligible
+        self._why_not = why_not
         self._ids: list[str] = []
         self._counts: Counter[tuple[str, State, str]] = Counter()
         self._cannot: list[ActOutcome] = []
 
     def add(self, views: Iterable[JobView]) -> None:
         """Take in some jobs."""
-        eligible = ELIGIBLE[self._act]
         for view in views:
-            if view.state in eligible:
+            if view.state in self._eligible:
                 self._ids.append(view.id)
                 self._counts[view.type, view.state, view.reason] += 1
             else:
-                why = f"a job that is {view.state} cannot be {past(self._act)}"
-                self._cannot.append(ActOutcome(view.id, False, why))
+                self._cannot.append(ActOutcome(view.id, False, self._why_not(view.state)))
 
     def add_unknown(self, job_ids: Iterable[str]) -> None:
         """Take in ids that no job has any more."""
         self._cannot += [ActOutcome(job_id, False, "is not known any more") for job_id in job_ids]
 
-    def build(self) -> Plan:
-        """Give the plan: largest groups first, each id once."""
-        return Plan(
-            act=self._act,
+    def choose(self, where: str = "") -> Choice:
+        """Give what was chosen: largest groups first, each id once."""
+        return Choice(
             job_ids=tuple(dict.fromkeys(self._ids)),
             groups=tuple(
                 Group(type=type, state=state, reason=reason, count=count)
                 for (type, state, reason), count in self._counts.most_common()
             ),
             cannot=tuple(self._cannot),
-            where=self._where,
+            where=where,
         )
+
+
+class PlanBuilder(Chooser):
+    """Collects the jobs of a plan."""
+
+    def __init__(self, act: Act, where: str = "") -> None:
+        super().__init__(
+            ELIGIBLE[act], lambda state: f"a job that is {state} cannot be {past(act)}"
+        )
+        self._act = act
+        self._where = where
+
+    def build(self) -> Plan:
+        """Give the plan."""
+        return Plan(act=self._act, **msgspec.structs.asdict(self.choose(self._where)))
 
 
 def past(act: Act) -> str:

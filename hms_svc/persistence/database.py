@@ -18,6 +18,7 @@ from hms_svc.persistence import (
     audit,
     cases,
     effects,
+    erasing,
     fences,
     neighbours,
     outbox,
@@ -248,6 +249,13 @@ class SqlDatabase:
     async def archived_job(self, job_id: str) -> JobDetail | None:
         """Give the archived job of this id that ended last."""
         return await self._engine.read(lambda on: archive.one(on, job_id))
+
+    async def erase(self, job_ids: Sequence[str]) -> list[str]:
+        """Blank what is kept of these jobs; the outbox is searched beside the work of others."""
+        if not job_ids:
+            return []
+        messages = await self._engine.read(lambda on: erasing.messages_of(on, job_ids))
+        return await self._engine.write(lambda on: erasing.erase(on, job_ids, messages))
 
     async def add_token(self, token: Token) -> None:
         """Keep a new token."""

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import ActOutcome, JobDetail
 
 
@@ -23,6 +24,15 @@ class Act(StrEnum):
 
 UNDOABLE: Final = frozenset({Act.RETRY, Act.DISCARD, Act.CANCEL, Act.DENY})
 """Acts that `Control.undo` takes back. An approval is on record in the database, and stands."""
+
+
+NOT_KNOWN: Final = "is not known"
+"""Why nothing was done to an id that no job of the broker has."""
+
+
+def must_end_first(state: State) -> str:
+    """Say why a job that has not ended is not erased."""
+    return f"a job that is {state} cannot be erased: cancel it first"
 
 
 class ActRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +51,7 @@ class Control(Protocol):
     async def act(self, request: ActRequest) -> list[ActOutcome]:
         """Do one act to each job, or say why not; answers stand in the order of the ids.
 
-        RETRY starts a new run of a terminal job that is not completed, and lets
+        RETRY starts a new run of a terminal job that is not completed or erased, and lets
         a scheduled or retrying one run now. CANCEL ends a waiting job and asks
         the worker of a running one to stop; where that run does not end the job
         (it fails, is given back or put off, or its worker dies), it is cancelled
@@ -77,6 +87,21 @@ class Control(Protocol):
         """Cancel up to `limit` waiting jobs (scheduled, queued, retrying); gives their number.
 
         `batch` names it for undo, over several calls.
+        """
+        ...
+
+    async def erase(self, job_ids: Sequence[str]) -> list[ActOutcome]:
+        """Blank what jobs say of a person, or say why not; answers stand in the order of the ids.
+
+        Data becomes `domain.erasure.ERASED`. Result, foreign bytes, meta, unknown
+        fields, unique key, words, output and progress go, and so does what undo
+        kept of the job. Id, type, state, reason, who said it, times, attempts,
+        fence and case stay. An ended job is erased, and a discarded one, which
+        cannot come back then; any other is to be cancelled first. It stands among
+        the failures by its reason alone. What the bus kept of its words and
+        of services' events about it is blanked, also of an id that is not known,
+        or removed where the engine cannot change what it announced. Erasing
+        again changes nothing.
         """
         ...
 

@@ -310,7 +310,23 @@ class DoorStore(Protocol):
         ...
 
 
-class Database(EffectStore, CaseStore, Ledger, DoorStore, Protocol):
+class ErasingStore(Protocol):
+    """What blanks one person's data; the audit chain is not touched."""
+
+    async def erase(self, job_ids: Sequence[str]) -> list[str]:
+        """Blank what is kept of these jobs; gives, sorted, those of them that the archive holds.
+
+        Archived jobs are blanked as `Control.erase` does. Their cases lose data
+        (it becomes `domain.erasure.ERASED`), user and place, and so stand in no
+        other's way any more; kind, status, urgency, times and the digest of the
+        effect stay. Their reports are removed. Events about them in the outbox,
+        and those jobs where they wait in it, have their data blanked. Erasing
+        again changes nothing.
+        """
+        ...
+
+
+class Database(EffectStore, CaseStore, Ledger, DoorStore, ErasingStore, Protocol):
     """All of it over one database."""
 
     async def open(self) -> None:

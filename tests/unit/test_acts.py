@@ -289,10 +289,14 @@ async def every_act(desk: Desk, actions: Actions) -> dict[str, Callable[[], Awai
     async def edit() -> None:
         await actions.enqueue_edit(await actions.draft_edit(ids[0], {"n": 9}))
 
+    async def erase() -> None:
+        await actions.erase(await actions.plan_erase(ids[:1]))
+
     draft = Draft("form", {"type": "x.y", "data": 1})
     return {
         "cancel": lambda: act("cancel", ids[:2]),
         "edit": edit,
+        "erase": erase,
         "retry": lambda: act("retry", ids[1:2]),
         "approve": lambda: act("approve", ids[:1]),
         "deny": lambda: act("deny", ids[:1]),

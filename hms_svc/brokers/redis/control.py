@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from hms_svc.brokers.keeping import Retention
+from hms_svc.brokers.redis import erasing
 from hms_svc.brokers.redis.inspector import RedisInspector
 from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.errors import BadInput
@@ -77,6 +78,10 @@ class RedisControl:
             act=Act.CANCEL, job_ids=tuple(ids), by=by, note=note or "purged", batch=batch
         )
         return sum(outcome.done for outcome in await self._act("purge", request))
+
+    async def erase(self, job_ids: Sequence[str]) -> list[ActOutcome]:
+        """Blank records, each in one step; what the bus says of them goes in stretches."""
+        return await erasing.erase(self._link, job_ids)
 
     async def pause(self, type: str, *, by: str, reason: str, intake: bool = False) -> None:
         """Mark a queue as paused."""
@@ -172,8 +177,10 @@ class RedisControl:
 
     async def _forget_batches(self) -> None:
         """Forget batches that cannot be undone any more; what is large is freed beside the work."""
-        name = self._link.keys.ours("batches")
-        over = await self._link.ask("ZRANGEBYSCORE", name, "-inf", self._undone_since())
+        name, since = self._link.keys.ours("batches"), self._undone_since()
+        ranges = [("ZRANGEBYSCORE", name, *edges) for edges in ((0, since), (-since, 0))]
+        waiting, gone_through = await self._link.ask_all(ranges)
+        over = [*waiting, *gone_through]
         for batch in over:
             await self._link.ask("UNLINK", self._link.keys.ours("undo", batch.decode()))
         if over:

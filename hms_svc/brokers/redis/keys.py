@@ -59,7 +59,7 @@ FAMILIES: Final = (
     KeyFamily("hms:{ns}:claims:{worker}:{lane}", "string", "what the last claim gave", "one lease"),
     KeyFamily("hms:{ns}:reply:{nonce}", "string", "what a rare call answered", "120 seconds"),
     KeyFamily("hms:{ns}:undo:{batch}", "zset", "id, and the job as it was before an act", "20 minutes"),
-    KeyFamily("hms:{ns}:batches", "zset", "batch not undone yet, time (ms)", "10 minutes, at each trim"),
+    KeyFamily("hms:{ns}:batches", "zset", "batch, time (ms); less than 0 once undone", "10 minutes, at each trim"),
     KeyFamily("hms:{ns}:workers", "zset", "worker, last seen (ms)", "5 minutes unseen"),
     KeyFamily("hms:{ns}:worker_info", "hash", "worker: its registration", "5 minutes unseen"),
     KeyFamily("hms:{ns}:sleepers:{type}", "zset", "idle worker, until when (ms)", "workers"),

@@ -15,7 +15,7 @@ import msgspec
 from hms_svc.brokers.codes import CODE_OF, DISCARDED, PRIORITY_STEP, STATE_OF
 from hms_svc.brokers.envelope import Envelope, envelope_of, wire_form
 from hms_svc.brokers.intake import KeptBytes
-from hms_svc.brokers.trail import attempts_of, history_of, read_trail
+from hms_svc.brokers.trail import attempts_of, erased_trail, history_of, read_trail
 from hms_svc.domain.causes import FAILED, cause_of
 from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken
 from hms_svc.domain.lifecycle import TERMINAL, State
@@ -232,6 +232,22 @@ class Record:
             raw=self._part(2) if kept.raw_digest else None,
             raw_length=kept.raw_length,
             raw_digest=kept.raw_digest,
+        )
+
+    def erased(self) -> tuple[bytes, bytes, bytes, str]:
+        """Give envelope, outcome and trail without a person's data, and the failure group then."""
+        outcome, origin = self._outcome(), self._envelope().retried_from
+        said = Outcome(reason=outcome.reason, by=outcome.by)
+        cause = "0"
+        if (state := self.state) in FAILED:
+            cause = cause_of(
+                state, self.type, reason=said.reason, by=said.by, detail="", failure=""
+            ).id
+        return (
+            write_json(KeptEnvelope(retried_from=origin)) if origin else b"",
+            write_json(said),
+            erased_trail(self._part(4).decode()).encode(),
+            cause,
         )
 
     def _view(self, outcome: Outcome, kept: KeptEnvelope) -> JobView:

@@ -21,18 +21,20 @@ from hms_svc.brokers.codes import (
     STATE_OF,
 )
 from hms_svc.brokers.keeping import Retention
-from hms_svc.brokers.sqlite import retention, undoing
+from hms_svc.brokers.sqlite import erasing, retention, undoing
 from hms_svc.brokers.sqlite.inspector import SQL as OPERATOR_SQL
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.transaction import Transaction
 from hms_svc.brokers.sqlite.views import job_detail
 from hms_svc.brokers.trail import Step, line
 from hms_svc.domain.causes import cause_of
+from hms_svc.domain.erasure import ERASED
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.event import JOB_CANCELLED, JOB_REJECTED
 from hms_svc.domain.lifecycle import REASON_CANCELLED, REASON_GOVERNANCE, Cause, State
+from hms_svc.domain.strict_json import encode
 from hms_svc.domain.views import ActOutcome, JobDetail
-from hms_svc.ports.control import Act, ActRequest
+from hms_svc.ports.control import NOT_KNOWN, Act, ActRequest
 from hms_svc.sqlite.backup import copy_database
 
 SQL: Final = OPERATOR_SQL
@@ -88,6 +90,8 @@ def _retry(target: _Target) -> str:
         return f"is {_name(target.state)}: only ended or waiting jobs are retried"
     if target.state == COMPLETED:
         return "is completed: there is nothing to retry"
+    if target.row["data"] == ERASED:
+        return "was erased: there is nothing to run"
     if target.row["raw"] is not None:
         return "is not a job that can run: its bytes were refused; edit it instead"
     target.change("requeue", QUEUED)
@@ -193,6 +197,14 @@ class SQLiteControl:
 
         return await self._file.write(cancel)
 
+    async def erase(self, job_ids: Sequence[str]) -> list[ActOutcome]:
+        """Blank jobs in one transaction, then their events, found beside the work of others."""
+        outcomes = await self._file.write(lambda transaction: erasing.erase(transaction, job_ids))
+        named = [each.job_id for each in outcomes if each.done or each.why == NOT_KNOWN]
+        rows = await self._file.fetch(erasing.SQL["events_of"], (encode(named).decode(),))
+        await self._file.write(lambda transaction: erasing.blank_events(transaction, rows))
+        return outcomes
+
     async def pause(self, type: str, *, by: str, reason: str, intake: bool = False) -> None:
         """Mark a queue as paused."""
         await self._file.write(
@@ -266,7 +278,7 @@ def _act_on(transaction: Transaction, request: ActRequest, job_id: str, now: int
     cursor.row_factory = sqlite3.Row
     row = cursor.fetchone()
     if row is None or row["state"] == DISCARDED:
-        return ActOutcome(job_id, False, "is not known")
+        return ActOutcome(job_id, False, NOT_KNOWN)
     try:
         why = _ACTS[request.act](_Target(transaction, row, request, now))
     except sqlite3.IntegrityError:

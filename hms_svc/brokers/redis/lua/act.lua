@@ -49,6 +49,10 @@ function acts.retry(id, job)
   if state == '1' or state == '5' then return to_queue(id, job, false) end
   if state == '6' then return 'is completed: there is nothing to retry' end
   if not TERMINAL[state] then return is(job) .. ': only ended or waiting jobs are retried' end
+  local data = job[BODY] + job[ENVELOPE]
+  if string.sub(job.record, data, data + job[DATA] - 1) == '{"erased":true}' then
+    return 'was erased: there is nothing to run'
+  end
   if job[MARK] == 'raw' then return 'is not a job that can run: its bytes were refused; edit it instead' end
   return to_queue(id, job, true)
 end

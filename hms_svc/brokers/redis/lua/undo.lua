@@ -4,7 +4,8 @@
 --          stand, how many at most
 -- returns  for each job: its id, and "" where it came back, else why not
 -- Invariant: as act. A job has not moved since where state, position and fence are those that the act left.
---            A batch that was gone through is not the last one any more; what did not come back stays in it.
+--            A batch that was gone through is not the last one any more (its time is less than 0 then); what did
+--            not come back stays in it.
 
 local receipt = P .. 'reply:' .. NONCE
 local before = redis.call('GET', receipt)
@@ -52,6 +53,7 @@ repeat
   behind = '(' .. (found[#found] or '')
 until not found[1] or #answers >= 2 * limit
 finish()
-if not found[1] then redis.call('ZREM', P .. 'batches', ARGV[4]) end
+local since = not found[1] and tonumber(redis.call('ZSCORE', P .. 'batches', ARGV[4]) or nil)
+if since and since > 0 then redis.call('ZADD', P .. 'batches', int(-since), ARGV[4]) end
 redis.call('SET', receipt, #answers > 0 and cjson.encode(answers) or '[]', 'EX', 120)
 return answers

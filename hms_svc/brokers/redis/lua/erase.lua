@@ -1,0 +1,35 @@
+-- Put records without a person's data in the place of those that were read.
+--
+-- ARGV     for each: id, SHA-1 of the record as it was read, then of the new one: envelope, data, outcome,
+--          trail, failure group ("0" for none)
+-- returns  for each: 1 where it was done, 0 where the record is another one by now
+-- Invariant: words, indexes and tallies stay, but for unique key and failure group. What undo kept goes in the
+--            same step. Repeated after a lost reply it answers 0: the caller reads again.
+
+local batches = redis.call('ZRANGE', P .. 'batches', 0, -1)
+
+local function forget_undo(id)
+  for _, batch in ipairs(batches) do
+    redis.call('ZREMRANGEBYLEX', P .. 'undo:' .. batch, '[' .. id .. ' ', '[' .. id .. ' \255')
+  end
+end
+
+local function erase(id, digest, envelope, data, outcome, trail, cause)
+  local job = read(id)
+  if not job or redis.sha1hex(job.record) ~= digest then return 0 end
+  leave(id, job)
+  free_unique(id, job)
+  if cause == '0' then job[CAUSE] = '0' else file_under(job, cause) end
+  job[ENVELOPE], job[DATA], job[RAW], job[OUTCOME] = int(#envelope), int(#data), '0', int(#outcome)
+  job[UNIQUE] = '-'
+  redis.call('SET', job_key(id), table.concat(job, ' ', 1, WORKER) .. '\n' .. envelope .. data .. outcome .. trail)
+  enter(id, job)
+  redis.call('DEL', P .. 'progress:' .. id)
+  forget_undo(id)
+  return 1
+end
+
+local answers = {}
+for at = 4, #ARGV, 7 do answers[#answers + 1] = erase(unpack(ARGV, at, at + 6)) end
+finish()
+return answers

@@ -1,0 +1,21 @@
+-- name: one
+SELECT jobs.row, jobs.state, jobs.reason, jobs.said_by, jobs.envelope, jobs.trail, queues.type AS type
+FROM jobs JOIN queues USING (queue) WHERE jobs.id = ?
+
+-- name: erase
+UPDATE jobs SET data = :data, result = NULL, raw = NULL, raw_length = NULL, raw_digest = NULL,
+    unique_key = NULL, detail = NULL, failure = NULL, hold = NULL, envelope = :envelope,
+    trail = :trail, cause = :cause
+WHERE row = :row
+
+-- name: drop_progress
+DELETE FROM progress WHERE row = ?
+
+-- name: forget_undo
+DELETE FROM undo WHERE id IN (SELECT value FROM json_each(?))
+
+-- name: events_of
+SELECT position, event_id, data FROM events WHERE job_id IN (SELECT value FROM json_each(?))
+
+-- name: blank_event
+UPDATE events SET data = ? WHERE position = ?

@@ -1,0 +1,68 @@
+"""`hms-svc jobs erase`: blank what jobs say of a person, for good."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import typer
+
+from hms_svc.cli.jobs_act import Ids, code_of, print_choice, print_report
+from hms_svc.cli.options import AsJson, Commands, DryRun, Note, Where, Yes
+from hms_svc.cli.printing import confirmed, hint, progress
+from hms_svc.cli.root import DONE
+from hms_svc.cli.session import Session, run, session_of
+from hms_svc.domain.errors import BadInput
+
+
+def erase(
+    context: typer.Context,
+    job_ids: Ids = None,
+    where: Where = None,
+    note: Note = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Blank the data of ended jobs in broker, archive, cases and outbox; it cannot be undone."""
+    ids = tuple(dict.fromkeys(job_ids or ()))
+    if bool(ids) == (where is not None):
+        raise BadInput("jobs erase takes ids, or --where EXPR (one of the two)")
+    session = session_of(context)
+    raise typer.Exit(run(lambda: _erase(session, ids, where or "", note, dry_run, yes, as_json)))
+
+
+COMMANDS: Final[Commands] = {"erase": erase}
+
+
+async def _erase(
+    session: Session,
+    job_ids: tuple[str, ...],
+    where: str,
+    note: str,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    from hms_svc.cli.interruption import interruptible
+    from hms_svc.domain.filter import parse_filter
+
+    wanted = parse_filter(where)
+    if not job_ids and wanted.root is None:
+        raise BadInput("--where is empty: to erase everything, name every state")
+    async with session.operations() as operations:
+        actions = operations.actions
+        if job_ids:
+            choice = await actions.plan_erase(job_ids)
+        else:
+            choice = await actions.plan_erase_where(wanted)
+        if dry_run:
+            print_choice("erase", choice, as_json)
+            return DONE
+        question = f"erase the data of {len(choice.job_ids):,} jobs for good?"
+        if choice.job_ids and not confirmed(question, assume_yes=yes):
+            hint("nothing was done")
+            return DONE
+        with progress("erase", len(choice.job_ids)) as advance, interruptible() as pace:
+            report = await actions.erase(choice, note=note, progressed=advance, pace=pace)
+    print_report("erase", "erased", report, as_json)
+    return code_of(report)

@@ -1,0 +1,69 @@
+"""Erasing: what is left of a job, and of what was told of it, when a person's data is blanked."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from hms_svc.domain.causes import cause_of
+from hms_svc.domain.lifecycle import Cause
+from hms_svc.domain.strict_json import decode, encode
+from hms_svc.domain.views import AttemptView, JobDetail, JobView, Move
+
+ERASED: Final = b'{"erased":true}'
+"""What stands in the place of erased data, of a job, a case or a service's event."""
+_STAYS_IN_ENVELOPE: Final = frozenset(
+    {"id", "type", "enqueued_at", "not_before", "expires_at", "priority", "max_attempts", "retried_from"}
+)  # fmt: skip
+_WORDS: Final = frozenset({"detail", "error"})
+
+
+def erased_detail(detail: JobDetail) -> JobDetail:
+    """Give a job without payload, result, bytes, words and output: states, numbers and times stay."""
+    given = decode(detail.envelope)
+    envelope = {name: given[name] for name in given if name in _STAYS_IN_ENVELOPE}
+    return msgspec.structs.replace(
+        detail,
+        view=_erased_view(detail.view),
+        result=None,
+        attempts=tuple(map(_erased_attempt, detail.attempts)),
+        history=tuple(map(_erased_move, detail.history)),
+        progress=(),
+        envelope=encode({**envelope, "data": msgspec.Raw(ERASED)}),
+        hold=None,
+        raw=None,
+        raw_length=0,
+        raw_digest="",
+    )
+
+
+def erased_words(data: bytes) -> bytes:
+    """Give the data of a life-cycle event without its words; the same bytes where it has none."""
+    said = decode(data)
+    if _WORDS.isdisjoint(said):
+        return data
+    return encode({name: said[name] for name in said if name not in _WORDS})
+
+
+def _erased_view(view: JobView) -> JobView:
+    cause = cause_of(
+        view.state, view.type, reason=view.reason, by=view.by, detail="", failure=""
+    )  # fmt: skip
+    return msgspec.structs.replace(
+        view,
+        data=ERASED,
+        detail="",
+        failure="",
+        unique_key=None,
+        cause=cause.id if view.cause else "",
+    )
+
+
+def _erased_attempt(attempt: AttemptView) -> AttemptView:
+    return msgspec.structs.replace(attempt, error="", traceback="", log="")
+
+
+def _erased_move(move: Move) -> Move:
+    """Blank the words of a move; those of a claim are the worker's name."""
+    return move if move.cause == Cause.CLAIMED else msgspec.structs.replace(move, detail="")

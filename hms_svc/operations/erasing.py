@@ -1,0 +1,129 @@
+"""Erasing one person's data: chosen first, then blanked chunk by chunk in broker and database.
+
+The audit says how many and which jobs; of the filter it keeps the SHA-256 alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from hms_svc.domain.errors import Refused, UnknownId
+from hms_svc.domain.filter import Filter
+from hms_svc.domain.ids import name_based_id, new_job_id
+from hms_svc.domain.lifecycle import TERMINAL
+from hms_svc.domain.views import ActOutcome
+from hms_svc.operations.bulk import BatchReport, BulkActs, Progressed
+from hms_svc.operations.pace import Pace
+from hms_svc.operations.plan import Choice, Chooser
+from hms_svc.ports.control import NOT_KNOWN, must_end_first
+
+ACTION: Final = "job.erase"
+ERASED_AT_ONCE: Final = 100
+
+
+class Erasing(BulkActs):
+    """Acts on jobs, and the erasing of what they say."""
+
+    async def plan_erase(self, job_ids: Sequence[str]) -> Choice:
+        """Choose those of the ids that can be erased; nothing is done yet.
+
+        Ids that are not shown are among them: they may be discarded, or archived.
+        Raises Refused for the only one where it has not ended.
+        """
+        chooser = Chooser(TERMINAL, must_end_first)
+        for first in range(0, len(job_ids), ERASED_AT_ONCE):
+            known = await self._reads.known_details(job_ids[first : first + ERASED_AT_ONCE])
+            chooser.add(detail.view for detail in known)
+        found = chooser.choose()
+        if len(job_ids) == 1 and found.cannot:
+            raise Refused(f"job {job_ids[0]}: {found.cannot[0].why}")
+        cannot = {outcome.job_id for outcome in found.cannot}
+        ids = tuple(job_id for job_id in dict.fromkeys(job_ids) if job_id not in cannot)
+        return Choice(job_ids=ids, groups=found.groups, cannot=found.cannot)
+
+    async def plan_erase_where(self, where: Filter) -> Choice:
+        """Choose all jobs of the broker and of the archive that match; nothing is done yet.
+
+        `where` of the answer is the SHA-256 of the filter's text.
+        """
+        chooser = Chooser(TERMINAL, must_end_first)
+        for pages in (self._reads.jobs, self._reads.archived_jobs):
+            cursor: str | None = None
+            while True:
+                page = await pages(where, limit=ERASED_AT_ONCE, cursor=cursor)
+                chooser.add(page.jobs)
+                if (cursor := page.cursor) is None:
+                    break
+        return chooser.choose(hashlib.sha256(where.text.encode()).hexdigest())
+
+    async def erase(
+        self,
+        choice: Choice,
+        *,
+        note: str = "",
+        progressed: Progressed | None = None,
+        pace: Pace | None = None,
+    ) -> BatchReport:
+        """Blank what the chosen jobs say of a person, and their follow-ups, a hundred at a time.
+
+        It cannot be undone; done again it changes nothing. A follow-up that has
+        not ended is among the failed. By its `pace` a front end calls it off
+        between chunks. Raises UnknownId where the only one is not known.
+        """
+        self._journal.check_allowed(ACTION)
+        pace, batch = pace or Pace(), new_job_id()
+        done, left, failed = 0, len(choice.job_ids), list(choice.cannot)
+        began: float | None = None
+        for first in range(0, len(choice.job_ids), ERASED_AT_ONCE):
+            if not await pace.goes_on(since=began):
+                break
+            began = asyncio.get_running_loop().time()
+            job_ids = choice.job_ids[first : first + ERASED_AT_ONCE]
+            outcomes = await self._erase_chunk(choice, job_ids, batch, note)
+            done += sum(outcomes[job_id].done for job_id in job_ids)
+            left -= len(job_ids)
+            failed += [outcome for outcome in outcomes.values() if not outcome.done]
+            if progressed is not None:
+                progressed(len(job_ids))
+        if len(choice.job_ids) == 1 and failed and failed[0].why == NOT_KNOWN:
+            raise UnknownId(f"no job with id {choice.job_ids[0]!r}")
+        return BatchReport(batch=batch, done=done, failed=tuple(failed), left=left)
+
+    async def _erase_chunk(
+        self, choice: Choice, job_ids: Sequence[str], batch: str, note: str
+    ) -> Mapping[str, ActOutcome]:
+        subject = job_ids[0] if len(choice.job_ids) == 1 else f"batch:{batch}"
+        intent = {"batch": batch, "jobs": job_ids, "count": len(job_ids), "note": note}
+        if choice.where:
+            intent["where_sha256"] = choice.where
+        await self._journal.intend(ACTION, subject, intent)
+        outcomes = await self._blank(job_ids)
+        await self._conclude(ACTION, batch, list(outcomes.values()))
+        return outcomes
+
+    async def _blank(self, job_ids: Sequence[str]) -> dict[str, ActOutcome]:
+        """Blank the database first, so that the outbox hands nothing out any more, and last.
+
+        Once more afterwards: a job may have moved from the broker to the archive in between.
+        """
+        database = self._journal.check_allowed(ACTION)
+        candidates = await self._possible_follow_ups(job_ids)
+        archived = set(await database.erase([*job_ids, *candidates]))
+        known = {detail.view.id for detail in await self._reads.known_details(candidates)}
+        wanted = [*job_ids, *sorted(known | archived.intersection(candidates))]
+        outcomes = await self._control.erase(wanted)
+        archived |= set(await database.erase(wanted))
+        return {
+            outcome.job_id: ActOutcome(outcome.job_id, True)
+            if outcome.why == NOT_KNOWN and outcome.job_id in archived
+            else outcome
+            for outcome in outcomes
+        }
+
+    async def _possible_follow_ups(self, job_ids: Sequence[str]) -> list[str]:
+        """Give the ids that follow-ups of these jobs have by convention, whether there are any."""
+        types = [queue.type for queue in await self._reads.queues()]
+        return [name_based_id(job_id, type, "") for job_id in job_ids for type in types]
