@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
+import msgspec
+
+from hms_svc.domain.deliveries import DELIVER
 from hms_svc.domain.errors import Refused, UnknownId
-from hms_svc.domain.filter import Filter
+from hms_svc.domain.filter import Filter, parse_filter
 from hms_svc.domain.ids import name_based_id, new_job_id
 from hms_svc.domain.lifecycle import TERMINAL
-from hms_svc.domain.views import ActOutcome
+from hms_svc.domain.views import ActOutcome, JobView
 from hms_svc.operations.bulk import BatchReport, BulkActs, Progressed
 from hms_svc.operations.pace import Pace
 from hms_svc.operations.plan import Choice, Chooser
@@ -22,6 +26,15 @@ from hms_svc.ports.control import NOT_KNOWN, must_end_first
 
 ACTION: Final = "job.erase"
 ERASED_AT_ONCE: Final = 100
+_LOOKED_AT_ONCE: Final = 500
+
+
+class _Told(msgspec.Struct, frozen=True):
+    subject: str = ""
+
+
+class _Delivery(msgspec.Struct, frozen=True):
+    event: _Told = _Told()
 
 
 class Erasing(BulkActs):
@@ -50,13 +63,8 @@ class Erasing(BulkActs):
         `where` of the answer is the SHA-256 of the filter's text.
         """
         chooser = Chooser(TERMINAL, must_end_first)
-        for pages in (self._reads.jobs, self._reads.archived_jobs):
-            cursor: str | None = None
-            while True:
-                page = await pages(where, limit=ERASED_AT_ONCE, cursor=cursor)
-                chooser.add(page.jobs)
-                if (cursor := page.cursor) is None:
-                    break
+        async for page in self._everywhere(where):
+            chooser.add(page)
         return chooser.choose(hashlib.sha256(where.text.encode()).hexdigest())
 
     async def erase(
@@ -67,33 +75,66 @@ class Erasing(BulkActs):
         progressed: Progressed | None = None,
         pace: Pace | None = None,
     ) -> BatchReport:
-        """Blank what the chosen jobs say of a person, and their follow-ups, a hundred at a time.
+        """Blank what the chosen jobs say of a person, a hundred at a time.
 
-        It cannot be undone; done again it changes nothing. A follow-up that has
-        not ended is among the failed. By its `pace` a front end calls it off
+        Their follow-ups, and at the end the deliveries of events about any of
+        them, are blanked too; one that has not ended is among the failed. It
+        cannot be undone; done again it changes nothing. By its `pace` a front end calls it off
         between chunks. Raises UnknownId where the only one is not known.
         """
         self._journal.check_allowed(ACTION)
         pace, batch = pace or Pace(), new_job_id()
         done, left, failed = 0, len(choice.job_ids), list(choice.cannot)
+        erased: set[str] = set()
         began: float | None = None
         for first in range(0, len(choice.job_ids), ERASED_AT_ONCE):
             if not await pace.goes_on(since=began):
                 break
             began = asyncio.get_running_loop().time()
             job_ids = choice.job_ids[first : first + ERASED_AT_ONCE]
-            outcomes = await self._erase_chunk(choice, job_ids, batch, note)
+            outcomes = await self._erase_chunk(job_ids, choice, batch, note)
             done += sum(outcomes[job_id].done for job_id in job_ids)
+            erased |= {outcome.job_id for outcome in outcomes.values() if outcome.done}
             left -= len(job_ids)
             failed += [outcome for outcome in outcomes.values() if not outcome.done]
             if progressed is not None:
                 progressed(len(job_ids))
         if len(choice.job_ids) == 1 and failed and failed[0].why == NOT_KNOWN:
             raise UnknownId(f"no job with id {choice.job_ids[0]!r}")
+        if erased and not left:
+            failed += await self._erase_deliveries(erased, batch, note)
         return BatchReport(batch=batch, done=done, failed=tuple(failed), left=left)
 
+    async def _erase_deliveries(
+        self, erased: AbstractSet[str], batch: str, note: str
+    ) -> list[ActOutcome]:
+        """Blank, last, what tells receivers of these jobs: by now the bus makes no more of it."""
+        ids = [job_id async for job_id in self._deliveries_of(erased)]
+        found = Choice(job_ids=tuple(dict.fromkeys(ids)), groups=(), cannot=())
+        failed: list[ActOutcome] = []
+        for first in range(0, len(found.job_ids), ERASED_AT_ONCE):
+            job_ids = found.job_ids[first : first + ERASED_AT_ONCE]
+            outcomes = await self._erase_chunk(job_ids, found, batch, note)
+            failed += [outcome for outcome in outcomes.values() if not outcome.done]
+        return failed
+
+    async def _deliveries_of(self, job_ids: AbstractSet[str]) -> AsyncIterator[str]:
+        async for page in self._everywhere(parse_filter(f"type:{DELIVER}")):
+            for view in page:
+                if _subject_of(view) in job_ids:
+                    yield view.id
+
+    async def _everywhere(self, where: Filter) -> AsyncIterator[Sequence[JobView]]:
+        for pages in (self._reads.jobs, self._reads.archived_jobs):
+            cursor: str | None = None
+            while True:
+                page = await pages(where, limit=_LOOKED_AT_ONCE, cursor=cursor)
+                yield page.jobs
+                if (cursor := page.cursor) is None:
+                    break
+
     async def _erase_chunk(
-        self, choice: Choice, job_ids: Sequence[str], batch: str, note: str
+        self, job_ids: Sequence[str], choice: Choice, batch: str, note: str
     ) -> Mapping[str, ActOutcome]:
         subject = job_ids[0] if len(choice.job_ids) == 1 else f"batch:{batch}"
         intent = {"batch": batch, "jobs": job_ids, "count": len(job_ids), "note": note}
@@ -127,3 +168,11 @@ class Erasing(BulkActs):
         """Give the ids that follow-ups of these jobs have by convention, whether there are any."""
         types = [queue.type for queue in await self._reads.queues()]
         return [name_based_id(job_id, type, "") for job_id in job_ids for type in types]
+
+
+def _subject_of(view: JobView) -> str:
+    """Give the job that a delivery tells of, empty where its data is none, or erased."""
+    try:
+        return msgspec.json.decode(view.data, type=_Delivery).event.subject
+    except msgspec.MsgspecError:
+        return ""
