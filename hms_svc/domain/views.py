@@ -119,6 +119,11 @@ class JobDetail(msgspec.Struct, frozen=True, kw_only=True):
     raw_length: int = 0
     raw_digest: str = ""
 
+    @property
+    def last_progress(self) -> ProgressView | None:
+        """The newest report that is not a line of the log."""
+        return next((line for line in reversed(self.progress) if not line.log), None)
+
 
 class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     """One worker process: `busy` of its `slots` run the jobs `jobs`.

@@ -188,8 +188,9 @@ class RunningJob:
 
         Who follows the job sees it at once, up to 1,000 characters of it.
         """
+        if self._log_size < MAX_LOG_CHARACTERS:
+            self._sink(self, None, line[:1000], True)
         self.capture(line + "\n")
-        self._sink(self, None, line[:1000], True)
 
     def capture(self, text: str) -> None:
         """Keep printed text with the job."""

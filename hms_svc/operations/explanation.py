@@ -129,8 +129,7 @@ def _processing(facts: Facts) -> str:
         f"is being processed by {view.worker or 'a worker'} for {duration_words(since)}, "
         f"attempt {view.attempt}{_of(view.max_attempts)}"
     )
-    if reports := [each for each in facts.detail.progress if not each.log]:
-        last = reports[-1]
+    if (last := facts.detail.last_progress) is not None:
         share = "" if last.share is None else f" {last.share:.0%}"
         told += f"; its last progress is{share} {last.message!r}"
     return told

@@ -215,6 +215,19 @@ async def test_output_is_bounded_and_says_so(open_floor: FloorMaker) -> None:
         assert log.endswith("over 64 KiB\n")
 
 
+async def test_a_log_that_is_full_is_not_streamed_on(open_floor: FloorMaker) -> None:
+    def handler(job: RunningJob) -> None:
+        for number in range(100):
+            job.log(f"{number} " + "x" * 1000)
+
+    async with open_floor(registry_of(handler)) as floor:
+        floor.start()
+        job_id = (await floor.run()).view.id
+        await floor.stop()
+        *_, last = (await floor.detail(job_id)).progress
+        assert last.message.partition(" ")[0] == "65"
+
+
 async def test_a_job_knows_about_itself(open_floor: FloorMaker) -> None:
     def handler(job: RunningJob) -> Any:
         return [job.type, job.attempt, job.max_attempts, job.meta, job.deadline > job.enqueued_at]

@@ -130,7 +130,7 @@ def _slot_row(
     view = detail.view
     took = now - (view.started_at or now)
     usual = p95.get(view.type)
-    last = detail.progress[-1] if detail.progress else None
+    last = detail.last_progress
     share = (
         "" if last is None or last.share is None else f"{f.bar(last.share, 8)} {last.share:.0%} "
     )

@@ -200,7 +200,8 @@ async def test_lines_of_many_jobs_are_read_at_once_each_above_its_own_number(
     asked = {second.job.id: 1, "nobody": 0, first.job.id: 0}
     seen = await harness.inspection.progress_of(asked)
     assert seen == {second.job.id: [ouch], "nobody": [], first.job.id: [half, ouch]}
-    assert (await harness.detail(first.job.id)).progress == (half, ouch)
+    detail = await harness.detail(first.job.id)
+    assert (detail.progress, detail.last_progress) == ((half, ouch), half)
 
 
 async def test_counters_follow_the_life_of_the_jobs(harness: BrokerHarness) -> None:

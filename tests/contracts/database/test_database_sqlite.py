@@ -59,7 +59,8 @@ async def test_migrating_leads_to_the_tables_that_a_new_file_gets(
 
 async def test_a_file_of_the_first_version_is_brought_up(another: Opener, path: Path) -> None:
     await (await another()).close()
-    execute(path, "DROP TABLE schema_info", "UPDATE alembic_version SET version_num = '0001'")
+    later = [f"DROP TABLE {name}" for name in ("schema_info", "tokens", "accepted_keys")]
+    execute(path, *later, "UPDATE alembic_version SET version_num = '0001'")
     assert (await (await another()).health()).ok
     with closing(sqlite3.connect(path)) as connection:
         served = connection.execute("SELECT oldest_program FROM schema_info").fetchall()
