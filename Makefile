@@ -22,7 +22,7 @@ run: .venv/.run.stamp
 	@$(PY) tools/run_sample.py
 
 test: .venv/.dev.stamp
-	$(PY) -m pytest -n 2 -m "not chaos" $(ARGS)
+	$(PY) -m pytest -n 3 -m "not chaos" $(ARGS)
 
 lint: .venv/.dev.stamp
 	$(PY) -m ruff format --check .

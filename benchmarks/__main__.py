@@ -21,6 +21,7 @@ ALL = (
     "exchanges",
     "backlog",
     "console",
+    "doors",
     "peers",
 )
 

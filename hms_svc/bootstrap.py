@@ -86,12 +86,13 @@ class Backend:
 
 
 class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What `serve` was asked for. `types` empty is all; `http` None is no HTTP."""
+    """What `serve` was asked for. `types` empty is all; `http` None is no HTTP; `web` the console."""
 
     processes: int = 1
     types: tuple[str, ...] = ()
     drain: bool = False
     http: str | None = None
+    web: bool = False
 
 
 @cache
@@ -341,9 +342,16 @@ def serve(settings: Settings, options: ServeOptions) -> int:
     command line has loaded; with `memory://`, whose folder goes away with this
     process, the supervisor runs in it.
     """
-    from hms_svc.runtime.processes import Supervisor, WorkerSpec
+    from hms_svc.runtime.processes import ChildSpec, Role, Supervisor
 
-    specs = [WorkerSpec(types=options.types, drain=options.drain)] * options.processes
+    specs = [ChildSpec(types=options.types, drain=options.drain)] * options.processes
+    if options.http is not None:
+        from hms_svc.http_api.checking import check_doors
+        from hms_svc.http_api.listening import listen
+
+        check_doors(settings)
+        listening = listen(options.http).detach()
+        specs.append(ChildSpec(role=Role.DOOR, listening=listening, web=options.web))
     if settings.broker.kind is BackendKind.MEMORY:
         return Supervisor(resolve(settings), specs).run()
     sys.stdout.flush()

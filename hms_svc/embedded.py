@@ -17,7 +17,7 @@ from hms_svc.domain.plain_text import plain
 from hms_svc.handling.output import captured_output
 from hms_svc.runtime.lane import SuspectLane
 from hms_svc.runtime.names import make_worker_id
-from hms_svc.runtime.processes import OUTAGE_CODE, READY, WorkerSpec, end_line, start_child
+from hms_svc.runtime.processes import OUTAGE_CODE, READY, ChildSpec, end_line, start_child
 from hms_svc.runtime.worker import Worker
 from hms_svc.settings import Settings, child_environment
 
@@ -197,7 +197,7 @@ class ProcessWorkers(EmbeddedWorkers):
     def _supervise(self) -> int:
         self._process, line = start_child(
             "hms_svc.supervisor_process",
-            [WorkerSpec(types=self._types)],
+            [ChildSpec(types=self._types)],
             child_environment(self._settings),
         )
         line.setblocking(True)

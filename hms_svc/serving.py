@@ -6,19 +6,19 @@ import asyncio
 import gc
 import logging
 import socket
-import sys
 from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 
 from hms_svc import bootstrap
-from hms_svc.domain.errors import BadInput, HmsError, Outage
 from hms_svc.domain.job import Lane
 from hms_svc.handling.output import captured_output
 from hms_svc.observability.logs import set_up_logging
+from hms_svc.runtime.child import ending_of
 from hms_svc.runtime.options import Engines
-from hms_svc.runtime.processes import DONE, READY, SUSPECTS, WorkerSpec, parent_is_gone, say
+from hms_svc.runtime.processes import DONE, READY, SUSPECTS, ChildSpec, Role, parent_is_gone, say
+from hms_svc.runtime.report_line import sender_of
 from hms_svc.runtime.stopping import leave_now, stop_on_signals
 from hms_svc.runtime.worker import Worker
 from hms_svc.settings import Settings, load_settings
@@ -30,46 +30,42 @@ LANE_LINGER_SECONDS: Final = 30.0
 def run_worker(arguments: list[str]) -> int:
     """Run one worker: arguments are the socket's descriptor and the spec as JSON."""
     line = socket.socket(fileno=int(arguments[0]))
-    spec = msgspec.json.decode(arguments[1], type=WorkerSpec)
-    try:
+    spec = msgspec.json.decode(arguments[1], type=ChildSpec)
+
+    def work() -> None:
         settings = load_settings().settings
         set_up_logging(settings.log_level, settings.log_format)
         with captured_output(pass_on=False):
             asyncio.run(_work(settings, spec, line))
-    except BadInput as error:
-        return _complain(error, 2)
-    except Outage as error:
-        return _complain(error, 5)
-    except HmsError as error:
-        return _complain(error, 1)
-    return 0
+
+    return ending_of(work)
 
 
-def _complain(error: HmsError, code: int) -> int:
-    print(f"hms-svc: {error}", file=sys.stderr)
-    return code
-
-
-async def _work(settings: Settings, spec: WorkerSpec, line: socket.socket) -> None:
+async def _work(settings: Settings, spec: ChildSpec, line: socket.socket) -> None:
     registry = bootstrap.application(settings, ready=True)
     if spec.types:
         registry = registry.only(spec.types)
-    async with bootstrap.engines(settings, registry) as engines:
+    async with bootstrap.engines(settings, registry, spec.worker_id) as engines:
         stuck = await _run(engines, settings, spec, line)
     say(line, DONE)
     if stuck:
         leave_now()
 
 
-async def _run(engines: Engines, settings: Settings, spec: WorkerSpec, line: socket.socket) -> bool:
+async def _run(engines: Engines, settings: Settings, spec: ChildSpec, line: socket.socket) -> bool:
     loop = asyncio.get_running_loop()
     if spec.predecessor:
         await engines.broker.abandon(spec.predecessor)
         await engines.broker.unregister(spec.predecessor)
     options = bootstrap.worker_options(settings, worker_id=spec.worker_id, drain=spec.drain)
-    if spec.suspects:
+    if spec.role is Role.SUSPECTS:
         options = replace(options, slots=1, lane=Lane.SUSPECT, linger_seconds=LANE_LINGER_SECONDS)
-    worker = Worker(engines, options, on_suspects=lambda: say(line, SUSPECTS))
+    worker = Worker(
+        engines,
+        options,
+        on_suspects=lambda: say(line, SUSPECTS),
+        send_report=sender_of(spec.reports),
+    )
     stop_on_signals(worker)
     line.setblocking(False)
 

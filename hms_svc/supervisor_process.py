@@ -8,7 +8,7 @@ import sys
 import msgspec
 
 from hms_svc.observability.logs import set_up_logging
-from hms_svc.runtime.processes import Supervisor, WorkerSpec
+from hms_svc.runtime.processes import ChildSpec, Supervisor
 from hms_svc.settings import load_settings
 
 
@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> int:
     """
     settings = load_settings().settings
     set_up_logging(settings.log_level, settings.log_format)
-    specs = msgspec.json.decode(arguments[-1], type=list[WorkerSpec])
+    specs = msgspec.json.decode(arguments[-1], type=list[ChildSpec])
     line = socket.socket(fileno=int(arguments[0])) if len(arguments) > 1 else None
     return Supervisor(settings, specs, line).run()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from hms_svc.domain.case import CaseStatus
 from hms_svc.domain.errors import UnknownId
 from hms_svc.domain.filter import parse_filter
+from hms_svc.domain.plain_text import plural
 from hms_svc.operations.bulk import CHUNK, BulkReport
 from hms_svc.operations.pace import Pace
 from hms_svc.operations.plan import Plan, past
@@ -61,7 +62,7 @@ class Hands:
             jobs = len(plan.job_ids)
             answer = await self._console.push_screen_wait(
                 ConfirmDialog(
-                    f"{act.value.capitalize()} {f.plural(jobs, 'job')}",
+                    f"{act.value.capitalize()} {plural(jobs, 'job')}",
                     plan_lines(plan, command.command_line(target)),
                     verb=act.value,
                     number=jobs if act is Act.DISCARD else 0,
@@ -83,7 +84,7 @@ class Hands:
         def progressed(more: int) -> None:
             nonlocal found
             found += more
-            self._say(f"counting: {f.plural(found, 'job')}", "dim")
+            self._say(f"counting: {plural(found, 'job')}", "dim")
 
         where = parse_filter(target.where)
         return await operations.actions.plan_where(act, where, progressed=progressed)
@@ -92,7 +93,7 @@ class Hands:
         if len(plan.job_ids) <= CHUNK:
             return await operations.actions.carry_out(plan, note=note)
         pace = Pace()
-        title = f"{plan.act.value.capitalize()} {f.plural(len(plan.job_ids), 'job')}"
+        title = f"{plan.act.value.capitalize()} {plural(len(plan.job_ids), 'job')}"
         with self._progress(title, len(plan.job_ids), pace) as progressed:
             return await operations.actions.carry_out(
                 plan, note=note, progressed=progressed, pace=pace
@@ -119,7 +120,7 @@ class Hands:
         if not report.done and len(report.failed) == 1:
             self._say(f"not {past(report.act)}: {report.failed[0].why}", "warn")
             return
-        parts = [f"{f.plural(report.done, 'job')} {past(report.act)}"]
+        parts = [f"{plural(report.done, 'job')} {past(report.act)}"]
         if report.failed:
             parts.append(f"{f.number(len(report.failed))} not ({report.failed[0].why})")
         if report.left:
@@ -133,7 +134,7 @@ class Hands:
         pace = Pace()
         with self._progress("Undo", 0, pace) as progressed:
             report = await operations.actions.undo(progressed=progressed, pace=pace)
-        told = [f"{f.plural(report.done, 'job')} brought back"]
+        told = [f"{plural(report.done, 'job')} brought back"]
         if report.failed:
             told.append(f"{f.number(len(report.failed))} not: {report.failed[0].why}")
         if report.left:
@@ -174,7 +175,7 @@ class Hands:
                     type, note=note or words, progressed=progressed, pace=pace
                 )
             self._say(
-                f"{f.plural(report.done, 'waiting job')} of {type} cancelled; u takes it back",
+                f"{plural(report.done, 'waiting job')} of {type} cancelled; u takes it back",
                 "good",
             )
 

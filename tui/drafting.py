@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from hms_svc.domain.plain_text import plain_json
+from hms_svc.domain.plain_text import plain_json, plural
 from hms_svc.domain.strict_json import JsonValue, decode
 from hms_svc.operations.forms import write
 from hms_svc.operations.intake import Draft
@@ -13,7 +13,6 @@ from hms_svc.operations.rehearsal import diff_lines
 from hms_svc.operations.samples import Sample, list_samples
 from hms_svc.operations.service import Operations
 from hms_svc.operations.trial import TrialReport
-from tui import formatting as f
 from tui.dialogs.choose import ChooseDialog
 from tui.dialogs.edit import CheckedDialog, EditDialog
 from tui.dialogs.form import FormDialog
@@ -78,7 +77,7 @@ class Drafting:
             answer = report.answers[0]
             self._console.say(f"{report.type} {answer.job_id} is {answer.state}", "good")
         else:
-            told = f"{f.plural(len(report.answers), 'job')} of {report.type} handed in"
+            told = f"{plural(len(report.answers), 'job')} of {report.type} handed in"
             self._console.say(told + (f", {report.left} not" if report.left else ""), "good")
 
     async def edit(self, job_id: str) -> None:

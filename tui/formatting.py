@@ -105,11 +105,6 @@ def number(value: int) -> str:
     return f"{value:,}"
 
 
-def plural(value: int, noun: str) -> str:
-    """Write a number with its noun: `1 job`, `1,200 jobs`."""
-    return f"{value:,} {noun}" if value == 1 else f"{value:,} {noun}s"
-
-
 def short_id(job_id: str, width: int = 13) -> str:
     """Give the end of a long id, where time-ordered ids differ."""
     return job_id if len(job_id) <= width else "…" + job_id[1 - width :]

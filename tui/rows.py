@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.event import JOB_DEAD, JOB_FAILED, Event
 from hms_svc.domain.lifecycle import REASON_GOVERNANCE, State
+from hms_svc.domain.plain_text import plural
 from hms_svc.domain.strict_json import decode
 from hms_svc.domain.views import AuditRecord, FailureGroup, JobView, QueueView
 from tui import formatting as f
@@ -319,7 +320,7 @@ def audit_words(record: AuditRecord) -> str:
         return record.detail[:MOST_DETAIL].decode(errors="replace")
     jobs = told.pop("jobs", ())
     words = [str(told.pop("phase", ""))]
-    words += [f.plural(len(jobs), "job")] if isinstance(jobs, list) and len(jobs) > 1 else []
+    words += [plural(len(jobs), "job")] if isinstance(jobs, list) and len(jobs) > 1 else []
     told.pop("batch", None)
     words += [f"{name}: {value}" for name, value in told.items() if value not in ("", None)]
     return ", ".join(word for word in words if word)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hms_svc.domain.plain_text import plural
 from tui import formatting as f
 from tui.launch import Launch
 from tui.picture import Picture
@@ -52,7 +53,7 @@ def _work(picture: Picture, *, wide: bool) -> list[Cell]:
     busy = sum(worker.busy for worker in picture.workers)
     per_second = total_rates(picture.trends)
     parts = [
-        cell(f.plural(len(picture.workers), "worker"), "" if picture.workers else "warn"),
+        cell(plural(len(picture.workers), "worker"), "" if picture.workers else "warn"),
         cell(f" {busy}/{slots}" if slots else ""),
         _health(picture),
         cell("" if per_second is None else f"  {f.rate(per_second)}/s"),

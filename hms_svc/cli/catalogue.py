@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "schedules": "",
     "events": "events:events",
     "audit": "",
+    "tokens": "",
     "workers": "status:workers",
     "db": "",
     "doctor": "installation:doctor",
@@ -30,6 +31,7 @@ GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "queues": ("Look at queues; pause, resume and purge them.", ("queues",)),
     "cases": ("Look at cases; close and reopen them.", ("cases",)),
     "schedules": ("Look at what is run by the clock; run it now.", ("schedules",)),
+    "tokens": ("Who may come in over HTTP, and for what.", ("tokens",)),
     "audit": ("Who did what; and whether the record holds.", ("audit",)),
     "db": ("Bring the schema up to date; copy the data.", ("db",)),
 }

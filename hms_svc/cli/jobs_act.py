@@ -12,6 +12,7 @@ from hms_svc.cli.printing import confirmed, emit, hint, progress, say, table
 from hms_svc.cli.root import DONE, INTERRUPTED, NOT_ALL, REFUSED
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.domain.errors import BadInput
+from hms_svc.domain.plain_text import plural
 
 if TYPE_CHECKING:
     from hms_svc.operations.bulk import BatchReport
@@ -103,7 +104,7 @@ async def _act(
         if dry_run:
             print_choice(act.value, plan, as_json)
             return DONE
-        question = f"{act.value} {len(plan.job_ids):,} jobs?"
+        question = f"{act.value} {plural(len(plan.job_ids), 'job')}?"
         if not job_ids and plan.job_ids and not confirmed(question, assume_yes=yes):
             hint("nothing was done")
             return DONE
@@ -145,7 +146,7 @@ def print_choice(verb: str, plan: Choice, as_json: bool) -> None:
             }
         )
         return
-    say(f"would {verb} {len(plan.job_ids):,} jobs; {len(plan.cannot):,} cannot be")
+    say(f"would {verb} {plural(len(plan.job_ids), 'job')}; {len(plan.cannot):,} cannot be")
     if plan.groups:
         table(
             ("type", "state", "reason", "jobs"),

@@ -12,6 +12,7 @@ from hms_svc.cli.printing import confirmed, hint, progress
 from hms_svc.cli.root import DONE
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.domain.errors import BadInput
+from hms_svc.domain.plain_text import plural
 
 
 def erase(
@@ -56,9 +57,9 @@ async def _erase(
         else:
             choice = await actions.plan_erase_where(wanted)
         if dry_run:
-            print_choice("erase", choice, as_json)
+            print_choice("erase", await actions.foresee(choice), as_json)
             return DONE
-        question = f"erase the data of {len(choice.job_ids):,} jobs for good?"
+        question = f"erase the data of {plural(len(choice.job_ids), 'job')} for good?"
         if choice.job_ids and not confirmed(question, assume_yes=yes):
             hint("nothing was done")
             return DONE

@@ -12,6 +12,7 @@ from hms_svc.domain.errors import BadInput
 
 def serve(
     context: typer.Context,
+    *,
     processes: Annotated[int, typer.Option(min=1, max=256, help="Worker processes.")] = 1,
     concurrency: Annotated[
         str | None, typer.Option(help="Jobs at a time in each process.", show_default=False)
@@ -28,18 +29,33 @@ def serve(
         typer.Option(metavar="HOST:PORT", help="Where HTTP listens.", show_default=False),
     ] = None,
     no_http: Annotated[bool, typer.Option("--no-http", help="Do not listen on HTTP.")] = False,
+    web: Annotated[
+        bool, typer.Option("--web", help="Offer the console in a browser, too, at /console.")
+    ] = False,
     drain: Annotated[bool, typer.Option("--drain", help="End when nothing is left to do.")] = False,
 ) -> None:
-    """Run workers until they are told to stop."""
+    """Run workers, and the HTTP API, until they are told to stop.
+
+    With --drain there is no HTTP unless --http asks for it.
+    """
     from hms_svc.bootstrap import ServeOptions
     from hms_svc.bootstrap import serve as run_workers
 
-    if http is not None and not no_http:
-        raise BadInput("--http: the HTTP API is not in this version yet; leave it out")
+    if http is not None and no_http:
+        raise BadInput("--http and --no-http: give one of them")
     session = session_of(context)
-    session.overrides |= {"concurrency": concurrency, "app": tuple(app) if app else None}
+    session.overrides |= {
+        "concurrency": concurrency,
+        "app": tuple(app) if app else None,
+        "http": http,
+    }
     names = tuple(name.strip() for name in types.split(",") if name.strip()) if types else ()
+    listens = not no_http and (not drain or http is not None)
     options = ServeOptions(
-        processes=processes, types=names, drain=drain, http=None if no_http else http
+        processes=processes,
+        types=names,
+        drain=drain,
+        http=session.settings.http if listens else None,
+        web=web,
     )
     raise typer.Exit(run_workers(session.settings, options))

@@ -55,36 +55,19 @@ async def show_status(session: Session, *, as_json: bool, interval: float | None
 
 
 def _print(seen: Status, session: Session, as_json: bool) -> None:
+    from hms_svc.operations.shapes import status_shape
+
     if as_json:
         emit(status_shape(seen, session.settings.database.kind))
     else:
         console().print(_page(seen, session))
 
 
-def status_shape(seen: Status, database_kind: str) -> dict[str, Any]:
-    """Give the JSON shape of `status`."""
-    from hms_svc.operations.shapes import queue_shape, total_counts, worker_shape
-
-    database = seen.database
-    return {
-        "broker": {
-            "kind": seen.broker.kind,
-            "ok": seen.broker.ok,
-            "round_trip_ms": round(seen.broker.round_trip_ms, 3),
-        },
-        "database": {
-            "kind": database.kind if database else database_kind,
-            "ok": database.ok if database else False,
-        },
-        "queues": [queue_shape(queue, seen.at) for queue in seen.queues],
-        "workers": [worker_shape(worker, seen.at) for worker in seen.workers],
-        "totals": dict(total_counts([queue.counts for queue in seen.queues])),
-    }
-
-
 def _page(seen: Status, session: Session) -> Any:
     from rich.console import Group
     from rich.text import Text
+
+    from hms_svc.operations.shapes import status_shape
 
     shape = status_shape(seen, session.settings.database.kind)
     engines = [

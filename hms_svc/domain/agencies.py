@@ -6,6 +6,8 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
+from hms_svc.domain.event import is_of_types
+
 
 class EventMapping(msgspec.Struct, frozen=True):
     """Events whose type fits the glob `event` become jobs of the type `job`."""
@@ -40,7 +42,7 @@ class Receiver(msgspec.Struct, frozen=True, kw_only=True):
 
     def takes(self, event_type: str) -> bool:
         """Tell whether this receiver is told of events of a type."""
-        return any(fnmatchcase(event_type, pattern) for pattern in self.types)
+        return is_of_types(event_type, self.types)
 
 
 class Agencies(msgspec.Struct, frozen=True, kw_only=True):

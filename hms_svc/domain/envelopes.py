@@ -13,6 +13,7 @@ from hms_svc.domain.ids import name_based_id
 from hms_svc.domain.job import MAX_DATA_BYTES, Job, encode_data
 from hms_svc.domain.strict_json import JsonValue, check_strict, encode, read_strict
 from hms_svc.domain.timestamps import from_rfc3339
+from hms_svc.domain.trace_context import read_traceparent
 
 RECEIVE: Final = "envelope.receive"
 """The type of the jobs that keep envelopes which no mapping takes."""
@@ -24,7 +25,6 @@ _OF_THE_REQUEST: Final = frozenset({"traceparent", "tracestate"})
 _NAME: Final = re.compile(r"[a-z0-9]{1,64}")
 _CONTROL: Final = re.compile("[\0-\x1f\x7f-\x9f]")
 _JSON: Final = re.compile(r"(?:application|text)/(?:[^\s;/+]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,8 +54,6 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
         return self._job(id, RECEIVE, self.to_cloudevent(), now_ms)
 
     def _job(self, id: str, type: str, data: JsonValue, now_ms: int) -> Job:
-        trace = self.extensions.get("traceparent")
-        traced = isinstance(trace, str) and _TRACEPARENT.fullmatch(trace)
         named: dict[str, JsonValue] = {"source": self.source, "id": self.id, "type": self.type}
         attributes = named | self.attributes | {"extensions": self.extensions}
         return Job(
@@ -63,7 +61,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
             type=type,
             data=encode_data(data),
             enqueued_at=now_ms,
-            traceparent=trace if isinstance(trace, str) and traced else None,
+            traceparent=read_traceparent(self.extensions.get("traceparent")),
             meta=encode({"cloudevent": attributes}),
         )
 

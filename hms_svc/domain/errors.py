@@ -4,7 +4,9 @@ HmsError
 ├── BadInput                 the caller can mend it (exit 2)
 │   ├── MalformedJson        bytes or values that are not strict JSON
 │   ├── MalformedJob         JSON that is not a job
+│   ├── MalformedJobs        some of the jobs handed in together are no jobs
 │   ├── IdConflict           the id is taken by another type or other data
+│   ├── KeyReused            the key of a request came before, with another request
 │   ├── UnknownId            no such job, case, queue or worker
 │   ├── BadFilter            a filter expression that does not parse
 │   ├── BadSetting           a setting with a wrong value, or an unknown key
@@ -20,6 +22,9 @@ HmsError
 ├── HandlerExited            a handler or validator called sys.exit
 ├── NoActiveJob              something that needs the current job ran outside of one
 ├── WrongThread              a blocking call on a thread whose event loop runs
+├── NotAccepted              no job of this type is taken now: come again
+│   ├── QueueFull            as many jobs wait as may wait
+│   └── IntakePaused         an operator has paused what comes in
 ├── NotSigned                a request without a valid signature of its sender (HTTP 401)
 ├── Refused                  not allowed here: read-only, no permission (exit 6)
 ├── SchemaMismatch           the database schema is older or newer than this program (exit 1)
@@ -30,6 +35,9 @@ HmsError
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 
 class HmsError(Exception):
@@ -50,6 +58,28 @@ class MalformedJob(BadInput):
     def __init__(self, message: str, field: str = "") -> None:
         super().__init__(message)
         self.field = field
+
+
+class Fault(NamedTuple):
+    """What is wrong with one of several jobs: its place, from 0, its field, and words."""
+
+    place: int
+    field: str
+    detail: str
+
+
+class MalformedJobs(BadInput):
+    """Jobs handed in together of which some are at fault, each with its place; none was taken."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        first = faults[0]
+        more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+        super().__init__(f"job {first.place}: {first.detail}{more}; nothing was enqueued")
+        self.faults = tuple(faults)
+
+
+class KeyReused(BadInput):
+    """The key of a request was used before, with a request that said something else."""
 
 
 class IdConflict(BadInput):
@@ -154,6 +184,22 @@ class NoActiveJob(HmsError):
 
 class WrongThread(HmsError):
     """A blocking call on a thread whose event loop runs; the message names the awaitable one."""
+
+
+class NotAccepted(HmsError):
+    """No job of this type is taken now; after `retry_after_seconds` it may be."""
+
+    def __init__(self, message: str, *, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class QueueFull(NotAccepted):
+    """As many jobs of the type wait as may wait."""
+
+
+class IntakePaused(NotAccepted):
+    """An operator has paused the type for what comes from outside."""
 
 
 class NotSigned(HmsError):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from typing import Final
 
 import msgspec
 
+from hms_svc.domain.errors import BadInput
 from hms_svc.domain.ids import event_id
 from hms_svc.domain.strict_json import JsonValue, decode, encode
 from hms_svc.domain.timestamps import to_rfc3339
@@ -19,6 +23,21 @@ JOB_HELD: Final = "job.held"
 JOB_CANCELLED: Final = "job.cancelled"
 EVENTS_GAP: Final = "events.gap"
 AUDIT_SEALED: Final = "audit.sealed"
+
+
+_GROUP: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+
+
+def is_of_types(event_type: str, globs: Iterable[str]) -> bool:
+    """Tell whether a type of event fits one of the globs, such as `case.*`."""
+    return any(fnmatchcase(event_type, glob) for glob in globs)
+
+
+def check_group(name: str) -> str:
+    """Give back the name of a consumer group, or raise BadInput for what is none."""
+    if _GROUP.fullmatch(name):
+        return name
+    raise BadInput(f"group {name!r:.80}: want 1 to 128 letters, digits and . _ : -, such as act")
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

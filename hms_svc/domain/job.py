@@ -16,6 +16,8 @@ MAX_DATA_BYTES: Final = 1024 * 1024
 MAX_ITEM_BYTES: Final = 4 * 1024 * 1024
 MAX_PRIORITY: Final = 1000
 MAX_KEY_CHARACTERS: Final = 256
+INTERNAL_TYPES: Final = frozenset({"envelope.receive", "event.deliver"})
+"""Made by hms-svc alone: what they carry was checked, or is signed as ours. No door takes one."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

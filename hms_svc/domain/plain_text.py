@@ -36,6 +36,11 @@ def shorten(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
 
 
+def plural(value: int, noun: str) -> str:
+    """Write a number with its noun: `1 job`, `1,200 jobs`."""
+    return f"{value:,} {noun}" if value == 1 else f"{value:,} {noun}s"
+
+
 def _picture(found: re.Match[str]) -> str:
     number = ord(found[0])
     if number < 0x20:

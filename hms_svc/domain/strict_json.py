@@ -25,6 +25,19 @@ decode: Final = msgspec.json.Decoder().decode
 """Read JSON bytes that we wrote ourselves."""
 
 
+def encode_canonical(value: JsonValue) -> bytes:
+    """Write a value so that equal JSON gives equal bytes: sorted keys, and 1.0 as 1."""
+    return encode_sorted(_canonical(value))
+
+
+def _canonical(value: JsonValue) -> JsonValue:
+    if isinstance(value, dict):
+        return {key: _canonical(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _unique_pairs(pairs: Iterable[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     result: dict[str, JsonValue] = {}
     for key, value in pairs:

@@ -12,11 +12,15 @@ from typing import Any, Final, TypeVar
 from hms_svc.domain.agencies import Agencies, EventMapping, Receiver, Sender
 from hms_svc.domain.errors import BadSetting
 from hms_svc.domain.ids import JOB_TYPE
+from hms_svc.domain.job import INTERNAL_TYPES
 from hms_svc.domain.signatures import signing_key
 from hms_svc.domain.web_address import read_web_address
 
 _Named = TypeVar("_Named", Sender, Receiver)
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_JOB: Final = re.compile(
+    f"(?!(?:{'|'.join(map(re.escape, sorted(INTERNAL_TYPES)))})$){JOB_TYPE.pattern}"
+)
 _ANYTHING: Final = re.compile(r".+", re.DOTALL)
 _SECRET: Final = re.compile(r".{8,}", re.DOTALL)
 _NAME_RIGHT: Final = "a name such as hms-act: a-z, 0-9, ., _ and -"
@@ -131,7 +135,7 @@ def _sender(table: _Table) -> Sender:
         mappings=tuple(
             EventMapping(
                 event=mapping.text("event", "a glob such as gov.city.pothole.*"),
-                job=mapping.text("job", "a job type such as pothole.report", JOB_TYPE),
+                job=mapping.text("job", "a job type such as pothole.report, not one of ours", _JOB),
             )
             for mapping in table.tables("map", ("event", "job"))
         ),

@@ -8,7 +8,6 @@ import sys
 from typing import Any, Final
 
 from hms_svc.domain.timestamps import to_rfc3339
-from hms_svc.handling.context import find_job
 
 JOB_FIELDS: Final = ("job_id", "job_type", "attempt")
 
@@ -35,8 +34,12 @@ class JsonFormatter(logging.Formatter):
 
 def _job_of(record: logging.LogRecord) -> dict[str, Any]:
     given = {name: getattr(record, name) for name in JOB_FIELDS if hasattr(record, name)}
+    if given:
+        return given
+    from hms_svc.handling.context import find_job  # a supervisor logs too, and needs none of it
+
     job = find_job()
-    return given if given or job is None else job.log_fields
+    return {} if job is None else job.log_fields
 
 
 class TextFormatter(logging.Formatter):

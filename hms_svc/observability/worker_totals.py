@@ -34,6 +34,7 @@ class WorkerLiveness(msgspec.Struct, frozen=True, kw_only=True):
     """How one worker is. `turning_seconds`: how long its claim loop had been in a turn, as told."""
 
     worker: str
+    pid: int
     silent_seconds: float
     turning_seconds: float
     said_goodbye: bool
@@ -85,6 +86,7 @@ class WorkerTotals:
         return [
             WorkerLiveness(
                 worker=worker,
+                pid=heard.report.pid,
                 silent_seconds=(now - heard.at) / 1000,
                 turning_seconds=heard.report.turning_seconds,
                 said_goodbye=heard.report.goodbye,

@@ -17,6 +17,7 @@ import msgspec
 
 from hms_svc.domain.backend_url import BackendKind, mask_password
 from hms_svc.domain.errors import DatabaseUnavailable, HmsError
+from hms_svc.domain.plain_text import plural
 from hms_svc.operations.explanation import duration_words
 from hms_svc.operations.reads import Reads, Status
 from hms_svc.ports.stores import OutboxEntry
@@ -214,7 +215,9 @@ def _queues(status: Status) -> Iterator[Finding]:
                 "queues", Level.NOTE, f"{queue.type}{doors} was paused by {queue.paused_by}{why}"
             )
         elif waiting and not queue.served and status.workers:
-            text = f"{waiting} jobs of {queue.type} wait and no live worker serves that type"
+            text = (
+                f"{plural(waiting, 'waiting job')} of {queue.type}: no live worker serves that type"
+            )
             yield Finding("queues", Level.ERROR, text)
 
 

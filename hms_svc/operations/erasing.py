@@ -67,6 +67,23 @@ class Erasing(BulkActs):
             chooser.add(page)
         return chooser.choose(hashlib.sha256(where.text.encode()).hexdigest())
 
+    async def foresee(self, choice: Choice) -> Choice:
+        """Give the choice with what an erase would refuse besides: follow-ups and deliveries.
+
+        Reads all deliveries once, so that only a dry run needs it.
+        """
+        companions = Chooser(TERMINAL, must_end_first)
+        for first in range(0, len(choice.job_ids), ERASED_AT_ONCE):
+            candidates = await self._possible_follow_ups(
+                choice.job_ids[first : first + ERASED_AT_ONCE]
+            )
+            known = await self._reads.known_details(candidates)
+            companions.add(detail.view for detail in known)
+        erased = {*choice.job_ids, *companions.choose().job_ids}
+        companions.add([view async for view in self._deliveries_of(erased)])
+        refused = {each.job_id: each for each in (*choice.cannot, *companions.choose().cannot)}
+        return msgspec.structs.replace(choice, cannot=tuple(refused.values()))
+
     async def erase(
         self,
         choice: Choice,
@@ -109,7 +126,7 @@ class Erasing(BulkActs):
         self, erased: AbstractSet[str], batch: str, note: str
     ) -> list[ActOutcome]:
         """Blank, last, what tells receivers of these jobs: by now the bus makes no more of it."""
-        ids = [job_id async for job_id in self._deliveries_of(erased)]
+        ids = [view.id async for view in self._deliveries_of(erased)]
         found = Choice(job_ids=tuple(dict.fromkeys(ids)), groups=(), cannot=())
         failed: list[ActOutcome] = []
         for first in range(0, len(found.job_ids), ERASED_AT_ONCE):
@@ -118,11 +135,11 @@ class Erasing(BulkActs):
             failed += [outcome for outcome in outcomes.values() if not outcome.done]
         return failed
 
-    async def _deliveries_of(self, job_ids: AbstractSet[str]) -> AsyncIterator[str]:
+    async def _deliveries_of(self, job_ids: AbstractSet[str]) -> AsyncIterator[JobView]:
         async for page in self._everywhere(parse_filter(f"type:{DELIVER}")):
             for view in page:
                 if _subject_of(view) in job_ids:
-                    yield view.id
+                    yield view
 
     async def _everywhere(self, where: Filter) -> AsyncIterator[Sequence[JobView]]:
         for pages in (self._reads.jobs, self._reads.archived_jobs):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Coroutine, Sequence
-from fnmatch import fnmatchcase
 from typing import Any, Final, Protocol, TypeVar
 
 from hms_svc.domain.errors import BadInput
-from hms_svc.domain.event import EVENTS_GAP, Event
+from hms_svc.domain.event import EVENTS_GAP, Event, is_of_types
 from hms_svc.operations.reads import newest_position
 from hms_svc.ports.bus import Bus
 
@@ -96,4 +95,4 @@ class EventStream:
     def _fits(self, event: Event) -> bool:
         if not self._types or event.type == EVENTS_GAP:
             return True
-        return any(fnmatchcase(event.type, pattern) for pattern in self._types)
+        return is_of_types(event.type, self._types)

@@ -20,6 +20,7 @@ from hms_svc.domain.lifecycle import (
     REASON_UNIQUE,
     State,
 )
+from hms_svc.domain.plain_text import plural
 from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.domain.views import JobDetail, QueueView, WorkerView
 
@@ -101,11 +102,15 @@ def _queued(facts: Facts) -> str:
         )
     if facts.position is None:
         return f"is ready and has waited {waited}"
-    before = f"{facts.position:,}" if facts.position < POSITION_LIMIT else "10,000 or more"
+    before = (
+        plural(facts.position, "ready job")
+        if facts.position < POSITION_LIMIT
+        else "10,000 or more ready jobs"
+    )
     slots = sum(worker.slots for worker in facts.workers if view.type in worker.types)
     busy = sum(worker.busy for worker in facts.workers if view.type in worker.types)
     return (
-        f"is ready and has waited {waited}: {before} ready jobs of its type are before it, "
+        f"is ready and has waited {waited}, with {before} of its type before it, "
         f"and {busy} of the {slots} slots that serve it are busy"
     )
 

@@ -11,7 +11,7 @@ from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.errors import BadInput, DatabaseUnavailable, UnknownId
 from hms_svc.domain.event import AUDIT_SEALED, Event
 from hms_svc.domain.filter import Filter
-from hms_svc.domain.lifecycle import State
+from hms_svc.domain.lifecycle import TERMINAL, State
 from hms_svc.domain.strict_json import decode
 from hms_svc.domain.views import (
     AuditFault,
@@ -101,6 +101,10 @@ class Reads:
         """Give the health of both engines; without a database None."""
         return await asyncio.gather(self._inspection.health(), self._database_health())
 
+    async def outbox_lag_ms(self) -> int:
+        """Give the age of the oldest announcement that is not yet published, 0 where none waits."""
+        return await self.database.outbox_lag_ms()
+
     async def wait_for_event(self, after: int, timeout_seconds: float) -> bool:
         """Sleep until there may be an event above a position; False after the timeout."""
         return await self._bus.wait(after, timeout_seconds)
@@ -147,6 +151,18 @@ class Reads:
         """Give all that the broker knows of those ids that it knows."""
         found = await self._inspection.details(job_ids)
         return [detail for detail in found if detail is not None]
+
+    async def ended(self, job_ids: Sequence[str]) -> dict[str, JobDetail]:
+        """Give those of the jobs that have ended, also where only the archive knows them."""
+        found: dict[str, JobDetail] = {}
+        for job_id, detail in zip(job_ids, await self._inspection.details(job_ids), strict=True):
+            if detail is not None and detail.view.state in TERMINAL:
+                found[job_id] = detail
+            elif detail is None and self._database is not None:
+                archived = await self._database.archived_job(job_id)
+                if archived is not None:
+                    found[job_id] = archived
+        return found
 
     async def detail(self, job_id: str) -> tuple[JobDetail, bool]:
         """Give one job of the broker or the archive, and whether it was the archive's."""
@@ -249,6 +265,10 @@ class Reads:
                 if not follow:
                     return
                 await self._bus.wait(after, 5.0)
+
+    async def kept_events(self, *, after: int, limit: int) -> list[Event]:
+        """Give the kept events above a position, oldest first."""
+        return await self._bus.read(after=after, limit=limit)
 
     async def newest_events(self, limit: int) -> list[Event]:
         """Give the newest kept events, the newest first."""

@@ -12,6 +12,7 @@ from hms_svc.operations.journal import Journal
 from hms_svc.operations.reads import Reads
 from hms_svc.operations.rehearsal import Rehearsal
 from hms_svc.operations.schedules import Schedules
+from hms_svc.operations.tokens import Tokens
 from hms_svc.ports.broker import Broker
 from hms_svc.ports.bus import Bus
 from hms_svc.ports.clock import Clock, SystemClock
@@ -32,6 +33,7 @@ class Operations(msgspec.Struct, frozen=True):
     actions: Actions
     forms: Forms
     schedules: Schedules
+    tokens: Tokens
     rehearsal: Rehearsal | None = None
 
 
@@ -80,4 +82,5 @@ def make_operations(
             radius_m=settings.case_radius_m,
         )
     schedules = Schedules(inspection, clock, actions)
-    return Operations(reads, actions, Forms(registry), schedules, rehearsal)
+    tokens = Tokens(reads, journal)
+    return Operations(reads, actions, Forms(registry), schedules, tokens, rehearsal)

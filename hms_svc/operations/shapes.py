@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -22,6 +22,8 @@ from hms_svc.domain.views import (
     QueueView,
     WorkerView,
 )
+from hms_svc.operations.reads import Status
+from hms_svc.ports.stores import Token
 
 JsonObject: TypeAlias = dict[str, JsonValue]
 COUNTED: Final = (
@@ -160,6 +162,25 @@ def worker_shape(worker: WorkerView, now_ms: int) -> JsonObject:
     }
 
 
+def status_shape(seen: Status, database_kind: str) -> dict[str, Any]:
+    """Queues, workers, totals and health; `database_kind` is told where none is open."""
+    database = seen.database
+    return {
+        "broker": {
+            "kind": seen.broker.kind,
+            "ok": seen.broker.ok,
+            "round_trip_ms": round(seen.broker.round_trip_ms, 3),
+        },
+        "database": {
+            "kind": database.kind if database else database_kind,
+            "ok": database.ok if database else False,
+        },
+        "queues": [queue_shape(queue, seen.at) for queue in seen.queues],
+        "workers": [worker_shape(worker, seen.at) for worker in seen.workers],
+        "totals": dict(total_counts([queue.counts for queue in seen.queues])),
+    }
+
+
 def audit_shape(record: AuditRecord) -> JsonObject:
     """One audit row."""
     return {
@@ -171,6 +192,19 @@ def audit_shape(record: AuditRecord) -> JsonObject:
         "detail": decode(record.detail),
         "link": record.link,
         "digest": record.digest,
+    }
+
+
+def token_shape(token: Token) -> JsonObject:
+    """One bearer token, without anything that it could be made from."""
+    return {
+        "id": token.id,
+        "name": token.name,
+        "scopes": list(token.scopes),
+        "rate": token.rate,
+        "created_at": to_rfc3339(token.created_at),
+        "expires_at": time_or_none(token.expires_at),
+        "revoked_at": time_or_none(token.revoked_at),
     }
 
 

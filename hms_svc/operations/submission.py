@@ -40,7 +40,7 @@ def check_jobs(
                     check_payload(job, registry)
                     checked = job.data
                 if "id" in draft.value:
-                    _check_same(job, seen)
+                    check_same(job, seen)
                 jobs.append((draft, job))
         except MalformedJob as error:
             faults.add(draft.place(error.field), error)
@@ -54,14 +54,23 @@ async def check_ids(
 ) -> None:
     """Find ids, of those the producer gave, that the broker knows with another type or data."""
     named = [(draft, job) for draft, job in jobs if job.id in given]
-    for start in range(0, len(named), LOOK_UP):
-        chunk = named[start : start + LOOK_UP]
-        known = await inspection.details([job.id for _, job in chunk])
-        for (draft, job), detail in zip(chunk, known, strict=True):
+    for place in await find_taken([job for _, job in named], inspection):
+        draft, job = named[place]
+        faults.add(draft.place("id"), id_taken(job.id))
+
+
+async def find_taken(jobs: Sequence[Job], inspection: Inspection) -> list[int]:
+    """Give the places of jobs whose id the broker knows with another type or other data."""
+    taken: list[int] = []
+    for start in range(0, len(jobs), LOOK_UP):
+        chunk = jobs[start : start + LOOK_UP]
+        known = await inspection.details([job.id for job in chunk])
+        for place, (job, detail) in enumerate(zip(chunk, known, strict=True), start):
             if detail is not None and not _is_same(
                 job, detail.view.type, detail.view.data, malformed=detail.raw is not None
             ):
-                faults.add(draft.place("id"), _taken(job))
+                taken.append(place)
+    return taken
 
 
 async def send(broker: Broker, jobs: Sequence[Job]) -> AsyncIterator[Sequence[Enqueued]]:
@@ -85,7 +94,8 @@ def check_payload(job: Job, registry: Registry) -> None:
         raise MalformedJob(str(error), error.field) from error
 
 
-def _check_same(job: Job, seen: dict[str, Job]) -> None:
+def check_same(job: Job, seen: dict[str, Job]) -> None:
+    """Raise IdConflict for an id that stands among those seen with another type or other data."""
     other = seen.setdefault(job.id, job)
     if not _is_same(job, other.type, other.data, malformed=False):
         raise IdConflict(f"id {job.id!r} stands twice in the input, with other data")
@@ -97,5 +107,7 @@ def _is_same(job: Job, type: str, data: bytes, *, malformed: bool) -> bool:
     return data == job.data or bool(decode(data) == decode(job.data))
 
 
-def _taken(job: Job) -> IdConflict:
-    return IdConflict(f"id {job.id!r} belongs to another job, with another type or other data")
+def id_taken(job_id: str, more: str = "") -> IdConflict:
+    """Make the error of an id that is another job's; `more` are further words."""
+    words = f"id {job_id!r} belongs to another job, with another type or other data"
+    return IdConflict(words + more)

@@ -37,6 +37,7 @@ class Bus(Protocol):
         out again. A group that fell behind the retention is given one
         `events.gap` first. A new group begins at the oldest event, or after the
         newest where `from_start` is False or there is none: nothing is missing then.
+        BadInput for a name that is none.
         """
         ...
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import Annotated, Final, Protocol
 
 import msgspec
 
@@ -125,11 +125,13 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
     """What one worker has measured since its report before. `sequence` goes up by one each.
 
     `turning_seconds` is how long the claim loop has been in its present turn,
-    0 where it waits on purpose. `goodbye` marks a worker's last report.
+    0 where it waits on purpose. `goodbye` marks a worker's last report. `pid` is its own
+    process, on this machine; its name bears that of its maker.
     """
 
     worker: str
     sequence: int
+    pid: Annotated[int, msgspec.Meta(ge=1)]
     counters: tuple[CounterDelta, ...] = ()
     histograms: tuple[HistogramDelta, ...] = ()
     gauges: dict[str, float] = {}

@@ -14,7 +14,8 @@ from hms_svc.runtime.processes import (
     LONGEST_PAUSE_SECONDS,
     READY,
     SHORTEST_PAUSE_SECONDS,
-    WorkerSpec,
+    ChildSpec,
+    Role,
     end_line,
     start_child,
 )
@@ -63,8 +64,8 @@ class SuspectLane:
             await asyncio.sleep(min(pause_seconds, LONGEST_PAUSE_SECONDS))
 
     async def _run_child(self, worker_id: str, heir_of: str) -> bytes:
-        spec = WorkerSpec(
-            types=self._types, suspects=True, worker_id=worker_id, predecessor=heir_of
+        spec = ChildSpec(
+            types=self._types, role=Role.SUSPECTS, worker_id=worker_id, predecessor=heir_of
         )
         process, line = start_child("hms_svc.worker_process", spec, self._environment)
         said = b""

@@ -1,4 +1,4 @@
-"""The supervisor of `serve`: worker processes, and the suspect lane when one is needed.
+"""The supervisor of `serve`: workers, the door that listens, the suspect lane when it is needed.
 
 Children are started by exec, never by fork or by importing the caller's script
 again. Each holds one end of a socket pair: it writes a byte for what it has to
@@ -15,7 +15,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from types import FrameType
 from typing import Final
 
@@ -29,25 +30,51 @@ READY: Final = b"r"
 SUSPECTS: Final = b"s"
 DONE: Final = b"d"
 FINAL_CODES: Final = frozenset({1, 2, 5, 6})
-"""Ends of a child at its start that another would meet, too."""
+"""Ends of a child at its start that another would meet, too: all the service ends with the first
+of its role. One that comes later finds a file that was changed, say; it is tried again."""
 OUTAGE_CODE: Final = 5
 SHORTEST_PAUSE_SECONDS: Final = 0.05
 LONGEST_PAUSE_SECONDS: Final = 5.0
 HEALTHY_SECONDS: Final = 10.0
 
 
-class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a child is told, beside the settings in its environment."""
+class Role(StrEnum):
+    """What a child is for: jobs, jobs that may have ended their worker, or HTTP."""
 
+    WORKER = "worker"
+    SUSPECTS = "suspects"
+    DOOR = "door"
+
+
+class ChildSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a child is told, beside the settings in its environment.
+
+    `listening` is the descriptor of the socket that a door accepts from, open
+    before it starts; `reports` that of the datagrams in which workers tell
+    the door what they measured. -1 is none.
+    """
+
+    role: Role = Role.WORKER
     types: tuple[str, ...] = ()
     drain: bool = False
-    suspects: bool = False
     worker_id: str = ""
     predecessor: str = ""
+    listening: int = -1
+    reports: int = -1
+    web: bool = False
+
+    @property
+    def descriptors(self) -> list[int]:
+        """What the child inherits, beside its line."""
+        return [number for number in (self.listening, self.reports) if number >= 0]
 
 
 def start_child(
-    module: str, told: WorkerSpec | list[WorkerSpec], environment: Mapping[str, str]
+    module: str,
+    told: ChildSpec | list[ChildSpec],
+    environment: Mapping[str, str],
+    *,
+    inherited: Sequence[int] = (),
 ) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """Start a module as a process of a group of its own, with a line to us that never blocks."""
     ours, theirs = socket.socketpair()
@@ -59,16 +86,23 @@ def start_child(
                 msgspec.json.encode(told).decode(),
             ],
             env=environment,
-            pass_fds=[theirs.fileno()],
+            pass_fds=[theirs.fileno(), *inherited],
             process_group=0,
         )  # fmt: skip
     return process, ours
 
 
+MODULES: Final = {
+    Role.WORKER: "hms_svc.worker_process",
+    Role.SUSPECTS: "hms_svc.worker_process",
+    Role.DOOR: "hms_svc.door_process",
+}
+
+
 class _Child:
     """One running process, and what it has said."""
 
-    def __init__(self, spec: WorkerSpec, process: subprocess.Popen[bytes], line: socket.socket):
+    def __init__(self, spec: ChildSpec, process: subprocess.Popen[bytes], line: socket.socket):
         self.spec = spec
         self.process = process
         self.line = line
@@ -91,20 +125,25 @@ class Supervisor:
     """
 
     def __init__(
-        self, settings: Settings, specs: list[WorkerSpec], line: socket.socket | None = None
+        self, settings: Settings, specs: list[ChildSpec], line: socket.socket | None = None
     ) -> None:
         self._line = line
         self._environment = child_environment(settings)
         self._grace_seconds = settings.grace_seconds
         self._specs = specs
         self._children: list[_Child] = []
-        self._restarts: list[tuple[float, WorkerSpec]] = []
-        self._pause_seconds = SHORTEST_PAUSE_SECONDS
+        self._restarts: list[tuple[float, ChildSpec]] = []
+        self._pause_seconds = dict.fromkeys(Role, SHORTEST_PAUSE_SECONDS)
+        self._began: set[Role] = set()
         self._selector = selectors.DefaultSelector()
         self._stop_signal = 0
+        self._stopping = False
         self._exit_code = 0
         self._deadline = float("inf")
         self._has_worked = False
+        self._measures: tuple[socket.socket, socket.socket] | None = None
+        if any(spec.role is Role.DOOR for spec in specs):
+            self._measures = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
 
     def run(self) -> int:
         """Start the processes and watch them; gives the exit code of `serve`."""
@@ -157,6 +196,11 @@ class Supervisor:
         self._stop(self._exit_code)
 
     def _stop(self, exit_code: int) -> None:
+        if not self._stopping:
+            for spec in self._specs:
+                if spec.listening >= 0:
+                    os.close(spec.listening)  # the door has its own; nobody shall wait for no one
+        self._stopping = True
         self._exit_code = exit_code
         self._restarts.clear()
         self._deadline = time.monotonic() + self._grace_seconds + 10.0
@@ -168,12 +212,22 @@ class Supervisor:
         for child in self._children:
             child.process.kill()
 
-    def _start(self, spec: WorkerSpec) -> None:
-        spec = msgspec.structs.replace(spec, worker_id=make_worker_id())
-        process, line = start_child("hms_svc.worker_process", spec, self._environment)
+    def _start(self, spec: ChildSpec) -> None:
+        spec = msgspec.structs.replace(
+            spec, worker_id=make_worker_id(), reports=self._end_of_reports(spec.role)
+        )
+        process, line = start_child(
+            MODULES[spec.role], spec, self._environment, inherited=spec.descriptors
+        )
         child = _Child(spec, process, line)
         self._children.append(child)
         self._selector.register(line, selectors.EVENT_READ, child)
+
+    def _end_of_reports(self, role: Role) -> int:
+        if self._measures is None:
+            return -1
+        reads, writes = self._measures
+        return (reads if role is Role.DOOR else writes).fileno()
 
     def _listen(self, child: _Child) -> None:
         try:
@@ -185,8 +239,10 @@ class Supervisor:
         if not said:
             self._selector.unregister(child.line)
             return
-        child.ready |= READY in said
-        if child.ready and not self._has_worked:
+        if READY in said:
+            child.ready = True
+            self._began.add(child.spec.role)
+        if child.ready and child.spec.role is Role.WORKER and not self._has_worked:
             self._has_worked = True
             say(self._line, READY)
         child.done |= DONE in said
@@ -194,10 +250,13 @@ class Supervisor:
             self._need_lane()
 
     def _need_lane(self) -> None:
-        running = any(child.spec.suspects for child in self._children)
-        coming = any(spec.suspects for _, spec in self._restarts)
-        if not running and not coming and not self._stop_signal:
-            self._start(WorkerSpec(types=self._specs[0].types, suspects=True))
+        if not self._has(Role.SUSPECTS) and not self._stopping:
+            self._start(ChildSpec(role=Role.SUSPECTS, types=self._specs[0].types))
+
+    def _has(self, role: Role) -> bool:
+        """Tell whether a child of this role runs, or is about to."""
+        specs = [*(child.spec for child in self._children), *(spec for _, spec in self._restarts)]
+        return any(spec.role is role for spec in specs)
 
     def _bury(self) -> None:
         for child in [child for child in self._children if child.process.poll() is not None]:
@@ -208,31 +267,32 @@ class Supervisor:
             child.line.close()
             self._children.remove(child)
             self._on_end(child)
-        if not any(not child.spec.suspects for child in self._children) and not any(
-            not spec.suspects for _, spec in self._restarts
-        ):
+        if not self._has(Role.WORKER):
             self._restarts.clear()
-            for lane in self._children:
-                lane.ask_to_end()
+            for companion in self._children:
+                companion.ask_to_end()
 
     def _on_end(self, child: _Child) -> None:
         code = child.process.returncode
-        is_over = child.done and (child.spec.drain or child.spec.suspects)
-        if is_over or self._stop_signal:
+        is_over = child.done and (child.spec.drain or child.spec.role is not Role.WORKER)
+        if is_over or self._stopping:
             return
-        passes = code == OUTAGE_CODE and self._has_worked
+        passes = child.spec.role in self._began or (code == OUTAGE_CODE and self._has_worked)
         if not child.ready and code in FINAL_CODES and not passes:
-            if self._deadline == float("inf"):
-                self._stop(code)
+            self._stop(code)
             return
-        log.error("worker process %d ended with %s; starting another", child.process.pid, code)
-        if time.monotonic() - child.started > HEALTHY_SECONDS or child.spec.suspects:
-            self._pause_seconds = SHORTEST_PAUSE_SECONDS
+        log.error(
+            "%s process %d ended with %s; starting another",
+            child.spec.role, child.process.pid, code,
+        )  # fmt: skip
+        role = child.spec.role
+        if time.monotonic() - child.started > HEALTHY_SECONDS or role is Role.SUSPECTS:
+            self._pause_seconds[role] = SHORTEST_PAUSE_SECONDS
         # A child that never began has left nothing behind; the one before it may have.
         heir_of = child.spec.worker_id if child.ready else child.spec.predecessor
         successor = msgspec.structs.replace(child.spec, predecessor=heir_of or child.spec.worker_id)
-        self._restarts.append((time.monotonic() + self._pause_seconds, successor))
-        self._pause_seconds = min(LONGEST_PAUSE_SECONDS, self._pause_seconds * 2)
+        self._restarts.append((time.monotonic() + self._pause_seconds[role], successor))
+        self._pause_seconds[role] = min(LONGEST_PAUSE_SECONDS, self._pause_seconds[role] * 2)
 
     def _restart(self) -> None:
         now = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
@@ -105,6 +106,7 @@ class Reporter(Service):
         return WorkerReport(
             worker=self._options.worker_id,
             sequence=self._sequence + 1,
+            pid=os.getpid(),
             counters=tuple(delta for delta in deltas if isinstance(delta, CounterDelta)),
             histograms=tuple(delta for delta in deltas if isinstance(delta, HistogramDelta)),
             gauges={

@@ -71,6 +71,7 @@ class Webhook:
         stamp = int(self._now())
         headers = {
             "content-type": content_type,
+            "user-agent": _agent(),
             "webhook-id": message_id,
             "webhook-timestamp": str(stamp),
             "webhook-signature": sign(self._secret, message_id, stamp, body),
@@ -166,6 +167,13 @@ def _client(scheme: str, timeout_seconds: float) -> AsyncClient:
         follow_redirects=False,
         timeout=timeout_seconds,
     )
+
+
+@functools.cache
+def _agent() -> str:
+    from importlib.metadata import version
+
+    return f"hms-svc/{version('hms-svc')}"
 
 
 @functools.cache

@@ -52,6 +52,12 @@ def pods() -> Iterator[tuple[str, dict[str, Any]]]:
                 yield document["metadata"]["name"], document["spec"]["template"]["spec"]
 
 
+def door_in_the_readme() -> dict[str, Any]:
+    blocks = re.findall(r"```yaml\n(.*?)```", (DEPLOY / "README.md").read_text(), re.DOTALL)
+    [found] = [each for each in map(yaml.safe_load, blocks) if "readinessProbe" in each]
+    return dict(found)
+
+
 def command_lines() -> Iterator[tuple[str, list[str]]]:
     """Every command of ours that a file would run, without the program's name."""
     for path in UNITS:
@@ -61,6 +67,7 @@ def command_lines() -> Iterator[tuple[str, list[str]]]:
     yield "compose: worker", services["worker"]["command"]
     for name, pod in pods():
         yield f"pod of {name}", pod["containers"][0]["args"]
+    yield "README: a door", door_in_the_readme()["args"]
     containerfile = (DEPLOY / "container" / "Containerfile").read_text()
     yield "Containerfile", re.findall(r'"([^"]+)"', containerfile.rpartition("\nCMD ")[2])
 
@@ -130,6 +137,14 @@ def test_probes_run_what_the_image_has() -> None:
     probes = [workers[name]["exec"]["command"] for name in ("startupProbe", "readinessProbe")]
     assert probes == [[PROBE], [PROBE]]
     assert f"deploy/container/ready.sh /usr/local/bin/{PROBE}" in containerfile
+
+
+def test_the_probes_of_a_door_ask_what_answers_without_a_token() -> None:
+    door = door_in_the_readme()
+    [port] = [each["containerPort"] for each in door["ports"]]
+    assert door["args"][-1].endswith(f":{port}")
+    probes = {door[name]["httpGet"]["path"] for name in ("readinessProbe", "livenessProbe")}
+    assert probes == import_module("hms_svc.http_api.walls").OPEN_PATHS
 
 
 def test_what_the_image_copies_is_let_through_to_the_build() -> None:

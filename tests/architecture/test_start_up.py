@@ -70,6 +70,11 @@ def test_a_producer_loads_the_broker_and_little_else(tmp_path: Path) -> None:
     assert loaded_by(ENQUEUE, tmp_path).isdisjoint(heavy)
 
 
+def test_what_checks_a_door_loads_no_door(tmp_path: Path) -> None:
+    heavy = {"fastapi", "starlette", "uvicorn", "jwt", "pydantic", "httpx", "sqlalchemy"}
+    assert loaded_by("import hms_svc.http_api.checking", tmp_path).isdisjoint(heavy)
+
+
 def test_the_surface_itself_loads_nothing_of_others(tmp_path: Path) -> None:
     heavy = {"sqlalchemy", "alembic", "textual", "cel", "httpx", "pydantic", "msgspec", "asyncio"}
     assert loaded_by("import hms_svc", tmp_path).isdisjoint(heavy)

@@ -105,10 +105,6 @@ def test_migrate_tells_the_version(cli: Cli) -> None:
     assert cli("db", "migrate", "--json").row["version"]
 
 
-def test_http_is_not_built_yet(cli: Cli) -> None:
-    assert "--http" in cli("serve", "--http", "127.0.0.1:1", code=2).err
-
-
 @pytest.mark.parametrize(
     ("error", "code"),
     [

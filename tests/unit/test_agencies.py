@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hms_svc.domain.agencies import Sender
+from hms_svc.domain.envelopes import read_envelope
 from hms_svc.domain.errors import BadSetting
-from hms_svc.domain.signatures import sign
+from hms_svc.domain.signatures import check_signature, sign
 from hms_svc.handling.agencies_file import load_agencies, read_agencies
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "agencies.md"
@@ -72,6 +75,10 @@ def test_secrets_are_not_shown() -> None:
     ("text", "fault"),
     [
         ("[[sender]", r"not TOML: .*line 1"),
+        (
+            '[[sender]]\nname="a"\nsource="/a"\n[[sender.map]]\nevent="*"\njob="event.deliver"',
+            r"sender 1: map 1: job 'event.deliver' is wrong: .*not one of ours",
+        ),
         ("[[senders]]\n", r"unknown key 'senders'; did you mean sender"),
         ("sender = 1\n", r"sender must be tables, each \[\[…sender\]\]"),
         ('[[sender]]\nname = "A"\n', r"sender 1: name 'A' is wrong: want a name such as hms-act"),
@@ -122,9 +129,24 @@ def test_the_file_in_the_document_can_be_used() -> None:
 
 def test_the_check_in_the_document_agrees_with_how_we_sign() -> None:
     written: dict[str, Any] = {}
-    exec(blocks_of_the_document("python")[0], written)
-    secret = "whsec_dGhlLXNlY3JldC1vZi1hY3Q="
+    for block in blocks_of_the_document("python")[:2]:
+        exec(block, written)
     headers = {"webhook-id": "e-1", "webhook-timestamp": "1767225600"}
-    headers["webhook-signature"] = sign(secret, "e-1", 1_767_225_600, b"{}")
-    assert written["is_signed"](secret, headers, b"{}")
-    assert not written["is_signed"](secret, headers, b"[]")
+    for secret in ("whsec_dGhlLXNlY3JldC1vZi1hY3Q=", "plainsecret"):
+        headers["webhook-signature"] = sign(secret, "e-1", 1_767_225_600, b"{}")
+        assert written["is_signed"](secret, headers, b"{}")
+        assert not written["is_signed"](secret, headers, b"[]")
+        sender = Sender(name="them", source="*", secrets=(secret,))
+        own = written["signed"](secret, "e-2", b"{}")
+        check_signature(sender, own, b"{}", int(own["webhook-timestamp"]) * 1000)
+
+
+def test_the_events_in_the_document_are_taken_unsigned_by_the_file_above_them() -> None:
+    agencies = read_agencies(blocks_of_the_document("toml")[0], "agencies.toml")
+    _, structured, batch = re.findall(r" -d '(.*?)'", blocks_of_the_document("sh")[0], re.DOTALL)
+    for value in (json.loads(structured), *json.loads(batch)):
+        event = read_envelope(value)
+        sender = agencies.sender_of(event.source)
+        assert sender is not None
+        assert sender.secrets == ()
+        assert agencies.job_type_of(event.source, event.type) == "pothole.report"

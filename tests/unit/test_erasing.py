@@ -13,6 +13,7 @@ from hms_svc.domain.deliveries import delivery_job
 from hms_svc.domain.erasure import ERASED
 from hms_svc.domain.event import service_event
 from hms_svc.domain.filter import parse_filter
+from hms_svc.domain.ids import name_based_id
 from hms_svc.domain.job import Job, make_job
 from hms_svc.domain.strict_json import decode
 from hms_svc.domain.views import ActOutcome
@@ -53,12 +54,27 @@ async def test_deliveries_of_events_about_a_job_go_with_it(desk: Desk) -> None:
     await ended(desk, told, kept)
     await desk.engines.broker.enqueue([waiting])
     actions = desk.operations.actions
-    report = await actions.erase(await actions.plan_erase([job_id]))
+    plan = await actions.plan_erase([job_id])
+    foreseen = await actions.foresee(plan)
+    report = await actions.erase(plan)
     why = "a job that is queued cannot be erased: cancel it first"
     assert (report.done, report.failed) == (1, (ActOutcome(waiting.id, False, why),))
+    assert (foreseen.job_ids, foreseen.cannot) == (plan.job_ids, report.failed)
     data = {view.id: view.data for view in await desk.jobs()}
     expected = {job_id: ERASED, told.id: ERASED, waiting.id: waiting.data, kept.id: kept.data}
     assert data == expected
+
+
+async def test_a_follow_up_that_has_not_ended_is_foreseen(desk: Desk) -> None:
+    [job_id] = await ended(desk, *reports(1))
+    follow_up = make_job("x.y", {}, id=name_based_id(job_id, "x.y", ""), now_ms=1)
+    await desk.engines.broker.enqueue([follow_up])
+    actions = desk.operations.actions
+    plan = await actions.plan_erase([job_id])
+    foreseen = await actions.foresee(plan)
+    report = await actions.erase(plan)
+    assert [each.job_id for each in report.failed] == [follow_up.id]
+    assert (foreseen.job_ids, foreseen.cannot) == (plan.job_ids, report.failed)
 
 
 async def test_archived_jobs_are_found_and_the_audit_has_no_filter(desk: Desk) -> None:

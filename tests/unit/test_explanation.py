@@ -48,7 +48,7 @@ def told(view: dict[str, Any], detail: dict[str, Any] | None = None, **facts: An
     [
         ({"paused": True, "paused_by": "ada", "pause_reason": "storm"}, "paused by ada (storm)"),
         ({"served": False}, "has waited 1 m 5 s because no live worker serves t; after 7 days"),
-        ({}, "12 ready jobs of its type are before it, and 3 of the 4 slots"),
+        ({}, ", with 12 ready jobs of its type before it, and 3 of the 4 slots"),
     ],
 )
 def test_queued(queue: dict[str, Any], words: str) -> None:

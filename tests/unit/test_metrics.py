@@ -61,7 +61,7 @@ def samples(metrics: Metrics, overview: Overview | None = None) -> dict[str, flo
 
 
 def report(sequence: int = 1, worker: str = "w-1", **changed: Any) -> bytes:
-    return msgspec.msgpack.encode(WorkerReport(worker=worker, sequence=sequence, **changed))
+    return msgspec.msgpack.encode(WorkerReport(worker=worker, sequence=sequence, pid=1, **changed))
 
 
 def completed(count: int, type: str = "a.b") -> tuple[CounterDelta, ...]:

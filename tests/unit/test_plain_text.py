@@ -8,12 +8,17 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hms_svc.domain.plain_text import plain, plain_json, plain_lines, shorten
+from hms_svc.domain.plain_text import plain, plain_json, plain_lines, plural, shorten
 
 
 def test_makes_controls_visible() -> None:
     hostile = "\x1b[2J\x07 \x7f \x9b31m \u202eabc\u200b \ufeff \ud800 a\nb"
     assert plain(hostile) == ("␛[2J␇ ␡ <U+009B>31m <U+202E>abc<U+200B> <U+FEFF> <U+D800> a␊b")
+
+
+def test_a_number_and_its_noun_agree() -> None:
+    told = [plural(number, "job") for number in (0, 1, 1200)]
+    assert told == ["0 jobs", "1 job", "1,200 jobs"]
 
 
 def test_lines_stay_lines() -> None:

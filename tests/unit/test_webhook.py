@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
@@ -44,6 +45,7 @@ async def test_a_delivery_is_signed_as_standard_webhooks_say(crew: LocalHttp) ->
     assert status == 204
     assert (sent.method, sent.path, sent.body) == ("POST", "/crew?shift=1", b'{"a":1}')
     assert sent.headers["webhook-id"] == "job-1"
+    assert re.fullmatch(r"hms-svc/\d+\.\d+\S*", sent.headers["user-agent"])
     assert sent.headers["webhook-timestamp"] == str(NOON)
     assert sent.headers["webhook-signature"] == "v1," + base64.b64encode(digest).decode()
 

@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 import msgspec
 from textual.widget import Widget
 
+from hms_svc.domain.plain_text import plural
 from hms_svc.domain.views import JobDetail, WorkerView
 from tui import formatting as f
 from tui.commands import Target
@@ -159,7 +160,7 @@ def _against(took: int, usual: int | None) -> Cell:
 
 def gone_row(gone: Gone, now: int) -> Row:
     """Give the row of a worker that has vanished."""
-    jobs = f.plural(len(gone.worker.jobs), "job")
+    jobs = plural(len(gone.worker.jobs), "job")
     told = f"gone; {jobs} rescued" if gone.worker.jobs else "gone"
     return Row(
         key=gone.worker.id,

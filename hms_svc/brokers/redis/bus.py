@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from hms_svc.brokers.redis.clients import BLOCK_SECONDS
 from hms_svc.brokers.redis.link import Link, words
 from hms_svc.domain.errors import BrokerUnavailable
-from hms_svc.domain.event import EVENTS_GAP, Event
+from hms_svc.domain.event import EVENTS_GAP, Event, check_group
 from hms_svc.domain.ids import event_id
 from hms_svc.domain.strict_json import encode
 
@@ -50,6 +50,7 @@ class RedisBus:
         self, group: str, consumer: str, *, limit: int, from_start: bool = True
     ) -> list[Event]:
         """Hand out overdue events first, then new ones."""
+        check_group(group)
         gap, entries = await self._link.run(
             "read_group", group, limit, int(from_start), AGAIN_AFTER_MS
         )

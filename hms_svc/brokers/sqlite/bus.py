@@ -7,7 +7,7 @@ from typing import Final
 
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.transaction import Transaction
-from hms_svc.domain.event import AUDIT_SEALED, EVENTS_GAP, Event
+from hms_svc.domain.event import AUDIT_SEALED, EVENTS_GAP, Event, check_group
 from hms_svc.domain.ids import event_id
 from hms_svc.domain.strict_json import encode
 from hms_svc.sqlite.statements import load_statements
@@ -42,6 +42,7 @@ class SQLiteBus:
         self, group: str, consumer: str, *, limit: int, from_start: bool = True
     ) -> list[Event]:
         """Hand out overdue events first, then new ones."""
+        check_group(group)
         lease_now, now = self._file.clock.lease_ms(), self._file.clock.now_ms()
         return await self._file.write(
             lambda transaction: _hand_out(

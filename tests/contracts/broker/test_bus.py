@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hms_svc.domain.errors import BadInput
 from hms_svc.domain.event import Event, service_event
 from hms_svc.operations.reads import newest_position
 
@@ -40,6 +41,12 @@ async def test_each_group_gets_every_event_and_shares_it_among_its_consumers(
     other = await harness.bus.read_group("ops", "one", limit=10)
     assert (len(one), len(two), len(other)) == (4, 2, 6)
     assert {event.id for event in one}.isdisjoint(event.id for event in two)
+
+
+async def test_a_group_has_a_name(harness: BrokerHarness) -> None:
+    for name in ("", "g g", "g\n", "-g", "é", "g" * 129):
+        with pytest.raises(BadInput, match="group"):
+            await harness.bus.read_group(name, "one", limit=1)
 
 
 async def test_unacknowledged_events_are_handed_out_again(harness: BrokerHarness) -> None:

@@ -1,0 +1,109 @@
+"""`hms-svc tokens`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from hms_svc.cli.options import AsJson, Commands
+from hms_svc.cli.printing import emit, hint, say, table, when
+from hms_svc.cli.session import run, session_of
+
+if TYPE_CHECKING:
+    from hms_svc.operations.tokens import Bearer
+    from hms_svc.ports.stores import Token
+
+
+def create(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Who the bearer is, in the audit log.")],
+    scopes: Annotated[
+        str, typer.Option("--scope", help="Of produce, view, operate, metrics; with commas.")
+    ],
+    expires: Annotated[
+        str | None, typer.Option(help="Ends after this long: 90d, 12h.", show_default="never")
+    ] = None,
+    rate: Annotated[int, typer.Option(min=0, help="Requests a second; 0 is any number.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Make a bearer token for the HTTP API. It is shown once, and only its digest kept."""
+    import time
+
+    from hms_svc.operations.tokens import read_scopes
+
+    wanted = read_scopes(scopes.split(","))
+    now_ms = time.time_ns() // 1_000_000
+
+    async def work() -> tuple[Token, Bearer, bool]:
+        async with session_of(context).operations() as operations:
+            made = await operations.tokens.create(
+                name, wanted, expires_at=_expiry(expires, now_ms), rate=rate
+            )
+            return *made, len(await operations.tokens.every()) == 1
+
+    token, bearer, is_first = run(work)
+    if is_first:
+        hint("this is the first token: from now on the door asks everybody for one")
+    if as_json:
+        emit({"id": token.id, "name": token.name, "token": bearer.text})
+        return
+    say(bearer.text)
+    hint(f"this is the only time it is shown; hms-svc tokens revoke {token.id} ends it")
+
+
+def list_tokens(context: typer.Context, as_json: AsJson = False) -> None:
+    """List tokens: whose they are and what they may do."""
+
+    async def work() -> list[Token]:
+        async with session_of(context).operations() as operations:
+            return await operations.tokens.every()
+
+    from hms_svc.operations.shapes import token_shape
+
+    found = run(work)
+    if as_json:
+        for token in found:
+            emit(token_shape(token))
+        return
+    table(
+        ("id", "name", "scopes", "rate", "created", "expires", "revoked"),
+        [
+            (t.id, t.name, ", ".join(t.scopes), t.rate, when(t.created_at), when(t.expires_at),
+             when(t.revoked_at))
+            for t in found
+        ],
+    )  # fmt: skip
+
+
+def revoke(
+    context: typer.Context,
+    token_id: Annotated[str, typer.Argument(metavar="ID", help="The id, as `tokens list` has it.")],
+    as_json: AsJson = False,
+) -> None:
+    """End a token: every door refuses it within seconds."""
+
+    async def work() -> None:
+        async with session_of(context).operations() as operations:
+            await operations.tokens.revoke(token_id)
+
+    run(work)
+    if as_json:
+        emit({"id": token_id, "revoked": True})
+    else:
+        say(f"{token_id} is revoked")
+
+
+COMMANDS: Final[Commands] = {"create": create, "list": list_tokens, "revoke": revoke}
+
+
+def _expiry(expires: str | None, now_ms: int) -> int | None:
+    from hms_svc.domain.errors import BadInput
+    from hms_svc.domain.filter_terms import read_duration_ms
+
+    if expires is None:
+        return None
+    try:
+        return now_ms + read_duration_ms(expires)
+    except ValueError as error:
+        raise BadInput(f"--expires {expires!r:.40} is not {error}") from error

@@ -1,0 +1,111 @@
+"""The application put together: walls, routes, errors in one shape, and its own description."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from hms_svc.domain.errors import HmsError
+from hms_svc.http_api import schemas
+from hms_svc.http_api.describing import describe
+from hms_svc.http_api.door import Door, door_of
+from hms_svc.http_api.problems import Problem, problem, problem_of
+from hms_svc.http_api.requests import Note, answer
+from hms_svc.http_api.routes import cases, envelopes, health, jobs, queues, streams
+from hms_svc.http_api.walls import Walls, our_fault
+
+BODIES: Final[tuple[type[BaseModel], ...]] = (
+    schemas.Problem, Note, jobs.Acts, jobs.Undo, jobs.Edit, queues.Pause,
+)  # fmt: skip
+ROUTERS: Final = (jobs, streams, queues, cases, envelopes, health)
+LEFT: Final = 499
+"""For the counters, as others write it: the client left before it was answered."""
+
+
+def make_app(door: Door, *, hosts: Iterable[str], web: bool = False) -> ASGIApp:
+    """Make the application of a door that answers to these names; `web` adds the console."""
+    app = FastAPI(
+        title="hms-svc",
+        version=_version(),
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        exception_handlers={
+            HmsError: _hms_error,
+            HTTPException: _http_error,
+            RequestValidationError: _bad_parameters,
+            ClientDisconnect: _left,
+            Exception: _broken,
+        },
+        redirect_slashes=False,
+    )
+    app.state.door = door
+    for module in ROUTERS:
+        app.include_router(module.router)
+    if web:
+        from hms_svc.http_api.routes import web_console
+
+        app.include_router(web_console.router)
+    document: dict[str, Any] = {}
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi(request: Request) -> Response:
+        await door_of(request).admit(request.headers.get("authorization"), None)
+        if not document:
+            document.update(describe(app, door.registry, BODIES))
+        return answer(document)
+
+    return Walls(
+        app, hosts=hosts, origins=door.settings.http_origins, observe=door.measures.observe
+    )
+
+
+async def _hms_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HmsError)
+    if request.scope["type"] == "websocket":
+        raise error  # The walls know whether the handshake is behind us.
+    return problem_of(error)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if request.scope["type"] == "websocket" and isinstance(error, Problem):
+        raise error
+    if isinstance(error, Problem):
+        return error.response()
+    words = {404: "nothing is here", 405: "this cannot be asked for so"}
+    name = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http-error")
+    detail = words.get(error.status_code, str(error.detail))
+    return problem(error.status_code, name, detail, headers=dict(error.headers or {}))
+
+
+async def _bad_parameters(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        {"field": ".".join(str(step) for step in fault["loc"][1:]), "detail": str(fault["msg"])}
+        for fault in error.errors()[:10]
+    ]
+    told = "; ".join(f"{each['field']}: {each['detail']}" for each in errors)
+    return problem(400, "bad-input", told, errors=errors)
+
+
+async def _left(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=LEFT)
+
+
+async def _broken(_request: Request, _error: Exception) -> Response:
+    return our_fault()
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("hms-svc")

@@ -1,0 +1,139 @@
+"""Who asks: a bearer token of ours, a JWT of the identity provider, or anybody on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import math
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from hms_svc.domain.errors import DatabaseUnavailable, Outage
+from hms_svc.http_api.identity_provider import IdentityProvider
+from hms_svc.http_api.problems import Problem
+from hms_svc.operations.tokens import Scope, read_bearer
+from hms_svc.ports.clock import Clock
+from hms_svc.ports.stores import DoorStore, Token
+
+log: Final = logging.getLogger("hms_svc.http")
+FRESH_SECONDS: Final = 5.0
+STALE_SECONDS: Final = 600.0
+"""How long tokens that were read are believed while the database is away."""
+MOST_ACTOR: Final = 128
+"""Characters of a name in the audit log."""
+_IMPLIED: Final = {Scope.OPERATE: frozenset({Scope.OPERATE, Scope.VIEW})}
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """Who asks: `actor` in the audit log; `key` tells bearers of one name apart."""
+
+    actor: str
+    scopes: frozenset[Scope]
+    key: str = ""
+    rate: int = 0
+
+    def may(self, scope: Scope) -> bool:
+        """Tell whether this is allowed to them."""
+        return scope in self.scopes
+
+
+class Authentication:
+    """Knows the tokens as they were at most five seconds ago.
+
+    Where no token was ever made and no identity provider is set, everybody who
+    reaches the socket is `local`; the door then listens on loopback only, and stays
+    open while the database is away. A door that has seen a token stays closed,
+    whatever becomes of the database.
+    """
+
+    def __init__(
+        self,
+        store: DoorStore,
+        clock: Clock,
+        *,
+        local_actor: str,
+        provider: IdentityProvider | None = None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._provider = provider
+        self._local = Principal(local_actor, frozenset(Scope), "local")
+        self._tokens: dict[str, Token] = {}
+        self._guarded = provider is not None
+        self._read_at = -math.inf
+        self._tried_at = -math.inf
+        self._reading = asyncio.Lock()
+
+    async def is_open(self) -> bool:
+        """Tell whether nobody needs a token: none was ever made, and no identity provider is set."""
+        if not self._guarded:
+            self._guarded = bool(await self._known())
+        return not self._guarded
+
+    async def identify(self, authorization: str | None) -> Principal:
+        """Tell who asks, from an `Authorization` header; Problem 401 where nobody is."""
+        if await self.is_open():
+            return self._local
+        if not authorization:
+            raise _unauthorized("a bearer token is needed: Authorization: Bearer TOKEN")
+        scheme, _, text = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not text.strip():
+            raise _unauthorized("the Authorization header is not `Bearer TOKEN`")
+        return await self._bearer(text.strip())
+
+    async def _bearer(self, text: str) -> Principal:
+        if bearer := read_bearer(text):
+            token = (await self._known()).get(bearer.id)
+            # Compared also where there is no such token: both take the same time.
+            digest = token.digest if token else "0" * 64
+            if not hmac.compare_digest(digest, bearer.digest) or token is None:
+                raise _unauthorized("this token is not known")
+            return self._of_token(token)
+        if self._provider is not None and text.count(".") == 2:
+            found = await self._provider.verify(text)
+            if found is not None:
+                subject, scopes = found
+                return Principal(subject[:MOST_ACTOR], _with_implied(scopes), subject)
+        raise _unauthorized("this token is not known")
+
+    def _of_token(self, token: Token) -> Principal:
+        now = self._clock.now_ms()
+        if token.revoked_at is not None:
+            raise _unauthorized("this token was revoked")
+        if token.expires_at is not None and token.expires_at <= now:
+            raise _unauthorized("this token has expired")
+        scopes = _with_implied(Scope(word) for word in token.scopes if word in set(Scope))
+        return Principal(token.name, scopes, token.id, token.rate)
+
+    async def _known(self) -> dict[str, Token]:
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._tried_at >= FRESH_SECONDS:
+            asked_at = loop.time()
+            async with self._reading:
+                if asked_at >= self._tried_at:
+                    await self._read(loop)
+        believed = STALE_SECONDS if self._guarded else math.inf
+        if not loop.time() - self._read_at < believed:
+            raise DatabaseUnavailable("the tokens cannot be read, and none are known")
+        return self._tokens
+
+    async def _read(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Read once for all who wait meanwhile: an outage is not waited for by each in turn."""
+        began = loop.time()
+        try:
+            self._tokens = {token.id: token for token in await self._store.tokens()}
+            self._read_at = self._tried_at = began
+        except Outage as error:
+            log.warning("tokens as they were %.0f s ago: %s", began - self._read_at, error)
+            self._tried_at = loop.time()
+
+
+def _with_implied(scopes: Iterable[Scope]) -> frozenset[Scope]:
+    return frozenset().union(*(_IMPLIED.get(scope, frozenset({scope})) for scope in scopes))
+
+
+def _unauthorized(detail: str) -> Problem:
+    return Problem(401, "unauthorized", detail, {"www-authenticate": 'Bearer realm="hms-svc"'})

@@ -1,0 +1,125 @@
+"""JWTs of an identity provider: checked against its published keys, mapped to our scopes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, Final
+
+import httpx
+import jwt
+
+from hms_svc.domain.errors import Outage
+from hms_svc.operations.tokens import Scope
+
+log: Final = logging.getLogger("hms_svc.http")
+ALGORITHMS: Final = ("RS256", "PS256", "ES256", "ES384", "EdDSA")
+"""Those with a public key: a shared secret or `none` is never accepted."""
+FETCH_SECONDS: Final = 5.0
+KEYS_FRESH_SECONDS: Final = 600.0
+KEYS_STALE_SECONDS: Final = 600.0
+"""How long keys are believed beyond that while the provider is away."""
+KEYS_AGAIN_SECONDS: Final = 30.0
+LEEWAY_SECONDS: Final = 30
+MOST_REMEMBERED: Final = 1000
+SCOPE_PREFIX: Final = "hms-svc:"
+"""A token may carry scopes of many services; ours are `hms-svc:view` and so on."""
+
+
+class IdentityProviderAway(Outage):
+    """The identity provider's keys cannot be fetched, and none are known or fresh."""
+
+
+class IdentityProvider:
+    """Verifies tokens; each one that held is remembered until it ends."""
+
+    def __init__(self, jwks_url: str, *, issuer: str, audience: str) -> None:
+        self._url = jwks_url
+        self._issuer = issuer
+        self._audience = audience
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._fetched = float("-inf")
+        self._tried = float("-inf")
+        self._fetching = asyncio.Lock()
+        self._held: OrderedDict[str, tuple[float, str, frozenset[Scope]]] = OrderedDict()
+
+    async def verify(self, token: str) -> tuple[str, frozenset[Scope]] | None:
+        """Give actor and scopes of a token that holds now, else None; an Outage without keys."""
+        held = self._held.get(token)
+        if held is not None and held[0] > time.time():
+            return held[1], held[2]
+        claims = await self._claims(token)
+        if claims is None:
+            return None
+        actor, scopes = f"jwt:{claims['sub']}", _scopes_of(claims)
+        # No longer than keys are believed: a token must not outlive the key that signed it.
+        believed = min(KEYS_FRESH_SECONDS, self._believed_seconds())
+        ends = min(float(claims["exp"]), time.time() + believed)
+        self._held[token] = (ends, actor, scopes)
+        while len(self._held) > MOST_REMEMBERED:
+            self._held.popitem(last=False)
+        return actor, scopes
+
+    async def _claims(self, token: str) -> Mapping[str, Any] | None:
+        try:
+            header = jwt.get_unverified_header(token)
+            key = await self._key(str(header.get("kid", "")))
+            if key is None:
+                return None
+            claims: Mapping[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=list(ALGORITHMS),
+                audience=self._audience,
+                issuer=self._issuer,
+                leeway=LEEWAY_SECONDS,
+                options={"require": ["exp", "iss", "aud", "sub"]},
+            )
+        except jwt.PyJWTError as error:
+            log.info("a JWT was refused: %r", str(error))
+            return None
+        return claims if claims["sub"] else None
+
+    async def _key(self, kid: str) -> jwt.PyJWK | None:
+        now = asyncio.get_running_loop().time()
+        wanted = kid not in self._keys or now - self._fetched > KEYS_FRESH_SECONDS
+        if wanted and now - self._tried > KEYS_AGAIN_SECONDS:
+            async with self._fetching:
+                if now >= self._tried:
+                    await self._fetch()
+        if not self._keys or self._believed_seconds() <= 0:
+            raise IdentityProviderAway(f"{self._url} gives no keys, and none are known or fresh")
+        return self._keys.get(kid)
+
+    def _believed_seconds(self) -> float:
+        age = asyncio.get_running_loop().time() - self._fetched
+        return KEYS_FRESH_SECONDS + KEYS_STALE_SECONDS - age
+
+    async def _fetch(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            async with httpx.AsyncClient(timeout=FETCH_SECONDS, trust_env=False) as client:
+                answer = (await client.get(self._url)).raise_for_status().json()
+            found = jwt.PyJWKSet.from_dict(answer).keys
+        except (httpx.HTTPError, ValueError, jwt.PyJWTError, AttributeError) as error:
+            log.warning("keys of the identity provider: %s: %s", type(error).__name__, error)
+            return
+        finally:
+            self._tried = loop.time()
+        self._keys = {str(key.key_id or ""): key for key in found}
+        self._fetched = loop.time()
+
+
+def _scopes_of(claims: Mapping[str, Any]) -> frozenset[Scope]:
+    words: set[str] = set()
+    for name in ("scope", "scp", "roles"):
+        value = claims.get(name)
+        if isinstance(value, str):
+            words |= set(value.split())
+        elif isinstance(value, list):
+            words |= {word for word in value if isinstance(word, str)}
+    ours = {word.removeprefix(SCOPE_PREFIX) for word in words if word.startswith(SCOPE_PREFIX)}
+    return frozenset(scope for scope in Scope if scope.value in ours)

@@ -1,0 +1,96 @@
+"""One job as its follower sees it: where it stands, its progress and log, and its end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Final
+
+import msgspec
+
+from hms_svc.domain.lifecycle import TERMINAL
+from hms_svc.domain.strict_json import JsonValue, encode
+from hms_svc.domain.views import ProgressView
+from hms_svc.http_api.door import Door
+from hms_svc.http_api.problems import Problem
+from hms_svc.http_api.streaming import Watched, rung
+from hms_svc.operations.shapes import job_detail_shape, job_shape, progress_shape
+
+BEAT_SECONDS: Final = 2.5
+"""Not rarer than `RECHECK_SECONDS`: at a beat too a follower is asked who they are."""
+END_ID: Final = "end"
+"""The id of the last message: who comes again with it has seen all."""
+_ID: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One message: `kind` is state, progress, log, event, gap or end; `id` resumes after it.
+
+    Of kind beat it has nothing to say.
+    """
+
+    kind: str
+    body: dict[str, JsonValue] = {}
+    id: str = ""
+
+    def to_json(self) -> bytes:
+        """Give it as one JSON object."""
+        return encode({"kind": self.kind, **self.body})
+
+
+def last_line(last_seen: str | None) -> int:
+    """Read the number of the last line that a follower has seen, 0 without; Problem 400 for words."""
+    if last_seen is None:
+        return 0
+    if not _ID.fullmatch(last_seen):
+        raise Problem(400, "bad-input", f"{last_seen!r:.40} is no number of a line, such as 12")
+    return int(last_seen)
+
+
+async def follow_job(door: Door, job_id: str, *, after: int = 0) -> AsyncGenerator[Message]:
+    """Give the messages of a job, from the lines above `after` to its end. UnknownId for none.
+
+    Without news for a while it gives a beat. Ends also when the door closes.
+    """
+    detail, archived = await door.reads.detail(job_id)
+    yield Message("state", job_shape(detail.view))
+    fresh = [line for line in detail.progress if line.number > after]
+    for message in _lines(fresh, after):
+        yield message
+    after = fresh[-1].number if fresh else after
+    if archived or detail.view.state in TERMINAL:
+        yield Message("end", job_detail_shape(detail), END_ID)
+        return
+    async with door.jobs.watching(job_id) as watched:
+        async for message in _watch(door, watched, after):
+            yield message
+
+
+async def _watch(door: Door, watched: Watched, after: int) -> AsyncIterator[Message]:
+    position = 0
+    while not door.closing.is_set():
+        heard, end = watched.bell.listen(), watched.end
+        fresh = [line for line in watched.lines if line.number > after]
+        for message in _lines(fresh, after):
+            yield message
+        after = fresh[-1].number if fresh else after
+        for event in [each for each in watched.events if each.position > position]:
+            position = event.position
+            yield Message("event", event.to_cloudevent(door.settings.namespace))
+        if end is not None:
+            yield Message("end", job_detail_shape(end), END_ID)
+            return
+        if not fresh and not await rung(heard, BEAT_SECONDS):
+            yield Message("beat")
+
+
+def _lines(lines: list[ProgressView], after: int) -> list[Message]:
+    messages = []
+    for line in lines:
+        if line.number > after + 1:
+            messages.append(Message("gap", {"missed": line.number - after - 1}))
+        after = line.number
+        kind = "log" if line.log else "progress"
+        body = {"number": line.number, **progress_shape(line)}
+        messages.append(Message(kind, body, str(line.number)))
+    return messages

@@ -1,0 +1,87 @@
+"""What this door and the workers beside it have measured, and whether those still turn."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from typing import Final
+
+from hms_svc.domain.errors import Outage
+from hms_svc.observability.metrics import Metrics
+from hms_svc.observability.overview import Overview
+from hms_svc.observability.worker_totals import WorkerLiveness
+from hms_svc.operations.reads import Reads
+from hms_svc.ports.clock import Clock
+from hms_svc.ports.meters import MAX_REPORT_BYTES
+
+log: Final = logging.getLogger("hms_svc.http")
+STUCK_SECONDS: Final = 30.0
+
+
+class Measures:
+    """Hears the reports of workers on a socket that the supervisor made, and renders them."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._metrics = Metrics(clock)
+
+    def listen(self, reports: socket.socket) -> None:
+        """Take what workers send, from now on."""
+        reports.setblocking(False)
+        asyncio.get_running_loop().add_reader(reports.fileno(), self._hear, reports)
+
+    def observe(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count an answer; the template of its route is empty where none matched."""
+        self._metrics.http.observe(route, method, status, seconds)
+
+    def is_alive(self) -> bool:
+        """Tell whether the claim loop of each worker beside this door has turned lately.
+
+        Stuck is one whose process is there, and has not turned or said anything for 30 s.
+        No worker is none that is stuck: the supervisor starts them again as long as it takes.
+        """
+        return not any(
+            _is_stuck(each) for each in self._metrics.liveness() if not each.said_goodbye
+        )
+
+    async def render(self, reads: Reads, accept: str) -> tuple[bytes, str]:
+        """Give it all as text for Prometheus, and its media type."""
+        return self._metrics.render(await _look(reads), accept)
+
+    def _hear(self, reports: socket.socket) -> None:
+        try:
+            while True:
+                self._metrics.take(reports.recv(2 * MAX_REPORT_BYTES))
+        except BlockingIOError:
+            return
+
+
+async def _look(reads: Reads) -> Overview:
+    try:
+        seen = await reads.status()
+    except Outage:
+        broker, database = await reads.health()
+        return Overview(at=reads.now_ms(), broker=broker, database=database)
+    try:
+        lag = await reads.outbox_lag_ms()
+    except Outage:
+        lag = None
+    return Overview(
+        at=seen.at,
+        broker=seen.broker,
+        database=seen.database,
+        queues=seen.queues,
+        workers=seen.workers,
+        outbox_lag_ms=lag,
+    )
+
+
+def _is_stuck(worker: WorkerLiveness) -> bool:
+    if max(worker.silent_seconds, worker.turning_seconds) < STUCK_SECONDS:
+        return False
+    try:
+        os.kill(worker.pid, 0)
+    except OSError:
+        return False
+    return True

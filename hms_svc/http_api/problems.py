@@ -1,0 +1,94 @@
+"""Problem details (RFC 9457): every error in the same shape, named by a URN of ours."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from hms_svc.domain.errors import (
+    BadInput,
+    HmsError,
+    IdConflict,
+    KeyReused,
+    MalformedJob,
+    MalformedJobs,
+    NotAccepted,
+    NotSigned,
+    Outage,
+    QueueFull,
+    Refused,
+    SchemaMismatch,
+    UnknownId,
+    ValidationFailed,
+)
+from hms_svc.domain.strict_json import encode
+
+MEDIA_TYPE: Final = "application/problem+json"
+OUTAGE_SECONDS: Final = 2
+_STATUS: Final[tuple[tuple[type[HmsError], int], ...]] = (
+    (NotSigned, 401),
+    (UnknownId, 404),
+    (IdConflict, 409),
+    (KeyReused, 422),
+    (MalformedJob, 422),
+    (MalformedJobs, 422),
+    (BadInput, 400),
+    (QueueFull, 429),
+    (NotAccepted, 503),
+    (Refused, 409),
+    (ValidationFailed, 409),
+    (Outage, 503),
+    (SchemaMismatch, 503),
+)
+"""The first that fits decides."""
+
+
+class Problem(HTTPException):
+    """An error that only HTTP has: `name` is the last part of its URN."""
+
+    def __init__(
+        self, status: int, name: str, detail: str, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(status, detail, headers)
+        self.name = name
+
+    def response(self) -> Response:
+        """Give its answer."""
+        return problem(self.status_code, self.name, self.detail, headers=dict(self.headers or {}))
+
+
+def problem(
+    status: int, name: str, detail: str, *, headers: dict[str, str] | None = None, **more: Any
+) -> Response:
+    """Make the answer of an error. `more` are further members of the object."""
+    body = {
+        "type": f"urn:hms-svc:problem:{name}",
+        "title": name.replace("-", " "),
+        "status": status,
+        "detail": detail,
+        **more,
+    }
+    return Response(encode(body), status, headers, MEDIA_TYPE)
+
+
+def problem_of(error: HmsError) -> Response:
+    """Make the answer of one of the program's errors."""
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+    headers: dict[str, str] = {}
+    more: dict[str, Any] = {}
+    if isinstance(error, NotAccepted):
+        headers["retry-after"] = str(error.retry_after_seconds)
+    elif status == 503:
+        headers["retry-after"] = str(OUTAGE_SECONDS)
+    if isinstance(error, MalformedJob) and error.field:
+        more["errors"] = [{"field": error.field, "detail": str(error)}]
+    elif isinstance(error, MalformedJobs):
+        more["errors"] = [fault._asdict() for fault in error.faults]
+    return problem(status, _name_of(error), str(error), headers=headers, **more)
+
+
+def _name_of(error: HmsError) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()

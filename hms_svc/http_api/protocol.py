@@ -1,0 +1,199 @@
+"""HTTP/1.1 on the socket, with what uvicorn leaves open: how much may come, and how slowly.
+
+A request target is a path; trailers are dropped; an upgrade is to a WebSocket, has no
+body and waits for nothing before it. What breaks these is refused before the application
+hears of it, behind the answers that are due already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from starlette.responses import Response
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from hms_svc.http_api.problems import problem
+from hms_svc.http_api.stalling import Impatient
+
+HEAD_SECONDS: Final = 10.0
+LINGER_SECONDS: Final = 2.0
+"""How long what follows an answer is read and thrown away, so that the answer arrives."""
+CLOSING_SECONDS: Final = 30.0
+MOST_HEAD_BYTES: Final = 32 * 1024
+MOST_FRAMING_BYTES: Final = 1024 * 1024
+"""Of a body: chunk sizes, extensions and trailers together."""
+MOST_PIPELINED: Final = 16
+_WITH_BODY: Final = frozenset({b"content-length", b"transfer-encoding"})
+
+
+class _Unreadable(Exception):
+    """Stops the parser."""
+
+
+class BoundedProtocol(Impatient, HttpToolsProtocol):
+    """Refuses requests whose head or framing does not end, and closes where nothing goes on."""
+
+    _timer: asyncio.TimerHandle | None = None
+    _in_head = True
+    _in_body = False
+    _ended = False
+    _head_bytes = 0
+    _framing_bytes = 0
+    _too_long = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Expect a head from the first moment on."""
+        super().connection_made(transport)
+        self._within(HEAD_SECONDS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Expect nothing any more."""
+        self._forget()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; those that are not of a body are counted."""
+        if self._ended:
+            return
+        self._framing_bytes += len(data)
+        super().data_received(data)
+        if self._ended or self.transport.is_closing():
+            return
+        if self._framing_bytes > (MOST_HEAD_BYTES if self._in_head else MOST_FRAMING_BYTES):
+            self._too_long = True
+            self.send_400_response("")
+        elif self._is_idle() and self._timer is None and self.timeout_keep_alive_task is None:
+            self._within(HEAD_SECONDS)  # Empty lines begin no head, and end uvicorn's patience.
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        super().on_message_begin()
+        self._in_head = True
+        self._head_bytes = self._framing_bytes = 0
+        if self._timer is None:
+            self._within(HEAD_SECONDS)
+
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the request target."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; a trailer says nothing here, and would pass for one."""
+        if self._in_head:
+            self._count(len(name) + len(value) + 4)
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """End a head."""
+        self._in_head = False
+        self._in_body = True
+        self._forget()
+        self._check_head()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body."""
+        self._framing_bytes -= len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        self._in_body = False
+        self._forget()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request; for the rest of one that is answered already wait a moment."""
+        if self._ended:
+            self.pipeline.clear()
+            self._close_behind()
+            return
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._within(CLOSING_SECONDS)
+        elif self._in_body and self.cycle.response_complete:
+            self._within(LINGER_SECONDS)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """End a connection on which nothing came."""
+        self.transport.abort()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over."""
+        self._ended = True
+        self._forget()
+        self.forget_stall()
+        super().handle_websocket_upgrade()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what cannot be read. Answers that are due before it are given first."""
+        self._ended = True
+        self._forget()
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            self._refuse()
+        elif not self.pipeline and cycle.more_body:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if cycle.response_started:
+                self.transport.close()
+            else:
+                self._refuse()
+
+    def _refuse(self) -> None:
+        self.transport.write(_TOO_LONG if self._too_long else _MALFORMED)
+        self._close_behind()
+
+    def _close_behind(self) -> None:
+        """Close once the other side has: bytes that nobody reads would reset what was answered."""
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+            self._within(LINGER_SECONDS)
+        else:
+            self.transport.close()
+            self._within(CLOSING_SECONDS)
+
+    def _check_head(self) -> None:
+        if not self.url.startswith(b"/") or not self.url.isascii():
+            raise _Unreadable
+        if len(self.pipeline) >= MOST_PIPELINED:
+            raise _Unreadable
+        if self.parser.should_upgrade() and self._should_upgrade():
+            busy = self.cycle is not None and not self.cycle.response_complete
+            bodies = any(name in _WITH_BODY for name, _ in self.headers)
+            if busy or bodies or self.parser.get_method() != b"GET":
+                raise _Unreadable
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MOST_HEAD_BYTES:
+            self._too_long = True
+            raise _Unreadable
+
+    def _is_idle(self) -> bool:
+        answered = self.cycle is None or self.cycle.response_complete
+        return answered and not self._in_head and not self._in_body
+
+    def _within(self, seconds: float) -> None:
+        self._forget()
+        self._timer = self.loop.call_later(seconds, self.transport.abort)
+
+    def _forget(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _raw(response: Response) -> bytes:
+    head = [f"HTTP/1.1 {response.status_code} Refused".encode(), b"connection: close"]
+    head += [name + b": " + value for name, value in response.raw_headers]
+    return b"\r\n".join(head) + b"\r\n\r\n" + bytes(response.body)
+
+
+_MALFORMED: Final = _raw(problem(400, "malformed-request", "this is no HTTP/1.1 request to a path"))
+_TOO_LONG: Final = _raw(
+    problem(431, "head-too-large", f"request line and headers: {MOST_HEAD_BYTES:,} bytes at most")
+)

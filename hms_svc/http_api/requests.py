@@ -1,0 +1,102 @@
+"""What every route does with a request: who may ask, a body read strictly, an answer in JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from hms_svc.domain.errors import MalformedJob
+from hms_svc.domain.strict_json import JsonValue, encode, read_strict
+from hms_svc.handling.payload import PayloadFault, parse_payload
+from hms_svc.http_api.authentication import Principal
+from hms_svc.http_api.door import Door, door_of
+from hms_svc.http_api.problems import Problem
+from hms_svc.operations.service import Operations
+from hms_svc.operations.tokens import Scope
+
+ModelT = TypeVar("ModelT", bound="Body")
+JSON: Final = "application/json"
+
+
+class Body(BaseModel):
+    """A body that a route reads: unknown members are refused by name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Note(Body):
+    """Why an operator does it; kept in the audit log and with the job."""
+
+    note: str = Field(default="", max_length=1000)
+
+
+class Admitted:
+    """A request whose sender may ask: what its route needs of it."""
+
+    def __init__(self, request: Request, door: Door, principal: Principal) -> None:
+        self.request = request
+        self.door = door
+        self.principal = principal
+
+    @property
+    def operations(self) -> Operations:
+        """The operator service, with the sender as the actor."""
+        return self.door.operations(self.principal.actor)
+
+
+def admitted(scope: Scope | None) -> Callable[[Request], Awaitable[Admitted]]:
+    """Make the dependency of a route that needs this scope; None is any token."""
+
+    async def admit(request: Request) -> Admitted:
+        door = door_of(request)
+        principal = await door.admit(request.headers.get("authorization"), scope)
+        return Admitted(request, door, principal)
+
+    return admit
+
+
+def check_json(request: Request, *further: str) -> str:
+    """Give the media type of a body, in lower case; Problem 415 for one that is not read here."""
+    content_type = request.headers.get("content-type", "")
+    media_type, _, parameters = content_type.lower().partition(";")
+    media_type = media_type.strip()
+    if media_type not in {JSON, *further} or not _is_utf8(parameters):
+        wanted = " or ".join((JSON, *further))
+        raise Problem(
+            415, "unsupported-media-type", f"content-type {content_type!r:.80}: want {wanted}"
+        )
+    return media_type
+
+
+async def read_body(request: Request, model: type[ModelT]) -> ModelT:
+    """Read a body as the model; an empty one as an object without members."""
+    raw = await request.body()
+    if raw or "content-type" in request.headers:
+        check_json(request)
+    return _parsed(model, read_strict(raw) if raw else {})
+
+
+def _is_utf8(parameters: str) -> bool:
+    """Tell whether no parameter of a media type says another charset: JSON has only this one."""
+    named = [each.strip() for each in parameters.split(";")]
+    charsets = [each for each in named if each.startswith("charset")]
+    return not charsets or charsets in (["charset=utf-8"], ['charset="utf-8"'])
+
+
+def _parsed(model: type[ModelT], value: JsonValue) -> ModelT:
+    try:
+        found = parse_payload(model, value)
+    except PayloadFault as error:
+        told = str(error).replace("data.", "").replace("data:", "the body:")
+        raise MalformedJob(told, error.field.removeprefix("data").lstrip(".")) from error
+    assert isinstance(found, model)
+    return found
+
+
+def answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Answer with JSON."""
+    return Response(encode(value), status, headers, JSON)

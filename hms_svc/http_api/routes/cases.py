@@ -1,0 +1,69 @@
+"""Cases, and who did what."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import Response
+
+from hms_svc.domain.case import CaseStatus
+from hms_svc.http_api.describing import described, describes
+from hms_svc.http_api.requests import Admitted, Note, admitted, answer, read_body
+from hms_svc.http_api.routes.jobs import Cursor, Limit
+from hms_svc.operations.shapes import audit_shape
+from hms_svc.operations.tokens import Scope
+
+router: Final = APIRouter(tags=["cases"])
+Viewer = Annotated[Admitted, Depends(admitted(Scope.VIEW))]
+Operator = Annotated[Admitted, Depends(admitted(Scope.OPERATE))]
+
+
+@router.get("/cases", **described("CasePage"))
+async def list_cases(
+    asked: Viewer,
+    status: CaseStatus | None = None,
+    kind: Annotated[str | None, Query(max_length=128)] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """List cases, newest first."""
+    found, more = await asked.door.reads.cases(status=status, kind=kind, limit=limit, cursor=cursor)
+    return answer({"cases": [case.to_json() for case in found], "cursor": more})
+
+
+@router.get("/cases/{case_id}", **described("Case"))
+async def show_case(case_id: str, asked: Viewer) -> Response:
+    """Give one case."""
+    return answer((await asked.door.reads.case(case_id)).to_json())
+
+
+@router.post("/cases/{case_id}/close", **describes("Note", answers="Case"))
+async def close(case_id: str, asked: Operator) -> Response:
+    """Close a case: what it was opened for can be reported again."""
+    return await _set(case_id, CaseStatus.CLOSED, asked)
+
+
+@router.post("/cases/{case_id}/reopen", **describes("Note", answers="Case"))
+async def reopen(case_id: str, asked: Operator) -> Response:
+    """Open a closed case again; 409 where another one stands at its place."""
+    return await _set(case_id, CaseStatus.OPEN, asked)
+
+
+@router.get("/audit", **described("AuditPage"))
+async def list_audit(
+    asked: Operator,
+    subject: Annotated[str | None, Query(max_length=256)] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """List who did what, newest first."""
+    rows = await asked.door.reads.audit(limit=limit, cursor=cursor, subject=subject)
+    more = str(rows[-1].number) if len(rows) == limit else None
+    return answer({"audit": [audit_shape(row) for row in rows], "cursor": more})
+
+
+async def _set(case_id: str, status: CaseStatus, asked: Admitted) -> Response:
+    body = await read_body(asked.request, Note)
+    case = await asked.operations.actions.set_case_status(case_id, status, note=body.note)
+    return answer(case.to_json())

@@ -1,0 +1,34 @@
+"""Envelopes of other agencies: CloudEvents 1.0, one, many, or in headers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from hms_svc.domain.job import Job
+from hms_svc.http_api.describing import envelope
+from hms_svc.http_api.requests import Admitted, admitted, answer
+from hms_svc.http_api.tracing import traced
+from hms_svc.operations.tokens import Scope
+
+router: Final = APIRouter(tags=["envelopes"])
+Producer = Annotated[Admitted, Depends(admitted(Scope.PRODUCE))]
+
+
+@router.post("/envelopes", status_code=202, **envelope())
+async def receive(asked: Producer) -> Response:
+    """Take envelopes: each becomes a job, once, however often it comes; what no mapping takes, too."""
+    headers = dict(asked.request.headers)
+    with traced(asked.door, asked.request, "/envelopes") as trace:
+        jobs = asked.door.envelopes.receive(headers, await asked.request.body())
+        if trace.traceparent is not None:
+            jobs = [_traced(job, trace.traceparent) for job in jobs]
+        taken = await asked.door.posting.accept_once(jobs)
+        return trace.answered(answer({"jobs": taken}, 202))
+
+
+def _traced(job: Job, traceparent: str) -> Job:
+    return job if job.traceparent else msgspec.structs.replace(job, traceparent=traceparent)

@@ -1,0 +1,182 @@
+"""Jobs: handed in, looked at, acted on."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import Field
+from starlette.responses import Response
+
+from hms_svc.domain.errors import BadInput
+from hms_svc.domain.filter import parse_filter
+from hms_svc.http_api.describing import described, describes, intake
+from hms_svc.http_api.problems import Problem
+from hms_svc.http_api.requests import Admitted, Body, Note, admitted, answer, check_json, read_body
+from hms_svc.http_api.tracing import traced
+from hms_svc.operations.bulk import BatchReport
+from hms_svc.operations.plan import Plan
+from hms_svc.operations.shapes import job_detail_shape, job_shape
+from hms_svc.operations.tokens import Scope
+from hms_svc.ports.control import Act
+
+router: Final = APIRouter(tags=["jobs"])
+Producer = Annotated[Admitted, Depends(admitted(Scope.PRODUCE))]
+Viewer = Annotated[Admitted, Depends(admitted(Scope.VIEW))]
+Operator = Annotated[Admitted, Depends(admitted(Scope.OPERATE))]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Rows of a page.")]
+Cursor = Annotated[str | None, Query(max_length=1000, description="As the page before gave it.")]
+LOOKED_AT: Final = 20_000
+"""Records that one page reads at most where no index serves its filter."""
+SHOWN_FAILURES: Final = 100
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
+
+
+class Acts(Note):
+    """One act on jobs: those named, or all that match."""
+
+    act: Literal["retry", "cancel", "discard", "approve", "deny"]
+    ids: list[str] | None = Field(default=None, min_length=1, max_length=10_000)
+    where: str | None = Field(default=None, max_length=10_000)
+    dry_run: bool = False
+
+
+class Undo(Body):
+    """Which batch to take back; the newest where none is named."""
+
+    batch: str | None = Field(default=None, max_length=128)
+
+
+class Edit(Note):
+    """The data of the new job that is made of a finished one."""
+
+    data: Any
+
+
+@router.post("/jobs", status_code=202, **intake())
+async def post_jobs(asked: Producer) -> Response:
+    """Hand in a job, or an array of jobs: durable when this answers, all of them or none."""
+    request = asked.request
+    check_json(request)
+    with traced(asked.door, request, "/jobs") as trace:
+        posted = await asked.door.posting.post(
+            await request.body(),
+            sender=asked.principal.key,
+            key=_key_of(asked),
+            traceparent=trace.traceparent,
+        )
+        headers = {"location": f"/jobs/{posted.job_id}"} if posted.job_id else {}
+        if posted.replayed:
+            headers["idempotency-replayed"] = "true"
+        return trace.answered(Response(posted.answer, 202, headers, "application/json"))
+
+
+@router.get("/jobs", **described("JobPage"))
+async def list_jobs(
+    asked: Viewer,
+    where: Annotated[str, Query(max_length=10_000, description="The filter language.")] = "",
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    archive: Annotated[bool, Query(description="Those that left the broker.")] = False,
+) -> Response:
+    """List jobs, newest move first within a state; a page may be short and still have a cursor."""
+    wanted, reads = parse_filter(where), asked.door.reads
+    if archive:
+        page = await reads.archived_jobs(wanted, limit=limit, cursor=cursor)
+    else:
+        page = await reads.jobs(wanted, limit=limit, cursor=cursor, look=LOOKED_AT)
+    return answer({"jobs": [job_shape(job) for job in page.jobs], "cursor": page.cursor})
+
+
+@router.post("/jobs/acts", **describes("Acts", answers="Outcome"))
+async def act_on_jobs(asked: Operator) -> Response:
+    """Do one act to jobs by their ids, or to all that match; with `dry_run` tell what it would do."""
+    body = await read_body(asked.request, Acts)
+    if (body.ids is None) == (body.where is None):
+        raise BadInput("give ids or where, one of the two")
+    actions, act = asked.operations.actions, Act(body.act)
+    if body.ids is not None:
+        plan = await actions.plan(act, body.ids)
+    else:
+        plan = await actions.plan_where(act, parse_filter(body.where or ""))
+    if body.dry_run:
+        return answer(_plan_shape(plan))
+    return answer(_report_shape(await actions.carry_out(plan, note=body.note)))
+
+
+@router.post("/jobs/undo", **describes("Undo", answers="Outcome"))
+async def undo(asked: Operator) -> Response:
+    """Take back a retry, discard, cancel, deny or purge of the last ten minutes."""
+    body = await read_body(asked.request, Undo)
+    return answer(_report_shape(await asked.operations.actions.undo(body.batch)))
+
+
+@router.get("/jobs/{job_id}", **described("JobDetail"))
+async def show_job(job_id: str, asked: Viewer) -> Response:
+    """Give all that is known of a job."""
+    detail, archived = await asked.door.reads.detail(job_id)
+    return answer({**job_detail_shape(detail), "archived": archived})
+
+
+@router.get("/jobs/{job_id}/why", **described("Why"))
+async def tell_why(job_id: str, asked: Viewer) -> Response:
+    """Tell in one sentence why a job waits, was refused, or died."""
+    return answer({"id": job_id, "why": await asked.door.reads.why(job_id)})
+
+
+@router.post("/jobs/{job_id}/edit", status_code=202, **describes("Edit", answers="Accepted"))
+async def edit_job(job_id: str, asked: Operator) -> Response:
+    """Make a new job of a finished one, with other data; the original stays as it is."""
+    body = await read_body(asked.request, Edit)
+    actions = asked.operations.actions
+    job = await actions.draft_edit(job_id, body.data)
+    made = await actions.enqueue_edit(job, note=body.note)
+    shape = {"id": job.id, "type": job.type, "state": made.state.value, "exists": False}
+    return answer(shape, 202, {"location": f"/jobs/{job.id}"})
+
+
+@router.post("/jobs/{job_id}/{act}", **describes("Note", answers="Outcome"))
+async def act_on_job(
+    job_id: str, act: Literal["retry", "cancel", "discard", "approve", "deny"], asked: Operator
+) -> Response:
+    """Do one act to one job; 409 where its state does not allow it."""
+    body = await read_body(asked.request, Note)
+    actions = asked.operations.actions
+    report = await actions.carry_out(await actions.plan(Act(act), [job_id]), note=body.note)
+    if report.failed:
+        raise Problem(409, "refused", f"job {job_id}: {report.failed[0].why}")
+    return answer(_report_shape(report))
+
+
+def _key_of(asked: Admitted) -> str:
+    given = asked.request.headers.getlist("idempotency-key")
+    if not given:
+        return ""
+    if len(given) > 1 or not _KEY.fullmatch(given[0]):
+        raise BadInput("Idempotency-Key: want one, of 1 to 255 printable ASCII characters")
+    return given[0]
+
+
+def _plan_shape(plan: Plan) -> dict[str, Any]:
+    return {
+        "would": plan.act.value,
+        "jobs": len(plan.job_ids),
+        "groups": [
+            {"type": g.type, "state": g.state.value, "reason": g.reason, "count": g.count}
+            for g in plan.groups
+        ],
+        "cannot": len(plan.cannot),
+    }
+
+
+def _report_shape(report: BatchReport) -> dict[str, Any]:
+    return {
+        "batch": report.batch,
+        "done": report.done,
+        "failed": len(report.failed),
+        "failures": [
+            {"id": each.job_id, "why": each.why} for each in report.failed[:SHOWN_FAILURES]
+        ],
+        "left": report.left,
+    }

@@ -1,0 +1,112 @@
+"""Queues, workers, schedules, failures: how the service stands."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends
+from pydantic import Field
+from starlette.responses import Response
+
+from hms_svc.domain.timestamps import to_rfc3339
+from hms_svc.http_api.describing import described, describes
+from hms_svc.http_api.requests import Admitted, Body, Note, admitted, answer, read_body
+from hms_svc.operations.shapes import (
+    failure_group_shape,
+    queue_shape,
+    status_shape,
+    worker_shape,
+)
+from hms_svc.operations.tokens import Scope
+
+router: Final = APIRouter(tags=["queues"])
+Viewer = Annotated[Admitted, Depends(admitted(Scope.VIEW))]
+Operator = Annotated[Admitted, Depends(admitted(Scope.OPERATE))]
+
+
+class Pause(Body):
+    """Why; and whether nothing more may come in through the doors either."""
+
+    reason: str = Field(default="", max_length=1000)
+    intake: bool = False
+
+
+@router.get("/status", **described("Status"))
+async def status(asked: Viewer) -> Response:
+    """Give queues, workers, totals and health."""
+    return answer(status_shape(await asked.door.reads.status(), ""))
+
+
+@router.get("/queues", **described("Queues"))
+async def list_queues(asked: Viewer) -> Response:
+    """List queues with their counts."""
+    reads = asked.door.reads
+    now = reads.now_ms()
+    return answer({"queues": [queue_shape(queue, now) for queue in await reads.queues()]})
+
+
+@router.post("/queues/{type}/pause", **describes("Pause", answers="Paused"))
+async def pause(type: str, asked: Operator) -> Response:
+    """Stop claiming jobs of a type; with `intake` the doors take none either."""
+    body = await read_body(asked.request, Pause)
+    await asked.operations.actions.pause(type, reason=body.reason, intake=body.intake)
+    return answer({"type": type, "paused": True, "intake_paused": body.intake})
+
+
+@router.post("/queues/{type}/resume", **describes(None, answers="Paused"))
+async def resume(type: str, asked: Operator) -> Response:
+    """Claim jobs of a paused type again, and let them in."""
+    await read_body(asked.request, Body)
+    await asked.operations.actions.resume(type)
+    return answer({"type": type, "paused": False, "intake_paused": False})
+
+
+@router.post("/queues/{type}/purge", **describes("Note", answers="Outcome"))
+async def purge(type: str, asked: Operator) -> Response:
+    """Cancel all jobs of a type that wait."""
+    body = await read_body(asked.request, Note)
+    report = await asked.operations.actions.purge(type, note=body.note)
+    shape = {"failed": 0, "failures": [], "left": report.left}
+    return answer({"batch": report.batch, "done": report.done, **shape})
+
+
+@router.get("/workers", **described("Workers"))
+async def list_workers(asked: Viewer) -> Response:
+    """List the live workers, with the jobs in their hands."""
+    reads = asked.door.reads
+    now = reads.now_ms()
+    return answer({"workers": [worker_shape(worker, now) for worker in await reads.workers()]})
+
+
+@router.get("/failures", **described("Failures"))
+async def list_failures(asked: Viewer) -> Response:
+    """List why jobs are dead or rejected: ten thousand failures of one bug are one row."""
+    groups = await asked.door.reads.failures()
+    return answer({"failures": [failure_group_shape(group) for group in groups]})
+
+
+@router.get("/schedules", **described("Schedules"))
+async def list_schedules(asked: Viewer) -> Response:
+    """List what live workers run by the clock."""
+    found = await asked.operations.schedules.all()
+    return answer({"schedules": [_schedule_shape(each) for each in found]})
+
+
+@router.post("/schedules/{type}/run", status_code=202, **describes("Note", answers="Ran"))
+async def run_schedule(type: str, asked: Operator) -> Response:
+    """Enqueue the job of a type's schedule now."""
+    body = await read_body(asked.request, Note)
+    report = await asked.operations.schedules.run(type, note=body.note)
+    return answer({"type": type, "enqueued": len(report.answers)}, 202)
+
+
+def _schedule_shape(view: Any) -> dict[str, Any]:
+    return {
+        "type": view.type,
+        "cron": view.cron,
+        "words": view.words,
+        "next_at": to_rfc3339(view.next_at),
+        "next_job": view.next_job,
+        "last_at": to_rfc3339(view.last_at),
+        "last_job": view.last_job,
+    }

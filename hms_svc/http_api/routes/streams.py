@@ -1,0 +1,206 @@
+"""What goes on: one job to its end, over WebSocket or server-sent events, and the result bus."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Query, WebSocket
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response, StreamingResponse
+from starlette.websockets import WebSocketDisconnect
+
+from hms_svc.domain.errors import Outage
+from hms_svc.domain.event import EVENTS_GAP, Event, is_of_types
+from hms_svc.domain.strict_json import encode
+from hms_svc.domain.timestamps import from_rfc3339, to_rfc3339
+from hms_svc.http_api.describing import event_stream
+from hms_svc.http_api.door import Door
+from hms_svc.http_api.job_stream import BEAT_SECONDS, END_ID, Message, follow_job, last_line
+from hms_svc.http_api.problems import Problem
+from hms_svc.http_api.rechecking import Recheck
+from hms_svc.http_api.requests import Admitted, admitted
+from hms_svc.http_api.server_sent_events import sse
+from hms_svc.http_api.streaming import rung
+from hms_svc.operations.tokens import Scope
+
+log: Final = logging.getLogger("hms_svc.http")
+router: Final = APIRouter(tags=["streams"])
+Viewer = Annotated[Admitted, Depends(admitted(Scope.VIEW))]
+BEAT: Final = b": beat\n\n"
+BEARER_PROTOCOL: Final = "hms-bearer."
+"""A page cannot set headers of a WebSocket: it offers its token as a second subprotocol."""
+PROTOCOL: Final = "hms-svc"
+GOING_AWAY, NOT_ALLOWED = 1001, 1008
+MOST_GLOBS: Final = 20
+
+
+@router.websocket("/jobs/{job_id}/events")
+async def job_over_websocket(socket: WebSocket, job_id: str) -> None:
+    """Follow a job: one JSON object a message, the last of kind `end`."""
+    door = socket.app.state.door
+    assert isinstance(door, Door)
+    token, protocol = _offered(socket)
+    authorization = token or socket.headers.get("authorization")
+    await door.admit(authorization, Scope.VIEW)
+    after = last_line(socket.query_params.get("after"))
+    messages = Recheck(door, authorization).hand_on(follow_job(door, job_id, after=after))
+    try:
+        first = await anext(messages)
+        await socket.accept(subprotocol=protocol)
+        await _send(socket, first)
+        sending = asyncio.create_task(_send_all(socket, door, messages), name="job-socket")
+        leaving = asyncio.create_task(_wait_until_left(socket), name="job-socket-left")
+        await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (sending, leaving):
+            task.cancel()
+        await asyncio.wait({sending, leaving})
+        if not sending.cancelled():
+            sending.result()
+    finally:
+        await messages.aclose()
+
+
+@router.get("/jobs/{job_id}/events", **event_stream("Messages of a job, the last one `end`."))
+async def job_over_sse(job_id: str, asked: Viewer) -> Response:
+    """Follow a job as server-sent events; Last-Event-ID goes on after that line, 204 after `end`."""
+    last = asked.request.headers.get("last-event-id")
+    if last == END_ID:
+        return Response(status_code=204)  # An EventSource would come again for ever otherwise.
+    messages = follow_job(asked.door, job_id, after=last_line(last))
+    first = await anext(messages)
+    return _stream(asked, _sse_messages(first, messages))
+
+
+@router.get("/events", **event_stream("CloudEvents of the result bus."))
+async def events(
+    asked: Viewer,
+    type: Annotated[
+        list[str] | None, Query(max_length=MOST_GLOBS, description="Only these, as case.*.")
+    ] = None,
+    start: Annotated[
+        str, Query(alias="from", max_length=64, description="start, now, POSITION or a time.")
+    ] = "start",
+    follow: Annotated[bool, Query(description="Go on with what is to come.")] = True,
+) -> StreamingResponse:
+    """Follow the result bus from what is kept; Last-Event-ID goes on after that event."""
+    door = asked.door
+    last = asked.request.headers.get("last-event-id")
+    place = start if last is None else last
+    after = await _position(door, place, resumed=last is not None)
+    seen = place == "now" or place.isdecimal()
+    chunks = _sse_events(door, after, tuple(type or ()), follow, seen)
+    return _stream(asked, chunks)
+
+
+async def _send_all(socket: WebSocket, door: Door, messages: AsyncIterator[Message]) -> None:
+    try:
+        async for message in messages:
+            await _send(socket, message)
+        await socket.close(GOING_AWAY if door.closing.is_set() else 1000)
+    except Problem as error:
+        log.info("a stream ends: %s", error.detail)
+        await socket.close(NOT_ALLOWED)
+    except (ClientDisconnect, WebSocketDisconnect):
+        log.debug("a follower left")
+
+
+async def _wait_until_left(socket: WebSocket) -> None:
+    """Read what the other side sends, which says nothing to us, until it goes."""
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass
+
+
+async def _send(socket: WebSocket, message: Message) -> None:
+    if message.kind != "beat":  # the protocol itself pings
+        await socket.send_text(message.to_json().decode())
+
+
+def _offered(socket: WebSocket) -> tuple[str, str | None]:
+    offered = [word.strip() for word in socket.headers.get("sec-websocket-protocol", "").split(",")]
+    tokens = [word for word in offered if word.startswith(BEARER_PROTOCOL)]
+    token = f"Bearer {tokens[0].removeprefix(BEARER_PROTOCOL)}" if tokens else ""
+    return token, PROTOCOL if PROTOCOL in offered else None
+
+
+async def _position(door: Door, start: str, *, resumed: bool) -> int:
+    if start.isdecimal() and start.isascii() and len(start) <= 18:
+        return int(start)
+    if resumed:
+        raise Problem(400, "bad-input", f"Last-Event-ID {start!r:.40} is no position of ours")
+    if start == "now":
+        return await door.reads.newest_position()
+    return 0 if start == "start" else await door.reads.position_at(from_rfc3339(start))
+
+
+def _stream(asked: Admitted, chunks: AsyncGenerator[bytes]) -> StreamingResponse:
+    recheck = Recheck(asked.door, asked.request.headers.get("authorization"))
+    told = _ended(recheck.hand_on(chunks))
+    headers = {"x-accel-buffering": "no"}
+    return StreamingResponse(told, media_type="text/event-stream", headers=headers)
+
+
+async def _ended(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """End a stream in an outage, or with its token: who still may comes again, and resumes."""
+    try:
+        async for chunk in chunks:
+            if chunk:
+                yield chunk
+    except (Outage, Problem) as error:
+        log.info("a stream ends: %s", error)
+
+
+async def _sse_messages(first: Message, messages: AsyncGenerator[Message]) -> AsyncGenerator[bytes]:
+    yield sse(first.kind, first.to_json(), first.id)
+    async for message in messages:
+        yield BEAT if message.kind == "beat" else sse(message.kind, message.to_json(), message.id)
+
+
+async def _sse_events(
+    door: Door, after: int, globs: tuple[str, ...], follow: bool, seen: bool
+) -> AsyncGenerator[bytes]:
+    """Read on at the pace at which the follower takes: nothing is kept for one that is slow.
+
+    With `seen` it has all up to `after`, else it wants what is kept: nothing is missing before that.
+    Where nothing is wanted of what came it gives b"".
+    """
+    async with door.events.followed():
+        while not door.closing.is_set():
+            heard = door.events.bell.listen()
+            found = await door.events.after(after)
+            if found:
+                skips = seen and found[0].event.position > after + 1
+                if skips and (gap := await _gap(door, after)):
+                    yield gap
+                wanted = [each for each in found if _matches(each.event, globs)]
+                yield b"".join(each.to_sse(door.settings.namespace) for each in wanted)
+                after, seen = found[-1].event.position, True
+            elif not follow:
+                return
+            elif not await rung(heard, BEAT_SECONDS):
+                yield BEAT
+
+
+async def _gap(door: Door, after: int) -> bytes | None:
+    """Tell a follower that fell behind what the bus keeps that it may have missed some."""
+    oldest = await door.reads.kept_events(after=0, limit=1)
+    if not oldest or oldest[0].position <= after + 1:
+        return None
+    found = await door.reads.kept_events(after=after - 1, limit=1) if after else oldest
+    if found and found[0].position == after:
+        return None
+    data = {
+        "specversion": "1.0",
+        "id": f"gap-{after}",
+        "type": EVENTS_GAP,
+        "source": f"/hms-svc/{door.settings.namespace}",
+        "time": to_rfc3339(door.reads.now_ms()),
+        "data": {"after": after, "oldest": oldest[0].position},
+    }
+    return sse(EVENTS_GAP, encode(data))
+
+
+def _matches(event: Event, globs: tuple[str, ...]) -> bool:
+    return not globs or is_of_types(event.type, globs)

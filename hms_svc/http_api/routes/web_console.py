@@ -1,0 +1,206 @@
+"""The console in a browser: a page, a token kept in a cookie of this path, and a terminal's socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+import msgspec
+from fastapi import APIRouter, Request, WebSocket
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.websockets import WebSocketDisconnect
+
+from hms_svc.http_api.authentication import Principal
+from hms_svc.http_api.browser_console import BrowserConsole
+from hms_svc.http_api.door import Door, door_of
+from hms_svc.http_api.problems import Problem
+from hms_svc.http_api.rechecking import RECHECK_SECONDS, Recheck
+from hms_svc.http_api.stalling import TERMINAL_PATH
+from hms_svc.http_api.streaming import rung
+from hms_svc.operations.tokens import Scope
+from hms_svc.settings import child_environment
+
+log: Final = logging.getLogger("hms_svc.http")
+router: Final = APIRouter(include_in_schema=False)
+COOKIE: Final = "hms-console"
+COOKIE_SECONDS: Final = 12 * 3600
+MOST_CONSOLES: Final = 16
+NOT_ALLOWED: Final = 1008
+_OURS: Final = ("console.js",)
+_ASSETS: Final = (
+    "js/console.js",
+    "js/textual.js",
+    "css/xterm.css",
+    "fonts/RobotoMono-VariableFont_wght.ttf",
+)
+_HERE: Final = files("hms_svc.http_api") / "pages"
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self'; "
+    "img-src 'self' data:; connect-src 'self'; form-action 'self'; frame-ancestors 'none'"
+)
+
+
+@router.get("/console")
+async def page(request: Request) -> Response:
+    """Give the terminal, or ask for a token where there is none that may look."""
+    door = door_of(request)
+    try:
+        await _principal(door, request.cookies.get(COOKIE))
+    except Problem as error:
+        return _page("sign_in.html", status=error.status_code)
+    return _page("console.html")
+
+
+@router.post("/console")
+async def sign_in(request: Request) -> Response:
+    """Keep a token that may look in a cookie which no script can read."""
+    fields = parse_qs((await request.body()).decode("ascii", "replace"), max_num_fields=4)
+    token = fields.get("token", [""])[0].strip()
+    try:
+        await _principal(door_of(request), token)
+    except Problem as error:
+        return _page("sign_in.html", status=error.status_code)
+    response = RedirectResponse("/console", 303)
+    response.set_cookie(
+        COOKIE,
+        token,
+        max_age=COOKIE_SECONDS,
+        path="/console",
+        secure=_is_secure(request),
+        httponly=True,
+        samesite="strict",
+    )
+    return response
+
+
+@router.get("/console/{folder}/{name}")
+async def asset(folder: str, name: str) -> Response:
+    """Give a file of the terminal's page."""
+    if f"{folder}/{name}" not in _ASSETS:
+        raise Problem(404, "not-found", "nothing is here")
+    static = files("textual_serve") / "static" / folder
+    return FileResponse(Path(str((_HERE if name in _OURS else static) / name)))
+
+
+@router.websocket(TERMINAL_PATH)
+async def terminal(socket: WebSocket) -> None:
+    """Run a console for as long as the socket is open; with the scope view alone it may only look."""
+    door = socket.app.state.door
+    assert isinstance(door, Door)
+    token = socket.cookies.get(COOKIE)
+    principal = await _principal(door, token)
+    columns, lines = _size(socket.query_params)
+    with _place():
+        await socket.accept()
+        console = await BrowserConsole.start(
+            child_environment(msgspec.structs.replace(door.settings, actor=principal.actor)),
+            read_only=not principal.may(Scope.OPERATE),
+            columns=columns,
+            lines=lines,
+        )
+        log.info("a console for %s is open", principal.actor)
+        try:
+            await _bridge(door, socket, console, Recheck(door, _bearer(token)))
+        finally:
+            await console.close()
+
+
+_open: Final[set[object]] = set()
+
+
+@contextmanager
+def _place() -> Iterator[None]:
+    """Keep one of the places from before its console starts: many may start at once."""
+    if len(_open) >= MOST_CONSOLES:
+        raise Problem(503, "busy", f"{MOST_CONSOLES} consoles are open already")
+    place = object()
+    _open.add(place)
+    try:
+        yield
+    finally:
+        _open.discard(place)
+
+
+async def _bridge(door: Door, socket: WebSocket, console: BrowserConsole, recheck: Recheck) -> None:
+    tasks = [
+        asyncio.create_task(_show(socket, console), name="console-show"),
+        asyncio.create_task(_type(socket, console), name="console-keys"),
+        asyncio.create_task(_mind(door, recheck), name="console-mind"),
+    ]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    try:
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
+        await socket.close()
+    except Problem as error:
+        log.info("a console ends: %s", error.detail)
+        await socket.close(NOT_ALLOWED)
+    except (WebSocketDisconnect, RuntimeError):
+        log.debug("the browser had left")
+
+
+async def _show(socket: WebSocket, console: BrowserConsole) -> None:
+    while shown := await console.read():
+        await socket.send_bytes(shown)
+
+
+async def _type(socket: WebSocket, console: BrowserConsole) -> None:
+    try:
+        while True:
+            await _take(socket, console, json.loads(await socket.receive_text()))
+    except (ValueError, KeyError, TypeError):  # what a terminal's page never sends
+        log.info("a browser's message that is none ended its console")
+
+
+async def _take(socket: WebSocket, console: BrowserConsole, message: Any) -> None:
+    match message:
+        case ["stdin", str(keys)]:
+            console.write(keys)
+        case ["resize", dict(size)]:
+            console.resize(*_size(size))
+        case ["ping", str(words)]:
+            await socket.send_text(json.dumps(["pong", words]))
+
+
+async def _mind(door: Door, recheck: Recheck) -> None:
+    """End with the door, or with the Problem that the token has become."""
+    while not await rung(door.closing, RECHECK_SECONDS):
+        await recheck.check()
+
+
+async def _principal(door: Door, token: str | None) -> Principal:
+    return await door.admit(_bearer(token), Scope.VIEW)
+
+
+def _bearer(token: str | None) -> str | None:
+    return f"Bearer {token}" if token else None
+
+
+def _size(asked: Any) -> tuple[int, int]:
+    def whole(name: str, otherwise: int) -> int:
+        found = str(asked.get(name) or "")
+        return int(found) if found.isdecimal() and len(found) < 5 else otherwise
+
+    return whole("width", 80), whole("height", 24)
+
+
+def _is_secure(request: Request) -> bool:
+    """Tell whether the page came over TLS: the walls let in only an origin of ours."""
+    origin = request.headers.get("origin", "").lower()
+    return request.url.scheme == "https" or origin.startswith("https://")
+
+
+def _page(name: str, *, status: int = 200) -> Response:
+    text = (_HERE / name).read_text(encoding="utf-8").replace("{socket}", TERMINAL_PATH)
+    return HTMLResponse(text, status, {"content-security-policy": _POLICY})

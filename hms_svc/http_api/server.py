@@ -1,0 +1,106 @@
+"""Serving the application on a socket that is bound already, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from hms_svc.http_api.door import Door
+from hms_svc.http_api.listening import LOCAL_NAMES, split_address
+from hms_svc.http_api.protocol import BoundedProtocol
+from hms_svc.http_api.stalling import FollowerProtocol
+from hms_svc.settings import Settings
+
+KEEP_ALIVE_SECONDS: Final = 30
+GOODBYE_SECONDS: Final = 5
+MOST_CONNECTIONS: Final = 4_000
+MOST_SOCKET_BYTES: Final = 64 * 1024
+PING_SECONDS: Final = 20.0
+CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""For TLS 1.2, of which uvicorn would take the oldest; TLS 1.3 has its own."""
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to us, and says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take none."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept."""
+        await super().startup(sockets)
+        self._ready()
+
+
+async def serve(
+    app: ASGIApp,
+    door: Door,
+    listening: socket.socket,
+    stop: asyncio.Event,
+    ready: Callable[[], None],
+) -> None:
+    """Answer until `stop`; then let requests under way end, and tell streams that the door closes."""
+    settings = door.settings
+    _say_with_us("uvicorn", "websockets")
+    config = uvicorn.Config(
+        app,
+        http=BoundedProtocol,
+        ws=FollowerProtocol,
+        ws_max_size=MOST_SOCKET_BYTES,
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=PING_SECONDS,
+        loop="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GOODBYE_SECONDS,
+        ssl_certfile=settings.http_tls_certificate,
+        ssl_keyfile=settings.http_tls_key,
+        ssl_ciphers=CIPHERS,
+    )
+    server = _Server(config, ready)
+
+    async def end() -> None:
+        await stop.wait()
+        door.close()
+        server.should_exit = True
+
+    ending = asyncio.create_task(end(), name="door-end")
+    try:
+        await server.serve([listening])
+    finally:
+        ending.cancel()
+
+
+def _say_with_us(*libraries: str) -> None:
+    """Let the libraries' faults stand in our log, and what every stranger can cause in none."""
+    for name in libraries:
+        logger = logging.getLogger(name)
+        logger.handlers = [*logging.getLogger("hms_svc").handlers]
+        logger.propagate = False
+        logger.setLevel(logging.ERROR)
+
+
+def names_of(settings: Settings) -> list[str]:
+    """Give the hosts that the door answers to."""
+    host, _ = split_address(settings.http)
+    bracketed = f"[{host}]" if ":" in host else host
+    return [*LOCAL_NAMES, bracketed, *settings.http_hosts]

@@ -1,0 +1,117 @@
+"""Bearer tokens: made, shown once, revoked; and what their bearers may do."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from hms_svc.domain.errors import BadInput, UnknownId
+from hms_svc.operations.journal import Journal
+from hms_svc.operations.reads import Reads
+from hms_svc.ports.stores import Token
+
+MOST_REQUESTS_A_SECOND: Final = 1_000_000
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:-]{0,63}")
+_TEXT: Final = re.compile(r"hms_([0-9a-f]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
+
+
+class Scope(StrEnum):
+    """What a bearer may do: hand in jobs, read, act as an operator (and read), scrape metrics."""
+
+    PRODUCE = "produce"
+    VIEW = "view"
+    OPERATE = "operate"
+    METRICS = "metrics"
+
+
+class Bearer(msgspec.Struct, frozen=True):
+    """A token as it is given away: its id and its secret. Nobody keeps the text."""
+
+    id: str
+    secret: str
+
+    @property
+    def text(self) -> str:
+        """The token as it stands after `Authorization: Bearer`."""
+        return f"hms_{self.id}_{self.secret}"
+
+    @property
+    def digest(self) -> str:
+        """What is kept: the secret is random, 256 bits of it, so that one SHA-256 hides it."""
+        return hashlib.sha256(self.secret.encode()).hexdigest()
+
+
+class Tokens:
+    """The acts on tokens, each on record in the audit log."""
+
+    def __init__(self, reads: Reads, journal: Journal) -> None:
+        self._reads = reads
+        self._journal = journal
+
+    async def create(
+        self,
+        name: str,
+        scopes: Sequence[Scope],
+        *,
+        expires_at: int | None = None,
+        rate: int = 0,
+    ) -> tuple[Token, Bearer]:
+        """Make a token whose bearer acts as `name`; its text can be read from the answer only."""
+        if not _NAME.fullmatch(name):
+            raise BadInput(
+                f"token name {name!r:.80}: want 1 to 64 letters, digits and . _ @ : -, such as portal"
+            )
+        if not scopes:
+            raise BadInput(f"token {name}: want one scope or more of {', '.join(Scope)}")
+        if not 0 <= rate <= MOST_REQUESTS_A_SECOND:
+            raise BadInput(f"rate {rate}: want 0 to {MOST_REQUESTS_A_SECOND:,} requests a second")
+        now = self._journal.now_ms()
+        if expires_at is not None and expires_at <= now:
+            raise BadInput(f"token {name} would have expired already")
+        bearer = Bearer(secrets.token_hex(6), secrets.token_urlsafe(32))
+        token = Token(
+            id=bearer.id,
+            name=name,
+            digest=bearer.digest,
+            scopes=tuple(dict.fromkeys(scopes)),
+            rate=rate,
+            created_at=now,
+            expires_at=expires_at,
+        )
+        told = {"name": name, "scopes": token.scopes, "rate": rate, "expires_at": expires_at}
+        await self._journal.intend("token.create", f"token:{token.id}", told)
+        await self._reads.database.add_token(token)
+        await self._journal.conclude("token.create", [(f"token:{token.id}", {"done": True})])
+        return token, bearer
+
+    async def every(self) -> list[Token]:
+        """Give every token, the oldest first; none of their secrets."""
+        return await self._reads.database.tokens()
+
+    async def revoke(self, token_id: str) -> None:
+        """End a token, for every door within seconds; UnknownId where none stands."""
+        await self._journal.intend("token.revoke", f"token:{token_id}", {})
+        done = await self._reads.database.revoke_token(token_id, self._journal.now_ms())
+        await self._journal.conclude("token.revoke", [(f"token:{token_id}", {"done": done})])
+        if not done:
+            raise UnknownId(f"no token {token_id!r:.80} that is not revoked already")
+
+
+def read_bearer(text: str) -> Bearer | None:
+    """Read the text of a token; None for one that is none of ours."""
+    found = _TEXT.fullmatch(text)
+    return Bearer(found[1], found[2]) if found else None
+
+
+def read_scopes(words: Iterable[str]) -> tuple[Scope, ...]:
+    """Read names of scopes; BadInput names one that is none."""
+    try:
+        return tuple(Scope(word.strip()) for word in words)
+    except ValueError as error:
+        raise BadInput(f"scope {error}: want {', '.join(Scope)}") from error

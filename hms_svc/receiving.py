@@ -1,0 +1,164 @@
+"""What the door of `serve` does, from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import msgspec
+
+from hms_svc import bootstrap
+from hms_svc.domain.errors import BadSetting
+from hms_svc.handling.registry import Registry
+from hms_svc.http_api.app import make_app
+from hms_svc.http_api.authentication import Authentication
+from hms_svc.http_api.checking import check_doors
+from hms_svc.http_api.door import Door
+from hms_svc.http_api.identity_provider import IdentityProvider
+from hms_svc.http_api.listening import is_loopback
+from hms_svc.http_api.measuring import Measures
+from hms_svc.http_api.server import names_of, serve
+from hms_svc.observability.logs import set_up_logging
+from hms_svc.operations.posting import Posting
+from hms_svc.operations.service import Operations, make_operations
+from hms_svc.ports.clock import SystemClock
+from hms_svc.ports.stores import Database
+from hms_svc.ports.tracing import Tracer
+from hms_svc.runtime.child import ending_of
+from hms_svc.runtime.processes import DONE, READY, ChildSpec, parent_is_gone, say
+from hms_svc.settings import Settings, load_settings
+
+log: Final = logging.getLogger("hms_svc.http")
+
+
+def run_door(arguments: list[str]) -> int:
+    """Run one door: arguments are the line's descriptor and the spec as JSON."""
+    line = socket.socket(fileno=int(arguments[0]))
+    spec = msgspec.json.decode(arguments[1], type=ChildSpec)
+
+    def work() -> None:
+        settings = load_settings().settings
+        set_up_logging(settings.log_level, settings.log_format)
+        check_doors(settings)
+        asyncio.run(_receive(settings, spec, line))
+
+    return ending_of(work)
+
+
+async def _receive(settings: Settings, spec: ChildSpec, line: socket.socket) -> None:
+    listening = socket.socket(fileno=spec.listening)
+    stop = _stop_event(line)
+    async with open_door(settings) as door:
+        await check_exposure(door, listening)
+        door.measures.listen(socket.socket(fileno=spec.reports))
+        app = make_app(door, hosts=names_of(settings), web=spec.web)
+        log.info("listening on %s", settings.http)
+        gc.freeze()
+        gc.enable()
+        await serve(app, door, listening, stop, lambda: say(line, READY))
+    say(line, DONE)
+
+
+@asynccontextmanager
+async def open_door(settings: Settings) -> AsyncIterator[Door]:
+    """Open broker and database, and make the door over them."""
+    clock = SystemClock()
+    registry = bootstrap.application(settings)
+    stores = bootstrap.database(settings, clock)
+    traces = bootstrap.tracer(settings, "door")
+    async with bootstrap.backend(settings, clock) as queue:
+        await stores.open()
+        try:
+            yield _make_door(settings, registry, queue, stores, traces)
+        finally:
+            await stores.close()
+            if traces is not None:
+                await traces.close()
+
+
+def _make_door(
+    settings: Settings,
+    registry: Registry,
+    queue: bootstrap.Backend,
+    stores: Database,
+    traces: Tracer | None,
+) -> Door:
+    clock = SystemClock()
+
+    def operations_for(actor: str) -> Operations:
+        return make_operations(
+            msgspec.structs.replace(settings, actor=actor),
+            broker=queue.broker,
+            inspection=queue.inspection,
+            control=queue.control,
+            bus=queue.bus,
+            database=stores,
+            registry=registry,
+        )
+
+    posting = Posting(
+        broker=queue.broker,
+        inspection=queue.inspection,
+        store=stores,
+        registry=registry,
+        clock=clock,
+        queue_limit=settings.queue_limit,
+    )
+    return Door(
+        settings=settings,
+        registry=registry,
+        reads=operations_for(settings.actor).reads,
+        posting=posting,
+        authentication=Authentication(
+            stores, clock, local_actor=settings.actor, provider=_provider(settings)
+        ),
+        operations_for=operations_for,
+        envelopes=bootstrap.envelope_desk(settings),
+        measures=Measures(clock),
+        tracer=traces,
+    )
+
+
+def _provider(settings: Settings) -> IdentityProvider | None:
+    if not settings.jwks_url:
+        return None
+    return IdentityProvider(
+        settings.jwks_url, issuer=settings.jwt_issuer, audience=settings.jwt_audience
+    )
+
+
+async def check_exposure(door: Door, listening: socket.socket) -> None:
+    """Refuse to be reached from other machines by anybody."""
+    if is_loopback(listening):
+        return
+    if await door.authentication.is_open():
+        raise BadSetting(
+            f"http {door.settings.http} is reached from other machines, and there is no token: "
+            "make one (hms-svc tokens create NAME --scope produce), set jwks_url, "
+            "or listen on 127.0.0.1"
+        )
+    if door.settings.http_tls_certificate is None:
+        log.warning("%s takes tokens without TLS: put a proxy with TLS before it, or set "
+                    "http_tls_certificate", door.settings.http)  # fmt: skip
+
+
+def _stop_event(line: socket.socket) -> asyncio.Event:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    line.setblocking(False)
+
+    def on_line() -> None:
+        if parent_is_gone(line.fileno()):
+            loop.remove_reader(line.fileno())
+            stop.set()
+
+    loop.add_reader(line.fileno(), on_line)
+    return stop

@@ -1,0 +1,190 @@
+"""A real door on a real socket, over a broker and a database of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import httpx
+import pytest
+from msgspec.structs import replace
+
+from hms_svc import bootstrap
+from hms_svc.domain.job import ClaimedJob
+from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.outcome import Disposition
+from hms_svc.http_api import authentication
+from hms_svc.http_api.app import make_app
+from hms_svc.http_api.door import Door
+from hms_svc.http_api.listening import listen
+from hms_svc.http_api.protocol import BoundedProtocol
+from hms_svc.http_api.server import names_of, serve
+from hms_svc.http_api.stalling import Impatient
+from hms_svc.operations import room
+from hms_svc.operations.tokens import Scope
+from hms_svc.ports.broker import ClaimRequest, ProgressReport, ServedType, Settlement
+from hms_svc.receiving import open_door
+from hms_svc.settings import Settings, load_settings
+from tests.servers.redis import RedisServer
+
+PATIENCE_SECONDS = 30.0
+POTHOLE = {"user_id": "usr-1", "lat": 38.8977, "lon": -77.0365, "photo": "s3://a/b.jpg"}
+NOTICE = {"case_id": "case-1"}
+
+
+class House:
+    """A door that listens, a client at it, and the broker behind it as a worker sees it."""
+
+    def __init__(self, door: Door, url: str, backend: bootstrap.Backend) -> None:
+        self.door = door
+        self.url = url
+        self.port = int(url.rpartition(":")[2])
+        self.backend = backend
+        self.client = httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS)
+        self._plates = itertools.count(1)
+
+    async def post(self, job: object = None, **headers: str) -> httpx.Response:
+        """Post a job, by default a small one that nothing is in the way of."""
+        body = {"type": "crew.notify", "data": NOTICE} if job is None else job
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.client.post("/jobs", json=body, headers=named)
+
+    async def token(self, *scopes: Scope, name: str = "portal", **more: Any) -> dict[str, str]:
+        """Make a token; gives the header that carries it."""
+        made = self.door.operations("tester").tokens.create(name, scopes, **more)
+        _, bearer = await made
+        return {"authorization": f"Bearer {bearer.text}"}
+
+    async def claim(self, type: str = "crew.notify", limit: int = 10) -> list[ClaimedJob]:
+        """Claim as a worker would."""
+        served = (ServedType(type, 3),)
+        return await self.backend.broker.claim(ClaimRequest("worker-1", served, limit, 30_000))
+
+    async def report(self, job: ClaimedJob, *messages: str, log: bool = False) -> None:
+        """Report progress, or log lines."""
+        await self.backend.broker.record_progress(
+            [ProgressReport(job.token, job.claimed_at, None, words, log) for words in messages]
+        )
+
+    async def settle(self, job: ClaimedJob, state: State = State.COMPLETED, **more: Any) -> None:
+        """End a claim."""
+        done = Disposition(state=state, cause=Cause.FINISHED, result=b'{"ok":true}', **more)
+        settlement = Settlement(
+            token=job.token,
+            type=job.job.type,
+            disposition=done,
+            worker="worker-1",
+            attempt=job.attempt,
+            started_at=job.claimed_at,
+            ended_at=job.claimed_at + 1,
+        )
+        assert await self.backend.broker.settle([settlement]) == []
+
+    async def send(self, raw: bytes) -> bytes:
+        """Send raw bytes on a connection of their own; gives what comes back until it is closed."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(raw)
+            await writer.drain()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return await reader.read()
+        finally:
+            writer.close()
+
+
+HouseMaker: TypeAlias = Callable[..., Awaitable[House]]
+
+
+async def until(what: str, holds: Callable[[], Awaitable[object]]) -> None:
+    """Look again and again until a condition holds."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not await holds():  # noqa: ASYNC110 - what it waits for rings no bell
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        raise AssertionError(f"{what}: not within {PATIENCE_SECONDS:g} s") from None
+
+
+@pytest.fixture(autouse=True)
+def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let doors look at tokens and queues each time, not once in seconds."""
+    monkeypatch.setattr(authentication, "FRESH_SECONDS", -1.0)
+    monkeypatch.setattr(room, "LOOK_EVERY_SECONDS", -1.0)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    chosen = {"data_dir": str(tmp_path), "actor": "tester", "http": "127.0.0.1:0"}
+    return load_settings(chosen, environ={"HMS_SVC_CONFIG": ""}).settings
+
+
+@asynccontextmanager
+async def opened(settings: Settings, *, web: bool = False) -> AsyncIterator[House]:
+    listening = listen(settings.http)
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    stop, ready = asyncio.Event(), asyncio.Event()
+    async with open_door(settings) as door, bootstrap.backend(settings) as backend:
+        app = make_app(door, hosts=names_of(settings), web=web)
+        serving = asyncio.create_task(serve(app, door, listening, stop, ready.set))
+        await ready.wait()
+        house = House(door, url, backend)
+        try:
+            yield house
+        finally:
+            await house.client.aclose()
+            stop.set()
+            await serving
+
+
+@pytest.fixture
+async def make_house(settings: Settings) -> AsyncIterator[HouseMaker]:
+    """Makes doors with settings of the test's own."""
+    houses: list[Any] = []
+
+    async def make(*, web: bool = False, **changed: Any) -> House:
+        context = opened(replace(settings, **changed), web=web)
+        house = await context.__aenter__()
+        houses.append(context)
+        return house
+
+    yield make
+    for context in reversed(houses):
+        await context.__aexit__(None, None, None)
+
+
+@pytest.fixture
+async def house(make_house: HouseMaker) -> House:
+    """A door over the embedded broker."""
+    return await make_house()
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+async def any_house(request: pytest.FixtureRequest, make_house: HouseMaker) -> House:
+    """A door over each broker."""
+    if request.param == "sqlite":
+        return await make_house()
+    server: RedisServer = request.getfixturevalue("redis_server")
+    return await make_house(broker_url=server.url())
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> set[object]:
+    """The connections that doors have open, WebSockets too."""
+    found: set[object] = set()
+    made, lost = BoundedProtocol.connection_made, Impatient.connection_lost
+
+    def opens(self: BoundedProtocol, transport: asyncio.Transport) -> None:
+        found.add(transport)
+        made(self, transport)
+
+    def closes(self: Impatient, exc: Exception | None) -> None:
+        found.discard(self.transport)
+        lost(self, exc)
+
+    monkeypatch.setattr(BoundedProtocol, "connection_made", opens)
+    monkeypatch.setattr(Impatient, "connection_lost", closes)
+    return found

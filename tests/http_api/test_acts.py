@@ -1,0 +1,246 @@
+"""What operators do and read over HTTP: on record under their names, in the shapes that are told."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import BaseModel
+
+from hms_svc.domain.errors import DatabaseUnavailable
+from hms_svc.domain.ids import case_id
+from hms_svc.domain.lifecycle import State
+from hms_svc.http_api import schemas
+from hms_svc.operations.tokens import Scope
+from hms_svc.persistence.database import SqlDatabase
+from hms_svc.ports.broker import WorkerRegistration
+from tests.contracts.database.requests import effect
+
+from .conftest import NOTICE, House
+
+CASE = case_id("maker-1", "")
+
+
+class Operator:
+    """Somebody with a token, at a door."""
+
+    def __init__(self, house: House, headers: dict[str, str]) -> None:
+        self._client = house.client
+        self._headers = headers
+
+    async def post(self, path: str, body: object = None) -> httpx.Response:
+        more: dict[str, Any] = {} if body is None else {"json": body}
+        return await self._client.post(path, headers=self._headers, **more)
+
+    async def get(self, path: str, **params: Any) -> Any:
+        answer = await self._client.get(path, params=params, headers=self._headers)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def problem(self, path: str, body: object = None) -> tuple[int, str]:
+        answer = await self.post(path, body)
+        assert answer.headers["content-type"] == "application/problem+json", (path, body)
+        told = answer.json()
+        assert told["status"] == answer.status_code
+        return answer.status_code, told["type"].removeprefix("urn:hms-svc:problem:")
+
+
+@pytest.fixture
+async def ada(house: House) -> Operator:
+    return Operator(house, await house.token(Scope.OPERATE, Scope.PRODUCE, name="ada"))
+
+
+async def made(house: House, operator: Operator, *ids: str, type: str = "crew.notify") -> None:
+    jobs = [{"id": id, "type": type, "data": NOTICE} for id in ids]
+    assert (await operator.post("/jobs", jobs)).status_code == 202
+
+
+async def dead(house: House, operator: Operator, *ids: str) -> None:
+    await made(house, operator, *ids)
+    for job in await house.claim():
+        await house.settle(job, State.DEAD, reason="error", by="handler", detail="boom")
+
+
+async def held(house: House, operator: Operator, *ids: str) -> None:
+    await made(house, operator, *ids)
+    for job in await house.claim():
+        await house.settle(job, State.HELD, hold=("case.open", "ask", "digest"))
+
+
+async def on_record(operator: Operator, subject: str) -> list[tuple[str, str]]:
+    rows = (await operator.get("/audit", subject=subject))["audit"]
+    return [(row["actor"], row["action"]) for row in reversed(rows)]
+
+
+async def test_each_act_on_a_job_is_on_record_under_the_name_of_the_token(
+    house: House, ada: Operator
+) -> None:
+    await dead(house, ada, "a-1", "a-2", "a-3")
+    await held(house, ada, "h-1", "h-2")
+    await made(house, ada, "q-1")
+    acts = {"a-1": "retry", "a-2": "discard", "h-1": "approve", "h-2": "deny", "q-1": "cancel"}
+    for job_id, act in acts.items():
+        answer = await ada.post(f"/jobs/{job_id}/{act}", {"note": "because"})
+        assert (answer.status_code, answer.json()["done"]) == (200, 1), (act, answer.text)
+        assert await on_record(ada, job_id) == [("ada", f"job.{act}")] * 2
+    edited = await ada.post("/jobs/a-3/edit", {"data": {"case_id": "other"}})
+    assert edited.status_code == 202
+    assert await on_record(ada, "a-3") == [("ada", "job.edit")] * 2
+    again = await ada.get(edited.headers["location"])
+    assert (again["retried_from"], again["data"]) == ("a-3", {"case_id": "other"})
+    states = {id: (await ada.get(f"/jobs/{id}"))["state"] for id in ("a-1", "h-1", "h-2", "q-1")}
+    assert states == {"a-1": "queued", "h-1": "queued", "h-2": "rejected", "q-1": "cancelled"}
+
+
+async def test_acts_on_queues_and_cases_are_on_record_too(house: House, ada: Operator) -> None:
+    await made(house, ada, "q-1", "q-2")
+    database = house.door.reads.database
+    await database.commit([effect("maker-1")])
+    assert (await ada.post("/queues/crew.notify/pause", {"reason": "flood"})).status_code == 200
+    assert (await ada.get("/queues"))["queues"][0]["paused_by"] == "ada"
+    assert (await ada.post("/queues/crew.notify/resume")).json()["paused"] is False
+    assert (await ada.post("/queues/crew.notify/purge")).json()["done"] == 2
+    acts = {action for actor, action in await on_record(ada, "queue:crew.notify") if actor == "ada"}
+    assert acts == {"queue.pause", "queue.resume", "queue.purge"}
+    assert (await ada.post(f"/cases/{CASE}/close", {"note": "mended"})).json()["status"] == "closed"
+    assert (await ada.post(f"/cases/{CASE}/reopen")).json()["status"] == "open"
+    assert ("ada", "case.closed") in await on_record(ada, CASE)
+    assert ("ada", "case.reopened") in await on_record(ada, CASE)
+
+
+async def test_what_cannot_be_done_says_why(house: House, ada: Operator) -> None:
+    await made(house, ada, "q-1")
+    database = house.door.reads.database
+    await database.commit([effect("maker-1")])
+    await ada.post(f"/cases/{CASE}/close")
+    await database.commit([effect("maker-2")])
+    wanted = {
+        ("/jobs/nobody/retry", None): (404, "unknown-id"),
+        ("/jobs/nobody/edit", '{"data":{}}'): (404, "unknown-id"),
+        ("/cases/nobody/close", None): (404, "unknown-id"),
+        ("/queues/nobody/purge", None): (404, "unknown-id"),
+        ("/jobs/undo", None): (404, "unknown-id"),
+        ("/schedules/nobody/run", None): (404, "unknown-id"),
+        ("/jobs/q-1/retry", None): (409, "refused"),
+        ("/jobs/q-1/edit", '{"data":{}}'): (409, "refused"),
+        (f"/cases/{CASE}/reopen", None): (409, "duplicate-case"),
+        ("/jobs/q-1/promote", None): (400, "bad-input"),
+        ("/queues/No!/pause", None): (422, "malformed-job"),
+        ("/jobs/acts", '{"act":"retry"}'): (400, "bad-input"),
+        ("/jobs/acts", '{"act":"retry","ids":["a"],"where":""}'): (400, "bad-input"),
+        ("/jobs/acts", '{"act":"retry","where":"state:"}'): (400, "bad-filter"),
+        ("/jobs/acts", '{"act":"erase","ids":["a"]}'): (422, "malformed-job"),
+        ("/jobs/acts", '{"act":"retry","ids":[]}'): (422, "malformed-job"),
+        ("/jobs/acts", '{"act":"retry","ids":["a"],"force":true}'): (422, "malformed-job"),
+        ("/jobs/acts", '[{"act":"retry"}]'): (422, "malformed-job"),
+        ("/jobs/q-1/cancel", '{"note":7}'): (422, "malformed-job"),
+    }
+    seen = {
+        (path, body): await ada.problem(path, None if body is None else json.loads(body))
+        for path, body in wanted
+    }
+    assert seen == wanted
+    assert (await ada.get("/jobs/q-1"))["state"] == "queued"
+
+
+async def test_without_its_record_nothing_is_done(
+    house: House, ada: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await made(house, ada, "q-1")
+
+    async def lose(self: SqlDatabase, records: object) -> None:
+        raise DatabaseUnavailable("it went away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SqlDatabase, "audit", lose)
+        assert (await ada.problem("/jobs/q-1/cancel"))[0] == 503
+        assert (await ada.problem("/queues/crew.notify/pause"))[0] == 503
+    assert (await ada.get("/jobs/q-1"))["state"] == "queued"
+    assert (await ada.get("/queues"))["queues"][0]["paused"] is False
+
+
+async def test_many_are_acted_on_as_foretold_and_taken_back(house: House, ada: Operator) -> None:
+    ids = [f"d-{number}" for number in range(5)]
+    await dead(house, ada, *ids)
+    await made(house, ada, "q-1")
+    act = {"act": "discard", "where": "state:dead"}
+    foretold = (await ada.post("/jobs/acts", {**act, "dry_run": True})).json()
+    assert (foretold["would"], foretold["jobs"], foretold["cannot"]) == ("discard", 5, 0)
+    assert foretold["groups"] == [
+        {"type": "crew.notify", "state": "dead", "reason": "error", "count": 5}
+    ]
+    assert len((await ada.get("/jobs", where="state:dead"))["jobs"]) == 5
+    done = (await ada.post("/jobs/acts", {**act, "note": "a bug"})).json()
+    assert (done["done"], done["failed"], done["left"]) == (5, 0, 0)
+    assert (await ada.get("/jobs", where="state:dead"))["jobs"] == []
+    undone = (await ada.post("/jobs/undo", {"batch": done["batch"]})).json()
+    assert (undone["batch"], undone["done"]) == (done["batch"], 5)
+    assert len((await ada.get("/jobs", where="state:dead"))["jobs"]) == 5
+    mixed = {"act": "retry", "ids": ["d-0", "q-1", "nobody"]}
+    assert (await ada.post("/jobs/acts", {**mixed, "dry_run": True})).json()["cannot"] == 2
+    assert (await ada.post("/jobs/acts", mixed)).json()["done"] == 1
+    assert (await ada.post("/jobs/undo")).json()["done"] == 1
+
+
+async def test_pages_walk_all_jobs_once(any_house: House) -> None:
+    ada = Operator(any_house, {})
+    ids = {f"j-{number:02}" for number in range(25)}
+    await made(any_house, ada, *sorted(ids))
+    seen: list[str] = []
+    sizes, cursor = [], None
+    while True:
+        more: dict[str, str] = {} if cursor is None else {"cursor": cursor}
+        page = await ada.get("/jobs", limit=10, where="type:crew.notify", **more)
+        seen += [job["id"] for job in page["jobs"]]
+        sizes.append(len(page["jobs"]))
+        cursor = page["cursor"]
+        if cursor is None:
+            break
+    assert (set(seen), len(seen), sizes[:3]) == (ids, 25, [10, 10, 5])
+
+
+UNREADABLE = (
+    "/jobs?where=state:", "/jobs?where=state:asleep", "/jobs?where=%22", "/jobs?where=" + "(" * 5000,
+    "/jobs?limit=0", "/jobs?limit=1001", "/jobs?limit=ten", "/jobs?cursor=garbage",
+    "/jobs?cursor=%00", "/jobs?archive=perhaps", "/jobs?archive=true&cursor=garbage",
+    "/cases?cursor=garbage", "/cases?cursor=1.2", "/cases?status=lost", "/audit?cursor=garbage",
+    "/events?from=yesterday",
+)  # fmt: skip
+
+
+async def test_a_question_that_cannot_be_read_is_answered_400(house: House) -> None:
+    for path in UNREADABLE:
+        answer = await house.client.get(path)
+        assert (answer.status_code, answer.json()["status"]) == (400, 400), path
+
+
+async def test_reads_have_the_shapes_that_the_document_tells(house: House, ada: Operator) -> None:
+    await dead(house, ada, "d-1")
+    await made(house, ada, "q-1")
+    await house.door.reads.database.commit([effect("maker-1")])
+    heart = house.backend.broker.heart()
+    heart.register(
+        WorkerRegistration(
+            id="w-1", host="here", pid=1, slots=2, busy=0, types=("crew.notify",), started_at=1,
+            schedules=(("analysis.run", "0 3 * * *"),),
+        )
+    )  # fmt: skip
+    heart.close()
+    told: dict[str, type[BaseModel]] = {
+        "/jobs": schemas.JobPage, "/jobs/d-1": schemas.JobDetail, "/jobs/d-1/why": schemas.Why,
+        "/status": schemas.Status, "/queues": schemas.Queues, "/workers": schemas.Workers,
+        "/failures": schemas.Failures, "/schedules": schemas.Schedules,
+        "/cases": schemas.CasePage, f"/cases/{CASE}": schemas.Case, "/audit": schemas.AuditPage,
+    }  # fmt: skip
+    for path, model in told.items():
+        answer = await ada.get(path)
+        model.model_validate(answer)
+        assert set(model.model_fields) <= set(answer), path
+        lists = [value for value in answer.values() if isinstance(value, list)]
+        assert path == "/jobs/d-1" or all(lists), f"{path} shows nothing"
+    [job] = (await ada.get("/jobs", where="id:d-1"))["jobs"]
+    assert (job["state"], job["reason"], job["by"], job["detail"]) == (
+        "dead", "error", "handler", "boom",
+    )  # fmt: skip

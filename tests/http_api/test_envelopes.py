@@ -1,0 +1,153 @@
+"""Envelopes come in through the door, in every mode, once."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cloudevents.core.bindings.http import HTTPMessage, to_binary_event, to_structured_event
+from cloudevents.core.v1.event import CloudEvent
+
+from hms_svc.domain.signatures import sign
+from hms_svc.operations.tokens import Scope
+
+from .conftest import NOTICE, House, HouseMaker
+
+SECRET = "whsec_" + base64.b64encode(b"the secret of a2a").decode()
+AGENCIES = f"""
+[[sender]]
+name = "a2a"
+source = "/a2a/*"
+[[sender.map]]
+event = "gov.notice.*"
+job = "crew.notify"
+
+[[sender]]
+name = "signed"
+source = "/signed/*"
+secret = "{SECRET}"
+[[sender.map]]
+event = "*"
+job = "crew.notify"
+"""
+
+
+@pytest.fixture
+async def house(make_house: HouseMaker, tmp_path: Path) -> House:
+    file = tmp_path / "agencies.toml"
+    file.write_text(AGENCIES)
+    return await make_house(agencies_file=file)
+
+
+def event(id: str = "7", source: str = "/a2a/city", type: str = "gov.notice.new") -> CloudEvent:
+    attributes = {"id": id, "source": source, "type": type, "specversion": "1.0"}
+    return CloudEvent({**attributes, "datacontenttype": "application/json"}, NOTICE)
+
+
+async def send(house: House, message: HTTPMessage, **headers: str) -> Any:
+    named = {**message.headers, **{name.replace("_", "-"): v for name, v in headers.items()}}
+    return await house.client.post("/envelopes", content=message.body, headers=named)
+
+
+def batch(*events: CloudEvent) -> HTTPMessage:
+    bodies = [json.loads(to_structured_event(each).body) for each in events]
+    headers = {"content-type": "application/cloudevents-batch+json"}
+    return HTTPMessage(headers=headers, body=json.dumps(bodies).encode())
+
+
+async def test_the_same_event_in_every_mode_is_one_job(house: House) -> None:
+    answers = [
+        await send(house, to_binary_event(event())),
+        await send(house, to_structured_event(event())),
+        await send(house, batch(event(), event("8"))),
+    ]
+    assert [answer.status_code for answer in answers] == [202, 202, 202]
+    first, second, third = (answer.json()["jobs"] for answer in answers)
+    assert [first[0]["exists"], second[0]["exists"]] == [False, True]
+    assert {first[0]["id"], second[0]["id"]} == {third[0]["id"]}
+    assert [job["exists"] for job in third] == [True, False]
+    assert len(await house.claim()) == 2
+
+
+async def test_an_event_is_known_also_when_its_job_has_gone(house: House) -> None:
+    await send(house, to_binary_event(event()))
+    [job] = await house.claim()
+    await house.settle(job)
+    await house.backend.control.forget([job.job.id])
+    answer = await send(house, to_structured_event(event()))
+    assert (answer.status_code, answer.json()["jobs"][0]["exists"]) == (202, True)
+    assert await house.claim() == []
+
+
+async def test_the_same_data_in_another_order_is_the_same(house: House) -> None:
+    first = CloudEvent(event().get_attributes(), {"case_id": "c", "kind": "tree", "urgency": 1})
+    other = CloudEvent(event().get_attributes(), {"urgency": 1.0, "kind": "tree", "case_id": "c"})
+    assert (await send(house, to_structured_event(first))).status_code == 202
+    assert (await send(house, to_structured_event(other))).json()["jobs"][0]["exists"] is True
+
+
+async def test_beside_one_that_is_refused_the_others_are_known_all_the_same(house: House) -> None:
+    await send(house, to_structured_event(event("1")))
+    await house.settle((await house.claim())[0])
+    other = CloudEvent(event("1").get_attributes(), {"case_id": "case-2"})
+    assert (await send(house, batch(other, event("2")))).status_code == 409
+    [job] = await house.claim()
+    await house.settle(job)
+    await house.backend.control.forget([job.job.id])
+    answer = await send(house, to_structured_event(event("2")))
+    assert answer.json()["jobs"][0]["exists"] is True
+
+
+async def test_one_id_with_other_data_is_refused(house: House) -> None:
+    await send(house, to_structured_event(event()))
+    other = CloudEvent(event().get_attributes(), {"case_id": "case-2"})
+    assert (await send(house, to_structured_event(other))).status_code == 409
+
+
+async def test_what_no_mapping_takes_is_kept_for_an_operator(house: House) -> None:
+    answer = await send(house, to_structured_event(event(type="gov.tree.fell")))
+    [job] = answer.json()["jobs"]
+    assert (answer.status_code, job["type"]) == (202, "envelope.receive")
+
+
+async def test_a_sender_with_a_secret_must_sign(house: House) -> None:
+    message = to_structured_event(event(source="/signed/one"))
+    assert (await send(house, message)).status_code == 401
+    now = int(time.time())
+    signature = sign(SECRET, "m-1", now, message.body)
+    headers = {"webhook_id": "m-1", "webhook_timestamp": str(now)}
+    answer = await send(house, message, **headers, webhook_signature=signature)
+    assert answer.status_code == 202
+    forged = sign(SECRET[:-4] + "AAA=", "m-1", now, message.body)
+    assert (await send(house, message, **headers, webhook_signature=forged)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "told"),
+    [
+        ({"content-type": "application/cloudevents+json"}, b"{}", "specversion"),
+        (
+            {"content-type": "application/cloudevents+json"},
+            b'{"specversion":"0.3","id":"1","source":"a","type":"b"}',
+            "0.3",
+        ),
+        ({"content-type": "application/json"}, b"{}", "ce-"),
+        ({"content-type": "application/cloudevents+json"}, b"[1", "not JSON"),
+    ],
+)
+async def test_what_is_no_envelope_is_refused_and_the_attribute_named(
+    house: House, headers: dict[str, str], body: bytes, told: str
+) -> None:
+    answer = await house.client.post("/envelopes", content=body, headers=headers)
+    assert answer.status_code in {400, 415, 422}
+    assert told in answer.json()["detail"]
+
+
+async def test_envelopes_need_the_scope_of_producers(house: House) -> None:
+    viewer = await house.token(Scope.VIEW)
+    message = to_structured_event(event())
+    assert (await send(house, message, **viewer)).status_code == 403

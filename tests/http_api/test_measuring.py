@@ -1,0 +1,63 @@
+"""Whether the workers beside a door turn, as /healthz tells it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from typing import Any
+
+import msgspec
+
+from hms_svc.http_api.measuring import STUCK_SECONDS, Measures
+from hms_svc.ports.meters import WorkerReport
+
+from .conftest import until
+
+
+class HandClock:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now_ms(self) -> int:
+        return self.lease_ms()
+
+    def lease_ms(self) -> int:
+        return int(self.seconds * 1000)
+
+
+def pid_of_one_gone() -> int:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        return process.pid
+
+
+async def test_a_worker_is_stuck_that_is_there_and_neither_turns_nor_speaks() -> None:
+    clock = HandClock()
+    measures = Measures(clock)
+    reads, writes = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+
+    def say(worker: str, sequence: int, pid: int = os.getpid(), **more: Any) -> None:
+        report = WorkerReport(worker=worker, sequence=sequence, pid=pid, **more)
+        writes.send(msgspec.msgpack.encode(report))
+
+    async def is_(alive: bool) -> None:
+        async def holds() -> bool:
+            return measures.is_alive() is alive
+
+        await until(f"alive is {alive}", holds)
+
+    with reads, writes:
+        measures.listen(reads)
+        assert measures.is_alive(), "no worker at all, as while the broker is away"
+        say("w-1", 1, turning_seconds=STUCK_SECONDS)
+        await is_(False)
+        say("w-2", 1, pid_of_one_gone(), turning_seconds=STUCK_SECONDS)
+        say("w-1", 2)
+        await is_(True)
+        clock.seconds += STUCK_SECONDS
+        assert not measures.is_alive()
+        say("w-1", 3, goodbye=True)
+        await is_(True)
+        asyncio.get_running_loop().remove_reader(reads)

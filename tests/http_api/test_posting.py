@@ -1,0 +1,208 @@
+"""Jobs come in over HTTP: all or none, once, and only where they are durable."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from hms_svc.domain.errors import DatabaseUnavailable
+from hms_svc.domain.filter import parse_filter
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.views import JobView
+from hms_svc.persistence.database import SqlDatabase
+from hms_svc.ports.stores import AcceptedKey
+from tests.servers.redis import RedisMaker
+
+from .conftest import NOTICE, POTHOLE, House, HouseMaker
+from .wire import accepted
+
+JOB = {"type": "crew.notify", "data": NOTICE}
+
+
+async def test_a_job_is_accepted_and_can_be_followed_to_its_record(any_house: House) -> None:
+    answer = await any_house.post({"type": "pothole.report", "data": POTHOLE})
+    assert answer.status_code == 202
+    shape = answer.json()
+    assert (shape["type"], shape["state"], shape["exists"]) == ("pothole.report", "queued", False)
+    assert answer.headers["location"] == f"/jobs/{shape['id']}"
+    record = (await any_house.client.get(answer.headers["location"])).json()
+    assert (record["id"], record["state"], record["data"]) == (shape["id"], "queued", POTHOLE)
+
+
+async def test_an_array_is_accepted_whole(any_house: House) -> None:
+    answer = await any_house.post([JOB, {**JOB, "id": "mine-1"}])
+    assert answer.status_code == 202
+    assert [each["id"] for each in answer.json()][1] == "mine-1"
+    assert "location" not in answer.headers
+    assert await accepted(any_house) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "told"),
+    [
+        ([JOB, {"type": "pothole.report", "data": {**POTHOLE, "lat": 95}}], 422, "data.lat"),
+        ([JOB, 3], 422, "a job is a JSON object, not a number"),
+        ([{**JOB, "id": "a"}, {**JOB, "id": "a", "data": {"case_id": "x"}}], 409, "stands twice"),
+        ([], 422, "an array of 0 jobs"),
+        ({**JOB, "priority": "high"}, 422, "priority 'high'"),
+        ({"data": {}}, 422, "type is missing"),
+        ({**JOB, "id": "no spaces"}, 422, "id 'no spaces'"),
+    ],
+)
+async def test_one_fault_and_nothing_is_accepted(
+    house: House, body: object, status: int, told: str
+) -> None:
+    answer = await house.post(body)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert told in answer.text
+    assert await accepted(house) == 0
+
+
+async def test_an_id_that_is_taken_is_refused_and_the_same_job_is_the_same(
+    any_house: House,
+) -> None:
+    first = {**JOB, "id": "mine-1"}
+    assert (await any_house.post(first)).json()["exists"] is False
+    assert (await any_house.post(first)).json()["exists"] is True
+    other = {**first, "data": {"case_id": "case-2"}}
+    assert (await any_house.post(other)).status_code == 409
+    assert (await any_house.post([JOB, other])).status_code == 409
+    assert await accepted(any_house) == 1
+
+
+async def test_a_request_repeated_under_its_key_is_answered_as_before(any_house: House) -> None:
+    first = await any_house.post(JOB, idempotency_key="k-1")
+    [claimed] = await any_house.claim()
+    await any_house.settle(claimed)
+    again = await any_house.post(JOB, idempotency_key="k-1")
+    assert (again.status_code, again.content) == (202, first.content)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.headers["location"] == first.headers["location"]
+    assert await accepted(any_house) == 1
+
+
+async def test_another_request_under_a_used_key_is_refused(any_house: House) -> None:
+    await any_house.post(JOB, idempotency_key="k-1")
+    for body in ({**JOB, "priority": 1}, [JOB]):
+        answer = await any_house.post(body, idempotency_key="k-1")
+        assert answer.status_code == 422
+        assert answer.json()["type"] == "urn:hms-svc:problem:key-reused"
+    assert (await any_house.post(JOB, idempotency_key="k-2")).status_code == 202
+    assert await accepted(any_house) == 2
+
+
+async def test_jobs_whose_key_could_not_be_kept_are_not_made_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lose(self: SqlDatabase, kept: list[AcceptedKey]) -> None:
+        raise DatabaseUnavailable("it went away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SqlDatabase, "keep_keys", lose)
+        first = await house.post([JOB, JOB], idempotency_key="k-1")
+        assert first.status_code == 202
+    again = await house.post([JOB, JOB], idempotency_key="k-1")
+    assert [each["id"] for each in again.json()] == [each["id"] for each in first.json()]
+    assert {each["exists"] for each in again.json()} == {True}
+    assert await accepted(house) == 2
+
+
+async def jobs_of(house: House) -> list[JobView]:
+    page = await house.backend.inspection.page(parse_filter(""), limit=0, cursor=None)
+    return list(page.jobs)
+
+
+async def test_the_same_request_in_other_words_is_the_same(house: House) -> None:
+    first = b'{"type":"pothole.report","data":{"user_id":"usr-1","lat":38.0,"lon":-77}}'
+    other = b'{"data": {"lon": -77.0, "lat": 38, "user_id": "usr-1"}, "type": "pothole.report"}'
+    headers = {"content-type": "application/json", "idempotency-key": "k-1"}
+    answers = [
+        await house.client.post("/jobs", content=body, headers=headers) for body in (first, other)
+    ]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert answers[0].content == answers[1].content
+
+
+@pytest.mark.parametrize("type", ["event.deliver", "envelope.receive"])
+async def test_what_is_made_by_ourselves_alone_is_not_handed_in(house: House, type: str) -> None:
+    forged = {"type": type, "data": {"receiver": "act", "event": {"type": "case.closed"}}}
+    answer = await house.post(forged)
+    assert (answer.status_code, "made by hms-svc itself" in answer.text) == (422, True)
+
+
+async def test_arrays_that_race_for_one_id_are_told_what_became_of_the_rest(house: House) -> None:
+    def array(number: int) -> list[object]:
+        return [{**JOB, "id": "mine", "data": {"case_id": f"case-{number}"}}, JOB]
+
+    answers = await asyncio.gather(*(house.post(array(number)) for number in range(8)))
+    refused = [answer for answer in answers if answer.status_code == 409]
+    assert len(refused) == 7
+    late = [answer for answer in refused if "the other 1 of the request" in answer.text]
+    assert await accepted(house) == 2 + len(late)
+
+
+async def test_many_at_once_under_one_key_make_one_job(any_house: House) -> None:
+    answers = await asyncio.gather(*(any_house.post(JOB, idempotency_key="k-1") for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert await accepted(any_house) == 1
+
+
+async def test_a_full_queue_answers_429_until_there_is_room(make_house: HouseMaker) -> None:
+    house = await make_house(queue_limit=3)
+    assert (await house.post([JOB] * 4)).status_code == 429
+    assert (await house.post([JOB] * 3)).status_code == 202
+    refused = await house.post()
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
+    assert "3 jobs of crew.notify wait and 1 would come, where 3 may" in refused.json()["detail"]
+    await house.claim(limit=1)
+    mine = {**JOB, "id": "mine"}
+    assert (await house.post(mine)).status_code == 202
+    await house.claim(limit=1)
+    answers = [await house.post(mine) for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [202] * 5
+    assert await accepted(house) == 4
+
+
+async def test_a_paused_intake_answers_503_and_says_who_paused_it(any_house: House) -> None:
+    await any_house.post()
+    paused = {"reason": "flood", "intake": True}
+    answer = await any_house.client.post("/queues/crew.notify/pause", json=paused)
+    assert answer.json() == {"type": "crew.notify", "paused": True, "intake_paused": True}
+    refused = await any_house.post()
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "30")
+    assert "tester has paused it: flood" in refused.json()["detail"]
+    await any_house.client.post("/queues/crew.notify/resume")
+    assert (await any_house.post()).status_code == 202
+
+
+async def test_without_the_broker_nothing_is_accepted_and_then_it_is_again(
+    make_house: HouseMaker, make_redis: RedisMaker
+) -> None:
+    server = make_redis(appendonly="always")
+    house = await make_house(broker_url=server.url())
+    assert (await house.post()).status_code == 202
+    server.kill()
+    refused = await house.post()
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
+    assert (await house.client.get("/readyz")).text == "broker\n"
+    server.start()
+    assert (await house.post()).status_code == 202
+    assert await accepted(house) == 2
+    assert len(await house.claim()) == 2
+    assert [job.state for job in await jobs_of(house)] == [State.PROCESSING] * 2
+
+
+async def test_data_of_more_than_a_mebibyte_is_refused(house: House) -> None:
+    assert (await house.post({**JOB, "data": {"case_id": "x" * 2_000_000}})).status_code == 422
+    assert await accepted(house) == 0
+
+
+async def test_a_job_belongs_to_the_trace_of_its_request_where_that_is_one(house: House) -> None:
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    for given in (trace, trace.upper(), trace + "-x", "x" * 20_000):
+        assert (await house.post(traceparent=given)).status_code == 202
+    traces = [claimed.job.traceparent for claimed in await house.claim()]
+    assert traces == [trace, None, None, None]

@@ -1,0 +1,372 @@
+"""A job followed to its end, and the bus followed from any place."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing
+from typing import Any, cast
+
+import pytest
+from msgspec.structs import replace
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from hms_svc.domain.errors import BrokerUnavailable
+from hms_svc.domain.event import Event, service_event
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.views import ProgressView
+from hms_svc.http_api import job_stream, rechecking, streaming
+from hms_svc.http_api.routes import streams
+from hms_svc.http_api.server_sent_events import Announced
+from hms_svc.http_api.streaming import EventTail, Watched
+from hms_svc.operations.reads import Reads
+from hms_svc.operations.tokens import Scope
+
+from .conftest import House, until
+
+
+def socket_url(house: House, job_id: str, query: str = "") -> str:
+    return f"ws://127.0.0.1:{house.port}/jobs/{job_id}/events{query}"
+
+
+async def new_job(house: House) -> str:
+    return str((await house.post()).json()["id"])
+
+
+async def told(socket: Any, kind: str) -> dict[str, Any]:
+    """Read messages up to the first of a kind."""
+    async with asyncio.timeout(30):
+        async for text in socket:
+            message: dict[str, Any] = json.loads(text)
+            if message["kind"] == kind:
+                return message
+    raise AssertionError(f"the stream ended without {kind}")
+
+
+async def test_a_job_is_followed_over_a_websocket_to_its_end(any_house: House) -> None:
+    job_id = await new_job(any_house)
+    async with connect(socket_url(any_house, job_id)) as socket:
+        assert (await told(socket, "state"))["state"] == "queued"
+        [job] = await any_house.claim()
+        await any_house.report(job, "on the way")
+        assert (await told(socket, "progress"))["message"] == "on the way"
+        await any_house.report(job, "a line", log=True)
+        assert (await told(socket, "log"))["message"] == "a line"
+        await any_house.report(job, "nearly")
+        await any_house.settle(job)
+        assert (await told(socket, "progress"))["message"] == "nearly"
+        assert (await told(socket, "event"))["type"] == "job.completed"
+        end = await told(socket, "end")
+        assert (end["id"], end["state"], end["result"]) == (job_id, "completed", {"ok": True})
+        with pytest.raises(ConnectionClosed):
+            await socket.recv()
+        assert socket.close_code == 1000
+
+
+@pytest.mark.parametrize("state", [State.REJECTED, State.DEAD, State.CANCELLED])
+async def test_the_end_is_told_however_the_job_ended(house: House, state: State) -> None:
+    job_id = await new_job(house)
+    async with connect(socket_url(house, job_id)) as socket:
+        await told(socket, "state")
+        [job] = await house.claim()
+        await house.settle(job, state, reason="error", by="me", detail="no")
+        assert (await told(socket, "end"))["state"] == state.value
+
+
+async def test_a_job_that_has_ended_is_told_whole_and_at_once(house: House) -> None:
+    job_id = await new_job(house)
+    [job] = await house.claim()
+    await house.report(job, "one", "two")
+    await house.settle(job)
+    answer = await house.client.get(f"/jobs/{job_id}/events")
+    kinds = [line for line in answer.text.splitlines() if line.startswith("event: ")]
+    assert kinds == ["event: state", "event: progress", "event: progress", "event: end"]
+    assert "id: 2" in answer.text
+    resumed = await house.client.get(f"/jobs/{job_id}/events", headers={"last-event-id": "1"})
+    lines = [line for line in resumed.text.splitlines() if '"kind":"progress"' in line]
+    [two] = [json.loads(line.removeprefix("data: ")) for line in lines]
+    assert (two["message"], two["number"]) == ("two", 2)
+    assert "id: end" in resumed.text
+    again = await house.client.get(f"/jobs/{job_id}/events", headers={"last-event-id": "end"})
+    assert (again.status_code, again.content) == (204, b"")
+    async with connect(socket_url(house, job_id, "?after=1")) as socket:
+        assert (await told(socket, "progress"))["number"] == 2
+
+
+async def test_a_follower_is_told_how_many_lines_it_missed(house: House) -> None:
+    job_id = await new_job(house)
+    [job] = await house.claim()
+    for start in range(0, 250, 50):
+        await house.report(job, *(f"line {number}" for number in range(start, start + 50)))
+    await house.settle(job)
+    async with connect(socket_url(house, job_id)) as socket:
+        assert (await told(socket, "gap"))["missed"] == 50
+        assert (await told(socket, "progress"))["message"] == "line 50"
+        await told(socket, "end")
+
+
+async def test_a_load_balancer_may_ask_with_head(house: House) -> None:
+    for path in ("/healthz", "/readyz"):
+        answer = await house.client.head(path)
+        assert (answer.status_code, answer.content) == (200, b"")
+
+
+async def test_an_unknown_job_has_no_stream(house: House) -> None:
+    assert (await house.client.get("/jobs/nobody/events")).status_code == 404
+    with pytest.raises(InvalidStatus):
+        async with connect(socket_url(house, "nobody")):
+            pass
+
+
+async def test_a_follower_that_leaves_is_forgotten(house: House) -> None:
+    async with connect(socket_url(house, await new_job(house))) as socket:
+        await told(socket, "state")
+        assert house.door.jobs.followers == 1
+
+    async def nobody_is_left() -> bool:
+        return not house.door.jobs.followers and not house.door.events.followers
+
+    await until("the follower is forgotten", nobody_is_left)
+
+
+@asynccontextmanager
+async def followed(house: House, query: str = "", **headers: str) -> AsyncIterator[Any]:
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    async with house.client.stream("GET", f"/events{query}", headers=named) as answer:
+        assert answer.status_code == 200
+        yield answer.aiter_lines()
+
+
+async def next_event(lines: AsyncIterator[str]) -> tuple[str, dict[str, Any]]:
+    """Give the id and the CloudEvent of the next event."""
+    id = ""
+    async with asyncio.timeout(30):
+        async for line in lines:
+            if line.startswith("id: "):
+                id = line.removeprefix("id: ")
+            if line.startswith("data: "):
+                return id, json.loads(line.removeprefix("data: "))
+    raise AssertionError("the stream ended")
+
+
+async def announce(house: House, *names: str) -> None:
+    events = [service_event("job-1", name, str(at), {}, 1000) for at, name in enumerate(names)]
+    await house.backend.bus.publish(events)
+
+
+async def test_the_bus_is_followed_from_what_is_kept_on_to_what_comes(any_house: House) -> None:
+    await announce(any_house, "case.opened")
+    async with followed(any_house) as lines:
+        first, event = await next_event(lines)
+        assert (event["type"], event["specversion"]) == ("case.opened", "1.0")
+        await announce(any_house, "case.closed")
+        second, event = await next_event(lines)
+        assert event["type"] == "case.closed"
+        assert int(first) < int(second)
+    async with followed(any_house, last_event_id=first) as lines:
+        assert (await next_event(lines))[0] == second
+
+
+async def test_only_the_types_that_were_asked_for_come(house: House) -> None:
+    await announce(house, "case.opened", "tree.cut", "case.closed")
+    answer = await house.client.get("/events?follow=false&type=case.*")
+    assert answer.text.count("data: ") == 2
+    assert "tree.cut" not in answer.text
+    assert (await house.client.get("/events?follow=false&from=now")).text == ""
+
+
+def forget(house: House, *, but: str = "", skipped: int = 0) -> None:
+    """Let the bus keep one type only; the next position is further by as many as were skipped."""
+    with closing(sqlite3.connect(house.door.settings.broker.path)) as file, file:
+        file.execute("DELETE FROM events WHERE type <> ?", [but])
+        file.execute("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'events'", [skipped])
+
+
+async def test_one_that_was_away_longer_than_the_bus_keeps_is_told_of_the_gap(
+    house: House,
+) -> None:
+    await announce(house, "a.b", "a.c", "a.d")
+    first = (await house.backend.bus.read(after=0, limit=1))[0].position
+    forget(house, but="a.d")
+    headers = {"last-event-id": str(first)}
+    resumed = await house.client.get("/events?follow=false", headers=headers)
+    placed = await house.client.get(f"/events?follow=false&from={first}")
+    for answer in (resumed, placed):
+        names = [line for line in answer.text.splitlines() if line.startswith("event: ")]
+        assert names == ["event: events.gap", "event: a.d"]
+    whole = await house.client.get("/events?follow=false&from=start")
+    assert "events.gap" not in whole.text
+
+
+async def test_a_connected_one_that_the_bus_left_behind_is_told_of_the_gap(house: House) -> None:
+    await announce(house, "a.b")
+    async with followed(house) as lines:
+        first, _ = await next_event(lines)
+        forget(house, skipped=10)
+        await announce(house, "a.z")
+        _, gap = await next_event(lines)
+        assert (gap["type"], gap["data"]["after"]) == ("events.gap", int(first))
+        assert (await next_event(lines))[1]["type"] == "a.z"
+
+
+async def test_an_event_is_encoded_once_for_all_followers(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[Event] = []
+    really = Event.to_cloudevent
+
+    def counted(self: Event, namespace: str) -> dict[str, Any]:
+        encoded.append(self)
+        return really(self, namespace)
+
+    monkeypatch.setattr(Event, "to_cloudevent", counted)
+    async with followed(house, "?from=now") as first, followed(house, "?from=now") as second:
+        await until("both follow", lambda: _followers(house, 2))
+        await announce(house, "a.b")
+        assert await next_event(first) == await next_event(second)
+    assert len(encoded) == 1
+
+
+async def _followers(house: House, number: int) -> bool:
+    return house.door.events.followers == number
+
+
+class HundredEvents:
+    """What an `EventTail` asks of `Reads`."""
+
+    async def newest_position(self) -> int:
+        return 0
+
+    async def kept_events(self, *, after: int, limit: int) -> list[Event]:
+        made = service_event("job-1", "a.b", "1", {}, 1000)
+        return [replace(made, position=place) for place in range(after + 1, 101)]
+
+    async def wait_for_event(self, after: int, seconds: float) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_who_has_seen_nearly_all_looks_at_the_last_events_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[int] = []
+
+    class Looked(Announced):
+        def __getattribute__(self, name: str) -> Any:
+            looked.append(1)
+            return super().__getattribute__(name)
+
+    monkeypatch.setattr(streaming, "Announced", Looked)
+    tail = EventTail(cast("Reads", HundredEvents()))
+    heard = tail.bell.listen()
+    async with tail.followed():
+        await heard.wait()
+        looked.clear()
+        assert len(await tail.after(99)) == 1
+        assert len(looked) == 2
+
+
+async def test_news_is_told_although_the_broker_was_away_for_a_moment(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[Any] = []
+    failed: list[bool] = []
+    begun = asyncio.Event()
+    after, progress_of = EventTail.after, Reads.progress_of
+
+    async def listening(self: EventTail, position: int) -> list[Any]:
+        begun.set()
+        found = await after(self, position)
+        heard.extend(found)
+        return found
+
+    async def failing(self: Reads, numbers: Mapping[str, int]) -> dict[str, list[ProgressView]]:
+        if heard and not failed:
+            failed.append(True)
+            raise BrokerUnavailable("it went away")
+        return await progress_of(self, numbers)
+
+    monkeypatch.setattr(EventTail, "after", listening)
+    monkeypatch.setattr(Reads, "progress_of", failing)
+    monkeypatch.setattr(streaming, "OUTAGE_SECONDS", 0.0)
+    job_id = await new_job(house)
+    async with connect(socket_url(house, job_id)) as socket:
+        await told(socket, "state")
+        await begun.wait()
+        event = service_event(job_id, "case.opened", "1", {}, 1000)
+        await house.backend.bus.publish([event])
+        assert (await told(socket, "event"))["type"] == "case.opened"
+    assert failed == [True]
+
+
+async def test_who_follows_after_a_retry_is_not_told_the_first_end(house: House) -> None:
+    job_id = await new_job(house)
+    async with house.door.jobs.watching(job_id) as slow:
+        [job] = await house.claim()
+        await house.settle(job, State.DEAD, reason="error", by="me", detail="no")
+        await until("the first end is known", lambda: _ended(slow))
+        assert (await house.client.post(f"/jobs/{job_id}/retry")).status_code == 200
+        async with connect(socket_url(house, job_id)) as socket:
+            await told(socket, "state")
+            [job] = await house.claim()
+            await house.settle(job)
+            assert (await told(socket, "end"))["state"] == "completed"
+
+
+async def _ended(watched: Watched) -> bool:
+    return watched.end is not None
+
+
+async def test_streams_end_when_the_door_closes(house: House) -> None:
+    job_id = await new_job(house)
+    async with connect(socket_url(house, job_id)) as socket, followed(house) as lines:
+        await told(socket, "state")
+        house.door.close()
+        with pytest.raises(ConnectionClosed):
+            await socket.recv()
+        assert socket.close_code == 1001
+        assert [line async for line in lines if line.startswith("data: ")] == []
+
+
+@pytest.mark.parametrize("start", ["yesterday", "-1", "1e3"])
+async def test_a_place_that_is_none_is_refused(house: House, start: str) -> None:
+    job_id = await new_job(house)
+    of_job = await house.client.get(f"/jobs/{job_id}/events", headers={"last-event-id": start})
+    assert of_job.status_code == 400
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(socket_url(house, job_id, f"?after={start}")):
+            pass
+    assert refused.value.response.status_code == 400
+    assert (await house.client.get(f"/events?from={start}")).status_code == 400
+    resumed = await house.client.get("/events", headers={"last-event-id": start})
+    assert resumed.status_code == 400
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let followers be asked who they are each time, and get a beat at once."""
+    monkeypatch.setattr(rechecking, "RECHECK_SECONDS", -1.0)
+    for module in (job_stream, streams):
+        monkeypatch.setattr(module, "BEAT_SECONDS", 0.01)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_streams_end_with_the_token(house: House) -> None:
+    job_id = await new_job(house)
+    tokens = house.door.operations("tester").tokens
+    token, bearer = await tokens.create("portal", [Scope.VIEW])
+    headers = {"authorization": f"Bearer {bearer.text}"}
+    async with (
+        connect(socket_url(house, job_id), additional_headers=headers) as socket,
+        followed(house, **headers) as lines,
+        house.client.stream("GET", f"/jobs/{job_id}/events", headers=headers) as of_job,
+        asyncio.timeout(30),
+    ):
+        await told(socket, "state")
+        await tokens.revoke(token.id)
+        await socket.wait_closed()
+        assert socket.close_code == 1008
+        assert [line async for line in lines if line.startswith("data: ")] == []
+        assert b"event: state" in b"".join([chunk async for chunk in of_job.aiter_raw()])
