@@ -121,6 +121,7 @@ class Worker:
         finally:
             await heartbeat.stop()
             threads.close()
+        await self._leave()
 
     def _reporter(self) -> Reporter | None:
         """Make the one that reports, where somebody listens."""
@@ -220,6 +221,12 @@ class Worker:
         try:
             await progress.run_once()
             await relay.run_once()
+        except Outage as error:
+            log.warning("at the end: %s", error)
+
+    async def _leave(self) -> None:
+        """Leave the register, when no beat can enter it again."""
+        try:
             await self._engines.broker.unregister(self._options.worker_id)
         except Outage as error:
             log.warning("at the end: %s", error)
