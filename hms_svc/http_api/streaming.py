@@ -7,6 +7,7 @@ bounded; one that is too slow is told how much it missed.
 from __future__ import annotations
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
@@ -20,6 +21,7 @@ from hms_svc.domain.views import JobDetail, ProgressView
 from hms_svc.http_api.server_sent_events import Announced
 from hms_svc.operations.reads import Reads
 
+log: Final = logging.getLogger("hms_svc.http")
 KEPT_EVENTS: Final = 4096
 KEPT_LINES: Final = 200
 KEPT_EVENTS_OF_JOB: Final = 64
@@ -83,6 +85,9 @@ class Shared(ABC):
             try:
                 await self._round()
             except Outage:
+                await asyncio.sleep(OUTAGE_SECONDS)
+            except Exception:
+                log.exception("%s: a round failed; its followers wait", type(self).__name__)
                 await asyncio.sleep(OUTAGE_SECONDS)
 
     @abstractmethod

@@ -21,7 +21,7 @@ from hms_svc.domain.views import ProgressView
 from hms_svc.http_api import job_stream, rechecking, streaming
 from hms_svc.http_api.routes import streams
 from hms_svc.http_api.server_sent_events import Announced
-from hms_svc.http_api.streaming import EventTail, Watched
+from hms_svc.http_api.streaming import EventTail, Shared, Watched
 from hms_svc.operations.reads import Reads
 from hms_svc.operations.tokens import Scope
 
@@ -168,6 +168,41 @@ async def test_the_bus_is_followed_from_what_is_kept_on_to_what_comes(any_house:
         assert int(first) < int(second)
     async with followed(any_house, last_event_id=first) as lines:
         assert (await next_event(lines))[0] == second
+
+
+async def test_the_first_event_of_an_empty_bus_is_behind_no_gap(any_house: House) -> None:
+    async with followed(any_house, "?from=now") as lines:
+        await announce(any_house, "case.opened")
+        assert (await next_event(lines))[1]["type"] == "case.opened"
+
+
+class Shaky(Shared):
+    """Breaks in its first round."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rounds = 0
+        self.mended = asyncio.Event()
+
+    def _begin(self) -> None:
+        self.rounds = 0
+
+    async def _round(self) -> None:
+        self.rounds += 1
+        if self.rounds == 1:
+            raise ValueError("a fault of ours")
+        self.mended.set()
+        await asyncio.Event().wait()
+
+
+async def test_a_round_that_breaks_is_logged_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(streaming, "OUTAGE_SECONDS", 0.0)
+    shaky = Shaky()
+    async with shaky.followed(), asyncio.timeout(30):
+        await shaky.mended.wait()
+    assert "Shaky: a round failed" in caplog.text
 
 
 async def test_only_the_types_that_were_asked_for_come(house: House) -> None:

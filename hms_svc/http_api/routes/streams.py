@@ -185,10 +185,12 @@ async def _sse_events(
 
 async def _gap(door: Door, after: int) -> bytes | None:
     """Tell a follower that fell behind what the bus keeps that it may have missed some."""
+    if not after:  # It has seen nothing yet: the first position of a bus may be any.
+        return None
     oldest = await door.reads.kept_events(after=0, limit=1)
     if not oldest or oldest[0].position <= after + 1:
         return None
-    found = await door.reads.kept_events(after=after - 1, limit=1) if after else oldest
+    found = await door.reads.kept_events(after=after - 1, limit=1)
     if found and found[0].position == after:
         return None
     data = {
