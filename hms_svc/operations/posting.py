@@ -16,7 +16,6 @@ import msgspec
 
 from hms_svc.domain.errors import (
     BadInput,
-    DatabaseUnavailable,
     Fault,
     KeyReused,
     MalformedJob,
@@ -53,14 +52,14 @@ class Posted(msgspec.Struct, frozen=True):
 
 
 class Posting:
-    """Takes requests of producers. Without a store keys are refused as an outage."""
+    """Takes requests of producers."""
 
     def __init__(
         self,
         *,
         broker: Broker,
         inspection: Inspection,
-        store: DoorStore | None,
+        store: DoorStore,
         registry: Registry,
         clock: Clock,
         queue_limit: int = 0,
@@ -126,11 +125,11 @@ class Posting:
         IdConflict where one came before with other data; the others are accepted.
         """
         keys = [_Key("once", job.id, encode_canonical(job.payload())) for job in jobs]
-        found = await self._keeper.accepted_keys([key.digest for key in keys])
+        found = await self._store.accepted_keys([key.digest for key in keys])
         fresh = [job for job, known in zip(jobs, found, strict=True) if known is None]
         answers = dict(zip(fresh, await self.accept(fresh), strict=True)) if fresh else {}
         now = self._clock.now_ms()
-        await self._keeper.keep_keys(
+        await self._store.keep_keys(
             [
                 AcceptedKey(key=key.digest, request=key.request, answer=b"", at=now)
                 for key, job in zip(keys, jobs, strict=True)
@@ -201,17 +200,11 @@ class Posting:
         return [[next(answers) for _ in group] for group in groups]
 
     async def _look_up(self, keys: Sequence[str]) -> Sequence[AcceptedKey | None]:
-        return await self._keeper.accepted_keys(keys)
+        return await self._store.accepted_keys(keys)
 
     async def _keep(self, keys: Sequence[AcceptedKey]) -> Sequence[None]:
-        await self._keeper.keep_keys(keys)
+        await self._store.keep_keys(keys)
         return [None] * len(keys)
-
-    @property
-    def _keeper(self) -> DoorStore:
-        if self._store is None:
-            raise DatabaseUnavailable("Idempotency-Key needs the database, and none is open")
-        return self._store
 
 
 class _Key:
