@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -122,8 +123,8 @@ def run(plan: Plan) -> list[Figure]:
     for number in CONNECTIONS:
         found = interleaved(
             {
-                "ours": lambda number=number: ours(plan.engines, number),  # type: ignore[misc]
-                "bare": lambda number=number: bare(number),  # type: ignore[misc]
+                "ours": partial(ours, plan.engines, number),
+                "bare": partial(bare, number),
             },
             plan.rounds,
         )
