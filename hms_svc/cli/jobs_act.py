@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 Ids: TypeAlias = Annotated[
     list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of jobs.", show_default=False)
 ]
+Hold: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        help="The hold that is answered, as jobs show and jobs why name it; needed for a job that "
+        "was approved before.",
+        show_default=False,
+    ),
+]
 SHOWN_FAILURES = 20
 
 
@@ -34,13 +42,26 @@ def _command(verb: str, text: str) -> Callable[..., None]:
         yes: Yes = False,
         as_json: AsJson = False,
     ) -> None:
-        ids = tuple(dict.fromkeys(job_ids or ()))
-        if bool(ids) == (where is not None):
-            raise BadInput(f"jobs {verb} takes ids, or --where EXPR (one of the two)")
-        code = run(
-            lambda: _act(session_of(context), verb, ids, where or "", note, dry_run, yes, as_json)
-        )
-        raise typer.Exit(code)
+        asked = _Asked(verb, job_ids, where, note, None, dry_run, yes, as_json)
+        raise typer.Exit(run(lambda: _act(session_of(context), asked)))
+
+    command.__doc__ = text
+    return command
+
+
+def _decision(verb: str, text: str) -> Callable[..., None]:
+    def command(
+        context: typer.Context,
+        job_ids: Ids = None,
+        where: Where = None,
+        note: Note = "",
+        hold: Hold = None,
+        dry_run: DryRun = False,
+        yes: Yes = False,
+        as_json: AsJson = False,
+    ) -> None:
+        asked = _Asked(verb, job_ids, where, note, hold, dry_run, yes, as_json)
+        raise typer.Exit(run(lambda: _act(session_of(context), asked)))
 
     command.__doc__ = text
     return command
@@ -70,48 +91,68 @@ COMMANDS: Final[Commands] = {
     "discard": _command("discard", "Hide jobs; it can be undone for ten minutes."),
     "undo": undo,
     "cancel": _command("cancel", "Call jobs off; running ones are asked to stop."),
-    "approve": _command("approve", "Say yes to what governance holds."),
-    "deny": _command("deny", "Say no to what governance holds."),
+    "approve": _decision("approve", "Say yes to what governance holds."),
+    "deny": _decision("deny", "Say no to what governance holds; every earlier yes is forgotten."),
 }
 
 
-async def _act(
-    session: Session,
-    verb: str,
-    job_ids: tuple[str, ...],
-    where: str,
-    note: str,
-    dry_run: bool,
-    yes: bool,
-    as_json: bool,
-) -> int:
+class _Asked:
+    """What the command line asks for."""
+
+    def __init__(
+        self,
+        verb: str,
+        job_ids: list[str] | None,
+        where: str | None,
+        note: str,
+        hold: str | None,
+        dry_run: bool,
+        yes: bool,
+        as_json: bool,
+    ) -> None:
+        self.verb = verb
+        self.job_ids = tuple(dict.fromkeys(job_ids or ()))
+        if bool(self.job_ids) == (where is not None):
+            raise BadInput(f"jobs {verb} takes ids, or --where EXPR (one of the two)")
+        if hold is not None and len(self.job_ids) != 1:
+            raise BadInput("--hold is that of one job: give its id, and no other")
+        self.where = where or ""
+        self.note = note
+        self.hold = hold
+        self.dry_run = dry_run
+        self.yes = yes
+        self.as_json = as_json
+
+
+async def _act(session: Session, asked: _Asked) -> int:
     from hms_svc.cli.interruption import interruptible
     from hms_svc.domain.filter import parse_filter
     from hms_svc.operations.plan import past
     from hms_svc.ports.control import UNDOABLE, Act
 
-    act = Act(verb)
-
-    wanted = parse_filter(where)
-    if not job_ids and wanted.root is None:
+    act = Act(asked.verb)
+    wanted = parse_filter(asked.where)
+    if not asked.job_ids and wanted.root is None:
         raise BadInput(f"--where is empty: to {act.value} everything, name every state")
-    async with session.operations(database=not dry_run) as operations:
+    async with session.operations(database=not asked.dry_run) as operations:
         actions = operations.actions
-        if job_ids:
-            plan = await actions.plan(act, job_ids)
+        if asked.hold is not None:
+            plan = await actions.plan_answer(act, asked.job_ids[0], asked.hold)
+        elif asked.job_ids:
+            plan = await actions.plan(act, asked.job_ids, unnamed=True)
         else:
-            plan = await actions.plan_where(act, wanted)
-        if dry_run:
-            print_choice(act.value, plan, as_json)
+            plan = await actions.plan_where(act, wanted, unnamed=True)
+        if asked.dry_run:
+            print_choice(act.value, plan, asked.as_json)
             return DONE
         question = f"{act.value} {plural(len(plan.job_ids), 'job')}?"
-        if not job_ids and plan.job_ids and not confirmed(question, assume_yes=yes):
+        if not asked.job_ids and plan.job_ids and not confirmed(question, assume_yes=asked.yes):
             hint("nothing was done")
             return DONE
         with progress(act.value, len(plan.job_ids)) as advance, interruptible() as pace:
-            report = await actions.carry_out(plan, note=note, progressed=advance, pace=pace)
-    print_report(act.value, past(act), report, as_json)
-    if not as_json and report.done and act in UNDOABLE:
+            report = await actions.carry_out(plan, note=asked.note, progressed=advance, pace=pace)
+    print_report(act.value, past(act), report, asked.as_json)
+    if not asked.as_json and report.done and act in UNDOABLE:
         hint_at_undo(report)
     return code_of(report)
 
@@ -139,7 +180,13 @@ def print_choice(verb: str, plan: Choice, as_json: bool) -> None:
                 "dry_run": True,
                 "count": len(plan.job_ids),
                 "groups": [
-                    {"type": g.type, "state": g.state.value, "reason": g.reason, "count": g.count}
+                    {
+                        "type": g.type,
+                        "state": g.state.value,
+                        "reason": g.reason,
+                        "rule": g.rule,
+                        "count": g.count,
+                    }
                     for g in plan.groups
                 ],
                 "cannot": [{"id": each.job_id, "why": each.why} for each in plan.cannot],

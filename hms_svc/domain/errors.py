@@ -18,6 +18,7 @@ HmsError
 ├── LeaseLost                this worker no longer owns the job
 ├── EffectConflict           the effect key was used before, with other data
 ├── RuleFailed               a rule of the policy breaks: an error, not an answer
+├── NotAnswered              governance was asked, and its answer was not waited for
 ├── DeliveryFailed           a webhook could not be delivered
 ├── HandlerExited            a handler or validator called sys.exit
 ├── NoActiveJob              something that needs the current job ran outside of one
@@ -27,6 +28,7 @@ HmsError
 │   └── IntakePaused         an operator has paused what comes in
 ├── NotSigned                a request without a valid signature of its sender (HTTP 401)
 ├── Refused                  not allowed here: read-only, no permission (exit 6)
+│   └── HoldChanged          the hold that was to be answered is not the present one (HTTP 412)
 ├── SchemaMismatch           the database schema is older or newer than this program (exit 1)
 └── Outage                   something we need cannot be reached; nobody's attempts burn (exit 5)
     ├── BrokerUnavailable
@@ -163,6 +165,10 @@ class RuleFailed(HmsError):
         self.rule = rule
 
 
+class NotAnswered(HmsError):
+    """Governance was asked whether an action is allowed, and no answer came: not a yes."""
+
+
 class DeliveryFailed(HmsError):
     """A webhook was not delivered: its address is refused, unreachable, or did not answer 2xx.
 
@@ -208,6 +214,10 @@ class NotSigned(HmsError):
 
 class Refused(HmsError):
     """The act is not allowed here: read-only mode, a missing permission, or the state of the job."""
+
+
+class HoldChanged(Refused):
+    """The hold that was to be approved or denied is not what the job waits for now."""
 
 
 class SchemaMismatch(HmsError):

@@ -12,6 +12,7 @@ from hms_svc.domain.errors import MalformedJob
 
 JOB_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 JOB_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
+RESERVED_PREFIX: Final = "hms:"
 _NAMESPACE: Final = bytes.fromhex("6f2d6c1e5a515c3b9a573f1f0f0d8710")
 
 

@@ -70,7 +70,8 @@ class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A job in the hands of a worker until `lease_until` (milliseconds of the lease clock).
 
     `attempt` counts claims of this run, `claims` all of them ever: from the
-    second one on the job may have left effects behind.
+    second one on the job may have left effects behind. `approvals` are the
+    holds that humans have approved (`Permission.key`).
     """
 
     job: Job
@@ -82,6 +83,7 @@ class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     claimed_at: int
     lease_until: int
     lane: Lane = Lane.NORMAL
+    approvals: tuple[str, ...] = ()
 
 
 def log_fields(job_id: str, type: str, attempt: int) -> dict[str, str | int]:

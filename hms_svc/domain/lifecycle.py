@@ -40,6 +40,8 @@ class Cause(StrEnum):
 
 TERMINAL: Final = frozenset({State.COMPLETED, State.REJECTED, State.DEAD, State.CANCELLED})
 WAITING: Final = frozenset({State.SCHEDULED, State.QUEUED, State.HELD, State.RETRYING})
+ENDS_WITHOUT_EFFECTS: Final = frozenset({State.REJECTED, State.CANCELLED})
+"""Ends that a job with a case does not have: it is dead instead, for the same reason."""
 
 REASON_PAYLOAD: Final = "payload"
 REASON_GOVERNANCE: Final = "governance"
@@ -65,12 +67,12 @@ MOVES: Final[dict[State | None, dict[State, frozenset[Cause]]]] = {
     _S.SCHEDULED: {
         _S.QUEUED: frozenset({Cause.DUE, Cause.OPERATOR}),
         _S.CANCELLED: frozenset({Cause.OPERATOR}),
-        _S.DEAD: frozenset({Cause.EXPIRED}),
+        _S.DEAD: frozenset({Cause.EXPIRED, Cause.OPERATOR}),
     },
     _S.QUEUED: {
         _S.PROCESSING: frozenset({Cause.CLAIMED}),
         _S.CANCELLED: frozenset({Cause.OPERATOR, Cause.UNDONE}),
-        _S.DEAD: frozenset({Cause.EXPIRED, Cause.UNSERVED, Cause.UNDONE}),
+        _S.DEAD: frozenset({Cause.EXPIRED, Cause.UNSERVED, Cause.OPERATOR, Cause.UNDONE}),
         _S.REJECTED: frozenset({Cause.UNDONE}),
         _S.SCHEDULED: frozenset({Cause.UNDONE}),
         _S.RETRYING: frozenset({Cause.UNDONE}),
@@ -79,13 +81,16 @@ MOVES: Final[dict[State | None, dict[State, frozenset[Cause]]]] = {
         _S.QUEUED: frozenset({Cause.OPERATOR}),
         _S.REJECTED: frozenset({Cause.OPERATOR}),
         _S.CANCELLED: frozenset({Cause.OPERATOR}),
+        _S.DEAD: frozenset({Cause.OPERATOR}),
     },
     _S.PROCESSING: {
         _S.COMPLETED: frozenset({Cause.FINISHED}),
         _S.REJECTED: frozenset({Cause.REFUSED}),
         _S.HELD: frozenset({Cause.REFUSED}),
         _S.RETRYING: frozenset({Cause.FAILED}),
-        _S.DEAD: frozenset({Cause.FAILED, Cause.RESCUED}),
+        _S.DEAD: frozenset(
+            {Cause.FAILED, Cause.RESCUED, Cause.REFUSED, Cause.FINISHED, Cause.OPERATOR}
+        ),
         _S.SCHEDULED: frozenset({Cause.SNOOZED, Cause.RELEASED}),
         _S.QUEUED: frozenset({Cause.RELEASED, Cause.RESCUED}),
         _S.CANCELLED: frozenset({Cause.OPERATOR, Cause.FINISHED}),
@@ -93,13 +98,19 @@ MOVES: Final[dict[State | None, dict[State, frozenset[Cause]]]] = {
     _S.RETRYING: {
         _S.QUEUED: frozenset({Cause.DUE, Cause.OPERATOR}),
         _S.CANCELLED: frozenset({Cause.OPERATOR}),
+        _S.DEAD: frozenset({Cause.OPERATOR}),
     },
     _S.COMPLETED: {},
     _S.REJECTED: {
         _S.QUEUED: frozenset({Cause.OPERATOR}),
         _S.HELD: frozenset({Cause.UNDONE}),
     },
-    _S.DEAD: {_S.QUEUED: frozenset({Cause.OPERATOR})},
+    _S.DEAD: {
+        _S.QUEUED: frozenset({Cause.OPERATOR, Cause.UNDONE}),
+        _S.SCHEDULED: frozenset({Cause.UNDONE}),
+        _S.RETRYING: frozenset({Cause.UNDONE}),
+        _S.HELD: frozenset({Cause.UNDONE}),
+    },
     _S.CANCELLED: {
         _S.QUEUED: frozenset({Cause.OPERATOR, Cause.UNDONE}),
         _S.SCHEDULED: frozenset({Cause.UNDONE}),
@@ -108,6 +119,11 @@ MOVES: Final[dict[State | None, dict[State, frozenset[Cause]]]] = {
     },
 }
 """From a state (None: not yet accepted) to each state it may reach, and by which causes."""
+
+
+def beside_case(detail: str, case_id: str) -> str:
+    """Return the detail of an end that leaves a case standing, with the case named."""
+    return f"{detail}; {case_id} stands" if detail else f"{case_id} stands"
 
 
 def may_move(source: State | None, target: State) -> bool:

@@ -7,30 +7,56 @@ import msgspec
 from hms_svc.domain.lifecycle import Cause, State
 
 
-class RetryLater(msgspec.Struct, frozen=True):
-    """Returned by a handler: count this attempt as failed and try again after the delay."""
+class JobOutcome(Exception):
+    """What a handler or a validator may ask of the runtime, by returning or raising it."""
 
-    after_seconds: float | None = None
-    why: str = ""
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and vars(other) == vars(self)
 
-
-class Snooze(msgspec.Struct, frozen=True):
-    """Returned by a handler: run again after the delay, without counting this attempt."""
-
-    for_seconds: float
-    why: str = ""
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).values()))
 
 
-class Cancel(msgspec.Struct, frozen=True):
-    """Returned by a handler: call this job off."""
+class RetryLater(JobOutcome):
+    """Count this attempt as failed and try again after the delay, by default the policy's."""
 
-    why: str = ""
+    __match_args__ = ("after_seconds", "why")
+
+    def __init__(self, after_seconds: float | None = None, why: str = "") -> None:
+        super().__init__(after_seconds, why)
+        self.after_seconds = after_seconds
+        self.why = why
 
 
-class DeadLetter(msgspec.Struct, frozen=True):
-    """Returned by a handler: give this job up at once."""
+class Snooze(JobOutcome):
+    """Run again after the delay, without counting this attempt."""
 
-    why: str = ""
+    __match_args__ = ("for_seconds", "why")
+
+    def __init__(self, for_seconds: float, why: str = "") -> None:
+        super().__init__(for_seconds, why)
+        self.for_seconds = for_seconds
+        self.why = why
+
+
+class Cancel(JobOutcome):
+    """Cancel this job. One that has a case ends `dead`, `cancelled`, with its case named."""
+
+    __match_args__ = ("why",)
+
+    def __init__(self, why: str = "") -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class DeadLetter(JobOutcome):
+    """Give this job up at once, without another attempt."""
+
+    __match_args__ = ("why",)
+
+    def __init__(self, why: str = "") -> None:
+        super().__init__(why)
+        self.why = why
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -46,7 +72,8 @@ class Disposition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     `due_at` (Unix ms) belongs to `retrying` and `scheduled`; `give_back` undoes
     the count of this attempt, `counted_give_back` adds to its bounded number.
-    `hold` is (action, rule, payload digest) of a held job.
+    `hold` is (action, rule, payload digest) of a held job. `uncertain`: the case database may
+    hold an effect of this run that nobody was told of, so the job must not end as if it had none.
     """
 
     state: State
@@ -62,3 +89,4 @@ class Disposition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     case_id: str | None = None
     hold: tuple[str, str, str] | None = None
     log: str = ""
+    uncertain: bool = False

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from enum import StrEnum
 
 import msgspec
+
+from hms_svc.domain.strict_json import encode
 
 
 class Effect(StrEnum):
@@ -21,3 +24,16 @@ class Verdict(msgspec.Struct, frozen=True):
     effect: Effect
     rule: str
     reason: str
+
+
+class Permission(msgspec.Struct, frozen=True, array_like=True):
+    """A recorded yes: to this action, under this rule, with a payload of this digest (SHA-256)."""
+
+    action: str
+    rule: str
+    digest: str
+
+    @property
+    def key(self) -> str:
+        """Return one word that stands for all three: what an approval of a hold is recorded as."""
+        return hashlib.sha256(encode([self.action, self.rule, self.digest])).hexdigest()[:40]

@@ -43,7 +43,11 @@ class QueueView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
-    """One job in a list. `cause` names the failure group of one that is dead or rejected."""
+    """One job in a list. `cause` names the failure group of one that is dead or rejected.
+
+    `fence` is that of its last claim, 0 before the first; `approvals` how many
+    holds of it humans have approved.
+    """
 
     id: str
     type: str
@@ -66,6 +70,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     failure: str = ""
     unique_key: str | None = None
     cause: str = ""
+    approvals: int = 0
 
 
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,36 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from hms_svc.facade import work
 from hms_svc.facade.portal import block
 
-
-def case_exists(
-    lat: float, lon: float, *, kind: str | None = None, radius_m: float | None = None
-) -> bool:
-    """Tell whether an open case stands within the radius (25 m), leaving out the job's own."""
-
-    async def ask() -> bool:
-        return await (await work.dao()).case_exists(lat, lon, kind=kind, radius_m=radius_m)
-
-    return block(ask, "hms_svc.aio.dao.case_exists")
+if TYPE_CHECKING:
+    from hms_svc.handling.dao import Dao
 
 
-def insert_case(
-    data: Mapping[str, Any],
-    key: str = "",
-    events: Sequence[Mapping[str, Any]] = (),
-    *,
-    kind: str | None = None,
-    urgency: int | None = None,
-) -> str:
-    """Open a case durably, once for (job, key), and give its id; see `handling.dao.Dao`."""
+class Calls:
+    """The blocking calls on one DAO; `name` is that of their awaitable counterparts."""
 
-    async def insert() -> str:
-        dao = await work.dao()
-        return await dao.insert_case(data, key, events, kind=kind, urgency=urgency)
+    def __init__(self, dao: Callable[[str], Awaitable[Dao]], name: str) -> None:
+        self._dao = dao
+        self._name = name
 
-    return block(insert, "hms_svc.aio.dao.insert_case")
+    def case_exists(
+        self, lat: float, lon: float, *, kind: str | None = None, radius_m: float | None = None
+    ) -> bool:
+        """Return whether an open case stands within the radius (25 m), leaving out the job's own."""
+
+        async def ask() -> bool:
+            dao = await self._dao("dao.case_exists")
+            return await dao.case_exists(lat, lon, kind=kind, radius_m=radius_m)
+
+        return block(ask, f"{self._name}.case_exists")
+
+    def insert_case(
+        self,
+        data: Mapping[str, Any],
+        key: str = "",
+        events: Sequence[Mapping[str, Any]] = (),
+        *,
+        kind: str | None = None,
+        urgency: int | None = None,
+    ) -> str:
+        """Open a case durably, once for (job, key), and return its id; see `handling.dao.Dao`."""
+
+        async def insert() -> str:
+            dao = await self._dao("dao.insert_case")
+            return await dao.insert_case(data, key, events, kind=kind, urgency=urgency)
+
+        return block(insert, f"{self._name}.insert_case")
+
+
+_of_job = Calls(work.dao, "hms_svc.aio.dao")
+case_exists = _of_job.case_exists
+insert_case = _of_job.insert_case
+outside = Calls(work.dao_outside, "hms_svc.aio.dao.outside")
+"""The same calls for no job, also in a process that runs a worker."""

@@ -70,9 +70,8 @@ class Portal:
         """Give a governance gate for use outside of jobs."""
         from hms_svc.handling.gate import Gate
 
-        database = await self._open_database()
         if self._gate is None:
-            self._gate = Gate(bootstrap.policy(self.settings), database)
+            self._gate = Gate(bootstrap.policy(self.settings))
         return self._gate
 
     async def _open_database(self) -> Database:

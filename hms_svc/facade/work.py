@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from hms_svc.domain.errors import IdConflict
+from hms_svc.domain.errors import BadInput, IdConflict
 from hms_svc.facade.portal import portal
-from hms_svc.handling.context import find_job
+from hms_svc.handling.context import find_job, outside_name, require_job
 from hms_svc.ports.broker import Acceptance
 
 if TYPE_CHECKING:
     from hms_svc.domain.job import Job
     from hms_svc.handling.dao import Dao
-    from hms_svc.handling.gate import Gate
 
 BATCH: Final = 5000
 """Jobs to a transaction: one that is much longer would keep the workers waiting."""
@@ -34,13 +33,37 @@ async def enqueue(jobs: Sequence[Job]) -> None:
                 )
 
 
-async def dao() -> Dao:
-    """Give the running job's DAO, else the process's own."""
+async def dao(name: str) -> Dao:
+    """Return the running job's DAO, else the process's own; `name` is that of the call.
+
+    Raises NoActiveJob without a job in a process that runs a worker.
+    """
     job = find_job()
-    return job.dao if job is not None else await portal().dao()
+    if job is not None:
+        return job.dao
+    require_job(name)
+    return await portal().dao()
 
 
-async def gate() -> Gate:
-    """Give the running job's gate, else the process's own."""
+async def dao_outside(name: str) -> Dao:
+    """Return the process's own DAO; BadInput inside a job, whose verdict and fence it would pass by."""
+    _refuse_inside(name)
+    return await portal().dao()
+
+
+async def vet(action: str, payload: object) -> None:
+    """Ask the process's own gate. Raises NoActiveJob in a process that runs a worker."""
+    require_job("gov.vet")
+    await (await portal().gate()).vet(action, payload)
+
+
+async def vet_outside(action: str, payload: object) -> None:
+    """Ask the process's own gate; BadInput inside a job."""
+    _refuse_inside("gov.vet")
+    await (await portal().gate()).vet(action, payload)
+
+
+def _refuse_inside(name: str) -> None:
     job = find_job()
-    return job.gov if job is not None else await portal().gate()
+    if job is not None:
+        raise BadInput(f"{outside_name(name)}: job {job.id} is running here: call {name}")

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from hms_svc.domain.errors import ActionDenied, ActionHeld, NoActiveJob
+from hms_svc.domain.errors import (
+    ActionDenied,
+    ActionHeld,
+    DatabaseUnavailable,
+    NoActiveJob,
+    Outage,
+)
 from hms_svc.domain.job import ClaimedJob, Job, log_fields
 from hms_svc.domain.strict_json import JsonValue, decode
 from hms_svc.domain.timestamps import to_rfc3339
@@ -33,6 +40,10 @@ class RunningJob:
 
     `deadline_ms` is for people, on the wall clock; `expires_ms` is the same
     moment on the lease clock, which no change of the time of day moves.
+    `vetted` has what governance allowed, by action and payload digest;
+    `unanswered` the questions, likewise, that have no yes. `interrupted`: the
+    runtime has cancelled the run, and `awaited` too where a plain function waits for
+    that. `uncertain`: a commit whose answer was lost.
     """
 
     __slots__ = (
@@ -41,6 +52,7 @@ class RunningJob:
         "_log_size",
         "_payload",
         "_sink",
+        "awaited",
         "broker",
         "cancel_by",
         "cancel_detail",
@@ -51,13 +63,17 @@ class RunningJob:
         "event_ordinal",
         "expires_ms",
         "gov",
+        "interrupted",
         "lease_until",
         "loop",
+        "pending_commits",
         "recalled",
         "revoked",
         "timed_out",
         "trace",
         "unanswered",
+        "uncertain",
+        "validating",
         "verdict",
         "vetted",
     )  # fmt: skip
@@ -86,12 +102,17 @@ class RunningJob:
         self.lease_until = claimed.lease_until
         self.effects = effects
         self.recalled = bool(effects)
-        self.vetted = {action for effect in effects for action in effect.vetted}
-        self.unanswered: dict[str, Exception] = {}
+        self.vetted = {(yes.action, yes.digest): yes for each in effects for yes in each.vetted}
+        self.unanswered: dict[tuple[str, str], Exception] = {}
         self._payload: Any = None
         self.verdict: ActionDenied | ActionHeld | None = None
         self.revoked = False
         self.timed_out = False
+        self.interrupted = False
+        self.awaited: Future[Any] | None = None
+        self.validating = False
+        self.uncertain: Outage | None = None
+        self.pending_commits = 0
         self.loop = loop
         self.event_ordinal = 0
         self.cancel_by = ""
@@ -159,6 +180,13 @@ class RunningJob:
         return decode(raw) if raw else {}
 
     @property
+    def lost_commit(self) -> Outage | None:
+        """Why the database may hold an effect of this run that is not among `effects`, if it may."""
+        if self.uncertain is None and self.pending_commits:
+            return DatabaseUnavailable(f"job {self.id} ended while a commit of it was under way")
+        return self.uncertain
+
+    @property
     def cancel_requested(self) -> bool:
         """Whether somebody asked for this job to be cancelled, or its lease is gone."""
         return self.revoked or bool(self.cancel_by)
@@ -210,6 +238,36 @@ class RunningJob:
 _current: ContextVar[RunningJob | None] = ContextVar("hms_svc_job", default=None)
 enter_job = _current.set
 find_job = _current.get
+
+
+_workers = 0
+
+
+@contextmanager
+def worker_running() -> Iterator[None]:
+    """While the block runs, calls of the public surface without a job are refused in this process."""
+    global _workers
+    _workers += 1
+    try:
+        yield
+    finally:
+        _workers -= 1
+
+
+def require_job(name: str) -> None:
+    """Raise NoActiveJob for a call without a job in a process that runs a worker."""
+    if _workers:
+        raise NoActiveJob(
+            f"{name}: no job is running on this thread, and this process runs a worker: call it "
+            "inside a handler; a thread that a handler starts has its job where it runs in "
+            f"contextvars.copy_context(). To leave the job out on purpose: {outside_name(name)}"
+        )
+
+
+def outside_name(name: str) -> str:
+    """Return the name of the call that needs no job: `dao.outside.insert_case` of `dao.insert_case`."""
+    module, _, call = name.rpartition(".")
+    return f"{module}.outside.{call}"
 
 
 def current_job() -> RunningJob:

@@ -15,14 +15,15 @@ from hms_svc.domain.errors import (
     LeaseLost,
     MalformedJob,
     NoActiveJob,
+    Outage,
 )
 from hms_svc.domain.event import Event, service_event
+from hms_svc.domain.ids import RESERVED_PREFIX, new_job_id
 from hms_svc.domain.ids import case_id as stable_case_id
-from hms_svc.domain.ids import new_job_id
 from hms_svc.domain.job import Job
 from hms_svc.domain.strict_json import check_strict, encode, encode_sorted
 from hms_svc.handling.batching import Batcher
-from hms_svc.handling.context import UNTRACED, RunningJob, find_job
+from hms_svc.handling.context import RunningJob, find_job, require_job
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.stores import (
     EffectRequest,
@@ -40,9 +41,21 @@ HOUR_MS = 3_600_000
 
 
 class Dao:
-    """Look-ups and inserts of the running job; concurrent calls share queries and commits."""
+    """Look-ups and inserts of the running job; concurrent calls share queries and commits.
 
-    def __init__(self, store: EffectStore, clock: Clock, *, radius_m: float, actor: str) -> None:
+    With `needs_job` it serves nobody else while a worker runs in this process.
+    """
+
+    def __init__(
+        self,
+        store: EffectStore,
+        clock: Clock,
+        *,
+        radius_m: float,
+        actor: str,
+        needs_job: bool = False,
+    ) -> None:
+        self._needs_job = needs_job
         self._clock = clock
         self._radius_m = radius_m
         self._actor = actor
@@ -53,8 +66,12 @@ class Dao:
     async def nearest_case(
         self, lat: float, lon: float, *, kind: str | None = None, radius_m: float | None = None
     ) -> NearCase | None:
-        """Give the nearest open case within the radius (metres), leaving out the job's own."""
-        job = find_job()
+        """Return the nearest open case within the radius (metres), leaving out the job's own.
+
+        Outside of a job the kind is `pothole` unless one is given. Raises
+        NoActiveJob outside of a job where one is needed.
+        """
+        job = self._job("dao.case_exists")
         query = PlaceQuery(
             kind=kind or default_kind(job),
             lat=_degrees("lat", lat, 90),
@@ -95,24 +112,50 @@ class Dao:
         Raises DuplicateCase where an open case of the kind stands within the
         radius, EffectConflict where the key was used with other data, LeaseLost
         where the job is no longer ours, and the governance verdict where there
-        was a no. A place is `lat` and `lon` of the data; without them there is
+        was a no, or no answer, and NoActiveJob in a validator and, where a job is
+        needed, outside of one. Outside of a job `kind` has to be given. A place is `lat` and `lon` of the data; without them there is
         no place to be taken. A follow-up of the id `name_based_id(job id, type, "")`
         is erased with its job.
         """
-        job = find_job()
+        job = self._job("dao.insert_case")
         if job is not None:
             _may_write(job)
+        elif kind is None:
+            raise BadInput(
+                "kind is missing: outside of a job nothing says what kind of case this is; "
+                "give it, such as kind='pothole'"
+            )
         check_strict(dict(data))
         request = self._request(job, dict(data), key, events, kind, urgency, follow_ups)
-        with UNTRACED if job is None else job.stage("commit"):
+        if job is None:
             answer, cancelled = await _to_the_end(self._commits.ask(request))
+        else:
+            answer, cancelled = await self._commit_for(job, request)
         if isinstance(answer, StoredEffect):
-            if job is not None:
-                job.effects = (*job.effects, answer)
             if cancelled:
                 raise asyncio.CancelledError
             return answer.case_id
         raise _refusal(answer, request)
+
+    def _job(self, name: str) -> RunningJob | None:
+        job = find_job()
+        if job is None and self._needs_job:
+            require_job(name)
+        return job
+
+    async def _commit_for(self, job: RunningJob, request: EffectRequest) -> tuple[Answer, bool]:
+        job.pending_commits += 1
+        try:
+            with job.stage("commit"):
+                answer, cancelled = await _to_the_end(self._commits.ask(request))
+        except Outage as outage:
+            job.uncertain = outage
+            raise
+        finally:
+            job.pending_commits -= 1
+        if isinstance(answer, StoredEffect):
+            job.effects = (*job.effects, answer)
+        return answer, cancelled
 
     def _request(
         self,
@@ -125,7 +168,7 @@ class Dao:
         follow_ups: Sequence[Job],
     ) -> EffectRequest:
         now = self._clock.now_ms()
-        job_id = job.id if job else f"outside:{key or new_job_id()}"
+        job_id = job.id if job else f"{RESERVED_PREFIX}outside:{key or new_job_id()}"
         case = Case(
             id=stable_case_id(job_id, key),
             job_id=job_id,
@@ -155,7 +198,7 @@ class Dao:
             events=(opened, *_further(job, job_id, events, now)),
             follow_ups=tuple(job.carry_trace(follow_ups) if job else follow_ups),
             valid_until=job.lease_until if job else None,
-            vetted=tuple(sorted(job.vetted)) if job else (),
+            vetted=tuple(job.vetted[asked] for asked in sorted(job.vetted)) if job else (),
         )
 
 
@@ -172,6 +215,11 @@ async def _to_the_end(asking: Coroutine[Any, Any, Answer]) -> tuple[Answer, bool
 
 
 def _may_write(job: RunningJob) -> None:
+    if job.validating:
+        raise NoActiveJob(
+            f"job {job.id} is being validated: a case is inserted by its handler, once every "
+            "validator has said yes"
+        )
     if job.verdict is not None:
         raise job.verdict
     for error in job.unanswered.values():

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from inspect import iscoroutinefunction
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from inspect import isasyncgen, isawaitable, iscoroutinefunction, isgenerator
 from typing import TYPE_CHECKING, Any, Final
 
 from hms_svc.domain.errors import ActionHeld, HmsError, LeaseLost, Outage, ValidationFailed
+from hms_svc.domain.outcome import JobOutcome
 from hms_svc.handling.payload import parse_payload
+from hms_svc.handling.writable import writable
 
 if TYPE_CHECKING:
     from hms_svc.handling.context import RunningJob
     from hms_svc.handling.registry import JobType, Validator
 
-NO_FAULT: Final = (ValidationFailed, ActionHeld, Outage, LeaseLost)
+NO_FAULT: Final = (ValidationFailed, ActionHeld, Outage, LeaseLost, JobOutcome)
 """What a validator may raise without being broken."""
+LONGEST_SHOWN: Final = 80
 
 
 class ValidatorFault(HmsError):
@@ -37,30 +41,44 @@ class ChainLink:
 
     async def ask(self, payload: Any, on_thread: Callable[..., Awaitable[Any]]) -> None:
         """Await the validator; a plain one goes to `on_thread(function, payload)`."""
-        try:
-            if self.is_async:
-                answer = await self._function(payload)
-            else:
-                answer = await on_thread(self._function, payload)
-        except NO_FAULT:
-            raise
-        except Exception as error:
-            raise ValidatorFault(self.name) from error
-        self._check(answer)
+        with self._faults():
+            answer = (
+                self._function(payload)
+                if self.is_async
+                else await on_thread(self._function, payload)
+            )
+            while isawaitable(answer):
+                answer = await answer
+            self._check(answer)
 
-    def ask_here(self, payload: Any) -> None:
-        """Call a plain validator on this thread."""
-        try:
+    def ask_here(self, payload: Any, await_here: Callable[[Awaitable[Any]], Any]) -> None:
+        """Call a plain validator on this thread; `await_here` ends what turns out to be awaitable."""
+        with self._faults():
             answer = self._function(payload)
+            while isawaitable(answer):
+                answer = await_here(answer)
+            self._check(answer)
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
         except NO_FAULT:
             raise
         except Exception as error:
             raise ValidatorFault(self.name) from error
-        self._check(answer)
 
     def _check(self, answer: Any) -> None:
-        if answer is False:
-            raise ValidationFailed(f"{self.name} said no", validator=self.name)
+        """Raise a no: None is a yes, what could have been raised counts as raised, the rest by its truth."""
+        if answer is None or answer is True:
+            return
+        if isinstance(answer, BaseException):
+            raise answer
+        if isgenerator(answer) or isasyncgen(answer):
+            raise TypeError(f"{self.name} is a generator function: it must return its answer")
+        if not answer:
+            told = "said no" if answer is False else f"returned {shown(answer)}, which is not true"
+            raise ValidationFailed(f"{self.name} {told}", validator=self.name)
 
 
 def chain_of(declared: JobType) -> list[ChainLink]:
@@ -72,6 +90,14 @@ def read_payload(job: RunningJob, declared: JobType) -> None:
     """Set `job.payload` to the model's instance, where there is a model."""
     if declared.payload is not None:
         job.payload = parse_payload(declared.payload, job.data)
+
+
+def shown(answer: object) -> str:
+    """Return what a function of a service returned, in at most 80 characters."""
+    try:
+        return writable(repr(answer))[:LONGEST_SHOWN]
+    except Exception:  # noqa: BLE001 - the repr is the service's code
+        return f"a {type(answer).__name__}"
 
 
 def name_of(function: Callable[..., Any]) -> str:

@@ -40,6 +40,16 @@ _LAST_EVENT_ID: Final = {
     "description": "The id of the last event that came: goes on after it.",
     "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
 }
+_IF_MATCH: Final = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "The id of the hold that was seen, in double quotes: needed to approve or deny.",
+    "schema": {"type": "string", "pattern": '^"[!#-~]{1,64}"$'},
+}
+_NO_MATCH: Final = {
+    412: "The job, or one of the jobs, waits for another hold now.",
+    428: "To approve or deny, what was seen has to be named.",
+}
 _TIME: Final = {"type": ["string", "null"], "format": "date-time"}
 
 
@@ -56,6 +66,17 @@ def describes(body: str | None, *, answers: str) -> dict[str, Any]:
     if body is not None:
         content = {"application/json": {"schema": {"$ref": _reference(body)}}}
         told["openapi_extra"] = {"requestBody": {"required": False, "content": content}}
+    return told
+
+
+def decides(body: str, *, of_one: bool) -> dict[str, Any]:
+    """Return what a route tells that may approve or deny."""
+    told = describes(body, answers="Outcome")
+    told["responses"] |= {
+        status: {**_PROBLEM, "description": words} for status, words in _NO_MATCH.items()
+    }
+    if of_one:
+        told["openapi_extra"]["parameters"] = [_IF_MATCH]
     return told
 
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from hms_svc.domain.errors import (
     BadInput,
     HmsError,
+    HoldChanged,
     IdConflict,
     KeyReused,
     MalformedJob,
@@ -38,6 +39,7 @@ _STATUS: Final[tuple[tuple[type[HmsError], int], ...]] = (
     (BadInput, 400),
     (QueueFull, 429),
     (NotAccepted, 503),
+    (HoldChanged, 412),
     (Refused, 409),
     (ValidationFailed, 409),
     (Outage, 503),

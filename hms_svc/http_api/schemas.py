@@ -60,6 +60,15 @@ class Attempt(BaseModel):
     error: str
 
 
+class Hold(BaseModel):
+    """What a held job waits for; `id` is what If-Match takes to approve or deny just this."""
+
+    id: str
+    action: str
+    rule: str
+    digest: str
+
+
 class JobDetail(Job):
     """All that is known of a job."""
 
@@ -71,6 +80,7 @@ class JobDetail(Job):
     retried_from: str | None
     progress: list[dict[str, Any]]
     archived: bool
+    hold: Hold | None = None
 
 
 class Why(BaseModel):
@@ -81,7 +91,10 @@ class Why(BaseModel):
 
 
 class Outcome(BaseModel):
-    """What an act did; `batch` names it for undo. With `dry_run` what it `would` do instead."""
+    """What an act did; `batch` names it for undo. With `dry_run` what it `would` do instead.
+
+    `seen` then names the jobs and their holds, for approving or denying them.
+    """
 
     batch: str = ""
     done: int = 0
@@ -92,6 +105,7 @@ class Outcome(BaseModel):
     jobs: int = 0
     groups: list[dict[str, Any]] = []
     cannot: int = 0
+    seen: str = ""
 
 
 class Queue(BaseModel):

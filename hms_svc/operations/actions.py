@@ -27,6 +27,7 @@ from hms_svc.operations.erasing import Erasing
 from hms_svc.operations.intake import Draft
 from hms_svc.operations.journal import Journal
 from hms_svc.operations.pace import Pace
+from hms_svc.operations.plan import Claim
 from hms_svc.operations.reads import Reads
 from hms_svc.operations.shapes import JsonObject
 from hms_svc.operations.trial import (
@@ -37,7 +38,7 @@ from hms_svc.operations.trial import (
     make_copies,
 )
 from hms_svc.ports.broker import Broker, Enqueued
-from hms_svc.ports.control import Control
+from hms_svc.ports.control import Act, ActRequest, Control
 
 AUDITED: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -181,9 +182,16 @@ class Actions(Erasing):
     async def _purge_some(self, type: str, note: str, batch: str) -> int:
         intent = {"batch": batch, "most": PURGE_CHUNK, "note": note}
         await self._journal.intend("queue.purge", f"queue:{type}", intent)
-        taken = await self._control.purge(
-            type, by=self._journal.actor, note=note, limit=PURGE_CHUNK, batch=batch
+        waiting = await self._control.waiting(type, limit=PURGE_CHUNK)
+        claims = {job_id: Claim(fence, ended=True) for job_id, fence in waiting}
+        request = ActRequest(
+            act=Act.CANCEL,
+            job_ids=tuple(claims),
+            by=self._journal.actor,
+            note=note or "purged",
+            batch=batch,
         )
+        taken = sum(outcome.done for outcome in await self._act_on(request, claims))
         outcome = {"batch": batch, "cancelled": taken}
         await self._journal.conclude("queue.purge", [(f"queue:{type}", outcome)])
         return taken

@@ -7,24 +7,25 @@ end midway neither loses a job nor does anything twice.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from hms_svc.domain.errors import Refused, UnknownId
+from hms_svc.domain.errors import HoldChanged, Refused, UnknownId
 from hms_svc.domain.filter import Filter
 from hms_svc.domain.ids import new_job_id
-from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import ActOutcome
 from hms_svc.operations.journal import Journal
+from hms_svc.operations.lookup import look_up
 from hms_svc.operations.pace import Pace
-from hms_svc.operations.plan import Plan, PlanBuilder
+from hms_svc.operations.plan import DECISIONS, Claim, Plan, PlanBuilder, claim_of
 from hms_svc.operations.reads import Reads
-from hms_svc.ports.control import Act, ActRequest, Control
-from hms_svc.ports.stores import Approval
+from hms_svc.ports.control import MOVED_ON, Act, ActRequest, Control
 
 CHUNK: Final = 250
+LOOKS: Final = 5
+"""How often a cancellation looks anew at a job that is claimed or put back meanwhile."""
 Progressed = Callable[[int], None]
 
 
@@ -54,13 +55,14 @@ class BulkActs:
         self._control = control
         self._journal = journal
 
-    async def plan(self, act: Act, job_ids: Sequence[str]) -> Plan:
+    async def plan(self, act: Act, job_ids: Sequence[str], *, unnamed: bool = False) -> Plan:
         """Work out what an act on these ids would do.
 
         Of many, one that is not known any more is told among those it cannot be done to.
         Raises, for the only one, UnknownId, and Refused where the act cannot be done to it.
+        For `unnamed` see PlanBuilder.
         """
-        builder = PlanBuilder(act)
+        builder = PlanBuilder(act, unnamed=unnamed)
         if len(job_ids) == 1:
             await self._reads.details(job_ids)
         for start in range(0, len(job_ids), CHUNK):
@@ -74,20 +76,37 @@ class BulkActs:
             raise Refused(f"job {job_ids[0]}: {plan.cannot[0].why}")
         return plan
 
+    async def plan_answer(self, act: Act, job_id: str, hold: str) -> Plan:
+        """Plan to approve or deny the hold of this id, and no other.
+
+        Raises UnknownId, Refused for a job that is not held, and HoldChanged where it
+        is held for something else now.
+        """
+        plan = await self.plan(act, [job_id])
+        present = str(plan.claims[job_id].fence)
+        if hold != present:
+            raise HoldChanged(
+                f"job {job_id}: hold {hold!r:.40} is not what it waits for now, which is {present}: "
+                "look at it again"
+            )
+        return plan
+
     async def plan_where(
         self,
         act: Act,
         where: Filter,
         *,
+        unnamed: bool = False,
         progressed: Progressed | None = None,
         pace: Pace | None = None,
     ) -> Plan:
         """Work out what an act on all jobs that match would do; nothing is done yet.
 
         `progressed` is told how many more were found. A `pace` makes it rest
-        between pages; one that is cancelled makes it Refused.
+        between pages; one that is cancelled makes it Refused. For `unnamed` see
+        PlanBuilder.
         """
-        builder = PlanBuilder(act, where.text)
+        builder = PlanBuilder(act, where.text, unnamed=unnamed)
         cursor: str | None = None
         found = 0
         while True:
@@ -144,39 +163,46 @@ class BulkActs:
     ) -> Sequence[ActOutcome]:
         action = f"job.{plan.act.value}"
         subject = job_ids[0] if len(plan.job_ids) == 1 else f"batch:{batch}"
-        intent = {"batch": batch, "jobs": job_ids, "where": plan.where, "note": note}
+        claims = {job_id: plan.claims[job_id] for job_id in job_ids}
+        intent: dict[str, object] = {
+            "batch": batch, "jobs": job_ids, "where": plan.where, "note": note,
+        }  # fmt: skip
+        if plan.act in DECISIONS:
+            intent["holds"] = {job_id: str(claim.fence) for job_id, claim in claims.items()}
         await self._journal.intend(action, subject, intent)
-        if plan.act is Act.APPROVE:
-            await self._approve(job_ids, note)
-        outcomes = await self._control.act(
-            ActRequest(
-                act=plan.act, job_ids=job_ids, by=self._journal.actor, note=note, batch=batch
-            )
+        request = ActRequest(
+            act=plan.act, job_ids=job_ids, by=self._journal.actor, note=note, batch=batch
         )
+        outcomes = await self.act(request, claims)
         await self._conclude(action, batch, outcomes)
         return outcomes
+
+    async def act(self, request: ActRequest, claims: Mapping[str, Claim]) -> Sequence[ActOutcome]:
+        """Do an act to jobs whose last claims are known; a cancellation follows those that move on."""
+        done: dict[str, ActOutcome] = {}
+        for _ in range(LOOKS):
+            outcomes = await self._act_on(request, claims)
+            done |= {outcome.job_id: outcome for outcome in outcomes}
+            moved = [outcome.job_id for outcome in outcomes if outcome.why == MOVED_ON]
+            if request.act is not Act.CANCEL or not moved:
+                break
+            known = await self._reads.known_details(moved)
+            claims = {detail.view.id: claim_of(detail.view) for detail in known}
+        return [done[job_id] for job_id in request.job_ids]
+
+    async def _act_on(
+        self, request: ActRequest, claims: Mapping[str, Claim]
+    ) -> Sequence[ActOutcome]:
+        database = self._journal.check_allowed(f"job.{request.act.value}")
+        seen = await look_up(request.act, claims, self._reads.known_details, database)
+        return await self._control.act(
+            msgspec.structs.replace(request, job_ids=tuple(claims), seen=seen)
+        )
 
     async def _conclude(self, action: str, batch: str, outcomes: Sequence[ActOutcome]) -> None:
         await self._journal.conclude(
             action, [(o.job_id, {"batch": batch, "done": o.done, "why": o.why}) for o in outcomes]
         )
-
-    async def _approve(self, job_ids: Sequence[str], note: str) -> None:
-        database = self._journal.check_allowed("job.approve")
-        for detail in await self._reads.details(job_ids):
-            if detail.view.state is State.HELD and detail.hold is not None:
-                action, rule, digest = detail.hold
-                await database.approve(
-                    Approval(
-                        job_id=detail.view.id,
-                        action=action,
-                        rule=rule,
-                        digest=digest,
-                        by=self._journal.actor,
-                        note=note,
-                        at=self._journal.now_ms(),
-                    )
-                )
 
     async def undo(
         self,

@@ -123,7 +123,7 @@ def _held(facts: Facts) -> str:
     action, rule, _ = hold
     return (
         f"is held because governance rule {rule} wants a human to approve {action}{words}; "
-        f"hms-svc jobs approve {view.id}, or deny"
+        f"hms-svc jobs approve {view.id} --hold {view.fence}, or deny"
     )
 
 

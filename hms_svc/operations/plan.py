@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import msgspec
 
 from hms_svc.domain.lifecycle import TERMINAL, State
+from hms_svc.domain.strict_json import encode
 from hms_svc.domain.views import ActOutcome, JobView
 from hms_svc.ports.control import Act
 
@@ -25,13 +27,22 @@ ELIGIBLE: Final[dict[Act, frozenset[State]]] = {
 """The states from which each act can be done."""
 
 
+DECISIONS: Final = frozenset({Act.APPROVE, Act.DENY})
+"""Acts that answer a hold, and so have to say which."""
+APPROVED_BEFORE: Final = (
+    "was approved before, so it may be held for something else now: name the hold that you have "
+    "seen (--hold; jobs show tells it)"
+)
+
+
 class Group(msgspec.Struct, frozen=True, kw_only=True):
-    """Jobs of one type, state and reason within a plan."""
+    """Jobs of one type, state and reason within a plan; of held ones with the rule that holds them."""
 
     type: str
     state: State
     reason: str
     count: int
+    rule: str = ""
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,10 +54,29 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     where: str = ""
 
 
+class Claim(msgspec.Struct, frozen=True):
+    """The last claim of a job as it was seen: its fence, 0 before the first, and whether it has ended."""
+
+    fence: int
+    ended: bool
+
+
+def claim_of(view: JobView) -> Claim:
+    """Return the last claim of a job."""
+    return Claim(view.fence, view.state is not State.PROCESSING)
+
+
 class Plan(Choice, frozen=True, kw_only=True):
-    """The jobs that an act will be done to, and those that it cannot be done to."""
+    """The jobs that an act will be done to, with their last claims, and those that it cannot be done to."""
 
     act: Act
+    claims: Mapping[str, Claim]
+
+    @property
+    def digest(self) -> str:
+        """Return a digest of jobs and claims: another one, where another hold would be answered."""
+        rows = sorted((job_id, self.claims[job_id].fence) for job_id in self.job_ids)
+        return hashlib.sha256(encode(rows)).hexdigest()[:32]
 
 
 class Chooser:
@@ -59,17 +89,22 @@ class Chooser:
         self._eligible = eligible
         self._why_not = why_not
         self._ids: list[str] = []
-        self._counts: Counter[tuple[str, State, str]] = Counter()
+        self._counts: Counter[tuple[str, State, str, str]] = Counter()
         self._cannot: list[ActOutcome] = []
 
     def add(self, views: Iterable[JobView]) -> None:
         """Take in some jobs."""
         for view in views:
-            if view.state in self._eligible:
-                self._ids.append(view.id)
-                self._counts[view.type, view.state, view.reason] += 1
-            else:
-                self._cannot.append(ActOutcome(view.id, False, self._why_not(view.state)))
+            if why := self.why_not(view):
+                self._cannot.append(ActOutcome(view.id, False, why))
+                continue
+            self._ids.append(view.id)
+            rule = view.by if view.state is State.HELD else ""
+            self._counts[view.type, view.state, view.reason, rule] += 1
+
+    def why_not(self, view: JobView) -> str:
+        """Return why a job is not chosen, empty for one that is."""
+        return "" if view.state in self._eligible else self._why_not(view.state)
 
     def add_unknown(self, job_ids: Iterable[str]) -> None:
         """Take in ids that no job has any more."""
@@ -80,8 +115,8 @@ class Chooser:
         return Choice(
             job_ids=tuple(dict.fromkeys(self._ids)),
             groups=tuple(
-                Group(type=type, state=state, reason=reason, count=count)
-                for (type, state, reason), count in self._counts.most_common()
+                Group(type=type, state=state, reason=reason, rule=rule, count=count)
+                for (type, state, reason, rule), count in self._counts.most_common()
             ),
             cannot=tuple(self._cannot),
             where=where,
@@ -89,18 +124,34 @@ class Chooser:
 
 
 class PlanBuilder(Chooser):
-    """Collects the jobs of a plan."""
+    """Collects the jobs of a plan.
 
-    def __init__(self, act: Act, where: str = "") -> None:
+    `unnamed`: whoever answers holds has not said which ones; a job that was approved before
+    is left out then, since a request that is repeated would answer its next hold unseen.
+    """
+
+    def __init__(self, act: Act, where: str = "", *, unnamed: bool = False) -> None:
         super().__init__(
             ELIGIBLE[act], lambda state: f"a job that is {state} cannot be {past(act)}"
         )
         self._act = act
         self._where = where
+        self._unnamed = unnamed and act in DECISIONS
+        self._claims: dict[str, Claim] = {}
+
+    def why_not(self, view: JobView) -> str:
+        """Return why nothing will be done to a job, empty where it will."""
+        if why := super().why_not(view):
+            return why
+        if self._unnamed and view.approvals:
+            return APPROVED_BEFORE
+        self._claims[view.id] = claim_of(view)
+        return ""
 
     def build(self) -> Plan:
-        """Give the plan."""
-        return Plan(act=self._act, **msgspec.structs.asdict(self.choose(self._where)))
+        """Return the plan."""
+        chosen = msgspec.structs.asdict(self.choose(self._where))
+        return Plan(act=self._act, claims=self._claims, **chosen)
 
 
 def past(act: Act) -> str:

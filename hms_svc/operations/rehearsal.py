@@ -119,7 +119,7 @@ class Rehearsal:
         return RunningJob(
             claimed,
             dao=Dao(store, self._clock, radius_m=self._radius_m, actor="rehearsal"),
-            gov=Gate(self._policy, self._database),
+            gov=Gate(self._policy),
             broker=cast("Broker", NoBroker()),
             deadline_ms=now + limit_ms,
             expires_ms=expires_ms,

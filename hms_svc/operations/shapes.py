@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from hms_svc.domain.lifecycle import State
 from hms_svc.domain.strict_json import JsonValue, decode
 from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.domain.views import (
@@ -91,10 +92,8 @@ def job_detail_shape(detail: JobDetail) -> JsonObject:
         "unique_key": view.unique_key,
         "suspect": view.suspect,
         "progress": [progress_shape(line) for line in detail.progress],
+        "hold": _hold_shape(detail),
     }
-    if detail.hold:
-        action, rule, digest = detail.hold
-        shape["hold"] = {"action": action, "rule": rule, "digest": digest}
     if detail.raw is not None:
         shape["raw"] = {
             "base64": base64.b64encode(detail.raw).decode(),
@@ -102,6 +101,14 @@ def job_detail_shape(detail: JobDetail) -> JsonObject:
             "sha256": detail.raw_digest,
         }
     return shape
+
+
+def _hold_shape(detail: JobDetail) -> JsonObject | None:
+    """Return what a held job waits for; `id` names this hold, and no later one of the job."""
+    if detail.hold is None or detail.view.state is not State.HELD:
+        return None
+    action, rule, digest = detail.hold
+    return {"id": str(detail.view.fence), "action": action, "rule": rule, "digest": digest}
 
 
 def data_shape(raw: bytes) -> JsonValue:

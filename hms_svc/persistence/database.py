@@ -13,7 +13,6 @@ from hms_svc.domain.views import AuditFault, AuditRecord, JobDetail
 from hms_svc.persistence import (
     accepted_keys,
     analytics,
-    approvals,
     archive,
     audit,
     cases,
@@ -33,7 +32,6 @@ from hms_svc.persistence.statements import write_together
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.stores import (
     AcceptedKey,
-    Approval,
     DatabaseHealth,
     EffectRequest,
     NearCase,
@@ -220,16 +218,6 @@ class SqlDatabase:
         while records := await self._engine.read(lambda on: audit.chain(on, after=walk.link)):
             walk.take(records)
         return walk.finish()
-
-    async def approve(self, approval: Approval) -> None:
-        """Record an approval."""
-        await self._engine.write(lambda on: approvals.approve(on, approval))
-
-    async def is_approved(self, job_id: str, action: str, rule: str, digest: str) -> bool:
-        """Tell whether exactly this was approved."""
-        return await self._engine.read(
-            lambda on: approvals.is_approved(on, job_id, action, rule, digest)
-        )
 
     async def archive(self, jobs: Sequence[JobDetail]) -> None:
         """Keep jobs that leave the broker; the same end of a job is not kept twice."""

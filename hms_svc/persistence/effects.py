@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from hms_svc.domain.strict_json import decode, encode, encode_sorted
+from hms_svc.domain.verdict import Permission
 from hms_svc.domain.views import AuditRecord
 from hms_svc.persistence import analytics, audit, outbox
 from hms_svc.persistence.engine import Lock
@@ -32,6 +33,7 @@ CASE_OPENED: Final = "case.opened"
 _EFFECTS = select(
     cases.c.number, cases.c.job_id, cases.c.key, cases.c.id, cases.c.digest, cases.c.vetted
 ).where(among(cases.c.job_id))
+_read_permission: Final = msgspec.json.Decoder(Permission).decode
 _INSERT = plainly(
     cases,
     *("id", "job_id", "key", "digest", "vetted", "kind", "status", "lat", "lon", "open_cell"),
@@ -127,9 +129,21 @@ def _read_effects(connection: Connection, job_ids: set[str]) -> dict[str, dict[s
     stored: dict[str, dict[str, StoredEffect]] = {}
     # In the order of their numbers; asked for it, PostgreSQL may read the whole table in that order.
     for row in sorted(connection.execute(_EFFECTS, {"values": job_ids}), key=itemgetter(0)):
-        effect = StoredEffect(row.job_id, row.key, row.id, row.digest, tuple(decode(row.vetted)))
+        effect = StoredEffect(
+            row.job_id, row.key, row.id, row.digest, _read_permissions(row.vetted)
+        )
         stored.setdefault(effect.job_id, {})[effect.key] = effect
     return stored
+
+
+def _write_permissions(vetted: Sequence[Permission]) -> str:
+    """Write what was allowed as a list of texts: programs before this one expect texts there."""
+    return encode([encode(permission).decode() for permission in vetted]).decode()
+
+
+def _read_permissions(raw: str) -> tuple[Permission, ...]:
+    """Read what was allowed; a mere action, as programs before this one wrote it, allows nothing."""
+    return tuple(_read_permission(text) for text in decode(raw) if text.startswith("["))
 
 
 def _write(connection: Connection, accepted: Sequence[tuple[EffectRequest, int | None]]) -> None:
@@ -155,7 +169,7 @@ def _case_row(request: EffectRequest, cell: int | None) -> tuple[Any, ...]:
         request.job_id,
         request.key,
         request.digest,
-        encode(request.vetted).decode(),
+        _write_permissions(request.vetted),
         case.kind,
         case.status.value,
         case.lat,

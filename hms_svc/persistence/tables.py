@@ -129,6 +129,7 @@ approvals: Final = Table(
     Column("note", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
 )
+"""Of programs that knew only schema 0003. Approvals stand in the broker now; a later revision drops it."""
 
 archive: Final = Table(
     "archive",

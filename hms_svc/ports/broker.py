@@ -7,9 +7,10 @@ reached; then nothing is known to have happened, and calling again is safe.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, Protocol
 
 import msgspec
 
@@ -84,11 +85,29 @@ class Signals(msgspec.Struct, frozen=True):
 
 
 class ReapReport(msgspec.Struct, frozen=True):
-    """What one round of the reaper found: jobs rescued as suspects, now dead, or called off."""
+    """What one round of the reaper found: jobs rescued as suspects, now dead, or cancelled.
+
+    `undecided` are (id, fence) of those that somebody has asked to cancel, and of
+    which it was not said whether they have a case: they were left as they are.
+    """
 
     rescued: int = 0
     dead: int = 0
     cancelled: int = 0
+    undecided: tuple[tuple[str, int], ...] = ()
+
+
+class KnownEffects(msgspec.Struct, frozen=True):
+    """Whether a job has a case after the claim of this fence, which can commit nothing any more.
+
+    None: nobody could tell.
+    """
+
+    fence: int
+    has_case: bool | None
+
+
+NOTHING_KNOWN: Final[Mapping[str, KnownEffects]] = MappingProxyType({})
 
 
 class ProgressReport(msgspec.Struct, frozen=True):
@@ -180,7 +199,8 @@ class Broker(Protocol):
         was written. Terminal states keep `reason`, `by`, `detail`, `result`;
         `retrying` and `scheduled` wait for `due_at`. A job without a case that
         would go on, and that an operator has asked to cancel during this claim,
-        is `cancelled` instead, in the operator's words.
+        is `cancelled` instead, in the operator's words, unless the disposition is
+        uncertain. A no of governance forgets the approvals of the job.
         """
         ...
 
@@ -203,13 +223,16 @@ class Broker(Protocol):
         """Make scheduled and retrying jobs ready whose time has come; gives their number."""
         ...
 
-    async def reap(self, limit: int) -> ReapReport:
+    async def reap(
+        self, limit: int, known: Mapping[str, KnownEffects] = NOTHING_KNOWN
+    ) -> ReapReport:
         """Take jobs from workers whose lease has run out, in one conditional step each.
 
         The attempt is given back and the job becomes a suspect; one that died
         in the suspect lane keeps its count, and after 5 such deaths, or at its
         last attempt, is dead, `crashed`. One that an operator has asked to cancel
-        is `cancelled` instead of rescued, unless its record names a case.
+        is `cancelled` instead of rescued where `known` says that it has no case;
+        where neither that nor its record says so, it is left and reported.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -35,14 +35,37 @@ def must_end_first(state: State) -> str:
     return f"a job that is {state} cannot be erased: cancel it first"
 
 
+MOVED_ON: Final = "has moved on since it was looked at"
+"""Why nothing was done to a job whose last claim is not the one that was seen."""
+NOT_SEEN: Final = "was claimed before: what it has done must be looked up first"
+"""Why a job that was claimed is not cancelled, denied or approved by somebody who has not looked."""
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What was known of a job when an act on it was decided.
+
+    `fence` is that of its last claim, 0 before the first: it names a hold, too,
+    since a claim ends in one hold at most. `case_id` is the case that the
+    database has of it; `hold` the `Permission.key` of what a held job waits for.
+    """
+
+    fence: int
+    case_id: str | None = None
+    hold: str = ""
+
+
 class ActRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One act on many jobs. `batch` names it for undo; `by` and `note` go into the record."""
+    """One act on many jobs. `batch` names it for undo; `by` and `note` go into the record.
+
+    A job of `seen` is changed only where it still is what was seen.
+    """
 
     act: Act
     job_ids: tuple[str, ...]
     by: str
     note: str = ""
     batch: str = ""
+    seen: Mapping[str, Seen] = msgspec.field(default_factory=dict)
 
 
 class Control(Protocol):
@@ -57,7 +80,10 @@ class Control(Protocol):
         (it fails, is given back or put off, or its worker dies), it is cancelled
         then, unless it has a case. DISCARD hides a job that is not
         running, to be undone by its batch for ten minutes. APPROVE queues a held
-        job, DENY rejects it (`governance`).
+        job and records its hold as approved, DENY rejects it (`governance`) and
+        forgets every approval of it; both need the hold that was seen. CANCEL of
+        a waiting job that was ever claimed needs what was seen, too: one that has
+        a case ends `dead` instead of cancelled or rejected, with the same reason.
         """
         ...
 
@@ -83,10 +109,10 @@ class Control(Protocol):
         """Give the newest batch that `undo` has not gone through yet, of those it still could."""
         ...
 
-    async def purge(self, type: str, *, by: str, note: str, limit: int, batch: str = "") -> int:
-        """Cancel up to `limit` waiting jobs (scheduled, queued, retrying); gives their number.
+    async def waiting(self, type: str, *, limit: int) -> list[tuple[str, int]]:
+        """Return up to `limit` jobs of a type that wait (queued, scheduled, retrying), next first.
 
-        `batch` names it for undo, over several calls.
+        Each is its id and the fence of its last claim, 0 before the first.
         """
         ...
 

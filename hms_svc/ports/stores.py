@@ -1,4 +1,4 @@
-"""The database as runtime and operations see it: effects, cases, outbox, audit, approvals, archive.
+"""The database as runtime and operations see it: effects, cases, outbox, audit, archive.
 
 Every method raises DatabaseUnavailable where the database cannot be reached.
 """
@@ -13,6 +13,7 @@ import msgspec
 from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.event import Event
 from hms_svc.domain.job import Job
+from hms_svc.domain.verdict import Permission
 from hms_svc.domain.views import AuditFault, AuditRecord, JobDetail
 
 
@@ -52,7 +53,7 @@ class EffectRequest(msgspec.Struct, frozen=True, kw_only=True):
     `digest` is of the case's data: the same key with another one is a
     conflict. `valid_until` is the end of the lease in milliseconds of the
     lease clock, None outside a lease; a commit after it is refused. `vetted`
-    are the actions that governance allowed before: a redelivery knows them again.
+    is what governance allowed before: a redelivery knows it again.
     """
 
     job_id: str
@@ -65,7 +66,7 @@ class EffectRequest(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[Event, ...] = ()
     follow_ups: tuple[Job, ...] = ()
     valid_until: int | None = None
-    vetted: tuple[str, ...] = ()
+    vetted: tuple[Permission, ...] = ()
 
 
 class StoredEffect(msgspec.Struct, frozen=True):
@@ -75,7 +76,7 @@ class StoredEffect(msgspec.Struct, frozen=True):
     key: str
     case_id: str
     digest: str
-    vetted: tuple[str, ...] = ()
+    vetted: tuple[Permission, ...] = ()
     fresh: bool = False
 
 
@@ -93,18 +94,6 @@ class OutboxEntry(msgspec.Struct, frozen=True):
     number: int
     event: Event | None
     job: Job | None
-
-
-class Approval(msgspec.Struct, frozen=True, kw_only=True):
-    """A human's yes to one action of one job, under one rule, for one payload."""
-
-    job_id: str
-    action: str
-    rule: str
-    digest: str
-    by: str
-    note: str
-    at: int
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,7 +158,11 @@ class EffectStore(Protocol):
         ...
 
     async def recall(self, claims: Sequence[tuple[str, int]]) -> list[tuple[StoredEffect, ...]]:
-        """Raise each (job id, fence) to the job's highest, and give the effects it already has."""
+        """Raise each (job id, fence) to the job's highest, and give the effects it already has.
+
+        With a fence one above that of a claim which has ended, or whose lease has run
+        out, it also keeps that claim from committing anything afterwards.
+        """
         ...
 
 
@@ -198,7 +191,7 @@ class CaseStore(Protocol):
 
 
 class Ledger(Protocol):
-    """Outbox, audit chain, approvals, archive, analytics: what goes with the cases."""
+    """Outbox, audit chain, archive, analytics: what goes with the cases."""
 
     async def outbox(self, limit: int) -> list[OutboxEntry]:
         """Give rows that are not yet published, oldest first; also those that a relay has in hand."""
@@ -250,14 +243,6 @@ class Ledger(Protocol):
 
     async def verify_audit(self, published_head: tuple[int, str] | None) -> list[AuditFault]:
         """Walk the chain: changed and missing rows, and rows gone below the published head."""
-        ...
-
-    async def approve(self, approval: Approval) -> None:
-        """Record an approval."""
-        ...
-
-    async def is_approved(self, job_id: str, action: str, rule: str, digest: str) -> bool:
-        """Tell whether exactly this was approved."""
         ...
 
     async def archive(self, jobs: Sequence[JobDetail]) -> None:

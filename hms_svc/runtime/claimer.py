@@ -11,8 +11,9 @@ from typing import Final
 import msgspec
 
 from hms_svc.domain.backoff import RetryPolicy
-from hms_svc.domain.errors import DatabaseUnavailable
+from hms_svc.domain.errors import DatabaseUnavailable, Outage
 from hms_svc.domain.job import ClaimedJob, Lane
+from hms_svc.domain.lifecycle import ENDS_WITHOUT_EFFECTS
 from hms_svc.domain.outcome import Disposition
 from hms_svc.handling.context import ProgressSink, RunningJob
 from hms_svc.handling.dao import Dao
@@ -22,8 +23,8 @@ from hms_svc.ports.broker import ClaimRequest, ServedType, Settlement
 from hms_svc.ports.meters import UNMETERED, Meter
 from hms_svc.ports.stores import StoredEffect
 from hms_svc.runtime.availability import Availability
-from hms_svc.runtime.decide import Outcome, Stopped, TimedOut, Unreachable, decide
-from hms_svc.runtime.executor import Executor
+from hms_svc.runtime.decide import Outcome, Stopped, TimedOut, Unreachable, decide, with_effects
+from hms_svc.runtime.executor import Executor, verdict_on
 from hms_svc.runtime.inflight import InFlight, Running
 from hms_svc.runtime.options import Engines, WorkerOptions
 from hms_svc.runtime.service import Service
@@ -69,8 +70,9 @@ class Claimer(Service):
             engines.clock,
             radius_m=options.radius_m,
             actor=f"worker:{options.worker_id}",
+            needs_job=True,
         )
-        self._gate = Gate(engines.policy, engines.database, meter)
+        self._gate = Gate(engines.policy, meter, needs_job=True)
         self._meter = meter
         self._tracer = engines.tracer
         self._served = tuple(
@@ -192,15 +194,14 @@ class Claimer(Service):
     def time_out(self, running: Running, seconds: float) -> None:
         """Settle a job that ran too long; its function keeps the slot until it has returned."""
         running.job.timed_out = True
-        if running.task is not None:
-            running.task.cancel()
-        self._let_go(running, TimedOut(seconds))
+        running.interrupt()
+        self._let_go(running, _unless_denied(running, TimedOut(seconds)))
         if self.on_timeout is not None:
             self.on_timeout()
 
     def release(self, running: Running) -> None:
         """Give a job back whose function cannot be stopped; it may write nothing any more."""
-        self._let_go(running, Stopped())
+        self._let_go(running, _unless_denied(running, Stopped()))
 
     def _let_go(self, running: Running, outcome: Outcome) -> None:
         running.job.revoked = True
@@ -211,7 +212,7 @@ class Claimer(Service):
         job, running.settled = running.job, True
         disposition = self._settle(
             job.claimed, running.started_at, outcome, job.effects, job.log_text(),
-            running.declared.retry,
+            running.declared.retry, job.lost_commit,
         )  # fmt: skip
         if job.trace is not None:
             job.trace.finish(disposition)
@@ -224,11 +225,19 @@ class Claimer(Service):
         effects: tuple[StoredEffect, ...],
         log_text: str,
         retry: RetryPolicy | None = None,
+        lost_commit: Outage | None = None,
     ) -> Disposition:
         now = self._clock.now_ms()
-        disposition = decide(outcome, claimed, _retry_of(retry), now, random.random())
-        if effects or log_text:
-            disposition = _with(disposition, effects, log_text)
+        policy = _retry_of(retry)
+        disposition = decide(outcome, claimed, policy, now, random.random())
+        if effects:
+            disposition = with_effects(disposition, effects[0].case_id)
+        elif lost_commit is not None:
+            if disposition.state in ENDS_WITHOUT_EFFECTS:
+                disposition = decide(Unreachable(lost_commit), claimed, policy, now, 0.0)
+            disposition = msgspec.structs.replace(disposition, uncertain=True)
+        if log_text:
+            disposition = msgspec.structs.replace(disposition, log=log_text)
         disposition = writable_disposition(disposition)
         if effects:
             for service in self.on_effects:
@@ -283,8 +292,7 @@ def _retry_of(retry: RetryPolicy | None) -> RetryPolicy:
     return DEFAULT_RETRY if retry is None else retry
 
 
-def _with(
-    disposition: Disposition, effects: tuple[StoredEffect, ...], log_text: str
-) -> Disposition:
-    case_id = effects[0].case_id if effects else None
-    return msgspec.structs.replace(disposition, case_id=case_id, log=log_text)
+def _unless_denied(running: Running, outcome: Outcome) -> Outcome:
+    """Return the verdict of governance where there is one: it ends the run whatever else happens."""
+    verdict = running.job.verdict
+    return outcome if verdict is None else verdict_on(verdict)

@@ -8,6 +8,7 @@ from hms_svc.domain.backoff import MAX_GIVE_BACKS, RetryPolicy, delay_before
 from hms_svc.domain.errors import ActionDenied, ActionHeld, Outage, ValidationFailed
 from hms_svc.domain.job import ClaimedJob
 from hms_svc.domain.lifecycle import (
+    ENDS_WITHOUT_EFFECTS,
     REASON_CANCELLED,
     REASON_ERROR,
     REASON_GOVERNANCE,
@@ -15,6 +16,7 @@ from hms_svc.domain.lifecycle import (
     REASON_TIMEOUT,
     Cause,
     State,
+    beside_case,
 )
 from hms_svc.domain.outcome import (
     Cancel,
@@ -61,6 +63,13 @@ class Broke(msgspec.Struct, frozen=True):
     where: str
 
 
+class BadResult(msgspec.Struct, frozen=True):
+    """The handler returned what cannot be kept; to run it again would give the same once more."""
+
+    failure: Failure
+    where: str
+
+
 class TimedOut(msgspec.Struct, frozen=True):
     """The run took longer than it may."""
 
@@ -86,8 +95,8 @@ class CalledOff(msgspec.Struct, frozen=True):
 
 Asked = RetryLater | Snooze | Cancel | DeadLetter
 Outcome = (
-    Finished | Asked | Refused | PayloadRefused | Held | Broke | TimedOut | Unreachable | Stopped
-    | CalledOff
+    Finished | Asked | Refused | PayloadRefused | Held | Broke | BadResult | TimedOut | Unreachable
+    | Stopped | CalledOff
 )  # fmt: skip
 
 
@@ -113,9 +122,19 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
                 by=error.rule,
                 detail=error.detail,
                 hold=(error.action, error.rule, error.digest),
+                give_back=True,
             )
         case Broke(failure, where):
             return _failed(job, policy, now_ms, random_share, REASON_ERROR, where, failure)
+        case BadResult(failure, where):
+            return Disposition(
+                state=State.DEAD,
+                cause=Cause.FAILED,
+                reason=REASON_ERROR,
+                by=where,
+                detail=failure.message,
+                failure=failure,
+            )
         case TimedOut(seconds):
             words = f"ran longer than {seconds:g} s"
             failure = Failure("Timeout", words)
@@ -164,6 +183,17 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
                 counted_give_back=given,
                 detail="the worker stopped",
             )
+
+
+def with_effects(disposition: Disposition, case_id: str) -> Disposition:
+    """Return what becomes of a job that has a case: it never ends as if it had done nothing.
+
+    What would reject or cancel it makes it `dead`, with the same reason and its case named.
+    """
+    if disposition.state not in ENDS_WITHOUT_EFFECTS:
+        return msgspec.structs.replace(disposition, case_id=case_id)
+    detail = beside_case(disposition.detail, case_id)
+    return msgspec.structs.replace(disposition, state=State.DEAD, detail=detail, case_id=case_id)
 
 
 def _rejected(reason: str, by: str, detail: str) -> Disposition:

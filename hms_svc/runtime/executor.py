@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import traceback
-from collections.abc import Callable
-from inspect import signature
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent import futures
+from contextlib import contextmanager
+from functools import partial
+from inspect import isawaitable, signature
 from typing import Any, Final
 
 from hms_svc.domain.errors import (
@@ -18,7 +21,14 @@ from hms_svc.domain.errors import (
     Outage,
     ValidationFailed,
 )
-from hms_svc.domain.outcome import Cancel, DeadLetter, Failure, RetryLater, Snooze
+from hms_svc.domain.outcome import (
+    Cancel,
+    DeadLetter,
+    Failure,
+    JobOutcome,
+    RetryLater,
+    Snooze,
+)
 from hms_svc.domain.strict_json import check_strict, encode
 from hms_svc.handling.context import RunningJob, enter_job
 from hms_svc.handling.payload import PayloadFault
@@ -29,10 +39,11 @@ from hms_svc.handling.validation import (
     is_async,
     name_of,
     read_payload,
+    shown,
 )
 from hms_svc.handling.writable import writable
 from hms_svc.runtime.decide import (
-    Asked,
+    BadResult,
     Broke,
     CalledOff,
     Finished,
@@ -74,7 +85,7 @@ class Executor:
         def done(result: Any, error: BaseException | None) -> None:
             finished(self.outcome_of(job, declared, result, error))
 
-        if plan.plain and (declared.action is None or job.recalled):
+        if plan.plain and declared.action is None:
             context = contextvars.copy_context()
             self._threads.submit(context, lambda: _run_plain(job, plan), done)
             return None
@@ -93,32 +104,38 @@ class Executor:
     async def _run(self, job: RunningJob, plan: Plan) -> Any:
         enter_job(job)
         try:
-            with job.stage("validate"):
-                read_payload(job, plan.declared)
+            with _validation(job, plan):
                 for validator in () if job.recalled else plan.validators:
                     await validator.ask(job.payload, self._threads.call)
                     _heed_cancellation()
-            if plan.declared.action is not None and not job.recalled:
+            if plan.declared.action is not None:
                 await job.gov.vet(plan.declared.action, job.data)
             with job.stage("handle"):
                 arguments = (job,) if plan.takes_job else ()
                 if plan.is_async:
-                    return await plan.handler(*arguments)
-                return await self._threads.call(plan.handler, *arguments)
+                    result = await plan.handler(*arguments)
+                else:
+                    result = await self._threads.call(plan.handler, *arguments)
+                while isawaitable(result):
+                    _heed_cancellation()
+                    result = await result
+                return result
         except SystemExit as error:
             raise HandlerExited(f"called sys.exit({error.code!r})") from error
 
     def outcome_of(
         self, job: RunningJob, declared: JobType, result: Any, error: BaseException | None
     ) -> Outcome:
-        """Turn what a run returned or raised into its outcome."""
+        """Turn what a run returned or raised into its outcome; a verdict of governance comes first."""
+        if job.verdict is not None:
+            return verdict_on(job.verdict)
         if job.timed_out:
             return TimedOut(declared.timeout_seconds or self._timeout_seconds)
         if error is None:
-            error = job.verdict or next(iter(job.unanswered.values()), None)
+            error = next(iter(job.unanswered.copy().values()), None)
         if error is not None:
             return _raised(job, declared, error)
-        if isinstance(result, RetryLater | Snooze | Cancel | DeadLetter):
+        if isinstance(result, JobOutcome):
             return _asked(declared, result)
         return _finished(declared, result)
 
@@ -137,12 +154,39 @@ class Plan:
 
 def _run_plain(job: RunningJob, plan: Plan) -> Any:
     enter_job(job)
-    with job.stage("validate"):
-        read_payload(job, plan.declared)
+    with _validation(job, plan):
         for validator in () if job.recalled else plan.validators:
-            validator.ask_here(job.payload)
+            validator.ask_here(job.payload, partial(_await_on_loop, job))
     with job.stage("handle"):
-        return plan.handler(job) if plan.takes_job else plan.handler()
+        result = plan.handler(job) if plan.takes_job else plan.handler()
+        while isawaitable(result):
+            result = _await_on_loop(job, result)
+        return result
+
+
+@contextmanager
+def _validation(job: RunningJob, plan: Plan) -> Iterator[None]:
+    """Read the payload; nothing may be written before every validator has said yes."""
+    with job.stage("validate"):
+        job.validating = True
+        read_payload(job, plan.declared)
+        yield
+        job.validating = False
+
+
+def _await_on_loop(job: RunningJob, awaitable: Awaitable[Any]) -> Any:
+    """Wait on this thread for what a plain function returned to be awaited on the job's loop."""
+
+    async def wait() -> Any:
+        return await awaitable
+
+    job.awaited = asyncio.run_coroutine_threadsafe(wait(), job.loop)
+    try:
+        return job.awaited.result()
+    except futures.CancelledError:
+        raise asyncio.CancelledError from None
+    finally:
+        job.awaited = None
 
 
 def _heed_cancellation() -> None:
@@ -152,16 +196,23 @@ def _heed_cancellation() -> None:
         raise asyncio.CancelledError
 
 
-def _asked(declared: JobType, result: Asked) -> Outcome:
+def verdict_on(verdict: ActionDenied | ActionHeld) -> Outcome:
+    """Return the outcome of a run that governance has denied or held."""
+    return Held(verdict) if isinstance(verdict, ActionHeld) else Refused(verdict, verdict.rule)
+
+
+def _asked(declared: JobType, asked: JobOutcome) -> Outcome:
     seconds: Any = 0
-    if isinstance(result, Snooze):
-        seconds = result.for_seconds
-    elif isinstance(result, RetryLater) and result.after_seconds is not None:
-        seconds = result.after_seconds
+    if isinstance(asked, Snooze):
+        seconds = asked.for_seconds
+    elif isinstance(asked, RetryLater) and asked.after_seconds is not None:
+        seconds = asked.after_seconds
+    if not isinstance(asked, RetryLater | Snooze | Cancel | DeadLetter):
+        return _no_result(declared, f"{type(asked).__name__} is no outcome that the runtime knows")
     if type(seconds) in (int, float) and 0 <= seconds <= LONGEST_DELAY_SECONDS:
-        return result
-    words = f"{type(result).__name__} of 0 to {LONGEST_DELAY_SECONDS} seconds, not {seconds!r:.80}"
-    return Broke(Failure("MalformedResult", words), name_of(declared.handler))
+        return asked
+    words = f"{type(asked).__name__} of 0 to {LONGEST_DELAY_SECONDS} seconds, not {shown(seconds)}"
+    return _no_result(declared, words)
 
 
 def _finished(declared: JobType, result: Any) -> Outcome:
@@ -171,30 +222,33 @@ def _finished(declared: JobType, result: Any) -> Outcome:
         check_strict(result)
         raw = encode(result)
     except (MalformedJson, TypeError) as error:
-        words = f"the handler's result is no JSON: {error}"
-        return Broke(Failure("MalformedResult", words), name_of(declared.handler))
+        return _no_result(declared, f"the handler's result is no JSON: {error}")
     if len(raw) > MAX_RESULT_BYTES:
-        words = f"the handler's result has {len(raw)} bytes; the limit is {MAX_RESULT_BYTES}"
-        return Broke(Failure("MalformedResult", words), name_of(declared.handler))
+        return _no_result(
+            declared,
+            f"the handler's result has {len(raw)} bytes; the limit is {MAX_RESULT_BYTES}",
+        )
     return Finished(raw)
+
+
+def _no_result(declared: JobType, words: str) -> Outcome:
+    return BadResult(Failure("MalformedResult", words), name_of(declared.handler))
 
 
 def _raised(job: RunningJob, declared: JobType, error: BaseException) -> Outcome:
     where = name_of(declared.handler)
     if isinstance(error, ValidatorFault) and error.__cause__ is not None:
         where, error = error.validator, error.__cause__
-    if isinstance(error, asyncio.CancelledError):
+    if isinstance(error, asyncio.CancelledError) and job.interrupted:
         off = job.cancel_by and not job.effects
         return CalledOff(job.cancel_by, job.cancel_detail) if off else Stopped()
-    if job.verdict is not None and not isinstance(error, Outage):
-        error = job.verdict
     match error:
-        case ActionDenied() if not job.effects:
-            return Refused(error, error.rule)
-        case ValidationFailed() if not job.effects:
+        case JobOutcome():
+            return _asked(declared, error)
+        case ActionDenied() | ActionHeld():
+            return verdict_on(error)
+        case ValidationFailed():
             return Refused(error, error.validator or _raising_validator(declared, error) or where)
-        case ActionHeld():
-            return Held(error)
         case PayloadFault():
             return PayloadRefused(declared.payload.__name__ if declared.payload else "", str(error))
         case Outage():
@@ -204,8 +258,17 @@ def _raised(job: RunningJob, declared: JobType, error: BaseException) -> Outcome
         case _:
             if job.cancel_by and not job.effects:
                 return CalledOff(job.cancel_by, job.cancel_detail)
-            text = "".join(traceback.format_exception(error))
-            return Broke(Failure(type(error).__name__, writable(error)[:2000], text), where)
+            return Broke(_failure(error), where)
+
+
+def _failure(error: BaseException) -> Failure:
+    text = "".join(traceback.format_exception(error))
+    words = writable(error)[:2000]
+    if isinstance(error, asyncio.CancelledError):
+        words = (
+            words or "a cancellation came out of the function that the runtime had not asked for"
+        )
+    return Failure(type(error).__name__, words, text)
 
 
 def _raising_validator(declared: JobType, error: BaseException) -> str:

@@ -21,6 +21,14 @@ class Running:
         self.task: asyncio.Task[None] | None = None
         self.settled = False
 
+    def interrupt(self) -> None:
+        """Cancel the run, as far as it can be: a plain function runs on."""
+        self.job.interrupted = True
+        if self.task is not None:
+            self.task.cancel()
+        if self.job.awaited is not None:
+            self.job.awaited.cancel()
+
 
 class InFlight:
     """A table by fence. Slots are taken from dispatch until the function has returned.

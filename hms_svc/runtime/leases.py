@@ -111,8 +111,7 @@ class Heartbeat:
             self._meter.lease_lost()
             running.job.revoked = True
             running.settled = True
-            if running.task is not None:
-                running.task.cancel()
+            running.interrupt()
 
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(revoke)

@@ -46,5 +46,5 @@ def _cancel(running: Running, request: CancelRequest) -> None:
     if not running.job.cancel_by:
         running.job.cancel_by = request.by
         running.job.cancel_detail = request.detail
-        if running.task is not None and not running.job.effects:
-            running.task.cancel()
+        if not running.job.effects:
+            running.interrupt()

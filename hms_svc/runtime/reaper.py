@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from hms_svc.ports.broker import Broker
+from hms_svc.domain.errors import DatabaseUnavailable
+from hms_svc.ports.broker import NOTHING_KNOWN, Broker, KnownEffects
+from hms_svc.ports.stores import EffectStore
 from hms_svc.runtime.service import Service
 
 log: Final = logging.getLogger("hms_svc.runtime")
@@ -13,21 +16,40 @@ BATCH: Final = 500
 
 
 class Reaper(Service):
-    """Any worker may run it; the lease alone decides, never the list of workers."""
+    """Any worker may run it; the lease alone decides, never the list of workers.
 
-    def __init__(self, broker: Broker, *, lease_seconds: float) -> None:
+    A job that an operator has asked to cancel is cancelled only where the
+    database says that it has no case.
+    """
+
+    def __init__(self, broker: Broker, effects: EffectStore, *, lease_seconds: float) -> None:
         super().__init__(interval_seconds=min(5.0, lease_seconds / 4))
         self._broker = broker
+        self._effects = effects
 
     async def run_once(self) -> None:
         """Reap until nothing has lapsed."""
+        known: Mapping[str, KnownEffects] = NOTHING_KNOWN
         while True:
-            report = await self._broker.reap(BATCH)
+            report = await self._broker.reap(BATCH, known)
             found = report.rescued + report.dead + report.cancelled
             if found:
                 log.warning(
                     "leases ran out: %d jobs rescued, %d dead, %d cancelled",
                     report.rescued, report.dead, report.cancelled,
                 )  # fmt: skip
-            if found < BATCH:
+            known = await self._look_up(report.undecided)
+            if not known and found < BATCH:
                 return
+
+    async def _look_up(self, undecided: Sequence[tuple[str, int]]) -> Mapping[str, KnownEffects]:
+        if not undecided:
+            return NOTHING_KNOWN
+        try:
+            # One above: the claim that has lapsed can commit nothing from then on.
+            found = await self._effects.recall([(job_id, fence + 1) for job_id, fence in undecided])
+        except DatabaseUnavailable as outage:
+            log.warning("%d jobs are rescued, not cancelled as asked: %s", len(undecided), outage)
+            return {job_id: KnownEffects(fence, None) for job_id, fence in undecided}
+        pairs = zip(undecided, found, strict=True)
+        return {job_id: KnownEffects(fence, bool(effects)) for (job_id, fence), effects in pairs}

@@ -10,6 +10,7 @@ from typing import Final
 from hms_svc.domain.deliveries import DELIVER
 from hms_svc.domain.errors import Outage
 from hms_svc.domain.job import Lane
+from hms_svc.handling.context import worker_running
 from hms_svc.ports.meters import UNMETERED
 from hms_svc.runtime.archivist import Archivist
 from hms_svc.runtime.availability import Availability
@@ -114,7 +115,8 @@ class Worker:
         ]  # fmt: skip
         heartbeat.start()
         try:
-            await self._work(claimer, keepers)
+            with worker_running():
+                await self._work(claimer, keepers)
             await self._last_words(settler, progress, relay)
             if reporter is not None:
                 reporter.say_goodbye()
@@ -152,7 +154,7 @@ class Worker:
             Deadlines(
                 self.in_flight, claimer, engines.clock, timeout_seconds=options.timeout_seconds
             ),
-            Reaper(engines.broker, lease_seconds=options.lease_seconds),
+            Reaper(engines.broker, engines.database, lease_seconds=options.lease_seconds),
             Promoter(engines.broker),
         ]
         if options.lane is Lane.NORMAL:
@@ -205,8 +207,7 @@ class Worker:
             log.warning("the grace is over with %d jobs in hand", len(self.in_flight))
         self.is_stuck = True
         for running in self.in_flight.all():
-            if running.task is not None:
-                running.task.cancel()
+            running.interrupt()
         try:
             async with asyncio.timeout(CANCEL_SECONDS):
                 await self.in_flight.empty.wait()

@@ -8,7 +8,7 @@ from hms_svc.brokers.redis.keys import FAMILIES
 from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.event import service_event
 from hms_svc.ports.broker import ProgressReport, WorkerRegistration
-from hms_svc.ports.control import Act, ActRequest
+from hms_svc.ports.control import Act, ActRequest, Seen
 
 from .conftest import TYPE, Fleet
 from .test_deleted_keys import every_state
@@ -80,7 +80,9 @@ async def test_tallies_and_indexes_agree_whatever_happens(fleet: Fleet) -> None:
     assert await link.run("check", 1) == 0
     await fleet.accept(3, expires_at=1)
     await fleet.claim()
-    await fleet.control.purge(TYPE, by="ravi", note="", limit=100)
+    seen = {job_id: Seen(fence) for job_id, fence in await fleet.control.waiting(TYPE, limit=100)}
+    purge = ActRequest(act=Act.CANCEL, job_ids=tuple(seen), by="ravi", note="purged", seen=seen)
+    await fleet.control.act(purge)
     await fleet.control.undo("b")
     await fleet.broker.promote(100)
     await fleet.control.trim(limit=100)

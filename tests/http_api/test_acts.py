@@ -30,9 +30,14 @@ class Operator:
         self._client = house.client
         self._headers = headers
 
-    async def post(self, path: str, body: object = None) -> httpx.Response:
+    async def post(self, path: str, body: object = None, **headers: str) -> httpx.Response:
         more: dict[str, Any] = {} if body is None else {"json": body}
-        return await self._client.post(path, headers=self._headers, **more)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self._client.post(path, headers=self._headers | named, **more)
+
+    async def hold(self, job_id: str) -> str:
+        """Give the hold that the job waits for, as If-Match takes it."""
+        return f'"{(await self.get(f"/jobs/{job_id}"))["hold"]["id"]}"'
 
     async def get(self, path: str, **params: Any) -> Any:
         answer = await self._client.get(path, params=params, headers=self._headers)
@@ -82,7 +87,8 @@ async def test_each_act_on_a_job_is_on_record_under_the_name_of_the_token(
     await made(house, ada, "q-1")
     acts = {"a-1": "retry", "a-2": "discard", "h-1": "approve", "h-2": "deny", "q-1": "cancel"}
     for job_id, act in acts.items():
-        answer = await ada.post(f"/jobs/{job_id}/{act}", {"note": "because"})
+        seen = {"if_match": await ada.hold(job_id)} if job_id.startswith("h-") else {}
+        answer = await ada.post(f"/jobs/{job_id}/{act}", {"note": "because"}, **seen)
         assert (answer.status_code, answer.json()["done"]) == (200, 1), (act, answer.text)
         assert await on_record(ada, job_id) == [("ada", f"job.{act}")] * 2
     edited = await ada.post("/jobs/a-3/edit", {"data": {"case_id": "other"}})
@@ -92,6 +98,42 @@ async def test_each_act_on_a_job_is_on_record_under_the_name_of_the_token(
     assert (again["retried_from"], again["data"]) == ("a-3", {"case_id": "other"})
     states = {id: (await ada.get(f"/jobs/{id}"))["state"] for id in ("a-1", "h-1", "h-2", "q-1")}
     assert states == {"a-1": "queued", "h-1": "queued", "h-2": "rejected", "q-1": "cancelled"}
+
+
+async def test_only_the_hold_that_was_seen_is_answered(house: House, ada: Operator) -> None:
+    await held(house, ada, "h-1")
+    first = await ada.hold("h-1")
+    for act in ("approve", "deny"):
+        assert (await ada.post(f"/jobs/h-1/{act}")).status_code == 428
+        assert (await ada.post(f"/jobs/h-1/{act}", if_match="*")).status_code == 400
+        assert (await ada.post(f"/jobs/h-1/{act}", if_match='"999"')).status_code == 412
+    assert (await ada.post("/jobs/h-1/approve", if_match=first)).status_code == 200
+    [job] = await house.claim()
+    await house.settle(job, State.HELD, hold=("case.close", "ask", "digest"))
+    again = await ada.post("/jobs/h-1/approve", if_match=first)
+    assert (again.status_code, again.json()["type"]) == (412, "urn:hms-svc:problem:hold-changed")
+    assert (await ada.get("/jobs/h-1"))["state"] == "held"
+    assert (await ada.post("/jobs/h-1/deny", if_match=first)).status_code == 412
+    assert (await ada.post("/jobs/h-1/deny", if_match=await ada.hold("h-1"))).status_code == 200
+
+
+async def test_many_holds_are_answered_as_the_dry_run_showed_them(
+    house: House, ada: Operator
+) -> None:
+    await held(house, ada, "h-1", "h-2")
+    asked = {"act": "approve", "where": "state:held"}
+    assert (await ada.post("/jobs/acts", asked)).status_code == 428
+    shown = (await ada.post("/jobs/acts", {**asked, "dry_run": True})).json()
+    assert (shown["jobs"], shown["groups"][0]["count"]) == (2, 2)
+    answer = await ada.post("/jobs/acts", {**asked, "seen": shown["seen"]})
+    assert (answer.status_code, answer.json()["done"]) == (200, 2)
+    for job in await house.claim():
+        await house.settle(job, State.HELD, hold=("case.close", "ask", "digest"))
+    assert (await ada.post("/jobs/acts", {**asked, "seen": shown["seen"]})).status_code == 412
+    by_ids = {"act": "deny", "ids": ["h-1", "h-2"]}
+    assert (await ada.post("/jobs/acts", by_ids)).status_code == 428
+    now = (await ada.post("/jobs/acts", {**by_ids, "dry_run": True})).json()["seen"]
+    assert (await ada.post("/jobs/acts", {**by_ids, "seen": now})).json()["done"] == 2
 
 
 async def test_acts_on_queues_and_cases_are_on_record_too(house: House, ada: Operator) -> None:
@@ -169,7 +211,7 @@ async def test_many_are_acted_on_as_foretold_and_taken_back(house: House, ada: O
     foretold = (await ada.post("/jobs/acts", {**act, "dry_run": True})).json()
     assert (foretold["would"], foretold["jobs"], foretold["cannot"]) == ("discard", 5, 0)
     assert foretold["groups"] == [
-        {"type": "crew.notify", "state": "dead", "reason": "error", "count": 5}
+        {"type": "crew.notify", "state": "dead", "reason": "error", "rule": "", "count": 5}
     ]
     assert len((await ada.get("/jobs", where="state:dead"))["jobs"]) == 5
     done = (await ada.post("/jobs/acts", {**act, "note": "a bug"})).json()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,9 +14,11 @@ from hms_svc import bootstrap
 from hms_svc.domain.job import make_job
 from hms_svc.domain.lifecycle import TERMINAL, State
 from hms_svc.domain.strict_json import decode
-from hms_svc.domain.views import JobDetail
+from hms_svc.domain.views import ActOutcome, JobDetail
 from hms_svc.handling.output import captured_output
 from hms_svc.handling.registry import Handler, Registry
+from hms_svc.operations.lookup import look_up
+from hms_svc.operations.plan import claim_of
 from hms_svc.ports.control import Act, ActRequest
 from hms_svc.ports.stores import DatabaseHealth
 from hms_svc.runtime.names import make_worker_id
@@ -97,8 +99,21 @@ class Floor:
         return await self.reaches(await self.enqueue(data, **fields))
 
     async def act(self, act: Act, *job_ids: str) -> None:
-        [*done] = await self.engines.control.act(ActRequest(act=act, job_ids=job_ids, by="ravi"))
+        done = await self.try_act(act, *job_ids)
         assert all(outcome.done for outcome in done), done
+
+    async def try_act(self, act: Act, *job_ids: str) -> list[ActOutcome]:
+        """Act as an operator who has looked the jobs up."""
+        details = [detail for detail in await self.details(job_ids) if detail is not None]
+        claims = {detail.view.id: claim_of(detail.view) for detail in details}
+        seen = await look_up(act, claims, self.details, self.engines.database)
+        request = ActRequest(act=act, job_ids=job_ids, by="ravi", seen=seen)
+        return await self.engines.control.act(request)
+
+    async def details(self, job_ids: Sequence[str]) -> list[JobDetail]:
+        """Give all that the broker knows of those ids that it knows."""
+        found = await self.engines.inspection.details(job_ids)
+        return [detail for detail in found if detail is not None]
 
     async def cases(self) -> list[str]:
         """Give the job ids of all cases."""

@@ -101,10 +101,13 @@ async def test_a_blocking_call_in_an_async_handler_names_its_counterpart(
 
 async def test_the_awaitable_surface_works_outside_of_jobs(own_portal: None) -> None:
     await aio.Job("test.job", {"n": 1}).enqueue()
-    case = await aio.dao.insert_case(PLACE, key="by hand")
-    assert await aio.dao.insert_case(PLACE, key="by hand") == case
+    case = await aio.dao.insert_case(PLACE, key="by hand", kind="pothole")
+    assert await aio.dao.outside.insert_case(PLACE, key="by hand", kind="pothole") == case
     assert await aio.dao.case_exists(PLACE["lat"], PLACE["lon"])  # type: ignore[arg-type]
     await aio.gov.vet("create_case", PLACE)
+    await aio.gov.outside.vet("create_case", PLACE)
+    with pytest.raises(BadInput, match="kind is missing"):
+        await aio.dao.insert_case(PLACE)
 
 
 async def test_the_awaitable_surface_follows_the_bus(own_portal: None) -> None:
@@ -132,10 +135,11 @@ def test_the_blocking_surface_follows_the_bus(own_portal: None) -> None:
 
 def test_the_blocking_surface_works_outside_of_jobs(own_portal: None) -> None:
     Job("test.job", {"n": 1}).enqueue()
-    case = dao.insert_case(PLACE, key="by hand")
-    assert dao.insert_case(PLACE, key="by hand") == case
+    case = dao.insert_case(PLACE, key="by hand", kind="pothole")
+    assert dao.outside.insert_case(PLACE, key="by hand", kind="pothole") == case
     assert dao.case_exists(PLACE["lat"], PLACE["lon"])  # type: ignore[arg-type]
     gov.vet("create_case", PLACE)
+    gov.outside.vet("create_case", PLACE)
 
 
 async def test_a_handler_enqueues_over_its_workers_broker(open_floor: FloorMaker) -> None:

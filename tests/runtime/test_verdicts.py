@@ -24,7 +24,6 @@ from hms_svc.domain.verdict import Verdict
 from hms_svc.governance.question import Question
 from hms_svc.handling.registry import Registry
 from hms_svc.ports.control import Act
-from hms_svc.ports.stores import Approval
 from hms_svc.settings import Settings
 
 from .conftest import PLACE, Floor, FloorMaker, registry_of, result_of
@@ -215,14 +214,6 @@ async def test_governance_holds_until_approved(open_floor: FloorMaker, handler: 
         assert (detail.view.reason, detail.view.by) == ("governance", "road-closure")
         assert await floor.cases() == []
         assert detail.hold is not None
-        action, rule, digest = detail.hold
-        now = floor.engines.clock.now_ms()
-        await floor.engines.database.approve(
-            Approval(
-                job_id=detail.view.id, action=action, rule=rule, digest=digest, by="ravi",
-                note="", at=now,
-            )
-        )  # fmt: skip
         await floor.act(Act.APPROVE, detail.view.id)
         assert result_of(await floor.reaches(detail.view.id))
 
@@ -248,18 +239,18 @@ async def test_types_are_served_side_by_side(open_floor: FloorMaker) -> None:
         assert result_of(await floor.reaches(b)) == "async 1"
 
 
-async def test_a_no_after_the_case_stands_is_an_error_not_a_rejection(
+async def test_a_no_after_the_case_stands_is_dead_at_once_with_the_case_named(
     open_floor: FloorMaker,
 ) -> None:
     async def regret(job: RunningJob) -> None:
         await aio.dao.insert_case(PLACE)
         raise ValidationFailed("too late")
 
-    async with open_floor(registry_of(regret, retry=ONCE)) as floor:
+    async with open_floor(registry_of(regret)) as floor:
         floor.start()
-        detail = await floor.run()
-        assert (detail.view.state, detail.view.reason) == (State.DEAD, "error")
-        assert detail.view.case_id is not None
+        view = (await floor.run()).view
+        assert (view.state, view.reason, view.attempt) == (State.DEAD, "regret", 1)
+        assert view.detail == f"too late; {view.case_id} stands"
 
 
 class UnreachablePolicy:
@@ -290,10 +281,12 @@ async def test_an_action_after_the_case_is_vetted_too(open_floor: FloorMaker) ->
         await job.dao.insert_case(PLACE)
         await job.gov.vet("create_case", DENIED)
 
-    async with open_floor(registry_of(handler, retry=ONCE)) as floor:
+    async with open_floor(registry_of(handler)) as floor:
         floor.start()
         view = (await floor.run()).view
-        assert (view.state, view.reason) == (State.DEAD, "error")
+        assert (view.state, view.reason, view.attempt) == (State.DEAD, "governance", 1)
+        assert view.case_id is not None
+        assert view.case_id in view.detail
 
 
 async def test_a_swallowed_outage_of_the_policy_allows_nothing(

@@ -28,7 +28,7 @@ from hms_svc.operations import bulk, trial
 from hms_svc.operations.actions import AUDITED, Actions
 from hms_svc.operations.intake import Draft
 from hms_svc.operations.pace import Pace
-from hms_svc.operations.plan import Plan
+from hms_svc.operations.plan import Claim, Plan
 from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.control import Act, ActRequest, Control
 from hms_svc.services import builtin_registry
@@ -281,10 +281,12 @@ async def every_act(desk: Desk, actions: Actions) -> dict[str, Callable[[], Awai
     folder = desk.settings.data_dir
     ids = await enqueue(desk, 3)
     dao = Dao(desk.database, SystemClock(), radius_m=25.0, actor="tests")
-    case = await dao.insert_case(POTHOLE, "c")
+    case = await dao.insert_case(POTHOLE, "c", kind="pothole")
 
     async def act(verb: str, job_ids: Sequence[str]) -> None:
-        await actions.carry_out(Plan(act=Act(verb), job_ids=tuple(job_ids), groups=(), cannot=()))
+        claims = {job_id: Claim(0, ended=True) for job_id in job_ids}
+        plan = Plan(act=Act(verb), job_ids=tuple(job_ids), groups=(), cannot=(), claims=claims)
+        await actions.carry_out(plan)
 
     async def edit() -> None:
         await actions.enqueue_edit(await actions.draft_edit(ids[0], {"n": 9}))

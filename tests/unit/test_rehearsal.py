@@ -63,9 +63,6 @@ class Shelf:
         self.asked.append(asked)
         return self.reports
 
-    async def is_approved(self, *_: str) -> bool:
-        return False
-
 
 YES = Verdict(Effect.ALLOW, "yes", "")
 

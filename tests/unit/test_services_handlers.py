@@ -51,7 +51,7 @@ def start(database: SqlDatabase, progress: Progress, tmp_path: Path) -> Start:
     """Put a job of the type into the place where its validators and handler look for it."""
     clock = SystemClock()
     dao = Dao(database, clock, radius_m=25.0, actor="tests")
-    gate = Gate(load_local_policy(None), database)
+    gate = Gate(load_local_policy(None))
     broker = SQLiteBroker(QueueFile(tmp_path / "queue.db", clock))
 
     def begin(declared: JobType, data: dict[str, Any], id: str = "j1") -> RunningJob:

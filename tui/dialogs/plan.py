@@ -92,6 +92,7 @@ def plan_lines(plan: Plan, command_line: str) -> list[Line]:
                 cell(f"{sign} {group.state}".ljust(13), role),
                 cell(f"{group.type}  "),
                 cell(group.reason, "dim"),
+                cell(f"  rule {group.rule}" if group.rule else "", "accent"),
             )
         )
     if len(plan.groups) > SHOWN:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -20,9 +20,11 @@ from hms_svc.brokers.redis.sleeper import Sleeper
 from hms_svc.domain.backoff import DEFAULT_MAX_ATTEMPTS, MAX_CRASHES
 from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken
 from hms_svc.ports.broker import (
+    NOTHING_KNOWN,
     CancelRequest,
     ClaimRequest,
     Enqueued,
+    KnownEffects,
     ProgressReport,
     ReapReport,
     Settlement,
@@ -32,6 +34,7 @@ from hms_svc.ports.broker import (
 _LOOK_SECONDS: Final = 5.0
 """How often a worker that can hear looks for signals all the same."""
 _PROMOTE_SECONDS: Final = 1.0
+_DONE: Final = {True: "case", False: "none", None: "?"}
 _QUIET: Final = Signals((), suspects_wait=False)
 
 
@@ -171,10 +174,24 @@ class RedisBroker:
         self._promote_after = time.monotonic() + min(max(ahead, 0.0), _PROMOTE_SECONDS)
         return int(moved)
 
-    async def reap(self, limit: int) -> ReapReport:
+    async def reap(
+        self, limit: int, known: Mapping[str, KnownEffects] = NOTHING_KNOWN
+    ) -> ReapReport:
         """Take back jobs whose lease has run out; then mend indexes, and look for unknown intakes."""
-        answer = await self._link.run("reap", limit, MAX_CRASHES, DEFAULT_MAX_ATTEMPTS)
-        report = ReapReport(*(int(number) for number in answer))
+        words = [
+            word
+            for job_id, effects in known.items()
+            for word in (job_id, effects.fence, _DONE[effects.has_case])
+        ]
+        answer = await self._link.run("reap", limit, MAX_CRASHES, DEFAULT_MAX_ATTEMPTS, *words)
+        rescued, dead, cancelled, *rest = answer
+        undecided = zip(rest[::2], rest[1::2], strict=True)
+        report = ReapReport(
+            int(rescued),
+            int(dead),
+            int(cancelled),
+            tuple((job_id.decode(), int(fence)) for job_id, fence in undecided),
+        )
         if report.rescued:
             self._sleeper.call()
         await self._healer.run_once()

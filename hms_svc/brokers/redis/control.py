@@ -7,11 +7,12 @@ from typing import Final
 
 from hms_svc.brokers.keeping import Retention
 from hms_svc.brokers.redis import erasing
+from hms_svc.brokers.redis.exchange import Argument
 from hms_svc.brokers.redis.inspector import RedisInspector
 from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.views import ActOutcome, JobDetail
-from hms_svc.ports.control import Act, ActRequest
+from hms_svc.ports.control import ActRequest, Seen
 
 _DAY_MS: Final = 86_400_000
 _AT_ONCE: Final = 500
@@ -29,15 +30,13 @@ class RedisControl:
 
     async def act(self, request: ActRequest) -> list[ActOutcome]:
         """Do one act to each job, some hundreds in one script."""
-        return await self._act(request.act.value, request)
-
-    async def _act(self, act: str, request: ActRequest) -> list[ActOutcome]:
         outcomes: list[ActOutcome] = []
         by, note, batch = request.by, request.note, request.batch
         until = self._link.clock.now_ms() + int(self._keep.undo_seconds * 2000) + 1000
         for first in range(0, len(request.job_ids), _AT_ONCE):
             ids = request.job_ids[first : first + _AT_ONCE]
-            answers = await self._link.run("act", act, by, note, batch, until, *ids)
+            words = [word for job_id in ids for word in _words(job_id, request.seen.get(job_id))]
+            answers = await self._link.run("act", request.act.value, by, note, batch, until, *words)
             outcomes += [
                 ActOutcome(job_id, not why, why.decode())
                 for job_id, why in zip(ids, answers, strict=True)
@@ -68,16 +67,19 @@ class RedisControl:
     def _undone_since(self) -> int:
         return self._link.clock.now_ms() - int(self._keep.undo_seconds * 1000)
 
-    async def purge(self, type: str, *, by: str, note: str, limit: int, batch: str = "") -> int:
-        """Cancel the waiting jobs that come next."""
+    async def waiting(self, type: str, *, limit: int) -> list[tuple[str, int]]:
+        """Find the waiting jobs that come next, and read the beginning of their records."""
         ids: list[str] = []
         for state in ("queued", "suspects", "scheduled", "retrying"):
             if len(ids) < limit:
                 ids += await self._ids(self._link.keys.index(state, type), "+inf", limit - len(ids))
-        request = ActRequest(
-            act=Act.CANCEL, job_ids=tuple(ids), by=by, note=note or "purged", batch=batch
-        )
-        return sum(outcome.done for outcome in await self._act("purge", request))
+        asked = [("GETRANGE", self._link.keys.ours("job", job_id), 0, 63) for job_id in ids]
+        heads = await self._link.ask_all(asked) if asked else []
+        return [
+            (job_id, int(head.split(b" ", 2)[1]))
+            for job_id, head in zip(ids, heads, strict=True)
+            if head
+        ]
 
     async def erase(self, job_ids: Sequence[str]) -> list[ActOutcome]:
         """Blank records, each in one step; what the bus says of them goes in stretches."""
@@ -189,3 +191,10 @@ class RedisControl:
     async def _ids(self, name: str, high: str, limit: int) -> list[str]:
         found = await self._link.ask("ZRANGEBYSCORE", name, "-inf", high, "LIMIT", 0, limit)
         return [job_id.decode() for job_id in found]
+
+
+def _words(job_id: str, seen: Seen | None) -> tuple[Argument, ...]:
+    """Return id, fence, case and hold that were seen, as the script takes them."""
+    if seen is None:
+        return job_id, "", "", ""
+    return job_id, seen.fence, seen.case_id or "", seen.hold

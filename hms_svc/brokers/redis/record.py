@@ -2,7 +2,7 @@
 
 The scripts change the words, replace the outcome and append to the trail;
 envelope, data and raw bytes stay as they were accepted. `lua/prelude.lua`
-names the same words. One that is spare is always 0.
+names the same words.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hms_svc.domain.views import JobDetail, JobView, ProgressView
 
 (
     _STATE, _FENCE, _ATTEMPT, _CLAIMS, _GIVE_BACKS, _CRASHES, _SUSPECT, _LANE, _MOST, _PRIORITY,
-    _ENQUEUED, _EXPIRES, _STARTED, _POSITION, _CAUSE, _SPARE, _ENVELOPE, _DATA, _RAW,
+    _ENQUEUED, _EXPIRES, _STARTED, _POSITION, _CAUSE, _APPROVED, _ENVELOPE, _DATA, _RAW,
     _OUTCOME, _MARK, _CASE, _TYPE, _UNIQUE, _NOT_BEFORE, _WORKER,
 ) = range(26)  # fmt: skip
 _NONE: Final = msgspec.Raw(b"null")
@@ -204,6 +204,7 @@ class Record:
             claimed_at=now,
             lease_until=lease_until,
             lane=Lane.SUSPECT if words[_LANE] == "1" else Lane.NORMAL,
+            approvals=self._approvals(),
         )
 
     def view(self) -> JobView:
@@ -276,7 +277,12 @@ class Record:
             failure=outcome.failure,
             unique_key=kept.unique_key,
             cause=words[_CAUSE] if state in FAILED and words[_CAUSE] != "0" else "",
+            approvals=len(self._approvals()),
         )
+
+    def _approvals(self) -> tuple[str, ...]:
+        word = self._words[_APPROVED]
+        return () if word == "0" else tuple(word.split(","))
 
     def _envelope(self) -> KeptEnvelope:
         return _read_envelope(self._part(0)) if self._words[_ENVELOPE] != "0" else KeptEnvelope()

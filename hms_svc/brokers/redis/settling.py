@@ -37,7 +37,7 @@ def settle_arguments(settlement: Settlement, mark: str) -> list[Argument]:
         done.due_at if done.due_at is not None else settlement.ended_at,
         1 if done.give_back else 0,
         1 if done.counted_give_back else 0,
-        done.case_id or "-",
+        done.case_id or ("?" if done.uncertain else "-"),
         write_json(outcome),
         line(step_of(settlement)),
         "".join(f"{name}," for name in events),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hms_svc.brokers.sqlite import claiming, enqueueing, settling
 from hms_svc.brokers.sqlite.heart import SQLiteHeart
@@ -11,9 +11,11 @@ from hms_svc.brokers.sqlite.transaction import SQL
 from hms_svc.domain.job import ClaimedJob, Job, LeaseToken
 from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import (
+    NOTHING_KNOWN,
     CancelRequest,
     ClaimRequest,
     Enqueued,
+    KnownEffects,
     ProgressReport,
     ReapReport,
     Settlement,
@@ -88,13 +90,16 @@ class SQLiteBroker:
             lambda transaction: claiming.promote(transaction, limit, now), rings="work"
         )
 
-    async def reap(self, limit: int) -> ReapReport:
+    async def reap(
+        self, limit: int, known: Mapping[str, KnownEffects] = NOTHING_KNOWN
+    ) -> ReapReport:
         """Take back jobs whose lease has run out, where there are any."""
         now, lease_now = self._clock.now_ms(), self._clock.lease_ms()
         if not await self._file.fetch(SQL["lapsed"], {"now": lease_now, "limit": 1}):
             return ReapReport()
         return await self._file.write(
-            lambda transaction: claiming.reap(transaction, limit, now, lease_now), rings="work"
+            lambda transaction: claiming.reap(transaction, limit, now, lease_now, known),
+            rings="work",
         )
 
     async def signals(self, worker: str, types: Sequence[str]) -> Signals:

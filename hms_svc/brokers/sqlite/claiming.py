@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -34,7 +35,7 @@ from hms_svc.domain.lifecycle import (
     State,
 )
 from hms_svc.domain.strict_json import encode
-from hms_svc.ports.broker import ClaimRequest, ReapReport, ServedType
+from hms_svc.ports.broker import ClaimRequest, KnownEffects, ReapReport, ServedType
 
 _EXPIRED_AT_ONCE: Final = 1_000
 """Expired jobs that one claim buries of a type: enough to get on, and no long transaction."""
@@ -157,6 +158,7 @@ def _claimed(
         claimed_at=now,
         lease_until=until,
         lane=lane,
+        approvals=tuple(row[13].split(",")) if row[13] else (),
     )
 
 
@@ -207,7 +209,13 @@ def promote(transaction: Transaction, limit: int, now: int) -> int:
     return total
 
 
-def reap(transaction: Transaction, limit: int, now: int, lease_now: int) -> ReapReport:
+def reap(
+    transaction: Transaction,
+    limit: int,
+    now: int,
+    lease_now: int,
+    known: Mapping[str, KnownEffects],
+) -> ReapReport:
     """Take jobs whose lease has run out from whoever had them."""
     rows = transaction.connection.execute(
         SQL["lapsed"], {"now": lease_now, "limit": limit}
@@ -215,17 +223,28 @@ def reap(transaction: Transaction, limit: int, now: int, lease_now: int) -> Reap
     if not rows:
         return ReapReport()
     wishes = standing_wishes(transaction)
-    ends = Counter(_take_back(transaction, row, wishes.get((row[0], row[4])), now) for row in rows)
+    ends: Counter[State] = Counter()
+    undecided: list[tuple[str, int]] = []
+    for row in rows:
+        wish = wishes.get((row[0], row[4]))
+        crashes, end = _end_of_lapsed(row, wish, known.get(row[1]))
+        if end is None:
+            undecided.append((row[1], row[4]))
+        else:
+            _take_back(transaction, row, crashes, end, now)
+            ends[end.state] += 1
     if wishes:
         forget_wishes(transaction)
     return ReapReport(
-        rescued=ends[State.QUEUED], dead=ends[State.DEAD], cancelled=ends[State.CANCELLED]
+        rescued=ends[State.QUEUED],
+        dead=ends[State.DEAD],
+        cancelled=ends[State.CANCELLED],
+        undecided=tuple(undecided),
     )
 
 
-def _take_back(transaction: Transaction, row: Row, wish: CancelWish | None, now: int) -> State:
+def _take_back(transaction: Transaction, row: Row, crashes: int, end: _End, now: int) -> None:
     number, job_id, queue, type, fence, attempt, _most, _crashes, lane, worker, started = row
-    crashes, end = _end_of_lapsed(row, wish)
     death = f"WorkerDied: {_death(row)}"
     step = Step(
         at=now, target=end.state, cause=end.cause, detail=end.note, started=started,
@@ -244,7 +263,6 @@ def _take_back(transaction: Transaction, row: Row, wish: CancelWish | None, now:
     if end.event is not None:
         transaction.count(queue, end.state.value)
         transaction.announce(now, end.event, job_id, fence, {"type": type, **said})
-    return end.state
 
 
 class _End(msgspec.Struct, frozen=True, kw_only=True):
@@ -259,8 +277,10 @@ class _End(msgspec.Struct, frozen=True, kw_only=True):
     event: str | None = None
 
 
-def _end_of_lapsed(row: Row, wish: CancelWish | None) -> tuple[int, _End]:
-    """Give the job's deaths with this one, and where it goes."""
+def _end_of_lapsed(
+    row: Row, wish: CancelWish | None, known: KnownEffects | None
+) -> tuple[int, _End | None]:
+    """Return the job's deaths with this one, and where it goes: None where nobody knows yet."""
     attempt, max_attempts, crashes, lane = row[5:9]
     alone, cap, death = lane == 1, max_attempts or DEFAULT_MAX_ATTEMPTS, _death(row)
     crashes += alone
@@ -271,6 +291,10 @@ def _end_of_lapsed(row: Row, wish: CancelWish | None) -> tuple[int, _End]:
             detail=detail, event=JOB_DEAD,
         )  # fmt: skip
     if wish is not None and not wish.has_case:
+        if known is None or known.fence != row[4]:
+            return crashes, None
+        if known.has_case is not False:
+            return crashes, _End(state=State.QUEUED, cause=Cause.RESCUED, note=death)
         return crashes, _End(
             state=State.CANCELLED, cause=Cause.OPERATOR, note=wish.detail, reason=REASON_CANCELLED,
             by=wish.by, detail=wish.detail, event=JOB_CANCELLED,

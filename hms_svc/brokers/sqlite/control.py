@@ -11,6 +11,7 @@ from typing import Any, Final
 from hms_svc.brokers.codes import (
     CANCELLED,
     COMPLETED,
+    DEAD,
     DISCARDED,
     HELD,
     PROCESSING,
@@ -27,14 +28,13 @@ from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.transaction import Transaction
 from hms_svc.brokers.sqlite.views import job_detail
 from hms_svc.brokers.trail import Step, line
-from hms_svc.domain.causes import cause_of
+from hms_svc.domain.causes import FAILED, cause_of
 from hms_svc.domain.erasure import ERASED
 from hms_svc.domain.errors import BrokerUnavailable
-from hms_svc.domain.event import JOB_CANCELLED, JOB_REJECTED
-from hms_svc.domain.lifecycle import REASON_CANCELLED, REASON_GOVERNANCE, Cause, State
+from hms_svc.domain.lifecycle import REASON_CANCELLED, REASON_GOVERNANCE, Cause, beside_case
 from hms_svc.domain.strict_json import encode
 from hms_svc.domain.views import ActOutcome, JobDetail
-from hms_svc.ports.control import NOT_KNOWN, Act, ActRequest
+from hms_svc.ports.control import MOVED_ON, NOT_KNOWN, NOT_SEEN, Act, ActRequest, Seen
 from hms_svc.sqlite.backup import copy_database
 
 SQL: Final = OPERATOR_SQL
@@ -66,20 +66,30 @@ class _Target:
         )
         self.transaction.move(self.row["queue"], self.state, target)
 
-    def finish(self, target: int, reason: str, event: str, counter: str) -> None:
-        """End a waiting job."""
-        by, note = self.request.by, self.request.note
-        said = {"reason": reason, "said_by": by, "detail": note or None}
-        cause = None
-        if target == REJECTED:
-            rejected = cause_of(
-                State.REJECTED, self.row["type"], reason=reason, by=by, detail=note, failure=""
+    @property
+    def seen(self) -> Seen | None:
+        """What whoever decided the act had seen of the job."""
+        return self.request.seen.get(self.row["id"])
+
+    def finish(self, target: int, reason: str) -> None:
+        """End a waiting job: one that has a case is dead, whatever else would have become of it."""
+        by, detail = self.request.by, self.request.note
+        case_id = self.row["case_id"] or (self.seen.case_id if self.seen else None)
+        if case_id:
+            target, detail = DEAD, beside_case(detail, case_id)
+        state, cause = STATE_OF[target], None
+        if state in FAILED:
+            group = cause_of(
+                state, self.row["type"], reason=reason, by=by, detail=detail, failure=""
             )
-            cause = self.transaction.causes.file_under(rejected)
-        self.change("finish", target, state=target, cause=cause, **said)
-        self.transaction.count(self.row["queue"], counter)
-        data = {"type": self.row["type"], "reason": reason, "by": by, "detail": note}
-        self.transaction.announce(self.now, event, self.row["id"], self.row["fence"], data)
+            cause = self.transaction.causes.file_under(group)
+        said = {"reason": reason, "said_by": by, "detail": detail or None}
+        self.change("finish", target, state=target, cause=cause, case_id=case_id, **said)
+        self.transaction.count(self.row["queue"], state.value)
+        data = {"type": self.row["type"], "reason": reason, "by": by, "detail": detail}
+        self.transaction.announce(
+            self.now, f"job.{state.value}", self.row["id"], self.row["fence"], data
+        )
 
 
 def _retry(target: _Target) -> str:
@@ -105,7 +115,9 @@ def _cancel(target: _Target) -> str:
         row = (target.row["row"], target.row["fence"], target.request.by, target.request.note)
         target.transaction.connection.execute(SQL["request_cancel"], row)
         return ""
-    target.finish(CANCELLED, REASON_CANCELLED, JOB_CANCELLED, "cancelled")
+    if target.row["fence"] and target.seen is None:
+        return NOT_SEEN
+    target.finish(CANCELLED, REASON_CANCELLED)
     return ""
 
 
@@ -120,6 +132,10 @@ def _discard(target: _Target) -> str:
 def _approve(target: _Target) -> str:
     if target.state != HELD:
         return f"is {_name(target.state)}, not held"
+    if target.seen is None or not target.seen.hold:
+        return NOT_SEEN
+    approved = {"row": target.row["row"], "hold": target.seen.hold}
+    target.transaction.connection.execute(SQL["approve"], approved)
     target.change("run_now", QUEUED)
     return ""
 
@@ -127,7 +143,9 @@ def _approve(target: _Target) -> str:
 def _deny(target: _Target) -> str:
     if target.state != HELD:
         return f"is {_name(target.state)}, not held"
-    target.finish(REJECTED, REASON_GOVERNANCE, JOB_REJECTED, "rejected")
+    if target.seen is None:
+        return NOT_SEEN
+    target.finish(REJECTED, REASON_GOVERNANCE)
     return ""
 
 
@@ -179,23 +197,13 @@ class SQLiteControl:
     def _undone_since(self) -> int:
         return self._file.clock.now_ms() - int(self._keep.undo_seconds * 1000)
 
-    async def purge(self, type: str, *, by: str, note: str, limit: int, batch: str = "") -> int:
-        """Cancel the waiting jobs that come next."""
-        now = self._file.clock.now_ms()
-
-        def cancel(transaction: Transaction) -> int:
-            queue = transaction.queue(type)
-            ids: list[str] = []
-            for state in (QUEUED, SCHEDULED, RETRYING):
-                bounds = (state, queue, 2**62, limit - len(ids))
-                rows = transaction.connection.execute(SQL["oldest"], bounds).fetchall()
-                ids += [row[1] for row in rows]
-            request = ActRequest(
-                act=Act.CANCEL, job_ids=tuple(ids), by=by, note=note or "purged", batch=batch
-            )
-            return sum(_act_on(transaction, request, job_id, now).done for job_id in ids)
-
-        return await self._file.write(cancel)
+    async def waiting(self, type: str, *, limit: int) -> list[tuple[str, int]]:
+        """Read the waiting jobs that come next."""
+        found: list[tuple[str, int]] = []
+        for state in (QUEUED, SCHEDULED, RETRYING):
+            rows = await self._file.fetch(SQL["waiting"], (type, state, limit - len(found)))
+            found += [(row["id"], row["fence"]) for row in rows]
+        return found
 
     async def erase(self, job_ids: Sequence[str]) -> list[ActOutcome]:
         """Blank jobs in one transaction, then their events, found beside the work of others."""
@@ -279,8 +287,11 @@ def _act_on(transaction: Transaction, request: ActRequest, job_id: str, now: int
     row = cursor.fetchone()
     if row is None or row["state"] == DISCARDED:
         return ActOutcome(job_id, False, NOT_KNOWN)
+    target = _Target(transaction, row, request, now)
+    if target.seen is not None and target.seen.fence != row["fence"]:
+        return ActOutcome(job_id, False, MOVED_ON)
     try:
-        why = _ACTS[request.act](_Target(transaction, row, request, now))
+        why = _ACTS[request.act](target)
     except sqlite3.IntegrityError:
         why = f"cannot come back: its unique key {row['unique_key']!r} is held by another job"
     if not why:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Rings = Literal["work", "news"]
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 NET_SECONDS = 1.0
 """How often a sleeper looks at `data_version`, should a wake-up ever be lost."""
 
@@ -145,7 +145,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
         )
         return
     meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
-    if meta["schema"] in (1, 2):
+    if meta["schema"] in (1, 2, 3):
         meta["schema"] = _migrate(connection, meta["schema"])
     if meta["schema"] != SCHEMA_VERSION:
         raise SchemaMismatch(
@@ -172,7 +172,11 @@ def _migrate(connection: sqlite3.Connection, version: int) -> int:
         _add_causes(connection)
         connection.execute(CAUSES_SQL["remember_older_discards"])
         fill_in_causes(connection)
-    connection.execute("ALTER TABLE queues ADD COLUMN intake_paused INTEGER NOT NULL DEFAULT 0")
-    connection.execute("ALTER TABLE progress ADD COLUMN log INTEGER NOT NULL DEFAULT 0")
+    if version < 3:
+        connection.execute("ALTER TABLE queues ADD COLUMN intake_paused INTEGER NOT NULL DEFAULT 0")
+        connection.execute("ALTER TABLE progress ADD COLUMN log INTEGER NOT NULL DEFAULT 0")
+    connection.execute("ALTER TABLE jobs ADD COLUMN approved TEXT")
+    if version > 1:
+        connection.execute("ALTER TABLE undo ADD COLUMN approved TEXT")
     connection.execute("UPDATE meta SET value = ? WHERE name = 'schema'", (SCHEMA_VERSION,))
     return SCHEMA_VERSION

@@ -42,7 +42,9 @@ def settle(transaction: Transaction, settlements: Sequence[Settlement]) -> list[
 def _as_wished(settlement: Settlement, wishes: Wishes) -> Settlement:
     token, done = settlement.token, settlement.disposition
     wish = wishes.get((token.locator, token.fence))
-    if wish is None or wish.has_case or done.case_id or done.state in TERMINAL:
+    if wish is None or wish.has_case or done.state in TERMINAL:
+        return settlement
+    if done.case_id or done.uncertain:
         return settlement
     return as_cancelled(settlement, wish.by, wish.detail)
 

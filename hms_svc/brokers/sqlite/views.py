@@ -39,6 +39,7 @@ def job_view(row: sqlite3.Row) -> JobView:
         failure=row["failure"] or "",
         unique_key=row["unique_key"],
         cause=(row["cause"] or "") if row["state"] in (REJECTED, DEAD) else "",
+        approvals=len(row["approved"].split(",")) if row["approved"] else 0,
     )
 
 

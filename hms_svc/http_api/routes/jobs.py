@@ -9,17 +9,17 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 from starlette.responses import Response
 
-from hms_svc.domain.errors import BadInput
+from hms_svc.domain.errors import BadInput, HoldChanged
 from hms_svc.domain.filter import parse_filter
-from hms_svc.http_api.describing import described, describes, intake
+from hms_svc.http_api.describing import decides, described, describes, intake
 from hms_svc.http_api.problems import Problem
 from hms_svc.http_api.requests import Admitted, Body, Note, admitted, answer, check_json, read_body
 from hms_svc.http_api.tracing import traced
 from hms_svc.operations.bulk import BatchReport
-from hms_svc.operations.plan import Plan
+from hms_svc.operations.plan import DECISIONS, Plan
 from hms_svc.operations.shapes import job_detail_shape, job_shape
 from hms_svc.operations.tokens import Scope
-from hms_svc.ports.control import Act
+from hms_svc.ports.control import MOVED_ON, Act
 
 router: Final = APIRouter(tags=["jobs"])
 Producer = Annotated[Admitted, Depends(admitted(Scope.PRODUCE))]
@@ -30,16 +30,21 @@ Cursor = Annotated[str | None, Query(max_length=1000, description="As the page b
 LOOKED_AT: Final = 20_000
 """Records that one page reads at most where no index serves its filter."""
 SHOWN_FAILURES: Final = 100
+_HOLD: Final = re.compile(r'"([\x21\x23-\x7e]{1,64})"')
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
 
 class Acts(Note):
-    """One act on jobs: those named, or all that match."""
+    """One act on jobs: those named, or all that match.
+
+    To approve or deny, `seen` is what the dry run answered: another hold is not answered then.
+    """
 
     act: Literal["retry", "cancel", "discard", "approve", "deny"]
     ids: list[str] | None = Field(default=None, min_length=1, max_length=10_000)
     where: str | None = Field(default=None, max_length=10_000)
     dry_run: bool = False
+    seen: str | None = Field(default=None, max_length=64)
 
 
 class Undo(Body):
@@ -89,7 +94,7 @@ async def list_jobs(
     return answer({"jobs": [job_shape(job) for job in page.jobs], "cursor": page.cursor})
 
 
-@router.post("/jobs/acts", **describes("Acts", answers="Outcome"))
+@router.post("/jobs/acts", **decides("Acts", of_one=False))
 async def act_on_jobs(asked: Operator) -> Response:
     """Do one act to jobs by their ids, or to all that match; with `dry_run` tell what it would do."""
     body = await read_body(asked.request, Acts)
@@ -102,6 +107,8 @@ async def act_on_jobs(asked: Operator) -> Response:
         plan = await actions.plan_where(act, parse_filter(body.where or ""))
     if body.dry_run:
         return answer(_plan_shape(plan))
+    if act in DECISIONS:
+        _check_seen(body.seen, plan)
     return answer(_report_shape(await actions.carry_out(plan, note=body.note)))
 
 
@@ -136,17 +143,55 @@ async def edit_job(job_id: str, asked: Operator) -> Response:
     return answer(shape, 202, {"location": f"/jobs/{job.id}"})
 
 
-@router.post("/jobs/{job_id}/{act}", **describes("Note", answers="Outcome"))
+@router.post("/jobs/{job_id}/{act}", **decides("Note", of_one=True))
 async def act_on_job(
     job_id: str, act: Literal["retry", "cancel", "discard", "approve", "deny"], asked: Operator
 ) -> Response:
-    """Do one act to one job; 409 where its state does not allow it."""
+    """Do one act to one job; 409 where its state does not allow it.
+
+    To approve or deny, `If-Match` has the `id` of the job's hold that was seen: 428 without
+    it, 412 where the job waits for something else now.
+    """
     body = await read_body(asked.request, Note)
     actions = asked.operations.actions
-    report = await actions.carry_out(await actions.plan(Act(act), [job_id]), note=body.note)
+    if Act(act) in DECISIONS:
+        plan = await actions.plan_answer(Act(act), job_id, _hold_of(asked, job_id))
+    else:
+        plan = await actions.plan(Act(act), [job_id])
+    report = await actions.carry_out(plan, note=body.note)
     if report.failed:
-        raise Problem(409, "refused", f"job {job_id}: {report.failed[0].why}")
+        why = report.failed[0].why
+        status = 412 if why == MOVED_ON else 409
+        raise Problem(status, "refused", f"job {job_id}: {why}")
     return answer(_report_shape(report))
+
+
+def _hold_of(asked: Admitted, job_id: str) -> str:
+    given = asked.request.headers.getlist("if-match")
+    if not given:
+        raise Problem(
+            428,
+            "precondition-required",
+            f'If-Match is missing: want the id of the hold that was seen, "hold"."id" of '
+            f"GET /jobs/{job_id}, in double quotes",
+        )
+    found = _HOLD.fullmatch(given[0]) if len(given) == 1 else None
+    if found is None:
+        raise BadInput(f"If-Match {', '.join(given)!r:.80}: want one hold's id in double quotes")
+    return found[1]
+
+
+def _check_seen(seen: str | None, plan: Plan) -> None:
+    if seen is None:
+        raise Problem(
+            428,
+            "precondition-required",
+            "seen is missing: ask with dry_run first, and give what its answer has as seen",
+        )
+    if seen != plan.digest:
+        raise HoldChanged(
+            "the jobs that match, or their holds, are others now: ask with dry_run again"
+        )
 
 
 def _key_of(asked: Admitted) -> str:
@@ -163,10 +208,17 @@ def _plan_shape(plan: Plan) -> dict[str, Any]:
         "would": plan.act.value,
         "jobs": len(plan.job_ids),
         "groups": [
-            {"type": g.type, "state": g.state.value, "reason": g.reason, "count": g.count}
+            {
+                "type": g.type,
+                "state": g.state.value,
+                "reason": g.reason,
+                "rule": g.rule,
+                "count": g.count,
+            }
             for g in plan.groups
         ],
         "cannot": len(plan.cannot),
+        "seen": plan.digest,
     }
 
 

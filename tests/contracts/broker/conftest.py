@@ -19,6 +19,7 @@ from hms_svc.domain.job import ClaimedJob, Job, Lane, make_job
 from hms_svc.domain.lifecycle import Cause, State
 from hms_svc.domain.outcome import Disposition
 from hms_svc.domain.views import JobDetail
+from hms_svc.operations.lookup import hold_key
 from hms_svc.ports.broker import (
     Acceptance,
     ClaimRequest,
@@ -27,6 +28,8 @@ from hms_svc.ports.broker import (
     Settlement,
     WorkerRegistration,
 )
+from hms_svc.ports.control import Act, ActRequest, Seen
+from hms_svc.ports.inspection import Inspection
 from hms_svc.settings import Settings, load_settings
 from tests.servers.redis import RedisServer
 
@@ -52,6 +55,18 @@ class ManualClock:
         self.lease += int(seconds * 1000)
 
 
+async def seen_of(
+    inspection: Inspection, ids: Sequence[str], case_id: str | None = None
+) -> dict[str, Seen]:
+    """What an operator sees of those jobs that are known."""
+    details = await inspection.details(ids)
+    return {
+        detail.view.id: Seen(detail.view.fence, case_id, hold_key(detail))
+        for detail in details
+        if detail is not None
+    }
+
+
 class BrokerHarness:
     """A broker with its faces, and short words for what most tests do."""
 
@@ -65,6 +80,19 @@ class BrokerHarness:
     def job(self, data: Any = None, type: str = TYPE, **fields: Any) -> Job:
         data = {"n": 1} if data is None else data
         return make_job(type, data, now_ms=self.clock.now_ms(), **fields)
+
+    async def seen(self, *ids: str, case_id: str | None = None) -> dict[str, Seen]:
+        """What an operator sees of jobs who has asked the database, which knows of `case_id`."""
+        return await seen_of(self.inspection, ids, case_id)
+
+    async def purge(self, limit: int, batch: str = "") -> int:
+        """Cancel waiting jobs as operators do; gives their number."""
+        waiting = await self.control.waiting(TYPE, limit=limit)
+        seen = {job_id: Seen(fence) for job_id, fence in waiting}
+        request = ActRequest(
+            act=Act.CANCEL, job_ids=tuple(seen), by="ravi", note="purged", batch=batch, seen=seen
+        )
+        return sum(outcome.done for outcome in await self.control.act(request))
 
     async def enqueue(self, *jobs: Job) -> list[Enqueued]:
         return await self.broker.enqueue(jobs)

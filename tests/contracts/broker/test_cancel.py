@@ -9,6 +9,7 @@ import pytest
 from hms_svc.domain.job import ClaimedJob, Lane
 from hms_svc.domain.lifecycle import MOVES, Cause, State
 from hms_svc.domain.outcome import Disposition, Failure
+from hms_svc.ports.broker import KnownEffects
 from hms_svc.ports.control import Act, ActRequest
 
 from .conftest import BrokerHarness
@@ -114,6 +115,11 @@ async def test_the_job_of_a_dead_worker_is_cancelled(harness: BrokerHarness) -> 
     job = await running(harness)
     await harness.broker.abandon("worker-1")
     report = await harness.broker.reap(10)
+    assert (report.rescued, report.dead, report.cancelled) == (0, 0, 0)
+    assert report.undecided == ((job.job.id, job.token.fence),)
+    assert await harness.state(job.job.id) is State.PROCESSING
+    nothing = {job.job.id: KnownEffects(job.token.fence, has_case=False)}
+    report = await harness.broker.reap(10, nothing)
     assert (report.rescued, report.dead, report.cancelled) == (0, 0, 1)
     detail = await harness.detail(job.job.id)
     view = detail.view
@@ -136,6 +142,25 @@ async def test_the_job_of_a_dead_worker_that_has_a_case_is_rescued(harness: Brok
     await harness.broker.abandon("worker-1")
     assert (await harness.broker.reap(10)).rescued == 1
     assert await harness.state(job.job.id) is State.QUEUED
+
+
+@pytest.mark.parametrize("has_case", [True, None])
+async def test_the_job_of_a_dead_worker_is_rescued_unless_it_is_known_to_have_no_case(
+    harness: BrokerHarness, has_case: bool | None
+) -> None:
+    job = await running(harness)
+    await harness.broker.abandon("worker-1")
+    stale = {job.job.id: KnownEffects(job.token.fence - 1, has_case=False)}
+    assert (await harness.broker.reap(10, stale)).undecided
+    known = {job.job.id: KnownEffects(job.token.fence, has_case)}
+    assert (await harness.broker.reap(10, known)).rescued == 1
+    assert await harness.state(job.job.id) is State.QUEUED
+
+
+async def test_a_run_whose_effects_nobody_knows_is_not_cancelled(harness: BrokerHarness) -> None:
+    job = await running(harness)
+    await harness.settle(job, State.SCHEDULED, due_at=0, give_back=True, uncertain=True)
+    assert await harness.state(job.job.id) is State.SCHEDULED
 
 
 async def test_a_cancelled_run_frees_its_unique_key(harness: BrokerHarness) -> None:

@@ -13,7 +13,8 @@ from .conftest import TYPE, BrokerHarness
 
 async def act(harness: BrokerHarness, act: Act, *ids: str, batch: str = "b1") -> list[str]:
     """Do an act to jobs; gives why not for each, empty where it was done."""
-    request = ActRequest(act=act, job_ids=ids, by="ravi", note="because", batch=batch)
+    seen = await harness.seen(*ids)
+    request = ActRequest(act=act, job_ids=ids, by="ravi", note="because", batch=batch, seen=seen)
     outcomes = await harness.control.act(request)
     assert [outcome.job_id for outcome in outcomes] == list(ids)
     assert all(outcome.done is not bool(outcome.why) for outcome in outcomes)
@@ -152,7 +153,7 @@ async def test_purge_cancels_what_waits_and_nothing_else(harness: BrokerHarness)
     await harness.accept(5)
     [running] = await harness.claim(1)
     await harness.accept(2, not_before=harness.clock.now_ms() + 1000)
-    assert await harness.control.purge(TYPE, by="ravi", note="", limit=100) == 6
+    assert await harness.purge(limit=100) == 6
     assert await harness.counts() == {"processing": 1, "cancelled": 6}
     assert await harness.complete(running)
 
@@ -213,7 +214,7 @@ async def test_running_now_keeps_what_went_wrong(harness: BrokerHarness) -> None
 async def test_purge_leaves_what_runs_alone(harness: BrokerHarness) -> None:
     await harness.accept(3)
     [running] = await harness.claim(1)
-    assert await harness.control.purge(TYPE, by="ravi", note="", limit=10) == 2
+    assert await harness.purge(limit=10) == 2
     signals = await harness.broker.signals("worker-1", [TYPE])
     assert signals.cancel == ()
     assert await harness.complete(running)

@@ -40,7 +40,8 @@ async def die(harness: BrokerHarness, *messages: str, kind: str = "OSError") -> 
 
 
 async def act(harness: BrokerHarness, act: Act, *ids: str, batch: str = "b1") -> None:
-    request = ActRequest(act=act, job_ids=ids, by="ravi", note="n", batch=batch)
+    seen = await harness.seen(*ids)
+    request = ActRequest(act=act, job_ids=ids, by="ravi", note="n", batch=batch, seen=seen)
     outcomes = await harness.control.act(request)
     assert [outcome.why for outcome in outcomes] == [""] * len(ids)
 

@@ -14,7 +14,13 @@ from hms_svc.settings import Settings
 
 from .conftest import TYPE, BrokerHarness, BrokerMaker, ManualClock
 
-TO_VERSION_2 = """
+TO_VERSION_3 = """
+ALTER TABLE jobs DROP COLUMN approved;
+ALTER TABLE undo DROP COLUMN approved;
+UPDATE meta SET value = 3 WHERE name = 'schema';
+"""
+TO_VERSION_2 = f"""
+{TO_VERSION_3}
 ALTER TABLE queues DROP COLUMN intake_paused;
 ALTER TABLE progress DROP COLUMN log;
 UPDATE meta SET value = 2 WHERE name = 'schema';

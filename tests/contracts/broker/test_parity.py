@@ -19,7 +19,7 @@ from hms_svc.ports.control import Act, ActRequest
 from hms_svc.settings import Settings
 from tests.servers.redis import RedisServer
 
-from .conftest import LEASE_MS, FakeClients, ManualClock, redis_settings
+from .conftest import LEASE_MS, FakeClients, ManualClock, redis_settings, seen_of
 
 TYPES = ("crew.notify", "drill.run", "pothole.photo", "pothole.report")
 NUMBERS = range(60)
@@ -126,7 +126,8 @@ async def live(backend: bootstrap.Backend, clock: ManualClock) -> Reads:
         )
     await backend.broker.enqueue(jobs[45:])
     for act, ids in ((Act.CANCEL, ("job-57", "job-58")), (Act.DENY, ("job-4", "job-18"))):
-        await backend.control.act(ActRequest(act=act, job_ids=ids, by="ravi", note="no"))
+        seen = await seen_of(backend.inspection, ids)
+        await backend.control.act(ActRequest(act=act, job_ids=ids, by="ravi", note="no", seen=seen))
     return Reads(inspection=backend.inspection, bus=backend.bus, database=None, clock=clock)
 
 

@@ -10,13 +10,14 @@ from hms_svc.domain.outcome import Failure
 from hms_svc.domain.views import JobDetail
 from hms_svc.ports.control import Act, ActRequest
 
-from .conftest import TYPE, BrokerHarness
+from .conftest import BrokerHarness
 
 HOUR_MS = 3_600_000
 
 
 async def act(harness: BrokerHarness, act: Act, *ids: str, batch: str = "b1") -> None:
-    request = ActRequest(act=act, job_ids=ids, by="ravi", note="because", batch=batch)
+    seen = await harness.seen(*ids)
+    request = ActRequest(act=act, job_ids=ids, by="ravi", note="because", batch=batch, seen=seen)
     outcomes = await harness.control.act(request)
     assert [outcome.why for outcome in outcomes] == [""] * len(ids)
 
@@ -116,7 +117,7 @@ async def test_a_purge_comes_back_in_its_order(harness: BrokerHarness) -> None:
     ids = await harness.accept(4)
     later = await harness.accept(1, not_before=harness.clock.now_ms() + HOUR_MS)
     for _ in range(3):
-        await harness.control.purge(TYPE, by="ravi", note="", limit=2, batch="b1")
+        await harness.purge(limit=2, batch="b1")
     assert await harness.counts() == {"cancelled": 5}
     assert await undo(harness) == dict.fromkeys([*ids, *later], "")
     assert await harness.counts() == {"queued": 4, "scheduled": 1}

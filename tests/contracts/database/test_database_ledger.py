@@ -7,7 +7,7 @@ from hms_svc.domain.event import service_event
 from hms_svc.domain.ids import case_id
 from hms_svc.domain.job import make_job
 from hms_svc.persistence.database import SqlDatabase
-from hms_svc.ports.stores import Approval, EffectRequest, ReportCount
+from hms_svc.ports.stores import EffectRequest, ReportCount
 from tests.contracts.database.conftest import HandClock
 from tests.contracts.database.requests import HOUR, NOON, RADIUS_M, dead_job, effect
 
@@ -73,16 +73,6 @@ async def test_a_number_is_never_used_twice(database: SqlDatabase) -> None:
     await database.commit([with_all_messages("b")])
     await database.mark_published(numbers)
     assert len(await database.outbox(10)) == 3
-
-
-async def test_an_approval_holds_for_exactly_what_was_approved(database: SqlDatabase) -> None:
-    yes = Approval(job_id="a", action="act", rule="r", digest="d", by="ada", note="", at=NOON)
-    await database.approve(yes)
-    await database.approve(replace(yes, by="bob"))
-    assert await database.is_approved("a", "act", "r", "d")
-    for other in (("b", "act", "r", "d"), ("a", "x", "r", "d"), ("a", "act", "x", "d")):
-        assert not await database.is_approved(*other)
-    assert not await database.is_approved("a", "act", "r", "x")
 
 
 async def test_the_archive_keeps_a_job_once_and_whole(database: SqlDatabase) -> None:

@@ -1,8 +1,10 @@
 -- Do one act of an operator to each job.
 --
--- ARGV     act, who, note, batch, time until which it is kept for undo (Unix ms), then the ids
+-- ARGV     act, who, note, batch, time until which it is kept for undo (Unix ms), then for each: id, fence that
+--          was seen ("" where nobody has looked), case that the database has of it ("" for none), hold that was
+--          seen ("" for none)
 -- returns  for each id: "" where it was done, else why not
--- Invariant: each job changes in one step or not at all. Repeated with its nonce after a lost reply it gives
+-- Invariant: each job changes in one step or not at all, and only where it still is what was seen. Repeated with its nonce after a lost reply it gives
 --            what it gave.
 
 local receipt = P .. 'reply:' .. NONCE
@@ -11,7 +13,7 @@ if before then return cjson.decode(before) end
 
 local act, by, note, batch, undo_until = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local answers = {}
-local detail = (act == 'purge' and 'cancel' or act) .. ' by ' .. by .. (note ~= '' and ': ' .. note or '')
+local detail = act .. ' by ' .. by .. (note ~= '' and ': ' .. note or '')
 
 local function is(job)
   return 'is ' .. NAMES[job[STATE]]
@@ -35,10 +37,18 @@ local function to_queue(id, job, fresh)
   return ''
 end
 
-local function call_off(id, job, state, reason, event)
-  local source, cause = job[STATE], state == '7' and cause_of(state, job[TYPE], reason, by)
-  end_job(id, job, state, outcome_of(reason, by, note), step_of(source, state, 'operator', detail), cause)
-  announce(int(wall), event, id, job[FENCE], said(job[TYPE], reason, by, note))
+local UNSEEN = 'was claimed before: what it has done must be looked up first'
+
+-- A job that has a case is dead, whatever else would have become of it.
+local function call_off(id, job, seen, state, reason)
+  local source, words = job[STATE], note
+  if job[CASE] == '-' and seen.case ~= '' then job[CASE] = seen.case end
+  if job[CASE] ~= '-' then
+    state, words = '8', (note ~= '' and note .. '; ' or '') .. job[CASE] .. ' stands'
+  end
+  local cause = FAILED[state] and cause_of(state, job[TYPE], reason, by)
+  end_job(id, job, state, outcome_of(reason, by, words), step_of(source, state, 'operator', detail), cause)
+  announce(int(wall), 'job.' .. NAMES[state], id, job[FENCE], said(job[TYPE], reason, by, words))
   return ''
 end
 
@@ -57,21 +67,15 @@ function acts.retry(id, job)
   return to_queue(id, job, true)
 end
 
-function acts.cancel(id, job)
+function acts.cancel(id, job, seen)
   if TERMINAL[job[STATE]] then return is(job) .. ' already' end
   if job[STATE] == '4' then
     redis.call('HSET', P .. 'wishes', id, job[FENCE] .. ' ' .. cjson.encode({ by, note }))
     call(job[WORKER], 'news')
     return ''
   end
-  return call_off(id, job, '9', 'cancelled', 'job.cancelled')
-end
-
--- As cancel, of what still waits: a job that was claimed meanwhile runs to its end.
-function acts.purge(id, job)
-  local state = job[STATE]
-  if state ~= '1' and state ~= '2' and state ~= '5' then return is(job) end
-  return call_off(id, job, '9', 'cancelled', 'job.cancelled')
+  if job[FENCE] ~= '0' and seen.fence == '' then return UNSEEN end
+  return call_off(id, job, seen, '9', 'cancelled')
 end
 
 function acts.discard(id, job)
@@ -86,14 +90,18 @@ function acts.discard(id, job)
   return ''
 end
 
-function acts.approve(id, job)
+function acts.approve(id, job, seen)
   if job[STATE] ~= '3' then return is(job) .. ', not held' end
+  if seen.fence == '' or seen.hold == '' then return UNSEEN end
+  job[APPROVED] = job[APPROVED] == '0' and seen.hold or job[APPROVED] .. ',' .. seen.hold
   return to_queue(id, job, false)
 end
 
-function acts.deny(id, job)
+function acts.deny(id, job, seen)
   if job[STATE] ~= '3' then return is(job) .. ', not held' end
-  return call_off(id, job, '7', 'governance', 'job.rejected')
+  if seen.fence == '' then return UNSEEN end
+  job[APPROVED] = '0'
+  return call_off(id, job, seen, '7', 'governance')
 end
 
 local undoable = batch ~= '' and act ~= 'approve'
@@ -101,11 +109,12 @@ local undo_key = P .. 'undo:' .. batch
 local has_begun = undoable and redis.call('EXISTS', undo_key) == 1
 local kept = {}
 
-local function do_to(id)
+local function do_to(id, seen)
   local job = read(id)
   if not job or job[STATE] == '10' then return 'is not known' end
+  if seen.fence ~= '' and job[FENCE] ~= seen.fence then return 'has moved on since it was looked at' end
   local outcome = outcome_in(job)
-  local why = acts[act](id, job)
+  local why = acts[act](id, job, seen)
   if why == '' and undoable then
     kept[#kept + 1] = '0'
     kept[#kept + 1] = table.concat({ id, int(wall), job[STATE], job[POSITION], job[FENCE] }, ' ') .. '\n'
@@ -115,7 +124,10 @@ local function do_to(id)
   return why
 end
 
-for at = 9, #ARGV do answers[#answers + 1] = do_to(ARGV[at]) end
+for at = 9, #ARGV, 4 do
+  local id, fence, case, hold = unpack(ARGV, at, at + 3)
+  answers[#answers + 1] = do_to(id, { fence = fence, case = case, hold = hold })
+end
 finish()
 if #kept > 0 then
   flush('ZADD', undo_key, kept)

@@ -5,7 +5,8 @@
 --          3: nonce of the call, the same when it is repeated; the script's own follow
 --
 -- A record is one string: a line of 26 words, then envelope, data, raw bytes and outcome, whose lengths
--- stand in that line, then the trail. Payloads are opaque here. Numbers go back as text made by int():
+-- stand in that line, then the trail. APPROVED has the holds that humans have approved, with commas
+-- between, 0 for none. Payloads are opaque here. Numbers go back as text made by int():
 -- what Lua makes of a large number by itself is rounded.
 
 local P = KEYS[1]
@@ -19,7 +20,7 @@ end
 
 local STATE, FENCE, ATTEMPT, CLAIMS, GIVE_BACKS, CRASHES, SUSPECT, LANE = 1, 2, 3, 4, 5, 6, 7, 8
 local MOST, PRIORITY, ENQUEUED, EXPIRES, STARTED, POSITION, CAUSE = 9, 10, 11, 12, 13, 14, 15
-local SPARE, ENVELOPE, DATA, RAW, OUTCOME, MARK, CASE, TYPE = 16, 17, 18, 19, 20, 21, 22, 23
+local APPROVED, ENVELOPE, DATA, RAW, OUTCOME, MARK, CASE, TYPE = 16, 17, 18, 19, 20, 21, 22, 23
 local UNIQUE, NOT_BEFORE, WORKER, BODY = 24, 25, 26, 27
 local PATTERN = '^' .. string.rep('(%S+) ', 25) .. '(%S+)\n()'
 local NAMES = {

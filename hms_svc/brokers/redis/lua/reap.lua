@@ -1,11 +1,15 @@
 -- Take jobs whose lease has run out from whoever had them.
 --
--- ARGV     limit, deaths alone after which a job is dead, attempts where none were named
--- returns  the numbers of jobs rescued, dead, cancelled
+-- ARGV     limit, deaths alone after which a job is dead, attempts where none were named, then for each job of
+--          which it is known what its claim has done: id, fence, "none", "case" or "?"
+-- returns  the numbers of jobs rescued, dead, cancelled, then id and fence of each that somebody has asked to
+--          cancel and of which that is not known: it was left as it is
 -- Invariant: the lease alone decides; find and move are one step, so that a second reaper finds nothing.
 
 local left, most_crashes, default_most = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local rescued, dead, cancelled = 0, 0, 0
+local undecided, known = {}, {}
+for at = 7, #ARGV, 3 do known[ARGV[at] .. ' ' .. ARGV[at + 1]] = ARGV[at + 2] end
 
 local function death_step(job, state, cause, detail, death)
   return '{"at":' .. int(wall) .. ',"target":"' .. NAMES[state] .. '","cause":"' .. cause
@@ -46,11 +50,16 @@ local function take_back(id, job)
   local most = job[MOST] == '0' and default_most or job[MOST]
   if alone then job[CRASHES] = int(job[CRASHES] + 1) end
   local wish = wish_for(id, job)
+  local done = wish and known[id .. ' ' .. job[FENCE]]
   if alone and (tonumber(job[CRASHES]) >= most_crashes or tonumber(job[ATTEMPT]) >= tonumber(most)) then
     local detail = death .. '; ' .. job[CRASHES] .. ' such deaths in attempt ' .. job[ATTEMPT] .. ' of ' .. most
     finish_off(id, job, '8', 'rescued', 'crashed', 'reaper', detail, death, death)
     dead = dead + 1
-  elseif wish then
+  elseif wish and not done then
+    undecided[#undecided + 1] = id
+    undecided[#undecided + 1] = job[FENCE]
+    return
+  elseif wish and done == 'none' then
     finish_off(id, job, '9', 'operator', 'cancelled', wish[1], wish[2], wish[2], death)
     cancelled = cancelled + 1
   else
@@ -76,4 +85,4 @@ for _, type in ipairs(types()) do
   end
 end
 finish()
-return { rescued, dead, cancelled }
+return { rescued, dead, cancelled, unpack(undecided) }

@@ -1,15 +1,16 @@
 -- Record what became of claimed jobs.
 --
 -- ARGV     for each: id, fence, state, position, 1 where the attempt is given back, 1 where that is counted,
---          case id or "-", outcome, line of the trail, events and counters (each with a comma behind),
+--          case id, "-" for none, "?" where nobody can tell, outcome, line of the trail, events and counters (each with a comma behind),
 --          data of the events, time, mark of this settlement, the same when it is repeated, failure group
 --          or "0"
 -- returns  for each that was not written: its place (from 1), and "" where the token owns nothing any more,
 --          else the wish (JSON) of who wants the job cancelled: settle it as cancelled then
--- Invariant: only the owner's fence writes; record, index, counters and events are one step. Repeated with
+-- Invariant: a no of governance forgets what humans have approved. Only the owner's fence writes; record, index, counters and events are one step. Repeated with
 --            its mark after a lost reply it writes nothing again, and says the same.
 
 local answers, place = {}, 0
+local NO = '{"reason":"governance"'
 local wishes = P .. 'wishes'
 local asked = redis.call('EXISTS', wishes) == 1
 
@@ -34,7 +35,8 @@ for at = 4, #ARGV, 15 do
     else
       leave(id, job)
       job[STATE], job[POSITION], job[WORKER], job[MARK] = state, position, '-', mark
-      if case ~= '-' then job[CASE] = case end
+      if case ~= '-' and case ~= '?' then job[CASE] = case end
+      if FAILED[state] and string.sub(outcome, 1, #NO) == NO then job[APPROVED] = '0' end
       if back == '1' then job[ATTEMPT] = int(job[ATTEMPT] - 1) end
       if counted == '1' then job[GIVE_BACKS] = int(job[GIVE_BACKS] + 1) end
       if state == '2' then keep_turn(job) else job[SUSPECT] = '0' end

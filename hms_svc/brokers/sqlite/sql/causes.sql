@@ -69,6 +69,7 @@ CREATE TABLE IF NOT EXISTS undo (
     hold TEXT,
     cause TEXT,
     result BLOB,
+    approved TEXT,
     PRIMARY KEY (batch, id)
 )
 

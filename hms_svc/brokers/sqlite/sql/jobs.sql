@@ -18,7 +18,7 @@ SELECT id FROM jobs WHERE queue = ? AND unique_key = ? AND state < 6
 
 -- name: ready
 SELECT row, id, data, envelope, enqueued_at, priority, expires_at, not_before, max_attempts,
-       unique_key, attempt, claims, give_backs
+       unique_key, attempt, claims, give_backs, approved
 FROM jobs WHERE state = 2 AND queue = ? AND position >= ? AND position < ?
 ORDER BY position LIMIT ?
 
@@ -38,6 +38,8 @@ UPDATE jobs SET
     finished_at = CASE WHEN done.column1 >= 6 THEN done.column3 END,
     reason = done.column4, said_by = done.column5, detail = done.column6, result = done.column7,
     case_id = coalesce(done.column8, case_id), failure = done.column9, hold = done.column10,
+    approved = CASE WHEN done.column1 IN (7, 8) AND done.column4 = 'governance' THEN NULL
+        ELSE approved END,
     attempt = attempt - done.column11, give_backs = give_backs + done.column12,
     trail = CASE WHEN trail IS NULL THEN done.column13 WHEN length(trail) > 1048576
         THEN substr(trail, 524288 + instr(substr(trail, 524288), char(10))) || done.column13

@@ -11,7 +11,7 @@ WITH chosen AS (
 SELECT jobs.row, jobs.id, queues.type AS type, jobs.state, jobs.position, jobs.attempt,
        jobs.enqueued_at, jobs.reason, jobs.said_by, jobs.detail, jobs.data, jobs.priority,
        jobs.max_attempts, jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect,
-       jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause
+       jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause, jobs.approved
 FROM chosen CROSS JOIN jobs USING (row) JOIN queues USING (queue)
 ORDER BY jobs.position DESC, jobs.row DESC
 
@@ -26,7 +26,7 @@ WITH chosen AS (
 SELECT jobs.row, jobs.id, queues.type AS type, jobs.state, jobs.position, jobs.attempt,
        jobs.enqueued_at, jobs.reason, jobs.said_by, jobs.detail, jobs.data, jobs.priority,
        jobs.max_attempts, jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect,
-       jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause
+       jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause, jobs.approved
 FROM chosen CROSS JOIN jobs USING (row) JOIN queues USING (queue)
 ORDER BY jobs.position DESC, jobs.row DESC
 
@@ -34,7 +34,7 @@ ORDER BY jobs.position DESC, jobs.row DESC
 SELECT jobs.row, jobs.id, queues.type AS type, jobs.state, jobs.position, jobs.attempt,
        jobs.enqueued_at, jobs.reason, jobs.said_by, jobs.detail, jobs.data, jobs.priority,
        jobs.max_attempts, jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect,
-       jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause
+       jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause, jobs.approved
 FROM json_each(:ids) AS wanted JOIN jobs ON jobs.id = wanted.value JOIN queues USING (queue)
 WHERE jobs.state < 10 ORDER BY jobs.id
 
@@ -86,9 +86,14 @@ UPDATE jobs SET state = 2, position = :now - priority * 8796093022208, hold = NU
     trail = coalesce(trail, '') || :line
 WHERE row = :row
 
+-- name: approve
+UPDATE jobs SET approved = coalesce(approved || ',', '') || :hold WHERE row = :row
+
 -- name: finish
 UPDATE jobs SET state = :state, position = :now, finished_at = :now, reason = :reason,
-    said_by = :said_by, detail = :detail, trail = coalesce(trail, '') || :line, cause = :cause
+    said_by = :said_by, detail = :detail, trail = coalesce(trail, '') || :line, cause = :cause,
+    case_id = coalesce(case_id, :case_id),
+    approved = CASE WHEN :reason = 'governance' THEN NULL ELSE approved END
 WHERE row = :row
 
 -- name: request_cancel
@@ -103,10 +108,10 @@ WHERE row = :row
 -- name: remember
 INSERT OR REPLACE INTO undo (batch, id, at, to_state, to_position, fence, state, position, attempt,
     give_backs, crashes, suspect, not_before, expires_at, finished_at, reason, said_by, detail,
-    failure, hold, cause, result)
+    failure, hold, cause, result, approved)
 SELECT :batch, id, :now, state, position, fence, :state, :position, :attempt, :give_backs, :crashes,
     :suspect, :not_before, :expires_at, :finished_at, :reason, :said_by, :detail, :failure, :hold,
-    :cause, :result
+    :cause, :result, :approved
 FROM jobs WHERE row = :row
 
 -- name: in_batch
@@ -126,7 +131,7 @@ UPDATE jobs SET state = was.state, position = was.position, attempt = was.attemp
     give_backs = was.give_backs, crashes = was.crashes, suspect = was.suspect,
     not_before = was.not_before, expires_at = was.expires_at, finished_at = was.finished_at,
     reason = was.reason, said_by = was.said_by, detail = was.detail, failure = was.failure,
-    hold = was.hold, cause = was.cause, result = was.result,
+    hold = was.hold, cause = was.cause, result = was.result, approved = was.approved,
     trail = coalesce(jobs.trail, '') || :line
 FROM undo AS was WHERE jobs.row = :row AND was.batch = :batch AND was.id = jobs.id
 
@@ -152,7 +157,7 @@ SELECT causes.cause AS "group", causes.n,
        jobs.id, queues.type AS type, jobs.state, jobs.position, jobs.attempt, jobs.enqueued_at,
        jobs.reason, jobs.said_by, jobs.detail, x'' AS data, jobs.priority, jobs.max_attempts,
        jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect, jobs.case_id,
-       jobs.failure, jobs.unique_key, jobs.cause
+       jobs.failure, jobs.unique_key, jobs.cause, jobs.approved
 FROM causes JOIN jobs ON jobs.row = (
     SELECT row FROM jobs WHERE cause = causes.cause AND cause IS NOT NULL AND state IN (7, 8)
     ORDER BY position DESC, row DESC LIMIT 1)
@@ -167,6 +172,10 @@ FROM queues JOIN jobs ON jobs.queue = queues.queue AND jobs.state = ? WHERE jobs
 
 -- name: pause
 UPDATE queues SET paused_by = ?, pause_reason = ?, intake_paused = ? WHERE queue = ?
+
+-- name: waiting
+SELECT jobs.id, jobs.fence FROM queues JOIN jobs USING (queue)
+WHERE queues.type = ? AND jobs.state = ? ORDER BY jobs.position LIMIT ?
 
 -- name: oldest
 SELECT row, id, queue, position FROM jobs WHERE state = ? AND queue = ? AND position < ?

@@ -1,0 +1,50 @@
+"""What is known of jobs when an act on them is decided: their claims, their holds, their cases."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeAlias
+
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.verdict import Permission
+from hms_svc.domain.views import JobDetail
+from hms_svc.operations.plan import DECISIONS, Claim
+from hms_svc.ports.control import Act, Seen
+from hms_svc.ports.stores import EffectStore
+
+KnownDetails: TypeAlias = Callable[[Sequence[str]], Awaitable[list[JobDetail]]]
+_ENDING = DECISIONS | {Act.CANCEL}
+
+
+async def look_up(
+    act: Act, claims: Mapping[str, Claim], known_details: KnownDetails, effects: EffectStore
+) -> dict[str, Seen]:
+    """Return what an act has to know of the jobs with these claims; nothing for other acts.
+
+    A claim that has ended can commit no effect after it was looked up.
+    """
+    if act not in _ENDING:
+        return {}
+    ended = [(job_id, claim.fence + 1) for job_id, claim in claims.items() if _may_have(claim)]
+    found = dict(zip(ended, await effects.recall(ended), strict=True)) if ended else {}
+    cases = {job_id: stored[0].case_id for (job_id, _), stored in found.items() if stored}
+    holds = await _holds(list(claims), known_details) if act in DECISIONS else {}
+    return {
+        job_id: Seen(claim.fence, cases.get(job_id), holds.get(job_id, ""))
+        for job_id, claim in claims.items()
+    }
+
+
+def _may_have(claim: Claim) -> bool:
+    return claim.ended and claim.fence > 0
+
+
+async def _holds(job_ids: Sequence[str], known_details: KnownDetails) -> dict[str, str]:
+    return {detail.view.id: hold_key(detail) for detail in await known_details(job_ids)}
+
+
+def hold_key(detail: JobDetail) -> str:
+    """Return the `Permission.key` of what a held job waits for, empty where it is not held."""
+    if detail.view.state is not State.HELD or detail.hold is None:
+        return ""
+    return Permission(*detail.hold).key
