@@ -6,7 +6,7 @@ from typing import Final
 
 from hms_svc.domain.agencies import Receiver
 from hms_svc.domain.event import Event
-from hms_svc.domain.ids import name_based_id
+from hms_svc.domain.ids import derived_id
 from hms_svc.domain.job import Job
 from hms_svc.domain.strict_json import encode
 
@@ -23,7 +23,7 @@ def delivery_job(receiver: Receiver, event: Event, namespace: str, now_ms: int) 
     """Make the job that delivers an event: always the same id for the same receiver and event."""
     data = {"receiver": receiver.name, "event": event.to_cloudevent(namespace)}
     return Job(
-        id=name_based_id(DELIVER, receiver.name, event.id),
+        id=derived_id("delivery", receiver.name, event.id),
         type=DELIVER,
         data=encode(data),
         enqueued_at=now_ms,

@@ -21,19 +21,24 @@ _SAID_OTHERWISE: Final = frozenset({"data", "data_base64", "datacontenttype"})
 _ESCAPED: Final = re.compile(r"\\(.)")
 
 
+def is_binary(headers: Mapping[str, str]) -> bool:
+    """Tell whether a request is in binary mode: what its envelope says stands in its headers."""
+    return not _media_type(headers).startswith("application/cloudevents")
+
+
 def read_envelopes(headers: Mapping[str, str], body: bytes) -> list[Envelope]:
     """Read the envelopes of a request; header names are lower-case.
 
     Raises MalformedJson, or MalformedJob naming the attribute, and in a batch the event.
     """
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = _media_type(headers)
     if media_type == BATCH:
         return _batch(read_strict(body))
     if len(body) > MAX_ITEM_BYTES:
         raise MalformedJob(f"the body has {len(body)} bytes; the limit is {MAX_ITEM_BYTES}")
     if media_type == STRUCTURED:
         return [read_envelope(read_strict(body))]
-    if media_type.startswith("application/cloudevents"):
+    if not is_binary(headers):
         raise MalformedJob(f"content-type {media_type:.80} is none of {STRUCTURED} and {BATCH}")
     if not any(name.startswith(_PREFIX) for name in headers):
         raise MalformedJob(
@@ -41,6 +46,10 @@ def read_envelopes(headers: Mapping[str, str], body: bytes) -> list[Envelope]:
             " ce-type and ce-specversion"
         )
     return [_binary(headers, body)]
+
+
+def _media_type(headers: Mapping[str, str]) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _batch(value: JsonValue) -> list[Envelope]:

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from hms_svc.domain.errors import BadInput, MalformedJob
-from hms_svc.domain.ids import name_based_id
+from hms_svc.domain.ids import derived_id
 from hms_svc.domain.job import MAX_DATA_BYTES, Job, encode_data
 from hms_svc.domain.strict_json import JsonValue, check_strict, encode, read_strict
 from hms_svc.domain.timestamps import from_rfc3339
@@ -46,11 +46,11 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
         data = self.data
         if self.data_base64 is not None:
             data = {"data_base64": self.data_base64}
-        return self._job("ce-" + name_based_id(self.source, self.id), type, data, now_ms)
+        return self._job(derived_id("envelope", self.source, self.id), type, data, now_ms)
 
     def to_unmapped_job(self, now_ms: int) -> Job:
         """Make the job that keeps the whole of it until a mapping takes it."""
-        id = "ce-" + name_based_id(self.source, self.id, RECEIVE)
+        id = derived_id("unmapped", self.source, self.id)
         return self._job(id, RECEIVE, self.to_cloudevent(), now_ms)
 
     def _job(self, id: str, type: str, data: JsonValue, now_ms: int) -> Job:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.ids import event_id
-from hms_svc.domain.strict_json import JsonValue, decode, encode
+from hms_svc.domain.strict_json import JsonValue, check_strict, decode, encode
 from hms_svc.domain.timestamps import to_rfc3339
 
 JOB_COMPLETED: Final = "job.completed"
@@ -23,8 +23,13 @@ JOB_HELD: Final = "job.held"
 JOB_CANCELLED: Final = "job.cancelled"
 EVENTS_GAP: Final = "events.gap"
 AUDIT_SEALED: Final = "audit.sealed"
+RECEIVER_GROUPS: Final = "receiver:"
+"""What the names of the groups begin with in which events are forwarded to receivers."""
+MAX_EVENT_KEY_CHARACTERS: Final = 256
 
-
+_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
+_OURS: Final = ("job.", "audit.", "events.")
+_ALSO_OURS: Final = frozenset({"case.opened", "case.closed", "case.reopened"})
 _GROUP: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
 
@@ -38,6 +43,37 @@ def check_group(name: str) -> str:
     if _GROUP.fullmatch(name):
         return name
     raise BadInput(f"group {name!r:.80}: want 1 to 128 letters, digits and . _ : -, such as act")
+
+
+def check_consumer_group(name: str) -> str:
+    """Give back a name that a consumer gave its group; BadInput for none, or for one of ours."""
+    if name.startswith(RECEIVER_GROUPS):
+        raise BadInput(
+            f"group {name:.80} is one of hms-svc's own: those that begin with {RECEIVER_GROUPS}"
+            " forward events to receivers"
+        )
+    return check_group(name)
+
+
+def check_draft(draft: Mapping[str, Any], ordinal: int) -> None:
+    """Hold `type` and `key` of an event that a service announces to the rules, else raise BadInput.
+
+    A type is 1 to 128 of a-z, 0-9, `.`, `_` and `-`, and none that hms-svc announces
+    itself; a key, where there is one, a string of at most 256 characters.
+    """
+    type, key = draft.get("type"), draft.get("key")
+    if type is None:
+        raise BadInput(f"event {ordinal} has no type: an event is {{'type', 'data'}}")
+    if not isinstance(type, str) or not _TYPE.fullmatch(type):
+        raise BadInput(f"event {ordinal}: type {type!r:.80} does not match {_TYPE.pattern}")
+    if type.startswith(_OURS) or type in _ALSO_OURS:
+        raise BadInput(f"event {ordinal}: type {type} is announced by hms-svc itself")
+    if key is None:
+        return
+    if not isinstance(key, str) or len(key) > MAX_EVENT_KEY_CHARACTERS:
+        most = f"a string of at most {MAX_EVENT_KEY_CHARACTERS} characters"
+        raise BadInput(f"event {ordinal}: key {key!r:.80} is not {most}")
+    check_strict(key, f"key of event {ordinal}")
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,10 +9,12 @@ import time
 from typing import Final
 
 from hms_svc.domain.errors import MalformedJob
+from hms_svc.domain.strict_json import encode
 
 JOB_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 JOB_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 RESERVED_PREFIX: Final = "hms:"
+"""What the ids of jobs begin with that hms-svc makes of others: no producer can hand one in."""
 _NAMESPACE: Final = bytes.fromhex("6f2d6c1e5a515c3b9a573f1f0f0d8710")
 
 
@@ -41,6 +43,29 @@ def name_based_id(*parts: str) -> str:
     name = _NAMESPACE + "\n".join(parts).encode()
     digest = hashlib.sha1(name, usedforsecurity=False).digest()
     return _write_uuid(int.from_bytes(digest[:16], "big"), version=5)
+
+
+def derived_id(kind: str, *parts: str) -> str:
+    """Give the id of a job that hms-svc makes: `hms:`, what kind it is, and the UUIDv5 of the parts."""
+    return f"{RESERVED_PREFIX}{kind}:{name_based_id(kind, encode(parts).decode())}"
+
+
+def follow_up_id(job_id: str, type: str) -> str:
+    """Give the id of the one follow-up of a type that a job has: it is erased with that job."""
+    return derived_id("follow-up", job_id, type)
+
+
+def is_reserved_id(job_id: str, running: str = "") -> bool:
+    """Tell whether an id is kept for jobs that hms-svc makes.
+
+    While the job `running` runs, which is one of these, those that go on from its own id
+    are free: that id, one of `.`, `_`, `:` and `-`, and a further part.
+    """
+    if not job_id.startswith(RESERVED_PREFIX):
+        return False
+    if not running.startswith(RESERVED_PREFIX):
+        return True
+    return re.fullmatch(re.escape(running) + "[._:-].+", job_id) is None
 
 
 def _write_uuid(number: int, version: int) -> str:

@@ -8,7 +8,13 @@ from typing import Final
 import msgspec
 
 from hms_svc.domain.errors import BadInput, MalformedJob
-from hms_svc.domain.ids import check_job_id, check_job_type, new_job_id
+from hms_svc.domain.ids import (
+    RESERVED_PREFIX,
+    check_job_id,
+    check_job_type,
+    is_reserved_id,
+    new_job_id,
+)
 from hms_svc.domain.strict_json import JsonValue, check_strict, decode, encode
 from hms_svc.domain.timestamps import from_rfc3339
 
@@ -17,7 +23,7 @@ MAX_ITEM_BYTES: Final = 4 * 1024 * 1024
 MAX_PRIORITY: Final = 1000
 MAX_KEY_CHARACTERS: Final = 256
 INTERNAL_TYPES: Final = frozenset({"envelope.receive", "event.deliver"})
-"""Made by hms-svc alone: what they carry was checked, or is signed as ours. No door takes one."""
+"""Made by hms-svc alone: what they carry was checked, or is signed as ours. No edge takes one."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -103,7 +109,8 @@ def read_job(value: JsonValue, *, now_ms: int, default_type: str | None = None) 
     """Make a job of a strictly read JSON value, or raise MalformedJob naming the field.
 
     `default_type` serves producers whose queue names the type. The value has
-    passed `read_strict`; a missing id is made here.
+    passed `read_strict`; a missing id is made here. What `check_handed_in` refuses
+    is refused.
     """
     if not isinstance(value, dict):
         raise MalformedJob(f"a job is a JSON object, not {_kind(value)}")
@@ -117,7 +124,7 @@ def read_job(value: JsonValue, *, now_ms: int, default_type: str | None = None) 
         raise MalformedJob(f"meta must be an object, not {_kind(meta)}", "meta")
     retried_from = value.get("retried_from")
     given_id = value.get("id")
-    return Job(
+    job = Job(
         id=new_job_id() if given_id is None else check_job_id(given_id),
         type=check_job_type(value.get("type", default_type)),
         data=encode_data(value["data"]),
@@ -132,6 +139,23 @@ def read_job(value: JsonValue, *, now_ms: int, default_type: str | None = None) 
         extra=encode(extra) if extra else None,
         retried_from=None if retried_from is None else check_job_id(retried_from, "retried_from"),
     )
+    check_handed_in(job)
+    return job
+
+
+def check_handed_in(job: Job, running: str = "") -> None:
+    """Raise MalformedJob for a type or an id that only hms-svc itself gives to jobs.
+
+    `running` is the id of the job whose handler hands this one in: see `is_reserved_id`.
+    """
+    if job.type in INTERNAL_TYPES:
+        raise MalformedJob(f"type {job.type} is made by hms-svc itself, never handed in", "type")
+    if is_reserved_id(job.id, running):
+        raise MalformedJob(
+            f"id {job.id} begins with {RESERVED_PREFIX}, as only ids do that hms-svc makes itself:"
+            " give another, or none",
+            "id",
+        )
 
 
 def make_job(

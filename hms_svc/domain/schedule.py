@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -10,9 +11,12 @@ import msgspec
 from cronsim import CronSim, CronSimError
 
 from hms_svc.domain.errors import BadInput
-from hms_svc.domain.ids import JOB_ID, name_based_id
+from hms_svc.domain.ids import RESERVED_PREFIX, derived_id
 
 FIELDS: Final = 5
+_TICK: Final = re.compile(re.escape(RESERVED_PREFIX) + r"tick:([^:]+):[0-9]{8}T[0-9]{4}Z")
+_LONGEST_READABLE: Final = 100
+"""Leaves room for what a tick's handler adds for the ids of jobs that it hands in."""
 UTC_NAME: Final = "UTC"
 
 
@@ -73,8 +77,14 @@ def read_schedule(text: str) -> Schedule:
 def tick_id(type: str, tick_ms: int) -> str:
     """Give the id of the one job of a tick: whoever hands it in, it is the same job."""
     stamp = datetime.fromtimestamp(tick_ms / 1000, UTC).strftime("%Y%m%dT%H%MZ")
-    named = f"tick:{type}:{stamp}"
-    return named if JOB_ID.fullmatch(named) else name_based_id("tick", type, stamp)
+    named = f"{RESERVED_PREFIX}tick:{type}:{stamp}"
+    return named if len(named) <= _LONGEST_READABLE else derived_id("tick", type, stamp)
+
+
+def type_of_tick(job_id: str) -> str:
+    """Give the type whose tick's job has this id; empty where the id says none."""
+    found = _TICK.fullmatch(job_id)
+    return found[1] if found else ""
 
 
 def _zone(name: str) -> tzinfo:

@@ -26,8 +26,13 @@ decode: Final = msgspec.json.Decoder().decode
 
 
 def encode_canonical(value: JsonValue) -> bytes:
-    """Write a value so that equal JSON gives equal bytes: sorted keys, and 1.0 as 1."""
+    """Write a strictly read value so that equal JSON gives equal bytes: sorted keys, 1.0 as 1."""
     return encode_sorted(_canonical(value))
+
+
+def is_same_json(one: bytes, other: bytes) -> bool:
+    """Tell whether bytes of ours say the same: `1.0` is `1`, `true` is not."""
+    return one == other or encode_canonical(decode(one)) == encode_canonical(decode(other))
 
 
 def _canonical(value: JsonValue) -> JsonValue:
@@ -35,7 +40,9 @@ def _canonical(value: JsonValue) -> JsonValue:
         return {key: _canonical(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_canonical(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    if isinstance(value, float) and value.is_integer() and -MAX_INTEGER <= value < MAX_INTEGER:
+        return int(value)
+    return value
 
 
 def _unique_pairs(pairs: Iterable[tuple[str, JsonValue]]) -> dict[str, JsonValue]:

@@ -9,9 +9,10 @@ from typing import Any
 
 from hms_svc.domain.errors import MalformedJob
 from hms_svc.domain.job import Job as Envelope
-from hms_svc.domain.job import make_job
+from hms_svc.domain.job import check_handed_in, make_job
 from hms_svc.facade import work
 from hms_svc.facade.portal import block
+from hms_svc.handling.context import find_job
 
 
 class Job:
@@ -20,7 +21,9 @@ class Job:
     `delay` (or `not_before`) postpones its first run, `expires_at` is when that
     is no longer worth it; both are datetimes with a zone. A higher `priority`
     (-1000 to 1000) runs first within its type. Raises MalformedJob or
-    MalformedJson where a value is not what the contract allows.
+    MalformedJson where a value is not what the contract allows. An id that begins
+    with `hms:` is one of hms-svc's own: only the handler of such a job may give ids
+    that go on from it, as `f"{job.id}.letter"`.
     """
 
     def __init__(
@@ -53,6 +56,8 @@ class Job:
             traceparent=traceparent,
             meta=meta,
         )
+        running = find_job()
+        check_handed_in(self.envelope, running.id if running is not None else "")
         self.id = self.envelope.id
         self.type = self.envelope.type
         self.data = data

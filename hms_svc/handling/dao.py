@@ -17,7 +17,7 @@ from hms_svc.domain.errors import (
     NoActiveJob,
     Outage,
 )
-from hms_svc.domain.event import Event, service_event
+from hms_svc.domain.event import Event, check_draft, service_event
 from hms_svc.domain.ids import RESERVED_PREFIX, new_job_id
 from hms_svc.domain.ids import case_id as stable_case_id
 from hms_svc.domain.job import Job
@@ -112,9 +112,10 @@ class Dao:
         Raises DuplicateCase where an open case of the kind stands within the
         radius, EffectConflict where the key was used with other data, LeaseLost
         where the job is no longer ours, and the governance verdict where there
-        was a no, or no answer, and NoActiveJob in a validator and, where a job is
-        needed, outside of one. Outside of a job `kind` has to be given. A place is `lat` and `lon` of the data; without them there is
-        no place to be taken. A follow-up of the id `name_based_id(job id, type, "")`
+        was a no, or no answer; NoActiveJob in a validator and, where a job is needed,
+        outside of one. Outside of a job `kind` has to be given. A place is `lat` and
+        `lon` of the data; without them there is no place to be taken. A follow-up of
+        the id `follow_up_id(job id, type)`
         is erased with its job.
         """
         job = self._job("dao.insert_case")
@@ -249,8 +250,7 @@ def _further(
     made = []
     for ordinal, draft in enumerate(events):
         check_strict(draft.get("data"))
-        if not isinstance(draft.get("type"), str):
-            raise BadInput(f"event {ordinal} has no type: an event is {{'type', 'data'}}")
+        check_draft(draft, ordinal)
         own_key = draft.get("key")
         if own_key is None:
             own_key = str(job.event_ordinal if job else ordinal)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from hms_svc.domain.event import Event
 from hms_svc.domain.strict_json import encode
 
+_BREAKS: Final = str.maketrans("\r\n\0", "   ")
+
 
 def sse(name: str, body: bytes, id: str = "") -> bytes:
-    """Give one server-sent event; `body` is JSON, which has no line breaks."""
-    head = f"id: {id}\n" if id else ""
-    return f"{head}event: {name}\n".encode() + b"data: " + body + b"\n\n"
+    """Give one server-sent event; `body` is JSON, which has no line breaks.
+
+    Those of the other values become blanks: none of them may begin a field of its own.
+    """
+    head = f"id: {id.translate(_BREAKS)}\n" if id else ""
+    return f"{head}event: {name.translate(_BREAKS)}\n".encode() + b"data: " + body + b"\n\n"
 
 
 class Announced:

@@ -16,7 +16,7 @@ import msgspec
 from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.errors import MalformedJob, Refused, UnknownId
 from hms_svc.domain.ids import check_job_type, new_job_id
-from hms_svc.domain.job import Job, make_job, read_job
+from hms_svc.domain.job import INTERNAL_TYPES, Job, make_job, read_job
 from hms_svc.domain.lifecycle import TERMINAL
 from hms_svc.domain.strict_json import JsonValue, check_strict, decode
 from hms_svc.domain.views import JobDetail
@@ -124,9 +124,13 @@ class Actions(Erasing):
     async def draft_edit(self, job_id: str, data: JsonValue) -> Job:
         """Make the job that would run a finished one again with other data; nothing is enqueued.
 
-        Refused where the original is not finished, or has a case.
+        Refused where the original is not finished, has a case, or is of a type of our own.
         """
         detail, _ = await self._reads.detail(job_id)
+        if detail.view.type in INTERNAL_TYPES:
+            right = "retry" if detail.raw is None else "discard"
+            words = f"job {job_id} is made by hms-svc itself, and never edited: {right} it"
+            raise Refused(words)
         if detail.view.state not in TERMINAL:
             raise Refused(f"job {job_id} is {detail.view.state}: cancel it before editing it")
         if case_id := await self._case_of(detail):

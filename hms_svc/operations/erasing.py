@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from itertools import starmap
 from typing import Final
 
 import msgspec
@@ -16,7 +17,7 @@ import msgspec
 from hms_svc.domain.deliveries import DELIVER
 from hms_svc.domain.errors import Refused, UnknownId
 from hms_svc.domain.filter import Filter, parse_filter
-from hms_svc.domain.ids import name_based_id, new_job_id
+from hms_svc.domain.ids import follow_up_id, name_based_id, new_job_id
 from hms_svc.domain.lifecycle import TERMINAL
 from hms_svc.domain.views import ActOutcome, JobView
 from hms_svc.operations.bulk import BatchReport, BulkActs, Progressed
@@ -182,9 +183,13 @@ class Erasing(BulkActs):
         }
 
     async def _possible_follow_ups(self, job_ids: Sequence[str]) -> list[str]:
-        """Give the ids that follow-ups of these jobs have by convention, whether there are any."""
+        """Give the ids that follow-ups of these jobs have by convention, whether there are any.
+
+        Those of an older program were `name_based_id(job id, type, "")`.
+        """
         types = [queue.type for queue in await self._reads.queues()]
-        return [name_based_id(job_id, type, "") for job_id in job_ids for type in types]
+        pairs = [(job_id, type) for job_id in job_ids for type in types]
+        return [*starmap(follow_up_id, pairs), *(name_based_id(*pair, "") for pair in pairs)]
 
 
 def _subject_of(view: JobView) -> str:

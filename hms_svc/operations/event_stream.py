@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from hms_svc.domain.errors import BadInput
-from hms_svc.domain.event import EVENTS_GAP, Event, is_of_types
+from hms_svc.domain.event import EVENTS_GAP, Event, check_consumer_group, is_of_types
 from hms_svc.operations.reads import newest_position
 from hms_svc.ports.bus import Bus
 
@@ -34,7 +34,7 @@ class EventStream:
 
     In a `group` each event goes to one of its consumers, and comes again after a minute until it
     is acknowledged; `events.gap` tells one that fell behind what it has missed. Without a group
-    they are those above the position `after`.
+    they are those above the position `after`. BadInput for a name that is none, or ours.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class EventStream:
     ) -> None:
         self._bus = bus
         self._types = tuple(types)
-        self._group = group
+        self._group = None if group is None else check_consumer_group(group)
         self._consumer = consumer
         self._after = after
         self._from_start = from_start

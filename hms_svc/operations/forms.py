@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from hms_svc.domain.errors import MalformedJob, MalformedJson
+from hms_svc.domain.job import INTERNAL_TYPES
 from hms_svc.domain.strict_json import JsonValue, check_strict, read_strict
 from hms_svc.handling.registry import PayloadModel, Registry
 from hms_svc.operations.schema import (
@@ -74,8 +75,8 @@ class Forms:
         self._registry = registry or Registry()
 
     def types(self) -> tuple[str, ...]:
-        """Give the names of all types that are declared, sorted."""
-        return tuple(sorted(declared.type for declared in self._registry))
+        """Give the names of all types that are declared and can be handed in, sorted."""
+        return tuple(sorted({declared.type for declared in self._registry} - INTERNAL_TYPES))
 
     def form(self, type: str) -> Form:
         """Give the form of a type; one field for all of the payload where no model is known."""

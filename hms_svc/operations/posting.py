@@ -1,8 +1,8 @@
 """Jobs from outside: checked whole, written together with those of others, answered when durable.
 
-What arrives while one write is under way leaves with the next. A sender's key
-makes the ids of its jobs: repeated, the request finds what it made before,
-whether its answer was lost before or after the key itself was kept.
+What arrives while one write is under way leaves with the next. A sender's key is
+reserved for its request before jobs are made, and with the request makes their ids:
+repeated, the request finds what it made before, wherever it was cut off.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from hms_svc.domain.errors import (
     MalformedJobs,
     Outage,
 )
-from hms_svc.domain.ids import name_based_id
-from hms_svc.domain.job import INTERNAL_TYPES, Job, read_job
+from hms_svc.domain.ids import derived_id, is_reserved_id
+from hms_svc.domain.job import Job, read_job
 from hms_svc.domain.strict_json import JsonValue, encode, encode_canonical, read_strict
 from hms_svc.handling.batching import Batcher
 from hms_svc.handling.registry import Registry
 from hms_svc.operations.room import Room
 from hms_svc.operations.submission import check_payload, check_same, find_taken, id_taken
-from hms_svc.ports.broker import Acceptance, Broker, Enqueued
+from hms_svc.ports.broker import Acceptance, Broker, Enqueued, conflicts
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.inspection import Inspection
 from hms_svc.ports.stores import AcceptedKey, DoorStore
@@ -72,6 +72,7 @@ class Posting:
         self._room = Room(inspection, queue_limit)
         self._writes = Batcher(self._write, limit=WRITTEN_TOGETHER)
         self._look_ups = Batcher(self._look_up)
+        self._reservations = Batcher(self._reserve)
         self._keys = Batcher(self._keep)
 
     async def post(
@@ -84,29 +85,38 @@ class Posting:
         an array of which another request has taken an id in the same moment.
         """
         value = read_strict(body)
-        known = _Key(sender, key, encode_canonical(value)) if key else None
-        if known is not None and (answer := await self._answer_to(known)) is not None:
+        known = _Key.of_request(sender, key, encode_canonical(value)) if key else None
+        if known is not None and (answer := await self._answer_to(known)):
             return Posted(answer, _only_id(answer), replayed=True)
-        jobs = self._read(value, known, traceparent)
-        if isinstance(value, list):
-            await self._check_ids(value, jobs)
-        answers = await self.accept(jobs)
-        _check_taken(answers, known)
+        jobs = self._read(value, traceparent)
+        items = value if isinstance(value, list) else [value]
+        if known is not None or isinstance(value, list):
+            await self._check_ids(items, jobs)
+        async with self._room.entered(jobs) as entered:
+            if known is not None:
+                jobs = _named(items, jobs, known, await self._reserved(known))
+            answers = await self._writes.ask(jobs)
+            entered.accepted(jobs, answers)
+        _check_taken(answers, keyed=known is not None)
         shapes = [_shape(job, answer) for job, answer in zip(jobs, answers, strict=True)]
         answer = encode(shapes if isinstance(value, list) else shapes[0])
         if known is not None:
             await self._keep_answer(known, answer)
         return Posted(answer, "" if isinstance(value, list) else jobs[0].id)
 
+    async def _reserved(self, key: _Key) -> AcceptedKey:
+        """Reserve a key, and give what stands: KeyReused where it is another request's."""
+        stands = await self._reservations.ask(key.kept(b"", self._clock.now_ms()))
+        if stands.request != key.request:
+            raise key.reused()
+        return stands
+
     async def _keep_answer(self, key: _Key, answer: bytes) -> None:
-        """Keep what was answered. Without it the ids of the jobs, made of the key, say as much."""
-        kept = AcceptedKey(
-            key=key.digest, request=key.request, answer=answer, at=self._clock.now_ms()
-        )
+        """Keep what was answered. Without it the request, repeated, finds its jobs as well."""
         try:
-            await self._keys.ask(kept)
+            await self._keys.ask(key.kept(answer, self._clock.now_ms()))
         except Outage as error:
-            log.warning("a key is not kept, its jobs are: %s", error)
+            log.warning("an answer is not kept, its jobs are: %s", error)
 
     async def accept(self, jobs: Sequence[Job]) -> list[Enqueued]:
         """Enqueue jobs in one write with those of others; answers stand in the order of `jobs`.
@@ -124,25 +134,25 @@ class Posting:
         An id is known for a day, also where the broker has let go of the job. Raises
         IdConflict where one came before with other data; the others are accepted.
         """
-        keys = [_Key("once", job.id, encode_canonical(job.payload())) for job in jobs]
+        keys = [_Key.of_job(job) for job in jobs]
         found = await self._store.accepted_keys([key.digest for key in keys])
         fresh = [job for job, known in zip(jobs, found, strict=True) if known is None]
         answers = dict(zip(fresh, await self.accept(fresh), strict=True)) if fresh else {}
         now = self._clock.now_ms()
         await self._store.keep_keys(
             [
-                AcceptedKey(key=key.digest, request=key.request, answer=b"", at=now)
+                key.kept(b"", now)
                 for key, job in zip(keys, jobs, strict=True)
                 if job in answers and answers[job].acceptance is not Acceptance.CONFLICT
             ]
         )
-        _check_taken(list(answers.values()), None)
+        _check_taken(list(answers.values()))
         for job, key, known in zip(jobs, keys, found, strict=True):
             if known is not None and known.request != key.request:
                 raise id_taken(job.id)
         return [_shape(job, answers.get(job)) for job in jobs]
 
-    def _read(self, value: JsonValue, key: _Key | None, traceparent: str | None) -> list[Job]:
+    def _read(self, value: JsonValue, traceparent: str | None) -> list[Job]:
         many = isinstance(value, list)
         items = value if isinstance(value, list) else [value]
         if not 1 <= len(items) <= MOST_JOBS:
@@ -152,7 +162,7 @@ class Posting:
         faults: list[Fault] = []
         for place, item in enumerate(items):
             try:
-                jobs.append(self._read_one(item, place, key, traceparent, now))
+                jobs.append(self._read_one(item, traceparent, now))
             except BadInput as error:
                 if not many:
                     raise
@@ -163,17 +173,9 @@ class Posting:
             raise MalformedJobs(faults)
         return jobs
 
-    def _read_one(
-        self, item: JsonValue, place: int, key: _Key | None, traceparent: str | None, now: int
-    ) -> Job:
+    def _read_one(self, item: JsonValue, traceparent: str | None, now: int) -> Job:
         job = read_job(item, now_ms=now)
-        if job.type in INTERNAL_TYPES:
-            raise MalformedJob(
-                f"type {job.type} is made by hms-svc itself, never handed in", "type"
-            )
         check_payload(job, self._registry)
-        if key is not None and not _names_itself(item):
-            job = msgspec.structs.replace(job, id=key.job_id(place))
         if traceparent is not None and job.traceparent is None:
             job = msgspec.structs.replace(job, traceparent=traceparent)
         return job
@@ -202,41 +204,62 @@ class Posting:
     async def _look_up(self, keys: Sequence[str]) -> Sequence[AcceptedKey | None]:
         return await self._store.accepted_keys(keys)
 
+    async def _reserve(self, keys: Sequence[AcceptedKey]) -> Sequence[AcceptedKey]:
+        return await self._store.reserve_keys(keys)
+
     async def _keep(self, keys: Sequence[AcceptedKey]) -> Sequence[None]:
         await self._store.keep_keys(keys)
         return [None] * len(keys)
 
 
 class _Key:
-    """A sender's key of one request, and the request that came with it."""
+    """A key, which is one of a `space` of such names, and the request that came with it."""
 
-    def __init__(self, sender: str, key: str, body: bytes) -> None:
-        self._text = key
-        self.digest = hashlib.sha256(f"{sender}\n{key}".encode()).hexdigest()
-        self.request = hashlib.sha256(body).hexdigest()
+    def __init__(self, space: str, *names: str, request: bytes) -> None:
+        self._text = names[-1]
+        self.digest = hashlib.sha256(encode([space, *names])).hexdigest()
+        self.request = hashlib.sha256(request).hexdigest()
 
-    def job_id(self, place: int) -> str:
-        """Give the id of the job at this place of the request."""
-        return name_based_id("posted", self.digest, str(place))
+    @classmethod
+    def of_request(cls, sender: str, key: str, request: bytes) -> _Key:
+        """Make the key that a sender gave to a request; `request` is its canonical JSON."""
+        return cls("sender", sender, key, request=request)
+
+    @classmethod
+    def of_job(cls, job: Job) -> _Key:
+        """Make the key of a job whose id stands for what its sender said."""
+        return cls("job", job.id, request=encode_canonical(job.payload()))
+
+    def kept(self, answer: bytes, at: int) -> AcceptedKey:
+        """Give what is kept of it from then on (Unix ms); an empty answer only reserves it."""
+        return AcceptedKey(key=self.digest, request=self.request, answer=answer, at=at)
+
+    def job_id(self, reserved: AcceptedKey, place: int) -> str:
+        """Give the id of the job at a place of the request: another once the key was forgotten."""
+        return derived_id("posted", self.digest, self.request, str(reserved.at), str(place))
 
     def reused(self) -> KeyReused:
         """Make the error of a key that came before, with another request."""
         return KeyReused(f"key {self._text!r:.80} was used before, with another request")
 
 
-def _check_taken(answers: Sequence[Enqueued], key: _Key | None) -> None:
-    taken = [
-        (place, answer.job_id)
-        for place, answer in enumerate(answers)
-        if answer.acceptance is Acceptance.CONFLICT
+def _named(
+    items: Sequence[JsonValue], jobs: Sequence[Job], key: _Key, reserved: AcceptedKey
+) -> list[Job]:
+    """Give the jobs, those without an id of the sender's with one that is made of the key."""
+    return [
+        job if _names_itself(item) else msgspec.structs.replace(job, id=key.job_id(reserved, place))
+        for place, (item, job) in enumerate(zip(items, jobs, strict=True))
     ]
-    if not taken:
-        return
-    place, job_id = taken[0]
-    if key is not None and job_id == key.job_id(place):
-        raise key.reused()
-    others = len(answers) - len(taken)
-    raise id_taken(job_id, f"; the other {others} of the request are accepted" if others else "")
+
+
+def _check_taken(answers: Sequence[Enqueued], *, keyed: bool = False) -> None:
+    """Raise IdConflict for an id that is taken; one made of the request's key is of a job erased since."""
+    taken = [job_id for job_id in conflicts(answers) if not (keyed and is_reserved_id(job_id))]
+    if taken:
+        others = len(answers) - len(taken)
+        more = f"; the other {others} of the request are accepted" if others else ""
+        raise id_taken(taken[0], more)
 
 
 def _names_itself(item: JsonValue) -> bool:
@@ -248,7 +271,7 @@ def _shape(job: Job, answer: Enqueued | None) -> dict[str, JsonValue]:
     shape: dict[str, JsonValue] = {"id": job.id, "type": job.type}
     if answer is None:
         return {**shape, "exists": True}
-    exists = answer.acceptance is Acceptance.EXISTS
+    exists = answer.acceptance is not Acceptance.ACCEPTED
     return {**shape, "state": answer.state.value, "exists": exists}
 
 

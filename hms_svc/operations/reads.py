@@ -9,7 +9,7 @@ import msgspec
 
 from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.errors import BadInput, DatabaseUnavailable, UnknownId
-from hms_svc.domain.event import AUDIT_SEALED, Event
+from hms_svc.domain.event import AUDIT_SEALED, Event, check_consumer_group
 from hms_svc.domain.filter import Filter
 from hms_svc.domain.lifecycle import TERMINAL, State
 from hms_svc.domain.strict_json import decode
@@ -277,7 +277,11 @@ class Reads:
     async def group_events(
         self, group: str, consumer: str, *, follow: bool, from_start: bool
     ) -> AsyncIterator[Event]:
-        """Give what the group has not been given; each batch is acknowledged once it was consumed."""
+        """Give what the group has not been given; each batch is acknowledged once it was consumed.
+
+        BadInput for a name that is none, or one of ours.
+        """
+        check_consumer_group(group)
         while True:
             newest = await newest_position(self._bus) if follow else 0
             events = await self._bus.read_group(group, consumer, limit=100, from_start=from_start)

@@ -7,7 +7,7 @@ from typing import Final
 
 from hms_svc.domain.errors import BadInput, IdConflict, MalformedJob
 from hms_svc.domain.job import Job
-from hms_svc.domain.strict_json import decode
+from hms_svc.domain.strict_json import is_same_json
 from hms_svc.handling.payload import PayloadFault, parse_payload
 from hms_svc.handling.registry import Registry
 from hms_svc.operations.intake import Draft, Faults, Shaping, make_jobs
@@ -102,9 +102,7 @@ def check_same(job: Job, seen: dict[str, Job]) -> None:
 
 
 def _is_same(job: Job, type: str, data: bytes, *, malformed: bool) -> bool:
-    if malformed or job.type != type:
-        return False
-    return data == job.data or bool(decode(data) == decode(job.data))
+    return not malformed and job.type == type and is_same_json(data, job.data)
 
 
 def id_taken(job_id: str, more: str = "") -> IdConflict:

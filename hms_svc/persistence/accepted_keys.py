@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Connection, and_, bindparam, delete, func, literal_column, select
 
-from hms_svc.persistence.statements import among, or_ignore
+from hms_svc.persistence.statements import Bulk, DialectInsert, among, insert_into, or_ignore
 from hms_svc.persistence.tables import accepted_keys
 from hms_svc.ports.stores import AcceptedKey
 
 _FIELDS = ("key", "request", "answer", "at")
-_INSERT = or_ignore(accepted_keys, *_FIELDS, key=("key",))
+_RESERVE = or_ignore(accepted_keys, *_FIELDS, key=("key",))
 _FOUND = select(*(accepted_keys.c[name] for name in _FIELDS)).where(among(accepted_keys.c.key))
 _OLDEST: Final = (
     select(accepted_keys.c.number).order_by(accepted_keys.c.number).limit(bindparam("most"))
@@ -30,9 +30,39 @@ def find(connection: Connection, keys: Sequence[str]) -> list[AcceptedKey | None
     return [found.get(key) for key in keys]
 
 
+def reserve(connection: Connection, keys: Sequence[AcceptedKey]) -> list[AcceptedKey]:
+    """Keep keys that are not kept yet, and give what stands under each, in their order."""
+    while True:  # Again where another transaction forgot one of them in between.
+        _RESERVE.run(connection, _rows(keys))
+        found = find(connection, [key.key for key in keys])
+        stands = [each for each in found if each is not None]
+        if len(stands) == len(keys):
+            return stands
+
+
 def keep(connection: Connection, accepted: Sequence[AcceptedKey]) -> None:
-    """Keep keys; one that is kept already stays as it was kept first."""
-    _INSERT.run(connection, [msgspec.structs.astuple(each) for each in accepted])
+    """Keep keys; one that is kept already gets its answer, where it is of the same request."""
+    _KEEP.run(connection, _rows(accepted))
+
+
+def _rows(keys: Sequence[AcceptedKey]) -> list[tuple[Any, ...]]:
+    """Give one row for each key, the first; in one order, so that writers do not wait in a circle."""
+    first = {each.key: each for each in reversed(keys)}
+    return [msgspec.structs.astuple(first[key]) for key in sorted(first)]
+
+
+def _keeping(dialect: str) -> DialectInsert:
+    given = insert_into(dialect, accepted_keys, _FIELDS)
+    unanswered = func.length(accepted_keys.c.answer) == literal_column("0")
+    same = accepted_keys.c.request == given.excluded.request
+    return given.on_conflict_do_update(
+        index_elements=["key"],
+        set_={"answer": given.excluded.answer},
+        where=and_(same, unanswered),
+    )
+
+
+_KEEP: Final = Bulk(_keeping, _FIELDS)
 
 
 def forget(connection: Connection, *, before: int, most: int) -> int:

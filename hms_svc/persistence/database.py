@@ -261,8 +261,12 @@ class SqlDatabase:
         """Give what was accepted under each key, in their order."""
         return await self._engine.read(lambda on: accepted_keys.find(on, keys)) if keys else []
 
+    async def reserve_keys(self, keys: Sequence[AcceptedKey]) -> list[AcceptedKey]:
+        """Keep keys that are not kept yet, and give what stands under each, in their order."""
+        return await self._engine.write(lambda on: accepted_keys.reserve(on, keys))
+
     async def keep_keys(self, accepted: Sequence[AcceptedKey]) -> None:
-        """Keep keys, durably; one that is kept already stays as it was kept first."""
+        """Keep keys, durably; one that is kept already gets its answer where it had none."""
         if accepted:
             await self._engine.write(lambda on: accepted_keys.keep(on, accepted))
 

@@ -7,7 +7,7 @@ reached; then nothing is known to have happened, and calling again is safe.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Protocol
@@ -33,6 +33,11 @@ class Enqueued(msgspec.Struct, frozen=True):
     job_id: str
     acceptance: Acceptance
     state: State
+
+
+def conflicts(answers: Iterable[Enqueued]) -> list[str]:
+    """Give the ids of jobs that were not taken in, as another job has their id."""
+    return [answer.job_id for answer in answers if answer.acceptance is Acceptance.CONFLICT]
 
 
 class ServedType(msgspec.Struct, frozen=True):

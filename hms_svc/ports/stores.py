@@ -113,7 +113,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AcceptedKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A request that was accepted under a key: digests of both, and what it was answered."""
+    """A request that came under a key: digests of both, and what it was answered, empty until then."""
 
     key: str
     request: str
@@ -290,8 +290,18 @@ class DoorStore(Protocol):
         """Give what was accepted under each key, in their order. Kept for a day."""
         ...
 
+    async def reserve_keys(self, keys: Sequence[AcceptedKey]) -> list[AcceptedKey]:
+        """Keep keys that are not kept yet, durably, and give what stands under each, in their order.
+
+        Of several requests under one key at the same moment one stands, for all who ask.
+        """
+        ...
+
     async def keep_keys(self, accepted: Sequence[AcceptedKey]) -> None:
-        """Keep keys, durably; one that is kept already stays as it was kept first."""
+        """Keep keys, durably; one that is kept already stays as it was kept first.
+
+        Where it has no answer, and is of the same request, the answer is filled in.
+        """
         ...
 
 

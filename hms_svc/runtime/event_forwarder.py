@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 from hms_svc.domain.agencies import Receiver
 from hms_svc.domain.deliveries import delivery_job, is_due
-from hms_svc.domain.event import Event
-from hms_svc.ports.broker import Broker
+from hms_svc.domain.event import RECEIVER_GROUPS, Event
+from hms_svc.ports.broker import Broker, conflicts
 from hms_svc.ports.bus import Bus
 from hms_svc.ports.clock import Clock
 from hms_svc.runtime.service import Service
 
+log: Final = logging.getLogger("hms_svc.runtime")
 BATCH: Final = 500
 
 
@@ -43,7 +45,7 @@ class EventForwarder(Service):
     async def run_once(self) -> None:
         """Forward until no receiver has anything left."""
         for receiver in self._receivers:
-            group = f"receiver:{receiver.name}"
+            group = RECEIVER_GROUPS + receiver.name
             while events := await self._bus.read_group(
                 group, self._worker_id, limit=BATCH, from_start=False
             ):
@@ -58,4 +60,6 @@ class EventForwarder(Service):
             if is_due(receiver, event)
         ]
         if jobs:
-            await self._broker.enqueue(jobs)
+            # Only we make such ids: there stands what was forwarded before, perhaps erased by now.
+            for job_id in conflicts(await self._broker.enqueue(jobs)):
+                log.warning("delivery %s is there already, with other data", job_id)

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import logging
 from collections.abc import Awaitable, Sequence
 from typing import Final
 
-from hms_svc.ports.broker import Broker
+import msgspec
+
+from hms_svc.domain.erasure import ERASED
+from hms_svc.domain.ids import derived_id
+from hms_svc.domain.job import Job
+from hms_svc.ports.broker import Acceptance, Broker, Enqueued
 from hms_svc.ports.bus import Bus
 from hms_svc.ports.stores import Ledger, OutboxEntry
 from hms_svc.runtime.service import Service
 
+log: Final = logging.getLogger("hms_svc.runtime")
 BATCH: Final = 500
 
 
 class OutboxRelay(Service):
-    """Publishes first and marks afterwards: stable ids make a repetition harmless."""
+    """Publishes first and marks afterwards: stable ids make a repetition harmless.
+
+    A follow-up whose id another job has taken is enqueued under an id of ours.
+    """
 
     def __init__(self, ledger: Ledger, bus: Bus, broker: Broker) -> None:
         super().__init__(interval_seconds=2.0)
@@ -33,5 +44,27 @@ class OutboxRelay(Service):
         if events := [entry.event for entry in entries if entry.event is not None]:
             carried.append(self._bus.publish(events))
         if jobs := [entry.job for entry in entries if entry.job is not None]:
-            carried.append(self._broker.enqueue(jobs))
+            carried.append(self._enqueue(jobs))
         await asyncio.gather(*carried)
+
+    async def _enqueue(self, jobs: Sequence[Job]) -> None:
+        answers = await self._broker.enqueue(jobs)
+        renamed = [
+            _renamed(job)
+            for job, answer in zip(jobs, answers, strict=True)
+            if _is_kept_out(job, answer)
+        ]
+        if renamed:
+            await self._broker.enqueue(renamed)
+
+
+def _is_kept_out(job: Job, answer: Enqueued) -> bool:
+    """Tell whether another job has the id: one that was erased as it waited here is its own."""
+    return answer.acceptance is Acceptance.CONFLICT and job.data != ERASED
+
+
+def _renamed(job: Job) -> Job:
+    """Give a follow-up the id that is made of its own and its data: always the same."""
+    id = derived_id("renamed", job.id, job.type, hashlib.sha256(job.data).hexdigest())
+    log.warning("the id of follow-up job %s is taken by another job: it becomes job %s", job.id, id)
+    return msgspec.structs.replace(job, id=id)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 from hms_svc.domain.job import Job, make_job
 from hms_svc.domain.schedule import tick_id
 from hms_svc.handling.registry import JobType, Registry
-from hms_svc.ports.broker import Broker
+from hms_svc.ports.broker import Broker, conflicts
 from hms_svc.ports.clock import Clock
 from hms_svc.runtime.service import Service
 
+log: Final = logging.getLogger("hms_svc.runtime")
 LEAD_MS: Final = 5_000
 
 
@@ -44,7 +46,9 @@ class Scheduler(Service):
                 jobs.append(tick_job(declared, tick, now))
             newest[declared.type] = tick
         if jobs:
-            await self._broker.enqueue(jobs)
+            # Only we make such ids: there stands the tick, with the data of its time or erased.
+            for job_id in conflicts(await self._broker.enqueue(jobs)):
+                log.warning("tick %s is there already, with other data", job_id)
             self._newest = newest
 
 

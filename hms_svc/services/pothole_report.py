@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import DuplicateCase, ValidationFailed
-from hms_svc.domain.ids import case_id, name_based_id
+from hms_svc.domain.ids import case_id, follow_up_id
 from hms_svc.domain.job import Job, encode_data
 from hms_svc.domain.strict_json import JsonValue
 from hms_svc.handling.context import RunningJob, current_job
@@ -104,7 +104,7 @@ def _notice(job: RunningJob, report: PotholeReport, found: Assessment) -> Job:
         "reasons": list(found.reasons),
     }
     return Job(
-        id=name_based_id(job.id, crew_notify.TYPE, ""),
+        id=follow_up_id(job.id, crew_notify.TYPE),
         type=crew_notify.TYPE,
         data=encode_data(data),
         enqueued_at=job.claimed.claimed_at,

@@ -25,6 +25,14 @@ BAD: dict[str, tuple[bytes, str]] = {
     "empty": (b"", ":1: empty"),
     "a number": (b"5", ":1: a job is a JSON object, not a number"),
     "no type": (b'{"data":{}}', ":1: type is missing"),
+    "an id of ours": (
+        b'{"id":"hms:tick:x.y:20260101T0900Z","type":"x","data":{}}',
+        ":1: id hms:tick:x.y:20260101T0900Z begins with hms:",
+    ),
+    "a type of ours": (
+        b'{"type":"event.deliver","data":{"receiver":"act","event":{}}}',
+        ":1: type event.deliver is made by hms-svc itself",
+    ),
     "no data": (b'{"type":"x"}', ":1: data is missing"),
     "bad type": (b'{"type":"Bad Type","data":{}}', ":1: type 'Bad Type'"),
     "second line": (b'{"type":"x","data":{}}\n{"type":"x","data":}\n', ":2: not JSON"),

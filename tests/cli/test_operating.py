@@ -106,6 +106,8 @@ def test_events_end_replay_and_are_given_to_a_group_once(city: City) -> None:
     assert [event["id"] for event in replayed if event["type"] == "case.opened"] == opened
     assert len(cli("events", "--group", "g", "--json").rows) == len(kept)
     assert cli("events", "--group", "g").out == ""
+    refused = cli("events", "--group", "receiver:act", code=2)
+    assert "group receiver:act is one of hms-svc's own" in refused.err
 
 
 def test_audit_holds(city: City) -> None:

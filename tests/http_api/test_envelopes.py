@@ -12,6 +12,7 @@ import pytest
 from cloudevents.core.bindings.http import HTTPMessage, to_binary_event, to_structured_event
 from cloudevents.core.v1.event import CloudEvent
 
+from hms_svc.domain.ids import derived_id
 from hms_svc.domain.signatures import sign
 from hms_svc.operations.tokens import Scope
 
@@ -124,6 +125,35 @@ async def test_a_sender_with_a_secret_must_sign(house: House) -> None:
     assert answer.status_code == 202
     forged = sign(SECRET[:-4] + "AAA=", "m-1", now, message.body)
     assert (await send(house, message, **headers, webhook_signature=forged)).status_code == 401
+
+
+async def test_a_signature_covers_all_that_is_used_of_a_request(house: House) -> None:
+    """In binary mode it would leave out id, source and type."""
+    message = to_binary_event(event(source="/signed/one"))
+    now = int(time.time())
+    signature = sign(SECRET, "m-1", now, message.body)
+    headers = {"webhook_id": "m-1", "webhook_timestamp": str(now), "webhook_signature": signature}
+    for id in ("7", "8"):
+        answer = await send(house, message, **headers, ce_id=id)
+        assert (answer.status_code, answer.json()["title"]) == (401, "not signed")
+        assert "sends structured (application/cloudevents+json) or batch mode" in answer.text
+    structured = to_structured_event(event(source="/signed/one"))
+    headers["webhook_signature"] = sign(SECRET, "m-1", now, structured.body)
+    other = {"content-type": "application/json", "ce-id": "9", "ce-source": "/signed/one"}
+    as_binary = HTTPMessage(
+        headers={**other, "ce-type": "gov.notice.new", "ce-specversion": "1.0"},
+        body=structured.body,
+    )
+    assert (await send(house, as_binary, **headers)).status_code == 401
+    assert (await send(house, structured, **headers)).status_code == 202
+    assert len(await house.claim()) == 1
+
+
+async def test_nobody_can_come_before_an_envelope_with_its_id(house: House) -> None:
+    id = derived_id("envelope", "/a2a/city", "7")
+    assert (await house.post({"id": id, "type": "x.y", "data": 1})).status_code == 422
+    answer = await send(house, to_structured_event(event()))
+    assert (answer.status_code, answer.json()["jobs"][0]["id"]) == (202, id)
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 
 import pytest
 
-from hms_svc.domain.errors import DatabaseUnavailable
+from hms_svc.brokers.sqlite.broker import SQLiteBroker
+from hms_svc.domain.errors import BrokerUnavailable, DatabaseUnavailable
 from hms_svc.domain.filter import parse_filter
+from hms_svc.domain.job import make_job
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import JobView
+from hms_svc.operations.posting import _Key
 from hms_svc.persistence.database import SqlDatabase
+from hms_svc.ports.broker import Enqueued
 from hms_svc.ports.stores import AcceptedKey
 from tests.servers.redis import RedisMaker
 
@@ -107,6 +113,108 @@ async def test_jobs_whose_key_could_not_be_kept_are_not_made_again(
     assert [each["id"] for each in again.json()] == [each["id"] for each in first.json()]
     assert {each["exists"] for each in again.json()} == {True}
     assert await accepted(house) == 2
+
+
+OTHER = {**JOB, "data": {"case_id": "case-2"}}
+
+
+async def forget_keys(house: House) -> None:
+    """Sweep the keys, as it is done once they are a day old."""
+    with closing(sqlite3.connect(house.door.settings.data_dir / "cases.db")) as database:
+        database.execute("DELETE FROM accepted_keys")
+        database.commit()
+
+
+async def test_a_key_that_was_forgotten_makes_all_jobs_of_its_next_request(house: House) -> None:
+    requests: list[list[object]] = [[JOB], [JOB, OTHER, JOB], [JOB, OTHER, JOB]]
+    made: list[str] = []
+    for request in requests:
+        answer = await house.post(request, idempotency_key="nightly")
+        assert (answer.status_code, {each["exists"] for each in answer.json()}) == (202, {False})
+        made += [each["id"] for each in answer.json()]
+        await forget_keys(house)
+    assert len(set(made)) == await accepted(house) == 7
+
+
+async def test_of_different_requests_at_once_under_one_key_one_is_accepted(house: House) -> None:
+    def request(number: int) -> list[object]:
+        return [{**JOB, "data": {"case_id": f"case-{number}"}}] * (number + 1)
+
+    answers = await asyncio.gather(
+        *(house.post(request(number), idempotency_key="k-1") for number in range(8))
+    )
+    assert sorted(answer.status_code for answer in answers) == [202, *[422] * 7]
+    [won] = [answer for answer in answers if answer.status_code == 202]
+    assert await accepted(house) == len(won.json())
+
+
+async def test_a_request_cut_off_behind_its_key_is_repeated_and_no_other_takes_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cut(self: object, jobs: object) -> list[Enqueued]:
+        raise BrokerUnavailable("it went away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SQLiteBroker, "enqueue", cut)
+        assert (await house.post([JOB, JOB], idempotency_key="k-1")).status_code == 503
+    assert (await house.post([OTHER], idempotency_key="k-1")).status_code == 422
+    again = await house.post([JOB, JOB], idempotency_key="k-1")
+    assert (again.status_code, {each["exists"] for each in again.json()}) == (202, {False})
+    last = await house.post([JOB, JOB], idempotency_key="k-1")
+    assert (last.content, last.headers["idempotency-replayed"]) == (again.content, "true")
+    assert await accepted(house) == 2
+
+
+async def test_a_request_that_is_at_fault_leaves_its_key_free(house: House) -> None:
+    await house.post({**JOB, "id": "mine"})
+    for fault in ({**JOB, "priority": "high"}, {**OTHER, "id": "mine"}):
+        assert (await house.post(fault, idempotency_key="k-1")).status_code in {409, 422}
+    assert (await house.post(JOB, idempotency_key="k-1")).status_code == 202
+
+
+async def test_jobs_of_a_key_that_were_erased_are_there_all_the_same(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lose(self: SqlDatabase, kept: list[AcceptedKey]) -> None:
+        raise DatabaseUnavailable("it went away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SqlDatabase, "keep_keys", lose)
+        first = (await house.post(JOB, idempotency_key="k-1")).json()
+    [claimed] = await house.claim()
+    await house.settle(claimed)
+    assert (await house.backend.control.erase([first["id"]]))[0].done
+    again = await house.post(JOB, idempotency_key="k-1")
+    assert (again.status_code, again.json()) == (
+        202,
+        {**first, "state": "completed", "exists": True},
+    )
+
+
+def test_no_senders_key_is_that_of_a_job() -> None:
+    job = make_job("x.y", {}, now_ms=1)
+    theirs = _Key.of_request("job", job.id, b"{}")
+    assert theirs.digest != _Key.of_job(job).digest
+    assert _Key.of_request("a", "b\nc", b"{}").digest != _Key.of_request("a\nb", "c", b"{}").digest
+
+
+async def test_an_id_of_ours_is_refused_and_the_same_number_is_not_the_same_truth(
+    any_house: House,
+) -> None:
+    refused = await any_house.post({**JOB, "id": "hms:tick:x.y:20260101T0900Z"})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "id")
+    assert "begins with hms:" in refused.text
+    first = {"id": "same", "type": "x.y", "data": {"urgent": 1}}
+    assert (await any_house.post(first)).status_code == 202
+    assert (await any_house.post({**first, "data": {"urgent": True}})).status_code == 409
+    assert (await any_house.post([{**first, "data": {"urgent": True}}])).status_code == 409
+    assert (await any_house.post({**first, "data": {"urgent": 1.0}})).json()["exists"] is True
+
+
+async def test_a_whole_number_of_any_size_may_come_with_a_key(house: House) -> None:
+    job = {"type": "x.y", "data": {"far": 1e300, "odd": 2**53 + 1, "none": -0.0}}
+    answers = [await house.post(job, idempotency_key="k-1") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [202, 202]
 
 
 async def jobs_of(house: House) -> list[JobView]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
@@ -20,7 +21,7 @@ from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import ProgressView
 from hms_svc.http_api import job_stream, rechecking, streaming
 from hms_svc.http_api.routes import streams
-from hms_svc.http_api.server_sent_events import Announced
+from hms_svc.http_api.server_sent_events import Announced, sse
 from hms_svc.http_api.streaming import EventTail, Shared, Watched
 from hms_svc.operations.reads import Reads
 from hms_svc.operations.tokens import Scope
@@ -203,6 +204,18 @@ async def test_a_round_that_breaks_is_logged_and_tried_again(
     async with shaky.followed(), asyncio.timeout(30):
         await shaky.mended.wait()
     assert "Shaky: a round failed" in caplog.text
+
+
+def test_no_value_of_an_event_begins_a_field_of_its_own() -> None:
+    forged = "x\ndata: {}\n\nid: 900000\r\nevent: case.opened\rdata: {}"
+    frame = sse(forged, b'{"n":1}', id="1\n\nid: 9")
+    assert re.split(rb"\r\n|\r|\n", frame) == [
+        b"id: 1  id: 9",
+        b"event: x data: {}  id: 900000  event: case.opened data: {}",
+        b'data: {"n":1}',
+        b"",
+        b"",
+    ]
 
 
 async def test_only_the_types_that_were_asked_for_come(house: House) -> None:

@@ -276,6 +276,28 @@ async def test_bytes_are_handed_over_unread(desk: Desk) -> None:
     assert len(await desk.jobs("reason:malformed")) == 4
 
 
+@pytest.mark.parametrize("raw", [False, True])
+async def test_a_delivery_is_retried_and_never_edited(desk: Desk, raw: bool) -> None:
+    broker, actions = desk.engines.broker, desk.operations.actions
+    if raw:
+        [answer] = await broker.enqueue_raw("event.deliver", [b'{"data":{}}'])
+    else:
+        [answer] = await broker.enqueue([make_job("event.deliver", {}, now_ms=1)])
+        await actions.carry_out(await actions.plan(Act.CANCEL, [answer.job_id]))
+    right = "discard" if raw else "retry"
+    with pytest.raises(Refused, match=f"made by hms-svc itself, and never edited: {right} it"):
+        await actions.draft_edit(answer.job_id, {"receiver": "act"})
+
+
+async def test_no_test_job_is_one_of_ours(desk: Desk) -> None:
+    actions = desk.operations.actions
+    for value in ({"type": "event.deliver"}, {"type": "x.y", "id": "hms:1"}):
+        with pytest.raises(MalformedJob, match="itself"):
+            await actions.enqueue_test(Draft("form", {**value, "data": {}}))
+    report = await actions.enqueue_raw_test("event.deliver", b'{"data":{}}')
+    assert [answer.state for answer in report.answers] == [State.DEAD]
+
+
 async def every_act(desk: Desk, actions: Actions) -> dict[str, Callable[[], Awaitable[Any]]]:
     """Give one way to do each act, in an order in which all of them can be done."""
     folder = desk.settings.data_dir

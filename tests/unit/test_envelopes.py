@@ -15,7 +15,7 @@ from cloudevents.core.v1.event import CloudEvent
 from hms_svc.domain.agencies import Agencies
 from hms_svc.domain.envelope_modes import read_envelopes
 from hms_svc.domain.errors import BadInput, IdConflict, MalformedJob, NotSigned
-from hms_svc.domain.ids import name_based_id
+from hms_svc.domain.ids import derived_id
 from hms_svc.domain.job import Job
 from hms_svc.domain.signatures import check_signature, sign
 from hms_svc.domain.strict_json import decode
@@ -80,7 +80,7 @@ def test_an_event_of_the_sdk_is_the_same_job_in_each_mode(
     mode: Callable[[CloudEvent], HTTPMessage],
 ) -> None:
     [job] = receive(mode(event()))
-    assert job.id == "ce-" + name_based_id("/hms-a2a/straße", "7")
+    assert job.id == derived_id("envelope", "/hms-a2a/straße", "7")
     assert (job.type, job.payload(), job.traceparent) == ("pothole.report", POTHOLE, TRACE)
     assert job.meta is not None
     assert decode(job.meta)["cloudevent"] == {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
@@ -13,7 +13,7 @@ from hms_svc.domain.deliveries import delivery_job
 from hms_svc.domain.erasure import ERASED
 from hms_svc.domain.event import service_event
 from hms_svc.domain.filter import parse_filter
-from hms_svc.domain.ids import name_based_id
+from hms_svc.domain.ids import follow_up_id, name_based_id
 from hms_svc.domain.job import Job, make_job
 from hms_svc.domain.strict_json import decode
 from hms_svc.domain.views import ActOutcome
@@ -65,9 +65,13 @@ async def test_deliveries_of_events_about_a_job_go_with_it(desk: Desk) -> None:
     assert data == expected
 
 
-async def test_a_follow_up_that_has_not_ended_is_foreseen(desk: Desk) -> None:
+@pytest.mark.parametrize("name", [follow_up_id, lambda *parts: name_based_id(*parts, "")])
+async def test_a_follow_up_that_has_not_ended_is_foreseen(
+    desk: Desk, name: Callable[[str, str], str]
+) -> None:
+    """Also one of an older program, whose ids were made otherwise."""
     [job_id] = await ended(desk, *reports(1))
-    follow_up = make_job("x.y", {}, id=name_based_id(job_id, "x.y", ""), now_ms=1)
+    follow_up = make_job("x.y", {}, id=name(job_id, "x.y"), now_ms=1)
     await desk.engines.broker.enqueue([follow_up])
     actions = desk.operations.actions
     plan = await actions.plan_erase([job_id])

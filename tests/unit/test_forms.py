@@ -145,6 +145,6 @@ def test_a_type_without_a_model_has_one_field_for_the_whole_payload() -> None:
 
 def test_types_are_listed_by_name() -> None:
     assert Forms(builtin_registry()).types() == (
-        "analysis.run", "crew.notify", "drill.run", "envelope.receive", "event.deliver", "pothole.report",
+        "analysis.run", "crew.notify", "drill.run", "pothole.report",
     )  # fmt: skip
     assert Forms(None).types() == ()

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import pytest
 
+from hms_svc import Job, aio
 from hms_svc.domain.errors import MalformedJob
-from hms_svc.domain.ids import JOB_ID, case_id, event_id, new_job_id
+from hms_svc.domain.ids import (
+    JOB_ID,
+    RESERVED_PREFIX,
+    case_id,
+    check_job_id,
+    derived_id,
+    event_id,
+    is_reserved_id,
+    new_job_id,
+)
 from hms_svc.domain.job import MAX_DATA_BYTES, make_job, read_job
 from hms_svc.domain.strict_json import JsonValue, decode
 
@@ -112,3 +123,79 @@ def test_job_ids_of_ours_are_uuid_7_in_order_of_time() -> None:
 def test_name_based_ids_are_the_same_for_the_same_names() -> None:
     assert case_id("a", "") == case_id("a", "") != case_id("a", "b")
     assert event_id("a", "case.opened", "1") != event_id("a", "case.opened", "2")
+
+
+@pytest.mark.parametrize(
+    "kind", ["delivery", "envelope", "follow-up", "posted", "renamed", "unmapped"]
+)
+def test_derived_ids_are_legal_and_leave_room_for_a_further_part(kind: str) -> None:
+    id = derived_id(kind, "x" * 1024, "")
+    assert check_job_id(id) == id
+    assert id.startswith(RESERVED_PREFIX)
+    assert len(id) <= 100
+
+
+def test_derived_ids_tell_their_parts_apart() -> None:
+    same = derived_id("posted", "a", "b")
+    assert same == derived_id("posted", "a", "b")
+    others = [("a\nb",), ("a", "b", ""), ("a,b",), ("b", "a"), ('a","b',)]
+    assert same not in {derived_id("posted", *parts) for parts in others}
+    assert same != derived_id("envelope", "a", "b")
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "told"),
+    [
+        ({"id": "hms:tick:x.y:20260101T0900Z"}, "id", "begins with hms:"),
+        ({"id": "hms:"}, "id", "begins with hms:"),
+        ({"type": "event.deliver"}, "type", "made by hms-svc itself"),
+        ({"type": "envelope.receive"}, "type", "made by hms-svc itself"),
+    ],
+)
+def test_what_hms_svc_makes_itself_is_not_handed_in(
+    changes: dict[str, Any], field: str, told: str
+) -> None:
+    given: dict[str, Any] = {"type": "x.y", **changes}
+    with pytest.raises(MalformedJob, match=told) as caught:
+        read_job({**given, "data": {}}, now_ms=NOW)
+    assert caught.value.field == field
+    with pytest.raises(MalformedJob, match=told):
+        Job(data={}, **given)
+    with pytest.raises(MalformedJob, match=told):
+        aio.Job(data={}, **given)
+
+
+def test_ids_that_only_resemble_ours_are_taken() -> None:
+    for id in ("hms", "hms-1", "HMS:1", "x:hms:1", "hms.:1"):
+        assert read_job({"id": id, "type": "x.y", "data": {}}, now_ms=NOW).id == id
+
+
+def test_an_original_may_have_an_id_of_ours() -> None:
+    origin = derived_id("envelope", "s", "7")
+    job = read_job({"type": "x.y", "data": {}, "retried_from": origin}, now_ms=NOW)
+    assert job.retried_from == origin
+
+
+TICK = "hms:tick:x.y:20260101T0900Z"
+
+
+@pytest.mark.parametrize(
+    ("id", "running", "reserved"),
+    [
+        (f"{TICK}.letter", TICK, False),
+        (f"{TICK}:1", TICK, False),
+        (TICK, TICK, True),
+        (f"{TICK}.", TICK, True),
+        (f"{TICK}7", TICK, True),
+        (f"{TICK[:-1]}0.letter", TICK, True),
+        (TICK, "", True),
+        (TICK, "r1", True),
+        (TICK, "hms", True),
+        ("r1.letter", TICK, False),
+        ("r1.letter", "r1", False),
+    ],
+)
+def test_a_running_job_of_ours_may_go_on_from_its_own_id(
+    id: str, running: str, reserved: bool
+) -> None:
+    assert is_reserved_id(id, running) is reserved

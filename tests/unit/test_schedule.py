@@ -9,7 +9,7 @@ import pytest
 
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.ids import check_job_id
-from hms_svc.domain.schedule import Schedule, make_schedule, read_schedule, tick_id
+from hms_svc.domain.schedule import Schedule, make_schedule, read_schedule, tick_id, type_of_tick
 from hms_svc.handling.registry import Registry
 
 
@@ -61,7 +61,26 @@ def test_a_declaration_that_cannot_be_is_refused(cron: str, zone: str, said: str
 
 
 def test_the_id_of_a_tick_names_it_and_is_legal_for_the_longest_type() -> None:
-    assert tick_id("roads.sweep", ms(2026, 1, 1, 9)) == "tick:roads.sweep:20260101T0900Z"
+    assert tick_id("roads.sweep", ms(2026, 1, 1, 9)) == "hms:tick:roads.sweep:20260101T0900Z"
     long = tick_id("a" * 128, ms(2026, 1, 1, 9))
     assert check_job_id(long) == long
     assert long != tick_id("a" * 128, ms(2026, 1, 1, 10))
+
+
+def test_the_id_of_a_tick_leaves_room_for_ids_that_go_on_from_it() -> None:
+    for letters in range(1, 129):
+        assert len(tick_id("a" * letters, ms(2026, 1, 1, 9))) <= 100
+
+
+@pytest.mark.parametrize(
+    ("job_id", "type"),
+    [
+        ("hms:tick:roads.sweep:20260101T0900Z", "roads.sweep"),
+        ("hms:tick:roads.sweep:20260101T0900Z.letter", ""),
+        (tick_id("a" * 128, 0), ""),
+        ("tick:roads.sweep:20260101T0900Z", ""),
+        ("01a220c8-c826-7618-8115-0ab76f18072b", ""),
+    ],
+)
+def test_the_id_of_a_tick_names_its_type(job_id: str, type: str) -> None:
+    assert type_of_tick(job_id) == type

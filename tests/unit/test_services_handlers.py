@@ -11,7 +11,7 @@ import pytest
 from hms_svc.brokers.sqlite.broker import SQLiteBroker
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.domain.errors import DeliveryFailed, DuplicateCase, ValidationFailed
-from hms_svc.domain.ids import case_id, name_based_id
+from hms_svc.domain.ids import case_id, follow_up_id
 from hms_svc.domain.job import ClaimedJob, LeaseToken, make_job
 from hms_svc.domain.outcome import Cancel
 from hms_svc.governance.local import load_local_policy
@@ -106,7 +106,7 @@ async def test_a_report_becomes_a_case_with_its_urgency_and_a_notice_to_the_crew
     assert (case.id, case.kind, case.urgency) == (case_id("j1", ""), "pothole", result["urgency"])
     assert result["case_id"] == case.id
     (notice,) = follow_ups
-    assert (notice.id, notice.type) == (name_based_id("j1", "crew.notify", ""), "crew.notify")
+    assert (notice.id, notice.type) == (follow_up_id("j1", "crew.notify"), "crew.notify")
     told = CrewNotice.model_validate(notice.payload())
     assert (told.case_id, told.urgency) == (case.id, case.urgency)
 

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hms_svc.domain.errors import MalformedJson
-from hms_svc.domain.strict_json import MAX_DEPTH, check_strict, decode, encode, read_strict
+from hms_svc.domain.strict_json import (
+    MAX_DEPTH,
+    check_strict,
+    decode,
+    encode,
+    encode_canonical,
+    is_same_json,
+    read_strict,
+)
 
 
 @pytest.mark.parametrize(
@@ -110,3 +118,38 @@ def test_a_value_that_contains_itself_is_too_deep() -> None:
     value.append(value)
     with pytest.raises(MalformedJson, match="deeper"):
         check_strict(value)
+
+
+@given(_values)
+def test_the_canonical_form_says_the_same_and_is_its_own(value: object) -> None:
+    raw = encode(value)
+    canonical = encode_canonical(read_strict(raw))
+    assert decode(canonical) == value
+    assert encode_canonical(decode(canonical)) == canonical
+    assert is_same_json(raw, canonical)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (b'{"a":1,"b":2}', b'{"b":2,"a":1}', True),
+        (b"1", b"1.0", True),
+        (b"0", b"-0.0", True),
+        (b"100", b"1e2", True),
+        (b"9007199254740992", b"9007199254740992.0", True),
+        (b"9007199254740993", b"9007199254740992.0", False),
+        (b"-9223372036854775808", b"-9223372036854775808.0", True),
+        (b"1e300", b"1e300", True),
+        (b"1e300", b"1.0e+300", True),
+        (b"1e300", b"-1e300", False),
+        (b"9.3e18", b"9.4e18", False),
+        (b"1", b"true", False),
+        (b"[0]", b"[false]", False),
+        (b'{"a":1.0}', b'{"a":true}', False),
+        (b"null", b"false", False),
+        (b'"1"', b"1", False),
+        (b"[" * MAX_DEPTH + b"1" + b"]" * MAX_DEPTH, b"[" * MAX_DEPTH + b"1.0" + b"]" * MAX_DEPTH, True),
+    ],
+)  # fmt: skip
+def test_json_is_the_same_where_it_says_the_same(one: bytes, other: bytes, same: bool) -> None:
+    assert is_same_json(one, other) is same

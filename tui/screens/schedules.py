@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from textual.widget import Widget
 
+from hms_svc.domain.schedule import type_of_tick
 from hms_svc.domain.views import JobPage, JobView
 from tui import columns, rows
 from tui.commands import Target
@@ -17,7 +18,6 @@ from tui.text import Column, Line, Row, cell, line
 from tui.widgets.grid import Grid
 
 MOST_LINES = 8
-TICK = "tick:"
 
 
 class Schedules(JobList):
@@ -63,9 +63,9 @@ class Schedules(JobList):
     def _job_target(self) -> Target | None:
         """Give the chosen jobs; for the waiting tick of a schedule that schedule, which goes on."""
         target = super().target()
-        if target is None or len(target.ids) != 1 or not target.ids[0].startswith(TICK):
+        if target is None or len(target.ids) != 1 or not (type := type_of_tick(target.ids[0])):
             return target
-        return Target(kind="schedule", ids=(target.ids[0].split(":")[1],))
+        return Target(kind="schedule", ids=(type,))
 
     def rows_of(self, jobs: Sequence[JobView], now: int) -> list[Row]:
         """Give a row for each."""

@@ -17,7 +17,7 @@ from hms_svc.domain.errors import BadInput
 from hms_svc.domain.ids import new_job_id
 from hms_svc.domain.job import Job
 from hms_svc.domain.lifecycle import REASON_ID_CONFLICT, REASON_MALFORMED, REASON_UNIQUE, State
-from hms_svc.domain.strict_json import decode, encode
+from hms_svc.domain.strict_json import encode, is_same_json
 from hms_svc.ports.broker import Acceptance, Enqueued
 
 MOST_BYTES: Final = 64 * 1024 * 1024
@@ -82,7 +82,7 @@ def refused_for_id(job: Job, item: bytes, at: int) -> Refused:
 
 def is_same(job: Job, known: Record) -> bool:
     """Tell whether a known id stands for the same job: type and data."""
-    return known.type == job.type and decode(known.data) == decode(job.data)
+    return known.type == job.type and is_same_json(known.data, job.data)
 
 
 class Accepting:

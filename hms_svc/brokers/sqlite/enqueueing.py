@@ -22,7 +22,7 @@ from hms_svc.domain.lifecycle import (
     REASON_UNIQUE,
     State,
 )
-from hms_svc.domain.strict_json import decode
+from hms_svc.domain.strict_json import is_same_json
 from hms_svc.ports.broker import Acceptance, Enqueued
 
 
@@ -64,7 +64,7 @@ def _enqueue_one(transaction: Transaction, job: Job, row: tuple[Any, ...], now: 
     connection = transaction.connection
     known = connection.execute(SQL["identify"], (job.id,)).fetchone()
     if known is not None:
-        same = known[1] == job.type and decode(known[3]) == decode(job.data)
+        same = known[1] == job.type and is_same_json(known[3], job.data)
         answer = Acceptance.EXISTS if same else Acceptance.CONFLICT
         return Enqueued(job.id, answer, STATE_OF.get(known[2], State.CANCELLED))
     if job.unique_key is not None:

@@ -9,7 +9,9 @@ import pytest
 
 from hms_svc.domain.job import MAX_ITEM_BYTES, make_job
 from hms_svc.domain.lifecycle import State
+from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import Acceptance, Enqueued
+from hms_svc.ports.control import Act, ActRequest
 
 from .conftest import TYPE, BrokerHarness, BrokerMaker
 
@@ -54,6 +56,55 @@ async def test_same_id_with_another_type_or_data_is_a_conflict(
     answer = await harness.enqueue(harness.job(data, type=type, id="one"))
     assert answer[0].acceptance is Acceptance.CONFLICT
     assert (await harness.detail("one")).view.data == b'{"a":1}'
+
+
+@pytest.mark.parametrize(
+    ("data", "other", "same"),
+    [
+        ({"urgent": 1}, {"urgent": True}, False),
+        ({"urgent": [0]}, {"urgent": [False]}, False),
+        ({"urgent": 1}, {"urgent": 1.0}, True),
+        ({"far": 1e300}, {"far": 1e300, "near": 1}, False),
+        ([2**53 + 1], [float(2**53)], False),
+    ],
+)
+async def test_jobs_of_one_id_are_the_same_where_their_json_is(
+    harness: BrokerHarness, data: object, other: object, same: bool
+) -> None:
+    await harness.enqueue(harness.job(data, id="one"))
+    [answer] = await harness.enqueue(harness.job(other, id="one"))
+    assert answer.acceptance is (Acceptance.EXISTS if same else Acceptance.CONFLICT)
+    [pushed] = await harness.broker.enqueue_raw(TYPE, [encode({"id": "one", "data": other})])
+    assert (pushed.job_id == "one", pushed.state is State.DEAD) == (same, not same)
+
+
+@pytest.mark.parametrize(
+    ("type", "changes", "told"),
+    [
+        (TYPE, {"id": "hms:tick:x.y:20260101T0900Z"}, "begins with hms:"),
+        ("event.deliver", {}, "made by hms-svc itself"),
+        ("envelope.receive", {"id": "mine"}, "made by hms-svc itself"),
+    ],
+)
+async def test_what_hms_svc_makes_itself_is_a_dead_letter_where_it_is_pushed(
+    harness: BrokerHarness, type: str, changes: dict[str, str], told: str
+) -> None:
+    item = encode({"data": {"receiver": "act"}, **changes})
+    [answer] = await harness.broker.enqueue_raw(type, [item])
+    detail = await harness.detail(answer.job_id)
+    assert (detail.view.state, detail.view.reason) == (State.DEAD, "malformed")
+    assert told in detail.view.detail
+    assert detail.raw == item
+    assert answer.job_id != changes.get("id")
+    assert await harness.claim(10, type) == []
+
+
+async def test_jobs_of_ours_are_accepted_looked_up_and_acted_on(harness: BrokerHarness) -> None:
+    job = harness.job(id="hms:tick:x.y:20260101T0900Z")
+    assert (await harness.enqueue(job))[0].acceptance is Acceptance.ACCEPTED
+    for act, state in ((Act.CANCEL, State.CANCELLED), (Act.RETRY, State.QUEUED)):
+        [done] = await harness.control.act(ActRequest(act=act, job_ids=(job.id,), by="ravi"))
+        assert (done.done, await harness.state(job.id)) == (True, state)
 
 
 async def test_an_id_twice_in_one_call_is_one_job(harness: BrokerHarness) -> None:

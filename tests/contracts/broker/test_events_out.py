@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from hms_svc.domain.agencies import Receiver
+from hms_svc.domain.deliveries import delivery_job
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.event import service_event
 from hms_svc.domain.filter import parse_filter
@@ -114,6 +116,27 @@ async def test_an_event_becomes_one_delivery_whatever_dies_on_the_way(
     assert (told["type"], told["source"]) == ("case.closed", "/hms-svc/city")
     harness.clock.advance(61)
     assert await harness.bus.read_group("receiver:act", "three", limit=10) == []
+
+
+async def test_a_delivery_that_cannot_be_handed_in_again_is_told_in_the_log(
+    harness: BrokerHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    forward = forwarder(harness, "one", "case.*")
+    await forward.run_once()
+    await announce(harness, "case.closed")
+    [event] = await harness.bus.read(after=0, limit=10)
+    delivery = delivery_job(receiver("case.*"), event, "city", AT)
+    await harness.enqueue(replace(delivery, data=b'{"erased":true}'))
+    await forward.run_once()
+    assert f"delivery {delivery.id} is there already, with other data" in caplog.text
+    harness.clock.advance(61)
+    assert await harness.bus.read_group("receiver:act", "two", limit=10) == []
+
+
+@pytest.mark.parametrize("group", ["receiver:act", "receiver:", "no spaces", ""])
+def test_a_consumer_names_no_group_that_is_ours_or_none(harness: BrokerHarness, group: str) -> None:
+    with pytest.raises(BadInput, match="group"):
+        EventStream(harness.bus, group=group)
 
 
 async def test_what_becomes_of_deliveries_is_not_delivered(harness: BrokerHarness) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 from msgspec.structs import replace
 
 from hms_svc.domain.case import CaseStatus
@@ -7,8 +9,8 @@ from hms_svc.domain.event import service_event
 from hms_svc.domain.ids import case_id
 from hms_svc.domain.job import make_job
 from hms_svc.persistence.database import SqlDatabase
-from hms_svc.ports.stores import EffectRequest, ReportCount
-from tests.contracts.database.conftest import HandClock
+from hms_svc.ports.stores import AcceptedKey, EffectRequest, ReportCount
+from tests.contracts.database.conftest import HandClock, Opener
 from tests.contracts.database.requests import HOUR, NOON, RADIUS_M, dead_job, effect
 
 
@@ -103,6 +105,51 @@ async def test_the_archive_lists_the_latest_end_first(database: SqlDatabase) -> 
     assert names == ["e", "b", "c", "a", "d"]
     everything, _ = await database.archived(limit=0, cursor=None)
     assert [job.view.id for job in everything] == names
+
+
+def key(name: str, request: str = "r", answer: bytes = b"", at: int = NOON) -> AcceptedKey:
+    return AcceptedKey(key=name, request=request, answer=answer, at=at)
+
+
+async def test_a_key_is_reserved_for_the_request_that_came_first(database: SqlDatabase) -> None:
+    first, other = key("k"), key("k", "other", at=NOON + 1)
+    assert await database.reserve_keys([first, other, key("l")]) == [first, first, key("l")]
+    assert await database.reserve_keys([other]) == [first]
+    assert await database.reserve_keys([]) == []
+
+
+async def test_a_reserved_key_gets_its_answer_once(database: SqlDatabase) -> None:
+    await database.reserve_keys([key("k")])
+    for given in (
+        key("k", "other", b"never"), key("k", "r", b"{}", NOON + 1), key("k", "r", b"later"),
+    ):  # fmt: skip
+        await database.keep_keys([given, given])
+    await database.reserve_keys([key("k", "r", b"too late")])
+    assert await database.accepted_keys(["k", "m"]) == [key("k", "r", b"{}"), None]
+
+
+async def test_of_requests_that_race_for_one_key_all_see_the_same_one(another: Opener) -> None:
+    databases = [await another() for _ in range(4)]
+    names = [f"k{n}" for n in range(20)]
+    asked = [
+        [key(name, f"r{number}") for name in (names if number % 2 else names[::-1])]
+        for number in range(len(databases))
+    ]
+    answers = await asyncio.gather(
+        *(one.reserve_keys(keys) for one, keys in zip(databases, asked, strict=True))
+    )
+    for name in names:
+        assert len({each.request for keys in answers for each in keys if each.key == name}) == 1
+
+
+async def test_a_key_that_was_forgotten_can_be_reserved_anew(
+    database: SqlDatabase, clock: HandClock
+) -> None:
+    await database.reserve_keys([key("k", at=clock.now_ms())])
+    clock.now += 25 * HOUR
+    await database.fold_analytics()
+    anew = key("k", "other", at=clock.now_ms())
+    assert await database.reserve_keys([anew]) == [anew]
 
 
 async def test_one_sweep_removes_every_report_of_more_than_a_day_ago(
