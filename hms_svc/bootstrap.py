@@ -9,8 +9,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from functools import cache, cached_property
-from importlib import import_module
+from functools import cache, cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 import msgspec
 
 from hms_svc.domain.backend_url import BackendKind, sqlite_url
-from hms_svc.domain.errors import BadSetting
+from hms_svc.domain.errors import BadInput, BadSetting
 from hms_svc.ports.broker import Broker
 from hms_svc.ports.clock import Clock, SystemClock
 from hms_svc.settings import Settings, child_environment
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from hms_svc.brokers.keeping import Retention
     from hms_svc.brokers.redis.link import Link
     from hms_svc.brokers.sqlite.queue_file import QueueFile
+    from hms_svc.domain.job import Job
     from hms_svc.governance.question import Policy
     from hms_svc.handling.registry import Registry
     from hms_svc.operations.envelopes import EnvelopeDesk
@@ -111,11 +111,16 @@ def resolve(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, broker_url=url)
 
 
-def backend(settings: Settings, clock: Clock | None = None) -> Backend:
-    """Make the broker of these settings, not yet opened."""
+def backend(
+    settings: Settings, clock: Clock | None = None, *, complete: Callable[[Job], Job] | None = None
+) -> Backend:
+    """Make the broker of these settings, not yet opened.
+
+    `complete` gives what was pushed into an intake what its type declares for it.
+    """
     url = resolve(settings).broker
     if url.kind is not BackendKind.SQLITE:
-        return _redis_backend(settings, clock)
+        return _redis_backend(settings, clock, complete)
     from hms_svc.brokers.sqlite.broker import SQLiteBroker
     from hms_svc.brokers.sqlite.queue_file import QueueFile
 
@@ -127,20 +132,25 @@ def backend(settings: Settings, clock: Clock | None = None) -> Backend:
     return Backend(SQLiteBroker(file), lambda name: _sqlite_face(name, file, settings))
 
 
-def _redis_backend(settings: Settings, clock: Clock | None) -> Backend:
+def _redis_backend(
+    settings: Settings, clock: Clock | None, complete: Callable[[Job], Job] | None
+) -> Backend:
     from hms_svc.brokers.redis.clients import ServerClients
     from hms_svc.brokers.redis.link import Link
 
+    clients = ServerClients(settings.broker)
     return redis_backend(
-        settings, Link(settings.broker, settings.namespace, ServerClients(settings.broker), clock)
+        settings, Link(settings.broker, settings.namespace, clients, clock), complete
     )
 
 
-def redis_backend(settings: Settings, link: Link) -> Backend:
-    """Make the broker over a link to Redis, not yet opened."""
+def redis_backend(
+    settings: Settings, link: Link, complete: Callable[[Job], Job] | None = None
+) -> Backend:
+    """Make the broker over a link to Redis, not yet opened; see `backend`."""
     from hms_svc.brokers.redis.broker import RedisBroker
 
-    return Backend(RedisBroker(link), lambda name: _redis_face(name, link, settings))
+    return Backend(RedisBroker(link, complete), lambda name: _redis_face(name, link, settings))
 
 
 def _redis_face(name: str, link: Link, settings: Settings) -> Inspection | Control | Bus:
@@ -235,13 +245,15 @@ async def engines(
     settings: Settings, registry: Registry, worker_id: str = ""
 ) -> AsyncIterator[Engines]:
     """Open all that a worker works with, and close it again. Traces bear the worker's id."""
+    from hms_svc.handling.completion import complete_if_possible
     from hms_svc.runtime.options import Engines
 
     clock = SystemClock()
     rules = policy(settings)
     cases = database(settings, clock)
     traces = tracer(settings, worker_id)
-    async with backend(settings) as queue:
+    complete = partial(complete_if_possible, registry=registry)
+    async with backend(settings, complete=complete) as queue:
         await cases.open()
         try:
             await queue.broker.raise_fences(await cases.highest_fence())
@@ -262,9 +274,11 @@ def application(
     """Give the job types that are served: the built-in ones, then those of each `--app`.
 
     `ready` also reads what the handlers will need, as a worker wants it; `only`
-    leaves built-in types out that a producer does not ask about.
+    leaves built-in types out that a producer does not ask about. Raises BadSetting
+    for an app that cannot be loaded, or declares what cannot be meant.
     """
     from hms_svc.handling.agencies_file import load_agencies
+    from hms_svc.handling.apps import installed_apps, load_app
     from hms_svc.services import builtin_registry
 
     registry = builtin_registry(
@@ -280,9 +294,20 @@ def application(
     )
     if settings.app and "" not in sys.path:
         sys.path.insert(0, "")
-    for name in (*settings.app, *_entry_points()):
-        registry.include(_load_registry(name))
+    for name in (*settings.app, *installed_apps()):
+        try:
+            registry.include(load_app(name))
+        except BadInput as error:
+            raise BadSetting(f"app {name!r}: {error}") from error
     return registry
+
+
+def check_application(settings: Settings) -> None:
+    """Raise BadSetting where the types of an `--app` cannot be served; nothing else is loaded."""
+    from hms_svc.handling.apps import installed_apps
+
+    if settings.app or installed_apps():
+        application(settings)
 
 
 def envelope_desk(settings: Settings) -> EnvelopeDesk:
@@ -291,25 +316,6 @@ def envelope_desk(settings: Settings) -> EnvelopeDesk:
     from hms_svc.operations.envelopes import EnvelopeDesk
 
     return EnvelopeDesk(load_agencies(settings.agencies_file), SystemClock())
-
-
-def _entry_points() -> list[str]:
-    from importlib.metadata import entry_points
-
-    return [point.value for point in entry_points(group="hms_svc.apps")]
-
-
-def _load_registry(name: str) -> Registry:
-    from hms_svc.handling.registry import Registry
-
-    module_name, _, attribute = name.partition(":")
-    try:
-        found = getattr(import_module(module_name), attribute, None)
-    except ModuleNotFoundError as error:
-        raise BadSetting(f"app {name!r}: no module {error.name!r} on the path") from error
-    if not isinstance(found, Registry):
-        raise BadSetting(f"app {name!r}: {attribute} is {type(found).__name__}, not a Registry")
-    return found
 
 
 def worker_options(
@@ -344,6 +350,7 @@ def serve(settings: Settings, options: ServeOptions) -> int:
     """
     from hms_svc.runtime.processes import ChildSpec, Role, Supervisor
 
+    check_application(settings)
     specs = [ChildSpec(types=options.types, drain=options.drain)] * options.processes
     if options.http is not None:
         from hms_svc.http_api.checking import check_doors

@@ -43,6 +43,8 @@ def run_worker(arguments: list[str]) -> int:
 
 async def _work(settings: Settings, spec: ChildSpec, line: socket.socket) -> None:
     registry = bootstrap.application(settings, ready=True)
+    for replacement in registry.replacements:
+        log.info("%s", replacement)
     if spec.types:
         registry = registry.only(spec.types)
     async with bootstrap.engines(settings, registry, spec.worker_id) as engines:

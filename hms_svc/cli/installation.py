@@ -61,7 +61,7 @@ async def _examine(session: Session) -> list[Finding]:
     from hms_svc.operations.doctor import examine_engines, examine_machine, failed
 
     findings = await examine_machine(session.settings)
-    findings += [*_policy(session), *_agencies(session)]
+    findings += [*_policy(session), *_agencies(session), *_apps(session)]
     if any(finding.level.value == "error" for finding in findings):
         return findings
     async with AsyncExitStack() as stack:
@@ -98,3 +98,19 @@ def _agencies(session: Session) -> list[Finding]:
         return [failed("agencies", error)]
     told = f"senders {len(found.senders)}, receivers {len(found.receivers)}"
     return [Finding("agencies", Level.OK, f"{file} is in force: {told}")]
+
+
+def _apps(session: Session) -> list[Finding]:
+    from hms_svc.bootstrap import application
+    from hms_svc.handling.apps import installed_apps
+    from hms_svc.operations.doctor import Finding, Level, failed
+
+    apps = (*session.settings.app, *installed_apps())
+    if not apps:
+        return []
+    try:
+        registry = application(session.settings)
+    except HmsError as error:
+        return [failed("app", error)]
+    replaced = [Finding("app", Level.NOTE, str(each)) for each in registry.replacements]
+    return [Finding("app", Level.OK, f"{', '.join(apps)} can be served"), *replaced]

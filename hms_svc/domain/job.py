@@ -31,7 +31,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `data` is the payload, `meta` an object of the producer's, `extra` the
     envelope fields that nobody here reads: kept and handed on. A higher
-    `priority` (-1000 to 1000) runs first within its type.
+    `priority` (-1000 to 1000) runs first within its type; None is the one that
+    the type declares.
     """
 
     id: str
@@ -40,7 +41,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     enqueued_at: int = 0
     not_before: int | None = None
     expires_at: int | None = None
-    priority: int = 0
+    priority: int | None = None
     max_attempts: int | None = None
     unique_key: str | None = None
     traceparent: str | None = None
@@ -131,7 +132,7 @@ def read_job(value: JsonValue, *, now_ms: int, default_type: str | None = None) 
         enqueued_at=now_ms,
         not_before=_time(value, "not_before"),
         expires_at=_time(value, "expires_at"),
-        priority=_integer(value, "priority", -MAX_PRIORITY, MAX_PRIORITY) or 0,
+        priority=_integer(value, "priority", -MAX_PRIORITY, MAX_PRIORITY),
         max_attempts=_integer(value, "max_attempts", 1, 1000),
         unique_key=_text(value, "unique_key"),
         traceparent=_text(value, "traceparent"),
@@ -166,7 +167,7 @@ def make_job(
     id: str | None = None,
     not_before: int | None = None,
     expires_at: int | None = None,
-    priority: int = 0,
+    priority: int | None = None,
     max_attempts: int | None = None,
     unique_key: str | None = None,
     traceparent: str | None = None,
@@ -184,7 +185,7 @@ def make_job(
         enqueued_at=now_ms,
         not_before=not_before,
         expires_at=expires_at,
-        priority=_integer(limits, "priority", -MAX_PRIORITY, MAX_PRIORITY) or 0,
+        priority=_integer(limits, "priority", -MAX_PRIORITY, MAX_PRIORITY),
         max_attempts=_integer(limits, "max_attempts", 1, 1000),
         unique_key=_text(limits, "unique_key"),
         traceparent=traceparent,

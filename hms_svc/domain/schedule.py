@@ -87,6 +87,11 @@ def type_of_tick(job_id: str) -> str:
     return found[1] if found else ""
 
 
+def check_time_zone(name: str) -> None:
+    """Raise BadInput for the name of a time zone that is not known here."""
+    _zone(name)
+
+
 def _zone(name: str) -> tzinfo:
     try:
         return UTC if name == UTC_NAME else ZoneInfo(name)

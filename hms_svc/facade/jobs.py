@@ -20,8 +20,9 @@ class Job:
 
     `delay` (or `not_before`) postpones its first run, `expires_at` is when that
     is no longer worth it; both are datetimes with a zone. A higher `priority`
-    (-1000 to 1000) runs first within its type. Raises MalformedJob or
-    MalformedJson where a value is not what the contract allows. An id that begins
+    (-1000 to 1000) runs first within its type; None is the one that the type
+    declares. Raises MalformedJob or MalformedJson where a value is not what the
+    contract allows. An id that begins
     with `hms:` is one of hms-svc's own: only the handler of such a job may give ids
     that go on from it, as `f"{job.id}.letter"`.
     """
@@ -35,7 +36,7 @@ class Job:
         delay: timedelta | None = None,
         not_before: datetime | None = None,
         expires_at: datetime | None = None,
-        priority: int = 0,
+        priority: int | None = None,
         max_attempts: int | None = None,
         unique_key: str | None = None,
         traceparent: str | None = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from hms_svc.domain.errors import BadInput, IdConflict
 from hms_svc.facade.portal import portal
 from hms_svc.handling.context import find_job, outside_name, require_job
-from hms_svc.ports.broker import Acceptance
+from hms_svc.ports.broker import Acceptance, Producer
 
 if TYPE_CHECKING:
     from hms_svc.domain.job import Job
@@ -21,6 +21,7 @@ BATCH: Final = 5000
 async def enqueue(jobs: Sequence[Job]) -> None:
     """Hand jobs to the broker; raises IdConflict where an id is taken by another job."""
     job = find_job()
+    broker: Producer
     if job is None:
         broker = (await portal().backend()).broker
     else:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Sequence
 
 from hms_svc import bootstrap
+from hms_svc.domain.errors import BadInput
 from hms_svc.facade.portal import close_portal
 from hms_svc.handling.output import captured_output
 from hms_svc.handling.registry import Handler, Registry, Validator
@@ -21,24 +23,40 @@ class Worker:
     """Serves the job types `jobs` with one handler, behind `validators` that must all say yes."""
 
     def __init__(self, jobs: str | Sequence[str], validators: Sequence[Validator] = ()) -> None:
-        self._types = (jobs,) if isinstance(jobs, str) else tuple(jobs)
-        self._validators = tuple(validators)
+        self._types = jobs
+        self._validators = validators
 
     def start(self, on_job: Handler) -> None:
         """Run until SIGTERM or SIGINT; jobs in hand may finish within the grace.
 
         `on_job` is plain (on a pool of threads) or `async`, and takes the running
-        job. Call it from the main thread. A job whose worker died is run alone.
+        job. Call it from the main thread. A job whose worker died is run alone. Types,
+        validators or a handler that cannot be meant end the process with exit code 2, said
+        on standard error.
         """
-        registry = Registry()
-        for type in self._types:
-            registry.job(type, validators=self._validators)(on_job)
+        try:
+            registry = _registry_of(self._types, self._validators, on_job)
+        except BadInput as error:
+            print(f"hms-svc: {error}", file=sys.stderr)
+            sys.exit(2)
         settings = bootstrap.resolve(load_settings().settings)
         if not logging.getLogger("hms_svc").handlers:
             set_up_logging(settings.log_level, settings.log_format)
         with captured_output(pass_on=True):
             asyncio.run(_serve(settings, registry))
         close_portal()
+
+
+def _registry_of(
+    jobs: str | Sequence[str], validators: Sequence[Validator], on_job: Handler
+) -> Registry:
+    types = (jobs,) if isinstance(jobs, str) else jobs
+    if not isinstance(types, Sequence) or not types:
+        raise BadInput(f"Worker: jobs {jobs!r:.80} is not a type, or a list of types")
+    registry = Registry()
+    for type in types:
+        registry.job(type, validators=validators)(on_job)
+    return registry
 
 
 async def _serve(settings: Settings, registry: Registry) -> None:

@@ -21,7 +21,7 @@ from hms_svc.domain.errors import (
 from hms_svc.domain.job import ClaimedJob, Job, log_fields
 from hms_svc.domain.strict_json import JsonValue, decode
 from hms_svc.domain.timestamps import to_rfc3339
-from hms_svc.ports.broker import Broker
+from hms_svc.ports.broker import Producer
 from hms_svc.ports.stores import StoredEffect
 from hms_svc.ports.tracing import AttemptSpan
 
@@ -84,7 +84,7 @@ class RunningJob:
         *,
         dao: Dao,
         gov: Gate,
-        broker: Broker,
+        broker: Producer,
         deadline_ms: int,
         expires_ms: int,
         sink: ProgressSink,

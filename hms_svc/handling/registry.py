@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import msgspec
 
 from hms_svc.domain.backoff import RetryPolicy
-from hms_svc.domain.errors import BadInput
-from hms_svc.domain.ids import check_job_type
+from hms_svc.domain.errors import BadInput, BadSetting
+from hms_svc.handling.declarations import (
+    check_declaration,
+    declaration_fault,
+    place_of,
+    read_schedule,
+)
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -38,6 +43,22 @@ class JobType(msgspec.Struct, frozen=True, kw_only=True):
     unique: Callable[[Any], str] | None = None
     schedule: Schedule | None = None
     schedule_data: Any = None
+    replace: bool = False
+
+    @property
+    def place(self) -> str:
+        """File and line of the handler, as in `city.py:12`."""
+        return place_of(self.handler) or "?"
+
+
+class Replacement(msgspec.Struct, frozen=True):
+    """A declaration that was put in the place of an older one of its type, on purpose."""
+
+    older: JobType
+    newer: JobType
+
+    def __str__(self) -> str:
+        return f"type {self.newer.type} of {self.newer.place} replaces that of {self.older.place}"
 
 
 class Registry:
@@ -45,6 +66,7 @@ class Registry:
 
     def __init__(self) -> None:
         self._types: dict[str, JobType] = {}
+        self._replacements: list[Replacement] = []
 
     def job(
         self,
@@ -60,31 +82,41 @@ class Registry:
         schedule: str | None = None,
         schedule_data: Any = None,
         time_zone: str = "UTC",
+        replace: bool = False,
     ) -> Callable[[HandlerT], HandlerT]:
         """Declare the decorated function as the handler of a type.
 
         `payload` is the pydantic model of the data; `validators` must all say
-        yes; `action` is vetted by governance after them, before the handler;
-        `unique` gives the key under which a second waiting job is refused;
-        `schedule` is five cron fields, by the clocks of `time_zone`: at each tick
-        one job with `schedule_data` is enqueued, however many workers live.
+        yes; `action` is vetted by governance after them, before the handler.
+        `unique` takes the payload and gives a key: a job that names no
+        `unique_key` has this one, and while a job that has not ended holds it,
+        another of the type is rejected. `priority` is that of jobs that name
+        none. `schedule` is five cron fields, by the clocks of `time_zone`: at each
+        tick one job with `schedule_data` is enqueued, however many workers live.
+        `replace` lets this declaration stand in for that of another registry,
+        or for a built-in type. Raises BadInput for what cannot be meant, naming
+        file, line, type and argument.
         """
-        kept = _read_schedule(schedule, time_zone) if schedule is not None else None
+        if callable(type):
+            words = 'registry.job takes the name of the type first: @registry.job("fee.charge")'
+            raise declaration_fault("?", type, words)
 
         def declare(handler: HandlerT) -> HandlerT:
+            given: Any = validators
             self.add(
                 JobType(
                     type=type,
                     handler=handler,
                     payload=payload,
-                    validators=tuple(validators),
+                    validators=tuple(given) if _is_sequence(given) else given,
                     action=action,
                     retry=retry,
                     timeout_seconds=timeout_seconds,
                     priority=priority,
                     unique=unique,
-                    schedule=kept,
+                    schedule=read_schedule(type, handler, schedule, time_zone),
                     schedule_data=schedule_data,
+                    replace=replace,
                 )
             )
             return handler
@@ -92,15 +124,34 @@ class Registry:
         return declare
 
     def add(self, job_type: JobType) -> None:
-        """Add one declaration; a type that is declared already is BadInput."""
-        check_job_type(job_type.type)
-        if job_type.type in self._types:
-            raise BadInput(f"type {job_type.type} is declared twice")
+        """Add one declaration; BadInput for a type declared before, or for what cannot be meant."""
+        check_declaration(job_type)
+        older = self._types.get(job_type.type)
+        if older is not None:
+            raise BadInput(f"{job_type.place}: {_twice(older)}")
         self._types[job_type.type] = job_type
 
     def include(self, other: Registry) -> None:
-        """Add all declarations of another registry; its own word replaces ours."""
-        self._types.update(other._types)
+        """Add all declarations of another registry.
+
+        Raises BadSetting for a type that is declared here already, unless the other one
+        says that it replaces it.
+        """
+        for newer in other:
+            older = self._types.get(newer.type)
+            if older is not None and older is not newer:
+                if not newer.replace:
+                    raise BadSetting(
+                        f"{newer.place}: {_twice(older)}; give it another name, or replace that one "
+                        "on purpose: job(…, replace=True)"
+                    )
+                self._replacements.append(Replacement(older, newer))
+            self._types[newer.type] = newer
+
+    @property
+    def replacements(self) -> tuple[Replacement, ...]:
+        """The declarations that `include` put in the place of others, in their order."""
+        return tuple(self._replacements)
 
     def get(self, type: str) -> JobType | None:
         """Give the declaration of a type, None where there is none."""
@@ -124,7 +175,14 @@ class Registry:
         return len(self._types)
 
 
-def _read_schedule(cron: str, time_zone: str) -> Schedule:
-    from hms_svc.domain.schedule import make_schedule
+def priorities_of(registry: Registry) -> tuple[tuple[str, int], ...]:
+    """Give the types that declare a priority other than 0, each with it."""
+    return tuple((declared.type, declared.priority) for declared in registry if declared.priority)
 
-    return make_schedule(cron, time_zone)
+
+def _twice(older: JobType) -> str:
+    return f"type {older.type} is declared twice: {older.place} declares it, too"
+
+
+def _is_sequence(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)

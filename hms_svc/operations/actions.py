@@ -20,6 +20,7 @@ from hms_svc.domain.job import INTERNAL_TYPES, Job, make_job, read_job
 from hms_svc.domain.lifecycle import TERMINAL
 from hms_svc.domain.strict_json import JsonValue, check_strict, decode
 from hms_svc.domain.views import JobDetail
+from hms_svc.handling.completion import complete_edited
 from hms_svc.handling.registry import Registry
 from hms_svc.operations.bulk import BatchReport, Progressed
 from hms_svc.operations.erasing import ACTION as ERASE
@@ -125,6 +126,8 @@ class Actions(Erasing):
         """Make the job that would run a finished one again with other data; nothing is enqueued.
 
         Refused where the original is not finished, has a case, or is of a type of our own.
+        A unique key that its type gave the original is made anew of the new data;
+        MalformedJob where that fails.
         """
         detail, _ = await self._reads.detail(job_id)
         if detail.view.type in INTERNAL_TYPES:
@@ -136,7 +139,10 @@ class Actions(Erasing):
         if case_id := await self._case_of(detail):
             raise Refused(f"job {job_id} has made {case_id}: a second one would be made of it")
         check_strict(data)
-        return _edited(detail, data, self._journal.now_ms())
+        job = _edited(detail, data, self._journal.now_ms())
+        if self._registry is None:
+            return job
+        return complete_edited(job, detail.view.data, self._registry)
 
     async def enqueue_edit(self, job: Job, *, note: str = "") -> Enqueued:
         """Enqueue a job that `draft_edit` made."""
@@ -254,4 +260,5 @@ def _edited(detail: JobDetail, data: JsonValue, now: int) -> Job:
     except msgspec.DecodeError as error:
         raise MalformedJob(f"the record of job {original.id} cannot be read") from error
     kept = {key: value for key, value in envelope.items() if key not in ENVELOPE_OF_ONE_RUN}
-    return read_job({**kept, "data": data, "retried_from": original.id}, now_ms=now)
+    kept |= {"priority": original.priority, "data": data, "retried_from": original.id}
+    return read_job(kept, now_ms=now)

@@ -26,9 +26,10 @@ from hms_svc.domain.ids import derived_id, is_reserved_id
 from hms_svc.domain.job import Job, read_job
 from hms_svc.domain.strict_json import JsonValue, encode, encode_canonical, read_strict
 from hms_svc.handling.batching import Batcher
+from hms_svc.handling.completion import complete, complete_if_possible
 from hms_svc.handling.registry import Registry
 from hms_svc.operations.room import Room
-from hms_svc.operations.submission import check_payload, check_same, find_taken, id_taken
+from hms_svc.operations.submission import check_same, find_taken, id_taken
 from hms_svc.ports.broker import Acceptance, Broker, Enqueued, conflicts
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.inspection import Inspection
@@ -134,6 +135,7 @@ class Posting:
         An id is known for a day, also where the broker has let go of the job. Raises
         IdConflict where one came before with other data; the others are accepted.
         """
+        jobs = [complete_if_possible(job, self._registry) for job in jobs]
         keys = [_Key.of_job(job) for job in jobs]
         found = await self._store.accepted_keys([key.digest for key in keys])
         fresh = [job for job, known in zip(jobs, found, strict=True) if known is None]
@@ -175,7 +177,7 @@ class Posting:
 
     def _read_one(self, item: JsonValue, traceparent: str | None, now: int) -> Job:
         job = read_job(item, now_ms=now)
-        check_payload(job, self._registry)
+        job = complete(job, self._registry)
         if traceparent is not None and job.traceparent is None:
             job = msgspec.structs.replace(job, traceparent=traceparent)
         return job

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Never
 
 from hms_svc.domain.errors import Refused
+from hms_svc.domain.job import Job
 from hms_svc.ports.stores import (
     EffectRequest,
     EffectStore,
@@ -51,8 +52,9 @@ class ReadingStore:
 class NoBroker:
     """Stands where a job finds its broker; whatever is asked of it is Refused."""
 
-    def __getattr__(self, name: str) -> Never:
-        refuse(f"the broker's {name}")
+    async def enqueue(self, jobs: Sequence[Job]) -> Never:
+        """Refuse."""
+        refuse("the broker's enqueue")
 
 
 def refuse(what: str) -> Never:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from enum import StrEnum
 from functools import partial
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -29,7 +29,6 @@ from hms_svc.handling.registry import JobType, Registry
 from hms_svc.handling.validation import ChainLink, ValidatorFault, chain_of, read_payload
 from hms_svc.handling.writable import writable
 from hms_svc.operations.reading_store import NoBroker, ReadingStore
-from hms_svc.ports.broker import Broker
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.stores import Database
 
@@ -120,7 +119,7 @@ class Rehearsal:
             claimed,
             dao=Dao(store, self._clock, radius_m=self._radius_m, actor="rehearsal"),
             gov=Gate(self._policy),
-            broker=cast("Broker", NoBroker()),
+            broker=NoBroker(),
             deadline_ms=now + limit_ms,
             expires_ms=expires_ms,
             sink=lambda job, share, message, log: None,

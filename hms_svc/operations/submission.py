@@ -8,7 +8,7 @@ from typing import Final
 from hms_svc.domain.errors import BadInput, IdConflict, MalformedJob
 from hms_svc.domain.job import Job
 from hms_svc.domain.strict_json import is_same_json
-from hms_svc.handling.payload import PayloadFault, parse_payload
+from hms_svc.handling.completion import NOTHING, completion_of
 from hms_svc.handling.registry import Registry
 from hms_svc.operations.intake import Draft, Faults, Shaping, make_jobs
 from hms_svc.ports.broker import Acceptance, Broker, Enqueued
@@ -26,7 +26,7 @@ def check_jobs(
     registry: Registry | None,
     now_ms: int,
 ) -> list[tuple[Draft, Job]]:
-    """Make all jobs, each with its draft; against the payload models where a registry is given.
+    """Make all jobs, each with its draft; checked and completed where a registry is given.
 
     What is wrong goes to `faults`. Of copies that differ in nothing one is checked.
     """
@@ -34,11 +34,13 @@ def check_jobs(
     seen: dict[str, Job] = {}
     for draft in drafts:
         checked: bytes | None = None
+        completion = NOTHING
         try:
-            for job in make_jobs(draft, shaping, now_ms):
-                if registry is not None and job.data != checked:
-                    check_payload(job, registry)
-                    checked = job.data
+            for made in make_jobs(draft, shaping, now_ms):
+                if registry is not None and made.data != checked:
+                    completion = completion_of(made, registry)
+                    checked = made.data
+                job = completion.apply(made)
                 if "id" in draft.value:
                     check_same(job, seen)
                 jobs.append((draft, job))
@@ -81,17 +83,6 @@ async def send(broker: Broker, jobs: Sequence[Job]) -> AsyncIterator[Sequence[En
             if answer.acceptance is Acceptance.CONFLICT:
                 raise IdConflict(f"id {answer.job_id!r} was taken meanwhile, with other data")
         yield answers
-
-
-def check_payload(job: Job, registry: Registry) -> None:
-    """Hold a job against the payload model of its type, where that is known; raises MalformedJob."""
-    declared = registry.get(job.type)
-    if declared is None or declared.payload is None:
-        return
-    try:
-        parse_payload(declared.payload, job.payload())
-    except PayloadFault as error:
-        raise MalformedJob(str(error), error.field) from error
 
 
 def check_same(job: Job, seen: dict[str, Job]) -> None:

@@ -13,11 +13,11 @@ import msgspec
 from hms_svc.domain.errors import BadInput, IdConflict
 from hms_svc.domain.ids import new_job_id
 from hms_svc.domain.job import Job
+from hms_svc.handling.completion import NOTHING, completion_of
 from hms_svc.handling.registry import Registry
 from hms_svc.operations.intake import Draft, Shaping, make_jobs
 from hms_svc.operations.journal import Journal
 from hms_svc.operations.pace import Pace
-from hms_svc.operations.submission import check_payload
 from hms_svc.ports.broker import Acceptance, Broker, Enqueued
 
 MOST_COPIES: Final = 10_000
@@ -96,13 +96,15 @@ class Trial:
 def make_copies(
     draft: Draft, count: int, registry: Registry | None, now_ms: int
 ) -> tuple[str, Iterator[Job]]:
-    """Give the type and the copies of a draft, of which the first was checked; raises MalformedJob."""
+    """Give the type and the copies of a draft, completed as the first, which is checked.
+
+    Raises MalformedJob.
+    """
     _check_count(count)
     copies = make_jobs(draft, Shaping(count=count), now_ms)
     first = next(copies)
-    if registry is not None:
-        check_payload(first, registry)
-    return first.type, chain([first], copies)
+    completion = NOTHING if registry is None else completion_of(first, registry)
+    return first.type, map(completion.apply, chain([first], copies))
 
 
 def batches_of_jobs(broker: Broker, jobs: Iterator[Job]) -> Iterator[Batch]:

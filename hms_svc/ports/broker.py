@@ -57,6 +57,13 @@ class ClaimRequest(msgspec.Struct, frozen=True):
     lane: Lane = Lane.NORMAL
 
 
+class KeyClaim(msgspec.Struct, frozen=True):
+    """A claimed job that was accepted without a unique key, and the key that its type gives it."""
+
+    claimed: ClaimedJob
+    unique_key: str
+
+
 class Settlement(msgspec.Struct, frozen=True, gc=False):
     """One finished claim and what becomes of the job; times are Unix milliseconds."""
 
@@ -126,7 +133,11 @@ class ProgressReport(msgspec.Struct, frozen=True):
 
 
 class WorkerRegistration(msgspec.Struct, frozen=True, kw_only=True):
-    """How a worker shows itself; renewed by its heartbeat. `schedules` are types with cron texts."""
+    """How a worker shows itself; renewed by its heartbeat.
+
+    `schedules` are types with cron texts, `priorities` the served types that declare a
+    priority other than 0, with it.
+    """
 
     id: str
     host: str
@@ -137,6 +148,7 @@ class WorkerRegistration(msgspec.Struct, frozen=True, kw_only=True):
     started_at: int
     lane: Lane = Lane.NORMAL
     schedules: tuple[tuple[str, str], ...] = ()
+    priorities: tuple[tuple[str, int], ...] = ()
 
 
 class Heart(Protocol):
@@ -147,7 +159,12 @@ class Heart(Protocol):
         ...
 
     def register(self, worker: WorkerRegistration) -> None:
-        """Show or renew a worker in the register; a stale entry vanishes by itself."""
+        """Show or renew a worker in the register; a stale entry vanishes by itself.
+
+        From then on jobs that name no priority are accepted with the one that their
+        type declares here, whoever hands them in; a served type that declares none
+        has 0 again. It stays declared when the worker is gone.
+        """
         ...
 
     def close(self) -> None:
@@ -155,7 +172,15 @@ class Heart(Protocol):
         ...
 
 
-class Broker(Protocol):
+class Producer(Protocol):
+    """Accepts jobs: what a running job needs of the broker."""
+
+    async def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
+        """Accept the jobs; see `Broker.enqueue`."""
+        ...
+
+
+class Broker(Producer, Protocol):
     """Accepts jobs, leases them out, and records what became of them."""
 
     async def open(self) -> None:
@@ -173,7 +198,9 @@ class Broker(Protocol):
         that is known with the same type and data is answered EXISTS and with
         other data CONFLICT; neither is written. A `unique_key` that a job of the
         type holds which is not terminal makes the new record `rejected`,
-        `unique`, naming the older. Workers of every process are woken.
+        `unique`, naming the older. A job that names no priority has the one that
+        its type declares, by `Heart.register`, else 0; its record says which.
+        Workers of every process are woken.
         """
         ...
 
@@ -194,6 +221,17 @@ class Broker(Protocol):
         its first claim becomes dead, `expired`, instead, and is no reason to
         give fewer: a thousand of them hide no live job behind them. Suspects are
         given only to the suspect lane, which gets nothing else.
+        """
+        ...
+
+    async def take_keys(self, claims: Sequence[KeyClaim]) -> list[str | None]:
+        """Give claimed jobs their unique keys, where no other job of the type holds them.
+
+        For each, in this order, gives the id of the job that holds the key: its own
+        where the key now stands in its record (or stood there already), to be freed when
+        it ends; that of another which has not ended, and then nothing was written; None
+        where the token no longer owns its job. Calling again after a lost reply gives
+        the same.
         """
         ...
 

@@ -15,6 +15,7 @@ from hms_svc.domain.errors import DatabaseUnavailable, Outage
 from hms_svc.domain.job import ClaimedJob, Lane
 from hms_svc.domain.lifecycle import ENDS_WITHOUT_EFFECTS
 from hms_svc.domain.outcome import Disposition
+from hms_svc.handling.completion import CompletingProducer
 from hms_svc.handling.context import ProgressSink, RunningJob
 from hms_svc.handling.dao import Dao
 from hms_svc.handling.gate import Gate
@@ -29,6 +30,7 @@ from hms_svc.runtime.inflight import InFlight, Running
 from hms_svc.runtime.options import Engines, WorkerOptions
 from hms_svc.runtime.service import Service
 from hms_svc.runtime.settler import Settler
+from hms_svc.runtime.unique_keys import UniqueKeys
 
 log: Final = logging.getLogger("hms_svc.runtime")
 BACKLOG_PAUSE_SECONDS: Final = 0.005
@@ -72,6 +74,8 @@ class Claimer(Service):
             actor=f"worker:{options.worker_id}",
             needs_job=True,
         )
+        self._unique_keys = UniqueKeys(engines.broker, engines.registry)
+        self._producer = CompletingProducer(engines.broker, engines.registry)
         self._gate = Gate(engines.policy, meter, needs_job=True)
         self._meter = meter
         self._tracer = engines.tracer
@@ -82,6 +86,7 @@ class Claimer(Service):
         self._lane = options.lane
         self._freed = asyncio.Event()
         self._waiter: asyncio.Task[bool] | None = None
+        self._retries = {declared.type: declared.retry for declared in engines.registry}
         self._loop = asyncio.get_running_loop()
         self.suspects_wait = False
         self.turns = 0
@@ -153,8 +158,14 @@ class Claimer(Service):
             else:
                 pairs = zip(again, found, strict=True)
                 effects = {job.token.fence: stored for job, stored in pairs}
+        unmade = [job for job in claimed if not effects.get(job.token.fence)]
+        ended = await self._unique_keys.take(unmade)
         for job in claimed:
-            self._begin(job, effects.get(job.token.fence, NO_EFFECTS))
+            if (outcome := ended.get(job.token.fence)) is not None:
+                retry = self._retries[job.job.type]
+                self._settle(job, job.claimed_at, outcome, NO_EFFECTS, "", retry)
+            else:
+                self._begin(job, effects.get(job.token.fence, NO_EFFECTS))
 
     def _begin(self, claimed: ClaimedJob, effects: tuple[StoredEffect, ...]) -> None:
         declared = self._engines.registry.get(claimed.job.type)
@@ -165,7 +176,7 @@ class Claimer(Service):
             claimed,
             dao=self._dao,
             gov=self._gate,
-            broker=self._engines.broker,
+            broker=self._producer,
             deadline_ms=now + int(seconds * 1000),
             expires_ms=self._clock.lease_ms() + int(seconds * 1000),
             sink=self._sink,

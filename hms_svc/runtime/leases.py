@@ -18,12 +18,15 @@ from hms_svc.runtime.options import WorkerOptions
 log: Final = logging.getLogger("hms_svc.runtime")
 EXIT_LOOP_STUCK: Final = 70
 SHORTEST_WATCH_SECONDS: Final = 30.0
+ENTRY_SECONDS: Final = 1.0
+"""How often a worker tries to enter the register at its start: it claims nothing before."""
 
 
 class Heartbeat:
     """Renews every lease at a quarter of its length, until the job's deadline.
 
-    A lease that is gone cancels its job. A loop that has not turned for as long
+    A lease that is gone cancels its job. `registered` is set when the worker stands in
+    the register. A loop that has not turned for as long
     as a job may take ends the process: its jobs are then rescued by others.
     """
 
@@ -35,6 +38,7 @@ class Heartbeat:
         in_flight: InFlight,
         clock: Clock,
         schedules: tuple[tuple[str, str], ...] = (),
+        priorities: tuple[tuple[str, int], ...] = (),
         meter: Meter = UNMETERED,
     ) -> None:
         self._heart = heart
@@ -43,11 +47,14 @@ class Heartbeat:
         self._in_flight = in_flight
         self._clock = clock
         self._schedules = schedules
+        self._priorities = priorities
         self._meter = meter
         self._loop = asyncio.get_running_loop()
         self._started_at = clock.now_ms()
         self._stop = threading.Event()
         self._unanswered = 0
+        self._stands = False
+        self.registered = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -67,9 +74,10 @@ class Heartbeat:
                 self._beat()
             except BrokerUnavailable as error:
                 log.warning("heartbeat: %s", error)
-            if self._stop.wait(interval):
+            if self._stop.wait(interval if self._stands else min(interval, ENTRY_SECONDS)):
                 break
-            self._watch_loop(interval)
+            if self._stands:
+                self._watch_loop(interval)
         self._heart.close()
 
     def _beat(self) -> None:
@@ -87,6 +95,9 @@ class Heartbeat:
                 else:
                     running.job.lease_until = began + lease_ms
         self._heart.register(self._registration())
+        self._stands = True
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.registered.set)
 
     def _registration(self) -> WorkerRegistration:
         host, _, _ = self._options.worker_id.rpartition("-")
@@ -100,6 +111,7 @@ class Heartbeat:
             started_at=self._started_at,
             lane=self._options.lane,
             schedules=self._schedules,
+            priorities=self._priorities,
         )
 
     def _call_loop(self, running: Running) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from hms_svc.domain.erasure import ERASED
 from hms_svc.domain.ids import derived_id
 from hms_svc.domain.job import Job
-from hms_svc.ports.broker import Acceptance, Broker, Enqueued
+from hms_svc.ports.broker import Acceptance, Enqueued, Producer
 from hms_svc.ports.bus import Bus
 from hms_svc.ports.stores import Ledger, OutboxEntry
 from hms_svc.runtime.service import Service
@@ -28,7 +28,7 @@ class OutboxRelay(Service):
     A follow-up whose id another job has taken is enqueued under an id of ours.
     """
 
-    def __init__(self, ledger: Ledger, bus: Bus, broker: Broker) -> None:
+    def __init__(self, ledger: Ledger, bus: Bus, broker: Producer) -> None:
         super().__init__(interval_seconds=2.0)
         self._ledger = ledger
         self._bus = bus

@@ -53,7 +53,11 @@ class Scheduler(Service):
 
 
 def tick_job(declared: JobType, tick_ms: int, now_ms: int) -> Job:
-    """Make the job of one tick."""
+    """Make the job of one tick.
+
+    It waits without the unique key of its type, which the worker that claims it takes: held by
+    a tick that only waits, the key would have the next one rejected before it is due.
+    """
     return make_job(
         declared.type,
         declared.schedule_data,

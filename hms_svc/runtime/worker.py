@@ -10,7 +10,9 @@ from typing import Final
 from hms_svc.domain.deliveries import DELIVER
 from hms_svc.domain.errors import Outage
 from hms_svc.domain.job import Lane
+from hms_svc.handling.completion import CompletingProducer
 from hms_svc.handling.context import worker_running
+from hms_svc.handling.registry import priorities_of
 from hms_svc.ports.meters import UNMETERED
 from hms_svc.runtime.archivist import Archivist
 from hms_svc.runtime.availability import Availability
@@ -97,13 +99,14 @@ class Worker:
         )  # fmt: skip
         if options.lane is Lane.SUSPECT:
             claimer.on_timeout = self.stop
-        relay = OutboxRelay(engines.database, engines.bus, engines.broker)
+        producer = CompletingProducer(engines.broker, engines.registry)
+        relay = OutboxRelay(engines.database, engines.bus, producer)
         claimer.on_effects.append(relay)
         scheduler = Scheduler(engines.broker, engines.registry, engines.clock)
         schedules = scheduler.texts if self._keeps_schedules else ()
         heartbeat = Heartbeat(
             engines.broker.heart(), options, types, self.in_flight, engines.clock, schedules,
-            meter,
+            priorities_of(engines.registry), meter,
         )  # fmt: skip
         keepers = [
             settler, progress, availability, relay, *([reporter] if reporter else []),
@@ -115,6 +118,7 @@ class Worker:
         ]  # fmt: skip
         heartbeat.start()
         try:
+            await self._registered(heartbeat)
             with worker_running():
                 await self._work(claimer, keepers)
             await self._last_words(settler, progress, relay)
@@ -131,6 +135,19 @@ class Worker:
             return None
         meter = WorkerMeter(self._engines.registry)
         return Reporter(meter, self._options, self.in_flight, self._send_report)
+
+    async def _registered(self, heartbeat: Heartbeat) -> None:
+        """Wait until the register, and so the broker, knows what the types declare, or a stop.
+
+        What waits in an intake is accepted by what this worker declares, not before it.
+        """
+        waits = [
+            asyncio.create_task(event.wait(), name=name)
+            for name, event in (("registered", heartbeat.registered), ("stop", self._stop))
+        ]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
 
     @property
     def _keeps_schedules(self) -> bool:

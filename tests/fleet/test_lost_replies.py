@@ -11,7 +11,7 @@ from hms_svc.brokers.redis.scripts import script
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.event import service_event
 from hms_svc.domain.lifecycle import State
-from hms_svc.ports.broker import Acceptance, ProgressReport
+from hms_svc.ports.broker import Acceptance, KeyClaim, ProgressReport
 from hms_svc.ports.control import Act, ActRequest
 from hms_svc.settings import Settings
 from tests.servers.proxy import Proxy
@@ -91,6 +91,17 @@ async def test_settle_is_told_as_done(cut: Fleet, proxy: Proxy, round: int) -> N
     assert await cut.counts() == {"completed": 3}
     assert len(await cut.bus.read(after=0, limit=10)) == 3
     assert int(cut.server.cli("HGET", f"stats:{TYPE}", "completed")) == 3
+
+
+async def test_keys_are_taken_once_and_told_again(cut: Fleet, proxy: Proxy) -> None:
+    ids = await cut.accept(2)
+    jobs = await cut.claim()
+    await warm(cut, "take_keys")
+    lose_reply(proxy, "take_keys")
+    holders = await cut.broker.take_keys([KeyClaim(job, "ward-7") for job in jobs])
+    assert not proxy.armed
+    assert holders == [ids[0], ids[0]]
+    await cut.complete(*jobs)
 
 
 async def test_intake_takes_each_of_two_equal_items_once(cut: Fleet, proxy: Proxy) -> None:

@@ -24,6 +24,7 @@ from hms_svc.domain.lifecycle import State
 from hms_svc.domain.strict_json import JsonValue, decode
 from hms_svc.domain.views import ActOutcome
 from hms_svc.handling.dao import Dao
+from hms_svc.handling.registry import Registry
 from hms_svc.operations import bulk, trial
 from hms_svc.operations.actions import AUDITED, Actions
 from hms_svc.operations.intake import Draft
@@ -353,3 +354,17 @@ async def test_a_read_only_service_refuses_every_act(desk: Desk) -> None:
         with pytest.raises(Refused, match="read-only"):
             await act()
     assert (await desk.jobs(), await desk.database.audit_records(limit=0, cursor=None)) == before
+
+
+async def test_test_jobs_have_what_their_type_declares(tmp_path: Path) -> None:
+    registry = Registry()
+    registry.job("sync.ward", unique=lambda data: f"ward-{data['ward']}", priority=50)(print)
+    async with open_desk(tmp_path, registry) as desk:
+        draft = Draft("form", {"type": "sync.ward", "data": {"ward": 7}})
+        report = await desk.operations.actions.enqueue_test(draft, count=2)
+        assert [answer.state for answer in report.answers] == [State.QUEUED, State.REJECTED]
+        found = {(job.unique_key, job.priority) for job in await desk.jobs()}
+        assert found == {("ward-7", 50)}
+        bad = Draft("form", {"type": "sync.ward", "data": {}})
+        with pytest.raises(MalformedJob, match=r"unique key of sync\.ward: .* raised KeyError"):
+            await desk.operations.actions.enqueue_test(bad)

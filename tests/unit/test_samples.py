@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from hms_svc.domain.errors import BadInput, MalformedJob
+from hms_svc.handling.completion import complete
 from hms_svc.operations.intake import Shaping, make_jobs
 from hms_svc.operations.samples import list_samples
-from hms_svc.operations.submission import check_payload
 from hms_svc.services import builtin_registry
 
 ROOT = Path(__file__).parents[2]
@@ -35,10 +35,10 @@ def test_drafts_fit_their_models_where_they_say_so(name: str) -> None:
     [job] = make_jobs(sample.draft(), Shaping(), now_ms=0)
     assert job.type == sample.type
     if sample.checked:
-        check_payload(job, builtin_registry())
+        complete(job, builtin_registry())
     else:
         with pytest.raises(MalformedJob):
-            check_payload(job, builtin_registry())
+            complete(job, builtin_registry())
 
 
 def test_an_installed_package_has_them_where_they_are_looked_for() -> None:

@@ -57,7 +57,7 @@ def test_words_tell_fields_and_zone() -> None:
 )
 def test_a_declaration_that_cannot_be_is_refused(cron: str, zone: str, said: str) -> None:
     with pytest.raises(BadInput, match=said):
-        Registry().job("a.b", schedule=cron, time_zone=zone)
+        Registry().job("a.b", schedule=cron, time_zone=zone)(lambda: None)
 
 
 def test_the_id_of_a_tick_names_it_and_is_legal_for_the_longest_type() -> None:

@@ -34,9 +34,13 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
     said: bytes
 
     def arguments(self) -> list[Argument]:
-        """Give type, state, id, record, time and event data, as the script `refuse` takes them."""
+        """Give type, state, id, record, 1 where the job names its priority, time and event data.
+
+        The script `refuse` takes them in this order.
+        """
         code = 8 if self.state is State.DEAD else 7
-        return [self.job.type, code, self.job.id, self.record, self.at, self.said]
+        named = int(self.job.priority is not None)
+        return [self.job.type, code, self.job.id, self.record, named, self.at, self.said]
 
     def answer(self) -> Enqueued:
         """Give the producer's answer: it was accepted, and has ended."""
@@ -160,8 +164,13 @@ def _portions(jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
 
 
 def draft_arguments(job: Job, draft: Draft) -> list[Argument]:
-    """Give id, line before and after the position, position and unique key, as the scripts take them."""
-    return [job.id, draft.head, draft.tail, draft.position, draft.unique]
+    """Give a draft as the scripts take it.
+
+    In this order: id, line before and after the position, position, unique key, 1 where the job
+    names its priority.
+    """
+    named = int(draft.names_priority)
+    return [job.id, draft.head, draft.tail, draft.position, draft.unique, named]
 
 
 def _arguments(jobs: Sequence[Job], drafts: Sequence[Draft]) -> list[Argument]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -14,7 +14,7 @@ from hms_svc.brokers.redis.foreign import Intake
 from hms_svc.brokers.redis.healer import Healer
 from hms_svc.brokers.redis.heart import RedisHeart
 from hms_svc.brokers.redis.link import Link, new_nonce
-from hms_svc.brokers.redis.record import Record, as_word
+from hms_svc.brokers.redis.record import Record, as_word, digest_of, keyed_envelope
 from hms_svc.brokers.redis.settling import settle_arguments
 from hms_svc.brokers.redis.sleeper import Sleeper
 from hms_svc.domain.backoff import DEFAULT_MAX_ATTEMPTS, MAX_CRASHES
@@ -24,6 +24,7 @@ from hms_svc.ports.broker import (
     CancelRequest,
     ClaimRequest,
     Enqueued,
+    KeyClaim,
     KnownEffects,
     ProgressReport,
     ReapReport,
@@ -48,10 +49,10 @@ class _Claim(msgspec.Struct, frozen=True):
 class RedisBroker:
     """Implements `ports.broker.Broker` for a fleet that shares one Redis."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, complete: Callable[[Job], Job] | None = None) -> None:
         self._link = link
         self._accepting = Accepting(link)
-        self._intake = Intake(link)
+        self._intake = Intake(link, complete)
         self._sleeper = Sleeper(link)
         self._healer = Healer(link, self._intake)
         self._next_type = 0
@@ -115,6 +116,19 @@ class RedisBroker:
         self._next_type = (self._next_type + 1) % max(1, len(request.types))
         types = request.types[self._next_type :] + request.types[: self._next_type]
         return [word for served in types for word in (served.type, served.max_attempts)]
+
+    async def take_keys(self, claims: Sequence[KeyClaim]) -> list[str | None]:
+        """Give claimed jobs their unique keys, in one script."""
+        arguments = [
+            word
+            for wanted in claims
+            for word in (
+                wanted.claimed.token.job_id, wanted.claimed.token.fence, digest_of(wanted.unique_key),
+                keyed_envelope(wanted.claimed.job, wanted.unique_key),
+            )
+        ]  # fmt: skip
+        holders = await self._link.run("take_keys", *arguments)
+        return [holder.decode() or None for holder in holders]
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[LeaseToken]:
         """Record what became of claimed jobs; what somebody wants cancelled, in a second step.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -32,10 +32,14 @@ _BYTES_AT_ONCE: Final = 1024 * 1024
 
 
 class Intake:
-    """Watches the lists of the types that are served, one waiting connection for each of at most 16."""
+    """Watches the lists of the types that are served, one waiting connection for each of at most 16.
 
-    def __init__(self, link: Link) -> None:
+    `complete` gives each job what its type declares for it.
+    """
+
+    def __init__(self, link: Link, complete: Callable[[Job], Job] | None = None) -> None:
         self._link = link
+        self._complete = complete
         self._watched: set[str] = set()
         self._polled: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -107,7 +111,7 @@ class Intake:
         if not items:
             return False
         now = self._link.clock.now_ms()
-        read = [read_or_refuse(type, item, now) for item in items]
+        read = [self._read(type, item, now) for item in items]
         known = await self._known([job for job in read if isinstance(job, Job)])
         holders: dict[int, str] = {}
         while True:
@@ -121,6 +125,12 @@ class Intake:
                 return True
             items, read = items[taken:], read[taken:]
             holders = {0: holder.decode()}
+
+    def _read(self, type: str, item: bytes, now: int) -> Job | Refused:
+        found = read_or_refuse(type, item, now)
+        if self._complete is None or isinstance(found, Refused):
+            return found
+        return self._complete(found)
 
     async def _rightmost(self, name: str) -> list[bytes]:
         """Give some of the rightmost items, the last first: fewer where they are large."""
@@ -153,10 +163,10 @@ def _decide(
 def _words(item: bytes, found: Job | Refused | str, now: int) -> list[Argument]:
     digest = hashlib.sha1(item, usedforsecurity=False).hexdigest()
     if isinstance(found, str):
-        return [digest, "known", found, "", "", "", "", ""]
+        return [digest, "known", found, "", "", "", "", "", ""]
     if isinstance(found, Refused):
-        _, code, job_id, record, at, said = found.arguments()
-        return [digest, "refuse", job_id, code, record, at, said, ""]
+        _, code, job_id, *further = found.arguments()
+        return [digest, "refuse", job_id, code, *further, ""]
     draft = draft_of(found, now)
-    job_id, head, tail, position, unique = draft_arguments(found, draft)
-    return [digest, "accept", job_id, draft.state, head, tail, position, unique]
+    job_id, *further = draft_arguments(found, draft)
+    return [digest, "accept", job_id, draft.state, *further]

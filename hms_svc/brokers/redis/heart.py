@@ -36,7 +36,10 @@ class RedisHeart:
     def register(self, worker: WorkerRegistration) -> None:
         """Show or renew a worker in the register, and forget those long unseen."""
         now = self._link.clock.now_ms()
-        self._run("register", as_word(worker.id), msgspec.json.encode(worker), now, STALE_MS)
+        declared = dict(worker.priorities)
+        priorities = [word for type in worker.types for word in (type, declared.get(type, 0))]
+        shown = msgspec.json.encode(worker)
+        self._run("register", as_word(worker.id), shown, now, STALE_MS, *priorities)
 
     def close(self) -> None:
         """Release the connection."""

@@ -36,7 +36,7 @@ FAMILIES: Final = (
     KeyFamily("hms:{ns}:job:{id}", "string", "the record of a job", "removed by retention"),
     KeyFamily("hms:{ns}:types", "set", "types that were ever seen, and `!`", "types"),
     KeyFamily(
-        "hms:{ns}:queue:{type}", "hash", "tallies, last turn, pause", "15 fields for each type"
+        "hms:{ns}:queue:{type}", "hash", "tallies, last turn, pause, priority", "16 fields for each type"
     ),
     KeyFamily("hms:{ns}:queued:{type}", "zset", "ready: id, turn", "jobs queued"),
     KeyFamily("hms:{ns}:suspects:{type}", "zset", "ready suspects: id, turn", "jobs queued"),

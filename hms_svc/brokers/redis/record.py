@@ -1,8 +1,8 @@
 """The record of a job as one string: a line of words, then the bodies, then the trail.
 
 The scripts change the words, replace the outcome and append to the trail;
-envelope, data and raw bytes stay as they were accepted. `lua/prelude.lua`
-names the same words.
+envelope (but for a unique key that is taken later), data and raw bytes stay as
+they were accepted. `lua/prelude.lua` names the same words.
 """
 
 from __future__ import annotations
@@ -56,13 +56,17 @@ _read_outcome: Final = msgspec.json.Decoder(Outcome).decode
 
 
 class Draft(msgspec.Struct, frozen=True, gc=False):
-    """A record to be accepted: its line around the position, which a queued job's turn is added to."""
+    """A record to be accepted: its line around the position, which a queued job's turn is added to.
+
+    Where the job names no priority the line says 0; the scripts put in what its type declares.
+    """
 
     state: int
     head: bytes
     tail: bytes
     position: int
     unique: str
+    names_priority: bool
 
     def at(self, position: int) -> bytes:
         """Give the record with its position filled in."""
@@ -73,7 +77,7 @@ def draft_of(job: Job, now: int) -> Draft:
     """Write the record of a job that is to be scheduled or queued."""
     scheduled = job.not_before is not None and job.not_before > now
     state = CODE_OF[State.SCHEDULED if scheduled else State.QUEUED]
-    position = (job.not_before or 0) if scheduled else -job.priority * PRIORITY_STEP
+    position = (job.not_before or 0) if scheduled else -(job.priority or 0) * PRIORITY_STEP
     return _draft(job, state, position, b"", b"", _envelope_of(job), "0")
 
 
@@ -89,6 +93,11 @@ def refused_draft(
         state, job.type, reason=outcome.reason, by=outcome.by, detail=outcome.detail, failure=""
     )
     return _draft(job, CODE_OF[state], at, raw, write_json(outcome), envelope, cause.id)
+
+
+def keyed_envelope(job: Job, unique_key: str) -> bytes:
+    """Write the envelope of a job that takes a unique key."""
+    return write_json(_envelope_of(msgspec.structs.replace(job, unique_key=unique_key)))
 
 
 def _envelope_of(job: Job) -> KeptEnvelope | None:
@@ -112,14 +121,14 @@ def _draft(
     envelope = write_json(kept) if kept is not None else b""
     unique = digest_of(job.unique_key)
     head = (
-        f"{state} 0 0 0 0 0 0 0 {job.max_attempts or 0} {job.priority} {job.enqueued_at}"
+        f"{state} 0 0 0 0 0 0 0 {job.max_attempts or 0} {job.priority or 0} {job.enqueued_at}"
         f" {_word(job.expires_at)} 0 "
     )
     mark = REFUSED_BYTES if kept is not None and kept.raw_digest else "-"
     lengths = f"{len(envelope)} {len(job.data)} {len(raw)} {len(outcome)}"
     tail = f" {cause} 0 {lengths} {mark} - {job.type} {unique} {_word(job.not_before)} -\n"
     body = b"".join((tail.encode(), envelope, job.data, raw, outcome))
-    return Draft(state, head.encode(), body, position, unique)
+    return Draft(state, head.encode(), body, position, unique, job.priority is not None)
 
 
 def as_word(worker: str) -> str:

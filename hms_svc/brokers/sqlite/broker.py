@@ -15,6 +15,7 @@ from hms_svc.ports.broker import (
     CancelRequest,
     ClaimRequest,
     Enqueued,
+    KeyClaim,
     KnownEffects,
     ProgressReport,
     ReapReport,
@@ -61,6 +62,10 @@ class SQLiteBroker:
         return await self._file.write(
             lambda transaction: claiming.claim(transaction, request, first, now, lease_now)
         )
+
+    async def take_keys(self, claims: Sequence[KeyClaim]) -> list[str | None]:
+        """Give claimed jobs their unique keys."""
+        return await self._file.write(lambda transaction: claiming.take_keys(transaction, claims))
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[LeaseToken]:
         """Record what became of claimed jobs."""

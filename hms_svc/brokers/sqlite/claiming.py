@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -35,7 +35,7 @@ from hms_svc.domain.lifecycle import (
     State,
 )
 from hms_svc.domain.strict_json import encode
-from hms_svc.ports.broker import ClaimRequest, KnownEffects, ReapReport, ServedType
+from hms_svc.ports.broker import ClaimRequest, KeyClaim, KnownEffects, ReapReport, ServedType
 
 _EXPIRED_AT_ONCE: Final = 1_000
 """Expired jobs that one claim buries of a type: enough to get on, and no long transaction."""
@@ -160,6 +160,27 @@ def _claimed(
         lane=lane,
         approvals=tuple(row[13].split(",")) if row[13] else (),
     )
+
+
+def take_keys(transaction: Transaction, claims: Sequence[KeyClaim]) -> list[str | None]:
+    """Give claimed jobs their unique keys; gives the id of the job that holds each."""
+    return [_take_key(transaction, each) for each in claims]
+
+
+def _take_key(transaction: Transaction, wanted: KeyClaim) -> str | None:
+    execute, token = transaction.connection.execute, wanted.claimed.token
+    owned = {"row": token.locator, "fence": token.fence}
+    found = execute(SQL["key_of"], {**owned, "id": token.job_id}).fetchone()
+    if found is None:
+        return None
+    if found[0] is not None:
+        return token.job_id
+    queue = transaction.queue(wanted.claimed.job.type)
+    holder = execute(SQL["unique_holder"], (queue, wanted.unique_key)).fetchone()
+    if holder is not None:
+        return str(holder[0])
+    execute(SQL["take_key"], {**owned, "key": wanted.unique_key})
+    return token.job_id
 
 
 def _expire(transaction: Transaction, queue: int, type: str, row: Row, now: int) -> None:

@@ -28,11 +28,12 @@ from hms_svc.ports.broker import Acceptance, Enqueued
 
 def _row(transaction: Transaction, job: Job, now: int) -> tuple[Any, ...]:
     queue = transaction.queue(job.type)
+    priority = transaction.priority(job, queue)
     at = job.enqueued_at
     scheduled = job.not_before is not None and job.not_before > now
     return (
         job.id, queue, SCHEDULED if scheduled else QUEUED,
-        job.not_before if scheduled else turn(at, job.priority), job.priority, at, job.not_before,
+        job.not_before if scheduled else turn(at, priority), priority, at, job.not_before,
         job.expires_at, job.max_attempts, job.unique_key, write_envelope(job), job.data,
     )  # fmt: skip
 
@@ -95,7 +96,7 @@ def _refuse(
         blank
         | {
             "id": job.id, "queue": queue, "state": state, "at": now,
-            "envelope": write_envelope(job), "data": job.data,
+            "priority": transaction.priority(job, queue), "envelope": write_envelope(job), "data": job.data,
         }
         | fields,
     )  # fmt: skip

@@ -12,6 +12,7 @@ import msgspec
 from hms_svc.brokers.sqlite.transaction import SQL
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.job import LeaseToken
+from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import WorkerRegistration
 from hms_svc.ports.clock import Clock
 from hms_svc.sqlite.connection import connect
@@ -52,6 +53,9 @@ class SQLiteHeart:
             row = (worker.id, seen, self._clock.now_ms(), msgspec.json.encode(worker))
             connection.execute(SQL["register"], row)
             connection.execute(SQL["forget_workers"], (seen - STALE_MS,))
+            connection.executemany(SQL["declare_priority"], worker.priorities)
+            plain = sorted(set(worker.types) - set(dict(worker.priorities)))
+            connection.execute(SQL["undeclare_priorities"], (encode(plain).decode(),))
 
         self._write(show)
 

@@ -145,7 +145,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
         )
         return
     meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
-    if meta["schema"] in (1, 2, 3):
+    if meta["schema"] in range(1, SCHEMA_VERSION):
         meta["schema"] = _migrate(connection, meta["schema"])
     if meta["schema"] != SCHEMA_VERSION:
         raise SchemaMismatch(
@@ -175,6 +175,7 @@ def _migrate(connection: sqlite3.Connection, version: int) -> int:
     if version < 3:
         connection.execute("ALTER TABLE queues ADD COLUMN intake_paused INTEGER NOT NULL DEFAULT 0")
         connection.execute("ALTER TABLE progress ADD COLUMN log INTEGER NOT NULL DEFAULT 0")
+    connection.execute("ALTER TABLE queues ADD COLUMN priority INTEGER NOT NULL DEFAULT 0")
     connection.execute("ALTER TABLE jobs ADD COLUMN approved TEXT")
     if version > 1:
         connection.execute("ALTER TABLE undo ADD COLUMN approved TEXT")

@@ -11,6 +11,7 @@ import msgspec
 
 from hms_svc.brokers.codes import STATE_OF
 from hms_svc.brokers.sqlite.causes import CauseRegister
+from hms_svc.domain.job import Job
 from hms_svc.domain.strict_json import encode
 from hms_svc.sqlite.statements import load_statements, run_many
 
@@ -26,6 +27,7 @@ class Transaction:
         self.causes = CauseRegister(connection)
         self._queues = queues
         self.new_queues: dict[str, int] = {}
+        self._priorities: dict[int, int] = {}
         self._tallies: Counter[tuple[int, str]] = Counter()
         self._events: list[EventRow] = []
 
@@ -38,6 +40,16 @@ class Transaction:
                 row = self.connection.execute(SQL["add_queue"], (type,)).fetchone()
             known = self.new_queues[type] = int(row[0])
         return known
+
+    def priority(self, job: Job, queue: int) -> int:
+        """Give the priority that a job names, else the one that the type of its queue declares."""
+        if job.priority is not None:
+            return job.priority
+        declared = self._priorities.get(queue)
+        if declared is None:
+            row = self.connection.execute(SQL["declared_priority"], (queue,)).fetchone()
+            declared = self._priorities[queue] = int(row[0])
+        return declared
 
     def move(self, queue: int, source: int | None, target: int | None, count: int = 1) -> None:
         """Count jobs from one state's tally to another's; None is outside, as is discarded."""

@@ -153,7 +153,12 @@ class BrokerHarness:
     async def events(self) -> list[tuple[str, str]]:
         return [(event.type, event.subject) for event in await self.bus.read(after=0, limit=10_000)]
 
-    def register(self, *types: str, worker: str = "worker-1") -> None:
+    def register(
+        self,
+        *types: str,
+        worker: str = "worker-1",
+        priorities: tuple[tuple[str, int], ...] = (),
+    ) -> None:
         heart = self.broker.heart()
         heart.register(
             WorkerRegistration(
@@ -164,6 +169,7 @@ class BrokerHarness:
                 busy=0,
                 types=types or (TYPE,),
                 started_at=self.clock.now_ms(),
+                priorities=priorities,
             )
         )
         heart.close()

@@ -17,6 +17,7 @@ from .conftest import TYPE, BrokerHarness, BrokerMaker, ManualClock
 TO_VERSION_3 = """
 ALTER TABLE jobs DROP COLUMN approved;
 ALTER TABLE undo DROP COLUMN approved;
+ALTER TABLE queues DROP COLUMN priority;
 UPDATE meta SET value = 3 WHERE name = 'schema';
 """
 TO_VERSION_2 = f"""
@@ -88,6 +89,22 @@ async def test_a_file_of_version_2_is_migrated_when_it_is_opened(
             [queue] = await backend.inspection.queues()
             assert (queue.paused_by, queue.intake_paused) == ("ravi", was)
             await backend.control.pause(TYPE, by="ravi", reason="strike", intake=True)
+
+
+@pytest.mark.parametrize("make_backend", ["sqlite"], indirect=True)
+async def test_a_file_of_version_3_is_migrated_when_it_is_opened(
+    make_backend: BrokerMaker, clock: ManualClock, settings: Settings
+) -> None:
+    async with make_backend() as backend:
+        [before] = await BrokerHarness(backend, clock).accept()
+    change(settings, TO_VERSION_3)
+    for _ in range(2):
+        async with make_backend() as backend:
+            harness = BrokerHarness(backend, clock)
+            harness.register(TYPE, priorities=((TYPE, 7),))
+            [after] = await harness.accept()
+            found = [(await harness.detail(id)).view.priority for id in (before, after)]
+            assert found == [0, 7]
 
 
 @pytest.mark.parametrize("make_backend", ["sqlite"], indirect=True)

@@ -1,9 +1,10 @@
 -- Take pushed items from the right end of a list, each together with what becomes of it.
 --
 -- ARGV     list, type, then for each, rightmost first: SHA-1 of the item, and one of
---            "accept", id, state, line before and after the position, position, digest of the unique key
---            "refuse", id, state, record, time, data of its event, ""
---            "known", id, "", "", "", "", ""
+--            "accept", id, state, line before and after the position, position, digest of the unique key,
+--              1 where the job names its priority
+--            "refuse", id, state, record, 1 where the job names its priority, time, data of its event, ""
+--            "known", id, "", "", "", "", "", ""
 -- returns  how many were taken, and why no more: "", "moved" (the item is another), "known" or "unique" and
 --          the id that holds its key
 -- Invariant: an item leaves the list in the step that writes its record. Repeated with its nonce after a
@@ -15,8 +16,8 @@ if before then return { tonumber(before), 'moved', '' } end
 
 local list, type, taken, why, holder = ARGV[4], ARGV[5], 0, '', ''
 intakes[type] = true
-for at = 6, #ARGV, 8 do
-  local sha, act, id, state, one, two, three, four = unpack(ARGV, at, at + 7)
+for at = 6, #ARGV, 9 do
+  local sha, act, id, state, one, two, three, four, five = unpack(ARGV, at, at + 8)
   local item = redis.call('LINDEX', list, -1)
   if not item or redis.sha1hex(item) ~= sha then
     why = 'moved'
@@ -24,11 +25,11 @@ for at = 6, #ARGV, 8 do
   end
   if act == 'accept' then
     local turn = state == '2' and turns(type, 1) or 0
-    why, holder = accept(id, type, state, one, two, three, four, turn)
+    why, holder = accept(id, type, state, one, two, three, four, five, turn)
     if why then break end
     accepted(type, state, 1)
   elseif act == 'refuse' then
-    if refuse(type, state, id, one, two, three) then
+    if refuse(type, state, id, one, two, three, four) then
       why = 'moved'
       break
     end

@@ -1,10 +1,30 @@
 -- Set behind prelude.lua before the scripts that accept jobs.
 
+-- The priority that a type declares, looked up once in a call.
+local declared = {}
+local function priority_of(type)
+  if not declared[type] then
+    declared[type] = redis.call('HGET', P .. 'queue:' .. type, 'priority') or '0'
+  end
+  return declared[type]
+end
+
+local BEFORE_PRIORITY = '^(' .. string.rep('%S+ ', PRIORITY - 1) .. ')%S+'
+
+-- Put the declared priority into the line of a job that names none, and into its position while it is queued.
+local function prioritise(type, state, head, position)
+  local priority = priority_of(type)
+  if priority == '0' then return head, position end
+  if state == '2' then position = -priority * PRIORITY_STEP end
+  return string.gsub(head, BEFORE_PRIORITY, '%1' .. priority, 1), position
+end
+
 -- Write one job, `position` of a queued one being what to add to its turn. Gives nothing where it was
 -- accepted, else "known" and its record, or "unique" and the id that holds its key.
-local function accept(id, type, state, head, tail, position, unique, turn)
+local function accept(id, type, state, head, tail, position, unique, named, turn)
   local holder = unique ~= '-' and redis.call('EXISTS', job_key(id)) == 0 and unique_holder(type, unique, id)
   if holder then return 'unique', holder end
+  if named == '0' then head, position = prioritise(type, state, head, position) end
   if state == '2' then position = int(turn + position) end
   if not redis.call('SET', job_key(id), head .. position .. tail, 'NX') then
     return 'known', redis.call('GET', job_key(id))
@@ -22,10 +42,11 @@ local function accepted(type, state, number)
 end
 
 -- Write what can never run, with its event. Gives its record where the id was known already.
-local function refuse(type, state, id, record, time, data)
+local function refuse(type, state, id, record, named, time, data)
   local known = redis.call('GET', job_key(id))
   if known then return known end
   local job = parse(record)
+  if named == '0' then job[PRIORITY] = priority_of(type) end
   file_under(job, job[CAUSE])
   write(id, job)
   enter(id, job)

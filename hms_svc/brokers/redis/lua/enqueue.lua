@@ -1,7 +1,8 @@
 -- Accept jobs whose records the caller has written; an id that is known is not touched.
 --
 -- ARGV     for each run of jobs: type, state, number, then for each: id, the line of its record before and
---          after the position, position (of a queued job: what to add to its turn), digest of the unique key
+--          after the position, position (of a queued job: what to add to its turn), digest of the unique key,
+--          1 where the job names its priority
 -- returns  for each job that was not accepted: its place (from 1), "known" and its record, or "unique" and
 --          the id that holds its key
 -- Invariant: a record, its index, its tally and its unique key are written together or not at all.
@@ -12,9 +13,9 @@ while ARGV[at] do
   local turn, taken = state == '2' and turns(type, number) or 0, number
   at = at + 3
   for offset = 0, number - 1 do
-    local id, head, tail, position, unique = unpack(ARGV, at, at + 4)
-    local fault, witness = accept(id, type, state, head, tail, position, unique, turn + offset)
-    at, place = at + 5, place + 1
+    local id, head, tail, position, unique, named = unpack(ARGV, at, at + 5)
+    local fault, witness = accept(id, type, state, head, tail, position, unique, named, turn + offset)
+    at, place = at + 6, place + 1
     if fault then
       answers[#answers + 1] = { place, fault, witness }
       taken = taken - 1

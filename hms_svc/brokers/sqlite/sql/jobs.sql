@@ -4,10 +4,11 @@ INSERT INTO jobs (id, queue, state, position, priority, enqueued_at, not_before,
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
 
 -- name: insert_refused
-INSERT INTO jobs (id, queue, state, position, enqueued_at, finished_at, reason, said_by, detail,
-                  envelope, data, raw, raw_length, raw_digest, unique_key)
-VALUES (:id, :queue, :state, :at, :at, :at, :reason, :said_by, :detail,
-        :envelope, :data, :raw, :raw_length, :raw_digest, :unique_key) ON CONFLICT (id) DO NOTHING
+INSERT INTO jobs (id, queue, state, position, priority, enqueued_at, finished_at, reason, said_by,
+                  detail, envelope, data, raw, raw_length, raw_digest, unique_key)
+VALUES (:id, :queue, :state, :at, :priority, :at, :at, :reason, :said_by,
+        :detail, :envelope, :data, :raw, :raw_length, :raw_digest, :unique_key)
+ON CONFLICT (id) DO NOTHING
 
 -- name: identify
 SELECT jobs.id, queues.type, jobs.state, jobs.data
@@ -15,6 +16,12 @@ FROM jobs JOIN queues USING (queue) WHERE jobs.id = ?
 
 -- name: unique_holder
 SELECT id FROM jobs WHERE queue = ? AND unique_key = ? AND state < 6
+
+-- name: take_key
+UPDATE jobs SET unique_key = :key WHERE row = :row AND fence = :fence AND state = 4
+
+-- name: key_of
+SELECT unique_key FROM jobs WHERE row = :row AND fence = :fence AND state = 4 AND id = :id
 
 -- name: ready
 SELECT row, id, data, envelope, enqueued_at, priority, expires_at, not_before, max_attempts,
@@ -147,6 +154,18 @@ SET seen_at = excluded.seen_at, last_seen_at = excluded.last_seen_at, info = exc
 
 -- name: forget_workers
 DELETE FROM workers WHERE seen_at < ?
+
+-- name: declare_priority
+INSERT INTO queues (type, priority) VALUES (?, ?)
+ON CONFLICT (type) DO UPDATE SET priority = excluded.priority
+WHERE queues.priority <> excluded.priority
+
+-- name: undeclare_priorities
+UPDATE queues SET priority = 0
+WHERE priority <> 0 AND type IN (SELECT value FROM json_each(?))
+
+-- name: declared_priority
+SELECT priority FROM queues WHERE queue = ?
 
 -- name: queue_of
 SELECT queue FROM queues WHERE type = ?

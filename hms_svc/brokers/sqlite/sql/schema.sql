@@ -1,4 +1,4 @@
--- Version 3 of the queue file, with causes.sql. Times are Unix milliseconds unless they say otherwise.
+-- Version 4 of the queue file, with causes.sql. Times are Unix milliseconds unless they say otherwise.
 -- A file that began as version 1 keeps three empty columns of it: undo_state, undo_position, batch.
 
 CREATE TABLE IF NOT EXISTS meta (
@@ -11,7 +11,8 @@ CREATE TABLE IF NOT EXISTS queues (
     type TEXT NOT NULL UNIQUE,
     paused_by TEXT,
     pause_reason TEXT NOT NULL DEFAULT '',
-    intake_paused INTEGER NOT NULL DEFAULT 0  -- the doors take no new jobs either
+    intake_paused INTEGER NOT NULL DEFAULT 0,  -- the doors take no new jobs either
+    priority INTEGER NOT NULL DEFAULT 0  -- declared by the type: of jobs that name none
 );
 
 -- One row a job from acceptance to the end of its retention.

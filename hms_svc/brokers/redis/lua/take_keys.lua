@@ -1,0 +1,23 @@
+-- Give claimed jobs their unique keys.
+--
+-- ARGV     for each: id, fence, digest of the key, envelope with the key in it
+-- returns  for each: the id of the job that holds the key, its own where it does now; "" where the token owns
+--          nothing any more
+-- Invariant: a key and the record that names it are one step. Repeated after a lost reply it gives the same.
+
+local function take(id, fence, digest, envelope)
+  local job = read(id)
+  if not job or job[FENCE] ~= fence or job[STATE] ~= '4' then return '' end
+  if job[UNIQUE] ~= '-' then return id end
+  local holder = unique_holder(job[TYPE], digest, id)
+  if holder then return holder end
+  local rest = string.sub(job.record, job[BODY] + job[ENVELOPE])
+  job[ENVELOPE], job[UNIQUE] = int(#envelope), digest
+  redis.call('SET', job_key(id), table.concat(job, ' ', 1, WORKER) .. '\n' .. envelope .. rest)
+  hold_unique(id, job[TYPE], digest)
+  return id
+end
+
+local answers = {}
+for at = 4, #ARGV, 4 do answers[#answers + 1] = take(unpack(ARGV, at, at + 3)) end
+return answers

@@ -1,0 +1,82 @@
+"""Takes the unique keys of claimed jobs that were accepted by somebody who did not know their type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from hms_svc.domain.errors import BrokerUnavailable, ValidationFailed
+from hms_svc.domain.job import ClaimedJob
+from hms_svc.domain.lifecycle import REASON_UNIQUE
+from hms_svc.domain.outcome import Failure
+from hms_svc.handling.completion import KeyFault, declared_key
+from hms_svc.handling.declarations import name_of
+from hms_svc.handling.payload import PayloadFault
+from hms_svc.handling.registry import Registry
+from hms_svc.handling.writable import writable
+from hms_svc.ports.broker import Broker, KeyClaim
+from hms_svc.runtime.decide import Broke, Outcome, Refused, Stopped, Unreachable
+
+BY: Final = "claim"
+
+
+class UniqueKeys:
+    """Holds claimed jobs to the keys that their types declare, in one call for all of a claim."""
+
+    def __init__(self, broker: Broker, registry: Registry) -> None:
+        self._broker = broker
+        self._declared = {
+            declared.type: declared for declared in registry if declared.unique is not None
+        }
+
+    async def take(self, claimed: Sequence[ClaimedJob]) -> dict[int, Outcome]:
+        """Take the keys that are missing; gives, by fence, the outcome of jobs that shall not run.
+
+        One whose key another job holds is rejected, `unique`; one whose key cannot be made is an
+        error of the job. A payload that does not fit its model is left to the validation.
+        """
+        if not self._declared:
+            return {}
+        ended: dict[int, Outcome] = {}
+        wanted: list[KeyClaim] = []
+        for job in claimed:
+            try:
+                if (key := self._missing_key(job)) is not None:
+                    wanted.append(KeyClaim(job, key))
+            except PayloadFault:
+                continue
+            except KeyFault as fault:
+                ended[job.token.fence] = self._broken(job, fault)
+        return ended | await self._take(wanted)
+
+    def _missing_key(self, claimed: ClaimedJob) -> str | None:
+        declared = self._declared.get(claimed.job.type)
+        if declared is None or claimed.job.unique_key is not None:
+            return None
+        return declared_key(claimed.job, declared)
+
+    def _broken(self, claimed: ClaimedJob, fault: KeyFault) -> Outcome:
+        kind = type(fault.__cause__ or fault).__name__
+        where = name_of(self._declared[claimed.job.type].unique)
+        return Broke(Failure(kind, writable(fault)[:2000]), where)
+
+    async def _take(self, wanted: Sequence[KeyClaim]) -> dict[int, Outcome]:
+        if not wanted:
+            return {}
+        try:
+            holders = await self._broker.take_keys(wanted)
+        except BrokerUnavailable as outage:
+            return {each.claimed.token.fence: Unreachable(outage) for each in wanted}
+        pairs = zip(wanted, holders, strict=True)
+        return {
+            each.claimed.token.fence: _refusal(each, holder)
+            for each, holder in pairs
+            if holder != each.claimed.token.job_id
+        }
+
+
+def _refusal(wanted: KeyClaim, holder: str | None) -> Outcome:
+    if holder is None:
+        return Stopped()
+    detail = f"unique key {wanted.unique_key!r} is held by job {holder}"
+    return Refused(ValidationFailed(detail, validator=REASON_UNIQUE), BY)

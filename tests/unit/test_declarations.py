@@ -1,0 +1,215 @@
+"""Declarations are held to types and ranges where they stand, and told by file and line."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from hms_svc.domain.backoff import RetryPolicy
+from hms_svc.domain.errors import BadInput, BadSetting
+from hms_svc.handling.registry import JobType, Registry
+
+
+class Fee(BaseModel):
+    amount: int
+
+
+class Counter:
+    def __call__(self, job: Any) -> int:
+        return 1
+
+
+class Silent:
+    def __repr__(self) -> str:
+        return "Silent()"
+
+
+class Desk:
+    def charge(self, job: Any) -> int:
+        return 1
+
+    def two(self, job: Any, more: Any) -> int:
+        return 2
+
+
+def charge(job: Any) -> int:
+    return 1
+
+
+def one(payload: Any) -> str:
+    return "key"
+
+
+def two(payload: Any, more: Any) -> str:
+    return "key"
+
+
+def counts(job: Any) -> Iterator[int]:
+    yield 1
+
+
+async def streams(job: Any) -> AsyncIterator[int]:
+    yield 1
+
+
+async def later(payload: Any) -> str:
+    return "key"
+
+
+def only_named(*, job: Any = None) -> int:
+    return 1
+
+
+DAILY = "0 3 * * *"
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"payload": dict}, "payload dict is not a class derived from pydantic.BaseModel"),
+    ({"payload": Fee(amount=1)}, "payload Fee"),
+    ({"validators": ["x"]}, "validators[0] 'x' is not a function that takes the payload alone"),
+    ({"validators": "x"}, "validators 'x' is not a list or tuple of functions"),
+    ({"validators": 5}, "validators 5 is not a list"),
+    ({"validators": (one, two)}, "validators[1] two (tests/unit/test_declarations.py:"),
+    ({"validators": (counts,)}, "is a generator function, which says yes to all"),
+    ({"action": 5}, "action 5 is not the name of an action"),
+    ({"action": " "}, "action ' ' is not the name of an action"),
+    ({"retry": 5}, "retry 5 is not a RetryPolicy, such as RetryPolicy(max_attempts=5)"),
+    ({"retry": RetryPolicy(max_attempts=0)}, "retry.max_attempts 0 is not a whole number from 1"),
+    ({"retry": RetryPolicy(max_attempts=True)}, "retry.max_attempts True"),
+    ({"retry": RetryPolicy(max_attempts=1001)}, "retry.max_attempts 1001"),
+    ({"retry": RetryPolicy(base_seconds=-1)}, "retry.base_seconds -1 is not a number of seconds"),
+    ({"retry": RetryPolicy(cap_seconds=float("nan"))}, "retry.cap_seconds nan"),
+    ({"retry": RetryPolicy(cap_seconds=1e300)}, "retry.cap_seconds 1e+300"),
+    ({"timeout_seconds": -3}, "timeout_seconds -3 is not a number of seconds above 0"),
+    ({"timeout_seconds": 0}, "timeout_seconds 0"),
+    ({"timeout_seconds": "10"}, "timeout_seconds '10'"),
+    ({"timeout_seconds": float("inf")}, "timeout_seconds inf"),
+    ({"timeout_seconds": True}, "timeout_seconds True"),
+    ({"timeout_seconds": 604_801}, "timeout_seconds 604801"),
+    ({"priority": 1001}, "priority 1001 is not a whole number from -1000 to 1000"),
+    ({"priority": True}, "priority True"),
+    ({"priority": 1.5}, "priority 1.5"),
+    ({"priority": None}, "priority None"),
+    ({"unique": "key"}, "unique 'key' is not a function that takes the payload alone"),
+    ({"unique": two}, "unique two (tests/unit/test_declarations.py:"),
+    ({"unique": later}, "is not a plain function that gives the key at once"),
+    ({"unique": counts}, "is not a plain function that gives the key at once"),
+    ({"time_zone": "Nowhere"}, "time zone 'Nowhere' is not known here"),
+    ({"time_zone": 5}, "time_zone 5 is not text"),
+    ({"schedule": DAILY, "time_zone": "Mars/Olympus"}, "time zone 'Mars/Olympus'"),
+    ({"schedule": 5}, "schedule 5 is not text"),
+    ({"schedule": "* *"}, "schedule '* *' does not have five fields"),
+    ({"schedule": DAILY, "schedule_data": {1}}, "schedule_data {1} is not JSON"),
+    ({"schedule_data": float("nan")}, "schedule_data nan is not JSON"),
+    ({"schedule": DAILY, "payload": Fee}, "schedule_data None does not fit Fee"),
+    ({"schedule": DAILY, "payload": Fee, "schedule_data": {"amount": "x"}}, "data.amount"),
+    ({"replace": "yes"}, "replace 'yes' is not True or False"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), WRONG)
+def test_an_argument_that_cannot_be_meant_is_named_with_its_place(
+    arguments: dict[str, Any], said: str
+) -> None:
+    registry = Registry()
+    with pytest.raises(BadInput) as caught:
+        registry.job("fee.charge", **arguments)(charge)
+    line = charge.__code__.co_firstlineno
+    begins = f"tests/unit/test_declarations.py:{line}: type fee.charge: "
+    assert str(caught.value).startswith(begins)
+    assert said in str(caught.value)
+    assert len(registry) == 0
+
+
+@pytest.mark.parametrize(
+    ("handler", "said"),
+    [
+        (5, "handler 5 is not a function"),
+        (Silent(), "handler Silent() is not a function"),
+        (Fee, "handler Fee is not a function"),
+        (two, "does not take the running job alone, or nothing"),
+        (Desk().two, "does not take the running job alone, or nothing"),
+        (only_named, "does not take the running job alone, or nothing"),
+        (counts, "is a generator function"),
+        (streams, "is a generator function"),
+    ],
+)
+def test_a_handler_that_could_not_be_called_is_refused(handler: Any, said: str) -> None:
+    with pytest.raises(
+        BadInput, match=r"test_declarations\.py:[0-9]+: type fee\.charge: "
+    ) as caught:
+        Registry().job("fee.charge")(handler)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        charge, later, Counter(), Desk().charge, functools.partial(two, more=1), lambda: 1,
+        lambda job, more=1: 1, lambda *jobs: 1, print,
+    ],
+)  # fmt: skip
+def test_a_handler_takes_the_job_or_nothing(handler: Callable[..., Any]) -> None:
+    registry = Registry()
+    assert registry.job("fee.charge")(handler) is handler
+    assert registry.get("fee.charge") is not None
+
+
+def test_all_that_may_be_declared_is_taken() -> None:
+    registry = Registry()
+    registry.job(
+        "fee.charge", payload=Fee, validators=[one, later, Counter()], action="charge_fee",
+        retry=RetryPolicy(max_attempts=1, base_seconds=0, cap_seconds=0), timeout_seconds=0.5,
+        priority=-1000, unique=one, schedule=DAILY, schedule_data={"amount": 1},
+        time_zone="Europe/Paris",
+    )(charge)  # fmt: skip
+    [declared] = registry
+    assert (declared.priority, len(declared.validators)) == (-1000, 3)
+
+
+@pytest.mark.parametrize("type", ["Fee Charge", "", 5, None, "x" * 129])
+def test_a_type_that_is_none_is_refused_with_its_place(type: Any) -> None:
+    with pytest.raises(BadInput, match=r"test_declarations\.py:[0-9]+: type .*: type "):
+        Registry().job(type)(charge)
+
+
+def test_the_decorator_without_a_type_is_refused() -> None:
+    bare: Any = Registry().job
+    with pytest.raises(
+        BadInput, match=r"test_declarations\.py:[0-9]+: .* takes the name of the type"
+    ):
+        bare(charge)
+
+
+def test_what_is_added_without_the_decorator_is_held_to_the_same() -> None:
+    with pytest.raises(BadInput, match="timeout_seconds -3"):
+        Registry().add(JobType(type="fee.charge", handler=charge, timeout_seconds=-3))
+
+
+def test_a_type_declared_twice_names_both_places() -> None:
+    registry = Registry()
+    registry.job("fee.charge")(charge)
+    with pytest.raises(BadInput) as caught:
+        registry.job("fee.charge", replace=True)(one)
+    told = str(caught.value)
+    for handler in (charge, one):
+        assert f"test_declarations.py:{handler.__code__.co_firstlineno}" in told
+
+
+def test_a_type_of_two_registries_is_refused_unless_one_replaces_the_other() -> None:
+    older, newer, replacing = Registry(), Registry(), Registry()
+    older.job("fee.charge")(charge)
+    newer.job("fee.charge")(one)
+    replacing.job("fee.charge", replace=True)(later)
+    with pytest.raises(BadSetting, match="replace that one on purpose") as caught:
+        older.include(newer)
+    for handler in (charge, one):
+        assert f"test_declarations.py:{handler.__code__.co_firstlineno}" in str(caught.value)
+    older.include(older)
+    assert not older.replacements
+    older.include(replacing)
+    [replaced] = older.replacements
+    assert older.get("fee.charge") is replacing.get("fee.charge")
+    assert str(replaced).startswith("type fee.charge of tests/unit/test_declarations.py:")
