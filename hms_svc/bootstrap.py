@@ -338,6 +338,7 @@ def worker_options(
         inline_suspects=inline_suspects,
         receivers=load_agencies(settings.agencies_file).receivers,
         namespace=settings.namespace,
+        audit_key=settings.audit_key,
     )
 
 

@@ -30,7 +30,7 @@ TEST_PREFIX: Final = "HMS_SVC_TEST_"
 APP_NAME: Final = "hms-svc"
 CONSOLE_CONCURRENCY: Final = 8
 THEMES: Final = ("dark", "light", "contrast", "sixteen")
-_SECRETS: Final = frozenset({"webhook_secret"})
+_SECRETS: Final = frozenset({"webhook_secret", "audit_key"})
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook_url: str = ""
     webhook_secret: str = ""
     webhook_allowed_hosts: tuple[str, ...] = ()
+    audit_key: str = ""
     agencies_file: Path | None = None
     http: str = "127.0.0.1:8710"
     http_hosts: tuple[str, ...] = ()
@@ -227,6 +228,7 @@ READERS: Final[dict[str, Reader]] = {
     "webhook_url": _WEB,
     "webhook_secret": _text(r".{8,}", "a secret of 8 characters or more"),
     "webhook_allowed_hosts": _words(r"[A-Za-z0-9.:\[\]-]+", "a list of host names"),
+    "audit_key": _text(r".{16,}", "a secret of 16 characters or more"),
     "agencies_file": _file,
     "http": _text(r"[A-Za-z0-9.-]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}", "HOST:PORT"),
     "http_hosts": _words(r"[A-Za-z0-9.:\[\]-]+", "a list of host names"),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from hms_svc.cli.options import AsJson, Commands, Cursor, Limit
-from hms_svc.cli.printing import emit, hint, say, table, when
+from hms_svc.cli.options import AsJson, Commands, Cursor, Limit, Note, Yes
+from hms_svc.cli.printing import confirmed, emit, hint, say, table, when
 from hms_svc.cli.root import DONE, OUR_FAULT
 from hms_svc.cli.session import Session, run, session_of
+
+if TYPE_CHECKING:
+    from hms_svc.domain.strict_json import JsonValue
 
 
 def list_audit(
@@ -26,11 +29,22 @@ def list_audit(
 
 
 def verify(context: typer.Context, as_json: AsJson = False) -> None:
-    """Walk the hash chain: find changed, missing and truncated rows."""
+    """Walk the hash chain, held against the heads that the broker keeps; exit 1 with a finding."""
     raise typer.Exit(run(lambda: _verify(session_of(context), as_json)))
 
 
-COMMANDS: Final[Commands] = {"list": list_audit, "verify": verify}
+def accept(
+    context: typer.Context, note: Note = "", yes: Yes = False, as_json: AsJson = False
+) -> None:
+    """Take the record as it stands for right, from now on: first compare it with a backup."""
+    run(lambda: _accept(session_of(context), note, yes, as_json))
+
+
+COMMANDS: Final[Commands] = {"list": list_audit, "verify": verify, "accept": accept}
+QUESTION: Final = (
+    "take the audit record as it stands for right? Whatever was rewritten or cut off before now can no longer "
+    "be found out afterwards; have you compared the database with a backup?"
+)
 
 
 async def _list(
@@ -57,12 +71,27 @@ async def _list(
 
 async def _verify(session: Session, as_json: bool) -> int:
     async with session.operations() as operations:
-        faults = await operations.reads.verify_audit()
+        faults = await operations.audit.verify()
     if as_json:
-        emit({"ok": not faults, "faults": [{"link": f.link, "fault": f.fault} for f in faults]})
+        shapes: list[JsonValue] = [
+            {"link": fault.link, "fault": fault.fault, "text": fault.text} for fault in faults
+        ]
+        emit({"ok": not faults, "faults": shapes})
     elif faults:
         for fault in faults:
-            say(f"link {fault.link}: {fault.fault}")
+            say(f"link {fault.link}: {fault.fault}: {fault.text}")
     else:
         say("the chain holds")
     return OUR_FAULT if faults else DONE
+
+
+async def _accept(session: Session, note: str, yes: bool, as_json: bool) -> None:
+    async with session.operations() as operations:
+        if not confirmed(QUESTION, assume_yes=yes):
+            hint("nothing was done")
+            return
+        head = await operations.audit.accept(note=note)
+    if as_json:
+        emit({"link": head.link, "digest": head.digest, "signed": bool(head.signature)})
+    else:
+        say(f"the record is taken as it stands, up to link {head.link}")

@@ -69,7 +69,7 @@ async def _examine(session: Session) -> list[Finding]:
             operations = await stack.enter_async_context(session.operations())
         except HmsError as error:
             return [*findings, failed("engines", error)]
-        findings += await examine_engines(operations.reads)
+        findings += await examine_engines(operations.reads, operations.audit)
     return findings
 
 

@@ -202,7 +202,8 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditFault(msgspec.Struct, frozen=True):
-    """One place where the audit chain does not hold: a changed, missing or truncated row."""
+    """One thing that speaks against the audit chain: where, its kind in a word, and in a sentence."""
 
     link: int
     fault: str
+    text: str = ""

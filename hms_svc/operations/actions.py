@@ -22,6 +22,7 @@ from hms_svc.domain.strict_json import JsonValue, check_strict, decode
 from hms_svc.domain.views import JobDetail
 from hms_svc.handling.completion import complete_edited
 from hms_svc.handling.registry import Registry
+from hms_svc.operations.audit_chain import ACTION as ACCEPT
 from hms_svc.operations.bulk import BatchReport, Progressed
 from hms_svc.operations.erasing import ACTION as ERASE
 from hms_svc.operations.erasing import Erasing
@@ -58,6 +59,7 @@ AUDITED: Final[Mapping[str, str]] = MappingProxyType(
         "reopen": "case.reopened",
         "backup": "db.backup",
         "erase": ERASE,
+        "accept": ACCEPT,
     }
 )
 """What each act of an operator is called in the audit log."""

@@ -18,6 +18,7 @@ import msgspec
 from hms_svc.domain.backend_url import BackendKind, mask_password
 from hms_svc.domain.errors import DatabaseUnavailable, HmsError
 from hms_svc.domain.plain_text import plural
+from hms_svc.operations.audit_chain import AuditChain
 from hms_svc.operations.explanation import duration_words
 from hms_svc.operations.reads import Reads, Status
 from hms_svc.ports.stores import OutboxEntry
@@ -57,7 +58,7 @@ async def examine_machine(settings: Settings) -> list[Finding]:
     return findings
 
 
-async def examine_engines(reads: Reads) -> list[Finding]:
+async def examine_engines(reads: Reads, audit: AuditChain) -> list[Finding]:
     """Check broker, database, workers, queues and outbox, which are open."""
     try:
         status = await reads.status()
@@ -70,6 +71,7 @@ async def examine_engines(reads: Reads) -> list[Finding]:
         _workers(status),
         *_queues(status),
         await _outbox(reads, status),
+        await _audit(audit, status.at),
     ]
 
 
@@ -232,6 +234,30 @@ async def _outbox(reads: Reads, status: Status) -> Finding:
     level = Level.ERROR if lag > LAG_LIMIT_MS and status.workers else Level.NOTE
     text = f"the oldest row has waited {duration_words(lag)} to be published"
     return Finding("outbox", level, text)
+
+
+async def _audit(audit: AuditChain, now: int) -> Finding:
+    try:
+        found = await audit.status()
+    except HmsError as error:
+        return failed("audit", error)
+    newest = found.newest
+    if newest is None:
+        level = Level.ERROR if found.chain_link and found.lasting else Level.NOTE
+        why = "serve publishes one" if found.lasting else "memory:// keeps none"
+        return Finding("audit", level, f"no head of the audit chain is kept: {why}")
+    if not found.contained:
+        text = (
+            f"the record does not contain the kept head, link {newest.link}: hms-svc audit verify"
+        )
+        return Finding("audit", Level.ERROR, text)
+    signed = "signed" if newest.signature else "not signed"
+    text = (
+        f"the head at link {newest.link} is kept since {duration_words(now - newest.at)}, {signed}"
+    )
+    if newest.unproven:
+        text += f"; links 1 to {newest.unproven} are unproven: hms-svc audit verify"
+    return Finding("audit", Level.NOTE if newest.unproven else Level.OK, text)
 
 
 def _made_at(entry: OutboxEntry, default: int) -> int:

@@ -9,12 +9,10 @@ import msgspec
 
 from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.errors import BadInput, DatabaseUnavailable, UnknownId
-from hms_svc.domain.event import AUDIT_SEALED, Event, check_consumer_group
+from hms_svc.domain.event import Event, check_consumer_group
 from hms_svc.domain.filter import Filter
 from hms_svc.domain.lifecycle import TERMINAL, State
-from hms_svc.domain.strict_json import decode
 from hms_svc.domain.views import (
-    AuditFault,
     AuditRecord,
     FailureGroup,
     JobDetail,
@@ -244,15 +242,6 @@ class Reads:
         if cursor is not None and not cursor.isdecimal():
             raise BadInput(f"cursor {cursor!r} is not the number of an audit row")
         return await self.database.audit_records(limit=limit, cursor=cursor, subject=subject)
-
-    async def verify_audit(self) -> list[AuditFault]:
-        """Walk the audit chain, held against the head that was published on the bus."""
-        published = await self._bus.latest(AUDIT_SEALED)
-        head: tuple[int, str] | None = None
-        if published is not None:
-            content = decode(published.data)
-            head = (content["link"], content["digest"])
-        return await self.database.verify_audit(head)
 
     async def events(self, *, after: int, follow: bool) -> AsyncIterator[Event]:
         """Give the kept events above a position; with `follow` go on with those to come."""

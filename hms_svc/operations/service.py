@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
+from hms_svc.domain.audit_heads import HeadSigner
+from hms_svc.domain.backend_url import BackendKind
 from hms_svc.governance.question import Policy
 from hms_svc.handling.registry import Registry
 from hms_svc.operations.actions import Actions
+from hms_svc.operations.audit_chain import AuditChain
 from hms_svc.operations.forms import Forms
 from hms_svc.operations.journal import Journal
 from hms_svc.operations.reads import Reads
@@ -34,6 +37,7 @@ class Operations(msgspec.Struct, frozen=True):
     forms: Forms
     schedules: Schedules
     tokens: Tokens
+    audit: AuditChain
     rehearsal: Rehearsal | None = None
 
 
@@ -83,4 +87,11 @@ def make_operations(
         )
     schedules = Schedules(inspection, clock, actions)
     tokens = Tokens(reads, journal)
-    return Operations(reads, actions, Forms(registry), schedules, tokens, rehearsal)
+    audit = AuditChain(
+        bus=bus,
+        reads=reads,
+        journal=journal,
+        signer=HeadSigner(settings.namespace, settings.audit_key),
+        lasting=settings.broker.kind is not BackendKind.MEMORY,
+    )
+    return Operations(reads, actions, Forms(registry), schedules, tokens, audit, rehearsal)

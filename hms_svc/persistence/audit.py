@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.sql.dml import UpdateBase
 
+from hms_svc.domain.audit_heads import SealedChain
 from hms_svc.domain.strict_json import encode_sorted
 from hms_svc.domain.views import AuditRecord
 from hms_svc.persistence.engine import Lock
@@ -55,6 +56,9 @@ _HEAD = (
     .limit(1)
 )
 
+_DIGESTS = select(audit.c.link, audit.c.digest).where(
+    audit.c.link.in_(bindparam("links", expanding=True))
+)
 _NEWEST = (
     _RECORDS.where(audit.c.number < bindparam("below"))
     .order_by(audit.c.number.desc())
@@ -112,6 +116,14 @@ def read_head(connection: Connection) -> tuple[int, str] | None:
     """Give link and digest of the newest sealed row."""
     row = connection.execute(_HEAD).first()
     return (row.link, row.digest) if row else None
+
+
+def chain_at(connection: Connection, links: Sequence[int]) -> SealedChain:
+    """Give the end of the chain, and the digests at some links."""
+    digests = connection.execute(_DIGESTS, {"links": list(links)}) if links else ()
+    found = {row.link: row.digest for row in digests}
+    link, digest = read_head(connection) or (0, "")
+    return SealedChain(link=link, digest=digest, digests=found)
 
 
 def page(

@@ -1,42 +1,51 @@
-"""Walking the audit chain: which rows were changed, which are missing, whether the end was cut."""
+"""Walking the audit chain: which rows were changed, and which are missing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Final
 
+from hms_svc.domain.audit_heads import SealedChain
 from hms_svc.domain.views import AuditFault, AuditRecord
 from hms_svc.persistence.audit import chained
+
+_TEXTS: Final = {
+    "changed": "the row is not the one that was sealed: compare it with a backup",
+    "missing": "a row that stood here is gone: look for it in a backup",
+}
 
 
 class AuditWalk:
     """Takes the sealed rows in the order of their links, and collects what does not hold.
 
-    `gapless` says that a number between two rows that is missing was removed
-    before it could be sealed. After a gap the chain is taken up again at the
-    next row, whose own digest cannot be checked then.
+    `links` are those whose digests are wanted. `gapless` says that a number
+    between two rows that is missing was removed before it could be sealed. After
+    a gap the chain is taken up again at the next row, whose own digest cannot
+    be checked then.
     """
 
-    def __init__(self, published_head: tuple[int, str] | None, *, gapless: bool) -> None:
-        self._published = published_head
+    def __init__(self, links: Collection[int], *, gapless: bool) -> None:
+        self._wanted = frozenset(links)
         self._gapless = gapless
         self._previous = ("", "")
         self._number: int | None = None
-        self._head_digest: str | None = None
+        self._digests: dict[int, str] = {}
+        self._faults: list[AuditFault] = []
         self.link = 0
-        self.faults: list[AuditFault] = []
 
     def take(self, records: Sequence[AuditRecord]) -> None:
         """Check the next rows; each begins where the last call ended."""
         for record in records:
             self._check(record)
 
-    def finish(self) -> list[AuditFault]:
-        """Compare with the head that was published, and give all faults."""
-        if self._published is not None:
-            link, digest = self._published
-            if self.link < link or (self._head_digest or digest) != digest:
-                self._fault(link, "truncated")
-        return self.faults
+    def finish(self) -> SealedChain:
+        """Give the chain with all faults of its rows."""
+        return SealedChain(
+            link=self.link,
+            digest=self._previous[0],
+            digests=self._digests,
+            faults=tuple(self._faults),
+        )
 
     def _check(self, record: AuditRecord) -> None:
         link = record.link or 0
@@ -48,11 +57,11 @@ class AuditWalk:
                 self._fault(link, "changed")
             if self._gapless and record.number > (self._number or 0) + 1:
                 self._fault(link, "missing")
-        if self._published is not None and link == self._published[0]:
-            self._head_digest = record.digest
+        if link in self._wanted:
+            self._digests[link] = record.digest
         # Where a row was changed, its digest or its content is the one that the next row knows.
         self._previous = (record.digest, digests[0])
         self.link, self._number = link, record.number
 
     def _fault(self, link: int, fault: str) -> None:
-        self.faults.append(AuditFault(link, fault))
+        self._faults.append(AuditFault(link, fault, _TEXTS[fault]))

@@ -7,9 +7,10 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from hms_svc.domain.audit_heads import SealedChain
 from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.errors import DatabaseUnavailable
-from hms_svc.domain.views import AuditFault, AuditRecord, JobDetail
+from hms_svc.domain.views import AuditRecord, JobDetail
 from hms_svc.persistence import (
     accepted_keys,
     analytics,
@@ -212,9 +213,13 @@ class SqlDatabase:
 
         return (await read_pages(page, limit, cursor))[0]
 
-    async def verify_audit(self, published_head: tuple[int, str] | None) -> list[AuditFault]:
-        """Walk the chain: changed and missing rows, and rows gone below the published head."""
-        walk = AuditWalk(published_head, gapless=self._engine.gapless)
+    async def sealed_chain(self, links: Sequence[int]) -> SealedChain:
+        """Give the end of the chain, and the digests at those of the links that exist."""
+        return await self._engine.read(lambda on: audit.chain_at(on, links))
+
+    async def verify_audit(self, links: Sequence[int]) -> SealedChain:
+        """Walk the chain for changed and missing rows; the digests at `links` come with it."""
+        walk = AuditWalk(links, gapless=self._engine.gapless)
         while records := await self._engine.read(lambda on: audit.chain(on, after=walk.link)):
             walk.take(records)
         return walk.finish()

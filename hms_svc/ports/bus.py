@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from hms_svc.domain.event import Event
+from hms_svc.ports.witness import Witness
 
 
 class Bus(Protocol):
@@ -15,6 +16,11 @@ class Bus(Protocol):
     outbox relay. Within the retention (7 days or a million events) every group
     sees each event at least once.
     """
+
+    @property
+    def witness(self) -> Witness:
+        """The heads of the audit chain, which stay when the events that announced them are gone."""
+        ...
 
     async def publish(self, events: Sequence[Event]) -> None:
         """Append events, durably; one whose id is on the bus is not appended again."""
@@ -50,5 +56,5 @@ class Bus(Protocol):
         ...
 
     async def latest(self, type: str) -> Event | None:
-        """Give the newest kept event of a type."""
+        """Give the newest kept event of a type: what is older than the retention is gone."""
         ...

@@ -10,11 +10,12 @@ from typing import Protocol
 
 import msgspec
 
+from hms_svc.domain.audit_heads import SealedChain
 from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.event import Event
 from hms_svc.domain.job import Job
 from hms_svc.domain.verdict import Permission
-from hms_svc.domain.views import AuditFault, AuditRecord, JobDetail
+from hms_svc.domain.views import AuditRecord, JobDetail
 
 
 class PlaceQuery(msgspec.Struct, frozen=True):
@@ -241,8 +242,16 @@ class Ledger(Protocol):
         """
         ...
 
-    async def verify_audit(self, published_head: tuple[int, str] | None) -> list[AuditFault]:
-        """Walk the chain: changed and missing rows, and rows gone below the published head."""
+    async def sealed_chain(self, links: Sequence[int]) -> SealedChain:
+        """Give the end of the chain, and the digests at those of the links that exist. Bounded work."""
+        ...
+
+    async def verify_audit(self, links: Sequence[int]) -> SealedChain:
+        """Walk the whole chain for changed and missing rows, which are its `faults`.
+
+        The digests at those of the links that exist come with it, to be held
+        against published heads. Rows that are not sealed yet are no fault.
+        """
         ...
 
     async def archive(self, jobs: Sequence[JobDetail]) -> None:

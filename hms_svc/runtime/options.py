@@ -22,7 +22,8 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     `inline_suspects` is for handlers that no name can import: the worker
     empties itself and runs the suspect alone. `receivers` are told of events, in whose
-    source the `namespace` stands. Durations are in seconds.
+    source the `namespace` stands. `audit_key` signs the heads of the audit chain.
+    Durations are in seconds.
     """
 
     worker_id: str
@@ -39,6 +40,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     linger_seconds: float = 0.0
     receivers: tuple[Receiver, ...] = ()
     namespace: str = "default"
+    audit_key: str = ""
 
 
 class Engines(msgspec.Struct, frozen=True):

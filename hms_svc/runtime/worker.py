@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from hms_svc.domain.audit_heads import HeadSigner
 from hms_svc.domain.deliveries import DELIVER
 from hms_svc.domain.errors import Outage
 from hms_svc.domain.job import Lane
@@ -176,7 +177,12 @@ class Worker:
         ]
         if options.lane is Lane.NORMAL:
             chores += [
-                Sealer(engines.database, engines.bus, engines.clock),
+                Sealer(
+                    engines.database,
+                    engines.bus,
+                    engines.clock,
+                    HeadSigner(options.namespace, options.audit_key),
+                ),
                 Archivist(
                     engines.control,
                     engines.database,

@@ -27,7 +27,7 @@ from tui.help import help_lines
 from tui.navigation import ROOMS
 from tui.text import Line
 
-CLI_ONLY: Final = {"backup", "erase"}
+CLI_ONLY: Final = {"accept", "backup", "erase"}
 CHANGING: Final = tuple(command for command in TABLE if command.changes)
 DAILY: Final = "0 4 * * *"
 DRAFTED: Final = {"enqueue", "edit"}

@@ -6,6 +6,7 @@ import re
 
 from hms_svc.brokers.redis.keys import FAMILIES
 from hms_svc.brokers.redis.link import Link
+from hms_svc.domain.audit_heads import AuditHead
 from hms_svc.domain.event import service_event
 from hms_svc.ports.broker import ProgressReport, WorkerRegistration
 from hms_svc.ports.control import Act, ActRequest, Seen
@@ -41,6 +42,7 @@ async def be_busy(fleet: Fleet) -> None:
     await fleet.control.act(discard)
     await fleet.bus.publish([service_event("x", "case.opened", "", {}, 1)])
     await fleet.bus.read_group("act", "one", limit=5)
+    await fleet.bus.witness.keep(AuditHead(link=1, digest="d", at=1), over=None)
     heart = fleet.broker.heart()
     heart.register(
         WorkerRegistration(

@@ -26,10 +26,11 @@ from hms_svc.domain.views import ActOutcome
 from hms_svc.handling.dao import Dao
 from hms_svc.handling.registry import Registry
 from hms_svc.operations import bulk, trial
-from hms_svc.operations.actions import AUDITED, Actions
+from hms_svc.operations.actions import AUDITED
 from hms_svc.operations.intake import Draft
 from hms_svc.operations.pace import Pace
 from hms_svc.operations.plan import Claim, Plan
+from hms_svc.operations.service import Operations
 from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.control import Act, ActRequest, Control
 from hms_svc.services import builtin_registry
@@ -299,9 +300,9 @@ async def test_no_test_job_is_one_of_ours(desk: Desk) -> None:
     assert [answer.state for answer in report.answers] == [State.DEAD]
 
 
-async def every_act(desk: Desk, actions: Actions) -> dict[str, Callable[[], Awaitable[Any]]]:
+async def every_act(desk: Desk, operations: Operations) -> dict[str, Callable[[], Awaitable[Any]]]:
     """Give one way to do each act, in an order in which all of them can be done."""
-    folder = desk.settings.data_dir
+    actions, folder = operations.actions, desk.settings.data_dir
     ids = await enqueue(desk, 3)
     dao = Dao(desk.database, SystemClock(), radius_m=25.0, actor="tests")
     case = await dao.insert_case(POTHOLE, "c", kind="pothole")
@@ -333,12 +334,13 @@ async def every_act(desk: Desk, actions: Actions) -> dict[str, Callable[[], Awai
         "purge": lambda: actions.purge("x.y"),
         "close": lambda: actions.set_case_status(case, CaseStatus.CLOSED),
         "reopen": lambda: actions.set_case_status(case, CaseStatus.OPEN),
+        "accept": lambda: operations.audit.accept(note="compared with the copy of Monday"),
         "backup": lambda: actions.backup(str(folder / "q"), str(folder / "c")),
     }
 
 
 async def test_every_act_is_in_the_audit_log_under_its_name(desk: Desk) -> None:
-    acts = await every_act(desk, desk.operations.actions)
+    acts = await every_act(desk, desk.operations)
     assert set(acts) == set(AUDITED)
     for verb, act in acts.items():
         before = len(await desk.audit(AUDITED[verb]))
@@ -347,7 +349,7 @@ async def test_every_act_is_in_the_audit_log_under_its_name(desk: Desk) -> None:
 
 
 async def test_a_read_only_service_refuses_every_act(desk: Desk) -> None:
-    acts = await every_act(desk, desk.serve(read_only=True).actions)
+    acts = await every_act(desk, desk.serve(read_only=True))
     await desk.operations.actions.carry_out(await cancelling(desk))
     before = await desk.jobs(), await desk.database.audit_records(limit=0, cursor=None)
     for act in acts.values():

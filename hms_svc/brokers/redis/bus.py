@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from hms_svc.brokers.redis.clients import BLOCK_SECONDS
 from hms_svc.brokers.redis.link import Link, words
+from hms_svc.brokers.redis.witness import RedisWitness
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.event import EVENTS_GAP, Event, check_group
 from hms_svc.domain.ids import event_id
@@ -26,6 +27,7 @@ class RedisBus:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._name = link.keys.ours("bus")
+        self.witness = RedisWitness(link)
 
     async def publish(self, events: Sequence[Event]) -> None:
         """Append events; one whose id is there already is passed over."""

@@ -66,6 +66,10 @@ FAMILIES: Final = (
     KeyFamily("hms:{ns}:lies:{worker}", "string", "types that an idle worker lies down for", "a minute"),
     KeyFamily("hms:{ns}:fence", "string", "the last fence given", "one"),
     KeyFamily("hms:{ns}:healing", "string", "somebody walks the records", "60 seconds a step"),
+    KeyFamily(
+        "hms:{ns}:audit:heads", "hash", "heads of the audit chain; no retention reaches them",
+        "107 fields: newest, 90 days, 16 doubts",
+    ),
     KeyFamily("hms:{ns}:bus", "stream", "the result bus", "7 days or a million events"),
     KeyFamily("hms:{ns}:bus:position", "string", "the last position on the bus", "one"),
     KeyFamily("hms:{ns}:bus:ids", "zset", "id of a service's event, position", "as the bus"),

@@ -7,6 +7,7 @@ from typing import Final
 
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.transaction import Transaction
+from hms_svc.brokers.sqlite.witness import SQLiteWitness
 from hms_svc.domain.event import AUDIT_SEALED, EVENTS_GAP, Event, check_group
 from hms_svc.domain.ids import event_id
 from hms_svc.domain.strict_json import encode
@@ -22,6 +23,7 @@ class SQLiteBus:
 
     def __init__(self, file: QueueFile) -> None:
         self._file = file
+        self.witness = SQLiteWitness(file)
 
     async def publish(self, events: Sequence[Event]) -> None:
         """Append events; one whose id is there already is passed over."""

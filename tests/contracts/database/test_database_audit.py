@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from hms_svc.domain.views import AuditFault, AuditRecord
+from hms_svc.domain.audit_heads import AuditHead, HeadSigner, KeptHeads, judge
+from hms_svc.domain.views import AuditRecord
 from hms_svc.persistence.database import SqlDatabase
 from tests.contracts.database.conftest import Opener, Site
 from tests.contracts.database.requests import NOON, effect
@@ -17,6 +18,20 @@ async def sealed_head(database: SqlDatabase, rows: int) -> tuple[int, str]:
     head = await database.seal()
     assert head is not None
     return head
+
+
+Head = tuple[int, str] | None
+
+
+async def faults_of(database: SqlDatabase, *heads: Head) -> list[tuple[int, str]]:
+    """Verify the chain against published heads, the newest last; gives link and kind of each fault."""
+    kept = [AuditHead(link=head[0], digest=head[1], at=NOON) for head in heads if head]
+    chain = await database.verify_audit([head.link for head in kept])
+    found = list(chain.faults)
+    if kept:
+        held = KeptHeads(newest=kept[-1], daily=tuple(kept[:-1]))
+        found += judge(held, chain, HeadSigner("default"))
+    return [(fault.link, fault.fault) for fault in found]
 
 
 async def test_rows_are_listed_newest_first_by_cursor(database: SqlDatabase) -> None:
@@ -56,44 +71,40 @@ async def test_two_sealers_make_one_chain(another: Opener) -> None:
         await first.audit([record(f"{round_}-{n}") for n in range(20)])
         await first.seal()
         await second.seal()
-    assert (
-        await second.verify_audit(
-            (100, (await first.audit_records(limit=1, cursor=None))[0].digest)
-        )
-        == []
-    )
+    [newest] = await first.audit_records(limit=1, cursor=None)
+    assert await faults_of(second, (100, newest.digest)) == []
 
 
 async def test_a_chain_of_many_pages_holds(database: SqlDatabase) -> None:
     head = await sealed_head(database, 2_500)
-    assert await database.verify_audit(head) == []
+    assert await faults_of(database, head) == []
 
 
 async def test_rows_that_are_not_sealed_yet_are_no_fault(database: SqlDatabase) -> None:
     head = await sealed_head(database, 2)
     await database.audit([record("later")])
-    assert await database.verify_audit(head) == []
+    assert await faults_of(database, head) == []
 
 
 @pytest.mark.parametrize(
     ("statement", "fault"),
     [
-        ("UPDATE audit SET subject = 'job-9' WHERE link = 3", AuditFault(3, "changed")),
-        ("UPDATE audit SET detail = {bytes} WHERE link = 3", AuditFault(3, "changed")),
-        ("UPDATE audit SET digest = 'x' WHERE link = 3", AuditFault(3, "changed")),
-        ("DELETE FROM audit WHERE link = 3", AuditFault(3, "missing")),
-        ("DELETE FROM audit WHERE link = 1", AuditFault(1, "missing")),
-        ("DELETE FROM audit WHERE link = 5", AuditFault(5, "truncated")),
-        ("DELETE FROM audit WHERE link > 2", AuditFault(5, "truncated")),
-        ("DELETE FROM audit", AuditFault(5, "truncated")),
+        ("UPDATE audit SET subject = 'job-9' WHERE link = 3", (3, "changed")),
+        ("UPDATE audit SET detail = {bytes} WHERE link = 3", (3, "changed")),
+        ("UPDATE audit SET digest = 'x' WHERE link = 3", (3, "changed")),
+        ("DELETE FROM audit WHERE link = 3", (3, "missing")),
+        ("DELETE FROM audit WHERE link = 1", (1, "missing")),
+        ("DELETE FROM audit WHERE link = 5", (5, "truncated")),
+        ("DELETE FROM audit WHERE link > 2", (5, "truncated")),
+        ("DELETE FROM audit", (5, "truncated")),
     ],
 )
 async def test_what_was_done_to_the_chain_is_found(
-    database: SqlDatabase, site: Site, statement: str, fault: AuditFault
+    database: SqlDatabase, site: Site, statement: str, fault: tuple[int, str]
 ) -> None:
     head = await sealed_head(database, 5)
     await site.tamper(statement)
-    assert await database.verify_audit(head) == [fault]
+    assert await faults_of(database, head) == [fault]
 
 
 async def test_a_row_removed_before_the_seal_is_missed_where_numbers_have_no_gaps(
@@ -102,8 +113,8 @@ async def test_a_row_removed_before_the_seal_is_missed_where_numbers_have_no_gap
     await database.audit([record("one"), record("two"), record("three")])
     await site.tamper("DELETE FROM audit WHERE subject = 'two'")
     await database.seal()
-    faults = [AuditFault(2, "missing")] if site.gapless else []
-    assert await database.verify_audit(None) == faults
+    faults = [(2, "missing")] if site.gapless else []
+    assert await faults_of(database) == faults
 
 
 async def test_a_chain_written_anew_does_not_reach_the_published_head(
@@ -112,8 +123,8 @@ async def test_a_chain_written_anew_does_not_reach_the_published_head(
     head = await sealed_head(database, 3)
     await site.tamper("UPDATE audit SET subject = 'x', link = NULL WHERE link = 3")
     await database.seal()
-    assert await database.verify_audit(None) == []
-    assert await database.verify_audit(head) == [AuditFault(3, "truncated")]
+    assert await faults_of(database) == []
+    assert await faults_of(database, head) == [(3, "rewritten")]
 
 
 async def test_a_transaction_that_was_undone_leaves_no_gap(database: SqlDatabase) -> None:
@@ -123,4 +134,30 @@ async def test_a_transaction_that_was_undone_leaves_no_gap(database: SqlDatabase
         await database.audit([record("two"), broken])
     await database.audit([record("three")])
     await database.seal()
-    assert await database.verify_audit(None) == []
+    assert await faults_of(database) == []
+
+
+async def test_heads_of_earlier_days_say_how_far_the_record_is_as_published(
+    database: SqlDatabase, site: Site
+) -> None:
+    heads = [await sealed_head(database, 2) for _ in range(4)]
+    await site.tamper("UPDATE audit SET digest = 'x' WHERE link >= 5")
+    chain = await database.verify_audit([link for link, _ in heads])
+    kept = [AuditHead(link=link, digest=digest, at=NOON) for link, digest in heads]
+    [fault] = judge(
+        KeptHeads(newest=kept[-1], daily=tuple(kept[:-1])), chain, HeadSigner("default")
+    )
+    assert (fault.link, fault.fault) == (6, "rewritten")
+    assert "up to link 4 the record is as published" in fault.text
+
+
+async def test_the_end_of_the_chain_and_digests_of_its_links_are_given(
+    database: SqlDatabase,
+) -> None:
+    empty = await database.sealed_chain([1])
+    assert (empty.link, empty.digest, empty.digests) == (0, "", {})
+    link, digest = await sealed_head(database, 3)
+    chain = await database.sealed_chain([2, 3, 4])
+    rows = {row.link: row.digest for row in await database.audit_records(limit=0, cursor=None)}
+    assert (chain.link, chain.digest) == (link, digest)
+    assert chain.digests == {2: rows[2], 3: rows[3]}

@@ -2,7 +2,8 @@
 -- A file that began as version 1 keeps three empty columns of it: undo_state, undo_position, batch.
 
 CREATE TABLE IF NOT EXISTS meta (
-    name TEXT PRIMARY KEY,  -- schema, boot (id of the machine's boot that lease times belong to), fence
+    name TEXT PRIMARY KEY,  -- schema, boot (id of the machine's boot that lease times belong to), fence,
+                            -- audit:*, heads of the audit chain (at most 107): no retention reaches them
     value NOT NULL
 ) WITHOUT ROWID;
 

@@ -1,0 +1,66 @@
+-- Change the heads of the audit chain that are kept.
+--
+-- ARGV     what is done: keep, replace or doubt; then
+--          keep, replace: what the line of the newest begins with ("" for none), the new line;
+--            keep: most days; replace: name and line of each further entry
+--          doubt: name, line, most doubts
+-- returns  1 where it was done (or had been), 0 where another head is the newest
+-- Invariant: `keep` never lowers the link, and never changes the digest at a link.
+
+local heads, act = P .. 'audit:heads', ARGV[4]
+
+local function named(prefix)
+  local names = {}
+  for _, name in ipairs(redis.call('HKEYS', heads)) do
+    if string.sub(name, 1, #prefix) == prefix then names[#names + 1] = name end
+  end
+  return names
+end
+
+if act == 'doubt' then
+  if #named('doubt:') < tonumber(ARGV[7]) then redis.call('HSETNX', heads, ARGV[5], ARGV[6]) end
+  return 1
+end
+
+local over, line = ARGV[5], ARGV[6]
+local newest = redis.call('HGET', heads, 'newest')
+if newest == line then return 1 end
+
+local function words(text)
+  return string.match(text, '^(%d+) (%S+) (%d+) %d+ %S+$')
+end
+
+local function is_over()
+  -- An entry that cannot be read is nothing that a caller could have seen: only `replace` goes over it.
+  if not newest or (act == 'replace' and not words(newest)) then return over == '' end
+  return over ~= '' and string.sub(newest, 1, #over) == over
+end
+
+if not is_over() then return 0 end
+
+if act == 'replace' then
+  redis.call('DEL', heads)
+  redis.call('HSET', heads, 'newest', line, unpack(ARGV, 7))
+  return 1
+end
+
+local function day_of(time)
+  return 'day:' .. int(math.floor(time / 86400000))
+end
+
+if newest then
+  local link, digest, time = words(newest)
+  local new_link, new_digest, new_time = words(line)
+  link, new_link = tonumber(link), tonumber(new_link)
+  if new_link < link or (new_link == link and new_digest ~= digest) then return 0 end
+  if day_of(time) ~= day_of(new_time) then
+    redis.call('HSET', heads, day_of(time), newest)
+    local days = named('day:')
+    table.sort(days, function(one, other)
+      return (tonumber(string.sub(one, 5)) or 0) < (tonumber(string.sub(other, 5)) or 0)
+    end)
+    for at = 1, #days - tonumber(ARGV[7]) do redis.call('HDEL', heads, days[at]) end
+  end
+end
+redis.call('HSET', heads, 'newest', line)
+return 1

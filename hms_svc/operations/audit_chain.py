@@ -1,0 +1,135 @@
+"""Does the audit record hold? It is held against the heads that the broker keeps."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from hms_svc.domain.audit_heads import (
+    AuditHead,
+    HeadSigner,
+    KeptHeads,
+    SealedChain,
+    event_of,
+    head_of,
+    judge,
+)
+from hms_svc.domain.errors import BadInput, BrokerUnavailable, Refused
+from hms_svc.domain.event import AUDIT_SEALED
+from hms_svc.domain.views import AuditFault
+from hms_svc.operations.journal import Journal
+from hms_svc.operations.reads import Reads
+from hms_svc.ports.bus import Bus
+
+ACTION: Final = "audit.accept"
+_TRIES: Final = 3
+_FLEETING: Final = (
+    "the broker memory:// goes away with its process, and the heads of the chain with it: nothing outside "
+    "the database proves these rows; set broker_url to a file or to Redis"
+)
+
+
+class HeadStatus(msgspec.Struct, frozen=True):
+    """The newest kept head, and how far the chain goes; `lasting` is False for a broker of one process.
+
+    `contained` tells whether the chain has that head.
+    """
+
+    newest: AuditHead | None
+    chain_link: int
+    contained: bool
+    lasting: bool
+
+
+class AuditChain:
+    """Verifies the chain, tells of its heads, and lets an operator begin them anew.
+
+    `lasting` is False for a broker that goes away with its process.
+    """
+
+    def __init__(
+        self, *, bus: Bus, reads: Reads, journal: Journal, signer: HeadSigner, lasting: bool
+    ) -> None:
+        self._bus = bus
+        self._reads = reads
+        self._journal = journal
+        self._signer = signer
+        self._lasting = lasting
+
+    async def verify(self) -> list[AuditFault]:
+        """Walk the chain, and hold it against every kept head; gives all that speaks against it.
+
+        A record without any row, with no head kept, has no fault.
+        """
+        kept = await self._kept()
+        chain = await self._reads.database.verify_audit([head.link for head in kept.all])
+        if kept == KeptHeads() and not await self._reads.audit(limit=1, cursor=None):
+            return []
+        found = judge(kept, chain, self._signer)
+        return [*chain.faults, *(found if self._lasting else map(_fleeting, found))]
+
+    async def status(self) -> HeadStatus:
+        """Tell whether a head is kept, and whether the chain contains it. Bounded work."""
+        kept = await self._kept()
+        newest = kept.newest
+        chain = await self._reads.database.sealed_chain([newest.link] if newest else [])
+        return HeadStatus(
+            newest=newest,
+            chain_link=chain.link,
+            contained=newest is not None and chain.contains(newest),
+            lasting=self._lasting,
+        )
+
+    async def accept(self, *, note: str) -> AuditHead:
+        """Take the chain as it stands for right: its end becomes the head, and objections are dropped.
+
+        Heads of earlier days that the chain contains stay. Raises BadInput without a note, and
+        Refused where the kept heads are signed and there is no key here.
+        """
+        self._journal.check_allowed(ACTION)
+        if not note.strip():
+            raise BadInput("audit accept wants --note: with what was the record compared?")
+        for _ in range(_TRIES):
+            kept = await self._bus.witness.heads()
+            if not self._signer.key and any(head.signature for head in kept.all):
+                raise Refused("the kept heads are signed: set audit_key, then accept")
+            links = [head.link for head in kept.all]
+            chain = await self._reads.database.sealed_chain(links)
+            if (head := await self._replace(kept, chain, note)) is not None:
+                return head
+        raise BrokerUnavailable("the kept head changed each time: try again")
+
+    async def _replace(self, kept: KeptHeads, chain: SealedChain, note: str) -> AuditHead | None:
+        now = self._journal.now_ms()
+        head = self._signer.sign(AuditHead(link=chain.link, digest=chain.digest, at=now))
+        found = judge(kept, chain, self._signer) if chain.link else []
+        told = {
+            "note": note,
+            "link": head.link,
+            "digest": head.digest,
+            "before": None if kept.newest is None else msgspec.to_builtins(kept.newest),
+            "findings": [f"link {fault.link}: {fault.fault}" for fault in found],
+        }
+        await self._journal.intend(ACTION, "audit", told)
+        daily = [each for each in kept.daily if self._is_sound(each, chain)]
+        done = await self._bus.witness.replace(head, daily, over=kept.newest)
+        if done and head.link:
+            await self._bus.publish([event_of(head, f"{head.link}:{head.digest}:accepted:{now}")])
+        await self._journal.conclude(ACTION, [("audit", {"link": head.link, "done": done})])
+        return head if done else None
+
+    def _is_sound(self, head: AuditHead, chain: SealedChain) -> bool:
+        return chain.contains(head) and (not self._signer.key or self._signer.has_signed(head))
+
+    async def _kept(self) -> KeptHeads:
+        """Give the kept heads; where an older program kept none, the one that the bus has."""
+        kept = await self._bus.witness.heads()
+        if kept.newest is not None:
+            return kept
+        announced = head_of(await self._bus.latest(AUDIT_SEALED))
+        return msgspec.structs.replace(kept, newest=announced)
+
+
+def _fleeting(fault: AuditFault) -> AuditFault:
+    return AuditFault(fault.link, fault.fault, _FLEETING) if fault.fault == "no head" else fault
