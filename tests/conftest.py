@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 pytest_plugins = ["tests.servers.redis"]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep what a test forgets to place elsewhere away from the user's own data."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("data")
+        patch.setenv("HMS_SVC_DATA_DIR", str(folder))
+        yield folder
 
 
 @pytest.fixture(autouse=True)

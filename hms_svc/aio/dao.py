@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from hms_svc.facade import work
 from hms_svc.facade.portal import on_right_loop
 
-if TYPE_CHECKING:
-    from hms_svc.handling.dao import Dao
-
 
 class Calls:
-    """The awaitable calls on one DAO."""
+    """The awaitable calls, checked first."""
 
-    def __init__(self, dao: Callable[[str], Awaitable[Dao]]) -> None:
-        self._dao = dao
+    def __init__(self, check: Callable[[str], None]) -> None:
+        self._check = check
 
     async def case_exists(
         self, lat: float, lon: float, *, kind: str | None = None, radius_m: float | None = None
     ) -> bool:
         """Return whether an open case stands within the radius (25 m), leaving out the job's own."""
+        self._check("dao.case_exists")
 
         async def ask() -> bool:
-            dao = await self._dao("dao.case_exists")
+            dao = await work.dao()
             return await dao.case_exists(lat, lon, kind=kind, radius_m=radius_m)
 
         return await on_right_loop(ask)
@@ -39,16 +37,17 @@ class Calls:
         urgency: int | None = None,
     ) -> str:
         """Open a case durably, once for (job, key), and return its id; see `handling.dao.Dao`."""
+        self._check("dao.insert_case")
 
         async def insert() -> str:
-            dao = await self._dao("dao.insert_case")
+            dao = await work.dao()
             return await dao.insert_case(data, key, events, kind=kind, urgency=urgency)
 
         return await on_right_loop(insert)
 
 
-_of_job = Calls(work.dao)
+_of_job = Calls(work.check_inside)
 case_exists = _of_job.case_exists
 insert_case = _of_job.insert_case
-outside = Calls(work.dao_outside)
+outside = Calls(work.check_outside)
 """The same calls for no job, also in a process that runs a worker."""

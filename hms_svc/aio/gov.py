@@ -14,6 +14,7 @@ def vet(action: str, payload: Any) -> Coroutine[Any, Any, None]:
     """Return, when awaited, where governance allows the action; raise ActionDenied or ActionHeld where not."""
     job = find_job()
     if job is None:
+        work.check_inside("gov.vet")
         return on_right_loop(lambda: work.vet(action, payload))
     asked = job.gov.vet(action, payload)  # counts as unanswered from here, awaited or not
     return on_right_loop(lambda: asked)
@@ -24,7 +25,8 @@ class Calls:
 
     async def vet(self, action: str, payload: Any) -> None:
         """Ask as `gov.vet` does, for no job: nothing sticks to one, and nobody can approve it."""
-        await on_right_loop(lambda: work.vet_outside(action, payload))
+        work.check_outside("gov.vet")
+        await on_right_loop(lambda: work.vet(action, payload))
 
 
 outside = Calls()

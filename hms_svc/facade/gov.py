@@ -14,6 +14,7 @@ def vet(action: str, payload: Any) -> None:
     """Return where governance allows the action; raise ActionDenied or ActionHeld where not."""
     job = find_job()
     if job is None:
+        work.check_inside("gov.vet")
         block(lambda: work.vet(action, payload), "hms_svc.aio.gov.vet")
         return
     asked = job.gov.vet(action, payload)  # counts as unanswered from here
@@ -30,7 +31,8 @@ class Calls:
 
     def vet(self, action: str, payload: Any) -> None:
         """Ask as `gov.vet` does, for no job: nothing sticks to one, and nobody can approve it."""
-        block(lambda: work.vet_outside(action, payload), "hms_svc.aio.gov.outside.vet")
+        work.check_outside("gov.vet")
+        block(lambda: work.vet(action, payload), "hms_svc.aio.gov.outside.vet")
 
 
 outside = Calls()

@@ -34,37 +34,25 @@ async def enqueue(jobs: Sequence[Job]) -> None:
                 )
 
 
-async def dao(name: str) -> Dao:
-    """Return the running job's DAO, else the process's own; `name` is that of the call.
-
-    Raises NoActiveJob without a job in a process that runs a worker.
-    """
+async def dao() -> Dao:
+    """Return the running job's DAO, else the process's own."""
     job = find_job()
-    if job is not None:
-        return job.dao
-    require_job(name)
-    return await portal().dao()
-
-
-async def dao_outside(name: str) -> Dao:
-    """Return the process's own DAO; BadInput inside a job, whose verdict and fence it would pass by."""
-    _refuse_inside(name)
-    return await portal().dao()
+    return job.dao if job is not None else await portal().dao()
 
 
 async def vet(action: str, payload: object) -> None:
-    """Ask the process's own gate. Raises NoActiveJob in a process that runs a worker."""
-    require_job("gov.vet")
+    """Ask the process's own gate."""
     await (await portal().gate()).vet(action, payload)
 
 
-async def vet_outside(action: str, payload: object) -> None:
-    """Ask the process's own gate; BadInput inside a job."""
-    _refuse_inside("gov.vet")
-    await (await portal().gate()).vet(action, payload)
+def check_inside(name: str) -> None:
+    """Raise NoActiveJob for a call of this name without a job, in a process that runs a worker."""
+    if find_job() is None:
+        require_job(name)
 
 
-def _refuse_inside(name: str) -> None:
+def check_outside(name: str) -> None:
+    """Raise BadInput for a call of this name inside a job, whose verdict and fence it would pass by."""
     job = find_job()
     if job is not None:
         raise BadInput(f"{outside_name(name)}: job {job.id} is running here: call {name}")

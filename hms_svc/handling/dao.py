@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from hms_svc.domain import failpoints
 from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.errors import (
     BadInput,
@@ -147,8 +148,12 @@ class Dao:
     async def _commit_for(self, job: RunningJob, request: EffectRequest) -> tuple[Answer, bool]:
         job.pending_commits += 1
         try:
+            if failpoints.armed is not None:
+                failpoints.reached("effect.before")
             with job.stage("commit"):
                 answer, cancelled = await _to_the_end(self._commits.ask(request))
+            if failpoints.armed is not None:
+                failpoints.reached("effect.after")
         except Outage as outage:
             job.uncertain = outage
             raise

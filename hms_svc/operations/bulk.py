@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from hms_svc.domain import failpoints
 from hms_svc.domain.errors import HoldChanged, Refused, UnknownId
 from hms_svc.domain.filter import Filter
 from hms_svc.domain.ids import new_job_id
@@ -173,7 +174,11 @@ class BulkActs:
         request = ActRequest(
             act=plan.act, job_ids=job_ids, by=self._journal.actor, note=note, batch=batch
         )
+        if failpoints.armed is not None:
+            failpoints.reached("act.intended")
         outcomes = await self.act(request, claims)
+        if failpoints.armed is not None:
+            failpoints.reached("act.done")
         await self._conclude(action, batch, outcomes)
         return outcomes
 

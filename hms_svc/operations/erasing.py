@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from hms_svc.domain import failpoints
 from hms_svc.domain.deliveries import DELIVER
 from hms_svc.domain.errors import Refused, UnknownId
 from hms_svc.domain.filter import Filter, parse_filter
@@ -173,6 +174,8 @@ class Erasing(BulkActs):
         archived = set(await database.erase([*job_ids, *candidates]))
         known = {detail.view.id for detail in await self._reads.known_details(candidates)}
         wanted = [*job_ids, *sorted(known | archived.intersection(candidates))]
+        if failpoints.armed is not None:
+            failpoints.reached("erase.halfway")
         outcomes = await self._control.erase(wanted)
         archived |= set(await database.erase(wanted))
         return {

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from hms_svc.domain import failpoints
 from hms_svc.domain.errors import (
     BadInput,
     Fault,
@@ -98,6 +99,8 @@ class Posting:
                 jobs = _named(items, jobs, known, await self._reserved(known))
             answers = await self._writes.ask(jobs)
             entered.accepted(jobs, answers)
+        if failpoints.armed is not None:
+            failpoints.reached("http.accepted")
         _check_taken(answers, keyed=known is not None)
         shapes = [_shape(job, answer) for job, answer in zip(jobs, answers, strict=True)]
         answer = encode(shapes if isinstance(value, list) else shapes[0])

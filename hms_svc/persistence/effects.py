@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from sqlalchemy import Connection, select
 
+from hms_svc.domain import failpoints
 from hms_svc.domain.strict_json import decode, encode, encode_sorted
 from hms_svc.domain.verdict import Permission
 from hms_svc.domain.views import AuditRecord
@@ -58,6 +59,8 @@ def commit(
     )
     answers = [group.decide(*asked) for asked in zip(requests, queries, of_each, strict=True)]
     _write(connection, group.accepted)
+    if failpoints.armed is not None:
+        failpoints.reached("effect.within")
     return answers
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from hms_svc.domain import failpoints
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import DatabaseUnavailable, Outage
 from hms_svc.domain.job import ClaimedJob, Lane
@@ -134,6 +135,8 @@ class Claimer(Service):
         )
         began = self._loop.time()
         claimed = await self._engines.broker.claim(request)
+        if failpoints.armed is not None:
+            failpoints.reached("claim.replied")
         self._meter.claimed(claimed, self._loop.time() - began)
         self.claimed_total += len(claimed)
         if lane is Lane.SUSPECT and not claimed:

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from hms_svc.domain import failpoints
 from hms_svc.domain.erasure import ERASED
 from hms_svc.domain.ids import derived_id
 from hms_svc.domain.job import Job
@@ -46,6 +47,8 @@ class OutboxRelay(Service):
         if jobs := [entry.job for entry in entries if entry.job is not None]:
             carried.append(self._enqueue(jobs))
         await asyncio.gather(*carried)
+        if failpoints.armed is not None:
+            failpoints.reached("relay.published")
 
     async def _enqueue(self, jobs: Sequence[Job]) -> None:
         answers = await self._broker.enqueue(jobs)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from hms_svc.domain import failpoints
 from hms_svc.domain.errors import DatabaseUnavailable
 from hms_svc.ports.broker import NOTHING_KNOWN, Broker, KnownEffects
 from hms_svc.ports.stores import EffectStore
@@ -45,6 +46,8 @@ class Reaper(Service):
     async def _look_up(self, undecided: Sequence[tuple[str, int]]) -> Mapping[str, KnownEffects]:
         if not undecided:
             return NOTHING_KNOWN
+        if failpoints.armed is not None:
+            failpoints.reached("reaper.found")
         try:
             # One above: the claim that has lapsed can commit nothing from then on.
             found = await self._effects.recall([(job_id, fence + 1) for job_id, fence in undecided])

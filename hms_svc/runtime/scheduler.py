@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from hms_svc.domain import failpoints
 from hms_svc.domain.job import Job, make_job
 from hms_svc.domain.schedule import tick_id
 from hms_svc.handling.registry import JobType, Registry
@@ -49,6 +50,8 @@ class Scheduler(Service):
             # Only we make such ids: there stands the tick, with the data of its time or erased.
             for job_id in conflicts(await self._broker.enqueue(jobs)):
                 log.warning("tick %s is there already, with other data", job_id)
+            if failpoints.armed is not None:
+                failpoints.reached("scheduler.enqueued")
             self._newest = newest
 
 

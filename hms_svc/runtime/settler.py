@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import Final
 
+from hms_svc.domain import failpoints
 from hms_svc.domain.errors import BrokerUnavailable, Outage
 from hms_svc.domain.job import LeaseToken
 from hms_svc.ports.broker import Broker, Settlement
@@ -46,7 +47,11 @@ class Settler(Service):
             batch = self._waiting[:MOST_AT_ONCE]
             await self._progress.run_once()
             began = self._loop.time()
+            if failpoints.armed is not None:
+                failpoints.reached("settle.before")
             refused = await self._settle(batch)
+            if failpoints.armed is not None:
+                failpoints.reached("settle.after")
             self._meter.settled(batch, refused, self._loop.time() - began)
             del self._waiting[: len(batch)]
             self.refused += len(refused)

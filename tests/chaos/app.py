@@ -22,6 +22,13 @@ async def open_case(job: RunningJob) -> str:
     return await job.dao.insert_case(job.data, kind="chaos")
 
 
+@app.job("chaos.decided")
+async def ask_then_open(job: RunningJob) -> str:
+    """Open a case where governance lets it."""
+    await job.gov.vet("open", job.data)
+    return await job.dao.insert_case(job.data, kind="chaos")
+
+
 @app.job("chaos.exit")
 def leave(job: RunningJob) -> None:
     """End the whole process."""

@@ -76,7 +76,8 @@ class Served:
     def wait_until(self, what: str, holds: Callable[[], object]) -> None:
         """Wait for what this service is to do, as long as it runs."""
         wait_until(what, lambda: holds() or self.process.poll() is not None)
-        assert holds(), f"{what}: but the service ended:\n{self.log.read_text()}"
+        ended = f"but the service ended with {self.process.poll()}"
+        assert holds(), f"{what}: {ended}:\n{self.log.read_text()}"
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the supervisor, which has it when this returns."""

@@ -49,12 +49,18 @@ class Site:
         named = {f"HMS_SVC_{name.upper()}": str(value) for name, value in ours.items()}
         return {**kept, "PYTHONPATH": str(ROOT), "HMS_SVC_CONFIG": "", **named}
 
-    def serve(self, *arguments: str, within: tuple[str, ...] = (), **settings: object) -> Served:
-        """Start `hms-svc serve`; `within` is a command that runs another one."""
+    def serve(
+        self, *arguments: str, within: tuple[str, ...] = (), http: str = "", **settings: object
+    ) -> Served:
+        """Start `hms-svc serve`; `within` is a command that runs another one.
+
+        It listens on HTTP only where `http` says where.
+        """
+        listening = ("--http", http) if http else ("--no-http",)
         log = self.folder / f"serve-{len(self.all_served)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [*within, sys.executable, "-m", "hms_svc", "serve", "--no-http", *arguments],
+                [*within, sys.executable, "-m", "hms_svc", "serve", *listening, *arguments],
                 env=self.environment(**settings),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -68,7 +74,7 @@ class Site:
 
     def drain(self, *arguments: str, seconds: float = PATIENCE_SECONDS, **settings: object) -> None:
         """Run `serve --drain` to its end."""
-        served = self.serve("--drain", *arguments, within=(), **settings)
+        served = self.serve("--drain", *arguments, within=(), http="", **settings)
         code = served.wait(seconds)
         assert code == 0, f"serve --drain ended with {code}:\n{served.log.read_text()}"
 

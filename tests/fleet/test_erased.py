@@ -8,7 +8,7 @@ from hms_svc.domain.event import service_event
 from hms_svc.domain.lifecycle import Cause, State
 from hms_svc.domain.outcome import Disposition, Failure
 from hms_svc.ports.broker import ProgressReport
-from hms_svc.ports.control import Act, ActRequest
+from hms_svc.ports.control import Act, ActRequest, Seen
 
 from .conftest import TYPE, Fleet
 
@@ -43,7 +43,10 @@ async def test_no_key_names_an_erased_person(fleet: Fleet) -> None:
     assert await fleet.broker.settle([settlement]) == []
     await fleet.bus.publish([service_event(job.id, "case.opened", "", data, 1)])
     for act in (Act.RETRY, Act.CANCEL):
-        request = ActRequest(act=act, job_ids=(job.id,), by="ravi", note=SECRET, batch=act.value)
+        request = ActRequest(
+            act=act, job_ids=(job.id,), by="ravi", note=SECRET, batch=act.value,
+            seen={job.id: Seen(claimed.token.fence)},
+        )  # fmt: skip
         await fleet.control.act(request)
     assert naming(fleet) == {"job", "progress", "bus", "undo"}
     await fleet.control.erase([job.id])

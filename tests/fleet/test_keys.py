@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 from hms_svc.brokers.redis.keys import FAMILIES
@@ -50,7 +51,9 @@ async def be_busy(fleet: Fleet) -> None:
         )
     )
     heart.close()
-    await fleet.broker.wait_for_work(0.01)
+    async with asyncio.timeout(30):
+        while fleet.broker._sleeper.is_deaf:  # type: ignore[attr-defined]
+            await fleet.broker.wait_for_work(0.01)
     await fleet.claim(1, "left.empty")
     await fleet.broker.wait_for_work(0.2)
 

@@ -37,6 +37,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def own_portal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("HMS_SVC_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("HMS_SVC_CONFIG", "")
+    close_portal()
     yield
     close_portal()
 

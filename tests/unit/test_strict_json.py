@@ -129,6 +129,10 @@ def test_the_canonical_form_says_the_same_and_is_its_own(value: object) -> None:
     assert is_same_json(raw, canonical)
 
 
+def test_the_canonical_form_of_a_large_number_is_not_written_out() -> None:
+    assert encode_canonical([1e300] * 1000) == encode([1e300] * 1000)
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [

@@ -23,6 +23,7 @@ from hms_svc.brokers.envelope import NO_ENVELOPE, read_envelope
 from hms_svc.brokers.sqlite.cancelling import CancelWish, forget_wishes, standing_wishes
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
 from hms_svc.brokers.trail import Step, line
+from hms_svc.domain import failpoints
 from hms_svc.domain.backoff import DEFAULT_MAX_ATTEMPTS, MAX_CRASHES
 from hms_svc.domain.causes import cause_of
 from hms_svc.domain.event import JOB_CANCELLED, JOB_DEAD
@@ -244,6 +245,8 @@ def reap(
     if not rows:
         return ReapReport()
     wishes = standing_wishes(transaction)
+    if failpoints.armed is not None:
+        failpoints.reached("reaper.found")
     ends: Counter[State] = Counter()
     undecided: list[tuple[str, int]] = []
     for row in rows:

@@ -1,0 +1,53 @@
+"""Named places at which a test can interrupt the program: by a kill, an outage, a lost reply.
+
+While nothing is armed a place costs one comparison:
+
+    if failpoints.armed is not None:
+        failpoints.reached("settle.before")
+
+Only tests arm them; no setting does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+PLACES: Final = frozenset(
+    {
+        "claim.replied",  # a claim was answered, and none of its jobs has begun
+        "effect.before",  # a handler is about to commit an effect
+        "effect.within",  # the effect is written, and its transaction is not committed
+        "effect.after",  # the effect is committed, and the handler has not been told
+        "settle.before",  # outcomes are collected, and not written
+        "settle.after",  # outcomes are written, and the settler has not been told
+        "relay.published",  # rows of the outbox are delivered, and not marked
+        "reaper.found",  # jobs whose lease has run out are found, and not taken back
+        "act.intended",  # an operator's act is on record, and nothing is done
+        "act.done",  # it is done, and its outcome is not on record
+        "scheduler.enqueued",  # a tick is enqueued, and the scheduler does not know it
+        "erase.halfway",  # a person is erased from the database, and not from the broker
+        "http.accepted",  # jobs are accepted, and the sender is not answered
+    }
+)
+armed: dict[str, Callable[[], None]] | None = None
+
+
+def arm(place: str, action: Callable[[], None]) -> None:
+    """Have an action run, each time, where the program reaches a place. ValueError for an unknown one."""
+    global armed
+    if place not in PLACES:
+        raise ValueError(f"place {place!r} is none of {', '.join(sorted(PLACES))}")
+    armed = {**(armed or {}), place: action}
+
+
+def disarm() -> None:
+    """Arm nothing any more."""
+    global armed
+    armed = None
+
+
+def reached(place: str) -> None:
+    """Run what is armed at a place."""
+    if armed is not None and place in armed:
+        armed[place]()
