@@ -9,6 +9,7 @@ from typing import Final
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _UNITS: Final = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
 _AGES: Final = ((31_536_000, "y"), (86_400, "d"), (3600, "h"), (60, "m"))
+FIRST_MOMENT: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 
 def count(number: int) -> str:
@@ -111,4 +112,8 @@ def short_id(job_id: str, width: int = 13) -> str:
 
 
 def _utc(unix_ms: int) -> datetime:
-    return datetime.fromtimestamp(unix_ms / 1000, UTC)
+    """Give a moment; of a time that none stands for, the last or the first."""
+    try:
+        return datetime.fromtimestamp(unix_ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) if unix_ms > 0 else FIRST_MOMENT

@@ -14,6 +14,8 @@ from hms_svc.domain.filter import Filter
 from hms_svc.domain.views import JobPage, JobView
 
 SLICE: Final = 200
+_BEYOND: Final = 2**63
+"""What no place in an order reaches."""
 
 
 def may_match(where: Filter, type: str) -> bool:
@@ -82,6 +84,13 @@ def read_cursor(cursor: str | None, kind: Any) -> Any:
         return None
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        return msgspec.json.decode(raw, type=kind)
+        found = msgspec.json.decode(raw, type=kind)
     except (ValueError, msgspec.DecodeError) as error:
-        raise BadInput(f"cursor {cursor!r:.80} is not one that a page gave") from error
+        raise _no_cursor(cursor) from error
+    if any(isinstance(part, int | float) and not abs(part) < _BEYOND for part in found):
+        raise _no_cursor(cursor)
+    return found
+
+
+def _no_cursor(cursor: str) -> BadInput:
+    return BadInput(f"cursor {cursor!r:.80} is not one that a page gave")

@@ -100,7 +100,7 @@ def read_source(name: str) -> tuple[str, bytes]:
 
 
 def _not_before(delay: str | None, at: str | None, now_ms: int) -> int | None:
-    from hms_svc.domain.timestamps import from_rfc3339
+    from hms_svc.domain.timestamps import check_time, from_rfc3339
 
     if delay is not None and at is not None:
         raise BadInput("--delay and --at both say when to run: give one of them")
@@ -111,7 +111,7 @@ def _not_before(delay: str | None, at: str | None, now_ms: int) -> int | None:
     from hms_svc.domain.filter_terms import read_duration_ms
 
     try:
-        return now_ms + read_duration_ms(delay)
+        return check_time(now_ms + read_duration_ms(delay), f"--delay {delay}")
     except ValueError as error:
         raise BadInput(f"--delay {delay!r:.40} is not {error}") from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -11,6 +11,8 @@ from hms_svc.cli.options import AsJson
 from hms_svc.cli.printing import emit, flush, say, when
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.domain.errors import BadInput
+
+MOST_DIGITS: Final = 18
 
 if TYPE_CHECKING:
     from hms_svc.domain.event import Event
@@ -78,7 +80,7 @@ async def _position(reads: Reads, start: str) -> int:
         return 0
     if start == "now":
         return await reads.newest_position()
-    if start.isdecimal():
+    if start.isdecimal() and start.isascii() and len(start) <= MOST_DIGITS:
         return int(start)
     return await reads.position_at(from_rfc3339(start))
 

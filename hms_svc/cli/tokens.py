@@ -100,10 +100,11 @@ COMMANDS: Final[Commands] = {"create": create, "list": list_tokens, "revoke": re
 def _expiry(expires: str | None, now_ms: int) -> int | None:
     from hms_svc.domain.errors import BadInput
     from hms_svc.domain.filter_terms import read_duration_ms
+    from hms_svc.domain.timestamps import check_time
 
     if expires is None:
         return None
     try:
-        return now_ms + read_duration_ms(expires)
+        return check_time(now_ms + read_duration_ms(expires), f"--expires {expires}")
     except ValueError as error:
         raise BadInput(f"--expires {expires!r:.40} is not {error}") from error

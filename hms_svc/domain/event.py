@@ -73,7 +73,7 @@ def check_draft(draft: Mapping[str, Any], ordinal: int) -> None:
     if not isinstance(key, str) or len(key) > MAX_EVENT_KEY_CHARACTERS:
         most = f"a string of at most {MAX_EVENT_KEY_CHARACTERS} characters"
         raise BadInput(f"event {ordinal}: key {key!r:.80} is not {most}")
-    check_strict(key, f"key of event {ordinal}")
+    check_strict({"key": key})
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

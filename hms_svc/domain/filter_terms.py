@@ -11,6 +11,7 @@ import msgspec
 
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.strict_json import decode
+from hms_svc.domain.timestamps import LAST_MS
 from hms_svc.domain.views import JobView
 
 GLOB_CHARACTERS: Final = frozenset("*?")
@@ -108,9 +109,10 @@ def read_types(value: Value) -> tuple[str, ...]:
 def read_duration_ms(text: str) -> int:
     """Read `90s`, `5m`, `1h`, `2d`, `1w` (a bare number is seconds) into milliseconds."""
     found = _DURATION.fullmatch(text)
-    if found is None:
-        raise ValueError("a duration such as 90s, 5m, 1h or 2d")
-    return int(float(found[1]) * _MILLISECONDS[found[2]])
+    milliseconds = int(float(found[1]) * _MILLISECONDS[found[2]]) if found else LAST_MS + 1
+    if milliseconds > LAST_MS:
+        raise ValueError("a duration such as 90s, 5m, 1h or 2d, of at most 7,000 years")
+    return milliseconds
 
 
 def _only(operator: str, allowed: str, field: str) -> None:

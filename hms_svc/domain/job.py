@@ -15,8 +15,9 @@ from hms_svc.domain.ids import (
     is_reserved_id,
     new_job_id,
 )
+from hms_svc.domain.plain_text import brief
 from hms_svc.domain.strict_json import JsonValue, check_strict, decode, encode
-from hms_svc.domain.timestamps import from_rfc3339
+from hms_svc.domain.timestamps import check_time, from_rfc3339
 
 MAX_DATA_BYTES: Final = 1024 * 1024
 MAX_ITEM_BYTES: Final = 4 * 1024 * 1024
@@ -183,8 +184,8 @@ def make_job(
         type=check_job_type(type),
         data=encode_data(data),
         enqueued_at=now_ms,
-        not_before=not_before,
-        expires_at=expires_at,
+        not_before=_unix_ms("not_before", not_before),
+        expires_at=_unix_ms("expires_at", expires_at),
         priority=_integer(limits, "priority", -MAX_PRIORITY, MAX_PRIORITY),
         max_attempts=_integer(limits, "max_attempts", 1, 1000),
         unique_key=_text(limits, "unique_key"),
@@ -213,7 +214,7 @@ def _integer(fields: object, name: str, low: int, high: int) -> int | None:
     if value is None:
         return None
     if type(value) is not int or not low <= value <= high:
-        raise MalformedJob(f"{name} {value!r:.80} is not an integer from {low} to {high}", name)
+        raise MalformedJob(f"{name} {brief(value)} is not an integer from {low} to {high}", name)
     return value
 
 
@@ -224,9 +225,16 @@ def _text(fields: object, name: str) -> str | None:
         return None
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_KEY_CHARACTERS:
         raise MalformedJob(
-            f"{name} {value!r:.80} is not a string of 1 to {MAX_KEY_CHARACTERS} characters", name
+            f"{name} {brief(value)} is not a string of 1 to {MAX_KEY_CHARACTERS} characters", name
         )
     return value
+
+
+def _unix_ms(name: str, at: int | None) -> int | None:
+    try:
+        return None if at is None else check_time(at)
+    except BadInput as error:
+        raise MalformedJob(f"{name} {error}", name) from error
 
 
 def _time(fields: dict[str, JsonValue], name: str) -> int | None:
@@ -234,7 +242,7 @@ def _time(fields: dict[str, JsonValue], name: str) -> int | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise MalformedJob(f"{name} {value!r:.80} is not an RFC 3339 time", name)
+        raise MalformedJob(f"{name} {brief(value)} is not an RFC 3339 time", name)
     try:
         return from_rfc3339(value)
     except BadInput as error:

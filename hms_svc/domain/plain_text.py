@@ -36,6 +36,16 @@ def shorten(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
 
 
+def brief(value: object) -> str:
+    """Write a JSON value of a stranger's in at most 80 characters; of a large one only its kind."""
+    if isinstance(value, str):
+        return f"{value[:80]!r:.80}"
+    if isinstance(value, dict | list | tuple):
+        kind = "an object" if isinstance(value, dict) else "an array"
+        return f"{value!r:.80}" if not value else f"{kind} of {len(value):,}"
+    return f"{value!r:.80}"
+
+
 def plural(value: int, noun: str) -> str:
     """Write a number with its noun: `1 job`, `1,200 jobs`."""
     return f"{value:,} {noun}" if value == 1 else f"{value:,} {noun}s"

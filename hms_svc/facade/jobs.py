@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from hms_svc.domain.errors import MalformedJob
 from hms_svc.domain.job import Job as Envelope
 from hms_svc.domain.job import check_handed_in, make_job
+from hms_svc.domain.timestamps import EPOCH, MILLISECOND
 from hms_svc.facade import work
 from hms_svc.facade.portal import block
 from hms_svc.handling.context import find_job
@@ -19,11 +20,10 @@ class Job:
     """A job to be enqueued. It has its `id` from the start.
 
     `delay` (or `not_before`) postpones its first run, `expires_at` is when that
-    is no longer worth it; both are datetimes with a zone. A higher `priority`
-    (-1000 to 1000) runs first within its type; None is the one that the type
-    declares. Raises MalformedJob or MalformedJson where a value is not what the
-    contract allows. An id that begins
-    with `hms:` is one of hms-svc's own: only the handler of such a job may give ids
+    is no longer worth it; both are datetimes with a zone, of the years 1970 to 9000.
+    A higher `priority` (-1000 to 1000) runs first within its type; None is the one
+    that the type declares. Raises MalformedJob or MalformedJson where a value is not
+    what the contract allows. An id that begins with `hms:` is one of hms-svc's own: only the handler of such a job may give ids
     that go on from it, as `f"{job.id}.letter"`.
     """
 
@@ -42,14 +42,16 @@ class Job:
         traceparent: str | None = None,
         meta: dict[str, Any] | None = None,
     ) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        first = _unix_ms("not_before", not_before)
         if delay is not None:
-            not_before = datetime.now(UTC) + delay
+            first = now_ms + _milliseconds(delay)
         self.envelope: Envelope = make_job(
             type,
             data,
-            now_ms=time.time_ns() // 1_000_000,
+            now_ms=now_ms,
             id=id,
-            not_before=_unix_ms("not_before", not_before),
+            not_before=first,
             expires_at=_unix_ms("expires_at", expires_at),
             priority=priority,
             max_attempts=max_attempts,
@@ -83,6 +85,14 @@ class Job:
 def _unix_ms(name: str, moment: datetime | None) -> int | None:
     if moment is None:
         return None
-    if moment.tzinfo is None:
+    if not isinstance(moment, datetime):
+        raise MalformedJob(f"{name} {moment!r:.80} is not a datetime", name)
+    if moment.utcoffset() is None:
         raise MalformedJob(f"{name} {moment.isoformat()} has no time zone", name)
-    return int(moment.timestamp() * 1000)
+    return (moment - EPOCH) // MILLISECOND
+
+
+def _milliseconds(delay: timedelta) -> int:
+    if not isinstance(delay, timedelta):
+        raise MalformedJob(f"delay {delay!r:.80} is not a timedelta", "not_before")
+    return delay // MILLISECOND

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from hms_svc.domain.errors import HmsError
 from hms_svc.handling.registry import PayloadModel
+
+MOST_FAULTS: Final = 1_000
+"""Beyond this number they are counted: to word half a million of them takes a second."""
 
 
 class PayloadFault(HmsError):
@@ -18,12 +21,14 @@ class PayloadFault(HmsError):
 
 
 def parse_payload(model: PayloadModel, data: Any) -> Any:
-    """Give the model's instance of the data, or raise PayloadFault naming each field at fault."""
+    """Give the model's instance of the data, or raise PayloadFault naming the first ten fields at fault."""
     from pydantic import ValidationError
 
     try:
         return model.model_validate(data)
     except ValidationError as error:
+        if error.error_count() > MOST_FAULTS:
+            raise PayloadFault(f"data: {error.error_count():,} faults", "data") from error
         faults: Sequence[Any] = error.errors(include_url=False)
         told = "; ".join(_describe(fault) for fault in faults[:10])
         raise PayloadFault(told, _path(faults[0])) from error

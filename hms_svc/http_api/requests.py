@@ -17,6 +17,7 @@ from hms_svc.http_api.door import Door, door_of
 from hms_svc.http_api.problems import Problem
 from hms_svc.operations.service import Operations
 from hms_svc.operations.tokens import Scope
+from hms_svc.ports.side_thread import aside
 
 ModelT = TypeVar("ModelT", bound="Body")
 JSON: Final = "application/json"
@@ -77,7 +78,7 @@ async def read_body(request: Request, model: type[ModelT]) -> ModelT:
     raw = await request.body()
     if raw or "content-type" in request.headers:
         check_json(request)
-    return _parsed(model, read_strict(raw) if raw else {})
+    return await aside(len(raw), lambda: _parsed(model, read_strict(raw) if raw else {}))
 
 
 def _is_utf8(parameters: str) -> bool:

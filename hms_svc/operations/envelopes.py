@@ -55,6 +55,8 @@ def _distinct(made: Iterable[tuple[Envelope, Job]]) -> list[Job]:
     found: dict[str, Job] = {}
     for envelope, job in made:
         other = found.setdefault(job.id, job)
+        if other is job:
+            continue
         if other.type != job.type or not is_same_json(other.data, job.data):
             raise IdConflict(
                 f"id {envelope.id!r:.80} of source {envelope.source!r:.80} stands twice in the "

@@ -72,10 +72,20 @@ class Faults:
 
     def add(self, place: str, error: BadInput) -> None:
         """Take one in."""
-        if len(self.messages) >= MOST_FAULTS:
-            self.more += 1
-        else:
+        if not self._leaves_out():
             self.messages.append(f"{place}: {error}" if place else str(error))
+
+    def add_to(self, draft: Draft, field: str, error: BadInput) -> None:
+        """Take in what is wrong with a draft. The place of its field is looked for only while it is told."""
+        if not self._leaves_out():
+            self.messages.append(f"{draft.place(field)}: {error}")
+
+    def _leaves_out(self) -> bool:
+        """Count one more where no more are told; False where there is room to tell it."""
+        if len(self.messages) < MOST_FAULTS:
+            return False
+        self.more += 1
+        return True
 
     def check(self) -> None:
         """Raise BadInput with all of them, where there are any."""
@@ -184,7 +194,7 @@ def _drafts(
         try:
             read_job(value, now_ms=0)
         except MalformedJob as error:
-            faults.add(draft.place(), error)
+            faults.add_to(draft, "", error)
     return drafts
 
 

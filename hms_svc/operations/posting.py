@@ -34,6 +34,7 @@ from hms_svc.operations.submission import check_same, find_taken, id_taken
 from hms_svc.ports.broker import Acceptance, Broker, Enqueued, conflicts
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.inspection import Inspection
+from hms_svc.ports.side_thread import aside
 from hms_svc.ports.stores import AcceptedKey, DoorStore
 
 log: Final = logging.getLogger("hms_svc.http")
@@ -86,11 +87,10 @@ class Posting:
         QueueFull, IntakePaused, and Outage; then nothing was accepted, but for
         an array of which another request has taken an id in the same moment.
         """
-        value = read_strict(body)
-        known = _Key.of_request(sender, key, encode_canonical(value)) if key else None
+        value, known = await aside(len(body), lambda: _open(body, sender, key))
         if known is not None and (answer := await self._answer_to(known)):
             return Posted(answer, _only_id(answer), replayed=True)
-        jobs = self._read(value, traceparent)
+        jobs = await aside(len(body), lambda: self._read(value, traceparent))
         items = value if isinstance(value, list) else [value]
         if known is not None or isinstance(value, list):
             await self._check_ids(items, jobs)
@@ -139,7 +139,8 @@ class Posting:
         IdConflict where one came before with other data; the others are accepted.
         """
         jobs = [complete_if_possible(job, self._registry) for job in jobs]
-        keys = [_Key.of_job(job) for job in jobs]
+        size = sum(len(job.data) for job in jobs)
+        keys = await aside(size, lambda: [_Key.of_job(job) for job in jobs])
         found = await self._store.accepted_keys([key.digest for key in keys])
         fresh = [job for job, known in zip(jobs, found, strict=True) if known is None]
         answers = dict(zip(fresh, await self.accept(fresh), strict=True)) if fresh else {}
@@ -246,6 +247,11 @@ class _Key:
     def reused(self) -> KeyReused:
         """Make the error of a key that came before, with another request."""
         return KeyReused(f"key {self._text!r:.80} was used before, with another request")
+
+
+def _open(body: bytes, sender: str, key: str) -> tuple[JsonValue, _Key | None]:
+    value = read_strict(body)
+    return value, _Key.of_request(sender, key, encode_canonical(value)) if key else None
 
 
 def _named(

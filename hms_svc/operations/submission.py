@@ -45,9 +45,9 @@ def check_jobs(
                     check_same(job, seen)
                 jobs.append((draft, job))
         except MalformedJob as error:
-            faults.add(draft.place(error.field), error)
+            faults.add_to(draft, error.field, error)
         except BadInput as error:
-            faults.add(draft.place("id"), error)
+            faults.add_to(draft, "id", error)
     return jobs
 
 
@@ -58,7 +58,7 @@ async def check_ids(
     named = [(draft, job) for draft, job in jobs if job.id in given]
     for place in await find_taken([job for _, job in named], inspection):
         draft, job = named[place]
-        faults.add(draft.place("id"), id_taken(job.id))
+        faults.add_to(draft, "id", id_taken(job.id))
 
 
 async def find_taken(jobs: Sequence[Job], inspection: Inspection) -> list[int]:

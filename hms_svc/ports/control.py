@@ -145,7 +145,10 @@ class Control(Protocol):
         ...
 
     async def to_archive(self, *, older_than: int, limit: int) -> list[JobDetail]:
-        """Give rejected and dead jobs that ended before `older_than` (Unix ms), oldest first."""
+        """Give rejected and dead jobs that ended before `older_than` (Unix ms), oldest first.
+
+        A record that cannot be read is left out and named in the log; it takes nobody's place.
+        """
         ...
 
     async def forget(self, job_ids: Sequence[str]) -> None:

@@ -65,7 +65,7 @@ class Inspection(Protocol):
         ...
 
     async def details(self, job_ids: Sequence[str]) -> list[JobDetail | None]:
-        """Give all that is known of each id, None where nothing is."""
+        """Give all that is known of each id, None where nothing is, or it cannot be read."""
         ...
 
     async def progress_of(self, after: Mapping[str, int]) -> dict[str, list[ProgressView]]:

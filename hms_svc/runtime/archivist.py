@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
+from hms_svc.domain.errors import Outage
+from hms_svc.domain.views import JobDetail
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.control import Control
 from hms_svc.ports.stores import Ledger
-from hms_svc.runtime.service import Service
+from hms_svc.runtime.service import Service, log
 
 BATCH: Final = 500
 DAY_MS: Final = 86_400_000
 
 
 class Archivist(Service):
-    """Once a minute: archive first, then forget; trim; bury what nobody serves; fold analytics."""
+    """Once a minute: archive first, then forget; trim; bury what nobody serves; fold analytics.
+
+    The chores do not depend on each other, nor on a record that one of them cannot take.
+    """
 
     def __init__(
         self,
@@ -33,18 +39,48 @@ class Archivist(Service):
         self._unserved_ms = int(unserved_days * DAY_MS)
 
     async def run_once(self) -> None:
-        """Do one bounded round of each chore, again while a batch came back full."""
-        now = self._clock.now_ms()
-        while await self._archive(now - self._failed_ms) == BATCH:
-            pass
+        """Do one round of each chore; an Outage is raised when all have had their turn."""
+        outages: list[Outage] = []
+        for chore in (self._archive, self._trim, self._bury, self._fold):
+            try:
+                await chore()
+            except Outage as error:
+                outages.append(error)
+            except Exception:  # noqa: BLE001 - it is logged; the other chores have their turn
+                log.exception("%s: %s failed; the rest goes on", self.name, chore.__name__[1:])
+        if outages:
+            raise outages[0]
+
+    async def _archive(self) -> None:
+        """Archive in batches, again while one came back full and something of it could be kept."""
+        older_than = self._clock.now_ms() - self._failed_ms
+        while True:
+            jobs = await self._control.to_archive(older_than=older_than, limit=BATCH)
+            kept = await self._keep(jobs) if jobs else []
+            await self._control.forget(kept)
+            if len(jobs) < BATCH or not kept:
+                return
+
+    async def _keep(self, jobs: Sequence[JobDetail]) -> list[str]:
+        """Put jobs into the archive, one by one where they do not go together; gives those kept."""
+        try:
+            await self._ledger.archive(jobs)
+        except Outage:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is logged; the other jobs are kept
+            if len(jobs) > 1:
+                return [job_id for job in jobs for job_id in await self._keep([job])]
+            log.warning("job %s cannot be archived, and stays: %r", jobs[0].view.id, error)
+            return []
+        return [job.view.id for job in jobs]
+
+    async def _trim(self) -> None:
         while await self._control.trim(limit=BATCH) >= BATCH:
             pass
-        await self._control.bury_unserved(older_than=now - self._unserved_ms, limit=BATCH)
-        await self._ledger.fold_analytics()
 
-    async def _archive(self, older_than: int) -> int:
-        jobs = await self._control.to_archive(older_than=older_than, limit=BATCH)
-        if jobs:
-            await self._ledger.archive(jobs)
-            await self._control.forget([job.view.id for job in jobs])
-        return len(jobs)
+    async def _bury(self) -> None:
+        older_than = self._clock.now_ms() - self._unserved_ms
+        await self._control.bury_unserved(older_than=older_than, limit=BATCH)
+
+    async def _fold(self) -> None:
+        await self._ledger.fold_analytics()

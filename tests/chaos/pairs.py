@@ -9,10 +9,14 @@ import pytest
 EMBEDDED: Final = "sqlite"
 FLEET: Final = "redis-postgresql"
 BETWEEN: Final = "redis-sqlite"
+ACROSS: Final = "sqlite-postgresql"
 
 on_fleet: Final = pytest.mark.parametrize("site", [FLEET], indirect=True)
 on_both: Final = pytest.mark.parametrize("site", [EMBEDDED, FLEET], indirect=True)
 on_every_pair: Final = pytest.mark.parametrize("site", [EMBEDDED, BETWEEN, FLEET], indirect=True)
+on_all_four: Final = pytest.mark.parametrize(
+    "site", [EMBEDDED, BETWEEN, ACROSS, FLEET], indirect=True
+)
 on_fleet_first: Final = pytest.mark.parametrize(
     "site", [FLEET, pytest.param(EMBEDDED, marks=pytest.mark.chaos)], indirect=True
 )

@@ -16,7 +16,7 @@ import pytest
 
 from hms_svc.domain.lifecycle import State
 from tests.chaos.app import APP
-from tests.chaos.pairs import on_both, on_every_pair
+from tests.chaos.pairs import on_all_four, on_both
 from tests.chaos.processes import Served, wait_until
 from tests.chaos.site import Site
 from tests.servers.proxy import free_port
@@ -109,6 +109,7 @@ async def round_of_decisions(
     """Have some jobs held and decided on; those denied are retried, and held again."""
     ids = [f"decided-{first + number}" for number in range(A_ROUND)]
     jobs = [{"id": job_id, "type": "chaos.decided", "data": {"n": job_id}} for job_id in ids]
+    await listening(desk)
     assert (await desk.client.post("/jobs", json=jobs)).status_code == 202
     holds = await desk.holds(ids)
     deciding = asyncio.gather(*(decide(desk, chance, *each) for each in holds.items()))
@@ -170,7 +171,6 @@ async def decisions(site: Site, chance: random.Random, *, jobs: int, kills: int)
 
     start()
     desk = Desk(site, port)
-    await listening(desk)
     killing = set(chance.sample(range(jobs // A_ROUND), kills))
     answers: dict[str, Answers] = {}
     again: list[str] = []
@@ -205,7 +205,7 @@ async def test_no_denied_job_runs(site: Site, chance: random.Random) -> None:
 
 @pytest.mark.chaos
 @pytest.mark.timeout(1800)
-@on_every_pair
+@on_all_four
 async def test_no_denied_job_of_a_thousand_runs(site: Site, chance: random.Random) -> None:
     met = await decisions(site, chance, jobs=1000, kills=10)
     print(dict(met))

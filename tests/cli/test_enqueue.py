@@ -46,6 +46,14 @@ BAD: dict[str, tuple[bytes, str]] = {
         b'{\n"type":"pothole.report",\n"data":{"user_id":"usr-1",\n"lat":123,"lon":1.0}}',
         ":4: data.lat:",
     ),
+    "far time": (
+        b'{"type":"x","data":1,"expires_at":"9999-12-31T23:59:59-23:59"}',
+        ":1: expires_at '9999-12-31T23:59:59-23:59' is outside of the years 1970 to 9000",
+    ),
+    "time without minutes": (
+        b'{"type":"x","data":1,"not_before":"2026-01-01T00Z"}',
+        ":1: not_before '2026-01-01T00Z' is not an RFC 3339 time",
+    ),
     "too large": (b'{"type":"x","data":"' + b"a" * 1_100_000 + b'"}', ":1: data has 1100002 bytes"),
 }
 
@@ -149,3 +157,20 @@ def test_a_job_refused_at_the_door_ends_the_wait_with_3(cli: Cli) -> None:
     cli("enqueue", "-", stdin=stdin)
     answer = cli("enqueue", "-", "--wait", "--json", stdin=stdin, code=3)
     assert (answer.row["state"], answer.row["reason"]) == ("rejected", "unique")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("enqueue", "--type", "x.y", "--at", "9999-12-31T23:59:59-23:59"),
+        ("enqueue", "--type", "x.y", "--at", "2026-W01-1T00:00:00Z"),
+        ("enqueue", "--type", "x.y", "--delay", "2920000d"),
+        ("enqueue", "--type", "x.y", "--delay", "999999999999w"),
+        ("tokens", "create", "portal", "--scope", "view", "--expires", "2920000d"),
+        ("events", "--from", "9001-01-01T00:00:00Z"),
+        ("events", "--from", "9" * 30),
+        ("jobs", "list", "--where", "age>999999999999w"),
+    ],
+)
+def test_times_without_end_are_refused(cli: Cli, arguments: tuple[str, ...]) -> None:
+    cli(*arguments, code=2)

@@ -248,7 +248,9 @@ UNREADABLE = (
     "/jobs?limit=0", "/jobs?limit=1001", "/jobs?limit=ten", "/jobs?cursor=garbage",
     "/jobs?cursor=%00", "/jobs?archive=perhaps", "/jobs?archive=true&cursor=garbage",
     "/cases?cursor=garbage", "/cases?cursor=1.2", "/cases?status=lost", "/audit?cursor=garbage",
-    "/events?from=yesterday",
+    "/events?from=yesterday", "/events?from=9001-01-01T00:00:00Z", "/events?from=20260101T000000Z",
+    "/jobs?cursor=WzAsMTAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMCwwXQ",  # [0, 10**30, 0]
+    "/jobs?cursor=WzAsLTkyMjMzNzIwMzY4NTQ3NzU4MDgsMF0",  # [0, -2**63, 0]
 )  # fmt: skip
 
 

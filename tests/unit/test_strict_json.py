@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hms_svc.domain import json_scan
 from hms_svc.domain.errors import MalformedJson
+from hms_svc.domain.json_rules import DECODER, Fault, TooDeep, check
+from hms_svc.domain.json_scan import MOST_CONTAINERS, PIECE, Scan
 from hms_svc.domain.strict_json import (
     MAX_DEPTH,
     check_strict,
     decode,
     encode,
     encode_canonical,
+    encode_sorted,
     is_same_json,
     read_strict,
 )
+
+LARGEST = 4 * 1024 * 1024
 
 
 @pytest.mark.parametrize(
@@ -157,3 +165,103 @@ def test_the_canonical_form_of_a_large_number_is_not_written_out() -> None:
 )  # fmt: skip
 def test_json_is_the_same_where_it_says_the_same(one: bytes, other: bytes, same: bool) -> None:
     assert is_same_json(one, other) is same
+
+
+_shuffled = st.text(st.sampled_from(list('[]{}",:\\\\ue0123-.NaIfty \n\x00é😀')), max_size=60)
+
+
+def words_of(read: Callable[[], object]) -> object:
+    """Give what is read, or the words of what is wrong with it."""
+    try:
+        return read()
+    except (json.JSONDecodeError, RecursionError) as error:
+        return type(error).__name__, getattr(error, "msg", ""), getattr(error, "pos", 0)
+    except (MalformedJson, Fault, TooDeep) as error:
+        return type(error).__name__
+
+
+def in_one_call(text: str) -> object:
+    value = DECODER.decode(text)
+    check(value, 0)
+    return value
+
+
+@pytest.mark.parametrize("size", [2, 8, PIECE])
+@given(_values, _shuffled, st.integers(0, 60), st.sampled_from([None, 1]))
+def test_reading_in_pieces_says_what_reading_in_one_call_says(
+    size: int, value: object, noise: str, place: int, indent: int | None
+) -> None:
+    """The order in which several faults are found may differ; whether there is one may not."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    for each in (text, text[:place] + noise + text[place:], noise, text[place:]):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(json_scan, "PIECE", size)
+            patched.setattr(json_scan, "_LEAST_ADVANCE", 1)
+            piecewise = words_of(lambda text=each: Scan(text).read())  # type: ignore[misc]
+        whole = words_of(lambda text=each: in_one_call(text))  # type: ignore[misc]
+        if isinstance(whole, tuple) and isinstance(piecewise, tuple):
+            assert piecewise == whole
+        else:
+            assert (encode(piecewise) == encode(whole)) or {type(piecewise), type(whole)} <= {
+                str,
+                tuple,
+            }
+
+
+@pytest.mark.parametrize(
+    ("head", "unit", "tail", "fault"),
+    [
+        ('{"%s":[' % ("k" * (LARGEST // 2)), "1,", "1]}", ""),
+        ('{"%s":[' % ("k" * (LARGEST // 2)), "1,", "NaN]}", "NaN"),
+        ('{"%s":[' % ("k" * (LARGEST // 2)), "1,", '"\\u0000"]}', "kkkk: NUL"),
+        ("[", "1,", "1e999]", "]: inf is not"),
+        ("[", "1,", "9223372036854775808]", "]: an integer of 2^63"),
+        ("[", '"a",', '"\\ud800"]', "]: a lone surrogate"),
+        ("[", "5e-324,", "1]", ""),
+        ("[", "[],", "[]]", "arrays and objects"),
+        ('["', "[{", '"]', ""),
+        ("[", '{"a":123456789,"b":[2],"c":"some words"},', "1", "Expecting ',' delimiter"),
+        ("[", " \n", "]", ""),
+        ("", "1", "", "2^63"),
+        ("1e", "9", "", "inf is not"),
+        ('"', "\\n", '"', ""),
+        ('{"a":1,"', "b", '":1,"a":2}', "key 'a' stands twice"),
+        ('{"', "b", '":1,}', "Expecting property name"),
+        ("[" * 65, "1,", "1" + "]" * 65, "deeper than 64"),
+        ('{"a":', "[", "", "arrays and objects"),
+    ],
+)  # fmt: skip
+def test_the_largest_text_is_read_in_linear_work(
+    head: str, unit: str, tail: str, fault: str
+) -> None:
+    """Each took from seconds to hours where the work is quadratic; no test runs that long."""
+    raw = (head + unit * ((LARGEST - len(head) - len(tail)) // len(unit)) + tail).encode()
+    if not fault:
+        assert encode_canonical(read_strict(raw))
+        return
+    with pytest.raises(MalformedJson, match=re.escape(fault)):
+        read_strict(raw)
+
+
+def test_a_large_text_may_have_so_many_containers_and_no_more() -> None:
+    most = b"[" + b",".join([b"[]"] * (MOST_CONTAINERS - 1)) + b"]"
+    assert len(read_strict(most)) == MOST_CONTAINERS - 1  # type: ignore[arg-type]
+    with pytest.raises(MalformedJson, match="more than 250,000 arrays and objects"):
+        read_strict(most[:-1] + b",[]]")
+
+
+def test_brackets_in_strings_are_no_containers() -> None:
+    raw = encode(["[{" * MOST_CONTAINERS, '"[', "\\"])
+    assert read_strict(raw) == decode(raw)
+
+
+@pytest.mark.parametrize("keys", [3, 10_001, 25_000])
+def test_canonical_json_has_its_keys_in_order(keys: int) -> None:
+    value = {f"{number * 7919 % keys}é😀": {"b": 1, "a": 2.0} for number in range(keys)}
+    sorted_keys = encode_sorted({key: {"b": 1, "a": 2} for key in value})
+    assert encode_canonical(value) == sorted_keys  # type: ignore[arg-type]
+
+
+def test_floats_near_the_limits_come_back() -> None:
+    values = [5e-324, 2.2250738585072011e-308, 1.7976931348623157e308, -0.0, 0.1]
+    assert decode(encode(values)) == values

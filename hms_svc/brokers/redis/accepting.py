@@ -19,6 +19,7 @@ from hms_svc.domain.job import Job
 from hms_svc.domain.lifecycle import REASON_ID_CONFLICT, REASON_MALFORMED, REASON_UNIQUE, State
 from hms_svc.domain.strict_json import encode, is_same_json
 from hms_svc.ports.broker import Acceptance, Enqueued
+from hms_svc.ports.side_thread import aside
 
 MOST_BYTES: Final = 64 * 1024 * 1024
 """Payload that one script accepts: the server takes no call of more than a gigabyte."""
@@ -78,6 +79,12 @@ def read_or_refuse(type: str, item: bytes, at: int) -> Job | Refused:
         return refused_bytes(type, item, at, REASON_MALFORMED, str(error))
 
 
+async def read_all(type: str, items: Sequence[bytes], at: int) -> list[Job | Refused]:
+    """Read items strictly; large ones beside the loop."""
+    size = sum(map(len, items))
+    return await aside(size, lambda: [read_or_refuse(type, item, at) for item in items])
+
+
 def refused_for_id(job: Job, item: bytes, at: int) -> Refused:
     """Make the dead letter of an item whose id another job has."""
     detail = f"id {job.id} is taken by another job"
@@ -126,7 +133,7 @@ class Accepting:
     async def enqueue_raw(self, type: str, items: Sequence[bytes]) -> list[Enqueued]:
         """Accept foreign bytes: jobs where they are jobs, dead letters where they are not."""
         now = self._link.clock.now_ms()
-        read = [read_or_refuse(type, item, now) for item in items]
+        read = await read_all(type, items, now)
         jobs = [job for job in read if isinstance(job, Job)]
         accepted = iter(await self.enqueue(jobs))
         answers, refused = [], []

@@ -97,13 +97,35 @@ class RedisControl:
         """Read rejected and dead jobs that ended before a time."""
         details: list[JobDetail] = []
         for state, code in (("rejected", 7), ("dead", 8)):
-            found = await self._ended(state, code, older_than, limit - len(details))
-            known = await self._inspector.details([job_id for job_id, _, _ in found])
-            details += [detail for detail in known if detail is not None]
-            await self._remove(
-                [place for place, detail in zip(found, known, strict=True) if detail is None]
-            )
+            for type in await self._inspector.types():
+                details += await self._readable(state, type, code, older_than, limit - len(details))
         return details
+
+    async def _readable(
+        self, state: str, type: str, code: int, older_than: int, limit: int
+    ) -> list[JobDetail]:
+        """Read jobs of a state and type that ended first; what cannot be read does not count.
+
+        An entry of the index without a record is removed.
+        """
+        name, details, looked = self._link.keys.index(state, type), list[JobDetail](), 0
+        while len(details) < limit:
+            wanted = limit - len(details)
+            ids = await self._ids(name, f"({older_than}", wanted, looked)
+            if not ids:
+                break
+            known = await self._inspector.details(ids)
+            details += [detail for detail in known if detail is not None]
+            doubtful = [job_id for job_id, each in zip(ids, known, strict=True) if each is None]
+            gone = await self._without_record(doubtful)
+            await self._remove([(job_id, type, code) for job_id in gone])
+            looked += len(ids) - len(gone)
+        return details
+
+    async def _without_record(self, job_ids: Sequence[str]) -> list[str]:
+        asked = [("EXISTS", self._link.keys.ours("job", job_id)) for job_id in job_ids]
+        there = await self._link.ask_all(asked)
+        return [job_id for job_id, exists in zip(job_ids, there, strict=True) if not exists]
 
     async def forget(self, job_ids: Sequence[str]) -> None:
         """Remove terminal records."""
@@ -188,8 +210,9 @@ class RedisControl:
         if over:
             await self._link.ask("ZREM", name, *over)
 
-    async def _ids(self, name: str, high: str, limit: int) -> list[str]:
-        found = await self._link.ask("ZRANGEBYSCORE", name, "-inf", high, "LIMIT", 0, limit)
+    async def _ids(self, name: str, high: str, limit: int, skipped: int = 0) -> list[str]:
+        words = ("-inf", high, "LIMIT", skipped, limit)
+        found = await self._link.ask("ZRANGEBYSCORE", name, *words)
         return [job_id.decode() for job_id in found]
 
 

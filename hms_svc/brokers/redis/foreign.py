@@ -14,7 +14,7 @@ from hms_svc.brokers.redis.accepting import (
     Refused,
     draft_arguments,
     is_same,
-    read_or_refuse,
+    read_all,
     refused_for_id,
     refused_for_key,
 )
@@ -111,7 +111,7 @@ class Intake:
         if not items:
             return False
         now = self._link.clock.now_ms()
-        read = [self._read(type, item, now) for item in items]
+        read = [self._completed(found) for found in await read_all(type, items, now)]
         known = await self._known([job for job in read if isinstance(job, Job)])
         holders: dict[int, str] = {}
         while True:
@@ -126,8 +126,7 @@ class Intake:
             items, read = items[taken:], read[taken:]
             holders = {0: holder.decode()}
 
-    def _read(self, type: str, item: bytes, now: int) -> Job | Refused:
-        found = read_or_refuse(type, item, now)
+    def _completed(self, found: Job | Refused) -> Job | Refused:
         if self._complete is None or isinstance(found, Refused):
             return found
         return self._complete(found)

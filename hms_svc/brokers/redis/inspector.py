@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from hms_svc.brokers.codes import COUNTERS, STATE_OF
 from hms_svc.brokers.failures import SLOT_MS, SLOTS, Standing, groups_of
 from hms_svc.brokers.paging import Slices, fill_page, read_cursor
+from hms_svc.brokers.readable import readable
 from hms_svc.brokers.redis.diagnosis import diagnose
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.pages import Key, Walks
@@ -81,7 +83,8 @@ class RedisInspector:
         for first in range(0, len(causes), _GROUPS_AT_ONCE):
             some = causes[first : first + _GROUPS_AT_ONCE]
             rows += await self._link.run("failures", SLOT_MS, SLOTS, *some)
-        return groups_of(map(_standing, rows))
+        standings = [readable(row[3].decode(), partial(_standing, row)) for row in rows]
+        return groups_of(each for each in standings if each is not None)
 
     async def details(self, job_ids: Sequence[str]) -> list[JobDetail | None]:
         """Look the ids up, all in one round trip."""
@@ -187,10 +190,14 @@ def _standing(row: list[Any]) -> Standing:
 def _detail(job_id: str, text: bytes | None, lines: list[Any]) -> JobDetail | None:
     if text is None:
         return None
-    record = Record(job_id, text)
-    if record.is_discarded:
-        return None
-    return record.detail(tuple(_progress_view(*entry) for entry in lines))
+
+    def read() -> JobDetail | None:
+        record = Record(job_id, text)
+        if record.is_discarded:
+            return None
+        return record.detail(tuple(_progress_view(*entry) for entry in lines))
+
+    return readable(job_id, read)
 
 
 def _progress_view(number: bytes, fields: dict[bytes, bytes]) -> ProgressView:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Final
 
 from hms_svc.brokers.codes import CODE_OF
 from hms_svc.brokers.paging import Slices, may_match
+from hms_svc.brokers.readable import readable
 from hms_svc.brokers.redis.exchange import Argument
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.record import Record
@@ -50,9 +52,9 @@ class Walks:
         records = await self._link.ask("MGET", *names) if names else []
         for job_id, text in zip(ids, records, strict=True):
             if text is not None and (after is None or job_id > after[2]):
-                record = Record(job_id, text)
-                if not record.is_discarded:
-                    yield (0, 0.0, job_id), record.view()
+                view = readable(job_id, partial(_view, job_id, text, _ANY))
+                if view is not None:
+                    yield (0, 0.0, job_id), view
 
     async def _by_state(self, where: Filter) -> list[Group]:
         types = [type for type in await self.types() if may_match(where, type)]
@@ -78,9 +80,14 @@ class Walks:
             for number, job_id, score, text in rows:
                 rank, states, _ = left[number - 1]
                 after = (rank, float(score), job_id.decode())
-                record = Record(after[2], text) if text else None
-                if record is not None and record.state in states:
-                    yield after, record.view()
+                view = readable(after[2], partial(_view, after[2], text, states))
+                if view is not None:
+                    yield after, view
+
+
+def _view(job_id: str, text: bytes | None, states: frozenset[State]) -> JobView | None:
+    record = Record(job_id, text) if text else None
+    return record.view() if record is not None and record.state in states else None
 
 
 def _arguments(groups: Sequence[Group]) -> list[Argument]:

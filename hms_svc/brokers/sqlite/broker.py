@@ -22,6 +22,7 @@ from hms_svc.ports.broker import (
     Settlement,
     Signals,
 )
+from hms_svc.ports.side_thread import aside
 
 
 class SQLiteBroker:
@@ -50,8 +51,10 @@ class SQLiteBroker:
     async def enqueue_raw(self, type: str, items: Sequence[bytes]) -> list[Enqueued]:
         """Accept foreign bytes in one transaction, and wake sleepers."""
         now = self._clock.now_ms()
+        size = sum(map(len, items))
+        read = await aside(size, lambda: enqueueing.read_items(type, items, now))
         return await self._file.write(
-            lambda transaction: enqueueing.enqueue_raw(transaction, type, items, now), rings="work"
+            lambda transaction: enqueueing.enqueue_raw(transaction, type, read, now), rings="work"
         )
 
     async def claim(self, request: ClaimRequest) -> list[ClaimedJob]:

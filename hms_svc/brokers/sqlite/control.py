@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from hms_svc.brokers.codes import (
     STATE_OF,
 )
 from hms_svc.brokers.keeping import Retention
+from hms_svc.brokers.readable import readable
 from hms_svc.brokers.sqlite import erasing, retention, undoing
 from hms_svc.brokers.sqlite.inspector import SQL as OPERATOR_SQL
 from hms_svc.brokers.sqlite.queue_file import QueueFile
@@ -234,13 +236,25 @@ class SQLiteControl:
         """Read rejected and dead jobs that ended before a time."""
         found: list[JobDetail] = []
         for queue, *_ in await self._file.fetch(SQL["queues"]):
-            for state in (REJECTED, 8):
-                bounds = (state, queue, older_than, limit - len(found))
-                for row in await self._file.fetch(SQL["oldest"], bounds):
-                    full = await self._file.fetch(SQL["one"], (row["id"],))
-                    detail = job_detail(full[0], []) if full else None
-                    if detail is not None:
-                        found.append(detail)
+            for state in (REJECTED, DEAD):
+                found += await self._ended(state, queue, older_than, limit - len(found))
+        return found
+
+    async def _ended(self, state: int, queue: int, older_than: int, limit: int) -> list[JobDetail]:
+        """Read jobs of a state and queue that ended first; what cannot be read does not count."""
+        found: list[JobDetail] = []
+        looked = 0
+        while len(found) < limit:
+            bounds = (state, queue, older_than, limit - len(found), looked)
+            rows = await self._file.fetch(SQL["oldest_from"], bounds)
+            if not rows:
+                break
+            looked += len(rows)
+            for (job_id,) in rows:
+                full = await self._file.fetch(SQL["one"], (job_id,))
+                detail = readable(job_id, partial(job_detail, full[0], [])) if full else None
+                if detail is not None:
+                    found.append(detail)
         return found
 
     async def forget(self, job_ids: Sequence[str]) -> None:

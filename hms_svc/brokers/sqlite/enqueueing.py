@@ -111,19 +111,31 @@ def _refuse(
     return Enqueued(job.id, Acceptance.ACCEPTED, STATE_OF[state])
 
 
+def read_items(type: str, items: Sequence[bytes], now: int) -> list[tuple[bytes, Job | BadInput]]:
+    """Read foreign bytes before the transaction: each item with its job, or why it is none."""
+    return [(item, _read(type, item, now)) for item in items]
+
+
+def _read(type: str, item: bytes, now: int) -> Job | BadInput:
+    try:
+        return read_item(type, item, now)
+    except BadInput as error:
+        return error
+
+
 def enqueue_raw(
-    transaction: Transaction, type: str, items: Sequence[bytes], now: int
+    transaction: Transaction, type: str, items: Sequence[tuple[bytes, Job | BadInput]], now: int
 ) -> list[Enqueued]:
     """Accept foreign bytes: jobs where they are jobs, dead letters where they are not."""
-    return [_enqueue_item(transaction, type, item, now) for item in items]
+    return [_enqueue_item(transaction, type, item, job, now) for item, job in items]
 
 
-def _enqueue_item(transaction: Transaction, type: str, item: bytes, now: int) -> Enqueued:
+def _enqueue_item(
+    transaction: Transaction, type: str, item: bytes, job: Job | BadInput, now: int
+) -> Enqueued:
     queue = transaction.queue(type)
-    try:
-        job = read_item(type, item, now)
-    except BadInput as error:
-        return _bury(transaction, queue, type, item, now, REASON_MALFORMED, str(error))
+    if isinstance(job, BadInput):
+        return _bury(transaction, queue, type, item, now, REASON_MALFORMED, str(job))
     try:
         answer = _enqueue_one(transaction, job, _row(transaction, job, now), now)
     except sqlite3.IntegrityError as error:

@@ -20,6 +20,7 @@ from hms_svc.brokers.codes import (
 )
 from hms_svc.brokers.failures import groups_of, slots_until
 from hms_svc.brokers.paging import Slices, fill_page, read_cursor
+from hms_svc.brokers.readable import readable
 from hms_svc.brokers.register import worker_view
 from hms_svc.brokers.sqlite.causes import standing
 from hms_svc.brokers.sqlite.pages import Key, Walks
@@ -155,7 +156,7 @@ class SQLiteInspector:
         if not rows:
             return None
         progress = await self._file.fetch(SQL["progress_of_row"], (rows[0]["row"],))
-        return job_detail(rows[0], progress)
+        return readable(job_id, lambda: job_detail(rows[0], progress))
 
     async def _registrations(self) -> list[WorkerRegistration]:
         since = self._file.clock.lease_ms() - self._worker_lives_ms

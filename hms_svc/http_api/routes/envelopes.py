@@ -13,6 +13,7 @@ from hms_svc.http_api.describing import envelope
 from hms_svc.http_api.requests import Admitted, admitted, answer
 from hms_svc.http_api.tracing import traced
 from hms_svc.operations.tokens import Scope
+from hms_svc.ports.side_thread import aside
 
 router: Final = APIRouter(tags=["envelopes"])
 Producer = Annotated[Admitted, Depends(admitted(Scope.PRODUCE))]
@@ -23,7 +24,8 @@ async def receive(asked: Producer) -> Response:
     """Take envelopes: each becomes a job, once, however often it comes; what no mapping takes, too."""
     headers = dict(asked.request.headers)
     with traced(asked.door, asked.request, "/envelopes") as trace:
-        jobs = asked.door.envelopes.receive(headers, await asked.request.body())
+        body, desk = await asked.request.body(), asked.door.envelopes
+        jobs = await aside(len(body), lambda: desk.receive(headers, body))
         if trace.traceparent is not None:
             jobs = [_traced(job, trace.traceparent) for job in jobs]
         taken = await asked.door.posting.accept_once(jobs)

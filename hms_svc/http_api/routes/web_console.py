@@ -159,7 +159,7 @@ async def _type(socket: WebSocket, console: BrowserConsole) -> None:
     try:
         while True:
             await _take(socket, console, json.loads(await socket.receive_text()))
-    except (ValueError, KeyError, TypeError):  # what a terminal's page never sends
+    except (ValueError, KeyError, TypeError, RecursionError):  # what a terminal's page never sends
         log.info("a browser's message that is none ended its console")
 
 

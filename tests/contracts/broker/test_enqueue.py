@@ -257,3 +257,13 @@ async def test_the_first_moment_of_the_epoch_is_a_time(harness: BrokerHarness) -
     [job_id] = await harness.accept(expires_at=0)
     assert await harness.claim() == []
     assert (await harness.detail(job_id)).view.reason == "expired"
+
+
+async def test_a_large_item_that_is_dear_to_read_is_a_dead_letter(harness: BrokerHarness) -> None:
+    """A key of 2 MiB over a million numbers: wording the path of each took hours."""
+    half = 2 * 1024 * 1024
+    item = b'{"data":{"%s":[%s0]}}' % (b"k" * (half - 100), b"1," * (half // 2))
+    [answer] = await harness.broker.enqueue_raw(TYPE, [item])
+    detail = await harness.detail(answer.job_id)
+    assert (answer.state, detail.view.reason) == (State.DEAD, "malformed")
+    assert "the limit is 1048576" in detail.view.detail

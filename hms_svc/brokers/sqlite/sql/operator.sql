@@ -181,6 +181,9 @@ WHERE queues.type = ? AND jobs.state = ? ORDER BY jobs.position LIMIT ?
 SELECT row, id, queue, position FROM jobs WHERE state = ? AND queue = ? AND position < ?
 ORDER BY position LIMIT ?
 
+-- name: oldest_from
+SELECT id FROM jobs WHERE state = ? AND queue = ? AND position < ? ORDER BY position LIMIT ? OFFSET ?
+
 -- name: delete
 DELETE FROM jobs WHERE row = ?
 

@@ -1,0 +1,145 @@
+"""The rules of strict JSON: what no value may be, and where in a value it is said to be wrong."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from typing import Any, Final, Never, TypeAlias
+
+from hms_svc.domain.errors import MalformedJson
+
+JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
+MAX_DEPTH: Final = 64
+MAX_INTEGER: Final = 2**63
+_DIGITS_OF_AN_INTEGER: Final = 20
+_SHOWN_OF_A_STEP: Final = 80
+_CONSTANTS: Final = frozenset({bool, type(None)})
+_UNWRITABLE: Final = re.compile("[\0\ud800-\udfff]")
+
+
+class Fault(Exception):
+    """What is wrong with a value. The steps to it are added from inside out, while this rises."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words)
+        self.steps: list[str | int] = []
+
+    def told(self) -> str:
+        """Word the place and the fault."""
+        path = ""
+        for step in reversed(self.steps):
+            if len(path) >= _SHOWN_OF_A_STEP:
+                break
+            shown = f"[{step}]" if isinstance(step, int) else step[:_SHOWN_OF_A_STEP]
+            path += f".{shown}" if path and isinstance(step, str) else shown
+        place = ascii(path[:_SHOWN_OF_A_STEP])[1:-1] if path else "the value"
+        return f"{place}: {self}"
+
+
+class TooDeep(Exception):
+    """More levels than are allowed."""
+
+
+def _unique_pairs(pairs: Iterable[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    result: dict[str, JsonValue] = {}
+    for key, value in pairs:
+        if key in result:
+            raise key_twice(key)
+        result[key] = value
+    return result
+
+
+def key_twice(key: str) -> MalformedJson:
+    """Make the error of a key that is there already."""
+    return MalformedJson(f"key {key[:_SHOWN_OF_A_STEP]!r:.80} stands twice in one object")
+
+
+def _no_constant(name: str) -> Never:
+    raise MalformedJson(f"{name} is not a JSON number")
+
+
+def _integer(digits: str) -> int:
+    """Read an integer; of one with too many digits only that it is too large: int() is quadratic."""
+    return int(digits) if len(digits) <= _DIGITS_OF_AN_INTEGER else MAX_INTEGER
+
+
+DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique_pairs, parse_constant=_no_constant)
+"""Reads a short text; ValueError for an integer of thousands of digits."""
+SCALARS: Final = json.JSONDecoder(parse_constant=_no_constant, parse_int=_integer)
+"""Reads one number or constant of a long text."""
+
+
+def check(value: Any, depth: int) -> None:
+    """Hold a value at this depth to the rules: raises Fault, or TooDeep."""
+    kind = type(value)
+    if kind is str:
+        check_text(value)
+    elif kind is float:
+        _check_float(value)
+    elif kind is int:
+        _check_integer(value)
+    elif isinstance(value, dict):
+        check_object(value, depth)
+    elif isinstance(value, list | tuple):
+        check_array(value, depth)
+    elif value is not None and kind is not bool:
+        raise Fault(f"{kind.__name__} is not a JSON value")
+
+
+def check_object(value: dict[Any, Any], depth: int) -> None:
+    """Hold an object, its keys and its members to the rules."""
+    if depth >= MAX_DEPTH:
+        raise TooDeep
+    for key, item in value.items():
+        if type(key) is not str:
+            raise Fault(f"key {key!r:.80} is not a string")
+        check_text(key)
+        try:
+            check(item, depth + 1)
+        except Fault as fault:
+            fault.steps.append(key)
+            raise
+
+
+def check_array(value: list[Any] | tuple[Any, ...], depth: int) -> None:
+    """Hold an array and its members to the rules."""
+    if depth >= MAX_DEPTH:
+        raise TooDeep
+    if are_fine(value):
+        return
+    index = 0
+    try:
+        for index, item in enumerate(value):  # noqa: B007 - told where one is at fault
+            check(item, depth + 1)
+    except Fault as fault:
+        fault.steps.append(index)
+        raise
+
+
+def are_fine(values: list[Any] | tuple[Any, ...]) -> bool:
+    """Tell at once, where all values are of one simple kind, that none of them is at fault."""
+    kinds = set(map(type, values))
+    if kinds == {int}:
+        return bool(min(values) >= -MAX_INTEGER and max(values) < MAX_INTEGER)
+    return kinds <= _CONSTANTS or (kinds == {float} and all(map(math.isfinite, values)))
+
+
+def check_text(text: str) -> None:
+    """Refuse what no string of ours may have."""
+    if text.isascii() and "\0" not in text:
+        return
+    if found := _UNWRITABLE.search(text):
+        fault = "NUL" if found[0] == "\0" else "a lone surrogate"
+        raise Fault(f"{fault} in a string")
+
+
+def _check_float(value: float) -> None:
+    if not math.isfinite(value):
+        raise Fault(f"{value} is not a JSON number")
+
+
+def _check_integer(value: int) -> None:
+    if not -MAX_INTEGER <= value < MAX_INTEGER:
+        raise Fault("an integer of 2^63 or beyond")
