@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hms_svc.domain.errors import BadInput
+from hms_svc.domain.errors import BadInput, MalformedJson
 from hms_svc.domain.ids import event_id
 from hms_svc.domain.strict_json import JsonValue, check_strict, decode, encode
 from hms_svc.domain.timestamps import to_rfc3339
@@ -73,7 +73,10 @@ def check_draft(draft: Mapping[str, Any], ordinal: int) -> None:
     if not isinstance(key, str) or len(key) > MAX_EVENT_KEY_CHARACTERS:
         most = f"a string of at most {MAX_EVENT_KEY_CHARACTERS} characters"
         raise BadInput(f"event {ordinal}: key {key!r:.80} is not {most}")
-    check_strict({"key": key})
+    try:
+        check_strict(key)
+    except MalformedJson as error:
+        raise BadInput(f"event {ordinal}: key {key!r:.80}: {error}") from error
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

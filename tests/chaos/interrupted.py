@@ -1,7 +1,7 @@
 """The chaos application with a failpoint armed; `HMS_SVC_APP=tests.chaos.interrupted:app` loads it.
 
 `HMS_SVC_TEST_PLACE` names the place, `HMS_SVC_TEST_FOLDER` the folder of the test. Whoever takes
-the next file `turn-N` from it is interrupted: as its content says, killed, or stopped until the
+the next file `turn-N` from it, after 1 to `HMS_SVC_TEST_AT_MOST` visits, is interrupted: as its content says, killed, or stopped until the
 test has removed the file `stopped-N`.
 """
 
@@ -19,15 +19,14 @@ from tests.chaos.app import app
 
 __all__ = ["APP", "app"]
 APP: Final = "tests.chaos.interrupted:app"
-MOST_PASSED: Final = 12
-"""How often a process may come past a place before it is interrupted there."""
 
 
 class Interruption:
     """Counts down to a random visit of the place, again and again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, at_most: int) -> None:
         self._folder = folder
+        self._at_most = at_most
         self._left = 0
         self._aim()
 
@@ -46,7 +45,7 @@ class Interruption:
             return
 
     def _aim(self) -> None:
-        self._left = random.randint(1, MOST_PASSED)
+        self._left = random.randint(1, self._at_most)
 
     def _interrupt(self, taken: Path) -> None:
         if taken.read_text(encoding="ascii") == "kill":
@@ -61,7 +60,11 @@ def arm() -> None:
     """Arm the place that the environment names, where it names one."""
     place = os.environ.get("HMS_SVC_TEST_PLACE")
     if place:
-        failpoints.arm(place, Interruption(Path(os.environ["HMS_SVC_TEST_FOLDER"])))
+        folder, at_most = (
+            Path(os.environ["HMS_SVC_TEST_FOLDER"]),
+            os.environ["HMS_SVC_TEST_AT_MOST"],
+        )
+        failpoints.arm(place, Interruption(folder, int(at_most)))
 
 
 arm()
