@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -48,6 +49,7 @@ class RunningJob:
 
     __slots__ = (
         "_data",
+        "_decoder",
         "_log",
         "_log_size",
         "_payload",
@@ -119,6 +121,7 @@ class RunningJob:
         self.cancel_detail = ""
         self._data: JsonValue = None
         self._sink = sink
+        self._decoder: codecs.IncrementalDecoder | None = None
         self._log: list[str] = []
         self._log_size = 0
 
@@ -209,7 +212,7 @@ class RunningJob:
         """Report how far the work is: a share from 0 to 1 (or None), and words."""
         if share is not None and not 0.0 <= share <= 1.0:
             raise ValueError(f"progress share {share!r} is not between 0 and 1")
-        self._sink(self, share, message[:1000], False)
+        self._sink(self, None if share is None else float(share), message[:1000], False)
 
     def log(self, line: str) -> None:
         """Keep a line with the job (64 KiB an attempt; the rest is dropped, and says so).
@@ -230,8 +233,16 @@ class RunningJob:
         self._log.append(text)
         self._log_size += len(text)
 
+    def capture_bytes(self, given: bytes, encoding: str) -> None:
+        """Keep printed bytes with the job, as text; a character may come in several calls."""
+        if self._decoder is None:
+            self._decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+        self.capture(self._decoder.decode(given))
+
     def log_text(self) -> str:
-        """Give all that was kept."""
+        """Return all that was kept."""
+        if self._decoder is not None:
+            self.capture(self._decoder.decode(b"", final=True))
         return "".join(self._log)
 
 

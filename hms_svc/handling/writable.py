@@ -16,7 +16,7 @@ def writable(words: object) -> str:
     if type(words) is not str:
         try:
             words = str(words)
-        except Exception:  # noqa: BLE001 - code of the handler's, run once more
+        except BaseException:  # noqa: BLE001 - code of the handler's, run once more
             return f"<{type(words).__name__} that cannot be put into words>"
     return words if words.isascii() else words.encode(errors="backslashreplace").decode()
 

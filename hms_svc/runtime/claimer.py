@@ -13,7 +13,7 @@ import msgspec
 from hms_svc.domain import failpoints
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import DatabaseUnavailable, Outage
-from hms_svc.domain.job import ClaimedJob, Lane
+from hms_svc.domain.job import ClaimedJob, Lane, log_fields
 from hms_svc.domain.lifecycle import ENDS_WITHOUT_EFFECTS
 from hms_svc.domain.outcome import Disposition
 from hms_svc.handling.completion import CompletingProducer
@@ -26,7 +26,7 @@ from hms_svc.ports.meters import UNMETERED, Meter
 from hms_svc.ports.stores import StoredEffect
 from hms_svc.runtime.availability import Availability
 from hms_svc.runtime.decide import Outcome, Stopped, TimedOut, Unreachable, decide, with_effects
-from hms_svc.runtime.executor import Executor, verdict_on
+from hms_svc.runtime.executor import Executor, inconclusive, verdict_on
 from hms_svc.runtime.inflight import InFlight, Running
 from hms_svc.runtime.options import Engines, WorkerOptions
 from hms_svc.runtime.service import Service
@@ -168,7 +168,16 @@ class Claimer(Service):
                 retry = self._retries[job.job.type]
                 self._settle(job, job.claimed_at, outcome, NO_EFFECTS, "", retry)
             else:
-                self._begin(job, effects.get(job.token.fence, NO_EFFECTS))
+                self._try_to_begin(job, effects.get(job.token.fence, NO_EFFECTS))
+
+    def _try_to_begin(self, claimed: ClaimedJob, effects: tuple[StoredEffect, ...]) -> None:
+        try:
+            self._begin(claimed, effects)
+        except Exception as error:
+            words = "job %s: its run could not begin"
+            log.exception(words, claimed.job.id, extra=_fields_of(claimed))
+            self._in_flight.forget(claimed.token)
+            self._settle(claimed, claimed.claimed_at, inconclusive(error), effects, "")
 
     def _begin(self, claimed: ClaimedJob, effects: tuple[StoredEffect, ...]) -> None:
         declared = self._engines.registry.get(claimed.job.type)
@@ -194,16 +203,18 @@ class Claimer(Service):
         )
 
     def _finish(self, running: Running, outcome: Outcome) -> None:
-        self._in_flight.remove(running)
-        self._freed.set()
         job = running.job
-        if isinstance(outcome, Unreachable):
-            self._availability.report(outcome.error, job.type)
-        if not running.settled and not (job.revoked and isinstance(outcome, Stopped)):
-            self._conclude(running, outcome)
-        elif job.trace is not None:
-            job.trace.finish(None)
-        job.revoked = True
+        try:
+            if isinstance(outcome, Unreachable):
+                self._availability.report(outcome.error, job.type)
+            if not running.settled and not (job.revoked and isinstance(outcome, Stopped)):
+                self._conclude(running, outcome)
+            else:
+                _end_trace(job, None)
+        finally:
+            self._in_flight.remove(running)
+            self._freed.set()
+            job.revoked = True
 
     def time_out(self, running: Running, seconds: float) -> None:
         """Settle a job that ran too long; its function keeps the slot until it has returned."""
@@ -223,13 +234,20 @@ class Claimer(Service):
             self._conclude(running, outcome)
 
     def _conclude(self, running: Running, outcome: Outcome) -> None:
+        """Settle a run; whatever raises meanwhile, the job ends with an error that names it."""
         job, running.settled = running.job, True
-        disposition = self._settle(
-            job.claimed, running.started_at, outcome, job.effects, job.log_text(),
-            running.declared.retry, job.lost_commit,
-        )  # fmt: skip
-        if job.trace is not None:
-            job.trace.finish(disposition)
+        try:
+            disposition = self._settle(
+                job.claimed, running.started_at, outcome, job.effects, job.log_text(),
+                running.declared.retry, job.lost_commit,
+            )  # fmt: skip
+        except BaseException as error:
+            log.exception("job %s: its run could not be concluded", job.id, extra=job.log_fields)
+            disposition = self._settle(
+                job.claimed, running.started_at, inconclusive(error), job.effects, "",
+                None, job.lost_commit,
+            )  # fmt: skip
+        _end_trace(job, disposition)
 
     def _settle(
         self,
@@ -300,6 +318,18 @@ class Claimer(Service):
         self._freed.set()
         if self._waiter is not None:
             self._waiter.cancel()
+
+
+def _end_trace(job: RunningJob, disposition: Disposition | None) -> None:
+    try:
+        if job.trace is not None:
+            job.trace.finish(disposition)
+    except Exception:
+        log.exception("job %s: its trace could not be finished", job.id, extra=job.log_fields)
+
+
+def _fields_of(claimed: ClaimedJob) -> dict[str, str | int]:
+    return log_fields(claimed.job.id, claimed.job.type, claimed.attempt)
 
 
 def _retry_of(retry: RetryPolicy | None) -> RetryPolicy:

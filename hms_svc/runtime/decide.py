@@ -125,7 +125,8 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
                 give_back=True,
             )
         case Broke(failure, where):
-            return _failed(job, policy, now_ms, random_share, REASON_ERROR, where, failure)
+            words = f"{failure.kind}: {failure.message}" if failure.message else failure.kind
+            return _failed(job, policy, now_ms, random_share, REASON_ERROR, where, failure, words)
         case BadResult(failure, where):
             return Disposition(
                 state=State.DEAD,
@@ -216,14 +217,17 @@ def _failed(
     reason: str,
     where: str,
     failure: Failure,
+    words: str = "",
 ) -> Disposition:
+    """Return the end of a failed attempt; `words` stand in its detail for the failure's message."""
+    words = words or failure.message
     if job.attempt >= job.max_attempts:
         return Disposition(
             state=State.DEAD,
             cause=Cause.FAILED,
             reason=reason,
             by=where,
-            detail=f"{failure.message} (attempt {job.attempt} of {job.max_attempts})",
+            detail=f"{words} (attempt {job.attempt} of {job.max_attempts})",
             failure=failure,
         )
     delay = delay_before(job.attempt, policy, random_share)
@@ -232,7 +236,7 @@ def _failed(
         cause=Cause.FAILED,
         reason=reason,
         by=where,
-        detail=failure.message,
+        detail=words,
         failure=failure,
         due_at=now_ms + int(delay * 1000),
     )

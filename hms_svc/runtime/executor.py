@@ -83,7 +83,11 @@ class Executor:
             plan = self._plans[declared.type] = Plan(declared)
 
         def done(result: Any, error: BaseException | None) -> None:
-            finished(self.outcome_of(job, declared, result, error))
+            try:
+                outcome = self.outcome_of(job, declared, result, error)
+            except BaseException as broken:  # noqa: BLE001 - names and words are the handler's own
+                outcome = inconclusive(broken)
+            finished(outcome)
 
         if plan.plain and declared.action is None:
             context = contextvars.copy_context()
@@ -122,6 +126,8 @@ class Executor:
                 return result
         except SystemExit as error:
             raise HandlerExited(f"called sys.exit({error.code!r})") from error
+        except KeyboardInterrupt as error:  # the loop would end with it
+            raise HandlerExited("raised KeyboardInterrupt") from error
 
     def outcome_of(
         self, job: RunningJob, declared: JobType, result: Any, error: BaseException | None
@@ -196,6 +202,13 @@ def _heed_cancellation() -> None:
         raise asyncio.CancelledError
 
 
+def inconclusive(error: BaseException) -> Outcome:
+    """Return the outcome of a run whose end could not be told, for this error."""
+    kind = type(error).__name__
+    words = f"the end of the run could not be told: {kind}: {writable(error)[:2000]}"
+    return BadResult(Failure(kind, words, _traceback_of(error)), "runtime")
+
+
 def verdict_on(verdict: ActionDenied | ActionHeld) -> Outcome:
     """Return the outcome of a run that governance has denied or held."""
     return Held(verdict) if isinstance(verdict, ActionHeld) else Refused(verdict, verdict.rule)
@@ -261,8 +274,15 @@ def _raised(job: RunningJob, declared: JobType, error: BaseException) -> Outcome
             return Broke(_failure(error), where)
 
 
+def _traceback_of(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except BaseException:  # noqa: BLE001 - code of the handler's takes part
+        return ""
+
+
 def _failure(error: BaseException) -> Failure:
-    text = "".join(traceback.format_exception(error))
+    text = _traceback_of(error)
     words = writable(error)[:2000]
     if isinstance(error, asyncio.CancelledError):
         words = (

@@ -55,6 +55,11 @@ class InFlight:
         if not self._running:
             self.empty.set()
 
+    def forget(self, token: LeaseToken) -> None:
+        """Free the slot of this fence, if it has one."""
+        if (running := self.find(token)) is not None:
+            self.remove(running)
+
     def all(self) -> list[Running]:
         """Give those in hand; may be called from the heartbeat thread."""
         return list(self._running.copy().values())

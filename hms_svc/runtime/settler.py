@@ -6,9 +6,14 @@ import asyncio
 import logging
 from typing import Final
 
+import msgspec
+
 from hms_svc.domain import failpoints
 from hms_svc.domain.errors import BrokerUnavailable, Outage
 from hms_svc.domain.job import LeaseToken
+from hms_svc.domain.lifecycle import REASON_ERROR, Cause, State
+from hms_svc.domain.outcome import Disposition, Failure
+from hms_svc.handling.writable import writable
 from hms_svc.ports.broker import Broker, Settlement
 from hms_svc.ports.meters import UNMETERED, Meter
 from hms_svc.runtime.progress import ProgressWriter
@@ -45,7 +50,7 @@ class Settler(Service):
         """Write what has been collected, progress first; on an outage it stays collected."""
         while self._waiting:
             batch = self._waiting[:MOST_AT_ONCE]
-            await self._progress.run_once()
+            await self._write_progress()
             began = self._loop.time()
             if failpoints.armed is not None:
                 failpoints.reached("settle.before")
@@ -61,9 +66,9 @@ class Settler(Service):
                 log.warning(words, lost.token.job_id, extra=lost.log_fields)
 
     async def _settle(self, batch: list[Settlement]) -> list[LeaseToken]:
-        """Settle a batch; where something in it breaks that, one by one, without what does.
+        """Settle a batch; where something in it breaks that, one by one.
 
-        A settlement that cannot be written is left to the reaper, by its lease.
+        A settlement that cannot be written is replaced by one that says so.
         """
         try:
             return await self._broker.settle(batch)
@@ -77,10 +82,32 @@ class Settler(Service):
                 refused += await self._broker.settle([settlement])
             except Outage:
                 raise
-            except Exception:
-                words = "job %s cannot be settled"
-                log.exception(words, settlement.token.job_id, extra=settlement.log_fields)
+            except Exception as error:  # noqa: BLE001 - logged where it is answered
+                refused += await self._settle_as_broken(settlement, error)
         return refused
+
+    async def _settle_as_broken(self, broken: Settlement, error: Exception) -> list[LeaseToken]:
+        """Let a job whose outcome the broker cannot write end with that error.
+
+        Where that breaks, too, the job is left to the reaper, by its lease.
+        """
+        words, name = "job %s: its outcome cannot be written", broken.token.job_id
+        log.error(words, name, exc_info=error, extra=broken.log_fields)
+        try:
+            return await self._broker.settle([_instead_of(broken, error)])
+        except Outage:
+            raise
+        except Exception:
+            log.exception("job %s cannot be settled", name, extra=broken.log_fields)
+            return []
+
+    async def _write_progress(self) -> None:
+        try:
+            await self._progress.run_once()
+        except Outage:
+            raise
+        except Exception:
+            log.exception("progress of jobs cannot be written and is dropped")
 
     async def flush(self) -> None:
         """Write what is left, once, when the loop has ended."""
@@ -88,3 +115,20 @@ class Settler(Service):
             await self.run_once()
         except BrokerUnavailable as error:
             log.warning("%d settlements were not written: %s", len(self._waiting), error)
+
+
+def _instead_of(broken: Settlement, error: Exception) -> Settlement:
+    """Return the settlement that ends a job as dead, since its own cannot be written."""
+    kind = type(error).__name__
+    words = f"the outcome cannot be written: {kind}: {writable(error)[:2000]}"
+    dead = Disposition(
+        state=State.DEAD,
+        cause=Cause.FAILED,
+        reason=REASON_ERROR,
+        by="runtime",
+        detail=words,
+        failure=Failure(kind, words),
+        case_id=broken.disposition.case_id,
+        uncertain=broken.disposition.uncertain,
+    )
+    return msgspec.structs.replace(broken, disposition=dead)

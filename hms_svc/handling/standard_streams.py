@@ -1,0 +1,41 @@
+"""The three standard streams of a process that was started without some of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final
+
+_NAMES: Final = ("stdin", "stdout", "stderr")
+
+
+def provide_standard_streams() -> None:
+    """Put the null device in place of each standard stream that is closed.
+
+    Otherwise the next file that is opened would become the missing stream, and be written to.
+    """
+    for descriptor, name in enumerate(_NAMES):
+        if _is_closed(descriptor):
+            _open_nothing(descriptor)
+        if getattr(sys, name) is None:
+            mode = "w" if descriptor else "r"
+            stream = open(descriptor, mode, closefd=False, encoding="utf-8")  # noqa: SIM115
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+
+
+def _is_closed(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return True
+    return False
+
+
+def _open_nothing(descriptor: int) -> None:
+    opened = os.open(os.devnull, os.O_RDWR)
+    if opened == descriptor:
+        os.set_inheritable(descriptor, True)
+        return
+    os.dup2(opened, descriptor)
+    os.close(opened)
