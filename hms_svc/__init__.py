@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hms_svc.facade import dao, gov
     from hms_svc.facade.events import events
     from hms_svc.facade.jobs import Job
+    from hms_svc.facade.portal import close
     from hms_svc.facade.worker import Worker
     from hms_svc.handling.context import RunningJob, current_job
     from hms_svc.handling.registry import Registry
@@ -34,6 +35,7 @@ _HOMES: Final = {
     "Job": "hms_svc.facade.jobs",
     "Worker": "hms_svc.facade.worker",
     "events": "hms_svc.facade.events",
+    "close": "hms_svc.facade.portal",
     "Registry": "hms_svc.handling.registry",
     "RunningJob": "hms_svc.handling.context",
     "current_job": "hms_svc.handling.context",
@@ -70,6 +72,7 @@ __all__ = [
     "ValidationFailed",
     "Worker",
     "aio",
+    "close",
     "current_job",
     "dao",
     "events",

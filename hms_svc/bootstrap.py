@@ -99,8 +99,13 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
 def _memory_folder() -> Path:
     """Make the folder that stands for `memory://`; it goes away with this process."""
     folder = Path(tempfile.mkdtemp(prefix="hms-svc-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(_remove_own, folder, os.getpid())
     return folder
+
+
+def _remove_own(folder: Path, maker: int) -> None:
+    if os.getpid() == maker:  # not in a child that was forked
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def resolve(settings: Settings) -> Settings:
@@ -292,8 +297,6 @@ def application(
         ready=ready,
         only=only,
     )
-    if settings.app and "" not in sys.path:
-        sys.path.insert(0, "")
     for name in (*settings.app, *installed_apps()):
         try:
             registry.include(load_app(name))
@@ -334,6 +337,7 @@ def worker_options(
         radius_m=settings.case_radius_m,
         unserved_days=settings.unserved_days,
         failed_days=settings.failed_days,
+        hung_seconds=settings.lease_seconds / 3,
         drain=drain,
         inline_suspects=inline_suspects,
         receivers=load_agencies(settings.agencies_file).receivers,
@@ -349,7 +353,7 @@ def serve(settings: Settings, options: ServeOptions) -> int:
     command line has loaded; with `memory://`, whose folder goes away with this
     process, the supervisor runs in it.
     """
-    from hms_svc.runtime.processes import ChildSpec, Role, Supervisor
+    from hms_svc.runtime.processes import ChildSpec, Role, Supervisor, python_module
 
     check_application(settings)
     specs = [ChildSpec(types=options.types, drain=options.drain)] * options.processes
@@ -364,7 +368,7 @@ def serve(settings: Settings, options: ServeOptions) -> int:
         return Supervisor(resolve(settings), specs).run()
     sys.stdout.flush()
     sys.stderr.flush()
-    command = ["-m", "hms_svc.supervisor_process", msgspec.json.encode(specs).decode()]
+    command = [*python_module("hms_svc.supervisor_process"), msgspec.json.encode(specs).decode()]
     return os.execve(  # noqa: S606 - nothing of it is anybody's input
-        sys.executable, [sys.executable, *command], child_environment(settings)
+        sys.executable, command, child_environment(settings)
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import subprocess
 import threading
 from collections.abc import Iterable
@@ -17,7 +16,16 @@ from hms_svc.domain.plain_text import plain
 from hms_svc.handling.output import captured_output
 from hms_svc.runtime.lane import SuspectLane
 from hms_svc.runtime.names import make_worker_id
-from hms_svc.runtime.processes import OUTAGE_CODE, READY, ChildSpec, end_line, start_child
+from hms_svc.runtime.processes import (
+    HURRY,
+    OUTAGE_CODE,
+    READY,
+    STOP,
+    ChildSpec,
+    hear,
+    say,
+    start_child,
+)
 from hms_svc.runtime.worker import Worker
 from hms_svc.settings import Settings, child_environment
 
@@ -169,7 +177,10 @@ class ThreadWorkers(EmbeddedWorkers):
         self._state = f"{options.slots} slots, thread"
         log.info("worker %s works on a thread with %d slots", options.worker_id, options.slots)
         await self._worker.run()
-        await self._lane.wait_stopped()
+        if self._asked.is_set():
+            await self._lane.wait_stopped()
+        else:  # functions that do not return hold all its threads: another worker has its own
+            log.error("worker %s is replaced; its threads stay in their functions", worker_id)
 
 
 class ProcessWorkers(EmbeddedWorkers):
@@ -213,19 +224,9 @@ class ProcessWorkers(EmbeddedWorkers):
 
     def _hear_stop(self) -> None:
         self._asked.set()
-        end_line(self._line)
-        if self._stops > 1 and self._process is not None:
-            self._process.send_signal(signal.SIGTERM)
+        say(self._line, STOP if self._stops == 1 else HURRY)
 
 
 def _waiting_words(outage: Outage) -> str:
     what = "database" if isinstance(outage, DatabaseUnavailable) else "broker"
     return f"waiting for the {what}: {plain(str(outage))}"
-
-
-def hear(line: socket.socket) -> bytes:
-    """Wait for what a child says; nothing where its line has ended, however it did."""
-    try:
-        return line.recv(64)
-    except ConnectionError:
-        return b""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -31,7 +30,8 @@ from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.stores import Database
 from hms_svc.ports.tracing import Tracer
 from hms_svc.runtime.child import ending_of
-from hms_svc.runtime.processes import DONE, READY, ChildSpec, parent_is_gone, say
+from hms_svc.runtime.processes import DONE, READY, ChildSpec, say, stop_words
+from hms_svc.runtime.stop_signals import stop_signals
 from hms_svc.settings import Settings, load_settings
 
 log: Final = logging.getLogger("hms_svc.http")
@@ -151,12 +151,12 @@ async def check_exposure(door: Door, listening: socket.socket) -> None:
 def _stop_event(line: socket.socket) -> asyncio.Event:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in stop_signals():
         loop.add_signal_handler(number, stop.set)
     line.setblocking(False)
 
     def on_line() -> None:
-        if parent_is_gone(line.fileno()):
+        if stop_words(line.fileno()):
             loop.remove_reader(line.fileno())
             stop.set()
 

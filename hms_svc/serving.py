@@ -17,9 +17,18 @@ from hms_svc.handling.output import captured_output
 from hms_svc.observability.logs import set_up_logging
 from hms_svc.runtime.child import ending_of
 from hms_svc.runtime.options import Engines
-from hms_svc.runtime.processes import DONE, READY, SUSPECTS, ChildSpec, Role, parent_is_gone, say
+from hms_svc.runtime.processes import (
+    DONE,
+    READY,
+    STOPPING,
+    SUSPECTS,
+    ChildSpec,
+    Role,
+    say,
+    stop_words,
+)
 from hms_svc.runtime.report_line import sender_of
-from hms_svc.runtime.stopping import leave_now, stop_on_signals
+from hms_svc.runtime.stopping import ending_of_hung, stop_on_signals
 from hms_svc.runtime.worker import Worker
 from hms_svc.settings import Settings, load_settings
 
@@ -48,13 +57,14 @@ async def _work(settings: Settings, spec: ChildSpec, line: socket.socket) -> Non
     if spec.types:
         registry = registry.only(spec.types)
     async with bootstrap.engines(settings, registry, spec.worker_id) as engines:
-        stuck = await _run(engines, settings, spec, line)
+        worker = await _run(engines, settings, spec, line)
     say(line, DONE)
-    if stuck:
-        leave_now()
+    ending_of_hung(worker)
 
 
-async def _run(engines: Engines, settings: Settings, spec: ChildSpec, line: socket.socket) -> bool:
+async def _run(
+    engines: Engines, settings: Settings, spec: ChildSpec, line: socket.socket
+) -> Worker:
     loop = asyncio.get_running_loop()
     if spec.predecessor:
         await engines.broker.abandon(spec.predecessor)
@@ -66,15 +76,16 @@ async def _run(engines: Engines, settings: Settings, spec: ChildSpec, line: sock
         engines,
         options,
         on_suspects=lambda: say(line, SUSPECTS),
+        on_stop=lambda: say(line, STOPPING),
         send_report=sender_of(spec.reports),
     )
     stop_on_signals(worker)
     line.setblocking(False)
 
     def on_line() -> None:
-        if parent_is_gone(line.fileno()):
+        if words := stop_words(line.fileno()):
             loop.remove_reader(line.fileno())
-            log.warning("the supervisor is gone: stopping")
+            log.info("stopping: %s; %d jobs in hand", words, worker.in_flight.unsettled())
             worker.stop()
 
     loop.add_reader(line.fileno(), on_line)
@@ -84,4 +95,4 @@ async def _run(engines: Engines, settings: Settings, spec: ChildSpec, line: sock
     gc.freeze()
     gc.enable()
     await worker.run()
-    return worker.is_stuck
+    return worker

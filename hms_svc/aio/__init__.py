@@ -1,12 +1,13 @@
-"""The same names as `hms_svc`, awaitable: `Job`, `dao`, `gov`, `events`."""
+"""The same names as `hms_svc`, awaitable: `Job`, `dao`, `gov`, `events`, `close`."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 
 from hms_svc.aio import dao, gov
 from hms_svc.aio.event_streams import events
-from hms_svc.facade import jobs, work
+from hms_svc.facade import jobs, portal, work
 from hms_svc.facade.portal import on_right_loop
 
 
@@ -24,4 +25,9 @@ class Job(jobs.Job):
         await on_right_loop(lambda: work.enqueue(envelopes))
 
 
-__all__ = ["Job", "dao", "events", "gov"]
+async def close() -> None:
+    """Close what this process has opened outside of jobs. See `hms_svc.close`."""
+    await asyncio.to_thread(portal.close)
+
+
+__all__ = ["Job", "close", "dao", "events", "gov"]

@@ -16,11 +16,12 @@ def worker_view(registration: bytes, jobs: tuple[str, ...], last_seen_at: int) -
         host=worker.host,
         pid=worker.pid,
         slots=worker.slots,
-        busy=len(jobs),
+        busy=len(jobs) + worker.hung,
         jobs=jobs,
         types=worker.types,
         started_at=worker.started_at,
         last_seen_at=last_seen_at,
         lane=worker.lane.value,
         schedules=worker.schedules,
+        hung=worker.hung,
     )

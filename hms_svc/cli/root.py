@@ -55,7 +55,7 @@ class Root(TyperGroup):
             try:
                 return super().invoke(ctx)
             finally:
-                sys.stdout.flush()
+                _flush_stdout()
         except HmsError as error:
             from hms_svc.domain.backend_url import mask_password
 
@@ -70,6 +70,17 @@ def _tolerate_odd_terminals() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _flush_stdout() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        complain(f"standard output cannot be written: {error.strerror}; all else was done")
+        _silence_stdout()
+        raise typer.Exit(OUR_FAULT) from error
 
 
 def _silence_stdout() -> None:

@@ -104,11 +104,16 @@ def queue_table(seen: Status) -> Any:
     return make_table(["queue", *COUNTED, "oldest s", ""], rows)
 
 
+def busy_words(worker: WorkerView) -> str:
+    """Return how many slots are busy, and how many of those by functions that do not return."""
+    return f"{worker.busy} ({worker.hung} hung)" if worker.hung else str(worker.busy)
+
+
 def worker_rows(seen: tuple[WorkerView, ...] | list[WorkerView], now_ms: int) -> list[list[object]]:
     """Give the rows of the table of workers."""
     return [
         [
-            each.id, each.host, str(each.pid), each.busy, each.slots, each.lane,
+            each.id, each.host, str(each.pid), busy_words(each), each.slots, each.lane,
             ", ".join(each.types), max(now_ms - each.last_seen_at, 0) / 1000,
         ]
         for each in seen

@@ -131,7 +131,9 @@ class JobDetail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
-    """One worker process: `busy` of its `slots` run the jobs `jobs`.
+    """One worker process: `busy` of its `slots` run the jobs `jobs`, or are `hung`.
+
+    A hung slot is held by a function that runs on past the end of its job.
 
     `schedules` are the types it hands in by cron, with the texts of their schedules.
     """
@@ -147,6 +149,7 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     last_seen_at: int
     lane: str
     schedules: tuple[tuple[str, str], ...] = ()
+    hung: int = 0
 
 
 class JobPage(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ from hms_svc.ports.clock import SystemClock
 from hms_svc.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from hms_svc.governance.question import Policy
     from hms_svc.handling.dao import Dao
     from hms_svc.handling.gate import Gate
     from hms_svc.ports.stores import Database
@@ -34,6 +35,7 @@ class Portal:
         self._database: Database | None = None
         self._dao: Dao | None = None
         self._gate: Gate | None = None
+        self._policy: Policy | None = None
         self._loop = asyncio.new_event_loop()
         self._opening = asyncio.Lock()
         self._thread = threading.Thread(target=self._loop.run_forever, name="hms-svc", daemon=True)
@@ -71,7 +73,8 @@ class Portal:
         from hms_svc.handling.gate import Gate
 
         if self._gate is None:
-            self._gate = Gate(bootstrap.policy(self.settings))
+            self._policy = bootstrap.policy(self.settings)
+            self._gate = Gate(self._policy)
         return self._gate
 
     async def _open_database(self) -> Database:
@@ -90,6 +93,8 @@ class Portal:
         self._loop.close()
 
     async def _close(self) -> None:
+        if self._policy is not None:
+            await self._policy.close()
         if self._database is not None:
             await self._database.close()
         if self._backend is not None:
@@ -106,12 +111,16 @@ def portal() -> Portal:
     with _lock:
         if _portal is None:
             _portal = Portal(load_settings().settings)
-            atexit.register(close_portal)
+            atexit.register(close)
         return _portal
 
 
-def close_portal() -> None:
-    """Close the portal, where there is one; the next use begins another."""
+def close() -> None:
+    """Close the broker and the database that this process has opened outside of jobs.
+
+    Blocks until they are closed; the next call begins anew, with the settings of that moment.
+    Where nothing is open it does nothing.
+    """
     global _portal
     with _lock:
         if _portal is not None:

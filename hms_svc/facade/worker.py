@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 from hms_svc import bootstrap
 from hms_svc.domain.errors import BadInput
-from hms_svc.facade.portal import close_portal
+from hms_svc.facade.portal import close as close_portal
 from hms_svc.handling.output import captured_output
 from hms_svc.handling.registry import Handler, Registry, Validator
+from hms_svc.handling.standard_streams import provide_standard_streams
 from hms_svc.observability.logs import set_up_logging
 from hms_svc.runtime.names import make_worker_id
-from hms_svc.runtime.stopping import leave_now, stop_on_signals
+from hms_svc.runtime.stopping import ending_of_hung, stop_on_signals
 from hms_svc.runtime.worker import Worker as RuntimeWorker
 from hms_svc.settings import Settings, load_settings
 
@@ -39,6 +40,7 @@ class Worker:
         except BadInput as error:
             print(f"hms-svc: {error}", file=sys.stderr)
             sys.exit(2)
+        provide_standard_streams()
         settings = bootstrap.resolve(load_settings().settings)
         if not logging.getLogger("hms_svc").handlers:
             set_up_logging(settings.log_level, settings.log_format)
@@ -66,5 +68,4 @@ async def _serve(settings: Settings, registry: Registry) -> None:
         worker = RuntimeWorker(engines, options)
         stop_on_signals(worker)
         await worker.run()
-    if worker.is_stuck:
-        leave_now()
+    ending_of_hung(worker)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 
 from hms_svc.domain.errors import BadInput, BadSetting
 from hms_svc.handling.registry import Registry
@@ -26,6 +29,7 @@ def load_app(name: str) -> Registry:
     """
     module_name, _, attribute = name.partition(":")
     try:
+        _find_in_current_folder(module_name)
         module = import_module(module_name)
     except BadInput:
         raise
@@ -42,6 +46,12 @@ def load_app(name: str) -> Registry:
     if found is None:
         raise BadSetting(f"{module_name} has no registry {attribute!r}{known}")
     raise BadSetting(f"{attribute} is {type(found).__name__}, not a Registry{known}")
+
+
+def _find_in_current_folder(module_name: str) -> None:
+    """Let modules of the current folder be found, behind all others, if this one is nowhere else."""
+    if find_spec(module_name.partition(".")[0]) is None:
+        sys.path.append(str(Path.cwd()))
 
 
 def _line_of(error: Exception) -> str:

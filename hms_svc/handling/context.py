@@ -44,7 +44,8 @@ class RunningJob:
     `vetted` has what governance allowed, by action and payload digest;
     `unanswered` the questions, likewise, that have no yes. `interrupted`: the
     runtime has cancelled the run, and `awaited` too where a plain function waits for
-    that. `uncertain`: a commit whose answer was lost.
+    that. `uncertain`: a commit whose answer was lost. `overran`: its functions came back past the
+    deadline; `thread`: that of the plain function it is in, 0 where there is none.
     """
 
     __slots__ = (
@@ -68,9 +69,11 @@ class RunningJob:
         "interrupted",
         "lease_until",
         "loop",
+        "overran",
         "pending_commits",
         "recalled",
         "revoked",
+        "thread",
         "timed_out",
         "trace",
         "unanswered",
@@ -110,6 +113,8 @@ class RunningJob:
         self.verdict: ActionDenied | ActionHeld | None = None
         self.revoked = False
         self.timed_out = False
+        self.overran = False
+        self.thread = 0
         self.interrupted = False
         self.awaited: Future[Any] | None = None
         self.validating = False
@@ -252,6 +257,26 @@ find_job = _current.get
 
 
 _workers = 0
+_forked = False
+
+
+def is_worker_here() -> bool:
+    """Return whether a worker runs in this process, or ran in the one that forked it."""
+    return _workers > 0
+
+
+def is_forked() -> bool:
+    """Return whether this process was forked from one with a worker."""
+    return _forked
+
+
+def leave_worker() -> RunningJob | None:
+    """Forget, in a forked child, the job that runs in the parent, and return it."""
+    global _forked
+    _forked = True
+    job = _current.get()
+    _current.set(None)
+    return job
 
 
 @contextmanager
@@ -267,6 +292,11 @@ def worker_running() -> Iterator[None]:
 
 def require_job(name: str) -> None:
     """Raise NoActiveJob for a call without a job in a process that runs a worker."""
+    if _forked:
+        raise NoActiveJob(
+            f"{name}: this process was forked by a handler, and the job is its parent's: hand the "
+            f"result back, and call it there. To leave the job out on purpose: {outside_name(name)}"
+        )
     if _workers:
         raise NoActiveJob(
             f"{name}: no job is running on this thread, and this process runs a worker: call it "

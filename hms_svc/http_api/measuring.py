@@ -25,10 +25,13 @@ class Measures:
 
     def __init__(self, clock: Clock) -> None:
         self._metrics = Metrics(clock)
+        self._clock = clock
+        self._listens_since: int | None = None
 
     def listen(self, reports: socket.socket) -> None:
         """Take what workers send, from now on."""
         reports.setblocking(False)
+        self._listens_since = self._clock.lease_ms()
         asyncio.get_running_loop().add_reader(reports.fileno(), self._hear, reports)
 
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:
@@ -38,12 +41,20 @@ class Measures:
     def is_alive(self) -> bool:
         """Tell whether the claim loop of each worker beside this door has turned lately.
 
-        Stuck is one whose process is there, and has not turned or said anything for 30 s.
-        No worker is none that is stuck: the supervisor starts them again as long as it takes.
+        Stuck is one whose process is there, and has not turned or said anything for 30 s, or whose
+        slots are all held by functions that do not return. No worker is none that is stuck.
         """
         return not any(
             _is_stuck(each) for each in self._metrics.liveness() if not each.said_goodbye
         )
+
+    def lacks_workers(self) -> bool:
+        """Return whether no worker has been heard for 30 s, those of the suspect lane left out."""
+        if self._listens_since is None:
+            return False
+        silences = [each.silent_seconds for each in self._metrics.liveness() if not each.is_lane]
+        silences.append((self._clock.lease_ms() - self._listens_since) / 1000)
+        return min(silences) >= STUCK_SECONDS
 
     async def render(self, reads: Reads, accept: str) -> tuple[bytes, str]:
         """Give it all as text for Prometheus, and its media type."""
@@ -78,7 +89,8 @@ async def _look(reads: Reads) -> Overview:
 
 
 def _is_stuck(worker: WorkerLiveness) -> bool:
-    if max(worker.silent_seconds, worker.turning_seconds) < STUCK_SECONDS:
+    quiet = max(worker.silent_seconds, worker.turning_seconds)
+    if quiet < STUCK_SECONDS and not worker.is_hung:
         return False
     try:
         os.kill(worker.pid, 0)

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 from prometheus_client.metrics_core import Metric
 
+from hms_svc.domain.job import Lane
 from hms_svc.observability.families import counter, gauge, histogram
 from hms_svc.observability.type_labels import TypeLabels
 from hms_svc.ports.clock import Clock
@@ -31,13 +32,18 @@ _decode: Final = msgspec.msgpack.Decoder(WorkerReport).decode
 
 
 class WorkerLiveness(msgspec.Struct, frozen=True, kw_only=True):
-    """How one worker is. `turning_seconds`: how long its claim loop had been in a turn, as told."""
+    """How one worker is. `turning_seconds`: how long its claim loop had been in a turn, as told.
+
+    `is_lane`: it claims suspects alone. `is_hung`: functions that run on past the end of their job hold all its slots.
+    """
 
     worker: str
     pid: int
     silent_seconds: float
     turning_seconds: float
     said_goodbye: bool
+    is_hung: bool = False
+    is_lane: bool = False
 
 
 class _Heard(msgspec.Struct):
@@ -90,6 +96,8 @@ class WorkerTotals:
                 silent_seconds=(now - heard.at) / 1000,
                 turning_seconds=heard.report.turning_seconds,
                 said_goodbye=heard.report.goodbye,
+                is_hung=_is_hung(heard.report),
+                is_lane=heard.report.lane is Lane.SUSPECT,
             )
             for worker, heard in sorted(self._heard.items())
         ]
@@ -144,6 +152,11 @@ class WorkerTotals:
 def _match(wanted: int, found: int) -> None:
     if wanted != found:
         raise ValueError(f"{found} values where {wanted} are right")
+
+
+def _is_hung(report: WorkerReport) -> bool:
+    hung = report.gauges.get("hms_worker_hung_slots", 0.0)
+    return 0 < report.gauges.get("hms_worker_slots", 0.0) <= hung
 
 
 def _speaks(live: WorkerLiveness) -> bool:

@@ -204,6 +204,12 @@ def _workers(status: Status) -> Finding:
     if not status.workers:
         return Finding("workers", Level.NOTE, "no worker is alive: start one with hms-svc serve")
     slots = sum(worker.slots for worker in status.workers)
+    if hung := sum(worker.hung for worker in status.workers):
+        text = (
+            f"{hung} of {slots} slots are held by functions that run on past their timeout: the "
+            "log of serve names them"
+        )
+        return Finding("workers", Level.ERROR, text)
     return Finding("workers", Level.OK, f"{len(status.workers)} alive with {slots} slots")
 
 

@@ -109,9 +109,11 @@ def _queued(facts: Facts) -> str:
     )
     slots = sum(worker.slots for worker in facts.workers if view.type in worker.types)
     busy = sum(worker.busy for worker in facts.workers if view.type in worker.types)
+    hung = sum(worker.hung for worker in facts.workers if view.type in worker.types)
+    past = f", {hung} of them with functions that run on past their timeout" if hung else ""
     return (
         f"is ready and has waited {waited}, with {before} of its type before it, "
-        f"and {busy} of the {slots} slots that serve it are busy"
+        f"and {busy} of the {slots} slots that serve it are busy{past}"
     )
 
 

@@ -161,6 +161,7 @@ def worker_shape(worker: WorkerView, now_ms: int) -> JsonObject:
         "pid": worker.pid,
         "slots": worker.slots,
         "busy": worker.busy,
+        "hung": worker.hung,
         "jobs": list(worker.jobs),
         "last_seen_s": round(max(now_ms - worker.last_seen_at, 0) / 1000, 3),
         "types": list(worker.types),

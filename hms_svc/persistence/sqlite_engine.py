@@ -49,7 +49,12 @@ class SQLiteEngine:
         readers, self._readers = self._readers, None
         if readers is None:
             return
-        await asyncio.to_thread(readers.close)
+        try:
+            await asyncio.to_thread(readers.close)
+        except (
+            RuntimeError
+        ):  # the interpreter ends, takes no more work for threads, and has joined them
+            readers.close()
         with unavailable(self.where):
             await self._file.close()
         if self._writer is not None:

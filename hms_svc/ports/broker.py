@@ -135,6 +135,7 @@ class ProgressReport(msgspec.Struct, frozen=True):
 class WorkerRegistration(msgspec.Struct, frozen=True, kw_only=True):
     """How a worker shows itself; renewed by its heartbeat.
 
+    `hung` of its busy slots are held by functions that run on past the end of their job.
     `schedules` are types with cron texts, `priorities` the served types that declare a
     priority other than 0, with it.
     """
@@ -146,6 +147,7 @@ class WorkerRegistration(msgspec.Struct, frozen=True, kw_only=True):
     busy: int
     types: tuple[str, ...]
     started_at: int
+    hung: int = 0
     lane: Lane = Lane.NORMAL
     schedules: tuple[tuple[str, str], ...] = ()
     priorities: tuple[tuple[str, int], ...] = ()

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Protocol
 
 import msgspec
 
-from hms_svc.domain.job import ClaimedJob, LeaseToken
+from hms_svc.domain.job import ClaimedJob, Lane, LeaseToken
 from hms_svc.domain.verdict import Effect
 from hms_svc.ports.broker import Settlement
 
@@ -75,6 +75,9 @@ HISTOGRAMS: Final[Mapping[str, HistogramFamily]] = {
 GAUGES: Final[Mapping[str, Family]] = {
     "hms_worker_slots": Family("Slots of the workers that report here."),
     "hms_worker_busy_slots": Family("Slots of those that hold a job."),
+    "hms_worker_hung_slots": Family(
+        "Slots of those held by functions that run on past the end of their job."
+    ),
 }
 
 
@@ -126,7 +129,7 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
 
     `turning_seconds` is how long the claim loop has been in its present turn,
     0 where it waits on purpose. `goodbye` marks a worker's last report. `pid` is its own
-    process, on this machine; its name bears that of its maker.
+    process, on this machine; its name bears that of its maker. `lane` tells which jobs it claims.
     """
 
     worker: str
@@ -136,6 +139,7 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
     histograms: tuple[HistogramDelta, ...] = ()
     gauges: dict[str, float] = {}
     turning_seconds: float = 0.0
+    lane: Lane = Lane.NORMAL
     goodbye: bool = False
 
 

@@ -25,7 +25,15 @@ from hms_svc.ports.broker import ClaimRequest, ServedType, Settlement
 from hms_svc.ports.meters import UNMETERED, Meter
 from hms_svc.ports.stores import StoredEffect
 from hms_svc.runtime.availability import Availability
-from hms_svc.runtime.decide import Outcome, Stopped, TimedOut, Unreachable, decide, with_effects
+from hms_svc.runtime.decide import (
+    Outcome,
+    StillRunning,
+    Stopped,
+    TimedOut,
+    Unreachable,
+    decide,
+    with_effects,
+)
 from hms_svc.runtime.executor import Executor, inconclusive, verdict_on
 from hms_svc.runtime.inflight import InFlight, Running
 from hms_svc.runtime.options import Engines, WorkerOptions
@@ -146,6 +154,7 @@ class Claimer(Service):
         return claimed
 
     async def _dispatch(self, claimed: Sequence[ClaimedJob]) -> None:
+        claimed = self._without_running(claimed)
         again = [job for job in claimed if job.claims > 1]
         effects: dict[int, tuple[StoredEffect, ...]] = {}
         if again:
@@ -169,6 +178,17 @@ class Claimer(Service):
                 self._settle(job, job.claimed_at, outcome, NO_EFFECTS, "", retry)
             else:
                 self._try_to_begin(job, effects.get(job.token.fence, NO_EFFECTS))
+
+    def _without_running(self, claimed: Sequence[ClaimedJob]) -> Sequence[ClaimedJob]:
+        """Put jobs off whose function of an earlier attempt is still in a slot here."""
+        hung = {running.job.id for running in self._in_flight.hung()}
+        if not hung:
+            return claimed
+        for job in claimed:
+            if job.token.job_id in hung:
+                retry = self._retries[job.job.type]
+                self._settle(job, job.claimed_at, StillRunning(), NO_EFFECTS, "", retry)
+        return [job for job in claimed if job.token.job_id not in hung]
 
     def _try_to_begin(self, claimed: ClaimedJob, effects: tuple[StoredEffect, ...]) -> None:
         try:

@@ -86,6 +86,10 @@ class Stopped(msgspec.Struct, frozen=True):
     """The worker stops before the run has ended."""
 
 
+class StillRunning(msgspec.Struct, frozen=True):
+    """The function of an earlier attempt has not returned in this worker: no other starts beside it."""
+
+
 class CalledOff(msgspec.Struct, frozen=True):
     """Somebody asked for the job to be cancelled while it ran."""
 
@@ -96,7 +100,7 @@ class CalledOff(msgspec.Struct, frozen=True):
 Asked = RetryLater | Snooze | Cancel | DeadLetter
 Outcome = (
     Finished | Asked | Refused | PayloadRefused | Held | Broke | BadResult | TimedOut | Unreachable
-    | Stopped | CalledOff
+    | Stopped | StillRunning | CalledOff
 )  # fmt: skip
 
 
@@ -170,6 +174,19 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
                 due_at=now_ms + OUTAGE_PAUSE_MS,
                 give_back=True,
                 detail=str(error),
+            )
+        case StillRunning():
+            words = "the function of an earlier attempt has not returned yet"
+            if job.give_backs >= MAX_GIVE_BACKS:
+                failure = Failure("Timeout", words)
+                return _failed(job, policy, now_ms, 1.0, REASON_TIMEOUT, "runtime", failure)
+            return Disposition(
+                state=State.SCHEDULED,
+                cause=Cause.RELEASED,
+                due_at=now_ms + int(delay_before(job.give_backs + 1, policy, 1.0) * 1000),
+                give_back=True,
+                counted_give_back=True,
+                detail=words,
             )
         case Stopped():
             given = job.give_backs < MAX_GIVE_BACKS

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
+import sys
+import threading
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent import futures
@@ -31,6 +34,7 @@ from hms_svc.domain.outcome import (
 )
 from hms_svc.domain.strict_json import check_strict, encode
 from hms_svc.handling.context import RunningJob, enter_job
+from hms_svc.handling.forking import leave_if_forked
 from hms_svc.handling.payload import PayloadFault
 from hms_svc.handling.registry import JobType
 from hms_svc.handling.validation import (
@@ -42,6 +46,7 @@ from hms_svc.handling.validation import (
     shown,
 )
 from hms_svc.handling.writable import writable
+from hms_svc.ports.clock import Clock
 from hms_svc.runtime.decide import (
     BadResult,
     Broke,
@@ -57,6 +62,7 @@ from hms_svc.runtime.decide import (
 )
 from hms_svc.runtime.threads import PlainThreads
 
+log: Final = logging.getLogger("hms_svc.runtime")
 MAX_RESULT_BYTES: Final = 1024 * 1024
 LONGEST_DELAY_SECONDS: Final = 10 * 365 * 86_400
 
@@ -64,8 +70,9 @@ LONGEST_DELAY_SECONDS: Final = 10 * 365 * 86_400
 class Executor:
     """Runs claimed jobs: `async` ones as tasks of the loop, plain ones on threads."""
 
-    def __init__(self, threads: PlainThreads, *, timeout_seconds: float) -> None:
+    def __init__(self, threads: PlainThreads, clock: Clock, *, timeout_seconds: float) -> None:
         self._threads = threads
+        self._clock = clock
         self._timeout_seconds = timeout_seconds
         self._loop = asyncio.get_running_loop()
         self._plans: dict[str, Plan] = {}
@@ -91,7 +98,7 @@ class Executor:
 
         if plan.plain and declared.action is None:
             context = contextvars.copy_context()
-            self._threads.submit(context, lambda: _run_plain(job, plan), done)
+            self._threads.submit(context, lambda: self._run_on_thread(job, plan), done)
             return None
 
         def ended(task: asyncio.Task[Any]) -> None:
@@ -101,16 +108,49 @@ class Executor:
                 error = task.exception()
                 done(None if error else task.result(), error)
 
-        task = self._loop.create_task(self._run(job, plan))
+        task = self._loop.create_task(self._run_on_loop(job, plan))
         task.add_done_callback(ended)
         return task
+
+    def _run_on_thread(self, job: RunningJob, plan: Plan) -> Any:
+        try:
+            with _on_thread(job):
+                return _run_plain(job, plan)
+        finally:
+            job.overran = self._clock.lease_ms() > job.expires_ms
+
+    async def _run_on_loop(self, job: RunningJob, plan: Plan) -> Any:
+        try:
+            return await self._run(job, plan)
+        finally:
+            leave_if_forked(sys.exc_info()[1])
+            self._note_end(job, plan)
+
+    def _note_end(self, job: RunningJob, plan: Plan) -> None:
+        late_ms = self._clock.lease_ms() - job.expires_ms
+        job.overran = late_ms > 0
+        if job.overran and plan.is_async and not job.timed_out:
+            log.warning(
+                "job %s (%s) came back %.1f s past its timeout and could not be cancelled: a "
+                "blocking call in an async handler kept the event loop from turning",
+                job.id, job.type, late_ms / 1000, extra=job.log_fields,
+            )  # fmt: skip
+
+    async def _call(self, job: RunningJob, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Run a plain function of the job on a thread."""
+
+        def run() -> Any:
+            with _on_thread(job):
+                return function(*arguments)
+
+        return await self._threads.call(run)
 
     async def _run(self, job: RunningJob, plan: Plan) -> Any:
         enter_job(job)
         try:
             with _validation(job, plan):
                 for validator in () if job.recalled else plan.validators:
-                    await validator.ask(job.payload, self._threads.call)
+                    await validator.ask(job.payload, partial(self._call, job))
                     _heed_cancellation()
             if plan.declared.action is not None:
                 await job.gov.vet(plan.declared.action, job.data)
@@ -119,7 +159,7 @@ class Executor:
                 if plan.is_async:
                     result = await plan.handler(*arguments)
                 else:
-                    result = await self._threads.call(plan.handler, *arguments)
+                    result = await self._call(job, plan.handler, *arguments)
                 while isawaitable(result):
                     _heed_cancellation()
                     result = await result
@@ -143,6 +183,8 @@ class Executor:
             return _raised(job, declared, error)
         if isinstance(result, JobOutcome):
             return _asked(declared, result)
+        if job.overran and not job.interrupted:
+            return TimedOut(declared.timeout_seconds or self._timeout_seconds)
         return _finished(declared, result)
 
 
@@ -168,6 +210,16 @@ def _run_plain(job: RunningJob, plan: Plan) -> Any:
         while isawaitable(result):
             result = _await_on_loop(job, result)
         return result
+
+
+@contextmanager
+def _on_thread(job: RunningJob) -> Iterator[None]:
+    """Note on which thread a plain function of the job runs, as long as it does."""
+    job.thread = threading.get_ident()
+    try:
+        yield
+    finally:
+        job.thread = 0
 
 
 @contextmanager

@@ -21,6 +21,11 @@ class Running:
         self.task: asyncio.Task[None] | None = None
         self.settled = False
 
+    @property
+    def fence(self) -> int:
+        """The number of this claim."""
+        return self.job.claimed.token.fence
+
     def interrupt(self) -> None:
         """Cancel the run, as far as it can be: a plain function runs on."""
         self.job.interrupted = True
@@ -46,12 +51,12 @@ class InFlight:
 
     def add(self, running: Running) -> None:
         """Take a slot."""
-        self._running[running.job.claimed.token.fence] = running
+        self._running[running.fence] = running
         self.empty.clear()
 
     def remove(self, running: Running) -> None:
         """Free a slot."""
-        self._running.pop(running.job.claimed.token.fence, None)
+        self._running.pop(running.fence, None)
         if not self._running:
             self.empty.set()
 
@@ -67,6 +72,10 @@ class InFlight:
     def unsettled(self) -> int:
         """Count those whose end is not decided: the others only wait for their function."""
         return sum(not running.settled for running in self._running.values())
+
+    def hung(self) -> list[Running]:
+        """Return those whose end is decided, and whose function has not returned."""
+        return [running for running in self.all() if running.settled]
 
     def find(self, token: LeaseToken) -> Running | None:
         """Give the one with this fence."""

@@ -107,6 +107,7 @@ class Heartbeat:
             pid=os.getpid(),
             slots=self._options.slots,
             busy=len(self._in_flight),
+            hung=len(self._in_flight.hung()),
             types=self._types,
             started_at=self._started_at,
             lane=self._options.lane,

@@ -23,7 +23,8 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     `inline_suspects` is for handlers that no name can import: the worker
     empties itself and runs the suspect alone. `receivers` are told of events, in whose
     source the `namespace` stands. `audit_key` signs the heads of the audit chain.
-    Durations are in seconds.
+    A function that runs on for
+    `hung_seconds` after its job was settled counts as hung. Durations are in seconds.
     """
 
     worker_id: str
@@ -38,6 +39,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     inline_suspects: bool = False
     drain: bool = False
     linger_seconds: float = 0.0
+    hung_seconds: float = 10.0
     receivers: tuple[Receiver, ...] = ()
     namespace: str = "default"
     audit_key: str = ""

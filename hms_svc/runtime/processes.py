@@ -2,7 +2,7 @@
 
 Children are started by exec, never by fork or by importing the caller's script
 again. Each holds one end of a socket pair: it writes a byte for what it has to
-say, and sees the end of the file when the supervisor is gone.
+say, reads one when it shall stop, and sees the end of the file when the supervisor is gone.
 """
 
 from __future__ import annotations
@@ -23,12 +23,16 @@ from typing import Final
 import msgspec
 
 from hms_svc.runtime.names import make_worker_id
+from hms_svc.runtime.stop_signals import EXIT_INTERRUPTED, Stop, stop_signals
 from hms_svc.settings import Settings, child_environment
 
 log: Final = logging.getLogger("hms_svc.runtime")
 READY: Final = b"r"
 SUSPECTS: Final = b"s"
 DONE: Final = b"d"
+STOPPING: Final = b"x"
+STOP: Final = b"t"
+HURRY: Final = b"h"
 FINAL_CODES: Final = frozenset({1, 2, 5, 6})
 """Ends of a child at its start that another would meet, too: all the service ends with the first
 of its role. One that comes later finds a file that was changed, say; it is tried again."""
@@ -69,6 +73,11 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return [number for number in (self.listening, self.reports) if number >= 0]
 
 
+def python_module(module: str) -> list[str]:
+    """Return the command that runs a module of ours, and imports nothing from the current folder."""
+    return [sys.executable, "-P", "-m", module]
+
+
 def start_child(
     module: str,
     told: ChildSpec | list[ChildSpec],
@@ -82,10 +91,10 @@ def start_child(
         ours.setblocking(False)
         process = subprocess.Popen(
             [
-                sys.executable, "-m", module, str(theirs.fileno()),
-                msgspec.json.encode(told).decode(),
+                *python_module(module), str(theirs.fileno()), msgspec.json.encode(told).decode(),
             ],
             env=environment,
+            stdin=subprocess.DEVNULL,
             pass_fds=[theirs.fileno(), *inherited],
             process_group=0,
         )  # fmt: skip
@@ -109,13 +118,15 @@ class _Child:
         self.started = time.monotonic()
         self.ready = False
         self.done = False
+        self.replaced = False
+        self.leave_by = float("inf")
         self._asked = False
 
     def ask_to_end(self) -> None:
-        """Send SIGTERM, once: a second one would have it leave at once."""
+        """Ask over the line, once: a signal would count beside one that was sent to all."""
         if not self._asked:
             self._asked = True
-            self.process.send_signal(signal.SIGTERM)
+            say(self.line, STOP)
 
 
 class Supervisor:
@@ -137,6 +148,7 @@ class Supervisor:
         self._began: set[Role] = set()
         self._selector = selectors.DefaultSelector()
         self._stop_signal = 0
+        self._stop_told = Stop()
         self._stopping = False
         self._exit_code = 0
         self._deadline = float("inf")
@@ -151,7 +163,7 @@ class Supervisor:
         for end in (hears, rings):
             end.setblocking(False)
         signal.set_wakeup_fd(rings.fileno())
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+        for number in (*stop_signals(), signal.SIGCHLD):
             signal.signal(number, _note)
         self._selector.register(hears, selectors.EVENT_READ)
         if self._line is not None:
@@ -168,32 +180,47 @@ class Supervisor:
                 for number in hears.recv(4096):
                     self._on_signal(number)
             elif key.fileobj is self._line:
-                self._selector.unregister(self._line)
-                if not self._stop_signal:
-                    self._on_signal(signal.SIGTERM)
+                self._hear_console(self._line)
             else:
                 self._listen(key.data)
         self._bury()
         self._restart()
-        if time.monotonic() > self._deadline:
+        now = time.monotonic()
+        if now > self._deadline:
             self._kill_all()
+        for child in self._children:
+            if now > child.leave_by:
+                child.process.kill()
 
     def _patience(self) -> float | None:
         moments = [moment for moment, _ in self._restarts]
-        if self._deadline != float("inf"):
-            moments.append(self._deadline)
+        limits = [self._deadline, *(child.leave_by for child in self._children)]
+        moments += [limit for limit in limits if limit != float("inf")]
         return max(0.0, min(moments) - time.monotonic()) + 0.001 if moments else None
 
     def _on_signal(self, number: int) -> None:
         if number == signal.SIGCHLD:
             return
-        if self._stop_signal:
-            self._exit_code = 130
+        if not self._stop_told.is_told_by(number):
+            self._exit_code = EXIT_INTERRUPTED
             self._kill_all()
             return
+        if not self._stop_signal:
+            self._begin_to_stop(number)
+
+    def _hear_console(self, line: socket.socket) -> None:
+        """Stop with the console that these workers belong to, at once where it says so."""
+        heard = hear(line)
+        if not heard:
+            self._selector.unregister(line)
+        if HURRY in heard:
+            self._kill_all()
+        elif not self._stop_signal:
+            self._begin_to_stop(signal.SIGTERM)
+
+    def _begin_to_stop(self, number: int) -> None:
         self._stop_signal = number
-        self._exit_code = 130 if number == signal.SIGINT else 0
-        self._stop(self._exit_code)
+        self._stop(EXIT_INTERRUPTED if number == signal.SIGINT else 0)
 
     def _stop(self, exit_code: int) -> None:
         if not self._stopping:
@@ -246,8 +273,19 @@ class Supervisor:
             self._has_worked = True
             say(self._line, READY)
         child.done |= DONE in said
+        if STOPPING in said:
+            self._replace(child)
         if SUSPECTS in said:
             self._need_lane()
+
+    def _replace(self, child: _Child) -> None:
+        """Start another beside a worker that stops though nobody asked it to here."""
+        if self._stopping or child.spec.role is not Role.WORKER or child.spec.drain:
+            return
+        log.warning("worker process %d stops unasked; starting another", child.process.pid)
+        child.replaced = True
+        child.leave_by = time.monotonic() + self._grace_seconds + 10.0
+        self._start_later(child, msgspec.structs.replace(child.spec, predecessor=""))
 
     def _need_lane(self) -> None:
         if not self._has(Role.SUSPECTS) and not self._stopping:
@@ -267,6 +305,7 @@ class Supervisor:
             child.line.close()
             self._children.remove(child)
             self._on_end(child)
+        _reap_orphans({child.process.pid for child in self._children})
         if not self._has(Role.WORKER):
             self._restarts.clear()
             for companion in self._children:
@@ -274,6 +313,10 @@ class Supervisor:
 
     def _on_end(self, child: _Child) -> None:
         code = child.process.returncode
+        if self._stopping and code == EXIT_INTERRUPTED and not self._exit_code:
+            self._exit_code = code
+        if child.replaced:
+            return
         is_over = child.done and (child.spec.drain or child.spec.role is not Role.WORKER)
         if is_over or self._stopping:
             return
@@ -285,12 +328,15 @@ class Supervisor:
             "%s process %d ended with %s; starting another",
             child.spec.role, child.process.pid, code,
         )  # fmt: skip
-        role = child.spec.role
-        if time.monotonic() - child.started > HEALTHY_SECONDS or role is Role.SUSPECTS:
-            self._pause_seconds[role] = SHORTEST_PAUSE_SECONDS
         # A child that never began has left nothing behind; the one before it may have.
         heir_of = child.spec.worker_id if child.ready else child.spec.predecessor
         successor = msgspec.structs.replace(child.spec, predecessor=heir_of or child.spec.worker_id)
+        self._start_later(child, successor)
+
+    def _start_later(self, child: _Child, successor: ChildSpec) -> None:
+        role = child.spec.role
+        if time.monotonic() - child.started > HEALTHY_SECONDS or role is Role.SUSPECTS:
+            self._pause_seconds[role] = SHORTEST_PAUSE_SECONDS
         self._restarts.append((time.monotonic() + self._pause_seconds[role], successor))
         self._pause_seconds[role] = min(LONGEST_PAUSE_SECONDS, self._pause_seconds[role] * 2)
 
@@ -299,6 +345,18 @@ class Supervisor:
         for restart in [restart for restart in self._restarts if restart[0] <= now]:
             self._restarts.remove(restart)
             self._start(restart[1])
+
+
+def _reap_orphans(children: set[int]) -> None:
+    """Take the end of processes that are not ours, but fell to us: we may be the first of a container."""
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None or ended.si_pid in children:
+            return
+        os.waitpid(ended.si_pid, 0)
 
 
 def _note(number: int, frame: FrameType | None) -> None:
@@ -314,6 +372,14 @@ def say(line: socket.socket | None, what: bytes) -> None:
         log.debug("nobody listens on the line")
 
 
+def hear(line: socket.socket) -> bytes:
+    """Wait for what the other end of a line says; nothing where that has ended, however it did."""
+    try:
+        return line.recv(64)
+    except ConnectionError:
+        return b""
+
+
 def end_line(line: socket.socket | None) -> None:
     """Let the process at the other end of a line know that it shall end, too."""
     try:
@@ -323,6 +389,9 @@ def end_line(line: socket.socket | None) -> None:
         log.debug("nobody listens on the line")
 
 
-def parent_is_gone(line: int) -> bool:
-    """Tell, for a child whose socket became readable, whether its supervisor has ended."""
-    return os.read(line, 1) == b""
+def stop_words(line: int) -> str:
+    """Return, for a child whose line became readable, why it shall stop; empty where it shall not."""
+    heard = os.read(line, 64)
+    if heard and STOP not in heard:
+        return ""
+    return "the supervisor says so" if heard else "the supervisor is gone"

@@ -112,8 +112,10 @@ class Reporter(Service):
             gauges={
                 "hms_worker_slots": self._options.slots,
                 "hms_worker_busy_slots": len(self._in_flight),
+                "hms_worker_hung_slots": len(self._in_flight.hung()),
             },
             turning_seconds=self.meter.turning_seconds(),
+            lane=self._options.lane,
             goodbye=goodbye,
         )
 

@@ -21,6 +21,7 @@ from hms_svc.runtime.service import Service
 
 log: Final = logging.getLogger("hms_svc.runtime")
 MOST_AT_ONCE: Final = 500
+MOST_WORDS: Final = 300
 
 
 class Settler(Service):
@@ -64,6 +65,8 @@ class Settler(Service):
             for lost in (each for each in batch if fences and each.token.fence in fences):
                 words = "job %s: settled by nobody, its lease was lost"
                 log.warning(words, lost.token.job_id, extra=lost.log_fields)
+            for settled in (each for each in batch if each.token.fence not in fences):
+                _say_failed(settled)
 
     async def _settle(self, batch: list[Settlement]) -> list[LeaseToken]:
         """Settle a batch; where something in it breaks that, one by one.
@@ -115,6 +118,17 @@ class Settler(Service):
             await self.run_once()
         except BrokerUnavailable as error:
             log.warning("%d settlements were not written: %s", len(self._waiting), error)
+
+
+def _say_failed(settled: Settlement) -> None:
+    """Log a dead job as a warning; an attempt that will be repeated only for who looks closely."""
+    done, name = settled.disposition, settled.token.job_id
+    told = (name, settled.type, settled.attempt, done.reason, done.detail[:MOST_WORDS])
+    if done.state is State.DEAD:
+        words = "job %s (%s) is dead after attempt %d, %s: %s"
+        log.warning(words, *told, extra=settled.log_fields)
+    elif done.state is State.RETRYING:
+        log.debug("job %s (%s): attempt %d failed, %s: %s", *told, extra=settled.log_fields)
 
 
 def _instead_of(broken: Settlement, error: Exception) -> Settlement:

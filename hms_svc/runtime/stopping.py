@@ -1,4 +1,4 @@
-"""What signals do to a worker."""
+"""What signals do to a worker, and how its process ends where threads cannot."""
 
 from __future__ import annotations
 
@@ -9,31 +9,45 @@ import signal
 import sys
 from typing import Final
 
+from hms_svc.runtime.stop_signals import EXIT_INTERRUPTED, Stop, stop_signals
 from hms_svc.runtime.worker import Worker
 
 log: Final = logging.getLogger("hms_svc.runtime")
-EXIT_INTERRUPTED: Final = 130
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+EXIT_HUNG: Final = 71
 
 
-def leave_now() -> None:
+def leave_now(code: int = 0) -> None:
     """End the process at once: the loop's own clean-up would wait for what cannot be stopped."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(code)
+
+
+def ending_of_hung(worker: Worker) -> None:
+    """End the process of a worker that functions still hold on to, which nothing else can end."""
+    if worker.is_stuck:
+        leave_now(EXIT_HUNG if worker.is_hung else 0)
 
 
 def stop_on_signals(worker: Worker) -> None:
-    """Let the first signal end the worker gracefully, and a second one at once."""
+    """Let the first signal end the worker gracefully, and a later one at once."""
     loop = asyncio.get_running_loop()
+    stop = Stop()
 
-    def hear() -> None:
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
-            signal.signal(number, lambda *_: os._exit(EXIT_INTERRUPTED))
+    def leave_or_go_on(number: int, _: object) -> None:
+        if not stop.is_told_by(number):
+            os._exit(EXIT_INTERRUPTED)
+
+    def hear(number: int) -> None:
+        stop.is_told_by(number)
+        # Later ones are heard by the main thread itself, also while the loop does not turn.
+        for each in numbers:
+            loop.remove_signal_handler(each)
+            signal.signal(each, leave_or_go_on)
         hands = worker.in_flight.unsettled()
-        log.info("stopping: %d jobs in hand; a second signal leaves at once", hands)
+        log.info("stopping: %d jobs in hand; another signal leaves at once", hands)
         worker.stop()
 
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, hear)
+    numbers = stop_signals()
+    for number in numbers:
+        loop.add_signal_handler(number, hear, number)

@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from hms_svc.handling.forking import leave_if_forked
+
 STALL_SECONDS: Final = 0.002
 """How long the awake threads may make no progress before more are woken."""
 
@@ -125,6 +127,7 @@ class PlainThreads:
                     result, error = context.run(function), None
                 except BaseException as raised:  # noqa: BLE001 - becomes the outcome
                     result, error = None, raised
+                leave_if_forked(error)
                 self._report(done, result, error)
 
     def _fall_asleep(self) -> bool:

@@ -22,6 +22,7 @@ from hms_svc.runtime.deadlines import Deadlines
 from hms_svc.runtime.drainer import Drainer
 from hms_svc.runtime.event_forwarder import EventForwarder
 from hms_svc.runtime.executor import Executor
+from hms_svc.runtime.hung import HungFunctions
 from hms_svc.runtime.inflight import InFlight
 from hms_svc.runtime.leases import Heartbeat
 from hms_svc.runtime.lingerer import Lingerer
@@ -44,13 +45,15 @@ CANCEL_SECONDS: Final = 2.0
 
 
 def _nothing() -> None:
-    """Hear of suspects where nobody else has to."""
+    """Hear what nobody has to."""
 
 
 class Worker:
     """One worker process: runs until `stop`, then lets jobs finish within the grace.
 
-    With `send_report` it measures itself, and hands its reports there: a call
+    `on_stop` is called when it begins to stop, for whatever reason. It stops by itself
+    (`is_hung`) when functions whose jobs are settled hold all its slots, and is then `is_stuck`:
+    threads of it cannot be ended but with the process. With `send_report` it measures itself, and hands its reports there: a call
     that never blocks, and gives False where it could not send.
     """
 
@@ -60,21 +63,26 @@ class Worker:
         options: WorkerOptions,
         *,
         on_suspects: Callable[[], None] = _nothing,
+        on_stop: Callable[[], None] = _nothing,
         send_report: Callable[[bytes], bool] | None = None,
     ) -> None:
         self._engines = engines
         self._options = options
         self._on_suspects = on_suspects
+        self._on_stop = on_stop
         self._send_report = send_report
         self._stop = asyncio.Event()
         self._grace_seconds = options.grace_seconds
         self._grace: asyncio.Timeout | None = None
         self.in_flight = InFlight()
         self.is_stuck = False
+        self.is_hung = False
 
     def stop(self) -> None:
         """Begin the graceful end: no more claims; jobs in hand may finish within the grace."""
-        self._stop.set()
+        if not self._stop.is_set():
+            self._stop.set()
+            self._on_stop()
 
     def hurry(self) -> None:
         """Stop without grace: jobs in hand are cancelled, or given back."""
@@ -93,7 +101,7 @@ class Worker:
         meter = UNMETERED if reporter is None else reporter.meter
         settler = Settler(engines.broker, progress, meter)
         availability = Availability(engines.database, engines.clock)
-        executor = Executor(threads, timeout_seconds=options.timeout_seconds)
+        executor = Executor(threads, engines.clock, timeout_seconds=options.timeout_seconds)
         claimer = Claimer(
             engines, options, executor, settler, self.in_flight, availability, progress.report,
             meter,
@@ -174,6 +182,7 @@ class Worker:
             ),
             Reaper(engines.broker, engines.database, lease_seconds=options.lease_seconds),
             Promoter(engines.broker),
+            HungFunctions(self.in_flight, options, self._give_up),
         ]
         if options.lane is Lane.NORMAL:
             chores += [
@@ -205,6 +214,13 @@ class Worker:
                 )
             )  # fmt: skip
         return chores
+
+    def _give_up(self) -> None:
+        if not self.is_hung:
+            self.is_hung = True
+            words = "all %d slots are held by functions that do not return: this worker ends"
+            log.error(words, self._options.slots)
+            self.stop()
 
     def _forwarder(self) -> EventForwarder:
         engines, options = self._engines, self._options

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+from weakref import WeakSet
 
 FIXED_VERSION: Final = (3, 51, 3)
 
@@ -24,6 +25,7 @@ class LockFile:
     def __init__(self, database: Path) -> None:
         self.path = database.with_name(database.name + ".lock")
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        _open.add(self)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -36,7 +38,20 @@ class LockFile:
 
     def close(self) -> None:
         """Give the descriptor back."""
+        _open.discard(self)
         os.close(self._descriptor)
+
+
+_open: Final[WeakSet[LockFile]] = WeakSet()
+
+
+def _close_in_child() -> None:
+    """Give up the parent's locks in a forked child: it would hold them on when the parent has died."""
+    for lock in tuple(_open):
+        lock.close()
+
+
+os.register_at_fork(after_in_child=_close_in_child)
 
 
 def holder_of(database: Path) -> int | None:

@@ -13,9 +13,10 @@ import pytest_asyncio
 
 from hms_svc.domain.job import Lane
 from hms_svc.domain.lifecycle import State
-from hms_svc.embedded import EmbeddedWorkers, ProcessWorkers, ThreadWorkers, hear
+from hms_svc.embedded import EmbeddedWorkers, ProcessWorkers, ThreadWorkers
 from hms_svc.handling.registry import Registry
 from hms_svc.ports.broker import ClaimRequest, ServedType
+from hms_svc.runtime.processes import hear
 from hms_svc.settings import Settings, load_settings
 from tests.runtime.conftest import PATIENCE_SECONDS, Floor, FloorMaker, result_of, until
 

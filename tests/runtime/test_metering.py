@@ -87,7 +87,8 @@ async def test_a_worker_reports_what_became_of_its_jobs(open_floor: FloorMaker) 
     assert listener.tallied("hms_worker_wait_seconds") == {(TYPE,): 4}
     trips = listener.tallied("hms_worker_broker_round_trip_seconds")
     assert trips[("claim",)] == listener.counted("hms_worker_claims_total")[()]
-    assert listener.reports[-1].gauges == {"hms_worker_slots": 4, "hms_worker_busy_slots": 0}
+    gauges = {"hms_worker_slots": 4, "hms_worker_busy_slots": 0, "hms_worker_hung_slots": 0}
+    assert listener.reports[-1].gauges == gauges
 
 
 async def test_a_report_says_how_long_a_claim_hangs_and_the_last_says_goodbye(

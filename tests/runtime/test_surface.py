@@ -18,7 +18,8 @@ from hms_svc import Job, RunningJob, aio, dao, events, gov
 from hms_svc.domain.errors import BadInput, WrongThread
 from hms_svc.domain.event import service_event
 from hms_svc.domain.lifecycle import State
-from hms_svc.facade.portal import close_portal, on_portal, portal
+from hms_svc.facade.portal import close as close_portal
+from hms_svc.facade.portal import on_portal, portal
 
 from .conftest import PLACE, FloorMaker, registry_of, result_of
 

@@ -102,12 +102,14 @@ def worker_rows(
     role: Role = "bad" if unseen > SILENT_MS else "strong"
     sign = "✗" if unseen > SILENT_MS else "●"
     silent = "silent: its jobs will be rescued" if unseen > SILENT_MS else ", ".join(worker.types)
+    if worker.hung and unseen <= SILENT_MS:
+        role, silent = "bad", f"{plural(worker.hung, 'function')} past the timeout, not returning"
     lane = "suspects" if worker.lane == "suspect" else ""
     head = Row(
         key=worker.id,
         cells=(
             cell(f"{sign} {worker.id}", role),
-            cell(f"{worker.busy}/{worker.slots}"),
+            cell(f"{worker.busy}/{worker.slots}", "bad" if worker.hung else ""),
             cell(lane, "warn"),
             cell(f.age(now - worker.started_at), "dim"),
             Cell(""),

@@ -9,34 +9,39 @@ from starlette.responses import PlainTextResponse, Response
 
 from hms_svc.domain.errors import Outage
 from hms_svc.http_api.describing import plain_text
-from hms_svc.http_api.door import door_of
+from hms_svc.http_api.door import Door, door_of
 from hms_svc.http_api.requests import Admitted, admitted
 from hms_svc.operations.tokens import Scope
 
+BROKER: Final = "broker"
+DATABASE: Final = "database"
+WORKER: Final = "worker"
 router: Final = APIRouter(tags=["health"])
 Scraper = Annotated[Admitted, Depends(admitted(Scope.METRICS))]
 
 
 @router.head("/healthz", include_in_schema=False)
-@router.get("/healthz", **plain_text("`alive`, or `stuck`", 503))
+@router.get("/healthz", **plain_text("`alive`, or `stuck`, or `no worker`", 503))
 async def healthz(request: Request) -> Response:
-    """Tell whether the workers of this service turn: one that waits for work does."""
-    return _word("alive") if door_of(request).measures.is_alive() else _word("stuck", 503)
+    """Tell whether the workers of this service turn: one that waits for work does.
+
+    None at all for half a minute counts, too, unless broker or database is away: an outage is not
+    ended by starting this process again.
+    """
+    door = door_of(request)
+    if not door.measures.is_alive():
+        return _word("stuck", 503)
+    if door.measures.lacks_workers() and await _missing(door) == WORKER:
+        return _word("no worker", 503)
+    return _word("alive")
 
 
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", **plain_text("`ready`, or what is not there", 503))
 async def readyz(request: Request) -> Response:
-    """Tell whether broker and database answer and the schema is ours."""
-    try:
-        broker, database = await door_of(request).reads.health()
-    except Outage:
-        return _word("broker", 503)
-    if not broker.ok:
-        return _word("broker", 503)
-    if database is None or not database.ok:
-        return _word("database", 503)
-    return _word("ready")
+    """Tell whether broker and database answer, the schema is ours, and workers are there."""
+    missing = await _missing(door_of(request))
+    return _word(missing, 503) if missing else _word("ready")
 
 
 @router.get("/metrics", **plain_text("Prometheus text"))
@@ -45,6 +50,19 @@ async def metrics(asked: Scraper) -> Response:
     accept = asked.request.headers.get("accept", "")
     body, media_type = await asked.door.measures.render(asked.door.reads, accept)
     return Response(body, media_type=media_type)
+
+
+async def _missing(door: Door) -> str:
+    """Return what is not there: `broker`, `database` or `worker`; empty where all is."""
+    try:
+        broker, database = await door.reads.health()
+    except Outage:
+        return BROKER
+    if not broker.ok:
+        return BROKER
+    if database is None or not database.ok:
+        return DATABASE
+    return WORKER if door.measures.lacks_workers() else ""
 
 
 def _word(word: str, status: int = 200) -> Response:

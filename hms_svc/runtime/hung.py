@@ -1,0 +1,94 @@
+"""Functions that run on past the end of their job: named in the log, and told where no slot is left."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import Final
+
+from hms_svc.runtime.inflight import InFlight, Running
+from hms_svc.runtime.options import WorkerOptions
+from hms_svc.runtime.service import Service
+
+log: Final = logging.getLogger("hms_svc.runtime")
+LOOK_SECONDS: Final = 1.0
+SAID_AGAIN_SECONDS: Final = 600.0
+MOST_CALLS: Final = 12
+_BENEATH: Final = "/hms_svc/runtime/executor.py"
+"""What calls each handler."""
+
+
+class _Hung:
+    """When a function was first seen to hang, and when the log next names it."""
+
+    def __init__(self, running: Running, now: float, patience_seconds: float) -> None:
+        self.running = running
+        self.since = now
+        self.say_at = now + patience_seconds
+
+
+class HungFunctions(Service):
+    """Watches functions whose job is settled and that have not returned: each keeps its slot.
+
+    One that has not returned after `hung_seconds` is named in the log with its stack, and again
+    every ten minutes. `on_all_hung` is called when all slots are held by such functions.
+    """
+
+    def __init__(
+        self, in_flight: InFlight, options: WorkerOptions, on_all_hung: Callable[[], None]
+    ) -> None:
+        super().__init__(interval_seconds=min(LOOK_SECONDS, options.hung_seconds / 4))
+        self._in_flight = in_flight
+        self._slots = options.slots
+        self._patience_seconds = options.hung_seconds
+        self._on_all_hung = on_all_hung
+        self._loop = asyncio.get_running_loop()
+        self._known: dict[int, _Hung] = {}
+
+    async def run_once(self) -> None:
+        """Look once."""
+        now = self._loop.time()
+        self._known = {
+            running.fence: self._known.get(running.fence)
+            or _Hung(running, now, self._patience_seconds)
+            for running in self._in_flight.hung()
+        }
+        for hung in self._known.values():
+            if now >= hung.say_at:
+                _say(hung.running, now - hung.since)
+                hung.say_at = now + SAID_AGAIN_SECONDS
+        long = [each for each in self._known.values() if now - each.since >= self._patience_seconds]
+        if len(long) >= self._slots:
+            self._on_all_hung()
+
+
+def _say(running: Running, seconds: float) -> None:
+    job = running.job
+    log.error(
+        "job %s (%s), attempt %d: its function has run on for %.0f s since the job was settled, and "
+        "keeps its slot until it returns; it is in %s",
+        job.id, job.type, job.attempt, seconds, _stack_of(running), extra=job.log_fields,
+    )  # fmt: skip
+
+
+def _stack_of(running: Running) -> str:
+    """Return where the function of a job is, in one line, innermost call first."""
+    frame = sys._current_frames().get(running.job.thread)
+    calls = _calls_of_task(running.task) if frame is None else traceback.extract_stack(frame)
+    ours = [at for at, call in enumerate(calls) if call.filename.endswith(_BENEATH)]
+    own = calls[max(ours, default=-1) + 1 :][-MOST_CALLS:]
+    places = [f"{call.name} ({call.filename}:{call.lineno})" for call in own]
+    return ", called by ".join(reversed(places)) or "a place that cannot be seen"
+
+
+def _calls_of_task(task: asyncio.Task[None] | None) -> list[traceback.FrameSummary]:
+    calls: list[traceback.FrameSummary] = []
+    awaited: object = task.get_coro() if task is not None else None
+    while isinstance(frame := getattr(awaited, "cr_frame", None), FrameType):
+        calls += traceback.extract_stack(frame, limit=1)
+        awaited = getattr(awaited, "cr_await", None)
+    return calls
