@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Any, Final
@@ -21,6 +22,7 @@ TIMED_OUT: Final = 4
 OUTAGE: Final = 5
 REFUSED: Final = 6
 INTERRUPTED: Final = 130
+UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def exit_code(error: HmsError) -> int:
@@ -55,7 +57,7 @@ class Root(TyperGroup):
             try:
                 return super().invoke(ctx)
             finally:
-                _flush_stdout()
+                sys.stdout.flush()
         except HmsError as error:
             from hms_svc.domain.backend_url import mask_password
 
@@ -64,23 +66,18 @@ class Root(TyperGroup):
         except BrokenPipeError as error:
             _silence_stdout()
             raise typer.Exit(DONE) from error
+        except OSError as error:
+            if error.errno not in UNWRITABLE or error.filename is not None:
+                raise
+            _silence_stdout()
+            complain(f"output cannot be written: {error.strerror}")
+            raise typer.Exit(OUR_FAULT) from error
 
 
 def _tolerate_odd_terminals() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-
-
-def _flush_stdout() -> None:
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        complain(f"standard output cannot be written: {error.strerror}; all else was done")
-        _silence_stdout()
-        raise typer.Exit(OUR_FAULT) from error
 
 
 def _silence_stdout() -> None:

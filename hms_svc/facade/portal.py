@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hms_svc import bootstrap
 from hms_svc.domain.errors import WrongThread
 from hms_svc.handling.context import find_job
+from hms_svc.handling.standard_streams import provide_standard_streams
 from hms_svc.ports.clock import SystemClock
 from hms_svc.settings import Settings, load_settings
 
@@ -30,6 +31,7 @@ class Portal:
     """A loop on a thread of its own, with broker and database opened when first needed."""
 
     def __init__(self, settings: Settings) -> None:
+        provide_standard_streams()
         self.settings = settings
         self._backend: bootstrap.Backend | None = None
         self._database: Database | None = None

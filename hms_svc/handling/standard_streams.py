@@ -14,12 +14,13 @@ def provide_standard_streams() -> None:
 
     Otherwise the next file that is opened would become the missing stream, and be written to.
     """
-    for descriptor, name in enumerate(_NAMES):
+    for descriptor in range(len(_NAMES)):
         if _is_closed(descriptor):
             _open_nothing(descriptor)
+    for descriptor, name in enumerate(_NAMES):
         if getattr(sys, name) is None:
-            mode = "w" if descriptor else "r"
-            stream = open(descriptor, mode, closefd=False, encoding="utf-8")  # noqa: SIM115
+            # Not over the descriptor: where that is open, it is a file that somebody else opened.
+            stream = open(os.devnull, "w" if descriptor else "r", encoding="utf-8")  # noqa: SIM115
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from hms_svc.domain.job import Lane
 from hms_svc.http_api.measuring import STUCK_SECONDS, Measures
 from hms_svc.ports.meters import WorkerReport
 
@@ -59,5 +60,62 @@ async def test_a_worker_is_stuck_that_is_there_and_neither_turns_nor_speaks() ->
         clock.seconds += STUCK_SECONDS
         assert not measures.is_alive()
         say("w-1", 3, goodbye=True)
+        await is_(True)
+        asyncio.get_running_loop().remove_reader(reads)
+
+
+async def test_a_door_that_hears_no_worker_for_half_a_minute_lacks_one() -> None:
+    clock = HandClock()
+    measures = Measures(clock)
+    assert not measures.lacks_workers(), "it does not listen"
+    reads, writes = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+
+    def say(worker: str, sequence: int, **more: Any) -> None:
+        report = WorkerReport(worker=worker, sequence=sequence, pid=os.getpid(), **more)
+        writes.send(msgspec.msgpack.encode(report))
+
+    async def heard(worker: str) -> None:
+        async def holds() -> bool:
+            return any(each.worker == worker for each in measures._metrics.liveness())
+
+        await until(f"{worker} is heard", holds)
+
+    with reads, writes:
+        measures.listen(reads)
+        clock.seconds += STUCK_SECONDS - 1
+        assert not measures.lacks_workers()
+        clock.seconds += 1
+        assert measures.lacks_workers()
+        say("lane", 1, lane=Lane.SUSPECT)
+        await heard("lane")
+        assert measures.lacks_workers(), "the suspect lane does no ordinary work"
+        say("w-1", 1)
+        await heard("w-1")
+        assert not measures.lacks_workers()
+        clock.seconds += STUCK_SECONDS
+        assert measures.lacks_workers()
+        asyncio.get_running_loop().remove_reader(reads)
+
+
+async def test_a_worker_whose_slots_all_hang_is_not_alive() -> None:
+    measures = Measures(HandClock())
+    reads, writes = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+
+    def say(sequence: int, hung: int) -> None:
+        gauges = {"hms_worker_slots": 2.0, "hms_worker_hung_slots": float(hung)}
+        report = WorkerReport(worker="w", sequence=sequence, pid=os.getpid(), gauges=gauges)
+        writes.send(msgspec.msgpack.encode(report))
+
+    async def is_(alive: bool) -> None:
+        async def holds() -> bool:
+            return measures.is_alive() is alive
+
+        await until(f"alive is {alive}", holds)
+
+    with reads, writes:
+        measures.listen(reads)
+        say(1, 2)
+        await is_(False)
+        say(2, 1)
         await is_(True)
         asyncio.get_running_loop().remove_reader(reads)

@@ -176,3 +176,99 @@ def test_a_forked_child_enqueues_with_a_portal_of_its_own(
     with sqlite3.connect(tmp_path / "queue.db") as queue:
         assert queue.execute("SELECT count(*) FROM jobs").fetchone() == (3,)
     queue.close()
+
+
+def run_script(
+    tmp_path: Path, environment: dict[str, str], text: str
+) -> subprocess.CompletedProcess[str]:
+    script = tmp_path / "script.py"
+    script.write_text(text)
+    return subprocess.run(
+        [sys.executable, script], env=environment, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "dao.case_exists(1.0, 2.0)",
+        "gov.vet('create_case', {})",
+        "Job(type='a.job', data=1).enqueue()",
+    ],
+)
+def test_a_process_that_used_the_surface_ends_without_a_word(
+    tmp_path: Path, environment: dict[str, str], call: str
+) -> None:
+    done = run_script(tmp_path, environment, f"from hms_svc import Job, dao, gov\n{call}\n")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_after_close_the_next_call_takes_the_settings_of_that_moment(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    script = (
+        "import asyncio, os, hms_svc\n"
+        "from hms_svc import Job, aio\n"
+        "hms_svc.close()\n"
+        "for name, close in [('one', hms_svc.close), ('two', lambda: asyncio.run(aio.close()))]:\n"
+        f"    os.environ['HMS_SVC_DATA_DIR'] = {str(tmp_path)!r} + '/' + name\n"
+        "    Job(type='a.job', data=1).enqueue()\n"
+        "    close()\n"
+    )
+    done = run_script(tmp_path, environment, script)
+    assert (done.returncode, done.stderr) == (0, "")
+    for name in ("one", "two"):
+        with sqlite3.connect(tmp_path / name / "queue.db") as queue:
+            assert queue.execute("SELECT count(*) FROM jobs").fetchone() == (1,)
+        queue.close()
+
+
+def test_a_child_of_a_script_does_not_remove_its_memory_broker(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    script = (
+        "import os, sys\n"
+        "from hms_svc import Job\n"
+        "Job(type='a.job', data=1).enqueue()\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    sys.exit(0)\n"
+        "assert os.waitpid(child, 0)[1] == 0\n"
+        "Job(type='a.job', data=2).enqueue()\n"
+    )
+    done = run_script(tmp_path, {**environment, "HMS_SVC_BROKER_URL": "memory://"}, script)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_worker_of_a_script_ends_its_process_when_all_its_slots_hang(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    script = (
+        "import threading\n"
+        "from hms_svc import Job, Worker\n"
+        "Job(type='a.job', data=1).enqueue()\n"
+        "Worker(jobs='a.job').start(lambda job: threading.Event().wait())\n"
+    )
+    quick = {"JOB_TIMEOUT_SECONDS": "1", "CONCURRENCY": "1", "LEASE_SECONDS": "1"}
+    given = {f"HMS_SVC_{name}": text for name, text in quick.items()}
+    done = run_script(tmp_path, {**environment, **given}, script)
+    assert done.returncode == 71, done.stderr
+    assert "all 1 slots are held by functions that do not return" in done.stderr
+
+
+def test_a_script_without_standard_streams_works(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, signal\n"
+        "from hms_svc import Job, Worker\n"
+        "Job(type='a.job', data=1).enqueue()\n"
+        "def handler(job):\n"
+        "    print('words')\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "Worker(jobs='a.job').start(handler)\n"
+    )
+    command = ["/bin/sh", "-c", f"exec {sys.executable} {script} <&- >&- 2>&-"]
+    assert subprocess.run(command, env=environment, timeout=60, check=False).returncode == 0

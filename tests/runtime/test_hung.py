@@ -1,0 +1,175 @@
+"""Functions that do not return, or hold the loop up: seen, counted, told, and never doubled."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+
+import pytest
+
+from hms_svc import RunningJob
+from hms_svc.domain.backoff import RetryPolicy
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.outcome import Cancel
+from hms_svc.domain.views import WorkerView
+from hms_svc.handling.registry import Registry
+
+from .conftest import Floor, FloorMaker, registry_of, result_of, until
+
+ONCE = RetryPolicy(max_attempts=1)
+TIMEOUT_SECONDS = 0.2
+
+
+class Scene:
+    """A function that returns when the test says so; it counts who is in it."""
+
+    def __init__(self) -> None:
+        self.leave = threading.Event()
+        self.inside = 0
+        self.most = 0
+
+    def stay(self, job: RunningJob) -> int:
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        self.leave.wait(30)
+        self.inside -= 1
+        return job.attempt
+
+
+async def seen(floor: Floor) -> WorkerView:
+    [worker] = await floor.engines.inspection.workers()
+    return worker
+
+
+async def test_a_hung_function_is_busy_in_the_register_and_named_in_the_log(
+    open_floor: FloorMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene = Scene()
+    registry = registry_of(scene.stay, retry=ONCE, timeout_seconds=TIMEOUT_SECONDS)
+    async with open_floor(registry) as floor:
+        worker = floor.start(hung_seconds=0.1, lease_seconds=0.5)
+        view = (await floor.run()).view
+        assert (view.state, view.reason) == (State.DEAD, "timeout")
+        while not (await seen(floor)).hung:  # noqa: ASYNC110 - what it waits for rings no bell
+            await asyncio.sleep(0.01)
+        told = await seen(floor)
+        assert (told.hung, told.busy, told.jobs) == (1, 1, ())
+        named = f"job {view.id} (test.job), attempt 1: its function has run on for"
+        await until("the log names it", lambda: named in caplog.text)
+        [line] = [each.getMessage() for each in caplog.records if named in each.getMessage()]
+        assert "called by stay (" in line
+        assert f"{__file__}:" in line
+        assert "\n" not in line
+        scene.leave.set()
+        await until("it returns", lambda: not worker.in_flight.hung())
+        assert not worker.is_hung, "other slots were free"
+
+
+async def test_no_other_attempt_starts_beside_a_function_that_has_not_returned(
+    open_floor: FloorMaker,
+) -> None:
+    scene = Scene()
+    retry = RetryPolicy(max_attempts=5, base_seconds=0.05, cap_seconds=0.05)
+    registry = registry_of(scene.stay, retry=retry, timeout_seconds=1.0)
+    async with open_floor(registry) as floor:
+        floor.start(hung_seconds=60.0)
+        job_id = await floor.enqueue()
+        await floor.reaches(job_id, State.RETRYING)
+        detail = await floor.reaches(job_id, State.SCHEDULED)
+        assert detail.view.detail == "the function of an earlier attempt has not returned yet"
+        assert detail.view.attempt == 1, "the attempt is given back"
+        scene.leave.set()
+        assert result_of(await floor.reaches(job_id)) == 2
+        assert scene.most == 1
+
+
+async def test_a_job_whose_function_never_returns_is_dead_in_the_end(
+    open_floor: FloorMaker,
+) -> None:
+    scene = Scene()
+    retry = RetryPolicy(max_attempts=2, base_seconds=0.01, cap_seconds=0.01)
+    registry = registry_of(scene.stay, retry=retry, timeout_seconds=TIMEOUT_SECONDS)
+    async with open_floor(registry) as floor:
+        floor.start(hung_seconds=60.0)
+        view = (await floor.run()).view
+        assert (view.state, view.reason, view.attempt) == (State.DEAD, "timeout", 2)
+        assert scene.most == 1
+        scene.leave.set()
+
+
+async def test_a_worker_whose_slots_all_hang_ends_by_itself(open_floor: FloorMaker) -> None:
+    scene = Scene()
+    registry = registry_of(scene.stay, retry=ONCE, timeout_seconds=TIMEOUT_SECONDS)
+    async with open_floor(registry) as floor:
+        worker = floor.start(slots=2, hung_seconds=0.1)
+        await floor.run()
+        assert not worker.is_hung
+        await floor.run()
+        await floor.ended(worker)
+        assert (worker.is_hung, worker.is_stuck) == (True, True)
+        scene.leave.set()
+
+
+async def test_an_async_handler_that_will_not_be_cancelled_is_hung_too(
+    open_floor: FloorMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    leave = threading.Event()
+
+    async def stay(job: RunningJob) -> None:
+        while not leave.is_set():
+            try:
+                await asyncio.sleep(0.01)
+            except asyncio.CancelledError:
+                continue
+
+    async with open_floor(registry_of(stay, retry=ONCE, timeout_seconds=TIMEOUT_SECONDS)) as floor:
+        worker = floor.start(hung_seconds=0.1)
+        assert (await floor.run()).view.reason == "timeout"
+        assert len(worker.in_flight.hung()) == 1
+        await until("the log names it", lambda: "it is in sleep (" in caplog.text)
+        assert "called by stay (" in caplog.text
+        leave.set()
+
+
+def block(job: RunningJob) -> str:
+    time.sleep(2 * TIMEOUT_SECONDS)  # the work of a handler that takes too long
+    return "too late"
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_what_came_back_after_its_timeout_is_a_timeout(
+    open_floor: FloorMaker, caplog: pytest.LogCaptureFixture, is_async: bool
+) -> None:
+    async def block_loop(job: RunningJob) -> str:
+        return block(job)
+
+    handler = block_loop if is_async else block
+    async with open_floor(
+        registry_of(handler, retry=ONCE, timeout_seconds=TIMEOUT_SECONDS)
+    ) as floor:
+        floor.start()
+        view = (await floor.run()).view
+        assert (view.state, view.reason) == (State.DEAD, "timeout")
+        assert ("kept the event loop from turning" in caplog.text) is is_async
+
+
+async def test_a_dead_job_is_one_warning_and_other_ends_are_none(
+    open_floor: FloorMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    def handler(job: RunningJob) -> None:
+        if job.type == "test.cancelled":
+            raise Cancel("not now")
+        raise KeyError("ward")
+
+    registry = Registry()
+    for type in ("test.job", "test.cancelled"):
+        registry.job(type, retry=RetryPolicy(max_attempts=2, base_seconds=0.01))(handler)
+    async with open_floor(registry) as floor:
+        floor.start()
+        job_id = (await floor.run()).view.id
+        await floor.run(type="test.cancelled")
+    told = [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
+    words = "is dead after attempt 2, error: KeyError: 'ward' (attempt 2 of 2)"
+    assert told == [f"job {job_id} (test.job) {words}"]
