@@ -10,12 +10,14 @@ import sys
 from typing import Any
 
 import msgspec
+import pytest
 
 from hms_svc.domain.job import Lane
 from hms_svc.http_api.measuring import STUCK_SECONDS, Measures
 from hms_svc.ports.meters import WorkerReport
+from tests.servers.redis import RedisMaker
 
-from .conftest import until
+from .conftest import House, HouseMaker, until
 
 
 class HandClock:
@@ -119,3 +121,23 @@ async def test_a_worker_whose_slots_all_hang_is_not_alive() -> None:
         say(2, 1)
         await is_(True)
         asyncio.get_running_loop().remove_reader(reads)
+
+
+async def test_a_door_without_workers_is_neither_alive_nor_ready(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(house.door.measures, "lacks_workers", lambda: True)
+    answers = [await house.client.get(path) for path in ("/healthz", "/readyz")]
+    told = [(answer.status_code, answer.text) for answer in answers]
+    assert told == [(503, "no worker\n"), (503, "worker\n")]
+
+
+async def test_an_outage_is_not_told_as_a_lack_of_workers(
+    make_house: HouseMaker, make_redis: RedisMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = make_redis()
+    house = await make_house(broker_url=server.url())
+    monkeypatch.setattr(house.door.measures, "lacks_workers", lambda: True)
+    server.kill()
+    assert (await house.client.get("/healthz")).text == "alive\n"
+    assert (await house.client.get("/readyz")).text == "broker\n"

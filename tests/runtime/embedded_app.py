@@ -7,6 +7,7 @@ import os
 import threading
 
 from hms_svc import Registry, RunningJob
+from hms_svc.domain.backoff import RetryPolicy
 
 app = Registry()
 
@@ -16,6 +17,12 @@ def tell_process(job: RunningJob) -> dict[str, object]:
     """Say something, and tell process and thread."""
     print("words of the handler")
     return {"pid": os.getpid(), "main": threading.current_thread() is threading.main_thread()}
+
+
+@app.job("embedded.hang", timeout_seconds=0.2, retry=RetryPolicy(max_attempts=1))
+def hang(job: RunningJob) -> None:
+    """Hold a thread for ever."""
+    threading.Event().wait()
 
 
 @app.job("embedded.endless")

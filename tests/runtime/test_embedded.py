@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -73,6 +74,20 @@ async def test_a_suspect_runs_in_a_child_that_ends_with_them(
     await end(workers)
     lanes = [each.lane for each in await floor.engines.inspection.workers()]
     assert Lane.SUSPECT.value not in lanes
+
+
+@pytest.mark.parametrize("kind", [ThreadWorkers, ProcessWorkers])
+async def test_they_work_on_when_all_their_slots_hang(
+    floor: Floor, settings: Settings, kind: type[EmbeddedWorkers]
+) -> None:
+    workers = kind(msgspec.structs.replace(settings, lease_seconds=1.0))
+    workers.start()
+    for _ in range(2):
+        detail = await floor.reaches(await floor.enqueue(type="embedded.hang"))
+        assert detail.view.reason == "timeout"
+    result_of(await floor.reaches(await floor.enqueue(type="embedded.pid")))
+    workers.stop()
+    await end(workers)
 
 
 def test_a_line_that_was_reset_has_ended() -> None:

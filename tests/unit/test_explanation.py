@@ -43,6 +43,12 @@ def told(view: dict[str, Any], detail: dict[str, Any] | None = None, **facts: An
     )
 
 
+def test_slots_that_hang_are_named_among_the_busy_ones() -> None:
+    worker = msgspec.structs.replace(WORKER, hung=2)
+    words = "3 of the 4 slots that serve it are busy, 2 of them with functions that run on past"
+    assert words in told({}, queue=QUEUE, workers=(worker,), position=0)
+
+
 @pytest.mark.parametrize(
     ("queue", "words"),
     [
