@@ -154,7 +154,6 @@ class Claimer(Service):
         return claimed
 
     async def _dispatch(self, claimed: Sequence[ClaimedJob]) -> None:
-        claimed = self._without_running(claimed)
         again = [job for job in claimed if job.claims > 1]
         effects: dict[int, tuple[StoredEffect, ...]] = {}
         if again:
@@ -172,23 +171,17 @@ class Claimer(Service):
                 effects = {job.token.fence: stored for job, stored in pairs}
         unmade = [job for job in claimed if not effects.get(job.token.fence)]
         ended = await self._unique_keys.take(unmade)
-        for job in claimed:
-            if (outcome := ended.get(job.token.fence)) is not None:
-                retry = self._retries[job.job.type]
-                self._settle(job, job.claimed_at, outcome, NO_EFFECTS, "", retry)
-            else:
-                self._try_to_begin(job, effects.get(job.token.fence, NO_EFFECTS))
-
-    def _without_running(self, claimed: Sequence[ClaimedJob]) -> Sequence[ClaimedJob]:
-        """Put jobs off whose function of an earlier attempt is still in a slot here."""
         hung = {running.job.id for running in self._in_flight.hung()}
-        if not hung:
-            return claimed
         for job in claimed:
-            if job.token.job_id in hung:
+            made = effects.get(job.token.fence, NO_EFFECTS)
+            outcome = ended.get(job.token.fence)
+            if outcome is None and job.token.job_id in hung:
+                outcome = StillRunning()
+            if outcome is not None:
                 retry = self._retries[job.job.type]
-                self._settle(job, job.claimed_at, StillRunning(), NO_EFFECTS, "", retry)
-        return [job for job in claimed if job.token.job_id not in hung]
+                self._settle(job, job.claimed_at, outcome, made, "", retry)
+            else:
+                self._try_to_begin(job, made)
 
     def _try_to_begin(self, claimed: ClaimedJob, effects: tuple[StoredEffect, ...]) -> None:
         try:

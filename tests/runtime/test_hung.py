@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from hms_svc import RunningJob
+from hms_svc import RunningJob, dao
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Cancel
@@ -71,12 +71,11 @@ async def test_no_other_attempt_starts_beside_a_function_that_has_not_returned(
     open_floor: FloorMaker,
 ) -> None:
     scene = Scene()
-    retry = RetryPolicy(max_attempts=5, base_seconds=0.05, cap_seconds=0.05)
+    retry = RetryPolicy(max_attempts=5, base_seconds=3.0, cap_seconds=3.0)
     registry = registry_of(scene.stay, retry=retry, timeout_seconds=1.0)
     async with open_floor(registry) as floor:
         floor.start(hung_seconds=60.0)
         job_id = await floor.enqueue()
-        await floor.reaches(job_id, State.RETRYING)
         detail = await floor.reaches(job_id, State.SCHEDULED)
         assert detail.view.detail == "the function of an earlier attempt has not returned yet"
         assert detail.view.attempt == 1, "the attempt is given back"
@@ -173,3 +172,22 @@ async def test_a_dead_job_is_one_warning_and_other_ends_are_none(
     told = [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
     words = "is dead after attempt 2, error: KeyError: 'ward' (attempt 2 of 2)"
     assert told == [f"job {job_id} (test.job) {words}"]
+
+
+async def test_a_case_of_a_function_that_never_returns_is_named_by_its_dead_job(
+    open_floor: FloorMaker,
+) -> None:
+    scene = Scene()
+
+    def handler(job: RunningJob) -> None:
+        dao.insert_case(job.data)
+        scene.stay(job)
+
+    retry = RetryPolicy(max_attempts=2, base_seconds=0.01, cap_seconds=0.01)
+    async with open_floor(registry_of(handler, retry=retry, timeout_seconds=2.0)) as floor:
+        floor.start(hung_seconds=60.0)
+        view = (await floor.run()).view
+        assert (view.state, view.reason) == (State.DEAD, "timeout")
+        assert view.case_id is not None
+        assert (await floor.cases(), scene.most) == ([view.id], 1)
+        scene.leave.set()
