@@ -75,6 +75,8 @@ def _is_unserved(queue: QueueView) -> bool:
 
 
 def _queue_note(queue: QueueView) -> str:
+    if queue.faults:
+        return queue.faults[0]
     if queue.paused:
         why = f": {queue.pause_reason}" if queue.pause_reason else ""
         doors = " with its intake" if queue.intake_paused else ""

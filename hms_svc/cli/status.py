@@ -11,7 +11,7 @@ from hms_svc.cli.printing import console, emit, flush, make_table, table
 from hms_svc.cli.session import Session, run, session_of
 
 if TYPE_CHECKING:
-    from hms_svc.domain.views import WorkerView
+    from hms_svc.domain.views import QueueView, WorkerView
     from hms_svc.operations.reads import Status
 
 WORKER_COLUMNS = ("worker", "host", "pid", "busy", "slots", "lane", "types", "seen s ago")
@@ -86,6 +86,14 @@ def _page(seen: Status, session: Session) -> Any:
     return Group(*parts)
 
 
+def _note(queue: QueueView) -> str:
+    if queue.faults:
+        return "faulty key, see doctor"
+    if queue.paused:
+        return "intake paused" if queue.intake_paused else "paused"
+    return "" if queue.served else "not served"
+
+
 def queue_table(seen: Status) -> Any:
     """Make the table of queues with their totals."""
     from hms_svc.operations.shapes import COUNTED, queue_shape, total_counts
@@ -93,8 +101,7 @@ def queue_table(seen: Status) -> Any:
     rows = []
     for queue in seen.queues:
         shape = queue_shape(queue, seen.at)
-        paused = "intake paused" if queue.intake_paused else "paused"
-        note = paused if queue.paused else "" if queue.served else "not served"
+        note = _note(queue)
         age = shape["oldest_age_s"]
         rows.append(
             [queue.type, *(shape[name] for name in COUNTED), "" if age is None else age, note]

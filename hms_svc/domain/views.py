@@ -28,6 +28,7 @@ class QueueView(msgspec.Struct, frozen=True, kw_only=True):
     `next_due_at` is when its next scheduled job becomes ready. `counters` are the running totals of `stats:{type}`: accepted, claimed,
     completed, failed, retried, rejected, dead, cancelled, discarded.
     `intake_paused` is only where `paused` is: the doors take no new jobs either.
+    `faults` has a sentence for each key of the queue that other programs write to and that has the wrong Redis type.
     """
 
     type: str
@@ -40,6 +41,7 @@ class QueueView(msgspec.Struct, frozen=True, kw_only=True):
     pause_reason: str
     served: bool
     intake_paused: bool = False
+    faults: tuple[str, ...] = ()
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):

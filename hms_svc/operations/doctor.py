@@ -215,6 +215,7 @@ def _workers(status: Status) -> Finding:
 
 def _queues(status: Status) -> Iterator[Finding]:
     for queue in status.queues:
+        yield from (Finding("queues", Level.ERROR, fault) for fault in queue.faults)
         waiting = queue.counts.queued + queue.counts.intake
         if queue.paused:
             why = f" ({queue.pause_reason})" if queue.pause_reason else ""

@@ -150,6 +150,8 @@ def queue_shape(queue: QueueView, now_ms: int) -> JsonObject:
     }
     if queue.paused:
         shape |= {"paused_by": queue.paused_by, "pause_reason": queue.pause_reason}
+    if queue.faults:
+        shape["faults"] = list(queue.faults)
     return shape
 
 

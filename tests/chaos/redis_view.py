@@ -124,8 +124,6 @@ class RedisView:
 
 
 def _indexes(state: State, type: str) -> list[str]:
-    if state is State.RETRYING:
-        return [f"jobs:{type}:retry"]
     keys = [f"{PREFIX}{state.value}:{type}"]
     return [*keys, f"{PREFIX}suspects:{type}"] if state is State.QUEUED else keys
 

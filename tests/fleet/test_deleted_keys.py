@@ -50,6 +50,7 @@ async def every_state(fleet: Fleet) -> dict[str, str]:
         f"hms:default:held:{TYPE}",
         f"hms:default:completed:{TYPE}",
         f"hms:default:dead:{TYPE}",
+        f"hms:default:retrying:{TYPE}",
         f"jobs:{TYPE}:retry",
         f"hms:default:queue:{TYPE}",
         f"stats:{TYPE}",

@@ -26,9 +26,18 @@ class Healer:
 
     async def run_once(self) -> None:
         """Walk all records where an index or a tally is gone; look for what stands in intakes."""
-        if await self._link.run("check", _STEP_SECONDS):
+        must_walk, *stale = await self._link.run("check", _STEP_SECONDS)
+        if must_walk:
             await self._walk()
+        for type in stale:
+            await self._write_mirror(type)
         await self._find_intakes()
+
+    async def _write_mirror(self, type: bytes) -> None:
+        first, shown = 0, _KEYS_A_STEP
+        while shown == _KEYS_A_STEP:
+            shown = await self._link.run("mirror", type, first, _KEYS_A_STEP)
+            first += shown
 
     async def _walk(self) -> None:
         prefix = self._link.keys.ours("job", "")

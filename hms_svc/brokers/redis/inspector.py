@@ -14,6 +14,7 @@ from hms_svc.brokers.paging import Slices, fill_page, read_cursor
 from hms_svc.brokers.readable import readable
 from hms_svc.brokers.redis.diagnosis import diagnose
 from hms_svc.brokers.redis.link import Link
+from hms_svc.brokers.redis.misplaced import faults_of
 from hms_svc.brokers.redis.pages import Key, Walks
 from hms_svc.brokers.redis.record import Record
 from hms_svc.brokers.register import worker_view
@@ -158,7 +159,7 @@ def _since(started: float) -> float:
 
 
 def _queue_view(row: list[Any], served: set[str]) -> QueueView:
-    name, sizes, intake, stats, paused_by, why, intake_paused, due, oldest = row
+    name, sizes, intake, stats, paused_by, why, intake_paused, due, oldest, misplaced = row
     type = name.decode()
     counters = dict(zip(stats[::2], stats[1::2], strict=True))
     counts = {STATE_OF[code].value: size for code, size in enumerate(sizes, 1) if code in STATE_OF}
@@ -173,6 +174,7 @@ def _queue_view(row: list[Any], served: set[str]) -> QueueView:
         pause_reason=why.decode(),
         served=type in served,
         intake_paused=intake_paused == b"1",
+        faults=faults_of(misplaced),
     )
 
 

@@ -1,7 +1,9 @@
 """Every key in Redis: what it holds, and what bounds it. `{ns}` is the namespace, `{type}` a job type.
 
 Three families have fixed names, because other programs use them; the rest is
-ours alone. The scripts in `lua/` make names of the same words.
+ours alone. What other programs write to may have any Redis type: it is read
+with that in doubt, and is never an index of ours. The scripts in `lua/` make
+names of the same words.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ class KeyFamily(msgspec.Struct, frozen=True):
 FAMILIES: Final = (
     KeyFamily("jobs:{type}", "list", "intake: what producers LPUSH", "emptied by the workers"),
     KeyFamily(
-        "jobs:{type}:retry", "zset", "retrying: id, due time in Unix seconds", "jobs retrying"
+        "jobs:{type}:retry", "zset", "mirror of retrying: id, due time in Unix seconds", "jobs retrying"
     ),
     KeyFamily(
         "stats:{type}", "hash", "running counters, and gauges of the states", "one for each type"
@@ -41,6 +43,7 @@ FAMILIES: Final = (
     KeyFamily("hms:{ns}:queued:{type}", "zset", "ready: id, turn", "jobs queued"),
     KeyFamily("hms:{ns}:suspects:{type}", "zset", "ready suspects: id, turn", "jobs queued"),
     KeyFamily("hms:{ns}:scheduled:{type}", "zset", "id, due time (ms)", "jobs scheduled"),
+    KeyFamily("hms:{ns}:retrying:{type}", "zset", "id, due time (ms)", "jobs retrying"),
     KeyFamily("hms:{ns}:held:{type}", "zset", "id, time (ms)", "jobs held"),
     KeyFamily("hms:{ns}:processing:{type}", "zset", "id, end of the lease (ms)", "slots"),
     KeyFamily("hms:{ns}:completed:{type}", "zset", "id, time (ms)", "7 days or 100,000 jobs"),
@@ -94,14 +97,9 @@ class Keys:
 
     def index(self, state: str, type: str) -> str:
         """Give the index of a state: `queued`, …, `discarded`, or `suspects`."""
-        return self.retry(type) if state == "retrying" else self.ours(state, type)
+        return self.ours(state, type)
 
     @staticmethod
     def intake(type: str) -> str:
         """Give the list that foreign producers push to."""
         return f"jobs:{type}"
-
-    @staticmethod
-    def retry(type: str) -> str:
-        """Give the sorted set of retrying jobs."""
-        return f"jobs:{type}:retry"

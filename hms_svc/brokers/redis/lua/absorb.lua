@@ -18,7 +18,7 @@ local list, type, taken, why, holder = ARGV[4], ARGV[5], 0, '', ''
 intakes[type] = true
 for at = 6, #ARGV, 9 do
   local sha, act, id, state, one, two, three, four, five = unpack(ARGV, at, at + 8)
-  local item = redis.call('LINDEX', list, -1)
+  local item = foreign('LINDEX', list, -1)
   if not item or redis.sha1hex(item) ~= sha then
     why = 'moved'
     break

@@ -1,11 +1,10 @@
 -- Tell whether an index, a tally, a gauge, a group or a register is gone, and this worker is to mend it.
 --
 -- ARGV     seconds that a step of the mending may take before another worker may begin it, too
--- returns  1 where the records must be walked, else 0, also while somebody walks them
+-- returns  1 where the records must be walked, else 0, also while somebody walks them; then the types whose
+--          mirror of what is retrying must be written anew (100 at most)
 -- Invariant: tallies are added to, indexes are what they are: both change in one step. Groups have to add
 --            up to the dead and rejected jobs.
-
-local type_of = type
 
 local function is_sound()
   if redis.call('SISMEMBER', P .. 'types', '!') == 0 then return false end
@@ -36,7 +35,18 @@ local function are_groups_sound()
   return missing == 0
 end
 
+local function stale_mirrors()
+  local stale = {}
+  for _, type in ipairs(types()) do
+    if #stale == 100 then break end
+    local shown = foreign('ZCARD', mirror_of(type))
+    if shown and shown ~= redis.call('ZCARD', index_of('5', type)) then stale[#stale + 1] = type end
+  end
+  return stale
+end
+
 local flag = P .. 'healing'
-if redis.call('EXISTS', flag) == 1 or is_sound() and are_groups_sound() then return 0 end
+if redis.call('EXISTS', flag) == 1 then return { 0 } end
+if is_sound() and are_groups_sound() then return { 0, unpack(stale_mirrors()) } end
 redis.call('SET', flag, '1', 'EX', ARGV[4])
-return 1
+return { 1 }

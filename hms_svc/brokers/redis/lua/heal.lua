@@ -4,8 +4,6 @@
 -- returns  how many were missing
 -- Invariant: a record that is in its index is not touched; tallies follow in settle_tallies.
 
-local type_of = type
-
 -- The end of a lease in the record is that of the claim; its worker may have renewed it since.
 local function place_of(job)
   if job[STATE] ~= '4' then return job[POSITION] end
@@ -42,7 +40,7 @@ for at = 5, #ARGV do
     local key = index_of(job[STATE], job[TYPE], job[SUSPECT])
     redis.call('SADD', P .. 'types', job[TYPE])
     if not redis.call('ZSCORE', key, id) then
-      redis.call('ZADD', key, score_of(job[STATE], place_of(job)), id)
+      redis.call('ZADD', key, place_of(job), id)
       healed = healed + 1
     end
     if FAILED[job[STATE]] then file_again(id, job) end

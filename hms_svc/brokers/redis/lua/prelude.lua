@@ -33,8 +33,17 @@ local GAUGES = { scheduled = true, queued = true, held = true, processing = true
 local PRIORITY_STEP = 8796093022208
 local BUS_MOST, CAUSES_MOST = '1000000', 1000
 
+local type_of = type
+
 local function int(number)
   return string.format('%d', number)
+end
+
+-- The answer to a command on a key that other programs write to, nil where its type does not fit.
+local function foreign(...)
+  local answer = redis.pcall(...)
+  if type_of(answer) == 'table' and answer.err then return nil end
+  return answer
 end
 
 local function job_key(id)
@@ -74,9 +83,17 @@ local function write(id, job, outcome, step)
 end
 
 local function index_of(state, type, suspect)
-  if state == '5' then return 'jobs:' .. type .. ':retry' end
   if state == '2' and suspect == '1' then return P .. 'suspects:' .. type end
   return P .. NAMES[state] .. ':' .. type
+end
+
+-- The sorted set that shows others what is retrying; no script reads jobs from it.
+local function mirror_of(type)
+  return 'jobs:' .. type .. ':retry'
+end
+
+local function seconds_of(position)
+  return string.format('%.3f', position / 1000)
 end
 
 -- A text with a comma behind each word, as a list; the same text is taken apart once.
@@ -91,14 +108,10 @@ local function words_of(text)
   return words
 end
 
-local function score_of(state, position)
-  if state == '5' then return string.format('%.3f', position / 1000) end
-  return position
-end
-
 -- What the script has done, written once at its end by finish().
 local gone, come, tallies, counters, events = {}, {}, {}, {}, {}
 local woken, intakes, causes = {}, {}, {}
+local hidden, mirrored = {}, {}
 
 local function add(sums, type, name, number)
   local sum = sums[type]
@@ -153,14 +166,19 @@ end
 local function leave(id, job)
   push(gone, index_of(job[STATE], job[TYPE], job[SUSPECT]), id)
   if FAILED[job[STATE]] and job[CAUSE] ~= '0' then push(gone, cause_key(job), id) end
+  if job[STATE] == '5' then push(hidden, mirror_of(job[TYPE]), id) end
   tally(job[TYPE], job[STATE], -1)
 end
 
 local function enter(id, job)
   local state, type = job[STATE], job[TYPE]
   local key = index_of(state, type, job[SUSPECT])
-  push(come, key, score_of(state, job[POSITION]))
+  push(come, key, job[POSITION])
   push(come, key, id)
+  if state == '5' then
+    push(mirrored, mirror_of(type), seconds_of(job[POSITION]))
+    push(mirrored, mirror_of(type), id)
+  end
   if FAILED[state] and job[CAUSE] ~= '0' then
     push(come, cause_key(job), job[POSITION])
     push(come, cause_key(job), id)
@@ -274,9 +292,9 @@ local function types()
   return found
 end
 
-local function flush(command, key, list)
+local function flush(command, key, list, run)
   for first = 1, #list, 1000 do
-    redis.call(command, key, unpack(list, first, math.min(first + 999, #list)))
+    (run or redis.call)(command, key, unpack(list, first, math.min(first + 999, #list)))
   end
 end
 
@@ -298,7 +316,6 @@ local function write_events()
 end
 
 local function size_of(type, name)
-  if name == 'retrying' then return redis.call('ZCARD', 'jobs:' .. type .. ':retry') end
   local size = redis.call('ZCARD', P .. name .. ':' .. type)
   if name == 'queued' then size = size + redis.call('ZCARD', P .. 'suspects:' .. type) end
   return size
@@ -311,6 +328,28 @@ local function write_tallies()
       if number ~= 0 then redis.call('HINCRBY', P .. 'queue:' .. type, name, number) end
     end
   end
+end
+
+local function intake_of(type)
+  return (foreign('LLEN', 'jobs:' .. type) or 0) + redis.call('LLEN', P .. 'taken:' .. type)
+end
+
+-- Keys of a type that others write to and that have another Redis type than they should: key, type, …
+local function misplaced(type)
+  local found = {}
+  for key, wanted in pairs({ ['jobs:' .. type] = 'list', [mirror_of(type)] = 'zset', ['stats:' .. type] = 'hash' }) do
+    local kind = redis.call('TYPE', key).ok
+    if kind ~= 'none' and kind ~= wanted then
+      found[#found + 1] = key
+      found[#found + 1] = kind
+    end
+  end
+  return found
+end
+
+local function write_mirrors()
+  for key, list in pairs(hidden) do flush('ZREM', key, list, redis.pcall) end
+  for key, list in pairs(mirrored) do flush('ZADD', key, list, redis.pcall) end
 end
 
 -- stats:{type} is everybody's to write: what stands in the way there must not stop the work.
@@ -326,8 +365,7 @@ local function write_stats()
     end
   end
   for type in pairs(intakes) do
-    local waiting = redis.call('LLEN', 'jobs:' .. type) + redis.call('LLEN', P .. 'taken:' .. type)
-    redis.pcall('HSET', 'stats:' .. type, 'intake', waiting)
+    redis.pcall('HSET', 'stats:' .. type, 'intake', intake_of(type))
   end
 end
 
@@ -343,7 +381,7 @@ end
 -- Tell a worker something; false where nobody hears, also where this user may not publish.
 local function call(worker, word)
   local heard = redis.pcall('PUBLISH', P .. 'wake:' .. worker, word)
-  return type(heard) == 'number' and heard > 0
+  return type_of(heard) == 'number' and heard > 0
 end
 
 -- Wake as many sleepers as there are jobs; one that does not hear is passed over.
@@ -365,6 +403,7 @@ local function write_causes()
   end
 end
 
+-- What others may stand in the way of comes last, and each command of it may fail.
 local function finish()
   for key, list in pairs(gone) do flush('ZREM', key, list) end
   for key, list in pairs(come) do flush('ZADD', key, list) end
@@ -372,5 +411,6 @@ local function finish()
   write_tallies()
   write_events()
   for type, sum in pairs(woken) do wake(type, sum.jobs) end
+  write_mirrors()
   write_stats()
 end

@@ -10,6 +10,7 @@ local function make_ready(id, type, state)
   local job = read(id)
   if not job then
     push(gone, index_of(state, type), id)
+    if state == '5' then push(hidden, mirror_of(type), id) end
     tally(type, state, -1)
     lose(id, type)
   elseif job[STATE] ~= state then
@@ -28,14 +29,14 @@ end
 for _, type in ipairs(types()) do
   for _, state in ipairs({ '1', '5' }) do
     local key = index_of(state, type)
-    local now = score_of(state, int(wall))
+    local now = int(wall)
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, left)) do
       make_ready(id, type, state)
       left = left - 1
     end
     local following = redis.call('ZRANGEBYSCORE', key, '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
     if following then
-      local at = math.floor(tonumber(following) * (state == '5' and 1000 or 1))
+      local at = math.floor(tonumber(following))
       if due == 0 or at < due then due = at end
     end
   end

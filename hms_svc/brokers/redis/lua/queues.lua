@@ -3,7 +3,8 @@
 -- returns  for each type: type, sizes of the ten states in their order, length of the intake, running
 --          counters (name, number, …), who paused it, why, 1 where at the doors
 --          too, when the next scheduled job is due, when the job that has waited longest was enqueued
---          (both Unix ms, 0 for none)
+--          (both Unix ms, 0 for none), then the keys that others write and their
+--          types, of those where the type is wrong
 -- Invariant: reads only; work is bounded by types and priorities.
 
 local answers = {}
@@ -26,14 +27,13 @@ for _, type in ipairs(types()) do
   for state = 1, 10 do sizes[state] = redis.call('ZCARD', index_of(tostring(state), type)) end
   local suspects = P .. 'suspects:' .. type
   sizes[2] = sizes[2] + redis.call('ZCARD', suspects)
-  local intake = redis.call('LLEN', 'jobs:' .. type) + redis.call('LLEN', P .. 'taken:' .. type)
   local paused = redis.call('HMGET', P .. 'queue:' .. type, 'paused_by', 'pause_reason', 'intake_paused')
   local due = redis.call('ZRANGE', P .. 'scheduled:' .. type, 0, 0, 'WITHSCORES')[2]
   local oldest, among = oldest_of(P .. 'queued:' .. type), oldest_of(suspects)
   if among > 0 and (oldest == 0 or among < oldest) then oldest = among end
   answers[#answers + 1] = {
-    type, sizes, intake, redis.call('HGETALL', 'stats:' .. type), paused[1], paused[2] or '',
-    paused[3] or '0', due and int(tonumber(due)) or '0', int(oldest),
+    type, sizes, intake_of(type), foreign('HGETALL', 'stats:' .. type) or {}, paused[1], paused[2] or '',
+    paused[3] or '0', due and int(tonumber(due)) or '0', int(oldest), misplaced(type),
   }
 end
 return answers

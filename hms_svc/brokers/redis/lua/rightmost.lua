@@ -6,7 +6,7 @@
 
 local answers, size = {}, 0
 for at = 1, tonumber(ARGV[5]) do
-  local item = redis.call('LINDEX', ARGV[4], -at)
+  local item = foreign('LINDEX', ARGV[4], -at)
   if not item then break end
   answers[at] = item
   size = size + #item

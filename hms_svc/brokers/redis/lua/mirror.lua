@@ -1,0 +1,18 @@
+-- Show others some of the retrying jobs of a type, in the sorted set that is a mirror of our index.
+--
+-- ARGV     type, place of the first (from 0), how many
+-- returns  how many were shown
+-- Invariant: what stood in the mirror goes with the first portion; a key of another Redis type is left alone.
+
+local type, first, number = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local mirror = mirror_of(type)
+if not foreign('ZCARD', mirror) then return 0 end
+if first == 0 then redis.call('UNLINK', mirror) end
+local found = redis.call('ZRANGE', index_of('5', type), first, first + number - 1, 'WITHSCORES')
+local list = {}
+for at = 1, #found, 2 do
+  push(list, mirror, seconds_of(tonumber(found[at + 1])))
+  push(list, mirror, found[at])
+end
+for key, pairs_of_it in pairs(list) do flush('ZADD', key, pairs_of_it, redis.pcall) end
+return #found / 2
