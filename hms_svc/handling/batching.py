@@ -18,7 +18,8 @@ class Batcher(Generic[Question, Answer]):
     A first question waits for one turn of the loop, so that all tasks that the
     same turn woke share a batch. Belongs to the loop that first asks. An Outage
     of `answer_many` is raised to everyone in that batch; after any other error
-    each is asked again alone, so that one bad question harms nobody else.
+    each is asked again alone, so that one bad question harms nobody else. The
+    questions of a batch weigh `limit` at most together, or there is only one.
     """
 
     def __init__(
@@ -26,9 +27,11 @@ class Batcher(Generic[Question, Answer]):
         answer_many: Callable[[Sequence[Question]], Awaitable[Sequence[Answer]]],
         *,
         limit: int = 500,
+        weigh: Callable[[Question], int] = lambda _question: 1,
     ) -> None:
         self._answer_many = answer_many
         self._limit = limit
+        self._weigh = weigh
         self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
         self._flusher: asyncio.Task[None] | None = None
 
@@ -44,8 +47,17 @@ class Batcher(Generic[Question, Answer]):
     async def _flush(self) -> None:
         await asyncio.sleep(0)
         while self._waiting:
-            batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
+            count = self._fitting()
+            batch, self._waiting = self._waiting[:count], self._waiting[count:]
             await self._answer(batch)
+
+    def _fitting(self) -> int:
+        weight = 0
+        for count, (question, _) in enumerate(self._waiting):
+            weight += self._weigh(question)
+            if weight > self._limit:
+                return max(count, 1)
+        return len(self._waiting)
 
     async def _answer(self, batch: list[tuple[Question, asyncio.Future[Answer]]]) -> None:
         try:

@@ -17,6 +17,7 @@ import msgspec
 from hms_svc.domain import failpoints
 from hms_svc.domain.errors import (
     BadInput,
+    BrokerUnavailable,
     Fault,
     KeyReused,
     MalformedJob,
@@ -40,7 +41,8 @@ from hms_svc.ports.stores import AcceptedKey, DoorStore
 log: Final = logging.getLogger("hms_svc.http")
 MOST_JOBS: Final = 10_000
 MOST_FAULTS: Final = 50
-WRITTEN_TOGETHER: Final = 200
+WRITTEN_TOGETHER: Final = 500
+"""Jobs of many small requests that are written in one step, all or none of them."""
 
 
 class Posted(msgspec.Struct, frozen=True):
@@ -73,7 +75,8 @@ class Posting:
         self._registry = registry
         self._clock = clock
         self._room = Room(inspection, queue_limit)
-        self._writes = Batcher(self._write, limit=WRITTEN_TOGETHER)
+        self._writes = Batcher(self._write, limit=WRITTEN_TOGETHER, weigh=len)
+        self._large_writes = Batcher(self._write, limit=1, weigh=len)
         self._look_ups = Batcher(self._look_up)
         self._reservations = Batcher(self._reserve)
         self._keys = Batcher(self._keep)
@@ -85,7 +88,9 @@ class Posting:
 
         Raises MalformedJson, MalformedJob, MalformedJobs, IdConflict, KeyReused,
         QueueFull, IntakePaused, and Outage; then nothing was accepted, but for
-        an array of which another request has taken an id in the same moment.
+        an array of which another request has taken an id in the same moment, and for
+        an outage within the write, which says so: repeated with the same ids or key,
+        the request makes no second job.
         """
         value, known = await aside(len(body), lambda: _open(body, sender, key))
         if known is not None and (answer := await self._answer_to(known)):
@@ -97,7 +102,7 @@ class Posting:
         async with self._room.entered(jobs) as entered:
             if known is not None:
                 jobs = _named(items, jobs, known, await self._reserved(known))
-            answers = await self._writes.ask(jobs)
+            answers = await self._written(jobs, keyed=known is not None)
             entered.accepted(jobs, answers)
         if failpoints.armed is not None:
             failpoints.reached("http.accepted")
@@ -122,13 +127,28 @@ class Posting:
         except Outage as error:
             log.warning("an answer is not kept, its jobs are: %s", error)
 
+    async def _written(self, jobs: Sequence[Job], *, keyed: bool) -> list[Enqueued]:
+        """Write jobs; those of a large request step by step, beside those of small ones."""
+        if len(jobs) <= WRITTEN_TOGETHER:
+            return await self._writes.ask(jobs)
+        try:
+            return await self._large_writes.ask(jobs)
+        except BrokerUnavailable as error:
+            hint = (
+                "the same request, repeated" if keyed else "an Idempotency-Key, or ids, next time"
+            )
+            raise BrokerUnavailable(
+                f"{error}; some of the {len(jobs):,} jobs may have been accepted: {hint}, makes no second job"
+            ) from error
+
     async def accept(self, jobs: Sequence[Job]) -> list[Enqueued]:
         """Enqueue jobs in one write with those of others; answers stand in the order of `jobs`.
 
-        Raises QueueFull, IntakePaused and Outage: then nothing was accepted.
+        Raises QueueFull and IntakePaused: then nothing was accepted. After an Outage
+        some may be: the same jobs, handed in again, are known by their ids.
         """
         async with self._room.entered(jobs) as entered:
-            answers = await self._writes.ask(jobs)
+            answers = await self._written(jobs, keyed=True)
             entered.accepted(jobs, answers)
             return answers
 

@@ -194,8 +194,11 @@ class Broker(Producer, Protocol):
         ...
 
     async def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
-        """Accept the jobs, durably, all or none; answers stand in the order of `jobs`.
+        """Accept the jobs, durably; answers stand in the order of `jobs`.
 
+        Up to 500 jobs, and 4 MiB of them, are accepted all or none. More are accepted in
+        several such steps, between which others are served: after an outage the first
+        may be accepted, and calling again with the same jobs answers EXISTS for those.
         A job with `not_before` in the future is `scheduled`, else `queued`. An id
         that is known with the same type and data is answered EXISTS and with
         other data CONFLICT; neither is written. A `unique_key` that a job of the

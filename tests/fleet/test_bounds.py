@@ -8,6 +8,7 @@ from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.causes import OTHER_CAUSES
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.lifecycle import State
+from hms_svc.ports.control import Act, ActRequest
 
 from .conftest import TYPE, Fleet
 
@@ -92,3 +93,24 @@ async def test_beyond_a_thousand_groups_new_causes_of_a_type_share_one(fleet: Fl
     assert (group.pattern, group.count, group.type) == (OTHER_CAUSES, 4, TYPE)
     page = await fleet.inspection.page(parse_filter(f"cause:{group.id}"), limit=0, cursor=None)
     assert {view.cause for view in page.jobs} == {group.id}
+
+
+async def test_many_jobs_and_large_ones_are_portioned(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = Counted(fleet.inspection._link, monkeypatch)  # type: ignore[attr-defined]
+    await fleet.accept(2001)
+    assert counted.names.count("EVALSHA") == 5
+    counted.names.clear()
+    large = [fleet.job("x" * 1_000_000, type="large.one") for _ in range(10)]
+    await fleet.broker.enqueue(large)
+    assert counted.names.count("EVALSHA") == 3
+    request = ActRequest(
+        act=Act.DISCARD, job_ids=tuple(job.id for job in large), by="ravi", batch="b"
+    )
+    counted.names.clear()
+    assert all(outcome.done for outcome in await fleet.control.act(request))
+    assert 2 <= counted.names.count("EVALSHA") <= 4
+    undone = await fleet.control.undo("b", limit=50)
+    assert [outcome.done for outcome in undone] == [True] * 10
+    assert (await fleet.counts("large.one"))["queued"] == 10

@@ -125,9 +125,9 @@ async def test_a_walk_goes_on_under_its_flag_and_nobody_undoes_it(fleet: Fleet) 
     link: Link = fleet.inspection._link  # type: ignore[attr-defined]
     fleet.server.cli("DEL", f"hms:default:dead:{TYPE}")
     before = await fleet.inspection.failures()
-    assert [await link.run("check", 60), await link.run("check", 60)] == [1, 0]
+    assert [await link.run("check", 60), await link.run("check", 60)] == [[1], [0]]
     fleet.server.cli("DEL", "hms:default:healing")
-    assert await link.run("check", 5) == 1
+    assert await link.run("check", 5) == [1]
     assert await fleet.inspection.failures() == before
     await link.run("heal", 60, one["dead"])
     assert fleet.server.cli("TTL", "hms:default:healing") > 5

@@ -82,7 +82,7 @@ async def test_what_has_a_lifetime_ends_by_itself(fleet: Fleet) -> None:
 async def test_tallies_and_indexes_agree_whatever_happens(fleet: Fleet) -> None:
     await be_busy(fleet)
     link: Link = fleet.inspection._link  # type: ignore[attr-defined]
-    assert await link.run("check", 1) == 0
+    assert await link.run("check", 1) == [0]
     await fleet.accept(3, expires_at=1)
     await fleet.claim()
     seen = {job_id: Seen(fence) for job_id, fence in await fleet.control.waiting(TYPE, limit=100)}
@@ -92,4 +92,4 @@ async def test_tallies_and_indexes_agree_whatever_happens(fleet: Fleet) -> None:
     await fleet.broker.promote(100)
     await fleet.control.trim(limit=100)
     await fleet.control.bury_unserved(older_than=4_000_000_000_000, limit=100)
-    assert await link.run("check", 1) == 0
+    assert await link.run("check", 1) == [0]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
-from typing import Final
 
 import msgspec
 
 from hms_svc.brokers.codes import STATE_OF
 from hms_svc.brokers.intake import keep_bytes, read_item
+from hms_svc.brokers.portions import MOST_JOBS, portions
 from hms_svc.brokers.redis.exchange import Argument
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.record import Draft, Outcome, Record, draft_of, refused_draft
@@ -20,9 +20,6 @@ from hms_svc.domain.lifecycle import REASON_ID_CONFLICT, REASON_MALFORMED, REASO
 from hms_svc.domain.strict_json import encode, is_same_json
 from hms_svc.ports.broker import Acceptance, Enqueued
 from hms_svc.ports.side_thread import aside
-
-MOST_BYTES: Final = 64 * 1024 * 1024
-"""Payload that one script accepts: the server takes no call of more than a gigabyte."""
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
@@ -103,18 +100,22 @@ class Accepting:
         self._link = link
 
     async def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
-        """Accept jobs in one script, or in several where they are too large for one."""
-        return [answer for some in _portions(jobs) for answer in await self._enqueue(some)]
+        """Accept jobs in scripts of bounded work; each accepts all of its jobs or none."""
+        answers: list[Enqueued] = []
+        for first in range(0, len(jobs), MOST_JOBS):
+            now = self._link.clock.now_ms()
+            drafts = [(job, draft_of(job, now)) for job in jobs[first : first + MOST_JOBS]]
+            for some in portions(drafts, _size_of):
+                answers += await self._enqueue(some, now)
+        return answers
 
-    async def _enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
+    async def _enqueue(self, some: Sequence[tuple[Job, Draft]], now: int) -> list[Enqueued]:
         """Accept jobs; what is refused for its unique key is recorded in a second step."""
-        now = self._link.clock.now_ms()
-        drafts = [draft_of(job, now) for job in jobs]
-        arguments = _arguments(jobs, drafts)
+        jobs = [job for job, _ in some]
+        arguments = _arguments(some)
         faults, repeated = await self._link.run_told("enqueue", *arguments)
         answers = [
-            Enqueued(job.id, Acceptance.ACCEPTED, STATE_OF[draft.state])
-            for job, draft in zip(jobs, drafts, strict=True)
+            Enqueued(job.id, Acceptance.ACCEPTED, STATE_OF[draft.state]) for job, draft in some
         ]
         held = []
         for place, fault, witness in faults:
@@ -149,8 +150,15 @@ class Accepting:
 
     async def refuse(self, refused: Sequence[Refused]) -> dict[int, Record]:
         """Record what can never run; gives, by number, the records of ids that were known."""
-        if not refused:
-            return {}
+        known: dict[int, Record] = {}
+        first = 0
+        for some in portions(refused, lambda one: len(one.record) + len(one.said)):
+            found = await self._refuse(some)
+            known |= {first + number: record for number, record in found.items()}
+            first += len(some)
+        return known
+
+    async def _refuse(self, refused: Sequence[Refused]) -> dict[int, Record]:
         arguments = [word for one in refused for word in one.arguments()]
         answers, repeated = await self._link.run_told("refuse", *arguments)
         found = {place - 1: Record(refused[place - 1].job.id, record) for place, record in answers}
@@ -159,15 +167,8 @@ class Accepting:
         return {n: known for n, known in found.items() if not is_same(refused[n].job, known)}
 
 
-def _portions(jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
-    first = size = 0
-    for number, job in enumerate(jobs):
-        if size and size + len(job.data) > MOST_BYTES:
-            yield jobs[first:number]
-            first, size = number, 0
-        size += len(job.data)
-    if jobs:
-        yield jobs[first:]
+def _size_of(drafted: tuple[Job, Draft]) -> int:
+    return len(drafted[1].head) + len(drafted[1].tail)
 
 
 def draft_arguments(job: Job, draft: Draft) -> list[Argument]:
@@ -180,10 +181,9 @@ def draft_arguments(job: Job, draft: Draft) -> list[Argument]:
     return [job.id, draft.head, draft.tail, draft.position, draft.unique, named]
 
 
-def _arguments(jobs: Sequence[Job], drafts: Sequence[Draft]) -> list[Argument]:
+def _arguments(some: Sequence[tuple[Job, Draft]]) -> list[Argument]:
     arguments: list[Argument] = []
-    pairs = zip(jobs, drafts, strict=True)
-    for (type, state), run in groupby(pairs, lambda pair: (pair[0].type, pair[1].state)):
+    for (type, state), run in groupby(some, lambda pair: (pair[0].type, pair[1].state)):
         members = list(run)
         arguments += [type, state, len(members)]
         for job, draft in members:

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from hms_svc.brokers.announcements import as_cancelled
+from hms_svc.brokers.portions import portions
 from hms_svc.brokers.redis.accepting import Accepting
 from hms_svc.brokers.redis.foreign import Intake
 from hms_svc.brokers.redis.healer import Healer
@@ -138,9 +139,11 @@ class RedisBroker:
         fences = [done.token.fence for done in settlements]
         marks = {fence: self._unsure_marks.pop(fence, "") or new_nonce() for fence in fences}
         try:
-            refused, wished = await self._settle(settlements, marks)
-            if wished:
-                refused += (await self._settle(wished, marks))[0]
+            refused = []
+            for some in portions(settlements, _size_of):
+                of_these, wished = await self._settle(some, marks)
+                again = (await self._settle(wished, marks))[0] if wished else []
+                refused += of_these + again
         except BaseException:
             self._unsure_marks |= marks
             raise
@@ -252,3 +255,7 @@ class RedisBroker:
         types = [served.type for served in request.types]
         lane = int(request.lane is Lane.SUSPECT)
         return await self._sleeper.sleep(as_word(request.worker), lane, types, timeout_seconds)
+
+
+def _size_of(done: Settlement) -> int:
+    return len(done.disposition.result or b"") + len(done.disposition.detail)

@@ -29,27 +29,34 @@ class RedisControl:
         self._inspector = inspector
 
     async def act(self, request: ActRequest) -> list[ActOutcome]:
-        """Do one act to each job, some hundreds in one script."""
+        """Do one act to each job, some hundreds in one script, fewer where they are large."""
         outcomes: list[ActOutcome] = []
         by, note, batch = request.by, request.note, request.batch
         until = self._link.clock.now_ms() + int(self._keep.undo_seconds * 2000) + 1000
-        for first in range(0, len(request.job_ids), _AT_ONCE):
-            ids = request.job_ids[first : first + _AT_ONCE]
+        while len(outcomes) < len(request.job_ids):
+            ids = request.job_ids[len(outcomes) : len(outcomes) + _AT_ONCE]
             words = [word for job_id in ids for word in _words(job_id, request.seen.get(job_id))]
             answers = await self._link.run("act", request.act.value, by, note, batch, until, *words)
             outcomes += [
                 ActOutcome(job_id, not why, why.decode())
-                for job_id, why in zip(ids, answers, strict=True)
+                for job_id, why in zip(ids, answers, strict=False)
             ]
         return outcomes
 
     async def undo(self, batch: str, *, after: str = "", limit: int = 250) -> list[ActOutcome]:
         """Bring back what the acts of a batch did, within its lifetime."""
-        answers = await self._link.run("undo", batch, self._undone_since(), after, limit)
-        return [
-            ActOutcome(job_id.decode(), not why, why.decode())
-            for job_id, why in zip(answers[::2], answers[1::2], strict=True)
-        ]
+        outcomes: list[ActOutcome] = []
+        while len(outcomes) < limit:
+            left = limit - len(outcomes)
+            answers = await self._link.run("undo", batch, self._undone_since(), after, left)
+            if not answers:
+                break
+            outcomes += [
+                ActOutcome(job_id.decode(), not why, why.decode())
+                for job_id, why in zip(answers[::2], answers[1::2], strict=True)
+            ]
+            after = outcomes[-1].job_id
+        return outcomes
 
     async def undoable(self, batch: str, *, after: str = "") -> int:
         """Count what is kept of a batch behind an id."""

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from hms_svc.brokers.portions import portions
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.record import Record
 from hms_svc.domain.erasure import ERASED
@@ -15,7 +16,7 @@ from hms_svc.ports.control import NOT_KNOWN, must_end_first
 
 _AT_ONCE: Final = 50
 _ROUNDS: Final = 5
-_STRETCH: Final = 2000
+_STRETCH: Final = 500
 _CHANGED: Final = "was changed by others meanwhile: erase it again"
 
 
@@ -41,7 +42,8 @@ async def _erase_some(link: Link, job_ids: Sequence[str]) -> dict[str, str]:
         wanted = {job_id: text for job_id, text in records.items() if not why[job_id]}
         if not wanted:
             break
-        why |= await _replace(link, wanted)
+        for some in portions(list(wanted.items()), lambda one: len(one[1])):
+            why |= await _replace(link, dict(some))
     return why
 
 

@@ -1,4 +1,4 @@
-"""The Lua scripts: read from `lua/`, each with the prelude before it, known by its digest."""
+"""The Lua scripts: read from `lua/`, each with what all share before it, known by its digest."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class Script(msgspec.Struct, frozen=True):
 @cache
 def script(name: str) -> Script:
     """Put a script together. Its first line tells the server whether it may run when memory is full."""
-    parts = ["prelude", "accepting", name] if name in _ACCEPTING else ["prelude", name]
+    accepting = ["accepting"] if name in _ACCEPTING else []
+    parts = ["prelude", "finishing", *accepting, name]
     folder = files(__package__).joinpath("lua")
     body = "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in parts)
     text = _HEADS.get(name, _WRITES) + body

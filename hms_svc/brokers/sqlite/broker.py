@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from hms_svc.brokers.portions import portions
 from hms_svc.brokers.sqlite import claiming, enqueueing, settling
 from hms_svc.brokers.sqlite.heart import SQLiteHeart
 from hms_svc.brokers.sqlite.queue_file import QueueFile
@@ -42,14 +43,26 @@ class SQLiteBroker:
         await self._file.close()
 
     async def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
-        """Accept jobs in one transaction, and wake sleepers."""
+        """Accept jobs in transactions of bounded work, each all or none, and wake sleepers."""
+        answers: list[Enqueued] = []
+        for some in portions(jobs, lambda job: len(job.data)):
+            answers += await self._enqueue(some)
+        return answers
+
+    async def _enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
         now = self._clock.now_ms()
         return await self._file.write(
             lambda transaction: enqueueing.enqueue(transaction, jobs, now), rings="work"
         )
 
     async def enqueue_raw(self, type: str, items: Sequence[bytes]) -> list[Enqueued]:
-        """Accept foreign bytes in one transaction, and wake sleepers."""
+        """Accept foreign bytes in transactions of bounded work, and wake sleepers."""
+        answers: list[Enqueued] = []
+        for some in portions(items, len):
+            answers += await self._enqueue_raw(type, some)
+        return answers
+
+    async def _enqueue_raw(self, type: str, items: Sequence[bytes]) -> list[Enqueued]:
         now = self._clock.now_ms()
         size = sum(map(len, items))
         read = await aside(size, lambda: enqueueing.read_items(type, items, now))

@@ -23,6 +23,7 @@ from hms_svc.brokers.codes import (
     STATE_OF,
 )
 from hms_svc.brokers.keeping import Retention
+from hms_svc.brokers.portions import MOST_JOBS
 from hms_svc.brokers.readable import readable
 from hms_svc.brokers.sqlite import erasing, retention, undoing
 from hms_svc.brokers.sqlite.inspector import SQL as OPERATOR_SQL
@@ -40,6 +41,7 @@ from hms_svc.ports.control import MOVED_ON, NOT_KNOWN, NOT_SEEN, Act, ActRequest
 from hms_svc.sqlite.backup import copy_database
 
 SQL: Final = OPERATOR_SQL
+_ERASED_AT_ONCE: Final = 100
 
 
 class _Target:
@@ -169,12 +171,16 @@ class SQLiteControl:
         self._worker_lives_ms = int(lease_seconds * 1500)
 
     async def act(self, request: ActRequest) -> list[ActOutcome]:
-        """Do one act to each job, in one transaction."""
+        """Do one act to each job, some hundreds in one transaction."""
+        outcomes: list[ActOutcome] = []
+        for first in range(0, len(request.job_ids), MOST_JOBS):
+            outcomes += await self._act(request, request.job_ids[first : first + MOST_JOBS])
+        return outcomes
+
+    async def _act(self, request: ActRequest, job_ids: Sequence[str]) -> list[ActOutcome]:
         now = self._file.clock.now_ms()
         return await self._file.write(
-            lambda transaction: [
-                _act_on(transaction, request, job_id, now) for job_id in request.job_ids
-            ],
+            lambda transaction: [_act_on(transaction, request, job_id, now) for job_id in job_ids],
             rings="work",
         )
 
@@ -208,6 +214,13 @@ class SQLiteControl:
         return found
 
     async def erase(self, job_ids: Sequence[str]) -> list[ActOutcome]:
+        """Blank jobs, some in one transaction, then their events."""
+        outcomes: list[ActOutcome] = []
+        for first in range(0, len(job_ids), _ERASED_AT_ONCE):
+            outcomes += await self._erase(job_ids[first : first + _ERASED_AT_ONCE])
+        return outcomes
+
+    async def _erase(self, job_ids: Sequence[str]) -> list[ActOutcome]:
         """Blank jobs in one transaction, then their events, found beside the work of others."""
         outcomes = await self._file.write(lambda transaction: erasing.erase(transaction, job_ids))
         named = [each.job_id for each in outcomes if each.done or each.why == NOT_KNOWN]

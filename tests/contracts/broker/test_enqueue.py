@@ -267,3 +267,17 @@ async def test_a_large_item_that_is_dear_to_read_is_a_dead_letter(harness: Broke
     detail = await harness.detail(answer.job_id)
     assert (answer.state, detail.view.reason) == (State.DEAD, "malformed")
     assert "the limit is 1048576" in detail.view.detail
+
+
+async def test_more_jobs_than_one_step_takes_are_answered_in_order(harness: BrokerHarness) -> None:
+    jobs = [harness.job({"n": number}) for number in range(1001)]
+    jobs += [jobs[0], harness.job({"n": -1}, id=jobs[1].id)]
+    answers = await harness.enqueue(*jobs)
+    assert [answer.job_id for answer in answers] == [job.id for job in jobs]
+    said = [answer.acceptance for answer in answers]
+    assert said[:1001] == [Acceptance.ACCEPTED] * 1001
+    assert said[1001:] == [Acceptance.EXISTS, Acceptance.CONFLICT]
+    assert {answer.acceptance for answer in await harness.enqueue(*jobs[:1001])} == {
+        Acceptance.EXISTS
+    }
+    assert await harness.counts() == {"queued": 1001}

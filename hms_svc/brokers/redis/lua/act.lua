@@ -3,7 +3,7 @@
 -- ARGV     act, who, note, batch, time until which it is kept for undo (Unix ms), then for each: id, fence that
 --          was seen ("" where nobody has looked), case that the database has of it ("" for none), hold that was
 --          seen ("" for none)
--- returns  for each id: "" where it was done, else why not
+-- returns  for each id: "" where it was done, else why not; fewer where the records are large
 -- Invariant: each job changes in one step or not at all, and only where it still is what was seen. Repeated with its nonce after a lost reply it gives
 --            what it gave.
 
@@ -125,6 +125,7 @@ local function do_to(id, seen)
 end
 
 for at = 9, #ARGV, 4 do
+  if spent > SPENT_MOST then break end
   local id, fence, case, hold = unpack(ARGV, at, at + 3)
   answers[#answers + 1] = do_to(id, { fence = fence, case = case, hold = hold })
 end

@@ -31,8 +31,11 @@ for _, type in ipairs(types()) do
     local key = index_of(state, type)
     local now = int(wall)
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, left)) do
-      make_ready(id, type, state)
-      left = left - 1
+      if spent > SPENT_MOST then left = 0 end
+      if left > 0 then
+        make_ready(id, type, state)
+        left = left - 1
+      end
     end
     local following = redis.call('ZRANGEBYSCORE', key, '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
     if following then

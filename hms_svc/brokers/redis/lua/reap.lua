@@ -71,6 +71,7 @@ end
 for _, type in ipairs(types()) do
   local key = P .. 'processing:' .. type
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', int(lease), 'LIMIT', 0, left)) do
+    if spent > SPENT_MOST then break end
     local job = read(id)
     left = left - 1
     if job and job[STATE] == '4' and job[TYPE] == type then

@@ -7,7 +7,8 @@
 local removed = 0
 for at = 4, #ARGV, 3 do
   local id, type, state = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  local job = read(id)
+  local job = { string.match(redis.call('GETRANGE', job_key(id), 0, 1023), PATTERN) }
+  if not job[STATE] then job = nil end
   if not job then
     if type ~= '' and redis.call('ZREM', index_of(state, type), id) == 1 then
       tally(type, state, -1)
@@ -19,7 +20,7 @@ for at = 4, #ARGV, 3 do
   elseif (TERMINAL[job[STATE]] or job[STATE] == '10') and (type == '' or job[STATE] == state) then
     leave(id, job)
     free_unique(id, job)
-    redis.call('DEL', job_key(id), P .. 'progress:' .. id)
+    redis.call('UNLINK', job_key(id), P .. 'progress:' .. id)
     removed = removed + 1
   end
 end

@@ -2,7 +2,7 @@
 --
 -- ARGV     batch, time (Unix ms) since which it was done where it can still be undone, id behind which they
 --          stand, how many at most
--- returns  for each job: its id, and "" where it came back, else why not
+-- returns  for each job: its id, and "" where it came back, else why not; fewer where the records are large
 -- Invariant: as act. A job has not moved since where state, position and fence are those that the act left.
 --            A batch that was gone through is not the last one any more (its time is less than 0 then); what did
 --            not come back stays in it.
@@ -49,9 +49,12 @@ local behind, limit = ARGV[6] == '' and '-' or '(' .. ARGV[6] .. ' \255', tonumb
 local found
 repeat
   found = redis.call('ZRANGEBYLEX', batch, behind, '+', 'LIMIT', 0, limit - #answers / 2)
-  for _, kept in ipairs(found) do undo(kept) end
-  behind = '(' .. (found[#found] or '')
-until not found[1] or #answers >= 2 * limit
+  for _, kept in ipairs(found) do
+    undo(kept)
+    behind = '(' .. kept
+    if spent > SPENT_MOST then break end
+  end
+until not found[1] or #answers >= 2 * limit or spent > SPENT_MOST
 finish()
 local since = not found[1] and tonumber(redis.call('ZSCORE', P .. 'batches', ARGV[4]) or nil)
 if since and since > 0 then redis.call('ZADD', P .. 'batches', int(-since), ARGV[4]) end
