@@ -11,6 +11,7 @@ import msgspec
 
 from hms_svc.domain.errors import BadInput, MalformedJson
 from hms_svc.domain.ids import event_id
+from hms_svc.domain.plain_text import brief
 from hms_svc.domain.strict_json import JsonValue, check_strict, decode, encode
 from hms_svc.domain.timestamps import to_rfc3339
 
@@ -42,7 +43,7 @@ def check_group(name: str) -> str:
     """Give back the name of a consumer group, or raise BadInput for what is none."""
     if _GROUP.fullmatch(name):
         return name
-    raise BadInput(f"group {name!r:.80}: want 1 to 128 letters, digits and . _ : -, such as act")
+    raise BadInput(f"group {brief(name)}: want 1 to 128 letters, digits and . _ : -, such as act")
 
 
 def check_consumer_group(name: str) -> str:
@@ -65,18 +66,18 @@ def check_draft(draft: Mapping[str, Any], ordinal: int) -> None:
     if type is None:
         raise BadInput(f"event {ordinal} has no type: an event is {{'type', 'data'}}")
     if not isinstance(type, str) or not _TYPE.fullmatch(type):
-        raise BadInput(f"event {ordinal}: type {type!r:.80} does not match {_TYPE.pattern}")
+        raise BadInput(f"event {ordinal}: type {brief(type)} does not match {_TYPE.pattern}")
     if type.startswith(_OURS) or type in _ALSO_OURS:
         raise BadInput(f"event {ordinal}: type {type} is announced by hms-svc itself")
     if key is None:
         return
     if not isinstance(key, str) or len(key) > MAX_EVENT_KEY_CHARACTERS:
         most = f"a string of at most {MAX_EVENT_KEY_CHARACTERS} characters"
-        raise BadInput(f"event {ordinal}: key {key!r:.80} is not {most}")
+        raise BadInput(f"event {ordinal}: key {brief(key)} is not {most}")
     try:
         check_strict(key)
     except MalformedJson as error:
-        raise BadInput(f"event {ordinal}: key {key!r:.80}: {error}") from error
+        raise BadInput(f"event {ordinal}: key {brief(key)}: {error}") from error
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

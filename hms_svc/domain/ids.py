@@ -9,6 +9,7 @@ import time
 from typing import Final
 
 from hms_svc.domain.errors import MalformedJob
+from hms_svc.domain.plain_text import brief
 from hms_svc.domain.strict_json import encode
 
 JOB_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -28,14 +29,14 @@ def check_job_id(value: object, field: str = "id") -> str:
     """Give back `value` where it is a legal job id, else raise MalformedJob naming the field."""
     if isinstance(value, str) and JOB_ID.fullmatch(value):
         return value
-    raise MalformedJob(f"{field} {value!r:.80} does not match [A-Za-z0-9._:-]{{1,128}}", field)
+    raise MalformedJob(f"{field} {brief(value)} does not match [A-Za-z0-9._:-]{{1,128}}", field)
 
 
 def check_job_type(value: object) -> str:
     """Give back `value` where it is a legal job type, else raise MalformedJob."""
     if isinstance(value, str) and JOB_TYPE.fullmatch(value):
         return value
-    raise MalformedJob(f"type {value!r:.80} does not match [a-z0-9][a-z0-9._-]{{0,127}}", "type")
+    raise MalformedJob(f"type {brief(value)} does not match [a-z0-9][a-z0-9._-]{{0,127}}", "type")
 
 
 def name_based_id(*parts: str) -> str:
