@@ -193,10 +193,7 @@ def objections(kept: KeptHeads, chain: SealedChain, signer: HeadSigner) -> list[
     if newest.signature and not signer.key:
         text = f"the kept heads are signed, and this process has no audit_key: {_SAME_KEY}"
         found.append(AuditFault(newest.link, "no key", text))
-    return found + [fault for fault in _signatures(kept, signer) if fault.fault != NOT_YET_SIGNED]
-
-
-NOT_YET_SIGNED: Final = "not yet signed"
+    return found + list(_signatures(kept, signer))
 
 
 def judge(kept: KeptHeads, chain: SealedChain, signer: HeadSigner) -> list[AuditFault]:
@@ -295,7 +292,7 @@ def _signatures(kept: KeptHeads, signer: HeadSigner) -> Iterator[AuditFault]:
         yield AuditFault(unsigned[0].link, "unsigned", text)
     if heads and first == len(heads):
         text = (
-            "an audit_key is set, and no kept head is signed: run hms-svc serve with it, which signs "
-            "the next head within a minute, then verify again"
+            f"an audit_key is set, and no kept head is signed: {_COMPARE}; then "
+            "hms-svc audit accept --note WHY, which signs the head"
         )
-        yield AuditFault(heads[-1].link, NOT_YET_SIGNED, text)
+        yield AuditFault(heads[-1].link, "not yet signed", text)

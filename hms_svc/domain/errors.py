@@ -115,9 +115,9 @@ class ValidationFailed(HmsError):
     runtime uses the name of the validator that raised, or `handler`.
     """
 
-    def __init__(self, detail: str = "", *, validator: str = "") -> None:
+    def __init__(self, detail: str | None = "", *, validator: str = "") -> None:
         super().__init__(detail)
-        self.detail = detail
+        self.detail = detail or ""
         self.validator = validator
 
 

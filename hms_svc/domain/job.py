@@ -79,7 +79,8 @@ class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `attempt` counts claims of this run, `claims` all of them ever: from the
     second one on the job may have left effects behind. `approvals` are the
-    holds that humans have approved (`Permission.key`).
+    holds that humans have approved (`Permission.key`), since the last deny; `DENIED` is
+    among them where there was one.
     """
 
     job: Job

@@ -22,10 +22,10 @@ class RetryLater(JobOutcome):
 
     __match_args__ = ("after_seconds", "why")
 
-    def __init__(self, after_seconds: float | None = None, why: str = "") -> None:
+    def __init__(self, after_seconds: float | None = None, why: str | None = "") -> None:
         super().__init__(after_seconds, why)
         self.after_seconds = after_seconds
-        self.why = why
+        self.why = why or ""
 
 
 class Snooze(JobOutcome):
@@ -33,10 +33,10 @@ class Snooze(JobOutcome):
 
     __match_args__ = ("for_seconds", "why")
 
-    def __init__(self, for_seconds: float, why: str = "") -> None:
+    def __init__(self, for_seconds: float, why: str | None = "") -> None:
         super().__init__(for_seconds, why)
         self.for_seconds = for_seconds
-        self.why = why
+        self.why = why or ""
 
 
 class Cancel(JobOutcome):
@@ -44,9 +44,9 @@ class Cancel(JobOutcome):
 
     __match_args__ = ("why",)
 
-    def __init__(self, why: str = "") -> None:
+    def __init__(self, why: str | None = "") -> None:
         super().__init__(why)
-        self.why = why
+        self.why = why or ""
 
 
 class DeadLetter(JobOutcome):
@@ -54,9 +54,9 @@ class DeadLetter(JobOutcome):
 
     __match_args__ = ("why",)
 
-    def __init__(self, why: str = "") -> None:
+    def __init__(self, why: str | None = "") -> None:
         super().__init__(why)
-        self.why = why
+        self.why = why or ""
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -24,6 +25,10 @@ class Verdict(msgspec.Struct, frozen=True):
     effect: Effect
     rule: str
     reason: str
+
+
+DENIED: Final = "!"
+"""Among the approvals of a job: it was denied since, so no yes that stands with its case counts."""
 
 
 class Permission(msgspec.Struct, frozen=True, array_like=True):

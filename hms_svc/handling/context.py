@@ -22,6 +22,7 @@ from hms_svc.domain.errors import (
 from hms_svc.domain.job import ClaimedJob, Job, log_fields
 from hms_svc.domain.strict_json import JsonValue, decode
 from hms_svc.domain.timestamps import to_rfc3339
+from hms_svc.domain.verdict import DENIED, Permission
 from hms_svc.ports.broker import Producer
 from hms_svc.ports.stores import StoredEffect
 from hms_svc.ports.tracing import AttemptSpan
@@ -41,7 +42,8 @@ class RunningJob:
 
     `deadline_ms` is for people, on the wall clock; `expires_ms` is the same
     moment on the lease clock, which no change of the time of day moves.
-    `vetted` has what governance allowed, by action and payload digest;
+    `recorded` has the yeses that stand with its case and count, `vetted` all of
+    them, those of this run too, by action and payload digest;
     `unanswered` the questions, likewise, that have no yes. `interrupted`: the
     runtime has cancelled the run, and `awaited` too where a plain function waits for
     that. `uncertain`: a commit whose answer was lost. `overran`: its functions came back past the
@@ -72,6 +74,7 @@ class RunningJob:
         "overran",
         "pending_commits",
         "recalled",
+        "recorded",
         "revoked",
         "thread",
         "timed_out",
@@ -107,7 +110,8 @@ class RunningJob:
         self.lease_until = claimed.lease_until
         self.effects = effects
         self.recalled = bool(effects)
-        self.vetted = {(yes.action, yes.digest): yes for each in effects for yes in each.vetted}
+        self.recorded = () if DENIED in claimed.approvals else _yeses(effects)
+        self.vetted = {(yes.action, yes.digest): yes for yes in self.recorded}
         self.unanswered: dict[tuple[str, str], Exception] = {}
         self._payload: Any = None
         self.verdict: ActionDenied | ActionHeld | None = None
@@ -249,6 +253,10 @@ class RunningJob:
         if self._decoder is not None:
             self.capture(self._decoder.decode(b"", final=True))
         return "".join(self._log)
+
+
+def _yeses(effects: Sequence[StoredEffect]) -> tuple[Permission, ...]:
+    return tuple(yes for each in effects for yes in each.vetted)
 
 
 _current: ContextVar[RunningJob | None] = ContextVar("hms_svc_job", default=None)

@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeAlias
 
+import msgspec
+
 from hms_svc.domain import failpoints
 from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.errors import (
@@ -19,9 +21,9 @@ from hms_svc.domain.errors import (
     Outage,
 )
 from hms_svc.domain.event import Event, check_draft, service_event
-from hms_svc.domain.ids import RESERVED_PREFIX, new_job_id
+from hms_svc.domain.ids import RESERVED_PREFIX, follow_up_id, new_job_id
 from hms_svc.domain.ids import case_id as stable_case_id
-from hms_svc.domain.job import Job
+from hms_svc.domain.job import Job, check_handed_in
 from hms_svc.domain.strict_json import check_strict, encode, encode_sorted
 from hms_svc.handling.batching import Batcher
 from hms_svc.handling.context import RunningJob, find_job, require_job
@@ -128,6 +130,8 @@ class Dao:
                 "give it, such as kind='pothole'"
             )
         check_strict(dict(data))
+        for follow_up in follow_ups:
+            _check_follow_up(follow_up, job)
         request = self._request(job, dict(data), key, events, kind, urgency, follow_ups)
         if job is None:
             answer, cancelled = await _to_the_end(self._commits.ask(request))
@@ -206,6 +210,14 @@ class Dao:
             valid_until=job.lease_until if job else None,
             vetted=tuple(job.vetted[asked] for asked in sorted(job.vetted)) if job else (),
         )
+
+
+def _check_follow_up(follow_up: Job, job: RunningJob | None) -> None:
+    """Hold a follow-up to the rules of every edge; the id that it has by convention is allowed."""
+    running = "" if job is None else job.id
+    if follow_up.id == follow_up_id(running, follow_up.type):
+        follow_up = msgspec.structs.replace(follow_up, id=new_job_id())
+    check_handed_in(follow_up, running)
 
 
 async def _to_the_end(asking: Coroutine[Any, Any, Answer]) -> tuple[Answer, bool]:

@@ -33,7 +33,7 @@ class Gate:
         The question counts as unanswered from this call until there is a yes: a job
         that has one writes nothing and does not complete, whatever became of the
         call. A job that has effects is not asked again what was allowed, under the
-        same action and payload, before it wrote them. An approval of exactly this
+        same action and payload, before it wrote them, unless it was denied since. An approval of exactly this
         job, action, rule and payload turns a hold into a yes. Raises MalformedJson
         where the payload is not JSON, NoActiveJob outside of a job where one is needed.
         """
@@ -63,11 +63,11 @@ class Gate:
 
     async def _ask_for(self, job: RunningJob, question: Question, digest: str) -> None:
         key = (question.action, digest)
-        if job.recalled and key in job.vetted:
-            job.unanswered.pop(key, None)
-            return
         if job.verdict is not None:
             raise job.verdict
+        if any(key == (yes.action, yes.digest) for yes in job.recorded):
+            job.unanswered.pop(key, None)
+            return
         try:
             with job.stage("vet"):
                 verdict = await self._policy.decide(question)

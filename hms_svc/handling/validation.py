@@ -63,7 +63,9 @@ class ChainLink:
     def _faults(self) -> Iterator[None]:
         try:
             yield
-        except NO_FAULT:
+        except NO_FAULT as error:
+            if isinstance(error, ValidationFailed) and not error.validator:
+                error.validator = self.name
             raise
         except Exception as error:
             raise ValidatorFault(self.name) from error

@@ -26,7 +26,9 @@ def writable_disposition(disposition: Disposition) -> Disposition:
     changes: dict[str, Any] = {}
     for name in ("reason", "by", "detail", "log"):
         given = getattr(disposition, name)
-        if given and (words := writable(given)) is not given:
+        if given is None:
+            changes[name] = ""
+        elif given and (words := writable(given)) is not given:
             changes[name] = words
     detail = changes.get("detail", disposition.detail)
     if len(detail) > LONGEST_DETAIL:

@@ -160,7 +160,7 @@ class Actions(Erasing):
         if detail.view.case_id:
             return detail.view.case_id
         database = self._journal.check_allowed("job.edit")
-        (effects,) = await database.recall([(detail.view.id, detail.view.fence)])
+        (effects,) = await database.recall([(detail.view.id, detail.view.fence + 1)])
         return effects[0].case_id if effects else None
 
     async def purge(

@@ -110,13 +110,10 @@ class ReapReport(msgspec.Struct, frozen=True):
 
 
 class KnownEffects(msgspec.Struct, frozen=True):
-    """Whether a job has a case after the claim of this fence, which can commit nothing any more.
-
-    None: nobody could tell.
-    """
+    """Whether a job has a case after the claim of this fence, which can commit nothing any more."""
 
     fence: int
-    has_case: bool | None
+    has_case: bool
 
 
 NOTHING_KNOWN: Final[Mapping[str, KnownEffects]] = MappingProxyType({})

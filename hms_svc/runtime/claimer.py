@@ -14,7 +14,6 @@ from hms_svc.domain import failpoints
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import DatabaseUnavailable, Outage
 from hms_svc.domain.job import ClaimedJob, Lane, log_fields
-from hms_svc.domain.lifecycle import ENDS_WITHOUT_EFFECTS
 from hms_svc.domain.outcome import Disposition
 from hms_svc.handling.completion import CompletingProducer
 from hms_svc.handling.context import ProgressSink, RunningJob
@@ -32,6 +31,7 @@ from hms_svc.runtime.decide import (
     TimedOut,
     Unreachable,
     decide,
+    in_doubt,
     with_effects,
 )
 from hms_svc.runtime.executor import Executor, inconclusive, verdict_on
@@ -164,7 +164,10 @@ class Claimer(Service):
             except DatabaseUnavailable as outage:
                 self._availability.report(outage, "")
                 for job in again:
-                    self._settle(job, job.claimed_at, Unreachable(outage), NO_EFFECTS, "")
+                    self._settle(
+                        job, job.claimed_at, Unreachable(outage), NO_EFFECTS, "",
+                        lost_commit=outage,
+                    )  # fmt: skip
                 claimed = [job for job in claimed if job.claims == 1]
             else:
                 pairs = zip(again, found, strict=True)
@@ -278,9 +281,7 @@ class Claimer(Service):
         if effects:
             disposition = with_effects(disposition, effects[0].case_id)
         elif lost_commit is not None:
-            if disposition.state in ENDS_WITHOUT_EFFECTS:
-                disposition = decide(Unreachable(lost_commit), claimed, policy, now, 0.0)
-            disposition = msgspec.structs.replace(disposition, uncertain=True)
+            disposition = in_doubt(disposition, lost_commit)
         if log_text:
             disposition = msgspec.structs.replace(disposition, log=log_text)
         disposition = writable_disposition(disposition)

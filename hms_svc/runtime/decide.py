@@ -64,7 +64,7 @@ class Broke(msgspec.Struct, frozen=True):
 
 
 class BadResult(msgspec.Struct, frozen=True):
-    """The handler returned what cannot be kept; to run it again would give the same once more."""
+    """The handler returned or wrote what cannot be kept; to run it again would give the same once more."""
 
     failure: Failure
     where: str
@@ -212,6 +212,18 @@ def with_effects(disposition: Disposition, case_id: str) -> Disposition:
         return msgspec.structs.replace(disposition, case_id=case_id)
     detail = beside_case(disposition.detail, case_id)
     return msgspec.structs.replace(disposition, state=State.DEAD, detail=detail, case_id=case_id)
+
+
+def in_doubt(disposition: Disposition, lost: Outage) -> Disposition:
+    """Return what becomes of a run of which nobody can tell now whether it has left effects.
+
+    What would reject or cancel the job makes it `dead`, with the same reason: it does not run again.
+    """
+    if disposition.state in ENDS_WITHOUT_EFFECTS:
+        words = f"whether it has a case could not be found out: {lost}"
+        detail = f"{disposition.detail}; {words}" if disposition.detail else words
+        disposition = msgspec.structs.replace(disposition, state=State.DEAD, detail=detail)
+    return msgspec.structs.replace(disposition, uncertain=True)
 
 
 def _rejected(reason: str, by: str, detail: str) -> Disposition:

@@ -18,6 +18,7 @@ from typing import Any, Final
 from hms_svc.domain.errors import (
     ActionDenied,
     ActionHeld,
+    EffectConflict,
     HandlerExited,
     LeaseLost,
     MalformedJson,
@@ -320,6 +321,8 @@ def _raised(job: RunningJob, declared: JobType, error: BaseException) -> Outcome
             return Unreachable(error)
         case LeaseLost():
             return Stopped()
+        case EffectConflict():
+            return BadResult(_failure(error), where)
         case _:
             if job.cancel_by and not job.effects:
                 return CalledOff(job.cancel_by, job.cancel_detail)

@@ -52,7 +52,7 @@ class Reaper(Service):
             # One above: the claim that has lapsed can commit nothing from then on.
             found = await self._effects.recall([(job_id, fence + 1) for job_id, fence in undecided])
         except DatabaseUnavailable as outage:
-            log.warning("%d jobs are rescued, not cancelled as asked: %s", len(undecided), outage)
-            return {job_id: KnownEffects(fence, None) for job_id, fence in undecided}
+            log.warning("%d jobs wait to be cancelled or rescued: %s", len(undecided), outage)
+            return NOTHING_KNOWN
         pairs = zip(undecided, found, strict=True)
         return {job_id: KnownEffects(fence, bool(effects)) for (job_id, fence), effects in pairs}

@@ -109,9 +109,5 @@ class Sealer(Service):
 
 
 def _is_due(head: AuditHead, newest: AuditHead) -> bool:
-    """Tell whether the head says more than the newest: more rows, a later day, or a signature."""
-    return (
-        head.link > newest.link
-        or head.day > newest.day
-        or bool(head.signature and not newest.signature)
-    )
+    """Tell whether the head says more than the newest: more rows, or a later day."""
+    return head.link > newest.link or head.day > newest.day

@@ -12,9 +12,10 @@ import pytest
 
 from hms_svc import RunningJob, aio, bootstrap, dao, gov
 from hms_svc.domain.backoff import RetryPolicy
-from hms_svc.domain.errors import NotAnswered, WrongThread
+from hms_svc.domain.errors import NotAnswered, ValidationFailed, WrongThread
+from hms_svc.domain.job import make_job
 from hms_svc.domain.lifecycle import State
-from hms_svc.domain.outcome import Cancel, RetryLater
+from hms_svc.domain.outcome import Cancel, DeadLetter, RetryLater
 from hms_svc.domain.strict_json import decode
 from hms_svc.domain.verdict import Effect, Verdict
 from hms_svc.governance.question import Question
@@ -108,7 +109,7 @@ async def test_a_deny_after_an_effect_ends_the_run_and_is_not_retried(open_with:
         again = (await floor.reaches(view.id)).view
         assert (again.state, again.reason) == (State.DEAD, "governance")
         assert await amounts_of(floor) == [1]
-        assert [asked["amount"] for asked in policy.asked] == [1, 1_000_000, 1_000_000]
+        assert [asked["amount"] for asked in policy.asked] == [1, 1_000_000] * 2
 
 
 async def test_a_hold_that_was_denied_is_held_again_when_the_job_is_retried(
@@ -140,7 +141,7 @@ async def test_an_approval_answers_one_hold_and_a_deny_forgets_it(open_with: Any
         assert (await floor.reaches(job_id)).view.approvals == 0
         await floor.act(Act.RETRY, job_id)
         again = await floor.reaches(job_id, State.HELD)
-        assert again.hold == second.hold
+        assert again.hold == first.hold
         assert await amounts_of(floor) == [60]
 
 
@@ -351,3 +352,96 @@ async def test_an_operator_cannot_cancel_away_a_case(open_floor: FloorMaker) -> 
         view = (await floor.reaches(retrying.view.id)).view
         assert (view.state, view.reason, view.by) == (State.DEAD, "cancelled", "ravi")
         assert view.detail == f"{view.case_id} stands"
+
+
+async def test_a_deny_beside_a_commit_under_way_is_final(open_with: Any) -> None:
+    async def handler(job: RunningJob) -> None:
+        writing = asyncio.create_task(job.dao.insert_case({"amount": 1}, kind="refund"))
+        await asyncio.sleep(0)
+        await job.gov.vet("refund", {"amount": 1_000})
+        await writing
+
+    async with open_with(handler, deny_all, retry=SOON) as (floor, policy):
+        view = (await floor.run()).view
+        assert (view.state, view.reason, view.by) == (State.DEAD, "governance", "closed")
+        assert len(policy.asked) == 1
+
+
+async def test_after_a_deny_no_yes_of_before_counts(open_with: Any) -> None:
+    answers = [Effect.ALLOW, Effect.DENY, Effect.DENY]
+
+    async def one_by_one(question: Question) -> Verdict:
+        return Verdict(answers.pop(0), "rule", "as the script says")
+
+    async def handler(job: RunningJob) -> None:
+        for number in (1, 2):
+            await job.gov.vet("refund", {"amount": 9})
+            await job.dao.insert_case({"amount": number}, key=str(number), kind="refund")
+
+    async with open_with(handler, one_by_one) as (floor, _):
+        denied = (await floor.run()).view
+        assert (denied.state, denied.reason) == (State.DEAD, "governance")
+        await floor.act(Act.RETRY, denied.id)
+        again = (await floor.reaches(denied.id)).view
+        assert (again.state, again.reason, answers) == (State.DEAD, "governance", [])
+        assert await amounts_of(floor) == [1]
+
+
+@pytest.mark.parametrize(
+    "outcome", [Cancel(None), DeadLetter(None), ValidationFailed(None), ValidationFailed()]
+)
+async def test_a_no_without_words_is_a_no(open_floor: FloorMaker, outcome: Exception) -> None:
+    async def handler(job: RunningJob) -> None:
+        raise outcome
+
+    async with open_floor(registry_of(handler)) as floor:
+        floor.start()
+        view = (await floor.run()).view
+        assert (view.by == "reaper", view.detail) == (False, "")
+
+
+async def test_a_validator_is_named_whatever_it_says_no_by(open_floor: FloorMaker) -> None:
+    async def inner() -> None:
+        raise ValidationFailed("later")
+
+    def lazy(payload: Any) -> Any:
+        return inner()
+
+    def returning(payload: Any) -> Any:
+        return ValidationFailed("given back")
+
+    for validator in (lazy, returning):
+        async with open_floor(registry_of(lambda: None, validators=(validator,))) as floor:
+            floor.start()
+            view = (await floor.run()).view
+            assert (view.state, view.reason, view.by) == (
+                State.REJECTED, validator.__name__, validator.__name__,
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize("named", [{"id": "hms:tick:roads.sweep:1"}, {"type": "event.deliver"}])
+async def test_a_follow_up_cannot_take_a_name_of_ours(
+    open_floor: FloorMaker, named: dict[str, str]
+) -> None:
+    async def handler(job: RunningJob) -> None:
+        fields = {"type": "some.job", **named}
+        further = make_job(fields.pop("type"), {}, now_ms=1, **fields)  # type: ignore[arg-type]
+        await job.dao.insert_case(PLACE, follow_ups=[further])
+
+    async with open_floor(registry_of(handler, retry=ONCE)) as floor:
+        floor.start()
+        view = (await floor.run()).view
+        assert view.failure.startswith("MalformedJob: ")
+        assert await floor.cases() == []
+
+
+async def test_another_effect_under_a_key_ends_the_job_at_once(open_floor: FloorMaker) -> None:
+    async def handler(job: RunningJob) -> None:
+        await job.dao.insert_case({"n": 1}, kind="k")
+        await job.dao.insert_case({"n": 2}, kind="k")
+
+    async with open_floor(registry_of(handler, retry=SOON)) as floor:
+        floor.start()
+        view = (await floor.run()).view
+        assert (view.state, view.reason, view.attempt) == (State.DEAD, "error", 1)
+        assert view.failure.startswith("EffectConflict: ")

@@ -36,7 +36,7 @@ from hms_svc.ports.broker import (
 _LOOK_SECONDS: Final = 5.0
 """How often a worker that can hear looks for signals all the same."""
 _PROMOTE_SECONDS: Final = 1.0
-_DONE: Final = {True: "case", False: "none", None: "?"}
+_DONE: Final = {True: "case", False: "none"}
 _QUIET: Final = Signals((), suspects_wait=False)
 
 

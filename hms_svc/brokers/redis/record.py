@@ -19,6 +19,7 @@ from hms_svc.brokers.trail import attempts_of, erased_trail, history_of, read_tr
 from hms_svc.domain.causes import FAILED, cause_of
 from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken
 from hms_svc.domain.lifecycle import TERMINAL, State
+from hms_svc.domain.verdict import DENIED
 from hms_svc.domain.views import JobDetail, JobView, ProgressView
 
 (
@@ -286,7 +287,7 @@ class Record:
             failure=outcome.failure,
             unique_key=kept.unique_key,
             cause=words[_CAUSE] if state in FAILED and words[_CAUSE] != "0" else "",
-            approvals=len(self._approvals()),
+            approvals=len(set(self._approvals()) - {DENIED}),
         )
 
     def _approvals(self) -> tuple[str, ...]:

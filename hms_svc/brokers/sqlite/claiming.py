@@ -317,7 +317,7 @@ def _end_of_lapsed(
     if wish is not None and not wish.has_case:
         if known is None or known.fence != row[4]:
             return crashes, None
-        if known.has_case is not False:
+        if known.has_case:
             return crashes, _End(state=State.QUEUED, cause=Cause.RESCUED, note=death)
         return crashes, _End(
             state=State.CANCELLED, cause=Cause.OPERATOR, note=wish.detail, reason=REASON_CANCELLED,

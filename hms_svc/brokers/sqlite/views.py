@@ -12,6 +12,7 @@ from hms_svc.brokers.trail import (
     read_trail,
 )
 from hms_svc.domain.strict_json import decode
+from hms_svc.domain.verdict import DENIED
 from hms_svc.domain.views import JobDetail, JobView, ProgressView
 
 
@@ -39,7 +40,7 @@ def job_view(row: sqlite3.Row) -> JobView:
         failure=row["failure"] or "",
         unique_key=row["unique_key"],
         cause=(row["cause"] or "") if row["state"] in (REJECTED, DEAD) else "",
-        approvals=len(row["approved"].split(",")) if row["approved"] else 0,
+        approvals=len(set(row["approved"].split(",")) - {DENIED}) if row["approved"] else 0,
     )
 
 

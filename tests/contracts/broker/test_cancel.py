@@ -144,15 +144,14 @@ async def test_the_job_of_a_dead_worker_that_has_a_case_is_rescued(harness: Brok
     assert await harness.state(job.job.id) is State.QUEUED
 
 
-@pytest.mark.parametrize("has_case", [True, None])
-async def test_the_job_of_a_dead_worker_is_rescued_unless_it_is_known_to_have_no_case(
-    harness: BrokerHarness, has_case: bool | None
+async def test_the_job_of_a_dead_worker_is_rescued_where_it_is_known_to_have_a_case(
+    harness: BrokerHarness,
 ) -> None:
     job = await running(harness)
     await harness.broker.abandon("worker-1")
     stale = {job.job.id: KnownEffects(job.token.fence - 1, has_case=False)}
     assert (await harness.broker.reap(10, stale)).undecided
-    known = {job.job.id: KnownEffects(job.token.fence, has_case)}
+    known = {job.job.id: KnownEffects(job.token.fence, has_case=True)}
     assert (await harness.broker.reap(10, known)).rescued == 1
     assert await harness.state(job.job.id) is State.QUEUED
 

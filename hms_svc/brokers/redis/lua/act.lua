@@ -100,7 +100,7 @@ end
 function acts.deny(id, job, seen)
   if job[STATE] ~= '3' then return is(job) .. ', not held' end
   if seen.fence == '' then return UNSEEN end
-  job[APPROVED] = '0'
+  job[APPROVED] = '!'
   return call_off(id, job, seen, '7', 'governance')
 end
 

@@ -5,8 +5,8 @@
 --          3: nonce of the call, the same when it is repeated; the script's own follow
 --
 -- A record is one string: a line of 26 words, then envelope, data, raw bytes and outcome, whose lengths
--- stand in that line, then the trail. APPROVED has the holds that humans have approved, with commas
--- between, 0 for none. Payloads are opaque here. Numbers go back as text made by int():
+-- stand in that line, then the trail. APPROVED has the holds that humans have approved since the last
+-- deny, which is '!', with commas between; 0 for none. Payloads are opaque here. Numbers go back as text made by int():
 -- what Lua makes of a large number by itself is rounded.
 
 local P = KEYS[1]

@@ -1,7 +1,7 @@
 -- Take jobs whose lease has run out from whoever had them.
 --
 -- ARGV     limit, deaths alone after which a job is dead, attempts where none were named, then for each job of
---          which it is known what its claim has done: id, fence, "none", "case" or "?"
+--          which it is known what its claim has done: id, fence, "none" or "case"
 -- returns  the numbers of jobs rescued, dead, cancelled, then id and fence of each that somebody has asked to
 --          cancel and of which that is not known: it was left as it is
 -- Invariant: the lease alone decides; find and move are one step, so that a second reaper finds nothing.

@@ -36,7 +36,7 @@ for at = 4, #ARGV, 15 do
       leave(id, job)
       job[STATE], job[POSITION], job[WORKER], job[MARK] = state, position, '-', mark
       if case ~= '-' and case ~= '?' then job[CASE] = case end
-      if FAILED[state] and string.sub(outcome, 1, #NO) == NO then job[APPROVED] = '0' end
+      if FAILED[state] and string.sub(outcome, 1, #NO) == NO then job[APPROVED] = '!' end
       if back == '1' then job[ATTEMPT] = int(job[ATTEMPT] - 1) end
       if counted == '1' then job[GIVE_BACKS] = int(job[GIVE_BACKS] + 1) end
       if state == '2' then keep_turn(job) else job[SUSPECT] = '0' end

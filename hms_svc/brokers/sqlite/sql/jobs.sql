@@ -45,7 +45,7 @@ UPDATE jobs SET
     finished_at = CASE WHEN done.column1 >= 6 THEN done.column3 END,
     reason = done.column4, said_by = done.column5, detail = done.column6, result = done.column7,
     case_id = coalesce(done.column8, case_id), failure = done.column9, hold = done.column10,
-    approved = CASE WHEN done.column1 IN (7, 8) AND done.column4 = 'governance' THEN NULL
+    approved = CASE WHEN done.column1 IN (7, 8) AND done.column4 = 'governance' THEN '!'
         ELSE approved END,
     attempt = attempt - done.column11, give_backs = give_backs + done.column12,
     trail = CASE WHEN trail IS NULL THEN done.column13 WHEN length(trail) > 1048576

@@ -93,7 +93,7 @@ UPDATE jobs SET approved = coalesce(approved || ',', '') || :hold WHERE row = :r
 UPDATE jobs SET state = :state, position = :now, finished_at = :now, reason = :reason,
     said_by = :said_by, detail = :detail, trail = coalesce(trail, '') || :line, cause = :cause,
     case_id = coalesce(case_id, :case_id),
-    approved = CASE WHEN :reason = 'governance' THEN NULL ELSE approved END
+    approved = CASE WHEN :reason = 'governance' THEN '!' ELSE approved END
 WHERE row = :row
 
 -- name: request_cancel

@@ -51,7 +51,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     detail TEXT,
     failure TEXT,
     hold TEXT,
-    approved TEXT,          -- holds that humans have approved, with commas between
+    approved TEXT,          -- holds that humans have approved, with commas between; ! for a deny before them
     cause TEXT,             -- failure group, of one that is dead or rejected
     raw_length INTEGER,
     raw_digest TEXT,
