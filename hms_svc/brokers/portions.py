@@ -8,6 +8,8 @@ from typing import Final, TypeVar
 Item = TypeVar("Item")
 MOST_JOBS: Final = 500
 """Jobs that one script or transaction accepts or changes: some tens of milliseconds."""
+TYPES_AT_ONCE: Final = 200
+"""Types of which one script looks at all indexes."""
 MOST_BYTES: Final = 4 * 1024 * 1024
 """What the words of one script may have in all, but for a single larger job."""
 
@@ -25,3 +27,8 @@ def portions(
         size += own
     if items:
         yield items[first:]
+
+
+def in_stretches(items: Sequence[Item], most: int = TYPES_AT_ONCE) -> list[Sequence[Item]]:
+    """Cut into stretches of at most `most` items."""
+    return [items[first : first + most] for first in range(0, len(items), most)]

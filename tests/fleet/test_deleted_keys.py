@@ -55,6 +55,8 @@ async def every_state(fleet: Fleet) -> dict[str, str]:
         f"hms:default:queue:{TYPE}",
         f"stats:{TYPE}",
         "hms:default:types",
+        "hms:default:due",
+        "hms:default:leases",
         "hms:default:fence",
         "hms:default:bus:position",
         "hms:default:bus",
@@ -125,9 +127,10 @@ async def test_a_walk_goes_on_under_its_flag_and_nobody_undoes_it(fleet: Fleet) 
     link: Link = fleet.inspection._link  # type: ignore[attr-defined]
     fleet.server.cli("DEL", f"hms:default:dead:{TYPE}")
     before = await fleet.inspection.failures()
-    assert [await link.run("check", 60), await link.run("check", 60)] == [[1], [0]]
+    checked = [(await link.run("check", 60, TYPE))[0] for _ in range(2)]
+    assert checked == [1, 0]
     fleet.server.cli("DEL", "hms:default:healing")
-    assert await link.run("check", 5) == [1]
+    assert (await link.run("check", 5, TYPE))[0] == 1
     assert await fleet.inspection.failures() == before
     await link.run("heal", 60, one["dead"])
     assert fleet.server.cli("TTL", "hms:default:healing") > 5
@@ -187,6 +190,7 @@ async def test_a_deleted_scheduled_record_is_lost_when_it_is_due(fleet: Fleet) -
     [job_id] = await fleet.accept(not_before=FAR)
     fleet.server.cli("DEL", f"hms:default:job:{job_id}")
     fleet.server.cli("ZADD", f"hms:default:scheduled:{TYPE}", 1, job_id)
+    fleet.server.cli("ZADD", "hms:default:due", 1, f"1 {TYPE}")
     await fleet.broker.promote(10)
     assert await fleet.counts() == {"dead": 1}
 

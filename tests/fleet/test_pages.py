@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from hms_svc import bootstrap
+from hms_svc.brokers.redis import pages
 from hms_svc.domain.filter import EVERYTHING, parse_filter
 from hms_svc.settings import Settings
 from tests.servers.redis import RedisMaker, RedisServer
@@ -65,3 +66,15 @@ async def test_refused_bytes_are_not_carried_into_a_list(fleet: Fleet) -> None:
 
 def _locales() -> str:
     return subprocess.run(["locale", "-a"], capture_output=True, text=True, check=False).stdout
+
+
+async def test_more_types_than_one_script_merges_are_one_list(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [fleet.job({"n": number}, type=f"some.type-{number % 10}") for number in range(100)]
+    await fleet.broker.enqueue(jobs)
+    expected = await all_pages(fleet, 0)
+    assert len(expected) == 100
+    monkeypatch.setattr(pages, "_INDEXES_AT_ONCE", 3)
+    assert await all_pages(fleet, 0) == expected
+    assert await all_pages(fleet, 7) == expected

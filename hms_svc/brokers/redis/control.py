@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from hms_svc.brokers.keeping import Retention
+from hms_svc.brokers.portions import in_stretches
 from hms_svc.brokers.redis import erasing
 from hms_svc.brokers.redis.exchange import Argument
 from hms_svc.brokers.redis.inspector import RedisInspector
@@ -104,7 +105,7 @@ class RedisControl:
         """Read rejected and dead jobs that ended before a time."""
         details: list[JobDetail] = []
         for state, code in (("rejected", 7), ("dead", 8)):
-            for type in await self._inspector.types():
+            for type in await self._types_with(state):
                 details += await self._readable(state, type, code, older_than, limit - len(details))
         return details
 
@@ -136,8 +137,8 @@ class RedisControl:
 
     async def forget(self, job_ids: Sequence[str]) -> None:
         """Remove terminal records."""
-        words = [word for job_id in job_ids for word in (job_id, "", "")]
-        if words:
+        for some in in_stretches(job_ids, _AT_ONCE):
+            words = [word for job_id in some for word in (job_id, "", "")]
             await self._link.run("remove", *words)
 
     async def trim(self, *, limit: int) -> int:
@@ -153,6 +154,7 @@ class RedisControl:
             removed += await self._remove(await self._ended(state, code, until, limit - removed))
         removed += await self._remove_surplus(limit - removed)
         await self._forget_batches()
+        await self._forget_types()
         events_before = now - int(keep.event_days * _DAY_MS)
         removed += int(
             await self._link.run("trim_bus", keep.event_most, events_before, limit - removed)
@@ -161,9 +163,27 @@ class RedisControl:
 
     async def bury_unserved(self, *, older_than: int, limit: int) -> int:
         """Dead-letter old ready jobs of types that no live worker serves."""
+        buried = 0
+        for some in in_stretches(await self._unserved()):
+            buried += await self._link.run("bury", older_than, limit - buried, *some)
+        return buried
+
+    async def _unserved(self) -> list[str]:
         served = {type for worker in await self._inspector.workers() for type in worker.types}
-        types = [type for type in await self._inspector.types() if type not in served]
-        return int(await self._link.run("bury", older_than, limit, *types)) if types else 0
+        return [type for type in await self._inspector.types() if type not in served]
+
+    async def _forget_types(self) -> None:
+        for some in in_stretches(await self._unserved()):
+            await self._link.run("forget_types", *some)
+
+    async def _types_with(self, state: str) -> list[str]:
+        """Return the types that have jobs in a state."""
+        found: list[str] = []
+        for some in in_stretches(await self._inspector.types()):
+            names = [self._link.keys.index(state, type) for type in some]
+            sizes = await self._link.ask_all([("ZCARD", name) for name in names])
+            found += [type for type, size in zip(some, sizes, strict=True) if size]
+        return found
 
     async def backup(self, path: str) -> None:
         """Refuse: the server's own files are its backup."""
@@ -175,7 +195,7 @@ class RedisControl:
     async def _ended(self, state: str, code: int, before: int, limit: int) -> list[Found]:
         """Find jobs of a state that ended before a time (Unix ms), those of each type oldest first."""
         found: list[Found] = []
-        for type in await self._inspector.types():
+        for type in await self._types_with(state):
             if len(found) < limit:
                 name = self._link.keys.index(state, type)
                 ids = await self._ids(name, f"({before}", limit - len(found))
@@ -191,7 +211,7 @@ class RedisControl:
 
     async def _remove_surplus(self, limit: int) -> int:
         """Remove the completed jobs that ended first, over all types, beyond the number kept."""
-        types = await self._inspector.types()
+        types = await self._types_with("completed")
         names = [self._link.keys.index("completed", type) for type in types]
 
         sizes = await self._link.ask_all([("ZCARD", name) for name in names])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from hms_svc.brokers.portions import in_stretches
 from hms_svc.brokers.redis.foreign import Intake
 from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.errors import MalformedJob
@@ -13,6 +14,7 @@ _KEYS_A_STEP: Final = 1000
 _STEP_SECONDS: Final = 60
 """A walk that takes longer over one step than this is given up for dead."""
 _STEPS_A_ROUND: Final = 5
+_TYPES_A_ROUND: Final = 2000
 _INTAKE: Final = "jobs:"
 
 
@@ -23,15 +25,36 @@ class Healer:
         self._link = link
         self._intake = intake
         self._cursor = 0
+        self._in_turn: list[str] = []
+        self._unchecked: list[str] = []
+        self._failed = 0
 
     async def run_once(self) -> None:
         """Walk all records where an index or a tally is gone; look for what stands in intakes."""
-        must_walk, *stale = await self._link.run("check", _STEP_SECONDS)
-        if must_walk:
+        if await self.must_walk():
             await self._walk()
-        for type in stale:
-            await self._write_mirror(type)
         await self._find_intakes()
+
+    async def must_walk(self) -> bool:
+        """Check some thousands of types, the next ones each time, and groups once all were seen."""
+        begins = not self._unchecked
+        types = self._unchecked or await self._types()
+        self._in_turn, self._unchecked = types[:_TYPES_A_ROUND], types[_TYPES_A_ROUND:]
+        self._failed = 0 if begins else self._failed
+        for stretch in in_stretches(self._in_turn) or [[]]:
+            broken, failed, *stale = await self._link.run("check", _STEP_SECONDS, *stretch)
+            if broken:
+                return True
+            self._failed += failed
+            for type in stale:
+                await self._write_mirror(type)
+        if self._unchecked or self._failed == await self._link.run("grouped"):
+            return False
+        return bool(await self._link.run("check_groups", _STEP_SECONDS))
+
+    async def _types(self) -> list[str]:
+        found = await self._link.ask("SMEMBERS", self._link.keys.ours("types"))
+        return sorted(type.decode() for type in found if type != b"!")
 
     async def _write_mirror(self, type: bytes) -> None:
         first, shown = 0, _KEYS_A_STEP
@@ -49,7 +72,8 @@ class Healer:
                 await self._link.run("heal", _STEP_SECONDS, *ids)
         for cause in await self._link.ask("SMEMBERS", self._link.keys.ours("causes")):
             await self._strike_surplus(cause.decode())
-        await self._link.run("recount")
+        for stretch in in_stretches(await self._types()) or [[]]:
+            await self._link.run("recount", *stretch)
         await self._link.ask("DEL", self._link.keys.ours("healing"))
 
     async def _strike_surplus(self, cause: str) -> None:
@@ -71,8 +95,8 @@ class Healer:
                 await self._intake.absorb_where_any(types)
             if not self._cursor:
                 break
-        known = await self._link.ask("SMEMBERS", self._link.keys.ours("types"))
-        await self._intake.absorb_where_any([type.decode() for type in known if type != b"!"])
+        for stretch in in_stretches(self._in_turn):
+            await self._intake.absorb_where_any(stretch)
 
     async def _scan(self, cursor: int, pattern: str, kind: str) -> tuple[int, list[str]]:
         following, names = await self._link.ask(

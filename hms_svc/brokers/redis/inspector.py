@@ -11,6 +11,7 @@ from typing import Any, Final
 from hms_svc.brokers.codes import COUNTERS, STATE_OF
 from hms_svc.brokers.failures import SLOT_MS, SLOTS, Standing, groups_of
 from hms_svc.brokers.paging import Slices, fill_page, read_cursor
+from hms_svc.brokers.portions import in_stretches
 from hms_svc.brokers.readable import readable
 from hms_svc.brokers.redis.diagnosis import diagnose
 from hms_svc.brokers.redis.link import Link
@@ -64,9 +65,12 @@ class RedisInspector:
         return await self._walks.types()
 
     async def queues(self) -> list[QueueView]:
-        """Give every queue, all of one moment."""
+        """Give every queue, some hundreds of one moment."""
         served = {type for worker in await self.workers() for type in worker.types}
-        return [_queue_view(row, served) for row in await self._link.run("queues")]
+        views: list[QueueView] = []
+        for some in in_stretches(await self.types()):
+            views += [_queue_view(row, served) for row in await self._link.run("queues", *some)]
+        return views
 
     async def page(
         self, where: Filter, *, limit: int, cursor: str | None, look: int = 0

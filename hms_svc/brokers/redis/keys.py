@@ -36,7 +36,13 @@ FAMILIES: Final = (
         "stats:{type}", "hash", "running counters, and gauges of the states", "one for each type"
     ),
     KeyFamily("hms:{ns}:job:{id}", "string", "the record of a job", "removed by retention"),
-    KeyFamily("hms:{ns}:types", "set", "types that were ever seen, and `!`", "types"),
+    KeyFamily("hms:{ns}:types", "set", "types, and `!`", "types that have or had something, or are served"),
+    KeyFamily(
+        "hms:{ns}:due", "zset", "state and type: before when (ms) nothing of it is due", "2 a type"
+    ),
+    KeyFamily(
+        "hms:{ns}:leases", "zset", "state and type: before when (ms) no lease of it ends", "1 a type"
+    ),
     KeyFamily(
         "hms:{ns}:queue:{type}", "hash", "tallies, last turn, pause, priority", "16 fields for each type"
     ),

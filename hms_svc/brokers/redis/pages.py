@@ -22,6 +22,8 @@ Step = tuple[Key, JobView]
 Group = tuple[int, frozenset[State], list[str]]
 """Rank, the states that count in it, and the indexes that are merged."""
 _ANY: Final = frozenset(State)
+_INDEXES_AT_ONCE: Final = 500
+"""Indexes that one script merges."""
 
 
 class Walks:
@@ -68,6 +70,32 @@ class Walks:
         return groups
 
     async def _groups(
+        self, groups: Sequence[Group], after: Key | None, slices: Slices
+    ) -> AsyncIterator[Step]:
+        """Give the jobs of each group in turn."""
+        if sum(len(names) for _, _, names in groups) <= _INDEXES_AT_ONCE:
+            async for step in self._in_one(groups, after, slices):
+                yield step
+            return
+        for group in groups:
+            if after is None or group[0] >= after[0]:
+                behind = after if after and group[0] == after[0] else None
+                async for step in self._merged(group, behind, slices):
+                    yield step
+
+    async def _merged(self, group: Group, after: Key | None, slices: Slices) -> AsyncIterator[Step]:
+        """Give the jobs of a group of many indexes: stretches of them, merged here."""
+        rank, states, names = group
+        starts = range(0, len(names), _INDEXES_AT_ONCE)
+        stretches = [names[first : first + _INDEXES_AT_ONCE] for first in starts]
+        walks = [self._in_one([(rank, states, some)], after, slices) for some in stretches]
+        heads = {number: await anext(walk, None) for number, walk in enumerate(walks)}
+        while ahead := {number: step for number, step in heads.items() if step is not None}:
+            best = max(ahead, key=lambda number: ahead[number][0][1:])
+            yield ahead[best]
+            heads = {**ahead, best: await anext(walks[best], None)}
+
+    async def _in_one(
         self, groups: Sequence[Group], after: Key | None, slices: Slices
     ) -> AsyncIterator[Step]:
         """Give the jobs of each group in turn; one script reads on over as many as fill a slice."""

@@ -14,7 +14,7 @@ _ACCEPTS: Final = "#!lua\n"
 _READS: Final = "#!lua flags=no-writes\n"
 _HEADS: Final = {
     "enqueue": _ACCEPTS, "refuse": _ACCEPTS, "publish": _ACCEPTS,
-    "queues": _READS, "failures": _READS, "slice": _READS, "rightmost": _READS, "hands": _READS, "signals": _READS,
+    "queues": _READS, "grouped": _READS, "failures": _READS, "slice": _READS, "rightmost": _READS, "hands": _READS, "signals": _READS,
 }  # fmt: skip
 """A full Redis refuses what accepts jobs or events; everything else goes on and drains it."""
 _ACCEPTING: Final = frozenset({"enqueue", "refuse", "absorb"})

@@ -290,7 +290,19 @@ class SQLiteControl:
             bounds = {"most": keep.event_most, "before": now - int(keep.event_days * day)}
             return removed + retention.trim_events(transaction, bounds, limit - removed)
 
-        return await self._file.write(remove)
+        removed = await self._file.write(remove)
+        await self._forget_queues()
+        return removed
+
+    async def _forget_queues(self) -> None:
+        """Find queues with nothing beside the work of others, then forget those that still have nothing."""
+        since = self._file.clock.lease_ms() - self._worker_lives_ms
+        served = retention.served_types(await self._file.fetch(SQL["served"], (since,)))
+        rows = await self._file.fetch(SQL["idle_queues"], retention.idle_bounds(served))
+        if found := [row[0] for row in rows]:
+            await self._file.write(
+                lambda transaction: retention.forget_queues(transaction, since, found)
+            )
 
     async def bury_unserved(self, *, older_than: int, limit: int) -> int:
         """Dead-letter old ready jobs of types that no live worker serves."""

@@ -38,7 +38,6 @@ class QueueFile:
         self.clock = clock
         self.bell = Bell(wake_folder(path))
         self._file = SQLiteFile(path, synchronous=synchronous)
-        self._queues: dict[str, int] = {}
         self._reader: aiosqlite.Connection | None = None
         self._opening = asyncio.Lock()
         self._version = 0
@@ -69,19 +68,18 @@ class QueueFile:
     ) -> Result:
         """Run a function in the next shared transaction, then ring: for new work, or for news."""
 
-        def run(connection: sqlite3.Connection) -> tuple[Result, dict[str, int]]:
-            transaction = Transaction(connection, self._queues)
+        def run(connection: sqlite3.Connection) -> Result:
+            transaction = Transaction(connection)
             result = function(transaction)
             transaction.finish()
-            return result, transaction.new_queues
+            return result
 
         try:
-            result, new_queues = await self._file.write(run)
+            result = await self._file.write(run)
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
             raise
         except sqlite3.Error as error:
             raise BrokerUnavailable(f"queue file {self.path}: {error}") from error
-        self._queues.update(new_queues)
         if rings is not None:
             self.bell.ring(work=rings == "work")
         return result

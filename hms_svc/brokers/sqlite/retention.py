@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import heapq
+import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -19,9 +20,11 @@ from hms_svc.brokers.codes import (
     STATE_OF,
 )
 from hms_svc.brokers.failures import slots_until
+from hms_svc.brokers.portions import MOST_JOBS
 from hms_svc.brokers.sqlite.claiming import give_up
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
 from hms_svc.domain.lifecycle import REASON_NO_HANDLER, Cause
+from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import WorkerRegistration
 from hms_svc.sqlite.statements import load_statements
 
@@ -95,14 +98,37 @@ def trim_events(transaction: Transaction, bounds: dict[str, int], limit: int) ->
     return removed
 
 
+def served_types(rows: Iterable[sqlite3.Row]) -> set[str]:
+    """Return the types that workers serve whose registrations these are."""
+    return {
+        type for row in rows for type in msgspec.json.decode(row[0], type=WorkerRegistration).types
+    }
+
+
+def idle_bounds(served: Iterable[str], among: Sequence[int] | None = None) -> dict[str, Any]:
+    """Return what asks for queues with nothing in them, among these or all, 500 at most."""
+    return {
+        "served": encode(sorted(served)).decode(),
+        "among": None if among is None else encode(list(among)).decode(),
+        "limit": MOST_JOBS,
+    }
+
+
+def forget_queues(transaction: Transaction, seen_since: int, found: Sequence[int]) -> None:
+    """Forget queues, with their counters, that still have nothing and that no worker serves."""
+    execute = transaction.connection.execute
+    served = served_types(execute(OPERATOR["served"], (seen_since,)).fetchall())
+    idle = execute(OPERATOR["idle_queues"], idle_bounds(served, found)).fetchall()
+    for statement in ("forget_tallies", "forget_queue"):
+        transaction.each(OPERATOR[statement], [(row[0],) for row in idle])
+
+
 def bury_unserved(
     transaction: Transaction, seen_since: int, older_than: int, now: int, limit: int
 ) -> int:
     """Dead-letter jobs ready since before a time, of queues that no worker seen lately serves."""
     rows = transaction.connection.execute(OPERATOR["served"], (seen_since,)).fetchall()
-    served = {
-        type for row in rows for type in msgspec.json.decode(row[0], type=WorkerRegistration).types
-    }
+    served = served_types(rows)
     buried = 0
     for queue, type, *_ in transaction.connection.execute(OPERATOR["queues"]).fetchall():
         if type in served:

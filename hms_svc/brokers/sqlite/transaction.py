@@ -22,23 +22,25 @@ EventRow = tuple[int, str, str, int, bytes]
 class Transaction:
     """One running transaction: collects tallies and events, and writes them once at its end."""
 
-    def __init__(self, connection: sqlite3.Connection, queues: dict[str, int]) -> None:
+    def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
         self.causes = CauseRegister(connection)
-        self._queues = queues
-        self.new_queues: dict[str, int] = {}
+        self._queues: dict[str, int] = {}
         self._priorities: dict[int, int] = {}
         self._tallies: Counter[tuple[int, str]] = Counter()
         self._events: list[EventRow] = []
 
     def queue(self, type: str) -> int:
-        """Give the number of a type's queue, making it where it is new."""
-        known = self._queues.get(type) or self.new_queues.get(type)
+        """Give the number of a type's queue, making it where it is new.
+
+        A queue may be forgotten between two transactions, so that no number outlives one.
+        """
+        known = self._queues.get(type)
         if known is None:
             row = self.connection.execute(SQL["queue_of"], (type,)).fetchone()
             if row is None:
                 row = self.connection.execute(SQL["add_queue"], (type,)).fetchone()
-            known = self.new_queues[type] = int(row[0])
+            known = self._queues[type] = int(row[0])
         return known
 
     def priority(self, job: Job, queue: int) -> int:

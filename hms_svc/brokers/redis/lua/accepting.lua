@@ -32,6 +32,7 @@ local function accept(id, type, state, head, tail, position, unique, named, turn
   hold_unique(id, type, unique)
   push(come, index_of(state, type), position)
   push(come, index_of(state, type), id)
+  note_due(state, type, tonumber(position))
   return nil
 end
 

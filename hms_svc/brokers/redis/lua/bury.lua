@@ -18,7 +18,7 @@ end
 
 local function bury_of(key, type)
   local band = -math.huge
-  while left > 0 do
+  while left > 0 and spent <= SPENT_MOST do
     local low = band == -math.huge and '-inf' or int(band)
     local head = redis.call('ZRANGEBYSCORE', key, low, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
     if not head then return end

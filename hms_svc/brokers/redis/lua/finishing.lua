@@ -115,6 +115,7 @@ end
 local function finish()
   for key, list in pairs(gone) do flush('ZREM', key, list) end
   for key, list in pairs(come) do flush('ZADD', key, list) end
+  write_dues()
   write_causes()
   write_tallies()
   write_events()

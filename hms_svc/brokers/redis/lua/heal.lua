@@ -41,6 +41,7 @@ for at = 5, #ARGV do
     redis.call('SADD', P .. 'types', job[TYPE])
     if not redis.call('ZSCORE', key, id) then
       redis.call('ZADD', key, place_of(job), id)
+      note_due(job[STATE], job[TYPE], tonumber(place_of(job)))
       healed = healed + 1
     end
     if FAILED[job[STATE]] then file_again(id, job) end
@@ -50,4 +51,5 @@ for at = 5, #ARGV do
     end
   end
 end
+write_dues()
 return healed

@@ -118,6 +118,23 @@ end
 local gone, come, tallies, counters, events = {}, {}, {}, {}, {}
 local woken, intakes, causes = {}, {}, {}
 local hidden, mirrored = {}, {}
+local next_due = {}
+
+-- The registers of what is due next, over all types: "state type", and a time before which none of its jobs is due.
+local REGISTERS = { ['1'] = 'due', ['5'] = 'due', ['4'] = 'leases' }
+
+local function note_due(state, type, at)
+  local register = REGISTERS[state]
+  if not register then return end
+  local member = state .. ' ' .. type
+  if not next_due[member] or next_due[member] > at then next_due[member] = at end
+end
+
+local function write_dues()
+  for member, at in pairs(next_due) do
+    redis.call('ZADD', P .. REGISTERS[string.sub(member, 1, 1)], 'LT', int(at), member)
+  end
+end
 
 local function add(sums, type, name, number)
   local sum = sums[type]
@@ -181,6 +198,7 @@ local function enter(id, job)
   local key = index_of(state, type, job[SUSPECT])
   push(come, key, job[POSITION])
   push(come, key, id)
+  note_due(state, type, tonumber(job[POSITION]))
   if state == '5' then
     push(mirrored, mirror_of(type), seconds_of(job[POSITION]))
     push(mirrored, mirror_of(type), id)
@@ -289,11 +307,29 @@ local function lose(id, type)
   announce(int(wall), 'job.dead', id, '0', said(type, 'lost', 'runtime', detail))
 end
 
-local function types()
+-- State and type of up to `most` members of a register whose time has come.
+local function due_in(register, now, most)
   local found = {}
-  for _, type in ipairs(redis.call('SMEMBERS', P .. 'types')) do
-    if type ~= '!' then found[#found + 1] = type end
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', P .. register, '-inf', now, 'LIMIT', 0, most)) do
+    local state, type = string.match(member, '^(%d) (.+)$')
+    found[#found + 1] = { member = member, state = state, type = type }
   end
-  table.sort(found)
+  return found
+end
+
+-- Make a member of a register what its index says, after finish().
+local function correct_due(register, found)
+  local head = redis.call('ZRANGE', index_of(found.state, found.type), 0, 0, 'WITHSCORES')[2]
+  if head then
+    redis.call('ZADD', P .. register, head, found.member)
+  else
+    redis.call('ZREM', P .. register, found.member)
+  end
+end
+
+-- The types that may have jobs in somebody's hands.
+local function leased_types()
+  local found = {}
+  for _, each in ipairs(due_in('leases', '+inf', 10000)) do found[#found + 1] = each.type end
   return found
 end

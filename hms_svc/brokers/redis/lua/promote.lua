@@ -1,10 +1,10 @@
 -- Make scheduled and retrying jobs ready whose time has come.
 --
 -- ARGV     limit
--- returns  their number, and the time (Unix ms) when the next is due, 0 where none waits
+-- returns  their number, and the time (Unix ms) before which no other is due, 0 where none waits
 -- Invariant: a job is in one index; the step into the queue stands in its trail.
 
-local left, moved, due = tonumber(ARGV[4]), 0, 0
+local left, moved = tonumber(ARGV[4]), 0
 
 local function make_ready(id, type, state)
   local job = read(id)
@@ -26,24 +26,18 @@ local function make_ready(id, type, state)
   end
 end
 
-for _, type in ipairs(types()) do
-  for _, state in ipairs({ '1', '5' }) do
-    local key = index_of(state, type)
-    local now = int(wall)
-    for _, id in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, left)) do
-      if spent > SPENT_MOST then left = 0 end
-      if left > 0 then
-        make_ready(id, type, state)
-        left = left - 1
-      end
-    end
-    local following = redis.call('ZRANGEBYSCORE', key, '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
-    if following then
-      local at = math.floor(tonumber(following))
-      if due == 0 or at < due then due = at end
+local now, looked_at = int(wall), due_in('due', int(wall), 1000)
+for _, found in ipairs(looked_at) do
+  local key = index_of(found.state, found.type)
+  for _, id in ipairs(left > 0 and redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, left) or {}) do
+    if spent > SPENT_MOST then left = 0 end
+    if left > 0 then
+      make_ready(id, found.type, found.state)
+      left = left - 1
     end
   end
 end
 finish()
-if left <= 0 then due = wall end
-return { moved, int(due) }
+for _, found in ipairs(looked_at) do correct_due('due', found) end
+local following = redis.call('ZRANGE', P .. 'due', 0, 0, 'WITHSCORES')[2]
+return { moved, int(following and math.floor(tonumber(following)) or 0) }

@@ -1,5 +1,6 @@
--- Everything about every queue, of one moment.
+-- Everything about some queues, of one moment.
 --
+-- ARGV     the types
 -- returns  for each type: type, sizes of the ten states in their order, length of the intake, running
 --          counters (name, number, …), who paused it, why, 1 where at the doors
 --          too, when the next scheduled job is due, when the job that has waited longest was enqueued
@@ -22,7 +23,8 @@ local function oldest_of(key)
   return oldest
 end
 
-for _, type in ipairs(types()) do
+for at = 4, #ARGV do
+  local type = ARGV[at]
   local sizes = {}
   for state = 1, 10 do sizes[state] = redis.call('ZCARD', index_of(tostring(state), type)) end
   local suspects = P .. 'suspects:' .. type

@@ -68,9 +68,11 @@ local function take_back(id, job)
   redis.call('HDEL', P .. 'wishes', id)
 end
 
-for _, type in ipairs(types()) do
+local looked_at = due_in('leases', int(lease), 1000)
+for _, found in ipairs(looked_at) do
+  local type = found.type
   local key = P .. 'processing:' .. type
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', int(lease), 'LIMIT', 0, left)) do
+  for _, id in ipairs(left > 0 and redis.call('ZRANGEBYSCORE', key, '-inf', int(lease), 'LIMIT', 0, left) or {}) do
     if spent > SPENT_MOST then break end
     local job = read(id)
     left = left - 1
@@ -86,4 +88,5 @@ for _, type in ipairs(types()) do
   end
 end
 finish()
+for _, found in ipairs(looked_at) do correct_due('leases', found) end
 return { rescued, dead, cancelled, unpack(undecided) }

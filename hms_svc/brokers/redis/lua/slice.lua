@@ -5,7 +5,7 @@
 -- returns  for each record: number of its group (from 1), id, score, record without raw bytes and trail ("" where
 --          it is gone); fewer than asked where they are large, and none at the end only
 -- Invariant: reads only. Where the id is not in the index any more, the place where it would stand is found
---            by halving, so that many equal scores cost no walk.
+--            by halving, so that many equal scores cost no walk. The caller bounds the number of indexes.
 
 local limit, score, after = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 
@@ -53,12 +53,18 @@ local function give(group, id, place)
   size = size + math.max(#record, job and #job.record / 8 or 0)
 end
 
+-- Read some more of an index; false at its end.
+local function read_on(head)
+  head.found = redis.call('ZREVRANGE', head.key, head.next, head.next + head.chunk - 1, 'WITHSCORES')
+  head.next, head.at = head.next + head.chunk, 1
+  return head.found[1] ~= nil
+end
+
 local function heads_of(keys, begins_after)
-  local heads = {}
+  local heads, chunk = {}, math.max(8, math.ceil((limit - #answers) / #keys))
   for _, key in ipairs(keys) do
-    local first = begins_after and first_of(key) or 0
-    local found = redis.call('ZREVRANGE', key, first, first + limit - #answers - 1, 'WITHSCORES')
-    if found[1] then heads[#heads + 1] = { at = 1, found = found } end
+    local head = { key = key, next = begins_after and first_of(key) or 0, chunk = chunk }
+    if read_on(head) then heads[#heads + 1] = head end
   end
   return heads
 end
@@ -68,16 +74,28 @@ local function is_ahead(one, two)
     tonumber(two.found[two.at + 1]), two.found[two.at])
 end
 
+-- Let a head sink to its place in a heap of `number`, the highest on top.
+local function sink(heads, place, number)
+  while 2 * place <= number do
+    local child = 2 * place
+    if child < number and is_ahead(heads[child + 1], heads[child]) then child = child + 1 end
+    if not is_ahead(heads[child], heads[place]) then return end
+    heads[place], heads[child] = heads[child], heads[place]
+    place = child
+  end
+end
+
 local function merge(group, heads)
-  while heads[1] and #answers < limit and size <= 4194304 do
-    local best = 1
-    for number = 2, #heads do
-      if is_ahead(heads[number], heads[best]) then best = number end
-    end
-    local head = heads[best]
+  local number = #heads
+  for place = math.floor(number / 2), 1, -1 do sink(heads, place, number) end
+  while number > 0 and #answers < limit and size <= 4194304 do
+    local head = heads[1]
     give(group, head.found[head.at], head.found[head.at + 1])
     head.at = head.at + 2
-    if not head.found[head.at] then table.remove(heads, best) end
+    if not head.found[head.at] and not read_on(head) then
+      heads[1], number = heads[number], number - 1
+    end
+    sink(heads, 1, number)
   end
 end
 

@@ -234,3 +234,19 @@ INSERT INTO undo (batch, id, at, to_state, to_position, fence, state, position, 
 SELECT batch, id, position, state, position, fence, undo_state, undo_position, attempt, give_backs,
     crashes, suspect, not_before, expires_at, finished_at, reason, said_by, detail, failure, hold, result
 FROM jobs WHERE state = 10 AND batch IS NOT NULL AND undo_state IS NOT NULL
+
+-- name: idle_queues
+SELECT queue FROM queues
+WHERE paused_by IS NULL AND priority = 0 AND type NOT IN (SELECT value FROM json_each(:served))
+    AND NOT EXISTS (
+        SELECT 1 FROM (VALUES (1), (2), (3), (4), (5), (6), (7), (8), (9), (10)) AS states
+        JOIN jobs ON jobs.state = states.column1 AND jobs.queue = queues.queue
+    )
+    AND (:among IS NULL OR queue IN (SELECT value FROM json_each(:among)))
+LIMIT :limit
+
+-- name: forget_queue
+DELETE FROM queues WHERE queue = ?
+
+-- name: forget_tallies
+DELETE FROM tallies WHERE queue = ?

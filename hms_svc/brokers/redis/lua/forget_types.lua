@@ -1,0 +1,29 @@
+-- Forget types that have nothing anywhere and that nobody serves.
+--
+-- ARGV     the types, of which the caller knows that no live worker serves them
+-- returns  how many were forgotten
+-- Invariant: a type with a job, a pushed item, a pause or a declared priority stays; its running counters go with it.
+
+local function has_something(type)
+  for state = 1, 10 do
+    if redis.call('EXISTS', index_of(tostring(state), type)) == 1 then return true end
+  end
+  return redis.call('EXISTS', P .. 'suspects:' .. type, P .. 'taken:' .. type, 'jobs:' .. type) > 0
+    or redis.call('HGET', P .. 'queue:' .. type, 'paused_by')
+    or redis.call('HGET', P .. 'queue:' .. type, 'priority')
+end
+
+local forgotten = 0
+for at = 4, #ARGV do
+  local type = ARGV[at]
+  if not has_something(type) then
+    for _, family in ipairs({ 'queue', 'unique', 'sleepers' }) do redis.call('DEL', P .. family .. ':' .. type) end
+    redis.call('DEL', P .. 'sleepers:!' .. type)
+    redis.call('ZREM', P .. 'due', '1 ' .. type, '5 ' .. type)
+    redis.call('ZREM', P .. 'leases', '4 ' .. type)
+    redis.pcall('DEL', 'stats:' .. type)
+    redis.call('SREM', P .. 'types', type)
+    forgotten = forgotten + 1
+  end
+end
+return forgotten
