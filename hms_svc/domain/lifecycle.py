@@ -40,6 +40,8 @@ class Cause(StrEnum):
 
 TERMINAL: Final = frozenset({State.COMPLETED, State.REJECTED, State.DEAD, State.CANCELLED})
 WAITING: Final = frozenset({State.SCHEDULED, State.QUEUED, State.HELD, State.RETRYING})
+DELAYED: Final = frozenset({State.SCHEDULED, State.RETRYING})
+"""States that wait for a time."""
 ENDS_WITHOUT_EFFECTS: Final = frozenset({State.REJECTED, State.CANCELLED})
 """Ends that a job with a case does not have: it is dead instead, for the same reason."""
 

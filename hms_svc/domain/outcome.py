@@ -70,7 +70,7 @@ class Failure(msgspec.Struct, frozen=True):
 class Disposition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What becomes of a claimed job: one value for every way that a run can end or go on.
 
-    `due_at` (Unix ms) belongs to `retrying` and `scheduled`; `give_back` undoes
+    `delay_ms` belongs to `retrying` and `scheduled`: how long it waits, by the clock of the broker; `give_back` undoes
     the count of this attempt, `counted_give_back` adds to its bounded number.
     `hold` is (action, rule, payload digest) of a held job. `uncertain`: the case database may
     hold an effect of this run that nobody was told of, so the job must not end as if it had none.
@@ -83,7 +83,7 @@ class Disposition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     detail: str = ""
     result: bytes | None = None
     failure: Failure | None = None
-    due_at: int | None = None
+    delay_ms: int = 0
     give_back: bool = False
     counted_give_back: bool = False
     case_id: str | None = None

@@ -242,7 +242,7 @@ class Broker(Producer, Protocol):
 
         Gives back the tokens that no longer own their job; for those nothing
         was written. Terminal states keep `reason`, `by`, `detail`, `result`;
-        `retrying` and `scheduled` wait for `due_at`. A job without a case that
+        `retrying` and `scheduled` wait for `delay_ms` by the broker's clock. A job without a case that
         would go on, and that an operator has asked to cancel during this claim,
         is `cancelled` instead, in the operator's words, unless the disposition is
         uncertain. A no of governance forgets the approvals of the job.

@@ -277,7 +277,7 @@ class Claimer(Service):
     ) -> Disposition:
         now = self._clock.now_ms()
         policy = _retry_of(retry)
-        disposition = decide(outcome, claimed, policy, now, random.random())
+        disposition = decide(outcome, claimed, policy, random.random())
         if effects:
             disposition = with_effects(disposition, effects[0].case_id)
         elif lost_commit is not None:

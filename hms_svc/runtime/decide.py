@@ -105,7 +105,7 @@ Outcome = (
 
 
 def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
-    outcome: Outcome, job: ClaimedJob, policy: RetryPolicy, now_ms: int, random_share: float
+    outcome: Outcome, job: ClaimedJob, policy: RetryPolicy, random_share: float
 ) -> Disposition:
     """Give the disposition of a claimed job after its outcome."""
     match outcome:
@@ -130,7 +130,7 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
             )
         case Broke(failure, where):
             words = f"{failure.kind}: {failure.message}" if failure.message else failure.kind
-            return _failed(job, policy, now_ms, random_share, REASON_ERROR, where, failure, words)
+            return _failed(job, policy, random_share, REASON_ERROR, where, failure, words)
         case BadResult(failure, where):
             return Disposition(
                 state=State.DEAD,
@@ -143,19 +143,19 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
         case TimedOut(seconds):
             words = f"ran longer than {seconds:g} s"
             failure = Failure("Timeout", words)
-            return _failed(job, policy, now_ms, random_share, REASON_TIMEOUT, "runtime", failure)
+            return _failed(job, policy, random_share, REASON_TIMEOUT, "runtime", failure)
         case RetryLater(after_seconds, why):
             failure = Failure("RetryLater", why or "the handler asked to be retried")
             share, where = (random_share, "handler")
             if after_seconds is not None:
                 policy = RetryPolicy(job.max_attempts, after_seconds, after_seconds)
                 share = 1.0
-            return _failed(job, policy, now_ms, share, REASON_ERROR, where, failure)
+            return _failed(job, policy, share, REASON_ERROR, where, failure)
         case Snooze(for_seconds, why):
             return Disposition(
                 state=State.SCHEDULED,
                 cause=Cause.SNOOZED,
-                due_at=now_ms + int(for_seconds * 1000),
+                delay_ms=int(for_seconds * 1000),
                 give_back=True,
                 detail=why,
             )
@@ -171,7 +171,7 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
             return Disposition(
                 state=State.SCHEDULED,
                 cause=Cause.RELEASED,
-                due_at=now_ms + OUTAGE_PAUSE_MS,
+                delay_ms=OUTAGE_PAUSE_MS,
                 give_back=True,
                 detail=str(error),
             )
@@ -179,11 +179,11 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
             words = "the function of an earlier attempt has not returned yet"
             if job.give_backs >= MAX_GIVE_BACKS:
                 failure = Failure("Timeout", words)
-                return _failed(job, policy, now_ms, 1.0, REASON_TIMEOUT, "runtime", failure)
+                return _failed(job, policy, 1.0, REASON_TIMEOUT, "runtime", failure)
             return Disposition(
                 state=State.SCHEDULED,
                 cause=Cause.RELEASED,
-                due_at=now_ms + int(delay_before(job.give_backs + 1, policy, 1.0) * 1000),
+                delay_ms=int(delay_before(job.give_backs + 1, policy, 1.0) * 1000),
                 give_back=True,
                 counted_give_back=True,
                 detail=words,
@@ -193,7 +193,7 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
             if not given and job.attempt >= job.max_attempts:
                 words = f"the worker stopped during a run, again after {job.give_backs} times"
                 failure = Failure("Stopped", words)
-                return _failed(job, policy, now_ms, 0.0, REASON_ERROR, "runtime", failure)
+                return _failed(job, policy, 0.0, REASON_ERROR, "runtime", failure)
             return Disposition(
                 state=State.QUEUED,
                 cause=Cause.RELEASED,
@@ -241,7 +241,6 @@ def _cancelled(by: str, detail: str, cause: Cause) -> Disposition:
 def _failed(
     job: ClaimedJob,
     policy: RetryPolicy,
-    now_ms: int,
     random_share: float,
     reason: str,
     where: str,
@@ -267,5 +266,5 @@ def _failed(
         by=where,
         detail=words,
         failure=failure,
-        due_at=now_ms + int(delay * 1000),
+        delay_ms=int(delay * 1000),
     )

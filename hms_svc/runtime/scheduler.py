@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Final
 
 from hms_svc.domain import failpoints
@@ -20,7 +21,8 @@ LEAD_MS: Final = 5_000
 class Scheduler(Service):
     """Hands the next tick in before the one now waiting is due, so that one always waits.
 
-    A tick's job has the tick's id, so any number of workers make one job of it. Nobody need
+    A tick's job has the tick's id, so any number of workers make one job of it. What was handed
+    in is remembered to ask less, and never believed about what comes next. Nobody need
     remember anything: while no worker lives, the tick that waits is the one that is caught up.
     """
 
@@ -29,7 +31,7 @@ class Scheduler(Service):
         self._broker = broker
         self._clock = clock
         self._declared = [each for each in registry if each.schedule is not None]
-        self._newest: dict[str, int] = {}
+        self._handed: dict[str, set[int]] = {}
 
     @property
     def texts(self) -> tuple[tuple[str, str], ...]:
@@ -38,21 +40,29 @@ class Scheduler(Service):
 
     async def run_once(self) -> None:
         """Hand in the ticks that come next."""
-        now, jobs, newest = self._clock.now_ms(), [], {}
-        for declared in self._declared:
-            assert declared.schedule is not None
-            tick = self._newest.get(declared.type, 0)
-            while tick <= now + LEAD_MS:
-                tick = declared.schedule.next_after(max(tick, now))
-                jobs.append(tick_job(declared, tick, now))
-            newest[declared.type] = tick
+        now = self._clock.now_ms()
+        wanted = {each.type: set(_ticks(each, now)) for each in self._declared}
+        jobs = [
+            tick_job(declared, tick, now)
+            for declared in self._declared
+            for tick in sorted(wanted[declared.type] - self._handed.get(declared.type, set()))
+        ]
         if jobs:
             # Only we make such ids: there stands the tick, with the data of its time or erased.
             for job_id in conflicts(await self._broker.enqueue(jobs)):
                 log.warning("tick %s is there already, with other data", job_id)
             if failpoints.armed is not None:
                 failpoints.reached("scheduler.enqueued")
-            self._newest = newest
+        self._handed = wanted
+
+
+def _ticks(declared: JobType, now_ms: int) -> Iterator[int]:
+    """Give the ticks that are to wait, by the present clock alone: up to the first that is some seconds ahead."""
+    assert declared.schedule is not None
+    tick = now_ms
+    while tick <= now_ms + LEAD_MS:
+        tick = declared.schedule.next_after(tick)
+        yield tick
 
 
 def tick_job(declared: JobType, tick_ms: int, now_ms: int) -> Job:

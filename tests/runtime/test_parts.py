@@ -185,10 +185,10 @@ TABLE: list[tuple[Outcome, int, State, str, str]] = [
 def test_what_becomes_of_a_run(
     outcome: Outcome, attempt: int, state: State, reason: str, by: str
 ) -> None:
-    found = decide(outcome, claimed(attempt), RetryPolicy(3), NOW, 0.5)
+    found = decide(outcome, claimed(attempt), RetryPolicy(3), 0.5)
     assert (found.state, found.reason, found.by) == (state, reason, by)
     assert may_move(State.PROCESSING, found.state)
-    assert (found.due_at is not None) == (state in (State.RETRYING, State.SCHEDULED))
+    assert found.delay_ms == 0 or state in (State.RETRYING, State.SCHEDULED)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_what_becomes_of_a_run(
 def test_a_worker_that_stops_too_often_is_a_failure_at_the_cap(
     attempt: int, give_backs: int, state: State
 ) -> None:
-    found = decide(Stopped(), claimed(attempt, give_backs), RetryPolicy(3), NOW, 0.5)
+    found = decide(Stopped(), claimed(attempt, give_backs), RetryPolicy(3), 0.5)
     assert found.state is state
     if state is State.DEAD:
         assert (found.reason, found.by, found.give_back) == ("error", "runtime", False)
@@ -215,8 +215,8 @@ def test_a_worker_that_stops_too_often_is_a_failure_at_the_cap(
     ],
 )
 def test_when_it_runs_again(outcome: Outcome, due_in_ms: int) -> None:
-    found = decide(outcome, claimed(), RetryPolicy(3, base_seconds=2.0), NOW, 0.5)
-    assert found.due_at == NOW + due_in_ms
+    found = decide(outcome, claimed(), RetryPolicy(3, base_seconds=2.0), 0.5)
+    assert found.delay_ms == due_in_ms
 
 
 @pytest.mark.parametrize(
@@ -232,5 +232,5 @@ def test_when_it_runs_again(outcome: Outcome, due_in_ms: int) -> None:
 def test_who_gets_the_attempt_back(
     outcome: Outcome, give_backs: int, given: bool, counted: bool
 ) -> None:
-    found = decide(outcome, claimed(give_backs=give_backs), RetryPolicy(3), NOW, 0.5)
+    found = decide(outcome, claimed(give_backs=give_backs), RetryPolicy(3), 0.5)
     assert (found.give_back, found.counted_give_back) == (given, counted)

@@ -98,3 +98,17 @@ def desk(floor: Floor, *, read_only: bool = False) -> Operations:
         database=engines.database,
         read_only=read_only,
     )
+
+
+async def test_a_clock_that_was_ahead_for_a_round_silences_no_schedule(
+    open_floor: FloorMaker,
+) -> None:
+    async with open_floor(hourly()) as floor:
+        clock = HandClock(HOURS * HOUR_MS + 1)
+        scheduler = Scheduler(floor.engines.broker, floor.engines.registry, clock)
+        clock.at_ms = (HOURS + 6) * HOUR_MS + 1
+        await scheduler.run_once()
+        for hour in range(3):
+            clock.at_ms = (HOURS + hour) * HOUR_MS + 1
+            await scheduler.run_once()
+        assert await ticks_known(floor) == [1, 2, 3, 7]

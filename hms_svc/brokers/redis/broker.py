@@ -20,6 +20,7 @@ from hms_svc.brokers.redis.settling import settle_arguments
 from hms_svc.brokers.redis.sleeper import Sleeper
 from hms_svc.domain.backoff import DEFAULT_MAX_ATTEMPTS, MAX_CRASHES
 from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken
+from hms_svc.domain.lifecycle import DELAYED
 from hms_svc.ports.broker import (
     NOTHING_KNOWN,
     CancelRequest,
@@ -167,12 +168,12 @@ class RedisBroker:
 
     def _expect_due(self, settlements: Sequence[Settlement]) -> None:
         """Do not rest beyond the time when a job of ours is due again."""
-        dues = [
-            done.disposition.due_at for done in settlements if done.disposition.due_at is not None
+        delays = [
+            done.disposition.delay_ms for done in settlements if done.disposition.state in DELAYED
         ]
-        if dues:
-            ahead = (min(dues) - self._link.clock.now_ms()) / 1000
-            self._promote_after = min(self._promote_after, time.monotonic() + max(ahead, 0.0))
+        if delays:
+            due = time.monotonic() + min(delays) / 1000
+            self._promote_after = min(self._promote_after, due)
 
     async def raise_fences(self, above: int) -> None:
         """Lift the one counter of fences, never lower it."""
@@ -186,9 +187,8 @@ class RedisBroker:
         """Make due jobs ready; asked again before the next is due, or a second has passed, it rests."""
         if not self._link.is_moved_by_hand and time.monotonic() < self._promote_after:
             return 0
-        moved, due = await self._link.run("promote", limit)
-        ahead = (int(due) - self._link.clock.now_ms()) / 1000 if int(due) else _PROMOTE_SECONDS
-        self._promote_after = time.monotonic() + min(max(ahead, 0.0), _PROMOTE_SECONDS)
+        moved, ahead_ms = await self._link.run("promote", limit)
+        self._promote_after = time.monotonic() + min(int(ahead_ms) / 1000, _PROMOTE_SECONDS)
         return int(moved)
 
     async def reap(

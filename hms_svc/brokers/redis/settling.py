@@ -13,6 +13,7 @@ from hms_svc.brokers.redis.exchange import Argument
 from hms_svc.brokers.redis.record import Outcome, write_json
 from hms_svc.brokers.trail import line, words
 from hms_svc.domain.causes import FAILED
+from hms_svc.domain.lifecycle import DELAYED
 from hms_svc.ports.broker import Settlement
 
 _NO_EVENT: Final = b""
@@ -34,7 +35,7 @@ def settle_arguments(settlement: Settlement, mark: str) -> list[Argument]:
         token.job_id,
         token.fence,
         CODE_OF[done.state],
-        done.due_at if done.due_at is not None else settlement.ended_at,
+        done.delay_ms if done.state in DELAYED else settlement.ended_at,
         1 if done.give_back else 0,
         1 if done.counted_give_back else 0,
         done.case_id or ("?" if done.uncertain else "-"),

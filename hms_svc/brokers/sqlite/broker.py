@@ -85,8 +85,9 @@ class SQLiteBroker:
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[LeaseToken]:
         """Record what became of claimed jobs."""
+        now = self._clock.now_ms()
         return await self._file.write(
-            lambda transaction: settling.settle(transaction, settlements), rings="news"
+            lambda transaction: settling.settle(transaction, settlements, now), rings="news"
         )
 
     async def raise_fences(self, above: int) -> None:

@@ -64,10 +64,9 @@ class _Target:
             cause=Cause.OPERATOR,
             detail=f"{note}: {self.request.note}" if self.request.note else note,
         )
-        self.transaction.connection.execute(
-            SQL[statement],
-            {"row": self.row["row"], "now": self.now, "line": line(step), **fields},
-        )
+        turn = self.transaction.turns(1, self.now) if target == QUEUED else None
+        bounds = {"row": self.row["row"], "now": self.now, "turn": turn, "line": line(step)}
+        self.transaction.connection.execute(SQL[statement], bounds | fields)
         self.transaction.move(self.row["queue"], self.state, target)
 
     @property

@@ -26,14 +26,13 @@ from hms_svc.domain.strict_json import is_same_json
 from hms_svc.ports.broker import Acceptance, Enqueued
 
 
-def _row(transaction: Transaction, job: Job, now: int) -> tuple[Any, ...]:
+def _row(transaction: Transaction, job: Job, now: int, at_turn: int) -> tuple[Any, ...]:
     queue = transaction.queue(job.type)
     priority = transaction.priority(job, queue)
-    at = job.enqueued_at
     scheduled = job.not_before is not None and job.not_before > now
     return (
         job.id, queue, SCHEDULED if scheduled else QUEUED,
-        job.not_before if scheduled else turn(at, priority), priority, at, job.not_before,
+        job.not_before if scheduled else turn(at_turn, priority), priority, job.enqueued_at, job.not_before,
         job.expires_at, job.max_attempts, job.unique_key, write_envelope(job), job.data,
     )  # fmt: skip
 
@@ -41,7 +40,8 @@ def _row(transaction: Transaction, job: Job, now: int) -> tuple[Any, ...]:
 def enqueue(transaction: Transaction, jobs: Sequence[Job], now: int) -> list[Enqueued]:
     """Accept jobs, all in one statement where nothing stands in their way."""
     connection = transaction.connection
-    rows = [_row(transaction, job, now) for job in jobs]
+    first = transaction.turns(len(jobs), now)
+    rows = [_row(transaction, job, now, first + number) for number, job in enumerate(jobs)]
     if all(job.unique_key is None for job in jobs):
         connection.execute("SAVEPOINT bulk")
         if connection.executemany(SQL["insert"], rows).rowcount == len(rows):
@@ -137,7 +137,9 @@ def _enqueue_item(
     if isinstance(job, BadInput):
         return _bury(transaction, queue, type, item, now, REASON_MALFORMED, str(job))
     try:
-        answer = _enqueue_one(transaction, job, _row(transaction, job, now), now)
+        answer = _enqueue_one(
+            transaction, job, _row(transaction, job, now, transaction.turns(1, now)), now
+        )
     except sqlite3.IntegrityError as error:
         return _bury(transaction, queue, type, item, now, REASON_MALFORMED, str(error))
     if answer.acceptance is Acceptance.CONFLICT:

@@ -20,21 +20,23 @@ from hms_svc.brokers.sqlite.transaction import SQL, Transaction
 from hms_svc.brokers.trail import line, words
 from hms_svc.domain.causes import FAILED
 from hms_svc.domain.job import LeaseToken
-from hms_svc.domain.lifecycle import TERMINAL
+from hms_svc.domain.lifecycle import DELAYED, TERMINAL
 from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import ProgressReport, Settlement
 from hms_svc.sqlite.statements import run_many
 
 
-def settle(transaction: Transaction, settlements: Sequence[Settlement]) -> list[LeaseToken]:
+def settle(
+    transaction: Transaction, settlements: Sequence[Settlement], now: int
+) -> list[LeaseToken]:
     """Write each settlement whose token still owns its job; gives the tokens that do not.
 
     One that would let its job go on ends it where somebody has asked to cancel it.
     """
     wishes = standing_wishes(transaction)
     if not wishes:
-        return _write(transaction, settlements)
-    refused = _write(transaction, [_as_wished(done, wishes) for done in settlements])
+        return _write(transaction, settlements, now)
+    refused = _write(transaction, [_as_wished(done, wishes) for done in settlements], now)
     forget_wishes(transaction)
     return refused
 
@@ -49,10 +51,12 @@ def _as_wished(settlement: Settlement, wishes: Wishes) -> Settlement:
     return as_cancelled(settlement, wish.by, wish.detail)
 
 
-def _write(transaction: Transaction, settlements: Sequence[Settlement]) -> list[LeaseToken]:
+def _write(
+    transaction: Transaction, settlements: Sequence[Settlement], now: int
+) -> list[LeaseToken]:
     """Write all in one statement; where a row of it was refused, once more one by one."""
     connection = transaction.connection
-    rows = [_row(settlement) for settlement in settlements]
+    rows = [_row(settlement, now) for settlement in settlements]
     connection.execute("SAVEPOINT bulk")
     if run_many(connection, SQL["settle"], rows) == len(rows):
         connection.execute("RELEASE bulk")
@@ -70,11 +74,11 @@ def _write(transaction: Transaction, settlements: Sequence[Settlement]) -> list[
     return refused
 
 
-def _row(settlement: Settlement) -> tuple[Any, ...]:
+def _row(settlement: Settlement, now: int) -> tuple[Any, ...]:
     token, done = settlement.token, settlement.disposition
     return (
         CODE_OF[done.state],
-        done.due_at if done.due_at is not None else settlement.ended_at,
+        now + done.delay_ms if done.state in DELAYED else settlement.ended_at,
         settlement.ended_at,
         done.reason or None,
         done.by or None,

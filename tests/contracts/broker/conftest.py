@@ -126,8 +126,10 @@ class BrokerHarness:
         )
 
     async def settle(self, job: ClaimedJob, state: State, **fields: Any) -> bool:
-        """Settle one job; True where the broker took it."""
+        """Settle one job; True where the broker took it. `due_at` stands for the delay until then."""
         cause = fields.pop("cause", Cause.FINISHED)
+        if (due_at := fields.pop("due_at", None)) is not None:
+            fields["delay_ms"] = max(due_at - self.clock.now_ms(), 0)
         disposition = Disposition(state=state, cause=cause, **fields)
         return not await self.broker.settle([self.settlement(job, disposition)])
 

@@ -92,7 +92,7 @@ async def test_only_the_job_that_was_meant_is_cancelled(harness: BrokerHarness) 
     await harness.accept(5)
     jobs = await harness.claim()
     await cancel(harness, jobs[2].job.id)
-    again = Disposition(state=State.RETRYING, cause=Cause.FAILED, due_at=0)
+    again = Disposition(state=State.RETRYING, cause=Cause.FAILED, delay_ms=0)
     assert await harness.broker.settle([harness.settlement(job, again) for job in jobs]) == []
     assert await harness.counts() == {"retrying": 4, "cancelled": 1}
     assert await harness.state(jobs[2].job.id) is State.CANCELLED

@@ -91,7 +91,7 @@ def end_of(number: int, clock: ManualClock) -> Disposition | None:
         Disposition(state=State.REJECTED, cause=Cause.REFUSED, reason="duplicate", by="duplicate",
                     detail=f"case stands {number % 4}.1 m away"),
         Disposition(state=State.RETRYING, cause=Cause.FAILED, reason="error", by="handler",
-                    failure=slow, due_at=clock.now_ms() + 60_000),
+                    failure=slow, delay_ms=60_000),
         Disposition(state=State.HELD, cause=Cause.REFUSED, reason="governance", by="night",
                     hold=("create_case", "night", "d")),
         Disposition(state=State.DEAD, cause=Cause.FAILED, reason="timeout", by="runtime",

@@ -1,7 +1,7 @@
 -- Make scheduled and retrying jobs ready whose time has come.
 --
 -- ARGV     limit
--- returns  their number, and the time (Unix ms) before which no other is due, 0 where none waits
+-- returns  their number, and the milliseconds, a minute at most, within which no other is due
 -- Invariant: a job is in one index; the step into the queue stands in its trail.
 
 local left, moved = tonumber(ARGV[4]), 0
@@ -39,5 +39,5 @@ for _, found in ipairs(looked_at) do
 end
 finish()
 for _, found in ipairs(looked_at) do correct_due('due', found) end
-local following = redis.call('ZRANGE', P .. 'due', 0, 0, 'WITHSCORES')[2]
-return { moved, int(following and math.floor(tonumber(following)) or 0) }
+local following = tonumber(redis.call('ZRANGE', P .. 'due', 0, 0, 'WITHSCORES')[2] or wall + 60000)
+return { moved, int(math.max(0, math.min(following - wall, 60000))) }

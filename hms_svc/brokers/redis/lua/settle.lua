@@ -1,6 +1,6 @@
 -- Record what became of claimed jobs.
 --
--- ARGV     for each: id, fence, state, position, 1 where the attempt is given back, 1 where that is counted,
+-- ARGV     for each: id, fence, state, position (of one that waits: milliseconds until it is due), 1 where the attempt is given back, 1 where that is counted,
 --          case id, "-" for none, "?" where nobody can tell, outcome, line of the trail, events and counters (each with a comma behind),
 --          data of the events, time, mark of this settlement, the same when it is repeated, failure group
 --          or "0"
@@ -34,6 +34,7 @@ for at = 4, #ARGV, 15 do
       answers[#answers + 1] = { place, wish }
     else
       leave(id, job)
+      if state == '1' or state == '5' then position = int(wall + position) end
       job[STATE], job[POSITION], job[WORKER], job[MARK] = state, position, '-', mark
       if case ~= '-' and case ~= '?' then job[CASE] = case end
       if FAILED[state] and string.sub(outcome, 1, #NO) == NO then job[APPROVED] = '!' end

@@ -172,3 +172,8 @@ SELECT queue FROM queues WHERE type = ?
 
 -- name: add_queue
 INSERT INTO queues (type) VALUES (?) RETURNING queue
+
+-- name: take_turns
+INSERT INTO meta (name, value) VALUES ('turn', :now + :count - 1)
+ON CONFLICT (name) DO UPDATE SET value = max(value + :count, excluded.value)
+RETURNING value

@@ -74,14 +74,14 @@ ORDER BY jobs.row, number
 SELECT number, at, share, message, log FROM progress WHERE row = ? ORDER BY number
 
 -- name: requeue
-UPDATE jobs SET state = 2, position = :now - priority * 8796093022208, attempt = 0, give_backs = 0,
+UPDATE jobs SET state = 2, position = :turn - priority * 8796093022208, attempt = 0, give_backs = 0,
     crashes = 0, suspect = 0, finished_at = NULL, reason = NULL, said_by = NULL, detail = NULL,
     failure = NULL, result = NULL, hold = NULL, not_before = NULL, expires_at = NULL, cause = NULL,
     trail = coalesce(trail, '') || :line
 WHERE row = :row
 
 -- name: run_now
-UPDATE jobs SET state = 2, position = :now - priority * 8796093022208, hold = NULL,
+UPDATE jobs SET state = 2, position = :turn - priority * 8796093022208, hold = NULL,
     reason = NULL, said_by = NULL, detail = NULL, finished_at = NULL,
     trail = coalesce(trail, '') || :line
 WHERE row = :row

@@ -2,7 +2,7 @@
 -- A file that began as version 1 keeps three empty columns of it: undo_state, undo_position, batch.
 
 CREATE TABLE IF NOT EXISTS meta (
-    name TEXT PRIMARY KEY,  -- schema, boot (id of the machine's boot that lease times belong to), fence,
+    name TEXT PRIMARY KEY,  -- schema, boot (id of the machine's boot that lease times belong to), fence, turn,
                             -- audit:*, heads of the audit chain (at most 107): no retention reaches them
     value NOT NULL
 ) WITHOUT ROWID;
@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS queues (
 -- state: 1 scheduled 2 queued 3 held 4 processing 5 retrying 6 completed 7 rejected 8 dead
 --        9 cancelled, 10 discarded (hidden, can be undone).
 -- position orders the rows of a state within a queue:
---   queued      time it became ready minus priority * 2^43; suspects stand 2^60 higher
+--   queued      turn, a counter not below the time it became ready, minus priority * 2^43; suspects stand 2^60 higher
 --   processing  end of the lease, in milliseconds of the lease clock
 --   scheduled, retrying  due time;  all others  time of the move
 CREATE TABLE IF NOT EXISTS jobs (
