@@ -89,6 +89,12 @@ def _event(row: EventRow) -> Event:
     )
 
 
+def _gap(group: str, first: int, last: int, now: int) -> Event:
+    lost = {"group": group, "from": first, "to": last}
+    told = event_id(group, EVENTS_GAP, f"{first - 1}-{last + 1}")
+    return Event(id=told, type=EVENTS_GAP, subject=group, at=now, data=encode(lost))
+
+
 def _hand_out(
     transaction: Transaction,
     who: tuple[str, str],
@@ -100,23 +106,26 @@ def _hand_out(
     group, consumer = who
     execute = transaction.connection.execute
     known = execute(SQL["group"], (group,)).fetchone()
-    oldest, newest = execute(SQL["oldest"]).fetchone()[0], execute(SQL["newest"]).fetchone()[0]
-    delivered = known[0] if known else (oldest - 1 if from_start and oldest else newest)
+    newest = execute(SQL["newest"]).fetchone()[0]
+    oldest = execute(SQL["oldest"]).fetchone()[0] or newest + 1
+    delivered = known[0] if known else (oldest - 1 if from_start else newest)
     events: list[Event] = []
+    lost: list[int] = []
     if known and oldest > delivered + 1:
-        lost = {"group": group, "from": delivered + 1, "to": oldest - 1}
-        gap = event_id(group, EVENTS_GAP, f"{delivered}-{oldest}")
-        events.append(Event(id=gap, type=EVENTS_GAP, subject=group, at=now, data=encode(lost)))
+        lost = [delivered + 1, oldest - 1]
         delivered = oldest - 1
     positions = [row[0] for row in execute(SQL["overdue"], (group, lease_now, limit))]
     for position in positions:
         row = execute(SQL["one"], (position,)).fetchone()
         if row is None:
             execute(SQL["acknowledge"], (group, position))
+            lost += [position] if position < oldest else []
         else:
             events.append(_event(row))
     fresh = [_event(row) for row in execute(SQL["read"], (delivered, limit - len(positions)))]
     events += fresh
+    if lost:
+        events.insert(0, _gap(group, min(lost), max(lost), now))
     again_at = lease_now + AGAIN_AFTER_MS
     transaction.each(
         SQL["deliver"],

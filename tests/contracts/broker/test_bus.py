@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from hms_svc.domain.errors import BadInput
@@ -108,6 +110,31 @@ async def test_a_group_that_fell_behind_is_told(harness: BrokerHarness) -> None:
     await harness.bus.publish(drafts(1, start=3))
     events = await harness.bus.read_group("act", "one", limit=10)
     assert [event.type for event in events] == ["events.gap", "case.opened"]
+
+
+async def test_what_was_handed_out_and_trimmed_before_it_was_processed_is_told(
+    harness: BrokerHarness,
+) -> None:
+    await harness.bus.publish(drafts(3))
+    first, second, third = await harness.bus.read_group("act", "one", limit=10)
+    await harness.bus.acknowledge("act", [second.position])
+    harness.clock.advance(8 * 86_400)
+    await harness.control.trim(limit=100)
+    [gap] = await harness.bus.read_group("act", "two", limit=10)
+    assert gap.type == "events.gap"
+    assert json.loads(gap.data) == {"group": "act", "from": first.position, "to": third.position}
+    assert await harness.bus.read_group("act", "two", limit=10) == []
+
+
+async def test_a_bus_that_was_emptied_before_it_was_read_is_told(harness: BrokerHarness) -> None:
+    await harness.bus.publish(drafts(1))
+    [first] = await harness.bus.read_group("act", "one", limit=10)
+    await harness.bus.acknowledge("act", [first.position])
+    await harness.bus.publish(drafts(2, start=1))
+    harness.clock.advance(8 * 86_400)
+    await harness.control.trim(limit=100)
+    events = await harness.bus.read_group("act", "one", limit=10)
+    assert [event.type for event in events] == ["events.gap"]
 
 
 async def test_wait_ends_when_there_is_an_event(harness: BrokerHarness) -> None:

@@ -1,7 +1,8 @@
 -- Hand out events to one consumer of a group: overdue ones first, then new ones.
 --
 -- ARGV     group, limit, 1 to begin at the oldest event, milliseconds after which an event is handed out again
--- returns  the gap before what follows ({} or {first lost, last lost}), then the entries
+-- returns  the gap before what follows ({} or {first lost, last lost}), then the entries; lost is what was trimmed
+--          before it was handed out, or before it was acknowledged: between the two others may stand
 -- Invariant: what was handed out and not acknowledged is handed out again.
 
 local group, limit, from_start = ARGV[4], tonumber(ARGV[5]), ARGV[6] == '1'
@@ -9,13 +10,17 @@ local again_at = int(lease + ARGV[7])
 local bus, cursor, pending = P .. 'bus', P .. 'bus:group:' .. group, P .. 'bus:pending:' .. group
 local known = tonumber(redis.call('GET', cursor) or nil)
 local head = redis.call('XRANGE', bus, '-', '+', 'COUNT', 1)[1]
-local oldest = head and tonumber(string.match(head[1], '^(%d+)')) or 0
 local newest = bus_position()
-local delivered = known or ((from_start and oldest > 0) and oldest - 1 or newest)
-local gap, entries = {}, {}
+local oldest = head and tonumber(string.match(head[1], '^(%d+)')) or newest + 1
+local delivered = known or (from_start and oldest - 1 or newest)
+local lost_from, lost_to, entries = nil, nil, {}
+
+local function lose_events(from, to)
+  lost_from, lost_to = math.min(lost_from or from, from), math.max(lost_to or to, to)
+end
 
 if known and oldest > delivered + 1 then
-  gap = { int(delivered + 1), int(oldest - 1) }
+  lose_events(delivered + 1, oldest - 1)
   delivered = oldest - 1
 end
 for _, place in ipairs(redis.call('ZRANGEBYSCORE', pending, '-inf', int(lease), 'LIMIT', 0, limit)) do
@@ -24,6 +29,7 @@ for _, place in ipairs(redis.call('ZRANGEBYSCORE', pending, '-inf', int(lease), 
     entries[#entries + 1] = entry
     redis.call('ZADD', pending, again_at, place)
   else
+    if tonumber(place) < oldest then lose_events(tonumber(place), tonumber(place)) end
     redis.call('ZREM', pending, place)
   end
 end
@@ -37,4 +43,4 @@ if #entries < limit then
 end
 redis.call('SET', cursor, int(delivered), 'EX', 7776000)
 redis.call('EXPIRE', pending, 7776000)
-return { gap, entries }
+return { lost_from and { int(lost_from), int(lost_to) } or {}, entries }
