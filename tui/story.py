@@ -126,7 +126,7 @@ def pretty(raw: bytes) -> str:
 def _tell_raw(teller: _Teller, detail: JobDetail) -> None:
     if detail.raw is not None:
         teller.head(f"Bytes that were handed in ({f.number(detail.raw_length)})")
-        teller.fact("sha-256", detail.raw_digest)
+        teller.fact("digest" if ":" in detail.raw_digest else "sha-256", detail.raw_digest)
         teller.text(detail.raw[:8192].decode(errors="replace"))
 
 

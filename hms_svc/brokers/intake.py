@@ -15,24 +15,35 @@ KEPT_OF_OVERSIZED: Final = 64 * 1024
 
 
 class KeptBytes(msgspec.Struct, frozen=True, gc=False):
-    """What is kept of refused bytes: all of them, or the beginning of too many."""
+    """What is kept of refused bytes: all of them, or the beginning of too many.
+
+    `digest` is the SHA-256 of all in hexadecimal, or `sha1:` and their SHA-1 where the bytes
+    were too many to be fetched from the server.
+    """
 
     raw: bytes
     length: int
     digest: str
 
 
-def read_item(type: str, item: bytes, now: int) -> Job:
+Item = bytes | KeptBytes
+"""A pushed item, or what is kept of one that was too large to be fetched."""
+
+
+def read_item(type: str, item: Item, now: int) -> Job:
     """Read one pushed item of a queue. Raises BadInput."""
-    if len(item) > MAX_ITEM_BYTES:
-        raise BadInput(f"{len(item)} bytes; the limit is {MAX_ITEM_BYTES}")
+    length = item.length if isinstance(item, KeptBytes) else len(item)
+    if isinstance(item, KeptBytes) or length > MAX_ITEM_BYTES:
+        raise BadInput(f"{length} bytes; the limit is {MAX_ITEM_BYTES}")
     job = read_job(read_strict(item), now_ms=now, default_type=type)
     if job.type != type:
         raise BadInput(f"type {job.type} in the queue of {type}")
     return job
 
 
-def keep_bytes(item: bytes) -> KeptBytes:
+def keep_bytes(item: Item) -> KeptBytes:
     """Give what is kept of bytes that are no job."""
+    if isinstance(item, KeptBytes):
+        return item
     kept = item if len(item) <= MAX_ITEM_BYTES else item[:KEPT_OF_OVERSIZED]
     return KeptBytes(kept, len(item), hashlib.sha256(item).hexdigest())

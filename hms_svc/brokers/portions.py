@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 Item = TypeVar("Item")
 MOST_JOBS: Final = 500
 """Jobs that one script or transaction accepts or changes: some tens of milliseconds."""
-TYPES_AT_ONCE: Final = 200
+TYPES_AT_ONCE: Final = 100
 """Types of which one script looks at all indexes."""
 MOST_BYTES: Final = 4 * 1024 * 1024
 """What the words of one script may have in all, but for a single larger job."""

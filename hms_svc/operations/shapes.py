@@ -98,7 +98,7 @@ def job_detail_shape(detail: JobDetail) -> JsonObject:
         shape["raw"] = {
             "base64": base64.b64encode(detail.raw).decode(),
             "length": detail.raw_length,
-            "sha256": detail.raw_digest,
+            **_digest_shape(detail.raw_digest),
         }
     return shape
 
@@ -128,6 +128,11 @@ def progress_shape(line: ProgressView) -> JsonObject:
         "message": line.message,
         "log": line.log,
     }
+
+
+def _digest_shape(digest: str) -> JsonObject:
+    name, _, value = digest.rpartition(":")
+    return {name or "sha256": value}
 
 
 def counts_shape(counts: QueueCounts) -> JsonObject:

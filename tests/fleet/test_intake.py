@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.job import ClaimedJob
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import JobView
+from hms_svc.operations.shapes import job_detail_shape
 
 from .conftest import TYPE, Fleet, until
 
@@ -76,7 +78,9 @@ async def test_an_item_of_twenty_megabytes_keeps_its_beginning_and_digest(fleet:
     detail = await fleet.detail(view.id)
     assert detail is not None
     assert (detail.raw, detail.raw_length) == (item[:65_536], len(item))
-    assert detail.raw_digest == hashlib.sha256(item).hexdigest()
+    assert detail.raw_digest == f"sha1:{hashlib.sha1(item).hexdigest()}"
+    shape: Any = job_detail_shape(detail)["raw"]
+    assert shape["sha1"] == hashlib.sha1(item).hexdigest()
 
 
 async def test_an_id_used_again_is_one_job_or_a_conflict(fleet: Fleet) -> None:
@@ -152,7 +156,7 @@ async def test_large_items_behind_a_small_one_are_taken_a_few_at_a_time(fleet: F
     large = b'{"data":"' + b"x" * 900_000 + b'"}'
     fleet.server.cli("LPUSH", INTAKE, b'{"data":{}}', *[large] * 9)
     link: Link = fleet.inspection._link  # type: ignore[attr-defined]
-    items = await link.run("rightmost", INTAKE, 100, 1024 * 1024)
+    items = await link.run("rightmost", INTAKE, 100, 1024 * 1024, 4_000_000, 10)
     assert len(items) == 3
     await fleet.broker.reap(10)
     assert await fleet.counts() == {"queued": 10}
@@ -164,3 +168,19 @@ async def test_a_key_of_another_kind_stops_nothing(fleet: Fleet) -> None:
     await fleet.claim(1, "no.list", *(f"type.{number}" for number in range(20)))
     await fleet.broker.reap(10)
     assert await fleet.state("lonely") is State.QUEUED
+
+
+async def test_of_a_very_large_item_only_the_beginning_leaves_the_server(fleet: Fleet) -> None:
+    fleet.server.cli("LPUSH", "jobs:unserved", b"small", b"x" * 5_000)
+    link: Link = fleet.inspection._link  # type: ignore[attr-defined]
+    found = await link.run("rightmost", "jobs:unserved", 100, 1_000_000, 4_999, 10)
+    assert found == [b"small", [5_000, hashlib.sha1(b"x" * 5_000).hexdigest().encode(), b"x" * 10]]
+
+
+@pytest.mark.parametrize("length", [16 * 1024 * 1024, 16 * 1024 * 1024 + 1])
+async def test_items_around_what_is_fetched_are_taken_once(fleet: Fleet, length: int) -> None:
+    fleet.server.cli("LPUSH", INTAKE, b"x" * length, b'{"id":"healthy","data":{}}')
+    await claimed(fleet, 1)
+    [view] = await dead(fleet)
+    assert view.reason == "malformed"
+    assert fleet.server.cli("EXISTS", INTAKE) == 0

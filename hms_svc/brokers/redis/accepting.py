@@ -8,7 +8,7 @@ from itertools import groupby
 import msgspec
 
 from hms_svc.brokers.codes import STATE_OF
-from hms_svc.brokers.intake import keep_bytes, read_item
+from hms_svc.brokers.intake import Item, KeptBytes, keep_bytes, read_item
 from hms_svc.brokers.portions import MOST_JOBS, portions
 from hms_svc.brokers.redis.exchange import Argument
 from hms_svc.brokers.redis.link import Link
@@ -45,7 +45,7 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
         return Enqueued(self.job.id, Acceptance.ACCEPTED, self.state)
 
 
-def _refused(job: Job, state: State, at: int, outcome: Outcome, item: bytes | None) -> Refused:
+def _refused(job: Job, state: State, at: int, outcome: Outcome, item: Item | None) -> Refused:
     kept = keep_bytes(item) if item is not None else None
     draft = refused_draft(job, state, at, outcome, kept)
     said = {
@@ -61,14 +61,14 @@ def refused_for_key(job: Job, holder: str, at: int) -> Refused:
     return _refused(job, State.REJECTED, at, outcome, None)
 
 
-def refused_bytes(type: str, item: bytes, at: int, reason: str, detail: str) -> Refused:
+def refused_bytes(type: str, item: Item, at: int, reason: str, detail: str) -> Refused:
     """Make the dead letter of an item, with its bytes kept."""
     job = Job(id=new_job_id(), type=type, data=b"null", enqueued_at=at)
     outcome = Outcome(reason=reason, by="intake", detail=detail)
     return _refused(job, State.DEAD, at, outcome, item)
 
 
-def read_or_refuse(type: str, item: bytes, at: int) -> Job | Refused:
+def read_or_refuse(type: str, item: Item, at: int) -> Job | Refused:
     """Read one item of a queue strictly."""
     try:
         return read_item(type, item, at)
@@ -76,13 +76,13 @@ def read_or_refuse(type: str, item: bytes, at: int) -> Job | Refused:
         return refused_bytes(type, item, at, REASON_MALFORMED, str(error))
 
 
-async def read_all(type: str, items: Sequence[bytes], at: int) -> list[Job | Refused]:
+async def read_all(type: str, items: Sequence[Item], at: int) -> list[Job | Refused]:
     """Read items strictly; large ones beside the loop."""
-    size = sum(map(len, items))
+    size = sum(len(item) for item in items if not isinstance(item, KeptBytes))
     return await aside(size, lambda: [read_or_refuse(type, item, at) for item in items])
 
 
-def refused_for_id(job: Job, item: bytes, at: int) -> Refused:
+def refused_for_id(job: Job, item: Item, at: int) -> Refused:
     """Make the dead letter of an item whose id another job has."""
     detail = f"id {job.id} is taken by another job"
     return refused_bytes(job.type, item, at, REASON_ID_CONFLICT, detail)

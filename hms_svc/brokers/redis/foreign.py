@@ -10,6 +10,7 @@ from typing import Final
 
 from redis.exceptions import RedisError
 
+from hms_svc.brokers.intake import KEPT_OF_OVERSIZED, Item, KeptBytes
 from hms_svc.brokers.redis.accepting import (
     Refused,
     draft_arguments,
@@ -23,12 +24,13 @@ from hms_svc.brokers.redis.exchange import Argument, end_tasks
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.record import Record, draft_of
 from hms_svc.domain.errors import BrokerUnavailable
-from hms_svc.domain.job import Job
+from hms_svc.domain.job import MAX_ITEM_BYTES, Job
 
 MOST_WATCHED: Final = 16
 _POLL_SECONDS: Final = 0.1
 _AT_ONCE: Final = 100
 _BYTES_AT_ONCE: Final = 1024 * 1024
+_FETCHED_MOST: Final = 4 * MAX_ITEM_BYTES
 
 
 class Intake:
@@ -131,10 +133,14 @@ class Intake:
             return found
         return self._complete(found)
 
-    async def _rightmost(self, name: str) -> list[bytes]:
-        """Give some of the rightmost items, the last first: fewer where they are large."""
-        items: list[bytes] = await self._link.run("rightmost", name, _AT_ONCE, _BYTES_AT_ONCE)
-        return items
+    async def _rightmost(self, name: str) -> list[Item]:
+        """Give some of the rightmost items, the last first: fewer where they are large.
+
+        Of one far beyond the limit only what is kept of it leaves the server.
+        """
+        bounds = (_AT_ONCE, _BYTES_AT_ONCE, _FETCHED_MOST, KEPT_OF_OVERSIZED)
+        items = await self._link.run("rightmost", name, *bounds)
+        return [item if isinstance(item, bytes) else _oversized(*item) for item in items]
 
     async def _known(self, jobs: Sequence[Job]) -> dict[str, Record]:
         if not jobs:
@@ -148,8 +154,12 @@ class Intake:
         }
 
 
+def _oversized(length: int, sha1: bytes, head: bytes) -> KeptBytes:
+    return KeptBytes(head, length, f"sha1:{sha1.decode()}")
+
+
 def _decide(
-    found: Job | Refused, item: bytes, known: dict[str, Record], holder: str | None, now: int
+    found: Job | Refused, item: Item, known: dict[str, Record], holder: str | None, now: int
 ) -> Job | Refused | str:
     """Tell what becomes of an item: a job, a dead letter, or the id where the job is known already."""
     if isinstance(found, Refused):
@@ -159,8 +169,15 @@ def _decide(
     return refused_for_key(found, holder, now) if holder is not None else found
 
 
-def _words(item: bytes, found: Job | Refused | str, now: int) -> list[Argument]:
-    digest = hashlib.sha1(item, usedforsecurity=False).hexdigest()
+def _mark(item: Item) -> str:
+    """Return how the script `absorb` knows an item again."""
+    head = item.raw if isinstance(item, KeptBytes) else item
+    digest = hashlib.sha1(head, usedforsecurity=False).hexdigest()
+    return f"{item.length} {digest}" if isinstance(item, KeptBytes) else digest
+
+
+def _words(item: Item, found: Job | Refused | str, now: int) -> list[Argument]:
+    digest = _mark(item)
     if isinstance(found, str):
         return [digest, "known", found, "", "", "", "", "", ""]
     if isinstance(found, Refused):

@@ -1,6 +1,7 @@
 -- Take pushed items from the right end of a list, each together with what becomes of it.
 --
--- ARGV     list, type, then for each, rightmost first: SHA-1 of the item, and one of
+-- ARGV     list, type, then for each, rightmost first: SHA-1 of the item, or of a very large one its length and
+--          the SHA-1 of its first 64 KiB, and one of
 --            "accept", id, state, line before and after the position, position, digest of the unique key,
 --              1 where the job names its priority
 --            "refuse", id, state, record, 1 where the job names its priority, time, data of its event, ""
@@ -14,12 +15,18 @@ local receipt = P .. 'reply:' .. NONCE
 local before = redis.call('GET', receipt)
 if before then return { tonumber(before), 'moved', '' } end
 
+local function is_meant(item, mark)
+  local length, head = string.match(mark, '^(%d+) (%x+)$')
+  if not length then return redis.sha1hex(item) == mark end
+  return #item == tonumber(length) and redis.sha1hex(string.sub(item, 1, 65536)) == head
+end
+
 local list, type, taken, why, holder = ARGV[4], ARGV[5], 0, '', ''
 intakes[type] = true
 for at = 6, #ARGV, 9 do
   local sha, act, id, state, one, two, three, four, five = unpack(ARGV, at, at + 8)
   local item = foreign('LINDEX', list, -1)
-  if not item or redis.sha1hex(item) ~= sha then
+  if not item or not is_meant(item, sha) then
     why = 'moved'
     break
   end
