@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from hms_svc.brokers.redis.clients import BLOCK_SECONDS
 from hms_svc.brokers.redis.link import Link, words
+from hms_svc.brokers.redis.pacing import pause_if_early
 from hms_svc.brokers.redis.witness import RedisWitness
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.event import EVENTS_GAP, Event, check_group
@@ -18,6 +19,8 @@ from hms_svc.domain.strict_json import encode
 
 AGAIN_AFTER_MS: Final = 60_000
 _WALK: Final = 1000
+_LEAST_SECONDS: Final = 0.001
+"""What Redis takes for a wait; 0 would be for ever."""
 Entry = tuple[bytes, dict[bytes, bytes]]
 
 
@@ -75,16 +78,23 @@ class RedisBus:
         """Block at the server until there is an event above the position."""
         end = time.monotonic() + timeout_seconds
         while True:
-            left = end - time.monotonic()
-            block = max(1, int(min(left, BLOCK_SECONDS) * 1000))
-            try:
-                found = await self._link.waiting.xread(
-                    {self._name: f"{after}-18446744073709551615"}, count=1, block=block
-                )
-            except (RedisError, OSError) as error:
-                raise BrokerUnavailable(f"{self._link.address}: {words(error)}") from error
-            if found or left <= BLOCK_SECONDS:
-                return bool(found)
+            asked = time.monotonic()
+            block = max(_LEAST_SECONDS, min(end - asked, BLOCK_SECONDS))
+            if await self._block(after, block):
+                return True
+            await pause_if_early(asked, block)
+            if end - time.monotonic() < _LEAST_SECONDS:
+                return False
+
+    async def _block(self, after: int, seconds: float) -> bool:
+        """Return whether there is an event above the position, waiting at the server once."""
+        try:
+            found = await self._link.waiting.xread(
+                {self._name: f"{after}-18446744073709551615"}, count=1, block=int(seconds * 1000)
+            )
+        except (RedisError, OSError) as error:
+            raise BrokerUnavailable(f"{self._link.address}: {words(error)}") from error
+        return bool(found)
 
     async def latest(self, type: str) -> Event | None:
         """Give the newest kept event: of a service's by its register, of a job's by walking back."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from redis.exceptions import RedisError
 
@@ -22,6 +23,7 @@ from hms_svc.brokers.redis.accepting import (
 from hms_svc.brokers.redis.clients import BLOCK_SECONDS
 from hms_svc.brokers.redis.exchange import Argument, end_tasks
 from hms_svc.brokers.redis.link import Link
+from hms_svc.brokers.redis.pacing import pause_if_early
 from hms_svc.brokers.redis.record import Record, draft_of
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.job import MAX_ITEM_BYTES, Job
@@ -97,9 +99,15 @@ class Intake:
         while not self._closed:
             try:
                 await self.absorb(type)
-                await self._link.waiting.blmove(source, target, int(BLOCK_SECONDS), "RIGHT", "LEFT")
+                asked = time.monotonic()
+                if await self._next(source, target) is None:
+                    await pause_if_early(asked, BLOCK_SECONDS)
             except (RedisError, OSError, BrokerUnavailable):
                 await asyncio.sleep(_POLL_SECONDS)
+
+    async def _next(self, source: str, target: str) -> Any:
+        waiting = self._link.waiting
+        return await waiting.blmove(source, target, int(BLOCK_SECONDS), "RIGHT", "LEFT")
 
     async def _poll(self) -> None:
         while not self._closed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
@@ -13,6 +14,7 @@ from redis.exceptions import RedisError
 
 from hms_svc.brokers.redis.exchange import end_tasks
 from hms_svc.brokers.redis.link import Link
+from hms_svc.brokers.redis.pacing import pause_if_early
 from hms_svc.domain.errors import BrokerUnavailable
 
 _DEAF_SECONDS: Final = 0.1
@@ -103,8 +105,10 @@ class Sleeper:
     async def _follow(self, channel: PubSub) -> None:
         silent = False
         while True:
+            asked = time.monotonic()
             message = await channel.get_message(timeout=_HEAR_SECONDS)
             if message is None:
+                await pause_if_early(asked, _HEAR_SECONDS)
                 if silent:
                     raise RedisConnectionError("the subscription does not answer")
                 silent = True
