@@ -59,9 +59,9 @@ class Root(TyperGroup):
             finally:
                 sys.stdout.flush()
         except HmsError as error:
-            from hms_svc.domain.backend_url import mask_password
+            from hms_svc.domain.backend_url import mask_passwords
 
-            complain(mask_password(str(error)) or type(error).__name__)
+            complain(mask_passwords(str(error)) or type(error).__name__)
             raise typer.Exit(exit_code(error)) from error
         except BrokenPipeError as error:
             _silence_stdout()

@@ -12,6 +12,9 @@ import msgspec
 
 SQLITE_PREFIX: Final = "sqlite:///"
 _PASSWORD: Final = re.compile(r"(?<=://)([^:/?#@]*):(?!\*\*\*@)(.*)@")
+_PASSWORD_IN_TEXT: Final = re.compile(
+    r"(?<=://)([^\s:/?#@\[\]]*):(?!\*\*\*@|\d{1,5}/)(?:(?!://)\S)*@"
+)
 _TOKEN: Final = re.compile(
     r"([?&][^=&]*(?:pass|token|secret|key|sig)[^=&]*=)[^&#\s'\"]*", re.IGNORECASE
 )
@@ -69,8 +72,16 @@ def sqlite_url(path: str) -> str:
 
 
 def mask_password(url: str) -> str:
-    """Give the address with `***` for the password in it, and for keys and tokens in its query."""
+    """Return one address, and nothing else, with `***` for the password in it, and for keys and tokens in its query."""
     return _TOKEN.sub(rf"\1{MASK}", _PASSWORD.sub(rf"\1:{MASK}@", url))
+
+
+def mask_passwords(message: str) -> str:
+    """Return a message with the addresses in it masked, each as far as its last `@` before a blank.
+
+    Digits and a slash after a host are its port; a bracket before the colon is no user's name.
+    """
+    return _TOKEN.sub(rf"\1{MASK}", _PASSWORD_IN_TEXT.sub(rf"\1:{MASK}@", message))
 
 
 def absolute_path(path: str | Path) -> Path:

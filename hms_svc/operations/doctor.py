@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from hms_svc.domain.backend_url import BackendKind, mask_password
+from hms_svc.domain.backend_url import BackendKind, mask_passwords
 from hms_svc.domain.errors import DatabaseUnavailable, HmsError
 from hms_svc.domain.plain_text import plural
 from hms_svc.operations.audit_chain import AuditChain
@@ -77,7 +77,7 @@ async def examine_engines(reads: Reads, audit: AuditChain) -> list[Finding]:
 
 def failed(check: str, error: HmsError) -> Finding:
     """Make the finding of something that could not even be opened."""
-    return Finding(check, Level.ERROR, mask_password(str(error)))
+    return Finding(check, Level.ERROR, mask_passwords(str(error)))
 
 
 def _data_dir(path: Path) -> Finding:

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from hms_svc.domain.backend_url import BackendKind, mask_password, read_broker_url
+from hms_svc.domain.backend_url import (
+    BackendKind,
+    mask_password,
+    mask_passwords,
+    read_broker_url,
+)
 from hms_svc.domain.errors import BadSetting
 from hms_svc.settings import READERS, Settings, child_environment, load_settings, masked
 
@@ -131,6 +136,37 @@ def test_a_child_gets_exactly_the_same_settings(tmp_path: Path) -> None:
 def test_passwords_inside_addresses_are_masked(url: str, shown: str) -> None:
     assert mask_password(url) == shown
     assert masked("broker_url", url) == shown
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "redis://127.0.0.1:6406/0: WRONGTYPE Operation against a key script: 5a6f, on @user_script:406.",
+        "redis://127.0.0.1:6406/0: broken, on@user_script:406.",
+        "redis://127.0.0.1:6406/0:@user_script:406.",
+        "redis://127.0.0.1: no answer from ada@city.example",
+        "want redis://[USER:PASSWORD@]HOST[:PORT][/DB] with DB a number",
+        "redis://[::1]:6379/0: told to ada@city.example",
+        "redis://:***@h/0: told to ada@city.example, not@home",
+    ],
+)
+def test_a_message_loses_nothing_but_passwords(message: str) -> None:
+    assert mask_passwords(message) == message
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("redis://:pw@h/0: on @user_script:406.", "redis://:***@h/0: on @user_script:406."),
+        (
+            "no postgresql://ada:p@ss/w:rd@h/x, redis://:a@b:1/0 and http://h/?token=abc @end",
+            "no postgresql://ada:***@h/x, redis://:***@b:1/0 and http://h/?token=*** @end",
+        ),
+        ("redis://u:a@b:1,redis://u:c@d:2", "redis://u:***@b:1,redis://u:***@d:2"),
+    ],
+)
+def test_passwords_in_the_addresses_of_a_message_are_masked(message: str, shown: str) -> None:
+    assert mask_passwords(message) == shown
 
 
 def test_redis_and_sentinel_addresses_are_read() -> None:
