@@ -61,7 +61,10 @@ async def _examine(session: Session) -> list[Finding]:
     from hms_svc.operations.doctor import examine_engines, examine_machine, failed
 
     findings = await examine_machine(session.settings)
-    findings += [*_policy(session), *_agencies(session), *_apps(session)]
+    findings += [
+        *_policy(session), *_agencies(session), *_places(session), *_doors(session),
+        *_apps(session),
+    ]  # fmt: skip
     if any(finding.level.value == "error" for finding in findings):
         return findings
     async with AsyncExitStack() as stack:
@@ -98,6 +101,32 @@ def _agencies(session: Session) -> list[Finding]:
         return [failed("agencies", error)]
     told = f"senders {len(found.senders)}, receivers {len(found.receivers)}"
     return [Finding("agencies", Level.OK, f"{file} is in force: {told}")]
+
+
+def _places(session: Session) -> list[Finding]:
+    from hms_svc.operations.doctor import Finding, Level, failed
+    from hms_svc.services.places import read_places
+
+    file = session.settings.places_file
+    if file is None:
+        return []
+    try:
+        found = read_places(file)
+    except HmsError as error:
+        return [failed("places", error)]
+    return [Finding("places", Level.OK, f"{file} is in force: places {len(found)}")]
+
+
+def _doors(session: Session) -> list[Finding]:
+    from hms_svc.http_api.checking import check_doors
+    from hms_svc.operations.doctor import Finding, Level, failed
+
+    try:
+        check_doors(session.settings)
+    except HmsError as error:
+        return [failed("doors", error)]
+    file = session.settings.http_tls_certificate
+    return [Finding("doors", Level.OK, f"{file} and its key fit")] if file is not None else []
 
 
 def _apps(session: Session) -> list[Finding]:

@@ -87,4 +87,4 @@ async def hand_in(broker: Broker, deed: Deed) -> None:
 def city_spots(settings: Settings) -> list[Position]:
     """Give the points of the city's places, around which things happen."""
     places = Places(settings.places_file).load().places
-    return [point for place in places for line in place.lines for point in line]
+    return [point for place in places for line in place.ways for point in line]

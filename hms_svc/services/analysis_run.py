@@ -88,7 +88,7 @@ def summarise(values: Sequence[float]) -> dict[str, Any]:
 
 
 def _distances_m(places: Sequence[Place]) -> list[float]:
-    points = [place.lines[0][0] for place in places]
+    points = [next(place.ways)[0] for place in places]
     if not points:
         return []
     count = len(points)

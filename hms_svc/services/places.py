@@ -22,6 +22,8 @@ CELLS_AROUND: Final = 36_000
 
 Position: TypeAlias = "tuple[float, float]"
 """Latitude and longitude, WGS 84 degrees."""
+Line: TypeAlias = "tuple[Position, ...]"
+Area: TypeAlias = "tuple[Line, ...]"
 
 
 class PlaceKind(StrEnum):
@@ -33,11 +35,22 @@ class PlaceKind(StrEnum):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """A named place: single points, or lines of several."""
+    """A named place: single points, lines of several, and areas.
+
+    An area is the closed rings of one polygon: its edge, then its holes.
+    """
 
     kind: PlaceKind
     name: str
-    lines: tuple[tuple[Position, ...], ...]
+    lines: tuple[Line, ...]
+    areas: tuple[Area, ...] = ()
+
+    @property
+    def ways(self) -> Iterator[Line]:
+        """Every point, line and ring."""
+        yield from self.lines
+        for rings in self.areas:
+            yield from rings
 
 
 class NearPlace(msgspec.Struct, frozen=True):
@@ -51,18 +64,31 @@ _Segment: TypeAlias = "tuple[str, Position, Position]"
 
 
 class PlaceIndex:
-    """Places by grid cells of a hundredth of a degree: a question looks at a few cells."""
+    """Places by grid cells of a hundredth of a degree: a question looks at a few cells.
+
+    Areas are kept by the rows of the grid that they reach over.
+    """
 
     def __init__(self, places: Iterable[Place]) -> None:
         self.places: Final = tuple(places)
         self._cells: dict[tuple[PlaceKind, int, int], list[_Segment]] = {}
+        self._areas: dict[tuple[PlaceKind, int], list[tuple[str, Area]]] = {}
         for place in self.places:
+            for rings in place.areas:
+                for row in _rows_of(rings):
+                    self._areas.setdefault((place.kind, row), []).append((place.name, rings))
             for segment in _segments(place):
                 for row, column in _cells_of(segment):
                     self._cells.setdefault((place.kind, row, column), []).append(segment)
 
     def nearest(self, kind: PlaceKind, lat: float, lon: float, reach_m: float) -> NearPlace | None:
-        """Give the nearest place of a kind within `reach_m` metres, None where there is none."""
+        """Give the nearest place of a kind within `reach_m` metres, None where there is none.
+
+        A place is 0 m away from where its own grounds are.
+        """
+        for name, rings in self._areas.get((kind, _row(lat)), ()):
+            if is_inside((lat, lon), rings):
+                return NearPlace(name, 0.0)
         best: NearPlace | None = None
         for name, start, end in self._segments_around(kind, lat, lon, reach_m):
             distance = distance_to_segment_m((lat, lon), start, end)
@@ -97,7 +123,11 @@ class Places:
 
 
 def read_places(path: Path) -> list[Place]:
-    """Read the known kinds from a GeoJSON FeatureCollection (RFC 7946) of points and lines."""
+    """Read the known kinds from a GeoJSON FeatureCollection (RFC 7946), whatever their geometry.
+
+    Features of other kinds, and those without a geometry or with an empty one, are passed over.
+    Raises BadSetting that names the file, the feature by its number from 0, and what is wrong.
+    """
     try:
         document = read_strict(path.read_bytes())
     except OSError as error:
@@ -111,10 +141,8 @@ def read_places(path: Path) -> list[Place]:
     for number, feature in enumerate(features):
         try:
             place = _place(feature)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise BadSetting(
-                f"places_file {path}: feature {number} is not a named point or line: {error}"
-            ) from error
+        except ValueError as error:
+            raise BadSetting(f"places_file {path}: feature {number}: {error}") from error
         if place is not None:
             places.append(place)
     return places
@@ -136,43 +164,115 @@ def _offset_m(origin: Position, point: Position, squeeze: float) -> Position:
     return east * squeeze * METRES_PER_DEGREE, (point[0] - origin[0]) * METRES_PER_DEGREE
 
 
+def is_inside(place: Position, area: Area) -> bool:
+    """Return whether a place is within the edge of an area, and in none of its holes."""
+    sides = (side for ring in area for side in pairwise(ring))
+    return sum(_is_west_of(place, *side) for side in sides) % 2 == 1
+
+
+def _is_west_of(place: Position, start: Position, end: Position) -> bool:
+    """Return whether the way due east from a place crosses the side from `start` to `end`."""
+    lat, lon = place
+    if (start[0] > lat) == (end[0] > lat):
+        return False
+    return lon < start[1] + (lat - start[0]) / (end[0] - start[0]) * (end[1] - start[1])
+
+
 def _place(feature: Any) -> Place | None:
-    properties: Mapping[str, Any] = feature["properties"]
-    if properties.get("kind") not in set(PlaceKind):
+    """Return what a feature describes, None where that is no place of ours or nowhere."""
+    known = _object(feature, "it")
+    properties = _object(known.get("properties") or {}, "its properties")
+    kind = properties.get("kind")
+    if not isinstance(kind, str) or kind not in set(PlaceKind):
         return None
-    geometry: Mapping[str, Any] = feature["geometry"]
-    lines = tuple(
-        tuple(_position(pair) for pair in line)
-        for line in _lines(geometry["type"], geometry["coordinates"])
-    )
-    if not all(lines):
-        raise ValueError("a line without positions")
-    return Place(PlaceKind(properties["kind"]), str(properties["name"])[:200], lines)
+    if "name" not in properties:
+        raise ValueError("its properties have no name")
+    if "geometry" not in known:
+        raise ValueError("it has no geometry (null is a place without one)")
+    if known["geometry"] is None:
+        return None
+    lines: list[Line] = []
+    areas: list[Area] = []
+    _read_geometry(known["geometry"], lines, areas)
+    place = Place(PlaceKind(kind), str(properties["name"])[:200], tuple(lines), tuple(areas))
+    return place if any(place.ways) else None
 
 
-def _lines(kind: str, coordinates: Sequence[Any]) -> Sequence[Sequence[Any]]:
+def _read_geometry(given: Any, lines: list[Line], areas: list[Area]) -> None:
+    """Add what a geometry has to lines and areas; raise ValueError for what is none."""
+    geometry = _object(given, "its geometry")
+    kind = geometry.get("type")
+    if kind == "GeometryCollection":
+        for part in _array(geometry.get("geometries"), "the geometries of a GeometryCollection"):
+            _read_geometry(part, lines, areas)
+        return
+    coordinates = geometry.get("coordinates")
     match kind:
         case "Point":
-            return [[coordinates]]
+            lines.append((_position(coordinates),))
         case "MultiPoint":
-            return [[pair] for pair in coordinates]
+            lines.extend((each,) for each in _positions(coordinates, kind))
         case "LineString":
-            return [coordinates]
-        case "MultiLineString" | "Polygon":
-            return coordinates
+            lines.append(_line(coordinates, kind))
+        case "MultiLineString":
+            lines.extend(_line(each, kind) for each in _array(coordinates, kind))
+        case "Polygon":
+            areas.append(_area(coordinates, kind))
+        case "MultiPolygon":
+            areas.extend(_area(each, kind) for each in _array(coordinates, kind))
         case _:
-            raise ValueError(f"geometry {kind} is not read; give points or lines")
+            raise ValueError(f"its geometry has the type {kind!r:.40}, which GeoJSON does not know")
 
 
-def _position(pair: Sequence[Any]) -> Position:
+def _object(given: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(given, dict):
+        raise ValueError(f"want an object, and {name} is {given!r:.40}")
+    return given
+
+
+def _array(given: Any, name: str) -> Sequence[Any]:
+    if not isinstance(given, list):
+        raise ValueError(f"want an array for {name}, not {given!r:.40}")
+    return given
+
+
+def _area(given: Any, name: str) -> Area:
+    return tuple(_ring(each, name) for each in _array(given, name))
+
+
+def _ring(given: Any, name: str) -> Line:
+    ring = _line(given, name)
+    return ring if ring[0] == ring[-1] else (*ring, ring[0])
+
+
+def _line(given: Any, name: str) -> Line:
+    line = _positions(given, name)
+    if not line:
+        raise ValueError(f"its {name} has a line without positions")
+    return line
+
+
+def _positions(given: Any, name: str) -> Line:
+    return tuple(_position(each) for each in _array(given, name))
+
+
+def _position(given: Any) -> Position:
+    pair = given[:2] if isinstance(given, list) else ()
+    if len(pair) != 2 or not all(type(each) in {int, float} for each in pair):
+        raise ValueError(f"want a position [longitude, latitude], not {given!r:.40}")
     lon, lat = float(pair[0]), float(pair[1])
     if not (-90 <= lat <= 90 and -180 <= lon <= 180):
         raise ValueError(f"position {lon}, {lat} is not longitude, latitude")
     return lat, lon
 
 
+def _rows_of(area: Area) -> range:
+    rows = [_row(lat) for lat, _ in area[0]] if area else []
+    return range(min(rows), max(rows) + 1) if rows else range(0)
+
+
 def _segments(place: Place) -> Iterator[_Segment]:
-    for line in place.lines:
+    for line in place.ways:
         if len(line) == 1:
             yield place.name, line[0], line[0]
         for start, end in pairwise(line):

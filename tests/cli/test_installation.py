@@ -193,3 +193,33 @@ def test_an_interrupt_ends_with_130(tmp_path: Path, interruptible: None) -> None
         process.send_signal(signal.SIGINT)
         _, complaints = process.communicate(timeout=60)
     assert (process.returncode, complaints) == (130, b"")
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("PLACES_FILE", "✗ places: places_file "),
+        ("AGENCIES_FILE", "✗ agencies: "),
+        ("POLICY_FILE", "✗ policy: "),
+        ("HTTP_TLS_CERTIFICATE", "✗ doors: http_tls_certificate "),
+        ("HTTP_TLS_KEY", "✗ doors: http_tls_key "),
+    ],
+)
+def test_a_file_that_a_setting_names_and_that_cannot_be_used_is_told_by_the_doctor(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, told: str
+) -> None:
+    file = tmp_path / "broken"
+    file.write_text("{[")
+    monkeypatch.setenv(f"HMS_SVC_{setting}", str(file))
+    out = cli("doctor", code=1).out
+    assert told in out
+    assert str(file) in out
+
+
+def test_a_places_file_in_force_is_told_by_the_doctor(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "places.geojson"
+    file.write_text('{"type":"FeatureCollection","features":[]}')
+    monkeypatch.setenv("HMS_SVC_PLACES_FILE", str(file))
+    assert f"✓ places: {file} is in force: places 0" in cli("doctor").out

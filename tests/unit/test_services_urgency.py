@@ -8,6 +8,7 @@ import pytest
 from hms_svc.domain.errors import BadSetting
 from hms_svc.services.places import (
     METRES_PER_DEGREE,
+    NearPlace,
     Place,
     PlaceIndex,
     PlaceKind,
@@ -115,38 +116,115 @@ def feature(kind: str, geometry: object, name: str = "N") -> dict[str, object]:
     return {"type": "Feature", "properties": {"kind": kind, "name": name}, "geometry": geometry}
 
 
-def test_a_city_file_may_hold_every_geometry_of_points_and_lines(tmp_path: Path) -> None:
-    line = [[1.0, 2.0], [1.5, 2.5]]
-    path = write(
-        tmp_path / "places.geojson",
-        feature("school", {"type": "Point", "coordinates": [1.0, 2.0, 30.0]}),
-        feature("school", {"type": "MultiPoint", "coordinates": line}),
-        feature("school_bus_route", {"type": "LineString", "coordinates": line}),
-        feature("school_bus_route", {"type": "MultiLineString", "coordinates": [line, line]}),
-        feature("hospital", {"type": "Polygon", "coordinates": [[*line, line[0]]]}),
-        feature("museum", None),
-    )
-    places = read_places(path)
-    assert [len(place.lines) for place in places] == [1, 2, 1, 2, 1]
-    assert places[0].lines == (((2.0, 1.0),),)
+LINE = [[1.0, 2.0], [1.5, 2.5]]
+RING = [[0.0, 0.0], [0.04, 0.0], [0.04, 0.04], [0.0, 0.04], [0.0, 0.0]]
+HOLE = [[0.01, 0.01], [0.03, 0.01], [0.03, 0.03], [0.01, 0.03], [0.01, 0.01]]
+FAR_RING = [[lon + 10.0, lat] for lon, lat in RING]
+POINT = {"type": "Point", "coordinates": [1.0, 2.0]}
+POLYGON = {"type": "Polygon", "coordinates": [RING, HOLE]}
+TWO_POLYGONS = {"type": "MultiPolygon", "coordinates": [[RING, HOLE], [FAR_RING]]}
 
 
 @pytest.mark.parametrize(
-    "geometry",
+    ("geometry", "lines", "areas"),
     [
-        None,
-        {"type": "Point", "coordinates": [1.0]},
-        {"type": "Point", "coordinates": ["east", "north"]},
-        {"type": "Point", "coordinates": [1.0, 91.0]},
-        {"type": "LineString", "coordinates": []},
-        {"type": "GeometryCollection", "coordinates": []},
+        ({"type": "Point", "coordinates": [1.0, 2.0, 30.0]}, 1, 0),
+        ({"type": "MultiPoint", "coordinates": LINE}, 2, 0),
+        ({"type": "LineString", "coordinates": LINE}, 1, 0),
+        ({"type": "MultiLineString", "coordinates": [LINE, LINE]}, 2, 0),
+        (POLYGON, 0, 1),
+        (TWO_POLYGONS, 0, 2),
+        ({"type": "GeometryCollection", "geometries": [POINT, POLYGON]}, 1, 1),
+        (
+            {
+                "type": "GeometryCollection",
+                "geometries": [{"type": "GeometryCollection", "geometries": [POINT]}],
+            },
+            1,
+            0,
+        ),
     ],
 )
-def test_a_feature_that_cannot_be_read_is_named(tmp_path: Path, geometry: object) -> None:
-    good = feature("school", {"type": "Point", "coordinates": [1.0, 2.0]})
-    path = write(tmp_path / "places.geojson", good, feature("school", geometry))
-    with pytest.raises(BadSetting, match="feature 1"):
+def test_a_city_file_may_hold_every_geometry(
+    tmp_path: Path, geometry: object, lines: int, areas: int
+) -> None:
+    path = write(tmp_path / "places.geojson", feature("school", geometry), feature("museum", None))
+    [place] = read_places(path)
+    assert (len(place.lines), len(place.areas)) == (lines, areas)
+    [first, *_] = place.ways
+    lat, lon = first[0]
+    assert PlaceIndex([place]).nearest(SCHOOL, lat, lon, 1.0) == NearPlace("N", 0.0)
+
+
+@pytest.mark.parametrize(
+    "nowhere",
+    [
+        feature("school", None),
+        feature("school", {"type": "GeometryCollection", "geometries": []}),
+        feature("school", {"type": "MultiPoint", "coordinates": []}),
+        feature("school", {"type": "Polygon", "coordinates": []}),
+        {"type": "Feature", "properties": None, "geometry": None},
+        {"type": "Feature", "properties": {"kind": ["school"]}, "geometry": None},
+    ],
+)
+def test_a_feature_that_is_nowhere_or_nothing_of_ours_is_passed_over(
+    tmp_path: Path, nowhere: object
+) -> None:
+    path = write(tmp_path / "places.geojson", nowhere, feature("school", POINT))
+    assert [place.lines for place in read_places(path)] == [(((2.0, 1.0),),)]
+
+
+@pytest.mark.parametrize(
+    ("geometry", "lat", "lon", "distance_m"),
+    [
+        (POLYGON, 0.005, 0.02, 0.0),
+        (POLYGON, 0.0, 0.02, 0.0),
+        (POLYGON, 0.035, 0.005, 0.0),
+        (POLYGON, 0.02, 0.02, 0.01 / METRE),
+        (POLYGON, 0.02, 0.041, 0.001 / METRE),
+        (TWO_POLYGONS, 0.02, 10.02, 0.0),
+        ({"type": "Polygon", "coordinates": [RING[:-1]]}, 0.02, 0.02, 0.0),
+        ({"type": "GeometryCollection", "geometries": [POINT, POLYGON]}, 0.005, 0.02, 0.0),
+    ],
+)
+def test_inside_an_area_is_no_distance_and_its_holes_are_outside(
+    tmp_path: Path, geometry: object, lat: float, lon: float, distance_m: float
+) -> None:
+    path = write(tmp_path / "places.geojson", feature("school", geometry))
+    near = Places(path).load().nearest(SCHOOL, lat, lon, 5_000.0)
+    assert near is not None
+    assert near.distance_m == pytest.approx(distance_m, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("geometry", "told"),
+    [
+        ({"type": "Point", "coordinates": [1.0]}, r"\[longitude, latitude\], not \[1.0\]"),
+        ({"type": "Point", "coordinates": ["east", "north"]}, "not \\['east', 'north'\\]"),
+        ({"type": "Point"}, "not None"),
+        ({"type": "Point", "coordinates": [1.0, 91.0]}, "1.0, 91.0 is not longitude, latitude"),
+        ({"type": "LineString", "coordinates": []}, "without positions"),
+        ({"type": "Polygon", "coordinates": [[]]}, "without positions"),
+        ({"type": "GeometryCollection", "coordinates": []}, "geometries of a GeometryCollection"),
+        ({"type": "Circle", "coordinates": []}, "type 'Circle'"),
+        ("here", "its geometry is 'here'"),
+    ],
+)
+def test_a_feature_that_cannot_be_read_is_named(
+    tmp_path: Path, geometry: object, told: str
+) -> None:
+    path = write(tmp_path / "places.geojson", feature("school", POINT), feature("school", geometry))
+    with pytest.raises(BadSetting, match=f"feature 1: .*{told}"):
         read_places(path)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ["x", {"properties": {"kind": "school"}}, {"properties": {"kind": "school", "name": 1}}],
+)
+def test_a_feature_that_is_none_is_named(tmp_path: Path, broken: object) -> None:
+    with pytest.raises(BadSetting, match=r"feature 0: .*(object|name|geometry)"):
+        read_places(write(tmp_path / "places.geojson", broken))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"features": 5}', '{"features": NaN}'])
