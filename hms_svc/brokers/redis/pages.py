@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final
 
 from hms_svc.brokers.codes import CODE_OF
-from hms_svc.brokers.paging import Slices, may_match
+from hms_svc.brokers.paging import SLICE, Slices, may_match
 from hms_svc.brokers.readable import readable
 from hms_svc.brokers.redis.exchange import Argument
 from hms_svc.brokers.redis.link import Link
@@ -24,6 +24,7 @@ Group = tuple[int, frozenset[State], list[str]]
 _ANY: Final = frozenset(State)
 _INDEXES_AT_ONCE: Final = 500
 """Indexes that one script merges."""
+_RECORDS_OF_A_STRETCH: Final = 100
 
 
 class Walks:
@@ -88,7 +89,10 @@ class Walks:
         rank, states, names = group
         starts = range(0, len(names), _INDEXES_AT_ONCE)
         stretches = [names[first : first + _INDEXES_AT_ONCE] for first in starts]
-        walks = [self._in_one([(rank, states, some)], after, slices) for some in stretches]
+        walks = [
+            self._in_one([(rank, states, some)], after, slices, most=_RECORDS_OF_A_STRETCH)
+            for some in stretches
+        ]
         heads = {number: await anext(walk, None) for number, walk in enumerate(walks)}
         while ahead := {number: step for number, step in heads.items() if step is not None}:
             best = max(ahead, key=lambda number: ahead[number][0][1:])
@@ -96,13 +100,13 @@ class Walks:
             heads = {**ahead, best: await anext(walks[best], None)}
 
     async def _in_one(
-        self, groups: Sequence[Group], after: Key | None, slices: Slices
+        self, groups: Sequence[Group], after: Key | None, slices: Slices, most: int = SLICE
     ) -> AsyncIterator[Step]:
         """Give the jobs of each group in turn; one script reads on over as many as fill a slice."""
         while left := [group for group in groups if after is None or group[0] >= after[0]]:
             begins_behind = after is not None and left[0][0] == after[0]
             start = (repr(after[1]), after[2]) if after and begins_behind else ("", "")
-            rows = await self._link.run("slice", slices.size, *start, *_arguments(left))
+            rows = await self._link.run("slice", min(slices.size, most), *start, *_arguments(left))
             if not rows:
                 return
             for number, job_id, score, text in rows:
