@@ -14,15 +14,16 @@ from hms_svc.facade.portal import on_right_loop
 class Job(jobs.Job):
     """A job to be enqueued; `await job.enqueue()`."""
 
-    async def enqueue(self) -> None:  # type: ignore[override]
-        """Hand the job in; returns once it is durably accepted. See `hms_svc.Job.enqueue`."""
-        await on_right_loop(lambda: work.enqueue([self.envelope]))
+    async def enqueue(self) -> str:  # type: ignore[override]
+        """Hand the job in; returns its state once that is durable. See `hms_svc.Job.enqueue`."""
+        [state] = await on_right_loop(lambda: work.enqueue([self.envelope]))
+        return state
 
     @staticmethod
-    async def enqueue_all(jobs: Iterable[jobs.Job]) -> None:  # type: ignore[override]
-        """Hand many jobs in, 5,000 to a commit."""
+    async def enqueue_all(jobs: Iterable[jobs.Job]) -> list[str]:  # type: ignore[override]
+        """Hand many jobs in, 5,000 to a commit, and return their states."""
         envelopes = [job.envelope for job in jobs]
-        await on_right_loop(lambda: work.enqueue(envelopes))
+        return await on_right_loop(lambda: work.enqueue(envelopes))
 
 
 async def close() -> None:

@@ -31,6 +31,7 @@ class Output:
         self._types: dict[str, str] = {}
         self._position = 0
         self._printed = 0
+        self._refused: list[str] = []
         self._ended = Counter[str]()
 
     async def begin(self, backend: Backend) -> None:
@@ -42,6 +43,7 @@ class Output:
 
     def accepted(self, answers: Sequence[Enqueued], types: Mapping[str, str]) -> None:
         """Take in, and where nobody waits print, what the broker answered."""
+        from hms_svc.domain.lifecycle import TERMINAL, State
         from hms_svc.ports.broker import Acceptance
 
         for answer in answers:
@@ -49,6 +51,8 @@ class Output:
             self._types[answer.job_id] = type_name
             if self._wait_seconds is not None:
                 continue
+            if answer.state in TERMINAL and answer.state is not State.COMPLETED:
+                self._refused.append(answer.job_id)
             exists = answer.acceptance is Acceptance.EXISTS
             if self._as_json:
                 known: dict[str, JsonValue] = {"exists": True} if exists else {}
@@ -58,12 +62,21 @@ class Output:
                 say(f"{answer.job_id}  {type_name}  {answer.state}{known_words}")
 
     async def finish(self, backend: Backend) -> int:
-        """Wait where that was asked for; gives the exit code."""
+        """Wait where that was asked for; return the exit code: 3 where a job ended otherwise than completed."""
         if self._wait_seconds is not None:
             return await self._wait(backend, self._wait_seconds)
         if not self._as_json and len(self._types) > SHOWN:
             say(f"… {len(self._types):,} jobs in all")
-        return DONE
+        await self._tell_refused(backend)
+        return NOT_ALL if self._refused else DONE
+
+    async def _tell_refused(self, backend: Backend) -> None:
+        for detail in await backend.inspection.details(self._refused[:SHOWN]):
+            if detail is not None:
+                view = detail.view
+                hint(f"{view.id} is {view.state}, {view.reason}: {view.detail}")
+        if len(self._refused) > SHOWN:
+            hint(f"… {len(self._refused):,} jobs in all will not run")
 
     async def _wait(self, backend: Backend, limit: float) -> int:
         from hms_svc.operations.waiting import Watch

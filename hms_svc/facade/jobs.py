@@ -65,18 +65,20 @@ class Job:
         self.type = self.envelope.type
         self.data = data
 
-    def enqueue(self) -> None:
-        """Hand the job in; returns once it is durably accepted.
+    def enqueue(self) -> str:
+        """Hand the job in; returns its state once that is durable.
 
-        Raises BrokerUnavailable, or IdConflict where the id belongs to another job.
+        That is "queued", "scheduled", or "rejected" where another job holds its unique key;
+        of a job that is known already, the state that it has come to. Raises BrokerUnavailable, or IdConflict where the id belongs to another job.
         """
-        block(lambda: work.enqueue([self.envelope]), "hms_svc.aio.Job.enqueue")
+        [state] = block(lambda: work.enqueue([self.envelope]), "hms_svc.aio.Job.enqueue")
+        return state
 
     @staticmethod
-    def enqueue_all(jobs: Iterable[Job]) -> None:
-        """Hand many jobs in, 5,000 to a commit; the fastest way to enqueue."""
+    def enqueue_all(jobs: Iterable[Job]) -> list[str]:
+        """Hand many jobs in, 5,000 to a commit, and return their states; the fastest way to enqueue."""
         envelopes = [job.envelope for job in jobs]
-        block(lambda: work.enqueue(envelopes), "hms_svc.aio.Job.enqueue_all")
+        return block(lambda: work.enqueue(envelopes), "hms_svc.aio.Job.enqueue_all")
 
     def __repr__(self) -> str:
         return f"Job(id={self.id!r}, type={self.type!r})"

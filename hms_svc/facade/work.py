@@ -18,20 +18,23 @@ BATCH: Final = 5000
 """Jobs to a transaction: one that is much longer would keep the workers waiting."""
 
 
-async def enqueue(jobs: Sequence[Job]) -> None:
-    """Hand jobs to the broker; raises IdConflict where an id is taken by another job."""
+async def enqueue(jobs: Sequence[Job]) -> list[str]:
+    """Hand jobs to the broker, and return the state of each; raises IdConflict for an id that is taken."""
     job = find_job()
     broker: Producer
     if job is None:
         broker = (await portal().backend()).broker
     else:
         broker, jobs = job.broker, job.carry_trace(jobs)
+    states: list[str] = []
     for start in range(0, len(jobs), BATCH):
         for answer in await broker.enqueue(jobs[start : start + BATCH]):
             if answer.acceptance is Acceptance.CONFLICT:
                 raise IdConflict(
                     f"job id {answer.job_id!r} is taken, with another type or other data"
                 )
+            states.append(answer.state.value)
+    return states
 
 
 async def dao() -> Dao:

@@ -90,6 +90,6 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> tuple[Cli, Path]:
     for name in ("identity", "duplicate", "denied", "held"):
         run("enqueue", SAMPLES / f"{name}.json")
     run("enqueue", "--no-check", SAMPLES / "payload.json")
-    run("enqueue", "--raw", "--type", "pothole.report", SAMPLES / "malformed.txt")
+    run("enqueue", "--raw", "--type", "pothole.report", SAMPLES / "malformed.txt", code=3)
     drain(folder)
     return run, folder

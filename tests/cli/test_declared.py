@@ -29,7 +29,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_enqueue_gives_jobs_their_declared_key_and_priority(cli: Cli) -> None:
-    rows = cli("enqueue", "-", "--json", stdin=jobs(7, 7, 8)).rows
+    rows = cli("enqueue", "-", "--json", stdin=jobs(7, 7, 8), code=3).rows
     assert [row["state"] for row in rows] == ["queued", "rejected", "queued"]
     shown = [cli("jobs", "show", row["id"], "--json").row for row in rows]
     assert [(row["unique_key"], row["priority"]) for row in shown] == [
@@ -46,7 +46,7 @@ def test_what_a_job_names_itself_stands(cli: Cli) -> None:
 
 
 def test_copies_have_one_key(cli: Cli) -> None:
-    rows = cli("enqueue", "-", "--json", "--count", 3, stdin=jobs(7)[1:-1]).rows
+    rows = cli("enqueue", "-", "--json", "--count", 3, stdin=jobs(7)[1:-1], code=3).rows
     assert [row["state"] for row in rows] == ["queued", "rejected", "rejected"]
 
 
@@ -66,7 +66,7 @@ def test_without_the_check_it_is_left_to_the_worker(cli: Cli) -> None:
 
 
 def test_an_edited_job_has_the_key_of_its_new_data(cli: Cli) -> None:
-    first, second = cli("enqueue", "-", "--json", stdin=jobs(7, 7)).rows
+    first, second = cli("enqueue", "-", "--json", stdin=jobs(7, 7), code=3).rows
     edited = cli("jobs", "edit", second["id"], "--set", "ward=8", "--json").row
     shown = cli("jobs", "show", edited["id"], "--json").row
     assert (shown["unique_key"], shown["priority"], shown["state"]) == ("ward-8", 50, "queued")
@@ -74,7 +74,8 @@ def test_an_edited_job_has_the_key_of_its_new_data(cli: Cli) -> None:
 
 
 def test_an_edited_job_keeps_a_key_that_was_named(cli: Cli) -> None:
-    _, second = cli("enqueue", "-", "--json", stdin=jobs(7, 7, unique_key="mine", priority=3)).rows
+    twice = jobs(7, 7, unique_key="mine", priority=3)
+    _, second = cli("enqueue", "-", "--json", stdin=twice, code=3).rows
     edited = cli("jobs", "edit", second["id"], "--set", "ward=8", "--json").row
     shown = cli("jobs", "show", edited["id"], "--json").row
     assert (shown["unique_key"], shown["priority"]) == ("mine", 3)

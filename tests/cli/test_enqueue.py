@@ -121,7 +121,7 @@ def test_the_same_id_twice_in_one_input_is_a_conflict(cli: Cli) -> None:
 def test_raw_bytes_become_a_dead_letter_and_are_kept(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "x"
     file.write_bytes(b"\xff not a job")
-    row = cli("enqueue", "--raw", "--type", "x.y", file, "--json").row
+    row = cli("enqueue", "--raw", "--type", "x.y", file, "--json", code=3).row
     assert row["state"] == "dead"
     shown = cli("jobs", "show", row["id"], "--json").row
     assert shown["reason"] == "malformed"
@@ -157,6 +157,20 @@ def test_a_job_refused_at_the_door_ends_the_wait_with_3(cli: Cli) -> None:
     cli("enqueue", "-", stdin=stdin)
     answer = cli("enqueue", "-", "--wait", "--json", stdin=stdin, code=3)
     assert (answer.row["state"], answer.row["reason"]) == ("rejected", "unique")
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_job_refused_for_its_unique_key_is_3_and_says_why(
+    cli: Cli, options: tuple[str, ...]
+) -> None:
+    stdin = line(unique_key="k", id="first")
+    cli("enqueue", "-", stdin=stdin)
+    assert cli("enqueue", "-", stdin=stdin).code == 0
+    stdin = line(unique_key="k", id="second") + line(id="third")
+    answer = cli("enqueue", "-", *options, stdin=stdin, code=3)
+    assert "rejected" in answer.out
+    assert "second is rejected, unique: unique key 'k' is held by job first" in answer.err
+    assert count(cli) == 2
 
 
 @pytest.mark.parametrize(

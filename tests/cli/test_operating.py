@@ -294,7 +294,7 @@ def test_approved_jobs_complete(city: City) -> None:
 def test_what_the_broker_let_go_of_stays_listable(tmp_path: Path) -> None:
     cli = make_cli(tmp_path)
     (tmp_path / "bytes").write_bytes(b"no job")
-    job = cli("enqueue", "--raw", "--type", "x.y", tmp_path / "bytes", "--json").row["id"]
+    job = cli("enqueue", "--raw", "--type", "x.y", tmp_path / "bytes", "--json", code=3).row["id"]
     settings = load_settings(environ=environment(tmp_path)).settings
 
     async def move_to_archive() -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,23 @@ def own_portal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     close_portal()
     yield
     close_portal()
+
+
+@pytest.mark.usefixtures("own_portal")
+def test_enqueue_returns_the_state_of_the_job() -> None:
+    first, second = (Job("x.y", {}, unique_key="k") for _ in range(2))
+    later = Job("x.y", {}, delay=timedelta(hours=1))
+    assert (first.enqueue(), second.enqueue(), later.enqueue()) == (
+        "queued", "rejected", "scheduled",
+    )  # fmt: skip
+    assert Job.enqueue_all([first, second]) == ["queued", "rejected"]
+
+
+@pytest.mark.usefixtures("own_portal")
+async def test_awaited_enqueue_returns_the_state_of_the_job() -> None:
+    first, second = (aio.Job("x.y", {}, unique_key="k") for _ in range(2))
+    assert (await first.enqueue(), await second.enqueue()) == ("queued", "rejected")
+    assert await aio.Job.enqueue_all([first, second]) == ["queued", "rejected"]
 
 
 def run(script: str, environment: dict[str, str]) -> str:
