@@ -64,6 +64,7 @@ async def _list(
                 (str(r.number), when(r.at), r.actor, r.action, r.subject, r.detail.decode())
                 for r in records
             ],
+            leaving=("detail", "at", "actor"),
         )
     if limit and len(records) == limit:
         hint(f"more: --cursor {records[-1].number}")

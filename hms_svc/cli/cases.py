@@ -95,6 +95,7 @@ async def _list(
                 )
                 for c in found
             ],
+            leaving=("job", "user", "lat", "lon", "opened", "urgency"),
         )  # fmt: skip
     if more is not None:
         hint(f"more: --cursor {more}")

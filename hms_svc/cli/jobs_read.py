@@ -79,6 +79,7 @@ async def _list(
                  j.detail or j.failure)
                 for j in page.jobs
             ],
+            leaving=("enqueued", "attempt", "detail", "reason", "type"),
         )  # fmt: skip
     if page.cursor is not None:
         hint(f"more: --cursor {page.cursor}")
@@ -100,6 +101,7 @@ async def _groups(session: Session, as_json: bool) -> None:
              when(g.last_at), g.id)
             for g in found
         ],
+        leaving=("first", "last", "state", "error or by", "reason", "type", "pattern"),
     )  # fmt: skip
     if found:
         hint(f"one of them: hms-svc jobs list --where cause:{found[0].id}")

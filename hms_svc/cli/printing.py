@@ -18,6 +18,7 @@ from hms_svc.domain.timestamps import to_rfc3339
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from hms_svc.cli.columns import Column
     from hms_svc.domain.strict_json import JsonValue
 
 WIDE = 240
@@ -45,32 +46,68 @@ def hint(text: str) -> None:
     typer.echo(plain_lines(text), err=True)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
-    """Print a table; numbers stand to the right. Without a terminal it is as wide as it needs."""
-    console().print(make_table(columns, rows, title=title))
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    title: str = "",
+    leaving: Sequence[str] = (),
+) -> None:
+    """Print a table; see `make_table`."""
+    console().print(make_table(columns, rows, title=title, leaving=leaving))
 
 
-def make_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> Any:
-    """Make a table whose cells are plain text."""
+def make_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    title: str = "",
+    leaving: Sequence[str] = (),
+) -> Any:
+    """Make a table whose cells are plain text; numbers stand to the right.
+
+    On a terminal that is too narrow columns are left out, those of `leaving` first, and named below;
+    texts of several words are shortened, and nothing else is. Without a terminal all are there.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
+    from hms_svc.cli.columns import fit
+
     filled = [list(row) for row in rows]
+    texts = [[_cell(value) for value in row] for row in filled]
+    measured = [_measure(name, [row[n] for row in texts]) for n, name in enumerate(columns)]
+    room = console().width if sys.stdout.isatty() else sum(each.width + 3 for each in measured) + 1
+    shown = fit(measured, room, leaving)
     made = Table(
         box=box.SIMPLE_HEAD, title=Text(plain(title)) if title else None, title_justify="left"
     )
-    for number, name in enumerate(columns):
+    for number, width in shown.items():
         numeric = bool(filled) and all(isinstance(row[number], int | float) for row in filled)
         made.add_column(
-            Text(name),
+            Text(columns[number]),
             justify="right" if numeric else "left",
-            overflow="fold",
-            no_wrap=number == 0,
+            overflow="ellipsis" if number else "fold",
+            no_wrap=number > 0,
+            max_width=width,
         )
-    for row in filled:
-        made.add_row(*(Text(_cell(value)) for value in row))
+    for row in texts:
+        made.add_row(*(Text(row[number]) for number in shown))
+    left = [name for number, name in enumerate(columns) if name and number not in shown]
+    if left:
+        made.caption = Text(f"too narrow for: {', '.join(left)}")
+        made.caption_justify = "left"
     return made
+
+
+def _measure(name: str, texts: Sequence[str]) -> Column:
+    from rich.cells import cell_len
+
+    from hms_svc.cli.columns import Column
+
+    width = max(map(cell_len, (name, *texts)))
+    return Column(name, width, is_prose=any(" " in text for text in texts))
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hms_svc.operations.reads import Status
 
 WORKER_COLUMNS = ("worker", "host", "pid", "busy", "slots", "lane", "types", "seen s ago")
+WORKERS_LEAVING = ("lane", "pid", "host", "types", "slots", "seen s ago", "busy")
 
 
 def status(
@@ -80,7 +81,9 @@ def _page(seen: Status, session: Session) -> Any:
     if unserved:
         parts.append(Text(f"no live worker serves: {', '.join(unserved)}"))
     if seen.workers:
-        parts.append(make_table(WORKER_COLUMNS, worker_rows(seen.workers, seen.at)))
+        parts.append(
+            make_table(WORKER_COLUMNS, worker_rows(seen.workers, seen.at), leaving=WORKERS_LEAVING)
+        )
     else:
         parts.append(Text("no worker is alive; start one with: hms-svc serve"))
     return Group(*parts)
@@ -108,7 +111,10 @@ def queue_table(seen: Status) -> Any:
         )
     totals = total_counts([queue.counts for queue in seen.queues])
     rows.append(["total", *(totals[name] for name in COUNTED), "", ""])
-    return make_table(["queue", *COUNTED, "oldest s", ""], rows)
+    leaving = (
+        "cancelled", "rejected", "completed", "scheduled", "held", "oldest s", "retrying", "",
+    )  # fmt: skip
+    return make_table(["queue", *COUNTED, "oldest s", ""], rows, leaving=leaving)
 
 
 def busy_words(worker: WorkerView) -> str:
@@ -137,4 +143,4 @@ async def _workers(session: Session, as_json: bool) -> None:
         for worker in found:
             emit(worker_shape(worker, now))
     else:
-        table(WORKER_COLUMNS, worker_rows(found, now))
+        table(WORKER_COLUMNS, worker_rows(found, now), leaving=WORKERS_LEAVING)
