@@ -39,7 +39,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def own_portal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("HMS_SVC_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("HMS_SVC_CONFIG", "")
-    close_portal()
+    close_portal()  # a test without a job may have opened one
     yield
     close_portal()
 
