@@ -12,13 +12,19 @@ import pytest
 
 from hms_svc import RunningJob, aio, bootstrap, dao, gov
 from hms_svc.domain.backoff import RetryPolicy
-from hms_svc.domain.errors import NotAnswered, ValidationFailed, WrongThread
+from hms_svc.domain.errors import (
+    DatabaseUnavailable,
+    NotAnswered,
+    ValidationFailed,
+    WrongThread,
+)
 from hms_svc.domain.job import make_job
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Cancel, DeadLetter, RetryLater
 from hms_svc.domain.strict_json import decode
 from hms_svc.domain.verdict import Effect, Verdict
 from hms_svc.governance.question import Question
+from hms_svc.ports.broker import Settlement
 from hms_svc.ports.control import MOVED_ON, Act
 from hms_svc.settings import Settings
 
@@ -445,3 +451,33 @@ async def test_another_effect_under_a_key_ends_the_job_at_once(open_floor: Floor
         view = (await floor.run()).view
         assert (view.state, view.reason, view.attempt) == (State.DEAD, "error", 1)
         assert view.failure.startswith("EffectConflict: ")
+
+
+async def test_where_the_look_up_at_the_claim_fails_the_end_stays_open(
+    open_floor: FloorMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def handler(job: RunningJob) -> None:
+        if job.claimed.claims == 1:
+            raise RetryLater(0.0)
+
+    async with open_floor(registry_of(handler)) as floor:
+        broker, database = floor.engines.broker, floor.engines.database
+        recall, settle = database.recall, broker.settle
+        settled: list[Settlement] = []
+
+        async def failing(claims: Any) -> Any:
+            monkeypatch.setattr(database, "recall", recall)
+            raise DatabaseUnavailable("away for a moment")
+
+        async def watched(settlements: Any) -> Any:
+            settled.extend(settlements)
+            return await settle(settlements)
+
+        monkeypatch.setattr(database, "recall", failing)
+        monkeypatch.setattr(broker, "settle", watched)
+        floor.start()
+        assert (await floor.run()).view.state is State.COMPLETED
+        ends = [(each.disposition.state, each.disposition.uncertain) for each in settled]
+        assert ends == [
+            (State.RETRYING, False), (State.SCHEDULED, True), (State.COMPLETED, False),
+        ]  # fmt: skip
