@@ -117,7 +117,7 @@ class ValidationFailed(HmsError):
 
     def __init__(self, detail: str | None = "", *, validator: str = "") -> None:
         super().__init__(detail)
-        self.detail = detail or ""
+        self.detail = "" if detail is None else detail
         self.validator = validator
 
 

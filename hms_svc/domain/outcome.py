@@ -25,7 +25,7 @@ class RetryLater(JobOutcome):
     def __init__(self, after_seconds: float | None = None, why: str | None = "") -> None:
         super().__init__(after_seconds, why)
         self.after_seconds = after_seconds
-        self.why = why or ""
+        self.why = "" if why is None else why
 
 
 class Snooze(JobOutcome):
@@ -36,7 +36,7 @@ class Snooze(JobOutcome):
     def __init__(self, for_seconds: float, why: str | None = "") -> None:
         super().__init__(for_seconds, why)
         self.for_seconds = for_seconds
-        self.why = why or ""
+        self.why = "" if why is None else why
 
 
 class Cancel(JobOutcome):
@@ -46,7 +46,7 @@ class Cancel(JobOutcome):
 
     def __init__(self, why: str | None = "") -> None:
         super().__init__(why)
-        self.why = why or ""
+        self.why = "" if why is None else why
 
 
 class DeadLetter(JobOutcome):
@@ -56,7 +56,7 @@ class DeadLetter(JobOutcome):
 
     def __init__(self, why: str | None = "") -> None:
         super().__init__(why)
-        self.why = why or ""
+        self.why = "" if why is None else why
 
 
 class Failure(msgspec.Struct, frozen=True):
