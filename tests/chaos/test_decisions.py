@@ -16,7 +16,7 @@ import pytest
 
 from hms_svc.domain.lifecycle import State
 from tests.chaos.app import APP
-from tests.chaos.pairs import on_all_four, on_both
+from tests.chaos.pairs import on_all_four, on_fleet_first
 from tests.chaos.processes import Served, wait_until
 from tests.chaos.site import Site
 from tests.servers.proxy import free_port
@@ -197,7 +197,7 @@ async def listening(desk: Desk) -> None:
             await asyncio.sleep(0.05)
 
 
-@on_both
+@on_fleet_first
 async def test_no_denied_job_runs(site: Site, chance: random.Random) -> None:
     met = await decisions(site, chance, jobs=50, kills=1)
     assert min(met["deny"], met["approve"]) > 0, met
