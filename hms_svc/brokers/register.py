@@ -24,4 +24,5 @@ def worker_view(registration: bytes, jobs: tuple[str, ...], last_seen_at: int) -
         lane=worker.lane.value,
         schedules=worker.schedules,
         hung=worker.hung,
+        type_slots=worker.type_slots,
     )

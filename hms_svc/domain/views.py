@@ -137,7 +137,8 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
 
     A hung slot is held by a function that runs on past the end of its job.
 
-    `schedules` are the types it hands in by cron, with the texts of their schedules.
+    `schedules` are the types it hands in by cron, with the texts of their schedules; `type_slots` the
+    types that may take less than all slots, with how many.
     """
 
     id: str
@@ -152,6 +153,11 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     lane: str
     schedules: tuple[tuple[str, str], ...] = ()
     hung: int = 0
+    type_slots: tuple[tuple[str, int], ...] = ()
+
+    def slots_of(self, type: str) -> int:
+        """Return how many of its slots jobs of a type may take; 0 where it does not serve it."""
+        return dict(self.type_slots).get(type, self.slots) if type in self.types else 0
 
 
 class JobPage(msgspec.Struct, frozen=True):

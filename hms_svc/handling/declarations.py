@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hms_svc.handling.registry import JobType
 
 MOST_ATTEMPTS: Final = 1000
+MOST_SLOTS: Final = 10_000
 LONGEST_TIMEOUT_SECONDS: Final = 7 * 86_400
 LONGEST_WAIT_SECONDS: Final = 10 * 365 * 86_400
 UTC_NAME: Final = "UTC"
@@ -92,6 +93,7 @@ def _faults(declared: JobType) -> Iterator[Fault]:
     yield from _retry(declared.retry)
     yield from _one("timeout_seconds", declared.timeout_seconds, _timeout)
     yield from _one("priority", declared.priority, _priority)
+    yield from _one("slots", declared.slots, _slots)
     yield from _one("unique", declared.unique, _unique)
     yield from _one("schedule_data", declared.schedule_data, lambda data: _data(declared, data))
     yield from _one("replace", declared.replace, _replace)
@@ -165,6 +167,12 @@ def _priority(value: Any) -> str:
     if _is_whole(value, -MAX_PRIORITY, MAX_PRIORITY):
         return ""
     return f"is not a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}"
+
+
+def _slots(value: Any) -> str:
+    if value is None or _is_whole(value, 1, MOST_SLOTS):
+        return ""
+    return f"is not a whole number from 1 to {MOST_SLOTS}"
 
 
 def _replace(value: Any) -> str:

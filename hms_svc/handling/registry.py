@@ -40,6 +40,7 @@ class JobType(msgspec.Struct, frozen=True, kw_only=True):
     retry: RetryPolicy | None = None
     timeout_seconds: float | None = None
     priority: int = 0
+    slots: int | None = None
     unique: Callable[[Any], str] | None = None
     schedule: Schedule | None = None
     schedule_data: Any = None
@@ -78,6 +79,7 @@ class Registry:
         retry: RetryPolicy | None = None,
         timeout_seconds: float | None = None,
         priority: int = 0,
+        slots: int | None = None,
         unique: Callable[[Any], str] | None = None,
         schedule: str | None = None,
         schedule_data: Any = None,
@@ -91,7 +93,8 @@ class Registry:
         `unique` takes the payload and gives a key: a job that names no
         `unique_key` has this one, and while a job that has not ended holds it,
         another of the type is rejected. `priority` is that of jobs that name
-        none. `schedule` is five cron fields, by the clocks of `time_zone`: at each
+        none. `slots` is how many jobs of the type one worker runs at the same time, at most: never
+        more than three quarters of its slots where it serves other types, too. `schedule` is five cron fields, by the clocks of `time_zone`: at each
         tick one job with `schedule_data` is enqueued, however many workers live.
         `replace` lets this declaration stand in for that of another registry,
         or for a built-in type. Raises BadInput for what cannot be meant, naming
@@ -113,6 +116,7 @@ class Registry:
                     retry=retry,
                     timeout_seconds=timeout_seconds,
                     priority=priority,
+                    slots=slots,
                     unique=unique,
                     schedule=read_schedule(type, handler, schedule, time_zone),
                     schedule_data=schedule_data,
@@ -173,6 +177,17 @@ class Registry:
 
     def __len__(self) -> int:
         return len(self._types)
+
+
+def slots_by_type(registry: Registry, slots: int) -> dict[str, int]:
+    """Give how many of a worker's slots each type may take.
+
+    A quarter of them, and at least one, is kept free of each type for the others: jobs that wait for
+    something that hangs hold up their own type only. A type that is served alone may take them all.
+    """
+    kept = max(1, slots // 4) if len(registry) > 1 else 0
+    most = max(1, slots - kept)
+    return {declared.type: min(declared.slots or most, most) for declared in registry}
 
 
 def priorities_of(registry: Registry) -> tuple[tuple[str, int], ...]:

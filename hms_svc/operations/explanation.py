@@ -111,9 +111,11 @@ def _queued(facts: Facts) -> str:
     busy = sum(worker.busy for worker in facts.workers if view.type in worker.types)
     hung = sum(worker.hung for worker in facts.workers if view.type in worker.types)
     past = f", {hung} of them with functions that run on past their timeout" if hung else ""
+    most = sum(worker.slots_of(view.type) for worker in facts.workers)
+    running = facts.queue.counts.processing if facts.queue is not None else 0
     return (
-        f"is ready and has waited {waited}, with {before} of its type before it, "
-        f"and {busy} of the {slots} slots that serve it are busy{past}"
+        f"is ready and has waited {waited}, with {before} of its type before it; {running} of its type "
+        f"run, of {most} at most, and {busy} of the {slots} slots that serve it are busy{past}"
     )
 
 

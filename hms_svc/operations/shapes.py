@@ -172,6 +172,7 @@ def worker_shape(worker: WorkerView, now_ms: int) -> JsonObject:
         "jobs": list(worker.jobs),
         "last_seen_s": round(max(now_ms - worker.last_seen_at, 0) / 1000, 3),
         "types": list(worker.types),
+        "type_slots": dict(worker.type_slots),
         "started_at": to_rfc3339(worker.started_at),
         "lane": worker.lane,
     }

@@ -41,10 +41,15 @@ def conflicts(answers: Iterable[Enqueued]) -> list[str]:
 
 
 class ServedType(msgspec.Struct, frozen=True):
-    """A type this worker has a handler for, with the attempts its policy allows."""
+    """A type this worker has a handler for, with the attempts its policy allows.
+
+    `room` is how many jobs of it are claimed at most; None is as many as the limit of the claim.
+    With 0 nothing is claimed, and nothing of the type ends a wait for work.
+    """
 
     type: str
     max_attempts: int
+    room: int | None = None
 
 
 class ClaimRequest(msgspec.Struct, frozen=True):
@@ -134,7 +139,7 @@ class WorkerRegistration(msgspec.Struct, frozen=True, kw_only=True):
 
     `hung` of its busy slots are held by functions that run on past the end of their job.
     `schedules` are types with cron texts, `priorities` the served types that declare a
-    priority other than 0, with it.
+    priority other than 0, with it, `type_slots` those that may take less than all slots, with how many.
     """
 
     id: str
@@ -148,6 +153,7 @@ class WorkerRegistration(msgspec.Struct, frozen=True, kw_only=True):
     lane: Lane = Lane.NORMAL
     schedules: tuple[tuple[str, str], ...] = ()
     priorities: tuple[tuple[str, int], ...] = ()
+    type_slots: tuple[tuple[str, int], ...] = ()
 
 
 class Heart(Protocol):

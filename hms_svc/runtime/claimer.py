@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -37,16 +38,21 @@ from hms_svc.runtime.decide import (
 from hms_svc.runtime.executor import Executor, inconclusive, verdict_on
 from hms_svc.runtime.inflight import InFlight, Running
 from hms_svc.runtime.options import Engines, WorkerOptions
+from hms_svc.runtime.redeliveries import Effects, Redeliveries
 from hms_svc.runtime.service import Service
 from hms_svc.runtime.settler import Settler
+from hms_svc.runtime.type_room import DEFAULT_RETRY, TypeRoom, room_of
 from hms_svc.runtime.unique_keys import UniqueKeys
 
 log: Final = logging.getLogger("hms_svc.runtime")
 BACKLOG_PAUSE_SECONDS: Final = 0.005
-OUTAGE_PAUSE_SECONDS: Final = 0.5
+PAUSE_SECONDS: Final = 0.5
+"""How often types are looked at that are paused for an outage."""
+SOON_SECONDS: Final = 0.02
+"""How long a slot is waited for before the worker lies down: short jobs free one within it."""
 PATIENCE_SECONDS: Final = 5.0
-DEFAULT_RETRY: Final = RetryPolicy()
 NO_EFFECTS: Final[tuple[StoredEffect, ...]] = ()
+NONE_BEFORE: Final[Effects] = MappingProxyType({})
 
 
 class Claimer(Service):
@@ -88,10 +94,8 @@ class Claimer(Service):
         self._gate = Gate(engines.policy, meter, needs_job=True)
         self._meter = meter
         self._tracer = engines.tracer
-        self._served = tuple(
-            ServedType(declared.type, _retry_of(declared.retry).max_attempts)
-            for declared in engines.registry
-        )
+        self._room_of_types = TypeRoom(engines.registry, options.slots, in_flight, availability)
+        self._redeliveries = Redeliveries(engines.database, self._begin_all, self._give_back)
         self._lane = options.lane
         self._freed = asyncio.Event()
         self._waiter: asyncio.Task[bool] | None = None
@@ -109,10 +113,12 @@ class Claimer(Service):
         self._meter.turn_began()
         self._freed.clear()
         lane, room = self._room()
+        types = self._room_of_types.types_for(room, limited=lane is Lane.NORMAL)
+        room = room_of(types, room)
         claimed: list[ClaimedJob] = []
         try:
             if room > 0:
-                claimed = await self._claim(lane, room)
+                claimed = await self._claim(lane, types, room)
                 await self._dispatch(claimed)
         finally:
             self._meter.turn_ended()
@@ -128,12 +134,9 @@ class Claimer(Service):
             return Lane.NORMAL, 0
         return Lane.NORMAL, self._options.slots - len(self._in_flight)
 
-    async def _claim(self, lane: Lane, room: int) -> list[ClaimedJob]:
-        if not self._availability.may_claim():
-            return []
-        types = tuple(
-            served for served in self._served if not self._availability.is_paused(served.type)
-        )
+    async def _claim(
+        self, lane: Lane, types: tuple[ServedType, ...], room: int
+    ) -> list[ClaimedJob]:
         request = ClaimRequest(
             worker=self._options.worker_id,
             types=types,
@@ -155,23 +158,26 @@ class Claimer(Service):
 
     async def _dispatch(self, claimed: Sequence[ClaimedJob]) -> None:
         again = [job for job in claimed if job.claims > 1]
-        effects: dict[int, tuple[StoredEffect, ...]] = {}
         if again:
-            try:
-                found = await self._engines.database.recall(
-                    [(job.token.job_id, job.token.fence) for job in again]
-                )
-            except DatabaseUnavailable as outage:
-                self._availability.report(outage, "")
-                for job in again:
-                    self._settle(
-                        job, job.claimed_at, Unreachable(outage), NO_EFFECTS, "",
-                        lost_commit=outage,
-                    )  # fmt: skip
-                claimed = [job for job in claimed if job.claims == 1]
-            else:
-                pairs = zip(again, found, strict=True)
-                effects = {job.token.fence: stored for job, stored in pairs}
+            self._in_flight.expect(again)
+            self._redeliveries.add(again)
+            claimed = [job for job in claimed if job.claims == 1]
+        await self._begin_all(claimed, NONE_BEFORE)
+
+    def _give_back(self, claimed: Sequence[ClaimedJob], outage: DatabaseUnavailable | None) -> None:
+        """Settle jobs that cannot begin, as nobody could say what they have left before."""
+        outcome: Outcome = Stopped() if outage is None else Unreachable(outage)
+        for job in claimed:
+            if outage is not None:
+                self._availability.report(outage, job.job.type)
+            self._settle(job, job.claimed_at, outcome, NO_EFFECTS, "", lost_commit=outage)
+            self._free(job)
+
+    def _free(self, claimed: ClaimedJob) -> None:
+        self._in_flight.remove(claimed.token)
+        self._freed.set()
+
+    async def _begin_all(self, claimed: Sequence[ClaimedJob], effects: Effects) -> None:
         unmade = [job for job in claimed if not effects.get(job.token.fence)]
         ended = await self._unique_keys.take(unmade)
         hung = {running.job.id for running in self._in_flight.hung()}
@@ -183,6 +189,7 @@ class Claimer(Service):
             if outcome is not None:
                 retry = self._retries[job.job.type]
                 self._settle(job, job.claimed_at, outcome, made, "", retry)
+                self._free(job)
             else:
                 self._try_to_begin(job, made)
 
@@ -192,8 +199,8 @@ class Claimer(Service):
         except Exception as error:
             words = "job %s: its run could not begin"
             log.exception(words, claimed.job.id, extra=_fields_of(claimed))
-            self._in_flight.forget(claimed.token)
             self._settle(claimed, claimed.claimed_at, inconclusive(error), effects, "")
+            self._free(claimed)
 
     def _begin(self, claimed: ClaimedJob, effects: tuple[StoredEffect, ...]) -> None:
         declared = self._engines.registry.get(claimed.job.type)
@@ -228,9 +235,12 @@ class Claimer(Service):
             else:
                 _end_trace(job, None)
         finally:
-            self._in_flight.remove(running)
-            self._freed.set()
+            self._free(job.claimed)
             job.revoked = True
+
+    def release_expected(self) -> None:
+        """Give back claimed jobs that have not begun."""
+        self._redeliveries.cancel()
 
     def time_out(self, running: Running, seconds: float) -> None:
         """Settle a job that ran too long; its function keeps the slot until it has returned."""
@@ -305,21 +315,46 @@ class Claimer(Service):
         """Wait until a slot is free; or, where the queues were empty, until there may be work."""
         if self._stopping:
             return
-        if not empty and len(self._in_flight):
-            await self._freed.wait()
-            return
         if not empty:
-            await asyncio.sleep(BACKLOG_PAUSE_SECONDS)
-            return
-        if not self._availability.may_claim():
-            await asyncio.sleep(OUTAGE_PAUSE_SECONDS)
-            return
+            await self._until_freed()
+        elif not (self._room_of_types.held_back and await self._is_freed_within(SOON_SECONDS)):
+            await self._until_called()
+
+    async def _until_freed(self) -> None:
+        if self._availability.has_paused:
+            await self._is_freed_within(PAUSE_SECONDS)
+        elif len(self._in_flight):
+            await self._freed.wait()
+        else:
+            await self._is_freed_within(BACKLOG_PAUSE_SECONDS)
+
+    async def _is_freed_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._freed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _until_called(self) -> None:
         if self._waiter is None or self._waiter.done():
             self._waiter = asyncio.create_task(
                 self._engines.broker.wait_for_work(PATIENCE_SECONDS), name="wait-for-work"
             )
-        await asyncio.wait({self._waiter}, timeout=None)
-        self._waiter.result()
+        if not self._room_of_types.held_back:
+            await asyncio.wait({self._waiter})
+        else:
+            seconds = PAUSE_SECONDS if self._availability.has_paused else None
+            freed = asyncio.create_task(self._freed.wait(), name="wait-for-slot")
+            await asyncio.wait(
+                {self._waiter, freed}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            freed.cancel()
+            # It waits for the types that had room until now: the next claim asks for others.
+            self._waiter.cancel()
+            await asyncio.wait({self._waiter})
+        if not self._waiter.cancelled():
+            self._waiter.result()
 
     def wake(self) -> None:
         """End a wait for a slot."""

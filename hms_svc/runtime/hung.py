@@ -6,7 +6,8 @@ import asyncio
 import logging
 import sys
 import traceback
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Final
 
@@ -35,17 +36,22 @@ class HungFunctions(Service):
     """Watches functions whose job is settled and that have not returned: each keeps its slot.
 
     One that has not returned after `hung_seconds` is named in the log with its stack, and again
-    every ten minutes. `on_all_hung` is called when all slots are held by such functions.
+    every ten minutes. `on_no_slot` is called, with the type, when such functions hold all slots that their type may
+    take of this worker: `slots_of`.
     """
 
     def __init__(
-        self, in_flight: InFlight, options: WorkerOptions, on_all_hung: Callable[[], None]
+        self,
+        in_flight: InFlight,
+        options: WorkerOptions,
+        slots_of: Mapping[str, int],
+        on_no_slot: Callable[[str], None],
     ) -> None:
         super().__init__(interval_seconds=min(LOOK_SECONDS, options.hung_seconds / 4))
         self._in_flight = in_flight
-        self._slots = options.slots
+        self._slots_of = slots_of
         self._patience_seconds = options.hung_seconds
-        self._on_all_hung = on_all_hung
+        self._on_no_slot = on_no_slot
         self._loop = asyncio.get_running_loop()
         self._known: dict[int, _Hung] = {}
 
@@ -62,8 +68,9 @@ class HungFunctions(Service):
                 _say(hung.running, now - hung.since)
                 hung.say_at = now + SAID_AGAIN_SECONDS
         long = [each for each in self._known.values() if now - each.since >= self._patience_seconds]
-        if len(long) >= self._slots:
-            self._on_all_hung()
+        for type, count in Counter(each.running.job.type for each in long).items():
+            if count >= self._slots_of[type]:
+                self._on_no_slot(type)
 
 
 def _say(running: Running, seconds: float) -> None:

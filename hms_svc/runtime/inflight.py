@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Sequence
 
-from hms_svc.domain.job import LeaseToken
+from hms_svc.domain.job import ClaimedJob, LeaseToken
 from hms_svc.handling.context import RunningJob
 from hms_svc.handling.registry import JobType
 
@@ -36,34 +38,48 @@ class Running:
 
 
 class InFlight:
-    """A table by fence. Slots are taken from dispatch until the function has returned.
+    """A table by fence. Slots are taken from the claim until the function has returned.
 
     Only the loop changes it; the heartbeat thread reads a copy, made in one step.
     """
 
     def __init__(self) -> None:
         self._running: dict[int, Running] = {}
+        self._expected: dict[int, str] = {}
+        self._by_type: Counter[str] = Counter()
         self.empty = asyncio.Event()
         self.empty.set()
 
     def __len__(self) -> int:
-        return len(self._running)
+        return len(self._running) + len(self._expected)
+
+    def of_type(self, type: str) -> int:
+        """Count the slots that jobs of a type have taken."""
+        return self._by_type[type]
+
+    def expect(self, claimed: Sequence[ClaimedJob]) -> None:
+        """Take slots for claimed jobs that are to begin, or to be settled without a run."""
+        for each in claimed:
+            self._expected[each.token.fence] = each.job.type
+            self._by_type[each.job.type] += 1
+        self.empty.clear()
 
     def add(self, running: Running) -> None:
-        """Take a slot."""
+        """Take a slot, or the one that was taken when the job was expected."""
+        if self._expected.pop(running.fence, None) is None:
+            self._by_type[running.job.type] += 1
         self._running[running.fence] = running
         self.empty.clear()
 
-    def remove(self, running: Running) -> None:
-        """Free a slot."""
-        self._running.pop(running.fence, None)
-        if not self._running:
-            self.empty.set()
-
-    def forget(self, token: LeaseToken) -> None:
+    def remove(self, token: LeaseToken) -> None:
         """Free the slot of this fence, if it has one."""
-        if (running := self.find(token)) is not None:
-            self.remove(running)
+        running, type = self._running.pop(token.fence, None), self._expected.pop(token.fence, None)
+        if running is not None:
+            type = running.job.type
+        if type is not None:
+            self._by_type[type] -= 1
+        if not len(self):
+            self.empty.set()
 
     def all(self) -> list[Running]:
         """Give those in hand; may be called from the heartbeat thread."""
@@ -71,7 +87,8 @@ class InFlight:
 
     def unsettled(self) -> int:
         """Count those whose end is not decided: the others only wait for their function."""
-        return sum(not running.settled for running in self._running.values())
+        open_ends = sum(not running.settled for running in self._running.values())
+        return open_ends + len(self._expected)
 
     def hung(self) -> list[Running]:
         """Return those whose end is decided, and whose function has not returned."""

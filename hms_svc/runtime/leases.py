@@ -9,6 +9,7 @@ import threading
 from typing import Final
 
 from hms_svc.domain.errors import BrokerUnavailable
+from hms_svc.handling.registry import Registry, priorities_of, slots_by_type
 from hms_svc.ports.broker import Heart, WorkerRegistration
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.meters import UNMETERED, Meter
@@ -34,24 +35,25 @@ class Heartbeat:
         self,
         heart: Heart,
         options: WorkerOptions,
-        types: tuple[str, ...],
+        registry: Registry,
         in_flight: InFlight,
         clock: Clock,
         schedules: tuple[tuple[str, str], ...] = (),
-        priorities: tuple[tuple[str, int], ...] = (),
         meter: Meter = UNMETERED,
     ) -> None:
         self._heart = heart
         self._options = options
-        self._types = types
+        self._types = tuple(declared.type for declared in registry)
         self._in_flight = in_flight
         self._clock = clock
         self._schedules = schedules
-        self._priorities = priorities
+        self._priorities = priorities_of(registry)
         self._meter = meter
         self._loop = asyncio.get_running_loop()
         self._started_at = clock.now_ms()
         self._stop = threading.Event()
+        of_types = slots_by_type(registry, options.slots)
+        self._type_slots = tuple(pair for pair in of_types.items() if pair[1] < options.slots)
         self._unanswered = 0
         self._stands = False
         self.registered = asyncio.Event()
@@ -113,6 +115,7 @@ class Heartbeat:
             lane=self._options.lane,
             schedules=self._schedules,
             priorities=self._priorities,
+            type_slots=self._type_slots,
         )
 
     def _call_loop(self, running: Running) -> None:

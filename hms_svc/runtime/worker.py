@@ -13,7 +13,7 @@ from hms_svc.domain.errors import Outage
 from hms_svc.domain.job import Lane
 from hms_svc.handling.completion import CompletingProducer
 from hms_svc.handling.context import worker_running
-from hms_svc.handling.registry import priorities_of
+from hms_svc.handling.registry import slots_by_type
 from hms_svc.ports.meters import UNMETERED
 from hms_svc.runtime.archivist import Archivist
 from hms_svc.runtime.availability import Availability
@@ -52,7 +52,7 @@ class Worker:
     """One worker process: runs until `stop`, then lets jobs finish within the grace.
 
     `on_stop` is called when it begins to stop, for whatever reason. It stops by itself
-    (`is_hung`) when functions whose jobs are settled hold all its slots, and is then `is_stuck`:
+    (`is_hung`) when functions whose jobs are settled hold all slots of a type, and is then `is_stuck`:
     threads of it cannot be ended but with the process. With `send_report` it measures itself, and hands its reports there: a call
     that never blocks, and gives False where it could not send.
     """
@@ -114,8 +114,8 @@ class Worker:
         scheduler = Scheduler(engines.broker, engines.registry, engines.clock)
         schedules = scheduler.texts if self._keeps_schedules else ()
         heartbeat = Heartbeat(
-            engines.broker.heart(), options, types, self.in_flight, engines.clock, schedules,
-            priorities_of(engines.registry), meter,
+            engines.broker.heart(), options, engines.registry, self.in_flight, engines.clock,
+            schedules, meter,
         )  # fmt: skip
         keepers = [
             settler, progress, availability, relay, *([reporter] if reporter else []),
@@ -182,7 +182,12 @@ class Worker:
             ),
             Reaper(engines.broker, engines.database, lease_seconds=options.lease_seconds),
             Promoter(engines.broker),
-            HungFunctions(self.in_flight, options, self._give_up),
+            HungFunctions(
+                self.in_flight,
+                options,
+                slots_by_type(engines.registry, options.slots),
+                self._give_up,
+            ),
         ]
         if options.lane is Lane.NORMAL:
             chores += [
@@ -215,11 +220,13 @@ class Worker:
             )  # fmt: skip
         return chores
 
-    def _give_up(self) -> None:
+    def _give_up(self, type: str) -> None:
         if not self.is_hung:
             self.is_hung = True
-            words = "all %d slots are held by functions that do not return: this worker ends"
-            log.error(words, self._options.slots)
+            log.error(
+                "functions that do not return hold all slots that %s may take: this worker ends",
+                type,
+            )
             self.stop()
 
     def _forwarder(self) -> EventForwarder:
@@ -253,6 +260,7 @@ class Worker:
         except TimeoutError:
             for running in self.in_flight.all():
                 claimer.release(running)
+            claimer.release_expected()
 
     async def _last_words(
         self, settler: Settler, progress: ProgressWriter, relay: OutboxRelay

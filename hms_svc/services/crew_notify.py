@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from hms_svc.domain.strict_json import encode
 from hms_svc.handling.context import RunningJob
 from hms_svc.handling.registry import Registry
-from hms_svc.services.webhook import Webhook
+from hms_svc.services.webhook import DELIVERY_SLOTS, Webhook
 
 TYPE: Final = "crew.notify"
 
@@ -45,4 +45,5 @@ class CrewService:
 
 def declare(registry: Registry, *, webhook: Webhook) -> None:
     """Add the type to a registry."""
-    registry.job(TYPE, payload=CrewNotice)(CrewService(webhook).notify)
+    slots = DELIVERY_SLOTS if webhook.configured else None
+    registry.job(TYPE, payload=CrewNotice, slots=slots)(CrewService(webhook).notify)

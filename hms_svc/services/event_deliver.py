@@ -15,7 +15,7 @@ from hms_svc.domain.outcome import DeadLetter
 from hms_svc.domain.strict_json import encode
 from hms_svc.handling.context import RunningJob
 from hms_svc.handling.registry import Registry
-from hms_svc.services.webhook import Webhook
+from hms_svc.services.webhook import DELIVERY_SLOTS, Webhook
 
 TYPE: Final = DELIVER
 GONE: Final = 410
@@ -61,7 +61,8 @@ def declare(
     registry: Registry, *, receivers: Sequence[Receiver], allowed_hosts: Sequence[str]
 ) -> None:
     """Add the type to a registry."""
-    registry.job(TYPE, payload=Delivery)(DeliveryService(receivers, allowed_hosts).deliver)
+    service = DeliveryService(receivers, allowed_hosts)
+    registry.job(TYPE, payload=Delivery, slots=DELIVERY_SLOTS)(service.deliver)
 
 
 def _webhook(receiver: Receiver, allowed_hosts: Sequence[str]) -> Webhook:

@@ -14,6 +14,7 @@ from urllib.parse import SplitResult
 from hms_svc.domain.errors import BadSetting, DeliveryFailed
 from hms_svc.domain.signatures import sign, signing_key
 from hms_svc.domain.web_address import read_web_address
+from hms_svc.services.breaker import Breaker
 
 if TYPE_CHECKING:
     import ssl
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from httpx import AsyncClient
 
 TIMEOUT_SECONDS: Final = 10.0
+DELIVERY_SLOTS: Final = 5
+"""How many deliveries of one type a worker has under way, at most: they wait for others."""
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -41,6 +44,7 @@ class Webhook:
         name: str = "webhook_url",
         timeout_seconds: float = TIMEOUT_SECONDS,
         now: Callable[[], float] = time.time,
+        breaker: Breaker | None = None,
     ) -> None:
         self._url = url
         self._name = name
@@ -48,6 +52,7 @@ class Webhook:
         self._allowed_hosts = frozenset(host.lower() for host in allowed_hosts)
         self._timeout_seconds = timeout_seconds
         self._now = now
+        self._breaker = breaker or Breaker()
 
     @property
     def configured(self) -> bool:
@@ -65,6 +70,8 @@ class Webhook:
     ) -> int:
         """Post JSON and give the 2xx status; anything else is DeliveryFailed.
 
+        Raises Snooze, untried, while a receiver that has not answered is left alone.
+
         `message_id` is the same at every attempt, so that a receiver can tell a repetition.
         """
         target = self._target()
@@ -76,13 +83,14 @@ class Webhook:
             "webhook-timestamp": str(stamp),
             "webhook-signature": sign(self._secret, message_id, stamp, body),
         }
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                addresses = await self._resolve(target)
-                return await self._post(target, addresses, headers, body)
-        except TimeoutError as error:
-            seconds = f"{self._timeout_seconds:g} s"
-            raise DeliveryFailed(f"{target.hostname} did not answer within {seconds}") from error
+        with self._breaker.one_try(target.hostname or self._name):
+            try:
+                async with asyncio.timeout(self._timeout_seconds):
+                    addresses = await self._resolve(target)
+                    return await self._post(target, addresses, headers, body)
+            except TimeoutError as error:
+                words = f"{target.hostname} did not answer within {self._timeout_seconds:g} s"
+                raise DeliveryFailed(words) from error
 
     def _target(self) -> SplitResult:
         return read_web_address(self._url, self._name)

@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 
 from hms_svc import bootstrap
+from hms_svc.ports.broker import ClaimRequest, ServedType
 from hms_svc.settings import Settings
 from tests.servers.redis import RedisServer
 
@@ -79,8 +80,9 @@ async def test_only_who_serves_the_type_is_called(sleepers: Sleepers, fleet: Fle
     another.cancel()
 
 
+@pytest.mark.parametrize(("limit", "room"), [(1, None), (5, 1)])
 async def test_a_worker_that_cannot_take_all_hands_the_call_on(
-    sleepers: Sleepers, fleet: Fleet
+    sleepers: Sleepers, fleet: Fleet, limit: int, room: int | None
 ) -> None:
     """The job was queued while its call was taken by nobody: whoever claims first calls the next."""
     waits = await sleepers.lie_down(("a",), ("a",), ("a",))
@@ -88,7 +90,19 @@ async def test_a_worker_that_cannot_take_all_hands_the_call_on(
     await fleet.accept(3, type="a")
     assert not any(wait.done() for wait in waits)
     fleet.server.cli("ZADD", "hms:default:sleepers:a", 9_000_000_000_000, "w1")
-    assert len(await sleepers.fleets[0].claim(1, "a", worker="w0")) == 1
+    request = ClaimRequest("w0", (ServedType("a", 3, room),), limit, 30_000)
+    assert len(await sleepers.fleets[0].broker.claim(request)) == 1
     assert await waits[1]
     waits[0].cancel()
     waits[2].cancel()
+
+
+async def test_nobody_is_called_for_a_type_that_it_has_no_room_for(fleet: Fleet) -> None:
+    await fleet.accept(3, type="a")
+    types = (ServedType("a", 3, 0), ServedType("b", 3))
+    assert await fleet.broker.claim(ClaimRequest("w0", types, 5, 30_000)) == []
+    await until("it hears", partial(_sleeps_undisturbed, fleet))
+
+
+async def _sleeps_undisturbed(fleet: Fleet) -> bool:
+    return not await fleet.broker.wait_for_work(0.02)

@@ -29,7 +29,7 @@ QUEUE = QueueView(
 )  # fmt: skip
 WORKER = WorkerView(
     id="w", host="h", pid=1, slots=4, busy=3, jobs=(), types=("t",), started_at=0, last_seen_at=0,
-    lane="normal",
+    lane="normal", type_slots=(("t", 1),),
 )  # fmt: skip
 
 
@@ -54,7 +54,10 @@ def test_slots_that_hang_are_named_among_the_busy_ones() -> None:
     [
         ({"paused": True, "paused_by": "ada", "pause_reason": "storm"}, "paused by ada (storm)"),
         ({"served": False}, "has waited 1 m 5 s because no live worker serves t; after 7 days"),
-        ({}, ", with 12 ready jobs of its type before it, and 3 of the 4 slots"),
+        (
+            {},
+            "with 12 ready jobs of its type before it; 0 of its type run, of 1 at most, and 3 of the 4",
+        ),
     ],
 )
 def test_queued(queue: dict[str, Any], words: str) -> None:

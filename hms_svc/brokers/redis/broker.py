@@ -117,7 +117,16 @@ class RedisBroker:
     def _in_turn(self, request: ClaimRequest) -> list[str | int]:
         self._next_type = (self._next_type + 1) % max(1, len(request.types))
         types = request.types[self._next_type :] + request.types[: self._next_type]
-        return [word for served in types for word in (served.type, served.max_attempts)]
+        return [
+            word
+            for served in types
+            if served.room != 0
+            for word in (
+                served.type,
+                served.max_attempts,
+                request.limit if served.room is None else served.room,
+            )
+        ]
 
     async def take_keys(self, claims: Sequence[KeyClaim]) -> list[str | None]:
         """Give claimed jobs their unique keys, in one script."""
@@ -248,11 +257,11 @@ class RedisBroker:
         await self._link.run("unregister", as_word(worker))
 
     async def wait_for_work(self, timeout_seconds: float) -> bool:
-        """Sleep until this worker is called, for the types of its last claim."""
+        """Sleep until this worker is called, for the types that its last claim had room for."""
         request = self._claimant
         if request is None:
             return True
-        types = [served.type for served in request.types]
+        types = [served.type for served in request.types if served.room != 0]
         lane = int(request.lane is Lane.SUSPECT)
         return await self._sleeper.sleep(as_word(request.worker), lane, types, timeout_seconds)
 

@@ -56,11 +56,12 @@ def claim(
     claimed: list[ClaimedJob] = []
     types = request.types[first_type:] + request.types[:first_type]
     for served in types:
-        wanted = request.limit - len(claimed)
-        if wanted <= 0:
+        left = request.limit - len(claimed)
+        if left <= 0:
             break
+        wanted = left if served.room is None else min(left, served.room)
         queue = transaction.queue(served.type)
-        if queue not in paused:
+        if wanted and queue not in paused:
             claimed += _claim_from(transaction, queue, served, request, wanted, now, lease_now)
     return claimed
 

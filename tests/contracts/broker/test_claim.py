@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import pytest
 
 from hms_svc.domain.job import Lane
 from hms_svc.domain.lifecycle import State
+from hms_svc.ports.broker import ClaimRequest, ServedType
 
 from .conftest import LEASE_MS, TYPE, BrokerHarness, BrokerMaker
 
@@ -50,6 +52,19 @@ async def test_only_the_types_asked_for(harness: BrokerHarness) -> None:
     await harness.accept(type="crew.notify")
     assert await harness.claim(10, TYPE) == []
     assert len(await harness.claim(10, TYPE, "crew.notify")) == 1
+
+
+async def test_no_more_of_a_type_than_there_is_room_for(harness: BrokerHarness) -> None:
+    await harness.accept(10, type="a.job")
+    await harness.accept(10, type="b.job")
+    await harness.accept(10, type="c.job")
+    types = (ServedType("a.job", 3, 2), ServedType("b.job", 3, 0), ServedType("c.job", 3))
+    for wanted in (5, 5, 2):
+        claimed = await harness.broker.claim(ClaimRequest("worker-1", types, 5, LEASE_MS))
+        counts = Counter(job.job.type for job in claimed)
+        assert counts["a.job"] <= 2
+        assert counts["b.job"] == 0
+        assert counts.total() >= wanted
 
 
 async def test_types_take_turns(harness: BrokerHarness) -> None:

@@ -1,7 +1,7 @@
 -- Lease ready jobs: of each type in turn, by turn within it.
 --
 -- ARGV     worker, time for people, lease in milliseconds, limit, lane (0 normal, 1 suspects),
---          then for each type: type, attempts allowed
+--          then for each type: type, attempts allowed, jobs of it at most
 -- returns  for each job: id, record up to its data
 -- Invariant: new fence, attempt, lease and state are one step. Repeated with its nonce after a lost reply
 --            it gives what it gave, as far as the worker still owns it.
@@ -53,12 +53,13 @@ local function lease_out(id, job, fence, most)
   give(id, job)
 end
 
-local function claim_from(type, most)
+-- Gives whether the type may have more than was taken.
+local function claim_from(type, most, room)
   local key = index_of('2', type, lane)
   local buried = 0
-  while limit > 0 and buried < 1000 do
-    local popped = redis.call('ZPOPMIN', key, limit)
-    if #popped == 0 then return end
+  while limit > 0 and room > 0 and buried < 1000 do
+    local popped = redis.call('ZPOPMIN', key, math.min(limit, room))
+    if #popped == 0 then return false end
     local fence = sequence('fence', #popped / 2, wall * 1000)
     tally(type, '2', -#popped / 2)
     for at = 1, #popped, 2 do
@@ -73,26 +74,28 @@ local function claim_from(type, most)
         buried = buried + 1
       else
         lease_out(id, job, int(fence + (at - 1) / 2), most)
-        limit = limit - 1
+        limit, room = limit - 1, room - 1
         count(type, 'claimed')
       end
     end
   end
+  return true
 end
 
 strike_off(worker)
-for at = 9, #ARGV, 2 do
+local left = {}
+for at = 9, #ARGV, 3 do
   local type = ARGV[at]
   redis.call('SADD', P .. 'types', type)
-  if limit > 0 and not redis.call('HGET', P .. 'queue:' .. type, 'paused_by') then
-    claim_from(type, ARGV[at + 1])
+  if not redis.call('HGET', P .. 'queue:' .. type, 'paused_by')
+    and claim_from(type, ARGV[at + 1], tonumber(ARGV[at + 2])) then
+    left[#left + 1] = type
   end
 end
 -- Whoever was called for more than it can take hands the call on.
-for at = 9, limit == 0 and #ARGV or 0, 2 do
-  local key = index_of('2', ARGV[at], lane)
-  if redis.call('ZCARD', key) > 0 and not redis.call('HGET', P .. 'queue:' .. ARGV[at], 'paused_by') then
-    add(woken, (lane == '1' and '!' or '') .. ARGV[at], 'jobs', 1)
+for _, type in ipairs(left) do
+  if redis.call('ZCARD', index_of('2', type, lane)) > 0 then
+    add(woken, (lane == '1' and '!' or '') .. type, 'jobs', 1)
   end
 end
 finish()

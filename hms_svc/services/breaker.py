@@ -1,0 +1,71 @@
+"""A circuit breaker: who does not answer is left alone for a while, and takes no slots meanwhile."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from hms_svc.domain.errors import DeliveryFailed
+from hms_svc.domain.outcome import Snooze
+
+MOST_FAILURES: Final = 3
+SHORTEST_PAUSE_SECONDS: Final = 5.0
+LONGEST_PAUSE_SECONDS: Final = 60.0
+_TOO_MANY_REQUESTS: Final = 429
+_SERVER_ERROR: Final = 500
+
+
+class Breaker:
+    """Counts the tries in a row to which somebody had no answer, or 429, or 5xx.
+
+    After three of them nothing is tried for five seconds, and after each one more for twice as long,
+    up to a minute. Then a single try shows whether it goes on. Each process has its own.
+    """
+
+    def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._failures = 0
+        self._closed_until = 0.0
+        self._trying = 0
+
+    @contextmanager
+    def one_try(self, name: str) -> Iterator[None]:
+        """Guard one try; raises Snooze instead, for a job to end with, where none is due."""
+        self._check(name)
+        self._trying += 1
+        try:
+            yield
+        except DeliveryFailed as error:
+            self._note(answered=_is_answer(error.status))
+            raise
+        else:
+            self._note(answered=True)
+        finally:
+            self._trying -= 1
+
+    def _check(self, name: str) -> None:
+        if self._failures < MOST_FAILURES:
+            return
+        wait = self._closed_until - self._now()
+        if wait <= 0:
+            if not self._trying:
+                return
+            wait = SHORTEST_PAUSE_SECONDS
+        words = (
+            f"{name} has not answered {self._failures} times in a row, and is left alone meanwhile"
+        )
+        raise Snooze(wait + random.uniform(0.0, SHORTEST_PAUSE_SECONDS), words)
+
+    def _note(self, *, answered: bool) -> None:
+        self._failures = 0 if answered else self._failures + 1
+        if self._failures >= MOST_FAILURES:
+            doublings = min(self._failures - MOST_FAILURES, 10)
+            pause = min(LONGEST_PAUSE_SECONDS, SHORTEST_PAUSE_SECONDS * 2**doublings)
+            self._closed_until = self._now() + pause
+
+
+def _is_answer(status: int | None) -> bool:
+    return status is not None and status != _TOO_MANY_REQUESTS and status < _SERVER_ERROR

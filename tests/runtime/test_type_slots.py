@@ -1,0 +1,162 @@
+"""No type takes all slots of a worker: what hangs holds up its own type, and nobody else's."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from hms_svc import RunningJob
+from hms_svc.domain.backoff import RetryPolicy
+from hms_svc.domain.errors import DatabaseUnavailable
+from hms_svc.domain.lifecycle import State
+from hms_svc.handling.registry import Registry, slots_by_type
+
+from .conftest import FloorMaker, result_of, until
+
+ONCE = RetryPolicy(max_attempts=1)
+
+
+def nothing() -> None:
+    """Do nothing."""
+
+
+class Crowd:
+    """A coroutine that stays until it is told to leave, and counts those inside."""
+
+    def __init__(self) -> None:
+        self.inside = 0
+        self.leave = asyncio.Event()
+
+    async def stay(self) -> None:
+        self.inside += 1
+        await self.leave.wait()
+        self.inside -= 1
+
+
+@pytest.mark.parametrize(
+    ("slots", "declared", "expected"),
+    [(20, None, 15), (20, 5, 5), (20, 999, 15), (8, None, 6), (2, None, 1), (1, None, 1)],
+)
+def test_a_quarter_of_the_slots_is_kept_for_the_others(
+    slots: int, declared: int | None, expected: int
+) -> None:
+    registry = Registry()
+    registry.job("slow.job", slots=declared)(nothing)
+    registry.job("other.job")(nothing)
+    assert slots_by_type(registry, slots)["slow.job"] == expected
+
+
+def test_a_type_that_is_served_alone_may_take_all() -> None:
+    registry = Registry()
+    registry.job("slow.job")(nothing)
+    registry.job("less.job", slots=3)(nothing)
+    assert slots_by_type(registry.only(["slow.job"]), 20) == {"slow.job": 20}
+    assert slots_by_type(registry.only(["less.job"]), 20) == {"less.job": 3}
+
+
+async def test_jobs_that_hang_leave_slots_to_other_types(open_floor: FloorMaker) -> None:
+    crowd, registry = Crowd(), Registry()
+    registry.job("slow.job")(crowd.stay)
+    registry.job("other.job")(lambda: "done")
+    async with open_floor(registry) as floor:
+        slow = [await floor.enqueue(type="slow.job") for _ in range(12)]
+        worker = floor.start(slots=8)
+        await until("its slots are taken", lambda: crowd.inside == 6)
+        others = [await floor.enqueue(type="other.job") for _ in range(20)]
+        for job_id in others:
+            assert result_of(await floor.reaches(job_id)) == "done"
+        assert (crowd.inside, len(worker.in_flight)) == (6, 6)
+        crowd.leave.set()
+        for job_id in slow:
+            await floor.reaches(job_id, State.COMPLETED)
+
+
+async def test_a_declared_limit_holds_and_each_end_lets_the_next_begin(
+    open_floor: FloorMaker,
+) -> None:
+    inside, most, registry = 0, 0, Registry()
+
+    async def count() -> None:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        await asyncio.sleep(0)
+        inside -= 1
+
+    registry.job("slow.job", slots=2)(count)
+    registry.job("other.job")(nothing)
+    async with open_floor(registry) as floor:
+        ids = [await floor.enqueue(type="slow.job") for _ in range(60)]
+        floor.start(slots=8)
+        for job_id in ids:
+            await floor.reaches(job_id, State.COMPLETED)
+        assert most == 2
+
+
+async def test_what_one_worker_has_no_room_for_another_takes(open_floor: FloorMaker) -> None:
+    crowd, registry = Crowd(), Registry()
+    registry.job("slow.job", slots=1)(crowd.stay)
+    registry.job("other.job")(nothing)
+    async with open_floor(registry) as floor:
+        first = floor.start(slots=4)
+        second = floor.start(slots=4)
+        for _ in range(3):
+            await floor.enqueue(type="slow.job")
+        await until("each has one", lambda: (len(first.in_flight), len(second.in_flight)) == (1, 1))
+        assert crowd.inside == 2
+        crowd.leave.set()
+
+
+async def test_a_worker_whose_functions_of_one_type_all_hang_ends(open_floor: FloorMaker) -> None:
+    leave, registry = threading.Event(), Registry()
+    registry.job("stuck.job", retry=ONCE, timeout_seconds=0.1)(lambda: leave.wait(30))
+    registry.job("other.job")(lambda: "done")
+    async with open_floor(registry) as floor:
+        for _ in range(3):
+            await floor.enqueue(type="stuck.job")
+        worker = floor.start(slots=4, hung_seconds=0.2)
+        await floor.ended(worker)
+        assert worker.is_hung
+        assert worker.is_stuck
+        leave.set()
+
+
+async def test_a_database_that_hangs_holds_up_the_jobs_that_ask_it(
+    open_floor: FloorMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that is delivered again waits for the database; one that is new does not."""
+    registry = Registry()
+    runs: list[int] = []
+
+    def once_more(job: RunningJob) -> str:
+        runs.append(job.attempt)
+        if job.attempt == 1:
+            raise ConnectionError("once")
+        return "done"
+
+    registry.job("again.job", retry=RetryPolicy(base_seconds=0.01))(once_more)
+    registry.job("other.job")(lambda: "done")
+    async with open_floor(registry) as floor:
+        database, answers = floor.engines.database, asyncio.Event()
+        asked: list[str] = []
+
+        async def hang(claims: Sequence[tuple[str, int]]) -> Any:
+            asked.extend(job_id for job_id, _ in claims)
+            await answers.wait()
+            raise DatabaseUnavailable("it has not answered within 5 s")
+
+        monkeypatch.setattr(database, "recall", hang)
+        floor.start(slots=4)
+        again = await floor.enqueue(type="again.job")
+        await until("it is asked for", lambda: asked == [again])
+        for _ in range(10):
+            assert result_of(await floor.run(type="other.job")) == "done"
+        assert runs == [1]
+        answers.set()
+        waiting = await floor.reaches(again, State.SCHEDULED)
+        assert waiting.history[-1].cause == "released"
+        assert waiting.view.attempt == 1
