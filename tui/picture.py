@@ -79,6 +79,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     at: int = 0
     queues: tuple[QueueView, ...] = ()
     workers: tuple[WorkerView, ...] = ()
+    types_left_off: int = 0
     failures: tuple[FailureGroup, ...] = ()
     results: tuple[Result, ...] = ()
     trends: Mapping[str, QueueTrend] = {}

@@ -12,6 +12,7 @@ import msgspec
 from hms_svc.domain.errors import HmsError, Outage
 from hms_svc.domain.event import Event
 from hms_svc.domain.plain_text import plain
+from hms_svc.domain.views import QueueView, WorkerView
 from tui.launch import Launch
 from tui.picture import Look, Picture, Result, Seen, results_of
 from tui.trend import Durations, Trends
@@ -144,9 +145,14 @@ class Store:
     async def _take(self, operations: Operations) -> Picture:
         """Ask for all that is wanted at the same time, so that it shares round trips."""
         look, old, reads = self._look, self.picture, operations.reads
-        queues, workers, failures, events, answer, (broker, database) = await asyncio.gather(
-            reads.queues(),
-            reads.workers(),
+        (
+            (workers, queues, left_off),
+            failures,
+            events,
+            answer,
+            (broker, database),
+        ) = await asyncio.gather(
+            _workers_and_queues(reads),
             _or_none(reads.failures, wanted=self._wants_failures),
             _or_none(lambda: reads.newest_events(NEWEST_EVENTS), wanted=self._wants_results),
             self._answer(look, operations),
@@ -158,6 +164,7 @@ class Store:
             at=now,
             queues=tuple(queues),
             workers=tuple(workers),
+            types_left_off=left_off,
             failures=old.failures if failures is None else tuple(failures),
             results=self._add_results(events or ()),
             trends=self._trends.take(now, queues),
@@ -219,6 +226,13 @@ class Store:
     def _publish(self, picture: Picture) -> None:
         self.picture = picture
         self._changed(picture)
+
+
+async def _workers_and_queues(
+    reads: Reads,
+) -> tuple[list[WorkerView], list[QueueView], int]:
+    workers = await reads.workers()
+    return (workers, *await reads.listed_queues(workers))
 
 
 async def _or_none(ask: Callable[[], Awaitable[Answer]], *, wanted: bool) -> Answer | None:

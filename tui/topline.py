@@ -72,6 +72,8 @@ def _health(picture: Picture) -> Cell:
     held = sum(queue.counts.held for queue in picture.queues)
     words += [f"{f.count(held)} held"] if held else []
     words += [f"{paused} paused"] if paused else []
+    left_off = picture.types_left_off
+    words += [f"{f.count(left_off)} types left off"] if left_off else []
     return cell("  " + ", ".join(words), "warn") if words else Cell("  all well", "good")
 
 

@@ -81,7 +81,7 @@ COMMANDS: Final[Commands] = {"list": list_queues, "pause": pause, "resume": resu
 
 
 async def _list(session: Session, as_json: bool) -> None:
-    from hms_svc.cli.status import queue_table
+    from hms_svc.cli.status import left_off_words, queue_table
     from hms_svc.operations.shapes import queue_shape
 
     async with session.operations(database=False) as operations:
@@ -91,6 +91,8 @@ async def _list(session: Session, as_json: bool) -> None:
             emit(queue_shape(queue, seen.at))
     else:
         console().print(queue_table(seen))
+    if seen.types_left_off:
+        hint(left_off_words(seen))
 
 
 def _print_purge(type_name: str, report: BatchReport, as_json: bool) -> None:

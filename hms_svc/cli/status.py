@@ -78,6 +78,8 @@ def _page(seen: Status, session: Session) -> Any:
     head = f"{engines[0]} ({shape['broker']['round_trip_ms']:.1f} ms), {engines[1]}"
     unserved = [queue.type for queue in seen.queues if queue.counts.queued and not queue.served]
     parts: list[Any] = [Text(head), queue_table(seen)]
+    if seen.types_left_off:
+        parts.append(Text(left_off_words(seen)))
     if unserved:
         parts.append(Text(f"no live worker serves: {', '.join(unserved)}"))
     if seen.workers:
@@ -95,6 +97,13 @@ def _note(queue: QueueView) -> str:
     if queue.paused:
         return "intake paused" if queue.intake_paused else "paused"
     return "" if queue.served else "not served"
+
+
+def left_off_words(seen: Status) -> str:
+    """Tell of the types that the list and its totals leave off."""
+    return (
+        f"{seen.types_left_off:,} types that no live worker serves are left off, also in the total"
+    )
 
 
 def queue_table(seen: Status) -> Any:

@@ -22,6 +22,8 @@ log: Final = logging.getLogger("hms_svc.http")
 FRESH_SECONDS: Final = 5.0
 STALE_SECONDS: Final = 600.0
 """How long tokens that were read are believed while the database is away."""
+PATIENCE_SECONDS: Final = 0.25
+"""How long requests wait for a reading while older tokens can be believed."""
 MOST_ACTOR: Final = 128
 """Characters of a name in the audit log."""
 _IMPLIED: Final = {Scope.OPERATE: frozenset({Scope.OPERATE, Scope.VIEW})}
@@ -65,7 +67,8 @@ class Authentication:
         self._guarded = provider is not None
         self._read_at = -math.inf
         self._tried_at = -math.inf
-        self._reading = asyncio.Lock()
+        self._reading: asyncio.Task[None] | None = None
+        self._reading_since = -math.inf
 
     async def is_open(self) -> bool:
         """Tell whether nobody needs a token: none was ever made, and no identity provider is set."""
@@ -110,18 +113,20 @@ class Authentication:
 
     async def _known(self) -> dict[str, Token]:
         loop = asyncio.get_running_loop()
-        if loop.time() - self._tried_at >= FRESH_SECONDS:
-            asked_at = loop.time()
-            async with self._reading:
-                if asked_at >= self._tried_at:
-                    await self._read(loop)
         believed = STALE_SECONDS if self._guarded else math.inf
+        if loop.time() - self._tried_at >= FRESH_SECONDS:
+            if self._reading is None:
+                self._reading_since = loop.time()
+                self._reading = asyncio.create_task(self._read(loop), name="read-tokens")
+            knows = loop.time() - self._read_at < believed
+            left = max(0.0, self._reading_since + PATIENCE_SECONDS - loop.time())
+            await asyncio.wait({self._reading}, timeout=left if knows else None)
         if not loop.time() - self._read_at < believed:
             raise DatabaseUnavailable("the tokens cannot be read, and none are known")
         return self._tokens
 
     async def _read(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Read once for all who wait meanwhile: an outage is not waited for by each in turn."""
+        """Read once for all who ask meanwhile: an outage is not waited for by each in turn."""
         began = loop.time()
         try:
             self._tokens = {token.id: token for token in await self._store.tokens()}
@@ -129,6 +134,8 @@ class Authentication:
         except Outage as error:
             log.warning("tokens as they were %.0f s ago: %s", began - self._read_at, error)
             self._tried_at = loop.time()
+        finally:
+            self._reading = None
 
 
 def _with_implied(scopes: Iterable[Scope]) -> frozenset[Scope]:

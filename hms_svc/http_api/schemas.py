@@ -128,9 +128,10 @@ class Queue(BaseModel):
 
 
 class Queues(BaseModel):
-    """All queues."""
+    """Queues, at most 1000 of them, and how many types are left off."""
 
     queues: list[Queue]
+    types_left_off: int
 
 
 class Paused(BaseModel):
@@ -174,6 +175,7 @@ class Status(BaseModel):
     queues: list[Queue]
     workers: list[Worker]
     totals: dict[str, int]
+    types_left_off: int
 
 
 class Failures(BaseModel):

@@ -230,9 +230,8 @@ class Actions(Erasing):
         await self._journal.conclude(action, [(f"queue:{type}", {"done": True})])
 
     async def _waiting(self, type: str) -> int:
-        for queue in await self._reads.queues():
-            if queue.type == type:
-                return queue.counts.scheduled + queue.counts.queued + queue.counts.retrying
+        for queue in await self._reads.queues([type]):
+            return queue.counts.scheduled + queue.counts.queued + queue.counts.retrying
         raise UnknownId(f"no queue {type!r}")
 
     async def set_case_status(self, case_id: str, status: CaseStatus, *, note: str = "") -> Case:

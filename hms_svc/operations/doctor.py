@@ -20,7 +20,7 @@ from hms_svc.domain.errors import DatabaseUnavailable, HmsError
 from hms_svc.domain.plain_text import plural
 from hms_svc.operations.audit_chain import AuditChain
 from hms_svc.operations.explanation import duration_words
-from hms_svc.operations.reads import Reads, Status
+from hms_svc.operations.reads import LONG_PROBE_SECONDS, Reads, Status
 from hms_svc.ports.stores import OutboxEntry
 from hms_svc.settings import Settings
 from hms_svc.sqlite.filesystem import NETWORK_TYPES, filesystem_type
@@ -61,7 +61,7 @@ async def examine_machine(settings: Settings) -> list[Finding]:
 async def examine_engines(reads: Reads, audit: AuditChain) -> list[Finding]:
     """Check broker, database, workers, queues and outbox, which are open."""
     try:
-        status = await reads.status()
+        status = await reads.status(probe_seconds=LONG_PROBE_SECONDS)
     except HmsError as error:
         return [Finding("broker", Level.ERROR, str(error))]
     return [

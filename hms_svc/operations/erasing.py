@@ -190,7 +190,7 @@ class Erasing(BulkActs):
 
         Those of an older program were `name_based_id(job id, type, "")`.
         """
-        types = [queue.type for queue in await self._reads.queues()]
+        types = await self._reads.types()
         pairs = [(job_id, type) for job_id in job_ids for type in types]
         return [*starmap(follow_up_id, pairs), *(name_based_id(*pair, "") for pair in pairs)]
 

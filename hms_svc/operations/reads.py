@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
@@ -29,16 +30,26 @@ from hms_svc.ports.inspection import BrokerHealth, Inspection
 from hms_svc.ports.stores import Database, DatabaseHealth
 
 ARCHIVE_PAGE = 500
+MOST_LISTED: Final = 1000
+"""Types of a list of queues, at most."""
+PROBE_SECONDS: Final = 0.75
+"""How long a view waits for the database to show that it is well."""
+LONG_PROBE_SECONDS: Final = 5.0
+"""How long who decides by it waits."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """Queues, workers and health at `at` (Unix ms). Without a database `database` is None."""
+    """Queues, workers and health at `at` (Unix ms). Without a database `database` is None.
+
+    Beside the queues there are `types_left_off` more.
+    """
 
     at: int
     broker: BrokerHealth
     database: DatabaseHealth | None
     queues: tuple[QueueView, ...]
     workers: tuple[WorkerView, ...]
+    types_left_off: int = 0
 
 
 class JobStory(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +78,7 @@ class Reads:
         self._database = database
         self._clock = clock
         self._unserved_days = unserved_days
+        self._probe: asyncio.Task[DatabaseHealth] | None = None
 
     @property
     def database(self) -> Database:
@@ -79,25 +91,31 @@ class Reads:
         """Give Unix milliseconds."""
         return self._clock.now_ms()
 
-    async def status(self) -> Status:
-        """Give queues, workers and health. Raises BrokerUnavailable."""
-        broker, database, queues, workers = await asyncio.gather(
+    async def status(self, *, probe_seconds: float = PROBE_SECONDS) -> Status:
+        """Give queues, workers and health. Raises BrokerUnavailable.
+
+        A database that does not answer within `probe_seconds` is not well.
+        """
+        broker, database, workers = await asyncio.gather(
             self._inspection.health(),
-            self._database_health(),
-            self._inspection.queues(),
+            self._database_health(probe_seconds),
             self._inspection.workers(),
         )
+        queues, left_off = await self.listed_queues(workers)
         return Status(
             at=self.now_ms(),
             broker=broker,
             database=database,
             queues=tuple(queues),
             workers=tuple(workers),
+            types_left_off=left_off,
         )
 
     async def health(self) -> tuple[BrokerHealth, DatabaseHealth | None]:
         """Give the health of both engines; without a database None."""
-        return await asyncio.gather(self._inspection.health(), self._database_health())
+        return await asyncio.gather(
+            self._inspection.health(), self._database_health(LONG_PROBE_SECONDS)
+        )
 
     async def outbox_lag_ms(self) -> int:
         """Give the age of the oldest announcement that is not yet published, 0 where none waits."""
@@ -107,8 +125,17 @@ class Reads:
         """Sleep until there may be an event above a position; False after the timeout."""
         return await self._bus.wait(after, timeout_seconds)
 
-    async def _database_health(self) -> DatabaseHealth | None:
-        return None if self._database is None else await self._database.health()
+    async def _database_health(self, seconds: float) -> DatabaseHealth | None:
+        """Probe the database, for all who ask meanwhile once."""
+        if self._database is None:
+            return None
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.create_task(self._database.health(), name="probe-database")
+        done, _ = await asyncio.wait({self._probe}, timeout=seconds)
+        if done:
+            return self._probe.result()
+        note = f"no answer within {seconds:g} s"
+        return DatabaseHealth(self._database.kind, ok=False, notes=(note,))
 
     async def jobs(
         self, where: Filter, *, limit: int, cursor: str | None, look: int = 0
@@ -204,11 +231,11 @@ class Reads:
         )
         if detail.view.state is State.QUEUED:
             queues, workers, position = await asyncio.gather(
-                self._inspection.queues(),
+                self._inspection.queues([detail.view.type]),
                 self._inspection.workers(),
                 self._inspection.position(job_id),
             )
-            queue = next((each for each in queues if each.type == detail.view.type), None)
+            queue = queues[0] if queues else None
             facts = msgspec.structs.replace(
                 facts, queue=queue, workers=tuple(workers), position=position
             )
@@ -218,9 +245,27 @@ class Reads:
         """Give the live workers."""
         return await self._inspection.workers()
 
-    async def queues(self) -> list[QueueView]:
-        """Give every known queue."""
-        return await self._inspection.queues()
+    async def types(self) -> list[str]:
+        """Give every known type."""
+        return await self._inspection.types()
+
+    async def queues(self, types: Sequence[str] | None = None) -> list[QueueView]:
+        """Give the known queues of these types, or every one."""
+        return await self._inspection.queues(types)
+
+    async def listed_queues(self, workers: Sequence[WorkerView]) -> tuple[list[QueueView], int]:
+        """Give the queues that a list shows, and how many types it leaves off.
+
+        Those that a worker serves come first, then others in their order, 1000 at most.
+        """
+        types = await self._inspection.types()
+        if len(types) > MOST_LISTED:
+            served = {type for worker in workers for type in worker.types}
+            served_first = sorted(types, key=lambda name: (name not in served, name))
+            listed = served_first[:MOST_LISTED]
+        else:
+            listed = types
+        return await self._inspection.queues(listed), len(types) - len(listed)
 
     async def cases(
         self, *, status: CaseStatus | None, kind: str | None, limit: int, cursor: str | None

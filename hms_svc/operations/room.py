@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Final
 
-from hms_svc.domain.errors import IntakePaused, Outage, QueueFull
+from hms_svc.domain.errors import IntakePaused, QueueFull
 from hms_svc.domain.job import Job
 from hms_svc.domain.views import QueueCounts, QueueView
 from hms_svc.ports.broker import Acceptance, Enqueued
@@ -17,28 +18,29 @@ from hms_svc.ports.inspection import Inspection
 LOOK_EVERY_SECONDS: Final = 1.0
 FULL_SECONDS: Final = 5
 PAUSED_SECONDS: Final = 30
+MOST_KNOWN: Final = 2000
 
 
 class Room:
-    """Looks at the queues at most once a second, and counts what came in since then.
+    """Looks at a queue at most once a second, and counts what came in since then.
 
-    Those who ask while a look is under way share it, and its failure.
+    Those who ask for it while a look is under way share that, and its failure.
     """
 
     def __init__(self, inspection: Inspection, limit: int) -> None:
         self._inspection = inspection
         self._limit = limit
-        self._queues: dict[str, QueueView] = {}
+        self._queues: dict[str, QueueView | None] = {}
         self._since: Counter[str] = Counter()
         self._entering: Counter[str] = Counter()
-        self._looked = float("-inf")
-        self._looking: asyncio.Task[None] | None = None
+        self._looked: dict[str, float] = {}
+        self._looking: dict[str, asyncio.Task[None]] = {}
 
     @asynccontextmanager
     async def entered(self, jobs: Sequence[Job]) -> AsyncIterator[Room]:
         """Let jobs in meanwhile; IntakePaused or QueueFull where one may not come in now."""
-        await self._look()
         wanted = Counter(job.type for job in jobs)
+        await self._look(wanted)
         for type, count in wanted.items():
             self._check(type, count)
         self._entering.update(wanted)
@@ -70,22 +72,35 @@ class Room:
                 retry_after_seconds=FULL_SECONDS,
             )
 
-    async def _look(self) -> None:
-        if asyncio.get_running_loop().time() - self._looked < LOOK_EVERY_SECONDS:
-            return
-        looking = self._looking
-        if looking is None or looking.done():
-            looking = self._looking = asyncio.create_task(self._read(), name="room")
-        await asyncio.wait({looking})
-        looking.result()
+    async def _look(self, types: Iterable[str]) -> None:
+        now = asyncio.get_running_loop().time()
+        old = [type for type in types if now - self._looked.get(type, -inf) >= LOOK_EVERY_SECONDS]
+        if new := [type for type in old if type not in self._looking]:
+            looking = asyncio.create_task(self._read(new), name="room")
+            self._looking.update(dict.fromkeys(new, looking))
+        for looking in {self._looking[type] for type in old}:
+            await asyncio.wait({looking})
+            looking.result()
 
-    async def _read(self) -> None:
-        before = self._since.copy()
+    async def _read(self, types: Sequence[str]) -> None:
+        before = {type: self._since[type] for type in types}
         try:
-            queues = await self._inspection.queues()
-        except Outage:
-            self._looked = float("-inf")
-            raise
-        self._queues = {queue.type: queue for queue in queues}
-        self._since -= before
-        self._looked = asyncio.get_running_loop().time()
+            found = {queue.type: queue for queue in await self._inspection.queues(types)}
+            self._forget()
+            now = asyncio.get_running_loop().time()
+            for type in types:
+                self._queues[type] = found.get(type)
+                self._looked[type] = now
+            self._since -= Counter(before)
+        finally:
+            for type in types:
+                del self._looking[type]
+
+    def _forget(self) -> None:
+        """Forget what is known of types that nobody has handed in for long, once it is much."""
+        if len(self._looked) > MOST_KNOWN:
+            now = asyncio.get_running_loop().time()
+            for type in [t for t, at in self._looked.items() if now - at > LOOK_EVERY_SECONDS]:
+                del self._looked[type], self._queues[type]
+                if not self._entering[type]:
+                    del self._since[type]

@@ -194,6 +194,7 @@ def status_shape(seen: Status, database_kind: str) -> dict[str, Any]:
         "queues": [queue_shape(queue, seen.at) for queue in seen.queues],
         "workers": [worker_shape(worker, seen.at) for worker in seen.workers],
         "totals": dict(total_counts([queue.counts for queue in seen.queues])),
+        "types_left_off": seen.types_left_off,
     }
 
 

@@ -60,6 +60,11 @@ class SqlDatabase:
         self._engine = engine
         self._clock = clock
 
+    @property
+    def kind(self) -> str:
+        """Which database."""
+        return self._engine.kind
+
     async def open(self) -> None:
         """Connect and check the schema; an embedded database is brought up to ours."""
         await self._engine.open()

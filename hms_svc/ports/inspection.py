@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -40,8 +40,15 @@ class Inspection(Protocol):
         """Probe the engine; never raises."""
         ...
 
-    async def queues(self) -> list[QueueView]:
-        """Give every known queue with its counts, sorted by type. Bounded work."""
+    async def types(self) -> list[str]:
+        """Give every known type, sorted: many thousands, where a producer misspells them."""
+        ...
+
+    async def queues(self, types: Collection[str] | None = None) -> list[QueueView]:
+        """Give the queues of those of the types that are known, with their counts, sorted by type.
+
+        The work grows with the types: None is every known one.
+        """
         ...
 
     async def page(

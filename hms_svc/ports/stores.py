@@ -333,6 +333,11 @@ class ErasingStore(Protocol):
 class Database(EffectStore, CaseStore, Ledger, DoorStore, ErasingStore, Protocol):
     """All of it over one database."""
 
+    @property
+    def kind(self) -> str:
+        """Which database: sqlite or postgresql."""
+        ...
+
     async def open(self) -> None:
         """Connect and check the schema; the embedded database is migrated. SchemaMismatch else."""
         ...

@@ -54,7 +54,7 @@ class Drainer(Service):
             return
         if await self._ledger.outbox(1):
             return
-        queues = [queue for queue in await self._inspection.queues() if queue.type in self._types]
+        queues = await self._inspection.queues(self._types)
         if any(self._waits(queue) for queue in queues):
             return
         for queue in queues:

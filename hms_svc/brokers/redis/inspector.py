@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -64,13 +64,22 @@ class RedisInspector:
         """Give every known type, sorted."""
         return await self._walks.types()
 
-    async def queues(self) -> list[QueueView]:
-        """Give every queue, some hundreds of one moment."""
+    async def queues(self, types: Collection[str] | None = None) -> list[QueueView]:
+        """Give the queues of these types, some hundreds of one moment."""
+        known = await self.types() if types is None else await self._known(sorted(types))
+        if not known:
+            return []
         served = {type for worker in await self.workers() for type in worker.types}
         views: list[QueueView] = []
-        for some in in_stretches(await self.types()):
+        for some in in_stretches(known):
             views += [_queue_view(row, served) for row in await self._link.run("queues", *some)]
         return views
+
+    async def _known(self, types: Sequence[str]) -> list[str]:
+        if not types:
+            return []
+        are_known = await self._link.ask("SMISMEMBER", self._link.keys.ours("types"), *types)
+        return [type for type, is_known in zip(types, are_known, strict=True) if is_known]
 
     async def page(
         self, where: Filter, *, limit: int, cursor: str | None, look: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +20,7 @@ from hms_svc.brokers.codes import (
 )
 from hms_svc.brokers.failures import groups_of, slots_until
 from hms_svc.brokers.paging import Slices, fill_page, read_cursor
+from hms_svc.brokers.portions import in_stretches
 from hms_svc.brokers.readable import readable
 from hms_svc.brokers.register import worker_view
 from hms_svc.brokers.sqlite.causes import standing
@@ -28,6 +29,7 @@ from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.views import job_detail, progress_view
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.filter import Filter
+from hms_svc.domain.lifecycle import State
 from hms_svc.domain.strict_json import encode
 from hms_svc.domain.views import (
     FailureGroup,
@@ -75,17 +77,33 @@ class SQLiteInspector:
             notes.append(f"process {pid} holds the write lock right now")
         return BrokerHealth("sqlite", ok, (time.perf_counter() - started) * 1000, tuple(notes))
 
-    async def queues(self) -> list[QueueView]:
-        """Give every queue from its tallies and the heads of its turns.
+    async def types(self) -> list[str]:
+        """Give every known type, sorted."""
+        return [row["type"] for row in await self._file.fetch(SQL["queues"])]
+
+    async def queues(self, types: Collection[str] | None = None) -> list[QueueView]:
+        """Give queues from their tallies and the heads of their turns, some hundreds at once.
 
         Counts and next due time are of one moment: who waits for the end of the work trusts both.
         """
-        tallies: defaultdict[int, dict[str, Any]] = defaultdict(dict)
-        for queue, name, n in await self._file.fetch(SQL["tallies"]):
-            tallies[queue][name] = n
+        types = await self.types() if types is None else types
+        if not types:
+            return []
         served = {type for worker in await self._registrations() for type in worker.types}
+        stretches = in_stretches(sorted(types))
+        return [view for some in stretches for view in await self._queues_of(some, served)]
+
+    async def _queues_of(self, types: Sequence[str], served: set[str]) -> list[QueueView]:
+        tallies: defaultdict[int, dict[str, Any]] = defaultdict(dict)
+        named = {"types": encode(list(types)).decode()}
+        for queue, name, n in await self._file.fetch(SQL["tallies"], named):
+            tallies[queue][name] = n
+        ready = [queue for queue, numbers in tallies.items() if numbers.get(State.QUEUED.value)]
+        oldest = await self._oldest(ready)
         views = []
-        for queue, type, paused_by, why, intake_paused in await self._file.fetch(SQL["queues"]):
+        for queue, type, paused_by, why, intake_paused in await self._file.fetch(
+            SQL["queues_of"], named
+        ):
             numbers = tallies[queue]
             counts = {state.value: max(0, numbers.get(state.value, 0)) for state in _STATES}
             views.append(
@@ -93,7 +111,7 @@ class SQLiteInspector:
                     type=type,
                     counts=QueueCounts(**counts),
                     counters={name: numbers.get("+" + name, 0) for name in COUNTERS},
-                    oldest_queued_at=await self._oldest(queue) if counts["queued"] else None,
+                    oldest_queued_at=oldest.get(queue),
                     next_due_at=numbers.get("next due"),
                     paused=paused_by is not None,
                     paused_by=paused_by or "",
@@ -163,17 +181,17 @@ class SQLiteInspector:
         rows = await self._file.fetch(SQL["served"], (since,))
         return [msgspec.json.decode(row[0], type=WorkerRegistration) for row in rows]
 
-    async def _oldest(self, queue: int) -> int | None:
-        """Look at the head of each priority: within one, the turn is the age."""
-        oldest: int | None = None
-        start = LOWEST_TURN
+    async def _oldest(self, queues: Sequence[int]) -> dict[int, int]:
+        """Look at the head of each priority of each queue: within one, the turn is the age."""
+        oldest: dict[int, int] = {}
+        starts = dict.fromkeys(queues, LOWEST_TURN)
         for _ in range(64):
-            rows = await self._file.fetch(SQL["next_ready"], (queue, start))
-            if not rows:
+            if not starts:
                 break
-            position, enqueued_at = rows[0]
-            oldest = enqueued_at if oldest is None else min(oldest, enqueued_at)
-            start = (position // PRIORITY_STEP + 1) * PRIORITY_STEP
-            if position >= SUSPECT_BAND >> 1:
-                break
+            asked = encode(list(starts.items())).decode()
+            starts = {}
+            for queue, position, at in await self._file.fetch(SQL["next_ready_of"], (asked,)):
+                oldest[queue] = min(at, oldest.get(queue, at))
+                if position < SUSPECT_BAND >> 1:
+                    starts[queue] = (position // PRIORITY_STEP + 1) * PRIORITY_STEP
         return oldest

@@ -88,7 +88,8 @@ class Meddled(QueueFile):
 
     async def fetch(self, statement: str, parameters: Any = ()) -> list[sqlite3.Row]:
         rows = await super().fetch(statement, parameters)
-        await self.meddle()
+        if "tallies" in statement:
+            await self.meddle()
         return rows
 
 

@@ -39,17 +39,30 @@ FROM json_each(:ids) AS wanted JOIN jobs ON jobs.id = wanted.value JOIN queues U
 WHERE jobs.state < 10 ORDER BY jobs.id
 
 -- name: queues
-SELECT queue, type, paused_by, pause_reason, intake_paused FROM queues ORDER BY type
+SELECT queue, type FROM queues ORDER BY type
+
+-- name: queues_of
+SELECT queue, type, paused_by, pause_reason, intake_paused FROM queues
+WHERE type IN (SELECT value FROM json_each(:types)) ORDER BY type
 
 -- name: tallies
 SELECT queue, name, n FROM tallies
+WHERE queue IN (SELECT queue FROM queues WHERE type IN (SELECT value FROM json_each(:types)))
 UNION ALL
 SELECT queue, 'next due', (SELECT min(position) FROM jobs WHERE state = 1 AND queue = queues.queue)
-FROM queues
+FROM queues WHERE type IN (SELECT value FROM json_each(:types))
 
 -- name: next_ready
-SELECT position, enqueued_at FROM jobs WHERE state = 2 AND queue = ? AND position >= ?
-ORDER BY position LIMIT 1
+SELECT position FROM jobs WHERE state = 2 AND queue = ? AND position >= ? ORDER BY position LIMIT 1
+
+-- name: next_ready_of
+SELECT jobs.queue, jobs.position, jobs.enqueued_at FROM json_each(?) AS asked
+JOIN jobs ON jobs.row = (
+  SELECT row FROM jobs
+  WHERE state = 2 AND queue = json_extract(asked.value, '$[0]')
+    AND position >= json_extract(asked.value, '$[1]')
+  ORDER BY position LIMIT 1
+)
 
 -- name: turn
 SELECT state, queue, position FROM jobs WHERE id = ?
