@@ -3,30 +3,68 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
-from fnmatch import fnmatchcase
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 
-from hms_svc.domain.errors import BadInput
+from hms_svc.brokers.portions import in_stretches
+from hms_svc.domain.errors import BadInput, FilterTooCostly
 from hms_svc.domain.filter import Filter
+from hms_svc.domain.globs import Glob, has_globs
 from hms_svc.domain.views import JobPage, JobView
+from hms_svc.ports.judging import MOST_SHOWN_BYTES, MOST_WORK, Judge
+from hms_svc.ports.side_thread import on_side_thread
 
 SLICE: Final = 200
+NAMED_AT_ONCE: Final = 10
+"""Records that are read at once where a filter names ids: each may have a megabyte."""
+_MOST_TYPE_TESTS: Final = 1_000_000
+_TYPES_AT_ONCE: Final = 500
 _BEYOND: Final = 2**63
 """What no place in an order reaches."""
 
 
-def may_match(where: Filter, type: str) -> bool:
-    """Tell whether a job of this type may fit."""
+async def types_that_may_match(where: Filter, types: Sequence[str]) -> list[str]:
+    """Give those of the types of which a job may fit, in their order.
+
+    Raises FilterTooCostly where the filter has too many patterns for so many types.
+    """
     patterns = where.types()
-    return patterns is None or any(fnmatchcase(type, pattern) for pattern in patterns)
+    if patterns is None:
+        return list(types)
+    exact = frozenset(patterns)
+    globs = [Glob(pattern) for pattern in patterns if has_globs(pattern)]
+    if len(globs) * len(types) > _MOST_TYPE_TESTS:
+        raise FilterTooCostly(
+            f"the filter has {len(globs)} patterns of types for {len(types)} types: "
+            f"at most {_MOST_TYPE_TESTS // len(types)} can be looked for among so many"
+        )
+    found: list[str] = []
+    for some in in_stretches(types, _TYPES_AT_ONCE):
+        found += (
+            await on_side_thread(partial(_fitting, some, exact, globs))
+            if globs
+            else [type for type in some if type in exact]
+        )
+    return found
+
+
+def _fitting(types: Sequence[str], exact: frozenset[str], globs: Sequence[Glob]) -> list[str]:
+    return [
+        type for type in types if type in exact or any(glob.matches(type, _free) for glob in globs)
+    ]
+
+
+def _free(characters: int) -> None:
+    """Count nothing: the number of types and patterns is bounded."""
 
 
 class Slices:
     """How much a page wants: `limit` jobs (0 for all), after a look at `look` records (0 for any).
 
+    With a `look` it is also over once its filter has taken its work, or what was found is large.
     `size` is how many records its walk reads at once: no more than it wants, where
     indexes answer; as many as may be, as soon as one is refused.
     """
@@ -53,21 +91,24 @@ async def fill_page(
     The walk gives each job with its place; the place where the page ended makes its cursor.
     """
     found: list[JobView] = []
-    looked, limit, look = 0, slices.limit, slices.look
+    judge = Judge(where, now_ms)
+    looked, size, limit, look = 0, 0, slices.limit, slices.look
     last: tuple[Any, ...] = ()
     async for place, view in walk:
-        if look and looked == look:
-            return JobPage(tuple(found), write_cursor(last), looked)
+        is_enough = looked >= look or judge.work >= MOST_WORK or size >= MOST_SHOWN_BYTES
+        if look and is_enough:
+            return JobPage(tuple(found), write_cursor(last), looked, judge.work)
         looked += 1
-        fits = where.matches(view, now_ms)
+        fits = await judge.fits(view)
         if fits and limit and len(found) == limit:
-            return JobPage(tuple(found), write_cursor(last), looked)
+            return JobPage(tuple(found), write_cursor(last), looked, judge.work)
         if fits:
             found.append(view)
+            size += len(view.data)
         else:
             slices.hear_refusal()
         last = place
-    return JobPage(tuple(found), None, looked)
+    return JobPage(tuple(found), None, looked, judge.work)
 
 
 def write_cursor(key: tuple[Any, ...]) -> str:

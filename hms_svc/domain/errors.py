@@ -9,6 +9,7 @@ HmsError
 │   ├── KeyReused            the key of a request came before, with another request
 │   ├── UnknownId            no such job, case, queue or worker
 │   ├── BadFilter            a filter expression that does not parse
+│   ├── FilterTooCostly      a filter that takes more work than one answer may
 │   ├── BadSetting           a setting with a wrong value, or an unknown key
 │   └── BadPolicy            a governance policy that does not parse
 ├── ValidationFailed         somebody says no: the job is rejected, never retried
@@ -98,6 +99,10 @@ class BadFilter(BadInput):
     def __init__(self, message: str, position: int = 0) -> None:
         super().__init__(message)
         self.position = position
+
+
+class FilterTooCostly(BadInput):
+    """A filter that looks at more than one answer may take; the message names the bound."""
 
 
 class BadSetting(BadInput):

@@ -16,7 +16,8 @@ import msgspec
 
 from hms_svc.domain.causes import FAILED
 from hms_svc.domain.filter_parser import And, Node, Not, Or, Term, Text, parse
-from hms_svc.domain.filter_terms import GLOB_CHARACTERS, Subject, read_states, read_types
+from hms_svc.domain.filter_terms import Subject, read_states, read_types
+from hms_svc.domain.globs import has_globs
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import JobView
 
@@ -29,10 +30,26 @@ class Filter(msgspec.Struct, frozen=True, eq=False):
 
     text: str
     root: Node | None
+    terms: int = 0
 
     def matches(self, view: JobView, now_ms: int) -> bool:
         """Tell whether the job fits; `now_ms` (Unix ms) is what ages are measured against."""
-        return self.root is None or _holds(self.root, Subject(view, now_ms))
+        return self.judge(view, now_ms)[0]
+
+    def judge(self, view: JobView, now_ms: int) -> tuple[bool, int]:
+        """Tell whether the job fits, and the work that it took, in characters looked at.
+
+        Raises FilterTooCostly where one job takes more than a filter may.
+        """
+        if self.root is None:
+            return True, 0
+        subject = Subject(view, now_ms)
+        return _holds(self.root, subject), subject.work
+
+    def effort(self, view: JobView) -> int:
+        """Tell the most that a judgement of this job is likely to take, in characters looked at."""
+        texts = len(view.data) + len(view.detail) + len(view.failure)
+        return self.terms * (texts + 500)
 
     def states(self) -> frozenset[State] | None:
         """Give the states that a matching job can have, None where it may be any."""
@@ -78,11 +95,12 @@ EVERYTHING: Final = Filter("", None)
 def parse_filter(text: str) -> Filter:
     """Read a filter expression; blank text is EVERYTHING. Raises BadFilter with the position."""
     root = parse(text)
-    return EVERYTHING if root is None else Filter(text, root)
+    return EVERYTHING if root is None else Filter(text, root, len(_terms_of(root)))
 
 
 def _holds(node: Node, subject: Subject) -> bool:
     if isinstance(node, Term | Text):
+        subject.spend(0)
         return node.test(subject)
     if isinstance(node, And):
         return all(_holds(part, subject) for part in node.parts)
@@ -133,7 +151,7 @@ def _texts_of(field: str, term: Term, negated: bool) -> frozenset[str] | None:
     if negated or term.field != field or term.operator != ":":
         return None
     texts = term.value.alternatives()
-    has_glob = not term.value.literal and any(GLOB_CHARACTERS & set(text) for text in texts)
+    has_glob = not term.value.literal and any(map(has_globs, texts))
     return None if has_glob else frozenset(texts)
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from hms_svc.domain.errors import FilterTooCostly
+from hms_svc.domain.globs import Glob, has_globs
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.strict_json import decode
 from hms_svc.domain.timestamps import LAST_MS
 from hms_svc.domain.views import JobView
 
-GLOB_CHARACTERS: Final = frozenset("*?")
+MOST_WORK_ON_ONE: Final = 1_000_000_000
+"""Characters that a filter may look at in one job, each time it does: some seconds."""
+_A_TERM: Final = 500
+"""What it takes to ask a term at all, in characters."""
 _TYPE_GLOB: Final = re.compile(r"[a-z0-9*?][a-z0-9._*?-]{0,127}")
 _DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d|w|)", re.ASCII)
 _MILLISECONDS: Final = {
@@ -24,18 +28,42 @@ _MISSING: Final = object()
 
 
 class Subject:
-    """One job under test, with its payload decoded once, where a term asks for it."""
+    """One job under test: its payload decoded once, each text folded once, where a term asks for it.
 
-    __slots__ = ("_data", "now_ms", "view")
+    `work` is what the terms have taken so far, in characters looked at.
+    """
+
+    __slots__ = ("_data", "_folded", "now_ms", "view", "work")
 
     def __init__(self, view: JobView, now_ms: int) -> None:
         self.view = view
         self.now_ms = now_ms
+        self.work = 0
         self._data: object = _MISSING
+        self._folded: dict[str, str] = {}
+
+    def spend(self, characters: int) -> None:
+        """Count work that is about to be done; FilterTooCostly where it is more than one job is worth."""
+        self.work += characters + _A_TERM
+        if self.work > MOST_WORK_ON_ONE:
+            raise FilterTooCostly(
+                f"the filter looks at more than {MOST_WORK_ON_ONE:,} characters of job "
+                f"{self.view.id} alone: use fewer terms that look inside of texts"
+            )
+
+    def contains(self, text: str, folded_word: str) -> bool:
+        """Tell whether a word stands in a text, in any case."""
+        self.spend(len(text))
+        folded = self._folded.get(text)
+        if folded is None:
+            self.spend(4 * len(text))
+            folded = self._folded[text] = text.casefold()
+        return folded_word in folded
 
     def at_path(self, path: tuple[str, ...]) -> object:
         """Give the payload's value at the path (keys, or indexes of arrays), or a sentinel."""
         if self._data is _MISSING:
+            self.spend(4 * len(self.view.data))
             try:
                 self._data = decode(self.view.data)
             except msgspec.DecodeError:
@@ -53,6 +81,7 @@ class Subject:
 
 Test: TypeAlias = Callable[[Subject], bool]
 Getter: TypeAlias = Callable[[JobView], str]
+Fits: TypeAlias = Callable[[str, Subject], bool]
 
 
 class Value(msgspec.Struct, frozen=True):
@@ -85,7 +114,7 @@ def mentions(word: str) -> Test:
 
     def test(subject: Subject) -> bool:
         view = subject.view
-        return any(folded in text.casefold() for text in (view.id, view.detail, view.failure))
+        return any(subject.contains(text, folded) for text in (view.id, view.detail, view.failure))
 
     return test
 
@@ -129,13 +158,15 @@ def _state(operator: str, value: Value) -> Test:
 def _type(operator: str, value: Value) -> Test:
     _only(operator, ":", "type")
     fits = _pattern(read_types(value), literal=False)
-    return lambda subject: fits(subject.view.type)
+    return lambda subject: fits(subject.view.type, subject)
 
 
 def _validator(operator: str, value: Value) -> Test:
     _only(operator, ":", "validator")
     fits = _pattern(value.alternatives(), literal=value.literal)
-    return lambda subject: subject.view.state is State.REJECTED and fits(subject.view.reason)
+    return lambda subject: (
+        subject.view.state is State.REJECTED and fits(subject.view.reason, subject)
+    )
 
 
 def _textual(field: str, get: Getter) -> Callable[[str, Value], Test]:
@@ -143,9 +174,9 @@ def _textual(field: str, get: Getter) -> Callable[[str, Value], Test]:
         _only(operator, ": ~", field)
         if operator == "~":
             folded = value.text.casefold()
-            return lambda subject: folded in get(subject.view).casefold()
+            return lambda subject: subject.contains(get(subject.view), folded)
         fits = _pattern(value.alternatives(), literal=value.literal)
-        return lambda subject: fits(get(subject.view))
+        return lambda subject: fits(get(subject.view), subject)
 
     return make
 
@@ -156,7 +187,7 @@ def _failure(operator: str, value: Value) -> Test:
         return _textual("error", lambda view: view.failure)(operator, value)
     fits = _pattern(value.alternatives(), literal=value.literal)
     return lambda subject: (
-        fits(subject.view.failure) or fits(subject.view.failure.partition(":")[0])
+        fits(subject.view.failure, subject) or fits(subject.view.failure.partition(":")[0], subject)
     )
 
 
@@ -194,10 +225,10 @@ def _data_test(path: tuple[str, ...], operator: str, value: Value) -> Test:
         raise ValueError("data. takes a path such as data.ward or data.photos.0.url")
     if operator == ":":
         fits = _pattern((value.text,), literal=value.literal)
-        return lambda subject: _equals(subject.at_path(path), value, fits)
+        return lambda subject: _equals(subject, subject.at_path(path), value, fits)
     if operator == "~":
         folded = value.text.casefold()
-        return lambda subject: folded in (_plain(subject.at_path(path)) or "").casefold()
+        return lambda subject: subject.contains(_plain(subject.at_path(path)) or "", folded)
     compare, number = _COMPARISONS[operator], _as_number(value.text)
 
     def test(subject: Subject) -> bool:
@@ -211,11 +242,11 @@ def _data_test(path: tuple[str, ...], operator: str, value: Value) -> Test:
     return test
 
 
-def _equals(found: object, value: Value, fits: Callable[[str], bool]) -> bool:
+def _equals(subject: Subject, found: object, value: Value, fits: Fits) -> bool:
     if isinstance(found, int | float) and not isinstance(found, bool):
         return not value.literal and _as_number(value.text) == found
     text = _plain(found)
-    return text is not None and fits(text)
+    return text is not None and fits(text, subject)
 
 
 def _plain(found: object) -> str | None:
@@ -234,12 +265,14 @@ def _as_number(text: str) -> int | float | None:
     return None
 
 
-def _pattern(texts: tuple[str, ...], *, literal: bool) -> Callable[[str], bool]:
-    if literal or not any(GLOB_CHARACTERS & set(text) for text in texts):
-        return frozenset(texts).__contains__
-    globs = "|".join(fnmatch.translate(text.replace("[", "[[]")) for text in texts)
-    fullmatch = re.compile(globs).match
-    return lambda text: fullmatch(text) is not None
+def _pattern(texts: tuple[str, ...], *, literal: bool) -> Fits:
+    exact = frozenset(text for text in texts if literal or not has_globs(text))
+    globs = [] if literal else [Glob(text) for text in texts if has_globs(text)]
+
+    def fits(text: str, subject: Subject) -> bool:
+        return text in exact or any(glob.matches(text, subject.spend) for glob in globs)
+
+    return fits
 
 
 _COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {

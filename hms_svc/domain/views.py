@@ -161,11 +161,15 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobPage(msgspec.Struct, frozen=True):
-    """One page of a list; `cursor` continues it, None at the end. `looked` counts records read."""
+    """One page of a list; `cursor` continues it, None at the end.
+
+    `looked` counts records read, `work` the characters that the filter looked at in them.
+    """
 
     jobs: tuple[JobView, ...]
     cursor: str | None
     looked: int = 0
+    work: int = 0
 
 
 class FailureGroup(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from hms_svc.domain.errors import (
     BadInput,
+    FilterTooCostly,
     HmsError,
     HoldChanged,
     IdConflict,
@@ -34,6 +35,7 @@ _STATUS: Final[tuple[tuple[type[HmsError], int], ...]] = (
     (UnknownId, 404),
     (IdConflict, 409),
     (KeyReused, 422),
+    (FilterTooCostly, 422),
     (MalformedJob, 422),
     (MalformedJobs, 422),
     (BadInput, 400),

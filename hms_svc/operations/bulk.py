@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from hms_svc.domain import failpoints
-from hms_svc.domain.errors import HoldChanged, Refused, UnknownId
+from hms_svc.domain.errors import FilterTooCostly, HoldChanged, Refused, UnknownId
 from hms_svc.domain.filter import Filter
 from hms_svc.domain.ids import new_job_id
 from hms_svc.domain.views import ActOutcome
@@ -25,6 +25,8 @@ from hms_svc.operations.reads import Reads
 from hms_svc.ports.control import MOVED_ON, Act, ActRequest, Control
 
 CHUNK: Final = 250
+LOOKED_AT: Final = 5_000
+"""Records that are looked at between two rests while an act is planned."""
 LOOKS: Final = 5
 """How often a cancellation looks anew at a job that is claimed or put back meanwhile."""
 Progressed = Callable[[int], None]
@@ -100,21 +102,29 @@ class BulkActs:
         unnamed: bool = False,
         progressed: Progressed | None = None,
         pace: Pace | None = None,
+        most_work: int = 0,
     ) -> Plan:
         """Work out what an act on all jobs that match would do; nothing is done yet.
 
         `progressed` is told how many more were found. A `pace` makes it rest
         between pages; one that is cancelled makes it Refused. For `unnamed` see
-        PlanBuilder.
+        PlanBuilder. Raises FilterTooCostly where the filter has to look at more than
+        `most_work` characters (0: any number).
         """
         builder = PlanBuilder(act, where.text, unnamed=unnamed)
         cursor: str | None = None
-        found = 0
+        found = work = 0
         while True:
             began = asyncio.get_running_loop().time()
-            page = await self._reads.jobs(where, limit=CHUNK, cursor=cursor)
+            page = await self._reads.jobs(where, limit=CHUNK, cursor=cursor, look=LOOKED_AT)
             builder.add(page.jobs)
             found += len(page.jobs)
+            work += page.work
+            if most_work and work > most_work:
+                raise FilterTooCostly(
+                    f"the filter looked at {work:,} characters of jobs, and is not done: at most "
+                    f"{most_work:,} in one request; name states, types, causes or ids"
+                )
             if progressed is not None:
                 progressed(len(page.jobs))
             cursor = page.cursor

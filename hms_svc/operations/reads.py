@@ -27,6 +27,7 @@ from hms_svc.operations.explanation import Facts, explain
 from hms_svc.ports.bus import Bus
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.inspection import BrokerHealth, Inspection
+from hms_svc.ports.judging import MOST_SHOWN_BYTES, MOST_WORK, Judge
 from hms_svc.ports.stores import Database, DatabaseHealth
 
 ARCHIVE_PAGE = 500
@@ -142,7 +143,8 @@ class Reads:
     ) -> JobPage:
         """Give one page of the broker's jobs; a limit of 0 is all.
 
-        After `look` records (0: any number) it ends where it is; its cursor goes on.
+        With a `look` it ends after so many records, or once its filter has taken its
+        work, however few it found; its cursor goes on. Raises FilterTooCostly, BadInput.
         """
         return await self._inspection.page(where, limit=limit, cursor=cursor, look=look)
 
@@ -150,16 +152,31 @@ class Reads:
         """Give the dead and rejected jobs by cause, the group of the newest first."""
         return await self._inspection.failures()
 
-    async def archived_jobs(self, where: Filter, *, limit: int, cursor: str | None) -> JobPage:
-        """Give one page of the archive's jobs that match, newest first; a limit of 0 is all."""
+    async def archived_jobs(
+        self, where: Filter, *, limit: int, cursor: str | None, look: int = 0
+    ) -> JobPage:
+        """Give one page of the archive's jobs that match, newest first; a limit of 0 is all.
+
+        With a `look` it ends after so many records, or once its filter has taken its
+        work, however few it found; its cursor goes on. Raises FilterTooCostly, BadInput.
+        """
         found: list[JobView] = []
-        now = self.now_ms()
+        judge = Judge(where, self.now_ms())
+        looked = size = 0
         while True:
             wanted = min(ARCHIVE_PAGE, limit - len(found)) if limit else ARCHIVE_PAGE
+            if look:
+                wanted = min(wanted, look - looked)
             details, cursor = await self.database.archived(limit=wanted, cursor=cursor)
-            found += [each.view for each in details if where.matches(each.view, now)]
-            if cursor is None or (limit and len(found) >= limit):
-                return JobPage(tuple(found), cursor)
+            looked += len(details)
+            for each in details:
+                if await judge.fits(each.view):
+                    found.append(each.view)
+                    size += len(each.view.data)
+            is_full = bool(limit) and len(found) >= limit
+            is_enough = looked >= look or judge.work >= MOST_WORK or size >= MOST_SHOWN_BYTES
+            if cursor is None or is_full or (look and is_enough):
+                return JobPage(tuple(found), cursor, looked, judge.work)
 
     async def details(self, job_ids: Sequence[str]) -> list[JobDetail]:
         """Give all that the broker knows of each id; UnknownId names the first that is unknown."""

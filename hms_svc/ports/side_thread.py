@@ -21,6 +21,11 @@ async def aside(size: int, work: Callable[[], Result]) -> Result:
     """
     if size <= SMALL_BYTES:
         return work()
+    return await on_side_thread(work)
+
+
+async def on_side_thread(work: Callable[[], Result]) -> Result:
+    """Run work on that thread, after what waits for it already."""
     return await asyncio.get_running_loop().run_in_executor(_thread(), work)
 
 

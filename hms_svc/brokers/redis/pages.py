@@ -7,7 +7,8 @@ from functools import partial
 from typing import Final
 
 from hms_svc.brokers.codes import CODE_OF
-from hms_svc.brokers.paging import SLICE, Slices, may_match
+from hms_svc.brokers.paging import NAMED_AT_ONCE, SLICE, Slices, types_that_may_match
+from hms_svc.brokers.portions import in_stretches
 from hms_svc.brokers.readable import readable
 from hms_svc.brokers.redis.exchange import Argument
 from hms_svc.brokers.redis.link import Link
@@ -51,16 +52,16 @@ class Walks:
             yield step
 
     async def _named(self, ids: tuple[str, ...], after: Key | None) -> AsyncIterator[Step]:
-        names = [self._link.keys.ours("job", job_id) for job_id in ids]
-        records = await self._link.ask("MGET", *names) if names else []
-        for job_id, text in zip(ids, records, strict=True):
-            if text is not None and (after is None or job_id > after[2]):
+        left = [job_id for job_id in ids if after is None or job_id > after[2]]
+        for some in in_stretches(left, NAMED_AT_ONCE):
+            names = [self._link.keys.ours("job", job_id) for job_id in some]
+            for job_id, text in zip(some, await self._link.ask("MGET", *names), strict=True):
                 view = readable(job_id, partial(_view, job_id, text, _ANY))
                 if view is not None:
                     yield (0, 0.0, job_id), view
 
     async def _by_state(self, where: Filter) -> list[Group]:
-        types = [type for type in await self.types() if may_match(where, type)]
+        types = await types_that_may_match(where, await self.types())
         wanted = where.states()
         groups = []
         for rank, state in enumerate(CODE_OF):

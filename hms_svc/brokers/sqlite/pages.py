@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from hms_svc.brokers.codes import CODE_OF
-from hms_svc.brokers.paging import Slices, may_match
+from hms_svc.brokers.paging import NAMED_AT_ONCE, Slices, types_that_may_match
+from hms_svc.brokers.portions import MOST_BYTES, in_stretches
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.views import job_view
 from hms_svc.domain.filter import Filter
@@ -40,16 +41,19 @@ class Walks:
             yield step
 
     async def _named(self, ids: tuple[str, ...], after: Key | None) -> AsyncIterator[Step]:
-        rows = await self._file.fetch(SQL["named"], {"ids": _json(ids)})
-        for number, row in enumerate(rows):
-            if after is None or number > after[2]:
-                yield (0, 0, number), job_view(row)
+        """Give the jobs of these ids; the place of one is that of its id among them."""
+        places = {job_id: number for number, job_id in enumerate(ids)}
+        left = ids[after[2] + 1 :] if after else ids
+        for some in in_stretches(left, NAMED_AT_ONCE):
+            for row in await self._file.fetch(SQL["named"], {"ids": _json(tuple(some))}):
+                yield (0, 0, places[row["id"]]), job_view(row)
 
     async def _states(
         self, where: Filter, after: Key | None, slices: Slices
     ) -> AsyncIterator[Step]:
         rows = await self._file.fetch(SQL["queues"])
-        queues = _json(tuple(row["queue"] for row in rows if may_match(where, row["type"])))
+        fitting = set(await types_that_may_match(where, [row["type"] for row in rows]))
+        queues = _json(tuple(row["queue"] for row in rows if row["type"] in fitting))
         wanted = where.states()
         for rank, (state, code) in enumerate(CODE_OF.items()):
             if (wanted is not None and state not in wanted) or (after and rank < after[0]):
@@ -71,12 +75,12 @@ class Walks:
         position, row_number = (-after[1], -after[2]) if after else _FIRST
         while True:
             size = slices.size
-            place = {"position": position, "row": row_number, "limit": size}
+            place = {"position": position, "row": row_number, "limit": size, "bytes": MOST_BYTES}
             rows = await self._file.fetch(SQL[statement], {**bounds, **place})
             for row in rows:
                 position, row_number = row["position"], row["row"]
                 yield (rank, -position, -row_number), job_view(row)
-            if len(rows) < size:
+            if not rows or rows[-1]["chosen"] == len(rows) < size:
                 return
 
 

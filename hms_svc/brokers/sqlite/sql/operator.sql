@@ -7,12 +7,17 @@ WITH chosen AS (
         SELECT row FROM jobs
         WHERE state = :state AND queue = place.value AND (position, row) < (:position, :row)
         ORDER BY position DESC, row DESC LIMIT :limit)
-    ORDER BY jobs.position DESC, jobs.row DESC LIMIT :limit)
-SELECT jobs.row, jobs.id, queues.type AS type, jobs.state, jobs.position, jobs.attempt,
-       jobs.enqueued_at, jobs.reason, jobs.said_by, jobs.detail, jobs.data, jobs.priority,
+    ORDER BY jobs.position DESC, jobs.row DESC LIMIT :limit),
+sized AS (
+    SELECT jobs.row, sum(length(jobs.data)) OVER (ORDER BY jobs.position DESC, jobs.row DESC)
+        - length(jobs.data) AS before
+    FROM chosen CROSS JOIN jobs USING (row))
+SELECT (SELECT count(*) FROM chosen) AS chosen, jobs.row, jobs.id, queues.type AS type,
+       jobs.state, jobs.position, jobs.attempt, jobs.enqueued_at, jobs.reason, jobs.said_by, jobs.detail, jobs.data, jobs.priority,
        jobs.max_attempts, jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect,
        jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause, jobs.approved
-FROM chosen CROSS JOIN jobs USING (row) JOIN queues USING (queue)
+FROM sized CROSS JOIN jobs USING (row) JOIN queues USING (queue)
+WHERE sized.before < :bytes
 ORDER BY jobs.position DESC, jobs.row DESC
 
 -- name: slice_of_causes
@@ -22,12 +27,17 @@ WITH chosen AS (
         WHERE cause = place.value AND cause IS NOT NULL AND state IN (7, 8)
             AND (position, row) < (:position, :row)
         ORDER BY position DESC, row DESC LIMIT :limit)
-    ORDER BY jobs.position DESC, jobs.row DESC LIMIT :limit)
-SELECT jobs.row, jobs.id, queues.type AS type, jobs.state, jobs.position, jobs.attempt,
-       jobs.enqueued_at, jobs.reason, jobs.said_by, jobs.detail, jobs.data, jobs.priority,
+    ORDER BY jobs.position DESC, jobs.row DESC LIMIT :limit),
+sized AS (
+    SELECT jobs.row, sum(length(jobs.data)) OVER (ORDER BY jobs.position DESC, jobs.row DESC)
+        - length(jobs.data) AS before
+    FROM chosen CROSS JOIN jobs USING (row))
+SELECT (SELECT count(*) FROM chosen) AS chosen, jobs.row, jobs.id, queues.type AS type,
+       jobs.state, jobs.position, jobs.attempt, jobs.enqueued_at, jobs.reason, jobs.said_by, jobs.detail, jobs.data, jobs.priority,
        jobs.max_attempts, jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect,
        jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause, jobs.approved
-FROM chosen CROSS JOIN jobs USING (row) JOIN queues USING (queue)
+FROM sized CROSS JOIN jobs USING (row) JOIN queues USING (queue)
+WHERE sized.before < :bytes
 ORDER BY jobs.position DESC, jobs.row DESC
 
 -- name: named
