@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, and_, bindparam, or_, select
+from sqlalchemy import Connection, and_, bindparam, func, or_, select
 
 from hms_svc.domain.views import JobDetail
 from hms_svc.persistence.pages import read_cursor
@@ -26,8 +26,8 @@ _ONE = (
     .order_by(archive.c.finished_at.desc())
     .limit(1)
 )
-_PAGE = (
-    select(archive.c.finished_at, archive.c.number, archive.c.detail)
+_SIZES = (
+    select(archive.c.finished_at, archive.c.number, func.length(archive.c.detail).label("size"))
     .where(
         archive.c.finished_at <= bindparam("end"),
         or_(
@@ -38,6 +38,13 @@ _PAGE = (
     .order_by(archive.c.finished_at.desc(), archive.c.number.desc())
     .limit(bindparam("limit"))
 )
+_THESE = (
+    select(archive.c.detail)
+    .where(archive.c.number.in_(bindparam("numbers", expanding=True)))
+    .order_by(archive.c.finished_at.desc(), archive.c.number.desc())
+)
+_MOST_BYTES: Final = 4 * 1024 * 1024
+"""What is read at once, but for a single larger job."""
 
 
 def keep(connection: Connection, jobs: Sequence[JobDetail]) -> None:
@@ -48,12 +55,28 @@ def keep(connection: Connection, jobs: Sequence[JobDetail]) -> None:
 def page(
     connection: Connection, *, limit: int, cursor: str | None
 ) -> tuple[list[JobDetail], str | None]:
-    """Give one page, the job that ended last first, and the cursor of the next."""
+    """Give one page, the job that ended last first, and the cursor of the next.
+
+    It is shorter than `limit` where the jobs are large.
+    """
     end, below = (2**63 - 1, 2**63 - 1) if cursor is None else read_cursor(cursor, 2)
-    rows = connection.execute(_PAGE, {"end": end, "below": below, "limit": limit}).all()
-    full = bool(rows) and len(rows) == limit
-    more = f"{rows[-1].finished_at}.{rows[-1].number}" if full else None
-    return [_decode(row.detail) for row in rows], more
+    rows = connection.execute(_SIZES, {"end": end, "below": below, "limit": limit}).all()
+    some = _first_few(rows)
+    if not some:
+        return [], None
+    more = f"{some[-1].finished_at}.{some[-1].number}"
+    found = connection.execute(_THESE, {"numbers": [row.number for row in some]})
+    is_last = len(some) == len(rows) < limit
+    return [_decode(row.detail) for row in found], None if is_last else more
+
+
+def _first_few(rows: Sequence[Any]) -> Sequence[Any]:
+    size = 0
+    for place, row in enumerate(rows):
+        size += row.size
+        if place and size > _MOST_BYTES:
+            return rows[:place]
+    return rows
 
 
 def one(connection: Connection, job_id: str) -> JobDetail | None:

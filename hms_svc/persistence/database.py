@@ -237,12 +237,15 @@ class SqlDatabase:
     async def archived(
         self, *, limit: int, cursor: str | None
     ) -> tuple[list[JobDetail], str | None]:
-        """List archived jobs, newest first, with the cursor of the next page."""
+        """List archived jobs, newest first, with the cursor of the next page.
+
+        A page is shorter than `limit` where its jobs are large.
+        """
 
         async def page(size: int, after: str | None) -> tuple[list[JobDetail], str | None]:
             return await self._engine.read(lambda on: archive.page(on, limit=size, cursor=after))
 
-        return await read_pages(page, limit, cursor)
+        return await (page(limit, cursor) if limit > 0 else read_pages(page, limit, cursor))
 
     async def archived_job(self, job_id: str) -> JobDetail | None:
         """Give the archived job of this id that ended last."""

@@ -261,7 +261,10 @@ class Ledger(Protocol):
     async def archived(
         self, *, limit: int, cursor: str | None
     ) -> tuple[list[JobDetail], str | None]:
-        """List archived jobs, newest first, with the cursor of the next page."""
+        """List archived jobs, newest first, with the cursor of the next page; a limit of 0 is all.
+
+        A page is shorter than `limit` where its jobs are large, and has a cursor then.
+        """
         ...
 
     async def archived_job(self, job_id: str) -> JobDetail | None:

@@ -107,6 +107,24 @@ async def test_the_archive_lists_the_latest_end_first(database: SqlDatabase) -> 
     assert [job.view.id for job in everything] == names
 
 
+async def test_large_archived_jobs_are_read_few_at_a_time(database: SqlDatabase) -> None:
+    jobs = [
+        replace(dead_job(f"a{number}", finished_at=NOON + number), raw=b"x" * 1_000_000)
+        for number in range(9)
+    ]
+    await database.archive(jobs)
+    names, cursor, pages = [], None, 0
+    while True:
+        page, cursor = await database.archived(limit=100, cursor=cursor)
+        assert len(page) <= 4
+        names += [job.view.id for job in page]
+        pages += 1
+        if cursor is None:
+            break
+    assert names == [f"a{number}" for number in reversed(range(9))]
+    assert pages == 3
+
+
 def key(name: str, request: str = "r", answer: bytes = b"", at: int = NOON) -> AcceptedKey:
     return AcceptedKey(key=name, request=request, answer=answer, at=at)
 
