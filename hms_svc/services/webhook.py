@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import ipaddress
 import socket
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult
 
+from hms_svc.domain.addresses import is_public
 from hms_svc.domain.errors import BadSetting, DeliveryFailed
 from hms_svc.domain.signatures import sign, signing_key
 from hms_svc.domain.web_address import read_web_address
@@ -24,13 +24,12 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS: Final = 10.0
 DELIVERY_SLOTS: Final = 5
 """How many deliveries of one type a worker has under way, at most: they wait for others."""
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 
 
 class Webhook:
     """One configured address. Its host is resolved once a delivery, and the address pinned.
 
-    Private, loopback and link-local addresses are refused unless the host
+    Addresses that are not public are refused unless the host
     stands in `allowed_hosts` by name. Redirects are not followed, proxies not used.
     `name` is what the address is called where it cannot be used.
     """
@@ -142,18 +141,6 @@ class Webhook:
                 await response.aclose()
                 return _accepted(response.status_code, target)
         raise DeliveryFailed(f"{target.hostname} cannot be reached: {fault}") from fault
-
-
-def is_public(address: str) -> bool:
-    """Tell whether an IP address is on the open internet, also where IPv6 wraps an IPv4 one."""
-    parsed = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(parsed, ipaddress.IPv6Address):
-        inner = parsed.ipv4_mapped or parsed.sixtofour
-        if parsed in _NAT64:
-            inner = ipaddress.IPv4Address(int(parsed) & 0xFFFF_FFFF)
-        if inner is not None:
-            return is_public(str(inner))
-    return parsed.is_global and not parsed.is_multicast
 
 
 def _port(target: SplitResult) -> int:
