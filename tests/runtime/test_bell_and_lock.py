@@ -21,7 +21,7 @@ from hms_svc.domain.job import make_job
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.clock import SystemClock
 from hms_svc.sqlite import file as sqlite_file
-from hms_svc.sqlite.bell import wake_folder
+from hms_svc.sqlite.bell import Bell, wake_folder
 from hms_svc.sqlite.file import SQLiteFile
 from hms_svc.sqlite.lock import LockFile
 
@@ -53,6 +53,82 @@ async def test_enqueue_does_not_mind_a_harmed_wake_folder(tmp_path: Path, harm: 
     if harm == "file":
         assert stat.S_ISREG((folder / "work-thesis").stat().st_mode)
     await broker.close()
+
+
+def long_folder(tmp_path: Path) -> Path:
+    """Make a folder whose path is too long for the address of a socket."""
+    folder = tmp_path / ("x" * 90)
+    folder.mkdir()
+    return folder
+
+
+async def heard(bell: Bell) -> bool:
+    try:
+        async with asyncio.timeout(10):
+            await bell.heard.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def test_a_wake_folder_with_a_long_path_is_beside_its_database(tmp_path: Path) -> None:
+    beside = long_folder(tmp_path)
+    folder = wake_folder(beside / "queue.db")
+    assert folder.parent == beside
+    sleeper, ringer = Bell(folder), Bell(folder)
+    sleeper.listen(news=False)
+    ringer.ring(work=True)
+    assert await heard(sleeper)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    ringer.close()
+    sleeper.close()
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize("squat", ["folder", "link"])
+async def test_a_wake_folder_of_another_user_is_not_used_and_named_once(
+    tmp_path: Path, squat: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue = QueueFile(tmp_path / "queue.db", SystemClock())
+    folder = wake_folder(queue.path)
+    theirs = folder if squat == "folder" else tmp_path / "theirs"
+    theirs.mkdir()
+    os.chown(theirs, 65534, 65534)
+    if squat == "link":
+        folder.symlink_to(theirs)
+    broker = SQLiteBroker(queue)
+    await broker.open()
+    for _ in range(3):
+        assert await queue.wait(0.01) in (True, False)
+    queue.bell.listen(news=True)
+    await broker.enqueue([make_job("a.job", 1, now_ms=0)])
+    await broker.close()
+    warnings = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert f"nobody can be woken through {folder}" in warnings[0]
+    assert list(theirs.iterdir()) == []
+
+
+async def test_a_wake_folder_of_ours_that_others_may_read_is_closed_to_them(tmp_path: Path) -> None:
+    folder = tmp_path / "queue.db.wake"
+    folder.mkdir(mode=0o755)
+    bell = Bell(folder)
+    bell.listen(news=True)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    bell.close()
+
+
+async def test_a_wake_folder_that_was_removed_is_made_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "queue.db.wake"
+    ringer, sleeper = Bell(folder), Bell(folder)
+    ringer.ring(work=True)
+    folder.rmdir()
+    sleeper.listen(news=False)
+    ringer.ring(work=True)
+    assert await heard(sleeper)
+    ringer.close()
+    sleeper.close()
 
 
 async def test_a_given_up_write_never_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
