@@ -117,11 +117,17 @@ def resolve(settings: Settings) -> Settings:
 
 
 def backend(
-    settings: Settings, clock: Clock | None = None, *, complete: Callable[[Job], Job] | None = None
+    settings: Settings,
+    clock: Clock | None = None,
+    *,
+    complete: Callable[[Job], Job] | None = None,
+    on_replaced: Callable[[], None] | None = None,
 ) -> Backend:
     """Make the broker of these settings, not yet opened.
 
     `complete` gives what was pushed into an intake what its type declares for it.
+    `on_replaced` is called once, on the loop that opened it, where its file is not at
+    its path any more: it has to be opened anew.
     """
     url = resolve(settings).broker
     if url.kind is not BackendKind.SQLITE:
@@ -133,6 +139,7 @@ def backend(
         Path(url.path),
         clock or SystemClock(),
         synchronous=cast("Literal['FULL', 'NORMAL']", settings.sqlite_synchronous),
+        on_replaced=on_replaced,
     )
     return Backend(SQLiteBroker(file), lambda name: _sqlite_face(name, file, settings))
 
@@ -197,21 +204,27 @@ def _sqlite_face(name: str, file: QueueFile, settings: Settings) -> Inspection |
     return SQLiteControl(file, _retention(settings), lease_seconds=settings.lease_seconds)
 
 
-def database(settings: Settings, clock: Clock | None = None) -> Database:
-    """Make the database of these settings, not yet opened."""
+def database(
+    settings: Settings,
+    clock: Clock | None = None,
+    *,
+    on_replaced: Callable[[], None] | None = None,
+) -> Database:
+    """Make the database of these settings, not yet opened; for `on_replaced` see `backend`."""
     from hms_svc.persistence.database import SqlDatabase
 
     postgresql = settings.database.kind is BackendKind.POSTGRESQL
-    engine = _postgres_engine(settings) if postgresql else _sqlite_engine(settings)
+    engine = _postgres_engine(settings) if postgresql else _sqlite_engine(settings, on_replaced)
     return SqlDatabase(engine, clock or SystemClock())
 
 
-def _sqlite_engine(settings: Settings) -> Engine:
+def _sqlite_engine(settings: Settings, on_replaced: Callable[[], None] | None) -> Engine:
     from hms_svc.persistence.sqlite_engine import SQLiteEngine
     from hms_svc.sqlite.file import SQLiteFile
 
     synchronous = cast("Literal['FULL', 'NORMAL']", settings.sqlite_synchronous)
-    return SQLiteEngine(SQLiteFile(Path(settings.database.path), synchronous=synchronous))
+    path = Path(settings.database.path)
+    return SQLiteEngine(SQLiteFile(path, synchronous=synchronous, on_replaced=on_replaced))
 
 
 def _postgres_engine(settings: Settings) -> Engine:
@@ -247,18 +260,25 @@ def tracer(settings: Settings, instance: str) -> Tracer | None:
 
 @asynccontextmanager
 async def engines(
-    settings: Settings, registry: Registry, worker_id: str = ""
+    settings: Settings,
+    registry: Registry,
+    worker_id: str = "",
+    *,
+    on_replaced: Callable[[], None] | None = None,
 ) -> AsyncIterator[Engines]:
-    """Open all that a worker works with, and close it again. Traces bear the worker's id."""
+    """Open all that a worker works with, and close it again. Traces bear the worker's id.
+
+    For `on_replaced` see `backend`.
+    """
     from hms_svc.handling.completion import complete_if_possible
     from hms_svc.runtime.options import Engines
 
     clock = SystemClock()
     rules = policy(settings)
-    cases = database(settings, clock)
+    cases = database(settings, clock, on_replaced=on_replaced)
     traces = tracer(settings, worker_id)
     complete = partial(complete_if_possible, registry=registry)
-    async with backend(settings, complete=complete) as queue:
+    async with backend(settings, complete=complete, on_replaced=on_replaced) as queue:
         await cases.open()
         try:
             await queue.broker.raise_fences(await cases.highest_fence())

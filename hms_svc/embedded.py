@@ -153,7 +153,9 @@ class ThreadWorkers(EmbeddedWorkers):
         while not self._asked.is_set():
             try:
                 worker_id = make_worker_id()
-                async with bootstrap.engines(self._settings, registry, worker_id) as engines:
+                async with bootstrap.engines(
+                    self._settings, registry, worker_id, on_replaced=self._leave_files
+                ) as engines:
                     await self._run(engines, worker_id)
             except Outage as error:
                 if not self._asked.is_set():
@@ -161,6 +163,11 @@ class ThreadWorkers(EmbeddedWorkers):
                     self._state = _waiting_words(error)
                     await self._rest(wait_seconds)
                 wait_seconds = min(LONGEST_WAIT_SECONDS, wait_seconds * 2)
+
+    def _leave_files(self) -> None:
+        """End the worker whose files are not at their paths any more: the next opens those that are."""
+        if self._worker is not None:
+            self._worker.hurry()
 
     async def _rest(self, seconds: float) -> None:
         try:
@@ -179,7 +186,9 @@ class ThreadWorkers(EmbeddedWorkers):
         await self._worker.run()
         if self._asked.is_set():
             await self._lane.wait_stopped()
-        else:  # functions that do not return hold all its threads: another worker has its own
+        elif (
+            self._worker.is_hung
+        ):  # functions that do not return hold all its threads: another worker has its own
             log.error("worker %s is replaced; its threads stay in their functions", worker_id)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -30,8 +30,9 @@ from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.stores import Database
 from hms_svc.ports.tracing import Tracer
 from hms_svc.runtime.child import ending_of
-from hms_svc.runtime.processes import DONE, READY, ChildSpec, say, stop_words
+from hms_svc.runtime.processes import DONE, READY, REPLACED_CODE, ChildSpec, say, stop_words
 from hms_svc.runtime.stop_signals import stop_signals
+from hms_svc.runtime.stopping import leave_now
 from hms_svc.settings import Settings, load_settings
 
 log: Final = logging.getLogger("hms_svc.http")
@@ -54,7 +55,13 @@ def run_door(arguments: list[str]) -> int:
 async def _receive(settings: Settings, spec: ChildSpec, line: socket.socket) -> None:
     listening = socket.socket(fileno=spec.listening)
     stop = _stop_event(line)
-    async with open_door(settings) as door:
+    is_replaced = asyncio.Event()
+
+    def on_replaced() -> None:
+        is_replaced.set()
+        stop.set()
+
+    async with open_door(settings, on_replaced) as door:
         await check_exposure(door, listening)
         door.measures.listen(socket.socket(fileno=spec.reports))
         app = make_app(door, hosts=names_of(settings), web=spec.web)
@@ -62,17 +69,21 @@ async def _receive(settings: Settings, spec: ChildSpec, line: socket.socket) -> 
         gc.freeze()
         gc.enable()
         await serve(app, door, listening, stop, lambda: say(line, READY))
+    if is_replaced.is_set():
+        leave_now(REPLACED_CODE)
     say(line, DONE)
 
 
 @asynccontextmanager
-async def open_door(settings: Settings) -> AsyncIterator[Door]:
-    """Open broker and database, and make the door over them."""
+async def open_door(
+    settings: Settings, on_replaced: Callable[[], None] | None = None
+) -> AsyncIterator[Door]:
+    """Open broker and database, and make the door over them; see `bootstrap.backend`."""
     clock = SystemClock()
     registry = bootstrap.application(settings)
-    stores = bootstrap.database(settings, clock)
+    stores = bootstrap.database(settings, clock, on_replaced=on_replaced)
     traces = bootstrap.tracer(settings, "door")
-    async with bootstrap.backend(settings, clock) as queue:
+    async with bootstrap.backend(settings, clock, on_replaced=on_replaced) as queue:
         await stores.open()
         try:
             yield _make_door(settings, registry, queue, stores, traces)

@@ -20,6 +20,7 @@ from hms_svc.runtime.options import Engines
 from hms_svc.runtime.processes import (
     DONE,
     READY,
+    REPLACED_CODE,
     STOPPING,
     SUSPECTS,
     ChildSpec,
@@ -28,7 +29,7 @@ from hms_svc.runtime.processes import (
     stop_words,
 )
 from hms_svc.runtime.report_line import sender_of
-from hms_svc.runtime.stopping import ending_of_hung, stop_on_signals
+from hms_svc.runtime.stopping import ending_of_hung, leave_now, stop_on_signals
 from hms_svc.runtime.worker import Worker
 from hms_svc.settings import Settings, load_settings
 
@@ -56,7 +57,9 @@ async def _work(settings: Settings, spec: ChildSpec, line: socket.socket) -> Non
         log.info("%s", replacement)
     if spec.types:
         registry = registry.only(spec.types)
-    async with bootstrap.engines(settings, registry, spec.worker_id) as engines:
+    async with bootstrap.engines(
+        settings, registry, spec.worker_id, on_replaced=lambda: leave_now(REPLACED_CODE)
+    ) as engines:
         worker = await _run(engines, settings, spec, line)
     say(line, DONE)
     ending_of_hung(worker)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
-from hms_svc.domain.errors import HmsError, Outage
+from hms_svc.domain.errors import HmsError, Outage, Replaced
 from hms_svc.domain.event import Event
 from hms_svc.domain.plain_text import plain
 from hms_svc.domain.views import QueueView, WorkerView
@@ -59,6 +59,7 @@ class Store:
         self._position = 0
         self._impatient = False
         self._health_due = 0.0
+        self._is_replaced = False
 
     def operations(self) -> Operations:
         """Give the operator service; Outage where it could not be opened yet."""
@@ -88,8 +89,12 @@ class Store:
                 async with self._launch.operations() as operations:
                     self._operations = operations
                     async with asyncio.TaskGroup() as group:
-                        group.create_task(self._listen(operations.reads), name="console-news")
+                        news = group.create_task(
+                            self._listen(operations.reads), name="console-news"
+                        )
                         await self._poll(operations)
+                        news.cancel()
+                self._operations = None
             except Outage as error:
                 self._operations = None
                 self._note_trouble(str(error))
@@ -99,8 +104,10 @@ class Store:
                 return
 
     async def _poll(self, operations: Operations) -> None:
+        """Look until a file is not at its path any more: it has to be opened anew."""
         loop = asyncio.get_running_loop()
-        while True:
+        self._is_replaced, self._health_due = False, 0.0
+        while not self._is_replaced:
             self._asked.clear()
             started = loop.time()
             before = self.picture
@@ -131,6 +138,7 @@ class Store:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 picture = await self._take(operations)
         except HmsError as error:
+            self._is_replaced = isinstance(error, Replaced)
             self._note_trouble(str(error))
         except TimeoutError:
             self._note_trouble(f"no answer within {PATIENCE_SECONDS:g} s")
@@ -138,6 +146,7 @@ class Store:
             log.exception("the console's look failed")
             self._note_trouble(f"{type(error).__name__}: {error}")
         else:
+            self._is_replaced = picture.database is not None and picture.database.replaced
             self._failed_in_a_row = 0
             if not self.picture.is_still:  # asked for while this look was on its way
                 self._publish(picture)

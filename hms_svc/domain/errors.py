@@ -33,7 +33,9 @@ HmsError
 ├── SchemaMismatch           the database schema is older or newer than this program (exit 1)
 └── Outage                   something we need cannot be reached; nobody's attempts burn (exit 5)
     ├── BrokerUnavailable
+    │   └── BrokerReplaced   the open queue file is not at its path any more: only a new start helps
     ├── DatabaseUnavailable
+    │   └── DatabaseReplaced the open database file is not at its path any more
     └── PolicyUnavailable
 """
 
@@ -239,6 +241,18 @@ class BrokerUnavailable(Outage):
 
 class DatabaseUnavailable(Outage):
     """The database cannot be reached or refuses to write."""
+
+
+class Replaced(Outage):
+    """A file that is open is not the one at its path any more; it has to be opened anew."""
+
+
+class BrokerReplaced(BrokerUnavailable, Replaced):
+    """The queue file was replaced or removed while it was open; nothing is accepted into it."""
+
+
+class DatabaseReplaced(DatabaseUnavailable, Replaced):
+    """The database file was replaced or removed while it was open; nothing is written into it."""
 
 
 class PolicyUnavailable(Outage):

@@ -40,6 +40,7 @@ class Portal:
         self._policy: Policy | None = None
         self._loop = asyncio.new_event_loop()
         self._opening = asyncio.Lock()
+        self._closing: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name="hms-svc", daemon=True)
         self._thread.start()
 
@@ -48,10 +49,11 @@ class Portal:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def backend(self) -> bootstrap.Backend:
-        """Give the opened broker."""
+        """Give the opened broker; opened anew where its file was replaced."""
         async with self._opening:
             if self._backend is None:
-                backend = bootstrap.backend(self.settings)
+                await self._wait_closed()
+                backend = bootstrap.backend(self.settings, on_replaced=self._leave_backend)
                 await backend.open()
                 self._backend = backend
         return self._backend
@@ -82,10 +84,30 @@ class Portal:
     async def _open_database(self) -> Database:
         async with self._opening:
             if self._database is None:
-                database = bootstrap.database(self.settings)
+                await self._wait_closed()
+                database = bootstrap.database(self.settings, on_replaced=self._leave_database)
                 await database.open()
                 self._database = database
         return self._database
+
+    def _leave_backend(self) -> None:
+        left, self._backend = self._backend, None
+        if left is not None:
+            self._begin_to_close(left.close())
+
+    def _leave_database(self) -> None:
+        left, self._database, self._dao = self._database, None, None
+        if left is not None:
+            self._begin_to_close(left.close())
+
+    def _begin_to_close(self, closing: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(closing)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _wait_closed(self) -> None:
+        if self._closing:
+            await asyncio.wait(self._closing)
 
     def close(self) -> None:
         """Close what was opened, and end the thread."""
@@ -101,6 +123,7 @@ class Portal:
             await self._database.close()
         if self._backend is not None:
             await self._backend.close()
+        await self._wait_closed()
 
 
 _portal: Portal | None = None

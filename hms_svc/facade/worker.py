@@ -15,7 +15,8 @@ from hms_svc.handling.registry import Handler, Registry, Validator
 from hms_svc.handling.standard_streams import provide_standard_streams
 from hms_svc.observability.logs import set_up_logging
 from hms_svc.runtime.names import make_worker_id
-from hms_svc.runtime.stopping import ending_of_hung, stop_on_signals
+from hms_svc.runtime.processes import OUTAGE_CODE
+from hms_svc.runtime.stopping import ending_of_hung, leave_now, stop_on_signals
 from hms_svc.runtime.worker import Worker as RuntimeWorker
 from hms_svc.settings import Settings, load_settings
 
@@ -33,7 +34,7 @@ class Worker:
         `on_job` is plain (on a pool of threads) or `async`, and takes the running
         job. Call it from the main thread. A job whose worker died is run alone. Types,
         validators or a handler that cannot be meant end the process with exit code 2, said
-        on standard error.
+        on standard error; files that are replaced or removed while they are open end it with 5.
         """
         try:
             registry = _registry_of(self._types, self._validators, on_job)
@@ -63,7 +64,9 @@ def _registry_of(
 
 async def _serve(settings: Settings, registry: Registry) -> None:
     worker_id = make_worker_id()
-    async with bootstrap.engines(settings, registry, worker_id) as engines:
+    async with bootstrap.engines(
+        settings, registry, worker_id, on_replaced=lambda: leave_now(OUTAGE_CODE)
+    ) as engines:
         options = bootstrap.worker_options(settings, worker_id=worker_id, inline_suspects=True)
         worker = RuntimeWorker(engines, options)
         stop_on_signals(worker)

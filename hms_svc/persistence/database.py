@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from hms_svc.domain.audit_heads import SealedChain
 from hms_svc.domain.case import Case, CaseStatus
-from hms_svc.domain.errors import DatabaseUnavailable
+from hms_svc.domain.errors import DatabaseReplaced, DatabaseUnavailable
 from hms_svc.domain.views import AuditRecord, JobDetail
 from hms_svc.persistence import (
     accepted_keys,
@@ -92,7 +92,10 @@ class SqlDatabase:
         try:
             version = await self._engine.read(schema.read_version)
         except DatabaseUnavailable as error:
-            return DatabaseHealth(self._engine.kind, ok=False, notes=(str(error),))
+            replaced = isinstance(error, DatabaseReplaced)
+            return DatabaseHealth(
+                self._engine.kind, ok=False, notes=(str(error),), replaced=replaced
+            )
         if version.serves_us:
             return DatabaseHealth(self._engine.kind, ok=True)
         note = f"schema {version.revision or 'none'}, this program needs {schema.HEAD}"

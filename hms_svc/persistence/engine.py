@@ -17,7 +17,8 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from hms_svc.domain.errors import DatabaseUnavailable
+from hms_svc.domain.errors import DatabaseReplaced, DatabaseUnavailable
+from hms_svc.sqlite.opened import FileReplaced
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
@@ -107,5 +108,7 @@ def unavailable(subject: str) -> Iterator[None]:
         raise
     except DBAPIError as error:
         raise DatabaseUnavailable(f"{subject}: {error.orig}") from error
+    except FileReplaced as error:
+        raise DatabaseReplaced(f"{subject}: {error}") from error
     except (sqlite3.Error, PoolTimeout, OSError) as error:
         raise DatabaseUnavailable(f"{subject}: {error}") from error

@@ -42,7 +42,7 @@ class SQLiteEngine:
         """Open the writer first: the one that comes first recovers the log, under the file's lock."""
         with unavailable(self.where):
             await self._file.open()
-        self._readers = _Readers(self._file.path)
+        self._readers = _Readers(self._file)
 
     async def close(self) -> None:
         """Close the readers first: the one that leaves last checkpoints, under the file's lock."""
@@ -99,7 +99,9 @@ class SQLiteEngine:
     async def read(self, function: StatementFunction[Result]) -> Result:
         """Run the function in autocommit mode, so that no statement holds the log back; see Engine."""
         with unavailable(self.where):
-            return await self._need_open().run(function)
+            readers = self._need_open()
+            self._file.check()
+            return await readers.run(function)
 
     def lock(self, connection: Connection, numbers: Sequence[int]) -> None:
         """Do nothing: a writing transaction has the whole file."""
@@ -124,9 +126,9 @@ class SQLiteEngine:
 class _Readers:
     """Two threads, each with a reading connection of its own from its first use."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix=f"reader-{path.name}")
+    def __init__(self, file: SQLiteFile) -> None:
+        self._file = file
+        self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix=f"reader-{file.path.name}")
         self._local = threading.local()
         self._opened: list[tuple[Connection, sqlite3.Connection]] = []
 
@@ -147,9 +149,12 @@ class _Readers:
         return function(connection)
 
     def _connect(self) -> Connection:
-        owned = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        path = self._file.path
+        owned = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         for setting in (f"busy_timeout={BUSY_TIMEOUT_MS}", "mmap_size=0", "query_only=ON"):
             owned.execute(f"PRAGMA {setting}")
+        owned.execute("PRAGMA data_version").fetchone()
+        self._file.check()
         connection = borrow(owned)
         self._opened.append((connection, owned))
         return connection

@@ -123,11 +123,15 @@ class AcceptedKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DatabaseHealth(msgspec.Struct, frozen=True):
-    """Which database, whether it answers, and what is amiss."""
+    """Which database, whether it answers, and what is amiss.
+
+    `replaced`: the open file is not at its path any more, and has to be opened anew.
+    """
 
     kind: str
     ok: bool
     notes: tuple[str, ...] = ()
+    replaced: bool = False
 
 
 class EffectStore(Protocol):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from hms_svc.domain.errors import BadInput, HmsError, Outage
+from hms_svc.domain.errors import BadInput, HmsError, Outage, Replaced
+from hms_svc.runtime.processes import OUTAGE_CODE, REPLACED_CODE
 
 
 def ending_of(work: Callable[[], None]) -> int:
@@ -14,8 +15,10 @@ def ending_of(work: Callable[[], None]) -> int:
         work()
     except BadInput as error:
         return _complain(error, 2)
+    except Replaced as error:
+        return _complain(error, REPLACED_CODE)
     except Outage as error:
-        return _complain(error, 5)
+        return _complain(error, OUTAGE_CODE)
     except HmsError as error:
         return _complain(error, 1)
     return 0

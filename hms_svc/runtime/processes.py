@@ -23,6 +23,7 @@ from typing import Final
 import msgspec
 
 from hms_svc.runtime.names import make_worker_id
+from hms_svc.runtime.orphans import reap_orphans
 from hms_svc.runtime.stop_signals import EXIT_INTERRUPTED, Stop, stop_signals
 from hms_svc.settings import Settings, child_environment
 
@@ -37,6 +38,9 @@ FINAL_CODES: Final = frozenset({1, 2, 5, 6})
 """Ends of a child at its start that another would meet, too: all the service ends with the first
 of its role. One that comes later finds a file that was changed, say; it is tried again."""
 OUTAGE_CODE: Final = 5
+REPLACED_CODE: Final = 72
+"""The end of a child whose open files are not at their paths any more: all the service ends, with
+OUTAGE_CODE, so that whoever keeps it starts it anew."""
 SHORTEST_PAUSE_SECONDS: Final = 0.05
 LONGEST_PAUSE_SECONDS: Final = 5.0
 HEALTHY_SECONDS: Final = 10.0
@@ -305,7 +309,7 @@ class Supervisor:
             child.line.close()
             self._children.remove(child)
             self._on_end(child)
-        _reap_orphans({child.process.pid for child in self._children})
+        reap_orphans({child.process.pid for child in self._children})
         if not self._has(Role.WORKER):
             self._restarts.clear()
             for companion in self._children:
@@ -315,6 +319,12 @@ class Supervisor:
         code = child.process.returncode
         if self._stopping and code == EXIT_INTERRUPTED and not self._exit_code:
             self._exit_code = code
+        if code == REPLACED_CODE and not self._stopping:
+            log.error(
+                "files were replaced or removed under this service: it ends with %d", OUTAGE_CODE
+            )
+            self._stop(OUTAGE_CODE)
+            return
         if child.replaced:
             return
         is_over = child.done and (child.spec.drain or child.spec.role is not Role.WORKER)
@@ -345,18 +355,6 @@ class Supervisor:
         for restart in [restart for restart in self._restarts if restart[0] <= now]:
             self._restarts.remove(restart)
             self._start(restart[1])
-
-
-def _reap_orphans(children: set[int]) -> None:
-    """Take the end of processes that are not ours, but fell to us: we may be the first of a container."""
-    while True:
-        try:
-            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return
-        if ended is None or ended.si_pid in children:
-            return
-        os.waitpid(ended.si_pid, 0)
 
 
 def _note(number: int, frame: FrameType | None) -> None:

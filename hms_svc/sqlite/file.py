@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 from hms_svc.sqlite.connection import Synchronous, connect
 from hms_svc.sqlite.filesystem import is_network
 from hms_svc.sqlite.lock import LockFile, holder_of
+from hms_svc.sqlite.opened import FileReplaced, OpenedFiles, leave_open
 
 Result = TypeVar("Result")
 WriteFunction = Callable[[sqlite3.Connection], Result]
@@ -47,11 +48,24 @@ class SQLiteFile:
 
     All functions that wait when the thread becomes free share one transaction
     and one disk sync, each in a savepoint of its own: one that raises undoes
-    itself alone. Nothing is answered before COMMIT has returned.
+    itself alone. Nothing is answered before COMMIT has returned, and before the
+    file was seen at its path afterwards. Where it is not there any more, nothing
+    is written, and `on_replaced` is called once, on the loop that opened it. Where
+    its log alone was removed, what was accepted is brought into the file before.
     """
 
-    def __init__(self, path: Path, *, synchronous: Synchronous = "FULL") -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        synchronous: Synchronous = "FULL",
+        on_replaced: Callable[[], None] | None = None,
+    ) -> None:
         self.path = path
+        self._on_replaced = on_replaced
+        self._opened: OpenedFiles | None = None
+        self._is_lost = False
+        self._has_left = False
         self._synchronous: Synchronous = synchronous
         self._pending: list[_Pending] = []
         self._condition = threading.Condition()
@@ -127,6 +141,19 @@ class SQLiteFile:
                 pending.abandoned = not pending.started
         return result
 
+    def check(self) -> None:
+        """Raise FileReplaced, from any thread, where the open file is not at its path any more."""
+        try:
+            if self._opened is not None:
+                self._opened.check()
+        except FileReplaced as error:
+            with self._condition:
+                is_first, self._is_lost = not self._is_lost, True
+                self._condition.notify()
+            if is_first:
+                log.error("%s", error)
+            raise
+
     def _give_up(self, pending: _Pending) -> None:
         with self._condition:
             if pending.started:
@@ -148,20 +175,29 @@ class SQLiteFile:
             lock = LockFile(self.path)
             with lock.held():
                 connection = connect(self.path, self._synchronous)
+                self._opened = OpenedFiles(self.path)
+                self._is_lost = self._has_left = False
         except (sqlite3.Error, OSError) as error:
             if lock is not None:
                 lock.close()
             self._call_loop(_fail, opened, error)
             return
         self._call_loop(_succeed, opened)
-        while waiting := self._next_batch():
+        while (waiting := self._next_batch()) is not None:
             with lock.held():
                 batch = self._start(waiting)
                 if batch:
                     self._commit(connection, batch)
+                if self._is_lost:
+                    self._leave(connection)
             self._call_loop(_resolve_all, batch)
         with lock.held():
-            connection.close()
+            if self._opened.fault():
+                self._leave(connection)
+            if self._opened.may_be_closed():
+                connection.close()
+            else:
+                leave_open(connection)
         lock.close()
         if self._closed is not None:
             self._call_loop(_succeed, self._closed)
@@ -181,21 +217,40 @@ class SQLiteFile:
         except RuntimeError:
             log.debug("%s: its event loop has ended", self.path)
 
-    def _next_batch(self) -> list[_Pending]:
+    def _next_batch(self) -> list[_Pending] | None:
+        """Wait for work, or for the file to be lost; None when there is no more to come."""
         with self._condition:
             while True:
                 batch, self._pending = self._pending, []
-                if batch or self._closing:
+                if batch or (self._is_lost and not self._has_left):
                     return batch
+                if self._closing:
+                    return None
                 self._condition.wait()
+
+    def _leave(self, connection: sqlite3.Connection) -> None:
+        """Save what can be saved of a lost file, once, and tell that it has to be opened anew."""
+        if self._has_left:
+            return
+        self._has_left = True
+        try:
+            if self._opened is not None and self._opened.has_lost_its_log():
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                log.warning("%s: what stood in its log was brought into it", self.path)
+        except sqlite3.Error as error:
+            log.warning("%s: what stood in its log is lost: %s", self.path, error)
+        if self._on_replaced is not None:
+            self._call_loop(self._on_replaced)
 
     def _commit(self, connection: sqlite3.Connection, batch: list[_Pending]) -> None:
         try:
+            self.check()
             connection.execute("BEGIN IMMEDIATE")
             for pending in batch:
                 _run_in_savepoint(connection, pending)
             connection.execute("COMMIT")
             self.commits += 1
+            self.check()
         except sqlite3.Error as error:
             for pending in batch:
                 pending.error = pending.error or error

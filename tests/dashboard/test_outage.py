@@ -9,6 +9,7 @@ import pytest
 
 import tui.store
 from tests.dashboard.seat import POTHOLE, seat
+from tests.runtime.test_replaced_files import replaced
 from tests.servers.redis import RedisMaker
 
 
@@ -30,6 +31,28 @@ async def test_the_last_picture_stays_stale_and_heals_by_itself(
         seen = one.console.store.picture.at
         await asyncio.to_thread(server.start)
         await one.until("it looks again", lambda: one.console.store.picture.at > seen)
+        await one.enqueue("pothole.report", POTHOLE)
+        await one.until(
+            "both are counted", lambda: one.console.store.picture.queues[0].counts.queued == 2
+        )
+        await one.until("all is well again", lambda: "STALE" not in one.text())
+
+
+@pytest.mark.parametrize("name", ["queue", "cases"])
+async def test_the_console_opens_files_anew_that_were_replaced_under_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_looks: None, name: str
+) -> None:
+    monkeypatch.setattr(tui.store, "LONGEST_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(tui.store, "HEALTH_SECONDS", 0.0)
+    async with seat({"data_dir": str(tmp_path)}) as one:
+        await one.enqueue("pothole.report", POTHOLE)
+        await one.sees("pothole.report")
+        before = await one.operations()
+        replaced(tmp_path / f"{name}.db")
+        await one.until(
+            "the files are open anew",
+            lambda: one.console.store._operations not in {None, before},
+        )
         await one.enqueue("pothole.report", POTHOLE)
         await one.until(
             "both are counted", lambda: one.console.store.picture.queues[0].counts.queued == 2

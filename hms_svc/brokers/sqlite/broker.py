@@ -139,7 +139,7 @@ class SQLiteBroker:
 
     def heart(self) -> SQLiteHeart:
         """Give a second writing connection, for the heartbeat thread."""
-        return SQLiteHeart(self._file.path, self._clock)
+        return SQLiteHeart(self._file)
 
     async def unregister(self, worker: str) -> None:
         """Take a worker out of the register."""

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
+from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.transaction import SQL
-from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.job import LeaseToken
 from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import WorkerRegistration
-from hms_svc.ports.clock import Clock
 from hms_svc.sqlite.connection import connect
 from hms_svc.sqlite.lock import LockFile
 
@@ -25,10 +23,10 @@ STALE_MS = 300_000
 class SQLiteHeart:
     """Renews leases from a thread of its own. Not synced to disk: a lost boot voids all leases."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
-        self._path = path
-        self._clock = clock
-        self._lock = LockFile(path)
+    def __init__(self, file: QueueFile) -> None:
+        self._file = file
+        self._clock = file.clock
+        self._lock = LockFile(file.path)
         self._connection: sqlite3.Connection | None = None
 
     def extend(self, tokens: Sequence[LeaseToken], lease_ms: int) -> list[LeaseToken]:
@@ -69,8 +67,10 @@ class SQLiteHeart:
     def _write(self, function: Callable[[sqlite3.Connection], Result]) -> Result:
         try:
             with self._lock.held():
+                self._file.check()
                 if self._connection is None:
-                    self._connection = connect(self._path, "NORMAL")
+                    self._connection = connect(self._file.path, "NORMAL")
+                    self._file.check()
                 self._connection.execute("BEGIN IMMEDIATE")
                 try:
                     result = function(self._connection)
@@ -80,4 +80,4 @@ class SQLiteHeart:
                 self._connection.execute("COMMIT")
                 return result
         except sqlite3.Error as error:
-            raise BrokerUnavailable(f"heartbeat on {self._path}: {error}") from error
+            raise self._file.unavailable(error) from error

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from hms_svc.brokers.sqlite.causes import SQL as CAUSES_SQL
 from hms_svc.brokers.sqlite.causes import fill_in_causes, mend_causes
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
-from hms_svc.domain.errors import BrokerUnavailable, SchemaMismatch
+from hms_svc.domain.errors import BrokerReplaced, BrokerUnavailable, SchemaMismatch
 from hms_svc.ports.clock import Clock
 from hms_svc.sqlite.bell import Bell, wake_folder
 from hms_svc.sqlite.boot import boot_id
 from hms_svc.sqlite.connection import Synchronous
 from hms_svc.sqlite.file import SQLiteFile
+from hms_svc.sqlite.opened import FileReplaced
 from hms_svc.sqlite.statements import load_statements
 
 if TYPE_CHECKING:
@@ -31,13 +32,24 @@ NET_SECONDS = 1.0
 
 
 class QueueFile:
-    """Opens the file, checks its schema, and runs transactions and reads on it."""
+    """Opens the file, checks its schema, and runs transactions and reads on it.
 
-    def __init__(self, path: Path, clock: Clock, *, synchronous: Synchronous = "FULL") -> None:
+    Where it is found replaced or removed, reads and writes raise BrokerReplaced, and
+    `on_replaced` is called once, on the loop that opened it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        *,
+        synchronous: Synchronous = "FULL",
+        on_replaced: Callable[[], None] | None = None,
+    ) -> None:
         self.path = path
         self.clock = clock
         self.bell = Bell(wake_folder(path))
-        self._file = SQLiteFile(path, synchronous=synchronous)
+        self._file = SQLiteFile(path, synchronous=synchronous, on_replaced=on_replaced)
         self._reader: aiosqlite.Connection | None = None
         self._opening = asyncio.Lock()
         self._version = 0
@@ -50,7 +62,7 @@ class QueueFile:
             await self._file.write(_prepare)
         except (sqlite3.Error, OSError) as error:
             await self._file.close()
-            raise BrokerUnavailable(f"queue file {self.path}: {error}") from error
+            raise self.unavailable(error) from error
         except SchemaMismatch:
             await self._file.close()
             raise
@@ -79,19 +91,29 @@ class QueueFile:
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
             raise
         except sqlite3.Error as error:
-            raise BrokerUnavailable(f"queue file {self.path}: {error}") from error
+            raise self.unavailable(error) from error
         if rings is not None:
             self.bell.ring(work=rings == "work")
         return result
 
     async def fetch(self, statement: str, parameters: Any = ()) -> list[sqlite3.Row]:
         """Run one reading statement to its end."""
-        reader = await self._open_reader()
         try:
+            self.check()
+            reader = await self._open_reader()
             rows: Iterable[sqlite3.Row] = await reader.execute_fetchall(statement, parameters)
         except sqlite3.Error as error:
-            raise BrokerUnavailable(f"queue file {self.path}: {error}") from error
+            raise self.unavailable(error) from error
         return list(rows)
+
+    def check(self) -> None:
+        """Raise FileReplaced, from any thread, where the open file is not at its path any more."""
+        self._file.check()
+
+    def unavailable(self, error: Exception) -> BrokerUnavailable:
+        """Say in our words that the file cannot serve."""
+        kind = BrokerReplaced if isinstance(error, FileReplaced) else BrokerUnavailable
+        return kind(f"queue file {self.path}: {error}")
 
     async def wait(self, timeout_seconds: float, *, news: bool = False) -> bool:
         """Sleep until the bell rings, another process has committed, or the time is over."""
@@ -127,7 +149,9 @@ class QueueFile:
                 reader.row_factory = sqlite3.Row
                 for pragma in ("busy_timeout=10000", "mmap_size=0", "query_only=ON"):
                     await reader.execute(f"PRAGMA {pragma}")
+                await reader.execute_fetchall("PRAGMA data_version")
                 self._reader = reader
+                self.check()
         return self._reader
 
 
