@@ -30,7 +30,7 @@ class Filter(msgspec.Struct, frozen=True, eq=False):
 
     text: str
     root: Node | None
-    terms: int = 0
+    weight: int = 0
 
     def matches(self, view: JobView, now_ms: int) -> bool:
         """Tell whether the job fits; `now_ms` (Unix ms) is what ages are measured against."""
@@ -49,7 +49,7 @@ class Filter(msgspec.Struct, frozen=True, eq=False):
     def effort(self, view: JobView) -> int:
         """Tell the most that a judgement of this job is likely to take, in characters looked at."""
         texts = len(view.data) + len(view.detail) + len(view.failure)
-        return self.terms * (texts + 500)
+        return self.weight * (texts + 500)
 
     def states(self) -> frozenset[State] | None:
         """Give the states that a matching job can have, None where it may be any."""
@@ -95,7 +95,7 @@ EVERYTHING: Final = Filter("", None)
 def parse_filter(text: str) -> Filter:
     """Read a filter expression; blank text is EVERYTHING. Raises BadFilter with the position."""
     root = parse(text)
-    return EVERYTHING if root is None else Filter(text, root, len(_terms_of(root)))
+    return EVERYTHING if root is None else Filter(text, root, _weight(root))
 
 
 def _holds(node: Node, subject: Subject) -> bool:
@@ -179,6 +179,17 @@ def _is_served(node: Node, indexes: Indexes, *, negated: bool) -> bool:
     if isinstance(node, Term) and node.field == "validator":
         return False
     return any(_narrow(node, index, negated=negated) is not None for index in indexes)
+
+
+def _weight(node: Node) -> int:
+    """Tell how often the terms look at each character of a text, at most."""
+    if isinstance(node, Term):
+        value = node.value
+        tries = not value.literal and "?" in value.text and "*" in value.text
+        return len(value.text) if tries else 1
+    if isinstance(node, Text):
+        return 1
+    return sum(map(_weight, (node.part,) if isinstance(node, Not) else node.parts))
 
 
 def _terms_of(node: Node) -> list[str]:

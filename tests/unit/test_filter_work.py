@@ -72,6 +72,7 @@ async def test_a_page_of_large_jobs_ends_with_what_fits_into_memory() -> None:
     ("where", "views"),
     [
         (MANY_TERMS, [view("large")]),
+        ("data.b:*" + "É?" * 300 + "x*", [view("pattern")]),
         (" ".join(["-data.b~nowhere"] * 200), [view(str(n), "short") for n in range(500)]),
     ],
 )
