@@ -6,7 +6,6 @@ The only module that reads the environment.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -23,9 +22,19 @@ from hms_svc.domain.backend_url import (
     sqlite_url,
 )
 from hms_svc.domain.errors import BadSetting
+from hms_svc.domain.setting_values import Reader, choice, flag, number, text, whole, words
+from hms_svc.machine import (
+    config_folder,
+    data_folder,
+    file_fault,
+    login_name,
+    passing_folder,
+    read_text_file,
+)
 
 PREFIX: Final = "HMS_SVC_"
 CONFIG_VARIABLE: Final = "HMS_SVC_CONFIG"
+CONFIG_FILE: Final = "config.toml"
 TEST_PREFIX: Final = "HMS_SVC_TEST_"
 APP_NAME: Final = "hms-svc"
 CONSOLE_CONCURRENCY: Final = 8
@@ -110,77 +119,6 @@ class Loaded(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...]
 
 
-Reader = Callable[[object], Any]
-"""Reads a value as file, environment or option gave it; ValueError says what would be right."""
-
-
-def _number(low: float, high: float, unit: str = "seconds") -> Reader:
-    def read(value: object) -> float:
-        right = f"a number of {unit} from {low:g} to {high:g}"
-        try:
-            number = float(value) if not isinstance(value, bool) else None  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            number = None
-        if number is None or not low <= number <= high:
-            raise ValueError(right)
-        return number
-
-    return read
-
-
-def _whole(low: int, high: int) -> Reader:
-    def read(value: object) -> int:
-        text = str(value).strip()
-        if isinstance(value, bool | float) or not re.fullmatch(r"-?[0-9]{1,18}", text, re.ASCII):
-            raise ValueError(f"a whole number from {low} to {high}")
-        if not low <= int(text) <= high:
-            raise ValueError(f"a whole number from {low} to {high}")
-        return int(text)
-
-    return read
-
-
-def _text(pattern: str, right: str) -> Reader:
-    def read(value: object) -> str:
-        if not isinstance(value, str) or not re.fullmatch(pattern, value):
-            raise ValueError(right)
-        return value
-
-    return read
-
-
-def _choice(*allowed: str) -> Reader:
-    folded = {name.casefold(): name for name in allowed}
-
-    def read(value: object) -> str:
-        found = folded.get(value.casefold()) if isinstance(value, str) else None
-        if found is None:
-            raise ValueError("one of " + ", ".join(allowed))
-        return found
-
-    return read
-
-
-def _flag(value: object) -> bool:
-    found = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    if str(value).casefold() not in found:
-        raise ValueError("true or false")
-    return found[str(value).casefold()]
-
-
-def _words(pattern: str, right: str) -> Reader:
-    def read(value: object) -> tuple[str, ...]:
-        items = value.split(",") if isinstance(value, str) else value
-        if not isinstance(items, list | tuple):
-            raise ValueError(right)
-        words = tuple(item.strip() if isinstance(item, str) else "" for item in items)
-        if not all(re.fullmatch(pattern, word) for word in words):
-            raise ValueError(right)
-        return words
-
-    return read
-
-
 def _address(read_url: Callable[[str], BackendUrl]) -> Reader:
     def read(value: object) -> str:
         return read_url(value if isinstance(value, str) else "").text
@@ -196,59 +134,60 @@ def _path(value: object) -> Path:
 
 def _file(value: object) -> Path:
     path = _path(value)
-    if not path.is_file():
-        raise ValueError("the path of a file that exists")
+    if fault := file_fault(path):
+        right = "the path of a file that exists"
+        raise ValueError(right if fault == "does not exist" else f"{right}: this one {fault}")
     return path
 
 
-_WEB: Final = _text(r"https?://[^\s/]+\S*", "an address such as https://host/path")
+_WEB: Final = text(r"https?://[^\s/]+\S*", "an address such as https://host/path")
 READERS: Final[dict[str, Reader]] = {
     "broker_url": _address(read_broker_url),
     "database_url": _address(read_database_url),
     "data_dir": _path,
-    "actor": _text(r"[^\x00-\x1f\x7f]{1,128}", "a name of 1 to 128 printable characters"),
-    "namespace": _text(r"[a-z0-9][a-z0-9_-]{0,62}", "a name such as city-1: a-z, 0-9, _ and -"),
-    "lease_seconds": _number(1, 3600),
-    "job_timeout_seconds": _number(0.1, 7 * 86_400),
-    "concurrency": _whole(1, 1000),
-    "grace_seconds": _number(0, 3600),
-    "wait_seconds": _number(0, 7 * 86_400),
-    "completed_days": _number(0, 3650, "days"),
-    "completed_max": _whole(0, 100_000_000),
-    "failed_days": _number(0, 3650, "days"),
-    "discard_undo_seconds": _number(0, 7 * 86_400),
-    "unserved_days": _number(0, 3650, "days"),
-    "case_radius_m": _number(0.1, 5_000, "metres"),
-    "reports_per_hour": _whole(1, 1_000_000),
-    "blocked_users": _words(r"\S+", "a list of user ids"),
+    "actor": text(r"[^\x00-\x1f\x7f]{1,128}", "a name of 1 to 128 printable characters"),
+    "namespace": text(r"[a-z0-9][a-z0-9_-]{0,62}", "a name such as city-1: a-z, 0-9, _ and -"),
+    "lease_seconds": number(1, 3600),
+    "job_timeout_seconds": number(0.1, 7 * 86_400),
+    "concurrency": whole(1, 1000),
+    "grace_seconds": number(0, 3600),
+    "wait_seconds": number(0, 7 * 86_400),
+    "completed_days": number(0, 3650, "days"),
+    "completed_max": whole(0, 100_000_000),
+    "failed_days": number(0, 3650, "days"),
+    "discard_undo_seconds": number(0, 7 * 86_400),
+    "unserved_days": number(0, 3650, "days"),
+    "case_radius_m": number(0.1, 5_000, "metres"),
+    "reports_per_hour": whole(1, 1_000_000),
+    "blocked_users": words(r"\S+", "a list of user ids"),
     "places_file": _file,
     "policy_file": _file,
     "policy_url": _WEB,
-    "policy_timeout_seconds": _number(0.05, 300),
+    "policy_timeout_seconds": number(0.05, 300),
     "webhook_url": _WEB,
-    "webhook_secret": _text(r".{8,}", "a secret of 8 characters or more"),
-    "webhook_allowed_hosts": _words(r"[A-Za-z0-9.:\[\]-]+", "a list of host names"),
-    "audit_key": _text(r".{16,}", "a secret of 16 characters or more"),
+    "webhook_secret": text(r".{8,}", "a secret of 8 characters or more"),
+    "webhook_allowed_hosts": words(r"[A-Za-z0-9.:\[\]-]+", "a list of host names"),
+    "audit_key": text(r".{16,}", "a secret of 16 characters or more"),
     "agencies_file": _file,
-    "http": _text(r"[A-Za-z0-9.-]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}", "HOST:PORT"),
-    "http_hosts": _words(r"[A-Za-z0-9.:\[\]-]+", "a list of host names"),
-    "http_origins": _words(r"https?://[A-Za-z0-9.:\[\]-]+", "a list such as https://city.example"),
+    "http": text(r"[A-Za-z0-9.-]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}", "HOST:PORT"),
+    "http_hosts": words(r"[A-Za-z0-9.:\[\]-]+", "a list of host names"),
+    "http_origins": words(r"https?://[A-Za-z0-9.:\[\]-]+", "a list such as https://city.example"),
     "http_tls_certificate": _file,
     "http_tls_key": _file,
-    "queue_limit": _whole(0, 1_000_000_000),
+    "queue_limit": whole(0, 1_000_000_000),
     "jwks_url": _WEB,
-    "jwt_issuer": _text(r"\S{1,256}", "the `iss` of tokens"),
-    "jwt_audience": _text(r"\S{1,256}", "the `aud` of tokens"),
+    "jwt_issuer": text(r"\S{1,256}", "the `iss` of tokens"),
+    "jwt_audience": text(r"\S{1,256}", "the `aud` of tokens"),
     "otlp_endpoint": _WEB,
-    "sqlite_synchronous": _choice("FULL", "NORMAL"),
-    "database_pool_size": _whole(2, 100),
-    "database_statement_timeout_seconds": _number(0.5, 600),
-    "app": _words(r"[\w.]+:\w+", "a list of package.module:name"),
-    "profile": _text(r"[^\x00-\x1f\x7f]{1,40}", "a name of 1 to 40 printable characters"),
-    "production": _flag,
-    "theme": _choice(*THEMES),
-    "log_level": _choice("debug", "info", "warning", "error"),
-    "log_format": _choice("text", "json"),
+    "sqlite_synchronous": choice("FULL", "NORMAL"),
+    "database_pool_size": whole(2, 100),
+    "database_statement_timeout_seconds": number(0.5, 600),
+    "app": words(r"[\w.]+:\w+", "a list of package.module:name"),
+    "profile": text(r"[^\x00-\x1f\x7f]{1,40}", "a name of 1 to 40 printable characters"),
+    "production": flag,
+    "theme": choice(*THEMES),
+    "log_level": choice("debug", "info", "warning", "error"),
+    "log_format": choice("text", "json"),
 }
 """Every setting with what reads it: the one table that file, environment and options share."""
 
@@ -332,14 +271,22 @@ def _config_file(given: str | Path | None, environ: Mapping[str, str]) -> Path |
         if not given:
             return None
     if given is not None:
-        path = absolute_path(given)
-        if not path.is_file():
-            raise BadSetting(f"configuration file {str(path)!r} does not exist")
+        path = _path_of_configuration(given)
+        if fault := file_fault(path):
+            raise BadSetting(f"configuration file {str(path)!r} {fault}")
         return path
-    from platformdirs import user_config_path
+    folder = config_folder(APP_NAME)
+    # One that this user may not look at, such as root's, is nobody's that was named.
+    return None if folder is None or file_fault(folder / CONFIG_FILE) else folder / CONFIG_FILE
 
-    path = user_config_path(APP_NAME, appauthor=False) / "config.toml"
-    return path if path.is_file() else None
+
+def _path_of_configuration(given: str | Path) -> Path:
+    try:
+        return _path(given)
+    except ValueError as error:
+        raise BadSetting(
+            f"configuration file {str(given)!r:.200} is wrong: want {error}"
+        ) from error
 
 
 def _from_file(path: Path | None) -> Iterable[tuple[str, object, str]]:
@@ -348,9 +295,11 @@ def _from_file(path: Path | None) -> Iterable[tuple[str, object, str]]:
     import tomllib
 
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        content = tomllib.loads(read_text_file(path))
+    except tomllib.TOMLDecodeError as error:
         raise BadSetting(f"configuration file {str(path)!r} cannot be read: {error}") from error
+    except ValueError as error:
+        raise BadSetting(f"configuration file {str(path)!r} {error}") from error
     return [(name, value, f"file {path}") for name, value in content.items()]
 
 
@@ -379,19 +328,25 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 def _fill_in(values: dict[str, Any]) -> None:
     if "data_dir" not in values:
-        from platformdirs import user_data_path
-
-        values["data_dir"] = user_data_path(APP_NAME, appauthor=False)
+        values["data_dir"] = _data_dir(is_used=not {"broker_url", "database_url"} <= values.keys())
     for name, file in (("broker_url", "queue.db"), ("database_url", "cases.db")):
-        values.setdefault(name, sqlite_url(str(values["data_dir"] / file)))
-    if "actor" not in values:
-        values["actor"] = _login_name()
+        if name not in values:
+            values[name] = _read(name, sqlite_url(str(values["data_dir"] / file)), "data_dir")
+    values.setdefault("actor", _actor())
 
 
-def _login_name() -> str:
-    import getpass
+def _data_dir(*, is_used: bool) -> Path:
+    folder = data_folder(APP_NAME)
+    if folder is None and is_used:
+        raise BadSetting(
+            f"data_dir has no default: HOME is not set, and user id {os.getuid()} has no home; "
+            f"set it, such as --data-dir /var/lib/hms-svc or {PREFIX}DATA_DIR"
+        )
+    return folder or passing_folder(APP_NAME)
 
+
+def _actor() -> str:
     try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):
+        return str(READERS["actor"](login_name()))
+    except ValueError:
         return f"uid-{os.getuid()}"

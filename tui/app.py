@@ -13,7 +13,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.filter import Monochrome, NoColor
 
-from hms_svc.domain.errors import HmsError, Outage, Refused
+from hms_svc.domain.errors import BadInput, HmsError, Outage, Refused
 from tui.clipboard import give_to_tmux, passed_through_tmux
 from tui.commands import BY_NAME, TABLE, Command, Target, fits
 from tui.launch import Launch
@@ -141,7 +141,12 @@ class Console(App[int]):
 
     def _save_snapshot(self) -> None:
         if self.launch.snapshot is not None:
-            self.launch.snapshot.path.write_text(self.export_screenshot(title="hms-svc"))
+            path = self.launch.snapshot.path
+            try:
+                path.write_text(self.export_screenshot(title="hms-svc"), encoding="utf-8")
+            except OSError as error:
+                self._give_up(BadInput(f"--snapshot {path} cannot be written: {error.strerror}"))
+                return
         self.exit(0)
 
     def _give_up(self, error: HmsError) -> None:

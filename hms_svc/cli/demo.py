@@ -46,6 +46,7 @@ def demo(
         from hms_svc.demo.crew_office import CrewOffice
         from hms_svc.demo.simulation import Simulation
 
+        given.overrides["data_dir"] = folder  # whoever has no home needs none here
         began = time.time()
         with CrewOffice(began, seed) as office:
             session = _session(given, folder, office.url, concurrency)

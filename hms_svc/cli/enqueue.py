@@ -13,6 +13,7 @@ from hms_svc.cli.options import AsJson
 from hms_svc.cli.printing import progress
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.domain.errors import BadInput
+from hms_svc.domain.utf8 import without_mark
 
 if TYPE_CHECKING:
     from hms_svc.cli.enqueue_output import Output
@@ -89,7 +90,15 @@ def enqueue(
 
 
 def read_source(name: str) -> tuple[str, bytes]:
-    """Read a file, or standard input for `-`; gives the name to be used in messages, and the bytes."""
+    """Read a file, or standard input for `-`; gives the name to be used in messages, and the JSON.
+
+    A byte-order mark, which some editors and shells put before it, is left out.
+    """
+    name, raw = _read_bytes(name)
+    return name, without_mark(raw)
+
+
+def _read_bytes(name: str) -> tuple[str, bytes]:
     try:
         if name == STDIN:
             return "standard input", sys.stdin.buffer.read()
@@ -166,7 +175,7 @@ async def _hand_over(session: Session, type_name: str, sources: list[str], outpu
     from hms_svc.domain.ids import check_job_type
 
     check_job_type(type_name)
-    items = [read_source(source)[1] for source in sources]
+    items = [_read_bytes(source)[1] for source in sources]
     async with session.backend() as backend:
         await output.begin(backend)
         answers = await backend.broker.enqueue_raw(type_name, items)

@@ -163,16 +163,27 @@ def _read(source: str) -> JsonValue:
 def _ask_editor(old: JsonValue) -> JsonValue:
     import json
 
-    from hms_svc.domain.strict_json import read_strict
-    from hms_svc.settings import editor_command
-
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "data.json"
-        file.write_text(json.dumps(old, indent=2, ensure_ascii=True) + "\n")
-        ended = subprocess.run([*shlex.split(editor_command()), str(file)], check=False)
-        if ended.returncode != 0:
-            raise BadInput(f"the editor ended with {ended.returncode}: nothing was enqueued")
-        new = read_strict(file.read_bytes())
+        file.write_text(json.dumps(old, indent=2, ensure_ascii=True) + "\n", encoding="utf-8")
+        _run_editor(file)
+        new = _read(str(file))
     if new == old:
         raise BadInput("the data was not changed: nothing was enqueued")
     return new
+
+
+def _run_editor(file: Path) -> None:
+    from hms_svc.settings import editor_command
+
+    command = editor_command()
+    try:
+        ended = subprocess.run([*shlex.split(command), str(file)], check=False)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise BadInput(
+            f"the editor {command!r:.200} (VISUAL, else EDITOR) cannot be run: {why}; "
+            "nothing was enqueued"
+        ) from error
+    if ended.returncode != 0:
+        raise BadInput(f"the editor ended with {ended.returncode}: nothing was enqueued")

@@ -14,6 +14,7 @@ import typer
 
 from hms_svc.domain.plain_text import plain, plain_json, plain_lines
 from hms_svc.domain.timestamps import to_rfc3339
+from hms_svc.domain.utf8 import writable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,10 +26,22 @@ WIDE = 240
 
 
 def emit(value: Mapping[str, JsonValue]) -> None:
-    """Print one JSON object on a line of its own."""
+    """Print one JSON object on a line of its own; what no UTF-8 can carry is written as an escape."""
     from hms_svc.domain.strict_json import encode
 
-    sys.stdout.write(plain_json(encode(value).decode()) + "\n")
+    try:
+        line = encode(value).decode()
+    except UnicodeEncodeError:
+        line = encode(_writable(value)).decode()
+    sys.stdout.write(plain_json(line) + "\n")
+
+
+def _writable(value: Any) -> Any:
+    if isinstance(value, str):
+        return writable(value)
+    if isinstance(value, Mapping):
+        return {_writable(name): _writable(each) for name, each in value.items()}
+    return [_writable(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def flush() -> None:

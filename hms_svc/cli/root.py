@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from hms_svc.cli.catalogue import COMMANDS, build
 from hms_svc.domain.errors import BadInput, HmsError, Outage, Refused, ValidationFailed
 from hms_svc.domain.plain_text import plain_lines
+from hms_svc.domain.utf8 import has_surrogates, writable
 
 DONE: Final = 0
 OUR_FAULT: Final = 1
@@ -50,9 +51,13 @@ class Root(TyperGroup):
         """Give a command, importing its module; None where there is none of this name."""
         return build(cmd_name) if cmd_name in COMMANDS else None
 
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command; every HmsError is a line on standard error and an exit code."""
+    def make_context(self, *arguments: Any, **named: Any) -> Any:
+        """Read the arguments; help and faults of usage, too, are printed on odd terminals."""
         _tolerate_odd_terminals()
+        return super().make_context(*arguments, **named)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; what its surroundings refuse is a line on standard error and an exit code."""
         try:
             try:
                 return super().invoke(ctx)
@@ -67,11 +72,29 @@ class Root(TyperGroup):
             _silence_stdout()
             raise typer.Exit(DONE) from error
         except OSError as error:
-            if error.errno not in UNWRITABLE or error.filename is not None:
+            if error.errno is None:
                 raise
-            _silence_stdout()
-            complain(f"output cannot be written: {error.strerror}")
+            complain(_words(error))
             raise typer.Exit(OUR_FAULT) from error
+        except UnicodeEncodeError as error:
+            if not has_surrogates(error.object):
+                raise
+            complain(
+                f"{writable(error.object)!r:.200} cannot be read in this locale: "
+                "want UTF-8, as with LC_ALL=C.UTF-8"
+            )
+            raise typer.Exit(BAD_INPUT) from error
+
+
+def _words(error: OSError) -> str:
+    if error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    if error.errno in UNWRITABLE:
+        _silence_stdout()
+        return f"output cannot be written: {error.strerror}"
+    if error.errno == errno.ENOENT and error.strerror == os.strerror(errno.ENOENT):
+        return "the current folder was deleted: go to one that exists"
+    return str(error.strerror)
 
 
 def _tolerate_odd_terminals() -> None:

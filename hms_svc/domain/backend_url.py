@@ -85,11 +85,16 @@ def mask_passwords(message: str) -> str:
 
 
 def absolute_path(path: str | Path) -> Path:
-    """Give the path from the root, `~` resolved; ValueError where its home is not known."""
+    """Give the path from the root, `~` resolved; ValueError says what would be right.
+
+    That is where its home is not known, or the folder that it begins at was deleted.
+    """
     try:
         return Path(path).expanduser().absolute()
     except RuntimeError as error:
         raise ValueError("a path whose home directory is known") from error
+    except FileNotFoundError as error:
+        raise ValueError("a path from the root: the current folder was deleted") from error
 
 
 def _read(text: str, schemes: frozenset[str], right: str) -> BackendUrl:
@@ -112,7 +117,7 @@ def _sqlite(text: str) -> BackendUrl:
         raise ValueError("sqlite:///PATH, with three slashes before the path (four if absolute)")
     path = text.removeprefix(SQLITE_PREFIX)
     if not path or path == ":memory:" or path.endswith("/") or "?" in path:
-        raise ValueError("sqlite:///PATH with the path of a file, without options")
+        raise ValueError("sqlite:///PATH with the path of a file, without options or ?")
     full = str(absolute_path(path))
     return BackendUrl(kind=BackendKind.SQLITE, text=sqlite_url(full), path=full)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, tzinfo
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import msgspec
 from cronsim import CronSim, CronSimError
@@ -96,4 +96,7 @@ def _zone(name: str) -> tzinfo:
     try:
         return UTC if name == UTC_NAME else ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise BadInput(f"time zone {name!r:.80} is not known here; want one as in UTC") from error
+        why = "want a name such as Europe/Paris"
+        if not available_timezones():
+            why = "there is no time-zone data at all: install the package tzdata"
+        raise BadInput(f"time zone {name!r:.80} is not known here: {why}") from error

@@ -20,6 +20,7 @@ from hms_svc.domain.json_rules import (
     check,
 )
 from hms_svc.domain.json_scan import PIECE, Scan, check_containers
+from hms_svc.domain.utf8 import MARK, is_wide, not_utf8
 
 __all__ = [
     "MAX_DEPTH",
@@ -76,13 +77,15 @@ def _in_order(keys: list[str]) -> Iterable[str]:
 def read_strict(raw: bytes) -> JsonValue:
     """Read foreign bytes as JSON, or raise MalformedJson with the fault in words.
 
-    Refused: bytes that are not UTF-8, more than 64 levels, a key twice in one
+    Refused: bytes that are not UTF-8, or begin with its byte-order mark, more than 64 levels, a key twice in one
     object, NaN and infinities (also by overflow), integers of 2^63 and beyond,
     lone surrogates, NUL, more than 250,000 arrays and objects (in texts of more than
     4 MB one for each 16 bytes).
     """
     if not raw.strip(b" \t\r\n"):
         raise MalformedJson("empty: no JSON value")
+    if raw.startswith(MARK):
+        raise MalformedJson("begins with a byte-order mark, which JSON does not: leave it out")
     try:
         text = raw.decode()
         value: JsonValue
@@ -93,8 +96,10 @@ def read_strict(raw: bytes) -> JsonValue:
             value = DECODER.decode(text)
             check(value, 0)
     except UnicodeDecodeError as error:
-        raise MalformedJson(f"not UTF-8 at byte {error.start}") from error
+        raise MalformedJson(not_utf8(raw, error.start)) from error
     except json.JSONDecodeError as error:
+        if is_wide(raw):
+            raise MalformedJson(not_utf8(raw, 0)) from error
         where = f"line {error.lineno} column {error.colno}"
         raise MalformedJson(f"not JSON: {error.msg} at {where}") from error
     except (RecursionError, TooDeep) as error:

@@ -13,6 +13,7 @@ import msgspec
 
 from hms_svc.domain.errors import BadPolicy
 from hms_svc.domain.verdict import Effect
+from hms_svc.machine import read_text_file
 
 BUNDLED: Final = Path(__file__).with_name("bundled.toml")
 _TOP_KEYS: Final = ("default", "rules")
@@ -50,11 +51,9 @@ def load_policy_file(path: Path | None) -> PolicyFile:
     """Read a policy from a file, or the bundled one for None. Raises BadPolicy with file and line."""
     source = path or BUNDLED
     try:
-        text = source.read_text(encoding="utf-8")
-    except OSError as error:
-        raise BadPolicy(f"{source}: the policy cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise BadPolicy(f"{source}: the policy is not UTF-8 at byte {error.start}") from error
+        text = read_text_file(source)
+    except ValueError as error:
+        raise BadPolicy(f"{source}: the policy {error}") from error
     return read_policy(text, str(source))
 
 

@@ -15,6 +15,7 @@ from hms_svc.domain.ids import JOB_TYPE
 from hms_svc.domain.job import INTERNAL_TYPES
 from hms_svc.domain.signatures import signing_key
 from hms_svc.domain.web_address import read_web_address
+from hms_svc.machine import read_text_file
 
 _Named = TypeVar("_Named", Sender, Receiver)
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
@@ -33,11 +34,9 @@ def load_agencies(path: Path | None) -> Agencies:
     if path is None:
         return Agencies()
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise BadSetting(f"{path}: the agencies cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise BadSetting(f"{path}: the agencies are not UTF-8 at byte {error.start}") from error
+        text = read_text_file(path)
+    except ValueError as error:
+        raise BadSetting(f"{path}: the agencies file {error}") from error
     return read_agencies(text, str(path))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,7 +52,8 @@ def load_app(name: str) -> Registry:
 def _find_in_current_folder(module_name: str) -> None:
     """Let modules of the current folder be found, behind all others, if this one is nowhere else."""
     if find_spec(module_name.partition(".")[0]) is None:
-        sys.path.append(str(Path.cwd()))
+        with suppress(FileNotFoundError):  # a current folder that was deleted
+            sys.path.append(str(Path.cwd()))
 
 
 def _line_of(error: Exception) -> str:

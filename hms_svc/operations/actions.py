@@ -19,6 +19,7 @@ from hms_svc.domain.ids import check_job_type, new_job_id
 from hms_svc.domain.job import INTERNAL_TYPES, Job, make_job, read_job
 from hms_svc.domain.lifecycle import TERMINAL
 from hms_svc.domain.strict_json import JsonValue, check_strict, decode
+from hms_svc.domain.utf8 import writable
 from hms_svc.domain.views import JobDetail
 from hms_svc.handling.completion import complete_edited
 from hms_svc.handling.registry import Registry
@@ -245,7 +246,7 @@ class Actions(Erasing):
     async def backup(self, queue_path: str, cases_path: str) -> None:
         """Write consistent copies of the embedded broker and database to new files."""
         database = self._journal.check_allowed("db.backup")
-        paths = {"queue": queue_path, "cases": cases_path}
+        paths = {"queue": writable(queue_path), "cases": writable(cases_path)}
         await self._journal.intend("db.backup", "database", paths)
         await self._control.backup(queue_path)
         await database.backup(cases_path)

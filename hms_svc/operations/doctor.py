@@ -81,7 +81,10 @@ def failed(check: str, error: HmsError) -> Finding:
 
 
 def _data_dir(path: Path) -> Finding:
-    existing = next(each for each in (path, *path.parents) if each.exists())
+    try:
+        existing = next(each for each in (path, *path.parents) if each.exists())
+    except OSError as error:
+        return Finding("data directory", Level.ERROR, f"{path} cannot be used: {error.strerror}")
     if existing == path and not path.is_dir():
         return Finding("data directory", Level.ERROR, f"{path} is not a directory")
     try:
@@ -96,7 +99,7 @@ def _data_dir(path: Path) -> Finding:
 
 
 def _clock(path: Path) -> Iterator[Finding]:
-    if not path.is_dir() or not os.access(path, os.W_OK):
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK) or not path.is_dir():
         return
     with tempfile.NamedTemporaryFile(dir=path) as probe:
         skew = abs(Path(probe.name).stat().st_mtime - time.time())

@@ -111,4 +111,5 @@ def unavailable(subject: str) -> Iterator[None]:
     except FileReplaced as error:
         raise DatabaseReplaced(f"{subject}: {error}") from error
     except (sqlite3.Error, PoolTimeout, OSError) as error:
-        raise DatabaseUnavailable(f"{subject}: {error}") from error
+        told = error.strerror if isinstance(error, OSError) and error.filename else error
+        raise DatabaseUnavailable(f"{subject}: {told}") from error

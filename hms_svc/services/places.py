@@ -13,6 +13,7 @@ import msgspec
 
 from hms_svc.domain.errors import BadSetting, MalformedJson
 from hms_svc.domain.strict_json import read_strict
+from hms_svc.domain.utf8 import without_mark
 
 BUNDLED: Final = Path(__file__).parent / "data" / "places.geojson"
 METRES_PER_DEGREE: Final = 111_195.0
@@ -129,7 +130,7 @@ def read_places(path: Path) -> list[Place]:
     Raises BadSetting that names the file, the feature by its number from 0, and what is wrong.
     """
     try:
-        document = read_strict(path.read_bytes())
+        document = read_strict(without_mark(path.read_bytes()))
     except OSError as error:
         raise BadSetting(f"places_file {path} cannot be read: {error.strerror}") from error
     except MalformedJson as error:

@@ -17,7 +17,7 @@ _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 def load_statements(package: str, file: str) -> dict[str, str]:
     """Read a file of statements, each under a line `-- name: …`, into a mapping by name."""
-    text = files(package).joinpath(file).read_text()
+    text = files(package).joinpath(file).read_text("utf-8")
     _, *parts = _NAME.split(text)
     return {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import json
 import time
 from pathlib import Path
@@ -167,6 +168,16 @@ async def test_nobody_can_come_before_an_envelope_with_its_id(house: House) -> N
         ),
         ({"content-type": "application/json"}, b"{}", "ce-"),
         ({"content-type": "application/cloudevents+json"}, b"[1", "not JSON"),
+        (
+            {"content-type": "application/cloudevents+json"},
+            codecs.BOM_UTF8 + b"{}",
+            "begins with a byte-order mark",
+        ),
+        (
+            {"content-type": "application/cloudevents+json"},
+            "{}".encode("utf-16"),
+            "it begins as UTF-16 does",
+        ),
     ],
 )
 async def test_what_is_no_envelope_is_refused_and_the_attribute_named(

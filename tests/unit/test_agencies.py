@@ -111,7 +111,7 @@ def test_a_fault_is_told_with_file_place_and_what_would_be_right(text: str, faul
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadSetting, match="the agencies cannot be read"):
+    with pytest.raises(BadSetting, match="the agencies file cannot be read"):
         load_agencies(tmp_path)
 
 

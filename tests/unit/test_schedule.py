@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import zoneinfo
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -84,3 +86,27 @@ def test_the_id_of_a_tick_leaves_room_for_ids_that_go_on_from_it() -> None:
 )
 def test_the_id_of_a_tick_names_its_type(job_id: str, type: str) -> None:
     assert type_of_tick(job_id) == type
+
+
+def test_a_machine_without_time_zone_data_is_told_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("tzdata", *(each for each in sys.modules if each.startswith("tzdata."))):
+        monkeypatch.setitem(sys.modules, name, None)
+    zoneinfo.reset_tzpath(to=())
+    ZoneInfo.clear_cache()
+    try:
+        with pytest.raises(BadInput, match="no time-zone data at all: install the package tzdata"):
+            make_schedule("0 3 * * *", "Europe/Paris")
+        assert make_schedule("0 3 * * *").next_after(0) == 3 * 3_600_000
+    finally:
+        zoneinfo.reset_tzpath()
+
+
+def test_zones_are_known_without_those_of_the_machine() -> None:
+    zoneinfo.reset_tzpath(to=())
+    ZoneInfo.clear_cache()
+    try:
+        assert make_schedule("0 3 * * *", "Europe/Paris").next_after(0) == 2 * 3_600_000
+    finally:
+        zoneinfo.reset_tzpath()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,32 @@ def test_a_file_that_does_not_parse_is_named(tmp_path: Path, text: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadSetting, match=r"gone\.toml"):
         load_settings(config_path=tmp_path / "gone.toml", environ={})
+
+
+def test_a_file_whose_path_cannot_be_is_named(tmp_path: Path) -> None:
+    for path, words in ((tmp_path, "is a folder"), (tmp_path / ("x" * 300), "File name too long")):
+        with pytest.raises(BadSetting, match=words):
+            load_settings(config_path=path, environ={})
+        with pytest.raises(BadSetting, match=f"the path of a file that exists: .*{words}"):
+            load_settings({"policy_file": str(path)}, environ=NO_FILE)
+
+
+def test_a_folder_that_no_address_can_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match=r"broker_url = .*what\?/queue.db' \(data_dir\)"):
+        load_settings({"data_dir": tmp_path / "what?"}, environ=NO_FILE)
+
+
+@pytest.mark.parametrize("name", ["a\udcff", "two\nlines", "x" * 200])
+def test_a_login_name_that_is_no_name_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("LOGNAME", name)
+    assert load_settings(environ=NO_FILE).settings.actor == f"uid-{os.getuid()}"
+
+
+def test_texts_are_utf8() -> None:
+    with pytest.raises(BadSetting, match="setting profile"):
+        load_settings({"profile": "a\udcff"}, environ=NO_FILE)
 
 
 def test_an_unknown_variable_is_a_warning_with_the_nearest_name() -> None:

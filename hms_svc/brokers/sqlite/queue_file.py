@@ -113,7 +113,8 @@ class QueueFile:
     def unavailable(self, error: Exception) -> BrokerUnavailable:
         """Say in our words that the file cannot serve."""
         kind = BrokerReplaced if isinstance(error, FileReplaced) else BrokerUnavailable
-        return kind(f"queue file {self.path}: {error}")
+        told = isinstance(error, OSError) and error.strerror or error
+        return kind(f"queue file {self.path}: {told}")
 
     async def wait(self, timeout_seconds: float, *, news: bool = False) -> bool:
         """Sleep until the bell rings, another process has committed, or the time is over."""
@@ -158,7 +159,9 @@ class QueueFile:
 def _prepare(connection: sqlite3.Connection) -> None:
     known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone()
     if known is None:
-        for statement in files(__package__).joinpath("sql/schema.sql").read_text().split(";\n"):
+        for statement in (
+            files(__package__).joinpath("sql/schema.sql").read_text("utf-8").split(";\n")
+        ):
             connection.execute(statement)
         _add_causes(connection)
         connection.executemany(

@@ -1,0 +1,61 @@
+"""Text that strangers hand in: UTF-8, and what is said of bytes that are something else."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import Final
+
+MARK: Final = codecs.BOM_UTF8
+"""The byte-order mark that some editors put before UTF-8."""
+_OTHER_MARKS: Final = (  # those of UTF-32 first: one of them begins as one of UTF-16 does
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+_LONGEST_CHARACTER: Final = 4
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
+
+
+def without_mark(raw: bytes) -> bytes:
+    """Give the bytes of a file behind its byte-order mark, where it has one."""
+    return raw.removeprefix(MARK)
+
+
+def not_utf8(raw: bytes, position: int) -> str:
+    """Word what is wrong with bytes that cannot be read as UTF-8 at a position, from 0."""
+    for mark, name in _OTHER_MARKS:
+        if raw.startswith(mark):
+            return f"not UTF-8 at byte 0: it begins as {name} does; write it as UTF-8"
+    if 0 in raw[:_LONGEST_CHARACTER]:
+        zero = raw.index(0)
+        return f"not UTF-8 at byte {zero}: a zero byte, as in UTF-16; write it as UTF-8"
+    return f"not UTF-8 at byte {position}"
+
+
+def is_wide(raw: bytes) -> bool:
+    """Tell whether the bytes, though they may be UTF-8, begin as text in UTF-16 or UTF-32 does."""
+    return 0 in raw[:_LONGEST_CHARACTER]
+
+
+def has_surrogates(text: str) -> bool:
+    """Tell whether UTF-8 cannot carry a text: it stands for bytes that nobody could decode."""
+    return _SURROGATES.search(text) is not None
+
+
+def writable(text: str) -> str:
+    r"""Give a text that UTF-8 can carry: bytes that nobody could decode as `\udcff`."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def read_text(raw: bytes) -> str:
+    """Give the text of a file, with or without a mark; ValueError says in words what else it is."""
+    raw = without_mark(raw)
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(not_utf8(raw, error.start)) from error
+    if is_wide(raw):
+        raise ValueError(not_utf8(raw, 0))
+    return text
