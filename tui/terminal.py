@@ -161,14 +161,19 @@ def _flush() -> None:
 
 
 def _open_log(path: Path) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
     try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if path.exists() and path.stat().st_size > LARGEST_LOG_BYTES:
             path.replace(path.with_suffix(".log.1"))
-        return os.open(path, flags, 0o600)
+        log = os.open(path, flags, 0o600)
     except OSError as error:
         raise BadSetting(f"the console's log {path} cannot be written: {error.strerror}") from error
+    # Where no home is known it stands where everybody may put a file of that name.
+    if os.getuid() not in {0, os.fstat(log).st_uid}:
+        os.close(log)
+        raise BadSetting(f"the console's log {path} belongs to somebody else: set data_dir")
+    return log
 
 
 def _start_guard(keys: int, screen: int) -> subprocess.Popen[bytes] | None:

@@ -330,3 +330,21 @@ def test_an_editor_that_cannot_be_run_is_named(site: Site, tmp_path: Path, comma
     os.close(theirs)
     assert done.returncode == BAD_INPUT, done.stderr
     assert f"the editor {command!r} (VISUAL, else EDITOR) cannot be run: No " in done.stderr
+
+
+@pytest.mark.parametrize("mode", [0, 0o755])
+def test_a_console_whose_log_cannot_be_written_says_so(tmp_path: Path, mode: int) -> None:
+    need_namespaces()
+    (tmp_path / "data").mkdir(mode=0o755)
+    (tmp_path / "data" / "console.log").touch(mode=0o400)
+    (tmp_path / "data").chmod(mode)
+    ours, theirs = pty.openpty()
+    shown = {**os.environ, **environment(tmp_path / "data"), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*NAMELESS, sys.executable, "-P", "-m", "hms_svc", "--attach"],
+        env=shown, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, check=False, timeout=60,
+    )  # fmt: skip
+    os.close(ours)
+    os.close(theirs)
+    assert done.returncode == BAD_INPUT
+    assert b"console.log cannot be written: Permission denied" in done.stderr
