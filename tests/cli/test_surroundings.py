@@ -166,7 +166,9 @@ def need_namespaces() -> None:
         pytest.skip("this machine makes no user namespaces, so no user without a name")
 
 
-def walk(site: Site, tmp_path: Path, around: Surroundings) -> list[Outcome]:
+def walk(
+    site: Site, tmp_path: Path, around: Surroundings, instead: Mapping[str, Any] | None = None
+) -> list[Outcome]:
     """Run every command over a copy of the site."""
     if (
         around.prefix
@@ -177,7 +179,7 @@ def walk(site: Site, tmp_path: Path, around: Surroundings) -> list[Outcome]:
     shutil.copytree(site.data, folder / "data")
     around.prepare(folder)
     given, told = tmp_path / "given.json", tmp_path / "told.jsonl"
-    given.write_text(json.dumps(told_of(site, folder, around)))
+    given.write_text(json.dumps({**told_of(site, folder, around), **(instead or {})}))
     shown = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8"}
     shown |= environment(folder / "data") | {"PYTHONPATH": str(ROOT)}
     for name, value in around.environ.items():
@@ -295,6 +297,16 @@ def test_every_command_names_what_it_cannot_use(
             continue
         assert each.code == around.code, each
         assert around.words in each.err.decode(), each
+
+
+def test_every_command_refuses_arguments_that_are_no_text(site: Site, tmp_path: Path) -> None:
+    names = ("files", "job_id", "job_ids", "case_id", "type_name", "name", "token_id", "batch")
+    odd = dict.fromkeys(names, "a\udcff") | {"scopes": "view", "folder": str(tmp_path / "b\udcff")}
+    told = walk(site, tmp_path, Surroundings("odd arguments"), {"arguments": odd})
+    check(told)
+    given = [each for each in told if "a\udcff" in each.line]
+    assert len(given) > 15
+    assert [each for each in given if each.code != BAD_INPUT] == []
 
 
 def test_a_fleet_needs_no_home() -> None:
