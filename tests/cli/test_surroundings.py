@@ -351,7 +351,11 @@ def test_a_console_whose_log_cannot_be_written_says_so(tmp_path: Path, mode: int
     (tmp_path / "data" / "console.log").touch(mode=0o400)
     (tmp_path / "data").chmod(mode)
     ours, theirs = pty.openpty()
-    shown = {**os.environ, **environment(tmp_path / "data"), "PYTHONPATH": str(ROOT)}
+    shown = {
+        **os.environ,
+        **environment(tmp_path / "data" / ("" if mode else "inner")),
+        "PYTHONPATH": str(ROOT),
+    }
     done = subprocess.run(
         [*NAMELESS, sys.executable, "-P", "-m", "hms_svc", "--attach"],
         env=shown, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, check=False, timeout=60,
