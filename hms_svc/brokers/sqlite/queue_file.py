@@ -113,7 +113,7 @@ class QueueFile:
     def unavailable(self, error: Exception) -> BrokerUnavailable:
         """Say in our words that the file cannot serve."""
         kind = BrokerReplaced if isinstance(error, FileReplaced) else BrokerUnavailable
-        told = isinstance(error, OSError) and error.strerror or error
+        told = (isinstance(error, OSError) and error.strerror) or error
         return kind(f"queue file {self.path}: {told}")
 
     async def wait(self, timeout_seconds: float, *, news: bool = False) -> bool:
