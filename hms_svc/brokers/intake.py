@@ -17,8 +17,8 @@ KEPT_OF_OVERSIZED: Final = 64 * 1024
 class KeptBytes(msgspec.Struct, frozen=True, gc=False):
     """What is kept of refused bytes: all of them, or the beginning of too many.
 
-    `digest` is the SHA-256 of all in hexadecimal, or `sha1:` and their SHA-1 where the bytes
-    were too many to be fetched from the server.
+    `digest` is the SHA-256 of all in hexadecimal, or `sha256_of_beginning:` and that of `raw` where
+    the bytes were too many to be fetched, or hashed, at the server.
     """
 
     raw: bytes

@@ -162,8 +162,8 @@ class Intake:
         }
 
 
-def _oversized(length: int, sha1: bytes, head: bytes) -> KeptBytes:
-    return KeptBytes(head, length, f"sha1:{sha1.decode()}")
+def _oversized(length: int, head: bytes) -> KeptBytes:
+    return KeptBytes(head, length, f"sha256_of_beginning:{hashlib.sha256(head).hexdigest()}")
 
 
 def _decide(

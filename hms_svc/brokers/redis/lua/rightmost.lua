@@ -2,7 +2,7 @@
 --
 -- ARGV     list, how many at most, bytes after which no more are added, bytes of the largest item, bytes that
 --          are given of a larger one
--- returns  for each: the item, or, where it is too large, its length, its SHA-1 and its beginning
+-- returns  for each: the item, or, where it is too large, its length and its beginning
 -- Invariant: reads only. Items are looked at one by one, so that a hundred large ones are not one answer.
 
 local most, kept = tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -10,7 +10,7 @@ local answers, size = {}, 0
 for at = 1, tonumber(ARGV[5]) do
   local item = foreign('LINDEX', ARGV[4], -at)
   if not item then break end
-  answers[at] = #item > most and { #item, redis.sha1hex(item), string.sub(item, 1, kept) } or item
+  answers[at] = #item > most and { #item, string.sub(item, 1, kept) } or item
   size = size + #item
   if size > tonumber(ARGV[6]) then break end
 end
