@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -215,3 +216,22 @@ async def test_what_is_under_way_at_the_close_is_cancelled(
         await asyncio.sleep(0)
     with pytest.raises((asyncio.CancelledError, BrokerUnavailable)):
         await waiting
+
+
+async def test_an_item_that_a_waiter_hears_of_is_not_sent_to_it(cut: Fleet, proxy: Proxy) -> None:
+    """What others push may be far larger than anything that is read."""
+    await cut.claim(1, "a.job")
+    waits = partial(_has_blocked_client, cut.server)
+    await until("the waiter waits", waits)
+    before = proxy.traffic
+    cut.server.cli("LPUSH", "jobs:a.job", b"x" * 40_000_000)
+
+    async def is_dead() -> bool:
+        return any(queue.counts.dead for queue in await cut.inspection.queues())
+
+    await until("it is a dead letter", is_dead)
+    assert proxy.traffic.since(before).bytes_down < 1_000_000
+
+
+async def _has_blocked_client(server: RedisServer) -> bool:
+    return int(server.cli("INFO", "clients")["blocked_clients"]) > 0

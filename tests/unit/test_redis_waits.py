@@ -9,6 +9,7 @@ from typing import Any, Self, cast
 import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
+from redis.exceptions import ResponseError
 
 from hms_svc.brokers.redis.bus import RedisBus
 from hms_svc.brokers.redis.foreign import Intake
@@ -39,7 +40,13 @@ class Hasty:
         """Have nothing to release."""
 
     aclose = close
-    connection_pool = None
+
+    @property
+    def connection_pool(self) -> Self:
+        return self
+
+    async def get_connection(self) -> Self:
+        raise ResponseError("unknown command 'CLIENT'")
 
     def for_commands(self) -> Hasty:
         return self

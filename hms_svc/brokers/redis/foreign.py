@@ -7,7 +7,8 @@ import hashlib
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from math import inf
+from typing import Final
 
 from redis.exceptions import RedisError
 
@@ -20,6 +21,7 @@ from hms_svc.brokers.redis.accepting import (
     refused_for_id,
     refused_for_key,
 )
+from hms_svc.brokers.redis.arrival import Arrivals
 from hms_svc.brokers.redis.clients import BLOCK_SECONDS
 from hms_svc.brokers.redis.exchange import Argument, end_tasks
 from hms_svc.brokers.redis.link import Link
@@ -48,6 +50,7 @@ class Intake:
         self._polled: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
+        self._arrivals = Arrivals(link)
 
     def watch(self, types: Iterable[str]) -> None:
         """Take in what is pushed for these types from now on, too."""
@@ -69,12 +72,13 @@ class Intake:
         self._polled.clear()
         self._closed = False
 
-    async def absorb(self, type: str) -> None:
-        """Make records of all that waits for a type."""
+    async def absorb(self, type: str) -> bool:
+        """Make records of all that waits for a type; True where there was any."""
+        found = False
         for name in self._lists(type):
-            absorbed = True
-            while absorbed:
-                absorbed = await self._absorb_some(name, type)
+            while await self._absorb_some(name, type):
+                found = True
+        return found
 
     async def absorb_where_any(self, types: Sequence[str]) -> None:
         """Look at many lists in one round trip, and absorb what is there."""
@@ -96,18 +100,15 @@ class Intake:
     async def _watch(self, type: str) -> None:
         """Wait for an item, which a waiter that is cancelled leaves in a list of ours; then take all."""
         target, source = self._lists(type)
+        asked = -inf
         while not self._closed:
             try:
-                await self.absorb(type)
-                asked = time.monotonic()
-                if await self._next(source, target) is None:
+                if not await self.absorb(type):
                     await pause_if_early(asked, BLOCK_SECONDS)
+                asked = time.monotonic()
+                await self._arrivals.next(source, target, int(BLOCK_SECONDS))
             except (RedisError, OSError, BrokerUnavailable):
                 await asyncio.sleep(_POLL_SECONDS)
-
-    async def _next(self, source: str, target: str) -> Any:
-        waiting = self._link.waiting
-        return await waiting.blmove(source, target, int(BLOCK_SECONDS), "RIGHT", "LEFT")
 
     async def _poll(self) -> None:
         while not self._closed:
