@@ -151,10 +151,14 @@ class _Readers:
     def _connect(self) -> Connection:
         path = self._file.path
         owned = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        for setting in (f"busy_timeout={BUSY_TIMEOUT_MS}", "mmap_size=0", "query_only=ON"):
-            owned.execute(f"PRAGMA {setting}")
-        owned.execute("PRAGMA data_version").fetchone()
-        self._file.check()
+        try:
+            for setting in (f"busy_timeout={BUSY_TIMEOUT_MS}", "mmap_size=0", "query_only=ON"):
+                owned.execute(f"PRAGMA {setting}")
+            owned.execute("PRAGMA data_version").fetchone()
+            self._file.check()
+        except BaseException:
+            owned.close()
+            raise
         connection = borrow(owned)
         self._opened.append((connection, owned))
         return connection

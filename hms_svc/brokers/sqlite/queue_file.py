@@ -148,9 +148,13 @@ class QueueFile:
                 # No lock: our writer is open, so this is neither the first connection nor the last.
                 reader = await aiosqlite.connect(self.path, isolation_level=None)
                 reader.row_factory = sqlite3.Row
-                for pragma in ("busy_timeout=10000", "mmap_size=0", "query_only=ON"):
-                    await reader.execute(f"PRAGMA {pragma}")
-                await reader.execute_fetchall("PRAGMA data_version")
+                try:
+                    for pragma in ("busy_timeout=10000", "mmap_size=0", "query_only=ON"):
+                        await reader.execute(f"PRAGMA {pragma}")
+                    await reader.execute_fetchall("PRAGMA data_version")
+                except BaseException:
+                    await reader.close()
+                    raise
                 self._reader = reader
                 self.check()
         return self._reader
