@@ -1,7 +1,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help run test lint check venv lock chaos bench clean
 
-PY := .venv/bin/python
+VENV ?= .venv
+export VENV
+PY := $(VENV)/bin/python
 CHECKED := hms_svc tui tests tools benchmarks
 UV ?= uv
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -16,32 +18,32 @@ help:
 	@echo "make lock    write the hash-locked requirements again (needs uv)"
 	@echo "make chaos   the long fault-injection tests"
 	@echo "make bench   measure this machine"
-	@echo "make clean   remove .venv, .data and caches"
+	@echo "make clean   remove .venv and its like, .data and caches"
 
-run: .venv/.run.stamp
+run: $(VENV)/.run.stamp
 	@$(PY) tools/run_sample.py
 
-test: .venv/.dev.stamp
+test: $(VENV)/.dev.stamp
 	$(PY) -m pytest -n 3 -m "not chaos" $(ARGS)
 
-lint: .venv/.dev.stamp
+lint: $(VENV)/.dev.stamp
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy $(CHECKED)
-	.venv/bin/lint-imports --no-logo
+	$(VENV)/bin/lint-imports --no-logo
 	$(PY) tools/size_gate.py
 
 check: lint test
 
-venv: .venv/.dev.stamp
+venv: $(VENV)/.dev.stamp
 
-chaos: .venv/.dev.stamp
+chaos: $(VENV)/.dev.stamp
 	$(PY) -m pytest -m chaos --timeout 3600 $(ARGS)
 
-bench: .venv/.dev.stamp
+bench: $(VENV)/.dev.stamp
 	$(PY) -m benchmarks $(ARGS)
 
-.venv/.%.stamp: requirements/%.txt pyproject.toml tools/make_venv.sh
+$(VENV)/.%.stamp: requirements/%.txt pyproject.toml tools/make_venv.sh tools/find_python.sh
 	@tools/make_venv.sh $*
 
 lock:
@@ -50,5 +52,5 @@ lock:
 	$(COMPILE) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
 
 clean:
-	rm -rf .venv .data dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* .data dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
