@@ -11,15 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.site import Site
-from tests.servers.postgres import (
-    PostgresServer,
-    postgres_database,
-    postgres_server,
-    postgres_template,
-)
+from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
 
-__all__ = ["postgres_database", "postgres_server", "postgres_template"]
 collect_ignore_glob = [] if sys.platform == "linux" else ["test_*.py"]
 
 

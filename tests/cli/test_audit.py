@@ -18,15 +18,9 @@ from hms_svc.persistence.audit import chained
 from hms_svc.ports.clock import SystemClock
 from hms_svc.settings import Settings, load_settings
 from tests.cli.conftest import Cli, drain, environment, make_cli
-from tests.servers.postgres import (
-    PostgresServer,
-    postgres_database,
-    postgres_server,
-    postgres_template,
-)
+from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
 
-__all__ = ["postgres_database", "postgres_server", "postgres_template"]
 _ROWS = "SELECT number, at, actor, action, subject, detail FROM audit ORDER BY link"
 Query = Callable[[str], list[tuple[Any, ...]]]
 

@@ -19,16 +19,9 @@ from hms_svc.persistence.sqlite_engine import SQLiteEngine
 from hms_svc.sqlite.file import SQLiteFile
 from tests.contracts.database.requests import NOON
 from tests.servers.framing import POSTGRESQL
-from tests.servers.postgres import (
-    PostgresServer,
-    bare_database,
-    postgres_database,
-    postgres_server,
-    postgres_template,
-)
+from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import Proxy
 
-__all__ = ["bare_database", "postgres_database", "postgres_server", "postgres_template"]
 _SESSIONS: Final = "FROM pg_stat_activity WHERE datname = current_database()"
 PATIENCE_SECONDS: Final = 30.0
 Opener: TypeAlias = Callable[[], Awaitable[SqlDatabase]]
