@@ -3,6 +3,8 @@
 
 VENV ?= .venv
 export VENV
+# Where this is set, every process of the tests compiles the program again.
+export PYTHONDONTWRITEBYTECODE :=
 PY := $(VENV)/bin/python
 CHECKED := hms_svc tui tests tools benchmarks
 UV ?= uv
@@ -24,7 +26,7 @@ run: $(VENV)/.run.stamp
 	@$(PY) tools/run_sample.py
 
 test: $(VENV)/.dev.stamp
-	$(PY) -m pytest -n 3 -m "not chaos" $(ARGS)
+	$(PY) -m pytest -n 6 -m "not chaos" $(ARGS)
 
 lint: $(VENV)/.dev.stamp
 	$(PY) -m ruff format --check .

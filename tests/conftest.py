@@ -11,10 +11,16 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.servers.postgres", "tests.servers.redis"]
 _MEMORY: Final = Path("/dev/shm")
 _ENOUGH_BYTES: Final = 2 * 1024**3
+
+
+# A busy machine is no fault.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -143,7 +143,7 @@ def walk(one: RealConsole) -> None:
     one.press("i", "why     ")
     one.press("w", "jobs why")
     one.press("q", "why     ")
-    one.press("3", "Failures")
+    one.press("3", "▸")
     one.press("r", "note for the audit")
 
 

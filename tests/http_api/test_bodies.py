@@ -168,22 +168,22 @@ ATTACKS: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.1)
-    monkeypatch.setattr(protocol, "LINGER_SECONDS", 0.1)
-    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.1)
-
-
-@pytest.mark.usefixtures("hasty")
 async def test_no_hostile_body_or_head_gets_in_or_stays(
-    house: House, caplog: pytest.LogCaptureFixture, connections: set[object]
+    house: House,
+    caplog: pytest.LogCaptureFixture,
+    connections: set[object],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert len(ATTACKS) >= 30
     seen = {}
     with caplog.at_level(logging.ERROR):
-        for name, (pieces, _) in ATTACKS.items():
-            answer = await exchange(house, pieces, leave=name.startswith("gone"))
+        for name, (pieces, wanted) in ATTACKS.items():
+            with monkeypatch.context() as limits:
+                if wanted == {0}:
+                    limits.setattr(protocol, "HEAD_SECONDS", 0.1)
+                if wanted == {408}:
+                    limits.setattr(bodies, "BODY_SECONDS", 0.1)
+                answer = await exchange(house, pieces, leave=name.startswith("gone"))
             seen[name] = status_of(answer)
     wrong = {name: seen[name] for name, (_, wanted) in ATTACKS.items() if seen[name] not in wanted}
     assert not wrong, "\n".join(f"{k}: {v}" for k, v in wrong.items())
@@ -198,11 +198,13 @@ async def test_no_hostile_body_or_head_gets_in_or_stays(
     assert await accepted(house) == 1
 
 
-@pytest.mark.usefixtures("hasty")
-async def test_empty_lines_do_not_keep_a_connection(house: House) -> None:
+async def test_empty_lines_do_not_keep_a_connection(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
     writer.write(GET + b"\r\n")
     assert b"200" in await reader.readuntil(b"alive\n")
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.1)
     writer.write(b"\r\n")
     async with asyncio.timeout(PATIENCE_SECONDS):
         assert await reader.read() == b""

@@ -9,15 +9,14 @@ from typing import Final
 
 import pytest
 
-from hms_svc.http_api import server
+from hms_svc.http_api import bodies, protocol, server
 
 from .conftest import HouseMaker, until
 from .test_bodies import ATTACKS as BODIES
-from .test_bodies import CHUNKED, LAST, chunk, hasty
+from .test_bodies import CHUNKED, LAST, chunk
 from .test_walls import ATTACKS as WALLS
 from .wire import JOB, exchange, head, post, status_of
 
-__all__ = ["hasty"]
 SEED: Final = 5
 REQUESTS: Final = 1_000
 AT_ONCE: Final = 50
@@ -55,6 +54,14 @@ def bent(raw: bytes, dice: random.Random) -> bytes:
     return raw
 
 
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the door wait for nobody: what comes late, be it by our own slowness, is given up."""
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.1)
+    monkeypatch.setattr(protocol, "LINGER_SECONDS", 0.1)
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.1)
+
+
 @pytest.mark.usefixtures("hasty")
 async def test_no_bent_request_breaks_the_door(
     make_house: HouseMaker,
@@ -82,4 +89,5 @@ async def test_no_bent_request_breaks_the_door(
     assert broken == []
     assert caplog.records == []
     assert len(set(seen)) > 5
+    monkeypatch.undo()
     assert status_of(await exchange(house, [post()])) == 202
