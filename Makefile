@@ -26,7 +26,7 @@ run: $(VENV)/.run.stamp
 	@$(PY) tools/run_sample.py
 
 test: $(VENV)/.dev.stamp
-	$(PY) -m pytest -n 6 -m "not chaos" $(ARGS)
+	$(PY) -m pytest -n 6 --dist worksteal -m "not chaos" $(ARGS)
 
 lint: $(VENV)/.dev.stamp
 	$(PY) -m ruff format --check .
