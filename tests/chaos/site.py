@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from hms_svc.domain.lifecycle import State
+from hms_svc.domain.lifecycle import TERMINAL, State
 from tests.chaos.checker import Report, check
-from tests.chaos.processes import PATIENCE_SECONDS, Producer, Served
+from tests.chaos.processes import PATIENCE_SECONDS, Producer, Served, wait_until
 from tests.chaos.views import JobRow, broker_view, database_view
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -104,6 +104,29 @@ class Site:
     def in_hands(self, served: Served) -> int:
         """Count the jobs that processes of this service hold: their names carry its pid."""
         return sum(f"-{served.process.pid}-" in worker for worker in self.broker.holders())
+
+    def ask_until_in_hands(self, producer: Producer, served: Served, jobs: int) -> int:
+        """Ask for jobs until this service holds some; gives how many were asked for.
+
+        On a busy machine all may be done before this process looks: then it asks for as many again.
+        """
+        producer.ask(jobs)
+        asked = jobs
+
+        def held() -> bool:
+            nonlocal asked
+            if self.in_hands(served) > 0:
+                return True
+            if not self._work_left() and not producer.answer() and not self._work_left():
+                producer.ask(jobs)
+                asked += jobs
+            return False
+
+        wait_until("jobs in its hands", held)
+        return asked
+
+    def _work_left(self) -> bool:
+        return any(self.count(state) for state in State if state not in TERMINAL)
 
     def jobs(self, type: str = "") -> list[JobRow]:
         """Give the records of a type, of all where none is named."""
