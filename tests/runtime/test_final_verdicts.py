@@ -26,6 +26,7 @@ from hms_svc.domain.verdict import Effect, Verdict
 from hms_svc.governance.question import Question
 from hms_svc.ports.broker import Settlement
 from hms_svc.ports.control import MOVED_ON, Act
+from hms_svc.runtime import decide
 from hms_svc.settings import Settings
 
 from .conftest import PLACE, Floor, FloorMaker, registry_of, result_of
@@ -473,6 +474,7 @@ async def test_where_the_look_up_at_the_claim_fails_the_end_stays_open(
             settled.extend(settlements)
             return await settle(settlements)
 
+        monkeypatch.setattr(decide, "OUTAGE_PAUSE_MS", 50)
         monkeypatch.setattr(database, "recall", failing)
         monkeypatch.setattr(broker, "settle", watched)
         floor.start()
