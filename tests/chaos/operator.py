@@ -1,6 +1,6 @@
 """An operator in a process of its own: `python -m tests.chaos.operator VERB ID…`, a failpoint armed.
 
-It does what the command line does, and prints one line for each job: id, and why it was not done.
+It does what the command line and the console do, and ends with 1 where it was not done to a job.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hms_svc.settings import load_settings
 from tests.chaos import interrupted
 
 
-async def operate(verb: str, job_ids: list[str]) -> None:
+async def operate(verb: str, job_ids: list[str]) -> int:
     settings = bootstrap.resolve(load_settings().settings)
     database = bootstrap.database(settings)
     await database.open()
@@ -27,12 +27,13 @@ async def operate(verb: str, job_ids: list[str]) -> None:
             ).actions  # fmt: skip
             if verb == "erase":
                 await actions.erase(await actions.plan_erase(job_ids))
-            else:
-                await actions.carry_out(await actions.plan(Act(verb), job_ids))
+                return 0
+            report = await actions.carry_out(await actions.plan(Act(verb), job_ids))
+            return int(report.done != len(job_ids))
     finally:
         await database.close()
 
 
 if __name__ == "__main__":
     assert interrupted.app
-    asyncio.run(operate(sys.argv[1], sys.argv[2:]))
+    sys.exit(asyncio.run(operate(sys.argv[1], sys.argv[2:])))
