@@ -36,8 +36,8 @@ class HungFunctions(Service):
     """Watches functions whose job is settled and that have not returned: each keeps its slot.
 
     One that has not returned after `hung_seconds` is named in the log with its stack, and again
-    every ten minutes. `on_no_slot` is called, with the type, when such functions hold all slots that their type may
-    take of this worker: `slots_of`.
+    every ten minutes. `on_no_slot` is called when such functions hold all slots that their type may
+    take of this worker (`slots_of`), or functions of several types all slots that it has; it is told whose.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class HungFunctions(Service):
     ) -> None:
         super().__init__(interval_seconds=min(LOOK_SECONDS, options.hung_seconds / 4))
         self._in_flight = in_flight
+        self._slots = options.slots
         self._slots_of = slots_of
         self._patience_seconds = options.hung_seconds
         self._on_no_slot = on_no_slot
@@ -70,7 +71,9 @@ class HungFunctions(Service):
         long = [each for each in self._known.values() if now - each.since >= self._patience_seconds]
         for type, count in Counter(each.running.job.type for each in long).items():
             if count >= self._slots_of[type]:
-                self._on_no_slot(type)
+                self._on_no_slot(f"all slots that {type} may take")
+        if len(long) >= self._slots:
+            self._on_no_slot("all slots of this worker")
 
 
 def _say(running: Running, seconds: float) -> None:

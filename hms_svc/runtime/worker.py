@@ -52,8 +52,8 @@ class Worker:
     """One worker process: runs until `stop`, then lets jobs finish within the grace.
 
     `on_stop` is called when it begins to stop, for whatever reason. It stops by itself
-    (`is_hung`) when functions whose jobs are settled hold all slots of a type, and is then `is_stuck`:
-    threads of it cannot be ended but with the process. With `send_report` it measures itself, and hands its reports there: a call
+    (`is_hung`) when functions whose jobs are settled hold all slots of a type, or all that it has, and is then
+    `is_stuck`: threads of it cannot be ended but with the process. With `send_report` it measures itself, and hands its reports there: a call
     that never blocks, and gives False where it could not send.
     """
 
@@ -220,13 +220,10 @@ class Worker:
             )  # fmt: skip
         return chores
 
-    def _give_up(self, type: str) -> None:
+    def _give_up(self, slots: str) -> None:
         if not self.is_hung:
             self.is_hung = True
-            log.error(
-                "functions that do not return hold all slots that %s may take: this worker ends",
-                type,
-            )
+            log.error("functions that do not return hold %s: this worker ends", slots)
             self.stop()
 
     def _forwarder(self) -> EventForwarder:

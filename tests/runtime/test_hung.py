@@ -111,6 +111,24 @@ async def test_a_worker_whose_slots_all_hang_ends_by_itself(open_floor: FloorMak
         scene.leave.set()
 
 
+async def test_a_worker_ends_whose_slots_functions_of_several_types_hold_together(
+    open_floor: FloorMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene, registry = Scene(), Registry()
+    for type in ("a.job", "b.job", "c.job"):
+        registry.job(type, retry=ONCE, timeout_seconds=TIMEOUT_SECONDS)(scene.stay)
+    async with open_floor(registry) as floor:
+        worker = floor.start(slots=4, hung_seconds=0.1)
+        for type in ("a.job", "a.job", "b.job"):
+            await floor.run(type=type)
+        assert not worker.is_hung, "no type has all that it may take, and one slot is free"
+        await floor.run(type="b.job")
+        await floor.ended(worker)
+        assert (worker.is_hung, worker.is_stuck) == (True, True)
+        assert "functions that do not return hold all slots of this worker" in caplog.text
+        scene.leave.set()
+
+
 async def test_an_async_handler_that_will_not_be_cancelled_is_hung_too(
     open_floor: FloorMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
