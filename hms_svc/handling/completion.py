@@ -11,8 +11,10 @@ from hms_svc.domain.errors import HmsError, MalformedJob, MalformedJson
 from hms_svc.domain.job import MAX_KEY_CHARACTERS, Job
 from hms_svc.domain.strict_json import check_strict
 from hms_svc.handling.declarations import name_of
-from hms_svc.handling.payload import PayloadFault, parse_payload
+from hms_svc.handling.payload import PayloadFault, parse_handed_in
 from hms_svc.handling.registry import JobType, Registry
+from hms_svc.handling.validation import shown
+from hms_svc.handling.writable import writable
 from hms_svc.ports.broker import Enqueued, Producer
 
 
@@ -119,14 +121,15 @@ def key_of(declared: JobType, payload: Any) -> str | None:
     try:
         key = declared.unique(payload)
     except Exception as error:
-        raise _fault(declared, f"raised {type(error).__name__}: {error!s:.200}") from error
+        words = f"raised {type(error).__name__}: {writable(error)[:200]}"
+        raise _fault(declared, words) from error
     if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY_CHARACTERS:
-        words = f"gave {key!r:.80}, not a string of 1 to {MAX_KEY_CHARACTERS} characters"
+        words = f"gave {shown(key)}, not a string of 1 to {MAX_KEY_CHARACTERS} characters"
         raise _fault(declared, words)
     try:
         check_strict(key)
     except MalformedJson as error:
-        raise _fault(declared, f"gave {key!r:.80}: {error}") from error
+        raise _fault(declared, f"gave {shown(key)}: {error}") from error
     return str(key)
 
 
@@ -136,7 +139,7 @@ def _fault(declared: JobType, words: str) -> KeyFault:
 
 def _payload_of(job: Job, declared: JobType) -> Any:
     data = job.payload()
-    return data if declared.payload is None else parse_payload(declared.payload, data)
+    return data if declared.payload is None else parse_handed_in(declared.payload, data)
 
 
 class CompletingProducer:

@@ -197,10 +197,10 @@ def _data(declared: JobType, value: Any) -> str:
         return f"is not JSON: {error}"
     if declared.schedule is None or declared.payload is None:
         return ""
-    from hms_svc.handling.payload import PayloadFault, parse_payload
+    from hms_svc.handling.payload import PayloadFault, parse_handed_in
 
     try:
-        parse_payload(declared.payload, value)
+        parse_handed_in(declared.payload, value)
     except PayloadFault as error:
         return f"does not fit {declared.payload.__name__}: {error}"
     return ""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from hms_svc.domain.errors import HmsError
 from hms_svc.handling.registry import PayloadModel
+from hms_svc.handling.writable import writable
 
 MOST_FAULTS: Final = 1_000
 """Beyond this number they are counted: to word half a million of them takes a second."""
@@ -32,6 +33,21 @@ def parse_payload(model: PayloadModel, data: Any) -> Any:
         faults: Sequence[Any] = error.errors(include_url=False)
         told = "; ".join(_describe(fault) for fault in faults[:10])
         raise PayloadFault(told, _path(faults[0])) from error
+
+
+def parse_handed_in(model: PayloadModel, data: Any) -> Any:
+    """Give the model's instance of what is handed in, or raise PayloadFault, whatever the model raised.
+
+    A validator of a model is a service's code: it may raise what pydantic lets through, and must
+    not end the loop of whoever takes jobs in.
+    """
+    try:
+        return parse_payload(model, data)
+    except PayloadFault:
+        raise
+    except Exception as error:
+        raised = f"{model.__name__} raised {type(error).__name__}"
+        raise PayloadFault(f"data: {raised}: {writable(error)[:200]}", "data") from error
 
 
 def _path(fault: Mapping[str, Any]) -> str:

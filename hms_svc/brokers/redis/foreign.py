@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
@@ -30,8 +31,10 @@ from hms_svc.brokers.redis.record import Record, draft_of
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.job import MAX_ITEM_BYTES, Job
 
+log: Final = logging.getLogger("hms_svc.brokers")
 MOST_WATCHED: Final = 16
 _POLL_SECONDS: Final = 0.1
+_BROKEN_SECONDS: Final = 5.0
 _AT_ONCE: Final = 100
 _BYTES_AT_ONCE: Final = 1024 * 1024
 _FETCHED_MOST: Final = 4 * MAX_ITEM_BYTES
@@ -88,7 +91,16 @@ class Intake:
         )
         for type, taken, pushed in zip(types, lengths[::2], lengths[1::2], strict=True):
             if any(isinstance(length, int) and length > 0 for length in (taken, pushed)):
-                await self.absorb(type)
+                await self._absorb_or_say(type)
+
+    async def _absorb_or_say(self, type: str) -> None:
+        """Absorb what waits for a type; what breaks that is logged, and holds up no other type."""
+        try:
+            await self.absorb(type)
+        except BrokerUnavailable:
+            raise
+        except Exception:
+            log.exception("the intake of %s cannot be read", type)
 
     def _lists(self, type: str) -> tuple[str, str]:
         """Give the two lists of a type: what is on its way into records, and what was pushed."""
@@ -109,6 +121,9 @@ class Intake:
                 await self._arrivals.next(source, target, int(BLOCK_SECONDS))
             except (RedisError, OSError, BrokerUnavailable):
                 await asyncio.sleep(_POLL_SECONDS)
+            except Exception:
+                log.exception("the intake of %s cannot be read", type)
+                await asyncio.sleep(_BROKEN_SECONDS)
 
     async def _poll(self) -> None:
         while not self._closed:
