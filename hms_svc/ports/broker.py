@@ -224,6 +224,7 @@ class Broker(Producer, Protocol):
     async def claim(self, request: ClaimRequest) -> list[ClaimedJob]:
         """Lease ready jobs: by priority, then by the time they became ready; types take turns.
 
+        Gives fewer than there are where they are large, one at least: the next claim gives more.
         Each claim has a new fence and counts the attempt, in the same step.
         Paused types are passed over. A job whose `expires_at` has passed before
         its first claim becomes dead, `expired`, instead, and is no reason to

@@ -125,11 +125,19 @@ class Accepting:
                 answers[place - 1] = refused.answer()
                 held.append((place, refused))
             else:
-                answers[place - 1] = _known(job, Record(job.id, witness), repeated)
+                answers[place - 1] = await self._known(job, witness, repeated)
         for number, known in (await self.refuse([refused for _, refused in held])).items():
             place, refused = held[number]
             answers[place - 1] = _known(refused.job, known, repeated)
         return answers
+
+    async def _known(self, job: Job, witness: bytes, repeated: bool) -> Enqueued:
+        """Answer for an id that is known; a record that was too much for the script is read here."""
+        record = witness or await self._link.ask("GET", self._link.keys.ours("job", job.id))
+        if record is None:
+            [answer] = await self.enqueue([job])
+            return answer
+        return _known(job, Record(job.id, record), repeated)
 
     async def enqueue_raw(self, type: str, items: Sequence[bytes]) -> list[Enqueued]:
         """Accept foreign bytes: jobs where they are jobs, dead letters where they are not."""

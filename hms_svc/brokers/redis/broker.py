@@ -11,6 +11,7 @@ import msgspec
 from hms_svc.brokers.announcements import as_cancelled
 from hms_svc.brokers.portions import portions
 from hms_svc.brokers.redis.accepting import Accepting
+from hms_svc.brokers.redis.exchange import Argument
 from hms_svc.brokers.redis.foreign import Intake
 from hms_svc.brokers.redis.healer import Healer
 from hms_svc.brokers.redis.heart import RedisHeart
@@ -163,16 +164,22 @@ class RedisBroker:
     async def _settle(
         self, settlements: Sequence[Settlement], marks: dict[int, str]
     ) -> tuple[list[LeaseToken], list[Settlement]]:
-        arguments = [
-            word for done in settlements for word in settle_arguments(done, marks[done.token.fence])
-        ]
-        refused, wished = [], []
-        for place, wish in await self._link.run("settle", *arguments):
-            if wish:
-                by, detail = msgspec.json.decode(wish)
-                wished.append(as_cancelled(settlements[place - 1], by, detail))
-            else:
-                refused.append(settlements[place - 1].token)
+        refused: list[LeaseToken] = []
+        wished: list[Settlement] = []
+        while settlements:
+            arguments = [
+                word
+                for done in settlements
+                for word in settle_arguments(done, marks[done.token.fence])
+            ]
+            looked_at, answers = await self._link.run("settle", *arguments)
+            for place, wish in answers:
+                if wish:
+                    by, detail = msgspec.json.decode(wish)
+                    wished.append(as_cancelled(settlements[place - 1], by, detail))
+                else:
+                    refused.append(settlements[place - 1].token)
+            settlements = settlements[looked_at:]
         return refused, wished
 
     def _expect_due(self, settlements: Sequence[Settlement]) -> None:
@@ -196,9 +203,12 @@ class RedisBroker:
         """Make due jobs ready; asked again before the next is due, or a second has passed, it rests."""
         if not self._link.is_moved_by_hand and time.monotonic() < self._promote_after:
             return 0
-        moved, ahead_ms = await self._link.run("promote", limit)
+        total, more = 0, True
+        while more and total < limit:
+            moved, ahead_ms = await self._link.run("promote", limit - total)
+            total, more = total + moved, bool(moved) and int(ahead_ms) == 0
         self._promote_after = time.monotonic() + min(int(ahead_ms) / 1000, _PROMOTE_SECONDS)
-        return int(moved)
+        return total
 
     async def reap(
         self, limit: int, known: Mapping[str, KnownEffects] = NOTHING_KNOWN
@@ -209,19 +219,29 @@ class RedisBroker:
             for job_id, effects in known.items()
             for word in (job_id, effects.fence, _DONE[effects.has_case])
         ]
-        answer = await self._link.run("reap", limit, MAX_CRASHES, DEFAULT_MAX_ATTEMPTS, *words)
-        rescued, dead, cancelled, *rest = answer
-        undecided = zip(rest[::2], rest[1::2], strict=True)
-        report = ReapReport(
-            int(rescued),
-            int(dead),
-            int(cancelled),
-            tuple((job_id.decode(), int(fence)) for job_id, fence in undecided),
-        )
+        report = await self._reap(limit, words)
         if report.rescued:
             self._sleeper.call()
         await self._healer.run_once()
         return report
+
+    async def _reap(self, limit: int, known: Sequence[Argument]) -> ReapReport:
+        """Run the script until so many are taken back, or all whose time has come."""
+        rescued = dead = cancelled = found = 0
+        undecided: dict[str, int] = {}
+        more = True
+        while more and found < limit:
+            answer = await self._link.run(
+                "reap", limit - found, MAX_CRASHES, DEFAULT_MAX_ATTEMPTS, *known
+            )
+            undecided |= {
+                job_id.decode(): int(fence)
+                for job_id, fence in zip(answer[4::2], answer[5::2], strict=True)
+            }
+            taken = sum(answer[:3])
+            rescued, dead, cancelled = rescued + answer[0], dead + answer[1], cancelled + answer[2]
+            found, more = found + taken, bool(taken and answer[3])
+        return ReapReport(rescued, dead, cancelled, tuple(undecided.items()))
 
     async def signals(self, worker: str, types: Sequence[str]) -> Signals:
         """Tell what was heard; look at Redis only where there was news, or every few seconds."""

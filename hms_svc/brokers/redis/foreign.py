@@ -38,6 +38,8 @@ _BROKEN_SECONDS: Final = 5.0
 _AT_ONCE: Final = 100
 _BYTES_AT_ONCE: Final = 1024 * 1024
 _FETCHED_MOST: Final = 4 * MAX_ITEM_BYTES
+Known = dict[tuple[str, bytes], bool]
+"""By id and data, of jobs whose id is known: whether it stands for the same job."""
 
 
 class Intake:
@@ -166,16 +168,15 @@ class Intake:
         items = await self._link.run("rightmost", name, *bounds)
         return [item if isinstance(item, bytes) else _oversized(*item) for item in items]
 
-    async def _known(self, jobs: Sequence[Job]) -> dict[str, Record]:
-        if not jobs:
-            return {}
+    async def _known(self, jobs: Sequence[Job]) -> Known:
+        """Look the jobs up whose ids are known; records may be large: one at a time."""
         names = [self._link.keys.ours("job", job.id) for job in jobs]
-        texts = await self._link.ask("MGET", *names)
-        return {
-            job.id: Record(job.id, text)
-            for job, text in zip(jobs, texts, strict=True)
-            if text is not None
-        }
+        lengths = await self._link.ask_all([("STRLEN", name) for name in names])
+        known: Known = {}
+        for job, name, length in zip(jobs, names, lengths, strict=True):
+            if length and (text := await self._link.ask("GET", name)) is not None:
+                known[job.id, job.data] = is_same(job, Record(job.id, text))
+        return known
 
 
 def _oversized(length: int, head: bytes) -> KeptBytes:
@@ -183,13 +184,14 @@ def _oversized(length: int, head: bytes) -> KeptBytes:
 
 
 def _decide(
-    found: Job | Refused, item: Item, known: dict[str, Record], holder: str | None, now: int
+    found: Job | Refused, item: Item, known: Known, holder: str | None, now: int
 ) -> Job | Refused | str:
     """Tell what becomes of an item: a job, a dead letter, or the id where the job is known already."""
     if isinstance(found, Refused):
         return found
-    if found.id in known:
-        return found.id if is_same(found, known[found.id]) else refused_for_id(found, item, now)
+    same = known.get((found.id, found.data))
+    if same is not None:
+        return found.id if same else refused_for_id(found, item, now)
     return refused_for_key(found, holder, now) if holder is not None else found
 
 

@@ -20,14 +20,17 @@ local function prioritise(type, state, head, position)
 end
 
 -- Write one job, `position` of a queued one being what to add to its turn. Gives nothing where it was
--- accepted, else "known" and its record, or "unique" and the id that holds its key.
+-- accepted, else "known" and its record ("" beyond what a script reads), or "unique" and the id that holds its key.
 local function accept(id, type, state, head, tail, position, unique, named, turn)
   local holder = unique ~= '-' and redis.call('EXISTS', job_key(id)) == 0 and unique_holder(type, unique, id)
   if holder then return 'unique', holder end
   if named == '0' then head, position = prioritise(type, state, head, position) end
   if state == '2' then position = int(turn + position) end
   if not redis.call('SET', job_key(id), head .. position .. tail, 'NX') then
-    return 'known', redis.call('GET', job_key(id))
+    if spent > SPENT_MOST then return 'known', '' end
+    local record = redis.call('GET', job_key(id))
+    spent = spent + #record
+    return 'known', record
   end
   hold_unique(id, type, unique)
   push(come, index_of(state, type), position)

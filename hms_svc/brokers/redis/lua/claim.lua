@@ -2,7 +2,7 @@
 --
 -- ARGV     worker, time for people, lease in milliseconds, limit, lane (0 normal, 1 suspects),
 --          then for each type: type, attempts allowed, jobs of it at most
--- returns  for each job: id, record up to its data
+-- returns  for each job: id, record up to its data; fewer than there are where the records are large
 -- Invariant: new fence, attempt, lease and state are one step. Repeated with its nonce after a lost reply
 --            it gives what it gave, as far as the worker still owns it.
 
@@ -57,8 +57,8 @@ end
 local function claim_from(type, most, room)
   local key = index_of('2', type, lane)
   local buried = 0
-  while limit > 0 and room > 0 and buried < 1000 do
-    local popped = redis.call('ZPOPMIN', key, math.min(limit, room))
+  while limit > 0 and room > 0 and buried < 1000 and spent <= SPENT_MOST do
+    local popped = redis.call('ZPOPMIN', key, portion_of(math.min(limit, room)))
     if #popped == 0 then return false end
     local fence = sequence('fence', #popped / 2, wall * 1000)
     tally(type, '2', -#popped / 2)

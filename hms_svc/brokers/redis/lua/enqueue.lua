@@ -3,7 +3,7 @@
 -- ARGV     for each run of jobs: type, state, number, then for each: id, the line of its record before and
 --          after the position, position (of a queued job: what to add to its turn), digest of the unique key,
 --          1 where the job names its priority
--- returns  for each job that was not accepted: its place (from 1), "known" and its record, or "unique" and
+-- returns  for each job that was not accepted: its place (from 1), "known" and its record ("" where much was read already: ask for it), or "unique" and
 --          the id that holds its key
 -- Invariant: a record, its index, its tally and its unique key are written together or not at all.
 

@@ -48,7 +48,7 @@ end
 
 -- Bytes of records that the script has read: beyond so many it takes on no more jobs.
 local SPENT_MOST = 4194304
-local spent = 0
+local spent, records_read = 0, 0
 
 local function job_key(id)
   return P .. 'job:' .. id
@@ -63,8 +63,14 @@ end
 local function read(id)
   local record = redis.call('GET', job_key(id))
   if not record then return nil end
-  spent = spent + #record
+  spent, records_read = spent + #record, records_read + 1
   return parse(record)
+end
+
+-- How many more records to take on, `most` at most, as large as those before; a few while nothing is known of them.
+local function portion_of(most)
+  if records_read == 0 then return math.min(most, 4) end
+  return math.max(1, math.min(most, math.floor((SPENT_MOST - spent) * records_read / spent)))
 end
 
 local function outcome_in(job)
@@ -315,6 +321,28 @@ local function due_in(register, now, most)
     found[#found + 1] = { member = member, state = state, type = type }
   end
   return found
+end
+
+-- Call `take` with the ids of each member of a register whose time has come, until it gives false. Each has
+-- its share of jobs and of bytes, one job at least, and another comes first each time: so none waits for all of another.
+-- Gives whether there was more.
+local function in_shares(looked_at, now, most, take)
+  local number, more = #looked_at, false
+  local share, bytes = math.ceil(most / number), SPENT_MOST / number
+  for turn = 1, number do
+    local found = looked_at[(wall + turn) % number + 1]
+    local last = spent + bytes
+    local ids = redis.call('ZRANGEBYSCORE', index_of(found.state, found.type), '-inf', now, 'LIMIT', 0, share + 1)
+    for at, id in ipairs(ids) do
+      if at > share or most == 0 or spent > SPENT_MOST or spent > last then
+        more = true
+        break
+      end
+      most = most - 1
+      take(id, found)
+    end
+  end
+  return more
 end
 
 -- Make a member of a register what its index says, after finish().

@@ -1,10 +1,10 @@
 -- Make scheduled and retrying jobs ready whose time has come.
 --
 -- ARGV     limit
--- returns  their number, and the milliseconds, a minute at most, within which no other is due
+-- returns  their number, and the milliseconds, a minute at most, within which no other is due: 0 where others are
 -- Invariant: a job is in one index; the step into the queue stands in its trail.
 
-local left, moved = tonumber(ARGV[4]), 0
+local moved = 0
 
 local function make_ready(id, type, state)
   local job = read(id)
@@ -27,16 +27,7 @@ local function make_ready(id, type, state)
 end
 
 local now, looked_at = int(wall), due_in('due', int(wall), 1000)
-for _, found in ipairs(looked_at) do
-  local key = index_of(found.state, found.type)
-  for _, id in ipairs(left > 0 and redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, left) or {}) do
-    if spent > SPENT_MOST then left = 0 end
-    if left > 0 then
-      make_ready(id, found.type, found.state)
-      left = left - 1
-    end
-  end
-end
+in_shares(looked_at, now, tonumber(ARGV[4]), function(id, found) make_ready(id, found.type, found.state) end)
 finish()
 for _, found in ipairs(looked_at) do correct_due('due', found) end
 local following = tonumber(redis.call('ZRANGE', P .. 'due', 0, 0, 'WITHSCORES')[2] or wall + 60000)

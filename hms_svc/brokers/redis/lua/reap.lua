@@ -2,11 +2,11 @@
 --
 -- ARGV     limit, deaths alone after which a job is dead, attempts where none were named, then for each job of
 --          which it is known what its claim has done: id, fence, "none" or "case"
--- returns  the numbers of jobs rescued, dead, cancelled, then id and fence of each that somebody has asked to
+-- returns  the numbers of jobs rescued, dead, cancelled, 1 where there may be more, then id and fence of each that somebody has asked to
 --          cancel and of which that is not known: it was left as it is
 -- Invariant: the lease alone decides; find and move are one step, so that a second reaper finds nothing.
 
-local left, most_crashes, default_most = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
+local most_crashes, default_most = tonumber(ARGV[5]), ARGV[6]
 local rescued, dead, cancelled = 0, 0, 0
 local undecided, known = {}, {}
 for at = 7, #ARGV, 3 do known[ARGV[at] .. ' ' .. ARGV[at + 1]] = ARGV[at + 2] end
@@ -69,24 +69,18 @@ local function take_back(id, job)
 end
 
 local looked_at = due_in('leases', int(lease), 1000)
-for _, found in ipairs(looked_at) do
-  local type = found.type
-  local key = P .. 'processing:' .. type
-  for _, id in ipairs(left > 0 and redis.call('ZRANGEBYSCORE', key, '-inf', int(lease), 'LIMIT', 0, left) or {}) do
-    if spent > SPENT_MOST then break end
-    local job = read(id)
-    left = left - 1
-    if job and job[STATE] == '4' and job[TYPE] == type then
-      take_back(id, job)
-    else
-      push(gone, key, id)
-      if not job then
-        tally(type, '4', -1)
-        lose(id, type)
-      end
+local more = in_shares(looked_at, int(lease), tonumber(ARGV[4]), function(id, found)
+  local type, job = found.type, read(id)
+  if job and job[STATE] == '4' and job[TYPE] == type then
+    take_back(id, job)
+  else
+    push(gone, index_of('4', type), id)
+    if not job then
+      tally(type, '4', -1)
+      lose(id, type)
     end
   end
-end
+end)
 finish()
 for _, found in ipairs(looked_at) do correct_due('leases', found) end
-return { rescued, dead, cancelled, unpack(undecided) }
+return { rescued, dead, cancelled, more and 1 or 0, unpack(undecided) }

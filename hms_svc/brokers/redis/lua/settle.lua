@@ -4,7 +4,7 @@
 --          case id, "-" for none, "?" where nobody can tell, outcome, line of the trail, events and counters (each with a comma behind),
 --          data of the events, time, mark of this settlement, the same when it is repeated, failure group
 --          or "0"
--- returns  for each that was not written: its place (from 1), and "" where the token owns nothing any more,
+-- returns  how many were looked at, fewer where the records are large; then for each that was not written: its place (from 1), and "" where the token owns nothing any more,
 --          else the wish (JSON) of who wants the job cancelled: settle it as cancelled then
 -- Invariant: a no of governance forgets what humans have approved. Only the owner's fence writes; record, index, counters and events are one step. Repeated with
 --            its mark after a lost reply it writes nothing again, and says the same.
@@ -22,6 +22,7 @@ local function wish_for(id, job, state, case)
 end
 
 for at = 4, #ARGV, 15 do
+  if spent > SPENT_MOST then break end
   place = place + 1
   local id, fence, state, position, back, counted, case, outcome, step, names, sums, data, time, mark, cause =
     unpack(ARGV, at, at + 14)
@@ -52,4 +53,4 @@ for at = 4, #ARGV, 15 do
   end
 end
 finish()
-return answers
+return { place, answers }
