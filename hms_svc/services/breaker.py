@@ -14,6 +14,8 @@ from hms_svc.domain.outcome import Snooze
 MOST_FAILURES: Final = 3
 SHORTEST_PAUSE_SECONDS: Final = 5.0
 LONGEST_PAUSE_SECONDS: Final = 60.0
+SLOW_SECONDS: Final = 1.0
+MOST_TRIES_OF_SLOW: Final = 2
 _TOO_MANY_REQUESTS: Final = 429
 _SERVER_ERROR: Final = 500
 
@@ -22,7 +24,8 @@ class Breaker:
     """Counts the tries in a row to which somebody had no answer, or 429, or 5xx.
 
     After three of them nothing is tried for five seconds, and after each one more for twice as long,
-    up to a minute. Then a single try shows whether it goes on. Each process has its own.
+    up to a minute. Then a single try shows whether it goes on. Who answers, but takes more than a second for it,
+    is tried twice at the same time at most: the other slots are for others. Each process has its own.
     """
 
     def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
@@ -30,11 +33,14 @@ class Breaker:
         self._failures = 0
         self._closed_until = 0.0
         self._trying = 0
+        self._takes_seconds = 0.0
+        self._next_turn = 0.0
 
     @contextmanager
     def one_try(self, name: str) -> Iterator[None]:
         """Guard one try; raises Snooze instead, for a job to end with, where none is due."""
         self._check(name)
+        began = self._now()
         self._trying += 1
         try:
             yield
@@ -45,9 +51,12 @@ class Breaker:
             self._note(answered=True)
         finally:
             self._trying -= 1
+            # What was slow is so until several answers in a row were quick.
+            self._takes_seconds = max(self._now() - began, self._takes_seconds / 2)
 
     def _check(self, name: str) -> None:
         if self._failures < MOST_FAILURES:
+            self._check_slow(name)
             return
         wait = self._closed_until - self._now()
         if wait <= 0:
@@ -58,6 +67,16 @@ class Breaker:
             f"{name} has not answered {self._failures} times in a row, and is left alone meanwhile"
         )
         raise Snooze(wait + random.uniform(0.0, SHORTEST_PAUSE_SECONDS), words)
+
+    def _check_slow(self, name: str) -> None:
+        """Let those that find no place come back one after the other, as fast as places become free."""
+        if self._takes_seconds <= SLOW_SECONDS or self._trying < MOST_TRIES_OF_SLOW:
+            return
+        now = self._now()
+        pace = self._takes_seconds / MOST_TRIES_OF_SLOW
+        self._next_turn = min(max(self._next_turn, now) + pace, now + LONGEST_PAUSE_SECONDS)
+        words = f"{name} takes {self._takes_seconds:.0f} s to answer: {self._trying} tries are under way"
+        raise Snooze(self._next_turn - now + random.uniform(0.0, SLOW_SECONDS), words)
 
     def _note(self, *, answered: bool) -> None:
         self._failures = 0 if answered else self._failures + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -79,3 +80,34 @@ async def test_an_answer_in_between_begins_the_count_anew(receiver: Receiver) ->
     assert [await receiver.tell() for _ in range(7)] == [
         "500", "429", "204", "500", "429", "500", "later",
     ]  # fmt: skip
+
+
+async def test_who_answers_slowly_is_tried_twice_at_a_time_until_it_is_quick_again() -> None:
+    """Otherwise a receiver that takes nine seconds for each event would hold all slots for ever."""
+    now = 0.0
+    breaker = Breaker(now=lambda: now)
+
+    def begin() -> ExitStack:
+        stack = ExitStack()
+        stack.enter_context(breaker.one_try("slow.example"))
+        return stack
+
+    first = [begin() for _ in range(5)]
+    now = 9.0
+    for each in first:
+        each.close()
+    running = [begin(), begin()]
+    waits = []
+    for _ in range(30):
+        with pytest.raises(Snooze, match="takes 9 s to answer") as later:
+            begin()
+        waits.append(later.value.for_seconds)
+    assert all(4.5 * turn <= wait <= 4.5 * turn + 1 for turn, wait in enumerate(waits[:13], 1))
+    assert max(waits) <= 61, "those that wait look again within a minute"
+    for each in running:
+        each.close()
+    for _ in range(4):
+        begin().close()
+    many = [begin() for _ in range(5)]
+    for each in many:
+        each.close()
