@@ -184,3 +184,25 @@ async def test_items_around_what_is_fetched_are_taken_once(fleet: Fleet, length:
     [view] = await dead(fleet)
     assert view.reason == "malformed"
     assert fleet.server.cli("EXISTS", INTAKE) == 0
+
+
+async def test_who_pushes_without_end_holds_up_neither_the_reaper_nor_other_types(
+    fleet: Fleet,
+) -> None:
+    for _ in range(10):
+        fleet.server.cli("LPUSH", "jobs:nobody.job", *([b'{"data":{}}'] * 1_000))
+    fleet.server.cli("LPUSH", "jobs:other.job", b'{"id":"other","data":{}}')
+    await fleet.broker.reap(10)
+    assert int(fleet.server.cli("LLEN", "jobs:nobody.job")) > 0, "the round has ended before"
+
+    async def other_is_there() -> bool:
+        await fleet.broker.reap(10)
+        return await fleet.state("other") is not None
+
+    await until("the other is found", other_is_there)
+
+    async def all_are_there() -> bool:
+        await fleet.broker.reap(10)
+        return (await fleet.counts("nobody.job")).get("queued") == 10_000
+
+    await until("all are taken in", all_are_there)

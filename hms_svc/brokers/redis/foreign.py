@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import math
+import random
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
-from math import inf
 from typing import Final
 
 from redis.exceptions import RedisError
@@ -35,6 +36,8 @@ log: Final = logging.getLogger("hms_svc.brokers")
 MOST_WATCHED: Final = 16
 _POLL_SECONDS: Final = 0.1
 _BROKEN_SECONDS: Final = 5.0
+_STEPS_OF_ONE: Final = 20
+"""Steps for one type before others have theirs, where one loop looks at many types."""
 _AT_ONCE: Final = 100
 _BYTES_AT_ONCE: Final = 1024 * 1024
 _FETCHED_MOST: Final = 4 * MAX_ITEM_BYTES
@@ -79,30 +82,50 @@ class Intake:
 
     async def absorb(self, type: str) -> bool:
         """Make records of all that waits for a type; True where there was any."""
-        found = False
-        for name in self._lists(type):
-            while await self._absorb_some(name, type):
-                found = True
-        return found
+        steps = total = await self._absorb_steps(type)
+        while steps == _STEPS_OF_ONE:
+            steps = await self._absorb_steps(type)
+        return total > 0
 
-    async def absorb_where_any(self, types: Sequence[str]) -> None:
-        """Look at many lists in one round trip, and absorb what is there."""
+    async def _absorb_steps(self, type: str) -> int:
+        """Make records of what waits for a type; gives the steps that it took, of a bounded number."""
+        steps = 0
+        for name in self._lists(type):
+            while steps < _STEPS_OF_ONE and await self._absorb_some(name, type):
+                steps += 1
+        return steps
+
+    async def absorb_where_any(self, types: Sequence[str], until: float = math.inf) -> bool:
+        """Look at many lists in one round trip, and absorb some of each; tells whether more may wait.
+
+        Whoever pushes without end to one of them holds up no other: each has its share of steps.
+        `until` (monotonic seconds) is when those that are left wait for the next look.
+        """
         lengths = await asyncio.gather(
             *(self._link.ask("LLEN", name) for type in types for name in self._lists(type)),
             return_exceptions=True,
         )
-        for type, taken, pushed in zip(types, lengths[::2], lengths[1::2], strict=True):
-            if any(isinstance(length, int) and length > 0 for length in (taken, pushed)):
-                await self._absorb_or_say(type)
+        waiting = [
+            type
+            for type, taken, pushed in zip(types, lengths[::2], lengths[1::2], strict=True)
+            if any(isinstance(length, int) and length > 0 for length in (taken, pushed))
+        ]
+        more = False
+        for type in random.sample(waiting, len(waiting)):
+            if time.monotonic() >= until:
+                return True
+            more = await self._absorb_or_say(type) or more
+        return more
 
-    async def _absorb_or_say(self, type: str) -> None:
-        """Absorb what waits for a type; what breaks that is logged, and holds up no other type."""
+    async def _absorb_or_say(self, type: str) -> bool:
+        """Absorb some of what waits for a type; what breaks that is logged, and holds up no other type."""
         try:
-            await self.absorb(type)
+            return await self._absorb_steps(type) == _STEPS_OF_ONE
         except BrokerUnavailable:
             raise
         except Exception:
             log.exception("the intake of %s cannot be read", type)
+            return False
 
     def _lists(self, type: str) -> tuple[str, str]:
         """Give the two lists of a type: what is on its way into records, and what was pushed."""
@@ -114,7 +137,7 @@ class Intake:
     async def _watch(self, type: str) -> None:
         """Wait for an item, which a waiter that is cancelled leaves in a list of ours; then take all."""
         target, source = self._lists(type)
-        asked = -inf
+        asked = -math.inf
         while not self._closed:
             try:
                 if not await self.absorb(type):
@@ -129,9 +152,10 @@ class Intake:
 
     async def _poll(self) -> None:
         while not self._closed:
+            more = False
             with suppress(BrokerUnavailable):
-                await self.absorb_where_any(sorted(self._polled))
-            await asyncio.sleep(_POLL_SECONDS)
+                more = await self.absorb_where_any(sorted(self._polled))
+            await asyncio.sleep(0 if more else _POLL_SECONDS)
 
     async def _absorb_some(self, name: str, type: str) -> bool:
         """Take some items from the right end of a list; False where there are none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 from hms_svc.brokers.portions import in_stretches
@@ -16,6 +17,7 @@ _STEP_SECONDS: Final = 60
 _STEPS_A_ROUND: Final = 5
 _TYPES_A_ROUND: Final = 2000
 _INTAKE: Final = "jobs:"
+_INTAKE_SECONDS: Final = 1.0
 
 
 class Healer:
@@ -87,16 +89,18 @@ class Healer:
             await self._link.run("strike", _STEP_SECONDS, cause, *ids)
 
     async def _find_intakes(self) -> None:
+        """Absorb what was pushed for any type, for a second: the next round of the reaper goes on."""
+        until = time.monotonic() + _INTAKE_SECONDS
         for _ in range(_STEPS_A_ROUND):
             self._cursor, names = await self._scan(self._cursor, _INTAKE + "*", "list")
             found = (name.removeprefix(_INTAKE) for name in names)
             types = [type for type in found if _is_type(type)]
             if types:
-                await self._intake.absorb_where_any(types)
+                await self._intake.absorb_where_any(types, until)
             if not self._cursor:
                 break
         for stretch in in_stretches(self._in_turn):
-            await self._intake.absorb_where_any(stretch)
+            await self._intake.absorb_where_any(stretch, until)
 
     async def _scan(self, cursor: int, pattern: str, kind: str) -> tuple[int, list[str]]:
         following, names = await self._link.ask(
