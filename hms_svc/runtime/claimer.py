@@ -127,10 +127,15 @@ class Claimer(Service):
         if len(claimed) < room or room <= 0:
             await self._rest(empty=len(claimed) < room)
 
+    @property
+    def _is_behind(self) -> bool:
+        """Whether so many jobs wait to be settled that no more are claimed."""
+        return self._settler.backlog > 4 * self._options.slots + 100
+
     def _room(self) -> tuple[Lane, int]:
         if self._lane is Lane.SUSPECT or (self._options.inline_suspects and self.suspects_wait):
             return Lane.SUSPECT, 0 if self._in_flight.unsettled() else 1
-        if self._settler.backlog > 4 * self._options.slots + 100:
+        if self._is_behind:
             return Lane.NORMAL, 0
         return Lane.NORMAL, self._options.slots - len(self._in_flight)
 
@@ -323,7 +328,7 @@ class Claimer(Service):
     async def _until_freed(self) -> None:
         if self._availability.has_paused:
             await self._is_freed_within(PAUSE_SECONDS)
-        elif len(self._in_flight):
+        elif len(self._in_flight) and not self._is_behind:
             await self._freed.wait()
         else:
             await self._is_freed_within(BACKLOG_PAUSE_SECONDS)

@@ -14,6 +14,7 @@ from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import DatabaseUnavailable
 from hms_svc.domain.lifecycle import State
 from hms_svc.handling.registry import Registry, slots_by_type
+from hms_svc.ports.broker import Settlement
 
 from .conftest import FloorMaker, result_of, until
 
@@ -106,8 +107,8 @@ async def test_what_one_worker_has_no_room_for_another_takes(open_floor: FloorMa
         second = floor.start(slots=4)
         for _ in range(3):
             await floor.enqueue(type="slow.job")
-        await until("each has one", lambda: (len(first.in_flight), len(second.in_flight)) == (1, 1))
-        assert crowd.inside == 2
+        await until("each has one", lambda: crowd.inside == 2)
+        assert (len(first.in_flight), len(second.in_flight)) == (1, 1)
         crowd.leave.set()
 
 
@@ -160,3 +161,39 @@ async def test_a_database_that_hangs_holds_up_the_jobs_that_ask_it(
         waiting = await floor.reaches(again, State.SCHEDULED)
         assert waiting.history[-1].cause == "released"
         assert waiting.view.attempt == 1
+
+
+async def test_settlements_that_were_slow_hold_up_nothing_once_they_are_written(
+    open_floor: FloorMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Claiming goes on when they are written, not when the one long job that is in hand ends."""
+    crowd, registry, may_settle = Crowd(), Registry(), asyncio.Event()
+    registry.job("long.job")(crowd.stay)
+    registry.job("short.job")(nothing)
+    async with open_floor(registry) as floor:
+        broker, handed_in = floor.engines.broker, 0
+        settle = broker.settle
+
+        async def slow(settlements: Sequence[Settlement]) -> Any:
+            await may_settle.wait()
+            return await settle(settlements)
+
+        monkeypatch.setattr(broker, "settle", slow)
+        await floor.enqueue(type="long.job")
+        ids = [await floor.enqueue(type="short.job") for _ in range(300)]
+        worker = floor.start(slots=4)
+
+        async def processing() -> int:
+            queues = await floor.engines.inspection.queues()
+            return sum(queue.counts.processing for queue in queues)
+
+        while (taken := await processing()) != handed_in or taken < 100:
+            handed_in = taken
+            await asyncio.sleep(0.1)
+        assert handed_in < 300
+        assert len(worker.in_flight) == 1
+        may_settle.set()
+        for job_id in ids:
+            await floor.reaches(job_id, State.COMPLETED)
+        assert crowd.inside == 1
+        crowd.leave.set()
