@@ -172,7 +172,10 @@ class Claimer(Service):
     def _give_back(self, claimed: Sequence[ClaimedJob], outage: DatabaseUnavailable | None) -> None:
         """Settle jobs that cannot begin, as nobody could say what they have left before."""
         outcome: Outcome = Stopped() if outage is None else Unreachable(outage)
+        expected = {job.token.fence for job in self._in_flight.expected()}
         for job in claimed:
+            if job.token.fence not in expected:
+                continue
             if outage is not None:
                 self._availability.report(outage, job.job.type)
             self._settle(job, job.claimed_at, outcome, NO_EFFECTS, "", lost_commit=outage)

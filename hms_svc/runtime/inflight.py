@@ -45,7 +45,7 @@ class InFlight:
 
     def __init__(self) -> None:
         self._running: dict[int, Running] = {}
-        self._expected: dict[int, str] = {}
+        self._expected: dict[int, ClaimedJob] = {}
         self._by_type: Counter[str] = Counter()
         self.empty = asyncio.Event()
         self.empty.set()
@@ -60,7 +60,7 @@ class InFlight:
     def expect(self, claimed: Sequence[ClaimedJob]) -> None:
         """Take slots for claimed jobs that are to begin, or to be settled without a run."""
         for each in claimed:
-            self._expected[each.token.fence] = each.job.type
+            self._expected[each.token.fence] = each
             self._by_type[each.job.type] += 1
         self.empty.clear()
 
@@ -73,17 +73,22 @@ class InFlight:
 
     def remove(self, token: LeaseToken) -> None:
         """Free the slot of this fence, if it has one."""
-        running, type = self._running.pop(token.fence, None), self._expected.pop(token.fence, None)
+        running = self._running.pop(token.fence, None)
+        claimed = self._expected.pop(token.fence, None)
         if running is not None:
-            type = running.job.type
-        if type is not None:
-            self._by_type[type] -= 1
+            claimed = running.job.claimed
+        if claimed is not None:
+            self._by_type[claimed.job.type] -= 1
         if not len(self):
             self.empty.set()
 
     def all(self) -> list[Running]:
         """Give those in hand; may be called from the heartbeat thread."""
         return list(self._running.copy().values())
+
+    def expected(self) -> list[ClaimedJob]:
+        """Give claimed jobs that have not begun; may be called from the heartbeat thread."""
+        return list(self._expected.copy().values())
 
     def unsettled(self) -> int:
         """Count those whose end is not decided: the others only wait for their function."""

@@ -86,10 +86,11 @@ class Heartbeat:
         hands = [running for running in self._in_flight.all() if not running.settled]
         now = self._clock.lease_ms()
         alive = [running for running in hands if running.job.expires_ms > now]
-        if alive:
+        expected = [claimed.token for claimed in self._in_flight.expected()]
+        if alive or expected:
             began = self._clock.lease_ms()
             lease_ms = int(self._options.lease_seconds * 1000)
-            tokens = [running.job.claimed.token for running in alive]
+            tokens = [*(running.job.claimed.token for running in alive), *expected]
             lost = {token.fence for token in self._heart.extend(tokens, lease_ms)}
             for running in alive:
                 if running.job.claimed.token.fence in lost:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
 
 from hms_svc.domain.errors import DatabaseUnavailable
 from hms_svc.domain.job import ClaimedJob
 from hms_svc.ports.stores import Database, StoredEffect
 
+log: Final = logging.getLogger("hms_svc.runtime")
 Effects = Mapping[int, tuple[StoredEffect, ...]]
 """By fence, what earlier claims of the job have committed."""
 
@@ -16,8 +19,8 @@ Effects = Mapping[int, tuple[StoredEffect, ...]]
 class Redeliveries:
     """Asks beside the loop that claims: a database that does not answer holds up only these jobs.
 
-    `begin` takes jobs with their effects; `release` those that shall not begin, with the outage,
-    or with None where the worker stops.
+    `begin` takes jobs with their effects; `release` all of them where some cannot begin, with the
+    outage, or with None where something else is in the way.
     """
 
     def __init__(
@@ -47,11 +50,13 @@ class Redeliveries:
             found = await self._database.recall(
                 [(each.token.job_id, each.token.fence) for each in claimed]
             )
-        except DatabaseUnavailable as outage:
-            self._release(claimed, outage)
-        except BaseException:
-            self._release(claimed, None)
-            raise
-        else:
             pairs = zip(claimed, found, strict=True)
             await self._begin(claimed, {each.token.fence: effects for each, effects in pairs})
+        except DatabaseUnavailable as outage:
+            self._release(claimed, outage)
+        except Exception:
+            log.exception("jobs that were claimed before cannot begin")
+            self._release(claimed, None)
+        except asyncio.CancelledError:
+            self._release(claimed, None)
+            raise

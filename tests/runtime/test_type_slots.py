@@ -197,3 +197,67 @@ async def test_settlements_that_were_slow_hold_up_nothing_once_they_are_written(
             await floor.reaches(job_id, State.COMPLETED)
         assert crowd.inside == 1
         crowd.leave.set()
+
+
+async def test_a_lease_is_renewed_while_the_database_is_asked(
+    open_floor: FloorMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry()
+    runs: list[int] = []
+
+    def once_more(job: RunningJob) -> str:
+        runs.append(job.attempt)
+        if job.attempt == 1:
+            raise ConnectionError("once")
+        return "done"
+
+    registry.job("again.job", retry=RetryPolicy(base_seconds=0.01))(once_more)
+    async with open_floor(registry) as floor:
+        recall, goes_on = floor.engines.database.recall, asyncio.Event()
+        asked: list[str] = []
+
+        async def wait(claims: Sequence[tuple[str, int]]) -> Any:
+            asked.extend(job_id for job_id, _ in claims)
+            await goes_on.wait()
+            return await recall(claims)
+
+        monkeypatch.setattr(floor.engines.database, "recall", wait)
+        floor.start(slots=2, lease_seconds=0.4)
+        again = await floor.enqueue(type="again.job")
+        await until("it is asked for", lambda: asked)
+        clock = floor.engines.clock
+        lapsed = clock.lease_ms() + 1200
+        await until("three leases have passed", lambda: clock.lease_ms() > lapsed)
+        goes_on.set()
+        done = await floor.reaches(again)
+        assert result_of(done) == "done"
+        assert "rescued" not in [step.cause for step in done.history]
+        assert runs == [1, 2]
+
+
+async def test_what_breaks_a_look_up_gives_its_jobs_back(
+    open_floor: FloorMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, runs = Registry(), list[int]()
+
+    def once_more(job: RunningJob) -> str:
+        runs.append(job.attempt)
+        if len(runs) == 1:
+            raise ConnectionError("once")
+        return "done"
+
+    registry.job("again.job", retry=RetryPolicy(base_seconds=0.01))(once_more)
+    async with open_floor(registry) as floor:
+        recall, broken = floor.engines.database.recall, [True]
+
+        async def breaks_once(claims: Sequence[tuple[str, int]]) -> Any:
+            if broken:
+                broken.clear()
+                raise ZeroDivisionError
+            return await recall(claims)
+
+        monkeypatch.setattr(floor.engines.database, "recall", breaks_once)
+        worker = floor.start(slots=2)
+        assert result_of(await floor.run(type="again.job")) == "done"
+        assert not broken
+        await until("no slot is taken", lambda: not len(worker.in_flight))
