@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from hms_svc.cli.columns import Column
     from hms_svc.domain.strict_json import JsonValue
 
-WIDE = 240
+WIDE = 10_000
+"""Columns of what is no terminal: nothing is shortened or folded there."""
 
 
 def emit(value: Mapping[str, JsonValue]) -> None:

@@ -77,6 +77,16 @@ def test_no_heading_or_word_is_folded(folder: Path, width: int, command: tuple[s
     assert any(headings in line for line in lines)
 
 
+def test_without_a_terminal_nothing_is_cut_or_folded(folder: Path, tmp_path: Path) -> None:
+    """Prose wider than any screen, such as the detail of a job, takes no room from the id."""
+    cli = make_cli(tmp_path)
+    detail = "a reason of many words " * 12
+    cli("enqueue", "-", stdin=REPORT.format(id=IDS[0]))
+    cli("jobs", "cancel", IDS[0], "--note", detail.strip())
+    [row] = [line for line in cli("jobs", "list").out.splitlines() if IDS[0] in line]
+    assert detail.strip() in row
+
+
 def test_columns_leave_in_their_order_and_prose_takes_what_is_left() -> None:
     assert fit(COLUMNS, 200, ()) == {0: 36, 1: 14, 2: 90}
     assert fit(COLUMNS, 80, ()) == {0: 36, 1: 14, 2: 20}
