@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.servers.postgres", "tests.servers.redis"]
+pytest_plugins = ["tests.servers.postgres", "tests.servers.redis", "tests.chaos.figures"]
 _MEMORY: Final = Path("/dev/shm")
 _ENOUGH_BYTES: Final = 2 * 1024**3
 

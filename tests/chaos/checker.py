@@ -44,6 +44,9 @@ class Report(msgspec.Struct):
     rescues: int = 0
     give_backs: int = 0
     raw_duplicate_events: int = 0
+    lost: int = 0
+    doubled: int = 0
+    stuck: int = 0
 
     def __str__(self) -> str:
         return msgspec.json.encode(self).decode()
@@ -96,7 +99,26 @@ def check(journal: Path, broker: BrokerView, database: DatabaseView) -> Report:
     report.rescues, report.give_backs = causes["rescued"], causes["released"]
     opened = [event.event_id for event in run.events if event.type == "case.opened"]
     report.raw_duplicate_events = len(opened) - len(set(opened))
+    report.stuck = sum(job.state not in TERMINAL for job in run.jobs)
+    report.lost = _lost(run)
+    report.doubled = _doubled(run)
     return report
+
+
+def _lost(run: _Run) -> int:
+    """Count the acknowledged jobs that are gone, and the completed ones without their case."""
+    gone = set(run.acknowledged) - {job.id for job in run.jobs}
+    opens = [job.id for job in run.jobs if job.state is State.COMPLETED and job.type in OPENS_CASE]
+    return len(gone) + sum(job_id not in run.cases_of for job_id in opens)
+
+
+def _doubled(run: _Run) -> int:
+    """Count what stands once more than it should: cases under one key or at one place, and their events."""
+    keys = {(case["job_id"], case["key"]) for case in run.cases}
+    told = {(event.job_id, event.event_id) for event in run.events if event.type == "case.opened"}
+    events = Counter(job_id for job_id, _ in told)
+    beyond = [number - len(run.cases_of.get(job_id, ())) for job_id, number in events.items()]
+    return len(run.cases) - len(keys) + len(_neighbours(run)) + sum(max(0, n) for n in beyond)
 
 
 def read_journal(path: Path) -> list[str]:

@@ -1,6 +1,7 @@
-"""An operator in a process of its own: `python -m tests.chaos.operator VERB ID…`, a failpoint armed.
+"""An operator in a process of its own, with a failpoint armed: `python -m tests.chaos.operator [VERB ID…]`.
 
-It does what the command line and the console do, and ends with 1 where it was not done to a job.
+It does what the command line does. Without arguments it reads them, one act a line, and answers each
+with a line: `done`, or `failed` and why. With arguments it ends with 1 where it was not done to a job.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ import asyncio
 import sys
 
 from hms_svc import bootstrap
+from hms_svc.domain.errors import HmsError
+from hms_svc.operations.actions import Actions
 from hms_svc.operations.service import make_operations
 from hms_svc.ports.control import Act
 from hms_svc.settings import load_settings
 from tests.chaos import interrupted
 
 
-async def operate(verb: str, job_ids: list[str]) -> int:
+async def operate(words: list[str]) -> None:
     settings = bootstrap.resolve(load_settings().settings)
     database = bootstrap.database(settings)
     await database.open()
@@ -25,15 +28,33 @@ async def operate(verb: str, job_ids: list[str]) -> int:
                 settings, broker=backend.broker, inspection=backend.inspection,
                 control=backend.control, bus=backend.bus, database=database,
             ).actions  # fmt: skip
-            if verb == "erase":
-                await actions.erase(await actions.plan_erase(job_ids))
-                return 0
-            report = await actions.carry_out(await actions.plan(Act(verb), job_ids))
-            return int(report.done != len(job_ids))
+            if words:
+                sys.exit(int(not await act(actions, *words)))
+            else:
+                await act_as_told(actions)
     finally:
         await database.close()
 
 
+async def act_as_told(actions: Actions) -> None:
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        try:
+            await act(actions, *line.split())
+        except HmsError as error:
+            print("failed", type(error).__name__, error, flush=True)
+        else:
+            print("done", flush=True)
+
+
+async def act(actions: Actions, verb: str, *job_ids: str) -> bool:
+    """Act, and tell whether it was done to every job."""
+    if verb == "erase":
+        await actions.erase(await actions.plan_erase(job_ids))
+        return True
+    report = await actions.carry_out(await actions.plan(Act(verb), job_ids))
+    return report.done == len(job_ids)
+
+
 if __name__ == "__main__":
     assert interrupted.app
-    sys.exit(asyncio.run(operate(sys.argv[1], sys.argv[2:])))
+    asyncio.run(operate(sys.argv[1:]))

@@ -73,9 +73,11 @@ class Served:
         """Give the jobs that the workers were told they had lost."""
         return set(_FENCED.findall(self.log.read_text()))
 
-    def wait_until(self, what: str, holds: Callable[[], object]) -> None:
+    def wait_until(
+        self, what: str, holds: Callable[[], object], seconds: float = PATIENCE_SECONDS
+    ) -> None:
         """Wait for what this service is to do, as long as it runs."""
-        wait_until(what, lambda: holds() or self.process.poll() is not None)
+        wait_until(what, lambda: holds() or self.process.poll() is not None, seconds)
         ended = f"but the service ended with {self.process.poll()}"
         assert holds(), f"{what}: {ended}:\n{self.log.read_text()}"
 

@@ -27,7 +27,9 @@ def test_settle_before_commit_is_caught(site: Site) -> None:
     served = site.serve(app=mutant("settles_before_commit"))
     wait_until("a report is completed", lambda: site.count(State.COMPLETED) > 0)
     served.kill()
-    assert any("completed with 0 cases" in fault for fault in site.check().faults)
+    report = site.check()
+    assert any("completed with 0 cases" in fault for fault in report.faults)
+    assert report.lost > 0
 
 
 @on_both
@@ -68,7 +70,9 @@ def test_a_forgotten_tally_is_caught(site: Site) -> None:
     served = site.serve(app=mutant("forgets_a_tally"), grace_seconds=0)
     wait_until("the job is in hand", lambda: site.in_hands(served) == 1)
     site.stop()
-    assert "I7: chaos.endless: +1 rows beyond the tally of queued" in site.check().faults
+    report = site.check()
+    assert "I7: chaos.endless: +1 rows beyond the tally of queued" in report.faults
+    assert (report.lost, report.doubled, report.stuck) == (0, 0, 1)
 
 
 @on_fleet
@@ -111,7 +115,9 @@ def test_fences_that_begin_anew_after_a_flush_are_caught(
 def test_a_race_for_one_place_is_caught(site: Site) -> None:
     site.enqueue("one_place", 30)
     site.drain(app=mutant("looks_at_no_neighbour"))
-    assert any("stand at one place" in fault for fault in site.check().faults)
+    report = site.check()
+    assert any("stand at one place" in fault for fault in report.faults)
+    assert report.doubled > 0
 
 
 def test_a_lost_job_is_caught(site: Site) -> None:
@@ -119,4 +125,6 @@ def test_a_lost_job_is_caught(site: Site) -> None:
     with site.journal.open("a", encoding="ascii") as journal:
         journal.write("never-accepted\n")
     site.drain(app=APP)
-    assert site.check().faults == ["I1: never-accepted was acknowledged and is gone"]
+    report = site.check()
+    assert report.faults == ["I1: never-accepted was acknowledged and is gone"]
+    assert (report.lost, report.doubled, report.stuck) == (1, 0, 0)
