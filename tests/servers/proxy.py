@@ -22,6 +22,7 @@ from tests.servers.framing import RESP, Dialect, Message
 LOOPBACK: Final = "127.0.0.1"
 _RESET: Final = struct.pack("ii", 1, 0)
 _CHUNK: Final = 1 << 18
+_TURNS_TO_ACCEPT: Final = 5
 _PORTS: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
@@ -187,10 +188,14 @@ class Proxy:
     def _black_hole(self) -> None:
         self.flowing.clear()
 
-    def _refuse(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+    async def _refuse(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            for each in listener.sockets:
+                self._loop.remove_reader(each)
+            for _ in range(_TURNS_TO_ACCEPT):  # asyncio loses who is accepted by a closed listener
+                await asyncio.sleep(0)
+            listener.close()
         self._cut_all()
 
     def _reset_all(self) -> None:
@@ -202,7 +207,7 @@ class Proxy:
             link.cut()
 
     async def _end(self) -> None:
-        self._refuse()
+        await self._refuse()
         for link in self._links:
             link.task.cancel()
         if self._links:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -195,6 +197,22 @@ def test_a_delayed_client_waits_that_long(proxy: Proxy, client: redis.Redis) -> 
     proxy.delay(milliseconds=10_000)
     with dial(proxy.port, timeout_seconds=0.1) as slow, pytest.raises(redis.TimeoutError):
         slow.ping()
+
+
+def test_whoever_dials_as_a_proxy_begins_to_refuse_is_cut_off(proxy: Proxy) -> None:
+    for _ in range(100):
+        dialling = [socket.socket() for _ in range(20)]
+        for each in dialling:
+            each.setblocking(False)
+            each.connect_ex((LOOPBACK, proxy.port))
+        proxy.refuse()
+        proxy.pass_through()
+        for each in dialling:
+            each.settimeout(10)
+            with suppress(ConnectionError):
+                assert each.recv(1) == b"", "a connection outlived the refusal"
+            each.close()
+    gc.collect()
 
 
 def test_replies_are_counted_whole_however_they_arrive() -> None:
