@@ -165,6 +165,7 @@ class Interruptions:
         """Faults that the checker finds, and that are none here."""
         self._sides = sides
         self._broken = sides.get(means.whom)
+        self._begun = threading.Event()
         self._ended = threading.Event()
         self._error: Exception | None = None
         self._attending = threading.Thread(target=self._attend, name="attending")
@@ -218,6 +219,10 @@ class Interruptions:
         else:
             served.wait_until(what, looked, seconds)
 
+    def begin(self) -> None:
+        """Have whoever comes to the place from now on interrupted; again does nothing. Kills need no word."""
+        self._begun.set()
+
     def __enter__(self) -> Self:
         self._attending.start()
         return self
@@ -235,7 +240,7 @@ class Interruptions:
 
     def _see_to_one(self) -> None:
         """One after the other: whoever is stopped again at once would not notice an outage."""
-        if self.kills:
+        if self.kills or not self._begun.is_set():
             return
         if self._over == self._handed_out:
             self._hand_out()

@@ -35,10 +35,11 @@ def at_work(given: Interruptions) -> list[str]:
     site = given.site
     served = given.serve(at_most=12 if given.kills else 2)
     producer, jobs = site.producer("distinct"), 0
-    while not given.all_taken:
+    while not (jobs and given.all_taken):
         before = given.taken
         producer.ask(JOBS_AT_A_TIME)
         jobs += JOBS_AT_A_TIME
+        given.begin()
         given.until(
             served,
             "an interruption, or all done",
@@ -61,6 +62,7 @@ def at_a_tick(given: Interruptions) -> list[str]:
     """Have each worker hand in the next tick: a new one for each interruption, as it does that once."""
     site = given.site
     while not given.all_taken:
+        given.begin()
         before = given.taken
         served = given.serve(app=TICKING, at_most=1, processes=0 if given.kills else 1)
         enough = given.times if given.kills else before + 1
@@ -82,6 +84,7 @@ def at_the_reaper(given: Interruptions) -> list[str]:
     """Leave jobs behind whose cancellation was asked for; once they are cancelled, others."""
     site, left = given.site, 0
     served = given.serve("--types", "chaos.case", at_most=1)
+    given.begin()
     producer = site.producer("chaos.endless")
     while not given.all_taken:
         victim = site.serve("--types", "chaos.endless", app=CHAOS, lease_seconds=2)
@@ -160,6 +163,7 @@ def at_an_act(given: Interruptions) -> list[str]:
     site.drain(app=CHAOS, policy_file=policy)
     ids = [job.id for job in site.jobs("chaos.decided")]
     wanted: dict[str, State] = {}
+    given.begin()
     with Operator(given) as operator, Operator(given, armed=False) as successor:
         for number in range(_acts(given)):
             if given.all_taken:
@@ -220,6 +224,7 @@ def at_an_erase(given: Interruptions) -> list[str]:
     ids = [job.id for job in site.jobs("pothole.report")]
     if site.broker_url.startswith("redis"):
         given.explained = {f"I3: {job_id}: 1 cases, 0 case.opened" for job_id in ids}
+    given.begin()
     with Operator(given) as operator, Operator(given, armed=False) as successor:
         for number in range(_acts(given)):
             person = ids[2 * number : 2 * number + 2]
@@ -239,6 +244,7 @@ def at_the_door(given: Interruptions) -> list[str]:
     for port in ports:
         wait_until("the door is ready", lambda: is_listening(port))  # noqa: B023 - called at once
     posted = 0
+    given.begin()
     with httpx.Client(timeout=PATIENCE_SECONDS) as client:
         while not given.all_taken:
             posted += 1

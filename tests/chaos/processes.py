@@ -77,9 +77,16 @@ class Served:
         self, what: str, holds: Callable[[], object], seconds: float = PATIENCE_SECONDS
     ) -> None:
         """Wait for what this service is to do, as long as it runs."""
-        wait_until(what, lambda: holds() or self.process.poll() is not None, seconds)
+        held = False
+
+        def is_over() -> bool:
+            nonlocal held
+            held = bool(holds())
+            return held or self.process.poll() is not None
+
+        wait_until(what, is_over, seconds)
         ended = f"but the service ended with {self.process.poll()}"
-        assert holds(), f"{what}: {ended}:\n{self.log.read_text()}"
+        assert held or holds(), f"{what}: {ended}:\n{self.log.read_text()}"
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the supervisor, which has it when this returns."""
