@@ -68,16 +68,18 @@ def test_what_a_child_prints_goes_to_the_output_of_serve(site: Site) -> None:
 
 
 @on_both
-def test_a_worker_whose_slots_all_hang_is_replaced_and_its_jobs_run_again(site: Site) -> None:
-    served, first = serve(site, "--concurrency", "2")
-    site.enqueue("world.hang", 2)
-    served.wait_until("both jobs are done", lambda: site.count(State.COMPLETED) == 2)
+def test_a_worker_where_all_slots_of_a_type_hang_is_replaced_and_its_jobs_run_again(
+    site: Site,
+) -> None:
+    served, first = serve(site, "--concurrency", "4")
+    site.enqueue("world.hang", 3)
+    served.wait_until("all jobs are done", lambda: site.count(State.COMPLETED) == 3)
     assert served.workers() != [first]
     said = served.log.read_text()
-    assert said.count("has run on for") == 2
-    assert said.count(", called by hang (") == 2
-    assert "all 2 slots are held by functions that do not return" in said
-    assert [job.attempt for job in site.jobs()] == [2, 2]
+    assert said.count("has run on for") == 3
+    assert said.count(", called by hang (") == 3
+    assert "functions that do not return hold all slots that world.hang may take" in said
+    assert [job.attempt for job in site.jobs()] == [2, 2, 2]
     site.stop()
 
 
