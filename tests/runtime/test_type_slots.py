@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -23,6 +23,18 @@ ONCE = RetryPolicy(max_attempts=1)
 
 def nothing() -> None:
     """Do nothing."""
+
+
+def fails_once(runs: list[int]) -> Callable[[RunningJob], str]:
+    """Make a handler whose first run fails, and which notes the attempts."""
+
+    def handler(job: RunningJob) -> str:
+        runs.append(job.attempt)
+        if len(runs) == 1:
+            raise ConnectionError("once")
+        return "done"
+
+    return handler
 
 
 class Crowd:
@@ -133,13 +145,7 @@ async def test_a_database_that_hangs_holds_up_the_jobs_that_ask_it(
     registry = Registry()
     runs: list[int] = []
 
-    def once_more(job: RunningJob) -> str:
-        runs.append(job.attempt)
-        if job.attempt == 1:
-            raise ConnectionError("once")
-        return "done"
-
-    registry.job("again.job", retry=RetryPolicy(base_seconds=0.01))(once_more)
+    registry.job("again.job", retry=RetryPolicy(base_seconds=0.01))(fails_once(runs))
     registry.job("other.job")(lambda: "done")
     async with open_floor(registry) as floor:
         database, answers = floor.engines.database, asyncio.Event()
@@ -205,13 +211,7 @@ async def test_a_lease_is_renewed_while_the_database_is_asked(
     registry = Registry()
     runs: list[int] = []
 
-    def once_more(job: RunningJob) -> str:
-        runs.append(job.attempt)
-        if job.attempt == 1:
-            raise ConnectionError("once")
-        return "done"
-
-    registry.job("again.job", retry=RetryPolicy(base_seconds=0.01))(once_more)
+    registry.job("again.job", retry=RetryPolicy(base_seconds=0.01))(fails_once(runs))
     async with open_floor(registry) as floor:
         recall, goes_on = floor.engines.database.recall, asyncio.Event()
         asked: list[str] = []
@@ -240,13 +240,7 @@ async def test_what_breaks_a_look_up_gives_its_jobs_back(
 ) -> None:
     registry, runs = Registry(), list[int]()
 
-    def once_more(job: RunningJob) -> str:
-        runs.append(job.attempt)
-        if len(runs) == 1:
-            raise ConnectionError("once")
-        return "done"
-
-    registry.job("again.job", retry=RetryPolicy(base_seconds=0.01))(once_more)
+    registry.job("again.job", retry=RetryPolicy(base_seconds=0.01))(fails_once(runs))
     async with open_floor(registry) as floor:
         recall, broken = floor.engines.database.recall, [True]
 
