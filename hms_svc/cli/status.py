@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 WORKER_COLUMNS = ("worker", "host", "pid", "busy", "slots", "lane", "types", "seen s ago")
 WORKERS_LEAVING = ("lane", "pid", "host", "types", "slots", "seen s ago", "busy")
+MOST_NAMED = 10
 
 
 def status(
@@ -81,7 +82,9 @@ def _page(seen: Status, session: Session) -> Any:
     if seen.types_left_off:
         parts.append(Text(left_off_words(seen)))
     if unserved:
-        parts.append(Text(f"no live worker serves: {', '.join(unserved)}"))
+        named = ", ".join(unserved[:MOST_NAMED])
+        more = f", and {len(unserved) - MOST_NAMED:,} more" if len(unserved) > MOST_NAMED else ""
+        parts.append(Text(f"no live worker serves: {named}{more}"))
     if seen.workers:
         parts.append(
             make_table(WORKER_COLUMNS, worker_rows(seen.workers, seen.at), leaving=WORKERS_LEAVING)

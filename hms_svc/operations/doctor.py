@@ -28,6 +28,7 @@ from hms_svc.sqlite.lock import FIXED_VERSION, holder_of
 
 LAG_LIMIT_MS: Final = 60_000
 SKEW_LIMIT_SECONDS: Final = 5.0
+MOST_UNSERVED: Final = 10
 _PROBES: Final = 20
 
 
@@ -217,6 +218,7 @@ def _workers(status: Status) -> Finding:
 
 
 def _queues(status: Status) -> Iterator[Finding]:
+    unserved = 0
     for queue in status.queues:
         yield from (Finding("queues", Level.ERROR, fault) for fault in queue.faults)
         waiting = queue.counts.queued + queue.counts.intake
@@ -227,10 +229,18 @@ def _queues(status: Status) -> Iterator[Finding]:
                 "queues", Level.NOTE, f"{queue.type}{doors} was paused by {queue.paused_by}{why}"
             )
         elif waiting and not queue.served and status.workers:
-            text = (
-                f"{plural(waiting, 'waiting job')} of {queue.type}: no live worker serves that type"
-            )
-            yield Finding("queues", Level.ERROR, text)
+            unserved += 1
+            if unserved <= MOST_UNSERVED:
+                jobs = plural(waiting, "waiting job")
+                text = f"{jobs} of {queue.type}: no live worker serves that type"
+                yield Finding("queues", Level.ERROR, text)
+    if unserved > MOST_UNSERVED:
+        more = plural(unserved - MOST_UNSERVED, "more type")
+        yield Finding("queues", Level.ERROR, f"{more} with waiting jobs that no live worker serves")
+    if status.types_left_off:
+        left_off = plural(status.types_left_off, "type")
+        text = f"{left_off} that no live worker serves, beyond a thousand, were not looked at"
+        yield Finding("queues", Level.NOTE, text)
 
 
 async def _outbox(reads: Reads, status: Status) -> Finding:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
 import pytest
 
-from hms_svc.operations import doctor
+from hms_svc.domain.job import make_job
+from hms_svc.operations import doctor, reads
 from hms_svc.operations.doctor import Level, examine_machine
+from hms_svc.ports.broker import WorkerRegistration
+from hms_svc.ports.clock import SystemClock
 from hms_svc.settings import Settings, load_settings
 from hms_svc.sqlite.filesystem import NETWORK_TYPES, filesystem_type
 from hms_svc.sqlite.lock import LockFile
+from tests.unit.desk import open_desk
 
 MOUNTS = """\
 /dev/sda1 / ext4 rw 0 0
@@ -75,3 +80,28 @@ async def test_who_sits_on_the_write_lock_is_named(
     assert any(
         f"process {os.getpid()} has held the write lock" in finding.text for finding in findings
     )
+
+
+async def test_many_unserved_types_are_named_in_part_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "MOST_LISTED", 20)
+    async with open_desk(tmp_path) as desk:
+        broker, clock = desk.engines.broker, SystemClock()
+        jobs = [make_job(f"typo.{n:02}", 1, now_ms=clock.now_ms()) for n in range(25)]
+        await broker.enqueue(jobs)
+        heart = broker.heart()
+        worker = WorkerRegistration(
+            id="w", host="h", pid=1, slots=4, busy=0, types=("a.job",), started_at=1
+        )
+        await asyncio.to_thread(heart.register, worker)
+        await asyncio.to_thread(heart.close)
+        operations = desk.operations
+        findings = await doctor.examine_engines(operations.reads, operations.audit)
+    told = [finding.text for finding in findings if finding.check == "queues"]
+    assert len(told) == 12
+    assert told[0] == "1 waiting job of typo.00: no live worker serves that type"
+    assert told[10:] == [
+        "10 more types with waiting jobs that no live worker serves",
+        "5 types that no live worker serves, beyond a thousand, were not looked at",
+    ]
