@@ -145,7 +145,13 @@ def _provider(settings: Settings) -> IdentityProvider | None:
 
 
 async def check_exposure(door: Door, listening: socket.socket) -> None:
-    """Refuse to be reached from other machines by anybody."""
+    """Refuse to be reached from other machines by anybody, through a proxy or without one."""
+    if door.settings.http_proxies and await door.authentication.is_open():
+        named = ", ".join(door.settings.http_proxies)
+        raise BadSetting(
+            f"http_proxies {named}: there is no token, and whoever reaches a proxy would be taken "
+            "for local; first make one (hms-svc tokens create NAME --scope produce), or set jwks_url"
+        )
     if is_loopback(listening):
         return
     if await door.authentication.is_open():

@@ -22,7 +22,7 @@ from hms_svc.domain.backend_url import (
     sqlite_url,
 )
 from hms_svc.domain.errors import BadSetting
-from hms_svc.domain.setting_values import Reader, choice, flag, number, text, whole, words
+from hms_svc.domain.setting_values import Reader, choice, flag, networks, number, text, whole, words
 from hms_svc.machine import (
     config_folder,
     data_folder,
@@ -78,6 +78,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     http: str = "127.0.0.1:8710"
     http_hosts: tuple[str, ...] = ()
     http_origins: tuple[str, ...] = ()
+    http_proxies: tuple[str, ...] = ()
     http_tls_certificate: Path | None = None
     http_tls_key: Path | None = None
     queue_limit: int = 0
@@ -172,6 +173,7 @@ READERS: Final[dict[str, Reader]] = {
     "http": text(r"[A-Za-z0-9.-]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}", "HOST:PORT"),
     "http_hosts": words(r"[A-Za-z0-9.:\[\]-]+", "a list of host names"),
     "http_origins": words(r"https?://[A-Za-z0-9.:\[\]-]+", "a list such as https://city.example"),
+    "http_proxies": networks,
     "http_tls_certificate": _file,
     "http_tls_key": _file,
     "queue_limit": whole(0, 1_000_000_000),

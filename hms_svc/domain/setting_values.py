@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from ipaddress import ip_network
 from typing import Any
 
 from hms_svc.domain.utf8 import has_surrogates
@@ -87,6 +88,15 @@ def words(pattern: str, right: str) -> Reader:
         return found
 
     return read
+
+
+def networks(value: object) -> tuple[str, ...]:
+    """Read a list of IP addresses and networks, or words with commas between them."""
+    right = "a list of IP addresses or networks, such as 127.0.0.1 or 10.0.0.0/8"
+    try:
+        return tuple(str(ip_network(word)) for word in words(r"\S+", right)(value))
+    except ValueError as error:
+        raise ValueError(right) from error
 
 
 def _fits(pattern: str, value: str) -> bool:

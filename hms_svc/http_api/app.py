@@ -17,6 +17,7 @@ from hms_svc.domain.errors import HmsError
 from hms_svc.http_api import schemas
 from hms_svc.http_api.describing import describe
 from hms_svc.http_api.door import Door, door_of
+from hms_svc.http_api.forwarding import prefix_of
 from hms_svc.http_api.problems import Problem, problem, problem_of
 from hms_svc.http_api.requests import Note, answer
 from hms_svc.http_api.routes import cases, envelopes, health, jobs, queues, streams
@@ -61,10 +62,16 @@ def make_app(door: Door, *, hosts: Iterable[str], web: bool = False) -> ASGIApp:
         await door_of(request).admit(request.headers.get("authorization"), None)
         if not document:
             document.update(describe(app, door.registry, BODIES))
-        return answer(document)
+        prefix = prefix_of(request)
+        return answer({**document, "servers": [{"url": prefix}]} if prefix else document)
 
     return Walls(
-        app, hosts=hosts, origins=door.settings.http_origins, observe=door.measures.observe
+        app,
+        hosts=hosts,
+        guard=door.authentication.check_forwarded,
+        origins=door.settings.http_origins,
+        proxies=door.settings.http_proxies,
+        observe=door.measures.observe,
     )
 
 

@@ -46,8 +46,8 @@ class Authentication:
     """Knows the tokens as they were at most five seconds ago.
 
     Where no token was ever made and no identity provider is set, everybody who
-    reaches the socket is `local`; the door then listens on loopback only, and stays
-    open while the database is away. A door that has seen a token stays closed,
+    reaches the socket is `local`; the door then listens on loopback only, refuses what
+    a proxy hands on, and stays open while the database is away. A door that has seen a token stays closed,
     whatever becomes of the database.
     """
 
@@ -75,6 +75,15 @@ class Authentication:
         if not self._guarded:
             self._guarded = bool(await self._known())
         return not self._guarded
+
+    async def check_forwarded(self, sign: str) -> None:
+        """Refuse, 401, what a proxy hands on, as `sign` tells, while nobody needs a token."""
+        if await self.is_open():
+            raise _unauthorized(
+                f"a proxy handed this on, as {sign} tells, and there is no token: whoever reaches "
+                "the proxy would be taken for local; first make one (hms-svc tokens create NAME "
+                "--scope produce), or set jwks_url"
+            )
 
     async def identify(self, authorization: str | None) -> Principal:
         """Tell who asks, from an `Authorization` header; Problem 401 where nobody is."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -17,11 +17,12 @@ from starlette.websockets import WebSocketClose, WebSocketDisconnect
 
 from hms_svc.domain.errors import HmsError
 from hms_svc.http_api.bodies import WITH_BODY, Bodies, check_length
+from hms_svc.http_api.forwarding import Proxies, sign_of_proxy
 from hms_svc.http_api.problems import Problem, problem, problem_of
 
 log: Final = logging.getLogger("hms_svc.http")
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
-"""Asked by load balancers, which name no host of ours."""
+"""Asked by load balancers, which name no host of ours, and through any proxy."""
 CONSOLE: Final = "/console"
 STREAMS: Final = "/events"
 """The last step of every path that is followed."""
@@ -38,6 +39,8 @@ SAFETY_HEADERS: Final = (
 GONE: Final = (ClientDisconnect, WebSocketDisconnect)
 Observer = Callable[[str, str, int, float], None]
 """Told of each answer: template of the route, method, status, seconds."""
+Guard = Callable[[str], Awaitable[None]]
+"""Given by what a proxy shows; raises where it may hand nothing on."""
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[0-9a-z_.-]*[0-9a-z_-])(:[0-9]{1,5})?", re.ASCII)
 
 
@@ -49,12 +52,16 @@ class Walls:
         app: ASGIApp,
         *,
         hosts: Iterable[str],
-        origins: Collection[str] = (),
+        guard: Guard,
+        origins: Iterable[str] = (),
+        proxies: Iterable[str] = (),
         observe: Observer | None = None,
     ) -> None:
         self._app = app
         self._hosts = frozenset(_bare(host) for host in hosts) - {""}
-        self._origins = frozenset(origins)
+        self._guard = guard
+        self._origins = frozenset(plain_origin(origin) for origin in origins)
+        self._proxies = Proxies(proxies)
         self._observe = observe
         self._bodies = Bodies()
         self._streams = 0
@@ -67,7 +74,9 @@ class Walls:
         answered = _Answer(send, scope["type"])
         began = time.perf_counter()
         try:
-            self._check(scope)
+            scope = self._check(scope)
+            if scope["path"] not in OPEN_PATHS and (sign := sign_of_proxy(scope)):
+                await self._guard(sign)
             with self._counted(scope), self._bodies.bound(scope, receive) as bounded:
                 await self._app(scope, bounded, answered)
         except Problem as error:
@@ -84,7 +93,8 @@ class Walls:
                 seconds = time.perf_counter() - began
                 self._observe(_template(scope), scope["method"], answered.status, seconds)
 
-    def _check(self, scope: Scope) -> None:
+    def _check(self, scope: Scope) -> Scope:
+        """Give the scope as its caller meant it; Problem where it may not come in."""
         headers = Headers(scope=scope)
         for name in ONCE:
             if len(headers.getlist(name)) > 1:
@@ -92,7 +102,9 @@ class Walls:
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:
             raise Problem(400, "bad-input", "NUL in the request target: no name here has one")
         if scope["path"] in OPEN_PATHS:
-            return
+            return scope
+        scope = self._proxies.heard(scope)
+        headers = Headers(scope=scope)
         host = headers.get("host", "")
         if _bare(host) not in self._hosts:
             raise Problem(421, "unknown-host", f"host {host!r:.100} is not ours: see http_hosts")
@@ -100,15 +112,16 @@ class Walls:
         if scope["type"] == "http" and scope["method"] in WITH_BODY:
             _check_encoding(headers)
             check_length(headers)
+        return scope
 
     def _check_origin(self, headers: Headers, scope: Scope, host: str) -> None:
         origin = headers.get("origin")
         secure = scope["scheme"] in {"https", "wss"}
-        ours = f"{'https' if secure else 'http'}://{host.lower()}"
+        ours = plain_origin(f"{'https' if secure else 'http'}://{host}")
         if origin is None:
             if headers.get("sec-fetch-site") == "cross-site" and not _is_link(scope, headers):
                 raise Problem(403, "foreign-origin", "a page of another site may not call")
-        elif origin.lower() != ours and origin not in self._origins:
+        elif plain_origin(origin) not in {ours, *self._origins}:
             raise Problem(
                 403, "foreign-origin", f"origin {origin!r:.100} may not call: see http_origins"
             )
@@ -126,6 +139,12 @@ class Walls:
             yield
         finally:
             self._streams -= 1
+
+
+def plain_origin(origin: str) -> str:
+    """Write an origin as browsers do: in lower case, without the port that its scheme has anyway."""
+    plain = origin.lower()
+    return plain.removesuffix(":443" if plain.startswith("https:") else ":80")
 
 
 def our_fault() -> Response:

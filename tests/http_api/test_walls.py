@@ -155,7 +155,7 @@ OURS_IN_ALL_WAYS = [
 
 async def test_what_is_ours_gets_in(make_house: HouseMaker) -> None:
     house = await make_house(
-        http_origins=("https://friend.example",), http_hosts=("city.example:443",)
+        http_origins=("https://Friend.example:443",), http_hosts=("city.example:443",)
     )
     for raw in OURS_IN_ALL_WAYS:
         assert status_of(await exchange(house, [raw + JOB])) == 202, raw
@@ -222,4 +222,4 @@ def test_a_host_that_cannot_be_read_is_never_ours() -> None:
     async def nothing(*_: object) -> None:
         raise AssertionError
 
-    assert Walls(nothing, hosts=["::1", "no host", ""])._hosts == frozenset()
+    assert Walls(nothing, hosts=["::1", "no host", ""], guard=nothing)._hosts == frozenset()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
 from hms_svc.domain.errors import BadInput, HoldChanged
 from hms_svc.domain.filter import parse_filter
 from hms_svc.http_api.describing import decides, described, describes, intake
+from hms_svc.http_api.forwarding import prefix_of
 from hms_svc.http_api.problems import Problem
 from hms_svc.http_api.requests import Admitted, Body, Note, admitted, answer, check_json, read_body
 from hms_svc.http_api.tracing import traced
@@ -73,7 +74,7 @@ async def post_jobs(asked: Producer) -> Response:
             key=_key_of(asked),
             traceparent=trace.traceparent,
         )
-        headers = {"location": f"/jobs/{posted.job_id}"} if posted.job_id else {}
+        headers = {"location": _place_of(posted.job_id, request)} if posted.job_id else {}
         if posted.replayed:
             headers["idempotency-replayed"] = "true"
         return trace.answered(Response(posted.answer, 202, headers, "application/json"))
@@ -143,7 +144,7 @@ async def edit_job(job_id: str, asked: Operator) -> Response:
     job = await actions.draft_edit(job_id, body.data)
     made = await actions.enqueue_edit(job, note=body.note)
     shape = {"id": job.id, "type": job.type, "state": made.state.value, "exists": False}
-    return answer(shape, 202, {"location": f"/jobs/{job.id}"})
+    return answer(shape, 202, {"location": _place_of(job.id, asked.request)})
 
 
 @router.post("/jobs/{job_id}/{act}", **decides("Note", of_one=True))
@@ -223,6 +224,10 @@ def _plan_shape(plan: Plan) -> dict[str, Any]:
         "cannot": len(plan.cannot),
         "seen": plan.digest,
     }
+
+
+def _place_of(job_id: str, request: Request) -> str:
+    return f"{prefix_of(request)}/jobs/{job_id}"
 
 
 def _report_shape(report: BatchReport) -> dict[str, Any]:

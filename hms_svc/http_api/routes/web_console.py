@@ -20,6 +20,7 @@ from starlette.websockets import WebSocketDisconnect
 from hms_svc.http_api.authentication import Principal
 from hms_svc.http_api.browser_console import BrowserConsole
 from hms_svc.http_api.door import Door, door_of
+from hms_svc.http_api.forwarding import prefix_of
 from hms_svc.http_api.problems import Problem
 from hms_svc.http_api.rechecking import RECHECK_SECONDS, Recheck
 from hms_svc.http_api.stalling import TERMINAL_PATH
@@ -54,8 +55,8 @@ async def page(request: Request) -> Response:
     try:
         await _principal(door, request.cookies.get(COOKIE))
     except Problem as error:
-        return _page("sign_in.html", status=error.status_code)
-    return _page("console.html")
+        return _page(request, "sign_in.html", status=error.status_code)
+    return _page(request, "console.html")
 
 
 @router.post("/console")
@@ -66,13 +67,14 @@ async def sign_in(request: Request) -> Response:
     try:
         await _principal(door_of(request), token)
     except Problem as error:
-        return _page("sign_in.html", status=error.status_code)
-    response = RedirectResponse("/console", 303)
+        return _page(request, "sign_in.html", status=error.status_code)
+    path = prefix_of(request) + "/console"
+    response = RedirectResponse(path, 303)
     response.set_cookie(
         COOKIE,
         token,
         max_age=COOKIE_SECONDS,
-        path="/console",
+        path=path,
         secure=_is_secure(request),
         httponly=True,
         samesite="strict",
@@ -105,7 +107,8 @@ async def terminal(socket: WebSocket) -> None:
             columns=columns,
             lines=lines,
         )
-        log.info("a console for %s is open", principal.actor)
+        client = socket.client.host if socket.client else "an unnamed address"
+        log.info("a console for %s is open at %s", principal.actor, client)
         try:
             await _bridge(door, socket, console, Recheck(door, _bearer(token)))
         finally:
@@ -201,6 +204,8 @@ def _is_secure(request: Request) -> bool:
     return request.url.scheme == "https" or origin.startswith("https://")
 
 
-def _page(name: str, *, status: int = 200) -> Response:
-    text = (_HERE / name).read_text(encoding="utf-8").replace("{socket}", TERMINAL_PATH)
+def _page(request: Request, name: str, *, status: int = 200) -> Response:
+    text = (_HERE / name).read_text(encoding="utf-8")
+    text = text.replace("{socket}", "{prefix}" + TERMINAL_PATH)
+    text = text.replace("{prefix}", prefix_of(request))
     return HTMLResponse(text, status, {"content-security-policy": _POLICY})
