@@ -13,6 +13,7 @@ from typing import Final
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from hms_svc.http_api.cross_origin import VARY
 from hms_svc.http_api.problems import problem
 from hms_svc.http_api.stalling import Impatient
 
@@ -188,7 +189,11 @@ class BoundedProtocol(Impatient, HttpToolsProtocol):
 
 
 def _raw(response: Response) -> bytes:
-    head = [f"HTTP/1.1 {response.status_code} Refused".encode(), b"connection: close"]
+    head = [
+        f"HTTP/1.1 {response.status_code} Refused".encode(),
+        b"connection: close",
+        b": ".join(VARY),
+    ]
     head += [name + b": " + value for name, value in response.raw_headers]
     return b"\r\n".join(head) + b"\r\n\r\n" + bytes(response.body)
 

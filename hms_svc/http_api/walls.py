@@ -17,6 +17,13 @@ from starlette.websockets import WebSocketClose, WebSocketDisconnect
 
 from hms_svc.domain.errors import HmsError
 from hms_svc.http_api.bodies import WITH_BODY, Bodies, check_length
+from hms_svc.http_api.cross_origin import (
+    Origins,
+    is_preflight,
+    plain_origin,
+    preflight,
+    readable_by,
+)
 from hms_svc.http_api.forwarding import Proxies, sign_of_proxy
 from hms_svc.http_api.problems import Problem, problem, problem_of
 
@@ -60,7 +67,7 @@ class Walls:
         self._app = app
         self._hosts = frozenset(_bare(host) for host in hosts) - {""}
         self._guard = guard
-        self._origins = frozenset(plain_origin(origin) for origin in origins)
+        self._origins = Origins(origins)
         self._proxies = Proxies(proxies)
         self._observe = observe
         self._bodies = Bodies()
@@ -71,10 +78,14 @@ class Walls:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        answered = _Answer(send, scope["type"])
+        origin = self._origins.listed(Headers(scope=scope))
+        answered = _Answer(send, scope["type"], origin)
         began = time.perf_counter()
         try:
             scope = self._check(scope)
+            if origin and is_preflight(scope):
+                await answered.give(preflight(scope), scope, receive)
+                return
             if scope["path"] not in OPEN_PATHS and (sign := sign_of_proxy(scope)):
                 await self._guard(sign)
             with self._counted(scope), self._bodies.bound(scope, receive) as bounded:
@@ -121,7 +132,7 @@ class Walls:
         if origin is None:
             if headers.get("sec-fetch-site") == "cross-site" and not _is_link(scope, headers):
                 raise Problem(403, "foreign-origin", "a page of another site may not call")
-        elif plain_origin(origin) not in {ours, *self._origins}:
+        elif plain_origin(origin) != ours and not self._origins.listed(headers):
             raise Problem(
                 403, "foreign-origin", f"origin {origin!r:.100} may not call: see http_origins"
             )
@@ -139,12 +150,6 @@ class Walls:
             yield
         finally:
             self._streams -= 1
-
-
-def plain_origin(origin: str) -> str:
-    """Write an origin as browsers do: in lower case, without the port that its scheme has anyway."""
-    plain = origin.lower()
-    return plain.removesuffix(":443" if plain.startswith("https:") else ":80")
 
 
 def our_fault() -> Response:
@@ -168,8 +173,9 @@ def _check_encoding(headers: Headers) -> None:
 class _Answer:
     """Sends on, adds what every answer carries, and knows how far one is."""
 
-    def __init__(self, send: Send, kind: str) -> None:
+    def __init__(self, send: Send, kind: str, origin: str) -> None:
         self._send = send
+        self._headers = (*SAFETY_HEADERS, *readable_by(origin))
         self._kind = kind
         self._began = False
         self._complete = False
@@ -180,7 +186,7 @@ class _Answer:
         if kind in {"http.response.start", "websocket.http.response.start"}:
             self._began = True
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), *SAFETY_HEADERS]
+            message["headers"] = [*message.get("headers", ()), *self._headers]
         elif kind in {"http.response.body", "websocket.http.response.body"}:
             self._complete = not message.get("more_body", False)
         elif kind == "websocket.accept":

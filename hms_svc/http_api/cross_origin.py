@@ -1,0 +1,72 @@
+"""Web pages of other origins that may call: those in `http_origins`, as browsers ask for it (CORS)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import Scope
+
+METHODS: Final = "GET, HEAD, POST"
+REQUEST_HEADERS: Final = (
+    "authorization", "content-type", "idempotency-key", "if-match", "last-event-id",
+    "traceparent", "tracestate",
+)  # fmt: skip
+EXPOSED: Final = "Location, Retry-After, Idempotency-Replayed"
+KEPT_SECONDS: Final = 600
+"""How long a browser need not ask again."""
+_OF_CLOUD_EVENTS: Final = re.compile(r"ce-[a-z0-9]{1,20}")
+VARY: Final = (b"vary", b"Origin")
+
+
+class Origins:
+    """The origins that are listed."""
+
+    def __init__(self, listed: Iterable[str]) -> None:
+        self._listed = frozenset(plain_origin(origin) for origin in listed)
+
+    def listed(self, headers: Headers) -> str:
+        """Give the origin that a request names, as it is written there; "" for one not listed."""
+        named = headers.getlist("origin")
+        return named[0] if len(named) == 1 and plain_origin(named[0]) in self._listed else ""
+
+
+def plain_origin(origin: str) -> str:
+    """Write an origin as browsers do: in lower case, without the port that its scheme has anyway."""
+    plain = origin.lower()
+    return plain.removesuffix(":443" if plain.startswith("https:") else ":80")
+
+
+def is_preflight(scope: Scope) -> bool:
+    """Tell whether a browser asks what a page of another origin may send, before it sends it."""
+    asks = "access-control-request-method" in Headers(scope=scope)
+    return asks and scope.get("method") == "OPTIONS"
+
+
+def preflight(scope: Scope) -> Response:
+    """Answer a browser on behalf of a listed origin; nothing is done, so nobody is asked who it is."""
+    asked = Headers(scope=scope).get("access-control-request-headers", "").lower().split(",")
+    events = sorted({name.strip() for name in asked if _OF_CLOUD_EVENTS.fullmatch(name.strip())})
+    return Response(
+        status_code=204,
+        headers={
+            "access-control-allow-methods": METHODS,
+            "access-control-allow-headers": ", ".join([*REQUEST_HEADERS, *events]),
+            "access-control-max-age": str(KEPT_SECONDS),
+            "vary": "Access-Control-Request-Headers",
+        },
+    )
+
+
+def readable_by(origin: str) -> list[tuple[bytes, bytes]]:
+    """Give the headers that let the pages of a listed origin read an answer; "" is none."""
+    if not origin:
+        return [VARY]
+    return [
+        VARY,
+        (b"access-control-allow-origin", origin.encode("latin-1")),
+        (b"access-control-expose-headers", EXPOSED.encode()),
+    ]
