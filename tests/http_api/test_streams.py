@@ -413,8 +413,11 @@ async def test_streams_end_with_the_token(house: House) -> None:
         asyncio.timeout(30),
     ):
         await told(socket, "state")
+        chunks, seen = of_job.aiter_raw(), b""
+        while b"event: state" not in seen:
+            seen += await anext(chunks)
         await tokens.revoke(token.id)
         await socket.wait_closed()
         assert socket.close_code == 1008
         assert [line async for line in lines if line.startswith("data: ")] == []
-        assert b"event: state" in b"".join([chunk async for chunk in of_job.aiter_raw()])
+        assert b"event: state" not in b"".join([chunk async for chunk in chunks])
