@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
 SQLITE_PREFIX: Final = "sqlite:///"
-_PASSWORD: Final = re.compile(r"(?<=://)([^:/?#@]*):(?!\*\*\*@)(.*)@")
+_PASSWORD: Final = re.compile(
+    r"(?<=://)([^:/?#@]*):(?!\*\*\*@|\d{1,5}(?:/[^@?]*)?\?\w+=)"
+    r"(?:(?:(?!\?\w+=).)*@|.*@)"
+)
 _PASSWORD_IN_TEXT: Final = re.compile(
-    r"(?<=://)([^\s:/?#@\[\]]*):(?!\*\*\*@|\d{1,5}/)(?:(?!://)\S)*@"
+    r"(?<=://)([^\s:/?#@\[\]]*):(?!\*\*\*@|\d{1,5}(?:/|\?\w+=))"
+    r"(?:(?:(?!://|\?\w+=)\S)*@|(?:(?!://)\S)*@)"
 )
 _TOKEN: Final = re.compile(
-    r"([?&][^=&]*(?:pass|token|secret|key|sig)[^=&]*=)[^&#\s'\"]*", re.IGNORECASE
+    r"([?&](?!sslkey=|ssl_keyfile=)[^=&]*(?:pass|token|secret|key|sig)[^=&]*=)[^&#\s'\"]*",
+    re.IGNORECASE,
 )
 MASK: Final = "***"
 
@@ -32,10 +38,12 @@ class BackendKind(StrEnum):
 
 
 class BackendUrl(msgspec.Struct, frozen=True, kw_only=True):
-    """One address. `path` is the absolute path of an SQLite file, empty for other engines.
+    """One address. `path` is the absolute path of an SQLite file or of a Redis's Unix socket.
 
-    `hosts` are `host:port` texts (ports filled in), `service` the master's name
-    behind Sentinel, `database` the number (Redis) or the name (PostgreSQL).
+    `hosts` are `host:port` texts (ports filled in), none beside a path. `service`
+    is the master's name behind Sentinel, `database` the number (Redis) or the
+    name (PostgreSQL). Of Redis also: `user` and `password`, decoded and empty
+    where there is none, and the `options` as pairs of name and value.
     """
 
     kind: BackendKind
@@ -45,14 +53,28 @@ class BackendUrl(msgspec.Struct, frozen=True, kw_only=True):
     service: str = ""
     database: str = ""
     tls: bool = False
+    user: str = ""
+    password: str = ""
+    options: tuple[tuple[str, str], ...] = ()
 
 
 BROKER_URLS: Final = (
-    "sqlite:///PATH, memory://, redis://HOST:PORT/DB, rediss://… "
+    "sqlite:///PATH, memory://, redis://HOST:PORT/DB, rediss://…, unix:///PATH "
     "or redis+sentinel://HOST1,HOST2/SERVICE/DB"
 )
 DATABASE_URLS: Final = "sqlite:///PATH or postgresql://USER@HOST/NAME"
-_BROKER_SCHEMES: Final = frozenset({"sqlite", "memory", "redis", "rediss", "redis+sentinel"})
+TLS_FILES: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_TLS_OPTIONS: Final = {
+    **dict.fromkeys(TLS_FILES),
+    "ssl_cert_reqs": ("required", "none"),
+    "ssl_check_hostname": ("true", "false"),
+}
+"""Each with the values that it takes, where those are few."""
+_SOCKET_OPTIONS: Final = {"db": None}
+_TLS_SCHEMES: Final = frozenset({"rediss", "valkeys"})
+_REDIS_SCHEMES: Final = frozenset({"redis", "valkey"}) | _TLS_SCHEMES
+_SENTINEL_SCHEMES: Final = frozenset(f"{name}+sentinel" for name in _REDIS_SCHEMES)
+_BROKER_SCHEMES: Final = _REDIS_SCHEMES | _SENTINEL_SCHEMES | {"sqlite", "memory", "unix"}
 _DATABASE_SCHEMES: Final = frozenset({"sqlite", "postgresql"})
 
 
@@ -109,7 +131,9 @@ def _read(text: str, schemes: frozenset[str], right: str) -> BackendUrl:
         return BackendUrl(kind=BackendKind.MEMORY, text=text)
     if scheme == "postgresql":
         return _postgresql(text)
-    return _sentinel(text) if scheme == "redis+sentinel" else _redis(text)
+    if scheme == "unix":
+        return _unix(text)
+    return _sentinel(text, scheme) if scheme in _SENTINEL_SCHEMES else _redis(text, scheme)
 
 
 def _sqlite(text: str) -> BackendUrl:
@@ -122,34 +146,106 @@ def _sqlite(text: str) -> BackendUrl:
     return BackendUrl(kind=BackendKind.SQLITE, text=sqlite_url(full), path=full)
 
 
-def _redis(text: str) -> BackendUrl:
-    right = "redis://[USER:PASSWORD@]HOST[:PORT][/DB] with DB a number"
+def _redis(text: str, scheme: str) -> BackendUrl:
+    right = f"{scheme}://[USER:PASSWORD@]HOST[:PORT][/DB] with DB a number"
     host, port, path = _parts(text, right)
-    if not host or (path and not path.isdecimal()):
+    if not host or port == 0 or (path and not path.isdecimal()):
         raise ValueError(right)
+    user, password = _login(urlsplit(text).netloc)
     return BackendUrl(
         kind=BackendKind.REDIS,
         text=text,
         hosts=(f"{host}:{port or 6379}",),
         database=path or "0",
-        tls=text.startswith("rediss:"),
+        tls=scheme in _TLS_SCHEMES,
+        user=user,
+        password=password,
+        options=_redis_options(text, scheme),
     )
 
 
-def _sentinel(text: str) -> BackendUrl:
-    right = "redis+sentinel://HOST1[:PORT],HOST2[:PORT]/SERVICE[/DB]"
-    authority, _, path = text.removeprefix("redis+sentinel://").partition("/")
-    service, _, database = path.partition("/")
-    names = [name for name in authority.rpartition("@")[2].split(",") if name]
-    if not names or not service or (database and not database.isdecimal()):
+def _unix(text: str) -> BackendUrl:
+    right = "unix://[USER:PASSWORD@]/PATH[?db=NUMBER] with the absolute path of a socket"
+    parts = urlsplit(text)
+    if parts.netloc.rpartition("@")[2] or len(parts.path) < 2:
         raise ValueError(right)
+    options = _redis_options(text, "unix")
+    database = dict(options).get("db", "0")
+    if not database.isdecimal():
+        raise ValueError(right)
+    user, password = _login(parts.netloc)
+    return BackendUrl(
+        kind=BackendKind.REDIS,
+        text=text,
+        path=unquote(parts.path),
+        database=database,
+        user=user,
+        password=password,
+        options=options,
+    )
+
+
+def _sentinel(text: str, scheme: str) -> BackendUrl:
+    right = f"{scheme}://[USER:PASSWORD@]HOST1[:PORT],HOST2[:PORT]/SERVICE[/DB] with DB a number"
+    address = text.removeprefix(f"{scheme}://").partition("#")[0].partition("?")[0]
+    authority, _, path = address.partition("/")
+    service, _, database = path.partition("/")
+    found = [_parts(f"//{name}", right) for name in authority.rpartition("@")[2].split(",") if name]
+    if not found or not service or (database and not database.isdecimal()):
+        raise ValueError(right)
+    if any(not host or port == 0 or rest for host, port, rest in found):
+        raise ValueError(right)
+    user, password = _login(authority)
+    name = scheme.removesuffix("+sentinel")
     return BackendUrl(
         kind=BackendKind.SENTINEL,
         text=text,
-        hosts=tuple(name if ":" in name else f"{name}:26379" for name in names),
-        service=service,
+        hosts=tuple(f"{host}:{port or 26379}" for host, port, _ in found),
+        service=unquote(service),
         database=database or "0",
+        tls=name in _TLS_SCHEMES,
+        user=user,
+        password=password,
+        options=_redis_options(text, scheme),
     )
+
+
+def _login(authority: str) -> tuple[str, str]:
+    user, _, password = authority.rpartition("@")[0].partition(":")
+    return unquote(user), unquote(password)
+
+
+def _redis_options(text: str, scheme: str) -> tuple[tuple[str, str], ...]:
+    """Read the options of an address: a closed list, since the library takes any word for its own."""
+    parts = urlsplit(text)
+    if parts.fragment:
+        raise ValueError(f"{scheme}://… without #; in a password write it %23")
+    given = parse_qsl(parts.query, keep_blank_values=True)
+    known: Mapping[str, tuple[str, ...] | None] = {}
+    if scheme == "unix":
+        known = _SOCKET_OPTIONS
+    elif scheme.removesuffix("+sentinel") in _TLS_SCHEMES:
+        known = _TLS_OPTIONS
+    for name, value in given:
+        if name not in known:
+            raise ValueError(_unknown(name, scheme, known))
+        values = known[name]
+        if not value or (values and value not in values):
+            raise ValueError(f"the option {name} with {' or '.join(values or ('a value',))}")
+    names = [name for name, _ in given]
+    if len(set(names)) < len(names):
+        raise ValueError("each option once")
+    if "ssl_keyfile" in names and "ssl_certfile" not in names:
+        raise ValueError("the option ssl_keyfile beside ssl_certfile only")
+    return tuple(given)
+
+
+def _unknown(name: str, scheme: str, known: Mapping[str, object]) -> str:
+    if name in _TLS_OPTIONS and scheme != "unix":
+        secure = scheme.replace("redis", "rediss").replace("valkey", "valkeys")
+        return f"{secure}:// for the option {name}: {scheme}:// is without TLS"
+    taken = f"known are {', '.join(known)}" if known else f"{scheme}:// takes none"
+    return f"no unknown option {name!r}: {taken}"
 
 
 def _postgresql(text: str) -> BackendUrl:

@@ -59,6 +59,8 @@ def test_an_unknown_variable_is_a_warning(cli: Cli, monkeypatch: pytest.MonkeyPa
     [
         ("HMS_SVC_LEASE_SECONDS", "soon", 2),
         ("HMS_SVC_BROKER_URL", "redis://host/not-a-number", 2),
+        ("HMS_SVC_BROKER_URL", "redis://127.0.0.1:1/0?foo=bar", 2),
+        ("HMS_SVC_BROKER_URL", "redis+sentinel://127.0.0.1:1/city", 5),
         ("HMS_SVC_BROKER_URL", "redis://127.0.0.1:1/0", 5),
         ("HMS_SVC_BROKER_URL", "sqlite:////proc/nowhere/queue.db", 5),
     ],

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
+from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -26,11 +27,15 @@ LOOK_SECONDS: Final = 0.005
 
 
 class RedisOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How a server is set up. `maxmemory` as Redis writes it (`8mb`), empty is no limit."""
+    """How a server is set up. `maxmemory` as Redis writes it (`8mb`), empty is no limit.
+
+    `unixsocket` is the path of a socket beside the port, empty for none.
+    """
 
     appendonly: Literal["no", "everysec", "always"] = "no"
     maxmemory: str = ""
     password: str = ""
+    unixsocket: str = ""
 
     def words(self) -> list[str]:
         """Give the command line."""
@@ -41,6 +46,8 @@ class RedisOptions(msgspec.Struct, frozen=True, kw_only=True):
             words += ["--maxmemory", self.maxmemory]
         if self.password:
             words += ["--requirepass", self.password]
+        if self.unixsocket:
+            words += ["--unixsocket", self.unixsocket]
         return [*words, "--maxmemory-policy", "noeviction"]
 
 
@@ -67,7 +74,7 @@ class RedisServer:
 
     def url(self, database: int = 0, *, port: int | None = None) -> str:
         """Give the address; `port` is that of a proxy in front."""
-        secret = f":{self.options.password}@" if self.options.password else ""
+        secret = f":{quote(self.options.password, safe='')}@" if self.options.password else ""
         return f"redis://{secret}{LOOPBACK}:{port or self.port}/{database}"
 
     def start(self) -> None:

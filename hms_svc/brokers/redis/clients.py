@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
-from urllib.parse import unquote
 
-from redis import Redis
+from redis import Connection, ConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio import Connection as AsyncConnection
+from redis.asyncio import ConnectionPool as AsyncConnectionPool
 from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio import SSLConnection as AsyncSSLConnection
+from redis.asyncio import UnixDomainSocketConnection as AsyncSocketConnection
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from hms_svc.brokers.redis.address import RedisAddress, read_redis_address
 from hms_svc.brokers.redis.exchange import Argument, Exchange, sentinels_of
-from hms_svc.domain.backend_url import BackendKind, BackendUrl
+from hms_svc.domain.backend_url import BackendUrl
 
 CONNECT_SECONDS: Final = 2.0
 REPLY_SECONDS: Final = 5.0
@@ -24,7 +28,7 @@ BLOCK_SECONDS: Final = 10.0
 _HEALTH_CHECK_SECONDS: Final = 15
 _BASE: Final[dict[str, Any]] = {
     "socket_connect_timeout": CONNECT_SECONDS,
-    "socket_keepalive": True,
+    "health_check_interval": _HEALTH_CHECK_SECONDS,
     "protocol": 2,
     "client_name": "hms-svc",
 }
@@ -73,10 +77,13 @@ class Clients(Protocol):
 
 
 class ServerClients:
-    """Clients of the Redis that an address names, directly or through Sentinel."""
+    """Clients of the Redis that an address names, directly or through Sentinel.
+
+    Raises BadSetting where a file that the address names cannot be used.
+    """
 
     def __init__(self, url: BackendUrl) -> None:
-        self._url = url
+        self._address = read_redis_address(url)
 
     def for_commands(self) -> Exchange:
         """See Clients."""
@@ -88,48 +95,44 @@ class ServerClients:
 
     def for_heart(self) -> Redis:
         """See Clients."""
-        options = _BASE | {
-            "socket_timeout": REPLY_SECONDS,
-            "health_check_interval": _HEALTH_CHECK_SECONDS,
-            "retry": Retry(NoBackoff(), 0),
-        }
-        if self._url.kind is BackendKind.SENTINEL:
-            hosts = [_host(text) for text in self._url.hosts]
+        address = self._address
+        options = _options(address, REPLY_SECONDS) | {"retry": Retry(NoBackoff(), 0)}
+        if address.sentinels:
+            guards = _SENTINEL | address.tls | {"retry": options["retry"]}
             sentinel = Sentinel(  # type: ignore[no-untyped-call]
-                hosts, sentinel_kwargs=_SENTINEL, **options, **self._login()
+                address.sentinels, sentinel_kwargs=guards, **options
             )
-            database = int(self._url.database)
-            master: Redis = sentinel.master_for(self._url.service, db=database)  # type: ignore[no-untyped-call]
+            master: Redis = sentinel.master_for(address.service)  # type: ignore[no-untyped-call]
             return master
-        client: Redis = Redis.from_url(self._url.text, **options)
-        return client
+        if address.socket:
+            return Redis.from_pool(ConnectionPool(UnixDomainSocketConnection, **options))
+        kind = SSLConnection if options.pop("ssl", False) else Connection
+        return Redis.from_pool(ConnectionPool(kind, **options))
 
     def _client(self, *, socket_timeout: float) -> AsyncRedis:
-        options = _BASE | {
-            "socket_timeout": socket_timeout,
-            "health_check_interval": _HEALTH_CHECK_SECONDS,
-            "retry": AsyncRetry(NoBackoff(), 0),
-        }
-        if self._url.kind is BackendKind.SENTINEL:
-            hosts = [_host(text) for text in self._url.hosts]
+        address = self._address
+        options = _options(address, socket_timeout) | {"retry": AsyncRetry(NoBackoff(), 0)}
+        if address.sentinels:
+            guards = _SENTINEL | address.tls | {"retry": options["retry"]}
             sentinel = AsyncSentinel(  # type: ignore[no-untyped-call]
-                hosts, sentinel_kwargs=_SENTINEL, **options, **self._login()
+                address.sentinels, sentinel_kwargs=guards, **options
             )
-            master: AsyncRedis = sentinel.master_for(self._url.service, db=int(self._url.database))
+            master: AsyncRedis = sentinel.master_for(address.service)
             return master
-        client: AsyncRedis = AsyncRedis.from_url(self._url.text, **options)
-        return client
-
-    def _login(self) -> dict[str, str]:
-        login = self._url.text.partition("://")[2].rpartition("@")[0]
-        user, _, password = login.partition(":")
-        found = {"username": unquote(user), "password": unquote(password)}
-        return {name: value for name, value in found.items() if value}
+        if address.socket:
+            return AsyncRedis.from_pool(AsyncConnectionPool(AsyncSocketConnection, **options))
+        kind = AsyncSSLConnection if options.pop("ssl", False) else AsyncConnection
+        return AsyncRedis.from_pool(AsyncConnectionPool(kind, **options))
 
 
-def _host(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    return host.strip("[]"), int(port)
+def _options(address: RedisAddress, socket_timeout: float) -> dict[str, Any]:
+    options = _BASE | address.login | address.tls
+    options |= {"db": address.database, "socket_timeout": socket_timeout}
+    if address.socket:
+        return options | {"path": address.socket}
+    if not address.sentinels:
+        options |= {"host": address.host, "port": address.port}
+    return options | {"socket_keepalive": True}
 
 
 def close_blocking_client(client: Redis) -> None:

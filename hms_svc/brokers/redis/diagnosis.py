@@ -82,8 +82,10 @@ def _storage(facts: Facts) -> Iterator[str]:
 
 def _access(url: BackendUrl) -> Iterator[str]:
     away = [host for host in url.hosts if not _is_loopback(host)]
-    if away and "@" not in url.text:
+    if away and not url.password:
         yield f"no authentication on {', '.join(away)}: set a password or an ACL user, and rediss://"
+    if ("ssl_cert_reqs", "none") in url.options:
+        yield "ssl_cert_reqs is none: whoever stands between can be the server; name its CA in ssl_ca_certs"
 
 
 def _is_loopback(host: str) -> bool:

@@ -143,7 +143,7 @@ class _Lane:
             for _, answer in asked:
                 _give(answer, await _answer_from(connection))
                 answered += 1
-        except (RedisError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - what it is, whoever asked is told
             for _, answer in asked[answered:]:
                 _give(answer, error)
             self.is_stale = True

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.sentinel import MasterNotFoundError
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
@@ -31,11 +33,14 @@ from hms_svc.ports.clock import Clock, SystemClock
 
 Result = TypeVar("Result")
 OLDEST_VERSION: Final = (7, 0)
+OPEN_SECONDS: Final = 8.0
+"""How long opening may take as a whole: some Sentinels that say nothing, and a server."""
 _TRIES: Final = 3
 _PAUSE_SECONDS: Final = 0.1
 _TURNS_TO_CLOSE: Final = 3
 """Turns of the loop that a transport takes to close whose connecting was cancelled."""
 _LOST: Final = (RedisConnectionError, RedisTimeoutError, OSError)
+_SENTINEL_REASON: Final = re.compile(r">\)> - ([\w:]+)")
 _ELSEWHERE: Final = (ReadOnlyError, MasterDownError)
 
 
@@ -55,11 +60,15 @@ class Link:
         self._waiting: AsyncRedis | None = None
 
     async def open(self) -> None:
-        """Connect, and refuse a server that cannot keep the promises."""
+        """Connect in OPEN_SECONDS, and refuse a server that cannot keep the promises."""
         self._commands = self.clients.for_commands()
         self._waiting = self.clients.for_waiting()
         try:
-            self._check(await self.info())
+            async with asyncio.timeout(OPEN_SECONDS):
+                self._check(await self.info())
+        except TimeoutError as error:
+            await self.close()
+            raise BrokerUnavailable(f"{self.address}: no answer in {OPEN_SECONDS:g} s") from error
         except BaseException:
             await self.close()
             raise
@@ -163,8 +172,13 @@ def version_of(text: str) -> tuple[int, ...]:
 
 
 def words(error: BaseException) -> str:
-    """Give an error in one line; some of the library's have no words."""
-    return str(error) or type(error).__name__
+    """Give an error in one line; some of the library's have no words, one prints its objects."""
+    text = str(error) or type(error).__name__
+    if not isinstance(error, MasterNotFoundError):
+        return text
+    reasons = " and ".join(dict.fromkeys(_SENTINEL_REASON.findall(text)))
+    why = f"Sentinels could not be asked ({reasons})" if reasons else "no Sentinel knows it"
+    return f"{text.partition(' : ')[0]}: {why}"
 
 
 def new_nonce() -> str:
