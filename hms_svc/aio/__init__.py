@@ -15,13 +15,13 @@ class Job(jobs.Job):
     """A job to be enqueued; `await job.enqueue()`."""
 
     async def enqueue(self) -> str:  # type: ignore[override]
-        """Hand the job in; returns its state once that is durable. See `hms_svc.Job.enqueue`."""
+        """Enqueue the job, and return its state once that is durable. See `hms_svc.Job.enqueue`."""
         [state] = await on_right_loop(lambda: work.enqueue([self.envelope]))
         return state
 
     @staticmethod
     async def enqueue_all(jobs: Iterable[jobs.Job]) -> list[str]:  # type: ignore[override]
-        """Hand many jobs in, 5,000 to a commit, and return their states."""
+        """Enqueue many jobs, 5,000 in one commit, and return their states."""
         envelopes = [job.envelope for job in jobs]
         return await on_right_loop(lambda: work.enqueue(envelopes))
 

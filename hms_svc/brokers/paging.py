@@ -27,7 +27,7 @@ _BEYOND: Final = 2**63
 
 
 async def types_that_may_match(where: Filter, types: Sequence[str]) -> list[str]:
-    """Give those of the types of which a job may fit, in their order.
+    """Return the types that may have a job that the filter matches, in their order.
 
     Raises FilterTooCostly where the filter has too many patterns for so many types.
     """

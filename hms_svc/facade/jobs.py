@@ -66,7 +66,7 @@ class Job:
         self.data = data
 
     def enqueue(self) -> str:
-        """Hand the job in; returns its state once that is durable.
+        """Enqueue the job, and return its state once that is durable.
 
         That is "queued", "scheduled", or "rejected" where another job holds its unique key;
         of a job that is known already, the state that it has come to. Raises BrokerUnavailable, or IdConflict where the id belongs to another job.
@@ -76,7 +76,7 @@ class Job:
 
     @staticmethod
     def enqueue_all(jobs: Iterable[Job]) -> list[str]:
-        """Hand many jobs in, 5,000 to a commit, and return their states; the fastest way to enqueue."""
+        """Enqueue many jobs, 5,000 in one commit, and return their states. The fastest way to enqueue."""
         envelopes = [job.envelope for job in jobs]
         return block(lambda: work.enqueue(envelopes), "hms_svc.aio.Job.enqueue_all")
 

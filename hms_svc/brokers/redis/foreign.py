@@ -184,7 +184,7 @@ class Intake:
         return self._complete(found)
 
     async def _rightmost(self, name: str) -> list[Item]:
-        """Give some of the rightmost items, the last first: fewer where they are large.
+        """Return some of the rightmost items, the last one first, and fewer where they are large.
 
         Of one far beyond the limit only what is kept of it leaves the server.
         """

@@ -65,7 +65,7 @@ class RedisInspector:
         return await self._walks.types()
 
     async def queues(self, types: Collection[str] | None = None) -> list[QueueView]:
-        """Give the queues of these types, some hundreds of one moment."""
+        """Return the queues of these types. Some hundreds at a time are read in one step."""
         known = await self.types() if types is None else await self._known(sorted(types))
         if not known:
             return []

@@ -172,7 +172,7 @@ def version_of(text: str) -> tuple[int, ...]:
 
 
 def words(error: BaseException) -> str:
-    """Give an error in one line; some of the library's have no words, one prints its objects."""
+    """Return the text of an error in one line. Some errors of redis-py have none, and one prints objects."""
     text = str(error) or type(error).__name__
     if not isinstance(error, MasterNotFoundError):
         return text

@@ -74,7 +74,7 @@ class Walks:
     async def _groups(
         self, groups: Sequence[Group], after: Key | None, slices: Slices
     ) -> AsyncIterator[Step]:
-        """Give the jobs of each group in turn."""
+        """Yield the jobs of one group after the other."""
         if sum(len(names) for _, _, names in groups) <= _INDEXES_AT_ONCE:
             async for step in self._in_one(groups, after, slices):
                 yield step
@@ -86,7 +86,7 @@ class Walks:
                     yield step
 
     async def _merged(self, group: Group, after: Key | None, slices: Slices) -> AsyncIterator[Step]:
-        """Give the jobs of a group of many indexes: stretches of them, merged here."""
+        """Yield the jobs of a group that has many indexes, in their order: each is read in parts."""
         rank, states, names = group
         starts = range(0, len(names), _INDEXES_AT_ONCE)
         stretches = [names[first : first + _INDEXES_AT_ONCE] for first in starts]
