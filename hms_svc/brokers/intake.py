@@ -12,6 +12,8 @@ from hms_svc.domain.job import MAX_ITEM_BYTES, Job, read_job
 from hms_svc.domain.strict_json import read_strict
 
 KEPT_OF_OVERSIZED: Final = 64 * 1024
+READ_MOST: Final = 2 * MAX_ITEM_BYTES
+"""Bytes of the largest item that is read as a whole, and hashed."""
 
 
 class KeptBytes(msgspec.Struct, frozen=True, gc=False):

@@ -37,6 +37,17 @@ async def test_a_policy_that_evicts_is_named(settings: Settings, make_redis: Red
     assert any("allkeys-lru" in note for note in (await health(settings, server)).notes)
 
 
+async def test_a_server_that_takes_huge_items_is_named(
+    settings: Settings, make_redis: RedisMaker
+) -> None:
+    as_it_comes, bounded = make_redis(), make_redis(longest="8mb")
+    assert any(
+        "proto-max-bulk-len is 536,870,912" in note
+        for note in (await health(settings, as_it_comes)).notes
+    )
+    assert not any("bulk" in note for note in (await health(settings, bounded)).notes)
+
+
 async def test_replicas_without_a_minimum_are_named(
     settings: Settings, make_redis: RedisMaker
 ) -> None:

@@ -29,12 +29,14 @@ LOOK_SECONDS: Final = 0.005
 class RedisOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How a server is set up. `maxmemory` as Redis writes it (`8mb`), empty is no limit.
 
+    `longest` is that of one argument, a pushed item among them.
     `unixsocket` is the path of a socket beside the port, empty for none.
     """
 
     appendonly: Literal["no", "everysec", "always"] = "no"
     maxmemory: str = ""
     password: str = ""
+    longest: str = ""
     unixsocket: str = ""
 
     def words(self) -> list[str]:
@@ -46,6 +48,8 @@ class RedisOptions(msgspec.Struct, frozen=True, kw_only=True):
             words += ["--maxmemory", self.maxmemory]
         if self.password:
             words += ["--requirepass", self.password]
+        if self.longest:
+            words += ["--proto-max-bulk-len", self.longest]
         if self.unixsocket:
             words += ["--unixsocket", self.unixsocket]
         return [*words, "--maxmemory-policy", "noeviction"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from hms_svc.domain.errors import BrokerUnavailable
 Facts = Mapping[str, Any]
 SKEW_LIMIT_MS: Final = 2_000
 _NEARLY_FULL: Final = 0.9
+_LONGEST_ITEM_BYTES: Final = 8 * 1024**2
 SAFE_VERSIONS: Final[dict[tuple[int, ...], tuple[int, ...]]] = {
     (6, 2): (6, 2, 20), (7, 2): (7, 2, 11), (7, 4): (7, 4, 6), (8, 0): (8, 0, 4), (8, 2): (8, 2, 2),
 }  # fmt: skip
@@ -38,17 +40,23 @@ async def diagnose(link: Link, url: BackendUrl) -> Diagnosis:
     """Ask the server about itself."""
     facts, clock = await link.info(), await link.ask("TIME")
     skew = abs(int(clock[0]) * 1000 + int(clock[1]) // 1000 - link.clock.now_ms())
-    level = _level(facts, await _appendfsync(link))
-    notes = (*_storage(facts), *_access(url), *_version(facts), *_skew(skew), *_replicas(facts))
+    synced, longest = await asyncio.gather(
+        _configured(link, "appendfsync"), _configured(link, "proto-max-bulk-len")
+    )
+    level = _level(facts, synced)
+    notes = (
+        *_storage(facts), *_items(longest), *_access(url), *_version(facts), *_skew(skew), *_replicas(facts),
+    )  # fmt: skip
     return Diagnosis(f"{level}: {_LEVELS[level]}", notes)
 
 
-async def _appendfsync(link: Link) -> str | None:
+async def _configured(link: Link, name: str) -> str | None:
+    """Return a setting of the server, None where this user may not ask for it."""
     try:
-        answer: dict[str | bytes, str | bytes] = await link.ask("CONFIG GET", "appendfsync")
+        answer: dict[str | bytes, str | bytes] = await link.ask("CONFIG GET", name)
     except BrokerUnavailable:
         return None
-    found = answer.get("appendfsync") or answer.get(b"appendfsync")
+    found = answer.get(name) or answer.get(name.encode())
     return found.decode() if isinstance(found, bytes) else found
 
 
@@ -78,6 +86,14 @@ def _storage(facts: Facts) -> Iterator[str]:
             yield f"{name} is {facts[name]}: Redis cannot write its files; look at its disk"
     if facts.get("loading"):
         yield "Redis is still loading its files"
+
+
+def _items(longest: str | None) -> Iterator[str]:
+    if longest is not None and int(longest) > _LONGEST_ITEM_BYTES:
+        yield (
+            f"proto-max-bulk-len is {int(longest):,}: pushing one item of that size stops Redis for everybody, for "
+            "about a second where it is 300 MB; set 8mb, and it is refused"
+        )
 
 
 def _access(url: BackendUrl) -> Iterator[str]:

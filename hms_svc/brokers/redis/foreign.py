@@ -14,7 +14,7 @@ from typing import Final
 
 from redis.exceptions import RedisError
 
-from hms_svc.brokers.intake import KEPT_OF_OVERSIZED, Item, KeptBytes
+from hms_svc.brokers.intake import KEPT_OF_OVERSIZED, READ_MOST, Item, KeptBytes
 from hms_svc.brokers.redis.accepting import (
     Refused,
     draft_arguments,
@@ -30,7 +30,7 @@ from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.pacing import pause_if_early
 from hms_svc.brokers.redis.record import Record, draft_of
 from hms_svc.domain.errors import BrokerUnavailable
-from hms_svc.domain.job import MAX_ITEM_BYTES, Job
+from hms_svc.domain.job import Job
 
 log: Final = logging.getLogger("hms_svc.brokers")
 MOST_WATCHED: Final = 16
@@ -40,7 +40,6 @@ _STEPS_OF_ONE: Final = 20
 """Steps for one type before others have theirs, where one loop looks at many types."""
 _AT_ONCE: Final = 100
 _BYTES_AT_ONCE: Final = 1024 * 1024
-_FETCHED_MOST: Final = 4 * MAX_ITEM_BYTES
 Known = dict[tuple[str, bytes], bool]
 """By id and data, of jobs whose id is known: whether it stands for the same job."""
 
@@ -188,7 +187,7 @@ class Intake:
 
         Of one far beyond the limit only what is kept of it leaves the server.
         """
-        bounds = (_AT_ONCE, _BYTES_AT_ONCE, _FETCHED_MOST, KEPT_OF_OVERSIZED)
+        bounds = (_AT_ONCE, _BYTES_AT_ONCE, READ_MOST, KEPT_OF_OVERSIZED)
         items = await self._link.run("rightmost", name, *bounds)
         return [item if isinstance(item, bytes) else _oversized(*item) for item in items]
 
