@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test lint check venv lock chaos bench clean
+.PHONY: help run test lint check interop venv lock chaos bench clean
 
 VENV ?= .venv
 export VENV
@@ -9,13 +9,14 @@ PY := $(VENV)/bin/python
 CHECKED := hms_svc tui tests tools benchmarks
 UV ?= uv
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-header --no-annotate pyproject.toml --group build
+	--no-emit-index-url --no-header --no-annotate
 
 help:
 	@echo "make run     put a sample pothole report through the service (a terminal: the console)"
 	@echo "make test    run the tests"
 	@echo "make lint    formatting, lint, types, import contracts, file sizes"
 	@echo "make check   lint and test"
+	@echo "make interop the tests with parts that others wrote: Prometheus, a browser, generated clients, and others"
 	@echo "make venv    make .venv with everything for development"
 	@echo "make lock    write the hash-locked requirements again (needs uv)"
 	@echo "make chaos   the long fault-injection tests"
@@ -26,7 +27,7 @@ run: $(VENV)/.run.stamp
 	@$(PY) tools/run_sample.py
 
 test: $(VENV)/.dev.stamp
-	$(PY) -m pytest -n 6 --dist worksteal -m "not chaos" $(ARGS)
+	$(PY) -m pytest -n 6 --dist worksteal -m "not chaos and not interop" $(ARGS)
 
 lint: $(VENV)/.dev.stamp
 	$(PY) -m ruff format --check .
@@ -36,6 +37,10 @@ lint: $(VENV)/.dev.stamp
 	$(PY) tools/size_gate.py
 
 check: lint test
+
+interop: $(VENV)/.interop.stamp
+	@tools/interop_parts.sh
+	$(PY) -m pytest -m interop -n 2 --dist loadfile $(ARGS)
 
 venv: $(VENV)/.dev.stamp
 
@@ -50,8 +55,12 @@ $(VENV)/.%.stamp: requirements/%.txt pyproject.toml tools/make_venv.sh tools/fin
 
 lock:
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
-	$(COMPILE) --output-file requirements/run.txt
-	$(COMPILE) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+	$(COMPILE) pyproject.toml --group build --output-file requirements/run.txt
+	$(COMPILE) pyproject.toml --group build --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+	$(COMPILE) pyproject.toml --group build --group dev --group interop --constraint requirements/dev.txt \
+		--output-file requirements/interop.txt
+	$(COMPILE) --group generator --output-file requirements/generator.txt
+	npm install --prefix tests/interop/node --package-lock-only --no-audit --no-fund
 
 clean:
 	rm -rf .venv .venv-* .data dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,42 @@
+#!/bin/sh
+# usage: tools/interop_parts.sh
+# Installs what the tests in tests/interop run beside Python packages. Without root the packages of the
+# system are only named; a test whose part is missing says so and skips, and fails where servers are required.
+set -eu
+cd "$(dirname "$0")/.."
+
+# command:package, as Debian has them
+system="promtool:prometheus nginx:nginx-light chromium-headless-shell:chromium-headless-shell pgbouncer:pgbouncer
+buildah:buildah node:nodejs npm:npm"
+missing=""
+for pair in $system; do
+    PATH="$PATH:/usr/sbin" command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"
+done
+if [ -n "$missing" ]; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "installing$missing"
+        apt-get update -qq
+        # shellcheck disable=SC2086  # one word for each package
+        DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing >/dev/null
+    else
+        echo "not here:$missing; install them to run every test (on Debian: sudo apt-get install$missing)"
+    fi
+fi
+
+# The generator of Python clients wants another typer than ours.
+generator=.interop/generator
+lock=requirements/generator.txt
+if ! cmp -s "$lock" "$generator/$(basename "$lock")"; then
+    echo "installing $lock"
+    rm -rf "$generator"
+    "${VENV:-.venv}/bin/python" -m venv "$generator"
+    "$generator/bin/python" -m pip --disable-pip-version-check -qq install --require-hashes --no-deps -r "$lock"
+    cp "$lock" "$generator/"
+fi
+
+node=tests/interop/node
+if command -v npm >/dev/null && ! cmp -s "$node/package-lock.json" "$node/node_modules/.package-lock.copy"; then
+    echo "installing $node/package-lock.json"
+    npm ci --prefix "$node" --no-audit --no-fund --loglevel error
+    cp "$node/package-lock.json" "$node/node_modules/.package-lock.copy"
+fi
