@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +20,19 @@ def site(tmp_path: Path) -> Iterator[Site]:
     site = Site(tmp_path)
     yield site
     site.close()
+
+
+def make_token(site: Site, scopes: str) -> str:
+    """Make a bearer token with these scopes (`produce,view`), as an operator does."""
+    words = ["tokens", "create", "client", "--scope", scopes, "--json"]
+    made = subprocess.run(
+        [sys.executable, "-m", "hms_svc", *words],
+        env=site.environment(),
+        cwd=site.folder,
+        capture_output=True,
+        check=True,
+    )
+    return str(json.loads(made.stdout)["token"])
 
 
 def is_ready(address: str) -> bool:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.site import Site
-from tests.interop.conftest import is_ready
+from tests.interop.conftest import is_ready, make_token
 from tests.interop.parts import part, run_node
 from tests.servers.proxy import LOOPBACK, free_port
 
@@ -73,14 +71,8 @@ def test_a_listed_page_posts_follows_and_reads_without_a_token(site: Site, page:
 
 
 def test_a_listed_page_posts_follows_and_reads_with_a_token(site: Site, page: str) -> None:
-    made = subprocess.run(
-        [sys.executable, "-m", "hms_svc", "tokens", "create", "page", "--scope", "produce,view", "--json"],
-        env=site.environment(),
-        cwd=site.folder,
-        capture_output=True,
-        check=True,
-    )  # fmt: skip
-    hold_the_session(session_of_a_page(site, page, page, json.loads(made.stdout)["token"]))
+    token = make_token(site, "produce,view")
+    hold_the_session(session_of_a_page(site, page, page, token))
 
 
 def test_a_page_that_is_not_listed_is_shown_nothing(site: Site, page: str) -> None:
