@@ -60,7 +60,7 @@ class Hands:
             return
         if len(plan.job_ids) > 1 or plan.where or act in (Act.APPROVE, Act.DENY):
             jobs = len(plan.job_ids)
-            answer = await self._console.push_screen_wait(
+            answer = await self._console.ask(
                 ConfirmDialog(
                     f"{act.value.capitalize()} {plural(jobs, 'job')}",
                     plan_lines(plan, command.command_line(target)),
@@ -73,6 +73,7 @@ class Hands:
                 return
             note = answer or note
         self._console.acted()
+        self._console.keyboard.resume()
         report = await self._carry_out(operations, plan, note)
         self._report(report)
 
@@ -106,7 +107,7 @@ class Hands:
 
         def progressed(more: int) -> None:
             if not dialog.done and more >= CHUNK:
-                self._console.push_screen(dialog)
+                self._show_progress(dialog)
             dialog.add(more)
             if dialog.was_left:
                 self._say(f"{title}: {f.number(dialog.done)} done", "dim")
@@ -115,6 +116,13 @@ class Hands:
             yield progressed
         finally:
             dialog.finish()
+
+    def _show_progress(self, dialog: ProgressDialog) -> None:
+        """Show it, unless that would take the keys from what is being typed."""
+        if self._console.is_typing:
+            dialog.was_left = True
+        else:
+            self._console.push_screen(dialog)
 
     def _report(self, report: BulkReport) -> None:
         if not report.done and len(report.failed) == 1:
@@ -163,7 +171,7 @@ class Hands:
             )
             note: str | None = ""
             if not self._console.launch.facts.read_only:  # else the service refuses, unasked
-                note = await self._console.push_screen_wait(
+                note = await self._console.ask(
                     ConfirmDialog(title, [told, ()], verb="purge", number=waiting)
                 )
             if note is None:

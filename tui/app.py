@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from textual import work
+from textual import events, work
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.filter import Monochrome, NoColor
@@ -16,6 +17,8 @@ from textual.filter import Monochrome, NoColor
 from hms_svc.domain.errors import BadInput, HmsError, Outage, Refused
 from tui.clipboard import give_to_tmux, passed_through_tmux
 from tui.commands import BY_NAME, TABLE, Command, Target, fits
+from tui.dialogs.dialog import Answer, Dialog
+from tui.keyboard import Keyboard
 from tui.launch import Launch
 from tui.navigation import ROOMS, Navigation
 from tui.picture import Picture, types_of
@@ -25,6 +28,7 @@ from tui.screens.room import Room
 from tui.store import Store
 from tui.text import Line, Role, cell
 from tui.themes import DARK, SIXTEEN, THEMES
+from tui.widgets.prompt import Prompt
 
 if TYPE_CHECKING:
     from textual.command import Provider
@@ -74,6 +78,7 @@ class Console(App[int]):
         self._notice_until = 0.0
         self.navigation = Navigation(self)
         self.prompting = Prompting(self)
+        self.keyboard = Keyboard(self)
         self._leaving = 0
         self._is_posing = False
         for theme in THEMES.values():
@@ -154,6 +159,25 @@ class Console(App[int]):
         self.failure = error
         self.exit(1)
 
+    async def on_event(self, event: events.Event) -> None:
+        """Deal with keys one after the other; all else is Textual's."""
+        if isinstance(event, events.Key) and not event.is_forwarded:
+            await self.keyboard.press(event)
+        else:
+            await super().on_event(event)
+
+    async def ask(self, dialog: Dialog[Answer]) -> Answer | None:
+        """Show a dialog, and return what it gives. To be called by a worker of the console."""
+        answer = self.push_screen(dialog, wait_for_dismiss=True)
+        self.keyboard.shown(takes_keys=dialog.takes_typed_ahead)
+        return await asyncio.shield(answer)
+
+    @property
+    def is_typing(self) -> bool:
+        """Whether a prompt is open on the screen."""
+        screen = self.screen
+        return isinstance(screen, Room) and any(prompt.is_open for prompt in screen.query(Prompt))
+
     def _tick(self) -> None:
         """Let ages go on, and notices vanish."""
         if not self.is_running:
@@ -222,14 +246,16 @@ class Console(App[int]):
 
     @work(name="console-act", group="acts")
     async def _do(self, command: Command, target: Target | None, words: str) -> None:
-        await self._hands.do(command, target, words)
+        with self.keyboard.preparing():
+            await self._hands.do(command, target, words)
 
     @work(name="console-draft", group="acts")
     async def _draft(self, name: str, target: Target | None) -> None:
-        if name == "enqueue":
-            await self._drafting.enqueue()
-        elif target is not None:
-            await self._drafting.edit(target.ids[0])
+        with self.keyboard.preparing():
+            if name == "enqueue":
+                await self._drafting.enqueue()
+            elif target is not None:
+                await self._drafting.edit(target.ids[0])
 
     def _is_paused(self, target: Target | None) -> bool:
         paused = {queue.type for queue in self.store.picture.queues if queue.paused}
@@ -268,7 +294,8 @@ class Console(App[int]):
     @work(name="console-why", group="acts")
     async def _run_why(self, target: Target | None, words: str) -> None:
         if target is not None and target.ids:
-            await self._drafting.tell_why(target.ids[0])
+            with self.keyboard.preparing():
+                await self._drafting.tell_why(target.ids[0])
 
     def _run_filter(self, target: Target | None, words: str) -> None:
         if words:
@@ -304,7 +331,8 @@ class Console(App[int]):
     async def _run_help(self, target: Target | None, words: str) -> None:
         from tui.help import help_lines
 
-        await self._drafting.show("Help", help_lines(target))
+        with self.keyboard.preparing():
+            await self._drafting.show("Help", help_lines(target))
 
     def _run_palette(self, target: Target | None, words: str) -> None:
         self.action_command_palette()

@@ -37,7 +37,7 @@ class Drafting:
         """Let a sample or a type be chosen, its form be filled in, and enqueue it."""
         with self._console.telling():
             operations = self._console.store.operations()
-            chosen = await self._console.push_screen_wait(
+            chosen = await self._console.ask(
                 ChooseDialog(self._list_samples(), operations.forms.types())
             )
             kind, _, name = (chosen or "").partition(":")
@@ -65,7 +65,7 @@ class Drafting:
     ) -> None:
         form = operations.forms.form(type)
         texts = write(form, value["data"]) if "data" in value else {}
-        filled = await self._console.push_screen_wait(FormDialog(form, texts))
+        filled = await self._console.ask(FormDialog(form, texts))
         if filled is not None:
             draft = Draft(FORM, {**value, "type": type, "data": filled.data})
             self._tell_enqueued(
@@ -89,14 +89,14 @@ class Drafting:
         detail, _ = await operations.reads.detail(job_id)
         await operations.actions.draft_edit(job_id, _readable(detail.view.data))
         text = "\n".join(plain_json(part) for part in pretty(detail.view.data).split("\n"))
-        edited = await self._console.push_screen_wait(EditDialog(job_id, text))
+        edited = await self._console.ask(EditDialog(job_id, text))
         if edited is None:
             return
         job = await operations.actions.draft_edit(job_id, edited[0])
         rehearsal = operations.rehearsal
         checks = () if rehearsal is None else await rehearsal.rehearse(job)
         difference = diff_lines(_readable(detail.view.data), edited[0])
-        note = await self._console.push_screen_wait(CheckedDialog(checks, difference))
+        note = await self._console.ask(CheckedDialog(checks, difference))
         if note is not None:
             answer = await operations.actions.enqueue_edit(job, note=note)
             self._console.say(f"{answer.job_id} is {answer.state}, made from {job_id}", "good")
@@ -111,7 +111,7 @@ class Drafting:
 
     async def show(self, title: str, lines: Sequence[Line], *, to_copy: str = "") -> None:
         """Show something to read; what is chosen to be copied is copied."""
-        copied = await self._console.push_screen_wait(Message(title, lines, to_copy=to_copy))
+        copied = await self._console.ask(Message(title, lines, to_copy=to_copy))
         if copied:
             self._console.copy_to_clipboard(copied)
 

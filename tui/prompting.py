@@ -64,6 +64,6 @@ class Prompting:
             return
         room.query_one(Prompt).close()
         if back is not None and back.is_attached and back.screen is room:
-            back.focus()
+            room.set_focus(back)
         else:
             room.focus_body()

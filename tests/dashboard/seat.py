@@ -46,14 +46,23 @@ class Seat:
 
     async def press(self, *keys: str) -> None:
         """Press keys, each after the last was dealt with; a sign stands for its key."""
+        for key in keys:
+            self._send(key)
+            await self.settle()
+
+    async def press_at_once(self, *keys: str) -> None:
+        """Press keys that the terminal brings in one piece."""
+        for key in keys:
+            self._send(key)
+        await self.settle()
+
+    def _send(self, key: str) -> None:
         driver = self.console._driver
         assert driver is not None
-        for key in keys:
-            name = _character_to_key(key) if len(key) == 1 else key
-            event = events.Key(name, _CHARACTERS.get(key, key if len(key) == 1 else None))
-            event.set_sender(self.console)
-            driver.send_message(event)
-            await self.settle()
+        name = _character_to_key(key) if len(key) == 1 else key
+        event = events.Key(name, _CHARACTERS.get(key, key if len(key) == 1 else None))
+        event.set_sender(self.console)
+        driver.send_message(event)
 
     async def settle(self) -> None:
         """Wait until all that was sent to a widget has been dealt with."""

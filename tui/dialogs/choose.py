@@ -59,7 +59,7 @@ class ChooseDialog(Dialog[str]):
         grid = self.query_one("#choices", Grid)
         grid.styles.height = min(len(rows) + 1, 16)
         grid.show(rows)
-        grid.focus()
+        self.set_focus(grid)
         self.tell(("enter", "choose"), ("esc", "leave"))
 
     def on_grid_chosen(self, message: Grid.Chosen) -> None:

@@ -17,6 +17,8 @@ class Dialog(ModalScreen[Answer | None], Generic[Answer]):
     """A box over the screen."""
 
     CSS_PATH = "dialog.tcss"
+    takes_typed_ahead: ClassVar[bool] = True
+    """Whether keys that were typed before it was shown are meant for it."""
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Leave", show=False)]
 
     def action_leave(self) -> None:

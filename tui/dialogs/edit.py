@@ -51,7 +51,7 @@ class EditDialog(Dialog[list[JsonValue]]):
 
     def on_mount(self) -> None:
         """Begin to edit."""
-        self.query_one("#data", TextArea).focus()
+        self.set_focus(self.query_one("#data", TextArea))
         self._tell()
 
     def _tell(self, wrong: str = "") -> None:
@@ -88,7 +88,7 @@ class CheckedDialog(Dialog[str]):
     def on_mount(self) -> None:
         """Show what was found."""
         self.query_one("#page", Page).show(checked_lines(self._checks, self._difference))
-        self.query_one("#note", Input).focus()
+        self.set_focus(self.query_one("#note", Input))
         refused = any(check.stops for check in self._checks)
         self.tell(
             ("enter", "enqueue it all the same" if refused else "enqueue as a new job"),

@@ -62,7 +62,7 @@ class FormDialog(Dialog[FilledIn]):
 
     def on_mount(self) -> None:
         """Begin with the first field."""
-        self.query(Input).first().focus()
+        self.set_focus(self.query(Input).first())
         self._tell()
 
     def on_descendant_focus(self) -> None:

@@ -41,7 +41,7 @@ class Message(Dialog[str]):
         """Show the lines."""
         page = self.query_one("#page", Page)
         page.show(self._lines)
-        page.focus()
+        self.set_focus(page)
         keys = [("y", "copy")] if self._to_copy else []
         self.tell(*keys, ("esc", "close"))
 

@@ -32,6 +32,7 @@ class ConfirmDialog(Dialog[str]):
     A `number` above twenty has to be typed: for acts that destroy many.
     """
 
+    takes_typed_ahead = False
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "go", "Go", show=False)]
 
     def __init__(self, title: str, lines: Sequence[Line], *, verb: str, number: int = 0) -> None:
@@ -59,7 +60,7 @@ class ConfirmDialog(Dialog[str]):
     def on_mount(self) -> None:
         """Show what would be done."""
         self.query_one("#page", Page).show(self._lines)
-        self.query_one("#count" if self._needs_count else "#note", Input).focus()
+        self.set_focus(self.query_one("#count" if self._needs_count else "#note", Input))
         self._tell()
 
     def _tell(self, wrong: str = "") -> None:
@@ -138,7 +139,7 @@ class ProgressDialog(Dialog[None]):
         if self._is_over:
             self.dismiss()
             return
-        self.query_one("#page", Page).focus()
+        self.set_focus(self.query_one("#page", Page))
         self.draw()
 
     def add(self, jobs: int) -> None:

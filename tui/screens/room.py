@@ -162,7 +162,7 @@ class Room(Screen[None]):
         """Give the keys to the first thing that takes them."""
         for widget in self.query("Grid, Page"):
             if widget.focusable:
-                widget.focus()
+                self.set_focus(widget)
                 return
 
 

@@ -73,7 +73,12 @@ class Prompt(TextLine):
         self.value = text
         self.cursor_position = len(text)
         self.add_class("-open")
-        self.focus()
+        self.screen.set_focus(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes the keys."""
+        return self.has_class("-open")
 
     def close(self) -> None:
         """Hide."""

@@ -1,0 +1,137 @@
+"""Keys that arrive together, as SSH brings them: what is typed after `/` or `:` is text, whatever it is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from hms_svc.domain.lifecycle import State
+from tests.dashboard.conftest import SeatMaker
+from tests.dashboard.seat import POTHOLE, Seat
+from tests.dashboard.test_real_terminal import RealConsole, consoles, words
+from tui.commands import KEY_SIGNS, TABLE
+from tui.widgets.prompt import Prompt
+
+__all__ = ["consoles"]
+CODES: Final = {"space": " ", "ctrl+p": "\x10"}
+KEYS: Final = sorted(
+    {CODES.get(key, KEY_SIGNS.get(key, key)) for each in TABLE for key in each.keys}
+)
+MORE: Final = ("\r", "\t", "\x1b[A", "\x1b[B", "\x1b[5~", "j", "g", "0")
+PLACES: Final = [{**POTHOLE, "lat": 38.0 + number / 100} for number in range(30)]
+GAPS: Final = (0.0, 0.001, 0.01, 0.05)
+
+
+def press_every_pair(one: RealConsole, gap: float | None) -> None:
+    """Open the prompt with each of its two keys and press every key right behind; leave it again."""
+    one.until("it is shown", lambda: "pothole.report" in words(one.seen))
+    one.press("2", "▸")
+    for number, (opening, key) in enumerate((o, k) for o in "/:" for k in (*KEYS, *MORE)):
+        if gap is None:
+            os.write(one.master, (opening + key).encode())
+        else:
+            os.write(one.master, opening.encode())
+            time.sleep(gap)
+            os.write(one.master, key.encode())
+        os.write(one.master, b"\x1b")
+        one.press(f"\x1b:qq{number}\r", f"qq{number}")
+        os.write(one.master, b"\x1b")
+
+
+async def hold_all_pairs(
+    take_seat: SeatMaker, consoles: list[RealConsole], folder: Path, gap: float | None
+) -> None:
+    async with take_seat() as one:
+        await one.enqueue("pothole.report", *PLACES)
+    real = RealConsole(folder, "--attach")
+    consoles.append(real)
+    await asyncio.to_thread(press_every_pair, real, gap)
+    assert await asyncio.to_thread(real.end) == 0
+    async with take_seat() as one:
+        jobs = await one.jobs()
+        assert {job.state for job in jobs} == {State.QUEUED}
+        assert (len(jobs), await one.audit()) == (30, [])
+
+
+async def test_no_key_behind_an_opening_key_is_a_command(
+    take_seat: SeatMaker, tmp_path: Path, consoles: list[RealConsole]
+) -> None:
+    await hold_all_pairs(take_seat, consoles, tmp_path, None)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("gap", GAPS)
+async def test_nor_is_one_that_comes_a_little_later(
+    take_seat: SeatMaker, tmp_path: Path, consoles: list[RealConsole], gap: float
+) -> None:
+    await hold_all_pairs(take_seat, consoles, tmp_path, gap)
+
+
+async def show_jobs(one: Seat) -> None:
+    await one.enqueue("pothole.report", *PLACES[:3])
+    await one.press("2")
+    await one.shows_jobs(3)
+
+
+async def test_the_prompt_has_every_letter_of_one_write(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        await show_jobs(one)
+        await one.press_at_once("/", *"xDpuE retry")
+        prompt = one.console.screen.query_one(Prompt)
+        await one.until("it is typed", lambda: prompt.value == "xDpuE retry")
+        assert one.screen == "Jobs"
+
+
+async def test_a_filter_in_one_write_is_a_filter(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        await show_jobs(one)
+        await one.press_at_once("/", *"state:dead", "enter")
+        await one.sees("state:dead")
+        await one.shows_jobs(0)
+        assert one.screen == "Jobs"
+
+
+async def test_a_key_before_the_prompt_is_done_before_it(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        await show_jobs(one)
+        await one.press_at_once("1", "4", ":", *"theme light", "enter")
+        await one.until("it is light", lambda: one.console.theme == "light")
+        assert one.screen == "Held"
+
+
+async def test_opening_a_job_and_a_prompt_in_one_write(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        await show_jobs(one)
+        await one.press_at_once("enter", "/", *"xD")
+        await one.until(
+            "it is typed over the job",
+            lambda: (
+                one.screen == "Inspect"
+                and [each.value for each in one.console.screen.query(Prompt)] == ["xD"]
+            ),
+        )
+
+
+async def test_enter_that_was_typed_before_a_plan_is_shown_is_no_yes(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        await show_jobs(one)
+        await one.press_at_once("asterisk", "x", "enter", "enter")
+        await one.opened("ConfirmDialog")
+        assert {job.state for job in await one.jobs()} == {State.QUEUED}
+        await one.press("enter")
+        await one.sees("3 jobs cancelled")
+
+
+async def test_keys_behind_the_form_of_a_test_job_are_its_own(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        await show_jobs(one)
+        await one.press_at_once("e", "x", "D")
+        await one.opened("ChooseDialog")
+        await one.press("escape")
+        await one.settle()
+        assert {job.state for job in await one.jobs()} == {State.QUEUED}
