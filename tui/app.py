@@ -214,7 +214,9 @@ class Console(App[int]):
         return self.navigation.room
 
     def action_run(self, name: str) -> None:
-        """Run a command on what is chosen."""
+        """Run a command on what is chosen; while a prompt is open no key is one, but to leave."""
+        if self.is_typing and name != "quit":
+            return
         room = self.room
         target = room.target() if room is not None else None
         self.notice = ()
@@ -336,6 +338,11 @@ class Console(App[int]):
 
     def _run_palette(self, target: Target | None, words: str) -> None:
         self.action_command_palette()
+
+    def action_command_palette(self) -> None:
+        """Open the palette, unless a prompt has the keys."""
+        if not self.is_typing:
+            super().action_command_palette()
 
     def copy_to_clipboard(self, text: str) -> None:
         """Copy by OSC 52, and say so; inside tmux also in the ways that it hands on by itself."""

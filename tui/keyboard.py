@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from textual import events
 from textual.message_pump import MessagePump
+from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
 if TYPE_CHECKING:
@@ -74,9 +75,8 @@ class Keyboard:
             return
         if await console._check_bindings(key.key, priority=True):
             return
-        focused = console.focused
-        if isinstance(focused, (Input, TextArea)) or not await console._check_bindings(key.key):
-            (focused or console.screen)._forward_event(key)
+        if _is_text(key, console.focused) or not await console._check_bindings(key.key):
+            (console.focused or console.screen)._forward_event(key)
 
     async def _settle(self) -> None:
         """Wait until what has the keys, and all around it, have dealt with what was sent to them."""
@@ -86,6 +86,13 @@ class Keyboard:
                 while node is not None and node is not self._console:
                     await _is_through(node)
                     node = node._parent
+
+
+def _is_text(key: events.Key, focused: Widget | None) -> bool:
+    """Tell whether a key is a sign that what has the keys takes in by itself."""
+    if isinstance(focused, TextArea):
+        return key.is_printable or key.key in {"enter", "tab"}
+    return isinstance(focused, Input) and key.is_printable
 
 
 async def _is_through(node: MessagePump) -> None:

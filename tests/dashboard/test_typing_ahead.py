@@ -18,6 +18,7 @@ from tui.commands import KEY_SIGNS, TABLE
 from tui.widgets.prompt import Prompt
 
 __all__ = ["consoles"]
+LEAVE: Final = "\x07"
 CODES: Final = {"space": " ", "ctrl+p": "\x10"}
 KEYS: Final = sorted(
     {CODES.get(key, KEY_SIGNS.get(key, key)) for each in TABLE for key in each.keys}
@@ -38,9 +39,8 @@ def press_every_pair(one: RealConsole, gap: float | None) -> None:
             os.write(one.master, opening.encode())
             time.sleep(gap)
             os.write(one.master, key.encode())
-        os.write(one.master, b"\x1b")
-        one.press(f"\x1b:qq{number}\r", f"qq{number}")
-        os.write(one.master, b"\x1b")
+        one.press(f"{LEAVE}:qq{number}\r", f"qq{number}")
+        os.write(one.master, LEAVE.encode())
 
 
 async def hold_all_pairs(

@@ -30,10 +30,10 @@ class _Completion(Suggester):
 
 
 class Prompt(TextLine):
-    """Hidden until it is asked for; escape hides it, enter gives what was typed."""
+    """Hidden until it is asked for; escape, or ctrl+g as in a shell, hides it, enter gives what was typed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "Leave", show=False, priority=True),
+        Binding("escape,ctrl+g", "leave", "Leave", show=False, priority=True),
         Binding("tab", "complete", "Complete", show=False, priority=True),
         Binding("up", "earlier(-1)", "Earlier", show=False),
         Binding("down", "earlier(1)", "Later", show=False),
