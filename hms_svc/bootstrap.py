@@ -356,6 +356,7 @@ def worker_options(
         grace_seconds=settings.grace_seconds,
         radius_m=settings.case_radius_m,
         unserved_days=settings.unserved_days,
+        completed_days=settings.completed_days,
         failed_days=settings.failed_days,
         hung_seconds=settings.lease_seconds / 3,
         drain=drain,

@@ -79,6 +79,9 @@ def _page(seen: Status, session: Session) -> Any:
     head = f"{engines[0]} ({shape['broker']['round_trip_ms']:.1f} ms), {engines[1]}"
     unserved = [queue.type for queue in seen.queues if queue.counts.queued and not queue.served]
     parts: list[Any] = [Text(head), queue_table(seen)]
+    if (room := seen.broker.room) is not None and room.is_full:
+        full = f"the broker is full ({room.used:,} of {room.limit:,} bytes): new jobs are refused"
+        parts.insert(1, Text(full))
     if seen.types_left_off:
         parts.append(Text(left_off_words(seen)))
     if unserved:

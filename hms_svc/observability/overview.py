@@ -77,12 +77,26 @@ def _engines(seen: Overview) -> Iterator[Metric]:
     trip: Values = {(): seen.broker.round_trip_ms / 1000} if seen.broker.ok else {}
     words = "Round trip to the broker, measured by this door."
     yield gauge("hms_broker_round_trip_seconds", Family(words), trip)
+    yield from _broker_room(seen.broker)
     health = seen.database
     up = Family("1 where the database answers and has our schema.", ("kind",))
     yield gauge("hms_database_up", up, {} if health is None else {(health.kind,): float(health.ok)})
     lag: Values = {} if seen.outbox_lag_ms is None else {(): seen.outbox_lag_ms / 1000}
     words = "Age of the oldest event or follow-up job that is committed and not yet published."
     yield gauge("hms_outbox_lag_seconds", Family(words), lag)
+
+
+def _broker_room(broker: BrokerHealth) -> Iterator[Metric]:
+    room = broker.room
+    for name, words in (
+        ("used", "Memory that Redis uses, or disk that the queue file uses."),
+        ("limit", "Where new jobs are refused: maxmemory, or the disk."),
+    ):
+        found: Values = {} if room is None else {(broker.kind,): getattr(room, name)}
+        yield gauge(f"hms_broker_{name}_bytes", Family(words, ("kind",)), found)
+    words = "Writes of this process that a full broker has refused."
+    refused: Values = {(broker.kind,): float(broker.refused)} if broker.ok else {}
+    yield counter("hms_broker_refused_total", Family(words, ("kind",)), refused)
 
 
 def _workers(seen: Overview) -> Iterator[Metric]:

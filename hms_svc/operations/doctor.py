@@ -21,6 +21,7 @@ from hms_svc.domain.plain_text import plural
 from hms_svc.operations.audit_chain import AuditChain
 from hms_svc.operations.explanation import duration_words
 from hms_svc.operations.reads import LONG_PROBE_SECONDS, Reads, Status
+from hms_svc.ports.inspection import Room
 from hms_svc.ports.stores import OutboxEntry
 from hms_svc.settings import Settings
 from hms_svc.sqlite.filesystem import NETWORK_TYPES, filesystem_type
@@ -66,7 +67,13 @@ async def examine_engines(reads: Reads, audit: AuditChain) -> list[Finding]:
     except HmsError as error:
         return [Finding("broker", Level.ERROR, str(error))]
     return [
-        *_health("broker", status.broker.kind, ok=status.broker.ok, notes=status.broker.notes),
+        *_health(
+            "broker",
+            status.broker.kind,
+            ok=status.broker.ok,
+            notes=status.broker.notes,
+            room=status.broker.room,
+        ),
         *_durability(status.broker.durability),
         *_database(status),
         _workers(status),
@@ -184,9 +191,13 @@ def _is_stopped(pid: int | None) -> bool:
     return status.rpartition(")")[2].split()[0] in {"T", "t"}
 
 
-def _health(name: str, kind: str, *, ok: bool, notes: tuple[str, ...]) -> Iterator[Finding]:
+def _health(
+    name: str, kind: str, *, ok: bool, notes: tuple[str, ...], room: Room | None = None
+) -> Iterator[Finding]:
     words = "answers" if ok else "does not answer"
     yield Finding(name, Level.OK if ok else Level.ERROR, f"{kind} {words}")
+    if room is not None and room.is_full:
+        yield Finding(name, Level.ERROR, "it is full: new jobs are refused")
     for note in notes:
         if sqlite3.sqlite_version not in note:  # the machine's own finding has said it
             yield Finding(name, Level.NOTE, note)

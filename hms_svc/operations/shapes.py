@@ -186,6 +186,7 @@ def status_shape(seen: Status, database_kind: str) -> dict[str, Any]:
             "kind": seen.broker.kind,
             "ok": seen.broker.ok,
             "round_trip_ms": round(seen.broker.round_trip_ms, 3),
+            "room": msgspec.to_builtins(seen.broker.room),
         },
         "database": {
             "kind": database.kind if database else database_kind,

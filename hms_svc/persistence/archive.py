@@ -1,4 +1,8 @@
-"""The archive: jobs that left the broker rejected or dead, with all that was known of them."""
+"""The archive: jobs that left the broker, with all that was known of them.
+
+Rejected and dead ones stay for ever; completed and cancelled ones, which a full broker
+hands over, as long as the broker would have kept them.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, and_, bindparam, func, or_, select
+from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select
 
+from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import JobDetail
 from hms_svc.persistence.pages import read_cursor
 from hms_svc.persistence.statements import or_ignore
@@ -43,6 +48,18 @@ _THESE = (
     .where(archive.c.number.in_(bindparam("numbers", expanding=True)))
     .order_by(archive.c.finished_at.desc(), archive.c.number.desc())
 )
+_WALK: Final = (
+    select(archive.c.finished_at, archive.c.number, archive.c.state)
+    .where(
+        archive.c.finished_at < bindparam("before"),
+        archive.c.finished_at >= bindparam("from"),
+        or_(archive.c.finished_at > bindparam("from"), archive.c.number > bindparam("above")),
+    )
+    .order_by(archive.c.finished_at, archive.c.number)
+    .limit(bindparam("limit"))
+)
+_REMOVE: Final = delete(archive).where(archive.c.number.in_(bindparam("numbers", expanding=True)))
+_NOT_FOR_EVER: Final = frozenset({State.COMPLETED.value, State.CANCELLED.value})
 _MOST_BYTES: Final = 4 * 1024 * 1024
 """What is read at once, but for a single larger job."""
 
@@ -77,6 +94,20 @@ def _first_few(rows: Sequence[Any]) -> Sequence[Any]:
         if place and size > _MOST_BYTES:
             return rows[:place]
     return rows
+
+
+def sweep(
+    connection: Connection, *, before: int, limit: int, cursor: str | None
+) -> tuple[int, str | None]:
+    """Remove completed and cancelled jobs among the next that ended before a time; see the port."""
+    since, above = (0, 0) if cursor is None else read_cursor(cursor, 2)
+    bounds = {"before": before, "from": since, "above": above, "limit": limit}
+    rows = connection.execute(_WALK, bounds).all()
+    over = [row.number for row in rows if row.state in _NOT_FOR_EVER]
+    if over:
+        connection.execute(_REMOVE, {"numbers": over})
+    is_last = len(rows) < limit
+    return len(over), None if is_last else f"{rows[-1].finished_at}.{rows[-1].number}"
 
 
 def one(connection: Connection, job_id: str) -> JobDetail | None:

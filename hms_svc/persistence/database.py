@@ -254,6 +254,14 @@ class SqlDatabase:
         """Give the archived job of this id that ended last."""
         return await self._engine.read(lambda on: archive.one(on, job_id))
 
+    async def sweep_archive(
+        self, *, before: int, limit: int, cursor: str | None
+    ) -> tuple[int, str | None]:
+        """Remove completed and cancelled jobs that ended before a time; see the port."""
+        return await self._engine.write(
+            lambda on: archive.sweep(on, before=before, limit=limit, cursor=cursor)
+        )
+
     async def erase(self, job_ids: Sequence[str]) -> list[str]:
         """Blank what is kept of these jobs; the outbox is searched beside the work of others."""
         if not job_ids:

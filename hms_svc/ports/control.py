@@ -10,6 +10,7 @@ import msgspec
 
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import ActOutcome, JobDetail
+from hms_svc.ports.inspection import Room
 
 
 class Act(StrEnum):
@@ -68,8 +69,35 @@ class ActRequest(msgspec.Struct, frozen=True, kw_only=True):
     seen: Mapping[str, Seen] = msgspec.field(default_factory=dict)
 
 
+class Relief(Protocol):
+    """Room in an engine that has a limit of its own, made by what has ended. Bounded reads and steps."""
+
+    async def room(self) -> Room | None:
+        """Give what is used of the limit; None where none is set."""
+        ...
+
+    async def ended_first(self, *, limit: int) -> list[JobDetail]:
+        """Give completed jobs, those that ended first first; where none is left, cancelled ones.
+
+        At most `limit`, and fewer where they are large.
+        """
+        ...
+
+    async def trim_handled(self, *, limit: int) -> int:
+        """Remove the oldest events, at most `limit`; gives how many.
+
+        Those of the last minute stay, and all from the first that a consumer group has not handled.
+        """
+        ...
+
+
 class Control(Protocol):
-    """Changes that operators make, each job in one atomic step."""
+    """Changes that operators make, each job in one atomic step.
+
+    `relief` is None where the engine has no limit of its own.
+    """
+
+    relief: Relief | None
 
     async def act(self, request: ActRequest) -> list[ActOutcome]:
         """Do one act to each job, or say why not; answers stand in the order of the ids.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -20,10 +20,33 @@ if TYPE_CHECKING:
     from hms_svc.domain.filter import Filter
 
 
+LEAST_BYTES: Final = 64 * 1024
+"""With less than this left, next to nothing is taken in."""
+
+
+class Room(msgspec.Struct, frozen=True):
+    """Bytes that an engine uses, and bytes at which it refuses what is new."""
+
+    used: int
+    limit: int
+
+    @property
+    def share(self) -> float:
+        """Which part of the limit is used: 1 and more is full."""
+        return self.used / self.limit if self.limit else 1.0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether new jobs are refused."""
+        return self.limit - self.used < LEAST_BYTES
+
+
 class BrokerHealth(msgspec.Struct, frozen=True):
     """Which engine, whether it answers, how long a round trip takes, and what is amiss.
 
     `durability` is the level in force, in words; empty where settings of ours decide it.
+    `room` is None where nothing is known of a limit. `refused` counts the writes of this
+    process that the engine has refused for want of room.
     """
 
     kind: str
@@ -31,6 +54,8 @@ class BrokerHealth(msgspec.Struct, frozen=True):
     round_trip_ms: float
     notes: tuple[str, ...] = ()
     durability: str = ""
+    room: Room | None = None
+    refused: int = 0
 
 
 class Inspection(Protocol):

@@ -275,6 +275,16 @@ class Ledger(Protocol):
         """Give the archived job of this id; where the id was used again, the one that ended last."""
         ...
 
+    async def sweep_archive(
+        self, *, before: int, limit: int, cursor: str | None
+    ) -> tuple[int, str | None]:
+        """Look at `limit` archived jobs behind a cursor, those first that ended first, from the first for None.
+
+        Completed and cancelled ones that ended before a time (Unix ms) are removed. Gives how many
+        those were, and the next cursor, None once the walk has come to that time.
+        """
+        ...
+
     async def fold_analytics(self) -> int:
         """Fold recorded deltas into the totals, in bounded steps; gives their number.
 

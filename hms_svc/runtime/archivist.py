@@ -17,7 +17,7 @@ DAY_MS: Final = 86_400_000
 
 
 class Archivist(Service):
-    """Once a minute: archive first, then forget; trim; bury what nobody serves; fold analytics.
+    """Once a minute: archive first, then forget; trim here and there; bury what nobody serves; fold.
 
     The chores do not depend on each other, nor on a record that one of them cannot take.
     """
@@ -28,6 +28,7 @@ class Archivist(Service):
         ledger: Ledger,
         clock: Clock,
         *,
+        completed_days: float,
         failed_days: float,
         unserved_days: float,
     ) -> None:
@@ -35,13 +36,15 @@ class Archivist(Service):
         self._control = control
         self._ledger = ledger
         self._clock = clock
+        self._completed_ms = int(completed_days * DAY_MS)
+        self._archive_seen: str | None = None
         self._failed_ms = int(failed_days * DAY_MS)
         self._unserved_ms = int(unserved_days * DAY_MS)
 
     async def run_once(self) -> None:
         """Do one round of each chore; an Outage is raised when all have had their turn."""
         outages: list[Outage] = []
-        for chore in (self._archive, self._trim, self._bury, self._fold):
+        for chore in (self._archive, self._trim, self._sweep, self._bury, self._fold):
             try:
                 await chore()
             except Outage as error:
@@ -56,27 +59,24 @@ class Archivist(Service):
         older_than = self._clock.now_ms() - self._failed_ms
         while True:
             jobs = await self._control.to_archive(older_than=older_than, limit=BATCH)
-            kept = await self._keep(jobs) if jobs else []
+            kept = await keep_in_archive(self._ledger, jobs) if jobs else []
             await self._control.forget(kept)
             if len(jobs) < BATCH or not kept:
                 return
 
-    async def _keep(self, jobs: Sequence[JobDetail]) -> list[str]:
-        """Put jobs into the archive, one by one where they do not go together; gives those kept."""
-        try:
-            await self._ledger.archive(jobs)
-        except Outage:
-            raise
-        except Exception as error:  # noqa: BLE001 - it is logged; the other jobs are kept
-            if len(jobs) > 1:
-                return [job_id for job in jobs for job_id in await self._keep([job])]
-            log.warning("job %s cannot be archived, and stays: %r", jobs[0].view.id, error)
-            return []
-        return [job.view.id for job in jobs]
-
     async def _trim(self) -> None:
         while await self._control.trim(limit=BATCH) >= BATCH:
             pass
+
+    async def _sweep(self) -> None:
+        """Walk on through the archive: what it has of completed and cancelled jobs ends as in the broker."""
+        before = self._clock.now_ms() - self._completed_ms
+        while True:
+            removed, self._archive_seen = await self._ledger.sweep_archive(
+                before=before, limit=BATCH, cursor=self._archive_seen
+            )
+            if removed < BATCH // 2 or self._archive_seen is None:
+                return
 
     async def _bury(self) -> None:
         older_than = self._clock.now_ms() - self._unserved_ms
@@ -84,3 +84,17 @@ class Archivist(Service):
 
     async def _fold(self) -> None:
         await self._ledger.fold_analytics()
+
+
+async def keep_in_archive(ledger: Ledger, jobs: Sequence[JobDetail]) -> list[str]:
+    """Put jobs into the archive, one by one where they do not go together; gives the ids of those kept."""
+    try:
+        await ledger.archive(jobs)
+    except Outage:
+        raise
+    except Exception as error:  # noqa: BLE001 - it is logged; the other jobs are kept
+        if len(jobs) > 1:
+            return [job_id for job in jobs for job_id in await keep_in_archive(ledger, [job])]
+        log.warning("job %s cannot be archived, and stays: %r", jobs[0].view.id, error)
+        return []
+    return [job.view.id for job in jobs]

@@ -34,6 +34,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     grace_seconds: float = 25.0
     radius_m: float = 25.0
     unserved_days: float = 7.0
+    completed_days: float = 7.0
     failed_days: float = 90.0
     lane: Lane = Lane.NORMAL
     inline_suspects: bool = False

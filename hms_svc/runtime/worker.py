@@ -34,6 +34,7 @@ from hms_svc.runtime.progress import ProgressWriter
 from hms_svc.runtime.promoter import Promoter
 from hms_svc.runtime.reaper import Reaper
 from hms_svc.runtime.reporter import Reporter
+from hms_svc.runtime.room_maker import RoomMaker
 from hms_svc.runtime.scheduler import Scheduler
 from hms_svc.runtime.sealer import Sealer
 from hms_svc.runtime.service import Service
@@ -201,10 +202,13 @@ class Worker:
                     engines.control,
                     engines.database,
                     engines.clock,
+                    completed_days=options.completed_days,
                     failed_days=options.failed_days,
                     unserved_days=options.unserved_days,
                 ),
             ]
+            if engines.control.relief is not None:
+                chores.append(RoomMaker(engines.control.relief, engines.control, engines.database))
             if options.receivers and DELIVER in types:
                 chores.append(self._forwarder())
         if options.linger_seconds:

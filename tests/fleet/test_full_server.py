@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterable
+
 import pytest
 
 from hms_svc import bootstrap
+from hms_svc.brokers.redis.relief import LEAST_AGE_MS
 from hms_svc.domain.errors import BrokerUnavailable
+from hms_svc.domain.event import service_event
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.views import JobDetail
+from hms_svc.ports.clock import SystemClock
+from hms_svc.ports.stores import Database
+from hms_svc.runtime.room_maker import END_SHARE, RoomMaker
 from hms_svc.settings import Settings
-from tests.servers.redis import RedisServer
+from tests.contracts.database.requests import effect
+from tests.servers.redis import RedisMaker, RedisServer
 
 from .conftest import TYPE, Fleet, settings_for
 
@@ -49,3 +59,106 @@ async def test_a_full_server_is_drained_to_zero(
             assert await fleet.counts() == {"completed": done}
     finally:
         redis_server.cli("CONFIG", "SET", "maxmemory", 0)
+
+
+@pytest.fixture
+async def small(
+    settings: Settings, make_redis: RedisMaker
+) -> AsyncIterator[tuple[Fleet, Database, RoomMaker]]:
+    """A Redis of 8 MB, a database, and what moves from the one to the other."""
+    server = make_redis(maxmemory="8mb")
+    database = bootstrap.database(settings)
+    await database.open()
+    async with bootstrap.backend(settings_for(settings, server.url())) as backend:
+        relief = backend.control.relief
+        assert relief is not None
+        yield Fleet(backend, server), database, RoomMaker(relief, backend.control, database)
+    await database.close()
+
+
+async def ids_in(database: Database) -> set[str]:
+    archived, _ = await database.archived(limit=0, cursor=None)
+    return {detail.view.id for detail in archived}
+
+
+def ended_at(details: Iterable[JobDetail | None]) -> list[int]:
+    return [detail.view.finished_at or 0 for detail in details if detail is not None]
+
+
+async def test_what_is_done_makes_room_in_a_full_server(
+    small: tuple[Fleet, Database, RoomMaker],
+) -> None:
+    fleet, database, maker = small
+    await fleet.accept(1, type="dead.letter")
+    [bad] = await fleet.claim(1, "dead.letter")
+    assert await fleet.broker.settle([fleet.settlement(bad, State.DEAD)]) == []
+    accepted = await fill(fleet, fleet.server)
+    full = await fleet.inspection.health()
+    assert full.refused == 1
+    assert full.room is not None
+    assert full.room.is_full
+    assert any("new jobs are refused" in note for note in full.notes)
+    await maker.run_once()
+    assert await ids_in(database) == set(), "nothing has ended but a dead letter, which stays"
+    done = [job for _ in range(accepted // 10 + 1) for job in await fleet.claim(10)]
+    await fleet.complete(*done)
+    with pytest.raises(BrokerUnavailable):
+        await fleet.accept(1)
+    await maker.run_once()
+    moved = await ids_in(database)
+    room = (await fleet.inspection.health()).room
+    assert room is not None
+    assert room.share <= END_SHARE
+    archived, _ = await database.archived(limit=0, cursor=None)
+    left = await fleet.inspection.details([job.job.id for job in done if job.job.id not in moved])
+    ends = [max(ended_at(archived)), min(ended_at(left))]
+    assert ends == sorted(ends), "those that ended first"
+    assert await fleet.counts() == {"completed": accepted - len(moved)}
+    assert await fleet.counts("dead.letter") == {"dead": 1}
+    assert room.share > END_SHARE / 2, "no more than needed"
+    await fleet.accept(1)
+
+
+async def test_a_job_that_the_outbox_names_stays(
+    small: tuple[Fleet, Database, RoomMaker],
+) -> None:
+    fleet, database, maker = small
+    accepted = await fill(fleet, fleet.server)
+    done = [job for _ in range(accepted // 10 + 1) for job in await fleet.claim(10)]
+    await fleet.complete(*done)
+    follow_up = done[0].job
+    await database.commit([effect("another", placed=False, follow_ups=(follow_up,))])
+    await maker.run_once()
+    assert await fleet.state(follow_up.id) is State.COMPLETED
+    assert await fleet.detail(done[1].job.id) is None
+    [entry] = [each for each in await database.outbox(10) if each.job is not None]
+    await database.mark_published([entry.number])
+    await fleet.accept(10, type="more")
+    await fill(fleet, fleet.server)
+    await maker.run_once()
+    assert await fleet.detail(follow_up.id) is None
+
+
+async def test_events_go_up_to_the_first_that_a_group_has_not_handled(fleet: Fleet) -> None:
+    old = SystemClock().now_ms() - 2 * LEAST_AGE_MS
+    await fleet.bus.publish([service_event(f"j{n}", "a.b", "", None, old) for n in range(6)])
+    quick = await fleet.bus.read_group("quick", "one", limit=10)
+    await fleet.bus.acknowledge("quick", [event.position for event in quick])
+    slow = await fleet.bus.read_group("slow", "one", limit=4)
+    await fleet.bus.acknowledge("slow", [slow[0].position, slow[2].position])
+    relief = fleet.control.relief
+    assert relief is not None
+    assert await relief.trim_handled(limit=10) == 1
+    assert [event.subject for event in await fleet.bus.read(after=0, limit=9)] == [
+        "j1", "j2", "j3", "j4", "j5",
+    ]  # fmt: skip
+    await fleet.bus.acknowledge("slow", [slow[1].position, slow[3].position])
+    assert await relief.trim_handled(limit=2) == 2
+    assert await relief.trim_handled(limit=10) == 1
+    young = [service_event("young", "a.b", "", None, SystemClock().now_ms())]
+    await fleet.bus.publish(young)
+    for group in ("quick", "slow"):
+        found = await fleet.bus.read_group(group, "one", limit=10)
+        await fleet.bus.acknowledge(group, [event.position for event in found])
+    assert await relief.trim_handled(limit=10) == 2
+    assert [event.subject for event in await fleet.bus.read(after=0, limit=9)] == ["young"]

@@ -306,6 +306,26 @@ async def test_without_the_broker_nothing_is_accepted_and_then_it_is_again(
     assert [job.state for job in await jobs_of(house)] == [State.PROCESSING] * 2
 
 
+async def test_a_full_broker_is_told_by_readiness_and_metrics(
+    make_house: HouseMaker, make_redis: RedisMaker
+) -> None:
+    server = make_redis()
+    house = await make_house(broker_url=server.url())
+    assert (await house.client.get("/readyz")).text == "ready\n"
+    assert 'hms_broker_refused_total{kind="redis"} 0.0' in (await house.client.get("/metrics")).text
+    server.cli("CONFIG", "SET", "maxmemory", server.info("memory")["used_memory"])
+    refused = await house.post()
+    assert refused.status_code == 503
+    ready = await house.client.get("/readyz")
+    assert (ready.status_code, ready.text) == (503, "broker full: new jobs are refused\n")
+    metrics = (await house.client.get("/metrics")).text
+    assert 'hms_broker_refused_total{kind="redis"} 1.0' in metrics
+    assert 'hms_broker_limit_bytes{kind="redis"}' in metrics
+    server.cli("CONFIG", "SET", "maxmemory", "100mb")
+    assert (await house.post()).status_code == 202
+    assert (await house.client.get("/readyz")).text == "ready\n"
+
+
 async def test_data_of_more_than_a_mebibyte_is_refused(house: House) -> None:
     assert (await house.post({**JOB, "data": {"case_id": "x" * 2_000_000}})).status_code == 422
     assert await accepted(house) == 0

@@ -11,9 +11,10 @@ from hms_svc.brokers.redis import erasing
 from hms_svc.brokers.redis.exchange import Argument
 from hms_svc.brokers.redis.inspector import RedisInspector
 from hms_svc.brokers.redis.link import Link
+from hms_svc.brokers.redis.relief import RedisRelief
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.views import ActOutcome, JobDetail
-from hms_svc.ports.control import ActRequest, Seen
+from hms_svc.ports.control import ActRequest, Relief, Seen
 
 _DAY_MS: Final = 86_400_000
 _AT_ONCE: Final = 500
@@ -28,6 +29,7 @@ class RedisControl:
         self._link = link
         self._keep = keep
         self._inspector = inspector
+        self.relief: Relief | None = RedisRelief(link, inspector)
 
     async def act(self, request: ActRequest) -> list[ActOutcome]:
         """Do one act to each job, some hundreds in one script, fewer where they are large."""
@@ -157,7 +159,7 @@ class RedisControl:
         await self._forget_types()
         events_before = now - int(keep.event_days * _DAY_MS)
         removed += int(
-            await self._link.run("trim_bus", keep.event_most, events_before, limit - removed)
+            await self._link.run("trim_bus", keep.event_most, events_before, limit - removed, 0, 0)
         )
         return removed
 

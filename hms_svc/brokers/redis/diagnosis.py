@@ -9,8 +9,10 @@ from typing import Any, Final
 import msgspec
 
 from hms_svc.brokers.redis.link import Link, version_of
+from hms_svc.brokers.redis.relief import room_of
 from hms_svc.domain.backend_url import BackendUrl
 from hms_svc.domain.errors import BrokerUnavailable
+from hms_svc.ports.inspection import Room
 
 Facts = Mapping[str, Any]
 SKEW_LIMIT_MS: Final = 2_000
@@ -34,6 +36,7 @@ class Diagnosis(msgspec.Struct, frozen=True):
 
     durability: str
     notes: tuple[str, ...]
+    room: Room | None
 
 
 async def diagnose(link: Link, url: BackendUrl) -> Diagnosis:
@@ -47,7 +50,7 @@ async def diagnose(link: Link, url: BackendUrl) -> Diagnosis:
     notes = (
         *_storage(facts), *_items(longest), *_access(url), *_version(facts), *_skew(skew), *_replicas(facts),
     )  # fmt: skip
-    return Diagnosis(f"{level}: {_LEVELS[level]}", notes)
+    return Diagnosis(f"{level}: {_LEVELS[level]}", notes, room_of(facts))
 
 
 async def _configured(link: Link, name: str) -> str | None:
@@ -73,13 +76,15 @@ def _storage(facts: Facts) -> Iterator[str]:
             f"maxmemory-policy is {policy}: a full Redis would drop jobs by itself; "
             "set noeviction, so that it refuses new ones instead"
         )
-    most, used = int(facts.get("maxmemory", 0)), int(facts.get("used_memory", 0))
-    if not most:
+    room = room_of(facts)
+    if room is None:
         yield "maxmemory is 0: Redis takes memory until its machine has none; set a limit below that"
-    elif used > _NEARLY_FULL * most:
+    elif room.share > _NEARLY_FULL:
         yield (
-            f"{used:,} of {most:,} bytes are used: when it is full new jobs are refused, "
-            "and the work goes on and makes room"
+            f"{room.used:,} of {room.limit:,} bytes are used: "
+            f"{'new jobs are refused' if room.is_full else 'when it is full new jobs are refused'}; "
+            "workers move completed jobs to the database's archive, which makes room unless jobs "
+            "that wait or have failed take it all"
         )
     for name in ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status"):
         if facts.get(name, "ok") != "ok":

@@ -58,7 +58,9 @@ class RedisInspector:
             found = await diagnose(self._link, self._link.url)
         except BrokerUnavailable as error:
             return BrokerHealth("redis", False, round_trip, (str(error),))
-        return BrokerHealth("redis", True, round_trip, found.notes, found.durability)
+        return BrokerHealth(
+            "redis", True, round_trip, found.notes, found.durability, found.room, self._link.refused
+        )
 
     async def types(self) -> list[str]:
         """Give every known type, sorted."""

@@ -58,6 +58,8 @@ class Link:
         self.is_moved_by_hand = clock is not None
         self._commands: Commands | None = None
         self._waiting: AsyncRedis | None = None
+        self.refused = 0
+        """Calls of this process that a full server has refused."""
 
     async def open(self) -> None:
         """Connect in OPEN_SECONDS, and refuse a server that cannot keep the promises."""
@@ -141,6 +143,7 @@ class Link:
             try:
                 return await call(self._commands, tries)
             except (BusyLoadingError, AuthenticationError, OutOfMemoryError) as error:
+                self.refused += isinstance(error, OutOfMemoryError)
                 raise BrokerUnavailable(f"{self.address}: {words(error)}") from error
             except _ELSEWHERE as error:
                 await self._commands.reconnect()

@@ -37,7 +37,7 @@ from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.lifecycle import REASON_CANCELLED, REASON_GOVERNANCE, Cause, beside_case
 from hms_svc.domain.strict_json import encode
 from hms_svc.domain.views import ActOutcome, JobDetail
-from hms_svc.ports.control import MOVED_ON, NOT_KNOWN, NOT_SEEN, Act, ActRequest, Seen
+from hms_svc.ports.control import MOVED_ON, NOT_KNOWN, NOT_SEEN, Act, ActRequest, Relief, Seen
 from hms_svc.sqlite.backup import copy_database
 
 SQL: Final = OPERATOR_SQL
@@ -167,6 +167,7 @@ class SQLiteControl:
     def __init__(self, file: QueueFile, keep: Retention, *, lease_seconds: float) -> None:
         self._file = file
         self._keep = keep
+        self.relief: Relief | None = None
         self._worker_lives_ms = int(lease_seconds * 1500)
 
     async def act(self, request: ActRequest) -> list[ActOutcome]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -41,13 +43,15 @@ from hms_svc.domain.views import (
     WorkerView,
 )
 from hms_svc.ports.broker import WorkerRegistration
-from hms_svc.ports.inspection import BrokerHealth
+from hms_svc.ports.inspection import BrokerHealth, Room
 from hms_svc.sqlite.lock import FIXED_VERSION, holder_of
 from hms_svc.sqlite.statements import load_statements
 
 SQL: Final = load_statements(__package__, "sql/operator.sql")
 WORKER_LIVES_MS: Final = 45_000
 _STATES: Final = tuple(CODE_OF)
+_LITTLE_BYTES: Final = 64 * 1024 * 1024
+"""Free on a disk that will soon be full."""
 
 
 class SQLiteInspector:
@@ -75,7 +79,17 @@ class SQLiteInspector:
             )
         if (pid := holder_of(self._file.path)) is not None:
             notes.append(f"process {pid} holds the write lock right now")
-        return BrokerHealth("sqlite", ok, (time.perf_counter() - started) * 1000, tuple(notes))
+        room = _room(self._file.path)
+        if room is not None and room.limit - room.used < _LITTLE_BYTES:
+            notes.append(
+                f"{room.limit - room.used:,} bytes are free on the disk of {self._file.path}: when it is "
+                "full new jobs are refused, and nothing is claimed or settled until there is room; "
+                "free some, or lower completed_days and completed_max before"
+            )
+        return BrokerHealth(
+            "sqlite", ok, (time.perf_counter() - started) * 1000, tuple(notes),
+            room=room, refused=self._file.refused,
+        )  # fmt: skip
 
     async def types(self) -> list[str]:
         """Give every known type, sorted."""
@@ -195,3 +209,13 @@ class SQLiteInspector:
                 if position < SUSPECT_BAND >> 1:
                     starts[queue] = (position // PRIORITY_STEP + 1) * PRIORITY_STEP
         return oldest
+
+
+def _room(path: Path) -> Room | None:
+    """Give what the queue file and its log have of what their file system could give them."""
+    try:
+        disk = os.statvfs(path)
+        used = sum(file.stat().st_size for file in (path, Path(f"{path}-wal")) if file.exists())
+    except OSError:
+        return None
+    return Room(used=used, limit=used + disk.f_bavail * disk.f_frsize)

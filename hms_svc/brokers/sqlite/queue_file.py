@@ -54,6 +54,8 @@ class QueueFile:
         self._opening = asyncio.Lock()
         self._version = 0
         self._listening = False
+        self.refused = 0
+        """Writes of this process that a full disk has refused."""
 
     async def open(self) -> None:
         """Open the file, create its tables, and void leases of an earlier boot."""
@@ -91,6 +93,7 @@ class QueueFile:
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
             raise
         except sqlite3.Error as error:
+            self.refused += getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
             raise self.unavailable(error) from error
         if rings is not None:
             self.bell.ring(work=rings == "work")

@@ -16,6 +16,7 @@ from hms_svc.operations.tokens import Scope
 BROKER: Final = "broker"
 DATABASE: Final = "database"
 WORKER: Final = "worker"
+FULL: Final = "broker full: new jobs are refused"
 router: Final = APIRouter(tags=["health"])
 Scraper = Annotated[Admitted, Depends(admitted(Scope.METRICS))]
 
@@ -39,7 +40,7 @@ async def healthz(request: Request) -> Response:
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", **plain_text("`ready`, or what is not there", 503))
 async def readyz(request: Request) -> Response:
-    """Tell whether broker and database answer, the schema is ours, and workers are there."""
+    """Tell whether broker and database answer, the schema is ours, workers and room for jobs are there."""
     missing = await _missing(door_of(request))
     return _word(missing, 503) if missing else _word("ready")
 
@@ -53,7 +54,7 @@ async def metrics(asked: Scraper) -> Response:
 
 
 async def _missing(door: Door) -> str:
-    """Return what is not there: `broker`, `database` or `worker`; empty where all is."""
+    """Return what is not there: `broker`, `database`, `worker` or room in the broker; empty where all is."""
     try:
         broker, database = await door.reads.health()
     except Outage:
@@ -62,7 +63,9 @@ async def _missing(door: Door) -> str:
         return BROKER
     if database is None or not database.ok:
         return DATABASE
-    return WORKER if door.measures.lacks_workers() else ""
+    if door.measures.lacks_workers():
+        return WORKER
+    return FULL if broker.room is not None and broker.room.is_full else ""
 
 
 def _word(word: str, status: int = 200) -> Response:

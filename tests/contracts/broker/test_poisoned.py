@@ -114,7 +114,9 @@ async def test_retention_goes_on_beside_bad_records(
     clock.wall += 100 * DAY_MS
     database = bootstrap.database(settings, clock)
     await database.open()
-    archivist = Archivist(harness.control, database, clock, failed_days=90, unserved_days=7)
+    archivist = Archivist(
+        harness.control, database, clock, completed_days=7, failed_days=90, unserved_days=7
+    )
     with caplog.at_level(logging.WARNING):
         await archivist.run_once()
     archived, _ = await database.archived(limit=0, cursor=None)
@@ -137,7 +139,9 @@ async def test_a_job_that_the_archive_cannot_take_stays_and_the_others_go(
     clock.wall += 100 * DAY_MS
     database = bootstrap.database(settings, clock)
     await database.open()
-    archivist = Archivist(harness.control, database, clock, failed_days=90, unserved_days=7)
+    archivist = Archivist(
+        harness.control, database, clock, completed_days=7, failed_days=90, unserved_days=7
+    )
     await archivist.run_once()
     archived, _ = await database.archived(limit=0, cursor=None)
     await database.close()

@@ -8,6 +8,8 @@ from hms_svc.domain.case import CaseStatus
 from hms_svc.domain.event import service_event
 from hms_svc.domain.ids import case_id
 from hms_svc.domain.job import make_job
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.views import JobDetail
 from hms_svc.persistence.database import SqlDatabase
 from hms_svc.ports.stores import AcceptedKey, EffectRequest, ReportCount
 from tests.contracts.database.conftest import HandClock, Opener
@@ -207,3 +209,30 @@ async def test_folding_keeps_the_totals(database: SqlDatabase, clock: HandClock)
     await database.commit([effect("job-3", placed=False)])
     await database.fold_analytics()
     assert (await database.analytics())["cases.opened"] == 4
+
+
+async def test_the_archive_lets_go_of_what_completed_long_ago_and_of_nothing_else(
+    database: SqlDatabase,
+) -> None:
+    def ended(name: str, state: State, at: int) -> JobDetail:
+        job = dead_job(name, finished_at=at)
+        return replace(job, view=replace(job.view, state=state))
+
+    over = [
+        ended(f"{state}-{at}", state, NOON + at)
+        for at in range(3)
+        for state in (State.COMPLETED, State.DEAD, State.CANCELLED, State.REJECTED)
+    ]
+    await database.archive(over)
+    cursor, removed = None, []
+    while True:
+        count, cursor = await database.sweep_archive(before=NOON + 2, limit=3, cursor=cursor)
+        removed.append(count)
+        if cursor is None:
+            break
+    assert sum(removed) == 4
+    assert max(removed) <= 3
+    kept, _ = await database.archived(limit=0, cursor=None)
+    assert {detail.view.id for detail in kept} == {
+        f"{state}-{at}" for state in ("dead", "rejected") for at in range(3)
+    } | {"completed-2", "cancelled-2"}

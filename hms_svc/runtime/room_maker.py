@@ -1,0 +1,80 @@
+"""Retention by memory: while the broker runs short of it, what ended first moves to the archive."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hms_svc.ports.control import Control, Relief
+from hms_svc.ports.stores import Ledger
+from hms_svc.runtime.archivist import BATCH, keep_in_archive
+from hms_svc.runtime.service import Service, log
+
+BEGIN_SHARE: Final = 0.8
+"""Which part of the broker's memory is used when room is made."""
+END_SHARE: Final = 0.7
+"""Down to which part."""
+LOOK_SECONDS: Final = 5.0
+_OUTBOX_ROWS: Final = 1000
+"""Beyond the rows that relays may be carrying: what is older has been marked."""
+
+
+class RoomMaker(Service):
+    """Every five seconds: above the one share, moves jobs until the other is reached.
+
+    Completed jobs go first, then cancelled ones, then events that every group has
+    handled. Each job is in the archive before it leaves the broker. One that the
+    outbox still names stays: without its record it would be enqueued again.
+    """
+
+    def __init__(self, relief: Relief, control: Control, ledger: Ledger) -> None:
+        super().__init__(interval_seconds=LOOK_SECONDS)
+        self._relief = relief
+        self._control = control
+        self._ledger = ledger
+        self._has_complained = False
+
+    async def run_once(self) -> None:
+        """Make room where it is short, a bounded portion at a time."""
+        if await self._share() < BEGIN_SHARE:
+            self._has_complained = False
+            return
+        moved = trimmed = 0
+        while not self._stopping and await self._share() > END_SHARE:
+            if count := await self._move():
+                moved += count
+            elif count := await self._relief.trim_handled(limit=BATCH):
+                trimmed += count
+            else:
+                break
+        if moved or trimmed:
+            log.info(
+                "room made in the broker: %d ended jobs moved to the archive, %d events removed",
+                moved, trimmed,
+            )  # fmt: skip
+        await self._complain()
+
+    async def _share(self) -> float:
+        room = await self._relief.room()
+        return room.share if room is not None else 0.0
+
+    async def _move(self) -> int:
+        jobs = await self._relief.ended_first(limit=BATCH)
+        if not jobs:
+            return 0
+        kept = await keep_in_archive(self._ledger, jobs)
+        rows = await self._ledger.outbox(_OUTBOX_ROWS)
+        named = {row.job.id for row in rows if row.job is not None}
+        leaving = [job_id for job_id in kept if job_id not in named]
+        await self._control.forget(leaving)
+        return len(leaving)
+
+    async def _complain(self) -> None:
+        room = await self._relief.room()
+        if room is None or room.share < BEGIN_SHARE or self._has_complained:
+            return
+        self._has_complained = True
+        log.warning(
+            "the broker uses %d of %d bytes, and nothing completed is left to move to the archive: "
+            "jobs that wait or have failed take the room",
+            room.used, room.limit,
+        )  # fmt: skip
