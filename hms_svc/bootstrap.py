@@ -243,7 +243,11 @@ def policy(settings: Settings) -> Policy:
     if settings.policy_url:
         from hms_svc.governance.remote import RemotePolicy
 
-        return RemotePolicy(settings.policy_url, timeout_seconds=settings.policy_timeout_seconds)
+        return RemotePolicy(
+            settings.policy_url,
+            timeout_seconds=settings.policy_timeout_seconds,
+            ca_file=settings.ca_file,
+        )
     from hms_svc.governance.local import load_local_policy
 
     return load_local_policy(settings.policy_file)
@@ -313,6 +317,7 @@ def application(
         webhook_url=settings.webhook_url,
         webhook_secret=settings.webhook_secret,
         webhook_allowed_hosts=settings.webhook_allowed_hosts,
+        ca_file=settings.ca_file,
         agencies=load_agencies(settings.agencies_file) if ready else None,
         ready=ready,
         only=only,

@@ -140,7 +140,11 @@ def _provider(settings: Settings) -> IdentityProvider | None:
     if not settings.jwks_url:
         return None
     return IdentityProvider(
-        settings.jwks_url, issuer=settings.jwt_issuer, audience=settings.jwt_audience
+        settings.jwks_url,
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        scope_claims=settings.jwt_scopes,
+        ca_file=settings.ca_file,
     )
 
 

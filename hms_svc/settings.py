@@ -70,6 +70,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     policy_file: Path | None = None
     policy_url: str = ""
     policy_timeout_seconds: float = 5.0
+    ca_file: Path | None = None
     webhook_url: str = ""
     webhook_secret: str = ""
     webhook_allowed_hosts: tuple[str, ...] = ()
@@ -85,6 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     jwks_url: str = ""
     jwt_issuer: str = ""
     jwt_audience: str = ""
+    jwt_scopes: tuple[str, ...] = ("scope", "scp", "roles")
     otlp_endpoint: str = ""
     sqlite_synchronous: str = "FULL"
     database_pool_size: int = 5
@@ -165,6 +167,7 @@ READERS: Final[dict[str, Reader]] = {
     "policy_file": _file,
     "policy_url": _WEB,
     "policy_timeout_seconds": number(0.05, 300),
+    "ca_file": _file,
     "webhook_url": _WEB,
     "webhook_secret": text(r".{8,}", "a secret of 8 characters or more"),
     "webhook_allowed_hosts": words(r"[A-Za-z0-9.:\[\]-]+", "a list of host names"),
@@ -180,6 +183,7 @@ READERS: Final[dict[str, Reader]] = {
     "jwks_url": _WEB,
     "jwt_issuer": text(r"\S{1,256}", "the `iss` of tokens"),
     "jwt_audience": text(r"\S{1,256}", "the `aud` of tokens"),
+    "jwt_scopes": words(r"[^\s,]+", "a list of claims such as scope or realm_access.roles"),
     "otlp_endpoint": _WEB,
     "sqlite_synchronous": choice("FULL", "NORMAL"),
     "database_pool_size": whole(2, 100),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ import msgspec
 from hms_svc.domain.errors import BadSetting, PolicyUnavailable
 from hms_svc.domain.verdict import Effect, Verdict
 from hms_svc.governance.question import Question
+from hms_svc.ports.trust import trust_of
 
 if TYPE_CHECKING:
     from httpx import AsyncClient
@@ -31,13 +33,16 @@ class RemotePolicy:
     answer comes from the configured address or not at all.
     """
 
-    def __init__(self, url: str, *, timeout_seconds: float = 5.0) -> None:
+    def __init__(
+        self, url: str, *, timeout_seconds: float = 5.0, ca_file: Path | None = None
+    ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise BadSetting(f"policy_url {url!r} is not an http or https address")
         self._url = url
         self._shown = f"{parts.scheme}://{parts.hostname}"
         self._timeout_seconds = timeout_seconds
+        self._verify = trust_of(ca_file) if parts.scheme == "https" else False
         self._client: AsyncClient | None = None
 
     async def decide(self, question: Question) -> Verdict:
@@ -87,5 +92,8 @@ class RemotePolicy:
         import httpx
 
         return httpx.AsyncClient(
-            timeout=self._timeout_seconds, follow_redirects=False, trust_env=False
+            verify=self._verify,
+            timeout=self._timeout_seconds,
+            follow_redirects=False,
+            trust_env=False,
         )

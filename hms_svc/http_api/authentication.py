@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from hms_svc.domain.errors import DatabaseUnavailable, Outage
-from hms_svc.http_api.identity_provider import IdentityProvider
+from hms_svc.http_api.identity_provider import JWT, SCOPE_PREFIX, IdentityProvider
 from hms_svc.http_api.problems import Problem
 from hms_svc.operations.tokens import Scope, read_bearer
 from hms_svc.ports.clock import Clock
@@ -93,7 +93,9 @@ class Authentication:
             raise _unauthorized("a bearer token is needed: Authorization: Bearer TOKEN")
         scheme, _, text = authorization.partition(" ")
         if scheme.lower() != "bearer" or not text.strip():
-            raise _unauthorized("the Authorization header is not `Bearer TOKEN`")
+            raise _unauthorized(
+                "the Authorization header is not `Bearer TOKEN`", error="invalid_request"
+            )
         return await self._bearer(text.strip())
 
     async def _bearer(self, text: str) -> Principal:
@@ -102,21 +104,21 @@ class Authentication:
             # Compared also where there is no such token: both take the same time.
             digest = token.digest if token else "0" * 64
             if not hmac.compare_digest(digest, bearer.digest) or token is None:
-                raise _unauthorized("this token is not known")
+                raise _invalid("this token is not known")
             return self._of_token(token)
         if self._provider is not None and text.count(".") == 2:
             found = await self._provider.verify(text)
             if found is not None:
                 subject, scopes = found
                 return Principal(subject[:MOST_ACTOR], _with_implied(scopes), subject)
-        raise _unauthorized("this token is not known")
+        raise _invalid("this token is not known")
 
     def _of_token(self, token: Token) -> Principal:
         now = self._clock.now_ms()
         if token.revoked_at is not None:
-            raise _unauthorized("this token was revoked")
+            raise _invalid("this token was revoked")
         if token.expires_at is not None and token.expires_at <= now:
-            raise _unauthorized("this token has expired")
+            raise _invalid("this token has expired")
         scopes = _with_implied(Scope(word) for word in token.scopes if word in set(Scope))
         return Principal(token.name, scopes, token.id, token.rate)
 
@@ -151,5 +153,22 @@ def _with_implied(scopes: Iterable[Scope]) -> frozenset[Scope]:
     return frozenset().union(*(_IMPLIED.get(scope, frozenset({scope})) for scope in scopes))
 
 
-def _unauthorized(detail: str) -> Problem:
-    return Problem(401, "unauthorized", detail, {"www-authenticate": 'Bearer realm="hms-svc"'})
+def forbidden(principal: Principal, scope: Scope, detail: str) -> Problem:
+    """Make the refusal of somebody known who lacks a scope, which the challenge names (RFC 6750)."""
+    prefix = SCOPE_PREFIX if principal.key.startswith(JWT) else ""
+    words = _challenge(error="insufficient_scope", scope=f"{prefix}{scope}")
+    return Problem(403, "forbidden", detail, words)
+
+
+def _invalid(detail: str) -> Problem:
+    return _unauthorized(detail, error="invalid_token")
+
+
+def _unauthorized(detail: str, **challenge: str) -> Problem:
+    return Problem(401, "unauthorized", detail, _challenge(**challenge))
+
+
+def _challenge(**parameters: str) -> dict[str, str]:
+    told = {"realm": "hms-svc", **parameters}
+    words = ", ".join(f'{name}="{value}"' for name, value in told.items())
+    return {"www-authenticate": f"Bearer {words}"}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hms_svc.domain.errors import BadSetting
 from hms_svc.domain.web_address import read_web_address
+from hms_svc.ports.trust import tls_words, trust_of
 from hms_svc.settings import Settings
 
 
@@ -15,6 +16,8 @@ def check_doors(settings: Settings) -> None:
     """Raise BadSetting, naming the setting, where TLS files or identity provider cannot be used."""
     _check_tls(settings.http_tls_certificate, settings.http_tls_key)
     _check_identity_provider(settings)
+    if settings.ca_file is not None:
+        trust_of(settings.ca_file)
 
 
 def _check_tls(certificate: Path | None, key: Path | None) -> None:
@@ -26,7 +29,7 @@ def _check_tls(certificate: Path | None, key: Path | None) -> None:
         ssl.create_default_context(cafile=str(certificate))
     except OSError as error:
         raise BadSetting(
-            f"http_tls_certificate {certificate} is no certificate in PEM: {_words(error)}"
+            f"http_tls_certificate {certificate} is no certificate in PEM: {tls_words(error)}"
         ) from error
     _check_pair(certificate, key)
 
@@ -42,15 +45,9 @@ def _check_pair(certificate: Path, key: Path | None) -> None:
         else:
             told = (
                 f"http_tls_key {key} is not the key of http_tls_certificate {certificate}, "
-                f"in PEM and without a passphrase: {_words(error)}"
+                f"in PEM and without a passphrase: {tls_words(error)}"
             )
         raise BadSetting(told) from error
-
-
-def _words(error: OSError) -> str:
-    if isinstance(error, ssl.SSLError):
-        return (error.reason or "not PEM").replace("_", " ").lower()
-    return error.strerror or str(error)
 
 
 def _check_identity_provider(settings: Settings) -> None:

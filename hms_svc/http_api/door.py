@@ -11,7 +11,7 @@ from typing import Final
 from fastapi import Request
 
 from hms_svc.handling.registry import Registry
-from hms_svc.http_api.authentication import Authentication, Principal
+from hms_svc.http_api.authentication import Authentication, Principal, forbidden
 from hms_svc.http_api.measuring import Measures
 from hms_svc.http_api.problems import Problem
 from hms_svc.http_api.streaming import EventTail, JobTail
@@ -78,9 +78,8 @@ class Door:
         if principal.rate:
             self._charge(principal)
         if scope is not None and not principal.may(scope):
-            raise Problem(
-                403, "forbidden", f"this needs the scope {scope}, which {principal.actor} has not"
-            )
+            words = f"this needs the scope {scope}, which {principal.actor} has not"
+            raise forbidden(principal, scope, words)
         return principal
 
     def _charge(self, principal: Principal) -> None:

@@ -6,27 +6,34 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import jwt
 
 from hms_svc.domain.errors import Outage
+from hms_svc.http_api.provider_keys import PublicKey, read_keys, verifier
 from hms_svc.operations.tokens import Scope
+from hms_svc.ports.trust import trust_of
 
 log: Final = logging.getLogger("hms_svc.http")
-ALGORITHMS: Final = ("RS256", "PS256", "ES256", "ES384", "EdDSA")
-"""Those with a public key: a shared secret or `none` is never accepted."""
 FETCH_SECONDS: Final = 5.0
 KEYS_FRESH_SECONDS: Final = 600.0
 KEYS_STALE_SECONDS: Final = 600.0
 """How long keys are believed beyond that while the provider is away."""
 KEYS_AGAIN_SECONDS: Final = 30.0
 LEEWAY_SECONDS: Final = 30
+JWT: Final = "jwt:"
+"""Before the subject of a token, in the audit log."""
 MOST_REMEMBERED: Final = 1000
+SCOPE_CLAIMS: Final = ("scope", "scp", "roles")
 SCOPE_PREFIX: Final = "hms-svc:"
 """A token may carry scopes of many services; ours are `hms-svc:view` and so on."""
+
+
+_VERIFIER: Final = verifier()
 
 
 class IdentityProviderAway(Outage):
@@ -36,11 +43,21 @@ class IdentityProviderAway(Outage):
 class IdentityProvider:
     """Verifies tokens; each one that held is remembered until it ends."""
 
-    def __init__(self, jwks_url: str, *, issuer: str, audience: str) -> None:
+    def __init__(
+        self,
+        jwks_url: str,
+        *,
+        issuer: str,
+        audience: str,
+        scope_claims: Sequence[str] = SCOPE_CLAIMS,
+        ca_file: Path | None = None,
+    ) -> None:
         self._url = jwks_url
         self._issuer = issuer
         self._audience = audience
-        self._keys: dict[str, jwt.PyJWK] = {}
+        self._scope_claims = tuple(scope_claims)
+        self._verify = trust_of(ca_file) if jwks_url.startswith("https:") else False
+        self._keys: dict[str, list[PublicKey]] = {}
         self._fetched = float("-inf")
         self._tried = float("-inf")
         self._fetching = asyncio.Lock()
@@ -54,7 +71,7 @@ class IdentityProvider:
         claims = await self._claims(token)
         if claims is None:
             return None
-        actor, scopes = f"jwt:{claims['sub']}", _scopes_of(claims)
+        actor, scopes = f"{JWT}{claims['sub']}", _scopes_of(claims, self._scope_claims)
         # No longer than keys are believed: a token must not outlive the key that signed it.
         believed = min(KEYS_FRESH_SECONDS, self._believed_seconds())
         ends = min(float(claims["exp"]), time.time() + believed)
@@ -66,13 +83,16 @@ class IdentityProvider:
     async def _claims(self, token: str) -> Mapping[str, Any] | None:
         try:
             header = jwt.get_unverified_header(token)
-            key = await self._key(str(header.get("kid", "")))
+            algorithm = str(header.get("alg", ""))
+            key = await self._key(str(header.get("kid", "")), algorithm)
             if key is None:
+                log.info("a JWT was refused: no key fits kid %.80r and alg %.20r",
+                         header.get("kid"), algorithm)  # fmt: skip
                 return None
-            claims: Mapping[str, Any] = jwt.decode(
+            claims: Mapping[str, Any] = _VERIFIER.decode(
                 token,
-                key,
-                algorithms=list(ALGORITHMS),
+                key.public,
+                algorithms=[algorithm],
                 audience=self._audience,
                 issuer=self._issuer,
                 leeway=LEEWAY_SECONDS,
@@ -83,7 +103,7 @@ class IdentityProvider:
             return None
         return claims if claims["sub"] else None
 
-    async def _key(self, kid: str) -> jwt.PyJWK | None:
+    async def _key(self, kid: str, algorithm: str) -> PublicKey | None:
         now = asyncio.get_running_loop().time()
         wanted = kid not in self._keys or now - self._fetched > KEYS_FRESH_SECONDS
         if wanted and now - self._tried > KEYS_AGAIN_SECONDS:
@@ -92,7 +112,8 @@ class IdentityProvider:
                     await self._fetch()
         if not self._keys or self._believed_seconds() <= 0:
             raise IdentityProviderAway(f"{self._url} gives no keys, and none are known or fresh")
-        return self._keys.get(kid)
+        fitting = (key for key in self._keys.get(kid, ()) if algorithm in key.algorithms)
+        return next(fitting, None)
 
     def _believed_seconds(self) -> float:
         age = asyncio.get_running_loop().time() - self._fetched
@@ -101,25 +122,36 @@ class IdentityProvider:
     async def _fetch(self) -> None:
         loop = asyncio.get_running_loop()
         try:
-            async with httpx.AsyncClient(timeout=FETCH_SECONDS, trust_env=False) as client:
+            async with httpx.AsyncClient(
+                verify=self._verify, timeout=FETCH_SECONDS, trust_env=False
+            ) as client:
                 answer = (await client.get(self._url)).raise_for_status().json()
-            found = jwt.PyJWKSet.from_dict(answer).keys
-        except (httpx.HTTPError, ValueError, jwt.PyJWTError, AttributeError) as error:
+            found = read_keys(answer)
+        except (httpx.HTTPError, ValueError) as error:
             log.warning("keys of the identity provider: %s: %s", type(error).__name__, error)
             return
         finally:
             self._tried = loop.time()
-        self._keys = {str(key.key_id or ""): key for key in found}
+        self._keys = found
         self._fetched = loop.time()
 
 
-def _scopes_of(claims: Mapping[str, Any]) -> frozenset[Scope]:
+def _scopes_of(claims: Mapping[str, Any], paths: Sequence[str]) -> frozenset[Scope]:
     words: set[str] = set()
-    for name in ("scope", "scp", "roles"):
-        value = claims.get(name)
+    for value in (value for path in paths for value in _at(claims, path)):
         if isinstance(value, str):
             words |= set(value.split())
         elif isinstance(value, list):
             words |= {word for word in value if isinstance(word, str)}
     ours = {word.removeprefix(SCOPE_PREFIX) for word in words if word.startswith(SCOPE_PREFIX)}
     return frozenset(scope for scope in Scope if scope.value in ours)
+
+
+def _at(claims: Mapping[str, Any], path: str) -> Iterator[Any]:
+    """Give what stands at a path such as `realm_access.roles`; names of claims may have dots, too."""
+    if path in claims:
+        yield claims[path]
+    for place, letter in enumerate(path):
+        inner = claims.get(path[:place]) if letter == "." else None
+        if isinstance(inner, Mapping):
+            yield from _at(inner, path[place + 1 :])

@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final, TypeVar
 
+from hms_svc.http_api.authentication import forbidden
 from hms_svc.http_api.door import Door
-from hms_svc.http_api.problems import Problem
 from hms_svc.operations.tokens import Scope
 
 RECHECK_SECONDS: Final = 2.5
@@ -31,7 +31,7 @@ class Recheck:
             return
         principal = await self._door.authentication.identify(self._authorization)
         if not principal.may(Scope.VIEW):
-            raise Problem(403, "forbidden", f"{principal.actor} may not view any more")
+            raise forbidden(principal, Scope.VIEW, f"{principal.actor} may not view any more")
         self._checked_at = self._loop.time()
 
     async def hand_on(self, items: AsyncGenerator[ItemT]) -> AsyncGenerator[ItemT]:

@@ -20,6 +20,7 @@ def builtin_registry(
     webhook_url: str = "",
     webhook_secret: str = "",
     webhook_allowed_hosts: Sequence[str] = (),
+    ca_file: Path | None = None,
     agencies: Agencies | None = None,
     ready: bool = False,
     only: Collection[str] | None = None,
@@ -38,7 +39,9 @@ def builtin_registry(
     from hms_svc.services.webhook import Webhook
 
     places = Places(places_file)
-    webhook = Webhook(webhook_url, secret=webhook_secret, allowed_hosts=webhook_allowed_hosts)
+    webhook = Webhook(
+        webhook_url, secret=webhook_secret, allowed_hosts=webhook_allowed_hosts, ca_file=ca_file
+    )
     if ready:
         places.load()
         webhook.check()
@@ -73,6 +76,9 @@ def builtin_registry(
         from hms_svc.services import event_deliver
 
         event_deliver.declare(
-            registry, receivers=agencies.receivers, allowed_hosts=webhook_allowed_hosts
+            registry,
+            receivers=agencies.receivers,
+            allowed_hosts=webhook_allowed_hosts,
+            ca_file=ca_file,
         )
     return registry

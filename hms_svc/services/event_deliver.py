@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -33,8 +34,13 @@ class Delivery(BaseModel):
 class DeliveryService:
     """Knows the receivers of today: a job for one that is gone is given up."""
 
-    def __init__(self, receivers: Sequence[Receiver], allowed_hosts: Sequence[str]) -> None:
-        self._webhooks = {each.name: _webhook(each, allowed_hosts) for each in receivers}
+    def __init__(
+        self,
+        receivers: Sequence[Receiver],
+        allowed_hosts: Sequence[str],
+        ca_file: Path | None = None,
+    ) -> None:
+        self._webhooks = {each.name: _webhook(each, allowed_hosts, ca_file) for each in receivers}
 
     async def deliver(self, job: RunningJob) -> dict[str, Any] | DeadLetter:
         """Deliver once the receiver says 2xx; the event's id names the message at every attempt."""
@@ -58,18 +64,23 @@ class DeliveryService:
 
 
 def declare(
-    registry: Registry, *, receivers: Sequence[Receiver], allowed_hosts: Sequence[str]
+    registry: Registry,
+    *,
+    receivers: Sequence[Receiver],
+    allowed_hosts: Sequence[str],
+    ca_file: Path | None = None,
 ) -> None:
     """Add the type to a registry."""
-    service = DeliveryService(receivers, allowed_hosts)
+    service = DeliveryService(receivers, allowed_hosts, ca_file)
     registry.job(TYPE, payload=Delivery, slots=DELIVERY_SLOTS)(service.deliver)
 
 
-def _webhook(receiver: Receiver, allowed_hosts: Sequence[str]) -> Webhook:
+def _webhook(receiver: Receiver, allowed_hosts: Sequence[str], ca_file: Path | None) -> Webhook:
     own = (urlsplit(receiver.url).hostname or "",) if receiver.allow_private else ()
     return Webhook(
         receiver.url,
         secret=receiver.secret,
         allowed_hosts=(*allowed_hosts, *own),
         name=f"url of receiver {receiver.name}",
+        ca_file=ca_file,
     )

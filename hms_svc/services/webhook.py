@@ -7,6 +7,7 @@ import functools
 import socket
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult
 
@@ -14,11 +15,10 @@ from hms_svc.domain.addresses import is_public
 from hms_svc.domain.errors import BadSetting, DeliveryFailed
 from hms_svc.domain.signatures import sign, signing_key
 from hms_svc.domain.web_address import read_web_address
+from hms_svc.ports.trust import trust_of
 from hms_svc.services.breaker import Breaker
 
 if TYPE_CHECKING:
-    import ssl
-
     from httpx import AsyncClient
 
 TIMEOUT_SECONDS: Final = 10.0
@@ -44,6 +44,7 @@ class Webhook:
         timeout_seconds: float = TIMEOUT_SECONDS,
         now: Callable[[], float] = time.time,
         breaker: Breaker | None = None,
+        ca_file: Path | None = None,
     ) -> None:
         self._url = url
         self._name = name
@@ -52,6 +53,7 @@ class Webhook:
         self._timeout_seconds = timeout_seconds
         self._now = now
         self._breaker = breaker or Breaker()
+        self._ca_file = ca_file
 
     @property
     def configured(self) -> bool:
@@ -61,8 +63,9 @@ class Webhook:
     def check(self) -> None:
         """Raise BadSetting where an address is configured that cannot be delivered to."""
         if self.configured:
-            self._target()
             signing_key(self._secret)
+            if self._target().scheme == "https":
+                trust_of(self._ca_file)
 
     async def deliver(
         self, message_id: str, body: bytes, *, content_type: str = "application/json"
@@ -121,7 +124,7 @@ class Webhook:
             raise BadSetting(f"{self._name}: {error}") from error
         headers["host"] = url.netloc.decode()
         fault: Exception | None = None
-        async with _client(target.scheme, self._timeout_seconds) as client:
+        async with self._client(target.scheme) as client:
             for address in addresses:
                 request = client.build_request(
                     "POST",
@@ -142,6 +145,16 @@ class Webhook:
                 return _accepted(response.status_code, target)
         raise DeliveryFailed(f"{target.hostname} cannot be reached: {fault}") from fault
 
+    def _client(self, scheme: str) -> AsyncClient:
+        import httpx
+
+        return httpx.AsyncClient(
+            verify=trust_of(self._ca_file) if scheme == "https" else False,
+            trust_env=False,
+            follow_redirects=False,
+            timeout=self._timeout_seconds,
+        )
+
 
 def _port(target: SplitResult) -> int:
     return target.port or (443 if target.scheme == "https" else 80)
@@ -153,26 +166,8 @@ def _accepted(status: int, target: SplitResult) -> int:
     raise DeliveryFailed(f"{target.hostname} answered {status}, not 2xx", status=status)
 
 
-def _client(scheme: str, timeout_seconds: float) -> AsyncClient:
-    import httpx
-
-    return httpx.AsyncClient(
-        verify=_trust() if scheme == "https" else False,
-        trust_env=False,
-        follow_redirects=False,
-        timeout=timeout_seconds,
-    )
-
-
 @functools.cache
 def _agent() -> str:
     from importlib.metadata import version
 
     return f"hms-svc/{version('hms-svc')}"
-
-
-@functools.cache
-def _trust() -> ssl.SSLContext:
-    import httpx
-
-    return httpx.create_ssl_context(trust_env=False)

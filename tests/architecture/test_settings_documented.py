@@ -28,6 +28,8 @@ def default_of(name: str) -> str:
     value = getattr(load_settings(environ=environment).settings, name)
     if value in (None, "", ()):
         return "(none)"
+    if isinstance(value, tuple):
+        value = ",".join(value)
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return f"`{text}`".replace("//DATA_DIR", "/DATA_DIR")
 

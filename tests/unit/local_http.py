@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import msgspec
 
@@ -25,10 +27,11 @@ class LocalHttp:
         self.silent = False
         self.received: list[Received] = []
         self.port = 0
+        self.scheme = "http"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -55,9 +58,15 @@ class LocalHttp:
 
 
 @contextlib.asynccontextmanager
-async def local_http() -> AsyncIterator[LocalHttp]:
+async def local_http(tls: tuple[Path, Path] | None = None) -> AsyncIterator[LocalHttp]:
+    """Serve; over TLS with the files of a certificate and its key, where given."""
+    context = None
     told = LocalHttp()
-    server = await asyncio.start_server(told.answer, "127.0.0.1", 0)
+    if tls is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*tls)
+        told.scheme = "https"
+    server = await asyncio.start_server(told.answer, "127.0.0.1", 0, ssl=context)
     told.port = server.sockets[0].getsockname()[1]
     async with server:
         yield told

@@ -1,0 +1,90 @@
+"""The public keys that an identity provider publishes (a JWK set): which may verify what."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+import jwt
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from jwt.algorithms import OKPAlgorithm
+
+log: Final = logging.getLogger("hms_svc.http")
+LEAST_RSA_BITS: Final = 2048
+_ALGORITHMS: Final[Mapping[tuple[str, str], frozenset[str]]] = {
+    ("RSA", ""): frozenset({"RS256", "PS256"}),
+    ("EC", "P-256"): frozenset({"ES256"}),
+    ("EC", "P-384"): frozenset({"ES384"}),
+    ("OKP", "Ed25519"): frozenset({"EdDSA", "Ed25519"}),
+}
+"""What a key of a kind and curve may verify: nothing with a shared secret, nor `none`."""
+_SAME: Final = frozenset({"EdDSA", "Ed25519"})
+"""Two names of one algorithm with a key of that curve (RFC 8037, RFC 9864)."""
+
+
+class PublicKey(msgspec.Struct, frozen=True):
+    """A key that verifies signatures of these algorithms."""
+
+    public: Any
+    algorithms: frozenset[str]
+
+
+def verifier() -> jwt.PyJWT:
+    """Make what verifies JWTs; it also knows Ed25519 by the name of RFC 9864."""
+    made = jwt.PyJWT()
+    made._jws.register_algorithm("Ed25519", OKPAlgorithm())
+    return made
+
+
+def read_keys(document: object) -> dict[str, list[PublicKey]]:
+    """Read a JWK set, by `kid` ("" for none). A key that may not verify for us is passed over.
+
+    The log says which and why. Raises ValueError where it is no JWK set.
+    """
+    keys = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(keys, list):
+        raise ValueError("this is no JWK set: it has no list `keys`")
+    found: dict[str, list[PublicKey]] = {}
+    for key in keys:
+        kid = str(key.get("kid") or "") if isinstance(key, dict) else ""
+        try:
+            read = _read(key)
+        except ValueError as error:
+            log.info("key %.80r of the identity provider is passed over: %s", kid, error)
+            continue
+        found.setdefault(kid, []).append(read)
+    if not found:
+        raise ValueError("no key of this JWK set may verify for us")
+    return found
+
+
+def _read(key: object) -> PublicKey:
+    if not isinstance(key, dict):
+        raise ValueError("it is no object")
+    kind, curve = str(key.get("kty")), str(key.get("crv", ""))
+    allowed = _ALGORITHMS.get((kind, curve))
+    if allowed is None:
+        raise ValueError(f"kind {kind} {curve}".rstrip() + " is none that verifies here")
+    if (named := key.get("alg")) is not None:
+        allowed &= _SAME if named in _SAME else {str(named)}
+    if not allowed:
+        raise ValueError(f"alg {named!r:.40} is not accepted of it")
+    if key.get("use", "sig") != "sig":
+        raise ValueError(f"use {key['use']!r:.20} is not sig")
+    operations = key.get("key_ops", ["verify"])
+    if not isinstance(operations, list) or "verify" not in operations:
+        raise ValueError("key_ops is without verify")
+    return PublicKey(_public(key, min(allowed)), allowed)
+
+
+def _public(key: dict[str, Any], algorithm: str) -> Any:
+    name = "EdDSA" if algorithm in _SAME else algorithm
+    try:
+        public = jwt.PyJWK({each: key[each] for each in key if each != "d"}, name).key
+    except jwt.PyJWTError as error:
+        raise ValueError(str(error).partition(":")[0]) from error
+    if isinstance(public, RSAPublicKey) and public.key_size < LEAST_RSA_BITS:
+        raise ValueError(f"{public.key_size} bits are too few for RSA: want {LEAST_RSA_BITS}")
+    return public
