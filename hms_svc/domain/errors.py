@@ -179,12 +179,16 @@ class NotAnswered(HmsError):
 class DeliveryFailed(HmsError):
     """A webhook was not delivered: its address is refused, unreachable, or did not answer 2xx.
 
-    `status` is what was answered, None where there was no answer.
+    `status` is what was answered, None where there was no answer. `retry_after_seconds` is
+    how long the receiver asked to be left alone with 429 or 503, None where it did not.
     """
 
-    def __init__(self, detail: str, *, status: int | None = None) -> None:
+    def __init__(
+        self, detail: str, *, status: int | None = None, retry_after_seconds: float | None = None
+    ) -> None:
         super().__init__(detail)
         self.status = status
+        self.retry_after_seconds = retry_after_seconds
 
 
 class HandlerExited(HmsError):

@@ -57,10 +57,14 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class Broke(msgspec.Struct, frozen=True):
-    """Something raised that is no verdict; `where` is the function's name."""
+    """Something raised that is no verdict; `where` is the function's name.
+
+    `after_seconds` is the least to wait before the next attempt: the policy's longest wait bounds it.
+    """
 
     failure: Failure
     where: str
+    after_seconds: float = 0.0
 
 
 class BadResult(msgspec.Struct, frozen=True):
@@ -128,9 +132,10 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
                 hold=(error.action, error.rule, error.digest),
                 give_back=True,
             )
-        case Broke(failure, where):
+        case Broke(failure, where, after_seconds):
             words = f"{failure.kind}: {failure.message}" if failure.message else failure.kind
-            return _failed(job, policy, random_share, REASON_ERROR, where, failure, words)
+            failed = _failed(job, policy, random_share, REASON_ERROR, where, failure, words)
+            return _not_before(failed, min(after_seconds, policy.cap_seconds), random_share)
         case BadResult(failure, where):
             return Disposition(
                 state=State.DEAD,
@@ -236,6 +241,14 @@ def _cancelled(by: str, detail: str, cause: Cause) -> Disposition:
     return Disposition(
         state=State.CANCELLED, cause=cause, reason=REASON_CANCELLED, by=by, detail=detail
     )
+
+
+def _not_before(failed: Disposition, seconds: float, random_share: float) -> Disposition:
+    """Let a retry wait so long at least, and up to a tenth longer: those who wait come one by one."""
+    least_ms = int(seconds * (1 + random_share / 10) * 1000)
+    if failed.state is not State.RETRYING or failed.delay_ms >= least_ms:
+        return failed
+    return msgspec.structs.replace(failed, delay_ms=least_ms)
 
 
 def _failed(

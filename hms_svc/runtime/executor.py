@@ -18,6 +18,7 @@ from typing import Any, Final
 from hms_svc.domain.errors import (
     ActionDenied,
     ActionHeld,
+    DeliveryFailed,
     EffectConflict,
     HandlerExited,
     LeaseLost,
@@ -326,7 +327,8 @@ def _raised(job: RunningJob, declared: JobType, error: BaseException) -> Outcome
         case _:
             if job.cancel_by and not job.effects:
                 return CalledOff(job.cancel_by, job.cancel_detail)
-            return Broke(_failure(error), where)
+            asked = error.retry_after_seconds if isinstance(error, DeliveryFailed) else None
+            return Broke(_failure(error), where, asked or 0.0)
 
 
 def _traceback_of(error: BaseException) -> str:

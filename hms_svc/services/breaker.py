@@ -14,6 +14,8 @@ from hms_svc.domain.outcome import Snooze
 MOST_FAILURES: Final = 3
 SHORTEST_PAUSE_SECONDS: Final = 5.0
 LONGEST_PAUSE_SECONDS: Final = 60.0
+LONGEST_ASKED_SECONDS: Final = 3600.0
+"""How long a receiver is left alone that asks for it."""
 SLOW_SECONDS: Final = 1.0
 MOST_TRIES_OF_SLOW: Final = 2
 _TOO_MANY_REQUESTS: Final = 429
@@ -24,7 +26,8 @@ class Breaker:
     """Counts the tries in a row to which somebody had no answer, or 429, or 5xx.
 
     After three of them nothing is tried for five seconds, and after each one more for twice as long,
-    up to a minute. Then a single try shows whether it goes on. Who answers, but takes more than a second for it,
+    up to a minute. Then a single try shows whether it goes on. Who asks to be left alone (`Retry-After`) is, at
+    once and for up to an hour. Who answers, but takes more than a second for it,
     is tried twice at the same time at most: the other slots are for others. Each process has its own.
     """
 
@@ -45,7 +48,7 @@ class Breaker:
         try:
             yield
         except DeliveryFailed as error:
-            self._note(answered=_is_answer(error.status))
+            self._note(answered=_is_answer(error.status), asks_seconds=error.retry_after_seconds)
             raise
         else:
             self._note(answered=True)
@@ -55,10 +58,13 @@ class Breaker:
             self._takes_seconds = max(self._now() - began, self._takes_seconds / 2)
 
     def _check(self, name: str) -> None:
+        wait = self._closed_until - self._now()
         if self._failures < MOST_FAILURES:
+            if wait > 0:
+                words = f"{name} has asked to be left alone for {wait:.0f} s"
+                raise Snooze(wait + random.uniform(0.0, SHORTEST_PAUSE_SECONDS), words)
             self._check_slow(name)
             return
-        wait = self._closed_until - self._now()
         if wait <= 0:
             if not self._trying:
                 return
@@ -78,12 +84,15 @@ class Breaker:
         words = f"{name} takes {self._takes_seconds:.0f} s to answer: {self._trying} tries are under way"
         raise Snooze(self._next_turn - now + random.uniform(0.0, SLOW_SECONDS), words)
 
-    def _note(self, *, answered: bool) -> None:
+    def _note(self, *, answered: bool, asks_seconds: float | None = None) -> None:
         self._failures = 0 if answered else self._failures + 1
         if self._failures >= MOST_FAILURES:
             doublings = min(self._failures - MOST_FAILURES, 10)
             pause = min(LONGEST_PAUSE_SECONDS, SHORTEST_PAUSE_SECONDS * 2**doublings)
-            self._closed_until = self._now() + pause
+            self._closed_until = max(self._closed_until, self._now() + pause)
+        if asks_seconds:
+            asked = self._now() + min(asks_seconds, LONGEST_ASKED_SECONDS)
+            self._closed_until = max(self._closed_until, asked)
 
 
 def _is_answer(status: int | None) -> bool:

@@ -17,11 +17,13 @@ from hms_svc.domain.signatures import sign, signing_key
 from hms_svc.domain.web_address import read_web_address
 from hms_svc.ports.trust import trust_of
 from hms_svc.services.breaker import Breaker
+from hms_svc.services.retry_after import retry_after_seconds
 
 if TYPE_CHECKING:
-    from httpx import AsyncClient
+    from httpx import AsyncClient, Response
 
 TIMEOUT_SECONDS: Final = 10.0
+_ASKS_FOR_TIME: Final = (429, 503)
 DELIVERY_SLOTS: Final = 5
 """How many deliveries of one type a worker has under way, at most: they wait for others."""
 
@@ -142,8 +144,20 @@ class Webhook:
                     fault = error
                     break
                 await response.aclose()
-                return _accepted(response.status_code, target)
+                return self._accepted(response, target)
         raise DeliveryFailed(f"{target.hostname} cannot be reached: {fault}") from fault
+
+    def _accepted(self, response: Response, target: SplitResult) -> int:
+        status = response.status_code
+        if 200 <= status < 300:
+            return status
+        after = None
+        if status in _ASKS_FOR_TIME:
+            after = retry_after_seconds(response.headers.get("retry-after", ""), self._now())
+        words = f"{target.hostname} answered {status}, not 2xx"
+        if after:
+            words += f", and asks for {after:.0f} s"
+        raise DeliveryFailed(words, status=status, retry_after_seconds=after)
 
     def _client(self, scheme: str) -> AsyncClient:
         import httpx
@@ -158,12 +172,6 @@ class Webhook:
 
 def _port(target: SplitResult) -> int:
     return target.port or (443 if target.scheme == "https" else 80)
-
-
-def _accepted(status: int, target: SplitResult) -> int:
-    if 200 <= status < 300:
-        return status
-    raise DeliveryFailed(f"{target.hostname} answered {status}, not 2xx", status=status)
 
 
 @functools.cache

@@ -192,6 +192,17 @@ def test_what_becomes_of_a_run(
 
 
 @pytest.mark.parametrize(
+    ("asked", "least", "most"), [(0.0, 0, 1), (30.0, 30, 33), (10**9, 3600, 3960)]
+)
+def test_a_retry_waits_as_long_as_was_asked_for(asked: float, least: int, most: int) -> None:
+    broke = Broke(Failure("DeliveryFailed", "503"), "handler", asked)
+    for share in (0.0, 0.5, 0.99):
+        delay = decide(broke, claimed(1), RetryPolicy(3, base_seconds=1), share).delay_ms / 1000
+        assert least <= delay <= most
+    assert decide(broke, claimed(3), RetryPolicy(3), 0.5).state is State.DEAD
+
+
+@pytest.mark.parametrize(
     ("attempt", "give_backs", "state"),
     [(3, 9, State.QUEUED), (2, 10, State.QUEUED), (3, 10, State.DEAD), (4, 10, State.DEAD)],
 )

@@ -9,7 +9,8 @@ import pytest
 
 from hms_svc.domain.errors import DeliveryFailed
 from hms_svc.domain.outcome import Snooze
-from hms_svc.services.breaker import Breaker
+from hms_svc.services.breaker import LONGEST_ASKED_SECONDS, Breaker
+from hms_svc.services.retry_after import retry_after_seconds
 from hms_svc.services.webhook import Webhook
 from tests.unit.local_http import LocalHttp, local_http
 from tests.unit.test_webhook import SECRET
@@ -111,3 +112,42 @@ async def test_who_answers_slowly_is_tried_twice_at_a_time_until_it_is_quick_aga
     many = [begin() for _ in range(5)]
     for each in many:
         each.close()
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_who_asks_to_be_left_alone_is(receiver: Receiver, status: int) -> None:
+    receiver.server.first_statuses = [status]
+    receiver.server.headers = {"retry-after": "120"}
+    assert [await receiver.tell() for _ in range(3)] == [str(status), "later", "later"]
+    assert all(120 <= later.for_seconds <= 125 for later in receiver.put_off)
+    assert "127.0.0.1 has asked to be left alone for 120 s" in receiver.put_off[0].why
+    receiver.now = 120.1
+    assert await receiver.tell() == "200"
+
+
+async def test_nobody_is_left_alone_for_ever(receiver: Receiver) -> None:
+    receiver.server.status = 503
+    receiver.server.headers = {"retry-after": "999999999"}
+    assert [await receiver.tell() for _ in range(2)] == ["503", "later"]
+    assert receiver.put_off[0].for_seconds <= LONGEST_ASKED_SECONDS + 5
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+async def test_other_answers_ask_for_nothing(receiver: Receiver, status: int) -> None:
+    receiver.server.status = status
+    receiver.server.headers = {"retry-after": "120"}
+    assert [await receiver.tell() for _ in range(2)] == [str(status)] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("30", 30), (" 30 ", 30), ("0", None), ("", None), ("-5", None), ("1.5", None), ("soon", None),
+        ("9" * 5000, 10**9), ("٣", None),
+        ("Thu, 01 Jan 1970 00:17:40 GMT", 60), ("Thursday, 01-Jan-70 00:17:40 GMT", 60),
+        ("Thu Jan  1 00:17:40 1970", 60), ("Thu, 01 Jan 1970 00:16:40 GMT", None),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", None), ("Thu, 99 Jan 1970 00:00:00 GMT", None),
+    ],
+)  # fmt: skip
+def test_retry_after_is_read_as_seconds_or_a_date(text: str, seconds: float | None) -> None:
+    assert retry_after_seconds(text, 1000.0) == seconds

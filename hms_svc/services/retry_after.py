@@ -1,0 +1,22 @@
+"""`Retry-After` (RFC 9110, 10.2.3): how long somebody asks to be left alone."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+_MOST_DIGITS: Final = 9
+
+
+def retry_after_seconds(text: str, now: float) -> float | None:
+    """Read whole seconds, or an HTTP date seen from `now` (Unix seconds); None for anything else, also the past."""
+    text = text.strip()
+    if text.isascii() and text.isdecimal():
+        return float(text) or None if len(text) <= _MOST_DIGITS else float(10**_MOST_DIGITS)
+    try:
+        date = parsedate_to_datetime(text)
+        seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
+    except (ValueError, OverflowError):
+        return None
+    return seconds if seconds > 0 else None
