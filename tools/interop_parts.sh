@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 # command:package, as Debian has them
 system="promtool:prometheus nginx:nginx-light chromium-headless-shell:chromium-headless-shell pgbouncer:pgbouncer
-buildah:buildah debootstrap:debootstrap node:nodejs npm:npm"
+systemd-analyze:systemd buildah:buildah debootstrap:debootstrap node:nodejs npm:npm"
 missing=""
 for pair in $system; do
     PATH="$PATH:/usr/sbin" command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"

@@ -69,6 +69,7 @@ def make_app(door: Door, *, hosts: Iterable[str], web: bool = False) -> ASGIApp:
         app,
         hosts=hosts,
         guard=door.authentication.check_forwarded,
+        is_open=door.authentication.is_open,
         origins=door.settings.http_origins,
         proxies=door.settings.http_proxies,
         observe=door.measures.observe,

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from ipaddress import ip_address
 from typing import Final
 
 from starlette.datastructures import Headers
@@ -30,6 +31,8 @@ from hms_svc.http_api.problems import Problem, problem, problem_of
 log: Final = logging.getLogger("hms_svc.http")
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
 """Asked by load balancers, which name no host of ours, and through any proxy."""
+SCRAPED: Final = "/metrics"
+"""Asked by Prometheus at the address of a pod, which is no host of ours, with a token."""
 CONSOLE: Final = "/console"
 STREAMS: Final = "/events"
 """The last step of every path that is followed."""
@@ -48,6 +51,8 @@ Observer = Callable[[str, str, int, float], None]
 """Told of each answer: template of the route, method, status, seconds."""
 Guard = Callable[[str], Awaitable[None]]
 """Given by what a proxy shows; raises where it may hand nothing on."""
+Openness = Callable[[], Awaitable[bool]]
+"""Tells whether nobody needs a token."""
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[0-9a-z_.-]*[0-9a-z_-])(:[0-9]{1,5})?", re.ASCII)
 
 
@@ -60,6 +65,7 @@ class Walls:
         *,
         hosts: Iterable[str],
         guard: Guard,
+        is_open: Openness,
         origins: Iterable[str] = (),
         proxies: Iterable[str] = (),
         observe: Observer | None = None,
@@ -67,6 +73,7 @@ class Walls:
         self._app = app
         self._hosts = frozenset(_bare(host) for host in hosts) - {""}
         self._guard = guard
+        self._is_open = is_open
         self._origins = Origins(origins)
         self._proxies = Proxies(proxies)
         self._observe = observe
@@ -82,7 +89,7 @@ class Walls:
         answered = _Answer(send, scope["type"], origin)
         began = time.perf_counter()
         try:
-            scope = self._check(scope)
+            scope = await self._check(scope)
             if origin and is_preflight(scope):
                 await answered.give(preflight(scope), scope, receive)
                 return
@@ -104,7 +111,7 @@ class Walls:
                 seconds = time.perf_counter() - began
                 self._observe(_template(scope), scope["method"], answered.status, seconds)
 
-    def _check(self, scope: Scope) -> Scope:
+    async def _check(self, scope: Scope) -> Scope:
         """Give the scope as its caller meant it; Problem where it may not come in."""
         headers = Headers(scope=scope)
         for name in ONCE:
@@ -117,13 +124,22 @@ class Walls:
         scope = self._proxies.heard(scope)
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if _bare(host) not in self._hosts:
+        if _bare(host) not in self._hosts and not await self._is_scraped(scope, host):
             raise Problem(421, "unknown-host", f"host {host!r:.100} is not ours: see http_hosts")
         self._check_origin(headers, scope, host)
         if scope["type"] == "http" and scope["method"] in WITH_BODY:
             _check_encoding(headers)
             check_length(headers)
         return scope
+
+    async def _is_scraped(self, scope: Scope, host: str) -> bool:
+        """Tell whether this asks for metrics at an address, where a token is needed.
+
+        A page that had its name point at this machine (DNS rebinding) still names that name, and
+        has no token: an address in the Host header gives nothing away.
+        """
+        by_address = scope["path"] == SCRAPED and _is_address(_bare(host))
+        return by_address and not await self._is_open()
 
     def _check_origin(self, headers: Headers, scope: Scope, host: str) -> None:
         origin = headers.get("origin")
@@ -214,6 +230,15 @@ class _Answer:
 def _template(scope: Scope) -> str:
     route = scope.get("route")
     return str(getattr(route, "path", ""))
+
+
+def _is_address(host: str) -> bool:
+    """Tell whether a bare host is an IP address; one of IPv6 has brackets."""
+    try:
+        ip_address(host[1:-1] if host.startswith("[") else host)
+    except ValueError:
+        return False
+    return True
 
 
 def _bare(host: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Mapping
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -11,12 +12,13 @@ import asyncpg  # type: ignore[import-untyped]
 
 from hms_svc.domain.errors import BadSetting, DatabaseUnavailable
 from hms_svc.persistence.postgres_address import PostgresAddress
-from hms_svc.persistence.postgres_errors import words_of
+from hms_svc.persistence.postgres_errors import is_shared_session, shared_sessions, words_of
 
 CONNECT_SECONDS: Final = 3.0
 _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 1.0
 _GRACE_SECONDS: Final = 1.0
+_LOOKS: Final = 3
 _CLOSE_SECONDS: Final = 1.0
 _REFUSALS: Final = {
     "28": "our login is refused",
@@ -56,6 +58,7 @@ class Connector:
         self._failures = 0
         self._not_before = 0.0
         self._is_trying = False
+        self._is_checked = False
         self._reason = ""
 
     async def connect(self) -> Any:
@@ -66,6 +69,7 @@ class Connector:
         self._is_trying = True
         try:
             connection = await self._open()
+            await self._check_once(connection)
         except DatabaseUnavailable as outage:
             self._pause(str(outage))
             raise
@@ -74,6 +78,47 @@ class Connector:
         self._failures = 0
         self._opened.add(connection)
         return connection
+
+    async def _check_once(self, connection: Any) -> None:
+        """Raise BadSetting where a pooler gives this session to other clients as well.
+
+        A pooler has told a process id of its own at the start. Behind one, a second client that comes
+        to the same process of the server tells that sessions are not kept apart.
+        """
+        if self._is_checked:
+            return
+        try:
+            if await self._process(connection) != connection.get_server_pid():
+                await self._check_apart(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        self._is_checked = True
+
+    async def _check_apart(self, connection: Any) -> None:
+        try:
+            other = await self._open()
+        except DatabaseUnavailable:
+            return  # it has a single session for us, which is ours as long as we have it
+        try:
+            for _ in range(_LOOKS):
+                if await self._process(other) == await self._process(connection):
+                    raise shared_sessions(self.address)
+        finally:
+            await other.say_goodbye(_CLOSE_SECONDS)
+
+    async def _process(self, connection: Any) -> int:
+        """Return the id of the server's process behind a connection now."""
+        try:
+            return int(
+                await connection.fetchval("SELECT pg_backend_pid()", timeout=CONNECT_SECONDS)
+            )
+        except TimeoutError as error:
+            raise DatabaseUnavailable(f"{self.address}: {words_of(error)}") from error
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            if is_shared_session(error):
+                raise shared_sessions(self.address) from error
+            raise DatabaseUnavailable(f"{self.address}: {words_of(error)}") from error
 
     def drop_all(self) -> None:
         """End every connection at once: what waits for an answer fails now."""
@@ -95,7 +140,7 @@ class Connector:
     async def _open(self) -> Any:
         address = self.address
         try:
-            return await asyncpg.connect(
+            connection = await asyncpg.connect(
                 f"postgresql:///?{address.tls}" if address.tls else None,
                 host=address.host,
                 port=address.port,
@@ -105,8 +150,9 @@ class Connector:
                 timeout=CONNECT_SECONDS,
                 connection_class=_Connection,
                 command_timeout=self._command_seconds,
-                server_settings=self.settings,
+                server_settings={"application_name": address.application_name},
             )
+            await self._set(connection)
         except asyncpg.ClientConfigurationError as error:
             raise BadSetting(f"database_url: {words_of(error)}") from error
         except TimeoutError as error:
@@ -114,6 +160,15 @@ class Connector:
             raise DatabaseUnavailable(f"{address}: {words}") from error
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             raise DatabaseUnavailable(f"{address}: {_refusal(error)}") from error
+        return connection
+
+    async def _set(self, connection: Any) -> None:
+        """Give the session its settings in one round trip: poolers let few start-up parameters through."""
+        try:
+            await connection.execute(_setting(self.settings), timeout=CONNECT_SECONDS)
+        except BaseException:
+            connection.terminate()
+            raise
 
 
 def _settings(address: PostgresAddress, statement_seconds: float) -> dict[str, str]:
@@ -125,8 +180,6 @@ def _settings(address: PostgresAddress, statement_seconds: float) -> dict[str, s
     """
     statement_ms = int(statement_seconds * 1000)
     settings = {
-        "application_name": address.application_name,
-        "client_encoding": "UTF8",
         "default_transaction_isolation": "read committed",
         "enable_seqscan": "off",
         "idle_in_transaction_session_timeout": str(statement_ms // 2),
@@ -139,6 +192,20 @@ def _settings(address: PostgresAddress, statement_seconds: float) -> dict[str, s
         "tcp_keepalives_interval": "10",
     }
     return settings | ({"search_path": address.search_path} if address.search_path else {})
+
+
+def _setting(settings: Mapping[str, str]) -> str:
+    """Make the statement that gives a session these settings; an unknown name or value is an error."""
+    calls = (
+        f"set_config({_quoted(name)}, {_quoted(value)}, false)" for name, value in settings.items()
+    )
+    return f"SELECT {', '.join(calls)}"
+
+
+def _quoted(text: str) -> str:
+    """Quote a text whatever standard_conforming_strings says."""
+    escaped = text.replace("\\", "\\\\").replace("'", "''")
+    return f"E'{escaped}'"
 
 
 def _refusal(error: BaseException) -> str:

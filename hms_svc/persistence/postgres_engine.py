@@ -17,6 +17,8 @@ from hms_svc.persistence.postgres_errors import (
     Fault,
     fault_of,
     is_outage_after_all,
+    is_shared_session,
+    shared_sessions,
     words_of,
 )
 from hms_svc.persistence.postgres_locks import lock_numbers, lock_space
@@ -118,6 +120,8 @@ class PostgresEngine:
             try:
                 return await attempt()
             except FAILURES as error:
+                if is_shared_session(error):
+                    raise shared_sessions(self.where) from error
                 fault = fault_of(error)
                 if fault is Fault.OURS or (fault is Fault.AGAIN and not left):
                     self._give_up(error)

@@ -8,6 +8,8 @@ from typing import Final
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from hms_svc.domain.errors import BadSetting
+
 FAILURES: Final = (SQLAlchemyError, OSError)
 """What a call of the engine raises when it is the database that failed."""
 
@@ -40,6 +42,24 @@ _OUTAGES: Final = {
     "42P01": "no such table: another schema than ours",
     "42703": "no such column: another schema than ours",
 }
+
+
+_SHARED: Final = frozenset({"42P05", "26000"})
+"""A prepared statement that is there already, or not there: the session has changed."""
+
+
+def shared_sessions(where: object) -> BadSetting:
+    """Say that a pooler does not keep our sessions."""
+    return BadSetting(
+        f"{where}: a pooler before it gives each transaction another session (PgBouncer: "
+        "pool_mode = transaction or statement); set pool_mode = session for this user or "
+        "database, or name the server itself in database_url"
+    )
+
+
+def is_shared_session(error: BaseException) -> bool:
+    """Tell whether an error shows that our session is not our own."""
+    return sqlstate_of(error) in _SHARED
 
 
 def sqlstate_of(error: BaseException) -> str:

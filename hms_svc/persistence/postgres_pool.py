@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 from hms_svc.domain.errors import BadSetting, DatabaseUnavailable
 from hms_svc.persistence.postgres_address import PostgresAddress
 from hms_svc.persistence.postgres_connecting import Connector
-from hms_svc.persistence.postgres_errors import FAILURES, Fault, fault_of
+from hms_svc.persistence.postgres_errors import FAILURES, Fault, fault_of, shared_sessions
 
 OLDEST_SERVER: Final = 14
 _RECYCLE_SECONDS: Final = 1800
@@ -25,6 +25,7 @@ _FACTS: Final = select(
     func.current_setting("server_encoding").label("encoding"),
     func.current_setting("synchronous_commit").label("synchronous_commit"),
     func.pg_is_in_recovery().label("is_standby"),
+    func.current_setting("plan_cache_mode").label("plans"),
 )
 
 
@@ -118,6 +119,8 @@ class Pool:
         if facts.is_standby:
             raise DatabaseUnavailable(f"{where} is a standby, which cannot write: name the primary")
         self.schema = facts.schema
+        if facts.plans != connector.settings["plan_cache_mode"]:
+            raise shared_sessions(self.address)
         if facts.synchronous_commit == "off":
             connector.settings["synchronous_commit"] = "on"
             connector.drop_all()

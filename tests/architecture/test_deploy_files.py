@@ -160,6 +160,26 @@ def test_what_the_image_copies_is_let_through_to_the_build() -> None:
     assert {source for source in wanted if not (ROOT / source).exists()} == set()
 
 
+def test_no_pod_is_given_variables_by_the_services_of_its_namespace() -> None:
+    """A Service called hms-svc makes HMS_SVC_PORT and others, which look like settings of ours."""
+    found = dict(pods())
+    assert found
+    assert {name: pod.get("enableServiceLinks") for name, pod in found.items()} == dict.fromkeys(
+        found, False
+    )
+
+
+def test_what_units_name_as_their_documentation_is_installed_by_the_steps() -> None:
+    steps = (DEPLOY / "README.md").read_text()
+    folder = "/opt/hms-svc/share/doc"
+    assert f"install -D -m 0644 -t {folder} docs/*.md" in steps
+    named = [each for path in UNITS for each in unit(path).get("Documentation", [])]
+    assert named
+    for address in named:
+        page = address.removeprefix(f"file://{folder}/")
+        assert (ROOT / "docs" / page).is_file(), address
+
+
 def test_every_manifest_is_listed_or_told_apart() -> None:
     [kustomization] = documents(DEPLOY / "kubernetes" / "kustomization.yaml")
     apart = {"kustomization.yaml", "secret.example.yaml", "autoscaling.yaml"}

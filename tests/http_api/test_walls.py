@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+from typing import NoReturn
 
 import pytest
 
 from hms_svc.http_api.walls import Walls
+from hms_svc.operations.tokens import Scope
 
 from .conftest import House, HouseMaker
 from .wire import JOB, accepted, exchange, head, status_of
@@ -172,6 +174,31 @@ async def test_a_load_balancer_needs_no_host_and_gets_one_word(house: House) -> 
         assert status_of(await exchange(house, [lines(f"GET {path} HTTP/1.1")])) == 421
 
 
+@pytest.mark.parametrize("host", ["10.0.0.9:8710", "[fd00::9]:8710", "192.0.2.1"])
+async def test_metrics_are_scraped_at_the_address_of_a_pod_with_a_token(
+    house: House, host: str
+) -> None:
+    async def ask(path: str, *headers: str, named: str = host) -> int:
+        raw = lines(f"GET {path} HTTP/1.1", f"Host: {named}", *headers)
+        return status_of(await exchange(house, [raw]))
+
+    assert await ask("/metrics") == 421, "nobody needs a token: a page could ask from here"
+    bearer = (await house.token(Scope.METRICS))["authorization"]
+    scraper = f"Authorization: {bearer}"
+    assert await ask("/metrics", scraper) == 200
+    assert await ask("/metrics") == 401
+    assert await ask("/metrics", scraper, "Origin: http://evil.example") == 403
+    assert await ask("/queues", scraper) == 421
+    for stranger in (
+        "evil.example",
+        "10.0.0.9.evil.example",
+        "10.0.0",
+        "[10.0.0.9]x",
+        "0x0a.0.0.9",
+    ):
+        assert await ask("/metrics", scraper, named=stranger) == 421
+
+
 async def test_other_methods_do_nothing_and_echo_nothing(house: House) -> None:
     for method in ("HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "PATCH", "PROPFIND"):
         answer = await exchange(house, [head("/jobs", "X-Echo: secret-word", method=method)])
@@ -219,7 +246,10 @@ async def test_followers_leave_room_for_everybody_else(
 
 
 def test_a_host_that_cannot_be_read_is_never_ours() -> None:
-    async def nothing(*_: object) -> None:
+    async def nothing(*_: object) -> NoReturn:
         raise AssertionError
 
-    assert Walls(nothing, hosts=["::1", "no host", ""], guard=nothing)._hosts == frozenset()
+    assert (
+        Walls(nothing, hosts=["::1", "no host", ""], guard=nothing, is_open=nothing)._hosts
+        == frozenset()
+    )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import pytest
 
@@ -28,9 +28,14 @@ def part(command: str) -> str:
     return found
 
 
-def python_part(module: str) -> None:
-    """Skip, or fail where servers are required, without this module of the group `interop`."""
-    if importlib.util.find_spec(module) is None:
+def python_part(module: str) -> Any:
+    """Return a module of the group `interop`; without it the test skips, or fails where servers are required.
+
+    Types are checked where the group is not installed, hence the name instead of an import.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError:
         missing(f"the module {module} is not here: `make interop` installs it")
 
 

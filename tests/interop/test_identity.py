@@ -30,9 +30,7 @@ SCOPES = {"realm_access": {"roles": ["hms-svc:view"]}}
 @pytest.fixture(scope="module")
 def keys() -> dict[str, Any]:
     """Private keys of joserfc by algorithm, each with its own `kid` and no `alg`."""
-    python_part("joserfc")
-    from joserfc import jwk
-
+    jwk = python_part("joserfc.jwk")
     made: dict[str, Any] = {
         "PS256": jwk.RSAKey.generate_key(2048, {"kid": "ps"}),
         "RS256": jwk.RSAKey.generate_key(2048, {"kid": "rs"}),
@@ -60,8 +58,7 @@ def served(tmp_path: Path, keys: dict[str, Any], site: Site) -> Iterator[str]:
 
 
 def token(key: Any, algorithm: str, kid: str | None = None, **changed: Any) -> str:
-    from joserfc import jwt
-
+    jwt = python_part("joserfc.jwt")
     claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ada", "exp": int(time.time()) + 600}
     header = {"alg": algorithm, "kid": kid or key.kid}
     told: str = jwt.encode(header, {**claims, **SCOPES, **changed}, key, algorithms=[algorithm])
@@ -75,8 +72,7 @@ def ask(url: str, bearer: str, path: str = "/queues") -> httpx.Response:
 def test_tokens_of_every_algorithm_are_taken_and_others_refused(
     served: str, keys: dict[str, Any]
 ) -> None:
-    from joserfc import jwk
-
+    jwk = python_part("joserfc.jwk")
     good = {name: ask(served, token(key, name)).status_code for name, key in keys.items()}
     assert good == dict.fromkeys(keys, 200)
     refused = ask(served, token(keys["ES256"], "ES256"), "/audit")
