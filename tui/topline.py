@@ -34,10 +34,12 @@ def top_line(
 def _engines(picture: Picture, *, wide: bool) -> list[Cell]:
     parts: list[Cell] = []
     if picture.broker is not None:
-        trip = f" {picture.broker.round_trip_ms:.1f} ms" if wide else ""
+        broker = picture.broker
+        is_full = broker.room is not None and broker.room.is_full
+        trip = f" {broker.round_trip_ms:.1f} ms" if wide else ""
         parts += [
-            _light(picture.broker.ok and not picture.trouble),
-            cell(f"{picture.broker.kind}{trip}  "),
+            _light(broker.ok and not picture.trouble and not is_full),
+            cell(f"{broker.kind}{' is full' if is_full else trip}  "),
         ]
     if picture.database is not None:
         parts += [_light(picture.database.ok), cell(f"{picture.database.kind}  ")]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hms_svc.domain.filter import Filter
 
 
-LEAST_BYTES: Final = 64 * 1024
+LEAST_BYTES: Final = 128 * 1024
 """With less than this left, next to nothing is taken in."""
 
 

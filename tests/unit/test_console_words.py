@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.views import QueueCounts, QueueView
-from hms_svc.ports.inspection import BrokerHealth
+from hms_svc.ports.inspection import BrokerHealth, Room
 from tui import formatting as f
 from tui.completion import complete_command, complete_filter, read_command
 from tui.launch import Facts, Launch
@@ -196,4 +196,9 @@ def test_the_top_line_names_the_trouble_and_the_age_of_what_is_shown() -> None:
     told = "".join(part.text for part in left)
     assert "not reachable" in told
     assert "read-only" in told
+    assert "is full" not in told
+    full = BrokerHealth("redis", True, 1.0, room=Room(used=7_990_000, limit=8_000_000))
+    left, _ = top_line(Picture(at=1_000, broker=full), launch, "Overview", 1_000, 80)
+    assert "✗ redis is full" in "".join(part.text for part in left)
+    left, right = top_line(picture, launch, "Overview", 62_000, 80)
     assert "STALE 1m" in "".join(part.text for part in right)
