@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from hms_svc.domain.errors import Outage
-from hms_svc.domain.views import JobDetail
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.control import Control
-from hms_svc.ports.stores import Ledger
+from hms_svc.ports.inspection import Inspection
+from hms_svc.ports.stores import Database
+from hms_svc.runtime.handing_over import HandingOver
 from hms_svc.runtime.service import Service, log
 
 BATCH: Final = 500
@@ -25,7 +25,8 @@ class Archivist(Service):
     def __init__(
         self,
         control: Control,
-        ledger: Ledger,
+        inspection: Inspection,
+        database: Database,
         clock: Clock,
         *,
         completed_days: float,
@@ -34,7 +35,8 @@ class Archivist(Service):
     ) -> None:
         super().__init__(interval_seconds=60.0)
         self._control = control
-        self._ledger = ledger
+        self._database = database
+        self._handing_over = HandingOver(control, inspection, database)
         self._clock = clock
         self._completed_ms = int(completed_days * DAY_MS)
         self._archive_seen: str | None = None
@@ -59,9 +61,8 @@ class Archivist(Service):
         older_than = self._clock.now_ms() - self._failed_ms
         while True:
             jobs = await self._control.to_archive(older_than=older_than, limit=BATCH)
-            kept = await keep_in_archive(self._ledger, jobs) if jobs else []
-            await self._control.forget(kept)
-            if len(jobs) < BATCH or not kept:
+            moved = await self._handing_over.move(jobs)
+            if len(jobs) < BATCH or not moved:
                 return
 
     async def _trim(self) -> None:
@@ -72,7 +73,7 @@ class Archivist(Service):
         """Walk on through the archive: what it has of completed and cancelled jobs ends as in the broker."""
         before = self._clock.now_ms() - self._completed_ms
         while True:
-            removed, self._archive_seen = await self._ledger.sweep_archive(
+            removed, self._archive_seen = await self._database.sweep_archive(
                 before=before, limit=BATCH, cursor=self._archive_seen
             )
             if removed < BATCH // 2 or self._archive_seen is None:
@@ -83,18 +84,4 @@ class Archivist(Service):
         await self._control.bury_unserved(older_than=older_than, limit=BATCH)
 
     async def _fold(self) -> None:
-        await self._ledger.fold_analytics()
-
-
-async def keep_in_archive(ledger: Ledger, jobs: Sequence[JobDetail]) -> list[str]:
-    """Put jobs into the archive, one by one where they do not go together; gives the ids of those kept."""
-    try:
-        await ledger.archive(jobs)
-    except Outage:
-        raise
-    except Exception as error:  # noqa: BLE001 - it is logged; the other jobs are kept
-        if len(jobs) > 1:
-            return [job_id for job in jobs for job_id in await keep_in_archive(ledger, [job])]
-        log.warning("job %s cannot be archived, and stays: %r", jobs[0].view.id, error)
-        return []
-    return [job.view.id for job in jobs]
+        await self._database.fold_analytics()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from hms_svc.ports.control import Control, Relief
-from hms_svc.ports.stores import Ledger
-from hms_svc.runtime.archivist import BATCH, keep_in_archive
+from hms_svc.ports.inspection import Inspection
+from hms_svc.ports.stores import Database
+from hms_svc.runtime.archivist import BATCH
+from hms_svc.runtime.handing_over import HandingOver
 from hms_svc.runtime.service import Service, log
 
 BEGIN_SHARE: Final = 0.8
@@ -26,11 +28,13 @@ class RoomMaker(Service):
     outbox still names stays: without its record it would be enqueued again.
     """
 
-    def __init__(self, relief: Relief, control: Control, ledger: Ledger) -> None:
+    def __init__(
+        self, relief: Relief, control: Control, inspection: Inspection, database: Database
+    ) -> None:
         super().__init__(interval_seconds=LOOK_SECONDS)
         self._relief = relief
-        self._control = control
-        self._ledger = ledger
+        self._database = database
+        self._handing_over = HandingOver(control, inspection, database)
         self._has_complained = False
 
     async def run_once(self) -> None:
@@ -59,14 +63,9 @@ class RoomMaker(Service):
 
     async def _move(self) -> int:
         jobs = await self._relief.ended_first(limit=BATCH)
-        if not jobs:
-            return 0
-        kept = await keep_in_archive(self._ledger, jobs)
-        rows = await self._ledger.outbox(_OUTBOX_ROWS)
+        rows = await self._database.outbox(_OUTBOX_ROWS) if jobs else []
         named = {row.job.id for row in rows if row.job is not None}
-        leaving = [job_id for job_id in kept if job_id not in named]
-        await self._control.forget(leaving)
-        return len(leaving)
+        return await self._handing_over.move([job for job in jobs if job.view.id not in named])
 
     async def _complain(self) -> None:
         room = await self._relief.room()

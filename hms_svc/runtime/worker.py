@@ -200,6 +200,7 @@ class Worker:
                 ),
                 Archivist(
                     engines.control,
+                    engines.inspection,
                     engines.database,
                     engines.clock,
                     completed_days=options.completed_days,
@@ -208,7 +209,14 @@ class Worker:
                 ),
             ]
             if engines.control.relief is not None:
-                chores.append(RoomMaker(engines.control.relief, engines.control, engines.database))
+                chores.append(
+                    RoomMaker(
+                        engines.control.relief,
+                        engines.control,
+                        engines.inspection,
+                        engines.database,
+                    )
+                )
             if options.receivers and DELIVER in types:
                 chores.append(self._forwarder())
         if options.linger_seconds:

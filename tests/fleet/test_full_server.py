@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 import pytest
 
 from hms_svc import bootstrap
 from hms_svc.brokers.redis.relief import LEAST_AGE_MS
+from hms_svc.domain.erasure import ERASED
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.event import service_event
 from hms_svc.domain.lifecycle import State
@@ -72,7 +73,11 @@ async def small(
     async with bootstrap.backend(settings_for(settings, server.url())) as backend:
         relief = backend.control.relief
         assert relief is not None
-        yield Fleet(backend, server), database, RoomMaker(relief, backend.control, database)
+        yield (
+            Fleet(backend, server),
+            database,
+            RoomMaker(relief, backend.control, backend.inspection, database),
+        )
     await database.close()
 
 
@@ -137,6 +142,28 @@ async def test_a_job_that_the_outbox_names_stays(
     await fill(fleet, fleet.server)
     await maker.run_once()
     assert await fleet.detail(follow_up.id) is None
+
+
+async def test_what_is_erased_on_its_way_to_the_archive_is_blank_there(
+    small: tuple[Fleet, Database, RoomMaker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet, database, maker = small
+    accepted = await fill(fleet, fleet.server)
+    done = [job for _ in range(accepted // 10 + 1) for job in await fleet.claim(10)]
+    await fleet.complete(*done)
+    ids = [job.job.id for job in done]
+    archive = database.archive
+
+    async def erase_before(jobs: Sequence[JobDetail]) -> None:
+        await fleet.control.erase(ids)
+        await database.erase(ids)
+        await archive(jobs)
+
+    monkeypatch.setattr(database, "archive", erase_before)
+    await maker.run_once()
+    archived, _ = await database.archived(limit=0, cursor=None)
+    assert archived
+    assert {detail.view.data for detail in archived} == {ERASED}
 
 
 async def test_events_go_up_to_the_first_that_a_group_has_not_handled(fleet: Fleet) -> None:

@@ -115,7 +115,13 @@ async def test_retention_goes_on_beside_bad_records(
     database = bootstrap.database(settings, clock)
     await database.open()
     archivist = Archivist(
-        harness.control, database, clock, completed_days=7, failed_days=90, unserved_days=7
+        harness.control,
+        harness.inspection,
+        database,
+        clock,
+        completed_days=7,
+        failed_days=90,
+        unserved_days=7,
     )
     with caplog.at_level(logging.WARNING):
         await archivist.run_once()
@@ -140,7 +146,13 @@ async def test_a_job_that_the_archive_cannot_take_stays_and_the_others_go(
     database = bootstrap.database(settings, clock)
     await database.open()
     archivist = Archivist(
-        harness.control, database, clock, completed_days=7, failed_days=90, unserved_days=7
+        harness.control,
+        harness.inspection,
+        database,
+        clock,
+        completed_days=7,
+        failed_days=90,
+        unserved_days=7,
     )
     await archivist.run_once()
     archived, _ = await database.archived(limit=0, cursor=None)
