@@ -40,7 +40,7 @@ def _root(  # noqa: PLR0917 - typer gives them by name
     data_dir: Annotated[str | None, typer.Option(help="Folder of the embedded files.")] = None,
     namespace: Annotated[str | None, typer.Option(help="Name of this installation.")] = None,
     read_only: Annotated[
-        bool, typer.Option("--read-only", help="Refuse every act; reading goes on.")
+        bool, typer.Option("--read-only", help="Refuse all that changes anything.")
     ] = False,
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
     attach: Annotated[

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 def migrate(context: typer.Context, as_json: AsJson = False) -> None:
     """Bring the schema of the database to this program's version."""
+    session_of(context).check_writable("db migrate")
     version = run(lambda: _migrate(session_of(context)))
     if as_json:
         emit({"version": version})

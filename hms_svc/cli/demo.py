@@ -42,6 +42,7 @@ def demo(
     With --broker-url it uses that Redis, under a namespace of its own.
     """
     given = session_of(context)
+    given.check_writable("demo")
     with _folder(keep) as folder:
         from hms_svc.demo.crew_office import CrewOffice
         from hms_svc.demo.simulation import Simulation

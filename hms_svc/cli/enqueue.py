@@ -65,6 +65,7 @@ def enqueue(
     from hms_svc.operations.intake import Shaping, read_assignment
 
     session = session_of(context)
+    session.check_writable("enqueue")
     if not files and (type_name is None or raw):
         raise BadInput("enqueue takes FILE or - (standard input), or --type with --set")
     if timeout is not None and not wait:

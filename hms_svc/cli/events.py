@@ -39,6 +39,8 @@ def events(
     """Print the events of the result bus: what is kept, then the end."""
     if group is not None and start not in {"start", "now"}:
         raise BadInput("--group goes with --from start or --from now: a group has its own place")
+    if group is not None:
+        session_of(context).check_writable("events --group")
     run(lambda: _events(session_of(context), follow, group, start, as_json))
 
 

@@ -44,6 +44,7 @@ def serve(
     if http is not None and no_http:
         raise BadInput("--http and --no-http: give one of them")
     session = session_of(context)
+    session.check_writable("serve")
     session.overrides |= {
         "concurrency": concurrency,
         "app": tuple(app) if app else None,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 from hms_svc.cli.root import complain
-from hms_svc.domain.errors import DatabaseUnavailable, SchemaMismatch
+from hms_svc.domain.errors import DatabaseUnavailable, Refused, SchemaMismatch
 
 if TYPE_CHECKING:
     from hms_svc.bootstrap import Backend
@@ -55,6 +55,11 @@ class Session:
     def settings(self) -> Settings:
         """The settings."""
         return self.loaded.settings
+
+    def check_writable(self, command: str) -> None:
+        """Raise Refused in read-only mode, for a command that changes something by itself."""
+        if self.read_only:
+            raise Refused(f"{command} is refused: this session is read-only")
 
     @asynccontextmanager
     async def backend(self) -> AsyncIterator[Backend]:

@@ -1,0 +1,50 @@
+"""`--read-only`: every command that changes something is refused, and a new one is sorted here first."""
+
+from __future__ import annotations
+
+import pytest
+
+from hms_svc.cli.catalogue import COMMANDS, GROUPS, build
+from tests.cli.conftest import SAMPLES, Cli
+
+WRITING = (
+    ("enqueue", SAMPLES / "pothole.json"),
+    ("serve", "--drain", "--no-http"),
+    ("demo", "--headless", "--seconds", "0.1"),
+    ("db", "migrate"),
+    ("db", "backup", "copies"),
+    ("events", "--group", "readers"),
+    ("tokens", "create", "x", "--scope", "view"),
+    ("tokens", "revoke", "x"),
+    ("queues", "pause", "pothole.report"),
+    ("queues", "resume", "pothole.report"),
+    ("queues", "purge", "pothole.report", "--yes"),
+    ("jobs", "undo"),
+    ("audit", "accept", "--note", "x"),
+)
+READING = frozenset(
+    {
+        "status", "workers", "doctor", "config", "queues list", "events", "jobs list", "jobs groups", "jobs show", "jobs why",
+        "cases list", "cases show", "audit list", "audit verify", "tokens list", "schedules list",
+    }
+)  # fmt: skip
+ELSEWHERE = frozenset(
+    {
+        "jobs retry", "jobs discard", "jobs cancel", "jobs approve", "jobs deny", "jobs edit", "jobs erase",
+        "cases close", "cases reopen", "schedules run",
+    }
+)  # fmt: skip
+"""Commands that change one thing that must be there: refused in tests of their own."""
+
+
+@pytest.mark.parametrize("words", WRITING, ids=lambda words: " ".join(map(str, words[:2])))
+def test_read_only_refuses_what_changes_anything(cli: Cli, words: tuple[object, ...]) -> None:
+    assert "read-only" in cli("--read-only", *words, code=6).err
+
+
+def test_every_command_is_known_to_read_or_is_refused_in_read_only_mode() -> None:
+    refused = {name for words in WRITING for name in (f"{words[0]} {words[1]}", str(words[0]))}
+    for name in COMMANDS:
+        nested = build(name).commands if name in GROUPS else ()
+        for full in [f"{name} {each}" for each in nested] or [name]:
+            assert full in READING | ELSEWHERE or full in refused, full
