@@ -131,7 +131,7 @@ def _make_door(
         ),
         operations_for=operations_for,
         envelopes=bootstrap.envelope_desk(settings),
-        measures=Measures(clock),
+        measures=Measures(clock, registry),
         tracer=traces,
     )
 

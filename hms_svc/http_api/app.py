@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -27,6 +28,8 @@ BODIES: Final[tuple[type[BaseModel], ...]] = (
     schemas.Problem, Note, jobs.Acts, jobs.Undo, jobs.Edit, queues.Pause,
 )  # fmt: skip
 ROUTERS: Final = (jobs, streams, queues, cases, envelopes, health)
+FAULTS: Final = (500, 503)
+"""What every route may answer."""
 LEFT: Final = 499
 """For the counters, as others write it: the client left before it was answered."""
 
@@ -51,6 +54,7 @@ def make_app(door: Door, *, hosts: Iterable[str], web: bool = False) -> ASGIApp:
     app.state.door = door
     for module in ROUTERS:
         app.include_router(module.router)
+        _expect_answers(module.router, door)
     if web:
         from hms_svc.http_api.routes import web_console
 
@@ -74,6 +78,16 @@ def make_app(door: Door, *, hosts: Iterable[str], web: bool = False) -> ASGIApp:
         proxies=door.settings.http_proxies,
         observe=door.measures.observe,
     )
+
+
+def _expect_answers(router: APIRouter, door: Door) -> None:
+    """Let the answers that each route describes stand in the counters from the start."""
+    for route in router.routes:
+        if isinstance(route, APIRoute):
+            described = (int(code) for code in route.responses if str(code).isdecimal())
+            statuses = {route.status_code or 200, *described, *FAULTS}
+            for method in route.methods or ():
+                door.measures.expect(route.path, method, sorted(statuses))
 
 
 async def _hms_error(request: Request, error: Exception) -> Response:

@@ -6,9 +6,12 @@ import asyncio
 import logging
 import os
 import socket
+from collections.abc import Iterable
 from typing import Final
 
 from hms_svc.domain.errors import Outage
+from hms_svc.handling.label_values import LabelValues
+from hms_svc.handling.registry import Registry
 from hms_svc.observability.metrics import Metrics
 from hms_svc.observability.overview import Overview
 from hms_svc.observability.worker_totals import WorkerLiveness
@@ -23,8 +26,8 @@ STUCK_SECONDS: Final = 30.0
 class Measures:
     """Hears the reports of workers on a socket that the supervisor made, and renders them."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._metrics = Metrics(clock)
+    def __init__(self, clock: Clock, registry: Registry) -> None:
+        self._metrics = Metrics(clock, LabelValues(registry).series())
         self._clock = clock
         self._listens_since: int | None = None
 
@@ -33,6 +36,10 @@ class Measures:
         reports.setblocking(False)
         self._listens_since = self._clock.lease_ms()
         asyncio.get_running_loop().add_reader(reports.fileno(), self._hear, reports)
+
+    def expect(self, route: str, method: str, statuses: Iterable[int]) -> None:
+        """Let a route's answers with these statuses stand at 0 until there is one."""
+        self._metrics.http.expect(route, method, statuses)
 
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count an answer; the template of its route is empty where none matched."""

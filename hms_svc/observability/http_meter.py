@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from prometheus_client.metrics_core import Metric
@@ -36,6 +36,12 @@ class HttpMeter:
         counted = (route, method, code)
         self._requests[counted] = self._requests.get(counted, 0.0) + 1
         self._durations.setdefault((route, method), Tally(_DURATIONS.bounds)).add(seconds)
+
+    def expect(self, route_template: str, method: str, statuses: Iterable[int]) -> None:
+        """Let a route's answers with these statuses stand at 0 until there is one."""
+        route = self._route(route_template)
+        for status in statuses:
+            self._requests.setdefault((route, method, str(status)), 0.0)
 
     def collect(self) -> Iterator[Metric]:
         """Give the families."""

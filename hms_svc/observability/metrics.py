@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -11,20 +11,23 @@ from prometheus_client.metrics_core import Metric
 from hms_svc.observability.http_meter import HttpMeter
 from hms_svc.observability.overview import Overview, families_of
 from hms_svc.observability.type_labels import MOST_TYPES, TypeLabels
-from hms_svc.observability.worker_totals import WorkerLiveness, WorkerTotals
+from hms_svc.observability.worker_totals import Series, WorkerLiveness, WorkerTotals
 from hms_svc.ports.clock import Clock
 
 
 class Metrics:
     """Takes the reports of workers, and renders all there is as Prometheus or OpenMetrics text.
 
-    `http` counts this process's own requests.
+    `http` counts this process's own requests. `series` of workers (a metric's name, and label
+    values) stand at 0 until they are reported.
     """
 
-    def __init__(self, clock: Clock, *, most_types: int = MOST_TYPES) -> None:
+    def __init__(
+        self, clock: Clock, series: Iterable[Series] = (), *, most_types: int = MOST_TYPES
+    ) -> None:
         self.http = HttpMeter()
         self._types = TypeLabels(most_types)
-        self._workers = WorkerTotals(clock, self._types)
+        self._workers = WorkerTotals(clock, self._types, series)
         self._process = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self._process)
         PlatformCollector(registry=self._process)

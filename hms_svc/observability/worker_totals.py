@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Final, TypeAlias
 
 import msgspec
 from prometheus_client.metrics_core import Metric
@@ -16,8 +16,8 @@ from hms_svc.ports.meters import (
     COUNTERS,
     GAUGES,
     HISTOGRAMS,
+    LABELS,
     Family,
-    HistogramDelta,
     Tally,
     WorkerReport,
 )
@@ -28,6 +28,10 @@ FORGOTTEN_MS: Final = 15 * 60_000
 FAREWELL_MS: Final = 60_000
 _FATES: Final = (("taken",), ("malformed",), ("missed",))
 _REPORTS: Final = Family("Reports of workers, by what became of them.", ("fate",))
+Series: TypeAlias = tuple[str, tuple[str, ...]]
+_UNLABELLED: Final[tuple[Series, ...]] = tuple(
+    (name, ()) for name, labels in LABELS.items() if not labels
+)
 _decode: Final = msgspec.msgpack.Decoder(WorkerReport).decode
 
 
@@ -54,13 +58,19 @@ class _Heard(msgspec.Struct):
 
 
 class WorkerTotals:
-    """Adds up reports. What was counted stays when a worker ends; its gauges go with it."""
+    """Adds up reports. What was counted stays when a worker ends; its gauges go with it.
 
-    def __init__(self, clock: Clock, types: TypeLabels) -> None:
+    `series` (a metric's name, and label values) stand at 0 before anything is counted: of one that
+    begins at its first event a monitor sees no increase.
+    """
+
+    def __init__(self, clock: Clock, types: TypeLabels, series: Iterable[Series] = ()) -> None:
         self._clock = clock
         self._types = types
         self._counters: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in COUNTERS}
         self._tallies: dict[str, dict[tuple[str, ...], Tally]] = {name: {} for name in HISTOGRAMS}
+        for name, labels in (*_UNLABELLED, *series):
+            self._begin(name, labels)
         self._heard: dict[str, _Heard] = {}
         self._fates: dict[tuple[str, ...], float] = dict.fromkeys(_FATES, 0.0)
 
@@ -130,21 +140,26 @@ class WorkerTotals:
             _match(len(shape.labels), len(grown.labels))
             _match(len(shape.bounds) + 1, len(grown.counts))
 
+    def _begin(self, name: str, labels: tuple[str, ...]) -> None:
+        if name in COUNTERS:
+            self._counters[name].setdefault(self._labels(name, labels), 0.0)
+        else:
+            self._tally(name, labels)
+
     def _add(self, report: WorkerReport) -> None:
         for delta in report.counters:
-            labels = self._labels(COUNTERS[delta.name].labels, delta.labels)
+            labels = self._labels(delta.name, delta.labels)
             values = self._counters[delta.name]
             values[labels] = values.get(labels, 0.0) + delta.grown
         for grown in report.histograms:
-            self._tally(grown).take(grown)
+            self._tally(grown.name, grown.labels).take(grown)
 
-    def _tally(self, grown: HistogramDelta) -> Tally:
-        shape, tallies = HISTOGRAMS[grown.name], self._tallies[grown.name]
-        labels = self._labels(shape.labels, grown.labels)
-        return tallies.setdefault(labels, Tally(shape.bounds))
+    def _tally(self, name: str, labels: tuple[str, ...]) -> Tally:
+        tally = Tally(HISTOGRAMS[name].bounds)
+        return self._tallies[name].setdefault(self._labels(name, labels), tally)
 
-    def _labels(self, names: tuple[str, ...], labels: tuple[str, ...]) -> tuple[str, ...]:
-        if names[:1] != ("type",):
+    def _labels(self, name: str, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if LABELS[name][:1] != ("type",):
             return labels
         return (self._types.label(labels[0]), *labels[1:])
 

@@ -13,11 +13,28 @@ from typing import Annotated, Final, Protocol
 import msgspec
 
 from hms_svc.domain.job import ClaimedJob, Lane, LeaseToken
+from hms_svc.domain.lifecycle import State
 from hms_svc.domain.verdict import Effect
 from hms_svc.ports.broker import Settlement
 
 OTHER: Final = "other"
 MAX_REPORT_BYTES: Final = 64 * 1024
+COMPLETED: Final = "completed"
+LOST: Final = "lost"
+SNOOZED: Final = "snoozed"
+GIVEN_BACK: Final = "given_back"
+WAYS_OUT: Final = {
+    State.COMPLETED: COMPLETED,
+    State.RETRYING: "retried",
+    State.REJECTED: "rejected",
+    State.DEAD: "dead",
+    State.HELD: "held",
+    State.CANCELLED: "cancelled",
+}
+OUTCOMES: Final = (*WAYS_OUT.values(), LOST, SNOOZED, GIVEN_BACK)
+"""How an attempt can end."""
+OPERATIONS: Final = ("claim", "settle")
+"""The calls of the broker that are timed."""
 
 
 class Family(msgspec.Struct, frozen=True):
@@ -71,6 +88,12 @@ HISTOGRAMS: Final[Mapping[str, HistogramFamily]] = {
         (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
     ),
 }
+
+LABELS: Final[Mapping[str, tuple[str, ...]]] = {
+    **{name: family.labels for name, family in COUNTERS.items()},
+    **{name: family.labels for name, family in HISTOGRAMS.items()},
+}
+"""The names of the labels of each counter and histogram."""
 
 GAUGES: Final[Mapping[str, Family]] = {
     "hms_worker_slots": Family("Slots of the workers that report here."),

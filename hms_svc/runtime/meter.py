@@ -4,54 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from time import monotonic
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from hms_svc.domain.job import ClaimedJob, LeaseToken
-from hms_svc.domain.lifecycle import (
-    REASON_GOVERNANCE,
-    REASON_PAYLOAD,
-    REASON_UNIQUE,
-    Cause,
-    State,
-)
+from hms_svc.domain.lifecycle import Cause
 from hms_svc.domain.outcome import Disposition
 from hms_svc.domain.verdict import Effect
-from hms_svc.handling.registry import JobType, Registry
-from hms_svc.handling.validation import name_of
+from hms_svc.handling.label_values import LabelValues
+from hms_svc.handling.registry import Registry
 from hms_svc.ports.broker import Settlement
-from hms_svc.ports.meters import HISTOGRAMS, OTHER, Tally
+from hms_svc.ports.meters import (
+    GIVEN_BACK,
+    HISTOGRAMS,
+    LOST,
+    OPERATIONS,
+    SNOOZED,
+    WAYS_OUT,
+    Tally,
+)
 
 Counts: TypeAlias = dict[tuple[str, ...], int]
-COMPLETED: Final = "completed"
-LOST: Final = "lost"
-_WAYS_OUT: Final = {
-    State.RETRYING: "retried",
-    State.REJECTED: "rejected",
-    State.DEAD: "dead",
-    State.HELD: "held",
-    State.CANCELLED: "cancelled",
-}
-_VALIDATORS_OF_OURS: Final = frozenset(
-    {REASON_PAYLOAD, REASON_GOVERNANCE, REASON_UNIQUE, "duplicate"}
-)
 
 
 class WorkerMeter:
     """Implements ports.meters.Meter; `counters` and `histograms` give all there is so far."""
 
     def __init__(self, registry: Registry) -> None:
-        self._validators = {declared.type: _validators_of(declared) for declared in registry}
-        self._actions = {declared.action for declared in registry} - {None}
+        self._labels = LabelValues(registry)
         self._attempts: Counts = {}
         self._refusals: Counts = {}
         self._vets: Counts = {}
         self._claimed: Counts = {}
         self._claims = self._leases_lost = self._refused = 0
         self._turn_began: float | None = None
-        types = (*self._validators, OTHER)
+        types = self._labels.types
         self._durations = _tallies("hms_worker_attempt_duration_seconds", types)
         self._waits = _tallies("hms_worker_wait_seconds", types)
-        self._calls = _tallies("hms_worker_broker_round_trip_seconds", ("claim", "settle"))
+        self._calls = _tallies("hms_worker_broker_round_trip_seconds", OPERATIONS)
         self.loop_lag = Tally(HISTOGRAMS["hms_worker_loop_lag_seconds"].bounds)
 
     def turn_began(self) -> None:
@@ -72,7 +61,7 @@ class WorkerMeter:
         self._calls["claim"].add(seconds)
         for claimed in jobs:
             job = claimed.job
-            type = job.type if job.type in self._validators else OTHER
+            type = self._labels.type(job.type)
             _count(self._claimed, type)
             if claimed.claims == 1:
                 ready = max(job.enqueued_at, job.not_before or 0)
@@ -86,7 +75,7 @@ class WorkerMeter:
         self._refused += len(refused)
         lost = {token.fence for token in refused}
         for settlement in settlements:
-            type = settlement.type if settlement.type in self._validators else OTHER
+            type = self._labels.type(settlement.type)
             outcome = _outcome_of(settlement.disposition)
             if lost and settlement.token.fence in lost:
                 outcome = LOST
@@ -94,12 +83,11 @@ class WorkerMeter:
             self._durations[type].add((settlement.ended_at - settlement.started_at) / 1000)
             if outcome == "rejected":
                 reason = settlement.disposition.reason
-                known = reason in self._validators.get(type, _VALIDATORS_OF_OURS)
-                _count(self._refusals, type, reason if known else OTHER)
+                _count(self._refusals, type, self._labels.validator(type, reason or ""))
 
     def vetted(self, action: str, decision: Effect) -> None:
         """Count an answer of governance; only actions that a type declares have their name."""
-        _count(self._vets, action if action in self._actions else OTHER, decision.value)
+        _count(self._vets, self._labels.action(action), decision.value)
 
     def lease_lost(self) -> None:
         """Count a lease that went while its job was in hand."""
@@ -131,10 +119,6 @@ class WorkerMeter:
         yield "hms_worker_loop_lag_seconds", (), self.loop_lag
 
 
-def _validators_of(declared: JobType) -> frozenset[str]:
-    return _VALIDATORS_OF_OURS.union(name_of(validator) for validator in declared.validators)
-
-
 def _tallies(name: str, labels: Sequence[str]) -> dict[str, Tally]:
     return {label: Tally(HISTOGRAMS[name].bounds) for label in labels}
 
@@ -144,9 +128,7 @@ def _count(counts: Counts, *labels: str) -> None:
 
 
 def _outcome_of(disposition: Disposition) -> str:
-    if disposition.state is State.COMPLETED:
-        return COMPLETED
-    found = _WAYS_OUT.get(disposition.state)
+    found = WAYS_OUT.get(disposition.state)
     if found is None:
-        return "snoozed" if disposition.cause is Cause.SNOOZED else "given_back"
+        return SNOOZED if disposition.cause is Cause.SNOOZED else GIVEN_BACK
     return found

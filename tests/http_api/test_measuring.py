@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from hms_svc.domain.job import Lane
+from hms_svc.handling.registry import Registry
 from hms_svc.http_api.measuring import STUCK_SECONDS, Measures
 from hms_svc.ports.meters import WorkerReport
 from tests.servers.redis import RedisMaker
@@ -38,7 +39,7 @@ def pid_of_one_gone() -> int:
 
 async def test_a_worker_is_stuck_that_is_there_and_neither_turns_nor_speaks() -> None:
     clock = HandClock()
-    measures = Measures(clock)
+    measures = Measures(clock, Registry())
     reads, writes = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
 
     def say(worker: str, sequence: int, pid: int = os.getpid(), **more: Any) -> None:
@@ -68,7 +69,7 @@ async def test_a_worker_is_stuck_that_is_there_and_neither_turns_nor_speaks() ->
 
 async def test_a_door_that_hears_no_worker_for_half_a_minute_lacks_one() -> None:
     clock = HandClock()
-    measures = Measures(clock)
+    measures = Measures(clock, Registry())
     assert not measures.lacks_workers(), "it does not listen"
     reads, writes = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
 
@@ -100,7 +101,7 @@ async def test_a_door_that_hears_no_worker_for_half_a_minute_lacks_one() -> None
 
 
 async def test_a_worker_whose_slots_all_hang_is_not_alive() -> None:
-    measures = Measures(HandClock())
+    measures = Measures(HandClock(), Registry())
     reads, writes = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
 
     def say(sequence: int, hung: int) -> None:
@@ -141,3 +142,14 @@ async def test_an_outage_is_not_told_as_a_lack_of_workers(
     server.kill()
     assert (await house.client.get("/healthz")).text == "alive\n"
     assert (await house.client.get("/readyz")).text == "broker\n"
+
+
+async def test_counters_stand_at_0_from_the_start(house: House) -> None:
+    told = (await house.client.get("/metrics")).text.splitlines()
+    for line in (
+        "hms_worker_leases_lost_total 0.0",
+        'hms_worker_attempts_total{outcome="dead",type="crew.notify"} 0.0',
+        'hms_http_requests_total{method="POST",route="/jobs",status="503"} 0.0',
+        'hms_http_requests_total{method="GET",route="/readyz",status="503"} 0.0',
+    ):
+        assert line in told

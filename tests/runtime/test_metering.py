@@ -12,6 +12,7 @@ from hms_svc.domain.lifecycle import Cause, State
 from hms_svc.domain.outcome import DeadLetter, Disposition, RetryLater
 from hms_svc.domain.verdict import Effect
 from hms_svc.handling.context import RunningJob
+from hms_svc.handling.label_values import LabelValues
 from hms_svc.handling.registry import Registry
 from hms_svc.ports.broker import Settlement
 from hms_svc.ports.meters import MAX_REPORT_BYTES, OTHER, Tally, WorkerReport
@@ -89,6 +90,10 @@ async def test_a_worker_reports_what_became_of_its_jobs(open_floor: FloorMaker) 
     assert trips[("claim",)] == listener.counted("hms_worker_claims_total")[()]
     gauges = {"hms_worker_slots": 4, "hms_worker_busy_slots": 0, "hms_worker_hung_slots": 0}
     assert listener.reports[-1].gauges == gauges
+    known = set(LabelValues(registry).series())
+    for report in listener.reports:
+        assert {(each.name, each.labels) for each in report.counters} <= known
+        assert {(each.name, each.labels) for each in report.histograms} <= known
 
 
 async def test_a_report_says_how_long_a_claim_hangs_and_the_last_says_goodbye(
@@ -163,7 +168,8 @@ async def test_a_large_report_is_split_and_loses_nothing() -> None:
 
 
 def test_what_is_not_known_beforehand_has_no_label_of_its_own() -> None:
-    meter = WorkerMeter(registry_of(lambda: None, validators=[polite], action="act"))
+    registry = registry_of(lambda: None, validators=[polite], action="act")
+    meter = WorkerMeter(registry)
     said_no = Disposition(state=State.REJECTED, cause=Cause.REFUSED, reason="made-up")
     later = Disposition(state=State.SCHEDULED, cause=Cause.SNOOZED)
     given = Disposition(state=State.SCHEDULED, cause=Cause.RELEASED)
@@ -186,6 +192,8 @@ def test_what_is_not_known_beforehand_has_no_label_of_its_own() -> None:
         ("hms_worker_vets_total", OTHER, "deny"),
         ("hms_worker_settlements_refused_total",),
     }
+    known = set(LabelValues(registry).series())
+    assert {(name, labels) for name, labels, _ in meter.counters()} <= known
 
 
 def test_a_tally_counts_a_value_at_a_bound_below_it() -> None:

@@ -9,10 +9,12 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from hms_svc.domain.views import QueueCounts, QueueView, WorkerView
+from hms_svc.handling.label_values import LabelValues
+from hms_svc.handling.registry import Registry
 from hms_svc.observability.metrics import Metrics
 from hms_svc.observability.overview import Overview
 from hms_svc.ports.inspection import BrokerHealth
-from hms_svc.ports.meters import HISTOGRAMS, CounterDelta, HistogramDelta, WorkerReport
+from hms_svc.ports.meters import HISTOGRAMS, OUTCOMES, CounterDelta, HistogramDelta, WorkerReport
 from hms_svc.ports.stores import DatabaseHealth
 
 NOON = 1_800_000_000_000
@@ -44,6 +46,10 @@ def worker(id: str, **changed: Any) -> WorkerView:
         "started_at": NOON, "last_seen_at": NOON, "lane": "normal",
     }  # fmt: skip
     return WorkerView(**{**fields, **changed})
+
+
+def validator(_data: object) -> bool:
+    return True
 
 
 def seen(**changed: Any) -> Overview:
@@ -84,6 +90,41 @@ def test_reports_add_up_over_workers_and_their_successors() -> None:
     assert found["hms_worker_wait_seconds_bucket 0.01 a.b"] == 3
     assert found["hms_worker_wait_seconds_count a.b"] == 3
     assert (found["hms_worker_slots"], found["hms_worker_processes"]) == (8, 1)
+
+
+def test_a_series_that_can_come_stands_at_0_before_it_does() -> None:
+    registry = Registry()
+    registry.job("a.b", validators=[validator], action="act")(lambda: None)
+    bare, metrics = Metrics(HandClock()), Metrics(HandClock(), LabelValues(registry).series())
+    for name in ("hms_worker_leases_lost_total", "hms_worker_settlements_refused_total",
+                 "hms_worker_claims_total", "hms_worker_loop_lag_seconds_count"):  # fmt: skip
+        assert samples(bare)[name] == 0
+    found = samples(metrics)
+    for name in (
+        *(f"hms_worker_attempts_total {outcome} a.b" for outcome in OUTCOMES),
+        "hms_worker_attempts_total dead other",
+        "hms_worker_refusals_total a.b validator",
+        "hms_worker_refusals_total a.b payload",
+        "hms_worker_vets_total act deny",
+        "hms_worker_claimed_jobs_total a.b",
+        "hms_worker_wait_seconds_count a.b",
+        "hms_worker_broker_round_trip_seconds_count settle",
+    ):
+        assert found[name] == 0
+    metrics.take(report(counters=completed(2)))
+    grown = samples(metrics)
+    assert grown["hms_worker_attempts_total completed a.b"] == 2
+    assert grown.keys() == found.keys()
+
+
+def test_answers_that_a_route_can_give_stand_at_0_before_it_does() -> None:
+    metrics = Metrics(HandClock())
+    metrics.http.expect("/jobs", "POST", [202, 503])
+    metrics.http.observe("/jobs", "POST", 202, 0.02)
+    metrics.http.expect("/jobs", "POST", [202, 503])
+    found = samples(metrics)
+    assert found["hms_http_requests_total POST /jobs 202"] == 1
+    assert found["hms_http_requests_total POST /jobs 503"] == 0
 
 
 def test_what_is_no_report_is_counted_and_nothing_else() -> None:
