@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.site import Site
+from tests.servers.proxy import LOOPBACK, free_port
 
 
 @pytest.fixture
@@ -42,3 +43,28 @@ def is_ready(address: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
+
+
+@pytest.fixture(scope="module")
+def busy_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a service with a worker answers, for the tests of one file."""
+    site = Site(tmp_path_factory.mktemp("site"))
+    yield serve_with_worker(site)
+    site.close()
+
+
+def serve_with_worker(site: Site, **settings: object) -> str:
+    """Serve, and wait for a worker; returns the address (`host:port`)."""
+    address = f"{LOOPBACK}:{free_port()}"
+    served = site.serve(within=(), http=address, **settings)
+    served.wait_until("a worker has registered", lambda: b"hms_queue_served{" in metrics(address))
+    return address
+
+
+def metrics(address: str) -> bytes:
+    """Return what a service of ours measures, nothing while it does not answer."""
+    try:
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
+            return bytes(answer.read())
+    except OSError:
+        return b""
