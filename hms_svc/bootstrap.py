@@ -9,16 +9,15 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from functools import cache, cached_property, partial
+from functools import cache, partial
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import msgspec
 
 from hms_svc.domain.backend_url import BackendKind, sqlite_url
 from hms_svc.domain.errors import BadInput, BadSetting
-from hms_svc.ports.broker import Broker
+from hms_svc.ports.backend import Backend
 from hms_svc.ports.clock import Clock, SystemClock
 from hms_svc.settings import Settings, child_environment
 
@@ -37,52 +36,6 @@ if TYPE_CHECKING:
     from hms_svc.ports.stores import Database
     from hms_svc.ports.tracing import Tracer
     from hms_svc.runtime.options import Engines, WorkerOptions
-
-
-class Backend:
-    """One broker with its faces. Use it as `async with`; closed, it can be opened again.
-
-    The faces are made when they are first asked for: a producer needs one.
-    """
-
-    def __init__(self, broker: Broker, face: Callable[[str], Any]) -> None:
-        self.broker = broker
-        self._face = face
-
-    @cached_property
-    def inspection(self) -> Inspection:
-        """The operator's reads."""
-        return cast("Inspection", self._face("inspection"))
-
-    @cached_property
-    def control(self) -> Control:
-        """The operator's changes."""
-        return cast("Control", self._face("control"))
-
-    @cached_property
-    def bus(self) -> Bus:
-        """The result bus."""
-        return cast("Bus", self._face("bus"))
-
-    async def open(self) -> None:
-        """Connect; raises BrokerUnavailable."""
-        await self.broker.open()
-
-    async def close(self) -> None:
-        """Disconnect."""
-        await self.broker.close()
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
 
 class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,8 +75,12 @@ def backend(
     *,
     complete: Callable[[Job], Job] | None = None,
     on_replaced: Callable[[], None] | None = None,
+    bounded: bool = False,
 ) -> Backend:
     """Make the broker of these settings, not yet opened.
+
+    With `bounded`, as front ends want it, nobody waits longer than ports.answer_bound.MOST_SECONDS
+    for a server that says nothing.
 
     `complete` gives what was pushed into an intake what its type declares for it.
     `on_replaced` is called once, on the loop that opened it, where its file is not at
@@ -131,7 +88,7 @@ def backend(
     """
     url = resolve(settings).broker
     if url.kind is not BackendKind.SQLITE:
-        return _redis_backend(settings, clock, complete)
+        return _redis_backend(settings, clock, complete, bounded=bounded)
     from hms_svc.brokers.sqlite.broker import SQLiteBroker
     from hms_svc.brokers.sqlite.queue_file import QueueFile
 
@@ -140,20 +97,24 @@ def backend(
         clock or SystemClock(),
         synchronous=cast("Literal['FULL', 'NORMAL']", settings.sqlite_synchronous),
         on_replaced=on_replaced,
+        bounded=bounded,
     )
     return Backend(SQLiteBroker(file), lambda name: _sqlite_face(name, file, settings))
 
 
 def _redis_backend(
-    settings: Settings, clock: Clock | None, complete: Callable[[Job], Job] | None
+    settings: Settings,
+    clock: Clock | None,
+    complete: Callable[[Job], Job] | None,
+    *,
+    bounded: bool,
 ) -> Backend:
     from hms_svc.brokers.redis.clients import ServerClients
     from hms_svc.brokers.redis.link import Link
 
     clients = ServerClients(settings.broker)
-    return redis_backend(
-        settings, Link(settings.broker, settings.namespace, clients, clock), complete
-    )
+    link = Link(settings.broker, settings.namespace, clients, clock, bounded=bounded)
+    return redis_backend(settings, link, complete)
 
 
 def redis_backend(
@@ -209,25 +170,34 @@ def database(
     clock: Clock | None = None,
     *,
     on_replaced: Callable[[], None] | None = None,
+    bounded: bool = False,
 ) -> Database:
-    """Make the database of these settings, not yet opened; for `on_replaced` see `backend`."""
+    """Make the database of these settings, not yet opened; for the options see `backend`."""
     from hms_svc.persistence.database import SqlDatabase
 
     postgresql = settings.database.kind is BackendKind.POSTGRESQL
-    engine = _postgres_engine(settings) if postgresql else _sqlite_engine(settings, on_replaced)
+    engine = (
+        _postgres_engine(settings, bounded=bounded)
+        if postgresql
+        else _sqlite_engine(settings, on_replaced, bounded=bounded)
+    )
     return SqlDatabase(engine, clock or SystemClock())
 
 
-def _sqlite_engine(settings: Settings, on_replaced: Callable[[], None] | None) -> Engine:
+def _sqlite_engine(
+    settings: Settings, on_replaced: Callable[[], None] | None, *, bounded: bool
+) -> Engine:
     from hms_svc.persistence.sqlite_engine import SQLiteEngine
     from hms_svc.sqlite.file import SQLiteFile
 
     synchronous = cast("Literal['FULL', 'NORMAL']", settings.sqlite_synchronous)
     path = Path(settings.database.path)
-    return SQLiteEngine(SQLiteFile(path, synchronous=synchronous, on_replaced=on_replaced))
+    return SQLiteEngine(
+        SQLiteFile(path, synchronous=synchronous, on_replaced=on_replaced, bounded=bounded)
+    )
 
 
-def _postgres_engine(settings: Settings) -> Engine:
+def _postgres_engine(settings: Settings, *, bounded: bool) -> Engine:
     from hms_svc.persistence.postgres_address import read_postgres_address
     from hms_svc.persistence.postgres_engine import PostgresEngine
 
@@ -235,6 +205,7 @@ def _postgres_engine(settings: Settings) -> Engine:
         read_postgres_address(settings.database),
         pool_size=settings.database_pool_size,
         statement_seconds=settings.database_statement_timeout_seconds,
+        bounded=bounded,
     )
 
 

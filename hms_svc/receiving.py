@@ -26,6 +26,7 @@ from hms_svc.http_api.server import names_of, serve
 from hms_svc.observability.logs import set_up_logging
 from hms_svc.operations.posting import Posting
 from hms_svc.operations.service import Operations, make_operations
+from hms_svc.ports.backend import Backend
 from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.stores import Database
 from hms_svc.ports.tracing import Tracer
@@ -81,9 +82,10 @@ async def open_door(
     """Open broker and database, and make the door over them; see `bootstrap.backend`."""
     clock = SystemClock()
     registry = bootstrap.application(settings)
-    stores = bootstrap.database(settings, clock, on_replaced=on_replaced)
+    stores = bootstrap.database(settings, clock, on_replaced=on_replaced, bounded=True)
     traces = bootstrap.tracer(settings, "door")
-    async with bootstrap.backend(settings, clock, on_replaced=on_replaced) as queue:
+    queue = bootstrap.backend(settings, clock, on_replaced=on_replaced, bounded=True)
+    async with queue:
         await stores.open()
         try:
             yield _make_door(settings, registry, queue, stores, traces)
@@ -96,7 +98,7 @@ async def open_door(
 def _make_door(
     settings: Settings,
     registry: Registry,
-    queue: bootstrap.Backend,
+    queue: Backend,
     stores: Database,
     traces: Tracer | None,
 ) -> Door:
@@ -150,7 +152,8 @@ def _provider(settings: Settings) -> IdentityProvider | None:
 
 async def check_exposure(door: Door, listening: socket.socket) -> None:
     """Refuse to be reached from other machines by anybody, through a proxy or without one."""
-    if door.settings.http_proxies and await door.authentication.is_open():
+    is_open = await door.authentication.is_open()  # Read now: the database may hang later.
+    if door.settings.http_proxies and is_open:
         named = ", ".join(door.settings.http_proxies)
         raise BadSetting(
             f"http_proxies {named}: there is no token, and whoever reaches a proxy would be taken "
@@ -158,7 +161,7 @@ async def check_exposure(door: Door, listening: socket.socket) -> None:
         )
     if is_loopback(listening):
         return
-    if await door.authentication.is_open():
+    if is_open:
         raise BadSetting(
             f"http {door.settings.http} is reached from other machines, and there is no token: "
             "make one (hms-svc tokens create NAME --scope produce), set jwks_url, "

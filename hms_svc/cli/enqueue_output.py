@@ -11,9 +11,9 @@ from hms_svc.cli.printing import emit, flush, hint, progress, say
 from hms_svc.cli.root import DONE, NOT_ALL, TIMED_OUT
 
 if TYPE_CHECKING:
-    from hms_svc.bootstrap import Backend
     from hms_svc.domain.strict_json import JsonValue
     from hms_svc.domain.views import JobDetail
+    from hms_svc.ports.backend import Backend
     from hms_svc.ports.broker import Enqueued
 
 SHOWN = 20

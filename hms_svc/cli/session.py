@@ -15,10 +15,10 @@ from hms_svc.cli.root import complain
 from hms_svc.domain.errors import DatabaseUnavailable, Refused, SchemaMismatch
 
 if TYPE_CHECKING:
-    from hms_svc.bootstrap import Backend
     from hms_svc.governance.question import Policy
     from hms_svc.handling.registry import Registry
     from hms_svc.operations.service import Operations
+    from hms_svc.ports.backend import Backend
     from hms_svc.ports.stores import Database
     from hms_svc.settings import Loaded, Settings
 
@@ -66,7 +66,7 @@ class Session:
         """Open the broker alone."""
         from hms_svc.bootstrap import backend
 
-        async with backend(self.settings) as opened:
+        async with backend(self.settings, bounded=True) as opened:
             yield opened
 
     @asynccontextmanager
@@ -107,7 +107,7 @@ class Session:
     async def _open_database(self, *, needed: bool) -> Database | None:
         from hms_svc.bootstrap import database
 
-        stores = database(self.settings)
+        stores = database(self.settings, bounded=True)
         try:
             await stores.open()
         except (DatabaseUnavailable, SchemaMismatch):

@@ -15,6 +15,7 @@ from hms_svc import bootstrap
 from hms_svc.domain.errors import WrongThread
 from hms_svc.handling.context import find_job
 from hms_svc.handling.standard_streams import provide_standard_streams
+from hms_svc.ports.backend import Backend
 from hms_svc.ports.clock import SystemClock
 from hms_svc.settings import Settings, load_settings
 
@@ -33,7 +34,7 @@ class Portal:
     def __init__(self, settings: Settings) -> None:
         provide_standard_streams()
         self.settings = settings
-        self._backend: bootstrap.Backend | None = None
+        self._backend: Backend | None = None
         self._database: Database | None = None
         self._dao: Dao | None = None
         self._gate: Gate | None = None
@@ -48,7 +49,7 @@ class Portal:
         """Run a coroutine on the portal's loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    async def backend(self) -> bootstrap.Backend:
+    async def backend(self) -> Backend:
         """Give the opened broker; opened anew where its file was replaced."""
         async with self._opening:
             if self._backend is None:

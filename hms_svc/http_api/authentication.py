@@ -85,8 +85,13 @@ class Authentication:
                 "--scope produce), or set jwks_url"
             )
 
-    async def identify(self, authorization: str | None) -> Principal:
-        """Tell who asks, from an `Authorization` header; Problem 401 where nobody is."""
+    async def identify(
+        self, authorization: str | None, *, believed_seconds: float = STALE_SECONDS
+    ) -> Principal:
+        """Return who asks, from an `Authorization` header; Problem 401 where nobody is.
+
+        While the database is away, tokens are believed as they were so long ago at most.
+        """
         if await self.is_open():
             return self._local
         if not authorization:
@@ -96,11 +101,11 @@ class Authentication:
             raise _unauthorized(
                 "the Authorization header is not `Bearer TOKEN`", error="invalid_request"
             )
-        return await self._bearer(text.strip())
+        return await self._bearer(text.strip(), believed_seconds)
 
-    async def _bearer(self, text: str) -> Principal:
+    async def _bearer(self, text: str, believed_seconds: float) -> Principal:
         if bearer := read_bearer(text):
-            token = (await self._known()).get(bearer.id)
+            token = (await self._known(believed_seconds)).get(bearer.id)
             # Compared also where there is no such token: both take the same time.
             digest = token.digest if token else "0" * 64
             if not hmac.compare_digest(digest, bearer.digest) or token is None:
@@ -122,9 +127,9 @@ class Authentication:
         scopes = _with_implied(Scope(word) for word in token.scopes if word in set(Scope))
         return Principal(token.name, scopes, token.id, token.rate)
 
-    async def _known(self) -> dict[str, Token]:
+    async def _known(self, believed_seconds: float = STALE_SECONDS) -> dict[str, Token]:
         loop = asyncio.get_running_loop()
-        believed = STALE_SECONDS if self._guarded else math.inf
+        believed = believed_seconds if self._guarded else math.inf
         if loop.time() - self._tried_at >= FRESH_SECONDS:
             if self._reading is None:
                 self._reading_since = loop.time()

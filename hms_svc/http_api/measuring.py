@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
 from hms_svc.domain.errors import Outage
@@ -21,6 +22,8 @@ from hms_svc.ports.meters import MAX_REPORT_BYTES
 
 log: Final = logging.getLogger("hms_svc.http")
 STUCK_SECONDS: Final = 30.0
+LOOK_SECONDS: Final = 2.5
+LEAST_SECONDS: Final = 0.25
 
 
 class Measures:
@@ -76,15 +79,21 @@ class Measures:
 
 
 async def _look(reads: Reads) -> Overview:
+    """Read what broker and database tell, in LOOK_SECONDS; who says nothing in time is not well."""
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + LOOK_SECONDS
     try:
-        seen = await reads.status()
-    except Outage:
-        broker, database = await reads.health()
+        async with asyncio.timeout_at(ends):
+            seen = await reads.status()
+    except (Outage, TimeoutError):
+        left = max(ends - loop.time(), LEAST_SECONDS)
+        broker, database = await reads.health(probe_seconds=left)
         return Overview(at=reads.now_ms(), broker=broker, database=database)
-    try:
-        lag = await reads.outbox_lag_ms()
-    except Outage:
-        lag = None
+    lag = None
+    if seen.database is not None and seen.database.ok:
+        with suppress(Outage, TimeoutError):
+            async with asyncio.timeout_at(ends):
+                lag = await reads.outbox_lag_ms()
     return Overview(
         at=seen.at,
         broker=seen.broker,

@@ -23,7 +23,9 @@ from hms_svc.domain.views import (
     QueueView,
     WorkerView,
 )
+from hms_svc.operations.engine_probes import EngineProbes
 from hms_svc.operations.explanation import Facts, explain
+from hms_svc.ports.answer_bound import MOST_SECONDS
 from hms_svc.ports.bus import Bus
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.inspection import BrokerHealth, Inspection
@@ -35,7 +37,7 @@ MOST_LISTED: Final = 1000
 """Types of a list of queues, at most."""
 PROBE_SECONDS: Final = 0.75
 """How long a view waits for the database to show that it is well."""
-LONG_PROBE_SECONDS: Final = 5.0
+LONG_PROBE_SECONDS: Final = MOST_SECONDS
 """How long who decides by it waits."""
 
 
@@ -79,7 +81,7 @@ class Reads:
         self._database = database
         self._clock = clock
         self._unserved_days = unserved_days
-        self._probe: asyncio.Task[DatabaseHealth] | None = None
+        self._probes = EngineProbes(inspection, database)
 
     @property
     def database(self) -> Database:
@@ -99,7 +101,7 @@ class Reads:
         """
         broker, database, workers = await asyncio.gather(
             self._inspection.health(),
-            self._database_health(probe_seconds),
+            self._probes.database(probe_seconds),
             self._inspection.workers(),
         )
         queues, left_off = await self.listed_queues(workers)
@@ -112,10 +114,12 @@ class Reads:
             types_left_off=left_off,
         )
 
-    async def health(self) -> tuple[BrokerHealth, DatabaseHealth | None]:
-        """Give the health of both engines; without a database None."""
+    async def health(
+        self, *, probe_seconds: float = LONG_PROBE_SECONDS
+    ) -> tuple[BrokerHealth, DatabaseHealth | None]:
+        """Return the health of both engines, within `probe_seconds`; without a database None."""
         return await asyncio.gather(
-            self._inspection.health(), self._database_health(LONG_PROBE_SECONDS)
+            self._probes.broker(probe_seconds), self._probes.database(probe_seconds)
         )
 
     async def outbox_lag_ms(self) -> int:
@@ -125,18 +129,6 @@ class Reads:
     async def wait_for_event(self, after: int, timeout_seconds: float) -> bool:
         """Sleep until there may be an event above a position; False after the timeout."""
         return await self._bus.wait(after, timeout_seconds)
-
-    async def _database_health(self, seconds: float) -> DatabaseHealth | None:
-        """Probe the database, for all who ask meanwhile once."""
-        if self._database is None:
-            return None
-        if self._probe is None or self._probe.done():
-            self._probe = asyncio.create_task(self._database.health(), name="probe-database")
-        done, _ = await asyncio.wait({self._probe}, timeout=seconds)
-        if done:
-            return self._probe.result()
-        note = f"no answer within {seconds:g} s"
-        return DatabaseHealth(self._database.kind, ok=False, notes=(note,))
 
     async def jobs(
         self, where: Filter, *, limit: int, cursor: str | None, look: int = 0

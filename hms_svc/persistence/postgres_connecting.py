@@ -171,6 +171,11 @@ class Connector:
             raise
 
 
+def is_refused(error: DatabaseUnavailable) -> bool:
+    """Return whether it was the server that refused a connection: it is there, and answers."""
+    return isinstance(error.__cause__, asyncpg.PostgresError)
+
+
 def _settings(address: PostgresAddress, statement_seconds: float) -> dict[str, str]:
     """Give the settings of a session. The shorter times let a waiter outlive who holds it up.
 

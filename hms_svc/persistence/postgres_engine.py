@@ -23,6 +23,7 @@ from hms_svc.persistence.postgres_errors import (
 )
 from hms_svc.persistence.postgres_locks import lock_numbers, lock_space
 from hms_svc.persistence.postgres_pool import Pool
+from hms_svc.ports.answer_bound import AnswerBound
 
 _TRIES: Final = 5
 _PAUSE_SECONDS: Final = 0.02
@@ -33,6 +34,7 @@ class PostgresEngine:
 
     A call runs in a task of its own: whoever is cancelled stops waiting, and the
     transaction ends as it would have, so that no connection is left in between.
+    With `bounded` nobody waits for a server that says nothing; see AnswerBound.
     """
 
     kind = "postgresql"
@@ -40,18 +42,28 @@ class PostgresEngine:
     gapless = False
 
     def __init__(
-        self, address: PostgresAddress, *, pool_size: int = 5, statement_seconds: float = 5.0
+        self,
+        address: PostgresAddress,
+        *,
+        pool_size: int = 5,
+        statement_seconds: float = 5.0,
+        bounded: bool = False,
     ) -> None:
         self.where = str(address)
         self._pool = Pool(address, size=pool_size, statement_seconds=statement_seconds)
         self._under_way: set[asyncio.Task[Any]] = set()
+        self._bound = (
+            AnswerBound(self.where, self._pool.probe, DatabaseUnavailable) if bounded else None
+        )
 
     async def open(self) -> None:
         """Connect, and look whether the server is one to work with: BadSetting if not; see Engine."""
-        await self._to_the_end(self._insist(self._pool.open))
+        await self._in_time(lambda: self._insist(self._pool.open))
 
     async def close(self) -> None:
         """Let what is under way end, then disconnect; see Engine."""
+        if self._bound is not None:
+            await self._bound.close()
         while self._under_way:
             await asyncio.wait(self._under_way)
         await self._pool.close()
@@ -61,10 +73,11 @@ class PostgresEngine:
     ) -> Result:
         """Run the function in one transaction; see Engine."""
         transaction = _Transaction(self._pool, function)
-        work = self._insist(
-            transaction.run, may_repeat=lambda: repeatable or not transaction.is_committing
+        return await self._in_time(
+            lambda: self._insist(
+                transaction.run, may_repeat=lambda: repeatable or not transaction.is_committing
+            )
         )
-        return await self._to_the_end(work)
 
     async def write_apart(self, function: StatementFunction[Result]) -> Result:
         """Run the function without a transaction around it; see Engine."""
@@ -72,7 +85,7 @@ class PostgresEngine:
 
     async def read(self, function: StatementFunction[Result]) -> Result:
         """Run the function without a transaction around it; see Engine."""
-        return await self._to_the_end(self._insist(lambda: self._run_apart(function)))
+        return await self._in_time(lambda: self._insist(lambda: self._run_apart(function)))
 
     async def relay(
         self,
@@ -134,6 +147,12 @@ class PostgresEngine:
         if is_outage_after_all(error):
             raise DatabaseUnavailable(f"{self.where}: {words_of(error)}") from error
         raise error
+
+    async def _in_time(self, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+        if self._bound is None:
+            return await self._to_the_end(work())
+        async with self._bound.hold():
+            return await self._to_the_end(work())
 
     async def _to_the_end(self, work: Coroutine[Any, Any, Result]) -> Result:
         task = asyncio.create_task(work, name="postgresql")

@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 
 from hms_svc.domain.errors import BadSetting, DatabaseUnavailable
 from hms_svc.persistence.postgres_address import PostgresAddress
-from hms_svc.persistence.postgres_connecting import Connector
+from hms_svc.persistence.postgres_connecting import Connector, is_refused
 from hms_svc.persistence.postgres_errors import FAILURES, Fault, fault_of, shared_sessions
 
 OLDEST_SERVER: Final = 14
@@ -42,6 +42,7 @@ class Pool:
         self._statement_seconds = statement_seconds
         self._connector: Connector | None = None
         self._engine: AsyncEngine | None = None
+        self._prober: Connector | None = None
 
     async def open(self) -> None:
         """Connect. Raises DatabaseUnavailable, or BadSetting for a server that will never do."""
@@ -105,6 +106,18 @@ class Pool:
         async with engine.connect() as connection:
             await self._look(connection, connector)
             yield connection
+
+    async def probe(self) -> None:
+        """Ask the server for a sign on a connection of its own: DatabaseUnavailable without one."""
+        if self._prober is None:
+            self._prober = Connector(self.address, statement_seconds=self._statement_seconds)
+        try:
+            connection = await self._prober.connect()
+        except DatabaseUnavailable as error:
+            if is_refused(error):
+                return  # It answers, if only to refuse.
+            raise
+        connection.terminate()
 
     async def _look(self, connection: AsyncConnection, connector: Connector) -> None:
         facts = (await connection.execute(_FACTS)).one()

@@ -59,7 +59,9 @@ class BrokerHealth(msgspec.Struct, frozen=True):
 
 
 class Inspection(Protocol):
-    """Bounded reads. Each may see a state a moment old, never a torn one."""
+    """Bounded reads. Each may see a state a moment old, never a torn one. `kind` names the engine."""
+
+    kind: str
 
     async def health(self) -> BrokerHealth:
         """Probe the engine; never raises."""

@@ -6,10 +6,12 @@ import asyncio
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from hms_svc.ports.answer_bound import ASK_AFTER_SECONDS, MOST_SECONDS, PROBE_SECONDS
 from hms_svc.sqlite.connection import Synchronous, connect
 from hms_svc.sqlite.filesystem import is_network
 from hms_svc.sqlite.lock import LockFile, holder_of
@@ -52,6 +54,9 @@ class SQLiteFile:
     file was seen at its path afterwards. Where it is not there any more, nothing
     is written, and `on_replaced` is called once, on the loop that opened it. Where
     its log alone was removed, what was accepted is brought into the file before.
+
+    With `bounded` nobody waits for a process that sits on the lock for MOST_SECONDS; what
+    is asked from then on, until that gives it back, is refused at once.
     """
 
     def __init__(
@@ -60,8 +65,11 @@ class SQLiteFile:
         *,
         synchronous: Synchronous = "FULL",
         on_replaced: Callable[[], None] | None = None,
+        bounded: bool = False,
     ) -> None:
         self.path = path
+        self._bounded = bounded
+        self._is_held_up = False
         self._on_replaced = on_replaced
         self._opened: OpenedFiles | None = None
         self._is_lost = False
@@ -88,12 +96,14 @@ class SQLiteFile:
             target=self._run, args=(opened,), name=f"writer-{self.path.name}", daemon=True
         )
         self._thread.start()
+        began = self._loop.time()
         try:
-            async with asyncio.timeout(WAIT_SECONDS):
-                await opened
+            async with asyncio.timeout(WAIT_SECONDS) as scope:
+                with self._watched(lambda: scope.reschedule(0)):
+                    await opened
         except TimeoutError as error:
             self._closing, self._thread = True, None
-            raise self._locked() from error
+            raise self._locked(round(self._loop.time() - began, 1)) from error
         except (sqlite3.Error, OSError):
             self._thread.join()
             self._thread = None
@@ -123,18 +133,22 @@ class SQLiteFile:
         """Run a function in the next transaction and give what it returned, once committed.
 
         Raises what the function raised, sqlite3.Error where the commit failed,
-        and sqlite3.OperationalError where the lock was not to be had in 15 s.
+        and sqlite3.OperationalError where the lock was not to be had in 15 s, or in MOST_SECONDS from
+        one process that sat on it.
         """
         assert self._loop is not None, "the file is not open"
         pending = _Pending(function, self._loop.create_future())
         with self._condition:
             if self._closing:
                 raise sqlite3.OperationalError(f"{self.path} is closed")
+            if self._is_held_up:
+                raise self._locked(MOST_SECONDS)
             self._pending.append(pending)
             self._condition.notify()
-        deadline = self._loop.call_later(WAIT_SECONDS, self._give_up, pending)
+        deadline = self._loop.call_later(WAIT_SECONDS, self._give_up, pending, WAIT_SECONDS)
         try:
-            result: Result = await pending.future
+            with self._watched(lambda: self._give_up(pending, MOST_SECONDS)):
+                result: Result = await pending.future
         finally:
             deadline.cancel()
             with self._condition:
@@ -154,18 +168,41 @@ class SQLiteFile:
                 log.error("%s", error)
             raise
 
-    def _give_up(self, pending: _Pending) -> None:
+    @contextmanager
+    def _watched(self, give_up: Callable[[], None]) -> Iterator[None]:
+        """Where bounded, give up within once one process has sat on the lock for a second."""
+        if not self._bounded:
+            yield
+            return
+        loop = asyncio.get_running_loop()
+
+        def look() -> None:
+            timers.append(loop.call_later(PROBE_SECONDS, decide, holder_of(self.path)))
+
+        def decide(holder: int | None) -> None:
+            if holder is not None and holder_of(self.path) == holder:
+                give_up()
+
+        timers = [loop.call_later(ASK_AFTER_SECONDS, look)]
+        try:
+            yield
+        finally:
+            for timer in timers:
+                timer.cancel()
+
+    def _give_up(self, pending: _Pending, seconds: float) -> None:
         with self._condition:
             if pending.started:
                 return
             pending.abandoned = True
-        pending.error = self._locked()
+            self._is_held_up = self._bounded
+        pending.error = self._locked(seconds)
         pending.resolve()
 
-    def _locked(self) -> sqlite3.OperationalError:
+    def _locked(self, seconds: float = WAIT_SECONDS) -> sqlite3.OperationalError:
         pid = holder_of(self.path)
         who = f"process {pid}" if pid is not None else "another process"
-        return sqlite3.OperationalError(f"{self.path} was locked by {who} for {WAIT_SECONDS:g} s")
+        return sqlite3.OperationalError(f"{self.path} was locked by {who} for {seconds:g} s")
 
     def _run(self, opened: asyncio.Future[None]) -> None:
         lock: LockFile | None = None
@@ -205,6 +242,7 @@ class SQLiteFile:
     def _start(self, waiting: list[_Pending]) -> list[_Pending]:
         """Leave out whom the wait for the lock was too long; the others no longer give up."""
         with self._condition:
+            self._is_held_up = False
             batch = [pending for pending in waiting if not pending.abandoned]
             for pending in batch:
                 pending.started = True

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 import tui.store
+from hms_svc.ports import answer_bound
 from tests.dashboard.seat import POTHOLE, seat
 from tests.runtime.test_replaced_files import replaced
 from tests.servers.redis import RedisMaker
@@ -76,3 +79,23 @@ async def test_nothing_is_put_by_while_the_broker_is_away_and_all_works_once_it_
         assert len(one.console.screen_stack) == 2
         await one.press("e")
         await one.opened("ChooseDialog")
+
+
+async def test_a_broker_that_hangs_is_told_and_heals_by_itself(
+    make_redis: RedisMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_looks: None
+) -> None:
+    monkeypatch.setattr(tui.store, "LONGEST_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(answer_bound, "ASK_AFTER_SECONDS", 0.1)
+    monkeypatch.setattr(answer_bound, "PROBE_SECONDS", 0.1)
+    server = make_redis()
+    async with seat({"data_dir": str(tmp_path), "broker_url": server.url()}) as one:
+        await one.enqueue("pothole.report", POTHOLE)
+        await one.sees("pothole.report")
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            await one.sees("STALE")
+            await one.sees("no answer in")
+            assert any("pothole.report" in line for line in one.lines()[1:-1])
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        await one.until("all is well again", lambda: "STALE" not in one.text())

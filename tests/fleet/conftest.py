@@ -15,6 +15,7 @@ from hms_svc.domain.job import ClaimedJob, Job, Lane, make_job
 from hms_svc.domain.lifecycle import Cause, State
 from hms_svc.domain.outcome import Disposition
 from hms_svc.domain.views import JobDetail
+from hms_svc.ports.backend import Backend
 from hms_svc.ports.broker import ClaimRequest, Enqueued, ServedType, Settlement
 from hms_svc.ports.clock import SystemClock
 from hms_svc.settings import Settings, load_settings
@@ -22,7 +23,7 @@ from tests.servers.redis import RedisServer
 
 TYPE = "pothole.report"
 PATIENCE_SECONDS = 30.0
-Maker = Callable[..., bootstrap.Backend]
+Maker = Callable[..., Backend]
 
 
 async def until(what: str, holds: Callable[[], Awaitable[object]]) -> None:
@@ -38,7 +39,7 @@ async def until(what: str, holds: Callable[[], Awaitable[object]]) -> None:
 class Fleet:
     """One process's view of the broker, with short words for what most tests do."""
 
-    def __init__(self, backend: bootstrap.Backend, server: RedisServer) -> None:
+    def __init__(self, backend: Backend, server: RedisServer) -> None:
         self.broker = backend.broker
         self.inspection = backend.inspection
         self.control = backend.control

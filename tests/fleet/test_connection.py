@@ -12,6 +12,9 @@ import pytest
 
 from hms_svc import bootstrap
 from hms_svc.brokers.redis import link
+from hms_svc.brokers.redis.clients import ServerClients
+from hms_svc.brokers.redis.exchange import MOST_UNDER_WAY
+from hms_svc.domain.backend_url import read_broker_url
 from hms_svc.domain.errors import BadSetting, BrokerUnavailable
 from hms_svc.settings import Settings
 from tests.servers.proxy import Proxy
@@ -216,6 +219,35 @@ async def test_what_is_under_way_at_the_close_is_cancelled(
         await asyncio.sleep(0)
     with pytest.raises((asyncio.CancelledError, BrokerUnavailable)):
         await waiting
+
+
+async def test_what_nobody_waits_for_any_more_is_not_sent(
+    redis_server: RedisServer, proxy: Proxy
+) -> None:
+    exchange = ServerClients(read_broker_url(redis_server.url(port=proxy.port))).for_commands()
+    try:
+        await asyncio.gather(exchange.ask("PING"), exchange.ask("PING"))
+        proxy.black_hole()
+        under_way = []
+        for _ in range(MOST_UNDER_WAY):
+            under_way.append(asyncio.create_task(exchange.ask("PING")))
+            await turns()
+        late = asyncio.create_task(exchange.ask("SET", "late", 1))
+        await turns()
+        late.cancel()
+        await asyncio.wait({late})
+        proxy.pass_through()
+        await asyncio.gather(*under_way)
+        await exchange.ask("SET", "later", 1)
+        assert redis_server.keys() == ["later"]
+    finally:
+        await exchange.close()
+
+
+async def turns() -> None:
+    """Let what was asked leave, where it can."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 async def test_an_item_that_a_waiter_hears_of_is_not_sent_to_it(cut: Fleet, proxy: Proxy) -> None:

@@ -26,6 +26,7 @@ from hms_svc.http_api.server import names_of, serve
 from hms_svc.http_api.stalling import Impatient
 from hms_svc.operations import room
 from hms_svc.operations.tokens import Scope
+from hms_svc.ports.backend import Backend
 from hms_svc.ports.broker import ClaimRequest, ProgressReport, ServedType, Settlement
 from hms_svc.receiving import open_door
 from hms_svc.settings import Settings, load_settings
@@ -39,7 +40,7 @@ NOTICE = {"case_id": "case-1"}
 class House:
     """A door that listens, a client at it, and the broker behind it as a worker sees it."""
 
-    def __init__(self, door: Door, url: str, backend: bootstrap.Backend) -> None:
+    def __init__(self, door: Door, url: str, backend: Backend) -> None:
         self.door = door
         self.url = url
         self.port = int(url.rpartition(":")[2])

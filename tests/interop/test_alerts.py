@@ -118,6 +118,9 @@ CASES: Final = (
     Case("HmsClaimHangs", "for minutes",
          (Change("hms_worker_turning_seconds", "0x8 40x60"),), "10m",
          ({"instance": TARGET["instance"]},)),
+    Case("HmsClaimHangs", "again and again, each given up after 15 s",
+         (Change("hms_worker_turning_seconds", "0x8 15 0 14 1 13 15 2 15 0 14 1 13 15 2 14 1 13 15"),), "6m",
+         ({"instance": TARGET["instance"]},)),
     Case("HmsClaimHangs", "for half a minute", (Change("hms_worker_turning_seconds", "0x38 40x60"),), "10m"),
 )  # fmt: skip
 

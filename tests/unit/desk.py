@@ -13,6 +13,7 @@ from hms_svc.domain.views import AuditRecord, JobView
 from hms_svc.governance.local import load_local_policy
 from hms_svc.handling.registry import Registry
 from hms_svc.operations.service import Operations, make_operations
+from hms_svc.ports.backend import Backend
 from hms_svc.ports.stores import Database
 from hms_svc.settings import Settings, load_settings
 
@@ -23,7 +24,7 @@ class Desk:
     def __init__(
         self,
         settings: Settings,
-        opened: bootstrap.Backend,
+        opened: Backend,
         database: Database,
         registry: Registry | None,
     ) -> None:

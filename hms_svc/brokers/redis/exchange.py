@@ -25,7 +25,7 @@ Asked = list[tuple[bytes, Answer]]
 MOST_UNDER_WAY: Final = 2
 _PATIENCE_SECONDS: Final = 0.1
 _CLOSED: Final = "the connection was closed"
-_ANSWERS: Final = (ResponseError, BusyLoadingError, AuthenticationError)
+ANSWERS: Final = (ResponseError, BusyLoadingError, AuthenticationError)
 """Errors that are the server's answer to one command; all others end the connection."""
 
 
@@ -70,9 +70,9 @@ class Exchange:
         await close_client(self._client)
 
     def take(self) -> Asked:
-        """Give all that has been asked and not sent."""
+        """Return all that has been asked and not sent, without what nobody waits for any more."""
         asked, self._asked = self._asked, []
-        return asked
+        return [(packed, answer) for packed, answer in asked if not answer.cancelled()]
 
     def rest(self, lane: _Lane) -> None:
         """Know a lane as free."""
@@ -166,7 +166,7 @@ class _Lane:
 async def _answer_from(connection: Any) -> Any:
     try:
         return await connection.read_response()
-    except _ANSWERS as error:
+    except ANSWERS as error:
         return error
 
 

@@ -41,6 +41,8 @@ _MOST_AHEAD: Final = 10_000
 class RedisInspector:
     """Implements `ports.inspection.Inspection`."""
 
+    kind = "redis"
+
     def __init__(self, link: Link, *, lease_seconds: float) -> None:
         self._link = link
         self._walks = Walks(link)
@@ -52,14 +54,20 @@ class RedisInspector:
         try:
             await self._link.ask("PING")
         except BrokerUnavailable as error:
-            return BrokerHealth("redis", False, _since(started), (str(error),))
+            return BrokerHealth(self.kind, False, _since(started), (str(error),))
         round_trip = _since(started)
         try:
             found = await diagnose(self._link, self._link.url)
         except BrokerUnavailable as error:
-            return BrokerHealth("redis", False, round_trip, (str(error),))
+            return BrokerHealth(self.kind, False, round_trip, (str(error),))
         return BrokerHealth(
-            "redis", True, round_trip, found.notes, found.durability, found.room, self._link.refused
+            self.kind,
+            True,
+            round_trip,
+            found.notes,
+            found.durability,
+            found.room,
+            self._link.refused,
         )
 
     async def types(self) -> list[str]:

@@ -24,11 +24,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from hms_svc.brokers.redis.clients import Clients, Commands
-from hms_svc.brokers.redis.exchange import Argument, close_client
+from hms_svc.brokers.redis.exchange import ANSWERS, Argument, close_client
 from hms_svc.brokers.redis.keys import Keys
 from hms_svc.brokers.redis.scripts import script
-from hms_svc.domain.backend_url import BackendUrl, mask_password
+from hms_svc.domain.backend_url import BackendKind, BackendUrl, mask_password
 from hms_svc.domain.errors import BadSetting, BrokerUnavailable
+from hms_svc.ports.answer_bound import MOST_SECONDS, AnswerBound
 from hms_svc.ports.clock import Clock, SystemClock
 
 Result = TypeVar("Result")
@@ -45,10 +46,20 @@ _ELSEWHERE: Final = (ReadOnlyError, MasterDownError)
 
 
 class Link:
-    """Redis as the rooms of this broker see it. `clock` stands in for the server's TIME in tests."""
+    """Redis as the rooms of this broker see it. `clock` stands in for the server's TIME in tests.
+
+    With `bounded` a call of a server that says nothing ends in MOST_SECONDS; see AnswerBound. Else
+    it waits for the connection's own time, three times over.
+    """
 
     def __init__(
-        self, url: BackendUrl, namespace: str, clients: Clients, clock: Clock | None = None
+        self,
+        url: BackendUrl,
+        namespace: str,
+        clients: Clients,
+        clock: Clock | None = None,
+        *,
+        bounded: bool = False,
     ) -> None:
         self.url = url
         self.address = mask_password(url.text)
@@ -60,28 +71,38 @@ class Link:
         self._waiting: AsyncRedis | None = None
         self.refused = 0
         """Calls of this process that a full server has refused."""
+        self._probes: Commands | None = None
+        self._bound = AnswerBound(self.address, self._probe, BrokerUnavailable) if bounded else None
 
     async def open(self) -> None:
-        """Connect in OPEN_SECONDS, and refuse a server that cannot keep the promises."""
+        """Connect in time, and refuse a server that cannot keep the promises."""
         self._commands = self.clients.for_commands()
         self._waiting = self.clients.for_waiting()
+        seconds = (
+            MOST_SECONDS
+            if self._bound and self.url.kind is not BackendKind.SENTINEL
+            else OPEN_SECONDS
+        )
         try:
-            async with asyncio.timeout(OPEN_SECONDS):
+            async with asyncio.timeout(seconds):
                 self._check(await self.info())
         except TimeoutError as error:
             await self.close()
-            raise BrokerUnavailable(f"{self.address}: no answer in {OPEN_SECONDS:g} s") from error
+            raise BrokerUnavailable(f"{self.address}: no answer in {seconds:g} s") from error
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
         """Release every connection."""
-        if self._commands is not None:
-            await self._commands.close()
+        if self._bound is not None:
+            await self._bound.close()
+        for commands in (self._commands, self._probes):
+            if commands is not None:
+                await commands.close()
         if self._waiting is not None:
             await close_client(self._waiting)
-        self._commands = self._waiting = None
+        self._commands = self._probes = self._waiting = None
         for _ in range(_TURNS_TO_CLOSE):
             await asyncio.sleep(0)
 
@@ -136,7 +157,24 @@ class Link:
         """Give the lease clock, where the server's own says `server_ms`."""
         return self.clock.lease_ms() if self.is_moved_by_hand else server_ms
 
+    async def _probe(self) -> None:
+        """Ask for a sign on a connection of its own; any answer is one."""
+        if self._probes is None:
+            self._probes = self.clients.for_commands()
+        try:
+            await self._probes.ask("PING")
+        except ANSWERS:
+            return
+        except (RedisError, OSError) as error:
+            raise BrokerUnavailable(f"{self.address}: {words(error)}") from error
+
     async def _repeat(self, call: Callable[[Commands, int], Awaitable[Result]]) -> Result:
+        if self._bound is None:
+            return await self._insist(call)
+        async with self._bound.hold():
+            return await self._insist(call)
+
+    async def _insist(self, call: Callable[[Commands, int], Awaitable[Result]]) -> Result:
         for tries in range(_TRIES):
             if self._commands is None:
                 raise BrokerUnavailable(f"{self.address} is not open")

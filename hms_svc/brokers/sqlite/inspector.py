@@ -57,6 +57,8 @@ _LITTLE_BYTES: Final = 64 * 1024 * 1024
 class SQLiteInspector:
     """Implements `ports.inspection.Inspection`."""
 
+    kind = "sqlite"
+
     def __init__(self, file: QueueFile, *, lease_seconds: float) -> None:
         self._file = file
         self._walks = Walks(file)
@@ -87,7 +89,7 @@ class SQLiteInspector:
                 "free some, or lower completed_days and completed_max before"
             )
         return BrokerHealth(
-            "sqlite", ok, (time.perf_counter() - started) * 1000, tuple(notes),
+            self.kind, ok, (time.perf_counter() - started) * 1000, tuple(notes),
             room=room, refused=self._file.refused,
         )  # fmt: skip
 

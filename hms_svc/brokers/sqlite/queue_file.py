@@ -35,7 +35,7 @@ class QueueFile:
     """Opens the file, checks its schema, and runs transactions and reads on it.
 
     Where it is found replaced or removed, reads and writes raise BrokerReplaced, and
-    `on_replaced` is called once, on the loop that opened it.
+    `on_replaced` is called once, on the loop that opened it. For `bounded` see SQLiteFile.
     """
 
     def __init__(
@@ -45,11 +45,14 @@ class QueueFile:
         *,
         synchronous: Synchronous = "FULL",
         on_replaced: Callable[[], None] | None = None,
+        bounded: bool = False,
     ) -> None:
         self.path = path
         self.clock = clock
         self.bell = Bell(wake_folder(path))
-        self._file = SQLiteFile(path, synchronous=synchronous, on_replaced=on_replaced)
+        self._file = SQLiteFile(
+            path, synchronous=synchronous, on_replaced=on_replaced, bounded=bounded
+        )
         self._reader: aiosqlite.Connection | None = None
         self._opening = asyncio.Lock()
         self._version = 0

@@ -20,6 +20,7 @@ from hms_svc.domain.lifecycle import Cause, State
 from hms_svc.domain.outcome import Disposition
 from hms_svc.domain.views import JobDetail
 from hms_svc.operations.lookup import hold_key
+from hms_svc.ports.backend import Backend
 from hms_svc.ports.broker import (
     Acceptance,
     ClaimRequest,
@@ -70,7 +71,7 @@ async def seen_of(
 class BrokerHarness:
     """A broker with its faces, and short words for what most tests do."""
 
-    def __init__(self, backend: bootstrap.Backend, clock: ManualClock) -> None:
+    def __init__(self, backend: Backend, clock: ManualClock) -> None:
         self.broker = backend.broker
         self.inspection = backend.inspection
         self.control = backend.control
@@ -177,7 +178,7 @@ class BrokerHarness:
         heart.close()
 
 
-BrokerMaker = Callable[[], bootstrap.Backend]
+BrokerMaker = Callable[[], Backend]
 
 
 @pytest.fixture
@@ -267,7 +268,7 @@ def make_backend(
     clients = FakeClients()
     fake = redis_settings(settings, "redis://fake/0")
 
-    def make_double() -> bootstrap.Backend:
+    def make_double() -> Backend:
         return bootstrap.redis_backend(fake, Link(fake.broker, fake.namespace, clients, clock))
 
     return make_double

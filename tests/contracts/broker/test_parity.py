@@ -14,6 +14,7 @@ from hms_svc.domain.job import ClaimedJob, Job, make_job
 from hms_svc.domain.lifecycle import Cause, State
 from hms_svc.domain.outcome import Disposition, Failure
 from hms_svc.operations.reads import Reads
+from hms_svc.ports.backend import Backend
 from hms_svc.ports.broker import ClaimRequest, ServedType, Settlement
 from hms_svc.ports.control import Act, ActRequest
 from hms_svc.settings import Settings
@@ -113,7 +114,7 @@ def settlement(job: ClaimedJob, done: Disposition, clock: ManualClock) -> Settle
     )
 
 
-async def live(backend: bootstrap.Backend, clock: ManualClock) -> Reads:
+async def live(backend: Backend, clock: ManualClock) -> Reads:
     """Let a broker see the same sixty lives as every other; gives what operators read of it."""
     jobs = jobs_at(clock)
     await backend.broker.enqueue(jobs[:45])

@@ -1,0 +1,59 @@
+"""Whether broker and database answer: one probe of each at a time, however many ask."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+from hms_svc.ports.inspection import BrokerHealth, Inspection
+from hms_svc.ports.stores import Database, DatabaseHealth
+
+Health = TypeVar("Health")
+
+
+class EngineProbes:
+    """Asks both engines how they are. `database` is None where there is none to ask."""
+
+    def __init__(self, inspection: Inspection, database: Database | None) -> None:
+        self._inspection = inspection
+        self._database = database
+        self._broker_probe: _Probe[BrokerHealth] = _Probe()
+        self._database_probe: _Probe[DatabaseHealth] = _Probe()
+
+    async def broker(self, seconds: float) -> BrokerHealth:
+        """Return the broker's health; one that says nothing within `seconds` is not well."""
+        found = await self._broker_probe.result(self._inspection.health, seconds)
+        if found is not None:
+            return found
+        return BrokerHealth(self._inspection.kind, False, seconds * 1000, (_no_answer(seconds),))
+
+    async def database(self, seconds: float) -> DatabaseHealth | None:
+        """Return the database's health, alike; None without a database."""
+        if self._database is None:
+            return None
+        found = await self._database_probe.result(self._database.health, seconds)
+        if found is not None:
+            return found
+        return DatabaseHealth(self._database.kind, ok=False, notes=(_no_answer(seconds),))
+
+
+class _Probe(Generic[Health]):
+    """One question, asked again only when it was answered."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[Health] | None = None
+
+    async def result(
+        self, ask: Callable[[], Coroutine[Any, Any, Health]], seconds: float
+    ) -> Health | None:
+        """Return the answer, None where there is none in time; who asks meanwhile shares it."""
+        task = self._task
+        if task is None or task.done():
+            task = self._task = asyncio.create_task(ask(), name="probe")
+        await asyncio.wait({task}, timeout=seconds)
+        return task.result() if task.done() else None
+
+
+def _no_answer(seconds: float) -> str:
+    return f"no answer within {seconds:g} s"
