@@ -224,13 +224,18 @@ def policy(settings: Settings) -> Policy:
     return load_local_policy(settings.policy_file)
 
 
-def tracer(settings: Settings, instance: str) -> Tracer | None:
-    """Make what sends the traces of the process of this name; None where no collector is set."""
+def tracer(settings: Settings, instance: str = "") -> Tracer | None:
+    """Make what sends the traces of this process; None where no collector is set.
+
+    `instance` is a name that no other process bears; one is made where there is none.
+    """
     if not settings.otlp_endpoint:
         return None
     from hms_svc.observability.tracing import OtlpTracer
+    from hms_svc.runtime.names import make_worker_id
 
-    return OtlpTracer(settings.otlp_endpoint, namespace=settings.namespace, instance=instance)
+    name = instance or make_worker_id()
+    return OtlpTracer(settings.otlp_endpoint, namespace=settings.namespace, instance=name)
 
 
 @asynccontextmanager

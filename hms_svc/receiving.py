@@ -83,7 +83,7 @@ async def open_door(
     clock = SystemClock()
     registry = bootstrap.application(settings)
     stores = bootstrap.database(settings, clock, on_replaced=on_replaced, bounded=True)
-    traces = bootstrap.tracer(settings, "door")
+    traces = bootstrap.tracer(settings)
     queue = bootstrap.backend(settings, clock, on_replaced=on_replaced, bounded=True)
     async with queue:
         await stores.open()

@@ -22,6 +22,7 @@ class Envelope(msgspec.Struct, omit_defaults=True, gc=False):
     meta: msgspec.Raw = _NOTHING
     extra: msgspec.Raw = _NOTHING
     retried_from: str | None = None
+    tracestate: str | None = None
 
     def given(self, name: str) -> bytes | None:
         """Give the bytes of `meta` or `extra`, None where there are none."""
@@ -40,14 +41,18 @@ def envelope_of(job: Job) -> Envelope:
         meta=msgspec.Raw(job.meta) if job.meta else _NOTHING,
         extra=msgspec.Raw(job.extra) if job.extra else _NOTHING,
         retried_from=job.retried_from,
+        tracestate=job.tracestate,
     )
+
+
+def has_envelope(job: Job) -> bool:
+    """Return whether any envelope field of a job is set."""
+    return bool(job.traceparent or job.tracestate or job.meta or job.extra or job.retried_from)
 
 
 def write_envelope(job: Job) -> bytes | None:
     """Give the JSON of a job's envelope fields, None where all are empty."""
-    if not (job.traceparent or job.meta or job.extra or job.retried_from):
-        return None
-    return msgspec.json.encode(envelope_of(job))
+    return msgspec.json.encode(envelope_of(job)) if has_envelope(job) else None
 
 
 def wire_form(view: JobView, times: Mapping[str, int | None], envelope: Envelope) -> bytes:
@@ -64,6 +69,7 @@ def wire_form(view: JobView, times: Mapping[str, int | None], envelope: Envelope
         "max_attempts": view.max_attempts,
         "unique_key": view.unique_key,
         "traceparent": envelope.traceparent,
+        "tracestate": envelope.tracestate,
         "retried_from": envelope.retried_from,
     }
     fields |= {name: value for name, value in optional.items() if value is not None}

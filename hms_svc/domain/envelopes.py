@@ -13,7 +13,7 @@ from hms_svc.domain.ids import derived_id
 from hms_svc.domain.job import MAX_DATA_BYTES, Job, encode_data
 from hms_svc.domain.strict_json import JsonValue, check_strict, encode, read_strict
 from hms_svc.domain.timestamps import from_rfc3339
-from hms_svc.domain.trace_context import read_traceparent
+from hms_svc.domain.trace_context import read_trace_context, with_context
 
 RECEIVE: Final = "envelope.receive"
 """The type of the jobs that keep envelopes which no mapping takes."""
@@ -56,14 +56,15 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     def _job(self, id: str, type: str, data: JsonValue, now_ms: int) -> Job:
         named: dict[str, JsonValue] = {"source": self.source, "id": self.id, "type": self.type}
         attributes = named | self.attributes | {"extensions": self.extensions}
-        return Job(
+        job = Job(
             id=id,
             type=type,
             data=encode_data(data),
             enqueued_at=now_ms,
-            traceparent=read_traceparent(self.extensions.get("traceparent")),
             meta=encode({"cloudevent": attributes}),
         )
+        given = self.extensions.get("traceparent"), self.extensions.get("tracestate")
+        return with_context(job, read_trace_context(*given))
 
     def to_cloudevent(self) -> dict[str, JsonValue]:
         """Give the CloudEvent without what differs when a sender repeats it."""

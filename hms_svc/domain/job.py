@@ -23,6 +23,7 @@ MAX_DATA_BYTES: Final = 1024 * 1024
 MAX_ITEM_BYTES: Final = 4 * 1024 * 1024
 MAX_PRIORITY: Final = 1000
 MAX_KEY_CHARACTERS: Final = 256
+MAX_TRACESTATE_CHARACTERS: Final = 512
 INTERNAL_TYPES: Final = frozenset({"envelope.receive", "event.deliver"})
 """Made by hms-svc alone: what they carry was checked, or is signed as ours. No edge takes one."""
 
@@ -46,6 +47,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_attempts: int | None = None
     unique_key: str | None = None
     traceparent: str | None = None
+    tracestate: str | None = None
     meta: bytes | None = None
     extra: bytes | None = None
     retried_from: str | None = None
@@ -103,7 +105,7 @@ def log_fields(job_id: str, type: str, attempt: int) -> dict[str, str | int]:
 _KNOWN: Final = frozenset(
     {
         "id", "type", "data", "enqueued_at", "not_before", "expires_at", "priority",
-        "max_attempts", "unique_key", "traceparent", "meta", "retried_from",
+        "max_attempts", "unique_key", "traceparent", "tracestate", "meta", "retried_from",
     }
 )  # fmt: skip
 
@@ -138,6 +140,7 @@ def read_job(value: JsonValue, *, now_ms: int, default_type: str | None = None) 
         max_attempts=_integer(value, "max_attempts", 1, 1000),
         unique_key=_text(value, "unique_key"),
         traceparent=_text(value, "traceparent"),
+        tracestate=_text(value, "tracestate", MAX_TRACESTATE_CHARACTERS),
         meta=encode(meta) if meta else None,
         extra=encode(extra) if extra else None,
         retried_from=None if retried_from is None else check_job_id(retried_from, "retried_from"),
@@ -173,6 +176,7 @@ def make_job(
     max_attempts: int | None = None,
     unique_key: str | None = None,
     traceparent: str | None = None,
+    tracestate: str | None = None,
     meta: dict[str, JsonValue] | None = None,
     retried_from: str | None = None,
 ) -> Job:
@@ -191,6 +195,7 @@ def make_job(
         max_attempts=_integer(limits, "max_attempts", 1, 1000),
         unique_key=_text(limits, "unique_key"),
         traceparent=traceparent,
+        tracestate=tracestate,
         meta=encode(meta) if meta else None,
         retried_from=retried_from,
     )
@@ -219,15 +224,13 @@ def _integer(fields: object, name: str, low: int, high: int) -> int | None:
     return value
 
 
-def _text(fields: object, name: str) -> str | None:
+def _text(fields: object, name: str, most: int = MAX_KEY_CHARACTERS) -> str | None:
     assert isinstance(fields, dict)
     value = fields.get(name)
     if value is None:
         return None
-    if not isinstance(value, str) or not 1 <= len(value) <= MAX_KEY_CHARACTERS:
-        raise MalformedJob(
-            f"{name} {brief(value)} is not a string of 1 to {MAX_KEY_CHARACTERS} characters", name
-        )
+    if not isinstance(value, str) or not 1 <= len(value) <= most:
+        raise MalformedJob(f"{name} {brief(value)} is not a string of 1 to {most} characters", name)
     return value
 
 

@@ -40,6 +40,7 @@ class Job:
         max_attempts: int | None = None,
         unique_key: str | None = None,
         traceparent: str | None = None,
+        tracestate: str | None = None,
         meta: dict[str, Any] | None = None,
     ) -> None:
         now_ms = time.time_ns() // 1_000_000
@@ -57,6 +58,7 @@ class Job:
             max_attempts=max_attempts,
             unique_key=unique_key,
             traceparent=traceparent,
+            tracestate=tracestate,
             meta=meta,
         )
         running = find_job()

@@ -10,8 +10,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from hms_svc.domain.errors import (
     ActionDenied,
     ActionHeld,
@@ -22,6 +20,7 @@ from hms_svc.domain.errors import (
 from hms_svc.domain.job import ClaimedJob, Job, log_fields
 from hms_svc.domain.strict_json import JsonValue, decode
 from hms_svc.domain.timestamps import to_rfc3339
+from hms_svc.domain.trace_context import TraceContext, context_of, with_context
 from hms_svc.domain.verdict import DENIED, Permission
 from hms_svc.ports.broker import Producer
 from hms_svc.ports.stores import StoredEffect
@@ -209,13 +208,12 @@ class RunningJob:
 
     def carry_trace(self, jobs: Sequence[Job]) -> Sequence[Job]:
         """Give jobs that are handed in from here this one's trace, unless they have their own."""
-        given = self.claimed.job.traceparent if self.trace is None else self.trace.traceparent
-        if given is None:
-            return jobs
-        return [
-            job if job.traceparent else msgspec.structs.replace(job, traceparent=given)
-            for job in jobs
-        ]
+        given = self.trace_context()
+        return jobs if given is None else [with_context(job, given) for job in jobs]
+
+    def trace_context(self) -> TraceContext | None:
+        """Return the context of whatever runs now, for jobs and requests that leave from here."""
+        return context_of(self.claimed.job) if self.trace is None else self.trace.context
 
     def progress(self, share: float | None, message: str = "") -> None:
         """Report how far the work is: a share from 0 to 1 (or None), and words."""

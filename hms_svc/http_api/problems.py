@@ -78,9 +78,14 @@ def problem(
     return Response(encode(body), status, headers, MEDIA_TYPE)
 
 
+def status_of(error: HmsError) -> int:
+    """Return the HTTP status of one of the program's errors."""
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+
+
 def problem_of(error: HmsError) -> Response:
     """Make the answer of one of the program's errors."""
-    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+    status = status_of(error)
     headers: dict[str, str] = {}
     more: dict[str, Any] = {}
     if isinstance(error, NotAccepted):

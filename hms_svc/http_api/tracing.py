@@ -6,19 +6,39 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fastapi import Request
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from hms_svc.domain.trace_context import read_traceparent
+from hms_svc.domain.errors import HmsError
+from hms_svc.domain.job import Job
+from hms_svc.domain.trace_context import (
+    TraceContext,
+    context_of,
+    read_trace_context,
+    with_context,
+)
 from hms_svc.http_api.door import Door
-from hms_svc.ports.tracing import ServerSpan
+from hms_svc.http_api.problems import status_of
+from hms_svc.ports.tracing import RequestFacts, ServerSpan
+
+OUR_FAULT = 500
 
 
 class Traced:
     """The context that the jobs of a request carry; None where it came with none, and none is made."""
 
-    def __init__(self, traceparent: str | None, span: ServerSpan | None = None) -> None:
-        self.traceparent = traceparent
+    def __init__(self, context: TraceContext | None, span: ServerSpan | None = None) -> None:
+        self.context = context
         self._span = span
+
+    def adopt(self, job: Job) -> Job:
+        """Return a job with the request's context; one that has its own keeps it, and is linked."""
+        own = context_of(job)
+        if own is None:
+            return with_context(job, self.context)
+        if self._span is not None:
+            self._span.link(own)
+        return job
 
     def answered(self, response: Response) -> Response:
         """Note what was answered."""
@@ -30,9 +50,25 @@ class Traced:
 @contextmanager
 def traced(door: Door, request: Request, route: str) -> Iterator[Traced]:
     """Go on with the caller's trace, by a span of our own where traces are sent anywhere."""
-    caller = read_traceparent(request.headers.get("traceparent"))
+    headers = request.headers
+    # Lists of several headers are one, in their order (RFC 9110, 5.3).
+    caller = read_trace_context(
+        headers.get("traceparent"), ",".join(headers.getlist("tracestate")) or None
+    )
     if door.tracer is None:
         yield Traced(caller)
         return
-    with door.tracer.server_span(method=request.method, route=route, traceparent=caller) as span:
-        yield Traced(span.traceparent, span)
+    url = request.url
+    facts = RequestFacts(request.method, route, url.path, url.scheme, url.hostname or "", url.port)
+    with door.tracer.server_span(facts, caller) as span:
+        try:
+            yield Traced(span.context, span)
+        except HTTPException as error:
+            span.set_status(error.status_code, type(error).__name__)
+            raise
+        except HmsError as error:
+            span.set_status(status_of(error), type(error).__name__)
+            raise
+        except Exception as error:
+            span.set_status(OUR_FAULT, type(error).__name__)
+            raise

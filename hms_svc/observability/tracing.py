@@ -6,7 +6,6 @@ Spans carry ids, types and how it ended; never payloads, nor words made of them.
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +14,7 @@ from typing import Final
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode
@@ -26,12 +24,14 @@ from hms_svc.domain.errors import ActionHeld, ValidationFailed
 from hms_svc.domain.job import ClaimedJob
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Disposition
+from hms_svc.domain.trace_context import TraceContext, context_of
 from hms_svc.handling.payload import PayloadFault
 from hms_svc.handling.validation import ValidatorFault
+from hms_svc.observability.collector import CollectorExporter
+from hms_svc.ports.tracing import RequestFacts
 
 SERVICE: Final = "hms-svc"
 TRACES_PATH: Final = "/v1/traces"
-SEND_SECONDS: Final = 5
 CLOSE_SECONDS: Final = 3.0
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 _VERDICTS: Final = (ValidationFailed, ActionHeld, PayloadFault)
@@ -41,7 +41,8 @@ _FAILED: Final = frozenset({State.RETRYING, State.DEAD})
 class OtlpTracer:
     """Implements ports.tracing.Tracer. Sending happens on a thread; a full queue drops spans.
 
-    `endpoint` is the collector's base address, `instance` the name of this process.
+    `endpoint` is the collector's base address, `instance` the name of this process, which no other
+    bears. OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME come before what is said here.
     """
 
     def __init__(self, endpoint: str, *, namespace: str, instance: str) -> None:
@@ -51,20 +52,18 @@ class OtlpTracer:
             "service.version": metadata.version(SERVICE),
             "service.instance.id": instance,
         }
-        self._provider = TracerProvider(resource=Resource.create(told), shutdown_on_exit=False)
+        resource = Resource.create(told).merge(OTELResourceDetector().detect())
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         address = endpoint.rstrip("/").removesuffix(TRACES_PATH) + TRACES_PATH
-        exporter = OTLPSpanExporter(endpoint=address, timeout=SEND_SECONDS)
-        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._provider.add_span_processor(BatchSpanProcessor(CollectorExporter(address)))
         self._tracer = self._provider.get_tracer("hms_svc")
-        # A collector that cannot be reached is told of where our own log goes, and in its format.
-        logging.getLogger("opentelemetry").parent = logging.getLogger("hms_svc")
 
     def start_attempt(self, job: ClaimedJob) -> OtlpAttempt:
         """Begin the span of an attempt, under the context that the job's envelope carries."""
         type = job.job.type
         span = self._tracer.start_span(
             f"process {type}",
-            context=_context_of(job.job.traceparent),
+            context=_context_of(context_of(job.job)),
             kind=SpanKind.CONSUMER,
             attributes={
                 "messaging.system": SERVICE,
@@ -79,15 +78,26 @@ class OtlpTracer:
 
     @contextmanager
     def server_span(
-        self, *, method: str, route: str, traceparent: str | None = None
+        self, request: RequestFacts, caller: TraceContext | None = None
     ) -> Iterator[OtlpRequest]:
-        """Open the span of a request to a route template, under the caller's context."""
-        with _opened(
-            self._tracer,
-            f"{method} {route}",
-            _context_of(traceparent),
+        """Open the span of a request, under the caller's context."""
+        attributes: dict[str, str | int] = {
+            "http.request.method": request.method,
+            "http.route": request.route,
+            "url.path": request.path,
+            "url.scheme": request.scheme,
+        }
+        if request.host:
+            attributes["server.address"] = request.host
+        if request.port:
+            attributes["server.port"] = request.port
+        with self._tracer.start_as_current_span(
+            f"{request.method} {request.route}",
+            _context_of(caller),
             SpanKind.SERVER,
-            {"http.request.method": method, "http.route": route},
+            attributes,
+            record_exception=False,
+            set_status_on_exception=False,
         ) as span:
             yield OtlpRequest(span)
 
@@ -106,8 +116,8 @@ class OtlpAttempt:
         self._span = span
 
     @property
-    def traceparent(self) -> str:
-        """Give the context of whatever runs now."""
+    def context(self) -> TraceContext:
+        """The context of whatever runs now."""
         return _written(self._innermost().get_span_context())
 
     @contextmanager
@@ -145,15 +155,21 @@ class OtlpRequest:
         self._span = span
 
     @property
-    def traceparent(self) -> str:
-        """Give the context for jobs that this request hands in."""
+    def context(self) -> TraceContext:
+        """The context for jobs that this request hands in."""
         return _written(self._span.get_span_context())
 
-    def set_status(self, code: int) -> None:
-        """Note the HTTP status that was answered."""
+    def link(self, context: TraceContext) -> None:
+        """Point to the trace of a job that came with a context of its own."""
+        found = trace.get_current_span(_context_of(context)).get_span_context()
+        if found.is_valid:
+            self._span.add_link(found)
+
+    def set_status(self, code: int, fault: str = "") -> None:
+        """Note the HTTP status that was answered; what the caller did wrong is no error of a server."""
         self._span.set_attribute("http.response.status_code", code)
         if code >= 500:
-            self._span.set_attribute("error.type", str(code))
+            self._span.set_attribute("error.type", fault or str(code))
             self._span.set_status(Status(StatusCode.ERROR))
 
 
@@ -181,9 +197,12 @@ def _opened(
             raise
 
 
-def _context_of(traceparent: str | None) -> Context:
-    return _PROPAGATOR.extract({"traceparent": traceparent or ""}, Context())
+def _context_of(given: TraceContext | None) -> Context:
+    return _PROPAGATOR.extract({} if given is None else given.headers(), Context())
 
 
-def _written(context: SpanContext) -> str:
-    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+def _written(context: SpanContext) -> TraceContext:
+    return TraceContext(
+        f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}",
+        context.trace_state.to_header() or None,
+    )

@@ -21,7 +21,7 @@ MOST_FAULTS: Final = 20
 ENVELOPE_FIELDS: Final = frozenset(
     {
         "id", "type", "data", "not_before", "expires_at", "priority", "max_attempts",
-        "unique_key", "traceparent", "meta",
+        "unique_key", "traceparent", "tracestate", "meta",
     }
 )  # fmt: skip
 _NUMBER_PLACE: Final = "{n}"

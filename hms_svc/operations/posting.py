@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -82,9 +82,16 @@ class Posting:
         self._keys = Batcher(self._keep)
 
     async def post(
-        self, body: bytes, *, sender: str, key: str = "", traceparent: str | None = None
+        self,
+        body: bytes,
+        *,
+        sender: str,
+        key: str = "",
+        adopt: Callable[[Job], Job] = lambda job: job,
     ) -> Posted:
         """Accept one job, or an array of them: all or none, durably.
+
+        `adopt` gives each the trace of the request, from any thread.
 
         Raises MalformedJson, MalformedJob, MalformedJobs, IdConflict, KeyReused,
         QueueFull, IntakePaused, and Outage; then nothing was accepted, but for
@@ -95,7 +102,7 @@ class Posting:
         value, known = await aside(len(body), lambda: _open(body, sender, key))
         if known is not None and (answer := await self._answer_to(known)):
             return Posted(answer, _only_id(answer), replayed=True)
-        jobs = await aside(len(body), lambda: self._read(value, traceparent))
+        jobs = await aside(len(body), lambda: self._read(value, adopt))
         items = value if isinstance(value, list) else [value]
         if known is not None or isinstance(value, list):
             await self._check_ids(items, jobs)
@@ -178,7 +185,7 @@ class Posting:
                 raise id_taken(job.id)
         return [_shape(job, answers.get(job)) for job in jobs]
 
-    def _read(self, value: JsonValue, traceparent: str | None) -> list[Job]:
+    def _read(self, value: JsonValue, adopt: Callable[[Job], Job]) -> list[Job]:
         many = isinstance(value, list)
         items = value if isinstance(value, list) else [value]
         if not 1 <= len(items) <= MOST_JOBS:
@@ -188,7 +195,7 @@ class Posting:
         faults: list[Fault] = []
         for place, item in enumerate(items):
             try:
-                jobs.append(self._read_one(item, traceparent, now))
+                jobs.append(self._read_one(item, adopt, now))
             except BadInput as error:
                 if not many:
                     raise
@@ -199,12 +206,8 @@ class Posting:
             raise MalformedJobs(faults)
         return jobs
 
-    def _read_one(self, item: JsonValue, traceparent: str | None, now: int) -> Job:
-        job = read_job(item, now_ms=now)
-        job = complete(job, self._registry)
-        if traceparent is not None and job.traceparent is None:
-            job = msgspec.structs.replace(job, traceparent=traceparent)
-        return job
+    def _read_one(self, item: JsonValue, adopt: Callable[[Job], Job], now: int) -> Job:
+        return adopt(complete(read_job(item, now_ms=now), self._registry))
 
     async def _check_ids(self, items: Sequence[JsonValue], jobs: Sequence[Job]) -> None:
         """Find ids that are taken before anything is written: an array is accepted whole."""

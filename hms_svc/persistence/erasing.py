@@ -60,7 +60,13 @@ def _erase_messages(connection: Connection, messages: Sequence[int]) -> None:
 
 def _erased_job(job: Job) -> Job:
     return msgspec.structs.replace(
-        job, data=ERASED, unique_key=None, traceparent=None, meta=None, extra=None
+        job,
+        data=ERASED,
+        unique_key=None,
+        traceparent=None,
+        tracestate=None,
+        meta=None,
+        extra=None,
     )
 
 

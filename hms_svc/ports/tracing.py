@@ -7,18 +7,19 @@ whole cost.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from hms_svc.domain.job import ClaimedJob
 from hms_svc.domain.outcome import Disposition
+from hms_svc.domain.trace_context import TraceContext
 
 
 class AttemptSpan(Protocol):
     """The span of one attempt, and those within it."""
 
     @property
-    def traceparent(self) -> str:
-        """Give the context of whatever runs now, for a job that is enqueued from here."""
+    def context(self) -> TraceContext:
+        """The context of whatever runs now, for what leaves from here."""
         ...
 
     def stage(self, name: str) -> AbstractContextManager[None]:
@@ -38,13 +39,28 @@ class ServerSpan(Protocol):
     """The span of one request."""
 
     @property
-    def traceparent(self) -> str:
-        """Give the context for jobs that this request hands in."""
+    def context(self) -> TraceContext:
+        """The context for jobs that this request hands in."""
         ...
 
-    def set_status(self, code: int) -> None:
-        """Note the HTTP status that was answered; 500 and above is an error."""
+    def link(self, context: TraceContext) -> None:
+        """Point to the trace of a job that came with a context of its own."""
         ...
+
+    def set_status(self, code: int, fault: str = "") -> None:
+        """Note the HTTP status that was answered; 500 and above is an error of ours, a `fault`."""
+        ...
+
+
+class RequestFacts(NamedTuple):
+    """What a span tells of a request. `route` is the template, `host` and `port` as its sender named them."""
+
+    method: str
+    route: str
+    path: str
+    scheme: str
+    host: str = ""
+    port: int | None = None
 
 
 class Tracer(Protocol):
@@ -55,12 +71,9 @@ class Tracer(Protocol):
         ...
 
     def server_span(
-        self, *, method: str, route: str, traceparent: str | None = None
+        self, request: RequestFacts, caller: TraceContext | None = None
     ) -> AbstractContextManager[ServerSpan]:
-        """Open the span of a request to a route template, under the caller's context.
-
-        An exception that leaves it is an error, named by its class.
-        """
+        """Open the span of a request, under the caller's context."""
         ...
 
     async def close(self) -> None:

@@ -39,7 +39,9 @@ class CrewService:
             notice: CrewNotice = job.payload
             record = notice.model_dump(include=set(CrewNotice.model_fields))
             return {"delivered": False, "recorded": True, "notice": record}
-        status = await self._webhook.deliver(job.id, encode({"type": TYPE, "data": job.data}))
+        status = await self._webhook.deliver(
+            job.id, encode({"type": TYPE, "data": job.data}), trace=job.trace_context()
+        )
         return {"delivered": True, "recorded": False, "status": status}
 
 

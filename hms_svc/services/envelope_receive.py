@@ -47,7 +47,8 @@ class EnvelopeService:
                 "mend the agencies file, start the workers again, then retry"
             )
         made = envelope.to_job(type, job.claimed.claimed_at)
-        made = replace(made, traceparent=job.claimed.job.traceparent)
+        carried = job.claimed.job
+        made = replace(made, traceparent=carried.traceparent, tracestate=carried.tracestate)
         [answer] = await job.broker.enqueue([made])
         if answer.acceptance is Acceptance.CONFLICT:
             return DeadLetter(f"job {made.id} came before, with another type or other data")

@@ -54,7 +54,10 @@ class DeliveryService:
         message_id = str(delivery.event.get("id", job.id))
         try:
             status = await webhook.deliver(
-                message_id, encode(delivery.event), content_type="application/cloudevents+json"
+                message_id,
+                encode(delivery.event),
+                content_type="application/cloudevents+json",
+                trace=job.trace_context(),
             )
         except DeliveryFailed as error:
             if error.status == GONE:

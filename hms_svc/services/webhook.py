@@ -14,6 +14,7 @@ from urllib.parse import SplitResult
 from hms_svc.domain.addresses import is_public
 from hms_svc.domain.errors import BadSetting, DeliveryFailed
 from hms_svc.domain.signatures import sign, signing_key
+from hms_svc.domain.trace_context import TraceContext
 from hms_svc.domain.web_address import read_web_address
 from hms_svc.ports.trust import trust_of
 from hms_svc.services.breaker import Breaker
@@ -70,13 +71,19 @@ class Webhook:
                 trust_of(self._ca_file)
 
     async def deliver(
-        self, message_id: str, body: bytes, *, content_type: str = "application/json"
+        self,
+        message_id: str,
+        body: bytes,
+        *,
+        content_type: str = "application/json",
+        trace: TraceContext | None = None,
     ) -> int:
         """Post JSON and give the 2xx status; anything else is DeliveryFailed.
 
         Raises Snooze, untried, while a receiver that has not answered is left alone.
 
-        `message_id` is the same at every attempt, so that a receiver can tell a repetition.
+        `message_id` is the same at every attempt, so that a receiver can tell a repetition;
+        `trace` goes along in the headers of W3C Trace Context.
         """
         target = self._target()
         stamp = int(self._now())
@@ -86,6 +93,7 @@ class Webhook:
             "webhook-id": message_id,
             "webhook-timestamp": str(stamp),
             "webhook-signature": sign(self._secret, message_id, stamp, body),
+            **(trace.headers() if trace is not None else {}),
         }
         with self._breaker.one_try(target.hostname or self._name):
             try:

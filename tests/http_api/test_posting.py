@@ -337,3 +337,16 @@ async def test_a_job_belongs_to_the_trace_of_its_request_where_that_is_one(house
         assert (await house.post(traceparent=given)).status_code == 202
     traces = [claimed.job.traceparent for claimed in await house.claim()]
     assert traces == [trace, None, None, None]
+
+
+async def test_tracestate_goes_along_with_the_trace_of_a_request_or_of_a_job(house: House) -> None:
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    own = {**JOB, "traceparent": trace.replace("4bf", "5bf"), "tracestate": "own=1"}
+    headers = [("traceparent", trace), ("tracestate", "a=1"), ("tracestate", "b=2")]
+    for job in (JOB, own):
+        answer = await house.client.post("/jobs", json=job, headers=headers)
+        assert answer.status_code == 202
+    too_long = await house.post({**JOB, "tracestate": "x" * 513})
+    assert (too_long.status_code, too_long.json()["errors"][0]["field"]) == (422, "tracestate")
+    carried = [(each.job.traceparent, each.job.tracestate) for each in await house.claim()]
+    assert carried == [(trace, "a=1,b=2"), (own["traceparent"], "own=1")]

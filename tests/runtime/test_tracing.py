@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,15 +13,20 @@ import pytest
 from msgspec.structs import replace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from hms_svc import aio, bootstrap
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.job import make_job
 from hms_svc.domain.lifecycle import State
+from hms_svc.domain.trace_context import TraceContext, context_of, with_context
 from hms_svc.handling.context import RunningJob
 from hms_svc.handling.output import captured_output
 from hms_svc.handling.registry import Registry
+from hms_svc.observability.collector import CollectorExporter
 from hms_svc.observability.tracing import OtlpTracer
+from hms_svc.ports.tracing import RequestFacts
 from hms_svc.settings import Settings, load_settings
 from tests.runtime.conftest import PLACE, TYPE, Floor, registry_of
 from tests.unit.local_http import LocalHttp, local_http
@@ -28,6 +34,7 @@ from tests.unit.local_http import LocalHttp, local_http
 TRACE: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER: Final = "00f067aa0ba902b7"
 TRACEPARENT: Final = f"00-{TRACE}-{CALLER}-01"
+STATE: Final = "city=t61rcWkgMzE,rojo=00f067aa0ba902b7"
 
 
 @pytest.fixture
@@ -136,30 +143,134 @@ async def test_plain_jobs_failures_and_foreign_contexts(
 async def test_a_job_enqueued_by_a_handler_goes_on_with_its_context(
     tmp_path: Path, collector: LocalHttp
 ) -> None:
-    carried: dict[str, str | None] = {}
+    carried: dict[str, TraceContext | None] = {}
 
     async def handler(job: RunningJob) -> None:
-        carried[job.id] = job.claimed.job.traceparent
+        carried[job.id] = context_of(job.claimed.job)
         if not job.id.startswith("after-"):
             await aio.Job(TYPE, PLACE, id=f"after-{job.id}").enqueue()
 
     settings = traced(tmp_path, collector)
     for each, id in ((settings, "traced"), (replace(settings, otlp_endpoint=""), "passed-on")):
         async with floor_of(each, registry_of(handler)) as floor:
-            await floor.run(id=id, traceparent=TRACEPARENT)
+            await floor.run(id=id, traceparent=TRACEPARENT, tracestate=STATE)
             await floor.reaches(f"after-{id}", State.COMPLETED)
-    handles = [span.span_id.hex() for span in spans(collector) if span.name == "handle"]
-    assert carried["after-traced"] in {f"00-{TRACE}-{handle}-01" for handle in handles}
-    assert carried["after-passed-on"] == TRACEPARENT
+    found = spans(collector)
+    handles = [span.span_id.hex() for span in found if span.name == "handle"]
+    assert carried["after-traced"] in {(f"00-{TRACE}-{handle}-01", STATE) for handle in handles}
+    assert carried["after-passed-on"] == (TRACEPARENT, STATE)
+    assert {span.trace_state for span in found} == {STATE}
+
+
+async def test_webhooks_carry_the_trace_of_their_job(tmp_path: Path, collector: LocalHttp) -> None:
+    async with local_http() as crew:
+        settings = replace(
+            traced(tmp_path, collector),
+            webhook_url=crew.url,
+            webhook_secret="a secret of the crew",
+            webhook_allowed_hosts=("127.0.0.1",),
+        )
+        registry = bootstrap.application(settings, only={"crew.notify"})
+        async with floor_of(settings, registry) as floor:
+            id = await floor.enqueue(
+                {"case_id": "case-1"}, "crew.notify", traceparent=TRACEPARENT, tracestate=STATE
+            )
+            await floor.reaches(id, State.COMPLETED)
+    [told] = crew.received
+    [handle] = [span for span in spans(collector) if span.name == "handle"]
+    assert told.headers["traceparent"] == f"00-{TRACE}-{handle.span_id.hex()}-01"
+    assert told.headers["tracestate"] == STATE
+
+
+FACTS: Final = RequestFacts("POST", "/jobs", "/hms/jobs", "https", "city.example", 8443)
 
 
 async def test_a_request_is_a_span_whose_context_its_jobs_carry(collector: LocalHttp) -> None:
-    tracer = OtlpTracer(collector.url + "/", namespace="city-1", instance="door")
-    with tracer.server_span(method="POST", route="/jobs", traceparent=TRACEPARENT) as request:
-        carried = make_job(TYPE, PLACE, now_ms=0, traceparent=request.traceparent).traceparent
-        request.set_status(503)
+    tracer = OtlpTracer(collector.url + "/", namespace="city-1", instance="one")
+    with tracer.server_span(FACTS, TraceContext(TRACEPARENT, STATE)) as request:
+        carried = with_context(make_job(TYPE, PLACE, now_ms=0), request.context)
+        request.set_status(503, "BrokerUnavailable")
     await tracer.close()
     [span] = spans(collector)
-    assert carried == f"00-{TRACE}-{span.span_id.hex()}-01"
+    assert (carried.traceparent, carried.tracestate) == (
+        f"00-{TRACE}-{span.span_id.hex()}-01",
+        STATE,
+    )
     assert (span.name, span.kind) == ("POST /jobs", Span.SPAN_KIND_SERVER)
     assert (span.parent_span_id.hex(), span.status.code) == (CALLER, Status.STATUS_CODE_ERROR)
+    assert attributes(span) == {
+        "http.request.method": "POST",
+        "http.route": "/jobs",
+        "url.path": "/hms/jobs",
+        "url.scheme": "https",
+        "server.address": "city.example",
+        "server.port": 8443,
+        "http.response.status_code": 503,
+        "error.type": "BrokerUnavailable",
+    }
+
+
+async def test_what_a_caller_did_wrong_is_no_error_of_the_server(collector: LocalHttp) -> None:
+    tracer = OtlpTracer(collector.url, namespace="city-1", instance="one")
+    with tracer.server_span(FACTS) as request:
+        request.set_status(422, "MalformedJob")
+    await tracer.close()
+    [span] = spans(collector)
+    assert attributes(span)["http.response.status_code"] == 422
+    assert "error.type" not in attributes(span)
+    assert span.status.code == Status.STATUS_CODE_UNSET
+
+
+async def test_the_variables_of_opentelemetry_name_the_service(
+    collector: LocalHttp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "potholes")
+    monkeypatch.setenv(
+        "OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test,service.namespace=east"
+    )
+    tracer = OtlpTracer(collector.url, namespace="city-1", instance="one")
+    with tracer.server_span(FACTS):
+        pass
+    await tracer.close()
+    [resource] = [attributes(each.resource) for each in requests(collector)]
+    assert (resource["service.name"], resource["service.namespace"]) == ("potholes", "east")
+    assert resource["deployment.environment.name"] == "test"
+    assert resource["service.instance.id"] == "one"
+
+
+async def test_each_process_has_an_instance_of_its_own(
+    tmp_path: Path, collector: LocalHttp
+) -> None:
+    for _ in range(2):
+        tracer = bootstrap.tracer(traced(tmp_path, collector))
+        assert tracer is not None
+        with tracer.server_span(FACTS):
+            pass
+        await tracer.close()
+    named = {attributes(each.resource)["service.instance.id"] for each in requests(collector)}
+    assert len(named) == 2
+
+
+async def test_a_collector_that_is_away_costs_a_line_and_one_when_it_is_back(
+    collector: LocalHttp, caplog: pytest.LogCaptureFixture
+) -> None:
+    exporter = CollectorExporter(f"{collector.url}/v1/traces")
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+
+    def send() -> None:
+        provider.get_tracer("tests").start_span("one").end()
+
+    logging.getLogger("hms_svc").propagate = True
+    caplog.set_level(logging.INFO)
+    collector.status = 400
+    for _ in range(3):
+        await asyncio.to_thread(send)
+    collector.status = 200
+    for _ in range(3):
+        await asyncio.to_thread(send)
+    provider.shutdown()
+    away, back = [record.getMessage() for record in caplog.records]
+    assert f"the collector at {collector.url}/v1/traces takes no traces" in away
+    assert "400" in away
+    assert "takes traces again" in back

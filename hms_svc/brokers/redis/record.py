@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from hms_svc.brokers.codes import CODE_OF, DISCARDED, PRIORITY_STEP, STATE_OF
-from hms_svc.brokers.envelope import Envelope, envelope_of, wire_form
+from hms_svc.brokers.envelope import Envelope, envelope_of, has_envelope, wire_form
 from hms_svc.brokers.intake import KeptBytes
 from hms_svc.brokers.trail import attempts_of, erased_trail, history_of, read_trail
 from hms_svc.domain.causes import FAILED, cause_of
@@ -102,12 +102,10 @@ def keyed_envelope(job: Job, unique_key: str) -> bytes:
 
 
 def _envelope_of(job: Job) -> KeptEnvelope | None:
-    if not (job.traceparent or job.meta or job.extra or job.retried_from or job.unique_key):
+    if not has_envelope(job) and not job.unique_key:
         return None
     given = envelope_of(job)
-    return KeptEnvelope(
-        given.traceparent, given.meta, given.extra, given.retried_from, job.unique_key
-    )
+    return KeptEnvelope(**msgspec.structs.asdict(given), unique_key=job.unique_key)
 
 
 def _draft(
@@ -200,6 +198,7 @@ class Record:
             max_attempts=_or_zero(words[_MOST]),
             unique_key=kept.unique_key,
             traceparent=kept.traceparent,
+            tracestate=kept.tracestate,
             meta=kept.given("meta"),
             extra=kept.given("extra"),
             retried_from=kept.retried_from,

@@ -146,6 +146,7 @@ def _claimed(
         max_attempts=row[8],
         unique_key=row[9],
         traceparent=envelope.traceparent,
+        tracestate=envelope.tracestate,
         meta=envelope.given("meta"),
         extra=envelope.given("extra"),
         retried_from=envelope.retried_from,

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-import msgspec
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from hms_svc.domain.job import Job
 from hms_svc.http_api.describing import envelope
 from hms_svc.http_api.requests import Admitted, admitted, answer
 from hms_svc.http_api.tracing import traced
@@ -26,11 +24,5 @@ async def receive(asked: Producer) -> Response:
     with traced(asked.door, asked.request, "/envelopes") as trace:
         body, desk = await asked.request.body(), asked.door.envelopes
         jobs = await aside(len(body), lambda: desk.receive(headers, body))
-        if trace.traceparent is not None:
-            jobs = [_traced(job, trace.traceparent) for job in jobs]
-        taken = await asked.door.posting.accept_once(jobs)
+        taken = await asked.door.posting.accept_once([trace.adopt(job) for job in jobs])
         return trace.answered(answer({"jobs": taken}, 202))
-
-
-def _traced(job: Job, traceparent: str) -> Job:
-    return job if job.traceparent else msgspec.structs.replace(job, traceparent=traceparent)

@@ -72,7 +72,7 @@ async def post_jobs(asked: Producer) -> Response:
             await request.body(),
             sender=asked.principal.key,
             key=_key_of(asked),
-            traceparent=trace.traceparent,
+            adopt=trace.adopt,
         )
         headers = {"location": _place_of(posted.job_id, request)} if posted.job_id else {}
         if posted.replayed:

@@ -23,6 +23,7 @@ async def test_accepted_job_is_queued_with_all_its_fields(harness: BrokerHarness
         priority=5,
         max_attempts=7,
         traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        tracestate="city=1",
         meta={"desk": 4},
         retried_from="front-0",
     )
