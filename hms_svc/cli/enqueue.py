@@ -159,7 +159,7 @@ async def _enqueue(
     from hms_svc.operations.submission import check_ids, send
 
     types = {job.id: job.type for _, job in jobs}
-    async with session.backend() as backend:
+    async with session.backend(bounded=not output.waits) as backend:
         if given:
             faults = Faults()
             await check_ids(jobs, given, backend.inspection, faults)
@@ -177,7 +177,7 @@ async def _hand_over(session: Session, type_name: str, sources: list[str], outpu
 
     check_job_type(type_name)
     items = [_read_bytes(source)[1] for source in sources]
-    async with session.backend() as backend:
+    async with session.backend(bounded=not output.waits) as backend:
         await output.begin(backend)
         answers = await backend.broker.enqueue_raw(type_name, items)
         output.accepted(answers, {answer.job_id: type_name for answer in answers})

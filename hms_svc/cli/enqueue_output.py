@@ -34,6 +34,11 @@ class Output:
         self._refused: list[str] = []
         self._ended = Counter[str]()
 
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for the ends of jobs: longer than for a broker that pauses."""
+        return self._wait_seconds is not None
+
     async def begin(self, backend: Backend) -> None:
         """Remember where the bus stands, before anything is sent."""
         if self._wait_seconds is not None:

@@ -62,11 +62,11 @@ class Session:
             raise Refused(f"{command} is refused: this session is read-only")
 
     @asynccontextmanager
-    async def backend(self) -> AsyncIterator[Backend]:
-        """Open the broker alone."""
+    async def backend(self, *, bounded: bool = True) -> AsyncIterator[Backend]:
+        """Open the broker alone; for `bounded` see `bootstrap.backend`."""
         from hms_svc.bootstrap import backend
 
-        async with backend(self.settings, bounded=True) as opened:
+        async with backend(self.settings, bounded=bounded) as opened:
             yield opened
 
     @asynccontextmanager

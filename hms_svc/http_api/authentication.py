@@ -65,6 +65,7 @@ class Authentication:
         self._local = Principal(local_actor, frozenset(Scope), "local")
         self._tokens: dict[str, Token] = {}
         self._guarded = provider is not None
+        self._is_outdated = False
         self._read_at = -math.inf
         self._tried_at = -math.inf
         self._reading: asyncio.Task[None] | None = None
@@ -147,8 +148,11 @@ class Authentication:
         try:
             self._tokens = {token.id: token for token in await self._store.tokens()}
             self._read_at = self._tried_at = began
+            self._is_outdated = False
         except Outage as error:
-            log.warning("tokens as they were %.0f s ago: %s", began - self._read_at, error)
+            if not self._is_outdated:
+                log.warning("tokens as they were %.0f s ago: %s", began - self._read_at, error)
+            self._is_outdated = True
             self._tried_at = loop.time()
         finally:
             self._reading = None

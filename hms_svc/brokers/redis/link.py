@@ -29,7 +29,7 @@ from hms_svc.brokers.redis.keys import Keys
 from hms_svc.brokers.redis.scripts import script
 from hms_svc.domain.backend_url import BackendKind, BackendUrl, mask_password
 from hms_svc.domain.errors import BadSetting, BrokerUnavailable
-from hms_svc.ports.answer_bound import MOST_SECONDS, AnswerBound
+from hms_svc.ports.answer_bound import AnswerBound
 from hms_svc.ports.clock import Clock, SystemClock
 
 Result = TypeVar("Result")
@@ -75,20 +75,18 @@ class Link:
         self._bound = AnswerBound(self.address, self._probe, BrokerUnavailable) if bounded else None
 
     async def open(self) -> None:
-        """Connect in time, and refuse a server that cannot keep the promises."""
+        """Connect in OPEN_SECONDS, and refuse a server that cannot keep the promises."""
         self._commands = self.clients.for_commands()
         self._waiting = self.clients.for_waiting()
-        seconds = (
-            MOST_SECONDS
-            if self._bound and self.url.kind is not BackendKind.SENTINEL
-            else OPEN_SECONDS
-        )
+        # Of several Sentinels some may say nothing: the others are asked after them.
+        is_direct = self.url.kind is not BackendKind.SENTINEL
+        ask = self._repeat if is_direct else self._insist
         try:
-            async with asyncio.timeout(seconds):
-                self._check(await self.info())
+            async with asyncio.timeout(OPEN_SECONDS):
+                self._check(await ask(lambda commands, _tries: commands.ask("INFO")))
         except TimeoutError as error:
             await self.close()
-            raise BrokerUnavailable(f"{self.address}: no answer in {seconds:g} s") from error
+            raise BrokerUnavailable(f"{self.address}: no answer in {OPEN_SECONDS:g} s") from error
         except BaseException:
             await self.close()
             raise
