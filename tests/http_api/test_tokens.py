@@ -15,6 +15,7 @@ from websockets.typing import Subprotocol
 
 from hms_svc.domain.errors import DatabaseUnavailable
 from hms_svc.http_api import authentication as authenticating
+from hms_svc.http_api import door as door_module
 from hms_svc.http_api.authentication import Authentication
 from hms_svc.http_api.door import Bucket
 from hms_svc.operations.tokens import Scope
@@ -269,3 +270,22 @@ def test_tokens_are_made_listed_and_revoked_on_record(tmp_path: Path) -> None:
     assert {row["actor"] for row in rows} == {"tester"}
     assert not [row for row in rows if made["token"][17:] in str(row)]
     assert warning not in cli("tokens", "create", "other", "--scope", "view").err
+
+
+async def test_a_token_for_metrics_is_believed_for_as_long_as_the_database_is_away(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the numbers that say so would stop after a while."""
+    scraper, viewer = await house.token(METRICS), await house.token(VIEW, name="viewer")
+    for path, token in (("/metrics", scraper), ("/cases", viewer)):
+        assert (await house.client.get(path, headers=token)).status_code == 200
+
+    async def tokens() -> list[Token]:
+        raise DatabaseUnavailable("it is away")
+
+    monkeypatch.setattr(house.door.reads.database, "tokens", tokens)
+    monkeypatch.setattr(door_module, "STALE_SECONDS", 0.0)
+    for path, token, status in (("/metrics", scraper, 200), ("/cases", viewer, 503)):
+        assert (await house.client.get(path, headers=token)).status_code == status
+    stranger = {"authorization": f"{scraper['authorization']}x"}
+    assert (await house.client.get("/metrics", headers=stranger)).status_code == 401
