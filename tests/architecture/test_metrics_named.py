@@ -16,7 +16,7 @@ from hms_svc.handling.label_values import LabelValues
 from hms_svc.observability.metrics import Metrics
 from hms_svc.observability.overview import Overview
 from hms_svc.ports.clock import SystemClock
-from hms_svc.ports.inspection import BrokerHealth
+from hms_svc.ports.inspection import BrokerHealth, Room
 from hms_svc.ports.stores import DatabaseHealth
 from hms_svc.services import builtin_registry
 
@@ -42,7 +42,7 @@ def exposed() -> dict[str, list[dict[str, str]]]:
     )  # fmt: skip
     seen = Overview(
         at=0,
-        broker=BrokerHealth("sqlite", ok=True, round_trip_ms=0.0),
+        broker=BrokerHealth("sqlite", ok=True, round_trip_ms=0.0, room=Room(used=1, limit=2)),
         database=DatabaseHealth("sqlite", ok=True),
         queues=[queue],
         workers=[worker],

@@ -162,16 +162,11 @@ async def test_nobody_there_is_told_with_the_address(settings: Settings) -> None
 
 
 async def test_a_cluster_is_refused_with_the_reason(
-    settings: Settings, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, make_redis: RedisMaker
 ) -> None:
-    original = link.Link.info
-
-    async def info(self: link.Link) -> dict[str, object]:
-        return {**await original(self), "cluster_enabled": 1}
-
-    monkeypatch.setattr(link.Link, "info", info)
+    server = make_redis(cluster=True)
     with pytest.raises(BadSetting, match="Redis Cluster is refused"):
-        async with bootstrap.backend(settings_for(settings, redis_server.url())):
+        async with bootstrap.backend(settings_for(settings, server.url())):
             pass
 
 

@@ -37,6 +37,7 @@ class RedisOptions(msgspec.Struct, frozen=True, kw_only=True):
     maxmemory: str = ""
     password: str = ""
     longest: str = ""
+    cluster: bool = False
     unixsocket: str = ""
 
     def words(self) -> list[str]:
@@ -50,6 +51,8 @@ class RedisOptions(msgspec.Struct, frozen=True, kw_only=True):
             words += ["--requirepass", self.password]
         if self.longest:
             words += ["--proto-max-bulk-len", self.longest]
+        if self.cluster:
+            words += ["--cluster-enabled", "yes"]
         if self.unixsocket:
             words += ["--unixsocket", self.unixsocket]
         return [*words, "--maxmemory-policy", "noeviction"]
