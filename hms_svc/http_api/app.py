@@ -15,17 +15,16 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from hms_svc.domain.errors import HmsError
-from hms_svc.http_api import schemas
-from hms_svc.http_api.describing import describe
 from hms_svc.http_api.door import Door, door_of
 from hms_svc.http_api.forwarding import prefix_of
+from hms_svc.http_api.openapi import describe, operation_id, server
 from hms_svc.http_api.problems import Problem, problem, problem_of
 from hms_svc.http_api.requests import Note, answer
 from hms_svc.http_api.routes import cases, envelopes, health, jobs, queues, streams
 from hms_svc.http_api.walls import Walls, our_fault
 
 BODIES: Final[tuple[type[BaseModel], ...]] = (
-    schemas.Problem, Note, jobs.Acts, jobs.Undo, jobs.Edit, queues.Pause,
+    Note, jobs.Acts, jobs.Undo, jobs.Edit, queues.Pause, queues.Nothing,
 )  # fmt: skip
 ROUTERS: Final = (jobs, streams, queues, cases, envelopes, health)
 FAULTS: Final = (500, 503)
@@ -34,8 +33,8 @@ LEFT: Final = 499
 """For the counters, as others write it: the client left before it was answered."""
 
 
-def make_app(door: Door, *, hosts: Iterable[str], web: bool = False) -> ASGIApp:
-    """Make the application of a door that answers to these names; `web` adds the console."""
+def routed() -> FastAPI:
+    """Make the application of the routes that the OpenAPI document has."""
     app = FastAPI(
         title="hms-svc",
         version=_version(),
@@ -50,10 +49,18 @@ def make_app(door: Door, *, hosts: Iterable[str], web: bool = False) -> ASGIApp:
             Exception: _broken,
         },
         redirect_slashes=False,
+        generate_unique_id_function=operation_id,
     )
-    app.state.door = door
     for module in ROUTERS:
         app.include_router(module.router)
+    return app
+
+
+def make_app(door: Door, *, hosts: Iterable[str], web: bool = False) -> ASGIApp:
+    """Make the application of a door that answers to these names; `web` adds the console."""
+    app = routed()
+    app.state.door = door
+    for module in ROUTERS:
         _expect_answers(module.router, door)
     if web:
         from hms_svc.http_api.routes import web_console
@@ -66,8 +73,7 @@ def make_app(door: Door, *, hosts: Iterable[str], web: bool = False) -> ASGIApp:
         await door_of(request).admit(request.headers.get("authorization"), None)
         if not document:
             document.update(describe(app, door.registry, BODIES))
-        prefix = prefix_of(request)
-        return answer({**document, "servers": [{"url": prefix}]} if prefix else document)
+        return answer({**document, "servers": server(prefix_of(request))})
 
     return Walls(
         app,

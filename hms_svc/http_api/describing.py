@@ -1,33 +1,51 @@
-"""The OpenAPI document: routes, shapes, and the payload models of the types that are served."""
+"""What each route tells of itself for the OpenAPI document: its body, its answers, its errors."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel, TypeAdapter
-from pydantic.json_schema import models_json_schema
-
-from hms_svc.domain.ids import JOB_ID, JOB_TYPE
-from hms_svc.domain.job import INTERNAL_TYPES, MAX_PRIORITY
-from hms_svc.handling.registry import Registry
-from hms_svc.http_api import schemas
-from hms_svc.http_api.problems import MEDIA_TYPE
-from hms_svc.http_api.walls import OPEN_PATHS
+from starlette.responses import Response
 
 REFERENCE: Final = "#/components/schemas/{model}"
-_SCHEME: Final = {"bearer": {"type": "http", "scheme": "bearer"}}
-_TYPE_PATTERN: Final = f"^{JOB_TYPE.pattern}$"
-_NOT_TAKEN: Final = {
-    409: "An id belongs to a job with other data.",
-    413: "The body is larger than 8 MiB.",
-    415: "The body is not JSON by its content type, or is compressed.",
-    422: "A job is at fault (`errors` names each field), or the key came with another request.",
-    429: "As many jobs of the type wait as may, or the token's rate is reached: see Retry-After.",
-    503: "The intake is paused, or broker or database is away: see Retry-After.",
+_RESPONSE: Final = "#/components/responses/{name}"
+_HEADER: Final = "#/components/headers/{name}"
+_JSON: Final = "application/json"
+ALWAYS: Final = (400, 401, 403, 421, 429, 500, 503)
+"""The errors of every route that asks for a token."""
+WITH_BODY: Final = (408, 413, 415, 422)
+PROBLEMS: Final[dict[int, tuple[str, str]]] = {
+    400: ("BadInput", "A parameter or header is at fault: `errors` names each."),
+    401: ("Unauthorized", "A token is needed, or this one is not known, revoked or expired."),
+    403: ("Forbidden", "The token has not the scope, or the page's origin is not listed."),
+    404: ("NotFound", "Nothing has this id."),
+    408: ("BodyTooSlow", "The body was not there in time."),
+    409: ("Conflict", "The id belongs to other data, or the state does not allow it."),
+    412: ("HoldChanged", "The job, or one of the jobs, waits for another hold now."),
+    413: ("BodyTooLarge", "The body is larger than 8 MiB."),
+    415: ("UnsupportedMediaType", "The body is not of a type that is read here, or compressed."),
+    421: ("UnknownHost", "The host that was asked for is not one of ours: see http_hosts."),
+    422: ("Unprocessable", "The body is at fault (`errors` names each field), or cannot be served."),
+    428: ("PreconditionRequired", "To approve or deny, what was seen has to be named."),
+    429: ("TooManyRequests", "As many jobs of the type wait as may, or the token's rate is reached."),
+    500: ("InternalError", "Our own fault; the log has it."),
+    503: ("Unavailable", "The intake is paused, or broker or database is away."),
+}  # fmt: skip
+"""Name and description of each error's component."""
+COMES_AGAIN: Final = (429, 503)
+"""Errors that say when to come again."""
+HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "Location": (
+        "Where the job is: the path of GET /jobs/{job_id}.",
+        {"type": "string", "format": "uri-reference"},
+    ),
+    "Idempotency-Replayed": (
+        "`true` where the request came before, and this is what was answered then.",
+        {"type": "string", "const": "true"},
+    ),
+    "Retry-After": ("Seconds after which to come again.", {"type": "integer", "minimum": 0}),
+    "WWW-Authenticate": ("How to prove who asks (RFC 6750).", {"type": "string"}),
 }
+"""Description and schema of each header that answers bear."""
 _IDEMPOTENCY_KEY: Final = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -38,177 +56,171 @@ _LAST_EVENT_ID: Final = {
     "name": "Last-Event-ID",
     "in": "header",
     "description": "The id of the last event that came: goes on after it.",
-    "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
+    "schema": {"type": "string", "pattern": "^([0-9]{1,18}|end)$"},
 }
 _IF_MATCH: Final = {
     "name": "If-Match",
     "in": "header",
-    "description": "The id of the hold that was seen, in double quotes: needed to approve or deny.",
+    "required": True,
+    "description": "The id of the hold that was seen, in double quotes.",
     "schema": {"type": "string", "pattern": '^"[!#-~]{1,64}"$'},
 }
-_NO_MATCH: Final = {
-    412: "The job, or one of the jobs, waits for another hold now.",
-    428: "To approve or deny, what was seen has to be named.",
+_OF_EVENT: Final = {
+    "ce-specversion": "The version of CloudEvents, 1.0; with it the event is in binary mode.",
+    "ce-id": "The event's id, unique at its source.",
+    "ce-source": "Who sends it: a URI reference.",
+    "ce-type": "What has happened.",
+    "ce-subject": "What it has happened to.",
+    "ce-time": "When: RFC 3339.",
+    "ce-dataschema": "Which schema the data follow: a URI.",
 }
-_TIME: Final = {"type": ["string", "null"], "format": "date-time"}
+"""Headers of an event in binary mode; extension attributes come as `ce-NAME` too."""
 
 
-def described(answers: str, status: int = 200) -> dict[str, Any]:
-    """Give what a route tells of its answer: the name of a class in `schemas`."""
-    return {"responses": {status: {"model": getattr(schemas, answers)}, "default": _PROBLEM}}
+def describes(
+    answers: str | tuple[str, ...],
+    status: int = 200,
+    *,
+    body: str | tuple[str, ...] | None = None,
+    required: bool = False,
+    headers: tuple[str, ...] = (),
+    parameters: tuple[dict[str, Any], ...] = (),
+    problems: tuple[int, ...] = (),
+) -> dict[str, Any]:
+    """Return what a route tells: its answer and its body, by the names of their schemas.
 
-
-def describes(body: str | None, *, answers: str) -> dict[str, Any]:
-    """Give what a route tells of its body, by the name of its schema, and of its answer."""
-    told: dict[str, Any] = {
-        "responses": {"2XX": {"model": getattr(schemas, answers)}, "default": _PROBLEM}
-    }
+    Of several names it is one of them. `headers` are those of the answer, `problems` the errors
+    besides the usual ones.
+    """
+    content = {_JSON: {"schema": _any_of(answers)}}
+    told = _told(status, "Done.", content, parameters=parameters, problems=problems, body=body)
+    if headers:
+        told["responses"][status]["headers"] = _headers(*headers)
     if body is not None:
-        content = {"application/json": {"schema": {"$ref": _reference(body)}}}
-        told["openapi_extra"] = {"requestBody": {"required": False, "content": content}}
-    return told
-
-
-def decides(body: str, *, of_one: bool) -> dict[str, Any]:
-    """Return what a route tells that may approve or deny."""
-    told = describes(body, answers="Outcome")
-    told["responses"] |= {
-        status: {**_PROBLEM, "description": words} for status, words in _NO_MATCH.items()
-    }
-    if of_one:
-        told["openapi_extra"]["parameters"] = [_IF_MATCH]
+        of_body = {_JSON: {"schema": _any_of(body)}}
+        told["openapi_extra"]["requestBody"] = {"required": required, "content": of_body}
     return told
 
 
 def intake() -> dict[str, Any]:
-    """Give what the route tells that jobs are handed in by."""
-    told = describes("JobRequest", answers="Accepted")
-    told["responses"] |= {
-        status: {**_PROBLEM, "description": words} for status, words in _NOT_TAKEN.items()
-    }
-    told["openapi_extra"]["requestBody"]["required"] = True
-    told["openapi_extra"]["parameters"] = [_IDEMPOTENCY_KEY]
-    return told
+    """Return what the route tells that jobs are handed in by."""
+    return describes(
+        ("Accepted", "AcceptedJobs"),
+        202,
+        body=("JobRequest", "JobRequests"),
+        required=True,
+        headers=("Location", "Idempotency-Replayed"),
+        parameters=(_IDEMPOTENCY_KEY,),
+        problems=(409,),
+    )
+
+
+def decides() -> dict[str, Any]:
+    """Return what a route tells that approves or denies one job."""
+    problems = (404, 409, 412, 428)
+    return describes("Outcome", body="Note", parameters=(_IF_MATCH,), problems=problems)
 
 
 def envelope() -> dict[str, Any]:
-    """Give what the route of envelopes tells."""
-    event = {"type": "object", "required": ["specversion", "id", "source", "type"]}
+    """Return what the route of envelopes tells."""
+    parameters = tuple(
+        {"name": name, "in": "header", "description": words, "schema": {"type": "string"}}
+        for name, words in _OF_EVENT.items()
+    )
+    told = describes("Received", 202, body="CloudEvent", parameters=parameters, problems=(409,))
     content = {
-        "application/cloudevents+json": {"schema": event},
-        "application/cloudevents-batch+json": {"schema": {"type": "array", "items": event}},
-        "application/json": {"schema": {}},
+        "application/cloudevents+json": {"schema": _reference("CloudEvent")},
+        # Generators that tell bodies apart by their Python class cannot do so for an array.
+        "application/cloudevents-batch+json": {
+            "schema": {"allOf": [_reference("CloudEvents"), {"minItems": 1}]}
+        },
+        _JSON: {},
+        "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        "*/*": {"schema": {"type": "string", "format": "binary"}},
     }
-    return {
-        "responses": {"2XX": {"model": schemas.Received}, "default": _PROBLEM},
-        "openapi_extra": {"requestBody": {"required": True, "content": content}},
+    told["openapi_extra"]["requestBody"] = {
+        "required": True,
+        "description": (
+            "An event, a batch of them, or, in binary mode, the data of the event that the "
+            "headers describe, of any content type."
+        ),
+        "content": content,
     }
-
-
-def event_stream(words: str) -> dict[str, Any]:
-    """Give what a route tells that answers with server-sent events."""
-    content = {"text/event-stream": {"schema": {"type": "string"}}}
-    return {**_of_content(words, content), "openapi_extra": {"parameters": [_LAST_EVENT_ID]}}
-
-
-def plain_text(words: str, *further: int) -> dict[str, Any]:
-    """Give what a route tells that answers with a word or a text; with these statuses too."""
-    content: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
-    told = _of_content(words, content)
-    for status in further:
-        told["responses"][status] = {"description": words, "content": content}
     return told
 
 
-def describe(app: FastAPI, registry: Registry, bodies: Sequence[type[BaseModel]]) -> dict[str, Any]:
-    """Make the whole document."""
-    document = get_openapi(
-        title="hms-svc",
-        version=app.version,
-        description="Jobs in, validated, vetted, stored and announced.",
-        routes=app.routes,
-    )
-    components = document.setdefault("components", {})
-    components["securitySchemes"] = _SCHEME
-    document["security"] = [{"bearer": []}]
-    found = components.setdefault("schemas", {})
-    found.update(_schemas_of(bodies))
-    found.update(_payloads(registry))
-    found["JobRequest"] = _job_request(registry)
-    for path, operations in document["paths"].items():
-        for operation in operations.values():
-            if path in OPEN_PATHS:
-                operation["security"] = []
-            for parameter in operation.get("parameters", ()):
-                if (parameter["in"], parameter["name"]) == ("path", "type"):
-                    parameter["schema"]["pattern"] = _TYPE_PATTERN
-    return document
+def event_stream(words: str, *, ends: bool) -> dict[str, Any]:
+    """Return what a route tells that answers with server-sent events; one that `ends` is of a job."""
+    content = {"text/event-stream": {"schema": {"type": "string"}}}
+    problems = (404,) if ends else ()
+    told = _told(200, words, content, parameters=(_LAST_EVENT_ID,), problems=problems)
+    if ends:
+        told["responses"][204] = {"description": "All was seen: Last-Event-ID is `end`."}
+    return told
 
 
-def _schemas_of(models: Sequence[type[BaseModel]]) -> dict[str, Any]:
-    kinds: list[tuple[type[BaseModel], Literal["validation"]]] = [
-        (model, "validation") for model in models
-    ]
-    _, defined = models_json_schema(kinds, ref_template=REFERENCE)
-    schemas_found: dict[str, Any] = defined.get("$defs", {})
-    return schemas_found
+def one_word(words: str) -> dict[str, Any]:
+    """Return what a route tells that needs no token and answers with a word, also with 503."""
+    content = {"text/plain": {"schema": {"type": "string"}}}
+    answer = {"description": words, "content": content}
+    responses: dict[int | str, Any] = {200: answer, 503: answer}
+    responses |= {status: _problem(status) for status in (400, 500)}
+    return {"response_class": Response, "responses": responses | _OTHERWISE}
 
 
-def _payloads(registry: Registry) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for declared in registry:
-        if declared.payload is not None:
-            template = REFERENCE.format(model=f"{declared.type}.{{model}}")
-            schema = TypeAdapter(declared.payload).json_schema(ref_template=template)
-            for name, nested in schema.pop("$defs", {}).items():
-                found[f"{declared.type}.{name}"] = nested
-            found[declared.type] = schema
-    return found
+def measures(words: str) -> dict[str, Any]:
+    """Return what the route of metrics tells."""
+    text = {"schema": {"type": "string"}}
+    content = {"text/plain": text, "application/openmetrics-text": text}
+    return _told(200, words, content)
 
 
-def _job_request(registry: Registry) -> dict[str, Any]:
-    jobs = [
-        _job({"const": declared.type}, {"$ref": _reference(declared.type)})
-        for declared in registry
-        if declared.payload is not None and declared.type not in INTERNAL_TYPES
-    ]
-    known = [declared.type for declared in registry if declared.payload is not None]
-    any_type = {"type": "string", "pattern": _TYPE_PATTERN, "not": {"enum": known}}
-    one = {"anyOf": [*jobs, _job(any_type, {})]}
-    return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": 10_000}]}
+def problem_name(status: int) -> str:
+    """Return the name of an error's component."""
+    return PROBLEMS[status][0]
 
 
-def _job(type: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+def header_reference(name: str) -> dict[str, Any]:
+    """Return a reference to a header of answers."""
+    return {"$ref": _HEADER.format(name=name)}
+
+
+def _told(
+    status: int,
+    words: str,
+    content: dict[str, Any],
+    *,
+    body: object = None,
+    parameters: tuple[dict[str, Any], ...] = (),
+    problems: tuple[int, ...] = (),
+) -> dict[str, Any]:
+    responses: dict[int | str, Any] = {status: {"description": words, "content": content}}
+    usual = {*ALWAYS, *problems, *(WITH_BODY if body is not None else ())}
+    responses |= {each: _problem(each) for each in sorted(usual)}
     return {
-        "type": "object",
-        "required": ["type", "data"],
-        "properties": {
-            "id": {"type": ["string", "null"], "pattern": f"^{JOB_ID.pattern}$"},
-            "type": type,
-            "data": data,
-            "not_before": _TIME,
-            "expires_at": _TIME,
-            "priority": _whole(-MAX_PRIORITY, MAX_PRIORITY),
-            "max_attempts": _whole(1, 1000),
-            "unique_key": {"type": ["string", "null"], "minLength": 1, "maxLength": 256},
-            "meta": {"type": ["object", "null"]},
-        },
+        "status_code": status,
+        "response_class": Response,  # It has no media type that would be added to ours.
+        "responses": responses | _OTHERWISE,
+        "openapi_extra": {"parameters": list(parameters)} if parameters else {},
     }
 
 
-def _whole(low: int, high: int) -> dict[str, Any]:
-    return {"type": ["integer", "null"], "minimum": low, "maximum": high}
+def _any_of(names: str | tuple[str, ...]) -> dict[str, Any]:
+    if isinstance(names, str):
+        return _reference(names)
+    return {"anyOf": [_reference(name) for name in names]}
 
 
-def _reference(name: str) -> str:
-    return REFERENCE.format(model=name)
+def _reference(name: str) -> dict[str, Any]:
+    return {"$ref": REFERENCE.format(model=name)}
 
 
-def _of_content(words: str, content: dict[str, Any]) -> dict[str, Any]:
-    return {"responses": {200: {"description": words, "content": content}, "default": _PROBLEM}}
+def _problem(status: int) -> dict[str, Any]:
+    return {"$ref": _RESPONSE.format(name=problem_name(status))}
 
 
-_PROBLEM: Final = {
-    "description": "What went wrong (RFC 9457).",
-    "content": {MEDIA_TYPE: {"schema": {"$ref": _reference("Problem")}}},
-}
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: header_reference(name) for name in names}
+
+
+_OTHERWISE: Final[dict[int | str, Any]] = {"default": {"$ref": _RESPONSE.format(name="Error")}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, Field
 
@@ -11,14 +11,22 @@ from hms_svc.domain.case import CaseStatus
 from hms_svc.domain.lifecycle import State
 
 
+class FieldFault(BaseModel):
+    """What is wrong with one field; of several jobs also the place of its job, from 0."""
+
+    field: str
+    detail: str
+    place: int | None = None
+
+
 class Problem(BaseModel):
-    """Problem details (RFC 9457)."""
+    """Problem details (RFC 9457); `errors` has an entry for each field at fault."""
 
     type: str
     title: str
     status: int
     detail: str
-    errors: list[dict[str, Any]] = []
+    errors: list[FieldFault] | None = None
 
 
 class Accepted(BaseModel):
@@ -27,11 +35,11 @@ class Accepted(BaseModel):
     id: str
     type: str
     state: State
-    exists: bool = False
+    exists: bool
 
 
 class Job(BaseModel):
-    """A job in a list."""
+    """A job in a list; `cause` names the failure group of one that is dead or rejected."""
 
     id: str
     type: str
@@ -41,6 +49,7 @@ class Job(BaseModel):
     reason: str
     by: str
     detail: str
+    cause: str
 
 
 class JobPage(BaseModel):
@@ -51,13 +60,35 @@ class JobPage(BaseModel):
 
 
 class Attempt(BaseModel):
-    """One claim of a job."""
+    """One claim of a job; `error` is class and message, `log` what the handler printed."""
 
     attempt: int
     started_at: datetime
     ended_at: datetime | None
     worker: str
     error: str
+    fence: int
+    traceback: str
+    log: str
+
+
+class Move(BaseModel):
+    """One step in the history of a job; the first one is `from` nothing."""
+
+    at: datetime
+    source: State | None = Field(alias="from")
+    to: State
+    cause: str
+    detail: str
+
+
+class Progress(BaseModel):
+    """One report from inside a handler; with `log` a line of its log."""
+
+    at: datetime
+    share: float | None
+    message: str
+    log: bool
 
 
 class Hold(BaseModel):
@@ -69,6 +100,15 @@ class Hold(BaseModel):
     digest: str
 
 
+class Raw(BaseModel):
+    """The first bytes, in Base64, of what was pushed and is no job, with the digest of the whole."""
+
+    base64: str
+    length: int
+    sha256: str | None = None
+    sha256_of_beginning: str | None = None
+
+
 class JobDetail(Job):
     """All that is known of a job."""
 
@@ -76,11 +116,20 @@ class JobDetail(Job):
     result: Any
     case_id: str | None
     attempts: list[Attempt]
-    history: list[dict[str, Any]]
+    history: list[Move]
     retried_from: str | None
-    progress: list[dict[str, Any]]
+    priority: int
+    max_attempts: int | None
+    due_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    worker: str
+    unique_key: str | None
+    suspect: bool
+    progress: list[Progress]
+    hold: Hold | None
+    raw: Raw | None = None
     archived: bool
-    hold: Hold | None = None
 
 
 class Why(BaseModel):
@@ -90,26 +139,49 @@ class Why(BaseModel):
     why: str
 
 
-class Outcome(BaseModel):
-    """What an act did; `batch` names it for undo. With `dry_run` what it `would` do instead.
+class FailedAct(BaseModel):
+    """A job to which an act was not done, and why."""
 
-    `seen` then names the jobs and their holds, for approving or denying them.
+    id: str
+    why: str
+
+
+class Outcome(BaseModel):
+    """What an act did; `batch` names it for undo, `left` counts the jobs that it did not come to."""
+
+    batch: str
+    done: int
+    failed: int
+    failures: list[FailedAct]
+    left: int
+
+
+class PlannedGroup(BaseModel):
+    """Jobs of one kind that an act would change."""
+
+    type: str
+    state: State
+    reason: str
+    rule: str
+    count: int
+
+
+class Plan(BaseModel):
+    """What an act would do, as its dry run tells.
+
+    `seen` names the jobs and their holds, for approving or denying them; `cannot` counts the
+    jobs whose state does not allow the act.
     """
 
-    batch: str = ""
-    done: int = 0
-    failed: int = 0
-    failures: list[dict[str, str]] = []
-    left: int = 0
-    would: str = ""
-    jobs: int = 0
-    groups: list[dict[str, Any]] = []
-    cannot: int = 0
-    seen: str = ""
+    would: str
+    jobs: int
+    groups: list[PlannedGroup]
+    cannot: int
+    seen: str
 
 
 class Queue(BaseModel):
-    """One queue, with the number of jobs in each state."""
+    """One queue, with the number of jobs in each state, and its running totals."""
 
     type: str
     queued: int
@@ -125,6 +197,11 @@ class Queue(BaseModel):
     paused: bool
     intake_paused: bool
     served: bool
+    intake: int
+    counters: dict[str, int]
+    paused_by: str | None = None
+    pause_reason: str | None = None
+    faults: list[str] | None = None
 
 
 class Queues(BaseModel):
@@ -143,15 +220,20 @@ class Paused(BaseModel):
 
 
 class Worker(BaseModel):
-    """One worker process."""
+    """One worker process; `type_slots` are the types that may take less than all slots."""
 
     id: str
     host: str
     pid: int
     slots: int
     busy: int
+    hung: int
     jobs: list[str]
     last_seen_s: float
+    types: list[str]
+    type_slots: dict[str, int]
+    started_at: datetime
+    lane: str
 
 
 class Workers(BaseModel):
@@ -160,8 +242,16 @@ class Workers(BaseModel):
     workers: list[Worker]
 
 
-class Engine(BaseModel):
-    """Broker or database."""
+class Broker(BaseModel):
+    """The broker, and how long it took to answer."""
+
+    kind: str
+    ok: bool
+    round_trip_ms: float
+
+
+class Database(BaseModel):
+    """The database."""
 
     kind: str
     ok: bool
@@ -170,18 +260,36 @@ class Engine(BaseModel):
 class Status(BaseModel):
     """How the service stands."""
 
-    broker: Engine
-    database: Engine
+    broker: Broker
+    database: Database
     queues: list[Queue]
     workers: list[Worker]
     totals: dict[str, int]
     types_left_off: int
 
 
+class FailureGroup(BaseModel):
+    """Jobs that stand dead or rejected for one cause; `recent` counts them by five minutes."""
+
+    id: str
+    state: State
+    type: str
+    reason: str
+    by: str
+    error: str
+    pattern: str
+    count: int
+    first_at: datetime
+    last_at: datetime
+    newest_detail: str
+    newest_id: str
+    recent: list[int]
+
+
 class Failures(BaseModel):
     """Dead and rejected jobs by cause."""
 
-    failures: list[dict[str, Any]]
+    failures: list[FailureGroup]
 
 
 class Schedule(BaseModel):
@@ -232,10 +340,23 @@ class CasePage(BaseModel):
     cursor: str | None
 
 
+class AuditRecord(BaseModel):
+    """One act: who did what to which subject, and its link of the hash chain once that is sealed."""
+
+    number: int
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    detail: Any
+    link: int | None
+    digest: str
+
+
 class AuditPage(BaseModel):
     """A page of the audit log, and what continues it."""
 
-    audit: list[dict[str, Any]]
+    audit: list[AuditRecord]
     cursor: str | None
 
 
@@ -252,3 +373,10 @@ class Received(BaseModel):
     """Jobs that envelopes became."""
 
     jobs: list[Taken]
+
+
+ANSWERS: Final[tuple[type[BaseModel], ...]] = (
+    Problem, Accepted, JobPage, JobDetail, Why, Outcome, Plan, Queues, Paused, Workers, Status,
+    Failures, Schedules, Ran, Case, CasePage, AuditPage, Received,
+)  # fmt: skip
+"""The whole answers; what stands in them comes with them."""

@@ -18,9 +18,10 @@ from hms_svc.domain.job import ClaimedJob
 from hms_svc.domain.lifecycle import Cause, State
 from hms_svc.domain.outcome import Disposition
 from hms_svc.http_api import authentication
-from hms_svc.http_api.app import make_app
+from hms_svc.http_api.app import BODIES, make_app, routed
 from hms_svc.http_api.door import Door
 from hms_svc.http_api.listening import listen
+from hms_svc.http_api.openapi import describe
 from hms_svc.http_api.protocol import BoundedProtocol
 from hms_svc.http_api.server import names_of, serve
 from hms_svc.http_api.stalling import Impatient
@@ -31,6 +32,8 @@ from hms_svc.ports.broker import ClaimRequest, ProgressReport, ServedType, Settl
 from hms_svc.receiving import open_door
 from hms_svc.settings import Settings, load_settings
 from tests.servers.redis import RedisServer
+
+from .described import Described
 
 PATIENCE_SECONDS = 30.0
 POTHOLE = {"user_id": "usr-1", "lat": 38.8977, "lon": -77.0365, "photo": "s3://a/b.jpg"}
@@ -45,7 +48,12 @@ class House:
         self.url = url
         self.port = int(url.rpartition(":")[2])
         self.backend = backend
-        self.client = httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS)
+        self.described = described(door)
+        self.client = httpx.AsyncClient(
+            base_url=url,
+            timeout=PATIENCE_SECONDS,
+            event_hooks={"response": [self.described.check]},
+        )
         self._plates = itertools.count(1)
 
     async def post(self, job: object = None, **headers: str) -> httpx.Response:
@@ -95,6 +103,17 @@ class House:
                 return await reader.read()
         finally:
             writer.close()
+
+
+_DOCUMENTS: dict[frozenset[str], Described] = {}
+
+
+def described(door: Door) -> Described:
+    """Return what the document says of a door's answers: each of them is held against it."""
+    types = frozenset(each.type for each in door.registry)
+    if types not in _DOCUMENTS:
+        _DOCUMENTS[types] = Described(describe(routed(), door.registry, BODIES))
+    return _DOCUMENTS[types]
 
 
 HouseMaker: TypeAlias = Callable[..., Awaitable[House]]

@@ -36,9 +36,7 @@ async def test_a_page_whose_filter_takes_much_is_a_part_and_has_a_cursor(house: 
 
 async def test_what_one_job_alone_makes_too_costly_is_422_with_the_bound(house: House) -> None:
     operator = await with_large_jobs(house, 1)
-    answer = await house.client.get(
-        "/jobs", params={"where": TOO_COSTLY}, headers=operator._headers
-    )
+    answer = await house.client.get("/jobs", params={"where": TOO_COSTLY}, headers=operator.headers)
     assert answer.status_code == 422
     assert answer.json()["type"] == "urn:hms-svc:problem:filter-too-costly"
     assert "1,000,000,000 characters of job large-0" in answer.json()["detail"]

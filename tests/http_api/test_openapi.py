@@ -1,4 +1,7 @@
-"""The OpenAPI document: it has every route and payload model, and what it says is so."""
+"""The OpenAPI document: it has every route and payload model, and what it says is so.
+
+Every answer that a test of this folder gets is held against it: see `described`.
+"""
 
 from __future__ import annotations
 
@@ -8,30 +11,79 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
+import pytest
+
 from hms_svc.domain.ids import JOB_TYPE
+from hms_svc.domain.job import make_job
 from hms_svc.operations.tokens import Scope
+from tests.contracts.database.requests import effect
 
-from .conftest import House
+from .conftest import NOTICE, House
+from .test_acts import CASE, Operator, dead, held, made, serves
+
+EVENT = {"specversion": "1.0", "id": "1", "source": "/city", "type": "x.y", "data": {}}
 
 
-async def test_payload_models_of_the_served_types_stand_in_the_document(house: House) -> None:
-    document = (await house.client.get("/openapi.json")).json()
+@pytest.fixture
+async def document(house: House) -> dict[str, Any]:
+    found: dict[str, Any] = (await house.client.get("/openapi.json")).json()
+    return found
+
+
+def operations_of(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [each for of_path in document["paths"].values() for each in of_path.values()]
+
+
+async def test_payload_models_of_the_served_types_stand_in_the_document(
+    document: dict[str, Any],
+) -> None:
     models = document["components"]["schemas"]
-    assert models["pothole.report"]["required"] == ["user_id", "lat", "lon"]
-    kinds = models["JobRequest"]["anyOf"][0]["anyOf"]
-    told = {each["properties"]["type"].get("const") for each in kinds}
-    assert {"pothole.report", "crew.notify", "analysis.run", "drill.run"} <= told
+    assert models["JobData.pothole.report"]["required"] == ["user_id", "lat", "lon"]
+    declared = models["JobRequestOfDeclaredType"]
+    names = {"pothole.report", "crew.notify", "analysis.run", "drill.run"}
+    places = {name: f"#/components/schemas/JobRequest.{name}" for name in names}
+    assert declared["discriminator"] == {"propertyName": "type", "mapping": places}
+    assert {each["$ref"] for each in declared["oneOf"]} == set(places.values())
+    for name in names:
+        fields = models[f"JobRequest.{name}"]["properties"]
+        assert fields["type"] == {"type": "string", "const": name}
+        assert fields["data"] == {"$ref": f"#/components/schemas/JobData.{name}"}
+    assert set(models["JobRequestOfOtherType"]["properties"]["type"]["not"]["enum"]) > names
     assert {"/jobs", "/jobs/{job_id}/events", "/events", "/envelopes"} <= set(document["paths"])
     assert document["paths"]["/healthz"]["get"]["security"] == []
+    assert document["servers"] == [{"url": "/"}]
+
+
+async def test_every_answer_has_an_exact_status_and_a_named_schema(
+    document: dict[str, Any],
+) -> None:
+    for operation in operations_of(document):
+        name, answers = operation["operationId"], operation["responses"]
+        assert "2XX" not in answers, name
+        assert answers["default"] == {"$ref": "#/components/responses/Error"}, name
+        assert any(status.startswith("4") for status in answers), name
+        for status, answer in answers.items():
+            for media_type, content in answer.get("content", {}).items():
+                if media_type == "application/json":
+                    told = content["schema"]
+                    assert "$ref" in told or all("$ref" in each for each in told["anyOf"]), name
+                    assert status in {"200", "202"}, name
+    ids = [each["operationId"] for each in operations_of(document)]
+    assert len(set(ids)) == len(ids)
+    assert {"enqueueJobs", "getJob", "explainJob", "retryJob", "receiveEnvelopes"} <= set(ids)
+    assert all(each.isascii() and each.isalpha() and each[0].islower() for each in ids)
 
 
 async def test_headers_refusals_and_the_shape_of_a_type_stand_in_the_document(
-    house: House,
+    document: dict[str, Any],
 ) -> None:
-    document = (await house.client.get("/openapi.json")).json()
     paths = document["paths"]
     posting = paths["/jobs"]["post"]
     assert {"409", "413", "415", "422", "429", "503"} <= set(posting["responses"])
+    assert set(posting["responses"]["202"]["headers"]) == {"Location", "Idempotency-Replayed"}
+    for name in ("TooManyRequests", "Unavailable"):
+        assert "Retry-After" in document["components"]["responses"][name]["headers"]
     named = {path: names_of(paths[path]["get"]) for path in ("/events", "/jobs/{job_id}/events")}
     assert all(("header", "Last-Event-ID") in names for names in named.values())
     assert ("header", "Idempotency-Key") in names_of(posting)
@@ -40,11 +92,63 @@ async def test_headers_refusals_and_the_shape_of_a_type_stand_in_the_document(
     for path in typed:
         [of_type] = [each for each in paths[path]["post"]["parameters"] if each["name"] == "type"]
         assert of_type["schema"]["pattern"] == f"^{JOB_TYPE.pattern}$"
+    envelopes = paths["/envelopes"]["post"]
+    assert {("header", f"ce-{name}") for name in ("id", "source", "type")} <= names_of(envelopes)
+    assert {"application/octet-stream", "*/*"} <= set(envelopes["requestBody"]["content"])
     assert "HTTPValidationError" not in str(document)
 
 
 def names_of(operation: dict[str, Any]) -> set[tuple[str, str]]:
     return {(each["in"], each["name"]) for each in operation["parameters"]}
+
+
+async def test_every_operation_answers_as_the_document_says(house: House) -> None:
+    """Each is asked so that it succeeds; `House.client` holds what comes against the document."""
+    ada = Operator(house, await house.token(*Scope, name="ada"))
+    house.described.seen.clear()
+    await dead(house, ada, "a-1", "a-2", "a-3")
+    await held(house, ada, "h-1", "h-2")
+    await made(house, ada, "q-1", "q-2")
+    await house.door.reads.database.commit([effect("maker-1")])
+    await serves(house, "analysis.run", "crew.notify")
+    [schedule] = (await ada.get("/schedules"))["schedules"]
+    due = make_job(
+        "analysis.run", {}, id=schedule["next_job"], now_ms=0, not_before=4_000_000_000_000
+    )
+    await house.backend.broker.enqueue([due])
+    for path in (
+        "/jobs", "/jobs/a-1", "/jobs/a-1/why", "/status", "/queues", "/workers", "/failures",
+        "/cases", f"/cases/{CASE}", "/audit",
+    ):  # fmt: skip
+        await ada.get(path)
+    seen = {"if_match": await ada.hold("h-1")}
+    answers: list[httpx.Response] = [
+        await ada.post("/jobs", {"type": "crew.notify", "data": NOTICE}, idempotency_key="1"),
+        await ada.post("/jobs", {"type": "crew.notify", "data": NOTICE}, idempotency_key="1"),
+        await ada.post("/jobs/acts", {"act": "retry", "ids": ["a-1"], "dry_run": True}),
+        await ada.post("/jobs/a-1/retry"),
+        await ada.post("/jobs/a-2/discard", {"note": "old"}),
+        await ada.post("/jobs/a-3/edit", {"data": NOTICE}),
+        await ada.post("/jobs/h-1/approve", **seen),
+        await ada.post("/jobs/h-2/deny", if_match=await ada.hold("h-2")),
+        await ada.post("/jobs/q-1/cancel"),
+        await ada.post("/jobs/undo"),
+        await ada.post("/jobs/acts", {"act": "cancel", "where": "id:q-2"}),
+        await ada.post("/queues/crew.notify/pause"),
+        await ada.post("/queues/crew.notify/resume"),
+        await ada.post("/queues/crew.notify/purge"),
+        await ada.post("/schedules/analysis.run/run"),
+        await ada.post(f"/cases/{CASE}/close"),
+        await ada.post(f"/cases/{CASE}/reopen"),
+        await ada.post("/envelopes", EVENT, content_type="application/cloudevents+json"),
+    ]
+    assert [each.text for each in answers if each.status_code not in {200, 202}] == []
+    assert answers[1].headers["idempotency-replayed"] == "true"
+    for path in ("/healthz", "/readyz", "/metrics", "/jobs/q-1/events", "/events?follow=false"):
+        answer = await house.client.get(path, headers=ada.headers)
+        assert answer.status_code in {200, 503}, path
+    answered = {name for name, status in house.described.seen if status in {200, 202, 503}}
+    assert answered == {each["operationId"] for each in operations_of(house.described.document)}
 
 
 async def test_the_document_passes_a_fuzz_run(house: House, tmp_path: Path) -> None:

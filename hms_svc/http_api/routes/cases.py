@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from hms_svc.domain.case import CaseStatus
-from hms_svc.http_api.describing import described, describes
+from hms_svc.http_api.describing import describes
 from hms_svc.http_api.requests import Admitted, Note, admitted, answer, read_body
 from hms_svc.http_api.routes.jobs import Cursor, Limit
 from hms_svc.operations.shapes import audit_shape
@@ -19,7 +19,7 @@ Viewer = Annotated[Admitted, Depends(admitted(Scope.VIEW))]
 Operator = Annotated[Admitted, Depends(admitted(Scope.OPERATE))]
 
 
-@router.get("/cases", **described("CasePage"))
+@router.get("/cases", **describes("CasePage"))
 async def list_cases(
     asked: Viewer,
     status: CaseStatus | None = None,
@@ -32,25 +32,25 @@ async def list_cases(
     return answer({"cases": [case.to_json() for case in found], "cursor": more})
 
 
-@router.get("/cases/{case_id}", **described("Case"))
-async def show_case(case_id: str, asked: Viewer) -> Response:
+@router.get("/cases/{case_id}", **describes("Case", problems=(404,)))
+async def get_case(case_id: str, asked: Viewer) -> Response:
     """Give one case."""
     return answer((await asked.door.reads.case(case_id)).to_json())
 
 
-@router.post("/cases/{case_id}/close", **describes("Note", answers="Case"))
-async def close(case_id: str, asked: Operator) -> Response:
+@router.post("/cases/{case_id}/close", **describes("Case", body="Note", problems=(404, 409)))
+async def close_case(case_id: str, asked: Operator) -> Response:
     """Close a case: what it was opened for can be reported again."""
     return await _set(case_id, CaseStatus.CLOSED, asked)
 
 
-@router.post("/cases/{case_id}/reopen", **describes("Note", answers="Case"))
-async def reopen(case_id: str, asked: Operator) -> Response:
+@router.post("/cases/{case_id}/reopen", **describes("Case", body="Note", problems=(404, 409)))
+async def reopen_case(case_id: str, asked: Operator) -> Response:
     """Open a closed case again; 409 where another one stands at its place."""
     return await _set(case_id, CaseStatus.OPEN, asked)
 
 
-@router.get("/audit", **described("AuditPage"))
+@router.get("/audit", **describes("AuditPage"))
 async def list_audit(
     asked: Operator,
     subject: Annotated[str | None, Query(max_length=256)] = None,

@@ -17,8 +17,8 @@ router: Final = APIRouter(tags=["envelopes"])
 Producer = Annotated[Admitted, Depends(admitted(Scope.PRODUCE))]
 
 
-@router.post("/envelopes", status_code=202, **envelope())
-async def receive(asked: Producer) -> Response:
+@router.post("/envelopes", **envelope())
+async def receive_envelopes(asked: Producer) -> Response:
     """Take envelopes: each becomes a job, once, however often it comes; what no mapping takes, too."""
     headers = dict(asked.request.headers)
     with traced(asked.door, asked.request, "/envelopes") as trace:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import PlainTextResponse, Response
 
 from hms_svc.domain.errors import Outage
-from hms_svc.http_api.describing import plain_text
+from hms_svc.http_api.describing import measures, one_word
 from hms_svc.http_api.door import Door, door_of
 from hms_svc.http_api.requests import Admitted, admitted
 from hms_svc.operations.tokens import Scope
@@ -22,8 +22,8 @@ Scraper = Annotated[Admitted, Depends(admitted(Scope.METRICS))]
 
 
 @router.head("/healthz", include_in_schema=False)
-@router.get("/healthz", **plain_text("`alive`, or `stuck`, or `no worker`", 503))
-async def healthz(request: Request) -> Response:
+@router.get("/healthz", **one_word("`alive`, or `stuck`, or `no worker`"))
+async def get_health(request: Request) -> Response:
     """Tell whether the workers of this service turn: one that waits for work does.
 
     None at all for half a minute counts, too, unless broker or database is away: an outage is not
@@ -38,15 +38,15 @@ async def healthz(request: Request) -> Response:
 
 
 @router.head("/readyz", include_in_schema=False)
-@router.get("/readyz", **plain_text("`ready`, or what is not there", 503))
-async def readyz(request: Request) -> Response:
+@router.get("/readyz", **one_word("`ready`, or what is not there"))
+async def get_readiness(request: Request) -> Response:
     """Tell whether broker and database answer, the schema is ours, workers and room for jobs are there."""
     missing = await _missing(door_of(request))
     return _word(missing, 503) if missing else _word("ready")
 
 
-@router.get("/metrics", **plain_text("Prometheus text"))
-async def metrics(asked: Scraper) -> Response:
+@router.get("/metrics", **measures("Prometheus text"))
+async def get_metrics(asked: Scraper) -> Response:
     """Give what was measured, for Prometheus."""
     accept = asked.request.headers.get("accept", "")
     body, media_type = await asked.door.measures.render(asked.door.reads, accept)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from hms_svc.domain.errors import BadInput, HoldChanged
 from hms_svc.domain.filter import parse_filter
-from hms_svc.http_api.describing import decides, described, describes, intake
+from hms_svc.http_api.describing import decides, describes, intake
 from hms_svc.http_api.forwarding import prefix_of
 from hms_svc.http_api.problems import Problem
 from hms_svc.http_api.requests import Admitted, Body, Note, admitted, answer, check_json, read_body
@@ -62,8 +62,8 @@ class Edit(Note):
     data: Any
 
 
-@router.post("/jobs", status_code=202, **intake())
-async def post_jobs(asked: Producer) -> Response:
+@router.post("/jobs", **intake())
+async def enqueue_jobs(asked: Producer) -> Response:
     """Hand in a job, or an array of jobs: durable when this answers, all of them or none."""
     request = asked.request
     check_json(request)
@@ -80,7 +80,7 @@ async def post_jobs(asked: Producer) -> Response:
         return trace.answered(Response(posted.answer, 202, headers, "application/json"))
 
 
-@router.get("/jobs", **described("JobPage"))
+@router.get("/jobs", **describes("JobPage", problems=(422,)))
 async def list_jobs(
     asked: Viewer,
     where: Annotated[str, Query(max_length=10_000, description="The filter language.")] = "",
@@ -97,7 +97,10 @@ async def list_jobs(
     return answer({"jobs": [job_shape(job) for job in page.jobs], "cursor": page.cursor})
 
 
-@router.post("/jobs/acts", **decides("Acts", of_one=False))
+@router.post(
+    "/jobs/acts",
+    **describes(("Outcome", "Plan"), body="Acts", required=True, problems=(404, 409, 412, 428)),
+)
 async def act_on_jobs(asked: Operator) -> Response:
     """Do one act to jobs by their ids, or to all that match; with `dry_run` tell what it would do."""
     body = await read_body(asked.request, Acts)
@@ -116,27 +119,32 @@ async def act_on_jobs(asked: Operator) -> Response:
     return answer(_report_shape(await actions.carry_out(plan, note=body.note)))
 
 
-@router.post("/jobs/undo", **describes("Undo", answers="Outcome"))
-async def undo(asked: Operator) -> Response:
+@router.post("/jobs/undo", **describes("Outcome", body="Undo", problems=(404, 409)))
+async def undo_act(asked: Operator) -> Response:
     """Take back a retry, discard, cancel, deny or purge of the last ten minutes."""
     body = await read_body(asked.request, Undo)
     return answer(_report_shape(await asked.operations.actions.undo(body.batch)))
 
 
-@router.get("/jobs/{job_id}", **described("JobDetail"))
-async def show_job(job_id: str, asked: Viewer) -> Response:
+@router.get("/jobs/{job_id}", **describes("JobDetail", problems=(404,)))
+async def get_job(job_id: str, asked: Viewer) -> Response:
     """Give all that is known of a job."""
     detail, archived = await asked.door.reads.detail(job_id)
     return answer({**job_detail_shape(detail), "archived": archived})
 
 
-@router.get("/jobs/{job_id}/why", **described("Why"))
-async def tell_why(job_id: str, asked: Viewer) -> Response:
+@router.get("/jobs/{job_id}/why", **describes("Why", problems=(404,)))
+async def explain_job(job_id: str, asked: Viewer) -> Response:
     """Tell in one sentence why a job waits, was refused, or died."""
     return answer({"id": job_id, "why": await asked.door.reads.why(job_id)})
 
 
-@router.post("/jobs/{job_id}/edit", status_code=202, **describes("Edit", answers="Accepted"))
+@router.post(
+    "/jobs/{job_id}/edit",
+    **describes(
+        "Accepted", 202, body="Edit", required=True, headers=("Location",), problems=(404, 409)
+    ),
+)
 async def edit_job(job_id: str, asked: Operator) -> Response:
     """Make a new job of a finished one, with other data; the original stays as it is."""
     body = await read_body(asked.request, Edit)
@@ -147,21 +155,47 @@ async def edit_job(job_id: str, asked: Operator) -> Response:
     return answer(shape, 202, {"location": _place_of(job.id, asked.request)})
 
 
-@router.post("/jobs/{job_id}/{act}", **decides("Note", of_one=True))
-async def act_on_job(
-    job_id: str, act: Literal["retry", "cancel", "discard", "approve", "deny"], asked: Operator
-) -> Response:
-    """Do one act to one job; 409 where its state does not allow it.
+@router.post("/jobs/{job_id}/retry", **describes("Outcome", body="Note", problems=(404, 409)))
+async def retry_job(job_id: str, asked: Operator) -> Response:
+    """Run a job again that has ended, with the same id; 409 where its state does not allow it."""
+    return await _act_on(Act.RETRY, job_id, asked)
 
-    To approve or deny, `If-Match` has the `id` of the job's hold that was seen: 428 without
-    it, 412 where the job waits for something else now.
+
+@router.post("/jobs/{job_id}/cancel", **describes("Outcome", body="Note", problems=(404, 409)))
+async def cancel_job(job_id: str, asked: Operator) -> Response:
+    """Call a job off; 409 where its state does not allow it."""
+    return await _act_on(Act.CANCEL, job_id, asked)
+
+
+@router.post("/jobs/{job_id}/discard", **describes("Outcome", body="Note", problems=(404, 409)))
+async def discard_job(job_id: str, asked: Operator) -> Response:
+    """Throw a job away that has ended; 409 where its state does not allow it."""
+    return await _act_on(Act.DISCARD, job_id, asked)
+
+
+@router.post("/jobs/{job_id}/approve", **decides())
+async def approve_job(job_id: str, asked: Operator) -> Response:
+    """Allow what a held job waits for.
+
+    `If-Match` has the `id` of the job's hold that was seen: 428 without it, 412 where the job
+    waits for something else now.
     """
+    return await _act_on(Act.APPROVE, job_id, asked)
+
+
+@router.post("/jobs/{job_id}/deny", **decides())
+async def deny_job(job_id: str, asked: Operator) -> Response:
+    """Refuse what a held job waits for; `If-Match` as for approve."""
+    return await _act_on(Act.DENY, job_id, asked)
+
+
+async def _act_on(act: Act, job_id: str, asked: Admitted) -> Response:
     body = await read_body(asked.request, Note)
     actions = asked.operations.actions
-    if Act(act) in DECISIONS:
-        plan = await actions.plan_answer(Act(act), job_id, _hold_of(asked, job_id))
+    if act in DECISIONS:
+        plan = await actions.plan_answer(act, job_id, _hold_of(asked, job_id))
     else:
-        plan = await actions.plan(Act(act), [job_id])
+        plan = await actions.plan(act, [job_id])
     report = await actions.carry_out(plan, note=body.note)
     if report.failed:
         why = report.failed[0].why

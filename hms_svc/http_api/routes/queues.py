@@ -9,7 +9,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from hms_svc.domain.timestamps import to_rfc3339
-from hms_svc.http_api.describing import described, describes
+from hms_svc.http_api.describing import describes
 from hms_svc.http_api.requests import Admitted, Body, Note, admitted, answer, read_body
 from hms_svc.operations.shapes import (
     failure_group_shape,
@@ -31,13 +31,17 @@ class Pause(Body):
     intake: bool = False
 
 
-@router.get("/status", **described("Status"))
-async def status(asked: Viewer) -> Response:
+class Nothing(Body):
+    """A body without members."""
+
+
+@router.get("/status", **describes("Status"))
+async def get_status(asked: Viewer) -> Response:
     """Give queues, workers, totals and health."""
     return answer(status_shape(await asked.door.reads.status(), ""))
 
 
-@router.get("/queues", **described("Queues"))
+@router.get("/queues", **describes("Queues"))
 async def list_queues(asked: Viewer) -> Response:
     """List queues with their counts: at most 1000, those that are served first."""
     reads = asked.door.reads
@@ -47,24 +51,24 @@ async def list_queues(asked: Viewer) -> Response:
     return answer({"queues": shapes, "types_left_off": left_off})
 
 
-@router.post("/queues/{type}/pause", **describes("Pause", answers="Paused"))
-async def pause(type: str, asked: Operator) -> Response:
+@router.post("/queues/{type}/pause", **describes("Paused", body="Pause", problems=(404,)))
+async def pause_queue(type: str, asked: Operator) -> Response:
     """Stop claiming jobs of a type; with `intake` the doors take none either."""
     body = await read_body(asked.request, Pause)
     await asked.operations.actions.pause(type, reason=body.reason, intake=body.intake)
     return answer({"type": type, "paused": True, "intake_paused": body.intake})
 
 
-@router.post("/queues/{type}/resume", **describes(None, answers="Paused"))
-async def resume(type: str, asked: Operator) -> Response:
+@router.post("/queues/{type}/resume", **describes("Paused", body="Nothing", problems=(404,)))
+async def resume_queue(type: str, asked: Operator) -> Response:
     """Claim jobs of a paused type again, and let them in."""
-    await read_body(asked.request, Body)
+    await read_body(asked.request, Nothing)
     await asked.operations.actions.resume(type)
     return answer({"type": type, "paused": False, "intake_paused": False})
 
 
-@router.post("/queues/{type}/purge", **describes("Note", answers="Outcome"))
-async def purge(type: str, asked: Operator) -> Response:
+@router.post("/queues/{type}/purge", **describes("Outcome", body="Note", problems=(404,)))
+async def purge_queue(type: str, asked: Operator) -> Response:
     """Cancel all jobs of a type that wait."""
     body = await read_body(asked.request, Note)
     report = await asked.operations.actions.purge(type, note=body.note)
@@ -72,7 +76,7 @@ async def purge(type: str, asked: Operator) -> Response:
     return answer({"batch": report.batch, "done": report.done, **shape})
 
 
-@router.get("/workers", **described("Workers"))
+@router.get("/workers", **describes("Workers"))
 async def list_workers(asked: Viewer) -> Response:
     """List the live workers, with the jobs in their hands."""
     reads = asked.door.reads
@@ -80,21 +84,21 @@ async def list_workers(asked: Viewer) -> Response:
     return answer({"workers": [worker_shape(worker, now) for worker in await reads.workers()]})
 
 
-@router.get("/failures", **described("Failures"))
+@router.get("/failures", **describes("Failures"))
 async def list_failures(asked: Viewer) -> Response:
     """List why jobs are dead or rejected: ten thousand failures of one bug are one row."""
     groups = await asked.door.reads.failures()
     return answer({"failures": [failure_group_shape(group) for group in groups]})
 
 
-@router.get("/schedules", **described("Schedules"))
+@router.get("/schedules", **describes("Schedules"))
 async def list_schedules(asked: Viewer) -> Response:
     """List what live workers run by the clock."""
     found = await asked.operations.schedules.all()
     return answer({"schedules": [_schedule_shape(each) for each in found]})
 
 
-@router.post("/schedules/{type}/run", status_code=202, **describes("Note", answers="Ran"))
+@router.post("/schedules/{type}/run", **describes("Ran", 202, body="Note", problems=(404,)))
 async def run_schedule(type: str, asked: Operator) -> Response:
     """Enqueue the job of a type's schedule now."""
     body = await read_body(asked.request, Note)

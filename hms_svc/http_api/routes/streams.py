@@ -63,8 +63,10 @@ async def job_over_websocket(socket: WebSocket, job_id: str) -> None:
         await messages.aclose()
 
 
-@router.get("/jobs/{job_id}/events", **event_stream("Messages of a job, the last one `end`."))
-async def job_over_sse(job_id: str, asked: Viewer) -> Response:
+@router.get(
+    "/jobs/{job_id}/events", **event_stream("Messages of a job, the last one `end`.", ends=True)
+)
+async def follow_job_events(job_id: str, asked: Viewer) -> Response:
     """Follow a job as server-sent events; Last-Event-ID goes on after that line, 204 after `end`."""
     last = asked.request.headers.get("last-event-id")
     if last == END_ID:
@@ -74,8 +76,8 @@ async def job_over_sse(job_id: str, asked: Viewer) -> Response:
     return _stream(asked, _sse_messages(first, messages))
 
 
-@router.get("/events", **event_stream("CloudEvents of the result bus."))
-async def events(
+@router.get("/events", **event_stream("CloudEvents of the result bus.", ends=False))
+async def follow_events(
     asked: Viewer,
     type: Annotated[
         list[str] | None, Query(max_length=MOST_GLOBS, description="Only these, as case.*.")

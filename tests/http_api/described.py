@@ -1,0 +1,94 @@
+"""Holds answers against the OpenAPI document: status, content type, headers, and every member."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+import jsonschema_rs
+
+PROBLEM = "application/problem+json"
+
+
+class Described:
+    """The document of a door, as a check of its answers."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.document = document
+        self._components = _closed(document["components"])
+        self.seen: set[tuple[str, int]] = set()
+        """Operations, with the statuses that they answered."""
+        self._validators: dict[str, Any] = {}
+        self._paths = [(_pattern(path), path) for path in document["paths"]]
+
+    def operation(self, request: httpx.Request) -> dict[str, Any] | None:
+        """Return what the document says of a request; None where it names no such operation."""
+        path = next(
+            (told for pattern, told in self._paths if pattern.fullmatch(request.url.path)), ""
+        )
+        method = request.method.lower()
+        operations: dict[str, Any] = self.document["paths"].get(path, {})
+        found: dict[str, Any] | None = operations.get("get" if method == "head" else method)
+        return found
+
+    async def check(self, answer: httpx.Response) -> None:
+        """Raise AssertionError where an answer is not as the document says."""
+        where = f"{answer.request.method} {answer.request.url} answered {answer.status_code}"
+        media_type = answer.headers.get("content-type", "").partition(";")[0]
+        operation = self.operation(answer.request)
+        if operation is None:
+            known = answer.request.url.path in self.document["paths"]
+            assert answer.status_code >= 400 or not known or answer.request.method == "OPTIONS"
+            if media_type == PROBLEM:
+                await self._check_body(where, answer, {"$ref": "#/components/schemas/Problem"})
+            return
+        self.seen.add((operation["operationId"], answer.status_code))
+        told = operation["responses"].get(str(answer.status_code))
+        assert told is not None or answer.status_code in {405, 499}, f"{where}: not in the document"
+        told = self._resolved(told or operation["responses"]["default"])
+        for name in ("location", "idempotency-replayed", "retry-after", "www-authenticate"):
+            if name in answer.headers:
+                assert name in {each.lower() for each in told.get("headers", {})}, (where, name)
+        if "content" not in told:
+            assert media_type == "", where
+            return
+        assert media_type in told["content"], f"{where}: {media_type}"
+        if "json" in media_type and answer.request.method != "HEAD":
+            await self._check_body(where, answer, told["content"][media_type]["schema"])
+
+    async def _check_body(self, where: str, answer: httpx.Response, schema: dict[str, Any]) -> None:
+        name = str(schema)
+        if name not in self._validators:
+            whole = {**schema, "components": self._components}
+            self._validators[name] = jsonschema_rs.validator_for(whole, validate_formats=True)
+        await answer.aread()
+        faults = [
+            f"{'.'.join(map(str, fault.instance_path))}: {fault.message}"
+            for fault in self._validators[name].iter_errors(answer.json())
+        ]
+        assert faults == [], f"{where}: {faults} in {answer.text}"
+
+    def _resolved(self, told: dict[str, Any]) -> dict[str, Any]:
+        if "$ref" not in told:
+            return told
+        found: dict[str, Any] = self.document["components"]["responses"][
+            told["$ref"].split("/")[-1]
+        ]
+        return found
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path)))
+
+
+def _closed(node: Any) -> Any:
+    """Return schemas in which an object has no members but those that are named."""
+    if isinstance(node, list):
+        return [_closed(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    found = {name: _closed(each) for name, each in node.items()}
+    if node.get("type") == "object" and "properties" in node:
+        found.setdefault("additionalProperties", False)
+    return found
