@@ -40,7 +40,7 @@ _SCHEME: Final = {
     "description": "A token of `hms-svc tokens create`, or a JWT of the identity provider.",
 }
 _TYPE: Final = {"type": "string", "pattern": f"^{JOB_TYPE.pattern}$"}
-_NO_TITLES_IN: Final = frozenset({"const", "default", "enum", "examples"})
+_VALUES: Final = frozenset({"const", "default", "enum", "examples"})
 
 
 def operation_id(route: APIRoute) -> str:
@@ -88,13 +88,24 @@ def server(prefix: str) -> list[dict[str, str]]:
 
 
 def _schemas_of(bodies: Sequence[type[BaseModel]]) -> dict[str, Any]:
+    found = _of_models(bodies, "validation")
+    answers = _of_models(schemas.ANSWERS, "serialization")
+    for answer in answers.values():
+        for field in set(answer.get("properties", ())) - set(answer.get("required", ())):
+            answer["properties"][field] = _without_null(answer["properties"][field])
+    found |= answers
+    found["AcceptedJobs"] = {"type": "array", "items": _reference("Accepted")}
+    return found
+
+
+def _of_models(
+    models: Sequence[type[BaseModel]], mode: Literal["validation", "serialization"]
+) -> dict[str, Any]:
     kinds: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = [
-        *((model, "validation") for model in bodies),
-        *((model, "serialization") for model in schemas.ANSWERS),
+        (model, mode) for model in models
     ]
     _, defined = models_json_schema(kinds, ref_template=REFERENCE)
-    found: dict[str, Any] = _untitled(defined.get("$defs", {}))
-    found["AcceptedJobs"] = {"type": "array", "items": _reference("Accepted")}
+    found: dict[str, Any] = _plain(defined.get("$defs", {}))
     return found
 
 
@@ -206,28 +217,33 @@ def _problem(words: str) -> dict[str, Any]:
 
 
 def _of_parameter(parameter: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a parameter: one that is left out is none, and never null."""
     if (parameter["in"], parameter["name"]) == ("path", "type"):
         return dict(_TYPE)
-    schema: dict[str, Any] = _untitled(parameter["schema"])
-    choices = [each for each in schema.pop("anyOf", []) if each != {"type": "null"}]
-    return {**schema, **choices[0]} if choices else schema
+    return _without_null(_plain(parameter["schema"]))
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of what is left out rather than null."""
+    choices = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+    others = {name: each for name, each in schema.items() if name != "anyOf"}
+    return {**others, **choices[0]} if len(choices) == 1 else schema
 
 
 def _plain_reference(response: dict[str, Any]) -> dict[str, Any]:
     return {"$ref": response["$ref"]} if "$ref" in response else response
 
 
-def _untitled(schema: Any) -> Any:
-    """Return a schema without the titles that pydantic makes of names."""
+def _plain(schema: Any) -> Any:
+    """Return a schema without what pydantic adds: titles made of names, and None as a default."""
     if isinstance(schema, list):
-        return [_untitled(each) for each in schema]
+        return [_plain(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
     return {
-        name: each if name in _NO_TITLES_IN else _untitled(each)
+        name: each if name in _VALUES else _plain(each)
         for name, each in schema.items()
-        if name != "title" or not isinstance(each, str)
+        if not (name == "title" and isinstance(each, str))
+        and not (name == "default" and each is None)
     }
 
 

@@ -132,7 +132,7 @@ class JobDetail(Job):
     archived: bool
 
 
-class Why(BaseModel):
+class Explanation(BaseModel):
     """One plain sentence."""
 
     id: str
@@ -204,7 +204,7 @@ class Queue(BaseModel):
     faults: list[str] | None = None
 
 
-class Queues(BaseModel):
+class QueueList(BaseModel):
     """Queues, at most 1000 of them, and how many types are left off."""
 
     queues: list[Queue]
@@ -236,7 +236,7 @@ class Worker(BaseModel):
     lane: str
 
 
-class Workers(BaseModel):
+class WorkerList(BaseModel):
     """The live workers."""
 
     workers: list[Worker]
@@ -286,7 +286,7 @@ class FailureGroup(BaseModel):
     recent: list[int]
 
 
-class Failures(BaseModel):
+class FailureList(BaseModel):
     """Dead and rejected jobs by cause."""
 
     failures: list[FailureGroup]
@@ -304,7 +304,7 @@ class Schedule(BaseModel):
     last_job: str
 
 
-class Schedules(BaseModel):
+class ScheduleList(BaseModel):
     """All schedules."""
 
     schedules: list[Schedule]
@@ -376,7 +376,7 @@ class Received(BaseModel):
 
 
 ANSWERS: Final[tuple[type[BaseModel], ...]] = (
-    Problem, Accepted, JobPage, JobDetail, Why, Outcome, Plan, Queues, Paused, Workers, Status,
-    Failures, Schedules, Ran, Case, CasePage, AuditPage, Received,
+    Problem, Accepted, JobPage, JobDetail, Explanation, Outcome, Plan, QueueList, Paused, WorkerList, Status,
+    FailureList, ScheduleList, Ran, Case, CasePage, AuditPage, Received,
 )  # fmt: skip
 """The whole answers; what stands in them comes with them."""

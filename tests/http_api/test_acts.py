@@ -278,9 +278,9 @@ async def test_reads_have_the_shapes_that_the_document_tells(house: House, ada: 
     await house.door.reads.database.commit([effect("maker-1")])
     await serves(house, "analysis.run", "crew.notify")
     told: dict[str, type[BaseModel]] = {
-        "/jobs": schemas.JobPage, "/jobs/d-1": schemas.JobDetail, "/jobs/d-1/why": schemas.Why,
-        "/status": schemas.Status, "/queues": schemas.Queues, "/workers": schemas.Workers,
-        "/failures": schemas.Failures, "/schedules": schemas.Schedules,
+        "/jobs": schemas.JobPage, "/jobs/d-1": schemas.JobDetail, "/jobs/d-1/why": schemas.Explanation,
+        "/status": schemas.Status, "/queues": schemas.QueueList, "/workers": schemas.WorkerList,
+        "/failures": schemas.FailureList, "/schedules": schemas.ScheduleList,
         "/cases": schemas.CasePage, f"/cases/{CASE}": schemas.Case, "/audit": schemas.AuditPage,
     }  # fmt: skip
     for path, model in told.items():

@@ -133,7 +133,7 @@ async def get_job(job_id: str, asked: Viewer) -> Response:
     return answer({**job_detail_shape(detail), "archived": archived})
 
 
-@router.get("/jobs/{job_id}/why", **describes("Why", problems=(404,)))
+@router.get("/jobs/{job_id}/why", **describes("Explanation", problems=(404,)))
 async def explain_job(job_id: str, asked: Viewer) -> Response:
     """Tell in one sentence why a job waits, was refused, or died."""
     return answer({"id": job_id, "why": await asked.door.reads.why(job_id)})

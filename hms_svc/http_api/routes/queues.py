@@ -41,7 +41,7 @@ async def get_status(asked: Viewer) -> Response:
     return answer(status_shape(await asked.door.reads.status(), ""))
 
 
-@router.get("/queues", **describes("Queues"))
+@router.get("/queues", **describes("QueueList"))
 async def list_queues(asked: Viewer) -> Response:
     """List queues with their counts: at most 1000, those that are served first."""
     reads = asked.door.reads
@@ -76,7 +76,7 @@ async def purge_queue(type: str, asked: Operator) -> Response:
     return answer({"batch": report.batch, "done": report.done, **shape})
 
 
-@router.get("/workers", **describes("Workers"))
+@router.get("/workers", **describes("WorkerList"))
 async def list_workers(asked: Viewer) -> Response:
     """List the live workers, with the jobs in their hands."""
     reads = asked.door.reads
@@ -84,14 +84,14 @@ async def list_workers(asked: Viewer) -> Response:
     return answer({"workers": [worker_shape(worker, now) for worker in await reads.workers()]})
 
 
-@router.get("/failures", **describes("Failures"))
+@router.get("/failures", **describes("FailureList"))
 async def list_failures(asked: Viewer) -> Response:
     """List why jobs are dead or rejected: ten thousand failures of one bug are one row."""
     groups = await asked.door.reads.failures()
     return answer({"failures": [failure_group_shape(group) for group in groups]})
 
 
-@router.get("/schedules", **describes("Schedules"))
+@router.get("/schedules", **describes("ScheduleList"))
 async def list_schedules(asked: Viewer) -> Response:
     """List what live workers run by the clock."""
     found = await asked.operations.schedules.all()
