@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from hms_svc.domain.errors import HmsError
 from hms_svc.http_api.door import Door, door_of
 from hms_svc.http_api.forwarding import prefix_of
+from hms_svc.http_api.methods import allowed
 from hms_svc.http_api.openapi import describe, operation_id, server
 from hms_svc.http_api.problems import Problem, problem, problem_of
 from hms_svc.http_api.requests import Note, answer
@@ -62,10 +63,12 @@ def make_app(door: Door, *, hosts: Iterable[str], web: bool = False) -> ASGIApp:
     app.state.door = door
     for module in ROUTERS:
         _expect_answers(module.router, door)
+    app.state.paths = [route for module in ROUTERS for route in module.router.routes]
     if web:
         from hms_svc.http_api.routes import web_console
 
         app.include_router(web_console.router)
+        app.state.paths += web_console.router.routes
     document: dict[str, Any] = {}
 
     @app.get("/openapi.json", include_in_schema=False)
@@ -75,6 +78,7 @@ def make_app(door: Door, *, hosts: Iterable[str], web: bool = False) -> ASGIApp:
             document.update(describe(app, door.registry, BODIES))
         return answer({**document, "servers": server(prefix_of(request))})
 
+    app.state.paths += app.routes
     return Walls(
         app,
         hosts=hosts,
@@ -109,10 +113,13 @@ async def _http_error(request: Request, error: Exception) -> Response:
         raise error
     if isinstance(error, Problem):
         return error.response()
-    words = {404: "nothing is here", 405: "this cannot be asked for so"}
-    name = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http-error")
-    detail = words.get(error.status_code, str(error.detail))
-    return problem(error.status_code, name, detail, headers=dict(error.headers or {}))
+    if error.status_code == 404:
+        return problem(404, "not-found", "nothing is here")
+    if error.status_code == 405:
+        methods = allowed(request.url.path, request.app.state.paths)
+        told = f"{request.method} is none of the methods of this path: {methods}"
+        return problem(405, "method-not-allowed", told, headers={"allow": methods})
+    return problem(error.status_code, "http-error", str(error.detail))
 
 
 async def _bad_parameters(_request: Request, error: Exception) -> Response:

@@ -1,6 +1,6 @@
 """HTTP/1.1 on the socket, with what uvicorn leaves open: how much may come, and how slowly.
 
-A request target is a path; trailers are dropped; an upgrade is to a WebSocket, has no
+A request target is a path, or an address of ours; trailers are dropped; an upgrade is to a WebSocket, has no
 body and waits for nothing before it. What breaks these is refused before the application
 hears of it, behind the answers that are due already.
 """
@@ -8,10 +8,11 @@ hears of it, behind the answers that are due already.
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+import re
+from typing import Any, Final
 
 from starlette.responses import Response
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from hms_svc.http_api.cross_origin import VARY
 from hms_svc.http_api.problems import problem
@@ -25,6 +26,7 @@ MOST_HEAD_BYTES: Final = 32 * 1024
 MOST_FRAMING_BYTES: Final = 1024 * 1024
 """Of a body: chunk sizes, extensions and trailers together."""
 MOST_PIPELINED: Final = 16
+_ADDRESS: Final = re.compile(rb"(https?)://([^/?#@]+)((?:[/?][^#]*)?)", re.IGNORECASE)
 _WITH_BODY: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -91,8 +93,12 @@ class BoundedProtocol(Impatient, HttpToolsProtocol):
         self._in_head = False
         self._in_body = True
         self._forget()
+        self._take_address()
         self._check_head()
         super().on_headers_complete()
+        if self.scope["http_version"] == "1.0" and self.cycle.scope is self.scope:
+            # It knows no chunks: what has no length ends with the connection.
+            self.cycle.send = UntilClosed(self.cycle).send  # type: ignore[method-assign]  # uvicorn has no other way in
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body."""
@@ -157,6 +163,19 @@ class BoundedProtocol(Impatient, HttpToolsProtocol):
             self.transport.close()
             self._within(CLOSING_SECONDS)
 
+    def _take_address(self) -> None:
+        """Read a target in absolute form as RFC 9112 (3.2.2) wants it: its host stands for Host."""
+        found = _ADDRESS.fullmatch(self.url)
+        if found is None:
+            return
+        scheme, host, path = found.groups()
+        if scheme.decode().lower() != self.scheme:
+            raise _Unreadable
+        self.url = path if path.startswith(b"/") else b"/" + path
+        names = [name for name, _ in self.headers]
+        if b"host" in names:  # HTTP/1.1 wants it in any form, and twice it is refused.
+            self.headers[names.index(b"host")] = (b"host", host)
+
     def _check_head(self) -> None:
         if not self.url.startswith(b"/") or not self.url.isascii():
             raise _Unreadable
@@ -186,6 +205,26 @@ class BoundedProtocol(Impatient, HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+class UntilClosed:
+    """Sends an answer to HTTP/1.0: one without a length as it is, up to the end of the connection."""
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self._send = cycle.send
+        self._without_length = False
+
+    async def send(self, message: Any) -> None:
+        """Send one message of ASGI."""
+        if message["type"] == "http.response.start":
+            names = {name.lower() for name, _ in message.get("headers", ())}
+            self._without_length = b"content-length" not in names
+            if self._without_length:
+                self._cycle.chunked_encoding = False
+        if self._without_length:  # uvicorn counts down to 0, whatever comes.
+            self._cycle.expected_content_length = len(message.get("body", b""))
+        await self._send(message)
 
 
 def _raw(response: Response) -> bytes:

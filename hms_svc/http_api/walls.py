@@ -26,6 +26,7 @@ from hms_svc.http_api.cross_origin import (
     readable_by,
 )
 from hms_svc.http_api.forwarding import Proxies, sign_of_proxy
+from hms_svc.http_api.methods import as_read
 from hms_svc.http_api.problems import Problem, problem, problem_of
 
 log: Final = logging.getLogger("hms_svc.http")
@@ -87,7 +88,7 @@ class Walls:
             return
         origin = self._origins.listed(Headers(scope=scope))
         answered = _Answer(send, scope["type"], origin)
-        began = time.perf_counter()
+        began, method = time.perf_counter(), scope.get("method", "WS")
         try:
             scope = await self._check(scope)
             if origin and is_preflight(scope):
@@ -95,6 +96,7 @@ class Walls:
                 return
             if scope["path"] not in OPEN_PATHS and (sign := sign_of_proxy(scope)):
                 await self._guard(sign)
+            scope = as_read(scope)
             with self._counted(scope), self._bodies.bound(scope, receive) as bounded:
                 await self._app(scope, bounded, answered)
         except Problem as error:
@@ -104,12 +106,12 @@ class Walls:
         except GONE:
             log.debug("%r: the client left", scope["path"])
         except Exception:
-            log.exception("%s %r broke", scope.get("method", "WS"), scope["path"])
+            log.exception("%s %r broke", method, scope["path"])
             await answered.give(our_fault(), scope, receive)
         finally:
             if self._observe is not None and scope["type"] == "http":
                 seconds = time.perf_counter() - began
-                self._observe(_template(scope), scope["method"], answered.status, seconds)
+                self._observe(_template(scope), method, answered.status, seconds)
 
     async def _check(self, scope: Scope) -> Scope:
         """Give the scope as its caller meant it; Problem where it may not come in."""

@@ -40,7 +40,7 @@ class Described:
         if operation is None:
             known = answer.request.url.path in self.document["paths"]
             assert answer.status_code >= 400 or not known or answer.request.method == "OPTIONS"
-            if media_type == PROBLEM:
+            if media_type == PROBLEM and answer.request.method != "HEAD":
                 await self._check_body(where, answer, {"$ref": "#/components/schemas/Problem"})
             return
         self.seen.add((operation["operationId"], answer.status_code))

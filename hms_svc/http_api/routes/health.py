@@ -21,7 +21,6 @@ router: Final = APIRouter(tags=["health"])
 Scraper = Annotated[Admitted, Depends(admitted(Scope.METRICS))]
 
 
-@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", **one_word("`alive`, or `stuck`, or `no worker`"))
 async def get_health(request: Request) -> Response:
     """Tell whether the workers of this service turn: one that waits for work does.
@@ -37,7 +36,6 @@ async def get_health(request: Request) -> Response:
     return _word("alive")
 
 
-@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", **one_word("`ready`, or what is not there"))
 async def get_readiness(request: Request) -> Response:
     """Tell whether broker and database answer, the schema is ours, workers and room for jobs are there."""

@@ -19,6 +19,7 @@ from hms_svc.domain.timestamps import from_rfc3339, to_rfc3339
 from hms_svc.http_api.describing import event_stream
 from hms_svc.http_api.door import Door
 from hms_svc.http_api.job_stream import BEAT_SECONDS, END_ID, Message, follow_job, last_line
+from hms_svc.http_api.methods import is_head
 from hms_svc.http_api.problems import Problem
 from hms_svc.http_api.rechecking import Recheck
 from hms_svc.http_api.requests import Admitted, admitted
@@ -73,7 +74,7 @@ async def follow_job_events(job_id: str, asked: Viewer) -> Response:
         return Response(status_code=204)  # An EventSource would come again for ever otherwise.
     messages = follow_job(asked.door, job_id, after=last_line(last))
     first = await anext(messages)
-    return _stream(asked, _sse_messages(first, messages))
+    return await _stream(asked, _sse_messages(first, messages))
 
 
 @router.get("/events", **event_stream("CloudEvents of the result bus.", ends=False))
@@ -94,7 +95,7 @@ async def follow_events(
     after = await _position(door, place, resumed=last is not None)
     seen = place == "now" or place.isdecimal()
     chunks = _sse_events(door, after, tuple(type or ()), follow, seen)
-    return _stream(asked, chunks)
+    return await _stream(asked, chunks)
 
 
 async def _send_all(socket: WebSocket, door: Door, messages: AsyncIterator[Message]) -> None:
@@ -137,11 +138,19 @@ async def _position(door: Door, start: str, *, resumed: bool) -> int:
     return 0 if start == "start" else await door.reads.position_at(from_rfc3339(start))
 
 
-def _stream(asked: Admitted, chunks: AsyncGenerator[bytes]) -> StreamingResponse:
+async def _stream(asked: Admitted, chunks: AsyncGenerator[bytes]) -> StreamingResponse:
+    headers = {"x-accel-buffering": "no"}
+    if is_head(asked.request):
+        await chunks.aclose()
+        chunks = _nothing()
     recheck = Recheck(asked.door, asked.request.headers.get("authorization"))
     told = _ended(recheck.hand_on(chunks))
-    headers = {"x-accel-buffering": "no"}
     return StreamingResponse(told, media_type="text/event-stream", headers=headers)
+
+
+async def _nothing() -> AsyncGenerator[bytes]:
+    return
+    yield
 
 
 async def _ended(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

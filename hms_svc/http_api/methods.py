@@ -1,0 +1,33 @@
+"""Which methods a path takes: HEAD as GET does, and in answers of 405 all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.types import Scope
+
+_HEAD: Final = "hms_svc.head"
+
+
+def as_read(scope: Scope) -> Scope:
+    """Return the scope of the GET that a HEAD asks about: its answer is sent without a body."""
+    if scope["type"] != "http" or scope["method"] != "HEAD":
+        return scope
+    return {**scope, "method": "GET", _HEAD: True}
+
+
+def is_head(request: Request) -> bool:
+    """Tell whether only the headers of an answer are asked for."""
+    return _HEAD in request.scope
+
+
+def allowed(path: str, routes: Iterable[object]) -> str:
+    """Return the methods of a path as the header Allow lists them."""
+    found: set[str] = set()
+    for route in routes:
+        if isinstance(route, APIRoute) and route.path_regex.match(path):
+            found.update(route.methods or ())
+    return ", ".join(sorted(found | {"HEAD"} if "GET" in found else found))
