@@ -13,14 +13,13 @@ from typing import Final
 import msgspec
 
 from hms_svc import bootstrap
-from hms_svc.domain.errors import BadSetting
+from hms_svc.exposure import check_exposure, warn_of_plain_text
 from hms_svc.handling.registry import Registry
 from hms_svc.http_api.app import make_app
 from hms_svc.http_api.authentication import Authentication
 from hms_svc.http_api.checking import check_doors
 from hms_svc.http_api.door import Door
 from hms_svc.http_api.identity_provider import IdentityProvider
-from hms_svc.http_api.listening import is_loopback
 from hms_svc.http_api.measuring import Measures
 from hms_svc.http_api.server import names_of, serve
 from hms_svc.observability.logs import set_up_logging
@@ -63,7 +62,8 @@ async def _receive(settings: Settings, spec: ChildSpec, line: socket.socket) -> 
         stop.set()
 
     async with open_door(settings, on_replaced) as door:
-        await check_exposure(door, listening)
+        await check_exposure(settings, listening, door.authentication.is_open)
+        warn_of_plain_text(settings, listening)
         door.measures.listen(socket.socket(fileno=spec.reports))
         app = make_app(door, hosts=names_of(settings), web=spec.web)
         log.info("listening on %s", settings.http)
@@ -148,28 +148,6 @@ def _provider(settings: Settings) -> IdentityProvider | None:
         scope_claims=settings.jwt_scopes,
         ca_file=settings.ca_file,
     )
-
-
-async def check_exposure(door: Door, listening: socket.socket) -> None:
-    """Refuse to be reached from other machines by anybody, through a proxy or without one."""
-    is_open = await door.authentication.is_open()  # Read now: the database may hang later.
-    if door.settings.http_proxies and is_open:
-        named = ", ".join(door.settings.http_proxies)
-        raise BadSetting(
-            f"http_proxies {named}: there is no token, and whoever reaches a proxy would be taken "
-            "for local; first make one (hms-svc tokens create NAME --scope produce), or set jwks_url"
-        )
-    if is_loopback(listening):
-        return
-    if is_open:
-        raise BadSetting(
-            f"http {door.settings.http} is reached from other machines, and there is no token: "
-            "make one (hms-svc tokens create NAME --scope produce), set jwks_url, "
-            "or listen on 127.0.0.1"
-        )
-    if door.settings.http_tls_certificate is None:
-        log.warning("%s takes tokens without TLS: put a proxy with TLS before it, or set "
-                    "http_tls_certificate", door.settings.http)  # fmt: skip
 
 
 def _stop_event(line: socket.socket) -> asyncio.Event:

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import typer
 
+from hms_svc.cli.once import Command, Group
+
 COMMANDS: Final = {
     "serve": "serve:serve",
     "enqueue": "enqueue:enqueue",
@@ -40,16 +42,16 @@ GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
 
 def build(name: str) -> Any:
     """Make the command or group of a top-level name."""
-    made = typer.Typer(name=name, add_completion=False, rich_markup_mode=None)
+    made = typer.Typer(name=name, cls=Group, add_completion=False, rich_markup_mode=None)
     if name not in GROUPS:
         module, _, function = COMMANDS[name].partition(":")
-        made.command(name)(getattr(import_module(f"hms_svc.cli.{module}"), function))
+        made.command(name, cls=Command)(getattr(import_module(f"hms_svc.cli.{module}"), function))
         return typer.main.get_command(made)
     text, modules = GROUPS[name]
     made.callback(help=text, no_args_is_help=True)(_nothing)
     for module in modules:
         for command_name, command in import_module(f"hms_svc.cli.{module}").COMMANDS.items():
-            made.command(command_name)(command)
+            made.command(command_name, cls=Command)(command)
     return typer.main.get_command(made)
 
 

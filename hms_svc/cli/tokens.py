@@ -19,7 +19,8 @@ def create(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Who the bearer is, in the audit log.")],
     scopes: Annotated[
-        str, typer.Option("--scope", help="Of produce, view, operate, metrics; with commas.")
+        list[str],
+        typer.Option("--scope", help="Of produce, view, operate, metrics; also with commas."),
     ],
     expires: Annotated[
         str | None, typer.Option(help="Ends after this long: 90d, 12h.", show_default="never")
@@ -32,7 +33,7 @@ def create(
 
     from hms_svc.operations.tokens import read_scopes
 
-    wanted = read_scopes(scopes.split(","))
+    wanted = read_scopes(",".join(scopes).split(","))
     now_ms = time.time_ns() // 1_000_000
 
     async def work() -> tuple[Token, Bearer, bool]:

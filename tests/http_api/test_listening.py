@@ -25,10 +25,10 @@ from cryptography.x509.oid import NameOID
 from msgspec.structs import replace
 
 from hms_svc.domain.errors import BadInput, BadSetting
+from hms_svc.exposure import check_exposure
 from hms_svc.http_api.checking import check_doors
 from hms_svc.http_api.listening import is_loopback, listen, split_address
 from hms_svc.operations.tokens import Scope
-from hms_svc.receiving import check_exposure
 from hms_svc.settings import Settings
 
 from .conftest import House, HouseMaker
@@ -72,10 +72,10 @@ def test_an_address_that_is_none_says_what_would_be_right(address: str) -> None:
 async def test_a_door_that_others_reach_needs_tokens(house: House) -> None:
     with listen("0.0.0.0:0") as everywhere, listen("127.0.0.1:0") as here:
         with pytest.raises(BadSetting, match="hms-svc tokens create"):
-            await check_exposure(house.door, everywhere)
-        await check_exposure(house.door, here)
+            await check_exposure(house.door.settings, everywhere, house.door.authentication.is_open)
+        await check_exposure(house.door.settings, here, house.door.authentication.is_open)
         await house.token(Scope.VIEW)
-        await check_exposure(house.door, everywhere)
+        await check_exposure(house.door.settings, everywhere, house.door.authentication.is_open)
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:

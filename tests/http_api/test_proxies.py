@@ -11,10 +11,10 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from hms_svc.domain.errors import BadSetting
+from hms_svc.exposure import check_exposure
 from hms_svc.http_api.forwarding import Proxies
 from hms_svc.http_api.listening import listen
 from hms_svc.operations.tokens import Scope
-from hms_svc.receiving import check_exposure
 from hms_svc.settings import load_settings
 
 from .conftest import House, HouseMaker
@@ -212,9 +212,9 @@ async def test_proxies_are_named_once_there_is_a_token(make_house: HouseMaker) -
     here: sockets.socket = listen("127.0.0.1:0")
     with here:
         with pytest.raises(BadSetting, match=r"http_proxies 127\.0\.0\.1/32: there is no token"):
-            await check_exposure(house.door, here)
+            await check_exposure(house.door.settings, here, house.door.authentication.is_open)
         await house.token(Scope.PRODUCE)
-        await check_exposure(house.door, here)
+        await check_exposure(house.door.settings, here, house.door.authentication.is_open)
 
 
 def test_proxies_are_addresses_and_networks() -> None:

@@ -129,6 +129,7 @@ def test_a_file_that_is_broken_later_ends_no_service_that_works(tmp_path: Path) 
 def test_a_door_to_other_machines_needs_a_token(tmp_path: Path) -> None:
     code, said = Service(tmp_path, http=f"0.0.0.0:{free_port()}").end()
     assert (code, "hms-svc tokens create" in said) == (2, True)
+    assert len(said.splitlines()) == 1, f"something was started: {said}"
 
 
 def test_a_setting_that_makes_no_door_ends_it_before_it_listens(
