@@ -23,6 +23,7 @@ from hms_svc.domain.backend_url import (
 )
 from hms_svc.domain.errors import BadSetting
 from hms_svc.domain.setting_values import Reader, choice, flag, networks, number, text, whole, words
+from hms_svc.domain.spelling import did_you_mean
 from hms_svc.machine import (
     config_folder,
     data_folder,
@@ -263,7 +264,7 @@ def masked(name: str, value: object) -> object:
 def _read(name: str, value: object, source: str) -> Any:
     reader = READERS.get(name)
     if reader is None:
-        raise BadSetting(f"unknown setting {name!r} ({source}){_nearest(name, READERS)}")
+        raise BadSetting(f"unknown setting {name!r} ({source}){did_you_mean(name, READERS)}")
     try:
         return reader(value)
     except ValueError as error:
@@ -319,17 +320,10 @@ def _from_environment(environ: Mapping[str, str]) -> Iterable[tuple[str, object,
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
     known = {CONFIG_VARIABLE, *(PREFIX + name.upper() for name in READERS)}
     return [
-        f"unknown environment variable {name} is ignored{_nearest(name, known)}"
+        f"unknown environment variable {name} is ignored{did_you_mean(name, known)}"
         for name in sorted(environ)
         if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX) and name not in known
     ]
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    from difflib import get_close_matches
-
-    found = get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {found[0]}?" if found else ""
 
 
 def _fill_in(values: dict[str, Any]) -> None:

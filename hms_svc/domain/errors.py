@@ -57,16 +57,27 @@ class MalformedJson(BadInput):
     """Bytes or values that strict JSON does not allow; the message says where and why."""
 
 
-class MalformedJob(BadInput):
-    """JSON that is not a job; `field` names the part at fault, or is empty for the whole."""
+class FieldFault(NamedTuple):
+    """What is wrong with one field: its path, empty for the whole, and words."""
 
-    def __init__(self, message: str, field: str = "") -> None:
+    field: str
+    detail: str
+
+
+class MalformedJob(BadInput):
+    """JSON that is not a job; `field` names the part at fault, or is empty for the whole.
+
+    `faults` has every field at fault, at least one.
+    """
+
+    def __init__(self, message: str, field: str = "", faults: Sequence[FieldFault] = ()) -> None:
         super().__init__(message)
         self.field = field
+        self.faults = tuple(faults) or (FieldFault(field, message),)
 
 
 class Fault(NamedTuple):
-    """What is wrong with one of several jobs: its place, from 0, its field, and words."""
+    """What is wrong with a field of one of several jobs: its place, from 0, the field, and words."""
 
     place: int
     field: str
@@ -78,7 +89,8 @@ class MalformedJobs(BadInput):
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         first = faults[0]
-        more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+        others = len({fault.place for fault in faults}) - 1
+        more = f", and {others} more" if others else ""
         super().__init__(f"job {first.place}: {first.detail}{more}; nothing was enqueued")
         self.faults = tuple(faults)
 

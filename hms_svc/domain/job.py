@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
+from itertools import islice
 from typing import Final
 
 import msgspec
 
-from hms_svc.domain.errors import BadInput, MalformedJob
+from hms_svc.domain.errors import BadInput, FieldFault, MalformedJob
 from hms_svc.domain.ids import (
     RESERVED_PREFIX,
     check_job_id,
@@ -16,6 +19,7 @@ from hms_svc.domain.ids import (
     new_job_id,
 )
 from hms_svc.domain.plain_text import brief
+from hms_svc.domain.spelling import misspelt
 from hms_svc.domain.strict_json import JsonValue, check_strict, decode, encode
 from hms_svc.domain.timestamps import check_time, from_rfc3339
 
@@ -24,6 +28,8 @@ MAX_ITEM_BYTES: Final = 4 * 1024 * 1024
 MAX_PRIORITY: Final = 1000
 MAX_KEY_CHARACTERS: Final = 256
 MAX_TRACESTATE_CHARACTERS: Final = 512
+NAMES_LOOKED_AT: Final = 100
+"""Unknown fields of one job that are held against the known ones: that takes time for each."""
 INTERNAL_TYPES: Final = frozenset({"envelope.receive", "event.deliver"})
 """Made by hms-svc alone: what they carry was checked, or is signed as ours. No edge takes one."""
 
@@ -102,51 +108,126 @@ def log_fields(job_id: str, type: str, attempt: int) -> dict[str, str | int]:
     return {"job_id": job_id, "job_type": type, "attempt": attempt}
 
 
-_KNOWN: Final = frozenset(
-    {
-        "id", "type", "data", "enqueued_at", "not_before", "expires_at", "priority",
-        "max_attempts", "unique_key", "traceparent", "tracestate", "meta", "retried_from",
-    }
+_NAMES: Final = (
+    "id", "type", "data", "enqueued_at", "not_before", "expires_at", "priority",
+    "max_attempts", "unique_key", "traceparent", "tracestate", "meta", "retried_from",
 )  # fmt: skip
+_KNOWN: Final = frozenset(_NAMES)
 
 
-def read_job(value: JsonValue, *, now_ms: int, default_type: str | None = None) -> Job:
-    """Make a job of a strictly read JSON value, or raise MalformedJob naming the field.
+def read_job(
+    value: JsonValue, *, now_ms: int, default_type: str | None = None, any_names: bool = False
+) -> Job:
+    """Make a job of a strictly read JSON value, or raise MalformedJob naming each field at fault.
 
     `default_type` serves producers whose queue names the type. The value has
     passed `read_strict`; a missing id is made here. What `check_handed_in` refuses
-    is refused.
+    is refused, and so is a name that can only be a known one misspelt, but with `any_names`:
+    records that were kept are read as they are.
     """
     if not isinstance(value, dict):
         raise MalformedJob(f"a job is a JSON object, not {_kind(value)}")
-    if "data" not in value:
-        raise MalformedJob("data is missing: a job is an object with type and data", "data")
-    if value.get("type", default_type) is None:
-        raise MalformedJob("type is missing: write it into the job or pass --type", "type")
     extra = {key: item for key, item in value.items() if key not in _KNOWN}
-    meta = value.get("meta")
-    if meta is not None and not isinstance(meta, dict):
-        raise MalformedJob(f"meta must be an object, not {_kind(meta)}", "meta")
-    retried_from = value.get("retried_from")
+    misspellings = _misspellings(value, extra) if extra and not any_names else []
+    try:
+        job = _read_job(value, extra, now_ms, default_type)
+        if not misspellings:
+            check_handed_in(job)
+            return job
+    except MalformedJob:
+        pass
+    faults = [*misspellings, *_faults(value, default_type)]
+    raise MalformedJob("; ".join(fault.detail for fault in faults), faults[0].field, faults)
+
+
+def _read_job(
+    value: dict[str, JsonValue], extra: dict[str, JsonValue], now_ms: int, default_type: str | None
+) -> Job:
     given_id = value.get("id")
-    job = Job(
+    meta = _meta(value)
+    return Job(
         id=new_job_id() if given_id is None else check_job_id(given_id),
-        type=check_job_type(value.get("type", default_type)),
-        data=encode_data(value["data"]),
+        type=_type(value, default_type),
+        data=_data(value),
         enqueued_at=now_ms,
         not_before=_time(value, "not_before"),
         expires_at=_time(value, "expires_at"),
-        priority=_integer(value, "priority", -MAX_PRIORITY, MAX_PRIORITY),
-        max_attempts=_integer(value, "max_attempts", 1, 1000),
+        priority=_priority(value),
+        max_attempts=_max_attempts(value),
         unique_key=_text(value, "unique_key"),
         traceparent=_text(value, "traceparent"),
         tracestate=_text(value, "tracestate", MAX_TRACESTATE_CHARACTERS),
         meta=encode(meta) if meta else None,
         extra=encode(extra) if extra else None,
-        retried_from=None if retried_from is None else check_job_id(retried_from, "retried_from"),
+        retried_from=_retried_from(value),
     )
-    check_handed_in(job)
-    return job
+
+
+def _misspellings(value: dict[str, JsonValue], extra: dict[str, JsonValue]) -> list[FieldFault]:
+    """Find names that can only be known ones: of those that the job does not name itself."""
+    free = [name for name in _NAMES if name not in value]
+    found = ((name, misspelt(name, free)) for name in islice(extra, NAMES_LOOKED_AT))
+    return [
+        FieldFault(name, f"unknown field {brief(name)}; did you mean {meant}?")
+        for name, meant in found
+        if meant
+    ]
+
+
+def _faults(value: dict[str, JsonValue], default_type: str | None) -> list[FieldFault]:
+    """Find all that is wrong with the fields of a job: one that is right has nothing here."""
+    checks: list[Callable[[], object]] = [
+        lambda: None if value.get("id") is None else _handed_in_id(check_job_id(value["id"])),
+        lambda: _handed_in_type(_type(value, default_type)),
+        lambda: _data(value),
+        *(partial(_time, value, name) for name in ("not_before", "expires_at")),
+        lambda: _priority(value),
+        lambda: _max_attempts(value),
+        *(partial(_text, value, name) for name in ("unique_key", "traceparent")),
+        partial(_text, value, "tracestate", MAX_TRACESTATE_CHARACTERS),
+        lambda: _meta(value),
+        lambda: _retried_from(value),
+    ]
+    found: list[FieldFault] = []
+    for check in checks:
+        try:
+            check()
+        except MalformedJob as error:
+            found += error.faults
+    return found
+
+
+def _type(value: dict[str, JsonValue], default_type: str | None) -> str:
+    given = value.get("type", default_type)
+    if given is None:
+        raise MalformedJob("type is missing: write it into the job or pass --type", "type")
+    return check_job_type(given)
+
+
+def _data(value: dict[str, JsonValue]) -> bytes:
+    if "data" not in value:
+        raise MalformedJob("data is missing: a job is an object with type and data", "data")
+    return encode_data(value["data"])
+
+
+def _meta(value: dict[str, JsonValue]) -> dict[str, JsonValue] | None:
+    meta = value.get("meta")
+    if meta is not None and not isinstance(meta, dict):
+        raise MalformedJob(f"meta must be an object, not {_kind(meta)}", "meta")
+    return meta
+
+
+def _retried_from(value: dict[str, JsonValue]) -> str | None:
+    given = value.get("retried_from")
+    return None if given is None else check_job_id(given, "retried_from")
+
+
+def _priority(value: dict[str, JsonValue]) -> int | None:
+    return _integer(value, "priority", -MAX_PRIORITY, MAX_PRIORITY)
+
+
+def _max_attempts(value: dict[str, JsonValue]) -> int | None:
+    return _integer(value, "max_attempts", 1, 1000)
 
 
 def check_handed_in(job: Job, running: str = "") -> None:
@@ -154,11 +235,19 @@ def check_handed_in(job: Job, running: str = "") -> None:
 
     `running` is the id of the job whose handler hands this one in: see `is_reserved_id`.
     """
-    if job.type in INTERNAL_TYPES:
-        raise MalformedJob(f"type {job.type} is made by hms-svc itself, never handed in", "type")
-    if is_reserved_id(job.id, running):
+    _handed_in_type(job.type)
+    _handed_in_id(job.id, running)
+
+
+def _handed_in_type(type: str) -> None:
+    if type in INTERNAL_TYPES:
+        raise MalformedJob(f"type {type} is made by hms-svc itself, never handed in", "type")
+
+
+def _handed_in_id(job_id: str, running: str = "") -> None:
+    if is_reserved_id(job_id, running):
         raise MalformedJob(
-            f"id {job.id} begins with {RESERVED_PREFIX}, as only ids do that hms-svc makes itself:"
+            f"id {job_id} begins with {RESERVED_PREFIX}, as only ids do that hms-svc makes itself:"
             " give another, or none",
             "id",
         )

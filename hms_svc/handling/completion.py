@@ -9,7 +9,7 @@ import msgspec
 
 from hms_svc.domain.errors import HmsError, MalformedJob, MalformedJson
 from hms_svc.domain.job import MAX_KEY_CHARACTERS, Job
-from hms_svc.domain.strict_json import check_strict
+from hms_svc.domain.strict_json import JsonValue, check_strict
 from hms_svc.handling.declarations import name_of
 from hms_svc.handling.payload import PayloadFault, parse_handed_in
 from hms_svc.handling.registry import JobType, Registry
@@ -55,10 +55,28 @@ def completion_of(job: Job, registry: Registry) -> Completion:
             payload = _payload_of(job, declared)
             key = None if job.unique_key is not None else key_of(declared, payload)
     except PayloadFault as error:
-        raise MalformedJob(str(error), error.field) from error
+        raise MalformedJob(str(error), error.field, error.faults) from error
     except KeyFault as error:
         raise MalformedJob(str(error), "unique_key") from error
     return Completion(key, declared.priority or None)
+
+
+def with_faults_of_data(error: MalformedJob, value: JsonValue, registry: Registry) -> MalformedJob:
+    """Return the error of a value that is no job, with what the model of its type refuses besides."""
+    named = value.get("type") if isinstance(value, dict) else None
+    declared = registry.get(named) if isinstance(named, str) else None
+    if (
+        declared is None
+        or declared.payload is None
+        or not isinstance(value, dict)
+        or "data" not in value
+    ):
+        return error
+    try:
+        parse_handed_in(declared.payload, value["data"])
+    except PayloadFault as fault:
+        return MalformedJob(f"{error}; {fault}", error.field, [*error.faults, *fault.faults])
+    return error
 
 
 def complete(job: Job, registry: Registry) -> Job:

@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from hms_svc.domain.errors import HmsError
+from hms_svc.domain.errors import FieldFault, HmsError
 from hms_svc.handling.registry import PayloadModel
 from hms_svc.handling.writable import writable
 
+MOST_TOLD: Final = 50
+MOST_IN_WORDS: Final = 10
 MOST_FAULTS: Final = 1_000
 """Beyond this number they are counted: to word half a million of them takes a second."""
 
 
 class PayloadFault(HmsError):
-    """The payload's model refused the data; `field` is the path of the first, from `data` down."""
+    """The payload's model refused the data; `field` is the path of the first, from `data` down.
 
-    def __init__(self, message: str, field: str) -> None:
+    `faults` has every field at fault, up to 50.
+    """
+
+    def __init__(self, message: str, field: str, faults: Sequence[FieldFault] = ()) -> None:
         super().__init__(message)
         self.field = field
+        self.faults = tuple(faults) or (FieldFault(field, message),)
 
 
 def parse_payload(model: PayloadModel, data: Any) -> Any:
@@ -31,8 +37,9 @@ def parse_payload(model: PayloadModel, data: Any) -> Any:
         if error.error_count() > MOST_FAULTS:
             raise PayloadFault(f"data: {error.error_count():,} faults", "data") from error
         faults: Sequence[Any] = error.errors(include_url=False)
-        told = "; ".join(_describe(fault) for fault in faults[:10])
-        raise PayloadFault(told, _path(faults[0])) from error
+        found = [FieldFault(_path(fault), _describe(fault)) for fault in faults[:MOST_TOLD]]
+        told = "; ".join(fault.detail for fault in found[:MOST_IN_WORDS])
+        raise PayloadFault(told, found[0].field, found) from error
 
 
 def parse_handed_in(model: PayloadModel, data: Any) -> Any:

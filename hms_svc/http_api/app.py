@@ -20,6 +20,7 @@ from hms_svc.http_api.forwarding import prefix_of
 from hms_svc.http_api.methods import allowed
 from hms_svc.http_api.openapi import describe, operation_id, server
 from hms_svc.http_api.problems import Problem, problem, problem_of
+from hms_svc.http_api.query import check_query
 from hms_svc.http_api.requests import Note, answer
 from hms_svc.http_api.routes import cases, envelopes, health, jobs, queues, streams
 from hms_svc.http_api.walls import Walls, our_fault
@@ -30,6 +31,7 @@ BODIES: Final[tuple[type[BaseModel], ...]] = (
 ROUTERS: Final = (jobs, streams, queues, cases, envelopes, health)
 FAULTS: Final = (500, 503)
 """What every route may answer."""
+MOST_FAULTS: Final = 50
 LEFT: Final = 499
 """For the counters, as others write it: the client left before it was answered."""
 
@@ -74,6 +76,7 @@ def make_app(door: Door, *, hosts: Iterable[str], web: bool = False) -> ASGIApp:
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi(request: Request) -> Response:
         await door_of(request).admit(request.headers.get("authorization"), None)
+        check_query(request)
         if not document:
             document.update(describe(app, door.registry, BODIES))
         return answer({**document, "servers": server(prefix_of(request))})
@@ -126,7 +129,7 @@ async def _bad_parameters(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = [
         {"field": ".".join(str(step) for step in fault["loc"][1:]), "detail": str(fault["msg"])}
-        for fault in error.errors()[:10]
+        for fault in error.errors()[:MOST_FAULTS]
     ]
     told = "; ".join(f"{each['field']}: {each['detail']}" for each in errors)
     return problem(400, "bad-input", told, errors=errors)

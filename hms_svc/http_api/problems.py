@@ -92,9 +92,7 @@ def problem_of(error: HmsError) -> Response:
         headers["retry-after"] = str(error.retry_after_seconds)
     elif status == 503:
         headers["retry-after"] = str(OUTAGE_SECONDS)
-    if isinstance(error, MalformedJob) and error.field:
-        more["errors"] = [{"field": error.field, "detail": str(error)}]
-    elif isinstance(error, MalformedJobs):
+    if (isinstance(error, MalformedJob) and error.field) or isinstance(error, MalformedJobs):
         more["errors"] = [fault._asdict() for fault in error.faults]
     return problem(status, _name_of(error), str(error), headers=headers, **more)
 

@@ -9,12 +9,13 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from hms_svc.domain.errors import MalformedJob
+from hms_svc.domain.errors import FieldFault, MalformedJob
 from hms_svc.domain.strict_json import JsonValue, encode, read_strict
 from hms_svc.handling.payload import PayloadFault, parse_payload
 from hms_svc.http_api.authentication import Principal
 from hms_svc.http_api.door import Door, door_of
 from hms_svc.http_api.problems import Problem
+from hms_svc.http_api.query import check_query
 from hms_svc.operations.service import Operations
 from hms_svc.operations.tokens import Scope
 from hms_svc.ports.side_thread import aside
@@ -55,6 +56,7 @@ def admitted(scope: Scope | None) -> Callable[[Request], Awaitable[Admitted]]:
     async def admit(request: Request) -> Admitted:
         door = door_of(request)
         principal = await door.admit(request.headers.get("authorization"), scope)
+        check_query(request)
         return Admitted(request, door, principal)
 
     return admit
@@ -92,10 +94,20 @@ def _parsed(model: type[ModelT], value: JsonValue) -> ModelT:
     try:
         found = parse_payload(model, value)
     except PayloadFault as error:
-        told = str(error).replace("data.", "").replace("data:", "the body:")
-        raise MalformedJob(told, error.field.removeprefix("data").lstrip(".")) from error
+        faults = [
+            FieldFault(_in_body(fault.field), _in_words(fault.detail)) for fault in error.faults
+        ]
+        raise MalformedJob(_in_words(str(error)), faults[0].field, faults) from error
     assert isinstance(found, model)
     return found
+
+
+def _in_body(field: str) -> str:
+    return field.removeprefix("data").lstrip(".")
+
+
+def _in_words(told: str) -> str:
+    return told.replace("data.", "").replace("data:", "the body:")
 
 
 def answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

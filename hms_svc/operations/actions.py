@@ -263,4 +263,4 @@ def _edited(detail: JobDetail, data: JsonValue, now: int) -> Job:
         raise MalformedJob(f"the record of job {original.id} cannot be read") from error
     kept = {key: value for key, value in envelope.items() if key not in ENVELOPE_OF_ONE_RUN}
     kept |= {"priority": original.priority, "data": data, "retried_from": original.id}
-    return read_job(kept, now_ms=now)
+    return read_job(kept, now_ms=now, any_names=True)

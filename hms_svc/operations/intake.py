@@ -80,6 +80,11 @@ class Faults:
         if not self._leaves_out():
             self.messages.append(f"{draft.place(field)}: {error}")
 
+    def add_each(self, draft: Draft, error: MalformedJob) -> None:
+        """Take in each field of a draft that is at fault."""
+        for fault in error.faults:
+            self.add_to(draft, fault.field, BadInput(fault.detail))
+
     def _leaves_out(self) -> bool:
         """Count one more where no more are told; False where there is room to tell it."""
         if len(self.messages) < MOST_FAULTS:

@@ -28,7 +28,7 @@ from hms_svc.domain.ids import derived_id, is_reserved_id
 from hms_svc.domain.job import Job, read_job
 from hms_svc.domain.strict_json import JsonValue, encode, encode_canonical, read_strict
 from hms_svc.handling.batching import Batcher
-from hms_svc.handling.completion import complete, complete_if_possible
+from hms_svc.handling.completion import complete, complete_if_possible, with_faults_of_data
 from hms_svc.handling.registry import Registry
 from hms_svc.operations.room import Room
 from hms_svc.operations.submission import check_same, find_taken, id_taken
@@ -199,15 +199,19 @@ class Posting:
             except BadInput as error:
                 if not many:
                     raise
-                faults.append(Fault(place, getattr(error, "field", ""), str(error)))
-                if len(faults) == MOST_FAULTS:
+                faults += _faults_of(error, place)
+                if len(faults) >= MOST_FAULTS:
                     break
         if faults:
-            raise MalformedJobs(faults)
+            raise MalformedJobs(faults[:MOST_FAULTS])
         return jobs
 
     def _read_one(self, item: JsonValue, adopt: Callable[[Job], Job], now: int) -> Job:
-        return adopt(complete(read_job(item, now_ms=now), self._registry))
+        try:
+            job = read_job(item, now_ms=now)
+        except MalformedJob as error:
+            raise with_faults_of_data(error, item, self._registry) from error
+        return adopt(complete(job, self._registry))
 
     async def _check_ids(self, items: Sequence[JsonValue], jobs: Sequence[Job]) -> None:
         """Find ids that are taken before anything is written: an array is accepted whole."""
@@ -294,6 +298,12 @@ def _check_taken(answers: Sequence[Enqueued], *, keyed: bool = False) -> None:
         others = len(answers) - len(taken)
         more = f"; the other {others} of the request are accepted" if others else ""
         raise id_taken(taken[0], more)
+
+
+def _faults_of(error: BadInput, place: int) -> list[Fault]:
+    if isinstance(error, MalformedJob):
+        return [Fault(place, fault.field, fault.detail) for fault in error.faults]
+    return [Fault(place, "", str(error))]
 
 
 def _names_itself(item: JsonValue) -> bool:

@@ -45,7 +45,7 @@ def check_jobs(
                     check_same(job, seen)
                 jobs.append((draft, job))
         except MalformedJob as error:
-            faults.add_to(draft, error.field, error)
+            faults.add_each(draft, error)
         except BadInput as error:
             faults.add_to(draft, "id", error)
     return jobs

@@ -128,6 +128,20 @@ def test_raw_bytes_become_a_dead_letter_and_are_kept(cli: Cli, tmp_path: Path) -
     assert shown["raw"]["length"] == 11
 
 
+def test_a_misspelt_field_is_refused_from_a_file_and_a_dead_letter_from_a_push(
+    cli: Cli, tmp_path: Path
+) -> None:
+    file = tmp_path / "job.json"
+    file.write_text('{"type": "crew.notify", "data": {"case_id": 7},\n "prioriy": 1}')
+    told = cli("enqueue", file, code=2).err
+    assert f"{file}:2: unknown field 'prioriy'; did you mean priority?" in told
+    file.write_text('{"data": {"case_id": "c"}, "prioriy": 1}')
+    row = cli("enqueue", file, "--raw", "--type", "crew.notify", "--json", code=3).row
+    dead = cli("jobs", "show", row["id"], "--json").row
+    assert (dead["state"], dead["reason"]) == ("dead", "malformed")
+    assert "did you mean priority?" in dead["detail"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

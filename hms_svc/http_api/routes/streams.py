@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, WebSocket
+from fastapi.exceptions import RequestValidationError
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 from starlette.websockets import WebSocketDisconnect
@@ -21,6 +22,7 @@ from hms_svc.http_api.door import Door
 from hms_svc.http_api.job_stream import BEAT_SECONDS, END_ID, Message, follow_job, last_line
 from hms_svc.http_api.methods import is_head
 from hms_svc.http_api.problems import Problem
+from hms_svc.http_api.query import check_query
 from hms_svc.http_api.rechecking import Recheck
 from hms_svc.http_api.requests import Admitted, admitted
 from hms_svc.http_api.server_sent_events import sse
@@ -46,6 +48,10 @@ async def job_over_websocket(socket: WebSocket, job_id: str) -> None:
     token, protocol = _offered(socket)
     authorization = token or socket.headers.get("authorization")
     await door.admit(authorization, Scope.VIEW)
+    try:
+        check_query(socket, "after")
+    except RequestValidationError as error:
+        raise Problem(400, "bad-input", str(error.errors()[0]["msg"])) from error
     after = last_line(socket.query_params.get("after"))
     messages = Recheck(door, authorization).hand_on(follow_job(door, job_id, after=after))
     try:

@@ -1,0 +1,54 @@
+"""Names that are none: which known one was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+_LONGEST: Final = 64
+_LEAST_FOR_ONE: Final = 4
+_LEAST_FOR_TWO: Final = 8
+"""Characters of a known name from which one, or two, may be wrong."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence that tells of the nearest known name; "" where none is near."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def misspelt(name: str, known: Iterable[str]) -> str:
+    """Return the known name that can hardly but be meant, "" where the name may be one of its own.
+
+    Case, `-` and `_` aside it differs in nothing, in one character where the known name has four, or in
+    two where it has eight; a character that is left out, added or changed counts, or two that are swapped.
+    """
+    if len(name) > _LONGEST:
+        return ""
+    plain = _plain(name)
+    for each in known:
+        wanted = _plain(each)
+        allowed = (len(wanted) >= _LEAST_FOR_ONE) + (len(wanted) >= _LEAST_FOR_TWO)
+        if abs(len(plain) - len(wanted)) <= allowed and _distance(plain, wanted) <= allowed:
+            return each
+    return ""
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def _distance(left: str, right: str) -> int:
+    """Count the edits between two words (optimal string alignment)."""
+    before: list[int] = []
+    row = list(range(len(right) + 1))
+    for i, ours in enumerate(left, 1):
+        older, before, row = before, row, [i]
+        for j, theirs in enumerate(right, 1):
+            costs = [row[-1] + 1, before[j] + 1, before[j - 1] + (ours != theirs)]
+            if older and j > 1 and ours == right[j - 2] and left[i - 2] == theirs:
+                costs.append(older[j - 2] + 1)
+            row.append(min(costs))
+    return row[-1]
