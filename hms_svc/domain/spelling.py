@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 _LONGEST: Final = 64
@@ -25,8 +26,11 @@ def misspelt(name: str, known: Iterable[str]) -> str:
     Case, `-` and `_` aside it differs in nothing, in one character where the known name has four, or in
     two where it has eight; a character that is left out, added or changed counts, or two that are swapped.
     """
-    if len(name) > _LONGEST:
-        return ""
+    return "" if len(name) > _LONGEST else _misspelt(name, tuple(known))
+
+
+@lru_cache(maxsize=512)  # A producer sends the same names with every job.
+def _misspelt(name: str, known: tuple[str, ...]) -> str:
     plain = _plain(name)
     for each in known:
         wanted = _plain(each)
