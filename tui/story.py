@@ -10,8 +10,9 @@ import msgspec
 
 from hms_svc.domain.case import Case
 from hms_svc.domain.plain_text import plain, plain_lines
-from hms_svc.domain.strict_json import decode
+from hms_svc.domain.strict_json import decode, encode
 from hms_svc.domain.views import AttemptView, AuditRecord, JobDetail, Move, ProgressView
+from hms_svc.operations.shapes import sender_facts, sent_shape
 from tui import formatting as f
 from tui.picture import StoryOf
 from tui.rows import SIGNS
@@ -59,8 +60,10 @@ def tell_story(found: StoryOf, now: int) -> Told:
     story = found.story
     teller = _Teller()
     _tell_view(teller, story.detail, found.why, now, archived=story.archived)
+    _tell_sender(teller, story.detail)
     _tell_case(teller, story.case)
     _tell_json(teller, "Payload", story.detail.view.data)
+    _tell_further(teller, story.detail)
     _tell_raw(teller, story.detail)
     if story.detail.result:
         _tell_json(teller, "Result", story.detail.result)
@@ -98,6 +101,18 @@ def _tell_view(teller: _Teller, detail: JobDetail, why: str, now: int, *, archiv
         teller.fact("held for", f"{action}, by rule {rule}", "warn")
     if detail.retried_from:
         teller.fact("made from", detail.retried_from, link=f"job:{detail.retried_from}")
+
+
+def _tell_sender(teller: _Teller, detail: JobDetail) -> None:
+    for name, value in sender_facts(sent_shape(detail)):
+        teller.fact(name, value)
+
+
+def _tell_further(teller: _Teller, detail: JobDetail) -> None:
+    sent = sent_shape(detail)
+    for head, name in (("Meta", "meta"), ("Fields that nobody here knows", "unknown_fields")):
+        if sent[name]:
+            _tell_json(teller, head, encode(sent[name]))
 
 
 def _tell_case(teller: _Teller, case: Case | None) -> None:

@@ -152,9 +152,10 @@ async def _follow(reads: Reads, job_id: str, as_json: bool) -> None:
 
 
 def _print_story(story: JobStory) -> None:
-    from hms_svc.operations.shapes import data_shape
+    from hms_svc.operations.shapes import data_shape, sender_facts, sent_shape
 
     detail, view = story.detail, story.detail.view
+    sent = sent_shape(detail)
     facts(
         [
             ("id", view.id), ("type", view.type),
@@ -167,9 +168,13 @@ def _print_story(story: JobStory) -> None:
             ("held for", " under rule ".join(detail.hold[:2]) if detail.hold else None),
             ("retried from", detail.retried_from),
             ("bytes", f"{detail.raw_length} that are not a job" if detail.raw is not None else None),
+            *sender_facts(sent),
         ]
     )  # fmt: skip
     say("\ndata " + pretty(data_shape(view.data)))
+    for name in ("meta", "unknown_fields"):
+        if sent[name]:
+            say(f"\n{name.replace('_', ' ')} {pretty(sent[name])}")
     if detail.result is not None:
         say("\nresult " + pretty(data_shape(detail.result)))
     _print_past(detail)

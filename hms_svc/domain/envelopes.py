@@ -24,6 +24,10 @@ _DATA: Final = ("data", "data_base64")
 _OF_THE_REQUEST: Final = frozenset({"traceparent", "tracestate"})
 _NAME: Final = re.compile(r"[a-z0-9]{1,64}")
 _CONTROL: Final = re.compile("[\0-\x1f\x7f-\x9f]")
+_PLAIN_JSON: Final = re.compile(r"application/json(?:;charset=\"?utf-8\"?)?", re.IGNORECASE)
+_CHARSET: Final = re.compile(r";\s*charset=\"?([A-Za-z0-9_-]{1,32})", re.IGNORECASE)
+_CHARSETS: Final = frozenset({"us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252"})
+"""Of texts, besides UTF-8."""
 _JSON: Final = re.compile(r"(?:application|text)/(?:[^\s;/+]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
 
@@ -72,6 +76,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
             "specversion": "1.0", "id": self.id, "source": self.source, "type": self.type,
             **self.attributes,
         }  # fmt: skip
+        if _PLAIN_JSON.fullmatch("".join(self.attributes.get("datacontenttype", "").split())):
+            del whole["datacontenttype"]  # It is what no type says, too; binary mode needs one.
         whole |= {
             name: value for name, value in self.extensions.items() if name not in _OF_THE_REQUEST
         }
@@ -147,9 +153,12 @@ def _check_time(time: str | None) -> None:
 
 
 def _data(value: dict[str, JsonValue], content_type: str) -> tuple[JsonValue, str | None]:
-    encoded = value.get("data_base64")
+    """Return the data as JSON or, where it is none, in Base64: the same in whatever mode they come."""
+    encoded, data = value.get("data_base64"), value.get("data")
     if encoded is None:
-        return value.get("data"), None
+        if not isinstance(data, str) or not content_type or is_json(content_type):
+            return data, None
+        return None, _in_base64(_octets(data, content_type))
     if value.get("data") is not None:
         raise MalformedJob("data and data_base64 are both given: want one of them", "data_base64")
     try:
@@ -158,7 +167,21 @@ def _data(value: dict[str, JsonValue], content_type: str) -> tuple[JsonValue, st
         raise MalformedJob("data_base64 is not a string of base64", "data_base64") from error
     if raw and is_json(content_type):
         return read_strict(raw), None
-    return None, base64.b64encode(raw).decode()
+    return None, _in_base64(raw)
+
+
+def _octets(text: str, content_type: str) -> bytes:
+    """Return the bytes as which a text of a media type is sent, where it is sent by itself."""
+    said = _CHARSET.search(content_type)
+    charset = said[1].lower() if said else ""
+    try:
+        return text.encode(charset if charset in _CHARSETS else "utf-8")
+    except UnicodeError as error:
+        raise MalformedJob(f"data has characters that charset {charset} has not", "data") from error
+
+
+def _in_base64(raw: bytes) -> str | None:
+    return base64.b64encode(raw).decode() or None
 
 
 def _check_size(envelope: Envelope) -> None:

@@ -108,11 +108,12 @@ def log_fields(job_id: str, type: str, attempt: int) -> dict[str, str | int]:
     return {"job_id": job_id, "job_type": type, "attempt": attempt}
 
 
-_NAMES: Final = (
+NAMES: Final = (
     "id", "type", "data", "enqueued_at", "not_before", "expires_at", "priority",
     "max_attempts", "unique_key", "traceparent", "tracestate", "meta", "retried_from",
 )  # fmt: skip
-_KNOWN: Final = frozenset(_NAMES)
+"""The fields of a job; any others are kept, and handed on."""
+_KNOWN: Final = frozenset(NAMES)
 
 
 def read_job(
@@ -165,7 +166,7 @@ def _read_job(
 
 def _misspellings(value: dict[str, JsonValue], extra: dict[str, JsonValue]) -> list[FieldFault]:
     """Find names that can only be known ones: of those that the job does not name itself."""
-    free = [name for name in _NAMES if name not in value]
+    free = [name for name in NAMES if name not in value]
     found = ((name, misspelt(name, free)) for name in islice(extra, NAMES_LOOKED_AT))
     return [
         FieldFault(name, f"unknown field {brief(name)}; did you mean {meant}?")

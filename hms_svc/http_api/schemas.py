@@ -128,6 +128,9 @@ class JobDetail(Job):
     suspect: bool
     progress: list[Progress]
     hold: Hold | None
+    traceparent: str | None
+    meta: dict[str, Any] | None
+    unknown_fields: dict[str, Any]
     raw: Raw | None = None
     archived: bool
 

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from hms_svc.domain.job import NAMES
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.strict_json import JsonValue, decode
 from hms_svc.domain.timestamps import to_rfc3339
@@ -93,6 +94,7 @@ def job_detail_shape(detail: JobDetail) -> JsonObject:
         "suspect": view.suspect,
         "progress": [progress_shape(line) for line in detail.progress],
         "hold": _hold_shape(detail),
+        **sent_shape(detail),
     }
     if detail.raw is not None:
         shape["raw"] = {
@@ -101,6 +103,39 @@ def job_detail_shape(detail: JobDetail) -> JsonObject:
             **_digest_shape(detail.raw_digest),
         }
     return shape
+
+
+def sent_shape(detail: JobDetail) -> JsonObject:
+    """Return what came with a job besides: its trace, its meta, and fields that nobody here knows.
+
+    Empty where the record cannot be read. `meta.cloudevent` tells who sent the envelope that it was.
+    """
+    try:
+        given = decode(detail.envelope)
+    except msgspec.DecodeError:
+        given = {}
+    return {
+        "traceparent": given.get("traceparent"),
+        "meta": given.get("meta"),
+        "unknown_fields": {name: item for name, item in given.items() if name not in NAMES},
+    }
+
+
+def sender_facts(sent: JsonObject) -> list[tuple[str, str]]:
+    """Return who sent a job, in words, of its `sent_shape`: of an envelope of another agency all that it says."""
+    meta = sent["meta"]
+    event = meta.get("cloudevent") if isinstance(meta, dict) else None
+    facts: list[tuple[str, JsonValue]] = []
+    if isinstance(event, dict):
+        further = event.get("extensions")
+        facts = [
+            ("sent by", event.get("source")), ("as event", event.get("id")), ("event type", event.get("type")),
+            *((name, event.get(name)) for name in ("subject", "time", "datacontenttype", "dataschema")),
+            *(further.items() if isinstance(further, dict) else ()),
+        ]  # fmt: skip
+    told = [(name, value) for name, value in facts if name != "traceparent"]
+    told.append(("trace", sent["traceparent"]))
+    return [(name, str(value)) for name, value in told if value not in (None, "")]
 
 
 def _hold_shape(detail: JobDetail) -> JsonObject | None:

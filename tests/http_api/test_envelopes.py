@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import codecs
+import datetime as dt
 import json
 import time
 from pathlib import Path
@@ -15,7 +17,12 @@ from cloudevents.core.v1.event import CloudEvent
 
 from hms_svc.domain.ids import derived_id
 from hms_svc.domain.signatures import sign
+from hms_svc.operations.reads import JobStory
+from hms_svc.operations.shapes import sender_facts, sent_shape
 from hms_svc.operations.tokens import Scope
+from tests.cli.conftest import make_cli
+from tui.picture import StoryOf
+from tui.story import tell_story
 
 from .conftest import NOTICE, House, HouseMaker
 
@@ -192,3 +199,120 @@ async def test_envelopes_need_the_scope_of_producers(house: House) -> None:
     viewer = await house.token(Scope.VIEW)
     message = to_structured_event(event())
     assert (await send(house, message, **viewer)).status_code == 403
+
+
+NOT_JSON: dict[str, tuple[str, Any]] = {
+    "xml": ("application/xml", "<a>\u00e9</a>"),
+    "text": ("text/plain", "a line\n"),
+    "text in Latin-1": ("text/plain; charset=ISO-8859-1", "caf\u00e9"),
+    "text in Unicode": ("text/plain; charset=utf-8", "\U0001f573 \u4e2d\u6587"),
+    "octets": ("application/octet-stream", b"\x00\xff\x80"),
+    "nothing": ("text/plain", ""),
+}
+
+
+@pytest.mark.parametrize("type", ["gov.notice.new", "gov.tree.fell"])
+@pytest.mark.parametrize("kind", NOT_JSON)
+async def test_data_that_are_not_json_are_one_job_in_every_mode(
+    house: House, kind: str, type: str
+) -> None:
+    content_type, data = NOT_JSON[kind]
+    attributes = plainly(event(type=type)) | {"datacontenttype": content_type}
+    raw = data if isinstance(data, bytes) else data.encode(charset_of(content_type))
+    encoded = {**attributes, "data_base64": base64.b64encode(raw).decode()}
+    plain = encoded if isinstance(data, bytes) else {**attributes, "data": data}
+    structured, many = "application/cloudevents+json", "application/cloudevents-batch+json"
+    of_binary = timeless(to_binary_event(CloudEvent(attributes, raw))).headers
+    messages = [
+        HTTPMessage(headers=of_binary, body=raw),
+        HTTPMessage(headers={"content-type": structured}, body=json.dumps(plain).encode()),
+        HTTPMessage(headers={"content-type": structured}, body=json.dumps(encoded).encode()),
+        HTTPMessage(headers={"content-type": many}, body=json.dumps([encoded, plain]).encode()),
+    ]
+    answers = [await send(house, message) for message in messages]
+    assert [answer.status_code for answer in answers] == [202] * 4, [a.text for a in answers]
+    found = [job for answer in answers for job in answer.json()["jobs"]]
+    assert len({job["id"] for job in found}) == 1
+    assert [job["exists"] for job in found] == [False, True, True, True]
+    other = HTTPMessage(headers=of_binary, body=raw + b"!")
+    assert (await send(house, other)).status_code == 409
+
+
+def plainly(event: CloudEvent) -> dict[str, Any]:
+    """Give the attributes without a time, which the library makes anew for each event."""
+    return {name: value for name, value in event.get_attributes().items() if name != "time"}
+
+
+def timeless(message: HTTPMessage) -> HTTPMessage:
+    headers = {name: value for name, value in message.headers.items() if name != "ce-time"}
+    return HTTPMessage(headers=headers, body=message.body)
+
+
+def charset_of(content_type: str) -> str:
+    return content_type.partition("charset=")[2] or "utf-8"
+
+
+async def test_a_text_that_its_charset_has_not_is_a_fault(house: House) -> None:
+    whole = {**plainly(event()), "datacontenttype": "text/plain;charset=us-ascii"}
+    body = json.dumps({**whole, "data": "caf\u00e9"}).encode()
+    headers = {"content-type": "application/cloudevents+json"}
+    answer = await send(house, HTTPMessage(headers=headers, body=body))
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "data")
+
+
+async def test_json_is_what_no_content_type_says_also_where_no_mapping_takes_it(
+    house: House,
+) -> None:
+    whole = {**plainly(event(type="gov.tree.fell")), "data": NOTICE}
+    bare = {name: value for name, value in whole.items() if name != "datacontenttype"}
+    headers = {"content-type": "application/cloudevents+json"}
+    for body in (whole, bare, {**bare, "datacontenttype": 'application/json; charset="UTF-8"'}):
+        message = HTTPMessage(headers=headers, body=json.dumps(body).encode())
+        assert (await send(house, message)).status_code == 202
+    other = timeless(to_binary_event(event(type="gov.tree.fell")))
+    assert (await send(house, other)).json()["jobs"][0]["exists"] is True
+
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+async def test_who_sent_an_event_is_shown_everywhere(house: House) -> None:
+    attributes = event().get_attributes() | {
+        "subject": "ward 7", "time": dt.datetime(2026, 11, 28, 6, tzinfo=dt.UTC), "traceparent": TRACE, "priority": 5,
+    }  # fmt: skip
+    answer = await send(house, to_structured_event(CloudEvent(attributes, NOTICE)))
+    job_id = answer.json()["jobs"][0]["id"]
+    shown = (await house.client.get(f"/jobs/{job_id}")).json()
+    assert (shown["traceparent"], shown["unknown_fields"]) == (TRACE, {})
+    told = shown["meta"]["cloudevent"]
+    assert (told["source"], told["id"], told["type"]) == ("/a2a/city", "7", "gov.notice.new")
+    assert (told["subject"], told["time"]) == ("ward 7", "2026-11-28T06:00:00Z")
+    assert told["extensions"]["priority"] == 5
+    facts = {
+        "sent by": "/a2a/city", "as event": "7", "event type": "gov.notice.new",
+        "subject": "ward 7", "time": "2026-11-28T06:00:00Z", "priority": "5", "trace": TRACE,
+    }  # fmt: skip
+    detail, _ = await house.door.reads.detail(job_id)
+    assert dict(sender_facts(sent_shape(detail))).items() >= facts.items()
+    cli = make_cli(house.door.settings.data_dir)
+    assert (await asyncio.to_thread(cli, "jobs", "show", job_id, "--json")).row["meta"] == shown[
+        "meta"
+    ]
+    for_people = (await asyncio.to_thread(cli, "jobs", "show", job_id)).out
+    console = tell_story(
+        StoryOf(JobStory(detail=detail, case=None, audit=(), archived=False), ""), 0
+    )
+    on_screen = "\n".join("".join(each.text for each in line) for line in console.lines)
+    for name, value in facts.items():
+        for text in (for_people, on_screen):
+            assert any(line.split(maxsplit=len(name.split()))[-1:] == [value] for line in text.splitlines() if line.startswith(name)), (name, text)  # fmt: skip
+
+
+async def test_fields_that_nobody_knows_and_meta_are_shown(house: House) -> None:
+    job = {"type": "crew.notify", "data": NOTICE, "meta": {"who": "ravi"}, "colour": "red"}
+    job_id = (await house.post({**job, "traceparent": TRACE})).json()["id"]
+    shown = (await house.client.get(f"/jobs/{job_id}")).json()
+    assert (shown["meta"], shown["unknown_fields"]) == ({"who": "ravi"}, {"colour": "red"})
+    cli = make_cli(house.door.settings.data_dir)
+    for_people = (await asyncio.to_thread(cli, "jobs", "show", job_id)).out
+    assert all(text in for_people for text in ('"who": "ravi"', '"colour": "red"', TRACE))

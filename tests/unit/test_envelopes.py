@@ -112,7 +112,6 @@ def test_what_no_mapping_takes_is_kept_whole() -> None:
         "type": "gov.city.tree",
         "subject": 'a "quoted" 100 % ☂',
         "time": "2026-01-01T00:00:00Z",
-        "datacontenttype": "application/json",
         "ward": "7",
         "data": POTHOLE,
     }
