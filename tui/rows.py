@@ -308,7 +308,7 @@ def event_rows(events: Iterable[Event]) -> list[Row]:
                 cell(event.type, "bad" if event.type in _FAILED else "strong"),
                 cell(job_type_of(event)),
                 cell(event.subject),
-                cell(event.data[:400].decode(errors="replace"), "dim"),
+                cell(event.written()[:400].decode(errors="replace"), "dim"),
             ),
         )
         for event in events

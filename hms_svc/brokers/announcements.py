@@ -15,6 +15,7 @@ from hms_svc.domain.event import (
     JOB_HELD,
     JOB_REJECTED,
     JOB_RETRYING,
+    TRACE_MEMBER,
 )
 from hms_svc.domain.lifecycle import REASON_CANCELLED, Cause, State
 from hms_svc.domain.outcome import Disposition
@@ -49,6 +50,7 @@ class EventData(msgspec.Struct, omit_defaults=True, gc=False):
     by: str = ""
     detail: str = ""
     error: str = ""
+    traceparent: str | None = msgspec.field(default=None, name=TRACE_MEMBER)
 
 
 def events_of(done: Disposition) -> tuple[str, ...]:
@@ -79,6 +81,7 @@ def event_data(settlement: Settlement) -> EventData:
         by=done.by,
         detail=done.detail,
         error=words(done.failure),
+        traceparent=settlement.traceparent,
     )
 
 

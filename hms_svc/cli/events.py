@@ -53,7 +53,9 @@ async def _events(
             if as_json:
                 emit(event.to_cloudevent(namespace))
             else:
-                say(f"{when(event.at)}  {event.type:<14} {event.subject}  {event.data.decode()}")
+                say(
+                    f"{when(event.at)}  {event.type:<14} {event.subject}  {event.written().decode()}"
+                )
             flush()
 
 

@@ -14,6 +14,7 @@ from hms_svc.domain.ids import event_id
 from hms_svc.domain.plain_text import brief
 from hms_svc.domain.strict_json import JsonValue, check_strict, decode, encode
 from hms_svc.domain.timestamps import to_rfc3339
+from hms_svc.domain.trace_context import read_traceparent
 
 JOB_COMPLETED: Final = "job.completed"
 JOB_FAILED: Final = "job.failed"
@@ -27,6 +28,9 @@ AUDIT_SEALED: Final = "audit.sealed"
 RECEIVER_GROUPS: Final = "receiver:"
 """What the names of the groups begin with in which events are forwarded to receivers."""
 MAX_EVENT_KEY_CHARACTERS: Final = 256
+
+TRACE_MEMBER: Final = "hms:traceparent"
+"""Where an event keeps the trace of its job: in its data as they are stored, which readers are not shown."""
 
 _TYPE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 _OURS: Final = ("job.", "audit.", "events.")
@@ -91,13 +95,27 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     position: int = 0
 
     def payload(self) -> JsonValue:
-        """Decode `data`."""
+        """Decode `data`, without the trace that is kept in it."""
+        return self._opened()[0]
+
+    def written(self) -> bytes:
+        """Give the payload as JSON."""
+        return encode(self.payload()) if TRACE_MEMBER.encode() in self.data else self.data
+
+    @property
+    def traceparent(self) -> str | None:
+        """The trace of the job that it tells of, None where there is none."""
+        return self._opened()[1]
+
+    def _opened(self) -> tuple[JsonValue, str | None]:
         value: JsonValue = decode(self.data)
-        return value
+        trace = value.pop(TRACE_MEMBER, None) if isinstance(value, dict) else None
+        return value, read_traceparent(trace)
 
     def to_cloudevent(self, namespace: str) -> dict[str, JsonValue]:
-        """Give the CloudEvents 1.0 JSON object of this event."""
-        return {
+        """Give the CloudEvents 1.0 JSON object of this event; the trace is its extension attribute."""
+        data, traceparent = self._opened()
+        told: dict[str, JsonValue] = {
             "specversion": "1.0",
             "id": self.id,
             "type": self.type,
@@ -105,12 +123,21 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
             "subject": self.subject,
             "time": to_rfc3339(self.at),
             "datacontenttype": "application/json",
-            "data": self.payload(),
         }
+        if traceparent is not None:
+            told["traceparent"] = traceparent
+        return {**told, "data": data}
 
 
-def service_event(job_id: str, name: str, key: str, data: object, at: int) -> Event:
-    """Make an event that a service announces: `key` is its own, or the ordinal within the run."""
+def service_event(
+    job_id: str, name: str, key: str, data: object, at: int, traceparent: str | None = None
+) -> Event:
+    """Make an event that a service announces: `key` is its own, or the ordinal within the run.
+
+    `traceparent` is that of the job. Data that are no object have no place for it.
+    """
+    if isinstance(data, Mapping) and read_traceparent(traceparent):
+        data = {**data, TRACE_MEMBER: traceparent}
     return Event(
         id=event_id(job_id, name, key), type=name, subject=job_id, at=at, data=encode(data)
     )

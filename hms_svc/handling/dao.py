@@ -196,7 +196,8 @@ class Dao:
             raise MalformedJob(
                 "a place needs both lat and lon", "lat" if case.lat is None else "lon"
             )
-        opened = service_event(job_id, CASE_OPENED, key, _announcement(case), now)
+        trace = job.claimed.job.traceparent if job else None
+        opened = service_event(job_id, CASE_OPENED, key, _announcement(case), now, trace)
         return EffectRequest(
             job_id=job_id,
             key=key,
@@ -273,7 +274,8 @@ def _further(
             own_key = str(job.event_ordinal if job else ordinal)
             if job is not None:
                 job.event_ordinal += 1
-        made.append(service_event(job_id, draft["type"], own_key, draft.get("data"), now))
+        trace = job.claimed.job.traceparent if job else None
+        made.append(service_event(job_id, draft["type"], own_key, draft.get("data"), now, trace))
     return made
 
 

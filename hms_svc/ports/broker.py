@@ -70,7 +70,10 @@ class KeyClaim(msgspec.Struct, frozen=True):
 
 
 class Settlement(msgspec.Struct, frozen=True, gc=False):
-    """One finished claim and what becomes of the job; times are Unix milliseconds."""
+    """One finished claim and what becomes of the job; times are Unix milliseconds.
+
+    `traceparent` is the job's, for the events that tell of it.
+    """
 
     token: LeaseToken
     type: str
@@ -79,6 +82,7 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     attempt: int
     started_at: int
     ended_at: int
+    traceparent: str | None = None
 
     @property
     def log_fields(self) -> dict[str, str | int]:

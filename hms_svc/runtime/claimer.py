@@ -315,6 +315,7 @@ class Claimer(Service):
                 attempt=claimed.attempt,
                 started_at=started_at,
                 ended_at=now,
+                traceparent=claimed.job.traceparent,
             )
         )
         return disposition

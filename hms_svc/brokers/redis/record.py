@@ -86,7 +86,7 @@ def refused_draft(
     job: Job, state: State, at: int, outcome: Outcome, kept: KeptBytes | None = None
 ) -> Draft:
     """Write the record of what can never run, with the bytes that were refused."""
-    envelope = KeptEnvelope(unique_key=job.unique_key, retried_from=job.retried_from)
+    envelope = _envelope_of(job) or KeptEnvelope()
     if kept is not None:
         envelope.raw_length, envelope.raw_digest = kept.length, kept.digest
     raw = kept.raw if kept is not None else b""

@@ -10,9 +10,12 @@ from typing import Any, Final
 import msgspec
 
 from hms_svc.brokers.codes import STATE_OF
+from hms_svc.brokers.envelope import read_envelope
 from hms_svc.brokers.sqlite.causes import CauseRegister
+from hms_svc.domain.event import TRACE_MEMBER
 from hms_svc.domain.job import Job
 from hms_svc.domain.strict_json import encode
+from hms_svc.domain.trace_context import read_traceparent
 from hms_svc.sqlite.statements import load_statements, run_many
 
 SQL: Final = load_statements(__package__, "sql/jobs.sql")
@@ -67,8 +70,17 @@ class Transaction:
     def announce(
         self, at: int, event: str, job_id: str, fence: int, data: Mapping[str, Any] | msgspec.Struct
     ) -> None:
-        """Add a life-cycle event."""
+        """Add a life-cycle event; the trace of its job is added where `data` is a mapping."""
+        if isinstance(data, Mapping):
+            data = {**data, **self._trace_of(job_id)}
         self._events.append((at, event, job_id, fence, encode(data)))
+
+    def _trace_of(self, job_id: str) -> dict[str, str]:
+        row = self.connection.execute(
+            "SELECT envelope FROM jobs WHERE id = ?", (job_id,)
+        ).fetchone()
+        trace = read_envelope(row[0]).traceparent if row and row[0] else None
+        return {TRACE_MEMBER: trace} if read_traceparent(trace) and trace else {}
 
     def next_fences(self, count: int) -> int:
         """Take `count` fences from the one counter, and give the first."""

@@ -124,6 +124,7 @@ class BrokerHarness:
             attempt=job.attempt,
             started_at=job.claimed_at,
             ended_at=self.clock.now_ms(),
+            traceparent=job.job.traceparent,
         )
 
     async def settle(self, job: ClaimedJob, state: State, **fields: Any) -> bool:

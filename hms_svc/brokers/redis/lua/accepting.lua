@@ -56,6 +56,6 @@ local function refuse(type, state, id, record, named, time, data)
   enter(id, job)
   count(type, 'accepted')
   count(type, NAMES[state])
-  announce(time, 'job.' .. NAMES[state], id, '0', data)
+  announce(time, 'job.' .. NAMES[state], id, '0', data, job)
   return nil
 end

@@ -48,7 +48,7 @@ local function call_off(id, job, seen, state, reason)
   end
   local cause = FAILED[state] and cause_of(state, job[TYPE], reason, by)
   end_job(id, job, state, outcome_of(reason, by, words), step_of(source, state, 'operator', detail), cause)
-  announce(int(wall), 'job.' .. NAMES[state], id, job[FENCE], said(job[TYPE], reason, by, words))
+  announce(int(wall), 'job.' .. NAMES[state], id, job[FENCE], said(job[TYPE], reason, by, words), job)
   return ''
 end
 

@@ -12,7 +12,7 @@ local function bury(id, type)
   local detail = 'no worker served ' .. type .. ' for as long as unserved jobs are kept'
   end_job(id, job, '8', outcome_of('no_handler', 'runtime', detail), step_of('2', '8', 'unserved', detail),
     cause_of('8', type, 'no_handler', 'runtime'))
-  announce(int(wall), 'job.dead', id, '0', said(type, 'no_handler', 'runtime', detail))
+  announce(int(wall), 'job.dead', id, '0', said(type, 'no_handler', 'runtime', detail), job)
   buried, left = buried + 1, left - 1
 end
 

@@ -37,7 +37,7 @@ local function expire(id, job)
   write(id, job, outcome_of('expired', 'runtime', detail), step_of('2', '8', 'expired', detail))
   enter(id, job)
   count(job[TYPE], 'dead')
-  announce(int(wall), 'job.dead', id, '0', said(job[TYPE], 'expired', 'runtime', detail))
+  announce(int(wall), 'job.dead', id, '0', said(job[TYPE], 'expired', 'runtime', detail), job)
 end
 
 local function lease_out(id, job, fence, most)

@@ -219,7 +219,11 @@ local function enter(id, job)
   end
 end
 
-local function announce(at, type, id, fence, data)
+-- `job` is the record, where the trace that it came with is not in `data` yet.
+local function announce(at, type, id, fence, data, job)
+  local envelope = job and string.sub(job.record, job[BODY], job[BODY] + 80) or ''
+  local trace = string.match(envelope, '^{"traceparent":"(%x%x%-%x+%-%x+%-%x%x)"')
+  if trace then data = '{"hms:traceparent":"' .. trace .. '",' .. string.sub(data, 2) end
   events[#events + 1] = { at, type, id, fence, data }
 end
 

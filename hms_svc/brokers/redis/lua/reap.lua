@@ -41,7 +41,7 @@ local function finish_off(id, job, state, cause, reason, by, detail, note, death
     .. ',"failure":' .. cjson.encode('WorkerDied: ' .. death) .. '}'
   local cause = state == '8' and cause_of('8', job[TYPE], reason, 'WorkerDied')
   end_job(id, job, state, outcome, step, cause)
-  announce(int(wall), 'job.' .. NAMES[state], id, job[FENCE], said(job[TYPE], reason, by, detail))
+  announce(int(wall), 'job.' .. NAMES[state], id, job[FENCE], said(job[TYPE], reason, by, detail), job)
 end
 
 local function take_back(id, job)
