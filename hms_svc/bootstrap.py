@@ -360,13 +360,13 @@ def serve(settings: Settings, options: ServeOptions) -> int:
     check_application(settings)
     specs = [ChildSpec(types=options.types, drain=options.drain)] * options.processes
     if options.http is not None:
-        from hms_svc.exposure import refuse_exposure
         from hms_svc.http_api.checking import check_doors
+        from hms_svc.http_api.exposure import refuse_exposure
         from hms_svc.http_api.listening import listen
 
         check_doors(settings)
         listening = listen(options.http)
-        refuse_exposure(settings, listening)
+        refuse_exposure(settings, listening, lambda: database(settings))
         specs.append(ChildSpec(role=Role.DOOR, listening=listening.detach(), web=options.web))
     if settings.broker.kind is BackendKind.MEMORY:
         return Supervisor(resolve(settings), specs).run()

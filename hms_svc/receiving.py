@@ -13,12 +13,12 @@ from typing import Final
 import msgspec
 
 from hms_svc import bootstrap
-from hms_svc.exposure import check_exposure, warn_of_plain_text
 from hms_svc.handling.registry import Registry
 from hms_svc.http_api.app import make_app
 from hms_svc.http_api.authentication import Authentication
 from hms_svc.http_api.checking import check_doors
 from hms_svc.http_api.door import Door
+from hms_svc.http_api.exposure import check_exposure, warn_of_plain_text
 from hms_svc.http_api.identity_provider import IdentityProvider
 from hms_svc.http_api.measuring import Measures
 from hms_svc.http_api.server import names_of, serve

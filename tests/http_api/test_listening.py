@@ -25,8 +25,8 @@ from cryptography.x509.oid import NameOID
 from msgspec.structs import replace
 
 from hms_svc.domain.errors import BadInput, BadSetting
-from hms_svc.exposure import check_exposure
 from hms_svc.http_api.checking import check_doors
+from hms_svc.http_api.exposure import check_exposure
 from hms_svc.http_api.listening import is_loopback, listen, split_address
 from hms_svc.operations.tokens import Scope
 from hms_svc.settings import Settings

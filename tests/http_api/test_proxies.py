@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from hms_svc.domain.errors import BadSetting
-from hms_svc.exposure import check_exposure
+from hms_svc.http_api.exposure import check_exposure
 from hms_svc.http_api.forwarding import Proxies
 from hms_svc.http_api.listening import listen
 from hms_svc.operations.tokens import Scope

@@ -7,35 +7,36 @@ import contextlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable
+from typing import Final
 
-from hms_svc import bootstrap
 from hms_svc.domain.errors import BadSetting, Outage
 from hms_svc.http_api.authentication import Authentication
 from hms_svc.http_api.listening import is_loopback
 from hms_svc.ports.clock import SystemClock
+from hms_svc.ports.stores import Database
 from hms_svc.settings import Settings
 
-log = logging.getLogger("hms_svc.http")
+log: Final = logging.getLogger("hms_svc.http")
 
 
-def refuse_exposure(settings: Settings, listening: socket.socket) -> None:
+def refuse_exposure(
+    settings: Settings, listening: socket.socket, make_database: Callable[[], Database]
+) -> None:
     """Raise BadSetting where anybody from elsewhere would be let in without a token.
 
-    Reads the tokens only where the answer hangs on them. While the database is away it is left to the door,
+    Opens the database only where the answer hangs on them. While the database is away it is left to the door,
     which waits for it.
     """
     if settings.jwks_url or (is_loopback(listening) and not settings.http_proxies):
         return
     with contextlib.suppress(Outage):
-        asyncio.run(_read_and_check(settings, listening))
+        asyncio.run(_read_and_check(settings, listening, make_database()))
 
 
-async def _read_and_check(settings: Settings, listening: socket.socket) -> None:
-    clock = SystemClock()
-    stores = bootstrap.database(settings, clock)
+async def _read_and_check(settings: Settings, listening: socket.socket, stores: Database) -> None:
     await stores.open()
     try:
-        authentication = Authentication(stores, clock, local_actor=settings.actor)
+        authentication = Authentication(stores, SystemClock(), local_actor=settings.actor)
         await check_exposure(settings, listening, authentication.is_open)
     finally:
         await stores.close()
