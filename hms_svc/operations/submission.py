@@ -8,7 +8,7 @@ from typing import Final
 from hms_svc.domain.errors import BadInput, IdConflict, MalformedJob
 from hms_svc.domain.job import Job
 from hms_svc.domain.strict_json import is_same_json
-from hms_svc.handling.completion import NOTHING, completion_of
+from hms_svc.handling.completion import NOTHING, completion_of, with_faults_of_data
 from hms_svc.handling.registry import Registry
 from hms_svc.operations.intake import Draft, Faults, Shaping, make_jobs
 from hms_svc.ports.broker import Acceptance, Broker, Enqueued
@@ -35,8 +35,10 @@ def check_jobs(
     for draft in drafts:
         checked: bytes | None = None
         completion = NOTHING
+        is_read = False
         try:
             for made in make_jobs(draft, shaping, now_ms):
+                is_read = True
                 if registry is not None and made.data != checked:
                     completion = completion_of(made, registry)
                     checked = made.data
@@ -45,6 +47,9 @@ def check_jobs(
                     check_same(job, seen)
                 jobs.append((draft, job))
         except MalformedJob as error:
+            if registry is not None and not is_read and not shaping.assignments:
+                value = {"type": shaping.type, **draft.value}
+                error = with_faults_of_data(error, value, registry)
             faults.add_each(draft, error)
         except BadInput as error:
             faults.add_to(draft, "id", error)

@@ -135,6 +135,7 @@ def test_a_misspelt_field_is_refused_from_a_file_and_a_dead_letter_from_a_push(
     file.write_text('{"type": "crew.notify", "data": {"case_id": 7},\n "prioriy": 1}')
     told = cli("enqueue", file, code=2).err
     assert f"{file}:2: unknown field 'prioriy'; did you mean priority?" in told
+    assert f"{file}:1: data.case_id: " in told
     file.write_text('{"data": {"case_id": "c"}, "prioriy": 1}')
     row = cli("enqueue", file, "--raw", "--type", "crew.notify", "--json", code=3).row
     dead = cli("jobs", "show", row["id"], "--json").row
