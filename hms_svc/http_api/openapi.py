@@ -204,7 +204,7 @@ def _responses() -> dict[str, Any]:
         found[name] = _problem(words)
         if status in COMES_AGAIN:
             found[name]["headers"] = {"Retry-After": header_reference("Retry-After")}
-        elif status == 401:
+        elif status in {401, 403}:
             found[name]["headers"] = {"WWW-Authenticate": header_reference("WWW-Authenticate")}
     return found
 
