@@ -72,6 +72,7 @@ class Link:
         self.refused = 0
         """Calls of this process that a full server has refused."""
         self._probes: Commands | None = None
+        self._is_bounded = False
         self._bound = AnswerBound(self.address, self._probe, BrokerUnavailable) if bounded else None
 
     async def open(self) -> None:
@@ -79,17 +80,17 @@ class Link:
         self._commands = self.clients.for_commands()
         self._waiting = self.clients.for_waiting()
         # Of several Sentinels some may say nothing: the others are asked after them.
-        is_direct = self.url.kind is not BackendKind.SENTINEL
-        ask = self._repeat if is_direct else self._insist
+        self._is_bounded = self.url.kind is not BackendKind.SENTINEL
         try:
             async with asyncio.timeout(OPEN_SECONDS):
-                self._check(await ask(lambda commands, _tries: commands.ask("INFO")))
+                self._check(await self.info())
         except TimeoutError as error:
             await self.close()
             raise BrokerUnavailable(f"{self.address}: no answer in {OPEN_SECONDS:g} s") from error
         except BaseException:
             await self.close()
             raise
+        self._is_bounded = True
 
     async def close(self) -> None:
         """Release every connection."""
@@ -167,7 +168,7 @@ class Link:
             raise BrokerUnavailable(f"{self.address}: {words(error)}") from error
 
     async def _repeat(self, call: Callable[[Commands, int], Awaitable[Result]]) -> Result:
-        if self._bound is None:
+        if self._bound is None or not self._is_bounded:
             return await self._insist(call)
         async with self._bound.hold():
             return await self._insist(call)
