@@ -7,12 +7,13 @@ import gc
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import msgspec
 
 from hms_svc import bootstrap
+from hms_svc.domain.errors import Outage
 from hms_svc.handling.registry import Registry
 from hms_svc.http_api.app import make_app
 from hms_svc.http_api.authentication import Authentication
@@ -62,6 +63,8 @@ async def _receive(settings: Settings, spec: ChildSpec, line: socket.socket) -> 
         stop.set()
 
     async with open_door(settings, on_replaced) as door:
+        with suppress(Outage):  # They are read now: the database may hang later.
+            await door.authentication.is_open()
         await check_exposure(settings, listening, door.authentication.is_open)
         warn_of_plain_text(settings, listening)
         door.measures.listen(socket.socket(fileno=spec.reports))

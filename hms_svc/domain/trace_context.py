@@ -25,12 +25,18 @@ class TraceContext(NamedTuple):
         return {name: value for name, value in found.items() if value}
 
 
+def read_traceparent(value: object) -> str | None:
+    """Return a `traceparent` as it is, None for what is none."""
+    return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else None
+
+
 def read_trace_context(traceparent: object, tracestate: object = None) -> TraceContext | None:
     """Return what two headers say; None without a `traceparent`, and no `tracestate` that is none."""
-    if not isinstance(traceparent, str) or not _TRACEPARENT.fullmatch(traceparent):
+    parent = read_traceparent(traceparent)
+    if parent is None:
         return None
     is_state = isinstance(tracestate, str) and _TRACESTATE.fullmatch(tracestate)
-    return TraceContext(traceparent, str(tracestate) if is_state else None)
+    return TraceContext(parent, str(tracestate) if is_state else None)
 
 
 def context_of(job: Job) -> TraceContext | None:

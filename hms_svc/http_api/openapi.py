@@ -12,7 +12,12 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from hms_svc.domain.ids import JOB_ID, JOB_TYPE
-from hms_svc.domain.job import INTERNAL_TYPES, MAX_KEY_CHARACTERS, MAX_PRIORITY
+from hms_svc.domain.job import (
+    INTERNAL_TYPES,
+    MAX_KEY_CHARACTERS,
+    MAX_PRIORITY,
+    MAX_TRACESTATE_CHARACTERS,
+)  # fmt: skip
 from hms_svc.handling.registry import PayloadModel, Registry
 from hms_svc.http_api import schemas
 from hms_svc.http_api.describing import (
@@ -167,6 +172,7 @@ def _job(type: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
             "max_attempts": _or_null(_whole(1, 1000)),
             "unique_key": _or_null(key),
             "traceparent": _or_null(key),
+            "tracestate": _or_null({"type": "string", "maxLength": MAX_TRACESTATE_CHARACTERS}),
             "meta": _or_null(_reference("Meta")),
         },
     }

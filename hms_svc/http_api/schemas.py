@@ -129,6 +129,7 @@ class JobDetail(Job):
     progress: list[Progress]
     hold: Hold | None
     traceparent: str | None
+    tracestate: str | None
     meta: dict[str, Any] | None
     unknown_fields: dict[str, Any]
     raw: Raw | None = None
@@ -245,12 +246,20 @@ class WorkerList(BaseModel):
     workers: list[Worker]
 
 
+class Room(BaseModel):
+    """Bytes that an engine uses, and bytes at which it refuses what is new."""
+
+    used: int
+    limit: int
+
+
 class Broker(BaseModel):
-    """The broker, and how long it took to answer."""
+    """The broker, and how long it took to answer; `room` is null where no limit is known."""
 
     kind: str
     ok: bool
     round_trip_ms: float
+    room: Room | None
 
 
 class Database(BaseModel):

@@ -116,6 +116,7 @@ def sent_shape(detail: JobDetail) -> JsonObject:
         given = {}
     return {
         "traceparent": given.get("traceparent"),
+        "tracestate": given.get("tracestate"),
         "meta": given.get("meta"),
         "unknown_fields": {name: item for name, item in given.items() if name not in NAMES},
     }
