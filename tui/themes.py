@@ -6,20 +6,22 @@ from typing import Final
 
 from textual.theme import Theme
 
+# Background, surface and panel are greys that remain three in 256 colours: those of hardly any saturation
+# go to the palette's 24 greys, all others to its coarse cube.
 DARK: Final = Theme(
     name="dark",
     primary="#5fafd7",
     secondary="#5f87af",
     accent="#5fafd7",
     foreground="#d7dade",
-    background="#14171c",
-    surface="#1a1e24",
-    panel="#22272f",
+    background="#15171a",
+    surface="#1d1e21",
+    panel="#24272b",
     success="#87c38f",
     warning="#e5c07b",
     error="#e88388",
     dark=True,
-    variables={"faint": "#868e99", "cursor-line": "#24445a", "rest-line": "#22272f"},
+    variables={"faint": "#868e99", "cursor-line": "#24445a", "rest-line": "#24272b"},
 )
 LIGHT: Final = Theme(
     name="light",
@@ -27,7 +29,7 @@ LIGHT: Final = Theme(
     secondary="#5f87af",
     accent="#005f87",
     foreground="#1f2328",
-    background="#fbfbf9",
+    background="#fdfdfc",
     surface="#f3f3ef",
     panel="#e6e6e0",
     success="#1a6b34",

@@ -41,6 +41,7 @@ class Grid(Styled, can_focus=True):
     Grid {
         height: 1fr;
         & > .grid--head { background: $panel; }
+        &:ansi > .grid--head { text-style: underline; }
         & > .grid--cursor { background: $cursor-line; text-style: bold; }
         & > .grid--rest { background: $rest-line; }
     }

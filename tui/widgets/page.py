@@ -19,12 +19,12 @@ class Page(Styled, can_focus=True):
     """Shows lines. `links` says, for the number of a line, what following it leads to."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "scroll_up", "Up", show=False),
-        Binding("down,j", "scroll_down", "Down", show=False),
-        Binding("pageup", "page_up", "Page up", show=False),
-        Binding("pagedown", "page_down", "Page down", show=False),
-        Binding("home,g", "scroll_home", "Top", show=False),
-        Binding("end,G", "scroll_end", "End", show=False),
+        Binding("up,k", "move(-1)", "Up", show=False),
+        Binding("down,j", "move(1)", "Down", show=False),
+        Binding("pageup", "leaf(-1)", "Page up", show=False),
+        Binding("pagedown,space", "leaf(1)", "Page down", show=False),
+        Binding("home,g", "edge(-1)", "Top", show=False),
+        Binding("end,G", "edge(1)", "End", show=False),
         Binding("n", "next_link(1)", "Next link", show=False),
         Binding("N", "next_link(-1)", "Link before", show=False),
         Binding("enter", "follow", "Follow the link", show=False),
@@ -91,6 +91,18 @@ class Page(Styled, can_focus=True):
     def on_resize(self, event: events.Resize) -> None:
         """Wrap the lines anew."""
         self._arrange()
+
+    def action_move(self, step: int) -> None:
+        """Scroll by lines, in one frame."""
+        self.scroll_relative(y=step, animate=False, immediate=True)
+
+    def action_leaf(self, step: int) -> None:
+        """Scroll by a screenful, less the line that is read last."""
+        self.action_move(step * max(1, self.size.height - 1))
+
+    def action_edge(self, step: int) -> None:
+        """Scroll to the top or to the end."""
+        self.scroll_to(y=0 if step < 0 else self.max_scroll_y, animate=False, immediate=True)
 
     def action_next_link(self, step: int) -> None:
         """Go to the next or the former link."""

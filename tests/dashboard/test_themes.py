@@ -1,0 +1,67 @@
+"""Bands and cursor as a terminal shows them: the computed cells, brought down to the colours that it has."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+from rich.color import Color, ColorSystem
+from rich.style import Style
+
+from tests.dashboard.city import PICTURE
+from tests.dashboard.stills import Still, keys
+from tui.themes import THEMES
+
+PALETTES: Final = {"truecolour": ColorSystem.TRUECOLOR, "256": ColorSystem.EIGHT_BIT}
+
+
+def rows(console: Still) -> list[list[Style]]:
+    """Give the style of every cell of the frame."""
+    strips = console.screen._compositor.render_strips()
+    return [
+        [segment.style or Style() for segment in strip for _ in segment.text] for strip in strips
+    ]
+
+
+def ground(style: Style, palette: ColorSystem) -> Color:
+    assert style.bgcolor is not None
+    return style.bgcolor.downgrade(palette)
+
+
+@pytest.mark.parametrize("palette", PALETTES)
+@pytest.mark.parametrize("theme", [name for name in THEMES if name != "sixteen"])
+async def test_the_bands_are_seen(theme: str, palette: str) -> None:
+    console = Still(PICTURE, theme=theme)
+    async with console.run_test(size=(120, 40)) as pilot:
+        await keys(pilot)
+        frame = rows(console)
+        system = PALETTES[palette]
+        top, head, cursor, body, foot = (ground(frame[y][60], system) for y in (0, 1, 2, 4, 39))
+        assert top == head == foot
+        assert len({top, cursor, body}) == 3, [top, cursor, body]
+
+
+async def test_sixteen_colours_have_rules_instead_of_bands() -> None:
+    console = Still(PICTURE, theme="sixteen")
+    async with console.run_test(size=(120, 40)) as pilot:
+        await keys(pilot)
+        frame = rows(console)
+        for y in (0, 1):
+            assert all(style.underline for style in frame[y]), y
+        assert not any(style.underline for style in frame[4])
+        assert ground(frame[2][60], ColorSystem.STANDARD) != ground(
+            frame[4][60], ColorSystem.STANDARD
+        )
+
+
+async def test_a_page_key_writes_one_frame() -> None:
+    console = Still(PICTURE)
+    async with console.run_test(size=(80, 14)) as pilot:
+        await keys(pilot, "2", "end", "i")
+        page = console.screen.query_one("#page")
+        await pilot.press("end")
+        assert page.scroll_y == page.max_scroll_y > 0
+        await pilot.press("home")
+        assert page.scroll_y == 0
+        await pilot.press("pagedown")
+        assert page.scroll_y == min(page.max_scroll_y, page.size.height - 1)
