@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from hms_svc.domain.case import Case, CaseStatus
@@ -32,15 +32,49 @@ SIGNS: Final[Mapping[State, tuple[str, Role]]] = {
 }
 """A sign and a role for each state: readable without colour."""
 
+MANY: Final = 1_000_000
+STUCK, TROUBLED, BUSY, IDLE = range(4)
+IDLE_KEY: Final = "+idle"
+"""No type: types begin with a letter or a digit."""
 MOST_DETAIL: Final = 100_000
 _FAILED: Final = frozenset({JOB_DEAD, JOB_FAILED})
 
 
 def queue_rows(
-    queues: Iterable[QueueView], trends: Mapping[str, QueueTrend], now: int
+    queues: Iterable[QueueView], trends: Mapping[str, QueueTrend], now: int, most: int = MANY
 ) -> list[Row]:
-    """Every queue."""
-    return [_queue_row(queue, trends.get(queue.type, QueueTrend()), now) for queue in queues]
+    """Queues in trouble first, then busy ones, then idle ones, each kind by name.
+
+    Where they are more than `most` the idle ones are one row, whose key names no type.
+    """
+    ranked = sorted(
+        queues, key=lambda each: (_rank(each, trends.get(each.type, QueueTrend())), each.type)
+    )
+    shown = [_queue_row(each, trends.get(each.type, QueueTrend()), now) for each in ranked]
+    ranks = [_rank(each, trends.get(each.type, QueueTrend())) for each in ranked]
+    idle = ranks.count(IDLE)
+    if len(shown) > most and 1 < idle < len(shown):
+        shown[-idle:] = [Row(key=IDLE_KEY, cells=(cell(f" {idle} idle types", "dim"),))]
+    return shown
+
+
+def trouble_below(rows: Sequence[Row], room: int) -> str:
+    """Tell how many rows do not fit, and how many of them stand under a sign; empty where all fit."""
+    left = rows[room:]
+    troubled = sum(row.cells[0].role in {"bad", "warn"} for row in left)
+    if troubled:
+        return f" +{len(left)} ({troubled} !)"
+    return f" +{len(left)} below" if left else ""
+
+
+def _rank(queue: QueueView, trend: QueueTrend) -> int:
+    counts = queue.counts
+    if queue.faults or _is_unserved(queue):
+        return STUCK
+    if queue.paused or counts.dead:
+        return TROUBLED
+    waits = counts.queued + counts.intake + counts.processing + counts.retrying + counts.held
+    return BUSY if waits or counts.scheduled or sum(trend.ended) else IDLE
 
 
 def _queue_row(queue: QueueView, trend: QueueTrend, now: int) -> Row:
@@ -174,7 +208,8 @@ def dead_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
 
 
 def failure_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
-    """Every group, dead and rejected."""
+    """Every group, dead ones first, then by the newest failure."""
+    ranked = sorted(groups, key=lambda each: (each.state is not State.DEAD, -each.last_at))
     return [
         Row(
             key=group.id,
@@ -190,7 +225,7 @@ def failure_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
                 cell(group.newest_detail, "dim"),
             ),
         )
-        for group in groups
+        for group in ranked
     ]
 
 

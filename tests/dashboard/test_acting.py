@@ -137,7 +137,9 @@ async def test_a_job_that_moves_between_plan_and_act_is_told_and_not_forced(
         assert await states(one) == {first: State.CANCELLED, second: State.CANCELLED}
 
 
-async def test_a_row_that_vanished_under_the_cursor_stays(take_seat: SeatMaker) -> None:
+async def test_a_row_that_vanished_under_the_cursor_stays_and_is_acted_on_no_more(
+    take_seat: SeatMaker,
+) -> None:
     async with take_seat() as one:
         await one.enqueue("pothole.report", *PLACES[:2])
         await one.press("/")
@@ -152,9 +154,11 @@ async def test_a_row_that_vanished_under_the_cursor_stays(take_seat: SeatMaker) 
         await actions.carry_out(await actions.plan(Act.CANCEL, [chosen]))
         grid = one.page.grid
         await one.until("the row is shown as gone", lambda: any(row.is_gone for row in grid.rows))
-        assert grid.cursor == chosen
+        assert (grid.cursor, grid.chosen) == (chosen, None)
         await one.press("x")
-        await one.sees("a job that is cancelled cannot be cancelled")
+        await one.sees("cancel needs a job or group; nothing is chosen")
+        await one.press("1", "2")
+        await one.until("no row is kept", lambda: not any(row.is_gone for row in grid.rows))
 
 
 async def test_a_queue_is_paused_resumed_and_purged(take_seat: SeatMaker) -> None:

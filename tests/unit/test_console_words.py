@@ -15,9 +15,11 @@ from hms_svc.ports.inspection import BrokerHealth, Room
 from tui import formatting as f
 from tui.completion import complete_command, complete_filter, read_command
 from tui.launch import Facts, Launch
+from tui.order import KeptOrder
 from tui.picture import Picture
-from tui.rows import queue_rows
+from tui.rows import IDLE_KEY, queue_rows, trouble_below
 from tui.screens.overview import share_heights
+from tui.text import Row
 from tui.topline import top_line
 from tui.trend import BARS, Durations, Trends, percentile
 
@@ -202,3 +204,34 @@ def test_the_top_line_names_the_trouble_and_the_age_of_what_is_shown() -> None:
     assert "✗ redis is full" in "".join(part.text for part in left)
     left, right = top_line(picture, launch, "Overview", 62_000, 80)
     assert "STALE 1m" in "".join(part.text for part in right)
+
+
+def named(type: str, **changed: object) -> QueueView:
+    return msgspec.structs.replace(QUEUE, type=type, **changed)
+
+
+def test_queues_in_trouble_stand_first_and_idle_ones_are_one_row_where_there_is_no_room() -> None:
+    waiting = QueueCounts(queued=3)
+    seen = [
+        named("a.idle"), named("b.idle"), named("c.busy", counts=waiting), named("d.idle"),
+        named("x.dead", counts=QueueCounts(dead=79)), named("y.paused", paused=True),
+        named("z.unserved", counts=waiting, served=False),
+    ]  # fmt: skip
+    keys = [row.key for row in queue_rows(seen, {}, 0)]
+    assert keys == ["z.unserved", "x.dead", "y.paused", "c.busy", "a.idle", "b.idle", "d.idle"]
+    folded = queue_rows(seen, {}, 0, 5)
+    assert [row.key for row in folded] == ["z.unserved", "x.dead", "y.paused", "c.busy", IDLE_KEY]
+    assert "3 idle types" in folded[-1].cells[0].text
+    assert trouble_below(folded, 5) == ""
+    assert trouble_below(folded, 4) == " +1 below"
+    assert trouble_below(folded, 2) == " +3 (1 !)"
+
+
+def test_an_order_is_kept_and_what_is_new_stands_at_the_end_until_it_is_forgotten() -> None:
+    order = KeptOrder()
+    first = [Row(key=key, cells=()) for key in "abc"]
+    assert [row.key for row in order.keep(first)[0]] == ["a", "b", "c"]
+    again, new = order.keep([Row(key=key, cells=()) for key in "nca"])
+    assert ([row.key for row in again], new) == (["a", "c", "n"], 1)
+    order.forget()
+    assert [row.key for row in order.keep(again[::-1])[0]] == ["n", "c", "a"]

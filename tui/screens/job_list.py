@@ -130,12 +130,12 @@ class JobList(Room):
             return Target(kind="job", where=self.where or "id:*")
         if self._marked:
             return Target(kind="job", ids=tuple(sorted(self._marked)))
-        cursor = self.grid.cursor
+        cursor = self.grid.chosen
         return None if cursor is None else Target(kind="job", ids=(cursor,))
 
     def toggle_mark(self) -> None:
         """Mark the job at the cursor, or take its mark away, and go on to the next."""
-        cursor = self.grid.cursor
+        cursor = self.grid.chosen
         if cursor is not None:
             self._all_that_match = False
             self._marked ^= {cursor}

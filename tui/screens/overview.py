@@ -55,20 +55,29 @@ class Overview(Room):
     def show(self, picture: Picture) -> None:
         """Fill the four panels."""
         now = picture.at
-        self._grid("queues").show(rows.queue_rows(picture.queues, picture.trends, now))
+        self._show_queues(picture)
         self._grid("results").show(rows.result_rows(picture.results))
         self._grid("validation").show(rows.validation_rows(picture.failures, now))
         self._grid("dead").show(rows.dead_rows(picture.failures, now))
         self._share_height()
 
+    def _show_queues(self, picture: Picture) -> None:
+        """Show what needs somebody first; what there is no room for is counted in the head."""
+        most = max(2, (self.size.height - 2) * 2 // 5 - 1)
+        shown = rows.queue_rows(picture.queues, picture.trends, picture.at, most)
+        below = rows.trouble_below(shown, most)
+        self._grid("queues").show(shown, title=f"Queues{below}")
+
     def target(self) -> Target | None:
         """Give what the cursor of the panel with the keys is on."""
         grid = self.focused
-        if not isinstance(grid, Grid) or grid.cursor is None:
+        if not isinstance(grid, Grid) or grid.chosen is None:
             return None
         kind = KINDS[str(grid.id)]
-        where = f"cause:{grid.cursor}" if kind == "group" else ""
-        return Target(kind=kind, ids=(grid.cursor,), where=where)
+        if grid.chosen == rows.IDLE_KEY:
+            return None
+        where = f"cause:{grid.chosen}" if kind == "group" else ""
+        return Target(kind=kind, ids=(grid.chosen,), where=where)
 
     def on_resize(self, event: events.Resize) -> None:
         """Put results and failures side by side where there is room."""

@@ -81,8 +81,10 @@ class Room(Screen[None]):
         self.ask()
 
     def on_screen_resume(self) -> None:
-        """Ask for what this room shows."""
+        """Ask for what this room shows; what has left its lists meanwhile is not shown any more."""
         if self._is_ready:
+            for grid in self.query(Grid):
+                grid.forget_gone()
             self.ask()
 
     def ask(self) -> None:

@@ -76,4 +76,4 @@ class Schedules(JobList):
         crons = self.query_one("#crons", Grid)
         if self.focused is not crons:
             return self._job_target()
-        return None if crons.cursor is None else Target(kind="schedule", ids=(crons.cursor,))
+        return None if crons.chosen is None else Target(kind="schedule", ids=(crons.chosen,))

@@ -10,6 +10,7 @@ from textual.widget import Widget
 from tui import columns, rows
 from tui.commands import Target
 from tui.looks import AuditLook, CasePage, CasesLook, EventsLook
+from tui.order import KeptOrder
 from tui.picture import Look, Picture
 from tui.screens.room import Room
 from tui.text import Column, Line, Row, line
@@ -46,7 +47,11 @@ class TableRoom(Room):
 
 
 class Failures(TableRoom):
-    """Dead and rejected jobs, grouped by cause."""
+    """Dead and rejected jobs, grouped by cause, dead ones first, then by the newest failure.
+
+    That order is taken when the screen is opened, and kept while it is; groups that come
+    then stand at the end, and are counted in the head.
+    """
 
     title_words: ClassVar[str] = "Failures"
     shown_columns: ClassVar[Sequence[Column]] = columns.FAILURES
@@ -56,13 +61,23 @@ class Failures(TableRoom):
         """Give the groups."""
         return {"failures": True}
 
-    def rows_of(self, picture: Picture) -> list[Row] | None:
-        """Give every group."""
-        return rows.failure_rows(picture.failures, picture.at)
+    def __init__(self) -> None:
+        super().__init__()
+        self._order = KeptOrder()
+
+    def on_screen_resume(self) -> None:
+        """Take the order anew."""
+        self._order.forget()
+        super().on_screen_resume()
+
+    def show(self, picture: Picture) -> None:
+        """Fill the table in the order that it has."""
+        kept, new = self._order.keep(rows.failure_rows(picture.failures, picture.at))
+        self.grid.show(kept, title=f"+{new} new" if new else "Failures")
 
     def target(self) -> Target | None:
         """Give the group at the cursor."""
-        cursor = self.grid.cursor
+        cursor = self.grid.chosen
         if cursor is None:
             return None
         return Target(kind="group", ids=(cursor,), where=f"cause:{cursor}")
@@ -86,7 +101,7 @@ class Cases(TableRoom):
 
     def target(self) -> Target | None:
         """Give the case at the cursor."""
-        cursor = self.grid.cursor
+        cursor = self.grid.chosen
         return None if cursor is None else Target(kind="case", ids=(cursor,))
 
 
@@ -109,7 +124,7 @@ class Events(TableRoom):
 
     def target(self) -> Target | None:
         """Give the job that the event at the cursor tells of."""
-        cursor = self.grid.cursor
+        cursor = self.grid.chosen
         return None if cursor is None else Target(kind="event", ids=(cursor.partition(":")[2],))
 
 
@@ -131,5 +146,5 @@ class Audit(TableRoom):
 
     def target(self) -> Target | None:
         """Give the record at the cursor."""
-        cursor = self.grid.cursor
+        cursor = self.grid.chosen
         return None if cursor is None else Target(kind="audit", ids=(cursor,))

@@ -85,7 +85,7 @@ class Workers(Room):
 
     def target(self) -> Target | None:
         """Give the job in the slot at the cursor, or the worker."""
-        cursor = self.query_one("#workers", Grid).cursor
+        cursor = self.query_one("#workers", Grid).chosen
         if cursor is None:
             return None
         worker_id, blank, job_id = cursor.partition(" ")

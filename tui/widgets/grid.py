@@ -16,14 +16,16 @@ from textual.strip import Strip
 from tui.text import Cell, Column, Line, Row, cell, fit, fit_columns, fit_end, line, wrap
 from tui.widgets.styled import Styled
 
+GONE: Final = Cell("gone", "dim")
 WAITING: Final = (line(cell("looking …", "dim")),)
 
 
 class Grid(Styled, can_focus=True):
     """Rows under a head that is their title, too.
 
-    A row that the cursor is on and that is not among new rows stays, faint,
-    until the cursor leaves it: what is chosen does not change by itself. A grid
+    Where the row that the cursor is on is not among new rows its place stays, marked as
+    gone, until the cursor leaves it or `forget_gone` is called: no other is chosen by
+    itself, and this one no more. A grid
     that `follows` has no cursor until somebody moves it, and shows its top.
     """
 
@@ -97,6 +99,12 @@ class Grid(Styled, can_focus=True):
         return None if self.cursor is None else self._places.get(self.cursor)
 
     @property
+    def chosen(self) -> str | None:
+        """The key that the cursor is on, None where there is none or its row has left the list."""
+        place = self.place
+        return None if place is None or self.rows[place].is_gone else self.cursor
+
+    @property
     def visible_rows(self) -> int:
         """How many rows there is room for."""
         return max(1, self.size.height - 1)
@@ -117,6 +125,12 @@ class Grid(Styled, can_focus=True):
             self.refresh()
         else:
             self._refresh_changed(old, head_changed=head_changed)
+
+    def forget_gone(self) -> None:
+        """Put the cursor on the first row where the one that it was on has left the list."""
+        if self.cursor is not None and self.chosen is None:
+            self.cursor = None
+            self.show([row for row in self.rows if not row.is_gone])
 
     def wait(self) -> None:
         """Show nothing until new rows are known."""
@@ -142,7 +156,7 @@ class Grid(Styled, can_focus=True):
                 self.cursor = None
             return rows
         kept = old[stood]
-        gone = Row(key=kept.key, cells=kept.cells, is_gone=True)
+        gone = Row(key=kept.key, cells=(kept.cells[0], GONE), is_gone=True)
         return (*rows[:stood], gone, *rows[stood:])
 
     def _refresh_changed(self, old: tuple[Row, ...], *, head_changed: bool) -> None:
@@ -209,8 +223,8 @@ class Grid(Styled, can_focus=True):
 
     def action_choose(self) -> None:
         """Open what the cursor is on."""
-        if self.cursor is not None:
-            self.post_message(self.Chosen(self, self.cursor))
+        if self.chosen is not None:
+            self.post_message(self.Chosen(self, self.chosen))
 
     def on_click(self, event: events.Click) -> None:
         """Put the cursor on the row that was clicked; twice opens it."""
@@ -267,7 +281,7 @@ class Grid(Styled, can_focus=True):
             name = "grid--cursor" if self.has_focus else "grid--rest"
             under += self.get_component_rich_style(name, partial=True)
         if row.is_gone:
-            under += Style(dim=True, strike=True)
+            under += Style(dim=True)
         front = "▸" if at_cursor else " "
         if row.key in self.marked:
             front = "◆"

@@ -1,0 +1,29 @@
+"""The order of a list while somebody is in it: nothing jumps, and what is new waits at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tui.text import Row
+
+
+class KeptOrder:
+    """Puts rows where they stood before; rows that were not there come behind them."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, int] = {}
+        self._began = 0
+
+    def forget(self) -> None:
+        """Take the next rows as they come."""
+        self._places.clear()
+        self._began = 0
+
+    def keep(self, rows: Sequence[Row]) -> tuple[list[Row], int]:
+        """Return the rows in their kept order, and how many of them are new since `forget`."""
+        if not self._began:
+            self._began = len(rows)
+        for row in rows:
+            self._places.setdefault(row.key, len(self._places))
+        new = sum(self._places[row.key] >= self._began for row in rows)
+        return sorted(rows, key=lambda row: self._places[row.key]), new
