@@ -80,3 +80,11 @@ def test_a_page_that_is_not_listed_is_shown_nothing(site: Site, page: str) -> No
     assert "Failed to fetch" in seen["first"]["failed"], seen
     assert any("CORS" in line for line in seen["console"]), seen
     assert site.jobs("drill.run") == []
+
+
+def test_keys_reach_the_console_without_a_click(site: Site) -> None:
+    browser, address = part("chromium-headless-shell"), f"{LOOPBACK}:{free_port()}"
+    served = site.serve("--web", http=address)
+    served.wait_until("it is ready", lambda: is_ready(address))
+    told = json.loads(run_node("web_console.mjs", browser, f"http://{address}/console", seconds=40))
+    assert any('"3"' in frame for frame in told["sent"])
