@@ -139,7 +139,7 @@ def walk(one: RealConsole) -> None:
         one.press(key, title)
     one.press("?", "Look")
     one.press("q", "Audit")
-    one.press("2", "▸")
+    one.press("2", " 1/1 ")
     one.press("i", "why     ")
     one.press("w", "jobs why")
     one.press("q", "why     ")
@@ -196,7 +196,7 @@ async def test_copying_sends_the_id_by_osc_52_also_through_tmux(
 
     def copy() -> None:
         real.until("it is shown", lambda: "evil.later" in words(real.seen))
-        real.press("2", "▸")
+        real.press("2", "· queued")
         os.write(real.master, b"y")
         copied = tmp_path / "copied"
         real.until(

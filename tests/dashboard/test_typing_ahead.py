@@ -31,7 +31,7 @@ GAPS: Final = (0.0, 0.001, 0.01, 0.05)
 def press_every_pair(one: RealConsole, gap: float | None) -> None:
     """Open the prompt with each of its two keys and press every key right behind; leave it again."""
     one.until("it is shown", lambda: "pothole.report" in words(one.seen))
-    one.press("2", "▸")
+    one.press("2", "· queued")
     for number, (opening, key) in enumerate((o, k) for o in "/:" for k in (*KEYS, *MORE)):
         if gap is None:
             os.write(one.master, (opening + key).encode())
