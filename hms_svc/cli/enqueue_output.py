@@ -42,7 +42,7 @@ class Output:
     async def begin(self, backend: Backend) -> None:
         """Remember where the bus stands, before anything is sent."""
         if self._wait_seconds is not None:
-            from hms_svc.operations.reads import newest_position
+            from hms_svc.operations.positions import newest_position
 
             self._position = await newest_position(backend.bus)
 

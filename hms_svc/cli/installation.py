@@ -11,7 +11,7 @@ from hms_svc.cli.options import AsJson
 from hms_svc.cli.printing import emit, say, table
 from hms_svc.cli.root import DONE, OUR_FAULT
 from hms_svc.cli.session import Session, run, session_of
-from hms_svc.domain.errors import HmsError
+from hms_svc.domain.errors import HmsError, Outage
 
 if TYPE_CHECKING:
     from hms_svc.operations.doctor import Finding
@@ -58,7 +58,12 @@ def _written(value: object) -> str:
 
 
 async def _examine(session: Session) -> list[Finding]:
-    from hms_svc.operations.doctor import examine_engines, examine_machine, failed
+    from hms_svc.operations.doctor import (
+        examine_engines,
+        examine_machine,
+        failed,
+        outage_findings,
+    )
 
     findings = await examine_machine(session.settings)
     findings += [
@@ -70,9 +75,11 @@ async def _examine(session: Session) -> list[Finding]:
     async with AsyncExitStack() as stack:
         try:
             operations = await stack.enter_async_context(session.operations())
+        except Outage as error:
+            return [*findings, *outage_findings(error, session.settings)]
         except HmsError as error:
             return [*findings, failed("engines", error)]
-        findings += await examine_engines(operations.reads, operations.audit)
+        findings += await examine_engines(operations.reads, operations.audit, session.settings)
     return findings
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hms_svc.handling.registry import Registry
     from hms_svc.operations.service import Operations
     from hms_svc.ports.backend import Backend
-    from hms_svc.ports.stores import Database
+    from hms_svc.ports.stores import Database, DatabaseHealth
     from hms_svc.settings import Loaded, Settings
 
 Result = TypeVar("Result")
@@ -82,7 +82,7 @@ class Session:
         async with AsyncExitStack() as stack:
             registry, policy = await self._rules(stack) if rehearsing else (None, None)
             opened = await stack.enter_async_context(self.backend())
-            stores = await self._open_database(needed=database)
+            stores, away = await self._open_database(needed=database)
             if stores is not None:
                 stack.push_async_callback(stores.close)
             yield make_operations(
@@ -95,6 +95,7 @@ class Session:
                 read_only=self.read_only,
                 registry=registry,
                 policy=policy,
+                database_away=away,
             )
 
     async def _rules(self, stack: AsyncExitStack) -> tuple[Registry, Policy]:
@@ -104,17 +105,22 @@ class Session:
         stack.push_async_callback(rules.close)
         return application(self.settings), rules
 
-    async def _open_database(self, *, needed: bool) -> Database | None:
+    async def _open_database(
+        self, *, needed: bool
+    ) -> tuple[Database | None, DatabaseHealth | None]:
+        """Return the database, or why it cannot be opened where it is not needed."""
         from hms_svc.bootstrap import database
+        from hms_svc.ports.stores import DatabaseHealth
 
         stores = database(self.settings, bounded=True)
         try:
             await stores.open()
-        except (DatabaseUnavailable, SchemaMismatch):
+        except (DatabaseUnavailable, SchemaMismatch) as error:
             if needed:
                 raise
-            return None
-        return stores
+            kind = self.settings.database.kind
+            return None, DatabaseHealth(kind, ok=False, notes=(str(error),))
+        return stores, None
 
 
 def run(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:

@@ -11,12 +11,12 @@ from hms_svc.cli.printing import console, emit, flush, make_table, table
 from hms_svc.cli.session import Session, run, session_of
 
 if TYPE_CHECKING:
+    from hms_svc.domain.health import Health
     from hms_svc.domain.views import QueueView, WorkerView
     from hms_svc.operations.reads import Status
 
 WORKER_COLUMNS = ("worker", "host", "pid", "busy", "slots", "lane", "types", "seen s ago")
 WORKERS_LEAVING = ("lane", "pid", "host", "types", "slots", "seen s ago", "busy")
-MOST_NAMED = 10
 
 
 def status(
@@ -77,24 +77,24 @@ def _page(seen: Status, session: Session) -> Any:
         for name in ("broker", "database")
     ]
     head = f"{engines[0]} ({shape['broker']['round_trip_ms']:.1f} ms), {engines[1]}"
-    unserved = [queue.type for queue in seen.queues if queue.counts.queued and not queue.served]
-    parts: list[Any] = [Text(head), queue_table(seen)]
-    if (room := seen.broker.room) is not None and room.is_full:
-        full = f"the broker is full ({room.used:,} of {room.limit:,} bytes): new jobs are refused"
-        parts.insert(1, Text(full))
+    parts: list[Any] = [Text(head), *(Text(line) for line in health_lines(seen.health))]
+    parts.append(queue_table(seen))
     if seen.types_left_off:
         parts.append(Text(left_off_words(seen)))
-    if unserved:
-        named = ", ".join(unserved[:MOST_NAMED])
-        more = f", and {len(unserved) - MOST_NAMED:,} more" if len(unserved) > MOST_NAMED else ""
-        parts.append(Text(f"no live worker serves: {named}{more}"))
     if seen.workers:
         parts.append(
             make_table(WORKER_COLUMNS, worker_rows(seen.workers, seen.at), leaving=WORKERS_LEAVING)
         )
-    else:
-        parts.append(Text("no worker is alive; start one with: hms-svc serve"))
     return Group(*parts)
+
+
+def health_lines(health: Health) -> list[str]:
+    """Tell of each trouble in a line, the worst first; or that all is well."""
+    lines = []
+    for trouble in health.troubles:
+        detail = f"; {trouble.detail}" if trouble.detail else ""
+        lines.append(f"{trouble.level}: {trouble.told(health.at)}{detail}")
+    return lines or ["all well"]
 
 
 def _note(queue: QueueView) -> str:

@@ -28,6 +28,7 @@ class QueueView(msgspec.Struct, frozen=True, kw_only=True):
     `next_due_at` is when its next scheduled job becomes ready. `counters` are the running totals of `stats:{type}`: accepted, claimed,
     completed, failed, retried, rejected, dead, cancelled, discarded.
     `intake_paused` is only where `paused` is: the doors take no new jobs either.
+    `overdue` counts the jobs in processing whose lease has run out, the first of them at `overdue_since`.
     `faults` has a sentence for each key of the queue that other programs write to and that has the wrong Redis type.
     """
 
@@ -42,6 +43,8 @@ class QueueView(msgspec.Struct, frozen=True, kw_only=True):
     served: bool
     intake_paused: bool = False
     faults: tuple[str, ...] = ()
+    overdue: int = 0
+    overdue_since: int | None = None
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from hms_svc.domain.errors import BadInput
 from hms_svc.domain.event import Event
 from hms_svc.facade.portal import on_portal, portal, refuse_running_loop
 from hms_svc.operations.event_stream import EventStream, Runner, here
-from hms_svc.operations.reads import newest_position
+from hms_svc.operations.positions import newest_position
 from hms_svc.runtime.names import make_worker_id
 
 

@@ -88,7 +88,8 @@ async def _look(reads: Reads) -> Overview:
     except (Outage, TimeoutError):
         left = max(ends - loop.time(), LEAST_SECONDS)
         broker, database = await reads.health(probe_seconds=left)
-        return Overview(at=reads.now_ms(), broker=broker, database=database)
+        health = reads.judge_engines(broker, database)
+        return Overview(at=health.at, broker=broker, database=database, health=health)
     lag = None
     if seen.database is not None and seen.database.ok:
         with suppress(Outage, TimeoutError):
@@ -101,6 +102,7 @@ async def _look(reads: Reads) -> Overview:
         queues=seen.queues,
         workers=seen.workers,
         outbox_lag_ms=lag,
+        health=seen.health,
     )
 
 

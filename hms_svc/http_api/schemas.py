@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
 from hms_svc.domain.case import CaseStatus
+from hms_svc.domain.health import Level, TroubleKind
 from hms_svc.domain.lifecycle import State
 
 
@@ -269,6 +270,23 @@ class Database(BaseModel):
     ok: bool
 
 
+class Trouble(BaseModel):
+    """One thing that is amiss, of a kind, in words, with since when."""
+
+    kind: TroubleKind
+    level: Level
+    words: str
+    since: datetime
+    detail: str
+
+
+class Health(BaseModel):
+    """How the service is: the level of the worst trouble, and every one, the worst first."""
+
+    level: Literal["well", "note", "degraded", "down"]
+    troubles: list[Trouble]
+
+
 class Status(BaseModel):
     """How the service stands."""
 
@@ -278,6 +296,7 @@ class Status(BaseModel):
     workers: list[Worker]
     totals: dict[str, int]
     types_left_off: int
+    health: Health
 
 
 class FailureGroup(BaseModel):

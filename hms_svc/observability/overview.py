@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 import msgspec
 from prometheus_client.metrics_core import Metric
 
+from hms_svc.domain.health import ENGINE_KINDS, Health, TroubleKind
 from hms_svc.domain.views import QueueView, WorkerView
 from hms_svc.observability.families import Values, counter, gauge
 from hms_svc.observability.type_labels import TypeLabels
@@ -44,11 +45,13 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     queues: Sequence[QueueView] = ()
     workers: Sequence[WorkerView] = ()
     outbox_lag_ms: int | None = None
+    health: Health | None = None
 
 
 def families_of(seen: Overview, types: TypeLabels) -> Iterator[Metric]:
     """Give the families of an overview. Beyond the labelled types all share the label `other`."""
     yield from _engines(seen)
+    yield from _health(seen.health)
     yield from _workers(seen)
     queues = sorted(seen.queues, key=lambda queue: (not queue.served, queue.type))
     labelled = [(types.label(queue.type), queue) for queue in queues]
@@ -84,6 +87,15 @@ def _engines(seen: Overview) -> Iterator[Metric]:
     lag: Values = {} if seen.outbox_lag_ms is None else {(): seen.outbox_lag_ms / 1000}
     words = "Age of the oldest event or follow-up job that is committed and not yet published."
     yield gauge("hms_outbox_lag_seconds", Family(words), lag)
+
+
+def _health(health: Health | None) -> Iterator[Metric]:
+    words = "1 where the health of the installation has this kind of trouble."
+    found: Values = {}
+    if health is not None:
+        kinds = TroubleKind if health.is_whole else ENGINE_KINDS
+        found = {(kind.value,): float(health.has(kind)) for kind in kinds}
+    yield gauge("hms_trouble", Family(words, ("kind",)), found)
 
 
 def _broker_room(broker: BrokerHealth) -> Iterator[Metric]:

@@ -17,11 +17,14 @@ import msgspec
 
 from hms_svc.domain.backend_url import BackendKind, mask_passwords
 from hms_svc.domain.errors import DatabaseUnavailable, HmsError
-from hms_svc.domain.plain_text import plural
+from hms_svc.domain.health import Health, TroubleKind
+from hms_svc.domain.health import Level as Degree
+from hms_svc.domain.plain_text import duration_words, plural
 from hms_svc.operations.audit_chain import AuditChain
-from hms_svc.operations.explanation import duration_words
+from hms_svc.operations.health import assess, seen_of_outage
 from hms_svc.operations.reads import LONG_PROBE_SECONDS, Reads, Status
-from hms_svc.ports.inspection import Room
+from hms_svc.ports.clock import SystemClock
+from hms_svc.ports.inspection import LEAST_BYTES
 from hms_svc.ports.stores import OutboxEntry
 from hms_svc.settings import Settings
 from hms_svc.sqlite.filesystem import NETWORK_TYPES, filesystem_type
@@ -29,7 +32,6 @@ from hms_svc.sqlite.lock import FIXED_VERSION, holder_of
 
 LAG_LIMIT_MS: Final = 60_000
 SKEW_LIMIT_SECONDS: Final = 5.0
-MOST_UNSERVED: Final = 10
 _PROBES: Final = 20
 
 
@@ -60,27 +62,43 @@ async def examine_machine(settings: Settings) -> list[Finding]:
     return findings
 
 
-async def examine_engines(reads: Reads, audit: AuditChain) -> list[Finding]:
-    """Check broker, database, workers, queues and outbox, which are open."""
+async def examine_engines(reads: Reads, audit: AuditChain, settings: Settings) -> list[Finding]:
+    """Check broker, database, their health with that of workers and queues, and the outbox."""
     try:
         status = await reads.status(probe_seconds=LONG_PROBE_SECONDS)
     except HmsError as error:
-        return [Finding("broker", Level.ERROR, str(error))]
+        return outage_findings(error, settings)
     return [
-        *_health(
-            "broker",
-            status.broker.kind,
-            ok=status.broker.ok,
-            notes=status.broker.notes,
-            room=status.broker.room,
-        ),
+        *_engine("broker", status.broker.kind, ok=status.broker.ok, notes=status.broker.notes),
         *_durability(status.broker.durability),
         *_database(status),
-        _workers(status),
-        *_queues(status),
+        *health_findings(status.health),
+        *_left_off(status),
         await _outbox(reads, status),
         await _audit(audit, status.at),
     ]
+
+
+def health_findings(health: Health) -> list[Finding]:
+    """Tell of each trouble. A note is what somebody wanted so, or nothing suffers from yet.
+
+    So is that no worker is alive: an installation may be sound before its workers are started.
+    """
+    found = []
+    for trouble in health.troubles:
+        is_note = trouble.level is Degree.NOTE or trouble.kind is TroubleKind.NO_WORKERS
+        level = Level.NOTE if is_note else Level.ERROR
+        detail = f"; {trouble.detail}" if trouble.detail else ""
+        found.append(Finding("health", level, trouble.told(health.at) + detail))
+    return found or [Finding("health", Level.OK, "all well")]
+
+
+def outage_findings(error: HmsError, settings: Settings) -> list[Finding]:
+    """Tell of an engine that could not even be opened."""
+    kinds = {"broker": settings.broker.kind, "database": settings.database.kind}
+    now_ms = SystemClock().now_ms()
+    found = health_findings(assess(seen_of_outage(error, now_ms, **kinds)))
+    return [msgspec.structs.replace(each, text=mask_passwords(each.text)) for each in found]
 
 
 def failed(check: str, error: HmsError) -> Finding:
@@ -96,8 +114,8 @@ def _data_dir(path: Path) -> Finding:
     if existing == path and not path.is_dir():
         return Finding("data directory", Level.ERROR, f"{path} is not a directory")
     try:
-        with tempfile.TemporaryFile(dir=existing):
-            pass
+        with tempfile.TemporaryFile(dir=existing) as probe:
+            probe.write(bytes(LEAST_BYTES))
     except OSError as error:
         return Finding(
             "data directory", Level.ERROR, f"{existing} cannot be written to: {error.strerror}"
@@ -191,14 +209,10 @@ def _is_stopped(pid: int | None) -> bool:
     return status.rpartition(")")[2].split()[0] in {"T", "t"}
 
 
-def _health(
-    name: str, kind: str, *, ok: bool, notes: tuple[str, ...], room: Room | None = None
-) -> Iterator[Finding]:
-    words = "answers" if ok else "does not answer"
-    yield Finding(name, Level.OK if ok else Level.ERROR, f"{kind} {words}")
-    if room is not None and room.is_full:
-        yield Finding(name, Level.ERROR, "it is full: new jobs are refused")
-    for note in notes:
+def _engine(name: str, kind: str, *, ok: bool, notes: tuple[str, ...]) -> Iterator[Finding]:
+    if ok:
+        yield Finding(name, Level.OK, f"{kind} answers")
+    for note in notes if ok else ():
         if sqlite3.sqlite_version not in note:  # the machine's own finding has said it
             yield Finding(name, Level.NOTE, note)
 
@@ -212,42 +226,10 @@ def _durability(words: str) -> Iterator[Finding]:
 def _database(status: Status) -> Iterator[Finding]:
     health = status.database
     if health is not None:
-        yield from _health("database", health.kind, ok=health.ok, notes=health.notes)
+        yield from _engine("database", health.kind, ok=health.ok, notes=health.notes)
 
 
-def _workers(status: Status) -> Finding:
-    if not status.workers:
-        return Finding("workers", Level.NOTE, "no worker is alive: start one with hms-svc serve")
-    slots = sum(worker.slots for worker in status.workers)
-    if hung := sum(worker.hung for worker in status.workers):
-        text = (
-            f"{hung} of {slots} slots are held by functions that run on past their timeout: the "
-            "log of serve names them"
-        )
-        return Finding("workers", Level.ERROR, text)
-    return Finding("workers", Level.OK, f"{len(status.workers)} alive with {slots} slots")
-
-
-def _queues(status: Status) -> Iterator[Finding]:
-    unserved = 0
-    for queue in status.queues:
-        yield from (Finding("queues", Level.ERROR, fault) for fault in queue.faults)
-        waiting = queue.counts.queued + queue.counts.intake
-        if queue.paused:
-            why = f" ({queue.pause_reason})" if queue.pause_reason else ""
-            doors = " with its intake" if queue.intake_paused else ""
-            yield Finding(
-                "queues", Level.NOTE, f"{queue.type}{doors} was paused by {queue.paused_by}{why}"
-            )
-        elif waiting and not queue.served and status.workers:
-            unserved += 1
-            if unserved <= MOST_UNSERVED:
-                jobs = plural(waiting, "waiting job")
-                text = f"{jobs} of {queue.type}: no live worker serves that type"
-                yield Finding("queues", Level.ERROR, text)
-    if unserved > MOST_UNSERVED:
-        more = plural(unserved - MOST_UNSERVED, "more type")
-        yield Finding("queues", Level.ERROR, f"{more} with waiting jobs that no live worker serves")
+def _left_off(status: Status) -> Iterator[Finding]:
     if status.types_left_off:
         left_off = plural(status.types_left_off, "type")
         text = f"{left_off} that no live worker serves, beyond a thousand, were not looked at"

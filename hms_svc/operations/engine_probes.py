@@ -13,11 +13,20 @@ Health = TypeVar("Health")
 
 
 class EngineProbes:
-    """Asks both engines how they are. `database` is None where there is none to ask."""
+    """Asks both engines how they are. `database` is None where there is none to ask.
 
-    def __init__(self, inspection: Inspection, database: Database | None) -> None:
+    `away` is told of one that could not be opened.
+    """
+
+    def __init__(
+        self,
+        inspection: Inspection,
+        database: Database | None,
+        away: DatabaseHealth | None = None,
+    ) -> None:
         self._inspection = inspection
         self._database = database
+        self._away = away
         self._broker_probe: _Probe[BrokerHealth] = _Probe()
         self._database_probe: _Probe[DatabaseHealth] = _Probe()
 
@@ -29,9 +38,9 @@ class EngineProbes:
         return BrokerHealth(self._inspection.kind, False, seconds * 1000, (_no_answer(seconds),))
 
     async def database(self, seconds: float) -> DatabaseHealth | None:
-        """Return the database's health, alike; None without a database."""
+        """Return the database's health, alike; None where none was given."""
         if self._database is None:
-            return None
+            return self._away
         found = await self._database_probe.result(self._database.health, seconds)
         if found is not None:
             return found

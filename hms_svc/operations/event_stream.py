@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.event import EVENTS_GAP, Event, check_consumer_group, is_of_types
-from hms_svc.operations.reads import newest_position
+from hms_svc.operations.positions import newest_position
 from hms_svc.ports.bus import Bus
 
 BATCH: Final = 100

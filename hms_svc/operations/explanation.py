@@ -20,7 +20,7 @@ from hms_svc.domain.lifecycle import (
     REASON_UNIQUE,
     State,
 )
-from hms_svc.domain.plain_text import plural
+from hms_svc.domain.plain_text import duration_words, plural
 from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.domain.views import JobDetail, QueueView, WorkerView
 
@@ -68,18 +68,6 @@ def explain(facts: Facts) -> str:
             told = f"was cancelled by {view.by or 'somebody'}{_ended(facts)}{words}"
     where = "; its record is in the archive" if facts.archived else ""
     return f"Job {view.id} ({view.type}) {told}{where}."
-
-
-def duration_words(milliseconds: int) -> str:
-    """Write a duration in its two largest units, `3 m 5 s`."""
-    seconds = max(milliseconds, 0) // 1000
-    units = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
-    parts: list[str] = []
-    for name, size in units:
-        count, seconds = divmod(seconds, size)
-        if count or (name == "s" and not parts):
-            parts.append(f"{count} {name}")
-    return " ".join(parts[:2])
 
 
 def _queued(facts: Facts) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -12,6 +12,7 @@ from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.errors import BadInput, DatabaseUnavailable, UnknownId
 from hms_svc.domain.event import Event, check_consumer_group
 from hms_svc.domain.filter import Filter
+from hms_svc.domain.health import Health
 from hms_svc.domain.lifecycle import TERMINAL, State
 from hms_svc.domain.views import (
     AuditRecord,
@@ -25,6 +26,8 @@ from hms_svc.domain.views import (
 )
 from hms_svc.operations.engine_probes import EngineProbes
 from hms_svc.operations.explanation import Facts, explain
+from hms_svc.operations.health import HealthWatch, Seen
+from hms_svc.operations.positions import first_position, newest_position
 from hms_svc.ports.answer_bound import MOST_SECONDS
 from hms_svc.ports.bus import Bus
 from hms_svc.ports.clock import Clock
@@ -42,9 +45,10 @@ LONG_PROBE_SECONDS: Final = MOST_SECONDS
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """Queues, workers and health at `at` (Unix ms). Without a database `database` is None.
+    """Queues, workers and health at `at` (Unix ms). Where no database was given `database` is None.
 
-    Beside the queues there are `types_left_off` more.
+    `silent_workers` are in the register and not live. Beside the queues there are
+    `types_left_off` more.
     """
 
     at: int
@@ -52,6 +56,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     database: DatabaseHealth | None
     queues: tuple[QueueView, ...]
     workers: tuple[WorkerView, ...]
+    health: Health
+    silent_workers: tuple[WorkerView, ...] = ()
     types_left_off: int = 0
 
 
@@ -65,7 +71,10 @@ class JobStory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reads:
-    """The reading half of the operator service. `database` is None where there is none to ask."""
+    """The reading half of the operator service. `database` is None where there is none to ask.
+
+    `database_away` is what is known of one that could not be opened.
+    """
 
     def __init__(
         self,
@@ -75,13 +84,17 @@ class Reads:
         database: Database | None,
         clock: Clock,
         unserved_days: float = 7.0,
+        lease_seconds: float = 30.0,
+        database_away: DatabaseHealth | None = None,
     ) -> None:
         self._inspection = inspection
         self._bus = bus
         self._database = database
         self._clock = clock
         self._unserved_days = unserved_days
-        self._probes = EngineProbes(inspection, database)
+        self._lease_ms = int(lease_seconds * 1000)
+        self._probes = EngineProbes(inspection, database, database_away)
+        self._watch = HealthWatch()
 
     @property
     def database(self) -> Database:
@@ -99,20 +112,46 @@ class Reads:
 
         A database that does not answer within `probe_seconds` is not well.
         """
-        broker, database, workers = await asyncio.gather(
+        broker, database, (workers, silent) = await asyncio.gather(
             self._inspection.health(),
             self._probes.database(probe_seconds),
-            self._inspection.workers(),
+            self._inspection.register(),
         )
         queues, left_off = await self.listed_queues(workers)
+        seen = self.seen(broker, database, queues, workers, silent)
         return Status(
-            at=self.now_ms(),
+            at=seen.at,
             broker=broker,
             database=database,
             queues=tuple(queues),
             workers=tuple(workers),
+            health=self._watch.take(seen),
+            silent_workers=tuple(silent),
             types_left_off=left_off,
         )
+
+    def seen(
+        self,
+        broker: BrokerHealth | None,
+        database: DatabaseHealth | None,
+        queues: Sequence[QueueView] | None = None,
+        workers: Sequence[WorkerView] | None = None,
+        silent: Sequence[WorkerView] = (),
+    ) -> Seen:
+        """Return what was read just now, for its health to be judged."""
+        return Seen(
+            at=self.now_ms(),
+            broker=broker,
+            database=database,
+            queues=queues,
+            workers=workers,
+            silent=silent,
+            lease_ms=self._lease_ms,
+        )
+
+    def judge_engines(self, broker: BrokerHealth, database: DatabaseHealth | None) -> Health:
+        """Return the health of both engines alone, as `health` gave them."""
+        return self._watch.take(self.seen(broker, database))
 
     async def health(
         self, *, probe_seconds: float = LONG_PROBE_SECONDS
@@ -254,6 +293,10 @@ class Reads:
         """Give the live workers."""
         return await self._inspection.workers()
 
+    async def register(self) -> tuple[list[WorkerView], list[WorkerView]]:
+        """Give the live workers, and those that are still in the register and not live."""
+        return await self._inspection.register()
+
     async def types(self) -> list[str]:
         """Give every known type."""
         return await self._inspection.types()
@@ -351,28 +394,4 @@ class Reads:
 
     async def position_at(self, at: int) -> int:
         """Give the position after which the events from a time (Unix ms) on stand."""
-        return await _search(self._bus, lambda event: event.at >= at)
-
-
-async def newest_position(bus: Bus) -> int:
-    """Give the position of the newest event on a bus, 0 where there is none."""
-    found = await bus.newest(1)
-    return found[0].position if found else 0
-
-
-async def _search(bus: Bus, reached: Callable[[Event], bool]) -> int:
-    low, high = 0, 1
-    while not await _beyond(bus, high, reached):
-        low, high = high, high * 2
-    while low < high:
-        middle = (low + high) // 2
-        if await _beyond(bus, middle, reached):
-            high = middle
-        else:
-            low = middle + 1
-    return low
-
-
-async def _beyond(bus: Bus, position: int, reached: Callable[[Event], bool]) -> bool:
-    events = await bus.read(after=position, limit=1)
-    return not events or reached(events[0])
+        return await first_position(self._bus, lambda event: event.at >= at)

@@ -21,7 +21,7 @@ from hms_svc.ports.bus import Bus
 from hms_svc.ports.clock import Clock, SystemClock
 from hms_svc.ports.control import Control
 from hms_svc.ports.inspection import Inspection
-from hms_svc.ports.stores import Database
+from hms_svc.ports.stores import Database, DatabaseHealth
 from hms_svc.settings import Settings
 
 
@@ -53,9 +53,11 @@ def make_operations(
     clock: Clock | None = None,
     registry: Registry | None = None,
     policy: Policy | None = None,
+    database_away: DatabaseHealth | None = None,
 ) -> Operations:
     """Put the operator service together over opened engines.
 
+    `database_away` is what is known of a database that could not be opened.
     With a `registry` payloads are checked and forms are drawn; with a `policy` too, jobs can be
     rehearsed.
     """
@@ -66,6 +68,8 @@ def make_operations(
         database=database,
         clock=clock,
         unserved_days=settings.unserved_days,
+        lease_seconds=settings.lease_seconds,
+        database_away=database_away,
     )
     journal = Journal(database, clock, actor=settings.actor, read_only=read_only)
     actions = Actions(

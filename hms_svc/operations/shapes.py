@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from hms_svc.domain.health import Health
 from hms_svc.domain.job import NAMES
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.strict_json import JsonValue, decode
@@ -232,6 +233,24 @@ def status_shape(seen: Status, database_kind: str) -> dict[str, Any]:
         "workers": [worker_shape(worker, seen.at) for worker in seen.workers],
         "totals": dict(total_counts([queue.counts for queue in seen.queues])),
         "types_left_off": seen.types_left_off,
+        "health": health_shape(seen.health),
+    }
+
+
+def health_shape(health: Health) -> JsonObject:
+    """How the installation is: its troubles, the worst first."""
+    return {
+        "level": "well" if health.level is None else health.level.value,
+        "troubles": [
+            {
+                "kind": trouble.kind.value,
+                "level": trouble.level.value,
+                "words": trouble.words,
+                "since": to_rfc3339(trouble.since),
+                "detail": trouble.detail,
+            }
+            for trouble in health.troubles
+        ],
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -89,6 +90,7 @@ class SqlDatabase:
 
     async def health(self) -> DatabaseHealth:
         """Probe the database; never raises."""
+        started = time.perf_counter()
         try:
             version = await self._engine.read(schema.read_version)
         except DatabaseUnavailable as error:
@@ -97,7 +99,10 @@ class SqlDatabase:
                 self._engine.kind, ok=False, notes=(str(error),), replaced=replaced
             )
         if version.serves_us:
-            return DatabaseHealth(self._engine.kind, ok=True)
+            round_trip = (time.perf_counter() - started) * 1000
+            return DatabaseHealth(
+                self._engine.kind, ok=True, round_trip_ms=round_trip, room=self._engine.room()
+            )
         note = f"schema {version.revision or 'none'}, this program needs {schema.HEAD}"
         return DatabaseHealth(self._engine.kind, ok=False, notes=(note,))
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from hms_svc.domain.errors import DatabaseReplaced, DatabaseUnavailable
+from hms_svc.ports.inspection import Room
 from hms_svc.sqlite.opened import FileReplaced
 
 Result = TypeVar("Result")
@@ -88,6 +89,10 @@ class Engine(Protocol):
 
     async def read(self, function: StatementFunction[Result]) -> Result:
         """Run a reading function, each statement over what is committed by then."""
+        ...
+
+    def room(self) -> Room | None:
+        """Return what the database uses of what its disk gives; None where that is not known."""
         ...
 
     def lock(self, connection: Connection, numbers: Sequence[int]) -> None:

@@ -105,6 +105,9 @@ class PostgresEngine:
         """Take an advisory lock for each number, in their order; see Engine."""
         lock_numbers(connection, lock_space(self._pool.schema), numbers)
 
+    def room(self) -> None:
+        """Return None: a server does not tell of its disk; see Engine."""
+
     async def backup(self, path: str) -> None:
         """Refuse: the server's own tools do it."""
         raise BadInput(

@@ -111,7 +111,22 @@ class Inspection(Protocol):
         ...
 
     async def workers(self) -> list[WorkerView]:
-        """Give the live workers, sorted by id, with the jobs in their hands."""
+        """Give the live workers, sorted by id, with the jobs in their hands.
+
+        One that has not been heard for one and a half leases is not live.
+        """
+        ...
+
+    async def register(self) -> tuple[list[WorkerView], list[WorkerView]]:
+        """Give the live workers as `workers` does, and those of the register that are not live.
+
+        A worker that stops leaves the register; one that falls silent stays in it for five
+        minutes, and longer while no other is alive.
+        """
+        ...
+
+    async def lease_end(self, job_id: str) -> int | None:
+        """Return when the lease of a job in processing ends or ended (Unix ms), None for any other."""
         ...
 
     async def position(self, job_id: str) -> int | None:

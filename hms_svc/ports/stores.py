@@ -16,6 +16,7 @@ from hms_svc.domain.event import Event
 from hms_svc.domain.job import Job
 from hms_svc.domain.verdict import Permission
 from hms_svc.domain.views import AuditRecord, JobDetail
+from hms_svc.ports.inspection import Room
 
 
 class PlaceQuery(msgspec.Struct, frozen=True):
@@ -126,12 +127,15 @@ class DatabaseHealth(msgspec.Struct, frozen=True):
     """Which database, whether it answers, and what is amiss.
 
     `replaced`: the open file is not at its path any more, and has to be opened anew.
+    `round_trip_ms` is how long its answer took; `room` is None where nothing is known of a limit.
     """
 
     kind: str
     ok: bool
     notes: tuple[str, ...] = ()
     replaced: bool = False
+    round_trip_ms: float = 0.0
+    room: Room | None = None
 
 
 class EffectStore(Protocol):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Final
+
+from hms_svc.ports.inspection import Room
 
 NETWORK_TYPES: Final = frozenset(
     {
@@ -40,3 +43,13 @@ def filesystem_type(path: Path, mounts: str | None = None) -> str:
 def is_network(path: Path) -> bool:
     """Tell whether the path is on a file system of a network."""
     return filesystem_type(path) in NETWORK_TYPES
+
+
+def room_of(path: Path) -> Room | None:
+    """Return what a file and its log have of what their file system could give; None where unknown."""
+    try:
+        disk = os.statvfs(path)
+        used = sum(file.stat().st_size for file in (path, Path(f"{path}-wal")) if file.exists())
+    except OSError:
+        return None
+    return Room(used=used, limit=used + disk.f_bavail * disk.f_frsize)

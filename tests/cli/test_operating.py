@@ -15,7 +15,7 @@ from hms_svc.bootstrap import backend, database
 from hms_svc.cli import jobs_act
 from hms_svc.operations import bulk
 from hms_svc.settings import load_settings
-from tests.cli.conftest import Cli, drain, environment, make_cli
+from tests.cli.conftest import SAMPLES, Cli, drain, environment, make_cli
 
 City = tuple[Cli, Path]
 
@@ -119,7 +119,7 @@ def test_doctor_finds_nothing_wrong_and_knows_what_to_say(city: City) -> None:
     cli, _ = city
     findings = cli("doctor", "--json").rows
     assert {each["level"] for each in findings} <= {"ok", "note"}
-    assert {"data directory", "policy", "broker", "database", "workers", "outbox"} <= {
+    assert {"data directory", "policy", "broker", "database", "health", "outbox"} <= {
         each["check"] for each in findings
     }
 
@@ -335,3 +335,30 @@ def test_groups_tell_why_jobs_failed_and_lead_to_them(city: City) -> None:
     assert {job["cause"] for job in found} == {duplicate["id"]}
     assert len(found) == duplicate["count"] == sum(duplicate["recent"])
     assert duplicate["id"] in cli("jobs", "groups").out
+
+
+def test_status_tells_the_health_that_the_doctor_tells(tmp_path: Path) -> None:
+    cli = make_cli(tmp_path / "data")
+    cli("enqueue", SAMPLES / "pothole.json", "--count", 30)
+    health = cli("status", "--json").row["health"]
+    [trouble] = health["troubles"]
+    assert (health["level"], trouble["kind"], trouble["level"]) == ("down", "no_workers", "down")
+    assert trouble["words"] == "no workers, 30 jobs waiting"
+    assert "down: no workers, 30 jobs waiting" in cli("status").out
+    [finding] = [each for each in cli("doctor", "--json").rows if each["check"] == "health"]
+    assert finding["level"] == "note"
+    assert finding["text"].startswith("no workers, 30 jobs waiting")
+
+
+def test_status_tells_why_a_database_is_away(tmp_path: Path) -> None:
+    cli = make_cli(tmp_path / "data")
+    cli("status")
+    (tmp_path / "data" / "cases.db").unlink()
+    (tmp_path / "data" / "cases.db").mkdir()
+    [trouble] = [
+        each
+        for each in cli("status", "--json").row["health"]["troubles"]
+        if each["kind"] == "database_down"
+    ]
+    assert trouble["words"] == "database down"
+    assert "cases.db" in trouble["detail"]

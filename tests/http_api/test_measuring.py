@@ -153,3 +153,14 @@ async def test_counters_stand_at_0_from_the_start(house: House) -> None:
         'hms_http_requests_total{method="GET",route="/readyz",status="503"} 0.0',
     ):
         assert line in told
+
+
+async def test_status_and_metrics_tell_one_health(house: House) -> None:
+    posted = await house.client.post("/jobs", json={"type": "snow.report", "data": 1})
+    assert posted.status_code == 202
+    health = (await house.client.get("/status")).json()["health"]
+    [trouble] = health["troubles"]
+    assert (trouble["kind"], trouble["words"]) == ("no_workers", "no workers, 1 job waiting")
+    told = (await house.client.get("/metrics")).text
+    assert 'hms_trouble{kind="no_workers"} 1.0' in told
+    assert 'hms_trouble{kind="broker_down"} 0.0' in told

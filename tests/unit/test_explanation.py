@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from hms_svc.domain.lifecycle import State
+from hms_svc.domain.plain_text import duration_words
 from hms_svc.domain.views import (
     JobDetail,
     JobView,
@@ -16,7 +17,7 @@ from hms_svc.domain.views import (
     QueueView,
     WorkerView,
 )
-from hms_svc.operations.explanation import Facts, duration_words, explain
+from hms_svc.operations.explanation import Facts, explain
 
 NOW = 1_800_000_000_000
 VIEW = JobView(

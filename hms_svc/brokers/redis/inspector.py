@@ -82,7 +82,9 @@ class RedisInspector:
         served = {type for worker in await self.workers() for type in worker.types}
         views: list[QueueView] = []
         for some in in_stretches(known):
-            views += [_queue_view(row, served) for row in await self._link.run("queues", *some)]
+            rows = await self._link.run("queues", *some)
+            now = self._link.clock.now_ms()
+            views += [_queue_view(row, served, now) for row in rows]
         return views
 
     async def _known(self, types: Sequence[str]) -> list[str]:
@@ -139,11 +141,15 @@ class RedisInspector:
 
     async def workers(self) -> list[WorkerView]:
         """Read the register, and the jobs in each worker's hands."""
+        return (await self.register())[0]
+
+    async def register(self) -> tuple[list[WorkerView], list[WorkerView]]:
+        """Read it at once, whoever is live."""
         keys = self._link.keys
         since = self._link.lease_now(await self._server_ms()) - self._worker_lives_ms
-        names, infos = await self._link.ask_all(
+        seen, infos = await self._link.ask_all(
             [
-                ("ZRANGEBYSCORE", keys.ours("workers"), since, "+inf"),
+                ("ZRANGEBYSCORE", keys.ours("workers"), "-inf", "+inf", "WITHSCORES"),
                 ("HGETALL", keys.ours("worker_info")),
             ]
         )
@@ -151,8 +157,26 @@ class RedisInspector:
         jobs: defaultdict[bytes, list[str]] = defaultdict(list)
         for job_id, worker in zip(hands[::2], hands[1::2], strict=True):
             jobs[worker].append(job_id.decode())
-        alive = sorted(name for name in names if name in infos)
-        return [_worker_view(infos[name], tuple(jobs[name])) for name in alive]
+        live: list[WorkerView] = []
+        silent: list[WorkerView] = []
+        for name, score in sorted(zip(seen[::2], seen[1::2], strict=True)):
+            if name in infos:
+                group = live if float(score) >= since else silent
+                group.append(_worker_view(infos[name], tuple(jobs[name])))
+        return live, silent
+
+    async def lease_end(self, job_id: str) -> int | None:
+        """Look at the job's place in the index of its state."""
+        keys = self._link.keys
+        text = await self._link.ask("GET", keys.ours("job", job_id))
+        record = Record(job_id, text) if text is not None else None
+        if record is None or record.state is not State.PROCESSING:
+            return None
+        ends = await self._link.ask("ZSCORE", keys.index("processing", record.type), job_id)
+        if ends is None:
+            return None
+        left = int(float(ends)) - self._link.lease_now(await self._server_ms())
+        return self._link.clock.now_ms() + left
 
     async def _server_ms(self) -> int:
         seconds, micros = await self._link.ask("TIME")
@@ -181,8 +205,21 @@ def _since(started: float) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-def _queue_view(row: list[Any], served: set[str]) -> QueueView:
-    name, sizes, intake, stats, paused_by, why, intake_paused, due, oldest, misplaced = row
+def _queue_view(row: list[Any], served: set[str], now: int) -> QueueView:
+    (
+        name,
+        sizes,
+        intake,
+        stats,
+        paused_by,
+        why,
+        intake_paused,
+        due,
+        oldest,
+        misplaced,
+        overdue,
+        ago,
+    ) = row
     type = name.decode()
     counters = dict(zip(stats[::2], stats[1::2], strict=True))
     counts = {STATE_OF[code].value: size for code, size in enumerate(sizes, 1) if code in STATE_OF}
@@ -198,6 +235,8 @@ def _queue_view(row: list[Any], served: set[str]) -> QueueView:
         served=type in served,
         intake_paused=intake_paused == b"1",
         faults=faults_of(misplaced),
+        overdue=overdue,
+        overdue_since=now - int(ago) if overdue else None,
     )
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -43,7 +41,8 @@ from hms_svc.domain.views import (
     WorkerView,
 )
 from hms_svc.ports.broker import WorkerRegistration
-from hms_svc.ports.inspection import BrokerHealth, Room
+from hms_svc.ports.inspection import BrokerHealth
+from hms_svc.sqlite.filesystem import room_of
 from hms_svc.sqlite.lock import FIXED_VERSION, holder_of
 from hms_svc.sqlite.statements import load_statements
 
@@ -81,7 +80,7 @@ class SQLiteInspector:
             )
         if (pid := holder_of(self._file.path)) is not None:
             notes.append(f"process {pid} holds the write lock right now")
-        room = _room(self._file.path)
+        room = room_of(self._file.path)
         if room is not None and room.limit - room.used < _LITTLE_BYTES:
             notes.append(
                 f"{room.limit - room.used:,} bytes are free on the disk of {self._file.path}: when it is "
@@ -111,8 +110,11 @@ class SQLiteInspector:
 
     async def _queues_of(self, types: Sequence[str], served: set[str]) -> list[QueueView]:
         tallies: defaultdict[int, dict[str, Any]] = defaultdict(dict)
-        named = {"types": encode(list(types)).decode()}
-        for queue, name, n in await self._file.fetch(SQL["tallies"], named):
+        clock = self._file.clock
+        lease_now, now = clock.lease_ms(), clock.now_ms()
+        named: dict[str, Any] = {"types": encode(list(types)).decode()}
+        counted = await self._file.fetch(SQL["tallies"], named | {"lease_now": lease_now})
+        for queue, name, n in counted:
             tallies[queue][name] = n
         ready = [queue for queue, numbers in tallies.items() if numbers.get(State.QUEUED.value)]
         oldest = await self._oldest(ready)
@@ -134,6 +136,10 @@ class SQLiteInspector:
                     pause_reason=why,
                     served=type in served,
                     intake_paused=bool(intake_paused),
+                    overdue=numbers["overdue"],
+                    overdue_since=now - lease_now + numbers["first lease"]
+                    if numbers["overdue"]
+                    else None,
                 )
             )
         return views
@@ -168,14 +174,26 @@ class SQLiteInspector:
 
     async def workers(self) -> list[WorkerView]:
         """Read the register, and the jobs in each worker's hands."""
+        return (await self.register())[0]
+
+    async def register(self) -> tuple[list[WorkerView], list[WorkerView]]:
+        """Read it at once, whoever is live."""
         jobs: defaultdict[str, list[str]] = defaultdict(list)
         for job_id, worker in await self._file.fetch(SQL["in_hands"]):
             jobs[worker].append(job_id)
         since = self._file.clock.lease_ms() - self._worker_lives_ms
-        return [
-            worker_view(row["info"], tuple(jobs[row["id"]]), row["last_seen_at"])
-            for row in await self._file.fetch(SQL["workers"], (since,))
-        ]
+        live: list[WorkerView] = []
+        silent: list[WorkerView] = []
+        for row in await self._file.fetch(SQL["workers"], (since,)):
+            group = live if row["is_live"] else silent
+            group.append(worker_view(row["info"], tuple(jobs[row["id"]]), row["last_seen_at"]))
+        return live, silent
+
+    async def lease_end(self, job_id: str) -> int | None:
+        """Look at the job's place in the index of its state."""
+        rows = await self._file.fetch(SQL["lease_end"], (job_id,))
+        clock = self._file.clock
+        return clock.now_ms() + int(rows[0][0]) - clock.lease_ms() if rows else None
 
     async def position(self, job_id: str) -> int | None:
         """Count the ready jobs before this one in its queue."""
@@ -211,13 +229,3 @@ class SQLiteInspector:
                 if position < SUSPECT_BAND >> 1:
                     starts[queue] = (position // PRIORITY_STEP + 1) * PRIORITY_STEP
         return oldest
-
-
-def _room(path: Path) -> Room | None:
-    """Give what the queue file and its log have of what their file system could give them."""
-    try:
-        disk = os.statvfs(path)
-        used = sum(file.stat().st_size for file in (path, Path(f"{path}-wal")) if file.exists())
-    except OSError:
-        return None
-    return Room(used=used, limit=used + disk.f_bavail * disk.f_frsize)

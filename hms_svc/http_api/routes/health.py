@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import PlainTextResponse, Response
 
 from hms_svc.domain.errors import Outage
+from hms_svc.domain.health import TroubleKind
 from hms_svc.http_api.describing import measures, one_word
 from hms_svc.http_api.door import Door, door_of
 from hms_svc.http_api.requests import Admitted, admitted
@@ -16,7 +17,11 @@ from hms_svc.operations.tokens import Scope
 BROKER: Final = "broker"
 DATABASE: Final = "database"
 WORKER: Final = "worker"
-FULL: Final = "broker full: new jobs are refused"
+_AWAY: Final = {TroubleKind.BROKER_DOWN: BROKER, TroubleKind.DATABASE_DOWN: DATABASE}
+_FULL: Final = {
+    TroubleKind.BROKER_FULL: "broker full: new jobs are refused",
+    TroubleKind.DATABASE_FULL: "database full: no case can be written",
+}
 router: Final = APIRouter(tags=["health"])
 Scraper = Annotated[Admitted, Depends(admitted(Scope.METRICS))]
 
@@ -52,18 +57,17 @@ async def get_metrics(asked: Scraper) -> Response:
 
 
 async def _missing(door: Door) -> str:
-    """Return what is not there: `broker`, `database`, `worker` or room in the broker; empty where all is."""
+    """Return what is not there: `broker`, `database`, `worker` or room for more; empty where all is."""
     try:
-        broker, database = await door.reads.health()
+        health = door.reads.judge_engines(*await door.reads.health())
     except Outage:
         return BROKER
-    if not broker.ok:
-        return BROKER
-    if database is None or not database.ok:
-        return DATABASE
+    away = [_AWAY[each.kind] for each in health.troubles if each.kind in _AWAY]
+    if away:
+        return away[0]
     if door.measures.lacks_workers():
         return WORKER
-    return FULL if broker.room is not None and broker.room.is_full else ""
+    return next((_FULL[each.kind] for each in health.troubles if each.kind in _FULL), "")
 
 
 def _word(word: str, status: int = 200) -> Response:

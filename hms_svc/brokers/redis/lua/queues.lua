@@ -5,7 +5,8 @@
 --          counters (name, number, …), who paused it, why, 1 where at the doors
 --          too, when the next scheduled job is due, when the job that has waited longest was enqueued
 --          (both Unix ms, 0 for none), then the keys that others write and their
---          types, of those where the type is wrong
+--          types, of those where the type is wrong, then how many leases have run out, and how
+--          many milliseconds ago the first of them did
 -- Invariant: reads only; work is bounded by types and priorities.
 
 local answers = {}
@@ -31,11 +32,14 @@ for at = 4, #ARGV do
   sizes[2] = sizes[2] + redis.call('ZCARD', suspects)
   local paused = redis.call('HMGET', P .. 'queue:' .. type, 'paused_by', 'pause_reason', 'intake_paused')
   local due = redis.call('ZRANGE', P .. 'scheduled:' .. type, 0, 0, 'WITHSCORES')[2]
+  local leases = P .. 'processing:' .. type
+  local ended = tonumber(redis.call('ZRANGE', leases, 0, 0, 'WITHSCORES')[2])
   local oldest, among = oldest_of(P .. 'queued:' .. type), oldest_of(suspects)
   if among > 0 and (oldest == 0 or among < oldest) then oldest = among end
   answers[#answers + 1] = {
     type, sizes, intake_of(type), foreign('HGETALL', 'stats:' .. type) or {}, paused[1], paused[2] or '',
     paused[3] or '0', due and int(tonumber(due)) or '0', int(oldest), misplaced(type),
+    redis.call('ZCOUNT', leases, '-inf', int(lease)), int(ended and lease - ended or 0),
   }
 end
 return answers

@@ -61,6 +61,13 @@ WHERE queue IN (SELECT queue FROM queues WHERE type IN (SELECT value FROM json_e
 UNION ALL
 SELECT queue, 'next due', (SELECT min(position) FROM jobs WHERE state = 1 AND queue = queues.queue)
 FROM queues WHERE type IN (SELECT value FROM json_each(:types))
+UNION ALL
+SELECT queue, 'overdue', (SELECT count(*) FROM jobs
+    WHERE state = 4 AND queue = queues.queue AND position <= :lease_now)
+FROM queues WHERE type IN (SELECT value FROM json_each(:types))
+UNION ALL
+SELECT queue, 'first lease', (SELECT min(position) FROM jobs WHERE state = 4 AND queue = queues.queue)
+FROM queues WHERE type IN (SELECT value FROM json_each(:types))
 
 -- name: next_ready
 SELECT position FROM jobs WHERE state = 2 AND queue = ? AND position >= ? ORDER BY position LIMIT 1
@@ -81,7 +88,10 @@ SELECT state, queue, position FROM jobs WHERE id = ?
 SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 2 AND queue = ? AND position < ? LIMIT 10000)
 
 -- name: workers
-SELECT id, last_seen_at, info FROM workers WHERE seen_at >= ? ORDER BY id
+SELECT id, last_seen_at, info, seen_at >= ? AS is_live FROM workers ORDER BY id
+
+-- name: lease_end
+SELECT position FROM jobs WHERE id = ? AND state = 4
 
 -- name: in_hands
 SELECT jobs.id, jobs.worker FROM queues

@@ -1,0 +1,95 @@
+"""How an installation is: its troubles, in words, with since when. Times are Unix milliseconds."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from hms_svc.domain.plain_text import duration_words
+
+
+class Level(StrEnum):
+    """How bad a trouble is."""
+
+    DOWN = "down"
+    """Nothing is worked on, or nothing new is taken."""
+    DEGRADED = "degraded"
+    """Some of the work is not done, or is done late."""
+    NOTE = "note"
+    """Somebody wanted it so, or nothing suffers yet."""
+
+
+class TroubleKind(StrEnum):
+    """Every kind of trouble there is; of one level, the first is told first."""
+
+    BROKER_DOWN = "broker_down"
+    DATABASE_DOWN = "database_down"
+    BROKER_FULL = "broker_full"
+    DATABASE_FULL = "database_full"
+    NO_WORKERS = "no_workers"
+    WORKERS_SILENT = "workers_silent"
+    LEASES_OVERDUE = "leases_overdue"
+    UNSERVED = "unserved"
+    SLOTS_HUNG = "slots_hung"
+    FAULTY_KEYS = "faulty_keys"
+    BROKER_SLOW = "broker_slow"
+    DATABASE_SLOW = "database_slow"
+    ALL_PAUSED = "all_paused"
+    INTAKE_CLOSED = "intake_closed"
+    PAUSED = "paused"
+
+
+ENGINE_KINDS: Final = frozenset(
+    {
+        TroubleKind.BROKER_DOWN, TroubleKind.DATABASE_DOWN, TroubleKind.BROKER_FULL,
+        TroubleKind.DATABASE_FULL, TroubleKind.BROKER_SLOW, TroubleKind.DATABASE_SLOW,
+    }
+)  # fmt: skip
+"""Kinds that are known without the queues and workers, which a broker that is away does not tell."""
+_LEVELS: Final = tuple(Level)
+_KINDS: Final = tuple(TroubleKind)
+
+
+class Trouble(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is amiss: in a few `words`, with `detail` for who has the room.
+
+    `since` is when it began by what is recorded, else when the process that tells it saw it first.
+    """
+
+    kind: TroubleKind
+    level: Level
+    words: str
+    since: int
+    detail: str = ""
+
+    def told(self, now_ms: int) -> str:
+        """Return the words with for how long: `no workers, 3,000 jobs wait for 4 m 10 s`."""
+        took = now_ms - self.since
+        return f"{self.words} for {duration_words(took)}" if took >= 1000 else self.words
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """What troubles are sorted by, the worst first."""
+        return (_LEVELS.index(self.level), _KINDS.index(self.kind))
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """All troubles at a time, the worst first; none is well.
+
+    `is_whole` says that queues and workers were looked at, not only the engines.
+    """
+
+    at: int
+    troubles: tuple[Trouble, ...] = ()
+    is_whole: bool = True
+
+    @property
+    def level(self) -> Level | None:
+        """The level of the worst trouble, None while all is well."""
+        return self.troubles[0].level if self.troubles else None
+
+    def has(self, kind: TroubleKind) -> bool:
+        """Return whether there is trouble of a kind."""
+        return any(trouble.kind is kind for trouble in self.troubles)

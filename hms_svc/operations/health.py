@@ -1,0 +1,272 @@
+"""The one health of an installation: console, `status`, `doctor`, HTTP and metrics all tell this. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from hms_svc.domain.errors import DatabaseUnavailable, HmsError, SchemaMismatch
+from hms_svc.domain.health import ENGINE_KINDS, Health, Level, Trouble, TroubleKind
+from hms_svc.domain.plain_text import plain, plural
+from hms_svc.domain.views import QueueView, WorkerView
+from hms_svc.ports.inspection import BrokerHealth, Room
+from hms_svc.ports.stores import DatabaseHealth
+
+SLOW_MS: Final = 500.0
+"""A round trip to an engine that takes longer is slow."""
+SILENT_SHARE: Final = 0.5
+"""A worker that was not heard for this part of a lease, two heartbeats of it, is silent."""
+RESCUE_SHARE: Final = 0.5
+"""A lease that ran out longer ago than this part of one should have been rescued."""
+LEAST_RESCUE_MS: Final = 2_000
+MOST_NAMED: Final = 10
+_NOTHING: Final[Mapping[TroubleKind, int]] = {}
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """What was read at `at` (Unix ms). `queues` and `workers` are None where nobody looked.
+
+    `silent` are workers of the register that are not live; `lease_ms` how long a lease is.
+    """
+
+    at: int
+    broker: BrokerHealth | None = None
+    database: DatabaseHealth | None = None
+    queues: Sequence[QueueView] | None = None
+    workers: Sequence[WorkerView] | None = None
+    silent: Sequence[WorkerView] = ()
+    lease_ms: int = 30_000
+
+
+class _Found(msgspec.Struct, frozen=True):
+    """One trouble; `since` is None where nothing recorded says so."""
+
+    kind: TroubleKind
+    level: Level
+    words: str
+    since: int | None = None
+    detail: str = ""
+
+
+class HealthWatch:
+    """Judges what is read again and again, and keeps since when of what nothing records."""
+
+    def __init__(self) -> None:
+        self._since: dict[TroubleKind, int] = {}
+
+    def take(self, seen: Seen) -> Health:
+        """Return the health of what was read."""
+        health = assess(seen, self._since)
+        judged = set(TroubleKind) if health.is_whole else ENGINE_KINDS
+        later = {kind: at for kind, at in self._since.items() if kind not in judged}
+        self._since = later | {each.kind: each.since for each in health.troubles}
+        return health
+
+
+def assess(seen: Seen, known: Mapping[TroubleKind, int] = _NOTHING) -> Health:
+    """Return the health of what was read.
+
+    What has no recorded beginning began when it was `known` to (Unix ms), or now.
+    """
+    found = [*_engines(seen)]
+    is_whole = seen.queues is not None and seen.workers is not None
+    if seen.queues is not None and seen.workers is not None:
+        found += [*_workers(seen, seen.queues, seen.workers), *_queues(seen.queues, seen.workers)]
+    troubles = [
+        Trouble(
+            kind=each.kind,
+            level=each.level,
+            words=each.words,
+            since=known.get(each.kind, seen.at) if each.since is None else each.since,
+            detail=plain(each.detail),
+        )
+        for each in found
+    ]
+    troubles.sort(key=lambda trouble: trouble.rank)
+    return Health(at=seen.at, troubles=tuple(troubles), is_whole=is_whole)
+
+
+def seen_of_outage(error: HmsError, now_ms: int, *, broker: str, database: str) -> Seen:
+    """Return what an error tells that came up when the engines were opened; both by their kinds."""
+    notes = (plain(str(error)),)
+    if isinstance(error, (DatabaseUnavailable, SchemaMismatch)):
+        return Seen(at=now_ms, database=DatabaseHealth(database, ok=False, notes=notes))
+    return Seen(at=now_ms, broker=BrokerHealth(broker, False, 0.0, notes))
+
+
+def silent_after_ms(lease_ms: int) -> int:
+    """Return after how many milliseconds unheard a worker is silent."""
+    return int(lease_ms * SILENT_SHARE)
+
+
+def _engines(seen: Seen) -> Iterator[_Found]:
+    broker, database = seen.broker, seen.database
+    if broker is not None:
+        yield from _engine(
+            "broker", broker.ok, broker.round_trip_ms, broker.notes,
+            (TroubleKind.BROKER_DOWN, TroubleKind.BROKER_SLOW),
+        )  # fmt: skip
+        if broker.ok and broker.room is not None and broker.room.is_full:
+            yield _full(TroubleKind.BROKER_FULL, "broker", broker.room, "new jobs are refused")
+    if database is not None:
+        yield from _engine(
+            "database", database.ok, database.round_trip_ms, database.notes,
+            (TroubleKind.DATABASE_DOWN, TroubleKind.DATABASE_SLOW),
+        )  # fmt: skip
+        if database.ok and database.room is not None and database.room.is_full:
+            told = "no case can be written, and no job that writes one ends"
+            yield _full(TroubleKind.DATABASE_FULL, "database", database.room, told)
+
+
+def _engine(
+    name: str,
+    ok: bool,
+    round_trip_ms: float,
+    notes: Sequence[str],
+    kinds: tuple[TroubleKind, TroubleKind],
+) -> Iterator[_Found]:
+    down, slow = kinds
+    if not ok:
+        yield _Found(down, Level.DOWN, f"{name} down", detail="; ".join(notes))
+    elif round_trip_ms > SLOW_MS:
+        detail = f"a round trip takes {round_trip_ms:.0f} ms, more than {SLOW_MS:.0f}"
+        yield _Found(slow, Level.DEGRADED, f"{name} slow", detail=detail)
+
+
+def _full(kind: TroubleKind, name: str, room: Room, told: str) -> _Found:
+    detail = f"{room.used:,} of {room.limit:,} bytes are used: {told}"
+    return _Found(kind, Level.DOWN, f"{name} full", detail=detail)
+
+
+def _workers(
+    seen: Seen, queues: Sequence[QueueView], workers: Sequence[WorkerView]
+) -> Iterator[_Found]:
+    after = silent_after_ms(seen.lease_ms)
+    unheard = [each for each in workers if seen.at - each.last_seen_at > after]
+    if not workers:
+        yield _no_workers(seen, queues)
+    elif unheard:
+        yield _silent(unheard, len(workers))
+    overdue = sum(queue.overdue for queue in queues)
+    first = min((each.overdue_since for each in queues if each.overdue_since), default=seen.at)
+    if overdue and seen.at - first > max(LEAST_RESCUE_MS, int(seen.lease_ms * RESCUE_SHARE)):
+        has_rescuer = len(unheard) < len(workers)
+        yield _Found(
+            TroubleKind.LEASES_OVERDUE,
+            Level.DEGRADED if has_rescuer else Level.DOWN,
+            f"{plural(overdue, 'lease')} overdue",
+            first,
+            "jobs in processing whose lease ran out: "
+            + (
+                "no worker rescues them"
+                if has_rescuer
+                else "no live worker is there to rescue them"
+            ),
+        )
+    if hung := sum(worker.hung for worker in workers):
+        slots = sum(worker.slots for worker in workers)
+        yield _Found(
+            TroubleKind.SLOTS_HUNG,
+            Level.DEGRADED,
+            f"{hung} of {slots} slots hung",
+            detail="held by functions that run on past their timeout: the log of serve names them",
+        )
+
+
+def _no_workers(seen: Seen, queues: Sequence[QueueView]) -> _Found:
+    open_queues = [queue for queue in queues if not queue.paused]
+    waiting = sum(_waiting(queue) for queue in open_queues)
+    oldest = [each.oldest_queued_at for each in open_queues if each.oldest_queued_at]
+    in_hand = sum(queue.counts.processing for queue in queues)
+    last_seen = max((worker.last_seen_at for worker in seen.silent), default=None)
+    level, words = Level.DOWN, "no workers"
+    if waiting:
+        words += f", {plural(waiting, 'job')} waiting"
+    elif in_hand:
+        words += f", {plural(in_hand, 'job')} in processing"
+    else:
+        level = Level.NOTE
+    since = min(oldest) if waiting and oldest else last_seen
+    detail = "no worker is alive: start one with hms-svc serve"
+    if last_seen is not None and seen.silent:
+        newest = max(seen.silent, key=lambda worker: worker.last_seen_at)
+        detail += f"; {newest.id} was the last that was heard"
+    return _Found(TroubleKind.NO_WORKERS, level, words, since, detail)
+
+
+def _silent(unheard: Sequence[WorkerView], of: int) -> _Found:
+    in_hand = sum(len(worker.jobs) for worker in unheard)
+    words = f"{len(unheard)} of {plural(of, 'worker')} silent"
+    words += f", {plural(in_hand, 'job')} in hand" if in_hand else ""
+    return _Found(
+        TroubleKind.WORKERS_SILENT,
+        Level.DEGRADED if len(unheard) < of else Level.DOWN,
+        words,
+        min(worker.last_seen_at for worker in unheard),
+        f"no heartbeat of {_named([worker.id for worker in unheard])}",
+    )
+
+
+def _queues(queues: Sequence[QueueView], workers: Sequence[WorkerView]) -> Iterator[_Found]:
+    unserved = [each for each in queues if _waiting(each) and not each.served and not each.paused]
+    if workers and unserved:
+        oldest = [each.oldest_queued_at for each in unserved if each.oldest_queued_at]
+        told = _named([f"{each.type} ({_waiting(each):,})" for each in unserved])
+        yield _Found(
+            TroubleKind.UNSERVED,
+            Level.DEGRADED,
+            f"{_types(unserved)} unserved, {plural(sum(map(_waiting, unserved)), 'job')} waiting",
+            min(oldest, default=None),
+            f"no live worker serves {told}",
+        )
+    if faulty := [each for each in queues if each.faults]:
+        detail = "; ".join(fault for each in faulty for fault in each.faults)
+        yield _Found(
+            TroubleKind.FAULTY_KEYS,
+            Level.DEGRADED,
+            f"faulty keys of {_types(faulty)}",
+            None,
+            detail,
+        )
+    yield from _paused(queues)
+
+
+def _paused(queues: Sequence[QueueView]) -> Iterator[_Found]:
+    paused = [each for each in queues if each.paused]
+    if not paused:
+        return
+    if closed := [each for each in paused if each.intake_paused]:
+        words = f"intake of {_types(closed)} closed"
+        yield _Found(TroubleKind.INTAKE_CLOSED, Level.NOTE, words, None, _by_whom(closed))
+    waiting = sum(map(_waiting, paused))
+    jobs = f", {plural(waiting, 'job')} waiting" if waiting else ""
+    if all(each.paused for each in queues if each.served or _waiting(each)):
+        words = f"everything paused{jobs}"
+        yield _Found(TroubleKind.ALL_PAUSED, Level.DEGRADED, words, None, _by_whom(paused))
+    else:
+        words = f"{_types(paused)} paused{jobs}"
+        yield _Found(TroubleKind.PAUSED, Level.NOTE, words, None, _by_whom(paused))
+
+
+def _by_whom(paused: Sequence[QueueView]) -> str:
+    told = []
+    for queue in paused:
+        why = f" ({queue.pause_reason})" if queue.pause_reason else ""
+        doors = " with its intake" if queue.intake_paused else ""
+        told.append(f"{queue.type}{doors} was paused by {queue.paused_by or 'somebody'}{why}")
+    return _named(told, between="; ")
+
+
+def _waiting(queue: QueueView) -> int:
+    return queue.counts.queued + queue.counts.intake
+
+
+def _types(queues: Sequence[QueueView]) -> str:
+    return queues[0].type if len(queues) == 1 else plural(len(queues), "type")
+
+
+def _named(names: Sequence[str], between: str = ", ") -> str:
+    more = len(names) - MOST_NAMED
+    return between.join(names[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
