@@ -135,8 +135,8 @@ class Console(App[int]):
     def _changed(self, picture: Picture) -> None:
         if not self.is_running:  # its widgets are being taken down
             return
-        if isinstance(self.screen, Room):
-            self.screen.draw(picture)
+        if self.room is not None:
+            self.room.draw(picture)
         if self.launch.snapshot is not None and not self._is_posing:
             self._is_posing = True
             if picture.at:
@@ -186,8 +186,8 @@ class Console(App[int]):
             self.notice = ()
             if isinstance(self.screen, Room):
                 self.screen.draw_hints()
-        if isinstance(self.screen, Room):
-            self.screen.draw_top(self.store.picture)
+        if self.room is not None:
+            self.room.draw_top(self.store.picture)
 
     def say(self, words: str, role: Role = "") -> None:
         """Show a notice in the line of hints for some seconds."""

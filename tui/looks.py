@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import msgspec
 
 from hms_svc.domain.case import Case, CaseStatus
-from hms_svc.domain.errors import UnknownId
+from hms_svc.domain.errors import DatabaseUnavailable, UnknownId
 from hms_svc.domain.event import Event
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.views import AuditRecord, JobDetail, JobPage
-from tui.picture import StoryOf
+from hms_svc.operations.reads import JobStory
+from tui.picture import BROKER, DATABASE, StoryOf
 
 if TYPE_CHECKING:
     from hms_svc.operations.schedules import ScheduleView
@@ -27,6 +28,7 @@ class JobsLook(msgspec.Struct, frozen=True):
     `is_slow` says that no index serves the filter: such a page is looked at seldom.
     """
 
+    source: ClassVar[str] = BROKER
     where: str
     limit: int
     cursor: str | None = None
@@ -55,6 +57,7 @@ class SchedulePage(msgspec.Struct, frozen=True):
 class SchedulesLook(msgspec.Struct, frozen=True):
     """All schedules, with a page of waiting jobs."""
 
+    source: ClassVar[str] = BROKER
     jobs: JobsLook
 
     every_seconds: ClassVar[float] = 2.0
@@ -68,16 +71,21 @@ class SchedulesLook(msgspec.Struct, frozen=True):
 class StoryLook(msgspec.Struct, frozen=True):
     """One job with its case and audit trail."""
 
+    source: ClassVar[str] = BROKER
     job_id: str
 
     every_seconds: ClassVar[float] = 1.0
 
     async def take(self, operations: Operations) -> StoryOf | None:
-        """Read it; None where nobody knows it any more."""
+        """Read it; None where nobody knows it any more. Without the database what the broker knows."""
+        reads = operations.reads
         try:
-            return StoryOf(
-                await operations.reads.story(self.job_id), await operations.reads.why(self.job_id)
-            )
+            try:
+                return StoryOf(await reads.story(self.job_id), await reads.why(self.job_id))
+            except DatabaseUnavailable as error:
+                detail, archived = await reads.detail(self.job_id)
+                story = JobStory(detail=detail, case=None, audit=(), archived=archived)
+                return StoryOf(story, await reads.why(self.job_id), unread=str(error))
         except UnknownId:
             return None
 
@@ -85,6 +93,7 @@ class StoryLook(msgspec.Struct, frozen=True):
 class HandsLook(msgspec.Struct, frozen=True):
     """The jobs in the hands of workers, as far as they fit on a screen."""
 
+    source: ClassVar[str] = BROKER
     every_seconds: ClassVar[float] = 1.0
 
     async def take(self, operations: Operations) -> tuple[JobDetail, ...]:
@@ -104,6 +113,7 @@ class CasePage(msgspec.Struct, frozen=True):
 class CasesLook(msgspec.Struct, frozen=True):
     """Cases, newest first."""
 
+    source: ClassVar[str] = DATABASE
     status: CaseStatus | None
     limit: int
     cursor: str | None = None
@@ -121,6 +131,7 @@ class CasesLook(msgspec.Struct, frozen=True):
 class CaseLook(msgspec.Struct, frozen=True):
     """One case."""
 
+    source: ClassVar[str] = DATABASE
     case_id: str
 
     every_seconds: ClassVar[float] = 3.0
@@ -136,6 +147,7 @@ class CaseLook(msgspec.Struct, frozen=True):
 class EventsLook(msgspec.Struct, frozen=True):
     """The newest events of the bus."""
 
+    source: ClassVar[str] = BROKER
     limit: int
 
     every_seconds: ClassVar[float] = 0.5
@@ -148,6 +160,7 @@ class EventsLook(msgspec.Struct, frozen=True):
 class AuditLook(msgspec.Struct, frozen=True):
     """Audit rows, newest first."""
 
+    source: ClassVar[str] = DATABASE
     limit: int
     cursor: str | None = None
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 import msgspec
 
 from hms_svc.domain.event import JOB_CANCELLED, JOB_COMPLETED, JOB_DEAD, JOB_REJECTED, Event
+from hms_svc.domain.health import Health
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import FailureGroup, QueueView, WorkerView
 from hms_svc.ports.inspection import BrokerHealth
@@ -27,8 +28,15 @@ _ENDS: Final = {
 }
 
 
+BROKER: Final = "broker"
+DATABASE: Final = "database"
+
+
 class Look(Protocol):
     """Something that a screen wants looked at, again and again: equal looks ask the same."""
+
+    source: ClassVar[str]
+    """Which engine answers: `broker` or `database`."""
 
     @property
     def every_seconds(self) -> float:
@@ -64,21 +72,25 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class StoryOf(msgspec.Struct, frozen=True):
-    """One job, whole, and why it is as it is."""
+    """One job, whole, and why it is as it is; `unread` says why case and audit trail are not known."""
 
     story: JobStory
     why: str
+    unread: str = ""
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
     """The last good look at everything. `at` (Unix ms) is 0 before the first one.
 
-    `trouble` says, in words, why the newest try failed; empty while all is well.
+    `trouble` says, in words, why the broker told nothing newer, `look_trouble` why the newest look
+    of the screen failed; each is empty where it did not. `silent_workers` are in the register
+    and not live.
     """
 
     at: int = 0
     queues: tuple[QueueView, ...] = ()
     workers: tuple[WorkerView, ...] = ()
+    silent_workers: tuple[WorkerView, ...] = ()
     types_left_off: int = 0
     failures: tuple[FailureGroup, ...] = ()
     results: tuple[Result, ...] = ()
@@ -87,13 +99,28 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     p95_of_all: int | None = None
     broker: BrokerHealth | None = None
     database: DatabaseHealth | None = None
+    health: Health | None = None
     trouble: str = ""
+    look_trouble: str = ""
     is_still: bool = False
     seen: Seen | None = None
 
     def answer_to(self, look: Look | None) -> object | None:
         """Give what was seen by this look, None where it has not been taken yet."""
         return self.seen.answer if self.seen is not None and self.seen.look == look else None
+
+    def age_of(self, look: Look | None, now_ms: int) -> int | None:
+        """Return how old the answer to a look is, without one how old the picture; None before the first."""
+        at = self.at
+        if look is not None and (look.source == DATABASE or self.look_trouble):
+            at = self.seen.at if self.seen is not None and self.seen.look == look else 0
+        return now_ms - at if at else None
+
+    def trouble_of(self, look: Look | None) -> str:
+        """Return why a screen with this look shows nothing newer; empty where it does."""
+        if look is not None and (look.source == DATABASE or self.look_trouble):
+            return self.look_trouble
+        return self.trouble
 
 
 class _EndData(msgspec.Struct):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -12,16 +13,17 @@ import msgspec
 from hms_svc.domain.errors import HmsError, Outage, Replaced
 from hms_svc.domain.event import Event
 from hms_svc.domain.plain_text import plain
-from hms_svc.domain.views import QueueView, WorkerView
+from hms_svc.domain.views import FailureGroup, QueueView, WorkerView
+from hms_svc.operations.health import HealthWatch, Seen, seen_of_outage
+from hms_svc.ports.inspection import BrokerHealth
+from tui.errand import Errand
 from tui.launch import Launch
-from tui.picture import Look, Picture, Result, Seen, results_of
+from tui.picture import Look, Picture, Result, results_of
 from tui.trend import Durations, Trends
 
 if TYPE_CHECKING:
     from hms_svc.operations.reads import Reads
     from hms_svc.operations.service import Operations
-    from hms_svc.ports.inspection import BrokerHealth
-    from hms_svc.ports.stores import DatabaseHealth
 
 BUSY_SECONDS: Final = 1.0
 QUIET_SECONDS: Final = 2.0
@@ -29,6 +31,7 @@ LEAST_SECONDS: Final = 0.8
 HEALTH_SECONDS: Final = 5.0
 LONGEST_WAIT_SECONDS: Final = 5.0
 PATIENCE_SECONDS: Final = 6.0
+PROBE_SECONDS: Final = 1.0
 NEWEST_EVENTS: Final = 100
 KEPT_RESULTS: Final = 200
 Answer = TypeVar("Answer")
@@ -60,6 +63,8 @@ class Store:
         self._impatient = False
         self._health_due = 0.0
         self._is_replaced = False
+        self._errand = Errand(self._asked.set)
+        self._watch = HealthWatch()
 
     def operations(self) -> Operations:
         """Give the operator service; Outage where it could not be opened yet."""
@@ -97,7 +102,7 @@ class Store:
                 self._operations = None
             except Outage as error:
                 self._operations = None
-                self._note_trouble(str(error))
+                self._note_outage(error)
                 await asyncio.sleep(self._pause())
             except HmsError as error:
                 self._give_up(error)
@@ -105,8 +110,14 @@ class Store:
 
     async def _poll(self, operations: Operations) -> None:
         """Look until a file is not at its path any more: it has to be opened anew."""
-        loop = asyncio.get_running_loop()
         self._is_replaced, self._health_due = False, 0.0
+        try:
+            await self._poll_until_replaced(operations)
+        finally:
+            self._errand.cancel()
+
+    async def _poll_until_replaced(self, operations: Operations) -> None:
+        loop = asyncio.get_running_loop()
         while not self._is_replaced:
             self._asked.clear()
             started = loop.time()
@@ -134,74 +145,80 @@ class Store:
         return min(LONGEST_WAIT_SECONDS, 0.5 * 2.0 ** min(self._failed_in_a_row, 6))
 
     async def _look_once(self, operations: Operations) -> None:
+        """Ask for all that is wanted at the same time; what one engine does not tell spoils nothing else."""
+        anew, self._impatient = self._impatient, False
+        common, answered, engines = await asyncio.gather(
+            self._patient(self._common(operations.reads)),
+            self._errand.answer(self._look, operations, anew=anew),
+            self._patient(self._engines(operations.reads)),
+        )
+        known = self.picture if isinstance(engines, _Failed) else engines
+        self._is_replaced = answered.is_replaced or (
+            known.database is not None and known.database.replaced
+        )
+        picture = msgspec.structs.replace(
+            self.picture, broker=known.broker, database=known.database,
+            seen=answered.seen, look_trouble=answered.trouble,
+        )  # fmt: skip
+        if isinstance(common, _Failed):
+            self._is_replaced |= common.is_replaced
+            self._health_due = 0.0
+            self._note_trouble(common.words, picture, is_outage=common.is_outage)
+            return
+        self._failed_in_a_row = 0
+        if not self.picture.is_still:  # asked for while this look was on its way
+            self._publish(self._painted(picture, common, operations.reads))
+
+    async def _patient(self, work: Awaitable[Answer]) -> Answer | _Failed:
+        """Return what the work gives, or why it gave nothing in time."""
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                picture = await self._take(operations)
+                return await work
         except HmsError as error:
-            self._is_replaced = isinstance(error, Replaced)
-            self._note_trouble(str(error))
+            return _Failed(str(error), isinstance(error, Replaced))
         except TimeoutError:
-            self._note_trouble(f"no answer within {PATIENCE_SECONDS:g} s")
+            return _Failed(f"no answer within {PATIENCE_SECONDS:g} s")
         except Exception as error:
             log.exception("the console's look failed")
-            self._note_trouble(f"{type(error).__name__}: {error}")
-        else:
-            self._is_replaced = picture.database is not None and picture.database.replaced
-            self._failed_in_a_row = 0
-            if not self.picture.is_still:  # asked for while this look was on its way
-                self._publish(picture)
+            return _Failed(f"{type(error).__name__}: {error}", is_outage=False)
 
-    async def _take(self, operations: Operations) -> Picture:
-        """Ask for all that is wanted at the same time, so that it shares round trips."""
-        look, old, reads = self._look, self.picture, operations.reads
-        (
-            (workers, queues, left_off),
-            failures,
-            events,
-            answer,
-            (broker, database),
-        ) = await asyncio.gather(
+    async def _common(self, reads: Reads) -> _Common:
+        """Ask the broker for what every screen shows, so that it shares round trips."""
+        (live, silent, queues, left_off), failures, events = await asyncio.gather(
             _workers_and_queues(reads),
             _or_none(reads.failures, wanted=self._wants_failures),
             _or_none(lambda: reads.newest_events(NEWEST_EVENTS), wanted=self._wants_results),
-            self._answer(look, operations),
-            self._health(reads),
         )
-        now = reads.now_ms()
+        return _Common(live, silent, queues, left_off, failures, events)
+
+    def _painted(self, picture: Picture, common: _Common, reads: Reads) -> Picture:
+        """Return the picture with what the broker told."""
+        broker = picture.broker
+        seen = reads.seen(broker, picture.database, common.queues, common.workers, common.silent)
         return msgspec.structs.replace(
-            old,
-            at=now,
-            queues=tuple(queues),
-            workers=tuple(workers),
-            types_left_off=left_off,
-            failures=old.failures if failures is None else tuple(failures),
-            results=self._add_results(events or ()),
-            trends=self._trends.take(now, queues),
+            picture,
+            at=seen.at,
+            queues=tuple(common.queues),
+            workers=tuple(common.workers),
+            silent_workers=tuple(common.silent),
+            types_left_off=common.left_off,
+            failures=picture.failures if common.failures is None else tuple(common.failures),
+            results=self._add_results(common.events or ()),
+            trends=self._trends.take(seen.at, common.queues),
             p95=self._durations.p95(),
             p95_of_all=self._durations.p95_of_all(),
-            broker=broker,
-            database=database,
+            health=self._watch.take(seen),
             trouble="" if broker is None or broker.ok else "; ".join(broker.notes),
-            seen=answer,
         )
 
-    async def _answer(self, look: Look | None, operations: Operations) -> Seen | None:
-        """Give what the look sees, or what it saw where that is new enough."""
-        if look is None:
-            return None
-        seen, now = self.picture.seen, operations.reads.now_ms()
-        is_fresh = seen is not None and now - seen.at < look.every_seconds * 1000
-        if seen is not None and seen.look == look and is_fresh and not self._impatient:
-            return seen
-        self._impatient = False
-        return Seen(look, await look.take(operations), now)
-
-    async def _health(self, reads: Reads) -> tuple[BrokerHealth | None, DatabaseHealth | None]:
+    async def _engines(self, reads: Reads) -> Picture:
+        """Return a picture with both engines as they are, or were some seconds ago."""
         now = asyncio.get_running_loop().time()
         if now < self._health_due and self.picture.broker is not None:
-            return self.picture.broker, self.picture.database
+            return self.picture
         self._health_due = now + HEALTH_SECONDS
-        return await reads.health()
+        broker, database = await reads.health(probe_seconds=PROBE_SECONDS)
+        return msgspec.structs.replace(self.picture, broker=broker, database=database)
 
     def _add_results(self, events: Sequence[Event]) -> tuple[Result, ...]:
         """Put the results of new events before those that are known."""
@@ -228,20 +245,64 @@ class Store:
             except HmsError:
                 await asyncio.sleep(LONGEST_WAIT_SECONDS)
 
-    def _note_trouble(self, words: str) -> None:
+    def _note_trouble(self, words: str, picture: Picture, *, is_outage: bool = True) -> None:
+        """Keep the last good picture, with why there is no newer one of the broker."""
         self._failed_in_a_row += 1
-        self._publish(msgspec.structs.replace(self.picture, trouble=plain(words)))
+        broker, now = picture.broker, int(time.time() * 1000)
+        if is_outage:
+            kind = broker.kind if broker is not None else _kind_in(self._launch.facts.broker)
+            broker = BrokerHealth(kind, False, 0.0, (words,))
+        health = self._watch.take(Seen(at=now, broker=broker, database=picture.database))
+        self._publish(
+            msgspec.structs.replace(picture, broker=broker, health=health, trouble=plain(words))
+        )
+
+    def _note_outage(self, error: Outage) -> None:
+        """Tell of an engine that could not be opened; nothing is known of the other one."""
+        self._failed_in_a_row += 1
+        facts, now = self._launch.facts, int(time.time() * 1000)
+        kinds = {"broker": _kind_in(facts.broker), "database": _kind_in(facts.database)}
+        seen = seen_of_outage(error, now, **kinds)
+        self._publish(
+            msgspec.structs.replace(
+                self.picture, broker=seen.broker, database=seen.database,
+                health=self._watch.take(seen), trouble=plain(str(error)),
+            )
+        )  # fmt: skip
 
     def _publish(self, picture: Picture) -> None:
         self.picture = picture
         self._changed(picture)
 
 
+class _Failed(msgspec.Struct, frozen=True):
+    """Why something was not read; `is_outage` where its engine is to blame."""
+
+    words: str
+    is_replaced: bool = False
+    is_outage: bool = True
+
+
+class _Common(msgspec.Struct, frozen=True):
+    """What the broker told; None of what was not asked for."""
+
+    workers: Sequence[WorkerView]
+    silent: Sequence[WorkerView]
+    queues: Sequence[QueueView]
+    left_off: int
+    failures: Sequence[FailureGroup] | None
+    events: Sequence[Event] | None
+
+
 async def _workers_and_queues(
     reads: Reads,
-) -> tuple[list[WorkerView], list[QueueView], int]:
-    workers = await reads.workers()
-    return (workers, *await reads.listed_queues(workers))
+) -> tuple[list[WorkerView], list[WorkerView], list[QueueView], int]:
+    live, silent = await reads.register()
+    return (live, silent, *await reads.listed_queues(live))
+
+
+def _kind_in(address: str) -> str:
+    return address.partition(":")[0]
 
 
 async def _or_none(ask: Callable[[], Awaitable[Answer]], *, wanted: bool) -> Answer | None:

@@ -61,6 +61,7 @@ def tell_story(found: StoryOf, now: int) -> Told:
     teller = _Teller()
     _tell_view(teller, story.detail, found.why, now, archived=story.archived)
     _tell_sender(teller, story.detail)
+    teller.fact("not known", found.unread and f"case and audit trail: {found.unread}", "warn")
     _tell_case(teller, story.case)
     _tell_json(teller, "Payload", story.detail.view.data)
     _tell_further(teller, story.detail)

@@ -1,44 +1,65 @@
-"""The line at the top of every screen: where this is, whether it is well, how old the picture is."""
+"""The line at the top of every screen: where this is, what is amiss, how old the picture is."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
+from rich.cells import cell_len
+
+from hms_svc.domain.health import Level
 from hms_svc.domain.plain_text import plural
 from tui import formatting as f
 from tui.launch import Launch
-from tui.picture import Picture
-from tui.text import Cell, Line, cell
+from tui.picture import DATABASE, Look, Picture
+from tui.text import Cell, Line, Role, cell
 from tui.trend import total_rates
 
 FRESH_MS = 4_000
 STALE_MS = 7_000
+_MORE = 4
+"""Cells of `+2  `: troubles that have no room."""
+_ROLES: dict[Level, Role] = {Level.DOWN: "bad", Level.DEGRADED: "bad", Level.NOTE: "warn"}
 
 
 def top_line(
-    picture: Picture, launch: Launch, title: str, now: int, width: int
+    picture: Picture, launch: Launch, title: str, now: int, width: int, look: Look | None = None
 ) -> tuple[Line, Line]:
-    """Give what stands left and right. `now` is Unix ms; narrow lines leave words out."""
-    wide = width >= 110
-    left = [Cell(" "), Cell(title, "head"), Cell("  ")]
+    """Give what stands left and right. `now` is Unix ms; what has no room is left out whole.
+
+    Trouble goes before all else. The age is that of the answer to the screen's own `look`.
+    """
+    right = _age(picture, look, now)
+    room = width - _width(right) - 2
+    head = [Cell(" "), Cell(title, "head"), Cell("  "), *_who(launch)]
+    troubles = list(_troubles(picture, now))
+    left = head
+    for engines in (
+        _engines(picture, trips=width >= 110),
+        _engines(picture),
+        _lights(picture),
+    ):
+        left = [*head, *engines, *_first(troubles)]
+        if _width(left) + (_MORE if len(troubles) > 1 else 0) <= room:
+            break
+    return tuple(_fill(left, troubles, picture, room)), right
+
+
+def _who(launch: Launch) -> Iterator[Cell]:
     if launch.facts.profile:
-        left += [
-            cell(launch.facts.profile, "bad" if launch.facts.production else "strong"),
-            Cell("  "),
-        ]
+        yield cell(launch.facts.profile, "bad" if launch.facts.production else "strong")
+        yield Cell("  ")
     if launch.facts.read_only:
-        left.append(Cell("read-only  ", "warn"))
-    left += _engines(picture, wide=wide)
-    left += _work(picture, wide=wide)
-    return tuple(left), _age(picture, now)
+        yield Cell("read-only  ", "warn")
 
 
-def _engines(picture: Picture, *, wide: bool) -> list[Cell]:
+def _engines(picture: Picture, *, trips: bool = False) -> list[Cell]:
     parts: list[Cell] = []
     if picture.broker is not None:
         broker = picture.broker
         is_full = broker.room is not None and broker.room.is_full
-        trip = f" {broker.round_trip_ms:.1f} ms" if wide else ""
+        trip = f" {broker.round_trip_ms:.1f} ms" if trips and broker.ok else ""
         parts += [
-            _light(broker.ok and not picture.trouble and not is_full),
+            _light(broker.ok and not is_full),
             cell(f"{broker.kind}{' is full' if is_full else trip}  "),
         ]
     if picture.database is not None:
@@ -46,46 +67,93 @@ def _engines(picture: Picture, *, wide: bool) -> list[Cell]:
     return parts
 
 
+def _lights(picture: Picture) -> list[Cell]:
+    """Name only an engine that is away: for lines that have no room."""
+    engines = [each for each in (picture.broker, picture.database) if each is not None]
+    parts: list[Cell] = []
+    for engine in engines:
+        parts += [_light(engine.ok)] if engine.ok else [_light(ok=False), cell(f"{engine.kind}  ")]
+    return [*parts, Cell(" ")] if parts else []
+
+
 def _light(ok: bool) -> Cell:
     return Cell("● ", "good") if ok else Cell("✗ ", "bad")
 
 
-def _work(picture: Picture, *, wide: bool) -> list[Cell]:
+def _troubles(picture: Picture, now: int) -> Iterator[Cell]:
+    """Give the health, the worst first; else what waits for a person, or that all is well."""
+    troubles = picture.health.troubles if picture.health is not None else ()
+    for trouble in troubles:
+        yield cell(trouble.told(now), _ROLES[trouble.level])
+    if picture.trouble and not troubles:
+        yield Cell("not known", "bad")
+    waits = _waits_for_people(picture)
+    if waits:
+        yield cell(waits, "warn")
+    elif not troubles and not picture.trouble and picture.health is not None:
+        yield Cell("all well", "good")
+
+
+def _waits_for_people(picture: Picture) -> str:
+    dead = sum(queue.counts.dead for queue in picture.queues)
+    held = sum(queue.counts.held for queue in picture.queues)
+    left_off = picture.types_left_off
+    named = ((dead, "dead"), (held, "held"), (left_off, "types left off"))
+    return ", ".join(f"{f.count(number)} {words}" for number, words in named if number)
+
+
+def _first(troubles: Sequence[Cell]) -> list[Cell]:
+    return [*troubles[:1], Cell("  ")] if troubles else []
+
+
+def _fill(
+    left: list[Cell], troubles: Sequence[Cell], picture: Picture, room: int
+) -> Iterator[Cell]:
+    """Give the line with what more there is room for, and how many troubles there was none for."""
+    yield from left
+    room -= _width(left)
+    rest = list(troubles[1:])
+    while rest and _width(rest[:1]) + 2 + (_MORE if len(rest) > 1 else 0) <= room:
+        yield rest[0]
+        yield Cell("  ")
+        room -= _width(rest[:1]) + 2
+        del rest[0]
+    if rest:
+        more = Cell(f"+{len(rest)}  ", rest[0].role)
+        yield more
+        room -= _width([more])
+    for part in _work(picture):
+        if _width([part]) > room:
+            return
+        yield part
+        room -= _width([part])
+
+
+def _work(picture: Picture) -> Iterator[Cell]:
     slots = sum(worker.slots for worker in picture.workers)
     busy = sum(worker.busy for worker in picture.workers)
+    shares = f" {busy}/{slots}" if slots else ""
+    workers = plural(len(picture.workers), "worker") + shares
+    yield cell(f"{workers}  ", "" if picture.workers else "warn")
     per_second = total_rates(picture.trends)
-    parts = [
-        cell(plural(len(picture.workers), "worker"), "" if picture.workers else "warn"),
-        cell(f" {busy}/{slots}" if slots else ""),
-        _health(picture),
-        cell("" if per_second is None else f"  {f.rate(per_second)}/s"),
-    ]
+    if per_second is not None:
+        yield cell(f"{f.rate(per_second)}/s  ")
     if picture.p95_of_all is not None:
-        parts.append(cell(f"  p95 {f.duration(picture.p95_of_all)}"))
-    return parts
+        yield cell(f"p95 {f.duration(picture.p95_of_all)}")
 
 
-def _health(picture: Picture) -> Cell:
-    if picture.trouble:
-        return Cell("  not reachable", "bad")
-    dead = sum(queue.counts.dead for queue in picture.queues)
-    paused = sum(queue.paused for queue in picture.queues)
-    words = [f"{f.count(dead)} dead"] if dead else []
-    held = sum(queue.counts.held for queue in picture.queues)
-    words += [f"{f.count(held)} held"] if held else []
-    words += [f"{paused} paused"] if paused else []
-    left_off = picture.types_left_off
-    words += [f"{f.count(left_off)} types left off"] if left_off else []
-    return cell("  " + ", ".join(words), "warn") if words else Cell("  all well", "good")
+def _width(cells: Sequence[Cell]) -> int:
+    return sum(cell_len(part.text) for part in cells)
 
 
-def _age(picture: Picture, now: int) -> Line:
-    if not picture.at:
-        words = f"waiting: {picture.trouble}" if picture.trouble else "connecting"
-        return (cell(f"{words[:60]} ", "bad" if picture.trouble else "dim"),)
-    age = now - picture.at
+def _age(picture: Picture, look: Look | None, now: int) -> Line:
+    age, trouble = picture.age_of(look, now), picture.trouble_of(look)
+    if age is None:
+        words = f"waiting: {trouble}" if trouble else "connecting" if not picture.at else "asking"
+        return (cell(f"{words[:24]} ", "bad" if trouble else "dim"),)
     if picture.is_still:
         return (cell(f"standing still, {f.age(age)} old ", "warn"),)
-    if picture.trouble or age > STALE_MS:
+    slack = int(look.every_seconds * 1000) if look is not None and look.source == DATABASE else 0
+    if trouble or age > STALE_MS + slack:
         return (cell(f"STALE {f.age(age)} ", "bad"),)
-    return (cell(f"{f.age(age)} old ", "dim" if age < FRESH_MS else "warn"),)
+    return (cell(f"{f.age(age)} old ", "dim" if age < FRESH_MS + slack else "warn"),)

@@ -65,9 +65,9 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
     def told(self, now_ms: int) -> str:
-        """Return the words with for how long: `no workers, 3,000 jobs wait for 4 m 10 s`."""
+        """Return the words with for how long: `no workers, 3,000 jobs waiting for 4 m`."""
         took = now_ms - self.since
-        return f"{self.words} for {duration_words(took)}" if took >= 1000 else self.words
+        return f"{self.words} for {duration_words(took, units=1)}" if took >= 1000 else self.words
 
     @property
     def rank(self) -> tuple[int, int]:

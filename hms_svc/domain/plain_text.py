@@ -51,16 +51,16 @@ def plural(value: int, noun: str) -> str:
     return f"{value:,} {noun}" if value == 1 else f"{value:,} {noun}s"
 
 
-def duration_words(milliseconds: int) -> str:
-    """Write a duration in its two largest units, `3 m 5 s`."""
+def duration_words(milliseconds: int, *, units: int = 2) -> str:
+    """Write a duration in its largest units, `3 m 5 s`."""
     seconds = max(milliseconds, 0) // 1000
-    units = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
+    sizes = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
     parts: list[str] = []
-    for name, size in units:
+    for name, size in sizes:
         count, seconds = divmod(seconds, size)
         if count or (name == "s" and not parts):
             parts.append(f"{count} {name}")
-    return " ".join(parts[:2])
+    return " ".join(parts[:units])
 
 
 def _picture(found: re.Match[str]) -> str:

@@ -78,7 +78,7 @@ def assess(seen: Seen, known: Mapping[TroubleKind, int] = _NOTHING) -> Health:
         Trouble(
             kind=each.kind,
             level=each.level,
-            words=each.words,
+            words=plain(each.words),
             since=known.get(each.kind, seen.at) if each.since is None else each.since,
             detail=plain(each.detail),
         )

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.event import Event
+from hms_svc.domain.health import Health, TroubleKind
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import (
     AttemptView,
@@ -20,6 +23,7 @@ from hms_svc.domain.views import (
     QueueView,
     WorkerView,
 )
+from hms_svc.operations.health import Seen, assess
 from hms_svc.operations.reads import JobStory
 from hms_svc.operations.schedules import ScheduleView
 from hms_svc.ports.inspection import BrokerHealth
@@ -239,6 +243,21 @@ ANSWERS: Final[dict[type, object]] = {
     EventsLook: EVENTS,
     AuditLook: AUDIT,
 }
+BROKER: Final = BrokerHealth("redis", True, 0.7)
+DATABASE: Final = DatabaseHealth("postgresql", True)
+
+
+def health_of(
+    broker: BrokerHealth = BROKER, database: DatabaseHealth = DATABASE, *, is_city: bool = True
+) -> Health:
+    """What the operator service says of the city, or of an installation with nothing in it."""
+    seen = Seen(at=NOW - 400, broker=broker, database=database)
+    if broker.ok:
+        queues, workers = (QUEUES, WORKERS) if is_city else ((), ())
+        seen = msgspec.structs.replace(seen, queues=queues, workers=workers)
+    return assess(seen, dict.fromkeys(TroubleKind, NOW - 12 * MINUTE))
+
+
 PICTURE: Final = Picture(
     at=NOW - 400,
     queues=QUEUES,
@@ -248,9 +267,13 @@ PICTURE: Final = Picture(
     trends=TRENDS,
     p95={"pothole.report": 41, "analysis.run": 6_000},
     p95_of_all=87,
-    broker=BrokerHealth("redis", True, 0.7),
-    database=DatabaseHealth("postgresql", True),
+    broker=BROKER,
+    database=DATABASE,
+    health=health_of(),
 )
 EMPTY: Final = Picture(
-    at=NOW - 400, broker=BrokerHealth("sqlite", True, 0.2), database=DatabaseHealth("sqlite", True)
+    at=NOW - 400,
+    broker=BrokerHealth("sqlite", True, 0.2),
+    database=DatabaseHealth("sqlite", True),
+    health=health_of(is_city=False),
 )

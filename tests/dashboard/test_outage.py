@@ -5,15 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import tui.store
 from hms_svc.ports import answer_bound
-from tests.dashboard.seat import POTHOLE, seat
+from tests.dashboard.conftest import SeatMaker
+from tests.dashboard.seat import POTHOLE, Seat, seat
 from tests.runtime.test_replaced_files import replaced
+from tests.servers.framing import POSTGRESQL
+from tests.servers.postgres import PostgresServer
+from tests.servers.proxy import LOOPBACK, Proxy
 from tests.servers.redis import RedisMaker
+from tui.widgets.bar import Bar
+
+
+def top_has(one: Seat, words: str) -> bool:
+    return words in one.lines()[0]
 
 
 async def test_the_last_picture_stays_stale_and_heals_by_itself(
@@ -79,6 +89,84 @@ async def test_nothing_is_put_by_while_the_broker_is_away_and_all_works_once_it_
         assert len(one.console.screen_stack) == 2
         await one.press("e")
         await one.opened("ChooseDialog")
+
+
+async def test_a_database_that_is_away_is_the_one_that_is_blamed(
+    make_redis: RedisMaker, postgres_server: PostgresServer, postgres_database: str,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_looks: None,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(tui.store, "HEALTH_SECONDS", 0.0)
+    home = postgres_server.home
+    with Proxy(home.port, host=home.host, dialect=POSTGRESQL) as proxy:
+        address = f"postgresql://{home.user}@{LOOPBACK}:{proxy.port}/{postgres_database}"
+        settings = {
+            "data_dir": str(tmp_path), "broker_url": make_redis().url(), "database_url": address
+        }  # fmt: skip
+        async with seat(settings) as one:
+            [job_id] = await one.enqueue("pothole.report", POTHOLE)
+            await one.press("6")
+            await one.sees("No case has been opened")
+            await asyncio.to_thread(proxy.refuse)
+            await one.sees("✗ postgresql")
+            await one.until("the look fails", lambda: one.console.store.picture.look_trouble)
+            for key, words in (("6", "STALE"), ("9", "waiting")):
+                await one.press(key)
+                await one.until(f"{words} is told", partial(top_has, one, words))
+                top = one.lines()[0]
+                assert "● redis" in top
+                assert "✗ postgresql" in top
+                assert "database down" in top
+            await one.press("1")
+            await one.sees("pothole.report")
+            await one.enqueue("pothole.report", POTHOLE)
+            await one.until(
+                "the overview stays live",
+                lambda: one.console.store.picture.queues[0].counts.queued == 2,
+            )
+            assert "STALE" not in one.text()
+            one.console.navigation.follow(f"job:{job_id}")
+            await one.sees("case and audit trail")
+            await asyncio.to_thread(proxy.pass_through)
+            await one.press("escape", "6")
+            await one.until("it heals", lambda: "database down" not in one.text())
+            await one.until("cases are there again", lambda: "STALE" not in one.lines()[0])
+
+
+async def test_a_broker_that_is_away_leaves_the_cases_live(
+    make_redis: RedisMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_looks: None
+) -> None:
+    monkeypatch.setattr(tui.store, "LONGEST_WAIT_SECONDS", 0.1)
+    server = make_redis()
+    async with seat({"data_dir": str(tmp_path), "broker_url": server.url()}) as one:
+        await one.press("6")
+        await one.sees("No case has been opened")
+        await asyncio.to_thread(server.terminate)
+        await one.sees("broker down")
+        assert "✗ redis" in one.lines()[0]
+        assert "● sqlite" in one.lines()[0]
+        seen = one.console.store.picture.seen
+        assert seen is not None
+        await one.until(
+            "the cases are looked at again",
+            lambda: (now := one.console.store.picture.seen) is not None and now.at > seen.at,
+        )
+        assert "STALE" not in one.text()
+        await one.press("1")
+        await one.sees("STALE")
+
+
+async def test_the_top_line_goes_on_behind_a_dialog(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        await one.press("e")
+        await one.opened("ChooseDialog")
+        before = one.console.store.picture.at
+        await one.until("it looks on", lambda: one.console.store.picture.at > before)
+        one.console.store.stand_still(still=True)
+        room = one.console.room
+        await one.until(
+            "the top line tells it",
+            lambda: "standing still" in room.query_one("#top", Bar).render_line(0).text,
+        )
 
 
 async def test_a_broker_that_hangs_is_told_and_heals_by_itself(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tests.dashboard.city import EMPTY, PICTURE
+from hms_svc.ports.inspection import BrokerHealth
+from tests.dashboard.city import EMPTY, PICTURE, health_of
 from tests.dashboard.stills import FACTS, Still, check_picture, keys
 from tui.dialogs.message import Message
 
@@ -39,7 +40,10 @@ async def test_overview_without_colour(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_overview_of_production_that_is_stale() -> None:
     facts = msgspec.structs.replace(FACTS, profile="city hall", production=True, read_only=True)
     trouble = "redis://city: Connection refused"
-    picture = msgspec.structs.replace(PICTURE, at=PICTURE.at - 73_000, trouble=trouble)
+    down = BrokerHealth("redis", False, 0.0, (trouble,))
+    picture = msgspec.structs.replace(
+        PICTURE, at=PICTURE.at - 73_000, trouble=trouble, broker=down, health=health_of(down)
+    )
     console = Still(picture, facts=facts)
     async with console.run_test(size=SIZES["120x40"]) as pilot:
         await keys(pilot)

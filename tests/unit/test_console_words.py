@@ -11,16 +11,12 @@ from hypothesis import strategies as st
 
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.views import QueueCounts, QueueView
-from hms_svc.ports.inspection import BrokerHealth, Room
 from tui import formatting as f
 from tui.completion import complete_command, complete_filter, read_command
-from tui.launch import Facts, Launch
 from tui.order import KeptOrder
-from tui.picture import Picture
 from tui.rows import IDLE_KEY, queue_rows, trouble_below
 from tui.screens.overview import share_heights
 from tui.text import Row
-from tui.topline import top_line
 from tui.trend import BARS, Durations, Trends, percentile
 
 QUEUE = QueueView(
@@ -185,25 +181,6 @@ def test_a_paused_queue_is_told_by_a_sign_and_by_whom() -> None:
     [row] = queue_rows([paused], {}, 0)
     assert row.cells[0].text == "‖pothole.report"
     assert row.cells[-1].text == "paused by ann: moved"
-
-
-def test_the_top_line_names_the_trouble_and_the_age_of_what_is_shown() -> None:
-    def nobody() -> None:
-        raise AssertionError
-
-    facts = Facts(broker="b", database="d", namespace="n", version="0", actor="ann", read_only=True)
-    launch = Launch(operations=nobody, facts=facts)  # type: ignore[arg-type]
-    picture = Picture(at=1_000, broker=BrokerHealth("redis", True, 1.0), trouble="gone")
-    left, right = top_line(picture, launch, "Overview", 62_000, 80)
-    told = "".join(part.text for part in left)
-    assert "not reachable" in told
-    assert "read-only" in told
-    assert "is full" not in told
-    full = BrokerHealth("redis", True, 1.0, room=Room(used=7_990_000, limit=8_000_000))
-    left, _ = top_line(Picture(at=1_000, broker=full), launch, "Overview", 1_000, 80)
-    assert "✗ redis is full" in "".join(part.text for part in left)
-    left, right = top_line(picture, launch, "Overview", 62_000, 80)
-    assert "STALE 1m" in "".join(part.text for part in right)
 
 
 def named(type: str, **changed: object) -> QueueView:

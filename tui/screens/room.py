@@ -94,27 +94,29 @@ class Room(Screen[None]):
         self.draw(store.picture)
 
     def draw(self, picture: Picture) -> None:
-        """Show a picture, with the lines around it."""
+        """Show a picture, with the lines around it; under a dialog only the top line."""
         if not self._is_ready:
             return
         self.draw_top(picture)
-        self.show(picture)
-        self.draw_hints()
+        if self.is_current:
+            self.show(picture)
+            self.draw_hints()
 
     def draw_top(self, picture: Picture) -> None:
         """Show the top line; ages go on between two looks."""
         if not self._is_ready:
             return
         left, right = top_line(
-            picture, self.console.launch, self.title_words, self.console.now_ms(), self.size.width
-        )
+            picture, self.console.launch, self.title_words, self.console.now_ms(), self.size.width,
+            self.look(),
+        )  # fmt: skip
         self.query_one("#top", Bar).show(left, right)
 
     def draw_hints(self) -> None:
         """Show what can be done to what the cursor is on; or the notice of the moment."""
         if not self._is_ready:
             return
-        notice, trouble = self.console.notice, self.console.store.picture.trouble
+        notice, trouble = self.console.notice, self.console.store.picture.trouble_of(self.look())
         left = (Cell(" "), *notice) if notice else tuple(self._hints())
         if trouble and not notice:
             left = (cell(f" {trouble}", "bad"),)

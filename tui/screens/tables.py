@@ -97,7 +97,8 @@ class Cases(TableRoom):
     def rows_of(self, picture: Picture) -> list[Row] | None:
         """Give every case of the page."""
         page = picture.answer_to(self.look())
-        return rows.case_rows(page.cases, picture.at) if isinstance(page, CasePage) else None
+        now = self.console.now_ms()
+        return rows.case_rows(page.cases, now) if isinstance(page, CasePage) else None
 
     def target(self) -> Target | None:
         """Give the case at the cursor."""
