@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from hms_svc.domain.case import Case, CaseStatus
@@ -236,8 +236,8 @@ def cause_words(group: FailureGroup) -> str:
     return group.pattern or group.newest_detail or group.reason
 
 
-def job_rows(jobs: Iterable[JobView], now: int) -> list[Row]:
-    """Jobs in a list."""
+def job_rows(jobs: Iterable[JobView], now: int, live: Collection[str] | None = None) -> list[Row]:
+    """Jobs in a list. `live` names the workers that are heard, None where that is not known."""
     return [
         Row(
             key=job.id,
@@ -247,7 +247,7 @@ def job_rows(jobs: Iterable[JobView], now: int) -> list[Row]:
                 cell(job.type),
                 cell(f"{job.attempt}/{job.max_attempts}" if job.max_attempts else job.attempt),
                 cell(f.age(now - job.enqueued_at)),
-                cell(_job_words(job, now), "good" if job.case_id else ""),
+                cell(_job_words(job, now, live), "good" if job.case_id else ""),
                 cell(job.worker, "dim"),
                 cell(job.priority or "", "dim"),
             ),
@@ -256,18 +256,25 @@ def job_rows(jobs: Iterable[JobView], now: int) -> list[Row]:
     ]
 
 
-def _job_words(job: JobView, now: int) -> str:
+def _job_words(job: JobView, now: int, live: Collection[str] | None) -> str:
     if job.state is State.COMPLETED:
         return job.case_id or "no case"
     if job.state in (State.SCHEDULED, State.RETRYING):
-        due = "" if job.due_at is None else f"due in {f.age(job.due_at - now)}"
-        return "; ".join(part for part in (due, job.failure) if part)
+        return "; ".join(part for part in (_due_words(job.due_at, now), job.failure) if part)
     if job.state is State.PROCESSING:
+        if live is not None and job.worker not in live:
+            return "its worker is not heard"
         return "" if job.started_at is None else f"running for {f.age(now - job.started_at)}"
     if job.state is State.QUEUED:
         return "waits for the suspect lane" if job.suspect else ""
     told = job.detail or job.failure
     return f"{job.reason}: {told}" if job.reason and told else job.reason or told
+
+
+def _due_words(due_at: int | None, now: int) -> str:
+    if due_at is None:
+        return ""
+    return f"due in {f.age(due_at - now)}" if due_at > now else f"was due {f.age(now - due_at)} ago"
 
 
 def schedule_rows(schedules: Iterable[ScheduleView], now: int) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -25,15 +26,23 @@ from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.domain.views import JobDetail, QueueView, WorkerView
 
 POSITION_LIMIT: Final = 10_000
+SILENT_SHARE: Final = 0.5
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What an explanation is made of. `position` counts the ready jobs before this one."""
+    """What an explanation is made of. `position` counts the ready jobs before this one.
+
+    `workers` are live; `silent` are in the register and not live. `lease_end` (Unix ms) is that of a
+    job in processing; `lease_ms` how long a lease is.
+    """
 
     detail: JobDetail
     now_ms: int
     queue: QueueView | None = None
     workers: tuple[WorkerView, ...] = ()
+    silent: tuple[WorkerView, ...] = ()
+    lease_end: int | None = None
+    lease_ms: int = 30_000
     position: int | None = None
     archived: bool = False
     unserved_days: float = 7.0
@@ -44,7 +53,7 @@ def explain(facts: Facts) -> str:
     view = facts.detail.view
     match view.state:
         case State.SCHEDULED:
-            told = f"waits for its time: it is due at {_due(facts)}"
+            told = f"waits for its time: it {_due(facts)}"
         case State.QUEUED:
             told = _queued(facts)
         case State.HELD:
@@ -54,7 +63,7 @@ def explain(facts: Facts) -> str:
         case State.RETRYING:
             told = (
                 f"failed in attempt {view.attempt}{_of(view.max_attempts)} "
-                f"({_failure(facts)}) and will be tried again at {_due(facts)}"
+                f"({_failure(facts)}); its next attempt {_due(facts)}"
             )
         case State.COMPLETED:
             case = f" and made {view.case_id}" if view.case_id else ""
@@ -75,8 +84,10 @@ def _queued(facts: Facts) -> str:
     waited = duration_words(facts.now_ms - view.enqueued_at)
     if queue is not None and queue.paused:
         why = f" ({queue.pause_reason})" if queue.pause_reason else ""
+        nobody = "" if queue.served else f"; no live worker serves {view.type} either"
         return (
             f"waits because queue {queue.type} was paused by {queue.paused_by or 'somebody'}{why}"
+            f"{nobody}"
         )
     if queue is not None and not queue.served:
         return (
@@ -122,6 +133,11 @@ def _held(facts: Facts) -> str:
 def _processing(facts: Facts) -> str:
     view = facts.detail.view
     since = facts.now_ms - view.started_at if view.started_at else 0
+    if left := _left_behind(facts):
+        return (
+            f"is in processing, attempt {view.attempt}{_of(view.max_attempts)}, and its worker "
+            f"{view.worker or 'of an unrecorded name'} {left}"
+        )
     told = (
         f"is being processed by {view.worker or 'a worker'} for {duration_words(since)}, "
         f"attempt {view.attempt}{_of(view.max_attempts)}"
@@ -130,6 +146,53 @@ def _processing(facts: Facts) -> str:
         share = "" if last.share is None else f" {last.share:.0%}"
         told += f"; its last progress is{share} {last.message!r}"
     return told
+
+
+def _left_behind(facts: Facts) -> str:
+    """Tell of the worker of a job in processing where it is silent or the lease ran out; else nothing."""
+    view = facts.detail.view
+    known = [each for each in (*facts.workers, *facts.silent) if each.id == view.worker]
+    seen_at = known[0].last_seen_at if known else None
+    has_lease = facts.lease_end is not None and facts.lease_end > facts.now_ms
+    if has_lease and seen_at is not None and not is_silent(known[0], facts.now_ms, facts.lease_ms):
+        return ""
+    return silence_words(
+        now_ms=facts.now_ms,
+        last_seen_at=seen_at,
+        lease_end=facts.lease_end,
+        has_rescuer=has_rescuer(facts.workers, facts.now_ms, facts.lease_ms),
+    )
+
+
+def is_silent(worker: WorkerView, now_ms: int, lease_ms: int) -> bool:
+    """Return whether a worker has not been heard for half a lease, two of its heartbeats."""
+    return now_ms - worker.last_seen_at > lease_ms * SILENT_SHARE
+
+
+def has_rescuer(workers: Iterable[WorkerView], now_ms: int, lease_ms: int) -> bool:
+    """Return whether a worker is heard: whichever it is takes jobs back whose lease ran out."""
+    return any(not is_silent(each, now_ms, lease_ms) for each in workers)
+
+
+def silence_words(
+    *, now_ms: int, last_seen_at: int | None, lease_end: int | None, has_rescuer: bool
+) -> str:
+    """Tell of a worker that fell silent with a job in its hands, from what is recorded.
+
+    `last_seen_at` and `lease_end` (Unix ms) are None where nothing is known of them.
+    """
+    told = ["is not in the register any more"]
+    if last_seen_at is not None:
+        told = [f"was last seen {duration_words(now_ms - last_seen_at)} ago"]
+    if lease_end is not None and lease_end > now_ms:
+        told.append(f"its lease ends in {duration_words(lease_end - now_ms)}")
+    elif lease_end is not None:
+        told.append(f"its lease ran out {duration_words(now_ms - lease_end)} ago")
+    if not has_rescuer:
+        told.append("no live worker is there to rescue it")
+    elif lease_end is not None and lease_end <= now_ms:
+        told.append("it waits for a live worker to take it back")
+    return "; ".join(told)
 
 
 def _rejected(facts: Facts) -> str:
@@ -168,10 +231,14 @@ def _failure(facts: Facts) -> str:
 def _due(facts: Facts) -> str:
     due = facts.detail.view.due_at
     if due is None:
-        return "a time that is not recorded"
+        return "is due at a time that is not recorded"
+    is_attended = has_rescuer(facts.workers, facts.now_ms, facts.lease_ms)
     if due <= facts.now_ms:
-        return f"{to_rfc3339(due)}, now, and waits to be promoted"
-    return f"{to_rfc3339(due)}, in {duration_words(due - facts.now_ms)}"
+        told = f"was due at {to_rfc3339(due)}, {duration_words(facts.now_ms - due)} ago"
+        then = "waits to be made ready" if is_attended else "no live worker is there to take it"
+        return f"{told}{' and ' if is_attended else '; '}{then}"
+    nobody = "" if is_attended else "; no live worker is there now"
+    return f"is due at {to_rfc3339(due)}, in {duration_words(due - facts.now_ms)}{nobody}"
 
 
 def _ended(facts: Facts) -> str:

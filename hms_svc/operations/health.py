@@ -11,13 +11,12 @@ from hms_svc.domain.errors import DatabaseUnavailable, HmsError, SchemaMismatch
 from hms_svc.domain.health import ENGINE_KINDS, Health, Level, Trouble, TroubleKind
 from hms_svc.domain.plain_text import plain, plural
 from hms_svc.domain.views import QueueView, WorkerView
+from hms_svc.operations.explanation import is_silent
 from hms_svc.ports.inspection import BrokerHealth, Room
 from hms_svc.ports.stores import DatabaseHealth
 
 SLOW_MS: Final = 500.0
 """A round trip to an engine that takes longer is slow."""
-SILENT_SHARE: Final = 0.5
-"""A worker that was not heard for this part of a lease, two heartbeats of it, is silent."""
 RESCUE_SHARE: Final = 0.5
 """A lease that ran out longer ago than this part of one should have been rescued."""
 LEAST_RESCUE_MS: Final = 2_000
@@ -96,11 +95,6 @@ def seen_of_outage(error: HmsError, now_ms: int, *, broker: str, database: str) 
     return Seen(at=now_ms, broker=BrokerHealth(broker, False, 0.0, notes))
 
 
-def silent_after_ms(lease_ms: int) -> int:
-    """Return after how many milliseconds unheard a worker is silent."""
-    return int(lease_ms * SILENT_SHARE)
-
-
 def _engines(seen: Seen) -> Iterator[_Found]:
     broker, database = seen.broker, seen.database
     if broker is not None:
@@ -143,8 +137,7 @@ def _full(kind: TroubleKind, name: str, room: Room, told: str) -> _Found:
 def _workers(
     seen: Seen, queues: Sequence[QueueView], workers: Sequence[WorkerView]
 ) -> Iterator[_Found]:
-    after = silent_after_ms(seen.lease_ms)
-    unheard = [each for each in workers if seen.at - each.last_seen_at > after]
+    unheard = [each for each in workers if is_silent(each, seen.at, seen.lease_ms)]
     if not workers:
         yield _no_workers(seen, queues)
     elif unheard:
@@ -152,16 +145,16 @@ def _workers(
     overdue = sum(queue.overdue for queue in queues)
     first = min((each.overdue_since for each in queues if each.overdue_since), default=seen.at)
     if overdue and seen.at - first > max(LEAST_RESCUE_MS, int(seen.lease_ms * RESCUE_SHARE)):
-        has_rescuer = len(unheard) < len(workers)
+        is_attended = len(unheard) < len(workers)
         yield _Found(
             TroubleKind.LEASES_OVERDUE,
-            Level.DEGRADED if has_rescuer else Level.DOWN,
+            Level.DEGRADED if is_attended else Level.DOWN,
             f"{plural(overdue, 'lease')} overdue",
             first,
             "jobs in processing whose lease ran out: "
             + (
                 "no worker rescues them"
-                if has_rescuer
+                if is_attended
                 else "no live worker is there to rescue them"
             ),
         )

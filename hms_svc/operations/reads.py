@@ -13,7 +13,7 @@ from hms_svc.domain.errors import BadInput, DatabaseUnavailable, UnknownId
 from hms_svc.domain.event import Event, check_consumer_group
 from hms_svc.domain.filter import Filter
 from hms_svc.domain.health import Health
-from hms_svc.domain.lifecycle import TERMINAL, State
+from hms_svc.domain.lifecycle import TERMINAL
 from hms_svc.domain.views import (
     AuditRecord,
     FailureGroup,
@@ -24,6 +24,7 @@ from hms_svc.domain.views import (
     QueueView,
     WorkerView,
 )
+from hms_svc.operations.circumstances import with_circumstances
 from hms_svc.operations.engine_probes import EngineProbes
 from hms_svc.operations.explanation import Facts, explain
 from hms_svc.operations.health import HealthWatch, Seen
@@ -73,7 +74,7 @@ class JobStory(msgspec.Struct, frozen=True, kw_only=True):
 class Reads:
     """The reading half of the operator service. `database` is None where there is none to ask.
 
-    `database_away` is what is known of one that could not be opened.
+    `database_away` is what is known of one that could not be opened; `lease_ms` how long a lease is.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Reads:
         self._database = database
         self._clock = clock
         self._unserved_days = unserved_days
-        self._lease_ms = int(lease_seconds * 1000)
+        self.lease_ms = int(lease_seconds * 1000)
         self._probes = EngineProbes(inspection, database, database_away)
         self._watch = HealthWatch()
 
@@ -146,7 +147,7 @@ class Reads:
             queues=queues,
             workers=workers,
             silent=silent,
-            lease_ms=self._lease_ms,
+            lease_ms=self.lease_ms,
         )
 
     def judge_engines(self, broker: BrokerHealth, database: DatabaseHealth | None) -> Health:
@@ -276,18 +277,9 @@ class Reads:
             now_ms=self.now_ms(),
             archived=archived,
             unserved_days=self._unserved_days,
+            lease_ms=self.lease_ms,
         )
-        if detail.view.state is State.QUEUED:
-            queues, workers, position = await asyncio.gather(
-                self._inspection.queues([detail.view.type]),
-                self._inspection.workers(),
-                self._inspection.position(job_id),
-            )
-            queue = queues[0] if queues else None
-            facts = msgspec.structs.replace(
-                facts, queue=queue, workers=tuple(workers), position=position
-            )
-        return explain(facts)
+        return explain(await with_circumstances(facts, self._inspection))
 
     async def workers(self) -> list[WorkerView]:
         """Give the live workers."""
@@ -296,6 +288,10 @@ class Reads:
     async def register(self) -> tuple[list[WorkerView], list[WorkerView]]:
         """Give the live workers, and those that are still in the register and not live."""
         return await self._inspection.register()
+
+    async def lease_end(self, job_id: str) -> int | None:
+        """Return when the lease of a job in processing ends or ended (Unix ms), None for others."""
+        return await self._inspection.lease_end(job_id)
 
     async def types(self) -> list[str]:
         """Give every known type."""

@@ -34,6 +34,7 @@ from tui.looks import (
     CasePage,
     CasesLook,
     EventsLook,
+    Hands,
     HandsLook,
     JobsLook,
     SchedulePage,
@@ -237,7 +238,7 @@ ANSWERS: Final[dict[type, object]] = {
         f"Job {job_id(16)} (crew.notify) is dead: its handler failed after 5 of 5 attempts with "
         "WebhookFailed: crew.example answered 503.",
     ),
-    HandsLook: (RUNNING,),
+    HandsLook: Hands({RUNNING.view.id: RUNNING}, {"factory-2-871-0d77e4": NOW + 9_000}),
     CasesLook: CasePage((CASE,), None),
     CaseLook: CASE,
     EventsLook: EVENTS,

@@ -21,6 +21,7 @@ from tui.looks import (
     CasePage,
     CasesLook,
     EventsLook,
+    Hands,
     HandsLook,
     JobsLook,
     StoryLook,
@@ -194,7 +195,7 @@ def evil_answers() -> dict[type, object]:
         StoryLook: StoryOf(
             JobStory(detail=detail, case=case, audit=audit, archived=False), HOSTILE
         ),
-        HandsLook: (msgspec.structs.replace(detail, view=city.JOBS[0]),),
+        HandsLook: Hands({city.JOBS[0].id: msgspec.structs.replace(detail, view=city.JOBS[0])}),
         CasesLook: CasePage((case,), None),
         CaseLook: case,
         EventsLook: (event, msgspec.structs.replace(event, id="2", type=HOSTILE, position=2)),

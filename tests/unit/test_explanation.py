@@ -82,7 +82,10 @@ def test_held_names_rule_and_action() -> None:
 def test_processing_tells_the_last_progress() -> None:
     progress = (ProgressView(number=1, at=NOW, share=0.4, message="step 2"),)
     sentence = told(
-        {"state": State.PROCESSING, "worker": "w", "started_at": NOW - 3000}, {"progress": progress}
+        {"state": State.PROCESSING, "worker": "w", "started_at": NOW - 3000},
+        {"progress": progress},
+        workers=(msgspec.structs.replace(WORKER, last_seen_at=NOW - 2000),),
+        lease_end=NOW + 20_000,
     )
     assert "by w for 3 s, attempt 2 of 5; its last progress is 40% 'step 2'" in sentence
 

@@ -78,7 +78,7 @@ class JobList(Room):
             self.where, room, self._cursors[-1], bool(parse_filter(self.where).unserved())
         )
 
-    def rows_of(self, jobs: Sequence[JobView], now: int) -> list[Row]:
+    def rows_of(self, jobs: Sequence[JobView], picture: Picture) -> list[Row]:
         """Give the rows of these jobs."""
         raise NotImplementedError
 
@@ -90,7 +90,7 @@ class JobList(Room):
                 self._cursors.pop()
                 self.ask()
                 return
-            self.grid.show(self.rows_of(page.jobs, picture.at))
+            self.grid.show(self.rows_of(page.jobs, picture))
             if self._turned:
                 self.grid.action_edge(-self._turned)
                 self._turned = 0

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from hms_svc.domain.views import JobView
 from tui import columns, rows
+from tui.picture import Picture
 from tui.screens.job_list import JobList
 from tui.text import Column, Line, Row, cell, line
 
@@ -21,9 +22,9 @@ class Jobs(JobList):
         line(cell("e", "key"), " enqueues a sample job."),
     )  # fmt: skip
 
-    def rows_of(self, jobs: Sequence[JobView], now: int) -> list[Row]:
+    def rows_of(self, jobs: Sequence[JobView], picture: Picture) -> list[Row]:
         """Give a row for each."""
-        return rows.job_rows(jobs, now)
+        return rows.job_rows(jobs, picture.at, {worker.id for worker in picture.workers})
 
 
 class Held(JobList):
@@ -37,6 +38,6 @@ class Held(JobList):
         line("Nothing waits for a human. Try the sample ", cell("held.json"), " with ", cell("e", "key"), "."),
     )  # fmt: skip
 
-    def rows_of(self, jobs: Sequence[JobView], now: int) -> list[Row]:
+    def rows_of(self, jobs: Sequence[JobView], picture: Picture) -> list[Row]:
         """Give a row for each, with what governance wants to know."""
-        return rows.held_rows(jobs, now)
+        return rows.held_rows(jobs, picture.at)

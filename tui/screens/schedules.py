@@ -67,9 +67,9 @@ class Schedules(JobList):
             return target
         return Target(kind="schedule", ids=(type,))
 
-    def rows_of(self, jobs: Sequence[JobView], now: int) -> list[Row]:
+    def rows_of(self, jobs: Sequence[JobView], picture: Picture) -> list[Row]:
         """Give a row for each."""
-        return rows.job_rows(jobs, now)
+        return rows.job_rows(jobs, picture.at)
 
     def target(self) -> Target | None:
         """Give the schedule at the cursor, or jobs, as the table is that has the keys."""

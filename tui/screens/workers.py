@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Final
 
 import msgspec
@@ -10,10 +10,11 @@ from textual.widget import Widget
 
 from hms_svc.domain.plain_text import plural
 from hms_svc.domain.views import JobDetail, WorkerView
+from hms_svc.operations.explanation import has_rescuer, is_silent, silence_words
 from tui import formatting as f
 from tui.commands import Target
-from tui.looks import HandsLook
-from tui.picture import Look, Picture
+from tui.looks import Hands, HandsLook
+from tui.picture import Picture
 from tui.screens.room import Room
 from tui.text import Cell, Column, Role, Row, cell, line
 from tui.widgets.grid import Grid
@@ -28,12 +29,14 @@ COLUMNS: Final = (
     Column(title="seen", width=5, align="right"),
     Column(title="job", width=13, drop=1),
 )
-SILENT_MS: Final = 12_000
+WIDE: Final = 180
 REMEMBERED_MS: Final = 300_000
+MOST_REMEMBERED: Final = 100
+_DIED: Final = "WorkerDied:"
 
 
-class Gone(msgspec.Struct, frozen=True):
-    """A worker that has left the register, and the jobs that it had when it was last seen."""
+class Left(msgspec.Struct, frozen=True):
+    """A worker that has fallen silent or left the register, with the jobs that it had when it was live."""
 
     worker: WorkerView
     at: int
@@ -47,7 +50,8 @@ class Workers(Room):
     def __init__(self) -> None:
         super().__init__()
         self._known: dict[str, WorkerView] = {}
-        self._gone: dict[str, Gone] = {}
+        self._left: dict[str, Left] = {}
+        self._hands = Hands()
 
     def body(self) -> Iterable[Widget]:
         """Give the table."""
@@ -55,33 +59,50 @@ class Workers(Room):
             line("No worker is alive. Start some: ", cell("hms-svc serve", "strong")),
         ])  # fmt: skip
 
-    def look(self) -> Look:
-        """Ask for the jobs in hand."""
-        return HandsLook()
+    def look(self) -> HandsLook:
+        """Ask for the jobs in hand, and for what became of those of workers that have left."""
+        ids = [job_id for left in self._left.values() for job_id in left.worker.jobs]
+        return HandsLook(tuple(ids[:MOST_REMEMBERED]))
 
     def show(self, picture: Picture) -> None:
         """Show each worker with its slots."""
+        if not picture.at:
+            return
+        before = self.look()
         self._remember(picture)
-        found = picture.answer_to(self.look())
-        details = {each.view.id: each for each in found} if isinstance(found, tuple) else {}
+        found = picture.answer_to(before)
+        if isinstance(found, Hands):
+            self._hands = found
+        hands = self._hands
         rows: list[Row] = []
-        for worker in picture.workers:
-            rows += worker_rows(worker, details, picture.p95, picture.at)
-        for gone in self._gone.values():
-            rows.append(gone_row(gone, picture.at))
+        for worker in (*picture.workers, *picture.silent_workers):
+            rows += worker_rows(
+                worker, hands, picture, self._jobs_before(worker), is_wide=self.size.width >= WIDE
+            )
+        in_register = {worker.id for worker in (*picture.workers, *picture.silent_workers)}
+        rows += [
+            left_row(left, hands, picture.at)
+            for worker_id, left in self._left.items()
+            if worker_id not in in_register
+        ]
         self.query_one("#workers", Grid).show(rows)
+        if self.look() != before:
+            self.console.store.want(self.look(), **self.wants())
+
+    def _jobs_before(self, worker: WorkerView) -> tuple[str, ...]:
+        left = self._left.get(worker.id)
+        return left.worker.jobs if left is not None else worker.jobs
 
     def _remember(self, picture: Picture) -> None:
-        """Keep those who vanished while they had work in hand, or fell silent before."""
+        """Keep those who vanished or fell silent while they had work in hand."""
         alive = {worker.id: worker for worker in picture.workers}
         for worker_id, worker in self._known.items():
-            silent = picture.at - worker.last_seen_at > SILENT_MS
-            if worker_id not in alive and (worker.jobs or silent):
-                self._gone[worker_id] = Gone(worker, picture.at)
+            if worker_id not in alive and worker.jobs:
+                self._left[worker_id] = Left(worker, picture.at)
         self._known = alive
-        for worker_id, gone in list(self._gone.items()):
-            if worker_id in alive or picture.at - gone.at > REMEMBERED_MS:
-                del self._gone[worker_id]
+        for worker_id, left in list(self._left.items()):
+            if worker_id in alive or picture.at - left.at > REMEMBERED_MS:
+                del self._left[worker_id]
 
     def target(self) -> Target | None:
         """Give the job in the slot at the cursor, or the worker."""
@@ -95,33 +116,75 @@ class Workers(Room):
 
 
 def worker_rows(
-    worker: WorkerView, details: Mapping[str, JobDetail], p95: Mapping[str, int], now: int
+    worker: WorkerView,
+    hands: Hands,
+    picture: Picture,
+    jobs_before: Sequence[str] = (),
+    *,
+    is_wide: bool = True,
 ) -> list[Row]:
     """Give a row for the worker, and one for each slot that is busy."""
-    unseen = now - worker.last_seen_at
-    role: Role = "bad" if unseen > SILENT_MS else "strong"
-    sign = "✗" if unseen > SILENT_MS else "●"
-    silent = "silent: its jobs will be rescued" if unseen > SILENT_MS else ", ".join(worker.types)
-    if worker.hung and unseen <= SILENT_MS:
-        role, silent = "bad", f"{plural(worker.hung, 'function')} past the timeout, not returning"
-    lane = "suspects" if worker.lane == "suspect" else ""
+    now = picture.at
+    is_unheard = is_silent(worker, now, hands.lease_ms)
+    role: Role = "bad" if is_unheard else "strong"
+    told_role: Role = "dim"
+    told = ", ".join(worker.types)
+    if is_unheard:
+        told = _silence(worker, hands, picture, jobs_before, is_wide=is_wide)
+        told_role = "bad"
+    elif worker.hung:
+        role = told_role = "bad"
+        told = f"{plural(worker.hung, 'function')} past the timeout, not returning"
     head = Row(
         key=worker.id,
         cells=(
-            cell(f"{sign} {worker.id}", role),
+            cell(f"{'✗' if is_unheard else '●'} {worker.id}", role),
             cell(f"{worker.busy}/{worker.slots}", "bad" if worker.hung else ""),
-            cell(lane, "warn"),
+            cell("suspects" if worker.lane == "suspect" else "", "warn"),
             cell(f.age(now - worker.started_at), "dim"),
             Cell(""),
-            cell(silent, "bad" if unseen > SILENT_MS else "dim"),
-            cell(f.age(unseen), "bad" if unseen > SILENT_MS else "dim"),
+            cell(told, told_role),
+            cell(f.age(now - worker.last_seen_at), "bad" if is_unheard else "dim"),
             cell(f"pid {worker.pid}", "dim"),
         ),
     )
-    return [
-        head,
-        *(_slot_row(worker, job_id, details.get(job_id), p95, now) for job_id in worker.jobs),
+    slots = [
+        _slot_row(worker, job_id, hands.jobs.get(job_id), picture.p95, now)
+        for job_id in worker.jobs
     ]
+    return [head, *slots]
+
+
+def _silence(
+    worker: WorkerView, hands: Hands, picture: Picture, jobs_before: Sequence[str], *, is_wide: bool
+) -> str:
+    """Tell of a worker that is not heard what is recorded of it and of the jobs that it had.
+
+    Where the screen is not wide what matters most stands first.
+    """
+    if not worker.jobs:
+        return _rescues(worker.id, jobs_before, hands) or "not heard; no job in its hands"
+    is_attended = has_rescuer(picture.workers, picture.at, hands.lease_ms)
+    told = silence_words(
+        now_ms=picture.at,
+        last_seen_at=worker.last_seen_at,
+        lease_end=hands.lease_ends.get(worker.id),
+        has_rescuer=is_attended,
+    ).removeprefix("was ")
+    if is_wide:
+        return told
+    _, _, lease = told.partition("; ")
+    return lease if is_attended else f"no worker to rescue it; {lease.rpartition('; ')[0]}"
+
+
+def _rescues(worker_id: str, job_ids: Sequence[str], hands: Hands) -> str:
+    """Tell how many of these jobs were taken back from a worker, by the record of each; else nothing."""
+    details = [hands.jobs[job_id] for job_id in job_ids if job_id in hands.jobs]
+    rescued = sum(
+        any(each.worker == worker_id and each.error.startswith(_DIED) for each in detail.attempts)
+        for detail in details
+    )
+    return f"{rescued} of its {plural(len(job_ids), 'job')} rescued" if rescued else ""
 
 
 def _slot_row(
@@ -160,20 +223,20 @@ def _against(took: int, usual: int | None) -> Cell:
     return cell(f"{f.bar(min(1.0, times), 5)} {times:.1f}×" if times < 100 else "over 100×", role)
 
 
-def gone_row(gone: Gone, now: int) -> Row:
-    """Give the row of a worker that has vanished."""
-    jobs = plural(len(gone.worker.jobs), "job")
-    told = f"gone; {jobs} rescued" if gone.worker.jobs else "gone"
+def left_row(left: Left, hands: Hands, now: int) -> Row:
+    """Give the row of a worker that is not in the register any more."""
+    worker = left.worker
+    told = _rescues(worker.id, worker.jobs, hands)
     return Row(
-        key=gone.worker.id,
+        key=worker.id,
         cells=(
-            cell(f"✗ {gone.worker.id}", "bad"),
+            cell(f"✗ {worker.id}", "bad"),
             Cell(""),
             Cell(""),
             Cell(""),
             Cell(""),
-            cell(told, "bad"),
-            cell(f.age(now - gone.worker.last_seen_at), "bad"),
-            cell(f"pid {gone.worker.pid}", "dim"),
+            cell(f"left the register{'; ' if told else ''}{told}", "bad"),
+            cell(f.age(now - worker.last_seen_at), "bad"),
+            cell(f"pid {worker.pid}", "dim"),
         ),
     )

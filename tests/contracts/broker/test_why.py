@@ -1,0 +1,149 @@
+"""Why, over each broker: what is told is what is recorded, and that nobody is there where nobody is."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from hms_svc.domain.filter import EVERYTHING
+from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.outcome import Failure
+from hms_svc.operations.reads import Reads
+
+from .conftest import TYPE, BrokerHarness
+
+Situation = Callable[[BrokerHarness], Awaitable[object]]
+
+
+def heard_of(harness: BrokerHarness, *workers: str, types: tuple[str, ...] = (TYPE,)) -> None:
+    for worker in workers:
+        harness.register(*types, worker=worker)
+
+
+async def in_hand(harness: BrokerHarness) -> None:
+    heard_of(harness, "worker-1")
+    await harness.accept()
+    await harness.claim()
+
+
+async def at_work(harness: BrokerHarness) -> None:
+    await in_hand(harness)
+    harness.clock.advance(5)
+
+
+async def only_worker_frozen(harness: BrokerHarness) -> None:
+    await in_hand(harness)
+    harness.clock.advance(20)
+
+
+async def one_of_two_frozen(harness: BrokerHarness) -> None:
+    await only_worker_frozen(harness)
+    heard_of(harness, "worker-2")
+
+
+async def only_worker_killed(harness: BrokerHarness) -> None:
+    await in_hand(harness)
+    harness.clock.advance(60)
+
+
+async def one_of_two_killed(harness: BrokerHarness) -> None:
+    await only_worker_killed(harness)
+    heard_of(harness, "worker-2")
+
+
+async def long_forgotten(harness: BrokerHarness) -> None:
+    await in_hand(harness)
+    harness.clock.advance(400)
+    heard_of(harness, "worker-2")
+
+
+async def rescued(harness: BrokerHarness) -> None:
+    await one_of_two_killed(harness)
+    await harness.broker.reap(10)
+
+
+async def retry_of(harness: BrokerHarness, *, after: int, heard: bool) -> None:
+    """Let the only job fail, due in a minute, and look after some seconds."""
+    heard_of(harness, "worker-1")
+    await harness.accept()
+    [job] = await harness.claim()
+    await harness.settle(
+        job, State.RETRYING, cause=Cause.FAILED, due_at=harness.clock.now_ms() + 60_000,
+        failure=Failure("OSError", "away"),
+    )  # fmt: skip
+    harness.clock.advance(after)
+    if heard:
+        heard_of(harness, "worker-1")
+
+
+async def retry_ahead(harness: BrokerHarness) -> None:
+    await retry_of(harness, after=20, heard=True)
+
+
+async def retry_ahead_alone(harness: BrokerHarness) -> None:
+    await retry_of(harness, after=20, heard=False)
+
+
+async def retry_overdue(harness: BrokerHarness) -> None:
+    await retry_of(harness, after=62, heard=True)
+
+
+async def retry_overdue_alone(harness: BrokerHarness) -> None:
+    await retry_of(harness, after=840, heard=False)
+
+
+async def scheduled_overdue_alone(harness: BrokerHarness) -> None:
+    await harness.accept(not_before=harness.clock.now_ms() + 60_000)
+    harness.clock.advance(840)
+
+
+async def paused_alone(harness: BrokerHarness) -> None:
+    await harness.accept()
+    await harness.control.pause(TYPE, by="ann", reason="storm")
+
+
+async def unserved(harness: BrokerHarness) -> None:
+    heard_of(harness, "worker-1", types=("crew.notify",))
+    await harness.accept()
+    harness.clock.advance(5)
+
+
+SITUATIONS: dict[Situation, str] = {
+    at_work: "is being processed by worker-1 for 5 s, attempt 1 of 3.",
+    only_worker_frozen: "is in processing, attempt 1 of 3, and its worker worker-1 was last seen 20 s ago; "
+    "its lease ends in 10 s; no live worker is there to rescue it.",
+    one_of_two_frozen: "is in processing, attempt 1 of 3, and its worker worker-1 was last seen 20 s ago; "
+    "its lease ends in 10 s.",
+    only_worker_killed: "is in processing, attempt 1 of 3, and its worker worker-1 was last seen 1 m ago; "
+    "its lease ran out 30 s ago; no live worker is there to rescue it.",
+    one_of_two_killed: "is in processing, attempt 1 of 3, and its worker worker-1 was last seen 1 m ago; "
+    "its lease ran out 30 s ago; it waits for a live worker to take it back.",
+    long_forgotten: "is in processing, attempt 1 of 3, and its worker worker-1 is not in the register any "
+    "more; its lease ran out 6 m 10 s ago; it waits for a live worker to take it back.",
+    rescued: "waits for the suspect lane, where it runs alone: the worker that held it last died or "
+    "lost its lease.",
+    retry_ahead: "is due at 2027-01-15T08:01:00.000Z, in 40 s.",
+    retry_ahead_alone: "is due at 2027-01-15T08:01:00.000Z, in 40 s; no live worker is there now.",
+    retry_overdue: "was due at 2027-01-15T08:01:00.000Z, 2 s ago and waits to be made ready.",
+    retry_overdue_alone: "was due at 2027-01-15T08:01:00.000Z, 13 m ago; no live worker is there to "
+    "take it.",
+    scheduled_overdue_alone: "waits for its time: it was due at 2027-01-15T08:01:00.000Z, 13 m ago; no "
+    "live worker is there to take it.",
+    paused_alone: "waits because queue pothole.report was paused by ann (storm); no live worker serves "
+    "pothole.report either.",
+    unserved: "has waited 5 s because no live worker serves pothole.report; after 7 days it will be "
+    "dead, no_handler.",
+}
+
+
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda each: each.__name__)
+async def test_each_situation_has_its_sentence(
+    harness: BrokerHarness, situation: Situation
+) -> None:
+    await situation(harness)
+    reads = Reads(
+        inspection=harness.inspection, bus=harness.bus, database=None, clock=harness.clock
+    )
+    [job] = (await reads.jobs(EVERYTHING, limit=0, cursor=None)).jobs
+    assert (await reads.why(job.id)).endswith(f" {SITUATIONS[situation]}")

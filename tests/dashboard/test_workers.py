@@ -1,0 +1,64 @@
+"""The Workers screen: of a worker that is not heard it tells what is recorded, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from hms_svc import bootstrap
+from hms_svc.domain.job import make_job
+from hms_svc.ports.backend import Backend
+from hms_svc.ports.broker import ClaimRequest, ServedType, WorkerRegistration
+from hms_svc.settings import load_settings
+from tests.dashboard.seat import POTHOLE, Seat, seat
+from tests.servers.redis import RedisMaker
+
+TYPE = "pothole.report"
+LEASE_SECONDS = 1
+
+
+async def show(backend: Backend, *workers: str) -> None:
+    """Let workers be heard, once."""
+    heart = backend.broker.heart()
+    for name in workers:
+        worker = WorkerRegistration(
+            id=name, host="h", pid=1, slots=4, busy=0, types=(TYPE,), started_at=1
+        )
+        await asyncio.to_thread(heart.register, worker)
+    await asyncio.to_thread(heart.close)
+
+
+def line_of(one: Seat, words: str) -> str:
+    return next((line for line in one.lines() if words in line), "")
+
+
+@pytest.mark.parametrize("broker", ["sqlite", "redis"])
+async def test_a_rescue_is_told_once_it_is_recorded(
+    broker: str, make_redis: RedisMaker, tmp_path: Path, fast_looks: None
+) -> None:
+    url = make_redis().url() if broker == "redis" else f"sqlite:///{tmp_path}/queue.db"
+    given = {"data_dir": str(tmp_path), "broker_url": url, "lease_seconds": LEASE_SECONDS}
+    settings = load_settings(given, environ={"HMS_SVC_CONFIG": ""}).settings
+    async with bootstrap.backend(settings) as backend, seat(given, size=(200, 40)) as one:
+        await one.press("5")
+        await show(backend, "frozen")
+        now = one.console.now_ms()
+        await backend.broker.enqueue([make_job(TYPE, POTHOLE, now_ms=now) for _ in range(3)])
+        request = ClaimRequest("frozen", (ServedType(TYPE, 3),), 10, LEASE_SECONDS * 1000)
+        assert len(await backend.broker.claim(request)) == 3
+        await one.until("it is seen at work", lambda: "frozen" in line_of(one, "3/4"))
+        await one.until("it is silent", lambda: "last seen" in line_of(one, "✗ frozen"))
+        await one.until("its lease ran out", lambda: "ran out" in line_of(one, "✗ frozen"))
+        await one.until("it is not live", lambda: not one.console.store.picture.workers)
+        assert "no live worker is there to rescue it" in line_of(one, "✗ frozen")
+        assert "rescued" not in one.text()
+        await one.press("2")
+        await one.sees("its worker is not heard")
+        await one.press("5")
+        await one.sees("no live worker is there to rescue it")
+        await backend.broker.reap(10)
+        await one.until(
+            "the rescue is told", lambda: "3 of its 3 jobs rescued" in line_of(one, "✗ frozen")
+        )
