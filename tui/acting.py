@@ -7,17 +7,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from hms_svc.domain.case import CaseStatus
-from hms_svc.domain.errors import UnknownId
+from hms_svc.domain.errors import Refused, UnknownId
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.plain_text import plural
 from hms_svc.operations.bulk import CHUNK, BulkReport
 from hms_svc.operations.pace import Pace
 from hms_svc.operations.plan import Plan, past
 from hms_svc.operations.service import Operations
+from hms_svc.operations.undoing import UndoPlan
 from hms_svc.ports.control import Act
 from tui import formatting as f
 from tui.commands import Command, Target
-from tui.dialogs.plan import ConfirmDialog, ProgressDialog, plan_lines
+from tui.dialogs.plan import ConfirmDialog, ProgressDialog, UndoDialog, typed_number
+from tui.planned import plan_lines
 from tui.text import Role, cell, line
 
 if TYPE_CHECKING:
@@ -65,11 +67,12 @@ class Hands:
                     f"{act.value.capitalize()} {plural(jobs, 'job')}",
                     plan_lines(plan, command.command_line(target)),
                     verb=act.value,
-                    number=jobs if act is Act.DISCARD else 0,
+                    typed=typed_number(jobs) if act is Act.DISCARD else None,
+                    command=command.command_line(target, whole=True),
                 )
             )
             if answer is None:
-                self._say(f"left as it was: nothing was {past(act)}", "dim")
+                self._say("cancelled, nothing changed", "dim")
                 return
             note = answer or note
         self._console.acted()
@@ -80,15 +83,22 @@ class Hands:
     async def _plan(self, operations: Operations, act: Act, target: Target) -> Plan:
         if not target.where:
             return await operations.actions.plan(act, target.ids)
+        where = parse_filter(target.where)
+        with self._counting() as progressed:
+            return await operations.actions.plan_where(act, where, progressed=progressed)
+
+    @contextmanager
+    def _counting(self) -> Iterator[Callable[[int], None]]:
+        """Say how many jobs were looked at while something is planned."""
         found = 0
 
         def progressed(more: int) -> None:
             nonlocal found
             found += more
-            self._say(f"counting: {plural(found, 'job')}", "dim")
+            if found > CHUNK:
+                self._say(f"counting: {plural(found, 'job')}", "dim")
 
-        where = parse_filter(target.where)
-        return await operations.actions.plan_where(act, where, progressed=progressed)
+        yield progressed
 
     async def _carry_out(self, operations: Operations, plan: Plan, note: str) -> BulkReport:
         if len(plan.job_ids) <= CHUNK:
@@ -139,9 +149,28 @@ class Hands:
         self._say(words, "warn" if report.failed or report.left else "good")
 
     async def _undo(self, operations: Operations, target: Target | None, words: str) -> None:
+        batch: str | None = words or None
+        while True:
+            with self._counting() as progressed:
+                plan = await operations.actions.plan_undo(batch, progressed=progressed)
+            if not plan.back:
+                raise Refused(f"nothing of this act can be undone any more: {plan.whys[0][0]}")
+            command = f"hms-svc jobs undo {plan.act.batch}"
+            now = operations.reads.now_ms()
+            answer = await self._console.ask(UndoDialog(plan, now, command))
+            if answer is None:
+                self._say("cancelled, nothing changed", "dim")
+                return
+            if answer != UndoDialog.OTHER or plan.newer is None:
+                break
+            batch = plan.newer.batch
+        self._console.keyboard.resume()
+        await self._carry_out_undo(operations, plan)
+
+    async def _carry_out_undo(self, operations: Operations, plan: UndoPlan) -> None:
         pace = Pace()
-        with self._progress("Undo", 0, pace) as progressed:
-            report = await operations.actions.undo(progressed=progressed, pace=pace)
+        with self._progress("Undo", len(plan.outcomes), pace) as progressed:
+            report = await operations.actions.undo(plan.act.batch, progressed=progressed, pace=pace)
         told = [f"{plural(report.done, 'job')} brought back"]
         if report.failed:
             told.append(f"{f.number(len(report.failed))} not: {report.failed[0].why}")
@@ -172,10 +201,16 @@ class Hands:
             note: str | None = ""
             if not self._console.launch.facts.read_only:  # else the service refuses, unasked
                 note = await self._console.ask(
-                    ConfirmDialog(title, [told, ()], verb="purge", number=waiting)
+                    ConfirmDialog(
+                        title,
+                        [told, ()],
+                        verb="purge",
+                        typed=typed_number(waiting),
+                        command=f"hms-svc queues purge {type}",
+                    )
                 )
             if note is None:
-                self._say(f"{type} is left as it was", "dim")
+                self._say("cancelled, nothing changed", "dim")
                 return
             pace = Pace()
             with self._progress(title, waiting, pace) as progressed:

@@ -20,13 +20,13 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     where: str = ""
     words: str = ""
 
-    @property
-    def arguments(self) -> str:
-        """The same choice on the command line."""
+    def arguments(self, *, whole: bool) -> str:
+        """Give the same choice on the command line; of many ids the first, unless the `whole`."""
         if self.where:
             return f"--where {shlex.quote(self.where)}"
-        shown = " ".join(shlex.quote(job_id) for job_id in self.ids[:SHOWN_IDS])
-        return shown + (" …" if len(self.ids) > SHOWN_IDS else "")
+        most = len(self.ids) if whole else SHOWN_IDS
+        shown = " ".join(shlex.quote(job_id) for job_id in self.ids[:most])
+        return shown + (" …" if len(self.ids) > most else "")
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,12 +52,15 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it changes anything outside of the console."""
         return bool(self.audit)
 
-    def command_line(self, target: Target | None) -> str:
-        """Give the shell command that does the same to a choice; empty where there is none."""
+    def command_line(self, target: Target | None, *, whole: bool = False) -> str:
+        """Give the shell command that does the same to a choice; empty where there is none.
+
+        Of many ids it shows the first, unless the `whole` is asked for.
+        """
         if target is None or target.kind not in self.takes:
             return self.cli.replace("{}", "ID")
         cli = self.cli_of.get(target.kind, self.cli)
-        return cli.replace("{}", target.arguments)
+        return cli.replace("{}", target.arguments(whole=whole))
 
 
 SCREENS: Final = (
@@ -146,7 +149,7 @@ _ACT: Final = (
     ),
     Command(
         name="undo", keys=("u",), title="Undo", cli="hms-svc jobs undo", audit="job.undo",
-        help="take back the last discard, purge or bulk act, as far as nothing ran since",
+        help="take back your last discard, purge or bulk act: whose, what and how many are shown first",
     ),
     Command(
         name="pause", keys=("p",), title="Pause queue", takes=("queue", "group"),

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 import typer
 
 from hms_svc.cli.options import AsJson, Commands, DryRun, Note, Where, Yes
-from hms_svc.cli.printing import confirmed, emit, hint, progress, say, table
+from hms_svc.cli.printing import asks, confirmed, emit, hint, progress, say, table, when
 from hms_svc.cli.root import DONE, INTERRUPTED, NOT_ALL, REFUSED
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.domain.errors import BadInput
-from hms_svc.domain.plain_text import plural
+from hms_svc.domain.plain_text import plain, plural
 
 if TYPE_CHECKING:
     from hms_svc.operations.bulk import BatchReport
     from hms_svc.operations.plan import Choice
+    from hms_svc.operations.service import Operations
 
 Ids: TypeAlias = Annotated[
     list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of jobs.", show_default=False)
@@ -70,20 +71,58 @@ def _decision(verb: str, text: str) -> Callable[..., None]:
 def undo(
     context: typer.Context,
     batch: Annotated[str | None, typer.Argument(help="Which batch; the newest by default.")] = None,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take back a retry, discard, cancel, deny or purge, within ten minutes."""
+    """Take back a retry, discard, cancel, deny or purge, within ten minutes.
 
-    async def work() -> BatchReport:
+    On a terminal it tells first whose act it is, what and when it was, and how many jobs can come back, and
+    asks. By default it offers the newest act of your own there, and takes the newest of all where it does not ask.
+    """
+
+    async def work() -> BatchReport | None:
         from hms_svc.cli.interruption import interruptible
 
         async with session_of(context).operations() as operations:
+            chosen = batch
+            if asks(assume_yes=yes):
+                chosen = await _confirm_undo(operations, batch)
+                if chosen is None:
+                    return None
             with progress("undo", None) as advance, interruptible() as pace:
-                return await operations.actions.undo(batch, progressed=advance, pace=pace)
+                return await operations.actions.undo(chosen, progressed=advance, pace=pace)
 
     report = run(work)
+    if report is None:
+        hint("nothing was done")
+        return
     print_report("undo", "undone", report, as_json)
     raise typer.Exit(code_of(report))
+
+
+async def _confirm_undo(operations: Operations, batch: str | None) -> str | None:
+    """Tell what would be undone, and ask; gives the batch, None for a no. Another's act takes its name."""
+    plan = await operations.actions.plan_undo(batch)
+    act = plan.act
+    hint(f"{act.who}{' (you)' if plan.is_own else ''} {act.words} at {when(act.at)}")
+    if act.note:
+        hint(f"note: {act.note}")
+    hint(f"can come back: {plan.back:,}")
+    for why, number in plan.whys:
+        hint(f"cannot: {number:,}: {why}")
+    if plan.newer is not None:
+        newer = plan.newer
+        hint(f"newer, and not yours: {newer.who} {newer.words} (jobs undo {newer.batch})")
+    if plan.is_own:
+        return act.batch if confirmed("undo it?", assume_yes=False) else None
+    name = act.actor or "somebody"
+    given = typer.prompt(
+        plain(f"this is not your act; type {name} to undo it"),
+        default="",
+        show_default=False,
+        err=True,
+    )
+    return act.batch if given.strip() == name else None
 
 
 COMMANDS: Final[Commands] = {

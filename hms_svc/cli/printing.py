@@ -173,9 +173,14 @@ def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
         yield lambda advance: bar.advance(task, advance)
 
 
+def asks(*, assume_yes: bool) -> bool:
+    """Tell whether a command asks before it acts: on a terminal, unless the yes was given."""
+    return not assume_yes and sys.stdin.isatty()
+
+
 def confirmed(question: str, *, assume_yes: bool) -> bool:
     """Ask on a terminal; where standard input is none, the command line itself was the yes."""
-    if assume_yes or not sys.stdin.isatty():
+    if not asks(assume_yes=assume_yes):
         return True
     return typer.confirm(plain(question), err=True)
 

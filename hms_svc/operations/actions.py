@@ -40,6 +40,7 @@ from hms_svc.operations.trial import (
     batches_of_jobs,
     make_copies,
 )
+from hms_svc.operations.undoing import Undoing
 from hms_svc.ports.broker import Broker, Enqueued
 from hms_svc.ports.control import Act, ActRequest, Control
 
@@ -68,7 +69,7 @@ PURGE_CHUNK = 500
 ENVELOPE_OF_ONE_RUN = ("id", "enqueued_at", "not_before", "expires_at")
 
 
-class Actions(Erasing):
+class Actions(Undoing, Erasing):
     """The acting half of the operator service. Payloads are held against the models of `registry`."""
 
     def __init__(

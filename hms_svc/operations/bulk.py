@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from hms_svc.domain import failpoints
-from hms_svc.domain.errors import FilterTooCostly, HoldChanged, Refused, UnknownId
+from hms_svc.domain.errors import FilterTooCostly, HoldChanged, Refused
 from hms_svc.domain.filter import Filter
 from hms_svc.domain.ids import new_job_id
 from hms_svc.domain.views import ActOutcome
@@ -218,49 +218,3 @@ class BulkActs:
         await self._journal.conclude(
             action, [(o.job_id, {"batch": batch, "done": o.done, "why": o.why}) for o in outcomes]
         )
-
-    async def undo(
-        self,
-        batch: str | None = None,
-        *,
-        progressed: Progressed | None = None,
-        pace: Pace | None = None,
-    ) -> BatchReport:
-        """Undo one batch of acts, the newest by default, a few hundred jobs at a time.
-
-        UnknownId where none can be undone any more. `progressed` is told how many
-        more were come to; by its `pace` a front end pauses it, or calls it off.
-        """
-        self._journal.check_allowed("job.undo")
-        batch = batch or await self._control.last_batch()
-        if batch is None:
-            raise UnknownId("there is no act that can still be undone")
-        outcomes: list[ActOutcome] = []
-        pace = pace or Pace()
-        async for chunk in self._undone(batch, pace):
-            outcomes += chunk
-            if progressed is not None:
-                progressed(len(chunk))
-        left = 0
-        if pace.cancelled:
-            after = outcomes[-1].job_id if outcomes else ""
-            left = await self._control.undoable(batch, after=after)
-        elif not outcomes:
-            raise UnknownId(f"no batch {batch!r} can still be undone")
-        failed = tuple(outcome for outcome in outcomes if not outcome.done)
-        return BatchReport(batch=batch, done=len(outcomes) - len(failed), failed=failed, left=left)
-
-    async def _undone(self, batch: str, pace: Pace) -> AsyncIterator[Sequence[ActOutcome]]:
-        began: float | None = None
-        after, outcomes = "", []
-        while await pace.goes_on(since=began):
-            began = asyncio.get_running_loop().time()
-            intent = {"batch": batch, "after": after, "most": CHUNK}
-            await self._journal.intend("job.undo", f"batch:{batch}", intent)
-            outcomes = await self._control.undo(batch, after=after, limit=CHUNK)
-            if outcomes:
-                await self._conclude("job.undo", batch, outcomes)
-                yield outcomes
-            if len(outcomes) < CHUNK:
-                return
-            after = outcomes[-1].job_id

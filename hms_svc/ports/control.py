@@ -69,6 +69,18 @@ class ActRequest(msgspec.Struct, frozen=True, kw_only=True):
     seen: Mapping[str, Seen] = msgspec.field(default_factory=dict)
 
 
+class Batch(msgspec.Struct, frozen=True):
+    """Acts that can be undone together: their name, and when (Unix ms) the newest of them was done.
+
+    `job_id` is one of its `jobs`.
+    """
+
+    name: str
+    at: int
+    job_id: str
+    jobs: int
+
+
 class Relief(Protocol):
     """Room in an engine that has a limit of its own, made by what has ended. Bounded reads and steps."""
 
@@ -115,7 +127,9 @@ class Control(Protocol):
         """
         ...
 
-    async def undo(self, batch: str, *, after: str = "", limit: int = 250) -> list[ActOutcome]:
+    async def undo(
+        self, batch: str, *, after: str = "", limit: int = 250, dry: bool = False
+    ) -> list[ActOutcome]:
         """Make up to `limit` jobs of a batch what they were before it, or say of each why not.
 
         They come in the order of their ids, those behind the id `after`: call again
@@ -125,7 +139,7 @@ class Control(Protocol):
         outcome, in one step; its events stay announced. One that has been
         claimed or acted on since, that was running when its cancellation was
         asked for, or whose unique key another job holds now, stays as it is, and
-        stays in its batch.
+        stays in its batch. With `dry` nothing is changed: it answers what it would.
         """
         ...
 
@@ -135,6 +149,13 @@ class Control(Protocol):
 
     async def last_batch(self) -> str | None:
         """Give the newest batch that `undo` has not gone through yet, of those it still could."""
+        ...
+
+    async def batches(self, *, limit: int, name: str = "") -> list[Batch]:
+        """Give batches that `undo` has not gone through yet, newest first.
+
+        With a `name` only that one, also where it was gone through and something stayed.
+        """
         ...
 
     async def waiting(self, type: str, *, limit: int) -> list[tuple[str, int]]:

@@ -34,3 +34,55 @@ def test_the_data_files_are_their_owners_alone(tmp_path: Path) -> None:
     subprocess.run(command, cwd=ROOT, env=environment, timeout=60, check=True)
     modes = {path.name: path.stat().st_mode & 0o077 for path in tmp_path.glob("*.db")}
     assert modes == {"queue.db": 0, "cases.db": 0}
+
+
+def on_a_terminal(folder: Path, actor: str, *arguments: str, answer: str = "") -> tuple[str, int]:
+    """Run a command that may ask; gives what it showed, and its exit code."""
+    ours, theirs = pty.openpty()
+    environment = {name: value for name, value in os.environ.items() if "HMS_SVC" not in name}
+    environment |= {
+        "HMS_SVC_DATA_DIR": str(folder), "HMS_SVC_CONFIG": "", "TERM": "dumb",
+        "HMS_SVC_ACTOR": actor, "COLUMNS": "200",
+    }  # fmt: skip
+    os.write(ours, f"{answer}\n".encode())
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hms_svc", *arguments],
+        cwd=ROOT, env=environment, stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    try:
+        while more := os.read(ours, 65536):
+            shown += more
+    except OSError:
+        pass  # so a terminal ends where nobody has it open any more
+    os.close(ours)
+    return shown.decode(), process.wait(60)
+
+
+def test_undo_asks_on_a_terminal_and_takes_the_name_for_anothers_act(tmp_path: Path) -> None:
+    def states() -> str:
+        return on_a_terminal(tmp_path, "ann", "jobs", "list", "--json")[0]
+
+    on_a_terminal(tmp_path, "ann", "enqueue", "sample_jobs/pothole.json")
+    shown, _ = on_a_terminal(
+        tmp_path, "bob", "jobs", "cancel", "--where", "state:queued", "--yes", "--note", "oops"
+    )
+    assert "cancelled: 1" in shown
+    shown, _ = on_a_terminal(tmp_path, "ann", "jobs", "undo", answer="y")
+    assert "bob cancelled job " in shown
+    assert "note: oops" in shown
+    assert "can come back: 1" in shown
+    assert "type bob to undo it" in shown
+    assert "nothing was done" in shown
+    assert '"cancelled"' in states()
+    assert "undone: 1" in on_a_terminal(tmp_path, "ann", "jobs", "undo", answer="bob")[0]
+    assert '"queued"' in states()
+    on_a_terminal(tmp_path, "ann", "jobs", "cancel", "--where", "state:queued", "--yes")
+    shown, _ = on_a_terminal(tmp_path, "ann", "jobs", "undo", answer="n")
+    assert "ann (you) cancelled job " in shown
+    assert "nothing was done" in shown
+    assert "undone: 1" in on_a_terminal(tmp_path, "ann", "jobs", "undo", answer="y")[0]
+    on_a_terminal(tmp_path, "ann", "jobs", "cancel", "--where", "state:queued", "--yes")
+    shown, code = on_a_terminal(tmp_path, "bob", "jobs", "undo", "--yes", "--json")
+    assert (json.loads(shown)["done"], code) == (1, 0)

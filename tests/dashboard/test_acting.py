@@ -29,7 +29,7 @@ async def test_a_job_is_cancelled_and_brought_back_by_undo(take_seat: SeatMaker)
         await one.press("x")
         await one.sees("1 job cancelled")
         assert await states(one) == {job_id: State.CANCELLED}
-        await one.press("u")
+        await undo(one)
         await one.sees("1 job brought back")
         assert await states(one) == {job_id: State.QUEUED}
 
@@ -94,7 +94,7 @@ async def test_many_are_discarded_only_once_their_number_was_typed(take_seat: Se
         await one.press("enter")
         await one.sees("25 jobs discarded")
         await one.shows_jobs(0)
-        await one.press("u")
+        await undo(one)
         await one.sees("25 jobs brought back")
         await one.shows_jobs(25)
 
@@ -106,7 +106,7 @@ async def test_a_plan_that_is_left_does_nothing(take_seat: SeatMaker) -> None:
         await one.press("*", "x")
         await one.opened("ConfirmDialog")
         await one.press("escape")
-        await one.sees("left as it was")
+        await one.sees("cancelled, nothing changed")
         assert set((await states(one)).values()) == {State.QUEUED}
         assert "all that match chosen" in one.text()
         assert await one.audit() == []
@@ -226,6 +226,13 @@ async def test_held_jobs_are_approved_and_denied_with_a_note(take_seat: SeatMake
         notes = b" ".join(row.detail for row in await one.audit())
         assert b"no such road" in notes
         assert b"the mayor agrees" in notes
+
+
+async def undo(one: Seat) -> None:
+    """Press the key, and say yes to the plan."""
+    await one.press("u")
+    await one.opened("UndoDialog")
+    await one.press("enter")
 
 
 async def held_data(one: Seat, number: int) -> list[object]:

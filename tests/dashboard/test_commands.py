@@ -196,7 +196,7 @@ async def run(one: Seat, name: str) -> str:
     def ended() -> bool:
         screen = console.screen
         if one.screen.endswith("Dialog"):
-            if screen not in answered and screen.query("Input, TextArea, Grid"):
+            if screen not in answered and screen.query("Input, TextArea, Grid, #keys"):
                 answered.add(screen)
                 editors = screen.query(TextArea)
                 console.simulate_key("ctrl+s" if editors else "enter")

@@ -2,109 +2,164 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
+import msgspec
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Input, Label
 
+from hms_svc.domain.plain_text import plural
 from hms_svc.operations.pace import Pace
-from hms_svc.operations.plan import Plan
+from hms_svc.operations.undoing import UndoPlan
 from tui import formatting as f
 from tui.dialogs.dialog import Dialog
-from tui.rows import SIGNS
+from tui.planned import undo_lines
 from tui.text import Cell, Line, cell, line
 from tui.widgets.bar import Bar
 from tui.widgets.page import Page
 from tui.widgets.typing import TextLine
 
 MANY: Final = 20
-SHOWN: Final = 12
+
+
+class Typed(msgspec.Struct, frozen=True):
+    """What has to be typed as a yes; `label` stands before the line."""
+
+    label: str
+    text: str
+
+
+def typed_number(number: int) -> Typed | None:
+    """Let a number be typed where it is above twenty: for acts that destroy many."""
+    return Typed(f"type {number}", str(number)) if number > MANY else None
 
 
 class ConfirmDialog(Dialog[str]):
     """Shows what would be done, and gives the note with which to do it.
 
-    A `number` above twenty has to be typed: for acts that destroy many.
+    The `typed` text has to be typed first. `command` is the command line that does the same.
     """
 
     takes_typed_ahead = False
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "go", "Go", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "go", "Go", show=False),
+        Binding("ctrl+y", "copy", "Copy the command line", show=False, priority=True),
+        Binding("pageup", "scroll(-1)", "Page up", show=False),
+        Binding("pagedown", "scroll(1)", "Page down", show=False),
+    ]
 
-    def __init__(self, title: str, lines: Sequence[Line], *, verb: str, number: int = 0) -> None:
+    def __init__(
+        self,
+        title: str,
+        lines: Sequence[Line],
+        *,
+        verb: str,
+        typed: Typed | None = None,
+        command: str = "",
+        takes_note: bool = True,
+    ) -> None:
         super().__init__()
         self._title = title
         self._lines = tuple(lines)
         self._verb = verb
-        self._number = number
-        self._needs_count = number > MANY
+        self._typed = typed
+        self._command = command
+        self._takes_note = takes_note
 
     def compose(self) -> ComposeResult:
         """Show it, and the lines to fill in."""
         with Vertical(id="box") as box:
             box.border_title = Content(self._title)
-            yield Page(id="page")
-            with Horizontal():
-                yield Label("note for the audit", classes="name")
-                yield TextLine(id="note", max_length=500)
-            if self._needs_count:
+            page = Page(id="page")
+            page.can_focus = False  # it scrolls by pgup and pgdn, and tab goes to lines alone
+            yield page
+            if self._typed is not None:
                 with Horizontal():
-                    yield Label("type their number", classes="name")
-                    yield TextLine(id="count", placeholder=str(self._number))
+                    yield Label(Content(self._typed.label), classes="name")
+                    yield TextLine(id="typed")
+            if self._takes_note:
+                with Horizontal():
+                    yield Label("note for the audit", classes="name")
+                    yield TextLine(id="note", max_length=500)
             yield Bar(id="keys")
 
     def on_mount(self) -> None:
-        """Show what would be done."""
+        """Show what would be done, and begin with the first line to fill in."""
         self.query_one("#page", Page).show(self._lines)
-        self.set_focus(self.query_one("#count" if self._needs_count else "#note", Input))
-        self._tell()
+        lines = self.query(Input)
+        if lines:
+            self.set_focus(lines.first())
+        self.draw_keys()
 
-    def _tell(self, wrong: str = "") -> None:
-        keys = [("tab", "next line")] if self._needs_count else []
-        self.tell(("enter", self._verb), *keys, ("esc", "leave it"), wrong=wrong)
+    def keys(self) -> list[tuple[str, str]]:
+        """Give the keys and what they do."""
+        found = [("enter", self._verb)]
+        found += [("tab", "next line")] if len(self.query(Input)) > 1 else []
+        found += [("ctrl+y", "copy command")] if self._command else []
+        return [*found, ("esc", "cancel")]
+
+    def draw_keys(self, wrong: str = "") -> None:
+        """Show the keys; before them what is wrong."""
+        self.tell(*self.keys(), wrong=wrong)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter in any line means the whole."""
         event.stop()
         self.action_go()
 
+    def action_scroll(self, step: int) -> None:
+        """Show what does not fit."""
+        page = self.query_one("#page", Page)
+        page.scroll_to(y=page.scroll_y + step * max(1, page.size.height - 1), animate=False)
+
+    def action_copy(self) -> None:
+        """Copy the command line."""
+        if self._command:
+            self.app.copy_to_clipboard(self._command)
+            self.tell(("", f"copied: {self._command}"))
+
     def action_go(self) -> None:
-        """Give the note, where the number is right."""
-        if self._needs_count:
-            typed = self.query_one("#count", Input).value.replace(",", "").strip()
-            if typed != str(self._number):
-                self._tell(f"{typed or 'nothing'} is not {self._number}.")
+        """Give the note, once what has to be typed was typed."""
+        if self._typed is not None:
+            given = self.query_one("#typed", Input).value.strip()
+            if given.replace(",", "") != self._typed.text.replace(",", ""):
+                self.draw_keys(f"{given or 'nothing'} is not {self._typed.text}.")
                 return
-        self.dismiss(self.query_one("#note", Input).value)
+        self.dismiss(self.query_one("#note", Input).value if self._takes_note else "")
 
 
-def plan_lines(plan: Plan, command_line: str) -> list[Line]:
-    """Tell what is planned: which groups, and which jobs it cannot be done to, with why."""
-    lines: list[Line] = []
-    for group in plan.groups[:SHOWN]:
-        sign, role = SIGNS[group.state]
-        lines.append(
-            line(
-                cell(f"{group.count:>9,} ", "strong"),
-                cell(f"{sign} {group.state}".ljust(13), role),
-                cell(f"{group.type}  "),
-                cell(group.reason, "dim"),
-                cell(f"  rule {group.rule}" if group.rule else "", "accent"),
-            )
+class UndoDialog(ConfirmDialog):
+    """Shows what the undoing of an act would do; `o` gives OTHER, for the act of somebody else."""
+
+    OTHER: ClassVar[str] = "other"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("o", "other", "The other's", show=False)]
+
+    def __init__(self, plan: UndoPlan, now: int, command: str) -> None:
+        actor = plan.act.actor
+        typed = None if plan.is_own else Typed("type that name", actor or "somebody")
+        super().__init__(
+            f"Undo: {plural(plan.back, 'job')} can come back",
+            undo_lines(plan, now, command),
+            verb="undo",
+            typed=typed,
+            command=command,
+            takes_note=False,
         )
-    if len(plan.groups) > SHOWN:
-        lines.append(line(cell(f"          and {len(plan.groups) - SHOWN} groups more", "dim")))
-    if plan.cannot:
-        lines.append(())
-        for why, number in Counter(outcome.why for outcome in plan.cannot).most_common(5):
-            lines.append(line(cell(f"{number:>9,} ", "warn"), cell(f"cannot: {why}", "warn")))
-    if plan.where:
-        lines += [(), line(cell("  of all that match ", "dim"), cell(plan.where, "accent"))]
-    return [*lines, (), line(cell("  $ ", "dim"), cell(command_line, "dim")), ()]
+        self._newer = plan.newer
+
+    def keys(self) -> list[tuple[str, str]]:
+        """Give the keys, with that of the other act where there is one."""
+        found = super().keys()
+        return found if self._newer is None else [found[0], ("o", "that other act"), *found[1:]]
+
+    def action_other(self) -> None:
+        """Ask for the act of somebody else."""
+        if self._newer is not None:
+            self.dismiss(self.OTHER)
 
 
 class ProgressDialog(Dialog[None]):

@@ -14,7 +14,7 @@ from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.relief import RedisRelief
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.views import ActOutcome, JobDetail
-from hms_svc.ports.control import ActRequest, Relief, Seen
+from hms_svc.ports.control import ActRequest, Batch, Relief, Seen
 
 _DAY_MS: Final = 86_400_000
 _AT_ONCE: Final = 500
@@ -46,12 +46,16 @@ class RedisControl:
             ]
         return outcomes
 
-    async def undo(self, batch: str, *, after: str = "", limit: int = 250) -> list[ActOutcome]:
-        """Bring back what the acts of a batch did, within its lifetime."""
+    async def undo(
+        self, batch: str, *, after: str = "", limit: int = 250, dry: bool = False
+    ) -> list[ActOutcome]:
+        """Bring back what the acts of a batch did, within its lifetime; with `dry` only tell."""
         outcomes: list[ActOutcome] = []
         while len(outcomes) < limit:
             left = limit - len(outcomes)
-            answers = await self._link.run("undo", batch, self._undone_since(), after, left)
+            answers = await self._link.run(
+                "undo", batch, self._undone_since(), after, left, int(dry)
+            )
             if not answers:
                 break
             outcomes += [
@@ -73,6 +77,29 @@ class RedisControl:
         name, since = self._link.keys.ours("batches"), f"({self._undone_since()}"
         found = await self._link.ask("ZREVRANGEBYSCORE", name, "+inf", since, "LIMIT", 0, 1)
         return found[0].decode() if found else None
+
+    async def batches(self, *, limit: int, name: str = "") -> list[Batch]:
+        """Give batches that can still be undone, newest first."""
+        times, since = self._link.keys.ours("batches"), self._undone_since()
+        if name:
+            score = await self._link.ask("ZSCORE", times, name)
+            known = [(name, abs(int(float(score))))] if score is not None else []
+        else:
+            rows = await self._link.ask(
+                "ZREVRANGEBYSCORE", times, "+inf", f"({since}", "WITHSCORES", "LIMIT", 0, limit
+            )
+            pairs = zip(rows[::2], rows[1::2], strict=True)
+            known = [(batch.decode(), int(float(score))) for batch, score in pairs]
+        keys = [self._link.keys.ours("undo", batch) for batch, _ in known]
+        questions = [("ZRANGE", key, 0, 0) for key in keys] + [("ZCARD", key) for key in keys]
+        answers = await self._link.ask_all(questions) if keys else []
+        return [
+            Batch(batch, at, first[0].split(b" ", 1)[0].decode(), jobs)
+            for (batch, at), first, jobs in zip(
+                known, answers[: len(known)], answers[len(known) :], strict=True
+            )
+            if first and at > since
+        ]
 
     def _undone_since(self) -> int:
         return self._link.clock.now_ms() - int(self._keep.undo_seconds * 1000)

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from hms_svc.brokers.codes import (
     CANCELLED,
     COMPLETED,
@@ -37,7 +39,16 @@ from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.lifecycle import REASON_CANCELLED, REASON_GOVERNANCE, Cause, beside_case
 from hms_svc.domain.strict_json import encode
 from hms_svc.domain.views import ActOutcome, JobDetail
-from hms_svc.ports.control import MOVED_ON, NOT_KNOWN, NOT_SEEN, Act, ActRequest, Relief, Seen
+from hms_svc.ports.control import (
+    MOVED_ON,
+    NOT_KNOWN,
+    NOT_SEEN,
+    Act,
+    ActRequest,
+    Batch,
+    Relief,
+    Seen,
+)
 from hms_svc.sqlite.backup import copy_database
 
 SQL: Final = OPERATOR_SQL
@@ -184,10 +195,15 @@ class SQLiteControl:
             rings="work",
         )
 
-    async def undo(self, batch: str, *, after: str = "", limit: int = 250) -> list[ActOutcome]:
-        """Bring back what the acts of a batch did, within its lifetime."""
+    async def undo(
+        self, batch: str, *, after: str = "", limit: int = 250, dry: bool = False
+    ) -> list[ActOutcome]:
+        """Bring back what the acts of a batch did, within its lifetime; with `dry` only tell."""
         now = self._file.clock.now_ms()
         stretch = undoing.Stretch(batch, self._undone_since(), after, limit)
+        if dry:
+            bounds = msgspec.structs.asdict(stretch)
+            return undoing.would(await self._file.fetch(SQL["in_batch"], bounds))
         return await self._file.write(
             lambda transaction: undoing.undo(transaction, stretch, now), rings="work"
         )
@@ -201,6 +217,11 @@ class SQLiteControl:
         """Give the newest batch that can still be undone."""
         rows = await self._file.fetch(SQL["last_batch"], (self._undone_since(),))
         return str(rows[0][0]) if rows else None
+
+    async def batches(self, *, limit: int, name: str = "") -> list[Batch]:
+        """Give batches that can still be undone, newest first."""
+        bounds = {"since": self._undone_since(), "limit": limit, "name": name}
+        return [Batch(*row) for row in await self._file.fetch(SQL["batches"], bounds)]
 
     def _undone_since(self) -> int:
         return self._file.clock.now_ms() - int(self._keep.undo_seconds * 1000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -34,6 +35,11 @@ class Stretch(msgspec.Struct, frozen=True):
     limit: int
 
 
+def would(rows: Iterable[sqlite3.Row]) -> list[ActOutcome]:
+    """Say of each row of a stretch whether it would come back, or why not."""
+    return [ActOutcome(row["id"], not (why := _why_not(row)), why) for row in rows]
+
+
 def undo(transaction: Transaction, stretch: Stretch, now: int) -> list[ActOutcome]:
     """Bring back the jobs of a stretch, or say why not."""
     cursor = transaction.connection.execute(SQL["in_batch"], msgspec.structs.asdict(stretch))
@@ -56,7 +62,11 @@ def _why_not(row: sqlite3.Row) -> str:
         row["to_state"], row["to_position"], row["to_fence"],
     ):  # fmt: skip
         return f"has moved on: it is {_name(row['state'])}"
-    return ""
+    return _key_is_held(row) if row["is_taken"] else ""
+
+
+def _key_is_held(row: sqlite3.Row) -> str:
+    return f"its unique key {row['unique_key']!r} is held by another job"
 
 
 def _restore(transaction: Transaction, row: sqlite3.Row, batch: str, now: int) -> str:
@@ -68,7 +78,7 @@ def _restore(transaction: Transaction, row: sqlite3.Row, batch: str, now: int) -
             SQL["restore"], {"row": row["row"], "batch": batch, "line": line(step)}
         )
     except sqlite3.IntegrityError:
-        return f"its unique key {row['unique_key']!r} is held by another job"
+        return _key_is_held(row)
     transaction.connection.execute(SQL["forget_undone"], (batch, row["id"]))
     transaction.move(row["queue"], row["state"], row["was"])
     if row["state"] == DISCARDED:

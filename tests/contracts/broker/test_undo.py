@@ -23,8 +23,13 @@ async def act(harness: BrokerHarness, act: Act, *ids: str, batch: str = "b1") ->
 
 
 async def undo(harness: BrokerHarness, batch: str = "b1") -> dict[str, str]:
-    """Undo a batch; gives why not for each job, empty where it came back."""
+    """Undo a batch, which does what was told; gives why not for each job, empty where it came back."""
+    told = await harness.control.undo(batch, dry=True)
+    assert await harness.control.undo(batch, dry=True) == told
     outcomes = await harness.control.undo(batch)
+    assert [(each.job_id, each.done) for each in told] == [
+        (each.job_id, each.done) for each in outcomes
+    ]
     assert all(outcome.done is not bool(outcome.why) for outcome in outcomes)
     return {outcome.job_id: outcome.why for outcome in outcomes}
 
@@ -211,3 +216,31 @@ async def test_a_job_that_is_gone_says_so(harness: BrokerHarness) -> None:
     await act(harness, Act.CANCEL, job_id)
     await harness.control.forget([job_id])
     assert await undo(harness) == {job_id: "is not known any more"}
+
+
+async def test_batches_are_told_newest_first_until_they_were_gone_through(
+    harness: BrokerHarness,
+) -> None:
+    first, second, third = await harness.accept(count=3)
+    start = harness.clock.now_ms()
+    await act(harness, Act.CANCEL, first, batch="b1")
+    harness.clock.advance(1)
+    await act(harness, Act.DISCARD, second, third, batch="b2")
+    told = await harness.control.batches(limit=9)
+    assert [(each.name, each.at - start, each.jobs) for each in told] == [
+        ("b2", 1000, 2), ("b1", 0, 1),
+    ]  # fmt: skip
+    assert told[0].job_id in {second, third}
+    assert [each.name for each in await harness.control.batches(limit=1)] == ["b2"]
+    assert await harness.control.batches(limit=9, name="b1") == [told[1]]
+    assert await harness.control.batches(limit=9, name="b3") == []
+    await undo(harness, "b2")
+    await act(harness, Act.RETRY, first, batch="b3")
+    assert [each.name for each in await harness.control.batches(limit=9)] == ["b3", "b1"]
+    assert set(await undo(harness, "b1")) == {first}
+    assert [each.name for each in await harness.control.batches(limit=9)] == ["b3"]
+    [stayed] = await harness.control.batches(limit=9, name="b1")
+    assert (stayed.job_id, stayed.jobs) == (first, 1)
+    harness.clock.advance(601)
+    assert await harness.control.batches(limit=9) == []
+    assert await harness.control.batches(limit=9, name="b1") == []

@@ -1,7 +1,7 @@
 -- Make some jobs of a batch what they were before it, in the order of their ids.
 --
 -- ARGV     batch, time (Unix ms) since which it was done where it can still be undone, id behind which they
---          stand, how many at most
+--          stand, how many at most, 1 where nothing is to be changed
 -- returns  for each job: its id, and "" where it came back, else why not; fewer where the records are large
 -- Invariant: as act. A job has not moved since where state, position and fence are those that the act left.
 --            A batch that was gone through is not the last one any more (its time is less than 0 then); what did
@@ -11,7 +11,7 @@ local receipt = P .. 'reply:' .. NONCE
 local before = redis.call('GET', receipt)
 if before then return cjson.decode(before) end
 
-local answers, batch = {}, P .. 'undo:' .. ARGV[4]
+local answers, batch, is_dry = {}, P .. 'undo:' .. ARGV[4], ARGV[8] == '1'
 
 local function why_not(id, job, state, position, fence, was)
   if not job then return 'is not known any more' end
@@ -40,7 +40,7 @@ local function undo(kept)
   if tonumber(at) <= tonumber(ARGV[5]) then return end
   local job, was = read(id), parse(former)
   local why = why_not(id, job, state, position, fence, was)
-  if not why then restore(id, job, was, kept) end
+  if not why and not is_dry then restore(id, job, was, kept) end
   answers[#answers + 1] = id
   answers[#answers + 1] = why or ''
 end
@@ -56,7 +56,7 @@ repeat
   end
 until not found[1] or #answers >= 2 * limit or spent > SPENT_MOST
 finish()
-local since = not found[1] and tonumber(redis.call('ZSCORE', P .. 'batches', ARGV[4]) or nil)
+local since = not is_dry and not found[1] and tonumber(redis.call('ZSCORE', P .. 'batches', ARGV[4]) or nil)
 if since and since > 0 then redis.call('ZADD', P .. 'batches', int(-since), ARGV[4]) end
 redis.call('SET', receipt, #answers > 0 and cjson.encode(answers) or '[]', 'EX', 120)
 return answers

@@ -149,7 +149,12 @@ FROM jobs WHERE row = :row
 
 -- name: in_batch
 SELECT undo.id, undo.to_state, undo.to_position, undo.fence AS to_fence, undo.state AS was,
-       jobs.row, jobs.queue, jobs.state, jobs.position, jobs.fence, jobs.unique_key
+       jobs.row, jobs.queue, jobs.state, jobs.position, jobs.fence, jobs.unique_key,
+       undo.state < 6 AND EXISTS (
+           SELECT 1 FROM jobs AS other
+           WHERE other.queue = jobs.queue AND other.unique_key = jobs.unique_key
+               AND other.state < 6 AND other.row <> jobs.row
+       ) AS is_taken
 FROM undo LEFT JOIN jobs USING (id)
 WHERE undo.batch = :batch AND undo.at > :since AND undo.id > :after ORDER BY undo.id LIMIT :limit
 
@@ -173,6 +178,11 @@ DELETE FROM undo WHERE batch = ? AND id = ?
 
 -- name: last_batch
 SELECT batch FROM undo WHERE at > ? AND NOT asked ORDER BY at DESC, rowid DESC LIMIT 1
+
+-- name: batches
+SELECT batch, max(at) AS newest, min(id) AS id, count(*) AS jobs FROM undo
+WHERE at > :since AND CASE WHEN :name = '' THEN NOT asked ELSE batch = :name END
+GROUP BY batch ORDER BY newest DESC, max(rowid) DESC LIMIT :limit
 
 -- name: trim_undo
 DELETE FROM undo WHERE rowid IN (SELECT rowid FROM undo WHERE at <= ? ORDER BY at LIMIT ?)
