@@ -12,15 +12,16 @@ from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.plain_text import plural
 from hms_svc.operations.bulk import CHUNK, BulkReport
 from hms_svc.operations.pace import Pace
-from hms_svc.operations.plan import Plan, past
+from hms_svc.operations.plan import DECISIONS, Plan, past
 from hms_svc.operations.service import Operations
 from hms_svc.operations.undoing import UndoPlan
 from hms_svc.ports.control import Act
 from tui import formatting as f
 from tui.commands import Command, Target
 from tui.dialogs.plan import ConfirmDialog, ProgressDialog, UndoDialog, typed_number
-from tui.planned import plan_lines
-from tui.text import Role, cell, line
+from tui.planned import held_lines, plan_lines
+from tui.rows import cause_words
+from tui.text import Line, Role, cell, line
 
 if TYPE_CHECKING:
     from tui.app import Console
@@ -32,6 +33,7 @@ ACTS: Final[Mapping[str, Act]] = {
     "approve": Act.APPROVE,
     "deny": Act.DENY,
 }
+SHOWN_HELD: Final = 3
 
 
 class Hands:
@@ -60,12 +62,17 @@ class Hands:
             why = f": {plan.cannot[0].why}" if plan.cannot else ""
             self._say(f"nothing to {act.value}{why}", "warn")
             return
-        if len(plan.job_ids) > 1 or plan.where or act in (Act.APPROVE, Act.DENY):
+        if len(plan.job_ids) > 1 or plan.where or act in DECISIONS:
             jobs = len(plan.job_ids)
+            causes = {each.id: cause_words(each) for each in self._console.store.picture.failures}
+            lines = plan_lines(plan, command.command_line(target), causes)
+            if act in DECISIONS:
+                held = await self._held(operations, plan)
+                lines = [*held, (), *(lines if jobs > 1 else lines[-1:])]
             answer = await self._console.ask(
                 ConfirmDialog(
                     f"{act.value.capitalize()} {plural(jobs, 'job')}",
-                    plan_lines(plan, command.command_line(target)),
+                    lines,
                     verb=act.value,
                     typed=typed_number(jobs) if act is Act.DISCARD else None,
                     command=command.command_line(target, whole=True),
@@ -79,6 +86,13 @@ class Hands:
         self._console.keyboard.resume()
         report = await self._carry_out(operations, plan, note)
         self._report(report)
+
+    async def _held(self, operations: Operations, plan: Plan) -> list[Line]:
+        """Tell what the first of the held jobs ask for."""
+        jobs = await operations.reads.known_details(plan.job_ids[:SHOWN_HELD])
+        words = operations.rehearsal.rule_words if operations.rehearsal is not None else None
+        rules = {job.hold[1]: words(job.hold[1]) if words else "" for job in jobs if job.hold}
+        return held_lines(jobs, rules, operations.reads.now_ms())
 
     async def _plan(self, operations: Operations, act: Act, target: Target) -> Plan:
         if not target.where:

@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from textual import events, work
+from textual import events, on, work
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
 from textual.filter import Monochrome, NoColor
+from textual.widgets import TextArea
 
 from hms_svc.domain.errors import BadInput, HmsError, Outage, Refused
 from tui.clipboard import give_to_tmux, passed_through_tmux
@@ -20,6 +22,7 @@ from tui.commands import BY_NAME, TABLE, Command, Target, fits
 from tui.dialogs.dialog import Answer, Dialog
 from tui.keyboard import Keyboard
 from tui.launch import Launch
+from tui.leaving import Leaving
 from tui.navigation import ROOMS, Navigation
 from tui.picture import Picture, types_of
 from tui.prompting import Prompting
@@ -59,8 +62,9 @@ class Console(App[int]):
             Binding(key, f"run({command.name!r})", command.title, show=False, id=command.name)
             for command in TABLE
             for key in command.keys
-            if command.name not in {"palette", "resume", "run-now"}
+            if command.name not in {"palette", "resume", "run-now", "suspend"}
         ),
+        Binding("ctrl+z", "suspend", "Suspend", show=False, priority=True),
         Binding("ctrl+c", "run('quit')", "Leave", show=False, priority=True),
         Binding("ctrl+q", "run('quit')", "Leave", show=False, priority=True),
     ]
@@ -79,7 +83,7 @@ class Console(App[int]):
         self.navigation = Navigation(self)
         self.prompting = Prompting(self)
         self.keyboard = Keyboard(self)
-        self._leaving = 0
+        self._leaving = Leaving(self)
         self._is_posing = False
         for theme in THEMES.values():
             self.register_theme(theme)
@@ -280,18 +284,8 @@ class Console(App[int]):
         self.navigation.forward()
 
     def _run_inspect(self, target: Target | None, words: str) -> None:
-        if target is None:
-            return
-        if target.kind in {"queue", "schedule"}:
-            self.navigation.go("jobs", f"type:{target.ids[0]}")
-        elif target.kind == "worker":
-            self.navigation.go("jobs", f"state:processing worker:{target.ids[0]}")
-        elif target.kind == "group" or target.where:
-            self.navigation.go("jobs", target.where)
-        elif target.kind in {"case", "audit"}:
-            self.navigation.follow(f"{target.kind}:{target.ids[0]}")
-        else:
-            self.navigation.follow(f"job:{target.ids[0]}")
+        if target is not None:
+            self.navigation.inspect(target)
 
     @work(name="console-why", group="acts")
     async def _run_why(self, target: Target | None, words: str) -> None:
@@ -357,23 +351,22 @@ class Console(App[int]):
 
     def leave(self) -> None:
         """Leave once the jobs in hand have finished; the second time at once."""
-        self._leaving += 1
-        workforce = self.launch.workforce
-        if workforce is None:
-            self.exit(0)
-            return
-        workforce.stop()
-        if self._leaving == 1:
-            self.say("leaving: jobs in hand may finish; q again leaves at once", "warn")
-            self._wait_and_exit()
-        else:
-            self.exit(0)
+        self._leaving.leave()
 
-    @work(name="console-leave", group="leave")
-    async def _wait_and_exit(self) -> None:
-        if self.launch.workforce is not None:
-            await self.launch.workforce.wait_stopped()
-        self.exit(0)
+    def action_suspend(self) -> None:
+        """Stop, for the shell to bring it back; an editor takes its last change back instead."""
+        if isinstance(self.focused, TextArea):
+            self.focused.action_undo()
+        else:
+            self._leaving.suspend()
+
+    def _run_suspend(self, target: Target | None, words: str) -> None:
+        self._leaving.suspend()
+
+    @on(Driver.SignalResume)
+    def _brought_back(self) -> None:
+        self.refresh(layout=True)
+        self.store.hurry(anew=True)
 
     def runner(self, name: str, target: Target | None) -> Callable[[], None]:
         """Give a function that runs a command on a choice."""

@@ -195,6 +195,8 @@ _CONSOLE: Final = (
             help="what can be done here"),
     Command(name="theme", keys=("T",), title="Theme", group="console",
             help="dark, light, high contrast, the terminal's own sixteen"),
+    Command(name="suspend", keys=("ctrl+z",), title="Suspend", group="console",
+            help="back to the shell; fg brings the console back (in an editor: undo)"),
     Command(name="quit", keys=("q",), title="Leave", group="console",
             help="leave; jobs in hand may finish within the grace; twice: at once"),
 )  # fmt: skip

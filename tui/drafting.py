@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from hms_svc.domain.plain_text import plain_json, plural
-from hms_svc.domain.strict_json import JsonValue, decode
+from hms_svc.domain.strict_json import JsonValue, decode, encode
 from hms_svc.operations.forms import write
 from hms_svc.operations.intake import Draft
 from hms_svc.operations.rehearsal import diff_lines
@@ -81,25 +81,27 @@ class Drafting:
             self._console.say(told + (f", {report.left} not" if report.left else ""), "good")
 
     async def edit(self, job_id: str) -> None:
-        """Let the data of a finished job be changed, check it dry, and enqueue it as a new job."""
+        """Let the data of a finished job be changed, run it dry, and enqueue it as a new job."""
         with self._console.telling():
             await self._edit(self._console.store.operations(), job_id)
 
     async def _edit(self, operations: Operations, job_id: str) -> None:
         detail, _ = await operations.reads.detail(job_id)
         await operations.actions.draft_edit(job_id, _readable(detail.view.data))
-        text = "\n".join(plain_json(part) for part in pretty(detail.view.data).split("\n"))
-        edited = await self._console.ask(EditDialog(job_id, text))
-        if edited is None:
-            return
-        job = await operations.actions.draft_edit(job_id, edited[0])
-        rehearsal = operations.rehearsal
-        checks = () if rehearsal is None else await rehearsal.rehearse(job)
-        difference = diff_lines(_readable(detail.view.data), edited[0])
-        note = await self._console.ask(CheckedDialog(checks, difference))
-        if note is not None:
-            answer = await operations.actions.enqueue_edit(job, note=note)
-            self._console.say(f"{answer.job_id} is {answer.state}, made from {job_id}", "good")
+        original = text = _editable(detail.view.data)
+        note: str | None = None
+        while note is None:
+            edited = await self._console.ask(EditDialog(job_id, text, original=original))
+            if edited is None:
+                return
+            text = _editable(encode(edited[0]))
+            job = await operations.actions.draft_edit(job_id, edited[0])
+            rehearsal = operations.rehearsal
+            checks = () if rehearsal is None else await rehearsal.rehearse(job)
+            difference = diff_lines(_readable(detail.view.data), edited[0])
+            note = await self._console.ask(CheckedDialog(checks, difference))
+        answer = await operations.actions.enqueue_edit(job, note=note)
+        self._console.say(f"{answer.job_id} is {answer.state}, made from {job_id}", "good")
 
     async def tell_why(self, job_id: str) -> None:
         """Show why a job is as it is."""
@@ -114,6 +116,11 @@ class Drafting:
         copied = await self._console.ask(Message(title, lines, to_copy=to_copy))
         if copied:
             self._console.copy_to_clipboard(copied)
+
+
+def _editable(raw: bytes) -> str:
+    """Write a payload as JSON to be edited, with what would harm a terminal as escapes."""
+    return "\n".join(plain_json(part) for part in pretty(raw).split("\n"))
 
 
 def _readable(raw: bytes) -> JsonValue:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS: Final = 1.0
 MOST_AHEAD: Final = 200
-LEAVING: Final = frozenset({"ctrl+c", "ctrl+q"})
+LEAVING: Final = frozenset({"ctrl+c", "ctrl+q", "ctrl+z"})
 
 
 class Keyboard:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tui.commands import Target
 from tui.screens.inspect import Inspect, InspectCase
 from tui.screens.job_list import JobList
 from tui.screens.lists import Held, Jobs
@@ -71,6 +72,19 @@ class Navigation:
         """Open what a link leads to: `job:ID` or `case:ID`."""
         kind, _, id = link.partition(":")
         self._console.push_screen(InspectCase(id) if kind == "case" else Inspect(id))
+
+    def inspect(self, target: Target) -> None:
+        """Open what was chosen: a thing whole, or the jobs of many."""
+        if target.kind in {"queue", "schedule"}:
+            self.go("jobs", f"type:{target.ids[0]}")
+        elif target.kind == "worker":
+            self.go("jobs", f"state:processing worker:{target.ids[0]}")
+        elif target.kind == "group" or target.where:
+            self.go("jobs", target.where)
+        elif target.kind in {"case", "audit"}:
+            self.follow(f"{target.kind}:{target.ids[0]}")
+        else:
+            self.follow(f"job:{target.ids[0]}")
 
     def _open(self, name: str, where: str | None) -> None:
         while len(self._console.screen_stack) > 2:

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from hms_svc.domain.lifecycle import REASON_ERROR, State
+from hms_svc.domain.plain_text import plural
+from hms_svc.domain.views import JobDetail
 from hms_svc.operations.plan import Plan
 from hms_svc.operations.undoing import UndoPlan
 from tui import formatting as f
 from tui.rows import SIGNS
-from tui.text import Line, cell, line
+from tui.story import pretty
+from tui.text import Line, Role, cell, line
 
 SHOWN: Final = 12
 WHYS: Final = 5
+MOST_BYTES: Final = 20_000
 
 
-def plan_lines(plan: Plan, command_line: str) -> list[Line]:
-    """Tell what is planned: which groups, and which jobs it cannot be done to, with why."""
+def plan_lines(
+    plan: Plan, command_line: str, causes: Mapping[str, str] | None = None
+) -> list[Line]:
+    """Tell what is planned: which groups, and which jobs it cannot be done to, with why.
+
+    `causes` has the words of causes, by their ids.
+    """
+    causes = causes or {}
     lines: list[Line] = []
     for group in plan.groups[:SHOWN]:
         sign, role = SIGNS[group.state]
@@ -25,12 +37,15 @@ def plan_lines(plan: Plan, command_line: str) -> list[Line]:
                 cell(f"{group.count:>9,} ", "strong"),
                 cell(f"{sign} {group.state}".ljust(13), role),
                 cell(f"{group.type}  "),
-                cell(group.reason, "dim"),
-                cell(f"  rule {group.rule}" if group.rule else "", "accent"),
+                cell(f"{group.reason}  " if group.reason not in ("", REASON_ERROR) else "", "dim"),
+                cell(f"rule {group.rule}" if group.rule else "", "accent"),
+                cell(causes.get(group.cause, group.example) if not group.rule else ""),
             )
         )
     if len(plan.groups) > SHOWN:
-        lines.append(line(cell(f"          and {len(plan.groups) - SHOWN} groups more", "dim")))
+        rest = plan.groups[SHOWN:]
+        told = f"{sum(each.count for each in rest):>9,} in {plural(len(rest), 'further group')}"
+        lines.append(line(cell(told, "dim")))
     if plan.cannot:
         lines.append(())
         whys = Counter(outcome.why for outcome in plan.cannot).most_common(WHYS)
@@ -38,6 +53,45 @@ def plan_lines(plan: Plan, command_line: str) -> list[Line]:
     if plan.where:
         lines += [(), line(cell("  of all that match ", "dim"), cell(plan.where, "accent"))]
     return [*lines, (), line(cell("  $ ", "dim"), cell(command_line, "dim"))]
+
+
+def held_lines(jobs: Sequence[JobDetail], rules: Mapping[str, str], now: int) -> list[Line]:
+    """Tell what is asked of a human: action, rule with its words, reason, age and payload.
+
+    A single job has its payload whole; of several each has a line of it.
+    """
+    lines: list[Line] = []
+    for job in jobs:
+        view = job.view
+        action, rule, _ = job.hold or ("", view.by, "")
+        since = next((m.at for m in reversed(job.history) if m.target is State.HELD), None)
+        held = "" if since is None else f", held for {f.age(now - since)}"
+        words = rules.get(rule) or "(its words are not at hand here)"
+        lines += [()] if lines else []
+        lines += [
+            _fact("job", f"{view.id}  {view.type}", "strong"),
+            _fact("wants", f"{action}{held}, enqueued {f.age(now - view.enqueued_at)} ago"),
+            _fact("reason", view.detail, "warn"),
+            *_payload(view.data, SHOWN if len(jobs) == 1 else 1),
+            line(cell("  rule    ", "dim"), cell(f"{rule}  ", "accent"), cell(words, "dim")),
+        ]
+    return lines
+
+
+def _payload(data: bytes, most: int) -> list[Line]:
+    text = pretty(data[:MOST_BYTES]).split("\n")
+    if most == 1:
+        text = [" ".join(part.strip() for part in text)]
+    lines = [
+        _fact("payload" if not number else "", part) for number, part in enumerate(text[:most])
+    ]
+    if len(text) > most or len(data) > MOST_BYTES:
+        lines.append(_fact("", "… more: i on the job shows it whole", "dim"))
+    return lines
+
+
+def _fact(name: str, words: str, role: Role = "") -> Line:
+    return line(cell(f"  {name.ljust(8)}", "dim"), cell(words, role))
 
 
 def _cannot(why: str, number: int) -> Line:
@@ -49,14 +103,12 @@ def undo_lines(plan: UndoPlan, now: int, command_line: str) -> list[Line]:
     act = plan.act
     mine = " (you)" if plan.is_own else ", not you"
     lines = [
-        line(
-            cell("  by    ", "dim"), cell(f"{act.who}{mine}", "strong" if plan.is_own else "warn")
-        ),
-        line(cell("  did   ", "dim"), cell(act.words)),
-        line(cell("  when  ", "dim"), cell(f"{f.moment(act.at)}, {f.age(now - act.at)} ago")),
+        _fact("by", f"{act.who}{mine}", "strong" if plan.is_own else "warn"),
+        _fact("did", act.words),
+        _fact("when", f"{f.moment(act.at)}, {f.age(now - act.at)} ago"),
     ]
     if act.note:
-        lines.append(line(cell("  note  ", "dim"), cell(act.note)))
+        lines.append(_fact("note", act.note))
     lines += [(), line(cell(f"{plan.back:>9,} ", "strong"), cell("can come back"))]
     lines += [_cannot(why, number) for why, number in plan.whys[:WHYS]]
     if plan.newer is not None:

@@ -224,6 +224,7 @@ def print_choice(verb: str, plan: Choice, as_json: bool) -> None:
                         "state": g.state.value,
                         "reason": g.reason,
                         "rule": g.rule,
+                        "cause": g.cause,
                         "count": g.count,
                     }
                     for g in plan.groups
@@ -235,8 +236,9 @@ def print_choice(verb: str, plan: Choice, as_json: bool) -> None:
     say(f"would {verb} {plural(len(plan.job_ids), 'job')}; {len(plan.cannot):,} cannot be")
     if plan.groups:
         table(
-            ("type", "state", "reason", "jobs"),
-            [(g.type, g.state, g.reason, g.count) for g in plan.groups],
+            ("type", "state", "reason", "jobs", "cause", "one of them says"),
+            [(g.type, g.state, g.reason, g.count, g.cause, g.example) for g in plan.groups],
+            leaving=("one of them says", "cause"),
         )
 
 

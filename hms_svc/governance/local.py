@@ -56,6 +56,16 @@ class LocalPolicy:
         reason = f"no rule of the policy speaks of {question.action!r}"
         return Verdict(self._policy.default, DEFAULT_RULE, reason)
 
+    def rule_words(self, rule: str) -> str:
+        """Give effect, action, expression and reason of a rule, as they stand in the file."""
+        if rule == DEFAULT_RULE:
+            return f"no rule speaks of the action; the default is {self._policy.default.value}"
+        for each in self._policy.rules:
+            if each.id == rule:
+                when = f" when {' '.join(each.when.split())}" if each.when else ""
+                return f"{each.effect.value} {each.action}{when}: {each.reason}"
+        return ""
+
     async def close(self) -> None:
         """Release nothing: the rules live in memory."""
 

@@ -27,6 +27,10 @@ class Policy(Protocol):
         """Give the verdict. A rule that breaks raises whatever broke it: an error, not an answer."""
         ...
 
+    def rule_words(self, rule: str) -> str:
+        """Give what a rule says, in the policy's own words; empty where they are not at hand."""
+        ...
+
     async def close(self) -> None:
         """Release what the policy holds."""
         ...

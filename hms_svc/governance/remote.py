@@ -65,6 +65,10 @@ class RemotePolicy:
             raise PolicyUnavailable(f"{self._shown}: not a verdict: {error}") from error
         return Verdict(answer.effect, answer.rule, answer.reason)
 
+    def rule_words(self, rule: str) -> str:
+        """Give nothing: the service tells its rules to nobody."""
+        return ""
+
     async def close(self) -> None:
         """Close the connections."""
         client, self._client = self._client, None

@@ -29,6 +29,7 @@ ELIGIBLE: Final[dict[Act, frozenset[State]]] = {
 
 DECISIONS: Final = frozenset({Act.APPROVE, Act.DENY})
 """Acts that answer a hold, and so have to say which."""
+MOST_EXAMPLE: Final = 300
 APPROVED_BEFORE: Final = (
     "was approved before, so it may be held for something else now: name the hold that you have "
     "seen (--hold; jobs show tells it)"
@@ -36,13 +37,18 @@ APPROVED_BEFORE: Final = (
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
-    """Jobs of one type, state and reason within a plan; of held ones with the rule that holds them."""
+    """Jobs of one type, state, reason and cause within a plan; of held ones with the rule that holds them.
+
+    `cause` is that of dead and rejected ones, `example` what the first of the jobs says of its failure.
+    """
 
     type: str
     state: State
     reason: str
     count: int
     rule: str = ""
+    cause: str = ""
+    example: str = ""
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +95,8 @@ class Chooser:
         self._eligible = eligible
         self._why_not = why_not
         self._ids: list[str] = []
-        self._counts: Counter[tuple[str, State, str, str]] = Counter()
+        self._counts: Counter[tuple[str, State, str, str, str]] = Counter()
+        self._examples: dict[tuple[str, State, str, str, str], str] = {}
         self._cannot: list[ActOutcome] = []
 
     def add(self, views: Iterable[JobView]) -> None:
@@ -100,7 +107,9 @@ class Chooser:
                 continue
             self._ids.append(view.id)
             rule = view.by if view.state is State.HELD else ""
-            self._counts[view.type, view.state, view.reason, rule] += 1
+            group = view.type, view.state, view.reason, rule, view.cause
+            self._counts[group] += 1
+            self._examples.setdefault(group, (view.failure or view.detail)[:MOST_EXAMPLE])
 
     def why_not(self, view: JobView) -> str:
         """Return why a job is not chosen, empty for one that is."""
@@ -115,8 +124,16 @@ class Chooser:
         return Choice(
             job_ids=tuple(dict.fromkeys(self._ids)),
             groups=tuple(
-                Group(type=type, state=state, reason=reason, rule=rule, count=count)
-                for (type, state, reason, rule), count in self._counts.most_common()
+                Group(
+                    type=group[0],
+                    state=group[1],
+                    reason=group[2],
+                    rule=group[3],
+                    cause=group[4],
+                    count=count,
+                    example=self._examples[group],
+                )
+                for group, count in self._counts.most_common()
             ),
             cannot=tuple(self._cannot),
             where=where,

@@ -85,6 +85,10 @@ class Rehearsal:
         self._limit_seconds = limit_seconds
         self._stage = asyncio.Lock()
 
+    def rule_words(self, rule: str) -> str:
+        """Give what a rule of the policy says; empty where its words are not at hand."""
+        return self._policy.rule_words(rule)
+
     async def rehearse(self, job: Job) -> tuple[Check, ...]:
         """Tell what would become of a job before its handler ran; as at work, the first no ends it.
 

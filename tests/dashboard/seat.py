@@ -92,6 +92,14 @@ class Seat:
         """Wait until these words stand on the screen."""
         await self.until(f"{words!r} is shown", lambda: words in self.text())
 
+    async def reads(self, words: str) -> None:
+        """Wait until these words can be read on the screen, wherever the lines break."""
+
+        def flat() -> str:
+            return " ".join(self.text().replace("│", " ").split())
+
+        await self.until(f"{words!r} can be read", lambda: words in flat())
+
     def lines(self) -> list[str]:
         """Give what the topmost screen shows."""
         return [strip.text for strip in self.console.screen._compositor.render_strips()]

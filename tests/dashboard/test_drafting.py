@@ -161,6 +161,8 @@ async def test_leaving_the_check_enqueues_nothing(take_seat: SeatMaker) -> None:
         await one.press("ctrl+s")
         await one.opened("CheckedDialog")
         await one.press("escape")
+        await one.opened("EditDialog")
+        await one.press("escape")
         await one.opened("Jobs")
         assert len(await one.jobs()) == 1
         assert [row.action for row in await one.audit() if row.action == "job.edit"] == []
@@ -197,7 +199,7 @@ async def test_what_the_keys_do_is_in_sight_in_a_small_terminal(
         await one.press("escape")
         await choose(one, "type:pothole.report")
         await one.opened("FormDialog")
-        await one.sees("esc leave")
+        await one.sees("esc back")
         await one.press("escape")
         await one.enqueue("pothole.report", *[POTHOLE] * 2)
         await one.press(":")
@@ -205,4 +207,4 @@ async def test_what_the_keys_do_is_in_sight_in_a_small_terminal(
         await one.press("enter")
         await one.opened("ConfirmDialog")
         await one.sees("note for the audit")
-        await one.sees("esc leave it")
+        await one.sees("esc back")

@@ -91,7 +91,13 @@ async def walk(one: Seat, job_id: str) -> None:
             await one.press("ctrl+s")
             await one.opened("CheckedDialog")
             check(one, "CheckedDialog")
-        await one.press("escape")
+            await one.press("escape")
+            await one.opened("EditDialog")
+            await one.press("escape")
+            await one.opened("ConfirmDialog")
+            await one.press("enter")
+        else:
+            await one.press("escape")
     await one.opened("Inspect")
     await one.press("escape")
 

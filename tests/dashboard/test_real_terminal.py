@@ -15,9 +15,9 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 import pytest
 
@@ -47,6 +47,8 @@ SIXTEEN: Final = {*range(30, 38), *range(40, 48), *range(90, 98), *range(100, 10
 class RealConsole:
     """`hms-svc` in a terminal of 80×24; `seen` is all that it sent."""
 
+    shell: ClassVar[Sequence[str]] = ()
+
     def __init__(self, data: Path, *arguments: str, **environment: str) -> None:
         self.seen = b""
         self.master, slave = pty.openpty()
@@ -59,8 +61,9 @@ class RealConsole:
             **kept, "TERM": "xterm-256color", "HMS_SVC_DATA_DIR": str(data), "HMS_SVC_CONFIG": "",
             "HMS_SVC_APP": APP, "HMS_SVC_ACTOR": "ann", "COLUMNS": "", "LINES": "", **environment,
         }  # fmt: skip
+        self.command = [sys.executable, "-m", "hms_svc", *arguments]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "hms_svc", *arguments],
+            self.shell or self.command,
             cwd=ROOT, env=given, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
         )  # fmt: skip
         os.close(slave)
@@ -98,6 +101,32 @@ class RealConsole:
         self.process.kill()
         self.process.wait()
         os.close(self.master)
+
+
+class ShellConsole(RealConsole):
+    """A shell with job control, from which the console is started."""
+
+    shell = ("setsid", "--ctty", "--wait", "bash", "--norc", "--noprofile", "-i")
+
+    def start(self, shows: str) -> None:
+        os.write(self.master, f"PS1='READY> '; {' '.join(self.command)}\n".encode())
+        self.until("it is shown", lambda: shows in words(self.seen))
+
+    def suspend(self) -> bytes:
+        """Press ctrl+z, and give what was sent until the shell asks."""
+        start = len(self.seen)
+        os.write(self.master, b"\x1a")
+        self.until("the shell has the terminal", lambda: b"READY> " in self.seen[start:])
+        return self.seen[start:]
+
+    def leave(self, keys: bytes) -> int:
+        start = len(self.seen)
+        os.write(self.master, keys)
+        self.until("it has left", lambda: b"READY> " in self.seen[start:])
+        os.write(self.master, b"exit $?\n")
+        while self.read():
+            pass
+        return self.process.wait(LIMIT_SECONDS)
 
 
 def words(raw: bytes) -> str:
@@ -207,3 +236,69 @@ async def test_copying_sends_the_id_by_osc_52_also_through_tmux(
     await asyncio.to_thread(copy)
     assert real.seen.count(sequence) == 2
     assert await asyncio.to_thread(real.end) == 0
+
+
+def go_to_the_shell_and_back(real: ShellConsole) -> None:
+    real.start("evil.later")
+    real.press("2", "page 1")
+    real.press(":", "help")
+    start = len(real.seen)
+    shown = real.suspend()
+    assert b"Stopped" in shown
+    for mode in (b"\x1b[?1049l", b"\x1b[?25h", b"\x1b[?1003l", b"\x1b[?2004l", b"\x1b[?1004l"):
+        assert mode in shown, mode
+    real.press("stty -a; jobs -l\n", "READY> ")
+    flags = words(real.seen[start:]).split()
+    assert {"icanon", "echo", "isig"} <= set(flags)
+    start = len(real.seen)
+    os.write(real.master, b"fg\n")
+    real.until("it is whole again", lambda: "page 1" in words(real.seen[start:]))
+    assert b"\x1b[?1049h" in real.seen[start:]
+    assert b"\x1b[?25l" in real.seen[start:]
+    os.write(real.master, b"go-held\r")  # the prompt that was open still has the keys
+    real.until("it takes keys", lambda: "Nothing waits for a human" in words(real.seen[start:]))
+    assert real.leave(b"q") == 0
+
+
+async def test_ctrl_z_gives_the_terminal_to_the_shell_and_fg_brings_all_back(
+    take_seat: SeatMaker, tmp_path: Path, consoles: list[RealConsole]
+) -> None:
+    async with take_seat() as one:
+        await one.enqueue("evil.later", {})
+    real = ShellConsole(tmp_path, "--attach")
+    consoles.append(real)
+    await asyncio.to_thread(go_to_the_shell_and_back, real)
+
+
+async def test_ctrl_z_without_a_shell_is_refused_aloud(
+    tmp_path: Path, consoles: list[RealConsole]
+) -> None:
+    real = RealConsole(tmp_path, "--attach")
+    consoles.append(real)
+
+    def suspend() -> None:
+        real.until("it is shown", lambda: "Dead letters" in words(real.seen))
+        real.press("\x1a", "no shell with job control")
+        real.press("2", "page 1")
+
+    await asyncio.to_thread(suspend)
+    assert await asyncio.to_thread(real.end) == 0
+
+
+async def test_ctrl_z_is_pressed_twice_where_jobs_are_in_hand(
+    take_seat: SeatMaker, tmp_path: Path, consoles: list[RealConsole]
+) -> None:
+    async with take_seat() as one:
+        await one.enqueue("drill.run", {"seconds": 600})
+    real = ShellConsole(tmp_path, "--types", "drill.run")
+    consoles.append(real)
+
+    def suspend() -> None:
+        real.start("1/8")
+        real.press("\x1a", "1 job in hand here would stand still")
+        assert b"Stopped" in real.suspend()
+        real.press("fg\n", "Dead letters")
+        real.press("q", "leaving")
+        assert real.leave(b"q") == 0
+
+    await asyncio.to_thread(suspend)

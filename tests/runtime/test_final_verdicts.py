@@ -47,6 +47,9 @@ class ScriptedPolicy:
         self.asked.append(question.payload)
         return await self._answer(question)
 
+    def rule_words(self, rule: str) -> str:
+        return ""
+
     async def close(self) -> None:
         """Hold nothing."""
 

@@ -259,6 +259,9 @@ class UnreachablePolicy:
     async def decide(self, question: Question) -> Verdict:
         raise PolicyUnavailable("nobody answers")
 
+    def rule_words(self, rule: str) -> str:
+        return ""
+
     async def close(self) -> None:
         """Hold nothing."""
 

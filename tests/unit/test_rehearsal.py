@@ -44,6 +44,9 @@ class Rules:
             raise self.answer
         return self.answer
 
+    def rule_words(self, rule: str) -> str:
+        return ""
+
     async def close(self) -> None: ...
 
 

@@ -13,7 +13,6 @@ from textual.content import Content
 from hms_svc.operations.samples import Sample
 from tui.dialogs.dialog import Dialog
 from tui.text import Column, Row, cell
-from tui.widgets.bar import Bar
 from tui.widgets.grid import Grid
 
 COLUMNS = (
@@ -38,7 +37,7 @@ class ChooseDialog(Dialog[str]):
         with Vertical(id="box") as box:
             box.border_title = Content("Enqueue a test job")
             yield Grid(COLUMNS, id="choices")
-            yield Bar(id="keys")
+            yield from self.foot()
 
     def on_mount(self) -> None:
         """Fill the list."""
@@ -60,7 +59,7 @@ class ChooseDialog(Dialog[str]):
         grid.styles.height = min(len(rows) + 1, 16)
         grid.show(rows)
         self.set_focus(grid)
-        self.tell(("enter", "choose"), ("esc", "leave"))
+        self.tell(("enter", "choose"), ("esc", "back"))
 
     def on_grid_chosen(self, message: Grid.Chosen) -> None:
         """Give the choice."""

@@ -14,9 +14,9 @@ from textual.widgets import Input, Label, TextArea
 from hms_svc.domain.errors import MalformedJson
 from hms_svc.domain.strict_json import JsonValue, read_strict
 from hms_svc.operations.rehearsal import Check, CheckVerdict
+from tui.dialogs import unsaved
 from tui.dialogs.dialog import Dialog
 from tui.text import Line, Role, cell, line
-from tui.widgets.bar import Bar
 from tui.widgets.page import Page
 from tui.widgets.typing import Editor, TextLine
 
@@ -37,17 +37,18 @@ class EditDialog(Dialog[list[JsonValue]]):
         Binding("escape", "leave", "Leave", show=False, priority=True),  # else the editor takes it
     ]
 
-    def __init__(self, job_id: str, text: str) -> None:
+    def __init__(self, job_id: str, text: str, *, original: str) -> None:
         super().__init__()
         self._job_id = job_id
         self._text = text
+        self._original = original
 
     def compose(self) -> ComposeResult:
         """Show the editor in a box."""
         with Vertical(id="box") as box:
             box.border_title = Content(f"Edit and retry {self._job_id}")
             yield Editor(self._text, id="data", show_line_numbers=True, tab_behavior="indent")
-            yield Bar(id="keys")
+            yield from self.foot()
 
     def on_mount(self) -> None:
         """Begin to edit."""
@@ -55,7 +56,14 @@ class EditDialog(Dialog[list[JsonValue]]):
         self._tell()
 
     def _tell(self, wrong: str = "") -> None:
-        self.tell(("ctrl+s", "check it dry"), ("esc", "leave"), wrong=wrong)
+        self.tell(("ctrl+s", "dry run"), ("esc", "back"), ("ctrl+z", "undo"), wrong=wrong)
+
+    def action_leave(self) -> None:
+        """Give nothing; where something was changed, once it was said that it would be lost."""
+        if self.query_one("#data", TextArea).text == self._original:
+            self.dismiss(None)
+        else:
+            unsaved.leave(self, what="the edit")
 
     def action_go(self) -> None:
         """Give the data, where it is JSON."""
@@ -78,12 +86,12 @@ class CheckedDialog(Dialog[str]):
     def compose(self) -> ComposeResult:
         """Show both in a box."""
         with Vertical(id="box") as box:
-            box.border_title = Content("Checked dry: nothing was written")
+            box.border_title = Content("Dry run: nothing was written")
             yield Page(id="page")
             with Horizontal():
                 yield Label("note for the audit", classes="name")
                 yield TextLine(id="note", max_length=500)
-            yield Bar(id="keys")
+            yield from self.foot()
 
     def on_mount(self) -> None:
         """Show what was found."""
@@ -91,8 +99,8 @@ class CheckedDialog(Dialog[str]):
         self.set_focus(self.query_one("#note", Input))
         refused = any(check.stops for check in self._checks)
         self.tell(
-            ("enter", "enqueue it all the same" if refused else "enqueue as a new job"),
-            ("esc", "leave it"),
+            ("enter", "enqueue anyway" if refused else "enqueue as a new job"),
+            ("esc", "back to the editor"),
         )
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

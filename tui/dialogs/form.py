@@ -15,8 +15,8 @@ from textual.widgets import Input, Label
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.strict_json import JsonValue
 from hms_svc.operations.forms import Form, fill
+from tui.dialogs import unsaved
 from tui.dialogs.dialog import Dialog
-from tui.widgets.bar import Bar
 from tui.widgets.typing import TextLine
 
 MOST = 10_000
@@ -41,6 +41,7 @@ class FormDialog(Dialog[FilledIn]):
         super().__init__()
         self._form = form
         self._texts = texts
+        self._first: list[str] = []
 
     def compose(self) -> ComposeResult:
         """Show a line for each field."""
@@ -58,10 +59,11 @@ class FormDialog(Dialog[FilledIn]):
                 with Horizontal():
                     yield Label("how many", classes="name")
                     yield TextLine("1", id="count", compact=True)
-            yield Bar(id="keys")
+            yield from self.foot()
 
     def on_mount(self) -> None:
         """Begin with the first field."""
+        self._first = self._filled_in()
         self.set_focus(self.query(Input).first())
         self._tell()
 
@@ -71,8 +73,18 @@ class FormDialog(Dialog[FilledIn]):
 
     def _tell(self, wrong: str = "") -> None:
         wanted = self._wanted()
-        told = (("", wanted),) if wanted and not wrong else ()
-        self.tell(*told, ("enter", "enqueue"), ("tab", "next"), ("esc", "leave"), wrong=wrong)
+        keys = ("enter", "enqueue"), ("esc", "back"), ("tab", "next")
+        self.tell(*keys, wrong=wrong, wanted=wanted)
+
+    def action_leave(self) -> None:
+        """Give nothing; where something was filled in, once it was said that it would be lost."""
+        if self._filled_in() == self._first:
+            self.dismiss(None)
+        else:
+            unsaved.leave(self, what="what was filled in")
+
+    def _filled_in(self) -> list[str]:
+        return [each.value for each in self.query(Input)]
 
     def _wanted(self) -> str:
         name = str(self.focused.id) if self.focused is not None else ""

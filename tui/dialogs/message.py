@@ -12,7 +12,6 @@ from textual.content import Content
 
 from tui.dialogs.dialog import Dialog
 from tui.text import Line
-from tui.widgets.bar import Bar
 from tui.widgets.page import Page
 
 
@@ -35,7 +34,7 @@ class Message(Dialog[str]):
         with Vertical(id="box") as box:
             box.border_title = Content(self._title)
             yield Page(id="page")
-            yield Bar(id="keys")
+            yield from self.foot()
 
     def on_mount(self) -> None:
         """Show the lines."""

@@ -19,7 +19,6 @@ from tui import formatting as f
 from tui.dialogs.dialog import Dialog
 from tui.planned import undo_lines
 from tui.text import Cell, Line, cell, line
-from tui.widgets.bar import Bar
 from tui.widgets.page import Page
 from tui.widgets.typing import TextLine
 
@@ -85,7 +84,7 @@ class ConfirmDialog(Dialog[str]):
                 with Horizontal():
                     yield Label("note for the audit", classes="name")
                     yield TextLine(id="note", max_length=500)
-            yield Bar(id="keys")
+            yield from self.foot()
 
     def on_mount(self) -> None:
         """Show what would be done, and begin with the first line to fill in."""
@@ -98,13 +97,14 @@ class ConfirmDialog(Dialog[str]):
     def keys(self) -> list[tuple[str, str]]:
         """Give the keys and what they do."""
         found = [("enter", self._verb)]
+        found += [("esc", "back")]
         found += [("tab", "next line")] if len(self.query(Input)) > 1 else []
-        found += [("ctrl+y", "copy command")] if self._command else []
-        return [*found, ("esc", "cancel")]
+        found += [] if self.is_whole else [("pgdn", "more")]
+        return [*found, ("ctrl+y", "copy command")] if self._command else found
 
-    def draw_keys(self, wrong: str = "") -> None:
-        """Show the keys; before them what is wrong."""
-        self.tell(*self.keys(), wrong=wrong)
+    def draw_keys(self, *, wrong: str = "", done: str = "") -> None:
+        """Show the keys; above them what is wrong, or was done."""
+        self.tell(*self.keys(), wrong=wrong, done=done)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter in any line means the whole."""
@@ -120,14 +120,14 @@ class ConfirmDialog(Dialog[str]):
         """Copy the command line."""
         if self._command:
             self.app.copy_to_clipboard(self._command)
-            self.tell(("", f"copied: {self._command}"))
+            self.draw_keys(done=f"copied: {self._command}")
 
     def action_go(self) -> None:
         """Give the note, once what has to be typed was typed."""
         if self._typed is not None:
             given = self.query_one("#typed", Input).value.strip()
             if given.replace(",", "") != self._typed.text.replace(",", ""):
-                self.draw_keys(f"{given or 'nothing'} is not {self._typed.text}.")
+                self.draw_keys(wrong=f"{given or 'nothing'} is not {self._typed.text}.")
                 return
         self.dismiss(self.query_one("#note", Input).value if self._takes_note else "")
 
@@ -186,7 +186,7 @@ class ProgressDialog(Dialog[None]):
         with Vertical(id="box") as box:
             box.border_title = Content(self._title)
             yield Page(id="page")
-            yield Bar(id="keys")
+            yield from self.foot()
 
     def on_mount(self) -> None:
         """Show the beginning, where that is not the end already."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -17,6 +18,7 @@ from tui.topline import top_line
 from tui.widgets.bar import Bar
 from tui.widgets.grid import Grid
 from tui.widgets.prompt import Prompt
+from tui.widgets.typing import TextLine
 
 if TYPE_CHECKING:
     from tui.app import Console
@@ -161,6 +163,16 @@ class Room(Screen[None]):
         """Give the keys back to the body."""
         message.stop()
         self.console.prompting.close()
+
+    def on_text_line_refused(self, message: TextLine.Refused) -> None:
+        """Say why what was pasted was not taken."""
+        message.stop()
+        self.console.say(message.words, "bad")
+
+    def on_paste(self, event: events.Paste) -> None:
+        """Say of what was pasted where nothing is typed that it was not taken."""
+        if not self.console.is_typing:
+            self.console.say("what was pasted was not taken: / or : opens a prompt", "warn")
 
     def focus_body(self) -> None:
         """Give the keys to the first thing that takes them."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from rich.cells import cell_len
 from textual.strip import Strip
 
@@ -10,7 +12,7 @@ from tui.widgets.styled import Styled
 
 
 class Bar(Styled):
-    """Shows cells; where there is no room for all, the left ones are cut."""
+    """Shows cells; where there is no room for all, the left ones are cut, and hints left out."""
 
     can_focus = False
     DEFAULT_CSS = """
@@ -21,19 +23,37 @@ class Bar(Styled):
         super().__init__(id=id)
         self._left: Line = ()
         self._right: Line = ()
+        self._hints: tuple[Line, ...] = ()
 
-    def show(self, left: Line, right: Line = ()) -> None:
-        """Show these cells."""
-        if (left, right) != (self._left, self._right):
-            self._left, self._right = left, right
+    def show(self, left: Line, right: Line = (), *, hints: Sequence[Line] = ()) -> None:
+        """Show these cells; of the `hints` after the left ones, each whole, as many as there is room for."""
+        told = left, right, tuple(hints)
+        if told != (self._left, self._right, self._hints):
+            self._left, self._right, self._hints = told
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
         """Draw the line."""
         width = self.size.width
-        room = width - sum(cell_len(part.text) for part in self._right) - 1
-        parts = (*_cut(self._left, room), Cell(" "), *self._right)
+        room = width - _length(self._right) - 1
+        left = (*self._left, *_whole(self._hints, room - _length(self._left)))
+        parts = (*_cut(left, room), Cell(" "), *self._right)
         return self.strip_of(parts, width, self.rich_style)
+
+
+def _length(cells: Iterable[Cell]) -> int:
+    return sum(cell_len(part.text) for part in cells)
+
+
+def _whole(hints: Iterable[Line], room: int) -> list[Cell]:
+    """Give the hints that there is room for, up to the first for which there is none."""
+    kept: list[Cell] = []
+    for hint in hints:
+        room -= _length(hint)
+        if room < 0:
+            break
+        kept += hint
+    return kept
 
 
 def _cut(cells: Line, room: int) -> list[Cell]:

@@ -73,6 +73,10 @@ class Page(Styled, can_focus=True):
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """Give how many lines there are at this width, for a page that is as high as its text."""
+        return self.height_at(width)
+
+    def height_at(self, width: int) -> int:
+        """Give how many lines there are at a width."""
         return len(wrap(self._lines, max(width - 1, 10)))
 
     def _arrange(self) -> None:

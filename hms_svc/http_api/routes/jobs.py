@@ -251,6 +251,7 @@ def _plan_shape(plan: Plan) -> dict[str, Any]:
                 "state": g.state.value,
                 "reason": g.reason,
                 "rule": g.rule,
+                "cause": g.cause,
                 "count": g.count,
             }
             for g in plan.groups

@@ -1,0 +1,150 @@
+"""Dialogs lose nothing by a key, keep their keys in sight, and take of a paste all or nothing."""
+
+from __future__ import annotations
+
+import pytest
+from textual import events
+from textual.widgets import Input, TextArea
+
+from tests.dashboard.conftest import SeatMaker
+from tests.dashboard.seat import POTHOLE, Seat
+
+
+async def paste(one: Seat, text: str) -> None:
+    """Bring a text as a terminal does that pastes it."""
+    one.console.post_message(events.Paste(text))
+    await one.settle()
+
+
+async def edit_a_job(one: Seat) -> TextArea:
+    await one.enqueue("pothole.report", POTHOLE)
+    await one.press("2")
+    await one.shows_jobs(1)
+    await one.press("x")
+    await one.sees("1 job cancelled")
+    await one.press("E")
+    await one.opened("EditDialog")
+    return one.console.screen.query_one("#data", TextArea)
+
+
+async def test_escape_asks_before_an_edit_is_lost(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        editor = await edit_a_job(one)
+        await one.press("right", "7")
+        await one.press("escape")
+        await one.opened("ConfirmDialog")
+        await one.sees("Leaving now would lose the edit.")
+        await one.press("escape")
+        await one.opened("EditDialog")
+        assert editor.text.startswith("{7")
+        await one.press("escape")
+        await one.opened("ConfirmDialog")
+        await one.press("enter")
+        await one.opened("Jobs")
+        await one.press("E")
+        await one.opened("EditDialog")
+        await one.press("escape")
+        await one.opened("Jobs")
+
+
+async def test_escape_from_the_dry_run_goes_back_to_what_was_edited(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        editor = await edit_a_job(one)
+        editor.text = '{"user_id": "troll", "lat": 38.5, "lon": -77.0365}'
+        await one.press("ctrl+s")
+        await one.opened("CheckedDialog")
+        await one.press("escape")
+        await one.opened("EditDialog")
+        assert '"user_id": "troll"' in one.console.screen.query_one("#data", TextArea).text
+        await one.press("escape")
+        await one.opened("ConfirmDialog")
+
+
+async def test_escape_asks_before_what_was_filled_in_is_lost(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        await one.press("e")
+        await one.opened("ChooseDialog")
+        await one.press("enter")
+        await one.opened("FormDialog")
+        await one.press("escape")
+        await one.opened("Overview")
+        await one.press("e")
+        await one.opened("ChooseDialog")
+        await one.press("enter")
+        await one.opened("FormDialog")
+        await one.type("7")
+        await one.press("escape")
+        await one.opened("ConfirmDialog")
+        await one.sees("Leaving now would lose what was filled in.")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (60, 15)])
+async def test_a_long_error_does_not_push_the_keys_away(
+    take_seat: SeatMaker, size: tuple[int, int]
+) -> None:
+    async with take_seat(size=size) as one:
+        editor = await edit_a_job(one)
+        editor.text = '{"lat": ' + "x" * 300
+        await one.press("ctrl+s")
+        await one.sees("JSON")
+        await one.sees("ctrl+s dry run")
+        await one.sees("esc back")
+
+
+async def test_a_paste_of_many_lines_is_refused_aloud_and_one_of_a_line_is_taken(
+    take_seat: SeatMaker,
+) -> None:
+    async with take_seat() as one:
+        await one.press("/")
+        await paste(one, "state:dead\rtype:x.y")
+        await one.sees("2 lines were pasted, and this takes one: nothing was taken")
+        line = one.console.screen.query_one("#prompt", Input)
+        assert line.value == ""
+        await paste(one, "state:queued\n")
+        assert line.value == "state:queued"
+        await one.press("enter")
+        await one.opened("Jobs")
+        await one.enqueue("pothole.report", POTHOLE, POTHOLE)
+        await one.shows_jobs(2)
+        await one.press("*", "x")
+        await one.opened("ConfirmDialog")
+        await paste(one, "one\ntwo\nthree")
+        await one.sees("3 lines were pasted, and this takes one: nothing was taken")
+        await one.sees("enter cancel")
+        note = one.console.screen.query_one("#note", Input)
+        assert note.value == ""
+        await paste(one, "one")
+        assert note.value == "one"
+
+
+async def test_a_paste_where_nothing_is_typed_is_said_to_be_left(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        await paste(one, "state:dead")
+        await one.sees("what was pasted was not taken: / or : opens a prompt")
+        await one.press("?")
+        await one.opened("Message")
+        await paste(one, "state:dead")
+        await one.sees("nothing is typed here: what was pasted was not taken")
+
+
+async def test_an_editor_takes_many_lines(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        editor = await edit_a_job(one)
+        editor.text = ""
+        await paste(one, '{\n"lat": 1\n}')
+        assert editor.text.split() == ["{", '"lat":', "1", "}"]
+        assert "not taken" not in one.text()
+
+
+async def test_the_top_line_lives_behind_a_dialog(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        await one.press("?")
+        await one.opened("Message")
+        assert one.lines()[0].startswith(" Overview")
+        looked = one.console.store.picture.at
+        await one.until("it looks on", lambda: one.console.store.picture.at > looked)
+        await one.enqueue("drill.run", {"act": "fail"}, max_attempts=1)
+        actions = (await one.operations()).actions
+        await actions.pause("drill.run")
+        await one.until("the pause is told", lambda: "1 paused" in one.lines()[0])
+        assert one.screen == "Message"

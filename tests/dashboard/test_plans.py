@@ -1,0 +1,105 @@
+"""What a plan shows before the yes: causes and states, what is held and why, and its command line."""
+
+from __future__ import annotations
+
+from hms_svc.domain.lifecycle import State
+from tests.dashboard.conftest import SeatMaker
+from tests.dashboard.seat import POTHOLE, Seat
+from tests.dashboard.test_acting import held_data
+
+BUGS = ("no crew at depot", "no such lamp", "ledger is closed")
+
+
+async def wait_for(one: Seat, state: str, number: int) -> None:
+    def counted() -> int:
+        return sum(getattr(each.counts, state) for each in one.console.store.picture.queues)
+
+    await one.until(f"{number} are {state}", lambda: counted() == number)
+
+
+async def test_the_plan_of_a_bulk_act_has_a_line_for_each_cause_and_state(
+    take_seat: SeatMaker,
+) -> None:
+    async with take_seat(works=True, types=["drill.run"], size=(80, 24)) as one:
+        data = [{"act": "fail", "message": f"{bug} {number}"} for bug in BUGS for number in (7, 8)]
+        await one.enqueue("drill.run", *data, max_attempts=1)
+        await wait_for(one, "dead", 6)
+        await one.enqueue("pothole.report", POTHOLE)
+        await one.press("2")
+        await one.until("a page is shown", lambda: one.page.grid.rows)
+        await one.press("*", "D")
+        await one.opened("ConfirmDialog")
+        for bug in BUGS:
+            await one.reads(f"2 † dead drill.run DrillFailed: {bug} #")
+        await one.reads("1 · queued pothole.report")
+
+
+async def test_a_key_copies_the_whole_command_line_of_a_plan(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        ids = await one.enqueue("pothole.report", *({**POTHOLE, "lat": n} for n in range(5)))
+        await one.press("2")
+        await one.shows_jobs(5)
+        await one.press(*["space"] * 5, "x")
+        await one.opened("ConfirmDialog")
+        await one.press("ctrl+y")
+        await one.sees("copied: hms-svc jobs cancel")
+        copied = one.console.clipboard
+        assert copied == f"hms-svc jobs cancel {' '.join(sorted(ids))}"
+        await one.press("escape")
+        assert {job.state for job in await one.jobs()} == {State.QUEUED}
+
+
+async def test_the_question_of_a_held_job_shows_payload_rule_reason_and_age(
+    take_seat: SeatMaker,
+) -> None:
+    async with take_seat(works=True, types=["pothole.report"], size=(80, 24)) as one:
+        await one.enqueue("pothole.report", *(await held_data(one, 1)))
+        await wait_for(one, "held", 1)
+        await one.press("4")
+        await one.shows_jobs(1)
+        for key in "ad":
+            await one.press(key)
+            await one.opened("ConfirmDialog")
+            await one.reads("wants create_case, held for 0.")
+            await one.reads("reason closing a road needs the consent of a human")
+            await one.reads("rule road-closure hold create_case when type(payload)")
+            await one.reads('"needs_road_closure": true')
+            await one.reads("note for the audit")
+            await one.press("escape")
+            await one.opened("Held")
+
+
+async def test_several_held_jobs_have_their_payloads_in_a_line_each(take_seat: SeatMaker) -> None:
+    async with take_seat(works=True, types=["pothole.report"]) as one:
+        await one.enqueue("pothole.report", *(await held_data(one, 2)))
+        await wait_for(one, "held", 2)
+        await one.press("4")
+        await one.shows_jobs(2)
+        await one.press("*", "a")
+        await one.opened("ConfirmDialog")
+        await one.reads('payload { "user_id": "usr-60111", "lat": 38.5,')
+        await one.reads('payload { "user_id": "usr-60111", "lat": 38.6,')
+
+
+async def test_focus_begins_with_the_number_and_tab_goes_to_lines_alone(
+    take_seat: SeatMaker,
+) -> None:
+    async with take_seat() as one:
+        await one.enqueue("pothole.report", *({**POTHOLE, "lat": n} for n in range(25)))
+        await one.press("2")
+        await one.shows_jobs(25)
+        await one.press("*", "D")
+        await one.opened("ConfirmDialog")
+        screen = one.console.screen
+        order = []
+        for _ in range(3):
+            order.append(str(screen.focused.id if screen.focused else None))
+            await one.press("tab")
+        assert order == ["typed", "note", "typed"]
+        await one.sees("type 25")
+        [line] = [line for line in one.lines() if "type 25" in line]
+        assert line.count("25") == 1
+        await one.press("shift+tab")
+        await one.type("25")
+        await one.press("enter")
+        await one.sees("25 jobs discarded")

@@ -1,0 +1,19 @@
+"""Leaving a dialog in which something was typed: asked once more, so that nothing is lost by a key."""
+
+from __future__ import annotations
+
+from tui.dialogs.dialog import Answer, Dialog
+from tui.dialogs.plan import ConfirmDialog
+from tui.text import cell, line
+
+
+def leave(dialog: Dialog[Answer], *, what: str) -> None:
+    """Leave a dialog once it was said that `what` (`the edit`) may be lost."""
+
+    def answered(answer: str | None) -> None:
+        if answer is not None:
+            dialog.dismiss(None)
+
+    words = line(cell(f"  Leaving now would lose {what}."))
+    question = ConfirmDialog(f"Lose {what}?", [words], verb="lose it", takes_note=False)
+    dialog.app.push_screen(question, answered)

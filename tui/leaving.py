@@ -1,0 +1,74 @@
+"""Leaving the console for good, once jobs in hand have ended; and for a while, to the shell."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING, Final
+
+from hms_svc.domain.plain_text import plural
+
+if TYPE_CHECKING:
+    from tui.app import Console
+
+SURE_SECONDS: Final = 8.0
+"""For how long the same key again means that it was read what it does."""
+
+
+class Leaving:
+    """Ends the console, or hands the terminal back to the shell until `fg`."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._times = 0
+        self._warned_at = -SURE_SECONDS
+
+    def leave(self) -> None:
+        """Leave once the jobs in hand have finished; the second time at once."""
+        self._times += 1
+        console = self._console
+        workforce = console.launch.workforce
+        if workforce is None:
+            console.exit(0)
+            return
+        workforce.stop()
+        if self._times == 1:
+            console.say("leaving: jobs in hand may finish; q again leaves at once", "warn")
+            console.run_worker(self._wait_and_exit(), name="console-leave", group="leave")
+        else:
+            console.exit(0)
+
+    async def _wait_and_exit(self) -> None:
+        if self._console.launch.workforce is not None:
+            await self._console.launch.workforce.wait_stopped()
+        self._console.exit(0)
+
+    def suspend(self) -> None:
+        """Stop this process and what the shell started with it; the driver restores the terminal.
+
+        Workers inside stop with it: while they have jobs in hand it takes the key twice.
+        """
+        console = self._console
+        can = console._driver is not None and console._driver.can_suspend
+        if not can or os.getpgrp() == os.getsid(0):
+            words = "ctrl+z: no shell with job control is here that could bring the console back"
+            console.say(words, "warn")
+            return
+        jobs = self._jobs_in_hand()
+        if jobs and time.monotonic() - self._warned_at > SURE_SECONDS:
+            self._warned_at = time.monotonic()
+            words = (
+                f"{plural(jobs, 'job')} in hand here would stand still, lose the lease, and run again "
+                "elsewhere: ctrl+z again stops all the same"
+            )
+            console.say(words, "warn")
+            return
+        os.killpg(os.getpgrp(), signal.SIGTSTP)
+
+    def _jobs_in_hand(self) -> int:
+        """Count the jobs of workers that live in this process."""
+        here = socket.gethostname(), os.getpid()
+        workers = self._console.store.picture.workers
+        return sum(each.busy for each in workers if (each.host, each.pid) == here)
