@@ -224,7 +224,7 @@ class Console(App[int]):
         room = self.room
         target = room.target() if room is not None else None
         self.notice = ()
-        if name == "pause" and self._is_paused(target):
+        if name == "pause" and self.is_paused(target):
             name = "resume"
         elif name == "retry" and target is not None and target.kind == "schedule":
             name = "run-now"
@@ -242,7 +242,7 @@ class Console(App[int]):
             self.say(f"{command.title.lower()} needs a {wanted}; {chosen} is chosen", "warn")
             return
         if command.group == "go":
-            self.navigation.go(command.name.removeprefix("go-"))
+            self.navigation.go(command.name.removeprefix("go-"), words or None)
         elif command.name in {"enqueue", "edit"}:
             self._draft(command.name, target)
         elif command.changes:
@@ -263,7 +263,8 @@ class Console(App[int]):
             elif target is not None:
                 await self._drafting.edit(target.ids[0])
 
-    def _is_paused(self, target: Target | None) -> bool:
+    def is_paused(self, target: Target | None) -> bool:
+        """Tell whether the queues of what is chosen are paused, all of them."""
         paused = {queue.type for queue in self.store.picture.queues if queue.paused}
         types = self.types_of(target)
         return bool(types) and set(types) <= paused

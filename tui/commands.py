@@ -8,6 +8,8 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from hms_svc.domain.lifecycle import State
+
 Kind: TypeAlias = Literal["job", "group", "queue", "case", "worker", "event", "audit", "schedule"]
 SHOWN_IDS: Final = 3
 
@@ -202,6 +204,16 @@ _CONSOLE: Final = (
 )  # fmt: skip
 TABLE: Final = (*_LOOK, *_ACT, *_GO, *_CONSOLE)
 BY_NAME: Final = {command.name: command for command in TABLE}
+ALIASES: Final[Mapping[str, tuple[str, str]]] = {
+    **{state.value: ("go-jobs", f"state:{state.value}") for state in State},
+    **{name: (f"go-{name}", "") for name, *_ in SCREENS},
+    "dlq": ("go-failures", ""), "dead-letters": ("go-failures", ""), "groups": ("go-failures", ""),
+    "queues": ("go-overview", ""), "home": ("go-overview", ""),
+    "q": ("quit", ""), "q!": ("quit", ""), "wq": ("quit", ""), "exit": ("quit", ""),
+    "h": ("help", ""), "?": ("help", ""), "i": ("inspect", ""), "open": ("inspect", ""),
+    "delete": ("discard", ""), "kill": ("cancel", ""), "requeue": ("retry", ""),
+}  # fmt: skip
+"""What people type instead of a name: the command, and words that stand behind it."""
 KEY_SIGNS: Final = {
     "slash": "/", "asterisk": "*", "space": "space", "left_square_bracket": "[",
     "right_square_bracket": "]", "colon": ":", "question_mark": "?", "ctrl+p": "ctrl+p",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from typing import Final
 
 import msgspec
@@ -12,48 +13,45 @@ from hms_svc.domain.errors import BadInput
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.filter_terms import FIELDS
 from hms_svc.domain.lifecycle import State
-from tui.commands import BY_NAME, Command, Kind, Target
+from tui.commands import ALIASES, BY_NAME, Command, Kind, Target
 from tui.themes import THEMES
 
 _VALUES: Final = {"state": tuple(State), "suspect": ("yes", "no")}
+_NAMES: Final = sorted({*ALIASES, *(name for name in BY_NAME if not name.startswith("go-"))})
 _STOPS: Final = frozenset(" (-,")
 
 
-def complete_filter(text: str, types: Sequence[str]) -> str | None:
-    """Grow the last word of a filter: a field, a state, or a type that exists."""
+def complete_filter(text: str, types: Sequence[str]) -> list[str]:
+    """Give what the last word of a filter may grow into: a field, a state, or a type that exists."""
     start = max((text.rfind(stop) for stop in _STOPS), default=-1) + 1
     word = text[start:]
     field, colon, value = word.partition(":")
     if text[start - 1 : start] == ",":
         field, colon, value = text[:start].rpartition(" ")[2].partition(":")[0], ":", word
     if not colon:
-        grown = _grow(word, [f"{name}:" for name in FIELDS if name != "data.PATH"])
-        return None if grown is None else text[:start] + grown
+        names = [f"{name}:" for name in FIELDS if name != "data.PATH"]
+        return [text[:start] + grown for grown in _grow(word, names)] if word else []
     known = types if field == "type" else _VALUES.get(field, ())
-    grown = _grow(value, known)
-    return None if grown is None else text[: len(text) - len(value)] + grown
+    return [text[: len(text) - len(value)] + grown for grown in _grow(value, known)]
 
 
-def complete_command(text: str, types: Sequence[str]) -> str | None:
-    """Grow the name of a command, or what it is to be done to."""
+def complete_command(text: str, types: Sequence[str]) -> list[str]:
+    """Give what a command may grow into: its name, or what it is to be done to."""
     name, blank, rest = text.partition(" ")
     if not blank:
-        return _grow(name, sorted(BY_NAME))
-    if name == "theme":
+        return _grow(name, _NAMES) if name else []
+    real, _ = ALIASES.get(name, (name, ""))
+    if real == "theme":
         known: Iterable[str] = THEMES
-    elif name in {"pause", "resume", "purge"}:
+    elif real in {"pause", "resume", "purge"}:
         known = types
     else:
-        grown = complete_filter(rest, types)
-        return None if grown is None else f"{name} {grown}"
-    grown = _grow(rest, known)
-    return None if grown is None else f"{name} {grown}"
+        return [f"{name} {grown}" for grown in complete_filter(rest, types)]
+    return [f"{name} {grown}" for grown in _grow(rest, known)]
 
 
-def _grow(word: str, known: Iterable[str]) -> str | None:
-    if not word:
-        return None
-    return next((each for each in known if each.startswith(word) and each != word), None)
+def _grow(word: str, known: Iterable[str]) -> list[str]:
+    return [each for each in known if each.startswith(word) and each != word]
 
 
 class Typed(msgspec.Struct, frozen=True):
@@ -67,11 +65,14 @@ class Typed(msgspec.Struct, frozen=True):
 def read_command(text: str) -> Typed:
     """Read `name [ids | filter | type [words]]`; raises BadInput naming what is wrong."""
     name, _, rest = text.strip().partition(" ")
-    command = BY_NAME.get(name)
+    real, before = ALIASES.get(name, (name, ""))
+    command = BY_NAME.get(real)
     if command is None:
-        near = _grow(name[:3], sorted(BY_NAME)) or "help"
-        raise BadInput(f"no command {name!r}; did you mean {near}?")
-    rest = rest.strip()
+        near = get_close_matches(name, _NAMES, 1) or _grow(name[:3], _NAMES) or ["help"]
+        raise BadInput(f"no command {name!r}; did you mean {near[0]}?")
+    rest = f"{before} {rest}".strip()
+    if command.group == "go" and rest:
+        return Typed(command, None, _filter_behind(name, real, rest))
     if not rest or command.name in {"theme", "filter"}:
         return Typed(command, None, rest)
     if not command.takes:
@@ -80,6 +81,12 @@ def read_command(text: str) -> Typed:
         type, _, words = rest.partition(" ")
         return Typed(command, Target(kind="queue", ids=(type,)), words)
     return Typed(command, _chosen(command.takes[0], rest))
+
+
+def _filter_behind(name: str, real: str, rest: str) -> str:
+    if real != "go-jobs":
+        raise BadInput(f"{name} takes nothing behind it; jobs takes a filter: jobs {rest}")
+    return parse_filter(rest).text
 
 
 def _chosen(kind: Kind, rest: str) -> Target:

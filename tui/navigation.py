@@ -44,8 +44,8 @@ class Navigation:
 
     @property
     def where(self) -> str:
-        """The filter of the room on the screen, empty where it has none."""
-        room = self.room
+        """The filter of the screen, also below a job that lies over it; empty where it has none."""
+        room = self._console.get_screen(self.here)
         return room.where if isinstance(room, JobList) else ""
 
     def go(self, name: str, where: str | None = None) -> None:

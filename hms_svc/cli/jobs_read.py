@@ -83,6 +83,8 @@ async def _list(
         )  # fmt: skip
     if page.cursor is not None:
         hint(f"more: --cursor {page.cursor}")
+    elif not page.jobs and (ids := wanted.ids()):
+        hint(f"no job that matches has the id {ids[0]}; of a part of an id: --where id~{ids[0]}")
 
 
 async def _groups(session: Session, as_json: bool) -> None:

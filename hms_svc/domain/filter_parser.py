@@ -3,10 +3,10 @@
     any     = all { "OR" all }
     all     = one { [ "AND" ] one }
     one     = ( "-" | "NOT" ) one | "(" any ")" | term | word
-    term    = field ( ":" | "~" | ">=" | "<=" | ">" | "<" ) value
+    term    = field ( ":" | "~" | "!=" | "!~" | ">=" | "<=" | ">" | "<" ) value
 
 A value or a word may stand in double or single quotes, with a backslash before
-a quote in it. `OR`, `AND` and `NOT` are upper case.
+a quote in it. `OR`, `AND` and `NOT` are upper case. `a!=b` is `-a:b`, `a!~b` is `-a~b`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from hms_svc.domain.filter_terms import Test, Value, make_test, mentions
 
 MAX_CHARACTERS: Final = 4000
 MAX_NESTING: Final = 40
-_FIELD: Final = re.compile(r"([^\W\d][\w.-]*)(>=|<=|[:~><])")
+_FIELD: Final = re.compile(r"([^\W\d][\w.-]*)(!=|!~|>=|<=|[:~><])")
 _BARE: Final = re.compile(r"[^\s()\"']+")
 _SPACE: Final = re.compile(r"\s*")
+_DENIED: Final = {"!=": ":", "!~": "~"}
 _WORDS: Final = frozenset({"OR", "AND", "NOT"})
 
 
@@ -137,11 +138,13 @@ class _Parser:
             return Text(self._text[start : self._position], mentions(value.text))
         self._position = found.end()
         value = self._value()
+        operator = _DENIED.get(found[2], found[2])
         try:
-            test = make_test(found[1], found[2], value)
+            test = make_test(found[1], operator, value)
         except ValueError as error:
             raise self.fault(str(error), start) from error
-        return Term(self._text[start : self._position], found[1], found[2], value, test)
+        term = Term(self._text[start : self._position], found[1], operator, value, test)
+        return term if operator == found[2] else Not(term)
 
     def _refuse_slip(self, word: str, start: int) -> None:
         """Refuse a bare word that is meant as more: a guess would act on the wrong jobs."""

@@ -24,6 +24,7 @@ _DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d|w|)", 
 _MILLISECONDS: Final = {
     "ms": 1, "s": 1_000, "": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000,
 }  # fmt: skip
+_EXPRESSION: Final = re.compile(r"/.+/", re.DOTALL)
 _MISSING: Final = object()
 
 
@@ -97,6 +98,12 @@ class Value(msgspec.Struct, frozen=True):
 
 def make_test(field: str, operator: str, value: Value) -> Test:
     """Give the test of one term; ValueError says what would be right."""
+    if operator == "~" and not value.literal and _EXPRESSION.fullmatch(value.text):
+        inner = value.text[1:-1]
+        raise ValueError(
+            f"~ looks for a text and knows no regular expressions: write {field}~{inner}, "
+            f'{field}:*{inner}* with * and ? in it, or {field}~"{value.text}" for the slashes themselves'
+        )
     if field.startswith("data."):
         return _data_test(tuple(field.split(".")[1:]), operator, value)
     maker = _MAKERS.get(field)
@@ -303,4 +310,24 @@ _MAKERS: Final[Mapping[str, Callable[[str, Value], Test]]] = {
     "suspect": _suspect,
 }
 FIELDS: Final = (*_MAKERS, "data.PATH")
-"""Every field of the language, for completion and help."""
+"""Every field of the language, for completion."""
+EXAMPLES: Final[Mapping[str, tuple[str, str]]] = {
+    "state": ("state:dead,rejected", "one of these states; state!=dead is every other"),
+    "type": ("type:pothole.*", "the type, with * and ?"),
+    "id": ("id~5cbbc315", "a part of the id, as lists show its end; id: takes it whole"),
+    "reason": ("reason:timeout", "why it was rejected, held or is dead"),
+    "by": ("by:road-closure", "who said so: a rule, a validator, an operator"),
+    "validator": ("validator:duplicate", "rejected by this validator"),
+    "detail": ("detail~'3.1 m away'", "the words beside the reason; quotes around blanks"),
+    "error": ("error~timeout", "class and message of the last failure"),
+    "worker": ("worker:factory-1*", "who holds it, or held it last"),
+    "unique_key": ("unique_key:ward-7", "its unique key"),
+    "case": ("case:case-5b1e*", "the case that it made"),
+    "cause": ("cause:0a1b2c3d4e5f", "its failure group (hms-svc jobs groups)"),
+    "attempts": ("attempts>3", "how often it was tried; attempt is the same"),
+    "priority": ("priority>=5", "its priority"),
+    "age": ("age>1h", "since it was enqueued: ms s m h d w"),
+    "suspect": ("suspect:yes", "its worker died with it"),
+    "data.PATH": ("data.ward:7", "a value of the payload; data.photos.0.url goes inside"),
+}
+"""For each field an example and what it asks for, for the help."""

@@ -362,3 +362,11 @@ def test_status_tells_why_a_database_is_away(tmp_path: Path) -> None:
     ]
     assert trouble["words"] == "database down"
     assert "cases.db" in trouble["detail"]
+
+
+def test_half_an_id_says_how_it_is_looked_for(city: City) -> None:
+    cli, _ = city
+    job = find(cli, "validator:identity")["id"]
+    assert f"--where id~{job[-8:]}" in cli("jobs", "list", "--where", f"id:{job[-8:]}").err
+    assert find(cli, f"id~{job[-8:]}")["id"] == job
+    assert cli("jobs", "list", "--where", f"id:{job}").err == ""

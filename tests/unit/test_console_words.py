@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 
 import msgspec
 import pytest
@@ -10,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hms_svc.domain.errors import BadInput
+from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import QueueCounts, QueueView
 from tui import formatting as f
+from tui.commands import ALIASES, Kind, Target
 from tui.completion import complete_command, complete_filter, read_command
+from tui.hints import hints
 from tui.order import KeptOrder
 from tui.rows import IDLE_KEY, queue_rows, trouble_below
 from tui.screens.overview import share_heights
@@ -144,18 +148,19 @@ def test_the_panels_of_the_overview_fill_the_screen_and_none_is_negative(
     ],
 )  # fmt: skip
 def test_a_filter_grows_by_fields_states_and_types(text: str, grown: str | None) -> None:
-    assert complete_filter(text, ["pothole.report"]) == grown
+    assert next(iter(complete_filter(text, ["pothole.report"])), None) == grown
 
 
 @pytest.mark.parametrize(
     ("text", "grown"),
     [
         ("ret", "retry"), ("pause po", "pause pothole.report"), ("theme l", "theme light"),
-        ("retry state:d", "retry state:dead"), ("zzz", None), ("go-j", "go-jobs"),
+        ("retry state:d", "retry state:dead"), ("zzz", None), ("fail", "failures"),
+        ("jobs state:d", "jobs state:dead"), ("dl", "dlq"),
     ],
 )  # fmt: skip
 def test_a_command_grows_by_its_name_and_what_it_takes(text: str, grown: str | None) -> None:
-    assert complete_command(text, ["pothole.report"]) == grown
+    assert next(iter(complete_command(text, ["pothole.report"])), None) == grown
 
 
 def test_a_typed_command_takes_ids_a_filter_or_a_type_with_a_reason() -> None:
@@ -173,7 +178,80 @@ def test_a_typed_command_takes_ids_a_filter_or_a_type_with_a_reason() -> None:
 @given(st.text(max_size=40))
 def test_nothing_typed_breaks_the_command_line(text: str) -> None:
     with contextlib.suppress(BadInput):
-        assert text.strip().startswith(read_command(text).command.name)
+        typed, name = read_command(text).command.name, text.split(maxsplit=1)[0]
+        assert typed == ALIASES.get(name, (name, ""))[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "words"),
+    [
+        ("failures", "go-failures", ""), ("dlq", "go-failures", ""), ("held", "go-held", ""),
+        ("jobs state:dead age>1h", "go-jobs", "state:dead age>1h"), ("q", "quit", ""),
+        ("dead", "go-jobs", "state:dead"), ("dead type:x", "go-jobs", "state:dead type:x"),
+        ("retrying", "go-jobs", "state:retrying"), ("go-held", "go-held", ""), ("h", "help", ""),
+    ],
+)  # fmt: skip
+def test_what_people_type_is_understood(text: str, name: str, words: str) -> None:
+    typed = read_command(text)
+    assert (typed.command.name, typed.target, typed.words) == (name, None, words)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("cases state:dead", "cases takes nothing behind it; jobs takes a filter: jobs state:dead"),
+        ("jobs nosuch:x", "no field 'nosuch'"),
+        ("falures", "did you mean failures?"),
+        ("zzz", "did you mean help?"),
+    ],
+)
+def test_what_is_typed_wrong_is_told_what_would_be_right(text: str, told: str) -> None:
+    with pytest.raises(BadInput, match=re.escape(told)):
+        read_command(text)
+
+
+def test_all_completions_are_given_in_their_order() -> None:
+    assert complete_filter("state:re", []) == ["state:retrying", "state:rejected"]
+    assert complete_filter("type:", ["a.b", "c.d"]) == ["type:a.b", "type:c.d"]
+    assert complete_filter("", []) == []
+
+
+JOB = Target(kind="job", ids=("j-1",))
+
+
+@pytest.mark.parametrize(
+    ("states", "can", "cannot"),
+    [
+        ({State.DEAD}, {"retry", "edit", "discard"}, {"cancel", "approve", "deny"}),
+        ({State.QUEUED}, {"cancel", "discard"}, {"retry", "edit", "approve", "deny"}),
+        ({State.HELD}, {"approve", "deny", "cancel", "discard"}, {"retry", "edit"}),
+        ({State.PROCESSING}, {"cancel"}, {"retry", "edit", "discard", "approve", "deny"}),
+        ({State.COMPLETED}, {"edit", "discard"}, {"retry", "cancel", "approve"}),
+        ({State.DEAD, State.QUEUED}, {"retry", "cancel"}, {"approve"}),
+        (None, {"retry", "cancel", "approve"}, set()),
+    ],
+)
+def test_hints_offer_what_can_be_done_to_a_job(
+    states: set[State] | None, can: set[str], cannot: set[str]
+) -> None:
+    lines = hints(JOB, states, is_paused=False, first=(), panels=1)
+    told = {line[1].text.strip().split()[0] for line in lines}
+    assert can <= told
+    assert not cannot & told
+
+
+def test_hints_of_a_queue_and_a_case_heed_what_they_are() -> None:
+    def told(kind: Kind, states: set[str] | None, *, is_paused: bool = False) -> str:
+        target = Target(kind=kind, ids=("x",))
+        lines = hints(target, states, is_paused=is_paused, first=(), panels=1)
+        return "".join(part.text for line in lines for part in line)
+
+    assert "p pause queue" in told("queue", None)
+    assert "p resume queue" in told("queue", None, is_paused=True)
+    assert "pause queue" not in told("queue", None, is_paused=True)
+    assert "c close case" in told("case", {"open"})
+    assert "reopen" not in told("case", {"open"})
+    assert "o reopen case" in told("case", {"closed"})
 
 
 def test_a_paused_queue_is_told_by_a_sign_and_by_whom() -> None:

@@ -9,6 +9,7 @@ from textual.widget import Widget
 
 from hms_svc.domain.case import Case
 from tui.commands import Target
+from tui.hints import States
 from tui.looks import CaseLook, StoryLook
 from tui.picture import Look, Picture, StoryOf
 from tui.screens.room import Room, one_line
@@ -46,6 +47,13 @@ class Inspect(Room):
     def target(self) -> Target | None:
         """Give the job."""
         return Target(kind="job", ids=(self.job_id,))
+
+    def states(self) -> States:
+        """Give the state of the job, or of the case."""
+        found = self.console.store.picture.answer_to(self.look())
+        if isinstance(found, StoryOf):
+            return {found.story.detail.view.state}
+        return {found.status} if isinstance(found, Case) else None
 
     def on_page_followed(self, message: Page.Followed) -> None:
         """Go where the link leads."""

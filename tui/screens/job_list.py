@@ -9,9 +9,11 @@ from textual import events
 from textual.widget import Widget
 
 from hms_svc.domain.filter import parse_filter
+from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import JobPage, JobView
 from tui import formatting as f
 from tui.commands import Target
+from tui.hints import States
 from tui.looks import JobsLook
 from tui.picture import Look, Picture
 from tui.rows import cause_words
@@ -37,6 +39,7 @@ class JobList(Room):
         self._marked: frozenset[str] = frozenset()
         self._all_that_match = False
         self._turned = 0
+        self._states: dict[str, State] = {}
 
     def body(self) -> Iterable[Widget]:
         """Give the line that tells the filter, and the page."""
@@ -51,7 +54,7 @@ class JobList(Room):
     def set_filter(self, where: str) -> None:
         """Show the first page of another filter."""
         if where != self.where:
-            self.where, self._cursors = where, [None]
+            self.where, self._cursors, self._states = where, [None], {}
             self._forget_marks()
             self.grid.wait()
 
@@ -86,10 +89,13 @@ class JobList(Room):
         """Show the page, where it is the one that was asked for."""
         page = self.page_of(picture)
         if page is not None:
+            self._states |= {job.id: job.state for job in page.jobs}
             if not page.jobs and len(self._cursors) > 1 and page.cursor is None:
                 self._cursors.pop()
                 self.ask()
                 return
+            if not page.jobs:
+                self.grid.empty = (*_no_such_id(self.where), *self.empty)
             self.grid.show(self.rows_of(page.jobs, picture))
             if self._turned:
                 self.grid.action_edge(-self._turned)
@@ -132,6 +138,17 @@ class JobList(Room):
             return Target(kind="job", ids=tuple(sorted(self._marked)))
         cursor = self.grid.chosen
         return None if cursor is None else Target(kind="job", ids=(cursor,))
+
+    def states(self) -> States:
+        """Give the states of the chosen jobs, as they were last seen."""
+        if self._all_that_match:
+            return parse_filter(self.where).states()
+        target = self.target()
+        if target is None or target.kind != "job":
+            return None
+        found = [self._states.get(job_id) for job_id in target.ids]
+        known = {state for state in found if state is not None}
+        return known if len(known) > 0 and None not in found else None
 
     def toggle_mark(self) -> None:
         """Mark the job at the cursor, or take its mark away, and go on to the next."""
@@ -191,6 +208,15 @@ class JobList(Room):
         """Ask for as many jobs as there is room for now."""
         if self.is_current and self._is_ready:
             self.call_after_refresh(self.ask)
+
+
+def _no_such_id(where: str) -> list[Line]:
+    """Say, where a filter names ids, how parts of ids are looked for."""
+    ids = parse_filter(where).ids()
+    if not ids:
+        return []
+    told = f"no job that matches has the id {ids[0]}; of a part of an id: "
+    return [line(cell(told), cell(f"id~{ids[0]}", "key")), ()]
 
 
 def at_most(picture: Picture, where: str) -> int:

@@ -11,6 +11,7 @@ from textual.widget import Widget
 
 from tui import columns, rows
 from tui.commands import Kind, Target
+from tui.hints import States
 from tui.picture import Picture
 from tui.screens.room import Room
 from tui.text import cell, line
@@ -78,6 +79,15 @@ class Overview(Room):
             return None
         where = f"cause:{grid.chosen}" if kind == "group" else ""
         return Target(kind=kind, ids=(grid.chosen,), where=where)
+
+    def states(self) -> States:
+        """Give the state of the result or group at the cursor."""
+        target, picture = self.target(), self.console.store.picture
+        if target is None or target.kind == "queue":
+            return None
+        ends = {result.job_id: result.state for result in reversed(picture.results)}
+        known = ends | {group.id: group.state for group in picture.failures}
+        return {known[each] for each in target.ids if each in known} or None
 
     def on_resize(self, event: events.Resize) -> None:
         """Put results and failures side by side where there is room."""

@@ -11,7 +11,8 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
 
-from tui.commands import Target, key_sign, possible
+from tui.commands import Target
+from tui.hints import PROMPT, States, hints, lines_of
 from tui.picture import Look, Picture
 from tui.text import Cell, Line, cell
 from tui.topline import top_line
@@ -72,6 +73,10 @@ class Room(Screen[None]):
         """Give what the cursor is on, or what is marked."""
         return None
 
+    def states(self) -> States:
+        """Give the states of what is chosen, None where they are not known."""
+        return None
+
     def on_mount(self) -> None:
         """Frame the room in red where production is at stake."""
         self.set_class(self.console.launch.facts.production, "-production")
@@ -119,22 +124,24 @@ class Room(Screen[None]):
         if not self._is_ready:
             return
         notice, trouble = self.console.notice, self.console.store.picture.trouble_of(self.look())
-        left = (Cell(" "), *notice) if notice else tuple(self._hints())
-        if trouble and not notice:
-            left = (cell(f" {trouble}", "bad"),)
-        right = () if notice or trouble else (cell(" 1-9 screens  ? help  q leave ", "dim"),)
-        self.query_one("#hints", Bar).show(left, right)
-
-    def _hints(self) -> Iterable[Cell]:
-        target = self.target()
-        yield Cell(" ")
-        commands = [*possible(target, group="look"), *possible(target, group="act")]
-        for command in sorted(commands, key=lambda each: each.name not in self.first_hints):
-            if command.keys and command.name not in {"copy", "mark", "resume", "mark-all"}:
-                yield Cell(key_sign(command), "key")
-                yield Cell(f" {command.title.lower()}  ", "dim")
-        yield Cell("tab", "key")
-        yield Cell(" panel", "dim")
+        bar = self.query_one("#hints", Bar)
+        if notice:
+            bar.show((Cell(" "), *notice))
+        elif self.query_one(Prompt).is_open:
+            bar.show((Cell(" "),), hints=lines_of(PROMPT))
+        elif trouble:
+            bar.show((cell(f" {trouble}", "bad"),))
+        else:
+            target = self.target()
+            told = hints(
+                target,
+                self.states(),
+                is_paused=self.console.is_paused(target),
+                first=self.first_hints,
+                panels=len(self.query(Grid)),
+            )
+            right = cell(" 1-9 screens  ? help  q leave ", "dim")
+            bar.show((Cell(" "),), (right,), hints=told)
 
     def on_grid_moved(self, message: Grid.Moved) -> None:
         """Show the hints of what the cursor is on now."""

@@ -9,6 +9,7 @@ from textual.widget import Widget
 
 from tui import columns, rows
 from tui.commands import Target
+from tui.hints import States
 from tui.looks import AuditLook, CasePage, CasesLook, EventsLook
 from tui.order import KeptOrder
 from tui.picture import Look, Picture
@@ -82,6 +83,11 @@ class Failures(TableRoom):
             return None
         return Target(kind="group", ids=(cursor,), where=f"cause:{cursor}")
 
+    def states(self) -> States:
+        """Give the state of the group at the cursor."""
+        groups = self.console.store.picture.failures
+        return {group.state for group in groups if group.id == self.grid.cursor} or None
+
 
 class Cases(TableRoom):
     """The rows that jobs made."""
@@ -104,6 +110,12 @@ class Cases(TableRoom):
         """Give the case at the cursor."""
         cursor = self.grid.chosen
         return None if cursor is None else Target(kind="case", ids=(cursor,))
+
+    def states(self) -> States:
+        """Give whether the case at the cursor is open or closed."""
+        page = self.console.store.picture.answer_to(self.look())
+        cases = page.cases if isinstance(page, CasePage) else ()
+        return {case.status for case in cases if case.id == self.grid.cursor} or None
 
 
 class Events(TableRoom):

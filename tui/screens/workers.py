@@ -8,11 +8,13 @@ from typing import ClassVar, Final
 import msgspec
 from textual.widget import Widget
 
+from hms_svc.domain.lifecycle import State
 from hms_svc.domain.plain_text import plural
 from hms_svc.domain.views import JobDetail, WorkerView
 from hms_svc.operations.explanation import has_rescuer, is_silent, silence_words
 from tui import formatting as f
 from tui.commands import Target
+from tui.hints import States
 from tui.looks import Hands, HandsLook
 from tui.picture import Picture
 from tui.screens.room import Room
@@ -103,6 +105,10 @@ class Workers(Room):
         for worker_id, left in list(self._left.items()):
             if worker_id in alive or picture.at - left.at > REMEMBERED_MS:
                 del self._left[worker_id]
+
+    def states(self) -> States:
+        """Give that of a job in a slot."""
+        return {State.PROCESSING}
 
     def target(self) -> Target | None:
         """Give the job in the slot at the cursor, or the worker."""

@@ -13,20 +13,20 @@ from textual.widgets import Input
 from tui.widgets.typing import TextLine
 
 Mode: TypeAlias = Literal["filter", "command"]
-Complete: TypeAlias = Callable[[str], str | None]
+Complete: TypeAlias = Callable[[str], list[str]]
 MOST_EARLIER = 50
 
 
 class _Completion(Suggester):
-    """Asks a plain function for the whole text that a beginning may grow into."""
+    """Asks a plain function for the whole texts that a beginning may grow into."""
 
     def __init__(self, complete: Complete) -> None:
         super().__init__(use_cache=False, case_sensitive=True)
         self._complete = complete
 
     async def get_suggestion(self, value: str) -> str | None:
-        """Give the completed text."""
-        return self._complete(value)
+        """Give the first of them."""
+        return next(iter(self._complete(value)), None)
 
 
 class Prompt(TextLine):
@@ -34,7 +34,8 @@ class Prompt(TextLine):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,ctrl+g", "leave", "Leave", show=False, priority=True),
-        Binding("tab", "complete", "Complete", show=False, priority=True),
+        Binding("tab", "complete(1)", "Complete", show=False, priority=True),
+        Binding("shift+tab", "complete(-1)", "Complete backwards", show=False, priority=True),
         Binding("up", "earlier(-1)", "Earlier", show=False),
         Binding("down", "earlier(1)", "Later", show=False),
     ]
@@ -61,6 +62,8 @@ class Prompt(TextLine):
         self.mode: Mode = "filter"
         self._earlier: list[str] = []
         self._at = 0
+        self._complete: Complete = lambda value: []
+        self._circle: list[str] = []
 
     def ask(self, mode: Mode, text: str, complete: Complete, earlier: list[str]) -> None:
         """Open with this text; what is given is added to the `earlier` ones."""
@@ -69,6 +72,7 @@ class Prompt(TextLine):
             "state:dead type:pothole.* error~timeout age>1h" if mode == "filter" else "help"
         )
         self.suggester = _Completion(complete)
+        self._complete, self._circle = complete, []
         self._at = len(earlier)
         self.value = text
         self.cursor_position = len(text)
@@ -89,11 +93,13 @@ class Prompt(TextLine):
         self.close()
         self.post_message(self.Left())
 
-    def action_complete(self) -> None:
-        """Take the suggestion."""
-        if self._suggestion:
-            self.value = self._suggestion
-            self.cursor_position = len(self.value)
+    def action_complete(self, step: int) -> None:
+        """Take the next completion, or the one before; after the last comes what was typed."""
+        if self.value not in self._circle:
+            self._circle = [self.value, *self._complete(self.value)]
+        at = self._circle.index(self.value)
+        self.value = self._circle[(at + step) % len(self._circle)]
+        self.cursor_position = len(self.value)
 
     def action_earlier(self, step: int) -> None:
         """Show what was given earlier."""

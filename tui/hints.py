@@ -1,0 +1,55 @@
+"""The keys at the foot: what can be done to what the cursor is on, and no more. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
+
+from hms_svc.domain.case import CaseStatus
+from hms_svc.domain.lifecycle import TERMINAL
+from hms_svc.operations.plan import ELIGIBLE
+from tui.commands import Command, Target, key_sign, possible
+from tui.text import Cell, Line
+
+States = Collection[str] | None
+"""States of jobs, or of cases; None where they are not known."""
+_FROM: Final[Mapping[str, Collection[str]]] = {
+    **{act.value: states for act, states in ELIGIBLE.items()},
+    "edit": TERMINAL,
+    "close-case": {CaseStatus.OPEN},
+    "reopen-case": {CaseStatus.CLOSED},
+}
+_UNTOLD: Final = frozenset({"copy", "mark", "mark-all"})
+PROMPT: Final = (
+    ("enter", "do it"), ("esc", "back"), ("tab", "complete"), ("shift+tab", "backwards"),
+    ("↑↓", "earlier"),
+)  # fmt: skip
+
+
+def hints(
+    target: Target | None, states: States, *, is_paused: bool, first: Collection[str], panels: int
+) -> list[Line]:
+    """Give a hint for each key, what is done to the choice before what needs none.
+
+    `states` are those of the chosen, `is_paused` tells of their queues; `first` names the commands that this screen is for.
+    """
+    commands = [*possible(target, group="look"), *possible(target, group="act")]
+    shown = [each for each in commands if each.keys and can(each, states, is_paused=is_paused)]
+    shown.sort(key=lambda each: (each.name not in first, not each.takes))
+    told = [(key_sign(each), each.title.lower()) for each in shown if each.name not in _UNTOLD]
+    if panels > 1:
+        told.append(("tab", "panel"))
+    return lines_of(told)
+
+
+def lines_of(keys: Iterable[tuple[str, str]]) -> list[Line]:
+    """Give a line of each key with what it does."""
+    return [(Cell(key, "key"), Cell(f" {words}  ", "dim")) for key, words in keys]
+
+
+def can(command: Command, states: States, *, is_paused: bool) -> bool:
+    """Tell whether a command can be done to any of the chosen, as far as their states are known."""
+    if command.name in {"pause", "resume"}:
+        return is_paused == (command.name == "resume")
+    wanted = _FROM.get(command.name)
+    return wanted is None or states is None or any(state in wanted for state in states)
