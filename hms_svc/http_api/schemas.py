@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from pydantic import BaseModel, Field
 
 from hms_svc.domain.case import CaseStatus
-from hms_svc.domain.health import Level, TroubleKind
 from hms_svc.domain.lifecycle import State
+from hms_svc.http_api.status_schemas import Paused, QueueList, Status, WorkerList
 
 
 class FieldFault(BaseModel):
@@ -162,12 +162,13 @@ class Outcome(BaseModel):
 
 
 class PlannedGroup(BaseModel):
-    """Jobs of one kind that an act would change."""
+    """Jobs of one kind that an act would change; `cause` is that of a failed job, else empty."""
 
     type: str
     state: State
     reason: str
     rule: str
+    cause: str
     count: int
 
 
@@ -183,120 +184,6 @@ class Plan(BaseModel):
     groups: list[PlannedGroup]
     cannot: int
     seen: str
-
-
-class Queue(BaseModel):
-    """One queue, with the number of jobs in each state, and its running totals."""
-
-    type: str
-    queued: int
-    scheduled: int
-    held: int
-    processing: int
-    retrying: int
-    rejected: int
-    dead: int
-    cancelled: int
-    completed: int
-    oldest_age_s: float | None
-    paused: bool
-    intake_paused: bool
-    served: bool
-    intake: int
-    counters: dict[str, int]
-    paused_by: str | None = None
-    pause_reason: str | None = None
-    faults: list[str] | None = None
-
-
-class QueueList(BaseModel):
-    """Queues, at most 1000 of them, and how many types are left off."""
-
-    queues: list[Queue]
-    types_left_off: int
-
-
-class Paused(BaseModel):
-    """Whether a queue is claimed from, and takes jobs at the doors."""
-
-    type: str
-    paused: bool
-    intake_paused: bool
-
-
-class Worker(BaseModel):
-    """One worker process; `type_slots` are the types that may take less than all slots."""
-
-    id: str
-    host: str
-    pid: int
-    slots: int
-    busy: int
-    hung: int
-    jobs: list[str]
-    last_seen_s: float
-    types: list[str]
-    type_slots: dict[str, int]
-    started_at: datetime
-    lane: str
-
-
-class WorkerList(BaseModel):
-    """The live workers."""
-
-    workers: list[Worker]
-
-
-class Room(BaseModel):
-    """Bytes that an engine uses, and bytes at which it refuses what is new."""
-
-    used: int
-    limit: int
-
-
-class Broker(BaseModel):
-    """The broker, and how long it took to answer; `room` is null where no limit is known."""
-
-    kind: str
-    ok: bool
-    round_trip_ms: float
-    room: Room | None
-
-
-class Database(BaseModel):
-    """The database."""
-
-    kind: str
-    ok: bool
-
-
-class Trouble(BaseModel):
-    """One thing that is amiss, of a kind, in words, with since when."""
-
-    kind: TroubleKind
-    level: Level
-    words: str
-    since: datetime
-    detail: str
-
-
-class Health(BaseModel):
-    """How the service is: the level of the worst trouble, and every one, the worst first."""
-
-    level: Literal["well", "note", "degraded", "down"]
-    troubles: list[Trouble]
-
-
-class Status(BaseModel):
-    """How the service stands."""
-
-    broker: Broker
-    database: Database
-    queues: list[Queue]
-    workers: list[Worker]
-    totals: dict[str, int]
-    types_left_off: int
-    health: Health
 
 
 class FailureGroup(BaseModel):

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from hms_svc.domain.errors import DatabaseUnavailable
 from hms_svc.domain.ids import case_id
 from hms_svc.domain.lifecycle import State
-from hms_svc.http_api import schemas
+from hms_svc.http_api import schemas, status_schemas
 from hms_svc.operations.tokens import Scope
 from hms_svc.persistence.database import SqlDatabase
 from hms_svc.ports.broker import WorkerRegistration
@@ -281,7 +281,7 @@ async def test_reads_have_the_shapes_that_the_document_tells(house: House, ada: 
     await serves(house, "analysis.run", "crew.notify")
     told: dict[str, type[BaseModel]] = {
         "/jobs": schemas.JobPage, "/jobs/d-1": schemas.JobDetail, "/jobs/d-1/why": schemas.Explanation,
-        "/status": schemas.Status, "/queues": schemas.QueueList, "/workers": schemas.WorkerList,
+        "/status": status_schemas.Status, "/queues": status_schemas.QueueList, "/workers": status_schemas.WorkerList,
         "/failures": schemas.FailureList, "/schedules": schemas.ScheduleList,
         "/cases": schemas.CasePage, f"/cases/{CASE}": schemas.Case, "/audit": schemas.AuditPage,
     }  # fmt: skip
