@@ -56,6 +56,7 @@ class Console(App[int]):
     """The application. Its answer is the exit code."""
 
     TITLE = "hms-svc"
+    CSS = "CommandPalette SearchIcon { display: none; }"
     COMMANDS = {_palette}  # noqa: RUF012 - Textual declares it
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
@@ -292,7 +293,7 @@ class Console(App[int]):
     async def _run_why(self, target: Target | None, words: str) -> None:
         if target is not None and target.ids:
             with self.keyboard.preparing():
-                await self._drafting.tell_why(target.ids[0])
+                await self._drafting.tell_why(target)
 
     def _run_filter(self, target: Target | None, words: str) -> None:
         if words:

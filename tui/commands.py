@@ -100,8 +100,10 @@ _LOOK: Final = (
         group="look",
     ),
     Command(
-        name="why", keys=("w",), title="Why?", help="why it waits, was refused or died, in one sentence",
-        takes=("job",), cli="hms-svc jobs why {}", group="look",
+        name="why", keys=("w",), title="Why?", group="look", takes=("job", "queue", "group"),
+        help="why it waits, was refused or died; why a queue does not move, what fails in a group",
+        cli="hms-svc jobs why {}",
+        cli_of={"queue": "hms-svc queues why {}", "group": "hms-svc jobs groups"},
     ),
     Command(
         name="filter", keys=("slash",), title="Filter", group="look",

@@ -13,6 +13,7 @@ from hms_svc.operations.rehearsal import diff_lines
 from hms_svc.operations.samples import Sample, list_samples
 from hms_svc.operations.service import Operations
 from hms_svc.operations.trial import TrialReport
+from tui.commands import BY_NAME, Target
 from tui.dialogs.choose import ChooseDialog
 from tui.dialogs.edit import CheckedDialog, EditDialog
 from tui.dialogs.form import FormDialog
@@ -103,11 +104,18 @@ class Drafting:
         answer = await operations.actions.enqueue_edit(job, note=note)
         self._console.say(f"{answer.job_id} is {answer.state}, made from {job_id}", "good")
 
-    async def tell_why(self, job_id: str) -> None:
-        """Show why a job is as it is."""
+    async def tell_why(self, target: Target) -> None:
+        """Show why a job is as it is, why a queue does not move, or what fails in a group."""
         with self._console.telling():
-            words = await self._console.store.operations().reads.why(job_id)
-            command = f"hms-svc jobs why {job_id}"
+            reads, id = self._console.store.operations().reads, target.ids[0]
+            if target.kind == "queue":
+                words = await reads.why_queue(id)
+            elif target.kind == "group":
+                words = await reads.why_group(id)
+            else:
+                words = await reads.why(id)
+            first = Target(kind=target.kind, ids=(id,))
+            command = BY_NAME["why"].command_line(first)
             lines = [(), line(cell(words)), (), line(cell(f"$ {command}", "dim"))]
             await self.show("Why", lines, to_copy=command)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from hms_svc.domain.filter_terms import EXAMPLES
 from tui.commands import TABLE, Command, Target, fits, key_sign
-from tui.text import Cell, Line, cell, line
+from tui.text import Cell, Line, Role, cell, line
 
+INDENT: Final = 13
+EXAMPLE: Final = 24
 _HEADS: Final = {"look": "Look", "act": "Act", "go": "Go", "console": "The console"}
 _MOVES: Final = (
     ("↑ ↓ j k", "move"),
@@ -27,19 +30,30 @@ def help_lines(target: Target | None) -> list[Line]:
         for command in TABLE:
             if command.group == group:
                 lines += _told(command, target)
-    lines += [(), line(Cell(" Move", "head"))]
+    lines += [(), line(Cell(" Fields of the filter", "head"))]
+    for example, words in EXAMPLES.values():
+        lines.append(line(cell(f"  {example}".ljust(EXAMPLE), "accent"), cell(words)))
+    lines += [
+        _behind("a blank means both; OR, - or NOT, and ( ) do the rest; quotes make plain text"),
+        (),
+        line(Cell(" Move", "head")),
+    ]
     lines += [line(cell(f"  {keys.ljust(11)}", "key"), cell(words)) for keys, words in _MOVES]
     return lines
 
 
+def _behind(words: str, role: Role = "") -> Line:
+    """Give a line that stands, also where it goes on, behind the keys."""
+    return line(cell(" " * INDENT), cell(words, role))
+
+
 def _told(command: Command, target: Target | None) -> list[Line]:
     can = fits(command, target)
-    sign = f"  {key_sign(command).ljust(11)}"
-    first = line(
-        cell(sign, "key" if can else "dim"),
-        cell(command.title.ljust(23), "strong" if can else "dim"),
-        cell(command.help, "" if can else "dim"),
-    )
-    if not command.cli:
-        return [first]
-    return [first, line(cell(f"{'':13}$ {command.command_line(target)}", "dim"))]
+    sign = f"  {key_sign(command)}".ljust(INDENT)
+    lines = [
+        line(cell(sign, "key" if can else "dim"), cell(command.title, "strong" if can else "dim")),
+        _behind(command.help, "" if can else "dim"),
+    ]
+    if command.cli:
+        lines.append(line(cell("  $ ", "dim"), cell(command.command_line(target), "dim")))
+    return lines

@@ -186,6 +186,19 @@ class EventsLook(msgspec.Struct, frozen=True):
         return tuple(await operations.reads.newest_events(self.limit))
 
 
+class AuditRowLook(msgspec.Struct, frozen=True):
+    """One audit row, by its number."""
+
+    number: int
+
+    every_seconds: ClassVar[float] = 3.0
+
+    async def take(self, operations: Operations) -> AuditRecord | None:
+        """Read it; None where there is none."""
+        rows = await operations.reads.audit(limit=1, cursor=str(self.number + 1))
+        return rows[0] if rows and rows[0].number == self.number else None
+
+
 class AuditLook(msgspec.Struct, frozen=True):
     """Audit rows, newest first."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from hms_svc.domain.event import Event
 from tui.commands import Target
-from tui.screens.inspect import Inspect, InspectCase
+from tui.screens.inspect import Inspect, InspectAudit, InspectCase, InspectEvent
 from tui.screens.job_list import JobList
 from tui.screens.lists import Held, Jobs
 from tui.screens.overview import Overview
@@ -22,6 +23,9 @@ ROOMS: Final[dict[str, type[Room]]] = {
     "cases": Cases, "events": Events, "schedules": Schedules, "audit": Audit,
 }  # fmt: skip
 """The nine rooms by name."""
+_PAGES: Final[dict[str, type[Inspect]]] = {
+    "job": Inspect, "case": InspectCase, "audit": InspectAudit,
+}  # fmt: skip
 MOST_STEPS: Final = 50
 Step = tuple[str, str]
 """A room's name, and its filter."""
@@ -69,9 +73,9 @@ class Navigation:
             self._open(*self._future.pop())
 
     def follow(self, link: str) -> None:
-        """Open what a link leads to: `job:ID` or `case:ID`."""
+        """Open what a link leads to: `job:ID`, `case:ID` or `audit:NUMBER`."""
         kind, _, id = link.partition(":")
-        self._console.push_screen(InspectCase(id) if kind == "case" else Inspect(id))
+        self._console.push_screen(_PAGES[kind](id))
 
     def inspect(self, target: Target) -> None:
         """Open what was chosen: a thing whole, or the jobs of many."""
@@ -81,10 +85,17 @@ class Navigation:
             self.go("jobs", f"state:processing worker:{target.ids[0]}")
         elif target.kind == "group" or target.where:
             self.go("jobs", target.where)
+        elif target.kind == "event" and (event := self._event()) is not None:
+            self._console.push_screen(InspectEvent(event))
         elif target.kind in {"case", "audit"}:
             self.follow(f"{target.kind}:{target.ids[0]}")
         else:
             self.follow(f"job:{target.ids[0]}")
+
+    def _event(self) -> Event | None:
+        """Give the event on the screen that was chosen, where it is about no job."""
+        room = self.room
+        return room.event_of_no_job() if isinstance(room, Events) else None
 
     def _open(self, name: str, where: str | None) -> None:
         while len(self._console.screen_stack) > 2:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 from textual.markup import escape
 
 from hms_svc.domain.plain_text import plain
-from tui.commands import TABLE, key_sign
+from tui.commands import ALIASES, TABLE, key_sign
 
 if TYPE_CHECKING:
     from tui.app import Console
 
-Entry = tuple[str, str, Callable[[], None]]
+Entry = tuple[str, str, str, Callable[[], None]]
+"""Title, help, all the words that it is found by, and what it does."""
+
+BY_HELP: Final = 0.2
 
 
 class Palette(Provider):
-    """Finds commands by any letters of them. What it shows is never read as markup."""
+    """Finds commands by letters of their titles and words of their help. What it shows is never read as markup."""
 
     @property
     def _console(self) -> Console:
@@ -33,21 +36,26 @@ class Palette(Provider):
             if command.name == "palette":
                 continue
             told = escape(f"{key_sign(command)}  {command.help}".strip())
-            yield command.title, told, console.runner(command.name, target)
+            names = [name for name, (real, _) in ALIASES.items() if real == command.name]
+            words = " ".join((command.title, command.help, command.name, *names)).casefold()
+            yield command.title, told, words, console.runner(command.name, target)
             if command.cli:
                 text = command.command_line(target)
-                yield plain(f"Copy: {text}"), escape(command.help), console.copier(text)
+                title = plain(f"Copy: {text}")
+                yield title, escape(command.help), title.casefold(), console.copier(text)
 
     async def discover(self) -> Hits:
         """Give all commands, before anything is typed."""
-        for title, told, run in self._entries():
+        for title, told, _, run in self._entries():
             if not title.startswith("Copy: "):
                 yield DiscoveryHit(Content(title), run, text=title, help=told)
 
     async def search(self, query: str) -> Hits:
-        """Give the commands that match."""
-        matcher = self.matcher(query)
-        for title, told, run in self._entries():
+        """Give the commands whose title has the letters, or whose title and help have the words."""
+        matcher, wanted = self.matcher(query), query.casefold().split()
+        for title, told, words, run in self._entries():
             score = matcher.match(title)
+            if score <= 0 and all(word in words for word in wanted):
+                score = BY_HELP
             if score > 0:
                 yield Hit(score, Content(title), run, text=title, help=told)

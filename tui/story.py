@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from hms_svc.domain.case import Case
+from hms_svc.domain.event import Event
 from hms_svc.domain.plain_text import plain, plain_lines
 from hms_svc.domain.strict_json import decode, encode
 from hms_svc.domain.views import AttemptView, AuditRecord, JobDetail, Move, ProgressView
@@ -219,4 +220,33 @@ def tell_case(case: Case, now: int) -> Told:
     teller.fact("closed", f.moment(case.closed_at))
     teller.fact("job", case.job_id, link=f"job:{case.job_id}")
     _tell_json(teller, "Data", case.data)
+    return Told(tuple(teller.lines), teller.links)
+
+
+def tell_audit(record: AuditRecord, now: int) -> Told:
+    """Tell all of an audit row, with its place in the chain."""
+    teller = _Teller()
+    is_job = record.action.startswith("job.") and not record.subject.startswith("batch:")
+    is_case = record.action.startswith("case.") and record.subject.startswith("case-")
+    link = f"job:{record.subject}" if is_job else f"case:{record.subject}" if is_case else ""
+    teller.fact("row", record.number, "strong")
+    teller.fact("when", f"{f.moment(record.at)}, {f.age(now - record.at)} ago")
+    teller.fact("who", record.actor, "strong")
+    teller.fact("did", record.action, "accent")
+    teller.fact("to", record.subject, link=link)
+    teller.fact("link", "not sealed yet" if record.link is None else record.link)
+    teller.fact("digest", record.digest)
+    _tell_json(teller, "Detail", record.detail)
+    return Told(tuple(teller.lines), teller.links)
+
+
+def tell_event(event: Event, now: int) -> Told:
+    """Tell all of an event that is not about a job."""
+    teller = _Teller()
+    teller.fact("event", event.type, "strong")
+    teller.fact("when", f"{f.moment(event.at)}, {f.age(now - event.at)} ago")
+    teller.fact("position", event.position)
+    teller.fact("subject", event.subject)
+    teller.fact("id", event.id)
+    _tell_json(teller, "Data", event.data)
     return Told(tuple(teller.lines), teller.links)

@@ -77,7 +77,27 @@ def purge(
     raise typer.Exit(INTERRUPTED if report.left else DONE)
 
 
-COMMANDS: Final[Commands] = {"list": list_queues, "pause": pause, "resume": resume, "purge": purge}
+def why(context: typer.Context, type_name: TypeName, as_json: AsJson = False) -> None:
+    """Tell in one sentence why a queue does not move."""
+
+    async def work() -> str:
+        async with session_of(context).operations(database=False) as operations:
+            return await operations.reads.why_queue(type_name)
+
+    sentence = run(work)
+    if as_json:
+        emit({"type": type_name, "why": sentence})
+    else:
+        say(sentence)
+
+
+COMMANDS: Final[Commands] = {
+    "list": list_queues,
+    "pause": pause,
+    "resume": resume,
+    "purge": purge,
+    "why": why,
+}
 
 
 async def _list(session: Session, as_json: bool) -> None:

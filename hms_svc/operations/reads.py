@@ -29,6 +29,7 @@ from hms_svc.operations.engine_probes import EngineProbes
 from hms_svc.operations.explanation import Facts, explain
 from hms_svc.operations.health import HealthWatch, Seen
 from hms_svc.operations.positions import first_position, newest_position
+from hms_svc.operations.queue_explanation import QueueWhys
 from hms_svc.ports.answer_bound import MOST_SECONDS
 from hms_svc.ports.bus import Bus
 from hms_svc.ports.clock import Clock
@@ -71,7 +72,7 @@ class JobStory(msgspec.Struct, frozen=True, kw_only=True):
     archived: bool
 
 
-class Reads:
+class Reads(QueueWhys):
     """The reading half of the operator service. `database` is None where there is none to ask.
 
     `database_away` is what is known of one that could not be opened; `lease_ms` how long a lease is.

@@ -370,3 +370,12 @@ def test_half_an_id_says_how_it_is_looked_for(city: City) -> None:
     assert f"--where id~{job[-8:]}" in cli("jobs", "list", "--where", f"id:{job[-8:]}").err
     assert find(cli, f"id~{job[-8:]}")["id"] == job
     assert cli("jobs", "list", "--where", f"id:{job}").err == ""
+
+
+def test_a_queue_tells_why_it_does_not_move(city: City) -> None:
+    cli, _ = city
+    told = cli("queues", "why", "pothole.report", "--json").row
+    assert told["type"] == "pothole.report"
+    assert told["why"].startswith("Queue pothole.report has nothing that is ready")
+    assert told["why"] in cli("queues", "why", "pothole.report").out
+    assert "no queue 'no.such'" in cli("queues", "why", "no.such", code=2).err

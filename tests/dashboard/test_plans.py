@@ -60,7 +60,7 @@ async def test_the_question_of_a_held_job_shows_payload_rule_reason_and_age(
         for key in "ad":
             await one.press(key)
             await one.opened("ConfirmDialog")
-            await one.reads("wants create_case, held for 0.")
+            await one.reads("wants create_case, held for")
             await one.reads("reason closing a road needs the consent of a human")
             await one.reads("rule road-closure hold create_case when type(payload)")
             await one.reads('"needs_road_closure": true')

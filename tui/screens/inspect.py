@@ -8,12 +8,14 @@ from typing import ClassVar
 from textual.widget import Widget
 
 from hms_svc.domain.case import Case
+from hms_svc.domain.event import Event
+from hms_svc.domain.views import AuditRecord
 from tui.commands import Target
 from tui.hints import States
-from tui.looks import CaseLook, StoryLook
+from tui.looks import AuditRowLook, CaseLook, StoryLook
 from tui.picture import Look, Picture, StoryOf
 from tui.screens.room import Room, one_line
-from tui.story import tell_case, tell_story
+from tui.story import tell_audit, tell_case, tell_event, tell_story
 from tui.widgets.page import Page
 
 
@@ -42,7 +44,7 @@ class Inspect(Room):
             told = tell_story(found, picture.at)
             page.show(told.lines, told.links)
         elif picture.seen is not None and picture.seen.look == self.look():
-            page.show([one_line(f"Nobody knows job {self.job_id} (any more).", "warn")])
+            page.show([one_line(f"job {self.job_id} not found", "warn")])
 
     def target(self) -> Target | None:
         """Give the job."""
@@ -80,3 +82,47 @@ class InspectCase(Inspect):
     def target(self) -> Target | None:
         """Give the case."""
         return Target(kind="case", ids=(self.job_id,))
+
+
+class InspectAudit(Inspect):
+    """One audit row."""
+
+    title_words: ClassVar[str] = "Audit row"
+
+    def look(self) -> Look:
+        """Ask for the row."""
+        return AuditRowLook(int(self.job_id))
+
+    def show(self, picture: Picture) -> None:
+        """Tell of it."""
+        found = picture.answer_to(self.look())
+        if isinstance(found, AuditRecord):
+            told = tell_audit(found, picture.at)
+            self.query_one("#page", Page).show(told.lines, told.links)
+        elif picture.seen is not None and picture.seen.look == self.look():
+            self.query_one("#page", Page).show(
+                [one_line(f"audit row {self.job_id} not found", "warn")]
+            )
+
+    def target(self) -> Target | None:
+        """Give the row."""
+        return Target(kind="audit", ids=(self.job_id,))
+
+
+class InspectEvent(Room):
+    """One event that is not about a job. It is told as it was read: events do not change."""
+
+    title_words: ClassVar[str] = "Event"
+
+    def __init__(self, event: Event) -> None:
+        super().__init__()
+        self._event = event
+
+    def body(self) -> Iterable[Widget]:
+        """Give the page."""
+        yield Page(id="page")
+
+    def show(self, picture: Picture) -> None:
+        """Tell of it."""
+        told = tell_event(self._event, picture.at)
+        self.query_one("#page", Page).show(told.lines, told.links)

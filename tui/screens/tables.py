@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual.widget import Widget
 
+from hms_svc.domain.event import AUDIT_SEALED, EVENTS_GAP, Event
 from tui import columns, rows
 from tui.commands import Target
 from tui.hints import States
@@ -18,6 +19,7 @@ from tui.text import Column, Line, Row, line
 from tui.widgets.grid import Grid
 
 ROWS = 100
+_OF_NO_JOB: Final = frozenset({AUDIT_SEALED, EVENTS_GAP})
 
 
 class TableRoom(Room):
@@ -139,6 +141,16 @@ class Events(TableRoom):
         """Give the job that the event at the cursor tells of."""
         cursor = self.grid.chosen
         return None if cursor is None else Target(kind="event", ids=(cursor.partition(":")[2],))
+
+    def event_of_no_job(self) -> Event | None:
+        """Give the event at the cursor where it is about no job."""
+        position = (self.grid.cursor or "").partition(":")[0]
+        found = self.console.store.picture.answer_to(self.look())
+        for event in found if isinstance(found, tuple) else ():
+            if not isinstance(event, Event) or str(event.position) != position:
+                continue
+            return event if event.type in _OF_NO_JOB else None
+        return None
 
 
 class Audit(TableRoom):

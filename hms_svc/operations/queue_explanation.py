@@ -1,0 +1,128 @@
+"""Why a queue does not move, and what fails in a group: one plain sentence from recorded facts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from hms_svc.domain.errors import UnknownId
+from hms_svc.domain.plain_text import plural
+from hms_svc.domain.timestamps import to_rfc3339
+from hms_svc.domain.views import FailureGroup, QueueView, WorkerView
+from hms_svc.operations.explanation import duration_words
+from hms_svc.ports.clock import Clock
+from hms_svc.ports.inspection import Inspection
+
+
+class QueueWhys:
+    """The part of the operator service that tells it; `_inspection` and `_clock` are given by the whole."""
+
+    _inspection: Inspection
+    _clock: Clock
+
+    async def why_queue(self, type: str) -> str:
+        """Tell in one plain sentence why the queue of a type does not move; UnknownId for an unknown one."""
+        queues, workers = await asyncio.gather(
+            self._inspection.queues([type]), self._inspection.workers()
+        )
+        if not queues:
+            raise UnknownId(f"no queue {type!r}")
+        return explain_queue(queues[0], workers, self._clock.now_ms())
+
+    async def why_group(self, cause: str) -> str:
+        """Tell in one plain sentence what fails in a group, and since when; UnknownId for an unknown one."""
+        for group in await self._inspection.failures():
+            if group.id == cause:
+                return explain_group(group, self._clock.now_ms())
+        raise UnknownId(f"no failure group {cause!r}")
+
+
+def explain_queue(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) -> str:
+    """Give the sentence of a queue. `workers` are all that are alive."""
+    counts = queue.counts
+    ready = counts.queued + counts.intake
+    if queue.faults:
+        told = queue.faults[0]
+    elif queue.paused:
+        told = _paused(queue)
+    elif ready == 0:
+        told = "has nothing that is ready"
+    elif not queue.served:
+        told = _unserved(queue, workers, now_ms)
+    else:
+        told = _served(queue, workers, now_ms)
+    return f"Queue {queue.type} {told}{_besides(queue, now_ms)}."
+
+
+def explain_group(group: FailureGroup, now_ms: int) -> str:
+    """Give the sentence of a failure group."""
+    cause = group.pattern or group.newest_detail
+    words = f"{group.error}: {cause}" if group.error and cause else group.error or cause
+    by = f" by {group.by}" if group.by and group.by != group.reason else ""
+    newest = group.recent[-1] if group.recent else 0
+    told = (
+        f"{plural(group.count, 'job')} of {group.type} {'is' if group.count == 1 else 'are'} "
+        f"{group.state.value} ({group.reason}{by}){f': {words}' if words else ''}; the first since "
+        f"{to_rfc3339(group.first_at)}, {duration_words(now_ms - group.first_at)} ago, the newest "
+        f"{duration_words(now_ms - group.last_at)} ago"
+    )
+    hour = sum(group.recent)
+    return f"{told}; {hour:,} came in the last hour, {newest:,} of them in these five minutes."
+
+
+def _paused(queue: QueueView) -> str:
+    why = f" ({queue.pause_reason})" if queue.pause_reason else ""
+    doors = ", and its doors take no new jobs" if queue.intake_paused else ""
+    ready = queue.counts.queued + queue.counts.intake
+    waiting = f"{plural(ready, 'ready job')} {'waits' if ready == 1 else 'wait'}"
+    return f"was paused by {queue.paused_by or 'somebody'}{why}{doors}; {waiting}"
+
+
+def _waiting(queue: QueueView, now_ms: int) -> str:
+    told = plural(queue.counts.queued + queue.counts.intake, "ready job")
+    if queue.oldest_queued_at is None:
+        return told
+    return f"{told}, the oldest for {duration_words(now_ms - queue.oldest_queued_at)}"
+
+
+def _unserved(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) -> str:
+    others = f"what is alive ({plural(len(workers), 'worker')}) serves other types"
+    told = others if workers else "no worker is alive"
+    return f"has {_waiting(queue, now_ms)}, and no live worker serves it: {told}"
+
+
+def _served(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) -> str:
+    serving = [worker for worker in workers if queue.type in worker.types]
+    slots = sum(worker.slots for worker in serving)
+    busy = sum(worker.busy for worker in serving)
+    hung = sum(worker.hung for worker in serving)
+    most = sum(worker.slots_of(queue.type) for worker in serving)
+    running = queue.counts.processing
+    past = f", {hung} of them with functions that run on past their timeout" if hung else ""
+    waiting = _waiting(queue, now_ms)
+    if running >= most:
+        return f"has {waiting}: it may take {plural(most, 'slot')}, and all of them are busy{past}"
+    if busy >= slots:
+        return (
+            f"has {waiting}: all {plural(slots, 'slot')} that serve it "
+            f"({plural(len(serving), 'worker')}) are busy{past}, {running} of them with its jobs"
+        )
+    return (
+        f"is moving: {waiting}; {running} of its jobs run, of {most} at most, and {busy} of the "
+        f"{plural(slots, 'slot')} that serve it are busy{past}"
+    )
+
+
+def _besides(queue: QueueView, now_ms: int) -> str:
+    counts = queue.counts
+    parts = []
+    if counts.scheduled:
+        due = queue.next_due_at
+        when = "" if due is None else f", the next in {duration_words(due - now_ms)}"
+        if due is not None and due <= now_ms:
+            when = f", the next overdue for {duration_words(now_ms - due)}"
+        parts.append(f"{counts.scheduled:,} scheduled{when}")
+    parts += [f"{counts.retrying:,} waiting to be tried again"] if counts.retrying else []
+    parts += [f"{counts.held:,} held for a human"] if counts.held else []
+    parts += [f"{counts.processing:,} running"] if counts.processing and queue.paused else []
+    return f"; besides, {', '.join(parts)}" if parts else ""

@@ -1,0 +1,127 @@
+"""Why of queues and groups, rows and events opened, the palette and the help."""
+
+from __future__ import annotations
+
+import pytest
+from textual.widgets import Input
+
+from hms_svc.domain.event import AUDIT_SEALED
+from hms_svc.domain.filter_terms import EXAMPLES
+from hms_svc.ports.control import Act
+from tests.dashboard.conftest import SeatMaker
+from tests.dashboard.seat import POTHOLE
+
+
+async def test_w_tells_why_a_queue_does_not_move(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        await one.enqueue("pothole.report", POTHOLE)
+        await one.until("the queue is shown", lambda: one.grid("queues").cursor)
+        await one.press("w")
+        await one.opened("Message")
+        await one.reads("and no live worker serves it: no worker is alive")
+        await one.reads("$ hms-svc queues why pothole.report")
+        await one.press("escape", "p")
+        await one.sees("is paused")
+        await one.press("w")
+        await one.reads("was paused by ann; 1 ready job waits")
+
+
+async def test_w_tells_what_fails_in_a_group(take_seat: SeatMaker) -> None:
+    async with take_seat(works=True, types=["drill.run"]) as one:
+        await one.enqueue("drill.run", {"act": "fail", "message": "no crew"}, max_attempts=1)
+        await one.press("3")
+        await one.opened("Failures")
+        await one.until("the group is shown", lambda: one.grid("table").cursor)
+        await one.press("w")
+        await one.opened("Message")
+        await one.reads("1 job of drill.run is dead (error): DrillFailed: no crew; the first since")
+
+
+async def test_an_audit_row_is_opened_and_leads_to_its_job(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        [job_id] = await one.enqueue("pothole.report", POTHOLE)
+        actions = (await one.operations()).actions
+        await actions.carry_out(await actions.plan(Act.CANCEL, [job_id]), note="wrong city")
+        await one.press("9")
+        await one.opened("Audit")
+        await one.until("rows are shown", lambda: len(one.grid("table").rows) == 2)
+        await one.press("i")
+        await one.opened("InspectAudit")
+        for words in (
+            "did job.cancel",
+            f"to {job_id}",
+            "who ann",
+            "link not sealed yet",
+            '"done": true',
+        ):
+            await one.reads(words)
+        await one.press("enter")
+        await one.opened("Inspect")
+        await one.sees("why ")
+
+
+async def test_an_event_that_is_about_no_job_is_opened_itself(take_seat: SeatMaker) -> None:
+    async with take_seat(works=True) as one:
+        await one.enqueue("pothole.report", POTHOLE)
+        await one.press("7")
+        await one.opened("Events")
+        grid = one.grid("table")
+
+        def sealed() -> list[str]:
+            return [row.key for row in grid.rows if row.cells[1].text == AUDIT_SEALED]
+
+        await one.until("the audit is sealed", sealed)
+        grid.put_cursor(sealed()[0])
+        await one.press("i")
+        await one.opened("InspectEvent")
+        await one.reads(f"event {AUDIT_SEALED}")
+        await one.press("escape")
+        await one.opened("Events")
+        done = [row.key for row in grid.rows if row.cells[1].text.startswith("job.")]
+        grid.put_cursor(done[0])
+        await one.press("i")
+        await one.opened("Inspect")
+        await one.sees("attempt   ")
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("dead", "Failures"),
+        ("dlq", "Failures"),
+        ("purge bulk", "Undo"),
+        ("payload dry", "Edit and retry"),
+    ],
+)
+async def test_the_palette_finds_by_words_of_the_help_and_other_names(
+    take_seat: SeatMaker, typed: str, found: str
+) -> None:
+    async with take_seat() as one:
+        await one.press("ctrl+p")
+        await one.until("the palette is open", lambda: one.console.screen.query("Input"))
+        assert "🔎" not in one.text()
+        one.console.screen.query_one(Input).value = typed
+        await one.sees(found)
+        assert "No matches" not in one.text()
+
+
+async def test_the_help_lists_the_fields_of_the_filter_and_can_be_read_at_80(
+    take_seat: SeatMaker,
+) -> None:
+    async with take_seat(size=(80, 24)) as one:
+        await one.enqueue("pothole.report", POTHOLE)
+        await one.press("2")
+        await one.shows_jobs(1)
+        await one.press("?")
+        await one.opened("Message")
+        page = one.console.screen.query_one("#page")
+        shown = [("".join(part.text for part in each)) for each in page._shown]
+        assert max(map(len, shown)) <= page.size.width
+        for example, _ in EXAMPLES.values():
+            assert any(each.startswith(f"  {example} ") for each in shown), example
+        outdented = [
+            each for each in shown if each[:1].strip() or (each[:2] == "  " and each[2:3] == "")
+        ]
+        assert outdented == []
+        [job] = await one.jobs()
+        assert f"  $ hms-svc jobs show {job.id}" in shown

@@ -1,0 +1,101 @@
+"""Why a queue does not move, and what fails in a group: a sentence for each way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from hms_svc.domain.errors import UnknownId
+from hms_svc.domain.job import make_job
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.views import FailureGroup, QueueCounts
+from hms_svc.operations.queue_explanation import explain_group, explain_queue
+from tests.unit.desk import open_desk
+from tests.unit.test_explanation import NOW, QUEUE, WORKER
+
+GROUP = FailureGroup(
+    id="c", state=State.DEAD, type="t", reason="error", by="", error="OSError", pattern="no crew at #",
+    count=50_000, first_at=NOW - 3_600_000, last_at=NOW - 5_000, newest_detail="no crew at 7",
+    newest_id="j", recent=(*[0] * 10, 40, 2),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("counts", "queue", "workers", "told"),
+    [
+        ({}, {}, (), "has nothing that is ready."),
+        (
+            {"queued": 84, "processing": 3},
+            {"paused": True, "paused_by": "ada", "pause_reason": "storm"}, (WORKER,),
+            "was paused by ada (storm); 84 ready jobs wait; besides, 3 running.",
+        ),
+        (
+            {"queued": 1}, {"paused": True, "intake_paused": True}, (),
+            "was paused by somebody, and its doors take no new jobs; 1 ready job waits.",
+        ),
+        (
+            {"queued": 17}, {"served": False, "oldest_queued_at": NOW - 65_000}, (),
+            "has 17 ready jobs, the oldest for 1 m 5 s, and no live worker serves it: no worker is alive.",
+        ),
+        (
+            {"queued": 1}, {"served": False},
+            (msgspec.structs.replace(WORKER, types=("other",)),),
+            "and no live worker serves it: what is alive (1 worker) serves other types.",
+        ),
+        (
+            {"queued": 9, "processing": 1}, {}, (WORKER,),
+            "has 9 ready jobs: it may take 1 slot, and all of them are busy.",
+        ),
+        (
+            {"queued": 9}, {}, (msgspec.structs.replace(WORKER, busy=4, hung=2),),
+            "all 4 slots that serve it (1 worker) are busy, 2 of them with functions that run on past",
+        ),
+        (
+            {"queued": 9}, {}, (WORKER,),
+            "is moving: 9 ready jobs; 0 of its jobs run, of 1 at most, and 3 of the 4 slots that serve it",
+        ),
+        (
+            {"scheduled": 12, "retrying": 41, "held": 2}, {"next_due_at": NOW + 300_000}, (WORKER,),
+            "; besides, 12 scheduled, the next in 5 m, 41 waiting to be tried again, 2 held for a human.",
+        ),
+        (
+            {"scheduled": 1}, {"next_due_at": NOW - 60_000}, (),
+            "besides, 1 scheduled, the next overdue for 1 m",
+        ),
+    ],
+)  # fmt: skip
+def test_each_way_that_a_queue_stands_has_its_sentence(
+    counts: dict[str, int], queue: dict[str, Any], workers: tuple[Any, ...], told: str
+) -> None:
+    view = msgspec.structs.replace(QUEUE, counts=QueueCounts(**counts), **queue)
+    sentence = explain_queue(view, workers, NOW)
+    assert sentence.startswith("Queue t ")
+    assert told in sentence
+
+
+def test_a_group_tells_what_fails_how_many_and_since_when() -> None:
+    assert explain_group(GROUP, NOW) == (
+        "50,000 jobs of t are dead (error): OSError: no crew at #; the first since "
+        "2027-01-15T07:00:00.000Z, 1 h ago, the newest 5 s ago; 42 came in the last hour, "
+        "2 of them in these five minutes."
+    )
+    one = msgspec.structs.replace(
+        GROUP, count=1, state=State.REJECTED, reason="governance", by="photo-from-nowhere", error="",
+        pattern="",
+    )  # fmt: skip
+    told = "1 job of t is rejected (governance by photo-from-nowhere): no crew at 7; the first"
+    assert explain_group(one, NOW).startswith(told)
+
+
+async def test_the_service_tells_it_of_what_it_knows(tmp_path: Path) -> None:
+    async with open_desk(tmp_path) as desk:
+        reads = desk.operations.reads
+        await desk.engines.broker.enqueue([make_job("x.y", {}, now_ms=1)])
+        assert "and no live worker serves it: no worker is alive" in await reads.why_queue("x.y")
+        with pytest.raises(UnknownId, match="no queue 'nobody'"):
+            await reads.why_queue("nobody")
+        with pytest.raises(UnknownId, match="no failure group 'c'"):
+            await reads.why_group("c")
