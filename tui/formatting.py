@@ -13,20 +13,20 @@ FIRST_MOMENT: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 
 def count(number: int) -> str:
-    """Write a count in at most five characters: `99999`, `124k`, `1.2M`; 0 is a dot."""
+    """Write a count in at most five characters: `9,999`, `22.8k`, `124k`, `1.2M`; 0 is a dot."""
     if number == 0:
         return "·"
-    if abs(number) < 100_000:
-        return str(number)
+    if abs(number) < 10_000:
+        return f"{number:,}"
     for size, unit in _UNITS:
-        if abs(number) >= size:
-            value = number / size
-            return f"{value:.1f}{unit}" if value < 10 else f"{value:.0f}{unit}"
-    return str(number)
+        value = number / size
+        if abs(value) >= 0.9995:  # what would be written as 1000 of the smaller unit
+            return f"{value:.1f}{unit}" if abs(value) < 99.95 else f"{value:.0f}{unit}"
+    return f"{number:,}"
 
 
 def rate(per_second: float | None) -> str:
-    """Write a rate a second in at most four characters; a dot where nothing moves."""
+    """Write a rate a second in at most five characters; a dot where nothing moves."""
     if per_second is None:
         return ""
     if per_second < 0.005:
@@ -99,6 +99,12 @@ def clock(unix_ms: int | None) -> str:
 def moment(unix_ms: int | None) -> str:
     """Write date and time, UTC: `2026-11-24 14:03:59`."""
     return "" if unix_ms is None else f"{_utc(unix_ms):%Y-%m-%d %H:%M:%S}"
+
+
+def attempt(number: int, most: int | None) -> str:
+    """Write which attempt of how many in at most five characters; where they do not fit, which."""
+    of = f"{number}/{most}" if most else str(number)
+    return of if len(of) <= 5 else count(number)
 
 
 def number(value: int) -> str:

@@ -189,6 +189,7 @@ class EventsLook(msgspec.Struct, frozen=True):
 class AuditRowLook(msgspec.Struct, frozen=True):
     """One audit row, by its number."""
 
+    source: ClassVar[str] = DATABASE
     number: int
 
     every_seconds: ClassVar[float] = 3.0

@@ -245,7 +245,7 @@ def job_rows(jobs: Iterable[JobView], now: int, live: Collection[str] | None = N
                 cell(job.id),
                 _state_cell(job.state),
                 cell(job.type),
-                cell(f"{job.attempt}/{job.max_attempts}" if job.max_attempts else job.attempt),
+                cell(f.attempt(job.attempt, job.max_attempts)),
                 cell(f.age(now - job.enqueued_at)),
                 cell(_job_words(job, now, live), "good" if job.case_id else ""),
                 cell(job.worker, "dim"),

@@ -12,6 +12,7 @@ import msgspec
 
 from hms_svc.domain.errors import HmsError, Outage, Replaced
 from hms_svc.domain.event import Event
+from hms_svc.domain.lifecycle import State
 from hms_svc.domain.plain_text import plain
 from hms_svc.domain.views import FailureGroup, QueueView, WorkerView
 from hms_svc.operations.health import HealthWatch, Seen, seen_of_outage
@@ -228,7 +229,8 @@ class Store:
         self._position = max(event.position for event in new)
         results = results_of(new)
         for result in results:
-            self._durations.add(result.type, result.duration_ms)
+            if result.state is not State.CANCELLED:
+                self._durations.add(result.type, result.duration_ms)
         return (*results, *self.picture.results)[:KEPT_RESULTS]
 
     async def _listen(self, reads: Reads) -> None:

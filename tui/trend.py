@@ -14,7 +14,8 @@ WINDOW_MS: Final = 10_000
 BARS: Final = 60
 BAR_MS: Final = 1000
 SAMPLES: Final = 200
-ENDED: Final = ("completed", "rejected", "dead", "cancelled")
+ENDED: Final = ("completed", "rejected", "dead")
+"""What workers end: a job that an operator called off is no work that was done."""
 
 
 class QueueTrend(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Sequence
 
 from hms_svc.domain.errors import UnknownId
-from hms_svc.domain.plain_text import plural
+from hms_svc.domain.plain_text import duration_words, plural
 from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.domain.views import FailureGroup, QueueView, WorkerView
-from hms_svc.operations.explanation import duration_words
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.inspection import Inspection
 

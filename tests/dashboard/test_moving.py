@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+import tui.store
 from hms_svc.domain.lifecycle import State
+from hms_svc.ports.control import Act, ActRequest, Seen
 from tests.dashboard.conftest import SeatMaker
-from tests.dashboard.seat import POTHOLE, Seat
+from tests.dashboard.seat import POTHOLE, Seat, seat
 from tui.themes import THEMES
 from tui.widgets.prompt import Prompt
 
@@ -180,3 +184,27 @@ async def test_copying_gives_the_whole_id(take_seat: SeatMaker) -> None:
         await one.press("y")
         await one.sees("copied")
         assert one.console.clipboard == job_id
+
+
+async def test_a_console_over_jobs_that_ended_long_ago_does_not_say_that_none_has(
+    take_seat: SeatMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tui.store, "NEWEST_EVENTS", 0)  # newer ones have pushed them out
+    async with take_seat() as one:
+        await one.sees("No job has ended yet")
+        ids = await one.enqueue("pothole.report", *[POTHOLE] * 3)
+        operations = await one.operations()
+        seen = {job_id: Seen(0) for job_id in ids}
+        await operations.actions._control.act(
+            ActRequest(act=Act.CANCEL, job_ids=tuple(ids), by="ann", batch="b", seen=seen)
+        )
+        await one.sees("None among the newest 100 events. 3 ended before")
+
+
+async def test_before_the_first_answer_nothing_is_claimed(tmp_path: Path) -> None:
+    settings = {"data_dir": str(tmp_path), "broker_url": "redis://127.0.0.1:1/0"}
+    async with seat(settings, waits=False) as one:
+        await one.sees("broker down")
+        assert "not asked yet" in one.text()
+        for words in ("No dead letters", "Nothing yet", "No job has ended", "all well"):
+            assert words not in one.text()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import QueueCounts, QueueView
+from tui import columns
 from tui import formatting as f
 from tui.commands import ALIASES, Kind, Target
 from tui.completion import complete_command, complete_filter, read_command
@@ -21,7 +22,7 @@ from tui.order import KeptOrder
 from tui.rows import IDLE_KEY, queue_rows, trouble_below
 from tui.screens.overview import share_heights
 from tui.text import Row
-from tui.trend import BARS, Durations, Trends, percentile
+from tui.trend import BARS, Durations, QueueTrend, Trends, percentile
 
 QUEUE = QueueView(
     type="pothole.report", counts=QueueCounts(), counters={}, oldest_queued_at=None,
@@ -44,9 +45,47 @@ def test_an_age_has_at_most_four_characters(milliseconds: int) -> None:
     assert 2 <= len(f.age(milliseconds)) <= 4
 
 
-@given(st.floats(0, 9999, allow_nan=False))
-def test_a_rate_has_at_most_four_characters(per_second: float) -> None:
-    assert 1 <= len(f.rate(per_second)) <= 4
+@given(st.floats(0, 10**12, allow_nan=False))
+def test_a_rate_has_at_most_five_characters(per_second: float) -> None:
+    assert 1 <= len(f.rate(per_second)) <= 5
+
+
+@pytest.mark.parametrize(
+    ("number", "written"),
+    [
+        (999, "999"), (9_999, "9,999"), (22_800, "22.8k"), (50_000, "50.0k"), (99_960, "100k"),
+        (124_000, "124k"), (999_499, "999k"), (999_600, "1.0M"), (1_250_000, "1.2M"),
+    ],
+)  # fmt: skip
+def test_counts_and_rates_are_short_and_whole(number: int, written: str) -> None:
+    assert f.count(number) == written
+    assert f.rate(number) == written
+
+
+@given(st.integers(0, 10_000), st.none() | st.integers(1, 10_000))
+def test_an_attempt_has_at_most_five_characters(number: int, most: int | None) -> None:
+    assert 1 <= len(f.attempt(number, most)) <= 5
+
+
+@given(
+    st.builds(QueueCounts, **{name: st.integers(0, 10**12) for name in QueueCounts.__struct_fields__}),
+    st.floats(0, 10**9), st.integers(0, 10**12),
+)  # fmt: skip
+def test_no_number_of_a_queue_is_cut(counts: QueueCounts, rate: float, drain: int) -> None:
+    trend = QueueTrend(come=rate, gone=rate, failed_share=1.0, drain_ms=drain)
+    view = msgspec.structs.replace(QUEUE, counts=counts, oldest_queued_at=0)
+    [row] = queue_rows([view], {view.type: trend}, 10**12)
+    for column, shown in zip(columns.QUEUES[1:12], row.cells[1:12], strict=True):
+        assert len(shown.text) <= column.width, column.title
+
+
+def test_what_is_called_off_is_no_throughput() -> None:
+    trends = Trends()
+    trends.take(1_000, [queue(ready=40)])
+    cancelled = trends.take(2_000, [queue(cancelled=40)])["pothole.report"]
+    assert (cancelled.gone, cancelled.drain_ms, sum(cancelled.ended)) == (0.0, None, 0)
+    undone = trends.take(3_000, [queue(ready=40)])["pothole.report"]
+    assert (undone.gone, undone.drain_ms) == (0.0, None)
 
 
 @given(st.lists(st.floats(0, 1e9), max_size=40), st.integers(1, 30))

@@ -10,11 +10,13 @@ from textual.containers import Container, Vertical
 from textual.widget import Widget
 
 from tui import columns, rows
+from tui import formatting as f
 from tui.commands import Kind, Target
 from tui.hints import States
 from tui.picture import Picture
 from tui.screens.room import Room
-from tui.text import cell, line
+from tui.store import NEWEST_EVENTS
+from tui.text import Line, cell, line
 from tui.widgets.grid import Grid
 
 KINDS: Final[dict[str, Kind]] = {
@@ -40,7 +42,6 @@ class Overview(Room):
         with Container(id="below"):
             yield Grid(
                 columns.RESULTS, id="results", follows=True,
-                empty=[line("No job has ended yet. Results come here by themselves.")],
             )  # fmt: skip
             with Vertical(id="failures"):
                 yield Grid(
@@ -54,8 +55,11 @@ class Overview(Room):
         return {"failures": True, "results": True}
 
     def show(self, picture: Picture) -> None:
-        """Fill the four panels."""
+        """Fill the four panels, once there is something to fill them with."""
+        if not picture.at:
+            return
         now = picture.at
+        self._grid("results").empty = (_no_result(picture),)
         self._show_queues(picture)
         self._grid("results").show(rows.result_rows(picture.results))
         self._grid("validation").show(rows.validation_rows(picture.failures, now))
@@ -111,6 +115,15 @@ class Overview(Room):
             grid = self._grid(name)
             if grid.styles.height is None or grid.styles.height.value != height:
                 grid.styles.height = height
+
+
+def _no_result(picture: Picture) -> Line:
+    counts = [queue.counts for queue in picture.queues]
+    ended = sum(each.completed + each.rejected + each.dead + each.cancelled for each in counts)
+    if not ended:
+        return line("No job has ended yet. Results come here by themselves.")
+    told = f"None among the newest {NEWEST_EVENTS} events. {f.number(ended)} ended before: "
+    return line(told, cell("2", "key"), " shows them.")
 
 
 def share_heights(room: int, needs: Mapping[str, int], *, side_by_side: bool) -> dict[str, int]:

@@ -23,7 +23,7 @@ from tui.widgets.grid import Grid
 
 COLUMNS: Final = (
     Column(title="Workers", width=20, grow=1),
-    Column(title="slots", width=6, align="right"),
+    Column(title="slots", width=7, align="right"),
     Column(title="type", width=15),
     Column(title="for", width=7, align="right"),
     Column(title="of its p95", width=10),

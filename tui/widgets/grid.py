@@ -17,7 +17,7 @@ from tui.text import Cell, Column, Line, Row, cell, fit, fit_columns, fit_end, l
 from tui.widgets.styled import Styled
 
 GONE: Final = Cell("gone", "dim")
-WAITING: Final = (line(cell("looking …", "dim")),)
+WAITING: Final = (line(cell("not asked yet", "dim")),)
 
 
 class Grid(Styled, can_focus=True):
