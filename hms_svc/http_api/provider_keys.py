@@ -67,8 +67,9 @@ def _read(key: object) -> PublicKey:
     allowed = _ALGORITHMS.get((kind, curve))
     if allowed is None:
         raise ValueError(f"kind {kind} {curve}".rstrip() + " is none that verifies here")
-    if (named := key.get("alg")) is not None:
-        allowed &= _SAME if named in _SAME else {str(named)}
+    if (given := key.get("alg")) is not None:
+        named = str(given)
+        allowed &= _SAME if named in _SAME else {named}
     if not allowed:
         raise ValueError(f"alg {named!r:.40} is not accepted of it")
     if key.get("use", "sig") != "sig":

@@ -142,6 +142,7 @@ def test_keys_that_may_not_verify_are_passed_over() -> None:
                 plain("rsa", kid="short", n=jwk("RS256", short)["n"]),
                 plain("rsa", kid="oaep", alg="RSA-OAEP"),
                 plain("rsa", kid="384", alg="RS384"),
+                plain("rsa", kid="list", alg=["RS256"]),
                 {"kty": "oct", "kid": "secret", "k": "c2VjcmV0", "alg": "HS256"},
                 plain("rsa", kid="same", use="enc"),
                 plain("rsa", kid="same", use="sig", key_ops=["verify"]),
