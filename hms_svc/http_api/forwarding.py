@@ -33,7 +33,8 @@ def sign_of_proxy(scope: Scope) -> str:
         if name in _SIGNS or name.startswith(_SIGN):
             return str(name)
     # nginx says so to what stands behind it, and nothing else, where it is told nothing else.
-    is_nginx = scope.get("http_version") == "1.0" and headers.get("connection") == "close"
+    options = {option.strip().lower() for option in headers.get("connection", "").split(",")}
+    is_nginx = scope.get("http_version") == "1.0" and "close" in options
     return "HTTP/1.0 with Connection: close" if is_nginx else ""
 
 

@@ -80,6 +80,8 @@ async def test_without_a_token_nothing_comes_in_through_nginx_as_it_is(house: Ho
     answer = await exchange(house, [by_nginx])
     assert (status_of(answer), await accepted(house)) == (401, 0)
     assert "HTTP/1.0 with Connection: close" in told(answer)["detail"]
+    otherwise = by_nginx.replace(b"Connection: close", b"Connection: TE, Close")
+    assert status_of(await exchange(house, [otherwise])) == 401
     by_hand = by_nginx.replace(b"Connection: close\r\n", b"")
     assert status_of(await exchange(house, [by_hand])) == 202
 
