@@ -13,7 +13,10 @@ def retry_after_seconds(text: str, now: float) -> float | None:
     """Read whole seconds, or an HTTP date seen from `now` (Unix seconds); None for anything else, also the past."""
     text = text.strip()
     if text.isascii() and text.isdecimal():
-        return float(text) or None if len(text) <= _MOST_DIGITS else float(10**_MOST_DIGITS)
+        digits = text.lstrip("0")
+        return (
+            float(digits or 0) or None if len(digits) <= _MOST_DIGITS else float(10**_MOST_DIGITS)
+        )
     try:
         date = parsedate_to_datetime(text)
         seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now

@@ -143,7 +143,7 @@ async def test_other_answers_ask_for_nothing(receiver: Receiver, status: int) ->
     ("text", "seconds"),
     [
         ("30", 30), (" 30 ", 30), ("0", None), ("", None), ("-5", None), ("1.5", None), ("soon", None),
-        ("9" * 5000, 10**9), ("٣", None),
+        ("9" * 5000, 10**9), ("٣", None), ("0000000005", 5), ("0" * 20, None),
         ("Thu, 01 Jan 1970 00:17:40 GMT", 60), ("Thursday, 01-Jan-70 00:17:40 GMT", 60),
         ("Thu Jan  1 00:17:40 1970", 60), ("Thu, 01 Jan 1970 00:16:40 GMT", None),
         ("Thu, 01 Jan 1970 00:00:00 GMT", None), ("Thu, 99 Jan 1970 00:00:00 GMT", None),
