@@ -24,7 +24,8 @@ def misspelt(name: str, known: Iterable[str]) -> str:
     """Return the known name that can hardly but be meant, "" where the name may be one of its own.
 
     Case, `-` and `_` aside it differs in nothing, in one character where the known name has four, or in
-    two where it has eight; a character that is left out, added or changed counts, or two that are swapped.
+    two where it has eight and begins alike; a character that is left out, added or changed counts, or two that
+    are swapped. Below eight one that is added or changed makes another word: `metal`, `beta`.
     """
     return "" if len(name) > _LONGEST else _misspelt(name, tuple(known))
 
@@ -34,8 +35,11 @@ def _misspelt(name: str, known: tuple[str, ...]) -> str:
     plain = _plain(name)
     for each in known:
         wanted = _plain(each)
-        allowed = (len(wanted) >= _LEAST_FOR_ONE) + (len(wanted) >= _LEAST_FOR_TWO)
-        if abs(len(plain) - len(wanted)) <= allowed and _distance(plain, wanted) <= allowed:
+        is_long = len(wanted) >= _LEAST_FOR_TWO
+        allowed = (len(wanted) >= _LEAST_FOR_ONE) + (is_long and plain[:1] == wanted[:1])
+        if abs(len(plain) - len(wanted)) > allowed or _distance(plain, wanted) > allowed:
+            continue
+        if is_long or len(plain) < len(wanted) or sorted(plain) == sorted(wanted):
             return each
     return ""
 

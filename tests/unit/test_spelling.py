@@ -11,7 +11,7 @@ from hms_svc.domain.job import read_job
 from hms_svc.domain.spelling import did_you_mean, misspelt
 from hms_svc.domain.strict_json import JsonValue, decode
 
-KNOWN = ("id", "data", "priority", "not_before", "expires_at", "unique_key", "meta")
+KNOWN = ("id", "data", "priority", "not_before", "expires_at", "unique_key", "meta", "enqueued_at")
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,9 @@ KNOWN = ("id", "data", "priority", "not_before", "expires_at", "unique_key", "me
         ("notBefore", "not_before"), ("not-befor", "not_before"), ("expires", "expires_at"),
         ("uniqe_key", "unique_key"), ("ID", "id"), ("mta", "meta"), ("expires_in", "expires_at"),
         ("ids", ""), ("di", ""), ("metadata", ""), ("note", ""), ("expiry", ""), ("before", ""), ("", ""),
-        ("tracestate", ""), ("priority_class", ""), ("unique", ""),
+        ("tracestate", ""), ("priority_class", ""), ("unique", ""), ("beta", ""), ("metal", ""), ("tame", ""),
+        ("riority", "priority"), ("enqueuedAt", "enqueued_at"), ("enqued_at", "enqueued_at"),
+        ("requeued_at", ""), ("dequeued_at", ""), ("queued_at", ""),
     ],
 )  # fmt: skip
 def test_a_name_is_misspelt_where_hardly_another_can_be_meant(name: str, meant: str) -> None:
