@@ -16,6 +16,7 @@ from hms_svc.brokers.redis.clients import ServerClients
 from hms_svc.brokers.redis.exchange import MOST_UNDER_WAY
 from hms_svc.domain.backend_url import read_broker_url
 from hms_svc.domain.errors import BadSetting, BrokerUnavailable
+from hms_svc.ports import answer_bound
 from hms_svc.settings import Settings
 from tests.servers.proxy import Proxy
 from tests.servers.redis import RedisMaker, RedisServer
@@ -168,6 +169,20 @@ async def test_a_cluster_is_refused_with_the_reason(
     with pytest.raises(BadSetting, match="Redis Cluster is refused"):
         async with bootstrap.backend(settings_for(settings, server.url())):
             pass
+
+
+async def test_a_server_that_takes_no_further_client_is_there(
+    settings: Settings, make_redis: RedisMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is slow is waited for, also where the question whether it is there is refused a connection."""
+    monkeypatch.setattr(answer_bound, "ASK_AFTER_SECONDS", 0.01)
+    server = make_redis()
+    async with bootstrap.backend(settings_for(settings, server.url()), bounded=True) as backend:
+        fleet = Fleet(backend, server)
+        await fleet.accept()
+        server.cli("CLIENT", "PAUSE", 500, "WRITE")
+        server.cli("CONFIG", "SET", "maxclients", 1)
+        assert len(await fleet.accept()) == 1
 
 
 async def test_calls_cancelled_at_random_cross_no_replies(fleet: Fleet) -> None:

@@ -42,6 +42,7 @@ _TURNS_TO_CLOSE: Final = 3
 """Turns of the loop that a transport takes to close whose connecting was cancelled."""
 _LOST: Final = (RedisConnectionError, RedisTimeoutError, OSError)
 _SENTINEL_REASON: Final = re.compile(r">\)> - ([\w:]+)")
+_TOO_MANY: Final = "max number of clients"
 _ELSEWHERE: Final = (ReadOnlyError, MasterDownError)
 
 
@@ -165,6 +166,8 @@ class Link:
         except ANSWERS:
             return
         except (RedisError, OSError) as error:
+            if _TOO_MANY in str(error):
+                return  # It answers, if only to refuse.
             raise BrokerUnavailable(f"{self.address}: {words(error)}") from error
 
     async def _repeat(self, call: Callable[[Commands, int], Awaitable[Result]]) -> Result:
