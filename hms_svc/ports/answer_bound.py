@@ -91,7 +91,8 @@ class AnswerBound:
         self._is_silent = True
         now = asyncio.get_running_loop().time()
         for scope in self._waiting:
-            scope.reschedule(now)
+            if not scope.expired():  # One of an earlier silence may still be on its way out.
+                scope.reschedule(now)
         try:
             while not await probe:
                 await asyncio.sleep(_PAUSE_SECONDS)

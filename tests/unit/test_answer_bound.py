@@ -82,13 +82,7 @@ async def test_calls_go_on_once_a_silent_engine_answers(engine: Engine) -> None:
         await engine.call()
     engine.works.set()
     engine.speaks.set()
-    while True:
-        try:
-            assert await engine.call() == "done"
-        except BrokerUnavailable:
-            await asyncio.sleep(0)
-        else:
-            return
+    await until_it_answers(engine)
 
 
 async def test_a_probe_that_is_refused_is_no_answer(engine: Engine) -> None:
@@ -105,3 +99,39 @@ async def test_a_time_out_of_the_call_itself_is_its_own(engine: Engine) -> None:
     with pytest.raises(TimeoutError, match="mine"):
         async with engine.bound.hold():
             raise TimeoutError("mine")
+
+
+async def test_a_call_that_takes_its_time_to_end_keeps_nobody_out(engine: Engine) -> None:
+    """It ends in one silence, and is still on its way out in the next."""
+    may_end = asyncio.Event()
+
+    async def lingering() -> None:
+        async with engine.bound.hold():
+            try:
+                await engine.works.wait()
+            finally:
+                await may_end.wait()
+
+    slow = asyncio.create_task(lingering())
+    for _ in range(2):
+        with pytest.raises(BrokerUnavailable):
+            await engine.call()
+        engine.speaks.set()
+        engine.works.set()
+        await until_it_answers(engine)
+        engine.speaks.clear()
+        engine.works.clear()
+    may_end.set()
+    with pytest.raises(BrokerUnavailable):
+        await slow
+
+
+async def until_it_answers(engine: Engine) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            try:
+                assert await engine.call() == "done"
+            except BrokerUnavailable:
+                await asyncio.sleep(0)
+            else:
+                return
