@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from hms_svc.domain.case import CaseStatus
 from hms_svc.domain.errors import Refused, UnknownId
 from hms_svc.domain.filter import parse_filter
+from hms_svc.domain.lifecycle import State
 from hms_svc.domain.plain_text import plural
 from hms_svc.operations.bulk import CHUNK, BulkReport
 from hms_svc.operations.pace import Pace
@@ -19,9 +20,9 @@ from hms_svc.ports.control import Act
 from tui import formatting as f
 from tui.commands import Command, Target
 from tui.dialogs.plan import ConfirmDialog, ProgressDialog, UndoDialog, typed_number
-from tui.planned import held_lines, plan_lines
+from tui.planned import held_lines, plan_lines, purge_lines
 from tui.rows import cause_words
-from tui.text import Line, Role, cell, line
+from tui.text import Line, Role
 
 if TYPE_CHECKING:
     from tui.app import Console
@@ -198,36 +199,31 @@ class Hands:
             if type not in known:
                 raise UnknownId(f"no queue {type!r}; hms-svc queues pause takes one in advance")
             await operations.actions.pause(type, reason=words)
-            self._say(f"queue {type} is paused; p resumes it", "warn")
+            self._say(f"{type} paused; p resumes it", "warn")
 
     async def _resume(self, operations: Operations, target: Target | None, words: str) -> None:
         for type in self._console.types_of(target):
             await operations.actions.resume(type)
-            self._say(f"queue {type} goes on", "good")
+            self._say(f"{type} resumed", "good")
 
     async def _purge(self, operations: Operations, target: Target | None, words: str) -> None:
         for type in self._console.types_of(target):
             waiting = self._waiting_in(type)
-            title = f"Purge {type}"
-            told = line(
-                cell(f"{waiting:>9,} ", "strong"), cell(f"waiting jobs of {type}, cancelled")
-            )
+            total = sum(waiting.values())
+            title, command = f"Purge {type}", f"hms-svc queues purge {type}"
             note: str | None = ""
             if not self._console.launch.facts.read_only:  # else the service refuses, unasked
+                lines = purge_lines(type, waiting, command)
                 note = await self._console.ask(
                     ConfirmDialog(
-                        title,
-                        [told, ()],
-                        verb="purge",
-                        typed=typed_number(waiting),
-                        command=f"hms-svc queues purge {type}",
+                        title, lines, verb="purge", typed=typed_number(total), command=command
                     )
                 )
             if note is None:
                 self._say("cancelled, nothing changed", "dim")
                 return
             pace = Pace()
-            with self._progress(title, waiting, pace) as progressed:
+            with self._progress(title, total, pace) as progressed:
                 report = await operations.actions.purge(
                     type, note=note or words, progressed=progressed, pace=pace
                 )
@@ -236,9 +232,12 @@ class Hands:
                 "good",
             )
 
-    def _waiting_in(self, type: str) -> int:
+    def _waiting_in(self, type: str) -> Mapping[State, int]:
         counts = [each.counts for each in self._console.store.picture.queues if each.type == type]
-        return sum(each.queued + each.scheduled + each.retrying for each in counts)
+        return {
+            state: sum(getattr(each, state.value) for each in counts)
+            for state in (State.QUEUED, State.SCHEDULED, State.RETRYING)
+        }
 
     async def _run_now(self, operations: Operations, target: Target | None, words: str) -> None:
         for type in target.ids if target is not None else ():

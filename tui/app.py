@@ -238,9 +238,10 @@ class Console(App[int]):
             self.say("close the dialog first", "warn")
             return
         if not fits(command, target):
-            chosen = "nothing" if target is None else f"this {target.kind}"
+            chosen = "none" if target is None else f"a {target.kind}"
+            more = ": ↓ goes to a row" if target is None else ""
             wanted = " or ".join(command.takes[:3])
-            self.say(f"{command.title.lower()} needs a {wanted}; {chosen} is chosen", "warn")
+            self.say(f"{command.title.lower()} needs a {wanted}; {chosen} is chosen{more}", "warn")
             return
         if command.group == "go":
             self.navigation.go(command.name.removeprefix("go-"), words or None)

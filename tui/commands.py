@@ -130,7 +130,7 @@ _ACT: Final = (
     ),
     Command(
         name="edit", keys=("E",), title="Edit and retry", takes=("job",),
-        help="change the payload, see it checked dry, enqueue it as a new job; this one stays",
+        help="change the payload, see a dry run of it, enqueue it as a new job; this one stays",
         cli="hms-svc jobs edit {}", audit="job.edit",
     ),
     Command(

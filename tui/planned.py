@@ -55,6 +55,22 @@ def plan_lines(
     return [*lines, (), line(cell("  $ ", "dim"), cell(command_line, "dim"))]
 
 
+def purge_lines(type: str, waiting: Mapping[State, int], command_line: str) -> list[Line]:
+    """Tell what a purge would cancel: how many jobs of each state."""
+    lines: list[Line] = []
+    for state, number in waiting.items():
+        if number:
+            sign, role = SIGNS[state]
+            told = cell(f"{sign} {state}".ljust(13), role)
+            lines.append(line(cell(f"{number:>9,} ", "strong"), told, cell(type)))
+    if not lines:
+        lines.append(line(cell("  nothing waits there now", "dim")))
+    return [
+        *lines, line(cell("          are cancelled; u takes it back", "dim")), (),
+        line(cell("  $ ", "dim"), cell(command_line, "dim")),
+    ]  # fmt: skip
+
+
 def held_lines(jobs: Sequence[JobDetail], rules: Mapping[str, str], now: int) -> list[Line]:
     """Tell what is asked of a human: action, rule with its words, reason, age and payload.
 

@@ -85,7 +85,7 @@ def _tell_view(teller: _Teller, detail: JobDetail, why: str, now: int, *, archiv
     teller.fact("state", f"{sign} {view.state}{', in the archive' if archived else ''}", role)
     teller.fact("why", why, "accent")
     teller.fact("reason", view.reason)
-    teller.fact("said by", view.by)
+    teller.fact("raised by", view.by)
     teller.fact("detail", view.detail)
     teller.fact("failure", view.failure, "bad")
     teller.fact("attempt", f"{view.attempt}{of}")

@@ -21,7 +21,7 @@ async def test_w_tells_why_a_queue_does_not_move(take_seat: SeatMaker) -> None:
         await one.reads("and no live worker serves it: no worker is alive")
         await one.reads("$ hms-svc queues why pothole.report")
         await one.press("escape", "p")
-        await one.sees("is paused")
+        await one.sees("pothole.report paused")
         await one.press("w")
         await one.reads("was paused by ann; 1 ready job waits")
 

@@ -6,6 +6,8 @@ from hms_svc.domain.lifecycle import State
 from tests.dashboard.conftest import SeatMaker
 from tests.dashboard.seat import POTHOLE, Seat
 from tests.dashboard.test_acting import held_data
+from tui.text import cell, line
+from tui.widgets.page import Page
 
 BUGS = ("no crew at depot", "no such lamp", "ledger is closed")
 
@@ -103,3 +105,26 @@ async def test_focus_begins_with_the_number_and_tab_goes_to_lines_alone(
         await one.type("25")
         await one.press("enter")
         await one.sees("25 jobs discarded")
+
+
+async def test_a_purge_tells_how_many_of_each_state_it_cancels(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        operations = await one.operations()
+        later = operations.reads.now_ms() + 3_600_000
+        await one.enqueue("pothole.report", *({**POTHOLE, "lat": n} for n in range(3)))
+        await one.enqueue("pothole.report", POTHOLE, not_before=later)
+        await wait_for(one, "scheduled", 1)
+        await one.press(":")
+        await one.type("purge pothole.report")
+        await one.press("enter")
+        await one.opened("ConfirmDialog")
+        await one.reads("3 · queued pothole.report 1 ○ scheduled pothole.report are cancelled")
+        await one.reads("$ hms-svc queues purge pothole.report")
+        await one.press("enter")
+        await one.sees("4 waiting jobs of pothole.report cancelled")
+
+
+def test_a_page_shows_nothing_before_it_knows_its_width() -> None:
+    page = Page()
+    page.show([line(cell("a plan that is wider than ten columns"))])
+    assert page._shown == []

@@ -14,7 +14,7 @@ from textual.widgets import Input, Label
 
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.strict_json import JsonValue
-from hms_svc.operations.forms import Form, fill
+from hms_svc.operations.forms import FURTHER, Form, fill
 from tui.dialogs import unsaved
 from tui.dialogs.dialog import Dialog
 from tui.widgets.typing import TextLine
@@ -51,7 +51,8 @@ class FormDialog(Dialog[FilledIn]):
                 for number, field in enumerate(self._form.fields):
                     with Horizontal():
                         star = " *" if field.required else ""
-                        yield Label(Content(f"{field.name}{star}"), classes="name")
+                        name = "other fields (JSON)" if field.name == FURTHER else field.name
+                        yield Label(Content(f"{name}{star}"), classes="name")
                         text = self._texts.get(field.name, field.default)
                         yield TextLine(
                             text, id=f"field-{number}", placeholder=field.hint, compact=True

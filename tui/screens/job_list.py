@@ -10,6 +10,7 @@ from textual.widget import Widget
 
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.lifecycle import State
+from hms_svc.domain.plain_text import plural
 from hms_svc.domain.views import JobPage, JobView
 from tui import formatting as f
 from tui.commands import Target
@@ -122,13 +123,13 @@ class JobList(Room):
     def _choice(self, picture: Picture) -> Line:
         if self._all_that_match:
             most = at_most(picture, self.where)
-            return line(cell(f"all that match chosen (at most {f.number(most)}) ", "warn"))
+            return line(cell(f"all that match chosen (up to {f.number(most)}) ", "warn"))
         if self._marked:
             return line(cell(f"{f.number(len(self._marked))} marked ", "warn"))
         page = self.page_of(picture)
         if page is not None and page.cursor is None and len(self._cursors) == 1:
-            return line(cell(f"{f.number(len(page.jobs))} match ", "dim"))
-        return line(cell(f"at most {f.number(at_most(picture, self.where))} match ", "dim"))
+            return line(cell(f"{plural(len(page.jobs), 'job')} ", "dim"))
+        return line(cell(f"up to {plural(at_most(picture, self.where), 'job')} ", "dim"))
 
     def target(self) -> Target | None:
         """Give all that match, the marked jobs, or the one at the cursor."""

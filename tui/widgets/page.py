@@ -80,6 +80,8 @@ class Page(Styled, can_focus=True):
         return len(wrap(self._lines, max(width - 1, 10)))
 
     def _arrange(self) -> None:
+        if not self.size.width:
+            return  # before the first layout: a frame of a width that is not its own would be wrong
         width = max(self.size.width - 1, 10)
         self._shown, self._whole = [], []
         known = self._wrapped if self._wrapped_at == width else {}
