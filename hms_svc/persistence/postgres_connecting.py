@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -20,6 +21,7 @@ _LONGEST_PAUSE_SECONDS: Final = 1.0
 _GRACE_SECONDS: Final = 1.0
 _LOOKS: Final = 3
 _CLOSE_SECONDS: Final = 1.0
+_APART_SECONDS: Final = 1.0
 _REFUSALS: Final = {
     "28": "our login is refused",
     "3D": "there is no such database; make it first (createdb)",
@@ -79,6 +81,14 @@ class Connector:
         self._opened.add(connection)
         return connection
 
+    async def greet(self) -> None:
+        """Log in and leave again: DatabaseUnavailable where that is not answered.
+
+        It takes no session of the server's behind a pooler whose pool is full, and is not held up there.
+        """
+        connection = await self._log_in(CONNECT_SECONDS)
+        connection.terminate()
+
     async def _check_once(self, connection: Any) -> None:
         """Raise BadSetting where a pooler gives this session to other clients as well.
 
@@ -97,9 +107,9 @@ class Connector:
 
     async def _check_apart(self, connection: Any) -> None:
         try:
-            other = await self._open()
+            other = await self._open(_APART_SECONDS)
         except DatabaseUnavailable:
-            return  # it has a single session for us, which is ours as long as we have it
+            return  # its pool is full, perhaps by this session, which is ours as long as we have it
         try:
             for _ in range(_LOOKS):
                 if await self._process(other) == await self._process(connection):
@@ -137,35 +147,44 @@ class Connector:
         self._not_before = asyncio.get_running_loop().time() + longest * random.uniform(0.5, 1.0)
         self._reason = reason
 
-    async def _open(self) -> Any:
+    async def _open(self, seconds: float = CONNECT_SECONDS) -> Any:
+        connection = await self._log_in(seconds)
+        with self._telling(seconds):
+            await self._set(connection, seconds)
+        return connection
+
+    async def _log_in(self, seconds: float) -> Any:
         address = self.address
-        try:
-            connection = await asyncpg.connect(
+        with self._telling(seconds):
+            return await asyncpg.connect(
                 f"postgresql:///?{address.tls}" if address.tls else None,
                 host=address.host,
                 port=address.port,
                 user=address.user,
                 password=address.password,
                 database=address.database,
-                timeout=CONNECT_SECONDS,
+                timeout=seconds,
                 connection_class=_Connection,
                 command_timeout=self._command_seconds,
                 server_settings={"application_name": address.application_name},
             )
-            await self._set(connection)
+
+    @contextmanager
+    def _telling(self, seconds: float) -> Iterator[None]:
+        try:
+            yield
         except asyncpg.ClientConfigurationError as error:
             raise BadSetting(f"database_url: {words_of(error)}") from error
         except TimeoutError as error:
-            words = f"no answer in {CONNECT_SECONDS:g} s"
-            raise DatabaseUnavailable(f"{address}: {words}") from error
+            words = f"no answer in {seconds:g} s"
+            raise DatabaseUnavailable(f"{self.address}: {words}") from error
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            raise DatabaseUnavailable(f"{address}: {_refusal(error)}") from error
-        return connection
+            raise DatabaseUnavailable(f"{self.address}: {_refusal(error)}") from error
 
-    async def _set(self, connection: Any) -> None:
+    async def _set(self, connection: Any, seconds: float) -> None:
         """Give the session its settings in one round trip: poolers let few start-up parameters through."""
         try:
-            await connection.execute(_setting(self.settings), timeout=CONNECT_SECONDS)
+            await connection.execute(_setting(self.settings), timeout=seconds)
         except BaseException:
             connection.terminate()
             raise

@@ -108,16 +108,18 @@ class Pool:
             yield connection
 
     async def probe(self) -> None:
-        """Ask the server for a sign on a connection of its own: DatabaseUnavailable without one."""
+        """Ask for a sign on a connection of its own: DatabaseUnavailable without one.
+
+        A pooler may give it while the server behind it says nothing: then the time of the statement counts.
+        """
         if self._prober is None:
             self._prober = Connector(self.address, statement_seconds=self._statement_seconds)
         try:
-            connection = await self._prober.connect()
+            await self._prober.greet()
         except DatabaseUnavailable as error:
             if is_refused(error):
                 return  # It answers, if only to refuse.
             raise
-        connection.terminate()
 
     async def _look(self, connection: AsyncConnection, connector: Connector) -> None:
         facts = (await connection.execute(_FACTS)).one()

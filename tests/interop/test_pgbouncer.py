@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -19,6 +20,8 @@ from hms_svc.domain.errors import BadSetting
 from hms_svc.persistence.postgres_address import PostgresAddress, read_postgres_address
 from hms_svc.persistence.postgres_connecting import Connector
 from hms_svc.persistence.postgres_engine import PostgresEngine
+from hms_svc.persistence.postgres_pool import Pool
+from hms_svc.ports.answer_bound import MOST_SECONDS
 from tests.chaos.processes import wait_until
 from tests.chaos.site import Site
 from tests.interop.conftest import is_ready
@@ -32,7 +35,7 @@ SENTENCE: Final = "gives each transaction another session (PgBouncer: pool_mode 
 
 
 @contextmanager
-def bouncer(folder: Path, address: PostgresAddress, mode: str) -> Iterator[str]:
+def bouncer(folder: Path, address: PostgresAddress, mode: str, size: int = 30) -> Iterator[str]:
     """Run a PgBouncer with this pool_mode and nothing allowed beyond; gives the database's address there."""
     port = free_port()
     secret = f" password={address.password}" if address.password else ""
@@ -40,7 +43,7 @@ def bouncer(folder: Path, address: PostgresAddress, mode: str) -> Iterator[str]:
     config.write_text(
         f"[databases]\n* = host={address.host} port={address.port} user={address.user}{secret}\n"
         f"[pgbouncer]\nlisten_addr = {LOOPBACK}\nlisten_port = {port}\nunix_socket_dir =\n"
-        f"auth_type = any\npool_mode = {mode}\ndefault_pool_size = 30\nmax_client_conn = 200\n"
+        f"auth_type = any\npool_mode = {mode}\ndefault_pool_size = {size}\nmax_client_conn = 200\n"
     )
     words = [part("pgbouncer"), *(["-u", "nobody"] if os.geteuid() == 0 else []), str(config)]
     with (folder / f"{mode}.log").open("wb") as log, subprocess.Popen(words, stderr=log) as running:
@@ -69,11 +72,11 @@ def can_dial(port: int) -> bool:
 @pytest.fixture
 def through(
     tmp_path: Path, postgres_server: PostgresServer, bare_database: str
-) -> Iterator[Callable[[str], str]]:
+) -> Iterator[Callable[..., str]]:
     """Makes poolers of a mode before a database of the test's own, which has no table yet."""
     address = postgres_server.address(bare_database)
     with ExitStack() as stack:
-        yield lambda mode: stack.enter_context(bouncer(tmp_path, address, mode))
+        yield lambda mode, size=30: stack.enter_context(bouncer(tmp_path, address, mode, size))
 
 
 def test_session_mode_does_a_job_without_exceptions_in_its_settings(
@@ -103,6 +106,29 @@ async def test_sessions_have_our_settings_in_session_mode(through: Callable[[str
                         "idle_in_transaction_session_timeout": "2s"}.items():  # fmt: skip
         assert (name, await connection.fetchval(f"SHOW {name}")) == (name, value)
     await connector.close_all()
+
+
+def test_a_pool_of_one_session_is_enough_for_a_command(
+    through: Callable[..., str], tmp_path: Path
+) -> None:
+    site = Site(tmp_path, "", through("session", size=1))
+    assert run(site, "db", "migrate").returncode == 0
+    done = run(site, "cases", "list")
+    assert done.returncode == 0, done.stderr
+
+
+async def test_a_full_pool_is_no_silence_of_the_database(through: Callable[..., str]) -> None:
+    pool = Pool(
+        read_postgres_address(read_database_url(through("session", size=1))),
+        size=1,
+        statement_seconds=5,
+    )
+    await pool.open()
+    try:
+        async with pool.connection(), asyncio.timeout(MOST_SECONDS):
+            await pool.probe()
+    finally:
+        await pool.close()
 
 
 @pytest.mark.parametrize("mode", ["transaction", "statement"])
