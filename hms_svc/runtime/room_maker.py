@@ -73,7 +73,7 @@ class RoomMaker(Service):
             return
         self._has_complained = True
         log.warning(
-            "the broker uses %d of %d bytes, and nothing completed is left to move to the archive: "
-            "jobs that wait or have failed take the room",
+            "the broker uses %d of %d bytes, and nothing is left to move to the archive: jobs that wait, "
+            "have failed or ended within the last minute, events, or what others keep there take the room",
             room.used, room.limit,
         )  # fmt: skip

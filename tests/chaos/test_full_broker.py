@@ -50,7 +50,7 @@ def test_a_full_broker_refuses_honestly_and_drains(small: tuple[Site, RedisServe
     assert not {job.id for job in site.jobs()} & set(refused)
     served = site.serve("--processes", "2", app=APP)
     served.wait_until("it is drained", lambda: len(completed(site)) == accepted)
-    served.wait_until("what is done makes room", lambda: room_of(server) > 0.2)
+    served.wait_until("what is done makes room", lambda: room_of(server) > 0.2, seconds=120)
     producer.ask(10)
     producer.close()
     everything = accepted + 10

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 import pytest
 
 from hms_svc import bootstrap
-from hms_svc.brokers.redis.relief import LEAST_AGE_MS
+from hms_svc.brokers.redis.relief import LEAST_AGE_MS, RedisRelief
 from hms_svc.domain.erasure import ERASED
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.event import service_event
@@ -72,7 +72,8 @@ async def small(
     await database.open()
     async with bootstrap.backend(settings_for(settings, server.url())) as backend:
         relief = backend.control.relief
-        assert relief is not None
+        assert isinstance(relief, RedisRelief)
+        relief.least_age_ms = 0
         yield (
             Fleet(backend, server),
             database,
@@ -122,6 +123,21 @@ async def test_what_is_done_makes_room_in_a_full_server(
     assert await fleet.counts("dead.letter") == {"dead": 1}
     assert room.share > END_SHARE / 2, "no more than needed"
     await fleet.accept(1)
+
+
+async def test_a_job_that_has_just_ended_stays_so_that_its_id_is_known(
+    small: tuple[Fleet, Database, RoomMaker],
+) -> None:
+    fleet, database, maker = small
+    relief = fleet.control.relief
+    assert isinstance(relief, RedisRelief)
+    relief.least_age_ms = LEAST_AGE_MS
+    accepted = await fill(fleet, fleet.server)
+    done = [job for _ in range(accepted // 10 + 1) for job in await fleet.claim(10)]
+    await fleet.complete(*done)
+    await maker.run_once()
+    assert await ids_in(database) == set()
+    assert await fleet.counts() == {"completed": accepted}
 
 
 async def test_a_job_that_the_outbox_names_stays(

@@ -11,7 +11,8 @@ from hms_svc.domain.views import JobDetail
 from hms_svc.ports.inspection import Inspection, Room
 
 LEAST_AGE_MS: Final = 60_000
-"""Events younger than this stay: followers without a group may not have seen them."""
+"""What is younger stays: a job so that whoever enqueues it again, for want of an answer, is told of it;
+an event because followers without a group may not have seen it."""
 _MOST_GROUPS_AT_ONCE: Final = 1000
 _NO_LIMIT_OF_AGE: Final = 0
 End = tuple[float, str, str]
@@ -24,6 +25,7 @@ class RedisRelief:
     def __init__(self, link: Link, inspection: Inspection) -> None:
         self._link = link
         self._inspection = inspection
+        self.least_age_ms = LEAST_AGE_MS
 
     async def room(self) -> Room | None:
         """Ask the server; None where it has no `maxmemory`."""
@@ -51,8 +53,9 @@ class RedisRelief:
         return [(job_id, size) for job_id, size in sized if size]
 
     async def _ends(self, state: str, limit: int) -> list[End]:
-        """Find the jobs of a state that ended first, over all types."""
+        """Find the jobs of a state that ended first, over all types, of those that are old enough."""
         ends: list[End] = []
+        newest = self._link.clock.now_ms() - self.least_age_ms
         for types in in_stretches(await self._inspection.types()):
             asked = [
                 ("ZRANGE", self._link.keys.index(state, type), 0, limit - 1, "WITHSCORES")
@@ -60,13 +63,17 @@ class RedisRelief:
             ]
             for type, rows in zip(types, await self._link.ask_all(asked), strict=True):
                 pairs = zip(rows[::2], rows[1::2], strict=True)
-                ends += [(float(score), job_id.decode(), type) for job_id, score in pairs]
+                ends += [
+                    (float(score), job_id.decode(), type)
+                    for job_id, score in pairs
+                    if float(score) <= newest
+                ]
             ends = sorted(ends)[:limit]
         return ends
 
     async def trim_handled(self, *, limit: int) -> int:
         """Remove the oldest events up to the first that some group has yet to handle."""
-        young = self._link.clock.now_ms() - LEAST_AGE_MS
+        young = self._link.clock.now_ms() - self.least_age_ms
         below = await self._handled_below()
         size = await self._link.ask("XLEN", self._link.keys.ours("bus"))
         return int(await self._link.run("trim_bus", size, _NO_LIMIT_OF_AGE, limit, below, young))
