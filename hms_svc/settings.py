@@ -21,9 +21,10 @@ from hms_svc.domain.backend_url import (
     read_database_url,
     sqlite_url,
 )
-from hms_svc.domain.errors import BadSetting
+from hms_svc.domain.errors import BadInput, BadSetting
 from hms_svc.domain.setting_values import Reader, choice, flag, networks, number, text, whole, words
 from hms_svc.domain.spelling import did_you_mean
+from hms_svc.domain.time_zones import time_zone
 from hms_svc.machine import (
     config_folder,
     data_folder,
@@ -96,6 +97,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     profile: str = ""
     production: bool = False
     theme: str = "dark"
+    time_zone: str = ""
     log_level: str = "info"
     log_format: str = "text"
 
@@ -142,6 +144,17 @@ def _file(value: object) -> Path:
         right = "the path of a file that exists"
         raise ValueError(right if fault == "does not exist" else f"{right}: this one {fault}")
     return path
+
+
+def _zone(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("a time zone such as Europe/Paris")
+    if value:
+        try:
+            time_zone(value)
+        except BadInput as error:
+            raise ValueError(f"a time zone such as Europe/Paris ({error})") from error
+    return value
 
 
 _WEB: Final = text(r"https?://[^\s/]+\S*", "an address such as https://host/path")
@@ -193,6 +206,7 @@ READERS: Final[dict[str, Reader]] = {
     "profile": text(r"[^\x00-\x1f\x7f]{1,40}", "a name of 1 to 40 printable characters"),
     "production": flag,
     "theme": choice(*THEMES),
+    "time_zone": _zone,
     "log_level": choice("debug", "info", "warning", "error"),
     "log_format": choice("text", "json"),
 }

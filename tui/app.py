@@ -30,8 +30,9 @@ from tui.screens.job_list import JobList
 from tui.screens.room import Room
 from tui.store import Store
 from tui.text import Line, Role, cell
-from tui.themes import DARK, SIXTEEN, THEMES
+from tui.themes import DARK, SIXTEEN, THEMES, theme_after
 from tui.widgets.prompt import Prompt
+from tui.zone import toggle_zone
 
 if TYPE_CHECKING:
     from textual.command import Provider
@@ -57,6 +58,7 @@ class Console(App[int]):
 
     TITLE = "hms-svc"
     CSS = "CommandPalette SearchIcon { display: none; }"
+    _run_zone = toggle_zone
     COMMANDS = {_palette}  # noqa: RUF012 - Textual declares it
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
@@ -321,9 +323,7 @@ class Console(App[int]):
         self.store.stand_still(still=not self.store.picture.is_still)
 
     def _run_theme(self, target: Target | None, words: str) -> None:
-        names = list(THEMES)
-        following = names[(names.index(self.theme) + 1) % len(names)]
-        self.theme = words if words in THEMES else following
+        self.theme = words if words in THEMES else theme_after(self.theme)
         self.say(f"theme {self.theme}")
 
     @work(name="console-help", group="acts")

@@ -104,7 +104,7 @@ SCHEDULES: Final = (
     Column(title="Schedules", width=15, grow=1),
     Column(title="in words", width=26, grow=3),
     Column(title="next", width=6, align="right"),
-    Column(title="next run (UTC)", width=19),
+    Column(title="next run", width=24),
     Column(title="last", width=11),
     Column(title="cron", width=14, grow=1, drop=1),
 )

@@ -201,6 +201,8 @@ _CONSOLE: Final = (
             help="dark, light, high contrast, the terminal's own sixteen"),
     Command(name="suspend", keys=("ctrl+z",), title="Suspend", group="console",
             help="back to the shell; fg brings the console back (in an editor: undo)"),
+    Command(name="zone", keys=("U",), title="UTC", group="console",
+            help="times in UTC, or in your time zone again"),
     Command(name="quit", keys=("q",), title="Leave", group="console",
             help="leave; jobs in hand may finish within the grace; twice: at once"),
 )  # fmt: skip

@@ -1,15 +1,19 @@
-"""Numbers, times and shares in few characters. Pure."""
+"""Numbers, times and shares in few characters."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Final
 
+from hms_svc.domain.local_time import clock, moment, zone_name
+
+__all__ = [
+    "age", "attempt", "bar", "clock", "count", "duration", "moment", "number", "rate", "share", "short_id",
+    "sparkline", "zone_name",
+]  # fmt: skip
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _UNITS: Final = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
 _AGES: Final = ((31_536_000, "y"), (86_400, "d"), (3600, "h"), (60, "m"))
-FIRST_MOMENT: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 
 def count(number: int) -> str:
@@ -91,16 +95,6 @@ def bar(part: float, width: int) -> str:
     return "━" * full + "─" * (width - full)
 
 
-def clock(unix_ms: int | None) -> str:
-    """Write the time of day, UTC: `14:03:59`."""
-    return "" if unix_ms is None else f"{_utc(unix_ms):%H:%M:%S}"
-
-
-def moment(unix_ms: int | None) -> str:
-    """Write date and time, UTC: `2026-11-24 14:03:59`."""
-    return "" if unix_ms is None else f"{_utc(unix_ms):%Y-%m-%d %H:%M:%S}"
-
-
 def attempt(number: int, most: int | None) -> str:
     """Write which attempt of how many in at most five characters; where they do not fit, which."""
     of = f"{number}/{most}" if most else str(number)
@@ -115,11 +109,3 @@ def number(value: int) -> str:
 def short_id(job_id: str, width: int = 13) -> str:
     """Give the end of a long id, where time-ordered ids differ."""
     return job_id if len(job_id) <= width else "…" + job_id[1 - width :]
-
-
-def _utc(unix_ms: int) -> datetime:
-    """Give a moment; of a time that none stands for, the last or the first."""
-    try:
-        return datetime.fromtimestamp(unix_ms / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) if unix_ms > 0 else FIRST_MOMENT

@@ -84,3 +84,9 @@ SIXTEEN: Final = Theme(
 )
 """The terminal's own colours, for one that has sixteen."""
 THEMES: Final = {theme.name: theme for theme in (DARK, LIGHT, CONTRAST, SIXTEEN)}
+
+
+def theme_after(name: str) -> str:
+    """Return the theme that comes after one of this name, after the last the first."""
+    names = list(THEMES)
+    return names[(names.index(name) + 1) % len(names)]

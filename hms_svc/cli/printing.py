@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from hms_svc.domain.local_time import moment
 from hms_svc.domain.plain_text import plain, plain_json, plain_lines
-from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.domain.utf8 import writable
 
 if TYPE_CHECKING:
@@ -140,8 +140,8 @@ def pretty(value: JsonValue) -> str:
 
 
 def when(unix_ms: int | None) -> str:
-    """Write a time for people, empty where there is none."""
-    return to_rfc3339(unix_ms) if unix_ms else ""
+    """Write a time for people, in their zone, empty where there is none."""
+    return moment(unix_ms or None)
 
 
 def console() -> Console:

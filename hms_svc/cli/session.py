@@ -13,6 +13,7 @@ import typer
 
 from hms_svc.cli.root import complain
 from hms_svc.domain.errors import DatabaseUnavailable, Refused, SchemaMismatch
+from hms_svc.domain.local_time import ZONE
 
 if TYPE_CHECKING:
     from hms_svc.governance.question import Policy
@@ -47,6 +48,7 @@ class Session:
         from hms_svc.settings import load_settings
 
         loaded = load_settings(self.overrides, config_path=self._config_path, environ=self._environ)
+        ZONE.set(loaded.settings.time_zone)
         for warning in loaded.warnings:
             complain(f"warning: {warning}")
         return loaded

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import msgspec
 from cronsim import CronSim, CronSimError
 
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.ids import RESERVED_PREFIX, derived_id
+from hms_svc.domain.time_zones import UTC_NAME, time_zone
 
 FIELDS: Final = 5
 _TICK: Final = re.compile(re.escape(RESERVED_PREFIX) + r"tick:([^:]+):[0-9]{8}T[0-9]{4}Z")
 _LONGEST_READABLE: Final = 100
 """Leaves room for what a tick's handler adds for the ids of jobs that it hands in."""
-UTC_NAME: Final = "UTC"
 
 
 class Schedule(msgspec.Struct, frozen=True):
@@ -49,7 +48,7 @@ class Schedule(msgspec.Struct, frozen=True):
         return self._tick(unix_ms, reverse=True)
 
     def _tick(self, unix_ms: int, *, reverse: bool) -> int:
-        at = datetime.fromtimestamp(unix_ms / 1000, _zone(self.time_zone))
+        at = datetime.fromtimestamp(unix_ms / 1000, time_zone(self.time_zone))
         return int(next(CronSim(self.cron, at, reverse)).timestamp() * 1000)
 
 
@@ -89,14 +88,4 @@ def type_of_tick(job_id: str) -> str:
 
 def check_time_zone(name: str) -> None:
     """Raise BadInput for the name of a time zone that is not known here."""
-    _zone(name)
-
-
-def _zone(name: str) -> tzinfo:
-    try:
-        return UTC if name == UTC_NAME else ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        why = "want a name such as Europe/Paris"
-        if not available_timezones():
-            why = "there is no time-zone data at all: install the package tzdata"
-        raise BadInput(f"time zone {name!r:.80} is not known here: {why}") from error
+    time_zone(name)

@@ -15,7 +15,7 @@ from hms_svc.operations.explanation import is_silent
 from hms_svc.ports.inspection import BrokerHealth, Room
 from hms_svc.ports.stores import DatabaseHealth
 
-SLOW_MS: Final = 500.0
+SLOW_MS: Final = 250.0
 """A round trip to an engine that takes longer is slow."""
 RESCUE_SHARE: Final = 0.5
 """A lease that ran out longer ago than this part of one should have been rescued."""

@@ -379,3 +379,15 @@ def test_a_queue_tells_why_it_does_not_move(city: City) -> None:
     assert told["why"].startswith("Queue pothole.report has nothing that is ready")
     assert told["why"] in cli("queues", "why", "pothole.report").out
     assert "no queue 'no.such'" in cli("queues", "why", "no.such", code=2).err
+
+
+def test_tables_show_times_in_the_readers_zone_and_json_in_utc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli = make_cli(tmp_path / "data")
+    monkeypatch.setenv("HMS_SVC_TIME_ZONE", "Asia/Kolkata")
+    job = cli("enqueue", SAMPLES / "pothole.json", "--json").row["id"]
+    assert " IST" in cli("jobs", "show", job).out
+    assert cli("jobs", "show", job, "--json").row["enqueued_at"].endswith("Z")
+    monkeypatch.setenv("HMS_SVC_TIME_ZONE", "Mars")
+    assert "Mars" in cli("jobs", "list", code=2).err

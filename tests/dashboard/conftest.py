@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
 import tui.store
+from hms_svc.domain.local_time import ZONE
 from tests.dashboard.seat import seat
 
 
@@ -17,6 +19,15 @@ class SeatMaker(Protocol):
     def __call__(self, **options: Any) -> Any:
         """Give the context in which it is open."""
         ...
+
+
+@pytest.fixture(autouse=True)
+def times_in_utc() -> Iterator[None]:
+    """Draw the same pictures on every machine."""
+    ZONE.set("UTC")
+    yield
+    ZONE.set("")
+    ZONE.is_utc = False
 
 
 @pytest.fixture

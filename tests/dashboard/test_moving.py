@@ -208,3 +208,17 @@ async def test_before_the_first_answer_nothing_is_claimed(tmp_path: Path) -> Non
         assert "not asked yet" in one.text()
         for words in ("No dead letters", "Nothing yet", "No job has ended", "all well"):
             assert words not in one.text()
+
+
+async def test_times_are_those_of_the_readers_zone_and_utc_by_a_key(tmp_path: Path) -> None:
+    settings = {"data_dir": str(tmp_path), "time_zone": "Asia/Kolkata"}
+    async with seat(settings) as one:
+        await one.enqueue("pothole.report", POTHOLE)
+        await one.press("2")
+        await one.shows_jobs(1)
+        assert " IST  1-9 screens" in one.lines()[-1]
+        await one.press("i")
+        await one.sees(" IST, ")
+        await one.press("U")
+        await one.sees(" UTC, ")
+        assert " IST" not in one.text()

@@ -62,11 +62,11 @@ SITUATIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "broker slow": (
         {"broker": BrokerHealth("redis", True, 812.0)},
-        ["degraded: broker slow | a round trip takes 812 ms, more than 500"],
+        ["degraded: broker slow | a round trip takes 812 ms, more than 250"],
     ),
     "database slow": (
         {"database": DatabaseHealth("postgresql", True, round_trip_ms=900.0)},
-        ["degraded: database slow | a round trip takes 900 ms, more than 500"],
+        ["degraded: database slow | a round trip takes 900 ms, more than 250"],
     ),
     "memory full": (
         {"broker": BrokerHealth("redis", True, 0.4, room=FULL)},

@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
 
+from tui import formatting as f
 from tui.commands import Target
 from tui.hints import PROMPT, States, hints, lines_of
 from tui.picture import Look, Picture
@@ -140,7 +141,8 @@ class Room(Screen[None]):
                 first=self.first_hints,
                 panels=len(self.query(Grid)),
             )
-            right = cell(" 1-9 screens  ? help  q leave ", "dim")
+            zone = f.zone_name(self.console.now_ms())
+            right = cell(f" {zone}  1-9 screens  ? help  q leave ", "dim")
             bar.show((Cell(" "),), (right,), hints=told)
 
     def on_grid_moved(self, message: Grid.Moved) -> None:

@@ -1,0 +1,20 @@
+"""Times in the zone of the reader, or in UTC."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hms_svc.domain.local_time import ZONE
+from tui import formatting as f
+
+if TYPE_CHECKING:
+    from tui.app import Console
+    from tui.commands import Target
+
+
+def toggle_zone(console: Console, target: Target | None, words: str) -> None:
+    """Show times in UTC, or in the zone of the settings or the machine again."""
+    ZONE.is_utc = not ZONE.is_utc
+    console.say(f"times in {f.zone_name(console.now_ms())}")
+    if console.room is not None:
+        console.room.draw(console.store.picture)
