@@ -25,6 +25,7 @@ from tui.trend import Durations, Trends
 if TYPE_CHECKING:
     from hms_svc.operations.reads import Reads
     from hms_svc.operations.service import Operations
+    from hms_svc.ports.stores import DatabaseHealth
 
 BUSY_SECONDS: Final = 1.0
 QUIET_SECONDS: Final = 2.0
@@ -33,6 +34,7 @@ HEALTH_SECONDS: Final = 5.0
 LONGEST_WAIT_SECONDS: Final = 5.0
 PATIENCE_SECONDS: Final = 6.0
 PROBE_SECONDS: Final = 1.0
+"""How long a picture waits for a probe of the engines, which may take longer: it then has the last."""
 NEWEST_EVENTS: Final = 100
 KEPT_RESULTS: Final = 200
 Answer = TypeVar("Answer")
@@ -66,6 +68,7 @@ class Store:
         self._is_replaced = False
         self._errand = Errand(self._asked.set)
         self._watch = HealthWatch()
+        self._probe: asyncio.Task[tuple[BrokerHealth, DatabaseHealth | None]] | None = None
 
     def operations(self) -> Operations:
         """Give the operator service; Outage where it could not be opened yet."""
@@ -116,6 +119,9 @@ class Store:
             await self._poll_until_replaced(operations)
         finally:
             self._errand.cancel()
+            if self._probe is not None:
+                self._probe.cancel()
+                self._probe = None
 
     async def _poll_until_replaced(self, operations: Operations) -> None:
         loop = asyncio.get_running_loop()
@@ -215,10 +221,16 @@ class Store:
     async def _engines(self, reads: Reads) -> Picture:
         """Return a picture with both engines as they are, or were some seconds ago."""
         now = asyncio.get_running_loop().time()
-        if now < self._health_due and self.picture.broker is not None:
+        if self._probe is None:
+            if now < self._health_due and self.picture.broker is not None:
+                return self.picture
+            self._health_due = now + HEALTH_SECONDS
+            self._probe = asyncio.create_task(reads.health(), name="console-probe")
+        await asyncio.wait({self._probe}, timeout=PROBE_SECONDS)
+        if not self._probe.done():
             return self.picture
-        self._health_due = now + HEALTH_SECONDS
-        broker, database = await reads.health(probe_seconds=PROBE_SECONDS)
+        probe, self._probe = self._probe, None
+        broker, database = probe.result()
         return msgspec.structs.replace(self.picture, broker=broker, database=database)
 
     def _add_results(self, events: Sequence[Event]) -> tuple[Result, ...]:

@@ -90,8 +90,14 @@ def _troubles(picture: Picture, now: int) -> Iterator[Cell]:
     waits = _waits_for_people(picture)
     if waits:
         yield cell(waits, "warn")
-    elif not troubles and not picture.trouble and picture.health is not None:
+    elif not troubles and not picture.trouble and _is_known(picture):
         yield Cell("all well", "good")
+
+
+def _is_known(picture: Picture) -> bool:
+    """Return whether every part of the health has been looked at."""
+    engines = (picture.broker, picture.database)
+    return picture.health is not None and picture.health.is_whole and None not in engines
 
 
 def _waits_for_people(picture: Picture) -> str:

@@ -187,3 +187,18 @@ async def test_a_broker_that_hangs_is_told_and_heals_by_itself(
         finally:
             os.kill(server.pid, signal.SIGCONT)
         await one.until("all is well again", lambda: "STALE" not in one.text())
+
+
+async def test_a_slow_broker_is_told_as_slow_not_as_down(
+    make_redis: RedisMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_looks: None
+) -> None:
+    monkeypatch.setattr(tui.store, "HEALTH_SECONDS", 0.0)
+    with Proxy(make_redis().port) as proxy:
+        url = f"redis://{LOOPBACK}:{proxy.port}/0"
+        async with seat({"data_dir": str(tmp_path), "broker_url": url}, size=(160, 40)) as one:
+            await one.enqueue("pothole.report", POTHOLE)
+            proxy.delay(300)
+            await one.sees("broker slow")
+            assert "broker down" not in one.text()
+            proxy.delay(0)
+            await one.until("it is fast again", lambda: "broker slow" not in one.text())
