@@ -56,7 +56,7 @@ FAILURES: Final = (
     Column(title="last", width=5, align="right"),
     Column(title="first", width=5, align="right", drop=3),
     Column(title="last hour", width=12, drop=2),
-    Column(title="newest", width=24, grow=3, drop=4),
+    Column(title="newest", width=48, grow=2, drop=4),
 )
 JOBS: Final = (
     Column(title="Jobs", width=15, grow=2, keeps_end=True),
