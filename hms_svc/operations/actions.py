@@ -173,30 +173,34 @@ class Actions(Undoing, Erasing):
         progressed: Progressed | None = None,
         pace: Pace | None = None,
     ) -> BatchReport:
-        """Cancel all waiting jobs of a queue, some hundreds at a time. UnknownId for an unknown one.
+        """Cancel as many jobs of a queue as wait now, some hundreds at a time. UnknownId for an unknown one.
 
-        By its `pace` a front end pauses it between chunks, or calls it off.
+        Those that come meanwhile do not prolong it. By its `pace` a front end pauses it between chunks, or calls it off.
         """
         pace = pace or Pace()
         self._journal.check_allowed("queue.purge")
-        await self._waiting(type)
+        most = await self._waiting(type)
         batch, total = new_job_id(), 0
         began: float | None = None
         while await pace.goes_on(since=began):
             began = asyncio.get_running_loop().time()
-            taken = await self._purge_some(type, note, batch)
+            taken = await self._purge_some(
+                type, note, batch, min(PURGE_CHUNK, max(1, most - total))
+            )
             if not taken:
                 break
             total += taken
             if progressed is not None:
                 progressed(taken)
+            if total >= most:
+                break
         left = await self._waiting(type) if pace.cancelled else 0
         return BatchReport(batch=batch, done=total, left=left)
 
-    async def _purge_some(self, type: str, note: str, batch: str) -> int:
-        intent = {"batch": batch, "most": PURGE_CHUNK, "note": note}
+    async def _purge_some(self, type: str, note: str, batch: str, most: int) -> int:
+        intent = {"batch": batch, "most": most, "note": note}
         await self._journal.intend("queue.purge", f"queue:{type}", intent)
-        waiting = await self._control.waiting(type, limit=PURGE_CHUNK)
+        waiting = await self._control.waiting(type, limit=most)
         claims = {job_id: Claim(fence, ended=True) for job_id, fence in waiting}
         request = ActRequest(
             act=Act.CANCEL,

@@ -210,6 +210,20 @@ async def test_a_purge_has_each_chunk_on_record_and_tells_its_batch(
     assert (await actions.purge("x.y")).done == 7
 
 
+async def test_a_purge_ends_though_jobs_come_all_the_while(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hms_svc.operations.actions.PURGE_CHUNK", 3)
+    await enqueue(desk, 7)
+
+    class Busy(Pace):
+        async def goes_on(self, *, since: float | None = None) -> bool:
+            await enqueue(desk, 3)
+            return await super().goes_on(since=since)
+
+    assert (await desk.operations.actions.purge("x.y", pace=Busy())).done == 7
+
+
 async def test_a_marked_job_that_is_gone_is_told_beside_the_others(desk: Desk) -> None:
     ids = await enqueue(desk, 2)
     plan = await desk.operations.actions.plan(Act.CANCEL, [*ids, "gone"])
