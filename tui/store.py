@@ -155,9 +155,9 @@ class Store:
         """Ask for all that is wanted at the same time; what one engine does not tell spoils nothing else."""
         anew, self._impatient = self._impatient, False
         common, answered, engines = await asyncio.gather(
-            self._patient(self._common(operations.reads)),
+            self._patient(lambda: self._common(operations.reads)),
             self._errand.answer(self._look, operations, anew=anew),
-            self._patient(self._engines(operations.reads)),
+            self._patient(lambda: self._engines(operations.reads)),
         )
         known = self.picture if isinstance(engines, _Failed) else engines
         self._is_replaced = answered.is_replaced or (
@@ -176,11 +176,14 @@ class Store:
         if not self.picture.is_still:  # asked for while this look was on its way
             self._publish(self._painted(picture, common, operations.reads))
 
-    async def _patient(self, work: Awaitable[Answer]) -> Answer | _Failed:
-        """Return what the work gives, or why it gave nothing in time."""
+    async def _patient(self, work: Callable[[], Awaitable[Answer]]) -> Answer | _Failed:
+        """Return what the work gives, or why it gave nothing in time.
+
+        It is begun here: a look that is called off before its turn leaves nothing that nobody awaits.
+        """
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                return await work
+                return await work()
         except HmsError as error:
             return _Failed(str(error), isinstance(error, Replaced))
         except TimeoutError:
