@@ -62,7 +62,7 @@ def enqueue(
 ) -> None:
     """Hand in jobs: all of them, or, where one is at fault, none."""
     from hms_svc.cli.enqueue_output import Output
-    from hms_svc.operations.intake import Shaping, read_assignment
+    from hms_svc.operations.intake import Shaping, read_assignments
 
     session = session_of(context)
     session.check_writable("enqueue")
@@ -73,7 +73,7 @@ def enqueue(
     now_ms = time.time_ns() // 1_000_000
     shaping = Shaping(
         type=type_name,
-        assignments=tuple(read_assignment(text) for text in assignments or ()),
+        assignments=read_assignments(assignments or ()),
         not_before=_not_before(delay, at, now_ms),
         count=count,
     )

@@ -140,12 +140,12 @@ def _print_rehearsal(
 
 
 def _new_data(old: JsonValue, source: str | None, assignments: list[str]) -> JsonValue:
-    from hms_svc.operations.intake import apply_to_data, read_assignment
+    from hms_svc.operations.intake import apply_to_data, read_assignments
 
     if source is None and not assignments:
         return _ask_editor(old)
     new = old if source is None else _read(source)
-    return apply_to_data(new, [read_assignment(text, inside_data=True) for text in assignments])
+    return apply_to_data(new, read_assignments(assignments, inside_data=True))
 
 
 def _read(source: str) -> JsonValue:

@@ -99,6 +99,17 @@ class Faults:
             raise BadInput("\n".join([*self.messages, *tail, "nothing was enqueued"]))
 
 
+def read_assignments(texts: Iterable[str], *, inside_data: bool = False) -> tuple[Assignment, ...]:
+    """Read each `path=value`; raises BadInput for a path that stands twice."""
+    found: dict[tuple[str, ...], Assignment] = {}
+    for text in texts:
+        assignment = read_assignment(text, inside_data=inside_data)
+        if assignment.path in found:
+            raise BadInput(f"--set {text!r:.80} sets {'.'.join(assignment.path)} a second time")
+        found[assignment.path] = assignment
+    return tuple(found.values())
+
+
 def read_assignment(text: str, *, inside_data: bool = False) -> Assignment:
     """Read `path=value`: the value is JSON where it can be, else text.
 

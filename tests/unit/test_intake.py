@@ -12,6 +12,7 @@ from hms_svc.operations.intake import (
     Shaping,
     make_jobs,
     read_assignment,
+    read_assignments,
     read_document,
 )
 
@@ -92,6 +93,12 @@ def test_assignments_reach_into_the_job_or_its_data() -> None:
     assert job.payload() == {
         "a": {"c": 1, "b": [1]}, "lat": 2.5, "name": "12 Elm St", "tags": ["p", "x"],
     }  # fmt: skip
+
+
+def test_a_path_that_is_set_twice_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"sets data\.lat a second time"):
+        read_assignments(["lat=1", "data.lat=2"])
+    assert len(read_assignments(["lat=1", "lon=2"])) == 2
 
 
 def test_copies_are_numbered_and_leave_the_draft_alone() -> None:
