@@ -1,4 +1,4 @@
-"""Redis is stopped under load: which alerts a real Prometheus raises, and that it sees all the while."""
+"""Redis is stopped, or PostgreSQL says nothing, under load: which alerts a real Prometheus raises."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -16,6 +17,9 @@ from tests.chaos.processes import wait_until
 from tests.chaos.site import Site
 from tests.interop.conftest import metrics, serve_with_worker
 from tests.interop.prometheus import Prometheus
+from tests.servers.framing import POSTGRESQL
+from tests.servers.postgres import PostgresServer
+from tests.servers.proxy import Proxy
 from tests.servers.redis import RedisMaker
 
 pytestmark = pytest.mark.interop
@@ -81,3 +85,36 @@ def accepted(address: str) -> float:
     head = 'hms_http_requests_total{method="POST",route="/jobs",status="202"} '
     [line] = [each for each in metrics(address).decode().splitlines() if each.startswith(head)]
     return float(line.removeprefix(head))
+
+
+def test_a_database_that_says_nothing_raises_the_alert_that_names_it(
+    make_redis: RedisMaker,
+    postgres_server: PostgresServer,
+    postgres_database: str,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    url = urlsplit(postgres_server.url(postgres_database))
+    folder = tmp_path_factory.mktemp("prometheus")
+    with Proxy(url.port or 5432, dialect=POSTGRESQL) as proxy:
+        through = url._replace(netloc=url.netloc.replace(f":{url.port}", f":{proxy.port}"))
+        site = Site(tmp_path, make_redis().url(), through.geturl())
+        address = serve_with_worker(site)
+        with load(address), Prometheus(folder, [address], every_seconds=5) as prometheus:
+            wait_until("it is scraped", lambda: prometheus.query("hms_database_up == 1"))
+            proxy.black_hole()
+            wait_until("it is seen", lambda: prometheus.query("hms_database_up == 0"))
+            wait_until(
+                "the alert fires",
+                lambda: prometheus.alerts().get("HmsDatabaseDown") == "firing",
+                LONGEST_SECONDS,
+            )
+            print(prometheus.alerts())
+            assert "HmsBrokerDown" not in prometheus.alerts()
+            assert prometheus.query("min_over_time(up[5m]) == 0") == [], "a scrape failed"
+            proxy.pass_through()
+            wait_until("it is seen again", lambda: prometheus.query("hms_database_up == 1"))
+            wait_until("the alert ends", lambda: "HmsDatabaseDown" not in prometheus.alerts())
+            before = accepted(address)
+            wait_until("it takes jobs", lambda: accepted(address) > before)
+        site.close()
