@@ -89,9 +89,12 @@ class Served:
         assert held or holds(), f"{what}: {ended}:\n{self.log.read_text()}"
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal to the supervisor, which has it when this returns."""
+        """Send a signal to the supervisor, which has it, or has ended, when this returns."""
         self.process.send_signal(number)
-        wait_until("the signal is taken", lambda: not self._pending(number))
+        wait_until(
+            "the signal is taken",
+            lambda: self.process.poll() is not None or not self._pending(number),
+        )
 
     def _pending(self, number: signal.Signals) -> bool:
         try:

@@ -182,6 +182,7 @@ async def decisions(site: Site, chance: random.Random, *, jobs: int, kills: int)
         again += more
     running = (State.QUEUED, State.PROCESSING, State.RETRYING, State.SCHEDULED)
     await wait_for(lambda: not sum(site.count(state, "chaos.decided") for state in running))
+    await listening(desk)  # Started again in the last round, it would end without having begun.
     await desk.client.aclose()
     started[-1].send(signal.SIGTERM)
     assert started[-1].wait() == 0
