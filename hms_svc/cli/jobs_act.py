@@ -101,7 +101,10 @@ def undo(
 
 
 async def _confirm_undo(operations: Operations, batch: str | None) -> str | None:
-    """Tell what would be undone, and ask; gives the batch, None for a no. Another's act takes its name."""
+    """Show what would be undone, and ask; return the batch, None where the answer was no.
+
+    For an act of somebody else the answer is that person's name.
+    """
     plan = await operations.actions.plan_undo(batch)
     act = plan.act
     hint(f"{act.who}{' (you)' if plan.is_own else ''} {act.words} at {when(act.at)}")

@@ -174,7 +174,7 @@ def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
 
 
 def asks(*, assume_yes: bool) -> bool:
-    """Tell whether a command asks before it acts: on a terminal, unless the yes was given."""
+    """Return whether a command asks for confirmation: on a terminal, unless `--yes` was given."""
     return not assume_yes and sys.stdin.isatty()
 
 

@@ -152,7 +152,7 @@ class Control(Protocol):
         ...
 
     async def batches(self, *, limit: int, name: str = "") -> list[Batch]:
-        """Give batches that `undo` has not gone through yet, newest first.
+        """Return batches that `undo` has not gone through yet, newest first.
 
         With a `name` only that one, also where it was gone through and something stayed.
         """

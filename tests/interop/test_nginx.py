@@ -16,7 +16,7 @@ from typing import Final
 import httpx
 import pytest
 from websockets.asyncio.client import connect
-from websockets.typing import Subprotocol
+from websockets.typing import Origin, Subprotocol
 
 from tests.architecture.test_image import ROOT
 from tests.chaos.site import Site
@@ -104,7 +104,7 @@ async def _session(origin: str, ca: Path, token: str) -> None:
             assert '"end"' in "".join([line async for line in stream.aiter_lines()])
         words = [Subprotocol("hms-svc"), Subprotocol(f"hms-bearer.{token}")]
         address = f"{origin.replace('https', 'wss')}{place}/events"
-        async with connect(address, ssl=trust, subprotocols=words, origin=origin) as socket:  # type: ignore[arg-type]
+        async with connect(address, ssl=trust, subprotocols=words, origin=Origin(origin)) as socket:
             kinds = [json.loads(message)["kind"] async for message in socket]
         assert kinds[-1] == "end"
         assert (await client.get(place)).json()["state"] == "completed"

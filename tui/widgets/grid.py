@@ -14,7 +14,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from tui.text import Cell, Column, Line, Row, cell, fit, fit_columns, fit_end, line, wrap
-from tui.widgets.styled import Styled
+from tui.widgets.styled import MOVING, Styled
 
 GONE: Final = Cell("gone", "dim")
 WAITING: Final = (line(cell("not asked yet", "dim")),)
@@ -30,12 +30,7 @@ class Grid(Styled, can_focus=True):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("pageup", "leaf(-1)", "Page up", show=False),
-        Binding("pagedown", "leaf(1)", "Page down", show=False),
-        Binding("home,g", "edge(-1)", "First", show=False),
-        Binding("end,G", "edge(1)", "Last", show=False),
+        *MOVING,
         Binding("enter", "choose", "Open", show=False),
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {"grid--head", "grid--cursor", "grid--rest"}

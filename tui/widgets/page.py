@@ -12,19 +12,15 @@ from textual.message import Message
 from textual.strip import Strip
 
 from tui.text import Line, wrap
-from tui.widgets.styled import Styled
+from tui.widgets.styled import MOVING, Styled
 
 
 class Page(Styled, can_focus=True):
     """Shows lines. `links` says, for the number of a line, what following it leads to."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("pageup", "leaf(-1)", "Page up", show=False),
-        Binding("pagedown,space", "leaf(1)", "Page down", show=False),
-        Binding("home,g", "edge(-1)", "Top", show=False),
-        Binding("end,G", "edge(1)", "End", show=False),
+        *MOVING,
+        Binding("space", "leaf(1)", "Page down", show=False),
         Binding("n", "next_link(1)", "Next link", show=False),
         Binding("N", "next_link(-1)", "Link before", show=False),
         Binding("enter", "follow", "Follow the link", show=False),

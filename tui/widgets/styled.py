@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from rich.segment import Segment
 from rich.style import Style
+from textual.binding import Binding
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui.text import ROLES, Cell
+
+MOVING: Final = (
+    Binding("up,k", "move(-1)", "Up", show=False),
+    Binding("down,j", "move(1)", "Down", show=False),
+    Binding("pageup", "leaf(-1)", "Page up", show=False),
+    Binding("pagedown", "leaf(1)", "Page down", show=False),
+    Binding("home,g", "edge(-1)", "Top", show=False),
+    Binding("end,G", "edge(1)", "End", show=False),
+)
+"""The keys that move through rows or lines, by the actions `move`, `leaf` and `edge`."""
 
 
 class Styled(ScrollView):

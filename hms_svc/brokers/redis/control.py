@@ -79,7 +79,7 @@ class RedisControl:
         return found[0].decode() if found else None
 
     async def batches(self, *, limit: int, name: str = "") -> list[Batch]:
-        """Give batches that can still be undone, newest first."""
+        """Return batches that can still be undone, newest first."""
         times, since = self._link.keys.ours("batches"), self._undone_since()
         if name:
             score = await self._link.ask("ZSCORE", times, name)

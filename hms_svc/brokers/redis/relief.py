@@ -42,7 +42,7 @@ class RedisRelief:
         return []
 
     async def _with_sizes(self, ends: Sequence[End], code: int) -> list[tuple[str, int]]:
-        """Give ids with the sizes of their records; what has none leaves its index."""
+        """Return ids with the sizes of their records in bytes; an id without a record is removed from its index."""
         asked = [("STRLEN", self._link.keys.ours("job", job_id)) for _, job_id, _ in ends]
         sizes = await self._link.ask_all(asked)
         sized = [(job_id, int(size)) for (_, job_id, _), size in zip(ends, sizes, strict=True)]
@@ -79,7 +79,7 @@ class RedisRelief:
         return int(await self._link.run("trim_bus", size, _NO_LIMIT_OF_AGE, limit, below, young))
 
     async def _handled_below(self) -> int:
-        """Give the position below which no group has anything to do."""
+        """Return the position below which every consumer group has handled every event."""
         keys, link = self._link.keys, self._link
         head = await link.ask("XREVRANGE", keys.ours("bus"), "+", "-", "COUNT", 1)
         lowest = int(head[0][0].partition(b"-")[0]) if head else 0

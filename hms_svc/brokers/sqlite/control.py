@@ -219,7 +219,7 @@ class SQLiteControl:
         return str(rows[0][0]) if rows else None
 
     async def batches(self, *, limit: int, name: str = "") -> list[Batch]:
-        """Give batches that can still be undone, newest first."""
+        """Return batches that can still be undone, newest first."""
         bounds = {"since": self._undone_since(), "limit": limit, "name": name}
         return [Batch(*row) for row in await self._file.fetch(SQL["batches"], bounds)]
 
