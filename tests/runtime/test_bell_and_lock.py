@@ -163,6 +163,24 @@ async def test_a_refused_file_leaves_no_descriptor_and_no_thread(tmp_path: Path)
     assert not [thread for thread in threading.enumerate() if thread.name == "writer-queue.db"]
 
 
+async def test_who_reads_while_the_file_closes_or_later_leaves_no_thread(tmp_path: Path) -> None:
+    threads = set(threading.enumerate())
+    queue = QueueFile(tmp_path / "queue.db", SystemClock())
+    await queue.open()
+    first = asyncio.create_task(queue.fetch("SELECT 1"))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(queue.close())
+    late = [asyncio.create_task(queue.fetch("SELECT 1")) for _ in range(3)]
+    await closing
+    with pytest.raises(BrokerUnavailable, match="closed"):
+        await queue.fetch("SELECT 1")
+    await asyncio.gather(first, *late, return_exceptions=True)
+    assert set(threading.enumerate()) == threads
+    await queue.open()
+    assert [tuple(row) for row in await queue.fetch("SELECT 1")] == [(1,)]
+    await queue.close()
+
+
 def open_files() -> set[str]:
     """Give the names of the files that this process has open."""
     entries = Path("/proc/self/fd").iterdir()

@@ -52,7 +52,7 @@ class RedisOptions(msgspec.Struct, frozen=True, kw_only=True):
         if self.longest:
             words += ["--proto-max-bulk-len", self.longest]
         if self.cluster:
-            words += ["--cluster-enabled", "yes"]
+            words += ["--cluster-enabled", "yes", "--cluster-port", str(free_port())]
         if self.unixsocket:
             words += ["--unixsocket", self.unixsocket]
         return [*words, "--maxmemory-policy", "noeviction"]

@@ -54,7 +54,8 @@ class QueueFile:
             path, synchronous=synchronous, on_replaced=on_replaced, bounded=bounded
         )
         self._reader: aiosqlite.Connection | None = None
-        self._opening = asyncio.Lock()
+        self._reading = asyncio.Lock()
+        self._is_closed = False
         self._version = 0
         self._listening = False
         self.refused = 0
@@ -62,6 +63,7 @@ class QueueFile:
 
     async def open(self) -> None:
         """Open the file, create its tables, and void leases of an earlier boot."""
+        self._is_closed = False
         try:
             await self._file.open()
             await self._file.write(_prepare)
@@ -73,10 +75,12 @@ class QueueFile:
             raise
 
     async def close(self) -> None:
-        """Close the reader, the bell and the writer, in this order."""
-        if self._reader is not None:
-            await self._reader.close()
-            self._reader = None
+        """Close the reader, the bell and the writer, in this order; who reads later is refused."""
+        self._is_closed = True
+        async with self._reading:
+            if self._reader is not None:
+                await self._reader.close()
+                self._reader = None
         self.bell.close()
         await self._file.close()
 
@@ -105,6 +109,7 @@ class QueueFile:
     async def fetch(self, statement: str, parameters: Any = ()) -> list[sqlite3.Row]:
         """Run one reading statement to its end."""
         try:
+            self._need_open()
             self.check()
             reader = await self._open_reader()
             rows: Iterable[sqlite3.Row] = await reader.execute_fetchall(statement, parameters)
@@ -146,8 +151,14 @@ class QueueFile:
         before, self._version = self._version, (await self.fetch("PRAGMA data_version"))[0][0]
         return before != self._version
 
+    def _need_open(self) -> None:
+        # The thread of a reader that is opened later, and closed by nobody, keeps the process from ending.
+        if self._is_closed:
+            raise sqlite3.OperationalError("it is closed")
+
     async def _open_reader(self) -> aiosqlite.Connection:
-        async with self._opening:
+        async with self._reading:
+            self._need_open()
             if self._reader is None:
                 import aiosqlite
 
