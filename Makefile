@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test lint check interop venv lock chaos bench clean
+.PHONY: help run test lint check interop docs wheel venv lock chaos bench clean
 
 VENV ?= .venv
 export VENV
@@ -14,9 +14,11 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 help:
 	@echo "make run     put a sample pothole report through the service (a terminal: the console)"
 	@echo "make test    run the tests"
-	@echo "make lint    formatting, lint, types, import contracts, file sizes"
+	@echo "make lint    formatting, lint, types, import contracts, file sizes, spelling, links"
 	@echo "make check   lint and test"
 	@echo "make interop the tests with parts that others wrote: Prometheus, a browser, generated clients, and others"
+	@echo "make docs    build the documentation site into dist/docs; a broken link fails"
+	@echo "make wheel   build the wheel and the source distribution into dist/"
 	@echo "make venv    make .venv with everything for development"
 	@echo "make lock    write the hash-locked requirements again (needs uv)"
 	@echo "make chaos   the long fault-injection tests"
@@ -35,12 +37,20 @@ lint: $(VENV)/.dev.stamp
 	$(PY) -m mypy $(CHECKED)
 	$(VENV)/bin/lint-imports --no-logo
 	$(PY) tools/size_gate.py
+	$(VENV)/bin/codespell
+	$(PY) tools/check_links.py
 
 check: lint test
 
 interop: $(VENV)/.interop.stamp
 	@tools/interop_parts.sh
 	$(PY) -m pytest -m interop -n 2 --dist loadfile $(ARGS)
+
+docs: $(VENV)/.docs.stamp
+	$(VENV)/bin/sphinx-build -q -n -W --keep-going -b dirhtml docs dist/docs
+
+wheel: $(VENV)/.dev.stamp
+	$(PY) -m hatchling build -d dist
 
 venv: $(VENV)/.dev.stamp
 
@@ -59,6 +69,8 @@ lock:
 	$(COMPILE) pyproject.toml --group build --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
 	$(COMPILE) pyproject.toml --group build --group dev --group interop --constraint requirements/dev.txt \
 		--output-file requirements/interop.txt
+	$(COMPILE) pyproject.toml --group build --group dev --group docs --constraint requirements/dev.txt \
+		--output-file requirements/docs.txt
 	$(COMPILE) --group generator --output-file requirements/generator.txt
 	npm install --prefix tests/interop/node --package-lock-only --no-audit --no-fund
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from hms_svc.handling.context import RunningJob, current_job
     from hms_svc.handling.registry import Registry
 
+    __version__: str
+
 _HOMES: Final = {
     "Job": "hms_svc.facade.jobs",
     "Worker": "hms_svc.facade.worker",
@@ -71,6 +73,7 @@ __all__ = [
     "Snooze",
     "ValidationFailed",
     "Worker",
+    "__version__",
     "aio",
     "close",
     "current_job",
@@ -85,4 +88,8 @@ def __getattr__(name: str) -> Any:
         return import_module(_MODULES[name])
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
+    if name == "__version__":
+        from hms_svc.domain.version import version
+
+        return version()
     raise AttributeError(f"module 'hms_svc' has no attribute {name!r}")

@@ -64,9 +64,9 @@ def _root(  # noqa: PLR0917 - typer gives them by name
     size: Annotated[str | None, typer.Option(help="Console: of the frame, such as 120x40.")] = None,
 ) -> None:
     if version:
-        from importlib.metadata import version as installed
+        from hms_svc.domain.version import version as installed
 
-        typer.echo(f"hms-svc {installed('hms-svc')}")
+        typer.echo(f"hms-svc {installed()}")
         raise typer.Exit
     overrides = {
         "broker_url": broker_url,

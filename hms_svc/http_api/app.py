@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from hms_svc.domain.errors import HmsError
+from hms_svc.domain.version import version
 from hms_svc.http_api.door import Door, door_of
 from hms_svc.http_api.forwarding import prefix_of
 from hms_svc.http_api.methods import allowed
@@ -40,7 +41,7 @@ def routed() -> FastAPI:
     """Make the application of the routes that the OpenAPI document has."""
     app = FastAPI(
         title="hms-svc",
-        version=_version(),
+        version=version(),
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
@@ -141,9 +142,3 @@ async def _left(_request: Request, _error: Exception) -> Response:
 
 async def _broken(_request: Request, _error: Exception) -> Response:
     return our_fault()
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("hms-svc")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from hms_svc.domain.addresses import is_public
 from hms_svc.domain.errors import BadSetting, DeliveryFailed
 from hms_svc.domain.signatures import sign, signing_key
 from hms_svc.domain.trace_context import TraceContext
+from hms_svc.domain.version import version
 from hms_svc.domain.web_address import read_web_address
 from hms_svc.ports.trust import trust_of
 from hms_svc.services.breaker import Breaker
@@ -89,7 +89,7 @@ class Webhook:
         stamp = int(self._now())
         headers = {
             "content-type": content_type,
-            "user-agent": _agent(),
+            "user-agent": f"hms-svc/{version()}",
             "webhook-id": message_id,
             "webhook-timestamp": str(stamp),
             "webhook-signature": sign(self._secret, message_id, stamp, body),
@@ -180,10 +180,3 @@ class Webhook:
 
 def _port(target: SplitResult) -> int:
     return target.port or (443 if target.scheme == "https" else 80)
-
-
-@functools.cache
-def _agent() -> str:
-    from importlib.metadata import version
-
-    return f"hms-svc/{version('hms-svc')}"

@@ -53,7 +53,7 @@ def pods() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def door_in_the_readme() -> dict[str, Any]:
-    blocks = re.findall(r"```yaml\n(.*?)```", (DEPLOY / "README.md").read_text(), re.DOTALL)
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/deploying.md").read_text(), re.DOTALL)
     [found] = [each for each in map(yaml.safe_load, blocks) if "readinessProbe" in each]
     return dict(found)
 
@@ -170,7 +170,7 @@ def test_no_pod_is_given_variables_by_the_services_of_its_namespace() -> None:
 
 
 def test_what_units_name_as_their_documentation_is_installed_by_the_steps() -> None:
-    steps = (DEPLOY / "README.md").read_text()
+    steps = (ROOT / "docs/deploying.md").read_text()
     folder = "/opt/hms-svc/share/doc"
     assert f"install -D -m 0644 -t {folder} docs/*.md" in steps
     named = [each for path in UNITS for each in unit(path).get("Documentation", [])]

@@ -66,7 +66,7 @@ def stages() -> list[list[Instruction]]:
 
 def in_the_readme() -> list[Instruction]:
     [block] = re.findall(
-        r"```dockerfile\n(.*?)```", (ROOT / "deploy/README.md").read_text(), re.DOTALL
+        r"```dockerfile\n(.*?)```", (ROOT / "docs/deploying.md").read_text(), re.DOTALL
     )
     return instructions(block)
 

@@ -91,10 +91,10 @@ async def test_they_work_on_when_all_their_slots_hang(
 
 
 def test_a_line_that_was_reset_has_ended() -> None:
-    ours, childs = socket.socketpair()
+    ours, theirs = socket.socketpair()
     with ours:
         ours.send(b"unread")
-        childs.close()
+        theirs.close()
         assert hear(ours) == b""
 
 
