@@ -38,8 +38,8 @@ VALIDATION: Final = (
     Column(title="newest reason", width=24, grow=4),
     Column(title="type", width=15, drop=1),
 )
-DEAD: Final = (
-    Column(title="Dead letters", width=15, grow=1),
+FAILING: Final = (
+    Column(title="Failures", width=17, grow=1),
     Column(title="count", width=6, align="right"),
     Column(title="cause", width=36, grow=4),
     Column(title="first", width=5, align="right"),
@@ -54,6 +54,7 @@ FAILURES: Final = (
     Column(title="reason", width=11),
     Column(title="cause", width=20, grow=4),
     Column(title="last", width=5, align="right"),
+    Column(title="next", width=5, align="right", drop=3),
     Column(title="first", width=5, align="right", drop=3),
     Column(title="last hour", width=12, drop=2),
     Column(title="newest", width=48, grow=2, drop=4),

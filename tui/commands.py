@@ -68,7 +68,12 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 SCREENS: Final = (
     ("overview", "Overview", "queues, live results, failures at a glance", "hms-svc status"),
     ("jobs", "Jobs", "every job, by the filter", "hms-svc jobs list"),
-    ("failures", "Failures", "dead and rejected jobs, grouped by cause", "hms-svc jobs groups"),
+    (
+        "failures",
+        "Failures",
+        "failing, dead and rejected jobs, grouped by cause",
+        "hms-svc jobs groups",
+    ),
     (
         "held",
         "Held",

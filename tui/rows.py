@@ -187,14 +187,14 @@ def _who(group: FailureGroup) -> str:
     return group.reason
 
 
-def dead_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
-    """Dead letters by cause."""
+def failing_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
+    """Give what is failing now and what is dead, by cause."""
     return [
         Row(
             key=group.id,
             cells=(
-                cell(group.type),
-                cell(f.count(group.count), "bad"),
+                cell(f"{SIGNS[group.state][0]} {group.type}", SIGNS[group.state][1]),
+                cell(f.count(group.count), SIGNS[group.state][1]),
                 cell(cause_words(group)),
                 cell(f.age(now - group.first_at)),
                 cell(f.age(now - group.last_at)),
@@ -202,14 +202,19 @@ def dead_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
                 cell(group.reason, "dim"),
             ),
         )
-        for group in groups
-        if group.state is State.DEAD
+        for group in _trouble_first(groups)
+        if group.state is not State.REJECTED
     ]
 
 
+def _trouble_first(groups: Iterable[FailureGroup]) -> list[FailureGroup]:
+    """Put what is failing now before what is dead, and that before what was rejected; the newest first."""
+    ranks = {State.RETRYING: 0, State.DEAD: 1}
+    return sorted(groups, key=lambda each: (ranks.get(each.state, 2), -each.last_at))
+
+
 def failure_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
-    """Every group, dead ones first, then by the newest failure."""
-    ranked = sorted(groups, key=lambda each: (each.state is not State.DEAD, -each.last_at))
+    """Every group, what is failing now first, then what is dead."""
     return [
         Row(
             key=group.id,
@@ -220,13 +225,20 @@ def failure_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
                 cell(_who(group)),
                 cell(cause_words(group)),
                 cell(f.age(now - group.last_at)),
+                cell(_next_words(group, now)),
                 cell(f.age(now - group.first_at)),
                 cell(f.sparkline(group.recent, 12), "accent"),
                 cell(group.newest_detail, "dim"),
             ),
         )
-        for group in ranked
+        for group in _trouble_first(groups)
     ]
+
+
+def _next_words(group: FailureGroup, now: int) -> str:
+    if group.next_at is None:
+        return ""
+    return f.age(group.next_at - now) if group.next_at > now else "due"
 
 
 def cause_words(group: FailureGroup) -> str:

@@ -17,17 +17,19 @@ SLOTS: Final = 12
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """What a broker keeps of one group: times are Unix ms, `recent` as in FailureGroup."""
+    """What a broker keeps of one group: times are Unix ms, `recent` and `next_at` as in FailureGroup."""
 
     id: str
     count: int
     first_at: int
+    last_at: int
+    next_at: int | None
     newest: JobView
     recent: tuple[int, ...]
 
 
 def cause_of_end(type: str, done: Disposition) -> FailureCause:
-    """Give the cause of a disposition that ends a job as dead or rejected."""
+    """Give the cause of a disposition that leaves a job dead, rejected or retrying."""
     return cause_of(
         done.state,
         type,
@@ -39,7 +41,7 @@ def cause_of_end(type: str, done: Disposition) -> FailureCause:
 
 
 def cause_of_view(view: JobView) -> FailureCause:
-    """Give the cause of a dead or rejected job, as it would be told today."""
+    """Give the cause of a dead, rejected or retrying job, as it would be told today."""
     return cause_of(
         view.state,
         view.type,
@@ -75,8 +77,9 @@ def _group(standing: Standing) -> FailureGroup:
         pattern=cause.pattern,
         count=standing.count,
         first_at=standing.first_at,
-        last_at=newest.finished_at or 0,
+        last_at=standing.last_at,
         newest_detail=newest.detail or newest.failure,
         newest_id=newest.id,
         recent=standing.recent,
+        next_at=standing.next_at,
     )

@@ -30,7 +30,7 @@ def list_jobs(
 
 
 def groups(context: typer.Context, as_json: AsJson = False) -> None:
-    """List why jobs are dead or rejected: ten thousand failures of one bug are one row."""
+    """List why jobs are retrying, dead or rejected: ten thousand failures of one bug are one row."""
     run(lambda: _groups(session_of(context), as_json))
 
 
@@ -97,13 +97,13 @@ async def _groups(session: Session, as_json: bool) -> None:
             emit(failure_group_shape(group))
         return
     table(
-        ("count", "state", "type", "reason", "error or by", "pattern", "first", "last", "id"),
+        ("count", "state", "type", "reason", "error or by", "pattern", "first", "last", "next", "id"),
         [
             (g.count, g.state, g.type, g.reason, g.error or g.by, g.pattern, when(g.first_at),
-             when(g.last_at), g.id)
+             when(g.last_at), when(g.next_at), g.id)
             for g in found
         ],
-        leaving=("first", "last", "state", "error or by", "reason", "type", "pattern"),
+        leaving=("first", "next", "last", "state", "error or by", "reason", "type", "pattern"),
     )  # fmt: skip
     if found:
         hint(f"one of them: hms-svc jobs list --where cause:{found[0].id}")

@@ -1,4 +1,4 @@
-"""Why jobs are dead or rejected, told so that ten thousand failures of one bug have one cause."""
+"""Why jobs fail, are dead or rejected, told so that ten thousand failures of one bug have one cause."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ MOST_CAUSES: Final = 1000
 """Causes that a broker tells apart; beyond, a new one goes to `other_causes` of its type."""
 OTHER_CAUSES: Final = "(other causes)"
 FAILED: Final = frozenset({State.REJECTED, State.DEAD})
+GROUPED: Final = FAILED | {State.RETRYING}
+"""States in which a job stands in a failure group: a retrying one in that of its last failure."""
 CAUSE_ID: Final = re.compile(r"[0-9a-f]{12}")
 _MOST_READ: Final = 1000
 _MOST_KEPT: Final = 200
@@ -69,7 +71,7 @@ class FailureCause(msgspec.Struct, frozen=True, kw_only=True):
 def cause_of(
     state: State, type: str, *, reason: str, by: str, detail: str, failure: str
 ) -> FailureCause:
-    """Give the cause of a dead or rejected job; `failure` is class and message of its last error."""
+    """Give the cause of a dead, rejected or retrying job; `failure` is class and message of its last error."""
     if state is State.REJECTED:
         pattern = pattern_of(detail.partition(": ")[0]) if reason == REASON_PAYLOAD else ""
         return FailureCause(state=state, type=type, reason=reason, by=by, pattern=pattern)

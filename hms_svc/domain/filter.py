@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from hms_svc.domain.causes import FAILED
+from hms_svc.domain.causes import GROUPED
 from hms_svc.domain.filter_parser import And, Node, Not, Or, Term, Text, parse
 from hms_svc.domain.filter_terms import Subject, read_states, read_types
 from hms_svc.domain.globs import has_globs
@@ -67,7 +67,7 @@ class Filter(msgspec.Struct, frozen=True, eq=False):
     def causes(self) -> tuple[str, ...] | None:
         """Give failure groups of which every match is in one, None where it may be in any or none."""
         causes, states = self._exact("cause"), self.states()
-        is_empty = states is not None and states.isdisjoint(FAILED)
+        is_empty = states is not None and states.isdisjoint(GROUPED)
         return () if causes is not None and is_empty else causes
 
     def unserved(self) -> tuple[str, ...]:
@@ -155,14 +155,14 @@ def _texts_of(field: str, term: Term, negated: bool) -> frozenset[str] | None:
     return None if has_glob else frozenset(texts)
 
 
-def _failed_of(term: Term, negated: bool) -> frozenset[State] | None:
+def _grouped_of(term: Term, negated: bool) -> frozenset[State] | None:
     states = _states_of(term, negated)
-    return states if states is not None and states >= FAILED else None
+    return states if states is not None and states >= GROUPED else None
 
 
 Indexes: TypeAlias = tuple[Callable[[Term, bool], frozenset[Any] | None], ...]
 _BY_STATE: Final[Indexes] = (_states_of, _types_of)
-_BY_CAUSE: Final[Indexes] = (partial(_texts_of, "cause"), _failed_of)
+_BY_CAUSE: Final[Indexes] = (partial(_texts_of, "cause"), _grouped_of)
 
 
 def _unserved(node: Node, indexes: Indexes, *, negated: bool) -> list[str]:

@@ -48,7 +48,7 @@ class QueueView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
-    """One job in a list. `cause` names the failure group of one that is dead or rejected.
+    """One job in a list. `cause` names the failure group of one that is dead, rejected or retrying.
 
     `fence` is that of its last claim, 0 before the first; `approvals` how many
     holds of it humans have approved.
@@ -176,11 +176,14 @@ class JobPage(msgspec.Struct, frozen=True):
 
 
 class FailureGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """Jobs that stand dead or rejected for one cause.
+    """Jobs that stand dead or rejected for one cause, or are retrying after failures of it.
 
     `id` is what the filter's `cause:` takes. `pattern` is the message with its
     variables taken out, `error` the error's class. `recent` counts the jobs that
     came in each five minutes of the last hour, oldest first, the present ones last.
+
+    Of retrying jobs it counts their failures, and `first_at` is the first since the
+    group was last empty for an hour. `next_at` is when the first of them is due, None in other states.
     """
 
     id: str
@@ -196,6 +199,7 @@ class FailureGroup(msgspec.Struct, frozen=True, kw_only=True):
     newest_detail: str
     newest_id: str
     recent: tuple[int, ...]
+    next_at: int | None = None
 
 
 class ActOutcome(msgspec.Struct, frozen=True):

@@ -40,7 +40,7 @@ class Accepted(BaseModel):
 
 
 class Job(BaseModel):
-    """A job in a list; `cause` names the failure group of one that is dead or rejected."""
+    """A job in a list; `cause` names the failure group of one that is dead, rejected or retrying."""
 
     id: str
     type: str
@@ -187,7 +187,11 @@ class Plan(BaseModel):
 
 
 class FailureGroup(BaseModel):
-    """Jobs that stand dead or rejected for one cause; `recent` counts them by five minutes."""
+    """Jobs that stand dead or rejected for one cause, or are retrying after failures of it.
+
+    `recent` counts them by five minutes; of retrying ones it counts their failures, and
+    `next_at` is when the first of them is due.
+    """
 
     id: str
     state: State
@@ -202,10 +206,11 @@ class FailureGroup(BaseModel):
     newest_detail: str
     newest_id: str
     recent: list[int]
+    next_at: datetime | None
 
 
 class FailureList(BaseModel):
-    """Dead and rejected jobs by cause."""
+    """Retrying, dead and rejected jobs by cause."""
 
     failures: list[FailureGroup]
 

@@ -39,7 +39,7 @@ APPROVED_BEFORE: Final = (
 class Group(msgspec.Struct, frozen=True, kw_only=True):
     """Jobs of one type, state, reason and cause within a plan; of held ones with the rule that holds them.
 
-    `cause` is that of dead and rejected ones, `example` what the first of the jobs says of its failure.
+    `cause` is that of retrying, dead and rejected ones, `example` what the first of the jobs says of its failure.
     """
 
     type: str

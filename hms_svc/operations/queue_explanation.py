@@ -32,7 +32,8 @@ class QueueWhys:
         """Tell in one plain sentence what fails in a group, and since when; UnknownId for an unknown one."""
         for group in await self._inspection.failures():
             if group.id == cause:
-                return explain_group(group, self._clock.now_ms())
+                queues = await self._inspection.queues([group.type])
+                return explain_group(group, self._clock.now_ms(), queues[0] if queues else None)
         raise UnknownId(f"no failure group {cause!r}")
 
 
@@ -53,20 +54,41 @@ def explain_queue(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) 
     return f"Queue {queue.type} {told}{_besides(queue, now_ms)}."
 
 
-def explain_group(group: FailureGroup, now_ms: int) -> str:
-    """Give the sentence of a failure group."""
+def explain_group(group: FailureGroup, now_ms: int, queue: QueueView | None = None) -> str:
+    """Give the sentence of a failure group; `queue` is that of its type."""
     cause = group.pattern or group.newest_detail
     words = f"{group.error}: {cause}" if group.error and cause else group.error or cause
     by = f" by {group.by}" if group.by and group.by != group.reason else ""
-    newest = group.recent[-1] if group.recent else 0
+    are = "is" if group.count == 1 else "are"
+    is_failing = group.next_at is not None
+    state = "failing and will be tried again" if is_failing else group.state.value
     told = (
-        f"{plural(group.count, 'job')} of {group.type} {'is' if group.count == 1 else 'are'} "
-        f"{group.state.value} ({group.reason}{by}){f': {words}' if words else ''}; the first since "
+        f"{plural(group.count, 'job')} of {group.type} {are} "
+        f"{state} ({group.reason}{by}){f': {words}' if words else ''}; the first "
+        f"{'failed' if is_failing else 'since'} "
         f"{to_rfc3339(group.first_at)}, {duration_words(now_ms - group.first_at)} ago, the newest "
-        f"{duration_words(now_ms - group.last_at)} ago"
+        f"{duration_words(now_ms - group.last_at)} ago{_next_attempt(group, now_ms, queue)}"
     )
-    hour = sum(group.recent)
-    return f"{told}; {hour:,} came in the last hour, {newest:,} of them in these five minutes."
+    hour, newest = sum(group.recent), group.recent[-1] if group.recent else 0
+    came = plural(hour, "attempt") + " failed" if is_failing else f"{hour:,} came"
+    return f"{told}; {came} in the last hour, {newest:,} of them in these five minutes."
+
+
+def _next_attempt(group: FailureGroup, now_ms: int, queue: QueueView | None) -> str:
+    """Tell when the first of retrying jobs is due, and what keeps it from being tried then."""
+    if group.next_at is None:
+        return ""
+    ahead = group.next_at - now_ms
+    due = (
+        f"is due in {duration_words(ahead)}"
+        if ahead > 0
+        else f"was due {duration_words(-ahead)} ago"
+    )
+    if queue is not None and queue.paused:
+        due += f", but the queue is paused by {queue.paused_by or 'somebody'}"
+    elif queue is not None and not queue.served:
+        due += ", but no live worker serves the type"
+    return f", the next attempt {due}"
 
 
 def _paused(queue: QueueView) -> str:

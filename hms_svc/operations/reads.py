@@ -182,7 +182,7 @@ class Reads(QueueWhys):
         return await self._inspection.page(where, limit=limit, cursor=cursor, look=look)
 
     async def failures(self) -> list[FailureGroup]:
-        """Give the dead and rejected jobs by cause, the group of the newest first."""
+        """Give the retrying, dead and rejected jobs by cause, the group of the newest first."""
         return await self._inspection.failures()
 
     async def archived_jobs(

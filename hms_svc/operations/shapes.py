@@ -56,7 +56,7 @@ def job_shape(view: JobView) -> JsonObject:
 
 
 def failure_group_shape(group: FailureGroup) -> JsonObject:
-    """Dead or rejected jobs of one cause."""
+    """Retrying, dead or rejected jobs of one cause."""
     return {
         "id": group.id,
         "state": group.state.value,
@@ -71,6 +71,7 @@ def failure_group_shape(group: FailureGroup) -> JsonObject:
         "newest_detail": group.newest_detail,
         "newest_id": group.newest_id,
         "recent": list(group.recent),
+        "next_at": time_or_none(group.next_at),
     }
 
 

@@ -7,9 +7,12 @@ from textual.widgets import Input
 
 from hms_svc.domain.event import AUDIT_SEALED
 from hms_svc.domain.filter_terms import EXAMPLES
+from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.outcome import Disposition, Failure
+from hms_svc.ports.broker import ClaimRequest, ServedType, Settlement
 from hms_svc.ports.control import Act
 from tests.dashboard.conftest import SeatMaker
-from tests.dashboard.seat import POTHOLE
+from tests.dashboard.seat import POTHOLE, Seat
 
 
 async def test_w_tells_why_a_queue_does_not_move(take_seat: SeatMaker) -> None:
@@ -35,6 +38,53 @@ async def test_w_tells_what_fails_in_a_group(take_seat: SeatMaker) -> None:
         await one.press("w")
         await one.opened("Message")
         await one.reads("1 job of drill.run is dead (error): DrillFailed: no crew; the first since")
+
+
+async def fail(one: Seat, *messages: str) -> None:
+    """Let a job fail of each message, as a worker would tell it: due again in an hour."""
+    broker = (await one.operations()).actions._broker
+    await one.enqueue("pothole.report", *(POTHOLE for _ in messages))
+    served = (ServedType("pothole.report", 20),)
+    claimed = await broker.claim(ClaimRequest("crew-1", served, len(messages), 30_000))
+    settlements = [
+        Settlement(
+            token=job.token,
+            type=job.job.type,
+            disposition=Disposition(
+                state=State.RETRYING,
+                cause=Cause.FAILED,
+                reason="error",
+                by="handler",
+                failure=Failure("OSError", message),
+                delay_ms=3_600_000,
+            ),
+            worker="crew-1",
+            attempt=job.attempt,
+            started_at=job.claimed_at,
+            ended_at=job.claimed_at,
+        )
+        for job, message in zip(claimed, messages, strict=True)
+    ]
+    assert not await broker.settle(settlements)
+
+
+async def test_what_is_failing_now_is_a_row_of_the_first_screen_and_is_cancelled_as_one(
+    take_seat: SeatMaker,
+) -> None:
+    async with take_seat() as one:
+        await fail(one, "crew-1 answered 503", "crew-2 answered 503")
+        await one.sees("↻ pothole.report           2 OSError: # answered #")
+        await one.press("tab", "tab", "tab", "down", "w")
+        await one.opened("Message")
+        await one.reads("2 jobs of pothole.report are failing and will be tried again (error)")
+        await one.reads(", but no live worker serves the type")
+        await one.press("escape", "p")
+        await one.sees("pothole.report paused")
+        await one.press("x")
+        await one.opened("ConfirmDialog")
+        await one.press("enter")
+        await one.sees("2 jobs cancelled")
+        await one.sees("Nothing is failing, nothing is dead.")
 
 
 async def test_an_audit_row_is_opened_and_leads_to_its_job(take_seat: SeatMaker) -> None:

@@ -158,7 +158,7 @@ async def prepare(take_seat: SeatMaker) -> None:
 
 
 def walk(one: RealConsole) -> None:
-    one.until("the first screen", lambda: "Dead letters" in words(one.seen))
+    one.until("the first screen", lambda: "Failures" in words(one.seen))
     one.until("its rows", lambda: "evil.fail" in words(one.seen))
     for key, title in zip(
         "23456789",
@@ -202,7 +202,7 @@ async def test_no_more_colours_are_sent_than_the_terminal_is_said_to_have(
 ) -> None:
     one = RealConsole(tmp_path, "--attach", **environment)
     consoles.append(one)
-    await asyncio.to_thread(one.until, "it is shown", lambda: b"Dead letters" in one.seen)
+    await asyncio.to_thread(one.until, "it is shown", lambda: b"Failures" in one.seen)
     assert await asyncio.to_thread(one.end) == 0
     codes = {int(code or 0) for found in COLOUR.findall(one.seen) for code in found.split(b";")}
     assert codes <= allowed
@@ -277,7 +277,7 @@ async def test_ctrl_z_without_a_shell_is_refused_aloud(
     consoles.append(real)
 
     def suspend() -> None:
-        real.until("it is shown", lambda: "Dead letters" in words(real.seen))
+        real.until("it is shown", lambda: "Failures" in words(real.seen))
         real.press("\x1a", "no shell with job control")
         real.press("2", "page 1")
 
@@ -297,7 +297,7 @@ async def test_ctrl_z_is_pressed_twice_where_jobs_are_in_hand(
         real.start("1/8")
         real.press("\x1a", "1 job in hand here would stand still")
         assert b"Stopped" in real.suspend()
-        real.press("fg\n", "Dead letters")
+        real.press("fg\n", "Failures")
         real.press("q", "leaving")
         assert real.leave(b"q") == 0
 

@@ -91,12 +91,13 @@ async def test_gauges_are_right_again(fleet: Fleet, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "family", ["cause:*", "causes", "dead:*", "rejected:*", "queue:*", "types"]
+    "family", ["cause:*", "causes", "dead:*", "rejected:*", "retrying:*", "queue:*", "types"]
 )
 async def test_failure_groups_heal_within_a_round_of_the_reaper(fleet: Fleet, family: str) -> None:
     await every_state(fleet)
     before = await fleet.inspection.failures()
-    assert {group.state: group.count for group in before} == {State.DEAD: 1, State.REJECTED: 1}
+    states = (State.DEAD, State.REJECTED, State.RETRYING)
+    assert {group.state: group.count for group in before} == dict.fromkeys(states, 1)
     fleet.server.cli("DEL", *fleet.server.keys(f"hms:default:{family}"))
     await fleet.broker.reap(100)
     assert await fleet.inspection.failures() == before
@@ -106,7 +107,8 @@ async def test_a_failed_record_that_was_deleted_leaves_no_group_behind(fleet: Fl
     one = await every_state(fleet)
     fleet.server.cli("DEL", f"hms:default:job:{one['dead']}", f"hms:default:dead:{TYPE}")
     await fleet.broker.reap(100)
-    assert [group.newest_id for group in await fleet.inspection.failures()] == [one["rejected"]]
+    left = {group.newest_id for group in await fleet.inspection.failures()}
+    assert left == {one["rejected"], one["retrying"]}
 
 
 async def test_what_does_not_belong_into_a_group_is_struck_off(fleet: Fleet) -> None:
@@ -150,14 +152,16 @@ async def test_a_job_healed_into_other_causes_is_found_by_them(fleet: Fleet) -> 
 
 async def test_a_record_of_an_older_program_is_put_into_a_group(fleet: Fleet) -> None:
     one = await every_state(fleet)
-    name = f"hms:default:job:{one['dead']}"
-    line, _, rest = fleet.server.cli("GET", name).partition(b"\n")
-    words = line.split(b" ")
-    fleet.server.cli("SET", name, b" ".join([*words[:14], b"0", *words[15:]]) + b"\n" + rest)
+    grouped = (State.DEAD, State.REJECTED, State.RETRYING)
+    for state in grouped:
+        name = f"hms:default:job:{one[state.value]}"
+        line, _, rest = fleet.server.cli("GET", name).partition(b"\n")
+        words = line.split(b" ")
+        fleet.server.cli("SET", name, b" ".join([*words[:14], b"0", *words[15:]]) + b"\n" + rest)
     fleet.server.cli("DEL", *fleet.server.keys("hms:default:cause*"))
     await fleet.broker.reap(100)
     found = {group.state: group.newest_id for group in await fleet.inspection.failures()}
-    assert found == {State.DEAD: one["dead"], State.REJECTED: one["rejected"]}
+    assert found == {state: one[state.value] for state in grouped}
 
 
 async def test_a_deleted_queued_record_is_lost_alone(fleet: Fleet) -> None:

@@ -148,7 +148,8 @@ def test_narrows(
         ("-cause:a", None),
         ("cause:a OR state:dead", None),
         ("cause:a*", None),
-        ("cause:a -state:dead,rejected", ()),
+        ("cause:a -state:dead,rejected", ("a",)),
+        ("cause:a -state:dead,rejected,retrying", ()),
     ],
 )
 def test_narrows_to_causes(text: str, causes: tuple[str, ...] | None) -> None:

@@ -1,4 +1,4 @@
-"""The first screen: queues, live results, validation failures and dead letters at a glance."""
+"""The first screen: queues, live results, validation failures, what is failing and dead at a glance."""
 
 from __future__ import annotations
 
@@ -48,7 +48,10 @@ class Overview(Room):
                     columns.VALIDATION, id="validation", follows=True,
                     empty=[line("No validator has said no.")],
                 )  # fmt: skip
-                yield Grid(columns.DEAD, id="dead", follows=True, empty=[line("No dead letters.")])
+                yield Grid(
+                    columns.FAILING, id="dead", follows=True,
+                    empty=[line("Nothing is failing, nothing is dead.")],
+                )  # fmt: skip
 
     def wants(self) -> dict[str, bool]:
         """Give all of the common parts."""
@@ -63,7 +66,7 @@ class Overview(Room):
         self._show_queues(picture)
         self._grid("results").show(rows.result_rows(picture.results))
         self._grid("validation").show(rows.validation_rows(picture.failures, now))
-        self._grid("dead").show(rows.dead_rows(picture.failures, now))
+        self._grid("dead").show(rows.failing_rows(picture.failures, now))
         self._share_height()
 
     def _show_queues(self, picture: Picture) -> None:

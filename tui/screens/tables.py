@@ -50,7 +50,7 @@ class TableRoom(Room):
 
 
 class Failures(TableRoom):
-    """Dead and rejected jobs, grouped by cause, dead ones first, then by the newest failure.
+    """Retrying, dead and rejected jobs by cause, what is failing now first, then by the newest failure.
 
     That order is taken when the screen is opened, and kept while it is; groups that come
     then stand at the end, and are counted in the head.
@@ -58,7 +58,9 @@ class Failures(TableRoom):
 
     title_words: ClassVar[str] = "Failures"
     shown_columns: ClassVar[Sequence[Column]] = columns.FAILURES
-    empty: ClassVar[Sequence[Line]] = (line("Nothing is dead, nothing was rejected."),)
+    empty: ClassVar[Sequence[Line]] = (
+        line("Nothing is failing, nothing is dead, nothing was rejected."),
+    )
 
     def wants(self) -> dict[str, bool]:
         """Give the groups."""

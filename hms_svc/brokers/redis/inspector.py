@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from hms_svc.brokers.codes import COUNTERS, STATE_OF
-from hms_svc.brokers.failures import SLOT_MS, SLOTS, Standing, groups_of
+from hms_svc.brokers.failures import Standing, groups_of
 from hms_svc.brokers.paging import Slices, fill_page, read_cursor
 from hms_svc.brokers.portions import in_stretches
 from hms_svc.brokers.readable import readable
@@ -108,8 +108,8 @@ class RedisInspector:
         rows: list[Any] = []
         for first in range(0, len(causes), _GROUPS_AT_ONCE):
             some = causes[first : first + _GROUPS_AT_ONCE]
-            rows += await self._link.run("failures", SLOT_MS, SLOTS, *some)
-        standings = [readable(row[3].decode(), partial(_standing, row)) for row in rows]
+            rows += await self._link.run("failures", *some)
+        standings = [readable(row[5].decode(), partial(_standing, row)) for row in rows]
         return groups_of(each for each in standings if each is not None)
 
     async def details(self, job_ids: Sequence[str]) -> list[JobDetail | None]:
@@ -246,9 +246,10 @@ def _number(text: bytes) -> int:
 
 
 def _standing(row: list[Any]) -> Standing:
-    cause, count, first_at, newest_id, text, *recent = row
+    cause, count, first_at, last_at, next_at, newest_id, text, *recent = row
     newest = Record(newest_id.decode(), text).view()
-    return Standing(cause.decode(), count, int(first_at), newest, tuple(recent))
+    due = int(next_at) if next_at else None
+    return Standing(cause.decode(), count, int(first_at), int(last_at), due, newest, tuple(recent))
 
 
 def _detail(job_id: str, text: bytes | None, lines: list[Any]) -> JobDetail | None:

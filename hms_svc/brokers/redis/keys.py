@@ -57,8 +57,13 @@ FAMILIES: Final = (
     KeyFamily("hms:{ns}:dead:{type}", "zset", "id, time (ms)", "90 days, then the archive"),
     KeyFamily("hms:{ns}:cancelled:{type}", "zset", "id, time (ms)", "7 days"),
     KeyFamily("hms:{ns}:discarded:{type}", "zset", "id, time (ms)", "10 minutes"),
-    KeyFamily("hms:{ns}:cause:{cause}", "zset", "failure group: id, time (ms)", "jobs dead or rejected"),
-    KeyFamily("hms:{ns}:causes", "set", "failure groups that a job stands in", "1000, and 2 a type"),
+    KeyFamily(
+        "hms:{ns}:cause:{cause}", "zset", "failure group: id, time (ms)", "jobs retrying, dead or rejected"
+    ),
+    KeyFamily(
+        "hms:{ns}:failing:{cause}", "hash", "past of a group of retrying jobs", "15 fields, an hour after the last job"
+    ),
+    KeyFamily("hms:{ns}:causes", "set", "failure groups that a job stands in", "1000, and 3 a type"),
     KeyFamily("hms:{ns}:unique:{type}", "hash", "digest of a unique key: id", "jobs not ended"),
     KeyFamily("hms:{ns}:wishes", "hash", "id: fence, who wants it cancelled, why", "slots"),
     KeyFamily(

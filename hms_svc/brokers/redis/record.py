@@ -16,7 +16,7 @@ from hms_svc.brokers.codes import CODE_OF, DISCARDED, PRIORITY_STEP, STATE_OF
 from hms_svc.brokers.envelope import Envelope, envelope_of, has_envelope, wire_form
 from hms_svc.brokers.intake import KeptBytes
 from hms_svc.brokers.trail import attempts_of, erased_trail, history_of, read_trail
-from hms_svc.domain.causes import FAILED, cause_of
+from hms_svc.domain.causes import FAILED, GROUPED, cause_of
 from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken
 from hms_svc.domain.lifecycle import TERMINAL, State
 from hms_svc.domain.verdict import DENIED
@@ -285,7 +285,7 @@ class Record:
             case_id=None if words[_CASE] == "-" else words[_CASE],
             failure=outcome.failure,
             unique_key=kept.unique_key,
-            cause=words[_CAUSE] if state in FAILED and words[_CAUSE] != "0" else "",
+            cause=words[_CAUSE] if state in GROUPED and words[_CAUSE] != "0" else "",
             approvals=len(set(self._approvals()) - {DENIED}),
         )
 

@@ -12,7 +12,7 @@ from hms_svc.brokers.failures import cause_of_end
 from hms_svc.brokers.redis.exchange import Argument
 from hms_svc.brokers.redis.record import Outcome, write_json
 from hms_svc.brokers.trail import line, words
-from hms_svc.domain.causes import FAILED
+from hms_svc.domain.causes import GROUPED
 from hms_svc.domain.lifecycle import DELAYED
 from hms_svc.ports.broker import Settlement
 
@@ -46,5 +46,5 @@ def settle_arguments(settlement: Settlement, mark: str) -> list[Argument]:
         write_json(event_data(settlement)) if events else _NO_EVENT,
         settlement.ended_at,
         mark,
-        cause_of_end(settlement.type, done).id if done.state in FAILED else 0,
+        cause_of_end(settlement.type, done).id if done.state in GROUPED else 0,
     ]

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from hms_svc.brokers.codes import DEAD, REJECTED, STATE_OF
+from hms_svc.brokers.codes import DEAD, REJECTED, RETRYING, STATE_OF
 from hms_svc.brokers.failures import SLOTS, Standing, slots_until
 from hms_svc.brokers.sqlite.views import job_view
 from hms_svc.domain.causes import MOST_CAUSES, FailureCause, cause_of, other_causes
@@ -35,11 +35,17 @@ class CauseRegister:
         self._new += not known
         return cause.id
 
+    def note_failure(self, cause: str, job_id: str, at: int) -> None:
+        """Keep when a job that will be tried again failed (Unix ms), before it enters its group."""
+        failure = {"cause": cause, "job": job_id, "at": at}
+        self._connection.execute(SQL["note_failure"], failure)
+        self._connection.execute(SQL["count_failure"], failure)
+
 
 def fill_in_causes(connection: sqlite3.Connection) -> None:
-    """Put jobs that ended under an older program into their groups."""
+    """Put jobs that failed under an older program into their groups."""
     register = CauseRegister(connection)
-    for code in (REJECTED, DEAD):
+    for code in (RETRYING, REJECTED, DEAD):
         rows = connection.execute(SQL["failed_without_cause"], (code,)).fetchall()
         connection.executemany(
             "UPDATE jobs SET cause = ? WHERE row = ?",
@@ -74,4 +80,9 @@ def standing(
         recent[cause][slot - first] = max(n, 0)
     for row in rows:
         counts = tuple(recent[row["group"]])
-        yield Standing(row["group"], row["n"], row["first_at"], job_view(row), counts)
+        newest = job_view(row)
+        first, last, due = row["lowest"], newest.finished_at or 0, None
+        if row["state"] == RETRYING:
+            known = newest.started_at or newest.enqueued_at
+            first, last, due = row["first_at"] or known, row["last_at"] or known, row["lowest"]
+        yield Standing(row["group"], row["n"], first, last, due, newest, counts)

@@ -226,7 +226,8 @@ def promote(transaction: Transaction, limit: int, now: int) -> int:
             SQL["due"], {"state": state, "now": now, "limit": limit - total}
         ).fetchall()
         step = line(Step(at=now, source=STATE_OF[state], target=State.QUEUED, cause=Cause.DUE))
-        transaction.each(SQL["make_ready"], [(step, row[0]) for row in rows])
+        statement = "try_again" if state == RETRYING else "make_ready"
+        transaction.each(SQL[statement], [(step, row[0]) for row in rows])
         for row in rows:
             transaction.move(row[1], state, QUEUED)
         total += len(rows)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Rings = Literal["work", "news"]
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 NET_SECONDS = 1.0
 """How often a sleeper looks at `data_version`, should a wake-up ever be lost."""
 
@@ -211,19 +211,24 @@ def _add_causes(connection: sqlite3.Connection) -> None:
 
 
 def _migrate(connection: sqlite3.Connection, version: int) -> int:
-    """Bring an older file to the present version; version 1 costs one look at each failed job."""
+    """Bring an older file to the present version, at the cost of one look at each failed job."""
     if version == 1:
         connection.execute("ALTER TABLE jobs ADD COLUMN cause TEXT")
         connection.execute("DROP INDEX IF EXISTS jobs_discarded")
-        _add_causes(connection)
+    connection.execute("DROP INDEX IF EXISTS jobs_of_cause")
+    for trigger in ("job_left", "job_came", "job_went"):
+        connection.execute(f"DROP TRIGGER IF EXISTS {trigger}")
+    _add_causes(connection)
+    if version == 1:
         connection.execute(CAUSES_SQL["remember_older_discards"])
-        fill_in_causes(connection)
     if version < 3:
         connection.execute("ALTER TABLE queues ADD COLUMN intake_paused INTEGER NOT NULL DEFAULT 0")
         connection.execute("ALTER TABLE progress ADD COLUMN log INTEGER NOT NULL DEFAULT 0")
-    connection.execute("ALTER TABLE queues ADD COLUMN priority INTEGER NOT NULL DEFAULT 0")
-    connection.execute("ALTER TABLE jobs ADD COLUMN approved TEXT")
-    if version > 1:
+    if version < 4:
+        connection.execute("ALTER TABLE queues ADD COLUMN priority INTEGER NOT NULL DEFAULT 0")
+        connection.execute("ALTER TABLE jobs ADD COLUMN approved TEXT")
+    if 1 < version < 4:
         connection.execute("ALTER TABLE undo ADD COLUMN approved TEXT")
+    fill_in_causes(connection)
     connection.execute("UPDATE meta SET value = ? WHERE name = 'schema'", (SCHEMA_VERSION,))
     return SCHEMA_VERSION

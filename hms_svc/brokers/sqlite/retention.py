@@ -19,7 +19,7 @@ from hms_svc.brokers.codes import (
     PRIORITY_STEP,
     STATE_OF,
 )
-from hms_svc.brokers.failures import slots_until
+from hms_svc.brokers.failures import SLOT_MS, SLOTS, slots_until
 from hms_svc.brokers.portions import MOST_JOBS
 from hms_svc.brokers.sqlite.claiming import give_up
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
@@ -83,9 +83,10 @@ def trim_discarded(transaction: Transaction, before: int, limit: int) -> int:
 
 
 def trim_acts(transaction: Transaction, before: int, now: int) -> None:
-    """Forget what acts can no longer be undone to, and when jobs came into groups, after an hour."""
+    """Forget what acts can no longer be undone to, and the past of groups, after an hour."""
     transaction.connection.execute(OPERATOR["trim_undo"], (before, _ACTS_AT_ONCE))
     transaction.connection.execute(OPERATOR["trim_arrivals"], (slots_until(now)[0],))
+    transaction.connection.execute(OPERATOR["trim_failing"], (now - SLOT_MS * SLOTS,))
 
 
 def trim_events(transaction: Transaction, bounds: dict[str, int], limit: int) -> int:

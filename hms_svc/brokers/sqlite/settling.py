@@ -18,9 +18,9 @@ from hms_svc.brokers.failures import cause_of_end
 from hms_svc.brokers.sqlite.cancelling import Wishes, forget_wishes, standing_wishes
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
 from hms_svc.brokers.trail import line, words
-from hms_svc.domain.causes import FAILED
+from hms_svc.domain.causes import GROUPED
 from hms_svc.domain.job import LeaseToken
-from hms_svc.domain.lifecycle import DELAYED, TERMINAL
+from hms_svc.domain.lifecycle import DELAYED, TERMINAL, State
 from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import ProgressReport, Settlement
 from hms_svc.sqlite.statements import run_many
@@ -103,8 +103,10 @@ def _record(transaction: Transaction, settlements: Sequence[Settlement]) -> None
     for settlement in settlements:
         done, token = settlement.disposition, settlement.token
         queue = transaction.queue(settlement.type)
-        if done.state in FAILED:
+        if done.state in GROUPED:
             cause = transaction.causes.file_under(cause_of_end(settlement.type, done))
+            if done.state is State.RETRYING:
+                transaction.causes.note_failure(cause, token.job_id, settlement.ended_at)
             transaction.connection.execute(SQL["file_under"], (cause, token.job_id))
         for counter in counters_of(done):
             transaction.count(queue, counter)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 
-from hms_svc.brokers.codes import DEAD, DISCARDED, REJECTED, RETRYING, SCHEDULED, STATE_OF
+from hms_svc.brokers.codes import DISCARDED, RETRYING, SCHEDULED, STATE_OF
 from hms_svc.brokers.envelope import NO_ENVELOPE, read_envelope, wire_form
 from hms_svc.brokers.trail import (
     attempts_of,
     history_of,
     read_trail,
 )
+from hms_svc.domain.causes import GROUPED
 from hms_svc.domain.strict_json import decode
 from hms_svc.domain.verdict import DENIED
 from hms_svc.domain.views import JobDetail, JobView, ProgressView
@@ -39,7 +40,7 @@ def job_view(row: sqlite3.Row) -> JobView:
         case_id=row["case_id"],
         failure=row["failure"] or "",
         unique_key=row["unique_key"],
-        cause=(row["cause"] or "") if row["state"] in (REJECTED, DEAD) else "",
+        cause=(row["cause"] or "") if STATE_OF[row["state"]] in GROUPED else "",
         approvals=len(set(row["approved"].split(",")) - {DENIED}) if row["approved"] else 0,
     )
 

@@ -86,7 +86,7 @@ async def list_workers(asked: Viewer) -> Response:
 
 @router.get("/failures", **describes("FailureList"))
 async def list_failures(asked: Viewer) -> Response:
-    """List why jobs are dead or rejected: ten thousand failures of one bug are one row."""
+    """List why jobs are retrying, dead or rejected: ten thousand failures of one bug are one row."""
     groups = await asked.door.reads.failures()
     return answer({"failures": [failure_group_shape(group) for group in groups]})
 

@@ -14,7 +14,18 @@ from hms_svc.settings import Settings
 
 from .conftest import TYPE, BrokerHarness, BrokerMaker, ManualClock
 
-TO_VERSION_3 = """
+TO_VERSION_4 = """
+DROP TRIGGER job_came; DROP TRIGGER job_left; DROP TRIGGER job_went;
+DROP INDEX jobs_of_cause; DROP TABLE failing;
+UPDATE jobs SET cause = NULL WHERE state = 5; DELETE FROM causes WHERE cause NOT IN (
+    SELECT cause FROM jobs WHERE state IN (7, 8) AND cause IS NOT NULL);
+CREATE INDEX jobs_of_cause ON jobs (cause, position) WHERE cause IS NOT NULL AND state IN (7, 8);
+CREATE TRIGGER job_left AFTER UPDATE OF cause ON jobs
+WHEN OLD.cause IS NOT NULL AND OLD.state IN (7, 8) BEGIN SELECT 1; END;
+UPDATE meta SET value = 4 WHERE name = 'schema';
+"""
+TO_VERSION_3 = f"""
+{TO_VERSION_4}
 ALTER TABLE jobs DROP COLUMN approved;
 ALTER TABLE undo DROP COLUMN approved;
 ALTER TABLE queues DROP COLUMN priority;
@@ -28,7 +39,7 @@ UPDATE meta SET value = 2 WHERE name = 'schema';
 """
 TO_VERSION_1 = f"""
 {TO_VERSION_2}
-DROP TRIGGER job_came; DROP TRIGGER job_left; DROP TRIGGER job_went;
+DROP TRIGGER job_left;
 DROP INDEX jobs_of_cause; DROP TABLE causes; DROP TABLE arrivals; DROP TABLE undo;
 ALTER TABLE jobs DROP COLUMN cause;
 ALTER TABLE jobs ADD COLUMN undo_state INTEGER;
@@ -105,6 +116,29 @@ async def test_a_file_of_version_3_is_migrated_when_it_is_opened(
             [after] = await harness.accept()
             found = [(await harness.detail(id)).view.priority for id in (before, after)]
             assert found == [0, 7]
+
+
+@pytest.mark.parametrize("make_backend", ["sqlite"], indirect=True)
+async def test_a_file_of_version_4_gets_groups_of_what_is_failing_when_it_is_opened(
+    make_backend: BrokerMaker, clock: ManualClock, settings: Settings
+) -> None:
+    async with make_backend() as backend:
+        harness = BrokerHarness(backend, clock)
+        await harness.accept(2)
+        for job, state in zip(await harness.claim(2), (State.RETRYING, State.DEAD), strict=True):
+            await harness.settle(job, state, reason="error", failure=Failure("E", "took 1 s"))
+        before = await harness.inspection.failures()
+    change(settings, TO_VERSION_4)
+    for _ in range(2):
+        async with make_backend() as backend:
+            harness = BrokerHarness(backend, clock)
+            found = await harness.inspection.failures()
+            assert {group.id: group.count for group in found} == {group.id: 1 for group in before}
+    async with make_backend() as backend:
+        harness = BrokerHarness(backend, clock)
+        clock.advance(1)
+        await harness.broker.promote(1)
+        assert [group.state for group in await harness.inspection.failures()] == [State.DEAD]
 
 
 @pytest.mark.parametrize("make_backend", ["sqlite"], indirect=True)

@@ -28,9 +28,9 @@ local function to_queue(id, job, fresh)
   if fresh then
     hold_unique(id, job[TYPE], job[UNIQUE])
     job[ATTEMPT], job[GIVE_BACKS], job[CRASHES], job[SUSPECT] = '0', '0', '0', '0'
-    job[EXPIRES], job[NOT_BEFORE], job[CAUSE] = '-', '-', '0'
+    job[EXPIRES], job[NOT_BEFORE] = '-', '-'
   end
-  job[STATE] = '2'
+  job[STATE], job[CAUSE] = '2', '0'
   take_turn(job)
   write(id, job, not waited and '' or nil, step)
   enter(id, job)

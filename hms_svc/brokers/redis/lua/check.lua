@@ -2,7 +2,7 @@
 --
 -- ARGV     seconds that a step of the mending may take before another worker may begin it, too; the types
 -- returns  1 where the records must be walked, else 0, also while somebody walks them; how many jobs of these
---          types are dead or rejected; then the types whose mirror of what is retrying must be written anew
+--          types are retrying, dead or rejected; then the types whose mirror of what is retrying must be written anew
 -- Invariant: tallies are added to, indexes are what they are: both change in one step.
 
 local flag, failed = P .. 'healing', 0
@@ -15,7 +15,7 @@ local function is_sound(type)
     local size = redis.call('ZCARD', index_of(name, type))
     if name == '2' then size = size + redis.call('ZCARD', P .. 'suspects:' .. type) end
     if size ~= tonumber(sums[NAMES[name]] or '0') then return false end
-    if FAILED[name] then failed = failed + size end
+    if GROUPED[name] then failed = failed + size end
     local told = sums[NAMES[name]] and GAUGES[NAMES[name]] and redis.pcall('HGET', 'stats:' .. type, NAMES[name])
     if told == false or type_of(told) == 'string' and tonumber(told) ~= size then return false end
   end

@@ -1,20 +1,25 @@
 -- What stands in some failure groups.
 --
--- ARGV     milliseconds of a slot of time, number of slots, then the groups
--- returns  for each group: its id, number of jobs, time (Unix ms) of the first, id and record of the newest without
---          data, raw bytes and trail, then how many came in each slot up to the present one, oldest first
--- Invariant: reads only; work is bounded by the number of groups. A group's index is all that is kept of it.
+-- ARGV     the groups
+-- returns  for each group: its id, number of jobs, times (Unix ms) of the first, of the newest and of the next
+--          attempt ("" for none), id and record of the newest without data, raw bytes and trail, then how many
+--          came in each slot up to the present one, oldest first
+-- Invariant: reads only; work is bounded by the number of groups. A group's index is all that is kept of it, but
+--            for the past of one of retrying jobs: they leave it at each attempt.
 
-local slot, slots = tonumber(ARGV[4]), tonumber(ARGV[5])
-local first_slot = (math.floor(wall / slot) - slots + 1) * slot
+local slot, slots = SLOT_MS, SLOTS
+local present = math.floor(wall / slot)
+local first_slot = (present - slots + 1) * slot
 local answers = {}
 
 -- Most groups are asked for one id; those behind it are looked at where its record is gone.
-local function newest_of(key)
+local function newest_of(cause, key, failed)
+  local job = failed and read(failed)
+  if job and job[STATE] == '5' and job[CAUSE] == cause then return failed, job end
   for last = 0, 9, 9 do
     for _, id in ipairs(redis.call('ZREVRANGE', key, 0, last)) do
-      local job = read(id)
-      if job then return id, job end
+      job = read(id)
+      if job and GROUPED[job[STATE]] then return id, job end
     end
   end
 end
@@ -60,16 +65,36 @@ local function recent_of(key, is_recent)
   return counts
 end
 
-for at = 6, #ARGV do
+local function add_counts(answer, counts)
+  for number = 0, slots - 1 do answer[#answer + 1] = counts[number] end
+  answers[#answers + 1] = answer
+end
+
+local function add_failing(cause, key, id, job, past)
+  local first = past.first or (job[STARTED] ~= '0' and job[STARTED] or job[ENQUEUED])
+  local due = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+  local counts = {}
+  for number = 0, slots - 1 do counts[number] = tonumber(past[int(present - slots + 1 + number)] or '0') end
+  add_counts({ cause, redis.call('ZCARD', key), first, past.last or first, int(tonumber(due)), id, shown(job) }, counts)
+end
+
+local function add_ended(cause, key, id, job)
+  local newest = job[POSITION]
+  local counts = recent_of(key, tonumber(newest) >= first_slot)
+  local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+  add_counts({ cause, redis.call('ZCARD', key), int(tonumber(first)), newest, '', id, shown(job) }, counts)
+end
+
+for at = 4, #ARGV do
   local cause = ARGV[at]
-  local key = P .. 'cause:' .. cause
-  local id, job = newest_of(key)
-  if job then
-    local counts = recent_of(key, tonumber(job[POSITION]) >= first_slot)
-    local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
-    local answer = { cause, redis.call('ZCARD', key), int(tonumber(first)), id, shown(job) }
-    for number = 0, slots - 1 do answer[#answer + 1] = counts[number] end
-    answers[#answers + 1] = answer
+  local key, past = P .. 'cause:' .. cause, {}
+  local told = redis.call('HGETALL', P .. 'failing:' .. cause)
+  for field = 1, #told, 2 do past[told[field]] = told[field + 1] end
+  local id, job = newest_of(cause, key, past.newest)
+  if job and job[STATE] == '5' then
+    add_failing(cause, key, id, job, past)
+  elseif job then
+    add_ended(cause, key, id, job)
   end
 end
 return answers

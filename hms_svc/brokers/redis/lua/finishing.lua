@@ -103,11 +103,16 @@ local function wake(type, jobs)
   end
 end
 
--- A failure group is known while a job stands in it.
+-- A failure group is known while a job stands in it; the past of one of retrying jobs, for an hour more.
 local function write_causes()
   for cause in pairs(causes) do
     local stands = redis.call('EXISTS', P .. 'cause:' .. cause) == 1
     redis.call(stands and 'SADD' or 'SREM', P .. 'causes', cause)
+    if stands then
+      redis.call('PERSIST', P .. 'failing:' .. cause)
+    else
+      redis.call('EXPIRE', P .. 'failing:' .. cause, 3600)
+    end
   end
 end
 

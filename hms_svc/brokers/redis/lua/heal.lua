@@ -44,7 +44,7 @@ for at = 5, #ARGV do
       note_due(job[STATE], job[TYPE], tonumber(place_of(job)))
       healed = healed + 1
     end
-    if FAILED[job[STATE]] then file_again(id, job) end
+    if GROUPED[job[STATE]] then file_again(id, job) end
     if job[UNIQUE] ~= '-' and not TERMINAL[job[STATE]] and job[STATE] ~= '10' then
       redis.call('HSETNX', P .. 'unique:' .. job[TYPE], job[UNIQUE], id)
       redis.call('HSET', P .. 'queue:' .. job[TYPE], 'unique', '1')

@@ -29,9 +29,11 @@ local NAMES = {
 }
 local TERMINAL = { ['6'] = true, ['7'] = true, ['8'] = true, ['9'] = true }
 local FAILED = { ['7'] = true, ['8'] = true }
+local GROUPED = { ['5'] = true, ['7'] = true, ['8'] = true }
 local GAUGES = { scheduled = true, queued = true, held = true, processing = true, retrying = true }
 local PRIORITY_STEP = 8796093022208
 local BUS_MOST, CAUSES_MOST = '1000000', 1000
+local SLOT_MS, SLOTS = 300000, 12
 
 local type_of = type
 
@@ -168,7 +170,7 @@ local function push(lists, key, value)
   list[#list + 1] = value
 end
 
--- The index of the failure group of a job that is dead or rejected.
+-- The index of the failure group of a job that is retrying, dead or rejected.
 local function cause_key(job)
   causes[job[CAUSE]] = true
   return P .. 'cause:' .. job[CAUSE]
@@ -192,9 +194,16 @@ local function file_under(job, cause)
   job[CAUSE] = cause
 end
 
+-- Take a job whose record is gone out of the failure group that it stands in.
+local function strike_from_groups(id)
+  for _, cause in ipairs(redis.call('SMEMBERS', P .. 'causes')) do
+    if redis.call('ZREM', P .. 'cause:' .. cause, id) == 1 then causes[cause] = true end
+  end
+end
+
 local function leave(id, job)
   push(gone, index_of(job[STATE], job[TYPE], job[SUSPECT]), id)
-  if FAILED[job[STATE]] and job[CAUSE] ~= '0' then push(gone, cause_key(job), id) end
+  if GROUPED[job[STATE]] and job[CAUSE] ~= '0' then push(gone, cause_key(job), id) end
   if job[STATE] == '5' then push(hidden, mirror_of(job[TYPE]), id) end
   tally(job[TYPE], job[STATE], -1)
 end
@@ -209,7 +218,7 @@ local function enter(id, job)
     push(mirrored, mirror_of(type), seconds_of(job[POSITION]))
     push(mirrored, mirror_of(type), id)
   end
-  if FAILED[state] and job[CAUSE] ~= '0' then
+  if GROUPED[state] and job[CAUSE] ~= '0' then
     push(come, cause_key(job), job[POSITION])
     push(come, cause_key(job), id)
   end

@@ -10,14 +10,17 @@ local function make_ready(id, type, state)
   local job = read(id)
   if not job then
     push(gone, index_of(state, type), id)
-    if state == '5' then push(hidden, mirror_of(type), id) end
+    if state == '5' then
+      push(hidden, mirror_of(type), id)
+      strike_from_groups(id)
+    end
     tally(type, state, -1)
     lose(id, type)
   elseif job[STATE] ~= state then
     push(gone, index_of(state, type), id)
   else
     leave(id, job)
-    job[STATE] = '2'
+    job[STATE], job[CAUSE] = '2', '0'
     local ready = math.max(tonumber(job[POSITION]), tonumber(job[ENQUEUED]))
     job[POSITION] = int(ready - job[PRIORITY] * PRIORITY_STEP)
     write(id, job, nil, step_of(state, '2', 'due', ''))

@@ -12,9 +12,7 @@ for at = 4, #ARGV, 3 do
   if not job then
     if type ~= '' and redis.call('ZREM', index_of(state, type), id) == 1 then
       tally(type, state, -1)
-      for _, cause in ipairs(FAILED[state] and redis.call('SMEMBERS', P .. 'causes') or {}) do
-        if redis.call('ZREM', P .. 'cause:' .. cause, id) == 1 then causes[cause] = true end
-      end
+      if GROUPED[state] then strike_from_groups(id) end
       removed = removed + 1
     end
   elseif (TERMINAL[job[STATE]] or job[STATE] == '10') and (type == '' or job[STATE] == state) then

@@ -21,6 +21,17 @@ local function wish_for(id, job, state, case)
   return wish
 end
 
+-- Keep when a group of retrying jobs failed: first and last, the job that did, and how often in each slot of time.
+local function note_failure(id, job, time)
+  local key, slot = P .. 'failing:' .. job[CAUSE], math.floor(time / SLOT_MS)
+  redis.call('HSETNX', key, 'first', time)
+  redis.call('HSET', key, 'last', time, 'newest', id)
+  if redis.call('HINCRBY', key, int(slot), 1) > 1 then return end
+  for _, field in ipairs(redis.call('HKEYS', key)) do
+    if (tonumber(field) or slot) <= slot - SLOTS then redis.call('HDEL', key, field) end
+  end
+end
+
 for at = 4, #ARGV, 15 do
   if spent > SPENT_MOST then break end
   place = place + 1
@@ -43,7 +54,8 @@ for at = 4, #ARGV, 15 do
       if counted == '1' then job[GIVE_BACKS] = int(job[GIVE_BACKS] + 1) end
       if state == '2' then keep_turn(job) else job[SUSPECT] = '0' end
       if TERMINAL[state] then free_unique(id, job) end
-      if FAILED[state] then file_under(job, cause) end
+      if GROUPED[state] then file_under(job, cause) end
+      if state == '5' then note_failure(id, job, time) end
       write(id, job, outcome, step)
       enter(id, job)
       for _, name in ipairs(words_of(sums)) do count(job[TYPE], name) end

@@ -2,7 +2,7 @@
 --
 -- ARGV     seconds that the next step of the mending may take, the group, then ids that stand in it
 -- returns  how many were struck off
--- Invariant: a job that is dead or rejected of this cause stays.
+-- Invariant: a job that is retrying, dead or rejected of this cause stays.
 
 local cause, struck = ARGV[5], 0
 local key = P .. 'cause:' .. cause
@@ -10,7 +10,7 @@ local key = P .. 'cause:' .. cause
 redis.call('SET', P .. 'healing', '1', 'EX', ARGV[4])
 for at = 6, #ARGV do
   local job = { string.match(redis.call('GETRANGE', job_key(ARGV[at]), 0, 1023), PATTERN) }
-  if not FAILED[job[STATE]] or job[CAUSE] ~= cause then
+  if not GROUPED[job[STATE]] or job[CAUSE] ~= cause then
     struck = struck + redis.call('ZREM', key, ARGV[at])
   end
 end

@@ -1,6 +1,6 @@
--- What version 2 of the queue file adds: failure groups, and what an operator's acts can be undone to.
--- The triggers follow a job into and out of dead (8) and rejected (7). They hang on `cause` alone, so that a job
--- which ends well pays nothing: whoever takes a job there or from there sets it, be it to what it was.
+-- Failure groups, and what an operator's acts can be undone to.
+-- The triggers follow a job into and out of retrying (5), rejected (7) and dead (8). They hang on `cause` alone, so that
+-- a job which never fails pays nothing: whoever takes a job there or from there sets it, be it to what it was.
 
 -- name: causes
 CREATE TABLE IF NOT EXISTS causes (
@@ -12,36 +12,48 @@ CREATE TABLE IF NOT EXISTS causes (
 CREATE TABLE IF NOT EXISTS arrivals (
     cause TEXT NOT NULL,
     slot INTEGER NOT NULL,          -- five minutes of time: Unix ms / 300000
-    n INTEGER NOT NULL,             -- jobs that stand in the group since then; slots go after an hour
+    n INTEGER NOT NULL,             -- jobs that stand in the group since then, of one of retrying jobs failures;
+                                    -- slots go after an hour
     PRIMARY KEY (cause, slot)
+) WITHOUT ROWID
+
+-- name: failing
+CREATE TABLE IF NOT EXISTS failing (
+    cause TEXT PRIMARY KEY,         -- a group of retrying jobs
+    first_at INTEGER NOT NULL,      -- their first failure, since the group was last empty for an hour
+    last_at INTEGER NOT NULL,
+    newest TEXT NOT NULL,           -- the job that failed last
+    until INTEGER NOT NULL          -- when a job stood in it, at the latest: the row goes an hour after
 ) WITHOUT ROWID
 
 -- name: jobs_of_cause
 CREATE INDEX IF NOT EXISTS jobs_of_cause ON jobs (cause, position)
-WHERE cause IS NOT NULL AND state IN (7, 8)
+WHERE cause IS NOT NULL AND state IN (5, 7, 8)
 
 -- name: job_left
 CREATE TRIGGER IF NOT EXISTS job_left AFTER UPDATE OF cause ON jobs
-WHEN OLD.cause IS NOT NULL AND OLD.state IN (7, 8) BEGIN
+WHEN OLD.cause IS NOT NULL AND OLD.state IN (5, 7, 8) BEGIN
     UPDATE causes SET n = n - 1 WHERE cause = OLD.cause;
     DELETE FROM causes WHERE cause = OLD.cause AND n <= 0;
-    UPDATE arrivals SET n = n - 1 WHERE cause = OLD.cause AND slot = OLD.position / 300000;
+    UPDATE arrivals SET n = n - 1 WHERE cause = OLD.cause AND slot = OLD.position / 300000 AND OLD.state <> 5;
+    UPDATE failing SET until = max(until, OLD.position) WHERE cause = OLD.cause AND OLD.state = 5;
 END
 
 -- name: job_came
 CREATE TRIGGER IF NOT EXISTS job_came AFTER UPDATE OF cause ON jobs
-WHEN NEW.cause IS NOT NULL AND NEW.state IN (7, 8) BEGIN
+WHEN NEW.cause IS NOT NULL AND NEW.state IN (5, 7, 8) BEGIN
     INSERT INTO causes (cause, n) VALUES (NEW.cause, 1) ON CONFLICT (cause) DO UPDATE SET n = n + 1;
-    INSERT INTO arrivals (cause, slot, n) VALUES (NEW.cause, NEW.position / 300000, 1)
+    INSERT INTO arrivals (cause, slot, n) SELECT NEW.cause, NEW.position / 300000, 1 WHERE NEW.state <> 5
         ON CONFLICT (cause, slot) DO UPDATE SET n = n + 1;
 END
 
 -- name: job_went
 CREATE TRIGGER IF NOT EXISTS job_went AFTER DELETE ON jobs
-WHEN OLD.cause IS NOT NULL AND OLD.state IN (7, 8) BEGIN
+WHEN OLD.cause IS NOT NULL AND OLD.state IN (5, 7, 8) BEGIN
     UPDATE causes SET n = n - 1 WHERE cause = OLD.cause;
     DELETE FROM causes WHERE cause = OLD.cause AND n <= 0;
-    UPDATE arrivals SET n = n - 1 WHERE cause = OLD.cause AND slot = OLD.position / 300000;
+    UPDATE arrivals SET n = n - 1 WHERE cause = OLD.cause AND slot = OLD.position / 300000 AND OLD.state <> 5;
+    UPDATE failing SET until = max(until, OLD.position) WHERE cause = OLD.cause AND OLD.state = 5;
 END
 
 -- name: undo

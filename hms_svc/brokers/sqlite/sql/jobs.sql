@@ -85,6 +85,11 @@ UPDATE jobs SET state = 2, position = max(position, enqueued_at) - priority * 87
     trail = coalesce(trail, '') || ?
 WHERE row = ?
 
+-- name: try_again
+UPDATE jobs SET state = 2, position = max(position, enqueued_at) - priority * 8796093022208,
+    cause = NULL, trail = coalesce(trail, '') || ?
+WHERE row = ?
+
 -- name: lapsed
 SELECT jobs.row, jobs.id, jobs.queue, queues.type, jobs.fence, jobs.attempt, jobs.max_attempts,
        jobs.crashes, jobs.lane, jobs.worker, jobs.started_at

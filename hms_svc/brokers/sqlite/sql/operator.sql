@@ -24,7 +24,7 @@ ORDER BY jobs.position DESC, jobs.row DESC
 WITH chosen AS (
     SELECT jobs.row, jobs.position FROM json_each(:causes) AS place CROSS JOIN jobs ON jobs.row IN (
         SELECT row FROM jobs
-        WHERE cause = place.value AND cause IS NOT NULL AND state IN (7, 8)
+        WHERE cause = place.value AND cause IS NOT NULL AND state IN (5, 7, 8)
             AND (position, row) < (:position, :row)
         ORDER BY position DESC, row DESC LIMIT :limit)
     ORDER BY jobs.position DESC, jobs.row DESC LIMIT :limit),
@@ -115,7 +115,7 @@ WHERE row = :row
 
 -- name: run_now
 UPDATE jobs SET state = 2, position = :turn - priority * 8796093022208, hold = NULL,
-    reason = NULL, said_by = NULL, detail = NULL, finished_at = NULL,
+    reason = NULL, said_by = NULL, detail = NULL, finished_at = NULL, cause = NULL,
     trail = coalesce(trail, '') || :line
 WHERE row = :row
 
@@ -194,17 +194,33 @@ DELETE FROM arrivals WHERE slot < ?
 SELECT EXISTS (SELECT 1 FROM causes WHERE cause = ?), (SELECT count(*) FROM causes)
 
 -- name: failures
-SELECT causes.cause AS "group", causes.n,
+SELECT causes.cause AS "group", causes.n, failing.first_at, failing.last_at,
        (SELECT min(position) FROM jobs
-        WHERE cause = causes.cause AND cause IS NOT NULL AND state IN (7, 8)) AS first_at,
+        WHERE cause = causes.cause AND cause IS NOT NULL AND state IN (5, 7, 8)) AS lowest,
        jobs.id, queues.type AS type, jobs.state, jobs.position, jobs.attempt, jobs.enqueued_at,
        jobs.reason, jobs.said_by, jobs.detail, x'' AS data, jobs.priority, jobs.max_attempts,
        jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect, jobs.case_id,
        jobs.failure, jobs.unique_key, jobs.cause, jobs.approved
-FROM causes JOIN jobs ON jobs.row = (
-    SELECT row FROM jobs WHERE cause = causes.cause AND cause IS NOT NULL AND state IN (7, 8)
-    ORDER BY position DESC, row DESC LIMIT 1)
+FROM causes LEFT JOIN failing USING (cause) JOIN jobs ON jobs.row = coalesce(
+    (SELECT row FROM jobs WHERE id = failing.newest AND cause = causes.cause AND state = 5),
+    (SELECT row FROM jobs WHERE cause = causes.cause AND cause IS NOT NULL AND state IN (5, 7, 8)
+     ORDER BY position DESC, row DESC LIMIT 1))
 JOIN queues USING (queue)
+
+-- name: note_failure
+INSERT INTO failing (cause, first_at, last_at, newest, until) VALUES (:cause, :at, :at, :job, :at)
+ON CONFLICT (cause) DO UPDATE SET
+    first_at = CASE WHEN until <= :at - 3600000
+            AND NOT EXISTS (SELECT 1 FROM causes WHERE causes.cause = failing.cause)
+        THEN :at ELSE first_at END,
+    last_at = :at, newest = :job, until = max(until, :at)
+
+-- name: count_failure
+INSERT INTO arrivals (cause, slot, n) VALUES (:cause, :at / 300000, 1)
+ON CONFLICT (cause, slot) DO UPDATE SET n = n + 1
+
+-- name: trim_failing
+DELETE FROM failing WHERE until <= ? AND NOT EXISTS (SELECT 1 FROM causes WHERE causes.cause = failing.cause)
 
 -- name: arrivals
 SELECT cause, slot, n FROM arrivals WHERE slot > ? AND slot <= ?
@@ -251,24 +267,24 @@ SELECT info FROM workers WHERE seen_at >= ?
 
 -- name: are_causes_sound
 SELECT count(*) = (SELECT total(n) FROM causes)
-    AND count(*) = (SELECT count(*) FROM jobs WHERE cause IS NOT NULL AND state IN (7, 8))
-FROM jobs WHERE state IN (7, 8)
+    AND count(*) = (SELECT count(*) FROM jobs WHERE cause IS NOT NULL AND state IN (5, 7, 8))
+FROM jobs WHERE state IN (5, 7, 8)
 
 -- name: forget_causes
 DELETE FROM causes
 
 -- name: recount_causes
 INSERT INTO causes (cause, n)
-SELECT cause, count(*) FROM jobs WHERE cause IS NOT NULL AND state IN (7, 8) GROUP BY cause
+SELECT cause, count(*) FROM jobs WHERE cause IS NOT NULL AND state IN (5, 7, 8) GROUP BY cause
 
 -- name: forget_arrivals
-DELETE FROM arrivals
+DELETE FROM arrivals WHERE cause NOT IN (SELECT cause FROM failing)
 
 -- name: recount_arrivals
 INSERT INTO arrivals (cause, slot, n)
 SELECT cause, position / 300000, count(*) FROM jobs
-WHERE cause IS NOT NULL AND state IN (7, 8) AND position > (
-    SELECT max(position) FROM jobs WHERE cause IS NOT NULL AND state IN (7, 8)) - 3900000
+WHERE cause IS NOT NULL AND state IN (5, 7, 8) AND state <> 5 AND position > (
+    SELECT max(position) FROM jobs WHERE cause IS NOT NULL AND state IN (5, 7, 8) AND state <> 5) - 3900000
 GROUP BY cause, position / 300000
 
 -- name: remember_older_discards

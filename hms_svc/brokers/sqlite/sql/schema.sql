@@ -1,4 +1,4 @@
--- Version 4 of the queue file, with causes.sql. Times are Unix milliseconds unless they say otherwise.
+-- Version 5 of the queue file, with causes.sql. Times are Unix milliseconds unless they say otherwise.
 -- A file that began as version 1 keeps three empty columns of it: undo_state, undo_position, batch.
 
 CREATE TABLE IF NOT EXISTS meta (
@@ -52,7 +52,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     failure TEXT,
     hold TEXT,
     approved TEXT,          -- holds that humans have approved, with commas between; ! for a deny before them
-    cause TEXT,             -- failure group, of one that is dead or rejected
+    cause TEXT,             -- failure group, of one that is retrying, dead or rejected
     raw_length INTEGER,
     raw_digest TEXT,
     envelope BLOB,  -- JSON of the fields that only people and handlers read
