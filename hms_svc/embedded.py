@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 log: Final = logging.getLogger("hms_svc.runtime")
 SHORTEST_WAIT_SECONDS: Final = 0.5
 LONGEST_WAIT_SECONDS: Final = 5.0
+BY_OPERATOR: Final = "stopped by an operator"
 
 
 class EmbeddedWorkers:
@@ -184,8 +185,13 @@ class ThreadWorkers(EmbeddedWorkers):
         self._state = f"{options.slots} slots, thread"
         log.info("worker %s works on a thread with %d slots", options.worker_id, options.slots)
         await self._worker.run()
+        if self._worker.is_dismissed:
+            self._lane.stop()
+            self._asked.set()
         if self._asked.is_set():
             await self._lane.wait_stopped()
+            if self._worker.is_dismissed:
+                self._end(BY_OPERATOR)
         elif (
             self._worker.is_hung
         ):  # functions that do not return hold all its threads: another worker has its own
@@ -208,7 +214,7 @@ class ProcessWorkers(EmbeddedWorkers):
             if self._asked.is_set():
                 return
             if code != OUTAGE_CODE:
-                self._end(f"stopped with {code}: see the log")
+                self._end(f"stopped with {code}: see the log" if code else BY_OPERATOR)
                 return
             self._state = "waiting for broker and database: see the log"
             self._asked.wait(wait_seconds)

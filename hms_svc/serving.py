@@ -18,6 +18,7 @@ from hms_svc.observability.logs import set_up_logging
 from hms_svc.runtime.child import ending_of
 from hms_svc.runtime.options import Engines
 from hms_svc.runtime.processes import (
+    DISMISSED,
     DONE,
     READY,
     REPLACED_CODE,
@@ -79,7 +80,7 @@ async def _run(
         engines,
         options,
         on_suspects=lambda: say(line, SUSPECTS),
-        on_stop=lambda: say(line, STOPPING),
+        on_stop=lambda: say(line, DISMISSED if worker.is_dismissed else STOPPING),
         send_report=sender_of(spec.reports),
     )
     stop_on_signals(worker)

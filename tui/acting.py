@@ -11,6 +11,7 @@ from hms_svc.domain.errors import Refused, UnknownId
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.plain_text import plural
+from hms_svc.domain.views import WorkerState
 from hms_svc.operations.bulk import CHUNK, BulkReport
 from hms_svc.operations.pace import Pace
 from hms_svc.operations.plan import DECISIONS, Plan, past
@@ -20,7 +21,7 @@ from hms_svc.ports.control import Act
 from tui import formatting as f
 from tui.commands import Command, Target
 from tui.dialogs.plan import ConfirmDialog, ProgressDialog, UndoDialog, typed_number
-from tui.planned import held_lines, plan_lines, purge_lines
+from tui.planned import held_lines, plan_lines, purge_lines, worker_lines
 from tui.rows import cause_words
 from tui.text import Line, Role
 
@@ -33,6 +34,11 @@ ACTS: Final[Mapping[str, Act]] = {
     "discard": Act.DISCARD,
     "approve": Act.APPROVE,
     "deny": Act.DENY,
+}
+WISHES: Final[Mapping[str, WorkerState]] = {
+    "quiet": WorkerState.QUIET,
+    "resume-worker": WorkerState.WORKING,
+    "stop": WorkerState.STOPPING,
 }
 SHOWN_HELD: Final = 3
 
@@ -47,7 +53,9 @@ class Hands:
         """Do a command; what goes wrong is said, never raised. `words` are its note or reason."""
         with self._console.telling():
             operations = self._console.store.operations()
-            if command.name in ACTS and target is not None:
+            if command.name in WISHES and target is not None:
+                await self._ask_worker(operations, command, target, words)
+            elif command.name in ACTS and target is not None:
                 await self._act(operations, ACTS[command.name], command, target, words)
             else:
                 await _DOERS[command.name](self, operations, target, words)
@@ -238,6 +246,27 @@ class Hands:
             state: sum(getattr(each, state.value) for each in counts)
             for state in (State.QUEUED, State.SCHEDULED, State.RETRYING)
         }
+
+    async def _ask_worker(
+        self, operations: Operations, command: Command, target: Target, words: str
+    ) -> None:
+        worker_id, wanted = target.ids[0], WISHES[command.name]
+        plan = await operations.actions.plan_worker(worker_id, wanted)
+        note: str | None = ""
+        if wanted is not WorkerState.WORKING:
+            command_line = command.command_line(target, whole=True)
+            lines = worker_lines(plan, command_line)
+            title, verb = f"{command.title} {worker_id}", command.name
+            note = await self._console.ask(
+                ConfirmDialog(title, lines, verb=verb, command=command_line)
+            )
+        if note is None:
+            self._say("cancelled, nothing changed", "dim")
+            return
+        self._console.keyboard.resume()
+        await operations.actions.ask_worker(worker_id, wanted, reason=note or words)
+        then = "; p resumes it" if wanted is WorkerState.QUIET else ""
+        self._say(f"{worker_id} is asked to be {wanted}{then}", "good")
 
     async def _run_now(self, operations: Operations, target: Target | None, words: str) -> None:
         for type in target.ids if target is not None else ():

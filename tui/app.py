@@ -18,13 +18,13 @@ from textual.widgets import TextArea
 
 from hms_svc.domain.errors import BadInput, HmsError, Outage, Refused
 from tui.clipboard import give_to_tmux, passed_through_tmux
-from tui.commands import BY_NAME, TABLE, Command, Target, fits
+from tui.commands import BY_NAME, Command, Target, bound, fits, meant
 from tui.dialogs.dialog import Answer, Dialog
 from tui.keyboard import Keyboard
 from tui.launch import Launch
 from tui.leaving import Leaving
 from tui.navigation import ROOMS, Navigation
-from tui.picture import Picture, types_of
+from tui.picture import Picture, is_paused, types_of
 from tui.prompting import Prompting
 from tui.screens.job_list import JobList
 from tui.screens.room import Room
@@ -63,9 +63,8 @@ class Console(App[int]):
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
             Binding(key, f"run({command.name!r})", command.title, show=False, id=command.name)
-            for command in TABLE
-            for key in command.keys
-            if command.name not in {"palette", "resume", "run-now", "suspend"}
+            for key, command in bound().items()
+            if command.name not in {"palette", "suspend"}
         ),
         Binding("ctrl+z", "suspend", "Suspend", show=False, priority=True),
         Binding("ctrl+c", "run('quit')", "Leave", show=False, priority=True),
@@ -227,11 +226,8 @@ class Console(App[int]):
         room = self.room
         target = room.target() if room is not None else None
         self.notice = ()
-        if name == "pause" and self.is_paused(target):
-            name = "resume"
-        elif name == "retry" and target is not None and target.kind == "schedule":
-            name = "run-now"
-        self.run_command(name, target)
+        command = meant(BY_NAME[name], target, is_paused=self.is_paused(target))
+        self.run_command(command.name, target)
 
     def run_command(self, name: str, target: Target | None, words: str = "") -> None:
         """Run a command; one that cannot be done to the choice says so."""
@@ -268,10 +264,8 @@ class Console(App[int]):
                 await self._drafting.edit(target.ids[0])
 
     def is_paused(self, target: Target | None) -> bool:
-        """Tell whether the queues of what is chosen are paused, all of them."""
-        paused = {queue.type for queue in self.store.picture.queues if queue.paused}
-        types = self.types_of(target)
-        return bool(types) and set(types) <= paused
+        """Tell whether what is chosen is paused, or a quiet worker."""
+        return is_paused(self.store.picture, target)
 
     def types_of(self, target: Target | None) -> tuple[str, ...]:
         """Give the types of what is chosen, as far as they are on the screen."""

@@ -80,7 +80,7 @@ SCREENS: Final = (
         "jobs that wait for a human's yes or no",
         "hms-svc jobs list --where state:held",
     ),
-    ("workers", "Workers", "who works, and on what", "hms-svc workers"),
+    ("workers", "Workers", "who works, and on what", "hms-svc workers list"),
     ("cases", "Cases", "the rows that jobs made", "hms-svc cases list"),
     ("events", "Events", "the result bus", "hms-svc events --follow"),
     ("schedules", "Schedules", "what will run, and when", "hms-svc schedules list"),
@@ -172,6 +172,19 @@ _ACT: Final = (
         cli_of={"group": "hms-svc queues resume TYPE"}, audit="queue.resume",
     ),
     Command(
+        name="quiet", keys=("p",), title="Quiet worker", takes=("worker",), audit="worker.quiet",
+        help="let it finish what is in its hands and claim no more", cli="hms-svc workers quiet {}",
+    ),
+    Command(
+        name="resume-worker", keys=("p",), title="Resume worker", takes=("worker",),
+        help="let a quiet worker claim again", cli="hms-svc workers resume {}", audit="worker.resume",
+    ),
+    Command(
+        name="stop", keys=("x",), title="Stop worker", takes=("worker",), audit="worker.stop",
+        help="let it finish what is in its hands within its grace, and end; nothing starts another",
+        cli="hms-svc workers stop {}",
+    ),
+    Command(
         name="run-now", keys=("r",), title="Run now", takes=("schedule",),
         help="enqueue the job of a schedule now; its next tick comes all the same",
         cli="hms-svc schedules run {}", audit="job.enqueue",
@@ -223,6 +236,8 @@ ALIASES: Final[Mapping[str, tuple[str, str]]] = {
     "delete": ("discard", ""), "kill": ("cancel", ""), "requeue": ("retry", ""),
 }  # fmt: skip
 """What people type instead of a name: the command, and words that stand behind it."""
+PAUSING: Final = frozenset({"pause", "quiet"})
+RESUMING: Final = frozenset({"resume", "resume-worker"})
 KEY_SIGNS: Final = {
     "slash": "/", "asterisk": "*", "space": "space", "left_square_bracket": "[",
     "right_square_bracket": "]", "colon": ":", "question_mark": "?", "ctrl+p": "ctrl+p",
@@ -232,6 +247,24 @@ KEY_SIGNS: Final = {
 def key_sign(command: Command) -> str:
     """Give the first key of a command as a person reads it."""
     return KEY_SIGNS.get(command.keys[0], command.keys[0]) if command.keys else ""
+
+
+def bound() -> Mapping[str, Command]:
+    """Give for each key the first command that has it; which of them is meant the choice tells."""
+    found: dict[str, Command] = {}
+    for command in TABLE:
+        for key in command.keys:
+            found.setdefault(key, command)
+    return found
+
+
+def meant(command: Command, target: Target | None, *, is_paused: bool) -> Command:
+    """Give the command that is meant by the key of this one: of those that have it, the one that fits."""
+    sharing = [each for each in TABLE if each.keys and each.keys == command.keys]
+    fitting = [each for each in sharing if fits(each, target)]
+    if len(fitting) > 1:
+        fitting = [each for each in fitting if (each.name in RESUMING) == is_paused]
+    return fitting[0] if fitting else command
 
 
 def fits(command: Command, target: Target | None) -> bool:

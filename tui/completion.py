@@ -77,10 +77,11 @@ def read_command(text: str) -> Typed:
         return Typed(command, None, rest)
     if not command.takes:
         return Typed(command, None, rest)
-    if command.takes[0] == "queue":
-        type, _, words = rest.partition(" ")
-        return Typed(command, Target(kind="queue", ids=(type,)), words)
-    return Typed(command, _chosen(command.takes[0], rest))
+    kind = command.takes[0]
+    if kind in {"queue", "worker"}:
+        name, _, words = rest.partition(" ")
+        return Typed(command, Target(kind=kind, ids=(name,)), words)
+    return Typed(command, _chosen(kind, rest))
 
 
 def _filter_behind(name: str, real: str, rest: str) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 from hms_svc.domain.case import CaseStatus
 from hms_svc.domain.lifecycle import TERMINAL
 from hms_svc.operations.plan import ELIGIBLE
-from tui.commands import Command, Target, key_sign, possible
+from tui.commands import PAUSING, RESUMING, Command, Target, key_sign, possible
 from tui.text import Cell, Line
 
 States = Collection[str] | None
@@ -31,7 +31,7 @@ def hints(
 ) -> list[Line]:
     """Give a hint for each key, what is done to the choice before what needs none.
 
-    `states` are those of the chosen, `is_paused` tells of their queues; `first` names the commands that this screen is for.
+    `states` are those of the chosen, `is_paused` tells of their queues or workers; `first` names the commands that this screen is for.
     """
     commands = [*possible(target, group="look"), *possible(target, group="act")]
     shown = [each for each in commands if each.keys and can(each, states, is_paused=is_paused)]
@@ -49,7 +49,7 @@ def lines_of(keys: Iterable[tuple[str, str]]) -> list[Line]:
 
 def can(command: Command, states: States, *, is_paused: bool) -> bool:
     """Tell whether a command can be done to any of the chosen, as far as their states are known."""
-    if command.name in {"pause", "resume"}:
-        return is_paused == (command.name == "resume")
+    if command.name in PAUSING | RESUMING:
+        return is_paused == (command.name in RESUMING)
     wanted = _FROM.get(command.name)
     return wanted is None or states is None or any(state in wanted for state in states)

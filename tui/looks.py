@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -13,7 +12,6 @@ from hms_svc.domain.errors import DatabaseUnavailable, UnknownId
 from hms_svc.domain.event import Event
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.views import AuditRecord, JobDetail, JobPage
-from hms_svc.operations.explanation import is_silent
 from hms_svc.operations.reads import JobStory
 from tui.picture import BROKER, DATABASE, StoryOf
 
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 
 LOOKED_AT_ONCE: Final = 5000
 MOST_IN_HANDS: Final = 200
-MOST_SILENT: Final = 20
 
 
 class JobsLook(msgspec.Struct, frozen=True):
@@ -95,10 +92,9 @@ class StoryLook(msgspec.Struct, frozen=True):
 
 
 class Hands(msgspec.Struct, frozen=True):
-    """The jobs in the hands of workers by id, and of silent workers when the lease of one job ends."""
+    """The jobs in the hands of workers by id."""
 
     jobs: Mapping[str, JobDetail] = {}
-    lease_ends: Mapping[str, int] = {}
     lease_ms: int = 30_000
 
 
@@ -117,19 +113,7 @@ class HandsLook(msgspec.Struct, frozen=True):
         ids = [job_id for worker in (*live, *silent) for job_id in worker.jobs][:MOST_IN_HANDS]
         wanted = dict.fromkeys((*ids, *self.more))
         details = await reads.known_details(list(wanted)) if wanted else []
-        now = reads.now_ms()
-        unheard = [
-            worker
-            for worker in (*live, *silent)
-            if worker.jobs and is_silent(worker, now, reads.lease_ms)
-        ]
-        ends = await asyncio.gather(
-            *(reads.lease_end(worker.jobs[0]) for worker in unheard[:MOST_SILENT])
-        )
-        lease_ends = {
-            worker.id: end for worker, end in zip(unheard, ends, strict=False) if end is not None
-        }
-        return Hands({each.view.id: each for each in details}, lease_ends, reads.lease_ms)
+        return Hands({each.view.id: each for each in details}, reads.lease_ms)
 
 
 class CasePage(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ import msgspec
 from hms_svc.domain.event import JOB_CANCELLED, JOB_COMPLETED, JOB_DEAD, JOB_REJECTED, Event
 from hms_svc.domain.health import Health
 from hms_svc.domain.lifecycle import State
-from hms_svc.domain.views import FailureGroup, QueueView, WorkerView
+from hms_svc.domain.views import FailureGroup, QueueView, WorkerState, WorkerView
 from hms_svc.ports.inspection import BrokerHealth
 from hms_svc.ports.stores import DatabaseHealth
 from tui.commands import Target
@@ -157,6 +157,17 @@ def results_of(events: Iterable[Event]) -> list[Result]:
 def job_type_of(event: Event) -> str:
     """Give the type of the job that an event tells of, empty where it does not say."""
     return _read_data(event.data).type if event.type.startswith("job.") else ""
+
+
+def is_paused(picture: Picture, target: Target | None) -> bool:
+    """Tell whether the queues of what is chosen are paused, all of them, or the worker quiet or asked to be."""
+    if target is not None and target.kind == "worker":
+        workers = (*picture.workers, *picture.silent_workers)
+        states = {each.id: each.wish.state if each.wish else each.state for each in workers}
+        return all(states.get(each) is WorkerState.QUIET for each in target.ids)
+    paused = {queue.type for queue in picture.queues if queue.paused}
+    types = types_of(picture, target)
+    return bool(types) and set(types) <= paused
 
 
 def types_of(picture: Picture, target: Target | None) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from hms_svc.domain.plain_text import plural
 from hms_svc.domain.views import JobDetail
 from hms_svc.operations.plan import Plan
 from hms_svc.operations.undoing import UndoPlan
+from hms_svc.operations.worker_acts import WorkerPlan
 from tui import formatting as f
 from tui.rows import SIGNS
 from tui.story import pretty
@@ -92,6 +93,15 @@ def held_lines(jobs: Sequence[JobDetail], rules: Mapping[str, str], now: int) ->
             line(cell("  rule    ", "dim"), cell(f"{rule}  ", "accent"), cell(words, "dim")),
         ]
     return lines
+
+
+def worker_lines(plan: WorkerPlan, command_line: str) -> list[Line]:
+    """Tell what follows where a worker is asked to be quiet or to stop."""
+    told = [
+        line(cell("  "), cell(words, "warn" if number else ""))
+        for number, words in enumerate(plan.lines)
+    ]
+    return [*told, (), line(cell("  $ ", "dim"), cell(command_line, "dim"))]
 
 
 def _payload(data: bytes, most: int) -> list[Line]:

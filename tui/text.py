@@ -28,11 +28,15 @@ Line: TypeAlias = tuple[Cell, ...]
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of a grid; `key` names the thing it shows, across refreshes."""
+    """One row of a grid; `key` names the thing it shows, across refreshes.
+
+    `columns` are its own where they are not those of the grid.
+    """
 
     key: str
     cells: tuple[Cell, ...]
     is_gone: bool = False
+    columns: tuple[Column, ...] = ()
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):

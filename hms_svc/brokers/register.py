@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
 import msgspec
 
-from hms_svc.domain.views import WorkerView
+from hms_svc.domain.views import WorkerState, WorkerView, WorkerWish
 from hms_svc.ports.broker import WorkerRegistration
 
+read_wish: Final = msgspec.json.Decoder(WorkerWish).decode
 
-def worker_view(registration: bytes, jobs: tuple[str, ...], last_seen_at: int) -> WorkerView:
-    """Make the view of a worker of its registration (JSON) and the ids of the jobs in its hands."""
+
+def worker_view(
+    registration: bytes,
+    in_hand: Sequence[tuple[str, int]],
+    last_seen_at: int,
+    wish: bytes | None = None,
+) -> WorkerView:
+    """Make the view of a worker of its registration and what is wanted of it (JSON).
+
+    `in_hand` are the ids of the jobs in its hands, each with the end of its lease (Unix ms).
+    """
     worker = msgspec.json.decode(registration, type=WorkerRegistration)
+    jobs, lease_ends = zip(*in_hand, strict=True) if in_hand else ((), ())
     return WorkerView(
         id=worker.id,
         host=worker.host,
@@ -25,4 +40,18 @@ def worker_view(registration: bytes, jobs: tuple[str, ...], last_seen_at: int) -
         schedules=worker.schedules,
         hung=worker.hung,
         type_slots=worker.type_slots,
+        lease_ends=lease_ends,
+        state=worker.state,
+        wish=read_wish(wish) if wish else None,
     )
+
+
+def serving(
+    workers: Iterable[WorkerRegistration | WorkerView],
+) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """Count for each type the workers that claim of it, and those that have its handler and claim nothing."""
+    claiming: Counter[str] = Counter()
+    quiet: Counter[str] = Counter()
+    for worker in workers:
+        (claiming if worker.state is WorkerState.WORKING else quiet).update(worker.types)
+    return claiming, quiet

@@ -1,4 +1,4 @@
-"""`hms-svc status` and `hms-svc workers`."""
+"""`hms-svc status`."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hms_svc.cli.options import AsJson
-from hms_svc.cli.printing import console, emit, flush, make_table, table
+from hms_svc.cli.printing import console, emit, flush, make_table
 from hms_svc.cli.session import Session, run, session_of
+from hms_svc.cli.workers import WORKER_COLUMNS, WORKERS_LEAVING, worker_rows
 
 if TYPE_CHECKING:
     from hms_svc.domain.health import Health
-    from hms_svc.domain.views import QueueView, WorkerView
+    from hms_svc.domain.views import QueueView
     from hms_svc.operations.reads import Status
-
-WORKER_COLUMNS = ("worker", "host", "pid", "busy", "slots", "lane", "types", "seen s ago")
-WORKERS_LEAVING = ("lane", "pid", "host", "types", "slots", "seen s ago", "busy")
 
 
 def status(
@@ -28,11 +26,6 @@ def status(
     """Show queues, workers and totals."""
     session = session_of(context)
     run(lambda: show_status(session, as_json=as_json, interval=interval if watch else None))
-
-
-def workers(context: typer.Context, as_json: AsJson = False) -> None:
-    """List the live workers and the jobs in their hands."""
-    run(lambda: _workers(session_of(context), as_json))
 
 
 async def show_status(session: Session, *, as_json: bool, interval: float | None = None) -> None:
@@ -102,7 +95,9 @@ def _note(queue: QueueView) -> str:
         return "faulty key, see doctor"
     if queue.paused:
         return "intake paused" if queue.intake_paused else "paused"
-    return "" if queue.served else "not served"
+    if queue.served:
+        return ""
+    return "quiet" if queue.quiet_workers else "not served"
 
 
 def left_off_words(seen: Status) -> str:
@@ -130,32 +125,3 @@ def queue_table(seen: Status) -> Any:
         "cancelled", "rejected", "completed", "scheduled", "held", "oldest s", "retrying", "",
     )  # fmt: skip
     return make_table(["queue", *COUNTED, "oldest s", ""], rows, leaving=leaving)
-
-
-def busy_words(worker: WorkerView) -> str:
-    """Return how many slots are busy, and how many of those by functions that do not return."""
-    return f"{worker.busy} ({worker.hung} hung)" if worker.hung else str(worker.busy)
-
-
-def worker_rows(seen: tuple[WorkerView, ...] | list[WorkerView], now_ms: int) -> list[list[object]]:
-    """Give the rows of the table of workers."""
-    return [
-        [
-            each.id, each.host, str(each.pid), busy_words(each), each.slots, each.lane,
-            ", ".join(each.types), max(now_ms - each.last_seen_at, 0) / 1000,
-        ]
-        for each in seen
-    ]  # fmt: skip
-
-
-async def _workers(session: Session, as_json: bool) -> None:
-    from hms_svc.operations.shapes import worker_shape
-
-    async with session.operations(database=False) as operations:
-        found = await operations.reads.workers()
-        now = operations.reads.now_ms()
-    if as_json:
-        for worker in found:
-            emit(worker_shape(worker, now))
-    else:
-        table(WORKER_COLUMNS, worker_rows(found, now), leaving=WORKERS_LEAVING)

@@ -37,6 +37,7 @@ class TroubleKind(StrEnum):
     BROKER_SLOW = "broker_slow"
     DATABASE_SLOW = "database_slow"
     ALL_PAUSED = "all_paused"
+    WORKERS_QUIET = "workers_quiet"
     INTAKE_CLOSED = "intake_closed"
     PAUSED = "paused"
 

@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import msgspec
 
 from hms_svc.domain.lifecycle import State
+
+
+class WorkerState(StrEnum):
+    """What a worker does: it claims jobs; finishes those in hand and claims no more; or that, and ends."""
+
+    WORKING = "working"
+    QUIET = "quiet"
+    STOPPING = "stopping"
+
+
+class WorkerWish(msgspec.Struct, frozen=True):
+    """The state that an operator wants a worker to be in: `by` whom, why, and since when (Unix ms)."""
+
+    state: WorkerState
+    by: str
+    reason: str
+    at: int
 
 
 class QueueCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +48,7 @@ class QueueView(msgspec.Struct, frozen=True, kw_only=True):
     completed, failed, retried, rejected, dead, cancelled, discarded.
     `intake_paused` is only where `paused` is: the doors take no new jobs either.
     `overdue` counts the jobs in processing whose lease has run out, the first of them at `overdue_since`.
+    `served` says that a live worker claims of it; `quiet_workers` have its handler, and claim nothing.
     `faults` has a sentence for each key of the queue that other programs write to and that has the wrong Redis type.
     """
 
@@ -43,6 +63,7 @@ class QueueView(msgspec.Struct, frozen=True, kw_only=True):
     served: bool
     intake_paused: bool = False
     faults: tuple[str, ...] = ()
+    quiet_workers: int = 0
     overdue: int = 0
     overdue_since: int | None = None
 
@@ -140,8 +161,10 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
 
     A hung slot is held by a function that runs on past the end of its job.
 
+    `lease_ends` (Unix ms) has for each of the jobs when its lease ends or ended.
     `schedules` are the types it hands in by cron, with the texts of their schedules; `type_slots` the
-    types that may take less than all slots, with how many.
+    types that may take less than all slots, with how many. `state` is what the worker itself
+    told last; `wish` what an operator has asked of it, None where nobody has.
     """
 
     id: str
@@ -157,6 +180,20 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     schedules: tuple[tuple[str, str], ...] = ()
     hung: int = 0
     type_slots: tuple[tuple[str, int], ...] = ()
+    lease_ends: tuple[int, ...] = ()
+    state: WorkerState = WorkerState.WORKING
+    wish: WorkerWish | None = None
+
+    @property
+    def claims(self) -> bool:
+        """Whether it takes new jobs, by what it told last."""
+        return self.state is WorkerState.WORKING
+
+    @property
+    def pending_wish(self) -> WorkerWish | None:
+        """What an operator has asked of it and it has not taken up yet."""
+        is_pending = self.wish is not None and self.wish.state is not self.state
+        return self.wish if is_pending and self.state is not WorkerState.STOPPING else None
 
     def slots_of(self, type: str) -> int:
         """Return how many of its slots jobs of a type may take; 0 where it does not serve it."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from hms_svc.domain.case import CaseStatus
 from hms_svc.domain.lifecycle import State
-from hms_svc.http_api.status_schemas import Paused, QueueList, Status, WorkerList
+from hms_svc.http_api.status_schemas import Paused, QueueList, Status, WorkerAsked, WorkerList
 
 
 class FieldFault(BaseModel):
@@ -299,7 +299,7 @@ class Received(BaseModel):
 
 
 ANSWERS: Final[tuple[type[BaseModel], ...]] = (
-    Problem, Accepted, JobPage, JobDetail, Explanation, Outcome, Plan, QueueList, Paused, WorkerList, Status,
+    Problem, Accepted, JobPage, JobDetail, Explanation, Outcome, Plan, QueueList, Paused, WorkerAsked, WorkerList, Status,
     FailureList, ScheduleList, Ran, Case, CasePage, AuditPage, Received,
 )  # fmt: skip
 """The whole answers; what stands in them comes with them."""

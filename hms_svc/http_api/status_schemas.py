@@ -8,10 +8,14 @@ from typing import Literal
 from pydantic import BaseModel
 
 from hms_svc.domain.health import Level, TroubleKind
+from hms_svc.domain.views import WorkerState
 
 
 class Queue(BaseModel):
-    """One queue, with the number of jobs in each state, and its running totals."""
+    """One queue, with the number of jobs in each state, and its running totals.
+
+    `served`: a live worker claims of it; `quiet_workers` have its handler, and claim nothing.
+    """
 
     type: str
     queued: int
@@ -27,6 +31,7 @@ class Queue(BaseModel):
     paused: bool
     intake_paused: bool
     served: bool
+    quiet_workers: int
     intake: int
     counters: dict[str, int]
     paused_by: str | None = None
@@ -49,8 +54,20 @@ class Paused(BaseModel):
     intake_paused: bool
 
 
+class Wanted(BaseModel):
+    """The state that an operator wants a worker to be in: who, why and since when."""
+
+    state: WorkerState
+    by: str
+    reason: str
+    since: datetime
+
+
 class Worker(BaseModel):
-    """One worker process; `type_slots` are the types that may take less than all slots."""
+    """One worker process; `type_slots` are the types that may take less than all slots.
+
+    `state` is what it says of itself; `wanted`, what an operator has asked of it, or null, differs until it has taken that up.
+    """
 
     id: str
     host: str
@@ -64,6 +81,15 @@ class Worker(BaseModel):
     type_slots: dict[str, int]
     started_at: datetime
     lane: str
+    state: WorkerState
+    wanted: Wanted | None
+
+
+class WorkerAsked(BaseModel):
+    """The worker that was asked, and the state that it is to be in."""
+
+    worker: str
+    wanted: WorkerState
 
 
 class WorkerList(BaseModel):

@@ -20,7 +20,7 @@ from hms_svc.domain.job import INTERNAL_TYPES, Job, make_job, read_job
 from hms_svc.domain.lifecycle import TERMINAL
 from hms_svc.domain.strict_json import JsonValue, check_strict, decode
 from hms_svc.domain.utf8 import writable
-from hms_svc.domain.views import JobDetail
+from hms_svc.domain.views import JobDetail, WorkerState
 from hms_svc.handling.completion import complete_edited
 from hms_svc.handling.registry import Registry
 from hms_svc.operations.audit_chain import ACTION as ACCEPT
@@ -41,6 +41,8 @@ from hms_svc.operations.trial import (
     make_copies,
 )
 from hms_svc.operations.undoing import Undoing
+from hms_svc.operations.worker_acts import ACTIONS as WORKER_ACTIONS
+from hms_svc.operations.worker_acts import WorkerActs
 from hms_svc.ports.broker import Broker, Enqueued
 from hms_svc.ports.control import Act, ActRequest, Control
 
@@ -61,6 +63,9 @@ AUDITED: Final[Mapping[str, str]] = MappingProxyType(
         "reopen": "case.reopened",
         "backup": "db.backup",
         "erase": ERASE,
+        "quiet": WORKER_ACTIONS[WorkerState.QUIET],
+        "resume-worker": WORKER_ACTIONS[WorkerState.WORKING],
+        "stop": WORKER_ACTIONS[WorkerState.STOPPING],
         "accept": ACCEPT,
     }
 )
@@ -69,7 +74,7 @@ PURGE_CHUNK = 500
 ENVELOPE_OF_ONE_RUN = ("id", "enqueued_at", "not_before", "expires_at")
 
 
-class Actions(Undoing, Erasing):
+class Actions(Undoing, Erasing, WorkerActs):
     """The acting half of the operator service. Payloads are held against the models of `registry`."""
 
     def __init__(

@@ -84,14 +84,16 @@ def _queued(facts: Facts) -> str:
     waited = duration_words(facts.now_ms - view.enqueued_at)
     if queue is not None and queue.paused:
         why = f" ({queue.pause_reason})" if queue.pause_reason else ""
-        nobody = "" if queue.served else f"; no live worker serves {view.type} either"
+        nobody = "" if queue.served else f"; {unserved_words(queue)} either"
         return (
             f"waits because queue {queue.type} was paused by {queue.paused_by or 'somebody'}{why}"
             f"{nobody}"
         )
+    if queue is not None and not queue.served and queue.quiet_workers:
+        return f"has waited {waited} because {unserved_words(queue)}"
     if queue is not None and not queue.served:
         return (
-            f"has waited {waited} because no live worker serves {view.type}; "
+            f"has waited {waited} because {unserved_words(queue)}; "
             f"after {facts.unserved_days:g} days it will be dead, no_handler"
         )
     if view.suspect:
@@ -106,16 +108,29 @@ def _queued(facts: Facts) -> str:
         if facts.position < POSITION_LIMIT
         else "10,000 or more ready jobs"
     )
-    slots = sum(worker.slots for worker in facts.workers if view.type in worker.types)
-    busy = sum(worker.busy for worker in facts.workers if view.type in worker.types)
-    hung = sum(worker.hung for worker in facts.workers if view.type in worker.types)
+    serving = [each for each in facts.workers if each.claims and view.type in each.types]
+    slots = sum(worker.slots for worker in serving)
+    busy = sum(worker.busy for worker in serving)
+    hung = sum(worker.hung for worker in serving)
     past = f", {hung} of them with functions that run on past their timeout" if hung else ""
-    most = sum(worker.slots_of(view.type) for worker in facts.workers)
+    most = sum(worker.slots_of(view.type) for worker in serving)
     running = facts.queue.counts.processing if facts.queue is not None else 0
     return (
         f"is ready and has waited {waited}, with {before} of its type before it; {running} of its type "
         f"run, of {most} at most, and {busy} of the {slots} slots that serve it are busy{past}"
     )
+
+
+def unserved_words(queue: QueueView) -> str:
+    """Tell that nobody claims of a queue: no live worker has its handler, or those that have are quiet."""
+    if not queue.quiet_workers:
+        return f"no live worker serves {queue.type}"
+    if queue.quiet_workers == 1:
+        return (
+            f"the only live worker that serves {queue.type} claims no more jobs (quiet or stopping)"
+        )
+    told = f"all {queue.quiet_workers} live workers that serve {queue.type}"
+    return f"{told} claim no more jobs (quiet or stopping)"
 
 
 def _held(facts: Facts) -> str:
@@ -162,6 +177,19 @@ def _left_behind(facts: Facts) -> str:
         lease_end=facts.lease_end,
         has_rescuer=has_rescuer(facts.workers, facts.now_ms, facts.lease_ms),
     )
+
+
+def wish_words(worker: WorkerView, now_ms: int) -> str:
+    """Tell by whom a worker is quiet or stopping, or what was asked of it and not taken up yet; else nothing."""
+    wish = worker.wish
+    if wish is None or (worker.claims and worker.pending_wish is None):
+        return ""
+    who = f"by {wish.by}{f' ({wish.reason})' if wish.reason else ''}"
+    if wish.state is worker.state:
+        return who
+    if worker.pending_wish is None:
+        return ""
+    return f"not yet {wish.state}: asked {duration_words(now_ms - wish.at)} ago {who}"
 
 
 def is_silent(worker: WorkerView, now_ms: int, lease_ms: int) -> bool:

@@ -10,8 +10,8 @@ import msgspec
 from hms_svc.domain.errors import DatabaseUnavailable, HmsError, SchemaMismatch
 from hms_svc.domain.health import ENGINE_KINDS, Health, Level, Trouble, TroubleKind
 from hms_svc.domain.plain_text import plain, plural
-from hms_svc.domain.views import QueueView, WorkerView
-from hms_svc.operations.explanation import is_silent
+from hms_svc.domain.views import QueueView, WorkerState, WorkerView
+from hms_svc.operations.explanation import is_silent, unserved_words
 from hms_svc.ports.inspection import BrokerHealth, Room
 from hms_svc.ports.stores import DatabaseHealth
 
@@ -158,6 +158,8 @@ def _workers(
                 else "no live worker is there to rescue them"
             ),
         )
+    if quiet := [each for each in workers if each.state is WorkerState.QUIET]:
+        yield _quiet(quiet, len(workers))
     if hung := sum(worker.hung for worker in workers):
         slots = sum(worker.slots for worker in workers)
         yield _Found(
@@ -166,6 +168,23 @@ def _workers(
             f"{hung} of {slots} slots hung",
             detail="held by functions that run on past their timeout: the log of serve names them",
         )
+
+
+def _quiet(quiet: Sequence[WorkerView], of: int) -> _Found:
+    wishes = [each.wish for each in quiet if each.wish is not None]
+    told = [
+        f"{each.id} by {each.wish.by}{f' ({each.wish.reason})' if each.wish.reason else ''}"
+        if each.wish is not None
+        else each.id
+        for each in quiet
+    ]
+    return _Found(
+        TroubleKind.WORKERS_QUIET,
+        Level.NOTE,
+        f"{len(quiet)} of {plural(of, 'worker')} quiet",
+        min((wish.at for wish in wishes), default=None),
+        f"claims no jobs until it is resumed: {_named(told, between='; ')}",
+    )
 
 
 def _no_workers(seen: Seen, queues: Sequence[QueueView]) -> _Found:
@@ -206,13 +225,17 @@ def _queues(queues: Sequence[QueueView], workers: Sequence[WorkerView]) -> Itera
     unserved = [each for each in queues if _waiting(each) and not each.served and not each.paused]
     if workers and unserved:
         oldest = [each.oldest_queued_at for each in unserved if each.oldest_queued_at]
-        told = _named([f"{each.type} ({_waiting(each):,})" for each in unserved])
+        without = [each for each in unserved if not each.quiet_workers]
+        told = [unserved_words(each) for each in unserved if each.quiet_workers]
+        if without:
+            named = _named([f"{each.type} ({_waiting(each):,})" for each in without])
+            told.insert(0, f"no live worker serves {named}")
         yield _Found(
             TroubleKind.UNSERVED,
             Level.DEGRADED,
             f"{_types(unserved)} unserved, {plural(sum(map(_waiting, unserved)), 'job')} waiting",
             min(oldest, default=None),
-            f"no live worker serves {told}",
+            _named(told, between="; "),
         )
     if faulty := [each for each in queues if each.faults]:
         detail = "; ".join(fault for each in faulty for fault in each.faults)

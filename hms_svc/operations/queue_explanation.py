@@ -9,6 +9,7 @@ from hms_svc.domain.errors import UnknownId
 from hms_svc.domain.plain_text import duration_words, plural
 from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.domain.views import FailureGroup, QueueView, WorkerView
+from hms_svc.operations.explanation import unserved_words
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.inspection import Inspection
 
@@ -107,13 +108,15 @@ def _waiting(queue: QueueView, now_ms: int) -> str:
 
 
 def _unserved(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) -> str:
+    if queue.quiet_workers:
+        return f"has {_waiting(queue, now_ms)}, and {unserved_words(queue)}"
     others = f"what is alive ({plural(len(workers), 'worker')}) serves other types"
     told = others if workers else "no worker is alive"
     return f"has {_waiting(queue, now_ms)}, and no live worker serves it: {told}"
 
 
 def _served(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) -> str:
-    serving = [worker for worker in workers if queue.type in worker.types]
+    serving = [each for each in workers if each.claims and queue.type in each.types]
     slots = sum(worker.slots for worker in serving)
     busy = sum(worker.busy for worker in serving)
     hung = sum(worker.hung for worker in serving)

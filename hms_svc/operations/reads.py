@@ -290,10 +290,6 @@ class Reads(QueueWhys):
         """Give the live workers, and those that are still in the register and not live."""
         return await self._inspection.register()
 
-    async def lease_end(self, job_id: str) -> int | None:
-        """Return when the lease of a job in processing ends or ended (Unix ms), None for others."""
-        return await self._inspection.lease_end(job_id)
-
     async def types(self) -> list[str]:
         """Give every known type."""
         return await self._inspection.types()

@@ -24,6 +24,7 @@ from hms_svc.domain.views import (
     QueueCounts,
     QueueView,
     WorkerView,
+    WorkerWish,
 )
 from hms_svc.operations.reads import Status
 from hms_svc.ports.stores import Token
@@ -188,6 +189,7 @@ def queue_shape(queue: QueueView, now_ms: int) -> JsonObject:
         "paused": queue.paused,
         "intake_paused": queue.intake_paused,
         "served": queue.served,
+        "quiet_workers": queue.quiet_workers,
         "intake": queue.counts.intake,
         "counters": dict(queue.counters),
     }
@@ -199,7 +201,8 @@ def queue_shape(queue: QueueView, now_ms: int) -> JsonObject:
 
 
 def worker_shape(worker: WorkerView, now_ms: int) -> JsonObject:
-    """One worker process."""
+    """One worker process; `wanted` is what it has been asked for and has not taken up, or is by now."""
+    wish = worker.wish
     return {
         "id": worker.id,
         "host": worker.host,
@@ -213,7 +216,16 @@ def worker_shape(worker: WorkerView, now_ms: int) -> JsonObject:
         "type_slots": dict(worker.type_slots),
         "started_at": to_rfc3339(worker.started_at),
         "lane": worker.lane,
+        "state": worker.state,
+        "wanted": None if wish is None else wish_shape(wish),
     }
+
+
+def wish_shape(wish: WorkerWish) -> JsonObject:
+    """Return what an operator wants of a worker."""
+    return {
+        "state": wish.state, "by": wish.by, "reason": wish.reason, "since": to_rfc3339(wish.at),
+    }  # fmt: skip
 
 
 def status_shape(seen: Status, database_kind: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import msgspec
 from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken, log_fields
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Disposition
+from hms_svc.domain.views import WorkerState
 
 
 class Acceptance(StrEnum):
@@ -99,10 +100,14 @@ class CancelRequest(msgspec.Struct, frozen=True):
 
 
 class Signals(msgspec.Struct, frozen=True):
-    """What a worker must hear between claims: cancellations, and whether suspects wait."""
+    """What a worker must hear between claims: cancellations, and whether suspects wait.
+
+    `wanted` is the state that an operator wants it to be in, None where nobody has asked for one.
+    """
 
     cancel: tuple[CancelRequest, ...]
     suspects_wait: bool
+    wanted: WorkerState | None = None
 
 
 class ReapReport(msgspec.Struct, frozen=True):
@@ -144,6 +149,7 @@ class WorkerRegistration(msgspec.Struct, frozen=True, kw_only=True):
     `hung` of its busy slots are held by functions that run on past the end of their job.
     `schedules` are types with cron texts, `priorities` the served types that declare a
     priority other than 0, with it, `type_slots` those that may take less than all slots, with how many.
+    One that says nothing of its `state` is of a version that knows no other.
     """
 
     id: str
@@ -158,6 +164,7 @@ class WorkerRegistration(msgspec.Struct, frozen=True, kw_only=True):
     schedules: tuple[tuple[str, str], ...] = ()
     priorities: tuple[tuple[str, int], ...] = ()
     type_slots: tuple[tuple[str, int], ...] = ()
+    state: WorkerState = WorkerState.WORKING
 
 
 class Heart(Protocol):

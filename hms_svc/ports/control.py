@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import msgspec
 
 from hms_svc.domain.lifecycle import State
-from hms_svc.domain.views import ActOutcome, JobDetail
+from hms_svc.domain.views import ActOutcome, JobDetail, WorkerWish
 from hms_svc.ports.inspection import Room
 
 
@@ -191,6 +191,14 @@ class Control(Protocol):
 
     async def resume(self, type: str) -> None:
         """Claim a paused type again, take new jobs at the doors again, and wake the workers."""
+        ...
+
+    async def ask_worker(self, worker: str, wish: WorkerWish) -> bool:
+        """Record what is wanted of a worker, in the place of an earlier wish, and call it.
+
+        False where it is not in the register. The wish is kept as long as the worker is there;
+        the worker hears it by `Broker.signals`, and shows in the register what it made of it.
+        """
         ...
 
     async def to_archive(self, *, older_than: int, limit: int) -> list[JobDetail]:

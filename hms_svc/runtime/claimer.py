@@ -35,7 +35,7 @@ from hms_svc.runtime.decide import (
     in_doubt,
     with_effects,
 )
-from hms_svc.runtime.executor import Executor, inconclusive, verdict_on
+from hms_svc.runtime.executor import Executor, inconclusive, unless_denied
 from hms_svc.runtime.inflight import InFlight, Running
 from hms_svc.runtime.options import Engines, WorkerOptions
 from hms_svc.runtime.redeliveries import Effects, Redeliveries
@@ -102,6 +102,7 @@ class Claimer(Service):
         self._retries = {declared.type: declared.retry for declared in engines.registry}
         self._loop = asyncio.get_running_loop()
         self.suspects_wait = False
+        self.is_quiet = False
         self.turns = 0
         self.claimed_total = 0
         self.on_effects: list[Service] = []
@@ -133,6 +134,8 @@ class Claimer(Service):
         return self._settler.backlog > 4 * self._options.slots + 100
 
     def _room(self) -> tuple[Lane, int]:
+        if self.is_quiet:
+            return self._lane, 0
         if self._lane is Lane.SUSPECT or (self._options.inline_suspects and self.suspects_wait):
             return Lane.SUSPECT, 0 if self._in_flight.unsettled() else 1
         if self._is_behind:
@@ -205,8 +208,8 @@ class Claimer(Service):
         try:
             self._begin(claimed, effects)
         except Exception as error:
-            words = "job %s: its run could not begin"
-            log.exception(words, claimed.job.id, extra=_fields_of(claimed))
+            words, fields = "job %s: its run could not begin", (claimed.job.id, claimed.job.type)
+            log.exception(words, claimed.job.id, extra=log_fields(*fields, claimed.attempt))
             self._settle(claimed, claimed.claimed_at, inconclusive(error), effects, "")
             self._free(claimed)
 
@@ -254,13 +257,13 @@ class Claimer(Service):
         """Settle a job that ran too long; its function keeps the slot until it has returned."""
         running.job.timed_out = True
         running.interrupt()
-        self._let_go(running, _unless_denied(running, TimedOut(seconds)))
+        self._let_go(running, unless_denied(running.job.verdict, TimedOut(seconds)))
         if self.on_timeout is not None:
             self.on_timeout()
 
     def release(self, running: Running) -> None:
         """Give a job back whose function cannot be stopped; it may write nothing any more."""
-        self._let_go(running, _unless_denied(running, Stopped()))
+        self._let_go(running, unless_denied(running.job.verdict, Stopped()))
 
     def _let_go(self, running: Running, outcome: Outcome) -> None:
         running.job.revoked = True
@@ -294,7 +297,7 @@ class Claimer(Service):
         lost_commit: Outage | None = None,
     ) -> Disposition:
         now = self._clock.now_ms()
-        policy = _retry_of(retry)
+        policy = DEFAULT_RETRY if retry is None else retry
         disposition = decide(outcome, claimed, policy, random.random())
         if effects:
             disposition = with_effects(disposition, effects[0].case_id)
@@ -330,7 +333,9 @@ class Claimer(Service):
             await self._until_called()
 
     async def _until_freed(self) -> None:
-        if self._availability.has_paused:
+        if self.is_quiet:
+            await self._freed.wait()
+        elif self._availability.has_paused:
             await self._is_freed_within(PAUSE_SECONDS)
         elif len(self._in_flight) and not self._is_behind:
             await self._freed.wait()
@@ -370,9 +375,18 @@ class Claimer(Service):
         super().wake()
         self._freed.set()
 
+    def keep_quiet(self, *, quiet: bool) -> None:
+        """Claim nothing until told otherwise, or claim again."""
+        self.is_quiet = quiet
+        self._interrupt()
+
     def stop(self) -> None:
         """Claim no more."""
         super().stop()
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        """End every wait, for a slot and for work."""
         self._freed.set()
         if self._waiter is not None:
             self._waiter.cancel()
@@ -384,17 +398,3 @@ def _end_trace(job: RunningJob, disposition: Disposition | None) -> None:
             job.trace.finish(disposition)
     except Exception:
         log.exception("job %s: its trace could not be finished", job.id, extra=job.log_fields)
-
-
-def _fields_of(claimed: ClaimedJob) -> dict[str, str | int]:
-    return log_fields(claimed.job.id, claimed.job.type, claimed.attempt)
-
-
-def _retry_of(retry: RetryPolicy | None) -> RetryPolicy:
-    return DEFAULT_RETRY if retry is None else retry
-
-
-def _unless_denied(running: Running, outcome: Outcome) -> Outcome:
-    """Return the verdict of governance where there is one: it ends the run whatever else happens."""
-    verdict = running.job.verdict
-    return outcome if verdict is None else verdict_on(verdict)

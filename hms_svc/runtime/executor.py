@@ -268,6 +268,11 @@ def verdict_on(verdict: ActionDenied | ActionHeld) -> Outcome:
     return Held(verdict) if isinstance(verdict, ActionHeld) else Refused(verdict, verdict.rule)
 
 
+def unless_denied(verdict: ActionDenied | ActionHeld | None, outcome: Outcome) -> Outcome:
+    """Return the verdict of governance where there is one: it ends the run whatever else happens."""
+    return outcome if verdict is None else verdict_on(verdict)
+
+
 def _asked(declared: JobType, asked: JobOutcome) -> Outcome:
     seconds: Any = 0
     if isinstance(asked, Snooze):

@@ -9,6 +9,7 @@ import threading
 from typing import Final
 
 from hms_svc.domain.errors import BrokerUnavailable
+from hms_svc.domain.views import WorkerState
 from hms_svc.handling.registry import Registry, priorities_of, slots_by_type
 from hms_svc.ports.broker import Heart, WorkerRegistration
 from hms_svc.ports.clock import Clock
@@ -51,7 +52,9 @@ class Heartbeat:
         self._meter = meter
         self._loop = asyncio.get_running_loop()
         self._started_at = clock.now_ms()
-        self._stop = threading.Event()
+        self._stopped = False
+        self._woken = threading.Event()
+        self._state = WorkerState.WORKING
         of_types = slots_by_type(registry, options.slots)
         self._type_slots = tuple(pair for pair in of_types.items() if pair[1] < options.slots)
         self._unanswered = 0
@@ -63,9 +66,15 @@ class Heartbeat:
         """Begin to beat."""
         self._thread.start()
 
+    def show(self, state: WorkerState) -> None:
+        """Show in the register, at once, what the worker does now."""
+        self._state = state
+        self._woken.set()
+
     async def stop(self) -> None:
         """Beat no more, and release the connection."""
-        self._stop.set()
+        self._stopped = True
+        self._woken.set()
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
     def _run(self) -> None:
@@ -76,10 +85,12 @@ class Heartbeat:
                 self._beat()
             except BrokerUnavailable as error:
                 log.warning("heartbeat: %s", error)
-            if self._stop.wait(interval if self._stands else min(interval, ENTRY_SECONDS)):
+            self._woken.wait(interval if self._stands else min(interval, ENTRY_SECONDS))
+            if self._stopped:
                 break
-            if self._stands:
+            if self._stands and not self._woken.is_set():
                 self._watch_loop(interval)
+            self._woken.clear()
         self._heart.close()
 
     def _beat(self) -> None:
@@ -117,6 +128,7 @@ class Heartbeat:
             schedules=self._schedules,
             priorities=self._priorities,
             type_slots=self._type_slots,
+            state=self._state,
         )
 
     def _call_loop(self, running: Running) -> None:

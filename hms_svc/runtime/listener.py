@@ -1,9 +1,10 @@
-"""Hears what a worker must hear between claims: cancellations, and that suspects wait."""
+"""Hears what a worker must hear between claims: cancellations, suspects that wait, what is wanted of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from hms_svc.domain.views import WorkerState
 from hms_svc.ports.broker import Broker, CancelRequest
 from hms_svc.runtime.claimer import Claimer
 from hms_svc.runtime.inflight import InFlight, Running
@@ -21,6 +22,7 @@ class Listener(Service):
         in_flight: InFlight,
         claimer: Claimer,
         on_suspects: Callable[[], None],
+        on_wanted: Callable[[WorkerState], None],
     ) -> None:
         super().__init__(interval_seconds=0.5)
         self._broker = broker
@@ -29,6 +31,7 @@ class Listener(Service):
         self._in_flight = in_flight
         self._claimer = claimer
         self._on_suspects = on_suspects
+        self._on_wanted = on_wanted
 
     async def run_once(self) -> None:
         """Ask once, and act on what is heard."""
@@ -39,6 +42,8 @@ class Listener(Service):
         if signals.suspects_wait:
             self._claimer.suspects_wait = True
             self._on_suspects()
+        if signals.wanted is not None:
+            self._on_wanted(signals.wanted)
 
 
 def _cancel(running: Running, request: CancelRequest) -> None:

@@ -32,6 +32,7 @@ READY: Final = b"r"
 SUSPECTS: Final = b"s"
 DONE: Final = b"d"
 STOPPING: Final = b"x"
+DISMISSED: Final = b"o"
 STOP: Final = b"t"
 HURRY: Final = b"h"
 FINAL_CODES: Final = frozenset({1, 2, 5, 6})
@@ -277,18 +278,21 @@ class Supervisor:
             self._has_worked = True
             say(self._line, READY)
         child.done |= DONE in said
-        if STOPPING in said:
-            self._replace(child)
+        if STOPPING in said or DISMISSED in said:
+            self._let_leave(child, is_dismissed=DISMISSED in said)
         if SUSPECTS in said:
             self._need_lane()
 
-    def _replace(self, child: _Child) -> None:
-        """Start another beside a worker that stops though nobody asked it to here."""
+    def _let_leave(self, child: _Child, *, is_dismissed: bool) -> None:
+        """Start another beside a worker that stops unasked from here, unless an operator stopped it."""
         if self._stopping or child.spec.role is not Role.WORKER or child.spec.drain:
             return
-        log.warning("worker process %d stops unasked; starting another", child.process.pid)
         child.replaced = True
         child.leave_by = time.monotonic() + self._grace_seconds + 10.0
+        if is_dismissed:
+            log.warning("worker process %d is stopped by an operator", child.process.pid)
+            return
+        log.warning("worker process %d stops unasked; starting another", child.process.pid)
         self._start_later(child, msgspec.structs.replace(child.spec, predecessor=""))
 
     def _need_lane(self) -> None:

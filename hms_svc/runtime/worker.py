@@ -11,6 +11,7 @@ from hms_svc.domain.audit_heads import HeadSigner
 from hms_svc.domain.deliveries import DELIVER
 from hms_svc.domain.errors import Outage
 from hms_svc.domain.job import Lane
+from hms_svc.domain.views import WorkerState
 from hms_svc.handling.completion import CompletingProducer
 from hms_svc.handling.context import worker_running
 from hms_svc.handling.registry import slots_by_type
@@ -55,7 +56,8 @@ class Worker:
     `on_stop` is called when it begins to stop, for whatever reason. It stops by itself
     (`is_hung`) when functions whose jobs are settled hold all slots of a type, or all that it has, and is then
     `is_stuck`: threads of it cannot be ended but with the process. With `send_report` it measures itself, and hands its reports there: a call
-    that never blocks, and gives False where it could not send.
+    that never blocks, and gives False where it could not send. An operator may let it be quiet, and work again,
+    or stop it: then it `is_dismissed`, and nobody is to start another in its place.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Worker:
         self.in_flight = InFlight()
         self.is_stuck = False
         self.is_hung = False
+        self.is_dismissed = False
 
     def stop(self) -> None:
         """Begin the graceful end: no more claims; jobs in hand may finish within the grace."""
@@ -123,14 +126,14 @@ class Worker:
             *self._chores(claimer, settler, types), *([scheduler] if schedules else []),
             Listener(
                 engines.broker, options.worker_id, types, self.in_flight, claimer,
-                self._on_suspects,
+                self._on_suspects, lambda wanted: self._hear_wanted(wanted, claimer, heartbeat),
             ),
         ]  # fmt: skip
         heartbeat.start()
         try:
             await self._registered(heartbeat)
             with worker_running():
-                await self._work(claimer, keepers)
+                await self._work(claimer, keepers, heartbeat)
             await self._last_words(settler, progress, relay)
             if reporter is not None:
                 reporter.say_goodbye()
@@ -163,12 +166,13 @@ class Worker:
     def _keeps_schedules(self) -> bool:
         return self._options.lane is Lane.NORMAL and not self._options.drain
 
-    async def _work(self, claimer: Claimer, keepers: list[Service]) -> None:
+    async def _work(self, claimer: Claimer, keepers: list[Service], heartbeat: Heartbeat) -> None:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(keeper.run(), name=keeper.name) for keeper in keepers]
             claiming = group.create_task(claimer.run(), name=claimer.name)
             await self._stop.wait()
             claimer.stop()
+            heartbeat.show(WorkerState.STOPPING)
             await asyncio.wait({claiming})
             await self._empty(claimer)
             for keeper in keepers:
@@ -231,6 +235,19 @@ class Worker:
                 )
             )  # fmt: skip
         return chores
+
+    def _hear_wanted(self, wanted: WorkerState, claimer: Claimer, heartbeat: Heartbeat) -> None:
+        """Do what an operator wants; nothing where it is done already, or the worker stops."""
+        if self._stop.is_set():
+            return
+        if wanted is WorkerState.STOPPING:
+            log.warning("an operator stops this worker: %d jobs in hand", len(self.in_flight))
+            self.is_dismissed = True
+            self.stop()
+        elif claimer.is_quiet != (wanted is WorkerState.QUIET):
+            log.warning("an operator wants this worker to be %s", wanted)
+            claimer.keep_quiet(quiet=wanted is WorkerState.QUIET)
+            heartbeat.show(wanted)
 
     def _give_up(self, slots: str) -> None:
         if not self.is_hung:

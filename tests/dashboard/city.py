@@ -91,11 +91,12 @@ WORKERS: Final = (
         id="factory-1-4121-9f2c1b", host="factory-1", pid=4121, slots=8, busy=3,
         jobs=(job_id(1), job_id(2), job_id(3)), types=("analysis.run", "crew.notify", "pothole.report"),
         started_at=NOW - 190 * MINUTE, last_seen_at=NOW - 1_900, lane="normal",
+        lease_ends=(NOW + 28_000, NOW + 28_000, NOW + 24_000),
     ),
     WorkerView(
         id="factory-2-871-0d77e4", host="factory-2", pid=871, slots=8, busy=1, jobs=(job_id(4),),
         types=("analysis.run", "crew.notify", "pothole.report"), started_at=NOW - 41 * MINUTE,
-        last_seen_at=NOW - 21_000, lane="normal",
+        last_seen_at=NOW - 21_000, lane="normal", lease_ends=(NOW + 9_000,),
     ),
 )  # fmt: skip
 
@@ -241,7 +242,7 @@ ANSWERS: Final[dict[type, object]] = {
         f"Job {job_id(16)} (crew.notify) is dead: its handler failed after 5 of 5 attempts with "
         "WebhookFailed: crew.example answered 503.",
     ),
-    HandsLook: Hands({RUNNING.view.id: RUNNING}, {"factory-2-871-0d77e4": NOW + 9_000}),
+    HandsLook: Hands({RUNNING.view.id: RUNNING}),
     CasesLook: CasePage((CASE,), None),
     CaseLook: CASE,
     EventsLook: EVENTS,

@@ -20,7 +20,7 @@ from hms_svc.operations.actions import AUDITED
 from hms_svc.ports.broker import WorkerRegistration
 from tests.dashboard.conftest import SeatMaker
 from tests.dashboard.seat import POTHOLE, Seat
-from tui.acting import _DOERS, ACTS
+from tui.acting import _DOERS, ACTS, WISHES
 from tui.app import Console
 from tui.commands import BY_NAME, TABLE, Command, Kind, Target, fits
 from tui.help import help_lines
@@ -31,7 +31,7 @@ CLI_ONLY: Final = {"accept", "backup", "erase"}
 CHANGING: Final = tuple(command for command in TABLE if command.changes)
 DAILY: Final = "0 4 * * *"
 DRAFTED: Final = {"enqueue", "edit"}
-TWINS: Final = ({"pause", "resume"}, {"retry", "run-now"})
+TWINS: Final = ({"pause", "resume"}, {"quiet", "resume-worker"})
 
 
 def verb_exists(words: list[str]) -> bool:
@@ -85,7 +85,7 @@ def test_every_one_is_done_by_somebody() -> None:
         for command in TABLE
         if not (
             (command.group == "go" and command.name.removeprefix("go-") in ROOMS)
-            or command.name in (ACTS.keys() | _DOERS.keys() | DRAFTED)
+            or command.name in (ACTS.keys() | _DOERS.keys() | WISHES.keys() | DRAFTED)
             or hasattr(Console, f"_run_{command.name.replace('-', '_')}")
         )
     ]
@@ -103,7 +103,7 @@ def test_every_one_that_changes_something_has_a_verb_and_an_action() -> None:
 
 
 def test_a_doer_belongs_to_a_command_that_is_declared_as_changing() -> None:
-    assert {*ACTS, *_DOERS, *DRAFTED} == {command.name for command in CHANGING}
+    assert {*ACTS, *_DOERS, *WISHES, *DRAFTED} == {command.name for command in CHANGING}
 
 
 Targets = Callable[[Seat], Awaitable[Target | None]]
@@ -125,6 +125,10 @@ async def the_schedule(one: Seat) -> Target:
     return Target(kind="schedule", ids=("drill.run",))
 
 
+async def the_worker(one: Seat) -> Target:
+    return Target(kind="worker", ids=("keeper",))
+
+
 async def the_case(one: Seat) -> Target:
     reads = (await one.operations()).reads
     [case], _ = await reads.cases(status=None, kind=None, limit=0, cursor=None)
@@ -139,6 +143,7 @@ CHOICES: Final[dict[str, Targets]] = {
     "cancel": job_in("held"), "undo": nothing, "approve": job_in("held"), "enqueue": nothing,
     "retry": job_in("rejected"), "edit": job_in("rejected"), "discard": job_in("rejected"),
     "deny": job_in("held"), "pause": the_queue, "resume": the_queue, "purge": the_queue,
+    "quiet": the_worker, "resume-worker": the_worker, "stop": the_worker,
     "run-now": the_schedule,
     "close-case": the_case, "reopen-case": the_case,
 }  # fmt: skip

@@ -62,3 +62,41 @@ async def test_a_rescue_is_told_once_it_is_recorded(
         await one.until(
             "the rescue is told", lambda: "3 of its 3 jobs rescued" in line_of(one, "✗ frozen")
         )
+
+
+@pytest.mark.parametrize("broker", ["sqlite", "redis"])
+async def test_slots_stand_under_their_worker_and_it_is_let_be_quiet_resumed_and_stopped(
+    broker: str, make_redis: RedisMaker, tmp_path: Path, fast_looks: None
+) -> None:
+    url = make_redis().url() if broker == "redis" else f"sqlite:///{tmp_path}/queue.db"
+    given = {"data_dir": str(tmp_path), "broker_url": url, "actor": "ann"}
+    settings = load_settings(given, environ={"HMS_SVC_CONFIG": ""}).settings
+    async with bootstrap.backend(settings) as backend, seat(given, size=(120, 40)) as one:
+        await show(backend, "north")
+        now = one.console.now_ms()
+        [job] = await one.enqueue(TYPE, POTHOLE)
+        await backend.broker.claim(ClaimRequest("north", (ServedType(TYPE, 3),), 1, 30_000))
+        await one.press("5")
+        await one.until("its slots are shown", lambda: "in 2" in line_of(one, f"▸ …{job[-12:]}"))
+        assert "3 free" in one.text()
+        assert "1/4" in line_of(one, "● north")
+        await one.press("p")
+        await one.opened("ConfirmDialog")
+        await one.reads("1 job in hand may finish")
+        await one.reads(f"no other live worker claims {TYPE}")
+        await one.type("bad disk")
+        await one.press("enter")
+        await one.sees("asked to be quiet")
+        await one.until(
+            "it has not taken it up", lambda: "not yet quiet: asked" in line_of(one, "● north")
+        )
+        assert "working" in line_of(one, "● north")
+        await one.press("p")
+        await one.sees("north is asked to be working")
+        await one.press("x")
+        await one.opened("ConfirmDialog")
+        await one.press("escape")
+        [worker] = await backend.inspection.workers()
+        assert worker.wish is not None
+        assert (worker.wish.state, worker.wish.by) == ("working", "ann")
+        assert worker.wish.at >= now

@@ -31,7 +31,7 @@ def hung(make_redis: RedisMaker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Re
     [
         (["status"], 5),
         (["doctor"], 1),
-        (["workers"], 5),
+        (["workers", "list"], 5),
         (["jobs", "list"], 5),
         (["queues", "pause", "drill.run"], 5),
         (["enqueue", "--type", "drill.run", "-"], 5),

@@ -9,6 +9,7 @@ from hms_svc.brokers.redis.healer import Healer
 from hms_svc.brokers.redis.keys import FAMILIES
 from hms_svc.domain.audit_heads import AuditHead
 from hms_svc.domain.event import service_event
+from hms_svc.domain.views import WorkerState, WorkerWish
 from hms_svc.ports.broker import ProgressReport, WorkerRegistration
 from hms_svc.ports.control import Act, ActRequest, Seen
 
@@ -56,6 +57,7 @@ async def be_busy(fleet: Fleet) -> None:
         )
     )
     heart.close()
+    await fleet.control.ask_worker("worker-1", WorkerWish(WorkerState.QUIET, "ravi", "", 1))
     async with asyncio.timeout(30):
         while fleet.broker._sleeper.is_deaf:  # type: ignore[attr-defined]
             await fleet.broker.wait_for_work(0.01)

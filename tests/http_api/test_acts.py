@@ -164,6 +164,23 @@ async def test_acts_on_queues_and_cases_are_on_record_too(house: House, ada: Ope
     assert ("ada", "case.reopened") in await on_record(ada, CASE)
 
 
+async def test_a_worker_is_asked_over_http_and_shows_by_whom(house: House, ada: Operator) -> None:
+    await serves(house, "crew.notify")
+    answer = await ada.post("/workers/w-1/quiet", {"reason": "bad disk"})
+    assert (answer.status_code, answer.json()) == (202, {"worker": "w-1", "wanted": "quiet"})
+    [worker] = (await ada.get("/workers"))["workers"]
+    told = {name: worker["wanted"][name] for name in ("state", "by", "reason")}
+    assert (worker["state"], told) == (
+        "working", {"state": "quiet", "by": "ada", "reason": "bad disk"},
+    )  # fmt: skip
+    assert (await ada.post("/workers/w-1/resume")).status_code == 202
+    assert (await ada.post("/workers/w-1/stop")).json()["wanted"] == "stopping"
+    assert await ada.problem("/workers/w-1/quiet") == (409, "refused")
+    assert await ada.problem("/workers/nobody/quiet") == (404, "unknown-id")
+    acts = {action for actor, action in await on_record(ada, "worker:w-1") if actor == "ada"}
+    assert acts == {"worker.quiet", "worker.resume", "worker.stop"}
+
+
 async def test_what_cannot_be_done_says_why(house: House, ada: Operator) -> None:
     await made(house, ada, "q-1")
     database = house.door.reads.database

@@ -19,10 +19,10 @@ from hms_svc.domain.errors import (
     UnknownId,
 )
 from hms_svc.domain.filter import parse_filter
-from hms_svc.domain.job import make_job
+from hms_svc.domain.job import Lane, make_job
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.strict_json import JsonValue, decode
-from hms_svc.domain.views import ActOutcome
+from hms_svc.domain.views import ActOutcome, WorkerState
 from hms_svc.handling.dao import Dao
 from hms_svc.handling.registry import Registry
 from hms_svc.operations import bulk, trial
@@ -31,6 +31,7 @@ from hms_svc.operations.intake import Draft
 from hms_svc.operations.pace import Pace
 from hms_svc.operations.plan import Claim, Plan
 from hms_svc.operations.service import Operations
+from hms_svc.ports.broker import WorkerRegistration
 from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.control import Act, ActRequest, Control
 from hms_svc.services import builtin_registry
@@ -53,6 +54,15 @@ async def enqueue(desk: Desk, count: int) -> list[str]:
     jobs = [make_job("x.y", {"n": n}, now_ms=1) for n in range(count)]
     await desk.engines.broker.enqueue(jobs)
     return [job.id for job in jobs]
+
+
+async def register(desk: Desk, name: str, **fields: Any) -> None:
+    """Let a worker stand in the register."""
+    given: dict[str, Any] = {"host": "w", "pid": 1, "slots": 4, "busy": 0, "types": ("x.y",)}
+    worker = WorkerRegistration(id=name, started_at=1, **{**given, **fields})
+    heart = desk.engines.broker.heart()
+    await asyncio.to_thread(heart.register, worker)
+    await asyncio.to_thread(heart.close)
 
 
 async def cancelling(desk: Desk) -> Plan:
@@ -320,6 +330,7 @@ async def every_act(desk: Desk, operations: Operations) -> dict[str, Callable[[]
     ids = await enqueue(desk, 3)
     dao = Dao(desk.database, SystemClock(), radius_m=25.0, actor="tests")
     case = await dao.insert_case(POTHOLE, "c", kind="pothole")
+    await register(desk, "w-7-a")
 
     async def act(verb: str, job_ids: Sequence[str]) -> None:
         claims = {job_id: Claim(0, ended=True) for job_id in job_ids}
@@ -348,6 +359,9 @@ async def every_act(desk: Desk, operations: Operations) -> dict[str, Callable[[]
         "purge": lambda: actions.purge("x.y"),
         "close": lambda: actions.set_case_status(case, CaseStatus.CLOSED),
         "reopen": lambda: actions.set_case_status(case, CaseStatus.OPEN),
+        "quiet": lambda: actions.ask_worker("w-7-a", WorkerState.QUIET, reason="bad disk"),
+        "resume-worker": lambda: actions.ask_worker("w-7-a", WorkerState.WORKING),
+        "stop": lambda: actions.ask_worker("w-7-a", WorkerState.STOPPING),
         "accept": lambda: operations.audit.accept(note="compared with the copy of Monday"),
         "backup": lambda: actions.backup(str(folder / "q"), str(folder / "c")),
     }
@@ -360,6 +374,41 @@ async def test_every_act_is_in_the_audit_log_under_its_name(desk: Desk) -> None:
         before = len(await desk.audit(AUDITED[verb]))
         await act()
         assert len(await desk.audit(AUDITED[verb])) > before, verb
+
+
+async def test_a_plan_for_a_worker_tells_what_nobody_else_serves(desk: Desk) -> None:
+    actions = desk.operations.actions
+    await enqueue(desk, 3)
+    await register(desk, "w-7-a", types=("x.y", "x.z"))
+    plan = await actions.plan_worker("w-7-a", WorkerState.STOPPING)
+    assert plan.unserved == (("x.y", 3), ("x.z", 0))
+    assert plan.lines == [
+        "w-7-a claims no more jobs; it has none in hand",
+        "no other live worker claims x.y (3 waiting), x.z",
+        "it is the last worker of its service, which ends too, with its HTTP API",
+    ]
+    await register(desk, "w-7-b")
+    quiet = await actions.plan_worker("w-7-a", WorkerState.QUIET)
+    assert quiet.lines[1:] == ["no other live worker claims x.z"]
+    await register(desk, "w-7-b", types=("x.y", "x.z"))
+    stop = await actions.plan_worker("w-7-a", WorkerState.STOPPING)
+    assert stop.lines[1:] == [
+        "other live workers claim all its types",
+        "then it ends, and its service starts no other in its place",
+    ]
+
+
+async def test_a_worker_that_stops_and_a_suspect_lane_are_asked_for_nothing(desk: Desk) -> None:
+    actions = desk.operations.actions
+    await register(desk, "w-7-a")
+    await register(desk, "w-7-lane", lane=Lane.SUSPECT)
+    await actions.ask_worker("w-7-a", WorkerState.STOPPING)
+    with pytest.raises(Refused, match="w-7-a is stopping already"):
+        await actions.ask_worker("w-7-a", WorkerState.WORKING)
+    with pytest.raises(Refused, match="suspect lane"):
+        await actions.ask_worker("w-7-lane", WorkerState.QUIET)
+    with pytest.raises(UnknownId, match="no worker 'nobody'"):
+        await actions.ask_worker("nobody", WorkerState.QUIET)
 
 
 async def test_a_read_only_service_refuses_every_act(desk: Desk) -> None:

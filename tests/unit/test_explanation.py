@@ -54,6 +54,10 @@ def test_slots_that_hang_are_named_among_the_busy_ones() -> None:
     ("queue", "words"),
     [
         ({"paused": True, "paused_by": "ada", "pause_reason": "storm"}, "paused by ada (storm)"),
+        (
+            {"served": False, "quiet_workers": 1},
+            "has waited 1 m 5 s because the only live worker that serves t claims no more jobs",
+        ),
         ({"served": False}, "has waited 1 m 5 s because no live worker serves t; after 7 days"),
         (
             {},

@@ -9,7 +9,7 @@ import pytest
 
 from hms_svc.domain.errors import BrokerUnavailable, DatabaseUnavailable
 from hms_svc.domain.health import Level, TroubleKind
-from hms_svc.domain.views import QueueCounts, QueueView, WorkerView
+from hms_svc.domain.views import QueueCounts, QueueView, WorkerState, WorkerView, WorkerWish
 from hms_svc.operations.health import HealthWatch, Seen, assess, seen_of_outage
 from hms_svc.ports.inspection import BrokerHealth, Room
 from hms_svc.ports.stores import DatabaseHealth
@@ -128,6 +128,20 @@ SITUATIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
         [
             ("degraded: snow.report unserved, 30 jobs waiting for 4 m | "
             "no live worker serves snow.report (30)")
+        ],
+    ),
+    "a type whose only worker is quiet": (
+        {
+            "queues": [waiting(30, served=False, quiet_workers=1)],
+            "workers": [msgspec.structs.replace(
+                WORKER, state=WorkerState.QUIET,
+                wish=WorkerWish(WorkerState.QUIET, "ann", "bad disk", NOW - MINUTE),
+            )],
+        },
+        [
+            ("degraded: a.job unserved, 30 jobs waiting for 4 m | "
+            "the only live worker that serves a.job claims no more jobs (quiet or stopping)"),
+            ("note: 1 of 1 worker quiet for 1 m | claims no jobs until it is resumed: w1 by ann (bad disk)"),
         ],
     ),
     "hung slots": (

@@ -41,6 +41,10 @@ GROUP = FailureGroup(
             "has 17 ready jobs, the oldest for 1 m 5 s, and no live worker serves it: no worker is alive.",
         ),
         (
+            {"queued": 1}, {"served": False, "quiet_workers": 2}, (),
+            "has 1 ready job, and all 2 live workers that serve t claim no more jobs (quiet or stopping).",
+        ),
+        (
             {"queued": 1}, {"served": False},
             (msgspec.structs.replace(WORKER, types=("other",)),),
             "and no live worker serves it: what is alive (1 worker) serves other types.",

@@ -139,7 +139,7 @@ class Room(Screen[None]):
                 self.states(),
                 is_paused=self.console.is_paused(target),
                 first=self.first_hints,
-                panels=len(self.query(Grid)),
+                panels=sum(grid.can_focus for grid in self.query(Grid)),
             )
             zone = f.zone_name(self.console.now_ms())
             right = cell(f" {zone}  1-9 screens  ? help  q leave ", "dim")

@@ -1,4 +1,4 @@
-"""Workers as rows of slots: the job in each, how long, how far."""
+"""Workers as rows of slots: the job in each, how long, how far, until when its lease runs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ from textual.widget import Widget
 
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.plain_text import plural
-from hms_svc.domain.views import JobDetail, WorkerView
-from hms_svc.operations.explanation import has_rescuer, is_silent, silence_words
+from hms_svc.domain.views import JobDetail, WorkerState, WorkerView
+from hms_svc.operations.explanation import (
+    has_rescuer,
+    is_silent,
+    silence_words,
+    wish_words,
+)
 from tui import formatting as f
 from tui.commands import Target
 from tui.hints import States
@@ -21,20 +26,30 @@ from tui.screens.room import Room
 from tui.text import Cell, Column, Role, Row, cell, line
 from tui.widgets.grid import Grid
 
-COLUMNS: Final = (
-    Column(title="Workers", width=20, grow=1),
-    Column(title="slots", width=7, align="right"),
-    Column(title="type", width=15),
-    Column(title="for", width=7, align="right"),
-    Column(title="of its p95", width=10),
-    Column(title="step and progress", width=20, grow=4),
+WORKER_COLUMNS: Final = (
+    Column(title="Workers", width=22, grow=2),
+    Column(title="pid", width=7, align="right", drop=2),
+    Column(title="busy", width=7, align="right"),
+    Column(title="state", width=9),
+    Column(title="remarks, types", width=20, grow=5),
+    Column(title="up", width=4, align="right", drop=1),
     Column(title="seen", width=5, align="right"),
-    Column(title="job", width=13, drop=1),
+)
+SLOT_COLUMNS: Final = (
+    Column(title="  in its slots", width=17, grow=1),
+    Column(title="type", width=15, grow=1),
+    Column(title="for", width=8, align="right"),
+    Column(title="of its p95", width=10),
+    Column(title="try", width=3, align="right", drop=1),
+    Column(title="step and progress", width=12, grow=6),
+    Column(title="lease", width=7, align="right"),
 )
 WIDE: Final = 180
 REMEMBERED_MS: Final = 300_000
 MOST_REMEMBERED: Final = 100
 _DIED: Final = "WorkerDied:"
+_NO_JOB: Final = "+"
+"""Before the name of a row of slots without a job: no id of a job begins so."""
 
 
 class Left(msgspec.Struct, frozen=True):
@@ -42,6 +57,12 @@ class Left(msgspec.Struct, frozen=True):
 
     worker: WorkerView
     at: int
+
+
+class Head(Grid, can_focus=False):
+    """The names of the columns of worker rows, above those of the slots."""
+
+    DEFAULT_CSS = "Head { height: 1; }"
 
 
 class Workers(Room):
@@ -56,8 +77,9 @@ class Workers(Room):
         self._hands = Hands()
 
     def body(self) -> Iterable[Widget]:
-        """Give the table."""
-        yield Grid(COLUMNS, id="workers", empty=[
+        """Give the table with its two heads."""
+        yield Head(WORKER_COLUMNS)
+        yield Grid(SLOT_COLUMNS, id="workers", empty=[
             line("No worker is alive. Start some: ", cell("hms-svc serve", "strong")),
         ])  # fmt: skip
 
@@ -111,14 +133,14 @@ class Workers(Room):
         return {State.PROCESSING}
 
     def target(self) -> Target | None:
-        """Give the job in the slot at the cursor, or the worker."""
+        """Give the job in the slot at the cursor; on any other row the worker."""
         cursor = self.query_one("#workers", Grid).chosen
         if cursor is None:
             return None
-        worker_id, blank, job_id = cursor.partition(" ")
-        return (
-            Target(kind="job", ids=(job_id,)) if blank else Target(kind="worker", ids=(worker_id,))
-        )
+        worker_id, _, job_id = cursor.partition(" ")
+        if job_id and not job_id.startswith(_NO_JOB):
+            return Target(kind="job", ids=(job_id,))
+        return Target(kind="worker", ids=(worker_id,))
 
 
 def worker_rows(
@@ -129,36 +151,66 @@ def worker_rows(
     *,
     is_wide: bool = True,
 ) -> list[Row]:
-    """Give a row for the worker, and one for each slot that is busy."""
+    """Give a row for the worker; then one for each slot with a job, the oldest first, and for those without."""
     now = picture.at
     is_unheard = is_silent(worker, now, hands.lease_ms)
-    role: Role = "bad" if is_unheard else "strong"
-    told_role: Role = "dim"
+    state, role = _state_of(worker, is_unheard=is_unheard)
     told = ", ".join(worker.types)
+    told_role: Role = "dim"
     if is_unheard:
-        told = _silence(worker, hands, picture, jobs_before, is_wide=is_wide)
-        told_role = "bad"
-    elif worker.hung:
-        role = told_role = "bad"
-        told = f"{plural(worker.hung, 'function')} past the timeout, not returning"
-    head = Row(
-        key=worker.id,
-        cells=(
-            cell(f"{'✗' if is_unheard else '●'} {worker.id}", role),
-            cell(f"{worker.busy}/{worker.slots}", "bad" if worker.hung else ""),
-            cell("suspects" if worker.lane == "suspect" else "", "warn"),
-            cell(f.age(now - worker.started_at), "dim"),
-            Cell(""),
-            cell(told, told_role),
-            cell(f.age(now - worker.last_seen_at), "bad" if is_unheard else "dim"),
-            cell(f"pid {worker.pid}", "dim"),
-        ),
+        told, told_role = _silence(worker, hands, picture, jobs_before, is_wide=is_wide), "bad"
+    elif words := wish_words(worker, now):
+        told, told_role = f"{words}; {told}", "warn"
+    head = _head_row(
+        worker,
+        cell(f"{'✗' if is_unheard else '●'} {worker.id}", role),
+        cell(f"{worker.busy}/{worker.slots}", "bad" if worker.hung else ""),
+        cell(state, role if role != "strong" else ""),
+        cell(told, told_role),
+        cell(f.age(now - worker.started_at), "dim"),
+        cell(f.age(now - worker.last_seen_at), "bad" if is_unheard else "dim"),
     )
+    leases = dict(zip(worker.jobs, worker.lease_ends, strict=False))
+    ordered = sorted(worker.jobs, key=lambda job_id: (_started(hands.jobs.get(job_id)), job_id))
     slots = [
-        _slot_row(worker, job_id, hands.jobs.get(job_id), picture.p95, now)
-        for job_id in worker.jobs
+        _slot_row(worker, job_id, hands.jobs.get(job_id), picture.p95, leases.get(job_id), now)
+        for job_id in ordered
     ]
-    return [head, *slots]
+    return [head, *slots, *_without_job(worker, is_unheard=is_unheard)]
+
+
+def _head_row(worker: WorkerView, name: Cell, *cells: Cell) -> Row:
+    pid = cell(worker.pid, "dim")
+    return Row(key=worker.id, cells=(name, pid, *cells), columns=WORKER_COLUMNS)
+
+
+def _state_of(worker: WorkerView, *, is_unheard: bool) -> tuple[str, Role]:
+    if is_unheard:
+        return "silent", "bad"
+    if worker.lane == "suspect":
+        return "suspects", "warn"
+    return worker.state.value, "strong" if worker.state is WorkerState.WORKING else "warn"
+
+
+def _started(detail: JobDetail | None) -> float:
+    started = detail.view.started_at if detail is not None else None
+    return float("inf") if started is None else started
+
+
+def _without_job(worker: WorkerView, *, is_unheard: bool) -> list[Row]:
+    """Give a row for the slots that hung functions hold, and one for the free ones."""
+    rows: list[Row] = []
+    if worker.hung:
+        cells = (
+            cell(f"  ✗ {worker.hung} hung", "bad"), *[Cell("")] * 4,
+            cell(f"{plural(worker.hung, 'function')} past the timeout, not returning", "bad"),
+        )  # fmt: skip
+        rows.append(Row(key=f"{worker.id} {_NO_JOB}hung", cells=cells))
+    free = worker.slots - worker.busy
+    if free > 0 and not is_unheard:
+        words = f"  · {free} free" if worker.claims else f"  · {free} left free"
+        rows.append(Row(key=f"{worker.id} {_NO_JOB}free", cells=(cell(words, "dim"),)))
+    return rows
 
 
 def _silence(
@@ -174,7 +226,7 @@ def _silence(
     told = silence_words(
         now_ms=picture.at,
         last_seen_at=worker.last_seen_at,
-        lease_end=hands.lease_ends.get(worker.id),
+        lease_end=min(worker.lease_ends, default=None),
         has_rescuer=is_attended,
     ).removeprefix("was ")
     if is_wide:
@@ -194,14 +246,19 @@ def _rescues(worker_id: str, job_ids: Sequence[str], hands: Hands) -> str:
 
 
 def _slot_row(
-    worker: WorkerView, job_id: str, detail: JobDetail | None, p95: Mapping[str, int], now: int
+    worker: WorkerView,
+    job_id: str,
+    detail: JobDetail | None,
+    p95: Mapping[str, int],
+    lease_end: int | None,
+    now: int,
 ) -> Row:
     key = f"{worker.id} {job_id}"
+    name = f"  ▸ {f.short_id(job_id)}"
     if detail is None or detail.view.started_at is None:
-        return Row(key=key, cells=(cell(f"  └ {f.short_id(job_id)}", "dim"),))
+        return Row(key=key, cells=(cell(name, "dim"), *[Cell("")] * 5, _lease(lease_end, now)))
     view = detail.view
     took = now - (view.started_at or now)
-    usual = p95.get(view.type)
     last = detail.last_progress
     share = (
         "" if last is None or last.share is None else f"{f.bar(last.share, 8)} {last.share:.0%} "
@@ -209,15 +266,22 @@ def _slot_row(
     return Row(
         key=key,
         cells=(
-            cell(f"  └ {f.short_id(job_id)}"),
-            cell(f"{view.attempt}."),
+            cell(name),
             cell(view.type),
             cell(f.duration(took)),
-            _against(took, usual),
+            _against(took, p95.get(view.type)),
+            cell(f"{view.attempt}"),
             cell(share + (last.message if last is not None else ""), "accent"),
-            Cell(""),
-            cell(f.short_id(job_id), "dim"),
+            _lease(lease_end, now),
         ),
+    )
+
+
+def _lease(end: int | None, now: int) -> Cell:
+    if end is None:
+        return Cell("")
+    return (
+        cell(f"in {f.age(end - now)}", "dim") if end > now else cell(f"-{f.age(now - end)}", "bad")
     )
 
 
@@ -233,16 +297,12 @@ def left_row(left: Left, hands: Hands, now: int) -> Row:
     """Give the row of a worker that is not in the register any more."""
     worker = left.worker
     told = _rescues(worker.id, worker.jobs, hands)
-    return Row(
-        key=worker.id,
-        cells=(
-            cell(f"✗ {worker.id}", "bad"),
-            Cell(""),
-            Cell(""),
-            Cell(""),
-            Cell(""),
-            cell(f"left the register{'; ' if told else ''}{told}", "bad"),
-            cell(f.age(now - worker.last_seen_at), "bad"),
-            cell(f"pid {worker.pid}", "dim"),
-        ),
+    return _head_row(
+        worker,
+        cell(f"✗ {worker.id}", "bad"),
+        Cell(""),
+        cell("gone", "bad"),
+        cell(f"left the register{'; ' if told else ''}{told}", "bad"),
+        Cell(""),
+        cell(f.age(now - worker.last_seen_at), "bad"),
     )

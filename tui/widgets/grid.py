@@ -281,9 +281,10 @@ class Grid(Styled, can_focus=True):
         if row.key in self.marked:
             front = "◆"
         segments = [Segment(front, under + self.role_style("accent"))]
-        for index, room in fit_columns(self.columns, width - 2):
+        columns = row.columns or self.columns
+        for index, room in fit_columns(columns, width - 2):
             part = row.cells[index] if index < len(row.cells) else Cell("")
-            column = self.columns[index]
+            column = columns[index]
             text = (
                 fit_end(part.text, room) if column.keeps_end else fit(part.text, room, column.align)
             )

@@ -19,6 +19,7 @@ from hms_svc.brokers.redis.link import Link, new_nonce
 from hms_svc.brokers.redis.record import Record, as_word, digest_of, keyed_envelope
 from hms_svc.brokers.redis.settling import settle_arguments
 from hms_svc.brokers.redis.sleeper import Sleeper
+from hms_svc.brokers.register import read_wish
 from hms_svc.domain.backoff import DEFAULT_MAX_ATTEMPTS, MAX_CRASHES
 from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken
 from hms_svc.domain.lifecycle import DELAYED
@@ -249,12 +250,13 @@ class RedisBroker:
         if not (self._sleeper.is_deaf or self._sleeper.take_news() or now >= self._next_look):
             return _QUIET
         self._next_look = now + _LOOK_SECONDS
-        suspects, *wishes = await self._link.run("signals", as_word(worker), *types)
+        suspects, wish, *wishes = await self._link.run("signals", as_word(worker), *types)
         cancel = tuple(
             CancelRequest(job_id.decode(), *msgspec.json.decode(wish))
             for job_id, wish in zip(wishes[::2], wishes[1::2], strict=True)
         )
-        return Signals(cancel, suspects_wait=bool(suspects))
+        wanted = read_wish(wish).state if wish else None
+        return Signals(cancel, suspects_wait=bool(suspects), wanted=wanted)
 
     async def record_progress(self, reports: Sequence[ProgressReport]) -> None:
         """Append progress and log lines of running jobs."""

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from hms_svc.brokers.keeping import Retention
 from hms_svc.brokers.portions import in_stretches
 from hms_svc.brokers.redis import erasing
 from hms_svc.brokers.redis.exchange import Argument
 from hms_svc.brokers.redis.inspector import RedisInspector
 from hms_svc.brokers.redis.link import Link
+from hms_svc.brokers.redis.record import as_word
 from hms_svc.brokers.redis.relief import RedisRelief
 from hms_svc.domain.errors import BadInput
-from hms_svc.domain.views import ActOutcome, JobDetail
+from hms_svc.domain.views import ActOutcome, JobDetail, WorkerWish
 from hms_svc.ports.control import ActRequest, Batch, Relief, Seen
 
 _DAY_MS: Final = 86_400_000
@@ -129,6 +132,10 @@ class RedisControl:
     async def resume(self, type: str) -> None:
         """Clear the mark, and wake workers."""
         await self._link.run("pause", type, "resume", "", "", 0)
+
+    async def ask_worker(self, worker: str, wish: WorkerWish) -> bool:
+        """Record it where the worker is in the register, and call the worker to look."""
+        return bool(await self._link.run("ask_worker", as_word(worker), msgspec.json.encode(wish)))
 
     async def to_archive(self, *, older_than: int, limit: int) -> list[JobDetail]:
         """Read rejected and dead jobs that ended before a time."""

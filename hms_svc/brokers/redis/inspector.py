@@ -18,7 +18,7 @@ from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.misplaced import faults_of
 from hms_svc.brokers.redis.pages import Key, Walks
 from hms_svc.brokers.redis.record import Record
-from hms_svc.brokers.register import worker_view
+from hms_svc.brokers.register import serving, worker_view
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.filter import Filter
 from hms_svc.domain.lifecycle import State
@@ -79,12 +79,12 @@ class RedisInspector:
         known = await self.types() if types is None else await self._known(sorted(types))
         if not known:
             return []
-        served = {type for worker in await self.workers() for type in worker.types}
+        claiming, quiet = serving(await self.workers())
         views: list[QueueView] = []
         for some in in_stretches(known):
             rows = await self._link.run("queues", *some)
             now = self._link.clock.now_ms()
-            views += [_queue_view(row, served, now) for row in rows]
+            views += [_queue_view(row, claiming, quiet, now) for row in rows]
         return views
 
     async def _known(self, types: Sequence[str]) -> list[str]:
@@ -147,22 +147,24 @@ class RedisInspector:
         """Read it at once, whoever is live."""
         keys = self._link.keys
         since = self._link.lease_now(await self._server_ms()) - self._worker_lives_ms
-        seen, infos = await self._link.ask_all(
+        seen, infos, wishes = await self._link.ask_all(
             [
                 ("ZRANGEBYSCORE", keys.ours("workers"), "-inf", "+inf", "WITHSCORES"),
                 ("HGETALL", keys.ours("worker_info")),
+                ("HGETALL", keys.ours("worker_wishes")),
             ]
         )
         hands = await self._link.run("hands", _MOST_IN_HANDS)
-        jobs: defaultdict[bytes, list[str]] = defaultdict(list)
-        for job_id, worker in zip(hands[::2], hands[1::2], strict=True):
-            jobs[worker].append(job_id.decode())
+        now = self._link.clock.now_ms()
+        jobs: defaultdict[bytes, list[tuple[str, int]]] = defaultdict(list)
+        for job_id, worker, left_ms in zip(hands[::3], hands[1::3], hands[2::3], strict=True):
+            jobs[worker].append((job_id.decode(), now + int(left_ms)))
         live: list[WorkerView] = []
         silent: list[WorkerView] = []
         for name, score in sorted(zip(seen[::2], seen[1::2], strict=True)):
             if name in infos:
                 group = live if float(score) >= since else silent
-                group.append(_worker_view(infos[name], tuple(jobs[name])))
+                group.append(_worker_view(infos[name], jobs[name], wishes.get(name)))
         return live, silent
 
     async def lease_end(self, job_id: str) -> int | None:
@@ -205,7 +207,9 @@ def _since(started: float) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-def _queue_view(row: list[Any], served: set[str], now: int) -> QueueView:
+def _queue_view(
+    row: list[Any], claiming: Mapping[str, int], quiet: Mapping[str, int], now: int
+) -> QueueView:
     (
         name,
         sizes,
@@ -232,7 +236,8 @@ def _queue_view(row: list[Any], served: set[str], now: int) -> QueueView:
         paused=paused_by is not None,
         paused_by=(paused_by or b"").decode(),
         pause_reason=why.decode(),
-        served=type in served,
+        served=type in claiming,
+        quiet_workers=quiet.get(type, 0),
         intake_paused=intake_paused == b"1",
         faults=faults_of(misplaced),
         overdue=overdue,
@@ -276,6 +281,6 @@ def _progress_view(number: bytes, fields: dict[bytes, bytes]) -> ProgressView:
     )
 
 
-def _worker_view(info: bytes, jobs: tuple[str, ...]) -> WorkerView:
+def _worker_view(info: bytes, in_hand: Sequence[tuple[str, int]], wish: bytes | None) -> WorkerView:
     seen, _, registration = info.partition(b" ")
-    return worker_view(registration, jobs, int(seen))
+    return worker_view(registration, in_hand, int(seen), wish)

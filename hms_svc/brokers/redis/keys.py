@@ -76,6 +76,7 @@ FAMILIES: Final = (
     KeyFamily("hms:{ns}:batches", "zset", "batch, time (ms); less than 0 once undone", "10 minutes, at each trim"),
     KeyFamily("hms:{ns}:workers", "zset", "worker, last seen (ms)", "5 minutes unseen"),
     KeyFamily("hms:{ns}:worker_info", "hash", "worker: its registration", "5 minutes unseen"),
+    KeyFamily("hms:{ns}:worker_wishes", "hash", "worker: what an operator wants of it", "as worker_info"),
     KeyFamily("hms:{ns}:sleepers:{type}", "zset", "idle worker, until when (ms)", "workers"),
     KeyFamily("hms:{ns}:lies:{worker}", "string", "types that an idle worker lies down for", "a minute"),
     KeyFamily("hms:{ns}:fence", "string", "the last fence given", "one"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hms_svc.brokers.portions import portions
+from hms_svc.brokers.register import read_wish
 from hms_svc.brokers.sqlite import claiming, enqueueing, settling
 from hms_svc.brokers.sqlite.heart import SQLiteHeart
 from hms_svc.brokers.sqlite.queue_file import QueueFile
@@ -128,8 +129,10 @@ class SQLiteBroker:
         """Look for cancellations and suspects."""
         bounds = {"worker": worker, "types": encode(list(types)).decode()}
         rows = await self._file.fetch(SQL["signals"], bounds)
-        cancel = tuple(CancelRequest(*row) for row in rows if row[0] is not None)
-        return Signals(cancel, suspects_wait=len(cancel) < len(rows))
+        cancel = tuple(CancelRequest(*row[:3]) for row in rows if row[0] is not None)
+        wishes = [row[3] for row in rows if row[3] is not None]
+        wanted = read_wish(wishes[0]).state if wishes else None
+        return Signals(cancel, suspects_wait=len(cancel) + len(wishes) < len(rows), wanted=wanted)
 
     async def record_progress(self, reports: Sequence[ProgressReport]) -> None:
         """Append progress and log lines of running jobs."""

@@ -38,7 +38,7 @@ from hms_svc.domain.erasure import ERASED
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.lifecycle import REASON_CANCELLED, REASON_GOVERNANCE, Cause, beside_case
 from hms_svc.domain.strict_json import encode
-from hms_svc.domain.views import ActOutcome, JobDetail
+from hms_svc.domain.views import ActOutcome, JobDetail, WorkerWish
 from hms_svc.ports.control import (
     MOVED_ON,
     NOT_KNOWN,
@@ -264,6 +264,13 @@ class SQLiteControl:
                 SQL["pause"], (None, "", False, transaction.queue(type))
             ),
             rings="work",
+        )
+
+    async def ask_worker(self, worker: str, wish: WorkerWish) -> bool:
+        """Keep it beside the worker's registration, where its next look for signals finds it."""
+        row = (msgspec.json.encode(wish), worker)
+        return await self._file.write(
+            lambda transaction: transaction.connection.execute(SQL["ask_worker"], row).rowcount == 1
         )
 
     async def to_archive(self, *, older_than: int, limit: int) -> list[JobDetail]:

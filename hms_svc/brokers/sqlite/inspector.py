@@ -22,7 +22,7 @@ from hms_svc.brokers.failures import groups_of, slots_until
 from hms_svc.brokers.paging import Slices, fill_page, read_cursor
 from hms_svc.brokers.portions import in_stretches
 from hms_svc.brokers.readable import readable
-from hms_svc.brokers.register import worker_view
+from hms_svc.brokers.register import serving, worker_view
 from hms_svc.brokers.sqlite.causes import standing
 from hms_svc.brokers.sqlite.pages import Key, Walks
 from hms_svc.brokers.sqlite.queue_file import QueueFile
@@ -104,11 +104,13 @@ class SQLiteInspector:
         types = await self.types() if types is None else types
         if not types:
             return []
-        served = {type for worker in await self._registrations() for type in worker.types}
+        claiming, quiet = serving(await self._registrations())
         stretches = in_stretches(sorted(types))
-        return [view for some in stretches for view in await self._queues_of(some, served)]
+        return [view for some in stretches for view in await self._queues_of(some, claiming, quiet)]
 
-    async def _queues_of(self, types: Sequence[str], served: set[str]) -> list[QueueView]:
+    async def _queues_of(
+        self, types: Sequence[str], claiming: Mapping[str, int], quiet: Mapping[str, int]
+    ) -> list[QueueView]:
         tallies: defaultdict[int, dict[str, Any]] = defaultdict(dict)
         clock = self._file.clock
         lease_now, now = clock.lease_ms(), clock.now_ms()
@@ -134,7 +136,8 @@ class SQLiteInspector:
                     paused=paused_by is not None,
                     paused_by=paused_by or "",
                     pause_reason=why,
-                    served=type in served,
+                    served=type in claiming,
+                    quiet_workers=quiet.get(type, 0),
                     intake_paused=bool(intake_paused),
                     overdue=numbers["overdue"],
                     overdue_since=now - lease_now + numbers["first lease"]
@@ -178,15 +181,18 @@ class SQLiteInspector:
 
     async def register(self) -> tuple[list[WorkerView], list[WorkerView]]:
         """Read it at once, whoever is live."""
-        jobs: defaultdict[str, list[str]] = defaultdict(list)
-        for job_id, worker in await self._file.fetch(SQL["in_hands"]):
-            jobs[worker].append(job_id)
-        since = self._file.clock.lease_ms() - self._worker_lives_ms
+        jobs: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
+        clock = self._file.clock
+        for job_id, worker, lease_end in await self._file.fetch(SQL["in_hands"]):
+            jobs[worker].append((job_id, clock.now_ms() + lease_end - clock.lease_ms()))
+        since = clock.lease_ms() - self._worker_lives_ms
         live: list[WorkerView] = []
         silent: list[WorkerView] = []
         for row in await self._file.fetch(SQL["workers"], (since,)):
             group = live if row["is_live"] else silent
-            group.append(worker_view(row["info"], tuple(jobs[row["id"]]), row["last_seen_at"]))
+            group.append(
+                worker_view(row["info"], jobs[row["id"]], row["last_seen_at"], row["wish"])
+            )
         return live, silent
 
     async def lease_end(self, job_id: str) -> int | None:

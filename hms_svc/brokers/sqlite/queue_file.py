@@ -229,6 +229,7 @@ def _migrate(connection: sqlite3.Connection, version: int) -> int:
         connection.execute("ALTER TABLE jobs ADD COLUMN approved TEXT")
     if 1 < version < 4:
         connection.execute("ALTER TABLE undo ADD COLUMN approved TEXT")
+    connection.execute("ALTER TABLE workers ADD COLUMN wish BLOB")
     fill_in_causes(connection)
     connection.execute("UPDATE meta SET value = ? WHERE name = 'schema'", (SCHEMA_VERSION,))
     return SCHEMA_VERSION

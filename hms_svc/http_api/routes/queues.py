@@ -9,6 +9,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from hms_svc.domain.timestamps import to_rfc3339
+from hms_svc.domain.views import WorkerState
 from hms_svc.http_api.describing import describes
 from hms_svc.http_api.requests import Admitted, Body, Note, admitted, answer, read_body
 from hms_svc.operations.shapes import (
@@ -29,6 +30,12 @@ class Pause(Body):
 
     reason: str = Field(default="", max_length=1000)
     intake: bool = False
+
+
+class Reason(Body):
+    """Why; kept in the audit log, and shown to everyone who looks at the worker."""
+
+    reason: str = Field(default="", max_length=1000)
 
 
 class Nothing(Body):
@@ -82,6 +89,36 @@ async def list_workers(asked: Viewer) -> Response:
     reads = asked.door.reads
     now = reads.now_ms()
     return answer({"workers": [worker_shape(worker, now) for worker in await reads.workers()]})
+
+
+@router.post(
+    "/workers/{worker}/quiet", **describes("WorkerAsked", 202, body="Reason", problems=(404, 409))
+)
+async def quiet_worker(worker: str, asked: Operator) -> Response:
+    """Let a worker finish the jobs in its hands, and claim no more until it is resumed."""
+    return await _ask_worker(worker, asked, WorkerState.QUIET)
+
+
+@router.post(
+    "/workers/{worker}/resume", **describes("WorkerAsked", 202, body="Reason", problems=(404, 409))
+)
+async def resume_worker(worker: str, asked: Operator) -> Response:
+    """Let a quiet worker claim jobs again."""
+    return await _ask_worker(worker, asked, WorkerState.WORKING)
+
+
+@router.post(
+    "/workers/{worker}/stop", **describes("WorkerAsked", 202, body="Reason", problems=(404, 409))
+)
+async def stop_worker(worker: str, asked: Operator) -> Response:
+    """Let a worker finish the jobs in its hands within its grace, and end; nothing starts another."""
+    return await _ask_worker(worker, asked, WorkerState.STOPPING)
+
+
+async def _ask_worker(worker: str, asked: Admitted, wanted: WorkerState) -> Response:
+    body = await read_body(asked.request, Reason)
+    await asked.operations.actions.ask_worker(worker, wanted, reason=body.reason)
+    return answer({"worker": worker, "wanted": wanted}, 202)
 
 
 @router.get("/failures", **describes("FailureList"))

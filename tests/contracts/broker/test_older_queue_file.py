@@ -9,6 +9,7 @@ import pytest
 
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Failure
+from hms_svc.domain.views import WorkerState, WorkerWish
 from hms_svc.ports.control import Act, ActRequest
 from hms_svc.settings import Settings
 
@@ -22,6 +23,7 @@ UPDATE jobs SET cause = NULL WHERE state = 5; DELETE FROM causes WHERE cause NOT
 CREATE INDEX jobs_of_cause ON jobs (cause, position) WHERE cause IS NOT NULL AND state IN (7, 8);
 CREATE TRIGGER job_left AFTER UPDATE OF cause ON jobs
 WHEN OLD.cause IS NOT NULL AND OLD.state IN (7, 8) BEGIN SELECT 1; END;
+ALTER TABLE workers DROP COLUMN wish;
 UPDATE meta SET value = 4 WHERE name = 'schema';
 """
 TO_VERSION_3 = f"""
@@ -139,6 +141,19 @@ async def test_a_file_of_version_4_gets_groups_of_what_is_failing_when_it_is_ope
         clock.advance(1)
         await harness.broker.promote(1)
         assert [group.state for group in await harness.inspection.failures()] == [State.DEAD]
+
+
+@pytest.mark.parametrize("make_backend", ["sqlite"], indirect=True)
+async def test_a_file_of_version_4_is_migrated_when_it_is_opened(
+    make_backend: BrokerMaker, clock: ManualClock, settings: Settings
+) -> None:
+    async with make_backend() as backend:
+        BrokerHarness(backend, clock).register()
+    change(settings, TO_VERSION_4)
+    async with make_backend() as backend:
+        wish = WorkerWish(WorkerState.QUIET, "ravi", "", clock.now_ms())
+        assert await backend.control.ask_worker("worker-1", wish)
+        assert (await backend.inspection.workers())[0].wish == wish
 
 
 @pytest.mark.parametrize("make_backend", ["sqlite"], indirect=True)

@@ -1,15 +1,18 @@
 -- Which worker has which job.
 --
 -- ARGV     limit
--- returns  for each job: id, worker
+-- returns  for each job: id, worker, how many milliseconds until its lease ends
 -- Invariant: reads only.
 
 local answers, left = {}, tonumber(ARGV[4])
 for _, type in ipairs(leased_types()) do
-  for _, id in ipairs(left > 0 and redis.call('ZRANGE', P .. 'processing:' .. type, 0, left - 1) or {}) do
+  local found = left > 0 and redis.call('ZRANGE', P .. 'processing:' .. type, 0, left - 1, 'WITHSCORES') or {}
+  for at = 1, #found, 2 do
+    local id = found[at]
     local job = { string.match(redis.call('GETRANGE', job_key(id), 0, 1023), PATTERN) }
     answers[#answers + 1] = id
     answers[#answers + 1] = job[WORKER] or '-'
+    answers[#answers + 1] = int(tonumber(found[at + 1]) - lease)
     left = left - 1
   end
 end

@@ -11,6 +11,7 @@ redis.call('HSET', info, ARGV[4], ARGV[6] .. ' ' .. ARGV[5])
 for _, worker in ipairs(redis.call('ZRANGEBYSCORE', workers, '-inf', int(lease - ARGV[7]))) do
   redis.call('ZREM', workers, worker)
   redis.call('HDEL', info, worker)
+  redis.call('HDEL', P .. 'worker_wishes', worker)
 end
 for at = 8, #ARGV, 2 do
   local queue, priority = P .. 'queue:' .. ARGV[at], ARGV[at + 1]

@@ -1,10 +1,11 @@
 -- Tell what a worker must hear between claims.
 --
 -- ARGV     worker, then the types it serves
--- returns  1 where suspects of these types wait, then for each wish to cancel a job of its: id, wish (JSON)
+-- returns  1 where suspects of these types wait, what an operator wants of the worker (JSON, empty for nothing),
+--          then for each wish to cancel a job of its: id, wish (JSON)
 -- Invariant: reads only.
 
-local answers = { 0 }
+local answers = { 0, redis.call('HGET', P .. 'worker_wishes', ARGV[4]) or '' }
 for at = 5, #ARGV do
   if redis.call('ZCARD', P .. 'suspects:' .. ARGV[at]) > 0 then answers[1] = 1 end
 end

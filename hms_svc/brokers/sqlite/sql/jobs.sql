@@ -114,11 +114,13 @@ UPDATE jobs SET state = 8, position = :now, finished_at = :now, reason = :reason
 WHERE row = :row
 
 -- name: signals
-SELECT jobs.id, cancel_requests.said_by, cancel_requests.detail
+SELECT jobs.id, cancel_requests.said_by, cancel_requests.detail, NULL
 FROM cancel_requests JOIN jobs ON jobs.row = cancel_requests.row
 WHERE jobs.worker = :worker AND jobs.state = 4 AND jobs.fence = cancel_requests.fence
 UNION ALL
-SELECT NULL, NULL, NULL WHERE EXISTS (
+SELECT NULL, NULL, NULL, wish FROM workers WHERE id = :worker AND wish IS NOT NULL
+UNION ALL
+SELECT NULL, NULL, NULL, NULL WHERE EXISTS (
     SELECT 1 FROM json_each(:types) AS served JOIN queues ON queues.type = served.value
     JOIN jobs ON jobs.queue = queues.queue AND jobs.state = 2
         AND jobs.position >= 576460752303423488)

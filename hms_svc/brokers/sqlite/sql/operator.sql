@@ -88,13 +88,16 @@ SELECT state, queue, position FROM jobs WHERE id = ?
 SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 2 AND queue = ? AND position < ? LIMIT 10000)
 
 -- name: workers
-SELECT id, last_seen_at, info, seen_at >= ? AS is_live FROM workers ORDER BY id
+SELECT id, last_seen_at, info, wish, seen_at >= ? AS is_live FROM workers ORDER BY id
+
+-- name: ask_worker
+UPDATE workers SET wish = ? WHERE id = ?
 
 -- name: lease_end
 SELECT position FROM jobs WHERE id = ? AND state = 4
 
 -- name: in_hands
-SELECT jobs.id, jobs.worker FROM queues
+SELECT jobs.id, jobs.worker, jobs.position FROM queues
 JOIN jobs ON jobs.queue = queues.queue AND jobs.state = 4 LIMIT 5000
 
 -- name: progress

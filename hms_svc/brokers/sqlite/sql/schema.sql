@@ -96,7 +96,8 @@ CREATE TABLE IF NOT EXISTS workers (
     id TEXT PRIMARY KEY,
     seen_at INTEGER NOT NULL,       -- milliseconds of the lease clock
     last_seen_at INTEGER NOT NULL,
-    info BLOB NOT NULL
+    info BLOB NOT NULL,
+    wish BLOB                       -- what an operator wants of it (JSON)
 ) WITHOUT ROWID;
 
 -- The result bus. Life-cycle events carry no event_id: it follows from job_id, type and fence.

@@ -1,0 +1,109 @@
+"""`hms-svc workers`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+
+import typer
+
+from hms_svc.cli.options import AsJson, Commands, DryRun, Yes
+from hms_svc.cli.printing import confirmed, emit, hint, say, table
+from hms_svc.cli.session import Session, run, session_of
+from hms_svc.domain.views import WorkerState
+from hms_svc.operations.explanation import wish_words
+
+if TYPE_CHECKING:
+    from hms_svc.domain.views import WorkerView
+
+WorkerId: TypeAlias = Annotated[
+    str, typer.Argument(metavar="ID", help="The id of a worker, as workers list shows it.")
+]
+Reason: TypeAlias = Annotated[
+    str, typer.Option(help="Why; shown to everyone who looks at the worker, kept in the audit log.")
+]
+WORKER_COLUMNS = (
+    "worker", "host", "pid", "busy", "slots", "lane", "state", "types", "seen s ago",
+)  # fmt: skip
+WORKERS_LEAVING = ("lane", "pid", "host", "types", "slots", "seen s ago", "busy")
+
+
+def list_workers(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the live workers and the jobs in their hands."""
+    run(lambda: _list(session_of(context), as_json))
+
+
+def _wish(wanted: WorkerState, text: str) -> Callable[..., None]:
+    def command(
+        context: typer.Context,
+        worker_id: WorkerId,
+        reason: Reason = "",
+        dry_run: DryRun = False,
+        yes: Yes = False,
+        as_json: AsJson = False,
+    ) -> None:
+        async def work() -> bool:
+            async with session_of(context).operations() as operations:
+                plan = await operations.actions.plan_worker(worker_id, wanted)
+                for each in plan.lines:
+                    hint(each)
+                if dry_run or not confirmed(f"ask it to be {wanted}?", assume_yes=yes):
+                    return False
+                await operations.actions.ask_worker(worker_id, wanted, reason=reason)
+                return True
+
+        if not run(work):
+            hint("nothing was done")
+        elif as_json:
+            emit({"worker": worker_id, "wanted": wanted})
+        else:
+            say(f"{worker_id} is asked to be {wanted}; workers list shows when it is")
+
+    command.__doc__ = text
+    return command
+
+
+COMMANDS: Final[Commands] = {
+    "list": list_workers,
+    "quiet": _wish(
+        WorkerState.QUIET, "Let a worker finish the jobs in its hands, and claim no more."
+    ),
+    "resume": _wish(WorkerState.WORKING, "Let a quiet worker claim jobs again."),
+    "stop": _wish(
+        WorkerState.STOPPING,
+        """Let a worker finish the jobs in its hands within its grace, and end.
+
+        Nothing starts another in its place; a service whose last worker it was ends, too.
+        """,
+    ),
+}
+
+
+def busy_words(worker: WorkerView) -> str:
+    """Return how many slots are busy, and how many of those by functions that do not return."""
+    return f"{worker.busy} ({worker.hung} hung)" if worker.hung else str(worker.busy)
+
+
+def worker_rows(seen: tuple[WorkerView, ...] | list[WorkerView], now_ms: int) -> list[list[object]]:
+    """Give the rows of the table of workers."""
+    return [
+        [
+            each.id, each.host, str(each.pid), busy_words(each), each.slots, each.lane,
+            "; ".join(filter(None, (each.state, wish_words(each, now_ms)))), ", ".join(each.types),
+            max(now_ms - each.last_seen_at, 0) / 1000,
+        ]
+        for each in seen
+    ]  # fmt: skip
+
+
+async def _list(session: Session, as_json: bool) -> None:
+    from hms_svc.operations.shapes import worker_shape
+
+    async with session.operations(database=False) as operations:
+        found = await operations.reads.workers()
+        now = operations.reads.now_ms()
+    if as_json:
+        for worker in found:
+            emit(worker_shape(worker, now))
+    else:
+        table(WORKER_COLUMNS, worker_rows(found, now), leaving=WORKERS_LEAVING)

@@ -1,0 +1,99 @@
+"""What an operator wants of a worker: it hears it, shows what it made of it, and takes it along when it goes."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from hms_svc.domain.views import QueueView, WorkerState, WorkerView, WorkerWish
+from hms_svc.ports.broker import WorkerRegistration
+
+from .conftest import LEASE_MS, TYPE, BrokerHarness
+
+
+def wish(harness: BrokerHarness, state: WorkerState) -> WorkerWish:
+    return WorkerWish(state, "ravi", "bad disk", harness.clock.now_ms())
+
+
+async def wanted(harness: BrokerHarness, worker: str) -> WorkerState | None:
+    return (await harness.broker.signals(worker, [TYPE])).wanted
+
+
+async def view(harness: BrokerHarness) -> WorkerView:
+    [found] = await harness.inspection.workers()
+    return found
+
+
+async def test_a_worker_hears_what_is_wanted_of_it_and_of_no_other(harness: BrokerHarness) -> None:
+    assert not await harness.control.ask_worker("nobody", wish(harness, WorkerState.QUIET))
+    harness.register(worker="one two")
+    assert await wanted(harness, "one two") is None
+    asked = wish(harness, WorkerState.QUIET)
+    assert await harness.control.ask_worker("one two", asked)
+    harness.register(worker="one two")
+    assert await wanted(harness, "other") is None
+    assert await wanted(harness, "one two") is WorkerState.QUIET
+
+
+@pytest.mark.parametrize("state", list(WorkerState))
+async def test_it_stays_a_wish_until_the_worker_shows_the_state(
+    harness: BrokerHarness, state: WorkerState
+) -> None:
+    harness.register()
+    asked = wish(harness, state)
+    assert await harness.control.ask_worker("worker-1", asked)
+    seen = await view(harness)
+    assert (seen.state, seen.wish) == (WorkerState.WORKING, asked)
+    assert seen.pending_wish == (None if state is WorkerState.WORKING else asked)
+    assert [queue.served for queue in await served(harness)] == [True]
+    show(harness, state)
+    seen = await view(harness)
+    assert (seen.state, seen.wish, seen.pending_wish) == (state, asked, None)
+    claims = state is WorkerState.WORKING
+    found = [(queue.served, queue.quiet_workers) for queue in await served(harness)]
+    assert found == [(claims, 0 if claims else 1)]
+
+
+async def test_a_wish_goes_with_its_worker(harness: BrokerHarness) -> None:
+    for name in ("left", "silent"):
+        harness.register(worker=name)
+        assert await harness.control.ask_worker(name, wish(harness, WorkerState.QUIET))
+    await harness.broker.unregister("left")
+    harness.clock.advance(400)
+    harness.register(worker="other")
+    for name in ("left", "silent"):
+        assert not await harness.control.ask_worker(name, wish(harness, WorkerState.QUIET))
+        harness.register(worker=name)
+    assert [each.wish for each in await harness.inspection.workers()] == [None] * 3
+
+
+async def test_a_registration_without_a_state_is_of_a_worker_that_works(
+    harness: BrokerHarness,
+) -> None:
+    known = msgspec.json.decode(msgspec.json.encode(WorkerRegistration(
+        id="w", host="h", pid=1, slots=1, busy=0, types=(TYPE,), started_at=0,
+    )))  # fmt: skip
+    del known["state"]
+    assert msgspec.convert(known, WorkerRegistration).state is WorkerState.WORKING
+
+
+async def test_jobs_in_hand_are_told_with_the_ends_of_their_leases(harness: BrokerHarness) -> None:
+    harness.register()
+    await harness.accept(2)
+    await harness.claim()
+    seen = await view(harness)
+    assert len(seen.jobs) == 2
+    assert set(seen.lease_ends) == {harness.clock.now_ms() + LEASE_MS}
+
+
+def show(harness: BrokerHarness, state: WorkerState) -> None:
+    heart = harness.broker.heart()
+    heart.register(WorkerRegistration(
+        id="worker-1", host="host", pid=1, slots=4, busy=0, types=(TYPE,), started_at=0, state=state,
+    ))  # fmt: skip
+    heart.close()
+
+
+async def served(harness: BrokerHarness) -> list[QueueView]:
+    await harness.accept()
+    return await harness.inspection.queues([TYPE])
