@@ -11,7 +11,7 @@ from hms_svc.domain.plain_text import plural
 from tui import formatting as f
 from tui.launch import Launch
 from tui.picture import DATABASE, Look, Picture
-from tui.text import Cell, Line, Role, cell
+from tui.text import Cell, Line, Role, cell, fit
 from tui.trend import total_rates
 
 FRESH_MS = 4_000
@@ -39,8 +39,11 @@ def top_line(
         _lights(picture),
     ):
         left = [*head, *engines, *_first(troubles)]
-        if _width(left) + (_MORE if len(troubles) > 1 else 0) <= room:
+        over = _width(left) + (_MORE if len(troubles) > 1 else 0) - room
+        if over <= 0:
             break
+    else:
+        left = _shortened(left, over) if troubles else left
     return tuple(_fill(left, troubles, picture, room)), right
 
 
@@ -110,6 +113,13 @@ def _waits_for_people(picture: Picture) -> str:
 
 def _first(troubles: Sequence[Cell]) -> list[Cell]:
     return [*troubles[:1], Cell("  ")] if troubles else []
+
+
+def _shortened(left: list[Cell], over: int) -> list[Cell]:
+    """Cut the trouble at the end of the line, so that what counts the others has room."""
+    *before, trouble, gap = left
+    width = max(1, cell_len(trouble.text) - over)
+    return [*before, Cell(fit(trouble.text, width), trouble.role), gap]
 
 
 def _fill(
