@@ -95,10 +95,10 @@ _GO: Final = tuple(
 _LOOK: Final = (
     Command(
         name="inspect", keys=("i",), title="Inspect",
-        help="payload, result, attempts with errors, history, case and audit; a group or queue: its jobs",
+        help="a job: payload, result, attempts, history, case, audit; a queue: the page of its type; a group: its jobs",
         takes=("job", "group", "queue", "case", "worker", "event", "audit", "schedule"),
         cli="hms-svc jobs show {}", cli_of={
-            "group": "hms-svc jobs list {}", "queue": "hms-svc jobs list --where type:{}",
+            "group": "hms-svc jobs list {}", "queue": "hms-svc queues show {}",
             "case": "hms-svc cases show {}", "worker": "hms-svc jobs list --where worker:{}",
             "audit": "hms-svc audit list", "schedule": "hms-svc jobs list --where type:{}",
         },

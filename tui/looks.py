@@ -18,6 +18,7 @@ from tui.picture import BROKER, DATABASE, StoryOf
 if TYPE_CHECKING:
     from hms_svc.operations.schedules import ScheduleView
     from hms_svc.operations.service import Operations
+    from hms_svc.operations.type_story import TypeStory
 
 LOOKED_AT_ONCE: Final = 5000
 MOST_IN_HANDS: Final = 200
@@ -87,6 +88,22 @@ class StoryLook(msgspec.Struct, frozen=True):
                 detail, archived = await reads.detail(self.job_id)
                 story = JobStory(detail=detail, case=None, audit=(), archived=archived)
                 return StoryOf(story, await reads.why(self.job_id), unread=str(error))
+        except UnknownId:
+            return None
+
+
+class TypeLook(msgspec.Struct, frozen=True):
+    """One job type with its workers, causes, newest results, settings and schedule."""
+
+    source: ClassVar[str] = BROKER
+    type: str
+
+    every_seconds: ClassVar[float] = 2.0
+
+    async def take(self, operations: Operations) -> TypeStory | None:
+        """Read it; None where there is no such queue."""
+        try:
+            return await operations.types.story(self.type)
         except UnknownId:
             return None
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from hms_svc.domain.event import Event
 from tui.commands import Target
 from tui.screens.inspect import Inspect, InspectAudit, InspectCase, InspectEvent
+from tui.screens.inspect_type import InspectType
 from tui.screens.job_list import JobList
 from tui.screens.lists import Held, Jobs
 from tui.screens.overview import Overview
@@ -24,7 +25,7 @@ ROOMS: Final[dict[str, type[Room]]] = {
 }  # fmt: skip
 """The nine rooms by name."""
 _PAGES: Final[dict[str, type[Inspect]]] = {
-    "job": Inspect, "case": InspectCase, "audit": InspectAudit,
+    "job": Inspect, "case": InspectCase, "audit": InspectAudit, "queue": InspectType,
 }  # fmt: skip
 MOST_STEPS: Final = 50
 Step = tuple[str, str]
@@ -73,13 +74,17 @@ class Navigation:
             self._open(*self._future.pop())
 
     def follow(self, link: str) -> None:
-        """Open what a link leads to: `job:ID`, `case:ID` or `audit:NUMBER`."""
+        """Open what a link leads to: `job:ID`, `case:ID`, `audit:NUMBER`, `queue:TYPE` or `jobs:FILTER`."""
         kind, _, id = link.partition(":")
-        self._console.push_screen(_PAGES[kind](id))
+        here = self._console.screen
+        if kind == "jobs":
+            self.go("jobs", id)
+        elif type(here) is not _PAGES[kind] or here.job_id != id:
+            self._console.push_screen(_PAGES[kind](id))
 
     def inspect(self, target: Target) -> None:
         """Open what was chosen: a thing whole, or the jobs of many."""
-        if target.kind in {"queue", "schedule"}:
+        if target.kind == "schedule":
             self.go("jobs", f"type:{target.ids[0]}")
         elif target.kind == "worker":
             self.go("jobs", f"state:processing worker:{target.ids[0]}")
@@ -87,7 +92,7 @@ class Navigation:
             self.go("jobs", target.where)
         elif target.kind == "event" and (event := self._event()) is not None:
             self._console.push_screen(InspectEvent(event))
-        elif target.kind in {"case", "audit"}:
+        elif target.kind in {"case", "audit", "queue"}:
             self.follow(f"{target.kind}:{target.ids[0]}")
         else:
             self.follow(f"job:{target.ids[0]}")

@@ -202,12 +202,12 @@ def failing_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
                 cell(group.reason, "dim"),
             ),
         )
-        for group in _trouble_first(groups)
+        for group in trouble_first(groups)
         if group.state is not State.REJECTED
     ]
 
 
-def _trouble_first(groups: Iterable[FailureGroup]) -> list[FailureGroup]:
+def trouble_first(groups: Iterable[FailureGroup]) -> list[FailureGroup]:
     """Put what is failing now before what is dead, and that before what was rejected; the newest first."""
     ranks = {State.RETRYING: 0, State.DEAD: 1}
     return sorted(groups, key=lambda each: (ranks.get(each.state, 2), -each.last_at))
@@ -231,7 +231,7 @@ def failure_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
                 cell(group.newest_detail, "dim"),
             ),
         )
-        for group in _trouble_first(groups)
+        for group in trouble_first(groups)
     ]
 
 

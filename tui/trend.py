@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from hms_svc.domain.percentile import percentile
 from hms_svc.domain.views import QueueView
 
 WINDOW_MS: Final = 10_000
@@ -131,12 +132,6 @@ class Durations:
         """Give the 95th percentile over all types (ms), None where nothing is known."""
         every = [each for known in self._known.values() for each in known]
         return percentile(every, 0.95) if every else None
-
-
-def percentile(numbers: Sequence[int], share: float) -> int:
-    """Give the nearest-rank percentile of some numbers."""
-    ordered = sorted(numbers)
-    return ordered[min(len(ordered) - 1, max(0, -(-len(ordered) * int(share * 100) // 100) - 1))]
 
 
 def total_rates(trends: Mapping[str, QueueTrend]) -> float | None:

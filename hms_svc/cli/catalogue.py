@@ -30,7 +30,7 @@ COMMANDS: Final = {
 
 GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "jobs": ("Look at jobs, and mend them.", ("jobs_read", "jobs_act", "jobs_edit", "jobs_erase")),
-    "queues": ("Look at queues; pause, resume and purge them.", ("queues",)),
+    "queues": ("Look at queues; pause, resume and purge them.", ("queues", "queues_show")),
     "cases": ("Look at cases; close and reopen them.", ("cases",)),
     "schedules": ("Look at what is run by the clock; run it now.", ("schedules",)),
     "workers": ("Look at workers; let them be quiet, resume and stop them.", ("workers",)),

@@ -16,6 +16,7 @@ from hms_svc.operations.reads import Reads
 from hms_svc.operations.rehearsal import Rehearsal
 from hms_svc.operations.schedules import Schedules
 from hms_svc.operations.tokens import Tokens
+from hms_svc.operations.type_story import TypeStories
 from hms_svc.ports.broker import Broker
 from hms_svc.ports.bus import Bus
 from hms_svc.ports.clock import Clock, SystemClock
@@ -38,6 +39,7 @@ class Operations(msgspec.Struct, frozen=True):
     schedules: Schedules
     tokens: Tokens
     audit: AuditChain
+    types: TypeStories
     rehearsal: Rehearsal | None = None
 
 
@@ -98,4 +100,5 @@ def make_operations(
         signer=HeadSigner(settings.namespace, settings.audit_key),
         lasting=settings.broker.kind is not BackendKind.MEMORY,
     )
-    return Operations(reads, actions, Forms(registry), schedules, tokens, audit, rehearsal)
+    types = TypeStories(reads, schedules, registry, timeout_seconds=settings.job_timeout_seconds)
+    return Operations(reads, actions, Forms(registry), schedules, tokens, audit, types, rehearsal)

@@ -24,7 +24,7 @@ WRITING = (
 )
 READING = frozenset(
     {
-        "status", "workers list", "doctor", "config", "queues list", "queues why", "events", "jobs list", "jobs groups", "jobs show", "jobs why",
+        "status", "workers list", "doctor", "config", "queues list", "queues show", "queues why", "events", "jobs list", "jobs groups", "jobs show", "jobs why",
         "cases list", "cases show", "audit list", "audit verify", "tokens list", "schedules list",
     }
 )  # fmt: skip

@@ -26,6 +26,7 @@ from hms_svc.domain.views import (
 from hms_svc.operations.health import Seen, assess
 from hms_svc.operations.reads import JobStory
 from hms_svc.operations.schedules import ScheduleView
+from hms_svc.operations.type_story import Percentiles, Serving, TypeSettings, TypeStory
 from hms_svc.ports.inspection import BrokerHealth
 from hms_svc.ports.stores import DatabaseHealth
 from tui.looks import (
@@ -40,6 +41,7 @@ from tui.looks import (
     SchedulePage,
     SchedulesLook,
     StoryLook,
+    TypeLook,
 )
 from tui.picture import Picture, Result, StoryOf
 from tui.trend import QueueTrend
@@ -234,7 +236,37 @@ SCHEDULES: Final = (
         last_job="tick:register.refresh:0", last_state=State.COMPLETED,
     ),
 )  # fmt: skip
+TYPE: Final = TypeStory(
+    at=NOW,
+    queue=msgspec.structs.replace(
+        QUEUES[1], counters={"accepted": 8_473, "completed": 8_410, "failed": 512, "dead": 7}
+    ),
+    why="Queue crew.notify is moving: 12 ready jobs, the oldest for 1 s; 3 of its jobs run, of 6 at "
+    "most, and 3 of the 8 slots that serve it are busy; besides, 41 waiting to be tried again.",
+    workers=tuple(
+        Serving(
+            worker=worker.id, slots=worker.slots, most=6, busy=worker.busy, running=running,
+            last_seen_at=worker.last_seen_at, is_silent=not running,
+        )
+        for worker, running in zip(WORKERS, (3, 0), strict=True)
+    ),
+    groups=tuple(group for group in FAILURES if group.type == "crew.notify"),
+    newest=tuple(
+        view(20 + number, state, "crew.notify", started_at=NOW - number * 900 - 17,
+             finished_at=NOW - number * 900, reason="error" * (state is State.DEAD),
+             detail="crew.example answered 503" * (state is State.DEAD))
+        for number, state in enumerate([*[State.COMPLETED] * 3, State.DEAD, *[State.COMPLETED] * 5])
+    ),
+    took=Percentiles(17, 41, 96, 100),
+    settings=TypeSettings(
+        place="city/crews.py:12", max_attempts=20, base_seconds=2, cap_seconds=3600,
+        timeout_seconds=300, priority=0, slots=6, payload="CrewNotice",
+        validators=("crew_exists",), action="notify_crew", is_unique=False, schedule="",
+    ),
+    schedule=None,
+)  # fmt: skip
 ANSWERS: Final[dict[type, object]] = {
+    TypeLook: TYPE,
     JobsLook: JobPage(JOBS, None, len(JOBS)),
     SchedulesLook: SchedulePage(SCHEDULES, JobPage(JOBS[3:5], None, 2)),
     StoryLook: StoryOf(

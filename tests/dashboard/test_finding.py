@@ -87,6 +87,30 @@ async def test_what_is_failing_now_is_a_row_of_the_first_screen_and_is_cancelled
         await one.sees("Nothing is failing, nothing is dead.")
 
 
+async def test_a_queue_opens_the_page_of_its_type_and_that_its_jobs(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        await fail(one, "crew-1 answered 503")
+        await one.enqueue("pothole.report", POTHOLE)
+        await one.until("the queue is shown", lambda: one.grid("queues").cursor)
+        await one.press("p")
+        await one.sees("pothole.report paused")
+        await one.press("i")
+        await one.opened("InspectType")
+        for words in (
+            "jobs 1 ready, 1 retrying",
+            "paused by ann at 20",
+            "error: OSError: # answered # (next in",
+            "no live worker serves it",
+            "Newest results none has ended",
+        ):
+            await one.reads(words)
+        await one.press("p")
+        await one.sees("pothole.report resumed")
+        await one.press("n", "enter")
+        await one.shows_jobs(1)
+        assert one.page.where.startswith("cause:")
+
+
 async def test_an_audit_row_is_opened_and_leads_to_its_job(take_seat: SeatMaker) -> None:
     async with take_seat() as one:
         [job_id] = await one.enqueue("pothole.report", POTHOLE)

@@ -78,6 +78,13 @@ async def test_one_job_whole() -> None:
         check_picture(console, "inspect")
 
 
+async def test_one_type_whole() -> None:
+    console = Still(PICTURE)
+    async with console.run_test(size=SIZES["120x40"]) as pilot:
+        await keys(pilot, "down", "i")
+        check_picture(console, "type")
+
+
 async def test_help_over_a_screen() -> None:
     console = Still(PICTURE)
     async with console.run_test(size=SIZES["120x40"]) as pilot:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.lifecycle import State
+from hms_svc.domain.percentile import percentile
 from hms_svc.domain.views import QueueCounts, QueueView
 from tui import columns
 from tui import formatting as f
@@ -22,7 +23,7 @@ from tui.order import KeptOrder
 from tui.rows import IDLE_KEY, queue_rows, trouble_below
 from tui.screens.overview import share_heights
 from tui.text import Row
-from tui.trend import BARS, Durations, QueueTrend, Trends, percentile
+from tui.trend import BARS, Durations, QueueTrend, Trends
 
 QUEUE = QueueView(
     type="pothole.report", counts=QueueCounts(), counters={}, oldest_queued_at=None,

@@ -1,0 +1,87 @@
+"""`hms-svc queues show`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from hms_svc.cli.options import AsJson, Commands, TypeName
+from hms_svc.cli.printing import emit, facts, say, table, when
+from hms_svc.cli.session import run, session_of
+
+if TYPE_CHECKING:
+    from hms_svc.operations.type_story import TypeStory
+
+
+def show(context: typer.Context, type_name: TypeName, as_json: AsJson = False) -> None:
+    """Show all that is known of a type: counts, workers, causes, results, settings, schedule."""
+
+    async def work() -> TypeStory:
+        session = session_of(context)
+        async with session.operations(database=False, rehearsing=True) as operations:
+            return await operations.types.story(type_name)
+
+    story = run(work)
+    if as_json:
+        from hms_svc.operations.type_story import type_story_shape
+
+        emit(type_story_shape(story))
+    else:
+        _print(story)
+
+
+COMMANDS: Final[Commands] = {"show": show}
+
+
+def _print(story: TypeStory) -> None:
+    from hms_svc.operations.shapes import COUNTED
+    from hms_svc.operations.type_story import settings_facts
+
+    queue, schedule, took = story.queue, story.schedule, story.took
+    counted = ((name, getattr(queue.counts, name)) for name in ("intake", *COUNTED))
+    facts(
+        [
+            ("type", queue.type),
+            ("why", story.why),
+            ("jobs", ", ".join(f"{number:,} {name}" for name, number in counted if number)),
+            ("totals", ", ".join(f"{n:,} {name}" for name, n in queue.counters.items() if n)),
+            ("took", took and f"p50 {took.p50:,} ms, p95 {took.p95:,} ms, p99 {took.p99:,} ms, "
+             f"of the newest {took.of} completed"),
+            ("paused at", when(story.paused_at)),
+            ("not known", story.unread and f"when it was paused: {story.unread}"),
+            ("schedule", schedule and f"{schedule.words}, next at {when(schedule.next_at)}"),
+            *settings_facts(story),
+        ]
+    )  # fmt: skip
+    if story.workers:
+        table(
+            ("worker", "its jobs", "at most", "busy", "slots", "seen"),
+            [
+                (each.worker, each.running, each.most, each.busy, each.slots,
+                 "silent" if each.is_silent else when(each.last_seen_at))
+                for each in story.workers
+            ],
+            title="workers",
+        )  # fmt: skip
+    else:
+        say("\nno worker serves it")
+    if story.groups:
+        table(
+            ("count", "state", "reason", "error or by", "pattern", "first", "last", "id"),
+            [
+                (g.count, g.state, g.reason, g.error or g.by, g.pattern, when(g.first_at),
+                 when(g.last_at), g.id)
+                for g in story.groups
+            ],
+            title="failures", leaving=("first", "error or by", "reason", "last", "pattern"),
+        )  # fmt: skip
+    if story.newest:
+        table(
+            ("id", "state", "ended", "reason", "detail"),
+            [
+                (job.id, job.state, when(job.finished_at), job.reason, job.detail or job.failure)
+                for job in story.newest
+            ],
+            title="newest results", leaving=("ended", "detail", "reason"),
+        )  # fmt: skip

@@ -1,0 +1,170 @@
+"""One job type told as lines: how it moves, who works on it, what fails, what bounds it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from hms_svc.domain.plain_text import plural
+from hms_svc.domain.views import FailureGroup, JobView
+from hms_svc.operations.type_story import Serving, TypeStory, settings_facts
+from tui import formatting as f
+from tui.rows import SIGNS, cause_words, trouble_first
+from tui.story import NAME_WIDTH, Told
+from tui.text import Cell, Line, Role, cell, line
+from tui.trend import QueueTrend
+
+_COUNTED: Final[tuple[tuple[str, Role], ...]] = (
+    ("processing", "accent"), ("retrying", "warn"), ("held", "warn"), ("scheduled", ""),
+    ("rejected", ""), ("dead", "bad"), ("cancelled", ""), ("completed", ""),
+)  # fmt: skip
+
+
+MOST_ROWS: Final = 20
+MOST_WORDS: Final = 80
+"""Characters of a failure: the page of a job has the rest."""
+
+
+class _Lines:
+    """Lines with links, as a page shows them."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.links: dict[int, str] = {}
+
+    def head(self, words: str) -> None:
+        self.lines += [(), line(Cell(words, "head"))]
+
+    def fact(self, name: str, *value: Cell | str, link: str = "") -> None:
+        if not any(part if isinstance(part, str) else part.text for part in value):
+            return
+        self.add(cell(name.ljust(NAME_WIDTH), "dim"), *value, link=link)
+
+    def rest(self, number: int) -> None:
+        """Count the rows that are left out."""
+        if number > MOST_ROWS:
+            self.add(cell(f"  and {f.number(number - MOST_ROWS)} more", "dim"))
+
+    def add(self, *parts: Cell | str, link: str = "") -> None:
+        if link:
+            self.links[len(self.lines)] = link
+        self.lines.append(line(*parts))
+
+
+def tell_type(story: TypeStory, trend: QueueTrend, now: int) -> Told:
+    """Tell all that is known of a type. `trend` is how its queue moves, `now` Unix ms."""
+    told = _Lines()
+    _tell_queue(told, story, trend, now)
+    _tell_groups(told, story.groups, now)
+    _tell_workers(told, story.workers, now)
+    _tell_newest(told, story.newest)
+    told.head("Settings and limits")
+    for name, words in settings_facts(story):
+        told.fact(name, words)
+    if story.schedule is not None:
+        told.fact("schedule", f"{story.schedule.words} ({story.schedule.cron})")
+        told.fact("next run", f.moment(story.schedule.next_at))
+    return Told(tuple(told.lines), told.links)
+
+
+def _tell_queue(told: _Lines, story: TypeStory, trend: QueueTrend, now: int) -> None:
+    queue, counts, took = story.queue, story.queue.counts, story.took
+    told.fact("type", cell(queue.type, "strong"))
+    told.fact("why", cell(story.why, "accent"))
+    parts = [cell(f"{f.number(counts.queued + counts.intake)} ready")]
+    parts += [
+        cell(f", {f.number(getattr(counts, name))} {name}", role)
+        for name, role in _COUNTED
+        if getattr(counts, name)
+    ]
+    told.fact("jobs", *parts, link=f"jobs:type:{queue.type}")
+    bars = f"  {f.sparkline(trend.ended, 30)}" if any(trend.ended) else ""
+    told.fact("rate", _rates(trend), cell(bars, "accent"))
+    if took is not None:
+        shown = zip(("p50", "p95", "p99"), (took.p50, took.p95, took.p99), strict=True)
+        words = ", ".join(f"{name} {f.duration(number)}" for name, number in shown)
+        told.fact("took", f"{words}, of the newest {took.of} completed")
+    if queue.oldest_queued_at is not None:
+        told.fact("oldest", f"enqueued {f.age(now - queue.oldest_queued_at)} ago, and still ready")
+    if queue.paused:
+        why = f": {queue.pause_reason}" if queue.pause_reason else ""
+        since = f" at {f.moment(story.paused_at)}" if story.paused_at is not None else ""
+        words = f"by {queue.paused_by or 'somebody'}{since}{why}"
+        told.fact("paused", cell(words, "warn"))
+        told.fact("not known", story.unread and f"when it was paused: {story.unread}")
+    totals = ", ".join(f"{f.number(n)} {name}" for name, n in queue.counters.items() if n)
+    told.fact("totals", totals)
+
+
+def _rates(trend: QueueTrend) -> str:
+    if trend.gone is None:
+        return ""
+    rates = [f.rate(each).replace("·", "0") for each in (trend.come, trend.gone)]
+    parts = [f"{rates[0]}/s in, {rates[1]}/s out"]
+    parts += [f"drained in ~{f.age(trend.drain_ms)}"] if trend.drain_ms is not None else []
+    failed = trend.failed_share
+    parts += [f"{f.share(failed)} of the attempts failed"] if failed else []
+    return ", ".join(parts)
+
+
+def _tell_groups(told: _Lines, groups: Iterable[FailureGroup], now: int) -> None:
+    told.head("Failures")
+    shown = list(groups)
+    if not shown:
+        told.add(cell("  nothing is failing, dead or rejected", "dim"))
+    for group in trouble_first(shown)[:MOST_ROWS]:
+        sign, role = SIGNS[group.state]
+        due = group.next_at
+        when = f"last {f.age(now - group.last_at):>4}, first {f.age(now - group.first_at):>4} ago  "
+        after = "" if due is None else f" (next {f'in {f.age(due - now)}' if due > now else 'due'})"
+        told.add(
+            cell(f"  {sign} {f.count(group.count):>5}  ", role),
+            cell(when, "dim"),
+            cell(_cut(f"{group.reason}: {cause_words(group)}") + after),
+            link=f"jobs:cause:{group.id}",
+        )
+    told.rest(len(shown))
+
+
+def _tell_workers(told: _Lines, workers: Iterable[Serving], now: int) -> None:
+    shown = list(workers)
+    live = [each for each in shown if not each.is_silent]
+    running, most = sum(each.running for each in shown), sum(each.most for each in live)
+    told.head(f"Workers: {len(live)} live, {running} of {plural(most, 'slot')} run its jobs")
+    if not shown:
+        told.add(cell("  no live worker serves it", "warn"))
+    for each in shown[:MOST_ROWS]:
+        seen = f"seen {f.age(now - each.last_seen_at)} ago"
+        told.add(
+            cell(f"  {each.worker}  ", "bad" if each.is_silent else ""),
+            cell(f"{each.running} of {each.most} run its jobs, {each.busy} of {each.slots} busy"),
+            cell(
+                f"  {'silent, ' if each.is_silent else ''}{seen}",
+                "bad" if each.is_silent else "dim",
+            ),
+            link=f"jobs:state:processing worker:{each.worker}",
+        )
+    told.rest(len(shown))
+
+
+def _tell_newest(told: _Lines, jobs: Iterable[JobView]) -> None:
+    told.head("Newest results")
+    shown = list(jobs)
+    if not shown:
+        told.add(cell("  none has ended", "dim"))
+    for job in shown:
+        sign, role = SIGNS[job.state]
+        began, ended = job.started_at, job.finished_at
+        took = f.duration(ended - began) if began is not None and ended is not None else ""
+        words = f"{job.reason}: {job.detail or job.failure}" if job.reason else job.case_id or ""
+        told.add(
+            cell(f"  {f.clock(ended) if ended is not None else ''}  ", "dim"),
+            cell(f"{sign} {job.state.value.ljust(9)} ", role),
+            cell(f"{took:>9}  "),
+            cell(_cut(words.rstrip(": "))),
+            link=f"job:{job.id}",
+        )
+
+
+def _cut(words: str) -> str:
+    return words if len(words) <= MOST_WORDS else words[: MOST_WORDS - 1] + "…"
