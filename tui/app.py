@@ -17,12 +17,14 @@ from textual.filter import Monochrome, NoColor
 from textual.widgets import TextArea
 
 from hms_svc.domain.errors import BadInput, HmsError, Outage, Refused
+from tui import listing
 from tui.clipboard import give_to_tmux, passed_through_tmux
 from tui.commands import BY_NAME, Command, Target, bound, fits, meant
 from tui.dialogs.dialog import Answer, Dialog
 from tui.keyboard import Keyboard
 from tui.launch import Launch
 from tui.leaving import Leaving
+from tui.memory import Memory
 from tui.navigation import ROOMS, Navigation
 from tui.picture import Picture, is_paused, types_of
 from tui.prompting import Prompting
@@ -59,6 +61,9 @@ class Console(App[int]):
     TITLE = "hms-svc"
     CSS = "CommandPalette SearchIcon { display: none; }"
     _run_zone = toggle_zone
+    _run_mark, _run_mark_all, _run_filter = listing.mark, listing.mark_all, listing.ask_filter
+    _run_copy, _run_sort, _run_reverse = listing.copy, listing.sort, listing.reverse
+    _run_columns, _run_preview = listing.choose_columns, listing.toggle_preview
     COMMANDS = {_palette}  # noqa: RUF012 - Textual declares it
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
@@ -81,6 +86,7 @@ class Console(App[int]):
         self.store = Store(launch, self._changed, self._give_up)
         self.failure: HmsError | None = None
         self.notice: Line = ()
+        self.memory = Memory(launch.memory)
         self._notice_until = 0.0
         self.navigation = Navigation(self)
         self.prompting = Prompting(self)
@@ -114,6 +120,8 @@ class Console(App[int]):
         if self.launch.on_signals is not None:
             self.launch.on_signals(self.leave)
         self.set_timer(FIRST_LOOK_SECONDS, self._begin)
+        if self.memory.trouble:
+            self.say(self.memory.trouble, "warn")
 
     def _begin(self) -> None:
         self._look()
@@ -292,26 +300,8 @@ class Console(App[int]):
             with self.keyboard.preparing():
                 await self._drafting.tell_why(target)
 
-    def _run_filter(self, target: Target | None, words: str) -> None:
-        if words:
-            self.prompting.take("filter", words)
-        else:
-            self.prompting.ask("filter", self.navigation.where)
-
     def _run_command(self, target: Target | None, words: str) -> None:
         self.prompting.ask("command", words)
-
-    def _run_mark(self, target: Target | None, words: str) -> None:
-        if isinstance(self.room, JobList):
-            self.room.toggle_mark()
-
-    def _run_mark_all(self, target: Target | None, words: str) -> None:
-        if isinstance(self.room, JobList):
-            self.room.choose_all()
-
-    def _run_copy(self, target: Target | None, words: str) -> None:
-        if target is not None:
-            self.copy_to_clipboard("\n".join(target.ids) if target.ids else target.where)
 
     def _run_still(self, target: Target | None, words: str) -> None:
         self.store.stand_still(still=not self.store.picture.is_still)
@@ -341,7 +331,7 @@ class Console(App[int]):
         if self.launch.is_in_tmux and self._driver is not None:
             self._driver.write(passed_through_tmux(text))
             self.run_worker(give_to_tmux(text), name="console-copy", group="copy")
-        self.say(f"copied {text[:60]}", "good")
+        self.say(f"copied {text.splitlines()[0][:60] if text else text}", "good")
 
     def _run_quit(self, target: Target | None, words: str) -> None:
         self.leave()

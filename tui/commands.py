@@ -112,16 +112,26 @@ _LOOK: Final = (
     ),
     Command(
         name="filter", keys=("slash",), title="Filter", group="look",
-        help="state:dead type:pothole.* data.ward:7 error~timeout age>1h -validator:duplicate (a OR b)",
+        help="of jobs: state:dead type:pothole.* error~timeout age>1h -validator:duplicate (a OR b); "
+        "of other lists: words, column:word, -word; on a page: search",
         cli="hms-svc jobs list --where 'EXPR'",
     ),
     Command(name="mark", keys=("space",), title="Mark", takes=("job",), group="look",
             help="mark the job, or take its mark away"),
     Command(name="mark-all", keys=("asterisk",), title="Select all that match", takes=("job",),
             help="choose all jobs that the filter matches, at the server, not the page", group="look"),
+    Command(name="sort", keys=("s",), title="Sort", group="look",
+            help="by the next column, after the last in its own order; a click on the head sorts, too"),
+    Command(name="reverse", keys=("R",), title="Reverse", group="look",
+            help="turn the order of the sorted column round"),
+    Command(name="columns", keys=("C",), title="Columns", group="look",
+            help="which columns are shown, how wide, sorted by which; it is remembered"),
+    Command(name="preview", keys=("v",), title="Preview", group="look",
+            help="show what the cursor is on beside the list, or hide it (120 columns and more)"),
     Command(name="copy", keys=("y",), title="Copy", group="look",
             takes=("job", "group", "queue", "case", "worker", "event", "audit", "schedule"),
-            help="copy its id to the clipboard of your terminal (OSC 52, also inside tmux)"),
+            help="copy its id to the clipboard of your terminal (OSC 52, also inside tmux); "
+            "on a page: payload, result, traceback, command line"),
 )  # fmt: skip
 _ACT: Final = (
     Command(

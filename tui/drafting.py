@@ -18,7 +18,7 @@ from tui.dialogs.choose import ChooseDialog
 from tui.dialogs.edit import CheckedDialog, EditDialog
 from tui.dialogs.form import FormDialog
 from tui.dialogs.message import Message
-from tui.story import pretty
+from tui.telling import pretty
 from tui.text import Line, cell, line
 
 if TYPE_CHECKING:

@@ -15,10 +15,13 @@ _MOVES: Final = (
     ("↑ ↓ j k", "move"),
     ("pgup pgdn", "a screenful; beyond the last row the next page"),
     ("home end", "first, last; in live lists home follows again"),
-    ("tab", "the next panel"),
+    ("tab", "the next panel; on a page the next link or section"),
     ("enter", "open what the cursor is on"),
     ("esc", "take back: marks, filter, screen"),
-    ("n N enter", "links within a job: next, former, follow"),
+    ("n N", "on a page, after /: next match, former"),
+    ("z Z", "on a page: fold or unfold the section, all"),
+    ("W ← →", "on a page: wrap lines or cut them; scroll what is cut"),
+    ("F", "on a page: follow the log of a running job"),
 )
 
 

@@ -19,7 +19,7 @@ _FROM: Final[Mapping[str, Collection[str]]] = {
     "close-case": {CaseStatus.OPEN},
     "reopen-case": {CaseStatus.CLOSED},
 }
-_UNTOLD: Final = frozenset({"copy", "mark", "mark-all"})
+_UNTOLD: Final = frozenset({"copy", "mark", "mark-all", "reverse", "columns"})
 PROMPT: Final = (
     ("enter", "do it"), ("esc", "back"), ("tab", "complete"), ("shift+tab", "backwards"),
     ("↑↓", "earlier"),

@@ -60,7 +60,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """All that the console is given. `operations` is opened on the console's own loop.
 
     `driver` shows on the right terminal (None: Textual's own); `on_signals` is to be called
-    on the running loop with what a SIGTERM, a SIGHUP or a lost terminal shall do.
+    on the running loop with what a SIGTERM, a SIGHUP or a lost terminal shall do; `memory` is the
+    file that remembers how tables are wanted (None: nothing is remembered).
     """
 
     operations: Callable[[], AbstractAsyncContextManager[Operations]]
@@ -71,3 +72,4 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     driver: type[Driver] | None = None
     on_signals: Callable[[Callable[[], None]], None] | None = None
     is_in_tmux: bool = False
+    memory: Path | None = None

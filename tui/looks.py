@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 import msgspec
 
+from hms_svc.domain.audit_query import AuditQuery
 from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.errors import DatabaseUnavailable, UnknownId
 from hms_svc.domain.event import Event
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.views import AuditRecord, JobDetail, JobPage
 from hms_svc.operations.reads import JobStory
+from tui.audit_rows import Folded, fold
 from tui.picture import BROKER, DATABASE, StoryOf
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 LOOKED_AT_ONCE: Final = 5000
 MOST_IN_HANDS: Final = 200
+AUDIT_PAGES: Final = 5
+BATCH_ROWS: Final = 1000
 
 
 class JobsLook(msgspec.Struct, frozen=True):
@@ -106,6 +110,27 @@ class TypeLook(msgspec.Struct, frozen=True):
             return await operations.types.story(self.type)
         except UnknownId:
             return None
+
+
+class Glance(msgspec.Struct, frozen=True):
+    """One job as the broker knows it, and why it is so, in a sentence."""
+
+    detail: JobDetail
+    why: str
+
+
+class GlanceLook(msgspec.Struct, frozen=True):
+    """One job for a preview, read once; `stamp` is what makes it worth reading again."""
+
+    job_id: str
+    stamp: tuple[object, ...] = ()
+
+    async def take(self, operations: Operations) -> Glance | str:
+        """Read it; in words where nobody knows it any more."""
+        try:
+            return Glance(*await operations.reads.explained(self.job_id))
+        except UnknownId:
+            return f"job {self.job_id} is not there any more"
 
 
 class Hands(msgspec.Struct, frozen=True):
@@ -201,15 +226,48 @@ class AuditRowLook(msgspec.Struct, frozen=True):
         return rows[0] if rows and rows[0].number == self.number else None
 
 
+class AuditSeen(msgspec.Struct, frozen=True):
+    """The newest rows of the audit that were asked for, folded; `is_whole` where there are no more."""
+
+    folded: tuple[Folded, ...]
+    is_whole: bool
+
+
 class AuditLook(msgspec.Struct, frozen=True):
-    """Audit rows, newest first."""
+    """Audit rows, newest first, an act on many as one."""
 
     source: ClassVar[str] = DATABASE
     limit: int
-    cursor: str | None = None
+    query: AuditQuery = AuditQuery(folded=True)
 
     every_seconds: ClassVar[float] = 3.0
 
-    async def take(self, operations: Operations) -> tuple[AuditRecord, ...]:
-        """Read them."""
-        return tuple(await operations.reads.audit(limit=self.limit, cursor=self.cursor))
+    async def take(self, operations: Operations) -> AuditSeen:
+        """Read some pages, until they fold to as many rows as are wanted."""
+        records: list[AuditRecord] = []
+        cursor: str | None = None
+        for _ in range(AUDIT_PAGES):
+            page = await operations.reads.database.audit_page(
+                self.query, limit=self.limit, cursor=cursor
+            )
+            records += page.records
+            cursor = page.cursor
+            if cursor is None or len(fold(records)) >= self.limit:
+                break
+        return AuditSeen(tuple(fold(records)[: self.limit]), cursor is None)
+
+
+class BatchLook(msgspec.Struct, frozen=True):
+    """The rows of one act on many, newest first."""
+
+    source: ClassVar[str] = DATABASE
+    batch: str
+    action: str
+
+    every_seconds: ClassVar[float] = 3.0
+
+    async def take(self, operations: Operations) -> Folded | None:
+        """Read the newest; None where there are none."""
+        query = AuditQuery(subject=self.batch, action=self.action)
+        page = await operations.reads.database.audit_page(query, limit=BATCH_ROWS, cursor=None)
+        return Folded(page.records) if page.records else None

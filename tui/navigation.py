@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from hms_svc.domain.event import Event
 from tui.commands import Target
-from tui.screens.inspect import Inspect, InspectAudit, InspectCase, InspectEvent
+from tui.screens.inspect import (
+    Inspect,
+    InspectAudit,
+    InspectBatch,
+    InspectCase,
+    InspectEvent,
+    Reading,
+)
 from tui.screens.inspect_type import InspectType
 from tui.screens.job_list import JobList
 from tui.screens.lists import Held, Jobs
@@ -24,8 +31,9 @@ ROOMS: Final[dict[str, type[Room]]] = {
     "cases": Cases, "events": Events, "schedules": Schedules, "audit": Audit,
 }  # fmt: skip
 """The nine rooms by name."""
-_PAGES: Final[dict[str, type[Inspect]]] = {
-    "job": Inspect, "case": InspectCase, "audit": InspectAudit, "queue": InspectType,
+_PAGES: Final[dict[str, type[Reading]]] = {
+    "job": Inspect, "case": InspectCase, "audit": InspectAudit, "batch": InspectBatch,
+    "queue": InspectType,
 }  # fmt: skip
 MOST_STEPS: Final = 50
 Step = tuple[str, str]
@@ -74,12 +82,12 @@ class Navigation:
             self._open(*self._future.pop())
 
     def follow(self, link: str) -> None:
-        """Open what a link leads to: `job:ID`, `case:ID`, `audit:NUMBER`, `queue:TYPE` or `jobs:FILTER`."""
+        """Open what a link leads to: `KIND:ID` of a job, case, audit row, batch or queue, or `jobs:FILTER`."""
         kind, _, id = link.partition(":")
         here = self._console.screen
         if kind == "jobs":
             self.go("jobs", id)
-        elif type(here) is not _PAGES[kind] or here.job_id != id:
+        elif type(here) is not _PAGES[kind] or here.id_of_it != id:
             self._console.push_screen(_PAGES[kind](id))
 
     def inspect(self, target: Target) -> None:
@@ -92,6 +100,8 @@ class Navigation:
             self.go("jobs", target.where)
         elif target.kind == "event" and (event := self._event()) is not None:
             self._console.push_screen(InspectEvent(event))
+        elif target.kind == "audit" and not target.ids[0].isdecimal():
+            self.follow(f"batch:{target.ids[0]}")
         elif target.kind in {"case", "audit", "queue"}:
             self.follow(f"{target.kind}:{target.ids[0]}")
         else:

@@ -14,7 +14,7 @@ from hms_svc.operations.undoing import UndoPlan
 from hms_svc.operations.worker_acts import WorkerPlan
 from tui import formatting as f
 from tui.rows import SIGNS
-from tui.story import pretty
+from tui.telling import pretty
 from tui.text import Line, Role, cell, line
 
 SHOWN: Final = 12

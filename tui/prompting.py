@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 from textual.widget import Widget
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from tui.app import Console
 
 
+_COMPLETES: Final[Mapping[Mode, Callable[[str, Sequence[str]], list[str]]]] = {
+    "filter": complete_filter, "command": complete_command,
+}  # fmt: skip
+
+
 class Prompting:
     """Opens the prompt of the room on the screen, and takes what is typed there.
 
@@ -24,7 +30,9 @@ class Prompting:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._earlier: dict[Mode, list[str]] = {"filter": [], "command": []}
+        self._earlier: dict[Mode, list[str]] = {
+            "filter": [], "words": [], "search": [], "command": [],
+        }  # fmt: skip
         self._target: Target | None = None
         self._keys_from: Widget | None = None
 
@@ -33,11 +41,15 @@ class Prompting:
         room = self._console.room
         if room is None:
             return
-        complete = complete_filter if mode == "filter" else complete_command
-        types = [queue.type for queue in self._console.store.picture.queues]
+
+        def complete(text: str) -> list[str]:
+            known = _COMPLETES.get(mode)
+            types = [queue.type for queue in self._console.store.picture.queues]
+            return room.complete_words(text) if known is None else known(text, types)
+
         self._target, self._keys_from = room.target(), room.focused
         earlier = self._earlier[mode]
-        room.query_one(Prompt).ask(mode, text, lambda value: complete(value, types), earlier)
+        room.query_one(Prompt).ask(mode, text, complete, earlier)
 
     def take(self, mode: Mode, text: str) -> None:
         """Do what was typed; what is wrong with it is said, and the prompt stays open."""
@@ -47,6 +59,11 @@ class Prompting:
                 parse_filter(text)
                 self.close()
                 self._console.navigation.go("jobs", text)
+            elif mode in {"words", "search"}:
+                room = self._console.room
+                if room is not None:
+                    room.take_words(text)
+                self.close()
             elif text:
                 typed = read_command(text)
                 self.close()

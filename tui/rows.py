@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Final
 from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.event import JOB_DEAD, JOB_FAILED, Event
 from hms_svc.domain.lifecycle import REASON_GOVERNANCE, State
-from hms_svc.domain.plain_text import plural
-from hms_svc.domain.strict_json import decode
-from hms_svc.domain.views import AuditRecord, FailureGroup, JobView, QueueView
+from hms_svc.domain.views import FailureGroup, JobView, QueueView
 from tui import formatting as f
 from tui.picture import Result, job_type_of
 from tui.text import Cell, Role, Row, cell
@@ -36,7 +34,6 @@ MANY: Final = 1_000_000
 STUCK, TROUBLED, BUSY, IDLE = range(4)
 IDLE_KEY: Final = "+idle"
 """No type: types begin with a letter or a digit."""
-MOST_DETAIL: Final = 100_000
 _FAILED: Final = frozenset({JOB_DEAD, JOB_FAILED})
 
 
@@ -81,7 +78,6 @@ def _queue_row(queue: QueueView, trend: QueueTrend, now: int) -> Row:
     counts = queue.counts
     role: Role = "warn" if queue.paused else ("bad" if _is_unserved(queue) else "strong")
     sign = "‖" if queue.paused else ("!" if _is_unserved(queue) else " ")
-    oldest = None if queue.oldest_queued_at is None else now - queue.oldest_queued_at
     drain = "" if trend.drain_ms is None else "~" + f.age(trend.drain_ms)
     return Row(
         key=queue.type,
@@ -93,12 +89,16 @@ def _queue_row(queue: QueueView, trend: QueueTrend, now: int) -> Row:
             _count(counts.held, "warn"),
             _count(counts.rejected),
             _count(counts.dead, "bad"),
-            cell(f.age(oldest)),
-            cell(f.rate(trend.come)),
-            cell(f.rate(trend.gone)),
-            cell(drain),
-            cell(f.share(trend.failed_share), "bad" if (trend.failed_share or 0) > 0.1 else ""),
-            cell(f.sparkline(trend.ended, 20), "accent"),
+            _age_cell(queue.oldest_queued_at, now),
+            cell(f.rate(trend.come), rank=trend.come),
+            cell(f.rate(trend.gone), rank=trend.gone),
+            cell(drain, rank=trend.drain_ms),
+            cell(
+                f.share(trend.failed_share),
+                "bad" if (trend.failed_share or 0) > 0.1 else "",
+                rank=trend.failed_share,
+            ),
+            cell(f.sparkline(trend.ended, 20), "accent", rank=sum(trend.ended)),
             cell(_queue_note(queue), role),
         ),
     )
@@ -121,7 +121,12 @@ def _queue_note(queue: QueueView) -> str:
 
 
 def _count(number: int, role: Role = "") -> Cell:
-    return Cell(f.count(number), role if number else "dim")
+    return Cell(f.count(number), role if number else "dim", number)
+
+
+def _age_cell(at: int | None, now: int) -> Cell:
+    """Give how long ago that was (Unix ms); what is older ranks higher."""
+    return Cell("") if at is None else cell(f.age(now - at), rank=-at)
 
 
 def result_rows(results: Iterable[Result]) -> list[Row]:
@@ -130,10 +135,10 @@ def result_rows(results: Iterable[Result]) -> list[Row]:
         Row(
             key=result.job_id,
             cells=(
-                cell(f.clock(result.at), "dim"),
+                cell(f.clock(result.at), "dim", rank=result.at),
                 _state_cell(result.state),
                 cell(result.type),
-                cell(f.duration(result.duration_ms)),
+                cell(f.duration(result.duration_ms), rank=result.duration_ms),
                 _result_words(result),
                 cell(result.job_id, "dim"),
             ),
@@ -169,9 +174,9 @@ def validation_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
             key=group.id,
             cells=(
                 cell(_who(group), "warn"),
-                cell(f.count(group.count)),
-                cell(f.sparkline(group.recent, 12), "accent"),
-                cell(f.age(now - group.last_at)),
+                _count(group.count),
+                cell(f.sparkline(group.recent, 12), "accent", rank=sum(group.recent)),
+                _age_cell(group.last_at, now),
                 cell(group.newest_detail),
                 cell(group.type),
             ),
@@ -194,11 +199,11 @@ def failing_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
             key=group.id,
             cells=(
                 cell(f"{SIGNS[group.state][0]} {group.type}", SIGNS[group.state][1]),
-                cell(f.count(group.count), SIGNS[group.state][1]),
+                _count(group.count, SIGNS[group.state][1]),
                 cell(cause_words(group)),
-                cell(f.age(now - group.first_at)),
-                cell(f.age(now - group.last_at)),
-                cell(f.sparkline(group.recent, 12), "accent"),
+                _age_cell(group.first_at, now),
+                _age_cell(group.last_at, now),
+                cell(f.sparkline(group.recent, 12), "accent", rank=sum(group.recent)),
                 cell(group.reason, "dim"),
             ),
         )
@@ -220,14 +225,14 @@ def failure_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
             key=group.id,
             cells=(
                 _state_cell(group.state),
-                cell(f.count(group.count)),
+                _count(group.count),
                 cell(group.type),
                 cell(_who(group)),
                 cell(cause_words(group)),
-                cell(f.age(now - group.last_at)),
-                cell(_next_words(group, now)),
-                cell(f.age(now - group.first_at)),
-                cell(f.sparkline(group.recent, 12), "accent"),
+                _age_cell(group.last_at, now),
+                cell(_next_words(group, now), rank=group.next_at),
+                _age_cell(group.first_at, now),
+                cell(f.sparkline(group.recent, 12), "accent", rank=sum(group.recent)),
                 cell(group.newest_detail, "dim"),
             ),
         )
@@ -257,11 +262,11 @@ def job_rows(jobs: Iterable[JobView], now: int, live: Collection[str] | None = N
                 cell(job.id),
                 _state_cell(job.state),
                 cell(job.type),
-                cell(f.attempt(job.attempt, job.max_attempts)),
-                cell(f.age(now - job.enqueued_at)),
+                cell(f.attempt(job.attempt, job.max_attempts), rank=job.attempt),
+                _age_cell(job.enqueued_at, now),
                 cell(_job_words(job, now, live), "good" if job.case_id else ""),
                 cell(job.worker, "dim"),
-                cell(job.priority or "", "dim"),
+                cell(job.priority or "", "dim", rank=job.priority or None),
             ),
         )
         for job in jobs
@@ -297,7 +302,7 @@ def schedule_rows(schedules: Iterable[ScheduleView], now: int) -> list[Row]:
             cells=(
                 cell(schedule.type, "strong"),
                 cell(schedule.words),
-                cell(f.age(schedule.next_at - now)),
+                cell(f.age(schedule.next_at - now), rank=schedule.next_at),
                 cell(f.moment(schedule.next_at)),
                 Cell("") if schedule.last_state is None else _state_cell(schedule.last_state),
                 cell(schedule.cron, "dim"),
@@ -315,7 +320,7 @@ def held_rows(jobs: Iterable[JobView], now: int) -> list[Row]:
             cells=(
                 cell(job.id),
                 cell(job.type),
-                cell(f.age(now - (job.started_at or job.enqueued_at))),
+                _age_cell(job.started_at or job.enqueued_at, now),
                 cell(f"{job.by}: {job.detail}" if job.by else job.detail, "warn"),
                 cell(job.data[:300].decode(errors="replace"), "dim"),
             ),
@@ -335,8 +340,12 @@ def case_rows(cases: Iterable[Case], now: int) -> list[Row]:
                 if case.status is CaseStatus.OPEN
                 else Cell("○ closed", "dim"),
                 cell(case.kind),
-                cell("" if case.urgency is None else case.urgency, _urgency_role(case.urgency)),
-                cell(f.age(now - case.opened_at)),
+                cell(
+                    "" if case.urgency is None else case.urgency,
+                    _urgency_role(case.urgency),
+                    rank=case.urgency,
+                ),
+                _age_cell(case.opened_at, now),
                 cell("" if case.lat is None else f"{case.lat:.5f}, {case.lon or 0:.5f}"),
                 cell(case.user_id or ""),
                 cell(case.job_id, "dim"),
@@ -358,7 +367,7 @@ def event_rows(events: Iterable[Event]) -> list[Row]:
         Row(
             key=f"{event.position}:{event.subject}",
             cells=(
-                cell(f.clock(event.at), "dim"),
+                cell(f.clock(event.at), "dim", rank=event.position),
                 cell(event.type, "bad" if event.type in _FAILED else "strong"),
                 cell(job_type_of(event)),
                 cell(event.subject),
@@ -366,35 +375,4 @@ def event_rows(events: Iterable[Event]) -> list[Row]:
             ),
         )
         for event in events
-    ]
-
-
-def audit_words(record: AuditRecord) -> str:
-    """Tell what an audit row says: intent or outcome, of how many, with the note and the query."""
-    told = decode(record.detail[:MOST_DETAIL]) if len(record.detail) <= MOST_DETAIL else {}
-    if not isinstance(told, dict):
-        return record.detail[:MOST_DETAIL].decode(errors="replace")
-    jobs = told.pop("jobs", ())
-    words = [str(told.pop("phase", ""))]
-    words += [plural(len(jobs), "job")] if isinstance(jobs, list) and len(jobs) > 1 else []
-    told.pop("batch", None)
-    words += [f"{name}: {value}" for name, value in told.items() if value not in ("", None)]
-    return ", ".join(word for word in words if word)
-
-
-def audit_rows(records: Iterable[AuditRecord]) -> list[Row]:
-    """Who did what, newest first."""
-    return [
-        Row(
-            key=str(record.number),
-            cells=(
-                cell(f.clock(record.at), "dim"),
-                cell(record.actor, "strong"),
-                cell(record.action, "accent"),
-                cell(record.subject),
-                cell(audit_words(record)),
-                cell("" if record.link is None else record.link, "dim"),
-            ),
-        )
-        for record in records
     ]

@@ -2,96 +2,86 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
-
-import msgspec
 
 from hms_svc.domain.case import Case
 from hms_svc.domain.event import Event
-from hms_svc.domain.plain_text import plain, plain_lines
-from hms_svc.domain.strict_json import decode, encode
-from hms_svc.domain.views import AttemptView, AuditRecord, JobDetail, Move, ProgressView
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.plain_text import plain, plural
+from hms_svc.domain.strict_json import encode
+from hms_svc.domain.timestamps import to_rfc3339
+from hms_svc.domain.views import AttemptView, AuditRecord, JobDetail, JobView, ProgressView
 from hms_svc.operations.shapes import sender_facts, sent_shape
 from tui import formatting as f
+from tui.audit_rows import BATCH, Folded, counts_of, detail_of
 from tui.picture import StoryOf
 from tui.rows import SIGNS
-from tui.text import Cell, Line, Role, cell, line
+from tui.telling import Teller, Told
+from tui.text import cell, line
 
-MOST_LINES: Final = 2000
-MOST_CHARACTERS: Final = 100_000
-NAME_WIDTH: Final = 14
-
-
-class Told(msgspec.Struct, frozen=True):
-    """Lines, and what the numbers of some of them lead to (`job:ID`, `case:ID`)."""
-
-    lines: tuple[Line, ...]
-    links: dict[int, str]
-
-
-class _Teller:
-    def __init__(self) -> None:
-        self.lines: list[Line] = []
-        self.links: dict[int, str] = {}
-
-    def head(self, words: str) -> None:
-        if self.lines:
-            self.lines.append(())
-        self.lines.append(line(Cell(words, "head")))
-
-    def fact(self, name: str, value: object, role: Role = "", *, link: str = "") -> None:
-        if value in ("", None):
-            return
-        if link:
-            self.links[len(self.lines)] = link
-        self.lines.append(line(cell(name.ljust(NAME_WIDTH), "dim"), cell(value, role)))
-
-    def text(self, text: str, role: Role = "") -> None:
-        shown = plain_lines(text[:MOST_CHARACTERS]).split("\n")
-        self.lines += [(Cell("  "), Cell(each, role)) for each in shown[:MOST_LINES]]
-        if len(text) > MOST_CHARACTERS or len(shown) > MOST_LINES:
-            told = f"  … cut: {f.number(len(text))} characters in all; hms-svc jobs show tells them"
-            self.lines.append(line(cell(told, "warn")))
+LOG: Final = "Log"
+"""The section that a running job writes to."""
+SHOWN_REPORTS: Final = 20
+_ENDED: Final[Mapping[State, str]] = {
+    State.COMPLETED: "completed", State.REJECTED: "rejected", State.DEAD: "died",
+    State.CANCELLED: "cancelled",
+}  # fmt: skip
 
 
 def tell_story(found: StoryOf, now: int) -> Told:
-    """Tell all that is known of a job. `now` is Unix ms."""
-    story = found.story
-    teller = _Teller()
-    _tell_view(teller, story.detail, found.why, now, archived=story.archived)
-    _tell_sender(teller, story.detail)
+    """Tell all that is known of a job, each fact once. `now` is Unix ms."""
+    story, detail = found.story, found.story.detail
+    teller = Teller()
+    _tell_view(teller, detail, found.why, now, archived=story.archived)
+    for name, value in sender_facts(sent_shape(detail)):
+        teller.fact(name, value)
     teller.fact("not known", found.unread and f"case and audit trail: {found.unread}", "warn")
     _tell_case(teller, story.case)
-    _tell_json(teller, "Payload", story.detail.view.data)
-    _tell_further(teller, story.detail)
-    _tell_raw(teller, story.detail)
-    if story.detail.result:
-        _tell_json(teller, "Result", story.detail.result)
-    _tell_progress(teller, story.detail.progress)
-    _tell_attempts(teller, story.detail.attempts)
-    _tell_history(teller, story.detail.history)
+    _tell_attempts(teller, detail, found.why)
+    teller.head("Payload")
+    teller.json(detail.view.data)
+    _tell_further(teller, detail)
+    _tell_raw(teller, detail)
+    if detail.result:
+        teller.head("Result")
+        teller.json(detail.result)
+    _tell_history(teller, detail, found.why)
     _tell_audit(teller, story.audit)
-    return Told(tuple(teller.lines), teller.links)
+    _tell_progress(teller, detail)
+    return teller.told()
 
 
-def _tell_view(teller: _Teller, detail: JobDetail, why: str, now: int, *, archived: bool) -> None:
+def short_why(view: JobView, why: str) -> str:
+    """Return the sentence without what stands beside it: the job, and when it ended."""
+    told = why.removeprefix(f"Job {view.id} ({view.type}) ").removesuffix(".")
+    return told.replace(f" at {to_rfc3339(view.finished_at)}", "", 1) if view.finished_at else told
+
+
+def is_told(text: str, *told: str) -> bool:
+    """Tell whether a text stands in one of those already, whatever follows its message in brackets."""
+    bare = text.partition(" (attempt ")[0].strip()
+    return any(bare in each for each in told)
+
+
+def _tell_view(teller: Teller, detail: JobDetail, why: str, now: int, *, archived: bool) -> None:
     view = detail.view
     sign, role = SIGNS[view.state]
+    told = short_why(view, why)
     of = f" of {view.max_attempts}" if view.max_attempts else ""
     teller.fact("job", view.id, "strong")
     teller.fact("type", view.type)
     teller.fact("state", f"{sign} {view.state}{', in the archive' if archived else ''}", role)
-    teller.fact("why", why, "accent")
+    teller.fact("why", told, "accent")
     teller.fact("reason", view.reason)
-    teller.fact("raised by", view.by)
-    teller.fact("detail", view.detail)
-    teller.fact("failure", view.failure, "bad")
+    teller.fact("raised by", "" if view.by == view.reason else view.by)
+    teller.fact("detail", "" if is_told(view.detail, told) else view.detail)
+    teller.fact("failure", "" if is_told(view.failure, told, view.detail) else view.failure, "bad")
     teller.fact("attempt", f"{view.attempt}{of}")
-    teller.fact("enqueued", f"{f.moment(view.enqueued_at)}, {f.age(now - view.enqueued_at)} ago")
+    teller.fact("enqueued", _when(view.enqueued_at, now))
     teller.fact("started", f.moment(view.started_at))
-    teller.fact("finished", f.moment(view.finished_at))
+    if view.finished_at:
+        teller.fact(_ENDED.get(view.state, "finished"), _when(view.finished_at, now))
     teller.fact("due", f.moment(view.due_at))
     teller.fact("worker", view.worker)
     teller.fact("priority", view.priority or "")
@@ -105,85 +95,91 @@ def _tell_view(teller: _Teller, detail: JobDetail, why: str, now: int, *, archiv
         teller.fact("made from", detail.retried_from, link=f"job:{detail.retried_from}")
 
 
-def _tell_sender(teller: _Teller, detail: JobDetail) -> None:
-    for name, value in sender_facts(sent_shape(detail)):
-        teller.fact(name, value)
+def _when(at: int, now: int) -> str:
+    return f"{f.moment(at)}, {f.age(now - at)} ago"
 
 
-def _tell_further(teller: _Teller, detail: JobDetail) -> None:
+def _tell_further(teller: Teller, detail: JobDetail) -> None:
     sent = sent_shape(detail)
     for head, name in (("Meta", "meta"), ("Fields that nobody here knows", "unknown_fields")):
         if sent[name]:
-            _tell_json(teller, head, encode(sent[name]))
+            teller.head(head)
+            teller.json(encode(sent[name]))
 
 
-def _tell_case(teller: _Teller, case: Case | None) -> None:
+def _tell_case(teller: Teller, case: Case | None) -> None:
     if case is None:
         return
     teller.head("Case")
     teller.fact("case", case.id, "good", link=f"case:{case.id}")
     teller.fact("status", case.status.value)
     teller.fact("urgency", case.urgency)
-    teller.fact("where", "" if case.lat is None else f"{case.lat:.6f}, {case.lon:.6f}")
+    teller.fact("where", _place(case))
 
 
-def _tell_json(teller: _Teller, head: str, raw: bytes) -> None:
-    teller.head(head)
-    teller.text(pretty(raw))
+def _place(case: Case) -> str:
+    return "" if case.lat is None else f"{case.lat:.6f}, {case.lon:.6f}"
 
 
-def pretty(raw: bytes) -> str:
-    """Write JSON over several lines; bytes that are none as they are, replaced where unreadable."""
-    try:
-        return json.dumps(decode(raw), indent=2, ensure_ascii=False)
-    except (msgspec.DecodeError, RecursionError):
-        return raw.decode(errors="replace")
-
-
-def _tell_raw(teller: _Teller, detail: JobDetail) -> None:
+def _tell_raw(teller: Teller, detail: JobDetail) -> None:
     if detail.raw is not None:
         teller.head(f"Bytes that were handed in ({f.number(detail.raw_length)})")
         teller.fact("digest" if ":" in detail.raw_digest else "sha-256", detail.raw_digest)
         teller.text(detail.raw[:8192].decode(errors="replace"))
 
 
-def _tell_progress(teller: _Teller, progress: Sequence[ProgressView]) -> None:
-    if progress:
-        teller.head("Progress")
-    earlier = [each for each in progress[:-20] if not each.log]
-    is_hidden = all(each.log for each in progress[-20:])
-    for each in [*(earlier[-1:] if is_hidden else []), *progress[-20:]]:
+def _tell_progress(teller: Teller, detail: JobDetail) -> None:
+    """Tell what a job reported; of one that runs every line that this attempt wrote, the newest last."""
+    view, reports = detail.view, detail.progress
+    if view.state is State.PROCESSING:
+        began = view.started_at or 0
+        shown: Sequence[ProgressView] = [each for each in reports if each.at >= began]
+        name = LOG
+    else:
+        shown = [each for each in reports if not each.log][-SHOWN_REPORTS:]
+        name = "Progress"
+    if shown or name == LOG:
+        teller.head(name, "it grows while the job runs; F follows it" if name == LOG else "")
+    for each in shown:
         share = "" if each.share is None else f"{f.bar(each.share, 12)} {each.share:4.0%} "
         teller.lines.append(
             line(cell(f"  {f.clock(each.at)} ", "dim"), cell(share, "accent"), cell(each.message))
         )
 
 
-def _tell_attempts(teller: _Teller, attempts: Sequence[AttemptView]) -> None:
-    if attempts:
-        teller.head("Attempts")
-    for each in attempts:
+def _tell_attempts(teller: Teller, detail: JobDetail, why: str) -> None:
+    """Tell every attempt, the newest first: a traceback that is another's, too, once."""
+    of = f" of {detail.view.max_attempts}" if detail.view.max_attempts else ""
+    told: dict[str, int] = {}
+    for each in reversed(detail.attempts):
         took = "running" if each.ended_at is None else f.duration(each.ended_at - each.started_at)
-        teller.lines.append(
-            line(
-                cell(f"  {each.attempt}. ", "strong"),
-                cell(f"{f.moment(each.started_at)}  {took}  {each.worker}", "dim"),
-            )
+        teller.head(
+            f"Attempt {each.attempt}{of}", f"{f.moment(each.started_at)}  {took}  {each.worker}"
         )
-        if each.error:
-            teller.text("   " + each.error, "bad")
-        if each.traceback:
-            teller.text("\n".join("   " + part for part in each.traceback.split("\n")), "dim")
+        same = told.setdefault(each.traceback or each.error, each.attempt)
+        if (each.traceback or each.error) and same != each.attempt:
+            teller.lines.append(line(cell(f"  failed as attempt {same} did", "bad")))
+        else:
+            tell_error(teller, each, why)
         if each.log:
-            teller.lines.append(line(Cell("     printed:", "dim")))
-            teller.text("\n".join("   " + part for part in each.log.rstrip("\n").split("\n")))
+            teller.lines.append(line(cell("  printed:", "dim")))
+            teller.text("\n".join(f"  {part}" for part in each.log.rstrip("\n").split("\n")))
 
 
-def _tell_history(teller: _Teller, history: Iterable[Move]) -> None:
+def tell_error(teller: Teller, attempt: AttemptView, why: str = "") -> None:
+    """Tell the error of an attempt with its traceback, which ends with it."""
+    if attempt.traceback:
+        teller.traceback(attempt.traceback)
+    if attempt.error and not is_told(attempt.error, attempt.traceback, why):
+        teller.text(attempt.error, "bad")
+
+
+def _tell_history(teller: Teller, detail: JobDetail, why: str) -> None:
     teller.head("History")
-    for move in history:
+    told = (why, *(each.error for each in detail.attempts))
+    for move in detail.history:
         sign, role = SIGNS[move.target]
-        words = f": {move.detail}" if move.detail else ""
+        words = f": {move.detail}" if move.detail and not is_told(move.detail, *told) else ""
         teller.lines.append(
             line(
                 cell(f"  {f.moment(move.at)}  ", "dim"),
@@ -193,7 +189,7 @@ def _tell_history(teller: _Teller, history: Iterable[Move]) -> None:
         )
 
 
-def _tell_audit(teller: _Teller, records: Sequence[AuditRecord]) -> None:
+def _tell_audit(teller: Teller, records: Sequence[AuditRecord]) -> None:
     if records:
         teller.head("Audit")
     for record in records:
@@ -209,44 +205,75 @@ def _tell_audit(teller: _Teller, records: Sequence[AuditRecord]) -> None:
 
 def tell_case(case: Case, now: int) -> Told:
     """Tell all that is known of a case."""
-    teller = _Teller()
+    teller = Teller()
     teller.fact("case", case.id, "strong")
     teller.fact("status", case.status.value, "good")
     teller.fact("kind", case.kind)
     teller.fact("urgency", case.urgency)
-    teller.fact("where", "" if case.lat is None else f"{case.lat:.6f}, {case.lon:.6f}")
+    teller.fact("where", _place(case))
     teller.fact("reported by", case.user_id)
-    teller.fact("opened", f"{f.moment(case.opened_at)}, {f.age(now - case.opened_at)} ago")
+    teller.fact("opened", _when(case.opened_at, now))
     teller.fact("closed", f.moment(case.closed_at))
     teller.fact("job", case.job_id, link=f"job:{case.job_id}")
-    _tell_json(teller, "Data", case.data)
-    return Told(tuple(teller.lines), teller.links)
+    teller.head("Data")
+    teller.json(case.data)
+    return teller.told()
 
 
 def tell_audit(record: AuditRecord, now: int) -> Told:
     """Tell all of an audit row, with its place in the chain."""
-    teller = _Teller()
+    teller = Teller()
     is_job = record.action.startswith("job.") and not record.subject.startswith("batch:")
     is_case = record.action.startswith("case.") and record.subject.startswith("case-")
     link = f"job:{record.subject}" if is_job else f"case:{record.subject}" if is_case else ""
     teller.fact("row", record.number, "strong")
-    teller.fact("when", f"{f.moment(record.at)}, {f.age(now - record.at)} ago")
+    teller.fact("when", _when(record.at, now))
     teller.fact("who", record.actor, "strong")
     teller.fact("did", record.action, "accent")
     teller.fact("to", record.subject, link=link)
     teller.fact("link", "not sealed yet" if record.link is None else record.link)
     teller.fact("digest", record.digest)
-    _tell_json(teller, "Detail", record.detail)
-    return Told(tuple(teller.lines), teller.links)
+    teller.head("Detail")
+    teller.json(record.detail)
+    return teller.told()
+
+
+def tell_folded(folded: Folded, now: int) -> Told:
+    """Tell all of an audit row; of an act on many what it was, to how many it was done, and to which."""
+    if not folded.is_batch:
+        return tell_audit(folded.newest, now)
+    first, newest = folded.records[-1], folded.newest
+    teller = Teller()
+    done, failed = counts_of(folded.records)
+    detail = detail_of(first)
+    teller.fact("act", newest.action, "accent")
+    teller.fact("actor", newest.actor, "strong")
+    teller.fact("batch", newest.subject.removeprefix(BATCH), "strong")
+    teller.fact("began", _when(first.at, now))
+    teller.fact("newest row", _when(newest.at, now))
+    teller.fact("done", f"{f.number(done)} jobs", "good")
+    teller.fact("not done", f"{f.number(failed)} jobs" if failed else "", "warn")
+    teller.fact("note", detail.get("note", ""))
+    teller.fact("query", detail.get("where", ""))
+    for record in reversed(folded.records):
+        jobs = detail_of(record).get("jobs")
+        if isinstance(jobs, list):
+            teller.head(
+                f"Row {record.number}", f"{plural(len(jobs), 'job')}, {f.moment(record.at)}"
+            )
+            for job_id in jobs:
+                teller.fact("", job_id, link=f"job:{job_id}")
+    return teller.told()
 
 
 def tell_event(event: Event, now: int) -> Told:
-    """Tell all of an event that is not about a job."""
-    teller = _Teller()
+    """Tell all of an event."""
+    teller = Teller()
     teller.fact("event", event.type, "strong")
-    teller.fact("when", f"{f.moment(event.at)}, {f.age(now - event.at)} ago")
+    teller.fact("when", _when(event.at, now))
     teller.fact("position", event.position)
     teller.fact("subject", event.subject)
     teller.fact("id", event.id)
-    _tell_json(teller, "Data", event.data)
-    return Told(tuple(teller.lines), teller.links)
+    teller.head("Data")
+    teller.json(event.data)
+    return teller.told()

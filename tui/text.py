@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -18,10 +18,14 @@ ELLIPSIS: Final = "…"
 
 
 class Cell(msgspec.Struct, frozen=True, gc=False):
-    """A piece of one line. Made by `cell`, so that nothing in it moves the cursor."""
+    """A piece of one line. Made by `cell`, so that nothing in it moves the cursor.
+
+    A table sorts by `rank` where the text does not stand in the order of its values.
+    """
 
     text: str
     role: Role = ""
+    rank: float | None = None
 
 
 Line: TypeAlias = tuple[Cell, ...]
@@ -31,18 +35,21 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One row of a grid; `key` names the thing it shows, across refreshes.
 
     `columns` are its own where they are not those of the grid.
+    `under` is the key of the row that it belongs to, and below which it stays.
     """
 
     key: str
     cells: tuple[Cell, ...]
     is_gone: bool = False
     columns: tuple[Column, ...] = ()
+    under: str = ""
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
     """One column: `width` cells at least, more by its `grow`; highest `drop` goes first, 0 never.
 
     Of a text that is too long the start is shown, or, where it `keeps_end`, the end.
+    A person names it by its title, or by `named` where that says something else.
     """
 
     title: str
@@ -51,11 +58,17 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     grow: int = 0
     drop: int = 0
     keeps_end: bool = False
+    named: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the column is called where it is chosen, sorted or filtered by."""
+        return self.named or self.title
 
 
-def cell(text: object, role: Role = "") -> Cell:
+def cell(text: object, role: Role = "", *, rank: float | None = None) -> Cell:
     """Make a cell of any text, with what would harm a terminal made visible."""
-    return Cell(plain(str(text)), role)
+    return Cell(plain(str(text)), role, rank)
 
 
 def line(*parts: Cell | str) -> Line:
@@ -78,27 +91,6 @@ def fit_end(text: str, width: int) -> str:
     while cell_len(text) > width:
         text = ELLIPSIS + text[2 if text.startswith(ELLIPSIS) else 1 :]
     return set_cell_size(text, width)
-
-
-def fit_columns(columns: Sequence[Column], width: int) -> list[tuple[int, int]]:
-    """Choose which columns fit into `width`, and how wide each is: pairs of index and width."""
-    shown = list(range(len(columns)))
-    while _needed(columns, shown) > width:
-        droppable = [index for index in shown if columns[index].drop]
-        if not droppable:
-            break
-        shown.remove(max(droppable, key=lambda index: columns[index].drop))
-    spare = max(0, width - _needed(columns, shown))
-    total = sum(columns[index].grow for index in shown)
-    widths = []
-    for index in shown:
-        share = spare * columns[index].grow // total if total else 0
-        widths.append((index, columns[index].width + share))
-    return widths
-
-
-def _needed(columns: Sequence[Column], shown: Sequence[int]) -> int:
-    return sum(columns[index].width for index in shown) + max(0, len(shown) - 1)
 
 
 def wrap(lines: Iterable[Line], width: int) -> list[Line]:

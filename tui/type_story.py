@@ -10,8 +10,8 @@ from hms_svc.domain.views import FailureGroup, JobView
 from hms_svc.operations.type_story import Serving, TypeStory, settings_facts
 from tui import formatting as f
 from tui.rows import SIGNS, cause_words, trouble_first
-from tui.story import NAME_WIDTH, Told
-from tui.text import Cell, Line, Role, cell, line
+from tui.telling import Teller, Told
+from tui.text import Role, cell
 from tui.trend import QueueTrend
 
 _COUNTED: Final[tuple[tuple[str, Role], ...]] = (
@@ -25,35 +25,9 @@ MOST_WORDS: Final = 80
 """Characters of a failure: the page of a job has the rest."""
 
 
-class _Lines:
-    """Lines with links, as a page shows them."""
-
-    def __init__(self) -> None:
-        self.lines: list[Line] = []
-        self.links: dict[int, str] = {}
-
-    def head(self, words: str) -> None:
-        self.lines += [(), line(Cell(words, "head"))]
-
-    def fact(self, name: str, *value: Cell | str, link: str = "") -> None:
-        if not any(part if isinstance(part, str) else part.text for part in value):
-            return
-        self.add(cell(name.ljust(NAME_WIDTH), "dim"), *value, link=link)
-
-    def rest(self, number: int) -> None:
-        """Count the rows that are left out."""
-        if number > MOST_ROWS:
-            self.add(cell(f"  and {f.number(number - MOST_ROWS)} more", "dim"))
-
-    def add(self, *parts: Cell | str, link: str = "") -> None:
-        if link:
-            self.links[len(self.lines)] = link
-        self.lines.append(line(*parts))
-
-
 def tell_type(story: TypeStory, trend: QueueTrend, now: int) -> Told:
     """Tell all that is known of a type. `trend` is how its queue moves, `now` Unix ms."""
-    told = _Lines()
+    told = Teller()
     _tell_queue(told, story, trend, now)
     _tell_groups(told, story.groups, now)
     _tell_workers(told, story.workers, now)
@@ -64,22 +38,23 @@ def tell_type(story: TypeStory, trend: QueueTrend, now: int) -> Told:
     if story.schedule is not None:
         told.fact("schedule", f"{story.schedule.words} ({story.schedule.cron})")
         told.fact("next run", f.moment(story.schedule.next_at))
-    return Told(tuple(told.lines), told.links)
+    return told.told()
 
 
-def _tell_queue(told: _Lines, story: TypeStory, trend: QueueTrend, now: int) -> None:
+def _tell_queue(told: Teller, story: TypeStory, trend: QueueTrend, now: int) -> None:
     queue, counts, took = story.queue, story.queue.counts, story.took
-    told.fact("type", cell(queue.type, "strong"))
-    told.fact("why", cell(story.why, "accent"))
+    told.fact("type", queue.type, "strong")
+    told.fact("why", story.why, "accent")
     parts = [cell(f"{f.number(counts.queued + counts.intake)} ready")]
     parts += [
         cell(f", {f.number(getattr(counts, name))} {name}", role)
         for name, role in _COUNTED
         if getattr(counts, name)
     ]
-    told.fact("jobs", *parts, link=f"jobs:type:{queue.type}")
+    told.parts("jobs", *parts, link=f"jobs:type:{queue.type}")
     bars = f"  {f.sparkline(trend.ended, 30)}" if any(trend.ended) else ""
-    told.fact("rate", _rates(trend), cell(bars, "accent"))
+    if rates := _rates(trend):
+        told.parts("rate", cell(rates), cell(bars, "accent"))
     if took is not None:
         shown = zip(("p50", "p95", "p99"), (took.p50, took.p95, took.p99), strict=True)
         words = ", ".join(f"{name} {f.duration(number)}" for name, number in shown)
@@ -90,7 +65,7 @@ def _tell_queue(told: _Lines, story: TypeStory, trend: QueueTrend, now: int) -> 
         why = f": {queue.pause_reason}" if queue.pause_reason else ""
         since = f" at {f.moment(story.paused_at)}" if story.paused_at is not None else ""
         words = f"by {queue.paused_by or 'somebody'}{since}{why}"
-        told.fact("paused", cell(words, "warn"))
+        told.fact("paused", words, "warn")
         told.fact("not known", story.unread and f"when it was paused: {story.unread}")
     totals = ", ".join(f"{f.number(n)} {name}" for name, n in queue.counters.items() if n)
     told.fact("totals", totals)
@@ -107,7 +82,7 @@ def _rates(trend: QueueTrend) -> str:
     return ", ".join(parts)
 
 
-def _tell_groups(told: _Lines, groups: Iterable[FailureGroup], now: int) -> None:
+def _tell_groups(told: Teller, groups: Iterable[FailureGroup], now: int) -> None:
     told.head("Failures")
     shown = list(groups)
     if not shown:
@@ -123,10 +98,10 @@ def _tell_groups(told: _Lines, groups: Iterable[FailureGroup], now: int) -> None
             cell(_cut(f"{group.reason}: {cause_words(group)}") + after),
             link=f"jobs:cause:{group.id}",
         )
-    told.rest(len(shown))
+    _count_rest(told, len(shown))
 
 
-def _tell_workers(told: _Lines, workers: Iterable[Serving], now: int) -> None:
+def _tell_workers(told: Teller, workers: Iterable[Serving], now: int) -> None:
     shown = list(workers)
     live = [each for each in shown if not each.is_silent]
     running, most = sum(each.running for each in shown), sum(each.most for each in live)
@@ -144,10 +119,10 @@ def _tell_workers(told: _Lines, workers: Iterable[Serving], now: int) -> None:
             ),
             link=f"jobs:state:processing worker:{each.worker}",
         )
-    told.rest(len(shown))
+    _count_rest(told, len(shown))
 
 
-def _tell_newest(told: _Lines, jobs: Iterable[JobView]) -> None:
+def _tell_newest(told: Teller, jobs: Iterable[JobView]) -> None:
     told.head("Newest results")
     shown = list(jobs)
     if not shown:
@@ -164,6 +139,11 @@ def _tell_newest(told: _Lines, jobs: Iterable[JobView]) -> None:
             cell(_cut(words.rstrip(": "))),
             link=f"job:{job.id}",
         )
+
+
+def _count_rest(told: Teller, number: int) -> None:
+    if number > MOST_ROWS:
+        told.add(cell(f"  and {f.number(number - MOST_ROWS)} more", "dim"))
 
 
 def _cut(words: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -18,14 +19,27 @@ if TYPE_CHECKING:
 def list_audit(
     context: typer.Context,
     subject: Annotated[
-        str | None, typer.Option(help="Only about this job, case or queue.", show_default=False)
-    ] = None,
+        str, typer.Option(help="Only about this job, case, queue or batch:ID.", show_default=False)
+    ] = "",
+    actor: Annotated[
+        str,
+        typer.Option(
+            help="Only what this one did: ann, worker:*; with a - before it, all but that."
+        ),
+    ] = "",
+    act: Annotated[
+        str, typer.Option(help="Only this act: job.retry, job.*; with a - before it, all but that.")
+    ] = "",
+    fold: Annotated[
+        bool, typer.Option("--fold", help="Leave out the rows of each job of an act on many.")
+    ] = False,
     limit: Limit = 100,
     cursor: Cursor = None,
     as_json: AsJson = False,
 ) -> None:
     """List who did what, newest first."""
-    run(lambda: _list(session_of(context), subject, limit, cursor, as_json))
+    wanted = {"subject": subject, "actor": actor, "action": act}
+    run(lambda: _list(session_of(context), wanted, fold, limit, cursor, as_json))
 
 
 def verify(context: typer.Context, as_json: AsJson = False) -> None:
@@ -48,12 +62,19 @@ QUESTION: Final = (
 
 
 async def _list(
-    session: Session, subject: str | None, limit: int, cursor: str | None, as_json: bool
+    session: Session,
+    wanted: Mapping[str, str],
+    fold: bool,
+    limit: int,
+    cursor: str | None,
+    as_json: bool,
 ) -> None:
+    from hms_svc.domain.audit_query import AuditQuery
     from hms_svc.operations.shapes import audit_shape
 
+    query = AuditQuery(**wanted, folded=fold)
     async with session.operations() as operations:
-        records = await operations.reads.audit(limit=limit, cursor=cursor, subject=subject)
+        records = await operations.reads.audit(query, limit=limit, cursor=cursor)
     if as_json:
         for record in records:
             emit(audit_shape(record))

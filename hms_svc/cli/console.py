@@ -65,6 +65,7 @@ def _show(session: Session, settings: Settings, workforce: EmbeddedWorkers | Non
         from hms_svc.observability.logs import set_up_logging
         from hms_svc.settings import is_in_tmux
         from tui.app import run_console
+        from tui.memory import FILE as MEMORY_FILE
 
         gc.freeze()
         gc.enable()
@@ -75,6 +76,7 @@ def _show(session: Session, settings: Settings, workforce: EmbeddedWorkers | Non
             driver=terminal.driver,
             on_signals=terminal.leave_on_signals,
             is_in_tmux=is_in_tmux(),
+            memory=settings.data_dir / MEMORY_FILE,
         )
         code = run_console(launch)
     if code:

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from hms_svc.domain import failpoints
+from hms_svc.domain.audit_query import IN_BATCH
 from hms_svc.domain.errors import FilterTooCostly, HoldChanged, Refused
 from hms_svc.domain.filter import Filter
 from hms_svc.domain.ids import new_job_id
@@ -189,7 +190,7 @@ class BulkActs:
         outcomes = await self.act(request, claims)
         if failpoints.armed is not None:
             failpoints.reached("act.done")
-        await self._conclude(action, batch, outcomes)
+        await self._conclude(action, subject, batch, outcomes)
         return outcomes
 
     async def act(self, request: ActRequest, claims: Mapping[str, Claim]) -> Sequence[ActOutcome]:
@@ -214,7 +215,17 @@ class BulkActs:
             msgspec.structs.replace(request, job_ids=tuple(claims), seen=seen)
         )
 
-    async def _conclude(self, action: str, batch: str, outcomes: Sequence[ActOutcome]) -> None:
-        await self._journal.conclude(
-            action, [(o.job_id, {"batch": batch, "done": o.done, "why": o.why}) for o in outcomes]
-        )
+    async def _conclude(
+        self, action: str, subject: str, batch: str, outcomes: Sequence[ActOutcome]
+    ) -> None:
+        """Record what came of it for each job; of a batch first how many it was done to, and how many not."""
+        rows: list[tuple[str, dict[str, object]]] = [
+            (each.job_id, {"batch": batch, "done": each.done, "why": each.why}) for each in outcomes
+        ]
+        if subject.startswith("batch:"):
+            for _, detail in rows:
+                detail[IN_BATCH] = True
+            done = sum(each.done for each in outcomes)
+            counts = {"batch": batch, "done": done, "not_done": len(outcomes) - done}
+            rows.insert(0, (subject, counts))
+        await self._journal.conclude(action, rows)

@@ -161,7 +161,7 @@ class Erasing(BulkActs):
             intent["where_sha256"] = choice.where
         await self._journal.intend(ACTION, subject, intent)
         outcomes = await self._blank(job_ids)
-        await self._conclude(ACTION, batch, list(outcomes.values()))
+        await self._conclude(ACTION, subject, batch, list(outcomes.values()))
         return outcomes
 
     async def _blank(self, job_ids: Sequence[str]) -> dict[str, ActOutcome]:

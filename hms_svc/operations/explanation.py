@@ -71,7 +71,7 @@ def explain(facts: Facts) -> str:
         case State.REJECTED:
             told = f"was rejected{_ended(facts)}: {_rejected(facts)}"
         case State.DEAD:
-            told = f"is dead{_ended(facts)}: {_dead(facts)}"
+            told = f"died{_ended(facts)}: {_dead(facts)}"
         case State.CANCELLED:
             words = f": {view.detail}" if view.detail else ""
             told = f"was cancelled by {view.by or 'somebody'}{_ended(facts)}{words}"

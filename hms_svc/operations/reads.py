@@ -8,8 +8,9 @@ from typing import Final
 
 import msgspec
 
+from hms_svc.domain.audit_query import EVERY_ROW, AuditQuery
 from hms_svc.domain.case import Case, CaseStatus
-from hms_svc.domain.errors import BadInput, DatabaseUnavailable, UnknownId
+from hms_svc.domain.errors import DatabaseUnavailable, UnknownId
 from hms_svc.domain.event import Event, check_consumer_group
 from hms_svc.domain.filter import Filter
 from hms_svc.domain.health import Health
@@ -258,7 +259,9 @@ class Reads(QueueWhys):
             case_id = detail.view.case_id
             case = await self._database.case(case_id) if case_id else None
             audit = tuple(
-                await self._database.audit_records(limit=100, cursor=None, subject=job_id)
+                await self._database.audit_records(
+                    AuditQuery(subject=job_id), limit=100, cursor=None
+                )
             )
         return JobStory(detail=detail, case=case, audit=audit, archived=archived)
 
@@ -272,6 +275,10 @@ class Reads(QueueWhys):
 
     async def why(self, job_id: str) -> str:
         """Tell in one plain sentence why the job waits, was refused, or died."""
+        return (await self.explained(job_id))[1]
+
+    async def explained(self, job_id: str) -> tuple[JobDetail, str]:
+        """Give one job of the broker or the archive, and why it is as it is."""
         detail, archived = await self.detail(job_id)
         facts = Facts(
             detail=detail,
@@ -280,7 +287,7 @@ class Reads(QueueWhys):
             unserved_days=self._unserved_days,
             lease_ms=self.lease_ms,
         )
-        return explain(await with_circumstances(facts, self._inspection))
+        return detail, explain(await with_circumstances(facts, self._inspection))
 
     async def workers(self) -> list[WorkerView]:
         """Give the live workers."""
@@ -326,12 +333,10 @@ class Reads(QueueWhys):
         return found
 
     async def audit(
-        self, *, limit: int, cursor: str | None, subject: str | None = None
+        self, query: AuditQuery = EVERY_ROW, *, limit: int, cursor: str | None
     ) -> list[AuditRecord]:
-        """List audit rows, newest first."""
-        if cursor is not None and not cursor.isdecimal():
-            raise BadInput(f"cursor {cursor!r} is not the number of an audit row")
-        return await self.database.audit_records(limit=limit, cursor=cursor, subject=subject)
+        """List audit rows, newest first; a limit of 0 is all."""
+        return await self.database.audit_records(query, limit=limit, cursor=cursor)
 
     async def events(self, *, after: int, follow: bool) -> AsyncIterator[Event]:
         """Give the kept events above a position; with `follow` go on with those to come."""

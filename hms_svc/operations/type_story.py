@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from hms_svc.domain.audit_query import AuditQuery
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import DatabaseUnavailable, UnknownId
 from hms_svc.domain.filter import parse_filter
@@ -168,7 +169,8 @@ class TypeStories:
         if not queue.paused:
             return None, ""
         try:
-            rows = await self._reads.audit(limit=20, cursor=None, subject=f"queue:{queue.type}")
+            query = AuditQuery(subject=f"queue:{queue.type}")
+            rows = await self._reads.audit(query, limit=20, cursor=None)
         except DatabaseUnavailable as error:
             return None, str(error)
         pauses = (row.at for row in rows if row.action == "queue.pause")

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from hms_svc.domain.audit_query import AuditQuery
 from hms_svc.domain.errors import UnknownId
 from hms_svc.domain.plain_text import plural
 from hms_svc.domain.strict_json import decode
@@ -190,7 +191,7 @@ class Undoing(BulkActs):
             await self._journal.intend(_UNDO, f"batch:{batch}", intent)
             outcomes = await self._control.undo(batch, after=after, limit=bulk.CHUNK)
             if outcomes:
-                await self._conclude(_UNDO, batch, outcomes)
+                await self._conclude(_UNDO, f"batch:{batch}", batch, outcomes)
                 yield outcomes
             if len(outcomes) < bulk.CHUNK:
                 return
@@ -209,7 +210,9 @@ async def _intent(
     """Give the newest row that names a batch under a subject, but for its undoing, and its detail."""
     cursor: str | None = None
     while True:
-        records = await database.audit_records(limit=_PAGE, cursor=cursor, subject=subject)
+        records = await database.audit_records(
+            AuditQuery(subject=subject), limit=_PAGE, cursor=cursor
+        )
         for record in records:
             detail = decode(record.detail)
             if record.action == _UNDO or not isinstance(detail, dict):

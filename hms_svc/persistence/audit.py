@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, select, update
 from sqlalchemy.sql.dml import UpdateBase
 
 from hms_svc.domain.audit_heads import SealedChain
+from hms_svc.domain.audit_query import IN_BATCH, LOOKED_AT, AuditQuery
 from hms_svc.domain.strict_json import encode_sorted
 from hms_svc.domain.views import AuditRecord
 from hms_svc.persistence.engine import Lock
@@ -64,6 +65,7 @@ _NEWEST = (
     .order_by(audit.c.number.desc())
     .limit(bindparam("limit"))
 )
+_LAST = select(func.max(audit.c.number))
 _CHAIN = _RECORDS.where(audit.c.link > bindparam("after")).order_by(audit.c.link).limit(_PAGE)
 
 
@@ -127,14 +129,47 @@ def chain_at(connection: Connection, links: Sequence[int]) -> SealedChain:
 
 
 def page(
-    connection: Connection, *, subject: str | None, limit: int, cursor: str | None
+    connection: Connection, query: AuditQuery, *, limit: int, cursor: str | None
 ) -> tuple[list[AuditRecord], str | None]:
-    """Give one page of rows (about `subject`, or all), newest first, and the next cursor."""
-    statement = _NEWEST if subject is None else _NEWEST.where(audit.c.subject == subject)
-    below = 2**63 - 1 if cursor is None else read_cursor(cursor, 1)[0]
+    """Give one page of rows, newest first, and the next cursor.
+
+    Where no index serves the query it looks at LOOKED_AT rows, and ends there, however few it found.
+    """
+    below = _above_all(connection) if cursor is None else read_cursor(cursor, 1)[0]
+    floor = 0 if query.is_served else max(0, below - LOOKED_AT)
+    statement = _NEWEST.where(audit.c.number >= floor)
+    for condition in _conditions(query, connection.dialect.name):
+        statement = statement.where(condition)
     rows = connection.execute(statement, {"below": below, "limit": limit}).all()
-    more = str(rows[-1].number) if rows and len(rows) == limit else None
-    return [_record(row) for row in rows], more
+    if rows and len(rows) == limit:
+        return [_record(row) for row in rows], str(rows[-1].number)
+    return [_record(row) for row in rows], str(floor) if floor > 1 else None
+
+
+def _above_all(connection: Connection) -> int:
+    newest = connection.execute(_LAST).scalar()
+    return 1 if newest is None else int(newest) + 1
+
+
+def _conditions(query: AuditQuery, dialect: str) -> Iterator[ColumnElement[bool]]:
+    if query.subject:
+        yield audit.c.subject == query.subject
+    for column, given in ((audit.c.actor, query.actor), (audit.c.action, query.action)):
+        if given:
+            yield _matches(column, given)
+    if query.folded:
+        mark = f'"{IN_BATCH}":true'.encode()
+        if dialect == POSTGRESQL:
+            yield audit.c.detail.bool_op("NOT LIKE")(b"%" + mark + b"%")
+        else:
+            yield func.instr(audit.c.detail, mark) == 0
+
+
+def _matches(column: ColumnElement[str], given: str) -> ColumnElement[bool]:
+    name = given.removeprefix("-")
+    is_part = name.endswith("*")
+    found = column.startswith(name[:-1], autoescape=True) if is_part else column == name
+    return ~found if given.startswith("-") else found
 
 
 def chain(connection: Connection, *, after: int) -> list[AuditRecord]:

@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from hms_svc.domain.audit_heads import SealedChain
+from hms_svc.domain.audit_query import EVERY_ROW, AuditPage, AuditQuery
 from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.errors import DatabaseReplaced, DatabaseUnavailable
 from hms_svc.domain.views import AuditRecord, JobDetail
@@ -215,16 +216,24 @@ class SqlDatabase:
         return await self._engine.write(lambda on: audit.seal(on, self._engine.lock))
 
     async def audit_records(
-        self, *, limit: int, cursor: str | None, subject: str | None = None
+        self, query: AuditQuery = EVERY_ROW, *, limit: int, cursor: str | None
     ) -> list[AuditRecord]:
         """List audit rows, newest first; the cursor is the number of the last row seen."""
 
         async def page(size: int, after: str | None) -> tuple[list[AuditRecord], str | None]:
-            return await self._engine.read(
-                lambda on: audit.page(on, subject=subject, limit=size, cursor=after)
-            )
+            return await self._audit_page(query, size, after)
 
         return (await read_pages(page, limit, cursor))[0]
+
+    async def audit_page(self, query: AuditQuery, *, limit: int, cursor: str | None) -> AuditPage:
+        """Give one page of audit rows, newest first, after a bounded look."""
+        records, more = await self._audit_page(query, limit, cursor)
+        return AuditPage(tuple(records), more)
+
+    async def _audit_page(
+        self, query: AuditQuery, limit: int, cursor: str | None
+    ) -> tuple[list[AuditRecord], str | None]:
+        return await self._engine.read(lambda on: audit.page(on, query, limit=limit, cursor=cursor))
 
     async def sealed_chain(self, links: Sequence[int]) -> SealedChain:
         """Give the end of the chain, and the digests at those of the links that exist."""

@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from hms_svc.domain.audit_heads import SealedChain
+from hms_svc.domain.audit_query import EVERY_ROW, AuditPage, AuditQuery
 from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.event import Event
 from hms_svc.domain.job import Job
@@ -242,12 +243,16 @@ class Ledger(Protocol):
         ...
 
     async def audit_records(
-        self, *, limit: int, cursor: str | None, subject: str | None = None
+        self, query: AuditQuery = EVERY_ROW, *, limit: int, cursor: str | None
     ) -> list[AuditRecord]:
         """List audit rows, newest first; the cursor is the number of the last row seen.
 
-        With `subject` only those about one job, case or queue. A limit of 0 is all.
+        A limit of 0 is all. Where no index serves the query it reads on until it has them.
         """
+        ...
+
+    async def audit_page(self, query: AuditQuery, *, limit: int, cursor: str | None) -> AuditPage:
+        """Give one page of audit rows, newest first, after a bounded look: it may be short, and go on."""
         ...
 
     async def sealed_chain(self, links: Sequence[int]) -> SealedChain:

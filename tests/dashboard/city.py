@@ -29,8 +29,10 @@ from hms_svc.operations.schedules import ScheduleView
 from hms_svc.operations.type_story import Percentiles, Serving, TypeSettings, TypeStory
 from hms_svc.ports.inspection import BrokerHealth
 from hms_svc.ports.stores import DatabaseHealth
+from tui.audit_rows import fold
 from tui.looks import (
     AuditLook,
+    AuditSeen,
     CaseLook,
     CasePage,
     CasesLook,
@@ -271,14 +273,14 @@ ANSWERS: Final[dict[type, object]] = {
     SchedulesLook: SchedulePage(SCHEDULES, JobPage(JOBS[3:5], None, 2)),
     StoryLook: StoryOf(
         JobStory(detail=DEAD_JOB, case=None, audit=AUDIT[:1], archived=False),
-        f"Job {job_id(16)} (crew.notify) is dead: its handler failed after 5 of 5 attempts with "
+        f"Job {job_id(16)} (crew.notify) died: its handler failed after 5 of 5 attempts with "
         "WebhookFailed: crew.example answered 503.",
     ),
     HandsLook: Hands({RUNNING.view.id: RUNNING}),
     CasesLook: CasePage((CASE,), None),
     CaseLook: CASE,
     EventsLook: EVENTS,
-    AuditLook: AUDIT,
+    AuditLook: AuditSeen(tuple(fold(AUDIT)), True),
 }
 BROKER: Final = BrokerHealth("redis", True, 0.7)
 DATABASE: Final = DatabaseHealth("postgresql", True)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -169,6 +170,7 @@ async def seat(
     waits: bool = True,
     types: Iterable[str] = (),
     size: tuple[int, int] = (120, 40),
+    memory: Path | None = None,
 ) -> AsyncIterator[Seat]:
     """Open the console over these settings; where it `works`, with workers on their thread.
 
@@ -185,6 +187,7 @@ async def seat(
         operations=lambda: session.operations(rehearsing=True),
         facts=msgspec.structs.replace(FACTS, read_only=read_only),
         workforce=workforce,
+        memory=memory,
     )
     console = Console(launch)
     async with console.run_test(size=size) as pilot:

@@ -66,7 +66,7 @@ async def test_all_that_match_are_those_of_the_server_not_of_the_page(
     async with take_seat(size=(80, 16)) as one:
         await one.enqueue("pothole.report", *PLACES)
         await one.enqueue("crew.notify", {"case_id": "case-1", "kind": "pothole"})
-        await one.press("/")
+        await one.press("2", "/")
         await one.type("type:pothole.report")
         await one.press("enter")
         await one.until("a page is shown", lambda: 0 < len(one.page.grid.rows) < len(PLACES))
@@ -80,7 +80,7 @@ async def test_all_that_match_are_those_of_the_server_not_of_the_page(
 
 
 async def test_many_are_discarded_only_once_their_number_was_typed(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+    async with take_seat(size=(119, 40)) as one:
         await one.enqueue("pothole.report", *PLACES[:25])
         await one.press("2")
         await one.shows_jobs(25)
@@ -142,7 +142,7 @@ async def test_a_row_that_vanished_under_the_cursor_stays_and_is_acted_on_no_mor
 ) -> None:
     async with take_seat() as one:
         await one.enqueue("pothole.report", *PLACES[:2])
-        await one.press("/")
+        await one.press("2", "/")
         await one.type("state:queued")
         await one.press("enter")
         await one.shows_jobs(2)

@@ -95,7 +95,7 @@ async def test_a_paste_of_many_lines_is_refused_aloud_and_one_of_a_line_is_taken
     take_seat: SeatMaker,
 ) -> None:
     async with take_seat() as one:
-        await one.press("/")
+        await one.press("2", "/")
         await paste(one, "state:dead\rtype:x.y")
         await one.sees("2 lines were pasted, and this takes one: nothing was taken")
         line = one.console.screen.query_one("#prompt", Input)

@@ -73,7 +73,7 @@ async def test_what_is_failing_now_is_a_row_of_the_first_screen_and_is_cancelled
 ) -> None:
     async with take_seat() as one:
         await fail(one, "crew-1 answered 503", "crew-2 answered 503")
-        await one.sees("↻ pothole.report           2 OSError: # answered #")
+        await one.sees("↻ pothole.report       2 OSError: # answered #")
         await one.press("tab", "tab", "tab", "down", "w")
         await one.opened("Message")
         await one.reads("2 jobs of pothole.report are failing and will be tried again (error)")
@@ -106,7 +106,7 @@ async def test_a_queue_opens_the_page_of_its_type_and_that_its_jobs(take_seat: S
             await one.reads(words)
         await one.press("p")
         await one.sees("pothole.report resumed")
-        await one.press("n", "enter")
+        await one.press("tab", "tab", "enter")
         await one.shows_jobs(1)
         assert one.page.where.startswith("cause:")
 

@@ -15,8 +15,10 @@ from tests.dashboard.conftest import SeatMaker
 from tests.dashboard.hostile import HOSTILE, NAME, fill, harm_in
 from tests.dashboard.seat import Seat
 from tests.dashboard.stills import FACTS, Still, keys
+from tui.audit_rows import fold
 from tui.looks import (
     AuditLook,
+    AuditSeen,
     CaseLook,
     CasePage,
     CasesLook,
@@ -205,7 +207,7 @@ def evil_answers() -> dict[type, object]:
         CasesLook: CasePage((case,), None),
         CaseLook: case,
         EventsLook: (event, msgspec.structs.replace(event, id="2", type=HOSTILE, position=2)),
-        AuditLook: audit,
+        AuditLook: AuditSeen(tuple(fold(audit)), True),
     }
 
 

@@ -28,6 +28,7 @@ def prompt(one: Seat) -> Prompt:
 
 async def test_a_wrong_filter_is_named_and_the_prompt_stays(take_seat: SeatMaker) -> None:
     async with take_seat() as one:
+        await one.press("2")
         await give(one, "/", "state:deaf")
         await one.sees("deaf")
         assert prompt(one).has_class("-open")
@@ -43,7 +44,7 @@ async def test_tab_completes_a_filter_and_up_gives_the_one_before(take_seat: Sea
     async with take_seat() as one:
         await one.enqueue("pothole.report", POTHOLE)
         await one.until("the queue is known", lambda: one.console.store.picture.queues)
-        await one.press("/")
+        await one.press("2", "/")
         await one.type("type:poth")
         await one.until("a suggestion", lambda: prompt(one)._suggestion)
         await one.press("tab")

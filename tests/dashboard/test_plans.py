@@ -86,7 +86,7 @@ async def test_several_held_jobs_have_their_payloads_in_a_line_each(take_seat: S
 async def test_focus_begins_with_the_number_and_tab_goes_to_lines_alone(
     take_seat: SeatMaker,
 ) -> None:
-    async with take_seat() as one:
+    async with take_seat(size=(119, 40)) as one:
         await one.enqueue("pothole.report", *({**POTHOLE, "lat": n} for n in range(25)))
         await one.press("2")
         await one.shows_jobs(25)

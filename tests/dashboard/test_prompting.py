@@ -17,7 +17,7 @@ async def test_tab_cycles_through_completions_and_shift_tab_goes_back(
     take_seat: SeatMaker,
 ) -> None:
     async with take_seat() as one:
-        await one.press("/")
+        await one.press("2", "/")
         await one.type("state:re")
         seen = []
         for key in ("tab", "tab", "tab", "shift+tab", "shift+tab"):
@@ -67,7 +67,7 @@ async def test_history_keeps_the_filter_when_a_number_is_pressed_inside_a_job(
 ) -> None:
     async with take_seat() as one:
         await one.enqueue("pothole.report", POTHOLE)
-        await one.press("/")
+        await one.press("2", "/")
         await one.type("type:pothole.report")
         await one.press("enter")
         await one.shows_jobs(1)
@@ -102,7 +102,7 @@ async def test_half_an_id_finds_nothing_and_says_how_to_look_for_it(take_seat: S
     async with take_seat() as one:
         [job_id] = await one.enqueue("pothole.report", POTHOLE)
         half = job_id[-8:]
-        await one.press("/")
+        await one.press("2", "/")
         await one.type(f"id:{half}")
         await one.press("enter")
         await one.opened("Jobs")

@@ -100,7 +100,13 @@ async def test_a_bulk_act_called_off_ends_after_the_chunk_in_hand(desk: Desk) ->
     states = [view.state for view in await desk.jobs()]
     assert (states.count(State.CANCELLED), states.count(State.QUEUED)) == (3, 5)
     intents = [decode(row.detail)["phase"] for row in await desk.audit("job.cancel")]
-    assert intents == ["intent", "outcome", "outcome", "outcome"]
+    assert intents == ["intent", "outcome", "outcome", "outcome", "outcome"]
+    [of_the_batch] = [
+        decode(row.detail)
+        for row in await desk.audit("job.cancel")
+        if row.subject == f"batch:{report.batch}" and b'"outcome"' in row.detail
+    ]
+    assert (of_the_batch["done"], of_the_batch["not_done"]) == (3, 0)
 
 
 async def test_a_paused_act_goes_on_where_it_stood(desk: Desk) -> None:
@@ -177,7 +183,7 @@ async def test_a_batch_is_undone_in_chunks_that_are_each_on_record_first(desk: D
     assert (report.batch, report.done, report.left, steps) == (done.batch, 8, 0, [3, 3, 2])
     assert {view.id for view in await desk.jobs("state:queued")} == set(ids)
     rows = [decode(row.detail) for row in await desk.audit("job.undo")]
-    assert "".join(row["phase"][0] for row in rows) == "ioooioooioo"
+    assert "".join(row["phase"][0] for row in rows) == "iooooiooooiooo"
 
 
 async def test_an_undo_that_is_called_off_tells_what_is_left_and_goes_on(desk: Desk) -> None:

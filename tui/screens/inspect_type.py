@@ -6,39 +6,31 @@ from typing import ClassVar
 
 from hms_svc.operations.type_story import TypeStory
 from tui.commands import Target
-from tui.hints import States
 from tui.looks import TypeLook
-from tui.picture import Look, Picture
-from tui.screens.inspect import Inspect
-from tui.screens.room import one_line
+from tui.picture import Look
+from tui.screens.inspect import Reading
+from tui.telling import Told
 from tui.trend import QueueTrend
 from tui.type_story import tell_type
-from tui.widgets.page import Page
 
 
-class InspectType(Inspect):
+class InspectType(Reading):
     """How a type moves, who works on it, what fails, its newest results, what bounds it."""
 
     title_words: ClassVar[str] = "Type"
+    kind: ClassVar[str] = "queue"
 
     def look(self) -> Look:
         """Ask for the type."""
-        return TypeLook(self.job_id)
+        return TypeLook(self.id_of_it)
 
-    def show(self, picture: Picture) -> None:
+    def tell(self, found: object, now: int) -> Told | None:
         """Tell of it."""
-        found = picture.answer_to(self.look())
-        page = self.query_one("#page", Page)
-        if isinstance(found, TypeStory):
-            told = tell_type(found, picture.trends.get(self.job_id, QueueTrend()), picture.at)
-            page.show(told.lines, told.links)
-        elif picture.seen is not None and picture.seen.look == self.look():
-            page.show([one_line(f"queue {self.job_id} not found", "warn")])
+        if not isinstance(found, TypeStory):
+            return None
+        trends = self.console.store.picture.trends
+        return tell_type(found, trends.get(self.id_of_it, QueueTrend()), now)
 
     def target(self) -> Target | None:
         """Give the queue."""
-        return Target(kind="queue", ids=(self.job_id,))
-
-    def states(self) -> States:
-        """Queues have none."""
-        return None
+        return Target(kind="queue", ids=(self.id_of_it,))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from textual import events
 from textual.widget import Widget
 
 from hms_svc.domain.filter import parse_filter
@@ -15,23 +14,27 @@ from hms_svc.domain.views import JobPage, JobView
 from tui import formatting as f
 from tui.commands import Target
 from tui.hints import States
-from tui.looks import JobsLook
+from tui.looks import GlanceLook, JobsLook
 from tui.picture import Look, Picture
+from tui.preview import Read, preview_job
 from tui.rows import cause_words
-from tui.screens.room import Room
+from tui.screens.previewed import Previewed
+from tui.telling import Told
 from tui.text import Cell, Column, Line, Row, cell, line
 from tui.widgets.bar import Bar
 from tui.widgets.grid import Grid
+from tui.widgets.prompt import Mode
 
 LEAST_ROWS = 10
 LINES_AROUND = 4
 
 
-class JobList(Room):
+class JobList(Previewed):
     """Shows one page; the next is read when the cursor goes beyond the last row."""
 
     shown_columns: ClassVar[Sequence[Column]] = ()
     empty: ClassVar[Sequence[Line]] = ()
+    order: ClassVar[str] = "by state, the newest move first"
     where: str = ""
 
     def __init__(self) -> None:
@@ -41,8 +44,9 @@ class JobList(Room):
         self._all_that_match = False
         self._turned = 0
         self._states: dict[str, State] = {}
+        self._jobs: dict[str, JobView] = {}
 
-    def body(self) -> Iterable[Widget]:
+    def list_body(self) -> Iterable[Widget]:
         """Give the line that tells the filter, and the page."""
         yield Bar(id="filter")
         yield Grid(self.shown_columns, id="jobs", empty=self.empty)
@@ -51,6 +55,16 @@ class JobList(Room):
     def grid(self) -> Grid:
         """The page."""
         return self.query_one("#jobs", Grid)
+
+    @property
+    def filter_mode(self) -> Mode:
+        """A filter of jobs, at the server, where the page has the keys."""
+        return "filter" if self.table is self.grid else "words"
+
+    @property
+    def filter_text(self) -> str:
+        """The filter of the page, or the words of another table."""
+        return self.where if self.table is self.grid else super().filter_text
 
     def set_filter(self, where: str) -> None:
         """Show the first page of another filter."""
@@ -77,7 +91,7 @@ class JobList(Room):
 
     def page_look(self) -> JobsLook:
         """Ask for as many jobs as there is room for."""
-        room = max(LEAST_ROWS, self.size.height - LINES_AROUND)
+        room = max(LEAST_ROWS, self.size.height - LINES_AROUND - self.preview_lines)
         return JobsLook(
             self.where, room, self._cursors[-1], bool(parse_filter(self.where).unserved())
         )
@@ -91,12 +105,14 @@ class JobList(Room):
         page = self.page_of(picture)
         if page is not None:
             self._states |= {job.id: job.state for job in page.jobs}
+            self._jobs = {job.id: job for job in page.jobs}
             if not page.jobs and len(self._cursors) > 1 and page.cursor is None:
                 self._cursors.pop()
                 self.ask()
                 return
             if not page.jobs:
                 self.grid.empty = (*_no_such_id(self.where), *self.empty)
+            self.grid.is_whole = page.cursor is None and len(self._cursors) == 1
             self.grid.show(self.rows_of(page.jobs, picture))
             if self._turned:
                 self.grid.action_edge(-self._turned)
@@ -139,6 +155,16 @@ class JobList(Room):
             return Target(kind="job", ids=tuple(sorted(self._marked)))
         cursor = self.grid.chosen
         return None if cursor is None else Target(kind="job", ids=(cursor,))
+
+    def glance_of(self, key: str) -> GlanceLook | None:
+        """Give the job, to be read again once it has moved."""
+        job = self._jobs.get(key)
+        return None if job is None else GlanceLook(key, (job.state, job.attempt, job.due_at))
+
+    def preview(self, key: str, read: Read, picture: Picture) -> Told | None:
+        """Tell of the job."""
+        job = self._jobs.get(key)
+        return None if job is None else preview_job(job, read, picture.at)
 
     def states(self) -> States:
         """Give the states of the chosen jobs, as they were last seen."""
@@ -204,11 +230,6 @@ class JobList(Room):
             return
         self._turned = message.step
         self.ask()
-
-    def on_resize(self, event: events.Resize) -> None:
-        """Ask for as many jobs as there is room for now."""
-        if self.is_current and self._is_ready:
-            self.call_after_refresh(self.ask)
 
 
 def _no_such_id(where: str) -> list[Line]:

@@ -64,6 +64,7 @@ class Overview(Room):
         now = picture.at
         self._grid("results").empty = (_no_result(picture),)
         self._show_queues(picture)
+        self._grid("results").is_whole = False
         self._grid("results").show(rows.result_rows(picture.results))
         self._grid("validation").show(rows.validation_rows(picture.failures, now))
         self._grid("dead").show(rows.failing_rows(picture.failures, now))
@@ -71,10 +72,13 @@ class Overview(Room):
 
     def _show_queues(self, picture: Picture) -> None:
         """Show what needs somebody first; what there is no room for is counted in the head."""
-        most = max(2, (self.size.height - 2) * 2 // 5 - 1)
-        shown = rows.queue_rows(picture.queues, picture.trends, picture.at, most)
-        below = rows.trouble_below(shown, most)
-        self._grid("queues").show(shown, title=f"Queues{below}")
+        most, grid = max(2, (self.size.height - 2) * 2 // 5 - 1), self._grid("queues")
+        is_plain = not grid.words and not grid.view.sort
+        shown = rows.queue_rows(
+            picture.queues, picture.trends, picture.at, most if is_plain else rows.MANY
+        )
+        below = rows.trouble_below(shown, most) if is_plain else ""
+        grid.show(shown, title=f"Queues{below}")
 
     def target(self) -> Target | None:
         """Give what the cursor of the panel with the keys is on."""

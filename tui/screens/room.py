@@ -19,7 +19,7 @@ from tui.text import Cell, Line, cell
 from tui.topline import top_line
 from tui.widgets.bar import Bar
 from tui.widgets.grid import Grid
-from tui.widgets.prompt import Prompt
+from tui.widgets.prompt import Mode, Prompt
 from tui.widgets.typing import TextLine
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ class Room(Screen[None]):
 
     title_words: ClassVar[str] = ""
     first_hints: ClassVar[frozenset[str]] = frozenset()
+    order: ClassVar[str] = "newest first"
+    """How the server gives a list that is longer than its page."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "escape", "Back", show=False),
         Binding("tab", "app.focus_next", "Next", show=False),
@@ -50,6 +52,7 @@ class Room(Screen[None]):
     def compose(self) -> ComposeResult:
         """Put the body between the lines that every room has."""
         yield Bar(id="top")
+        yield Bar(id="words")
         yield from self.body()
         yield Prompt()
         yield Bar(id="hints")
@@ -78,8 +81,78 @@ class Room(Screen[None]):
         """Give the states of what is chosen, None where they are not known."""
         return None
 
+    @property
+    def table(self) -> Grid | None:
+        """The table that has the keys, or the first one; None where there is none."""
+        if isinstance(self.focused, Grid):
+            return self.focused
+        return next(iter(self.query(Grid)), None)
+
+    def name_of(self, grid: Grid) -> str:
+        """Return what a table is remembered by."""
+        return f"{type(self).__name__.lower()}.{grid.id}"
+
+    @property
+    def filter_mode(self) -> Mode:
+        """What is typed after `/` here."""
+        return "filter" if self.table is None else "words"
+
+    @property
+    def filter_text(self) -> str:
+        """What was typed there, and is in force."""
+        return self.table.words if self.table is not None else ""
+
+    def complete_words(self, text: str) -> list[str]:
+        """Return what the last word may grow into: the name of a column."""
+        before, blank, word = text.rpartition(" ")
+        names = [f"{name}:" for name in self.table.shown_names] if self.table is not None else []
+        grown = [name for name in names if word and name.startswith(word) and name != word]
+        return [f"{before}{blank}{name}" for name in grown]
+
+    def take_words(self, text: str) -> None:
+        """Show the rows of the table that have the words; raises BadInput where they make no sense."""
+        if self.table is not None:
+            self.table.rearrange(words=text)
+            self.draw(self.console.store.picture)
+
+    def place_preview(self) -> None:
+        """Show the preview, or hide it, where the room has one."""
+
+    def told_words(self) -> list[tuple[str, Grid]]:
+        """Give the words that narrow tables."""
+        return [(grid.words, grid) for grid in self.query(Grid) if grid.words]
+
+    def forget_words(self) -> None:
+        """Show all rows of the tables again."""
+        for _, grid in self.told_words():
+            grid.rearrange(words="")
+        self.draw(self.console.store.picture)
+
+    def draw_words(self) -> None:
+        """Say which words narrow which table, and how many rows have them; nothing where none do."""
+        told = self.told_words()
+        parts: list[Cell] = []
+        for words, grid in told:
+            title = grid.columns[0].title.lower()
+            found = sum(not row.is_gone for row in grid.rows)
+            parts += [
+                cell(f" {title}: ", "dim"), cell(words, "accent"),
+                cell(f"  {f.number(found)} of {'' if grid.is_whole else 'the newest '}{f.number(len(grid.given))}", "dim"),
+            ]  # fmt: skip
+        bar = self.query_one("#words", Bar)
+        bar.display = bool(told)
+        bar.show(tuple(parts), (cell("esc all again ", "dim"),))
+
+    def on_grid_head_clicked(self, message: Grid.HeadClicked) -> None:
+        """Sort by the column whose head was clicked."""
+        message.stop()
+        self.set_focus(message.grid)
+        self.console.run_command("sort", None, message.column)
+
     def on_mount(self) -> None:
-        """Frame the room in red where production is at stake."""
+        """Frame the room in red where production is at stake; show tables as they were wanted last."""
+        for grid in self.query(Grid):
+            grid.view = self.console.memory.view_of(self.name_of(grid))
         self.set_class(self.console.launch.facts.production, "-production")
         self.call_after_refresh(self._begin)
 
@@ -92,7 +165,7 @@ class Room(Screen[None]):
         """Ask for what this room shows; what has left its lists meanwhile is not shown any more."""
         if self._is_ready:
             for grid in self.query(Grid):
-                grid.forget_gone()
+                grid.begin_anew()
             self.ask()
 
     def ask(self) -> None:
@@ -108,6 +181,7 @@ class Room(Screen[None]):
         self.draw_top(picture)
         if self.is_current:
             self.show(picture)
+            self.draw_words()
             self.draw_hints()
 
     def draw_top(self, picture: Picture) -> None:
@@ -161,7 +235,10 @@ class Room(Screen[None]):
 
     def action_escape(self) -> None:
         """Take back the last step: marks, then the filter, then the screen."""
-        self.console.navigation.back()
+        if self.told_words():
+            self.forget_words()
+        else:
+            self.console.navigation.back()
 
     def on_prompt_given(self, message: Prompt.Given) -> None:
         """Hand what was typed to the console."""

@@ -34,13 +34,13 @@ class Schedules(JobList):
         ),
     )
 
-    def body(self) -> Iterable[Widget]:
+    def list_body(self) -> Iterable[Widget]:
         """Put the schedules above the jobs."""
         told = line("No worker keeps a schedule: ", cell("@registry.job(…, schedule=…)", "strong"))
         crons = Grid(columns.SCHEDULES, id="crons", empty=[told])
         crons.styles.height = 2
         yield crons
-        yield from super().body()
+        yield from super().list_body()
 
     def look(self) -> Look:
         """Ask for both."""

@@ -7,14 +7,20 @@ from typing import ClassVar, Final
 
 from textual.widget import Widget
 
+from hms_svc.domain.audit_query import AuditQuery
+from hms_svc.domain.case import Case
 from hms_svc.domain.event import AUDIT_SEALED, EVENTS_GAP, Event
+from hms_svc.domain.views import FailureGroup
 from tui import columns, rows
+from tui.audit_rows import Folded, audit_rows, read_words
 from tui.commands import Target
 from tui.hints import States
-from tui.looks import AuditLook, CasePage, CasesLook, EventsLook
-from tui.order import KeptOrder
+from tui.looks import AuditLook, AuditSeen, CasePage, CasesLook, EventsLook, GlanceLook
 from tui.picture import Look, Picture
-from tui.screens.room import Room
+from tui.preview import Read, preview_group
+from tui.screens.previewed import Previewed
+from tui.story import tell_case, tell_event, tell_folded
+from tui.telling import Told
 from tui.text import Column, Line, Row, line
 from tui.widgets.grid import Grid
 
@@ -22,16 +28,22 @@ ROWS = 100
 _OF_NO_JOB: Final = frozenset({AUDIT_SEALED, EVENTS_GAP})
 
 
-class TableRoom(Room):
+class TableRoom(Previewed):
     """A room of one grid."""
 
     shown_columns: ClassVar[Sequence[Column]] = ()
     empty: ClassVar[Sequence[Line]] = ()
     follows: ClassVar[bool] = False
+    keeps_order: ClassVar[bool] = False
+    most: ClassVar[int | None] = None
+    """How many rows are asked for; None where all are."""
 
-    def body(self) -> Iterable[Widget]:
+    def list_body(self) -> Iterable[Widget]:
         """Give the grid."""
-        yield Grid(self.shown_columns, id="table", empty=self.empty, follows=self.follows)
+        yield Grid(
+            self.shown_columns, id="table", empty=self.empty, follows=self.follows,
+            keeps_order=self.keeps_order,
+        )  # fmt: skip
 
     @property
     def grid(self) -> Grid:
@@ -46,6 +58,7 @@ class TableRoom(Room):
         """Fill the table."""
         found = self.rows_of(picture)
         if found is not None:
+            self.grid.is_whole = self.most is None or len(found) < self.most
             self.grid.show(found)
 
 
@@ -61,24 +74,15 @@ class Failures(TableRoom):
     empty: ClassVar[Sequence[Line]] = (
         line("Nothing is failing, nothing is dead, nothing was rejected."),
     )
+    keeps_order: ClassVar[bool] = True
 
     def wants(self) -> dict[str, bool]:
         """Give the groups."""
         return {"failures": True}
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._order = KeptOrder()
-
-    def on_screen_resume(self) -> None:
-        """Take the order anew."""
-        self._order.forget()
-        super().on_screen_resume()
-
-    def show(self, picture: Picture) -> None:
-        """Fill the table in the order that it has."""
-        kept, new = self._order.keep(rows.failure_rows(picture.failures, picture.at))
-        self.grid.show(kept, title=f"+{new} new" if new else "Failures")
+    def rows_of(self, picture: Picture) -> list[Row] | None:
+        """Give every group."""
+        return rows.failure_rows(picture.failures, picture.at)
 
     def target(self) -> Target | None:
         """Give the group at the cursor."""
@@ -87,10 +91,24 @@ class Failures(TableRoom):
             return None
         return Target(kind="group", ids=(cursor,), where=f"cause:{cursor}")
 
+    def _group(self, key: str | None) -> FailureGroup | None:
+        groups = self.console.store.picture.failures
+        return next((group for group in groups if group.id == key), None)
+
     def states(self) -> States:
         """Give the state of the group at the cursor."""
-        groups = self.console.store.picture.failures
-        return {group.state for group in groups if group.id == self.grid.cursor} or None
+        group = self._group(self.grid.cursor)
+        return None if group is None else {group.state}
+
+    def glance_of(self, key: str) -> GlanceLook | None:
+        """Give the newest job of the group."""
+        group = self._group(key)
+        return None if group is None or not group.newest_id else GlanceLook(group.newest_id)
+
+    def preview(self, key: str, read: Read, picture: Picture) -> Told | None:
+        """Tell the cause whole, with the newest job that failed of it."""
+        group = self._group(key)
+        return None if group is None else preview_group(group, read, picture.at)
 
 
 class Cases(TableRoom):
@@ -99,6 +117,7 @@ class Cases(TableRoom):
     title_words: ClassVar[str] = "Cases"
     shown_columns: ClassVar[Sequence[Column]] = columns.CASES
     empty: ClassVar[Sequence[Line]] = (line("No case has been opened."),)
+    most: ClassVar[int | None] = ROWS
 
     def look(self) -> Look:
         """Ask for the newest."""
@@ -110,6 +129,16 @@ class Cases(TableRoom):
         now = self.console.now_ms()
         return rows.case_rows(page.cases, now) if isinstance(page, CasePage) else None
 
+    def _case(self, key: str | None) -> Case | None:
+        page = self.console.store.picture.answer_to(self.look())
+        cases = page.cases if isinstance(page, CasePage) else ()
+        return next((case for case in cases if case.id == key), None)
+
+    def preview(self, key: str, read: Read, picture: Picture) -> Told | None:
+        """Tell all of the case."""
+        case = self._case(key)
+        return None if case is None else tell_case(case, self.console.now_ms())
+
     def target(self) -> Target | None:
         """Give the case at the cursor."""
         cursor = self.grid.chosen
@@ -117,9 +146,8 @@ class Cases(TableRoom):
 
     def states(self) -> States:
         """Give whether the case at the cursor is open or closed."""
-        page = self.console.store.picture.answer_to(self.look())
-        cases = page.cases if isinstance(page, CasePage) else ()
-        return {case.status for case in cases if case.id == self.grid.cursor} or None
+        case = self._case(self.grid.cursor)
+        return None if case is None else {case.status}
 
 
 class Events(TableRoom):
@@ -128,6 +156,7 @@ class Events(TableRoom):
     title_words: ClassVar[str] = "Events"
     shown_columns: ClassVar[Sequence[Column]] = columns.EVENTS
     empty: ClassVar[Sequence[Line]] = (line("Nothing was announced yet."),)
+    most: ClassVar[int | None] = ROWS
     follows: ClassVar[bool] = True
 
     def look(self) -> Look:
@@ -144,34 +173,85 @@ class Events(TableRoom):
         cursor = self.grid.chosen
         return None if cursor is None else Target(kind="event", ids=(cursor.partition(":")[2],))
 
+    def _event(self, key: str | None) -> Event | None:
+        position = (key or "").partition(":")[0]
+        found = self.console.store.picture.answer_to(self.look())
+        events = found if isinstance(found, tuple) else ()
+        return next((event for event in events if str(event.position) == position), None)
+
+    def preview(self, key: str, read: Read, picture: Picture) -> Told | None:
+        """Tell all of the event."""
+        event = self._event(key)
+        return None if event is None else tell_event(event, picture.at)
+
     def event_of_no_job(self) -> Event | None:
         """Give the event at the cursor where it is about no job."""
-        position = (self.grid.cursor or "").partition(":")[0]
-        found = self.console.store.picture.answer_to(self.look())
-        for event in found if isinstance(found, tuple) else ():
-            if not isinstance(event, Event) or str(event.position) != position:
-                continue
-            return event if event.type in _OF_NO_JOB else None
-        return None
+        event = self._event(self.grid.cursor)
+        return event if event is not None and event.type in _OF_NO_JOB else None
 
 
 class Audit(TableRoom):
-    """Who did what, and why."""
+    """Who did what, and why; an act on many jobs is one row."""
 
     title_words: ClassVar[str] = "Audit"
     shown_columns: ClassVar[Sequence[Column]] = columns.AUDIT
-    empty: ClassVar[Sequence[Line]] = (line("Nobody has done anything yet."),)
+    empty: ClassVar[Sequence[Line]] = (
+        line("Nobody has done anything yet, or nothing of it matches."),
+    )
+    most: ClassVar[int | None] = ROWS
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._words = ""
+        self._query = AuditQuery(folded=True)
 
     def look(self) -> Look:
         """Ask for the newest."""
-        return AuditLook(ROWS)
+        return AuditLook(ROWS, self._query)
+
+    def _seen(self) -> AuditSeen | None:
+        found = self.console.store.picture.answer_to(self.look())
+        return found if isinstance(found, AuditSeen) else None
 
     def rows_of(self, picture: Picture) -> list[Row] | None:
-        """Give every record."""
-        found = picture.answer_to(self.look())
-        return rows.audit_rows(found) if isinstance(found, tuple) else None
+        """Give every record, or the batch of many."""
+        seen = self._seen()
+        return None if seen is None else audit_rows(seen.folded)
+
+    @property
+    def filter_text(self) -> str:
+        """What was typed."""
+        return self._words
+
+    def take_words(self, text: str) -> None:
+        """Ask the server for an actor, an act, a subject; the other words narrow what it gives."""
+        query, words = read_words(text)
+        if query != self._query:
+            self._query = query
+            self.grid.wait()
+        self._words = text
+        self.grid.rearrange(words=words)
+        self.ask()
+
+    def told_words(self) -> list[tuple[str, Grid]]:
+        """Give what was typed, also where the server alone minds it."""
+        return [(self._words, self.grid)] if self._words else []
+
+    def forget_words(self) -> None:
+        """Ask for every row again."""
+        self.take_words("")
+
+    def _folded(self, key: str | None) -> Folded | None:
+        seen = self._seen()
+        found = seen.folded if seen is not None else ()
+        return next((each for each in found if each.key == key), None)
+
+    def preview(self, key: str, read: Read, picture: Picture) -> Told | None:
+        """Tell all of the row, or of the batch."""
+        folded = self._folded(key)
+        return None if folded is None else tell_folded(folded, self.console.now_ms())
 
     def target(self) -> Target | None:
-        """Give the record at the cursor."""
-        cursor = self.grid.chosen
-        return None if cursor is None else Target(kind="audit", ids=(cursor,))
+        """Give the record at the cursor, or the batch."""
+        folded = self._folded(self.grid.chosen)
+        return None if folded is None else Target(kind="audit", ids=(folded.key,))

@@ -205,11 +205,12 @@ def _without_job(worker: WorkerView, *, is_unheard: bool) -> list[Row]:
             cell(f"  ✗ {worker.hung} hung", "bad"), *[Cell("")] * 4,
             cell(f"{plural(worker.hung, 'function')} past the timeout, not returning", "bad"),
         )  # fmt: skip
-        rows.append(Row(key=f"{worker.id} {_NO_JOB}hung", cells=cells))
+        rows.append(Row(key=f"{worker.id} {_NO_JOB}hung", cells=cells, under=worker.id))
     free = worker.slots - worker.busy
     if free > 0 and not is_unheard:
         words = f"  · {free} free" if worker.claims else f"  · {free} left free"
-        rows.append(Row(key=f"{worker.id} {_NO_JOB}free", cells=(cell(words, "dim"),)))
+        cells = (cell(words, "dim"),)
+        rows.append(Row(key=f"{worker.id} {_NO_JOB}free", cells=cells, under=worker.id))
     return rows
 
 
@@ -256,7 +257,8 @@ def _slot_row(
     key = f"{worker.id} {job_id}"
     name = f"  ▸ {f.short_id(job_id)}"
     if detail is None or detail.view.started_at is None:
-        return Row(key=key, cells=(cell(name, "dim"), *[Cell("")] * 5, _lease(lease_end, now)))
+        cells = (cell(name, "dim"), *[Cell("")] * 5, _lease(lease_end, now))
+        return Row(key=key, cells=cells, under=worker.id)
     view = detail.view
     took = now - (view.started_at or now)
     last = detail.last_progress
@@ -265,6 +267,7 @@ def _slot_row(
     )
     return Row(
         key=key,
+        under=worker.id,
         cells=(
             cell(name),
             cell(view.type),

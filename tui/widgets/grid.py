@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -13,7 +14,9 @@ from textual.geometry import Region, Size
 from textual.message import Message
 from textual.strip import Strip
 
-from tui.text import Cell, Column, Line, Row, cell, fit, fit_columns, fit_end, line, wrap
+from tui.order import KeptOrder
+from tui.table import Layout, TableView, fit_columns, matching, sort_rows
+from tui.text import Cell, Column, Line, Role, Row, cell, fit, fit_end, line, wrap
 from tui.widgets.styled import MOVING, Styled
 
 GONE: Final = Cell("gone", "dim")
@@ -24,9 +27,11 @@ class Grid(Styled, can_focus=True):
     """Rows under a head that is their title, too.
 
     Where the row that the cursor is on is not among new rows its place stays, marked as
-    gone, until the cursor leaves it or `forget_gone` is called: no other is chosen by
+    gone, until the cursor leaves it or `begin_anew` is called: no other is chosen by
     itself, and this one no more. A grid
-    that `follows` has no cursor until somebody moves it, and shows its top.
+    that `follows` has no cursor until somebody moves it, and shows its top. One that
+    `keeps_order` lets rows stand where they stood when it was opened or sorted: new ones come at the end, and
+    are counted in the head. A page of something longer is not `is_whole`.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -68,6 +73,14 @@ class Grid(Styled, can_focus=True):
             self.grid = grid
             self.step = step
 
+    class HeadClicked(Message):
+        """The head of a column was clicked."""
+
+        def __init__(self, grid: Grid, column: str) -> None:
+            super().__init__()
+            self.grid = grid
+            self.column = column
+
     def __init__(
         self,
         columns: Sequence[Column],
@@ -75,10 +88,18 @@ class Grid(Styled, can_focus=True):
         title: str = "",
         empty: Sequence[Line] = (),
         follows: bool = False,
+        keeps_order: bool = False,
         id: str | None = None,
     ) -> None:
         super().__init__(id=id)
         self.columns = tuple(columns)
+        self.view = TableView()
+        self.words = ""
+        self.is_whole = True
+        self.given: tuple[Row, ...] = ()
+        self._order = KeptOrder() if keeps_order else None
+        self._new = 0
+        self._layout = Layout(self.columns)
         self.title = title
         self.empty = tuple(empty)
         self.follows = follows
@@ -106,8 +127,58 @@ class Grid(Styled, can_focus=True):
 
     def show(self, rows: Sequence[Row], *, title: str | None = None) -> None:
         """Show these rows; the cursor stays on its key, and its row where it is on the screen."""
+        self.given = tuple(rows)
+        is_wider = self._layout.take(self.given)
+        self._show_rows(self._arranged(), title=title, is_laid_out=not is_wider)
+
+    def rearrange(self, view: TableView | None = None, words: str | None = None) -> None:
+        """Show the same rows as a person wants them: by a view, or those that have the words."""
+        self.view = self.view if view is None else view
+        self.words = self.words if words is None else words
+        if self._order is not None:
+            self._order.forget()
+        rows = self._arranged()
+        if self.cursor is not None and all(row.key != self.cursor for row in rows):
+            self.cursor = None
+        self._show_rows(rows, is_laid_out=False)
+        self._into_sight()
+
+    def _arranged(self) -> tuple[Row, ...]:
+        rows = matching(self.given, self.columns, self.words)
+        index = self.sorted_by
+        if index is not None:
+            rows = sort_rows(rows, index, is_reversed=self.view.is_reversed)
+        if self._order is not None:
+            rows, self._new = self._order.keep(rows)
+        return tuple(rows)
+
+    @property
+    def can_sort(self) -> bool:
+        """Whether the rows can be sorted: all are here, and have the columns of the grid."""
+        return self.is_whole and not any(row.columns for row in self.given)
+
+    @property
+    def sorted_by(self) -> int | None:
+        """The place of the column that the rows are sorted by, None where it is none."""
+        names = [column.name for column in self.columns]
+        is_sorted = self.can_sort and self.view.sort in names
+        return names.index(self.view.sort) if is_sorted else None
+
+    @property
+    def shown_names(self) -> list[str]:
+        """The names of the columns that are shown."""
+        return [self.columns[index].name for index, _ in self._fitted(self.size.width - 2)]
+
+    @property
+    def names_of_numbers(self) -> frozenset[str]:
+        """The names of the columns that are sorted from the largest down at first."""
+        return frozenset(column.name for column in self.columns if column.align == "right")
+
+    def _show_rows(
+        self, rows: tuple[Row, ...], *, title: str | None = None, is_laid_out: bool
+    ) -> None:
         old, stood, self._is_known = self.rows, self.place, True
-        self.rows = self._with_gone(tuple(rows), old, stood)
+        self.rows = self._with_gone(rows, old, stood)
         self._places = {row.key: place for place, row in enumerate(self.rows)}
         head_changed = title is not None and title != self.title
         self.title = self.title if title is None else title
@@ -116,19 +187,24 @@ class Grid(Styled, can_focus=True):
         self.virtual_size = Size(self.size.width, len(self.rows) + 1)
         if stood is not None and self.place is not None and self.place != stood:
             self.scroll_to(y=self.scroll_y + self.place - stood, animate=False, immediate=True)
-        if len(old) != len(self.rows) or not old:
+        if len(old) != len(self.rows) or not old or not is_laid_out:
             self.refresh()
         else:
             self._refresh_changed(old, head_changed=head_changed)
 
-    def forget_gone(self) -> None:
-        """Put the cursor on the first row where the one that it was on has left the list."""
+    def begin_anew(self) -> None:
+        """Take order and widths anew, and put the cursor on the first row where its own has gone."""
+        self._layout.forget()
+        if self._order is not None:
+            self._order.forget()
         if self.cursor is not None and self.chosen is None:
             self.cursor = None
-            self.show([row for row in self.rows if not row.is_gone])
+        if self._is_known:
+            self.show(self.given)
 
     def wait(self) -> None:
         """Show nothing until new rows are known."""
+        self._layout.forget()
         self.show([])
         self._is_known = False
 
@@ -146,7 +222,12 @@ class Grid(Styled, can_focus=True):
     def _with_gone(
         self, rows: tuple[Row, ...], old: tuple[Row, ...], stood: int | None
     ) -> tuple[Row, ...]:
-        if stood is None or not rows or any(row.key == self.cursor for row in rows):
+        if (
+            self.cursor is None
+            or stood is None
+            or not rows
+            or any(row.key == self.cursor for row in rows)
+        ):
             if not rows:
                 self.cursor = None
             return rows
@@ -222,12 +303,22 @@ class Grid(Styled, can_focus=True):
             self.post_message(self.Chosen(self, self.chosen))
 
     def on_click(self, event: events.Click) -> None:
-        """Put the cursor on the row that was clicked; twice opens it."""
+        """Put the cursor on the row that was clicked; twice opens it. A click on the head sorts."""
         place = round(self.scroll_y) + event.y - 1
+        if event.y == 0:
+            self._click_head(event.x)
         if event.y > 0 and place < len(self.rows):
             self._put(self.rows[place].key)
             if event.chain == 2:
                 self.action_choose()
+
+    def _click_head(self, x: int) -> None:
+        at = 1
+        for index, room in self._fitted(self.size.width - 2):
+            if at <= x <= at + room:
+                self.post_message(self.HeadClicked(self, self.columns[index].name))
+                return
+            at += room + 1
 
     def on_resize(self) -> None:
         """Fit the rows to the new width."""
@@ -257,17 +348,29 @@ class Grid(Styled, can_focus=True):
                 return self.strip_of((Cell("  "), *told[y - 1]), width, self.rich_style)
         return Strip.blank(width, self.rich_style)
 
+    def _fitted(self, width: int) -> list[tuple[int, int]]:
+        heads = {0: cell_len(self._title())}
+        index = self.sorted_by
+        if index is not None:
+            heads[index] = cell_len(self.columns[index].title) + 1
+        return self._layout.fit(width, self.view, heads)
+
     def _head(self, width: int) -> Strip:
         under = self.rich_style + self.get_component_rich_style("grid--head", partial=True)
-        fitted = fit_columns(self.columns, width - 2)
         parts = [Cell("▌" if self.has_focus else " ", "accent")]
-        for position, (index, room) in enumerate(fitted):
+        sorted_by = self.sorted_by
+        for index, room in self._fitted(width - 2):
             column = self.columns[index]
-            if position == 0:
-                parts.append(Cell(fit(self.title or column.title, room) + " ", "head"))
-            else:
-                parts.append(Cell(fit(column.title, room, column.align) + " ", "dim"))
+            title = (self._title() or column.title) if index == 0 else column.title
+            role: Role = "head" if index == 0 else "dim"
+            if index == sorted_by:
+                role, mark = "accent", "▾" if self.view.is_reversed else "▴"
+                title = f"{mark}{title or column.name}"
+            parts.append(Cell(fit(title, room, column.align) + " ", role))
         return self.strip_of(parts, width, under)
+
+    def _title(self) -> str:
+        return f"+{self._new} new" if self._new else self.title
 
     def _row(self, row: Row, width: int) -> Strip:
         at_cursor = row.key == self.cursor
@@ -282,7 +385,8 @@ class Grid(Styled, can_focus=True):
             front = "◆"
         segments = [Segment(front, under + self.role_style("accent"))]
         columns = row.columns or self.columns
-        for index, room in fit_columns(columns, width - 2):
+        fitted = fit_columns(columns, width - 2) if row.columns else self._fitted(width - 2)
+        for index, room in fitted:
             part = row.cells[index] if index < len(row.cells) else Cell("")
             column = columns[index]
             text = (

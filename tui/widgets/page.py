@@ -1,28 +1,44 @@
-"""A text to read: lines that wrap and scroll, with links that can be followed."""
+"""A text to read: lines that wrap and scroll, sections that fold, links that can be followed, a search."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar, Final
 
+from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
 from textual.strip import Strip
 
-from tui.text import Line, wrap
+from hms_svc.domain.plain_text import plural
+from tui.reading import Sections, found_in, marked
+from tui.text import Cell, Line, cell, wrap
 from tui.widgets.styled import MOVING, Styled
+
+AROUND: Final = 2
+"""The cells left and right of the text."""
+SIDEWAYS: Final = 10
+_HIT: Final = Style(reverse=True)
 
 
 class Page(Styled, can_focus=True):
-    """Shows lines. `links` says, for the number of a line, what following it leads to."""
+    """Shows lines. `links` says, for the number of a line, what following it leads to; `heads` which begin a section."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *MOVING,
         Binding("space", "leaf(1)", "Page down", show=False),
-        Binding("n", "next_link(1)", "Next link", show=False),
-        Binding("N", "next_link(-1)", "Link before", show=False),
+        Binding("n", "next_hit(1)", "Next match", show=False),
+        Binding("N", "next_hit(-1)", "Match before", show=False),
+        Binding("z", "fold", "Fold the section", show=False),
+        Binding("Z", "fold_all", "Fold all", show=False),
+        Binding("W", "wrap", "Wrap lines", show=False),
+        Binding("F", "tail", "Follow the end", show=False),
+        Binding("left", "sideways(-1)", "Left", show=False),
+        Binding("right", "sideways(1)", "Right", show=False),
         Binding("enter", "follow", "Follow the link", show=False),
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {"page--link"}
@@ -40,32 +56,58 @@ class Page(Styled, can_focus=True):
             super().__init__()
             self.target = target
 
+    class Changed(Message):
+        """What is looked for, where the reader is in it, or how lines are shown has changed."""
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._lines: tuple[Line, ...] = ()
         self._links: Mapping[int, str] = {}
-        self._link: int | None = None
+        self._sections = Sections({}, 0)
+        self._folded: set[str] = set()
+        self._stop: int | None = None
         self._shown: list[Line] = []
         self._whole: list[int] = []
         self._wrapped: dict[Line, list[Line]] = {}
         self._wrapped_at = 0
+        self._pattern: re.Pattern[str] | None = None
+        self._hits: list[int] = []
+        self._hit = 0
+        self._left = 0
+        self.words = ""
+        self.wraps = True
+        self.is_following = False
 
-    def show(self, lines: Sequence[Line], links: Mapping[int, str] | None = None) -> None:
-        """Show these lines, from where the reader is."""
+    def show(
+        self,
+        lines: Sequence[Line],
+        links: Mapping[int, str] | None = None,
+        heads: Mapping[int, str] | None = None,
+    ) -> None:
+        """Show these lines, from where the reader is; one who follows the end sees the new end."""
         new = tuple(lines)
         if new == self._lines and dict(links or {}) == dict(self._links):
             return
         self._lines, self._links = new, links or {}
-        if self._link not in self._links:
-            self._link = next(iter(self._links), None)
+        self._sections = Sections(heads or {}, len(new))
+        if self._stop not in self._links and self._stop not in self._sections.heads:
+            self._stop = next(iter(self._links), None)
+        self._search()
         self._arrange()
         if self.styles.is_auto_height:
             self.refresh(layout=True)
+        if self.is_following:
+            self._scroll_to_end()
 
     @property
     def text(self) -> str:
         """All lines as plain text."""
         return "\n".join("".join(part.text for part in whole) for whole in self._lines)
+
+    @property
+    def hit(self) -> tuple[int, int]:
+        """The number of the match that the reader is at, from 1, and how many there are."""
+        return (self._hit + 1 if self._hits else 0), len(self._hits)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """Give how many lines there are at this width, for a page that is as high as its text."""
@@ -73,22 +115,58 @@ class Page(Styled, can_focus=True):
 
     def height_at(self, width: int) -> int:
         """Give how many lines there are at a width."""
-        return len(wrap(self._lines, max(width - 1, 10)))
+        return len(wrap(self._lines, max(width - AROUND, 10)))
+
+    def search(self, words: str) -> None:
+        """Look for words, whatever their case; goes to the first from where the reader is."""
+        self.words = words
+        self._pattern = re.compile(re.escape(words), re.IGNORECASE) if words else None
+        self._search()
+        top = self._whole[round(self.scroll_y)] if self._whole else 0
+        self._hit = next((at for at, number in enumerate(self._hits) if number >= top), 0)
+        self._go_to_hit()
+
+    def _search(self) -> None:
+        self._hits = found_in(self._lines, self._pattern) if self._pattern is not None else []
+        self._hit = min(self._hit, max(0, len(self._hits) - 1))
+
+    def _go_to_hit(self) -> None:
+        if self._hits:
+            number = self._hits[self._hit]
+            self._folded.discard(self._sections.name_at(number) or "")
+            self._arrange()
+            self._bring(number)
+        self.refresh()
+        self.post_message(self.Changed())
 
     def _arrange(self) -> None:
         if not self.size.width:
             return  # before the first layout: a frame of a width that is not its own would be wrong
-        width = max(self.size.width - 1, 10)
+        width = max(self.size.width - AROUND, 10)
         self._shown, self._whole = [], []
         known = self._wrapped if self._wrapped_at == width else {}
         self._wrapped, self._wrapped_at = {}, width
-        for number, whole in enumerate(self._lines):
-            pieces = known.get(whole) or wrap([whole], width)
-            self._wrapped[whole] = pieces
+        for number, whole in self._unfolded():
+            if self.wraps:
+                pieces = known.get(whole) or wrap([whole], width)
+                self._wrapped[whole] = pieces
+            else:
+                pieces = [whole]
             self._shown += pieces
             self._whole += [number] * len(pieces)
         self.virtual_size = Size(self.size.width, len(self._shown))
         self.refresh()
+
+    def _unfolded(self) -> Iterator[tuple[int, Line]]:
+        """Give the lines that are not folded away, with their numbers."""
+        for number, whole in enumerate(self._lines):
+            name = self._sections.name_at(number)
+            if name not in self._folded:
+                yield number, whole
+            elif number in self._sections.heads:
+                count = self._sections.lines_of(number)
+                told = cell(f"  {plural(count, 'line')} folded", "dim")
+                yield number, (*whole, told) if count else whole
 
     def on_resize(self, event: events.Resize) -> None:
         """Wrap the lines anew."""
@@ -96,6 +174,7 @@ class Page(Styled, can_focus=True):
 
     def action_move(self, step: int) -> None:
         """Scroll by lines, in one frame."""
+        self.is_following = self.is_following and step > 0
         self.scroll_relative(y=step, animate=False, immediate=True)
 
     def action_leaf(self, step: int) -> None:
@@ -104,27 +183,97 @@ class Page(Styled, can_focus=True):
 
     def action_edge(self, step: int) -> None:
         """Scroll to the top or to the end."""
-        self.scroll_to(y=0 if step < 0 else self.max_scroll_y, animate=False, immediate=True)
+        self.is_following = False
+        if step < 0:
+            self.scroll_to(y=0, animate=False, immediate=True)
+        else:
+            self._scroll_to_end()
 
-    def action_next_link(self, step: int) -> None:
-        """Go to the next or the former link."""
-        places = list(self._links)
-        if places:
-            at = places.index(self._link) if self._link is not None else 0
-            link = self._link = places[(at + step) % len(places)]
-            self.scroll_to(y=max(0, self._whole.index(link) - 2), animate=False)
+    def _scroll_to_end(self) -> None:
+        self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True)
+
+    def action_tail(self) -> None:
+        """Go to the end, and stay there while it grows."""
+        self._folded.discard(self._sections.name_at(len(self._lines) - 1) or "")
+        self._arrange()
+        self.is_following = True
+        self._scroll_to_end()
+        self.post_message(self.Changed())
+
+    def action_sideways(self, step: int) -> None:
+        """Scroll lines that do not wrap."""
+        widest = max((sum(len(part.text) for part in each) for each in self._shown), default=0)
+        most = 0 if self.wraps else max(0, widest - self._wrapped_at)
+        self._left = max(0, min(self._left + step * SIDEWAYS, most))
+        self.refresh()
+
+    def action_wrap(self) -> None:
+        """Wrap long lines, or cut them at the edge; the same line stays at the top."""
+        top = self._whole[round(self.scroll_y)] if self._whole else 0
+        self.wraps, self._left = not self.wraps, 0
+        self._arrange()
+        self._scroll_to_line(top)
+        self.post_message(self.Changed())
+
+    def action_next_hit(self, step: int) -> None:
+        """Go to the next or the former match."""
+        if self._hits:
+            self._hit = (self._hit + step) % len(self._hits)
+        self._go_to_hit()
+
+    def action_next_stop(self, step: int) -> None:
+        """Go to the next or the former link or section."""
+        stops = sorted({*self._links, *self._sections.heads})
+        stops = [each for each in stops if each in self._whole]
+        if stops:
+            at = stops.index(self._stop) if self._stop in stops else -1 if step > 0 else 0
+            self._stop = stops[(at + step) % len(stops)]
+            self._bring(self._stop)
             self.refresh()
 
+    def action_fold(self) -> None:
+        """Fold the section that is marked, where it is in sight, else the one at the top; or unfold it."""
+        top = round(self.scroll_y)
+        in_sight = self._whole[top : top + self.size.height]
+        number = self._stop if self._stop in in_sight else next(iter(in_sight), 0)
+        name = self._sections.name_at(number or 0)
+        if name is None:
+            name = next((self._sections.heads[each] for each in in_sight if each in self._sections.heads), None)  # fmt: skip
+        if name is not None and self._sections.lines_of(self._sections.head_of(name)):
+            self._folded ^= {name}
+            self._arrange()
+            self._bring(self._sections.head_of(name))
+
+    def action_fold_all(self) -> None:
+        """Fold every section, or, where all are, unfold them."""
+        names = set(self._sections.heads.values())
+        self._folded = set() if names <= self._folded else names
+        self._arrange()
+
+    def _bring(self, number: int) -> None:
+        """Scroll so that a line stands in sight."""
+        top = round(self.scroll_y)
+        if number not in self._whole[top : top + max(1, self.size.height - 1)]:
+            self._scroll_to_line(number, above=2)
+
+    def _scroll_to_line(self, number: int, above: int = 0) -> None:
+        place = next((at for at, each in enumerate(self._whole) if each >= number), 0)
+        self.is_following = False
+        self.scroll_to(y=max(0, place - above), animate=False, immediate=True)
+
     def action_follow(self) -> None:
-        """Follow the link that is marked."""
-        if self._link is not None and self._link in self._links:
-            self.post_message(self.Followed(self._links[self._link]))
+        """Follow the link that is marked, or fold the section."""
+        if self._stop is not None and self._stop in self._links:
+            self.post_message(self.Followed(self._links[self._stop]))
+        elif self._stop in self._sections.heads:
+            self.action_fold()
 
     def on_click(self, event: events.Click) -> None:
-        """Follow a link that is clicked."""
+        """Follow a link that is clicked; fold a section whose head is."""
         place = round(self.scroll_y) + event.y
-        if place < len(self._whole) and self._whole[place] in self._links:
-            self._link = self._whole[place]
+        number = self._whole[place] if place < len(self._whole) else None
+        if number in self._links or number in self._sections.heads:
+            self._stop = number
             self.action_follow()
 
     def render_line(self, y: int) -> Strip:
@@ -132,7 +281,27 @@ class Page(Styled, can_focus=True):
         place, width = round(self.scroll_y) + y, self.size.width
         if place >= len(self._shown):
             return Strip.blank(width, self.rich_style)
-        under = self.rich_style
-        if self._whole[place] == self._link:
+        under, number = self.rich_style, self._whole[place]
+        if number == self._stop and self.has_focus:
             under += self.get_component_rich_style("page--link", partial=True)
-        return self.strip_of(self._shown[place], width, under)
+        is_first = place == 0 or self._whole[place - 1] != number
+        shown = self._shown[place]
+        pieces = (
+            marked(shown, self._pattern) if number in self._hits else ((c, False) for c in shown)
+        )
+        segments = [
+            Segment(part.text, under + self.role_style(part.role) + (_HIT if is_hit else Style()))
+            for part, is_hit in pieces
+        ]
+        text = Strip(segments)
+        text = text.crop(self._left, self._left + width - 1) if self._left else text
+        front = self._front(number) if is_first else Cell(" ")
+        mark = Segment(front.text, under + self.role_style(front.role))
+        return Strip([mark, *text]).adjust_cell_length(width, under)
+
+    def _front(self, number: int) -> Cell:
+        if number in self._links:
+            return Cell("→", "accent")
+        if number in self._sections.heads and self._sections.lines_of(number):
+            return Cell("▸" if self._sections.heads[number] in self._folded else "▾", "dim")
+        return Cell(" ")

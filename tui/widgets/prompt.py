@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Final, Literal, TypeAlias
 
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -12,9 +12,16 @@ from textual.widgets import Input
 
 from tui.widgets.typing import TextLine
 
-Mode: TypeAlias = Literal["filter", "command"]
+Mode: TypeAlias = Literal["filter", "words", "search", "command"]
+"""A filter of jobs, words that the rows of a list have, words in a page, or a command."""
 Complete: TypeAlias = Callable[[str], list[str]]
 MOST_EARLIER = 50
+_PLACEHOLDERS: Final[dict[Mode, str]] = {
+    "filter": "state:dead type:pothole.* error~timeout age>1h",
+    "words": "words  column:word  -word",
+    "search": "words in this page",
+    "command": "help",
+}
 
 
 class _Completion(Suggester):
@@ -68,9 +75,7 @@ class Prompt(TextLine):
     def ask(self, mode: Mode, text: str, complete: Complete, earlier: list[str]) -> None:
         """Open with this text; what is given is added to the `earlier` ones."""
         self.mode, self._earlier = mode, earlier
-        self.placeholder = (
-            "state:dead type:pothole.* error~timeout age>1h" if mode == "filter" else "help"
-        )
+        self.placeholder = _PLACEHOLDERS[mode]
         self.suggester = _Completion(complete)
         self._complete, self._circle = complete, []
         self._at = len(earlier)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar, Final
 
-from rich.segment import Segment
+from rich.color import Color
+from rich.segment import Segment, Segments
 from rich.style import Style
 from textual.binding import Binding
 from textual.scroll_view import ScrollView
+from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.strip import Strip
 
 from tui.text import ROLES, Cell
 
+_NO_COLOR: Final = Color.default()
 MOVING: Final = (
     Binding("up,k", "move(-1)", "Up", show=False),
     Binding("down,j", "move(1)", "Down", show=False),
@@ -24,6 +27,40 @@ MOVING: Final = (
 """The keys that move through rows or lines, by the actions `move`, `leaf` and `edge`."""
 
 
+class ThinBar(ScrollBarRender):
+    """A scrollbar of thin lines: it is seen without colour, too."""
+
+    @classmethod
+    def render_bar(
+        cls,
+        size: int = 25,
+        virtual_size: float = 50,
+        window_size: float = 20,
+        position: float = 0,
+        thickness: int = 1,
+        vertical: bool = True,
+        back_color: Color = _NO_COLOR,
+        bar_color: Color = _NO_COLOR,
+    ) -> Segments:
+        """Draw the bar: blank, and a line where the window is."""
+        length = start = 0
+        if window_size and size and virtual_size > window_size:
+            length = min(size, max(1, round(size * window_size / virtual_size)))
+            start = round((size - length) * position / (virtual_size - window_size))
+        style = Style(color=bar_color, bgcolor=back_color)
+        above, below = {"@mouse.down": "scroll_up"}, {"@mouse.down": "scroll_down"}
+        grab = style + Style(meta={"@mouse.down": "grab"})
+        segments = [
+            *[Segment(" ", style + Style(meta=above))] * start,
+            *[Segment("│", grab)] * length,
+            *[Segment(" ", style + Style(meta=below))] * (size - length - start),
+        ]
+        return Segments(segments, new_lines=vertical)
+
+
+ScrollBar.renderer = ThinBar
+
+
 class Styled(ScrollView):
     """A widget that draws its own lines of cells, each in the style of its role."""
 
@@ -33,8 +70,9 @@ class Styled(ScrollView):
         scrollbar-size-vertical: 1;
         scrollbar-size-horizontal: 0;
         overflow-x: hidden;
-        scrollbar-background: $panel;
-        scrollbar-background-hover: $panel;
+        scrollbar-background: $background;
+        scrollbar-background-hover: $background;
+        scrollbar-background-active: $background;
         scrollbar-color: $faint;
         & > .role--plain { color: $foreground; }
         & > .role--dim { color: $faint; }

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from hms_svc import bootstrap
 from hms_svc.domain.audit_heads import DAY_MS, AuditHead, HeadSigner, event_of, head_of
+from hms_svc.domain.audit_query import AuditQuery
 from hms_svc.domain.errors import BadInput, Refused
 from hms_svc.domain.event import AUDIT_SEALED, Event
 from hms_svc.domain.timestamps import to_rfc3339
@@ -267,7 +268,7 @@ async def test_accepting_is_on_record_and_begins_anew(record: Record) -> None:
     assert await record.findings() == []
     kept = await record.bus.witness.heads()
     assert [head.link for head in kept.all] == [4, 8], "what the chain contains stays"
-    rows = await record.database.audit_records(limit=2, cursor=None, subject="audit")
+    rows = await record.database.audit_records(AuditQuery(subject="audit"), limit=2, cursor=None)
     assert [row.action for row in rows] == ["audit.accept", "audit.accept"]
     assert b"link 8: rewritten" in rows[1].detail
     await sealer.run_once()

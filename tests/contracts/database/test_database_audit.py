@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from hms_svc.domain.audit_heads import AuditHead, HeadSigner, KeptHeads, judge
+from hms_svc.domain.audit_query import LOOKED_AT, AuditQuery
 from hms_svc.domain.views import AuditRecord
 from hms_svc.persistence.database import SqlDatabase
 from tests.contracts.database.conftest import Opener, Site
@@ -44,8 +45,53 @@ async def test_rows_are_listed_newest_first_by_cursor(database: SqlDatabase) -> 
 
 async def test_rows_about_one_subject_are_listed_alone(database: SqlDatabase) -> None:
     await database.audit([record("one"), record("two"), record("one")])
-    about = await database.audit_records(limit=0, cursor=None, subject="one")
+    about = await database.audit_records(AuditQuery(subject="one"), limit=0, cursor=None)
     assert [row.number for row in about] == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        (AuditQuery(actor="ada"), ["4", "2", "1"]),
+        (AuditQuery(actor="-worker:*"), ["4", "2", "1"]),
+        (AuditQuery(actor="worker:*", action="case.opened"), ["3"]),
+        (AuditQuery(action="job.*"), ["4", "2", "1"]),
+        (AuditQuery(action="-job.cancel"), ["3", "1"]),
+        (AuditQuery(folded=True), ["3", "2", "1"]),
+        (AuditQuery(actor="a%"), []),
+    ],
+)
+async def test_rows_are_found_by_actor_and_action_and_those_in_a_batch_left_out(
+    database: SqlDatabase, query: AuditQuery, found: list[str]
+) -> None:
+    shown = [
+        ("ada", "job.retry", b"{}"),
+        ("ada", "job.cancel", b'{"note":"\\"in_batch\\":true"}'),
+        ("worker:one", "case.opened", b"{}"),
+        ("ada", "job.cancel", b'{"batch":"b","in_batch":true}'),
+    ]
+    await database.audit(
+        [
+            AuditRecord(at=NOON, actor=actor, action=action, subject=str(number), detail=detail)
+            for number, (actor, action, detail) in enumerate(shown, 1)
+        ]
+    )
+    page = await database.audit_page(query, limit=10, cursor=None)
+    assert ([row.subject for row in page.records], page.cursor) == (found, None)
+    assert await database.audit_records(query, limit=0, cursor=None) == list(page.records)
+
+
+async def test_a_page_ends_after_a_bounded_look_and_its_cursor_goes_on(
+    database: SqlDatabase,
+) -> None:
+    await database.audit([record("first")])
+    await database.audit([record("more")] * LOOKED_AT)
+    query = AuditQuery(actor="-nobody", action="job.retried")
+    rare = AuditQuery(actor="bob")
+    assert len((await database.audit_page(query, limit=3, cursor=None)).records) == 3
+    page = await database.audit_page(rare, limit=3, cursor=None)
+    assert (page.records, page.cursor) == ((), "2")
+    assert (await database.audit_page(rare, limit=3, cursor=page.cursor)).cursor is None
 
 
 async def test_the_seal_links_rows_without_gaps(database: SqlDatabase) -> None:

@@ -1,0 +1,115 @@
+"""Lists as a person wants them: sorted, narrowed by words, with the columns that were chosen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hms_svc.domain.lifecycle import State
+from hms_svc.ports.control import Act
+from tests.dashboard.conftest import SeatMaker
+from tests.dashboard.seat import POTHOLE, Seat
+from tui.memory import Memory
+from tui.table import TableView
+
+
+async def three_queues(one: Seat) -> None:
+    """Enqueue one job of a type, two of another, three of a third."""
+    for number, type in enumerate(("c.low", "b.more", "a.most"), 1):
+        await one.enqueue(type, *[POTHOLE] * number)
+    await one.until("the queues are shown", lambda: len(types(one)) == 3)
+
+
+def types(one: Seat) -> list[str]:
+    return [row.key for row in one.grid("queues").rows]
+
+
+async def test_a_table_is_sorted_by_its_columns_and_that_is_remembered(
+    take_seat: SeatMaker, tmp_path: Path
+) -> None:
+    memory = tmp_path / "console.json"
+    async with take_seat(memory=memory) as one:
+        await three_queues(one)
+        assert types(one) == ["a.most", "b.more", "c.low"]
+        await one.press("s", "s")
+        assert "▾ready" in one.lines()[1]
+        await one.press("R")
+        assert types(one) == ["c.low", "b.more", "a.most"]
+        assert "▴ready" in one.lines()[1]
+    async with take_seat(memory=memory) as one:
+        await one.until("the queues are shown", lambda: types(one))
+        assert types(one) == ["c.low", "b.more", "a.most"]
+
+
+async def test_columns_are_chosen_in_a_dialog(take_seat: SeatMaker, tmp_path: Path) -> None:
+    memory = tmp_path / "console.json"
+    async with take_seat(memory=memory) as one:
+        await three_queues(one)
+        assert " ready " in one.lines()[1]
+        await one.press("C")
+        await one.opened("ColumnsDialog")
+        await one.press("down", "space", "down", "right", "s", "enter")
+        await one.opened("Overview")
+        assert " ready " not in one.lines()[1]
+        assert Memory(memory).view_of("overview.queues") == TableView(
+            hidden=("ready",), widths={"run": 7}, sort="run", is_reversed=True
+        )
+
+
+async def test_a_page_of_a_longer_list_is_not_sorted_and_says_why(take_seat: SeatMaker) -> None:
+    async with take_seat(size=(80, 24)) as one:
+        await one.enqueue("pothole.report", *[POTHOLE] * 40)
+        await one.press("2")
+        await one.until("a page is shown", lambda: one.page.grid.rows)
+        await one.press("s")
+        await one.sees("not sorted: this is a page of a longer list")
+        await one.press("/")
+        await one.put(f"id:{one.page.grid.rows[3].key},{one.page.grid.rows[5].key}")
+        await one.press("enter")
+        await one.shows_jobs(2)
+        await one.press("s")
+        await one.sees("sorted by job")
+
+
+@pytest.mark.parametrize("written", ["{", '{"tables": 3}', "[" * 70_000])
+async def test_a_broken_memory_is_ignored_with_a_word(
+    take_seat: SeatMaker, tmp_path: Path, written: str
+) -> None:
+    memory = tmp_path / "console.json"
+    memory.write_text(written)
+    async with take_seat(memory=memory) as one:
+        await one.sees("console.json is ignored: ")
+        assert memory.read_text() == written
+        await one.press("s")
+        assert Memory(memory).trouble == ""
+
+
+async def test_words_narrow_a_list_where_it_stands_and_escape_takes_them_off(
+    take_seat: SeatMaker,
+) -> None:
+    async with take_seat(size=(80, 24)) as one:
+        await three_queues(one)
+        await one.press("/")
+        await one.type("MO")
+        await one.press("enter")
+        assert (one.screen, types(one)) == ("Overview", ["a.most", "b.more"])
+        assert "queues: MO  2 of 3" in one.text()
+        await one.press("escape")
+        assert (one.screen, types(one)) == ("Overview", ["a.most", "b.more", "c.low"])
+
+
+async def test_words_on_audit_do_not_lead_away_from_it(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        ids = await one.enqueue("pothole.report", POTHOLE, POTHOLE)
+        actions = (await one.operations()).actions
+        for job_id in ids:
+            await actions.carry_out(await actions.plan(Act.CANCEL, [job_id]), note=f"no {job_id}")
+        await one.press("9")
+        await one.until("rows are shown", lambda: len(one.grid("table").rows) == 4)
+        await one.press("/")
+        await one.type(ids[0])
+        await one.press("enter")
+        assert one.screen == "Audit"
+        assert {row.cells[3].text for row in one.grid("table").rows} == {ids[0]}
+        assert {job.state for job in await one.jobs()} == {State.CANCELLED}

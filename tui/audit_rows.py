@@ -1,0 +1,137 @@
+"""Audit rows as a list shows them: an act on many jobs is one row. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from hms_svc.domain.audit_query import AuditQuery
+from hms_svc.domain.errors import BadInput
+from hms_svc.domain.plain_text import plural
+from hms_svc.domain.strict_json import decode
+from hms_svc.domain.views import AuditRecord
+from tui import formatting as f
+from tui.text import Row, cell
+
+MOST_DETAIL: Final = 100_000
+BATCH: Final = "batch:"
+TERMS: Final = {"actor": "actor", "act": "action", "to": "subject"}
+"""What is asked of the server, by the names of the columns."""
+
+
+class Folded(msgspec.Struct, frozen=True):
+    """One row of the list: a record, and, of an act on many, all records of its batch, newest first."""
+
+    records: tuple[AuditRecord, ...]
+
+    @property
+    def newest(self) -> AuditRecord:
+        """The newest of them."""
+        return self.records[0]
+
+    @property
+    def key(self) -> str:
+        """The batch, or the number of the record."""
+        newest = self.newest
+        return f"{newest.action} {newest.subject}" if self.is_batch else str(newest.number)
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether it tells of an act on many jobs."""
+        return self.newest.subject.startswith(BATCH)
+
+
+def fold(records: Iterable[AuditRecord]) -> list[Folded]:
+    """Put the records of each act on many together, where its newest stands."""
+    found: dict[tuple[str, str] | int, list[AuditRecord]] = {}
+    for record in records:
+        is_batch = record.subject.startswith(BATCH)
+        key = (record.action, record.subject) if is_batch else record.number
+        found.setdefault(key, []).append(record)
+    return [Folded(tuple(each)) for each in found.values()]
+
+
+def read_words(text: str) -> tuple[AuditQuery, str]:
+    """Read `actor:ann -act:case.* to:SUBJECT words`: what the server is asked, and the words that are left.
+
+    Raises BadInput for a term that is given twice.
+    """
+    asked: dict[str, str] = {}
+    left = []
+    for word in text.split():
+        name, colon, value = word.removeprefix("-").partition(":")
+        field = TERMS.get(name)
+        if field is None or not colon or not value:
+            left.append(word)
+            continue
+        if field in asked:
+            raise BadInput(f"{name}: can be given once; {word!r} is the second")
+        if field == "subject" and word.startswith("-"):
+            raise BadInput(
+                f"{word!r}: to: names one job, case, queue or batch; it cannot be left out"
+            )
+        asked[field] = ("-" if word.startswith("-") else "") + value
+    return AuditQuery(**asked, folded=not asked.get("subject")), " ".join(left)
+
+
+def detail_of(record: AuditRecord) -> dict[str, object]:
+    """Return the detail of a row; of one that is too long, or no object, nothing."""
+    told = decode(record.detail) if len(record.detail) <= MOST_DETAIL else {}
+    return dict(told) if isinstance(told, dict) else {}
+
+
+def counts_of(records: Sequence[AuditRecord]) -> tuple[int, int]:
+    """Return of the records of a batch to how many jobs it was done, and to how many not."""
+    details = [detail_of(record) for record in records]
+    done, failed = ([each.get(name) for each in details] for name in ("done", "not_done"))
+    return _sum(done), _sum(failed)
+
+
+def _sum(numbers: Iterable[object]) -> int:
+    return sum(number for number in numbers if type(number) is int)
+
+
+def audit_words(record: AuditRecord) -> str:
+    """Tell what an audit row says: intent or outcome, of how many, with the note and the query."""
+    told = detail_of(record)
+    if not told:
+        return record.detail[:MOST_DETAIL].decode(errors="replace")
+    jobs = told.pop("jobs", ())
+    words = [str(told.pop("phase", ""))]
+    words += [plural(len(jobs), "job")] if isinstance(jobs, list) and len(jobs) > 1 else []
+    told.pop("batch", None)
+    words += [f"{name}: {value}" for name, value in told.items() if value not in ("", None)]
+    return ", ".join(word for word in words if word)
+
+
+def batch_words(records: Sequence[AuditRecord]) -> str:
+    """Tell of an act on many to how many it was done, and its note and query."""
+    done, failed = counts_of(records)
+    words = [f"{plural(done, 'job')} done"] if done or failed else ["intent, no outcome known yet"]
+    words += [f"{f.number(failed)} not"] if failed else []
+    first = detail_of(records[-1])
+    words += [f"{name}: {first[name]}" for name in ("note", "where") if first.get(name)]
+    return ", ".join(words)
+
+
+def audit_rows(folded: Iterable[Folded]) -> list[Row]:
+    """Who did what, newest first."""
+    return [
+        Row(
+            key=each.key,
+            cells=(
+                cell(f.clock(each.newest.at), "dim", rank=each.newest.number),
+                cell(each.newest.actor, "strong"),
+                cell(each.newest.action, "accent"),
+                cell(each.newest.subject),
+                cell(batch_words(each.records) if each.is_batch else audit_words(each.newest)),
+                cell(
+                    "" if each.newest.link is None else each.newest.link, "dim",
+                    rank=each.newest.link,
+                ),
+            ),
+        )
+        for each in folded
+    ]  # fmt: skip

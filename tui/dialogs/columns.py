@@ -1,0 +1,123 @@
+"""Choosing the columns of a table: which are shown, how wide, and which one it is sorted by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import msgspec
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+
+from tui.dialogs.dialog import Dialog
+from tui.table import NARROWEST, WIDEST, TableView
+from tui.text import Column, Row, cell
+from tui.widgets.grid import Grid
+
+COLUMNS = (
+    Column(title="column", width=20, grow=1),
+    Column(title="shown", width=10),
+    Column(title="width", width=10),
+    Column(title="sorted", width=16),
+)
+_STEP = 2
+
+
+class ColumnsDialog(Dialog[TableView]):
+    """Lists the columns; gives the view that was made of them."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "flip", "Show or hide", show=False),
+        Binding("s", "sort", "Sort", show=False),
+        Binding("left,minus", "widen(-1)", "Narrower", show=False),
+        Binding("right,plus", "widen(1)", "Wider", show=False),
+        Binding("0", "fit", "As its texts need", show=False),
+        Binding("backspace", "reset", "As it was at first", show=False),
+    ]
+
+    def __init__(self, columns: Sequence[Column], view: TableView, *, can_sort: bool) -> None:
+        super().__init__()
+        self._columns = {column.name: column for column in columns}
+        self._view = view
+        self._can_sort = can_sort
+
+    def compose(self) -> ComposeResult:
+        """Show the list in a box."""
+        with Vertical(id="box") as box:
+            box.border_title = Content("Columns")
+            yield Grid(COLUMNS, id="choices")
+            yield from self.foot()
+
+    def on_mount(self) -> None:
+        """Fill the list."""
+        grid = self.query_one("#choices", Grid)
+        grid.styles.height = len(self._columns) + 1
+        self._show()
+        self.set_focus(grid)
+        sorts = [("s", "sort by it, again the other way")] if self._can_sort else []
+        self.tell(
+            ("enter", "take"), ("space", "show or hide"), ("←→", "width"), ("0", "width by need"),
+            *sorts, ("backspace", "all as at first"), ("esc", "back"),
+        )  # fmt: skip
+
+    def _show(self) -> None:
+        view = self._view
+        rows = []
+        for place, name in enumerate(self._columns):
+            shown = "always" if place == 0 else "hidden" if name in view.hidden else "shown"
+            way = "▾ largest first" if view.is_reversed else "▴ smallest first"
+            rows.append(
+                Row(
+                    key=name,
+                    cells=(
+                        cell(name, "strong"),
+                        cell(shown, "dim" if shown == "hidden" else ""),
+                        cell(view.widths.get(name, "by need")),
+                        cell(way if view.sort == name else "", "accent"),
+                    ),
+                )
+            )
+        self.query_one("#choices", Grid).show(rows)
+
+    @property
+    def _at(self) -> str:
+        return self.query_one("#choices", Grid).cursor or next(iter(self._columns))
+
+    def _change(self, **fields: object) -> None:
+        self._view = msgspec.structs.replace(self._view, **fields)
+        self._show()
+
+    def action_flip(self) -> None:
+        """Show the column, or hide it; the first is always shown."""
+        if self._at != next(iter(self._columns)):
+            self._change(hidden=tuple(sorted({*self._view.hidden} ^ {self._at})))
+
+    def action_sort(self) -> None:
+        """Sort by the column; the same once more the other way."""
+        if self._can_sort:
+            is_again = self._view.sort == self._at
+            is_number = self._columns[self._at].align == "right"
+            reverse = not self._view.is_reversed if is_again else is_number
+            self._change(sort=self._at, is_reversed=reverse)
+
+    def action_widen(self, step: int) -> None:
+        """Set the width of the column, a little more or less than it is."""
+        now = self._view.widths.get(self._at, self._columns[self._at].width)
+        width = max(NARROWEST, min(now + step * _STEP, WIDEST))
+        self._change(widths={**self._view.widths, self._at: width})
+
+    def action_fit(self) -> None:
+        """Let the column take what its texts need."""
+        self._change(widths={name: n for name, n in self._view.widths.items() if name != self._at})
+
+    def action_reset(self) -> None:
+        """Forget all that was chosen."""
+        self._view = TableView()
+        self._show()
+
+    def on_grid_chosen(self, message: Grid.Chosen) -> None:
+        """Give the view."""
+        message.stop()
+        self.dismiss(self._view)

@@ -1,0 +1,69 @@
+"""Choosing what to copy of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+
+from tui import formatting as f
+from tui.dialogs.dialog import Dialog
+from tui.text import Column, Row, cell
+from tui.widgets.grid import Grid
+
+COLUMNS = (
+    Column(title="key", width=4),
+    Column(title="what", width=20),
+    Column(title="it begins", width=20, grow=1),
+    Column(title="characters", width=10, align="right"),
+)
+MOST_SHOWN = 200
+
+
+class CopyDialog(Dialog[str]):
+    """Lists texts, each with a key; gives the one that was chosen."""
+
+    def __init__(self, copies: Sequence[tuple[str, str, str]]) -> None:
+        super().__init__()
+        self._texts = {key: text for key, _, text in copies}
+        self._rows = [
+            Row(
+                key=key,
+                cells=(
+                    cell(key, "key"),
+                    cell(words, "strong"),
+                    cell(" ".join(text[:MOST_SHOWN].split()), "dim"),
+                    cell(f.number(len(text))),
+                ),
+            )
+            for key, words, text in copies
+        ]
+
+    def compose(self) -> ComposeResult:
+        """Show the list in a box."""
+        with Vertical(id="box") as box:
+            box.border_title = Content("Copy")
+            yield Grid(COLUMNS, id="choices")
+            yield from self.foot()
+
+    def on_mount(self) -> None:
+        """Fill the list."""
+        grid = self.query_one("#choices", Grid)
+        grid.styles.height = len(self._rows) + 1
+        grid.show(self._rows)
+        self.set_focus(grid)
+        self.tell(("enter", "copy"), ("esc", "back"))
+
+    def on_grid_chosen(self, message: Grid.Chosen) -> None:
+        """Give the text."""
+        message.stop()
+        self.dismiss(self._texts[message.key])
+
+    def on_key(self, event: events.Key) -> None:
+        """Give the text of a key."""
+        if event.character in self._texts:
+            event.stop()
+            self.dismiss(self._texts[event.character])

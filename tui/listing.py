@@ -1,0 +1,145 @@
+"""What is done to lists and pages without changing any job: mark, filter, sort, choose columns, preview."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tui.commands import Target
+from tui.screens.job_list import JobList
+from tui.table import TableView
+from tui.widgets.grid import Grid
+
+if TYPE_CHECKING:
+    from tui.app import Console
+
+
+def mark(console: Console, target: Target | None, words: str) -> None:
+    """Mark the job at the cursor, or take its mark away."""
+    if isinstance(console.room, JobList):
+        console.room.toggle_mark()
+
+
+def mark_all(console: Console, target: Target | None, words: str) -> None:
+    """Choose all jobs that match, or none again."""
+    if isinstance(console.room, JobList):
+        console.room.choose_all()
+
+
+def ask_filter(console: Console, target: Target | None, words: str) -> None:
+    """Open the prompt for the filter of the list that has the keys, or take one that was typed."""
+    room = console.room
+    if words:
+        console.prompting.take("filter", words)
+    elif room is not None:
+        console.prompting.ask(room.filter_mode, room.filter_text)
+
+
+def sort(console: Console, target: Target | None, words: str) -> None:
+    """Sort the table by a column that is named, else by the next one; after the last its own order comes."""
+    grid = _sortable(console)
+    if grid is None:
+        return
+    names = ["", *grid.shown_names]
+    if words and words not in names:
+        console.say(f"no column {words!r}; there are: {', '.join(grid.shown_names)}", "bad")
+        return
+    at = names.index(grid.view.sort) if grid.view.sort in names else 0
+    sort_by(console, grid, words or names[(at + 1) % len(names)])
+
+
+def sort_by(console: Console, grid: Grid, name: str) -> None:
+    """Sort a table by a column, numbers from the largest down; the same column once more the other way."""
+    if not grid.can_sort:
+        console.say(_why_not(console, grid), "warn")
+        return
+    is_again = bool(name) and name == grid.view.sort
+    is_reversed = not grid.view.is_reversed if is_again else name in grid.names_of_numbers
+    _take(console, grid, msgspec.structs.replace(grid.view, sort=name, is_reversed=is_reversed))
+
+
+def reverse(console: Console, target: Target | None, words: str) -> None:
+    """Turn the order of a table that is sorted round."""
+    grid = _sortable(console)
+    if grid is not None and grid.view.sort:
+        sort_by(console, grid, grid.view.sort)
+    elif grid is not None:
+        console.say("it is in its own order: s sorts it by a column", "warn")
+
+
+def choose_columns(console: Console, target: Target | None, words: str) -> None:
+    """Let a person choose columns, widths and order of the table that has the keys."""
+    room = console.room
+    if room is None or room.table is None:
+        console.say("there is no table here", "warn")
+        return
+    console.run_worker(_choose(console, room.table), name="console-columns", group="acts")
+
+
+async def _choose(console: Console, grid: Grid) -> None:
+    from tui.dialogs.columns import ColumnsDialog
+
+    with console.keyboard.preparing():
+        view = await console.ask(ColumnsDialog(grid.columns, grid.view, can_sort=grid.can_sort))
+    if view is not None:
+        _take(console, grid, view)
+
+
+def toggle_preview(console: Console, target: Target | None, words: str) -> None:
+    """Show the preview beside lists, or hide it; that is remembered."""
+    memory = console.memory
+    memory.keep_preview(is_shown=not memory.preview)
+    console.say(memory.trouble or f"preview {'shown' if memory.preview else 'hidden'}")
+    if console.room is not None:
+        console.room.place_preview()
+
+
+def copy(console: Console, target: Target | None, words: str) -> None:
+    """Copy the ids of what is chosen; on a page what a person chooses of it."""
+    from tui.screens.inspect import Reading
+
+    room = console.room
+    if isinstance(room, Reading):
+        console.run_worker(_copy(console, room.copies()), name="console-copy", group="acts")
+    elif target is not None:
+        console.copy_to_clipboard("\n".join(target.ids) if target.ids else target.where)
+
+
+async def _copy(console: Console, copies: Sequence[tuple[str, str, str]]) -> None:
+    from tui.dialogs.copy import CopyDialog
+
+    with console.keyboard.preparing():
+        text = await console.ask(CopyDialog(copies))
+    if text is not None:
+        console.copy_to_clipboard(text)
+
+
+def _sortable(console: Console) -> Grid | None:
+    room = console.room
+    if room is None or room.table is None:
+        console.say("there is no table here", "warn")
+        return None
+    if not room.table.can_sort:
+        console.say(_why_not(console, room.table), "warn")
+        return None
+    return room.table
+
+
+def _why_not(console: Console, grid: Grid) -> str:
+    if grid.is_whole:
+        return "not sorted: here are rows of two kinds, with columns of their own"
+    order = console.room.order if console.room is not None else ""
+    return f"not sorted: this is a page of a longer list, which the server gives {order}"
+
+
+def _take(console: Console, grid: Grid, view: TableView) -> None:
+    grid.rearrange(view)
+    room = console.room
+    if room is not None:
+        console.memory.keep_view(room.name_of(grid), view)
+        room.draw(console.store.picture)
+    way = "largest first" if view.is_reversed else "smallest first"
+    told = f"sorted by {view.sort}, {way}" if grid.sorted_by is not None else "in its own order"
+    console.say(console.memory.trouble or told, "bad" if console.memory.trouble else "")

@@ -1,0 +1,156 @@
+"""A list with a preview of the row at its cursor: below it from 120 columns, beside it from 180."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final
+
+from textual import events
+from textual.containers import Container, Vertical
+from textual.timer import Timer
+from textual.widget import Widget
+
+from hms_svc.domain.errors import HmsError
+from hms_svc.domain.plain_text import plain
+from tui.looks import GlanceLook
+from tui.picture import Picture
+from tui.preview import Read
+from tui.screens.room import Room
+from tui.telling import Told
+from tui.text import cell, line
+from tui.widgets.bar import Bar
+from tui.widgets.grid import Grid
+from tui.widgets.page import Page
+
+LEAST_WIDTH: Final = 120
+BESIDE_WIDTH: Final = 180
+SHARE: Final = 0.45
+LEAST_LINES: Final = 6
+REST_SECONDS: Final = 0.2
+"""How long the cursor rests on a row before anything is read for it."""
+PATIENCE_SECONDS: Final = 6.0
+
+
+class Previewed(Room):
+    """What a list knows of a row is shown at once; what has to be read, once for each rest of the cursor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._glance: GlanceLook | None = None
+        self._read: Read = None
+        self._previewed: str | None = None
+        self._rest: Timer | None = None
+
+    def list_body(self) -> Iterable[Widget]:
+        """Give the widgets of the list."""
+        raise NotImplementedError
+
+    def body(self) -> Iterable[Widget]:
+        """Put the preview beside the list."""
+        preview = Vertical(Bar(id="previewed"), Page(id="preview"), id="aside")
+        yield Container(Vertical(*self.list_body(), id="list"), preview, id="split")
+
+    def preview(self, key: str, read: Read, picture: Picture) -> Told | None:
+        """Tell of a row what is known of it, with what was read for it; None where nothing is known."""
+        raise NotImplementedError
+
+    def glance_of(self, key: str) -> GlanceLook | None:
+        """Give what has to be read for the row; None where the list knows all."""
+        return None
+
+    @property
+    def is_previewing(self) -> bool:
+        """Whether the preview is shown."""
+        return self.console.memory.preview and self.size.width >= LEAST_WIDTH
+
+    @property
+    def preview_lines(self) -> int:
+        """How many lines it takes from the list."""
+        if not self.is_previewing or self.size.width >= BESIDE_WIDTH:
+            return 0
+        return max(LEAST_LINES, int((self.size.height - 3) * SHARE))
+
+    def place_preview(self) -> None:
+        """Show the preview where it has its room, or hide it."""
+        aside = self.query_one("#aside")
+        is_beside = self.size.width >= BESIDE_WIDTH
+        self.set_class(is_beside, "-beside")
+        aside.display = self.is_previewing
+        aside.styles.width = f"{SHARE:.0%}" if is_beside else "100%"
+        aside.styles.height = "100%" if is_beside else self.preview_lines
+        if not self.is_previewing:
+            self._leave()
+        if self._is_ready:
+            self.call_after_refresh(self.ask)
+
+    def draw(self, picture: Picture) -> None:
+        """Show a picture, and the preview of what is at the cursor in it."""
+        super().draw(picture)
+        if self._is_ready and self.is_current:
+            self._show_preview(picture)
+
+    def _show_preview(self, picture: Picture) -> None:
+        grid = self.table
+        if not self.is_previewing or grid is None:
+            return
+        key = grid.chosen
+        wanted = None if key is None else self.glance_of(key)
+        is_kept = key == self._previewed and self._glance is not None
+        if is_kept and wanted is not None and not wanted.stamp:
+            wanted = self._glance
+        if wanted != self._glance:
+            self._leave()
+            self._glance = wanted
+            if wanted is not None:
+                self._rest = self.set_timer(REST_SECONDS, self._begin_reading)
+        page = self.query_one("#preview", Page)
+        told = None if key is None else self.preview(key, self._read, picture)
+        page.show(*((told.lines, told.links, told.heads) if told is not None else ((),)))
+        if key != self._previewed:
+            self._previewed = key
+            page.action_edge(-1)
+        self.query_one("#previewed", Bar).show(
+            line(
+                cell(" Preview", "head"), cell(f"  {key.partition(' ')[0]}" if key else "", "dim")
+            ),
+            line(cell("tab scrolls it  v hides it ", "dim")),
+        )
+
+    def _leave(self) -> None:
+        """Ask for nothing more of the row that the cursor has left."""
+        if self._rest is not None:
+            self._rest.stop()
+        self.workers.cancel_group(self, "preview")
+        self._glance, self._read, self._rest = None, None, None
+
+    def _begin_reading(self) -> None:
+        if self._glance is not None and self.is_current:
+            self.run_worker(self._take(self._glance), name="console-preview", group="preview")
+
+    async def _take(self, wanted: GlanceLook) -> None:
+        """Read once; a key that moves the cursor on calls it off."""
+        read: Read
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                read = await wanted.take(self.console.store.operations())
+        except HmsError as error:
+            read = plain(str(error))
+        except TimeoutError:
+            read = f"no answer within {PATIENCE_SECONDS:g} s"
+        if wanted == self._glance and self.is_current:
+            self._read = read
+            self._show_preview(self.console.store.picture)
+
+    def on_grid_moved(self, message: Grid.Moved) -> None:
+        """Tell of the row that the cursor is on now."""
+        if self._is_ready and self.is_current:
+            self._show_preview(self.console.store.picture)
+
+    def on_screen_suspend(self) -> None:
+        """Ask for nothing while something else is shown."""
+        self._leave()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Give the preview the room that there is now."""
+        self.place_preview()

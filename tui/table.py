@@ -1,0 +1,186 @@
+"""The pure part of a table: which columns are shown how wide, in which order its rows stand, which match."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+from rich.cells import cell_len
+
+from tui.text import Cell, Column, Row
+
+MEASURED: Final = 500
+"""Rows that are measured for the width of their columns."""
+NARROWEST: Final = 3
+WIDEST: Final = 200
+
+
+class TableView(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a person wants a table: columns left out, widths that are set, and the column that it is sorted by."""
+
+    hidden: tuple[str, ...] = ()
+    widths: Mapping[str, int] = {}
+    sort: str = ""
+    is_reversed: bool = False
+
+
+class Layout:
+    """How wide the columns of a table are: as their texts need, which only grows, so that nothing jumps."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._columns = columns
+        self._needs = (0,) * len(columns)
+        self._known: tuple[object, list[tuple[int, int]]] = (None, [])
+
+    def take(self, rows: Sequence[Row]) -> bool:
+        """Measure rows; tells whether a column needs more than before."""
+        widest = list(self._needs)
+        for row in rows[:MEASURED]:
+            if row.columns:
+                continue
+            for index, part in enumerate(row.cells[: len(widest)]):
+                widest[index] = max(widest[index], cell_len(part.text.rstrip()))
+        before, self._needs = self._needs, tuple(widest)
+        return before != self._needs
+
+    def forget(self) -> None:
+        """Measure anew."""
+        self._needs = (0,) * len(self._columns)
+
+    def fit(self, width: int, view: TableView, heads: Mapping[int, int]) -> list[tuple[int, int]]:
+        """Return the columns that fit into `width`, with their widths; `heads` are the widths of titles that are told otherwise."""
+        needs = self._needs
+        if any(needs):
+            needs = tuple(max(need, heads.get(index, 0)) for index, need in enumerate(needs))
+        asked = (width, needs, view.hidden, dict(view.widths))
+        if self._known[0] != asked:
+            self._known = (asked, fit_columns(self._columns, width, needs=needs, view=view))
+        return self._known[1]
+
+
+def fit_columns(
+    columns: Sequence[Column],
+    width: int,
+    *,
+    needs: Sequence[int] = (),
+    view: TableView | None = None,
+) -> list[tuple[int, int]]:
+    """Return which columns fit into `width`, and how wide each is: pairs of index and width.
+
+    `needs` are the cells that the texts of each column take; without, room is shared by `grow` alone.
+    A column that may be left out is, where it is empty. What has to be cut gets the room
+    that is left, more of it the more it grows; what nothing needs goes to the column that grows most.
+    """
+    view = view or TableView()
+    widths = {index: _least(column, view) for index, column in enumerate(columns)}
+    shown = [
+        index
+        for index, column in enumerate(columns)
+        if index == 0 or (column.name not in view.hidden and not _is_empty(column, index, needs))
+    ]
+    while _taken(widths, shown) > width:
+        droppable = [index for index in shown if columns[index].drop]
+        if not droppable:
+            break
+        shown.remove(max(droppable, key=lambda index: columns[index].drop))
+    free = [index for index in shown if columns[index].name not in view.widths]
+    spare = width - _taken(widths, shown)
+    if needs:
+        wanted = {index: max(needs[index], _title_width(columns[index])) for index in free}
+        spare -= _fill(widths, wanted, {index: columns[index].grow or 1 for index in free}, spare)
+        free = sorted(free, key=lambda index: -columns[index].grow)[:1]
+    weights = {index: columns[index].grow for index in free}
+    total = sum(weights.values())
+    if spare > 0 and total:
+        for index, weight in weights.items():
+            widths[index] += spare * weight // total
+    return [(index, widths[index]) for index in shown]
+
+
+def _least(column: Column, view: TableView) -> int:
+    return max(NARROWEST, min(view.widths.get(column.name, column.width), WIDEST))
+
+
+def _is_empty(column: Column, index: int, needs: Sequence[int]) -> bool:
+    return bool(column.drop) and any(needs) and not needs[index]
+
+
+def _title_width(column: Column) -> int:
+    return cell_len(column.title)
+
+
+def _taken(widths: Mapping[int, int], shown: Sequence[int]) -> int:
+    return sum(widths[index] for index in shown) + max(0, len(shown) - 1)
+
+
+def _fill(
+    widths: dict[int, int], wanted: Mapping[int, int], weights: Mapping[int, int], spare: int
+) -> int:
+    """Widen what is too narrow for its texts, by weight, as far as there is room; gives what it took."""
+    given = 0
+    while given < spare:
+        short = [index for index in wanted if widths[index] < wanted[index]]
+        if not short:
+            break
+        total, left = sum(weights[index] for index in short), spare - given
+        for index in short:
+            share = max(1, left * weights[index] // total)
+            more = min(share, wanted[index] - widths[index], spare - given)
+            widths[index] += more
+            given += more
+    return given
+
+
+def sort_rows(rows: Sequence[Row], index: int, *, is_reversed: bool) -> list[Row]:
+    """Return the rows in the order of a column: by rank, else by text; empty cells come last.
+
+    Rows that stand under another one stay there.
+    """
+    heads = [row for row in rows if not row.under]
+    below: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.under:
+            below.setdefault(row.under, []).append(row)
+    known = [row for row in heads if _rank(row, index) is not None]
+    known.sort(key=lambda row: _rank(row, index) or (0.0, ""), reverse=is_reversed)
+    empty = [row for row in heads if _rank(row, index) is None]
+    return [each for row in (*known, *empty) for each in (row, *below.get(row.key, ()))]
+
+
+def _rank(row: Row, index: int) -> tuple[float, str] | None:
+    part = row.cells[index] if index < len(row.cells) else Cell("")
+    if part.rank is not None:
+        return part.rank, ""
+    return (float("-inf"), part.text.strip().casefold()) if part.text.strip() else None
+
+
+def matching(rows: Sequence[Row], columns: Sequence[Column], words: str) -> list[Row]:
+    """Return the rows that have all the words, whatever their case, with those that they stand under.
+
+    `column:word` looks into that column alone; `-word` leaves out rows that have it.
+    """
+    terms = [_term(word, columns) for word in words.casefold().split()]
+    if not terms:
+        return list(rows)
+    found = {row.key for row in rows if all(_has(row, term) for term in terms)}
+    heads = {row.under for row in rows if row.key in found}
+    return [row for row in rows if row.key in found or row.key in heads]
+
+
+_Term = tuple[bool, int | None, str]
+"""Whether the word is wanted, the column that it is looked for in (None: all), and the word."""
+
+
+def _term(word: str, columns: Sequence[Column]) -> _Term:
+    is_wanted = not (word.startswith("-") and len(word) > 1)
+    word = word if is_wanted else word[1:]
+    name, colon, rest = word.partition(":")
+    places = [index for index, column in enumerate(columns) if column.name.casefold() == name]
+    return (is_wanted, places[0], rest) if colon and places and rest else (is_wanted, None, word)
+
+
+def _has(row: Row, term: _Term) -> bool:
+    is_wanted, index, word = term
+    cells: Iterable[Cell] = row.cells if index is None else row.cells[index : index + 1]
+    return is_wanted == any(word in part.text.casefold() for part in cells)
