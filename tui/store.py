@@ -19,6 +19,7 @@ from hms_svc.operations.health import HealthWatch, Seen, seen_of_outage
 from hms_svc.ports.inspection import BrokerHealth
 from tui.errand import Errand
 from tui.launch import Launch
+from tui.lingering import LingeringGroups
 from tui.picture import Look, Picture, Result, results_of
 from tui.trend import Durations, Trends
 
@@ -60,6 +61,7 @@ class Store:
         self._wants_results = True
         self._asked = asyncio.Event()
         self._trends = Trends()
+        self._lingering = LingeringGroups()
         self._durations = Durations()
         self._failed_in_a_row = 0
         self._position = 0
@@ -212,7 +214,9 @@ class Store:
             workers=tuple(common.workers),
             silent_workers=tuple(common.silent),
             types_left_off=common.left_off,
-            failures=picture.failures if common.failures is None else tuple(common.failures),
+            failures=picture.failures
+            if common.failures is None
+            else self._lingering.take(common.failures, seen.at),
             results=self._add_results(common.events or ()),
             trends=self._trends.take(seen.at, common.queues),
             p95=self._durations.p95(),

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.percentile import percentile
-from hms_svc.domain.views import QueueCounts, QueueView
+from hms_svc.domain.views import FailureGroup, QueueCounts, QueueView
 from tui import columns
 from tui import formatting as f
 from tui.commands import ALIASES, Kind, Target
 from tui.completion import complete_command, complete_filter, read_command
 from tui.hints import hints
+from tui.lingering import LingeringGroups
 from tui.order import KeptOrder
 from tui.rows import IDLE_KEY, queue_rows, trouble_below
 from tui.screens.overview import share_heights
@@ -141,6 +142,20 @@ def test_a_queue_that_is_gone_is_forgotten() -> None:
     trends.take(0, [queue(accepted=5)])
     assert trends.take(1_000, []) == {}
     assert trends.take(2_000, [queue(accepted=9)])["pothole.report"].come is None
+
+
+def test_a_group_that_empties_at_each_attempt_keeps_its_row_for_some_seconds() -> None:
+    one = FailureGroup(
+        id="a", state=State.RETRYING, type="x.y", reason="error", by="", error="E", pattern="p",
+        count=2, first_at=0, last_at=9, newest_detail="", newest_id="j", recent=(), next_at=50,
+    )  # fmt: skip
+    dead = msgspec.structs.replace(one, id="b", state=State.DEAD, next_at=None)
+    groups = LingeringGroups()
+    shown = [
+        [(each.id, each.count) for each in groups.take(seen, at)]
+        for at, seen in ((0, [one, dead]), (5_000, []), (9_999, [dead]), (10_000, []))
+    ]
+    assert shown == [[("a", 2), ("b", 2)], [("a", 0)], [("b", 2), ("a", 0)], []]
 
 
 @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=60))
