@@ -39,6 +39,7 @@ def _print(story: TypeStory) -> None:
     from hms_svc.operations.type_story import settings_facts
 
     queue, schedule, took = story.queue, story.schedule, story.took
+    claimed = queue.counters.get("claimed")
     counted = ((name, getattr(queue.counts, name)) for name in ("intake", *COUNTED))
     facts(
         [
@@ -46,6 +47,7 @@ def _print(story: TypeStory) -> None:
             ("why", story.why),
             ("jobs", ", ".join(f"{number:,} {name}" for name, number in counted if number)),
             ("totals", ", ".join(f"{n:,} {name}" for name, n in queue.counters.items() if n)),
+            ("failed", claimed and f"{queue.counters.get('failed', 0) / claimed:.0%} of all attempts"),
             ("took", took and f"p50 {took.p50:,} ms, p95 {took.p95:,} ms, p99 {took.p99:,} ms, "
              f"of the newest {took.of} completed"),
             ("paused at", when(story.paused_at)),

@@ -35,7 +35,7 @@ class QueueWhys:
             if group.id == cause:
                 queues = await self._inspection.queues([group.type])
                 return explain_group(group, self._clock.now_ms(), queues[0] if queues else None)
-        raise UnknownId(f"no failure group {cause!r}")
+        raise UnknownId(f"no job stands in failure group {cause!r} now")
 
 
 def explain_queue(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) -> str:

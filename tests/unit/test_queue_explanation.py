@@ -94,6 +94,27 @@ def test_a_group_tells_what_fails_how_many_and_since_when() -> None:
     assert explain_group(one, NOW).startswith(told)
 
 
+@pytest.mark.parametrize(
+    ("due_in_ms", "queue", "told"),
+    [
+        (27_000, {}, "the newest 5 s ago, the next attempt is due in 27 s; 42 attempts failed in"),
+        (-60_000, {}, "the next attempt was due 1 m ago; 42 attempts"),
+        (27_000, {"served": False}, "is due in 27 s, but no live worker serves the type; 42"),
+        (27_000, {"paused": True, "paused_by": "ann"}, "in 27 s, but the queue is paused by ann; 42"),
+    ],
+)  # fmt: skip
+def test_a_group_of_what_is_failing_tells_when_it_is_tried_again_and_what_keeps_it(
+    due_in_ms: int, queue: dict[str, Any], told: str
+) -> None:
+    group = msgspec.structs.replace(GROUP, state=State.RETRYING, next_at=NOW + due_in_ms)
+    sentence = explain_group(group, NOW, msgspec.structs.replace(QUEUE, **{"served": True} | queue))
+    assert sentence.startswith(
+        "50,000 jobs of t are failing and will be tried again (error): OSError"
+    )
+    assert "; the first failed 2027-01-15T07:00:00.000Z, 1 h ago" in sentence
+    assert told in sentence
+
+
 async def test_the_service_tells_it_of_what_it_knows(tmp_path: Path) -> None:
     async with open_desk(tmp_path) as desk:
         reads = desk.operations.reads
@@ -101,5 +122,5 @@ async def test_the_service_tells_it_of_what_it_knows(tmp_path: Path) -> None:
         assert "and no live worker serves it: no worker is alive" in await reads.why_queue("x.y")
         with pytest.raises(UnknownId, match="no queue 'nobody'"):
             await reads.why_queue("nobody")
-        with pytest.raises(UnknownId, match="no failure group 'c'"):
+        with pytest.raises(UnknownId, match="no job stands in failure group 'c'"):
             await reads.why_group("c")
