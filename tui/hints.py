@@ -27,19 +27,36 @@ PROMPT: Final = (
 
 
 def hints(
-    target: Target | None, states: States, *, is_paused: bool, first: Collection[str], panels: int
+    target: Target | None,
+    states: States,
+    *,
+    is_paused: bool,
+    first: Collection[str],
+    panels: int,
+    without: Collection[str] = (),
+    more: Iterable[tuple[str, str]] = (),
 ) -> list[Line]:
     """Give a hint for each key, what is done to the choice before what needs none.
 
-    `states` are those of the chosen, `is_paused` tells of their queues or workers; `first` names the commands that this screen is for.
+    `states` are those of the chosen, `is_paused` tells of their queues or workers; `first` names the commands
+    that this screen is for, `without` those that it has not, `more` are keys of its own.
     """
     commands = [*possible(target, group="look"), *possible(target, group="act")]
     shown = [each for each in commands if each.keys and can(each, states, is_paused=is_paused)]
     shown.sort(key=lambda each: (each.name not in first, not each.takes))
-    told = [(key_sign(each), each.title.lower()) for each in shown if each.name not in _UNTOLD]
+    told = [
+        (key_sign(each), each.title.lower())
+        for each in shown
+        if each.name not in {*_UNTOLD, *without}
+    ]
+    told += more
     if panels > 1:
         told.append(("tab", "panel"))
     return lines_of(told)
+
+
+def _told(commands: Iterable[Command]) -> list[tuple[str, str]]:
+    return [(key_sign(each), each.title.lower()) for each in commands]
 
 
 def lines_of(keys: Iterable[tuple[str, str]]) -> list[Line]:

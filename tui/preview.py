@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hms_svc.domain.views import FailureGroup, JobView
 from tui import formatting as f
 from tui.looks import Glance
@@ -9,6 +11,9 @@ from tui.rows import SIGNS, cause_words
 from tui.story import is_told, short_why, tell_error
 from tui.telling import Teller, Told
 from tui.text import cell, line
+
+if TYPE_CHECKING:
+    from hms_svc.operations.schedules import ScheduleView
 
 MOST_RAW = 8192
 Read = Glance | str | None
@@ -52,6 +57,22 @@ def preview_group(group: FailureGroup, read: Read, now: int) -> Told:
     _tell_read(teller, read, newest)
     if isinstance(read, Glance):
         _tell_payload(teller, read.detail.view, read, f"of {read.detail.view.id}")
+    return teller.told()
+
+
+def preview_schedule(schedule: ScheduleView, now: int) -> Told:
+    """Tell when a schedule runs, and what became of its last run."""
+    teller = Teller()
+    teller.fact("type", schedule.type, "strong")
+    teller.fact("runs", schedule.words, "accent")
+    teller.fact("cron", schedule.cron)
+    teller.fact("next run", f"{f.moment(schedule.next_at)}, in {f.age(schedule.next_at - now)}")
+    teller.fact("its job", schedule.next_job)
+    teller.fact("last run", f.moment(schedule.last_at))
+    if schedule.last_state is not None:
+        sign, role = SIGNS[schedule.last_state]
+        teller.fact("it", f"{sign} {schedule.last_state}", role)
+        teller.fact("its job", schedule.last_job)
     return teller.told()
 
 

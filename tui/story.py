@@ -251,8 +251,8 @@ def tell_folded(folded: Folded, now: int) -> Told:
     teller.fact("batch", newest.subject.removeprefix(BATCH), "strong")
     teller.fact("began", _when(first.at, now))
     teller.fact("newest row", _when(newest.at, now))
-    teller.fact("done", f"{f.number(done)} jobs", "good")
-    teller.fact("not done", f"{f.number(failed)} jobs" if failed else "", "warn")
+    teller.fact("done", plural(done, "job") if done or failed else "no outcome known yet", "good")
+    teller.fact("not done", plural(failed, "job") if failed else "", "warn")
     teller.fact("note", detail.get("note", ""))
     teller.fact("query", detail.get("where", ""))
     for record in reversed(folded.records):

@@ -12,6 +12,8 @@ from tui.text import Cell, Column, Row
 
 MEASURED: Final = 500
 """Rows that are measured for the width of their columns."""
+GOES_EARLY: Final = 2
+"""From this `drop` on a column gives its room to the one that grows most, before a text of that is cut."""
 NARROWEST: Final = 3
 WIDEST: Final = 200
 
@@ -69,7 +71,8 @@ def fit_columns(
     """Return which columns fit into `width`, and how wide each is: pairs of index and width.
 
     `needs` are the cells that the texts of each column take; without, room is shared by `grow` alone.
-    A column that may be left out is, where it is empty. What has to be cut gets the room
+    A column that may be left out is, where it is empty, or, from a `drop` of 2, where the column that grows most would
+    be cut beside it. What has to be cut gets the room
     that is left, more of it the more it grows; what nothing needs goes to the column that grows most.
     """
     view = view or TableView()
@@ -84,6 +87,8 @@ def fit_columns(
         if not droppable:
             break
         shown.remove(max(droppable, key=lambda index: columns[index].drop))
+    if needs:
+        _make_room(columns, widths, shown, width, needs)
     free = [index for index in shown if columns[index].name not in view.widths]
     spare = width - _taken(widths, shown)
     if needs:
@@ -96,6 +101,22 @@ def fit_columns(
         for index, weight in weights.items():
             widths[index] += spare * weight // total
     return [(index, widths[index]) for index in shown]
+
+
+def _make_room(
+    columns: Sequence[Column],
+    widths: Mapping[int, int],
+    shown: list[int],
+    width: int,
+    needs: Sequence[int],
+) -> None:
+    """Leave out what may go early while the column that grows most would be cut."""
+    main = max(shown, key=lambda index: columns[index].grow)
+    while widths[main] + width - _taken(widths, shown) < needs[main]:
+        early = [index for index in shown if columns[index].drop >= GOES_EARLY and index != main]
+        if not early:
+            return
+        shown.remove(max(early, key=lambda index: columns[index].drop))
 
 
 def _least(column: Column, view: TableView) -> int:

@@ -165,6 +165,22 @@ def test_acts_are_on_record_with_intent_and_outcome(city: City) -> None:
     assert {row["actor"] for row in rows} == {"tester"}
 
 
+def test_the_audit_is_listed_by_actor_and_act_and_without_the_rows_of_each_job(city: City) -> None:
+    cli, _ = city
+
+    def acts(*options: str) -> list[tuple[str, str]]:
+        rows = cli("audit", "list", "--limit", "0", "--json", *options).rows
+        return [(row["actor"].partition(":")[0], row["action"]) for row in rows]
+
+    cli("jobs", "discard", "--where", "validator:identity", "--yes")
+    cli("jobs", "undo")
+    people = acts("--actor", "-worker:*")
+    assert {actor for actor, _ in people} == {"tester"}
+    assert {act for _, act in acts("--act", "case.*")} == {"case.opened"}
+    assert len(acts("--actor", "tester", "--fold")) <= len(people)
+    cli("audit", "list", "--act", "a*b", code=2)
+
+
 def test_acts_that_the_state_forbids_are_refused(city: City) -> None:
     cli, _ = city
     done = find(cli, "state:completed type:pothole.*")["id"]

@@ -113,3 +113,50 @@ async def test_words_on_audit_do_not_lead_away_from_it(take_seat: SeatMaker) -> 
         assert one.screen == "Audit"
         assert {row.cells[3].text for row in one.grid("table").rows} == {ids[0]}
         assert {job.state for job in await one.jobs()} == {State.CANCELLED}
+
+
+async def test_an_act_on_many_is_one_row_of_the_audit_and_is_opened(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        ids = await one.enqueue("pothole.report", *[POTHOLE] * 4)
+        actions = (await one.operations()).actions
+        await actions.carry_out(await actions.plan(Act.CANCEL, ids[:1]), note="alone")
+        await actions.carry_out(await actions.plan(Act.CANCEL, ids[1:]), note="wrong city")
+        await one.press("9")
+        await one.until("rows are shown", lambda: len(one.grid("table").rows) == 3)
+        await one.sees("3 jobs done, note: wrong city")
+        await one.press("i")
+        await one.opened("InspectBatch")
+        for job_id in ids[1:]:
+            await one.sees(job_id)
+        await one.press("tab", "enter")
+        await one.opened("Inspect")
+        await one.press("escape", "escape")
+        await one.opened("Audit")
+
+
+async def test_the_audit_is_asked_for_an_actor_and_an_act(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        ids = await one.enqueue("pothole.report", POTHOLE, POTHOLE)
+        actions = (await one.operations()).actions
+        await actions.carry_out(await actions.plan(Act.CANCEL, ids), note="wrong city")
+        await actions.pause("pothole.report", reason="flood")
+        await one.press("9")
+        await one.until("rows are shown", lambda: len(one.grid("table").rows) == 3)
+        for words, acts in (
+            ("act:queue.*", {"queue.pause"}),
+            ("-act:queue.* actor:ann", {"job.cancel"}),
+            ("actor:bob", set()),
+        ):
+            await one.press("/")
+            await one.put(words)
+            await one.press("enter")
+            await one.until(
+                words, lambda a=acts: {row.cells[2].text for row in one.grid("table").rows} == a
+            )
+            assert words in one.text()
+        await one.press("escape")
+        await one.until("all again", lambda: len(one.grid("table").rows) == 3)
+        await one.press("/")
+        await one.type("act:a*b")
+        await one.press("enter")
+        await one.sees("is no name with at most one *")

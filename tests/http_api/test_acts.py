@@ -91,6 +91,20 @@ async def on_record(operator: Operator, subject: str) -> list[tuple[str, str]]:
     return [(row["actor"], row["action"]) for row in reversed(rows)]
 
 
+async def test_the_audit_is_read_by_actor_and_action(house: House, ada: Operator) -> None:
+    await made(house, ada, "q-1", "q-2")
+    await ada.post("/jobs/q-1/cancel", {"note": "because"})
+
+    async def acts(**query: str) -> set[str]:
+        page = await ada.get("/audit", **query)
+        assert page["cursor"] is None
+        return {row["action"] for row in page["audit"]}
+
+    assert await acts(actor="ada", action="job.*") == {"job.cancel"}
+    assert await acts(action="-job.*") == {"token.create"}
+    assert await acts(actor="bob") == set()
+
+
 async def test_each_act_on_a_job_is_on_record_under_the_name_of_the_token(
     house: House, ada: Operator
 ) -> None:
@@ -278,7 +292,7 @@ UNREADABLE = (
     "/jobs?where=state:", "/jobs?where=state:asleep", "/jobs?where=%22", "/jobs?where=" + "(" * 5000,
     "/jobs?limit=0", "/jobs?limit=1001", "/jobs?limit=ten", "/jobs?cursor=garbage",
     "/jobs?cursor=%00", "/jobs?archive=perhaps", "/jobs?archive=true&cursor=garbage",
-    "/cases?cursor=garbage", "/cases?cursor=1.2", "/cases?status=lost", "/audit?cursor=garbage",
+    "/cases?cursor=garbage", "/cases?cursor=1.2", "/cases?status=lost", "/audit?cursor=garbage", "/audit?actor=a*b",
     "/events?from=yesterday", "/events?from=9001-01-01T00:00:00Z", "/events?from=20260101T000000Z",
     "/jobs?cursor=WzAsMTAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMCwwXQ",  # [0, 10**30, 0]
     "/jobs?cursor=WzAsLTkyMjMzNzIwMzY4NTQ3NzU4MDgsMF0",  # [0, -2**63, 0]

@@ -56,10 +56,10 @@ class ColumnsDialog(Dialog[TableView]):
         grid.styles.height = len(self._columns) + 1
         self._show()
         self.set_focus(grid)
-        sorts = [("s", "sort by it, again the other way")] if self._can_sort else []
+        sorts = [("s", "sort")] if self._can_sort else []
         self.tell(
-            ("enter", "take"), ("space", "show or hide"), ("←→", "width"), ("0", "width by need"),
-            *sorts, ("backspace", "all as at first"), ("esc", "back"),
+            ("enter", "take"), ("space", "show or hide"), ("← →", "width"), ("0", "width by need"),
+            *sorts, ("backspace", "reset all"), ("esc", "back"),
         )  # fmt: skip
 
     def _show(self) -> None:

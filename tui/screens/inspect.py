@@ -33,6 +33,10 @@ class Reading(Room):
     """A page to read, about one thing."""
 
     kind: ClassVar[str] = "job"
+    without: ClassVar[frozenset[str]] = frozenset({"preview", "sort", "inspect", "filter"})
+    own_keys: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("/", "search"), ("y", "copy"), ("z", "fold"), ("tab", "links"), ("W", "wrap"),
+    )  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "stop(1)", "Next link or section", show=False),
         Binding("shift+tab", "stop(-1)", "Link or section before", show=False),

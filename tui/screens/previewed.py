@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Final
+from typing import ClassVar, Final
 
 from textual import events
 from textual.containers import Container, Vertical
@@ -34,6 +34,8 @@ PATIENCE_SECONDS: Final = 6.0
 
 class Previewed(Room):
     """What a list knows of a row is shown at once; what has to be read, once for each rest of the cursor."""
+
+    without: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self) -> None:
         super().__init__()
@@ -144,6 +146,11 @@ class Previewed(Room):
 
     def on_grid_moved(self, message: Grid.Moved) -> None:
         """Tell of the row that the cursor is on now."""
+        if self._is_ready and self.is_current:
+            self._show_preview(self.console.store.picture)
+
+    def on_descendant_focus(self) -> None:
+        """Tell of the row in the table that has the keys now."""
         if self._is_ready and self.is_current:
             self._show_preview(self.console.store.picture)
 

@@ -31,6 +31,10 @@ class Room(Screen[None]):
 
     title_words: ClassVar[str] = ""
     first_hints: ClassVar[frozenset[str]] = frozenset()
+    without: ClassVar[frozenset[str]] = frozenset({"preview"})
+    """Commands that can do nothing here."""
+    own_keys: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Keys of this room alone, with what they do."""
     order: ClassVar[str] = "newest first"
     """How the server gives a list that is longer than its page."""
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -214,6 +218,8 @@ class Room(Screen[None]):
                 is_paused=self.console.is_paused(target),
                 first=self.first_hints,
                 panels=sum(grid.can_focus for grid in self.query(Grid)),
+                without=self.without,
+                more=self.own_keys,
             )
             zone = f.zone_name(self.console.now_ms())
             right = cell(f" {zone}  1-9 screens  ? help  q leave ", "dim")

@@ -13,7 +13,9 @@ from tui import columns, rows
 from tui.commands import Target
 from tui.looks import SchedulePage, SchedulesLook
 from tui.picture import Look, Picture
+from tui.preview import Read, preview_schedule
 from tui.screens.job_list import JobList
+from tui.telling import Told
 from tui.text import Column, Line, Row, cell, line
 from tui.widgets.grid import Grid
 
@@ -59,6 +61,15 @@ class Schedules(JobList):
             crons.styles.height = max(2, min(len(answer.schedules) + 1, MOST_LINES))
             crons.show(rows.schedule_rows(answer.schedules, picture.at))
         super().show(picture)
+
+    def preview(self, key: str, read: Read, picture: Picture) -> Told | None:
+        """Tell of the schedule, or of the job, as the table is that has the keys."""
+        if self.table is self.grid:
+            return super().preview(key, read, picture)
+        answer = picture.answer_to(self.look())
+        schedules = answer.schedules if isinstance(answer, SchedulePage) else ()
+        found = next((each for each in schedules if each.type == key), None)
+        return None if found is None else preview_schedule(found, picture.at)
 
     def _job_target(self) -> Target | None:
         """Give the chosen jobs; for the waiting tick of a schedule that schedule, which goes on."""

@@ -171,6 +171,8 @@ class Page(Styled, can_focus=True):
     def on_resize(self, event: events.Resize) -> None:
         """Wrap the lines anew."""
         self._arrange()
+        if self.is_following:
+            self._scroll_to_end()
 
     def action_move(self, step: int) -> None:
         """Scroll by lines, in one frame."""

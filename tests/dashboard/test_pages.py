@@ -1,0 +1,179 @@
+"""The page of a job: each fact once, folded, searched, followed, copied; and the preview beside a list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import tui.looks
+from hms_svc.domain.views import JobView
+from hms_svc.operations.service import Operations
+from tests.dashboard.conftest import SeatMaker
+from tests.dashboard.seat import POTHOLE, Seat
+from tests.dashboard.test_real_terminal import RealConsole
+from tui.screens.inspect import Reading
+from tui.text import line
+from tui.widgets.page import Page
+
+FAILS = {"act": "fail", "message": "no crew is free"}
+
+
+def page_of(one: Seat) -> Page:
+    room = one.console.room
+    assert isinstance(room, Reading)
+    return room.page
+
+
+async def opened_dead_job(one: Seat) -> JobView:
+    """Let a job die after its only attempt, and open its page."""
+    await one.enqueue("drill.run", FAILS, max_attempts=1)
+    await one.press("2", "/")
+    await one.type("state:dead")
+    await one.press("enter")
+    await one.shows_jobs(1)
+    await one.press("i")
+    await one.opened("Inspect")
+    await one.sees("Attempt 1 of 1")
+    [job] = await one.jobs("state:dead")
+    return job
+
+
+async def test_each_fact_stands_once_and_sections_fold(take_seat: SeatMaker) -> None:
+    async with take_seat(works=True, types=["drill.run"]) as one:
+        await opened_dead_job(one)
+        text = page_of(one).text
+        assert text.count("no crew is free") == 3, (
+            "in why, at the end of the traceback, in the payload"
+        )
+        assert "\ndied " in text
+        await one.press("Z")
+        assert '"message"' not in one.text()
+        assert "▸Payload" in one.text()
+        await one.press("Z", "tab", "tab", "z")
+        assert "▸Payload" in one.text()
+        assert "▾Attempt 1 of 1" in one.text()
+
+
+async def test_a_page_is_searched_and_escape_takes_that_off(take_seat: SeatMaker) -> None:
+    async with take_seat(works=True, types=["drill.run"], size=(80, 24)) as one:
+        await opened_dead_job(one)
+        await one.press("Z", "/")
+        await one.type("NO CREW")
+        await one.press("enter", "n", "n")
+        await one.sees("match 3 of 3")
+        assert '"message": "no crew is free"' in one.text(), "the section of a match is unfolded"
+        await one.press("n")
+        await one.sees("match 1 of 3")
+        await one.press("escape")
+        assert (one.screen, "match" in one.text()) == ("Inspect", False)
+
+
+async def test_what_is_chosen_of_a_page_is_copied(
+    take_seat: SeatMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with take_seat(works=True, types=["drill.run"]) as one:
+        job = await opened_dead_job(one)
+        copied = []
+        for key in ("p", "t", "c"):
+            await one.press("y")
+            await one.opened("CopyDialog")
+            await one.press(key)
+            await one.opened("Inspect")
+            copied.append(one.console.clipboard)
+        assert '"message": "no crew is free"' in copied[0]
+        assert copied[1].startswith("Traceback")
+        assert copied[2] == f"hms-svc jobs show {job.id}"
+
+
+async def test_the_log_of_a_running_job_is_followed_until_one_goes_up(
+    take_seat: SeatMaker,
+) -> None:
+    async with take_seat(size=(80, 24)) as one:
+        page = Page(id="tail")
+        await one.console.screen.mount(page)
+        page.styles.height = 5
+        lines = [line(f"line {number}") for number in range(40)]
+        page.show(lines[:20])
+        await one.until("it is laid out", lambda: page.max_scroll_y == 15)
+        page.action_tail()
+        page.show(lines)
+        await one.settle()
+        assert page.scroll_y == page.max_scroll_y
+        page.action_move(-1)
+        page.show([*lines, *lines])
+        await one.settle()
+        assert page.scroll_y < page.max_scroll_y
+
+
+async def test_lines_that_do_not_wrap_are_scrolled_sideways(take_seat: SeatMaker) -> None:
+    async with take_seat(size=(80, 24)) as one:
+        [job_id] = await one.enqueue("drill.run", {**FAILS, "message": "x" * 90 + "end"})
+        await one.press("2")
+        await one.shows_jobs(1)
+        await one.press("i")
+        await one.sees("end")
+        await one.press("W")
+        assert 'end"' not in one.text()
+        await one.press("right", "right", "right", "right")
+        await one.sees('end"')
+        assert job_id not in one.text()
+
+
+async def test_the_preview_reads_once_for_each_rest_and_not_for_rows_passed_over(
+    take_seat: SeatMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    take = tui.looks.GlanceLook.take
+
+    async def counted(self: tui.looks.GlanceLook, operations: Operations) -> object:
+        read.append(self.job_id)
+        return await take(self, operations)
+
+    monkeypatch.setattr(tui.looks.GlanceLook, "take", counted)
+    async with take_seat() as one:
+        await one.enqueue("pothole.report", *[POTHOLE] * 9)
+        await one.press("2")
+        await one.shows_jobs(9)
+        await one.press_at_once(*["down"] * 8)
+        last = one.page.grid.rows[-1].key
+        await one.until("the last was read", lambda: read and read[-1] == last)
+        await one.sees("no live worker serves")
+        assert len(read) <= 2
+        assert read.count(last) == 1
+
+
+async def test_the_preview_is_shown_from_120_columns_and_hidden_by_a_key(
+    take_seat: SeatMaker, tmp_path: Path
+) -> None:
+    memory = tmp_path / "console.json"
+    async with take_seat(size=(119, 40), memory=memory) as one:
+        await one.enqueue("pothole.report", POTHOLE)
+        await one.press("2")
+        await one.shows_jobs(1)
+        assert "Preview" not in one.text()
+        await one.pilot.resize_terminal(200, 40)
+        await one.sees("has waited")
+        assert "▾Payload" in one.text()
+        await one.press("v")
+        await one.until("it is hidden", lambda: "Preview" not in one.text())
+    async with take_seat(memory=memory) as one:
+        await one.press("2")
+        await one.shows_jobs(1)
+        assert "Preview" not in one.text()
+
+
+async def test_end_on_a_long_page_writes_one_frame(take_seat: SeatMaker, tmp_path: Path) -> None:
+    numbers = list(range(2500))
+    async with take_seat() as one:
+        await one.enqueue("drill.run", {"many": numbers}, meta={"more": numbers})
+    console = RealConsole(tmp_path, "--attach")
+    try:
+        console.press("2", "drill.run")
+        console.press("i", "Payload")
+        start = len(console.seen)
+        console.press("\x1b[F", "enqueued")
+        console.press("y", "copy")
+        assert len(console.seen) - start < 20_000
+    finally:
+        console.close()
