@@ -6,14 +6,15 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Final
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import events, on, work
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
 from textual.filter import Monochrome, NoColor
+from textual.screen import Screen
 from textual.widgets import TextArea
 
 from hms_svc.domain.errors import BadInput, HmsError, Outage, Refused
@@ -25,10 +26,9 @@ from tui.keyboard import Keyboard
 from tui.launch import Launch
 from tui.leaving import Leaving
 from tui.memory import Memory
-from tui.navigation import ROOMS, Navigation
+from tui.navigation import ROOMS, Navigation, load
 from tui.picture import Picture, is_paused, types_of
 from tui.prompting import Prompting
-from tui.screens.job_list import JobList
 from tui.screens.room import Room
 from tui.store import Store
 from tui.text import Line, Role, cell
@@ -55,6 +55,10 @@ def _palette() -> type[Provider]:
     return Palette
 
 
+def _room(where: str) -> Room:
+    return load(where)()
+
+
 class Console(App[int]):
     """The application. Its answer is the exit code."""
 
@@ -64,6 +68,9 @@ class Console(App[int]):
     _run_mark, _run_mark_all, _run_filter = listing.mark, listing.mark_all, listing.ask_filter
     _run_copy, _run_sort, _run_reverse = listing.copy, listing.sort, listing.reverse
     _run_columns, _run_preview = listing.choose_columns, listing.toggle_preview
+    SCREENS: ClassVar[dict[str, Callable[[], Screen[Any]]]] = {
+        name: partial(_room, where) for name, where in ROOMS.items()
+    }
     COMMANDS = {_palette}  # noqa: RUF012 - Textual declares it
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
@@ -93,10 +100,10 @@ class Console(App[int]):
         self.keyboard = Keyboard(self)
         self._leaving = Leaving(self)
         self._is_posing = False
+        self._has_begun = False
         for theme in THEMES.values():
             self.register_theme(theme)
-        for name, room in ROOMS.items():
-            self.install_screen(room(), name)
+        self.theme = self._first_theme()
 
     @cached_property
     def _hands(self) -> Hands:
@@ -113,15 +120,19 @@ class Console(App[int]):
         return Drafting(self)
 
     def on_mount(self) -> None:
-        """Paint first; then begin to look, and to work."""
-        self.theme = self._first_theme()
+        """Open the first screen."""
         self.push_screen("overview")
         self.set_interval(1.0, self._tick)
         if self.launch.on_signals is not None:
             self.launch.on_signals(self.leave)
-        self.set_timer(FIRST_LOOK_SECONDS, self._begin)
         if self.memory.trouble:
             self.say(self.memory.trouble, "warn")
+
+    def painted(self) -> None:
+        """Begin to look, and to work, once the first screen has been painted: that loads the engines."""
+        if not self._has_begun:
+            self._has_begun = True
+            self.set_timer(FIRST_LOOK_SECONDS, self._begin)
 
     def _begin(self) -> None:
         self._look()
@@ -281,7 +292,7 @@ class Console(App[int]):
 
     def acted(self) -> None:
         """Let the room forget what was chosen."""
-        if isinstance(self.room, JobList):
+        if self.room is not None:
             self.room.acted()
 
     def _run_back(self, target: Target | None, words: str) -> None:

@@ -41,7 +41,6 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     broker: str
     database: str
     namespace: str
-    version: str
     actor: str
     profile: str = ""
     production: bool = False

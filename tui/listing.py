@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tui.commands import Target
-from tui.screens.job_list import JobList
 from tui.table import TableView
 from tui.widgets.grid import Grid
 
@@ -18,13 +17,13 @@ if TYPE_CHECKING:
 
 def mark(console: Console, target: Target | None, words: str) -> None:
     """Mark the job at the cursor, or take its mark away."""
-    if isinstance(console.room, JobList):
+    if console.room is not None:
         console.room.toggle_mark()
 
 
 def mark_all(console: Console, target: Target | None, words: str) -> None:
     """Choose all jobs that match, or none again."""
-    if isinstance(console.room, JobList):
+    if console.room is not None:
         console.room.choose_all()
 
 

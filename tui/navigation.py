@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from hms_svc.domain.event import Event
 from tui.commands import Target
-from tui.screens.inspect import (
-    Inspect,
-    InspectAudit,
-    InspectBatch,
-    InspectCase,
-    InspectEvent,
-    Reading,
-)
-from tui.screens.inspect_type import InspectType
-from tui.screens.job_list import JobList
-from tui.screens.lists import Held, Jobs
-from tui.screens.overview import Overview
 from tui.screens.room import Room
-from tui.screens.schedules import Schedules
-from tui.screens.tables import Audit, Cases, Events, Failures
-from tui.screens.workers import Workers
 
 if TYPE_CHECKING:
+    from hms_svc.domain.event import Event
     from tui.app import Console
 
-ROOMS: Final[dict[str, type[Room]]] = {
-    "overview": Overview, "jobs": Jobs, "failures": Failures, "held": Held, "workers": Workers,
-    "cases": Cases, "events": Events, "schedules": Schedules, "audit": Audit,
+ROOMS: Final = {
+    "overview": "overview:Overview", "jobs": "lists:Jobs", "failures": "tables:Failures", "held": "lists:Held",
+    "workers": "workers:Workers", "cases": "tables:Cases", "events": "tables:Events",
+    "schedules": "schedules:Schedules", "audit": "tables:Audit",
 }  # fmt: skip
-"""The nine rooms by name."""
-_PAGES: Final[dict[str, type[Reading]]] = {
-    "job": Inspect, "case": InspectCase, "audit": InspectAudit, "batch": InspectBatch,
-    "queue": InspectType,
+"""The nine rooms by name: where each is found when it is opened first."""
+_PAGES: Final = {
+    "job": "inspect:Inspect", "case": "inspect:InspectCase", "audit": "inspect:InspectAudit",
+    "batch": "inspect:InspectBatch", "queue": "inspect_type:InspectType",
 }  # fmt: skip
 MOST_STEPS: Final = 50
 Step = tuple[str, str]
 """A room's name, and its filter."""
+
+
+def load(where: str) -> Callable[..., Room]:
+    """Import the class of a room, `module:Class`: most are not needed for the first paint."""
+    module, _, name = where.partition(":")
+    found: Callable[..., Room] = getattr(import_module(f"tui.screens.{module}"), name)
+    return found
 
 
 class Navigation:
@@ -59,7 +54,7 @@ class Navigation:
     def where(self) -> str:
         """The filter of the screen, also below a job that lies over it; empty where it has none."""
         room = self._console.get_screen(self.here)
-        return room.where if isinstance(room, JobList) else ""
+        return room.where if isinstance(room, Room) else ""
 
     def go(self, name: str, where: str | None = None) -> None:
         """Open a room; what was left can be gone back to."""
@@ -84,11 +79,12 @@ class Navigation:
     def follow(self, link: str) -> None:
         """Open what a link leads to: `KIND:ID` of a job, case, audit row, batch or queue, or `jobs:FILTER`."""
         kind, _, id = link.partition(":")
-        here = self._console.screen
         if kind == "jobs":
             self.go("jobs", id)
-        elif type(here) is not _PAGES[kind] or here.id_of_it != id:
-            self._console.push_screen(_PAGES[kind](id))
+            return
+        here, page = self._console.screen, load(_PAGES[kind])
+        if type(here) is not page or getattr(here, "id_of_it", "") != id:
+            self._console.push_screen(page(id))
 
     def inspect(self, target: Target) -> None:
         """Open what was chosen: a thing whole, or the jobs of many."""
@@ -99,7 +95,7 @@ class Navigation:
         elif target.kind == "group" or target.where:
             self.go("jobs", target.where)
         elif target.kind == "event" and (event := self._event()) is not None:
-            self._console.push_screen(InspectEvent(event))
+            self._console.push_screen(load("inspect:InspectEvent")(event))
         elif target.kind == "audit" and not target.ids[0].isdecimal():
             self.follow(f"batch:{target.ids[0]}")
         elif target.kind in {"case", "audit", "queue"}:
@@ -109,15 +105,14 @@ class Navigation:
 
     def _event(self) -> Event | None:
         """Give the event on the screen that was chosen, where it is about no job."""
-        room = self.room
-        return room.event_of_no_job() if isinstance(room, Events) else None
+        return self.room.event_of_no_job() if self.room is not None else None
 
     def _open(self, name: str, where: str | None) -> None:
         while len(self._console.screen_stack) > 2:
             self._console.pop_screen()
         self.here = name
         room = self._console.get_screen(name)
-        if isinstance(room, JobList) and where is not None:
+        if isinstance(room, Room) and where is not None:
             room.start_with(where)
         if self._console.screen is room and isinstance(room, Room):
             room.ask()

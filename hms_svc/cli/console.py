@@ -131,8 +131,6 @@ def _launch(session: Session, settings: Settings, snapshot: Snapshot | None = No
 
 
 def _facts(session: Session, settings: Settings) -> Facts:
-    from importlib.metadata import version
-
     from hms_svc.domain.backend_url import mask_password
     from tui.launch import Facts
 
@@ -140,7 +138,6 @@ def _facts(session: Session, settings: Settings) -> Facts:
         broker=mask_password(settings.broker_url),
         database=mask_password(settings.database_url),
         namespace=settings.namespace,
-        version=version("hms-svc"),
         actor=settings.actor,
         profile=settings.profile,
         production=settings.production,

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+_TEXTS: Final = (str, str | None)
+
+
+def _leave_plain(command: Any, context: Any) -> None:
+    """Let options that were not given, and plain texts, pass as they are: to check them typer loads Pydantic."""
+    for parameter in command.get_params(context):
+        parameter.process_value = partial(_process, parameter)
+
+
+def _process(parameter: Any, context: Any, value: Any) -> Any:
+    is_text = isinstance(value, str) and parameter.type_descriptor.annotation in _TEXTS
+    is_given = value is not None and (parameter.multiple or isinstance(value, str | list | tuple))
+    if parameter.required or (is_given and not is_text):
+        return type(parameter).process_value(parameter, context, value)
+    plain = () if value is None and parameter.multiple else value
+    return plain if parameter.callback is None else parameter.callback(context, parameter, plain)
 
 
 class Command(TyperCommand):
@@ -14,6 +32,7 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments; BadParameter (exit 2) for an option that stands twice."""
         _check_once(self, ctx, args)
+        _leave_plain(self, ctx)
         return super().parse_args(ctx, args)
 
 
@@ -23,6 +42,7 @@ class Group(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments; BadParameter (exit 2) for an option that stands twice."""
         _check_once(self, ctx, args)
+        _leave_plain(self, ctx)
         return super().parse_args(ctx, args)
 
 

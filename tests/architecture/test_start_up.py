@@ -45,6 +45,17 @@ asyncio.run(work())
 """
 
 
+CONSOLE = """
+from contextlib import suppress
+from hms_svc.cli.app import make_app
+
+with suppress(SystemExit):
+    make_app()(["--read-only", "--theme", "light"])
+import tui.app, tui.screens.overview
+"""
+"""Without a terminal it ends before it shows anything: what follows loads what the first frame needs."""
+
+
 def loaded_by(script: str, tmp_path: Path) -> set[str]:
     """Give the top-level packages that are loaded once a script has run."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HMS_SVC")}
@@ -82,3 +93,8 @@ def test_the_surface_itself_loads_nothing_of_others(tmp_path: Path) -> None:
 
 def test_a_worker_without_a_collector_loads_nothing_of_traces_or_metrics(tmp_path: Path) -> None:
     assert loaded_by(WORK, tmp_path).isdisjoint({"opentelemetry", "prometheus_client"})
+
+
+def test_the_first_frame_of_the_console_needs_no_engine_and_no_model(tmp_path: Path) -> None:
+    heavy = {"pydantic", "sqlalchemy", "alembic", "redis", "aiosqlite", "cel", "httpx", "email"}
+    assert loaded_by(CONSOLE, tmp_path).isdisjoint(heavy)

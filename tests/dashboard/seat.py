@@ -28,9 +28,7 @@ from tui.widgets.grid import Grid
 PATIENCE_SECONDS: Final = 20.0
 TURNS: Final = 3
 """A key goes from the application to a widget, and its message from there to the screen."""
-FACTS: Final = Facts(
-    broker="here", database="here", namespace="test", version="0", actor="ann", profile="test"
-)
+FACTS: Final = Facts(broker="here", database="here", namespace="test", actor="ann", profile="test")
 POTHOLE: Final = {"user_id": "usr-1", "lat": 38.8977, "lon": -77.0365}
 
 

@@ -25,7 +25,6 @@ FACTS = Facts(
     broker="redis://city",
     database="postgresql://city",
     namespace="city",
-    version="0.1.0",
     actor="ann",
 )
 

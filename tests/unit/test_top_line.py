@@ -28,7 +28,7 @@ def top_words(picture: Picture, now: int, width: int = 80, look: Look | None = N
     def nobody() -> None:
         raise AssertionError
 
-    facts = Facts(broker="b", database="d", namespace="n", version="0", actor="ann")
+    facts = Facts(broker="b", database="d", namespace="n", actor="ann")
     launch = Launch(operations=nobody, facts=facts)  # type: ignore[arg-type]
     left, right = top_line(picture, launch, "Overview", now, width, look)
     return " | ".join("".join(part.text for part in side) for side in (left, right))

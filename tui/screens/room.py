@@ -23,12 +23,15 @@ from tui.widgets.prompt import Mode, Prompt
 from tui.widgets.typing import TextLine
 
 if TYPE_CHECKING:
+    from hms_svc.domain.event import Event
     from tui.app import Console
 
 
 class Room(Screen[None]):
     """One of the nine screens. A room says what it wants looked at, and shows what was seen."""
 
+    where: str = ""
+    """The filter; empty where there is none, or the room takes none."""
     title_words: ClassVar[str] = ""
     first_hints: ClassVar[frozenset[str]] = frozenset()
     without: ClassVar[frozenset[str]] = frozenset({"preview"})
@@ -79,6 +82,22 @@ class Room(Screen[None]):
 
     def target(self) -> Target | None:
         """Give what the cursor is on, or what is marked."""
+        return None
+
+    def start_with(self, where: str) -> None:
+        """Show what matches a filter, in a room that takes one."""
+
+    def toggle_mark(self) -> None:
+        """Mark what the cursor is on, or take its mark away, in a room that has marks."""
+
+    def choose_all(self) -> None:
+        """Choose all that match, in a room that has marks."""
+
+    def acted(self) -> None:
+        """Forget what was chosen."""
+
+    def event_of_no_job(self) -> Event | None:
+        """Give the event at the cursor where it is about no job."""
         return None
 
     def states(self) -> States:
@@ -164,6 +183,7 @@ class Room(Screen[None]):
         """Ask for the first time, now that all widgets are there."""
         self._is_ready = True
         self.ask()
+        self.call_after_refresh(self.console.painted)
 
     def on_screen_resume(self) -> None:
         """Ask for what this room shows; what has left its lists meanwhile is not shown any more."""
