@@ -17,7 +17,7 @@ from textual.filter import Monochrome, NoColor
 from textual.screen import Screen
 from textual.widgets import TextArea
 
-from hms_svc.domain.errors import BadInput, HmsError, Outage, Refused
+from hms_svc.domain.errors import HmsError, Refused
 from tui import listing
 from tui.clipboard import give_to_tmux, passed_through_tmux
 from tui.commands import BY_NAME, Command, Target, bound, fits, meant
@@ -28,6 +28,7 @@ from tui.leaving import Leaving
 from tui.memory import Memory
 from tui.navigation import ROOMS, Navigation, load
 from tui.picture import Picture, is_paused, types_of
+from tui.posing import Posing
 from tui.prompting import Prompting
 from tui.screens.room import Room
 from tui.store import Store
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
 NOTICE_SECONDS: Final = 8.0
 FIRST_LOOK_SECONDS: Final = 0.02
 """The first frame goes out before the engines are loaded."""
-POSE_SECONDS: Final = 1.2
-"""Two looks, so that a snapshot shows rates, too."""
 
 
 def _palette() -> type[Provider]:
@@ -90,7 +89,7 @@ class Console(App[int]):
             NoColor() if isinstance(each, Monochrome) else each for each in self._filters
         ]
         self.launch = launch
-        self.store = Store(launch, self._changed, self._give_up)
+        self.store = Store(launch, self._changed, self.give_up)
         self.failure: HmsError | None = None
         self.notice: Line = ()
         self.memory = Memory(launch.memory)
@@ -99,7 +98,7 @@ class Console(App[int]):
         self.prompting = Prompting(self)
         self.keyboard = Keyboard(self)
         self._leaving = Leaving(self)
-        self._is_posing = False
+        self._posing = Posing(self, launch.snapshot) if launch.snapshot is not None else None
         self._has_begun = False
         for theme in THEMES.values():
             self.register_theme(theme)
@@ -121,7 +120,7 @@ class Console(App[int]):
 
     def on_mount(self) -> None:
         """Open the first screen."""
-        self.push_screen("overview")
+        self.navigation.begin(self.launch.screen, self.launch.where)
         self.set_interval(1.0, self._tick)
         if self.launch.on_signals is not None:
             self.launch.on_signals(self.leave)
@@ -162,24 +161,10 @@ class Console(App[int]):
             return
         if self.room is not None:
             self.room.draw(picture)
-        if self.launch.snapshot is not None and not self._is_posing:
-            self._is_posing = True
-            if picture.at:
-                self.set_timer(POSE_SECONDS, self._save_snapshot)
-            else:
-                self._give_up(Outage(picture.trouble))
+        if self._posing is not None:
+            self._posing.changed(picture)
 
-    def _save_snapshot(self) -> None:
-        if self.launch.snapshot is not None:
-            path = self.launch.snapshot.path
-            try:
-                path.write_text(self.export_screenshot(title="hms-svc"), encoding="utf-8")
-            except OSError as error:
-                self._give_up(BadInput(f"--snapshot {path} cannot be written: {error.strerror}"))
-                return
-        self.exit(0)
-
-    def _give_up(self, error: HmsError) -> None:
+    def give_up(self, error: HmsError) -> None:
         """Leave over what waiting does not mend; whoever runs the console says it."""
         self.failure = error
         self.exit(1)

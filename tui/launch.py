@@ -61,6 +61,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     `driver` shows on the right terminal (None: Textual's own); `on_signals` is to be called
     on the running loop with what a SIGTERM, a SIGHUP or a lost terminal shall do; `memory` is the
     file that remembers how tables are wanted (None: nothing is remembered).
+    `screen` is the room that is opened first, `where` its filter.
     """
 
     operations: Callable[[], AbstractAsyncContextManager[Operations]]
@@ -72,3 +73,5 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     on_signals: Callable[[Callable[[], None]], None] | None = None
     is_in_tmux: bool = False
     memory: Path | None = None
+    screen: str = "overview"
+    where: str = ""

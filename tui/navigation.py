@@ -44,6 +44,14 @@ class Navigation:
         self._future: list[Step] = []
         self.here = "overview"
 
+    def begin(self, name: str, where: str) -> None:
+        """Open the first room; with a filter where one is given."""
+        self.here = name
+        room = self._console.get_screen(name)
+        if where and isinstance(room, Room):
+            room.start_with(where)
+        self._console.push_screen(name)
+
     @property
     def room(self) -> Room | None:
         """The room on the screen, or below the dialogs that are on it."""

@@ -12,7 +12,18 @@ from hms_svc.cli.session import Session
 from hms_svc.domain.errors import BadInput
 
 WORKERS = ("thread", "process")
-CONSOLE_ONLY = ("attach", "workers", "snapshot", "size", "theme", "types", "app", "concurrency")
+CONSOLE_ONLY = (
+    "attach",
+    "workers",
+    "snapshot",
+    "screen",
+    "where",
+    "size",
+    "theme",
+    "types",
+    "app",
+    "concurrency",
+)
 
 
 def make_app() -> typer.Typer:
@@ -62,6 +73,13 @@ def _root(  # noqa: PLR0917 - typer gives them by name
         Path | None, typer.Option(metavar="FILE.svg", help="Console: one frame to a file.")
     ] = None,
     size: Annotated[str | None, typer.Option(help="Console: of the frame, such as 120x40.")] = None,
+    screen: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Console: the first screen, such as failures."),
+    ] = None,
+    where: Annotated[
+        str | None, typer.Option(metavar="FILTER", help="Console: open Jobs with this filter.")
+    ] = None,
 ) -> None:
     if version:
         from hms_svc.domain.version import version as installed
@@ -91,6 +109,8 @@ def _root(  # noqa: PLR0917 - typer gives them by name
         types=tuple(name.strip() for name in (types or "").split(",") if name.strip()),
         snapshot=snapshot,
         size=size or "120x40",
+        screen=screen or ("jobs" if where else "overview"),
+        where=where or "",
     )
     raise typer.Exit(open_console(session, options))
 

@@ -40,26 +40,30 @@ class ConsoleOptions(msgspec.Struct, frozen=True, kw_only=True):
     types: tuple[str, ...] = ()
     snapshot: Path | None = None
     size: str = "120x40"
+    screen: str = "overview"
+    where: str = ""
 
 
 def open_console(session: Session, options: ConsoleOptions) -> int:
     """Show the console until it is left; gives the exit code."""
     snapshot = _snapshot(options)
+    _check_screen(options)
     settings = _settings(session)
     if snapshot is not None:
         from tui.app import run_console
 
         gc.enable()
-        return run_console(_launch(session, settings, snapshot=snapshot))
-    return _show(session, settings, _workforce(settings, session, options))
+        return run_console(_launch(session, settings, options, snapshot=snapshot))
+    return _show(session, settings, options)
 
 
-def _show(session: Session, settings: Settings, workforce: EmbeddedWorkers | None) -> int:
+def _show(session: Session, settings: Settings, options: ConsoleOptions) -> int:
     from tui.terminal import Terminal, has_terminal
 
     if not has_terminal():
         complain(NO_TERMINAL)
         raise typer.Exit(BAD_INPUT)
+    workforce = _workforce(settings, session, options)
     log_path = settings.data_dir / LOG_FILE
     with Terminal(log_path) as terminal:
         from hms_svc.observability.logs import set_up_logging
@@ -71,7 +75,7 @@ def _show(session: Session, settings: Settings, workforce: EmbeddedWorkers | Non
         gc.enable()
         set_up_logging(settings.log_level, settings.log_format)
         launch = msgspec.structs.replace(
-            _launch(session, settings),
+            _launch(session, settings, options),
             workforce=workforce,
             driver=terminal.driver,
             on_signals=terminal.leave_on_signals,
@@ -118,7 +122,12 @@ def _workforce(
     return kind(settings, options.types)
 
 
-def _launch(session: Session, settings: Settings, snapshot: Snapshot | None = None) -> Launch:
+def _launch(
+    session: Session,
+    settings: Settings,
+    options: ConsoleOptions,
+    snapshot: Snapshot | None = None,
+) -> Launch:
     from tui.launch import Launch
 
     def operations() -> AbstractAsyncContextManager[Operations]:
@@ -126,7 +135,12 @@ def _launch(session: Session, settings: Settings, snapshot: Snapshot | None = No
 
     opens: Callable[[], AbstractAsyncContextManager[Operations]] = operations
     return Launch(
-        operations=opens, facts=_facts(session, settings), theme=settings.theme, snapshot=snapshot
+        operations=opens,
+        facts=_facts(session, settings),
+        theme=settings.theme,
+        snapshot=snapshot,
+        screen=options.screen,
+        where=options.where,
     )
 
 
@@ -143,6 +157,19 @@ def _facts(session: Session, settings: Settings) -> Facts:
         production=settings.production,
         read_only=session.read_only,
     )
+
+
+def _check_screen(options: ConsoleOptions) -> None:
+    """Raise BadInput for a first screen that there is not, and for a filter that it cannot take."""
+    from hms_svc.domain.filter import parse_filter
+    from tui.commands import SCREENS
+
+    names = [name for name, *_ in SCREENS]
+    if options.screen not in names:
+        raise BadInput(f"--screen {options.screen!r} is none of {', '.join(names)}")
+    if options.where and options.screen != "jobs":
+        raise BadInput(f"--where is a filter of --screen jobs; {options.screen} takes none")
+    parse_filter(options.where)
 
 
 def _snapshot(options: ConsoleOptions) -> Snapshot | None:

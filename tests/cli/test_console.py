@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hms_svc.cli.console import NO_TERMINAL
@@ -20,11 +22,32 @@ def test_without_a_terminal_it_says_what_there_is_instead(cli: Cli) -> None:
         (["--concurrency", "3", "serve"], "--concurrency is the console's"),
         (["--workers", "fibre"], "--workers 'fibre' is none of thread, process"),
         (["--snapshot", "frame.svg", "--size", "big"], "--size 'big' is not a size such as 120x40"),
+        (["--screen", "jbos"], "--screen 'jbos' is none of overview, jobs, failures"),
+        (["--screen", "cases", "--where", "state:dead"], "cases takes none"),
+        (["--where", "state:gone"], "state"),
+        (["--where", "state:dead", "status"], "--where is the console's"),
         (["--theme", "pink"], "one of dark, light, contrast, sixteen"),
     ],
 )
 def test_what_makes_no_sense_is_refused(cli: Cli, arguments: list[str], said: str) -> None:
     assert said in cli(*arguments, code=2).err
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        (["--screen", "workers"], "No worker is alive"),
+        (["--where", "state:queued"], "state:queued"),
+        (["--screen", "audit"], "Audit"),
+    ],
+)
+def test_any_screen_is_taken_as_a_picture(
+    cli: Cli, tmp_path: Path, options: list[str], shown: str
+) -> None:
+    cli("status")
+    path = tmp_path / "frame.svg"
+    cli("--snapshot", path, *options)
+    assert shown in path.read_text("utf-8").replace("&#160;", " ")
 
 
 def test_no_live_worker_means_no_schedule(cli: Cli) -> None:

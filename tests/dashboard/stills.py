@@ -37,7 +37,7 @@ class StillStore(Store):
     """Shows one picture, whatever is wanted."""
 
     def __init__(self, console: Console, picture: Picture) -> None:
-        super().__init__(console.launch, console._changed, console._give_up)
+        super().__init__(console.launch, console._changed, console.give_up)
         self.picture = picture
 
     def want(self, look: Look | None, *, failures: bool = False, results: bool = False) -> None:
