@@ -41,6 +41,13 @@ async def dawdle(job: RunningJob) -> None:
     await asyncio.sleep(0.02)
 
 
+@app.job("chaos.failing", retry=RetryPolicy(base_seconds=0.2, cap_seconds=1.0))
+def fail_at_first(job: RunningJob) -> None:
+    """Fail three times, for one of two causes, then succeed."""
+    if job.attempt < 4:
+        raise OSError(("no photo {}", "crew {} answered 503")[job.attempt % 2].format(job.id))
+
+
 @app.job("chaos.slow_case", retry=RetryPolicy(base_seconds=0.1))
 async def dawdle_then_open(job: RunningJob) -> str:
     """Take a while, and open a case."""

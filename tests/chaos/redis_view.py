@@ -10,11 +10,13 @@ import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
+from hms_svc.domain.causes import GROUPED
 from hms_svc.domain.lifecycle import State
-from tests.chaos.views import STATES, BusEvent, JobRow, Sample, read_steps
+from tests.chaos.views import STATES, BusEvent, JobRow, Sample, differences, read_steps
 
 PREFIX: Final = "hms:default:"
 WORDS: Final = 26
+_CAUSE: Final = 14
 _SIZES: Final = slice(16, 20)
 """Of the words of a record: the lengths of envelope, data, raw bytes and outcome, which follow them."""
 
@@ -89,7 +91,19 @@ class RedisView:
             if (stands := places.pop(job.id, [])) != [key]:
                 found.append(f"{job.id} is {job.state}, and stands in {stands}")
         found += [f"{id} stands in {keys}, and has no record" for id, keys in places.items()]
-        return found + self._gauge_faults()
+        return found + self._gauge_faults() + self.group_faults()
+
+    def group_faults(self) -> list[str]:
+        """See BrokerView."""
+        names = self._ask("KEYS", PREFIX + "cause:*")
+        told = Counter({name.rpartition(":")[2]: self._ask("ZCARD", name) for name in names})
+        there: Counter[str] = Counter()
+        for key in self._ask("KEYS", PREFIX + "job:*"):
+            words = self._ask("GET", key).partition("\n")[0].split(" ")
+            if STATES[int(words[0])] in GROUPED:
+                there[words[_CAUSE]] += 1
+        known = self._ask("SMEMBERS", PREFIX + "causes")
+        return differences(told, there) + [f"{each} is not known" for each in {*told} - known]
 
     def close(self) -> None:
         """See BrokerView."""

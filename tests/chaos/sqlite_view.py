@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hms_svc.domain.lifecycle import State
-from tests.chaos.views import STATES, BusEvent, JobRow, Sample, read_steps
+from tests.chaos.views import STATES, BusEvent, JobRow, Sample, differences, read_steps
 
 CODES: Final = {state: code for code, state in STATES.items()}
 _JOBS: Final = (
@@ -19,6 +19,9 @@ _JOBS: Final = (
 _SAMPLE: Final = (
     "SELECT 'row', type, state, count(*) FROM jobs JOIN queues USING (queue) GROUP BY 2, 3"
     " UNION ALL SELECT 'tally', type, name, n FROM tallies JOIN queues USING (queue)"
+)
+_GROUPED: Final = (
+    "SELECT coalesce(cause, ''), count(*) FROM jobs WHERE state IN (5, 7, 8) GROUP BY cause"
 )
 
 
@@ -90,9 +93,14 @@ class QueueFileView:
                 tallies[type, name] += number
         return Sample(rows, tallies, counters)
 
+    def group_faults(self) -> list[str]:
+        """See BrokerView."""
+        told = Counter(dict(read_rows(self.path, "SELECT cause, n FROM causes")))
+        return differences(told, Counter(dict(read_rows(self.path, _GROUPED))))
+
     def faults(self) -> list[str]:
         """See BrokerView."""
-        return file_faults(self.path)
+        return file_faults(self.path) + self.group_faults()
 
     def close(self) -> None:
         """See BrokerView."""

@@ -7,8 +7,10 @@ import time
 
 import pytest
 
+from hms_svc.domain.lifecycle import State
 from tests.chaos.app import APP
-from tests.chaos.pairs import on_both, on_every_pair, on_fleet
+from tests.chaos.pairs import on_both, on_every_pair, on_fleet, on_fleet_first
+from tests.chaos.processes import wait_until
 from tests.chaos.site import Site
 
 
@@ -59,6 +61,22 @@ def rampage(site: Site, chance: random.Random, *, jobs: int, kills: int) -> None
 @on_both
 def test_killed_services_lose_and_repeat_nothing(site: Site, chance: random.Random) -> None:
     rampage(site, chance, jobs=300, kills=4)
+
+
+@on_fleet_first
+def test_what_is_failing_stands_in_its_group_after_each_kill(site: Site) -> None:
+    producer, failing = site.producer("chaos.failing"), 0
+    for _ in range(2):
+        served = site.serve(app=APP)
+        site.ask_until_in_hands(producer, served, 40)
+        wait_until("jobs fail", lambda: site.count(State.RETRYING))
+        served.kill()
+        assert site.broker.group_faults() == []
+        failing += site.count(State.RETRYING)
+    producer.close()
+    assert failing > 0, "no kill found a job that was failing: this run proves nothing"
+    site.drain(app=APP)
+    assert site.check().faults == []
 
 
 @pytest.mark.chaos

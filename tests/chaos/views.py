@@ -94,6 +94,10 @@ class BrokerView(Protocol):
         """Count everything in one look, which is right in the middle of a run too."""
         ...
 
+    def group_faults(self) -> list[str]:
+        """Tell which failure groups differ from the jobs that name them, while nobody writes."""
+        ...
+
     def faults(self) -> list[str]:
         """Tell what is wrong with how it is kept, once nobody works on it."""
         ...
@@ -113,6 +117,15 @@ class DatabaseView(Protocol):
     def faults(self) -> list[str]:
         """Tell what is wrong with how it is kept."""
         ...
+
+
+def differences(told: Counter[str], there: Counter[str]) -> list[str]:
+    """Tell of each failure group whose count is not the number of its jobs."""
+    return [
+        f"group {cause or 'of no cause'} has {told[cause]} jobs, there are {there[cause]}"
+        for cause in sorted({*told, *there})
+        if told[cause] != there[cause]
+    ]
 
 
 def read_steps(trail: str) -> tuple[dict[str, Any], ...]:
