@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from hms_svc.domain.views import QueueView
@@ -49,17 +49,27 @@ class Drainer(Service):
         self._on_drained = on_drained
 
     async def run_once(self) -> None:
-        """Look once, outbox first: what it holds may become new jobs."""
+        """Look once: at the queues, at the outbox, and at the queues again.
+
+        A job of another process may end, and what it put into the outbox become a job, between two looks.
+        Where nothing was running at first and no counter has moved since, none has.
+        """
         if not self._has_looked() or self._in_flight.unsettled() or self._settler.backlog:
             return
-        if await self._ledger.outbox(1):
+        before = await self._idle_queues()
+        if before is None or await self._ledger.outbox(1):
             return
-        queues = await self._inspection.queues(self._types)
-        if any(self._waits(queue) for queue in queues):
+        queues = await self._idle_queues()
+        if queues is None or _counters(queues) != _counters(before):
             return
         for queue in queues:
             _report(queue)
         self._on_drained()
+
+    async def _idle_queues(self) -> list[QueueView] | None:
+        """Look at the queues; None where one of them waits for something."""
+        queues = await self._inspection.queues(self._types)
+        return None if any(self._waits(queue) for queue in queues) else queues
 
     def _waits(self, queue: QueueView) -> bool:
         counts = queue.counts
@@ -70,6 +80,10 @@ class Drainer(Service):
         due = queue.next_due_at
         soon = due is not None and due <= self._clock.now_ms() + SOON_MS
         return bool(counts.queued or counts.retrying or soon)
+
+
+def _counters(queues: Sequence[QueueView]) -> dict[str, Mapping[str, int]]:
+    return {queue.type: queue.counters for queue in queues}
 
 
 def _report(queue: QueueView) -> None:
