@@ -13,12 +13,11 @@ from hms_svc.domain.plain_text import plural
 from hms_svc.domain.strict_json import decode
 from hms_svc.domain.views import AuditRecord
 from tui import formatting as f
+from tui.table import asked_of_server
 from tui.text import Row, cell
 
 MOST_DETAIL: Final = 100_000
 BATCH: Final = "batch:"
-TERMS: Final = {"actor": "actor", "act": "action", "to": "subject"}
-"""What is asked of the server, by the names of the columns."""
 
 
 class Folded(msgspec.Struct, frozen=True):
@@ -53,27 +52,20 @@ def fold(records: Iterable[AuditRecord]) -> list[Folded]:
     return [Folded(tuple(each)) for each in found.values()]
 
 
-def read_words(text: str) -> tuple[AuditQuery, str]:
+def read_audit_words(text: str) -> tuple[AuditQuery, str]:
     """Read `actor:ann -act:case.* to:SUBJECT words`: what the server is asked, and the words that are left.
 
-    Raises BadInput for a term that is given twice.
+    Raises BadInput for a term that is given twice, and for `-to:`.
     """
-    asked: dict[str, str] = {}
-    left = []
-    for word in text.split():
-        name, colon, value = word.removeprefix("-").partition(":")
-        field = TERMS.get(name)
-        if field is None or not colon or not value:
-            left.append(word)
-            continue
-        if field in asked:
-            raise BadInput(f"{name}: can be given once; {word!r} is the second")
-        if field == "subject" and word.startswith("-"):
-            raise BadInput(
-                f"{word!r}: to: names one job, case, queue or batch; it cannot be left out"
-            )
-        asked[field] = ("-" if word.startswith("-") else "") + value
-    return AuditQuery(**asked, folded=not asked.get("subject")), " ".join(left)
+    terms, words = asked_of_server(text, ("actor", "act", "to"))
+    subject = terms.get("to", "")
+    if subject.startswith("-"):
+        raise BadInput("to: names one job, case, queue or batch, which cannot be left out")
+    query = AuditQuery(
+        actor=terms.get("actor", ""), action=terms.get("act", ""), subject=subject,
+        folded=not subject,
+    )  # fmt: skip
+    return query, words
 
 
 def detail_of(record: AuditRecord) -> dict[str, object]:

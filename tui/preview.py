@@ -83,7 +83,7 @@ def _tell_payload(teller: Teller, view: JobView, read: Read, more: str = "") -> 
         teller.text(read.detail.raw[:MOST_RAW].decode(errors="replace"))
     else:
         teller.head("Payload", more)
-        teller.json(view.data)
+        teller.json(view.data, most=MOST_RAW)
 
 
 def _tell_read(teller: Teller, read: Read, told: str) -> None:

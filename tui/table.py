@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 from rich.cells import cell_len
 
+from hms_svc.domain.errors import BadInput
 from tui.text import Cell, Column, Row
 
 MEASURED: Final = 500
@@ -205,3 +206,21 @@ def _has(row: Row, term: _Term) -> bool:
     is_wanted, index, word = term
     cells: Iterable[Cell] = row.cells if index is None else row.cells[index : index + 1]
     return is_wanted == any(word in part.text.casefold() for part in cells)
+
+
+def asked_of_server(text: str, names: Sequence[str]) -> tuple[dict[str, str], str]:
+    """Return the terms `name:value` or `-name:value` of these names, with their `-`, and the other words.
+
+    Raises BadInput for a name that is given twice.
+    """
+    asked: dict[str, str] = {}
+    left = []
+    for word in text.split():
+        name, colon, value = word.removeprefix("-").partition(":")
+        if name not in names or not colon or not value:
+            left.append(word)
+        elif name in asked:
+            raise BadInput(f"{name}: can be given once; {word!r} is the second")
+        else:
+            asked[name] = ("-" if word.startswith("-") else "") + value
+    return asked, " ".join(left)

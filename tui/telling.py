@@ -74,8 +74,13 @@ class Teller:
         """Add a text of many lines."""
         self._cut(text, [(Cell(each, role),) for each in _lines_of(text)])
 
-    def json(self, raw: bytes) -> None:
-        """Add JSON over several lines, names and values told apart."""
+    def json(self, raw: bytes, *, most: int = 0) -> None:
+        """Add JSON over several lines, names and values told apart; of more than `most` bytes (0: any) the start as it is."""
+        if most and len(raw) > most:
+            self.text(raw[:most].decode(errors="replace"))
+            told = f"  … the first {f.number(most)} of {f.number(len(raw))} bytes; i shows more"
+            self.lines.append(line(cell(told, "warn")))
+            return
         text = pretty(raw)
         self._cut(text, json_lines(text))
 
@@ -90,6 +95,7 @@ class Teller:
             self.lines.append(line(cell(told, "warn")))
 
 
+@lru_cache(maxsize=4)
 def pretty(raw: bytes) -> str:
     """Write JSON over several lines; bytes that are none as they are, replaced where unreadable."""
     try:

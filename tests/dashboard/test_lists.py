@@ -160,3 +160,23 @@ async def test_the_audit_is_asked_for_an_actor_and_an_act(take_seat: SeatMaker) 
         await one.type("act:a*b")
         await one.press("enter")
         await one.sees("is no name with at most one *")
+
+
+async def test_cases_are_asked_for_a_state_and_a_kind(take_seat: SeatMaker) -> None:
+    async with take_seat(works=True) as one:
+        await one.enqueue("pothole.report", POTHOLE)
+        await one.press("6")
+        await one.until("the case is shown", lambda: len(one.grid("table").rows) == 1)
+        for words, number in (
+            ("state:closed", 0),
+            ("-state:closed kind:pothole", 1),
+            ("kind:x", 0),
+        ):
+            await one.press("/")
+            await one.put(words)
+            await one.press("enter")
+            await one.until(words, lambda n=number: len(one.grid("table").rows) == n)
+        await one.press("/")
+        await one.put("state:lost")
+        await one.press("enter")
+        await one.sees("no state 'lost'; there are: open, closed")

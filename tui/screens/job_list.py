@@ -8,7 +8,7 @@ from typing import ClassVar
 from textual.widget import Widget
 
 from hms_svc.domain.filter import parse_filter
-from hms_svc.domain.lifecycle import State
+from hms_svc.domain.lifecycle import TERMINAL, State
 from hms_svc.domain.plain_text import plural
 from hms_svc.domain.views import JobPage, JobView
 from tui import formatting as f
@@ -159,7 +159,9 @@ class JobList(Previewed):
     def glance_of(self, key: str) -> GlanceLook | None:
         """Give the job, to be read again once it has moved."""
         job = self._jobs.get(key)
-        return None if job is None else GlanceLook(key, (job.state, job.attempt, job.due_at))
+        if job is None:
+            return None
+        return GlanceLook(key, (job.state, job.attempt, job.due_at), ended=job.state in TERMINAL)
 
     def preview(self, key: str, read: Read, picture: Picture) -> Told | None:
         """Tell of the job."""

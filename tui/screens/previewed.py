@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable
 from typing import ClassVar, Final
 
@@ -43,6 +44,7 @@ class Previewed(Room):
         self._read: Read = None
         self._previewed: str | None = None
         self._rest: Timer | None = None
+        self._next_at = 0.0
 
     def list_body(self) -> Iterable[Widget]:
         """Give the widgets of the list."""
@@ -105,7 +107,8 @@ class Previewed(Room):
             self._leave()
             self._glance = wanted
             if wanted is not None:
-                self._rest = self.set_timer(REST_SECONDS, self._begin_reading)
+                seconds = max(REST_SECONDS, self._next_at - time.monotonic())
+                self._rest = self.set_timer(seconds, self._begin_reading)
         page = self.query_one("#preview", Page)
         told = None if key is None else self.preview(key, self._read, picture)
         page.show(*((told.lines, told.links, told.heads) if told is not None else ((),)))
@@ -128,6 +131,7 @@ class Previewed(Room):
 
     def _begin_reading(self) -> None:
         if self._glance is not None and self.is_current:
+            self._next_at = time.monotonic() + self._glance.spacing_seconds
             self.run_worker(self._take(self._glance), name="console-preview", group="preview")
 
     async def _take(self, wanted: GlanceLook) -> None:

@@ -7,12 +7,12 @@ from typing import ClassVar, Final
 
 from textual.widget import Widget
 
-from hms_svc.domain.audit_query import AuditQuery
 from hms_svc.domain.case import Case
 from hms_svc.domain.event import AUDIT_SEALED, EVENTS_GAP, Event
 from hms_svc.domain.views import FailureGroup
 from tui import columns, rows
-from tui.audit_rows import Folded, audit_rows, read_words
+from tui.audit_rows import Folded, audit_rows, read_audit_words
+from tui.case_words import read_case_words
 from tui.commands import Target
 from tui.hints import States
 from tui.looks import AuditLook, AuditSeen, CasePage, CasesLook, EventsLook, GlanceLook
@@ -60,6 +60,48 @@ class TableRoom(Previewed):
         if found is not None:
             self.grid.is_whole = self.most is None or len(found) < self.most
             self.grid.show(found)
+
+
+class AskedRoom(TableRoom):
+    """A table of the database: some words are asked of the server, the others narrow what it gives."""
+
+    first_question: ClassVar[Look]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._words = ""
+        self._question = self.first_question
+
+    def look(self) -> Look:
+        """Ask for the newest that are wanted."""
+        return self._question
+
+    def read_words(self, text: str) -> tuple[Look, str]:
+        """Give what the server is asked, and the words that are left; raises BadInput."""
+        raise NotImplementedError
+
+    @property
+    def filter_text(self) -> str:
+        """What was typed."""
+        return self._words
+
+    def take_words(self, text: str) -> None:
+        """Ask the server for what it can find; the other words narrow what it gives."""
+        question, words = self.read_words(text)
+        if question != self._question:
+            self._question = question
+            self.grid.wait()
+        self._words = text
+        self.grid.rearrange(words=words)
+        self.ask()
+
+    def told_words(self) -> list[tuple[str, Grid]]:
+        """Give what was typed, also where the server alone minds it."""
+        return [(self._words, self.grid)] if self._words else []
+
+    def forget_words(self) -> None:
+        """Ask for every row again."""
+        self.take_words("")
 
 
 class Failures(TableRoom):
@@ -111,7 +153,7 @@ class Failures(TableRoom):
         return None if group is None else preview_group(group, read, picture.at)
 
 
-class Cases(TableRoom):
+class Cases(AskedRoom):
     """The rows that jobs made."""
 
     title_words: ClassVar[str] = "Cases"
@@ -119,9 +161,12 @@ class Cases(TableRoom):
     empty: ClassVar[Sequence[Line]] = (line("No case has been opened."),)
     most: ClassVar[int | None] = ROWS
 
-    def look(self) -> Look:
-        """Ask for the newest."""
-        return CasesLook(None, ROWS)
+    first_question: ClassVar[Look] = CasesLook(None, ROWS)
+
+    def read_words(self, text: str) -> tuple[Look, str]:
+        """Ask the server for a state and a kind."""
+        status, kind, words = read_case_words(text)
+        return CasesLook(status, ROWS, kind), words
 
     def rows_of(self, picture: Picture) -> list[Row] | None:
         """Give every case of the page."""
@@ -190,7 +235,7 @@ class Events(TableRoom):
         return event if event is not None and event.type in _OF_NO_JOB else None
 
 
-class Audit(TableRoom):
+class Audit(AskedRoom):
     """Who did what, and why; an act on many jobs is one row."""
 
     title_words: ClassVar[str] = "Audit"
@@ -200,14 +245,12 @@ class Audit(TableRoom):
     )
     most: ClassVar[int | None] = ROWS
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._words = ""
-        self._query = AuditQuery(folded=True)
+    first_question: ClassVar[Look] = AuditLook(ROWS)
 
-    def look(self) -> Look:
-        """Ask for the newest."""
-        return AuditLook(ROWS, self._query)
+    def read_words(self, text: str) -> tuple[Look, str]:
+        """Ask the server for an actor, an act, a subject."""
+        query, words = read_audit_words(text)
+        return AuditLook(ROWS, query), words
 
     def _seen(self) -> AuditSeen | None:
         found = self.console.store.picture.answer_to(self.look())
@@ -217,29 +260,6 @@ class Audit(TableRoom):
         """Give every record, or the batch of many."""
         seen = self._seen()
         return None if seen is None else audit_rows(seen.folded)
-
-    @property
-    def filter_text(self) -> str:
-        """What was typed."""
-        return self._words
-
-    def take_words(self, text: str) -> None:
-        """Ask the server for an actor, an act, a subject; the other words narrow what it gives."""
-        query, words = read_words(text)
-        if query != self._query:
-            self._query = query
-            self.grid.wait()
-        self._words = text
-        self.grid.rearrange(words=words)
-        self.ask()
-
-    def told_words(self) -> list[tuple[str, Grid]]:
-        """Give what was typed, also where the server alone minds it."""
-        return [(self._words, self.grid)] if self._words else []
-
-    def forget_words(self) -> None:
-        """Ask for every row again."""
-        self.take_words("")
 
     def _folded(self, key: str | None) -> Folded | None:
         seen = self._seen()
