@@ -61,7 +61,9 @@ class EmbeddedWorkers:
         return self._stops > 0
 
     def start(self) -> None:
-        """Begin; an outage at the start is tried again until it is over."""
+        """Begin, once; an outage at the start is tried again until it is over."""
+        if self._state != "not started":
+            return
         self._state = "starting"
         threading.Thread(target=self._mind, name="hms-svc-workers", daemon=True).start()
 
@@ -118,8 +120,9 @@ class ThreadWorkers(EmbeddedWorkers):
         self._lane = SuspectLane(self._types, child_environment(self._settings))
 
     def start(self) -> None:
-        """Begin; an outage at the start is tried again until it is over."""
-        self._loop = asyncio.new_event_loop()
+        """Begin, once; an outage at the start is tried again until it is over."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
         super().start()
 
     def _work(self) -> None:

@@ -22,7 +22,19 @@ from hms_svc.domain.backend_url import (
     sqlite_url,
 )
 from hms_svc.domain.errors import BadInput, BadSetting
-from hms_svc.domain.setting_values import Reader, choice, flag, networks, number, text, whole, words
+from hms_svc.domain.setting_values import (
+    PLACES,
+    Reader,
+    choice,
+    flag,
+    networks,
+    number,
+    settings_of_context,
+    take_table,
+    text,
+    whole,
+    words,
+)
 from hms_svc.domain.spelling import did_you_mean
 from hms_svc.domain.time_zones import time_zone
 from hms_svc.machine import (
@@ -97,14 +109,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     profile: str = ""
     production: bool = False
     theme: str = "dark"
+    notify: str = "off"
     time_zone: str = ""
     log_level: str = "info"
     log_format: str = "text"
-
-    @property
-    def heartbeat_seconds(self) -> float:
-        """How often a lease is renewed: a quarter of it."""
-        return self.lease_seconds / 4
 
     @property
     def broker(self) -> BackendUrl:
@@ -118,11 +126,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """Settings with the origin of every value, and what there was to complain about."""
+    """Settings with the origin of every value, and what there was to complain about.
+
+    `contexts` are the names of the installations that the file describes; `read_only` is what the chosen
+    one says. `keys` are those of the console's commands that the file changes.
+    """
 
     settings: Settings
     sources: dict[str, str]
     warnings: tuple[str, ...]
+    contexts: tuple[str, ...] = ()
+    read_only: bool = False
+    keys: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 def _address(read_url: Callable[[str], BackendUrl]) -> Reader:
@@ -206,6 +221,7 @@ READERS: Final[dict[str, Reader]] = {
     "profile": text(r"[^\x00-\x1f\x7f]{1,40}", "a name of 1 to 40 printable characters"),
     "production": flag,
     "theme": choice(*THEMES),
+    "notify": choice("off", "bell", "osc9", "osc777"),
     "time_zone": _zone,
     "log_level": choice("debug", "info", "warning", "error"),
     "log_format": choice("text", "json"),
@@ -218,8 +234,12 @@ def load_settings(
     *,
     config_path: str | Path | None = None,
     environ: Mapping[str, str] | None = None,
+    context: str = "",
 ) -> Loaded:
     """Put the four layers together; `overrides` are options by setting name, None is not given.
+
+    With a `context` of the file its settings come before file and environment, which then say nothing of
+    where broker, database and data folder are.
 
     The file is `config_path`, else that of HMS_SVC_CONFIG (empty: none), else the one in the
     user's configuration directory where there is one. Raises BadSetting naming
@@ -229,9 +249,17 @@ def load_settings(
     warnings = _unknown_variables(environ)
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    for name, value, source in (
-        *_from_file(_config_file(config_path, environ)),
+    content, file = _read_file(_config_file(config_path, environ))
+    contexts, keys = (take_table(content, name, file) for name in ("contexts", "keys"))
+    chosen = settings_of_context(contexts, context, file) if context else {}
+    read_only = flag(chosen.pop("read_only", False))
+    layers = [
+        *((name, value, file) for name, value in content.items()),
         *_from_environment(environ),
+    ]
+    for name, value, source in (
+        *(layer for layer in layers if not context or layer[0] not in PLACES),
+        *((name, value, f"context {context}") for name, value in chosen.items()),
         *((name, value, "option") for name, value in (overrides or {}).items()),
     ):
         if value is not None:
@@ -240,8 +268,9 @@ def load_settings(
     _fill_in(values)
     settings = Settings(**values)
     return Loaded(
-        settings, {name: sources.get(name, "default") for name in READERS}, tuple(warnings)
-    )
+        settings, {name: sources.get(name, "default") for name in READERS}, tuple(warnings),
+        tuple(contexts), read_only, keys,
+    )  # fmt: skip
 
 
 def child_environment(settings: Settings) -> dict[str, str]:
@@ -310,9 +339,10 @@ def _path_of_configuration(given: str | Path) -> Path:
         ) from error
 
 
-def _from_file(path: Path | None) -> Iterable[tuple[str, object, str]]:
+def _read_file(path: Path | None) -> tuple[dict[str, Any], str]:
+    """Return what the configuration file says, and how it is called as an origin."""
     if path is None:
-        return []
+        return {}, ""
     import tomllib
 
     try:
@@ -321,7 +351,7 @@ def _from_file(path: Path | None) -> Iterable[tuple[str, object, str]]:
         raise BadSetting(f"configuration file {str(path)!r} cannot be read: {error}") from error
     except ValueError as error:
         raise BadSetting(f"configuration file {str(path)!r} {error}") from error
-    return [(name, value, f"file {path}") for name, value in content.items()]
+    return content, f"file {path}"
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterable[tuple[str, object, str]]:

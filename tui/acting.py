@@ -19,7 +19,7 @@ from hms_svc.operations.service import Operations
 from hms_svc.operations.undoing import UndoPlan
 from hms_svc.ports.control import Act
 from tui import formatting as f
-from tui.commands import Command, Target
+from tui.commands import Command, Target, sign_of
 from tui.dialogs.plan import ConfirmDialog, ProgressDialog, UndoDialog, typed_number
 from tui.planned import held_lines, plan_lines, purge_lines, worker_lines
 from tui.rows import cause_words
@@ -168,7 +168,7 @@ class Hands:
             parts.append(f"{f.number(report.left)} left undone")
         words = ", ".join(parts)
         if report.done and report.act != Act.APPROVE:
-            words += "; u takes it back"
+            words += f"; {sign_of('undo')} takes it back"
         self._say(words, "warn" if report.failed or report.left else "good")
 
     async def _undo(self, operations: Operations, target: Target | None, words: str) -> None:
@@ -207,7 +207,7 @@ class Hands:
             if type not in known:
                 raise UnknownId(f"no queue {type!r}; hms-svc queues pause takes one in advance")
             await operations.actions.pause(type, reason=words)
-            self._say(f"{type} paused; p resumes it", "warn")
+            self._say(f"{type} paused; {sign_of('resume')} resumes it", "warn")
 
     async def _resume(self, operations: Operations, target: Target | None, words: str) -> None:
         for type in self._console.types_of(target):
@@ -236,7 +236,7 @@ class Hands:
                     type, note=note or words, progressed=progressed, pace=pace
                 )
             self._say(
-                f"{plural(report.done, 'waiting job')} of {type} cancelled; u takes it back",
+                f"{plural(report.done, 'waiting job')} of {type} cancelled; {sign_of('undo')} takes it back",
                 "good",
             )
 
@@ -265,7 +265,7 @@ class Hands:
             return
         self._console.keyboard.resume()
         await operations.actions.ask_worker(worker_id, wanted, reason=note or words)
-        then = "; p resumes it" if wanted is WorkerState.QUIET else ""
+        then = f"; {sign_of('resume-worker')} resumes it" if wanted is WorkerState.QUIET else ""
         self._say(f"{worker_id} is asked to be {wanted}{then}", "good")
 
     async def _run_now(self, operations: Operations, target: Target | None, words: str) -> None:

@@ -15,18 +15,18 @@ from textual.binding import Binding, BindingType
 from textual.driver import Driver
 from textual.filter import Monochrome, NoColor
 from textual.screen import Screen
-from textual.widgets import TextArea
 
 from hms_svc.domain.errors import HmsError, Refused
 from tui import listing
 from tui.clipboard import give_to_tmux, passed_through_tmux
-from tui.commands import BY_NAME, Command, Target, bound, fits, meant
+from tui.commands import BY_NAME, Command, Target, bound, fits, meant, remap
 from tui.dialogs.dialog import Answer, Dialog
 from tui.keyboard import Keyboard
 from tui.launch import Launch
 from tui.leaving import Leaving
 from tui.memory import Memory
 from tui.navigation import ROOMS, Navigation, load
+from tui.notifying import Notifier
 from tui.picture import Picture, is_paused, types_of
 from tui.posing import Posing
 from tui.prompting import Prompting
@@ -72,12 +72,7 @@ class Console(App[int]):
     }
     COMMANDS = {_palette}  # noqa: RUF012 - Textual declares it
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(
-            Binding(key, f"run({command.name!r})", command.title, show=False, id=command.name)
-            for key, command in bound().items()
-            if command.name not in {"palette", "suspend"}
-        ),
-        Binding("ctrl+z", "suspend", "Suspend", show=False, priority=True),
+        Binding("ctrl+z", "run('suspend')", "Suspend", show=False, priority=True),
         Binding("ctrl+c", "run('quit')", "Leave", show=False, priority=True),
         Binding("ctrl+q", "run('quit')", "Leave", show=False, priority=True),
     ]
@@ -100,6 +95,12 @@ class Console(App[int]):
         self._leaving = Leaving(self)
         self._posing = Posing(self, launch.snapshot) if launch.snapshot is not None else None
         self._has_begun = False
+        remap(launch.keys)
+        for key, command in bound().items():
+            if key not in {"ctrl+p", "ctrl+z"}:
+                for each in Binding.make_bindings([Binding(key, f"run({command.name!r})")]):
+                    self.bind(each.key, each.action, show=False)
+        self._notifier = Notifier(self, launch.notify)
         for theme in THEMES.values():
             self.register_theme(theme)
         self.theme = self._first_theme()
@@ -161,6 +162,7 @@ class Console(App[int]):
             return
         if self.room is not None:
             self.room.draw(picture)
+        self._notifier.take(picture)
         if self._posing is not None:
             self._posing.changed(picture)
 
@@ -192,6 +194,7 @@ class Console(App[int]):
         """Let ages go on, and notices vanish."""
         if not self.is_running:
             return
+        self._notifier.tick()
         if self.notice and time.monotonic() > self._notice_until:
             self.notice = ()
             if isinstance(self.screen, Room):
@@ -225,7 +228,7 @@ class Console(App[int]):
 
     def action_run(self, name: str) -> None:
         """Run a command on what is chosen; while a prompt is open no key is one, but to leave."""
-        if self.is_typing and name != "quit":
+        if self.is_typing and name not in {"quit", "suspend"}:
             return
         room = self.room
         target = room.target() if room is not None else None
@@ -302,6 +305,23 @@ class Console(App[int]):
     def _run_still(self, target: Target | None, words: str) -> None:
         self.store.stand_still(still=not self.store.picture.is_still)
 
+    def _run_save(self, target: Target | None, words: str) -> None:
+        with self.telling():
+            self.prompting.save(words.strip())
+
+    @work(name="console-filters", group="acts")
+    async def _run_filters(self, target: Target | None, words: str) -> None:
+        with self.telling(), self.keyboard.preparing():
+            await self._drafting.show("Saved filters", self.prompting.saved.lines())
+
+    def _run_context(self, target: Target | None, words: str) -> None:
+        with self.telling():
+            self._leaving.switch(words.strip())
+
+    def _run_notify(self, target: Target | None, words: str) -> None:
+        with self.telling():
+            self._notifier.choose(words)
+
     def _run_theme(self, target: Target | None, words: str) -> None:
         self.theme = words if words in THEMES else theme_after(self.theme)
         self.say(f"theme {self.theme}")
@@ -335,13 +355,6 @@ class Console(App[int]):
     def leave(self) -> None:
         """Leave once the jobs in hand have finished; the second time at once."""
         self._leaving.leave()
-
-    def action_suspend(self) -> None:
-        """Stop, for the shell to bring it back; an editor takes its last change back instead."""
-        if isinstance(self.focused, TextArea):
-            self.focused.action_undo()
-        else:
-            self._leaving.suspend()
 
     def _run_suspend(self, target: Target | None, words: str) -> None:
         self._leaving.suspend()

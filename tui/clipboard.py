@@ -13,7 +13,13 @@ PATIENCE_SECONDS: Final = 2.0
 def passed_through_tmux(text: str) -> str:
     """Give the OSC 52 sequence as tmux hands it on to its terminal where passthrough is allowed."""
     packed = base64.b64encode(text.encode()).decode()
-    return f"\x1bPtmux;\x1b\x1b]52;c;{packed}\x07\x1b\\"
+    return wrapped_for_tmux(f"\x1b]52;c;{packed}\x07")
+
+
+def wrapped_for_tmux(sequence: str) -> str:
+    """Give a sequence as tmux hands it on to its terminal where passthrough is allowed."""
+    doubled = sequence.replace("\x1b", "\x1b\x1b")
+    return f"\x1bPtmux;{doubled}\x1b\\"
 
 
 async def give_to_tmux(text: str) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 import msgspec
 
+from hms_svc.domain.errors import BadSetting
 from hms_svc.domain.lifecycle import State
+from hms_svc.domain.spelling import did_you_mean
 
 Kind: TypeAlias = Literal["job", "group", "queue", "case", "worker", "event", "audit", "schedule"]
 SHOWN_IDS: Final = 3
@@ -225,8 +228,16 @@ _CONSOLE: Final = (
             help="find a command by any word of it"),
     Command(name="help", keys=("question_mark",), title="Help", group="console",
             help="what can be done here"),
+    Command(name="save", title="Save filter", group="console",
+            help=":save NAME keeps the filter of the screen; / and @NAME opens it again"),
+    Command(name="filters", title="Saved filters", group="console",
+            help="the filters that were saved, by name"),
+    Command(name="context", title="Context", group="console",
+            help=":ctx NAME shows another installation of the configuration, without workers; :ctx default the first"),
     Command(name="theme", keys=("T",), title="Theme", group="console",
             help="dark, light, high contrast, the terminal's own sixteen"),
+    Command(name="notify", title="Notifications", group="console",
+            help="bell or desktop notification of a new cause, a dead worker, an engine away: :notify bell, osc9, osc777, off"),
     Command(name="suspend", keys=("ctrl+z",), title="Suspend", group="console",
             help="back to the shell; fg brings the console back (in an editor: undo)"),
     Command(name="zone", keys=("U",), title="UTC", group="console",
@@ -241,11 +252,17 @@ ALIASES: Final[Mapping[str, tuple[str, str]]] = {
     **{name: (f"go-{name}", "") for name, *_ in SCREENS},
     "dlq": ("go-failures", ""), "dead-letters": ("go-failures", ""), "groups": ("go-failures", ""),
     "queues": ("go-overview", ""), "home": ("go-overview", ""),
-    "q": ("quit", ""), "q!": ("quit", ""), "wq": ("quit", ""), "exit": ("quit", ""),
+    "ctx": ("context", ""), "q": ("quit", ""), "q!": ("quit", ""), "wq": ("quit", ""), "exit": ("quit", ""),
     "h": ("help", ""), "?": ("help", ""), "i": ("inspect", ""), "open": ("inspect", ""),
     "delete": ("discard", ""), "kill": ("cancel", ""), "requeue": ("retry", ""),
 }  # fmt: skip
 """What people type instead of a name: the command, and words that stand behind it."""
+_KEY: Final = re.compile(r"[!-+\--~]|ctrl\+[a-z]|f([1-9]|1[0-2])|space")
+TAKEN_KEYS: Final = frozenset(
+    {"j", "k", "g", "G", "n", "N", *(f"ctrl+{letter}" for letter in "cqzpihjm")}
+)
+"""Keys that mean something everywhere, or that a terminal does not tell from another."""
+TOGGLES: Final = ({"pause", "resume"}, {"quiet", "resume-worker"})
 PAUSING: Final = frozenset({"pause", "quiet"})
 RESUMING: Final = frozenset({"resume", "resume-worker"})
 KEY_SIGNS: Final = {
@@ -254,23 +271,71 @@ KEY_SIGNS: Final = {
 }  # fmt: skip
 
 
+_remapped: dict[str, str] = {}
+
+
+def keys_of(command: Command) -> tuple[str, ...]:
+    """Give the keys of a command: the one that the configuration gives it, else its own."""
+    return (_remapped[command.name],) if command.name in _remapped else command.keys
+
+
+def remap(keys: Mapping[str, object]) -> None:
+    """Give commands other keys, by their names; those of an earlier call are their own again.
+
+    Raises BadSetting for a command that there is not, a key that cannot be one, and two commands
+    that one key would mean for the same choice.
+    """
+    _remapped.clear()
+    _remapped.update({name: _key_for(name, key) for name, key in keys.items()})
+    for kind in (None, *get_args(Kind)):
+        target = None if kind is None else Target(kind=kind, ids=("x",))
+        taken: dict[str, Command] = {}
+        for command in TABLE:
+            for sign in map(_sign, keys_of(command) if fits(command, target) else ()):
+                other = taken.setdefault(sign, command)
+                if other is not command and {other.name, command.name} not in TOGGLES:
+                    names = sorted((command.name, other.name))
+                    _remapped.clear()
+                    raise BadSetting(f"[keys]: {sign} would mean both {' and '.join(names)}")
+
+
+def _key_for(name: str, key: object) -> str:
+    if name not in BY_NAME:
+        raise BadSetting(f"[keys]: no command {name!r}{did_you_mean(name, BY_NAME)}")
+    if not isinstance(key, str) or not _KEY.fullmatch(key) or key in TAKEN_KEYS:
+        raise BadSetting(
+            f"[keys]: {name} = {key!r:.40} is wrong: want a sign such as X or !, ctrl+x or f5, and "
+            f"none that moves, opens or leaves: {' '.join(sorted(TAKEN_KEYS))}"
+        )
+    return key
+
+
+def _sign(key: str) -> str:
+    return KEY_SIGNS.get(key, key)
+
+
 def key_sign(command: Command) -> str:
     """Give the first key of a command as a person reads it."""
-    return KEY_SIGNS.get(command.keys[0], command.keys[0]) if command.keys else ""
+    return next(map(_sign, keys_of(command)), "")
+
+
+def sign_of(name: str) -> str:
+    """Give the first key of a command by its name, for a sentence."""
+    return key_sign(BY_NAME[name])
 
 
 def bound() -> Mapping[str, Command]:
     """Give for each key the first command that has it; which of them is meant the choice tells."""
     found: dict[str, Command] = {}
     for command in TABLE:
-        for key in command.keys:
+        for key in keys_of(command):
             found.setdefault(key, command)
     return found
 
 
 def meant(command: Command, target: Target | None, *, is_paused: bool) -> Command:
     """Give the command that is meant by the key of this one: of those that have it, the one that fits."""
-    sharing = [each for each in TABLE if each.keys and each.keys == command.keys]
+    sharing = [each for each in TABLE if keys_of(each) and key_sign(each) == key_sign(command)]
     fitting = [each for each in sharing if fits(each, target)]
     if len(fitting) > 1:
         fitting = [each for each in fitting if (each.name in RESUMING) == is_paused]

@@ -8,7 +8,7 @@ from typing import Final
 from hms_svc.domain.case import CaseStatus
 from hms_svc.domain.lifecycle import TERMINAL
 from hms_svc.operations.plan import ELIGIBLE
-from tui.commands import PAUSING, RESUMING, Command, Target, key_sign, possible
+from tui.commands import PAUSING, RESUMING, Command, Target, key_sign, keys_of, possible
 from tui.text import Cell, Line
 
 States = Collection[str] | None
@@ -42,7 +42,7 @@ def hints(
     that this screen is for, `without` those that it has not, `more` are keys of its own.
     """
     commands = [*possible(target, group="look"), *possible(target, group="act")]
-    shown = [each for each in commands if each.keys and can(each, states, is_paused=is_paused)]
+    shown = [each for each in commands if keys_of(each) and can(each, states, is_paused=is_paused)]
     shown.sort(key=lambda each: (each.name not in first, not each.takes))
     told = [
         (key_sign(each), each.title.lower())

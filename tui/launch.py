@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -61,6 +61,9 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     `driver` shows on the right terminal (None: Textual's own); `on_signals` is to be called
     on the running loop with what a SIGTERM, a SIGHUP or a lost terminal shall do; `memory` is the
     file that remembers how tables are wanted (None: nothing is remembered).
+    `contexts` are other installations that the configuration names; `enter` prepares the console of
+    one (empty: of none), and raises BadSetting where it cannot be. `filters` is the file of saved ones.
+    `notify` is how what is new and bad is notified of; `keys` are other keys of commands.
     `screen` is the room that is opened first, `where` its filter.
     """
 
@@ -73,5 +76,10 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     on_signals: Callable[[Callable[[], None]], None] | None = None
     is_in_tmux: bool = False
     memory: Path | None = None
+    contexts: tuple[str, ...] = ()
+    enter: Callable[[str], None] | None = None
+    filters: Path | None = None
+    notify: str = "off"
+    keys: Mapping[str, str] = {}
     screen: str = "overview"
     where: str = ""

@@ -8,11 +8,17 @@ import socket
 import time
 from typing import TYPE_CHECKING, Final
 
+from textual.widgets import TextArea
+
 from hms_svc.domain.plain_text import plural
 
 if TYPE_CHECKING:
     from tui.app import Console
 
+SWITCHED: Final = -1
+"""What a console gives that is left for the one of another context."""
+DEFAULT: Final = "default"
+"""The name of the installation that the console was started for."""
 SURE_SECONDS: Final = 8.0
 """For how long the same key again means that it was read what it does."""
 
@@ -45,12 +51,27 @@ class Leaving:
             await self._console.launch.workforce.wait_stopped()
         self._console.exit(0)
 
+    def switch(self, name: str) -> None:
+        """Leave for the console of another context; BadSetting where that cannot be entered.
+
+        The workers inside go on for the installation that they were started for.
+        """
+        launch = self._console.launch
+        if name and launch.enter is not None:
+            launch.enter("" if name == DEFAULT else name)
+            self._console.exit(SWITCHED)
+        else:
+            self._console.say(f"contexts: {', '.join((DEFAULT, *launch.contexts))}")
+
     def suspend(self) -> None:
         """Stop this process and what the shell started with it; the driver restores the terminal.
 
         Workers inside stop with it: while they have jobs in hand it takes the key twice.
         """
         console = self._console
+        if isinstance(console.focused, TextArea):
+            console.focused.action_undo()
+            return
         can = console._driver is not None and console._driver.can_suspend
         if not can or os.getpgrp() == os.getsid(0):
             words = "ctrl+z: no shell with job control is here that could bring the console back"

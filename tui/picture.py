@@ -83,7 +83,8 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     """The last good look at everything. `at` (Unix ms) is 0 before the first one.
 
     `trouble` says, in words, why the broker told nothing newer, `look_trouble` why the newest look
-    of the screen failed; each is empty where it did not. `silent_workers` are in the register
+    of the screen failed; each is empty where it did not. `causes_at` (Unix ms) is when the failures were
+    read last. `silent_workers` are in the register
     and not live.
     """
 
@@ -103,6 +104,8 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     trouble: str = ""
     look_trouble: str = ""
     is_still: bool = False
+    lease_ms: int = 30_000
+    causes_at: int = 0
     seen: Seen | None = None
 
     def answer_to(self, look: Look | None) -> object | None:

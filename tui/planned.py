@@ -13,6 +13,7 @@ from hms_svc.operations.plan import Plan
 from hms_svc.operations.undoing import UndoPlan
 from hms_svc.operations.worker_acts import WorkerPlan
 from tui import formatting as f
+from tui.commands import sign_of
 from tui.rows import SIGNS
 from tui.telling import pretty
 from tui.text import Line, Role, cell, line
@@ -67,7 +68,7 @@ def purge_lines(type: str, waiting: Mapping[State, int], command_line: str) -> l
     if not lines:
         lines.append(line(cell("  nothing waits there now", "dim")))
     return [
-        *lines, line(cell("          are cancelled; u takes it back", "dim")), (),
+        *lines, line(cell(f"          are cancelled; {sign_of('undo')} takes it back", "dim")), (),
         line(cell("  $ ", "dim"), cell(command_line, "dim")),
     ]  # fmt: skip
 

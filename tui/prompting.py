@@ -11,6 +11,7 @@ from hms_svc.domain.errors import BadInput
 from hms_svc.domain.filter import parse_filter
 from tui.commands import Target
 from tui.completion import complete_command, complete_filter, read_command
+from tui.saved import SIGN, SavedFilters
 from tui.widgets.prompt import Mode, Prompt
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Prompting:
         }  # fmt: skip
         self._target: Target | None = None
         self._keys_from: Widget | None = None
+        self.saved = SavedFilters(console.launch.filters)
 
     def ask(self, mode: Mode, text: str) -> None:
         """Open the prompt with this text."""
@@ -43,6 +45,8 @@ class Prompting:
             return
 
         def complete(text: str) -> list[str]:
+            if mode == "filter" and text.startswith(SIGN):
+                return self.saved.complete(text)
             known = _COMPLETES.get(mode)
             types = [queue.type for queue in self._console.store.picture.queues]
             return room.complete_words(text) if known is None else known(text, types)
@@ -56,6 +60,7 @@ class Prompting:
         self._console.notice = ()
         try:
             if mode == "filter":
+                text = self.saved.expand(text)
                 parse_filter(text)
                 self.close()
                 self._console.navigation.go("jobs", text)
@@ -73,6 +78,11 @@ class Prompting:
                 self.close()
         except BadInput as error:
             self._console.say(str(error), "bad")
+
+    def save(self, name: str) -> None:
+        """Keep the filter of the screen under a name; BadInput where it cannot be."""
+        self.saved.save(name, self._console.navigation.where)
+        self._console.say(f"saved: / and {SIGN}{name} opens it again", "good")
 
     def close(self) -> None:
         """Hide the prompt, and give the keys back to who had them."""

@@ -58,6 +58,7 @@ class Store:
         self._operations: Operations | None = None
         self._look: Look | None = None
         self._wants_failures = True
+        self.always_failures = False
         self._wants_results = True
         self._asked = asyncio.Event()
         self._trends = Trends()
@@ -80,7 +81,8 @@ class Store:
 
     def want(self, look: Look | None, *, failures: bool = False, results: bool = False) -> None:
         """Say what the screen shows: nothing else is fetched."""
-        self._look, self._wants_failures, self._wants_results = look, failures, results
+        self._look, self._wants_results = look, results
+        self._wants_failures = failures or self.always_failures
         self.hurry()
 
     def hurry(self, *, anew: bool = False) -> None:
@@ -222,6 +224,8 @@ class Store:
             p95=self._durations.p95(),
             p95_of_all=self._durations.p95_of_all(),
             health=self._watch.take(seen),
+            lease_ms=reads.lease_ms,
+            causes_at=picture.causes_at if common.failures is None else seen.at,
             trouble="" if broker is None or broker.ok else "; ".join(broker.notes),
         )
 

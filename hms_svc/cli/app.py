@@ -46,6 +46,10 @@ def _root(  # noqa: PLR0917 - typer gives them by name
     config: Annotated[
         Path | None, typer.Option(help="Configuration file (TOML).", show_default=False)
     ] = None,
+    context_name: Annotated[
+        str | None,
+        typer.Option("--context", metavar="NAME", help="Installation of the configuration file."),
+    ] = None,
     broker_url: Annotated[str | None, typer.Option(help="Address of the broker.")] = None,
     database_url: Annotated[str | None, typer.Option(help="Address of the database.")] = None,
     data_dir: Annotated[str | None, typer.Option(help="Folder of the embedded files.")] = None,
@@ -92,7 +96,9 @@ def _root(  # noqa: PLR0917 - typer gives them by name
         "data_dir": data_dir,
         "namespace": namespace,
     }
-    session = context.obj = Session(overrides, config_path=config, read_only=read_only)
+    session = context.obj = Session(
+        overrides, config_path=config, read_only=read_only, context=context_name or ""
+    )
     if context.invoked_subcommand is not None:
         _refuse_console_options(context)
         return

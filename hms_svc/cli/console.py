@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tui.launch import Facts, Launch, Snapshot
 
 LOG_FILE: Final = "console.log"
+FILTERS_FILE: Final = "filters.json"
 HURRY_SECONDS: Final = 3.0
 NO_TERMINAL: Final = (
     "the console needs a terminal on standard input and output; without one there are: "
@@ -48,6 +49,7 @@ def open_console(session: Session, options: ConsoleOptions) -> int:
     """Show the console until it is left; gives the exit code."""
     snapshot = _snapshot(options)
     _check_screen(options)
+    _check_keys(session)
     settings = _settings(session)
     if snapshot is not None:
         from tui.app import run_console
@@ -55,6 +57,25 @@ def open_console(session: Session, options: ConsoleOptions) -> int:
         gc.enable()
         return run_console(_launch(session, settings, options, snapshot=snapshot))
     return _show(session, settings, options)
+
+
+class _Contexts:
+    """Whose console is shown next: that of the session it was started with, or of a context it was switched to."""
+
+    def __init__(self, first: Session) -> None:
+        self._first = self._next = first
+        self._was_switched = False
+
+    def enter(self, name: str) -> None:
+        """Prepare the console of a context, of the first session with its name or none; raises BadSetting."""
+        made = self._first if name == self._first.context else self._first.in_context(name)
+        _ = made.settings
+        self._next, self._was_switched = made, True
+
+    def taken(self, options: ConsoleOptions) -> tuple[Session, ConsoleOptions]:
+        """Give what is shown next; after a switch it begins with the first screen."""
+        plain = msgspec.structs.replace(options, screen="overview", where="")
+        return self._next, plain if self._was_switched else options
 
 
 def _show(session: Session, settings: Settings, options: ConsoleOptions) -> int:
@@ -69,20 +90,28 @@ def _show(session: Session, settings: Settings, options: ConsoleOptions) -> int:
         from hms_svc.observability.logs import set_up_logging
         from hms_svc.settings import is_in_tmux
         from tui.app import run_console
+        from tui.leaving import SWITCHED
         from tui.memory import FILE as MEMORY_FILE
 
         gc.freeze()
         gc.enable()
         set_up_logging(settings.log_level, settings.log_format)
-        launch = msgspec.structs.replace(
-            _launch(session, settings, options),
-            workforce=workforce,
-            driver=terminal.driver,
-            on_signals=terminal.leave_on_signals,
-            is_in_tmux=is_in_tmux(),
-            memory=settings.data_dir / MEMORY_FILE,
-        )
-        code = run_console(launch)
+        contexts = _Contexts(session)
+        code = SWITCHED
+        while code == SWITCHED:
+            session, options = contexts.taken(options)
+            shown = _settings(session)
+            launch = msgspec.structs.replace(
+                _launch(session, shown, options),
+                workforce=workforce,
+                driver=terminal.driver,
+                on_signals=terminal.leave_on_signals,
+                is_in_tmux=is_in_tmux(),
+                contexts=session.loaded.contexts,
+                enter=contexts.enter,
+                memory=shown.data_dir / MEMORY_FILE,
+            )
+            code = run_console(launch)
     if code:
         complain(f"the console failed; what happened is in {log_path}")
     if workforce is not None:
@@ -141,6 +170,9 @@ def _launch(
         snapshot=snapshot,
         screen=options.screen,
         where=options.where,
+        filters=settings.data_dir / FILTERS_FILE,
+        notify=settings.notify,
+        keys=session.loaded.keys,
     )
 
 
@@ -170,6 +202,13 @@ def _check_screen(options: ConsoleOptions) -> None:
     if options.where and options.screen != "jobs":
         raise BadInput(f"--where is a filter of --screen jobs; {options.screen} takes none")
     parse_filter(options.where)
+
+
+def _check_keys(session: Session) -> None:
+    """Raise BadSetting, before the screen is taken, for keys that cannot be."""
+    from tui.commands import remap
+
+    remap(session.loaded.keys)
 
 
 def _snapshot(options: ConsoleOptions) -> Snapshot | None:

@@ -14,6 +14,7 @@ import typer
 from hms_svc.cli.root import complain
 from hms_svc.domain.errors import DatabaseUnavailable, Refused, SchemaMismatch
 from hms_svc.domain.local_time import ZONE
+from hms_svc.domain.setting_values import PLACES
 
 if TYPE_CHECKING:
     from hms_svc.governance.question import Policy
@@ -36,18 +37,25 @@ class Session:
         config_path: Path | None,
         read_only: bool,
         environ: Mapping[str, str] | None = None,
+        context: str = "",
     ) -> None:
         self._environ = environ
+        self.context = context
         self.overrides = dict(overrides)
         self._config_path = config_path
-        self.read_only = read_only
+        self._is_read_only = read_only
 
     @cached_property
     def loaded(self) -> Loaded:
         """The settings with their origins; warnings are said once, on standard error."""
         from hms_svc.settings import load_settings
 
-        loaded = load_settings(self.overrides, config_path=self._config_path, environ=self._environ)
+        loaded = load_settings(
+            self.overrides,
+            config_path=self._config_path,
+            environ=self._environ,
+            context=self.context,
+        )
         ZONE.set(loaded.settings.time_zone)
         for warning in loaded.warnings:
             complain(f"warning: {warning}")
@@ -57,6 +65,25 @@ class Session:
     def settings(self) -> Settings:
         """The settings."""
         return self.loaded.settings
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing may be changed: as it was asked for, or as the context says."""
+        return self._is_read_only or (bool(self.context) and self.loaded.read_only)
+
+    def in_context(self, name: str) -> Session:
+        """Make the session of another context of the same configuration; of none with an empty name.
+
+        Options that say where an installation is hold for this one alone.
+        """
+        kept = {key: value for key, value in self.overrides.items() if key not in PLACES | {"app"}}
+        return Session(
+            kept,
+            config_path=self._config_path,
+            read_only=self._is_read_only,
+            environ=self._environ,
+            context=name,
+        )
 
     def check_writable(self, command: str) -> None:
         """Raise Refused in read-only mode, for a command that changes something by itself."""

@@ -10,8 +10,6 @@ import typer
 from hms_svc.cli.options import AsJson, Commands, DryRun, Yes
 from hms_svc.cli.printing import confirmed, emit, hint, say, table
 from hms_svc.cli.session import Session, run, session_of
-from hms_svc.domain.views import WorkerState
-from hms_svc.operations.explanation import wish_words
 
 if TYPE_CHECKING:
     from hms_svc.domain.views import WorkerView
@@ -33,7 +31,7 @@ def list_workers(context: typer.Context, as_json: AsJson = False) -> None:
     run(lambda: _list(session_of(context), as_json))
 
 
-def _wish(wanted: WorkerState, text: str) -> Callable[..., None]:
+def _wish(state: str, text: str) -> Callable[..., None]:
     def command(
         context: typer.Context,
         worker_id: WorkerId,
@@ -42,6 +40,10 @@ def _wish(wanted: WorkerState, text: str) -> Callable[..., None]:
         yes: Yes = False,
         as_json: AsJson = False,
     ) -> None:
+        from hms_svc.domain.views import WorkerState
+
+        wanted = WorkerState(state)
+
         async def work() -> bool:
             async with session_of(context).operations() as operations:
                 plan = await operations.actions.plan_worker(worker_id, wanted)
@@ -65,12 +67,10 @@ def _wish(wanted: WorkerState, text: str) -> Callable[..., None]:
 
 COMMANDS: Final[Commands] = {
     "list": list_workers,
-    "quiet": _wish(
-        WorkerState.QUIET, "Let a worker finish the jobs in its hands, and claim no more."
-    ),
-    "resume": _wish(WorkerState.WORKING, "Let a quiet worker claim jobs again."),
+    "quiet": _wish("quiet", "Let a worker finish the jobs in its hands, and claim no more."),
+    "resume": _wish("working", "Let a quiet worker claim jobs again."),
     "stop": _wish(
-        WorkerState.STOPPING,
+        "stopping",
         """Let a worker finish the jobs in its hands within its grace, and end.
 
         Nothing starts another in its place; a service whose last worker it was ends, too.
@@ -86,6 +86,8 @@ def busy_words(worker: WorkerView) -> str:
 
 def worker_rows(seen: tuple[WorkerView, ...] | list[WorkerView], now_ms: int) -> list[list[object]]:
     """Give the rows of the table of workers."""
+    from hms_svc.operations.explanation import wish_words
+
     return [
         [
             each.id, each.host, str(each.pid), busy_words(each), each.slots, each.lane,

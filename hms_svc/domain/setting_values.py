@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, Final
 
+from hms_svc.domain.errors import BadSetting
 from hms_svc.domain.utf8 import has_surrogates
 
+PLACES: Final = frozenset(
+    {"broker_url", "database_url", "data_dir", "namespace", "profile", "production"}
+)
+"""What says which installation is meant: a context takes none of it from elsewhere."""
 Reader = Callable[[object], Any]
 """Reads a value as file, environment or option gave it; ValueError says what would be right."""
 
@@ -101,3 +106,30 @@ def networks(value: object) -> tuple[str, ...]:
 
 def _fits(pattern: str, value: str) -> bool:
     return re.fullmatch(pattern, value) is not None and not has_surrogates(value)
+
+
+def take_table(content: dict[str, Any], name: str, file: str) -> dict[str, Any]:
+    """Take a table out of the content of the configuration file; empty where there is none."""
+    found = content.pop(name, {})
+    if not isinstance(found, dict):
+        raise BadSetting(f"setting {name} ({file}) is wrong: want a table, [{name}]")
+    return found
+
+
+def settings_of_context(contexts: Mapping[str, Any], name: str, file: str) -> dict[str, Any]:
+    """Return what the configuration file says of a context; its name is its profile, unless it says another.
+
+    Raises BadSetting for one that there is not.
+    """
+    found = contexts.get(name)
+    if not isinstance(found, dict):
+        known = (
+            ", ".join(sorted(contexts))
+            or f"none: [contexts.{name}] in the configuration file names one"
+        )
+        raise BadSetting(f"no context {name!r}{f' ({file})' if file else ''}; there are {known}")
+    try:
+        flag(found.get("read_only", False))
+    except ValueError as error:
+        raise BadSetting(f"read_only of context {name} is wrong: want {error}") from error
+    return {"profile": name, **found}

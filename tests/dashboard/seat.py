@@ -186,6 +186,7 @@ async def seat(
         facts=msgspec.structs.replace(FACTS, read_only=read_only),
         workforce=workforce,
         memory=memory,
+        filters=session.settings.data_dir / "filters.json",
     )
     console = Console(launch)
     async with console.run_test(size=size) as pilot:

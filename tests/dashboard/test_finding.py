@@ -199,3 +199,33 @@ async def test_the_help_lists_the_fields_of_the_filter_and_can_be_read_at_80(
         assert outdented == []
         [job] = await one.jobs()
         assert f"  $ hms-svc jobs show {job.id}" in shown
+
+
+async def test_a_filter_is_saved_and_opened_by_its_name(take_seat: SeatMaker) -> None:
+    async with take_seat() as one:
+        await one.press(":")
+        await one.type("save mine")
+        await one.press("enter")
+        await one.sees("this screen has no filter to save")
+        await one.press(":")
+        await one.type("jobs state:dead")
+        await one.press("enter")
+        await one.opened("Jobs")
+        await one.press(":")
+        await one.type("save night")
+        await one.press("enter")
+        await one.sees("saved: / and @night")
+    async with take_seat() as one:
+        await one.press(":")
+        await one.type("filters")
+        await one.press("enter")
+        await one.opened("Message")
+        await one.reads("@night state:dead")
+        await one.press("escape", "/")
+        await one.put("@nigth")
+        await one.press("enter")
+        await one.sees("no saved filter '@nigth'; there are @night")
+        await one.put("@ni")
+        await one.press("tab", "enter")
+        await one.opened("Jobs")
+        assert one.page.where == "state:dead"

@@ -32,7 +32,7 @@ def test_each_layer_outweighs_those_before_it(tmp_path: Path) -> None:
         environ={"HMS_SVC_CONCURRENCY": "4", "HMS_SVC_NAMESPACE": "env", "HMS_SVC_ACTOR": "ada"},
     )
     settings = loaded.settings
-    assert (settings.lease_seconds, settings.heartbeat_seconds) == (10.0, 2.5)
+    assert settings.lease_seconds == 10.0
     assert (settings.concurrency, settings.namespace, settings.actor) == (4, "option", "ada")
     assert loaded.sources["lease_seconds"] == f"file {file}"
     assert loaded.sources["concurrency"] == "environment HMS_SVC_CONCURRENCY"

@@ -12,7 +12,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from tui import formatting as f
-from tui.commands import Target
+from tui.commands import Target, sign_of
 from tui.hints import PROMPT, States, hints, lines_of
 from tui.picture import Look, Picture
 from tui.text import Cell, Line, cell
@@ -242,7 +242,8 @@ class Room(Screen[None]):
                 more=self.own_keys,
             )
             zone = f.zone_name(self.console.now_ms())
-            right = cell(f" {zone}  1-9 screens  ? help  q leave ", "dim")
+            keys = f"1-9 screens  {sign_of('help')} help  {sign_of('quit')} leave"
+            right = cell(f" {zone}  {keys} ", "dim")
             bar.show((Cell(" "),), (right,), hints=told)
 
     def on_grid_moved(self, message: Grid.Moved) -> None:

@@ -1,0 +1,85 @@
+"""Filters that were saved under names, in a file of the data folder."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from hms_svc.domain.errors import BadInput
+from hms_svc.domain.filter import parse_filter
+from tui.text import Line, cell, line
+
+SIGN: Final = "@"
+MOST: Final = 200
+_NAME: Final = re.compile(r"[\w.-]{1,40}")
+
+
+class SavedFilters:
+    """Reads the file when it is asked, so that consoles beside each other see what each other saved."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+
+    def all(self) -> dict[str, str]:
+        """Return the filters by name, none where nothing was saved; BadInput for a file that holds none."""
+        if self._path is None or not self._path.exists():
+            return {}
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=dict[str, str])
+        except (OSError, msgspec.DecodeError) as error:
+            raise BadInput(f"saved filters in {self._path} cannot be read: {error}") from error
+
+    def save(self, name: str, where: str) -> None:
+        """Keep a filter under a name, in the place of an earlier one; BadInput where it cannot be."""
+        if self._path is None:
+            raise BadInput("filters cannot be saved here: there is no data folder")
+        if not _NAME.fullmatch(name):
+            raise BadInput(f"{name!r:.60} is no name: want letters, digits, _ . and -, at most 40")
+        if not where:
+            raise BadInput("this screen has no filter to save: / sets one")
+        known = {**self.all(), name: parse_filter(where).text}
+        if len(known) > MOST:
+            raise BadInput(f"{MOST} filters are saved already: {self._path} holds them")
+        beside = self._path.with_suffix(".new")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            beside.write_bytes(msgspec.json.format(msgspec.json.encode(known)))
+            beside.chmod(0o600)
+            beside.replace(self._path)
+        except OSError as error:
+            raise BadInput(f"{self._path} cannot be written: {error.strerror}") from error
+
+    def expand(self, text: str) -> str:
+        """Return the filter that `@NAME` stands for, any other text as it is; BadInput for an unknown name."""
+        if not text.startswith(SIGN):
+            return text
+        known = self.all()
+        if (found := known.get(text[1:].strip())) is None:
+            raise BadInput(f"no saved filter {text!r}; there are {self.told(known)}")
+        return found
+
+    def complete(self, text: str) -> list[str]:
+        """Return the names that a text that begins with @ may grow into."""
+        try:
+            names = [SIGN + name for name in self.all()]
+        except BadInput:
+            return []
+        return [each for each in names if each.startswith(text) and each != text]
+
+    def lines(self) -> list[Line]:
+        """Return a line of each filter; BadInput for a file that holds none."""
+        known = self.all()
+        width = max(map(len, known), default=0) + 3
+        told = [
+            line(cell(f"{SIGN}{name}".ljust(width), "key"), cell(where))
+            for name, where in sorted(known.items())
+        ]
+        return told or [line("None yet: :save NAME keeps the filter of the screen.")]
+
+    @staticmethod
+    def told(known: dict[str, str]) -> str:
+        """Name the filters, for a sentence."""
+        return ", ".join(SIGN + name for name in sorted(known)) or "none: :save NAME keeps one"
