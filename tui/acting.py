@@ -165,10 +165,10 @@ class Hands:
         if report.failed:
             parts.append(f"{f.number(len(report.failed))} not ({report.failed[0].why})")
         if report.left:
-            parts.append(f"{f.number(report.left)} left undone")
+            parts.append(f"{f.number(report.left)} not processed")
         words = ", ".join(parts)
         if report.done and report.act != Act.APPROVE:
-            words += f"; {sign_of('undo')} takes it back"
+            words += f"; {sign_of('undo')} undoes it"
         self._say(words, "warn" if report.failed or report.left else "good")
 
     async def _undo(self, operations: Operations, target: Target | None, words: str) -> None:
@@ -177,7 +177,7 @@ class Hands:
             with self._counting() as progressed:
                 plan = await operations.actions.plan_undo(batch, progressed=progressed)
             if not plan.back:
-                raise Refused(f"nothing of this act can be undone any more: {plan.whys[0][0]}")
+                raise Refused(f"this action can no longer be undone: {plan.whys[0][0]}")
             command = f"hms-svc jobs undo {plan.act.batch}"
             now = operations.reads.now_ms()
             answer = await self._console.ask(UndoDialog(plan, now, command))
@@ -198,14 +198,16 @@ class Hands:
         if report.failed:
             told.append(f"{f.number(len(report.failed))} not: {report.failed[0].why}")
         if report.left:
-            told.append(f"{f.number(report.left)} left as they are")
+            told.append(f"{f.number(report.left)} unchanged")
         self._say(", ".join(told), "warn" if report.failed or report.left else "good")
 
     async def _pause(self, operations: Operations, target: Target | None, words: str) -> None:
         known = {queue.type for queue in self._console.store.picture.queues}
         for type in self._console.types_of(target):
             if type not in known:
-                raise UnknownId(f"no queue {type!r}; hms-svc queues pause takes one in advance")
+                raise UnknownId(
+                    f"no queue {type!r}; to pause it in advance use hms-svc queues pause"
+                )
             await operations.actions.pause(type, reason=words)
             self._say(f"{type} paused; {sign_of('resume')} resumes it", "warn")
 
@@ -236,7 +238,7 @@ class Hands:
                     type, note=note or words, progressed=progressed, pace=pace
                 )
             self._say(
-                f"{plural(report.done, 'waiting job')} of {type} cancelled; {sign_of('undo')} takes it back",
+                f"{plural(report.done, 'waiting job')} of {type} cancelled; {sign_of('undo')} undoes it",
                 "good",
             )
 

@@ -101,7 +101,9 @@ def audit_words(record: AuditRecord) -> str:
 def batch_words(records: Sequence[AuditRecord]) -> str:
     """Tell of an act on many to how many it was done, and its note and query."""
     done, failed = counts_of(records)
-    words = [f"{plural(done, 'job')} done"] if done or failed else ["intent, no outcome known yet"]
+    words = (
+        [f"{plural(done, 'job')} done"] if done or failed else ["intent, outcome not recorded yet"]
+    )
     words += [f"{f.number(failed)} not"] if failed else []
     first = detail_of(records[-1])
     words += [f"{name}: {first[name]}" for name in ("note", "where") if first.get(name)]

@@ -14,7 +14,7 @@ QUEUES: Final = (
     Column(title="held", width=5, align="right"),
     Column(title="rej", width=5, align="right"),
     Column(title="dead", width=5, align="right"),
-    Column(title="old", named="oldest", width=4, align="right"),
+    Column(title="age", named="oldest", width=4, align="right"),
     Column(title="in/s", width=5, align="right"),
     Column(title="out/s", width=5, align="right"),
     Column(title="drain", width=5, align="right"),

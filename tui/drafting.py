@@ -78,7 +78,7 @@ class Drafting:
             answer = report.answers[0]
             self._console.say(f"{report.type} {answer.job_id} is {answer.state}", "good")
         else:
-            told = f"{plural(len(report.answers), 'job')} of {report.type} handed in"
+            told = f"{plural(len(report.answers), 'job')} of {report.type} enqueued"
             self._console.say(told + (f", {report.left} not" if report.left else ""), "good")
 
     async def edit(self, job_id: str) -> None:
@@ -102,7 +102,7 @@ class Drafting:
             difference = diff_lines(_readable(detail.view.data), edited[0])
             note = await self._console.ask(CheckedDialog(checks, difference))
         answer = await operations.actions.enqueue_edit(job, note=note)
-        self._console.say(f"{answer.job_id} is {answer.state}, made from {job_id}", "good")
+        self._console.say(f"{answer.job_id} is {answer.state}, created from {job_id}", "good")
 
     async def tell_why(self, target: Target) -> None:
         """Show why a job is as it is, why a queue does not move, or what fails in a group."""

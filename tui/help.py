@@ -13,14 +13,14 @@ EXAMPLE: Final = 24
 _HEADS: Final = {"look": "Look", "act": "Act", "go": "Go", "console": "The console"}
 _MOVES: Final = (
     ("↑ ↓ j k", "move"),
-    ("pgup pgdn", "a screenful; beyond the last row the next page"),
-    ("home end", "first, last; in live lists home follows again"),
-    ("tab", "the next panel; on a page the next link or section"),
-    ("enter", "open what the cursor is on"),
-    ("esc", "take back: marks, filter, screen"),
-    ("n N", "on a page, after /: next match, former"),
-    ("z Z", "on a page: fold or unfold the section, all"),
-    ("W ← →", "on a page: wrap lines or cut them; scroll what is cut"),
+    ("pgup pgdn", "one screen; past the last row, the next page"),
+    ("home end", "first or last row; in live lists, home follows new rows again"),
+    ("tab", "next panel; on a page, the next link or section"),
+    ("enter", "open the item at the cursor"),
+    ("esc", "clear the marks, clear the filter, go back"),
+    ("n N", "on a page, after /: next or previous match"),
+    ("z Z", "on a page: fold or unfold a section, or all"),
+    ("W ← →", "on a page: wrap lines or not; scroll sideways"),
     ("F", "on a page: follow the log of a running job"),
 )
 
@@ -37,7 +37,7 @@ def help_lines(target: Target | None) -> list[Line]:
     for example, words in EXAMPLES.values():
         lines.append(line(cell(f"  {example}".ljust(EXAMPLE), "accent"), cell(words)))
     lines += [
-        _behind("a blank means both; OR, - or NOT, and ( ) do the rest; quotes make plain text"),
+        _behind('terms are combined with AND; also OR, - or NOT, ( ), and "quoted text"'),
         (),
         line(Cell(" Move", "head")),
     ]

@@ -21,7 +21,7 @@ _FROM: Final[Mapping[str, Collection[str]]] = {
 }
 _UNTOLD: Final = frozenset({"copy", "mark", "mark-all", "reverse", "columns"})
 PROMPT: Final = (
-    ("enter", "do it"), ("esc", "back"), ("tab", "complete"), ("shift+tab", "backwards"),
+    ("enter", "run"), ("esc", "back"), ("tab", "complete"), ("shift+tab", "backwards"),
     ("↑↓", "earlier"),
 )  # fmt: skip
 

@@ -41,7 +41,7 @@ class Leaving:
             return
         workforce.stop()
         if self._times == 1:
-            console.say("leaving: jobs in hand may finish; q again leaves at once", "warn")
+            console.say("quitting: running jobs may finish; q again quits at once", "warn")
             console.run_worker(self._wait_and_exit(), name="console-leave", group="leave")
         else:
             console.exit(0)
@@ -74,15 +74,15 @@ class Leaving:
             return
         can = console._driver is not None and console._driver.can_suspend
         if not can or os.getpgrp() == os.getsid(0):
-            words = "ctrl+z: no shell with job control is here that could bring the console back"
+            words = "ctrl+z: the console was not started by a shell with job control"
             console.say(words, "warn")
             return
         jobs = self._jobs_in_hand()
         if jobs and time.monotonic() - self._warned_at > SURE_SECONDS:
             self._warned_at = time.monotonic()
             words = (
-                f"{plural(jobs, 'job')} in hand here would stand still, lose the lease, and run again "
-                "elsewhere: ctrl+z again stops all the same"
+                f"{plural(jobs, 'job')} running here would stop, lose the lease, and run again "
+                "elsewhere: ctrl+z again suspends anyway"
             )
             console.say(words, "warn")
             return

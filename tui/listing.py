@@ -65,14 +65,14 @@ def reverse(console: Console, target: Target | None, words: str) -> None:
     if grid is not None and grid.view.sort:
         sort_by(console, grid, grid.view.sort)
     elif grid is not None:
-        console.say("it is in its own order: s sorts it by a column", "warn")
+        console.say("not sorted: s sorts by a column", "warn")
 
 
 def choose_columns(console: Console, target: Target | None, words: str) -> None:
     """Let a person choose columns, widths and order of the table that has the keys."""
     room = console.room
     if room is None or room.table is None:
-        console.say("there is no table here", "warn")
+        console.say("no table on this screen", "warn")
         return
     console.run_worker(_choose(console, room.table), name="console-columns", group="acts")
 
@@ -118,7 +118,7 @@ async def _copy(console: Console, copies: Sequence[tuple[str, str, str]]) -> Non
 def _sortable(console: Console) -> Grid | None:
     room = console.room
     if room is None or room.table is None:
-        console.say("there is no table here", "warn")
+        console.say("no table on this screen", "warn")
         return None
     if not room.table.can_sort:
         console.say(_why_not(console, room.table), "warn")
@@ -128,9 +128,9 @@ def _sortable(console: Console) -> Grid | None:
 
 def _why_not(console: Console, grid: Grid) -> str:
     if grid.is_whole:
-        return "not sorted: here are rows of two kinds, with columns of their own"
+        return "workers and slots have different columns and cannot be sorted"
     order = console.room.order if console.room is not None else ""
-    return f"not sorted: this is a page of a longer list, which the server gives {order}"
+    return f"only a complete list can be sorted; this is a page, ordered {order}"
 
 
 def _take(console: Console, grid: Grid, view: TableView) -> None:
@@ -140,5 +140,5 @@ def _take(console: Console, grid: Grid, view: TableView) -> None:
         console.memory.keep_view(room.name_of(grid), view)
         room.draw(console.store.picture)
     way = "largest first" if view.is_reversed else "smallest first"
-    told = f"sorted by {view.sort}, {way}" if grid.sorted_by is not None else "in its own order"
+    told = f"sorted by {view.sort}, {way}" if grid.sorted_by is not None else "in the default order"
     console.say(console.memory.trouble or told, "bad" if console.memory.trouble else "")

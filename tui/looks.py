@@ -139,7 +139,7 @@ class GlanceLook(msgspec.Struct, frozen=True):
         try:
             return Glance(*await operations.reads.explained(self.job_id))
         except UnknownId:
-            return f"job {self.job_id} is not there any more"
+            return f"job {self.job_id} not found"
 
 
 class Hands(msgspec.Struct, frozen=True):

@@ -104,6 +104,6 @@ def _bad(picture: Picture) -> Iterator[tuple[str, str]]:
             yield f"engine {name}", f"{name} away"
     for worker in (*picture.workers, *picture.silent_workers):
         if is_silent(worker, picture.at, picture.lease_ms):
-            yield f"worker {worker.id}", f"worker {worker.id} is not heard"
+            yield f"worker {worker.id}", f"worker {worker.id} is silent"
     for group in picture.failures:
         yield f"cause {group.id}", f"new cause: {group.type} {cause_words(group)}"

@@ -53,7 +53,7 @@ def plan_lines(
         whys = Counter(outcome.why for outcome in plan.cannot).most_common(WHYS)
         lines += [_cannot(why, number) for why, number in whys]
     if plan.where:
-        lines += [(), line(cell("  of all that match ", "dim"), cell(plan.where, "accent"))]
+        lines += [(), line(cell("  all that match ", "dim"), cell(plan.where, "accent"))]
     return [*lines, (), line(cell("  $ ", "dim"), cell(command_line, "dim"))]
 
 
@@ -66,9 +66,9 @@ def purge_lines(type: str, waiting: Mapping[State, int], command_line: str) -> l
             told = cell(f"{sign} {state}".ljust(13), role)
             lines.append(line(cell(f"{number:>9,} ", "strong"), told, cell(type)))
     if not lines:
-        lines.append(line(cell("  nothing waits there now", "dim")))
+        lines.append(line(cell("  no jobs are waiting", "dim")))
     return [
-        *lines, line(cell(f"          are cancelled; {sign_of('undo')} takes it back", "dim")), (),
+        *lines, line(cell(f"          will be cancelled; {sign_of('undo')} undoes it", "dim")), (),
         line(cell("  $ ", "dim"), cell(command_line, "dim")),
     ]  # fmt: skip
 
@@ -84,7 +84,7 @@ def held_lines(jobs: Sequence[JobDetail], rules: Mapping[str, str], now: int) ->
         action, rule, _ = job.hold or ("", view.by, "")
         since = next((m.at for m in reversed(job.history) if m.target is State.HELD), None)
         held = "" if since is None else f", held for {f.age(now - since)}"
-        words = rules.get(rule) or "(its words are not at hand here)"
+        words = rules.get(rule) or "(description not available here)"
         lines += [()] if lines else []
         lines += [
             _fact("job", f"{view.id}  {view.type}", "strong"),
@@ -136,13 +136,13 @@ def undo_lines(plan: UndoPlan, now: int, command_line: str) -> list[Line]:
     ]
     if act.note:
         lines.append(_fact("note", act.note))
-    lines += [(), line(cell(f"{plan.back:>9,} ", "strong"), cell("can come back"))]
+    lines += [(), line(cell(f"{plan.back:>9,} ", "strong"), cell("can be brought back"))]
     lines += [_cannot(why, number) for why, number in plan.whys[:WHYS]]
     if plan.newer is not None:
         newer = plan.newer
         told = f"  {newer.who} {newer.words} {f.age(now - newer.at)} ago: newer, and not yours"
         lines += [(), line(cell(told, "warn"))]
     if not plan.is_own:
-        told = f"  This is not your act: to undo it, type {act.actor or 'somebody'} below"
+        told = f"  This is not your action. To undo it, type {act.actor or 'somebody'} below"
         lines += [(), line(cell(told, "warn"))]
     return [*lines, (), line(cell("  $ ", "dim"), cell(command_line, "dim"))]

@@ -53,7 +53,7 @@ def preview_group(group: FailureGroup, read: Read, now: int) -> Told:
     teller.fact("first", f"{f.moment(group.first_at)}, {f.age(now - group.first_at)} ago")
     teller.fact("last", f"{f.moment(group.last_at)}, {f.age(now - group.last_at)} ago")
     newest = group.newest_detail
-    teller.fact("its detail", "" if is_told(newest, cause) else newest)
+    teller.fact("detail", "" if is_told(newest, cause) else newest)
     _tell_read(teller, read, newest)
     if isinstance(read, Glance):
         _tell_payload(teller, read.detail.view, read, f"of {read.detail.view.id}")
@@ -79,7 +79,7 @@ def preview_schedule(schedule: ScheduleView, now: int) -> Told:
 def _tell_payload(teller: Teller, view: JobView, read: Read, more: str = "") -> None:
     """Tell the payload; of bytes that are none, what was handed in."""
     if isinstance(read, Glance) and read.detail.raw is not None:
-        teller.head("Bytes that were handed in", more)
+        teller.head("Submitted bytes", more)
         teller.text(read.detail.raw[:MOST_RAW].decode(errors="replace"))
     else:
         teller.head("Payload", more)

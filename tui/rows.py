@@ -113,7 +113,7 @@ def _queue_note(queue: QueueView) -> str:
         return queue.faults[0]
     if queue.paused:
         why = f": {queue.pause_reason}" if queue.pause_reason else ""
-        doors = " with its intake" if queue.intake_paused else ""
+        doors = " including its intake" if queue.intake_paused else ""
         return f"paused{doors} by {queue.paused_by or 'somebody'}{why}"
     if _is_unserved(queue):
         return "no live worker serves it"
@@ -280,10 +280,10 @@ def _job_words(job: JobView, now: int, live: Collection[str] | None) -> str:
         return "; ".join(part for part in (_due_words(job.due_at, now), job.failure) if part)
     if job.state is State.PROCESSING:
         if live is not None and job.worker not in live:
-            return "its worker is not heard"
+            return "its worker is silent"
         return "" if job.started_at is None else f"running for {f.age(now - job.started_at)}"
     if job.state is State.QUEUED:
-        return "waits for the suspect lane" if job.suspect else ""
+        return "runs alone next (suspect)" if job.suspect else ""
     told = job.detail or job.failure
     return f"{job.reason}: {told}" if job.reason and told else job.reason or told
 

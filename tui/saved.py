@@ -35,11 +35,11 @@ class SavedFilters:
     def save(self, name: str, where: str) -> None:
         """Keep a filter under a name, in the place of an earlier one; BadInput where it cannot be."""
         if self._path is None:
-            raise BadInput("filters cannot be saved here: there is no data folder")
+            raise BadInput("filters cannot be saved: there is no data directory")
         if not _NAME.fullmatch(name):
-            raise BadInput(f"{name!r:.60} is no name: want letters, digits, _ . and -, at most 40")
+            raise BadInput(f"{name!r:.60} is not a name: use up to 40 letters, digits, _ . and -")
         if not where:
-            raise BadInput("this screen has no filter to save: / sets one")
+            raise BadInput("this screen has no filter to save; / sets one")
         known = {**self.all(), name: parse_filter(where).text}
         if len(known) > MOST:
             raise BadInput(f"{MOST} filters are saved already: {self._path} holds them")
@@ -77,9 +77,9 @@ class SavedFilters:
             line(cell(f"{SIGN}{name}".ljust(width), "key"), cell(where))
             for name, where in sorted(known.items())
         ]
-        return told or [line("None yet: :save NAME keeps the filter of the screen.")]
+        return told or [line("None yet. :save NAME saves the filter of this screen.")]
 
     @staticmethod
     def told(known: dict[str, str]) -> str:
         """Name the filters, for a sentence."""
-        return ", ".join(SIGN + name for name in sorted(known)) or "none: :save NAME keeps one"
+        return ", ".join(SIGN + name for name in sorted(known)) or "none yet; :save NAME saves one"

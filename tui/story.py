@@ -92,7 +92,7 @@ def _tell_view(teller: Teller, detail: JobDetail, why: str, now: int, *, archive
         action, rule, _ = detail.hold
         teller.fact("held for", f"{action}, by rule {rule}", "warn")
     if detail.retried_from:
-        teller.fact("made from", detail.retried_from, link=f"job:{detail.retried_from}")
+        teller.fact("created from", detail.retried_from, link=f"job:{detail.retried_from}")
 
 
 def _when(at: int, now: int) -> str:
@@ -101,7 +101,7 @@ def _when(at: int, now: int) -> str:
 
 def _tell_further(teller: Teller, detail: JobDetail) -> None:
     sent = sent_shape(detail)
-    for head, name in (("Meta", "meta"), ("Fields that nobody here knows", "unknown_fields")):
+    for head, name in (("Meta", "meta"), ("Unknown fields", "unknown_fields")):
         if sent[name]:
             teller.head(head)
             teller.json(encode(sent[name]))
@@ -123,7 +123,7 @@ def _place(case: Case) -> str:
 
 def _tell_raw(teller: Teller, detail: JobDetail) -> None:
     if detail.raw is not None:
-        teller.head(f"Bytes that were handed in ({f.number(detail.raw_length)})")
+        teller.head(f"Submitted bytes ({f.number(detail.raw_length)})")
         teller.fact("digest" if ":" in detail.raw_digest else "sha-256", detail.raw_digest)
         teller.text(detail.raw[:8192].decode(errors="replace"))
 
@@ -139,7 +139,7 @@ def _tell_progress(teller: Teller, detail: JobDetail) -> None:
         shown = [each for each in reports if not each.log][-SHOWN_REPORTS:]
         name = "Progress"
     if shown or name == LOG:
-        teller.head(name, "it grows while the job runs; F follows it" if name == LOG else "")
+        teller.head(name, "live; F follows it" if name == LOG else "")
     for each in shown:
         share = "" if each.share is None else f"{f.bar(each.share, 12)} {each.share:4.0%} "
         teller.lines.append(
@@ -251,7 +251,9 @@ def tell_folded(folded: Folded, now: int) -> Told:
     teller.fact("batch", newest.subject.removeprefix(BATCH), "strong")
     teller.fact("began", _when(first.at, now))
     teller.fact("newest row", _when(newest.at, now))
-    teller.fact("done", plural(done, "job") if done or failed else "no outcome known yet", "good")
+    teller.fact(
+        "done", plural(done, "job") if done or failed else "outcome not recorded yet", "good"
+    )
     teller.fact("not done", plural(failed, "job") if failed else "", "warn")
     teller.fact("note", detail.get("note", ""))
     teller.fact("query", detail.get("where", ""))

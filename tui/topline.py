@@ -107,7 +107,7 @@ def _waits_for_people(picture: Picture) -> str:
     dead = sum(queue.counts.dead for queue in picture.queues)
     held = sum(queue.counts.held for queue in picture.queues)
     left_off = picture.types_left_off
-    named = ((dead, "dead"), (held, "held"), (left_off, "types left off"))
+    named = ((dead, "dead"), (held, "held"), (left_off, "types not shown"))
     return ", ".join(f"{f.count(number)} {words}" for number, words in named if number)
 
 
@@ -168,7 +168,7 @@ def _age(picture: Picture, look: Look | None, now: int) -> Line:
         words = f"waiting: {trouble}" if trouble else "connecting" if not picture.at else "asking"
         return (cell(f"{words[:24]} ", "bad" if trouble else "dim"),)
     if picture.is_still:
-        return (cell(f"standing still, {f.age(age)} old ", "warn"),)
+        return (cell(f"paused, {f.age(age)} old ", "warn"),)
     slack = int(look.every_seconds * 1000) if look is not None and look.source == DATABASE else 0
     if trouble or age > STALE_MS + slack:
         return (cell(f"STALE {f.age(age)} ", "bad"),)

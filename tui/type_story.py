@@ -60,7 +60,7 @@ def _tell_queue(told: Teller, story: TypeStory, trend: QueueTrend, now: int) -> 
         words = ", ".join(f"{name} {f.duration(number)}" for name, number in shown)
         told.fact("took", f"{words}, of the newest {took.of} completed")
     if queue.oldest_queued_at is not None:
-        told.fact("oldest", f"enqueued {f.age(now - queue.oldest_queued_at)} ago, and still ready")
+        told.fact("oldest", f"enqueued {f.age(now - queue.oldest_queued_at)} ago, still waiting")
     if queue.paused:
         why = f": {queue.pause_reason}" if queue.pause_reason else ""
         since = f" at {f.moment(story.paused_at)}" if story.paused_at is not None else ""
@@ -126,7 +126,7 @@ def _tell_newest(told: Teller, jobs: Iterable[JobView]) -> None:
     told.head("Newest results")
     shown = list(jobs)
     if not shown:
-        told.add(cell("  none has ended", "dim"))
+        told.add(cell("  none yet", "dim"))
     for job in shown:
         sign, role = SIGNS[job.state]
         began, ended = job.started_at, job.finished_at

@@ -23,15 +23,14 @@ def list_audit(
     ] = "",
     actor: Annotated[
         str,
-        typer.Option(
-            help="Only what this one did: ann, worker:*; with a - before it, all but that."
-        ),
+        typer.Option(help="Only actions of this actor: ann, worker:*; a leading - excludes it."),
     ] = "",
     act: Annotated[
-        str, typer.Option(help="Only this act: job.retry, job.*; with a - before it, all but that.")
+        str, typer.Option(help="Only this action: job.retry, job.*; a leading - excludes it.")
     ] = "",
     fold: Annotated[
-        bool, typer.Option("--fold", help="Leave out the rows of each job of an act on many.")
+        bool,
+        typer.Option("--fold", help="One row for each bulk action instead of one for each job."),
     ] = False,
     limit: Limit = 100,
     cursor: Cursor = None,
@@ -116,4 +115,4 @@ async def _accept(session: Session, note: str, yes: bool, as_json: bool) -> None
     if as_json:
         emit({"link": head.link, "digest": head.digest, "signed": bool(head.signature)})
     else:
-        say(f"the record is taken as it stands, up to link {head.link}")
+        say(f"accepted up to link {head.link}")

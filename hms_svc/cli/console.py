@@ -28,7 +28,7 @@ LOG_FILE: Final = "console.log"
 FILTERS_FILE: Final = "filters.json"
 HURRY_SECONDS: Final = 3.0
 NO_TERMINAL: Final = (
-    "the console needs a terminal on standard input and output; without one there are: "
+    "the console needs a terminal on standard input and output; without one use: "
     "hms-svc serve (workers), hms-svc status, hms-svc --snapshot FILE.svg"
 )
 
@@ -200,7 +200,7 @@ def _check_screen(options: ConsoleOptions) -> None:
     if options.screen not in names:
         raise BadInput(f"--screen {options.screen!r} is none of {', '.join(names)}")
     if options.where and options.screen != "jobs":
-        raise BadInput(f"--where is a filter of --screen jobs; {options.screen} takes none")
+        raise BadInput(f"--where is only for --screen jobs; {options.screen} takes none")
     parse_filter(options.where)
 
 
@@ -218,7 +218,7 @@ def _snapshot(options: ConsoleOptions) -> Snapshot | None:
 
     found = re.fullmatch(r"([0-9]{2,3})x([0-9]{2,3})", options.size)
     if found is None:
-        raise BadInput(f"--size {options.size!r} is not a size such as 120x40")
+        raise BadInput(f"--size {options.size!r} is not a size like 120x40")
     folder = options.snapshot.absolute().parent
     if not os.access(folder, os.W_OK) or options.snapshot.is_dir():
         raise BadInput(f"--snapshot {options.snapshot}: no file can be written there")

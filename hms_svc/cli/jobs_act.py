@@ -260,7 +260,7 @@ def print_report(act: str, done: str, report: BatchReport, as_json: bool) -> Non
         return
     say(f"{done}: {report.done:,}")
     if report.left:
-        hint(f"interrupted: {report.left:,} were left as they are")
+        hint(f"interrupted: {report.left:,} were not changed")
     for each in report.failed[:SHOWN_FAILURES]:
         hint(f"not {done}: {each.job_id}: {each.why}")
     if len(report.failed) > SHOWN_FAILURES:

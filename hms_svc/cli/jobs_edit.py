@@ -94,7 +94,7 @@ async def _edit(
         emit(shape)
     else:
         _hint_at_holds(checks)
-        say(f"{job.id}  {job.type}  {state}, made from {job_id}")
+        say(f"{job.id}  {job.type}  {state}, created from {job_id}")
 
 
 async def _rehearse(operations: Operations, job: Job) -> Sequence[Check]:

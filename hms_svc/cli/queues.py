@@ -137,6 +137,6 @@ def _tell(type_name: str, *, paused: bool, intake: bool, as_json: bool) -> None:
     if as_json:
         emit({"type": type_name, "paused": paused, "intake_paused": intake})
     elif intake:
-        say(f"{type_name} is paused, and no new ones are taken at the doors")
+        say(f"{type_name} is paused, and new jobs are refused over HTTP")
     else:
         say(f"{type_name} is {'paused' if paused else 'claimed again'}")

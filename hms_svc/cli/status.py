@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def status(
     context: typer.Context,
     as_json: AsJson = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Again and again, until ctrl+c.")] = False,
-    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between looks.")] = 2.0,
+    watch: Annotated[bool, typer.Option("--watch", help="Repeat until ctrl+c.")] = False,
+    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between refreshes.")] = 2.0,
 ) -> None:
     """Show queues, workers and totals."""
     session = session_of(context)

@@ -67,7 +67,7 @@ def _wish(state: str, text: str) -> Callable[..., None]:
 
 COMMANDS: Final[Commands] = {
     "list": list_workers,
-    "quiet": _wish("quiet", "Let a worker finish the jobs in its hands, and claim no more."),
+    "quiet": _wish("quiet", "Let a worker finish its running jobs and claim no more."),
     "resume": _wish("working", "Let a quiet worker claim jobs again."),
     "stop": _wish(
         "stopping",

@@ -15,7 +15,7 @@ class CapturedText(io.TextIOBase):
     """A text stream that gives the running job a copy; `pass_on` keeps showing it too.
 
     It stands before `beneath`, and shows on `original`. It has what a text stream of a file has.
-    What would change the stream for other jobs, too, is checked inside a job, and left undone:
+    What would change the stream for other jobs, too, is checked inside a job, and not done:
     `reconfigure`, `close`, `detach`.
     """
 

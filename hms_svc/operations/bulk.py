@@ -132,7 +132,7 @@ class BulkActs:
             if cursor is None:
                 return builder.build()
             if pace is not None and not await pace.goes_on(since=began):
-                raise Refused(f"planning was called off after {found:,} jobs: nothing was done")
+                raise Refused(f"planning was cancelled after {found:,} jobs: nothing was done")
 
     async def carry_out(
         self,

@@ -193,7 +193,7 @@ async def _lock(name: str, path: Path) -> Finding:
     first = holder = holder_of(path)
     for _ in range(_PROBES):
         if holder is None or holder != first:
-            return Finding(name, Level.OK, "nobody sits on the write lock")
+            return Finding(name, Level.OK, "nobody holds the write lock")
         await asyncio.sleep(0.05)
         holder = holder_of(path)
     stopped = " and is stopped: continue it (kill -CONT) or end it" if _is_stopped(first) else ""

@@ -137,10 +137,10 @@ def _held(facts: Facts) -> str:
     view, hold = facts.detail.view, facts.detail.hold
     words = f" ({view.detail})" if view.detail else ""
     if hold is None:
-        return f"is held for a human to approve or deny{words}"
+        return f"is held for a person to approve or deny{words}"
     action, rule, _ = hold
     return (
-        f"is held because governance rule {rule} wants a human to approve {action}{words}; "
+        f"is held because governance rule {rule} requires a person to approve {action}{words}; "
         f"hms-svc jobs approve {view.id} --hold {view.fence}, or deny"
     )
 
@@ -217,7 +217,7 @@ def silence_words(
     elif lease_end is not None:
         told.append(f"its lease ran out {duration_words(now_ms - lease_end)} ago")
     if not has_rescuer:
-        told.append("no live worker is there to rescue it")
+        told.append("there is no live worker to take it back")
     elif lease_end is not None and lease_end <= now_ms:
         told.append("it waits for a live worker to take it back")
     return "; ".join(told)
@@ -225,13 +225,13 @@ def silence_words(
 
 def _rejected(facts: Facts) -> str:
     view = facts.detail.view
-    words = view.detail or "no further words"
+    words = view.detail or "no further detail"
     told = {
         REASON_PAYLOAD: f"its data does not fit the payload model: {words}",
         REASON_GOVERNANCE: f"governance ({view.by}) denied it: {words}",
         REASON_UNIQUE: f"another job that is not finished holds its unique key: {words}",
     }
-    return told.get(view.reason, f"validator {view.reason} said no: {words}")
+    return told.get(view.reason, f"validator {view.reason} rejected it: {words}")
 
 
 def _dead(facts: Facts) -> str:
@@ -242,7 +242,7 @@ def _dead(facts: Facts) -> str:
         REASON_ERROR: f"its handler failed {tried} with {_failure(facts)}",
         REASON_TIMEOUT: f"it ran out of time {tried}{words}",
         REASON_CRASHED: f"the process that ran it died again and again ({tried}){words}",
-        REASON_MALFORMED: f"the bytes that were handed in are not a job{words}",
+        REASON_MALFORMED: f"the submitted bytes are not a job{words}",
         REASON_NO_HANDLER: f"no worker serves {view.type}{words}",
         REASON_EXPIRED: f"it expired before its first claim{words}",
         REASON_ID_CONFLICT: f"its id was in use with other data{words}",

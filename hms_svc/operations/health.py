@@ -155,7 +155,7 @@ def _workers(
             + (
                 "no worker rescues them"
                 if is_attended
-                else "no live worker is there to rescue them"
+                else "there is no live worker to take them back"
             ),
         )
     if quiet := [each for each in workers if each.state is WorkerState.QUIET]:
@@ -270,7 +270,7 @@ def _by_whom(paused: Sequence[QueueView]) -> str:
     told = []
     for queue in paused:
         why = f" ({queue.pause_reason})" if queue.pause_reason else ""
-        doors = " with its intake" if queue.intake_paused else ""
+        doors = " including its intake" if queue.intake_paused else ""
         told.append(f"{queue.type}{doors} was paused by {queue.paused_by or 'somebody'}{why}")
     return _named(told, between="; ")
 

@@ -94,7 +94,7 @@ def _next_attempt(group: FailureGroup, now_ms: int, queue: QueueView | None) -> 
 
 def _paused(queue: QueueView) -> str:
     why = f" ({queue.pause_reason})" if queue.pause_reason else ""
-    doors = ", and its doors take no new jobs" if queue.intake_paused else ""
+    doors = ", and new jobs are refused over HTTP" if queue.intake_paused else ""
     ready = queue.counts.queued + queue.counts.intake
     waiting = f"{plural(ready, 'ready job')} {'waits' if ready == 1 else 'wait'}"
     return f"was paused by {queue.paused_by or 'somebody'}{why}{doors}; {waiting}"
@@ -110,7 +110,7 @@ def _waiting(queue: QueueView, now_ms: int) -> str:
 def _unserved(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) -> str:
     if queue.quiet_workers:
         return f"has {_waiting(queue, now_ms)}, and {unserved_words(queue)}"
-    others = f"what is alive ({plural(len(workers), 'worker')}) serves other types"
+    others = f"the live workers ({plural(len(workers), 'worker')}) serve other types"
     told = others if workers else "no worker is alive"
     return f"has {_waiting(queue, now_ms)}, and no live worker serves it: {told}"
 
@@ -147,6 +147,6 @@ def _besides(queue: QueueView, now_ms: int) -> str:
             when = f", the next overdue for {duration_words(now_ms - due)}"
         parts.append(f"{counts.scheduled:,} scheduled{when}")
     parts += [f"{counts.retrying:,} waiting to be tried again"] if counts.retrying else []
-    parts += [f"{counts.held:,} held for a human"] if counts.held else []
+    parts += [f"{counts.held:,} held for approval"] if counts.held else []
     parts += [f"{counts.processing:,} running"] if counts.processing and queue.paused else []
     return f"; besides, {', '.join(parts)}" if parts else ""

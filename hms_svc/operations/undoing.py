@@ -48,7 +48,7 @@ class PastAct(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def who(self) -> str:
         """Who did it."""
-        return self.actor or "somebody who is not on record"
+        return self.actor or "somebody unknown"
 
     @property
     def words(self) -> str:
@@ -200,7 +200,7 @@ class Undoing(BulkActs):
 
 def _unknown(batch: str | None) -> UnknownId:
     if batch is None:
-        return UnknownId("there is no act that can still be undone")
+        return UnknownId("there is no action that can still be undone")
     return UnknownId(f"no batch {batch!r} can still be undone")
 
 

@@ -114,7 +114,7 @@ class ReapReport(msgspec.Struct, frozen=True):
     """What one round of the reaper found: jobs rescued as suspects, now dead, or cancelled.
 
     `undecided` are (id, fence) of those that somebody has asked to cancel, and of
-    which it was not said whether they have a case: they were left as they are.
+    which it was not said whether they have a case: they were not changed.
     """
 
     rescued: int = 0

@@ -37,7 +37,7 @@ class Finished(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """Somebody said no: `validator` where no better name is known, or the payload's model."""
+    """A validator rejected the job: `validator` where no better name is known, or the payload's model."""
 
     error: ValidationFailed
     validator: str

@@ -21,7 +21,7 @@ def test_without_a_terminal_it_says_what_there_is_instead(cli: Cli) -> None:
         (["--attach", "status"], "--attach is the console's"),
         (["--concurrency", "3", "serve"], "--concurrency is the console's"),
         (["--workers", "fibre"], "--workers 'fibre' is none of thread, process"),
-        (["--snapshot", "frame.svg", "--size", "big"], "--size 'big' is not a size such as 120x40"),
+        (["--snapshot", "frame.svg", "--size", "big"], "--size 'big' is not a size like 120x40"),
         (["--screen", "jbos"], "--screen 'jbos' is none of overview, jobs, failures"),
         (["--screen", "cases", "--where", "state:dead"], "cases takes none"),
         (["--where", "state:gone"], "state"),

@@ -28,7 +28,7 @@ def find(cli: Cli, where: str) -> dict[str, Any]:
     ("where", "sentence"),
     [
         ("validator:identity", "validator identity said no"),
-        ("validator:duplicate", "validator duplicate said no: open case case-"),
+        ("validator:duplicate", "validator duplicate rejected it: open case case-"),
         ("reason:payload", "lat"),
         ("reason:governance state:rejected", "governance (photo-from-nowhere) denied it"),
         ("state:held", "rule road-closure wants a human"),

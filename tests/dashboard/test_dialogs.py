@@ -97,7 +97,7 @@ async def test_a_paste_of_many_lines_is_refused_aloud_and_one_of_a_line_is_taken
     async with take_seat() as one:
         await one.press("2", "/")
         await paste(one, "state:dead\rtype:x.y")
-        await one.sees("2 lines were pasted, and this takes one: nothing was taken")
+        await one.sees("2 lines were pasted, but only one is accepted: nothing was inserted")
         line = one.console.screen.query_one("#prompt", Input)
         assert line.value == ""
         await paste(one, "state:queued\n")
@@ -109,7 +109,7 @@ async def test_a_paste_of_many_lines_is_refused_aloud_and_one_of_a_line_is_taken
         await one.press("*", "x")
         await one.opened("ConfirmDialog")
         await paste(one, "one\ntwo\nthree")
-        await one.sees("3 lines were pasted, and this takes one: nothing was taken")
+        await one.sees("3 lines were pasted, but only one is accepted: nothing was inserted")
         await one.sees("enter cancel")
         note = one.console.screen.query_one("#note", Input)
         assert note.value == ""
@@ -120,11 +120,11 @@ async def test_a_paste_of_many_lines_is_refused_aloud_and_one_of_a_line_is_taken
 async def test_a_paste_where_nothing_is_typed_is_said_to_be_left(take_seat: SeatMaker) -> None:
     async with take_seat() as one:
         await paste(one, "state:dead")
-        await one.sees("what was pasted was not taken: / or : opens a prompt")
+        await one.sees("pasted text ignored: press / or : first")
         await one.press("?")
         await one.opened("Message")
         await paste(one, "state:dead")
-        await one.sees("nothing is typed here: what was pasted was not taken")
+        await one.sees("pasted text ignored: there is no input here")
 
 
 async def test_an_editor_takes_many_lines(take_seat: SeatMaker) -> None:

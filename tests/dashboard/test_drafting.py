@@ -206,5 +206,5 @@ async def test_what_the_keys_do_is_in_sight_in_a_small_terminal(
         await one.put("cancel id:*")
         await one.press("enter")
         await one.opened("ConfirmDialog")
-        await one.sees("note for the audit")
+        await one.sees("note (audit log)")
         await one.sees("esc back")

@@ -101,7 +101,7 @@ async def test_a_queue_opens_the_page_of_its_type_and_that_its_jobs(take_seat: S
             "paused by ann at 20",
             "error: OSError: # answered # (next in",
             "no live worker serves it",
-            "Newest results none has ended",
+            "Newest results none yet",
         ):
             await one.reads(words)
         await one.press("p")

@@ -66,7 +66,7 @@ async def test_the_question_of_a_held_job_shows_payload_rule_reason_and_age(
             await one.reads("reason closing a road needs the consent of a human")
             await one.reads("rule road-closure hold create_case when type(payload)")
             await one.reads('"needs_road_closure": true')
-            await one.reads("note for the audit")
+            await one.reads("note (audit log)")
             await one.press("escape")
             await one.opened("Held")
 

@@ -173,7 +173,7 @@ def walk(one: RealConsole) -> None:
     one.press("w", "jobs why")
     one.press("q", "why     ")
     one.press("3", "▸")
-    one.press("r", "note for the audit")
+    one.press("r", "note (audit log)")
 
 
 async def test_hostile_jobs_send_nothing_that_a_terminal_obeys(

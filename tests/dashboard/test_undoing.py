@@ -33,7 +33,7 @@ async def test_undo_shows_its_plan_and_does_nothing_until_the_yes(take_seat: Sea
         await one.reads("did cancelled 2 jobs of all that match id:")
         await one.reads("s ago")
         await one.reads("note wrong city")
-        await one.reads("2 can come back")
+        await one.reads("2 can be brought back")
         await one.reads("hms-svc jobs undo ")
         await one.press("escape")
         await one.sees("cancelled, nothing changed")
@@ -43,7 +43,7 @@ async def test_undo_shows_its_plan_and_does_nothing_until_the_yes(take_seat: Sea
         await actions.undo()
         await one.press("u")
         await one.opened("UndoDialog")
-        await one.reads("2 can come back")
+        await one.reads("2 can be brought back")
         await one.press("enter")
         await one.sees("2 jobs brought back")
         assert set(await states(one)) == {State.QUEUED}
@@ -99,7 +99,7 @@ async def test_another_actors_act_is_not_offered_first_and_takes_its_name(
 async def test_where_there_is_no_act_or_none_may_be_done_it_is_said(take_seat: SeatMaker) -> None:
     async with take_seat() as one:
         await one.press("u")
-        await one.sees("there is no act that can still be undone")
+        await one.sees("there is no action that can still be undone")
     async with take_seat(read_only=True) as one:
         await one.press("u")
         await one.sees("job.undo is refused: this session is read-only")

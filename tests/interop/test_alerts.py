@@ -154,7 +154,7 @@ def written(name: str, labels: dict[str, str]) -> str:
 
 
 def series_of(case: Case, exposed: dict[str, list[dict[str, str]]]) -> list[dict[str, str]]:
-    """All series of a healthy service, standing still, with the case's changes."""
+    """All series of a healthy service, at rest, with the case's changes."""
     still = {"up": "1", "hms_broker_up": "1", "hms_database_up": "1", "hms_fleet_workers": "1",
              "hms_queue_served": "1"}  # fmt: skip
     values = {

@@ -80,7 +80,7 @@ def test_suspects_say_so() -> None:
 
 def test_held_names_rule_and_action() -> None:
     sentence = told({"state": State.HELD}, {"hold": ("close_road", "road-closure", "d")})
-    assert "rule road-closure wants a human to approve close_road" in sentence
+    assert "rule road-closure requires a person to approve close_road" in sentence
 
 
 def test_processing_tells_the_last_progress() -> None:

@@ -166,8 +166,8 @@ SITUATIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "intake closed": (
         {"queues": [paused(intake_paused=True), queue("b.job")]},
         [
-            "note: intake of a.job closed | a.job with its intake was paused by ann (storm)",
-            "note: a.job paused | a.job with its intake was paused by ann (storm)",
+            "note: intake of a.job closed | a.job including its intake was paused by ann (storm)",
+            "note: a.job paused | a.job including its intake was paused by ann (storm)",
         ],
     ),
     "the worst is told first": (

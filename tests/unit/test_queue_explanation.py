@@ -34,7 +34,7 @@ GROUP = FailureGroup(
         ),
         (
             {"queued": 1}, {"paused": True, "intake_paused": True}, (),
-            "was paused by somebody, and its doors take no new jobs; 1 ready job waits.",
+            "was paused by somebody, and new jobs are refused over HTTP; 1 ready job waits.",
         ),
         (
             {"queued": 17}, {"served": False, "oldest_queued_at": NOW - 65_000}, (),
@@ -47,7 +47,7 @@ GROUP = FailureGroup(
         (
             {"queued": 1}, {"served": False},
             (msgspec.structs.replace(WORKER, types=("other",)),),
-            "and no live worker serves it: what is alive (1 worker) serves other types.",
+            "and no live worker serves it: the live workers (1 worker) serve other types.",
         ),
         (
             {"queued": 9, "processing": 1}, {}, (WORKER,),

@@ -18,7 +18,7 @@ from tui.widgets.grid import Grid
 COLUMNS = (
     Column(title="Enqueue", width=20),
     Column(title="type", width=16),
-    Column(title="what it shows", width=24, grow=1),
+    Column(title="shows", width=24, grow=1),
 )
 
 

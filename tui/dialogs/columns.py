@@ -33,8 +33,8 @@ class ColumnsDialog(Dialog[TableView]):
         Binding("s", "sort", "Sort", show=False),
         Binding("left,minus", "widen(-1)", "Narrower", show=False),
         Binding("right,plus", "widen(1)", "Wider", show=False),
-        Binding("0", "fit", "As its texts need", show=False),
-        Binding("backspace", "reset", "As it was at first", show=False),
+        Binding("0", "fit", "Fit the content", show=False),
+        Binding("backspace", "reset", "Reset", show=False),
     ]
 
     def __init__(self, columns: Sequence[Column], view: TableView, *, can_sort: bool) -> None:
@@ -58,7 +58,7 @@ class ColumnsDialog(Dialog[TableView]):
         self.set_focus(grid)
         sorts = [("s", "sort")] if self._can_sort else []
         self.tell(
-            ("enter", "take"), ("space", "show or hide"), ("← →", "width"), ("0", "width by need"),
+            ("enter", "take"), ("space", "show or hide"), ("← →", "width"), ("0", "fit content"),
             *sorts, ("backspace", "reset all"), ("esc", "back"),
         )  # fmt: skip
 
@@ -74,7 +74,7 @@ class ColumnsDialog(Dialog[TableView]):
                     cells=(
                         cell(name, "strong"),
                         cell(shown, "dim" if shown == "hidden" else ""),
-                        cell(view.widths.get(name, "by need")),
+                        cell(view.widths.get(name, "auto")),
                         cell(way if view.sort == name else "", "accent"),
                     ),
                 )

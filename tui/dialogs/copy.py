@@ -17,7 +17,7 @@ from tui.widgets.grid import Grid
 COLUMNS = (
     Column(title="key", width=4),
     Column(title="what", width=20),
-    Column(title="it begins", width=20, grow=1),
+    Column(title="starts with", width=20, grow=1),
     Column(title="characters", width=10, align="right"),
 )
 MOST_SHOWN = 200

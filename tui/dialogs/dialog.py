@@ -88,4 +88,4 @@ class Dialog(ModalScreen[Answer | None], Generic[Answer]):
     def on_paste(self, event: events.Paste) -> None:
         """Say of what was pasted where nothing is typed that it was not taken."""
         if not isinstance(self.focused, Input | TextArea):
-            self.tell(*self._keys, wrong="nothing is typed here: what was pasted was not taken")
+            self.tell(*self._keys, wrong="pasted text ignored: there is no input here")

@@ -89,7 +89,7 @@ class CheckedDialog(Dialog[str]):
             box.border_title = Content("Dry run: nothing was written")
             yield Page(id="page")
             with Horizontal():
-                yield Label("note for the audit", classes="name")
+                yield Label("note (audit log)", classes="name")
                 yield TextLine(id="note", max_length=500)
             yield from self.foot()
 

@@ -82,7 +82,7 @@ class FormDialog(Dialog[FilledIn]):
         if self._filled_in() == self._first:
             self.dismiss(None)
         else:
-            unsaved.leave(self, what="what was filled in")
+            unsaved.leave(self, what="your input")
 
     def _filled_in(self) -> list[str]:
         return [each.value for each in self.query(Input)]

@@ -82,7 +82,7 @@ class ConfirmDialog(Dialog[str]):
                     yield TextLine(id="typed")
             if self._takes_note:
                 with Horizontal():
-                    yield Label("note for the audit", classes="name")
+                    yield Label("note (audit log)", classes="name")
                     yield TextLine(id="note", max_length=500)
             yield from self.foot()
 
@@ -142,7 +142,7 @@ class UndoDialog(ConfirmDialog):
         actor = plan.act.actor
         typed = None if plan.is_own else Typed("type that name", actor or "somebody")
         super().__init__(
-            f"Undo: {plural(plan.back, 'job')} can come back",
+            f"Undo: {plural(plan.back, 'job')} can be brought back",
             undo_lines(plan, now, command),
             verb="undo",
             typed=typed,
@@ -154,7 +154,7 @@ class UndoDialog(ConfirmDialog):
     def keys(self) -> list[tuple[str, str]]:
         """Give the keys, with that of the other act where there is one."""
         found = super().keys()
-        return found if self._newer is None else [found[0], ("o", "that other act"), *found[1:]]
+        return found if self._newer is None else [found[0], ("o", "the other action"), *found[1:]]
 
     def action_other(self) -> None:
         """Ask for the act of somebody else."""
@@ -223,8 +223,8 @@ class ProgressDialog(Dialog[None]):
             Cell("  paused", "warn") if self._pace.paused else Cell(""),
         )  # fmt: skip
         self.query_one("#page", Page).show([(), told])
-        pause = "go on" if self._pace.paused else "pause"
-        self.tell(("p", pause), ("c", "stop here"), ("b", "in the background"))
+        pause = "resume" if self._pace.paused else "pause"
+        self.tell(("p", pause), ("c", "stop"), ("b", "in the background"))
 
     def action_leave(self) -> None:
         """Let it go on in the background."""

@@ -15,5 +15,5 @@ def leave(dialog: Dialog[Answer], *, what: str) -> None:
             dialog.dismiss(None)
 
     words = line(cell(f"  Leaving now would lose {what}."))
-    question = ConfirmDialog(f"Lose {what}?", [words], verb="lose it", takes_note=False)
+    question = ConfirmDialog(f"Lose {what}?", [words], verb="discard it", takes_note=False)
     dialog.app.push_screen(question, answered)

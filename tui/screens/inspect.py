@@ -70,7 +70,7 @@ class Reading(Room):
     def copies(self) -> Copies:
         """Give what can be copied from here."""
         text = self.page.text
-        return [("i", "id", self.id_of_it), ("a", "all of this page", text)]
+        return [("i", "id", self.id_of_it), ("a", "the whole page", text)]
 
     @property
     def filter_mode(self) -> Mode:
@@ -97,11 +97,11 @@ class Reading(Room):
             at, of = page.hit
             parts += [cell(page.words, "accent"), cell(f"  match {f.number(at)} of {f.number(of)}  " if of else "  not found  ", "dim" if of else "warn")]  # fmt: skip
         parts += [] if page.wraps else [cell("lines are not wrapped: ← → scroll, W wraps  ", "dim")]
-        parts += [cell("follows the end", "accent")] if page.is_following else []
+        parts += [cell("following", "accent")] if page.is_following else []
         bar = self.query_one("#words", Bar)
         bar.display = len(parts) > 1
         bar.show(
-            tuple(parts), line(cell("n N next, former  esc off ", "dim")) if page.words else ()
+            tuple(parts), line(cell("n N next, previous  esc clear ", "dim")) if page.words else ()
         )
 
     def on_page_changed(self, message: Page.Changed) -> None:
@@ -162,9 +162,9 @@ class Inspect(Reading):
         more = (
             ("p", "payload", pretty(detail.view.data)),
             ("r", "result", pretty(detail.result) if detail.result else ""),
-            ("t", "newest error, with its traceback", errors[-1] if errors else ""),
+            ("t", "latest error, with its traceback", errors[-1] if errors else ""),
             ("w", "why", found.why),
-            ("c", "command line that shows it", f"hms-svc jobs show {self.id_of_it}"),
+            ("c", "command line", f"hms-svc jobs show {self.id_of_it}"),
         )
         return [copies[0], *(each for each in more if each[2]), *copies[1:]]
 

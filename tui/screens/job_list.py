@@ -34,7 +34,7 @@ class JobList(Previewed):
 
     shown_columns: ClassVar[Sequence[Column]] = ()
     empty: ClassVar[Sequence[Line]] = ()
-    order: ClassVar[str] = "by state, the newest move first"
+    order: ClassVar[str] = "by state, newest first"
     where: str = ""
 
     def __init__(self) -> None:
@@ -131,7 +131,7 @@ class JobList(Previewed):
         unserved = parse_filter(self.where).unserved()
         if unserved and page is not None:
             told = (
-                f"  no index serves {' '.join(unserved)}: looked at {f.number(page.looked)} records"
+                f"  no index serves {' '.join(unserved)}: searched {f.number(page.looked)} records"
             )
             parts.append(cell(told, "warn"))
         self.query_one("#filter", Bar).show(tuple(parts), self._choice(picture))
@@ -139,7 +139,7 @@ class JobList(Previewed):
     def _choice(self, picture: Picture) -> Line:
         if self._all_that_match:
             most = at_most(picture, self.where)
-            return line(cell(f"all that match chosen (up to {f.number(most)}) ", "warn"))
+            return line(cell(f"all matching jobs selected (up to {f.number(most)}) ", "warn"))
         if self._marked:
             return line(cell(f"{f.number(len(self._marked))} marked ", "warn"))
         page = self.page_of(picture)

@@ -18,7 +18,7 @@ class Jobs(JobList):
     title_words: ClassVar[str] = "Jobs"
     shown_columns: ClassVar[Sequence[Column]] = columns.JOBS
     empty: ClassVar[Sequence[Line]] = (
-        line("No job matches. ", cell("/", "key"), " changes the filter, ", cell("esc", "key"), " takes it away, "),
+        line("No job matches. ", cell("/", "key"), " changes the filter, ", cell("esc", "key"), " clears it, "),
         line(cell("e", "key"), " enqueues a sample job."),
     )  # fmt: skip
 
@@ -35,7 +35,7 @@ class Held(JobList):
     where: str = "state:held"
     shown_columns: ClassVar[Sequence[Column]] = columns.HELD
     empty: ClassVar[Sequence[Line]] = (
-        line("Nothing waits for a human. Try the sample ", cell("held.json"), " with ", cell("e", "key"), "."),
+        line("Nothing waits for approval. Try the sample ", cell("held.json"), " with ", cell("e", "key"), "."),
     )  # fmt: skip
 
     def rows_of(self, jobs: Sequence[JobView], picture: Picture) -> list[Row]:

@@ -46,7 +46,7 @@ class Overview(Room):
             with Vertical(id="failures"):
                 yield Grid(
                     columns.VALIDATION, id="validation", follows=True,
-                    empty=[line("No validator has said no.")],
+                    empty=[line("No job was rejected.")],
                 )  # fmt: skip
                 yield Grid(
                     columns.FAILING, id="dead", follows=True,
@@ -128,7 +128,7 @@ def _no_result(picture: Picture) -> Line:
     counts = [queue.counts for queue in picture.queues]
     ended = sum(each.completed + each.rejected + each.dead + each.cancelled for each in counts)
     if not ended:
-        return line("No job has ended yet. Results come here by themselves.")
+        return line("No job has ended yet. Results appear here live.")
     told = f"None among the newest {NEWEST_EVENTS} events. {f.number(ended)} ended before: "
     return line(told, cell("2", "key"), " shows them.")
 

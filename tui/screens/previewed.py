@@ -119,7 +119,7 @@ class Previewed(Room):
             line(
                 cell(" Preview", "head"), cell(f"  {key.partition(' ')[0]}" if key else "", "dim")
             ),
-            line(cell("tab scrolls it  v hides it ", "dim")),
+            line(cell("tab scroll  v hide ", "dim")),
         )
 
     def _leave(self) -> None:

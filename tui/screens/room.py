@@ -164,7 +164,7 @@ class Room(Screen[None]):
             ]  # fmt: skip
         bar = self.query_one("#words", Bar)
         bar.display = bool(told)
-        bar.show(tuple(parts), (cell("esc all again ", "dim"),))
+        bar.show(tuple(parts), (cell("esc clear ", "dim"),))
 
     def on_grid_head_clicked(self, message: Grid.HeadClicked) -> None:
         """Sort by the column whose head was clicked."""
@@ -242,7 +242,7 @@ class Room(Screen[None]):
                 more=self.own_keys,
             )
             zone = f.zone_name(self.console.now_ms())
-            keys = f"1-9 screens  {sign_of('help')} help  {sign_of('quit')} leave"
+            keys = f"1-9 screens  {sign_of('help')} help  {sign_of('quit')} quit"
             right = cell(f" {zone}  {keys} ", "dim")
             bar.show((Cell(" "),), (right,), hints=told)
 
@@ -285,7 +285,7 @@ class Room(Screen[None]):
     def on_paste(self, event: events.Paste) -> None:
         """Say of what was pasted where nothing is typed that it was not taken."""
         if not self.console.is_typing:
-            self.console.say("what was pasted was not taken: / or : opens a prompt", "warn")
+            self.console.say("pasted text ignored: press / or : first", "warn")
 
     def focus_body(self) -> None:
         """Give the keys to the first thing that takes them."""

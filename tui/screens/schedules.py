@@ -30,15 +30,15 @@ class Schedules(JobList):
     shown_columns: ClassVar[Sequence[Column]] = columns.JOBS
     empty: ClassVar[Sequence[Line]] = (
         line(
-            "Nothing waits for its time. ",
+            "No scheduled jobs. ",
             cell("hms-svc enqueue FILE --delay 1h", "strong"),
-            " makes such a job.",
+            " creates one.",
         ),
     )
 
     def list_body(self) -> Iterable[Widget]:
         """Put the schedules above the jobs."""
-        told = line("No worker keeps a schedule: ", cell("@registry.job(…, schedule=…)", "strong"))
+        told = line("No worker has a schedule: ", cell("@registry.job(…, schedule=…)", "strong"))
         crons = Grid(columns.SCHEDULES, id="crons", empty=[told])
         crons.styles.height = 2
         yield crons

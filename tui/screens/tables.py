@@ -200,7 +200,7 @@ class Events(TableRoom):
 
     title_words: ClassVar[str] = "Events"
     shown_columns: ClassVar[Sequence[Column]] = columns.EVENTS
-    empty: ClassVar[Sequence[Line]] = (line("Nothing was announced yet."),)
+    empty: ClassVar[Sequence[Line]] = (line("No events yet."),)
     most: ClassVar[int | None] = ROWS
     follows: ClassVar[bool] = True
 
@@ -240,9 +240,7 @@ class Audit(AskedRoom):
 
     title_words: ClassVar[str] = "Audit"
     shown_columns: ClassVar[Sequence[Column]] = columns.AUDIT
-    empty: ClassVar[Sequence[Line]] = (
-        line("Nobody has done anything yet, or nothing of it matches."),
-    )
+    empty: ClassVar[Sequence[Line]] = (line("No audit records match."),)
     most: ClassVar[int | None] = ROWS
 
     first_question: ClassVar[Look] = AuditLook(ROWS)

@@ -31,17 +31,17 @@ WORKER_COLUMNS: Final = (
     Column(title="pid", width=7, align="right", drop=2),
     Column(title="busy", width=7, align="right"),
     Column(title="state", width=9),
-    Column(title="remarks, types", width=20, grow=5),
+    Column(title="detail", width=20, grow=5),
     Column(title="up", width=4, align="right", drop=1),
     Column(title="seen", width=5, align="right"),
 )
 SLOT_COLUMNS: Final = (
-    Column(title="  in its slots", width=17, grow=1),
+    Column(title="  job", width=17, grow=1),
     Column(title="type", width=15, grow=1),
-    Column(title="for", width=8, align="right"),
-    Column(title="of its p95", width=10),
+    Column(title="running", width=8, align="right"),
+    Column(title="vs its p95", width=10),
     Column(title="try", width=3, align="right", drop=1),
-    Column(title="step and progress", width=12, grow=6),
+    Column(title="progress", width=12, grow=6),
     Column(title="lease", width=7, align="right"),
 )
 WIDE: Final = 180
@@ -53,7 +53,7 @@ _NO_JOB: Final = "+"
 
 
 class Left(msgspec.Struct, frozen=True):
-    """A worker that has fallen silent or left the register, with the jobs that it had when it was live."""
+    """A worker that has fallen silent or no longer registered, with the jobs that it had when it was live."""
 
     worker: WorkerView
     at: int
@@ -80,7 +80,7 @@ class Workers(Room):
         """Give the table with its two heads."""
         yield Head(WORKER_COLUMNS)
         yield Grid(SLOT_COLUMNS, id="workers", empty=[
-            line("No worker is alive. Start some: ", cell("hms-svc serve", "strong")),
+            line("No live workers. Start some: ", cell("hms-svc serve", "strong")),
         ])  # fmt: skip
 
     def look(self) -> HandsLook:
@@ -208,7 +208,7 @@ def _without_job(worker: WorkerView, *, is_unheard: bool) -> list[Row]:
         rows.append(Row(key=f"{worker.id} {_NO_JOB}hung", cells=cells, under=worker.id))
     free = worker.slots - worker.busy
     if free > 0 and not is_unheard:
-        words = f"  · {free} free" if worker.claims else f"  · {free} left free"
+        words = f"  · {free} free" if worker.claims else f"  · {free} unused"
         cells = (cell(words, "dim"),)
         rows.append(Row(key=f"{worker.id} {_NO_JOB}free", cells=cells, under=worker.id))
     return rows
@@ -222,7 +222,7 @@ def _silence(
     Where the screen is not wide what matters most stands first.
     """
     if not worker.jobs:
-        return _rescues(worker.id, jobs_before, hands) or "not heard; no job in its hands"
+        return _rescues(worker.id, jobs_before, hands) or "silent; it had no jobs"
     is_attended = has_rescuer(picture.workers, picture.at, hands.lease_ms)
     told = silence_words(
         now_ms=picture.at,
@@ -233,7 +233,7 @@ def _silence(
     if is_wide:
         return told
     _, _, lease = told.partition("; ")
-    return lease if is_attended else f"no worker to rescue it; {lease.rpartition('; ')[0]}"
+    return lease if is_attended else f"no live worker to take over; {lease.rpartition('; ')[0]}"
 
 
 def _rescues(worker_id: str, job_ids: Sequence[str], hands: Hands) -> str:
@@ -290,10 +290,10 @@ def _lease(end: int | None, now: int) -> Cell:
 
 def _against(took: int, usual: int | None) -> Cell:
     if not usual:
-        return Cell("no p95 yet", "dim")
+        return Cell("–", "dim")
     times = took / usual
     role: Role = "bad" if times > 3 else "warn" if times > 1 else "good"
-    return cell(f"{f.bar(min(1.0, times), 5)} {times:.1f}×" if times < 100 else "over 100×", role)
+    return cell(f"{f.bar(min(1.0, times), 5)} {times:.1f}×" if times < 100 else ">100×", role)
 
 
 def left_row(left: Left, hands: Hands, now: int) -> Row:
@@ -305,7 +305,7 @@ def left_row(left: Left, hands: Hands, now: int) -> Row:
         cell(f"✗ {worker.id}", "bad"),
         Cell(""),
         cell("gone", "bad"),
-        cell(f"left the register{'; ' if told else ''}{told}", "bad"),
+        cell(f"no longer registered{'; ' if told else ''}{told}", "bad"),
         Cell(""),
         cell(f.age(now - worker.last_seen_at), "bad"),
     )

@@ -31,7 +31,9 @@ class TextLine(Input):
             event.prevent_default()
             event.stop()
         if len(lines) > 1:
-            words = f"{len(lines)} lines were pasted, and this takes one: nothing was taken"
+            words = (
+                f"{len(lines)} lines were pasted, but only one is accepted: nothing was inserted"
+            )
             self.post_message(self.Refused(words))
 
     def render_line(self, y: int) -> Strip:

@@ -95,7 +95,7 @@ async def list_workers(asked: Viewer) -> Response:
     "/workers/{worker}/quiet", **describes("WorkerAsked", 202, body="Reason", problems=(404, 409))
 )
 async def quiet_worker(worker: str, asked: Operator) -> Response:
-    """Let a worker finish the jobs in its hands, and claim no more until it is resumed."""
+    """Let a worker finish its running jobs and claim no more until it is resumed."""
     return await _ask_worker(worker, asked, WorkerState.QUIET)
 
 

@@ -112,11 +112,11 @@ async def unserved(harness: BrokerHarness) -> None:
 SITUATIONS: dict[Situation, str] = {
     at_work: "is being processed by worker-1 for 5 s, attempt 1 of 3.",
     only_worker_frozen: "is in processing, attempt 1 of 3, and its worker worker-1 was last seen 20 s ago; "
-    "its lease ends in 10 s; no live worker is there to rescue it.",
+    "its lease ends in 10 s; there is no live worker to take it back.",
     one_of_two_frozen: "is in processing, attempt 1 of 3, and its worker worker-1 was last seen 20 s ago; "
     "its lease ends in 10 s.",
     only_worker_killed: "is in processing, attempt 1 of 3, and its worker worker-1 was last seen 1 m ago; "
-    "its lease ran out 30 s ago; no live worker is there to rescue it.",
+    "its lease ran out 30 s ago; there is no live worker to take it back.",
     one_of_two_killed: "is in processing, attempt 1 of 3, and its worker worker-1 was last seen 1 m ago; "
     "its lease ran out 30 s ago; it waits for a live worker to take it back.",
     long_forgotten: "is in processing, attempt 1 of 3, and its worker worker-1 is not in the register any "
