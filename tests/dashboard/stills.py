@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import cast
 
 import msgspec
 from textual.pilot import Pilot
 
 from hms_svc.domain.filter import parse_filter
-from hms_svc.domain.views import JobPage
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.views import JobDetail, JobPage
 from hms_svc.operations.service import Operations
-from tests.dashboard.city import ANSWERS, JOBS, NOW
+from tests.dashboard.city import ANSWERS, DEAD_JOB, JOBS, NOW
 from tui.app import Console
 from tui.launch import Facts, Launch
-from tui.looks import JobsLook
+from tui.looks import JobsLook, StoryLook
 from tui.picture import Look, Picture, Seen
+from tui.screens.previewed import Previewed
 from tui.store import Store
 
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
@@ -33,8 +36,28 @@ def nothing() -> AbstractAsyncContextManager[Operations]:
     raise AssertionError("a still asks nobody")
 
 
+class StillReads:
+    """Knows the jobs of the picture; of one that it does not know, what the dead one is like."""
+
+    async def explained(self, job_id: str) -> tuple[JobDetail, str]:
+        """Give a job, and why it is so where it is the dead one."""
+        view = next((job for job in JOBS if job.id == job_id), DEAD_JOB.view)
+        if view.state is State.DEAD:
+            return DEAD_JOB, ANSWERS[StoryLook].why  # type: ignore[attr-defined]  # a StoryOf
+        return msgspec.structs.replace(DEAD_JOB, view=view, attempts=(), progress=()), ""
+
+
+class StillOperations:
+    """What a preview asks."""
+
+    reads = StillReads()
+
+
 class StillStore(Store):
     """Shows one picture, whatever is wanted."""
+
+    def operations(self) -> Operations:
+        return cast("Operations", StillOperations())
 
     def __init__(self, console: Console, picture: Picture) -> None:
         super().__init__(console.launch, console._changed, console.give_up)
@@ -68,6 +91,9 @@ async def keys(pilot: Pilot[int], *names: str) -> None:
     for name in names:
         await pilot.press(name)
         await pilot.pause()
+    while isinstance(pilot.app.screen, Previewed) and pilot.app.screen.is_reading:
+        await pilot.pause(0.01)
+    await pilot.pause()
 
 
 def check_picture(console: Console, name: str) -> None:

@@ -69,6 +69,11 @@ class Previewed(Room):
         return self.console.memory.preview and self.size.width >= LEAST_WIDTH
 
     @property
+    def is_reading(self) -> bool:
+        """Whether something that the preview waits for has not been read yet."""
+        return self._glance is not None and self._read is None
+
+    @property
     def preview_lines(self) -> int:
         """How many lines it takes from the list."""
         if not self.is_previewing or self.size.width >= BESIDE_WIDTH:
