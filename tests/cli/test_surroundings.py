@@ -27,6 +27,7 @@ NAMELESS: Final = ("unshare", "--user", "--map-user=54321")
 NO_CONVERSION: Final = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 SLOW: Final = ("serve", "demo")
 NOT_DONE: Final = {
+    **dict.fromkeys((f"workers {act} nobody" for act in ("quiet", "resume", "stop")), BAD_INPUT),
     "": BAD_INPUT,
     "no-such-ünï☃": BAD_INPUT,
     "schedules run crew.notify": BAD_INPUT,
@@ -212,7 +213,7 @@ def told_of(site: Site, folder: Path, around: Surroundings) -> dict[str, Any]:
     return {
         "arguments": {
             "files": str(SAMPLES / "pothole.json"), "job_id": site.job_id, "job_ids": site.job_id,
-            "case_id": site.case_id, "type_name": "crew.notify", "name": "portal",
+            "case_id": site.case_id, "type_name": "crew.notify", "name": "portal", "worker_id": "nobody",
             "scopes": "view", "token_id": "nobody",
             "folder": str(folder / "copies"),
         },
@@ -300,7 +301,9 @@ def test_every_command_names_what_it_cannot_use(
 
 
 def test_every_command_refuses_arguments_that_are_no_text(site: Site, tmp_path: Path) -> None:
-    names = ("files", "job_id", "job_ids", "case_id", "type_name", "name", "token_id", "batch")
+    names = (
+        "files", "job_id", "job_ids", "case_id", "type_name", "name", "token_id", "batch", "worker_id",
+    )  # fmt: skip
     odd = dict.fromkeys(names, "a\udcff") | {"scopes": "view", "folder": str(tmp_path / "b\udcff")}
     told = walk(site, tmp_path, Surroundings("odd arguments"), {"arguments": odd})
     check(told)
