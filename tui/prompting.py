@@ -45,7 +45,7 @@ class Prompting:
             return
 
         def complete(text: str) -> list[str]:
-            if mode == "filter" and text.startswith(SIGN):
+            if _is_of_jobs(mode, text) and text.startswith(SIGN):
                 return self.saved.complete(text)
             known = _COMPLETES.get(mode)
             types = [queue.type for queue in self._console.store.picture.queues]
@@ -59,7 +59,7 @@ class Prompting:
         """Do what was typed; what is wrong with it is said, and the prompt stays open."""
         self._console.notice = ()
         try:
-            if mode == "filter":
+            if _is_of_jobs(mode, text):
                 text = self.saved.expand(text)
                 parse_filter(text)
                 self.close()
@@ -94,3 +94,8 @@ class Prompting:
             room.set_focus(back)
         else:
             room.focus_body()
+
+
+def _is_of_jobs(mode: Mode, text: str) -> bool:
+    """Return whether a text is a filter of jobs: a saved one is, on whatever list it is named."""
+    return mode == "filter" or (mode == "words" and text.startswith(SIGN))

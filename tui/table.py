@@ -53,9 +53,9 @@ class Layout:
 
     def fit(self, width: int, view: TableView, heads: Mapping[int, int]) -> list[tuple[int, int]]:
         """Return the columns that fit into `width`, with their widths; `heads` are the widths of titles that are told otherwise."""
-        needs = self._needs
-        if any(needs):
-            needs = tuple(max(need, heads.get(index, 0)) for index, need in enumerate(needs))
+        needs: tuple[int, ...] = ()
+        if any(self._needs):
+            needs = tuple(max(need, heads.get(index, 0)) for index, need in enumerate(self._needs))
         asked = (width, needs, view.hidden, dict(view.widths))
         if self._known[0] != asked:
             self._known = (asked, fit_columns(self._columns, width, needs=needs, view=view))

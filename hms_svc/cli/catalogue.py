@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from importlib import import_module
 from typing import Any, Final
 
@@ -49,7 +51,12 @@ def build(name: str) -> Any:
         made.command(name, cls=Command)(getattr(import_module(f"hms_svc.cli.{module}"), function))
         return typer.main.get_command(made)
     text, modules = GROUPS[name]
-    made.callback(help=text, no_args_is_help=True)(_nothing)
+    if name == "workers":
+        from hms_svc.cli.workers import list_workers
+
+        made.callback(help=text, invoke_without_command=True)(_unless_named(list_workers))
+    else:
+        made.callback(help=text, no_args_is_help=True)(_nothing)
     for module in modules:
         for command_name, command in import_module(f"hms_svc.cli.{module}").COMMANDS.items():
             made.command(command_name, cls=Command)(command)
@@ -58,3 +65,14 @@ def build(name: str) -> Any:
 
 def _nothing() -> None:
     pass
+
+
+def _unless_named(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a callback that runs a command where none of the group is named."""
+
+    @wraps(command)
+    def callback(context: typer.Context, **given: Any) -> None:
+        if context.invoked_subcommand is None:
+            command(context, **given)
+
+    return callback

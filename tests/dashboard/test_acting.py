@@ -72,7 +72,7 @@ async def test_all_that_match_are_those_of_the_server_not_of_the_page(
         await one.until("a page is shown", lambda: 0 < len(one.page.grid.rows) < len(PLACES))
         await one.press("*", "x")
         await one.opened("ConfirmDialog")
-        assert "of all that match type:pothole.report" in one.text()
+        assert "all that match type:pothole.report" in one.text()
         await one.press("enter")
         await one.sees("30 jobs cancelled")
         left = [job.type for job in await one.jobs("state:queued")]
@@ -108,7 +108,7 @@ async def test_a_plan_that_is_left_does_nothing(take_seat: SeatMaker) -> None:
         await one.press("escape")
         await one.sees("cancelled, nothing changed")
         assert set((await states(one)).values()) == {State.QUEUED}
-        assert "all that match chosen" in one.text()
+        assert "all matching jobs selected" in one.text()
         assert await one.audit() == []
 
 

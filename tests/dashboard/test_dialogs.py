@@ -75,7 +75,7 @@ async def test_escape_asks_before_what_was_filled_in_is_lost(take_seat: SeatMake
         await one.type("7")
         await one.press("escape")
         await one.opened("ConfirmDialog")
-        await one.sees("Leaving now would lose what was filled in.")
+        await one.sees("Leaving now would lose your input.")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (60, 15)])

@@ -73,7 +73,7 @@ async def test_what_is_wrong_in_a_form_is_named_and_nothing_is_enqueued(
         await one.sees("is not a number from 1 to 10,000")
         one.console.screen.query_one("#count", Input).value = "3"
         await one.press("enter")
-        await one.sees("3 jobs of pothole.report handed in")
+        await one.sees("3 jobs of pothole.report enqueued")
         assert [decode(job.data) for job in await one.jobs()] == [
             {"user_id": "usr-5", "lat": 38.5, "lon": -77}
         ] * 3
@@ -139,7 +139,7 @@ async def test_an_edited_job_is_checked_and_becomes_a_new_one(take_seat: SeatMak
         assert '+  "user_id": "troll"' in told
         await one.type("a new spelling")
         await one.press("enter")
-        await one.sees(f"made from {old}")
+        await one.sees(f"created from {old}")
         found = {job.id: job for job in await one.jobs()}
         [new] = found.keys() - {old}
         reads = (await one.operations()).reads

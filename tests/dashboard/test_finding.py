@@ -84,7 +84,7 @@ async def test_what_is_failing_now_is_a_row_of_the_first_screen_and_is_cancelled
         await one.opened("ConfirmDialog")
         await one.press("enter")
         await one.sees("2 jobs cancelled")
-        await one.sees("↻ pothole.report           ·")
+        await one.sees("↻ pothole.report       ·")
 
 
 async def test_a_queue_opens_the_page_of_its_type_and_that_its_jobs(take_seat: SeatMaker) -> None:

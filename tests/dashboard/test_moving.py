@@ -150,7 +150,7 @@ async def test_pages_turn_beyond_the_last_row_and_back(take_seat: SeatMaker) -> 
 async def test_standing_still_shows_nothing_new_until_it_ends(take_seat: SeatMaker) -> None:
     async with take_seat() as one:
         await one.press("S")
-        await one.sees("standing still")
+        await one.sees("paused, ")
         before = one.console.store.picture
         await one.enqueue("pothole.report", POTHOLE)
         reads = (await one.operations()).reads

@@ -165,7 +165,7 @@ async def test_the_top_line_goes_on_behind_a_dialog(take_seat: SeatMaker) -> Non
         room = one.console.room
         await one.until(
             "the top line tells it",
-            lambda: "standing still" in room.query_one("#top", Bar).render_line(0).text,
+            lambda: "paused, " in room.query_one("#top", Bar).render_line(0).text,
         )
 
 

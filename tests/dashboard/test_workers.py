@@ -49,6 +49,8 @@ async def test_a_rescue_is_told_once_it_is_recorded(
         request = ClaimRequest("frozen", (ServedType(TYPE, 3),), 10, LEASE_SECONDS * 1000)
         assert len(await backend.broker.claim(request)) == 3
         await one.until("it is seen at work", lambda: "frozen" in line_of(one, "3/4"))
+        ends = [line_of(one, words).index(words) + len(words) for words in ("busy", "3/4")]
+        assert ends[0] == ends[1], "the head stands over its column"
         await one.until("it is silent", lambda: "last seen" in line_of(one, "✗ frozen"))
         await one.until("its lease ran out", lambda: "ran out" in line_of(one, "✗ frozen"))
         await one.until("it is not live", lambda: not one.console.store.picture.workers)

@@ -84,7 +84,7 @@ async def test_a_plan_tells_how_far_it_is_and_groups_what_it_found(desk: Desk) -
 async def test_a_plan_that_is_called_off_does_nothing(desk: Desk) -> None:
     await enqueue(desk, 7)
     pace = Pace()
-    with pytest.raises(Refused, match="called off after 3 jobs"):
+    with pytest.raises(Refused, match="cancelled after 3 jobs"):
         await desk.operations.actions.plan_where(
             Act.CANCEL, WAITING, progressed=lambda _: pace.cancel(), pace=pace
         )

@@ -19,12 +19,12 @@ from tests.unit.test_webhook import SECRET
 class Receiver:
     """A receiver, and what tells it; `now` is in seconds."""
 
-    def __init__(self, server: LocalHttp) -> None:
+    def __init__(self, server: LocalHttp, timeout_seconds: float = 30.0) -> None:
         self.server = server
         self.now = 0.0
         self.put_off: list[Snooze] = []
         self.webhook = Webhook(
-            server.url, secret=SECRET, allowed_hosts=("127.0.0.1",), timeout_seconds=0.2,
+            server.url, secret=SECRET, allowed_hosts=("127.0.0.1",), timeout_seconds=timeout_seconds,
             breaker=Breaker(now=lambda: self.now),
         )  # fmt: skip
 
@@ -47,6 +47,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 async def test_after_three_tries_without_an_answer_none_is_made_for_a_while(
     receiver: Receiver,
 ) -> None:
+    receiver = Receiver(receiver.server, timeout_seconds=0.2)
     receiver.server.silent = True
     told = [await receiver.tell() for _ in range(6)]
     assert told == ["no answer"] * 3 + ["later"] * 3

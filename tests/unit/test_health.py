@@ -103,8 +103,8 @@ SITUATIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
         [
             ("down: no workers, 4 jobs in processing for 1 m | no worker is alive: start one with "
             "hms-svc serve; w1 was the last that was heard"),
-            ("down: 4 leases overdue for 30 s | jobs in processing whose lease ran out: no live worker "
-            "is there to rescue them"),
+            ("down: 4 leases overdue for 30 s | jobs in processing whose lease ran out: there is no live "
+            "worker to take them back"),
         ],
     ),
     "the only worker frozen": (

@@ -63,7 +63,7 @@ GROUP = FailureGroup(
         ),
         (
             {"scheduled": 12, "retrying": 41, "held": 2}, {"next_due_at": NOW + 300_000}, (WORKER,),
-            "; besides, 12 scheduled, the next in 5 m, 41 waiting to be tried again, 2 held for a human.",
+            "; besides, 12 scheduled, the next in 5 m, 41 waiting to be tried again, 2 held for approval.",
         ),
         (
             {"scheduled": 1}, {"next_due_at": NOW - 60_000}, (),

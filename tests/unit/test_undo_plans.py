@@ -110,7 +110,7 @@ async def test_an_act_of_which_nothing_can_come_back_is_passed_over(desk: Desk) 
 
 
 async def test_nothing_to_undo_and_read_only_are_refused(desk: Desk) -> None:
-    with pytest.raises(UnknownId, match="no act that can still be undone"):
+    with pytest.raises(UnknownId, match="no action that can still be undone"):
         await actions_of(desk, "ann").plan_undo()
     with pytest.raises(UnknownId, match="no batch 'b9' can"):
         await actions_of(desk, "ann").plan_undo("b9")

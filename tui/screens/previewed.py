@@ -28,6 +28,7 @@ LEAST_WIDTH: Final = 120
 BESIDE_WIDTH: Final = 180
 SHARE: Final = 0.45
 LEAST_LINES: Final = 6
+NOTHING: Final = Told((line(cell("no row is selected", "dim")),))
 REST_SECONDS: Final = 0.2
 """How long the cursor rests on a row before anything is read for it."""
 PATIENCE_SECONDS: Final = 6.0
@@ -115,7 +116,7 @@ class Previewed(Room):
                 seconds = max(REST_SECONDS, self._next_at - time.monotonic())
                 self._rest = self.set_timer(seconds, self._begin_reading)
         page = self.query_one("#preview", Page)
-        told = None if key is None else self.preview(key, self._read, picture)
+        told = NOTHING if key is None else self.preview(key, self._read, picture)
         page.show(*((told.lines, told.links, told.heads) if told is not None else ((),)))
         if key != self._previewed:
             self._previewed = key
