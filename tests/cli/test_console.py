@@ -36,7 +36,7 @@ def test_what_makes_no_sense_is_refused(cli: Cli, arguments: list[str], said: st
 @pytest.mark.parametrize(
     ("options", "shown"),
     [
-        (["--screen", "workers"], "No worker is alive"),
+        (["--screen", "workers"], "No live workers"),
         (["--where", "state:queued"], "state:queued"),
         (["--screen", "audit"], "Audit"),
     ],

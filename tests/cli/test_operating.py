@@ -27,11 +27,11 @@ def find(cli: Cli, where: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("where", "sentence"),
     [
-        ("validator:identity", "validator identity said no"),
+        ("validator:identity", "validator identity rejected it"),
         ("validator:duplicate", "validator duplicate rejected it: open case case-"),
         ("reason:payload", "lat"),
         ("reason:governance state:rejected", "governance (photo-from-nowhere) denied it"),
-        ("state:held", "rule road-closure wants a human"),
+        ("state:held", "rule road-closure requires a person"),
         ("reason:malformed", "not a job"),
         ("state:completed type:pothole.*", "made case-"),
     ],

@@ -118,7 +118,7 @@ async def test_a_purge_tells_how_many_of_each_state_it_cancels(take_seat: SeatMa
         await one.type("purge pothole.report")
         await one.press("enter")
         await one.opened("ConfirmDialog")
-        await one.reads("3 · queued pothole.report 1 ○ scheduled pothole.report are cancelled")
+        await one.reads("3 · queued pothole.report 1 ○ scheduled pothole.report will be cancelled")
         await one.reads("$ hms-svc queues purge pothole.report")
         await one.press("enter")
         await one.sees("4 waiting jobs of pothole.report cancelled")

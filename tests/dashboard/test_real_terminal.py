@@ -256,7 +256,7 @@ def go_to_the_shell_and_back(real: ShellConsole) -> None:
     assert b"\x1b[?1049h" in real.seen[start:]
     assert b"\x1b[?25l" in real.seen[start:]
     os.write(real.master, b"go-held\r")  # the prompt that was open still has the keys
-    real.until("it takes keys", lambda: "Nothing waits for a human" in words(real.seen[start:]))
+    real.until("it takes keys", lambda: "Nothing waits for approval" in words(real.seen[start:]))
     assert real.leave(b"q") == 0
 
 
@@ -278,7 +278,7 @@ async def test_ctrl_z_without_a_shell_is_refused_aloud(
 
     def suspend() -> None:
         real.until("it is shown", lambda: "Failures" in words(real.seen))
-        real.press("\x1a", "no shell with job control")
+        real.press("\x1a", "was not started by a shell")
         real.press("2", "page 1")
 
     await asyncio.to_thread(suspend)
@@ -295,10 +295,10 @@ async def test_ctrl_z_is_pressed_twice_where_jobs_are_in_hand(
 
     def suspend() -> None:
         real.start("1/8")
-        real.press("\x1a", "1 job in hand here would stand still")
+        real.press("\x1a", "1 job running here would stop")
         assert b"Stopped" in real.suspend()
         real.press("fg\n", "Failures")
-        real.press("q", "leaving")
+        real.press("q", "quitting")
         assert real.leave(b"q") == 0
 
     await asyncio.to_thread(suspend)

@@ -66,7 +66,7 @@ async def test_what_has_moved_since_is_counted_before_the_yes(take_seat: SeatMak
         await one.type(f"undo {first}")
         await one.press("enter")
         await one.opened("UndoDialog")
-        await one.reads("1 can come back 1 cannot: has moved on: it is queued")
+        await one.reads("1 can be brought back 1 cannot: has moved on: it is queued")
 
 
 async def test_another_actors_act_is_not_offered_first_and_takes_its_name(
