@@ -125,8 +125,8 @@ class Console(App[int]):
         self.set_interval(1.0, self._tick)
         if self.launch.on_signals is not None:
             self.launch.on_signals(self.leave)
-        if self.memory.trouble:
-            self.say(self.memory.trouble, "warn")
+        if words := self.launch.notice or self.memory.trouble:
+            self.say(words, "warn")
 
     def painted(self) -> None:
         """Begin to look, and to work, once the first screen has been painted: that loads the engines."""

@@ -262,11 +262,11 @@ ALIASES: Final[Mapping[str, tuple[str, str]]] = {
     "delete": ("discard", ""), "kill": ("cancel", ""), "requeue": ("retry", ""),
 }  # fmt: skip
 """What people type instead of a name: the command, and words that stand behind it."""
-_KEY: Final = re.compile(r"[!-+\--~]|ctrl\+[a-z]|f([1-9]|1[0-2])|space")
+_KEY: Final = re.compile(r"[!-+\--~]|ctrl\+[a-z]|f([1-9]|1[0-2])")
 TAKEN_KEYS: Final = frozenset(
-    {"j", "k", "g", "G", "n", "N", *(f"ctrl+{letter}" for letter in "cqzpihjm")}
+    {"j", "k", "g", "G", "n", "N", "z", "Z", "W", "F", *(f"ctrl+{letter}" for letter in "cqzpihjm")}
 )
-"""Keys that mean something everywhere, or that a terminal does not tell from another."""
+"""Keys that mean something everywhere or on a page, or that a terminal does not tell from another."""
 TOGGLES: Final = ({"pause", "resume"}, {"quiet", "resume-worker"})
 PAUSING: Final = frozenset({"pause", "quiet"})
 RESUMING: Final = frozenset({"resume", "resume-worker"})
@@ -310,7 +310,7 @@ def _key_for(name: str, key: object) -> str:
     if not isinstance(key, str) or not _KEY.fullmatch(key) or key in TAKEN_KEYS:
         raise BadSetting(
             f"[keys]: {name} = {key!r:.40} is wrong: want a sign such as X or !, ctrl+x or f5, and "
-            f"none that moves, opens or leaves: {' '.join(sorted(TAKEN_KEYS))}"
+            f"none that moves, opens, folds or leaves: {' '.join(sorted(TAKEN_KEYS))}"
         )
     return key
 

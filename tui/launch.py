@@ -63,7 +63,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     file that remembers how tables are wanted (None: nothing is remembered).
     `contexts` are other installations that the configuration names; `enter` prepares the console of
     one (empty: of none), and raises BadSetting where it cannot be. `filters` is the file of saved ones.
-    `notify` is how what is new and bad is notified of; `keys` are other keys of commands.
+    `notice` is said at first. `notify` is how what is new and bad is notified of; `keys` are other keys of commands.
     `screen` is the room that is opened first, `where` its filter.
     """
 
@@ -81,5 +81,6 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     filters: Path | None = None
     notify: str = "off"
     keys: Mapping[str, str] = {}
+    notice: str = ""
     screen: str = "overview"
     where: str = ""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
+from hms_svc.domain.errors import BadInput
 from tui.table import TableView
 
 FILE: Final = "console.json"
 MOST_BYTES: Final = 65_536
+Kept = TypeVar("Kept")
 
 
 class Remembered(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -56,29 +58,45 @@ class Memory:
         if self._path is None:
             return Remembered()
         try:
-            with self._path.open("rb") as file:
-                raw = file.read(MOST_BYTES + 1)
-            if len(raw) > MOST_BYTES:
-                self.trouble = (
-                    f"{FILE} is ignored: it is larger than {MOST_BYTES} bytes ({self._path})"
-                )
-                return Remembered()
-            return msgspec.json.decode(raw, type=Remembered)
-        except FileNotFoundError:
-            pass
-        except (OSError, msgspec.DecodeError, RecursionError, UnicodeError) as error:
-            self.trouble = f"{FILE} is ignored: {error} ({self._path})"
-        return Remembered()
+            return read_file(self._path, Remembered) or Remembered()
+        except BadInput as error:
+            self.trouble = str(error)
+            return Remembered()
 
     def _keep(self, known: Remembered) -> None:
         self._known = known
         if self._path is None:
             return
-        beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_bytes(msgspec.json.format(msgspec.json.encode(known), indent=1))
-            beside.replace(self._path)
+            write_file(self._path, known)
             self.trouble = ""
-        except OSError as error:
-            self.trouble = f"{FILE} cannot be written: {error.strerror} ({self._path})"
+        except BadInput as error:
+            self.trouble = str(error)
+
+
+def read_file(path: Path, type: type[Kept]) -> Kept | None:
+    """Read a small JSON file of the console, None where there is none; BadInput where it cannot be used."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+        if len(raw) > MOST_BYTES:
+            raise BadInput(
+                f"{path.name} cannot be read: it is larger than {MOST_BYTES} bytes ({path})"
+            )
+        return msgspec.json.decode(raw, type=type)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise BadInput(f"{path.name} cannot be read: {error} ({path})") from error
+
+
+def write_file(path: Path, value: object) -> None:
+    """Write a small JSON file of the console, whole or not at all; BadInput where it cannot be written."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        beside.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=1))
+        beside.chmod(0o600)
+        beside.replace(path)
+    except OSError as error:
+        raise BadInput(f"{path.name} cannot be written: {error.strerror} ({path})") from error

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
+from hms_svc.domain.causes import MOST_CAUSES
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.plain_text import plain, shorten
 from hms_svc.operations.explanation import is_silent
@@ -22,7 +23,9 @@ LEAST_SECONDS: Final = 10.0
 """Between two notifications; what comes meanwhile is told together by the next."""
 MOST_CHARACTERS: Final = 160
 MOST_WAITING: Final = 100
+REMEMBERED_MS: Final = 3_600_000
 _NAME: Final = "hms-svc"
+_CAUSE: Final = "cause "
 
 
 class Notifier:
@@ -33,6 +36,7 @@ class Notifier:
         self.way = way
         console.store.always_failures = way != OFF
         self._known: frozenset[str] = frozenset()
+        self._causes: dict[str, int] = {}
         self._chosen_at = 0
         self._has_learned = False
         self._waiting: list[str] = []
@@ -57,12 +61,29 @@ class Notifier:
         if self.way == OFF or not (picture.at or picture.trouble):
             return
         found = dict(_bad(picture))
+        self._forget(picture.at)
         if self._has_learned:
-            new = [words for key, words in found.items() if key not in self._known]
+            known = self._known | self._causes.keys()
+            new = [words for key, words in found.items() if key not in known]
             self._waiting = [*self._waiting, *new][:MOST_WAITING]
         self._has_learned |= picture.causes_at > self._chosen_at
         self._known = frozenset(found) | self._kept(picture)
+        self._remember(found, picture.at)
         self.tick()
+
+    def _remember(self, found: Iterable[str], now: int) -> None:
+        """Keep causes for as long as the broker does: their groups empty at each attempt."""
+        for key in found:
+            if key.startswith(_CAUSE):
+                self._causes.pop(key, None)
+                self._causes[key] = now
+
+    def _forget(self, now: int) -> None:
+        while self._causes:
+            oldest, at = next(iter(self._causes.items()))
+            if len(self._causes) <= MOST_CAUSES and now - at < REMEMBERED_MS:
+                break
+            del self._causes[oldest]
 
     def _kept(self, picture: Picture) -> frozenset[str]:
         """Return what a picture without the broker's part says nothing of: it is not new when that is back."""
@@ -106,4 +127,4 @@ def _bad(picture: Picture) -> Iterator[tuple[str, str]]:
         if is_silent(worker, picture.at, picture.lease_ms):
             yield f"worker {worker.id}", f"worker {worker.id} is silent"
     for group in picture.failures:
-        yield f"cause {group.id}", f"new cause: {group.type} {cause_words(group)}"
+        yield f"{_CAUSE}{group.id}", f"new cause: {group.type} {cause_words(group)}"

@@ -6,10 +6,9 @@ import re
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.filter import parse_filter
+from tui.memory import read_file, write_file
 from tui.text import Line, cell, line
 
 SIGN: Final = "@"
@@ -25,12 +24,7 @@ class SavedFilters:
 
     def all(self) -> dict[str, str]:
         """Return the filters by name, none where nothing was saved; BadInput for a file that holds none."""
-        if self._path is None or not self._path.exists():
-            return {}
-        try:
-            return msgspec.json.decode(self._path.read_bytes(), type=dict[str, str])
-        except (OSError, msgspec.DecodeError) as error:
-            raise BadInput(f"saved filters in {self._path} cannot be read: {error}") from error
+        return (read_file(self._path, dict[str, str]) if self._path is not None else None) or {}
 
     def save(self, name: str, where: str) -> None:
         """Keep a filter under a name, in the place of an earlier one; BadInput where it cannot be."""
@@ -43,14 +37,7 @@ class SavedFilters:
         known = {**self.all(), name: parse_filter(where).text}
         if len(known) > MOST:
             raise BadInput(f"{MOST} filters are saved already: {self._path} holds them")
-        beside = self._path.with_suffix(".new")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            beside.write_bytes(msgspec.json.format(msgspec.json.encode(known)))
-            beside.chmod(0o600)
-            beside.replace(self._path)
-        except OSError as error:
-            raise BadInput(f"{self._path} cannot be written: {error.strerror}") from error
+        write_file(self._path, known)
 
     def expand(self, text: str) -> str:
         """Return the filter that `@NAME` stands for, any other text as it is; BadInput for an unknown name."""

@@ -100,7 +100,7 @@ def pretty(raw: bytes) -> str:
     """Write JSON over several lines; bytes that are none as they are, replaced where unreadable."""
     try:
         return json.dumps(decode(raw), indent=2, ensure_ascii=False)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return raw.decode(errors="replace")
 
 

@@ -16,13 +16,15 @@ import typer
 
 from hms_svc.cli.root import BAD_INPUT, OUR_FAULT, complain
 from hms_svc.cli.session import Session
-from hms_svc.domain.errors import BadInput
+from hms_svc.domain.errors import BadInput, HmsError
+from hms_svc.domain.local_time import ZONE
 
 if TYPE_CHECKING:
     from hms_svc.embedded import EmbeddedWorkers
     from hms_svc.operations.service import Operations
     from hms_svc.settings import Settings
     from tui.launch import Facts, Launch, Snapshot
+    from tui.terminal import Terminal
 
 LOG_FILE: Final = "console.log"
 FILTERS_FILE: Final = "filters.json"
@@ -64,13 +66,21 @@ class _Contexts:
 
     def __init__(self, first: Session) -> None:
         self._first = self._next = first
+        self._before: Session | None = None
         self._was_switched = False
+
+    def go_back(self) -> bool:
+        """Prepare the console that was shown before the last switch; False where there was none."""
+        before, self._before = self._before, None
+        if before is not None:
+            self._next = before
+        return before is not None
 
     def enter(self, name: str) -> None:
         """Prepare the console of a context, of the first session with its name or none; raises BadSetting."""
         made = self._first if name == self._first.context else self._first.in_context(name)
         _ = made.settings
-        self._next, self._was_switched = made, True
+        self._before, self._next, self._was_switched = self._next, made, True
 
     def taken(self, options: ConsoleOptions) -> tuple[Session, ConsoleOptions]:
         """Give what is shown next; after a switch it begins with the first screen."""
@@ -86,49 +96,72 @@ def _show(session: Session, settings: Settings, options: ConsoleOptions) -> int:
         raise typer.Exit(BAD_INPUT)
     workforce = _workforce(settings, session, options)
     log_path = settings.data_dir / LOG_FILE
-    with Terminal(log_path) as terminal:
-        from hms_svc.observability.logs import set_up_logging
-        from hms_svc.settings import is_in_tmux
-        from tui.app import run_console
-        from tui.leaving import SWITCHED
-        from tui.memory import FILE as MEMORY_FILE
-
-        gc.freeze()
-        gc.enable()
-        set_up_logging(settings.log_level, settings.log_format)
-        contexts = _Contexts(session)
-        code = SWITCHED
-        while code == SWITCHED:
-            session, options = contexts.taken(options)
-            shown = _settings(session)
-            launch = msgspec.structs.replace(
-                _launch(session, shown, options),
-                workforce=workforce,
-                driver=terminal.driver,
-                on_signals=terminal.leave_on_signals,
-                is_in_tmux=is_in_tmux(),
-                contexts=session.loaded.contexts,
-                enter=contexts.enter,
-                memory=shown.data_dir / MEMORY_FILE,
-            )
-            code = run_console(launch)
-    if code:
-        complain(f"the console failed; what happened is in {log_path}")
-    if workforce is not None:
-        _end(workforce, settings, code)
+    has_ended = True
+    try:
+        with Terminal(log_path) as terminal:
+            code = _show_each(session, settings, options, terminal, workforce)
+        if code:
+            complain(f"the console failed; what happened is in {log_path}")
+    finally:
+        if workforce is not None:
+            has_ended = _end(workforce, settings)
+    if not has_ended:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(OUR_FAULT if code else 0)
     return OUR_FAULT if code else 0
 
 
-def _end(workforce: EmbeddedWorkers, settings: Settings, code: int) -> None:
-    """Wait for the workers; those that cannot stop do not hold up the end of the process."""
+def _show_each(
+    session: Session,
+    settings: Settings,
+    options: ConsoleOptions,
+    terminal: Terminal,
+    workforce: EmbeddedWorkers | None,
+) -> int:
+    """Show one console after the other, until one is left; from one that fails go back to that before."""
+    from hms_svc.observability.logs import set_up_logging
+    from hms_svc.settings import is_in_tmux
+    from tui.app import run_console
+    from tui.leaving import SWITCHED
+    from tui.memory import FILE as MEMORY_FILE
+
+    gc.freeze()
+    gc.enable()
+    set_up_logging(settings.log_level, settings.log_format)
+    contexts = _Contexts(session)
+    code, notice = SWITCHED, ""
+    while code == SWITCHED:
+        session, options = contexts.taken(options)
+        shown = _settings(session)
+        ZONE.set(shown.time_zone)
+        launch = msgspec.structs.replace(
+            _launch(session, shown, options),
+            workforce=workforce,
+            driver=terminal.driver,
+            on_signals=terminal.leave_on_signals,
+            is_in_tmux=is_in_tmux(),
+            contexts=session.loaded.contexts,
+            enter=contexts.enter,
+            memory=shown.data_dir / MEMORY_FILE,
+            notice=notice,
+        )
+        try:
+            code, notice = run_console(launch), ""
+        except HmsError as error:
+            if not contexts.go_back():
+                raise
+            notice = f"context {session.context or 'default'}: {error}"
+    return code
+
+
+def _end(workforce: EmbeddedWorkers, settings: Settings) -> bool:
+    """Wait for the workers; tells whether they ended: those that cannot stop do not hold up the process."""
     seconds = HURRY_SECONDS
     if not workforce.is_asked_to_stop:
         workforce.stop()
         seconds += settings.grace_seconds
-    if not workforce.join(seconds):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(OUR_FAULT if code else 0)
+    return workforce.join(seconds)
 
 
 def _settings(session: Session) -> Settings:

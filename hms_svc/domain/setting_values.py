@@ -119,7 +119,8 @@ def take_table(content: dict[str, Any], name: str, file: str) -> dict[str, Any]:
 def settings_of_context(contexts: Mapping[str, Any], name: str, file: str) -> dict[str, Any]:
     """Return what the configuration file says of a context; its name is its profile, unless it says another.
 
-    Raises BadSetting for one that there is not.
+    Raises BadSetting for one that there is not, and for one that leaves the place of its queue or of its
+    cases to the defaults, which are those of this machine.
     """
     found = contexts.get(name)
     if not isinstance(found, dict):
@@ -132,4 +133,9 @@ def settings_of_context(contexts: Mapping[str, Any], name: str, file: str) -> di
         flag(found.get("read_only", False))
     except ValueError as error:
         raise BadSetting(f"read_only of context {name} is wrong: want {error}") from error
+    if "data_dir" not in found and not {"broker_url", "database_url"} <= found.keys():
+        raise BadSetting(
+            f"context {name} does not say where its queue and its cases are: name broker_url and "
+            "database_url, or data_dir"
+        )
     return {"profile": name, **found}

@@ -51,6 +51,16 @@ def test_a_context_that_there_is_not_is_named_with_those_there_are(file: Path) -
         load_settings(environ={"HMS_SVC_CONFIG": ""}, context="two")
 
 
+@pytest.mark.parametrize("named", ["broker_url", "database_url"])
+def test_a_context_whose_other_half_would_be_that_of_this_machine_is_refused(
+    tmp_path: Path, named: str
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f'[contexts.half]\n{named} = "sqlite:///elsewhere.db"\n')
+    with pytest.raises(BadSetting, match="name broker_url and database_url, or data_dir"):
+        load_settings(environ={"HMS_SVC_CONFIG": str(path)}, context="half")
+
+
 def test_commands_work_on_the_context_and_one_that_is_read_only_refuses(
     file: Path, tmp_path: Path
 ) -> None:

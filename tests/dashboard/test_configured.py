@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.views import FailureGroup
 from tests.dashboard.test_real_terminal import ROOT, RealConsole, words
-from tui.notifying import sequence_of
+from tui.notifying import Notifier, sequence_of
+from tui.picture import Picture
+
+if TYPE_CHECKING:
+    from tui.app import Console
 
 FILE = """
 data_dir = "{folder}/one"
@@ -25,6 +34,8 @@ data_dir = "{folder}/two"
 broker_url = "redis://127.0.0.1:1/0"
 data_dir = "{folder}/away"
 read_only = true
+[contexts.newer]
+data_dir = "{folder}/newer"
 """
 
 
@@ -43,6 +54,8 @@ def shows(one: RealConsole, text: str) -> bool:
 def test_contexts_are_switched_keys_are_remapped_and_a_new_cause_is_notified_of(
     tmp_path: Path, consoles: list[RealConsole]
 ) -> None:
+    for name in ("newer", "away"):
+        (tmp_path / name).mkdir()
     file = tmp_path / "config.toml"
     file.write_text(FILE.format(folder=tmp_path))
     given = {"HMS_SVC_CONFIG": str(file), "HMS_SVC_DATA_DIR": "", "HMS_SVC_APP": ""}
@@ -55,6 +68,15 @@ def test_contexts_are_switched_keys_are_remapped_and_a_new_cause_is_notified_of(
     one.press(":ctx away\r", "broker down")
     assert "read-only" in words(one.seen)
     one.press(":ctx nobody\r", "no context 'nobody'")
+    with sqlite3.connect(tmp_path / "newer/queue.db") as newer:
+        newer.executescript(
+            "CREATE TABLE meta (name, value); INSERT INTO meta VALUES ('schema', 99)"
+        )
+    newer.close()
+    one.press(":ctx newer\r", "context newer: the queue file has schema 99")
+    one.until("the one before", lambda: "read-only" in words(one.seen[-4_000:]))
+    (tmp_path / "away/filters.json").write_bytes(b'{"a": "\xff"}')
+    one.press(":filters\r", "filters.json cannot be read")
     one.press(":ctx two\r", "s old")
     one.press("4", "Held")
     one.press(":notify osc9\r", "notifications: osc9")
@@ -69,6 +91,28 @@ def test_contexts_are_switched_keys_are_remapped_and_a_new_cause_is_notified_of(
         one.until(f"{type} is shown", partial(shows, one, type))
     one.until("the cause", lambda: b"\x1b]9;hms-svc: new cause: b.job" in one.seen)
     assert one.end() == 0
+
+
+def test_a_cause_that_comes_back_within_the_hour_is_not_new(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(Notifier, "_send", lambda self, text: sent.append(text))
+    monkeypatch.setattr("tui.notifying.LEAST_SECONDS", 0.0)
+    store = SimpleNamespace(always_failures=False)
+    console = cast("Console", SimpleNamespace(store=store, now_ms=lambda: 0))
+    notifier = Notifier(console, "osc9")
+    group = FailureGroup(
+        id="0123456789ab", state=State.RETRYING, type="a.job", reason="timeout", by="", error="E",
+        pattern="too slow", count=1, first_at=0, last_at=0, newest_detail="", newest_id="j",
+        recent=(0,) * 12, next_at=1,
+    )  # fmt: skip
+    for minute in range(1, 39):
+        found = (group,) if minute % 3 == 0 else ()
+        notifier.take(Picture(at=minute * 60_000, failures=found, causes_at=minute * 60_000))
+    assert len(sent) == 1
+    notifier.take(Picture(at=200 * 60_000, failures=(group,), causes_at=200 * 60_000))
+    assert len(sent) == 2
 
 
 @pytest.mark.parametrize("way", ["bell", "osc9", "osc777"])

@@ -79,7 +79,7 @@ async def test_a_broken_memory_is_ignored_with_a_word(
     memory = tmp_path / "console.json"
     memory.write_text(written)
     async with take_seat(memory=memory) as one:
-        await one.sees("console.json is ignored: ")
+        await one.sees("console.json cannot be read: ")
         assert memory.read_text() == written
         await one.press("s")
         assert Memory(memory).trouble == ""

@@ -122,9 +122,14 @@ class Page(Styled, can_focus=True):
         self.words = words
         self._pattern = re.compile(re.escape(words), re.IGNORECASE) if words else None
         self._search()
-        top = self._whole[round(self.scroll_y)] if self._whole else 0
+        top = self._top()
         self._hit = next((at for at, number in enumerate(self._hits) if number >= top), 0)
         self._go_to_hit()
+
+    def _top(self) -> int:
+        """Return the number of the line at the top: the screen may not have followed a text that became shorter."""
+        at = min(round(self.scroll_y), len(self._whole) - 1)
+        return self._whole[at] if self._whole else 0
 
     def _search(self) -> None:
         self._hits = found_in(self._lines, self._pattern) if self._pattern is not None else []
@@ -211,7 +216,7 @@ class Page(Styled, can_focus=True):
 
     def action_wrap(self) -> None:
         """Wrap long lines, or cut them at the edge; the same line stays at the top."""
-        top = self._whole[round(self.scroll_y)] if self._whole else 0
+        top = self._top()
         self.wraps, self._left = not self.wraps, 0
         self._arrange()
         self._scroll_to_line(top)
