@@ -209,7 +209,7 @@ class Hands:
                     f"no queue {type!r}; to pause it in advance use hms-svc queues pause"
                 )
             await operations.actions.pause(type, reason=words)
-            self._say(f"{type} paused; {sign_of('resume')} resumes it", "warn")
+            self._say(f"{type} paused; :resume {type} resumes it", "warn")
 
     async def _resume(self, operations: Operations, target: Target | None, words: str) -> None:
         for type in self._console.types_of(target):

@@ -64,7 +64,7 @@ class Typed(msgspec.Struct, frozen=True):
 
 def read_command(text: str) -> Typed:
     """Read `name [ids | filter | type [words]]`; raises BadInput naming what is wrong."""
-    name, _, rest = text.strip().partition(" ")
+    name, _, rest = text.strip().removeprefix(":").strip().partition(" ")
     real, before = ALIASES.get(name, (name, ""))
     command = BY_NAME.get(real)
     if command is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import FailureGroup, JobView
 from tui import formatting as f
 from tui.looks import Glance
@@ -31,7 +32,10 @@ def preview_job(view: JobView, read: Read, now: int) -> Told:
     why = short_why(view, read.why) if isinstance(read, Glance) else ""
     told = why or view.reason
     teller.fact("why", told, "accent")
-    teller.fact("raised by", "" if view.by == view.reason else view.by)
+    teller.fact(
+        "rejected by" if view.state is State.REJECTED else "raised by",
+        "" if view.by == view.reason else view.by,
+    )
     teller.fact("detail", "" if is_told(view.detail, told) else view.detail)
     teller.fact("failure", "" if is_told(view.failure, told, view.detail) else view.failure, "bad")
     teller.fact("case", view.case_id, "good")
@@ -49,7 +53,10 @@ def preview_group(group: FailureGroup, read: Read, now: int) -> Told:
     cause = cause_words(group)
     teller.fact("cause", cause, "accent")
     teller.fact("reason", group.reason)
-    teller.fact("raised by", "" if group.by == group.reason else group.by)
+    teller.fact(
+        "rejected by" if group.state is State.REJECTED else "raised by",
+        "" if group.by == group.reason else group.by,
+    )
     teller.fact("first", f"{f.moment(group.first_at)}, {f.age(now - group.first_at)} ago")
     teller.fact("last", f"{f.moment(group.last_at)}, {f.age(now - group.last_at)} ago")
     newest = group.newest_detail

@@ -57,7 +57,7 @@ class Prompting:
 
     def take(self, mode: Mode, text: str) -> None:
         """Do what was typed; what is wrong with it is said, and the prompt stays open."""
-        self._console.notice = ()
+        self._console.notice, text = (), text.strip()
         try:
             if _is_of_jobs(mode, text):
                 text = self.saved.expand(text)

@@ -74,7 +74,10 @@ def _tell_view(teller: Teller, detail: JobDetail, why: str, now: int, *, archive
     teller.fact("state", f"{sign} {view.state}{', in the archive' if archived else ''}", role)
     teller.fact("why", told, "accent")
     teller.fact("reason", view.reason)
-    teller.fact("raised by", "" if view.by == view.reason else view.by)
+    teller.fact(
+        "rejected by" if view.state is State.REJECTED else "raised by",
+        "" if view.by == view.reason else view.by,
+    )
     teller.fact("detail", "" if is_told(view.detail, told) else view.detail)
     teller.fact("failure", "" if is_told(view.failure, told, view.detail) else view.failure, "bad")
     teller.fact("attempt", f"{view.attempt}{of}")

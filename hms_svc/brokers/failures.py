@@ -10,9 +10,9 @@ import msgspec
 from hms_svc.brokers.trail import words
 from hms_svc.domain.causes import FailureCause, cause_of, other_causes
 from hms_svc.domain.outcome import Disposition
-from hms_svc.domain.views import FailureGroup, JobView
+from hms_svc.domain.views import RECENT_SLOT_MS, FailureGroup, JobView
 
-SLOT_MS: Final = 300_000
+SLOT_MS: Final = RECENT_SLOT_MS
 SLOTS: Final = 12
 
 

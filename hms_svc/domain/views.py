@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -210,6 +211,10 @@ class JobPage(msgspec.Struct, frozen=True):
     cursor: str | None
     looked: int = 0
     work: int = 0
+
+
+RECENT_SLOT_MS: Final = 300_000
+"""How much time each number of `FailureGroup.recent` stands for, from a multiple of it on."""
 
 
 class FailureGroup(msgspec.Struct, frozen=True, kw_only=True):

@@ -53,7 +53,8 @@ def explain(facts: Facts) -> str:
     view = facts.detail.view
     match view.state:
         case State.SCHEDULED:
-            told = f"waits for its time: it {_due(facts)}"
+            why = f" ({view.detail})" if view.detail else ""
+            told = f"waits for its time{why}: it {_due(facts)}"
         case State.QUEUED:
             told = _queued(facts)
         case State.HELD:

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from hms_svc.domain.lifecycle import TERMINAL, State
+from hms_svc.domain.lifecycle import REASON_MALFORMED, TERMINAL, State
 from hms_svc.domain.strict_json import encode
 from hms_svc.domain.views import ActOutcome, JobView
 from hms_svc.ports.control import Act
@@ -160,6 +160,8 @@ class PlanBuilder(Chooser):
         """Return why nothing will be done to a job, empty where it will."""
         if why := super().why_not(view):
             return why
+        if self._act is Act.RETRY and view.reason == REASON_MALFORMED:
+            return "is not a job that can run: its bytes were refused; edit it instead"
         if self._unnamed and view.approvals:
             return APPROVED_BEFORE
         self._claims[view.id] = claim_of(view)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hms_svc.domain.errors import UnknownId
 from hms_svc.domain.plain_text import duration_words, plural
 from hms_svc.domain.timestamps import to_rfc3339
-from hms_svc.domain.views import FailureGroup, QueueView, WorkerView
+from hms_svc.domain.views import RECENT_SLOT_MS, FailureGroup, QueueView, WorkerView
 from hms_svc.operations.explanation import unserved_words
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.inspection import Inspection
@@ -35,7 +35,9 @@ class QueueWhys:
             if group.id == cause:
                 queues = await self._inspection.queues([group.type])
                 return explain_group(group, self._clock.now_ms(), queues[0] if queues else None)
-        raise UnknownId(f"no job stands in failure group {cause!r} now")
+        raise UnknownId(
+            f"no job stands in failure group {cause} now: those that fail may be running again"
+        )
 
 
 def explain_queue(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) -> str:
@@ -72,7 +74,8 @@ def explain_group(group: FailureGroup, now_ms: int, queue: QueueView | None = No
     )
     hour, newest = sum(group.recent), group.recent[-1] if group.recent else 0
     came = plural(hour, "attempt") + " failed" if is_failing else f"{hour:,} came"
-    return f"{told}; {came} in the last hour, {newest:,} of them in these five minutes."
+    lately = duration_words(max(now_ms % RECENT_SLOT_MS, 1000))
+    return f"{told}; {came} in the last hour, {newest:,} of them in the last {lately}."
 
 
 def _next_attempt(group: FailureGroup, now_ms: int, queue: QueueView | None) -> str:

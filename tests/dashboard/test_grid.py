@@ -112,6 +112,6 @@ async def test_an_empty_list_is_told_from_one_that_is_not_known_yet() -> None:
     app.grid.empty = ((cell("nothing here"),),)
     async with app.run_test(size=(30, 8)) as pilot:
         await pilot.pause()
-        assert "not asked yet" in app.lines()[1]
+        assert "loading …" in app.lines()[1]
         await shown(pilot, app, "")
         assert "nothing here" in app.lines()[1]

@@ -50,7 +50,7 @@ async def test_no_screen_and_no_dialog_shows_what_a_terminal_obeys(take_seat: Se
         ):  # fmt: skip
             await one.press(str(key))
             await one.opened(name)
-            await one.until(f"{name} is known", lambda: "not asked yet" not in one.text())
+            await one.until(f"{name} is known", lambda: "loading …" not in one.text())
             for _ in range(12):
                 await one.press("down")
                 check(one, name)

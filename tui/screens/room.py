@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 
 from tui import formatting as f
@@ -49,7 +49,7 @@ class Room(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._is_ready = False
+        self._is_ready = self._is_covered = False
 
     @property
     def console(self) -> Console:
@@ -185,12 +185,17 @@ class Room(Screen[None]):
         self.ask()
         self.call_after_refresh(self.console.painted)
 
+    def on_screen_suspend(self) -> None:
+        """Remember whether a dialog covers this room, or another one is shown."""
+        self._is_covered = isinstance(self.console.screen, ModalScreen)
+
     def on_screen_resume(self) -> None:
-        """Ask for what this room shows; what has left its lists meanwhile is not shown any more."""
+        """Ask for what this room shows; lists begin anew, but not where only a dialog was closed."""
         if self._is_ready:
-            for grid in self.query(Grid):
+            for grid in self.query(Grid) if not self._is_covered else ():
                 grid.begin_anew()
             self.ask()
+        self._is_covered = False
 
     def ask(self) -> None:
         """Tell the store what is wanted now, and show what is known."""

@@ -20,7 +20,7 @@ from tui.text import Cell, Column, Line, Role, Row, cell, fit, fit_end, line, wr
 from tui.widgets.styled import MOVING, Styled
 
 GONE: Final = Cell("gone", "dim")
-WAITING: Final = (line(cell("not asked yet", "dim")),)
+WAITING: Final = (line(cell("loading …", "dim")),)
 
 
 class Grid(Styled, can_focus=True):
@@ -370,6 +370,9 @@ class Grid(Styled, can_focus=True):
         return self.strip_of(parts, width, under)
 
     def _title(self) -> str:
+        above = round(self.scroll_y)
+        if above and not self._new:
+            return f"{self.title or self.columns[0].title} ↑{above}"
         return f"+{self._new} new" if self._new else self.title
 
     def _row(self, row: Row, width: int) -> Strip:

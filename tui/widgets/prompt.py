@@ -79,8 +79,8 @@ class Prompt(TextLine):
         self.suggester = _Completion(complete)
         self._complete, self._circle = complete, []
         self._at = len(earlier)
-        self.value = text
-        self.cursor_position = len(text)
+        self.value = f"{text} " if text and mode == "filter" else text
+        self.cursor_position = len(self.value)
         self.add_class("-open")
         self.screen.set_focus(self)
 
