@@ -167,8 +167,9 @@ def _conditions(query: AuditQuery, dialect: str) -> Iterator[ColumnElement[bool]
 
 def _matches(column: ColumnElement[str], given: str) -> ColumnElement[bool]:
     name = given.removeprefix("-")
-    is_part = name.endswith("*")
-    found = column.startswith(name[:-1], autoescape=True) if is_part else column == name
+    # Not LIKE, which ignores case on SQLite; no index has these columns.
+    part = name.removesuffix("*")
+    found = column == name if part == name else func.substr(column, 1, len(part)) == part
     return ~found if given.startswith("-") else found
 
 

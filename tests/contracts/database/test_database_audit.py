@@ -59,6 +59,8 @@ async def test_rows_about_one_subject_are_listed_alone(database: SqlDatabase) ->
         (AuditQuery(action="-job.cancel"), ["3", "1"]),
         (AuditQuery(folded=True), ["3", "2", "1"]),
         (AuditQuery(actor="a%"), []),
+        (AuditQuery(actor="Ad*"), []),
+        (AuditQuery(actor="ad*", action="-JOB.*"), ["4", "2", "1"]),
     ],
 )
 async def test_rows_are_found_by_actor_and_action_and_those_in_a_batch_left_out(
