@@ -14,6 +14,7 @@ from hms_svc.domain.causes import MOST_CAUSES, FailureCause, cause_of, other_cau
 from hms_svc.sqlite.statements import load_statements
 
 SQL: Final = load_statements(__package__, "sql/operator.sql")
+_FailedRow = tuple[int, int, str, str | None, str | None, str | None, str | None]
 
 
 class CauseRegister:
@@ -35,6 +36,17 @@ class CauseRegister:
         self._new += not known
         return cause.id
 
+    def file_row(self, row: int) -> None:
+        """Put a job that failed under an older program into its group, if it has none."""
+        self.file_rows(self._connection.execute(SQL["failed_row_without_cause"], (row,)).fetchall())
+
+    def file_rows(self, rows: Iterable[_FailedRow]) -> None:
+        """Put jobs, rows of `failed_without_cause`, into their groups."""
+        self._connection.executemany(
+            "UPDATE jobs SET cause = ? WHERE row = ?",
+            [(self.file_under(_cause_of_row(row)), row[0]) for row in rows],
+        )
+
     def note_failure(self, cause: str, job_id: str, at: int) -> None:
         """Keep when a job that will be tried again failed (Unix ms), before it enters its group."""
         failure = {"cause": cause, "job": job_id, "at": at}
@@ -47,10 +59,7 @@ def fill_in_causes(connection: sqlite3.Connection) -> None:
     register = CauseRegister(connection)
     for code in (RETRYING, REJECTED, DEAD):
         rows = connection.execute(SQL["failed_without_cause"], (code,)).fetchall()
-        connection.executemany(
-            "UPDATE jobs SET cause = ? WHERE row = ?",
-            [(register.file_under(_cause_of_row(row)), row[0]) for row in rows],
-        )
+        register.file_rows(rows)
 
 
 def mend_causes(connection: sqlite3.Connection) -> None:
@@ -62,9 +71,7 @@ def mend_causes(connection: sqlite3.Connection) -> None:
         connection.execute(SQL[statement])
 
 
-def _cause_of_row(
-    row: tuple[int, int, str, str | None, str | None, str | None, str | None],
-) -> FailureCause:
+def _cause_of_row(row: _FailedRow) -> FailureCause:
     _, code, type, *texts = row
     reason, by, detail, failure = (text or "" for text in texts)
     return cause_of(STATE_OF[code], type, reason=reason, by=by, detail=detail, failure=failure)

@@ -11,6 +11,7 @@ import msgspec
 from hms_svc.brokers.codes import DISCARDED, PROCESSING, STATE_OF
 from hms_svc.brokers.sqlite.transaction import Transaction
 from hms_svc.brokers.trail import Step, line
+from hms_svc.domain.causes import GROUPED
 from hms_svc.domain.lifecycle import Cause
 from hms_svc.domain.views import ActOutcome
 from hms_svc.ports.control import UNDOABLE, ActRequest
@@ -79,6 +80,8 @@ def _restore(transaction: Transaction, row: sqlite3.Row, batch: str, now: int) -
         )
     except sqlite3.IntegrityError:
         return _key_is_held(row)
+    if was in GROUPED:
+        transaction.causes.file_row(row["row"])
     transaction.connection.execute(SQL["forget_undone"], (batch, row["id"]))
     transaction.move(row["queue"], row["state"], row["was"])
     if row["state"] == DISCARDED:

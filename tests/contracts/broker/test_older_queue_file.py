@@ -173,3 +173,27 @@ async def test_groups_that_an_older_process_drifted_are_counted_anew_when_opened
     async with make_backend() as backend:
         [group] = await BrokerHarness(backend, clock).inspection.failures()
     assert (group.id, group.count, group.newest_id, sum(group.recent)) == (before.id, 1, died, 1)
+
+
+@pytest.mark.parametrize("make_backend", ["sqlite"], indirect=True)
+async def test_undo_of_an_act_of_version_4_brings_a_retrying_job_back_into_its_group(
+    make_backend: BrokerMaker, clock: ManualClock, settings: Settings
+) -> None:
+    async with make_backend() as backend:
+        harness = BrokerHarness(backend, clock)
+        [job_id] = await harness.accept()
+        [job] = await harness.claim()
+        failure = Failure("E", "took 1 s")
+        await harness.settle(job, State.RETRYING, reason="error", failure=failure)
+        [before] = await harness.inspection.failures()
+        discard = ActRequest(act=Act.DISCARD, job_ids=(job_id,), by="ravi", batch="b")
+        await harness.control.act(discard)
+    change(settings, f"UPDATE undo SET cause = NULL; {TO_VERSION_4}")
+    async with make_backend() as backend:
+        harness = BrokerHarness(backend, clock)
+        assert [each.done for each in await harness.control.undo("b")] == [True]
+        [group] = await harness.inspection.failures()
+        assert (group.id, group.count) == (before.id, 1)
+        clock.advance(1)
+        assert await harness.broker.promote(1) == 1
+        assert await harness.inspection.failures() == []

@@ -11,18 +11,9 @@ local function place_of(job)
   return int(math.max(tonumber(job[POSITION]), lease + math.min(math.max(length, 1000), 3600000)))
 end
 
--- A record that an older program wrote has no group yet: it gets one without a pattern.
-local function cause_told(id)
-  local job = read(id)
-  local readable, outcome = pcall(cjson.decode, outcome_in(job))
-  local said = readable and type_of(outcome) == 'table' and outcome or {}
-  local error = string.match(said.failure or '', '^([^:]+)')
-  return cause_of(job[STATE], job[TYPE], said.reason or '', error or said.by or '')
-end
-
 local function file_again(id, job)
   local before = job[CAUSE]
-  file_under(job, before == '0' and cause_told(id) or before)
+  file_under(job, before == '0' and cause_told(job, outcome_in(read(id))) or before)
   if job[CAUSE] ~= before then
     local whole = read(id)
     whole[CAUSE] = job[CAUSE]

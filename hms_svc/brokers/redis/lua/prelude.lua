@@ -194,6 +194,14 @@ local function file_under(job, cause)
   job[CAUSE] = cause
 end
 
+-- A record that an older program wrote has no group yet: it gets one without a pattern.
+local function cause_told(job, outcome)
+  local readable, told = pcall(cjson.decode, outcome)
+  local words = readable and type_of(told) == 'table' and told or {}
+  local error = string.match(words.failure or '', '^([^:]+)')
+  return cause_of(job[STATE], job[TYPE], words.reason or '', error or words.by or '')
+end
+
 -- Take a job whose record is gone out of the failure group that it stands in.
 local function strike_from_groups(id)
   for _, cause in ipairs(redis.call('SMEMBERS', P .. 'causes')) do

@@ -29,6 +29,7 @@ local function restore(id, job, was, kept)
   if TERMINAL[was[STATE]] then free_unique(id, job) else hold_unique(id, was[TYPE], was[UNIQUE]) end
   if job[STATE] == '10' then count(job[TYPE], 'discarded', -1) end
   local outcome = string.sub(was.record, was[BODY])
+  if GROUPED[was[STATE]] and was[CAUSE] == '0' then file_under(was, cause_told(was, outcome)) end
   was.record, was[BODY], was[OUTCOME] = job.record, job[BODY], job[OUTCOME]
   write(id, was, outcome, step_of(shown, was[STATE], 'undone', 'undo'))
   enter(id, was)

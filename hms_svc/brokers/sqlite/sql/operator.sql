@@ -232,6 +232,11 @@ SELECT cause, slot, n FROM arrivals WHERE slot > ? AND slot <= ?
 SELECT jobs.row, jobs.state, queues.type, jobs.reason, jobs.said_by, jobs.detail, jobs.failure
 FROM queues JOIN jobs ON jobs.queue = queues.queue AND jobs.state = ? WHERE jobs.cause IS NULL
 
+-- name: failed_row_without_cause
+SELECT jobs.row, jobs.state, queues.type, jobs.reason, jobs.said_by, jobs.detail, jobs.failure
+FROM jobs JOIN queues USING (queue)
+WHERE jobs.row = ? AND jobs.cause IS NULL AND jobs.state IN (5, 7, 8)
+
 -- name: pause
 UPDATE queues SET paused_by = ?, pause_reason = ?, intake_paused = ? WHERE queue = ?
 
