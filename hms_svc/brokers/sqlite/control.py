@@ -28,6 +28,7 @@ from hms_svc.brokers.keeping import Retention
 from hms_svc.brokers.portions import MOST_JOBS
 from hms_svc.brokers.readable import readable
 from hms_svc.brokers.sqlite import erasing, retention, undoing
+from hms_svc.brokers.sqlite.causes import mend_causes
 from hms_svc.brokers.sqlite.inspector import SQL as OPERATOR_SQL
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.transaction import Transaction
@@ -320,7 +321,13 @@ class SQLiteControl:
 
         removed = await self._file.write(remove)
         await self._forget_queues()
+        await self._mend_causes()
         return removed
+
+    async def _mend_causes(self) -> None:
+        """Count failure groups anew where a process of an older program works beside this one."""
+        if (await self._file.fetch(SQL["have_causes_drifted"]))[0][0]:
+            await self._file.write(lambda transaction: mend_causes(transaction.connection))
 
     async def _forget_queues(self) -> None:
         """Find queues with nothing beside the work of others, then forget those that still have nothing."""

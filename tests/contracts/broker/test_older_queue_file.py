@@ -197,3 +197,21 @@ async def test_undo_of_an_act_of_version_4_brings_a_retrying_job_back_into_its_g
         clock.advance(1)
         assert await harness.broker.promote(1) == 1
         assert await harness.inspection.failures() == []
+
+
+@pytest.mark.parametrize("make_backend", ["sqlite"], indirect=True)
+async def test_groups_that_an_older_process_drifts_are_counted_anew_by_the_upkeep(
+    make_backend: BrokerMaker, clock: ManualClock, settings: Settings
+) -> None:
+    async with make_backend() as backend:
+        harness = BrokerHarness(backend, clock)
+        promoted, left = await harness.accept(2)
+        for job in await harness.claim(2):
+            failure = Failure("Timeout", "took 1 s")
+            await harness.settle(job, State.RETRYING, reason="timeout", failure=failure)
+        change(settings, f"UPDATE jobs SET state = 2 WHERE id = '{promoted}'")
+        change(settings, "UPDATE tallies SET n = 1 WHERE name IN ('queued', 'retrying')")
+        assert [group.count for group in await harness.inspection.failures()] == [2]
+        await harness.control.trim(limit=10)
+        [group] = await harness.inspection.failures()
+        assert (group.count, group.newest_id) == (1, left)

@@ -273,6 +273,10 @@ DELETE FROM events WHERE position < (
 -- name: served
 SELECT info FROM workers WHERE seen_at >= ?
 
+-- name: have_causes_drifted
+SELECT (SELECT total(n) FROM causes)
+    <> (SELECT total(n) FROM tallies WHERE name IN ('retrying', 'rejected', 'dead'))
+
 -- name: are_causes_sound
 SELECT count(*) = (SELECT total(n) FROM causes)
     AND count(*) = (SELECT count(*) FROM jobs WHERE cause IS NOT NULL AND state IN (5, 7, 8))
