@@ -163,11 +163,12 @@ def job_type_of(event: Event) -> str:
 
 
 def is_paused(picture: Picture, target: Target | None) -> bool:
-    """Tell whether the queues of what is chosen are paused, all of them, or the worker quiet or asked to be."""
+    """Tell whether the queues of what is chosen are paused, all of them, or the worker not at work or asked not to be."""
     if target is not None and target.kind == "worker":
         workers = (*picture.workers, *picture.silent_workers)
         states = {each.id: each.wish.state if each.wish else each.state for each in workers}
-        return all(states.get(each) is WorkerState.QUIET for each in target.ids)
+        working = WorkerState.WORKING
+        return all(states.get(each, working) is not working for each in target.ids)
     paused = {queue.type for queue in picture.queues if queue.paused}
     types = types_of(picture, target)
     return bool(types) and set(types) <= paused

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from hms_svc.domain.job import Lane
 from hms_svc.domain.lifecycle import State
 
 
@@ -187,8 +188,8 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def claims(self) -> bool:
-        """Whether it takes new jobs, by what it told last."""
-        return self.state is WorkerState.WORKING
+        """Whether it takes new jobs, by what it told last; a suspect lane takes none."""
+        return self.state is WorkerState.WORKING and self.lane == Lane.NORMAL
 
     @property
     def pending_wish(self) -> WorkerWish | None:

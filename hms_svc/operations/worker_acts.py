@@ -41,7 +41,9 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True):
         """The plan in sentences."""
         in_hand = len(self.worker.jobs)
         if self.wanted is WorkerState.WORKING:
-            told = [f"{self.worker.id} claims jobs again"]
+            told = [
+                f"{self.worker.id} {'goes on claiming jobs' if self.worker.claims else 'claims jobs again'}"
+            ]
         else:
             told = [f"{self.worker.id} claims no more jobs; {self._of_hand(in_hand)}"]
             told.append(self._of_types())
@@ -80,7 +82,7 @@ class WorkerActs(BulkActs):
     async def plan_worker(self, worker_id: str, wanted: WorkerState) -> WorkerPlan:
         """Work out what follows where a worker is asked to be in a state; nothing is done yet.
 
-        UnknownId for one that is not in the register, Refused for one that stops already
+        UnknownId for one that is not in the register, Refused for one that says itself that it stops,
         and for a suspect lane, which ends by itself.
         """
         self._journal.check_allowed(ACTIONS[wanted])
@@ -90,10 +92,11 @@ class WorkerActs(BulkActs):
             raise _unknown(worker_id)
         if worker.lane == Lane.SUSPECT:
             raise Refused(f"worker {worker_id} is the suspect lane of a service: it ends by itself")
-        if WorkerState.STOPPING in (worker.state, worker.wish and worker.wish.state):
+        if worker.state is WorkerState.STOPPING:
             raise Refused(f"worker {worker_id} is stopping already")
         others = [each for each in live if each is not worker]
-        claimed = {type for each in others if each.claims for type in each.types}
+        stay = [each for each in others if each.claims and each.pending_wish is None]
+        claimed = {type for each in stay for type in each.types}
         alone = [] if wanted is WorkerState.WORKING else sorted({*worker.types} - claimed)
         ready = {
             queue.type: queue.counts.queued + queue.counts.intake
@@ -129,7 +132,7 @@ def _is_last_of_service(worker: WorkerView, others: list[WorkerView]) -> bool:
     return not any(
         each.id.rpartition("-")[0] == maker
         and each.lane != Lane.SUSPECT
-        and each.state is not WorkerState.STOPPING
+        and WorkerState.STOPPING not in (each.state, each.wish and each.wish.state)
         for each in others
     )
 

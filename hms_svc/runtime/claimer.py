@@ -325,7 +325,7 @@ class Claimer(Service):
 
     async def _rest(self, *, empty: bool) -> None:
         """Wait until a slot is free; or, where the queues were empty, until there may be work."""
-        if self._stopping:
+        if self._stopping or (empty and self.is_quiet):
             return
         if not empty:
             await self._until_freed()

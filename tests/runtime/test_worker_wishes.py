@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from hms_svc.domain.job import ClaimedJob
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import WorkerState, WorkerView, WorkerWish
 from hms_svc.embedded import ProcessWorkers, ThreadWorkers
 from hms_svc.handling.context import RunningJob
 from hms_svc.handling.registry import Registry
+from hms_svc.ports.broker import ClaimRequest
 from hms_svc.settings import Settings, load_settings
 from tests.runtime.conftest import PATIENCE_SECONDS, Floor, FloorMaker, registry_of
 
@@ -78,6 +80,26 @@ async def test_an_idle_worker_that_is_quiet_is_woken_by_no_job(open_floor: Floor
         await workers_until(floor, "it is quiet", only_is(QUIET))
         other = floor.start()
         assert (await floor.run()).attempts[-1].worker == other._options.worker_id
+
+
+async def test_a_worker_that_gets_quiet_while_it_claims_does_not_wait_for_work(
+    open_floor: FloorMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_floor(registry_of(lambda job: None)) as floor:
+        claim, is_quiet = floor.engines.broker.claim, asyncio.Event()
+
+        async def claim_meanwhile(request: ClaimRequest) -> list[ClaimedJob]:
+            claimed = await claim(request)
+            await ask(floor, worker._options.worker_id, QUIET)
+            await workers_until(floor, "it is quiet", only_is(QUIET))
+            is_quiet.set()
+            return claimed
+
+        monkeypatch.setattr(floor.engines.broker, "claim", claim_meanwhile)
+        worker = floor.start()
+        await is_quiet.wait()
+        await workers_until(floor, "its claim has come", only_is(QUIET))
+        assert "wait-for-work" not in {task.get_name() for task in asyncio.all_tasks()}
 
 
 async def test_a_worker_that_is_stopped_finishes_what_is_in_hand(open_floor: FloorMaker) -> None:

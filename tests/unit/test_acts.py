@@ -404,11 +404,37 @@ async def test_a_plan_for_a_worker_tells_what_nobody_else_serves(desk: Desk) -> 
     ]
 
 
-async def test_a_worker_that_stops_and_a_suspect_lane_are_asked_for_nothing(desk: Desk) -> None:
+async def test_only_workers_that_work_and_shall_go_on_count_as_others(desk: Desk) -> None:
+    actions = desk.operations.actions
+    for name in ("w-7-a", "w-7-b"):
+        await register(desk, name)
+    await register(desk, "w-7-lane", lane=Lane.SUSPECT)
+    await actions.ask_worker("w-7-b", WorkerState.QUIET)
+    plan = await actions.plan_worker("w-7-a", WorkerState.STOPPING)
+    assert plan.lines[1:] == [
+        "no other live worker claims x.y",
+        "then it ends, and its service starts no other in its place",
+    ]
+    await actions.ask_worker("w-7-b", WorkerState.STOPPING)
+    plan = await actions.plan_worker("w-7-a", WorkerState.STOPPING)
+    assert (plan.unserved, plan.ends_service) == ((("x.y", 0),), True)
+
+
+async def test_what_a_worker_has_not_taken_up_can_be_taken_back(desk: Desk) -> None:
     actions = desk.operations.actions
     await register(desk, "w-7-a")
-    await register(desk, "w-7-lane", lane=Lane.SUSPECT)
     await actions.ask_worker("w-7-a", WorkerState.STOPPING)
+    plan = await actions.plan_worker("w-7-a", WorkerState.WORKING)
+    assert plan.lines == ["w-7-a goes on claiming jobs"]
+    await actions.ask_worker("w-7-a", WorkerState.WORKING)
+    signals = await desk.engines.broker.signals("w-7-a", ["x.y"])
+    assert signals.wanted is WorkerState.WORKING
+
+
+async def test_a_worker_that_stops_and_a_suspect_lane_are_asked_for_nothing(desk: Desk) -> None:
+    actions = desk.operations.actions
+    await register(desk, "w-7-a", state=WorkerState.STOPPING)
+    await register(desk, "w-7-lane", lane=Lane.SUSPECT)
     with pytest.raises(Refused, match="w-7-a is stopping already"):
         await actions.ask_worker("w-7-a", WorkerState.WORKING)
     with pytest.raises(Refused, match="suspect lane"):
