@@ -116,7 +116,7 @@ def _queue_note(queue: QueueView) -> str:
         doors = " including its intake" if queue.intake_paused else ""
         return f"paused{doors} by {queue.paused_by or 'somebody'}{why}"
     if _is_unserved(queue):
-        return "no live worker serves it"
+        return "quiet" if queue.quiet_workers else "no live worker serves it"
     return f"{f.count(queue.counts.scheduled)} scheduled" if queue.counts.scheduled else ""
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from hms_svc.domain.job import Lane
 from hms_svc.domain.views import WorkerState, WorkerView, WorkerWish
 from hms_svc.ports.broker import WorkerRegistration
 
@@ -49,9 +50,14 @@ def worker_view(
 def serving(
     workers: Iterable[WorkerRegistration | WorkerView],
 ) -> tuple[Mapping[str, int], Mapping[str, int]]:
-    """Count for each type the workers that claim of it, and those that have its handler and claim nothing."""
+    """Count for each type the workers that claim of it, and those that have its handler and claim nothing.
+
+    Suspect lanes are neither: they take no new jobs.
+    """
     claiming: Counter[str] = Counter()
     quiet: Counter[str] = Counter()
     for worker in workers:
+        if worker.lane == Lane.SUSPECT:
+            continue
         (claiming if worker.state is WorkerState.WORKING else quiet).update(worker.types)
     return claiming, quiet

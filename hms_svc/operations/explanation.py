@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from hms_svc.domain.job import Lane
 from hms_svc.domain.lifecycle import (
     REASON_CRASHED,
     REASON_ERROR,
@@ -46,6 +47,12 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     position: int | None = None
     archived: bool = False
     unserved_days: float = 7.0
+
+    @property
+    def has_lane(self) -> bool:
+        """Whether a live suspect lane serves the type."""
+        type = self.detail.view.type
+        return any(each.lane == Lane.SUSPECT and type in each.types for each in self.workers)
 
 
 def explain(facts: Facts) -> str:
@@ -90,17 +97,17 @@ def _queued(facts: Facts) -> str:
             f"waits because queue {queue.type} was paused by {queue.paused_by or 'somebody'}{why}"
             f"{nobody}"
         )
+    if view.suspect and (facts.has_lane or queue is None or queue.served):
+        return (
+            "waits for the suspect lane, where it runs alone: "
+            "the worker that held it last died or lost its lease"
+        )
     if queue is not None and not queue.served and queue.quiet_workers:
         return f"has waited {waited} because {unserved_words(queue)}"
     if queue is not None and not queue.served:
         return (
             f"has waited {waited} because {unserved_words(queue)}; "
             f"after {facts.unserved_days:g} days it will be dead, no_handler"
-        )
-    if view.suspect:
-        return (
-            "waits for the suspect lane, where it runs alone: "
-            "the worker that held it last died or lost its lease"
         )
     if facts.position is None:
         return f"is ready and has waited {waited}"

@@ -115,6 +115,8 @@ def _unserved(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) -> s
         return f"has {_waiting(queue, now_ms)}, and {unserved_words(queue)}"
     others = f"the live workers ({plural(len(workers), 'worker')}) serve other types"
     told = others if workers else "no worker is alive"
+    if any(queue.type in each.types for each in workers):
+        told = "a suspect lane is all that is left, and it takes no new jobs"
     return f"has {_waiting(queue, now_ms)}, and no live worker serves it: {told}"
 
 

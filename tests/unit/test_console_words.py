@@ -81,6 +81,12 @@ def test_no_number_of_a_queue_is_cut(counts: QueueCounts, rate: float, drain: in
         assert len(shown.text) <= column.width, column.title
 
 
+@pytest.mark.parametrize(("quiet", "note"), [(0, "no live worker serves it"), (1, "quiet")])
+def test_a_queue_that_waits_for_quiet_workers_says_so(quiet: int, note: str) -> None:
+    view = msgspec.structs.replace(queue(ready=1), served=False, quiet_workers=quiet)
+    assert queue_rows([view], {}, 0)[0].cells[-1].text == note
+
+
 def test_what_is_called_off_is_no_throughput() -> None:
     trends = Trends()
     trends.take(1_000, [queue(ready=40)])

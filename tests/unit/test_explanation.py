@@ -76,6 +76,11 @@ def test_queued(queue: dict[str, Any], words: str) -> None:
 
 def test_suspects_say_so() -> None:
     assert "suspect lane" in told({"suspect": True}, queue=QUEUE)
+    quiet = msgspec.structs.replace(QUEUE, served=False, quiet_workers=1)
+    lane = msgspec.structs.replace(WORKER, lane="suspect")
+    assert "suspect lane" in told({"suspect": True}, queue=quiet, workers=(lane,))
+    assert "claims no more jobs" in told({"suspect": True}, queue=quiet)
+    assert "claims no more jobs" in told({}, queue=quiet, workers=(lane,))
 
 
 def test_held_names_rule_and_action() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from hms_svc.domain.job import Lane
 from hms_svc.domain.views import QueueView, WorkerState, WorkerView, WorkerWish
+from hms_svc.operations.queue_explanation import explain_queue
 from hms_svc.ports.broker import WorkerRegistration
 
 from .conftest import LEASE_MS, TYPE, BrokerHarness
@@ -54,6 +56,19 @@ async def test_it_stays_a_wish_until_the_worker_shows_the_state(
     assert found == [(claims, 0 if claims else 1)]
 
 
+async def test_a_suspect_lane_serves_no_queue(harness: BrokerHarness) -> None:
+    show(harness, WorkerState.QUIET)
+    show(harness, WorkerState.WORKING, worker="lane", lane=Lane.SUSPECT)
+    [queue] = await served(harness)
+    assert (queue.served, queue.quiet_workers) == (False, 1)
+    await harness.broker.unregister("worker-1")
+    [queue] = await served(harness)
+    assert (queue.served, queue.quiet_workers) == (False, 0)
+    lanes = await harness.inspection.workers()
+    told = explain_queue(queue, lanes, harness.clock.now_ms())
+    assert "no live worker serves it: a suspect lane is all that is left" in told
+
+
 async def test_a_wish_goes_with_its_worker(harness: BrokerHarness) -> None:
     for name in ("left", "silent"):
         harness.register(worker=name)
@@ -86,10 +101,15 @@ async def test_jobs_in_hand_are_told_with_the_ends_of_their_leases(harness: Brok
     assert set(seen.lease_ends) == {harness.clock.now_ms() + LEASE_MS}
 
 
-def show(harness: BrokerHarness, state: WorkerState) -> None:
+def show(
+    harness: BrokerHarness,
+    state: WorkerState,
+    worker: str = "worker-1",
+    lane: Lane = Lane.NORMAL,
+) -> None:
     heart = harness.broker.heart()
     heart.register(WorkerRegistration(
-        id="worker-1", host="host", pid=1, slots=4, busy=0, types=(TYPE,), started_at=0, state=state,
+        id=worker, host="host", pid=1, slots=4, busy=0, types=(TYPE,), started_at=0, state=state, lane=lane,
     ))  # fmt: skip
     heart.close()
 
