@@ -20,6 +20,8 @@ from hms_svc.domain.lifecycle import (
 
 MOST_CAUSES: Final = 1000
 """Causes that a broker tells apart; beyond, a new one goes to `other_causes` of its type."""
+MOST_HISTORIES: Final = 1000
+"""Groups of retrying jobs whose history a broker keeps; beyond, the one that failed longest ago loses its."""
 OTHER_CAUSES: Final = "(other causes)"
 FAILED: Final = frozenset({State.REJECTED, State.DEAD})
 GROUPED: Final = FAILED | {State.RETRYING}

@@ -63,6 +63,9 @@ FAMILIES: Final = (
     KeyFamily(
         "hms:{ns}:failing:{cause}", "hash", "past of a group of retrying jobs", "15 fields, an hour after the last job"
     ),
+    KeyFamily(
+        "hms:{ns}:histories", "zset", "group of retrying jobs whose history is kept, last failure (ms)", "1000 groups"
+    ),
     KeyFamily("hms:{ns}:causes", "set", "failure groups that a job stands in", "1000, and 3 a type"),
     KeyFamily("hms:{ns}:unique:{type}", "hash", "digest of a unique key: id", "jobs not ended"),
     KeyFamily("hms:{ns}:wishes", "hash", "id: fence, who wants it cancelled, why", "slots"),

@@ -10,7 +10,7 @@ from typing import Final
 from hms_svc.brokers.codes import DEAD, REJECTED, RETRYING, STATE_OF
 from hms_svc.brokers.failures import SLOTS, Standing, slots_until
 from hms_svc.brokers.sqlite.views import job_view
-from hms_svc.domain.causes import MOST_CAUSES, FailureCause, cause_of, other_causes
+from hms_svc.domain.causes import MOST_CAUSES, MOST_HISTORIES, FailureCause, cause_of, other_causes
 from hms_svc.sqlite.statements import load_statements
 
 SQL: Final = load_statements(__package__, "sql/operator.sql")
@@ -52,6 +52,12 @@ class CauseRegister:
         failure = {"cause": cause, "job": job_id, "at": at}
         self._connection.execute(SQL["note_failure"], failure)
         self._connection.execute(SQL["count_failure"], failure)
+
+    def limit_histories(self) -> None:
+        """Forget the histories of the groups that failed longest ago, beyond MOST_HISTORIES."""
+        surplus = self._connection.execute(SQL["surplus_histories"], (MOST_HISTORIES,)).fetchall()
+        for statement in ("forget_history", "forget_failures"):
+            self._connection.executemany(SQL[statement], surplus)
 
 
 def fill_in_causes(connection: sqlite3.Connection) -> None:

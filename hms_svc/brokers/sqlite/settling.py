@@ -114,6 +114,8 @@ def _record(transaction: Transaction, settlements: Sequence[Settlement]) -> None
             data = event_data(settlement)
             for event in events:
                 transaction.announce(settlement.ended_at, event, token.job_id, token.fence, data)
+    if any(state is State.RETRYING for _, state in ends):
+        transaction.causes.limit_histories()
 
 
 def record_progress(transaction: Transaction, reports: Sequence[ProgressReport]) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from hms_svc.domain.causes import MOST_HISTORIES
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.job import Lane
-from hms_svc.domain.lifecycle import State
-from hms_svc.domain.outcome import Failure
+from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.outcome import Disposition, Failure
 from hms_svc.domain.views import FailureGroup
 from hms_svc.ports.control import Act, ActRequest
 
@@ -28,12 +29,17 @@ async def fail(
     if len(jobs) < len(messages):
         await harness.accept(len(messages) - len(jobs))
         jobs += await harness.claim(len(messages) - len(jobs))
-    waits = {"due_at": harness.clock.now_ms() + int(due_in * 1000)}
-    for job, message in zip(jobs, messages, strict=True):
-        await harness.settle(
-            job, state, reason="error", by="handler", failure=Failure("OSError", message),
-            **(waits if state is State.RETRYING else {}),
-        )  # fmt: skip
+    delay_ms = int(due_in * 1000) if state is State.RETRYING else 0
+    refused = await harness.broker.settle(
+        [
+            harness.settlement(job, Disposition(
+                state=state, cause=Cause.FINISHED, reason="error", by="handler", delay_ms=delay_ms,
+                failure=Failure("OSError", message),
+            ))
+            for job, message in zip(jobs, messages, strict=True)
+        ]
+    )  # fmt: skip
+    assert not refused
     return [job.job.id for job in jobs]
 
 
@@ -170,3 +176,27 @@ async def test_the_past_of_a_group_is_forgotten_an_hour_after_its_last_job(
         [group] = await failing(harness)
         assert (group.first_at < first) is kept
         await act(harness, Act.RETRY, job_id)
+
+
+@pytest.mark.parametrize("make_backend", ["sqlite", "redis"], indirect=True)
+async def test_the_histories_of_a_thousand_groups_are_kept_those_that_failed_last(
+    harness: BrokerHarness,
+) -> None:
+    old, kept = ("the registry is down", "the crews are out")
+    await fail(harness, old, due_in=1)
+    for first in range(0, MOST_HISTORIES - 1, 111):
+        harness.clock.advance(2)
+        assert await harness.broker.promote(1000)
+        await fail(harness, *(spelt(first + number) for number in range(111)), due_in=1)
+    await fail(harness, kept)
+    began = harness.clock.now_ms()
+    harness.clock.advance(61)
+    await harness.broker.promote(1000)
+    await fail(harness, kept, old)
+    found = {group.pattern: group.first_at for group in await failing(harness)}
+    assert found == {kept: began, old: harness.clock.now_ms()}
+
+
+def spelt(number: int) -> str:
+    """Make a word of letters alone, which a pattern keeps."""
+    return "no resident " + "".join(chr(ord("g") + int(digit)) for digit in str(number))

@@ -32,7 +32,7 @@ local FAILED = { ['7'] = true, ['8'] = true }
 local GROUPED = { ['5'] = true, ['7'] = true, ['8'] = true }
 local GAUGES = { scheduled = true, queued = true, held = true, processing = true, retrying = true }
 local PRIORITY_STEP = 8796093022208
-local BUS_MOST, CAUSES_MOST = '1000000', 1000
+local BUS_MOST, CAUSES_MOST, HISTORIES_MOST = '1000000', 1000, 1000
 local SLOT_MS, SLOTS = 300000, 12
 
 local type_of = type

@@ -21,9 +21,18 @@ local function wish_for(id, job, state, case)
   return wish
 end
 
+-- Beyond a number of groups, the one that failed longest ago loses its history.
+local function limit_histories(cause)
+  redis.call('ZADD', P .. 'histories', int(wall), cause)
+  if redis.call('ZCARD', P .. 'histories') > HISTORIES_MOST then
+    redis.call('DEL', P .. 'failing:' .. redis.call('ZPOPMIN', P .. 'histories')[1])
+  end
+end
+
 -- Keep when a group of retrying jobs failed: first and last, the job that did, and how often in each slot of time.
 local function note_failure(id, job, time)
   local key, slot = P .. 'failing:' .. job[CAUSE], math.floor(time / SLOT_MS)
+  limit_histories(job[CAUSE])
   redis.call('HSETNX', key, 'first', time)
   redis.call('HSET', key, 'last', time, 'newest', id)
   if redis.call('HINCRBY', key, int(slot), 1) > 1 then return end

@@ -23,7 +23,8 @@ CREATE TABLE IF NOT EXISTS failing (
     first_at INTEGER NOT NULL,      -- their first failure, since the group was last empty for an hour
     last_at INTEGER NOT NULL,
     newest TEXT NOT NULL,           -- the job that failed last
-    until INTEGER NOT NULL          -- when a job stood in it, at the latest: the row goes an hour after
+    until INTEGER NOT NULL          -- when a job stood in it, at the latest: the row goes an hour after,
+                                    -- or where a thousand others failed since
 ) WITHOUT ROWID
 
 -- name: jobs_of_cause

@@ -222,6 +222,15 @@ ON CONFLICT (cause) DO UPDATE SET
 INSERT INTO arrivals (cause, slot, n) VALUES (:cause, :at / 300000, 1)
 ON CONFLICT (cause, slot) DO UPDATE SET n = n + 1
 
+-- name: surplus_histories
+SELECT cause FROM failing ORDER BY last_at LIMIT max(0, (SELECT count(*) FROM failing) - ?)
+
+-- name: forget_history
+DELETE FROM failing WHERE cause = ?
+
+-- name: forget_failures
+DELETE FROM arrivals WHERE cause = ?
+
 -- name: trim_failing
 DELETE FROM failing WHERE until <= ? AND NOT EXISTS (SELECT 1 FROM causes WHERE causes.cause = failing.cause)
 
