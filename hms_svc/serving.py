@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from hms_svc import bootstrap
 from hms_svc.domain.job import Lane
+from hms_svc.domain.views import WorkerState, WorkerWish
 from hms_svc.handling.output import captured_output
 from hms_svc.observability.logs import set_up_logging
 from hms_svc.runtime.child import ending_of
@@ -63,17 +64,22 @@ async def _work(settings: Settings, spec: ChildSpec, line: socket.socket) -> Non
     ) as engines:
         worker = await _run(engines, settings, spec, line)
     say(line, DONE)
-    ending_of_hung(worker)
+    if worker is not None:
+        ending_of_hung(worker)
 
 
 async def _run(
     engines: Engines, settings: Settings, spec: ChildSpec, line: socket.socket
-) -> Worker:
+) -> Worker | None:
     loop = asyncio.get_running_loop()
-    if spec.predecessor:
-        await engines.broker.abandon(spec.predecessor)
-        await engines.broker.unregister(spec.predecessor)
+    wish = await _succeed(engines, spec.predecessor) if spec.predecessor else None
+    if wish is not None and wish.state is WorkerState.STOPPING:
+        log.warning("an operator has stopped %s: no other starts in its place", spec.predecessor)
+        say(line, DISMISSED)
+        return None
     options = bootstrap.worker_options(settings, worker_id=spec.worker_id, drain=spec.drain)
+    if wish is not None and wish.state is WorkerState.QUIET:
+        options = replace(options, quiet=wish)
     if spec.role is Role.SUSPECTS:
         options = replace(options, slots=1, lane=Lane.SUSPECT, linger_seconds=LANE_LINGER_SECONDS)
     worker = Worker(
@@ -100,3 +106,12 @@ async def _run(
     gc.enable()
     await worker.run()
     return worker
+
+
+async def _succeed(engines: Engines, predecessor: str) -> WorkerWish | None:
+    """End what is recorded of a worker that died; return what an operator wanted of it."""
+    live, silent = await engines.inspection.register()
+    found = [each for each in (*live, *silent) if each.id == predecessor]
+    await engines.broker.abandon(predecessor)
+    await engines.broker.unregister(predecessor)
+    return found[0].wish if found else None

@@ -6,6 +6,7 @@ import msgspec
 
 from hms_svc.domain.agencies import Receiver
 from hms_svc.domain.job import Lane
+from hms_svc.domain.views import WorkerWish
 from hms_svc.governance.question import Policy
 from hms_svc.handling.registry import Registry
 from hms_svc.ports.broker import Broker
@@ -24,7 +25,8 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     empties itself and runs the suspect alone. `receivers` are told of events, in whose
     source the `namespace` stands. `audit_key` signs the heads of the audit chain.
     A function that runs on for
-    `hung_seconds` after its job was settled counts as hung. Durations are in seconds.
+    `hung_seconds` after its job was settled counts as hung. `quiet` lets the worker claim nothing from its start: the
+    wish of an operator for a worker that died, in whose place it is. Durations are in seconds.
     """
 
     worker_id: str
@@ -44,6 +46,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     receivers: tuple[Receiver, ...] = ()
     namespace: str = "default"
     audit_key: str = ""
+    quiet: WorkerWish | None = None
 
 
 class Engines(msgspec.Struct, frozen=True):

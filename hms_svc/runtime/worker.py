@@ -129,9 +129,13 @@ class Worker:
                 self._on_suspects, lambda wanted: self._hear_wanted(wanted, claimer, heartbeat),
             ),
         ]  # fmt: skip
+        if options.quiet is not None:
+            claimer.keep_quiet(quiet=True)
+            heartbeat.show(WorkerState.QUIET)
         heartbeat.start()
         try:
             await self._registered(heartbeat)
+            await self._record_wish()
             with worker_running():
                 await self._work(claimer, keepers, heartbeat)
             await self._last_words(settler, progress, relay)
@@ -161,6 +165,15 @@ class Worker:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
+
+    async def _record_wish(self) -> None:
+        """Enter the wish for the worker in whose place this one is; it is kept under this id from now on."""
+        if self._options.quiet is None:
+            return
+        try:
+            await self._engines.control.ask_worker(self._options.worker_id, self._options.quiet)
+        except Outage as error:
+            log.warning("it is not recorded who wants this worker to be quiet: %s", error)
 
     @property
     def _keeps_schedules(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -157,6 +158,28 @@ async def test_a_service_does_not_replace_a_worker_that_an_operator_stops_and_en
         await floor.reaches(await floor.enqueue(type="embedded.pid"))
         assert [each.id for each in await floor.engines.inspection.workers()] == [second.id]
         await ask(floor, second.id, STOPPING)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            assert await one.wait() == 0
+        assert await floor.engines.inspection.workers() == []
+
+
+async def test_what_is_wanted_of_a_worker_that_dies_is_wanted_of_the_one_in_its_place(
+    open_floor: FloorMaker,
+) -> None:
+    async with open_floor(Registry()) as floor, service(floor.settings, "--processes", "1") as one:
+        [first] = await workers_until(floor, "it is there", only_is(WORKING))
+        await ask(floor, first.id, QUIET)
+        [seen] = await workers_until(floor, "it is quiet", only_is(QUIET))
+        os.kill(first.pid, signal.SIGKILL)
+        [second] = await workers_until(
+            floor, "another has the wish",
+            lambda found: [each.wish for each in found if each.id != first.id] == [seen.wish],
+        )  # fmt: skip
+        assert second.state is QUIET
+        one.send_signal(signal.SIGSTOP)
+        os.kill(second.pid, signal.SIGKILL)
+        await ask(floor, second.id, STOPPING)
+        one.send_signal(signal.SIGCONT)
         async with asyncio.timeout(PATIENCE_SECONDS):
             assert await one.wait() == 0
         assert await floor.engines.inspection.workers() == []
