@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from hms_svc.domain.errors import DatabaseUnavailable
 from hms_svc.domain.ids import case_id
 from hms_svc.domain.lifecycle import State
+from hms_svc.domain.views import WorkerState
 from hms_svc.http_api import schemas, status_schemas
 from hms_svc.operations.tokens import Scope
 from hms_svc.persistence.database import SqlDatabase
@@ -74,13 +75,13 @@ async def held(house: House, operator: Operator, *ids: str) -> None:
         await house.settle(job, State.HELD, hold=("case.open", "ask", "digest"))
 
 
-async def serves(house: House, *types: str) -> None:
+async def serves(house: House, *types: str, state: WorkerState = WorkerState.WORKING) -> None:
     """Let a worker be known that serves types, the first of them by the clock too."""
     heart = house.backend.broker.heart()
     heart.register(
         WorkerRegistration(
             id="w-1", host="here", pid=1, slots=2, busy=0, types=types, started_at=1,
-            schedules=((types[0], "0 3 * * *"),),
+            schedules=((types[0], "0 3 * * *"),), state=state,
         )
     )  # fmt: skip
     heart.close()
@@ -189,6 +190,8 @@ async def test_a_worker_is_asked_over_http_and_shows_by_whom(house: House, ada: 
     )  # fmt: skip
     assert (await ada.post("/workers/w-1/resume")).status_code == 202
     assert (await ada.post("/workers/w-1/stop")).json()["wanted"] == "stopping"
+    assert (await ada.post("/workers/w-1/resume")).json()["wanted"] == "working"
+    await serves(house, "crew.notify", state=WorkerState.STOPPING)
     assert await ada.problem("/workers/w-1/quiet") == (409, "refused")
     assert await ada.problem("/workers/nobody/quiet") == (404, "unknown-id")
     acts = {action for actor, action in await on_record(ada, "worker:w-1") if actor == "ada"}
