@@ -87,7 +87,7 @@ def at_the_reaper(given: Interruptions) -> list[str]:
     given.begin()
     producer = site.producer("chaos.endless")
     while not given.all_taken:
-        victim = site.serve("--types", "chaos.endless", app=CHAOS, lease_seconds=2)
+        victim = site.serve("--types", "chaos.endless", app=CHAOS, lease_seconds=4)
         producer.ask(5)
         left += 5
         given.until(victim, "all are in hand", lambda: site.count(State.PROCESSING) == 5)

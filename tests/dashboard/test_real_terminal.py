@@ -173,6 +173,7 @@ def walk(one: RealConsole) -> None:
     one.press("w", "jobs why")
     one.press("q", "why     ")
     one.press("3", "▸")
+    one.press("j", "Boom")  # what is malformed cannot be retried
     one.press("r", "note (audit log)")
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import ClassVar, Final
 
-from textual import events
+from textual import events, work
 from textual.containers import Container, Vertical
 from textual.timer import Timer
 from textual.widget import Widget
@@ -138,11 +138,15 @@ class Previewed(Room):
     def _begin_reading(self) -> None:
         if self._glance is not None and self.is_current:
             self._next_at = time.monotonic() + self._glance.spacing_seconds
-            self.run_worker(self._take(self._glance), name="console-preview", group="preview")
+            self._take()
 
-    async def _take(self, wanted: GlanceLook) -> None:
+    @work(name="console-preview", group="preview")
+    async def _take(self) -> None:
         """Read once; a key that moves the cursor on calls it off."""
         read: Read
+        wanted = self._glance
+        if wanted is None:
+            return
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 read = await wanted.take(self.console.store.operations())
