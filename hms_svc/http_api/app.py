@@ -27,7 +27,7 @@ from hms_svc.http_api.routes import cases, envelopes, health, jobs, queues, stre
 from hms_svc.http_api.walls import Walls, our_fault
 
 BODIES: Final[tuple[type[BaseModel], ...]] = (
-    Note, jobs.Acts, jobs.Undo, jobs.Edit, queues.Pause, queues.Nothing,
+    Note, jobs.Acts, jobs.Undo, jobs.Edit, queues.Pause, queues.Reason, queues.Nothing,
 )  # fmt: skip
 ROUTERS: Final = (jobs, streams, queues, cases, envelopes, health)
 FAULTS: Final = (500, 503)

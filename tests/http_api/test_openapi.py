@@ -6,6 +6,8 @@ Every answer that a test of this folder gets is held against it: see `described`
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -172,3 +174,10 @@ async def test_the_document_passes_a_fuzz_run(house: House, tmp_path: Path) -> N
         subprocess.run, command, cwd=tmp_path, capture_output=True, text=True, timeout=100
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+async def test_every_reference_leads_to_a_component(house: House) -> None:
+    text = (await house.client.get("/openapi.json")).text
+    components = json.loads(text)["components"]
+    for kind, name in re.findall(r'"#/components/(\w+)/([^"]+)"', text):
+        assert name in components[kind], name
