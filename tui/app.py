@@ -271,7 +271,7 @@ class Console(App[int]):
                 await self._drafting.edit(target.ids[0])
 
     def is_paused(self, target: Target | None) -> bool:
-        """Tell whether what is chosen is paused, or a quiet worker."""
+        """Return whether what is chosen is paused, or a quiet worker."""
         return is_paused(self.store.picture, target)
 
     def types_of(self, target: Target | None) -> tuple[str, ...]:

@@ -86,7 +86,7 @@ def _sum(numbers: Iterable[object]) -> int:
 
 
 def audit_words(record: AuditRecord) -> str:
-    """Tell what an audit row says: intent or outcome, of how many, with the note and the query."""
+    """Describe what an audit row says: intent or outcome, of how many, with the note and the query."""
     told = detail_of(record)
     if not told:
         return record.detail[:MOST_DETAIL].decode(errors="replace")
@@ -99,7 +99,7 @@ def audit_words(record: AuditRecord) -> str:
 
 
 def batch_words(records: Sequence[AuditRecord]) -> str:
-    """Tell of an act on many to how many it was done, and its note and query."""
+    """Describe a bulk action: for how many jobs it was done, its note and its query."""
     done, failed = counts_of(records)
     words = (
         [f"{plural(done, 'job')} done"] if done or failed else ["intent, outcome not recorded yet"]

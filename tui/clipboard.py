@@ -17,7 +17,7 @@ def passed_through_tmux(text: str) -> str:
 
 
 def wrapped_for_tmux(sequence: str) -> str:
-    """Give a sequence as tmux hands it on to its terminal where passthrough is allowed."""
+    """Return a sequence as tmux hands it on to its terminal where passthrough is allowed."""
     doubled = sequence.replace("\x1b", "\x1b\x1b")
     return f"\x1bPtmux;{doubled}\x1b\\"
 

@@ -280,12 +280,12 @@ _remapped: dict[str, str] = {}
 
 
 def keys_of(command: Command) -> tuple[str, ...]:
-    """Give the keys of a command: the one that the configuration gives it, else its own."""
+    """Return the keys of a command: the one that the configuration gives it, else its own."""
     return (_remapped[command.name],) if command.name in _remapped else command.keys
 
 
 def remap(keys: Mapping[str, object]) -> None:
-    """Give commands other keys, by their names; those of an earlier call are their own again.
+    """Assign other keys to commands, by their names; those of an earlier call are their own again.
 
     Raises BadSetting for a command that there is not, a key that cannot be one, and two commands
     that one key would mean for the same choice.
@@ -325,12 +325,12 @@ def key_sign(command: Command) -> str:
 
 
 def sign_of(name: str) -> str:
-    """Give the first key of a command by its name, for a sentence."""
+    """Return the first key of a command by its name, for a sentence."""
     return key_sign(BY_NAME[name])
 
 
 def bound() -> Mapping[str, Command]:
-    """Give for each key the first command that has it; which of them is meant the choice tells."""
+    """Return for each key the first command that has it; what is selected decides which is meant."""
     found: dict[str, Command] = {}
     for command in TABLE:
         for key in keys_of(command):
@@ -339,7 +339,7 @@ def bound() -> Mapping[str, Command]:
 
 
 def meant(command: Command, target: Target | None, *, is_paused: bool) -> Command:
-    """Give the command that is meant by the key of this one: of those that have it, the one that fits."""
+    """Return, of the commands that have the key of this one, the one that fits what is selected."""
     sharing = [each for each in TABLE if keys_of(each) and key_sign(each) == key_sign(command)]
     fitting = [each for each in sharing if fits(each, target)]
     if len(fitting) > 1:

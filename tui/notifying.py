@@ -90,7 +90,7 @@ class Notifier:
         return self._known if picture.trouble else frozenset()
 
     def tick(self) -> None:
-        """Tell what waits, once it is time."""
+        """Send what waits, once it is time."""
         if self._waiting and time.monotonic() >= self._not_before:
             first, more = self._waiting[0], len(self._waiting) - 1
             self._waiting = []
@@ -119,7 +119,7 @@ def sequence_of(way: str, words: str) -> str:
 
 
 def _bad(picture: Picture) -> Iterator[tuple[str, str]]:
-    """Give what is bad in a picture: engines that are away, workers that are not heard, causes of failures."""
+    """Return what is bad in a picture: engines that are away, workers that are not heard, causes of failures."""
     for name, engine in (("broker", picture.broker), ("database", picture.database)):
         if engine is not None and not engine.ok:
             yield f"engine {name}", f"{name} away"

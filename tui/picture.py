@@ -163,7 +163,7 @@ def job_type_of(event: Event) -> str:
 
 
 def is_paused(picture: Picture, target: Target | None) -> bool:
-    """Tell whether the queues of what is chosen are paused, all of them, or the worker not at work or asked not to be."""
+    """Return whether all queues of the selection are paused, or its worker does not claim or was asked not to."""
     if target is not None and target.kind == "worker":
         workers = (*picture.workers, *picture.silent_workers)
         states = {each.id: each.wish.state if each.wish else each.state for each in workers}

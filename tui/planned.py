@@ -97,7 +97,7 @@ def held_lines(jobs: Sequence[JobDetail], rules: Mapping[str, str], now: int) ->
 
 
 def worker_lines(plan: WorkerPlan, command_line: str) -> list[Line]:
-    """Tell what follows where a worker is asked to be quiet or to stop."""
+    """Describe what follows where a worker is asked to be quiet or to stop."""
     told = [
         line(cell("  "), cell(words, "warn" if number else ""))
         for number, words in enumerate(plan.lines)

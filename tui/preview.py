@@ -22,7 +22,7 @@ Read = Glance | str | None
 
 
 def preview_job(view: JobView, read: Read, now: int) -> Told:
-    """Tell why a job is as it is, its newest error with its traceback, and its payload."""
+    """Describe why a job is as it is, its newest error with its traceback, and its payload."""
     teller = Teller()
     if isinstance(read, Glance):
         view = read.detail.view
@@ -46,7 +46,7 @@ def preview_job(view: JobView, read: Read, now: int) -> Told:
 
 
 def preview_group(group: FailureGroup, read: Read, now: int) -> Told:
-    """Tell the cause of a group whole, since when, and the newest of its jobs with error and payload."""
+    """Describe the cause of a group whole, since when, and the newest of its jobs with error and payload."""
     teller = Teller()
     sign, role = SIGNS[group.state]
     teller.fact("state", f"{sign} {f.number(group.count)} {group.state}, {group.type}", role)
@@ -68,7 +68,7 @@ def preview_group(group: FailureGroup, read: Read, now: int) -> Told:
 
 
 def preview_schedule(schedule: ScheduleView, now: int) -> Told:
-    """Tell when a schedule runs, and what became of its last run."""
+    """Describe when a schedule runs, and what became of its last run."""
     teller = Teller()
     teller.fact("type", schedule.type, "strong")
     teller.fact("runs", schedule.words, "accent")
@@ -84,7 +84,7 @@ def preview_schedule(schedule: ScheduleView, now: int) -> Told:
 
 
 def _tell_payload(teller: Teller, view: JobView, read: Read, more: str = "") -> None:
-    """Tell the payload; of bytes that are none, what was handed in."""
+    """Describe the payload; of bytes that are none, what was handed in."""
     if isinstance(read, Glance) and read.detail.raw is not None:
         teller.head("Submitted bytes", more)
         teller.text(read.detail.raw[:MOST_RAW].decode(errors="replace"))
@@ -94,7 +94,7 @@ def _tell_payload(teller: Teller, view: JobView, read: Read, more: str = "") -> 
 
 
 def _tell_read(teller: Teller, read: Read, told: str) -> None:
-    """Tell the newest error of a job that was read, or why it was not."""
+    """Describe the newest error of a job that was read, or why it was not."""
     if isinstance(read, str):
         teller.fact("not known", read, "warn")
     if not isinstance(read, Glance):

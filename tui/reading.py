@@ -44,7 +44,7 @@ def found_in(lines: Sequence[Line], pattern: re.Pattern[str]) -> list[int]:
 
 
 def marked(shown: Line, pattern: re.Pattern[str] | None) -> Iterator[tuple[Cell, bool]]:
-    """Give the cells of a line, cut at the matches, and whether each is in one."""
+    """Return the cells of a line, cut at the matches, and whether each is in one."""
     text = "".join(part.text for part in shown)
     spans = [match.span() for match in pattern.finditer(text)] if pattern is not None else []
     edges = sorted({edge for span in spans for edge in span})

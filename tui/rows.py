@@ -125,7 +125,7 @@ def _count(number: int, role: Role = "") -> Cell:
 
 
 def _age_cell(at: int | None, now: int) -> Cell:
-    """Give how long ago that was (Unix ms); what is older ranks higher."""
+    """Return how long ago that was (Unix ms); what is older ranks higher."""
     return Cell("") if at is None else cell(f.age(now - at), rank=-at)
 
 
@@ -193,7 +193,7 @@ def _who(group: FailureGroup) -> str:
 
 
 def failing_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
-    """Give what is failing now and what is dead, by cause."""
+    """Return what is failing now and what is dead, by cause."""
     return [
         Row(
             key=group.id,

@@ -30,7 +30,7 @@ _ENDED: Final[Mapping[State, str]] = {
 
 
 def tell_story(found: StoryOf, now: int) -> Told:
-    """Tell all that is known of a job, each fact once. `now` is Unix ms."""
+    """Describe all that is known of a job, each fact once. `now` is Unix ms."""
     story, detail = found.story, found.story.detail
     teller = Teller()
     _tell_view(teller, detail, found.why, now, archived=story.archived)
@@ -59,7 +59,7 @@ def short_why(view: JobView, why: str) -> str:
 
 
 def is_told(text: str, *told: str) -> bool:
-    """Tell whether a text stands in one of those already, whatever follows its message in brackets."""
+    """Return whether one of the others already has the text, whatever follows it in brackets."""
     bare = text.partition(" (attempt ")[0].strip()
     return any(bare in each for each in told)
 
@@ -132,7 +132,7 @@ def _tell_raw(teller: Teller, detail: JobDetail) -> None:
 
 
 def _tell_progress(teller: Teller, detail: JobDetail) -> None:
-    """Tell what a job reported; of one that runs every line that this attempt wrote, the newest last."""
+    """Describe what a job reported; of one that runs every line that this attempt wrote, the newest last."""
     view, reports = detail.view, detail.progress
     if view.state is State.PROCESSING:
         began = view.started_at or 0
@@ -151,7 +151,7 @@ def _tell_progress(teller: Teller, detail: JobDetail) -> None:
 
 
 def _tell_attempts(teller: Teller, detail: JobDetail, why: str) -> None:
-    """Tell every attempt, the newest first: a traceback that is another's, too, once."""
+    """Describe every attempt, the newest first: a traceback that is another's, too, once."""
     of = f" of {detail.view.max_attempts}" if detail.view.max_attempts else ""
     told: dict[str, int] = {}
     for each in reversed(detail.attempts):
@@ -170,7 +170,7 @@ def _tell_attempts(teller: Teller, detail: JobDetail, why: str) -> None:
 
 
 def tell_error(teller: Teller, attempt: AttemptView, why: str = "") -> None:
-    """Tell the error of an attempt with its traceback, which ends with it."""
+    """Describe the error of an attempt with its traceback, which ends with it."""
     if attempt.traceback:
         teller.traceback(attempt.traceback)
     if attempt.error and not is_told(attempt.error, attempt.traceback, why):
@@ -242,7 +242,7 @@ def tell_audit(record: AuditRecord, now: int) -> Told:
 
 
 def tell_folded(folded: Folded, now: int) -> Told:
-    """Tell all of an audit row; of an act on many what it was, to how many it was done, and to which."""
+    """Describe all of an audit row; of an act on many what it was, to how many it was done, and to which."""
     if not folded.is_batch:
         return tell_audit(folded.newest, now)
     first, newest = folded.records[-1], folded.newest
@@ -272,7 +272,7 @@ def tell_folded(folded: Folded, now: int) -> Told:
 
 
 def tell_event(event: Event, now: int) -> Told:
-    """Tell all of an event."""
+    """Describe all of an event."""
     teller = Teller()
     teller.fact("event", event.type, "strong")
     teller.fact("when", _when(event.at, now))

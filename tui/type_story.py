@@ -26,7 +26,7 @@ MOST_WORDS: Final = 80
 
 
 def tell_type(story: TypeStory, trend: QueueTrend, now: int) -> Told:
-    """Tell all that is known of a type. `trend` is how its queue moves, `now` Unix ms."""
+    """Describe all that is known of a type. `trend` is how its queue moves, `now` Unix ms."""
     told = Teller()
     _tell_queue(told, story, trend, now)
     _tell_groups(told, story.groups, now)

@@ -29,7 +29,7 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 def cause_of_end(type: str, done: Disposition) -> FailureCause:
-    """Give the cause of a disposition that leaves a job dead, rejected or retrying."""
+    """Return the cause of a disposition that leaves a job dead, rejected or retrying."""
     return cause_of(
         done.state,
         type,
@@ -41,7 +41,7 @@ def cause_of_end(type: str, done: Disposition) -> FailureCause:
 
 
 def cause_of_view(view: JobView) -> FailureCause:
-    """Give the cause of a dead, rejected or retrying job, as it would be told today."""
+    """Return the cause of a dead, rejected or retrying job, as it would be told today."""
     return cause_of(
         view.state,
         view.type,

@@ -83,7 +83,7 @@ class _Contexts:
         self._before, self._next, self._was_switched = self._next, made, True
 
     def taken(self, options: ConsoleOptions) -> tuple[Session, ConsoleOptions]:
-        """Give what is shown next; after a switch it begins with the first screen."""
+        """Return what is shown next; after a switch it begins with the first screen."""
         plain = msgspec.structs.replace(options, screen="overview", where="")
         return self._next, plain if self._was_switched else options
 

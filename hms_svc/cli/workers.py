@@ -85,7 +85,7 @@ def busy_words(worker: WorkerView) -> str:
 
 
 def worker_rows(seen: tuple[WorkerView, ...] | list[WorkerView], now_ms: int) -> list[list[object]]:
-    """Give the rows of the table of workers."""
+    """Return the rows of the table of workers."""
     from hms_svc.operations.explanation import wish_words
 
     return [

@@ -73,7 +73,7 @@ class FailureCause(msgspec.Struct, frozen=True, kw_only=True):
 def cause_of(
     state: State, type: str, *, reason: str, by: str, detail: str, failure: str
 ) -> FailureCause:
-    """Give the cause of a dead, rejected or retrying job; `failure` is class and message of its last error."""
+    """Return the cause of a dead, rejected or retrying job; `failure` is class and message of its last error."""
     if state is State.REJECTED:
         pattern = pattern_of(detail.partition(": ")[0]) if reason == REASON_PAYLOAD else ""
         return FailureCause(state=state, type=type, reason=reason, by=by, pattern=pattern)

@@ -130,7 +130,7 @@ def _queued(facts: Facts) -> str:
 
 
 def unserved_words(queue: QueueView) -> str:
-    """Tell that nobody claims of a queue: no live worker has its handler, or those that have are quiet."""
+    """Say that no worker claims jobs of a queue: no live one has its handler, or those that have it are quiet."""
     if not queue.quiet_workers:
         return f"no live worker serves {queue.type}"
     if queue.quiet_workers == 1:
@@ -188,7 +188,7 @@ def _left_behind(facts: Facts) -> str:
 
 
 def wish_words(worker: WorkerView, now_ms: int) -> str:
-    """Tell by whom a worker is quiet or stopping, or what was asked of it and not taken up yet; else nothing."""
+    """Say who made a worker quiet or stops it, or what it was asked and has not done yet; empty otherwise."""
     wish = worker.wish
     if wish is None or (worker.claims and worker.pending_wish is None):
         return ""

@@ -58,7 +58,7 @@ def explain_queue(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) 
 
 
 def explain_group(group: FailureGroup, now_ms: int, queue: QueueView | None = None) -> str:
-    """Give the sentence of a failure group; `queue` is that of its type."""
+    """Return the sentence of a failure group; `queue` is that of its type."""
     cause = group.pattern or group.newest_detail
     words = f"{group.error}: {cause}" if group.error and cause else group.error or cause
     by = f" by {group.by}" if group.by and group.by != group.reason else ""
@@ -79,7 +79,7 @@ def explain_group(group: FailureGroup, now_ms: int, queue: QueueView | None = No
 
 
 def _next_attempt(group: FailureGroup, now_ms: int, queue: QueueView | None) -> str:
-    """Tell when the first of retrying jobs is due, and what keeps it from being tried then."""
+    """Describe when the first of retrying jobs is due, and what keeps it from being tried then."""
     if group.next_at is None:
         return ""
     ahead = group.next_at - now_ms

@@ -183,7 +183,7 @@ class Reads(QueueWhys):
         return await self._inspection.page(where, limit=limit, cursor=cursor, look=look)
 
     async def failures(self) -> list[FailureGroup]:
-        """Give the retrying, dead and rejected jobs by cause, the group of the newest first."""
+        """Return the retrying, dead and rejected jobs by cause, the group of the newest first."""
         return await self._inspection.failures()
 
     async def archived_jobs(
@@ -278,7 +278,7 @@ class Reads(QueueWhys):
         return (await self.explained(job_id))[1]
 
     async def explained(self, job_id: str) -> tuple[JobDetail, str]:
-        """Give one job of the broker or the archive, and why it is as it is."""
+        """Return one job of the broker or the archive, and why it is as it is."""
         detail, archived = await self.detail(job_id)
         facts = Facts(
             detail=detail,

@@ -131,7 +131,7 @@ def chain_at(connection: Connection, links: Sequence[int]) -> SealedChain:
 def page(
     connection: Connection, query: AuditQuery, *, limit: int, cursor: str | None
 ) -> tuple[list[AuditRecord], str | None]:
-    """Give one page of rows, newest first, and the next cursor.
+    """Return one page of rows, newest first, and the next cursor.
 
     Where no index serves the query it looks at LOOKED_AT rows, and ends there, however few it found.
     """

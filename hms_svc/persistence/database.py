@@ -226,7 +226,7 @@ class SqlDatabase:
         return (await read_pages(page, limit, cursor))[0]
 
     async def audit_page(self, query: AuditQuery, *, limit: int, cursor: str | None) -> AuditPage:
-        """Give one page of audit rows, newest first, after a bounded look."""
+        """Return one page of audit rows, newest first, after a bounded look."""
         records, more = await self._audit_page(query, limit, cursor)
         return AuditPage(tuple(records), more)
 

@@ -91,7 +91,7 @@ class Inspection(Protocol):
         ...
 
     async def failures(self) -> list[FailureGroup]:
-        """Give the retrying, dead and rejected jobs by cause, the group of the newest first.
+        """Return the retrying, dead and rejected jobs by cause, the group of the newest first.
 
         Bounded work, however many jobs there are: at most a thousand groups are
         kept; beyond that, new causes of a type share one.

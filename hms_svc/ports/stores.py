@@ -252,7 +252,7 @@ class Ledger(Protocol):
         ...
 
     async def audit_page(self, query: AuditQuery, *, limit: int, cursor: str | None) -> AuditPage:
-        """Give one page of audit rows, newest first, after a bounded look: it may be short, and go on."""
+        """Return one page of audit rows, newest first, after a bounded look: it may be short, and go on."""
         ...
 
     async def sealed_chain(self, links: Sequence[int]) -> SealedChain:

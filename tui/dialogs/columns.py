@@ -118,6 +118,6 @@ class ColumnsDialog(Dialog[TableView]):
         self._show()
 
     def on_grid_chosen(self, message: Grid.Chosen) -> None:
-        """Give the view."""
+        """Dismiss with the view."""
         message.stop()
         self.dismiss(self._view)

@@ -58,12 +58,12 @@ class CopyDialog(Dialog[str]):
         self.tell(("enter", "copy"), ("esc", "back"))
 
     def on_grid_chosen(self, message: Grid.Chosen) -> None:
-        """Give the text."""
+        """Dismiss with the text."""
         message.stop()
         self.dismiss(self._texts[message.key])
 
     def on_key(self, event: events.Key) -> None:
-        """Give the text of a key."""
+        """Dismiss with the text of a key."""
         if event.character in self._texts:
             event.stop()
             self.dismiss(self._texts[event.character])

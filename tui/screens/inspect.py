@@ -56,11 +56,11 @@ class Reading(Room):
         return self.query_one("#page", Page)
 
     def tell(self, found: object, now: int) -> Told | None:
-        """Tell of what was found; None where it is not there."""
+        """Describe what was found; None where it is not there."""
         raise NotImplementedError
 
     def show(self, picture: Picture) -> None:
-        """Tell of it."""
+        """Describe it."""
         told = self.tell(picture.answer_to(self.look()), picture.at)
         if told is not None:
             self.page.show(told.lines, told.links, told.heads)
@@ -68,7 +68,7 @@ class Reading(Room):
             self.page.show([line(cell(f"{self.kind} {self.id_of_it} not found", "warn"))])
 
     def copies(self) -> Copies:
-        """Give what can be copied from here."""
+        """Return what can be copied from here."""
         text = self.page.text
         return [("i", "id", self.id_of_it), ("a", "the whole page", text)]
 
@@ -140,20 +140,20 @@ class Inspect(Reading):
         return found if isinstance(found, StoryOf) else None
 
     def tell(self, found: object, now: int) -> Told | None:
-        """Tell the story."""
+        """Describe the story."""
         return tell_story(found, now) if isinstance(found, StoryOf) else None
 
     def target(self) -> Target | None:
-        """Give the job."""
+        """Return the job."""
         return Target(kind="job", ids=(self.id_of_it,))
 
     def states(self) -> States:
-        """Give the state of the job."""
+        """Return the state of the job."""
         found = self._found()
         return None if found is None else {found.story.detail.view.state}
 
     def copies(self) -> Copies:
-        """Give what can be copied of the job, as far as it has it."""
+        """Return what can be copied of the job, as far as it has it."""
         copies, found = super().copies(), self._found()
         if found is None:
             return copies
@@ -180,7 +180,7 @@ class InspectCase(Reading):
         return CaseLook(self.id_of_it)
 
     def tell(self, found: object, now: int) -> Told | None:
-        """Tell of it."""
+        """Describe it."""
         return tell_case(found, now) if isinstance(found, Case) else None
 
     def target(self) -> Target | None:
@@ -188,7 +188,7 @@ class InspectCase(Reading):
         return Target(kind="case", ids=(self.id_of_it,))
 
     def states(self) -> States:
-        """Give whether it is open or closed."""
+        """Return whether it is open or closed."""
         found = self.console.store.picture.answer_to(self.look())
         return {found.status} if isinstance(found, Case) else None
 
@@ -204,7 +204,7 @@ class InspectAudit(Reading):
         return AuditRowLook(int(self.id_of_it))
 
     def tell(self, found: object, now: int) -> Told | None:
-        """Tell of it."""
+        """Describe it."""
         return tell_audit(found, now) if isinstance(found, AuditRecord) else None
 
     def target(self) -> Target | None:
@@ -224,11 +224,11 @@ class InspectBatch(Reading):
         return BatchLook(batch, action)
 
     def tell(self, found: object, now: int) -> Told | None:
-        """Tell of it."""
+        """Describe it."""
         return tell_folded(found, now) if isinstance(found, Folded) else None
 
     def target(self) -> Target | None:
-        """Give the batch."""
+        """Return the batch."""
         return Target(kind="audit", ids=(self.id_of_it,))
 
 
@@ -243,6 +243,6 @@ class InspectEvent(Reading):
         self._event = event
 
     def show(self, picture: Picture) -> None:
-        """Tell of it."""
+        """Describe it."""
         told = tell_event(self._event, picture.at)
         self.page.show(told.lines, told.links, told.heads)

@@ -25,12 +25,12 @@ class InspectType(Reading):
         return TypeLook(self.id_of_it)
 
     def tell(self, found: object, now: int) -> Told | None:
-        """Tell of it."""
+        """Describe it."""
         if not isinstance(found, TypeStory):
             return None
         trends = self.console.store.picture.trends
         return tell_type(found, trends.get(self.id_of_it, QueueTrend()), now)
 
     def target(self) -> Target | None:
-        """Give the queue."""
+        """Return the queue."""
         return Target(kind="queue", ids=(self.id_of_it,))

@@ -157,14 +157,14 @@ class JobList(Previewed):
         return None if cursor is None else Target(kind="job", ids=(cursor,))
 
     def glance_of(self, key: str) -> GlanceLook | None:
-        """Give the job, to be read again once it has moved."""
+        """Return the job, to be read again once it has moved."""
         job = self._jobs.get(key)
         if job is None:
             return None
         return GlanceLook(key, (job.state, job.attempt, job.due_at), ended=job.state in TERMINAL)
 
     def preview(self, key: str, read: Read, picture: Picture) -> Told | None:
-        """Tell of the job."""
+        """Describe the job."""
         job = self._jobs.get(key)
         return None if job is None else preview_job(job, read, picture.at)
 

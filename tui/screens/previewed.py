@@ -48,7 +48,7 @@ class Previewed(Room):
         self._next_at = 0.0
 
     def list_body(self) -> Iterable[Widget]:
-        """Give the widgets of the list."""
+        """Return the widgets of the list."""
         raise NotImplementedError
 
     def body(self) -> Iterable[Widget]:
@@ -57,11 +57,11 @@ class Previewed(Room):
         yield Container(Vertical(*self.list_body(), id="list"), preview, id="split")
 
     def preview(self, key: str, read: Read, picture: Picture) -> Told | None:
-        """Tell of a row what is known of it, with what was read for it; None where nothing is known."""
+        """Describe a row, with what was read for it; None where nothing is known."""
         raise NotImplementedError
 
     def glance_of(self, key: str) -> GlanceLook | None:
-        """Give what has to be read for the row; None where the list knows all."""
+        """Return what has to be read for the row; None where the list knows all."""
         return None
 
     @property
@@ -159,12 +159,12 @@ class Previewed(Room):
             self._show_preview(self.console.store.picture)
 
     def on_grid_moved(self, message: Grid.Moved) -> None:
-        """Tell of the row that the cursor is on now."""
+        """Preview the row at the cursor."""
         if self._is_ready and self.is_current:
             self._show_preview(self.console.store.picture)
 
     def on_descendant_focus(self) -> None:
-        """Tell of the row in the table that has the keys now."""
+        """Preview the row at the cursor of the table that has the keys now."""
         if self._is_ready and self.is_current:
             self._show_preview(self.console.store.picture)
 
@@ -173,5 +173,5 @@ class Previewed(Room):
         self._leave()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Give the preview the room that there is now."""
+        """Fit the preview to the new size."""
         self.place_preview()

@@ -97,7 +97,7 @@ class Room(Screen[None]):
         """Forget what was chosen."""
 
     def event_of_no_job(self) -> Event | None:
-        """Give the event at the cursor where it is about no job."""
+        """Return the event at the cursor where it is about no job."""
         return None
 
     def states(self) -> States:
@@ -142,7 +142,7 @@ class Room(Screen[None]):
         """Show the preview, or hide it, where the room has one."""
 
     def told_words(self) -> list[tuple[str, Grid]]:
-        """Give the words that narrow tables."""
+        """Return the words that narrow tables."""
         return [(grid.words, grid) for grid in self.query(Grid) if grid.words]
 
     def forget_words(self) -> None:

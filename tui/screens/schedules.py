@@ -63,7 +63,7 @@ class Schedules(JobList):
         super().show(picture)
 
     def preview(self, key: str, read: Read, picture: Picture) -> Told | None:
-        """Tell of the schedule, or of the job, as the table is that has the keys."""
+        """Describe the schedule, or the job, at the cursor of the table that has the keys."""
         if self.table is self.grid:
             return super().preview(key, read, picture)
         answer = picture.answer_to(self.look())

@@ -77,7 +77,7 @@ class AskedRoom(TableRoom):
         return self._question
 
     def read_words(self, text: str) -> tuple[Look, str]:
-        """Give what the server is asked, and the words that are left; raises BadInput."""
+        """Return what the server is asked, and the words that are left; raises BadInput."""
         raise NotImplementedError
 
     @property
@@ -96,7 +96,7 @@ class AskedRoom(TableRoom):
         self.ask()
 
     def told_words(self) -> list[tuple[str, Grid]]:
-        """Give what was typed, also where the server alone minds it."""
+        """Return what was typed, also where the server alone minds it."""
         return [(self._words, self.grid)] if self._words else []
 
     def forget_words(self) -> None:
@@ -123,7 +123,7 @@ class Failures(TableRoom):
         return {"failures": True}
 
     def rows_of(self, picture: Picture) -> list[Row] | None:
-        """Give every group."""
+        """Return every group."""
         return rows.failure_rows(picture.failures, picture.at)
 
     def target(self) -> Target | None:
@@ -143,12 +143,12 @@ class Failures(TableRoom):
         return None if group is None else {group.state}
 
     def glance_of(self, key: str) -> GlanceLook | None:
-        """Give the newest job of the group."""
+        """Return the newest job of the group."""
         group = self._group(key)
         return None if group is None or not group.newest_id else GlanceLook(group.newest_id)
 
     def preview(self, key: str, read: Read, picture: Picture) -> Told | None:
-        """Tell the cause whole, with the newest job that failed of it."""
+        """Describe the cause whole, with the newest job that failed of it."""
         group = self._group(key)
         return None if group is None else preview_group(group, read, picture.at)
 
@@ -180,7 +180,7 @@ class Cases(AskedRoom):
         return next((case for case in cases if case.id == key), None)
 
     def preview(self, key: str, read: Read, picture: Picture) -> Told | None:
-        """Tell all of the case."""
+        """Describe all of the case."""
         case = self._case(key)
         return None if case is None else tell_case(case, self.console.now_ms())
 
@@ -225,7 +225,7 @@ class Events(TableRoom):
         return next((event for event in events if str(event.position) == position), None)
 
     def preview(self, key: str, read: Read, picture: Picture) -> Told | None:
-        """Tell all of the event."""
+        """Describe all of the event."""
         event = self._event(key)
         return None if event is None else tell_event(event, picture.at)
 
@@ -255,7 +255,7 @@ class Audit(AskedRoom):
         return found if isinstance(found, AuditSeen) else None
 
     def rows_of(self, picture: Picture) -> list[Row] | None:
-        """Give every record, or the batch of many."""
+        """Return every record, or the batch of many."""
         seen = self._seen()
         return None if seen is None else audit_rows(seen.folded)
 
@@ -265,11 +265,11 @@ class Audit(AskedRoom):
         return next((each for each in found if each.key == key), None)
 
     def preview(self, key: str, read: Read, picture: Picture) -> Told | None:
-        """Tell all of the row, or of the batch."""
+        """Describe all of the row, or of the batch."""
         folded = self._folded(key)
         return None if folded is None else tell_folded(folded, self.console.now_ms())
 
     def target(self) -> Target | None:
-        """Give the record at the cursor, or the batch."""
+        """Return the record at the cursor, or the batch."""
         folded = self._folded(self.grid.chosen)
         return None if folded is None else Target(kind="audit", ids=(folded.key,))

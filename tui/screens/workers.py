@@ -77,7 +77,7 @@ class Workers(Room):
         self._hands = Hands()
 
     def body(self) -> Iterable[Widget]:
-        """Give the table with its two heads."""
+        """Return the table with its two heads."""
         yield Head(WORKER_COLUMNS)
         yield Grid(SLOT_COLUMNS, id="workers", empty=[
             line("No live workers. Start some: ", cell("hms-svc serve", "strong")),
@@ -133,7 +133,7 @@ class Workers(Room):
         return {State.PROCESSING}
 
     def target(self) -> Target | None:
-        """Give the job in the slot at the cursor; on any other row the worker."""
+        """Return the job in the slot at the cursor; on any other row the worker."""
         cursor = self.query_one("#workers", Grid).chosen
         if cursor is None:
             return None
@@ -151,7 +151,7 @@ def worker_rows(
     *,
     is_wide: bool = True,
 ) -> list[Row]:
-    """Give a row for the worker; then one for each slot with a job, the oldest first, and for those without."""
+    """Return a row for the worker; then one for each slot with a job, the oldest first, and for those without."""
     now = picture.at
     is_unheard = is_silent(worker, now, hands.lease_ms)
     state, role = _state_of(worker, is_unheard=is_unheard)
@@ -198,7 +198,7 @@ def _started(detail: JobDetail | None) -> float:
 
 
 def _without_job(worker: WorkerView, *, is_unheard: bool) -> list[Row]:
-    """Give a row for the slots that hung functions hold, and one for the free ones."""
+    """Return a row for the slots that hung functions hold, and one for the free ones."""
     rows: list[Row] = []
     if worker.hung:
         cells = (

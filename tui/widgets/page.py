@@ -163,7 +163,7 @@ class Page(Styled, can_focus=True):
         self.refresh()
 
     def _unfolded(self) -> Iterator[tuple[int, Line]]:
-        """Give the lines that are not folded away, with their numbers."""
+        """Return the lines that are not folded away, with their numbers."""
         for number, whole in enumerate(self._lines):
             name = self._sections.name_at(number)
             if name not in self._folded:
