@@ -42,6 +42,9 @@ GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
 }
 """Groups to their help and the modules whose `COMMANDS` they are made of."""
 
+DEFAULTS: Final = {"workers": "list"}
+"""Groups to the command that they run where none is named."""
+
 
 def build(name: str) -> Any:
     """Make the command or group of a top-level name."""
@@ -51,15 +54,18 @@ def build(name: str) -> Any:
         made.command(name, cls=Command)(getattr(import_module(f"hms_svc.cli.{module}"), function))
         return typer.main.get_command(made)
     text, modules = GROUPS[name]
-    if name == "workers":
-        from hms_svc.cli.workers import list_workers
-
-        made.callback(help=text, invoke_without_command=True)(_unless_named(list_workers))
-    else:
+    commands = {
+        command_name: command
+        for module in modules
+        for command_name, command in import_module(f"hms_svc.cli.{module}").COMMANDS.items()
+    }
+    default = commands.get(DEFAULTS.get(name, ""))
+    if default is None:
         made.callback(help=text, no_args_is_help=True)(_nothing)
-    for module in modules:
-        for command_name, command in import_module(f"hms_svc.cli.{module}").COMMANDS.items():
-            made.command(command_name, cls=Command)(command)
+    else:
+        made.callback(help=text, invoke_without_command=True)(_unless_named(default))
+    for command_name, command in commands.items():
+        made.command(command_name, cls=Command)(command)
     return typer.main.get_command(made)
 
 
