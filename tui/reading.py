@@ -34,6 +34,23 @@ class Sections:
         return max(0, end - head - 1)
 
 
+def moved_stop(
+    before: Mapping[int, str], marked: int | None, after: Mapping[int, str]
+) -> int | None:
+    """Return the line that is marked once a page has changed.
+
+    Both mappings give the target of each line that can be marked. The mark stays with its target; where that is gone,
+    it goes to the next one below, or to the last.
+    """
+    if marked is None:
+        return None
+    same = [each for each in after if after[each] == before.get(marked)]
+    if same:
+        return min(same, key=lambda each: abs(each - marked))
+    below = [each for each in after if each >= marked]
+    return min(below) if below else max(after, default=None)
+
+
 def found_in(lines: Sequence[Line], pattern: re.Pattern[str]) -> list[int]:
     """Return the numbers of the lines that have a match."""
     return [

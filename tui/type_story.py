@@ -105,7 +105,7 @@ def _tell_workers(told: Teller, workers: Iterable[Serving], now: int) -> None:
     shown = list(workers)
     live = [each for each in shown if not each.is_silent]
     running, most = sum(each.running for each in shown), sum(each.most for each in live)
-    told.head(f"Workers: {len(live)} live, {running} of {plural(most, 'slot')} run its jobs")
+    told.head("Workers", f"{len(live)} live, {running} of {plural(most, 'slot')} run its jobs")
     if not shown:
         told.add(cell("  no live worker serves it", "warn"))
     for each in shown[:MOST_ROWS]:

@@ -104,9 +104,10 @@ async def test_a_queue_opens_the_page_of_its_type_and_that_its_jobs(take_seat: S
             "Newest results none yet",
         ):
             await one.reads(words)
-        await one.press("p")
+        await one.press("tab", "tab", "p")
         await one.sees("pothole.report resumed")
-        await one.press("tab", "tab", "enter")
+        await one.until("the lines move up", lambda: "paused by" not in one.text())
+        await one.press("enter")
         await one.shows_jobs(1)
         assert one.page.where.startswith("cause:")
 

@@ -12,6 +12,7 @@ from hms_svc.operations.service import Operations
 from tests.dashboard.conftest import SeatMaker
 from tests.dashboard.seat import POTHOLE, Seat
 from tests.dashboard.test_real_terminal import RealConsole
+from tui.reading import moved_stop
 from tui.screens.inspect import Reading
 from tui.text import line
 from tui.widgets.page import Page
@@ -53,6 +54,24 @@ async def test_each_fact_stands_once_and_sections_fold(take_seat: SeatMaker) -> 
         await one.press("Z", "tab", "tab", "z")
         assert "▸Payload" in one.text()
         assert "▾Attempt 1 of 1" in one.text()
+
+
+@pytest.mark.parametrize(
+    ("after", "stands"),
+    [
+        ({0: "jobs:type:a", 2: "Failures", 3: "jobs:cause:1", 7: "Workers"}, 3),
+        ({0: "jobs:type:a", 5: "Failures", 6: "jobs:cause:1", 9: "Workers"}, 6),
+        ({0: "jobs:type:a", 3: "Failures", 6: "Workers"}, 6),
+        ({0: "jobs:type:a"}, 0),
+        ({}, None),
+    ],
+    ids=["a line less", "lines more", "it is gone", "all below is gone", "nothing can be marked"],
+)
+def test_the_mark_of_a_page_stays_with_what_it_leads_to(
+    after: dict[int, str], stands: int | None
+) -> None:
+    before = {0: "jobs:type:a", 3: "Failures", 4: "jobs:cause:1", 8: "Workers"}
+    assert moved_stop(before, 4, after) == stands
 
 
 async def test_a_page_is_searched_and_escape_takes_that_off(take_seat: SeatMaker) -> None:

@@ -172,8 +172,7 @@ def walk(one: RealConsole) -> None:
     one.press("i", "why     ")
     one.press("w", "jobs why")
     one.press("q", "why     ")
-    one.press("3", "▸")
-    one.press("j", "Boom")  # what is malformed cannot be retried
+    one.press("3/Boom\r", "1 of 3")  # what is malformed cannot be retried
     one.press("r", "note (audit log)")
 
 

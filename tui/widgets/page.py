@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from hms_svc.domain.plain_text import plural
-from tui.reading import Sections, found_in, marked
+from tui.reading import Sections, found_in, marked, moved_stop
 from tui.text import Cell, Line, cell, wrap
 from tui.widgets.styled import MOVING, Styled
 
@@ -88,9 +88,11 @@ class Page(Styled, can_focus=True):
         new = tuple(lines)
         if new == self._lines and dict(links or {}) == dict(self._links):
             return
+        before = self._stops
         self._lines, self._links = new, links or {}
         self._sections = Sections(heads or {}, len(new))
-        if self._stop not in self._links and self._stop not in self._sections.heads:
+        self._stop = moved_stop(before, self._stop, self._stops)
+        if self._stop is None:
             self._stop = next(iter(self._links), None)
         self._search()
         self._arrange()
@@ -98,6 +100,11 @@ class Page(Styled, can_focus=True):
             self.refresh(layout=True)
         if self.is_following:
             self._scroll_to_end()
+
+    @property
+    def _stops(self) -> dict[int, str]:
+        """What the numbers of lines lead to: the targets of links, the names of sections."""
+        return {**self._sections.heads, **self._links}
 
     @property
     def text(self) -> str:
@@ -230,8 +237,7 @@ class Page(Styled, can_focus=True):
 
     def action_next_stop(self, step: int) -> None:
         """Go to the next or the former link or section."""
-        stops = sorted({*self._links, *self._sections.heads})
-        stops = [each for each in stops if each in self._whole]
+        stops = [each for each in sorted(self._stops) if each in self._whole]
         if stops:
             at = stops.index(self._stop) if self._stop in stops else -1 if step > 0 else 0
             self._stop = stops[(at + step) % len(stops)]
