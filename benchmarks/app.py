@@ -27,7 +27,7 @@ def on_plain(job: RunningJob) -> dict[str, bool]:
 
 @registry.job("bench.dead")
 async def on_dead(job: RunningJob) -> DeadLetter:
-    """Give the job up at once."""
+    """Return the job up at once."""
     return DeadLetter("as asked")
 
 

@@ -1,4 +1,4 @@
-"""Hands in no-op jobs one at a time from a loop, and prints the seconds as one line of JSON.
+"""Submits no-op jobs one at a time from a loop, and prints the seconds as one line of JSON.
 
 python -m benchmarks.awaited_producer surface|crowd|broker|lpush COUNT
 
@@ -58,7 +58,7 @@ async def lpush() -> AsyncIterator[Send]:
 
 
 async def main(how: str, count: int) -> None:
-    """Hand in, and tell how long that took."""
+    """Submit, and tell how long that took."""
     opened = {"broker": broker, "lpush": lpush}.get(how, surface)()
     width = CROWD if how == "crowd" else 1
     async with opened as send:

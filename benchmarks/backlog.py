@@ -28,7 +28,7 @@ READY_SECONDS = 900.0
 
 class Depth(NamedTuple):
     """Costs over one backlog: bytes of Redis a job beyond its payload, jobs a second of further
-    hand-in and of a drain's beginning, milliseconds of `status` and of a page."""
+    submission and of a drain's beginning, milliseconds of `status` and of a page."""
 
     bytes_a_job: float
     enqueued: float
@@ -62,7 +62,7 @@ def depth(waiting: int, engines: Engines) -> Depth:
 
 
 def _beginning(stage: Stage) -> float:
-    """Give jobs a second for ten thousand jobs after the first thousand of a drain."""
+    """Return jobs a second for ten thousand jobs after the first thousand of a drain."""
     worker = hms_svc(100).start(stage)
     called = partial(stage.probe.called, PROBED + 2000)
     worker.wait_until("first thousand", lambda: called() >= 1000)

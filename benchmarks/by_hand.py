@@ -40,7 +40,7 @@ class SQLiteCases:
         self._local = threading.local()
 
     def open_case(self, job: str, data: dict[str, Any]) -> str:
-        """Commit one case; gives its id. ValueError names the rule that says no."""
+        """Commit one case; gives its id. ValueError names the rule that rejects it."""
         check_user(data)
         connection = self._connection()
         connection.execute("BEGIN IMMEDIATE")
@@ -69,14 +69,14 @@ def check_user(data: dict[str, Any]) -> None:
 
 
 def box(lat: float, lon: float) -> tuple[float, float, float, float]:
-    """Give the degrees around a place in which a neighbour may stand: south, north, west, east."""
+    """Return the degrees around a place in which a neighbour may stand: south, north, west, east."""
     tall = RADIUS_M / 111_195
     wide = tall / math.cos(math.radians(lat))
     return lat - tall, lat + tall, lon - wide, lon + wide
 
 
 def metres(lat: float, lon: float, other_lat: float, other_lon: float) -> float:
-    """Give the distance between two places that are near each other."""
+    """Return the distance between two places that are near each other."""
     north = math.radians(other_lat - lat)
     east = math.radians(other_lon - lon) * math.cos(math.radians(lat))
     return 6_371_000 * math.hypot(north, east)

@@ -32,12 +32,12 @@ COUNT_UP = "INSERT INTO counters AS c VALUES ($1, 1) ON CONFLICT (name) DO UPDAT
 
 
 def address() -> str:
-    """Give the database of the measurement."""
+    """Return the database of the measurement."""
     return os.environ["BENCH_DATABASE"]
 
 
 def counter() -> str:
-    """Give one of 64 rows of the counter, so that commits do not wait for each other's row."""
+    """Return one of 64 rows of the counter, so that commits do not wait for each other's row."""
     return f"cases.opened.{uuid.uuid4().int % 64}"
 
 
@@ -52,7 +52,7 @@ def allowed(data: dict[str, Any], reports: int, near: list[Any]) -> None:
 def writes(
     job: str, data: dict[str, Any], now: float
 ) -> tuple[str, list[tuple[str, tuple[Any, ...]]]]:
-    """Give the case's id and the statements that write it."""
+    """Return the case's id and the statements that write it."""
     case = f"case-{uuid.uuid4()}"
     lat, lon, user = data["lat"], data["lon"], data["user_id"]
     return case, [
@@ -77,7 +77,7 @@ class AwaitedCases:
         )
 
     async def open_case(self, job: str, data: dict[str, Any]) -> str:
-        """Commit one case; gives its id. ValueError names the rule that says no."""
+        """Commit one case; gives its id. ValueError names the rule that rejects it."""
         check_user(data)
         now = time.time()
         async with self._pool.acquire() as connection, connection.transaction():
@@ -98,7 +98,7 @@ class BlockingCases:
         self._local = threading.local()
 
     def open_case(self, job: str, data: dict[str, Any]) -> str:
-        """Commit one case; gives its id. ValueError names the rule that says no."""
+        """Commit one case; gives its id. ValueError names the rule that rejects it."""
         check_user(data)
         now = time.time()
         connection = self._connection()
@@ -124,5 +124,5 @@ class BlockingCases:
 
 
 def place(data: dict[str, Any]) -> int:
-    """Give the number of the square of a hundredth of a degree that a report lies in."""
+    """Return the number of the square of a hundredth of a degree that a report lies in."""
     return int((data["lat"] + 90) * 100) * 100_000 + int((data["lon"] + 180) * 100)

@@ -26,7 +26,7 @@ class Idle(NamedTuple):
 
 
 def wall(engines: Engines, *arguments: str) -> float:
-    """Give the seconds of the fastest of five warm runs of one command."""
+    """Return the seconds of the fastest of five warm runs of one command."""
     with Stage(1, engines) as stage:
         taken = []
         for _ in range(CALLS + 1):
@@ -43,7 +43,7 @@ def wall(engines: Engines, *arguments: str) -> float:
 
 
 def start_to_first(engines: Engines) -> float:
-    """Give the seconds from the start of `serve` to the first handler, files being there."""
+    """Return the seconds from the start of `serve` to the first handler, files being there."""
     with Stage(2, engines) as stage:
         stage.serve("--drain").finish()
         stage.produce("bulk", "bench.async", 1)

@@ -83,7 +83,7 @@ class Terminal:
         os.close(self._master)
 
     def read(self, seconds: float) -> bytes:
-        """Give what is painted next, nothing where that takes longer."""
+        """Return what is painted next, nothing where that takes longer."""
         if not select.select([self._master], [], [], seconds)[0]:
             return b""
         try:
@@ -129,7 +129,7 @@ class Terminal:
         return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
 
     def resident_mib(self) -> float:
-        """Give its memory."""
+        """Return its memory."""
         with open(f"/proc/{self.pid}/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
@@ -276,7 +276,7 @@ def _commands_a_second(stage: Stage, known: set[str], screen: Terminal) -> float
 
 
 def _own_addresses(pid: int) -> set[str]:
-    """Give the local ends of a process's connections."""
+    """Return the local ends of a process's connections."""
     listed = subprocess.run(["ss", "-tnpH"], capture_output=True, text=True, check=True).stdout
     return {line.split()[3] for line in listed.splitlines() if f"pid={pid}," in line}
 

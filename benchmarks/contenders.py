@@ -22,7 +22,7 @@ class Contender(NamedTuple):
     concurrency: int = 0
 
     def produce(self, stage: Stage, kind: str, how: str, count: int, *more: str) -> float:
-        """Hand in jobs from another process; gives seconds."""
+        """Submit jobs from another process; gives seconds."""
         if not self.python:
             return stage.produce(how, "bench.async" if kind == "noop" else kind, count, *more)
         arguments = ("produce", kind, how, str(count), *more)
@@ -38,12 +38,12 @@ class Contender(NamedTuple):
 
 
 def hms_svc(concurrency: int, jobs: int = 100_000) -> Contender:
-    """Give this project, as `serve` runs it."""
+    """Return this project, as `serve` runs it."""
     return Contender(f"hms-svc, concurrency {concurrency}", jobs, concurrency=concurrency)
 
 
 def hand_loop() -> Contender | None:
-    """Give the loop by hand: the limit."""
+    """Return the loop by hand: the limit."""
     python = python_of("loop")
     if python is None:
         return None
@@ -52,7 +52,7 @@ def hand_loop() -> Contender | None:
 
 
 def peers() -> list[Contender]:
-    """Give the fastest three that run a job at least once, those that can be installed.
+    """Return the fastest three that run a job at least once, those that can be installed.
 
     dramatiq: 8 threads, 500 prefetched, no results. taskiq: streams, 100 tasks at
     a time, no results, the stream never trimmed. SAQ: 20 coroutines, orjson, results

@@ -1,4 +1,4 @@
-"""One contender over Redis: what a drain, a hand-in and an idle worker show of it."""
+"""One contender over Redis: what a drain, a submission and an idle worker show of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Cores = tuple[int | None, ...]
 
 
 class Drain(NamedTuple):
-    """Jobs a second in bulk hand-in and in drain; and for each thousand jobs, from the first call
+    """Jobs a second in bulk submission and in drain; and for each thousand jobs, from the first call
     to half a second after the last, CPU milliseconds of the workers and of Redis, commands, reads.
     """
 
@@ -29,7 +29,7 @@ class Drain(NamedTuple):
 
 
 class Waited(NamedTuple):
-    """Milliseconds from before the hand-in to the handler: half, and all but one in a hundred."""
+    """Milliseconds from before the submission to the handler: half, and all but one in a hundred."""
 
     p50: float
     p99: float
@@ -69,7 +69,7 @@ def drain(contender: Contender, engines: Engines, jobs: int, cores: Cores = (Non
 
 
 def one_by_one(contender: Contender, engines: Engines, jobs: int) -> float:
-    """Give jobs a second, each handed in when the one before is accepted."""
+    """Return jobs a second, each submitted when the one before is accepted."""
     with Stage(jobs, engines, migrated=False) as stage:
         return jobs / contender.produce(stage, "noop", "one", jobs)
 

@@ -21,7 +21,7 @@ from benchmarks.pothole import REPORT
 from benchmarks.rounds import interleaved
 from benchmarks.running import Running
 from benchmarks.stage import HMS_SVC, Stage
-from tests.servers.proxy import free_port
+from tests.support.proxy import free_port
 
 CONNECTIONS = (1, 10, 100)
 SECONDS = 5
@@ -99,7 +99,7 @@ def until_completed(engines: Engines, reports: int) -> Waited:
 
 
 def listening(stage: Stage, *options: str) -> tuple[str, Running]:
-    """Start a service with a door, and wait until it is ready; gives its address."""
+    """Start a service with an HTTP server, and wait until it is ready; gives its address."""
     http = f"127.0.0.1:{free_port()}"
     running = stage.start(*HMS_SVC, "serve", "--http", http, *options)
     running.wait_until("the door", lambda: answers(f"http://{http}/readyz"))
@@ -108,7 +108,7 @@ def listening(stage: Stage, *options: str) -> tuple[str, Running]:
 
 
 def answers(url: str) -> bool:
-    """Tell whether somebody answers there."""
+    """Return whether somebody answers there."""
     try:
         return httpx.get(url).status_code != 503
     except httpx.TransportError:

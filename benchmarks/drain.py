@@ -1,4 +1,4 @@
-"""No-op jobs: handed in in bulk, then drained by `serve --drain`."""
+"""No-op jobs: submitted in bulk, then drained by `serve --drain`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Variant(NamedTuple):
 
 
 class Drained(NamedTuple):
-    """What one drain showed: jobs a second in bulk hand-in and in drain, CPU seconds of the whole
+    """What one drain showed: jobs a second in bulk submission and in drain, CPU seconds of the whole
     run, seconds from start to first handler."""
 
     enqueued: float
@@ -86,7 +86,7 @@ def rate_of(stage: Stage, running: Running, jobs: int, processes: int = 1) -> fl
 
 
 def start_up_cpu(types: str, concurrency: int, engines: Engines = EMBEDDED) -> float:
-    """Give the CPU seconds of a `serve --drain` that finds nothing to do."""
+    """Return the CPU seconds of a `serve --drain` that finds nothing to do."""
     with Stage(1, engines) as stage:
         running = stage.serve("--drain", "--types", types, "--concurrency", str(concurrency))
         return running.finish().cpu_seconds

@@ -34,7 +34,7 @@ class Plan(NamedTuple):
     scale: float = 1.0
 
     def of(self, jobs: int, least: int = 1) -> int:
-        """Give the number of jobs at this scale."""
+        """Return the number of jobs at this scale."""
         return max(least, int(jobs * self.scale))
 
 

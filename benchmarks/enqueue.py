@@ -19,7 +19,7 @@ WAYS = {
 
 
 def rate(how: str, engines: Engines, jobs: int) -> float:
-    """Give jobs a second in one of the ways."""
+    """Return jobs a second in one of the ways."""
     with Stage(jobs, engines) as stage:
         if how == "blocking":
             return jobs / stage.produce("one", "bench.async", jobs)

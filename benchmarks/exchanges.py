@@ -15,7 +15,7 @@ from benchmarks.engines import Engines, Plan
 from benchmarks.figures import Figure
 from benchmarks.rounds import interleaved
 from benchmarks.stage import Stage
-from tests.servers.proxy import Proxy, Traffic
+from tests.support.proxy import Proxy, Traffic
 
 JOBS = 20_000
 CONCURRENCIES = (20, 100)

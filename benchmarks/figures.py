@@ -28,7 +28,7 @@ def ratio(name: str, above: Figure, below: Figure, aim: str = "") -> Figure:
 
 
 def share(values: Sequence[float], part: float) -> float:
-    """Give the value below which this part of sorted values lies: 0.5 is the middle."""
+    """Return the value below which this part of sorted values lies: 0.5 is the middle."""
     return values[min(len(values) - 1, int(len(values) * part))]
 
 

@@ -1,4 +1,4 @@
-"""How a peer's producer hands in jobs: what every peer's module shares. Standard library only.
+"""How a peer's producer submits jobs: what every peer's module shares. Standard library only.
 
 python -m benchmarks.PEER_app produce noop|report bulk|one|paced COUNT [INTERVAL_SECONDS]
 """
@@ -28,13 +28,13 @@ class Order(NamedTuple):
     interval_seconds: float
 
     def job(self, number: int) -> Job:
-        """Give the arguments of a job; one that is timed carries the moment before the call."""
+        """Return the arguments of a job; one that is timed carries the moment before the call."""
         if self.kind == "report":
             return {"n": number, "notice_n": self.jobs + number, "data": payloads.report(number)}
         return payloads.noop(number, time.monotonic_ns() if self.how == "paced" else 0)
 
     def pause_seconds(self, number: int, began: float) -> float:
-        """Give how long to wait before a job that is to be handed in at its tick."""
+        """Return how long to wait before a job that is to be submitted at its tick."""
         return max(0.0, began + number * self.interval_seconds - time.perf_counter())
 
 
@@ -45,7 +45,7 @@ def ordered() -> Order:
 
 
 def hand_in(send: Callable[[str, Job], object]) -> None:
-    """Hand in with a blocking client, one call a job, and print the seconds."""
+    """Submit with a blocking client, one call a job, and print the seconds."""
     order = ordered()
     began = time.perf_counter()
     for number in range(order.jobs):
@@ -56,7 +56,7 @@ def hand_in(send: Callable[[str, Job], object]) -> None:
 
 
 async def hand_in_async(send: Callable[[str, Job], Awaitable[object]]) -> None:
-    """Hand in with an awaitable client, in bulk a hundred calls at once, and print the seconds."""
+    """Submit with an awaitable client, in bulk a hundred calls at once, and print the seconds."""
     order = ordered()
     began = time.perf_counter()
     if order.how == "bulk":

@@ -29,7 +29,7 @@ PACKAGES = {
 
 @cache
 def python_of(name: str) -> str | None:
-    """Give the interpreter of a peer, with its packages installed; None where they cannot be."""
+    """Return the interpreter of a peer, with its packages installed; None where they cannot be."""
     home = DATA / f"bench-venv-{name}"
     python = os.fspath(home / "bin" / "python")
     mark, wanted = home / "ready", "\n".join(PACKAGES[name])

@@ -3,7 +3,7 @@
     python -m benchmarks.huey_app produce noop|report bulk COUNT
 
 and huey's own consumer with `benchmarks.huey_app.huey`. A report does by hand
-what `pothole.report` does; then it hands in the notice, which is recorded. huey
+what `pothole.report` does; then it submits the notice, which is recorded. huey
 has no call for many jobs at a time.
 """
 
@@ -51,7 +51,7 @@ notice = huey.task(name="notice")(_notice)
 
 
 def main() -> None:
-    """Hand in jobs."""
+    """Submit jobs."""
 
     def send(kind: str, job: Job) -> object:
         return (report if kind == "report" else noop)(**job)

@@ -1,4 +1,4 @@
-"""Waiting: from hand-in in one process to the handler, and to the case, in another."""
+"""Waiting: from submission in one process to the handler, and to the case, in another."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def idle(jobs: int, engines: Engines = EMBEDDED) -> Waited:
 
 
 def until_case(reports: int, engines: Engines = EMBEDDED) -> Waited:
-    """Hand in 200 reports a second; from construction to the committed case (1 ms resolution)."""
+    """Submit 200 reports a second; from construction to the committed case (1 ms resolution)."""
     with Stage(1, engines) as stage:
         worker = stage.serve("--types", REPORT)
         worker.wait_until("ready worker", stage.onlooker.has_worker)

@@ -18,7 +18,7 @@ from hms_svc.sqlite.filesystem import filesystem_type
 
 
 def describe(engines: Engines = EMBEDDED) -> str:
-    """Tell cores, Python, servers, file system, and what a disk sync of one page costs."""
+    """Describe cores, Python, servers, file system, and what a disk sync of one page costs."""
     DATA.mkdir(mode=0o700, exist_ok=True)
     kind = filesystem_type(DATA)
     if kind in {"tmpfs", "ramfs"}:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 QUIET_SHARE = 0.1
-LOOK_SECONDS = 0.5
+CHECK_SECONDS = 0.5
 PATIENCE_SECONDS = 60.0
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -26,13 +26,13 @@ class Moment(NamedTuple):
     ours: float
 
     def others_since(self, earlier: Moment) -> float:
-        """Give how many cores others used on average since then. A server not of ours counts too."""
+        """Return how many cores others used on average since then. A server not of ours counts too."""
         foreign = (self.machine - earlier.machine) - (self.ours - earlier.ours)
         return max(0.0, foreign) / max(1e-9, self.clock - earlier.clock)
 
 
 def now() -> Moment:
-    """Look at the clocks. Waiting for disks and time stolen by the host are nobody's."""
+    """Check the clocks. Waiting for disks and time stolen by the host are nobody's."""
     user, nice, system, _, _, irq, softirq, *_ = map(
         int, Path("/proc/stat").read_text().splitlines()[0].split()[1:]
     )
@@ -47,7 +47,7 @@ def wait_until_quiet(seconds: float = PATIENCE_SECONDS) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         before = now()
-        time.sleep(LOOK_SECONDS)
+        time.sleep(CHECK_SECONDS)
         if now().others_since(before) < QUIET_SHARE:
             return True
     return False

@@ -50,7 +50,7 @@ class Onlooker:
         return self._runner.run(question(self.operations))
 
     def queue(self, type: str) -> QueueView | None:
-        """Give one queue, None where there is none yet."""
+        """Return one queue, None where there is none yet."""
         found = self.ask(lambda operations: operations.reads.queues())
         return next((each for each in found if each.type == type), None)
 
@@ -60,18 +60,18 @@ class Onlooker:
         return queue.counts if queue else QueueCounts()
 
     def completed(self, type: str) -> int:
-        """Give how many jobs of a type have completed, those trimmed since included."""
+        """Return how many jobs of a type have completed, those trimmed since included."""
         queue = self.queue(type)
         return queue.counters["completed"] if queue else 0
 
     def jobs(self, where: str) -> tuple[JobView, ...]:
-        """Give all jobs that match."""
+        """Return all jobs that match."""
         matching = parse_filter(where)
         page = self.ask(lambda operations: operations.reads.jobs(matching, limit=0, cursor=None))
         return page.jobs
 
     def has_worker(self) -> bool:
-        """Tell whether a worker is in the register."""
+        """Return whether a worker is in the register."""
         return bool(self.ask(lambda operations: operations.reads.workers()))
 
     def cases(self) -> int:

@@ -8,7 +8,7 @@ _COLUMNS = 200
 
 
 def noop(number: int, sent_ns: int = 0) -> dict[str, Any]:
-    """Give the payload of a job that does nothing."""
+    """Return the payload of a job that does nothing."""
     payload: dict[str, Any] = {
         "user_id": "usr-44321",
         "lat": 38.8977,
@@ -20,7 +20,7 @@ def noop(number: int, sent_ns: int = 0) -> dict[str, Any]:
 
 
 def report(number: int) -> dict[str, Any]:
-    """Give a pothole report: places are 90 m or more apart, each user reports once."""
+    """Return a pothole report: places are 90 m or more apart, each user reports once."""
     row, column = divmod(number, _COLUMNS)
     return {
         "user_id": f"usr-{number}",

@@ -16,7 +16,7 @@ REPORT, NOTICE = "pothole.report", "crew.notify"
 
 
 class Reported(NamedTuple):
-    """Reports a second in hand-in and in drain, and the CPU seconds of the whole run."""
+    """Reports a second in submission and in drain, and the CPU seconds of the whole run."""
 
     enqueued: float
     rate: float
@@ -26,7 +26,7 @@ class Reported(NamedTuple):
 def drain_reports(
     jobs: int, types: tuple[str, ...], concurrency: int = 20, engines: Engines = EMBEDDED
 ) -> Reported:
-    """Hand in distinct reports by distinct users, and drain them with the notices or without.
+    """Submit distinct reports by distinct users, and drain them with the notices or without.
 
     Raises AssertionError unless each made one case, one `case.opened` and, where
     they are served, one notice.
@@ -41,7 +41,7 @@ def drain_reports(
 
 
 def span_seconds(stage: Stage, types: tuple[str, ...], jobs: int) -> float:
-    """Give the seconds from the first job's start to the last one's end, all of it checked."""
+    """Return the seconds from the first job's start to the last one's end, all of it checked."""
     onlooker = stage.onlooker
     done = onlooker.jobs(f"state:completed ({' OR '.join(f'type:{name}' for name in types)})")
     assert len(done) == jobs * len(types), f"{len(done)} completed, of {jobs} × {types}"

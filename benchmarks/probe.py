@@ -2,7 +2,7 @@
 
 The file holds, in this order: 64 places of two 64-bit numbers for worker
 processes (first and last call, monotonic nanoseconds), one 64-bit number for
-each job (nanoseconds from hand-in to call), one byte for each job (calls).
+each job (nanoseconds from submission to call), one byte for each job (calls).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Probe:
             self._numbers[_PLACES * 2 + number] = now - sent_ns
 
     def called(self, below: int | None = None) -> int:
-        """Give how many jobs were called at least once, where asked of those below a number."""
+        """Return how many jobs were called at least once, where asked of those below a number."""
         jobs = self.jobs if below is None else min(below, self.jobs)
         return jobs - bytes(self._bytes[self._calls_at : self._calls_at + jobs]).count(0)
 
@@ -68,15 +68,15 @@ class Probe:
             raise AssertionError(f"{wrong} of {self.jobs} jobs were not called exactly once")
 
     def first_calls(self) -> list[int]:
-        """Give the moment of the first call in each process that had one, earliest first."""
+        """Return the moment of the first call in each process that had one, earliest first."""
         return sorted(moment for moment in self._numbers[0 : _PLACES * 2 : 2] if moment)
 
     def last_call(self) -> int:
-        """Give the moment of the last call of all."""
+        """Return the moment of the last call of all."""
         return max(self._numbers[1 : _PLACES * 2 : 2])
 
     def delays_ms(self) -> list[float]:
-        """Give the time from hand-in to call of every job that said when it was sent, sorted."""
+        """Return the time from submission to call of every job that said when it was sent, sorted."""
         return sorted(each / 1e6 for each in self._numbers[_PLACES * 2 :] if each)
 
     def remove(self) -> None:

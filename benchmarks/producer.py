@@ -1,4 +1,4 @@
-"""Hands in jobs from a process of its own, and prints how long that took as one line of JSON.
+"""Submits jobs from a process of its own, and prints how long that took as one line of JSON.
 
 python -m benchmarks.producer bulk|one|paced TYPE COUNT [INTERVAL_SECONDS]
 """
@@ -22,7 +22,7 @@ def _payload(type: str) -> Callable[[int], dict[str, Any]]:
 
 
 def bulk(type: str, count: int) -> float:
-    """Hand in many at a time; gives seconds."""
+    """Submit many at a time; gives seconds."""
     payload = _payload(type)
     Job.enqueue_all([])
     began = time.perf_counter()
@@ -33,7 +33,7 @@ def bulk(type: str, count: int) -> float:
 
 
 def one_by_one(type: str, count: int) -> float:
-    """Hand in each when the one before is accepted; gives seconds."""
+    """Submit each when the one before is accepted; gives seconds."""
     payload = _payload(type)
     Job.enqueue_all([])
     began = time.perf_counter()
@@ -43,7 +43,7 @@ def one_by_one(type: str, count: int) -> float:
 
 
 def paced(type: str, count: int, interval_seconds: float) -> float:
-    """Hand in one at each tick; gives seconds. No-op jobs carry the moment before the call."""
+    """Submit one at each tick; gives seconds. No-op jobs carry the moment before the call."""
     reports = type == "pothole.report"
     Job.enqueue_all([])
     began = time.perf_counter()

@@ -1,7 +1,7 @@
 """A hand-written Redis queue, as fast as a page of code gets it: the limit of the Redis broker.
 
 Lua settles a hundred jobs and claims the next hundred in one exchange, which is
-under way while the batch in hand runs. There are leases, the attempt as fence,
+under way while the batch in progress runs. There are leases, the attempt as fence,
 results with a lifetime and one event a job, and nothing else: no retries, no
 reaper, no unique keys, no counters, no history. Runs in an environment of its
 own, with hiredis, msgspec and uvloop.
@@ -50,7 +50,7 @@ class Scripts:
             self._known[name] = await self._call("SCRIPT", "LOAD", text)
 
     def enqueue(self, jobs: list[Any]) -> asyncio.Future[Any]:
-        """Hand in ids and payloads, in turns."""
+        """Submit ids and payloads, in turns."""
         return self._call("EVALSHA", self._known["enqueue"], 1, READY, *jobs)
 
     def claim(self) -> asyncio.Future[Any]:
@@ -64,7 +64,7 @@ class Scripts:
 
 
 async def produce() -> None:
-    """Hand in jobs: one call each, or in bulk 500 to a call with two calls under way."""
+    """Submit jobs: one call each, or in bulk 500 to a call with two calls under way."""
     scripts = Scripts(await connect(os.environ["BENCH_REDIS"]))
     await scripts.load()
     order = ordered()
@@ -114,7 +114,7 @@ class Worker:
                     await self._connection.call("BLMOVE", READY, READY, "LEFT", "LEFT", 0)
                 continue
             under_way = loop.create_task(self._exchange())
-            await asyncio.sleep(0)  # what has finished leaves before the batch in hand runs
+            await asyncio.sleep(0)  # what has finished leaves before the batch in progress runs
             each = iter(claimed)
             for task in [
                 loop.create_task(self._run(*job)) for job in zip(each, each, each, strict=True)

@@ -27,17 +27,17 @@ class Measured(NamedTuple):
     waits: dict[str, list[Waited]]
 
     def rate(self, way: str, name: str) -> Figure:
-        """Give jobs a second in one way of draining."""
+        """Return jobs a second in one way of draining."""
         rounds = self.drains[way, name]
         return Figure(f"drain, {way}: {name}", "jobs/s", tuple(each.rate for each in rounds))
 
     def enqueued(self, name: str) -> Figure:
-        """Give jobs a second in bulk hand-in."""
+        """Return jobs a second in bulk submission."""
         rounds = self.drains["free", name]
         return Figure(f"bulk enqueue: {name}", "jobs/s", tuple(each.enqueued for each in rounds))
 
     def cost(self, what: str, words: str, unit: str, name: str) -> Figure:
-        """Give what a thousand jobs cost in a free drain."""
+        """Return what a thousand jobs cost in a free drain."""
         rounds = self.drains["free", name]
         return Figure(f"{words}: {name}", unit, tuple(getattr(each, what) for each in rounds))
 

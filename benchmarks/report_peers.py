@@ -40,7 +40,7 @@ def run(plan: Plan) -> list[Figure]:
 
 
 def drain(contender: Contender, engines: Engines, jobs: int) -> float:
-    """Give reports a second of a peer whose handler commits each one by itself."""
+    """Return reports a second of a peer whose handler commits each one by itself."""
     calls = jobs * 2
     with Stage(calls, engines, migrated=False) as stage:
         if engines.postgres:

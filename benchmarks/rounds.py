@@ -48,7 +48,7 @@ def _undisturbed(measure: Callable[[], Measured]) -> Measured:
 
 
 def disturbances() -> str:
-    """Tell how many measurements others disturbed: their figures and ratios do not hold."""
+    """Return how many measurements others disturbed: their figures and ratios do not hold."""
     loud = [share for share in shares if share >= neighbours.QUIET_SHARE]
     words = f"{len(repeated)} repeated because others used a tenth of a core or more"
     if not loud:

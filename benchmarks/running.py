@@ -41,7 +41,7 @@ class Running:
         self._ended: Ended | None = None
 
     def poll(self) -> Ended | None:
-        """Give how it ended, None while it runs."""
+        """Return how it ended, None while it runs."""
         return self._ended or self._reap(os.WNOHANG)
 
     def _reap(self, options: int) -> Ended | None:
@@ -84,16 +84,16 @@ class Running:
             self._reap(0)
 
     def pids(self) -> list[int]:
-        """Give every living process of the session."""
+        """Return every living process of the session."""
         return [pid for pid, fields in _processes() if int(fields[3]) == self._process.pid]
 
     def cpu_seconds(self) -> float:
-        """Give the CPU time of the living processes of the session so far."""
+        """Return the CPU time of the living processes of the session so far."""
         ours = [fields for _, fields in _processes() if int(fields[3]) == self._process.pid]
         return sum(int(fields[11]) + int(fields[12]) for fields in ours) / _TICKS_A_SECOND
 
     def resident_mib(self) -> float:
-        """Give the memory of the session: shared pages are divided among those that share them."""
+        """Return the memory of the session: shared pages are divided among those that share them."""
         total = 0
         for pid in self.pids():
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():

@@ -41,7 +41,7 @@ async def noop(context: Any, **payload: Any) -> dict[str, bool]:
 
 
 async def report(context: Any, n: int, notice_n: int, data: dict[str, Any]) -> str:
-    """Open a case by hand, and hand in its notice."""
+    """Open a case by hand, and submit its notice."""
     opened = _cases.open_case(str(uuid.UUID(int=n)), data)
     case: str = opened if isinstance(opened, str) else await opened
     await context["worker"].queue.enqueue("notice", n=notice_n, case=case)
@@ -72,7 +72,7 @@ async def work() -> None:
 
 
 async def main() -> None:
-    """Hand in jobs."""
+    """Submit jobs."""
     queue = make_queue(100)
 
     async def send(kind: str, job: Job) -> None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from benchmarks.engines import POSTGRES_VARIABLE, Appendonly
-from tests.servers.redis import RedisOptions, RedisServer
+from tests.support.redis_server import RedisOptions, RedisServer
 
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -32,7 +32,7 @@ class Work(NamedTuple):
     scripts: int
 
     def since(self, earlier: Work) -> Work:
-        """Give the difference."""
+        """Return the difference."""
         return Work(
             self.cpu_seconds - earlier.cpu_seconds,
             self.commands - earlier.commands,
@@ -67,7 +67,7 @@ class Redis:
         self.server.close()
 
     def work(self) -> Work:
-        """Give what it has done so far, without what this question costs."""
+        """Return what it has done so far, without what this question costs."""
         stats, calls = self.server.info("stats"), self.server.commands()
         fields = Path(f"/proc/{self.server.pid}/stat").read_text().rpartition(")")[2].split()
         scripts = sum(calls.get(name, 0) for name in ("eval", "evalsha", "fcall"))
@@ -80,7 +80,7 @@ class Redis:
         )
 
     def memory_bytes(self) -> int:
-        """Give the memory in use for data."""
+        """Return the memory in use for data."""
         return int(self.server.info("memory")["used_memory_dataset"])
 
 

@@ -21,7 +21,7 @@ HUEY_REPORTS = 500
 
 
 class Peer(NamedTuple):
-    """What was measured of one contender: jobs a second in hand-in and in drain."""
+    """What was measured of one contender: jobs a second in submission and in drain."""
 
     enqueued: float
     rate: float

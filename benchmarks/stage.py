@@ -125,7 +125,7 @@ class Stage:
         return json.loads(self.run(*command).splitlines()[-1])
 
     def produce(self, how: str, type: str, count: int, *more: str) -> float:
-        """Hand in jobs from another process; gives seconds."""
+        """Submit jobs from another process; gives seconds."""
         module = "benchmarks.producer"
         arguments = (how, type, str(count), *more)
         return float(self.call(sys.executable, "-m", module, *arguments)["seconds"])

@@ -23,7 +23,7 @@ _DONE = "SELECT count(*) FROM jobs JOIN queues USING (queue) WHERE state = 6 AND
 
 
 def count_syncs(concurrency: int, types: tuple[str, ...]) -> Counter[str]:
-    """Count syncs by file, from the hand-in of the hundred until all of them are published."""
+    """Count syncs by file, from the submission of the hundred until all of them are published."""
     with Stage() as stage:
         trace = stage.folder / "trace.txt"
         worker = stage.start(

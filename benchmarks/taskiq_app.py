@@ -58,7 +58,7 @@ notice = broker.task(task_name="notice")(_notice)
 
 
 async def main() -> None:
-    """Hand in jobs."""
+    """Submit jobs."""
 
     async def send(kind: str, job: Job) -> None:
         await (report if kind == "report" else noop).kiq(**job)

@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from hms_svc import aio
+    from hms_svc.api import dao, gov
+    from hms_svc.api.events import events
+    from hms_svc.api.jobs import Job
+    from hms_svc.api.portal import close
+    from hms_svc.api.worker import Worker
     from hms_svc.domain.errors import (
         ActionDenied,
         ActionHeld,
@@ -23,24 +28,19 @@ if TYPE_CHECKING:
         ValidationFailed,
     )
     from hms_svc.domain.outcome import Cancel, DeadLetter, RetryLater, Snooze
-    from hms_svc.facade import dao, gov
-    from hms_svc.facade.events import events
-    from hms_svc.facade.jobs import Job
-    from hms_svc.facade.portal import close
-    from hms_svc.facade.worker import Worker
-    from hms_svc.handling.context import RunningJob, current_job
-    from hms_svc.handling.registry import Registry
+    from hms_svc.sdk.registry import Registry
+    from hms_svc.sdk.running_job import RunningJob, current_job
 
     __version__: str
 
 _HOMES: Final = {
-    "Job": "hms_svc.facade.jobs",
-    "Worker": "hms_svc.facade.worker",
-    "events": "hms_svc.facade.events",
-    "close": "hms_svc.facade.portal",
-    "Registry": "hms_svc.handling.registry",
-    "RunningJob": "hms_svc.handling.context",
-    "current_job": "hms_svc.handling.context",
+    "Job": "hms_svc.api.jobs",
+    "Worker": "hms_svc.api.worker",
+    "events": "hms_svc.api.events",
+    "close": "hms_svc.api.portal",
+    "Registry": "hms_svc.sdk.registry",
+    "RunningJob": "hms_svc.sdk.running_job",
+    "current_job": "hms_svc.sdk.running_job",
     **dict.fromkeys(
         (
             "ActionDenied", "ActionHeld", "DuplicateCase", "EffectConflict", "HmsError",
@@ -51,8 +51,8 @@ _HOMES: Final = {
     **dict.fromkeys(("Cancel", "DeadLetter", "RetryLater", "Snooze"), "hms_svc.domain.outcome"),
 }  # fmt: skip
 _MODULES: Final = {
-    "dao": "hms_svc.facade.dao",
-    "gov": "hms_svc.facade.gov",
+    "dao": "hms_svc.api.dao",
+    "gov": "hms_svc.api.gov",
     "aio": "hms_svc.aio",
 }
 

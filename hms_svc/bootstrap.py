@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
@@ -19,33 +18,23 @@ from hms_svc.domain.backend_url import BackendKind, sqlite_url
 from hms_svc.domain.errors import BadInput, BadSetting
 from hms_svc.ports.backend import Backend
 from hms_svc.ports.clock import Clock, SystemClock
-from hms_svc.settings import Settings, child_environment
+from hms_svc.settings import Settings
 
 if TYPE_CHECKING:
-    from hms_svc.brokers.keeping import Retention
     from hms_svc.brokers.redis.link import Link
+    from hms_svc.brokers.retention import Retention
     from hms_svc.brokers.sqlite.queue_file import QueueFile
     from hms_svc.domain.job import Job
-    from hms_svc.governance.question import Policy
-    from hms_svc.handling.registry import Registry
-    from hms_svc.operations.envelopes import EnvelopeDesk
+    from hms_svc.operations.envelopes import EnvelopeIntake
     from hms_svc.persistence.engine import Engine
     from hms_svc.ports.bus import Bus
     from hms_svc.ports.control import Control
     from hms_svc.ports.inspection import Inspection
+    from hms_svc.ports.policy import Policy
     from hms_svc.ports.stores import Database
     from hms_svc.ports.tracing import Tracer
-    from hms_svc.runtime.options import Engines, WorkerOptions
-
-
-class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What `serve` was asked for. `types` empty is all; `http` None is no HTTP; `web` the console."""
-
-    processes: int = 1
-    types: tuple[str, ...] = ()
-    drain: bool = False
-    http: str | None = None
-    web: bool = False
+    from hms_svc.runtime.worker_options import Engines, WorkerOptions
+    from hms_svc.sdk.registry import Registry
 
 
 @cache
@@ -62,7 +51,7 @@ def _remove_own(folder: Path, maker: int) -> None:
 
 
 def resolve(settings: Settings) -> Settings:
-    """Give the settings with `memory://` replaced by the folder that child processes share."""
+    """Return the settings with `memory://` replaced by the folder that child processes share."""
     if settings.broker.kind is not BackendKind.MEMORY:
         return settings
     url = sqlite_url(str(_memory_folder() / "queue.db"))
@@ -142,7 +131,7 @@ def _redis_face(name: str, link: Link, settings: Settings) -> Inspection | Contr
 
 
 def _retention(settings: Settings) -> Retention:
-    from hms_svc.brokers.keeping import Retention
+    from hms_svc.brokers.retention import Retention
 
     return Retention(
         completed_days=settings.completed_days,
@@ -232,7 +221,7 @@ def tracer(settings: Settings, instance: str = "") -> Tracer | None:
     if not settings.otlp_endpoint:
         return None
     from hms_svc.observability.tracing import OtlpTracer
-    from hms_svc.runtime.names import make_worker_id
+    from hms_svc.runtime.worker_ids import make_worker_id
 
     name = instance or make_worker_id()
     return OtlpTracer(settings.otlp_endpoint, namespace=settings.namespace, instance=name)
@@ -250,8 +239,8 @@ async def engines(
 
     For `on_replaced` see `backend`.
     """
-    from hms_svc.handling.completion import complete_if_possible
-    from hms_svc.runtime.options import Engines
+    from hms_svc.runtime.worker_options import Engines
+    from hms_svc.sdk.job_defaults import complete_if_possible
 
     clock = SystemClock()
     rules = policy(settings)
@@ -276,14 +265,14 @@ async def engines(
 def application(
     settings: Settings, *, ready: bool = False, only: Collection[str] | None = None
 ) -> Registry:
-    """Give the job types that are served: the built-in ones, then those of each `--app`.
+    """Return the job types that are served: the built-in ones, then those of each `--app`.
 
     `ready` also reads what the handlers will need, as a worker wants it; `only`
     leaves built-in types out that a producer does not ask about. Raises BadSetting
     for an app that cannot be loaded, or declares what cannot be meant.
     """
-    from hms_svc.handling.agencies_file import load_agencies
-    from hms_svc.handling.apps import installed_apps, load_app
+    from hms_svc.sdk.agencies_file import load_agencies
+    from hms_svc.sdk.apps import installed_apps, load_app
     from hms_svc.services import builtin_registry
 
     registry = builtin_registry(
@@ -308,26 +297,26 @@ def application(
 
 def check_application(settings: Settings) -> None:
     """Raise BadSetting where the types of an `--app` cannot be served; nothing else is loaded."""
-    from hms_svc.handling.apps import installed_apps
+    from hms_svc.sdk.apps import installed_apps
 
     if settings.app or installed_apps():
         application(settings)
 
 
-def envelope_desk(settings: Settings) -> EnvelopeDesk:
+def envelope_intake(settings: Settings) -> EnvelopeIntake:
     """Make the desk that takes envelopes of other agencies; BadSetting for a bad agencies file."""
-    from hms_svc.handling.agencies_file import load_agencies
-    from hms_svc.operations.envelopes import EnvelopeDesk
+    from hms_svc.operations.envelopes import EnvelopeIntake
+    from hms_svc.sdk.agencies_file import load_agencies
 
-    return EnvelopeDesk(load_agencies(settings.agencies_file), SystemClock())
+    return EnvelopeIntake(load_agencies(settings.agencies_file), SystemClock())
 
 
 def worker_options(
     settings: Settings, *, worker_id: str, drain: bool = False, inline_suspects: bool = False
 ) -> WorkerOptions:
-    """Give the options of one worker process under these settings."""
-    from hms_svc.handling.agencies_file import load_agencies
-    from hms_svc.runtime.options import WorkerOptions
+    """Return the options of one worker process under these settings."""
+    from hms_svc.runtime.worker_options import WorkerOptions
+    from hms_svc.sdk.agencies_file import load_agencies
 
     return WorkerOptions(
         worker_id=worker_id,
@@ -345,34 +334,4 @@ def worker_options(
         receivers=load_agencies(settings.agencies_file).receivers,
         namespace=settings.namespace,
         audit_key=settings.audit_key,
-    )
-
-
-def serve(settings: Settings, options: ServeOptions) -> int:
-    """Run workers until they are stopped or drained; gives the exit code of `serve`.
-
-    Replaces this process by the supervisor, which needs little of what a
-    command line has loaded; with `memory://`, whose folder goes away with this
-    process, the supervisor runs in it.
-    """
-    from hms_svc.runtime.processes import ChildSpec, Role, Supervisor, python_module
-
-    check_application(settings)
-    specs = [ChildSpec(types=options.types, drain=options.drain)] * options.processes
-    if options.http is not None:
-        from hms_svc.http_api.checking import check_doors
-        from hms_svc.http_api.exposure import refuse_exposure
-        from hms_svc.http_api.listening import listen
-
-        check_doors(settings)
-        listening = listen(options.http)
-        refuse_exposure(settings, listening, lambda: database(settings))
-        specs.append(ChildSpec(role=Role.DOOR, listening=listening.detach(), web=options.web))
-    if settings.broker.kind is BackendKind.MEMORY:
-        return Supervisor(resolve(settings), specs).run()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    command = [*python_module("hms_svc.supervisor_process"), msgspec.json.encode(specs).decode()]
-    return os.execve(  # noqa: S606 - nothing of it is anybody's input
-        sys.executable, command, child_environment(settings)
     )

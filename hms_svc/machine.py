@@ -13,7 +13,7 @@ from hms_svc.domain.utf8 import read_text
 
 
 def config_folder(app: str) -> Path | None:
-    """Give the folder of the user's configuration, None where no home is known."""
+    """Return the folder of the user's configuration, None where no home is known."""
     from platformdirs import user_config_path
 
     try:
@@ -23,7 +23,7 @@ def config_folder(app: str) -> Path | None:
 
 
 def data_folder(app: str) -> Path | None:
-    """Give the folder of the user's data, None where no home is known."""
+    """Return the folder of the user's data, None where no home is known."""
     from platformdirs import user_data_path
 
     try:
@@ -33,14 +33,14 @@ def data_folder(app: str) -> Path | None:
 
 
 def passing_folder(app: str) -> Path:
-    """Give a folder, of this user's name, for what may be gone tomorrow."""
+    """Return a folder, of this user's name, for what may be gone tomorrow."""
     import tempfile
 
     return Path(tempfile.gettempdir()) / f"{app}-{os.getuid()}"
 
 
 def login_name() -> str:
-    """Give the user's name, `uid-1000` where the id has none."""
+    """Return the user's name, `uid-1000` where the id has none."""
     import getpass
 
     try:
@@ -50,7 +50,7 @@ def login_name() -> str:
 
 
 def file_fault(path: Path) -> str:
-    """Say why a path cannot be the file that is wanted; empty where it can."""
+    """Return why a path cannot be the file that is wanted; empty where it can."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):

@@ -274,7 +274,7 @@ def load_settings(
 
 
 def child_environment(settings: Settings) -> dict[str, str]:
-    """Give the environment for a child process that is to have exactly these settings."""
+    """Return the environment for a child process that is to have exactly these settings."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -288,17 +288,17 @@ def child_environment(settings: Settings) -> dict[str, str]:
 
 
 def editor_command() -> str:
-    """Give the command of the user's editor."""
+    """Return the command of the user's editor."""
     return os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
 
 
 def is_in_tmux() -> bool:
-    """Tell whether the terminal is one of tmux's."""
+    """Return whether the terminal is one of tmux's."""
     return bool(os.environ.get("TMUX"))
 
 
 def masked(name: str, value: object) -> object:
-    """Give a setting's value as it may be shown: secrets hidden, also passwords inside addresses."""
+    """Return a setting's value as it may be shown: secrets hidden, also passwords inside addresses."""
     if name in _SECRETS:
         return MASK if value else value
     return mask_password(value) if isinstance(value, str) else value

@@ -13,7 +13,11 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.servers.postgres", "tests.servers.redis", "tests.chaos.figures"]
+pytest_plugins = [
+    "tests.support.postgres_server",
+    "tests.support.redis_server",
+    "tests.chaos.figures",
+]
 _MEMORY: Final = Path("/dev/shm")
 _ENOUGH_BYTES: Final = 2 * 1024**3
 
@@ -30,8 +34,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if config.getoption("markexpr") == "chaos" or not os.access(_MEMORY, os.W_OK | os.X_OK):
         return
-    room = shutil.disk_usage(_MEMORY).free > _ENOUGH_BYTES
-    if room and not os.statvfs(_MEMORY).f_flag & os.ST_NOEXEC:  # tests start scripts there
+    is_roomy = shutil.disk_usage(_MEMORY).free > _ENOUGH_BYTES
+    if is_roomy and not os.statvfs(_MEMORY).f_flag & os.ST_NOEXEC:  # tests start scripts there
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 

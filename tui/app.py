@@ -17,20 +17,20 @@ from textual.filter import Monochrome, NoColor
 from textual.screen import Screen
 
 from hms_svc.domain.errors import HmsError, Refused
-from tui import listing
+from tui import list_commands
 from tui.clipboard import give_to_tmux, passed_through_tmux
 from tui.commands import BY_NAME, Command, Target, bound, fits, meant, remap
+from tui.console_exit import ConsoleExit
 from tui.dialogs.dialog import Answer, Dialog
 from tui.keyboard import Keyboard
 from tui.launch import Launch
-from tui.leaving import Leaving
-from tui.memory import Memory
-from tui.navigation import ROOMS, Navigation, load
-from tui.notifying import Notifier
-from tui.picture import Picture, is_paused, types_of
-from tui.posing import Posing
-from tui.prompting import Prompting
-from tui.screens.room import Room
+from tui.navigation import SCREENS, Navigation, load
+from tui.notifications import Notifier
+from tui.preferences import Preferences
+from tui.prompts import Prompts
+from tui.screens.base import ConsoleScreen
+from tui.screenshot import ScreenshotWriter
+from tui.snapshot import Snapshot, is_paused, types_of
 from tui.store import Store
 from tui.text import Line, Role, cell
 from tui.themes import DARK, SIXTEEN, THEMES, theme_after
@@ -40,11 +40,11 @@ from tui.zone import toggle_zone
 if TYPE_CHECKING:
     from textual.command import Provider
 
-    from tui.acting import Hands
-    from tui.drafting import Drafting
+    from tui.action_runner import ActionRunner
+    from tui.drafts import Drafts
 
 NOTICE_SECONDS: Final = 8.0
-FIRST_LOOK_SECONDS: Final = 0.02
+FIRST_QUERY_SECONDS: Final = 0.02
 """The first frame goes out before the engines are loaded."""
 
 
@@ -54,7 +54,7 @@ def _palette() -> type[Provider]:
     return Palette
 
 
-def _room(where: str) -> Room:
+def _console_screen(where: str) -> ConsoleScreen:
     return load(where)()
 
 
@@ -64,11 +64,19 @@ class Console(App[int]):
     TITLE = "hms-svc"
     CSS = "CommandPalette SearchIcon { display: none; }"
     _run_zone = toggle_zone
-    _run_mark, _run_mark_all, _run_filter = listing.mark, listing.mark_all, listing.ask_filter
-    _run_copy, _run_sort, _run_reverse = listing.copy, listing.sort, listing.reverse
-    _run_columns, _run_preview = listing.choose_columns, listing.toggle_preview
+    _run_mark, _run_mark_all, _run_filter = (
+        list_commands.mark,
+        list_commands.mark_all,
+        list_commands.ask_filter,
+    )
+    _run_copy, _run_sort, _run_reverse = (
+        list_commands.copy,
+        list_commands.sort,
+        list_commands.reverse,
+    )
+    _run_columns, _run_preview = list_commands.choose_columns, list_commands.toggle_preview
     SCREENS: ClassVar[dict[str, Callable[[], Screen[Any]]]] = {
-        name: partial(_room, where) for name, where in ROOMS.items()
+        name: partial(_console_screen, where) for name, where in SCREENS.items()
     }
     COMMANDS = {_palette}  # noqa: RUF012 - Textual declares it
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -87,13 +95,15 @@ class Console(App[int]):
         self.store = Store(launch, self._changed, self.give_up)
         self.failure: HmsError | None = None
         self.notice: Line = ()
-        self.memory = Memory(launch.memory)
+        self.memory = Preferences(launch.memory)
         self._notice_until = 0.0
         self.navigation = Navigation(self)
-        self.prompting = Prompting(self)
+        self.prompting = Prompts(self)
         self.keyboard = Keyboard(self)
-        self._leaving = Leaving(self)
-        self._posing = Posing(self, launch.snapshot) if launch.snapshot is not None else None
+        self._console_exit = ConsoleExit(self)
+        self._screenshot_writer = (
+            ScreenshotWriter(self, launch.snapshot) if launch.snapshot is not None else None
+        )
         self._has_begun = False
         remap(launch.keys)
         for key, command in bound().items():
@@ -106,18 +116,18 @@ class Console(App[int]):
         self.theme = self._first_theme()
 
     @cached_property
-    def _hands(self) -> Hands:
+    def _actions(self) -> ActionRunner:
         """Who acts; not needed for the first paint."""
-        from tui.acting import Hands
+        from tui.action_runner import ActionRunner
 
-        return Hands(self)
+        return ActionRunner(self)
 
     @cached_property
-    def _drafting(self) -> Drafting:
+    def _drafts(self) -> Drafts:
         """Who makes jobs; not needed for the first paint."""
-        from tui.drafting import Drafting
+        from tui.drafts import Drafts
 
-        return Drafting(self)
+        return Drafts(self)
 
     def on_mount(self) -> None:
         """Open the first screen."""
@@ -132,7 +142,7 @@ class Console(App[int]):
         """Begin to look, and to work, once the first screen has been painted: that loads the engines."""
         if not self._has_begun:
             self._has_begun = True
-            self.set_timer(FIRST_LOOK_SECONDS, self._begin)
+            self.set_timer(FIRST_QUERY_SECONDS, self._begin)
 
     def _begin(self) -> None:
         self._look()
@@ -150,21 +160,21 @@ class Console(App[int]):
         return self.launch.theme if self.launch.theme in THEMES else DARK.name
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Give the colours of ours, for themes that do not name them."""
+        """Return the colours of ours, for themes that do not name them."""
         return DARK.variables
 
     def now_ms(self) -> int:
-        """Give Unix milliseconds."""
+        """Return Unix milliseconds."""
         return int(time.time() * 1000)
 
-    def _changed(self, picture: Picture) -> None:
+    def _changed(self, snapshot: Snapshot) -> None:
         if not self.is_running:  # its widgets are being taken down
             return
-        if self.room is not None:
-            self.room.draw(picture)
-        self._notifier.take(picture)
-        if self._posing is not None:
-            self._posing.changed(picture)
+        if self.console_screen is not None:
+            self.console_screen.draw(snapshot)
+        self._notifier.take(snapshot)
+        if self._screenshot_writer is not None:
+            self._screenshot_writer.changed(snapshot)
 
     def give_up(self, error: HmsError) -> None:
         """Leave over what waiting does not mend; whoever runs the console says it."""
@@ -188,7 +198,9 @@ class Console(App[int]):
     def is_typing(self) -> bool:
         """Whether a prompt is open on the screen."""
         screen = self.screen
-        return isinstance(screen, Room) and any(prompt.is_open for prompt in screen.query(Prompt))
+        return isinstance(screen, ConsoleScreen) and any(
+            prompt.is_open for prompt in screen.query(Prompt)
+        )
 
     def _tick(self) -> None:
         """Let ages go on, and notices vanish."""
@@ -197,41 +209,41 @@ class Console(App[int]):
         self._notifier.tick()
         if self.notice and time.monotonic() > self._notice_until:
             self.notice = ()
-            if isinstance(self.screen, Room):
+            if isinstance(self.screen, ConsoleScreen):
                 self.screen.draw_hints()
-        if self.room is not None:
-            self.room.draw_top(self.store.picture)
+        if self.console_screen is not None:
+            self.console_screen.draw_top(self.store.snapshot)
 
     def say(self, words: str, role: Role = "") -> None:
         """Show a notice in the line of hints for some seconds."""
         self.notice = (cell(words, role),)
         self._notice_until = time.monotonic() + NOTICE_SECONDS
-        room = self.room
-        if room is not None:
-            room.draw_hints()
+        console_screen = self.console_screen
+        if console_screen is not None:
+            console_screen.draw_hints()
 
     @contextmanager
-    def telling(self) -> Iterator[None]:
-        """Say what was refused or went wrong meanwhile, instead of raising it; then look again."""
+    def reporting(self) -> Iterator[None]:
+        """Return what was refused or went wrong meanwhile, instead of raising it; then look again."""
         try:
             yield
         except Refused as error:
             self.say(f"refused: {error}", "bad")
         except HmsError as error:
             self.say(str(error), "bad")
-        self.store.hurry(anew=True)
+        self.store.stop_now(anew=True)
 
     @property
-    def room(self) -> Room | None:
+    def console_screen(self) -> ConsoleScreen | None:
         """The room on the screen, or below the dialogs that are on it."""
-        return self.navigation.room
+        return self.navigation.console_screen
 
     def action_run(self, name: str) -> None:
         """Run a command on what is chosen; while a prompt is open no key is one, but to leave."""
         if self.is_typing and name not in {"quit", "suspend"}:
             return
-        room = self.room
-        target = room.target() if room is not None else None
+        console_screen = self.console_screen
+        target = console_screen.target() if console_screen is not None else None
         self.notice = ()
         command = meant(BY_NAME[name], target, is_paused=self.is_paused(target))
         self.run_command(command.name, target)
@@ -239,7 +251,7 @@ class Console(App[int]):
     def run_command(self, name: str, target: Target | None, words: str = "") -> None:
         """Run a command; one that cannot be done to the choice says so."""
         command = BY_NAME[name]
-        if not isinstance(self.screen, Room) and command.group != "console":
+        if not isinstance(self.screen, ConsoleScreen) and command.group != "console":
             self.say("close the dialog first", "warn")
             return
         if not fits(command, target):
@@ -260,28 +272,28 @@ class Console(App[int]):
     @work(name="console-act", group="acts")
     async def _do(self, command: Command, target: Target | None, words: str) -> None:
         with self.keyboard.preparing():
-            await self._hands.do(command, target, words)
+            await self._actions.do(command, target, words)
 
     @work(name="console-draft", group="acts")
     async def _draft(self, name: str, target: Target | None) -> None:
         with self.keyboard.preparing():
             if name == "enqueue":
-                await self._drafting.enqueue()
+                await self._drafts.enqueue()
             elif target is not None:
-                await self._drafting.edit(target.ids[0])
+                await self._drafts.edit(target.ids[0])
 
     def is_paused(self, target: Target | None) -> bool:
         """Return whether what is chosen is paused, or a quiet worker."""
-        return is_paused(self.store.picture, target)
+        return is_paused(self.store.snapshot, target)
 
     def types_of(self, target: Target | None) -> tuple[str, ...]:
-        """Give the types of what is chosen, as far as they are on the screen."""
-        return types_of(self.store.picture, target)
+        """Return the types of what is chosen, as far as they are on the screen."""
+        return types_of(self.store.snapshot, target)
 
     def acted(self) -> None:
         """Let the room forget what was chosen."""
-        if self.room is not None:
-            self.room.acted()
+        if self.console_screen is not None:
+            self.console_screen.acted()
 
     def _run_back(self, target: Target | None, words: str) -> None:
         self.navigation.back()
@@ -297,29 +309,29 @@ class Console(App[int]):
     async def _run_why(self, target: Target | None, words: str) -> None:
         if target is not None and target.ids:
             with self.keyboard.preparing():
-                await self._drafting.tell_why(target)
+                await self._drafts.show_why(target)
 
     def _run_command(self, target: Target | None, words: str) -> None:
         self.prompting.ask("command", words)
 
     def _run_still(self, target: Target | None, words: str) -> None:
-        self.store.stand_still(still=not self.store.picture.is_still)
+        self.store.stand_still(still=not self.store.snapshot.is_still)
 
     def _run_save(self, target: Target | None, words: str) -> None:
-        with self.telling():
+        with self.reporting():
             self.prompting.save(words.strip())
 
     @work(name="console-filters", group="acts")
     async def _run_filters(self, target: Target | None, words: str) -> None:
-        with self.telling(), self.keyboard.preparing():
-            await self._drafting.show("Saved filters", self.prompting.saved.lines())
+        with self.reporting(), self.keyboard.preparing():
+            await self._drafts.show("Saved filters", self.prompting.saved.lines())
 
     def _run_context(self, target: Target | None, words: str) -> None:
-        with self.telling():
-            self._leaving.switch(words.strip())
+        with self.reporting():
+            self._console_exit.switch(words.strip())
 
     def _run_notify(self, target: Target | None, words: str) -> None:
-        with self.telling():
+        with self.reporting():
             self._notifier.choose(words)
 
     def _run_theme(self, target: Target | None, words: str) -> None:
@@ -331,7 +343,7 @@ class Console(App[int]):
         from tui.help import help_lines
 
         with self.keyboard.preparing():
-            await self._drafting.show("Help", help_lines(target))
+            await self._drafts.show("Help", help_lines(target))
 
     def _run_palette(self, target: Target | None, words: str) -> None:
         self.action_command_palette()
@@ -353,23 +365,23 @@ class Console(App[int]):
         self.leave()
 
     def leave(self) -> None:
-        """Leave once the jobs in hand have finished; the second time at once."""
-        self._leaving.leave()
+        """Leave once the running jobs have finished; the second time at once."""
+        self._console_exit.leave()
 
     def _run_suspend(self, target: Target | None, words: str) -> None:
-        self._leaving.suspend()
+        self._console_exit.suspend()
 
     @on(Driver.SignalResume)
     def _brought_back(self) -> None:
         self.refresh(layout=True)
-        self.store.hurry(anew=True)
+        self.store.stop_now(anew=True)
 
     def runner(self, name: str, target: Target | None) -> Callable[[], None]:
-        """Give a function that runs a command on a choice."""
+        """Return a function that runs a command on a choice."""
         return lambda: self.run_command(name, target)
 
     def copier(self, text: str) -> Callable[[], None]:
-        """Give a function that copies a text."""
+        """Return a function that copies a text."""
         return lambda: self.copy_to_clipboard(text)
 
 

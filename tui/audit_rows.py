@@ -52,7 +52,7 @@ def fold(records: Iterable[AuditRecord]) -> list[Folded]:
     return [Folded(tuple(each)) for each in found.values()]
 
 
-def read_audit_words(text: str) -> tuple[AuditQuery, str]:
+def read_audit_query(text: str) -> tuple[AuditQuery, str]:
     """Read `actor:ann -act:case.* to:SUBJECT words`: what the server is asked, and the words that are left.
 
     Raises BadInput for a term that is given twice, and for `-to:`.
@@ -70,8 +70,8 @@ def read_audit_words(text: str) -> tuple[AuditQuery, str]:
 
 def detail_of(record: AuditRecord) -> dict[str, object]:
     """Return the detail of a row; of one that is too long, or no object, nothing."""
-    told = decode(record.detail) if len(record.detail) <= MOST_DETAIL else {}
-    return dict(told) if isinstance(told, dict) else {}
+    described = decode(record.detail) if len(record.detail) <= MOST_DETAIL else {}
+    return dict(described) if isinstance(described, dict) else {}
 
 
 def counts_of(records: Sequence[AuditRecord]) -> tuple[int, int]:
@@ -85,20 +85,20 @@ def _sum(numbers: Iterable[object]) -> int:
     return sum(number for number in numbers if type(number) is int)
 
 
-def audit_words(record: AuditRecord) -> str:
+def audit_text(record: AuditRecord) -> str:
     """Describe what an audit row says: intent or outcome, of how many, with the note and the query."""
-    told = detail_of(record)
-    if not told:
+    described = detail_of(record)
+    if not described:
         return record.detail[:MOST_DETAIL].decode(errors="replace")
-    jobs = told.pop("jobs", ())
-    words = [str(told.pop("phase", ""))]
+    jobs = described.pop("jobs", ())
+    words = [str(described.pop("phase", ""))]
     words += [plural(len(jobs), "job")] if isinstance(jobs, list) and len(jobs) > 1 else []
-    told.pop("batch", None)
-    words += [f"{name}: {value}" for name, value in told.items() if value not in ("", None)]
+    described.pop("batch", None)
+    words += [f"{name}: {value}" for name, value in described.items() if value not in ("", None)]
     return ", ".join(word for word in words if word)
 
 
-def batch_words(records: Sequence[AuditRecord]) -> str:
+def batch_text(records: Sequence[AuditRecord]) -> str:
     """Describe a bulk action: for how many jobs it was done, its note and its query."""
     done, failed = counts_of(records)
     words = (
@@ -120,7 +120,7 @@ def audit_rows(folded: Iterable[Folded]) -> list[Row]:
                 cell(each.newest.actor, "strong"),
                 cell(each.newest.action, "accent"),
                 cell(each.newest.subject),
-                cell(batch_words(each.records) if each.is_batch else audit_words(each.newest)),
+                cell(batch_text(each.records) if each.is_batch else audit_text(each.newest)),
                 cell(
                     "" if each.newest.link is None else each.newest.link, "dim",
                     rank=each.newest.link,

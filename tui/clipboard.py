@@ -11,7 +11,7 @@ PATIENCE_SECONDS: Final = 2.0
 
 
 def passed_through_tmux(text: str) -> str:
-    """Give the OSC 52 sequence as tmux hands it on to its terminal where passthrough is allowed."""
+    """Return the OSC 52 sequence as tmux hands it on to its terminal where passthrough is allowed."""
     packed = base64.b64encode(text.encode()).decode()
     return wrapped_for_tmux(f"\x1b]52;c;{packed}\x07")
 

@@ -26,7 +26,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     words: str = ""
 
     def arguments(self, *, whole: bool) -> str:
-        """Give the same choice on the command line; of many ids the first, unless the `whole`."""
+        """Return the same choice on the command line; of many ids the first, unless the `whole`."""
         if self.where:
             return f"--where {shlex.quote(self.where)}"
         most = len(self.ids) if whole else SHOWN_IDS
@@ -58,7 +58,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.audit)
 
     def command_line(self, target: Target | None, *, whole: bool = False) -> str:
-        """Give the shell command that does the same to a choice; empty where there is none.
+        """Return the shell command that does the same to a choice; empty where there is none.
 
         Of many ids it shows the first, unless the `whole` is asked for.
         """
@@ -320,7 +320,7 @@ def _sign(key: str) -> str:
 
 
 def key_sign(command: Command) -> str:
-    """Give the first key of a command as a person reads it."""
+    """Return the first key of a command as a person reads it."""
     return next(map(_sign, keys_of(command)), "")
 
 
@@ -348,10 +348,10 @@ def meant(command: Command, target: Target | None, *, is_paused: bool) -> Comman
 
 
 def fits(command: Command, target: Target | None) -> bool:
-    """Tell whether a command can be done to a choice."""
+    """Return whether a command can be done to a choice."""
     return not command.takes or (target is not None and target.kind in command.takes)
 
 
 def possible(target: Target | None, *, group: str) -> Iterable[Command]:
-    """Give the commands of a group that can be done to a choice."""
+    """Return the commands of a group that can be done to a choice."""
     return (each for each in TABLE if each.group == group and fits(each, target))

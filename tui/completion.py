@@ -22,7 +22,7 @@ _STOPS: Final = frozenset(" (-,")
 
 
 def complete_filter(text: str, types: Sequence[str]) -> list[str]:
-    """Give what the last word of a filter may grow into: a field, a state, or a type that exists."""
+    """Return what the last word of a filter may grow into: a field, a state, or a type that exists."""
     start = max((text.rfind(stop) for stop in _STOPS), default=-1) + 1
     word = text[start:]
     field, colon, value = word.partition(":")
@@ -36,7 +36,7 @@ def complete_filter(text: str, types: Sequence[str]) -> list[str]:
 
 
 def complete_command(text: str, types: Sequence[str]) -> list[str]:
-    """Give what a command may grow into: its name, or what it is to be done to."""
+    """Return what a command may grow into: its name, or what it is to be done to."""
     name, blank, rest = text.partition(" ")
     if not blank:
         return _grow(name, _NAMES) if name else []

@@ -26,13 +26,13 @@ _MOVES: Final = (
 
 
 def help_lines(target: Target | None) -> list[Line]:
-    """Tell every command; those that cannot be done to what is chosen are faint."""
+    """List every command; those that cannot be done to what is chosen are faint."""
     lines: list[Line] = []
     for group, head in _HEADS.items():
         lines += [() if lines else line(""), line(Cell(f" {head}", "head"))]
         for command in TABLE:
             if command.group == group:
-                lines += _told(command, target)
+                lines += _described(command, target)
     lines += [(), line(Cell(" Fields of the filter", "head"))]
     for example, words in EXAMPLES.values():
         lines.append(line(cell(f"  {example}".ljust(EXAMPLE), "accent"), cell(words)))
@@ -46,11 +46,11 @@ def help_lines(target: Target | None) -> list[Line]:
 
 
 def _behind(words: str, role: Role = "") -> Line:
-    """Give a line that stands, also where it goes on, behind the keys."""
+    """Return a line that stands, also where it goes on, behind the keys."""
     return line(cell(" " * INDENT), cell(words, role))
 
 
-def _told(command: Command, target: Target | None) -> list[Line]:
+def _described(command: Command, target: Target | None) -> list[Line]:
     can = fits(command, target)
     sign = f"  {key_sign(command)}".ljust(INDENT)
     lines = [

@@ -19,7 +19,7 @@ _FROM: Final[Mapping[str, Collection[str]]] = {
     "close-case": {CaseStatus.OPEN},
     "reopen-case": {CaseStatus.CLOSED},
 }
-_UNTOLD: Final = frozenset({"copy", "mark", "mark-all", "reverse", "columns"})
+_UNREPORTED: Final = frozenset({"copy", "mark", "mark-all", "reverse", "columns"})
 PROMPT: Final = (
     ("enter", "run"), ("esc", "back"), ("tab", "complete"), ("shift+tab", "backwards"),
     ("↑↓", "earlier"),
@@ -36,7 +36,7 @@ def hints(
     without: Collection[str] = (),
     more: Iterable[tuple[str, str]] = (),
 ) -> list[Line]:
-    """Give a hint for each key, what is done to the choice before what needs none.
+    """Return a hint for each key, what is done to the choice before what needs none.
 
     `states` are those of the chosen, `is_paused` tells of their queues or workers; `first` names the commands
     that this screen is for, `without` those that it has not, `more` are keys of its own.
@@ -44,28 +44,28 @@ def hints(
     commands = [*possible(target, group="look"), *possible(target, group="act")]
     shown = [each for each in commands if keys_of(each) and can(each, states, is_paused=is_paused)]
     shown.sort(key=lambda each: (each.name not in first, not each.takes))
-    told = [
+    described = [
         (key_sign(each), each.title.lower())
         for each in shown
-        if each.name not in {*_UNTOLD, *without}
+        if each.name not in {*_UNREPORTED, *without}
     ]
-    told += more
+    described += more
     if panels > 1:
-        told.append(("tab", "panel"))
-    return lines_of(told)
+        described.append(("tab", "panel"))
+    return lines_of(described)
 
 
-def _told(commands: Iterable[Command]) -> list[tuple[str, str]]:
+def _described(commands: Iterable[Command]) -> list[tuple[str, str]]:
     return [(key_sign(each), each.title.lower()) for each in commands]
 
 
 def lines_of(keys: Iterable[tuple[str, str]]) -> list[Line]:
-    """Give a line of each key with what it does."""
+    """Return a line of each key with what it does."""
     return [(Cell(key, "key"), Cell(f" {words}  ", "dim")) for key, words in keys]
 
 
 def can(command: Command, states: States, *, is_paused: bool) -> bool:
-    """Tell whether a command can be done to any of the chosen, as far as their states are known."""
+    """Return whether a command can be done to any of the chosen, as far as their states are known."""
     if command.name in PAUSING | RESUMING:
         return is_paused == (command.name in RESUMING)
     wanted = _FROM.get(command.name)

@@ -55,7 +55,7 @@ class Keyboard:
             self._console.call_later(self._catch_up)
 
     def shown(self, *, takes_keys: bool) -> None:
-        """Give the keys that wait to the dialog that is shown now, or to nobody."""
+        """Return the keys that wait to the dialog that is shown now, or to nobody."""
         if not takes_keys:
             self._ahead.clear()
         self.resume()
@@ -89,7 +89,7 @@ class Keyboard:
 
 
 def _is_text(key: events.Key, focused: Widget | None) -> bool:
-    """Tell whether a key is a sign that what has the keys takes in by itself."""
+    """Return whether a key is a sign that what has the keys takes in by itself."""
     if isinstance(focused, TextArea):
         return key.is_printable or key.key in {"enter", "tab"}
     return isinstance(focused, Input) and key.is_printable

@@ -22,7 +22,7 @@ class Workforce(Protocol):
         ...
 
     def stop(self) -> None:
-        """Let jobs in hand finish within the grace; a second call ends at once."""
+        """Let running jobs finish within the grace; a second call ends at once."""
         ...
 
     async def wait_stopped(self) -> None:
@@ -31,7 +31,7 @@ class Workforce(Protocol):
 
     @property
     def state(self) -> str:
-        """Tell in a few words how they are."""
+        """Return, in a few words how they are."""
         ...
 
 
@@ -47,7 +47,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     read_only: bool = False
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+class SnapshotFile(msgspec.Struct, frozen=True, kw_only=True):
     """One frame is wanted, as SVG, in a terminal of this size; then the end."""
 
     path: Path
@@ -71,7 +71,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     facts: Facts
     workforce: Workforce | None = None
     theme: str = "dark"
-    snapshot: Snapshot | None = None
+    snapshot: SnapshotFile | None = None
     driver: type[Driver] | None = None
     on_signals: Callable[[Callable[[], None]], None] | None = None
     is_in_tmux: bool = False

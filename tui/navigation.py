@@ -7,13 +7,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from tui.commands import Target
-from tui.screens.room import Room
+from tui.screens.base import ConsoleScreen
 
 if TYPE_CHECKING:
     from hms_svc.domain.event import Event
     from tui.app import Console
 
-ROOMS: Final = {
+SCREENS: Final = {
     "overview": "overview:Overview", "jobs": "lists:Jobs", "failures": "tables:Failures", "held": "lists:Held",
     "workers": "workers:Workers", "cases": "tables:Cases", "events": "tables:Events",
     "schedules": "schedules:Schedules", "audit": "tables:Audit",
@@ -28,10 +28,10 @@ Step = tuple[str, str]
 """A room's name, and its filter."""
 
 
-def load(where: str) -> Callable[..., Room]:
+def load(where: str) -> Callable[..., ConsoleScreen]:
     """Import the class of a room, `module:Class`: most are not needed for the first paint."""
     module, _, name = where.partition(":")
-    found: Callable[..., Room] = getattr(import_module(f"tui.screens.{module}"), name)
+    found: Callable[..., ConsoleScreen] = getattr(import_module(f"tui.screens.{module}"), name)
     return found
 
 
@@ -47,22 +47,22 @@ class Navigation:
     def begin(self, name: str, where: str) -> None:
         """Open the first room; with a filter where one is given."""
         self.here = name
-        room = self._console.get_screen(name)
-        if where and isinstance(room, Room):
-            room.start_with(where)
+        console_screen = self._console.get_screen(name)
+        if where and isinstance(console_screen, ConsoleScreen):
+            console_screen.start_with(where)
         self._console.push_screen(name)
 
     @property
-    def room(self) -> Room | None:
+    def console_screen(self) -> ConsoleScreen | None:
         """The room on the screen, or below the dialogs that are on it."""
         stack = reversed(self._console.screen_stack)
-        return next((screen for screen in stack if isinstance(screen, Room)), None)
+        return next((screen for screen in stack if isinstance(screen, ConsoleScreen)), None)
 
     @property
     def where(self) -> str:
         """The filter of the screen, also below a job that lies over it; empty where it has none."""
-        room = self._console.get_screen(self.here)
-        return room.where if isinstance(room, Room) else ""
+        console_screen = self._console.get_screen(self.here)
+        return console_screen.where if isinstance(console_screen, ConsoleScreen) else ""
 
     def go(self, name: str, where: str | None = None) -> None:
         """Open a room; what was left can be gone back to."""
@@ -112,17 +112,17 @@ class Navigation:
             self.follow(f"job:{target.ids[0]}")
 
     def _event(self) -> Event | None:
-        """Give the event on the screen that was chosen, where it is about no job."""
-        return self.room.event_of_no_job() if self.room is not None else None
+        """Return the event on the screen that was chosen, where it is about no job."""
+        return self.console_screen.event_of_no_job() if self.console_screen is not None else None
 
     def _open(self, name: str, where: str | None) -> None:
         while len(self._console.screen_stack) > 2:
             self._console.pop_screen()
         self.here = name
-        room = self._console.get_screen(name)
-        if isinstance(room, Room) and where is not None:
-            room.start_with(where)
-        if self._console.screen is room and isinstance(room, Room):
-            room.ask()
+        console_screen = self._console.get_screen(name)
+        if isinstance(console_screen, ConsoleScreen) and where is not None:
+            console_screen.start_with(where)
+        if self._console.screen is console_screen and isinstance(console_screen, ConsoleScreen):
+            console_screen.ask()
         else:
             self._console.switch_screen(name)

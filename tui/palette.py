@@ -30,32 +30,32 @@ class Palette(Provider):
 
     def _entries(self) -> Iterator[Entry]:
         console = self._console
-        room = console.room
-        target = room.target() if room is not None else None
+        console_screen = console.console_screen
+        target = console_screen.target() if console_screen is not None else None
         for command in TABLE:
             if command.name == "palette":
                 continue
-            told = escape(f"{key_sign(command)}  {command.help}".strip())
+            described = escape(f"{key_sign(command)}  {command.help}".strip())
             names = [name for name, (real, _) in ALIASES.items() if real == command.name]
             words = " ".join((command.title, command.help, command.name, *names)).casefold()
-            yield command.title, told, words, console.runner(command.name, target)
+            yield command.title, described, words, console.runner(command.name, target)
             if command.cli:
                 text = command.command_line(target)
                 title = plain(f"Copy: {text}")
                 yield title, escape(command.help), title.casefold(), console.copier(text)
 
     async def discover(self) -> Hits:
-        """Give all commands, before anything is typed."""
-        for title, told, _, run in self._entries():
+        """Return all commands, before anything is typed."""
+        for title, described, _, run in self._entries():
             if not title.startswith("Copy: "):
-                yield DiscoveryHit(Content(title), run, text=title, help=told)
+                yield DiscoveryHit(Content(title), run, text=title, help=described)
 
     async def search(self, query: str) -> Hits:
-        """Give the commands whose title has the letters, or whose title and help have the words."""
+        """Return the commands whose title has the letters, or whose title and help have the words."""
         matcher, wanted = self.matcher(query), query.casefold().split()
-        for title, told, words, run in self._entries():
+        for title, described, words, run in self._entries():
             score = matcher.match(title)
             if score <= 0 and all(word in words for word in wanted):
                 score = BY_HELP
             if score > 0:
-                yield Hit(score, Content(title), run, text=title, help=told)
+                yield Hit(score, Content(title), run, text=title, help=described)

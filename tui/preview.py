@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import FailureGroup, JobView
 from tui import formatting as f
-from tui.looks import Glance
-from tui.rows import SIGNS, cause_words
-from tui.story import is_told, short_why, tell_error
-from tui.telling import Teller, Told
+from tui.job_page import describe_error, is_shown, short_why
+from tui.page_lines import PageBuilder, PageText
+from tui.queries import Glance
+from tui.rows import SIGNS, cause_text
 from tui.text import cell, line
 
 if TYPE_CHECKING:
@@ -21,90 +21,92 @@ Read = Glance | str | None
 """What was read of a job, why it could not be, or None before that."""
 
 
-def preview_job(view: JobView, read: Read, now: int) -> Told:
+def preview_job(view: JobView, read: Read, now: int) -> PageText:
     """Describe why a job is as it is, its newest error with its traceback, and its payload."""
-    teller = Teller()
+    page = PageBuilder()
     if isinstance(read, Glance):
         view = read.detail.view
     sign, role = SIGNS[view.state]
-    teller.fact("job", view.id, "strong")
-    teller.fact("state", f"{sign} {view.state}, {view.type}", role)
+    page.fact("job", view.id, "strong")
+    page.fact("state", f"{sign} {view.state}, {view.type}", role)
     why = short_why(view, read.why) if isinstance(read, Glance) else ""
-    told = why or view.reason
-    teller.fact("why", told, "accent")
-    teller.fact(
+    described = why or view.reason
+    page.fact("why", described, "accent")
+    page.fact(
         "rejected by" if view.state is State.REJECTED else "raised by",
         "" if view.by == view.reason else view.by,
     )
-    teller.fact("detail", "" if is_told(view.detail, told) else view.detail)
-    teller.fact("failure", "" if is_told(view.failure, told, view.detail) else view.failure, "bad")
-    teller.fact("case", view.case_id, "good")
-    teller.fact("enqueued", f"{f.moment(view.enqueued_at)}, {f.age(now - view.enqueued_at)} ago")
-    _tell_read(teller, read, told)
-    _tell_payload(teller, view, read)
-    return teller.told()
+    page.fact("detail", "" if is_shown(view.detail, described) else view.detail)
+    page.fact(
+        "failure", "" if is_shown(view.failure, described, view.detail) else view.failure, "bad"
+    )
+    page.fact("case", view.case_id, "good")
+    page.fact("enqueued", f"{f.moment(view.enqueued_at)}, {f.age(now - view.enqueued_at)} ago")
+    _describe_loaded(page, read, described)
+    _describe_payload(page, view, read)
+    return page.build()
 
 
-def preview_group(group: FailureGroup, read: Read, now: int) -> Told:
+def preview_group(group: FailureGroup, read: Read, now: int) -> PageText:
     """Describe the cause of a group whole, since when, and the newest of its jobs with error and payload."""
-    teller = Teller()
+    page = PageBuilder()
     sign, role = SIGNS[group.state]
-    teller.fact("state", f"{sign} {f.number(group.count)} {group.state}, {group.type}", role)
-    cause = cause_words(group)
-    teller.fact("cause", cause, "accent")
-    teller.fact("reason", group.reason)
-    teller.fact(
+    page.fact("state", f"{sign} {f.number(group.count)} {group.state}, {group.type}", role)
+    cause = cause_text(group)
+    page.fact("cause", cause, "accent")
+    page.fact("reason", group.reason)
+    page.fact(
         "rejected by" if group.state is State.REJECTED else "raised by",
         "" if group.by == group.reason else group.by,
     )
-    teller.fact("first", f"{f.moment(group.first_at)}, {f.age(now - group.first_at)} ago")
-    teller.fact("last", f"{f.moment(group.last_at)}, {f.age(now - group.last_at)} ago")
+    page.fact("first", f"{f.moment(group.first_at)}, {f.age(now - group.first_at)} ago")
+    page.fact("last", f"{f.moment(group.last_at)}, {f.age(now - group.last_at)} ago")
     newest = group.newest_detail
-    teller.fact("detail", "" if is_told(newest, cause) else newest)
-    _tell_read(teller, read, newest)
+    page.fact("detail", "" if is_shown(newest, cause) else newest)
+    _describe_loaded(page, read, newest)
     if isinstance(read, Glance):
-        _tell_payload(teller, read.detail.view, read, f"of {read.detail.view.id}")
-    return teller.told()
+        _describe_payload(page, read.detail.view, read, f"of {read.detail.view.id}")
+    return page.build()
 
 
-def preview_schedule(schedule: ScheduleView, now: int) -> Told:
+def preview_schedule(schedule: ScheduleView, now: int) -> PageText:
     """Describe when a schedule runs, and what became of its last run."""
-    teller = Teller()
-    teller.fact("type", schedule.type, "strong")
-    teller.fact("runs", schedule.words, "accent")
-    teller.fact("cron", schedule.cron)
-    teller.fact("next run", f"{f.moment(schedule.next_at)}, in {f.age(schedule.next_at - now)}")
-    teller.fact("its job", schedule.next_job)
-    teller.fact("last run", f.moment(schedule.last_at))
+    page = PageBuilder()
+    page.fact("type", schedule.type, "strong")
+    page.fact("runs", schedule.words, "accent")
+    page.fact("cron", schedule.cron)
+    page.fact("next run", f"{f.moment(schedule.next_at)}, in {f.age(schedule.next_at - now)}")
+    page.fact("its job", schedule.next_job)
+    page.fact("last run", f.moment(schedule.last_at))
     if schedule.last_state is not None:
         sign, role = SIGNS[schedule.last_state]
-        teller.fact("it", f"{sign} {schedule.last_state}", role)
-        teller.fact("its job", schedule.last_job)
-    return teller.told()
+        page.fact("it", f"{sign} {schedule.last_state}", role)
+        page.fact("its job", schedule.last_job)
+    return page.build()
 
 
-def _tell_payload(teller: Teller, view: JobView, read: Read, more: str = "") -> None:
-    """Describe the payload; of bytes that are none, what was handed in."""
+def _describe_payload(page: PageBuilder, view: JobView, read: Read, more: str = "") -> None:
+    """Describe the payload; of bytes that are none, what was submitted."""
     if isinstance(read, Glance) and read.detail.raw is not None:
-        teller.head("Submitted bytes", more)
-        teller.text(read.detail.raw[:MOST_RAW].decode(errors="replace"))
+        page.head("Submitted bytes", more)
+        page.text(read.detail.raw[:MOST_RAW].decode(errors="replace"))
     else:
-        teller.head("Payload", more)
-        teller.json(view.data, most=MOST_RAW)
+        page.head("Payload", more)
+        page.json(view.data, most=MOST_RAW)
 
 
-def _tell_read(teller: Teller, read: Read, told: str) -> None:
+def _describe_loaded(page: PageBuilder, read: Read, described: str) -> None:
     """Describe the newest error of a job that was read, or why it was not."""
     if isinstance(read, str):
-        teller.fact("not known", read, "warn")
+        page.fact("not known", read, "warn")
     if not isinstance(read, Glance):
         return
     failed = [each for each in read.detail.attempts if each.error or each.traceback]
     for attempt in failed[-1:]:
-        if attempt.traceback or not is_told(attempt.error, told):
-            teller.head(f"Error of attempt {attempt.attempt}", f.moment(attempt.started_at))
-            tell_error(teller, attempt, told)
+        if attempt.traceback or not is_shown(attempt.error, described):
+            page.head(f"Error of attempt {attempt.attempt}", f.moment(attempt.started_at))
+            describe_error(page, attempt, described)
     report = read.detail.last_progress
     if report is not None and not failed:
         share = "" if report.share is None else f"{f.bar(report.share, 12)} {report.share:.0%} "
-        teller.lines.append(line(cell("progress".ljust(14), "dim"), cell(share + report.message)))
+        page.lines.append(line(cell("progress".ljust(14), "dim"), cell(share + report.message)))

@@ -10,7 +10,7 @@ from hms_svc.domain.event import JOB_DEAD, JOB_FAILED, Event
 from hms_svc.domain.lifecycle import REASON_GOVERNANCE, State
 from hms_svc.domain.views import FailureGroup, JobView, QueueView
 from tui import formatting as f
-from tui.picture import Result, job_type_of
+from tui.snapshot import Result, job_type_of
 from tui.text import Cell, Role, Row, cell
 from tui.trend import QueueTrend
 
@@ -55,9 +55,9 @@ def queue_rows(
     return shown
 
 
-def trouble_below(rows: Sequence[Row], room: int) -> str:
-    """Tell how many rows do not fit, and how many of them stand under a sign; empty where all fit."""
-    left = rows[room:]
+def trouble_below(rows: Sequence[Row], available: int) -> str:
+    """Return how many rows do not fit, and how many of them stand under a sign; empty where all fit."""
+    left = rows[available:]
     troubled = sum(row.cells[0].role in {"bad", "warn"} for row in left)
     if troubled:
         return f" +{len(left)} ({troubled} !)"
@@ -130,7 +130,7 @@ def _age_cell(at: int | None, now: int) -> Cell:
 
 
 def result_rows(results: Iterable[Result]) -> list[Row]:
-    """Give the newest finished jobs."""
+    """Return the newest finished jobs."""
     return [
         Row(
             key=result.job_id,
@@ -139,7 +139,7 @@ def result_rows(results: Iterable[Result]) -> list[Row]:
                 _state_cell(result.state),
                 cell(result.type),
                 cell(f.duration(result.duration_ms), rank=result.duration_ms),
-                _result_words(result),
+                _result_text(result),
                 cell(result.job_id, "dim"),
             ),
         )
@@ -155,11 +155,11 @@ def _once(results: Iterable[Result]) -> Iterable[Result]:
             yield result
 
 
-def _result_words(result: Result) -> Cell:
+def _result_text(result: Result) -> Cell:
     if result.state is State.COMPLETED:
         return cell(result.case_id or "", "good")
-    told = f"{result.reason}: {result.detail}" if result.detail else result.reason
-    return cell(told)
+    described = f"{result.reason}: {result.detail}" if result.detail else result.reason
+    return cell(described)
 
 
 def _state_cell(state: State) -> Cell:
@@ -168,7 +168,7 @@ def _state_cell(state: State) -> Cell:
 
 
 def validation_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
-    """Rejected jobs by the validator or rule that said no."""
+    """Rejected jobs by the validator or rule that rejected it."""
     return [
         Row(
             key=group.id,
@@ -200,7 +200,7 @@ def failing_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
             cells=(
                 cell(f"{SIGNS[group.state][0]} {group.type}", SIGNS[group.state][1]),
                 _count(group.count, SIGNS[group.state][1]),
-                cell(cause_words(group)),
+                cell(cause_text(group)),
                 _age_cell(group.first_at, now),
                 _age_cell(group.last_at, now),
                 cell(f.sparkline(group.recent, 12), "accent", rank=sum(group.recent)),
@@ -228,9 +228,9 @@ def failure_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
                 _count(group.count),
                 cell(group.type),
                 cell(_who(group)),
-                cell(cause_words(group)),
+                cell(cause_text(group)),
                 _age_cell(group.last_at, now),
-                cell(_next_words(group, now), rank=group.next_at),
+                cell(_next_text(group, now), rank=group.next_at),
                 _age_cell(group.first_at, now),
                 cell(f.sparkline(group.recent, 12), "accent", rank=sum(group.recent)),
                 cell(group.newest_detail, "dim"),
@@ -240,21 +240,21 @@ def failure_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
     ]
 
 
-def _next_words(group: FailureGroup, now: int) -> str:
+def _next_text(group: FailureGroup, now: int) -> str:
     if group.next_at is None:
         return ""
     return f.age(group.next_at - now) if group.next_at > now else "due"
 
 
-def cause_words(group: FailureGroup) -> str:
-    """Tell the cause of a group in one line."""
+def cause_text(group: FailureGroup) -> str:
+    """Return the cause of a group in one line."""
     if group.error:
         return f"{group.error}: {group.pattern}" if group.pattern else group.error
     return group.pattern or group.newest_detail or group.reason
 
 
 def job_rows(jobs: Iterable[JobView], now: int, live: Collection[str] | None = None) -> list[Row]:
-    """Jobs in a list. `live` names the workers that are heard, None where that is not known."""
+    """Jobs in a list. `live` names the workers that are live, None where that is not known."""
     return [
         Row(
             key=job.id,
@@ -264,7 +264,7 @@ def job_rows(jobs: Iterable[JobView], now: int, live: Collection[str] | None = N
                 cell(job.type),
                 cell(f.attempt(job.attempt, job.max_attempts), rank=job.attempt),
                 _age_cell(job.enqueued_at, now),
-                cell(_job_words(job, now, live), "good" if job.case_id else ""),
+                cell(_job_text(job, now, live), "good" if job.case_id else ""),
                 cell(job.worker, "dim"),
                 cell(job.priority or "", "dim", rank=job.priority or None),
             ),
@@ -273,29 +273,29 @@ def job_rows(jobs: Iterable[JobView], now: int, live: Collection[str] | None = N
     ]
 
 
-def _job_words(job: JobView, now: int, live: Collection[str] | None) -> str:
+def _job_text(job: JobView, now: int, live: Collection[str] | None) -> str:
     if job.state is State.COMPLETED:
         return job.case_id or "no case"
     if job.state in (State.SCHEDULED, State.RETRYING):
-        return "; ".join(part for part in (_due_words(job.due_at, now), job.failure) if part)
+        return "; ".join(part for part in (_due_text(job.due_at, now), job.failure) if part)
     if job.state is State.PROCESSING:
         if live is not None and job.worker not in live:
             return "its worker is silent"
         return "" if job.started_at is None else f"running for {f.age(now - job.started_at)}"
     if job.state is State.QUEUED:
         return "runs alone next (suspect)" if job.suspect else ""
-    told = job.detail or job.failure
-    return f"{job.reason}: {told}" if job.reason and told else job.reason or told
+    described = job.detail or job.failure
+    return f"{job.reason}: {described}" if job.reason and described else job.reason or described
 
 
-def _due_words(due_at: int | None, now: int) -> str:
+def _due_text(due_at: int | None, now: int) -> str:
     if due_at is None:
         return ""
     return f"due in {f.age(due_at - now)}" if due_at > now else f"was due {f.age(now - due_at)} ago"
 
 
 def schedule_rows(schedules: Iterable[ScheduleView], now: int) -> list[Row]:
-    """Give schedules, with what became of their last run."""
+    """Return schedules, with what became of their last run."""
     return [
         Row(
             key=schedule.type,

@@ -1,4 +1,4 @@
-"""The only reader of the operator service: it looks, keeps the last good picture, and heals."""
+"""The only reader of the operator service: it looks, keeps the last good snapshot, and heals."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from hms_svc.domain.plain_text import plain
 from hms_svc.domain.views import FailureGroup, QueueView, WorkerView
 from hms_svc.operations.health import HealthWatch, Seen, seen_of_outage
 from hms_svc.ports.inspection import BrokerHealth
-from tui.errand import Errand
 from tui.launch import Launch
-from tui.lingering import LingeringGroups
-from tui.picture import Look, Picture, Result, results_of
+from tui.query_runner import QueryRunner
+from tui.recent_groups import RecentGroups
+from tui.snapshot import Result, ScreenQuery, Snapshot, results_of
 from tui.trend import Durations, Trends
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ HEALTH_SECONDS: Final = 5.0
 LONGEST_WAIT_SECONDS: Final = 5.0
 PATIENCE_SECONDS: Final = 6.0
 PROBE_SECONDS: Final = 1.0
-"""How long a picture waits for a probe of the engines, which may take longer: it then has the last."""
+"""How long a snapshot waits for a probe of the engines, which may take longer: it then has the last."""
 NEWEST_EVENTS: Final = 100
 KEPT_RESULTS: Final = 200
 Answer = TypeVar("Answer")
@@ -48,52 +48,54 @@ class Store:
     def __init__(
         self,
         launch: Launch,
-        changed: Callable[[Picture], None],
+        changed: Callable[[Snapshot], None],
         give_up: Callable[[HmsError], None],
     ) -> None:
-        self.picture = Picture()
+        self.snapshot = Snapshot()
         self._launch = launch
         self._changed = changed
         self._give_up = give_up
         self._operations: Operations | None = None
-        self._look: Look | None = None
+        self._look: ScreenQuery | None = None
         self._wants_failures = True
         self.always_failures = False
         self._wants_results = True
         self._asked = asyncio.Event()
         self._trends = Trends()
-        self._lingering = LingeringGroups()
+        self._recent_groups = RecentGroups()
         self._durations = Durations()
         self._failed_in_a_row = 0
         self._position = 0
         self._impatient = False
         self._health_due = 0.0
         self._is_replaced = False
-        self._errand = Errand(self._asked.set)
+        self._query_runner = QueryRunner(self._asked.set)
         self._watch = HealthWatch()
         self._probe: asyncio.Task[tuple[BrokerHealth, DatabaseHealth | None]] | None = None
 
     def operations(self) -> Operations:
-        """Give the operator service; Outage where it could not be opened yet."""
+        """Return the operator service; Outage where it could not be opened yet."""
         if self._operations is None:
             raise Outage("broker or database cannot be reached; nothing was done")
         return self._operations
 
-    def want(self, look: Look | None, *, failures: bool = False, results: bool = False) -> None:
-        """Say what the screen shows: nothing else is fetched."""
-        self._look, self._wants_results = look, results
+    def want(
+        self, data_query: ScreenQuery | None, *, failures: bool = False, results: bool = False
+    ) -> None:
+        """Return what the screen shows: nothing else is fetched."""
+        self._look, self._wants_results = data_query, results
         self._wants_failures = failures or self.always_failures
-        self.hurry()
+        self.stop_now()
 
-    def hurry(self, *, anew: bool = False) -> None:
+    def stop_now(self, *, anew: bool = False) -> None:
         """Look again at once; `anew` even where the last answer would do."""
         self._impatient |= anew
         self._asked.set()
 
     def stand_still(self, *, still: bool) -> None:
         """Stop refreshing, or go on."""
-        self._publish(msgspec.structs.replace(self.picture, is_still=still))
-        self.hurry()
+        self._publish(msgspec.structs.replace(self.snapshot, is_still=still))
+        self.stop_now()
 
     async def run(self) -> None:
         """Open the operator service as soon as it can be, and look until cancelled."""
@@ -122,7 +124,7 @@ class Store:
         try:
             await self._poll_until_replaced(operations)
         finally:
-            self._errand.cancel()
+            self._query_runner.cancel()
             if self._probe is not None:
                 self._probe.cancel()
                 self._probe = None
@@ -132,14 +134,14 @@ class Store:
         while not self._is_replaced:
             self._asked.clear()
             started = loop.time()
-            before = self.picture
+            before = self.snapshot
             if not before.is_still:
-                await self._look_once(operations)
-            quiet = before.trends == self.picture.trends
+                await self._query_once(operations)
+            quiet = before.trends == self.snapshot.trends
             await self._rest(started, QUIET_SECONDS if quiet else BUSY_SECONDS)
 
     async def _rest(self, started: float, seconds: float) -> None:
-        """Sleep until the next look is due, or asked for; never less than the least."""
+        """Sleep until the next check is due, or asked for; never less than the least."""
         loop = asyncio.get_running_loop()
         if self._failed_in_a_row:
             seconds = self._pause()
@@ -149,41 +151,41 @@ class Store:
         except TimeoutError:
             return
         # A screen that has just been opened waits for its first look: that one goes at once.
-        if self.picture.answer_to(self._look) is not None or self._look is None:
+        if self.snapshot.answer_to(self._look) is not None or self._look is None:
             await asyncio.sleep(max(0.0, started + LEAST_SECONDS - loop.time()))
 
     def _pause(self) -> float:
         return min(LONGEST_WAIT_SECONDS, 0.5 * 2.0 ** min(self._failed_in_a_row, 6))
 
-    async def _look_once(self, operations: Operations) -> None:
+    async def _query_once(self, operations: Operations) -> None:
         """Ask for all that is wanted at the same time; what one engine does not tell spoils nothing else."""
         anew, self._impatient = self._impatient, False
         common, answered, engines = await asyncio.gather(
             self._patient(lambda: self._common(operations.reads)),
-            self._errand.answer(self._look, operations, anew=anew),
+            self._query_runner.answer(self._look, operations, anew=anew),
             self._patient(lambda: self._engines(operations.reads)),
         )
-        known = self.picture if isinstance(engines, _Failed) else engines
+        known = self.snapshot if isinstance(engines, _Failed) else engines
         self._is_replaced = answered.is_replaced or (
             known.database is not None and known.database.replaced
         )
-        picture = msgspec.structs.replace(
-            self.picture, broker=known.broker, database=known.database,
-            seen=answered.seen, look_trouble=answered.trouble,
+        snapshot = msgspec.structs.replace(
+            self.snapshot, broker=known.broker, database=known.database,
+            seen=answered.seen, query_trouble=answered.trouble,
         )  # fmt: skip
         if isinstance(common, _Failed):
             self._is_replaced |= common.is_replaced
             self._health_due = 0.0
-            self._note_trouble(common.words, picture, is_outage=common.is_outage)
+            self._note_trouble(common.words, snapshot, is_outage=common.is_outage)
             return
         self._failed_in_a_row = 0
-        if not self.picture.is_still:  # asked for while this look was on its way
-            self._publish(self._painted(picture, common, operations.reads))
+        if not self.snapshot.is_still:  # asked for while this look was on its way
+            self._publish(self._painted(snapshot, common, operations.reads))
 
     async def _patient(self, work: Callable[[], Awaitable[Answer]]) -> Answer | _Failed:
         """Return what the work gives, or why it gave nothing in time.
 
-        It is begun here: a look that is called off before its turn leaves nothing that nobody awaits.
+        It is begun here: a check that is called off before its turn leaves nothing that nobody awaits.
         """
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
@@ -205,56 +207,56 @@ class Store:
         )
         return _Common(live, silent, queues, left_off, failures, events)
 
-    def _painted(self, picture: Picture, common: _Common, reads: Reads) -> Picture:
-        """Return the picture with what the broker told."""
-        broker = picture.broker
-        seen = reads.seen(broker, picture.database, common.queues, common.workers, common.silent)
+    def _painted(self, snapshot: Snapshot, common: _Common, reads: Reads) -> Snapshot:
+        """Return the snapshot with what the broker told."""
+        broker = snapshot.broker
+        seen = reads.seen(broker, snapshot.database, common.queues, common.workers, common.silent)
         return msgspec.structs.replace(
-            picture,
+            snapshot,
             at=seen.at,
             queues=tuple(common.queues),
             workers=tuple(common.workers),
             silent_workers=tuple(common.silent),
             types_left_off=common.left_off,
-            failures=picture.failures
+            failures=snapshot.failures
             if common.failures is None
-            else self._lingering.take(common.failures, seen.at),
+            else self._recent_groups.take(common.failures, seen.at),
             results=self._add_results(common.events or ()),
             trends=self._trends.take(seen.at, common.queues),
             p95=self._durations.p95(),
             p95_of_all=self._durations.p95_of_all(),
             health=self._watch.take(seen),
             lease_ms=reads.lease_ms,
-            causes_at=picture.causes_at if common.failures is None else seen.at,
+            causes_at=snapshot.causes_at if common.failures is None else seen.at,
             trouble="" if broker is None or broker.ok else "; ".join(broker.notes),
         )
 
-    async def _engines(self, reads: Reads) -> Picture:
-        """Return a picture with both engines as they are, or were some seconds ago."""
+    async def _engines(self, reads: Reads) -> Snapshot:
+        """Return a snapshot with both engines as they are, or were some seconds ago."""
         now = asyncio.get_running_loop().time()
         if self._probe is None:
-            if now < self._health_due and self.picture.broker is not None:
-                return self.picture
+            if now < self._health_due and self.snapshot.broker is not None:
+                return self.snapshot
             self._health_due = now + HEALTH_SECONDS
             self._probe = asyncio.create_task(reads.health(), name="console-probe")
         await asyncio.wait({self._probe}, timeout=PROBE_SECONDS)
         if not self._probe.done():
-            return self.picture
+            return self.snapshot
         probe, self._probe = self._probe, None
         broker, database = probe.result()
-        return msgspec.structs.replace(self.picture, broker=broker, database=database)
+        return msgspec.structs.replace(self.snapshot, broker=broker, database=database)
 
     def _add_results(self, events: Sequence[Event]) -> tuple[Result, ...]:
         """Put the results of new events before those that are known."""
         new = [event for event in events if event.position > self._position]
         if not new:
-            return self.picture.results
+            return self.snapshot.results
         self._position = max(event.position for event in new)
         results = results_of(new)
         for result in results:
             if result.state is not State.CANCELLED:
                 self._durations.add(result.type, result.duration_ms)
-        return (*results, *self.picture.results)[:KEPT_RESULTS]
+        return (*results, *self.snapshot.results)[:KEPT_RESULTS]
 
     async def _listen(self, reads: Reads) -> None:
         """Hurry when something is announced; where listening fails, polling is enough."""
@@ -265,39 +267,39 @@ class Store:
                     heard = max(
                         [heard, *(event.position for event in await reads.newest_events(1))]
                     )
-                    self.hurry()
+                    self.stop_now()
                     await asyncio.sleep(LEAST_SECONDS)
             except HmsError:
                 await asyncio.sleep(LONGEST_WAIT_SECONDS)
 
-    def _note_trouble(self, words: str, picture: Picture, *, is_outage: bool = True) -> None:
-        """Keep the last good picture, with why there is no newer one of the broker."""
+    def _note_trouble(self, words: str, snapshot: Snapshot, *, is_outage: bool = True) -> None:
+        """Keep the last good snapshot, with why there is no newer one of the broker."""
         self._failed_in_a_row += 1
-        broker, now = picture.broker, int(time.time() * 1000)
+        broker, now = snapshot.broker, int(time.time() * 1000)
         if is_outage:
             kind = broker.kind if broker is not None else _kind_in(self._launch.facts.broker)
             broker = BrokerHealth(kind, False, 0.0, (words,))
-        health = self._watch.take(Seen(at=now, broker=broker, database=picture.database))
+        health = self._watch.take(Seen(at=now, broker=broker, database=snapshot.database))
         self._publish(
-            msgspec.structs.replace(picture, broker=broker, health=health, trouble=plain(words))
+            msgspec.structs.replace(snapshot, broker=broker, health=health, trouble=plain(words))
         )
 
     def _note_outage(self, error: Outage) -> None:
-        """Tell of an engine that could not be opened; nothing is known of the other one."""
+        """Describe an engine that could not be opened; nothing is known of the other one."""
         self._failed_in_a_row += 1
         facts, now = self._launch.facts, int(time.time() * 1000)
         kinds = {"broker": _kind_in(facts.broker), "database": _kind_in(facts.database)}
         seen = seen_of_outage(error, now, **kinds)
         self._publish(
             msgspec.structs.replace(
-                self.picture, broker=seen.broker, database=seen.database,
+                self.snapshot, broker=seen.broker, database=seen.database,
                 health=self._watch.take(seen), trouble=plain(str(error)),
             )
         )  # fmt: skip
 
-    def _publish(self, picture: Picture) -> None:
-        self.picture = picture
-        self._changed(picture)
+    def _publish(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self._changed(snapshot)
 
 
 class _Failed(msgspec.Struct, frozen=True):

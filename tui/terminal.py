@@ -30,18 +30,18 @@ _GUARD: Final = 'trap "" HUP INT TERM TTOU; read -r _ || { printf %s "$1"; stty 
 
 
 class Screen(io.TextIOBase):
-    """Writes to the terminal; once that is gone, to nobody, since the jobs in hand must go on."""
+    """Writes to the terminal; once that is gone, to nobody, since the running jobs must go on."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._gone = False
 
     def fileno(self) -> int:
-        """Give the terminal's descriptor."""
+        """Return the terminal's descriptor."""
         return self._descriptor
 
     def isatty(self) -> bool:
-        """Tell that this is a terminal."""
+        """Return that this is a terminal."""
         return True
 
     def write(self, text: str) -> int:
@@ -78,7 +78,7 @@ class Terminal:
 
     @property
     def driver(self) -> type[Driver]:
-        """Give the driver that shows an application here."""
+        """Return the driver that shows an application here."""
         from tui.driver import ScreenDriver
 
         ScreenDriver.terminal = self
@@ -150,7 +150,7 @@ class Terminal:
 
 
 def has_terminal() -> bool:
-    """Tell whether keys can be read and a screen can be shown."""
+    """Return whether keys can be read and a screen can be shown."""
     return os.isatty(0) and os.isatty(1)
 
 

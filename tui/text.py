@@ -77,7 +77,7 @@ def line(*parts: Cell | str) -> Line:
 
 
 def fit(text: str, width: int, align: Literal["left", "right"] = "left") -> str:
-    """Give exactly `width` cells: padded, or cut with an ellipsis."""
+    """Return exactly `width` cells: padded, or cut with an ellipsis."""
     length = cell_len(text)
     if length > width:
         return set_cell_size(text, width - 1) + ELLIPSIS if width > 1 else ELLIPSIS[:width]
@@ -87,7 +87,7 @@ def fit(text: str, width: int, align: Literal["left", "right"] = "left") -> str:
 
 
 def fit_end(text: str, width: int) -> str:
-    """Give exactly `width` cells, of a text that is too long the end: there ids differ."""
+    """Return exactly `width` cells, of a text that is too long the end: there ids differ."""
     while cell_len(text) > width:
         text = ELLIPSIS + text[2 if text.startswith(ELLIPSIS) else 1 :]
     return set_cell_size(text, width)
@@ -104,17 +104,22 @@ def _wrap_line(whole: Line, width: int) -> list[Line]:
     indent = _indent_of(whole, width)
     pieces: list[Line] = []
     current: list[Cell] = []
-    room, is_fresh = width, True
+    available, is_fresh = width, True
     for part in whole:
         text, start = part.text, 0
-        while (end := _fitting(text, start, room)) < len(text):
-            stop, following = _break_at(text, start, end, room, must=is_fresh)
+        while (end := _fitting(text, start, available)) < len(text):
+            stop, following = _break_at(text, start, end, available, must=is_fresh)
             head = (Cell(text[start:stop], part.role),) if stop > start else ()
             pieces.append((*current, *head))
-            current, room, is_fresh, start = [Cell(" " * indent)], width - indent, True, following
+            current, available, is_fresh, start = (
+                [Cell(" " * indent)],
+                width - indent,
+                True,
+                following,
+            )
         rest = text[start:]
         current.append(Cell(rest, part.role))
-        room -= cell_len(rest)
+        available -= cell_len(rest)
         is_fresh = is_fresh and not rest
     return [*pieces, tuple(current)] if pieces else [whole]
 
@@ -126,24 +131,28 @@ def _indent_of(whole: Line, width: int) -> int:
     return before if before <= width // 2 else 2
 
 
-def _break_at(text: str, start: int, end: int, room: int, *, must: bool) -> tuple[int, int]:
-    """Give where a piece that begins at `start` and has room until `end` stops, and what follows."""
+def _break_at(text: str, start: int, end: int, available: int, *, must: bool) -> tuple[int, int]:
+    """Return where a piece that begins at `start` and has room until `end` stops, and what follows."""
     blank = text.rfind(" ", start, end)
     if blank > start + (end - start) // 2:
         return blank, blank + 1
-    if not must and room < 12 and blank < 0:
+    if not must and available < 12 and blank < 0:
         return start, start
     return end, end
 
 
-def _fitting(text: str, start: int, room: int) -> int:
-    """Give how far into a text there is room; no wide character is cut in two."""
-    end = min(len(text), start + room)
+def _fitting(text: str, start: int, available: int) -> int:
+    """Return how far into a text there is room; no wide character is cut in two."""
+    end = min(len(text), start + available)
     for place in range(start, end):
-        room -= cell_len(text[place])
-        if room < 0:
+        available -= cell_len(text[place])
+        if available < 0:
             return place
-    return _with_marks(text, end) if room == 0 or end == len(text) else _fitting(text, end, room)
+    return (
+        _with_marks(text, end)
+        if available == 0 or end == len(text)
+        else _fitting(text, end, available)
+    )
 
 
 def _with_marks(text: str, end: int) -> int:

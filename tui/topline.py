@@ -1,4 +1,4 @@
-"""The line at the top of every screen: where this is, what is amiss, how old the picture is."""
+"""The line at the top of every screen: where this is, what is amiss, how old the snapshot is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hms_svc.domain.health import Level
 from hms_svc.domain.plain_text import plural
 from tui import formatting as f
 from tui.launch import Launch
-from tui.picture import DATABASE, Look, Picture
+from tui.snapshot import DATABASE, ScreenQuery, Snapshot
 from tui.text import Cell, Line, Role, cell, fit
 from tui.trend import total_rates
 
@@ -22,29 +22,34 @@ _ROLES: dict[Level, Role] = {Level.DOWN: "bad", Level.DEGRADED: "bad", Level.NOT
 
 
 def top_line(
-    picture: Picture, launch: Launch, title: str, now: int, width: int, look: Look | None = None
+    snapshot: Snapshot,
+    launch: Launch,
+    title: str,
+    now: int,
+    width: int,
+    data_query: ScreenQuery | None = None,
 ) -> tuple[Line, Line]:
-    """Give what stands left and right. `now` is Unix ms; what has no room is left out whole.
+    """Return what stands left and right. `now` is Unix ms; what has no room is left out whole.
 
     Trouble goes before all else. The age is that of the answer to the screen's own `look`.
     """
-    right = _age(picture, look, now)
-    room = width - _width(right) - 2
+    right = _age(snapshot, data_query, now)
+    available = width - _width(right) - 2
     head = [Cell(" "), Cell(title, "head"), Cell("  "), *_who(launch)]
-    troubles = list(_troubles(picture, now))
+    troubles = list(_troubles(snapshot, now))
     left = head
     for engines in (
-        _engines(picture, trips=width >= 110),
-        _engines(picture),
-        _lights(picture),
+        _engines(snapshot, trips=width >= 110),
+        _engines(snapshot),
+        _lights(snapshot),
     ):
         left = [*head, *engines, *_first(troubles)]
-        over = _width(left) + (_MORE if len(troubles) > 1 else 0) - room
+        over = _width(left) + (_MORE if len(troubles) > 1 else 0) - available
         if over <= 0:
             break
     else:
         left = _shortened(left, over) if troubles else left
-    return tuple(_fill(left, troubles, picture, room)), right
+    return tuple(_fill(left, troubles, snapshot, available)), right
 
 
 def _who(launch: Launch) -> Iterator[Cell]:
@@ -55,24 +60,24 @@ def _who(launch: Launch) -> Iterator[Cell]:
         yield Cell("read-only  ", "warn")
 
 
-def _engines(picture: Picture, *, trips: bool = False) -> list[Cell]:
+def _engines(snapshot: Snapshot, *, trips: bool = False) -> list[Cell]:
     parts: list[Cell] = []
-    if picture.broker is not None:
-        broker = picture.broker
-        is_full = broker.room is not None and broker.room.is_full
+    if snapshot.broker is not None:
+        broker = snapshot.broker
+        is_full = broker.capacity is not None and broker.capacity.is_full
         trip = f" {broker.round_trip_ms:.1f} ms" if trips and broker.ok else ""
         parts += [
             _light(broker.ok and not is_full),
             cell(f"{broker.kind}{' is full' if is_full else trip}  "),
         ]
-    if picture.database is not None:
-        parts += [_light(picture.database.ok), cell(f"{picture.database.kind}  ")]
+    if snapshot.database is not None:
+        parts += [_light(snapshot.database.ok), cell(f"{snapshot.database.kind}  ")]
     return parts
 
 
-def _lights(picture: Picture) -> list[Cell]:
+def _lights(snapshot: Snapshot) -> list[Cell]:
     """Name only an engine that is away: for lines that have no room."""
-    engines = [each for each in (picture.broker, picture.database) if each is not None]
+    engines = [each for each in (snapshot.broker, snapshot.database) if each is not None]
     parts: list[Cell] = []
     for engine in engines:
         parts += [_light(engine.ok)] if engine.ok else [_light(ok=False), cell(f"{engine.kind}  ")]
@@ -83,30 +88,30 @@ def _light(ok: bool) -> Cell:
     return Cell("● ", "good") if ok else Cell("✗ ", "bad")
 
 
-def _troubles(picture: Picture, now: int) -> Iterator[Cell]:
-    """Give the health, the worst first; else what waits for a person, or that all is well."""
-    troubles = picture.health.troubles if picture.health is not None else ()
+def _troubles(snapshot: Snapshot, now: int) -> Iterator[Cell]:
+    """Return the health, the worst first; else what waits for a person, or that all is well."""
+    troubles = snapshot.health.troubles if snapshot.health is not None else ()
     for trouble in troubles:
         yield cell(trouble.told(now), _ROLES[trouble.level])
-    if picture.trouble and not troubles:
+    if snapshot.trouble and not troubles:
         yield Cell("not known", "bad")
-    waits = _waits_for_people(picture)
+    waits = _waits_for_people(snapshot)
     if waits:
         yield cell(waits, "warn")
-    elif not troubles and not picture.trouble and _is_known(picture):
+    elif not troubles and not snapshot.trouble and _is_known(snapshot):
         yield Cell("all well", "good")
 
 
-def _is_known(picture: Picture) -> bool:
+def _is_known(snapshot: Snapshot) -> bool:
     """Return whether every part of the health has been looked at."""
-    engines = (picture.broker, picture.database)
-    return picture.health is not None and picture.health.is_whole and None not in engines
+    engines = (snapshot.broker, snapshot.database)
+    return snapshot.health is not None and snapshot.health.is_whole and None not in engines
 
 
-def _waits_for_people(picture: Picture) -> str:
-    dead = sum(queue.counts.dead for queue in picture.queues)
-    held = sum(queue.counts.held for queue in picture.queues)
-    left_off = picture.types_left_off
+def _waits_for_people(snapshot: Snapshot) -> str:
+    dead = sum(queue.counts.dead for queue in snapshot.queues)
+    held = sum(queue.counts.held for queue in snapshot.queues)
+    left_off = snapshot.types_left_off
     named = ((dead, "dead"), (held, "held"), (left_off, "types not shown"))
     return ", ".join(f"{f.count(number)} {words}" for number, words in named if number)
 
@@ -123,53 +128,57 @@ def _shortened(left: list[Cell], over: int) -> list[Cell]:
 
 
 def _fill(
-    left: list[Cell], troubles: Sequence[Cell], picture: Picture, room: int
+    left: list[Cell], troubles: Sequence[Cell], snapshot: Snapshot, available: int
 ) -> Iterator[Cell]:
-    """Give the line with what more there is room for, and how many troubles there was none for."""
+    """Return the line with what more there is room for, and how many troubles there was none for."""
     yield from left
-    room -= _width(left)
+    available -= _width(left)
     rest = list(troubles[1:])
-    while rest and _width(rest[:1]) + 2 + (_MORE if len(rest) > 1 else 0) <= room:
+    while rest and _width(rest[:1]) + 2 + (_MORE if len(rest) > 1 else 0) <= available:
         yield rest[0]
         yield Cell("  ")
-        room -= _width(rest[:1]) + 2
+        available -= _width(rest[:1]) + 2
         del rest[0]
     if rest:
         more = Cell(f"+{len(rest)}  ", rest[0].role)
         yield more
-        room -= _width([more])
-    for part in _work(picture):
-        if _width([part]) > room:
+        available -= _width([more])
+    for part in _work(snapshot):
+        if _width([part]) > available:
             return
         yield part
-        room -= _width([part])
+        available -= _width([part])
 
 
-def _work(picture: Picture) -> Iterator[Cell]:
-    slots = sum(worker.slots for worker in picture.workers)
-    busy = sum(worker.busy for worker in picture.workers)
+def _work(snapshot: Snapshot) -> Iterator[Cell]:
+    slots = sum(worker.slots for worker in snapshot.workers)
+    busy = sum(worker.busy for worker in snapshot.workers)
     shares = f" {busy}/{slots}" if slots else ""
-    workers = plural(len(picture.workers), "worker") + shares
-    yield cell(f"{workers}  ", "" if picture.workers else "warn")
-    per_second = total_rates(picture.trends)
+    workers = plural(len(snapshot.workers), "worker") + shares
+    yield cell(f"{workers}  ", "" if snapshot.workers else "warn")
+    per_second = total_rates(snapshot.trends)
     if per_second is not None:
         yield cell(f"{f.rate(per_second)}/s  ")
-    if picture.p95_of_all is not None:
-        yield cell(f"p95 {f.duration(picture.p95_of_all)}")
+    if snapshot.p95_of_all is not None:
+        yield cell(f"p95 {f.duration(snapshot.p95_of_all)}")
 
 
 def _width(cells: Sequence[Cell]) -> int:
     return sum(cell_len(part.text) for part in cells)
 
 
-def _age(picture: Picture, look: Look | None, now: int) -> Line:
-    age, trouble = picture.age_of(look, now), picture.trouble_of(look)
+def _age(snapshot: Snapshot, data_query: ScreenQuery | None, now: int) -> Line:
+    age, trouble = snapshot.age_of(data_query, now), snapshot.trouble_of(data_query)
     if age is None:
-        words = f"waiting: {trouble}" if trouble else "connecting" if not picture.at else "asking"
+        words = f"waiting: {trouble}" if trouble else "connecting" if not snapshot.at else "asking"
         return (cell(f"{words[:24]} ", "bad" if trouble else "dim"),)
-    if picture.is_still:
+    if snapshot.is_still:
         return (cell(f"paused, {f.age(age)} old ", "warn"),)
-    slack = int(look.every_seconds * 1000) if look is not None and look.source == DATABASE else 0
+    slack = (
+        int(data_query.every_seconds * 1000)
+        if data_query is not None and data_query.source == DATABASE
+        else 0
+    )
     if trouble or age > STALE_MS + slack:
         return (cell(f"STALE {f.age(age)} ", "bad"),)
     return (cell(f"{f.age(age)} old ", "dim" if age < FRESH_MS + slack else "warn"),)

@@ -71,7 +71,7 @@ class Trends:
 
 
 def sample_of(at: int, queue: QueueView) -> Sample:
-    """Give the counters that rates are made of."""
+    """Return the counters that rates are made of."""
     counters = queue.counters
     return Sample(
         at,
@@ -125,16 +125,16 @@ class Durations:
         self._known.setdefault(type, deque(maxlen=SAMPLES)).append(milliseconds)
 
     def p95(self) -> dict[str, int]:
-        """Give the 95th percentile of each type (ms)."""
+        """Return the 95th percentile of each type (ms)."""
         return {type: percentile(list(known), 0.95) for type, known in self._known.items()}
 
     def p95_of_all(self) -> int | None:
-        """Give the 95th percentile over all types (ms), None where nothing is known."""
+        """Return the 95th percentile over all types (ms), None where nothing is known."""
         every = [each for known in self._known.values() for each in known]
         return percentile(every, 0.95) if every else None
 
 
 def total_rates(trends: Mapping[str, QueueTrend]) -> float | None:
-    """Give how many jobs a second end over all queues, None where it is not known yet."""
+    """Return how many jobs a second end over all queues, None where it is not known yet."""
     known = [trend.gone for trend in trends.values() if trend.gone is not None]
     return sum(known) if known else None

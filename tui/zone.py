@@ -16,5 +16,5 @@ def toggle_zone(console: Console, target: Target | None, words: str) -> None:
     """Show times in UTC, or in the zone of the settings or the machine again."""
     ZONE.is_utc = not ZONE.is_utc
     console.say(f"times in {f.zone_name(console.now_ms())}")
-    if console.room is not None:
-        console.room.draw(console.store.picture)
+    if console.console_screen is not None:
+        console.console_screen.draw(console.store.snapshot)

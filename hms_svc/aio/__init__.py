@@ -7,23 +7,24 @@ from collections.abc import Iterable
 
 from hms_svc.aio import dao, gov
 from hms_svc.aio.event_streams import events
-from hms_svc.facade import jobs, portal, work
-from hms_svc.facade.portal import on_right_loop
+from hms_svc.api import portal
+from hms_svc.api.new_job import NewJob, enqueue
+from hms_svc.api.portal import on_right_loop
 
 
-class Job(jobs.Job):
-    """A job to be enqueued; `await job.enqueue()`."""
+class Job(NewJob):
+    """A job to be enqueued with `await job.enqueue()`; see `hms_svc.Job`."""
 
-    async def enqueue(self) -> str:  # type: ignore[override]
+    async def enqueue(self) -> str:
         """Enqueue the job, and return its state once that is durable. See `hms_svc.Job.enqueue`."""
-        [state] = await on_right_loop(lambda: work.enqueue([self.envelope]))
+        [state] = await on_right_loop(lambda: enqueue([self.envelope]))
         return state
 
     @staticmethod
-    async def enqueue_all(jobs: Iterable[jobs.Job]) -> list[str]:  # type: ignore[override]
+    async def enqueue_all(jobs: Iterable[NewJob]) -> list[str]:
         """Enqueue many jobs, 5,000 in one commit, and return their states."""
         envelopes = [job.envelope for job in jobs]
-        return await on_right_loop(lambda: work.enqueue(envelopes))
+        return await on_right_loop(lambda: enqueue(envelopes))
 
 
 async def close() -> None:

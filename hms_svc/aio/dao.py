@@ -2,52 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from hms_svc.api import calls
+from hms_svc.api.calls import awaited, check_inside, check_outside
 
-from hms_svc.facade import work
-from hms_svc.facade.portal import on_right_loop
-
-
-class Calls:
-    """The awaitable calls, checked first."""
-
-    def __init__(self, check: Callable[[str], None]) -> None:
-        self._check = check
-
-    async def case_exists(
-        self, lat: float, lon: float, *, kind: str | None = None, radius_m: float | None = None
-    ) -> bool:
-        """Return whether an open case stands within the radius (25 m), leaving out the job's own."""
-        self._check("dao.case_exists")
-
-        async def ask() -> bool:
-            dao = await work.dao()
-            return await dao.case_exists(lat, lon, kind=kind, radius_m=radius_m)
-
-        return await on_right_loop(ask)
-
-    async def insert_case(
-        self,
-        data: Mapping[str, Any],
-        key: str = "",
-        events: Sequence[Mapping[str, Any]] = (),
-        *,
-        kind: str | None = None,
-        urgency: int | None = None,
-    ) -> str:
-        """Open a case durably, once for (job, key), and return its id; see `handling.dao.Dao`."""
-        self._check("dao.insert_case")
-
-        async def insert() -> str:
-            dao = await work.dao()
-            return await dao.insert_case(data, key, events, kind=kind, urgency=urgency)
-
-        return await on_right_loop(insert)
+case_exists = awaited(calls.case_exists, check_inside, "dao.case_exists")
+insert_case = awaited(calls.insert_case, check_inside, "dao.insert_case")
 
 
-_of_job = Calls(work.check_inside)
-case_exists = _of_job.case_exists
-insert_case = _of_job.insert_case
-outside = Calls(work.check_outside)
-"""The same calls for no job, also in a process that runs a worker."""
+class Outside:
+    """The same calls for no job, also in a process that runs a worker."""
+
+    case_exists = staticmethod(awaited(calls.case_exists, check_outside, "dao.case_exists"))
+    insert_case = staticmethod(awaited(calls.insert_case, check_outside, "dao.insert_case"))
+
+
+outside = Outside()

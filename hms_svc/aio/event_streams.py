@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from hms_svc.facade.events import open_stream
+from hms_svc.api.events import open_stream
 from hms_svc.operations.event_stream import EventStream
 
 

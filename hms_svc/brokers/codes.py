@@ -25,7 +25,7 @@ PRIORITY_STEP: Final = 2**43
 """More milliseconds than a wall clock shows: one step of priority outweighs any age."""
 SUSPECT_BAND: Final = 2**60
 """Added to the turn of a suspect, so that an ordinary claim never reaches it."""
-LOWEST_TURN: Final = -(2**62)
+LOWEST_RANK: Final = -(2**62)
 COUNTERS: Final = (
     "accepted", "claimed", "completed", "failed", "retried", "rejected", "dead", "cancelled",
     "discarded",
@@ -33,5 +33,5 @@ COUNTERS: Final = (
 
 
 def turn(at_ms: int, priority: int) -> int:
-    """Give the position of a ready job: higher priority first, then who became ready first."""
+    """Return the position of a ready job: higher priority first, then who became ready first."""
     return at_ms - priority * PRIORITY_STEP

@@ -25,7 +25,7 @@ class Envelope(msgspec.Struct, omit_defaults=True, gc=False):
     tracestate: str | None = None
 
     def given(self, name: str) -> bytes | None:
-        """Give the bytes of `meta` or `extra`, None where there are none."""
+        """Return the bytes of `meta` or `extra`, None where there are none."""
         raw = bytes(getattr(self, name))
         return None if raw == b"null" else raw
 
@@ -35,7 +35,7 @@ read_envelope: Final = msgspec.json.Decoder(Envelope).decode
 
 
 def envelope_of(job: Job) -> Envelope:
-    """Give the envelope fields of a job."""
+    """Return the envelope fields of a job."""
     return Envelope(
         traceparent=job.traceparent,
         meta=msgspec.Raw(job.meta) if job.meta else _NOTHING,
@@ -51,12 +51,12 @@ def has_envelope(job: Job) -> bool:
 
 
 def write_envelope(job: Job) -> bytes | None:
-    """Give the JSON of a job's envelope fields, None where all are empty."""
+    """Return the JSON of a job's envelope fields, None where all are empty."""
     return msgspec.json.encode(envelope_of(job)) if has_envelope(job) else None
 
 
 def wire_form(view: JobView, times: Mapping[str, int | None], envelope: Envelope) -> bytes:
-    """Give a job as a producer would hand it in; `times` are `not_before` and `expires_at` (ms)."""
+    """Return a job as a producer would submit it; `times` are `not_before` and `expires_at` (ms)."""
     fields: dict[str, Any] = {
         "id": view.id,
         "type": view.type,

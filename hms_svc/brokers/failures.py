@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from hms_svc.brokers.trail import words
+from hms_svc.brokers.history import failure_text
 from hms_svc.domain.causes import FailureCause, cause_of, other_causes
 from hms_svc.domain.outcome import Disposition
 from hms_svc.domain.views import RECENT_SLOT_MS, FailureGroup, JobView
@@ -36,7 +36,7 @@ def cause_of_end(type: str, done: Disposition) -> FailureCause:
         reason=done.reason,
         by=done.by,
         detail=done.detail,
-        failure=words(done.failure),
+        failure=failure_text(done.failure),
     )
 
 
@@ -53,12 +53,12 @@ def cause_of_view(view: JobView) -> FailureCause:
 
 
 def groups_of(standing: Iterable[Standing]) -> list[FailureGroup]:
-    """Give the groups, the one of the newest job first."""
+    """Return the groups, the one of the newest job first."""
     return sorted(map(_group, standing), key=lambda group: (-group.last_at, group.id))
 
 
 def slots_until(now_ms: int) -> range:
-    """Give the numbers of the twelve slots of five minutes that end with the present one."""
+    """Return the numbers of the twelve slots of five minutes that end with the present one."""
     present = now_ms // SLOT_MS
     return range(present - SLOTS + 1, present + 1)
 

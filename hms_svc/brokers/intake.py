@@ -44,7 +44,7 @@ def read_item(type: str, item: Item, now: int) -> Job:
 
 
 def keep_bytes(item: Item) -> KeptBytes:
-    """Give what is kept of bytes that are no job."""
+    """Return what is kept of bytes that are no job."""
     if isinstance(item, KeptBytes):
         return item
     kept = item if len(item) <= MAX_ITEM_BYTES else item[:KEPT_OF_OVERSIZED]

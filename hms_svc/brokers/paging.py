@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import msgspec
 
-from hms_svc.brokers.portions import in_stretches
+from hms_svc.brokers.chunks import in_stretches
 from hms_svc.domain.errors import BadInput, FilterTooCostly
 from hms_svc.domain.filter import Filter
 from hms_svc.domain.globs import Glob, has_globs
 from hms_svc.domain.views import JobPage, JobView
-from hms_svc.ports.judging import MOST_SHOWN_BYTES, MOST_WORK, Judge
+from hms_svc.ports.filter_judge import MOST_SHOWN_BYTES, MOST_WORK, FilterJudge
 from hms_svc.ports.side_thread import on_side_thread
 
 SLICE: Final = 200
@@ -62,21 +62,21 @@ def _free(characters: int) -> None:
 
 
 class Slices:
-    """How much a page wants: `limit` jobs (0 for all), after a look at `look` records (0 for any).
+    """How much a page wants: `limit` jobs (0 for all), after a check at `look` records (0 for any).
 
     With a `look` it is also over once its filter has taken its work, or what was found is large.
     `size` is how many records its walk reads at once: no more than it wants, where
     indexes answer; as many as may be, as soon as one is refused.
     """
 
-    def __init__(self, where: Filter, *, limit: int, look: int) -> None:
+    def __init__(self, where: Filter, *, limit: int, examine: int) -> None:
         self.limit = limit
-        self.look = look
-        self._most = min(look or SLICE, SLICE)
+        self.examine = examine
+        self._most = min(examine or SLICE, SLICE)
         self.size = min(limit + 1, self._most) if limit and not where.unserved() else self._most
 
-    def hear_refusal(self) -> None:
-        """Hear that a record did not fit."""
+    def read_refusal(self) -> None:
+        """Note that a record did not fit."""
         self.size = self._most
 
 
@@ -91,24 +91,24 @@ async def fill_page(
     The walk gives each job with its place; the place where the page ended makes its cursor.
     """
     found: list[JobView] = []
-    judge = Judge(where, now_ms)
-    looked, size, limit, look = 0, 0, slices.limit, slices.look
+    judge = FilterJudge(where, now_ms)
+    examined, size, limit, examine = 0, 0, slices.limit, slices.examine
     last: tuple[Any, ...] = ()
     async for place, view in walk:
-        is_enough = looked >= look or judge.work >= MOST_WORK or size >= MOST_SHOWN_BYTES
-        if look and is_enough:
-            return JobPage(tuple(found), write_cursor(last), looked, judge.work)
-        looked += 1
+        is_enough = examined >= examine or judge.work >= MOST_WORK or size >= MOST_SHOWN_BYTES
+        if examine and is_enough:
+            return JobPage(tuple(found), write_cursor(last), examined, judge.work)
+        examined += 1
         fits = await judge.fits(view)
         if fits and limit and len(found) == limit:
-            return JobPage(tuple(found), write_cursor(last), looked, judge.work)
+            return JobPage(tuple(found), write_cursor(last), examined, judge.work)
         if fits:
             found.append(view)
             size += len(view.data)
         else:
-            slices.hear_refusal()
+            slices.read_refusal()
         last = place
-    return JobPage(tuple(found), None, looked, judge.work)
+    return JobPage(tuple(found), None, examined, judge.work)
 
 
 def write_cursor(key: tuple[Any, ...]) -> str:

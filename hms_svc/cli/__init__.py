@@ -9,7 +9,7 @@ def main() -> None:
     """Run `hms-svc` with the arguments of this process; ends it with the command's exit code."""
     # Collecting garbage while modules load is a tenth of a short command; `session.run` turns it on.
     gc.disable()
-    from hms_svc.handling.standard_streams import provide_standard_streams
+    from hms_svc.sdk.standard_streams import provide_standard_streams
 
     provide_standard_streams()
     from hms_svc.cli.app import make_app

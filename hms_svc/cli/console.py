@@ -20,10 +20,10 @@ from hms_svc.domain.errors import BadInput, HmsError
 from hms_svc.domain.local_time import ZONE
 
 if TYPE_CHECKING:
-    from hms_svc.embedded import EmbeddedWorkers
     from hms_svc.operations.service import Operations
+    from hms_svc.processes.embedded import EmbeddedWorkers
     from hms_svc.settings import Settings
-    from tui.launch import Facts, Launch, Snapshot
+    from tui.launch import Facts, Launch, SnapshotFile
     from tui.terminal import Terminal
 
 LOG_FILE: Final = "console.log"
@@ -123,8 +123,8 @@ def _show_each(
     from hms_svc.observability.logs import set_up_logging
     from hms_svc.settings import is_in_tmux
     from tui.app import run_console
-    from tui.leaving import SWITCHED
-    from tui.memory import FILE as MEMORY_FILE
+    from tui.console_exit import SWITCHED
+    from tui.preferences import FILE as MEMORY_FILE
 
     gc.freeze()
     gc.enable()
@@ -178,7 +178,7 @@ def _workforce(
 ) -> EmbeddedWorkers | None:
     if options.attach or session.read_only:
         return None
-    from hms_svc.embedded import ProcessWorkers, ThreadWorkers
+    from hms_svc.processes.embedded import ProcessWorkers, ThreadWorkers
 
     kind = ProcessWorkers if options.workers == "process" else ThreadWorkers
     return kind(settings, options.types)
@@ -188,12 +188,12 @@ def _launch(
     session: Session,
     settings: Settings,
     options: ConsoleOptions,
-    snapshot: Snapshot | None = None,
+    snapshot: SnapshotFile | None = None,
 ) -> Launch:
     from tui.launch import Launch
 
     def operations() -> AbstractAsyncContextManager[Operations]:
-        return session.operations(rehearsing=True)
+        return session.operations(dry_run_help=True)
 
     opens: Callable[[], AbstractAsyncContextManager[Operations]] = operations
     return Launch(
@@ -244,10 +244,10 @@ def _check_keys(session: Session) -> None:
     remap(session.loaded.keys)
 
 
-def _snapshot(options: ConsoleOptions) -> Snapshot | None:
+def _snapshot(options: ConsoleOptions) -> SnapshotFile | None:
     if options.snapshot is None:
         return None
-    from tui.launch import Snapshot
+    from tui.launch import SnapshotFile
 
     found = re.fullmatch(r"([0-9]{2,3})x([0-9]{2,3})", options.size)
     if found is None:
@@ -255,4 +255,4 @@ def _snapshot(options: ConsoleOptions) -> Snapshot | None:
     folder = options.snapshot.absolute().parent
     if not os.access(folder, os.W_OK) or options.snapshot.is_dir():
         raise BadInput(f"--snapshot {options.snapshot}: no file can be written there")
-    return Snapshot(path=options.snapshot, width=int(found[1]), height=int(found[2]))
+    return SnapshotFile(path=options.snapshot, width=int(found[1]), height=int(found[2]))

@@ -99,8 +99,8 @@ def _watch(session: Session, city: Simulation) -> int:
 def _work(session: Session, city: Simulation, seconds: float) -> int:
     from hms_svc.cli.session import run
     from hms_svc.cli.status import show_status
-    from hms_svc.embedded import ThreadWorkers
     from hms_svc.observability.logs import set_up_logging
+    from hms_svc.processes.embedded import ThreadWorkers
 
     set_up_logging("error", session.settings.log_format)
     workers = ThreadWorkers(session.settings)

@@ -60,7 +60,7 @@ def enqueue(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Hand in jobs: all of them, or, where one is at fault, none."""
+    """Submit jobs: all of them, or, where one is at fault, none."""
     from hms_svc.cli.enqueue_output import Output
     from hms_svc.operations.intake import Shaping, read_assignments
 

@@ -42,7 +42,7 @@ class Output:
     async def begin(self, backend: Backend) -> None:
         """Remember where the bus stands, before anything is sent."""
         if self._wait_seconds is not None:
-            from hms_svc.operations.positions import newest_position
+            from hms_svc.operations.bus_positions import newest_position
 
             self._position = await newest_position(backend.bus)
 
@@ -63,8 +63,8 @@ class Output:
                 known: dict[str, JsonValue] = {"exists": True} if exists else {}
                 emit({"id": answer.job_id, "type": type_name, "state": answer.state.value, **known})
             elif len(self._types) <= SHOWN:
-                known_words = " (known already)" if exists else ""
-                say(f"{answer.job_id}  {type_name}  {answer.state}{known_words}")
+                known_text = " (known already)" if exists else ""
+                say(f"{answer.job_id}  {type_name}  {answer.state}{known_text}")
 
     async def finish(self, backend: Backend) -> int:
         """Wait where that was asked for; return the exit code: 3 where a job ended otherwise than completed."""
@@ -72,10 +72,10 @@ class Output:
             return await self._wait(backend, self._wait_seconds)
         if not self._as_json and len(self._types) > SHOWN:
             say(f"… {len(self._types):,} jobs in all")
-        await self._tell_refused(backend)
+        await self._report_refused(backend)
         return NOT_ALL if self._refused else DONE
 
-    async def _tell_refused(self, backend: Backend) -> None:
+    async def _report_refused(self, backend: Backend) -> None:
         for detail in await backend.inspection.details(self._refused[:SHOWN]):
             if detail is not None:
                 view = detail.view
@@ -84,7 +84,7 @@ class Output:
             hint(f"… {len(self._refused):,} jobs in all will not run")
 
     async def _wait(self, backend: Backend, limit: float) -> int:
-        from hms_svc.operations.waiting import Watch
+        from hms_svc.operations.job_watch import Watch
 
         watch = Watch(
             list(self._types),

@@ -96,8 +96,8 @@ def _policy(session: Session) -> list[Finding]:
 
 
 def _agencies(session: Session) -> list[Finding]:
-    from hms_svc.handling.agencies_file import load_agencies
     from hms_svc.operations.doctor import Finding, Level, failed
+    from hms_svc.sdk.agencies_file import load_agencies
 
     file = session.settings.agencies_file
     if file is None:
@@ -125,11 +125,11 @@ def _places(session: Session) -> list[Finding]:
 
 
 def _doors(session: Session) -> list[Finding]:
-    from hms_svc.http_api.checking import check_doors
+    from hms_svc.http_api.settings_check import check_http_settings
     from hms_svc.operations.doctor import Finding, Level, failed
 
     try:
-        check_doors(session.settings)
+        check_http_settings(session.settings)
     except HmsError as error:
         return [failed("doors", error)]
     file = session.settings.http_tls_certificate
@@ -138,8 +138,8 @@ def _doors(session: Session) -> list[Finding]:
 
 def _apps(session: Session) -> list[Finding]:
     from hms_svc.bootstrap import application
-    from hms_svc.handling.apps import installed_apps
     from hms_svc.operations.doctor import Finding, Level, failed
+    from hms_svc.sdk.apps import installed_apps
 
     apps = (*session.settings.app, *installed_apps())
     if not apps:

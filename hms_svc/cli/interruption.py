@@ -7,12 +7,12 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hms_svc.operations.pace import Pace
+from hms_svc.operations.bulk_pace import Pace
 
 
 @contextmanager
 def interruptible() -> Iterator[Pace]:
-    """Let the first Ctrl-C end a bulk act after the chunk in hand, and the second at once."""
+    """Let the first Ctrl-C end a bulk act after the chunk in progress, and the second at once."""
     pace, loop = Pace(), asyncio.get_running_loop()
 
     def interrupted() -> None:

@@ -200,12 +200,12 @@ async def _act(session: Session, asked: _Asked) -> int:
 
 
 def hint_at_undo(report: BatchReport) -> None:
-    """Tell how what was just done is taken back."""
+    """Return how what was just done is taken back."""
     hint(f"within ten minutes: hms-svc jobs undo {report.batch}")
 
 
 def code_of(report: BatchReport) -> int:
-    """Give the exit code of a bulk act."""
+    """Return the exit code of a bulk act."""
     if report.left:
         return INTERRUPTED
     if not report.failed:
@@ -214,7 +214,7 @@ def code_of(report: BatchReport) -> int:
 
 
 def print_choice(verb: str, plan: Choice, as_json: bool) -> None:
-    """Tell what would be done, and nothing was."""
+    """Return what would be done, and nothing was."""
     if as_json:
         emit(
             {
@@ -246,7 +246,7 @@ def print_choice(verb: str, plan: Choice, as_json: bool) -> None:
 
 
 def print_report(act: str, done: str, report: BatchReport, as_json: bool) -> None:
-    """Tell what was done, and to which jobs it was not."""
+    """Return what was done, and to which jobs it was not."""
     if as_json:
         emit(
             {

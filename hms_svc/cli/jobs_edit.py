@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from hms_svc.domain.job import Job
     from hms_svc.domain.strict_json import JsonValue
-    from hms_svc.operations.rehearsal import Check
+    from hms_svc.operations.dry_run import Check
     from hms_svc.operations.service import Operations
 
 
@@ -68,15 +68,15 @@ async def _edit(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    from hms_svc.operations.rehearsal import diff_lines
+    from hms_svc.operations.dry_run import diff_lines
     from hms_svc.operations.shapes import data_shape
 
-    async with session.operations(rehearsing=not no_check) as operations:
+    async with session.operations(dry_run_help=not no_check) as operations:
         detail, _ = await operations.reads.detail(job_id)
         old = data_shape(detail.view.data)
         new = _new_data(old, source, assignments)
         job = await operations.actions.draft_edit(job_id, new)
-        checks = await _rehearse(operations, job)
+        checks = await _dry_run(operations, job)
         state = "not enqueued"
         if not dry_run:
             _stop_at_a_no(checks)
@@ -88,7 +88,7 @@ async def _edit(
         "retried_from": job_id,
     }
     if dry_run:
-        _print_rehearsal(shape, checks, diff_lines(old, new), as_json)
+        _print_dry_run(shape, checks, diff_lines(old, new), as_json)
         _stop_at_a_no(checks)
     elif as_json:
         emit(shape)
@@ -97,8 +97,8 @@ async def _edit(
         say(f"{job.id}  {job.type}  {state}, created from {job_id}")
 
 
-async def _rehearse(operations: Operations, job: Job) -> Sequence[Check]:
-    return () if operations.rehearsal is None else await operations.rehearsal.rehearse(job)
+async def _dry_run(operations: Operations, job: Job) -> Sequence[Check]:
+    return () if operations.dry_run_result is None else await operations.dry_run_result.dry_run(job)
 
 
 def _stop_at_a_no(checks: Sequence[Check]) -> None:
@@ -117,7 +117,7 @@ def _hint_at_holds(checks: Sequence[Check]) -> None:
             hint(f"{check.name} holds: {check.words}")
 
 
-def _print_rehearsal(
+def _print_dry_run(
     shape: dict[str, JsonValue], checks: Sequence[Check], diff: Sequence[str], as_json: bool
 ) -> None:
     if as_json:

@@ -12,7 +12,7 @@ from hms_svc.cli.session import Session, run, session_of
 
 if TYPE_CHECKING:
     from hms_svc.domain.views import JobDetail, JobPage
-    from hms_svc.operations.reads import JobStory, Reads
+    from hms_svc.operations.reads import FullJob, Reads
 
 FOLLOW_SECONDS = 0.5
 
@@ -47,7 +47,7 @@ def show(
 
 
 def why(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
-    """Tell in one sentence why a job waits, was refused, or died."""
+    """Return, in one sentence why a job waits, was refused, or died."""
     run(lambda: _why(session_of(context), job_id, as_json))
 
 
@@ -124,11 +124,11 @@ async def _show(session: Session, job_id: str, follow: bool, as_json: bool) -> N
     async with session.operations(database=False) as operations:
         if follow:
             await _follow(operations.reads, job_id, as_json)
-        story = await operations.reads.story(job_id)
+        full_job = await operations.reads.full_job(job_id)
     if as_json:
-        emit(job_detail_shape(story.detail))
+        emit(job_detail_shape(full_job.detail))
     else:
-        _print_story(story)
+        _print_full_job(full_job)
 
 
 async def _follow(reads: Reads, job_id: str, as_json: bool) -> None:
@@ -153,15 +153,15 @@ async def _follow(reads: Reads, job_id: str, as_json: bool) -> None:
         await asyncio.sleep(FOLLOW_SECONDS)
 
 
-def _print_story(story: JobStory) -> None:
+def _print_full_job(full_job: FullJob) -> None:
     from hms_svc.operations.shapes import data_shape, sender_facts, sent_shape
 
-    detail, view = story.detail, story.detail.view
+    detail, view = full_job.detail, full_job.detail.view
     sent = sent_shape(detail)
     facts(
         [
             ("id", view.id), ("type", view.type),
-            ("state", f"{view.state} (archived)" if story.archived else view.state),
+            ("state", f"{view.state} (archived)" if full_job.archived else view.state),
             ("reason", view.reason), ("by", view.by), ("detail", view.detail),
             ("attempt", view.attempt), ("priority", view.priority or None),
             ("enqueued", when(view.enqueued_at)), ("due", when(view.due_at)),
@@ -180,12 +180,12 @@ def _print_story(story: JobStory) -> None:
     if detail.result is not None:
         say("\nresult " + pretty(data_shape(detail.result)))
     _print_past(detail)
-    if story.case is not None:
-        say("\ncase " + pretty(story.case.to_json()))
-    if story.audit:
+    if full_job.case is not None:
+        say("\ncase " + pretty(full_job.case.to_json()))
+    if full_job.audit:
         table(
             ("at", "actor", "action", "detail"),
-            [(when(a.at), a.actor, a.action, a.detail.decode()) for a in story.audit],
+            [(when(a.at), a.actor, a.action, a.detail.decode()) for a in full_job.audit],
             title="audit",
         )
 

@@ -154,7 +154,7 @@ def console() -> Console:
 
 @contextmanager
 def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show a bar on standard error where that is a terminal; gives what is told of each advance."""
+    """Show a bar on standard error where that is a terminal; gives what is notified of each advance."""
     if not sys.stderr.isatty():
         yield lambda advance: None
         return

@@ -37,7 +37,7 @@ def pause(
             await operations.actions.pause(type_name, reason=reason, intake=intake)
 
     run(work)
-    _tell(type_name, paused=True, intake=intake, as_json=as_json)
+    _report(type_name, paused=True, intake=intake, as_json=as_json)
 
 
 def resume(context: typer.Context, type_name: TypeName, as_json: AsJson = False) -> None:
@@ -48,7 +48,7 @@ def resume(context: typer.Context, type_name: TypeName, as_json: AsJson = False)
             await operations.actions.resume(type_name)
 
     run(work)
-    _tell(type_name, paused=False, intake=False, as_json=as_json)
+    _report(type_name, paused=False, intake=False, as_json=as_json)
 
 
 def purge(
@@ -78,7 +78,7 @@ def purge(
 
 
 def why(context: typer.Context, type_name: TypeName, as_json: AsJson = False) -> None:
-    """Tell in one sentence why a queue does not move."""
+    """Return, in one sentence why a queue does not move."""
 
     async def work() -> str:
         async with session_of(context).operations(database=False) as operations:
@@ -101,7 +101,7 @@ COMMANDS: Final[Commands] = {
 
 
 async def _list(session: Session, as_json: bool) -> None:
-    from hms_svc.cli.status import left_off_words, queue_table
+    from hms_svc.cli.status import left_off_text, queue_table
     from hms_svc.operations.shapes import queue_shape
 
     async with session.operations(database=False) as operations:
@@ -112,7 +112,7 @@ async def _list(session: Session, as_json: bool) -> None:
     else:
         console().print(queue_table(seen))
     if seen.types_left_off:
-        hint(left_off_words(seen))
+        hint(left_off_text(seen))
 
 
 def _print_purge(type_name: str, report: BatchReport, as_json: bool) -> None:
@@ -133,7 +133,7 @@ def _print_purge(type_name: str, report: BatchReport, as_json: bool) -> None:
         hint_at_undo(report)
 
 
-def _tell(type_name: str, *, paused: bool, intake: bool, as_json: bool) -> None:
+def _report(type_name: str, *, paused: bool, intake: bool, as_json: bool) -> None:
     if as_json:
         emit({"type": type_name, "paused": paused, "intake_paused": intake})
     elif intake:

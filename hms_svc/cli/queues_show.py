@@ -11,79 +11,79 @@ from hms_svc.cli.printing import emit, facts, say, table, when
 from hms_svc.cli.session import run, session_of
 
 if TYPE_CHECKING:
-    from hms_svc.operations.type_story import TypeStory
+    from hms_svc.operations.type_detail import TypeDetail
 
 
 def show(context: typer.Context, type_name: TypeName, as_json: AsJson = False) -> None:
     """Show all that is known of a type: counts, workers, causes, results, settings, schedule."""
 
-    async def work() -> TypeStory:
+    async def work() -> TypeDetail:
         session = session_of(context)
-        async with session.operations(database=False, rehearsing=True) as operations:
-            return await operations.types.story(type_name)
+        async with session.operations(database=False, dry_run_help=True) as operations:
+            return await operations.types.full_job(type_name)
 
-    story = run(work)
+    full_job = run(work)
     if as_json:
-        from hms_svc.operations.type_story import type_story_shape
+        from hms_svc.operations.type_detail import type_detail_shape
 
-        emit(type_story_shape(story))
+        emit(type_detail_shape(full_job))
     else:
-        _print(story)
+        _print(full_job)
 
 
 COMMANDS: Final[Commands] = {"show": show}
 
 
-def _print(story: TypeStory) -> None:
+def _print(full_job: TypeDetail) -> None:
     from hms_svc.operations.shapes import COUNTED
-    from hms_svc.operations.type_story import settings_facts
+    from hms_svc.operations.type_detail import settings_facts
 
-    queue, schedule, took = story.queue, story.schedule, story.took
+    queue, schedule, took = full_job.queue, full_job.schedule, full_job.took
     claimed = queue.counters.get("claimed")
     counted = ((name, getattr(queue.counts, name)) for name in ("intake", *COUNTED))
     facts(
         [
             ("type", queue.type),
-            ("why", story.why),
+            ("why", full_job.why),
             ("jobs", ", ".join(f"{number:,} {name}" for name, number in counted if number)),
             ("totals", ", ".join(f"{n:,} {name}" for name, n in queue.counters.items() if n)),
             ("failed", claimed and f"{queue.counters.get('failed', 0) / claimed:.0%} of all attempts"),
             ("took", took and f"p50 {took.p50:,} ms, p95 {took.p95:,} ms, p99 {took.p99:,} ms, "
              f"of the newest {took.of} completed"),
-            ("paused at", when(story.paused_at)),
-            ("not known", story.unread and f"when it was paused: {story.unread}"),
+            ("paused at", when(full_job.paused_at)),
+            ("not known", full_job.unread and f"when it was paused: {full_job.unread}"),
             ("schedule", schedule and f"{schedule.words}, next at {when(schedule.next_at)}"),
-            *settings_facts(story),
+            *settings_facts(full_job),
         ]
     )  # fmt: skip
-    if story.workers:
+    if full_job.workers:
         table(
             ("worker", "its jobs", "at most", "busy", "slots", "seen"),
             [
                 (each.worker, each.running, each.most, each.busy, each.slots,
                  "silent" if each.is_silent else when(each.last_seen_at))
-                for each in story.workers
+                for each in full_job.workers
             ],
             title="workers",
         )  # fmt: skip
     else:
         say("\nno worker serves it")
-    if story.groups:
+    if full_job.groups:
         table(
             ("count", "state", "reason", "error or by", "pattern", "first", "last", "id"),
             [
                 (g.count, g.state, g.reason, g.error or g.by, g.pattern, when(g.first_at),
                  when(g.last_at), g.id)
-                for g in story.groups
+                for g in full_job.groups
             ],
             title="failures", leaving=("first", "error or by", "reason", "last", "pattern"),
         )  # fmt: skip
-    if story.newest:
+    if full_job.newest:
         table(
             ("id", "state", "ended", "reason", "detail"),
             [
                 (job.id, job.state, when(job.finished_at), job.reason, job.detail or job.failure)
-                for job in story.newest
+                for job in full_job.newest
             ],
             title="newest results", leaving=("ended", "detail", "reason"),
         )  # fmt: skip

@@ -27,7 +27,7 @@ UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EI
 
 
 def exit_code(error: HmsError) -> int:
-    """Give the contract's exit code of an error."""
+    """Return the contract's exit code of an error."""
     if isinstance(error, BadInput):
         return BAD_INPUT
     if isinstance(error, Outage):
@@ -36,7 +36,7 @@ def exit_code(error: HmsError) -> int:
 
 
 def complain(text: str) -> None:
-    """Say something on standard error, with untrusted text in it made harmless."""
+    """Write something on standard error, with untrusted text in it made harmless."""
     typer.echo(f"hms-svc: {plain_lines(text)}", err=True)
 
 
@@ -44,11 +44,11 @@ class Root(Group):
     """The root group: finds its commands when they are asked for, translates what they raise."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Give the names of all commands, in the order of the help."""
+        """Return the names of all commands, in the order of the help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Give a command, importing its module; None where there is none of this name."""
+        """Return a command, importing its module; None where there is none of this name."""
         return build(cmd_name) if cmd_name in COMMANDS else None
 
     def make_context(self, *arguments: Any, **named: Any) -> Any:

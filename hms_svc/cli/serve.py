@@ -38,8 +38,8 @@ def serve(
 
     With --drain there is no HTTP unless --http asks for it.
     """
-    from hms_svc.bootstrap import ServeOptions
-    from hms_svc.bootstrap import serve as run_workers
+    from hms_svc.processes.serve import ServeOptions
+    from hms_svc.processes.serve import serve as run_workers
 
     if http is not None and no_http:
         raise BadInput("--http and --no-http: give one of them")

@@ -17,11 +17,11 @@ from hms_svc.domain.local_time import ZONE
 from hms_svc.domain.setting_values import PLACES
 
 if TYPE_CHECKING:
-    from hms_svc.governance.question import Policy
-    from hms_svc.handling.registry import Registry
     from hms_svc.operations.service import Operations
     from hms_svc.ports.backend import Backend
+    from hms_svc.ports.policy import Policy
     from hms_svc.ports.stores import Database, DatabaseHealth
+    from hms_svc.sdk.registry import Registry
     from hms_svc.settings import Loaded, Settings
 
 Result = TypeVar("Result")
@@ -100,7 +100,7 @@ class Session:
 
     @asynccontextmanager
     async def operations(
-        self, *, database: bool = True, rehearsing: bool = False
+        self, *, database: bool = True, dry_run_help: bool = False
     ) -> AsyncIterator[Operations]:
         """Open the operator service; without `database` one that cannot be reached is left out.
 
@@ -109,7 +109,7 @@ class Session:
         from hms_svc.operations.service import make_operations
 
         async with AsyncExitStack() as stack:
-            registry, policy = await self._rules(stack) if rehearsing else (None, None)
+            registry, policy = await self._rules(stack) if dry_run_help else (None, None)
             opened = await stack.enter_async_context(self.backend())
             stores, away = await self._open_database(needed=database)
             if stores is not None:
@@ -161,7 +161,7 @@ def run(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
 
 
 def session_of(context: typer.Context) -> Session:
-    """Give the session of a command's context."""
+    """Return the session of a command's context."""
     session = context.obj
     assert isinstance(session, Session)
     return session

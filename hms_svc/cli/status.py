@@ -73,7 +73,7 @@ def _page(seen: Status, session: Session) -> Any:
     parts: list[Any] = [Text(head), *(Text(line) for line in health_lines(seen.health))]
     parts.append(queue_table(seen))
     if seen.types_left_off:
-        parts.append(Text(left_off_words(seen)))
+        parts.append(Text(left_off_text(seen)))
     if seen.workers:
         parts.append(
             make_table(WORKER_COLUMNS, worker_rows(seen.workers, seen.at), leaving=WORKERS_LEAVING)
@@ -82,7 +82,7 @@ def _page(seen: Status, session: Session) -> Any:
 
 
 def health_lines(health: Health) -> list[str]:
-    """Tell of each trouble in a line, the worst first; or that all is well."""
+    """Describe each trouble in a line, the worst first; or that all is well."""
     lines = []
     for trouble in health.troubles:
         detail = f"; {trouble.detail}" if trouble.detail else ""
@@ -100,8 +100,8 @@ def _note(queue: QueueView) -> str:
     return "quiet" if queue.quiet_workers else "not served"
 
 
-def left_off_words(seen: Status) -> str:
-    """Tell of the types that the list and its totals leave off."""
+def left_off_text(seen: Status) -> str:
+    """Describe the types that the list and its totals leave off."""
     return (
         f"{seen.types_left_off:,} types that no live worker serves are left off, also in the total"
     )

@@ -82,7 +82,7 @@ def revoke(
     token_id: Annotated[str, typer.Argument(metavar="ID", help="The id, as `tokens list` has it.")],
     as_json: AsJson = False,
 ) -> None:
-    """End a token: every door refuses it within seconds."""
+    """End a token: every HTTP server refuses it within seconds."""
 
     async def work() -> None:
         async with session_of(context).operations() as operations:

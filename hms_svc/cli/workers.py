@@ -27,11 +27,11 @@ WORKERS_LEAVING = ("lane", "pid", "host", "types", "slots", "seen s ago", "busy"
 
 
 def list_workers(context: typer.Context, as_json: AsJson = False) -> None:
-    """List the live workers and the jobs in their hands."""
+    """List the live workers and the jobs that they run."""
     run(lambda: _list(session_of(context), as_json))
 
 
-def _wish(state: str, text: str) -> Callable[..., None]:
+def _request(state: str, text: str) -> Callable[..., None]:
     def command(
         context: typer.Context,
         worker_id: WorkerId,
@@ -67,9 +67,9 @@ def _wish(state: str, text: str) -> Callable[..., None]:
 
 COMMANDS: Final[Commands] = {
     "list": list_workers,
-    "quiet": _wish("quiet", "Let a worker finish its running jobs and claim no more."),
-    "resume": _wish("working", "Let a quiet worker claim jobs again."),
-    "stop": _wish(
+    "quiet": _request("quiet", "Let a worker finish its running jobs and claim no more."),
+    "resume": _request("working", "Let a quiet worker claim jobs again."),
+    "stop": _request(
         "stopping",
         """Let a worker finish the jobs in its hands within its grace, and end.
 
@@ -79,19 +79,19 @@ COMMANDS: Final[Commands] = {
 }
 
 
-def busy_words(worker: WorkerView) -> str:
+def busy_text(worker: WorkerView) -> str:
     """Return how many slots are busy, and how many of those by functions that do not return."""
     return f"{worker.busy} ({worker.hung} hung)" if worker.hung else str(worker.busy)
 
 
 def worker_rows(seen: tuple[WorkerView, ...] | list[WorkerView], now_ms: int) -> list[list[object]]:
     """Return the rows of the table of workers."""
-    from hms_svc.operations.explanation import wish_words
+    from hms_svc.operations.explanation import request_text
 
     return [
         [
-            each.id, each.host, str(each.pid), busy_words(each), each.slots, each.lane,
-            "; ".join(filter(None, (each.state, wish_words(each, now_ms)))), ", ".join(each.types),
+            each.id, each.host, str(each.pid), busy_text(each), each.slots, each.lane,
+            "; ".join(filter(None, (each.state, request_text(each, now_ms)))), ", ".join(each.types),
             max(now_ms - each.last_seen_at, 0) / 1000,
         ]
         for each in seen

@@ -24,7 +24,7 @@ UNSERVED: Final = "snow.report"
 
 
 class Deed(msgspec.Struct, frozen=True):
-    """One thing handed in: a job's data, or bytes that are none; `delay_seconds` is for later."""
+    """One thing submitted: a job's data, or bytes that are none; `delay_seconds` is for later."""
 
     type: str
     data: JsonValue = None
@@ -50,11 +50,11 @@ class City:
         }  # fmt: skip
 
     def opening(self) -> list[Deed]:
-        """Give one deed of every kind, so that there is something of each to see at once."""
+        """Return one deed of every kind, so that there is something of each to see at once."""
         return [make() for make in self._kinds]
 
     def next(self) -> tuple[float, Deed]:
-        """Give the seconds to wait, and what is done then."""
+        """Return the seconds to wait, and what is done then."""
         [make] = self._random.choices(list(self._kinds), list(self._kinds.values()))
         return self._random.expovariate(self._rate), make()
 

@@ -33,7 +33,7 @@ class CrewOffice(ThreadingHTTPServer):
         return f"http://{HOST}:{self.server_port}/crew"
 
     def status(self) -> int:
-        """Give the status of the next answer."""
+        """Return the status of the next answer."""
         is_down = WEBHOOK_DOWN.holds(time.time() - self._began)
         return 503 if is_down or self._random.random() < SHARE_LOST else 204
 
@@ -58,4 +58,4 @@ class _Desk(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: nobody reads it."""
+        """Log nothing: nobody reads it."""

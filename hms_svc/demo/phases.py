@@ -15,7 +15,7 @@ class Phase(msgspec.Struct, frozen=True):
     period: float
 
     def holds(self, elapsed_seconds: float) -> bool:
-        """Tell whether it holds so long after the city began."""
+        """Return whether it holds so long after the city began."""
         return self.begins <= elapsed_seconds % self.period < self.ends
 
 

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from hms_svc.demo.phases import STREETLIGHT_BUG
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import ValidationFailed
-from hms_svc.handling.context import RunningJob
-from hms_svc.handling.registry import Registry
+from hms_svc.sdk.registry import Registry
+from hms_svc.sdk.running_job import RunningJob
 
 STREETLIGHT: Final = "streetlight.report"
 GRAFFITI: Final = "graffiti.report"

@@ -1,4 +1,4 @@
-"""Hands in what the city does, on a thread and a loop of its own, until stopped."""
+"""Submits what the city does, on a thread and a loop of its own, until stopped."""
 
 from __future__ import annotations
 
@@ -85,6 +85,6 @@ async def hand_in(broker: Broker, deed: Deed) -> None:
 
 
 def city_spots(settings: Settings) -> list[Position]:
-    """Give the points of the city's places, around which things happen."""
+    """Return the points of the city's places, around which things happen."""
     places = Places(settings.places_file).load().places
     return [point for place in places for line in place.ways for point in line]

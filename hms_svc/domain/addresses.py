@@ -37,7 +37,7 @@ _HOLDS_IPV4: Final = (IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96"))
 
 
 def is_public(address: str) -> bool:
-    """Tell whether an IP address is on the open internet, also where IPv6 wraps an IPv4 one.
+    """Return whether an IP address is on the open internet, also where IPv6 wraps an IPv4 one.
 
     An address with a zone (`fe80::1%eth0`) is judged without it. Raises ValueError for what is no address.
     """

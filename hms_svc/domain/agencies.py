@@ -1,4 +1,4 @@
-"""Other agencies: who sends envelopes here, and who is told of events."""
+"""Other agencies: who sends envelopes here, and who is notified of events."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Receiver(msgspec.Struct, frozen=True, kw_only=True):
         return f"Receiver({self.name!r}, {self.types!r})"
 
     def takes(self, event_type: str) -> bool:
-        """Tell whether this receiver is told of events of a type."""
+        """Return whether this receiver is notified of events of a type."""
         return is_of_types(event_type, self.types)
 
 
@@ -52,11 +52,11 @@ class Agencies(msgspec.Struct, frozen=True, kw_only=True):
     receivers: tuple[Receiver, ...] = ()
 
     def sender_of(self, source: str) -> Sender | None:
-        """Give the sender that a source belongs to, None for a stranger's."""
+        """Return the sender that a source belongs to, None for a stranger's."""
         return next((sender for sender in self.senders if fnmatchcase(source, sender.source)), None)
 
     def job_type_of(self, source: str, event_type: str) -> str | None:
-        """Give the type of job that an event becomes, None where no mapping takes it."""
+        """Return the type of job that an event becomes, None where no mapping takes it."""
         sender = self.sender_of(source)
         for mapping in sender.mappings if sender else ():
             if fnmatchcase(event_type, mapping.event):

@@ -91,11 +91,11 @@ class SealedChain(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[AuditFault, ...] = ()
 
     def contains(self, head: AuditHead) -> bool:
-        """Tell whether the row at the head's link has the head's digest. Its link must have been asked for."""
+        """Return whether the row at the head's link has the head's digest. Its link must have been asked for."""
         return self.digest_at(head.link) == head.digest
 
     def digest_at(self, link: int) -> str | None:
-        """Give the digest at a link that was asked for; None where there is no such row."""
+        """Return the digest at a link that was asked for; None where there is no such row."""
         return self.digests.get(link) if link else ""
 
 
@@ -110,11 +110,11 @@ class HeadSigner(msgspec.Struct, frozen=True):
     key: str = ""
 
     def sign(self, head: AuditHead) -> AuditHead:
-        """Give the head with its signature."""
+        """Return the head with its signature."""
         return msgspec.structs.replace(head, signature=self._signature(head) if self.key else "")
 
     def has_signed(self, head: AuditHead) -> bool:
-        """Tell whether the signature is this key's."""
+        """Return whether the signature is this key's."""
         return hmac.compare_digest(head.signature.encode(), self._signature(head).encode())
 
     def _signature(self, head: AuditHead) -> str:
@@ -141,14 +141,14 @@ def event_of(head: AuditHead, key: str) -> Event:
     )
 
 
-class _Said(msgspec.Struct, frozen=True):
+class _Result(msgspec.Struct, frozen=True):
     link: int
     digest: str
     unproven: int = 0
     signature: str = ""
 
 
-_read_said: Final = msgspec.json.Decoder(_Said).decode
+_read_result: Final = msgspec.json.Decoder(_Result).decode
 
 
 def head_of(event: Event | None) -> AuditHead | None:
@@ -156,7 +156,7 @@ def head_of(event: Event | None) -> AuditHead | None:
     if event is None or event.type != AUDIT_SEALED or event.subject != SUBJECT:
         return None
     try:
-        said = _read_said(event.data)
+        said = _read_result(event.data)
     except msgspec.MsgspecError:
         return None
     return AuditHead(
@@ -182,7 +182,7 @@ def doubt_about(head: AuditHead, chain: SealedChain, now: int) -> Doubt:
 
 
 def objections(kept: KeptHeads, chain: SealedChain, signer: HeadSigner) -> list[AuditFault]:
-    """Say why no head may take the place of the kept ones now: empty where one may.
+    """Return why no head may take the place of the kept ones now: empty where one may.
 
     The digest at the newest head's link must have been asked for.
     """

@@ -89,7 +89,7 @@ def read_database_url(text: str) -> BackendUrl:
 
 
 def sqlite_url(path: str) -> str:
-    """Give the address of an SQLite file: three slashes and its path (so four where absolute)."""
+    """Return the address of an SQLite file: three slashes and its path (so four where absolute)."""
     return SQLITE_PREFIX + path
 
 
@@ -107,7 +107,7 @@ def mask_passwords(message: str) -> str:
 
 
 def absolute_path(path: str | Path) -> Path:
-    """Give the path from the root, `~` resolved; ValueError says what would be right.
+    """Return the path from the root, `~` resolved; ValueError says what would be right.
 
     That is where its home is not known, or the folder that it begins at was deleted.
     """

@@ -26,7 +26,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 
 
 def delay_before(attempt: int, policy: RetryPolicy, random_share: float) -> float:
-    """Give the seconds to wait after the failed attempt number `attempt` (from 1).
+    """Return the seconds to wait after the failed attempt number `attempt` (from 1).
 
     Exponential backoff with full jitter: `random_share` in [0, 1) of
     `min(cap, base · 2^(attempt-1))`; see "Exponential Backoff And Jitter",

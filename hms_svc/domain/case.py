@@ -34,7 +34,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes = b"{}"
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Give the shape of `cases list`, with the payload and the closing time beside it."""
+        """Return the shape of `cases list`, with the payload and the closing time beside it."""
         return {
             "id": self.id,
             "job_id": self.job_id,

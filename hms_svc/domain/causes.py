@@ -29,7 +29,7 @@ GROUPED: Final = FAILED | {State.RETRYING}
 CAUSE_ID: Final = re.compile(r"[0-9a-f]{12}")
 _MOST_READ: Final = 1000
 _MOST_KEPT: Final = 200
-_SAY_ENOUGH: Final = frozenset(
+_SHOWN_AT_MOST: Final = frozenset(
     {REASON_EXPIRED, REASON_NO_HANDLER, REASON_LOST, REASON_CRASHED, REASON_ID_CONFLICT}
 )
 """Reasons whose words name only the job at hand."""
@@ -78,7 +78,7 @@ def cause_of(
         pattern = pattern_of(detail.partition(": ")[0]) if reason == REASON_PAYLOAD else ""
         return FailureCause(state=state, type=type, reason=reason, by=by, pattern=pattern)
     error, _, message = failure.partition(": ")
-    pattern = "" if reason in _SAY_ENOUGH else pattern_of(message if failure else detail)
+    pattern = "" if reason in _SHOWN_AT_MOST else pattern_of(message if failure else detail)
     return FailureCause(
         state=state,
         type=type,
@@ -90,12 +90,12 @@ def cause_of(
 
 
 def other_causes(state: State, type: str) -> FailureCause:
-    """Give the cause that stands for all those of a type that there was no room for."""
+    """Return the cause that stands for all those of a type that there was no room for."""
     return FailureCause(state=state, type=type, reason="", pattern=OTHER_CAUSES)
 
 
 def pattern_of(message: str) -> str:
-    """Give the first line of a message with its variables taken out, at most 200 characters.
+    """Return the first line of a message with its variables taken out, at most 200 characters.
 
     `#` stands for numbers, times and ids, `…` for quoted text, paths and addresses, and one of
     them for a list. Time is linear in the message.

@@ -15,7 +15,7 @@ DELIVER: Final = "event.deliver"
 
 
 def is_due(receiver: Receiver, event: Event) -> bool:
-    """Tell whether a receiver is told of an event; never of what became of a delivery."""
+    """Return whether a receiver is notified of an event; never of what became of a delivery."""
     return receiver.takes(event.type) and not _is_of_a_delivery(event)
 
 

@@ -17,12 +17,12 @@ STRUCTURED: Final = "application/cloudevents+json"
 BATCH: Final = "application/cloudevents-batch+json"
 MAX_BATCH: Final = 1000
 _PREFIX: Final = "ce-"
-_SAID_OTHERWISE: Final = frozenset({"data", "data_base64", "datacontenttype"})
+_DIFFERENT_CONTENT: Final = frozenset({"data", "data_base64", "datacontenttype"})
 _ESCAPED: Final = re.compile(r"\\(.)")
 
 
 def is_binary(headers: Mapping[str, str]) -> bool:
-    """Tell whether a request is in binary mode: what its envelope says stands in its headers."""
+    """Return whether a request is in binary mode: what its envelope says stands in its headers."""
     return not _media_type(headers).startswith("application/cloudevents")
 
 
@@ -72,7 +72,7 @@ def _binary(headers: Mapping[str, str], body: bytes) -> Envelope:
     for header, value in headers.items():
         if header.startswith(_PREFIX):
             name = header.removeprefix(_PREFIX)
-            if name in _SAID_OTHERWISE:
+            if name in _DIFFERENT_CONTENT:
                 raise MalformedJob(f"{header} is no attribute: body and content-type say it", name)
             document[name] = _header_value(header, value)
     if content_type := headers.get("content-type", ""):

@@ -71,7 +71,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
         return with_context(job, read_trace_context(*given))
 
     def to_cloudevent(self) -> dict[str, JsonValue]:
-        """Give the CloudEvent without what differs when a sender repeats it."""
+        """Return the CloudEvent without what differs when a sender repeats it."""
         whole: dict[str, JsonValue] = {
             "specversion": "1.0", "id": self.id, "source": self.source, "type": self.type,
             **self.attributes,
@@ -115,7 +115,7 @@ def read_envelope(value: JsonValue) -> Envelope:
 
 
 def is_json(content_type: str) -> bool:
-    """Tell whether a media type says JSON."""
+    """Return whether a media type says JSON."""
     return _JSON.fullmatch(content_type.strip()) is not None
 
 

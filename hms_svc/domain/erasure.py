@@ -1,4 +1,4 @@
-"""Erasing: what is left of a job, and of what was told of it, when a person's data is blanked."""
+"""Erasing: what is left of a job, and of what was notified of it, when a person's data is blanked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WORDS: Final = frozenset({"detail", "error"})
 
 
 def erased_detail(detail: JobDetail) -> JobDetail:
-    """Give a job without payload, result, bytes, words and output: states, numbers and times stay."""
+    """Return a job without payload, result, bytes, words and output: states, numbers and times stay."""
     given = decode(detail.envelope)
     envelope = {name: given[name] for name in given if name in _STAYS_IN_ENVELOPE}
     return msgspec.structs.replace(
@@ -38,8 +38,8 @@ def erased_detail(detail: JobDetail) -> JobDetail:
     )
 
 
-def erased_words(data: bytes) -> bytes:
-    """Give the data of a life-cycle event without its words; the same bytes where it has none."""
+def erased_text(data: bytes) -> bytes:
+    """Return the data of a life-cycle event without its words; the same bytes where it has none."""
     said = decode(data)
     if _WORDS.isdisjoint(said):
         return data

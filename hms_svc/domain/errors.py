@@ -4,7 +4,7 @@ HmsError
 ├── BadInput                 the caller can mend it (exit 2)
 │   ├── MalformedJson        bytes or values that are not strict JSON
 │   ├── MalformedJob         JSON that is not a job
-│   ├── MalformedJobs        some of the jobs handed in together are no jobs
+│   ├── MalformedJobs        some of the jobs submitted together are no jobs
 │   ├── IdConflict           the id is taken by another type or other data
 │   ├── KeyReused            the key of a request came before, with another request
 │   ├── UnknownId            no such job, case, queue or worker
@@ -12,7 +12,7 @@ HmsError
 │   ├── FilterTooCostly      a filter that takes more work than one answer may
 │   ├── BadSetting           a setting with a wrong value, or an unknown key
 │   └── BadPolicy            a governance policy that does not parse
-├── ValidationFailed         somebody says no: the job is rejected, never retried
+├── ValidationFailed         somebody rejects it: the job is rejected, never retried
 │   ├── DuplicateCase        an open case of this kind stands within the radius
 │   └── ActionDenied         governance denies the action
 ├── ActionHeld               governance wants a human to decide
@@ -50,7 +50,7 @@ class HmsError(Exception):
 
 
 class BadInput(HmsError):
-    """The caller handed in something that the caller can mend."""
+    """The caller submitted something that the caller can mend."""
 
 
 class MalformedJson(BadInput):
@@ -85,7 +85,7 @@ class Fault(NamedTuple):
 
 
 class MalformedJobs(BadInput):
-    """Jobs handed in together of which some are at fault, each with its place; none was taken."""
+    """Jobs submitted together of which some are at fault, each with its place; none was taken."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         first = faults[0]

@@ -39,19 +39,19 @@ _GROUP: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
 
 def is_of_types(event_type: str, globs: Iterable[str]) -> bool:
-    """Tell whether a type of event fits one of the globs, such as `case.*`."""
+    """Return whether a type of event fits one of the globs, such as `case.*`."""
     return any(fnmatchcase(event_type, glob) for glob in globs)
 
 
 def check_group(name: str) -> str:
-    """Give back the name of a consumer group, or raise BadInput for what is none."""
+    """Return the name of a consumer group, or raise BadInput for what is none."""
     if _GROUP.fullmatch(name):
         return name
     raise BadInput(f"group {brief(name)}: want 1 to 128 letters, digits and . _ : -, such as act")
 
 
 def check_consumer_group(name: str) -> str:
-    """Give back a name that a consumer gave its group; BadInput for none, or for one of ours."""
+    """Return a name that a consumer gave its group; BadInput for none, or for one of ours."""
     if name.startswith(RECEIVER_GROUPS):
         raise BadInput(
             f"group {name:.80} is one of hms-svc's own: those that begin with {RECEIVER_GROUPS}"
@@ -99,7 +99,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         return self._opened()[0]
 
     def written(self) -> bytes:
-        """Give the payload as JSON."""
+        """Return the payload as JSON."""
         return encode(self.payload()) if TRACE_MEMBER.encode() in self.data else self.data
 
     @property
@@ -113,7 +113,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         return value, read_traceparent(trace)
 
     def to_cloudevent(self, namespace: str) -> dict[str, JsonValue]:
-        """Give the CloudEvents 1.0 JSON object of this event; the trace is its extension attribute."""
+        """Return the CloudEvents 1.0 JSON object of this event; the trace is its extension attribute."""
         data, traceparent = self._opened()
         told: dict[str, JsonValue] = {
             "specversion": "1.0",

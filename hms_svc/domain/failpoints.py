@@ -18,9 +18,9 @@ PLACES: Final = frozenset(
         "claim.replied",  # a claim was answered, and none of its jobs has begun
         "effect.before",  # a handler is about to commit an effect
         "effect.within",  # the effect is written, and its transaction is not committed
-        "effect.after",  # the effect is committed, and the handler has not been told
+        "effect.after",  # the effect is committed, and the handler does not know yet
         "settle.before",  # outcomes are collected, and not written
-        "settle.after",  # outcomes are written, and the settler has not been told
+        "settle.after",  # outcomes are written, and the settler does not know yet
         "relay.published",  # rows of the outbox are delivered, and not marked
         "reaper.found",  # jobs whose lease has run out are found, and not taken back
         "act.intended",  # an operator's act is on record, and nothing is done

@@ -33,11 +33,11 @@ class Filter(msgspec.Struct, frozen=True, eq=False):
     weight: int = 0
 
     def matches(self, view: JobView, now_ms: int) -> bool:
-        """Tell whether the job fits; `now_ms` (Unix ms) is what ages are measured against."""
+        """Return whether the job fits; `now_ms` (Unix ms) is what ages are measured against."""
         return self.judge(view, now_ms)[0]
 
     def judge(self, view: JobView, now_ms: int) -> tuple[bool, int]:
-        """Tell whether the job fits, and the work that it took, in characters looked at.
+        """Return whether the job fits, and the work that it took, in characters looked at.
 
         Raises FilterTooCostly where one job takes more than a filter may.
         """
@@ -47,31 +47,31 @@ class Filter(msgspec.Struct, frozen=True, eq=False):
         return _holds(self.root, subject), subject.work
 
     def effort(self, view: JobView) -> int:
-        """Tell the most that a judgement of this job is likely to take, in characters looked at."""
+        """Return the most that a judgement of this job is likely to take, in characters looked at."""
         texts = len(view.data) + len(view.detail) + len(view.failure)
         return self.weight * (texts + 500)
 
     def states(self) -> frozenset[State] | None:
-        """Give the states that a matching job can have, None where it may be any."""
+        """Return the states that a matching job can have, None where it may be any."""
         return None if self.root is None else _narrow(self.root, _states_of, negated=False)
 
     def types(self) -> tuple[str, ...] | None:
-        """Give types or globs (`*`, `?`) one of which every match fits, None where there are none."""
+        """Return types or globs (`*`, `?`) one of which every match fits, None where there are none."""
         found = None if self.root is None else _narrow(self.root, _types_of, negated=False)
         return None if found is None else tuple(sorted(found))
 
     def ids(self) -> tuple[str, ...] | None:
-        """Give ids of which every match has one, None where it may have any."""
+        """Return ids of which every match has one, None where it may have any."""
         return self._exact("id")
 
     def causes(self) -> tuple[str, ...] | None:
-        """Give failure groups of which every match is in one, None where it may be in any or none."""
+        """Return failure groups of which every match is in one, None where it may be in any or none."""
         causes, states = self._exact("cause"), self.states()
         is_empty = states is not None and states.isdisjoint(GROUPED)
         return () if causes is not None and is_empty else causes
 
     def unserved(self) -> tuple[str, ...]:
-        """Give the terms that the index which is walked does not serve, in their order.
+        """Return the terms that the index which is walked does not serve, in their order.
 
         To answer them, records are read. One index is walked: the ids named, and
         no other record is read; else the failure groups; else states and types.
@@ -182,7 +182,7 @@ def _is_served(node: Node, indexes: Indexes, *, negated: bool) -> bool:
 
 
 def _weight(node: Node) -> int:
-    """Tell how often the terms look at each character of a text, at most."""
+    """Return how often the terms look at each character of a text, at most."""
     if isinstance(node, Term):
         value = node.value
         tries = not value.literal and "?" in value.text and "*" in value.text

@@ -53,7 +53,7 @@ class Subject:
             )
 
     def contains(self, text: str, folded_word: str) -> bool:
-        """Tell whether a word stands in a text, in any case."""
+        """Return whether a word stands in a text, in any case."""
         self.spend(len(text))
         folded = self._folded.get(text)
         if folded is None:
@@ -62,7 +62,7 @@ class Subject:
         return folded_word in folded
 
     def at_path(self, path: tuple[str, ...]) -> object:
-        """Give the payload's value at the path (keys, or indexes of arrays), or a sentinel."""
+        """Return the payload's value at the path (keys, or indexes of arrays), or a sentinel."""
         if self._data is _MISSING:
             self.spend(4 * len(self.view.data))
             try:
@@ -92,12 +92,12 @@ class Value(msgspec.Struct, frozen=True):
     literal: bool = False
 
     def alternatives(self) -> tuple[str, ...]:
-        """Give what a comma separates; a quoted value is one."""
+        """Return what a comma separates; a quoted value is one."""
         return (self.text,) if self.literal else tuple(self.text.split(","))
 
 
 def make_test(field: str, operator: str, value: Value) -> Test:
-    """Give the test of one term; ValueError says what would be right."""
+    """Return the test of one term; ValueError says what would be right."""
     if operator == "~" and not value.literal and _EXPRESSION.fullmatch(value.text):
         inner = value.text[1:-1]
         raise ValueError(
@@ -116,7 +116,7 @@ def make_test(field: str, operator: str, value: Value) -> Test:
 
 
 def mentions(word: str) -> Test:
-    """Give the test of a bare word: part of the id, the detail or the failure, in any case."""
+    """Return the test of a bare word: part of the id, the detail or the failure, in any case."""
     folded = word.casefold()
 
     def test(subject: Subject) -> bool:

@@ -13,7 +13,7 @@ Spend = Callable[[int], None]
 
 
 def has_globs(text: str) -> bool:
-    """Tell whether a text is a pattern."""
+    """Return whether a text is a pattern."""
     return not CHARACTERS.isdisjoint(text)
 
 
@@ -28,7 +28,7 @@ class Glob:
         self._last = _Piece(pieces[-1])
 
     def matches(self, text: str, spend: Spend) -> bool:
-        """Tell whether the whole text fits. `spend` is told the work beforehand, in characters."""
+        """Return whether the whole text fits. `spend` is told the work beforehand, in characters."""
         spend(len(text))
         if self._is_whole:
             return len(text) == self._first.length and self._first.stands_at(text, 0)
@@ -59,7 +59,7 @@ class _Piece:
         return self._pattern.match(text, place) is not None
 
     def find(self, text: str, start: int, end: int, spend: Spend) -> int:
-        """Give the first place between, -1 where there is none."""
+        """Return the first place between, -1 where there is none."""
         if self._pattern is None:
             return text.find(self._text, start, end)
         places = _STEPS // self.length

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from hms_svc.domain.plain_text import duration_words
+from hms_svc.domain.plain_text import duration_text
 
 
 class Level(StrEnum):
@@ -68,7 +68,7 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     def told(self, now_ms: int) -> str:
         """Return the words with for how long: `no workers, 3,000 jobs waiting for 4 m`."""
         took = now_ms - self.since
-        return f"{self.words} for {duration_words(took, units=1)}" if took >= 1000 else self.words
+        return f"{self.words} for {duration_text(took, units=1)}" if took >= 1000 else self.words
 
     @property
     def rank(self) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from hms_svc.domain.strict_json import encode
 JOB_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 JOB_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 RESERVED_PREFIX: Final = "hms:"
-"""What the ids of jobs begin with that hms-svc makes of others: no producer can hand one in."""
+"""What the ids of jobs begin with that hms-svc makes of others: no producer can submit one."""
 _NAMESPACE: Final = bytes.fromhex("6f2d6c1e5a515c3b9a573f1f0f0d8710")
 
 
@@ -26,14 +26,14 @@ def new_job_id() -> str:
 
 
 def check_job_id(value: object, field: str = "id") -> str:
-    """Give back `value` where it is a legal job id, else raise MalformedJob naming the field."""
+    """Return `value` where it is a legal job id, else raise MalformedJob naming the field."""
     if isinstance(value, str) and JOB_ID.fullmatch(value):
         return value
     raise MalformedJob(f"{field} {brief(value)} does not match [A-Za-z0-9._:-]{{1,128}}", field)
 
 
 def check_job_type(value: object) -> str:
-    """Give back `value` where it is a legal job type, else raise MalformedJob."""
+    """Return `value` where it is a legal job type, else raise MalformedJob."""
     if isinstance(value, str) and JOB_TYPE.fullmatch(value):
         return value
     raise MalformedJob(f"type {brief(value)} does not match [a-z0-9][a-z0-9._-]{{0,127}}", "type")
@@ -47,17 +47,17 @@ def name_based_id(*parts: str) -> str:
 
 
 def derived_id(kind: str, *parts: str) -> str:
-    """Give the id of a job that hms-svc makes: `hms:`, what kind it is, and the UUIDv5 of the parts."""
+    """Return the id of a job that hms-svc makes: `hms:`, what kind it is, and the UUIDv5 of the parts."""
     return f"{RESERVED_PREFIX}{kind}:{name_based_id(kind, encode(parts).decode())}"
 
 
 def follow_up_id(job_id: str, type: str) -> str:
-    """Give the id of the one follow-up of a type that a job has: it is erased with that job."""
+    """Return the id of the one follow-up of a type that a job has: it is erased with that job."""
     return derived_id("follow-up", job_id, type)
 
 
 def is_reserved_id(job_id: str, running: str = "") -> bool:
-    """Tell whether an id is kept for jobs that hms-svc makes.
+    """Return whether an id is kept for jobs that hms-svc makes.
 
     While the job `running` runs, which is one of these, those that go on from its own id
     are free: that id, one of `.`, `_`, `:` and `-`, and a further part.

@@ -1,4 +1,4 @@
-"""The job envelope: what a producer hands in, and what a worker is given."""
+"""The job envelope: what a producer submits, and what a worker is given."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_ITEM_BYTES: Final = 4 * 1024 * 1024
 MAX_PRIORITY: Final = 1000
 MAX_KEY_CHARACTERS: Final = 256
 MAX_TRACESTATE_CHARACTERS: Final = 512
-NAMES_LOOKED_AT: Final = 100
+MOST_NAMES_COMPARED: Final = 100
 """Unknown fields of one job that are held against the known ones: that takes time for each."""
 INTERNAL_TYPES: Final = frozenset({"envelope.receive", "event.deliver"})
 """Made by hms-svc alone: what they carry was checked, or is signed as ours. No edge takes one."""
@@ -83,7 +83,7 @@ class Lane(StrEnum):
 
 
 class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A job in the hands of a worker until `lease_until` (milliseconds of the lease clock).
+    """A job claimed by a worker until `lease_until` (milliseconds of the lease clock).
 
     `attempt` counts claims of this run, `claims` all of them ever: from the
     second one on the job may have left effects behind. `approvals` are the
@@ -104,7 +104,7 @@ class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def log_fields(job_id: str, type: str, attempt: int) -> dict[str, str | int]:
-    """Give what a log record about a job carries, as its `extra`."""
+    """Return what a log record about a job carries, as its `extra`."""
     return {"job_id": job_id, "job_type": type, "attempt": attempt}
 
 
@@ -167,7 +167,7 @@ def _read_job(
 def _misspellings(value: dict[str, JsonValue], extra: dict[str, JsonValue]) -> list[FieldFault]:
     """Find names that can only be known ones: of those that the job does not name itself."""
     free = [name for name in NAMES if name not in value]
-    found = ((name, misspelt(name, free)) for name in islice(extra, NAMES_LOOKED_AT))
+    found = ((name, misspelt(name, free)) for name in islice(extra, MOST_NAMES_COMPARED))
     return [
         FieldFault(name, f"unknown field {brief(name)}; did you mean {meant}?")
         for name, meant in found

@@ -119,7 +119,7 @@ def check_array(value: list[Any] | tuple[Any, ...], depth: int) -> None:
 
 
 def are_fine(values: list[Any] | tuple[Any, ...]) -> bool:
-    """Tell at once, where all values are of one simple kind, that none of them is at fault."""
+    """Return at once, where all values are of one simple kind, that none of them is at fault."""
     kinds = set(map(type, values))
     if kinds == {int}:
         return bool(min(values) >= -MAX_INTEGER and max(values) < MAX_INTEGER)

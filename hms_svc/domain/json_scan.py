@@ -59,7 +59,7 @@ class _Gate:
         self._gap = _LEAST_ADVANCE
 
     def is_open(self, at: int) -> bool:
-        """Tell whether an attempt may be made here."""
+        """Return whether an attempt may be made here."""
         return at >= self._closed_until
 
     def failed(self, at: int) -> None:
@@ -88,7 +88,7 @@ class Scan:
         self._string = DECODER.parse_string  # type: ignore[attr-defined]
 
     def read(self) -> JsonValue:
-        """Give the value; raises JSONDecodeError, MalformedJson, and what the checks raise."""
+        """Return the value; raises JSONDecodeError, MalformedJson, and what the checks raise."""
         value: JsonValue
         value, end = self._value(self._after_space(0), 0)
         end = self._after_space(end)
@@ -225,7 +225,7 @@ class Scan:
         return text, end
 
     def _mark(self, at: int) -> tuple[str, int]:
-        """Give the next character that is no space, empty at the end, and what comes after it."""
+        """Return the next character that is no space, empty at the end, and what comes after it."""
         mark = self._text[at : at + 1]
         if mark and mark in _SPACE:
             at = self._after_space(at)

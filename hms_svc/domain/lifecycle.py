@@ -129,5 +129,5 @@ def beside_case(detail: str, case_id: str) -> str:
 
 
 def may_move(source: State | None, target: State) -> bool:
-    """Tell whether a job may go from `source` (None: not yet accepted) to `target`."""
+    """Return whether a job may go from `source` (None: not yet accepted) to `target`."""
     return target in MOVES[source]

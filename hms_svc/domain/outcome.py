@@ -50,7 +50,7 @@ class Cancel(JobOutcome):
 
 
 class DeadLetter(JobOutcome):
-    """Give this job up at once, without another attempt."""
+    """Return this job up at once, without another attempt."""
 
     __match_args__ = ("why",)
 
@@ -73,7 +73,7 @@ class Disposition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     `delay_ms` belongs to `retrying` and `scheduled`: how long it waits, by the clock of the broker; `give_back` undoes
     the count of this attempt, `counted_give_back` adds to its bounded number.
     `hold` is (action, rule, payload digest) of a held job. `uncertain`: the case database may
-    hold an effect of this run that nobody was told of, so the job must not end as if it had none.
+    hold an effect of this run that nobody was notified of, so the job must not end as if it had none.
     """
 
     state: State

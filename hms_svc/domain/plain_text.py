@@ -13,7 +13,7 @@ _HARMFUL: Final = re.compile(
 
 
 def plain(text: str) -> str:
-    """Give one line of text in which every control, bidi and zero-width character is visible.
+    """Return one line of text in which every control, bidi and zero-width character is visible.
 
     C0 and DEL become their pictures (`␛`, `␊`); all others their number, `<U+202E>`.
     """
@@ -27,12 +27,12 @@ def plain_lines(text: str) -> str:
 
 
 def plain_json(json_text: str) -> str:
-    """Give JSON text of the same meaning with every harmful character escaped."""
+    """Return JSON text of the same meaning with every harmful character escaped."""
     return _HARMFUL.sub(_escape, json_text)
 
 
 def shorten(text: str, width: int) -> str:
-    """Give at most `width` characters, with `…` for what was left out."""
+    """Return at most `width` characters, with `…` for what was left out."""
     return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
 
 
@@ -51,7 +51,7 @@ def plural(value: int, noun: str) -> str:
     return f"{value:,} {noun}" if value == 1 else f"{value:,} {noun}s"
 
 
-def duration_words(milliseconds: int, *, units: int = 2) -> str:
+def duration_text(milliseconds: int, *, units: int = 2) -> str:
     """Write a duration in its largest units, `3 m 5 s`."""
     seconds = max(milliseconds, 0) // 1000
     sizes = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))

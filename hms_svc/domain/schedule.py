@@ -16,7 +16,7 @@ from hms_svc.domain.time_zones import UTC_NAME, time_zone
 FIELDS: Final = 5
 _TICK: Final = re.compile(re.escape(RESERVED_PREFIX) + r"tick:([^:]+):[0-9]{8}T[0-9]{4}Z")
 _LONGEST_READABLE: Final = 100
-"""Leaves room for what a tick's handler adds for the ids of jobs that it hands in."""
+"""Leaves room for what a tick's handler adds for the ids of jobs that it submits."""
 
 
 class Schedule(msgspec.Struct, frozen=True):
@@ -36,15 +36,15 @@ class Schedule(msgspec.Struct, frozen=True):
 
     @property
     def words(self) -> str:
-        """Say it in plain words."""
+        """Return it as plain text."""
         return f"{CronSim(self.cron, datetime.now(UTC)).explain()} ({self.time_zone})"
 
     def next_after(self, unix_ms: int) -> int:
-        """Give the first tick after a time."""
+        """Return the first tick after a time."""
         return self._tick(unix_ms, reverse=False)
 
     def last_before(self, unix_ms: int) -> int:
-        """Give the newest tick before a time."""
+        """Return the newest tick before a time."""
         return self._tick(unix_ms, reverse=True)
 
     def _tick(self, unix_ms: int, *, reverse: bool) -> int:
@@ -74,14 +74,14 @@ def read_schedule(text: str) -> Schedule:
 
 
 def tick_id(type: str, tick_ms: int) -> str:
-    """Give the id of the one job of a tick: whoever hands it in, it is the same job."""
+    """Return the id of the one job of a tick: whoever submits it, it is the same job."""
     stamp = datetime.fromtimestamp(tick_ms / 1000, UTC).strftime("%Y%m%dT%H%MZ")
     named = f"{RESERVED_PREFIX}tick:{type}:{stamp}"
     return named if len(named) <= _LONGEST_READABLE else derived_id("tick", type, stamp)
 
 
 def type_of_tick(job_id: str) -> str:
-    """Give the type whose tick's job has this id; empty where the id says none."""
+    """Return the type whose tick's job has this id; empty where the id says none."""
     found = _TICK.fullmatch(job_id)
     return found[1] if found else ""
 

@@ -17,14 +17,14 @@ _LONGEST_STAMP: Final = 15
 
 
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """Give the `webhook-signature`: v1, HMAC-SHA256 over `id.timestamp.body`, in base64."""
+    """Return the `webhook-signature`: v1, HMAC-SHA256 over `id.timestamp.body`, in base64."""
     content = f"{message_id}.{timestamp}.".encode() + body
     digest = hmac.new(signing_key(secret), content, hashlib.sha256).digest()
     return "v1," + base64.b64encode(digest).decode()
 
 
 def signing_key(secret: str, name: str = "webhook_secret") -> bytes:
-    """Give the bytes of a secret: base64 after `whsec_`, else its UTF-8.
+    """Return the bytes of a secret: base64 after `whsec_`, else its UTF-8.
 
     Raises BadSetting with the `name` of the secret where it is empty or not base64.
     """

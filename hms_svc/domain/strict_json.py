@@ -52,7 +52,7 @@ def encode_canonical(value: JsonValue) -> bytes:
 
 
 def is_same_json(one: bytes, other: bytes) -> bool:
-    """Tell whether bytes of ours say the same: `1.0` is `1`, `true` is not."""
+    """Return whether bytes of ours say the same: `1.0` is `1`, `true` is not."""
     return one == other or encode_canonical(decode(one)) == encode_canonical(decode(other))
 
 

@@ -55,7 +55,7 @@ def from_rfc3339(text: str) -> int:
 
 
 def check_time(unix_ms: int, shown: str = "") -> int:
-    """Give back a time of the years 1970 to 9000 in UTC; BadInput names any other as `shown`."""
+    """Return a time of the years 1970 to 9000 in UTC; BadInput names any other as `shown`."""
     if 0 <= unix_ms <= LAST_MS:
         return unix_ms
     raise BadInput(

@@ -1,4 +1,4 @@
-"""Text that strangers hand in: UTF-8, and what is said of bytes that are something else."""
+"""Text that strangers submit: UTF-8, and what is said of bytes that are something else."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
 def without_mark(raw: bytes) -> bytes:
-    """Give the bytes of a file behind its byte-order mark, where it has one."""
+    """Return the bytes of a file behind its byte-order mark, where it has one."""
     return raw.removeprefix(MARK)
 
 
@@ -35,22 +35,22 @@ def not_utf8(raw: bytes, position: int) -> str:
 
 
 def is_wide(raw: bytes) -> bool:
-    """Tell whether the bytes, though they may be UTF-8, begin as text in UTF-16 or UTF-32 does."""
+    """Return whether the bytes, though they may be UTF-8, begin as text in UTF-16 or UTF-32 does."""
     return 0 in raw[:_LONGEST_CHARACTER]
 
 
 def has_surrogates(text: str) -> bool:
-    """Tell whether UTF-8 cannot carry a text: it stands for bytes that nobody could decode."""
+    """Return whether UTF-8 cannot carry a text: it stands for bytes that nobody could decode."""
     return _SURROGATES.search(text) is not None
 
 
 def writable(text: str) -> str:
-    r"""Give a text that UTF-8 can carry: bytes that nobody could decode as `\udcff`."""
+    r"""Return a text that UTF-8 can carry: bytes that nobody could decode as `\udcff`."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def read_text(raw: bytes) -> str:
-    """Give the text of a file, with or without a mark; ValueError says in words what else it is."""
+    """Return the text of a file, with or without a mark; ValueError says in words what else it is."""
     raw = without_mark(raw)
     try:
         text = raw.decode()

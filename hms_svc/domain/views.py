@@ -12,14 +12,14 @@ from hms_svc.domain.lifecycle import State
 
 
 class WorkerState(StrEnum):
-    """What a worker does: it claims jobs; finishes those in hand and claims no more; or that, and ends."""
+    """What a worker does: it claims jobs; finishes those in progress and claims no more; or that, and ends."""
 
     WORKING = "working"
     QUIET = "quiet"
     STOPPING = "stopping"
 
 
-class WorkerWish(msgspec.Struct, frozen=True):
+class WorkerRequest(msgspec.Struct, frozen=True):
     """The state that an operator wants a worker to be in: `by` whom, why, and since when (Unix ms)."""
 
     state: WorkerState
@@ -48,7 +48,7 @@ class QueueView(msgspec.Struct, frozen=True, kw_only=True):
 
     `next_due_at` is when its next scheduled job becomes ready. `counters` are the running totals of `stats:{type}`: accepted, claimed,
     completed, failed, retried, rejected, dead, cancelled, discarded.
-    `intake_paused` is only where `paused` is: the doors take no new jobs either.
+    `intake_paused` is only where `paused` is: the HTTP servers take no new jobs either.
     `overdue` counts the jobs in processing whose lease has run out, the first of them at `overdue_since`.
     `served` says that a live worker claims of it; `quiet_workers` have its handler, and claim nothing.
     `faults` has a sentence for each key of the queue that other programs write to and that has the wrong Redis type.
@@ -164,9 +164,9 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     A hung slot is held by a function that runs on past the end of its job.
 
     `lease_ends` (Unix ms) has for each of the jobs when its lease ends or ended.
-    `schedules` are the types it hands in by cron, with the texts of their schedules; `type_slots` the
+    `schedules` are the types it submits by cron, with the texts of their schedules; `type_slots` the
     types that may take less than all slots, with how many. `state` is what the worker itself
-    told last; `wish` what an operator has asked of it, None where nobody has.
+    told last; `request` what an operator has asked of it, None where nobody has.
     """
 
     id: str
@@ -184,7 +184,7 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     type_slots: tuple[tuple[str, int], ...] = ()
     lease_ends: tuple[int, ...] = ()
     state: WorkerState = WorkerState.WORKING
-    wish: WorkerWish | None = None
+    request: WorkerRequest | None = None
 
     @property
     def claims(self) -> bool:
@@ -192,10 +192,10 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
         return self.state is WorkerState.WORKING and self.lane == Lane.NORMAL
 
     @property
-    def pending_wish(self) -> WorkerWish | None:
+    def pending_request(self) -> WorkerRequest | None:
         """What an operator has asked of it and it has not taken up yet."""
-        is_pending = self.wish is not None and self.wish.state is not self.state
-        return self.wish if is_pending and self.state is not WorkerState.STOPPING else None
+        is_pending = self.request is not None and self.request.state is not self.state
+        return self.request if is_pending and self.state is not WorkerState.STOPPING else None
 
     def slots_of(self, type: str) -> int:
         """Return how many of its slots jobs of a type may take; 0 where it does not serve it."""
@@ -210,7 +210,7 @@ class JobPage(msgspec.Struct, frozen=True):
 
     jobs: tuple[JobView, ...]
     cursor: str | None
-    looked: int = 0
+    examined: int = 0
     work: int = 0
 
 

@@ -8,7 +8,7 @@ from hms_svc.domain.errors import BadSetting
 
 
 def read_web_address(url: str, name: str) -> SplitResult:
-    """Give the parts of an address, or raise BadSetting with its `name`, never with a password."""
+    """Return the parts of an address, or raise BadSetting with its `name`, never with a password."""
     try:
         parts = urlsplit(url)
     except ValueError as error:

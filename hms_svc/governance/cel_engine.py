@@ -25,7 +25,7 @@ def compile_expression(source: str) -> Program:
 
 
 def make_context(variables: dict[str, Any]) -> Context:
-    """Give the variables to any number of executions."""
+    """Return the variables to any number of executions."""
     return cast("Context", _engine().Context(variables))
 
 

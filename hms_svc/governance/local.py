@@ -14,7 +14,7 @@ from hms_svc.domain.errors import BadPolicy, RuleFailed
 from hms_svc.domain.verdict import Effect, Verdict
 from hms_svc.governance.cel_engine import compile_expression, make_context
 from hms_svc.governance.policy_file import PolicyFile, Rule, load_policy_file
-from hms_svc.governance.question import Question
+from hms_svc.ports.policy import Question
 
 if TYPE_CHECKING:
     from cel import Context, Program
@@ -45,7 +45,7 @@ class LocalPolicy:
         self._by_action: dict[str, Sequence[_Compiled]] = {}
 
     async def decide(self, question: Question) -> Verdict:
-        """Give the verdict. Raises RuleFailed, naming the rule, where its expression breaks."""
+        """Return the verdict. Raises RuleFailed, naming the rule, where its expression breaks."""
         context: Context | None = None
         for one in self._speaking_of(question.action):
             if one.program is not None:
@@ -56,8 +56,8 @@ class LocalPolicy:
         reason = f"no rule of the policy speaks of {question.action!r}"
         return Verdict(self._policy.default, DEFAULT_RULE, reason)
 
-    def rule_words(self, rule: str) -> str:
-        """Give effect, action, expression and reason of a rule, as they stand in the file."""
+    def rule_text(self, rule: str) -> str:
+        """Return effect, action, expression and reason of a rule, as they stand in the file."""
         if rule == DEFAULT_RULE:
             return f"no rule speaks of the action; the default is {self._policy.default.value}"
         for each in self._policy.rules:

@@ -11,8 +11,8 @@ import msgspec
 
 from hms_svc.domain.errors import BadSetting, PolicyUnavailable
 from hms_svc.domain.verdict import Effect, Verdict
-from hms_svc.governance.question import Question
-from hms_svc.ports.trust import trust_of
+from hms_svc.ports.policy import Question
+from hms_svc.ports.tls import ssl_context_of
 
 if TYPE_CHECKING:
     from httpx import AsyncClient
@@ -42,11 +42,11 @@ class RemotePolicy:
         self._url = url
         self._shown = f"{parts.scheme}://{parts.hostname}"
         self._timeout_seconds = timeout_seconds
-        self._verify = trust_of(ca_file) if parts.scheme == "https" else False
+        self._verify = ssl_context_of(ca_file) if parts.scheme == "https" else False
         self._client: AsyncClient | None = None
 
     async def decide(self, question: Question) -> Verdict:
-        """Give the service's verdict. Any failure to get one is PolicyUnavailable."""
+        """Return the service's verdict. Any failure to get one is PolicyUnavailable."""
         import httpx
 
         try:
@@ -65,8 +65,8 @@ class RemotePolicy:
             raise PolicyUnavailable(f"{self._shown}: not a verdict: {error}") from error
         return Verdict(answer.effect, answer.rule, answer.reason)
 
-    def rule_words(self, rule: str) -> str:
-        """Give nothing: the service tells its rules to nobody."""
+    def rule_text(self, rule: str) -> str:
+        """Return nothing: the service tells its rules to nobody."""
         return ""
 
     async def close(self) -> None:

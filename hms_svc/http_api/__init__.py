@@ -1,1 +1,1 @@
-"""The doors: HTTP, WebSocket and server-sent events over the operator service."""
+"""The HTTP API: HTTP, WebSocket and server-sent events over the operator service."""

@@ -16,15 +16,15 @@ from starlette.types import ASGIApp
 
 from hms_svc.domain.errors import HmsError
 from hms_svc.domain.version import version
-from hms_svc.http_api.door import Door, door_of
-from hms_svc.http_api.forwarding import prefix_of
+from hms_svc.http_api.context import ApiContext, context_of
 from hms_svc.http_api.methods import allowed
+from hms_svc.http_api.middleware import RequestGuard, our_fault
 from hms_svc.http_api.openapi import describe, operation_id, server
 from hms_svc.http_api.problems import Problem, problem, problem_of
+from hms_svc.http_api.proxies import prefix_of
 from hms_svc.http_api.query import check_query
 from hms_svc.http_api.requests import Note, answer
 from hms_svc.http_api.routes import cases, envelopes, health, jobs, queues, streams
-from hms_svc.http_api.walls import Walls, our_fault
 
 BODIES: Final[tuple[type[BaseModel], ...]] = (
     Note, jobs.Acts, jobs.Undo, jobs.Edit, queues.Pause, queues.Reason, queues.Nothing,
@@ -60,12 +60,12 @@ def routed() -> FastAPI:
     return app
 
 
-def make_app(door: Door, *, hosts: Iterable[str], web: bool = False) -> ASGIApp:
-    """Make the application of a door that answers to these names; `web` adds the console."""
+def make_app(api: ApiContext, *, hosts: Iterable[str], web: bool = False) -> ASGIApp:
+    """Make the application of an HTTP server that answers to these names; `web` adds the console."""
     app = routed()
-    app.state.door = door
+    app.state.api = api
     for module in ROUTERS:
-        _expect_answers(module.router, door)
+        _expect_answers(module.router, api)
     app.state.paths = [route for module in ROUTERS for route in module.router.routes]
     if web:
         from hms_svc.http_api.routes import web_console
@@ -76,32 +76,32 @@ def make_app(door: Door, *, hosts: Iterable[str], web: bool = False) -> ASGIApp:
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi(request: Request) -> Response:
-        await door_of(request).admit(request.headers.get("authorization"), None)
+        await context_of(request).admit(request.headers.get("authorization"), None)
         check_query(request)
         if not document:
-            document.update(describe(app, door.registry, BODIES))
+            document.update(describe(app, api.registry, BODIES))
         return answer({**document, "servers": server(prefix_of(request))})
 
     app.state.paths += app.routes
-    return Walls(
+    return RequestGuard(
         app,
         hosts=hosts,
-        guard=door.authentication.check_forwarded,
-        is_open=door.authentication.is_open,
-        origins=door.settings.http_origins,
-        proxies=door.settings.http_proxies,
-        observe=door.measures.observe,
+        guard=api.authentication.check_forwarded,
+        is_open=api.authentication.is_open,
+        origins=api.settings.http_origins,
+        proxies=api.settings.http_proxies,
+        observe=api.metrics.observe,
     )
 
 
-def _expect_answers(router: APIRouter, door: Door) -> None:
+def _expect_answers(router: APIRouter, api: ApiContext) -> None:
     """Let the answers that each route describes stand in the counters from the start."""
     for route in router.routes:
         if isinstance(route, APIRoute):
             described = (int(code) for code in route.responses if str(code).isdecimal())
             statuses = {route.status_code or 200, *described, *FAULTS}
             for method in route.methods or ():
-                door.measures.expect(route.path, method, sorted(statuses))
+                api.metrics.expect(route.path, method, sorted(statuses))
 
 
 async def _hms_error(request: Request, error: Exception) -> Response:

@@ -16,7 +16,7 @@ from hms_svc.http_api.identity_provider import JWT, SCOPE_PREFIX, IdentityProvid
 from hms_svc.http_api.problems import Problem
 from hms_svc.operations.tokens import Scope, read_bearer
 from hms_svc.ports.clock import Clock
-from hms_svc.ports.stores import DoorStore, Token
+from hms_svc.ports.stores import ApiStore, Token
 
 log: Final = logging.getLogger("hms_svc.http")
 FRESH_SECONDS: Final = 5.0
@@ -38,7 +38,7 @@ class Principal(msgspec.Struct, frozen=True):
     rate: int = 0
 
     def may(self, scope: Scope) -> bool:
-        """Tell whether this is allowed to them."""
+        """Return whether this is allowed to them."""
         return scope in self.scopes
 
 
@@ -46,14 +46,14 @@ class Authentication:
     """Knows the tokens as they were at most five seconds ago.
 
     Where no token was ever made and no identity provider is set, everybody who
-    reaches the socket is `local`; the door then listens on loopback only, refuses what
-    a proxy hands on, and stays open while the database is away. A door that has seen a token stays closed,
+    reaches the socket is `local`; the HTTP server then listens on loopback only, refuses what
+    a proxy hands on, and stays open while the database is away. An HTTP server that has seen a token stays closed,
     whatever becomes of the database.
     """
 
     def __init__(
         self,
-        store: DoorStore,
+        store: ApiStore,
         clock: Clock,
         *,
         local_actor: str,
@@ -72,7 +72,7 @@ class Authentication:
         self._reading_since = -math.inf
 
     async def is_open(self) -> bool:
-        """Tell whether nobody needs a token: none was ever made, and no identity provider is set."""
+        """Return whether nobody needs a token: none was ever made, and no identity provider is set."""
         if not self._guarded:
             self._guarded = bool(await self._known())
         return not self._guarded

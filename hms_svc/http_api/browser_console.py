@@ -81,7 +81,7 @@ class BrowserConsole:
             return
 
     def resize(self, columns: int, lines: int) -> None:
-        """Tell the console its new size."""
+        """Return the console its new size."""
         _set_size(self._terminal, columns, lines)
         # Its terminal controls no process, so the kernel tells nobody.
         with suppress(ProcessLookupError):

@@ -29,7 +29,7 @@ class Origins:
         self._listed = frozenset(plain_origin(origin) for origin in listed)
 
     def listed(self, headers: Headers) -> str:
-        """Give the origin that a request names, as it is written there; "" for one not listed."""
+        """Return the origin that a request names, as it is written there; "" for one not listed."""
         named = headers.getlist("origin")
         return named[0] if len(named) == 1 and plain_origin(named[0]) in self._listed else ""
 
@@ -41,7 +41,7 @@ def plain_origin(origin: str) -> str:
 
 
 def is_preflight(scope: Scope) -> bool:
-    """Tell whether a browser asks what a page of another origin may send, before it sends it."""
+    """Return whether a browser asks what a page of another origin may send, before it sends it."""
     asks = "access-control-request-method" in Headers(scope=scope)
     return asks and scope.get("method") == "OPTIONS"
 
@@ -62,7 +62,7 @@ def preflight(scope: Scope) -> Response:
 
 
 def readable_by(origin: str) -> list[tuple[bytes, bytes]]:
-    """Give the headers that let the pages of a listed origin read an answer; "" is none."""
+    """Return the headers that let the pages of a listed origin read an answer; "" is none."""
     if not origin:
         return [VARY]
     return [

@@ -1,4 +1,4 @@
-"""Whether whoever can reach the HTTP API needs a token: asked before anything starts, and by the door again."""
+"""Whether whoever can reach the HTTP API needs a token: asked before anything starts, and by the HTTP server again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 
 from hms_svc.domain.errors import BadSetting, Outage
 from hms_svc.http_api.authentication import Authentication
-from hms_svc.http_api.listening import is_loopback
+from hms_svc.http_api.listen_socket import is_loopback
 from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.stores import Database
 from hms_svc.settings import Settings
@@ -24,7 +24,7 @@ def refuse_exposure(
 ) -> None:
     """Raise BadSetting where anybody from elsewhere would be let in without a token.
 
-    Opens the database only where the answer hangs on them. While the database is away it is left to the door,
+    Opens the database only where the answer hangs on them. While the database is away it is left to the HTTP server,
     which waits for it.
     """
     if settings.jwks_url or (is_loopback(listening) and not settings.http_proxies):
@@ -66,7 +66,7 @@ async def check_exposure(
 
 
 def warn_of_plain_text(settings: Settings, listening: socket.socket) -> None:
-    """Say in the log where tokens come from other machines without TLS."""
+    """Return, in the log where tokens come from other machines without TLS."""
     if settings.http_tls_certificate is None and not is_loopback(listening):
         log.warning("%s takes tokens without TLS: put a proxy with TLS before it, or set "
                     "http_tls_certificate", settings.http)  # fmt: skip

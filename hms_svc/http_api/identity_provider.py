@@ -16,7 +16,7 @@ import jwt
 from hms_svc.domain.errors import Outage
 from hms_svc.http_api.provider_keys import PublicKey, read_keys, verifier
 from hms_svc.operations.tokens import Scope
-from hms_svc.ports.trust import trust_of
+from hms_svc.ports.tls import ssl_context_of
 
 log: Final = logging.getLogger("hms_svc.http")
 FETCH_SECONDS: Final = 5.0
@@ -56,7 +56,7 @@ class IdentityProvider:
         self._issuer = issuer
         self._audience = audience
         self._scope_claims = tuple(scope_claims)
-        self._verify = trust_of(ca_file) if jwks_url.startswith("https:") else False
+        self._verify = ssl_context_of(ca_file) if jwks_url.startswith("https:") else False
         self._keys: dict[str, list[PublicKey]] = {}
         self._fetched = float("-inf")
         self._tried = float("-inf")
@@ -64,7 +64,7 @@ class IdentityProvider:
         self._held: OrderedDict[str, tuple[float, str, frozenset[Scope]]] = OrderedDict()
 
     async def verify(self, token: str) -> tuple[str, frozenset[Scope]] | None:
-        """Give actor and scopes of a token that holds now, else None; an Outage without keys."""
+        """Return actor and scopes of a token that holds now, else None; an Outage without keys."""
         held = self._held.get(token)
         if held is not None and held[0] > time.time():
             return held[1], held[2]
@@ -148,7 +148,7 @@ def _scopes_of(claims: Mapping[str, Any], paths: Sequence[str]) -> frozenset[Sco
 
 
 def _at(claims: Mapping[str, Any], path: str) -> Iterator[Any]:
-    """Give what stands at a path such as `realm_access.roles`; names of claims may have dots, too."""
+    """Return what stands at a path such as `realm_access.roles`; names of claims may have dots, too."""
     if path in claims:
         yield claims[path]
     for place, letter in enumerate(path):

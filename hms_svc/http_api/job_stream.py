@@ -11,9 +11,9 @@ import msgspec
 from hms_svc.domain.lifecycle import TERMINAL
 from hms_svc.domain.strict_json import JsonValue, encode
 from hms_svc.domain.views import ProgressView
-from hms_svc.http_api.door import Door
+from hms_svc.http_api.context import ApiContext
 from hms_svc.http_api.problems import Problem
-from hms_svc.http_api.streaming import Watched, rung
+from hms_svc.http_api.shared_streams import Watched, woken
 from hms_svc.operations.shapes import job_detail_shape, job_shape, progress_shape
 
 BEAT_SECONDS: Final = 2.5
@@ -34,7 +34,7 @@ class Message(msgspec.Struct, frozen=True):
     id: str = ""
 
     def to_json(self) -> bytes:
-        """Give it as one JSON object."""
+        """Return it as one JSON object."""
         return encode({"kind": self.kind, **self.body})
 
 
@@ -47,12 +47,12 @@ def last_line(last_seen: str | None) -> int:
     return int(last_seen)
 
 
-async def follow_job(door: Door, job_id: str, *, after: int = 0) -> AsyncGenerator[Message]:
-    """Give the messages of a job, from the lines above `after` to its end. UnknownId for none.
+async def follow_job(api: ApiContext, job_id: str, *, after: int = 0) -> AsyncGenerator[Message]:
+    """Return the messages of a job, from the lines above `after` to its end. UnknownId for none.
 
-    Without news for a while it gives a beat. Ends also when the door closes.
+    Without news for a while it gives a beat. Ends also when the HTTP server closes.
     """
-    detail, archived = await door.reads.detail(job_id)
+    detail, archived = await api.reads.detail(job_id)
     yield Message("state", job_shape(detail.view))
     fresh = [line for line in detail.progress if line.number > after]
     for message in _lines(fresh, after):
@@ -61,26 +61,26 @@ async def follow_job(door: Door, job_id: str, *, after: int = 0) -> AsyncGenerat
     if archived or detail.view.state in TERMINAL:
         yield Message("end", job_detail_shape(detail), END_ID)
         return
-    async with door.jobs.watching(job_id) as watched:
-        async for message in _watch(door, watched, after):
+    async with api.jobs.watching(job_id) as watched:
+        async for message in _watch(api, watched, after):
             yield message
 
 
-async def _watch(door: Door, watched: Watched, after: int) -> AsyncIterator[Message]:
+async def _watch(api: ApiContext, watched: Watched, after: int) -> AsyncIterator[Message]:
     position = 0
-    while not door.closing.is_set():
-        heard, end = watched.bell.listen(), watched.end
+    while not api.closing.is_set():
+        wake, end = watched.wake_up.listen(), watched.end
         fresh = [line for line in watched.lines if line.number > after]
         for message in _lines(fresh, after):
             yield message
         after = fresh[-1].number if fresh else after
         for event in [each for each in watched.events if each.position > position]:
             position = event.position
-            yield Message("event", event.to_cloudevent(door.settings.namespace))
+            yield Message("event", event.to_cloudevent(api.settings.namespace))
         if end is not None:
             yield Message("end", job_detail_shape(end), END_ID)
             return
-        if not fresh and not await rung(heard, BEAT_SECONDS):
+        if not fresh and not await woken(wake, BEAT_SECONDS):
             yield Message("beat")
 
 

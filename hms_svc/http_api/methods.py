@@ -20,7 +20,7 @@ def as_read(scope: Scope) -> Scope:
 
 
 def is_head(request: Request) -> bool:
-    """Tell whether only the headers of an answer are asked for."""
+    """Return whether only the headers of an answer are asked for."""
     return _HEAD in request.scope
 
 

@@ -18,18 +18,18 @@ from hms_svc.domain.job import (
     MAX_PRIORITY,
     MAX_TRACESTATE_CHARACTERS,
 )  # fmt: skip
-from hms_svc.handling.registry import PayloadModel, Registry
 from hms_svc.http_api import schemas
-from hms_svc.http_api.describing import (
+from hms_svc.http_api.middleware import OPEN_PATHS
+from hms_svc.http_api.problems import MEDIA_TYPE
+from hms_svc.http_api.route_description import (
     COMES_AGAIN,
     HEADERS,
     PROBLEMS,
     REFERENCE,
     header_reference,
 )
-from hms_svc.http_api.problems import MEDIA_TYPE
-from hms_svc.http_api.walls import OPEN_PATHS
-from hms_svc.operations.posting import MOST_JOBS
+from hms_svc.operations.batched_submission import MOST_JOBS
+from hms_svc.sdk.registry import PayloadModel, Registry
 
 TAGS: Final = {
     "jobs": "Hand jobs in, look at them, act on them.",
@@ -115,7 +115,7 @@ def _of_models(
 
 
 def _jobs(registry: Registry) -> dict[str, Any]:
-    """Return what may be handed in: a component for each type that declares its payload."""
+    """Return what may be submitted: a component for each type that declares its payload."""
     found: dict[str, Any] = {"Meta": {"type": "object"}}
     declared = []
     for each in registry:

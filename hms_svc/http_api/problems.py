@@ -60,7 +60,7 @@ class Problem(HTTPException):
         self.name = name
 
     def response(self) -> Response:
-        """Give its answer."""
+        """Return its answer."""
         return problem(self.status_code, self.name, self.detail, headers=dict(self.headers or {}))
 
 

@@ -16,10 +16,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from hms_svc.http_api.cross_origin import VARY
 from hms_svc.http_api.problems import problem
-from hms_svc.http_api.stalling import Impatient
+from hms_svc.http_api.slow_clients import WriteTimeout
 
 HEAD_SECONDS: Final = 10.0
-LINGER_SECONDS: Final = 2.0
+CLOSE_SECONDS: Final = 2.0
 """How long what follows an answer is read and thrown away, so that the answer arrives."""
 CLOSING_SECONDS: Final = 30.0
 MOST_HEAD_BYTES: Final = 32 * 1024
@@ -34,7 +34,7 @@ class _Unreadable(Exception):
     """Stops the parser."""
 
 
-class BoundedProtocol(Impatient, HttpToolsProtocol):
+class BoundedProtocol(WriteTimeout, HttpToolsProtocol):
     """Refuses requests whose head or framing does not end, and closes where nothing goes on."""
 
     _timer: asyncio.TimerHandle | None = None
@@ -121,7 +121,7 @@ class BoundedProtocol(Impatient, HttpToolsProtocol):
         if self.transport.is_closing():
             self._within(CLOSING_SECONDS)
         elif self._in_body and self.cycle.response_complete:
-            self._within(LINGER_SECONDS)
+            self._within(CLOSE_SECONDS)
 
     def timeout_keep_alive_handler(self) -> None:
         """End a connection on which nothing came."""
@@ -158,7 +158,7 @@ class BoundedProtocol(Impatient, HttpToolsProtocol):
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
-            self._within(LINGER_SECONDS)
+            self._within(CLOSE_SECONDS)
         else:
             self.transport.close()
             self._within(CLOSING_SECONDS)

@@ -11,14 +11,14 @@ from starlette.responses import Response
 
 from hms_svc.domain.errors import FieldFault, MalformedJob
 from hms_svc.domain.strict_json import JsonValue, encode, read_strict
-from hms_svc.handling.payload import PayloadFault, parse_payload
 from hms_svc.http_api.authentication import Principal
-from hms_svc.http_api.door import Door, door_of
+from hms_svc.http_api.context import ApiContext, context_of
 from hms_svc.http_api.problems import Problem
 from hms_svc.http_api.query import check_query
 from hms_svc.operations.service import Operations
 from hms_svc.operations.tokens import Scope
 from hms_svc.ports.side_thread import aside
+from hms_svc.sdk.payload import PayloadFault, parse_payload
 
 ModelT = TypeVar("ModelT", bound="Body")
 JSON: Final = "application/json"
@@ -39,31 +39,31 @@ class Note(Body):
 class Admitted:
     """A request whose sender may ask: what its route needs of it."""
 
-    def __init__(self, request: Request, door: Door, principal: Principal) -> None:
+    def __init__(self, request: Request, api: ApiContext, principal: Principal) -> None:
         self.request = request
-        self.door = door
+        self.api = api
         self.principal = principal
 
     @property
     def operations(self) -> Operations:
         """The operator service, with the sender as the actor."""
-        return self.door.operations(self.principal.actor)
+        return self.api.operations(self.principal.actor)
 
 
 def admitted(scope: Scope | None) -> Callable[[Request], Awaitable[Admitted]]:
     """Make the dependency of a route that needs this scope; None is any token."""
 
     async def admit(request: Request) -> Admitted:
-        door = door_of(request)
-        principal = await door.admit(request.headers.get("authorization"), scope)
+        api = context_of(request)
+        principal = await api.admit(request.headers.get("authorization"), scope)
         check_query(request)
-        return Admitted(request, door, principal)
+        return Admitted(request, api, principal)
 
     return admit
 
 
 def check_json(request: Request, *further: str) -> str:
-    """Give the media type of a body, in lower case; Problem 415 for one that is not read here."""
+    """Return the media type of a body, in lower case; Problem 415 for one that is not read here."""
     content_type = request.headers.get("content-type", "")
     media_type, _, parameters = content_type.lower().partition(";")
     media_type = media_type.strip()
@@ -84,7 +84,7 @@ async def read_body(request: Request, model: type[ModelT]) -> ModelT:
 
 
 def _is_utf8(parameters: str) -> bool:
-    """Tell whether no parameter of a media type says another charset: JSON has only this one."""
+    """Return whether no parameter of a media type says another charset: JSON has only this one."""
     named = [each.strip() for each in parameters.split(";")]
     charsets = [each for each in named if each.startswith("charset")]
     return not charsets or charsets in (["charset=utf-8"], ['charset="utf-8"'])
@@ -95,9 +95,9 @@ def _parsed(model: type[ModelT], value: JsonValue) -> ModelT:
         found = parse_payload(model, value)
     except PayloadFault as error:
         faults = [
-            FieldFault(_in_body(fault.field), _in_words(fault.detail)) for fault in error.faults
+            FieldFault(_in_body(fault.field), _as_text(fault.detail)) for fault in error.faults
         ]
-        raise MalformedJob(_in_words(str(error)), faults[0].field, faults) from error
+        raise MalformedJob(_as_text(str(error)), faults[0].field, faults) from error
     assert isinstance(found, model)
     return found
 
@@ -106,7 +106,7 @@ def _in_body(field: str) -> str:
     return field.removeprefix("data").lstrip(".")
 
 
-def _in_words(told: str) -> str:
+def _as_text(told: str) -> str:
     return told.replace("data.", "").replace("data:", "the body:")
 
 

@@ -234,7 +234,7 @@ class ScheduleList(BaseModel):
 
 
 class Ran(BaseModel):
-    """How many jobs a schedule was made to hand in."""
+    """How many jobs a schedule was made to submit."""
 
     type: str
     enqueued: int

@@ -12,10 +12,10 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from hms_svc.http_api.door import Door
-from hms_svc.http_api.listening import LOCAL_NAMES, split_address
+from hms_svc.http_api.context import ApiContext
+from hms_svc.http_api.listen_socket import LOCAL_NAMES, split_address
 from hms_svc.http_api.protocol import BoundedProtocol
-from hms_svc.http_api.stalling import FollowerProtocol
+from hms_svc.http_api.slow_clients import FollowerProtocol
 from hms_svc.settings import Settings
 
 KEEP_ALIVE_SECONDS: Final = 30
@@ -47,14 +47,14 @@ class _Server(uvicorn.Server):
 
 async def serve(
     app: ASGIApp,
-    door: Door,
+    api: ApiContext,
     listening: socket.socket,
     stop: asyncio.Event,
     ready: Callable[[], None],
 ) -> None:
-    """Answer until `stop`; then let requests under way end, and tell streams that the door closes."""
-    settings = door.settings
-    _say_with_us("uvicorn", "websockets")
+    """Answer until `stop`; then let requests under way end, and tell streams that the HTTP server closes."""
+    settings = api.settings
+    _report_refusal("uvicorn", "websockets")
     config = uvicorn.Config(
         app,
         http=BoundedProtocol,
@@ -80,7 +80,7 @@ async def serve(
 
     async def end() -> None:
         await stop.wait()
-        door.close()
+        api.close()
         server.should_exit = True
 
     ending = asyncio.create_task(end(), name="door-end")
@@ -90,7 +90,7 @@ async def serve(
         ending.cancel()
 
 
-def _say_with_us(*libraries: str) -> None:
+def _report_refusal(*libraries: str) -> None:
     """Let the libraries' faults stand in our log, and what every stranger can cause in none."""
     for name in libraries:
         logger = logging.getLogger(name)
@@ -100,7 +100,7 @@ def _say_with_us(*libraries: str) -> None:
 
 
 def names_of(settings: Settings) -> list[str]:
-    """Give the hosts that the door answers to."""
+    """Return the hosts that the HTTP server answers to."""
     host, _ = split_address(settings.http)
     bracketed = f"[{host}]" if ":" in host else host
     return [*LOCAL_NAMES, bracketed, *settings.http_hosts]

@@ -11,7 +11,7 @@ _BREAKS: Final = str.maketrans("\r\n\0", "   ")
 
 
 def sse(name: str, body: bytes, id: str = "") -> bytes:
-    """Give one server-sent event; `body` is JSON, which has no line breaks.
+    """Return one server-sent event; `body` is JSON, which has no line breaks.
 
     Those of the other values become blanks: none of them may begin a field of its own.
     """
@@ -29,7 +29,7 @@ class Announced:
         self._sent = b""
 
     def to_sse(self, namespace: str) -> bytes:
-        """Give it as a CloudEvent whose id resumes after it; encoded for the first who asks."""
+        """Return it as a CloudEvent whose id resumes after it; encoded for the first who asks."""
         if not self._sent:
             body = encode(self.event.to_cloudevent(namespace))
             self._sent = sse(self.event.type, body, str(self.event.position))

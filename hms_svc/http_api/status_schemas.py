@@ -47,7 +47,7 @@ class QueueList(BaseModel):
 
 
 class Paused(BaseModel):
-    """Whether a queue is claimed from, and takes jobs at the doors."""
+    """Whether a queue is claimed from, and takes jobs at the HTTP servers."""
 
     type: str
     paused: bool
@@ -98,7 +98,7 @@ class WorkerList(BaseModel):
     workers: list[Worker]
 
 
-class Room(BaseModel):
+class Capacity(BaseModel):
     """Bytes that an engine uses, and bytes at which it refuses what is new."""
 
     used: int
@@ -111,7 +111,7 @@ class Broker(BaseModel):
     kind: str
     ok: bool
     round_trip_ms: float
-    room: Room | None
+    room: Capacity | None
 
 
 class Database(BaseModel):

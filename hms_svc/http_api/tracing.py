@@ -17,7 +17,7 @@ from hms_svc.domain.trace_context import (
     read_trace_context,
     with_context,
 )
-from hms_svc.http_api.door import Door
+from hms_svc.http_api.context import ApiContext
 from hms_svc.http_api.problems import status_of
 from hms_svc.ports.tracing import RequestFacts, ServerSpan
 
@@ -48,19 +48,19 @@ class Traced:
 
 
 @contextmanager
-def traced(door: Door, request: Request, route: str) -> Iterator[Traced]:
+def traced(api: ApiContext, request: Request, route: str) -> Iterator[Traced]:
     """Go on with the caller's trace, by a span of our own where traces are sent anywhere."""
     headers = request.headers
     # Lists of several headers are one, in their order (RFC 9110, 5.3).
     caller = read_trace_context(
         headers.get("traceparent"), ",".join(headers.getlist("tracestate")) or None
     )
-    if door.tracer is None:
+    if api.tracer is None:
         yield Traced(caller)
         return
     url = request.url
     facts = RequestFacts(request.method, route, url.path, url.scheme, url.hostname or "", url.port)
-    with door.tracer.server_span(facts, caller) as span:
+    with api.tracer.server_span(facts, caller) as span:
         try:
             yield Traced(span.context, span)
         except HTTPException as error:

@@ -49,7 +49,7 @@ class CollectorExporter(SpanExporter):
         self._exporter.shutdown()  # type: ignore[no-untyped-call]  # untyped upstream
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Wait for nothing: what is handed in is sent at once."""
+        """Wait for nothing: what is submitted is sent at once."""
         return self._exporter.force_flush(timeout_millis)
 
 

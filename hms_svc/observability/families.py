@@ -16,7 +16,7 @@ Values = Mapping[tuple[str, ...], float]
 
 
 def counter(name: str, family: Family, values: Values) -> CounterMetricFamily:
-    """Give a counter with a value for each tuple of labels."""
+    """Return a counter with a value for each tuple of labels."""
     made = CounterMetricFamily(name, family.words, labels=family.labels)
     for labels, value in values.items():
         made.add_metric(labels, value)
@@ -24,7 +24,7 @@ def counter(name: str, family: Family, values: Values) -> CounterMetricFamily:
 
 
 def gauge(name: str, family: Family, values: Values) -> GaugeMetricFamily:
-    """Give a gauge with a value for each tuple of labels."""
+    """Return a gauge with a value for each tuple of labels."""
     made = GaugeMetricFamily(name, family.words, labels=family.labels)
     for labels, value in values.items():
         made.add_metric(labels, value)
@@ -34,16 +34,16 @@ def gauge(name: str, family: Family, values: Values) -> GaugeMetricFamily:
 def histogram(
     name: str, family: HistogramFamily, tallies: Mapping[tuple[str, ...], Tally]
 ) -> HistogramMetricFamily:
-    """Give a histogram with a tally for each tuple of labels."""
+    """Return a histogram with a tally for each tuple of labels."""
     made = HistogramMetricFamily(name, family.words, labels=family.labels)
     for labels, tally in tallies.items():
         below, buckets = 0, []
         for bound, count in zip((*family.bounds, float("inf")), tally.counts, strict=True):
             below += count
-            buckets.append((_bound_in_words(bound), below))
+            buckets.append((_bound_text(bound), below))
         made.add_metric(labels, buckets, tally.total)
     return made
 
 
-def _bound_in_words(bound: float) -> str:
+def _bound_text(bound: float) -> str:
     return "+Inf" if bound == float("inf") else str(float(bound))

@@ -21,7 +21,7 @@ _DURATIONS: Final = HistogramFamily(
 
 
 class HttpMeter:
-    """Requests of one door. Only routes that exist may be named: what matched none is `other`."""
+    """Requests of one HTTP server. Only routes that exist may be named: what matched none is `other`."""
 
     def __init__(self) -> None:
         self._requests: dict[tuple[str, ...], float] = {}
@@ -44,7 +44,7 @@ class HttpMeter:
             self._requests.setdefault((route, method, str(status)), 0.0)
 
     def collect(self) -> Iterator[Metric]:
-        """Give the families."""
+        """Return the families."""
         yield counter("hms_http_requests_total", _REQUESTS, self._requests)
         yield histogram("hms_http_request_duration_seconds", _DURATIONS, self._durations)
 

@@ -36,7 +36,7 @@ def _job_of(record: logging.LogRecord) -> dict[str, Any]:
     given = {name: getattr(record, name) for name in JOB_FIELDS if hasattr(record, name)}
     if given:
         return given
-    from hms_svc.handling.context import find_job  # a supervisor logs too, and needs none of it
+    from hms_svc.sdk.running_job import find_job  # a supervisor logs too, and needs none of it
 
     job = find_job()
     return {} if job is None else job.log_fields

@@ -1,4 +1,4 @@
-"""The metrics of one door: its workers' reports, the fleet as it stands, and its own requests."""
+"""The metrics of one HTTP server: its workers' reports, the fleet as it stands, and its own requests."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ class Metrics:
         self._workers.take(message)
 
     def liveness(self) -> list[WorkerLiveness]:
-        """Tell how each worker that has reported here is, sorted by its id."""
+        """Return how each worker that has reported here is, sorted by its id."""
         return self._workers.liveness()
 
     def render(self, seen: Overview, accept: str = "") -> tuple[bytes, str]:
-        """Give the text and its content type, as the Accept header asks."""
+        """Return the text and its content type, as the Accept header asks."""
         encode, content_type = choose_encoder(accept)
         return encode(_Rendering(seen, self)), content_type
 
     def families(self, seen: Overview) -> Iterator[Metric]:
-        """Give every family."""
+        """Return every family."""
         yield from families_of(seen, self._types)
         yield from self._workers.collect()
         yield from self.http.collect()

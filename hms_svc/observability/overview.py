@@ -1,4 +1,4 @@
-"""What broker and database tell of the whole fleet, as metric families: the same from each door."""
+"""What broker and database tell of the whole fleet, as metric families: the same from each HTTP server."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def families_of(seen: Overview, types: TypeLabels) -> Iterator[Metric]:
-    """Give the families of an overview. Beyond the labelled types all share the label `other`."""
+    """Return the families of an overview. Beyond the labelled types all share the label `other`."""
     yield from _engines(seen)
     yield from _health(seen.health)
     yield from _workers(seen)
@@ -80,7 +80,7 @@ def _engines(seen: Overview) -> Iterator[Metric]:
     trip: Values = {(): seen.broker.round_trip_ms / 1000} if seen.broker.ok else {}
     words = "Round trip to the broker, measured by this door."
     yield gauge("hms_broker_round_trip_seconds", Family(words), trip)
-    yield from _broker_room(seen.broker)
+    yield from _broker_capacity(seen.broker)
     health = seen.database
     up = Family("1 where the database answers and has our schema.", ("kind",))
     yield gauge("hms_database_up", up, {} if health is None else {(health.kind,): float(health.ok)})
@@ -98,13 +98,13 @@ def _health(health: Health | None) -> Iterator[Metric]:
     yield gauge("hms_trouble", Family(words, ("kind",)), found)
 
 
-def _broker_room(broker: BrokerHealth) -> Iterator[Metric]:
-    room = broker.room
+def _broker_capacity(broker: BrokerHealth) -> Iterator[Metric]:
+    capacity = broker.capacity
     for name, words in (
         ("used", "Memory that Redis uses, or disk that the queue file uses."),
         ("limit", "Where new jobs are refused: maxmemory, or the disk."),
     ):
-        found: Values = {} if room is None else {(broker.kind,): getattr(room, name)}
+        found: Values = {} if capacity is None else {(broker.kind,): getattr(capacity, name)}
         yield gauge(f"hms_broker_{name}_bytes", Family(words, ("kind",)), found)
     words = "Writes of this process that a full broker has refused."
     refused: Values = {(broker.kind,): float(broker.refused)} if broker.ok else {}

@@ -25,10 +25,10 @@ from hms_svc.domain.job import ClaimedJob
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Disposition
 from hms_svc.domain.trace_context import TraceContext, context_of
-from hms_svc.handling.payload import PayloadFault
-from hms_svc.handling.validation import ValidatorFault
 from hms_svc.observability.collector import CollectorExporter
 from hms_svc.ports.tracing import RequestFacts
+from hms_svc.sdk.payload import PayloadFault
+from hms_svc.sdk.validation import ValidatorFault
 
 SERVICE: Final = "hms-svc"
 TRACES_PATH: Final = "/v1/traces"
@@ -156,7 +156,7 @@ class OtlpRequest:
 
     @property
     def context(self) -> TraceContext:
-        """The context for jobs that this request hands in."""
+        """The context for jobs that this request submits."""
         return _written(self._span.get_span_context())
 
     def link(self, context: TraceContext) -> None:

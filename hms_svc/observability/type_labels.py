@@ -17,7 +17,7 @@ class TypeLabels:
         self._labelled: set[str] = set()
 
     def label(self, type: str) -> str:
-        """Give the label of a type."""
+        """Return the label of a type."""
         if type not in self._labelled:
             if len(self._labelled) >= self._most:
                 return OTHER

@@ -36,7 +36,7 @@ _decode: Final = msgspec.msgpack.Decoder(WorkerReport).decode
 
 
 class WorkerLiveness(msgspec.Struct, frozen=True, kw_only=True):
-    """How one worker is. `turning_seconds`: how long its claim loop had been in a turn, as told.
+    """How one worker is. `iteration_seconds`: how long its claim loop had been in a turn, as told.
 
     `is_lane`: it claims suspects alone. `is_hung`: functions that run on past the end of their job hold all its slots.
     """
@@ -44,13 +44,13 @@ class WorkerLiveness(msgspec.Struct, frozen=True, kw_only=True):
     worker: str
     pid: int
     silent_seconds: float
-    turning_seconds: float
-    said_goodbye: bool
+    iteration_seconds: float
+    has_announced_end: bool
     is_hung: bool = False
     is_lane: bool = False
 
 
-class _Heard(msgspec.Struct):
+class _Reported(msgspec.Struct):
     """The last report of a worker, and when it came."""
 
     report: WorkerReport
@@ -71,7 +71,7 @@ class WorkerTotals:
         self._tallies: dict[str, dict[tuple[str, ...], Tally]] = {name: {} for name in HISTOGRAMS}
         for name, labels in (*_UNLABELLED, *series):
             self._begin(name, labels)
-        self._heard: dict[str, _Heard] = {}
+        self._reports: dict[str, _Reported] = {}
         self._fates: dict[tuple[str, ...], float] = dict.fromkeys(_FATES, 0.0)
 
     def take(self, message: bytes) -> None:
@@ -82,51 +82,51 @@ class WorkerTotals:
         except (msgspec.MsgspecError, KeyError, ValueError):
             self._fates["malformed",] += 1
             return
-        before = self._heard.get(report.worker)
+        before = self._reports.get(report.worker)
         expected = 1 if before is None else before.report.sequence + 1
         if report.sequence < expected:
             return
         if before is not None:
             self._fates["missed",] += report.sequence - expected
         self._fates["taken",] += 1
-        self._heard[report.worker] = _Heard(report, self._clock.lease_ms())
+        self._reports[report.worker] = _Reported(report, self._clock.lease_ms())
         self._add(report)
 
     def liveness(self) -> list[WorkerLiveness]:
-        """Tell how each worker is: a minute beyond its goodbye, 15 minutes beyond its last word."""
+        """Return how each worker is: a minute beyond its goodbye, 15 minutes beyond its last word."""
         now = self._clock.lease_ms()
-        for worker, heard in list(self._heard.items()):
-            kept_ms = FAREWELL_MS if heard.report.goodbye else FORGOTTEN_MS
-            if now - heard.at > kept_ms:
-                del self._heard[worker]
+        for worker, reported in list(self._reports.items()):
+            kept_ms = FAREWELL_MS if reported.report.goodbye else FORGOTTEN_MS
+            if now - reported.at > kept_ms:
+                del self._reports[worker]
         return [
             WorkerLiveness(
                 worker=worker,
-                pid=heard.report.pid,
-                silent_seconds=(now - heard.at) / 1000,
-                turning_seconds=heard.report.turning_seconds,
-                said_goodbye=heard.report.goodbye,
-                is_hung=_is_hung(heard.report),
-                is_lane=heard.report.lane is Lane.SUSPECT,
+                pid=reported.report.pid,
+                silent_seconds=(now - reported.at) / 1000,
+                iteration_seconds=reported.report.iteration_seconds,
+                has_announced_end=reported.report.goodbye,
+                is_hung=_is_hung(reported.report),
+                is_lane=reported.report.lane is Lane.SUSPECT,
             )
-            for worker, heard in sorted(self._heard.items())
+            for worker, reported in sorted(self._reports.items())
         ]
 
     def collect(self) -> Iterator[Metric]:
-        """Give all families, also those that nothing was counted in yet."""
+        """Return all families, also those that nothing was counted in yet."""
         for name, family in COUNTERS.items():
             yield counter(name, family, self._counters[name])
         for name, shape in HISTOGRAMS.items():
             yield histogram(name, shape, self._tallies[name])
         speaking = {live.worker for live in self.liveness() if _speaks(live)}
         for name, family in GAUGES.items():
-            told = (self._heard[worker].report.gauges.get(name, 0.0) for worker in speaking)
+            told = (self._reports[worker].report.gauges.get(name, 0.0) for worker in speaking)
             yield gauge(name, family, {(): sum(told)})
         alive = Family("Workers that report here, and have within ten seconds.")
         yield gauge("hms_worker_processes", alive, {(): len(speaking)})
         turning = Family("The longest that a claim loop of those has been in its present turn.")
         longest = max(
-            (live.turning_seconds for live in self.liveness() if _speaks(live)), default=0
+            (live.iteration_seconds for live in self.liveness() if _speaks(live)), default=0
         )
         yield gauge("hms_worker_turning_seconds", turning, {(): longest})
         yield counter("hms_worker_reports_total", _REPORTS, self._fates)
@@ -175,4 +175,4 @@ def _is_hung(report: WorkerReport) -> bool:
 
 
 def _speaks(live: WorkerLiveness) -> bool:
-    return not live.said_goodbye and live.silent_seconds * 1000 < SILENT_MS
+    return not live.has_announced_end and live.silent_seconds * 1000 < SILENT_MS

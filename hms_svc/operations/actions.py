@@ -21,30 +21,30 @@ from hms_svc.domain.lifecycle import TERMINAL
 from hms_svc.domain.strict_json import JsonValue, check_strict, decode
 from hms_svc.domain.utf8 import writable
 from hms_svc.domain.views import JobDetail, WorkerState
-from hms_svc.handling.completion import complete_edited
-from hms_svc.handling.registry import Registry
 from hms_svc.operations.audit_chain import ACTION as ACCEPT
 from hms_svc.operations.bulk import BatchReport, Progressed
-from hms_svc.operations.erasing import ACTION as ERASE
-from hms_svc.operations.erasing import Erasing
+from hms_svc.operations.bulk_pace import Pace
+from hms_svc.operations.erasure import ACTION as ERASE
+from hms_svc.operations.erasure import Erasing
 from hms_svc.operations.intake import Draft
 from hms_svc.operations.journal import Journal
-from hms_svc.operations.pace import Pace
 from hms_svc.operations.plan import Claim
 from hms_svc.operations.reads import Reads
 from hms_svc.operations.shapes import JsonObject
-from hms_svc.operations.trial import (
-    Trial,
+from hms_svc.operations.trial_jobs import (
+    TrialJobs,
     TrialReport,
     batches_of_bytes,
     batches_of_jobs,
     make_copies,
 )
-from hms_svc.operations.undoing import Undoing
-from hms_svc.operations.worker_acts import ACTIONS as WORKER_ACTIONS
-from hms_svc.operations.worker_acts import WorkerActs
+from hms_svc.operations.undo import Undoing
+from hms_svc.operations.worker_actions import ACTIONS as WORKER_ACTIONS
+from hms_svc.operations.worker_actions import WorkerActs
 from hms_svc.ports.broker import Broker, Enqueued
 from hms_svc.ports.control import Act, ActRequest, Control
+from hms_svc.sdk.job_defaults import complete_edited
+from hms_svc.sdk.registry import Registry
 
 AUDITED: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -111,7 +111,7 @@ class Actions(Undoing, Erasing, WorkerActs):
         self._journal.check_allowed(AUDITED["enqueue"])
         registry = self._registry if check else None
         type, jobs = make_copies(draft, count, registry, self._journal.now_ms())
-        trial = Trial(self._journal, type=type, count=count, note=note)
+        trial = TrialJobs(self._journal, type=type, count=count, note=note)
         return await trial.run(batches_of_jobs(self._broker, jobs), pace or Pace(), progressed)
 
     async def enqueue_raw_test(
@@ -127,7 +127,7 @@ class Actions(Undoing, Erasing, WorkerActs):
         """Hand bytes over unread, as a foreign push does, 1 to 10,000 times."""
         self._journal.check_allowed(AUDITED["enqueue"])
         check_job_type(type)
-        trial = Trial(self._journal, type=type, count=count, note=note)
+        trial = TrialJobs(self._journal, type=type, count=count, note=note)
         batches = batches_of_bytes(self._broker, type, item, count)
         return await trial.run(batches, pace or Pace(), progressed)
 
@@ -220,7 +220,7 @@ class Actions(Undoing, Erasing, WorkerActs):
         return taken
 
     async def pause(self, type: str, *, reason: str = "", intake: bool = False) -> None:
-        """Stop claiming of a type, known or not; with `intake`, the doors take none of it either."""
+        """Stop claiming of a type, known or not; with `intake`, the HTTP servers take none of it either."""
         await self._on_queue(
             "queue.pause",
             type,
@@ -229,7 +229,7 @@ class Actions(Undoing, Erasing, WorkerActs):
         )
 
     async def resume(self, type: str) -> None:
-        """Claim a paused type again, and take it in at the doors again."""
+        """Claim a paused type again, and take it in at the HTTP servers again."""
         await self._on_queue("queue.resume", type, {"note": ""}, lambda: self._control.resume(type))
 
     async def _on_queue(

@@ -70,7 +70,7 @@ class AuditChain:
         return [*chain.faults, *(found if self._lasting else map(_fleeting, found))]
 
     async def status(self) -> HeadStatus:
-        """Tell whether a head is kept, and whether the chain contains it. Bounded work."""
+        """Return whether a head is kept, and whether the chain contains it. Bounded work."""
         kept = await self._kept()
         newest = kept.newest
         chain = await self._reads.database.sealed_chain([newest.link] if newest else [])
@@ -91,7 +91,7 @@ class AuditChain:
         if not note.strip():
             raise BadInput("audit accept wants --note: with what was the record compared?")
         for _ in range(_TRIES):
-            kept = await self._bus.witness.heads()
+            kept = await self._bus.audit_anchor.heads()
             if not self._signer.key and any(head.signature for head in kept.all):
                 raise Refused("the kept heads are signed: set audit_key, then accept")
             links = [head.link for head in kept.all]
@@ -113,7 +113,7 @@ class AuditChain:
         }
         await self._journal.intend(ACTION, "audit", told)
         daily = [each for each in kept.daily if self._is_sound(each, chain)]
-        done = await self._bus.witness.replace(head, daily, over=kept.newest)
+        done = await self._bus.audit_anchor.replace(head, daily, over=kept.newest)
         if done and head.link:
             await self._bus.publish([event_of(head, f"{head.link}:{head.digest}:accepted:{now}")])
         await self._journal.conclude(ACTION, [("audit", {"link": head.link, "done": done})])
@@ -123,8 +123,8 @@ class AuditChain:
         return chain.contains(head) and (not self._signer.key or self._signer.has_signed(head))
 
     async def _kept(self) -> KeptHeads:
-        """Give the kept heads; where an older program kept none, the one that the bus has."""
-        kept = await self._bus.witness.heads()
+        """Return the kept heads; where an older program kept none, the one that the bus has."""
+        kept = await self._bus.audit_anchor.heads()
         if kept.newest is not None:
             return kept
         announced = head_of(await self._bus.latest(AUDIT_SEALED))

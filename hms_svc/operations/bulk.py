@@ -18,17 +18,17 @@ from hms_svc.domain.errors import FilterTooCostly, HoldChanged, Refused
 from hms_svc.domain.filter import Filter
 from hms_svc.domain.ids import new_job_id
 from hms_svc.domain.views import ActOutcome
+from hms_svc.operations.bulk_pace import Pace
+from hms_svc.operations.job_facts import look_up
 from hms_svc.operations.journal import Journal
-from hms_svc.operations.lookup import look_up
-from hms_svc.operations.pace import Pace
 from hms_svc.operations.plan import DECISIONS, Claim, Plan, PlanBuilder, claim_of
 from hms_svc.operations.reads import Reads
 from hms_svc.ports.control import MOVED_ON, Act, ActRequest, Control
 
 CHUNK: Final = 250
-LOOKED_AT: Final = 5_000
+MOST_EXAMINED: Final = 5_000
 """Records that are looked at between two rests while an act is planned."""
-LOOKS: Final = 5
+CHECKS: Final = 5
 """How often a cancellation looks anew at a job that is claimed or put back meanwhile."""
 Progressed = Callable[[int], None]
 
@@ -107,7 +107,7 @@ class BulkActs:
     ) -> Plan:
         """Work out what an act on all jobs that match would do; nothing is done yet.
 
-        `progressed` is told how many more were found. A `pace` makes it rest
+        `progressed` is called with how many more were found. A `pace` makes it rest
         between pages; one that is cancelled makes it Refused. For `unnamed` see
         PlanBuilder. Raises FilterTooCostly where the filter has to look at more than
         `most_work` characters (0: any number).
@@ -117,7 +117,7 @@ class BulkActs:
         found = work = 0
         while True:
             began = asyncio.get_running_loop().time()
-            page = await self._reads.jobs(where, limit=CHUNK, cursor=cursor, look=LOOKED_AT)
+            page = await self._reads.jobs(where, limit=CHUNK, cursor=cursor, examine=MOST_EXAMINED)
             builder.add(page.jobs)
             found += len(page.jobs)
             work += page.work
@@ -142,7 +142,7 @@ class BulkActs:
         progressed: Progressed | None = None,
         pace: Pace | None = None,
     ) -> BulkReport:
-        """Do what was planned, a few hundred jobs at a time; `progressed` is told how many more.
+        """Do what was planned, a few hundred jobs at a time; `progressed` is called with how many more.
 
         A job that has moved on since the plan was made is reported, not forced.
         By its `pace` a front end pauses the act between chunks, or calls it off.
@@ -196,7 +196,7 @@ class BulkActs:
     async def act(self, request: ActRequest, claims: Mapping[str, Claim]) -> Sequence[ActOutcome]:
         """Do an act to jobs whose last claims are known; a cancellation follows those that move on."""
         done: dict[str, ActOutcome] = {}
-        for _ in range(LOOKS):
+        for _ in range(CHECKS):
             outcomes = await self._act_on(request, claims)
             done |= {outcome.job_id: outcome for outcome in outcomes}
             moved = [outcome.job_id for outcome in outcomes if outcome.why == MOVED_ON]

@@ -19,7 +19,7 @@ from hms_svc.domain.backend_url import BackendKind, mask_passwords
 from hms_svc.domain.errors import DatabaseUnavailable, HmsError
 from hms_svc.domain.health import Health, TroubleKind
 from hms_svc.domain.health import Level as Degree
-from hms_svc.domain.plain_text import duration_words, plural
+from hms_svc.domain.plain_text import duration_text, plural
 from hms_svc.operations.audit_chain import AuditChain
 from hms_svc.operations.health import assess, seen_of_outage
 from hms_svc.operations.reads import LONG_PROBE_SECONDS, Reads, Status
@@ -80,7 +80,7 @@ async def examine_engines(reads: Reads, audit: AuditChain, settings: Settings) -
 
 
 def health_findings(health: Health) -> list[Finding]:
-    """Tell of each trouble. A note is what somebody wanted so, or nothing suffers from yet.
+    """Describe each trouble. A note is what somebody wanted so, or nothing suffers from yet.
 
     So is that no worker is alive: an installation may be sound before its workers are started.
     """
@@ -94,7 +94,7 @@ def health_findings(health: Health) -> list[Finding]:
 
 
 def outage_findings(error: HmsError, settings: Settings) -> list[Finding]:
-    """Tell of an engine that could not even be opened."""
+    """Describe an engine that could not even be opened."""
     kinds = {"broker": settings.broker.kind, "database": settings.database.kind}
     now_ms = SystemClock().now_ms()
     found = health_findings(assess(seen_of_outage(error, now_ms, **kinds)))
@@ -245,7 +245,7 @@ async def _outbox(reads: Reads, status: Status) -> Finding:
         return Finding("outbox", Level.OK, "everything committed has been published")
     lag = status.at - _made_at(rows[0], status.at)
     level = Level.ERROR if lag > LAG_LIMIT_MS and status.workers else Level.NOTE
-    text = f"the oldest row has waited {duration_words(lag)} to be published"
+    text = f"the oldest row has waited {duration_text(lag)} to be published"
     return Finding("outbox", level, text)
 
 
@@ -266,7 +266,7 @@ async def _audit(audit: AuditChain, now: int) -> Finding:
         return Finding("audit", Level.ERROR, text)
     signed = "signed" if newest.signature else "not signed"
     text = (
-        f"the head at link {newest.link} is kept since {duration_words(now - newest.at)}, {signed}"
+        f"the head at link {newest.link} is kept since {duration_text(now - newest.at)}, {signed}"
     )
     if newest.unproven:
         text += f"; links 1 to {newest.unproven} are unproven: hms-svc audit verify"

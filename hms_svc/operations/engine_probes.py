@@ -15,7 +15,7 @@ Health = TypeVar("Health")
 class EngineProbes:
     """Asks both engines how they are. `database` is None where there is none to ask.
 
-    `away` is told of one that could not be opened.
+    `away` is notified of one that could not be opened.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ from hms_svc.domain.strict_json import is_same_json
 from hms_svc.ports.clock import Clock
 
 
-class EnvelopeDesk:
+class EnvelopeIntake:
     """Takes requests with envelopes, and gives the jobs that they become."""
 
     def __init__(self, agencies: Agencies, clock: Clock) -> None:
@@ -22,7 +22,7 @@ class EnvelopeDesk:
         self._clock = clock
 
     def receive(self, headers: Mapping[str, str], body: bytes) -> list[Job]:
-        """Give one job for each distinct envelope of a request; header names are lower-case.
+        """Return one job for each distinct envelope of a request; header names are lower-case.
 
         An id that the broker then answers with CONFLICT came before with other data. Raises
         BadInput, of it IdConflict where one batch says so of itself, and NotSigned, also for

@@ -8,11 +8,11 @@ from typing import Any, Final, Protocol, TypeVar
 
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.event import EVENTS_GAP, Event, check_consumer_group, is_of_types
-from hms_svc.operations.positions import newest_position
+from hms_svc.operations.bus_positions import newest_position
 from hms_svc.ports.bus import Bus
 
 BATCH: Final = 100
-LOOK_EVERY_SECONDS: Final = 5.0
+CHECK_EVERY_SECONDS: Final = 5.0
 Result = TypeVar("Result")
 
 
@@ -20,7 +20,7 @@ class Runner(Protocol):
     """Runs what the bus is asked, on the loop that the bus belongs to."""
 
     async def __call__(self, asked: Coroutine[Any, Any, Result], /) -> Result:
-        """Give the answer."""
+        """Return the answer."""
         ...
 
 
@@ -65,11 +65,11 @@ class EventStream:
         while not self._ready:
             newest = await self._run(newest_position(self._bus))
             if not await self._fetch():
-                await self._run(self._bus.wait(newest, LOOK_EVERY_SECONDS))
+                await self._run(self._bus.wait(newest, CHECK_EVERY_SECONDS))
         return self._ready.popleft()
 
     async def acknowledge(self, *events: Event) -> None:
-        """Tell the group that these are processed; BadInput where there is no group."""
+        """Return the group that these are processed; BadInput where there is no group."""
         if self._group is None:
             raise BadInput("only a group acknowledges events: open the stream with group=…")
         positions = [event.position for event in events]

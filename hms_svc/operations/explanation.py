@@ -22,7 +22,7 @@ from hms_svc.domain.lifecycle import (
     REASON_UNIQUE,
     State,
 )
-from hms_svc.domain.plain_text import duration_words, plural
+from hms_svc.domain.plain_text import duration_text, plural
 from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.domain.views import JobDetail, QueueView, WorkerView
 
@@ -56,7 +56,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def explain(facts: Facts) -> str:
-    """Give the sentence."""
+    """Return the sentence."""
     view = facts.detail.view
     match view.state:
         case State.SCHEDULED:
@@ -89,10 +89,10 @@ def explain(facts: Facts) -> str:
 
 def _queued(facts: Facts) -> str:
     view, queue = facts.detail.view, facts.queue
-    waited = duration_words(facts.now_ms - view.enqueued_at)
+    waited = duration_text(facts.now_ms - view.enqueued_at)
     if queue is not None and queue.paused:
         why = f" ({queue.pause_reason})" if queue.pause_reason else ""
-        nobody = "" if queue.served else f"; {unserved_words(queue)} either"
+        nobody = "" if queue.served else f"; {unserved_text(queue)} either"
         return (
             f"waits because queue {queue.type} was paused by {queue.paused_by or 'somebody'}{why}"
             f"{nobody}"
@@ -103,10 +103,10 @@ def _queued(facts: Facts) -> str:
             "the worker that held it last died or lost its lease"
         )
     if queue is not None and not queue.served and queue.quiet_workers:
-        return f"has waited {waited} because {unserved_words(queue)}"
+        return f"has waited {waited} because {unserved_text(queue)}"
     if queue is not None and not queue.served:
         return (
-            f"has waited {waited} because {unserved_words(queue)}; "
+            f"has waited {waited} because {unserved_text(queue)}; "
             f"after {facts.unserved_days:g} days it will be dead, no_handler"
         )
     if facts.position is None:
@@ -129,8 +129,8 @@ def _queued(facts: Facts) -> str:
     )
 
 
-def unserved_words(queue: QueueView) -> str:
-    """Say that no worker claims jobs of a queue: no live one has its handler, or those that have it are quiet."""
+def unserved_text(queue: QueueView) -> str:
+    """Return the sentence that no worker claims jobs of a queue: no live one has its handler, or those that have it are quiet."""
     if not queue.quiet_workers:
         return f"no live worker serves {queue.type}"
     if queue.quiet_workers == 1:
@@ -162,7 +162,7 @@ def _processing(facts: Facts) -> str:
             f"{view.worker or 'of an unrecorded name'} {left}"
         )
     told = (
-        f"is being processed by {view.worker or 'a worker'} for {duration_words(since)}, "
+        f"is being processed by {view.worker or 'a worker'} for {duration_text(since)}, "
         f"attempt {view.attempt}{_of(view.max_attempts)}"
     )
     if (last := facts.detail.last_progress) is not None:
@@ -172,14 +172,14 @@ def _processing(facts: Facts) -> str:
 
 
 def _left_behind(facts: Facts) -> str:
-    """Tell of the worker of a job in processing where it is silent or the lease ran out; else nothing."""
+    """Describe the worker of a job in processing where it is silent or the lease ran out; else nothing."""
     view = facts.detail.view
     known = [each for each in (*facts.workers, *facts.silent) if each.id == view.worker]
     seen_at = known[0].last_seen_at if known else None
     has_lease = facts.lease_end is not None and facts.lease_end > facts.now_ms
     if has_lease and seen_at is not None and not is_silent(known[0], facts.now_ms, facts.lease_ms):
         return ""
-    return silence_words(
+    return silence_text(
         now_ms=facts.now_ms,
         last_seen_at=seen_at,
         lease_end=facts.lease_end,
@@ -187,43 +187,43 @@ def _left_behind(facts: Facts) -> str:
     )
 
 
-def wish_words(worker: WorkerView, now_ms: int) -> str:
-    """Say who made a worker quiet or stops it, or what it was asked and has not done yet; empty otherwise."""
-    wish = worker.wish
-    if wish is None or (worker.claims and worker.pending_wish is None):
+def request_text(worker: WorkerView, now_ms: int) -> str:
+    """Return who made a worker quiet or stops it, or what it was asked and has not done yet; empty otherwise."""
+    request = worker.request
+    if request is None or (worker.claims and worker.pending_request is None):
         return ""
-    who = f"by {wish.by}{f' ({wish.reason})' if wish.reason else ''}"
-    if wish.state is worker.state:
+    who = f"by {request.by}{f' ({request.reason})' if request.reason else ''}"
+    if request.state is worker.state:
         return who
-    if worker.pending_wish is None:
+    if worker.pending_request is None:
         return ""
-    return f"not yet {wish.state}: asked {duration_words(now_ms - wish.at)} ago {who}"
+    return f"not yet {request.state}: asked {duration_text(now_ms - request.at)} ago {who}"
 
 
 def is_silent(worker: WorkerView, now_ms: int, lease_ms: int) -> bool:
-    """Return whether a worker has not been heard for half a lease, two of its heartbeats."""
+    """Return whether a worker has been silent for half a lease, two of its heartbeats."""
     return now_ms - worker.last_seen_at > lease_ms * SILENT_SHARE
 
 
 def has_rescuer(workers: Iterable[WorkerView], now_ms: int, lease_ms: int) -> bool:
-    """Return whether a worker is heard: whichever it is takes jobs back whose lease ran out."""
+    """Return whether a worker is live: whichever it is takes jobs back whose lease ran out."""
     return any(not is_silent(each, now_ms, lease_ms) for each in workers)
 
 
-def silence_words(
+def silence_text(
     *, now_ms: int, last_seen_at: int | None, lease_end: int | None, has_rescuer: bool
 ) -> str:
-    """Tell of a worker that fell silent with a job in its hands, from what is recorded.
+    """Describe a worker that fell silent with a job in progress, from what is recorded.
 
     `last_seen_at` and `lease_end` (Unix ms) are None where nothing is known of them.
     """
     told = ["is not in the register any more"]
     if last_seen_at is not None:
-        told = [f"was last seen {duration_words(now_ms - last_seen_at)} ago"]
+        told = [f"was last seen {duration_text(now_ms - last_seen_at)} ago"]
     if lease_end is not None and lease_end > now_ms:
-        told.append(f"its lease ends in {duration_words(lease_end - now_ms)}")
+        told.append(f"its lease ends in {duration_text(lease_end - now_ms)}")
     elif lease_end is not None:
-        told.append(f"its lease ran out {duration_words(now_ms - lease_end)} ago")
+        told.append(f"its lease ran out {duration_text(now_ms - lease_end)} ago")
     if not has_rescuer:
         told.append("there is no live worker to take it back")
     elif lease_end is not None and lease_end <= now_ms:
@@ -270,11 +270,11 @@ def _due(facts: Facts) -> str:
         return "is due at a time that is not recorded"
     is_attended = has_rescuer(facts.workers, facts.now_ms, facts.lease_ms)
     if due <= facts.now_ms:
-        told = f"was due at {to_rfc3339(due)}, {duration_words(facts.now_ms - due)} ago"
+        told = f"was due at {to_rfc3339(due)}, {duration_text(facts.now_ms - due)} ago"
         then = "waits to be made ready" if is_attended else "no live worker is there to take it"
         return f"{told}{' and ' if is_attended else '; '}{then}"
     nobody = "" if is_attended else "; no live worker is there now"
-    return f"is due at {to_rfc3339(due)}, in {duration_words(due - facts.now_ms)}{nobody}"
+    return f"is due at {to_rfc3339(due)}, in {duration_text(due - facts.now_ms)}{nobody}"
 
 
 def _ended(facts: Facts) -> str:

@@ -12,7 +12,6 @@ import msgspec
 from hms_svc.domain.errors import MalformedJob, MalformedJson
 from hms_svc.domain.job import INTERNAL_TYPES
 from hms_svc.domain.strict_json import JsonValue, check_strict, read_strict
-from hms_svc.handling.registry import PayloadModel, Registry
 from hms_svc.operations.schema import (
     Kind,
     Schema,
@@ -22,6 +21,7 @@ from hms_svc.operations.schema import (
     resolve,
     values_of,
 )
+from hms_svc.sdk.registry import PayloadModel, Registry
 
 WHOLE: Final = "data"
 FURTHER: Final = "…"
@@ -75,11 +75,11 @@ class Forms:
         self._registry = registry or Registry()
 
     def types(self) -> tuple[str, ...]:
-        """Give the names of all types that are declared and can be handed in, sorted."""
+        """Return the names of all types that are declared and can be submitted, sorted."""
         return tuple(sorted({declared.type for declared in self._registry} - INTERNAL_TYPES))
 
     def form(self, type: str) -> Form:
-        """Give the form of a type; one field for all of the payload where no model is known."""
+        """Return the form of a type; one field for all of the payload where no model is known."""
         declared = self._registry.get(type)
         return make_form(type, declared.payload if declared else None)
 

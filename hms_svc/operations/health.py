@@ -11,8 +11,8 @@ from hms_svc.domain.errors import DatabaseUnavailable, HmsError, SchemaMismatch
 from hms_svc.domain.health import ENGINE_KINDS, Health, Level, Trouble, TroubleKind
 from hms_svc.domain.plain_text import plain, plural
 from hms_svc.domain.views import QueueView, WorkerState, WorkerView
-from hms_svc.operations.explanation import is_silent, unserved_words
-from hms_svc.ports.inspection import BrokerHealth, Room
+from hms_svc.operations.explanation import is_silent, unserved_text
+from hms_svc.ports.inspection import BrokerHealth, Capacity
 from hms_svc.ports.stores import DatabaseHealth
 
 SLOW_MS: Final = 250.0
@@ -102,16 +102,16 @@ def _engines(seen: Seen) -> Iterator[_Found]:
             "broker", broker.ok, broker.round_trip_ms, broker.notes,
             (TroubleKind.BROKER_DOWN, TroubleKind.BROKER_SLOW),
         )  # fmt: skip
-        if broker.ok and broker.room is not None and broker.room.is_full:
-            yield _full(TroubleKind.BROKER_FULL, "broker", broker.room, "new jobs are refused")
+        if broker.ok and broker.capacity is not None and broker.capacity.is_full:
+            yield _full(TroubleKind.BROKER_FULL, "broker", broker.capacity, "new jobs are refused")
     if database is not None:
         yield from _engine(
             "database", database.ok, database.round_trip_ms, database.notes,
             (TroubleKind.DATABASE_DOWN, TroubleKind.DATABASE_SLOW),
         )  # fmt: skip
-        if database.ok and database.room is not None and database.room.is_full:
+        if database.ok and database.capacity is not None and database.capacity.is_full:
             told = "no case can be written, and no job that writes one ends"
-            yield _full(TroubleKind.DATABASE_FULL, "database", database.room, told)
+            yield _full(TroubleKind.DATABASE_FULL, "database", database.capacity, told)
 
 
 def _engine(
@@ -129,23 +129,23 @@ def _engine(
         yield _Found(slow, Level.DEGRADED, f"{name} slow", detail=detail)
 
 
-def _full(kind: TroubleKind, name: str, room: Room, told: str) -> _Found:
-    detail = f"{room.used:,} of {room.limit:,} bytes are used: {told}"
+def _full(kind: TroubleKind, name: str, capacity: Capacity, told: str) -> _Found:
+    detail = f"{capacity.used:,} of {capacity.limit:,} bytes are used: {told}"
     return _Found(kind, Level.DOWN, f"{name} full", detail=detail)
 
 
 def _workers(
     seen: Seen, queues: Sequence[QueueView], workers: Sequence[WorkerView]
 ) -> Iterator[_Found]:
-    unheard = [each for each in workers if is_silent(each, seen.at, seen.lease_ms)]
+    silent_workers = [each for each in workers if is_silent(each, seen.at, seen.lease_ms)]
     if not workers:
         yield _no_workers(seen, queues)
-    elif unheard:
-        yield _silent(unheard, len(workers))
+    elif silent_workers:
+        yield _silent(silent_workers, len(workers))
     overdue = sum(queue.overdue for queue in queues)
     first = min((each.overdue_since for each in queues if each.overdue_since), default=seen.at)
     if overdue and seen.at - first > max(LEAST_RESCUE_MS, int(seen.lease_ms * RESCUE_SHARE)):
-        is_attended = len(unheard) < len(workers)
+        is_attended = len(silent_workers) < len(workers)
         yield _Found(
             TroubleKind.LEASES_OVERDUE,
             Level.DEGRADED if is_attended else Level.DOWN,
@@ -171,10 +171,10 @@ def _workers(
 
 
 def _quiet(quiet: Sequence[WorkerView], of: int) -> _Found:
-    wishes = [each.wish for each in quiet if each.wish is not None]
+    requests = [each.request for each in quiet if each.request is not None]
     told = [
-        f"{each.id} by {each.wish.by}{f' ({each.wish.reason})' if each.wish.reason else ''}"
-        if each.wish is not None
+        f"{each.id} by {each.request.by}{f' ({each.request.reason})' if each.request.reason else ''}"
+        if each.request is not None
         else each.id
         for each in quiet
     ]
@@ -182,7 +182,7 @@ def _quiet(quiet: Sequence[WorkerView], of: int) -> _Found:
         TroubleKind.WORKERS_QUIET,
         Level.NOTE,
         f"{len(quiet)} of {plural(of, 'worker')} quiet",
-        min((wish.at for wish in wishes), default=None),
+        min((request.at for request in requests), default=None),
         f"claims no jobs until it is resumed: {_named(told, between='; ')}",
     )
 
@@ -208,16 +208,16 @@ def _no_workers(seen: Seen, queues: Sequence[QueueView]) -> _Found:
     return _Found(TroubleKind.NO_WORKERS, level, words, since, detail)
 
 
-def _silent(unheard: Sequence[WorkerView], of: int) -> _Found:
-    in_hand = sum(len(worker.jobs) for worker in unheard)
-    words = f"{len(unheard)} of {plural(of, 'worker')} silent"
+def _silent(silent_workers: Sequence[WorkerView], of: int) -> _Found:
+    in_hand = sum(len(worker.jobs) for worker in silent_workers)
+    words = f"{len(silent_workers)} of {plural(of, 'worker')} silent"
     words += f", {plural(in_hand, 'job')} in hand" if in_hand else ""
     return _Found(
         TroubleKind.WORKERS_SILENT,
-        Level.DEGRADED if len(unheard) < of else Level.DOWN,
+        Level.DEGRADED if len(silent_workers) < of else Level.DOWN,
         words,
-        min(worker.last_seen_at for worker in unheard),
-        f"no heartbeat of {_named([worker.id for worker in unheard])}",
+        min(worker.last_seen_at for worker in silent_workers),
+        f"no heartbeat of {_named([worker.id for worker in silent_workers])}",
     )
 
 
@@ -226,7 +226,7 @@ def _queues(queues: Sequence[QueueView], workers: Sequence[WorkerView]) -> Itera
     if workers and unserved:
         oldest = [each.oldest_queued_at for each in unserved if each.oldest_queued_at]
         without = [each for each in unserved if not each.quiet_workers]
-        told = [unserved_words(each) for each in unserved if each.quiet_workers]
+        told = [unserved_text(each) for each in unserved if each.quiet_workers]
         if without:
             named = _named([f"{each.type} ({_waiting(each):,})" for each in without])
             told.insert(0, f"no live worker serves {named}")

@@ -130,7 +130,7 @@ def read_assignment(text: str, *, inside_data: bool = False) -> Assignment:
 
 
 def apply_to_data(data: JsonValue, assignments: Iterable[Assignment]) -> JsonValue:
-    """Give a payload with assignments made in it."""
+    """Return a payload with assignments made in it."""
     holder: dict[str, JsonValue] = {"data": data}
     for assignment in assignments:
         _assign(holder, assignment.path, assignment.value)

@@ -23,11 +23,11 @@ class Journal:
         self._read_only = read_only
 
     def now_ms(self) -> int:
-        """Give Unix milliseconds."""
+        """Return Unix milliseconds."""
         return self._clock.now_ms()
 
     def check_allowed(self, action: str) -> Database:
-        """Give the database to record in; raises Refused in read-only mode or without one."""
+        """Return the database to record in; raises Refused in read-only mode or without one."""
         if self._read_only:
             raise Refused(f"{action} is refused: this session is read-only")
         if self._database is None:

@@ -120,7 +120,7 @@ class Chooser:
         self._cannot += [ActOutcome(job_id, False, "is not known any more") for job_id in job_ids]
 
     def choose(self, where: str = "") -> Choice:
-        """Give what was chosen: largest groups first, each id once."""
+        """Return what was chosen: largest groups first, each id once."""
         return Choice(
             job_ids=tuple(dict.fromkeys(self._ids)),
             groups=tuple(
@@ -174,7 +174,7 @@ class PlanBuilder(Chooser):
 
 
 def past(act: Act) -> str:
-    """Give the participle of an act: `retried`, `cancelled`."""
+    """Return the participle of an act: `retried`, `cancelled`."""
     irregular = {
         Act.RETRY: "retried",
         Act.CANCEL: "cancelled",

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Sequence
 
 from hms_svc.domain.errors import UnknownId
-from hms_svc.domain.plain_text import duration_words, plural
+from hms_svc.domain.plain_text import duration_text, plural
 from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.domain.views import RECENT_SLOT_MS, FailureGroup, QueueView, WorkerView
-from hms_svc.operations.explanation import unserved_words
+from hms_svc.operations.explanation import unserved_text
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.inspection import Inspection
 
@@ -21,7 +21,7 @@ class QueueWhys:
     _clock: Clock
 
     async def why_queue(self, type: str) -> str:
-        """Tell in one plain sentence why the queue of a type does not move; UnknownId for an unknown one."""
+        """Return, in one plain sentence why the queue of a type does not move; UnknownId for an unknown one."""
         queues, workers = await asyncio.gather(
             self._inspection.queues([type]), self._inspection.workers()
         )
@@ -30,7 +30,7 @@ class QueueWhys:
         return explain_queue(queues[0], workers, self._clock.now_ms())
 
     async def why_group(self, cause: str) -> str:
-        """Tell in one plain sentence what fails in a group, and since when; UnknownId for an unknown one."""
+        """Return, in one plain sentence what fails in a group, and since when; UnknownId for an unknown one."""
         for group in await self._inspection.failures():
             if group.id == cause:
                 queues = await self._inspection.queues([group.type])
@@ -41,7 +41,7 @@ class QueueWhys:
 
 
 def explain_queue(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) -> str:
-    """Give the sentence of a queue. `workers` are all that are alive."""
+    """Return the sentence of a queue. `workers` are all that are alive."""
     counts = queue.counts
     ready = counts.queued + counts.intake
     if queue.faults:
@@ -69,12 +69,12 @@ def explain_group(group: FailureGroup, now_ms: int, queue: QueueView | None = No
         f"{plural(group.count, 'job')} of {group.type} {are} "
         f"{state} ({group.reason}{by}){f': {words}' if words else ''}; the first "
         f"{'failed' if is_failing else 'since'} "
-        f"{to_rfc3339(group.first_at)}, {duration_words(now_ms - group.first_at)} ago, the newest "
-        f"{duration_words(now_ms - group.last_at)} ago{_next_attempt(group, now_ms, queue)}"
+        f"{to_rfc3339(group.first_at)}, {duration_text(now_ms - group.first_at)} ago, the newest "
+        f"{duration_text(now_ms - group.last_at)} ago{_next_attempt(group, now_ms, queue)}"
     )
     hour, newest = sum(group.recent), group.recent[-1] if group.recent else 0
     came = plural(hour, "attempt") + " failed" if is_failing else f"{hour:,} came"
-    lately = duration_words(max(now_ms % RECENT_SLOT_MS, 1000))
+    lately = duration_text(max(now_ms % RECENT_SLOT_MS, 1000))
     return f"{told}; {came} in the last hour, {newest:,} of them in the last {lately}."
 
 
@@ -84,9 +84,7 @@ def _next_attempt(group: FailureGroup, now_ms: int, queue: QueueView | None) -> 
         return ""
     ahead = group.next_at - now_ms
     due = (
-        f"is due in {duration_words(ahead)}"
-        if ahead > 0
-        else f"was due {duration_words(-ahead)} ago"
+        f"is due in {duration_text(ahead)}" if ahead > 0 else f"was due {duration_text(-ahead)} ago"
     )
     if queue is not None and queue.paused:
         due += f", but the queue is paused by {queue.paused_by or 'somebody'}"
@@ -107,12 +105,12 @@ def _waiting(queue: QueueView, now_ms: int) -> str:
     told = plural(queue.counts.queued + queue.counts.intake, "ready job")
     if queue.oldest_queued_at is None:
         return told
-    return f"{told}, the oldest for {duration_words(now_ms - queue.oldest_queued_at)}"
+    return f"{told}, the oldest for {duration_text(now_ms - queue.oldest_queued_at)}"
 
 
 def _unserved(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) -> str:
     if queue.quiet_workers:
-        return f"has {_waiting(queue, now_ms)}, and {unserved_words(queue)}"
+        return f"has {_waiting(queue, now_ms)}, and {unserved_text(queue)}"
     others = f"the live workers ({plural(len(workers), 'worker')}) serve other types"
     told = others if workers else "no worker is alive"
     if any(queue.type in each.types for each in workers):
@@ -147,9 +145,9 @@ def _besides(queue: QueueView, now_ms: int) -> str:
     parts = []
     if counts.scheduled:
         due = queue.next_due_at
-        when = "" if due is None else f", the next in {duration_words(due - now_ms)}"
+        when = "" if due is None else f", the next in {duration_text(due - now_ms)}"
         if due is not None and due <= now_ms:
-            when = f", the next overdue for {duration_words(now_ms - due)}"
+            when = f", the next overdue for {duration_text(now_ms - due)}"
         parts.append(f"{counts.scheduled:,} scheduled{when}")
     parts += [f"{counts.retrying:,} waiting to be tried again"] if counts.retrying else []
     parts += [f"{counts.held:,} held for approval"] if counts.held else []

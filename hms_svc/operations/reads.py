@@ -25,17 +25,17 @@ from hms_svc.domain.views import (
     QueueView,
     WorkerView,
 )
-from hms_svc.operations.circumstances import with_circumstances
+from hms_svc.operations.bus_positions import first_position, newest_position
 from hms_svc.operations.engine_probes import EngineProbes
 from hms_svc.operations.explanation import Facts, explain
+from hms_svc.operations.explanation_facts import with_circumstances
 from hms_svc.operations.health import HealthWatch, Seen
-from hms_svc.operations.positions import first_position, newest_position
 from hms_svc.operations.queue_explanation import QueueWhys
-from hms_svc.ports.answer_bound import MOST_SECONDS
+from hms_svc.ports.answer_timeout import MOST_SECONDS
 from hms_svc.ports.bus import Bus
 from hms_svc.ports.clock import Clock
+from hms_svc.ports.filter_judge import MOST_SHOWN_BYTES, MOST_WORK, FilterJudge
 from hms_svc.ports.inspection import BrokerHealth, Inspection
-from hms_svc.ports.judging import MOST_SHOWN_BYTES, MOST_WORK, Judge
 from hms_svc.ports.stores import Database, DatabaseHealth
 
 ARCHIVE_PAGE = 500
@@ -64,7 +64,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     types_left_off: int = 0
 
 
-class JobStory(msgspec.Struct, frozen=True, kw_only=True):
+class FullJob(msgspec.Struct, frozen=True, kw_only=True):
     """One job with its case and what was done to it; `archived` where the broker let go of it."""
 
     detail: JobDetail
@@ -107,11 +107,11 @@ class Reads(QueueWhys):
         return self._database
 
     def now_ms(self) -> int:
-        """Give Unix milliseconds."""
+        """Return Unix milliseconds."""
         return self._clock.now_ms()
 
     async def status(self, *, probe_seconds: float = PROBE_SECONDS) -> Status:
-        """Give queues, workers and health. Raises BrokerUnavailable.
+        """Return queues, workers and health. Raises BrokerUnavailable.
 
         A database that does not answer within `probe_seconds` is not well.
         """
@@ -165,7 +165,7 @@ class Reads(QueueWhys):
         )
 
     async def outbox_lag_ms(self) -> int:
-        """Give the age of the oldest announcement that is not yet published, 0 where none waits."""
+        """Return the age of the oldest announcement that is not yet published, 0 where none waits."""
         return await self.database.outbox_lag_ms()
 
     async def wait_for_event(self, after: int, timeout_seconds: float) -> bool:
@@ -173,47 +173,47 @@ class Reads(QueueWhys):
         return await self._bus.wait(after, timeout_seconds)
 
     async def jobs(
-        self, where: Filter, *, limit: int, cursor: str | None, look: int = 0
+        self, where: Filter, *, limit: int, cursor: str | None, examine: int = 0
     ) -> JobPage:
-        """Give one page of the broker's jobs; a limit of 0 is all.
+        """Return one page of the broker's jobs; a limit of 0 is all.
 
         With a `look` it ends after so many records, or once its filter has taken its
         work, however few it found; its cursor goes on. Raises FilterTooCostly, BadInput.
         """
-        return await self._inspection.page(where, limit=limit, cursor=cursor, look=look)
+        return await self._inspection.page(where, limit=limit, cursor=cursor, examine=examine)
 
     async def failures(self) -> list[FailureGroup]:
         """Return the retrying, dead and rejected jobs by cause, the group of the newest first."""
         return await self._inspection.failures()
 
     async def archived_jobs(
-        self, where: Filter, *, limit: int, cursor: str | None, look: int = 0
+        self, where: Filter, *, limit: int, cursor: str | None, examine: int = 0
     ) -> JobPage:
-        """Give one page of the archive's jobs that match, newest first; a limit of 0 is all.
+        """Return one page of the archive's jobs that match, newest first; a limit of 0 is all.
 
         With a `look` it ends after so many records, or once its filter has taken its
         work, however few it found; its cursor goes on. Raises FilterTooCostly, BadInput.
         """
         found: list[JobView] = []
-        judge = Judge(where, self.now_ms())
-        looked = size = 0
+        judge = FilterJudge(where, self.now_ms())
+        examined = size = 0
         while True:
             wanted = min(ARCHIVE_PAGE, limit - len(found)) if limit else ARCHIVE_PAGE
-            if look:
-                wanted = min(wanted, look - looked)
+            if examine:
+                wanted = min(wanted, examine - examined)
             details, cursor = await self.database.archived(limit=wanted, cursor=cursor)
-            looked += len(details)
+            examined += len(details)
             for each in details:
                 if await judge.fits(each.view):
                     found.append(each.view)
                     size += len(each.view.data)
             is_full = bool(limit) and len(found) >= limit
-            is_enough = looked >= look or judge.work >= MOST_WORK or size >= MOST_SHOWN_BYTES
-            if cursor is None or is_full or (look and is_enough):
-                return JobPage(tuple(found), cursor, looked, judge.work)
+            is_enough = examined >= examine or judge.work >= MOST_WORK or size >= MOST_SHOWN_BYTES
+            if cursor is None or is_full or (examine and is_enough):
+                return JobPage(tuple(found), cursor, examined, judge.work)
 
     async def details(self, job_ids: Sequence[str]) -> list[JobDetail]:
-        """Give all that the broker knows of each id; UnknownId names the first that is unknown."""
+        """Return all that the broker knows of each id; UnknownId names the first that is unknown."""
         found = await self._inspection.details(job_ids)
         known = [detail for detail in found if detail is not None]
         if len(known) < len(job_ids):
@@ -224,12 +224,12 @@ class Reads(QueueWhys):
         return known
 
     async def known_details(self, job_ids: Sequence[str]) -> list[JobDetail]:
-        """Give all that the broker knows of those ids that it knows."""
+        """Return all that the broker knows of those ids that it knows."""
         found = await self._inspection.details(job_ids)
         return [detail for detail in found if detail is not None]
 
     async def ended(self, job_ids: Sequence[str]) -> dict[str, JobDetail]:
-        """Give those of the jobs that have ended, also where only the archive knows them."""
+        """Return those of the jobs that have ended, also where only the archive knows them."""
         found: dict[str, JobDetail] = {}
         for job_id, detail in zip(job_ids, await self._inspection.details(job_ids), strict=True):
             if detail is not None and detail.view.state in TERMINAL:
@@ -241,7 +241,7 @@ class Reads(QueueWhys):
         return found
 
     async def detail(self, job_id: str) -> tuple[JobDetail, bool]:
-        """Give one job of the broker or the archive, and whether it was the archive's."""
+        """Return one job of the broker or the archive, and whether it was the archive's."""
         (found,) = await self._inspection.details([job_id])
         if found is not None:
             return found, False
@@ -251,8 +251,8 @@ class Reads(QueueWhys):
                 return archived, True
         raise UnknownId(f"no job with id {job_id!r}")
 
-    async def story(self, job_id: str) -> JobStory:
-        """Give one job with its case and its audit trail; without a database, without them."""
+    async def full_job(self, job_id: str) -> FullJob:
+        """Return one job with its case and its audit history; without a database, without them."""
         detail, archived = await self.detail(job_id)
         case, audit = None, tuple[AuditRecord, ...]()
         if self._database is not None:
@@ -263,18 +263,18 @@ class Reads(QueueWhys):
                     AuditQuery(subject=job_id), limit=100, cursor=None
                 )
             )
-        return JobStory(detail=detail, case=case, audit=audit, archived=archived)
+        return FullJob(detail=detail, case=case, audit=audit, archived=archived)
 
     async def progress(self, job_id: str, after: int) -> list[ProgressView]:
-        """Give the kept progress and log lines of a job above a number."""
+        """Return the kept progress and log lines of a job above a number."""
         return (await self.progress_of({job_id: after}))[job_id]
 
     async def progress_of(self, after: Mapping[str, int]) -> dict[str, list[ProgressView]]:
-        """Give of each job id the kept progress and log lines above its number."""
+        """Return of each job id the kept progress and log lines above its number."""
         return await self._inspection.progress_of(after)
 
     async def why(self, job_id: str) -> str:
-        """Tell in one plain sentence why the job waits, was refused, or died."""
+        """Return, in one plain sentence why the job waits, was refused, or died."""
         return (await self.explained(job_id))[1]
 
     async def explained(self, job_id: str) -> tuple[JobDetail, str]:
@@ -290,23 +290,23 @@ class Reads(QueueWhys):
         return detail, explain(await with_circumstances(facts, self._inspection))
 
     async def workers(self) -> list[WorkerView]:
-        """Give the live workers."""
+        """Return the live workers."""
         return await self._inspection.workers()
 
     async def register(self) -> tuple[list[WorkerView], list[WorkerView]]:
-        """Give the live workers, and those that are still in the register and not live."""
+        """Return the live workers, and those that are still in the register and not live."""
         return await self._inspection.register()
 
     async def types(self) -> list[str]:
-        """Give every known type."""
+        """Return every known type."""
         return await self._inspection.types()
 
     async def queues(self, types: Sequence[str] | None = None) -> list[QueueView]:
-        """Give the known queues of these types, or every one."""
+        """Return the known queues of these types, or every one."""
         return await self._inspection.queues(types)
 
     async def listed_queues(self, workers: Sequence[WorkerView]) -> tuple[list[QueueView], int]:
-        """Give the queues that a list shows, and how many types it leaves off.
+        """Return the queues that a list shows, and how many types it leaves off.
 
         Those that a worker serves come first, then others in their order, 1000 at most.
         """
@@ -326,7 +326,7 @@ class Reads(QueueWhys):
         return await self.database.cases(status=status, kind=kind, limit=limit, cursor=cursor)
 
     async def case(self, case_id: str) -> Case:
-        """Give one case; UnknownId where there is none."""
+        """Return one case; UnknownId where there is none."""
         found = await self.database.case(case_id)
         if found is None:
             raise UnknownId(f"no case with id {case_id!r}")
@@ -339,7 +339,7 @@ class Reads(QueueWhys):
         return await self.database.audit_records(query, limit=limit, cursor=cursor)
 
     async def events(self, *, after: int, follow: bool) -> AsyncIterator[Event]:
-        """Give the kept events above a position; with `follow` go on with those to come."""
+        """Return the kept events above a position; with `follow` go on with those to come."""
         while True:
             events = await self._bus.read(after=after, limit=500)
             for event in events:
@@ -351,17 +351,17 @@ class Reads(QueueWhys):
                 await self._bus.wait(after, 5.0)
 
     async def kept_events(self, *, after: int, limit: int) -> list[Event]:
-        """Give the kept events above a position, oldest first."""
+        """Return the kept events above a position, oldest first."""
         return await self._bus.read(after=after, limit=limit)
 
     async def newest_events(self, limit: int) -> list[Event]:
-        """Give the newest kept events, the newest first."""
+        """Return the newest kept events, the newest first."""
         return await self._bus.newest(limit)
 
     async def group_events(
         self, group: str, consumer: str, *, follow: bool, from_start: bool
     ) -> AsyncIterator[Event]:
-        """Give what the group has not been given; each batch is acknowledged once it was consumed.
+        """Return what the group has not been given; each batch is acknowledged once it was consumed.
 
         BadInput for a name that is none, or one of ours.
         """
@@ -378,7 +378,7 @@ class Reads(QueueWhys):
                 await self._bus.wait(newest, 5.0)
 
     async def replayed_events(self) -> AsyncIterator[Event]:
-        """Give every `case.*` event ever, oldest first, from the outbox."""
+        """Return every `case.*` event ever, oldest first, from the outbox."""
         after = 0
         while entries := await self.database.replay(after=after, limit=500):
             for entry in entries:
@@ -387,9 +387,9 @@ class Reads(QueueWhys):
                     yield entry.event
 
     async def newest_position(self) -> int:
-        """Give the position of the newest event on the bus, 0 where there is none."""
+        """Return the position of the newest event on the bus, 0 where there is none."""
         return await newest_position(self._bus)
 
     async def position_at(self, at: int) -> int:
-        """Give the position after which the events from a time (Unix ms) on stand."""
+        """Return the position after which the events from a time (Unix ms) on stand."""
         return await first_position(self._bus, lambda event: event.at >= at)

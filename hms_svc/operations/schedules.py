@@ -10,7 +10,7 @@ from hms_svc.domain.schedule import read_schedule, tick_id
 from hms_svc.domain.strict_json import JsonValue, decode
 from hms_svc.operations.actions import Actions
 from hms_svc.operations.intake import Draft
-from hms_svc.operations.trial import TrialReport
+from hms_svc.operations.trial_jobs import TrialReport
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.inspection import Inspection
 
@@ -38,7 +38,7 @@ class Schedules:
         self._actions = actions
 
     async def all(self) -> list[ScheduleView]:
-        """Give all schedules, by type; two reads, however many there are."""
+        """Return all schedules, by type; two reads, however many there are."""
         kept = await self._kept()
         now = self._clock.now_ms()
         ticks = {

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
-from hms_svc.handling.registry import PayloadModel
+from hms_svc.sdk.registry import PayloadModel
 
 Schema: TypeAlias = Mapping[str, Any]
 
@@ -28,13 +28,13 @@ _KINDS: Final = {
     "number": Kind.NUMBER,
     "boolean": Kind.BOOLEAN,
 }
-_JSON_WORDS: Final = {"array": "a list", "object": "an object"}
-_FORMAT_WORDS: Final = {"date-time": "a time, as 2026-01-31T12:00:00Z", "date": "as 2026-01-31"}
+_JSON_TYPE_NAMES: Final = {"array": "a list", "object": "an object"}
+_FORMAT_NAMES: Final = {"date-time": "a time, as 2026-01-31T12:00:00Z", "date": "as 2026-01-31"}
 _NUMERIC: Final = frozenset({"integer", "number"})
 
 
 def object_schema(model: PayloadModel) -> Schema | None:
-    """Give the schema of a model, None where it is not that of an object with fields."""
+    """Return the schema of a model, None where it is not that of an object with fields."""
     from pydantic.errors import PydanticUserError
 
     try:
@@ -60,49 +60,49 @@ def resolve(schema: Schema, whole: Schema) -> Schema:
 
 
 def kind_of(schema: Schema) -> Kind:
-    """Tell how the text of a resolved field is to be read."""
+    """Return how the text of a resolved field is to be read."""
     if "enum" in schema or "const" in schema:
         return Kind.CHOICE
     return _KINDS.get(str(schema.get("type")), Kind.JSON)
 
 
 def values_of(schema: Schema) -> tuple[Any, ...]:
-    """Give the values among which a resolved field chooses."""
+    """Return the values among which a resolved field chooses."""
     return (schema["const"],) if "const" in schema else tuple(schema.get("enum", ()))
 
 
 def hint_of(schema: Schema) -> str:
-    """Say in words what a resolved field takes: `−90 to 90`; empty where anything goes."""
+    """Return, in words what a resolved field takes: `−90 to 90`; empty where anything goes."""
     return "; ".join(word for word in _words(schema) if word)
 
 
 def _words(schema: Schema) -> Iterator[str]:
     if kind_of(schema) is Kind.JSON:
-        yield _JSON_WORDS.get(str(schema.get("type")), "")
+        yield _JSON_TYPE_NAMES.get(str(schema.get("type")), "")
     yield _range(schema, "minimum", "maximum", "")
     if "exclusiveMinimum" in schema:
-        yield f"more than {number_words(schema['exclusiveMinimum'])}"
+        yield f"more than {number_text(schema['exclusiveMinimum'])}"
     if "exclusiveMaximum" in schema:
-        yield f"less than {number_words(schema['exclusiveMaximum'])}"
+        yield f"less than {number_text(schema['exclusiveMaximum'])}"
     yield _range(schema, "minLength", "maxLength", " characters")
     yield _range(schema, "minItems", "maxItems", " items")
     if "multipleOf" in schema:
-        yield f"a multiple of {number_words(schema['multipleOf'])}"
+        yield f"a multiple of {number_text(schema['multipleOf'])}"
     if "pattern" in schema:
         yield f"matching {schema['pattern']}"
-    yield _FORMAT_WORDS.get(str(schema.get("format")), str(schema.get("format", "")))
+    yield _FORMAT_NAMES.get(str(schema.get("format")), str(schema.get("format", "")))
     yield str(schema.get("description", ""))
 
 
 def _range(schema: Schema, low: str, high: str, unit: str) -> str:
     if low in schema and high in schema:
-        return f"{number_words(schema[low])} to {number_words(schema[high])}{unit}"
+        return f"{number_text(schema[low])} to {number_text(schema[high])}{unit}"
     if low in schema:
-        return f"at least {number_words(schema[low])}{unit}"
-    return f"at most {number_words(schema[high])}{unit}" if high in schema else ""
+        return f"at least {number_text(schema[low])}{unit}"
+    return f"at most {number_text(schema[high])}{unit}" if high in schema else ""
 
 
-def number_words(value: float) -> str:
+def number_text(value: float) -> str:
     """Write a limit for people: `−90`, `3,600`, `0.5`."""
     whole = isinstance(value, int) or value.is_integer()
     return (f"{int(value):,}" if whole and abs(value) < 1e15 else f"{value:g}").replace("-", "−")

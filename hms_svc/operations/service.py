@@ -6,30 +6,30 @@ import msgspec
 
 from hms_svc.domain.audit_heads import HeadSigner
 from hms_svc.domain.backend_url import BackendKind
-from hms_svc.governance.question import Policy
-from hms_svc.handling.registry import Registry
 from hms_svc.operations.actions import Actions
 from hms_svc.operations.audit_chain import AuditChain
+from hms_svc.operations.dry_run import DryRun
 from hms_svc.operations.forms import Forms
 from hms_svc.operations.journal import Journal
 from hms_svc.operations.reads import Reads
-from hms_svc.operations.rehearsal import Rehearsal
 from hms_svc.operations.schedules import Schedules
 from hms_svc.operations.tokens import Tokens
-from hms_svc.operations.type_story import TypeStories
+from hms_svc.operations.type_detail import TypeDetails
 from hms_svc.ports.broker import Broker
 from hms_svc.ports.bus import Bus
 from hms_svc.ports.clock import Clock, SystemClock
 from hms_svc.ports.control import Control
 from hms_svc.ports.inspection import Inspection
+from hms_svc.ports.policy import Policy
 from hms_svc.ports.stores import Database, DatabaseHealth
+from hms_svc.sdk.registry import Registry
 from hms_svc.settings import Settings
 
 
 class Operations(msgspec.Struct, frozen=True):
     """What an operator may read, and may do.
 
-    `forms` know the types of the registry. There is a `rehearsal` where
+    `forms` know the types of the registry. There is a `dry run` where
     registry, policy and database were all given.
     """
 
@@ -39,8 +39,8 @@ class Operations(msgspec.Struct, frozen=True):
     schedules: Schedules
     tokens: Tokens
     audit: AuditChain
-    types: TypeStories
-    rehearsal: Rehearsal | None = None
+    types: TypeDetails
+    dry_run_result: DryRun | None = None
 
 
 def make_operations(
@@ -61,7 +61,7 @@ def make_operations(
 
     `database_away` is what is known of a database that could not be opened.
     With a `registry` payloads are checked and forms are drawn; with a `policy` too, jobs can be
-    rehearsed.
+    dry-run.
     """
     clock = clock or SystemClock()
     reads = Reads(
@@ -82,9 +82,9 @@ def make_operations(
         radius_m=settings.case_radius_m,
         registry=registry,
     )
-    rehearsal = None
+    dry_run_result = None
     if registry is not None and policy is not None and database is not None:
-        rehearsal = Rehearsal(
+        dry_run_result = DryRun(
             registry=registry,
             policy=policy,
             database=database,
@@ -100,5 +100,7 @@ def make_operations(
         signer=HeadSigner(settings.namespace, settings.audit_key),
         lasting=settings.broker.kind is not BackendKind.MEMORY,
     )
-    types = TypeStories(reads, schedules, registry, timeout_seconds=settings.job_timeout_seconds)
-    return Operations(reads, actions, Forms(registry), schedules, tokens, audit, types, rehearsal)
+    types = TypeDetails(reads, schedules, registry, timeout_seconds=settings.job_timeout_seconds)
+    return Operations(
+        reads, actions, Forms(registry), schedules, tokens, audit, types, dry_run_result
+    )

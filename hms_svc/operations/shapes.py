@@ -23,8 +23,8 @@ from hms_svc.domain.views import (
     ProgressView,
     QueueCounts,
     QueueView,
+    WorkerRequest,
     WorkerView,
-    WorkerWish,
 )
 from hms_svc.operations.reads import Status
 from hms_svc.ports.stores import Token
@@ -151,7 +151,7 @@ def _hold_shape(detail: JobDetail) -> JsonObject | None:
 
 
 def data_shape(raw: bytes) -> JsonValue:
-    """Give a payload, None where the bytes are no JSON (a malformed job)."""
+    """Return a payload, None where the bytes are no JSON (a malformed job)."""
     try:
         value: JsonValue = decode(raw)
     except msgspec.DecodeError:
@@ -175,7 +175,7 @@ def _digest_shape(digest: str) -> JsonObject:
 
 
 def counts_shape(counts: QueueCounts) -> JsonObject:
-    """Give the number of jobs in each state."""
+    """Return the number of jobs in each state."""
     return {name: getattr(counts, name) for name in COUNTED}
 
 
@@ -202,7 +202,7 @@ def queue_shape(queue: QueueView, now_ms: int) -> JsonObject:
 
 def worker_shape(worker: WorkerView, now_ms: int) -> JsonObject:
     """One worker process; `wanted` is what it has been asked for and has not taken up, or is by now."""
-    wish = worker.wish
+    request = worker.request
     return {
         "id": worker.id,
         "host": worker.host,
@@ -217,14 +217,14 @@ def worker_shape(worker: WorkerView, now_ms: int) -> JsonObject:
         "started_at": to_rfc3339(worker.started_at),
         "lane": worker.lane,
         "state": worker.state,
-        "wanted": None if wish is None else wish_shape(wish),
+        "wanted": None if request is None else request_shape(request),
     }
 
 
-def wish_shape(wish: WorkerWish) -> JsonObject:
+def request_shape(request: WorkerRequest) -> JsonObject:
     """Return what an operator wants of a worker."""
     return {
-        "state": wish.state, "by": wish.by, "reason": wish.reason, "since": to_rfc3339(wish.at),
+        "state": request.state, "by": request.by, "reason": request.reason, "since": to_rfc3339(request.at),
     }  # fmt: skip
 
 
@@ -236,7 +236,7 @@ def status_shape(seen: Status, database_kind: str) -> dict[str, Any]:
             "kind": seen.broker.kind,
             "ok": seen.broker.ok,
             "round_trip_ms": round(seen.broker.round_trip_ms, 3),
-            "room": msgspec.to_builtins(seen.broker.room),
+            "room": msgspec.to_builtins(seen.broker.capacity),
         },
         "database": {
             "kind": database.kind if database else database_kind,

@@ -8,14 +8,14 @@ from typing import Final
 from hms_svc.domain.errors import BadInput, IdConflict, MalformedJob
 from hms_svc.domain.job import Job
 from hms_svc.domain.strict_json import is_same_json
-from hms_svc.handling.completion import NOTHING, completion_of, with_faults_of_data
-from hms_svc.handling.registry import Registry
 from hms_svc.operations.intake import Draft, Faults, Shaping, make_jobs
 from hms_svc.ports.broker import Acceptance, Broker, Enqueued
 from hms_svc.ports.inspection import Inspection
+from hms_svc.sdk.job_defaults import NOTHING, completion_of, with_faults_of_data
+from hms_svc.sdk.registry import Registry
 
 BATCH: Final = 2000
-LOOK_UP: Final = 500
+LOOKUP_BATCH: Final = 500
 
 
 def check_jobs(
@@ -67,10 +67,10 @@ async def check_ids(
 
 
 async def find_taken(jobs: Sequence[Job], inspection: Inspection) -> list[int]:
-    """Give the places of jobs whose id the broker knows with another type or other data."""
+    """Return the places of jobs whose id the broker knows with another type or other data."""
     taken: list[int] = []
-    for start in range(0, len(jobs), LOOK_UP):
-        chunk = jobs[start : start + LOOK_UP]
+    for start in range(0, len(jobs), LOOKUP_BATCH):
+        chunk = jobs[start : start + LOOKUP_BATCH]
         known = await inspection.details([job.id for job in chunk])
         for place, (job, detail) in enumerate(zip(chunk, known, strict=True), start):
             if detail is not None and not _is_same(

@@ -22,7 +22,7 @@ _TEXT: Final = re.compile(r"hms_([0-9a-f]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
 
 
 class Scope(StrEnum):
-    """What a bearer may do: hand in jobs, read, act as an operator (and read), scrape metrics."""
+    """What a bearer may do: submit jobs, read, act as an operator (and read), scrape metrics."""
 
     PRODUCE = "produce"
     VIEW = "view"
@@ -91,11 +91,11 @@ class Tokens:
         return token, bearer
 
     async def every(self) -> list[Token]:
-        """Give every token, the oldest first; none of their secrets."""
+        """Return every token, the oldest first; none of their secrets."""
         return await self._reads.database.tokens()
 
     async def revoke(self, token_id: str) -> None:
-        """End a token, for every door within seconds; UnknownId where none stands."""
+        """End a token, for every HTTP server within seconds; UnknownId where none stands."""
         await self._journal.intend("token.revoke", f"token:{token_id}", {})
         done = await self._reads.database.revoke_token(token_id, self._journal.now_ms())
         await self._journal.conclude("token.revoke", [(f"token:{token_id}", {"done": done})])

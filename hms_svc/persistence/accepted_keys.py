@@ -24,7 +24,7 @@ _FORGET: Final = delete(accepted_keys).where(
 
 
 def find(connection: Connection, keys: Sequence[str]) -> list[AcceptedKey | None]:
-    """Give what was accepted under each key, in their order."""
+    """Return what was accepted under each key, in their order."""
     rows = connection.execute(_FOUND, {"values": set(keys)})
     found = {row.key: AcceptedKey(**row._mapping) for row in rows}
     return [found.get(key) for key in keys]
@@ -46,7 +46,7 @@ def keep(connection: Connection, accepted: Sequence[AcceptedKey]) -> None:
 
 
 def _rows(keys: Sequence[AcceptedKey]) -> list[tuple[Any, ...]]:
-    """Give one row for each key, the first; in one order, so that writers do not wait in a circle."""
+    """Return one row for each key, the first; in one order, so that writers do not wait in a circle."""
     first = {each.key: each for each in reversed(keys)}
     return [msgspec.structs.astuple(first[key]) for key in sorted(first)]
 
@@ -66,5 +66,5 @@ _KEEP: Final = Bulk(_keeping, _FIELDS)
 
 
 def forget(connection: Connection, *, before: int, most: int) -> int:
-    """Look at the keys that were kept first and remove those from before then (Unix ms)."""
+    """Check the keys that were kept first and remove those from before then (Unix ms)."""
     return connection.execute(_FORGET, {"before": before, "most": most}).rowcount

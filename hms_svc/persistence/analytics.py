@@ -50,7 +50,7 @@ _ADD_UP: Final = Bulk(_add_up, _FIELDS)
 
 
 def of_case(metric: str, kind: str, at: int) -> list[tuple[str, int]]:
-    """Give the counters, as (metric, hour), that one act on a case of this kind adds one to."""
+    """Return the counters, as (metric, hour), that one act on a case of this kind adds one to."""
     hour = at // _HOUR_MS
     return [(metric, hour), (f"{metric}.{kind}", hour)]
 
@@ -73,5 +73,5 @@ def fold(connection: Connection, most: int) -> int:
 
 
 def read_totals(connection: Connection) -> dict[str, int]:
-    """Give the totals by metric, with the deltas that are not folded yet."""
+    """Return the totals by metric, with the deltas that are not folded yet."""
     return {metric: int(n) for metric, n in connection.execute(_BY_METRIC)}

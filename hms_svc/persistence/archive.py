@@ -72,7 +72,7 @@ def keep(connection: Connection, jobs: Sequence[JobDetail]) -> None:
 def page(
     connection: Connection, *, limit: int, cursor: str | None
 ) -> tuple[list[JobDetail], str | None]:
-    """Give one page, the job that ended last first, and the cursor of the next.
+    """Return one page, the job that ended last first, and the cursor of the next.
 
     It is shorter than `limit` where the jobs are large.
     """
@@ -111,7 +111,7 @@ def sweep(
 
 
 def one(connection: Connection, job_id: str) -> JobDetail | None:
-    """Give the archived job of this id that ended last."""
+    """Return the archived job of this id that ended last."""
     row = connection.execute(_ONE, {"job_id": job_id}).first()
     return _decode(row.detail) if row else None
 

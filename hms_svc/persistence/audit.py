@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, selec
 from sqlalchemy.sql.dml import UpdateBase
 
 from hms_svc.domain.audit_heads import SealedChain
-from hms_svc.domain.audit_query import IN_BATCH, LOOKED_AT, AuditQuery
+from hms_svc.domain.audit_query import IN_BATCH, MOST_EXAMINED, AuditQuery
 from hms_svc.domain.strict_json import encode_sorted
 from hms_svc.domain.views import AuditRecord
 from hms_svc.persistence.engine import Lock
@@ -95,7 +95,7 @@ def append_one(connection: Connection, record: AuditRecord) -> int:
 
 
 def is_unsealed(connection: Connection) -> bool:
-    """Tell whether a committed row waits for the sealer."""
+    """Return whether a committed row waits for the sealer."""
     return connection.execute(_IS_UNSEALED).first() is not None
 
 
@@ -115,13 +115,13 @@ def seal(connection: Connection, lock: Lock) -> tuple[int, str] | None:
 
 
 def read_head(connection: Connection) -> tuple[int, str] | None:
-    """Give link and digest of the newest sealed row."""
+    """Return link and digest of the newest sealed row."""
     row = connection.execute(_HEAD).first()
     return (row.link, row.digest) if row else None
 
 
 def chain_at(connection: Connection, links: Sequence[int]) -> SealedChain:
-    """Give the end of the chain, and the digests at some links."""
+    """Return the end of the chain, and the digests at some links."""
     digests = connection.execute(_DIGESTS, {"links": list(links)}) if links else ()
     found = {row.link: row.digest for row in digests}
     link, digest = read_head(connection) or (0, "")
@@ -133,10 +133,10 @@ def page(
 ) -> tuple[list[AuditRecord], str | None]:
     """Return one page of rows, newest first, and the next cursor.
 
-    Where no index serves the query it looks at LOOKED_AT rows, and ends there, however few it found.
+    Where no index serves the query it looks at MOST_EXAMINED rows, and ends there, however few it found.
     """
     below = _above_all(connection) if cursor is None else read_cursor(cursor, 1)[0]
-    floor = 0 if query.is_served else max(0, below - LOOKED_AT)
+    floor = 0 if query.is_served else max(0, below - MOST_EXAMINED)
     statement = _NEWEST.where(audit.c.number >= floor)
     for condition in _conditions(query, connection.dialect.name):
         statement = statement.where(condition)
@@ -174,12 +174,12 @@ def _matches(column: ColumnElement[str], given: str) -> ColumnElement[bool]:
 
 
 def chain(connection: Connection, *, after: int) -> list[AuditRecord]:
-    """Give the next sealed rows with a link above, in the order of the chain."""
+    """Return the next sealed rows with a link above, in the order of the chain."""
     return [_record(row) for row in connection.execute(_CHAIN, {"after": after})]
 
 
 def chained(previous: str, record: AuditRecord) -> str:
-    """Give the digest of a row after the one with the digest `previous` (empty at the start)."""
+    """Return the digest of a row after the one with the digest `previous` (empty at the start)."""
     own = {
         "number": record.number,
         "at": record.at,

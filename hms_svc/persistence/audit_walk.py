@@ -39,7 +39,7 @@ class AuditWalk:
             self._check(record)
 
     def finish(self) -> SealedChain:
-        """Give the chain with all faults of its rows."""
+        """Return the chain with all faults of its rows."""
         return SealedChain(
             link=self.link,
             digest=self._previous[0],

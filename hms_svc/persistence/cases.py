@@ -15,7 +15,7 @@ from hms_svc.domain.strict_json import encode_sorted
 from hms_svc.domain.views import AuditRecord
 from hms_svc.persistence import analytics, audit, outbox
 from hms_svc.persistence.engine import Lock
-from hms_svc.persistence.neighbours import read_neighbourhood
+from hms_svc.persistence.nearby_cases import read_nearby
 from hms_svc.persistence.pages import read_cursor
 from hms_svc.persistence.places import cell_of, cells_within
 from hms_svc.persistence.statements import AnyRow, write_together
@@ -60,7 +60,7 @@ def page(
     limit: int,
     cursor: str | None,
 ) -> tuple[list[Case], str | None]:
-    """Give one page of cases, newest first, and the cursor of the next."""
+    """Return one page of cases, newest first, and the cursor of the next."""
     statement, values = _PAGE, {"below": 2**63 - 1, "limit": limit}
     if cursor is not None:
         (values["below"],) = read_cursor(cursor, 1)
@@ -75,7 +75,7 @@ def page(
 
 
 def one(connection: Connection, case_id: str) -> Case | None:
-    """Give one case."""
+    """Return one case."""
     row = connection.execute(_ONE, {"case_id": case_id}).first()
     return _case(row) if row else None
 
@@ -121,7 +121,7 @@ def _take_place(connection: Connection, case: Case, change: Change, lock: Lock) 
     place = PlaceQuery(case.kind, case.lat, case.lon, change.radius_m, case.job_id)
     cells = cells_within(place.lat, place.lon, place.radius_m)
     lock(connection, cells)
-    found = read_neighbourhood(connection, {place.kind: set(cells)}).nearest(place, cells)
+    found = read_nearby(connection, {place.kind: set(cells)}).nearest(place, cells)
     if found is not None:
         raise DuplicateCase(
             f"open case {found.case_id} of kind {place.kind} stands "

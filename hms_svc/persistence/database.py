@@ -20,9 +20,9 @@ from hms_svc.persistence import (
     audit,
     cases,
     effects,
-    erasing,
+    erasure,
     fences,
-    neighbours,
+    nearby_cases,
     outbox,
     reports,
     schema,
@@ -102,7 +102,10 @@ class SqlDatabase:
         if version.serves_us:
             round_trip = (time.perf_counter() - started) * 1000
             return DatabaseHealth(
-                self._engine.kind, ok=True, round_trip_ms=round_trip, room=self._engine.room()
+                self._engine.kind,
+                ok=True,
+                round_trip_ms=round_trip,
+                capacity=self._engine.capacity(),
             )
         note = f"schema {version.revision or 'none'}, this program needs {schema.HEAD}"
         return DatabaseHealth(self._engine.kind, ok=False, notes=(note,))
@@ -115,7 +118,7 @@ class SqlDatabase:
         """Answer place queries, in their order, from committed rows."""
         if not queries:
             return []
-        return await self._engine.read(lambda on: neighbours.near(on, queries))
+        return await self._engine.read(lambda on: nearby_cases.near(on, queries))
 
     async def count_reports(self, reports_made: Sequence[ReportCount]) -> list[int]:
         """Record each job as a report of its user, once, and count the user's jobs since then."""
@@ -135,7 +138,7 @@ class SqlDatabase:
         return await engine.write(lambda on: effects.commit(on, requests, clock, engine.lock))
 
     async def highest_fence(self) -> int:
-        """Give the highest fence that any job has shown."""
+        """Return the highest fence that any job has shown."""
         return await self._engine.read(fences.highest_fence)
 
     async def recall(self, claims: Sequence[tuple[str, int]]) -> list[tuple[StoredEffect, ...]]:
@@ -158,7 +161,7 @@ class SqlDatabase:
         return await read_pages(page, limit, cursor)
 
     async def case(self, case_id: str) -> Case | None:
-        """Give one case."""
+        """Return one case."""
         return await self._engine.read(lambda on: cases.one(on, case_id))
 
     async def set_case_status(
@@ -169,18 +172,18 @@ class SqlDatabase:
         return await self._engine.write(lambda on: cases.set_status(on, change, self._engine.lock))
 
     async def outbox(self, limit: int) -> list[OutboxEntry]:
-        """Give rows that are not yet published, oldest first."""
+        """Return rows that are not yet published, oldest first."""
         return await self._engine.read(lambda on: outbox.waiting(on, limit))
 
     async def outbox_lag_ms(self) -> int:
-        """Tell how long ago the oldest row that is not yet published was made; 0 without one."""
+        """Return how long ago the oldest row that is not yet published was made; 0 without one."""
         since = await self._engine.read(outbox.oldest_waiting)
         return 0 if since is None else max(0, self._clock.now_ms() - since)
 
     async def relay(
         self, limit: int, deliver: Callable[[Sequence[OutboxEntry]], Awaitable[None]]
     ) -> int:
-        """Deliver rows that are not yet published and that no other relay has in hand, oldest first.
+        """Deliver rows that are not yet published and that no other relay has in progress, oldest first.
 
         They are marked once `deliver` has returned; gives their number. A row
         may be delivered twice, and never not at all.
@@ -199,7 +202,7 @@ class SqlDatabase:
             await self._engine.write(lambda on: outbox.mark_published(on, numbers, now))
 
     async def replay(self, *, after: int, limit: int) -> list[OutboxEntry]:
-        """Give the kept `case.*` rows above a number, oldest first, published or not."""
+        """Return the kept `case.*` rows above a number, oldest first, published or not."""
         return await self._engine.read(lambda on: outbox.replay(on, after, limit))
 
     async def audit(self, records: Sequence[AuditRecord]) -> None:
@@ -226,7 +229,7 @@ class SqlDatabase:
         return (await read_pages(page, limit, cursor))[0]
 
     async def audit_page(self, query: AuditQuery, *, limit: int, cursor: str | None) -> AuditPage:
-        """Return one page of audit rows, newest first, after a bounded look."""
+        """Return one page of audit rows, newest first, after a bounded read."""
         records, more = await self._audit_page(query, limit, cursor)
         return AuditPage(tuple(records), more)
 
@@ -236,7 +239,7 @@ class SqlDatabase:
         return await self._engine.read(lambda on: audit.page(on, query, limit=limit, cursor=cursor))
 
     async def sealed_chain(self, links: Sequence[int]) -> SealedChain:
-        """Give the end of the chain, and the digests at those of the links that exist."""
+        """Return the end of the chain, and the digests at those of the links that exist."""
         return await self._engine.read(lambda on: audit.chain_at(on, links))
 
     async def verify_audit(self, links: Sequence[int]) -> SealedChain:
@@ -265,7 +268,7 @@ class SqlDatabase:
         return await (page(limit, cursor) if limit > 0 else read_pages(page, limit, cursor))
 
     async def archived_job(self, job_id: str) -> JobDetail | None:
-        """Give the archived job of this id that ended last."""
+        """Return the archived job of this id that ended last."""
         return await self._engine.read(lambda on: archive.one(on, job_id))
 
     async def sweep_archive(
@@ -280,15 +283,15 @@ class SqlDatabase:
         """Blank what is kept of these jobs; the outbox is searched beside the work of others."""
         if not job_ids:
             return []
-        messages = await self._engine.read(lambda on: erasing.messages_of(on, job_ids))
-        return await self._engine.write(lambda on: erasing.erase(on, job_ids, messages))
+        messages = await self._engine.read(lambda on: erasure.messages_of(on, job_ids))
+        return await self._engine.write(lambda on: erasure.erase(on, job_ids, messages))
 
     async def add_token(self, token: Token) -> None:
         """Keep a new token."""
         await self._engine.write(lambda on: tokens.add(on, token), repeatable=False)
 
     async def tokens(self) -> list[Token]:
-        """Give every token, the oldest first."""
+        """Return every token, the oldest first."""
         return await self._engine.read(tokens.every)
 
     async def revoke_token(self, token_id: str, at: int) -> bool:
@@ -296,7 +299,7 @@ class SqlDatabase:
         return await self._engine.write(lambda on: tokens.revoke(on, token_id, at))
 
     async def accepted_keys(self, keys: Sequence[str]) -> list[AcceptedKey | None]:
-        """Give what was accepted under each key, in their order."""
+        """Return what was accepted under each key, in their order."""
         return await self._engine.read(lambda on: accepted_keys.find(on, keys)) if keys else []
 
     async def reserve_keys(self, keys: Sequence[AcceptedKey]) -> list[AcceptedKey]:
@@ -323,12 +326,12 @@ class SqlDatabase:
         return total
 
     async def analytics(self) -> dict[str, int]:
-        """Give the totals by metric, deltas that are not yet folded included."""
+        """Return the totals by metric, deltas that are not yet folded included."""
         return await self._engine.read(analytics.read_totals)
 
 
 def _fold_and_sweep(connection: Connection, now: int) -> tuple[int, int]:
-    """Give the deltas folded, and the larger number of rows swept; a few may be held back."""
+    """Return the deltas folded, and the larger number of rows swept; a few may be held back."""
     of_reports = reports.forget_reports(connection, before=now - REPORTS_KEPT_MS, most=_SWEPT)
     of_fences = fences.forget_fences(connection, before=now - FENCES_KEPT_MS, most=_SWEPT)
     of_keys = accepted_keys.forget(connection, before=now - KEYS_KEPT_MS, most=_SWEPT)

@@ -17,10 +17,10 @@ from hms_svc.domain.views import AuditRecord
 from hms_svc.persistence import analytics, audit, outbox
 from hms_svc.persistence.engine import Lock
 from hms_svc.persistence.fences import raise_fences
-from hms_svc.persistence.neighbours import (
-    Neighbourhood,
+from hms_svc.persistence.nearby_cases import (
+    NearbyCases,
     OpenCase,
-    read_neighbourhood,
+    read_nearby,
     wanted_cells,
 )
 from hms_svc.persistence.places import cell_of
@@ -54,7 +54,7 @@ def commit(
     group = _Group(
         fences,
         _read_effects(connection, {request.job_id for request in requests}),
-        read_neighbourhood(connection, wanted),
+        read_nearby(connection, wanted),
         clock.lease_ms(),
     )
     answers = [group.decide(*asked) for asked in zip(requests, queries, of_each, strict=True)]
@@ -80,7 +80,7 @@ class _Group:
         self,
         fences: dict[str, int],
         stored: dict[str, dict[str, StoredEffect]],
-        neighbourhood: Neighbourhood,
+        neighbourhood: NearbyCases,
         lease_now: int,
     ) -> None:
         self._fences = fences

@@ -1,4 +1,4 @@
-"""What the rooms of persistence need of an engine, and its errors in our words."""
+"""What the packages of persistence need of an engine, and its errors in our words."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from hms_svc.domain.errors import DatabaseReplaced, DatabaseUnavailable
-from hms_svc.ports.inspection import Room
+from hms_svc.ports.inspection import Capacity
 from hms_svc.sqlite.opened import FileReplaced
 
 Result = TypeVar("Result")
@@ -91,7 +91,7 @@ class Engine(Protocol):
         """Run a reading function, each statement over what is committed by then."""
         ...
 
-    def room(self) -> Room | None:
+    def capacity(self) -> Capacity | None:
         """Return what the database uses of what its disk gives; None where that is not known."""
         ...
 

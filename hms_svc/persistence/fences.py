@@ -52,10 +52,10 @@ def raise_fences(
 
 
 def highest_fence(connection: Connection) -> int:
-    """Give the highest fence of all jobs, 0 where there is none."""
+    """Return the highest fence of all jobs, 0 where there is none."""
     return int(connection.execute(_HIGHEST).scalar_one())
 
 
 def forget_fences(connection: Connection, *, before: int, most: int) -> int:
-    """Look at the rows that were made first and remove those last raised before then (Unix ms)."""
+    """Check the rows that were made first and remove those last raised before then (Unix ms)."""
     return connection.execute(_FORGET, {"before": before, "most": most}).rowcount

@@ -55,23 +55,23 @@ def putting(messages: Sequence[Message]) -> Part:
 
 
 def waiting(connection: Connection, limit: int) -> list[OutboxEntry]:
-    """Give what is not yet published, oldest first: also a number that committed late."""
+    """Return what is not yet published, oldest first: also a number that committed late."""
     return [_entry(row) for row in connection.execute(_WAITING, {"limit": limit})]
 
 
 def oldest_waiting(connection: Connection) -> int | None:
-    """Give when the oldest row that is not yet published was made, Unix ms."""
+    """Return when the oldest row that is not yet published was made, Unix ms."""
     return connection.scalar(_OLDEST)
 
 
 def take(connection: Connection, limit: int) -> list[OutboxEntry]:
-    """Give what is not yet published, oldest first, and lock it; locked rows are passed over."""
+    """Return what is not yet published, oldest first, and lock it; locked rows are passed over."""
     rows = connection.execute(_WAITING.with_for_update(skip_locked=True), {"limit": limit})
     return [_entry(row) for row in rows]
 
 
 def replay(connection: Connection, after: int, limit: int) -> list[OutboxEntry]:
-    """Give the `case.*` events above a number, oldest first."""
+    """Return the `case.*` events above a number, oldest first."""
     return [_entry(row) for row in connection.execute(_REPLAY, {"after": after, "limit": limit})]
 
 

@@ -15,7 +15,7 @@ _PAGE: Final = 1_000
 async def read_pages(
     page: Page[Item], limit: int, cursor: str | None
 ) -> tuple[list[Item], str | None]:
-    """Give up to `limit` items after the cursor (0: all) and the next cursor, None at the end."""
+    """Return up to `limit` items after the cursor (0: all) and the next cursor, None at the end."""
     if limit < 0:
         raise BadInput(f"limit {limit} is negative; 0 is all")
     items: list[Item] = []

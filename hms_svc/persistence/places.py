@@ -15,7 +15,7 @@ from hms_svc.domain.errors import BadInput
 EARTH_RADIUS_M: Final = 6_371_008.8
 """The mean radius of the Earth (IUGG)."""
 MAX_RADIUS_M: Final = 5_000.0
-"""Beyond this a look-up would read thousands of cells."""
+"""Beyond this a check-up would read thousands of cells."""
 _ROWS_PER_DEGREE: Final = 1_000
 _ROWS: Final = 180 * _ROWS_PER_DEGREE
 _COLUMN_BITS: Final = 20
@@ -24,7 +24,7 @@ _SLACK_M: Final = 0.01
 
 
 def distance_m(lat: float, lon: float, other_lat: float, other_lon: float) -> float:
-    """Give the metres between two places on a sphere (the haversine formula)."""
+    """Return the metres between two places on a sphere (the haversine formula)."""
     south, north = radians(lat), radians(other_lat)
     half_lat = sin((north - south) / 2)
     half_lon = sin(radians(other_lon - lon) / 2)
@@ -33,14 +33,14 @@ def distance_m(lat: float, lon: float, other_lat: float, other_lon: float) -> fl
 
 
 def cell_of(lat: float, lon: float) -> int:
-    """Give the number of the cell that holds a place: at most 38 bits, rows from the south."""
+    """Return the number of the cell that holds a place: at most 38 bits, rows from the south."""
     row = _row(lat)
     columns = _columns(row)
     return row << _COLUMN_BITS | floor((lon + 180) / 360 * columns) % columns
 
 
 def cells_within(lat: float, lon: float, radius_m: float) -> list[int]:
-    """Give every cell that a place within `radius_m` may lie in, sorted, without repetition.
+    """Return every cell that a place within `radius_m` may lie in, sorted, without repetition.
 
     Raises BadInput for a radius that is negative or beyond MAX_RADIUS_M.
     """

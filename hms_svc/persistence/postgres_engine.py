@@ -19,11 +19,11 @@ from hms_svc.persistence.postgres_errors import (
     is_outage_after_all,
     is_shared_session,
     shared_sessions,
-    words_of,
+    text_of,
 )
 from hms_svc.persistence.postgres_locks import lock_numbers, lock_space
 from hms_svc.persistence.postgres_pool import Pool
-from hms_svc.ports.answer_bound import AnswerBound
+from hms_svc.ports.answer_timeout import AnswerBound
 
 _TRIES: Final = 5
 _PAUSE_SECONDS: Final = 0.02
@@ -105,7 +105,7 @@ class PostgresEngine:
         """Take an advisory lock for each number, in their order; see Engine."""
         lock_numbers(connection, lock_space(self._pool.schema), numbers)
 
-    def room(self) -> None:
+    def capacity(self) -> None:
         """Return None: a server does not tell of its disk; see Engine."""
 
     async def backup(self, path: str) -> None:
@@ -142,13 +142,13 @@ class PostgresEngine:
                 if fault is Fault.OURS or (fault is Fault.AGAIN and not left):
                     self._give_up(error)
                 if fault is Fault.OUTAGE or not left or not may_repeat():
-                    raise DatabaseUnavailable(f"{self.where}: {words_of(error)}") from error
+                    raise DatabaseUnavailable(f"{self.where}: {text_of(error)}") from error
                 if fault is Fault.AGAIN:
                     await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS))
 
     def _give_up(self, error: BaseException) -> None:
         if is_outage_after_all(error):
-            raise DatabaseUnavailable(f"{self.where}: {words_of(error)}") from error
+            raise DatabaseUnavailable(f"{self.where}: {text_of(error)}") from error
         raise error
 
     async def _in_time(self, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:

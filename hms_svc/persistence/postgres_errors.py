@@ -49,7 +49,7 @@ _SHARED: Final = frozenset({"42P05", "26000"})
 
 
 def shared_sessions(where: object) -> BadSetting:
-    """Say that a pooler does not keep our sessions."""
+    """Return the error that a pooler does not keep our sessions."""
     return BadSetting(
         f"{where}: a pooler before it gives each transaction another session (PgBouncer: "
         "pool_mode = transaction or statement); set pool_mode = session for this user or "
@@ -58,18 +58,18 @@ def shared_sessions(where: object) -> BadSetting:
 
 
 def is_shared_session(error: BaseException) -> bool:
-    """Tell whether an error shows that our session is not our own."""
+    """Return whether an error shows that our session is not our own."""
     return sqlstate_of(error) in _SHARED
 
 
 def sqlstate_of(error: BaseException) -> str:
-    """Give the five characters of PostgreSQL's code, empty where the error is not the server's."""
+    """Return the five characters of PostgreSQL's code, empty where the error is not the server's."""
     origin = error.orig if isinstance(error, DBAPIError) else error
     return getattr(origin, "sqlstate", None) or ""
 
 
 def fault_of(error: BaseException) -> Fault:
-    """Tell what an error means."""
+    """Return what an error means."""
     state = sqlstate_of(error)
     if state in _AGAIN:
         return Fault.AGAIN
@@ -86,12 +86,12 @@ def fault_of(error: BaseException) -> Fault:
 
 
 def is_outage_after_all(error: BaseException) -> bool:
-    """Tell whether an error that trying again did not mend is the database's, not ours."""
+    """Return whether an error that trying again did not mend is the database's, not ours."""
     return sqlstate_of(error) in _OUTAGES
 
 
-def words_of(error: BaseException) -> str:
-    """Give the server's own words, in one line, without the statement and its values."""
+def text_of(error: BaseException) -> str:
+    """Return the server's own words, in one line, without the statement and its values."""
     if isinstance(error, PoolTimeout):
         return "every connection of the pool is in use (database_pool_size)"
     if isinstance(error, TimeoutError):

@@ -26,7 +26,7 @@ _LOCK: Final = select(
 
 
 def lock_space(schema: str) -> int:
-    """Give what tells the locks of one schema from those of another in the same database."""
+    """Return what tells the locks of one schema from those of another in the same database."""
     return (crc32(schema.encode()) & 0xFFFFFF) << _BITS
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 
 from hms_svc.domain.errors import BadSetting, DatabaseUnavailable
 from hms_svc.persistence.postgres_address import PostgresAddress
-from hms_svc.persistence.postgres_connecting import Connector, is_refused
+from hms_svc.persistence.postgres_connector import Connector, is_refused
 from hms_svc.persistence.postgres_errors import FAILURES, Fault, fault_of, shared_sessions
 
 OLDEST_SERVER: Final = 14
@@ -61,7 +61,7 @@ class Pool:
         event.listen(self._engine.sync_engine, "checkout", _refuse_a_closed_one)
         try:
             async with self.connection(apart=True) as connection:
-                await self._look(connection, self._connector)
+                await self._check(connection, self._connector)
         except BaseException:
             await self.close()
             raise
@@ -104,7 +104,7 @@ class Pool:
             _DIALECT, async_creator=connector.connect, poolclass=NullPool, hide_parameters=True
         )
         async with engine.connect() as connection:
-            await self._look(connection, connector)
+            await self._check(connection, connector)
             yield connection
 
     async def probe(self) -> None:
@@ -121,7 +121,7 @@ class Pool:
                 return  # It answers, if only to refuse.
             raise
 
-    async def _look(self, connection: AsyncConnection, connector: Connector) -> None:
+    async def _check(self, connection: AsyncConnection, connector: Connector) -> None:
         facts = (await connection.execute(_FACTS)).one()
         where = str(self.address)
         if int(facts.version) < OLDEST_SERVER * 10_000:

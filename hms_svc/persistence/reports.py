@@ -1,4 +1,4 @@
-"""Reports: which jobs a user handed in lately, so that nobody floods the city."""
+"""Reports: which jobs a user submitted lately, so that nobody floods the city."""
 
 from __future__ import annotations
 
@@ -65,5 +65,5 @@ def count_other_reports(connection: Connection, asked: ReportCount) -> int:
 
 
 def forget_reports(connection: Connection, *, before: int, most: int) -> int:
-    """Look at the rows that were made first and remove those from before then (Unix ms)."""
+    """Check the rows that were made first and remove those from before then (Unix ms)."""
     return connection.execute(_FORGET, {"before": before, "most": most}).rowcount

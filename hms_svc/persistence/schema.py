@@ -34,12 +34,12 @@ class Version(msgspec.Struct, frozen=True):
 
     @property
     def is_foreign(self) -> bool:
-        """Tell whether it is the mark of another program that uses Alembic too."""
+        """Return whether it is the mark of another program that uses Alembic too."""
         return self.revision is not None and not re.fullmatch(r"[0-9]{4}", self.revision)
 
     @property
     def serves_us(self) -> bool:
-        """Tell whether this program works on it: also on a newer schema that has only grown."""
+        """Return whether this program works on it: also on a newer schema that has only grown."""
         if self.revision is None or self.is_foreign:
             return False
         return self.revision == HEAD or (self.revision > HEAD and self.oldest_program <= HEAD)

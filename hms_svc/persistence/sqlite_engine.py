@@ -13,13 +13,13 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection
 
 from hms_svc.domain.errors import DatabaseUnavailable
-from hms_svc.persistence.borrowed import borrow
+from hms_svc.persistence.borrowed_connection import borrow
 from hms_svc.persistence.engine import StatementFunction, unavailable
-from hms_svc.ports.inspection import Room
+from hms_svc.ports.inspection import Capacity
 from hms_svc.sqlite.backup import copy_database
 from hms_svc.sqlite.connection import BUSY_TIMEOUT_MS
 from hms_svc.sqlite.file import SQLiteFile
-from hms_svc.sqlite.filesystem import room_of
+from hms_svc.sqlite.filesystem import capacity_of
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
@@ -108,9 +108,9 @@ class SQLiteEngine:
     def lock(self, connection: Connection, numbers: Sequence[int]) -> None:
         """Do nothing: a writing transaction has the whole file."""
 
-    def room(self) -> Room | None:
+    def capacity(self) -> Capacity | None:
         """Ask the file's disk; see Engine."""
-        return room_of(self._file.path)
+        return capacity_of(self._file.path)
 
     async def backup(self, path: str) -> None:
         """Copy the file as it stands at one moment, readable by its owner alone; see Engine."""

@@ -120,7 +120,7 @@ class Bulk:
         return list(result) if result.returns_rows else []
 
     def worded(self, dialect: str) -> UpdateBase:
-        """Give the statement."""
+        """Return the statement."""
         return self._word(dialect)
 
     def _text(self, dialect: Dialect) -> str:
@@ -167,7 +167,7 @@ def _compiled(statement: UpdateBase, bulks: Sequence[Bulk], dialect: Dialect) ->
 
 
 def handed_in(types: Mapping[str, TypeEngine[Any]], *, by_name: bool = False) -> TableValuedAlias:
-    """Give rows that come as arrays as a table of PostgreSQL, with their order as `ordinality`.
+    """Return rows that come as arrays as a table of PostgreSQL, with their order as `ordinality`.
 
     The arrays of a Bulk come in order, those of any other statement `by_name`.
     """
@@ -180,7 +180,7 @@ def handed_in(types: Mapping[str, TypeEngine[Any]], *, by_name: bool = False) ->
 
 
 def insert_into(dialect: str, table: Table, names: Sequence[str]) -> DialectInsert:
-    """Give the INSERT of rows of a Bulk, in their order, that knows ON CONFLICT."""
+    """Return the INSERT of rows of a Bulk, in their order, that knows ON CONFLICT."""
     if dialect != POSTGRESQL:
         return SQLiteInsert(table)
     from sqlalchemy.dialects.postgresql import Insert

@@ -25,7 +25,7 @@ def add(connection: Connection, token: Token) -> None:
 
 
 def every(connection: Connection) -> list[Token]:
-    """Give every token, the oldest first."""
+    """Return every token, the oldest first."""
     return [_token(row) for row in connection.execute(_ALL)]
 
 

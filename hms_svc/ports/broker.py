@@ -37,7 +37,7 @@ class Enqueued(msgspec.Struct, frozen=True):
 
 
 def conflicts(answers: Iterable[Enqueued]) -> list[str]:
-    """Give the ids of jobs that were not taken in, as another job has their id."""
+    """Return the ids of jobs that were not taken in, as another job has their id."""
     return [answer.job_id for answer in answers if answer.acceptance is Acceptance.CONFLICT]
 
 
@@ -50,7 +50,7 @@ class ServedType(msgspec.Struct, frozen=True):
 
     type: str
     max_attempts: int
-    room: int | None = None
+    capacity: int | None = None
 
 
 class ClaimRequest(msgspec.Struct, frozen=True):
@@ -87,7 +87,7 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def log_fields(self) -> dict[str, str | int]:
-        """Give what a log record about it carries, as its `extra`."""
+        """Return what a log record about it carries, as its `extra`."""
         return log_fields(self.token.job_id, self.type, self.attempt)
 
 
@@ -167,7 +167,7 @@ class WorkerRegistration(msgspec.Struct, frozen=True, kw_only=True):
     state: WorkerState = WorkerState.WORKING
 
 
-class Heart(Protocol):
+class LeaseKeeper(Protocol):
     """The blocking side of a lease: used from one thread, which no event loop can hold up."""
 
     def extend(self, tokens: Sequence[LeaseToken], lease_ms: int) -> list[LeaseToken]:
@@ -178,7 +178,7 @@ class Heart(Protocol):
         """Show or renew a worker in the register; a stale entry vanishes by itself.
 
         From then on jobs that name no priority are accepted with the one that their
-        type declares here, whoever hands them in; a served type that declares none
+        type declares here, whoever submits them; a served type that declares none
         has 0 again. It stays declared when the worker is gone.
         """
         ...
@@ -245,7 +245,7 @@ class Broker(Producer, Protocol):
         ...
 
     async def take_keys(self, claims: Sequence[KeyClaim]) -> list[str | None]:
-        """Give claimed jobs their unique keys, where no other job of the type holds them.
+        """Assign claimed jobs their unique keys, where no other job of the type holds them.
 
         For each, in this order, gives the id of the job that holds the key: its own
         where the key now stands in its record (or stood there already), to be freed when
@@ -268,7 +268,7 @@ class Broker(Producer, Protocol):
         ...
 
     async def raise_fences(self, above: int) -> None:
-        """Give only fences above this one from now on: the database has seen it.
+        """Issue only fences above this one from now on: the database has seen it.
 
         A broker restored from an older copy would hand out fences again that
         the database has kept, and its workers could write nothing.
@@ -300,7 +300,7 @@ class Broker(Producer, Protocol):
         ...
 
     async def signals(self, worker: str, types: Sequence[str]) -> Signals:
-        """Tell what this worker must hear between claims. Cheap where nothing happened."""
+        """Return what this worker must hear between claims. Cheap where nothing happened."""
         ...
 
     async def record_progress(self, reports: Sequence[ProgressReport]) -> None:
@@ -310,8 +310,8 @@ class Broker(Producer, Protocol):
         """
         ...
 
-    def heart(self) -> Heart:
-        """Give a connection of its own for a heartbeat thread; open it on that thread by use."""
+    def lease_keeper(self) -> LeaseKeeper:
+        """Return a connection of its own for a heartbeat thread; open it on that thread by use."""
         ...
 
     async def unregister(self, worker: str) -> None:

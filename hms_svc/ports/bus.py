@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from hms_svc.domain.event import Event
-from hms_svc.ports.witness import Witness
+from hms_svc.ports.audit_anchor import AuditAnchor
 
 
 class Bus(Protocol):
@@ -18,7 +18,7 @@ class Bus(Protocol):
     """
 
     @property
-    def witness(self) -> Witness:
+    def audit_anchor(self) -> AuditAnchor:
         """The heads of the audit chain, which stay when the events that announced them are gone."""
         ...
 
@@ -27,11 +27,11 @@ class Bus(Protocol):
         ...
 
     async def read(self, *, after: int, limit: int) -> list[Event]:
-        """Give the events above a position, oldest first. Position 0 is the beginning."""
+        """Return the events above a position, oldest first. Position 0 is the beginning."""
         ...
 
     async def newest(self, limit: int) -> list[Event]:
-        """Give the newest events, the newest first. Bounded work at any rate of events."""
+        """Return the newest events, the newest first. Bounded work at any rate of events."""
         ...
 
     async def read_group(
@@ -56,5 +56,5 @@ class Bus(Protocol):
         ...
 
     async def latest(self, type: str) -> Event | None:
-        """Give the newest kept event of a type: what is older than the retention is gone."""
+        """Return the newest kept event of a type: what is older than the retention is gone."""
         ...

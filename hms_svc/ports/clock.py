@@ -10,11 +10,11 @@ class Clock(Protocol):
     """Two clocks: the wall, for people and due times; and one that never jumps, for leases."""
 
     def now_ms(self) -> int:
-        """Give Unix milliseconds."""
+        """Return Unix milliseconds."""
         ...
 
     def lease_ms(self) -> int:
-        """Give milliseconds of a clock that all processes of this machine share since its boot."""
+        """Return milliseconds of a clock that all processes of this machine share since its boot."""
         ...
 
 
@@ -22,9 +22,9 @@ class SystemClock:
     """The machine's own clocks (CLOCK_REALTIME and CLOCK_MONOTONIC)."""
 
     def now_ms(self) -> int:
-        """Give Unix milliseconds."""
+        """Return Unix milliseconds."""
         return time.time_ns() // 1_000_000
 
     def lease_ms(self) -> int:
-        """Give milliseconds of CLOCK_MONOTONIC, which no change of the wall clock moves."""
+        """Return milliseconds of CLOCK_MONOTONIC, which no change of the wall clock moves."""
         return time.monotonic_ns() // 1_000_000

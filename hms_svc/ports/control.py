@@ -9,8 +9,8 @@ from typing import Final, Protocol
 import msgspec
 
 from hms_svc.domain.lifecycle import State
-from hms_svc.domain.views import ActOutcome, JobDetail, WorkerWish
-from hms_svc.ports.inspection import Room
+from hms_svc.domain.views import ActOutcome, JobDetail, WorkerRequest
+from hms_svc.ports.inspection import Capacity
 
 
 class Act(StrEnum):
@@ -32,7 +32,7 @@ NOT_KNOWN: Final = "is not known"
 
 
 def must_end_first(state: State) -> str:
-    """Say why a job that has not ended is not erased."""
+    """Return why a job that has not ended is not erased."""
     return f"a job that is {state} cannot be erased: cancel it first"
 
 
@@ -81,15 +81,15 @@ class Batch(msgspec.Struct, frozen=True):
     jobs: int
 
 
-class Relief(Protocol):
+class Eviction(Protocol):
     """Room in an engine that has a limit of its own, made by what has ended. Bounded reads and steps."""
 
-    async def room(self) -> Room | None:
-        """Give what is used of the limit; None where none is set."""
+    async def capacity(self) -> Capacity | None:
+        """Return what is used of the limit; None where none is set."""
         ...
 
     async def ended_first(self, *, limit: int) -> list[JobDetail]:
-        """Give completed jobs, those that ended first first; where none is left, cancelled ones.
+        """Return completed jobs, those that ended first first; where none is left, cancelled ones.
 
         At most `limit`, and fewer where they are large.
         """
@@ -109,7 +109,7 @@ class Control(Protocol):
     `relief` is None where the engine has no limit of its own.
     """
 
-    relief: Relief | None
+    eviction: Eviction | None
 
     async def act(self, request: ActRequest) -> list[ActOutcome]:
         """Do one act to each job, or say why not; answers stand in the order of the ids.
@@ -148,7 +148,7 @@ class Control(Protocol):
         ...
 
     async def last_batch(self) -> str | None:
-        """Give the newest batch that `undo` has not gone through yet, of those it still could."""
+        """Return the newest batch that `undo` has not gone through yet, of those it still could."""
         ...
 
     async def batches(self, *, limit: int, name: str = "") -> list[Batch]:
@@ -170,7 +170,7 @@ class Control(Protocol):
 
         Data becomes `domain.erasure.ERASED`. Result, foreign bytes, meta, unknown
         fields, unique key, words, output and progress go, and so does what undo
-        kept of the job. Id, type, state, reason, who said it, times, attempts,
+        kept of the job. Id, type, state, reason, who decided it, times, attempts,
         fence and case stay. An ended job is erased, and a discarded one, which
         cannot come back then; any other is to be cancelled first. It stands among
         the failures by its reason alone. What the bus kept of its words and
@@ -183,26 +183,26 @@ class Control(Protocol):
     async def pause(self, type: str, *, by: str, reason: str, intake: bool = False) -> None:
         """Stop claiming of a type, known or not. Running jobs go on.
 
-        With `intake` the doors (HTTP, envelopes) take no new jobs of it either;
+        With `intake` the HTTP servers (HTTP, envelopes) take no new jobs of it either;
         that is theirs to heed, `Broker.enqueue` accepts as ever. Pausing a
         paused type says it anew, with or without `intake`.
         """
         ...
 
     async def resume(self, type: str) -> None:
-        """Claim a paused type again, take new jobs at the doors again, and wake the workers."""
+        """Claim a paused type again, take new jobs at the HTTP servers again, and wake the workers."""
         ...
 
-    async def ask_worker(self, worker: str, wish: WorkerWish) -> bool:
-        """Record what is wanted of a worker, in the place of an earlier wish, and call it.
+    async def ask_worker(self, worker: str, request: WorkerRequest) -> bool:
+        """Record what is wanted of a worker, in the place of an earlier request, and call it.
 
-        False where it is not in the register. The wish is kept as long as the worker is there;
+        False where it is not in the register. The request is kept as long as the worker is there;
         the worker hears it by `Broker.signals`, and shows in the register what it made of it.
         """
         ...
 
     async def to_archive(self, *, older_than: int, limit: int) -> list[JobDetail]:
-        """Give rejected and dead jobs that ended before `older_than` (Unix ms), oldest first.
+        """Return rejected and dead jobs that ended before `older_than` (Unix ms), oldest first.
 
         A record that cannot be read is left out and named in the log; it takes nobody's place.
         """

@@ -24,7 +24,7 @@ LEAST_BYTES: Final = 128 * 1024
 """With less than this left, next to nothing is taken in."""
 
 
-class Room(msgspec.Struct, frozen=True):
+class Capacity(msgspec.Struct, frozen=True):
     """Bytes that an engine uses, and bytes at which it refuses what is new."""
 
     used: int
@@ -46,7 +46,7 @@ class BrokerHealth(msgspec.Struct, frozen=True):
 
     `durability` is the level in force, in words; empty where settings of ours decide it.
     `room` is None where nothing is known of a limit. `refused` counts the writes of this
-    process that the engine has refused for want of room.
+    process that the engine has refused because it is full.
     """
 
     kind: str
@@ -54,7 +54,7 @@ class BrokerHealth(msgspec.Struct, frozen=True):
     round_trip_ms: float
     notes: tuple[str, ...] = ()
     durability: str = ""
-    room: Room | None = None
+    capacity: Capacity | None = None
     refused: int = 0
 
 
@@ -68,20 +68,20 @@ class Inspection(Protocol):
         ...
 
     async def types(self) -> list[str]:
-        """Give every known type, sorted: many thousands, where a producer misspells them."""
+        """Return every known type, sorted: many thousands, where a producer misspells them."""
         ...
 
     async def queues(self, types: Collection[str] | None = None) -> list[QueueView]:
-        """Give the queues of those of the types that are known, with their counts, sorted by type.
+        """Return the queues of those of the types that are known, with their counts, sorted by type.
 
         The work grows with the types: None is every known one.
         """
         ...
 
     async def page(
-        self, where: Filter, *, limit: int, cursor: str | None, look: int = 0
+        self, where: Filter, *, limit: int, cursor: str | None, examine: int = 0
     ) -> JobPage:
-        """Give the jobs that match, at most `limit` (0: all), newest move first within a state.
+        """Return the jobs that match, at most `limit` (0: all), newest move first within a state.
 
         `cursor` is what an earlier page of the same filter gave; another
         text is BadInput. Discarded jobs are not shown. After about `look`
@@ -99,11 +99,11 @@ class Inspection(Protocol):
         ...
 
     async def details(self, job_ids: Sequence[str]) -> list[JobDetail | None]:
-        """Give all that is known of each id, None where nothing is, or it cannot be read."""
+        """Return all that is known of each id, None where nothing is, or it cannot be read."""
         ...
 
     async def progress_of(self, after: Mapping[str, int]) -> dict[str, list[ProgressView]]:
-        """Give of each job id the kept lines above its number, all in one round trip.
+        """Return of each job id the kept lines above its number, all in one round trip.
 
         They are the last 200 of a job, progress and log together; an id that is
         not known has none.
@@ -111,14 +111,14 @@ class Inspection(Protocol):
         ...
 
     async def workers(self) -> list[WorkerView]:
-        """Give the live workers, sorted by id, with the jobs in their hands.
+        """Return the live workers, sorted by id, with the jobs that they run.
 
-        One that has not been heard for one and a half leases is not live.
+        One that has been silent for one and a half leases is not live.
         """
         ...
 
     async def register(self) -> tuple[list[WorkerView], list[WorkerView]]:
-        """Give the live workers as `workers` does, and those of the register that are not live.
+        """Return the live workers as `workers` does, and those of the register that are not live.
 
         A worker that stops leaves the register; one that falls silent stays in it for five
         minutes, and longer while no other is alive.

@@ -150,7 +150,7 @@ Delta = CounterDelta | HistogramDelta
 class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
     """What one worker has measured since its report before. `sequence` goes up by one each.
 
-    `turning_seconds` is how long the claim loop has been in its present turn,
+    `iteration_seconds` is how long the claim loop has been in its present turn,
     0 where it waits on purpose. `goodbye` marks a worker's last report. `pid` is its own
     process, on this machine; its name bears that of its maker. `lane` tells which jobs it claims.
     """
@@ -161,7 +161,7 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
     counters: tuple[CounterDelta, ...] = ()
     histograms: tuple[HistogramDelta, ...] = ()
     gauges: dict[str, float] = {}
-    turning_seconds: float = 0.0
+    iteration_seconds: float = 0.0
     lane: Lane = Lane.NORMAL
     goodbye: bool = False
 
@@ -169,12 +169,12 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
 class Meter(Protocol):
     """Hears what a worker does, on its event loop; costs a microsecond or two a job at most."""
 
-    def turn_began(self) -> None:
-        """Hear that the claim loop works: from now on it waits for nothing on purpose."""
+    def iteration_began(self) -> None:
+        """Note that the claim loop works: from now on it waits for nothing on purpose."""
         ...
 
-    def turn_ended(self) -> None:
-        """Hear that it may wait now."""
+    def iteration_ended(self) -> None:
+        """Note that it may wait now."""
         ...
 
     def claimed(self, jobs: Sequence[ClaimedJob], seconds: float) -> None:
@@ -184,7 +184,7 @@ class Meter(Protocol):
     def settled(
         self, settlements: Sequence[Settlement], refused: Sequence[LeaseToken], seconds: float
     ) -> None:
-        """Hear of one settle: what was handed in, what was refused of it, how long it took."""
+        """Hear of one settle: what was submitted, what was refused of it, how long it took."""
         ...
 
     def vetted(self, action: str, decision: Effect) -> None:
@@ -192,17 +192,17 @@ class Meter(Protocol):
         ...
 
     def lease_lost(self) -> None:
-        """Hear of a job in hand whose lease is gone."""
+        """Hear of a job in progress whose lease is gone."""
         ...
 
 
 class Unmetered:
     """A Meter for workers that report to nobody."""
 
-    def turn_began(self) -> None:
+    def iteration_began(self) -> None:
         """Let it go."""
 
-    def turn_ended(self) -> None:
+    def iteration_ended(self) -> None:
         """Let it go."""
 
     def claimed(self, jobs: Sequence[ClaimedJob], seconds: float) -> None:

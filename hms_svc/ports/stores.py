@@ -17,7 +17,7 @@ from hms_svc.domain.event import Event
 from hms_svc.domain.job import Job
 from hms_svc.domain.verdict import Permission
 from hms_svc.domain.views import AuditRecord, JobDetail
-from hms_svc.ports.inspection import Room
+from hms_svc.ports.inspection import Capacity
 
 
 class PlaceQuery(msgspec.Struct, frozen=True):
@@ -136,7 +136,7 @@ class DatabaseHealth(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     replaced: bool = False
     round_trip_ms: float = 0.0
-    room: Room | None = None
+    capacity: Capacity | None = None
 
 
 class EffectStore(Protocol):
@@ -164,7 +164,7 @@ class EffectStore(Protocol):
         ...
 
     async def highest_fence(self) -> int:
-        """Give the highest fence of any job, 0 where there is none."""
+        """Return the highest fence of any job, 0 where there is none."""
         ...
 
     async def recall(self, claims: Sequence[tuple[str, int]]) -> list[tuple[StoredEffect, ...]]:
@@ -186,7 +186,7 @@ class CaseStore(Protocol):
         ...
 
     async def case(self, case_id: str) -> Case | None:
-        """Give one case."""
+        """Return one case."""
         ...
 
     async def set_case_status(
@@ -204,17 +204,17 @@ class Ledger(Protocol):
     """Outbox, audit chain, archive, analytics: what goes with the cases."""
 
     async def outbox(self, limit: int) -> list[OutboxEntry]:
-        """Give rows that are not yet published, oldest first; also those that a relay has in hand."""
+        """Return rows that are not yet published, oldest first; also those that a relay has in progress."""
         ...
 
     async def outbox_lag_ms(self) -> int:
-        """Tell how long ago the oldest row that is not yet published was made; 0 without one."""
+        """Return how long ago the oldest row that is not yet published was made; 0 without one."""
         ...
 
     async def relay(
         self, limit: int, deliver: Callable[[Sequence[OutboxEntry]], Awaitable[None]]
     ) -> int:
-        """Deliver rows that are not yet published and that no other relay has in hand, oldest first.
+        """Deliver rows that are not yet published and that no other relay has in progress, oldest first.
 
         They are marked once `deliver` has returned, and left as they are where it
         raises; gives their number. A row may be delivered twice, and never not
@@ -227,7 +227,7 @@ class Ledger(Protocol):
         ...
 
     async def replay(self, *, after: int, limit: int) -> list[OutboxEntry]:
-        """Give the kept `case.*` rows above a number, oldest first, published or not."""
+        """Return the kept `case.*` rows above a number, oldest first, published or not."""
         ...
 
     async def audit(self, records: Sequence[AuditRecord]) -> None:
@@ -252,11 +252,11 @@ class Ledger(Protocol):
         ...
 
     async def audit_page(self, query: AuditQuery, *, limit: int, cursor: str | None) -> AuditPage:
-        """Return one page of audit rows, newest first, after a bounded look: it may be short, and go on."""
+        """Return one page of audit rows, newest first, after a bounded read: it may be short, and go on."""
         ...
 
     async def sealed_chain(self, links: Sequence[int]) -> SealedChain:
-        """Give the end of the chain, and the digests at those of the links that exist. Bounded work."""
+        """Return the end of the chain, and the digests at those of the links that exist. Bounded work."""
         ...
 
     async def verify_audit(self, links: Sequence[int]) -> SealedChain:
@@ -281,13 +281,13 @@ class Ledger(Protocol):
         ...
 
     async def archived_job(self, job_id: str) -> JobDetail | None:
-        """Give the archived job of this id; where the id was used again, the one that ended last."""
+        """Return the archived job of this id; where the id was used again, the one that ended last."""
         ...
 
     async def sweep_archive(
         self, *, before: int, limit: int, cursor: str | None
     ) -> tuple[int, str | None]:
-        """Look at `limit` archived jobs behind a cursor, those first that ended first, from the first for None.
+        """Check `limit` archived jobs behind a cursor, those first that ended first, from the first for None.
 
         Completed and cancelled ones that ended before a time (Unix ms) are removed. Gives how many
         those were, and the next cursor, None once the walk has come to that time.
@@ -302,11 +302,11 @@ class Ledger(Protocol):
         ...
 
     async def analytics(self) -> dict[str, int]:
-        """Give the totals by metric, deltas that are not yet folded included."""
+        """Return the totals by metric, deltas that are not yet folded included."""
         ...
 
 
-class DoorStore(Protocol):
+class ApiStore(Protocol):
     """Who may come in, and what was accepted from outside under which key."""
 
     async def add_token(self, token: Token) -> None:
@@ -314,7 +314,7 @@ class DoorStore(Protocol):
         ...
 
     async def tokens(self) -> list[Token]:
-        """Give every token, revoked and expired ones too, the oldest first."""
+        """Return every token, revoked and expired ones too, the oldest first."""
         ...
 
     async def revoke_token(self, token_id: str, at: int) -> bool:
@@ -322,7 +322,7 @@ class DoorStore(Protocol):
         ...
 
     async def accepted_keys(self, keys: Sequence[str]) -> list[AcceptedKey | None]:
-        """Give what was accepted under each key, in their order. Kept for a day."""
+        """Return what was accepted under each key, in their order. Kept for a day."""
         ...
 
     async def reserve_keys(self, keys: Sequence[AcceptedKey]) -> list[AcceptedKey]:
@@ -356,7 +356,7 @@ class ErasingStore(Protocol):
         ...
 
 
-class Database(EffectStore, CaseStore, Ledger, DoorStore, ErasingStore, Protocol):
+class Database(EffectStore, CaseStore, Ledger, ApiStore, ErasingStore, Protocol):
     """All of it over one database."""
 
     @property

@@ -40,7 +40,7 @@ class ServerSpan(Protocol):
 
     @property
     def context(self) -> TraceContext:
-        """The context for jobs that this request hands in."""
+        """The context for jobs that this request submits."""
         ...
 
     def link(self, context: TraceContext) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from hms_svc.domain.errors import DatabaseUnavailable, Outage, PolicyUnavailable
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.stores import Database
-from hms_svc.runtime.service import Service
+from hms_svc.runtime.loop import Service
 
 log: Final = logging.getLogger("hms_svc.runtime")
 POLICY_PAUSE_MS: Final = 5_000
@@ -43,7 +43,7 @@ class Availability(Service):
             self._paused_until[type] = self._clock.lease_ms() + POLICY_PAUSE_MS
 
     def is_paused(self, type: str) -> bool:
-        """Tell whether this type is paused."""
+        """Return whether this type is paused."""
         if type in self._need_database:
             return True
         until = self._paused_until.get(type)

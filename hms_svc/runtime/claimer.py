@@ -16,11 +16,6 @@ from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import DatabaseUnavailable, Outage
 from hms_svc.domain.job import ClaimedJob, Lane, log_fields
 from hms_svc.domain.outcome import Disposition
-from hms_svc.handling.completion import CompletingProducer
-from hms_svc.handling.context import ProgressSink, RunningJob
-from hms_svc.handling.dao import Dao
-from hms_svc.handling.gate import Gate
-from hms_svc.handling.writable import writable_disposition
 from hms_svc.ports.broker import ClaimRequest, ServedType, Settlement
 from hms_svc.ports.meters import UNMETERED, Meter
 from hms_svc.ports.stores import StoredEffect
@@ -36,20 +31,25 @@ from hms_svc.runtime.decide import (
     with_effects,
 )
 from hms_svc.runtime.executor import Executor, inconclusive, unless_denied
-from hms_svc.runtime.inflight import InFlight, Running
-from hms_svc.runtime.options import Engines, WorkerOptions
+from hms_svc.runtime.in_flight import InFlight, Running
+from hms_svc.runtime.loop import Service
 from hms_svc.runtime.redeliveries import Effects, Redeliveries
-from hms_svc.runtime.service import Service
 from hms_svc.runtime.settler import Settler
-from hms_svc.runtime.type_room import DEFAULT_RETRY, TypeRoom, room_of
+from hms_svc.runtime.type_capacity import DEFAULT_RETRY, TypeCapacity, capacity_of
 from hms_svc.runtime.unique_keys import UniqueKeys
+from hms_svc.runtime.worker_options import Engines, WorkerOptions
+from hms_svc.sdk.dao import Dao
+from hms_svc.sdk.governance_gate import Gate
+from hms_svc.sdk.job_defaults import CompletingProducer
+from hms_svc.sdk.running_job import ProgressSink, RunningJob
+from hms_svc.sdk.storable_text import writable_disposition
 
 log: Final = logging.getLogger("hms_svc.runtime")
 BACKLOG_PAUSE_SECONDS: Final = 0.005
 PAUSE_SECONDS: Final = 0.5
 """How often types are looked at that are paused for an outage."""
 SOON_SECONDS: Final = 0.02
-"""How long a slot is waited for before the worker lies down: short jobs free one within it."""
+"""How long a slot is waited for before the worker starts to wait: short jobs free one within it."""
 PATIENCE_SECONDS: Final = 5.0
 NO_EFFECTS: Final[tuple[StoredEffect, ...]] = ()
 NONE_BEFORE: Final[Effects] = MappingProxyType({})
@@ -94,7 +94,7 @@ class Claimer(Service):
         self._gate = Gate(engines.policy, meter, needs_job=True)
         self._meter = meter
         self._tracer = engines.tracer
-        self._room_of_types = TypeRoom(engines.registry, options.slots, in_flight, availability)
+        self._type_capacity = TypeCapacity(engines.registry, options.slots, in_flight, availability)
         self._redeliveries = Redeliveries(engines.database, self._begin_all, self._give_back)
         self._lane = options.lane
         self._freed = asyncio.Event()
@@ -111,29 +111,29 @@ class Claimer(Service):
     async def run_once(self) -> None:
         """Claim once where there is room, else wait for room, work or a signal."""
         self.turns += 1
-        self._meter.turn_began()
+        self._meter.iteration_began()
         self._freed.clear()
-        lane, room = self._room()
-        types = self._room_of_types.types_for(room, limited=lane is Lane.NORMAL)
-        room = room_of(types, room)
+        lane, capacity = self._free_slots()
+        types = self._type_capacity.types_for(capacity, limited=lane is Lane.NORMAL)
+        capacity = capacity_of(types, capacity)
         claimed: list[ClaimedJob] = []
         try:
-            if room > 0:
-                claimed = await self._claim(lane, types, room)
+            if capacity > 0:
+                claimed = await self._claim(lane, types, capacity)
                 await self._dispatch(claimed)
         finally:
-            self._meter.turn_ended()
-        if lane is not self._lane and room > 0 and not claimed:
+            self._meter.iteration_ended()
+        if lane is not self._lane and capacity > 0 and not claimed:
             return
-        if len(claimed) < room or room <= 0:
-            await self._rest(empty=len(claimed) < room)
+        if len(claimed) < capacity or capacity <= 0:
+            await self._rest(empty=len(claimed) < capacity)
 
     @property
     def _is_behind(self) -> bool:
         """Whether so many jobs wait to be settled that no more are claimed."""
         return self._settler.backlog > 4 * self._options.slots + 100
 
-    def _room(self) -> tuple[Lane, int]:
+    def _free_slots(self) -> tuple[Lane, int]:
         if self.is_quiet:
             return self._lane, 0
         if self._lane is Lane.SUSPECT or (self._options.inline_suspects and self.suspects_wait):
@@ -143,12 +143,12 @@ class Claimer(Service):
         return Lane.NORMAL, self._options.slots - len(self._in_flight)
 
     async def _claim(
-        self, lane: Lane, types: tuple[ServedType, ...], room: int
+        self, lane: Lane, types: tuple[ServedType, ...], capacity: int
     ) -> list[ClaimedJob]:
         request = ClaimRequest(
             worker=self._options.worker_id,
             types=types,
-            limit=room,
+            limit=capacity,
             lease_ms=int(self._options.lease_seconds * 1000),
             lane=lane,
         )
@@ -250,7 +250,7 @@ class Claimer(Service):
             job.revoked = True
 
     def release_expected(self) -> None:
-        """Give back claimed jobs that have not begun."""
+        """Return claimed jobs that have not begun."""
         self._redeliveries.cancel()
 
     def time_out(self, running: Running, seconds: float) -> None:
@@ -262,7 +262,7 @@ class Claimer(Service):
             self.on_timeout()
 
     def release(self, running: Running) -> None:
-        """Give a job back whose function cannot be stopped; it may write nothing any more."""
+        """Return a job back whose function cannot be stopped; it may write nothing any more."""
         self._let_go(running, unless_denied(running.job.verdict, Stopped()))
 
     def _let_go(self, running: Running, outcome: Outcome) -> None:
@@ -329,7 +329,7 @@ class Claimer(Service):
             return
         if not empty:
             await self._until_freed()
-        elif not (self._room_of_types.held_back and await self._is_freed_within(SOON_SECONDS)):
+        elif not (self._type_capacity.held_back and await self._is_freed_within(SOON_SECONDS)):
             await self._until_called()
 
     async def _until_freed(self) -> None:
@@ -355,7 +355,7 @@ class Claimer(Service):
             self._waiter = asyncio.create_task(
                 self._engines.broker.wait_for_work(PATIENCE_SECONDS), name="wait-for-work"
             )
-        if not self._room_of_types.held_back:
+        if not self._type_capacity.held_back:
             await asyncio.wait({self._waiter})
         else:
             seconds = PAUSE_SECONDS if self._availability.has_paused else None

@@ -1,11 +1,11 @@
-"""One coarse timer for the deadlines of all jobs in hand."""
+"""One coarse timer for the deadlines of all running jobs."""
 
 from __future__ import annotations
 
 from hms_svc.ports.clock import Clock
 from hms_svc.runtime.claimer import Claimer
-from hms_svc.runtime.inflight import InFlight
-from hms_svc.runtime.service import Service
+from hms_svc.runtime.in_flight import InFlight
+from hms_svc.runtime.loop import Service
 
 
 class Deadlines(Service):
@@ -21,7 +21,7 @@ class Deadlines(Service):
         self._timeout_seconds = timeout_seconds
 
     async def run_once(self) -> None:
-        """Look at every deadline."""
+        """Check every deadline."""
         now = self._clock.lease_ms()
         for running in self._in_flight.all():
             if running.job.expires_ms <= now and not running.job.timed_out:

@@ -111,7 +111,7 @@ Outcome = (
 def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
     outcome: Outcome, job: ClaimedJob, policy: RetryPolicy, random_share: float
 ) -> Disposition:
-    """Give the disposition of a claimed job after its outcome."""
+    """Return the disposition of a claimed job after its outcome."""
     match outcome:
         case Finished(result):
             return Disposition(state=State.COMPLETED, cause=Cause.FINISHED, result=result)

@@ -10,8 +10,8 @@ from hms_svc.domain.views import QueueView
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.inspection import Inspection
 from hms_svc.ports.stores import Ledger
-from hms_svc.runtime.inflight import InFlight
-from hms_svc.runtime.service import Service
+from hms_svc.runtime.in_flight import InFlight
+from hms_svc.runtime.loop import Service
 from hms_svc.runtime.settler import Settler
 
 log: Final = logging.getLogger("hms_svc.runtime")
@@ -35,7 +35,7 @@ class Drainer(Service):
         in_flight: InFlight,
         settler: Settler,
         clock: Clock,
-        has_looked: Callable[[], bool],
+        has_checked: Callable[[], bool],
         on_drained: Callable[[], None],
     ) -> None:
         super().__init__(interval_seconds=0.1)
@@ -45,16 +45,16 @@ class Drainer(Service):
         self._in_flight = in_flight
         self._settler = settler
         self._clock = clock
-        self._has_looked = has_looked
+        self._has_checked = has_checked
         self._on_drained = on_drained
 
     async def run_once(self) -> None:
-        """Look once: at the queues, at the outbox, and at the queues again.
+        """Check once: at the queues, at the outbox, and at the queues again.
 
         A job of another process may end, and what it put into the outbox become a job, between two looks.
         Where nothing was running at first and no counter has moved since, none has.
         """
-        if not self._has_looked() or self._in_flight.unsettled() or self._settler.backlog:
+        if not self._has_checked() or self._in_flight.unsettled() or self._settler.backlog:
             return
         before = await self._idle_queues()
         if before is None or await self._ledger.outbox(1):
@@ -67,7 +67,7 @@ class Drainer(Service):
         self._on_drained()
 
     async def _idle_queues(self) -> list[QueueView] | None:
-        """Look at the queues; None where one of them waits for something."""
+        """Check the queues; None where one of them waits for something."""
         queues = await self._inspection.queues(self._types)
         return None if any(self._waits(queue) for queue in queues) else queues
 

@@ -11,7 +11,7 @@ from hms_svc.domain.event import RECEIVER_GROUPS, Event
 from hms_svc.ports.broker import Broker, conflicts
 from hms_svc.ports.bus import Bus
 from hms_svc.ports.clock import Clock
-from hms_svc.runtime.service import Service
+from hms_svc.runtime.loop import Service
 
 log: Final = logging.getLogger("hms_svc.runtime")
 BATCH: Final = 500
@@ -21,7 +21,7 @@ class EventForwarder(Service):
     """Reads the bus once a second for each receiver, in a group that all workers share.
 
     Enqueues first and acknowledges afterwards: stable ids make a repetition harmless. A receiver
-    that is new is told of what happens from then on.
+    that is new is notified of what happens from then on.
     """
 
     def __init__(

@@ -35,19 +35,6 @@ from hms_svc.domain.outcome import (
     Snooze,
 )
 from hms_svc.domain.strict_json import check_strict, encode
-from hms_svc.handling.context import RunningJob, enter_job
-from hms_svc.handling.forking import leave_if_forked
-from hms_svc.handling.payload import PayloadFault
-from hms_svc.handling.registry import JobType
-from hms_svc.handling.validation import (
-    ValidatorFault,
-    chain_of,
-    is_async,
-    name_of,
-    read_payload,
-    shown,
-)
-from hms_svc.handling.writable import writable
 from hms_svc.ports.clock import Clock
 from hms_svc.runtime.decide import (
     BadResult,
@@ -63,6 +50,19 @@ from hms_svc.runtime.decide import (
     Unreachable,
 )
 from hms_svc.runtime.threads import PlainThreads
+from hms_svc.sdk.fork_guard import leave_if_forked
+from hms_svc.sdk.payload import PayloadFault
+from hms_svc.sdk.registry import JobType
+from hms_svc.sdk.running_job import RunningJob, enter_job
+from hms_svc.sdk.storable_text import writable
+from hms_svc.sdk.validation import (
+    ValidatorFault,
+    chain_of,
+    is_async,
+    name_of,
+    read_payload,
+    shown,
+)
 
 log: Final = logging.getLogger("hms_svc.runtime")
 MAX_RESULT_BYTES: Final = 1024 * 1024
@@ -226,7 +226,7 @@ def _on_thread(job: RunningJob) -> Iterator[None]:
 
 @contextmanager
 def _validation(job: RunningJob, plan: Plan) -> Iterator[None]:
-    """Read the payload; nothing may be written before every validator has said yes."""
+    """Read the payload; nothing may be written before every validator has accepted it."""
     with job.stage("validate"):
         job.validating = True
         read_payload(job, plan.declared)

@@ -10,12 +10,12 @@ from typing import Final
 
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.views import WorkerState
-from hms_svc.handling.registry import Registry, priorities_of, slots_by_type
-from hms_svc.ports.broker import Heart, WorkerRegistration
+from hms_svc.ports.broker import LeaseKeeper, WorkerRegistration
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.meters import UNMETERED, Meter
-from hms_svc.runtime.inflight import InFlight, Running
-from hms_svc.runtime.options import WorkerOptions
+from hms_svc.runtime.in_flight import InFlight, Running
+from hms_svc.runtime.worker_options import WorkerOptions
+from hms_svc.sdk.registry import Registry, priorities_of, slots_by_type
 
 log: Final = logging.getLogger("hms_svc.runtime")
 EXIT_LOOP_STUCK: Final = 70
@@ -34,7 +34,7 @@ class Heartbeat:
 
     def __init__(
         self,
-        heart: Heart,
+        lease_keeper: LeaseKeeper,
         options: WorkerOptions,
         registry: Registry,
         in_flight: InFlight,
@@ -42,7 +42,7 @@ class Heartbeat:
         schedules: tuple[tuple[str, str], ...] = (),
         meter: Meter = UNMETERED,
     ) -> None:
-        self._heart = heart
+        self._lease_keeper = lease_keeper
         self._options = options
         self._types = tuple(declared.type for declared in registry)
         self._in_flight = in_flight
@@ -91,24 +91,24 @@ class Heartbeat:
             if self._stands and not self._woken.is_set():
                 self._watch_loop(interval)
             self._woken.clear()
-        self._heart.close()
+        self._lease_keeper.close()
 
     def _beat(self) -> None:
-        hands = [running for running in self._in_flight.all() if not running.settled]
+        running_jobs = [running for running in self._in_flight.all() if not running.settled]
         now = self._clock.lease_ms()
-        alive = [running for running in hands if running.job.expires_ms > now]
+        alive = [running for running in running_jobs if running.job.expires_ms > now]
         expected = [claimed.token for claimed in self._in_flight.expected()]
         if alive or expected:
             began = self._clock.lease_ms()
             lease_ms = int(self._options.lease_seconds * 1000)
             tokens = [*(running.job.claimed.token for running in alive), *expected]
-            lost = {token.fence for token in self._heart.extend(tokens, lease_ms)}
+            lost = {token.fence for token in self._lease_keeper.extend(tokens, lease_ms)}
             for running in alive:
                 if running.job.claimed.token.fence in lost:
                     self._call_loop(running)
                 else:
                     running.job.lease_until = began + lease_ms
-        self._heart.register(self._registration())
+        self._lease_keeper.register(self._registration())
         self._stands = True
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.registered.set)

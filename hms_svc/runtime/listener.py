@@ -7,8 +7,8 @@ from collections.abc import Callable
 from hms_svc.domain.views import WorkerState
 from hms_svc.ports.broker import Broker, CancelRequest
 from hms_svc.runtime.claimer import Claimer
-from hms_svc.runtime.inflight import InFlight, Running
-from hms_svc.runtime.service import Service
+from hms_svc.runtime.in_flight import InFlight, Running
+from hms_svc.runtime.loop import Service
 
 
 class Listener(Service):
@@ -34,7 +34,7 @@ class Listener(Service):
         self._on_wanted = on_wanted
 
     async def run_once(self) -> None:
-        """Ask once, and act on what is heard."""
+        """Ask once, and act on what is live."""
         signals = await self._broker.signals(self._worker_id, self._types)
         for request in signals.cancel:
             for running in self._in_flight.by_id(request.job_id):

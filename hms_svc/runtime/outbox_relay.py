@@ -17,7 +17,7 @@ from hms_svc.domain.job import Job
 from hms_svc.ports.broker import Acceptance, Enqueued, Producer
 from hms_svc.ports.bus import Bus
 from hms_svc.ports.stores import Ledger, OutboxEntry
-from hms_svc.runtime.service import Service
+from hms_svc.runtime.loop import Service
 
 log: Final = logging.getLogger("hms_svc.runtime")
 BATCH: Final = 500
@@ -62,12 +62,12 @@ class OutboxRelay(Service):
 
 
 def _is_kept_out(job: Job, answer: Enqueued) -> bool:
-    """Tell whether another job has the id: one that was erased as it waited here is its own."""
+    """Return whether another job has the id: one that was erased as it waited here is its own."""
     return answer.acceptance is Acceptance.CONFLICT and job.data != ERASED
 
 
 def _renamed(job: Job) -> Job:
-    """Give a follow-up the id that is made of its own and its data: always the same."""
+    """Return a follow-up the id that is made of its own and its data: always the same."""
     id = derived_id("renamed", job.id, job.type, hashlib.sha256(job.data).hexdigest())
     log.warning("the id of follow-up job %s is taken by another job: it becomes job %s", job.id, id)
     return msgspec.structs.replace(job, id=id)

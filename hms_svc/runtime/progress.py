@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-from hms_svc.handling.context import RunningJob
-from hms_svc.handling.writable import writable
 from hms_svc.ports.broker import Broker, ProgressReport
 from hms_svc.ports.clock import Clock
-from hms_svc.runtime.service import Service
+from hms_svc.runtime.loop import Service
+from hms_svc.sdk.running_job import RunningJob
+from hms_svc.sdk.storable_text import writable
 
 MOST_WAITING: Final = 2000
 

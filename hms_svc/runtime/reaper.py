@@ -10,7 +10,7 @@ from hms_svc.domain import failpoints
 from hms_svc.domain.errors import DatabaseUnavailable
 from hms_svc.ports.broker import NOTHING_KNOWN, Broker, KnownEffects
 from hms_svc.ports.stores import EffectStore
-from hms_svc.runtime.service import Service
+from hms_svc.runtime.loop import Service
 
 log: Final = logging.getLogger("hms_svc.runtime")
 BATCH: Final = 500

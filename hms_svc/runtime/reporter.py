@@ -17,10 +17,10 @@ from hms_svc.ports.meters import (
     Tally,
     WorkerReport,
 )
-from hms_svc.runtime.inflight import InFlight
-from hms_svc.runtime.meter import WorkerMeter
-from hms_svc.runtime.options import WorkerOptions
-from hms_svc.runtime.service import Service
+from hms_svc.runtime.in_flight import InFlight
+from hms_svc.runtime.loop import Service
+from hms_svc.runtime.worker_meter import WorkerMeter
+from hms_svc.runtime.worker_options import WorkerOptions
 
 REPORT_SECONDS: Final = 1.0
 SAMPLE_SECONDS: Final = 0.25
@@ -48,8 +48,8 @@ class Reporter(Service):
         self._in_flight = in_flight
         self._send = send
         self._sequence = 0
-        self._told_counters: dict[_Series, int] = {}
-        self._told_histograms: dict[_Series, Tally] = {}
+        self._counters_sent: dict[_Series, int] = {}
+        self._histograms_sent: dict[_Series, Tally] = {}
         self._sampling: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
@@ -63,11 +63,11 @@ class Reporter(Service):
 
     async def run_once(self) -> None:
         """Report once."""
-        self._tell(list(self._deltas()), goodbye=False)
+        self._send_report(list(self._deltas()), goodbye=False)
 
-    def say_goodbye(self) -> None:
+    def announce_end(self) -> None:
         """Report for the last time."""
-        self._tell(list(self._deltas()), goodbye=True)
+        self._send_report(list(self._deltas()), goodbye=True)
 
     def _sample_at(self, moment: float) -> None:
         loop = asyncio.get_running_loop()
@@ -81,23 +81,23 @@ class Reporter(Service):
 
     def _deltas(self) -> Iterator[Delta]:
         for name, labels, value in self.meter.counters():
-            grown = value - self._told_counters.get((name, labels), 0)
+            grown = value - self._counters_sent.get((name, labels), 0)
             if grown:
                 yield CounterDelta(name, labels, grown)
         for name, labels, tally in self.meter.histograms():
-            told = self._told_histograms.setdefault((name, labels), Tally(tally.bounds))
+            told = self._histograms_sent.setdefault((name, labels), Tally(tally.bounds))
             if tally.counts != told.counts:
                 pairs = zip(tally.counts, told.counts, strict=True)
                 counts = tuple(now - before for now, before in pairs)
                 yield HistogramDelta(name, labels, counts, tally.total - told.total)
 
-    def _tell(self, deltas: Sequence[Delta], *, goodbye: bool) -> None:
+    def _send_report(self, deltas: Sequence[Delta], *, goodbye: bool) -> None:
         message = _encode(self._report(deltas, goodbye=goodbye))
         if len(message) > MAX_REPORT_BYTES and len(deltas) > 1:
             by_type = sorted(deltas, key=lambda delta: delta.labels)
             middle = len(by_type) // 2
-            self._tell(by_type[:middle], goodbye=False)
-            self._tell(by_type[middle:], goodbye=goodbye)
+            self._send_report(by_type[:middle], goodbye=False)
+            self._send_report(by_type[middle:], goodbye=goodbye)
         elif self._send(message):
             self._sequence += 1
             self._note(deltas)
@@ -114,7 +114,7 @@ class Reporter(Service):
                 "hms_worker_busy_slots": len(self._in_flight),
                 "hms_worker_hung_slots": len(self._in_flight.hung()),
             },
-            turning_seconds=self.meter.turning_seconds(),
+            iteration_seconds=self.meter.iteration_seconds(),
             lane=self._options.lane,
             goodbye=goodbye,
         )
@@ -123,7 +123,7 @@ class Reporter(Service):
         for delta in deltas:
             series = (delta.name, delta.labels)
             if isinstance(delta, CounterDelta):
-                told = self._told_counters.get(series, 0)
-                self._told_counters[series] = told + delta.grown
+                told = self._counters_sent.get(series, 0)
+                self._counters_sent[series] = told + delta.grown
             else:
-                self._told_histograms[series].take(delta)
+                self._histograms_sent[series].take(delta)

@@ -9,10 +9,10 @@ from typing import Final
 from hms_svc.domain import failpoints
 from hms_svc.domain.job import Job, make_job
 from hms_svc.domain.schedule import tick_id
-from hms_svc.handling.registry import JobType, Registry
 from hms_svc.ports.broker import Broker, conflicts
 from hms_svc.ports.clock import Clock
-from hms_svc.runtime.service import Service
+from hms_svc.runtime.loop import Service
+from hms_svc.sdk.registry import JobType, Registry
 
 log: Final = logging.getLogger("hms_svc.runtime")
 LEAD_MS: Final = 5_000
@@ -39,7 +39,7 @@ class Scheduler(Service):
         return tuple((each.type, each.schedule.text) for each in self._declared if each.schedule)
 
     async def run_once(self) -> None:
-        """Hand in the ticks that come next."""
+        """Submit the ticks that come next."""
         now = self._clock.now_ms()
         wanted = {each.type: set(_ticks(each, now)) for each in self._declared}
         jobs = [
@@ -57,7 +57,7 @@ class Scheduler(Service):
 
 
 def _ticks(declared: JobType, now_ms: int) -> Iterator[int]:
-    """Give the ticks that are to wait, by the present clock alone: up to the first that is some seconds ahead."""
+    """Return the ticks that are to wait, by the present clock alone: up to the first that is some seconds ahead."""
     assert declared.schedule is not None
     tick = now_ms
     while tick <= now_ms + LEAD_MS:

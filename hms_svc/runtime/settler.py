@@ -13,11 +13,11 @@ from hms_svc.domain.errors import BrokerUnavailable, Outage
 from hms_svc.domain.job import LeaseToken
 from hms_svc.domain.lifecycle import REASON_ERROR, Cause, State
 from hms_svc.domain.outcome import Disposition, Failure
-from hms_svc.handling.writable import writable
 from hms_svc.ports.broker import Broker, Settlement
 from hms_svc.ports.meters import UNMETERED, Meter
+from hms_svc.runtime.loop import Service
 from hms_svc.runtime.progress import ProgressWriter
-from hms_svc.runtime.service import Service
+from hms_svc.sdk.storable_text import writable
 
 log: Final = logging.getLogger("hms_svc.runtime")
 MOST_AT_ONCE: Final = 500
@@ -43,7 +43,7 @@ class Settler(Service):
         return len(self._waiting)
 
     def add(self, settlement: Settlement) -> None:
-        """Hand in one settlement."""
+        """Submit one settlement."""
         self._waiting.append(settlement)
         self._wake.set()
 
@@ -66,7 +66,7 @@ class Settler(Service):
                 words = "job %s: settled by nobody, its lease was lost"
                 log.warning(words, lost.token.job_id, extra=lost.log_fields)
             for settled in (each for each in batch if each.token.fence not in fences):
-                _say_failed(settled)
+                _log_failure(settled)
 
     async def _settle(self, batch: list[Settlement]) -> list[LeaseToken]:
         """Settle a batch; where something in it breaks that, one by one.
@@ -120,7 +120,7 @@ class Settler(Service):
             log.warning("%d settlements were not written: %s", len(self._waiting), error)
 
 
-def _say_failed(settled: Settlement) -> None:
+def _log_failure(settled: Settlement) -> None:
     """Log a dead job as a warning; an attempt that will be repeated only for who looks closely."""
     done, name = settled.disposition, settled.token.job_id
     told = (name, settled.type, settled.attempt, done.reason, done.detail[:MOST_WORDS])

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from hms_svc.handling.forking import leave_if_forked
+from hms_svc.sdk.fork_guard import leave_if_forked
 
 STALL_SECONDS: Final = 0.002
 """How long the awake threads may make no progress before more are woken."""

@@ -12,35 +12,35 @@ from hms_svc.domain.deliveries import DELIVER
 from hms_svc.domain.errors import Outage
 from hms_svc.domain.job import Lane
 from hms_svc.domain.views import WorkerState
-from hms_svc.handling.completion import CompletingProducer
-from hms_svc.handling.context import worker_running
-from hms_svc.handling.registry import slots_by_type
 from hms_svc.ports.meters import UNMETERED
-from hms_svc.runtime.archivist import Archivist
+from hms_svc.runtime.archiver import Archiver
+from hms_svc.runtime.audit_sealer import AuditSealer
 from hms_svc.runtime.availability import Availability
 from hms_svc.runtime.claimer import Claimer
 from hms_svc.runtime.deadlines import Deadlines
 from hms_svc.runtime.drainer import Drainer
 from hms_svc.runtime.event_forwarder import EventForwarder
 from hms_svc.runtime.executor import Executor
-from hms_svc.runtime.hung import HungFunctions
-from hms_svc.runtime.inflight import InFlight
+from hms_svc.runtime.hung_functions import HungFunctions
+from hms_svc.runtime.idle_exit import IdleExit
+from hms_svc.runtime.in_flight import InFlight
 from hms_svc.runtime.leases import Heartbeat
-from hms_svc.runtime.lingerer import Lingerer
 from hms_svc.runtime.listener import Listener
-from hms_svc.runtime.meter import WorkerMeter
-from hms_svc.runtime.options import Engines, WorkerOptions
+from hms_svc.runtime.loop import Service
+from hms_svc.runtime.memory_retention import MemoryRetention
 from hms_svc.runtime.outbox_relay import OutboxRelay
 from hms_svc.runtime.progress import ProgressWriter
 from hms_svc.runtime.promoter import Promoter
 from hms_svc.runtime.reaper import Reaper
 from hms_svc.runtime.reporter import Reporter
-from hms_svc.runtime.room_maker import RoomMaker
 from hms_svc.runtime.scheduler import Scheduler
-from hms_svc.runtime.sealer import Sealer
-from hms_svc.runtime.service import Service
 from hms_svc.runtime.settler import Settler
 from hms_svc.runtime.threads import PlainThreads
+from hms_svc.runtime.worker_meter import WorkerMeter
+from hms_svc.runtime.worker_options import Engines, WorkerOptions
+from hms_svc.sdk.job_defaults import CompletingProducer
+from hms_svc.sdk.registry import slots_by_type
+from hms_svc.sdk.running_job import worker_running
 
 log: Final = logging.getLogger("hms_svc.runtime")
 CANCEL_SECONDS: Final = 2.0
@@ -83,13 +83,13 @@ class Worker:
         self.is_dismissed = False
 
     def stop(self) -> None:
-        """Begin the graceful end: no more claims; jobs in hand may finish within the grace."""
+        """Begin the graceful end: no more claims; running jobs may finish within the grace."""
         if not self._stop.is_set():
             self._stop.set()
             self._on_stop()
 
-    def hurry(self) -> None:
-        """Stop without grace: jobs in hand are cancelled, or given back."""
+    def stop_now(self) -> None:
+        """Stop without grace: running jobs are cancelled, or given back."""
         self._grace_seconds = 0.0
         if self._grace is not None and self._grace.when() is not None:
             self._grace.reschedule(asyncio.get_running_loop().time())
@@ -118,7 +118,7 @@ class Worker:
         scheduler = Scheduler(engines.broker, engines.registry, engines.clock)
         schedules = scheduler.texts if self._keeps_schedules else ()
         heartbeat = Heartbeat(
-            engines.broker.heart(), options, engines.registry, self.in_flight, engines.clock,
+            engines.broker.lease_keeper(), options, engines.registry, self.in_flight, engines.clock,
             schedules, meter,
         )  # fmt: skip
         keepers = [
@@ -126,7 +126,7 @@ class Worker:
             *self._chores(claimer, settler, types), *([scheduler] if schedules else []),
             Listener(
                 engines.broker, options.worker_id, types, self.in_flight, claimer,
-                self._on_suspects, lambda wanted: self._hear_wanted(wanted, claimer, heartbeat),
+                self._on_suspects, lambda wanted: self._apply_request(wanted, claimer, heartbeat),
             ),
         ]  # fmt: skip
         if options.quiet is not None:
@@ -135,12 +135,12 @@ class Worker:
         heartbeat.start()
         try:
             await self._registered(heartbeat)
-            await self._record_wish()
+            await self._record_request()
             with worker_running():
                 await self._work(claimer, keepers, heartbeat)
-            await self._last_words(settler, progress, relay)
+            await self._last_output(settler, progress, relay)
             if reporter is not None:
-                reporter.say_goodbye()
+                reporter.announce_end()
         finally:
             await heartbeat.stop()
             threads.close()
@@ -166,8 +166,8 @@ class Worker:
         for wait in waits:
             wait.cancel()
 
-    async def _record_wish(self) -> None:
-        """Enter the wish for the worker in whose place this one is; it is kept under this id from now on."""
+    async def _record_request(self) -> None:
+        """Enter the request for the worker in whose place this one is; it is kept under this id from now on."""
         if self._options.quiet is None:
             return
         try:
@@ -209,13 +209,13 @@ class Worker:
         ]
         if options.lane is Lane.NORMAL:
             chores += [
-                Sealer(
+                AuditSealer(
                     engines.database,
                     engines.bus,
                     engines.clock,
                     HeadSigner(options.namespace, options.audit_key),
                 ),
-                Archivist(
+                Archiver(
                     engines.control,
                     engines.inspection,
                     engines.database,
@@ -225,10 +225,10 @@ class Worker:
                     unserved_days=options.unserved_days,
                 ),
             ]
-            if engines.control.relief is not None:
+            if engines.control.eviction is not None:
                 chores.append(
-                    RoomMaker(
-                        engines.control.relief,
+                    MemoryRetention(
+                        engines.control.eviction,
                         engines.control,
                         engines.inspection,
                         engines.database,
@@ -236,9 +236,9 @@ class Worker:
                 )
             if options.receivers and DELIVER in types:
                 chores.append(self._forwarder())
-        if options.linger_seconds:
+        if options.idle_seconds:
             chores.append(
-                Lingerer(self.in_flight, claimer, self.stop, seconds=options.linger_seconds)
+                IdleExit(self.in_flight, claimer, self.stop, seconds=options.idle_seconds)
             )
         if options.drain:
             chores.append(
@@ -249,7 +249,7 @@ class Worker:
             )  # fmt: skip
         return chores
 
-    def _hear_wanted(self, wanted: WorkerState, claimer: Claimer, heartbeat: Heartbeat) -> None:
+    def _apply_request(self, wanted: WorkerState, claimer: Claimer, heartbeat: Heartbeat) -> None:
         """Do what an operator wants; nothing where it is done already, or the worker stops."""
         if self._stop.is_set():
             return
@@ -276,7 +276,7 @@ class Worker:
         )  # fmt: skip
 
     async def _empty(self, claimer: Claimer) -> None:
-        """Wait for the jobs in hand; after the grace cancel them, and give back what cannot stop.
+        """Wait for the running jobs; after the grace cancel them, and give back what cannot stop.
 
         Functions whose job is settled already are not waited for: they can
         write nothing any more.
@@ -301,7 +301,7 @@ class Worker:
                 claimer.release(running)
             claimer.release_expected()
 
-    async def _last_words(
+    async def _last_output(
         self, settler: Settler, progress: ProgressWriter, relay: OutboxRelay
     ) -> None:
         await settler.flush()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hms_svc.domain.agencies import Agencies
 
 if TYPE_CHECKING:
-    from hms_svc.handling.registry import Registry
+    from hms_svc.sdk.registry import Registry
 
 
 def builtin_registry(
@@ -34,7 +34,7 @@ def builtin_registry(
     checked now: a places file or webhook that cannot be used is BadSetting.
     Without it nothing is read: enough for checking payloads.
     """
-    from hms_svc.handling.registry import Registry
+    from hms_svc.sdk.registry import Registry
     from hms_svc.services.places import Places
     from hms_svc.services.webhook import Webhook
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hms_svc.domain.outcome import Cancel
-from hms_svc.handling.context import RunningJob
-from hms_svc.handling.registry import Registry
+from hms_svc.sdk.registry import Registry
+from hms_svc.sdk.running_job import RunningJob
 from hms_svc.services.places import Place, Places, distance_to_segment_m
 
 TYPE: Final = "analysis.run"
@@ -45,7 +45,7 @@ class AnalysisService:
         self._places = places
 
     async def analyse(self, job: RunningJob) -> dict[str, Any] | Cancel:
-        """Give the document, or call the job off where somebody asked for that."""
+        """Return the document, or call the job off where somebody asked for that."""
         request: AnalysisRequest = job.payload
         given = request.values
         if request.dataset == "places":
@@ -68,7 +68,7 @@ def declare(registry: Registry, *, places: Places) -> None:
 
 
 def summarise(values: Sequence[float]) -> dict[str, Any]:
-    """Give count, mean, standard deviation, extremes and quartiles of the values."""
+    """Return count, mean, standard deviation, extremes and quartiles of the values."""
     import statistics
 
     if not values:

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from hms_svc.domain.strict_json import encode
-from hms_svc.handling.context import RunningJob
-from hms_svc.handling.registry import Registry
+from hms_svc.sdk.registry import Registry
+from hms_svc.sdk.running_job import RunningJob
 from hms_svc.services.webhook import DELIVERY_SLOTS, Webhook
 
 TYPE: Final = "crew.notify"

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import HmsError, ValidationFailed
-from hms_svc.handling.context import RunningJob
-from hms_svc.handling.registry import Registry
+from hms_svc.sdk.registry import Registry
+from hms_svc.sdk.running_job import RunningJob
 
 TYPE: Final = "drill.run"
 ACTION: Final = "run_drill"
@@ -33,7 +33,7 @@ class DrillFailed(HmsError):
 
 
 async def drill(job: RunningJob) -> dict[str, Any]:
-    """Sleep, then succeed, print, raise an error, say no, or end the worker's process."""
+    """Sleep, then succeed, print, raise an error, reject it, or end the worker's process."""
     request: DrillRequest = job.payload
     await asyncio.sleep(request.seconds)
     match request.act:

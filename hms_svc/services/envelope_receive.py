@@ -11,9 +11,9 @@ from hms_svc.domain.agencies import Agencies
 from hms_svc.domain.envelopes import RECEIVE, read_envelope
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.outcome import DeadLetter
-from hms_svc.handling.context import RunningJob
-from hms_svc.handling.registry import Registry
 from hms_svc.ports.broker import Acceptance
+from hms_svc.sdk.registry import Registry
+from hms_svc.sdk.running_job import RunningJob
 
 TYPE: Final = RECEIVE
 

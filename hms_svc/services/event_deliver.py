@@ -14,8 +14,8 @@ from hms_svc.domain.deliveries import DELIVER
 from hms_svc.domain.errors import DeliveryFailed
 from hms_svc.domain.outcome import DeadLetter
 from hms_svc.domain.strict_json import encode
-from hms_svc.handling.context import RunningJob
-from hms_svc.handling.registry import Registry
+from hms_svc.sdk.registry import Registry
+from hms_svc.sdk.running_job import RunningJob
 from hms_svc.services.webhook import DELIVERY_SLOTS, Webhook
 
 TYPE: Final = DELIVER

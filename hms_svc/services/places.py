@@ -83,7 +83,7 @@ class PlaceIndex:
                     self._cells.setdefault((place.kind, row, column), []).append(segment)
 
     def nearest(self, kind: PlaceKind, lat: float, lon: float, reach_m: float) -> NearPlace | None:
-        """Give the nearest place of a kind within `reach_m` metres, None where there is none.
+        """Return the nearest place of a kind within `reach_m` metres, None where there is none.
 
         A place is 0 m away from where its own grounds are.
         """
@@ -117,7 +117,7 @@ class Places:
         self._index: PlaceIndex | None = None
 
     def load(self) -> PlaceIndex:
-        """Give the index, read now or before. Raises BadSetting where the file cannot be used."""
+        """Return the index, read now or before. Raises BadSetting where the file cannot be used."""
         if self._index is None:
             self._index = PlaceIndex(read_places(self._path))
         return self._index
@@ -150,7 +150,7 @@ def read_places(path: Path) -> list[Place]:
 
 
 def distance_to_segment_m(place: Position, start: Position, end: Position) -> float:
-    """Give the metres from a place to a segment of up to a few kilometres, on a local plane."""
+    """Return the metres from a place to a segment of up to a few kilometres, on a local plane."""
     squeeze = math.cos(math.radians(place[0]))
     ax, ay = _offset_m(place, start, squeeze)
     bx, by = _offset_m(place, end, squeeze)

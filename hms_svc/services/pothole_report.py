@@ -12,8 +12,8 @@ from hms_svc.domain.errors import DuplicateCase, ValidationFailed
 from hms_svc.domain.ids import case_id, follow_up_id
 from hms_svc.domain.job import Job, encode_data
 from hms_svc.domain.strict_json import JsonValue
-from hms_svc.handling.context import RunningJob, current_job
-from hms_svc.handling.registry import Registry
+from hms_svc.sdk.registry import Registry
+from hms_svc.sdk.running_job import RunningJob, current_job
 from hms_svc.services import crew_notify
 from hms_svc.services.places import Places
 from hms_svc.services.urgency import Assessment, assess

@@ -16,7 +16,7 @@ from hms_svc.domain.signatures import sign, signing_key
 from hms_svc.domain.trace_context import TraceContext
 from hms_svc.domain.version import version
 from hms_svc.domain.web_address import read_web_address
-from hms_svc.ports.trust import trust_of
+from hms_svc.ports.tls import ssl_context_of
 from hms_svc.services.breaker import Breaker
 from hms_svc.services.retry_after import retry_after_seconds
 
@@ -68,7 +68,7 @@ class Webhook:
         if self.configured:
             signing_key(self._secret)
             if self._target().scheme == "https":
-                trust_of(self._ca_file)
+                ssl_context_of(self._ca_file)
 
     async def deliver(
         self,
@@ -171,7 +171,7 @@ class Webhook:
         import httpx
 
         return httpx.AsyncClient(
-            verify=trust_of(self._ca_file) if scheme == "https" else False,
+            verify=ssl_context_of(self._ca_file) if scheme == "https" else False,
             trust_env=False,
             follow_redirects=False,
             timeout=self._timeout_seconds,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 @cache
 def boot_id() -> str:
-    """Give the kernel's id of this boot, or the minute the machine came up where it has none."""
+    """Return the kernel's id of this boot, or the minute the machine came up where it has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

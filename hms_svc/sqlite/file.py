@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from hms_svc.ports.answer_bound import ASK_AFTER_SECONDS, MOST_SECONDS, PROBE_SECONDS
+from hms_svc.ports.answer_timeout import ASK_AFTER_SECONDS, MOST_SECONDS, PROBE_SECONDS
 from hms_svc.sqlite.connection import Synchronous, connect
 from hms_svc.sqlite.filesystem import is_network
 from hms_svc.sqlite.lock import LockFile, holder_of

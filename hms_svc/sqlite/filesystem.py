@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from hms_svc.ports.inspection import Room
+from hms_svc.ports.inspection import Capacity
 
 NETWORK_TYPES: Final = frozenset(
     {
@@ -19,7 +19,7 @@ NETWORK_TYPES: Final = frozenset(
 
 
 def filesystem_type(path: Path, mounts: str | None = None) -> str:
-    """Give the type of the file system (Linux) that holds the path, empty where it is not known.
+    """Return the type of the file system (Linux) that holds the path, empty where it is not known.
 
     `mounts` is the text of /proc/self/mounts, read where it is not given.
     """
@@ -41,15 +41,15 @@ def filesystem_type(path: Path, mounts: str | None = None) -> str:
 
 
 def is_network(path: Path) -> bool:
-    """Tell whether the path is on a file system of a network."""
+    """Return whether the path is on a file system of a network."""
     return filesystem_type(path) in NETWORK_TYPES
 
 
-def room_of(path: Path) -> Room | None:
+def capacity_of(path: Path) -> Capacity | None:
     """Return what a file and its log have of what their file system could give; None where unknown."""
     try:
         disk = os.statvfs(path)
         used = sum(file.stat().st_size for file in (path, Path(f"{path}-wal")) if file.exists())
     except OSError:
         return None
-    return Room(used=used, limit=used + disk.f_bavail * disk.f_frsize)
+    return Capacity(used=used, limit=used + disk.f_bavail * disk.f_frsize)

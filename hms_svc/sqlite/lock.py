@@ -37,7 +37,7 @@ class LockFile:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Return the descriptor back."""
         _open.discard(self)
         os.close(self._descriptor)
 
@@ -46,7 +46,7 @@ _open: Final[WeakSet[LockFile]] = WeakSet()
 
 
 def _close_in_child() -> None:
-    """Give up the parent's locks in a forked child: it would hold them on when the parent has died."""
+    """Release the parent's locks in a forked child: it would hold them on when the parent has died."""
     for lock in tuple(_open):
         lock.close()
 
@@ -55,7 +55,7 @@ os.register_at_fork(after_in_child=_close_in_child)
 
 
 def holder_of(database: Path) -> int | None:
-    """Give the pid that holds the lock of this database right now (Linux), None where none does."""
+    """Return the pid that holds the lock of this database right now (Linux), None where none does."""
     path = database.with_name(database.name + ".lock")
     try:
         inode = path.stat().st_ino

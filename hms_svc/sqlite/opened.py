@@ -21,7 +21,7 @@ class FileReplaced(sqlite3.OperationalError):
 class OpenedFiles:
     """The device and inode of a database, its log and its index, as they were when first seen.
 
-    Make it when the database has been opened. Any thread may ask; one look takes some microseconds.
+    Make it when the database has been opened. Any thread may ask; one read takes some microseconds.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,7 +33,7 @@ class OpenedFiles:
         self.fault()
 
     def fault(self) -> str:
-        """Tell in words which file is not the one that is open, for ever once found; else empty."""
+        """Return, in words which file is not the one that is open, for ever once found; else empty."""
         for path in self._paths:
             if self._fault:
                 break
@@ -51,12 +51,12 @@ class OpenedFiles:
         return self._fault
 
     def has_lost_its_log(self) -> bool:
-        """Tell whether the database stands at its path, and its log nowhere: it can still be saved."""
+        """Return whether the database stands at its path, and its log nowhere: it can still be saved."""
         path, log_path, _ = self._paths
         return self._is_known(path) and log_path in self._known and not log_path.exists()
 
     def may_be_closed(self) -> bool:
-        """Tell whether the last connection may close, which removes the log at its path.
+        """Return whether the last connection may close, which removes the log at its path.
 
         Not where another log stands there now. Where the database was moved, SQLite itself refrains.
         """

@@ -140,11 +140,11 @@ def test_probes_run_what_the_image_has() -> None:
 
 
 def test_the_probes_of_a_door_ask_what_answers_without_a_token() -> None:
-    door = door_in_the_readme()
-    [port] = [each["containerPort"] for each in door["ports"]]
-    assert door["args"][-1].endswith(f":{port}")
-    probes = {door[name]["httpGet"]["path"] for name in ("readinessProbe", "livenessProbe")}
-    assert probes == import_module("hms_svc.http_api.walls").OPEN_PATHS
+    api = door_in_the_readme()
+    [port] = [each["containerPort"] for each in api["ports"]]
+    assert api["args"][-1].endswith(f":{port}")
+    probes = {api[name]["httpGet"]["path"] for name in ("readinessProbe", "livenessProbe")}
+    assert probes == import_module("hms_svc.http_api.middleware").OPEN_PATHS
 
 
 def test_what_the_image_copies_is_let_through_to_the_build() -> None:

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-STOREY = re.compile(r'subgraph \w+\["(.*?)"\]\n(.*?)\n    end', re.DOTALL)
-ROOM = re.compile(r'^ {8}\w+\["(.*?)"\]$', re.MULTILINE)
+LAYER = re.compile(r'subgraph \w+\["(.*?)"\]\n(.*?)\n    end', re.DOTALL)
+PACKAGE = re.compile(r'^ {8}\w+\["(.*?)"\]$', re.MULTILINE)
 PACKAGE_ROW = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \| `([\w.]+)`", re.MULTILINE)
 
 
-class Storey(NamedTuple):
-    """The rooms of one storey, and whether they are blind to each other (one alone always is)."""
+class Layer(NamedTuple):
+    """The packages of one layer, and whether they are independent of each other (one alone always is)."""
 
-    rooms: frozenset[str]
-    blind: bool
+    packages: frozenset[str]
+    independent: bool
 
 
 def contracts() -> list[dict[str, Any]]:
@@ -30,50 +30,54 @@ def document() -> str:
     return (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 
-def drawn_storeys() -> list[Storey]:
-    storeys = []
-    for title, body in STOREY.findall(document()):
-        rooms = frozenset(ROOM.findall(body))
-        assert len(rooms) == len(body.splitlines()), f"storey {title!r} has lines that are no room"
-        storeys.append(Storey(rooms, len(rooms) == 1 or title.startswith("blind to each other")))
-    return storeys
+def drawn_layers() -> list[Layer]:
+    layers = []
+    for title, body in LAYER.findall(document()):
+        packages = frozenset(PACKAGE.findall(body))
+        assert len(packages) == len(body.splitlines()), (
+            f"layer {title!r} has lines that are no package"
+        )
+        layers.append(
+            Layer(packages, len(packages) == 1 or title.endswith("independent of each other"))
+        )
+    return layers
 
 
-def contract_storeys() -> list[Storey]:
-    (layers,) = [each["layers"] for each in contracts() if each["type"] == "layers"]
-    storeys = []
-    for layer in layers:
+def contract_layers() -> list[Layer]:
+    (drawn,) = [each["layers"] for each in contracts() if each["id"] == "layers"]
+    layers = []
+    for layer in drawn:
         separator = ":" if ":" in layer else "|"
-        rooms = frozenset(name.strip(" ()") for name in layer.split(separator))
-        storeys.append(Storey(rooms, len(rooms) == 1 or separator == "|"))
-    return storeys
+        packages = frozenset(name.strip(" ()") for name in layer.split(separator))
+        layers.append(Layer(packages, len(packages) == 1 or separator == "|"))
+    return layers
 
 
-def test_the_storeys_of_the_drawing_are_the_layers_of_the_contract_from_top_to_bottom() -> None:
-    assert drawn_storeys() == contract_storeys()
+def test_the_layers_of_the_drawing_are_the_layers_of_the_contract_from_top_to_bottom() -> None:
+    assert drawn_layers() == contract_layers()
 
 
-def test_the_arrow_goes_through_every_storey_in_order() -> None:
+def test_the_arrow_goes_through_every_layer_in_order() -> None:
     names = re.findall(r"subgraph (\w+)\[", document())
     assert f"    {' --> '.join(names)}\n" in document()
 
 
 def test_the_table_of_packages_is_that_of_the_forbidden_imports() -> None:
-    told = {
-        package: room
-        for packages, room in PACKAGE_ROW.findall(document())
-        for package in re.findall(r"\w+", packages)
+    documented = {
+        library: package
+        for libraries, package in PACKAGE_ROW.findall(document())
+        for library in re.findall(r"\w+", libraries)
     }
     held = {}
     for contract in contracts():
         if contract["type"] == "forbidden":
             for package in contract["forbidden_modules"]:
                 held[package] = _home(contract, package)
-    assert told == held
+    assert documented == held
 
 
-def test_every_package_on_disk_has_its_room_in_the_drawing() -> None:
-    drawn = {room for storey in drawn_storeys() for room in storey.rooms}
+def test_every_package_on_disk_has_its_package_in_the_drawing() -> None:
+    drawn = {package for layer in drawn_layers() for package in layer.packages}
     found = {
         f"hms_svc.{path.stem}"
         for path in (ROOT / "hms_svc").iterdir()

@@ -14,7 +14,7 @@ SOURCE = Path(failpoints.__file__).parents[1]
 
 
 def guarded_calls(tree: ast.AST) -> Iterator[tuple[str, bool]]:
-    """Give each place that is reached, and whether its call stands alone under the comparison."""
+    """Return each place that is reached, and whether its call stands alone under the comparison."""
     guarded: set[ast.Call] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "failpoints.armed is not None":

@@ -72,7 +72,7 @@ def in_the_readme() -> list[Instruction]:
 
 
 def pip_lines(steps: list[Instruction]) -> list[list[str]]:
-    """Give the words after `pip` of each command that runs it."""
+    """Return the words after `pip` of each command that runs it."""
     commands = [" ".join(words) for kind, words in steps if kind == "RUN"]
     parts = [part.split() for command in commands for part in command.split("&&")]
     return [part[1:] for part in parts if part[0] == "pip"]

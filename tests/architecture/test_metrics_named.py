@@ -12,12 +12,12 @@ import pytest
 import yaml
 
 from hms_svc.domain.views import QueueCounts, QueueView, WorkerView
-from hms_svc.handling.label_values import LabelValues
 from hms_svc.observability.metrics import Metrics
 from hms_svc.observability.overview import Overview
 from hms_svc.ports.clock import SystemClock
-from hms_svc.ports.inspection import BrokerHealth, Room
+from hms_svc.ports.inspection import BrokerHealth, Capacity
 from hms_svc.ports.stores import DatabaseHealth
+from hms_svc.sdk.label_values import LabelValues
 from hms_svc.services import builtin_registry
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -31,7 +31,7 @@ MATCHER = re.compile(rf'({LABEL})\s*(?:=~|!~|!=|=)\s*"([^"]*)"')
 
 
 def exposed() -> dict[str, list[dict[str, str]]]:
-    """The samples of a door at its start, over a broker with one queue: name, and labels of each."""
+    """The samples of an HTTP server at its start, over a broker with one queue: name, and labels of each."""
     queue = QueueView(
         type="a.b", counts=QueueCounts(), counters={}, oldest_queued_at=None, next_due_at=None,
         paused=False, paused_by="", pause_reason="", served=True,
@@ -42,7 +42,9 @@ def exposed() -> dict[str, list[dict[str, str]]]:
     )  # fmt: skip
     seen = Overview(
         at=0,
-        broker=BrokerHealth("sqlite", ok=True, round_trip_ms=0.0, room=Room(used=1, limit=2)),
+        broker=BrokerHealth(
+            "sqlite", ok=True, round_trip_ms=0.0, capacity=Capacity(used=1, limit=2)
+        ),
         database=DatabaseHealth("sqlite", ok=True),
         queues=[queue],
         workers=[worker],

@@ -16,12 +16,12 @@ HEADLESS = [
     "hms_svc.bootstrap",
     "hms_svc.cli",
     "hms_svc.cli.app",
-    "hms_svc.facade.worker",
+    "hms_svc.api.worker",
     "hms_svc.operations.service",
     "hms_svc.persistence.database",
     "hms_svc.runtime.worker",
     "hms_svc.services",
-    "hms_svc.worker_process",
+    "hms_svc.processes.worker_main",
 ]
 ENQUEUE = """
 from hms_svc import Job
@@ -57,7 +57,7 @@ import tui.app, tui.screens.overview
 
 
 def loaded_by(script: str, tmp_path: Path) -> set[str]:
-    """Give the top-level packages that are loaded once a script has run."""
+    """Return the top-level packages that are loaded once a script has run."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HMS_SVC")}
     environment = {
         **kept, "PYTHONPATH": str(ROOT), "HMS_SVC_CONFIG": "", "HMS_SVC_DATA_DIR": str(tmp_path),
@@ -83,7 +83,7 @@ def test_a_producer_loads_the_broker_and_little_else(tmp_path: Path) -> None:
 
 def test_what_checks_a_door_loads_no_door(tmp_path: Path) -> None:
     heavy = {"fastapi", "starlette", "uvicorn", "jwt", "pydantic", "httpx", "sqlalchemy"}
-    assert loaded_by("import hms_svc.http_api.checking", tmp_path).isdisjoint(heavy)
+    assert loaded_by("import hms_svc.http_api.settings_check", tmp_path).isdisjoint(heavy)
 
 
 def test_the_surface_itself_loads_nothing_of_others(tmp_path: Path) -> None:

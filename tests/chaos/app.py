@@ -57,14 +57,14 @@ async def dawdle_then_open(job: RunningJob) -> str:
 
 @app.job("chaos.long_case", retry=RetryPolicy(base_seconds=0.1))
 async def linger_then_open(job: RunningJob) -> str:
-    """Take so long that an outage finds jobs in hand, and open a case."""
+    """Take so long that an outage finds running jobs, and open a case."""
     await asyncio.sleep(0.3)
     return await job.dao.insert_case(job.data, kind="chaos")
 
 
 @app.job("chaos.endless")
 async def never_return(job: RunningJob) -> None:
-    """Be in hand until somebody ends it."""
+    """Be in progress until somebody ends it."""
     await asyncio.Event().wait()
 
 

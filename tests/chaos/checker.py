@@ -122,7 +122,7 @@ def _doubled(run: _Run) -> int:
 
 
 def read_journal(path: Path) -> list[str]:
-    """Give the ids that were acknowledged, in their order."""
+    """Return the ids that were acknowledged, in their order."""
     return path.read_text(encoding="ascii").split() if path.exists() else []
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.site import Site
-from tests.servers.postgres import PostgresServer
-from tests.servers.redis import RedisServer
+from tests.support.postgres_server import PostgresServer
+from tests.support.redis_server import RedisServer
 
 collect_ignore_glob = [] if sys.platform == "linux" else ["test_*.py"]
 

@@ -16,14 +16,14 @@ import httpx
 from tests.chaos.interrupted import APP
 from tests.chaos.processes import PATIENCE_SECONDS, Served, wait_until
 from tests.chaos.site import Site
-from tests.servers.framing import POSTGRESQL
-from tests.servers.postgres import PostgresServer
-from tests.servers.proxy import Proxy
-from tests.servers.redis import RedisServer
+from tests.support.framing import POSTGRESQL
+from tests.support.postgres_server import PostgresServer
+from tests.support.proxy import Proxy
+from tests.support.redis_server import RedisServer
 
 OUTAGE_SECONDS: Final = 1.0
 """Longer than the program's own repetitions take, and than the busy timeout of `interrupted.py`."""
-LOOK_SECONDS: Final = 0.03
+CHECK_SECONDS: Final = 0.03
 PROCESSES, MANY_PROCESSES = 2, 6
 SECONDS_A_KILL: Final = 5
 """The longest pause that the supervisor makes before it starts a process again."""
@@ -59,7 +59,7 @@ class Side(Protocol):
     """The order to who comes to a place with a reply to be lost: stop for the test, or lose it itself."""
 
     def break_off(self, means: Means, pid: int, *, is_held: bool) -> Any:
-        """Give a context: as it begins the way is broken off, and as it ends it is whole again."""
+        """Return a context: as it begins the way is broken off, and as it ends it is whole again."""
 
 
 class ServerSide:
@@ -108,7 +108,7 @@ def _await(comes: Callable[[], object]) -> bool:
     """Wait as long as an outage for what need not come; tells whether it did."""
     end = time.monotonic() + OUTAGE_SECONDS
     while not (here := comes()) and time.monotonic() < end:
-        time.sleep(LOOK_SECONDS)
+        time.sleep(CHECK_SECONDS)
     return bool(here)
 
 
@@ -207,17 +207,17 @@ class Interruptions:
     def until(self, served: Served | None, what: str, holds: Callable[[], object]) -> None:
         """Wait for a condition, as long as the service runs; looks seldom, so as not to be in the way."""
 
-        def looked() -> bool:
-            time.sleep(LOOK_SECONDS)
+        def examined() -> bool:
+            time.sleep(CHECK_SECONDS)
             if self._error is not None:
                 raise self._error
             return bool(holds())
 
         seconds = PATIENCE_SECONDS + SECONDS_A_KILL * self.times
         if served is None:
-            wait_until(what, looked, seconds)
+            wait_until(what, examined, seconds)
         else:
-            served.wait_until(what, looked, seconds)
+            served.wait_until(what, examined, seconds)
 
     def begin(self) -> None:
         """Have whoever comes to the place from now on interrupted; again does nothing. Kills need no word."""
@@ -233,7 +233,7 @@ class Interruptions:
 
     def _attend(self) -> None:
         try:
-            while not self._ended.wait(LOOK_SECONDS) and not self.all_taken:
+            while not self._ended.wait(CHECK_SECONDS) and not self.all_taken:
                 self._see_to_one()
         except Exception as error:  # noqa: BLE001 - raised where the test waits
             self._error = error
@@ -262,7 +262,7 @@ class Interruptions:
             stopped.unlink()
 
     def environment(self, at_most: int) -> dict[str, object]:
-        """Give the settings of a process that is to be interrupted after 1 to `at_most` visits."""
+        """Return the settings of a process that is to be interrupted after 1 to `at_most` visits."""
         return {
             "test_place": self.place,
             "test_folder": self.site.folder,
@@ -289,7 +289,7 @@ class Interruptions:
 
 
 def is_listening(port: int) -> bool:
-    """Tell whether the door at a port is ready."""
+    """Return whether the HTTP server at a port is ready."""
     try:
         return httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == httpx.codes.OK
     except httpx.TransportError:

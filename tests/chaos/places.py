@@ -20,7 +20,7 @@ from tests.chaos.means import MANY, Interruptions, is_listening
 from tests.chaos.processes import PATIENCE_SECONDS, wait_until
 from tests.chaos.site import ROOT, Site
 from tests.chaos.ticking import APP as TICKING
-from tests.servers.proxy import free_port
+from tests.support.proxy import free_port
 
 JOBS_AT_A_TIME: Final = 25
 DOORS: Final = 4
@@ -54,12 +54,12 @@ def at_work(given: Interruptions) -> list[str]:
 
 
 def _is_done(site: Site, reports: int) -> bool:
-    """Tell whether so many reports are completed, and the notice of each."""
+    """Return whether so many reports are completed, and the notice of each."""
     return site.count(State.COMPLETED) == 2 * reports
 
 
 def at_a_tick(given: Interruptions) -> list[str]:
-    """Have each worker hand in the next tick: a new one for each interruption, as it does that once."""
+    """Have each worker submit the next tick: a new one for each interruption, as it does that once."""
     site = given.site
     while not given.all_taken:
         given.begin()
@@ -196,12 +196,12 @@ def at_an_act(given: Interruptions) -> list[str]:
 
 
 def _acts(given: Interruptions) -> int:
-    """Give how many acts it takes: the one after an interruption may fail before it comes to the place."""
+    """Return how many acts it takes: the one after an interruption may fail before it comes to the place."""
     return 2 * given.times
 
 
 def _intended(site: Site) -> set[str]:
-    """Give the jobs that somebody was about to approve or deny, by the audit record."""
+    """Return the jobs that somebody was about to approve or deny, by the audit record."""
     statement = "SELECT detail FROM audit WHERE action IN ('job.approve', 'job.deny')"
     told = [json.loads(detail) for (detail,) in site.database.rows(statement)]
     return {job_id for each in told if each["phase"] == "intent" for job_id in each["jobs"]}
@@ -240,7 +240,7 @@ def at_the_door(given: Interruptions) -> list[str]:
     """Post reports under a key, each again and again until it is answered."""
     site = given.site
     ports = [free_port() for _ in range(DOORS if given.kills and given.times >= MANY else 1)]
-    doors = [given.serve(http=f"127.0.0.1:{port}", at_most=3, processes=1) for port in ports]
+    http_servers = [given.serve(http=f"127.0.0.1:{port}", at_most=3, processes=1) for port in ports]
     for port in ports:
         wait_until("the door is ready", lambda: is_listening(port))  # noqa: B023 - called at once
     posted = 0
@@ -250,7 +250,7 @@ def at_the_door(given: Interruptions) -> list[str]:
             posted += 1
             _post_until_accepted(client, ports, posted)
     given.until(
-        doors[0],
+        http_servers[0],
         "all is done",
         lambda: site.count(State.COMPLETED, "chaos.case") == posted,
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 PATIENCE_SECONDS: Final = 60.0
-LOOK_SECONDS: Final = 0.005
+CHECK_SECONDS: Final = 0.005
 _FENCED: Final = re.compile(r"job (\S+): (?:settled by nobody|the lease is lost)")
 
 
@@ -23,7 +23,7 @@ def wait_until(what: str, holds: Callable[[], object], seconds: float = PATIENCE
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
-        time.sleep(LOOK_SECONDS)
+        time.sleep(CHECK_SECONDS)
 
 
 class Served:
@@ -34,7 +34,7 @@ class Served:
         self.log = log
 
     def members(self) -> list[int]:
-        """Give the pids of the supervisor (first) and its children that live."""
+        """Return the pids of the supervisor (first) and its children that live."""
         found = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
         pids = [int(entry.name) for entry in found if self._is_member(entry)]
         return sorted(pids, key=lambda pid: (pid != self.process.pid, pid))
@@ -65,12 +65,12 @@ class Served:
             os.kill(pid, signal.SIGCONT)
 
     def states(self) -> set[str]:
-        """Give the states, as the kernel abbreviates them, of the workers' threads."""
+        """Return the states, as the kernel abbreviates them, of the workers' threads."""
         tasks = [task for pid in self.workers() for task in Path(f"/proc/{pid}/task").iterdir()]
         return {(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks}
 
     def fenced(self) -> set[str]:
-        """Give the jobs that the workers were told they had lost."""
+        """Return the jobs that the workers were told they had lost."""
         return set(_FENCED.findall(self.log.read_text()))
 
     def wait_until(

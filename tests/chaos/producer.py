@@ -2,7 +2,7 @@
 
 Each line it reads is a number of jobs to be enqueued. An id is written to the
 journal, and synced, only after its acknowledgement; then a line goes out. What
-is refused ends the line that asked for it, or is handed in again until it is
+is refused ends the line that asked for it, or is submitted again until it is
 accepted (`insist`); its ids go into a second file, JOURNAL.refused.
 """
 

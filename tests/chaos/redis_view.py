@@ -123,8 +123,8 @@ class RedisView:
 
     def _left_behind(self) -> list[str]:
         lists = [name for name in self._ask("KEYS", "*") if self._ask("TYPE", name) == "list"]
-        wishes = PREFIX + "wishes"
-        return lists + [wishes] * bool(self._ask("EXISTS", wishes))
+        requests = PREFIX + "wishes"
+        return lists + [requests] * bool(self._ask("EXISTS", requests))
 
     def _gauge_faults(self) -> list[str]:
         sample = self.sample()

@@ -129,7 +129,7 @@ class Site:
         return any(self.count(state) for state in State if state not in TERMINAL)
 
     def jobs(self, type: str = "") -> list[JobRow]:
-        """Give the records of a type, of all where none is named."""
+        """Return the records of a type, of all where none is named."""
         return [job for job in self.broker.jobs() if type in ("", job.type)]
 
     def freeze(self, served: Served) -> None:

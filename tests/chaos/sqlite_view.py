@@ -26,7 +26,7 @@ _GROUPED: Final = (
 
 
 def path_of(url: str) -> Path:
-    """Give the file that an address such as sqlite:////folder/queue.db names."""
+    """Return the file that an address such as sqlite:////folder/queue.db names."""
     return Path(url.removeprefix("sqlite:///"))
 
 

@@ -1,6 +1,6 @@
 """Hostile keys, types, bodies and hanging services: the other types, `status` and Redis go on.
 
-Each scene does one hostile thing to a running service, with a plain job handed in and a status asked
+Each scene does one hostile thing to a running service, with a plain job submitted and a status asked
 for several times a second meanwhile. What is told: the longest that either took, the
 longest script, and how far the memory of a process grew.
 """
@@ -31,8 +31,8 @@ from hms_svc.domain.lifecycle import State
 from tests.chaos.bounded_app import APP
 from tests.chaos.processes import Served, wait_until
 from tests.chaos.site import Site
-from tests.servers.framing import POSTGRESQL
-from tests.servers.proxy import LOOPBACK, Proxy, free_port
+from tests.support.framing import POSTGRESQL
+from tests.support.proxy import LOOPBACK, Proxy, free_port
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 MIB: Final = 1024 * 1024
@@ -73,7 +73,7 @@ class Seen(msgspec.Struct):
 
 
 class Canary:
-    """A service under watch: hands in a plain job and asks for the status, again and again."""
+    """A service under watch: submits a plain job and asks for the status, again and again."""
 
     def __init__(self, served: Served, address: str, server: redis.Redis | None) -> None:
         self._served = served
@@ -90,7 +90,7 @@ class Canary:
         return answer.status, json.loads(text) if text else None
 
     def run_plain_job(self) -> float:
-        """Hand in a plain job; the seconds until it is completed."""
+        """Submit a plain job; the seconds until it is completed."""
         began = time.monotonic()
         status, told = self.ask("POST", "/jobs", b'{"type":"plain.job","data":1}')
         assert status == 202, told
@@ -149,7 +149,7 @@ def _name_of(command: bytes) -> str:
 
 
 def _memory(pid: int) -> int:
-    """Give the resident memory of a process, in bytes; 0 where it has ended."""
+    """Return the resident memory of a process, in bytes; 0 where it has ended."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     except OSError:

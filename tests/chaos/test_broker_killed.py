@@ -18,7 +18,7 @@ from tests.chaos.app import APP
 from tests.chaos.checker import read_journal
 from tests.chaos.processes import Served
 from tests.chaos.site import Site
-from tests.servers.redis import RedisMaker, RedisServer
+from tests.support.redis_server import RedisMaker, RedisServer
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from hms_svc.domain.lifecycle import State
 from tests.chaos.app import APP
 from tests.chaos.processes import Served
 from tests.chaos.site import Site
-from tests.servers.framing import POSTGRESQL
-from tests.servers.postgres import PostgresServer
-from tests.servers.proxy import Proxy
-from tests.servers.redis import RedisServer
+from tests.support.framing import POSTGRESQL
+from tests.support.postgres_server import PostgresServer
+from tests.support.proxy import Proxy
+from tests.support.redis_server import RedisServer
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def serve(site: Site, server: PostgresServer, proxy: Proxy) -> Served:
 def outage(
     site: Site, served: Served, proxy: Proxy, kind: str, *, jobs: int, seconds: float = 0.0
 ) -> None:
-    """Take the database away with jobs under way, hand in more, and bring it back."""
+    """Take the database away with jobs under way, submit more, and bring it back."""
     producer = site.producer("chaos.long_case")
     producer.ask(jobs)
     served.wait_until("cases are opened", lambda: site.count(State.COMPLETED) > 0)
@@ -72,7 +72,7 @@ def outage(
 
 
 def was_given_back(site: Site) -> bool:
-    """Tell whether a job has been given back, as it is where the database is not there."""
+    """Return whether a job has been given back, as it is where the database is not there."""
     return any(step["cause"] == "released" for job in site.jobs() for step in job.steps)
 
 

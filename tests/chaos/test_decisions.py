@@ -19,7 +19,7 @@ from tests.chaos.app import APP
 from tests.chaos.pairs import on_all_four, on_fleet_first
 from tests.chaos.processes import Served, wait_until
 from tests.chaos.site import Site
-from tests.servers.proxy import free_port
+from tests.support.proxy import free_port
 
 POLICY: Final = 'default = "hold"\n'
 A_ROUND: Final = 25
@@ -27,7 +27,7 @@ Answers: TypeAlias = list[tuple[str, int]]
 """What decisions on one job were answered: the act, and the HTTP status; 0 where no answer came."""
 
 
-class Desk:
+class OperatorHarness:
     """An operator who decides over HTTP, on the command line, and through the operator service."""
 
     def __init__(self, site: Site, port: int) -> None:
@@ -81,47 +81,49 @@ class Desk:
 Way: TypeAlias = Callable[[str, str, str], Awaitable[tuple[str, int]]]
 
 
-async def decide(desk: Desk, chance: random.Random, job_id: str, hold: str) -> Answers:
+async def decide(
+    operator: OperatorHarness, chance: random.Random, job_id: str, hold: str
+) -> Answers:
     """Answer one hold in one of many ways."""
-    door = desk.over_http
+    api = operator.over_http
     other: Way = chance.choices(
-        (door, desk.on_the_command_line, desk.as_the_console_does), (18, 1, 1)
+        (api, operator.on_the_command_line, operator.as_the_console_does), (18, 1, 1)
     )[0]
     match chance.randrange(4):
         case 0:  # at once
             return list(
-                await asyncio.gather(door("approve", job_id, hold), other("deny", job_id, hold))
+                await asyncio.gather(api("approve", job_id, hold), other("deny", job_id, hold))
             )
         case 1:  # at once, the other way round
             return list(
-                await asyncio.gather(door("deny", job_id, hold), other("approve", job_id, hold))
+                await asyncio.gather(api("deny", job_id, hold), other("approve", job_id, hold))
             )
         case 2:  # twice, and then late
-            calls = [door("deny", job_id, hold), other("deny", job_id, hold)]
-            return [*await asyncio.gather(*calls), await door("approve", job_id, hold)]
+            calls = [api("deny", job_id, hold), other("deny", job_id, hold)]
+            return [*await asyncio.gather(*calls), await api("approve", job_id, hold)]
         case _:  # twice: a client's retry
-            return [await door("approve", job_id, hold), await other("approve", job_id, hold)]
+            return [await api("approve", job_id, hold), await other("approve", job_id, hold)]
 
 
 async def round_of_decisions(
-    desk: Desk, chance: random.Random, first: int, kill: Callable[[], Served] | None
+    operator: OperatorHarness, chance: random.Random, first: int, kill: Callable[[], Served] | None
 ) -> tuple[dict[str, Answers], list[str]]:
     """Have some jobs held and decided on; those denied are retried, and held again."""
     ids = [f"decided-{first + number}" for number in range(A_ROUND)]
     jobs = [{"id": job_id, "type": "chaos.decided", "data": {"n": job_id}} for job_id in ids]
-    await listening(desk)
-    assert (await desk.client.post("/jobs", json=jobs)).status_code == 202
-    holds = await desk.holds(ids)
-    deciding = asyncio.gather(*(decide(desk, chance, *each) for each in holds.items()))
+    await listening(operator)
+    assert (await operator.client.post("/jobs", json=jobs)).status_code == 202
+    holds = await operator.holds(ids)
+    deciding = asyncio.gather(*(decide(operator, chance, *each) for each in holds.items()))
     if kill is not None:
         await asyncio.sleep(chance.uniform(0.0, 0.05))
         kill()
     answers = dict(zip(holds, await deciding, strict=True))
     denied = [job_id for job_id, given in answers.items() if ("deny", 200) in given]
-    await wait_for(lambda: ended(desk.site) >= set(denied))
+    await wait_for(lambda: ended(operator.site) >= set(denied))
     again = denied[: len(denied) // 2]
-    await desk.retry(again)
-    await desk.holds(again)
+    await operator.retry(again)
+    await operator.holds(again)
     return answers, again
 
 
@@ -170,30 +172,30 @@ async def decisions(site: Site, chance: random.Random, *, jobs: int, kills: int)
         return start()
 
     start()
-    desk = Desk(site, port)
+    operator = OperatorHarness(site, port)
     killing = set(chance.sample(range(jobs // A_ROUND), kills))
     answers: dict[str, Answers] = {}
     again: list[str] = []
     for number in range(jobs // A_ROUND):
         one, more = await round_of_decisions(
-            desk, chance, number * A_ROUND, kill if number in killing else None
+            operator, chance, number * A_ROUND, kill if number in killing else None
         )
         answers |= one
         again += more
     running = (State.QUEUED, State.PROCESSING, State.RETRYING, State.SCHEDULED)
     await wait_for(lambda: not sum(site.count(state, "chaos.decided") for state in running))
-    await listening(desk)  # Started again in the last round, it would end without having begun.
-    await desk.client.aclose()
+    await listening(operator)  # Started again in the last round, it would end without having begun.
+    await operator.client.aclose()
     started[-1].send(signal.SIGTERM)
     assert started[-1].wait() == 0
     return await asyncio.to_thread(judge, site, answers, again)
 
 
-async def listening(desk: Desk) -> None:
+async def listening(operator: OperatorHarness) -> None:
     async with asyncio.timeout(60):
         while True:
             with suppress(httpx.TransportError):
-                if (await desk.client.get("/readyz")).status_code == 200:
+                if (await operator.client.get("/readyz")).status_code == 200:
                     return
             await asyncio.sleep(0.05)
 

@@ -7,7 +7,7 @@ from tests.chaos.app import APP
 from tests.chaos.checker import read_journal
 from tests.chaos.pairs import on_fleet
 from tests.chaos.site import Site
-from tests.servers.redis import RedisServer
+from tests.support.redis_server import RedisServer
 
 
 @on_fleet

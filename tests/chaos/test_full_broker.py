@@ -11,7 +11,7 @@ from hms_svc.domain.lifecycle import State
 from tests.chaos.app import APP
 from tests.chaos.checker import read_journal
 from tests.chaos.site import Site
-from tests.servers.redis import RedisMaker, RedisServer
+from tests.support.redis_server import RedisMaker, RedisServer
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def small(
     site.close()
 
 
-def room_of(server: RedisServer) -> float:
+def capacity_of(server: RedisServer) -> float:
     """Which part of the memory is free, as Redis counts it."""
     memory = server.info("memory")
     used = memory["used_memory"] - memory["mem_not_counted_for_evict"]
@@ -50,7 +50,7 @@ def test_a_full_broker_refuses_honestly_and_drains(small: tuple[Site, RedisServe
     assert not {job.id for job in site.jobs()} & set(refused)
     served = site.serve("--processes", "2", app=APP)
     served.wait_until("it is drained", lambda: len(completed(site)) == accepted)
-    served.wait_until("what is done makes room", lambda: room_of(server) > 0.2, seconds=120)
+    served.wait_until("what is done makes room", lambda: capacity_of(server) > 0.2, seconds=120)
     producer.ask(10)
     producer.close()
     everything = accepted + 10

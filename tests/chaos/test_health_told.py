@@ -1,4 +1,4 @@
-"""What is told of a fleet whose worker is frozen or killed: `status`, `doctor` and `why`, as processes."""
+"""What is notified of a fleet whose worker is frozen or killed: `status`, `doctor` and `why`, as processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two hosts that share a queue; one is cut off with jobs in hand, and comes back."""
+"""Two hosts that share a queue; one is cut off with running jobs, and comes back."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.chaos.app import APP
 from tests.chaos.pairs import on_fleet
 from tests.chaos.processes import Served
 from tests.chaos.site import Site
-from tests.servers.proxy import Proxy
-from tests.servers.redis import RedisMaker, RedisServer
+from tests.support.proxy import Proxy
+from tests.support.redis_server import RedisMaker, RedisServer
 
 JOBS = 5
 OUR_END: Final = "10.213.77.1"
@@ -102,7 +102,7 @@ def host(site: Site, name: str, *arguments: str, cable: Cable | None = None) -> 
 
 
 def takes_over(site: Site, cable: Cable, type: str) -> None:
-    """Cut one of two hosts off with jobs in hand, and bring it back when the other has done them."""
+    """Cut one of two hosts off with running jobs, and bring it back when the other has done them."""
     lonely = host(site, "lonely", cable=cable)
     site.enqueue(type, JOBS)
     lonely.wait_until("its jobs are under way", lambda: len([*site.folder.glob("waits-*")]) == JOBS)

@@ -14,7 +14,7 @@ from tests.chaos.pairs import on_both, on_fleet
 from tests.chaos.processes import wait_until
 from tests.chaos.site import Site
 from tests.chaos.test_zombies import make_zombie
-from tests.servers.redis import RedisServer
+from tests.support.redis_server import RedisServer
 
 
 def mutant(name: str) -> str:

@@ -20,7 +20,7 @@ from tests.chaos.world_app import APP
 
 
 def run(site: Site, type: str) -> dict[str, Any]:
-    """Hand a job in, and give what it came to."""
+    """Submit a job, and give what it came to."""
     done = subprocess.run(
         [sys.executable, "-m", "hms_svc", "enqueue", "-", "--wait", "--json", "--no-check"],
         input=json.dumps({"type": type, "data": {}}), text=True, stdout=subprocess.PIPE,

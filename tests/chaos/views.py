@@ -53,7 +53,7 @@ class Sample(msgspec.Struct, frozen=True):
     counters: dict[tuple[str, str], int]
 
     def faults(self) -> list[str]:
-        """Tell where tallies differ from rows, or accepted jobs are not there."""
+        """Return where tallies differ from rows, or accepted jobs are not there."""
         there = Counter(type for type, _ in self.rows.elements())
         accepted = {type: n for (type, name), n in self.counters.items() if name == "accepted"}
         return [
@@ -71,7 +71,7 @@ class BrokerView(Protocol):
     """A broker past the program."""
 
     def jobs(self) -> list[JobRow]:
-        """Give every record, by id."""
+        """Return every record, by id."""
         ...
 
     def count(self, state: State, type: str = "") -> int:
@@ -79,27 +79,27 @@ class BrokerView(Protocol):
         ...
 
     def holders(self) -> list[str]:
-        """Give the worker of each job that somebody has in hand."""
+        """Return the worker of each job that somebody has in progress."""
         ...
 
     def workers(self) -> list[str]:
-        """Give the workers that stand in the register."""
+        """Return the workers that stand in the register."""
         ...
 
     def events(self) -> list[BusEvent]:
-        """Give everything on the bus, oldest first."""
+        """Return everything on the bus, oldest first."""
         ...
 
     def sample(self) -> Sample:
-        """Count everything in one look, which is right in the middle of a run too."""
+        """Count everything in one read, which is right in the middle of a run too."""
         ...
 
     def group_faults(self) -> list[str]:
-        """Tell which failure groups differ from the jobs that name them, while nobody writes."""
+        """Return which failure groups differ from the jobs that name them, while nobody writes."""
         ...
 
     def faults(self) -> list[str]:
-        """Tell what is wrong with how it is kept, once nobody works on it."""
+        """Return what is wrong with how it is kept, once nobody works on it."""
         ...
 
     def close(self) -> None:
@@ -115,12 +115,12 @@ class DatabaseView(Protocol):
         ...
 
     def faults(self) -> list[str]:
-        """Tell what is wrong with how it is kept."""
+        """Return what is wrong with how it is kept."""
         ...
 
 
 def differences(told: Counter[str], there: Counter[str]) -> list[str]:
-    """Tell of each failure group whose count is not the number of its jobs."""
+    """Describe each failure group whose count is not the number of its jobs."""
     return [
         f"group {cause or 'of no cause'} has {told[cause]} jobs, there are {there[cause]}"
         for cause in sorted({*told, *there})
@@ -129,7 +129,7 @@ def differences(told: Counter[str], there: Counter[str]) -> list[str]:
 
 
 def read_steps(trail: str) -> tuple[dict[str, Any], ...]:
-    """Read the trail of a job: a JSON object on each line."""
+    """Read the history of a job: a JSON object on each line."""
     return tuple(json.loads(line) for line in trail.split("\n") if line)
 
 

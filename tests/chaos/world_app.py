@@ -27,7 +27,7 @@ ONCE = RetryPolicy(max_attempts=1)
 
 @app.job("world.pid", retry=ONCE)
 def tell_process(job: RunningJob) -> int:
-    """Tell the process."""
+    """Return the process."""
     return os.getpid()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hms_svc.handling.registry import Registry
+from hms_svc.sdk.registry import Registry
 
 registry = Registry()
 
@@ -29,5 +29,5 @@ def sync_ward() -> None:
 
 
 @registry.job("sync.desk", unique=broken_key)
-def sync_desk() -> None:
+def sync_operator() -> None:
     """Do nothing."""

@@ -18,8 +18,8 @@ from hms_svc.persistence.audit import chained
 from hms_svc.ports.clock import SystemClock
 from hms_svc.settings import Settings, load_settings
 from tests.cli.conftest import Cli, drain, environment, make_cli
-from tests.servers.postgres import PostgresServer
-from tests.servers.redis import RedisServer
+from tests.support.postgres_server import PostgresServer
+from tests.support.redis_server import RedisServer
 
 _ROWS = "SELECT number, at, actor, action, subject, detail FROM audit ORDER BY link"
 Query = Callable[[str], list[tuple[Any, ...]]]

@@ -209,7 +209,7 @@ def walk(
 
 
 def told_of(site: Site, folder: Path, around: Surroundings) -> dict[str, Any]:
-    """Give the values of parameters: a new command with a new one is told of here."""
+    """Return the values of parameters: a new command with a new one is notified of here."""
     return {
         "arguments": {
             "files": str(SAMPLES / "pothole.json"), "job_id": site.job_id, "job_ids": site.job_id,

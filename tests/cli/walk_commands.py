@@ -37,7 +37,7 @@ OUR_BUG = 70
 
 
 def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Give every command with its names."""
+    """Return every command with its names."""
     for name in COMMANDS:
         made = build(name)
         if not hasattr(made, "list_commands"):
@@ -50,7 +50,7 @@ def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
 def arguments(
     names: tuple[str, ...], command: Any, given: Mapping[str, Any], *, as_json: bool
 ) -> list[str]:
-    """Give sensible arguments: from the file, by the command and by the names of its parameters."""
+    """Return sensible arguments: from the file, by the command and by the names of its parameters."""
     found = [*names, *given["options"].get(" ".join(names), [])]
     for parameter in command.params:
         is_argument = parameter.param_type_name == "argument"

@@ -24,28 +24,28 @@ from hms_svc.domain.views import (
     WorkerView,
 )
 from hms_svc.operations.health import Seen, assess
-from hms_svc.operations.reads import JobStory
+from hms_svc.operations.reads import FullJob
 from hms_svc.operations.schedules import ScheduleView
-from hms_svc.operations.type_story import Percentiles, Serving, TypeSettings, TypeStory
+from hms_svc.operations.type_detail import Percentiles, Serving, TypeDetail, TypeSettings
 from hms_svc.ports.inspection import BrokerHealth
 from hms_svc.ports.stores import DatabaseHealth
 from tui.audit_rows import fold
-from tui.looks import (
-    AuditLook,
+from tui.queries import (
+    AuditRowsQuery,
     AuditSeen,
-    CaseLook,
     CasePage,
-    CasesLook,
-    EventsLook,
-    Hands,
-    HandsLook,
-    JobsLook,
+    CaseQuery,
+    CasesQuery,
+    EventsQuery,
+    JobQuery,
+    JobsQuery,
+    RunningJobs,
+    RunningJobsQuery,
     SchedulePage,
-    SchedulesLook,
-    StoryLook,
-    TypeLook,
+    SchedulesQuery,
+    TypeQuery,
 )
-from tui.picture import Picture, Result, StoryOf
+from tui.snapshot import FullJobSeen, Result, Snapshot
 from tui.trend import QueueTrend
 
 NOW: Final = 1_795_500_000_000
@@ -238,7 +238,7 @@ SCHEDULES: Final = (
         last_job="tick:register.refresh:0", last_state=State.COMPLETED,
     ),
 )  # fmt: skip
-TYPE: Final = TypeStory(
+TYPE: Final = TypeDetail(
     at=NOW,
     queue=msgspec.structs.replace(
         QUEUES[1], counters={"accepted": 8_473, "completed": 8_410, "failed": 512, "dead": 7}
@@ -268,19 +268,19 @@ TYPE: Final = TypeStory(
     schedule=None,
 )  # fmt: skip
 ANSWERS: Final[dict[type, object]] = {
-    TypeLook: TYPE,
-    JobsLook: JobPage(JOBS, None, len(JOBS)),
-    SchedulesLook: SchedulePage(SCHEDULES, JobPage(JOBS[3:5], None, 2)),
-    StoryLook: StoryOf(
-        JobStory(detail=DEAD_JOB, case=None, audit=AUDIT[:1], archived=False),
+    TypeQuery: TYPE,
+    JobsQuery: JobPage(JOBS, None, len(JOBS)),
+    SchedulesQuery: SchedulePage(SCHEDULES, JobPage(JOBS[3:5], None, 2)),
+    JobQuery: FullJobSeen(
+        FullJob(detail=DEAD_JOB, case=None, audit=AUDIT[:1], archived=False),
         f"Job {job_id(16)} (crew.notify) died: its handler failed after 5 of 5 attempts with "
         "WebhookFailed: crew.example answered 503.",
     ),
-    HandsLook: Hands({RUNNING.view.id: RUNNING}),
-    CasesLook: CasePage((CASE,), None),
-    CaseLook: CASE,
-    EventsLook: EVENTS,
-    AuditLook: AuditSeen(tuple(fold(AUDIT)), True),
+    RunningJobsQuery: RunningJobs({RUNNING.view.id: RUNNING}),
+    CasesQuery: CasePage((CASE,), None),
+    CaseQuery: CASE,
+    EventsQuery: EVENTS,
+    AuditRowsQuery: AuditSeen(tuple(fold(AUDIT)), True),
 }
 BROKER: Final = BrokerHealth("redis", True, 0.7)
 DATABASE: Final = DatabaseHealth("postgresql", True)
@@ -297,7 +297,7 @@ def health_of(
     return assess(seen, dict.fromkeys(TroubleKind, NOW - 12 * MINUTE))
 
 
-PICTURE: Final = Picture(
+PICTURE: Final = Snapshot(
     at=NOW - 400,
     queues=QUEUES,
     workers=WORKERS,
@@ -310,7 +310,7 @@ PICTURE: Final = Picture(
     database=DATABASE,
     health=health_of(),
 )
-EMPTY: Final = Picture(
+EMPTY: Final = Snapshot(
     at=NOW - 400,
     broker=BrokerHealth("sqlite", True, 0.2),
     database=DatabaseHealth("sqlite", True),

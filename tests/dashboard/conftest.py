@@ -10,14 +10,14 @@ import pytest
 
 import tui.store
 from hms_svc.domain.local_time import ZONE
-from tests.dashboard.seat import seat
+from tests.support.console import drive_console
 
 
-class SeatMaker(Protocol):
+class ConsoleMaker(Protocol):
     """Opens a console; its arguments are those of `seat`."""
 
     def __call__(self, **options: Any) -> Any:
-        """Give the context in which it is open."""
+        """Return the context in which it is open."""
         ...
 
 
@@ -37,10 +37,10 @@ def fast_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def take_seat(tmp_path: Path, fast_looks: None) -> SeatMaker:
+def open_console(tmp_path: Path, fast_looks: None) -> ConsoleMaker:
     """Opens a console on the embedded engines in the test's folder."""
 
-    def open_seat(*, app: tuple[str, ...] = (), actor: str = "ann", **options: Any) -> Any:
-        return seat({"data_dir": str(tmp_path), "app": app, "actor": actor}, **options)
+    def open_driven(*, app: tuple[str, ...] = (), actor: str = "ann", **options: Any) -> Any:
+        return drive_console({"data_dir": str(tmp_path), "app": app, "actor": actor}, **options)
 
-    return open_seat
+    return open_driven

@@ -12,7 +12,7 @@ from textual.strip import Strip
 from hms_svc import Registry, RunningJob, aio
 from hms_svc.domain.errors import ValidationFailed
 from hms_svc.ports.broker import Broker, WorkerRegistration
-from tests.dashboard.seat import Seat
+from tests.support.console import ConsoleDriver
 
 MARKER: Final = "EVIL"
 TAKEOVERS: Final = (
@@ -62,12 +62,12 @@ async def open_case(job: RunningJob) -> dict[str, str]:
 
 @app.job("evil.slow")
 async def report(job: RunningJob) -> None:
-    """Tell of progress, and stay in hand."""
+    """Describe progress, and stay in progress."""
     job.progress(0.5, HOSTILE)
     await asyncio.Event().wait()
 
 
-async def fill(one: Seat) -> None:
+async def fill(one: ConsoleDriver) -> None:
     """Fill a console's engines with hostile jobs of every end, notes, reasons and workers."""
     data = {"text": HOSTILE, NAME: [NAME]}
     for type in ("evil.reject", "evil.fail", "evil.case", "evil.slow"):
@@ -81,10 +81,10 @@ async def fill(one: Seat) -> None:
     worker = WorkerRegistration(
         id=f"w-{NAME}", host=NAME, pid=1, slots=1, busy=0, types=("evil.later", NAME), started_at=now
     )  # fmt: skip
-    with closing(await asyncio.to_thread(broker.heart)) as heart:
-        await asyncio.to_thread(heart.register, worker)
+    with closing(await asyncio.to_thread(broker.lease_keeper)) as lease_keeper:
+        await asyncio.to_thread(lease_keeper.register, worker)
 
 
 def harm_in(strips: list[Strip]) -> list[str]:
-    """Give the lines of a screen that hold what a terminal would obey."""
+    """Return the lines of a screen that hold what a terminal would obey."""
     return [repr(strip.text) for strip in strips if HARMFUL.search(strip.text)]

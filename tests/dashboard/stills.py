@@ -1,4 +1,4 @@
-"""The console over a picture that stands still, and the files that its frames are held against."""
+"""The console over a snapshot that stands still, and the files that its frames are held against."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from hms_svc.operations.service import Operations
 from tests.dashboard.city import ANSWERS, DEAD_JOB, JOBS, NOW
 from tui.app import Console
 from tui.launch import Facts, Launch
-from tui.looks import JobsLook, StoryLook
-from tui.picture import Look, Picture, Seen
+from tui.queries import JobQuery, JobsQuery
 from tui.screens.previewed import Previewed
+from tui.snapshot import ScreenQuery, Seen, Snapshot
 from tui.store import Store
 
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
@@ -37,13 +37,13 @@ def nothing() -> AbstractAsyncContextManager[Operations]:
 
 
 class StillReads:
-    """Knows the jobs of the picture; of one that it does not know, what the dead one is like."""
+    """Knows the jobs of the snapshot; of one that it does not know, what the dead one is like."""
 
     async def explained(self, job_id: str) -> tuple[JobDetail, str]:
-        """Give a job, and why it is so where it is the dead one."""
+        """Return a job, and why it is so where it is the dead one."""
         view = next((job for job in JOBS if job.id == job_id), DEAD_JOB.view)
         if view.state is State.DEAD:
-            return DEAD_JOB, ANSWERS[StoryLook].why  # type: ignore[attr-defined]  # a StoryOf
+            return DEAD_JOB, ANSWERS[JobQuery].why  # type: ignore[attr-defined]  # a FullJobSeen
         return msgspec.structs.replace(DEAD_JOB, view=view, attempts=(), progress=()), ""
 
 
@@ -54,33 +54,35 @@ class StillOperations:
 
 
 class StillStore(Store):
-    """Shows one picture, whatever is wanted."""
+    """Shows one snapshot, whatever is wanted."""
 
     def operations(self) -> Operations:
         return cast("Operations", StillOperations())
 
-    def __init__(self, console: Console, picture: Picture) -> None:
+    def __init__(self, console: Console, snapshot: Snapshot) -> None:
         super().__init__(console.launch, console._changed, console.give_up)
-        self.picture = picture
+        self.snapshot = snapshot
 
-    def want(self, look: Look | None, *, failures: bool = False, results: bool = False) -> None:
+    def want(
+        self, look: ScreenQuery | None, *, failures: bool = False, results: bool = False
+    ) -> None:
         answer = ANSWERS.get(type(look))
-        if isinstance(look, JobsLook):
+        if isinstance(look, JobsQuery):
             where = parse_filter(look.where)
             answer = JobPage(tuple(job for job in JOBS if where.matches(job, NOW)), None)
-        seen = Seen(look, answer, NOW) if look is not None and self.picture.queues else None
-        self.picture = msgspec.structs.replace(self.picture, seen=seen)
+        seen = Seen(look, answer, NOW) if look is not None and self.snapshot.queues else None
+        self.snapshot = msgspec.structs.replace(self.snapshot, seen=seen)
 
     async def run(self) -> None:
-        self._publish(self.picture)
+        self._publish(self.snapshot)
 
 
 class Still(Console):
     """A console whose clock stands."""
 
-    def __init__(self, picture: Picture, *, theme: str = "dark", facts: Facts = FACTS) -> None:
+    def __init__(self, snapshot: Snapshot, *, theme: str = "dark", facts: Facts = FACTS) -> None:
         super().__init__(Launch(operations=nothing, facts=facts, theme=theme))
-        self.store = StillStore(self, picture)
+        self.store = StillStore(self, snapshot)
 
     def now_ms(self) -> int:
         return NOW

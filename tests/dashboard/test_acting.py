@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hms_svc.domain.lifecycle import State
-from tests.dashboard.conftest import SeatMaker
-from tests.dashboard.seat import POTHOLE, Seat
+from tests.dashboard.conftest import ConsoleMaker
+from tests.support.console import POTHOLE, ConsoleDriver
 from tui.dialogs.plan import ConfirmDialog
 
 PLACES = [{**POTHOLE, "lat": 38.0 + number / 100} for number in range(30)]
@@ -13,17 +13,17 @@ HELD = {
 }  # fmt: skip
 
 
-async def states(one: Seat) -> dict[str, State]:
+async def states(one: ConsoleDriver) -> dict[str, State]:
     return {job.id: job.state for job in await one.jobs()}
 
 
-async def show_jobs(one: Seat, number: int) -> None:
+async def show_jobs(one: ConsoleDriver, number: int) -> None:
     await one.press("2")
     await one.shows_jobs(number)
 
 
-async def test_a_job_is_cancelled_and_brought_back_by_undo(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_a_job_is_cancelled_and_brought_back_by_undo(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         [job_id] = await one.enqueue("pothole.report", POTHOLE)
         await show_jobs(one, 1)
         await one.press("x")
@@ -34,8 +34,8 @@ async def test_a_job_is_cancelled_and_brought_back_by_undo(take_seat: SeatMaker)
         assert await states(one) == {job_id: State.QUEUED}
 
 
-async def test_marked_jobs_are_acted_on_and_others_are_not(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_marked_jobs_are_acted_on_and_others_are_not(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         await one.enqueue("pothole.report", *PLACES[:4])
         await show_jobs(one, 4)
         await one.press("space", "space")
@@ -52,8 +52,8 @@ async def test_marked_jobs_are_acted_on_and_others_are_not(take_seat: SeatMaker)
         assert any(b"twice reported" in row.detail for row in await one.audit())
 
 
-async def test_a_mark_is_taken_back_by_a_second_space(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_a_mark_is_taken_back_by_a_second_space(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         await one.enqueue("pothole.report", *PLACES[:2])
         await show_jobs(one, 2)
         await one.press("space", "up", "space")
@@ -61,9 +61,9 @@ async def test_a_mark_is_taken_back_by_a_second_space(take_seat: SeatMaker) -> N
 
 
 async def test_all_that_match_are_those_of_the_server_not_of_the_page(
-    take_seat: SeatMaker,
+    open_console: ConsoleMaker,
 ) -> None:
-    async with take_seat(size=(80, 16)) as one:
+    async with open_console(size=(80, 16)) as one:
         await one.enqueue("pothole.report", *PLACES)
         await one.enqueue("crew.notify", {"case_id": "case-1", "kind": "pothole"})
         await one.press("2", "/")
@@ -79,8 +79,10 @@ async def test_all_that_match_are_those_of_the_server_not_of_the_page(
         assert left == ["crew.notify"]
 
 
-async def test_many_are_discarded_only_once_their_number_was_typed(take_seat: SeatMaker) -> None:
-    async with take_seat(size=(119, 40)) as one:
+async def test_many_are_discarded_only_once_their_number_was_typed(
+    open_console: ConsoleMaker,
+) -> None:
+    async with open_console(size=(119, 40)) as one:
         await one.enqueue("pothole.report", *PLACES[:25])
         await one.press("2")
         await one.shows_jobs(25)
@@ -99,8 +101,8 @@ async def test_many_are_discarded_only_once_their_number_was_typed(take_seat: Se
         await one.shows_jobs(25)
 
 
-async def test_a_plan_that_is_left_does_nothing(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_a_plan_that_is_left_does_nothing(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         await one.enqueue("pothole.report", *PLACES[:2])
         await show_jobs(one, 2)
         await one.press("*", "x")
@@ -112,8 +114,8 @@ async def test_a_plan_that_is_left_does_nothing(take_seat: SeatMaker) -> None:
         assert await one.audit() == []
 
 
-async def test_what_cannot_be_done_is_said_and_not_forced(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_what_cannot_be_done_is_said_and_not_forced(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         await one.enqueue("pothole.report", POTHOLE)
         await show_jobs(one, 1)
         await one.press("r")
@@ -123,9 +125,9 @@ async def test_what_cannot_be_done_is_said_and_not_forced(take_seat: SeatMaker) 
 
 
 async def test_a_job_that_moves_between_plan_and_act_is_told_and_not_forced(
-    take_seat: SeatMaker,
+    open_console: ConsoleMaker,
 ) -> None:
-    async with take_seat() as one:
+    async with open_console() as one:
         first, second = await one.enqueue("pothole.report", *PLACES[:2])
         await show_jobs(one, 2)
         await one.press("space", "space", "x")
@@ -138,9 +140,9 @@ async def test_a_job_that_moves_between_plan_and_act_is_told_and_not_forced(
 
 
 async def test_a_row_that_vanished_under_the_cursor_stays_and_is_acted_on_no_more(
-    take_seat: SeatMaker,
+    open_console: ConsoleMaker,
 ) -> None:
-    async with take_seat() as one:
+    async with open_console() as one:
         await one.enqueue("pothole.report", *PLACES[:2])
         await one.press("2", "/")
         await one.type("state:queued")
@@ -161,8 +163,8 @@ async def test_a_row_that_vanished_under_the_cursor_stays_and_is_acted_on_no_mor
         await one.until("no row is kept", lambda: not any(row.is_gone for row in grid.rows))
 
 
-async def test_a_queue_is_paused_resumed_and_purged(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_a_queue_is_paused_resumed_and_purged(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         [job_id] = await one.enqueue("pothole.report", POTHOLE)
         await one.until("the queue is shown", lambda: one.grid("queues").cursor)
         await one.press("p")
@@ -173,7 +175,7 @@ async def test_a_queue_is_paused_resumed_and_purged(take_seat: SeatMaker) -> Non
         await one.type("pause pothole.report the register is moved")
         await one.press("enter")
         await one.sees("‖pothole.report")
-        assert one.console.store.picture.queues[0].pause_reason == "the register is moved"
+        assert one.console.store.snapshot.queues[0].pause_reason == "the register is moved"
         await one.press(":")
         await one.type("purge pothole.report wrong city")
         await one.press("enter")
@@ -183,8 +185,10 @@ async def test_a_queue_is_paused_resumed_and_purged(take_seat: SeatMaker) -> Non
         assert await states(one) == {job_id: State.CANCELLED}
 
 
-async def test_pausing_by_name_what_is_paused_does_not_resume_it(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_pausing_by_name_what_is_paused_does_not_resume_it(
+    open_console: ConsoleMaker,
+) -> None:
+    async with open_console() as one:
         await one.enqueue("pothole.report", POTHOLE)
         await one.until("the queue is shown", lambda: one.grid("queues").cursor)
         await one.press("p")
@@ -194,12 +198,12 @@ async def test_pausing_by_name_what_is_paused_does_not_resume_it(take_seat: Seat
         await one.press("enter")
         await one.until(
             "the reason is told",
-            lambda: one.console.store.picture.queues[0].pause_reason == "for longer",
+            lambda: one.console.store.snapshot.queues[0].pause_reason == "for longer",
         )
 
 
-async def test_held_jobs_are_approved_and_denied_with_a_note(take_seat: SeatMaker) -> None:
-    async with take_seat(works=True) as one:
+async def test_held_jobs_are_approved_and_denied_with_a_note(open_console: ConsoleMaker) -> None:
+    async with open_console(works=True) as one:
         sample = await one.enqueue("pothole.report", *(await held_data(one, 2)))
         await one.press("4")
         await one.shows_jobs(2)
@@ -228,15 +232,15 @@ async def test_held_jobs_are_approved_and_denied_with_a_note(take_seat: SeatMake
         assert b"the mayor agrees" in notes
 
 
-async def undo(one: Seat) -> None:
-    """Press the key, and say yes to the plan."""
+async def undo(one: ConsoleDriver) -> None:
+    """Press the key, and accept it to the plan."""
     await one.press("u")
     await one.opened("UndoDialog")
     await one.press("enter")
 
 
-async def held_data(one: Seat, number: int) -> list[object]:
-    from hms_svc.operations.samples import list_samples
+async def held_data(one: ConsoleDriver, number: int) -> list[object]:
+    from hms_svc.operations.sample_jobs import list_samples
 
     [sample] = [each for each in list_samples() if each.name == "held"]
     data = sample.draft().value["data"]
@@ -244,8 +248,10 @@ async def held_data(one: Seat, number: int) -> list[object]:
     return [{**data, "lat": 38.5 + step / 10} for step in range(number)]
 
 
-async def test_a_bulk_act_left_in_the_background_goes_on_to_its_end(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_a_bulk_act_left_in_the_background_goes_on_to_its_end(
+    open_console: ConsoleMaker,
+) -> None:
+    async with open_console() as one:
         await one.enqueue("pothole.report", *({**POTHOLE, "lat": 10 + n / 100} for n in range(600)))
         await one.press("2")
         await one.until("a page is shown", lambda: one.page.grid.rows)

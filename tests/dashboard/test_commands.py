@@ -18,13 +18,13 @@ from hms_svc.domain.schedule import read_schedule, tick_id
 from hms_svc.domain.views import QueueCounts
 from hms_svc.operations.actions import AUDITED
 from hms_svc.ports.broker import WorkerRegistration
-from tests.dashboard.conftest import SeatMaker
-from tests.dashboard.seat import POTHOLE, Seat
-from tui.acting import _DOERS, ACTS, WISHES
+from tests.dashboard.conftest import ConsoleMaker
+from tests.support.console import POTHOLE, ConsoleDriver
+from tui.action_runner import _DOERS, ACTS, WORKER_REQUESTS
 from tui.app import Console
 from tui.commands import BY_NAME, TABLE, Command, Kind, Target, fits
 from tui.help import help_lines
-from tui.navigation import ROOMS
+from tui.navigation import SCREENS
 from tui.text import Line
 
 CLI_ONLY: Final = {"accept", "backup", "erase"}
@@ -84,8 +84,8 @@ def test_every_one_is_done_by_somebody() -> None:
         command.name
         for command in TABLE
         if not (
-            (command.group == "go" and command.name.removeprefix("go-") in ROOMS)
-            or command.name in (ACTS.keys() | _DOERS.keys() | WISHES.keys() | DRAFTED)
+            (command.group == "go" and command.name.removeprefix("go-") in SCREENS)
+            or command.name in (ACTS.keys() | _DOERS.keys() | WORKER_REQUESTS.keys() | DRAFTED)
             or hasattr(Console, f"_run_{command.name.replace('-', '_')}")
         )
     ]
@@ -103,39 +103,39 @@ def test_every_one_that_changes_something_has_a_verb_and_an_action() -> None:
 
 
 def test_a_doer_belongs_to_a_command_that_is_declared_as_changing() -> None:
-    assert {*ACTS, *_DOERS, *WISHES, *DRAFTED} == {command.name for command in CHANGING}
+    assert {*ACTS, *_DOERS, *WORKER_REQUESTS, *DRAFTED} == {command.name for command in CHANGING}
 
 
-Targets = Callable[[Seat], Awaitable[Target | None]]
+Targets = Callable[[ConsoleDriver], Awaitable[Target | None]]
 
 
 def job_in(state: str) -> Targets:
-    async def choose(one: Seat) -> Target:
+    async def choose(one: ConsoleDriver) -> Target:
         jobs = await one.jobs(f"type:pothole.report state:{state}")
         return Target(kind="job", ids=(jobs[0].id,))
 
     return choose
 
 
-async def the_queue(one: Seat) -> Target:
+async def the_queue(one: ConsoleDriver) -> Target:
     return Target(kind="queue", ids=("drill.run",))
 
 
-async def the_schedule(one: Seat) -> Target:
+async def the_schedule(one: ConsoleDriver) -> Target:
     return Target(kind="schedule", ids=("drill.run",))
 
 
-async def the_worker(one: Seat) -> Target:
+async def the_worker(one: ConsoleDriver) -> Target:
     return Target(kind="worker", ids=("keeper",))
 
 
-async def the_case(one: Seat) -> Target:
+async def the_case(one: ConsoleDriver) -> Target:
     reads = (await one.operations()).reads
     [case], _ = await reads.cases(status=None, kind=None, limit=0, cursor=None)
     return Target(kind="case", ids=(case.id,))
 
 
-async def nothing(one: Seat) -> None:
+async def nothing(one: ConsoleDriver) -> None:
     return None
 
 
@@ -154,9 +154,9 @@ HELD: Final = {
 
 
 @asynccontextmanager
-async def prepared(take_seat: SeatMaker) -> AsyncIterator[None]:
+async def prepared(open_console: ConsoleMaker) -> AsyncIterator[None]:
     """Have one case, three held, three rejected and one queued job in the folder."""
-    async with take_seat(works=True, types=["pothole.report"]) as one:
+    async with open_console(works=True, types=["pothole.report"]) as one:
         await keep_a_schedule(one)
         await one.enqueue("pothole.report", POTHOLE)
         await one.enqueue("pothole.report", *({**HELD, "lat": 38.5 + n / 10} for n in range(3)))
@@ -170,7 +170,7 @@ async def prepared(take_seat: SeatMaker) -> AsyncIterator[None]:
     yield
 
 
-async def keep_a_schedule(one: Seat) -> None:
+async def keep_a_schedule(one: ConsoleDriver) -> None:
     """Show a worker that keeps one, with the job of its next tick."""
     operations = await one.operations()
     now = operations.reads.now_ms()
@@ -180,18 +180,18 @@ async def keep_a_schedule(one: Seat) -> None:
         id="keeper", host="here", pid=1, slots=1, busy=0, types=("drill.run",), started_at=now,
         schedules=(("drill.run", DAILY),),
     )  # fmt: skip
-    with closing(await asyncio.to_thread(operations.actions._broker.heart)) as heart:
-        await asyncio.to_thread(heart.register, worker)
+    with closing(await asyncio.to_thread(operations.actions._broker.lease_keeper)) as lease_keeper:
+        await asyncio.to_thread(lease_keeper.register, worker)
 
 
-def counts(one: Seat) -> dict[str, int]:
-    found = {queue.type: queue.counts for queue in one.console.store.picture.queues}
+def counts(one: ConsoleDriver) -> dict[str, int]:
+    found = {queue.type: queue.counts for queue in one.console.store.snapshot.queues}
     of = found.get("pothole.report", QueueCounts())
     return {state.value: getattr(of, state.value) for state in State}
 
 
-async def run(one: Seat, name: str) -> str:
-    """Run a command, say yes to all it asks, and give what it said in the end."""
+async def run(one: ConsoleDriver, name: str) -> str:
+    """Run a command, accept it to all it asks, and give what it said in the end."""
     target = await CHOICES[name](one)
     console = one.console
     console.notice = ()
@@ -207,7 +207,7 @@ async def run(one: Seat, name: str) -> str:
                 console.simulate_key("ctrl+s" if editors else "enter")
             return False
         said = bool(console.notice) and "counting" not in console.notice[0].text
-        return said and screen is console.room
+        return said and screen is console.console_screen
 
     await one.until(f"{name} is done", ended)
     notice: Line = console.notice
@@ -215,10 +215,10 @@ async def run(one: Seat, name: str) -> str:
 
 
 async def test_run_at_the_console_every_one_leaves_its_action_in_the_audit_log(
-    take_seat: SeatMaker,
+    open_console: ConsoleMaker,
 ) -> None:
     assert CHOICES.keys() == {command.name for command in CHANGING}
-    async with prepared(take_seat), take_seat() as one:
+    async with prepared(open_console), open_console() as one:
         left: dict[str, tuple[str, set[str]]] = {}
         known = len(await one.audit())
         for name in CHOICES:
@@ -231,8 +231,10 @@ async def test_run_at_the_console_every_one_leaves_its_action_in_the_audit_log(
         }, left
 
 
-async def test_read_only_every_one_is_refused_and_leaves_nothing(take_seat: SeatMaker) -> None:
-    async with prepared(take_seat), take_seat(read_only=True) as one:
+async def test_read_only_every_one_is_refused_and_leaves_nothing(
+    open_console: ConsoleMaker,
+) -> None:
+    async with prepared(open_console), open_console(read_only=True) as one:
 
         async def all_there_is() -> list[object]:
             reads = (await one.operations()).reads

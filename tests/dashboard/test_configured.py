@@ -16,8 +16,8 @@ import pytest
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import FailureGroup
 from tests.dashboard.test_real_terminal import ROOT, RealConsole, words
-from tui.notifying import Notifier, sequence_of
-from tui.picture import Picture
+from tui.notifications import Notifier, sequence_of
+from tui.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from tui.app import Console
@@ -98,7 +98,7 @@ def test_a_cause_that_comes_back_within_the_hour_is_not_new(
 ) -> None:
     sent: list[str] = []
     monkeypatch.setattr(Notifier, "_send", lambda self, text: sent.append(text))
-    monkeypatch.setattr("tui.notifying.LEAST_SECONDS", 0.0)
+    monkeypatch.setattr("tui.notifications.LEAST_SECONDS", 0.0)
     store = SimpleNamespace(always_failures=False)
     console = cast("Console", SimpleNamespace(store=store, now_ms=lambda: 0))
     notifier = Notifier(console, "osc9")
@@ -109,9 +109,9 @@ def test_a_cause_that_comes_back_within_the_hour_is_not_new(
     )  # fmt: skip
     for minute in range(1, 39):
         found = (group,) if minute % 3 == 0 else ()
-        notifier.take(Picture(at=minute * 60_000, failures=found, causes_at=minute * 60_000))
+        notifier.take(Snapshot(at=minute * 60_000, failures=found, causes_at=minute * 60_000))
     assert len(sent) == 1
-    notifier.take(Picture(at=200 * 60_000, failures=(group,), causes_at=200 * 60_000))
+    notifier.take(Snapshot(at=200 * 60_000, failures=(group,), causes_at=200 * 60_000))
     assert len(sent) == 2
 
 

@@ -6,17 +6,17 @@ import pytest
 from textual import events
 from textual.widgets import Input, TextArea
 
-from tests.dashboard.conftest import SeatMaker
-from tests.dashboard.seat import POTHOLE, Seat
+from tests.dashboard.conftest import ConsoleMaker
+from tests.support.console import POTHOLE, ConsoleDriver
 
 
-async def paste(one: Seat, text: str) -> None:
+async def paste(one: ConsoleDriver, text: str) -> None:
     """Bring a text as a terminal does that pastes it."""
     one.console.post_message(events.Paste(text))
     await one.settle()
 
 
-async def edit_a_job(one: Seat) -> TextArea:
+async def edit_a_job(one: ConsoleDriver) -> TextArea:
     await one.enqueue("pothole.report", POTHOLE)
     await one.press("2")
     await one.shows_jobs(1)
@@ -27,8 +27,8 @@ async def edit_a_job(one: Seat) -> TextArea:
     return one.console.screen.query_one("#data", TextArea)
 
 
-async def test_escape_asks_before_an_edit_is_lost(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_escape_asks_before_an_edit_is_lost(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         editor = await edit_a_job(one)
         await one.press("right", "7")
         await one.press("escape")
@@ -47,8 +47,10 @@ async def test_escape_asks_before_an_edit_is_lost(take_seat: SeatMaker) -> None:
         await one.opened("Jobs")
 
 
-async def test_escape_from_the_dry_run_goes_back_to_what_was_edited(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_escape_from_the_dry_run_goes_back_to_what_was_edited(
+    open_console: ConsoleMaker,
+) -> None:
+    async with open_console() as one:
         editor = await edit_a_job(one)
         editor.text = '{"user_id": "troll", "lat": 38.5, "lon": -77.0365}'
         await one.press("ctrl+s")
@@ -60,8 +62,8 @@ async def test_escape_from_the_dry_run_goes_back_to_what_was_edited(take_seat: S
         await one.opened("ConfirmDialog")
 
 
-async def test_escape_asks_before_what_was_filled_in_is_lost(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_escape_asks_before_what_was_filled_in_is_lost(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         await one.press("e")
         await one.opened("ChooseDialog")
         await one.press("enter")
@@ -80,9 +82,9 @@ async def test_escape_asks_before_what_was_filled_in_is_lost(take_seat: SeatMake
 
 @pytest.mark.parametrize("size", [(80, 24), (60, 15)])
 async def test_a_long_error_does_not_push_the_keys_away(
-    take_seat: SeatMaker, size: tuple[int, int]
+    open_console: ConsoleMaker, size: tuple[int, int]
 ) -> None:
-    async with take_seat(size=size) as one:
+    async with open_console(size=size) as one:
         editor = await edit_a_job(one)
         editor.text = '{"lat": ' + "x" * 300
         await one.press("ctrl+s")
@@ -92,9 +94,9 @@ async def test_a_long_error_does_not_push_the_keys_away(
 
 
 async def test_a_paste_of_many_lines_is_refused_aloud_and_one_of_a_line_is_taken(
-    take_seat: SeatMaker,
+    open_console: ConsoleMaker,
 ) -> None:
-    async with take_seat() as one:
+    async with open_console() as one:
         await one.press("2", "/")
         await paste(one, "state:dead\rtype:x.y")
         await one.sees("2 lines were pasted, but only one is accepted: nothing was inserted")
@@ -117,8 +119,10 @@ async def test_a_paste_of_many_lines_is_refused_aloud_and_one_of_a_line_is_taken
         assert note.value == "one"
 
 
-async def test_a_paste_where_nothing_is_typed_is_said_to_be_left(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_a_paste_where_nothing_is_typed_is_said_to_be_left(
+    open_console: ConsoleMaker,
+) -> None:
+    async with open_console() as one:
         await paste(one, "state:dead")
         await one.sees("pasted text ignored: press / or : first")
         await one.press("?")
@@ -127,8 +131,8 @@ async def test_a_paste_where_nothing_is_typed_is_said_to_be_left(take_seat: Seat
         await one.sees("pasted text ignored: there is no input here")
 
 
-async def test_an_editor_takes_many_lines(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_an_editor_takes_many_lines(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         editor = await edit_a_job(one)
         editor.text = ""
         await paste(one, '{\n"lat": 1\n}')
@@ -136,13 +140,13 @@ async def test_an_editor_takes_many_lines(take_seat: SeatMaker) -> None:
         assert "not taken" not in one.text()
 
 
-async def test_the_top_line_lives_behind_a_dialog(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_the_top_line_lives_behind_a_dialog(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         await one.press("?")
         await one.opened("Message")
         assert one.lines()[0].startswith(" Overview")
-        looked = one.console.store.picture.at
-        await one.until("it looks on", lambda: one.console.store.picture.at > looked)
+        examined = one.console.store.snapshot.at
+        await one.until("it looks on", lambda: one.console.store.snapshot.at > examined)
         await one.enqueue("drill.run", {"act": "fail"}, max_attempts=1)
         actions = (await one.operations()).actions
         await actions.pause("drill.run")

@@ -7,15 +7,15 @@ from textual.widgets import Input, TextArea
 
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.strict_json import decode
-from tests.dashboard.conftest import SeatMaker
-from tests.dashboard.seat import POTHOLE, Seat
+from tests.dashboard.conftest import ConsoleMaker
+from tests.support.console import POTHOLE, ConsoleDriver
 from tui.dialogs.choose import ChooseDialog
 from tui.dialogs.form import FormDialog
 
 DEAD = {"act": "fail", "message": "out of asphalt 17"}
 
 
-async def choose(one: Seat, key: str) -> None:
+async def choose(one: ConsoleDriver, key: str) -> None:
     await one.press("e")
     await one.opened("ChooseDialog")
     assert isinstance(one.console.screen, ChooseDialog)
@@ -23,15 +23,15 @@ async def choose(one: Seat, key: str) -> None:
     await one.press("enter")
 
 
-def field(one: Seat, name: str) -> Input:
+def field(one: ConsoleDriver, name: str) -> Input:
     dialog = one.console.screen
     assert isinstance(dialog, FormDialog)
     names = [each.name for each in dialog._form.fields]
     return dialog.query_one(f"#field-{names.index(name)}", Input)
 
 
-async def test_a_sample_ends_as_a_live_result_with_its_case(take_seat: SeatMaker) -> None:
-    async with take_seat(works=True) as one:
+async def test_a_sample_ends_as_a_live_result_with_its_case(open_console: ConsoleMaker) -> None:
+    async with open_console(works=True) as one:
         await choose(one, "sample:pothole")
         await one.opened("FormDialog")
         await one.press("enter")
@@ -42,8 +42,8 @@ async def test_a_sample_ends_as_a_live_result_with_its_case(take_seat: SeatMaker
         assert shown[0].cells[4].text == job.case_id
 
 
-async def test_duplicates_are_counted_under_their_validator(take_seat: SeatMaker) -> None:
-    async with take_seat(works=True) as one:
+async def test_duplicates_are_counted_under_their_validator(open_console: ConsoleMaker) -> None:
+    async with open_console(works=True) as one:
         await one.enqueue("pothole.report", POTHOLE)
         await one.sees("case-")
         others = [{**POTHOLE, "user_id": f"usr-{number}"} for number in (7, 8)]
@@ -56,9 +56,9 @@ async def test_duplicates_are_counted_under_their_validator(take_seat: SeatMaker
 
 
 async def test_what_is_wrong_in_a_form_is_named_and_nothing_is_enqueued(
-    take_seat: SeatMaker,
+    open_console: ConsoleMaker,
 ) -> None:
-    async with take_seat() as one:
+    async with open_console() as one:
         await choose(one, "type:pothole.report")
         await one.opened("FormDialog")
         for name, text in (("user_id", "usr-5"), ("lat", "north"), ("lon", "-77")):
@@ -80,9 +80,9 @@ async def test_what_is_wrong_in_a_form_is_named_and_nothing_is_enqueued(
 
 
 async def test_a_dead_job_is_found_by_its_cause_and_its_group_retried(
-    take_seat: SeatMaker,
+    open_console: ConsoleMaker,
 ) -> None:
-    async with take_seat(works=True) as one:
+    async with open_console(works=True) as one:
         ids = await one.enqueue("drill.run", DEAD, {**DEAD, "message": "out of asphalt 18"},
                                 max_attempts=1)  # fmt: skip
         dead = one.grid("dead")
@@ -111,13 +111,13 @@ async def test_a_dead_job_is_found_by_its_cause_and_its_group_retried(
         assert {job.id for job in await one.jobs()} >= set(ids)
 
 
-def page_text(one: Seat) -> str:
+def page_text(one: ConsoleDriver) -> str:
     text: str = one.console.screen.query_one("#page").text  # type: ignore[attr-defined]
     return text
 
 
-async def test_an_edited_job_is_checked_and_becomes_a_new_one(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_an_edited_job_is_checked_and_becomes_a_new_one(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         [old] = await one.enqueue("pothole.report", POTHOLE)
         await one.press("2")
         await one.shows_jobs(1)
@@ -149,8 +149,8 @@ async def test_an_edited_job_is_checked_and_becomes_a_new_one(take_seat: SeatMak
         assert decode(found[old].data) == POTHOLE
 
 
-async def test_leaving_the_check_enqueues_nothing(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_leaving_the_check_enqueues_nothing(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         await one.enqueue("pothole.report", POTHOLE)
         await one.press("2")
         await one.shows_jobs(1)
@@ -168,8 +168,8 @@ async def test_leaving_the_check_enqueues_nothing(take_seat: SeatMaker) -> None:
         assert [row.action for row in await one.audit() if row.action == "job.edit"] == []
 
 
-async def test_what_still_waits_cannot_be_edited(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_what_still_waits_cannot_be_edited(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         await one.enqueue("pothole.report", POTHOLE)
         await one.press("2")
         await one.shows_jobs(1)
@@ -178,8 +178,8 @@ async def test_what_still_waits_cannot_be_edited(take_seat: SeatMaker) -> None:
         assert one.screen == "Jobs"
 
 
-async def test_a_malformed_sample_is_handed_over_unread(take_seat: SeatMaker) -> None:
-    async with take_seat(works=True) as one:
+async def test_a_malformed_sample_is_handed_over_unread(open_console: ConsoleMaker) -> None:
+    async with open_console(works=True) as one:
         await choose(one, "sample:malformed")
         dead = one.grid("dead")
         await one.until("it is dead", lambda: [r.cells[6].text for r in dead.rows] == ["malformed"])
@@ -187,9 +187,9 @@ async def test_a_malformed_sample_is_handed_over_unread(take_seat: SeatMaker) ->
 
 @pytest.mark.parametrize("size", [(80, 24), (60, 15)])
 async def test_what_the_keys_do_is_in_sight_in_a_small_terminal(
-    take_seat: SeatMaker, size: tuple[int, int]
+    open_console: ConsoleMaker, size: tuple[int, int]
 ) -> None:
-    async with take_seat(size=size) as one:
+    async with open_console(size=size) as one:
         await one.press("e")
         await one.opened("ChooseDialog")
         await one.sees("enter choose")

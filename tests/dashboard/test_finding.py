@@ -11,12 +11,12 @@ from hms_svc.domain.lifecycle import Cause, State
 from hms_svc.domain.outcome import Disposition, Failure
 from hms_svc.ports.broker import ClaimRequest, ServedType, Settlement
 from hms_svc.ports.control import Act
-from tests.dashboard.conftest import SeatMaker
-from tests.dashboard.seat import POTHOLE, Seat
+from tests.dashboard.conftest import ConsoleMaker
+from tests.support.console import POTHOLE, ConsoleDriver
 
 
-async def test_w_tells_why_a_queue_does_not_move(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_w_tells_why_a_queue_does_not_move(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         await one.enqueue("pothole.report", POTHOLE)
         await one.until("the queue is shown", lambda: one.grid("queues").cursor)
         await one.press("w")
@@ -29,8 +29,8 @@ async def test_w_tells_why_a_queue_does_not_move(take_seat: SeatMaker) -> None:
         await one.reads("was paused by ann; 1 ready job waits")
 
 
-async def test_w_tells_what_fails_in_a_group(take_seat: SeatMaker) -> None:
-    async with take_seat(works=True, types=["drill.run"]) as one:
+async def test_w_tells_what_fails_in_a_group(open_console: ConsoleMaker) -> None:
+    async with open_console(works=True, types=["drill.run"]) as one:
         await one.enqueue("drill.run", {"act": "fail", "message": "no crew"}, max_attempts=1)
         await one.press("3")
         await one.opened("Failures")
@@ -40,7 +40,7 @@ async def test_w_tells_what_fails_in_a_group(take_seat: SeatMaker) -> None:
         await one.reads("1 job of drill.run is dead (error): DrillFailed: no crew; the first since")
 
 
-async def fail(one: Seat, *messages: str) -> None:
+async def fail(one: ConsoleDriver, *messages: str) -> None:
     """Let a job fail of each message, as a worker would tell it: due again in an hour."""
     broker = (await one.operations()).actions._broker
     await one.enqueue("pothole.report", *(POTHOLE for _ in messages))
@@ -69,9 +69,9 @@ async def fail(one: Seat, *messages: str) -> None:
 
 
 async def test_what_is_failing_now_is_a_row_of_the_first_screen_and_is_cancelled_as_one(
-    take_seat: SeatMaker,
+    open_console: ConsoleMaker,
 ) -> None:
-    async with take_seat() as one:
+    async with open_console() as one:
         await fail(one, "crew-1 answered 503", "crew-2 answered 503")
         await one.sees("↻ pothole.report       2 OSError: # answered #")
         await one.press("tab", "tab", "tab", "down", "w")
@@ -87,8 +87,10 @@ async def test_what_is_failing_now_is_a_row_of_the_first_screen_and_is_cancelled
         await one.sees("↻ pothole.report       ·")
 
 
-async def test_a_queue_opens_the_page_of_its_type_and_that_its_jobs(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_a_queue_opens_the_page_of_its_type_and_that_its_jobs(
+    open_console: ConsoleMaker,
+) -> None:
+    async with open_console() as one:
         await fail(one, "crew-1 answered 503")
         await one.enqueue("pothole.report", POTHOLE)
         await one.until("the queue is shown", lambda: one.grid("queues").cursor)
@@ -112,8 +114,8 @@ async def test_a_queue_opens_the_page_of_its_type_and_that_its_jobs(take_seat: S
         assert one.page.where.startswith("cause:")
 
 
-async def test_an_audit_row_is_opened_and_leads_to_its_job(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_an_audit_row_is_opened_and_leads_to_its_job(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         [job_id] = await one.enqueue("pothole.report", POTHOLE)
         actions = (await one.operations()).actions
         await actions.carry_out(await actions.plan(Act.CANCEL, [job_id]), note="wrong city")
@@ -135,8 +137,8 @@ async def test_an_audit_row_is_opened_and_leads_to_its_job(take_seat: SeatMaker)
         await one.sees("why ")
 
 
-async def test_an_event_that_is_about_no_job_is_opened_itself(take_seat: SeatMaker) -> None:
-    async with take_seat(works=True) as one:
+async def test_an_event_that_is_about_no_job_is_opened_itself(open_console: ConsoleMaker) -> None:
+    async with open_console(works=True) as one:
         await one.enqueue("pothole.report", POTHOLE)
         await one.press("7")
         await one.opened("Events")
@@ -169,9 +171,9 @@ async def test_an_event_that_is_about_no_job_is_opened_itself(take_seat: SeatMak
     ],
 )
 async def test_the_palette_finds_by_words_of_the_help_and_other_names(
-    take_seat: SeatMaker, typed: str, found: str
+    open_console: ConsoleMaker, typed: str, found: str
 ) -> None:
-    async with take_seat() as one:
+    async with open_console() as one:
         await one.press("ctrl+p")
         await one.until("the palette is open", lambda: one.console.screen.query("Input"))
         assert "🔎" not in one.text()
@@ -181,9 +183,9 @@ async def test_the_palette_finds_by_words_of_the_help_and_other_names(
 
 
 async def test_the_help_lists_the_fields_of_the_filter_and_can_be_read_at_80(
-    take_seat: SeatMaker,
+    open_console: ConsoleMaker,
 ) -> None:
-    async with take_seat(size=(80, 24)) as one:
+    async with open_console(size=(80, 24)) as one:
         await one.enqueue("pothole.report", POTHOLE)
         await one.press("2")
         await one.shows_jobs(1)
@@ -202,8 +204,8 @@ async def test_the_help_lists_the_fields_of_the_filter_and_can_be_read_at_80(
         assert f"  $ hms-svc jobs show {job.id}" in shown
 
 
-async def test_a_filter_is_saved_and_opened_by_its_name(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_a_filter_is_saved_and_opened_by_its_name(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         await one.press(":")
         await one.type("save mine")
         await one.press("enter")
@@ -216,7 +218,7 @@ async def test_a_filter_is_saved_and_opened_by_its_name(take_seat: SeatMaker) ->
         await one.type("save night")
         await one.press("enter")
         await one.sees("saved: / and @night")
-    async with take_seat() as one:
+    async with open_console() as one:
         await one.press(":")
         await one.type("filters")
         await one.press("enter")

@@ -9,38 +9,40 @@ from textual.widgets import Input, TextArea
 from hms_svc.domain.event import Event
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import AttemptView, JobPage, Move, ProgressView
-from hms_svc.operations.reads import JobStory
+from hms_svc.operations.reads import FullJob
 from tests.dashboard import city
-from tests.dashboard.conftest import SeatMaker
+from tests.dashboard.conftest import ConsoleMaker
 from tests.dashboard.hostile import HOSTILE, NAME, fill, harm_in
-from tests.dashboard.seat import Seat
 from tests.dashboard.stills import FACTS, Still, keys
+from tests.support.console import ConsoleDriver
 from tui.audit_rows import fold
-from tui.looks import (
-    AuditLook,
+from tui.queries import (
+    AuditRowsQuery,
     AuditSeen,
-    CaseLook,
     CasePage,
-    CasesLook,
-    EventsLook,
-    Hands,
-    HandsLook,
-    JobsLook,
-    StoryLook,
+    CaseQuery,
+    CasesQuery,
+    EventsQuery,
+    JobQuery,
+    JobsQuery,
+    RunningJobs,
+    RunningJobsQuery,
 )
-from tui.picture import Picture, StoryOf
+from tui.snapshot import FullJobSeen, Snapshot
 from tui.widgets.page import Page
 
 APP = "tests.dashboard.hostile:app"
 
 
-def check(one: Seat, where: str) -> None:
+def check(one: ConsoleDriver, where: str) -> None:
     harm = harm_in(one.console.screen._compositor.render_strips())
     assert harm == [], f"{where}: {harm[:3]}"
 
 
-async def test_no_screen_and_no_dialog_shows_what_a_terminal_obeys(take_seat: SeatMaker) -> None:
-    async with take_seat(app=(APP,), actor="ann\u202e\x9b2J", works=True) as one:
+async def test_no_screen_and_no_dialog_shows_what_a_terminal_obeys(
+    open_console: ConsoleMaker,
+) -> None:
+    async with open_console(app=(APP,), actor="ann\u202e\x9b2J", works=True) as one:
         await fill(one)
         await one.sees("EVIL")
         await one.until("all are in place", lambda: ended(one) == 5)
@@ -59,14 +61,14 @@ async def test_no_screen_and_no_dialog_shows_what_a_terminal_obeys(take_seat: Se
         await plans(one)
 
 
-def ended(one: Seat) -> int:
+def ended(one: ConsoleDriver) -> int:
     return sum(
         queue.counts.rejected + queue.counts.dead + queue.counts.completed + queue.counts.processing
-        for queue in one.console.store.picture.queues
+        for queue in one.console.store.snapshot.queues
     )
 
 
-async def walk(one: Seat, job_id: str) -> None:
+async def walk(one: ConsoleDriver, job_id: str) -> None:
     await one.press(":")
     await one.put(f"inspect {job_id}")
     await one.press("enter")
@@ -104,11 +106,11 @@ async def walk(one: Seat, job_id: str) -> None:
     await one.press("escape")
 
 
-def refused(one: Seat) -> bool:
+def refused(one: ConsoleDriver) -> bool:
     return "refused" in "".join(part.text for part in one.console.notice)
 
 
-async def plans(one: Seat) -> None:
+async def plans(one: ConsoleDriver) -> None:
     await one.press("3")
     await one.opened("Failures")
     await one.press("r")
@@ -125,8 +127,8 @@ async def plans(one: Seat) -> None:
     check(one, "Audit")
 
 
-async def test_the_palette_shows_hostile_names_harmless(take_seat: SeatMaker) -> None:
-    async with take_seat(app=(APP,)) as one:
+async def test_the_palette_shows_hostile_names_harmless(open_console: ConsoleMaker) -> None:
+    async with open_console(app=(APP,)) as one:
         await fill(one)
         await one.press("5")
         await one.sees("EVIL")
@@ -136,7 +138,7 @@ async def test_the_palette_shows_hostile_names_harmless(take_seat: SeatMaker) ->
         check(one, "palette")
 
 
-def evil(name: str) -> Picture:
+def evil(name: str) -> Snapshot:
     """The city, with hostile text in each field that is one's of outsiders."""
     jobs = tuple(
         msgspec.structs.replace(
@@ -199,15 +201,17 @@ def evil_answers() -> dict[type, object]:
         data=msgspec.json.encode({"type": HOSTILE, "reason": HOSTILE}),
     )  # fmt: skip
     return {
-        JobsLook: JobPage((view,), None, 1),
-        StoryLook: StoryOf(
-            JobStory(detail=detail, case=case, audit=audit, archived=False), HOSTILE
+        JobsQuery: JobPage((view,), None, 1),
+        JobQuery: FullJobSeen(
+            FullJob(detail=detail, case=case, audit=audit, archived=False), HOSTILE
         ),
-        HandsLook: Hands({city.JOBS[0].id: msgspec.structs.replace(detail, view=city.JOBS[0])}),
-        CasesLook: CasePage((case,), None),
-        CaseLook: case,
-        EventsLook: (event, msgspec.structs.replace(event, id="2", type=HOSTILE, position=2)),
-        AuditLook: AuditSeen(tuple(fold(audit)), True),
+        RunningJobsQuery: RunningJobs(
+            {city.JOBS[0].id: msgspec.structs.replace(detail, view=city.JOBS[0])}
+        ),
+        CasesQuery: CasePage((case,), None),
+        CaseQuery: case,
+        EventsQuery: (event, msgspec.structs.replace(event, id="2", type=HOSTILE, position=2)),
+        AuditRowsQuery: AuditSeen(tuple(fold(audit)), True),
     }
 
 

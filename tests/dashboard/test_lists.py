@@ -8,28 +8,28 @@ import pytest
 
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.control import Act
-from tests.dashboard.conftest import SeatMaker
-from tests.dashboard.seat import POTHOLE, Seat
-from tui.memory import Memory
+from tests.dashboard.conftest import ConsoleMaker
+from tests.support.console import POTHOLE, ConsoleDriver
+from tui.preferences import Preferences
 from tui.table import TableView
 
 
-async def three_queues(one: Seat) -> None:
+async def three_queues(one: ConsoleDriver) -> None:
     """Enqueue one job of a type, two of another, three of a third."""
     for number, type in enumerate(("c.low", "b.more", "a.most"), 1):
         await one.enqueue(type, *[POTHOLE] * number)
     await one.until("the queues are shown", lambda: len(types(one)) == 3)
 
 
-def types(one: Seat) -> list[str]:
+def types(one: ConsoleDriver) -> list[str]:
     return [row.key for row in one.grid("queues").rows]
 
 
 async def test_a_table_is_sorted_by_its_columns_and_that_is_remembered(
-    take_seat: SeatMaker, tmp_path: Path
+    open_console: ConsoleMaker, tmp_path: Path
 ) -> None:
     memory = tmp_path / "console.json"
-    async with take_seat(memory=memory) as one:
+    async with open_console(memory=memory) as one:
         await three_queues(one)
         assert types(one) == ["a.most", "b.more", "c.low"]
         await one.press("s", "s")
@@ -37,14 +37,14 @@ async def test_a_table_is_sorted_by_its_columns_and_that_is_remembered(
         await one.press("R")
         assert types(one) == ["c.low", "b.more", "a.most"]
         assert "▴ready" in one.lines()[1]
-    async with take_seat(memory=memory) as one:
+    async with open_console(memory=memory) as one:
         await one.until("the queues are shown", lambda: types(one))
         assert types(one) == ["c.low", "b.more", "a.most"]
 
 
-async def test_columns_are_chosen_in_a_dialog(take_seat: SeatMaker, tmp_path: Path) -> None:
+async def test_columns_are_chosen_in_a_dialog(open_console: ConsoleMaker, tmp_path: Path) -> None:
     memory = tmp_path / "console.json"
-    async with take_seat(memory=memory) as one:
+    async with open_console(memory=memory) as one:
         await three_queues(one)
         assert " ready " in one.lines()[1]
         await one.press("C")
@@ -52,13 +52,15 @@ async def test_columns_are_chosen_in_a_dialog(take_seat: SeatMaker, tmp_path: Pa
         await one.press("down", "space", "down", "right", "s", "enter")
         await one.opened("Overview")
         assert " ready " not in one.lines()[1]
-        assert Memory(memory).view_of("overview.queues") == TableView(
+        assert Preferences(memory).view_of("overview.queues") == TableView(
             hidden=("ready",), widths={"run": 7}, sort="run", is_reversed=True
         )
 
 
-async def test_a_page_of_a_longer_list_is_not_sorted_and_says_why(take_seat: SeatMaker) -> None:
-    async with take_seat(size=(80, 24)) as one:
+async def test_a_page_of_a_longer_list_is_not_sorted_and_says_why(
+    open_console: ConsoleMaker,
+) -> None:
+    async with open_console(size=(80, 24)) as one:
         await one.enqueue("pothole.report", *[POTHOLE] * 40)
         await one.press("2")
         await one.until("a page is shown", lambda: one.page.grid.rows)
@@ -74,21 +76,21 @@ async def test_a_page_of_a_longer_list_is_not_sorted_and_says_why(take_seat: Sea
 
 @pytest.mark.parametrize("written", ["{", '{"tables": 3}', "[" * 70_000])
 async def test_a_broken_memory_is_ignored_with_a_word(
-    take_seat: SeatMaker, tmp_path: Path, written: str
+    open_console: ConsoleMaker, tmp_path: Path, written: str
 ) -> None:
     memory = tmp_path / "console.json"
     memory.write_text(written)
-    async with take_seat(memory=memory) as one:
+    async with open_console(memory=memory) as one:
         await one.sees("console.json cannot be read: ")
         assert memory.read_text() == written
         await one.press("s")
-        assert Memory(memory).trouble == ""
+        assert Preferences(memory).trouble == ""
 
 
 async def test_words_narrow_a_list_where_it_stands_and_escape_takes_them_off(
-    take_seat: SeatMaker,
+    open_console: ConsoleMaker,
 ) -> None:
-    async with take_seat(size=(80, 24)) as one:
+    async with open_console(size=(80, 24)) as one:
         await three_queues(one)
         await one.press("/")
         await one.type("MO")
@@ -99,8 +101,8 @@ async def test_words_narrow_a_list_where_it_stands_and_escape_takes_them_off(
         assert (one.screen, types(one)) == ("Overview", ["a.most", "b.more", "c.low"])
 
 
-async def test_words_on_audit_do_not_lead_away_from_it(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_words_on_audit_do_not_lead_away_from_it(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         ids = await one.enqueue("pothole.report", POTHOLE, POTHOLE)
         actions = (await one.operations()).actions
         for job_id in ids:
@@ -115,8 +117,10 @@ async def test_words_on_audit_do_not_lead_away_from_it(take_seat: SeatMaker) -> 
         assert {job.state for job in await one.jobs()} == {State.CANCELLED}
 
 
-async def test_an_act_on_many_is_one_row_of_the_audit_and_is_opened(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_an_act_on_many_is_one_row_of_the_audit_and_is_opened(
+    open_console: ConsoleMaker,
+) -> None:
+    async with open_console() as one:
         ids = await one.enqueue("pothole.report", *[POTHOLE] * 4)
         actions = (await one.operations()).actions
         await actions.carry_out(await actions.plan(Act.CANCEL, ids[:1]), note="alone")
@@ -134,8 +138,8 @@ async def test_an_act_on_many_is_one_row_of_the_audit_and_is_opened(take_seat: S
         await one.opened("Audit")
 
 
-async def test_the_audit_is_asked_for_an_actor_and_an_act(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_the_audit_is_asked_for_an_actor_and_an_act(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         ids = await one.enqueue("pothole.report", POTHOLE, POTHOLE)
         actions = (await one.operations()).actions
         await actions.carry_out(await actions.plan(Act.CANCEL, ids), note="wrong city")
@@ -162,8 +166,8 @@ async def test_the_audit_is_asked_for_an_actor_and_an_act(take_seat: SeatMaker) 
         await one.sees("is no name with at most one *")
 
 
-async def test_cases_are_asked_for_a_state_and_a_kind(take_seat: SeatMaker) -> None:
-    async with take_seat(works=True) as one:
+async def test_cases_are_asked_for_a_state_and_a_kind(open_console: ConsoleMaker) -> None:
+    async with open_console(works=True) as one:
         await one.enqueue("pothole.report", POTHOLE)
         await one.press("6")
         await one.until("the case is shown", lambda: len(one.grid("table").rows) == 1)

@@ -9,25 +9,25 @@ import pytest
 import tui.store
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.control import Act, ActRequest, Seen
-from tests.dashboard.conftest import SeatMaker
-from tests.dashboard.seat import POTHOLE, Seat, seat
+from tests.dashboard.conftest import ConsoleMaker
+from tests.support.console import POTHOLE, ConsoleDriver, drive_console
 from tui.themes import THEMES
 from tui.widgets.prompt import Prompt
 
 
-async def give(one: Seat, key: str, text: str) -> None:
+async def give(one: ConsoleDriver, key: str, text: str) -> None:
     await one.press(key)
     await one.put(text)
     await one.press("enter")
     await one.settle()
 
 
-def prompt(one: Seat) -> Prompt:
+def prompt(one: ConsoleDriver) -> Prompt:
     return one.console.screen.query_one(Prompt)
 
 
-async def test_a_wrong_filter_is_named_and_the_prompt_stays(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_a_wrong_filter_is_named_and_the_prompt_stays(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         await one.press("2")
         await give(one, "/", "state:deaf")
         await one.sees("deaf")
@@ -40,10 +40,12 @@ async def test_a_wrong_filter_is_named_and_the_prompt_stays(take_seat: SeatMaker
         assert not prompt(one).has_class("-open")
 
 
-async def test_tab_completes_a_filter_and_up_gives_the_one_before(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_tab_completes_a_filter_and_up_gives_the_one_before(
+    open_console: ConsoleMaker,
+) -> None:
+    async with open_console() as one:
         await one.enqueue("pothole.report", POTHOLE)
-        await one.until("the queue is known", lambda: one.console.store.picture.queues)
+        await one.until("the queue is known", lambda: one.console.store.snapshot.queues)
         await one.press("2", "/")
         await one.type("type:poth")
         await one.until("a suggestion", lambda: prompt(one)._suggestion)
@@ -72,16 +74,16 @@ async def test_tab_completes_a_filter_and_up_gives_the_one_before(take_seat: Sea
     ],
 )
 async def test_what_is_wrong_with_a_typed_command_is_said(
-    take_seat: SeatMaker, typed: str, told: str
+    open_console: ConsoleMaker, typed: str, told: str
 ) -> None:
-    async with take_seat() as one:
+    async with open_console() as one:
         await give(one, ":", typed)
         await one.sees(told)
         assert all(row.action == "queue.purge" for row in await one.audit())
 
 
-async def test_a_typed_act_takes_a_filter(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_a_typed_act_takes_a_filter(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         await one.enqueue("pothole.report", POTHOLE, POTHOLE)
         await give(one, ":", "cancel state:queued")
         await one.opened("ConfirmDialog")
@@ -94,8 +96,8 @@ async def test_a_typed_act_takes_a_filter(take_seat: SeatMaker) -> None:
         assert {job.state for job in await one.jobs()} == {State.QUEUED}
 
 
-async def test_history_goes_back_and_forth_with_its_filters(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_history_goes_back_and_forth_with_its_filters(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         await one.press("2")
         await give(one, "/", "state:dead")
         await one.press("3")
@@ -111,9 +113,9 @@ async def test_history_goes_back_and_forth_with_its_filters(take_seat: SeatMaker
 
 
 async def test_escape_takes_back_marks_then_the_filter_then_the_screen(
-    take_seat: SeatMaker,
+    open_console: ConsoleMaker,
 ) -> None:
-    async with take_seat() as one:
+    async with open_console() as one:
         await one.enqueue("pothole.report", POTHOLE)
         await one.press("2")
         await give(one, "/", "state:queued")
@@ -130,8 +132,8 @@ async def test_escape_takes_back_marks_then_the_filter_then_the_screen(
         await one.opened("Jobs")
 
 
-async def test_pages_turn_beyond_the_last_row_and_back(take_seat: SeatMaker) -> None:
-    async with take_seat(size=(80, 16)) as one:
+async def test_pages_turn_beyond_the_last_row_and_back(open_console: ConsoleMaker) -> None:
+    async with open_console(size=(80, 16)) as one:
         ids = await one.enqueue("pothole.report", *[POTHOLE] * 15)
         await one.press("2")
         grid = one.page.grid
@@ -147,24 +149,24 @@ async def test_pages_turn_beyond_the_last_row_and_back(take_seat: SeatMaker) -> 
         assert grid.cursor == grid.rows[-1].key
 
 
-async def test_standing_still_shows_nothing_new_until_it_ends(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_standing_still_shows_nothing_new_until_it_ends(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         await one.press("S")
         await one.sees("paused, ")
-        before = one.console.store.picture
+        before = one.console.store.snapshot
         await one.enqueue("pothole.report", POTHOLE)
         reads = (await one.operations()).reads
         await reads.queues()
         for _ in range(20):
-            one.console.store.hurry(anew=True)
+            one.console.store.stop_now(anew=True)
             await one.settle()
-        assert one.console.store.picture.at == before.at
+        assert one.console.store.snapshot.at == before.at
         await one.press("S")
         await one.sees("pothole.report")
 
 
-async def test_themes_go_round_and_can_be_named(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_themes_go_round_and_can_be_named(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         seen = [one.console.theme]
         for _ in THEMES:
             await one.press("T")
@@ -177,8 +179,8 @@ async def test_themes_go_round_and_can_be_named(take_seat: SeatMaker) -> None:
         assert one.console.theme == "contrast"
 
 
-async def test_copying_gives_the_whole_id(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_copying_gives_the_whole_id(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         [job_id] = await one.enqueue("pothole.report", POTHOLE)
         await one.press("2")
         await one.shows_jobs(1)
@@ -188,10 +190,10 @@ async def test_copying_gives_the_whole_id(take_seat: SeatMaker) -> None:
 
 
 async def test_a_console_over_jobs_that_ended_long_ago_does_not_say_that_none_has(
-    take_seat: SeatMaker, monkeypatch: pytest.MonkeyPatch
+    open_console: ConsoleMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tui.store, "NEWEST_EVENTS", 0)  # newer ones have pushed them out
-    async with take_seat() as one:
+    async with open_console() as one:
         await one.sees("No job has ended yet")
         ids = await one.enqueue("pothole.report", *[POTHOLE] * 3)
         operations = await one.operations()
@@ -204,7 +206,7 @@ async def test_a_console_over_jobs_that_ended_long_ago_does_not_say_that_none_ha
 
 async def test_before_the_first_answer_nothing_is_claimed(tmp_path: Path) -> None:
     settings = {"data_dir": str(tmp_path), "broker_url": "redis://127.0.0.1:1/0"}
-    async with seat(settings, waits=False) as one:
+    async with drive_console(settings, waits=False) as one:
         await one.sees("broker down")
         assert "loading …" in one.text()
         for words in ("No dead letters", "Nothing yet", "No job has ended", "all well"):
@@ -213,7 +215,7 @@ async def test_before_the_first_answer_nothing_is_claimed(tmp_path: Path) -> Non
 
 async def test_times_are_those_of_the_readers_zone_and_utc_by_a_key(tmp_path: Path) -> None:
     settings = {"data_dir": str(tmp_path), "time_zone": "Asia/Kolkata"}
-    async with seat(settings) as one:
+    async with drive_console(settings) as one:
         await one.enqueue("pothole.report", POTHOLE)
         await one.press("2")
         await one.shows_jobs(1)

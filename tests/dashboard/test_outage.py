@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 
 import tui.store
-from hms_svc.ports import answer_bound
-from tests.dashboard.conftest import SeatMaker
-from tests.dashboard.seat import POTHOLE, Seat, seat
+from hms_svc.ports import answer_timeout
+from tests.dashboard.conftest import ConsoleMaker
 from tests.runtime.test_replaced_files import replaced
-from tests.servers.framing import POSTGRESQL
-from tests.servers.postgres import PostgresServer
-from tests.servers.proxy import LOOPBACK, Proxy
-from tests.servers.redis import RedisMaker
+from tests.support.console import POTHOLE, ConsoleDriver, drive_console
+from tests.support.framing import POSTGRESQL
+from tests.support.postgres_server import PostgresServer
+from tests.support.proxy import LOOPBACK, Proxy
+from tests.support.redis_server import RedisMaker
 from tui.widgets.bar import Bar
 
 
-def top_has(one: Seat, words: str) -> bool:
+def top_has(one: ConsoleDriver, words: str) -> bool:
     return words in one.lines()[0]
 
 
@@ -32,7 +32,7 @@ async def test_the_last_picture_stays_stale_and_heals_by_itself(
     monkeypatch.setattr(tui.store, "LONGEST_WAIT_SECONDS", 0.1)
     server = make_redis(appendonly="always")
     settings = {"data_dir": str(tmp_path), "broker_url": server.url()}
-    async with seat(settings) as one:
+    async with drive_console(settings) as one:
         await one.enqueue("pothole.report", POTHOLE)
         await one.sees("pothole.report")
         await asyncio.to_thread(server.terminate)
@@ -41,12 +41,12 @@ async def test_the_last_picture_stays_stale_and_heals_by_itself(
         assert "STALE" in lines[0]
         assert any("pothole.report" in line for line in lines[1:-1])
         assert str(server.port) in lines[-1]
-        seen = one.console.store.picture.at
+        seen = one.console.store.snapshot.at
         await asyncio.to_thread(server.start)
-        await one.until("it looks again", lambda: one.console.store.picture.at > seen)
+        await one.until("it looks again", lambda: one.console.store.snapshot.at > seen)
         await one.enqueue("pothole.report", POTHOLE)
         await one.until(
-            "both are counted", lambda: one.console.store.picture.queues[0].counts.queued == 2
+            "both are counted", lambda: one.console.store.snapshot.queues[0].counts.queued == 2
         )
         await one.until("all is well again", lambda: "STALE" not in one.text())
 
@@ -57,7 +57,7 @@ async def test_the_console_opens_files_anew_that_were_replaced_under_it(
 ) -> None:
     monkeypatch.setattr(tui.store, "LONGEST_WAIT_SECONDS", 0.1)
     monkeypatch.setattr(tui.store, "HEALTH_SECONDS", 0.0)
-    async with seat({"data_dir": str(tmp_path)}) as one:
+    async with drive_console({"data_dir": str(tmp_path)}) as one:
         await one.enqueue("pothole.report", POTHOLE)
         await one.sees("pothole.report")
         before = await one.operations()
@@ -68,7 +68,7 @@ async def test_the_console_opens_files_anew_that_were_replaced_under_it(
         )
         await one.enqueue("pothole.report", POTHOLE)
         await one.until(
-            "both are counted", lambda: one.console.store.picture.queues[0].counts.queued == 2
+            "both are counted", lambda: one.console.store.snapshot.queues[0].counts.queued == 2
         )
         await one.until("all is well again", lambda: "STALE" not in one.text())
 
@@ -80,12 +80,12 @@ async def test_nothing_is_put_by_while_the_broker_is_away_and_all_works_once_it_
     server = make_redis()
     server.terminate()
     settings = {"data_dir": str(tmp_path), "broker_url": server.url()}
-    async with seat(settings, waits=False) as one:
-        await one.until("the trouble is told", lambda: one.console.store.picture.trouble)
+    async with drive_console(settings, waits=False) as one:
+        await one.until("the trouble is told", lambda: one.console.store.snapshot.trouble)
         await one.press("e")
         await one.sees("nothing was done")
         await asyncio.to_thread(server.start)
-        await one.until("the broker is there", lambda: one.console.store.picture.at)
+        await one.until("the broker is there", lambda: one.console.store.snapshot.at)
         assert len(one.console.screen_stack) == 2
         await one.press("e")
         await one.opened("ChooseDialog")
@@ -102,13 +102,13 @@ async def test_a_database_that_is_away_is_the_one_that_is_blamed(
         settings = {
             "data_dir": str(tmp_path), "broker_url": make_redis().url(), "database_url": address
         }  # fmt: skip
-        async with seat(settings) as one:
+        async with drive_console(settings) as one:
             [job_id] = await one.enqueue("pothole.report", POTHOLE)
             await one.press("6")
             await one.sees("No case has been opened")
             await asyncio.to_thread(proxy.refuse)
             await one.sees("✗ postgresql")
-            await one.until("the look fails", lambda: one.console.store.picture.look_trouble)
+            await one.until("the look fails", lambda: one.console.store.snapshot.query_trouble)
             for key, words in (("6", "STALE"), ("9", "waiting")):
                 await one.press(key)
                 await one.until(f"{words} is told", partial(top_has, one, words))
@@ -121,7 +121,7 @@ async def test_a_database_that_is_away_is_the_one_that_is_blamed(
             await one.enqueue("pothole.report", POTHOLE)
             await one.until(
                 "the overview stays live",
-                lambda: one.console.store.picture.queues[0].counts.queued == 2,
+                lambda: one.console.store.snapshot.queues[0].counts.queued == 2,
             )
             assert "STALE" not in one.text()
             one.console.navigation.follow(f"job:{job_id}")
@@ -137,35 +137,35 @@ async def test_a_broker_that_is_away_leaves_the_cases_live(
 ) -> None:
     monkeypatch.setattr(tui.store, "LONGEST_WAIT_SECONDS", 0.1)
     server = make_redis()
-    async with seat({"data_dir": str(tmp_path), "broker_url": server.url()}) as one:
+    async with drive_console({"data_dir": str(tmp_path), "broker_url": server.url()}) as one:
         await one.press("6")
         await one.sees("No case has been opened")
         await asyncio.to_thread(server.terminate)
         await one.sees("broker down")
         assert "✗ redis" in one.lines()[0]
         assert "● sqlite" in one.lines()[0]
-        seen = one.console.store.picture.seen
+        seen = one.console.store.snapshot.seen
         assert seen is not None
         await one.until(
             "the cases are looked at again",
-            lambda: (now := one.console.store.picture.seen) is not None and now.at > seen.at,
+            lambda: (now := one.console.store.snapshot.seen) is not None and now.at > seen.at,
         )
         assert "STALE" not in one.text()
         await one.press("1")
         await one.sees("STALE")
 
 
-async def test_the_top_line_goes_on_behind_a_dialog(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_the_top_line_goes_on_behind_a_dialog(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         await one.press("e")
         await one.opened("ChooseDialog")
-        before = one.console.store.picture.at
-        await one.until("it looks on", lambda: one.console.store.picture.at > before)
+        before = one.console.store.snapshot.at
+        await one.until("it looks on", lambda: one.console.store.snapshot.at > before)
         one.console.store.stand_still(still=True)
-        room = one.console.room
+        console_screen = one.console.console_screen
         await one.until(
             "the top line tells it",
-            lambda: "paused, " in room.query_one("#top", Bar).render_line(0).text,
+            lambda: "paused, " in console_screen.query_one("#top", Bar).render_line(0).text,
         )
 
 
@@ -173,10 +173,10 @@ async def test_a_broker_that_hangs_is_told_and_heals_by_itself(
     make_redis: RedisMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_looks: None
 ) -> None:
     monkeypatch.setattr(tui.store, "LONGEST_WAIT_SECONDS", 0.1)
-    monkeypatch.setattr(answer_bound, "ASK_AFTER_SECONDS", 0.1)
-    monkeypatch.setattr(answer_bound, "PROBE_SECONDS", 0.1)
+    monkeypatch.setattr(answer_timeout, "ASK_AFTER_SECONDS", 0.1)
+    monkeypatch.setattr(answer_timeout, "PROBE_SECONDS", 0.1)
     server = make_redis()
-    async with seat({"data_dir": str(tmp_path), "broker_url": server.url()}) as one:
+    async with drive_console({"data_dir": str(tmp_path), "broker_url": server.url()}) as one:
         await one.enqueue("pothole.report", POTHOLE)
         await one.sees("pothole.report")
         os.kill(server.pid, signal.SIGSTOP)
@@ -195,7 +195,9 @@ async def test_a_slow_broker_is_told_as_slow_not_as_down(
     monkeypatch.setattr(tui.store, "HEALTH_SECONDS", 0.0)
     with Proxy(make_redis().port) as proxy:
         url = f"redis://{LOOPBACK}:{proxy.port}/0"
-        async with seat({"data_dir": str(tmp_path), "broker_url": url}, size=(160, 40)) as one:
+        async with drive_console(
+            {"data_dir": str(tmp_path), "broker_url": url}, size=(160, 40)
+        ) as one:
             await one.enqueue("pothole.report", POTHOLE)
             proxy.delay(300)
             await one.sees("broker slow")

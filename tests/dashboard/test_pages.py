@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-import tui.looks
+import tui.queries
 from hms_svc.domain.views import JobView
 from hms_svc.operations.service import Operations
-from tests.dashboard.conftest import SeatMaker
-from tests.dashboard.seat import POTHOLE, Seat
+from tests.dashboard.conftest import ConsoleMaker
 from tests.dashboard.test_real_terminal import RealConsole
-from tui.reading import moved_stop
+from tests.support.console import POTHOLE, ConsoleDriver
+from tui.page_sections import moved_stop
 from tui.screens.inspect import Reading
 from tui.text import line
 from tui.widgets.page import Page
@@ -20,13 +20,13 @@ from tui.widgets.page import Page
 FAILS = {"act": "fail", "message": "no crew is free"}
 
 
-def page_of(one: Seat) -> Page:
-    room = one.console.room
-    assert isinstance(room, Reading)
-    return room.page
+def page_of(one: ConsoleDriver) -> Page:
+    console_screen = one.console.console_screen
+    assert isinstance(console_screen, Reading)
+    return console_screen.page
 
 
-async def opened_dead_job(one: Seat) -> JobView:
+async def opened_dead_job(one: ConsoleDriver) -> JobView:
     """Let a job die after its only attempt, and open its page."""
     await one.enqueue("drill.run", FAILS, max_attempts=1)
     await one.press("2", "/")
@@ -40,8 +40,8 @@ async def opened_dead_job(one: Seat) -> JobView:
     return job
 
 
-async def test_each_fact_stands_once_and_sections_fold(take_seat: SeatMaker) -> None:
-    async with take_seat(works=True, types=["drill.run"]) as one:
+async def test_each_fact_stands_once_and_sections_fold(open_console: ConsoleMaker) -> None:
+    async with open_console(works=True, types=["drill.run"]) as one:
         await opened_dead_job(one)
         text = page_of(one).text
         assert text.count("no crew is free") == 3, (
@@ -74,8 +74,8 @@ def test_the_mark_of_a_page_stays_with_what_it_leads_to(
     assert moved_stop(before, 4, after) == stands
 
 
-async def test_a_page_is_searched_and_escape_takes_that_off(take_seat: SeatMaker) -> None:
-    async with take_seat(works=True, types=["drill.run"], size=(80, 24)) as one:
+async def test_a_page_is_searched_and_escape_takes_that_off(open_console: ConsoleMaker) -> None:
+    async with open_console(works=True, types=["drill.run"], size=(80, 24)) as one:
         await opened_dead_job(one)
         await one.press("Z", "/")
         await one.type("NO CREW")
@@ -89,9 +89,9 @@ async def test_a_page_is_searched_and_escape_takes_that_off(take_seat: SeatMaker
 
 
 async def test_what_is_chosen_of_a_page_is_copied(
-    take_seat: SeatMaker, monkeypatch: pytest.MonkeyPatch
+    open_console: ConsoleMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with take_seat(works=True, types=["drill.run"]) as one:
+    async with open_console(works=True, types=["drill.run"]) as one:
         job = await opened_dead_job(one)
         copied = []
         for key in ("p", "t", "c"):
@@ -106,9 +106,9 @@ async def test_what_is_chosen_of_a_page_is_copied(
 
 
 async def test_the_log_of_a_running_job_is_followed_until_one_goes_up(
-    take_seat: SeatMaker,
+    open_console: ConsoleMaker,
 ) -> None:
-    async with take_seat(size=(80, 24)) as one:
+    async with open_console(size=(80, 24)) as one:
         page = Page(id="tail")
         await one.console.screen.mount(page)
         page.styles.height = 5
@@ -125,8 +125,8 @@ async def test_the_log_of_a_running_job_is_followed_until_one_goes_up(
         assert page.scroll_y < page.max_scroll_y
 
 
-async def test_lines_that_do_not_wrap_are_scrolled_sideways(take_seat: SeatMaker) -> None:
-    async with take_seat(size=(80, 24)) as one:
+async def test_lines_that_do_not_wrap_are_scrolled_sideways(open_console: ConsoleMaker) -> None:
+    async with open_console(size=(80, 24)) as one:
         [job_id] = await one.enqueue("drill.run", {**FAILS, "message": "x" * 90 + "end"})
         await one.press("2")
         await one.shows_jobs(1)
@@ -140,17 +140,17 @@ async def test_lines_that_do_not_wrap_are_scrolled_sideways(take_seat: SeatMaker
 
 
 async def test_the_preview_reads_once_for_each_rest_and_not_for_rows_passed_over(
-    take_seat: SeatMaker, monkeypatch: pytest.MonkeyPatch
+    open_console: ConsoleMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
-    take = tui.looks.GlanceLook.take
+    take = tui.queries.GlanceQuery.take
 
-    async def counted(self: tui.looks.GlanceLook, operations: Operations) -> object:
+    async def counted(self: tui.queries.GlanceQuery, operations: Operations) -> object:
         read.append(self.job_id)
         return await take(self, operations)
 
-    monkeypatch.setattr(tui.looks.GlanceLook, "take", counted)
-    async with take_seat() as one:
+    monkeypatch.setattr(tui.queries.GlanceQuery, "take", counted)
+    async with open_console() as one:
         await one.enqueue("pothole.report", *[POTHOLE] * 9)
         await one.press("2")
         await one.shows_jobs(9)
@@ -163,10 +163,10 @@ async def test_the_preview_reads_once_for_each_rest_and_not_for_rows_passed_over
 
 
 async def test_the_preview_is_shown_from_120_columns_and_hidden_by_a_key(
-    take_seat: SeatMaker, tmp_path: Path
+    open_console: ConsoleMaker, tmp_path: Path
 ) -> None:
     memory = tmp_path / "console.json"
-    async with take_seat(size=(119, 40), memory=memory) as one:
+    async with open_console(size=(119, 40), memory=memory) as one:
         await one.enqueue("pothole.report", POTHOLE)
         await one.press("2")
         await one.shows_jobs(1)
@@ -176,15 +176,17 @@ async def test_the_preview_is_shown_from_120_columns_and_hidden_by_a_key(
         assert "▾Payload" in one.text()
         await one.press("v")
         await one.until("it is hidden", lambda: "Preview" not in one.text())
-    async with take_seat(memory=memory) as one:
+    async with open_console(memory=memory) as one:
         await one.press("2")
         await one.shows_jobs(1)
         assert "Preview" not in one.text()
 
 
-async def test_end_on_a_long_page_writes_one_frame(take_seat: SeatMaker, tmp_path: Path) -> None:
+async def test_end_on_a_long_page_writes_one_frame(
+    open_console: ConsoleMaker, tmp_path: Path
+) -> None:
     numbers = list(range(2500))
-    async with take_seat() as one:
+    async with open_console() as one:
         await one.enqueue("drill.run", {"many": numbers}, meta={"more": numbers})
     console = RealConsole(tmp_path, "--attach")
     try:

@@ -1,4 +1,4 @@
-"""Every screen as a picture; those in docs/pictures are the ones that the documents show."""
+"""Every screen as a snapshot; those in docs/pictures are the ones that the documents show."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ async def test_overview_of_production_that_is_stale() -> None:
     facts = msgspec.structs.replace(FACTS, profile="city hall", production=True, read_only=True)
     trouble = "redis://city: Connection refused"
     down = BrokerHealth("redis", False, 0.0, (trouble,))
-    picture = msgspec.structs.replace(
+    snapshot = msgspec.structs.replace(
         PICTURE, at=PICTURE.at - 73_000, trouble=trouble, broker=down, health=health_of(down)
     )
-    console = Still(picture, facts=facts)
+    console = Still(snapshot, facts=facts)
     async with console.run_test(size=SIZES["120x40"]) as pilot:
         await keys(pilot)
         check_picture(console, "overview-stale")

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from hms_svc.domain.lifecycle import State
-from tests.dashboard.conftest import SeatMaker
-from tests.dashboard.seat import POTHOLE, Seat
+from tests.dashboard.conftest import ConsoleMaker
 from tests.dashboard.test_acting import held_data
+from tests.support.console import POTHOLE, ConsoleDriver
 from tui.text import cell, line
 from tui.widgets.page import Page
 
 BUGS = ("no crew at depot", "no such lamp", "ledger is closed")
 
 
-async def wait_for(one: Seat, state: str, number: int) -> None:
+async def wait_for(one: ConsoleDriver, state: str, number: int) -> None:
     def counted() -> int:
-        return sum(getattr(each.counts, state) for each in one.console.store.picture.queues)
+        return sum(getattr(each.counts, state) for each in one.console.store.snapshot.queues)
 
     await one.until(f"{number} are {state}", lambda: counted() == number)
 
 
 async def test_the_plan_of_a_bulk_act_has_a_line_for_each_cause_and_state(
-    take_seat: SeatMaker,
+    open_console: ConsoleMaker,
 ) -> None:
-    async with take_seat(works=True, types=["drill.run"], size=(80, 24)) as one:
+    async with open_console(works=True, types=["drill.run"], size=(80, 24)) as one:
         data = [{"act": "fail", "message": f"{bug} {number}"} for bug in BUGS for number in (7, 8)]
         await one.enqueue("drill.run", *data, max_attempts=1)
         await wait_for(one, "dead", 6)
@@ -36,8 +36,8 @@ async def test_the_plan_of_a_bulk_act_has_a_line_for_each_cause_and_state(
         await one.reads("1 · queued pothole.report")
 
 
-async def test_a_key_copies_the_whole_command_line_of_a_plan(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_a_key_copies_the_whole_command_line_of_a_plan(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         ids = await one.enqueue("pothole.report", *({**POTHOLE, "lat": n} for n in range(5)))
         await one.press("2")
         await one.shows_jobs(5)
@@ -52,9 +52,9 @@ async def test_a_key_copies_the_whole_command_line_of_a_plan(take_seat: SeatMake
 
 
 async def test_the_question_of_a_held_job_shows_payload_rule_reason_and_age(
-    take_seat: SeatMaker,
+    open_console: ConsoleMaker,
 ) -> None:
-    async with take_seat(works=True, types=["pothole.report"], size=(80, 24)) as one:
+    async with open_console(works=True, types=["pothole.report"], size=(80, 24)) as one:
         await one.enqueue("pothole.report", *(await held_data(one, 1)))
         await wait_for(one, "held", 1)
         await one.press("4")
@@ -71,8 +71,10 @@ async def test_the_question_of_a_held_job_shows_payload_rule_reason_and_age(
             await one.opened("Held")
 
 
-async def test_several_held_jobs_have_their_payloads_in_a_line_each(take_seat: SeatMaker) -> None:
-    async with take_seat(works=True, types=["pothole.report"]) as one:
+async def test_several_held_jobs_have_their_payloads_in_a_line_each(
+    open_console: ConsoleMaker,
+) -> None:
+    async with open_console(works=True, types=["pothole.report"]) as one:
         await one.enqueue("pothole.report", *(await held_data(one, 2)))
         await wait_for(one, "held", 2)
         await one.press("4")
@@ -84,9 +86,9 @@ async def test_several_held_jobs_have_their_payloads_in_a_line_each(take_seat: S
 
 
 async def test_focus_begins_with_the_number_and_tab_goes_to_lines_alone(
-    take_seat: SeatMaker,
+    open_console: ConsoleMaker,
 ) -> None:
-    async with take_seat(size=(119, 40)) as one:
+    async with open_console(size=(119, 40)) as one:
         await one.enqueue("pothole.report", *({**POTHOLE, "lat": n} for n in range(25)))
         await one.press("2")
         await one.shows_jobs(25)
@@ -107,8 +109,8 @@ async def test_focus_begins_with_the_number_and_tab_goes_to_lines_alone(
         await one.sees("25 jobs discarded")
 
 
-async def test_a_purge_tells_how_many_of_each_state_it_cancels(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_a_purge_tells_how_many_of_each_state_it_cancels(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         operations = await one.operations()
         later = operations.reads.now_ms() + 3_600_000
         await one.enqueue("pothole.report", *({**POTHOLE, "lat": n} for n in range(3)))

@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 from textual.widgets import Input
 
-from tests.dashboard.conftest import SeatMaker
-from tests.dashboard.seat import POTHOLE, Seat
+from tests.dashboard.conftest import ConsoleMaker
+from tests.support.console import POTHOLE, ConsoleDriver
 
 
-def value(one: Seat) -> str:
+def value(one: ConsoleDriver) -> str:
     return one.console.screen.query_one("#prompt", Input).value
 
 
 async def test_tab_cycles_through_completions_and_shift_tab_goes_back(
-    take_seat: SeatMaker,
+    open_console: ConsoleMaker,
 ) -> None:
-    async with take_seat() as one:
+    async with open_console() as one:
         await one.press("2", "/")
         await one.type("state:re")
         seen = []
@@ -31,8 +31,8 @@ async def test_tab_cycles_through_completions_and_shift_tab_goes_back(
         assert value(one) == "state:retrying type:"
 
 
-async def test_while_a_prompt_is_open_the_foot_has_its_keys(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_while_a_prompt_is_open_the_foot_has_its_keys(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         await one.press("2")
         await one.opened("Jobs")
         for key in "/:":
@@ -52,9 +52,9 @@ async def test_while_a_prompt_is_open_the_foot_has_its_keys(take_seat: SeatMaker
     ],
 )  # fmt: skip
 async def test_screens_are_reached_by_what_people_call_them(
-    take_seat: SeatMaker, typed: str, screen: str, where: str
+    open_console: ConsoleMaker, typed: str, screen: str, where: str
 ) -> None:
-    async with take_seat() as one:
+    async with open_console() as one:
         await one.press(":")
         await one.type(typed)
         await one.press("enter")
@@ -63,9 +63,9 @@ async def test_screens_are_reached_by_what_people_call_them(
 
 
 async def test_history_keeps_the_filter_when_a_number_is_pressed_inside_a_job(
-    take_seat: SeatMaker,
+    open_console: ConsoleMaker,
 ) -> None:
-    async with take_seat() as one:
+    async with open_console() as one:
         await one.enqueue("pothole.report", POTHOLE)
         await one.press("2", "/")
         await one.type("type:pothole.report")
@@ -81,8 +81,8 @@ async def test_history_keeps_the_filter_when_a_number_is_pressed_inside_a_job(
         assert one.page.where == "type:pothole.report"
 
 
-async def test_hints_offer_what_can_be_done_and_are_never_cut(take_seat: SeatMaker) -> None:
-    async with take_seat(size=(80, 24)) as one:
+async def test_hints_offer_what_can_be_done_and_are_never_cut(open_console: ConsoleMaker) -> None:
+    async with open_console(size=(80, 24)) as one:
         await one.enqueue("pothole.report", POTHOLE)
         await one.press("2")
         await one.shows_jobs(1)
@@ -98,8 +98,10 @@ async def test_hints_offer_what_can_be_done_and_are_never_cut(take_seat: SeatMak
         assert "x cancel" not in one.lines()[-1]
 
 
-async def test_half_an_id_finds_nothing_and_says_how_to_look_for_it(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_half_an_id_finds_nothing_and_says_how_to_look_for_it(
+    open_console: ConsoleMaker,
+) -> None:
+    async with open_console() as one:
         [job_id] = await one.enqueue("pothole.report", POTHOLE)
         half = job_id[-8:]
         await one.press("2", "/")

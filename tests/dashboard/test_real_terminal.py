@@ -21,7 +21,7 @@ from typing import ClassVar, Final
 
 import pytest
 
-from tests.dashboard.conftest import SeatMaker
+from tests.dashboard.conftest import ConsoleMaker
 from tests.dashboard.hostile import HARMFUL, fill
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -130,7 +130,7 @@ class ShellConsole(RealConsole):
 
 
 def words(raw: bytes) -> str:
-    """Give what remains where Textual's own sequences are taken away."""
+    """Return what remains where Textual's own sequences are taken away."""
     return OURS.sub(b"", raw).decode(errors="replace")
 
 
@@ -143,8 +143,8 @@ def consoles() -> Iterator[list[RealConsole]]:
         each.close()
 
 
-async def prepare(take_seat: SeatMaker) -> None:
-    async with take_seat(
+async def prepare(open_console: ConsoleMaker) -> None:
+    async with open_console(
         app=(APP,), works=True, types=["evil.reject", "evil.fail", "evil.case"]
     ) as one:
         await fill(one)
@@ -152,7 +152,7 @@ async def prepare(take_seat: SeatMaker) -> None:
             "all have ended",
             lambda: sum(
                 queue.counts.rejected + queue.counts.dead + queue.counts.completed
-                for queue in one.console.store.picture.queues
+                for queue in one.console.store.snapshot.queues
             ) == 4,
         )  # fmt: skip
 
@@ -177,9 +177,9 @@ def walk(one: RealConsole) -> None:
 
 
 async def test_hostile_jobs_send_nothing_that_a_terminal_obeys(
-    take_seat: SeatMaker, tmp_path: Path, consoles: list[RealConsole]
+    open_console: ConsoleMaker, tmp_path: Path, consoles: list[RealConsole]
 ) -> None:
-    await prepare(take_seat)
+    await prepare(open_console)
     one = RealConsole(tmp_path, "--attach")
     consoles.append(one)
     await asyncio.to_thread(walk, one)
@@ -209,9 +209,9 @@ async def test_no_more_colours_are_sent_than_the_terminal_is_said_to_have(
 
 
 async def test_copying_sends_the_id_by_osc_52_also_through_tmux(
-    take_seat: SeatMaker, tmp_path: Path, consoles: list[RealConsole]
+    open_console: ConsoleMaker, tmp_path: Path, consoles: list[RealConsole]
 ) -> None:
-    async with take_seat() as one:
+    async with open_console() as one:
         [job_id] = await one.enqueue("evil.later", {})
     sequence = b"\x1b]52;c;" + base64.b64encode(job_id.encode()) + b"\x07"
     wrapped = b"\x1bPtmux;\x1b" + sequence + b"\x1b\\"
@@ -261,9 +261,9 @@ def go_to_the_shell_and_back(real: ShellConsole) -> None:
 
 
 async def test_ctrl_z_gives_the_terminal_to_the_shell_and_fg_brings_all_back(
-    take_seat: SeatMaker, tmp_path: Path, consoles: list[RealConsole]
+    open_console: ConsoleMaker, tmp_path: Path, consoles: list[RealConsole]
 ) -> None:
-    async with take_seat() as one:
+    async with open_console() as one:
         await one.enqueue("evil.later", {})
     real = ShellConsole(tmp_path, "--attach")
     consoles.append(real)
@@ -286,9 +286,9 @@ async def test_ctrl_z_without_a_shell_is_refused_aloud(
 
 
 async def test_ctrl_z_is_pressed_twice_where_jobs_are_in_hand(
-    take_seat: SeatMaker, tmp_path: Path, consoles: list[RealConsole]
+    open_console: ConsoleMaker, tmp_path: Path, consoles: list[RealConsole]
 ) -> None:
-    async with take_seat() as one:
+    async with open_console() as one:
         await one.enqueue("drill.run", {"seconds": 600})
     real = ShellConsole(tmp_path, "--types", "drill.run")
     consoles.append(real)

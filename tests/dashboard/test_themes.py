@@ -16,7 +16,7 @@ PALETTES: Final = {"truecolour": ColorSystem.TRUECOLOR, "256": ColorSystem.EIGHT
 
 
 def rows(console: Still) -> list[list[Style]]:
-    """Give the style of every cell of the frame."""
+    """Return the style of every cell of the frame."""
     strips = console.screen._compositor.render_strips()
     return [
         [segment.style or Style() for segment in strip for _ in segment.text] for strip in strips

@@ -11,9 +11,9 @@ from typing import Final
 import pytest
 
 from hms_svc.domain.lifecycle import State
-from tests.dashboard.conftest import SeatMaker
-from tests.dashboard.seat import POTHOLE, Seat
+from tests.dashboard.conftest import ConsoleMaker
 from tests.dashboard.test_real_terminal import RealConsole, consoles, words
+from tests.support.console import POTHOLE, ConsoleDriver
 from tui.commands import KEY_SIGNS, TABLE
 from tui.widgets.prompt import Prompt
 
@@ -44,42 +44,42 @@ def press_every_pair(one: RealConsole, gap: float | None) -> None:
 
 
 async def hold_all_pairs(
-    take_seat: SeatMaker, consoles: list[RealConsole], folder: Path, gap: float | None
+    open_console: ConsoleMaker, consoles: list[RealConsole], folder: Path, gap: float | None
 ) -> None:
-    async with take_seat() as one:
+    async with open_console() as one:
         await one.enqueue("pothole.report", *PLACES)
     real = RealConsole(folder, "--attach")
     consoles.append(real)
     await asyncio.to_thread(press_every_pair, real, gap)
     assert await asyncio.to_thread(real.end) == 0
-    async with take_seat() as one:
+    async with open_console() as one:
         jobs = await one.jobs()
         assert {job.state for job in jobs} == {State.QUEUED}
         assert (len(jobs), await one.audit()) == (30, [])
 
 
 async def test_no_key_behind_an_opening_key_is_a_command(
-    take_seat: SeatMaker, tmp_path: Path, consoles: list[RealConsole]
+    open_console: ConsoleMaker, tmp_path: Path, consoles: list[RealConsole]
 ) -> None:
-    await hold_all_pairs(take_seat, consoles, tmp_path, None)
+    await hold_all_pairs(open_console, consoles, tmp_path, None)
 
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("gap", GAPS)
 async def test_nor_is_one_that_comes_a_little_later(
-    take_seat: SeatMaker, tmp_path: Path, consoles: list[RealConsole], gap: float
+    open_console: ConsoleMaker, tmp_path: Path, consoles: list[RealConsole], gap: float
 ) -> None:
-    await hold_all_pairs(take_seat, consoles, tmp_path, gap)
+    await hold_all_pairs(open_console, consoles, tmp_path, gap)
 
 
-async def show_jobs(one: Seat) -> None:
+async def show_jobs(one: ConsoleDriver) -> None:
     await one.enqueue("pothole.report", *PLACES[:3])
     await one.press("2")
     await one.shows_jobs(3)
 
 
-async def test_the_prompt_has_every_letter_of_one_write(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_the_prompt_has_every_letter_of_one_write(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         await show_jobs(one)
         await one.press_at_once("/", *"xDpuE retry")
         prompt = one.console.screen.query_one(Prompt)
@@ -87,8 +87,8 @@ async def test_the_prompt_has_every_letter_of_one_write(take_seat: SeatMaker) ->
         assert one.screen == "Jobs"
 
 
-async def test_a_filter_in_one_write_is_a_filter(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_a_filter_in_one_write_is_a_filter(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         await show_jobs(one)
         await one.press_at_once("/", *"state:dead", "enter")
         await one.sees("state:dead")
@@ -96,16 +96,16 @@ async def test_a_filter_in_one_write_is_a_filter(take_seat: SeatMaker) -> None:
         assert one.screen == "Jobs"
 
 
-async def test_a_key_before_the_prompt_is_done_before_it(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_a_key_before_the_prompt_is_done_before_it(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         await show_jobs(one)
         await one.press_at_once("1", "4", ":", *"theme light", "enter")
         await one.until("it is light", lambda: one.console.theme == "light")
         assert one.screen == "Held"
 
 
-async def test_opening_a_job_and_a_prompt_in_one_write(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_opening_a_job_and_a_prompt_in_one_write(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         await show_jobs(one)
         await one.press_at_once("enter", "/", *"xD")
         await one.until(
@@ -117,8 +117,10 @@ async def test_opening_a_job_and_a_prompt_in_one_write(take_seat: SeatMaker) -> 
         )
 
 
-async def test_enter_that_was_typed_before_a_plan_is_shown_is_no_yes(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_enter_that_was_typed_before_a_plan_is_shown_is_no_yes(
+    open_console: ConsoleMaker,
+) -> None:
+    async with open_console() as one:
         await show_jobs(one)
         await one.press_at_once("asterisk", "x", "enter", "enter")
         await one.opened("ConfirmDialog")
@@ -127,8 +129,8 @@ async def test_enter_that_was_typed_before_a_plan_is_shown_is_no_yes(take_seat: 
         await one.sees("3 jobs cancelled")
 
 
-async def test_keys_behind_the_form_of_a_test_job_are_its_own(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_keys_behind_the_form_of_a_test_job_are_its_own(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         await show_jobs(one)
         await one.press_at_once("e", "x", "D")
         await one.opened("ChooseDialog")

@@ -8,22 +8,24 @@ from hms_svc.cli.session import Session
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.control import Act
-from tests.dashboard.conftest import SeatMaker
-from tests.dashboard.seat import POTHOLE, Seat
+from tests.dashboard.conftest import ConsoleMaker
+from tests.support.console import POTHOLE, ConsoleDriver
 
 
-async def cancel(one: Seat, *job_ids: str, note: str = "") -> None:
+async def cancel(one: ConsoleDriver, *job_ids: str, note: str = "") -> None:
     actions = (await one.operations()).actions
     where = parse_filter(f"id:{','.join(job_ids)}")
     await actions.carry_out(await actions.plan_where(Act.CANCEL, where), note=note)
 
 
-async def states(one: Seat) -> list[State]:
+async def states(one: ConsoleDriver) -> list[State]:
     return [job.state for job in await one.jobs()]
 
 
-async def test_undo_shows_its_plan_and_does_nothing_until_the_yes(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_undo_shows_its_plan_and_does_nothing_until_the_yes(
+    open_console: ConsoleMaker,
+) -> None:
+    async with open_console() as one:
         ids = await one.enqueue("pothole.report", POTHOLE, {**POTHOLE, "lat": 40})
         await cancel(one, *ids, note="wrong city")
         [back] = await one.enqueue("crew.notify", {"case_id": "case-1", "kind": "pothole"})
@@ -50,8 +52,8 @@ async def test_undo_shows_its_plan_and_does_nothing_until_the_yes(take_seat: Sea
         assert back
 
 
-async def test_what_has_moved_since_is_counted_before_the_yes(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_what_has_moved_since_is_counted_before_the_yes(open_console: ConsoleMaker) -> None:
+    async with open_console() as one:
         ids = await one.enqueue("pothole.report", POTHOLE, {**POTHOLE, "lat": 40})
         await cancel(one, *ids)
         actions = (await one.operations()).actions
@@ -70,13 +72,13 @@ async def test_what_has_moved_since_is_counted_before_the_yes(take_seat: SeatMak
 
 
 async def test_another_actors_act_is_not_offered_first_and_takes_its_name(
-    take_seat: SeatMaker, tmp_path: Path
+    open_console: ConsoleMaker, tmp_path: Path
 ) -> None:
     session = Session(
         {"data_dir": str(tmp_path), "actor": "bob"}, config_path=None, read_only=False,
         environ={"HMS_SVC_CONFIG": ""},
     )  # fmt: skip
-    async with take_seat(actor="ann") as one, session.operations() as bob:
+    async with open_console(actor="ann") as one, session.operations() as bob:
         mine, his = await one.enqueue("pothole.report", POTHOLE, {**POTHOLE, "lat": 40})
         await cancel(one, mine)
         await bob.actions.carry_out(await bob.actions.plan(Act.CANCEL, [his]))
@@ -96,10 +98,12 @@ async def test_another_actors_act_is_not_offered_first_and_takes_its_name(
         assert found == {mine: State.CANCELLED, his: State.QUEUED}
 
 
-async def test_where_there_is_no_act_or_none_may_be_done_it_is_said(take_seat: SeatMaker) -> None:
-    async with take_seat() as one:
+async def test_where_there_is_no_act_or_none_may_be_done_it_is_said(
+    open_console: ConsoleMaker,
+) -> None:
+    async with open_console() as one:
         await one.press("u")
         await one.sees("there is no action that can still be undone")
-    async with take_seat(read_only=True) as one:
+    async with open_console(read_only=True) as one:
         await one.press("u")
         await one.sees("job.undo is refused: this session is read-only")

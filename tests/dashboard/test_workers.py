@@ -1,4 +1,4 @@
-"""The Workers screen: of a worker that is not heard it tells what is recorded, and nothing else."""
+"""The Workers screen: of a worker that is silent it tells what is recorded, and nothing else."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hms_svc.domain.job import make_job
 from hms_svc.ports.backend import Backend
 from hms_svc.ports.broker import ClaimRequest, ServedType, WorkerRegistration
 from hms_svc.settings import load_settings
-from tests.dashboard.seat import POTHOLE, Seat, seat
-from tests.servers.redis import RedisMaker
+from tests.support.console import POTHOLE, ConsoleDriver, drive_console
+from tests.support.redis_server import RedisMaker
 
 TYPE = "pothole.report"
 LEASE_SECONDS = 1
@@ -21,16 +21,16 @@ LEASE_SECONDS = 1
 
 async def show(backend: Backend, *workers: str) -> None:
     """Let workers be heard, once."""
-    heart = backend.broker.heart()
+    lease_keeper = backend.broker.lease_keeper()
     for name in workers:
         worker = WorkerRegistration(
             id=name, host="h", pid=1, slots=4, busy=0, types=(TYPE,), started_at=1
         )
-        await asyncio.to_thread(heart.register, worker)
-    await asyncio.to_thread(heart.close)
+        await asyncio.to_thread(lease_keeper.register, worker)
+    await asyncio.to_thread(lease_keeper.close)
 
 
-def line_of(one: Seat, words: str) -> str:
+def line_of(one: ConsoleDriver, words: str) -> str:
     return next((line for line in one.lines() if words in line), "")
 
 
@@ -41,7 +41,7 @@ async def test_a_rescue_is_told_once_it_is_recorded(
     url = make_redis().url() if broker == "redis" else f"sqlite:///{tmp_path}/queue.db"
     given = {"data_dir": str(tmp_path), "broker_url": url, "lease_seconds": LEASE_SECONDS}
     settings = load_settings(given, environ={"HMS_SVC_CONFIG": ""}).settings
-    async with bootstrap.backend(settings) as backend, seat(given, size=(200, 40)) as one:
+    async with bootstrap.backend(settings) as backend, drive_console(given, size=(200, 40)) as one:
         await one.press("5")
         await show(backend, "frozen")
         now = one.console.now_ms()
@@ -53,7 +53,7 @@ async def test_a_rescue_is_told_once_it_is_recorded(
         assert ends[0] == ends[1], "the head stands over its column"
         await one.until("it is silent", lambda: "last seen" in line_of(one, "✗ frozen"))
         await one.until("its lease ran out", lambda: "ran out" in line_of(one, "✗ frozen"))
-        await one.until("it is not live", lambda: not one.console.store.picture.workers)
+        await one.until("it is not live", lambda: not one.console.store.snapshot.workers)
         assert "there is no live worker to take it back" in line_of(one, "✗ frozen")
         assert "rescued" not in one.text()
         await one.press("2")
@@ -73,7 +73,7 @@ async def test_slots_stand_under_their_worker_and_it_is_let_be_quiet_resumed_and
     url = make_redis().url() if broker == "redis" else f"sqlite:///{tmp_path}/queue.db"
     given = {"data_dir": str(tmp_path), "broker_url": url, "actor": "ann"}
     settings = load_settings(given, environ={"HMS_SVC_CONFIG": ""}).settings
-    async with bootstrap.backend(settings) as backend, seat(given, size=(120, 40)) as one:
+    async with bootstrap.backend(settings) as backend, drive_console(given, size=(120, 40)) as one:
         await show(backend, "north")
         now = one.console.now_ms()
         [job] = await one.enqueue(TYPE, POTHOLE)
@@ -99,6 +99,6 @@ async def test_slots_stand_under_their_worker_and_it_is_let_be_quiet_resumed_and
         await one.opened("ConfirmDialog")
         await one.press("escape")
         [worker] = await backend.inspection.workers()
-        assert worker.wish is not None
-        assert (worker.wish.state, worker.wish.by) == ("working", "ann")
-        assert worker.wish.at >= now
+        assert worker.request is not None
+        assert (worker.request.state, worker.request.by) == ("working", "ann")
+        assert worker.request.at >= now

@@ -1,4 +1,4 @@
-"""The session of a generated Python client: hands in, follows, reads, acts, meets problems.
+"""The session of a generated Python client: submits, follows, reads, acts, meets problems.
 
 usage: openapi_session.py URL TOKEN, with the generated package `hms_client` on the path
 """

@@ -19,7 +19,7 @@ from hms_svc.ports.backend import Backend
 from hms_svc.ports.broker import ClaimRequest, Enqueued, ServedType, Settlement
 from hms_svc.ports.clock import SystemClock
 from hms_svc.settings import Settings, load_settings
-from tests.servers.redis import RedisServer
+from tests.support.redis_server import RedisServer
 
 TYPE = "pothole.report"
 PATIENCE_SECONDS = 30.0

@@ -17,9 +17,9 @@ from hms_svc.brokers.redis.clients import ServerClients, close_blocking_client
 from hms_svc.domain.backend_url import read_broker_url
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.settings import Settings
-from tests.servers.proxy import LOOPBACK, free_port
-from tests.servers.redis import RedisMaker, RedisServer, redis_binary
-from tests.servers.tls import Authority
+from tests.support.proxy import LOOPBACK, free_port
+from tests.support.redis_server import RedisMaker, RedisServer, redis_binary
+from tests.support.tls import Authority
 
 from .conftest import Fleet, settings_for, until
 
@@ -70,9 +70,9 @@ async def works(settings: Settings, url: str, server: RedisServer) -> None:
             return not await fleet.broker.wait_for_work(0.05)
 
         await until("it waits at the server", asleep)
-    heart = ServerClients(read_broker_url(url)).for_heart()
-    assert await asyncio.to_thread(heart.ping)
-    close_blocking_client(heart)
+    lease_keeper = ServerClients(read_broker_url(url)).for_lease_keeper()
+    assert await asyncio.to_thread(lease_keeper.ping)
+    close_blocking_client(lease_keeper)
 
 
 async def unavailable(settings: Settings, url: str) -> str:

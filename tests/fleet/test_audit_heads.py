@@ -10,9 +10,9 @@ from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.event import AUDIT_SEALED
 from hms_svc.domain.views import AuditRecord
 from hms_svc.ports.clock import SystemClock
-from hms_svc.runtime.sealer import Sealer
+from hms_svc.runtime.audit_sealer import AuditSealer
 from hms_svc.settings import Settings
-from tests.servers.redis import RedisMaker
+from tests.support.redis_server import RedisMaker
 
 from .conftest import settings_for
 
@@ -24,7 +24,7 @@ async def test_rows_are_sealed_while_the_broker_is_away(
     database = bootstrap.database(settings)
     await database.open()
     async with bootstrap.backend(settings_for(settings, server.url())) as backend:
-        sealer = Sealer(database, backend.bus, clock, HeadSigner("default"))
+        sealer = AuditSealer(database, backend.bus, clock, HeadSigner("default"))
         await sealer.run_once()
         server.kill()
         row = AuditRecord(at=clock.now_ms(), actor="ada", action="job.retry", subject="job-1")
@@ -34,7 +34,7 @@ async def test_rows_are_sealed_while_the_broker_is_away(
         assert (await database.sealed_chain([])).link == 1
         server.start()
         await sealer.run_once()
-        newest = (await backend.bus.witness.heads()).newest
+        newest = (await backend.bus.audit_anchor.heads()).newest
         assert newest is not None
         assert (newest.link, newest.unproven) == (1, 0)
         assert head_of(await backend.bus.latest(AUDIT_SEALED)) == newest

@@ -1,4 +1,4 @@
-"""What a console asks of Redis: few commands a picture, however many types and jobs there are."""
+"""What a console asks of Redis: few commands a snapshot, however many types and jobs there are."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_a_group_is_read_alone_and_an_overview_is_a_few_commands(
     [group, *_] = groups = await fleet.inspection.failures()
     assert len(groups) == 2 * len(TYPES)
     page = await fleet.inspection.page(parse_filter(f"cause:{group.id}"), limit=100, cursor=None)
-    assert (page.looked, len(page.jobs)) == (4, 4)
+    assert (page.examined, len(page.jobs)) == (4, 4)
     await fleet.inspection.queues()
     await fleet.bus.newest(50)
     assert len(counted.names) <= 12, counted.names

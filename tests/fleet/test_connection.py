@@ -16,10 +16,10 @@ from hms_svc.brokers.redis.clients import ServerClients
 from hms_svc.brokers.redis.exchange import MOST_UNDER_WAY
 from hms_svc.domain.backend_url import read_broker_url
 from hms_svc.domain.errors import BadSetting, BrokerUnavailable
-from hms_svc.ports import answer_bound
+from hms_svc.ports import answer_timeout
 from hms_svc.settings import Settings
-from tests.servers.proxy import Proxy
-from tests.servers.redis import RedisMaker, RedisServer
+from tests.support.proxy import Proxy
+from tests.support.redis_server import RedisMaker, RedisServer
 
 from .conftest import Fleet, settings_for, until
 
@@ -175,7 +175,7 @@ async def test_a_server_that_takes_no_further_client_is_there(
     settings: Settings, make_redis: RedisMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is slow is waited for, also where the question whether it is there is refused a connection."""
-    monkeypatch.setattr(answer_bound, "ASK_AFTER_SECONDS", 0.01)
+    monkeypatch.setattr(answer_timeout, "ASK_AFTER_SECONDS", 0.01)
     server = make_redis()
     async with bootstrap.backend(settings_for(settings, server.url()), bounded=True) as backend:
         fleet = Fleet(backend, server)

@@ -18,7 +18,7 @@ ENDED = {"completed": 1, "rejected": 1, "dead": 1, "cancelled": 1}
 
 
 async def is_past(fleet: Fleet, at_ms: int) -> bool:
-    """Tell whether the server's clock has passed a time."""
+    """Return whether the server's clock has passed a time."""
     seconds, micros = fleet.server.cli("TIME")
     return int(seconds * 1000 + micros // 1000) > at_ms + 5
 
@@ -210,9 +210,9 @@ async def test_a_lease_that_was_renewed_and_deleted_is_not_taken_from_its_worker
     await fleet.accept()
     await fleet.broker.reap(10)
     [job] = await fleet.claim(lease_ms=20)
-    heart = fleet.broker.heart()
-    assert heart.extend([job.token], 60_000) == []
-    heart.close()
+    lease_keeper = fleet.broker.lease_keeper()
+    assert lease_keeper.extend([job.token], 60_000) == []
+    lease_keeper.close()
     fleet.server.cli("DEL", f"hms:default:processing:{TYPE}")
     await until("the lease of the claim is over", lambda: is_past(fleet, job.claimed_at + 20))
     report = await fleet.broker.reap(10)

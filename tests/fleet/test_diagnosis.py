@@ -1,4 +1,4 @@
-"""What `doctor` is told of a server: its durability level, and what breaks a promise."""
+"""What `doctor` is notified of a server: its durability level, and what breaks a promise."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.backend_url import read_broker_url
 from hms_svc.ports.inspection import BrokerHealth
 from hms_svc.settings import Settings
-from tests.servers.redis import RedisMaker, RedisServer
+from tests.support.redis_server import RedisMaker, RedisServer
 
 from .conftest import settings_for
 

@@ -20,7 +20,7 @@ READERS = {
 
 
 def naming(fleet: Fleet) -> set[str]:
-    """Give the kinds of key whose name or value has the person in it."""
+    """Return the kinds of key whose name or value has the person in it."""
     found = set()
     for name in fleet.server.keys("*"):
         command, *bounds = READERS[fleet.server.cli("TYPE", name).decode()]

@@ -1,4 +1,4 @@
-"""Redis at `maxmemory` under `noeviction`: honest refusals at the door, and the work goes on behind it."""
+"""Redis at `maxmemory` under `noeviction`: honest refusals at the HTTP server, and the work goes on behind it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 import pytest
 
 from hms_svc import bootstrap
-from hms_svc.brokers.redis.relief import LEAST_AGE_MS, RedisRelief
+from hms_svc.brokers.redis.eviction import LEAST_AGE_MS, RedisEviction
 from hms_svc.domain.erasure import ERASED
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.event import service_event
@@ -15,10 +15,10 @@ from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import JobDetail
 from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.stores import Database
-from hms_svc.runtime.room_maker import END_SHARE, RoomMaker
+from hms_svc.runtime.memory_retention import END_SHARE, MemoryRetention
 from hms_svc.settings import Settings
 from tests.contracts.database.requests import effect
-from tests.servers.redis import RedisMaker, RedisServer
+from tests.support.redis_server import RedisMaker, RedisServer
 
 from .conftest import TYPE, Fleet, settings_for
 
@@ -65,19 +65,19 @@ async def test_a_full_server_is_drained_to_zero(
 @pytest.fixture
 async def small(
     settings: Settings, make_redis: RedisMaker
-) -> AsyncIterator[tuple[Fleet, Database, RoomMaker]]:
+) -> AsyncIterator[tuple[Fleet, Database, MemoryRetention]]:
     """A Redis of 8 MB, a database, and what moves from the one to the other."""
     server = make_redis(maxmemory="8mb")
     database = bootstrap.database(settings)
     await database.open()
     async with bootstrap.backend(settings_for(settings, server.url())) as backend:
-        relief = backend.control.relief
-        assert isinstance(relief, RedisRelief)
-        relief.least_age_ms = 0
+        eviction = backend.control.eviction
+        assert isinstance(eviction, RedisEviction)
+        eviction.least_age_ms = 0
         yield (
             Fleet(backend, server),
             database,
-            RoomMaker(relief, backend.control, backend.inspection, database),
+            MemoryRetention(eviction, backend.control, backend.inspection, database),
         )
     await database.close()
 
@@ -92,7 +92,7 @@ def ended_at(details: Iterable[JobDetail | None]) -> list[int]:
 
 
 async def test_what_is_done_makes_room_in_a_full_server(
-    small: tuple[Fleet, Database, RoomMaker],
+    small: tuple[Fleet, Database, MemoryRetention],
 ) -> None:
     fleet, database, maker = small
     await fleet.accept(1, type="dead.letter")
@@ -101,8 +101,8 @@ async def test_what_is_done_makes_room_in_a_full_server(
     accepted = await fill(fleet, fleet.server)
     full = await fleet.inspection.health()
     assert full.refused == 1
-    assert full.room is not None
-    assert full.room.is_full
+    assert full.capacity is not None
+    assert full.capacity.is_full
     assert any("new jobs are refused" in note for note in full.notes)
     await maker.run_once()
     assert await ids_in(database) == set(), "nothing has ended but a dead letter, which stays"
@@ -112,26 +112,26 @@ async def test_what_is_done_makes_room_in_a_full_server(
         await fleet.accept(1)
     await maker.run_once()
     moved = await ids_in(database)
-    room = (await fleet.inspection.health()).room
-    assert room is not None
-    assert room.share <= END_SHARE
+    capacity = (await fleet.inspection.health()).capacity
+    assert capacity is not None
+    assert capacity.share <= END_SHARE
     archived, _ = await database.archived(limit=0, cursor=None)
     left = await fleet.inspection.details([job.job.id for job in done if job.job.id not in moved])
     ends = [max(ended_at(archived)), min(ended_at(left))]
     assert ends == sorted(ends), "those that ended first"
     assert await fleet.counts() == {"completed": accepted - len(moved)}
     assert await fleet.counts("dead.letter") == {"dead": 1}
-    assert room.share > END_SHARE / 2, "no more than needed"
+    assert capacity.share > END_SHARE / 2, "no more than needed"
     await fleet.accept(1)
 
 
 async def test_a_job_that_has_just_ended_stays_so_that_its_id_is_known(
-    small: tuple[Fleet, Database, RoomMaker],
+    small: tuple[Fleet, Database, MemoryRetention],
 ) -> None:
     fleet, database, maker = small
-    relief = fleet.control.relief
-    assert isinstance(relief, RedisRelief)
-    relief.least_age_ms = LEAST_AGE_MS
+    eviction = fleet.control.eviction
+    assert isinstance(eviction, RedisEviction)
+    eviction.least_age_ms = LEAST_AGE_MS
     accepted = await fill(fleet, fleet.server)
     done = [job for _ in range(accepted // 10 + 1) for job in await fleet.claim(10)]
     await fleet.complete(*done)
@@ -141,7 +141,7 @@ async def test_a_job_that_has_just_ended_stays_so_that_its_id_is_known(
 
 
 async def test_a_job_that_the_outbox_names_stays(
-    small: tuple[Fleet, Database, RoomMaker],
+    small: tuple[Fleet, Database, MemoryRetention],
 ) -> None:
     fleet, database, maker = small
     accepted = await fill(fleet, fleet.server)
@@ -161,7 +161,7 @@ async def test_a_job_that_the_outbox_names_stays(
 
 
 async def test_what_is_erased_on_its_way_to_the_archive_is_blank_there(
-    small: tuple[Fleet, Database, RoomMaker], monkeypatch: pytest.MonkeyPatch
+    small: tuple[Fleet, Database, MemoryRetention], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fleet, database, maker = small
     accepted = await fill(fleet, fleet.server)
@@ -189,19 +189,19 @@ async def test_events_go_up_to_the_first_that_a_group_has_not_handled(fleet: Fle
     await fleet.bus.acknowledge("quick", [event.position for event in quick])
     slow = await fleet.bus.read_group("slow", "one", limit=4)
     await fleet.bus.acknowledge("slow", [slow[0].position, slow[2].position])
-    relief = fleet.control.relief
-    assert relief is not None
-    assert await relief.trim_handled(limit=10) == 1
+    eviction = fleet.control.eviction
+    assert eviction is not None
+    assert await eviction.trim_handled(limit=10) == 1
     assert [event.subject for event in await fleet.bus.read(after=0, limit=9)] == [
         "j1", "j2", "j3", "j4", "j5",
     ]  # fmt: skip
     await fleet.bus.acknowledge("slow", [slow[1].position, slow[3].position])
-    assert await relief.trim_handled(limit=2) == 2
-    assert await relief.trim_handled(limit=10) == 1
+    assert await eviction.trim_handled(limit=2) == 2
+    assert await eviction.trim_handled(limit=10) == 1
     young = [service_event("young", "a.b", "", None, SystemClock().now_ms())]
     await fleet.bus.publish(young)
     for group in ("quick", "slow"):
         found = await fleet.bus.read_group(group, "one", limit=10)
         await fleet.bus.acknowledge(group, [event.position for event in found])
-    assert await relief.trim_handled(limit=10) == 2
+    assert await eviction.trim_handled(limit=10) == 2
     assert [event.subject for event in await fleet.bus.read(after=0, limit=9)] == ["young"]

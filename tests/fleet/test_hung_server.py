@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from hms_svc.ports import answer_bound
-from hms_svc.ports.answer_bound import MOST_SECONDS
+from hms_svc.ports import answer_timeout
+from hms_svc.ports.answer_timeout import MOST_SECONDS
 from tests.cli.conftest import Cli, make_cli
-from tests.servers.redis import RedisMaker, RedisServer
+from tests.support.redis_server import RedisMaker, RedisServer
 
 
 @pytest.fixture
 def hung(make_redis: RedisMaker, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
     """A server that was stopped; commands wait for it a tenth as long."""
-    monkeypatch.setattr(answer_bound, "ASK_AFTER_SECONDS", 0.15)
-    monkeypatch.setattr(answer_bound, "PROBE_SECONDS", 0.1)
+    monkeypatch.setattr(answer_timeout, "ASK_AFTER_SECONDS", 0.15)
+    monkeypatch.setattr(answer_timeout, "PROBE_SECONDS", 0.1)
     server = make_redis()
     os.kill(server.pid, signal.SIGSTOP)
     yield server

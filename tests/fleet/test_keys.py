@@ -9,7 +9,7 @@ from hms_svc.brokers.redis.healer import Healer
 from hms_svc.brokers.redis.keys import FAMILIES
 from hms_svc.domain.audit_heads import AuditHead
 from hms_svc.domain.event import service_event
-from hms_svc.domain.views import WorkerState, WorkerWish
+from hms_svc.domain.views import WorkerRequest, WorkerState
 from hms_svc.ports.broker import ProgressReport, WorkerRegistration
 from hms_svc.ports.control import Act, ActRequest, Seen
 
@@ -49,17 +49,17 @@ async def be_busy(fleet: Fleet) -> None:
     await fleet.control.act(discard)
     await fleet.bus.publish([service_event("x", "case.opened", "", {}, 1)])
     await fleet.bus.read_group("act", "one", limit=5)
-    await fleet.bus.witness.keep(AuditHead(link=1, digest="d", at=1), over=None)
-    heart = fleet.broker.heart()
-    heart.register(
+    await fleet.bus.audit_anchor.keep(AuditHead(link=1, digest="d", at=1), over=None)
+    lease_keeper = fleet.broker.lease_keeper()
+    lease_keeper.register(
         WorkerRegistration(
             id="worker-1", host="h", pid=1, slots=1, busy=0, types=(TYPE,), started_at=1
         )
     )
-    heart.close()
-    await fleet.control.ask_worker("worker-1", WorkerWish(WorkerState.QUIET, "ravi", "", 1))
+    lease_keeper.close()
+    await fleet.control.ask_worker("worker-1", WorkerRequest(WorkerState.QUIET, "ravi", "", 1))
     async with asyncio.timeout(30):
-        while fleet.broker._sleeper.is_deaf:  # type: ignore[attr-defined]
+        while fleet.broker._idle_waiter.must_poll:  # type: ignore[attr-defined]
             await fleet.broker.wait_for_work(0.01)
     await fleet.claim(1, "left.empty")
     await fleet.broker.wait_for_work(0.2)

@@ -12,7 +12,7 @@ from hms_svc import bootstrap
 from hms_svc.brokers.redis import pages
 from hms_svc.domain.filter import EVERYTHING, parse_filter
 from hms_svc.settings import Settings
-from tests.servers.redis import RedisMaker, RedisServer
+from tests.support.redis_server import RedisMaker, RedisServer
 
 from .conftest import TYPE, Fleet, settings_for
 

@@ -11,10 +11,10 @@ from pydantic import BaseModel, field_validator
 from hms_svc import bootstrap
 from hms_svc.domain.errors import MalformedJob
 from hms_svc.domain.job import Job, make_job
-from hms_svc.handling.completion import complete, complete_if_possible
-from hms_svc.handling.registry import Registry
+from hms_svc.sdk.job_defaults import complete, complete_if_possible
+from hms_svc.sdk.registry import Registry
 from hms_svc.settings import Settings
-from tests.servers.redis import RedisServer
+from tests.support.redis_server import RedisServer
 
 from .conftest import TYPE, Fleet, settings_for, until
 

@@ -12,8 +12,8 @@ import redis
 from hms_svc import bootstrap
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.settings import Settings
-from tests.servers.proxy import free_port
-from tests.servers.redis import RedisMaker, RedisServer, redis_binary
+from tests.support.proxy import free_port
+from tests.support.redis_server import RedisMaker, RedisServer, redis_binary
 
 from .conftest import Fleet, settings_for, until
 

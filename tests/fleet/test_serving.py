@@ -15,7 +15,7 @@ import pytest
 from hms_svc import bootstrap
 from hms_svc.domain.lifecycle import State
 from hms_svc.settings import Settings, child_environment
-from tests.servers.redis import RedisMaker, RedisServer
+from tests.support.redis_server import RedisMaker, RedisServer
 
 from .conftest import Fleet, settings_for, until
 

@@ -12,7 +12,7 @@ import pytest
 from hms_svc import bootstrap
 from hms_svc.ports.broker import ClaimRequest, ServedType
 from hms_svc.settings import Settings
-from tests.servers.redis import RedisServer
+from tests.support.redis_server import RedisServer
 
 from .conftest import Fleet, settings_for, until
 
@@ -80,9 +80,9 @@ async def test_only_who_serves_the_type_is_called(sleepers: Sleepers, fleet: Fle
     another.cancel()
 
 
-@pytest.mark.parametrize(("limit", "room"), [(1, None), (5, 1)])
+@pytest.mark.parametrize(("limit", "capacity"), [(1, None), (5, 1)])
 async def test_a_worker_that_cannot_take_all_hands_the_call_on(
-    sleepers: Sleepers, fleet: Fleet, limit: int, room: int | None
+    sleepers: Sleepers, fleet: Fleet, limit: int, capacity: int | None
 ) -> None:
     """The job was queued while its call was taken by nobody: whoever claims first calls the next."""
     waits = await sleepers.lie_down(("a",), ("a",), ("a",))
@@ -90,7 +90,7 @@ async def test_a_worker_that_cannot_take_all_hands_the_call_on(
     await fleet.accept(3, type="a")
     assert not any(wait.done() for wait in waits)
     fleet.server.cli("ZADD", "hms:default:sleepers:a", 9_000_000_000_000, "w1")
-    request = ClaimRequest("w0", (ServedType("a", 3, room),), limit, 30_000)
+    request = ClaimRequest("w0", (ServedType("a", 3, capacity),), limit, 30_000)
     assert len(await sleepers.fleets[0].broker.claim(request)) == 1
     assert await waits[1]
     waits[0].cancel()

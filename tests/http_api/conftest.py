@@ -1,4 +1,4 @@
-"""A real door on a real socket, over a broker and a database of the test's own."""
+"""A real HTTP server on a real socket, over a broker and a database of the test's own."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from hms_svc.domain.lifecycle import Cause, State
 from hms_svc.domain.outcome import Disposition
 from hms_svc.http_api import authentication
 from hms_svc.http_api.app import BODIES, make_app, routed
-from hms_svc.http_api.door import Door
-from hms_svc.http_api.listening import listen
+from hms_svc.http_api.context import ApiContext
+from hms_svc.http_api.listen_socket import listen
 from hms_svc.http_api.openapi import describe
 from hms_svc.http_api.protocol import BoundedProtocol
 from hms_svc.http_api.server import names_of, serve
-from hms_svc.http_api.stalling import Impatient
-from hms_svc.operations import room
+from hms_svc.http_api.slow_clients import WriteTimeout
+from hms_svc.operations import admission
 from hms_svc.operations.tokens import Scope
 from hms_svc.ports.backend import Backend
 from hms_svc.ports.broker import ClaimRequest, ProgressReport, ServedType, Settlement
-from hms_svc.receiving import open_door
+from hms_svc.processes.http_server import open_api
 from hms_svc.settings import Settings, load_settings
-from tests.servers.redis import RedisServer
+from tests.support.redis_server import RedisServer
 
 from .described import Described
 
@@ -40,15 +40,15 @@ POTHOLE = {"user_id": "usr-1", "lat": 38.8977, "lon": -77.0365, "photo": "s3://a
 NOTICE = {"case_id": "case-1"}
 
 
-class House:
-    """A door that listens, a client at it, and the broker behind it as a worker sees it."""
+class ApiService:
+    """An HTTP server that listens, a client at it, and the broker behind it as a worker sees it."""
 
-    def __init__(self, door: Door, url: str, backend: Backend) -> None:
-        self.door = door
+    def __init__(self, api: ApiContext, url: str, backend: Backend) -> None:
+        self.api = api
         self.url = url
         self.port = int(url.rpartition(":")[2])
         self.backend = backend
-        self.described = described(door)
+        self.described = described(api)
         self.client = httpx.AsyncClient(
             base_url=url,
             timeout=PATIENCE_SECONDS,
@@ -64,7 +64,7 @@ class House:
 
     async def token(self, *scopes: Scope, name: str = "portal", **more: Any) -> dict[str, str]:
         """Make a token; gives the header that carries it."""
-        made = self.door.operations("tester").tokens.create(name, scopes, **more)
+        made = self.api.operations("tester").tokens.create(name, scopes, **more)
         _, bearer = await made
         return {"authorization": f"Bearer {bearer.text}"}
 
@@ -108,15 +108,15 @@ class House:
 _DOCUMENTS: dict[frozenset[str], Described] = {}
 
 
-def described(door: Door) -> Described:
-    """Return what the document says of a door's answers: each of them is held against it."""
-    types = frozenset(each.type for each in door.registry)
+def described(api: ApiContext) -> Described:
+    """Return what the document says of an HTTP server's answers: each of them is held against it."""
+    types = frozenset(each.type for each in api.registry)
     if types not in _DOCUMENTS:
-        _DOCUMENTS[types] = Described(describe(routed(), door.registry, BODIES))
+        _DOCUMENTS[types] = Described(describe(routed(), api.registry, BODIES))
     return _DOCUMENTS[types]
 
 
-HouseMaker: TypeAlias = Callable[..., Awaitable[House]]
+ServiceMaker: TypeAlias = Callable[..., Awaitable[ApiService]]
 
 
 async def until(what: str, holds: Callable[[], Awaitable[object]]) -> None:
@@ -131,9 +131,9 @@ async def until(what: str, holds: Callable[[], Awaitable[object]]) -> None:
 
 @pytest.fixture(autouse=True)
 def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let doors look at tokens and queues each time, not once in seconds."""
+    """Let HTTP servers look at tokens and queues each time, not once in seconds."""
     monkeypatch.setattr(authentication, "FRESH_SECONDS", -1.0)
-    monkeypatch.setattr(room, "LOOK_EVERY_SECONDS", -1.0)
+    monkeypatch.setattr(admission, "CHECK_EVERY_SECONDS", -1.0)
 
 
 @pytest.fixture
@@ -143,68 +143,68 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, *, web: bool = False) -> AsyncIterator[House]:
+async def opened(settings: Settings, *, web: bool = False) -> AsyncIterator[ApiService]:
     listening = listen(settings.http)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     stop, ready = asyncio.Event(), asyncio.Event()
-    async with open_door(settings) as door, bootstrap.backend(settings) as backend:
-        app = make_app(door, hosts=names_of(settings), web=web)
-        serving = asyncio.create_task(serve(app, door, listening, stop, ready.set))
+    async with open_api(settings) as api, bootstrap.backend(settings) as backend:
+        app = make_app(api, hosts=names_of(settings), web=web)
+        serving = asyncio.create_task(serve(app, api, listening, stop, ready.set))
         await ready.wait()
-        house = House(door, url, backend)
+        service = ApiService(api, url, backend)
         try:
-            yield house
+            yield service
         finally:
-            await house.client.aclose()
+            await service.client.aclose()
             stop.set()
             await serving
 
 
 @pytest.fixture
-async def make_house(settings: Settings) -> AsyncIterator[HouseMaker]:
-    """Makes doors with settings of the test's own."""
-    houses: list[Any] = []
+async def make_service(settings: Settings) -> AsyncIterator[ServiceMaker]:
+    """Makes HTTP servers with settings of the test's own."""
+    services: list[Any] = []
 
-    async def make(*, web: bool = False, **changed: Any) -> House:
+    async def make(*, web: bool = False, **changed: Any) -> ApiService:
         context = opened(replace(settings, **changed), web=web)
-        house = await context.__aenter__()
-        houses.append(context)
-        return house
+        service = await context.__aenter__()
+        services.append(context)
+        return service
 
     yield make
-    for context in reversed(houses):
+    for context in reversed(services):
         await context.__aexit__(None, None, None)
 
 
 @pytest.fixture
-async def house(make_house: HouseMaker) -> House:
-    """A door over the embedded broker."""
-    return await make_house()
+async def service(make_service: ServiceMaker) -> ApiService:
+    """An HTTP server over the embedded broker."""
+    return await make_service()
 
 
 @pytest.fixture(params=["sqlite", "redis"])
-async def any_house(request: pytest.FixtureRequest, make_house: HouseMaker) -> House:
-    """A door over each broker."""
+async def any_service(request: pytest.FixtureRequest, make_service: ServiceMaker) -> ApiService:
+    """An HTTP server over each broker."""
     if request.param == "sqlite":
-        return await make_house()
+        return await make_service()
     server: RedisServer = request.getfixturevalue("redis_server")
-    return await make_house(broker_url=server.url())
+    return await make_service(broker_url=server.url())
 
 
 @pytest.fixture
 def connections(monkeypatch: pytest.MonkeyPatch) -> set[object]:
-    """The connections that doors have open, WebSockets too."""
+    """The connections that HTTP servers have open, WebSockets too."""
     found: set[object] = set()
-    made, lost = BoundedProtocol.connection_made, Impatient.connection_lost
+    made, lost = BoundedProtocol.connection_made, WriteTimeout.connection_lost
 
     def opens(self: BoundedProtocol, transport: asyncio.Transport) -> None:
         found.add(transport)
         made(self, transport)
 
-    def closes(self: Impatient, exc: Exception | None) -> None:
+    def closes(self: WriteTimeout, exc: Exception | None) -> None:
         found.discard(self.transport)
         lost(self, exc)
 
     monkeypatch.setattr(BoundedProtocol, "connection_made", opens)
-    monkeypatch.setattr(Impatient, "connection_lost", closes)
+    monkeypatch.setattr(WriteTimeout, "connection_lost", closes)
     return found

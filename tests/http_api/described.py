@@ -12,7 +12,7 @@ PROBLEM = "application/problem+json"
 
 
 class Described:
-    """The document of a door, as a check of its answers."""
+    """The document of an HTTP server, as a check of its answers."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document

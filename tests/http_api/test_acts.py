@@ -19,16 +19,16 @@ from hms_svc.persistence.database import SqlDatabase
 from hms_svc.ports.broker import WorkerRegistration
 from tests.contracts.database.requests import effect
 
-from .conftest import NOTICE, House
+from .conftest import NOTICE, ApiService
 
 CASE = case_id("maker-1", "")
 
 
 class Operator:
-    """Somebody with a token, at a door."""
+    """Somebody with a token, at an HTTP server."""
 
-    def __init__(self, house: House, headers: dict[str, str]) -> None:
-        self._client = house.client
+    def __init__(self, service: ApiService, headers: dict[str, str]) -> None:
+        self._client = service.client
         self.headers = headers
 
     async def post(self, path: str, body: object = None, **headers: str) -> httpx.Response:
@@ -37,7 +37,7 @@ class Operator:
         return await self._client.post(path, headers=self.headers | named, **more)
 
     async def hold(self, job_id: str) -> str:
-        """Give the hold that the job waits for, as If-Match takes it."""
+        """Return the hold that the job waits for, as If-Match takes it."""
         return f'"{(await self.get(f"/jobs/{job_id}"))["hold"]["id"]}"'
 
     async def get(self, path: str, **params: Any) -> Any:
@@ -54,37 +54,41 @@ class Operator:
 
 
 @pytest.fixture
-async def ada(house: House) -> Operator:
-    return Operator(house, await house.token(Scope.OPERATE, Scope.PRODUCE, name="ada"))
+async def ada(service: ApiService) -> Operator:
+    return Operator(service, await service.token(Scope.OPERATE, Scope.PRODUCE, name="ada"))
 
 
-async def made(house: House, operator: Operator, *ids: str, type: str = "crew.notify") -> None:
+async def made(
+    service: ApiService, operator: Operator, *ids: str, type: str = "crew.notify"
+) -> None:
     jobs = [{"id": id, "type": type, "data": NOTICE} for id in ids]
     assert (await operator.post("/jobs", jobs)).status_code == 202
 
 
-async def dead(house: House, operator: Operator, *ids: str) -> None:
-    await made(house, operator, *ids)
-    for job in await house.claim():
-        await house.settle(job, State.DEAD, reason="error", by="handler", detail="boom")
+async def dead(service: ApiService, operator: Operator, *ids: str) -> None:
+    await made(service, operator, *ids)
+    for job in await service.claim():
+        await service.settle(job, State.DEAD, reason="error", by="handler", detail="boom")
 
 
-async def held(house: House, operator: Operator, *ids: str) -> None:
-    await made(house, operator, *ids)
-    for job in await house.claim():
-        await house.settle(job, State.HELD, hold=("case.open", "ask", "digest"))
+async def held(service: ApiService, operator: Operator, *ids: str) -> None:
+    await made(service, operator, *ids)
+    for job in await service.claim():
+        await service.settle(job, State.HELD, hold=("case.open", "ask", "digest"))
 
 
-async def serves(house: House, *types: str, state: WorkerState = WorkerState.WORKING) -> None:
+async def serves(
+    service: ApiService, *types: str, state: WorkerState = WorkerState.WORKING
+) -> None:
     """Let a worker be known that serves types, the first of them by the clock too."""
-    heart = house.backend.broker.heart()
-    heart.register(
+    lease_keeper = service.backend.broker.lease_keeper()
+    lease_keeper.register(
         WorkerRegistration(
             id="w-1", host="here", pid=1, slots=2, busy=0, types=types, started_at=1,
             schedules=((types[0], "0 3 * * *"),), state=state,
         )
     )  # fmt: skip
-    heart.close()
+    lease_keeper.close()
 
 
 async def on_record(operator: Operator, subject: str) -> list[tuple[str, str]]:
@@ -92,8 +96,8 @@ async def on_record(operator: Operator, subject: str) -> list[tuple[str, str]]:
     return [(row["actor"], row["action"]) for row in reversed(rows)]
 
 
-async def test_the_audit_is_read_by_actor_and_action(house: House, ada: Operator) -> None:
-    await made(house, ada, "q-1", "q-2")
+async def test_the_audit_is_read_by_actor_and_action(service: ApiService, ada: Operator) -> None:
+    await made(service, ada, "q-1", "q-2")
     await ada.post("/jobs/q-1/cancel", {"note": "because"})
 
     async def acts(**query: str) -> set[str]:
@@ -107,11 +111,11 @@ async def test_the_audit_is_read_by_actor_and_action(house: House, ada: Operator
 
 
 async def test_each_act_on_a_job_is_on_record_under_the_name_of_the_token(
-    house: House, ada: Operator
+    service: ApiService, ada: Operator
 ) -> None:
-    await dead(house, ada, "a-1", "a-2", "a-3")
-    await held(house, ada, "h-1", "h-2")
-    await made(house, ada, "q-1")
+    await dead(service, ada, "a-1", "a-2", "a-3")
+    await held(service, ada, "h-1", "h-2")
+    await made(service, ada, "q-1")
     acts = {"a-1": "retry", "a-2": "discard", "h-1": "approve", "h-2": "deny", "q-1": "cancel"}
     for job_id, act in acts.items():
         seen = {"if_match": await ada.hold(job_id)} if job_id.startswith("h-") else {}
@@ -127,16 +131,16 @@ async def test_each_act_on_a_job_is_on_record_under_the_name_of_the_token(
     assert states == {"a-1": "queued", "h-1": "queued", "h-2": "rejected", "q-1": "cancelled"}
 
 
-async def test_only_the_hold_that_was_seen_is_answered(house: House, ada: Operator) -> None:
-    await held(house, ada, "h-1")
+async def test_only_the_hold_that_was_seen_is_answered(service: ApiService, ada: Operator) -> None:
+    await held(service, ada, "h-1")
     first = await ada.hold("h-1")
     for act in ("approve", "deny"):
         assert (await ada.post(f"/jobs/h-1/{act}")).status_code == 428
         assert (await ada.post(f"/jobs/h-1/{act}", if_match="*")).status_code == 400
         assert (await ada.post(f"/jobs/h-1/{act}", if_match='"999"')).status_code == 412
     assert (await ada.post("/jobs/h-1/approve", if_match=first)).status_code == 200
-    [job] = await house.claim()
-    await house.settle(job, State.HELD, hold=("case.close", "ask", "digest"))
+    [job] = await service.claim()
+    await service.settle(job, State.HELD, hold=("case.close", "ask", "digest"))
     again = await ada.post("/jobs/h-1/approve", if_match=first)
     assert (again.status_code, again.json()["type"]) == (412, "urn:hms-svc:problem:hold-changed")
     assert (await ada.get("/jobs/h-1"))["state"] == "held"
@@ -145,17 +149,17 @@ async def test_only_the_hold_that_was_seen_is_answered(house: House, ada: Operat
 
 
 async def test_many_holds_are_answered_as_the_dry_run_showed_them(
-    house: House, ada: Operator
+    service: ApiService, ada: Operator
 ) -> None:
-    await held(house, ada, "h-1", "h-2")
+    await held(service, ada, "h-1", "h-2")
     asked = {"act": "approve", "where": "state:held"}
     assert (await ada.post("/jobs/acts", asked)).status_code == 428
     shown = (await ada.post("/jobs/acts", {**asked, "dry_run": True})).json()
     assert (shown["jobs"], shown["groups"][0]["count"]) == (2, 2)
     answer = await ada.post("/jobs/acts", {**asked, "seen": shown["seen"]})
     assert (answer.status_code, answer.json()["done"]) == (200, 2)
-    for job in await house.claim():
-        await house.settle(job, State.HELD, hold=("case.close", "ask", "digest"))
+    for job in await service.claim():
+        await service.settle(job, State.HELD, hold=("case.close", "ask", "digest"))
     assert (await ada.post("/jobs/acts", {**asked, "seen": shown["seen"]})).status_code == 412
     by_ids = {"act": "deny", "ids": ["h-1", "h-2"]}
     assert (await ada.post("/jobs/acts", by_ids)).status_code == 428
@@ -163,9 +167,11 @@ async def test_many_holds_are_answered_as_the_dry_run_showed_them(
     assert (await ada.post("/jobs/acts", {**by_ids, "seen": now})).json()["done"] == 2
 
 
-async def test_acts_on_queues_and_cases_are_on_record_too(house: House, ada: Operator) -> None:
-    await made(house, ada, "q-1", "q-2")
-    database = house.door.reads.database
+async def test_acts_on_queues_and_cases_are_on_record_too(
+    service: ApiService, ada: Operator
+) -> None:
+    await made(service, ada, "q-1", "q-2")
+    database = service.api.reads.database
     await database.commit([effect("maker-1")])
     assert (await ada.post("/queues/crew.notify/pause", {"reason": "flood"})).status_code == 200
     assert (await ada.get("/queues"))["queues"][0]["paused_by"] == "ada"
@@ -179,8 +185,10 @@ async def test_acts_on_queues_and_cases_are_on_record_too(house: House, ada: Ope
     assert ("ada", "case.reopened") in await on_record(ada, CASE)
 
 
-async def test_a_worker_is_asked_over_http_and_shows_by_whom(house: House, ada: Operator) -> None:
-    await serves(house, "crew.notify")
+async def test_a_worker_is_asked_over_http_and_shows_by_whom(
+    service: ApiService, ada: Operator
+) -> None:
+    await serves(service, "crew.notify")
     answer = await ada.post("/workers/w-1/quiet", {"reason": "bad disk"})
     assert (answer.status_code, answer.json()) == (202, {"worker": "w-1", "wanted": "quiet"})
     [worker] = (await ada.get("/workers"))["workers"]
@@ -191,16 +199,16 @@ async def test_a_worker_is_asked_over_http_and_shows_by_whom(house: House, ada: 
     assert (await ada.post("/workers/w-1/resume")).status_code == 202
     assert (await ada.post("/workers/w-1/stop")).json()["wanted"] == "stopping"
     assert (await ada.post("/workers/w-1/resume")).json()["wanted"] == "working"
-    await serves(house, "crew.notify", state=WorkerState.STOPPING)
+    await serves(service, "crew.notify", state=WorkerState.STOPPING)
     assert await ada.problem("/workers/w-1/quiet") == (409, "refused")
     assert await ada.problem("/workers/nobody/quiet") == (404, "unknown-id")
     acts = {action for actor, action in await on_record(ada, "worker:w-1") if actor == "ada"}
     assert acts == {"worker.quiet", "worker.resume", "worker.stop"}
 
 
-async def test_what_cannot_be_done_says_why(house: House, ada: Operator) -> None:
-    await made(house, ada, "q-1")
-    database = house.door.reads.database
+async def test_what_cannot_be_done_says_why(service: ApiService, ada: Operator) -> None:
+    await made(service, ada, "q-1")
+    database = service.api.reads.database
     await database.commit([effect("maker-1")])
     await ada.post(f"/cases/{CASE}/close")
     await database.commit([effect("maker-2")])
@@ -234,9 +242,9 @@ async def test_what_cannot_be_done_says_why(house: House, ada: Operator) -> None
 
 
 async def test_without_its_record_nothing_is_done(
-    house: House, ada: Operator, monkeypatch: pytest.MonkeyPatch
+    service: ApiService, ada: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await made(house, ada, "q-1")
+    await made(service, ada, "q-1")
 
     async def lose(self: SqlDatabase, records: object) -> None:
         raise DatabaseUnavailable("it went away")
@@ -249,10 +257,12 @@ async def test_without_its_record_nothing_is_done(
     assert (await ada.get("/queues"))["queues"][0]["paused"] is False
 
 
-async def test_many_are_acted_on_as_foretold_and_taken_back(house: House, ada: Operator) -> None:
+async def test_many_are_acted_on_as_foretold_and_taken_back(
+    service: ApiService, ada: Operator
+) -> None:
     ids = [f"d-{number}" for number in range(5)]
-    await dead(house, ada, *ids)
-    await made(house, ada, "q-1")
+    await dead(service, ada, *ids)
+    await made(service, ada, "q-1")
     act = {"act": "discard", "where": "state:dead"}
     foretold = (await ada.post("/jobs/acts", {**act, "dry_run": True})).json()
     assert (foretold["would"], foretold["jobs"], foretold["cannot"]) == ("discard", 5, 0)
@@ -274,10 +284,10 @@ async def test_many_are_acted_on_as_foretold_and_taken_back(house: House, ada: O
     assert (await ada.post("/jobs/undo")).json()["done"] == 1
 
 
-async def test_pages_walk_all_jobs_once(any_house: House) -> None:
-    ada = Operator(any_house, {})
+async def test_pages_walk_all_jobs_once(any_service: ApiService) -> None:
+    ada = Operator(any_service, {})
     ids = {f"j-{number:02}" for number in range(25)}
-    await made(any_house, ada, *sorted(ids))
+    await made(any_service, ada, *sorted(ids))
     seen: list[str] = []
     sizes, cursor = [], None
     while True:
@@ -302,17 +312,19 @@ UNREADABLE = (
 )  # fmt: skip
 
 
-async def test_a_question_that_cannot_be_read_is_answered_400(house: House) -> None:
+async def test_a_question_that_cannot_be_read_is_answered_400(service: ApiService) -> None:
     for path in UNREADABLE:
-        answer = await house.client.get(path)
+        answer = await service.client.get(path)
         assert (answer.status_code, answer.json()["status"]) == (400, 400), path
 
 
-async def test_reads_have_the_shapes_that_the_document_tells(house: House, ada: Operator) -> None:
-    await dead(house, ada, "d-1")
-    await made(house, ada, "q-1")
-    await house.door.reads.database.commit([effect("maker-1")])
-    await serves(house, "analysis.run", "crew.notify")
+async def test_reads_have_the_shapes_that_the_document_tells(
+    service: ApiService, ada: Operator
+) -> None:
+    await dead(service, ada, "d-1")
+    await made(service, ada, "q-1")
+    await service.api.reads.database.commit([effect("maker-1")])
+    await serves(service, "analysis.run", "crew.notify")
     told: dict[str, type[BaseModel]] = {
         "/jobs": schemas.JobPage, "/jobs/d-1": schemas.JobDetail, "/jobs/d-1/why": schemas.Explanation,
         "/status": status_schemas.Status, "/queues": status_schemas.QueueList, "/workers": status_schemas.WorkerList,

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from hms_svc.http_api import bodies, protocol, stalling
-from hms_svc.http_api.bodies import MOST_BODY_BYTES
+from hms_svc.http_api import protocol, request_body, slow_clients
+from hms_svc.http_api.request_body import MOST_BODY_BYTES
 
-from .conftest import PATIENCE_SECONDS, House, until
+from .conftest import PATIENCE_SECONDS, ApiService, until
 from .wire import JOB, accepted, exchange, head, post, status_of
 
 JSON_TYPE = "Content-Type: application/json"
@@ -169,7 +169,7 @@ ATTACKS: dict[str, Any] = {
 
 
 async def test_no_hostile_body_or_head_gets_in_or_stays(
-    house: House,
+    service: ApiService,
     caplog: pytest.LogCaptureFixture,
     connections: set[object],
     monkeypatch: pytest.MonkeyPatch,
@@ -182,26 +182,26 @@ async def test_no_hostile_body_or_head_gets_in_or_stays(
                 if wanted == {0}:
                     limits.setattr(protocol, "HEAD_SECONDS", 0.1)
                 if wanted == {408}:
-                    limits.setattr(bodies, "BODY_SECONDS", 0.1)
-                answer = await exchange(house, pieces, leave=name.startswith("gone"))
+                    limits.setattr(request_body, "BODY_SECONDS", 0.1)
+                answer = await exchange(service, pieces, leave=name.startswith("gone"))
             seen[name] = status_of(answer)
     wrong = {name: seen[name] for name, (_, wanted) in ATTACKS.items() if seen[name] not in wanted}
     assert not wrong, "\n".join(f"{k}: {v}" for k, v in wrong.items())
     assert caplog.records == []
-    assert await accepted(house) == 0
+    assert await accepted(service) == 0
 
     async def none_is_open() -> bool:
         return not connections
 
     await until("all connections are closed", none_is_open)
-    assert status_of(await exchange(house, [post()])) == 202
-    assert await accepted(house) == 1
+    assert status_of(await exchange(service, [post()])) == 202
+    assert await accepted(service) == 1
 
 
 async def test_empty_lines_do_not_keep_a_connection(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    service: ApiService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
     writer.write(GET + b"\r\n")
     assert b"200" in await reader.readuntil(b"alive\n")
     monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.1)
@@ -211,23 +211,23 @@ async def test_empty_lines_do_not_keep_a_connection(
     writer.close()
 
 
-async def test_an_act_before_garbage_is_answered_and_stands(house: House) -> None:
+async def test_an_act_before_garbage_is_answered_and_stands(service: ApiService) -> None:
     request = post().replace(b"Connection: close", b"Connection: keep-alive")
-    answer = await exchange(house, [request + b"\x00garbage"])
+    answer = await exchange(service, [request + b"\x00garbage"])
     assert status_of(answer) == 202
     assert b"HTTP/1.1 400" not in answer
-    assert await accepted(house) == 1
+    assert await accepted(service) == 1
 
 
 async def test_one_who_takes_no_answers_is_given_up(
-    house: House, monkeypatch: pytest.MonkeyPatch, connections: set[object]
+    service: ApiService, monkeypatch: pytest.MonkeyPatch, connections: set[object]
 ) -> None:
-    monkeypatch.setattr(stalling, "STALLED_SECONDS", 0.1)
+    monkeypatch.setattr(slow_clients, "STALLED_SECONDS", 0.1)
     large = {"type": "map.tile", "data": "x" * 900_000, "id": "large"}
-    assert (await house.post(large)).status_code == 202
-    await house.client.aclose()
+    assert (await service.post(large)).status_code == 202
+    await service.client.aclose()
     one = b"GET /jobs/large HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", house.port)) as reads_nothing:
+    with socket.create_connection(("127.0.0.1", service.port)) as reads_nothing:
         reads_nothing.sendall(one * 16)
 
         async def given_up() -> bool:
@@ -237,10 +237,10 @@ async def test_one_who_takes_no_answers_is_given_up(
 
 
 async def test_bodies_are_bounded_together(
-    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    service: ApiService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(bodies, "MOST_BYTES_TOGETHER", 2 * len(JOB))
-    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+    monkeypatch.setattr(request_body, "MOST_BYTES_TOGETHER", 2 * len(JOB))
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
     writer.write(
         head("/jobs", JSON_TYPE, f"Content-Length: {2 * len(JOB)}", "Expect: 100-continue")
     )
@@ -249,13 +249,13 @@ async def test_bodies_are_bounded_together(
     await writer.drain()
 
     async def busy() -> bool:
-        return status_of(await exchange(house, [post()])) == 503
+        return status_of(await exchange(service, [post()])) == 503
 
     await until("the door is busy", busy)
     writer.close()
 
     async def free() -> bool:
-        return status_of(await exchange(house, [post()])) == 202
+        return status_of(await exchange(service, [post()])) == 202
 
     await until("the door has room again", free)
     assert [each for each in caplog.records if each.levelno >= logging.ERROR] == []

@@ -10,10 +10,10 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
-from hms_svc.http_api import walls
+from hms_svc.http_api import middleware
 from hms_svc.operations.tokens import Scope
 
-from .conftest import House, HouseMaker
+from .conftest import ApiService, ServiceMaker
 from .wire import JOB, accepted, exchange, head, post, status_of
 
 FRIEND = "https://friend.example"
@@ -27,8 +27,8 @@ ASKS = {
 
 
 @pytest.fixture
-async def friendly(make_house: HouseMaker) -> House:
-    return await make_house(http_origins=(FRIEND,))
+async def friendly(make_service: ServiceMaker) -> ApiService:
+    return await make_service(http_origins=(FRIEND,))
 
 
 def words(answer: httpx.Response, name: str) -> set[str]:
@@ -36,7 +36,7 @@ def words(answer: httpx.Response, name: str) -> set[str]:
 
 
 def is_readable(answer: httpx.Response) -> bool:
-    """Tell whether a browser shows this answer to the page, and the headers that it needs."""
+    """Return whether a browser shows this answer to the page, and the headers that it needs."""
     assert "origin" in words(answer, "vary")
     assert "access-control-allow-credentials" not in answer.headers
     exposed = words(answer, "access-control-expose-headers")
@@ -44,7 +44,9 @@ def is_readable(answer: httpx.Response) -> bool:
     return named and exposed == {"location", "retry-after", "idempotency-replayed"}
 
 
-async def test_a_preflight_is_answered_before_anybody_is_asked_who_it_is(friendly: House) -> None:
+async def test_a_preflight_is_answered_before_anybody_is_asked_who_it_is(
+    friendly: ApiService,
+) -> None:
     await friendly.token(Scope.PRODUCE)
     for path in ("/jobs", "/jobs/mine-1/events", "/events", "/metrics", "/healthz", "/envelopes"):
         answer = await friendly.client.options(path, headers=ASKS)
@@ -60,7 +62,9 @@ async def test_a_preflight_is_answered_before_anybody_is_asked_who_it_is(friendl
     assert (await friendly.post(origin=FRIEND)).status_code == 401
 
 
-async def test_a_preflight_through_a_proxy_and_of_http_1_0_is_answered(friendly: House) -> None:
+async def test_a_preflight_through_a_proxy_and_of_http_1_0_is_answered(
+    friendly: ApiService,
+) -> None:
     lines = [f"{name}: {text}" for name, text in ASKS.items()]
     asks = head("/jobs", *lines, "X-Forwarded-For: 203.0.113.9", method="OPTIONS")
     assert status_of(await exchange(friendly, [asks])) == 204
@@ -68,7 +72,7 @@ async def test_a_preflight_through_a_proxy_and_of_http_1_0_is_answered(friendly:
 
 
 async def test_attributes_of_cloud_events_may_be_sent_and_other_headers_not(
-    friendly: House,
+    friendly: ApiService,
 ) -> None:
     wanted = "Ce-Id, ce-type,x-evil,ce-/,cookie"
     headers = {**ASKS, "access-control-request-headers": wanted}
@@ -79,7 +83,7 @@ async def test_attributes_of_cloud_events_may_be_sent_and_other_headers_not(
 
 
 @pytest.mark.parametrize("origin", [EVIL, "null", FRIEND + ".evil", "http://friend.example", ""])
-async def test_a_foreign_page_is_told_nothing(friendly: House, origin: str) -> None:
+async def test_a_foreign_page_is_told_nothing(friendly: ApiService, origin: str) -> None:
     for answer in (
         await friendly.client.options("/jobs", headers={**ASKS, "origin": origin}),
         await friendly.client.get("/status", headers={"origin": origin}),
@@ -97,7 +101,7 @@ async def test_a_foreign_page_is_told_nothing(friendly: House, origin: str) -> N
     assert await accepted(friendly) == 0
 
 
-async def test_options_that_are_no_preflight_are_no_method_of_ours(friendly: House) -> None:
+async def test_options_that_are_no_preflight_are_no_method_of_ours(friendly: ApiService) -> None:
     assert (await friendly.client.options("/jobs")).status_code == 405
     assert (await friendly.client.options("/jobs", headers={"origin": FRIEND})).status_code == 405
     without = {name: text for name, text in ASKS.items() if name != "origin"}
@@ -105,7 +109,7 @@ async def test_options_that_are_no_preflight_are_no_method_of_ours(friendly: Hou
 
 
 async def test_answers_and_errors_can_be_read_by_the_page(
-    friendly: House, monkeypatch: pytest.MonkeyPatch
+    friendly: ApiService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asks = {"origin": FRIEND, "sec-fetch-site": "cross-site"}
     posted = await friendly.post(**asks, idempotency_key="k-1")
@@ -117,8 +121,8 @@ async def test_answers_and_errors_can_be_read_by_the_page(
     async def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(friendly.door.reads, "why", broken)
-    monkeypatch.setattr(walls, "MOST_STREAMS", 0)
+    monkeypatch.setattr(friendly.api.reads, "why", broken)
+    monkeypatch.setattr(middleware, "MOST_STREAMS", 0)
     gets = {
         "/healthz": 200, "/readyz": 200, "/status": 200, "/metrics": 200, "/openapi.json": 200,
         "/jobs/none": 404, "/nothing": 404, "/jobs?limit=0": 400, "/jobs?where=%00": 400,
@@ -139,16 +143,16 @@ async def test_answers_and_errors_can_be_read_by_the_page(
     assert (nobody.status_code, is_readable(nobody)) == (401, True)
 
 
-async def test_streams_can_be_read_by_the_page(friendly: House) -> None:
+async def test_streams_can_be_read_by_the_page(friendly: ApiService) -> None:
     job_id = (await friendly.post()).json()["id"]
     for path in ("/events", f"/jobs/{job_id}/events"):
         async with friendly.client.stream("GET", path, headers={"origin": FRIEND}) as stream:
             assert (stream.status_code, is_readable(stream)) == (200, True)
             assert await anext(stream.aiter_bytes())
-    friendly.door.close()
+    friendly.api.close()
 
 
-async def test_a_page_posts_follows_and_reads_with_its_token(friendly: House) -> None:
+async def test_a_page_posts_follows_and_reads_with_its_token(friendly: ApiService) -> None:
     bearer = await friendly.token(Scope.PRODUCE, Scope.VIEW)
     asks = {"origin": FRIEND, **bearer}
     preflight = await friendly.client.options("/jobs", headers=ASKS)
@@ -173,7 +177,7 @@ async def test_a_page_posts_follows_and_reads_with_its_token(friendly: House) ->
     assert (read.json()["state"], is_readable(read)) == ("completed", True)
 
 
-async def test_caches_keep_answers_of_origins_apart(friendly: House) -> None:
+async def test_caches_keep_answers_of_origins_apart(friendly: ApiService) -> None:
     for answer in (
         await friendly.client.get("/status"),
         await friendly.client.get("/healthz"),
@@ -187,11 +191,11 @@ async def test_caches_keep_answers_of_origins_apart(friendly: House) -> None:
         assert b"vary: Origin\r\n" in await exchange(friendly, [raw])
 
 
-async def test_the_origin_is_written_back_as_it_came(make_house: HouseMaker) -> None:
-    house = await make_house(http_origins=("https://Friend.example:443", "http://[::1]:80"))
+async def test_the_origin_is_written_back_as_it_came(make_service: ServiceMaker) -> None:
+    service = await make_service(http_origins=("https://Friend.example:443", "http://[::1]:80"))
     for origin in (FRIEND, "http://[::1]"):
-        answer = await house.client.get("/status", headers={"origin": origin})
+        answer = await service.client.get("/status", headers={"origin": origin})
         assert answer.headers["access-control-allow-origin"] == origin
-    two = await exchange(house, [post(JOB, f"Origin: {FRIEND}", f"Origin: {FRIEND}")])
+    two = await exchange(service, [post(JOB, f"Origin: {FRIEND}", f"Origin: {FRIEND}")])
     assert status_of(two) == 400
     assert b"access-control" not in two.lower()

@@ -10,7 +10,7 @@ import pytest
 from cloudevents.core.bindings.http import to_structured_event
 from cloudevents.core.v1.event import CloudEvent
 
-from .conftest import House, HouseMaker
+from .conftest import ApiService, ServiceMaker
 from .wire import accepted
 
 APP = ("tests.cli.declared_app:registry",)
@@ -25,57 +25,59 @@ job = "sync.ward"
 
 
 @pytest.fixture
-async def house(make_house: HouseMaker, tmp_path: Path) -> House:
+async def service(make_service: ServiceMaker, tmp_path: Path) -> ApiService:
     file = tmp_path / "agencies.toml"
     file.write_text(AGENCIES)
-    return await make_house(app=APP, agencies_file=file)
+    return await make_service(app=APP, agencies_file=file)
 
 
 def job(ward: int, **more: Any) -> dict[str, Any]:
     return {"type": "sync.ward", "data": {"ward": ward}, **more}
 
 
-async def record(house: House, job_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = (await house.client.get(f"/jobs/{job_id}")).json()
+async def record(service: ApiService, job_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = (await service.client.get(f"/jobs/{job_id}")).json()
     return found
 
 
-async def test_posted_jobs_have_their_declared_key_and_priority(house: House) -> None:
-    answers = (await house.post([job(7), job(7), job(8, unique_key="mine", priority=0)])).json()
+async def test_posted_jobs_have_their_declared_key_and_priority(service: ApiService) -> None:
+    answers = (await service.post([job(7), job(7), job(8, unique_key="mine", priority=0)])).json()
     assert [each["state"] for each in answers] == ["queued", "rejected", "queued"]
-    records = [await record(house, each["id"]) for each in answers]
+    records = [await record(service, each["id"]) for each in answers]
     assert [(each["unique_key"], each["priority"]) for each in records] == [
         ("ward-7", 50), ("ward-7", 50), ("mine", 0),
     ]  # fmt: skip
-    assert (await house.post(job(7))).json()["state"] == "rejected"
+    assert (await service.post(job(7))).json()["state"] == "rejected"
 
 
-async def test_a_key_that_cannot_be_made_is_a_fault_of_the_request(house: House) -> None:
-    answer = await house.post([job(7), {"type": "sync.desk", "data": {}}])
+async def test_a_key_that_cannot_be_made_is_a_fault_of_the_request(service: ApiService) -> None:
+    answer = await service.post([job(7), {"type": "sync.desk", "data": {}}])
     assert answer.status_code == 422
     assert "unique key of sync.desk: broken_key" in answer.text
     assert "raised KeyError" in answer.text
-    assert await accepted(house) == 0
+    assert await accepted(service) == 0
 
 
-async def send(house: House, id: str, data: object) -> str:
+async def send(service: ApiService, id: str, data: object) -> str:
     attributes = {"id": id, "source": "/a2a/city", "type": "gov.ward", "specversion": "1.0"}
     event = CloudEvent({**attributes, "datacontenttype": "application/json"}, data)  # type: ignore[arg-type]
     message = to_structured_event(event)
-    answer = await house.client.post("/envelopes", content=message.body, headers=message.headers)
+    answer = await service.client.post("/envelopes", content=message.body, headers=message.headers)
     assert answer.status_code == 202, answer.text
     return str(json.loads(answer.text)["jobs"][0]["id"])
 
 
-async def test_envelopes_become_jobs_with_the_declared_key_and_priority(house: House) -> None:
-    first = await record(house, await send(house, "1", {"ward": 7}))
-    second = await record(house, await send(house, "2", {"ward": 7}))
+async def test_envelopes_become_jobs_with_the_declared_key_and_priority(
+    service: ApiService,
+) -> None:
+    first = await record(service, await send(service, "1", {"ward": 7}))
+    second = await record(service, await send(service, "2", {"ward": 7}))
     assert (first["state"], first["unique_key"], first["priority"]) == ("queued", "ward-7", 50)
     assert (second["state"], second["reason"]) == ("rejected", "unique")
 
 
 async def test_an_envelope_that_does_not_fit_the_type_is_the_workers_to_reject(
-    house: House,
+    service: ApiService,
 ) -> None:
-    found = await record(house, await send(house, "1", {"ward": "x"}))
+    found = await record(service, await send(service, "1", {"ward": "x"}))
     assert (found["state"], found["unique_key"], found["priority"]) == ("queued", None, 50)

@@ -9,9 +9,9 @@ from typing import Final
 
 import pytest
 
-from hms_svc.http_api import bodies, protocol, server
+from hms_svc.http_api import protocol, request_body, server
 
-from .conftest import HouseMaker, until
+from .conftest import ServiceMaker, until
 from .test_bodies import ATTACKS as BODIES
 from .test_bodies import CHUNKED, LAST, chunk
 from .test_walls import ATTACKS as WALLS
@@ -56,27 +56,27 @@ def bent(raw: bytes, dice: random.Random) -> bytes:
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the door wait for nobody: what comes late, be it by our own slowness, is given up."""
+    """Let the HTTP server wait for nobody: what comes late, be it by our own slowness, is given up."""
     monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.1)
-    monkeypatch.setattr(protocol, "LINGER_SECONDS", 0.1)
-    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.1)
+    monkeypatch.setattr(protocol, "CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(request_body, "BODY_SECONDS", 0.1)
 
 
 @pytest.mark.usefixtures("hasty")
 async def test_no_bent_request_breaks_the_door(
-    make_house: HouseMaker,
+    make_service: ServiceMaker,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     connections: set[object],
 ) -> None:
     monkeypatch.setattr(server, "KEEP_ALIVE_SECONDS", 0.1)
-    house = await make_house()
+    service = await make_service()
     dice, few = random.Random(SEED), asyncio.Semaphore(AT_ONCE)
     requests = [(bent(dice.choice(WHOLE), dice), dice.random() < 0.1) for _ in range(REQUESTS)]
 
     async def send(raw: bytes, leave: bool) -> int:
         async with few:
-            return status_of(await exchange(house, [raw], leave=leave))
+            return status_of(await exchange(service, [raw], leave=leave))
 
     with caplog.at_level(logging.ERROR):
         seen = await asyncio.gather(*(send(raw, leave) for raw, leave in requests))
@@ -90,4 +90,4 @@ async def test_no_bent_request_breaks_the_door(
     assert caplog.records == []
     assert len(set(seen)) > 5
     monkeypatch.undo()
-    assert status_of(await exchange(house, [post()])) == 202
+    assert status_of(await exchange(service, [post()])) == 202

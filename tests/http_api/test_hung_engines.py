@@ -13,14 +13,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hms_svc.ports.answer_bound import MOST_SECONDS
+from hms_svc.ports.answer_timeout import MOST_SECONDS
 from hms_svc.sqlite.lock import LockFile
-from tests.servers.framing import POSTGRESQL
-from tests.servers.postgres import PostgresServer
-from tests.servers.proxy import LOOPBACK, Proxy
-from tests.servers.redis import RedisMaker, RedisServer
+from tests.support.framing import POSTGRESQL
+from tests.support.postgres_server import PostgresServer
+from tests.support.proxy import LOOPBACK, Proxy
+from tests.support.redis_server import RedisMaker, RedisServer
 
-from .conftest import NOTICE, House, HouseMaker, until
+from .conftest import NOTICE, ApiService, ServiceMaker, until
 
 JOB = {"type": "crew.notify", "data": NOTICE}
 SAID = f"no answer in {MOST_SECONDS:g} s"
@@ -62,21 +62,21 @@ def sat_upon(file: Path) -> Iterator[None]:
         yield
 
 
-async def ask(house: House, method: str, path: str, body: object) -> httpx.Response:
-    return await house.client.request(method, path, json=body)
+async def ask(service: ApiService, method: str, path: str, body: object) -> httpx.Response:
+    return await service.client.request(method, path, json=body)
 
 
-async def told_in_time(house: House, asked: list[Asked], said: str) -> None:
+async def told_in_time(service: ApiService, asked: list[Asked], said: str) -> None:
     """Every request is answered with 503, the reason and when to come again."""
-    for answer in await asyncio.gather(*(ask(house, *each) for each in asked)):
+    for answer in await asyncio.gather(*(ask(service, *each) for each in asked)):
         assert answer.status_code == 503, answer.request.url
         assert said in answer.json()["detail"], answer.request.url
         assert answer.headers["retry-after"] == "2", answer.request.url
 
 
-async def numbers(house: House) -> list[str]:
+async def numbers(service: ApiService) -> list[str]:
     """The lines of /metrics, which is 200 whatever hangs."""
-    answer = await house.client.get("/metrics")
+    answer = await service.client.get("/metrics")
     assert answer.status_code == 200
     lines = answer.text.splitlines()
     assert "hms_worker_leases_lost_total 0.0" in lines
@@ -84,66 +84,68 @@ async def numbers(house: House) -> list[str]:
 
 
 async def test_a_broker_that_hangs_is_told_by_every_route_and_the_numbers_go_on(
-    make_house: HouseMaker, make_redis: RedisMaker
+    make_service: ServiceMaker, make_redis: RedisMaker
 ) -> None:
     server = make_redis()
-    house = await make_house(broker_url=server.url())
-    assert (await house.post()).status_code == 202
+    service = await make_service(broker_url=server.url())
+    assert (await service.post()).status_code == 202
     with stopped(server):
         lines, ready, _ = await asyncio.gather(
-            numbers(house), house.client.get("/readyz"), told_in_time(house, OF_BROKER, SAID)
+            numbers(service), service.client.get("/readyz"), told_in_time(service, OF_BROKER, SAID)
         )
         assert 'hms_broker_up{kind="redis"} 0.0' in lines
         assert 'hms_database_up{kind="sqlite"} 1.0' in lines
         assert (ready.status_code, ready.text) == (503, "broker\n")
-        await told_in_time(house, OF_BROKER, SAID)
-        assert (await house.client.get("/healthz")).text == "alive\n"
-        assert (await house.client.get("/cases")).status_code == 200
-    await until("it takes jobs again", lambda: takes(house))
-    assert 'hms_broker_up{kind="redis"} 1.0' in await numbers(house)
+        await told_in_time(service, OF_BROKER, SAID)
+        assert (await service.client.get("/healthz")).text == "alive\n"
+        assert (await service.client.get("/cases")).status_code == 200
+    await until("it takes jobs again", lambda: takes(service))
+    assert 'hms_broker_up{kind="redis"} 1.0' in await numbers(service)
 
 
 async def test_a_database_that_hangs_is_told_by_the_routes_that_need_it(
-    make_house: HouseMaker, postgres_server: PostgresServer, postgres_database: str
+    make_service: ServiceMaker, postgres_server: PostgresServer, postgres_database: str
 ) -> None:
     home = postgres_server.home
     with Proxy(home.port, host=home.host, dialect=POSTGRESQL) as proxy:
         url = f"postgresql://{home.user}@{LOOPBACK}:{proxy.port}/{postgres_database}"
-        house = await make_house(database_url=url)
-        assert (await house.post()).status_code == 202
+        service = await make_service(database_url=url)
+        assert (await service.post()).status_code == 202
         proxy.black_hole()
         lines, ready, _ = await asyncio.gather(
-            numbers(house), house.client.get("/readyz"), told_in_time(house, OF_DATABASE, SAID)
+            numbers(service),
+            service.client.get("/readyz"),
+            told_in_time(service, OF_DATABASE, SAID),
         )
         assert 'hms_database_up{kind="postgresql"} 0.0' in lines
         assert 'hms_broker_up{kind="sqlite"} 1.0' in lines
         assert (ready.status_code, ready.text) == (503, "database\n")
-        assert (await house.post()).status_code == 202
-        assert (await house.post(JOB, **{"idempotency-key": "key-1"})).status_code == 503
+        assert (await service.post()).status_code == 202
+        assert (await service.post(JOB, **{"idempotency-key": "key-1"})).status_code == 503
         proxy.pass_through()
-        await until("it is ready again", lambda: is_ready(house))
+        await until("it is ready again", lambda: is_ready(service))
 
 
 @pytest.mark.parametrize("name", ["queue", "cases"])
 async def test_a_file_that_a_stopped_process_sits_on_is_told_by_what_writes_to_it(
-    house: House, tmp_path: Path, name: str
+    service: ApiService, tmp_path: Path, name: str
 ) -> None:
     with sat_upon(tmp_path / f"{name}.db"):
         answers = await asyncio.gather(
-            *(house.post(JOB, **{"idempotency-key": f"key-{number}"}) for number in range(3))
+            *(service.post(JOB, **{"idempotency-key": f"key-{number}"}) for number in range(3))
         )
-        answers += await asyncio.gather(house.post(JOB, **{"idempotency-key": "key-4"}))
+        answers += await asyncio.gather(service.post(JOB, **{"idempotency-key": "key-4"}))
         for answer in answers:
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
             assert f"was locked by process {os.getpid()} for" in answer.json()["detail"]
             assert f"for {MOST_SECONDS:g} s" in answer.json()["detail"]
-        assert (await house.client.get("/status")).status_code == 200
-    await until("it takes jobs again", lambda: takes(house))
+        assert (await service.client.get("/status")).status_code == 200
+    await until("it takes jobs again", lambda: takes(service))
 
 
-async def takes(house: House) -> bool:
-    return (await house.post(JOB, **{"idempotency-key": "key-9"})).status_code == 202
+async def takes(service: ApiService) -> bool:
+    return (await service.post(JOB, **{"idempotency-key": "key-9"})).status_code == 202
 
 
-async def is_ready(house: House) -> bool:
-    return (await house.client.get("/readyz")).status_code == 200
+async def is_ready(service: ApiService) -> bool:
+    return (await service.client.get("/readyz")).status_code == 200

@@ -20,7 +20,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from hms_svc.http_api import identity_provider
 from hms_svc.operations.tokens import Scope
 
-from .conftest import House, HouseMaker
+from .conftest import ApiService, ServiceMaker
 
 ISSUER, AUDIENCE = "https://login.city.example", "hms-svc"
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -74,8 +74,8 @@ async def provider() -> AsyncIterator[Provider]:
 
 
 @pytest.fixture
-async def guarded(make_house: HouseMaker, provider: Provider) -> House:
-    return await make_house(jwks_url=provider.url, jwt_issuer=ISSUER, jwt_audience=AUDIENCE)
+async def guarded(make_service: ServiceMaker, provider: Provider) -> ApiService:
+    return await make_service(jwks_url=provider.url, jwt_issuer=ISSUER, jwt_audience=AUDIENCE)
 
 
 def claims(**changed: Any) -> dict[str, Any]:
@@ -103,12 +103,14 @@ def by_hand(header: Mapping[str, Any], secret: bytes | None) -> str:
     return f"{told}.{part(digest)}"
 
 
-async def status(house: House, token: str, path: str = "/queues") -> int:
-    answer = await house.client.get(path, headers={"authorization": f"Bearer {token}"})
+async def status(service: ApiService, token: str, path: str = "/queues") -> int:
+    answer = await service.client.get(path, headers={"authorization": f"Bearer {token}"})
     return answer.status_code
 
 
-async def test_a_token_that_it_signed_for_us_has_the_scopes_that_are_ours(guarded: House) -> None:
+async def test_a_token_that_it_signed_for_us_has_the_scopes_that_are_ours(
+    guarded: ApiService,
+) -> None:
     for name in KEYS:
         assert await status(guarded, signed(name)) == 200
         assert await status(guarded, signed(name), "/audit") == 403
@@ -120,7 +122,7 @@ async def test_a_token_that_it_signed_for_us_has_the_scopes_that_are_ours(guarde
         assert await status(guarded, signed(name, scope=7)) == 403
 
 
-async def test_its_bearer_is_named_in_the_audit_log(guarded: House) -> None:
+async def test_its_bearer_is_named_in_the_audit_log(guarded: ApiService) -> None:
     token = signed(sub="ada@city.example\n" + "x" * 200, scope="hms-svc:operate")
     header = {"authorization": f"Bearer {token}"}
     assert (await guarded.client.post("/queues/crew.notify/pause", headers=header)).is_success
@@ -129,7 +131,7 @@ async def test_its_bearer_is_named_in_the_audit_log(guarded: House) -> None:
     assert len(row["actor"]) == 128
 
 
-async def test_any_other_token_is_refused(guarded: House) -> None:
+async def test_any_other_token_is_refused(guarded: ApiService) -> None:
     pem = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     der = RSA.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     good, past = signed(), int(time.time()) - 3600
@@ -171,7 +173,7 @@ async def test_any_other_token_is_refused(guarded: House) -> None:
 
 
 async def test_new_keys_are_found_and_old_ones_forgotten(
-    guarded: House, provider: Provider, monkeypatch: pytest.MonkeyPatch
+    guarded: ApiService, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fresh = ed25519.Ed25519PrivateKey.generate()
     old, new = signed("EdDSA"), signed("EdDSA", kid="next", key=fresh)
@@ -185,11 +187,11 @@ async def test_new_keys_are_found_and_old_ones_forgotten(
 
 
 async def test_without_its_keys_nobody_is_known_and_nobody_waits(
-    guarded: House, provider: Provider
+    guarded: ApiService, provider: Provider
 ) -> None:
     documents: tuple[object, ...] = (None, [], {"keys": {}}, {"keys": [7]}, {"keys": []})
     for provider.document in documents:
-        guarded.door.authentication._provider._tried = float("-inf")  # type: ignore[union-attr]
+        guarded.api.authentication._provider._tried = float("-inf")  # type: ignore[union-attr]
         answer = await guarded.client.get(
             "/queues", headers={"authorization": f"Bearer {signed()}"}
         )
@@ -201,7 +203,7 @@ async def test_without_its_keys_nobody_is_known_and_nobody_waits(
 
 
 async def test_a_token_is_not_believed_for_longer_than_the_keys(
-    guarded: House, provider: Provider, monkeypatch: pytest.MonkeyPatch
+    guarded: ApiService, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(identity_provider, "KEYS_FRESH_SECONDS", -1.0)
     monkeypatch.setattr(identity_provider, "KEYS_AGAIN_SECONDS", -1.0)
@@ -211,7 +213,7 @@ async def test_a_token_is_not_believed_for_longer_than_the_keys(
 
 
 async def test_keys_are_not_believed_for_ever_while_it_is_away(
-    guarded: House, provider: Provider, monkeypatch: pytest.MonkeyPatch
+    guarded: ApiService, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert await status(guarded, signed()) == 200
     provider.document = None

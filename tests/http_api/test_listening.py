@@ -1,4 +1,4 @@
-"""Where the door listens: on this machine, or with tokens, or with TLS."""
+"""Where the HTTP server listens: on this machine, or with tokens, or with TLS."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from cryptography.x509.oid import NameOID
 from msgspec.structs import replace
 
 from hms_svc.domain.errors import BadInput, BadSetting
-from hms_svc.http_api.checking import check_doors
 from hms_svc.http_api.exposure import check_exposure
-from hms_svc.http_api.listening import is_loopback, listen, split_address
+from hms_svc.http_api.listen_socket import is_loopback, listen, split_address
+from hms_svc.http_api.settings_check import check_http_settings
 from hms_svc.operations.tokens import Scope
 from hms_svc.settings import Settings
 
-from .conftest import House, HouseMaker
+from .conftest import ApiService, ServiceMaker
 from .wire import status_of
 
 
@@ -69,13 +69,15 @@ def test_an_address_that_is_none_says_what_would_be_right(address: str) -> None:
         split_address(address)
 
 
-async def test_a_door_that_others_reach_needs_tokens(house: House) -> None:
+async def test_a_door_that_others_reach_needs_tokens(service: ApiService) -> None:
     with listen("0.0.0.0:0") as everywhere, listen("127.0.0.1:0") as here:
         with pytest.raises(BadSetting, match="hms-svc tokens create"):
-            await check_exposure(house.door.settings, everywhere, house.door.authentication.is_open)
-        await check_exposure(house.door.settings, here, house.door.authentication.is_open)
-        await house.token(Scope.VIEW)
-        await check_exposure(house.door.settings, everywhere, house.door.authentication.is_open)
+            await check_exposure(
+                service.api.settings, everywhere, service.api.authentication.is_open
+            )
+        await check_exposure(service.api.settings, here, service.api.authentication.is_open)
+        await service.token(Scope.VIEW)
+        await check_exposure(service.api.settings, everywhere, service.api.authentication.is_open)
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:
@@ -129,21 +131,21 @@ def test_settings_that_make_no_door_are_named(settings: Settings, tmp_path: Path
     ]  # fmt: skip
     for match, changed in wrong:
         with pytest.raises(BadSetting, match=match):
-            check_doors(replace(settings, **changed))
+            check_http_settings(replace(settings, **changed))
     for right in (
         {}, {"http_tls_certificate": both}, {"http_tls_certificate": certificate, "http_tls_key": key},
         {"jwks_url": "http://127.0.0.1/keys", **ours}, {"jwks_url": "https://login.example", **ours},
     ):  # fmt: skip
-        check_doors(replace(settings, **right))
+        check_http_settings(replace(settings, **right))
 
 
 async def test_https_takes_jobs_with_modern_ciphers_only(
-    make_house: HouseMaker, tmp_path: Path
+    make_service: ServiceMaker, tmp_path: Path
 ) -> None:
     certificate, private = self_signed(tmp_path)
-    house = await make_house(http_tls_certificate=certificate, http_tls_key=private)
+    service = await make_service(http_tls_certificate=certificate, http_tls_key=private)
     trusting = ssl.create_default_context(cafile=str(certificate))
-    url = f"https://127.0.0.1:{house.port}"
+    url = f"https://127.0.0.1:{service.port}"
     async with httpx.AsyncClient(base_url=url, verify=trusting) as client:
         answer = await client.post(
             "/jobs", json={"type": "crew.notify", "data": {"case_id": "x"}}, headers={"origin": url}
@@ -159,9 +161,9 @@ async def test_https_takes_jobs_with_modern_ciphers_only(
         with pytest.raises(httpx.ConnectError):
             await client.get("/queues")
     with pytest.raises(httpx.HTTPError):
-        await house.client.get("/queues")
+        await service.client.get("/queues")
     modern = ssl.create_default_context(cafile=str(certificate))
-    reader, writer = await asyncio.open_connection("127.0.0.1", house.port, ssl=modern)
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port, ssl=modern)
     writer.write(b"no HTTP at all\r\n\r\n")
     assert status_of(await reader.read()) == 400
     writer.close()

@@ -11,31 +11,31 @@ from hms_svc.operations.tokens import Scope
 from hms_svc.ports.broker import WorkerRegistration
 from hms_svc.ports.stores import DatabaseHealth
 
-from .conftest import House
+from .conftest import ApiService
 
 SERVED = "zoo.feed"
 
 
 @pytest.fixture
-async def crowded(any_house: House, monkeypatch: pytest.MonkeyPatch) -> House:
+async def crowded(any_service: ApiService, monkeypatch: pytest.MonkeyPatch) -> ApiService:
     """Twelve types, of which a list has room for five; the last in their order is served."""
     monkeypatch.setattr(reads, "MOST_LISTED", 5)
     for number in range(11):
-        answer = await any_house.post({"type": f"typo.{number:02}", "data": 1})
+        answer = await any_service.post({"type": f"typo.{number:02}", "data": 1})
         assert answer.status_code == 202
-    assert (await any_house.post({"type": SERVED, "data": 1})).status_code == 202
-    heart = any_house.backend.broker.heart()
+    assert (await any_service.post({"type": SERVED, "data": 1})).status_code == 202
+    lease_keeper = any_service.backend.broker.lease_keeper()
     worker = WorkerRegistration(
         id="w", host="h", pid=1, slots=4, busy=0, types=(SERVED,), started_at=1
     )
-    await asyncio.to_thread(heart.register, worker)
-    await asyncio.to_thread(heart.close)
-    return any_house
+    await asyncio.to_thread(lease_keeper.register, worker)
+    await asyncio.to_thread(lease_keeper.close)
+    return any_service
 
 
 @pytest.mark.parametrize("path", ["/status", "/queues"])
 async def test_a_list_has_served_types_first_and_tells_how_many_it_leaves_off(
-    crowded: House, path: str
+    crowded: ApiService, path: str
 ) -> None:
     told = (await crowded.client.get(path)).json()
     assert [queue["type"] for queue in told["queues"]] == [
@@ -45,7 +45,7 @@ async def test_a_list_has_served_types_first_and_tells_how_many_it_leaves_off(
 
 
 async def test_what_is_asked_of_one_type_is_answered_however_many_there_are(
-    crowded: House,
+    crowded: ApiService,
 ) -> None:
     answer = await crowded.post({"type": "typo.10", "data": 2})
     why = await crowded.client.get(f"/jobs/{answer.json()['id']}/why")
@@ -56,12 +56,12 @@ async def test_what_is_asked_of_one_type_is_answered_however_many_there_are(
 
 
 async def test_a_database_that_hangs_does_not_hold_up_who_does_not_need_it(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    service: ApiService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tokens are believed as they were, and the status says that the database does not answer."""
-    token = await house.token(Scope.VIEW, Scope.PRODUCE)
-    assert (await house.client.get("/status", headers=token)).status_code == 200
-    database, hung = house.door.reads.database, asyncio.Event()
+    token = await service.token(Scope.VIEW, Scope.PRODUCE)
+    assert (await service.client.get("/status", headers=token)).status_code == 200
+    database, hung = service.api.reads.database, asyncio.Event()
 
     async def hang() -> DatabaseHealth:
         await hung.wait()
@@ -72,11 +72,11 @@ async def test_a_database_that_hangs_does_not_hold_up_who_does_not_need_it(
         return []
 
     monkeypatch.setattr(database, "health", hang)
-    monkeypatch.setattr(house.door.authentication, "_store", database)
+    monkeypatch.setattr(service.api.authentication, "_store", database)
     monkeypatch.setattr(database, "tokens", hang_too)
     monkeypatch.setattr(reads, "PROBE_SECONDS", 0.05)
     for _ in range(3):
-        assert (await house.post(**token)).status_code == 202
-        told = (await house.client.get("/status", headers=token)).json()
+        assert (await service.post(**token)).status_code == 202
+        told = (await service.client.get("/status", headers=token)).json()
         assert told["database"] == {"kind": "sqlite", "ok": False}
     hung.set()

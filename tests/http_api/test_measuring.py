@@ -1,4 +1,4 @@
-"""Whether the workers beside a door turn, as /healthz tells it."""
+"""Whether the workers beside an HTTP server turn, as /healthz tells it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import msgspec
 import pytest
 
 from hms_svc.domain.job import Lane
-from hms_svc.handling.registry import Registry
-from hms_svc.http_api.measuring import STUCK_SECONDS, Measures
+from hms_svc.http_api.service_metrics import STUCK_SECONDS, ServiceMetrics
 from hms_svc.ports.meters import WorkerReport
-from tests.servers.redis import RedisMaker
+from hms_svc.sdk.registry import Registry
+from tests.support.redis_server import RedisMaker
 
-from .conftest import House, HouseMaker, until
+from .conftest import ApiService, ServiceMaker, until
 
 
 class HandClock:
@@ -39,7 +39,7 @@ def pid_of_one_gone() -> int:
 
 async def test_a_worker_is_stuck_that_is_there_and_neither_turns_nor_speaks() -> None:
     clock = HandClock()
-    measures = Measures(clock, Registry())
+    metrics = ServiceMetrics(clock, Registry())
     reads, writes = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
 
     def say(worker: str, sequence: int, pid: int = os.getpid(), **more: Any) -> None:
@@ -48,20 +48,20 @@ async def test_a_worker_is_stuck_that_is_there_and_neither_turns_nor_speaks() ->
 
     async def is_(alive: bool) -> None:
         async def holds() -> bool:
-            return measures.is_alive() is alive
+            return metrics.is_alive() is alive
 
         await until(f"alive is {alive}", holds)
 
     with reads, writes:
-        measures.listen(reads)
-        assert measures.is_alive(), "no worker at all, as while the broker is away"
-        say("w-1", 1, turning_seconds=STUCK_SECONDS)
+        metrics.listen(reads)
+        assert metrics.is_alive(), "no worker at all, as while the broker is away"
+        say("w-1", 1, iteration_seconds=STUCK_SECONDS)
         await is_(False)
-        say("w-2", 1, pid_of_one_gone(), turning_seconds=STUCK_SECONDS)
+        say("w-2", 1, pid_of_one_gone(), iteration_seconds=STUCK_SECONDS)
         say("w-1", 2)
         await is_(True)
         clock.seconds += STUCK_SECONDS
-        assert not measures.is_alive()
+        assert not metrics.is_alive()
         say("w-1", 3, goodbye=True)
         await is_(True)
         asyncio.get_running_loop().remove_reader(reads)
@@ -69,39 +69,39 @@ async def test_a_worker_is_stuck_that_is_there_and_neither_turns_nor_speaks() ->
 
 async def test_a_door_that_hears_no_worker_for_half_a_minute_lacks_one() -> None:
     clock = HandClock()
-    measures = Measures(clock, Registry())
-    assert not measures.lacks_workers(), "it does not listen"
+    metrics = ServiceMetrics(clock, Registry())
+    assert not metrics.lacks_workers(), "it does not listen"
     reads, writes = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
 
     def say(worker: str, sequence: int, **more: Any) -> None:
         report = WorkerReport(worker=worker, sequence=sequence, pid=os.getpid(), **more)
         writes.send(msgspec.msgpack.encode(report))
 
-    async def heard(worker: str) -> None:
+    async def wake(worker: str) -> None:
         async def holds() -> bool:
-            return any(each.worker == worker for each in measures._metrics.liveness())
+            return any(each.worker == worker for each in metrics._metrics.liveness())
 
         await until(f"{worker} is heard", holds)
 
     with reads, writes:
-        measures.listen(reads)
+        metrics.listen(reads)
         clock.seconds += STUCK_SECONDS - 1
-        assert not measures.lacks_workers()
+        assert not metrics.lacks_workers()
         clock.seconds += 1
-        assert measures.lacks_workers()
+        assert metrics.lacks_workers()
         say("lane", 1, lane=Lane.SUSPECT)
-        await heard("lane")
-        assert measures.lacks_workers(), "the suspect lane does no ordinary work"
+        await wake("lane")
+        assert metrics.lacks_workers(), "the suspect lane does no ordinary work"
         say("w-1", 1)
-        await heard("w-1")
-        assert not measures.lacks_workers()
+        await wake("w-1")
+        assert not metrics.lacks_workers()
         clock.seconds += STUCK_SECONDS
-        assert measures.lacks_workers()
+        assert metrics.lacks_workers()
         asyncio.get_running_loop().remove_reader(reads)
 
 
 async def test_a_worker_whose_slots_all_hang_is_not_alive() -> None:
-    measures = Measures(HandClock(), Registry())
+    metrics = ServiceMetrics(HandClock(), Registry())
     reads, writes = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
 
     def say(sequence: int, hung: int) -> None:
@@ -111,12 +111,12 @@ async def test_a_worker_whose_slots_all_hang_is_not_alive() -> None:
 
     async def is_(alive: bool) -> None:
         async def holds() -> bool:
-            return measures.is_alive() is alive
+            return metrics.is_alive() is alive
 
         await until(f"alive is {alive}", holds)
 
     with reads, writes:
-        measures.listen(reads)
+        metrics.listen(reads)
         say(1, 2)
         await is_(False)
         say(2, 1)
@@ -125,27 +125,27 @@ async def test_a_worker_whose_slots_all_hang_is_not_alive() -> None:
 
 
 async def test_a_door_without_workers_is_neither_alive_nor_ready(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    service: ApiService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(house.door.measures, "lacks_workers", lambda: True)
-    answers = [await house.client.get(path) for path in ("/healthz", "/readyz")]
+    monkeypatch.setattr(service.api.metrics, "lacks_workers", lambda: True)
+    answers = [await service.client.get(path) for path in ("/healthz", "/readyz")]
     told = [(answer.status_code, answer.text) for answer in answers]
     assert told == [(503, "no worker\n"), (503, "worker\n")]
 
 
 async def test_an_outage_is_not_told_as_a_lack_of_workers(
-    make_house: HouseMaker, make_redis: RedisMaker, monkeypatch: pytest.MonkeyPatch
+    make_service: ServiceMaker, make_redis: RedisMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = make_redis()
-    house = await make_house(broker_url=server.url())
-    monkeypatch.setattr(house.door.measures, "lacks_workers", lambda: True)
+    service = await make_service(broker_url=server.url())
+    monkeypatch.setattr(service.api.metrics, "lacks_workers", lambda: True)
     server.kill()
-    assert (await house.client.get("/healthz")).text == "alive\n"
-    assert (await house.client.get("/readyz")).text == "broker\n"
+    assert (await service.client.get("/healthz")).text == "alive\n"
+    assert (await service.client.get("/readyz")).text == "broker\n"
 
 
-async def test_counters_stand_at_0_from_the_start(house: House) -> None:
-    told = (await house.client.get("/metrics")).text.splitlines()
+async def test_counters_stand_at_0_from_the_start(service: ApiService) -> None:
+    told = (await service.client.get("/metrics")).text.splitlines()
     for line in (
         "hms_worker_leases_lost_total 0.0",
         'hms_worker_attempts_total{outcome="dead",type="crew.notify"} 0.0',
@@ -155,12 +155,12 @@ async def test_counters_stand_at_0_from_the_start(house: House) -> None:
         assert line in told
 
 
-async def test_status_and_metrics_tell_one_health(house: House) -> None:
-    posted = await house.client.post("/jobs", json={"type": "snow.report", "data": 1})
+async def test_status_and_metrics_tell_one_health(service: ApiService) -> None:
+    posted = await service.client.post("/jobs", json={"type": "snow.report", "data": 1})
     assert posted.status_code == 202
-    health = (await house.client.get("/status")).json()["health"]
+    health = (await service.client.get("/status")).json()["health"]
     [trouble] = health["troubles"]
     assert (trouble["kind"], trouble["words"]) == ("no_workers", "no workers, 1 job waiting")
-    told = (await house.client.get("/metrics")).text
+    told = (await service.client.get("/metrics")).text
     assert 'hms_trouble{kind="no_workers"} 1.0' in told
     assert 'hms_trouble{kind="broker_down"} 0.0' in told

@@ -21,15 +21,15 @@ from hms_svc.domain.job import make_job
 from hms_svc.operations.tokens import Scope
 from tests.contracts.database.requests import effect
 
-from .conftest import NOTICE, House
+from .conftest import NOTICE, ApiService
 from .test_acts import CASE, Operator, dead, held, made, serves
 
 EVENT = {"specversion": "1.0", "id": "1", "source": "/city", "type": "x.y", "data": {}}
 
 
 @pytest.fixture
-async def document(house: House) -> dict[str, Any]:
-    found: dict[str, Any] = (await house.client.get("/openapi.json")).json()
+async def document(service: ApiService) -> dict[str, Any]:
+    found: dict[str, Any] = (await service.client.get("/openapi.json")).json()
     return found
 
 
@@ -85,14 +85,14 @@ async def test_headers_refusals_and_the_shape_of_a_type_stand_in_the_document(
     document: dict[str, Any],
 ) -> None:
     paths = document["paths"]
-    posting = paths["/jobs"]["post"]
-    assert {"409", "413", "415", "422", "429", "503"} <= set(posting["responses"])
-    assert set(posting["responses"]["202"]["headers"]) == {"Location", "Idempotency-Replayed"}
+    submission = paths["/jobs"]["post"]
+    assert {"409", "413", "415", "422", "429", "503"} <= set(submission["responses"])
+    assert set(submission["responses"]["202"]["headers"]) == {"Location", "Idempotency-Replayed"}
     for name in ("TooManyRequests", "Unavailable"):
         assert "Retry-After" in document["components"]["responses"][name]["headers"]
     named = {path: names_of(paths[path]["get"]) for path in ("/events", "/jobs/{job_id}/events")}
     assert all(("header", "Last-Event-ID") in names for names in named.values())
-    assert ("header", "Idempotency-Key") in names_of(posting)
+    assert ("header", "Idempotency-Key") in names_of(submission)
     typed = [path for path in paths if "{type}" in path]
     assert len(typed) == 4
     for path in typed:
@@ -108,20 +108,20 @@ def names_of(operation: dict[str, Any]) -> set[tuple[str, str]]:
     return {(each["in"], each["name"]) for each in operation["parameters"]}
 
 
-async def test_every_operation_answers_as_the_document_says(house: House) -> None:
+async def test_every_operation_answers_as_the_document_says(service: ApiService) -> None:
     """Each is asked so that it succeeds; `House.client` holds what comes against the document."""
-    ada = Operator(house, await house.token(*Scope, name="ada"))
-    house.described.seen.clear()
-    await dead(house, ada, "a-1", "a-2", "a-3")
-    await held(house, ada, "h-1", "h-2")
-    await made(house, ada, "q-1", "q-2")
-    await house.door.reads.database.commit([effect("maker-1")])
-    await serves(house, "analysis.run", "crew.notify")
+    ada = Operator(service, await service.token(*Scope, name="ada"))
+    service.described.seen.clear()
+    await dead(service, ada, "a-1", "a-2", "a-3")
+    await held(service, ada, "h-1", "h-2")
+    await made(service, ada, "q-1", "q-2")
+    await service.api.reads.database.commit([effect("maker-1")])
+    await serves(service, "analysis.run", "crew.notify")
     [schedule] = (await ada.get("/schedules"))["schedules"]
     due = make_job(
         "analysis.run", {}, id=schedule["next_job"], now_ms=0, not_before=4_000_000_000_000
     )
-    await house.backend.broker.enqueue([due])
+    await service.backend.broker.enqueue([due])
     for path in (
         "/jobs", "/jobs/a-1", "/jobs/a-1/why", "/status", "/queues", "/workers", "/failures",
         "/cases", f"/cases/{CASE}", "/audit",
@@ -154,16 +154,16 @@ async def test_every_operation_answers_as_the_document_says(house: House) -> Non
     assert [each.text for each in answers if each.status_code not in {200, 202}] == []
     assert answers[1].headers["idempotency-replayed"] == "true"
     for path in ("/healthz", "/readyz", "/metrics", "/jobs/q-1/events", "/events?follow=false"):
-        answer = await house.client.get(path, headers=ada.headers)
+        answer = await service.client.get(path, headers=ada.headers)
         assert answer.status_code in {200, 503}, path
-    answered = {name for name, status in house.described.seen if status in {200, 202, 503}}
-    assert answered == {each["operationId"] for each in operations_of(house.described.document)}
+    answered = {name for name, status in service.described.seen if status in {200, 202, 503}}
+    assert answered == {each["operationId"] for each in operations_of(service.described.document)}
 
 
-async def test_the_document_passes_a_fuzz_run(house: House, tmp_path: Path) -> None:
-    token = await house.token(*Scope)
+async def test_the_document_passes_a_fuzz_run(service: ApiService, tmp_path: Path) -> None:
+    token = await service.token(*Scope)
     command = [
-        *(sys.executable, "-m", "schemathesis.cli", "run", f"{house.url}/openapi.json"),
+        *(sys.executable, "-m", "schemathesis.cli", "run", f"{service.url}/openapi.json"),
         *("-H", f"Authorization: {token['authorization']}", "--exclude-path-regex", "/events$"),
         *("--phases", "fuzzing", "--max-examples", "2", "--seed", "1", "--no-color"),
         *("--suppress-health-check", "too_slow"),
@@ -176,8 +176,8 @@ async def test_the_document_passes_a_fuzz_run(house: House, tmp_path: Path) -> N
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-async def test_every_reference_leads_to_a_component(house: House) -> None:
-    text = (await house.client.get("/openapi.json")).text
+async def test_every_reference_leads_to_a_component(service: ApiService) -> None:
+    text = (await service.client.get("/openapi.json")).text
     components = json.loads(text)["components"]
     for kind, name in re.findall(r'"#/components/(\w+)/([^"]+)"', text):
         assert name in components[kind], name

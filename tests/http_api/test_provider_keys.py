@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from hms_svc.http_api.provider_keys import read_keys
 from hms_svc.operations.tokens import Scope
-from tests.servers.tls import Authority
-from tests.unit.local_http import LocalHttp, local_http
+from tests.support.local_http import LocalHttp, local_http
+from tests.support.tls import Authority
 
-from .conftest import House, HouseMaker
+from .conftest import ApiService, ServiceMaker
 from .test_identity_provider import AUDIENCE, ISSUER, RSA, claims, jwk, status
 
 P384 = ec.generate_private_key(ec.SECP384R1())
@@ -64,12 +64,12 @@ def of(served: LocalHttp, **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def guarded(make_house: HouseMaker, provider: tuple[LocalHttp, Path]) -> House:
+async def guarded(make_service: ServiceMaker, provider: tuple[LocalHttp, Path]) -> ApiService:
     served, ca_file = provider
-    return await make_house(**of(served, ca_file=ca_file))
+    return await make_service(**of(served, ca_file=ca_file))
 
 
-async def test_a_key_without_alg_verifies_what_its_kind_may(guarded: House) -> None:
+async def test_a_key_without_alg_verifies_what_its_kind_may(guarded: ApiService) -> None:
     good = {
         ("rsa", "RS256"), ("rsa", "PS256"), ("p256", "ES256"), ("p384", "ES384"), ("ed", "EdDSA"),
     }  # fmt: skip
@@ -84,7 +84,9 @@ async def test_a_key_without_alg_verifies_what_its_kind_may(guarded: House) -> N
         assert await status(guarded, token(name, algorithm)) == 401
 
 
-async def test_the_refusal_tells_what_is_wrong_with_a_token_or_its_scopes(guarded: House) -> None:
+async def test_the_refusal_tells_what_is_wrong_with_a_token_or_its_scopes(
+    guarded: ApiService,
+) -> None:
     async def challenge(token: str | None, path: str = "/queues") -> str:
         head = {"authorization": token} if token is not None else {}
         return (await guarded.client.get(path, headers=head)).headers["www-authenticate"]
@@ -114,20 +116,20 @@ async def test_the_refusal_tells_what_is_wrong_with_a_token_or_its_scopes(guarde
     ],
 )
 async def test_scopes_stand_in_the_claims_that_are_named(
-    make_house: HouseMaker, provider: tuple[LocalHttp, Path], path: str, told: dict[str, Any]
+    make_service: ServiceMaker, provider: tuple[LocalHttp, Path], path: str, told: dict[str, Any]
 ) -> None:
     served, ca_file = provider
     asked = token("rsa", "RS256", scope=None, **told)
-    named = await make_house(**of(served, ca_file=ca_file, jwt_scopes=(path,)))
+    named = await make_service(**of(served, ca_file=ca_file, jwt_scopes=(path,)))
     assert await status(named, asked) == 200
     assert await status(named, token("rsa", "RS256")) == 403, "scope is not among the claims"
-    assert await status(await make_house(**of(served, ca_file=ca_file)), asked) == 403
+    assert await status(await make_service(**of(served, ca_file=ca_file)), asked) == 403
 
 
 async def test_without_its_authority_the_provider_is_not_believed(
-    make_house: HouseMaker, provider: tuple[LocalHttp, Path]
+    make_service: ServiceMaker, provider: tuple[LocalHttp, Path]
 ) -> None:
-    assert await status(await make_house(**of(provider[0])), token("rsa", "RS256")) == 503
+    assert await status(await make_service(**of(provider[0])), token("rsa", "RS256")) == 503
     assert provider[0].received == []
 
 

@@ -12,12 +12,12 @@ from websockets.exceptions import InvalidStatus
 
 from hms_svc.domain.errors import BadSetting
 from hms_svc.http_api.exposure import check_exposure
-from hms_svc.http_api.forwarding import Proxies
-from hms_svc.http_api.listening import listen
+from hms_svc.http_api.listen_socket import listen
+from hms_svc.http_api.proxies import Proxies
 from hms_svc.operations.tokens import Scope
 from hms_svc.settings import load_settings
 
-from .conftest import House, HouseMaker
+from .conftest import ApiService, ServiceMaker
 from .wire import JOB, accepted, exchange, head, post, status_of
 
 CITY = "city.example"
@@ -40,69 +40,69 @@ def told(answer: bytes) -> Any:
 @pytest.mark.parametrize("sign", SIGNS)
 @pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
 async def test_without_a_token_nothing_comes_in_through_a_proxy(
-    house: House, sign: str, version: str
+    service: ApiService, sign: str, version: str
 ) -> None:
     line = f"{sign}: {SIGNS[sign]}"
     raw = post(JOB, line).replace(b"HTTP/1.1", version.encode(), 1)
-    answer = await exchange(house, [raw])
+    answer = await exchange(service, [raw])
     assert status_of(answer) == 401
     assert sign.lower() in told(answer)["detail"]
     assert "tokens create" in told(answer)["detail"]
     assert b"www-authenticate: Bearer" in answer
     for target in ("/metrics", "/openapi.json", "/status", "/events", "/nothing"):
-        assert status_of(await exchange(house, [head(target, line, method="GET")])) == 401
-    assert await accepted(house) == 0
-    await house.token(Scope.PRODUCE)
-    answer = await exchange(house, [post(JOB, line)])
+        assert status_of(await exchange(service, [head(target, line, method="GET")])) == 401
+    assert await accepted(service) == 0
+    await service.token(Scope.PRODUCE)
+    answer = await exchange(service, [post(JOB, line)])
     assert told(answer)["detail"].startswith("a bearer token is needed")
 
 
 async def test_without_a_token_no_socket_and_no_console_come_in_through_a_proxy(
-    make_house: HouseMaker,
+    make_service: ServiceMaker,
 ) -> None:
-    house = await make_house(web=True)
+    service = await make_service(web=True)
     through = {"x-forwarded-for": "203.0.113.9"}
-    await house.post({"type": "crew.notify", "id": "mine-1", "data": {"case_id": "case-1"}})
+    await service.post({"type": "crew.notify", "id": "mine-1", "data": {"case_id": "case-1"}})
     for path in ("/jobs/mine-1/events", "/console/socket"):
         with pytest.raises(InvalidStatus) as refused:
-            async with connect(f"ws://127.0.0.1:{house.port}{path}", additional_headers=through):
+            async with connect(f"ws://127.0.0.1:{service.port}{path}", additional_headers=through):
                 pass
         assert refused.value.response.status_code == 401
-    page = await house.client.get("/console", headers=through)
+    page = await service.client.get("/console", headers=through)
     assert (page.status_code, "tokens create" in page.json()["detail"]) == (401, True)
-    assert (await house.client.get("/console")).status_code == 200
+    assert (await service.client.get("/console")).status_code == 200
 
 
-async def test_without_a_token_nothing_comes_in_through_nginx_as_it_is(house: House) -> None:
+async def test_without_a_token_nothing_comes_in_through_nginx_as_it_is(service: ApiService) -> None:
     length = f"Content-Length: {len(JOB)}"
-    lines = ["POST /jobs HTTP/1.0", f"Host: 127.0.0.1:{house.port}", "Connection: close", length]
+    lines = ["POST /jobs HTTP/1.0", f"Host: 127.0.0.1:{service.port}", "Connection: close", length]
     by_nginx = "\r\n".join([*lines, "Content-Type: application/json", "", ""]).encode() + JOB
-    answer = await exchange(house, [by_nginx])
-    assert (status_of(answer), await accepted(house)) == (401, 0)
+    answer = await exchange(service, [by_nginx])
+    assert (status_of(answer), await accepted(service)) == (401, 0)
     assert "HTTP/1.0 with Connection: close" in told(answer)["detail"]
     otherwise = by_nginx.replace(b"Connection: close", b"Connection: TE, Close")
-    assert status_of(await exchange(house, [otherwise])) == 401
+    assert status_of(await exchange(service, [otherwise])) == 401
     by_hand = by_nginx.replace(b"Connection: close\r\n", b"")
-    assert status_of(await exchange(house, [by_hand])) == 202
+    assert status_of(await exchange(service, [by_hand])) == 202
 
 
-async def test_probes_are_answered_through_any_proxy(house: House) -> None:
+async def test_probes_are_answered_through_any_proxy(service: ApiService) -> None:
     for path in ("/healthz", "/readyz"):
         lines = [f"{name}: {text}" for name, text in SIGNS.items()]
         for raw in (head(path, *lines, method="GET", host="lb"), head(path, *lines, method="HEAD")):
-            assert status_of(await exchange(house, [raw])) == 200
-            assert status_of(await exchange(house, [raw.replace(b"/1.1", b"/1.0", 1)])) == 200
+            assert status_of(await exchange(service, [raw])) == 200
+            assert status_of(await exchange(service, [raw.replace(b"/1.1", b"/1.0", 1)])) == 200
 
 
-async def test_a_proxy_that_is_not_named_is_not_believed(make_house: HouseMaker) -> None:
-    house = await make_house(http_hosts=(CITY,), http_proxies=("10.0.0.0/8",))
-    bearer = await house.token(Scope.PRODUCE)
+async def test_a_proxy_that_is_not_named_is_not_believed(make_service: ServiceMaker) -> None:
+    service = await make_service(http_hosts=(CITY,), http_proxies=("10.0.0.0/8",))
+    bearer = await service.token(Scope.PRODUCE)
     through = {**bearer, **BEHIND_TLS, "x-forwarded-prefix": "/hms"}
-    posted = await house.post(**through)
+    posted = await service.post(**through)
     assert posted.headers["location"] == f"/jobs/{posted.json()['id']}"
-    assert (await house.post(**through, origin=f"https://{CITY}")).status_code == 403
+    assert (await service.post(**through, origin=f"https://{CITY}")).status_code == 403
     forged = {**bearer, "host": "evil.example", "x-forwarded-host": CITY}
-    assert (await house.post(**forged)).status_code == 421
+    assert (await service.post(**forged)).status_code == 421
 
 
 @pytest.mark.parametrize(
@@ -115,25 +115,25 @@ async def test_a_proxy_that_is_not_named_is_not_believed(make_house: HouseMaker)
     ],
 )
 async def test_what_a_named_proxy_says_is_believed(
-    make_house: HouseMaker, through: dict[str, str]
+    make_service: ServiceMaker, through: dict[str, str]
 ) -> None:
-    house = await make_house(http_hosts=(CITY,), http_proxies=("127.0.0.0/8",))
-    through = {**through, **await house.token(Scope.PRODUCE), "x-forwarded-prefix": "/hms/"}
-    posted = await house.post(**through, origin=f"https://{CITY}")
+    service = await make_service(http_hosts=(CITY,), http_proxies=("127.0.0.0/8",))
+    through = {**through, **await service.token(Scope.PRODUCE), "x-forwarded-prefix": "/hms/"}
+    posted = await service.post(**through, origin=f"https://{CITY}")
     assert posted.status_code == 202, posted.text
     assert posted.headers["location"] == f"/hms/jobs/{posted.json()['id']}"
-    described = await house.client.get("/openapi.json", headers=through)
+    described = await service.client.get("/openapi.json", headers=through)
     assert described.json()["servers"] == [{"url": "/hms"}]
-    assert (await house.post(**through, origin=f"http://{CITY}")).status_code == 403
-    assert (await house.post(**through, origin="https://evil.example")).status_code == 403
+    assert (await service.post(**through, origin=f"http://{CITY}")).status_code == 403
+    assert (await service.post(**through, origin="https://evil.example")).status_code == 403
 
 
 async def test_a_named_proxy_does_not_make_anybody_local_nor_open_other_hosts(
-    make_house: HouseMaker,
+    make_service: ServiceMaker,
 ) -> None:
-    house = await make_house(http_hosts=(CITY,), http_proxies=("127.0.0.1",))
-    assert (await house.post(**BEHIND_TLS)).status_code == 401
-    bearer = await house.token(Scope.PRODUCE)
+    service = await make_service(http_hosts=(CITY,), http_proxies=("127.0.0.1",))
+    assert (await service.post(**BEHIND_TLS)).status_code == 401
+    bearer = await service.token(Scope.PRODUCE)
     for wrong, status in (
         ({"x-forwarded-host": "evil.example"}, 421),
         ({"x-forwarded-proto": "gopher"}, 400),
@@ -142,30 +142,30 @@ async def test_a_named_proxy_does_not_make_anybody_local_nor_open_other_hosts(
         ({"x-forwarded-prefix": '/"onload='}, 400),
         ({"x-forwarded-for": "1" * 2_001}, 400),
     ):
-        refused = await house.post(**bearer, **wrong)
+        refused = await service.post(**bearer, **wrong)
         assert refused.status_code == status, wrong
         assert refused.headers["content-type"] == "application/problem+json"
-    assert await accepted(house) == 0
+    assert await accepted(service) == 0
 
 
-async def test_the_console_is_right_behind_tls_and_under_a_path(make_house: HouseMaker) -> None:
-    house = await make_house(web=True, http_hosts=(CITY,), http_proxies=("127.0.0.1",))
-    token = (await house.token(Scope.VIEW))["authorization"].removeprefix("Bearer ")
+async def test_the_console_is_right_behind_tls_and_under_a_path(make_service: ServiceMaker) -> None:
+    service = await make_service(web=True, http_hosts=(CITY,), http_proxies=("127.0.0.1",))
+    token = (await service.token(Scope.VIEW))["authorization"].removeprefix("Bearer ")
     through = {**BEHIND_TLS, "x-forwarded-prefix": "/hms"}
-    form = await house.client.get("/console", headers=through)
+    form = await service.client.get("/console", headers=through)
     assert 'action="/hms/console"' in form.text
     signing = {**through, "origin": f"https://{CITY}"}
-    signed = await house.client.post("/console", data={"token": token}, headers=signing)
+    signed = await service.client.post("/console", data={"token": token}, headers=signing)
     assert (signed.status_code, signed.headers["location"]) == (303, "/hms/console")
     cookie = signed.headers["set-cookie"].lower()
     assert "path=/hms/console;" in cookie
     assert "secure" in cookie
     with_cookie = {**through, "cookie": f"hms-console={token}"}
-    page = (await house.client.get("/console", headers=with_cookie)).text
+    page = (await service.client.get("/console", headers=with_cookie)).text
     assert 'data-socket-path="/hms/console/socket"' in page
     assert "{" + "prefix}" not in page
     assert '"/console' not in page
-    url = f"ws://127.0.0.1:{house.port}/console/socket"
+    url = f"ws://127.0.0.1:{service.port}/console/socket"
     seen = {**with_cookie, "origin": f"https://{CITY}", "x-forwarded-host": CITY}
     del seen["host"]  # The client of the socket writes its own.
     async with connect(url, additional_headers=seen) as socket:
@@ -192,7 +192,7 @@ def test_the_client_is_the_last_that_no_named_proxy_is(
 ) -> None:
     raw = [(name.encode(), text.encode()) for name, text in headers.items()]
     scope = {"type": "http", "scheme": "http", "client": (peer, 1), "headers": raw}
-    found = Proxies(["10.0.0.0/8"]).heard(scope)["client"]
+    found = Proxies(["10.0.0.0/8"]).wake(scope)["client"]
     assert (found and found[0]) == client
 
 
@@ -204,19 +204,19 @@ def test_of_two_hops_one_is_believed_in_all_it_says() -> None:
         (b"host", b"inner"),
     ]
     scope = {"type": "websocket", "scheme": "ws", "client": ("10.0.0.1", 1), "headers": raw}
-    found = Proxies(["10.0.0.0/8"]).heard(scope)
+    found = Proxies(["10.0.0.0/8"]).wake(scope)
     assert found["scheme"] == "wss"
     assert [text for name, text in found["headers"] if name == b"host"] == [b"city.example"]
 
 
-async def test_proxies_are_named_once_there_is_a_token(make_house: HouseMaker) -> None:
-    house = await make_house(http_proxies=("127.0.0.1/32",))
+async def test_proxies_are_named_once_there_is_a_token(make_service: ServiceMaker) -> None:
+    service = await make_service(http_proxies=("127.0.0.1/32",))
     here: sockets.socket = listen("127.0.0.1:0")
     with here:
         with pytest.raises(BadSetting, match=r"http_proxies 127\.0\.0\.1/32: there is no token"):
-            await check_exposure(house.door.settings, here, house.door.authentication.is_open)
-        await house.token(Scope.PRODUCE)
-        await check_exposure(house.door.settings, here, house.door.authentication.is_open)
+            await check_exposure(service.api.settings, here, service.api.authentication.is_open)
+        await service.token(Scope.PRODUCE)
+        await check_exposure(service.api.settings, here, service.api.authentication.is_open)
 
 
 def test_proxies_are_addresses_and_networks() -> None:

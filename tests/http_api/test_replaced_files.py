@@ -12,7 +12,7 @@ import pytest
 
 from hms_svc.sqlite.backup import copy_database
 from tests.http_api.test_serving import JOB, Service, until
-from tests.servers.proxy import free_port
+from tests.support.proxy import free_port
 
 
 class Restarted:
@@ -33,7 +33,7 @@ class Restarted:
         return httpx.get(f"http://{self.http}{path}", timeout=10)
 
     def post(self, job_id: str) -> int:
-        """Hand a job in; gives the status, 0 where nobody answers any more."""
+        """Submit a job; gives the status, 0 where nobody answers any more."""
         try:
             job = {**JOB, "id": job_id}
             return httpx.post(f"http://{self.http}/jobs", json=job, timeout=10).status_code

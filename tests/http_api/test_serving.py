@@ -1,4 +1,4 @@
-"""`hms-svc serve` as a whole: a supervisor, workers, and the door."""
+"""`hms-svc serve` as a whole: a supervisor, workers, and the HTTP server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.servers.proxy import free_port
+from tests.support.proxy import free_port
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 30.0
@@ -49,7 +49,7 @@ class Service:
         )
 
     def answers(self) -> bool:
-        """Tell whether the door says that the workers turn."""
+        """Return whether the HTTP server says that the workers turn."""
         try:
             return httpx.get(f"{self.url}/healthz").text == "alive\n"
         except httpx.TransportError:
@@ -93,10 +93,10 @@ def test_a_job_comes_in_is_done_and_measured_and_all_ends_well(
     assert (code, "another process listens there" in said) == (2, True)
     assert "--http" in said
 
-    door = service.pid_of("hms_svc.door_process")
-    os.kill(door, signal.SIGKILL)
-    until("another door answers", lambda: service.pid_of("door_process") not in {0, door})
-    until("another door answers", service.answers)
+    api = service.pid_of("hms_svc.processes.http_server_main")
+    os.kill(api, signal.SIGKILL)
+    until("another HTTP server answers", lambda: service.pid_of("http_server_main") not in {0, api})
+    until("another HTTP server answers", service.answers)
     with httpx.stream("GET", f"{service.url}/events", timeout=PATIENCE_SECONDS) as stream:
         lines = stream.iter_lines()
         assert next(lines).startswith("id: ")
@@ -111,14 +111,17 @@ def test_a_file_that_is_broken_later_ends_no_service_that_works(tmp_path: Path) 
     service = Service(tmp_path, agencies=agencies)
     try:
         until("the door answers", service.answers)
-        worker, door = service.pid_of("worker_process"), service.pid_of("door_process")
+        worker, api = service.pid_of("worker_main"), service.pid_of("http_server_main")
         agencies.write_text("[[sender]")
-        os.kill(door, signal.SIGKILL)
-        until("another door is tried", lambda: service.pid_of("door_process") not in {0, door})
-        until("it has failed", lambda: not service.pid_of("door_process"))
+        os.kill(api, signal.SIGKILL)
+        until(
+            "another HTTP server is tried",
+            lambda: service.pid_of("http_server_main") not in {0, api},
+        )
+        until("it has failed", lambda: not service.pid_of("http_server_main"))
         agencies.write_text("")
         until("a door answers again", service.answers)
-        assert service.pid_of("worker_process") == worker
+        assert service.pid_of("worker_main") == worker
         service.process.send_signal(signal.SIGTERM)
         assert service.end()[0] == 0
     finally:

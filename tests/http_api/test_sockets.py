@@ -17,7 +17,7 @@ from websockets.frames import Frame, Opcode
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.operations.reads import Reads
 
-from .conftest import NOTICE, House, until
+from .conftest import NOTICE, ApiService, until
 from .wire import exchange, status_of
 
 UPGRADE = (
@@ -31,14 +31,14 @@ def get(path: str, *headers: str) -> bytes:
     return "\r\n".join(told).encode()
 
 
-async def follow(house: House, job_id: str) -> ClientConnection:
-    socket = await connect(f"ws://127.0.0.1:{house.port}/jobs/{job_id}/events", proxy=None)
+async def follow(service: ApiService, job_id: str) -> ClientConnection:
+    socket = await connect(f"ws://127.0.0.1:{service.port}/jobs/{job_id}/events", proxy=None)
     assert json.loads(await socket.recv())["kind"] == "state"
     return socket
 
 
 async def ending_of(socket: ClientConnection) -> int | None:
-    """Read to the end; gives the code that the door closed with."""
+    """Read to the end; gives the code that the HTTP server closed with."""
     with contextlib.suppress(ConnectionClosed):
         while True:
             await socket.recv()
@@ -85,70 +85,70 @@ BROKEN_OFF: dict[str, tuple[bytes, int]] = {
 
 
 async def test_what_a_follower_says_is_not_heard_or_ends_it(
-    house: House, caplog: pytest.LogCaptureFixture, connections: set[object]
+    service: ApiService, caplog: pytest.LogCaptureFixture, connections: set[object]
 ) -> None:
     jobs = [{"id": id, "type": "crew.notify", "data": NOTICE} for id in ("ends", "goes-on")]
-    assert (await house.post(jobs)).status_code == 202
+    assert (await service.post(jobs)).status_code == 202
     with caplog.at_level(logging.ERROR):
-        socket = await follow(house, "ends")
+        socket = await follow(service, "ends")
         for said in HEARD_NOTHING.values():
             socket.transport.write(said)
-        [claimed] = await house.claim(limit=1)
-        await house.settle(claimed)
+        [claimed] = await service.claim(limit=1)
+        await service.settle(claimed)
         assert await ending_of(socket) == 1000
         seen = {}
         for name, (said, _) in BROKEN_OFF.items():
-            socket = await follow(house, "goes-on")
+            socket = await follow(service, "goes-on")
             socket.transport.write(said)
             seen[name] = await ending_of(socket)
         assert seen == {name: code for name, (_, code) in BROKEN_OFF.items()}
-        await house.client.aclose()
+        await service.client.aclose()
         await all_closed(connections)
     assert caplog.records == []
 
 
 async def test_followers_that_leave_at_once_leave_nothing(
-    house: House, caplog: pytest.LogCaptureFixture, connections: set[object]
+    service: ApiService, caplog: pytest.LogCaptureFixture, connections: set[object]
 ) -> None:
-    await house.post({"id": "goes-on", "type": "crew.notify", "data": NOTICE})
-    await house.client.aclose()
+    await service.post({"id": "goes-on", "type": "crew.notify", "data": NOTICE})
+    await service.client.aclose()
     paths = ("/jobs/goes-on/events", "/jobs/nobody/events", "/events", "/jobs")
     with caplog.at_level(logging.ERROR):
         for path in paths:
             for raw in (get(path), get(path, *UPGRADE)):
-                await exchange(house, [raw], leave=True)
+                await exchange(service, [raw], leave=True)
         await all_closed(connections)
-        await until("nobody follows", lambda: _nobody_follows(house))
+        await until("nobody follows", lambda: _nobody_follows(service))
     assert caplog.records == []
 
 
-async def _nobody_follows(house: House) -> bool:
-    return not house.door.events.followers and not house.door.jobs.followers
+async def _nobody_follows(service: ApiService) -> bool:
+    return not service.api.events.followers and not service.api.jobs.followers
 
 
-async def test_an_upgrade_waits_for_nothing(house: House) -> None:
+async def test_an_upgrade_waits_for_nothing(service: ApiService) -> None:
     """One behind a request that is still answered would talk into its answer."""
     first, upgrade = get("/events"), get("/jobs/x/events", *UPGRADE)
-    answering = asyncio.create_task(exchange(house, [first + upgrade]), name="answering")
-    await until("the stream is followed", lambda: _followed(house))
-    house.door.close()
+    answering = asyncio.create_task(exchange(service, [first + upgrade]), name="answering")
+    await until("the stream is followed", lambda: _followed(service))
+    service.api.close()
     answer = await answering
     assert status_of(answer) == 200
     assert answer.count(b"HTTP/1.1 ") == 1
 
 
-async def _followed(house: House) -> bool:
-    return house.door.events.followers > 0
+async def _followed(service: ApiService) -> bool:
+    return service.api.events.followers > 0
 
 
 async def test_an_outage_ends_streams_without_a_fuss(
-    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    service: ApiService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def away(self: Reads, *, after: int, limit: int) -> list[object]:
         raise BrokerUnavailable("it went away")
 
     monkeypatch.setattr(Reads, "kept_events", away)
     with caplog.at_level(logging.ERROR):
-        answer = await house.client.get("/events", headers={"last-event-id": "0"})
+        answer = await service.client.get("/events", headers={"last-event-id": "0"})
     assert (answer.status_code, answer.content) == (200, b"")
     assert caplog.records == []

@@ -15,16 +15,16 @@ from websockets.typing import Subprotocol
 
 from hms_svc.domain.errors import DatabaseUnavailable
 from hms_svc.http_api import authentication as authenticating
-from hms_svc.http_api import door as door_module
+from hms_svc.http_api import context as door_module
 from hms_svc.http_api.authentication import Authentication
-from hms_svc.http_api.door import Bucket
+from hms_svc.http_api.context import Bucket
 from hms_svc.operations.tokens import Scope
 from hms_svc.persistence.database import SqlDatabase
 from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.stores import Token
 from tests.cli.conftest import Cli, make_cli
 
-from .conftest import House
+from .conftest import ApiService
 from .wire import accepted, exchange, head, status_of
 
 PRODUCE, VIEW, OPERATE, METRICS = Scope
@@ -73,17 +73,17 @@ def bearer(text: str) -> Headers:
     return {"authorization": f"Bearer {text}"}
 
 
-async def status_with(house: House, headers: Headers) -> int:
-    return (await house.client.get("/queues", headers=headers)).status_code
+async def status_with(service: ApiService, headers: Headers) -> int:
+    return (await service.client.get("/queues", headers=headers)).status_code
 
 
-async def test_a_token_that_is_wrong_in_any_way_is_refused(house: House) -> None:
-    good = await house.token(VIEW)
+async def test_a_token_that_is_wrong_in_any_way_is_refused(service: ApiService) -> None:
+    good = await service.token(VIEW)
     text = good["authorization"].removeprefix("Bearer ")
-    other = (await house.token(VIEW, name="other"))["authorization"].removeprefix("Bearer ")
-    revoked = await house.token(VIEW, name="gone")
+    other = (await service.token(VIEW, name="other"))["authorization"].removeprefix("Bearer ")
+    revoked = await service.token(VIEW, name="gone")
     revoked_id = revoked["authorization"].split("_")[1]
-    await house.door.operations("tester").tokens.revoke(revoked_id)
+    await service.api.operations("tester").tokens.revoke(revoked_id)
     id, secret = text[4:16], text[17:]
     wrong: dict[str, Headers] = {
         "none": {},
@@ -105,20 +105,20 @@ async def test_a_token_that_is_wrong_in_any_way_is_refused(house: House) -> None
         "a secret in other letters": bearer(f"hms_{id}_{secret.swapcase()}"),
         "revoked": revoked,
     }
-    seen = {name: await status_with(house, headers) for name, headers in wrong.items()}
+    seen = {name: await status_with(service, headers) for name, headers in wrong.items()}
     assert seen == dict.fromkeys(wrong, 401)
-    refused = await house.client.get("/queues")
+    refused = await service.client.get("/queues")
     assert refused.headers["www-authenticate"] == 'Bearer realm="hms-svc"'
-    assert await status_with(house, {"authorization": f"bearer  {text}"}) == 200
+    assert await status_with(service, {"authorization": f"bearer  {text}"}) == 200
     two = head("/queues", f"Authorization: Bearer {text}", "Authorization: Bearer x", method="GET")
-    assert status_of(await exchange(house, [two])) == 400
-    assert await status_with(house, bearer(text)) == 200
+    assert status_of(await exchange(service, [two])) == 400
+    assert await status_with(service, bearer(text)) == 200
 
 
 async def test_secrets_are_compared_in_constant_time_also_of_tokens_that_are_not_there(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    service: ApiService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    header = await house.token(VIEW)
+    header = await service.token(VIEW)
     id, compared = header["authorization"][11:23], []
 
     def compare(one: str, other: str) -> bool:
@@ -127,42 +127,46 @@ async def test_secrets_are_compared_in_constant_time_also_of_tokens_that_are_not
 
     monkeypatch.setattr("hms_svc.http_api.authentication.hmac.compare_digest", compare)
     for text in (f"hms_{id}_{'A' * 43}", f"hms_{'0' * 12}_{'A' * 43}"):
-        assert await status_with(house, bearer(text)) == 401
+        assert await status_with(service, bearer(text)) == 401
     assert compared == [(64, 64)] * 2
 
 
-async def test_an_expired_token_says_so(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_expired_token_says_so(
+    service: ApiService, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = SystemClock().now_ms()
-    header = await house.token(VIEW, expires_at=now + 3_600_000)
-    assert await status_with(house, header) == 200
+    header = await service.token(VIEW, expires_at=now + 3_600_000)
+    assert await status_with(service, header) == 200
     monkeypatch.setattr(SystemClock, "now_ms", lambda self: now + 3_600_000)
-    answer = await house.client.get("/queues", headers=header)
+    answer = await service.client.get("/queues", headers=header)
     assert (answer.status_code, answer.json()["detail"]) == (401, "this token has expired")
 
 
-async def test_every_route_lets_in_its_own_scopes_and_no_other(house: House) -> None:
-    headers = {scope: await house.token(scope, name=scope) for scope in Scope}
-    document = (await house.client.get("/openapi.json", headers=headers[METRICS])).json()
+async def test_every_route_lets_in_its_own_scopes_and_no_other(service: ApiService) -> None:
+    headers = {scope: await service.token(scope, name=scope) for scope in Scope}
+    document = (await service.client.get("/openapi.json", headers=headers[METRICS])).json()
     routes = {(method, path) for path, known in document["paths"].items() for method in known}
     assert routes == set(SCOPES)
     for (method, path), allowed in SCOPES.items():
         url = path.replace("{", "").replace("}", "")
         asked: dict[str, Any] = {"method": method, "url": url, "params": {"follow": "false"}}
-        nobody = await house.client.request(**asked)
+        nobody = await service.client.request(**asked)
         assert (nobody.status_code == 401) is bool(allowed), (method, path)
         for scope in Scope:
-            answer = await house.client.request(**asked, headers=headers[scope])
+            answer = await service.client.request(**asked, headers=headers[scope])
             let_in = not allowed or scope in allowed
             assert (answer.status_code != 403) is let_in, (method, path, scope)
             assert answer.status_code != 401
-    assert (await house.client.get("/openapi.json")).status_code == 401
-    assert await accepted(house) == 0
+    assert (await service.client.get("/openapi.json")).status_code == 401
+    assert await accepted(service) == 0
 
 
-async def test_a_follower_brings_its_token_as_a_header_or_a_subprotocol(house: House) -> None:
-    job_id = (await house.post()).json()["id"]
-    url = f"ws://127.0.0.1:{house.port}/jobs/{job_id}/events"
-    headers = {scope: await house.token(scope, name=scope) for scope in Scope}
+async def test_a_follower_brings_its_token_as_a_header_or_a_subprotocol(
+    service: ApiService,
+) -> None:
+    job_id = (await service.post()).json()["id"]
+    url = f"ws://127.0.0.1:{service.port}/jobs/{job_id}/events"
+    headers = {scope: await service.token(scope, name=scope) for scope in Scope}
 
     async def refused(**how: Any) -> int:
         with pytest.raises(InvalidStatus) as caught:
@@ -188,9 +192,9 @@ async def test_a_follower_brings_its_token_as_a_header_or_a_subprotocol(house: H
         assert (await first(additional_headers=headers[scope]))[1] is None
 
 
-async def test_a_token_with_a_rate_is_told_to_come_again(house: House) -> None:
-    header = await house.token(VIEW, rate=1)
-    asked = (house.client.get("/queues", headers=header) for _ in range(20))
+async def test_a_token_with_a_rate_is_told_to_come_again(service: ApiService) -> None:
+    header = await service.token(VIEW, rate=1)
+    asked = (service.client.get("/queues", headers=header) for _ in range(20))
     answers = await asyncio.gather(*asked)
     assert {answer.status_code for answer in answers} == {200, 429}
     refused = next(answer for answer in answers if answer.status_code == 429)
@@ -206,22 +210,22 @@ def test_a_bucket_holds_a_second_and_fills_again() -> None:
 
 
 async def test_without_any_token_all_is_open_and_once_there_was_one_never_again(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    service: ApiService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for path in ("/queues", "/audit", "/metrics", "/openapi.json"):
-        assert (await house.client.get(path)).status_code == 200
-    assert (await house.post()).status_code == 202
-    header = await house.token(VIEW)
-    assert await status_with(house, {}) == 401
-    await house.door.operations("tester").tokens.revoke(header["authorization"].split("_")[1])
-    assert await status_with(house, {}) == 401
-    assert await status_with(house, header) == 401
+        assert (await service.client.get(path)).status_code == 200
+    assert (await service.post()).status_code == 202
+    header = await service.token(VIEW)
+    assert await status_with(service, {}) == 401
+    await service.api.operations("tester").tokens.revoke(header["authorization"].split("_")[1])
+    assert await status_with(service, {}) == 401
+    assert await status_with(service, header) == 401
 
     async def none(self: SqlDatabase) -> list[Token]:
         return []
 
     monkeypatch.setattr(SqlDatabase, "tokens", none)
-    assert await status_with(house, {}) == 401
+    assert await status_with(service, {}) == 401
 
 
 class Away:
@@ -280,19 +284,19 @@ def test_tokens_are_made_listed_and_revoked_on_record(tmp_path: Path) -> None:
 
 
 async def test_a_token_for_metrics_is_believed_for_as_long_as_the_database_is_away(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    service: ApiService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the numbers that say so would stop after a while."""
-    scraper, viewer = await house.token(METRICS), await house.token(VIEW, name="viewer")
+    scraper, viewer = await service.token(METRICS), await service.token(VIEW, name="viewer")
     for path, token in (("/metrics", scraper), ("/cases", viewer)):
-        assert (await house.client.get(path, headers=token)).status_code == 200
+        assert (await service.client.get(path, headers=token)).status_code == 200
 
     async def tokens() -> list[Token]:
         raise DatabaseUnavailable("it is away")
 
-    monkeypatch.setattr(house.door.reads.database, "tokens", tokens)
+    monkeypatch.setattr(service.api.reads.database, "tokens", tokens)
     monkeypatch.setattr(door_module, "STALE_SECONDS", 0.0)
     for path, token, status in (("/metrics", scraper, 200), ("/cases", viewer, 503)):
-        assert (await house.client.get(path, headers=token)).status_code == status
+        assert (await service.client.get(path, headers=token)).status_code == status
     stranger = {"authorization": f"{scraper['authorization']}x"}
-    assert (await house.client.get("/metrics", headers=stranger)).status_code == 401
+    assert (await service.client.get("/metrics", headers=stranger)).status_code == 401

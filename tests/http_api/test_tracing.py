@@ -9,9 +9,9 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from tests.unit.local_http import LocalHttp, local_http
+from tests.support.local_http import LocalHttp, local_http
 
-from .conftest import NOTICE, House, HouseMaker
+from .conftest import NOTICE, ApiService, ServiceMaker
 
 CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 OWN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -30,14 +30,14 @@ async def collector() -> AsyncIterator[LocalHttp]:
 
 
 @pytest.fixture
-async def traced_house(make_house: HouseMaker, collector: LocalHttp) -> House:
-    return await make_house(otlp_endpoint=collector.url)
+async def traced_service(make_service: ServiceMaker, collector: LocalHttp) -> ApiService:
+    return await make_service(otlp_endpoint=collector.url)
 
 
-async def spans_of(house: House, collector: LocalHttp) -> list[Span]:
+async def spans_of(service: ApiService, collector: LocalHttp) -> list[Span]:
     """End the tracing, and return what was sent."""
-    assert house.door.tracer is not None
-    await house.door.tracer.close()
+    assert service.api.tracer is not None
+    await service.api.tracer.close()
     return [
         span
         for received in collector.received
@@ -52,41 +52,41 @@ def attributes(span: Span) -> dict[str, Any]:
 
 
 async def test_a_callers_fault_leaves_the_status_of_its_span_unset(
-    traced_house: House, collector: LocalHttp
+    traced_service: ApiService, collector: LocalHttp
 ) -> None:
     refused = [
-        await traced_house.post({"type": "crew.notify", "data": {"case_id": 1}}),
-        await traced_house.client.post(
+        await traced_service.post({"type": "crew.notify", "data": {"case_id": 1}}),
+        await traced_service.client.post(
             "/jobs", content="{", headers={"content-type": "application/json"}
         ),
     ]
     assert [answer.status_code for answer in refused] == [422, 400]
-    spans = await spans_of(traced_house, collector)
+    spans = await spans_of(traced_service, collector)
     for span, status in zip(spans, (422, 400), strict=True):
         told = attributes(span)
         assert told["http.response.status_code"] == status
         assert "error.type" not in told
         assert span.status.code == Status.STATUS_CODE_UNSET
         assert (told["url.path"], told["url.scheme"]) == ("/jobs", "http")
-        assert (told["server.address"], told["server.port"]) == ("127.0.0.1", traced_house.port)
+        assert (told["server.address"], told["server.port"]) == ("127.0.0.1", traced_service.port)
 
 
 async def test_a_request_is_linked_to_the_trace_that_a_job_or_an_envelope_came_with(
-    traced_house: House, collector: LocalHttp
+    traced_service: ApiService, collector: LocalHttp
 ) -> None:
     caller = {"traceparent": CALLER, "tracestate": "caller=1"}
     own = {**JOB, "traceparent": OWN, "tracestate": "own=1"}
     answers = [
-        await traced_house.client.post("/jobs", json=JOB, headers=caller),
-        await traced_house.client.post("/jobs", json=own, headers=caller),
-        await traced_house.client.post(
+        await traced_service.client.post("/jobs", json=JOB, headers=caller),
+        await traced_service.client.post("/jobs", json=own, headers=caller),
+        await traced_service.client.post(
             "/envelopes",
             json=EVENT,
             headers={**caller, "content-type": "application/cloudevents+json"},
         ),
     ]
     assert [answer.status_code for answer in answers] == [202, 202, 202]
-    plain, *linked = await spans_of(traced_house, collector)
+    plain, *linked = await spans_of(traced_service, collector)
     assert list(plain.links) == []
     _, trace_id, span_id, _ = OWN.split("-")
     for span in linked:

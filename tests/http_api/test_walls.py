@@ -8,10 +8,10 @@ from typing import NoReturn
 
 import pytest
 
-from hms_svc.http_api.walls import Walls
+from hms_svc.http_api.middleware import RequestGuard
 from hms_svc.operations.tokens import Scope
 
-from .conftest import House, HouseMaker
+from .conftest import ApiService, ServiceMaker
 from .wire import JOB, accepted, exchange, head, status_of
 
 JSON_TYPE = "Content-Type: application/json"
@@ -131,19 +131,19 @@ BY_THE_PARSER = {"a host after a folded line", "a target that is no path", "a ta
 
 
 async def test_no_attack_on_host_origin_or_content_type_gets_in(
-    make_house: HouseMaker, caplog: pytest.LogCaptureFixture
+    make_service: ServiceMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house = await make_house(http_origins=("https://friend.example",))
+    service = await make_service(http_origins=("https://friend.example",))
     assert len(ATTACKS) >= 24
     with caplog.at_level(logging.ERROR):
-        answers = {name: await exchange(house, [raw]) for name, (raw, _) in ATTACKS.items()}
+        answers = {name: await exchange(service, [raw]) for name, (raw, _) in ATTACKS.items()}
     seen = {name: status_of(answer) for name, answer in answers.items()}
     wanted = {name: status for name, (_, status) in ATTACKS.items()}
     for name in BY_THE_PARSER:
         assert seen.pop(name) in {400, wanted.pop(name)}, name
     assert seen == wanted
     assert caplog.records == []
-    assert await accepted(house) == 0
+    assert await accepted(service) == 0
     for name, answer in answers.items():
         told, _, body = answer.partition(b"\r\n\r\n")
         assert b"application/problem+json" in told, name
@@ -161,35 +161,35 @@ OURS_IN_ALL_WAYS = [
 ]
 
 
-async def test_what_is_ours_gets_in(make_house: HouseMaker) -> None:
-    house = await make_house(
+async def test_what_is_ours_gets_in(make_service: ServiceMaker) -> None:
+    service = await make_service(
         http_origins=("https://Friend.example:443",), http_hosts=("city.example:443",)
     )
     for raw in OURS_IN_ALL_WAYS:
-        assert status_of(await exchange(house, [raw + JOB])) == 202, raw
-    assert await accepted(house) == len(OURS_IN_ALL_WAYS)
+        assert status_of(await exchange(service, [raw + JOB])) == 202, raw
+    assert await accepted(service) == len(OURS_IN_ALL_WAYS)
 
 
-async def test_a_load_balancer_needs_no_host_and_gets_one_word(house: House) -> None:
+async def test_a_load_balancer_needs_no_host_and_gets_one_word(service: ApiService) -> None:
     for path in ("/healthz", "/readyz"):
         for host in ((), ("Host: 10.0.0.9",)):
-            answer = await exchange(house, [lines(f"GET {path} HTTP/1.1", *host)])
+            answer = await exchange(service, [lines(f"GET {path} HTTP/1.1", *host)])
             assert status_of(answer) == 200
             assert len(answer.partition(b"\r\n\r\n")[2].split()) == 1
     for path in ("/metrics", "/openapi.json", "/healthz/x", "//healthz"):
-        assert status_of(await exchange(house, [lines(f"GET {path} HTTP/1.1")])) == 421
+        assert status_of(await exchange(service, [lines(f"GET {path} HTTP/1.1")])) == 421
 
 
 @pytest.mark.parametrize("host", ["10.0.0.9:8710", "[fd00::9]:8710", "192.0.2.1"])
 async def test_metrics_are_scraped_at_the_address_of_a_pod_with_a_token(
-    house: House, host: str
+    service: ApiService, host: str
 ) -> None:
     async def ask(path: str, *headers: str, named: str = host) -> int:
         raw = lines(f"GET {path} HTTP/1.1", f"Host: {named}", *headers)
-        return status_of(await exchange(house, [raw]))
+        return status_of(await exchange(service, [raw]))
 
     assert await ask("/metrics") == 421, "nobody needs a token: a page could ask from here"
-    bearer = (await house.token(Scope.METRICS))["authorization"]
+    bearer = (await service.token(Scope.METRICS))["authorization"]
     scraper = f"Authorization: {bearer}"
     assert await ask("/metrics", scraper) == 200
     assert await ask("/metrics") == 401
@@ -205,28 +205,28 @@ async def test_metrics_are_scraped_at_the_address_of_a_pod_with_a_token(
         assert await ask("/metrics", scraper, named=stranger) == 421
 
 
-async def test_other_methods_do_nothing_and_echo_nothing(house: House) -> None:
+async def test_other_methods_do_nothing_and_echo_nothing(service: ApiService) -> None:
     for method in ("OPTIONS", "TRACE", "PUT", "DELETE", "PATCH", "PROPFIND"):
-        answer = await exchange(house, [head("/jobs", "X-Echo: secret-word", method=method)])
+        answer = await exchange(service, [head("/jobs", "X-Echo: secret-word", method=method)])
         assert status_of(answer) == 405
         assert b"secret-word" not in answer
         assert b"access-control" not in answer.lower()
 
 
 async def test_nothing_of_a_request_becomes_a_header_or_a_line_of_the_log(
-    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    service: ApiService, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forged = "/jobs/a%0d%0aset-cookie:%20x=1%0d%0a%0d%0a"
-    answer = await exchange(house, [head(forged, method="GET")])
+    answer = await exchange(service, [head(forged, method="GET")])
     assert status_of(answer) == 404
     assert b"set-cookie" not in answer.partition(b"\r\n\r\n")[0]
 
     async def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(house.door.reads, "detail", broken)
+    monkeypatch.setattr(service.api.reads, "detail", broken)
     with caplog.at_level(logging.ERROR, "hms_svc.http"):
-        answer = await exchange(house, [head(forged, method="GET")])
+        answer = await exchange(service, [head(forged, method="GET")])
     assert status_of(answer) == 500
     assert (
         json.loads(answer.partition(b"\r\n\r\n")[2])["type"] == "urn:hms-svc:problem:internal-error"
@@ -237,16 +237,16 @@ async def test_nothing_of_a_request_becomes_a_header_or_a_line_of_the_log(
 
 
 async def test_followers_leave_room_for_everybody_else(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    service: ApiService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hms_svc.http_api.walls.MOST_STREAMS", 1)
-    async with house.client.stream("GET", "/events") as first:
+    monkeypatch.setattr("hms_svc.http_api.middleware.MOST_STREAMS", 1)
+    async with service.client.stream("GET", "/events") as first:
         assert first.status_code == 200
-        refused = await house.client.get("/events")
+        refused = await service.client.get("/events")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
-        assert status_of(await exchange(house, [socket()])) == 503
-        assert (await house.post()).status_code == 202
-    house.door.close()
+        assert status_of(await exchange(service, [socket()])) == 503
+        assert (await service.post()).status_code == 202
+    service.api.close()
 
 
 def test_a_host_that_cannot_be_read_is_never_ours() -> None:
@@ -254,6 +254,6 @@ def test_a_host_that_cannot_be_read_is_never_ours() -> None:
         raise AssertionError
 
     assert (
-        Walls(nothing, hosts=["::1", "no host", ""], guard=nothing, is_open=nothing)._hosts
+        RequestGuard(nothing, hosts=["::1", "no host", ""], guard=nothing, is_open=nothing)._hosts
         == frozenset()
     )

@@ -13,12 +13,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
 from hms_svc.domain.errors import DatabaseUnavailable
-from hms_svc.http_api import rechecking
+from hms_svc.http_api import access_recheck
 from hms_svc.http_api.browser_console import BrowserConsole
 from hms_svc.http_api.routes import web_console
 from hms_svc.operations.tokens import Scope
 
-from .conftest import House, HouseMaker
+from .conftest import ApiService, ServiceMaker
 
 
 async def shown(socket: ClientConnection, *words: str) -> None:
@@ -33,11 +33,11 @@ async def shown(socket: ClientConnection, *words: str) -> None:
 
 
 @pytest.fixture
-async def web(make_house: HouseMaker) -> House:
-    return await make_house(web=True)
+async def web(make_service: ServiceMaker) -> ApiService:
+    return await make_service(web=True)
 
 
-async def test_a_bearer_who_may_look_sees_the_console_and_cannot_act(web: House) -> None:
+async def test_a_bearer_who_may_look_sees_the_console_and_cannot_act(web: ApiService) -> None:
     token = (await web.token(Scope.VIEW))["authorization"].removeprefix("Bearer ")
     page = await web.client.get("/console")
     assert (page.status_code, 'type="password"' in page.text) == (401, True)
@@ -70,7 +70,7 @@ async def test_a_bearer_who_may_look_sees_the_console_and_cannot_act(web: House)
     "headers",
     [{}, {"cookie": "hms-console=hms_000000000000_x"}, {"origin": "https://evil.example"}],
 )
-async def test_nobody_else_gets_a_terminal(web: House, headers: dict[str, str]) -> None:
+async def test_nobody_else_gets_a_terminal(web: ApiService, headers: dict[str, str]) -> None:
     await web.token(Scope.VIEW)
     url = f"ws://127.0.0.1:{web.port}/console/socket"
     with pytest.raises(InvalidStatus):
@@ -78,7 +78,7 @@ async def test_nobody_else_gets_a_terminal(web: House, headers: dict[str, str]) 
             pass
 
 
-async def test_a_token_that_may_not_look_does_not_sign_in(web: House) -> None:
+async def test_a_token_that_may_not_look_does_not_sign_in(web: ApiService) -> None:
     token = (await web.token(Scope.PRODUCE))["authorization"].removeprefix("Bearer ")
     signed = await web.client.post("/console", data={"token": token})
     assert signed.status_code == 403
@@ -86,7 +86,7 @@ async def test_a_token_that_may_not_look_does_not_sign_in(web: House) -> None:
 
 
 async def test_places_are_kept_from_before_a_console_starts(
-    web: House, monkeypatch: pytest.MonkeyPatch
+    web: ApiService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried = asyncio.Event()
 
@@ -115,14 +115,16 @@ class Silent:
         pass
 
 
-async def test_a_console_ends_with_its_token(web: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_console_ends_with_its_token(
+    web: ApiService, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def start(*_: object, **__: object) -> Silent:
         return Silent()
 
     monkeypatch.setattr(BrowserConsole, "start", start)
-    monkeypatch.setattr(rechecking, "RECHECK_SECONDS", -1.0)
+    monkeypatch.setattr(access_recheck, "RECHECK_SECONDS", -1.0)
     monkeypatch.setattr(web_console, "RECHECK_SECONDS", 0.01)
-    tokens = web.door.operations("tester").tokens
+    tokens = web.api.operations("tester").tokens
     token, bearer = await tokens.create("portal", [Scope.VIEW])
     headers = {"cookie": f"hms-console={bearer.text}"}
     url = f"ws://127.0.0.1:{web.port}/console/socket"
@@ -144,9 +146,9 @@ async def test_a_console_that_nobody_reads_does_not_wake_the_loop() -> None:
         os.close(terminal)
 
 
-async def test_behind_a_proxy_with_tls_the_cookie_is_secure(make_house: HouseMaker) -> None:
+async def test_behind_a_proxy_with_tls_the_cookie_is_secure(make_service: ServiceMaker) -> None:
     origin = "https://jobs.example"
-    web = await make_house(web=True, http_origins=(origin,))
+    web = await make_service(web=True, http_origins=(origin,))
     signed = await web.client.post("/console", data={"token": "x"}, headers={"origin": origin})
     assert "secure" in signed.headers["set-cookie"].lower()
     plain = await web.client.post("/console", data={"token": "x"})
@@ -163,11 +165,11 @@ async def test_behind_a_proxy_with_tls_the_cookie_is_secure(make_house: HouseMak
     ],
 )
 async def test_another_site_may_link_to_the_console_and_no_more(
-    web: House, path: str, mode: str, dest: str, status: int
+    web: ApiService, path: str, mode: str, dest: str, status: int
 ) -> None:
     fetched = {"sec-fetch-site": "cross-site", "sec-fetch-mode": mode, "sec-fetch-dest": dest}
     assert (await web.client.get(path, headers=fetched)).status_code == status
 
 
-async def test_without_the_option_there_is_no_console(house: House) -> None:
-    assert (await house.client.get("/console")).status_code == 404
+async def test_without_the_option_there_is_no_console(service: ApiService) -> None:
+    assert (await service.client.get("/console")).status_code == 404

@@ -1,4 +1,4 @@
-"""Requests as bytes, and what the door may answer to an attack."""
+"""Requests as bytes, and what the HTTP server may answer to an attack."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable
 
-from .conftest import NOTICE, PATIENCE_SECONDS, House
+from .conftest import NOTICE, PATIENCE_SECONDS, ApiService
 
 LEFT_OPEN = b"HTTP/1.1 999 it is not closed\r\n\r\n"
 JOB = json.dumps({"type": "crew.notify", "data": NOTICE}).encode()
@@ -16,23 +16,23 @@ JOB = json.dumps({"type": "crew.notify", "data": NOTICE}).encode()
 def head(
     target: str = "/jobs", *headers: str, method: str = "POST", host: str = "localhost"
 ) -> bytes:
-    """Make the head of a request, of a job by default; the door closes after its answer."""
+    """Make the head of a request, of a job by default; the HTTP server closes after its answer."""
     lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", "Connection: close", *headers]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
 def post(body: bytes = JOB, *headers: str) -> bytes:
-    """Make a whole request that hands in a job."""
+    """Make a whole request that submits a job."""
     length = f"Content-Length: {len(body)}"
     return head("/jobs", "Content-Type: application/json", length, *headers) + body
 
 
-async def exchange(house: House, pieces: Iterable[bytes], *, leave: bool = False) -> bytes:
-    """Send pieces on one connection; gives what came back when the door has closed it.
+async def exchange(service: ApiService, pieces: Iterable[bytes], *, leave: bool = False) -> bytes:
+    """Send pieces on one connection; gives what came back when the HTTP server has closed it.
 
     With `leave` the connection is broken off after the last piece, whatever comes.
     """
-    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             try:
@@ -49,12 +49,12 @@ async def exchange(house: House, pieces: Iterable[bytes], *, leave: bool = False
 
 
 def status_of(answer: bytes) -> int:
-    """Give the status of the first answer that is one; 0 where none came."""
+    """Return the status of the first answer that is one; 0 where none came."""
     found = [int(each) for each in re.findall(rb"^HTTP/1\.1 (\d{3}) ", answer, re.MULTILINE)]
     return next((status for status in found if status >= 200), 0)
 
 
-async def accepted(house: House) -> int:
-    """Tell how many jobs the broker has taken."""
-    queues = await house.backend.inspection.queues()
+async def accepted(service: ApiService) -> int:
+    """Return how many jobs the broker has taken."""
+    queues = await service.backend.inspection.queues()
     return sum(queue.counters["accepted"] for queue in queues)

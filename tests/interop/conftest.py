@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.site import Site
-from tests.servers.proxy import LOOPBACK, free_port
+from tests.support.proxy import LOOPBACK, free_port
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def make_token(site: Site, scopes: str) -> str:
 
 
 def is_ready(address: str) -> bool:
-    """Tell whether a service of ours answers there (`host:port`) that it is ready."""
+    """Return whether a service of ours answers there (`host:port`) that it is ready."""
     try:
         with urllib.request.urlopen(f"http://{address}/readyz", timeout=5) as answer:
             return bool(answer.status == 200)

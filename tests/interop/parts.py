@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 
 import pytest
 
-from tests.servers.redis import REQUIRED_VARIABLE
+from tests.support.redis_server import REQUIRED_VARIABLE
 
 NODE: Final = Path(__file__).with_name("node")
 GENERATOR: Final = Path(__file__).parents[2] / ".interop/generator/bin"

@@ -14,7 +14,7 @@ import yaml
 
 from tests.chaos.processes import PATIENCE_SECONDS, wait_until
 from tests.interop.parts import part
-from tests.servers.proxy import LOOPBACK, free_port
+from tests.support.proxy import LOOPBACK, free_port
 
 RULES: Final = Path(__file__).parents[2] / "deploy" / "prometheus" / "alerts.yml"
 

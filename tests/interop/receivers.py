@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TypeAlias
 
-from tests.servers.proxy import LOOPBACK
+from tests.support.proxy import LOOPBACK
 
 Answer: TypeAlias = tuple[int, dict[str, str], bytes]
 Answering: TypeAlias = Callable[[Mapping[str, str], bytes], Answer]
@@ -36,7 +36,7 @@ def answering(answer: Answering, tls: tuple[Path, Path] | None = None) -> Iterat
             self.do_POST()
 
         def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer((LOOPBACK, 0), Handler) as server:
         if tls is not None:

@@ -13,7 +13,7 @@ import pytest
 from tests.chaos.site import Site
 from tests.interop.conftest import is_ready, make_token
 from tests.interop.parts import part, run_node
-from tests.servers.proxy import LOOPBACK, free_port
+from tests.support.proxy import LOOPBACK, free_port
 
 pytestmark = pytest.mark.interop
 
@@ -28,7 +28,7 @@ class Page(BaseHTTPRequestHandler):
         self.wfile.write(b"<!doctype html><title>a front end</title>")
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from tests.chaos.processes import PATIENCE_SECONDS, wait_until
 from tests.chaos.site import Site
 from tests.interop.conftest import is_ready
 from tests.interop.parts import python_part
-from tests.servers.proxy import LOOPBACK, free_port
+from tests.support.proxy import LOOPBACK, free_port
 
 pytestmark = pytest.mark.interop
 TRACE: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -36,7 +36,7 @@ class Sink(ThreadingHTTPServer):
     """Where the collector hands spans on to."""
 
     def __init__(self) -> None:
-        super().__init__((LOOPBACK, 0), _Desk)
+        super().__init__((LOOPBACK, 0), _Operator)
         self.received: list[ResourceSpans] = []
 
     @property
@@ -46,7 +46,7 @@ class Sink(ThreadingHTTPServer):
         ]
 
 
-class _Desk(BaseHTTPRequestHandler):
+class _Operator(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         if self.headers.get("content-encoding") == "gzip":
@@ -59,7 +59,7 @@ class _Desk(BaseHTTPRequestHandler):
         self.wfile.write(ExportTraceServiceResponse().SerializeToString())
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture

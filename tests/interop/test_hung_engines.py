@@ -17,10 +17,10 @@ from tests.chaos.processes import wait_until
 from tests.chaos.site import Site
 from tests.interop.conftest import metrics, serve_with_worker
 from tests.interop.prometheus import Prometheus
-from tests.servers.framing import POSTGRESQL
-from tests.servers.postgres import PostgresServer
-from tests.servers.proxy import Proxy
-from tests.servers.redis import RedisMaker
+from tests.support.framing import POSTGRESQL
+from tests.support.postgres_server import PostgresServer
+from tests.support.proxy import Proxy
+from tests.support.redis_server import RedisMaker
 
 pytestmark = pytest.mark.interop
 POSTS_A_SECOND = 50

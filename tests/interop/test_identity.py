@@ -15,8 +15,8 @@ from tests.chaos.site import Site
 from tests.interop.conftest import is_ready
 from tests.interop.parts import python_part
 from tests.interop.receivers import answering
-from tests.servers.proxy import LOOPBACK, free_port
-from tests.servers.tls import Authority
+from tests.support.proxy import LOOPBACK, free_port
+from tests.support.tls import Authority
 
 pytestmark = [
     pytest.mark.interop,

@@ -22,8 +22,8 @@ from tests.architecture.test_image import ROOT
 from tests.chaos.site import Site
 from tests.interop.conftest import is_ready, make_token
 from tests.interop.parts import part
-from tests.servers.proxy import LOOPBACK, free_port
-from tests.servers.tls import Authority
+from tests.support.proxy import LOOPBACK, free_port
+from tests.support.tls import Authority
 
 pytestmark = pytest.mark.interop
 NAME: Final = "localhost"

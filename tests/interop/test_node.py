@@ -9,7 +9,7 @@ import pytest
 from tests.chaos.site import Site
 from tests.interop.conftest import is_ready, make_token
 from tests.interop.parts import run_node
-from tests.servers.proxy import LOOPBACK, free_port
+from tests.support.proxy import LOOPBACK, free_port
 
 pytestmark = pytest.mark.interop
 

@@ -14,7 +14,7 @@ import pytest
 from tests.chaos.site import Site
 from tests.interop.conftest import is_ready
 from tests.interop.parts import GENERATOR, NODE, part, run_node
-from tests.servers.proxy import LOOPBACK, free_port
+from tests.support.proxy import LOOPBACK, free_port
 
 pytestmark = pytest.mark.interop
 SESSION = Path(__file__).parents[1] / "data/openapi_session.py"

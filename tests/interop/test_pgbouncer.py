@@ -18,16 +18,16 @@ import pytest
 from hms_svc.domain.backend_url import read_database_url
 from hms_svc.domain.errors import BadSetting
 from hms_svc.persistence.postgres_address import PostgresAddress, read_postgres_address
-from hms_svc.persistence.postgres_connecting import Connector
+from hms_svc.persistence.postgres_connector import Connector
 from hms_svc.persistence.postgres_engine import PostgresEngine
 from hms_svc.persistence.postgres_pool import Pool
-from hms_svc.ports.answer_bound import MOST_SECONDS
+from hms_svc.ports.answer_timeout import MOST_SECONDS
 from tests.chaos.processes import wait_until
 from tests.chaos.site import Site
 from tests.interop.conftest import is_ready
 from tests.interop.parts import part
-from tests.servers.postgres import PostgresServer
-from tests.servers.proxy import LOOPBACK, free_port
+from tests.support.postgres_server import PostgresServer
+from tests.support.proxy import LOOPBACK, free_port
 
 pytestmark = pytest.mark.interop
 

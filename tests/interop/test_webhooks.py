@@ -22,7 +22,7 @@ from tests.chaos.site import Site
 from tests.interop.conftest import is_ready
 from tests.interop.parts import part, python_part, run_node
 from tests.interop.receivers import Answer, answering
-from tests.servers.proxy import LOOPBACK, free_port
+from tests.support.proxy import LOOPBACK, free_port
 
 pytestmark = pytest.mark.interop
 

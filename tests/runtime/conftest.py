@@ -15,17 +15,17 @@ from hms_svc.domain.job import make_job
 from hms_svc.domain.lifecycle import TERMINAL, State
 from hms_svc.domain.strict_json import decode
 from hms_svc.domain.views import ActOutcome, JobDetail
-from hms_svc.handling.output import captured_output
-from hms_svc.handling.registry import Handler, Registry
-from hms_svc.operations.lookup import look_up
+from hms_svc.operations.job_facts import look_up
 from hms_svc.operations.plan import claim_of
 from hms_svc.ports.control import Act, ActRequest
 from hms_svc.ports.stores import DatabaseHealth
-from hms_svc.runtime.names import make_worker_id
-from hms_svc.runtime.options import Engines, WorkerOptions
 from hms_svc.runtime.worker import Worker
+from hms_svc.runtime.worker_ids import make_worker_id
+from hms_svc.runtime.worker_options import Engines, WorkerOptions
+from hms_svc.sdk.captured_output import captured_output
+from hms_svc.sdk.registry import Handler, Registry
 from hms_svc.settings import Settings, load_settings
-from tests.servers.redis import RedisServer
+from tests.support.redis_server import RedisServer
 
 TYPE = "test.job"
 PLACE = {"user_id": "usr-1", "lat": 38.8977, "lon": -77.0365}
@@ -42,7 +42,7 @@ async def until(what: str, holds: Callable[[], object]) -> None:
         raise AssertionError(f"{what}: not within {PATIENCE_SECONDS:g} s") from None
 
 
-class Floor:
+class WorkerHarness:
     """The engines of one worker, and short words for what most tests do with them."""
 
     def __init__(self, engines: Engines, settings: Settings) -> None:
@@ -111,12 +111,12 @@ class Floor:
         return await self.engines.control.act(request)
 
     async def details(self, job_ids: Sequence[str]) -> list[JobDetail]:
-        """Give all that the broker knows of those ids that it knows."""
+        """Return all that the broker knows of those ids that it knows."""
         found = await self.engines.inspection.details(job_ids)
         return [detail for detail in found if detail is not None]
 
     async def cases(self) -> list[str]:
-        """Give the job ids of all cases."""
+        """Return the job ids of all cases."""
         found, _ = await self.engines.database.cases(status=None, kind=None, limit=0, cursor=None)
         return [case.job_id for case in found]
 
@@ -130,7 +130,7 @@ def result_of(detail: JobDetail) -> Any:
     return decode(detail.result)
 
 
-FloorMaker: TypeAlias = "Callable[[Registry], AbstractAsyncContextManager[Floor]]"
+HarnessMaker: TypeAlias = "Callable[[Registry], AbstractAsyncContextManager[WorkerHarness]]"
 
 
 @pytest.fixture(params=["sqlite", "redis"])
@@ -144,20 +144,20 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def open_floor(settings: Settings) -> FloorMaker:
+def open_harness(settings: Settings) -> HarnessMaker:
     """Opens the engines for a registry; workers that still run when it closes are stopped."""
 
     @asynccontextmanager
-    async def open_floor(registry: Registry) -> AsyncIterator[Floor]:
+    async def open_harness(registry: Registry) -> AsyncIterator[WorkerHarness]:
         async with bootstrap.engines(settings, registry) as engines:
-            floor = Floor(engines, settings)
+            harness = WorkerHarness(engines, settings)
             with captured_output(pass_on=True):
                 try:
-                    yield floor
+                    yield harness
                 finally:
-                    await floor.stop()
+                    await harness.stop()
 
-    return open_floor
+    return open_harness
 
 
 def registry_of(handler: Handler, **declared: Any) -> Registry:

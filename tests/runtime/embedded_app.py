@@ -14,7 +14,7 @@ app = Registry()
 
 @app.job("embedded.pid")
 def tell_process(job: RunningJob) -> dict[str, object]:
-    """Say something, and tell process and thread."""
+    """Write something, and tell process and thread."""
     print("words of the handler")
     return {"pid": os.getpid(), "main": threading.current_thread() is threading.main_thread()}
 
@@ -27,5 +27,5 @@ def hang(job: RunningJob) -> None:
 
 @app.job("embedded.endless")
 async def never_return(job: RunningJob) -> None:
-    """Be in hand until cancelled."""
+    """Be in progress until cancelled."""
     await asyncio.Event().wait()

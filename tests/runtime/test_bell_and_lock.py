@@ -21,9 +21,9 @@ from hms_svc.domain.job import make_job
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.clock import SystemClock
 from hms_svc.sqlite import file as sqlite_file
-from hms_svc.sqlite.bell import Bell, wake_folder
 from hms_svc.sqlite.file import SQLiteFile
 from hms_svc.sqlite.lock import LockFile
+from hms_svc.sqlite.wake_socket import WakeSocket, wake_folder
 
 
 @contextmanager
@@ -62,10 +62,10 @@ def long_folder(tmp_path: Path) -> Path:
     return folder
 
 
-async def heard(bell: Bell) -> bool:
+async def woken(wake_socket: WakeSocket) -> bool:
     try:
         async with asyncio.timeout(10):
-            await bell.heard.wait()
+            await wake_socket.woken.wait()
     except TimeoutError:
         return False
     return True
@@ -75,10 +75,10 @@ async def test_a_wake_folder_with_a_long_path_is_beside_its_database(tmp_path: P
     beside = long_folder(tmp_path)
     folder = wake_folder(beside / "queue.db")
     assert folder.parent == beside
-    sleeper, ringer = Bell(folder), Bell(folder)
+    sleeper, ringer = WakeSocket(folder), WakeSocket(folder)
     sleeper.listen(news=False)
     ringer.ring(work=True)
-    assert await heard(sleeper)
+    assert await woken(sleeper)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     ringer.close()
     sleeper.close()
@@ -101,7 +101,7 @@ async def test_a_wake_folder_of_another_user_is_not_used_and_named_once(
     await broker.open()
     for _ in range(3):
         assert await queue.wait(0.01) in (True, False)
-    queue.bell.listen(news=True)
+    queue.wake_socket.listen(news=True)
     await broker.enqueue([make_job("a.job", 1, now_ms=0)])
     await broker.close()
     warnings = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
@@ -113,20 +113,20 @@ async def test_a_wake_folder_of_another_user_is_not_used_and_named_once(
 async def test_a_wake_folder_of_ours_that_others_may_read_is_closed_to_them(tmp_path: Path) -> None:
     folder = tmp_path / "queue.db.wake"
     folder.mkdir(mode=0o755)
-    bell = Bell(folder)
-    bell.listen(news=True)
+    wake_socket = WakeSocket(folder)
+    wake_socket.listen(news=True)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    bell.close()
+    wake_socket.close()
 
 
 async def test_a_wake_folder_that_was_removed_is_made_anew(tmp_path: Path) -> None:
     folder = tmp_path / "queue.db.wake"
-    ringer, sleeper = Bell(folder), Bell(folder)
+    ringer, sleeper = WakeSocket(folder), WakeSocket(folder)
     ringer.ring(work=True)
     folder.rmdir()
     sleeper.listen(news=False)
     ringer.ring(work=True)
-    assert await heard(sleeper)
+    assert await woken(sleeper)
     ringer.close()
     sleeper.close()
 
@@ -182,7 +182,7 @@ async def test_who_reads_while_the_file_closes_or_later_leaves_no_thread(tmp_pat
 
 
 def open_files() -> set[str]:
-    """Give the names of the files that this process has open."""
+    """Return the names of the files that this process has open."""
     entries = Path("/proc/self/fd").iterdir()
     return {entry.readlink().name for entry in entries if entry.is_symlink()}
 

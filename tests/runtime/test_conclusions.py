@@ -12,12 +12,12 @@ from hms_svc import DeadLetter, RetryLater, RunningJob, ValidationFailed, dao
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.job import LeaseToken
 from hms_svc.domain.lifecycle import State
-from hms_svc.handling.registry import JobType
 from hms_svc.ports.broker import Settlement
 from hms_svc.runtime import executor
 from hms_svc.runtime.executor import Plan
+from hms_svc.sdk.registry import JobType
 
-from .conftest import FloorMaker, registry_of, result_of
+from .conftest import HarnessMaker, registry_of, result_of
 
 
 class Hostile:
@@ -84,11 +84,11 @@ def give(result: object) -> Callable[[RunningJob], object]:
     ],
 )
 async def test_what_raises_while_a_run_is_concluded_ends_its_job_with_that_error(
-    open_floor: FloorMaker, handler: Any, words: str
+    open_harness: HarnessMaker, handler: Any, words: str
 ) -> None:
-    async with open_floor(registry_of(handler, retry=RetryPolicy(max_attempts=1))) as floor:
-        worker = floor.start()
-        detail = await floor.run()
+    async with open_harness(registry_of(handler, retry=RetryPolicy(max_attempts=1))) as harness:
+        worker = harness.start()
+        detail = await harness.run()
         assert (detail.view.state, detail.view.reason) == (State.DEAD, "error")
         assert words in detail.view.detail
         assert len(worker.in_flight) == 0
@@ -96,28 +96,28 @@ async def test_what_raises_while_a_run_is_concluded_ends_its_job_with_that_error
 
 
 async def test_a_job_with_a_case_keeps_it_when_its_end_cannot_be_told(
-    open_floor: FloorMaker,
+    open_harness: HarnessMaker,
 ) -> None:
     def handler(job: RunningJob) -> str:
         case = dao.insert_case(job.data)
         print_bytes(job)
         return case
 
-    async with open_floor(registry_of(handler)) as floor:
-        floor.start()
-        detail = await floor.run()
-        assert (detail.view.state, await floor.cases()) == (State.DEAD, [detail.view.id])
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        detail = await harness.run()
+        assert (detail.view.state, await harness.cases()) == (State.DEAD, [detail.view.id])
         assert detail.view.case_id is not None
 
 
-async def test_a_trace_that_breaks_does_not_change_the_end(open_floor: FloorMaker) -> None:
-    async with open_floor(registry_of(break_trace)) as floor:
-        floor.start()
-        assert result_of(await floor.run()) == "kept"
+async def test_a_trace_that_breaks_does_not_change_the_end(open_harness: HarnessMaker) -> None:
+    async with open_harness(registry_of(break_trace)) as harness:
+        harness.start()
+        assert result_of(await harness.run()) == "kept"
 
 
 async def test_progress_that_cannot_be_written_holds_up_no_settlement(
-    open_floor: FloorMaker, monkeypatch: pytest.MonkeyPatch
+    open_harness: HarnessMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def handler(job: RunningJob) -> str:
         job.progress(0.5)
@@ -126,32 +126,32 @@ async def test_progress_that_cannot_be_written_holds_up_no_settlement(
     async def refuse(reports: object) -> None:
         raise TypeError("no progress")
 
-    async with open_floor(registry_of(handler)) as floor:
-        monkeypatch.setattr(floor.engines.broker, "record_progress", refuse)
-        floor.start()
-        assert result_of(await floor.run()) == "done"
+    async with open_harness(registry_of(handler)) as harness:
+        monkeypatch.setattr(harness.engines.broker, "record_progress", refuse)
+        harness.start()
+        assert result_of(await harness.run()) == "done"
 
 
 async def test_an_outcome_that_the_broker_cannot_write_is_replaced_by_that_error(
-    open_floor: FloorMaker, monkeypatch: pytest.MonkeyPatch
+    open_harness: HarnessMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_floor(registry_of(lambda: "unwritable")) as floor:
-        settle = floor.engines.broker.settle
+    async with open_harness(registry_of(lambda: "unwritable")) as harness:
+        settle = harness.engines.broker.settle
 
         async def refuse_completed(settlements: Sequence[Settlement]) -> list[LeaseToken]:
             if any(each.disposition.state is State.COMPLETED for each in settlements):
                 raise TypeError("it cannot be encoded")
             return await settle(settlements)
 
-        monkeypatch.setattr(floor.engines.broker, "settle", refuse_completed)
-        floor.start()
-        view = (await floor.run()).view
+        monkeypatch.setattr(harness.engines.broker, "settle", refuse_completed)
+        harness.start()
+        view = (await harness.run()).view
         assert (view.state, view.by) == (State.DEAD, "runtime")
         assert view.detail == "the outcome cannot be written: TypeError: it cannot be encoded"
 
 
 async def test_a_run_that_cannot_begin_ends_its_job_and_no_other(
-    open_floor: FloorMaker, monkeypatch: pytest.MonkeyPatch
+    open_harness: HarnessMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cannot_start(type: JobType) -> Plan:
         if type.type == "test.other":
@@ -161,26 +161,26 @@ async def test_a_run_that_cannot_begin_ends_its_job_and_no_other(
     monkeypatch.setattr(executor, "Plan", cannot_start)
     registry = registry_of(lambda: "first")
     registry.job("test.other")(lambda: "other")
-    async with open_floor(registry) as floor:
-        other = await floor.enqueue(type="test.other")
-        job_id = await floor.enqueue()
-        worker = floor.start()
-        assert result_of(await floor.reaches(job_id)) == "first"
-        view = (await floor.reaches(other)).view
+    async with open_harness(registry) as harness:
+        other = await harness.enqueue(type="test.other")
+        job_id = await harness.enqueue()
+        worker = harness.start()
+        assert result_of(await harness.reaches(job_id)) == "first"
+        view = (await harness.reaches(other)).view
         assert (view.state, view.reason) == (State.DEAD, "error")
         assert len(worker.in_flight) == 0
 
 
 async def test_a_job_that_prints_by_click_completes_and_its_words_are_kept(
-    open_floor: FloorMaker,
+    open_harness: HarnessMaker,
 ) -> None:
     def handler() -> str:
         click.echo("from click")
         click.echo(b"in bytes")
         return "done"
 
-    async with open_floor(registry_of(handler)) as floor:
-        floor.start()
-        detail = await floor.run()
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        detail = await harness.run()
         assert result_of(detail) == "done"
         assert detail.attempts[-1].log == "from click\nin bytes\n"

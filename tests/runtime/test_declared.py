@@ -14,14 +14,14 @@ from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.job import make_job
 from hms_svc.domain.lifecycle import State
-from hms_svc.handling.context import RunningJob
 from hms_svc.ports.broker import Broker, KeyClaim
 from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.control import Act
 from hms_svc.runtime.scheduler import Scheduler, tick_job
-from tests.servers.redis import RedisServer
+from hms_svc.sdk.running_job import RunningJob
+from tests.support.redis_server import RedisServer
 
-from .conftest import TYPE, Floor, FloorMaker, registry_of
+from .conftest import TYPE, HarnessMaker, WorkerHarness, registry_of
 
 
 class Ward(BaseModel):
@@ -47,49 +47,53 @@ class Gate:
 
 
 async def test_of_jobs_with_one_key_one_runs_and_the_others_are_rejected(
-    open_floor: FloorMaker,
+    open_harness: HarnessMaker,
 ) -> None:
     gate = Gate()
-    async with open_floor(registry_of(gate.pass_through, payload=Ward, unique=ward_key)) as floor:
-        floor.start()
-        first = await floor.enqueue({"ward": 7})
+    async with open_harness(
+        registry_of(gate.pass_through, payload=Ward, unique=ward_key)
+    ) as harness:
+        harness.start()
+        first = await harness.enqueue({"ward": 7})
         await gate.began.wait()
-        second = await floor.reaches(await floor.enqueue({"ward": 7}))
+        second = await harness.reaches(await harness.enqueue({"ward": 7}))
         view = second.view
         assert (view.state, view.reason, view.by) == (State.REJECTED, "unique", "claim")
         assert view.detail == f"unique key 'ward-7' is held by job {first}"
-        assert (await floor.detail(first)).view.unique_key == "ward-7"
+        assert (await harness.detail(first)).view.unique_key == "ward-7"
         gate.may_end.set()
-        await floor.reaches(first, State.COMPLETED)
-        third = await floor.run({"ward": 7})
+        await harness.reaches(first, State.COMPLETED)
+        third = await harness.run({"ward": 7})
         assert third.view.state is State.COMPLETED
         assert gate.runs == [first, third.view.id]
 
 
-async def test_of_equal_jobs_of_one_claim_one_runs(open_floor: FloorMaker) -> None:
+async def test_of_equal_jobs_of_one_claim_one_runs(open_harness: HarnessMaker) -> None:
     gate = Gate()
-    async with open_floor(registry_of(gate.pass_through, payload=Ward, unique=ward_key)) as floor:
-        ids = [await floor.enqueue({"ward": ward}) for ward in (7, 7, 8, 7)]
-        floor.start()
+    async with open_harness(
+        registry_of(gate.pass_through, payload=Ward, unique=ward_key)
+    ) as harness:
+        ids = [await harness.enqueue({"ward": ward}) for ward in (7, 7, 8, 7)]
+        harness.start()
         for place in (1, 3):
-            assert (await floor.reaches(ids[place])).view.reason == "unique"
+            assert (await harness.reaches(ids[place])).view.reason == "unique"
         gate.may_end.set()
         for place in (0, 2):
-            await floor.reaches(ids[place], State.COMPLETED)
+            await harness.reaches(ids[place], State.COMPLETED)
 
 
-async def test_a_job_that_is_tried_again_is_no_rival_of_itself(open_floor: FloorMaker) -> None:
+async def test_a_job_that_is_tried_again_is_no_rival_of_itself(open_harness: HarnessMaker) -> None:
     def fail_once(job: RunningJob) -> int:
         if job.attempt == 1:
             raise OSError("once")
         return job.attempt
 
     retry = RetryPolicy(base_seconds=0, cap_seconds=0)
-    async with open_floor(
+    async with open_harness(
         registry_of(fail_once, payload=Ward, unique=ward_key, retry=retry)
-    ) as floor:
-        floor.start()
-        done = await floor.run({"ward": 7})
+    ) as harness:
+        harness.start()
+        done = await harness.run({"ward": 7})
         assert (done.view.state, done.view.unique_key) == (State.COMPLETED, "ward-7")
 
 
@@ -101,18 +105,20 @@ async def open_case(job: RunningJob) -> str:
 
 
 async def test_a_job_with_a_case_is_not_rejected_for_a_key_that_was_declared_since(
-    open_floor: FloorMaker,
+    open_harness: HarnessMaker,
 ) -> None:
-    async with open_floor(registry_of(open_case, retry=RetryPolicy(base_seconds=3600))) as floor:
-        floor.start()
-        job_id = await floor.enqueue({"ward": 7})
-        await floor.reaches(job_id, State.RETRYING)
-    async with open_floor(registry_of(open_case, payload=Ward, unique=ward_key)) as floor:
+    async with open_harness(
+        registry_of(open_case, retry=RetryPolicy(base_seconds=3600))
+    ) as harness:
+        harness.start()
+        job_id = await harness.enqueue({"ward": 7})
+        await harness.reaches(job_id, State.RETRYING)
+    async with open_harness(registry_of(open_case, payload=Ward, unique=ward_key)) as harness:
         later = SystemClock().now_ms() + 3_600_000
-        await floor.enqueue({"ward": 7}, unique_key="ward-7", not_before=later)
-        await floor.act(Act.RETRY, job_id)
-        floor.start()
-        assert (await floor.reaches(job_id)).view.state is State.COMPLETED
+        await harness.enqueue({"ward": 7}, unique_key="ward-7", not_before=later)
+        await harness.act(Act.RETRY, job_id)
+        harness.start()
+        assert (await harness.reaches(job_id)).view.state is State.COMPLETED
 
 
 @pytest.mark.parametrize(
@@ -126,15 +132,15 @@ async def test_a_job_with_a_case_is_not_rejected_for_a_key_that_was_declared_sin
     ],
 )
 async def test_a_key_that_cannot_be_made_is_an_error_of_the_job(
-    open_floor: FloorMaker, unique: Any, said: str
+    open_harness: HarnessMaker, unique: Any, said: str
 ) -> None:
     retry = RetryPolicy(max_attempts=2, base_seconds=0, cap_seconds=0)
     runs: list[str] = []
-    async with open_floor(
+    async with open_harness(
         registry_of(lambda job: runs.append(job.id), unique=unique, retry=retry)
-    ) as floor:
-        floor.start()
-        detail = await floor.run({"ward": 7})
+    ) as harness:
+        harness.start()
+        detail = await harness.run({"ward": 7})
     view = detail.view
     assert (view.state, view.reason, len(detail.attempts)) == (State.DEAD, "error", 2)
     assert said in view.failure
@@ -142,15 +148,17 @@ async def test_a_key_that_cannot_be_made_is_an_error_of_the_job(
     assert runs == []
 
 
-async def test_a_payload_that_does_not_fit_is_rejected_as_ever(open_floor: FloorMaker) -> None:
-    async with open_floor(registry_of(lambda job: None, payload=Ward, unique=ward_key)) as floor:
-        floor.start()
-        view = (await floor.run({"ward": "x"})).view
+async def test_a_payload_that_does_not_fit_is_rejected_as_ever(open_harness: HarnessMaker) -> None:
+    async with open_harness(
+        registry_of(lambda job: None, payload=Ward, unique=ward_key)
+    ) as harness:
+        harness.start()
+        view = (await harness.run({"ward": "x"})).view
         assert (view.state, view.reason) == (State.REJECTED, "payload")
 
 
 class Forwarder:
-    """A handler that hands in two jobs of another type, one of them behind a case."""
+    """A handler that submits two jobs of another type, one of them behind a case."""
 
     async def hand_in(self, job: RunningJob) -> None:
         await aio.Job("ward.sync", {"ward": 1}, id="direct").enqueue()
@@ -159,35 +167,35 @@ class Forwarder:
 
 
 async def test_jobs_that_handlers_hand_in_have_key_and_priority_at_once(
-    open_floor: FloorMaker,
+    open_harness: HarnessMaker,
 ) -> None:
     registry = registry_of(Forwarder().hand_in)
     gate = Gate()
     declared: dict[str, Any] = {"payload": Ward, "unique": ward_key, "priority": 5}
     registry.job("ward.sync", **declared)(gate.pass_through)
-    async with open_floor(registry) as floor:
-        await floor.engines.control.pause("ward.sync", by="ravi", reason="")
-        floor.start()
-        await floor.run({})
+    async with open_harness(registry) as harness:
+        await harness.engines.control.pause("ward.sync", by="ravi", reason="")
+        harness.start()
+        await harness.run({})
         for name, key in (("direct", "ward-1"), ("behind", "ward-2")):
-            view = (await floor.detail(await known(floor, name))).view
+            view = (await harness.detail(await known(harness, name))).view
             assert (view.unique_key, view.priority, view.state) == (key, 5, State.QUEUED)
 
 
 async def test_a_tick_that_waits_does_not_have_the_next_one_rejected(
-    open_floor: FloorMaker,
+    open_harness: HarnessMaker,
 ) -> None:
     registry = registry_of(
         lambda job: None, unique=lambda data: "sweep", schedule="0 * * * *", priority=3
     )
     [declared] = registry
     now = SystemClock().now_ms()
-    async with open_floor(registry) as floor:
+    async with open_harness(registry) as harness:
         ticks = [tick_job(declared, now + hours * 3_600_000, now) for hours in (1, 2)]
-        answers = await floor.engines.broker.enqueue(ticks)
+        answers = await harness.engines.broker.enqueue(ticks)
         assert [answer.state for answer in answers] == [State.SCHEDULED, State.SCHEDULED]
         assert {tick.priority for tick in ticks} == {3}
-        assert Scheduler(floor.engines.broker, registry, SystemClock()).texts
+        assert Scheduler(harness.engines.broker, registry, SystemClock()).texts
 
 
 class CountingBroker:
@@ -207,66 +215,68 @@ class CountingBroker:
         return await self._broker.take_keys(claims)
 
 
-def through(floor: Floor) -> CountingBroker:
-    counting = CountingBroker(floor.engines.broker)
-    floor.engines = replace(floor.engines, broker=counting)
+def through(harness: WorkerHarness) -> CountingBroker:
+    counting = CountingBroker(harness.engines.broker)
+    harness.engines = replace(harness.engines, broker=counting)
     return counting
 
 
-async def test_an_outage_while_keys_are_taken_gives_the_jobs_back(open_floor: FloorMaker) -> None:
-    async with open_floor(
+async def test_an_outage_while_keys_are_taken_gives_the_jobs_back(
+    open_harness: HarnessMaker,
+) -> None:
+    async with open_harness(
         registry_of(lambda job: job.attempt, payload=Ward, unique=ward_key)
-    ) as floor:
-        counting = through(floor)
-        floor.start()
-        job_id = await floor.enqueue({"ward": 7})
-        waiting = await floor.reaches(job_id, State.SCHEDULED)
+    ) as harness:
+        counting = through(harness)
+        harness.start()
+        job_id = await harness.enqueue({"ward": 7})
+        waiting = await harness.reaches(job_id, State.SCHEDULED)
         assert (waiting.view.attempt, counting.asked) == (0, 1)
 
 
-async def test_where_no_type_declares_a_key_none_is_asked_for(open_floor: FloorMaker) -> None:
-    async with open_floor(registry_of(lambda job: None)) as floor:
-        counting = through(floor)
-        floor.start()
-        await floor.run({"ward": 7})
+async def test_where_no_type_declares_a_key_none_is_asked_for(open_harness: HarnessMaker) -> None:
+    async with open_harness(registry_of(lambda job: None)) as harness:
+        counting = through(harness)
+        harness.start()
+        await harness.run({"ward": 7})
         assert counting.asked == 0
 
 
 async def test_what_waited_for_the_first_worker_has_its_declared_priority(
-    open_floor: FloorMaker,
+    open_harness: HarnessMaker,
 ) -> None:
-    async with open_floor(registry_of(lambda job: None, priority=50)) as floor:
-        worker = floor.start()
-        first = await floor.run({"ward": 7})
+    async with open_harness(registry_of(lambda job: None, priority=50)) as harness:
+        worker = harness.start()
+        first = await harness.run({"ward": 7})
         worker.stop()
-        await floor.ended(worker)
-        later = await floor.enqueue({"ward": 8})
+        await harness.ended(worker)
+        later = await harness.enqueue({"ward": 8})
         assert first.view.state is State.COMPLETED
-        assert (await floor.detail(later)).view.priority == 50
+        assert (await harness.detail(later)).view.priority == 50
 
 
 @pytest.mark.parametrize("settings", ["redis"], indirect=True)
 async def test_what_was_pushed_before_a_worker_lived_is_taken_by_its_declaration(
-    open_floor: FloorMaker, redis_server: RedisServer
+    open_harness: HarnessMaker, redis_server: RedisServer
 ) -> None:
     gate = Gate()
     registry = registry_of(gate.pass_through, payload=Ward, unique=ward_key, priority=50)
-    async with open_floor(registry) as floor:
+    async with open_harness(registry) as harness:
         for name in ("one", "two"):
             item = f'{{"id":"{name}","data":{{"ward":7}}}}'
             redis_server.cli("LPUSH", f"jobs:{TYPE}", item)
-        floor.start()
-        second = await floor.reaches(await known(floor, "two"))
+        harness.start()
+        second = await harness.reaches(await known(harness, "two"))
         assert (second.view.reason, second.view.by) == ("unique", "enqueue")
-        first = (await floor.detail("one")).view
+        first = (await harness.detail("one")).view
         assert (first.priority, first.unique_key) == (50, "ward-7")
         gate.may_end.set()
-        await floor.reaches("one", State.COMPLETED)
+        await harness.reaches("one", State.COMPLETED)
 
 
-async def known(floor: Floor, job_id: str) -> str:
+async def known(harness: WorkerHarness, job_id: str) -> str:
     async with asyncio.timeout(30):
-        while (await floor.engines.inspection.details([job_id]))[0] is None:  # noqa: ASYNC110
+        while (await harness.engines.inspection.details([job_id]))[0] is None:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
     return job_id
 

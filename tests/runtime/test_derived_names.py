@@ -16,13 +16,13 @@ from hms_svc.domain.job import Job as Envelope
 from hms_svc.domain.job import make_job
 from hms_svc.domain.schedule import tick_id
 from hms_svc.domain.views import JobView
-from hms_svc.handling.registry import Registry
 from hms_svc.persistence import outbox
 from hms_svc.runtime.outbox_relay import OutboxRelay
 from hms_svc.runtime.scheduler import Scheduler
+from hms_svc.sdk.registry import Registry
 from tests.contracts.database.requests import effect
 
-from .conftest import TYPE, Floor, FloorMaker, registry_of, result_of
+from .conftest import TYPE, HarnessMaker, WorkerHarness, registry_of, result_of
 from .test_scheduler import HOUR_MS, HOURS, HandClock
 
 LETTER = "test.letter"
@@ -33,94 +33,94 @@ def letter(data: object, id: str = "letter-1") -> Envelope:
     return make_job(LETTER, data, now_ms=1, id=id)
 
 
-async def letters(floor: Floor) -> list[JobView]:
+async def letters(harness: WorkerHarness) -> list[JobView]:
     where = parse_filter(f"type:{LETTER}")
-    page = await floor.engines.inspection.page(where, limit=0, cursor=None)
+    page = await harness.engines.inspection.page(where, limit=0, cursor=None)
     return list(page.jobs)
 
 
-def relay_of(floor: Floor) -> OutboxRelay:
-    engines = floor.engines
+def relay_of(harness: WorkerHarness) -> OutboxRelay:
+    engines = harness.engines
     return OutboxRelay(engines.database, engines.bus, engines.broker)
 
 
-async def follow_up(floor: Floor, *jobs: Envelope, of: str = "r1") -> None:
+async def follow_up(harness: WorkerHarness, *jobs: Envelope, of: str = "r1") -> None:
     """Commit a case of a job that has these follow-ups; nobody has relayed them yet."""
-    await floor.engines.database.commit([effect(of, placed=False, follow_ups=jobs)])
+    await harness.engines.database.commit([effect(of, placed=False, follow_ups=jobs)])
 
 
 async def test_a_follow_up_whose_id_is_taken_is_handed_in_under_one_of_ours(
-    open_floor: FloorMaker, caplog: pytest.LogCaptureFixture
+    open_harness: HarnessMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with open_floor(Registry()) as floor:
-        await floor.enqueue(1, type="test.other", id="letter-1")
-        await follow_up(floor, letter("a"), letter("b", "letter-2"))
-        await relay_of(floor).run_once()
-        by_data = {view.data: view.id for view in await letters(floor)}
+    async with open_harness(Registry()) as harness:
+        await harness.enqueue(1, type="test.other", id="letter-1")
+        await follow_up(harness, letter("a"), letter("b", "letter-2"))
+        await relay_of(harness).run_once()
+        by_data = {view.data: view.id for view in await letters(harness)}
         assert (len(by_data), by_data[b'"b"']) == (2, "letter-2")
         renamed = by_data[b'"a"']
         assert renamed.startswith("hms:renamed:")
         assert f"letter-1 is taken by another job: it becomes job {renamed}" in caplog.text
-        assert [entry.job for entry in await floor.engines.database.outbox(10)] == []
+        assert [entry.job for entry in await harness.engines.database.outbox(10)] == []
 
 
-async def test_follow_ups_of_one_id_are_all_handed_in(open_floor: FloorMaker) -> None:
-    async with open_floor(Registry()) as floor:
-        await follow_up(floor, letter(1), letter(True), letter(2), letter(1.0))
-        await relay_of(floor).run_once()
-        assert sorted(view.data for view in await letters(floor)) == [b"1", b"2", b"true"]
+async def test_follow_ups_of_one_id_are_all_handed_in(open_harness: HarnessMaker) -> None:
+    async with open_harness(Registry()) as harness:
+        await follow_up(harness, letter(1), letter(True), letter(2), letter(1.0))
+        await relay_of(harness).run_once()
+        assert sorted(view.data for view in await letters(harness)) == [b"1", b"2", b"true"]
 
 
 async def test_what_is_relayed_again_is_the_same_job(
-    open_floor: FloorMaker, monkeypatch: pytest.MonkeyPatch
+    open_harness: HarnessMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dies(*_: object) -> None:
         raise RuntimeError("before the row is marked")
 
-    async with open_floor(Registry()) as floor:
-        await floor.enqueue(1, type="test.other", id="letter-1")
-        await follow_up(floor, letter("a"))
+    async with open_harness(Registry()) as harness:
+        await harness.enqueue(1, type="test.other", id="letter-1")
+        await follow_up(harness, letter("a"))
         with monkeypatch.context() as patched:
             patched.setattr(outbox, "mark_published", dies)
             with pytest.raises(RuntimeError):
-                await relay_of(floor).run_once()
-        before = await letters(floor)
-        await relay_of(floor).run_once()
-        assert [view.id for view in await letters(floor)] == [before[0].id]
-        await follow_up(floor, replace(letter("a", before[0].id), data=ERASED), of="r2")
-        await relay_of(floor).run_once()
-        assert len(await letters(floor)) == 1, "what was erased in the outbox is no other job"
+                await relay_of(harness).run_once()
+        before = await letters(harness)
+        await relay_of(harness).run_once()
+        assert [view.id for view in await letters(harness)] == [before[0].id]
+        await follow_up(harness, replace(letter("a", before[0].id), data=ERASED), of="r2")
+        await relay_of(harness).run_once()
+        assert len(await letters(harness)) == 1, "what was erased in the outbox is no other job"
 
 
-async def test_a_follow_up_of_ours_can_be_kept_out_by_nobody(open_floor: FloorMaker) -> None:
-    async with open_floor(Registry()) as floor:
+async def test_a_follow_up_of_ours_can_be_kept_out_by_nobody(open_harness: HarnessMaker) -> None:
+    async with open_harness(Registry()) as harness:
         with pytest.raises(MalformedJob, match="begins with hms:"):
             Job("test.other", 1, id=follow_up_id("r1", LETTER))
         item = b'{"id":"%s","data":1}' % follow_up_id("r1", LETTER).encode()
-        await floor.engines.broker.enqueue_raw("test.other", [item])
-        await follow_up(floor, letter("a", follow_up_id("r1", LETTER)))
-        await relay_of(floor).run_once()
-        assert [view.id for view in await letters(floor)] == [follow_up_id("r1", LETTER)]
+        await harness.engines.broker.enqueue_raw("test.other", [item])
+        await follow_up(harness, letter("a", follow_up_id("r1", LETTER)))
+        await relay_of(harness).run_once()
+        assert [view.id for view in await letters(harness)] == [follow_up_id("r1", LETTER)]
 
 
 async def test_a_tick_that_waits_with_older_data_is_told_and_stays(
-    open_floor: FloorMaker, caplog: pytest.LogCaptureFixture
+    open_harness: HarnessMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     def hourly(data: object) -> Registry:
         registry = Registry()
         registry.job(TYPE, schedule="0 * * * *", schedule_data=data)(lambda job: job.data)
         return registry
 
-    async with open_floor(Registry()) as floor:
+    async with open_harness(Registry()) as harness:
         clock = HandClock(HOURS * HOUR_MS - 1)
         for data in (1, True):
-            await Scheduler(floor.engines.broker, hourly(data), clock).run_once()
-        assert (await floor.detail(TICK)).view.data == b"1"
+            await Scheduler(harness.engines.broker, hourly(data), clock).run_once()
+        assert (await harness.detail(TICK)).view.data == b"1"
         assert f"tick {TICK} is there already, with other data" in caplog.text
 
 
 async def test_the_handler_of_a_tick_hands_in_jobs_that_go_on_from_its_id(
-    open_floor: FloorMaker,
+    open_harness: HarnessMaker,
 ) -> None:
     async def handler(job: RunningJob) -> str:
         await aio.Job(LETTER, 1, id=f"{job.id}.awaited").enqueue()
@@ -129,17 +129,17 @@ async def test_the_handler_of_a_tick_hands_in_jobs_that_go_on_from_its_id(
             aio.Job(LETTER, 1, id=f"{TICK[:-1]}0.letter")
         return str(caught.value)
 
-    async with open_floor(registry_of(handler)) as floor:
-        floor.start()
-        told = result_of(await floor.run(id=TICK))
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        told = result_of(await harness.run(id=TICK))
         assert "begins with hms:, as only ids do that hms-svc makes itself" in told
-        assert {view.id for view in await letters(floor)} == {
+        assert {view.id for view in await letters(harness)} == {
             f"{TICK}.awaited", f"{TICK}:blocking",
         }  # fmt: skip
 
 
 async def test_an_event_that_a_service_may_not_announce_undoes_its_case(
-    open_floor: FloorMaker,
+    open_harness: HarnessMaker,
 ) -> None:
     async def handler(job: RunningJob) -> str:
         with pytest.raises(BadInput) as caught:
@@ -147,8 +147,8 @@ async def test_an_event_that_a_service_may_not_announce_undoes_its_case(
         await job.dao.insert_case({}, events=[{"type": "crew.sent", "data": {}, "key": "k"}])
         return str(caught.value)
 
-    async with open_floor(registry_of(handler)) as floor:
-        floor.start()
-        told = result_of(await floor.run())
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        told = result_of(await harness.run())
         assert told == "event 0: type job.completed is announced by hms-svc itself"
-        assert len(await floor.cases()) == 1
+        assert len(await harness.cases()) == 1

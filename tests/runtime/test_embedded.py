@@ -14,12 +14,12 @@ import pytest_asyncio
 
 from hms_svc.domain.job import Lane
 from hms_svc.domain.lifecycle import State
-from hms_svc.embedded import EmbeddedWorkers, ProcessWorkers, ThreadWorkers
-from hms_svc.handling.registry import Registry
 from hms_svc.ports.broker import ClaimRequest, ServedType
-from hms_svc.runtime.processes import hear
+from hms_svc.processes.embedded import EmbeddedWorkers, ProcessWorkers, ThreadWorkers
+from hms_svc.processes.supervisor import receive
+from hms_svc.sdk.registry import Registry
 from hms_svc.settings import Settings, load_settings
-from tests.runtime.conftest import PATIENCE_SECONDS, Floor, FloorMaker, result_of, until
+from tests.runtime.conftest import PATIENCE_SECONDS, HarnessMaker, WorkerHarness, result_of, until
 
 APP = "tests.runtime.embedded_app:app"
 
@@ -31,8 +31,8 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest_asyncio.fixture
-async def floor(open_floor: FloorMaker) -> AsyncIterator[Floor]:
-    async with open_floor(Registry()) as made:
+async def harness(open_harness: HarnessMaker) -> AsyncIterator[WorkerHarness]:
+    async with open_harness(Registry()) as made:
         yield made
 
 
@@ -43,12 +43,12 @@ async def end(workers: EmbeddedWorkers) -> None:
 
 @pytest.mark.parametrize("kind", [ThreadWorkers, ProcessWorkers])
 async def test_they_work_where_they_were_put_and_stop_when_told(
-    floor: Floor, settings: Settings, kind: type[EmbeddedWorkers]
+    harness: WorkerHarness, settings: Settings, kind: type[EmbeddedWorkers]
 ) -> None:
     workers = kind(settings, ["embedded.pid"])
     workers.start()
     assert workers.state == "starting"
-    detail = await floor.reaches(await floor.enqueue(type="embedded.pid"))
+    detail = await harness.reaches(await harness.enqueue(type="embedded.pid"))
     result = result_of(detail)
     assert (result["pid"] == os.getpid()) is (kind is ThreadWorkers)
     assert detail.attempts[-1].log == "words of the handler\n"
@@ -60,32 +60,32 @@ async def test_they_work_where_they_were_put_and_stop_when_told(
 
 
 async def test_a_suspect_runs_in_a_child_that_ends_with_them(
-    floor: Floor, settings: Settings
+    harness: WorkerHarness, settings: Settings
 ) -> None:
-    job_id = await floor.enqueue(type="embedded.pid")
+    job_id = await harness.enqueue(type="embedded.pid")
     request = ClaimRequest("gone", (ServedType("embedded.pid", 20),), 1, 60_000)
-    await floor.engines.broker.claim(request)
-    await floor.engines.broker.abandon("gone")
+    await harness.engines.broker.claim(request)
+    await harness.engines.broker.abandon("gone")
     workers = ThreadWorkers(settings, ["embedded.pid"])
     workers.start()
-    detail = await floor.reaches(job_id)
+    detail = await harness.reaches(job_id)
     assert result_of(detail)["pid"] != os.getpid()
     workers.stop()
     await end(workers)
-    lanes = [each.lane for each in await floor.engines.inspection.workers()]
+    lanes = [each.lane for each in await harness.engines.inspection.workers()]
     assert Lane.SUSPECT.value not in lanes
 
 
 @pytest.mark.parametrize("kind", [ThreadWorkers, ProcessWorkers])
 async def test_they_work_on_when_all_their_slots_hang(
-    floor: Floor, settings: Settings, kind: type[EmbeddedWorkers]
+    harness: WorkerHarness, settings: Settings, kind: type[EmbeddedWorkers]
 ) -> None:
     workers = kind(msgspec.structs.replace(settings, lease_seconds=1.0))
     workers.start()
     for _ in range(2):
-        detail = await floor.reaches(await floor.enqueue(type="embedded.hang"))
+        detail = await harness.reaches(await harness.enqueue(type="embedded.hang"))
         assert detail.view.reason == "timeout"
-    result_of(await floor.reaches(await floor.enqueue(type="embedded.pid")))
+    result_of(await harness.reaches(await harness.enqueue(type="embedded.pid")))
     workers.stop()
     await end(workers)
 
@@ -95,20 +95,20 @@ def test_a_line_that_was_reset_has_ended() -> None:
     with ours:
         ours.send(b"unread")
         theirs.close()
-        assert hear(ours) == b""
+        assert receive(ours) == b""
 
 
 async def test_a_second_stop_cancels_what_is_in_hand_and_gives_it_back(
-    floor: Floor, settings: Settings
+    harness: WorkerHarness, settings: Settings
 ) -> None:
     workers = ThreadWorkers(settings, ["embedded.endless"])
     workers.start()
-    job_id = await floor.enqueue(type="embedded.endless")
-    await floor.reaches(job_id, State.PROCESSING)
+    job_id = await harness.enqueue(type="embedded.endless")
+    await harness.reaches(job_id, State.PROCESSING)
     workers.stop()
     workers.stop()
     await end(workers)
-    assert (await floor.detail(job_id)).view.state is State.QUEUED
+    assert (await harness.detail(job_id)).view.state is State.QUEUED
 
 
 def test_what_was_never_started_is_stopped_at_once(settings: Settings) -> None:

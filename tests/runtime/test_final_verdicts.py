@@ -23,13 +23,13 @@ from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Cancel, DeadLetter, RetryLater
 from hms_svc.domain.strict_json import decode
 from hms_svc.domain.verdict import Effect, Verdict
-from hms_svc.governance.question import Question
 from hms_svc.ports.broker import Settlement
 from hms_svc.ports.control import MOVED_ON, Act
+from hms_svc.ports.policy import Question
 from hms_svc.runtime import decide
 from hms_svc.settings import Settings
 
-from .conftest import PLACE, Floor, FloorMaker, registry_of, result_of
+from .conftest import PLACE, HarnessMaker, WorkerHarness, registry_of, result_of
 
 ONCE = RetryPolicy(max_attempts=1)
 SOON = RetryPolicy(max_attempts=3, base_seconds=0.0)
@@ -47,7 +47,7 @@ class ScriptedPolicy:
         self.asked.append(question.payload)
         return await self._answer(question)
 
-    def rule_words(self, rule: str) -> str:
+    def rule_text(self, rule: str) -> str:
         return ""
 
     async def close(self) -> None:
@@ -90,69 +90,69 @@ class _Opened:
         self._engines = bootstrap.engines(settings, registry)
         self._settings = settings
         self._policy = policy
-        self.floor: Floor
+        self.harness: WorkerHarness
 
-    async def __aenter__(self) -> tuple[Floor, ScriptedPolicy]:
+    async def __aenter__(self) -> tuple[WorkerHarness, ScriptedPolicy]:
         engines = await self._engines.__aenter__()
         engines = msgspec.structs.replace(engines, policy=self._policy)
-        self.floor = Floor(engines, self._settings)
-        self.floor.start()
-        return self.floor, self._policy
+        self.harness = WorkerHarness(engines, self._settings)
+        self.harness.start()
+        return self.harness, self._policy
 
     async def __aexit__(self, *error: object) -> None:
-        await self.floor.stop()
+        await self.harness.stop()
         await self._engines.__aexit__(None, None, None)
 
 
-async def amounts_of(floor: Floor) -> list[int]:
-    found, _ = await floor.engines.database.cases(status=None, kind=None, limit=0, cursor=None)
+async def amounts_of(harness: WorkerHarness) -> list[int]:
+    found, _ = await harness.engines.database.cases(status=None, kind=None, limit=0, cursor=None)
     return sorted(decode(case.data)["amount"] for case in found)
 
 
 async def test_a_deny_after_an_effect_ends_the_run_and_is_not_retried(open_with: Any) -> None:
-    async with open_with(pay_all, retry=SOON) as (floor, policy):
-        view = (await floor.run({"amounts": [1, 1_000_000]})).view
+    async with open_with(pay_all, retry=SOON) as (harness, policy):
+        view = (await harness.run({"amounts": [1, 1_000_000]})).view
         assert (view.state, view.reason, view.by) == (State.DEAD, "governance", "deny-rule")
         assert view.detail == f"1000000 is deny; {view.case_id} stands"
-        assert (view.attempt, await amounts_of(floor)) == (1, [1])
-        await floor.act(Act.RETRY, view.id)
-        again = (await floor.reaches(view.id)).view
+        assert (view.attempt, await amounts_of(harness)) == (1, [1])
+        await harness.act(Act.RETRY, view.id)
+        again = (await harness.reaches(view.id)).view
         assert (again.state, again.reason) == (State.DEAD, "governance")
-        assert await amounts_of(floor) == [1]
+        assert await amounts_of(harness) == [1]
         assert [asked["amount"] for asked in policy.asked] == [1, 1_000_000] * 2
 
 
 async def test_a_hold_that_was_denied_is_held_again_when_the_job_is_retried(
     open_with: Any,
 ) -> None:
-    async with open_with(pay_all) as (floor, _):
-        held = await floor.reaches(await floor.enqueue({"amounts": [2, 60]}), State.HELD)
-        await floor.act(Act.DENY, held.view.id)
-        denied = (await floor.reaches(held.view.id)).view
+    async with open_with(pay_all) as (harness, _):
+        held = await harness.reaches(await harness.enqueue({"amounts": [2, 60]}), State.HELD)
+        await harness.act(Act.DENY, held.view.id)
+        denied = (await harness.reaches(held.view.id)).view
         assert (denied.state, denied.reason) == (State.DEAD, "governance")
         assert denied.case_id is not None
         assert denied.case_id in denied.detail
-        await floor.act(Act.RETRY, held.view.id)
-        await floor.reaches(held.view.id, State.HELD)
-        assert await amounts_of(floor) == [2]
-        await floor.act(Act.APPROVE, held.view.id)
-        assert result_of(await floor.reaches(held.view.id)) == 2
-        assert await amounts_of(floor) == [2, 60]
+        await harness.act(Act.RETRY, held.view.id)
+        await harness.reaches(held.view.id, State.HELD)
+        assert await amounts_of(harness) == [2]
+        await harness.act(Act.APPROVE, held.view.id)
+        assert result_of(await harness.reaches(held.view.id)) == 2
+        assert await amounts_of(harness) == [2, 60]
 
 
 async def test_an_approval_answers_one_hold_and_a_deny_forgets_it(open_with: Any) -> None:
-    async with open_with(pay_all) as (floor, _):
-        first = await floor.reaches(await floor.enqueue({"amounts": [60, 70]}), State.HELD)
+    async with open_with(pay_all) as (harness, _):
+        first = await harness.reaches(await harness.enqueue({"amounts": [60, 70]}), State.HELD)
         job_id = first.view.id
-        await floor.act(Act.APPROVE, job_id)
-        second = await floor.reaches(job_id, State.HELD)
+        await harness.act(Act.APPROVE, job_id)
+        second = await harness.reaches(job_id, State.HELD)
         assert (second.view.approvals, second.view.fence > first.view.fence) == (1, True)
-        await floor.act(Act.DENY, job_id)
-        assert (await floor.reaches(job_id)).view.approvals == 0
-        await floor.act(Act.RETRY, job_id)
-        again = await floor.reaches(job_id, State.HELD)
+        await harness.act(Act.DENY, job_id)
+        assert (await harness.reaches(job_id)).view.approvals == 0
+        await harness.act(Act.RETRY, job_id)
+        again = await harness.reaches(job_id, State.HELD)
         assert again.hold == first.hold
-        assert await amounts_of(floor) == [60]
+        assert await amounts_of(harness) == [60]
 
 
 async def test_a_hold_spends_no_attempt(open_with: Any) -> None:
@@ -162,18 +162,18 @@ async def test_a_hold_spends_no_attempt(open_with: Any) -> None:
         await job.gov.vet("refund", {"amount": 60})
         seen.append(f"attempt {job.attempt} of {job.max_attempts}")
 
-    async with open_with(handler, retry=ONCE) as (floor, _):
-        held = await floor.reaches(await floor.enqueue(), State.HELD)
-        await floor.act(Act.APPROVE, held.view.id)
-        assert (await floor.reaches(held.view.id)).view.state is State.COMPLETED
+    async with open_with(handler, retry=ONCE) as (harness, _):
+        held = await harness.reaches(await harness.enqueue(), State.HELD)
+        await harness.act(Act.APPROVE, held.view.id)
+        assert (await harness.reaches(held.view.id)).view.state is State.COMPLETED
         assert seen == ["attempt 1 of 1"]
 
 
 async def test_two_operators_answer_one_hold_and_one_of_them_is_told(open_with: Any) -> None:
-    async with open_with(pay_all) as (floor, _):
-        held = await floor.reaches(await floor.enqueue({"amounts": [60]}), State.HELD)
+    async with open_with(pay_all) as (harness, _):
+        held = await harness.reaches(await harness.enqueue({"amounts": [60]}), State.HELD)
         [denied], [approved] = await asyncio.gather(
-            floor.try_act(Act.DENY, held.view.id), floor.try_act(Act.APPROVE, held.view.id)
+            harness.try_act(Act.DENY, held.view.id), harness.try_act(Act.APPROVE, held.view.id)
         )
         assert (denied.done, approved.done) in {(True, False), (False, True)}
         assert (approved if denied.done else denied).why.startswith(("is ", MOVED_ON))
@@ -221,10 +221,10 @@ async def no_text(job: RunningJob) -> None:
     [unawaited, unawaited_aio, blocking_on_the_loop, not_json, not_json_plainly, no_text],
 )
 async def test_a_question_without_an_answer_is_no_yes(open_with: Any, handler: Any) -> None:
-    async with open_with(handler, retry=ONCE) as (floor, _):
-        view = (await floor.run()).view
+    async with open_with(handler, retry=ONCE) as (harness, _):
+        view = (await harness.run()).view
         assert (view.state, view.reason) == (State.DEAD, "error")
-        assert await amounts_of(floor) == []
+        assert await amounts_of(harness) == []
 
 
 async def test_a_question_that_is_given_up_is_no_yes(open_with: Any) -> None:
@@ -240,10 +240,10 @@ async def test_a_question_that_is_given_up_is_no_yes(open_with: Any) -> None:
         asking.cancel()
         await job.dao.insert_case({"amount": 1}, kind="refund")
 
-    async with open_with(handler, slow, retry=ONCE) as (floor, _):
-        view = (await floor.run()).view
+    async with open_with(handler, slow, retry=ONCE) as (harness, _):
+        view = (await harness.run()).view
         assert view.failure.startswith("NotAnswered: governance was asked about 'refund'")
-        assert await amounts_of(floor) == []
+        assert await amounts_of(harness) == []
 
 
 async def test_a_policy_that_breaks_is_no_yes(open_with: Any) -> None:
@@ -255,10 +255,10 @@ async def test_a_policy_that_breaks_is_no_yes(open_with: Any) -> None:
             await job.gov.vet("refund", {"amount": 1})
         await job.dao.insert_case({"amount": 1}, kind="refund")
 
-    async with open_with(handler, broken, retry=ONCE) as (floor, _):
-        view = (await floor.run()).view
+    async with open_with(handler, broken, retry=ONCE) as (harness, _):
+        view = (await harness.run()).view
         assert (view.state, view.failure) == (State.DEAD, "ValueError: cannot convert")
-        assert await amounts_of(floor) == []
+        assert await amounts_of(harness) == []
 
 
 async def test_what_is_asked_about_cannot_change_while_it_is_asked(open_with: Any) -> None:
@@ -268,8 +268,8 @@ async def test_what_is_asked_about_cannot_change_while_it_is_asked(open_with: An
         payload["amount"] = 1_000_000
         await asking
 
-    async with open_with(handler) as (floor, policy):
-        assert (await floor.run()).view.state is State.COMPLETED
+    async with open_with(handler) as (harness, policy):
+        assert (await harness.run()).view.state is State.COMPLETED
         assert policy.asked == [{"amount": 1}]
 
 
@@ -281,8 +281,8 @@ async def test_a_declared_action_is_asked_about_again_where_its_yes_is_not_recor
         if job.attempt == 1:
             raise RetryLater(0.0)
 
-    async with open_with(handler, action="refund") as (floor, policy):
-        assert (await floor.run({"amount": 1})).view.state is State.COMPLETED
+    async with open_with(handler, action="refund") as (harness, policy):
+        assert (await harness.run({"amount": 1})).view.state is State.COMPLETED
         assert policy.asked == [{"amount": 1}]
 
 
@@ -306,8 +306,8 @@ async def deny_then_cancel(job: RunningJob) -> None:
 
 @pytest.mark.parametrize("handler", [deny_then_raise, deny_then_ask_for_later, deny_then_cancel])
 async def test_a_deny_ends_the_run_however_the_handler_ends(open_with: Any, handler: Any) -> None:
-    async with open_with(handler, deny_all, retry=SOON) as (floor, policy):
-        view = (await floor.run()).view
+    async with open_with(handler, deny_all, retry=SOON) as (harness, policy):
+        view = (await harness.run()).view
         assert (view.state, view.reason, view.by) == (State.REJECTED, "governance", "closed")
         assert len(policy.asked) == 1
 
@@ -318,48 +318,50 @@ async def test_a_deny_ends_a_run_that_times_out(open_with: Any) -> None:
             await job.gov.vet("refund", {"amount": 1})
         await asyncio.Event().wait()
 
-    async with open_with(handler, deny_all, retry=SOON, timeout_seconds=0.2) as (floor, _):
-        view = (await floor.run()).view
+    async with open_with(handler, deny_all, retry=SOON, timeout_seconds=0.2) as (harness, _):
+        view = (await harness.run()).view
         assert (view.state, view.reason, view.by) == (State.REJECTED, "governance", "closed")
 
 
-async def test_a_no_of_a_validator_after_its_own_effect_cannot_be(open_floor: FloorMaker) -> None:
+async def test_a_no_of_a_validator_after_its_own_effect_cannot_be(
+    open_harness: HarnessMaker,
+) -> None:
     async def writes(payload: Any) -> None:
         await aio.dao.insert_case(PLACE)
 
     async def handler(job: RunningJob) -> None:
         """Do nothing."""
 
-    async with open_floor(registry_of(handler, validators=(writes,), retry=ONCE)) as floor:
-        floor.start()
-        view = (await floor.run()).view
+    async with open_harness(registry_of(handler, validators=(writes,), retry=ONCE)) as harness:
+        harness.start()
+        view = (await harness.run()).view
         assert view.failure.startswith("NoActiveJob: job ")
         assert "is being validated" in view.failure
-        assert await floor.cases() == []
+        assert await harness.cases() == []
 
 
-async def test_cancelled_by_its_handler_after_the_case_is_dead(open_floor: FloorMaker) -> None:
+async def test_cancelled_by_its_handler_after_the_case_is_dead(open_harness: HarnessMaker) -> None:
     async def handler(job: RunningJob) -> Cancel:
         await job.dao.insert_case(PLACE)
         return Cancel("never mind")
 
-    async with open_floor(registry_of(handler)) as floor:
-        floor.start()
-        view = (await floor.run()).view
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        view = (await harness.run()).view
         assert (view.state, view.reason, view.by) == (State.DEAD, "cancelled", "handler")
         assert view.detail == f"never mind; {view.case_id} stands"
 
 
-async def test_an_operator_cannot_cancel_away_a_case(open_floor: FloorMaker) -> None:
+async def test_an_operator_cannot_cancel_away_a_case(open_harness: HarnessMaker) -> None:
     async def handler(job: RunningJob) -> None:
         await job.dao.insert_case(PLACE)
         raise RetryLater(3600.0)
 
-    async with open_floor(registry_of(handler)) as floor:
-        floor.start()
-        retrying = await floor.reaches(await floor.enqueue(), State.RETRYING)
-        await floor.act(Act.CANCEL, retrying.view.id)
-        view = (await floor.reaches(retrying.view.id)).view
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        retrying = await harness.reaches(await harness.enqueue(), State.RETRYING)
+        await harness.act(Act.CANCEL, retrying.view.id)
+        view = (await harness.reaches(retrying.view.id)).view
         assert (view.state, view.reason, view.by) == (State.DEAD, "cancelled", "ravi")
         assert view.detail == f"{view.case_id} stands"
 
@@ -371,8 +373,8 @@ async def test_a_deny_beside_a_commit_under_way_is_final(open_with: Any) -> None
         await job.gov.vet("refund", {"amount": 1_000})
         await writing
 
-    async with open_with(handler, deny_all, retry=SOON) as (floor, policy):
-        view = (await floor.run()).view
+    async with open_with(handler, deny_all, retry=SOON) as (harness, policy):
+        view = (await harness.run()).view
         assert (view.state, view.reason, view.by) == (State.DEAD, "governance", "closed")
         assert len(policy.asked) == 1
 
@@ -388,29 +390,29 @@ async def test_after_a_deny_no_yes_of_before_counts(open_with: Any) -> None:
             await job.gov.vet("refund", {"amount": 9})
             await job.dao.insert_case({"amount": number}, key=str(number), kind="refund")
 
-    async with open_with(handler, one_by_one) as (floor, _):
-        denied = (await floor.run()).view
+    async with open_with(handler, one_by_one) as (harness, _):
+        denied = (await harness.run()).view
         assert (denied.state, denied.reason) == (State.DEAD, "governance")
-        await floor.act(Act.RETRY, denied.id)
-        again = (await floor.reaches(denied.id)).view
+        await harness.act(Act.RETRY, denied.id)
+        again = (await harness.reaches(denied.id)).view
         assert (again.state, again.reason, answers) == (State.DEAD, "governance", [])
-        assert await amounts_of(floor) == [1]
+        assert await amounts_of(harness) == [1]
 
 
 @pytest.mark.parametrize(
     "outcome", [Cancel(None), DeadLetter(None), ValidationFailed(None), ValidationFailed()]
 )
-async def test_a_no_without_words_is_a_no(open_floor: FloorMaker, outcome: Exception) -> None:
+async def test_a_no_without_words_is_a_no(open_harness: HarnessMaker, outcome: Exception) -> None:
     async def handler(job: RunningJob) -> None:
         raise outcome
 
-    async with open_floor(registry_of(handler)) as floor:
-        floor.start()
-        view = (await floor.run()).view
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        view = (await harness.run()).view
         assert (view.by == "reaper", view.detail) == (False, "")
 
 
-async def test_a_validator_is_named_whatever_it_says_no_by(open_floor: FloorMaker) -> None:
+async def test_a_validator_is_named_whatever_it_says_no_by(open_harness: HarnessMaker) -> None:
     async def inner() -> None:
         raise ValidationFailed("later")
 
@@ -421,9 +423,9 @@ async def test_a_validator_is_named_whatever_it_says_no_by(open_floor: FloorMake
         return ValidationFailed("given back")
 
     for validator in (lazy, returning):
-        async with open_floor(registry_of(lambda: None, validators=(validator,))) as floor:
-            floor.start()
-            view = (await floor.run()).view
+        async with open_harness(registry_of(lambda: None, validators=(validator,))) as harness:
+            harness.start()
+            view = (await harness.run()).view
             assert (view.state, view.reason, view.by) == (
                 State.REJECTED, validator.__name__, validator.__name__,
             )  # fmt: skip
@@ -431,41 +433,41 @@ async def test_a_validator_is_named_whatever_it_says_no_by(open_floor: FloorMake
 
 @pytest.mark.parametrize("named", [{"id": "hms:tick:roads.sweep:1"}, {"type": "event.deliver"}])
 async def test_a_follow_up_cannot_take_a_name_of_ours(
-    open_floor: FloorMaker, named: dict[str, str]
+    open_harness: HarnessMaker, named: dict[str, str]
 ) -> None:
     async def handler(job: RunningJob) -> None:
         fields = {"type": "some.job", **named}
         further = make_job(fields.pop("type"), {}, now_ms=1, **fields)  # type: ignore[arg-type]
         await job.dao.insert_case(PLACE, follow_ups=[further])
 
-    async with open_floor(registry_of(handler, retry=ONCE)) as floor:
-        floor.start()
-        view = (await floor.run()).view
+    async with open_harness(registry_of(handler, retry=ONCE)) as harness:
+        harness.start()
+        view = (await harness.run()).view
         assert view.failure.startswith("MalformedJob: ")
-        assert await floor.cases() == []
+        assert await harness.cases() == []
 
 
-async def test_another_effect_under_a_key_ends_the_job_at_once(open_floor: FloorMaker) -> None:
+async def test_another_effect_under_a_key_ends_the_job_at_once(open_harness: HarnessMaker) -> None:
     async def handler(job: RunningJob) -> None:
         await job.dao.insert_case({"n": 1}, kind="k")
         await job.dao.insert_case({"n": 2}, kind="k")
 
-    async with open_floor(registry_of(handler, retry=SOON)) as floor:
-        floor.start()
-        view = (await floor.run()).view
+    async with open_harness(registry_of(handler, retry=SOON)) as harness:
+        harness.start()
+        view = (await harness.run()).view
         assert (view.state, view.reason, view.attempt) == (State.DEAD, "error", 1)
         assert view.failure.startswith("EffectConflict: ")
 
 
 async def test_where_the_look_up_at_the_claim_fails_the_end_stays_open(
-    open_floor: FloorMaker, monkeypatch: pytest.MonkeyPatch
+    open_harness: HarnessMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def handler(job: RunningJob) -> None:
         if job.claimed.claims == 1:
             raise RetryLater(0.0)
 
-    async with open_floor(registry_of(handler)) as floor:
-        broker, database = floor.engines.broker, floor.engines.database
+    async with open_harness(registry_of(handler)) as harness:
+        broker, database = harness.engines.broker, harness.engines.database
         recall, settle = database.recall, broker.settle
         settled: list[Settlement] = []
 
@@ -480,8 +482,8 @@ async def test_where_the_look_up_at_the_claim_fails_the_end_stays_open(
         monkeypatch.setattr(decide, "OUTAGE_PAUSE_MS", 50)
         monkeypatch.setattr(database, "recall", failing)
         monkeypatch.setattr(broker, "settle", watched)
-        floor.start()
-        assert (await floor.run()).view.state is State.COMPLETED
+        harness.start()
+        assert (await harness.run()).view.state is State.COMPLETED
         ends = [(each.disposition.state, each.disposition.uncertain) for each in settled]
         assert ends == [
             (State.RETRYING, False), (State.SCHEDULED, True), (State.COMPLETED, False),

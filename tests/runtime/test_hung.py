@@ -14,9 +14,9 @@ from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Cancel
 from hms_svc.domain.views import WorkerView
-from hms_svc.handling.registry import Registry
+from hms_svc.sdk.registry import Registry
 
-from .conftest import Floor, FloorMaker, registry_of, result_of, until
+from .conftest import HarnessMaker, WorkerHarness, registry_of, result_of, until
 
 ONCE = RetryPolicy(max_attempts=1)
 TIMEOUT_SECONDS = 0.2
@@ -38,23 +38,23 @@ class Scene:
         return job.attempt
 
 
-async def seen(floor: Floor) -> WorkerView:
-    [worker] = await floor.engines.inspection.workers()
+async def seen(harness: WorkerHarness) -> WorkerView:
+    [worker] = await harness.engines.inspection.workers()
     return worker
 
 
 async def test_a_hung_function_is_busy_in_the_register_and_named_in_the_log(
-    open_floor: FloorMaker, caplog: pytest.LogCaptureFixture
+    open_harness: HarnessMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     scene = Scene()
     registry = registry_of(scene.stay, retry=ONCE, timeout_seconds=TIMEOUT_SECONDS)
-    async with open_floor(registry) as floor:
-        worker = floor.start(hung_seconds=0.1, lease_seconds=0.5)
-        view = (await floor.run()).view
+    async with open_harness(registry) as harness:
+        worker = harness.start(hung_seconds=0.1, lease_seconds=0.5)
+        view = (await harness.run()).view
         assert (view.state, view.reason) == (State.DEAD, "timeout")
-        while not (await seen(floor)).hung:  # noqa: ASYNC110 - what it waits for rings no bell
+        while not (await seen(harness)).hung:  # noqa: ASYNC110 - what it waits for rings no bell
             await asyncio.sleep(0.01)
-        told = await seen(floor)
+        told = await seen(harness)
         assert (told.hung, told.busy, told.jobs) == (1, 1, ())
         named = f"job {view.id} (test.job), attempt 1: its function has run on for"
         await until("the log names it", lambda: named in caplog.text)
@@ -68,69 +68,69 @@ async def test_a_hung_function_is_busy_in_the_register_and_named_in_the_log(
 
 
 async def test_no_other_attempt_starts_beside_a_function_that_has_not_returned(
-    open_floor: FloorMaker,
+    open_harness: HarnessMaker,
 ) -> None:
     scene = Scene()
     retry = RetryPolicy(max_attempts=5, base_seconds=3.0, cap_seconds=3.0)
     registry = registry_of(scene.stay, retry=retry, timeout_seconds=1.0)
-    async with open_floor(registry) as floor:
-        floor.start(hung_seconds=60.0)
-        job_id = await floor.enqueue()
-        detail = await floor.reaches(job_id, State.SCHEDULED)
+    async with open_harness(registry) as harness:
+        harness.start(hung_seconds=60.0)
+        job_id = await harness.enqueue()
+        detail = await harness.reaches(job_id, State.SCHEDULED)
         assert detail.view.detail == "the function of an earlier attempt has not returned yet"
         assert detail.view.attempt == 1, "the attempt is given back"
         scene.leave.set()
-        assert result_of(await floor.reaches(job_id)) == 2
+        assert result_of(await harness.reaches(job_id)) == 2
         assert scene.most == 1
 
 
 async def test_a_job_whose_function_never_returns_is_dead_in_the_end(
-    open_floor: FloorMaker,
+    open_harness: HarnessMaker,
 ) -> None:
     scene = Scene()
     retry = RetryPolicy(max_attempts=2, base_seconds=0.01, cap_seconds=0.01)
     registry = registry_of(scene.stay, retry=retry, timeout_seconds=TIMEOUT_SECONDS)
-    async with open_floor(registry) as floor:
-        floor.start(hung_seconds=60.0)
-        view = (await floor.run()).view
+    async with open_harness(registry) as harness:
+        harness.start(hung_seconds=60.0)
+        view = (await harness.run()).view
         assert (view.state, view.reason, view.attempt) == (State.DEAD, "timeout", 2)
         assert scene.most == 1
         scene.leave.set()
 
 
-async def test_a_worker_whose_slots_all_hang_ends_by_itself(open_floor: FloorMaker) -> None:
+async def test_a_worker_whose_slots_all_hang_ends_by_itself(open_harness: HarnessMaker) -> None:
     scene = Scene()
     registry = registry_of(scene.stay, retry=ONCE, timeout_seconds=TIMEOUT_SECONDS)
-    async with open_floor(registry) as floor:
-        worker = floor.start(slots=2, hung_seconds=0.1)
-        await floor.run()
+    async with open_harness(registry) as harness:
+        worker = harness.start(slots=2, hung_seconds=0.1)
+        await harness.run()
         assert not worker.is_hung
-        await floor.run()
-        await floor.ended(worker)
+        await harness.run()
+        await harness.ended(worker)
         assert (worker.is_hung, worker.is_stuck) == (True, True)
         scene.leave.set()
 
 
 async def test_a_worker_ends_whose_slots_functions_of_several_types_hold_together(
-    open_floor: FloorMaker, caplog: pytest.LogCaptureFixture
+    open_harness: HarnessMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     scene, registry = Scene(), Registry()
     for type in ("a.job", "b.job", "c.job"):
         registry.job(type, retry=ONCE, timeout_seconds=TIMEOUT_SECONDS)(scene.stay)
-    async with open_floor(registry) as floor:
-        worker = floor.start(slots=4, hung_seconds=0.1)
+    async with open_harness(registry) as harness:
+        worker = harness.start(slots=4, hung_seconds=0.1)
         for type in ("a.job", "a.job", "b.job"):
-            await floor.run(type=type)
+            await harness.run(type=type)
         assert not worker.is_hung, "no type has all that it may take, and one slot is free"
-        await floor.run(type="b.job")
-        await floor.ended(worker)
+        await harness.run(type="b.job")
+        await harness.ended(worker)
         assert (worker.is_hung, worker.is_stuck) == (True, True)
         assert "functions that do not return hold all slots of this worker" in caplog.text
         scene.leave.set()
 
 
 async def test_an_async_handler_that_will_not_be_cancelled_is_hung_too(
-    open_floor: FloorMaker, caplog: pytest.LogCaptureFixture
+    open_harness: HarnessMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     leave = threading.Event()
 
@@ -141,9 +141,11 @@ async def test_an_async_handler_that_will_not_be_cancelled_is_hung_too(
             except asyncio.CancelledError:
                 continue
 
-    async with open_floor(registry_of(stay, retry=ONCE, timeout_seconds=TIMEOUT_SECONDS)) as floor:
-        worker = floor.start(hung_seconds=0.1)
-        assert (await floor.run()).view.reason == "timeout"
+    async with open_harness(
+        registry_of(stay, retry=ONCE, timeout_seconds=TIMEOUT_SECONDS)
+    ) as harness:
+        worker = harness.start(hung_seconds=0.1)
+        assert (await harness.run()).view.reason == "timeout"
         assert len(worker.in_flight.hung()) == 1
         await until("the log names it", lambda: "it is in sleep (" in caplog.text)
         assert "called by stay (" in caplog.text
@@ -157,23 +159,23 @@ def block(job: RunningJob) -> str:
 
 @pytest.mark.parametrize("is_async", [True, False])
 async def test_what_came_back_after_its_timeout_is_a_timeout(
-    open_floor: FloorMaker, caplog: pytest.LogCaptureFixture, is_async: bool
+    open_harness: HarnessMaker, caplog: pytest.LogCaptureFixture, is_async: bool
 ) -> None:
     async def block_loop(job: RunningJob) -> str:
         return block(job)
 
     handler = block_loop if is_async else block
-    async with open_floor(
+    async with open_harness(
         registry_of(handler, retry=ONCE, timeout_seconds=TIMEOUT_SECONDS)
-    ) as floor:
-        floor.start()
-        view = (await floor.run()).view
+    ) as harness:
+        harness.start()
+        view = (await harness.run()).view
         assert (view.state, view.reason) == (State.DEAD, "timeout")
         assert ("kept the event loop from turning" in caplog.text) is is_async
 
 
 async def test_a_dead_job_is_one_warning_and_other_ends_are_none(
-    open_floor: FloorMaker, caplog: pytest.LogCaptureFixture
+    open_harness: HarnessMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     def handler(job: RunningJob) -> None:
         if job.type == "test.cancelled":
@@ -183,17 +185,17 @@ async def test_a_dead_job_is_one_warning_and_other_ends_are_none(
     registry = Registry()
     for type in ("test.job", "test.cancelled"):
         registry.job(type, retry=RetryPolicy(max_attempts=2, base_seconds=0.01))(handler)
-    async with open_floor(registry) as floor:
-        floor.start()
-        job_id = (await floor.run()).view.id
-        await floor.run(type="test.cancelled")
+    async with open_harness(registry) as harness:
+        harness.start()
+        job_id = (await harness.run()).view.id
+        await harness.run(type="test.cancelled")
     told = [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
     words = "is dead after attempt 2, error: KeyError: 'ward' (attempt 2 of 2)"
     assert told == [f"job {job_id} (test.job) {words}"]
 
 
 async def test_a_case_of_a_function_that_never_returns_is_named_by_its_dead_job(
-    open_floor: FloorMaker,
+    open_harness: HarnessMaker,
 ) -> None:
     scene = Scene()
 
@@ -202,10 +204,10 @@ async def test_a_case_of_a_function_that_never_returns_is_named_by_its_dead_job(
         scene.stay(job)
 
     retry = RetryPolicy(max_attempts=2, base_seconds=0.01, cap_seconds=0.01)
-    async with open_floor(registry_of(handler, retry=retry, timeout_seconds=2.0)) as floor:
-        floor.start(hung_seconds=60.0)
-        view = (await floor.run()).view
+    async with open_harness(registry_of(handler, retry=retry, timeout_seconds=2.0)) as harness:
+        harness.start(hung_seconds=60.0)
+        view = (await harness.run()).view
         assert (view.state, view.reason) == (State.DEAD, "timeout")
         assert view.case_id is not None
-        assert (await floor.cases(), scene.most) == ([view.id], 1)
+        assert (await harness.cases(), scene.most) == ([view.id], 1)
         scene.leave.set()

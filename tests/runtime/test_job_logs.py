@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from hms_svc.handling.context import RunningJob
 from hms_svc.observability.logs import JsonFormatter, TextFormatter
-from tests.runtime.conftest import TYPE, FloorMaker, registry_of, until
+from hms_svc.sdk.running_job import RunningJob
+from tests.runtime.conftest import TYPE, HarnessMaker, registry_of, until
 
 Lines = Callable[[], list[dict[str, Any]]]
 
@@ -42,26 +42,26 @@ async def says_async(job: RunningJob) -> None:
 
 @pytest.mark.parametrize("handler", [says, says_async])
 async def test_what_a_handler_logs_names_its_job(
-    handler: Any, open_floor: FloorMaker, lines: Lines
+    handler: Any, open_harness: HarnessMaker, lines: Lines
 ) -> None:
-    async with open_floor(registry_of(handler)) as floor:
-        floor.start()
-        detail = await floor.run()
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        detail = await harness.run()
     [line] = [each for each in lines() if each["message"] == "in hand"]
     assert about(line) == (detail.view.id, TYPE, 1)
 
 
 async def test_a_settlement_that_was_refused_is_logged_with_its_job(
-    open_floor: FloorMaker, lines: Lines, monkeypatch: pytest.MonkeyPatch
+    open_harness: HarnessMaker, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_floor(registry_of(lambda: None)) as floor:
+    async with open_harness(registry_of(lambda: None)) as harness:
 
         async def refuse(settlements: Any) -> Any:
             return [each.token for each in settlements]
 
-        monkeypatch.setattr(floor.engines.broker, "settle", refuse)
-        floor.start()
-        job_id = await floor.enqueue()
+        monkeypatch.setattr(harness.engines.broker, "settle", refuse)
+        harness.start()
+        job_id = await harness.enqueue()
         await until("line of the refusal", lambda: "lease was lost" in str(lines()))
     [line] = [each for each in lines() if "lease was lost" in each["message"]]
     assert about(line) == (job_id, TYPE, 1)

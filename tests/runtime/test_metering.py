@@ -11,17 +11,17 @@ from hms_svc.domain.job import LeaseToken
 from hms_svc.domain.lifecycle import Cause, State
 from hms_svc.domain.outcome import DeadLetter, Disposition, RetryLater
 from hms_svc.domain.verdict import Effect
-from hms_svc.handling.context import RunningJob
-from hms_svc.handling.label_values import LabelValues
-from hms_svc.handling.registry import Registry
 from hms_svc.ports.broker import Settlement
 from hms_svc.ports.meters import MAX_REPORT_BYTES, OTHER, Tally, WorkerReport
 from hms_svc.runtime import reporter as reporting
-from hms_svc.runtime.inflight import InFlight
-from hms_svc.runtime.meter import WorkerMeter
-from hms_svc.runtime.options import WorkerOptions
+from hms_svc.runtime.in_flight import InFlight
 from hms_svc.runtime.reporter import Reporter
-from tests.runtime.conftest import PLACE, TYPE, FloorMaker, registry_of, until
+from hms_svc.runtime.worker_meter import WorkerMeter
+from hms_svc.runtime.worker_options import WorkerOptions
+from hms_svc.sdk.label_values import LabelValues
+from hms_svc.sdk.registry import Registry
+from hms_svc.sdk.running_job import RunningJob
+from tests.runtime.conftest import PLACE, TYPE, HarnessMaker, registry_of, until
 
 ATTEMPTS = "hms_worker_attempts_total"
 
@@ -64,7 +64,7 @@ def polite(data: dict[str, Any]) -> None:
         raise ValidationFailed("say please")
 
 
-async def test_a_worker_reports_what_became_of_its_jobs(open_floor: FloorMaker) -> None:
+async def test_a_worker_reports_what_became_of_its_jobs(open_harness: HarnessMaker) -> None:
     async def handler(job: RunningJob) -> Any:
         if job.data["user_id"] == "usr-again" and job.attempt == 1:
             return RetryLater(0)
@@ -74,11 +74,11 @@ async def test_a_worker_reports_what_became_of_its_jobs(open_floor: FloorMaker) 
         handler, validators=[polite], action="create_case", retry=RetryPolicy(3, 0, 0)
     )
     listener = Listener()
-    async with open_floor(registry) as floor:
-        floor.start(send_report=listener.send)
+    async with open_harness(registry) as harness:
+        harness.start(send_report=listener.send)
         for user in ("usr-1", "usr-again", "usr-rude", "usr-dead"):
-            await floor.run({**PLACE, "user_id": user})
-        await floor.stop()
+            await harness.run({**PLACE, "user_id": user})
+        await harness.stop()
     wanted = {"completed": 2, "retried": 1, "rejected": 1, "dead": 1}
     assert listener.counted(ATTEMPTS) == {(TYPE, way): count for way, count in wanted.items()}
     assert listener.counted("hms_worker_refusals_total") == {(TYPE, "polite"): 1}
@@ -97,29 +97,29 @@ async def test_a_worker_reports_what_became_of_its_jobs(open_floor: FloorMaker) 
 
 
 async def test_a_report_says_how_long_a_claim_hangs_and_the_last_says_goodbye(
-    open_floor: FloorMaker, monkeypatch: Any
+    open_harness: HarnessMaker, monkeypatch: Any
 ) -> None:
     listener, hangs, goes_on = Listener(), asyncio.Event(), asyncio.Event()
-    async with open_floor(registry_of(lambda: None)) as floor:
-        claim = floor.engines.broker.claim
+    async with open_harness(registry_of(lambda: None)) as harness:
+        claim = harness.engines.broker.claim
 
         async def late(request: Any) -> Any:
             hangs.set()
             await goes_on.wait()
             return await claim(request)
 
-        monkeypatch.setattr(floor.engines.broker, "claim", late)
+        monkeypatch.setattr(harness.engines.broker, "claim", late)
         monkeypatch.setattr(reporting, "REPORT_SECONDS", 0.005)
-        worker = floor.start(send_report=listener.send)
+        worker = harness.start(send_report=listener.send)
         await hangs.wait()
         await until(
-            "report of the turn", lambda: any(each.turning_seconds for each in listener.reports)
+            "report of the turn", lambda: any(each.iteration_seconds for each in listener.reports)
         )
         goes_on.set()
         worker.stop()
-        await floor.ended(worker)
+        await harness.ended(worker)
     assert [report.goodbye for report in listener.reports].index(True) == len(listener.reports) - 1
-    assert listener.reports[-1].turning_seconds == 0
+    assert listener.reports[-1].iteration_seconds == 0
 
 
 def settlement(type: str, fence: int, disposition: Disposition) -> Settlement:
@@ -159,7 +159,7 @@ async def test_a_large_report_is_split_and_loses_nothing() -> None:
     reporter = reporter_of(registry, listener)
     settled = [settlement(type, fence, DONE) for fence, type in enumerate(types)]
     reporter.meter.settled(settled, [], 0.001)
-    reporter.say_goodbye()
+    reporter.announce_end()
     assert max(map(len, listener.messages)) <= MAX_REPORT_BYTES
     assert listener.counted(ATTEMPTS) == {(type, "completed"): 1 for type in types}
     assert [report.goodbye for report in listener.reports] == [

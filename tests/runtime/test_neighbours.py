@@ -11,7 +11,7 @@ from hms_svc import RunningJob
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.lifecycle import State
 
-from .conftest import FloorMaker, registry_of
+from .conftest import HarnessMaker, registry_of
 
 Question = tuple[str, tuple[Any, ...], dict[str, Any]]
 CAUGHT_AT_ONCE: list[Question] = [
@@ -34,19 +34,19 @@ CAUGHT_BY_THE_DATABASE: list[Question] = [
 
 @pytest.mark.parametrize(("name", "arguments", "options"), CAUGHT_AT_ONCE)
 async def test_nonsense_is_refused_where_it_is_asked(
-    open_floor: FloorMaker, name: str, arguments: Any, options: Any
+    open_harness: HarnessMaker, name: str, arguments: Any, options: Any
 ) -> None:
-    await fails_alone(open_floor, name, arguments, options)
+    await fails_alone(open_harness, name, arguments, options)
 
 
 @pytest.mark.parametrize(("name", "arguments", "options"), CAUGHT_BY_THE_DATABASE)
 async def test_nonsense_in_a_batch_fails_alone(
-    open_floor: FloorMaker, name: str, arguments: Any, options: Any
+    open_harness: HarnessMaker, name: str, arguments: Any, options: Any
 ) -> None:
-    await fails_alone(open_floor, name, arguments, options)
+    await fails_alone(open_harness, name, arguments, options)
 
 
-async def fails_alone(open_floor: FloorMaker, name: str, arguments: Any, options: Any) -> None:
+async def fails_alone(open_harness: HarnessMaker, name: str, arguments: Any, options: Any) -> None:
     together = asyncio.Barrier(4)
 
     async def handler(job: RunningJob) -> Any:
@@ -57,9 +57,9 @@ async def fails_alone(open_floor: FloorMaker, name: str, arguments: Any, options
         sane = {"case_exists": (number, 5.0), "count_reports": (f"usr-{number}",)}
         return await getattr(job.dao, name)(*sane.get(name, ({"lat": number, "lon": 5.0},)))
 
-    async with open_floor(registry_of(handler, retry=RetryPolicy(max_attempts=1))) as floor:
-        floor.start()
-        ids = [await floor.enqueue({"number": number}) for number in range(4)]
-        ends = [(await floor.reaches(job_id)).view for job_id in ids]
+    async with open_harness(registry_of(handler, retry=RetryPolicy(max_attempts=1))) as harness:
+        harness.start()
+        ids = [await harness.enqueue({"number": number}) for number in range(4)]
+        ends = [(await harness.reaches(job_id)).view for job_id in ids]
         assert [view.state for view in ends[1:]] == [State.COMPLETED] * 3
         assert (ends[0].state, ends[0].reason) == (State.DEAD, "error")

@@ -17,7 +17,7 @@ from hms_svc.domain.errors import NoActiveJob, ValidationFailed
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Cancel, DeadLetter, JobOutcome, RetryLater, Snooze
 
-from .conftest import PLACE, FloorMaker, registry_of, result_of
+from .conftest import PLACE, HarnessMaker, registry_of, result_of
 
 ONCE = RetryPolicy(max_attempts=1)
 SOON = RetryPolicy(max_attempts=3, base_seconds=0.0)
@@ -90,11 +90,11 @@ async def awaited(job: RunningJob) -> str:
 @pytest.mark.parametrize("handler", [plain, awaited])
 @pytest.mark.parametrize(("validator", "words"), NOES)
 async def test_a_value_that_is_not_true_is_a_no(
-    open_floor: FloorMaker, handler: Any, validator: Any, words: str
+    open_harness: HarnessMaker, handler: Any, validator: Any, words: str
 ) -> None:
-    async with open_floor(registry_of(handler, validators=(validator,))) as floor:
-        floor.start()
-        view = (await floor.run()).view
+    async with open_harness(registry_of(handler, validators=(validator,))) as harness:
+        harness.start()
+        view = (await harness.run()).view
         assert view.state is State.REJECTED
         assert words in view.detail
 
@@ -102,11 +102,11 @@ async def test_a_value_that_is_not_true_is_a_no(
 @pytest.mark.parametrize("handler", [plain, awaited])
 @pytest.mark.parametrize("validator", YESES)
 async def test_none_and_what_is_true_is_a_yes(
-    open_floor: FloorMaker, handler: Any, validator: Any
+    open_harness: HarnessMaker, handler: Any, validator: Any
 ) -> None:
-    async with open_floor(registry_of(handler, validators=(validator,))) as floor:
-        floor.start()
-        assert result_of(await floor.run()) == "ran"
+    async with open_harness(registry_of(handler, validators=(validator,))) as harness:
+        harness.start()
+        assert result_of(await harness.run()) == "ran"
 
 
 @pytest.mark.parametrize("handler", [plain, awaited])
@@ -114,11 +114,11 @@ async def test_none_and_what_is_true_is_a_yes(
     "validator", [lambda payload: Undecided(), wrapped(generator), wrapped(async_generator)]
 )
 async def test_an_answer_that_cannot_be_told_is_an_error(
-    open_floor: FloorMaker, handler: Any, validator: Any
+    open_harness: HarnessMaker, handler: Any, validator: Any
 ) -> None:
-    async with open_floor(registry_of(handler, validators=(validator,), retry=ONCE)) as floor:
-        floor.start()
-        view = (await floor.run()).view
+    async with open_harness(registry_of(handler, validators=(validator,), retry=ONCE)) as harness:
+        harness.start()
+        view = (await harness.run()).view
         assert (view.state, view.reason) == (State.DEAD, "error")
 
 
@@ -152,48 +152,48 @@ def raising(outcome: JobOutcome) -> list[Any]:
     ],
 )
 async def test_outcomes_are_returned_and_raised_alike(
-    open_floor: FloorMaker, handler: Any, state: State, reason: str
+    open_harness: HarnessMaker, handler: Any, state: State, reason: str
 ) -> None:
-    async with open_floor(registry_of(handler)) as floor:
-        floor.start()
-        view = (await floor.reaches(await floor.enqueue(), state)).view
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        view = (await harness.reaches(await harness.enqueue(), state)).view
         assert (view.reason, view.failure.startswith("TypeError")) == (reason, False)
 
 
 @pytest.mark.parametrize(("outcome", "state"), [(each[0], each[1]) for each in OUTCOMES])
 async def test_a_validator_may_ask_for_them_too(
-    open_floor: FloorMaker, outcome: JobOutcome, state: State
+    open_harness: HarnessMaker, outcome: JobOutcome, state: State
 ) -> None:
     def returns(payload: Any) -> JobOutcome:
         return outcome
 
-    async with open_floor(registry_of(plain, validators=(returns,))) as floor:
-        floor.start()
-        assert (await floor.reaches(await floor.enqueue(), state)).view.state is state
+    async with open_harness(registry_of(plain, validators=(returns,))) as harness:
+        harness.start()
+        assert (await harness.reaches(await harness.enqueue(), state)).view.state is state
 
 
 async def test_what_a_plain_handler_returns_to_be_awaited_is_awaited(
-    open_floor: FloorMaker,
+    open_harness: HarnessMaker,
 ) -> None:
     def handler(job: RunningJob) -> Any:
         return awaited(job)
 
-    async with open_floor(registry_of(handler)) as floor:
-        floor.start()
-        assert result_of(await floor.run()) == "ran"
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        assert result_of(await harness.run()) == "ran"
 
 
 @pytest.mark.parametrize("result", [datetime.now(UTC), "x" * (1024 * 1024 + 1), {1, 2}])
 async def test_a_result_that_cannot_be_kept_ends_the_job_and_its_effect_is_written_once(
-    open_floor: FloorMaker, result: Any
+    open_harness: HarnessMaker, result: Any
 ) -> None:
     async def handler(job: RunningJob) -> Any:
         await job.dao.insert_case(PLACE)
         return result
 
-    async with open_floor(registry_of(handler, retry=SOON)) as floor:
-        floor.start()
-        view = (await floor.run()).view
+    async with open_harness(registry_of(handler, retry=SOON)) as harness:
+        harness.start()
+        view = (await harness.run()).view
         assert (view.state, view.reason, view.attempt) == (State.DEAD, "error", 1)
         assert view.failure.startswith("MalformedResult: ")
         assert view.case_id is not None
@@ -211,17 +211,17 @@ def raises_a_cancellation(job: RunningJob) -> None:
 
 @pytest.mark.parametrize("handler", [lets_a_cancellation_out, raises_a_cancellation])
 async def test_a_cancellation_that_nobody_asked_for_is_an_error(
-    open_floor: FloorMaker, handler: Any
+    open_harness: HarnessMaker, handler: Any
 ) -> None:
-    async with open_floor(registry_of(handler, retry=SOON)) as floor:
-        floor.start()
-        detail = await floor.run()
+    async with open_harness(registry_of(handler, retry=SOON)) as harness:
+        harness.start()
+        detail = await harness.run()
         assert (detail.view.state, detail.view.reason) == (State.DEAD, "error")
         assert detail.view.failure.startswith("CancelledError: ")
         assert [attempt.attempt for attempt in detail.attempts] == [1, 2, 3]
 
 
-async def test_a_thread_that_a_handler_starts_has_no_job(open_floor: FloorMaker) -> None:
+async def test_a_thread_that_a_handler_starts_has_no_job(open_harness: HarnessMaker) -> None:
     refused: list[str] = []
 
     def handler(job: RunningJob) -> None:
@@ -236,15 +236,15 @@ async def test_a_thread_that_a_handler_starts_has_no_job(open_floor: FloorMaker)
             run = contextvars.copy_context().run
             pool.submit(run, dao.insert_case, {**PLACE, "lat": 1.0}, "given").result()
 
-    async with open_floor(registry_of(handler)) as floor:
-        floor.start()
-        detail = await floor.run()
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        detail = await harness.run()
         assert detail.view.state is State.COMPLETED
         assert refused == ["dao.insert_case", "gov.vet", "dao.case_exists"]
-        assert await floor.cases() == [detail.view.id]
+        assert await harness.cases() == [detail.view.id]
 
 
-async def test_a_task_without_the_job_is_refused_by_its_dao_too(open_floor: FloorMaker) -> None:
+async def test_a_task_without_the_job_is_refused_by_its_dao_too(open_harness: HarnessMaker) -> None:
     async def handler(job: RunningJob) -> str:
         stray = asyncio.create_task(job.dao.insert_case(PLACE), context=contextvars.Context())
         try:
@@ -252,16 +252,16 @@ async def test_a_task_without_the_job_is_refused_by_its_dao_too(open_floor: Floo
         except NoActiveJob:
             return "refused"
 
-    async with open_floor(registry_of(handler)) as floor:
-        floor.start()
-        assert result_of(await floor.run()) == "refused"
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        assert result_of(await harness.run()) == "refused"
 
 
-async def test_inside_a_job_nothing_is_written_outside_of_it(open_floor: FloorMaker) -> None:
+async def test_inside_a_job_nothing_is_written_outside_of_it(open_harness: HarnessMaker) -> None:
     async def handler(job: RunningJob) -> str:
         return await aio.dao.outside.insert_case(PLACE, kind="pothole")
 
-    async with open_floor(registry_of(handler, retry=ONCE)) as floor:
-        floor.start()
-        view = (await floor.run()).view
+    async with open_harness(registry_of(handler, retry=ONCE)) as harness:
+        harness.start()
+        view = (await harness.run()).view
         assert "is running here: call dao.insert_case" in view.failure

@@ -18,7 +18,6 @@ from hms_svc.domain.errors import (
 from hms_svc.domain.job import ClaimedJob, LeaseToken, make_job
 from hms_svc.domain.lifecycle import State, may_move
 from hms_svc.domain.outcome import Cancel, DeadLetter, Failure, RetryLater, Snooze
-from hms_svc.handling.batching import Batcher
 from hms_svc.runtime.decide import (
     Broke,
     CalledOff,
@@ -32,7 +31,8 @@ from hms_svc.runtime.decide import (
     Unreachable,
     decide,
 )
-from hms_svc.runtime.service import Service
+from hms_svc.runtime.loop import Service
+from hms_svc.sdk.batcher import Batcher
 
 from .conftest import until
 

@@ -9,9 +9,9 @@ import pytest
 from hms_svc import RunningJob, dao, gov
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.lifecycle import State
-from hms_svc.handling.registry import Registry
+from hms_svc.sdk.registry import Registry
 
-from .conftest import FloorMaker, registry_of, result_of
+from .conftest import HarnessMaker, registry_of, result_of
 
 SOON = RetryPolicy(base_seconds=0.01)
 
@@ -42,25 +42,27 @@ class Recorder:
 
 @pytest.mark.parametrize("name", ["handler", "async_handler"])
 async def test_a_second_run_completes_with_the_stored_case_and_skips_the_chain(
-    open_floor: FloorMaker, name: str
+    open_harness: HarnessMaker, name: str
 ) -> None:
     recorder = Recorder()
     registry = registry_of(
         getattr(recorder, name), validators=(recorder.validator,), retry=SOON, action="create_case"
     )
-    async with open_floor(registry) as floor:
-        floor.start()
-        detail = await floor.run()
+    async with open_harness(registry) as harness:
+        harness.start()
+        detail = await harness.run()
         assert len(detail.attempts) == 2
         assert result_of(detail) == detail.view.case_id
         assert recorder.asked == ["validator"]
-        assert await floor.cases() == [detail.view.id]
-        await floor.stop()
-        events = await floor.engines.bus.read(after=0, limit=1000)
+        assert await harness.cases() == [detail.view.id]
+        await harness.stop()
+        events = await harness.engines.bus.read(after=0, limit=1000)
         assert [event.type for event in events].count("case.opened") == 1
 
 
-async def test_without_effects_a_second_run_asks_the_chain_again(open_floor: FloorMaker) -> None:
+async def test_without_effects_a_second_run_asks_the_chain_again(
+    open_harness: HarnessMaker,
+) -> None:
     recorder = Recorder()
 
     def handler(job: RunningJob) -> str:
@@ -69,63 +71,65 @@ async def test_without_effects_a_second_run_asks_the_chain_again(open_floor: Flo
         return dao.insert_case(job.data)
 
     registry = registry_of(handler, validators=(recorder.validator,), retry=SOON)
-    async with open_floor(registry) as floor:
-        floor.start()
-        assert result_of(await floor.run())
+    async with open_harness(registry) as harness:
+        harness.start()
+        assert result_of(await harness.run())
         assert recorder.asked == ["validator", "validator"]
 
 
-async def test_effects_of_several_keys_are_each_written_once(open_floor: FloorMaker) -> None:
+async def test_effects_of_several_keys_are_each_written_once(open_harness: HarnessMaker) -> None:
     def handler(job: RunningJob) -> list[str]:
         first = dao.insert_case({"lat": 1.0, "lon": 1.0}, "first")
         if job.attempt == 1:
             raise ConnectionError("between the two")
         return [first, dao.insert_case({"lat": 2.0, "lon": 2.0}, "second")]
 
-    async with open_floor(registry_of(handler, retry=SOON)) as floor:
-        floor.start()
-        detail = await floor.run()
+    async with open_harness(registry_of(handler, retry=SOON)) as harness:
+        harness.start()
+        detail = await harness.run()
         assert len(set(result_of(detail))) == 2
-        assert await floor.cases() == [detail.view.id] * 2
+        assert await harness.cases() == [detail.view.id] * 2
 
 
-async def test_the_same_key_with_other_data_is_an_error(open_floor: FloorMaker) -> None:
+async def test_the_same_key_with_other_data_is_an_error(open_harness: HarnessMaker) -> None:
     def handler(job: RunningJob) -> str:
         dao.insert_case({"lat": 1.0, "lon": 1.0})
         return dao.insert_case({"lat": 1.0, "lon": 1.0, "note": "another"})
 
     registry = registry_of(handler, retry=RetryPolicy(max_attempts=1))
-    async with open_floor(registry) as floor:
-        floor.start()
-        view = (await floor.run()).view
+    async with open_harness(registry) as harness:
+        harness.start()
+        view = (await harness.run()).view
         assert (view.state, view.reason) == (State.DEAD, "error")
         assert view.failure.startswith("EffectConflict: ")
 
 
-async def test_a_job_of_a_vanished_worker_runs_alone_and_completes(open_floor: FloorMaker) -> None:
+async def test_a_job_of_a_vanished_worker_runs_alone_and_completes(
+    open_harness: HarnessMaker,
+) -> None:
     registry = Registry()
     registry.job("test.job")(lambda: "done")
-    async with open_floor(registry) as floor:
-        job_id = await floor.enqueue()
-        await vanish_with(floor, job_id)
-        floor.start(inline_suspects=True, lease_seconds=1.0)
-        detail = await floor.reaches(job_id)
+    async with open_harness(registry) as harness:
+        job_id = await harness.enqueue()
+        await vanish_with(harness, job_id)
+        harness.start(inline_suspects=True, lease_seconds=1.0)
+        detail = await harness.reaches(job_id)
         assert result_of(detail) == "done"
         assert [attempt.attempt for attempt in detail.attempts] == [1, 1]
 
 
-async def vanish_with(floor: Any, job_id: str) -> None:
+async def vanish_with(harness: Any, job_id: str) -> None:
     """Claim a job as a worker that is never heard of again."""
     from hms_svc.ports.broker import ClaimRequest, ServedType
 
     request = ClaimRequest("gone-1-abc", (ServedType("test.job", 20),), 1, 30_000)
-    [claimed] = await floor.engines.broker.claim(request)
+    [claimed] = await harness.engines.broker.claim(request)
     assert claimed.job.id == job_id
-    await floor.engines.broker.abandon("gone-1-abc")
+    await harness.engines.broker.abandon("gone-1-abc")
 
 
 async def test_an_inline_suspect_waits_until_the_worker_has_emptied_itself(
-    open_floor: FloorMaker,
+    open_harness: HarnessMaker,
 ) -> None:
     import asyncio
 
@@ -140,15 +144,15 @@ async def test_an_inline_suspect_waits_until_the_worker_has_emptied_itself(
         if job.data == "neighbour":
             await go_on.wait()
 
-    async with open_floor(registry_of(handler)) as floor:
-        suspect = await floor.enqueue("suspect")
-        await vanish_with(floor, suspect)
-        neighbours = [await floor.enqueue("neighbour") for _ in range(3)]
-        worker = floor.start(inline_suspects=True, lease_seconds=1.0)
+    async with open_harness(registry_of(handler)) as harness:
+        suspect = await harness.enqueue("suspect")
+        await vanish_with(harness, suspect)
+        neighbours = [await harness.enqueue("neighbour") for _ in range(3)]
+        worker = harness.start(inline_suspects=True, lease_seconds=1.0)
         await until("the neighbours run", lambda: len(seen) == 3)
-        assert (await floor.detail(suspect)).view.state in (State.QUEUED, State.PROCESSING)
+        assert (await harness.detail(suspect)).view.state in (State.QUEUED, State.PROCESSING)
         go_on.set()
-        await floor.reaches(suspect)
+        await harness.reaches(suspect)
         for job_id in neighbours:
-            await floor.reaches(job_id)
+            await harness.reaches(job_id)
         assert seen[-1] == 1, "the suspect had company"

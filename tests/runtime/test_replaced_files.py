@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from hms_svc import bootstrap
+from hms_svc.api.portal import Portal
 from hms_svc.domain.errors import BrokerReplaced, DatabaseReplaced
 from hms_svc.domain.job import make_job
-from hms_svc.embedded import ThreadWorkers
-from hms_svc.facade.portal import Portal
+from hms_svc.processes.embedded import ThreadWorkers
 from hms_svc.settings import Settings, load_settings
 from hms_svc.sqlite.backup import copy_database
 from hms_svc.sqlite.file import SQLiteFile
@@ -90,7 +90,7 @@ async def test_a_queue_file_that_is_not_at_its_path_takes_and_gives_nothing(
 ) -> None:
     async with bootstrap.backend(settings, on_replaced=noticed) as queue:
         await queue.broker.enqueue([JOB])
-        heart = queue.broker.heart()
+        lease_keeper = queue.broker.lease_keeper()
         words = harm(Path(settings.broker.path))
         for _ in range(2):
             with pytest.raises(BrokerReplaced, match=words):
@@ -98,12 +98,12 @@ async def test_a_queue_file_that_is_not_at_its_path_takes_and_gives_nothing(
         with pytest.raises(BrokerReplaced, match="stop every process of hms-svc before"):
             await queue.inspection.queues()
         with pytest.raises(BrokerReplaced):
-            await asyncio.to_thread(heart.extend, [], 1000)
+            await asyncio.to_thread(lease_keeper.extend, [], 1000)
         health = await queue.inspection.health()
         assert not health.ok
         assert words in health.notes[0]
         await until("it was told", lambda: noticed.times)
-        heart.close()
+        lease_keeper.close()
     assert noticed.times == 1
 
 

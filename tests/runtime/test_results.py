@@ -10,9 +10,9 @@ import pytest
 from hms_svc import Cancel, DeadLetter, RetryLater, RunningJob, Snooze, ValidationFailed
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.lifecycle import State
-from hms_svc.handling.registry import Registry
+from hms_svc.sdk.registry import Registry
 
-from .conftest import FloorMaker, registry_of, result_of
+from .conftest import HarnessMaker, registry_of, result_of
 
 ONCE = RetryPolicy(max_attempts=1)
 SURROGATE = "file \udc80"
@@ -32,22 +32,26 @@ def endless() -> list[Any]:
 @pytest.mark.parametrize(
     "result", [object(), float("nan"), 2**70, SURROGATE, {1: 2}, endless(), "x" * (1024 * 1024)]
 )
-async def test_a_result_that_is_no_json_is_an_error(open_floor: FloorMaker, result: Any) -> None:
-    async with open_floor(registry_of(lambda: result, retry=ONCE)) as floor:
-        floor.start()
-        view = (await floor.run()).view
+async def test_a_result_that_is_no_json_is_an_error(
+    open_harness: HarnessMaker, result: Any
+) -> None:
+    async with open_harness(registry_of(lambda: result, retry=ONCE)) as harness:
+        harness.start()
+        view = (await harness.run()).view
         assert (view.state, view.reason) == (State.DEAD, "error")
         assert view.failure.startswith("MalformedResult: ")
 
 
-async def test_an_error_is_retried_until_the_attempts_are_used_up(open_floor: FloorMaker) -> None:
+async def test_an_error_is_retried_until_the_attempts_are_used_up(
+    open_harness: HarnessMaker,
+) -> None:
     def handler(job: RunningJob) -> None:
         raise RuntimeError(f"attempt {job.attempt}")
 
     retry = RetryPolicy(max_attempts=3, base_seconds=0.01)
-    async with open_floor(registry_of(handler, retry=retry)) as floor:
-        floor.start()
-        detail = await floor.run()
+    async with open_harness(registry_of(handler, retry=retry)) as harness:
+        harness.start()
+        detail = await harness.run()
         assert (detail.view.state, detail.view.reason, detail.view.by) == (
             State.DEAD, "error", "handler",
         )  # fmt: skip
@@ -56,27 +60,27 @@ async def test_an_error_is_retried_until_the_attempts_are_used_up(open_floor: Fl
         assert "in handler" in detail.attempts[0].traceback
 
 
-async def test_a_job_may_ask_to_be_retried_and_that_counts(open_floor: FloorMaker) -> None:
+async def test_a_job_may_ask_to_be_retried_and_that_counts(open_harness: HarnessMaker) -> None:
     def handler(job: RunningJob) -> Any:
         return job.attempt if job.attempt == 2 else RetryLater(0.01, "not yet")
 
-    async with open_floor(registry_of(handler)) as floor:
-        floor.start()
-        detail = await floor.run()
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        detail = await harness.run()
         assert result_of(detail) == 2
         assert detail.attempts[0].error == "RetryLater: not yet"
 
 
-async def test_a_snooze_does_not_count(open_floor: FloorMaker) -> None:
+async def test_a_snooze_does_not_count(open_harness: HarnessMaker) -> None:
     runs: list[int] = []
 
     def handler(job: RunningJob) -> Any:
         runs.append(job.attempt)
         return "awake" if len(runs) == 3 else Snooze(0.01)
 
-    async with open_floor(registry_of(handler, retry=ONCE)) as floor:
-        floor.start()
-        assert result_of(await floor.run()) == "awake"
+    async with open_harness(registry_of(handler, retry=ONCE)) as harness:
+        harness.start()
+        assert result_of(await harness.run()) == "awake"
         assert runs == [1, 1, 1]
 
 
@@ -88,11 +92,11 @@ async def test_a_snooze_does_not_count(open_floor: FloorMaker) -> None:
     ],
 )
 async def test_a_handler_may_end_its_job(
-    open_floor: FloorMaker, asked: Any, state: State, reason: str
+    open_harness: HarnessMaker, asked: Any, state: State, reason: str
 ) -> None:
-    async with open_floor(registry_of(lambda: asked)) as floor:
-        floor.start()
-        view = (await floor.run()).view
+    async with open_harness(registry_of(lambda: asked)) as harness:
+        harness.start()
+        view = (await harness.run()).view
         assert (view.state, view.reason, view.by, view.detail) == (
             state, reason, "handler", asked.why,
         )  # fmt: skip
@@ -108,10 +112,10 @@ async def test_a_handler_may_end_its_job(
         RetryLater(float("inf")),
     ],
 )
-async def test_a_delay_that_is_none_is_an_error(open_floor: FloorMaker, asked: Any) -> None:
-    async with open_floor(registry_of(lambda: asked, retry=ONCE)) as floor:
-        floor.start()
-        assert (await floor.run()).view.failure.startswith("MalformedResult: ")
+async def test_a_delay_that_is_none_is_an_error(open_harness: HarnessMaker, asked: Any) -> None:
+    async with open_harness(registry_of(lambda: asked, retry=ONCE)) as harness:
+        harness.start()
+        assert (await harness.run()).view.failure.startswith("MalformedResult: ")
 
 
 def raises(job: RunningJob) -> None:
@@ -170,20 +174,20 @@ async def exits_too(job: RunningJob) -> None:
     ],
 )  # fmt: skip
 async def test_words_that_cannot_be_written_hold_nobody_up(
-    open_floor: FloorMaker, handler: Any
+    open_harness: HarnessMaker, handler: Any
 ) -> None:
     registry = registry_of(handler, retry=ONCE)
     registry.job("healthy.job")(lambda: "fine")
-    async with open_floor(registry) as floor:
-        floor.start()
-        strange, healthy = await floor.enqueue(), await floor.enqueue(type="healthy.job")
-        assert result_of(await floor.reaches(healthy)) == "fine"
-        detail = await floor.reaches(strange)
+    async with open_harness(registry) as harness:
+        harness.start()
+        strange, healthy = await harness.enqueue(), await harness.enqueue(type="healthy.job")
+        assert result_of(await harness.reaches(healthy)) == "fine"
+        detail = await harness.reaches(strange)
         assert len(detail.view.detail) < 10_000
 
 
 async def test_progress_and_output_are_kept_with_the_job(
-    open_floor: FloorMaker, capsys: pytest.CaptureFixture[str]
+    open_harness: HarnessMaker, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def handler(job: RunningJob) -> None:
         job.progress(0.25, "a quarter")
@@ -193,52 +197,52 @@ async def test_progress_and_output_are_kept_with_the_job(
         print("printed")
         print("complained", file=sys.stderr)
 
-    async with open_floor(registry_of(handler)) as floor:
-        floor.start()
-        job_id = (await floor.run()).view.id
-        await floor.stop()
-        detail = await floor.detail(job_id)
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        job_id = (await harness.run()).view.id
+        await harness.stop()
+        detail = await harness.detail(job_id)
         assert [(line.share, line.message) for line in detail.progress][:1] == [(0.25, "a quarter")]
         assert [line.message for line in detail.progress if line.log] == ["a line of the log"]
         assert detail.attempts[0].log == "a line of the log\nprinted\ncomplained\n"
 
 
-async def test_output_is_bounded_and_says_so(open_floor: FloorMaker) -> None:
+async def test_output_is_bounded_and_says_so(open_harness: HarnessMaker) -> None:
     def handler(job: RunningJob) -> None:
         for _ in range(100):
             print("x" * 1000)
 
-    async with open_floor(registry_of(handler)) as floor:
-        floor.start()
-        log = (await floor.run()).attempts[0].log
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        log = (await harness.run()).attempts[0].log
         assert len(log) < 66_000
         assert log.endswith("over 64 KiB\n")
 
 
-async def test_a_log_that_is_full_is_not_streamed_on(open_floor: FloorMaker) -> None:
+async def test_a_log_that_is_full_is_not_streamed_on(open_harness: HarnessMaker) -> None:
     def handler(job: RunningJob) -> None:
         for number in range(100):
             job.log(f"{number} " + "x" * 1000)
 
-    async with open_floor(registry_of(handler)) as floor:
-        floor.start()
-        job_id = (await floor.run()).view.id
-        await floor.stop()
-        *_, last = (await floor.detail(job_id)).progress
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        job_id = (await harness.run()).view.id
+        await harness.stop()
+        *_, last = (await harness.detail(job_id)).progress
         assert last.message.partition(" ")[0] == "65"
 
 
-async def test_a_job_knows_about_itself(open_floor: FloorMaker) -> None:
+async def test_a_job_knows_about_itself(open_harness: HarnessMaker) -> None:
     def handler(job: RunningJob) -> Any:
         return [job.type, job.attempt, job.max_attempts, job.meta, job.deadline > job.enqueued_at]
 
-    async with open_floor(registry_of(handler)) as floor:
-        floor.start()
-        detail = await floor.run(max_attempts=4, meta={"desk": 3})
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        detail = await harness.run(max_attempts=4, meta={"desk": 3})
         assert result_of(detail) == ["test.job", 1, 4, {"desk": 3}, True]
 
 
-async def test_a_hundred_jobs_over_four_slots_all_complete(open_floor: FloorMaker) -> None:
+async def test_a_hundred_jobs_over_four_slots_all_complete(open_harness: HarnessMaker) -> None:
     registry = Registry()
     registry.job("a.job")(lambda: 1)
 
@@ -246,8 +250,8 @@ async def test_a_hundred_jobs_over_four_slots_all_complete(open_floor: FloorMake
     async def handler(job: RunningJob) -> int:
         return 2
 
-    async with open_floor(registry) as floor:
-        floor.start()
-        ids = [await floor.enqueue(type=("a.job", "b.job")[n % 2]) for n in range(100)]
-        results = [result_of(await floor.reaches(job_id)) for job_id in ids]
+    async with open_harness(registry) as harness:
+        harness.start()
+        ids = [await harness.enqueue(type=("a.job", "b.job")[n % 2]) for n in range(100)]
+        results = [result_of(await harness.reaches(job_id)) for job_id in ids]
         assert results == [1, 2] * 50

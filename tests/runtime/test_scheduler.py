@@ -1,4 +1,4 @@
-"""One job a tick, whoever hands it in; the newest missed one is caught up; operators see and run them."""
+"""One job a tick, whoever submits it; the newest missed one is caught up; operators see and run them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import pytest
 from hms_svc.domain.errors import Refused, UnknownId
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.schedule import tick_id
-from hms_svc.handling.registry import Registry
 from hms_svc.operations.service import Operations, make_operations
 from hms_svc.ports.clock import SystemClock
 from hms_svc.runtime.scheduler import LEAD_MS, Scheduler
-from tests.runtime.conftest import TYPE, Floor, FloorMaker, result_of
+from hms_svc.sdk.registry import Registry
+from tests.runtime.conftest import TYPE, HarnessMaker, WorkerHarness, result_of
 
 HOUR_MS = 3_600_000
 HOURS = 494_000
@@ -34,63 +34,63 @@ def hourly() -> Registry:
     return registry
 
 
-async def ticks_known(floor: Floor) -> list[int]:
+async def ticks_known(harness: WorkerHarness) -> list[int]:
     ids = [tick_id(TYPE, hour * HOUR_MS) for hour in range(HOURS - 5, HOURS + 10)]
-    found = await floor.engines.inspection.details(ids)
+    found = await harness.engines.inspection.details(ids)
     return [number - 5 for number, detail in enumerate(found) if detail is not None]
 
 
-async def test_several_schedulers_make_one_job_a_tick_in_time(open_floor: FloorMaker) -> None:
-    async with open_floor(hourly()) as floor:
+async def test_several_schedulers_make_one_job_a_tick_in_time(open_harness: HarnessMaker) -> None:
+    async with open_harness(hourly()) as harness:
         clock = HandClock(HOURS * HOUR_MS + 1)
-        broker, registry = floor.engines.broker, floor.engines.registry
+        broker, registry = harness.engines.broker, harness.engines.registry
         first, second = (Scheduler(broker, registry, clock) for _ in range(2))
         await first.run_once()
         await second.run_once()
-        assert await ticks_known(floor) == [1]
+        assert await ticks_known(harness) == [1]
         clock.at_ms = (HOURS + 1) * HOUR_MS - LEAD_MS
         await first.run_once()
         await second.run_once()
-        assert await ticks_known(floor) == [1, 2]
+        assert await ticks_known(harness) == [1, 2]
 
 
 async def test_after_a_long_sleep_no_missed_tick_but_the_waiting_one_is_made(
-    open_floor: FloorMaker,
+    open_harness: HarnessMaker,
 ) -> None:
-    async with open_floor(hourly()) as floor:
+    async with open_harness(hourly()) as harness:
         clock = HandClock(HOURS * HOUR_MS + 1)
-        scheduler = Scheduler(floor.engines.broker, floor.engines.registry, clock)
+        scheduler = Scheduler(harness.engines.broker, harness.engines.registry, clock)
         await scheduler.run_once()
         clock.at_ms = (HOURS + 7) * HOUR_MS + 1
         await scheduler.run_once()
-        await Scheduler(floor.engines.broker, floor.engines.registry, clock).run_once()
-        assert await ticks_known(floor) == [1, 8]
+        await Scheduler(harness.engines.broker, harness.engines.registry, clock).run_once()
+        assert await ticks_known(harness) == [1, 8]
 
 
-async def test_operators_see_a_schedule_and_run_it_now(open_floor: FloorMaker) -> None:
-    async with open_floor(hourly()) as floor:
-        operations = desk(floor)
+async def test_operators_see_a_schedule_and_run_it_now(open_harness: HarnessMaker) -> None:
+    async with open_harness(hourly()) as harness:
+        operations = operator(harness)
         with pytest.raises(UnknownId, match=TYPE):
             await operations.schedules.run(TYPE)
-        floor.start()
+        harness.start()
         while not (seen := await operations.schedules.all()) or not seen[0].next_state:
-            await floor.engines.broker.wait_for_work(0.01)
+            await harness.engines.broker.wait_for_work(0.01)
         [view] = seen
         assert (view.type, view.cron) == (TYPE, "0 * * * *")
         assert view.words == "At the start of every hour (UTC)"
         assert view.next_state is State.SCHEDULED
         with pytest.raises(Refused):
-            await desk(floor, read_only=True).schedules.run(TYPE)
+            await operator(harness, read_only=True).schedules.run(TYPE)
         [answer] = (await operations.schedules.run(TYPE, note="early")).answers
-        assert result_of(await floor.reaches(answer.job_id)) == {"sweep": 1}
-        audit = await floor.engines.database.audit_records(limit=10, cursor=None)
+        assert result_of(await harness.reaches(answer.job_id)) == {"sweep": 1}
+        audit = await harness.engines.database.audit_records(limit=10, cursor=None)
         assert {record.action for record in audit} == {"job.enqueue"}
 
 
-def desk(floor: Floor, *, read_only: bool = False) -> Operations:
-    engines = floor.engines
+def operator(harness: WorkerHarness, *, read_only: bool = False) -> Operations:
+    engines = harness.engines
     return make_operations(
-        floor.settings,
+        harness.settings,
         broker=engines.broker,
         inspection=engines.inspection,
         control=engines.control,
@@ -101,14 +101,14 @@ def desk(floor: Floor, *, read_only: bool = False) -> Operations:
 
 
 async def test_a_clock_that_was_ahead_for_a_round_silences_no_schedule(
-    open_floor: FloorMaker,
+    open_harness: HarnessMaker,
 ) -> None:
-    async with open_floor(hourly()) as floor:
+    async with open_harness(hourly()) as harness:
         clock = HandClock(HOURS * HOUR_MS + 1)
-        scheduler = Scheduler(floor.engines.broker, floor.engines.registry, clock)
+        scheduler = Scheduler(harness.engines.broker, harness.engines.registry, clock)
         clock.at_ms = (HOURS + 6) * HOUR_MS + 1
         await scheduler.run_once()
         for hour in range(3):
             clock.at_ms = (HOURS + hour) * HOUR_MS + 1
             await scheduler.run_once()
-        assert await ticks_known(floor) == [1, 2, 3, 7]
+        assert await ticks_known(harness) == [1, 2, 3, 7]

@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from hms_svc import Job, RunningJob, aio, dao, events, gov
+from hms_svc.api.portal import close as close_portal
+from hms_svc.api.portal import on_portal, portal
 from hms_svc.domain.errors import BadInput, WrongThread
 from hms_svc.domain.event import service_event
 from hms_svc.domain.lifecycle import State
-from hms_svc.facade.portal import close as close_portal
-from hms_svc.facade.portal import on_portal, portal
 
-from .conftest import PLACE, FloorMaker, registry_of, result_of
+from .conftest import PLACE, HarnessMaker, registry_of, result_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "tests" / "data"
@@ -107,16 +107,16 @@ async def test_a_blocking_call_on_a_running_loop_names_its_counterpart(
 
 
 async def test_a_blocking_call_in_an_async_handler_names_its_counterpart(
-    open_floor: FloorMaker,
+    open_harness: HarnessMaker,
 ) -> None:
     async def handler(job: RunningJob) -> str:
         with pytest.raises(WrongThread) as caught:
             dao.case_exists(1.0, 2.0)
         return str(caught.value)
 
-    async with open_floor(registry_of(handler)) as floor:
-        floor.start()
-        assert "await hms_svc.aio.dao.case_exists" in result_of(await floor.run())
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        assert "await hms_svc.aio.dao.case_exists" in result_of(await harness.run())
 
 
 async def test_the_awaitable_surface_works_outside_of_jobs(own_portal: None) -> None:
@@ -162,16 +162,16 @@ def test_the_blocking_surface_works_outside_of_jobs(own_portal: None) -> None:
     gov.outside.vet("create_case", PLACE)
 
 
-async def test_a_handler_enqueues_over_its_workers_broker(open_floor: FloorMaker) -> None:
+async def test_a_handler_enqueues_over_its_workers_broker(open_harness: HarnessMaker) -> None:
     def follow(job: RunningJob) -> str:
         further = Job(type="after.that", data={"of": job.id})
         further.enqueue()
         return further.id
 
-    async with open_floor(registry_of(follow)) as floor:
-        floor.start()
-        further = result_of(await floor.run())
-        assert (await floor.detail(further)).view.state is State.QUEUED
+    async with open_harness(registry_of(follow)) as harness:
+        harness.start()
+        further = result_of(await harness.run())
+        assert (await harness.detail(further)).view.state is State.QUEUED
 
 
 def test_a_forked_child_enqueues_with_a_portal_of_its_own(

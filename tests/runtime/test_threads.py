@@ -76,7 +76,7 @@ async def test_the_context_goes_along(threads: PlainThreads) -> None:
 
 
 async def test_one_report_that_breaks_does_not_lose_the_others(threads: PlainThreads) -> None:
-    heard: list[int] = []
+    woken: list[int] = []
     faults: list[object] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: faults.append(context["exception"]))
@@ -84,12 +84,12 @@ async def test_one_report_that_breaks_does_not_lose_the_others(threads: PlainThr
     def report(number: int) -> None:
         if number == 3:
             raise KeyError(number)
-        heard.append(number)
+        woken.append(number)
 
     context = contextvars.copy_context()
     for number in range(10):
         threads.submit(context, lambda: None, lambda *_, number=number: report(number))
-    await until("all others are heard", lambda: len(heard) == 9)
+    await until("all others are heard", lambda: len(woken) == 9)
     assert [type(fault) for fault in faults] == [KeyError]
 
 

@@ -21,15 +21,15 @@ from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.job import make_job
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.trace_context import TraceContext, context_of, with_context
-from hms_svc.handling.context import RunningJob
-from hms_svc.handling.output import captured_output
-from hms_svc.handling.registry import Registry
 from hms_svc.observability.collector import CollectorExporter
 from hms_svc.observability.tracing import OtlpTracer
 from hms_svc.ports.tracing import RequestFacts
+from hms_svc.sdk.captured_output import captured_output
+from hms_svc.sdk.registry import Registry
+from hms_svc.sdk.running_job import RunningJob
 from hms_svc.settings import Settings, load_settings
-from tests.runtime.conftest import PLACE, TYPE, Floor, registry_of
-from tests.unit.local_http import LocalHttp, local_http
+from tests.runtime.conftest import PLACE, TYPE, WorkerHarness, registry_of
+from tests.support.local_http import LocalHttp, local_http
 
 TRACE: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER: Final = "00f067aa0ba902b7"
@@ -51,7 +51,7 @@ def requests(collector: LocalHttp) -> Iterator[Any]:
 
 
 def spans(collector: LocalHttp) -> list[Span]:
-    """Give what was sent."""
+    """Return what was sent."""
     return [
         span for each in requests(collector) for scope in each.scope_spans for span in scope.spans
     ]
@@ -67,13 +67,13 @@ def traced(tmp_path: Path, collector: LocalHttp) -> Settings:
 
 
 @asynccontextmanager
-async def floor_of(settings: Settings, registry: Registry) -> AsyncIterator[Floor]:
+async def harness_of(settings: Settings, registry: Registry) -> AsyncIterator[WorkerHarness]:
     async with bootstrap.engines(settings, registry, "worker-7") as engines:
-        floor = Floor(engines, settings)
+        harness = WorkerHarness(engines, settings)
         with captured_output(pass_on=True):
-            floor.start()
-            yield floor
-            await floor.stop()
+            harness.start()
+            yield harness
+            await harness.stop()
 
 
 async def test_a_report_and_its_notice_are_one_trace_from_the_callers_span(
@@ -81,11 +81,11 @@ async def test_a_report_and_its_notice_are_one_trace_from_the_callers_span(
 ) -> None:
     settings = traced(tmp_path, collector)
     registry = bootstrap.application(settings, only={"pothole.report", "crew.notify"})
-    async with floor_of(settings, registry) as floor:
-        job_id = await floor.enqueue(PLACE, "pothole.report", traceparent=TRACEPARENT)
-        await floor.reaches(job_id, State.COMPLETED)
+    async with harness_of(settings, registry) as harness:
+        job_id = await harness.enqueue(PLACE, "pothole.report", traceparent=TRACEPARENT)
+        await harness.reaches(job_id, State.COMPLETED)
         async with asyncio.timeout(30):
-            while (await floor.engines.inspection.queues())[0].counts.completed != 1:  # noqa: ASYNC110
+            while (await harness.engines.inspection.queues())[0].counts.completed != 1:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
     found = spans(collector)
     assert {span.trace_id.hex() for span in found} == {TRACE}
@@ -127,8 +127,8 @@ async def test_plain_jobs_failures_and_foreign_contexts(
         raise RuntimeError(f"no luck with {secret}")
 
     settings = traced(tmp_path, collector)
-    async with floor_of(settings, registry_of(handler, retry=RetryPolicy(1))) as floor:
-        await floor.run({**PLACE, "photo": "s3cret"}, traceparent="rubbish")
+    async with harness_of(settings, registry_of(handler, retry=RetryPolicy(1))) as harness:
+        await harness.run({**PLACE, "photo": "s3cret"}, traceparent="rubbish")
     found = {span.name: span for span in spans(collector)}
     attempt, handle = found[f"process {TYPE}"], found["handle"]
     assert handle.parent_span_id == attempt.span_id
@@ -152,9 +152,9 @@ async def test_a_job_enqueued_by_a_handler_goes_on_with_its_context(
 
     settings = traced(tmp_path, collector)
     for each, id in ((settings, "traced"), (replace(settings, otlp_endpoint=""), "passed-on")):
-        async with floor_of(each, registry_of(handler)) as floor:
-            await floor.run(id=id, traceparent=TRACEPARENT, tracestate=STATE)
-            await floor.reaches(f"after-{id}", State.COMPLETED)
+        async with harness_of(each, registry_of(handler)) as harness:
+            await harness.run(id=id, traceparent=TRACEPARENT, tracestate=STATE)
+            await harness.reaches(f"after-{id}", State.COMPLETED)
     found = spans(collector)
     handles = [span.span_id.hex() for span in found if span.name == "handle"]
     assert carried["after-traced"] in {(f"00-{TRACE}-{handle}-01", STATE) for handle in handles}
@@ -171,11 +171,11 @@ async def test_webhooks_carry_the_trace_of_their_job(tmp_path: Path, collector: 
             webhook_allowed_hosts=("127.0.0.1",),
         )
         registry = bootstrap.application(settings, only={"crew.notify"})
-        async with floor_of(settings, registry) as floor:
-            id = await floor.enqueue(
+        async with harness_of(settings, registry) as harness:
+            id = await harness.enqueue(
                 {"case_id": "case-1"}, "crew.notify", traceparent=TRACEPARENT, tracestate=STATE
             )
-            await floor.reaches(id, State.COMPLETED)
+            await harness.reaches(id, State.COMPLETED)
     [told] = crew.received
     [handle] = [span for span in spans(collector) if span.name == "handle"]
     assert told.headers["traceparent"] == f"00-{TRACE}-{handle.span_id.hex()}-01"

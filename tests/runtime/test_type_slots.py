@@ -13,10 +13,10 @@ from hms_svc import RunningJob
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import DatabaseUnavailable
 from hms_svc.domain.lifecycle import State
-from hms_svc.handling.registry import Registry, slots_by_type
 from hms_svc.ports.broker import Settlement
+from hms_svc.sdk.registry import Registry, slots_by_type
 
-from .conftest import FloorMaker, result_of, until
+from .conftest import HarnessMaker, result_of, until
 
 ONCE = RetryPolicy(max_attempts=1)
 
@@ -71,25 +71,25 @@ def test_a_type_that_is_served_alone_may_take_all() -> None:
     assert slots_by_type(registry.only(["less.job"]), 20) == {"less.job": 3}
 
 
-async def test_jobs_that_hang_leave_slots_to_other_types(open_floor: FloorMaker) -> None:
+async def test_jobs_that_hang_leave_slots_to_other_types(open_harness: HarnessMaker) -> None:
     crowd, registry = Crowd(), Registry()
     registry.job("slow.job")(crowd.stay)
     registry.job("other.job")(lambda: "done")
-    async with open_floor(registry) as floor:
-        slow = [await floor.enqueue(type="slow.job") for _ in range(12)]
-        worker = floor.start(slots=8)
+    async with open_harness(registry) as harness:
+        slow = [await harness.enqueue(type="slow.job") for _ in range(12)]
+        worker = harness.start(slots=8)
         await until("its slots are taken", lambda: crowd.inside == 6)
-        others = [await floor.enqueue(type="other.job") for _ in range(20)]
+        others = [await harness.enqueue(type="other.job") for _ in range(20)]
         for job_id in others:
-            assert result_of(await floor.reaches(job_id)) == "done"
+            assert result_of(await harness.reaches(job_id)) == "done"
         assert (crowd.inside, len(worker.in_flight)) == (6, 6)
         crowd.leave.set()
         for job_id in slow:
-            await floor.reaches(job_id, State.COMPLETED)
+            await harness.reaches(job_id, State.COMPLETED)
 
 
 async def test_a_declared_limit_holds_and_each_end_lets_the_next_begin(
-    open_floor: FloorMaker,
+    open_harness: HarnessMaker,
 ) -> None:
     inside, most, registry = 0, 0, Registry()
 
@@ -102,44 +102,46 @@ async def test_a_declared_limit_holds_and_each_end_lets_the_next_begin(
 
     registry.job("slow.job", slots=2)(count)
     registry.job("other.job")(nothing)
-    async with open_floor(registry) as floor:
-        ids = [await floor.enqueue(type="slow.job") for _ in range(60)]
-        floor.start(slots=8)
+    async with open_harness(registry) as harness:
+        ids = [await harness.enqueue(type="slow.job") for _ in range(60)]
+        harness.start(slots=8)
         for job_id in ids:
-            await floor.reaches(job_id, State.COMPLETED)
+            await harness.reaches(job_id, State.COMPLETED)
         assert most == 2
 
 
-async def test_what_one_worker_has_no_room_for_another_takes(open_floor: FloorMaker) -> None:
+async def test_what_one_worker_has_no_room_for_another_takes(open_harness: HarnessMaker) -> None:
     crowd, registry = Crowd(), Registry()
     registry.job("slow.job", slots=1)(crowd.stay)
     registry.job("other.job")(nothing)
-    async with open_floor(registry) as floor:
-        first = floor.start(slots=4)
-        second = floor.start(slots=4)
+    async with open_harness(registry) as harness:
+        first = harness.start(slots=4)
+        second = harness.start(slots=4)
         for _ in range(3):
-            await floor.enqueue(type="slow.job")
+            await harness.enqueue(type="slow.job")
         await until("each has one", lambda: crowd.inside == 2)
         assert (len(first.in_flight), len(second.in_flight)) == (1, 1)
         crowd.leave.set()
 
 
-async def test_a_worker_whose_functions_of_one_type_all_hang_ends(open_floor: FloorMaker) -> None:
+async def test_a_worker_whose_functions_of_one_type_all_hang_ends(
+    open_harness: HarnessMaker,
+) -> None:
     leave, registry = threading.Event(), Registry()
     registry.job("stuck.job", retry=ONCE, timeout_seconds=0.1)(lambda: leave.wait(30))
     registry.job("other.job")(lambda: "done")
-    async with open_floor(registry) as floor:
+    async with open_harness(registry) as harness:
         for _ in range(3):
-            await floor.enqueue(type="stuck.job")
-        worker = floor.start(slots=4, hung_seconds=0.2)
-        await floor.ended(worker)
+            await harness.enqueue(type="stuck.job")
+        worker = harness.start(slots=4, hung_seconds=0.2)
+        await harness.ended(worker)
         assert worker.is_hung
         assert worker.is_stuck
         leave.set()
 
 
 async def test_a_database_that_hangs_holds_up_the_jobs_that_ask_it(
-    open_floor: FloorMaker, monkeypatch: pytest.MonkeyPatch
+    open_harness: HarnessMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A job that is delivered again waits for the database; one that is new does not."""
     registry = Registry()
@@ -147,8 +149,8 @@ async def test_a_database_that_hangs_holds_up_the_jobs_that_ask_it(
 
     registry.job("again.job", retry=RetryPolicy(base_seconds=0.01))(fails_once(runs))
     registry.job("other.job")(lambda: "done")
-    async with open_floor(registry) as floor:
-        database, answers = floor.engines.database, asyncio.Event()
+    async with open_harness(registry) as harness:
+        database, answers = harness.engines.database, asyncio.Event()
         asked: list[str] = []
 
         async def hang(claims: Sequence[tuple[str, int]]) -> Any:
@@ -157,27 +159,27 @@ async def test_a_database_that_hangs_holds_up_the_jobs_that_ask_it(
             raise DatabaseUnavailable("it has not answered within 5 s")
 
         monkeypatch.setattr(database, "recall", hang)
-        floor.start(slots=4)
-        again = await floor.enqueue(type="again.job")
+        harness.start(slots=4)
+        again = await harness.enqueue(type="again.job")
         await until("it is asked for", lambda: asked == [again])
         for _ in range(10):
-            assert result_of(await floor.run(type="other.job")) == "done"
+            assert result_of(await harness.run(type="other.job")) == "done"
         assert runs == [1]
         answers.set()
-        waiting = await floor.reaches(again, State.SCHEDULED)
+        waiting = await harness.reaches(again, State.SCHEDULED)
         assert waiting.history[-1].cause == "released"
         assert waiting.view.attempt == 1
 
 
 async def test_settlements_that_were_slow_hold_up_nothing_once_they_are_written(
-    open_floor: FloorMaker, monkeypatch: pytest.MonkeyPatch
+    open_harness: HarnessMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Claiming goes on when they are written, not when the one long job that is in hand ends."""
+    """Claiming goes on when they are written, not when the one long job that is in progress ends."""
     crowd, registry, may_settle = Crowd(), Registry(), asyncio.Event()
     registry.job("long.job")(crowd.stay)
     registry.job("short.job")(nothing)
-    async with open_floor(registry) as floor:
-        broker, handed_in = floor.engines.broker, 0
+    async with open_harness(registry) as harness:
+        broker, handed_in = harness.engines.broker, 0
         settle = broker.settle
 
         async def slow(settlements: Sequence[Settlement]) -> Any:
@@ -185,12 +187,12 @@ async def test_settlements_that_were_slow_hold_up_nothing_once_they_are_written(
             return await settle(settlements)
 
         monkeypatch.setattr(broker, "settle", slow)
-        await floor.enqueue(type="long.job")
-        ids = [await floor.enqueue(type="short.job") for _ in range(300)]
-        worker = floor.start(slots=4)
+        await harness.enqueue(type="long.job")
+        ids = [await harness.enqueue(type="short.job") for _ in range(300)]
+        worker = harness.start(slots=4)
 
         async def processing() -> int:
-            queues = await floor.engines.inspection.queues()
+            queues = await harness.engines.inspection.queues()
             return sum(queue.counts.processing for queue in queues)
 
         while (taken := await processing()) != handed_in or taken < 100:
@@ -200,20 +202,20 @@ async def test_settlements_that_were_slow_hold_up_nothing_once_they_are_written(
         assert len(worker.in_flight) == 1
         may_settle.set()
         for job_id in ids:
-            await floor.reaches(job_id, State.COMPLETED)
+            await harness.reaches(job_id, State.COMPLETED)
         assert crowd.inside == 1
         crowd.leave.set()
 
 
 async def test_a_lease_is_renewed_while_the_database_is_asked(
-    open_floor: FloorMaker, monkeypatch: pytest.MonkeyPatch
+    open_harness: HarnessMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = Registry()
     runs: list[int] = []
 
     registry.job("again.job", retry=RetryPolicy(base_seconds=0.01))(fails_once(runs))
-    async with open_floor(registry) as floor:
-        recall, goes_on = floor.engines.database.recall, asyncio.Event()
+    async with open_harness(registry) as harness:
+        recall, goes_on = harness.engines.database.recall, asyncio.Event()
         asked: list[str] = []
 
         async def wait(claims: Sequence[tuple[str, int]]) -> Any:
@@ -221,28 +223,28 @@ async def test_a_lease_is_renewed_while_the_database_is_asked(
             await goes_on.wait()
             return await recall(claims)
 
-        monkeypatch.setattr(floor.engines.database, "recall", wait)
-        floor.start(slots=2, lease_seconds=0.4)
-        again = await floor.enqueue(type="again.job")
+        monkeypatch.setattr(harness.engines.database, "recall", wait)
+        harness.start(slots=2, lease_seconds=0.4)
+        again = await harness.enqueue(type="again.job")
         await until("it is asked for", lambda: asked)
-        clock = floor.engines.clock
+        clock = harness.engines.clock
         lapsed = clock.lease_ms() + 1200
         await until("three leases have passed", lambda: clock.lease_ms() > lapsed)
         goes_on.set()
-        done = await floor.reaches(again)
+        done = await harness.reaches(again)
         assert result_of(done) == "done"
         assert "rescued" not in [step.cause for step in done.history]
         assert runs == [1, 2]
 
 
 async def test_what_breaks_a_look_up_gives_its_jobs_back(
-    open_floor: FloorMaker, monkeypatch: pytest.MonkeyPatch
+    open_harness: HarnessMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry, runs = Registry(), list[int]()
 
     registry.job("again.job", retry=RetryPolicy(base_seconds=0.01))(fails_once(runs))
-    async with open_floor(registry) as floor:
-        recall, broken = floor.engines.database.recall, [True]
+    async with open_harness(registry) as harness:
+        recall, broken = harness.engines.database.recall, [True]
 
         async def breaks_once(claims: Sequence[tuple[str, int]]) -> Any:
             if broken:
@@ -250,8 +252,8 @@ async def test_what_breaks_a_look_up_gives_its_jobs_back(
                 raise ZeroDivisionError
             return await recall(claims)
 
-        monkeypatch.setattr(floor.engines.database, "recall", breaks_once)
-        worker = floor.start(slots=2)
-        assert result_of(await floor.run(type="again.job")) == "done"
+        monkeypatch.setattr(harness.engines.database, "recall", breaks_once)
+        worker = harness.start(slots=2)
+        assert result_of(await harness.run(type="again.job")) == "done"
         assert not broken
         await until("no slot is taken", lambda: not len(worker.in_flight))

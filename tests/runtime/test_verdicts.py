@@ -1,4 +1,4 @@
-"""Who may say no, and how a job ends then."""
+"""Who may reject it, and how a job ends then."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from hms_svc.domain.errors import (
 )
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.verdict import Verdict
-from hms_svc.governance.question import Question
-from hms_svc.handling.registry import Registry
 from hms_svc.ports.control import Act
+from hms_svc.ports.policy import Question
+from hms_svc.sdk.registry import Registry
 from hms_svc.settings import Settings
 
-from .conftest import PLACE, Floor, FloorMaker, registry_of, result_of
+from .conftest import PLACE, HarnessMaker, WorkerHarness, registry_of, result_of
 
 ONCE = RetryPolicy(max_attempts=1)
 DENIED = {**PLACE, "photo": "file:///etc/passwd"}
@@ -68,17 +68,17 @@ def broken(payload: Any) -> None:
 @pytest.mark.parametrize("validators", [(), (yes,), (slow_yes,), (yes, slow_yes, yes)])
 @pytest.mark.parametrize("handler", [plain, waiting])
 async def test_plain_and_async_work_together(
-    open_floor: FloorMaker, handler: Any, validators: Any
+    open_harness: HarnessMaker, handler: Any, validators: Any
 ) -> None:
-    async with open_floor(registry_of(handler, validators=validators)) as floor:
-        floor.start()
-        assert result_of(await floor.run()).endswith(" 1")
+    async with open_harness(registry_of(handler, validators=validators)) as harness:
+        harness.start()
+        assert result_of(await harness.run()).endswith(" 1")
 
 
-async def test_a_handler_may_take_nothing(open_floor: FloorMaker) -> None:
-    async with open_floor(registry_of(lambda: 7)) as floor:
-        floor.start()
-        assert result_of(await floor.run()) == 7
+async def test_a_handler_may_take_nothing(open_harness: HarnessMaker) -> None:
+    async with open_harness(registry_of(lambda: 7)) as harness:
+        harness.start()
+        assert result_of(await harness.run()) == 7
 
 
 @pytest.mark.parametrize(
@@ -87,27 +87,29 @@ async def test_a_handler_may_take_nothing(open_floor: FloorMaker) -> None:
 )
 @pytest.mark.parametrize("handler", [plain, waiting])
 async def test_a_validators_no_rejects_under_its_name(
-    open_floor: FloorMaker, handler: Any, validator: Any, detail: str
+    open_harness: HarnessMaker, handler: Any, validator: Any, detail: str
 ) -> None:
-    async with open_floor(registry_of(handler, validators=(yes, validator))) as floor:
-        floor.start()
-        view = (await floor.run()).view
+    async with open_harness(registry_of(handler, validators=(yes, validator))) as harness:
+        harness.start()
+        view = (await harness.run()).view
         assert (view.state, view.reason, view.by, view.detail) == (
             State.REJECTED, validator.__name__, validator.__name__, detail,
         )  # fmt: skip
 
 
 @pytest.mark.parametrize("handler", [plain, waiting])
-async def test_a_validator_that_breaks_is_an_error(open_floor: FloorMaker, handler: Any) -> None:
-    async with open_floor(registry_of(handler, validators=(broken,), retry=ONCE)) as floor:
-        floor.start()
-        view = (await floor.run()).view
+async def test_a_validator_that_breaks_is_an_error(
+    open_harness: HarnessMaker, handler: Any
+) -> None:
+    async with open_harness(registry_of(handler, validators=(broken,), retry=ONCE)) as harness:
+        harness.start()
+        view = (await harness.run()).view
         assert (view.state, view.reason, view.by) == (State.DEAD, "error", "broken")
         assert view.failure == "KeyError: 'lat'"
 
 
 async def test_a_payload_its_model_refuses_is_rejected_naming_the_field(
-    open_floor: FloorMaker,
+    open_harness: HarnessMaker,
 ) -> None:
     class Place(BaseModel):
         lat: float
@@ -116,37 +118,37 @@ async def test_a_payload_its_model_refuses_is_rejected_naming_the_field(
         payload: Place = job.payload
         return payload.lat
 
-    async with open_floor(registry_of(handler, payload=Place)) as floor:
-        floor.start()
-        assert result_of(await floor.run({"lat": 1.5})) == 1.5
-        view = (await floor.run({"lat": "north"})).view
+    async with open_harness(registry_of(handler, payload=Place)) as harness:
+        harness.start()
+        assert result_of(await harness.run({"lat": 1.5})) == 1.5
+        view = (await harness.run({"lat": "north"})).view
         assert (view.state, view.reason, view.by) == (State.REJECTED, "payload", "Place")
         assert "lat" in view.detail
 
 
-async def test_a_no_from_the_handler_rejects(open_floor: FloorMaker) -> None:
+async def test_a_no_from_the_handler_rejects(open_harness: HarnessMaker) -> None:
     def handler(job: RunningJob) -> None:
         raise ValidationFailed("changed my mind")
 
-    async with open_floor(registry_of(handler)) as floor:
-        floor.start()
-        view = (await floor.run()).view
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        view = (await harness.run()).view
         assert (view.state, view.reason, view.by) == (State.REJECTED, "handler", "handler")
 
 
 async def test_a_duplicate_found_by_the_insert_rejects_naming_the_older_case(
-    open_floor: FloorMaker,
+    open_harness: HarnessMaker,
 ) -> None:
     def handler(job: RunningJob) -> str:
         return dao.insert_case(job.data)
 
-    async with open_floor(registry_of(handler)) as floor:
-        floor.start()
-        case = result_of(await floor.run())
-        view = (await floor.run()).view
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        case = result_of(await harness.run())
+        view = (await harness.run()).view
         assert (view.state, view.reason) == (State.REJECTED, "duplicate")
         assert case in view.detail
-        assert len(await floor.cases()) == 1
+        assert len(await harness.cases()) == 1
 
 
 def vet_plainly(job: RunningJob) -> str:
@@ -187,68 +189,68 @@ VETTING = [vet_plainly, vet_async, swallow_plainly, swallow_and_write, swallow_a
 
 
 @pytest.mark.parametrize("handler", VETTING)
-async def test_governance_allows(open_floor: FloorMaker, handler: Any) -> None:
-    async with open_floor(registry_of(handler)) as floor:
-        floor.start()
-        assert result_of(await floor.run())
+async def test_governance_allows(open_harness: HarnessMaker, handler: Any) -> None:
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        assert result_of(await harness.run())
 
 
 @pytest.mark.parametrize("handler", VETTING)
 async def test_governance_denies_whatever_the_handler_does_next(
-    open_floor: FloorMaker, handler: Any
+    open_harness: HarnessMaker, handler: Any
 ) -> None:
-    async with open_floor(registry_of(handler)) as floor:
-        floor.start()
-        view = (await floor.run(DENIED)).view
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        view = (await harness.run(DENIED)).view
         assert (view.state, view.reason, view.by) == (
             State.REJECTED, "governance", "photo-from-nowhere",
         )  # fmt: skip
-        assert await floor.cases() == []
+        assert await harness.cases() == []
 
 
 @pytest.mark.parametrize("handler", VETTING)
-async def test_governance_holds_until_approved(open_floor: FloorMaker, handler: Any) -> None:
-    async with open_floor(registry_of(handler)) as floor:
-        floor.start()
-        detail = await floor.reaches(await floor.enqueue(HELD), State.HELD)
+async def test_governance_holds_until_approved(open_harness: HarnessMaker, handler: Any) -> None:
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        detail = await harness.reaches(await harness.enqueue(HELD), State.HELD)
         assert (detail.view.reason, detail.view.by) == ("governance", "road-closure")
-        assert await floor.cases() == []
+        assert await harness.cases() == []
         assert detail.hold is not None
-        await floor.act(Act.APPROVE, detail.view.id)
-        assert result_of(await floor.reaches(detail.view.id))
+        await harness.act(Act.APPROVE, detail.view.id)
+        assert result_of(await harness.reaches(detail.view.id))
 
 
 @pytest.mark.parametrize("handler", [plain, waiting])
 async def test_the_declared_action_is_vetted_before_the_handler(
-    open_floor: FloorMaker, handler: Any
+    open_harness: HarnessMaker, handler: Any
 ) -> None:
-    async with open_floor(registry_of(handler, action="create_case")) as floor:
-        floor.start()
-        assert result_of(await floor.run())
-        assert (await floor.run(DENIED)).view.state is State.REJECTED
+    async with open_harness(registry_of(handler, action="create_case")) as harness:
+        harness.start()
+        assert result_of(await harness.run())
+        assert (await harness.run(DENIED)).view.state is State.REJECTED
 
 
-async def test_types_are_served_side_by_side(open_floor: FloorMaker) -> None:
+async def test_types_are_served_side_by_side(open_harness: HarnessMaker) -> None:
     registry = Registry()
     registry.job("a.job")(lambda: "a")
     registry.job("b.job")(waiting)
-    async with open_floor(registry) as floor:
-        floor.start()
-        a, b = await floor.enqueue(type="a.job"), await floor.enqueue(type="b.job")
-        assert result_of(await floor.reaches(a)) == "a"
-        assert result_of(await floor.reaches(b)) == "async 1"
+    async with open_harness(registry) as harness:
+        harness.start()
+        a, b = await harness.enqueue(type="a.job"), await harness.enqueue(type="b.job")
+        assert result_of(await harness.reaches(a)) == "a"
+        assert result_of(await harness.reaches(b)) == "async 1"
 
 
 async def test_a_no_after_the_case_stands_is_dead_at_once_with_the_case_named(
-    open_floor: FloorMaker,
+    open_harness: HarnessMaker,
 ) -> None:
     async def regret(job: RunningJob) -> None:
         await aio.dao.insert_case(PLACE)
         raise ValidationFailed("too late")
 
-    async with open_floor(registry_of(regret)) as floor:
-        floor.start()
-        view = (await floor.run()).view
+    async with open_harness(registry_of(regret)) as harness:
+        harness.start()
+        view = (await harness.run()).view
         assert (view.state, view.reason, view.attempt) == (State.DEAD, "regret", 1)
         assert view.detail == f"too late; {view.case_id} stands"
 
@@ -259,34 +261,34 @@ class UnreachablePolicy:
     async def decide(self, question: Question) -> Verdict:
         raise PolicyUnavailable("nobody answers")
 
-    def rule_words(self, rule: str) -> str:
+    def rule_text(self, rule: str) -> str:
         return ""
 
     async def close(self) -> None:
         """Hold nothing."""
 
 
-async def test_a_later_yes_does_not_lift_a_no(open_floor: FloorMaker) -> None:
+async def test_a_later_yes_does_not_lift_a_no(open_harness: HarnessMaker) -> None:
     async def handler(job: RunningJob) -> None:
         asked = (job.gov.vet("create_case", DENIED), job.gov.vet("create_case", PLACE))
         await asyncio.gather(*asked, return_exceptions=True)
         await job.dao.insert_case(PLACE)
 
-    async with open_floor(registry_of(handler)) as floor:
-        floor.start()
-        assert (await floor.run()).view.state is State.REJECTED
-        assert await floor.cases() == []
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        assert (await harness.run()).view.state is State.REJECTED
+        assert await harness.cases() == []
 
 
-async def test_an_action_after_the_case_is_vetted_too(open_floor: FloorMaker) -> None:
+async def test_an_action_after_the_case_is_vetted_too(open_harness: HarnessMaker) -> None:
     async def handler(job: RunningJob) -> None:
         await job.gov.vet("create_case", PLACE)
         await job.dao.insert_case(PLACE)
         await job.gov.vet("create_case", DENIED)
 
-    async with open_floor(registry_of(handler)) as floor:
-        floor.start()
-        view = (await floor.run()).view
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        view = (await harness.run()).view
         assert (view.state, view.reason, view.attempt) == (State.DEAD, "governance", 1)
         assert view.case_id is not None
         assert view.case_id in view.detail
@@ -303,16 +305,18 @@ async def test_a_swallowed_outage_of_the_policy_allows_nothing(
 
     registry = registry_of(handler)
     async with bootstrap.engines(settings, registry) as engines:
-        floor = Floor(msgspec.structs.replace(engines, policy=UnreachablePolicy()), settings)
-        floor.start()
-        job_id = await floor.enqueue()
-        detail = await floor.reaches(job_id, State.SCHEDULED)
+        harness = WorkerHarness(
+            msgspec.structs.replace(engines, policy=UnreachablePolicy()), settings
+        )
+        harness.start()
+        job_id = await harness.enqueue()
+        detail = await harness.reaches(job_id, State.SCHEDULED)
         assert (detail.view.attempt, detail.history[-1].cause) == (0, "released")
-        assert await floor.cases() == []
-        await floor.stop()
+        assert await harness.cases() == []
+        await harness.stop()
 
 
-async def test_a_job_that_has_ended_writes_nothing_more(open_floor: FloorMaker) -> None:
+async def test_a_job_that_has_ended_writes_nothing_more(open_harness: HarnessMaker) -> None:
     late: list[asyncio.Task[str]] = []
     ended = asyncio.Event()
 
@@ -323,10 +327,10 @@ async def test_a_job_that_has_ended_writes_nothing_more(open_floor: FloorMaker) 
     async def handler(job: RunningJob) -> None:
         late.append(asyncio.create_task(straggler(job)))
 
-    async with open_floor(registry_of(handler)) as floor:
-        floor.start()
-        await floor.run()
+    async with open_harness(registry_of(handler)) as harness:
+        harness.start()
+        await harness.run()
         ended.set()
         with pytest.raises(LeaseLost):
             await late[0]
-        assert await floor.cases() == []
+        assert await harness.cases() == []

@@ -14,30 +14,30 @@ import pytest
 
 from hms_svc.domain.job import ClaimedJob
 from hms_svc.domain.lifecycle import State
-from hms_svc.domain.views import WorkerState, WorkerView, WorkerWish
-from hms_svc.embedded import ProcessWorkers, ThreadWorkers
-from hms_svc.handling.context import RunningJob
-from hms_svc.handling.registry import Registry
+from hms_svc.domain.views import WorkerRequest, WorkerState, WorkerView
 from hms_svc.ports.broker import ClaimRequest
+from hms_svc.processes.embedded import ProcessWorkers, ThreadWorkers
+from hms_svc.sdk.registry import Registry
+from hms_svc.sdk.running_job import RunningJob
 from hms_svc.settings import Settings, load_settings
-from tests.runtime.conftest import PATIENCE_SECONDS, Floor, FloorMaker, registry_of
+from tests.runtime.conftest import PATIENCE_SECONDS, HarnessMaker, WorkerHarness, registry_of
 
 ROOT = Path(__file__).resolve().parents[2]
 APP = "tests.runtime.embedded_app:app"
 QUIET, WORKING, STOPPING = WorkerState.QUIET, WorkerState.WORKING, WorkerState.STOPPING
 
 
-async def ask(floor: Floor, worker_id: str, state: WorkerState) -> None:
-    wish = WorkerWish(state, "ravi", "", floor.engines.clock.now_ms())
-    assert await floor.engines.control.ask_worker(worker_id, wish)
+async def ask(harness: WorkerHarness, worker_id: str, state: WorkerState) -> None:
+    request = WorkerRequest(state, "ravi", "", harness.engines.clock.now_ms())
+    assert await harness.engines.control.ask_worker(worker_id, request)
 
 
 async def workers_until(
-    floor: Floor, what: str, holds: Callable[[list[WorkerView]], object]
+    harness: WorkerHarness, what: str, holds: Callable[[list[WorkerView]], object]
 ) -> list[WorkerView]:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not holds(found := await floor.engines.inspection.workers()):  # noqa: ASYNC110 - what it waits for rings no bell
+            while not holds(found := await harness.engines.inspection.workers()):  # noqa: ASYNC110 - what it waits for rings no bell
                 await asyncio.sleep(0.01)
     except TimeoutError:
         raise AssertionError(f"{what}: {found}") from None
@@ -49,7 +49,7 @@ def only_is(state: WorkerState) -> Callable[[list[WorkerView]], bool]:
 
 
 async def test_a_quiet_worker_finishes_what_is_in_hand_and_claims_again_when_it_is_resumed(
-    open_floor: FloorMaker,
+    open_harness: HarnessMaker,
 ) -> None:
     go_on = asyncio.Event()
 
@@ -57,69 +57,71 @@ async def test_a_quiet_worker_finishes_what_is_in_hand_and_claims_again_when_it_
         if job.data.get("waits"):
             await go_on.wait()
 
-    async with open_floor(registry_of(handler)) as floor:
-        worker = floor.start()
-        first = await floor.enqueue({"waits": True})
-        await floor.reaches(first, State.PROCESSING)
-        await ask(floor, worker._options.worker_id, QUIET)
-        await workers_until(floor, "it is quiet", only_is(QUIET))
-        second = await floor.enqueue()
+    async with open_harness(registry_of(handler)) as harness:
+        worker = harness.start()
+        first = await harness.enqueue({"waits": True})
+        await harness.reaches(first, State.PROCESSING)
+        await ask(harness, worker._options.worker_id, QUIET)
+        await workers_until(harness, "it is quiet", only_is(QUIET))
+        second = await harness.enqueue()
         go_on.set()
-        await floor.reaches(first, State.COMPLETED)
-        [queue] = await floor.engines.inspection.queues(["test.job"])
+        await harness.reaches(first, State.COMPLETED)
+        [queue] = await harness.engines.inspection.queues(["test.job"])
         assert (queue.served, queue.quiet_workers, queue.counts.queued) == (False, 1, 1)
-        await ask(floor, worker._options.worker_id, WORKING)
-        await floor.reaches(second, State.COMPLETED)
-        await workers_until(floor, "it works", only_is(WORKING))
+        await ask(harness, worker._options.worker_id, WORKING)
+        await harness.reaches(second, State.COMPLETED)
+        await workers_until(harness, "it works", only_is(WORKING))
 
 
-async def test_an_idle_worker_that_is_quiet_is_woken_by_no_job(open_floor: FloorMaker) -> None:
-    async with open_floor(registry_of(lambda job: None)) as floor:
-        worker = floor.start()
-        assert (await floor.run()).view.state is State.COMPLETED
-        await ask(floor, worker._options.worker_id, QUIET)
-        await workers_until(floor, "it is quiet", only_is(QUIET))
-        other = floor.start()
-        assert (await floor.run()).attempts[-1].worker == other._options.worker_id
+async def test_an_idle_worker_that_is_quiet_is_woken_by_no_job(open_harness: HarnessMaker) -> None:
+    async with open_harness(registry_of(lambda job: None)) as harness:
+        worker = harness.start()
+        assert (await harness.run()).view.state is State.COMPLETED
+        await ask(harness, worker._options.worker_id, QUIET)
+        await workers_until(harness, "it is quiet", only_is(QUIET))
+        other = harness.start()
+        assert (await harness.run()).attempts[-1].worker == other._options.worker_id
 
 
 async def test_a_worker_that_gets_quiet_while_it_claims_does_not_wait_for_work(
-    open_floor: FloorMaker, monkeypatch: pytest.MonkeyPatch
+    open_harness: HarnessMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_floor(registry_of(lambda job: None)) as floor:
-        claim, is_quiet = floor.engines.broker.claim, asyncio.Event()
+    async with open_harness(registry_of(lambda job: None)) as harness:
+        claim, is_quiet = harness.engines.broker.claim, asyncio.Event()
 
         async def claim_meanwhile(request: ClaimRequest) -> list[ClaimedJob]:
             claimed = await claim(request)
-            await ask(floor, worker._options.worker_id, QUIET)
-            await workers_until(floor, "it is quiet", only_is(QUIET))
+            await ask(harness, worker._options.worker_id, QUIET)
+            await workers_until(harness, "it is quiet", only_is(QUIET))
             is_quiet.set()
             return claimed
 
-        monkeypatch.setattr(floor.engines.broker, "claim", claim_meanwhile)
-        worker = floor.start()
+        monkeypatch.setattr(harness.engines.broker, "claim", claim_meanwhile)
+        worker = harness.start()
         await is_quiet.wait()
-        await workers_until(floor, "its claim has come", only_is(QUIET))
+        await workers_until(harness, "its claim has come", only_is(QUIET))
         assert "wait-for-work" not in {task.get_name() for task in asyncio.all_tasks()}
 
 
-async def test_a_worker_that_is_stopped_finishes_what_is_in_hand(open_floor: FloorMaker) -> None:
+async def test_a_worker_that_is_stopped_finishes_what_is_in_hand(
+    open_harness: HarnessMaker,
+) -> None:
     go_on = asyncio.Event()
 
     async def handler(job: RunningJob) -> None:
         await go_on.wait()
 
-    async with open_floor(registry_of(handler)) as floor:
-        worker = floor.start()
-        job_id = await floor.enqueue()
-        await floor.reaches(job_id, State.PROCESSING)
-        await ask(floor, worker._options.worker_id, STOPPING)
-        await workers_until(floor, "it stops", only_is(STOPPING))
+    async with open_harness(registry_of(handler)) as harness:
+        worker = harness.start()
+        job_id = await harness.enqueue()
+        await harness.reaches(job_id, State.PROCESSING)
+        await ask(harness, worker._options.worker_id, STOPPING)
+        await workers_until(harness, "it stops", only_is(STOPPING))
         go_on.set()
-        await floor.ended(worker)
+        await harness.ended(worker)
         assert worker.is_dismissed
-        assert (await floor.detail(job_id)).view.state is State.COMPLETED
-        assert await floor.engines.inspection.workers() == []
+        assert (await harness.detail(job_id)).view.state is State.COMPLETED
+        assert await harness.engines.inspection.workers() == []
 
 
 @asynccontextmanager
@@ -141,63 +143,76 @@ async def service(settings: Settings, *arguments: str) -> AsyncIterator[asyncio.
 
 
 async def test_a_service_does_not_replace_a_worker_that_an_operator_stops_and_ends_with_its_last(
-    open_floor: FloorMaker,
+    open_harness: HarnessMaker,
 ) -> None:
-    async with open_floor(Registry()) as floor, service(floor.settings, "--processes", "2") as one:
-        first, second = await workers_until(floor, "both are there", lambda found: len(found) == 2)
-        await ask(floor, first.id, QUIET)
-        await workers_until(
-            floor, "one is quiet", lambda found: {each.state for each in found} == {QUIET, WORKING}
+    async with (
+        open_harness(Registry()) as harness,
+        service(harness.settings, "--processes", "2") as one,
+    ):
+        first, second = await workers_until(
+            harness, "both are there", lambda found: len(found) == 2
         )
-        job = await floor.reaches(await floor.enqueue(type="embedded.pid"))
+        await ask(harness, first.id, QUIET)
+        await workers_until(
+            harness,
+            "one is quiet",
+            lambda found: {each.state for each in found} == {QUIET, WORKING},
+        )
+        job = await harness.reaches(await harness.enqueue(type="embedded.pid"))
         assert job.attempts[-1].worker == second.id
-        await ask(floor, first.id, STOPPING)
+        await ask(harness, first.id, STOPPING)
         await workers_until(
-            floor, "one is left", lambda found: [each.id for each in found] == [second.id]
+            harness, "one is left", lambda found: [each.id for each in found] == [second.id]
         )
-        await floor.reaches(await floor.enqueue(type="embedded.pid"))
-        assert [each.id for each in await floor.engines.inspection.workers()] == [second.id]
-        await ask(floor, second.id, STOPPING)
+        await harness.reaches(await harness.enqueue(type="embedded.pid"))
+        assert [each.id for each in await harness.engines.inspection.workers()] == [second.id]
+        await ask(harness, second.id, STOPPING)
         async with asyncio.timeout(PATIENCE_SECONDS):
             assert await one.wait() == 0
-        assert await floor.engines.inspection.workers() == []
+        assert await harness.engines.inspection.workers() == []
 
 
 async def test_what_is_wanted_of_a_worker_that_dies_is_wanted_of_the_one_in_its_place(
-    open_floor: FloorMaker,
+    open_harness: HarnessMaker,
 ) -> None:
-    async with open_floor(Registry()) as floor, service(floor.settings, "--processes", "1") as one:
-        [first] = await workers_until(floor, "it is there", only_is(WORKING))
-        await ask(floor, first.id, QUIET)
-        [seen] = await workers_until(floor, "it is quiet", only_is(QUIET))
+    async with (
+        open_harness(Registry()) as harness,
+        service(harness.settings, "--processes", "1") as one,
+    ):
+        [first] = await workers_until(harness, "it is there", only_is(WORKING))
+        await ask(harness, first.id, QUIET)
+        [seen] = await workers_until(harness, "it is quiet", only_is(QUIET))
         os.kill(first.pid, signal.SIGKILL)
         [second] = await workers_until(
-            floor, "another has the wish",
-            lambda found: [each.wish for each in found if each.id != first.id] == [seen.wish],
+            harness, "another has the wish",
+            lambda found: [each.request for each in found if each.id != first.id] == [seen.request],
         )  # fmt: skip
         assert second.state is QUIET
         one.send_signal(signal.SIGSTOP)
         os.kill(second.pid, signal.SIGKILL)
-        await ask(floor, second.id, STOPPING)
+        await ask(harness, second.id, STOPPING)
         one.send_signal(signal.SIGCONT)
         async with asyncio.timeout(PATIENCE_SECONDS):
             assert await one.wait() == 0
-        assert await floor.engines.inspection.workers() == []
+        assert await harness.engines.inspection.workers() == []
 
 
 @pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("kind", [ThreadWorkers, ProcessWorkers])
 async def test_the_workers_beside_a_console_end_when_an_operator_stops_them(
-    open_floor: FloorMaker, kind: type[ThreadWorkers | ProcessWorkers]
+    open_harness: HarnessMaker, kind: type[ThreadWorkers | ProcessWorkers]
 ) -> None:
-    async with open_floor(Registry()) as floor:
-        given = {"data_dir": str(floor.settings.data_dir), "broker_url": floor.settings.broker_url}
+    async with open_harness(Registry()) as harness:
+        given = {
+            "data_dir": str(harness.settings.data_dir),
+            "broker_url": harness.settings.broker_url,
+        }
         settings = load_settings({**given, "app": (APP,)}, environ={"HMS_SVC_CONFIG": ""}).settings
         workers = kind(settings)
         workers.start()
-        [only] = await workers_until(floor, "it is there", lambda found: len(found) == 1)
-        await ask(floor, only.id, STOPPING)
+        [only] = await workers_until(harness, "it is there", lambda found: len(found) == 1)
+        await ask(harness, only.id, STOPPING)
         async with asyncio.timeout(PATIENCE_SECONDS):
             await workers.wait_stopped()
         assert workers.state == "stopped by an operator"
-        assert await floor.engines.inspection.workers() == []
+        assert await harness.engines.inspection.workers() == []

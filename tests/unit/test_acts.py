@@ -23,56 +23,60 @@ from hms_svc.domain.job import Lane, make_job
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.strict_json import JsonValue, decode
 from hms_svc.domain.views import ActOutcome, WorkerState
-from hms_svc.handling.dao import Dao
-from hms_svc.handling.registry import Registry
-from hms_svc.operations import bulk, trial
+from hms_svc.operations import bulk, trial_jobs
 from hms_svc.operations.actions import AUDITED
+from hms_svc.operations.bulk_pace import Pace
 from hms_svc.operations.intake import Draft
-from hms_svc.operations.pace import Pace
 from hms_svc.operations.plan import Claim, Plan
 from hms_svc.operations.service import Operations
 from hms_svc.ports.broker import WorkerRegistration
 from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.control import Act, ActRequest, Control
+from hms_svc.sdk.dao import Dao
+from hms_svc.sdk.registry import Registry
 from hms_svc.services import builtin_registry
-from tests.unit.desk import Desk, open_desk
+from tests.support.operator_service import OperatorHarness, open_operator
 
 WAITING = parse_filter("state:queued")
 POTHOLE: dict[str, JsonValue] = {"user_id": "usr-1", "lat": 38.9, "lon": -77.0}
 
 
 @pytest.fixture
-async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+async def operator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[OperatorHarness]:
     """A desk whose bulk acts take three jobs at a time."""
     monkeypatch.setattr(bulk, "CHUNK", 3)
-    monkeypatch.setattr(trial, "CHUNK", 3)
-    async with open_desk(tmp_path, builtin_registry()) as opened:
+    monkeypatch.setattr(trial_jobs, "CHUNK", 3)
+    async with open_operator(tmp_path, builtin_registry()) as opened:
         yield opened
 
 
-async def enqueue(desk: Desk, count: int) -> list[str]:
+async def enqueue(operator: OperatorHarness, count: int) -> list[str]:
     jobs = [make_job("x.y", {"n": n}, now_ms=1) for n in range(count)]
-    await desk.engines.broker.enqueue(jobs)
+    await operator.engines.broker.enqueue(jobs)
     return [job.id for job in jobs]
 
 
-async def register(desk: Desk, name: str, **fields: Any) -> None:
+async def register(operator: OperatorHarness, name: str, **fields: Any) -> None:
     """Let a worker stand in the register."""
     given: dict[str, Any] = {"host": "w", "pid": 1, "slots": 4, "busy": 0, "types": ("x.y",)}
     worker = WorkerRegistration(id=name, started_at=1, **{**given, **fields})
-    heart = desk.engines.broker.heart()
-    await asyncio.to_thread(heart.register, worker)
-    await asyncio.to_thread(heart.close)
+    lease_keeper = operator.engines.broker.lease_keeper()
+    await asyncio.to_thread(lease_keeper.register, worker)
+    await asyncio.to_thread(lease_keeper.close)
 
 
-async def cancelling(desk: Desk) -> Plan:
-    return await desk.operations.actions.plan_where(Act.CANCEL, WAITING)
+async def cancelling(operator: OperatorHarness) -> Plan:
+    return await operator.operations.actions.plan_where(Act.CANCEL, WAITING)
 
 
-async def test_a_plan_tells_how_far_it_is_and_groups_what_it_found(desk: Desk) -> None:
-    await enqueue(desk, 7)
+async def test_a_plan_tells_how_far_it_is_and_groups_what_it_found(
+    operator: OperatorHarness,
+) -> None:
+    await enqueue(operator, 7)
     pages: list[int] = []
-    plan = await desk.operations.actions.plan_where(
+    plan = await operator.operations.actions.plan_where(
         Act.CANCEL, WAITING, progressed=pages.append, pace=Pace()
     )
     assert (sum(pages), max(pages)) == (7, 3)
@@ -81,36 +85,38 @@ async def test_a_plan_tells_how_far_it_is_and_groups_what_it_found(desk: Desk) -
     ]
 
 
-async def test_a_plan_that_is_called_off_does_nothing(desk: Desk) -> None:
-    await enqueue(desk, 7)
+async def test_a_plan_that_is_called_off_does_nothing(operator: OperatorHarness) -> None:
+    await enqueue(operator, 7)
     pace = Pace()
     with pytest.raises(Refused, match="cancelled after 3 jobs"):
-        await desk.operations.actions.plan_where(
+        await operator.operations.actions.plan_where(
             Act.CANCEL, WAITING, progressed=lambda _: pace.cancel(), pace=pace
         )
 
 
-async def test_a_bulk_act_called_off_ends_after_the_chunk_in_hand(desk: Desk) -> None:
-    await enqueue(desk, 8)
+async def test_a_bulk_act_called_off_ends_after_the_chunk_in_hand(
+    operator: OperatorHarness,
+) -> None:
+    await enqueue(operator, 8)
     pace = Pace()
-    report = await desk.operations.actions.carry_out(
-        await cancelling(desk), progressed=lambda _: pace.cancel(), pace=pace
+    report = await operator.operations.actions.carry_out(
+        await cancelling(operator), progressed=lambda _: pace.cancel(), pace=pace
     )
     assert (report.done, report.left, report.failed) == (3, 5, ())
-    states = [view.state for view in await desk.jobs()]
+    states = [view.state for view in await operator.jobs()]
     assert (states.count(State.CANCELLED), states.count(State.QUEUED)) == (3, 5)
-    intents = [decode(row.detail)["phase"] for row in await desk.audit("job.cancel")]
+    intents = [decode(row.detail)["phase"] for row in await operator.audit("job.cancel")]
     assert intents == ["intent", "outcome", "outcome", "outcome", "outcome"]
     [of_the_batch] = [
         decode(row.detail)
-        for row in await desk.audit("job.cancel")
+        for row in await operator.audit("job.cancel")
         if row.subject == f"batch:{report.batch}" and b'"outcome"' in row.detail
     ]
     assert (of_the_batch["done"], of_the_batch["not_done"]) == (3, 0)
 
 
-async def test_a_paused_act_goes_on_where_it_stood(desk: Desk) -> None:
-    await enqueue(desk, 7)
+async def test_a_paused_act_goes_on_where_it_stood(operator: OperatorHarness) -> None:
+    await enqueue(operator, 7)
     pace, first = Pace(), asyncio.Event()
 
     def after_the_first(_: int) -> None:
@@ -118,14 +124,14 @@ async def test_a_paused_act_goes_on_where_it_stood(desk: Desk) -> None:
             pace.pause()
             first.set()
 
-    plan = await cancelling(desk)
+    plan = await cancelling(operator)
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         acting = group.create_task(
-            desk.operations.actions.carry_out(plan, progressed=after_the_first, pace=pace),
+            operator.operations.actions.carry_out(plan, progressed=after_the_first, pace=pace),
             name="bulk act",
         )
         await first.wait()
-        assert len(await desk.jobs("state:cancelled")) == 3
+        assert len(await operator.jobs("state:cancelled")) == 3
         assert (pace.paused, acting.done()) == (True, False)
         pace.resume()
     assert (acting.result().done, acting.result().left) == (7, 0)
@@ -159,49 +165,55 @@ class Dying:
 
 @pytest.mark.parametrize(("done", "cancelled"), [(False, 3), (True, 6)])
 async def test_an_end_midway_neither_loses_nor_doubles(
-    desk: Desk, done: bool, cancelled: int
+    operator: OperatorHarness, done: bool, cancelled: int
 ) -> None:
-    ids = await enqueue(desk, 8)
-    plan = await cancelling(desk)
-    dying = desk.serve(control=Dying(desk.engines.control, done=done))
+    ids = await enqueue(operator, 8)
+    plan = await cancelling(operator)
+    dying = operator.serve(control=Dying(operator.engines.control, done=done))
     with pytest.raises(BrokerUnavailable):
         await dying.actions.carry_out(plan)
-    assert len(await desk.jobs("state:cancelled")) == cancelled
-    rows = [decode(row.detail) for row in await desk.audit("job.cancel")]
+    assert len(await operator.jobs("state:cancelled")) == cancelled
+    rows = [decode(row.detail) for row in await operator.audit("job.cancel")]
     intended = [job for row in rows if row["phase"] == "intent" for job in row["jobs"]]
     assert len(intended) == 6
-    report = await desk.operations.actions.carry_out(plan)
+    report = await operator.operations.actions.carry_out(plan)
     assert (report.done, len(report.failed)) == (8 - cancelled, cancelled)
-    assert {view.id for view in await desk.jobs("state:cancelled")} == set(ids)
+    assert {view.id for view in await operator.jobs("state:cancelled")} == set(ids)
 
 
-async def test_a_batch_is_undone_in_chunks_that_are_each_on_record_first(desk: Desk) -> None:
-    ids = await enqueue(desk, 8)
-    done = await desk.operations.actions.carry_out(await cancelling(desk))
+async def test_a_batch_is_undone_in_chunks_that_are_each_on_record_first(
+    operator: OperatorHarness,
+) -> None:
+    ids = await enqueue(operator, 8)
+    done = await operator.operations.actions.carry_out(await cancelling(operator))
     steps: list[int] = []
-    report = await desk.operations.actions.undo(progressed=steps.append)
+    report = await operator.operations.actions.undo(progressed=steps.append)
     assert (report.batch, report.done, report.left, steps) == (done.batch, 8, 0, [3, 3, 2])
-    assert {view.id for view in await desk.jobs("state:queued")} == set(ids)
-    rows = [decode(row.detail) for row in await desk.audit("job.undo")]
+    assert {view.id for view in await operator.jobs("state:queued")} == set(ids)
+    rows = [decode(row.detail) for row in await operator.audit("job.undo")]
     assert "".join(row["phase"][0] for row in rows) == "iooooiooooiooo"
 
 
-async def test_an_undo_that_is_called_off_tells_what_is_left_and_goes_on(desk: Desk) -> None:
-    await enqueue(desk, 8)
-    await desk.operations.actions.carry_out(await cancelling(desk))
+async def test_an_undo_that_is_called_off_tells_what_is_left_and_goes_on(
+    operator: OperatorHarness,
+) -> None:
+    await enqueue(operator, 8)
+    await operator.operations.actions.carry_out(await cancelling(operator))
     pace = Pace()
-    report = await desk.operations.actions.undo(progressed=lambda _: pace.cancel(), pace=pace)
+    report = await operator.operations.actions.undo(progressed=lambda _: pace.cancel(), pace=pace)
     assert (report.done, report.left) == (3, 5)
-    assert (await desk.operations.actions.undo()).done == 5
+    assert (await operator.operations.actions.undo()).done == 5
 
 
-async def test_a_job_that_has_moved_on_does_not_stand_before_earlier_acts(desk: Desk) -> None:
-    await enqueue(desk, 5)
-    actions = desk.operations.actions
-    earlier = await actions.carry_out(await cancelling(desk))
-    [moved] = await enqueue(desk, 1)
+async def test_a_job_that_has_moved_on_does_not_stand_before_earlier_acts(
+    operator: OperatorHarness,
+) -> None:
+    await enqueue(operator, 5)
+    actions = operator.operations.actions
+    earlier = await actions.carry_out(await cancelling(operator))
+    [moved] = await enqueue(operator, 1)
     await actions.carry_out(await actions.plan(Act.CANCEL, [moved]))
-    await desk.engines.control.act(ActRequest(act=Act.RETRY, job_ids=(moved,), by="elsewhere"))
+    await operator.engines.control.act(ActRequest(act=Act.RETRY, job_ids=(moved,), by="elsewhere"))
     assert [each.job_id for each in (await actions.undo()).failed] == [moved]
     report = await actions.undo()
     assert (report.batch, report.done) == (earlier.batch, 5)
@@ -210,15 +222,15 @@ async def test_a_job_that_has_moved_on_does_not_stand_before_earlier_acts(desk: 
 
 
 async def test_a_purge_has_each_chunk_on_record_and_tells_its_batch(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    operator: OperatorHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hms_svc.operations.actions.PURGE_CHUNK", 3)
-    await enqueue(desk, 7)
+    await enqueue(operator, 7)
     pace = Pace()
-    actions = desk.operations.actions
+    actions = operator.operations.actions
     report = await actions.purge("x.y", progressed=lambda _: pace.cancel(), pace=pace)
     assert (report.done, report.left) == (3, 4)
-    rows = [decode(row.detail) for row in await desk.audit("queue.purge")]
+    rows = [decode(row.detail) for row in await operator.audit("queue.purge")]
     assert [(row["phase"], row["batch"]) for row in rows] == [
         ("intent", report.batch), ("outcome", report.batch),
     ]  # fmt: skip
@@ -227,35 +239,39 @@ async def test_a_purge_has_each_chunk_on_record_and_tells_its_batch(
 
 
 async def test_a_purge_ends_though_jobs_come_all_the_while(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    operator: OperatorHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hms_svc.operations.actions.PURGE_CHUNK", 3)
-    await enqueue(desk, 7)
+    await enqueue(operator, 7)
 
     class Busy(Pace):
         async def goes_on(self, *, since: float | None = None) -> bool:
-            await enqueue(desk, 3)
+            await enqueue(operator, 3)
             return await super().goes_on(since=since)
 
-    assert (await desk.operations.actions.purge("x.y", pace=Busy())).done == 7
+    assert (await operator.operations.actions.purge("x.y", pace=Busy())).done == 7
 
 
-async def test_a_marked_job_that_is_gone_is_told_beside_the_others(desk: Desk) -> None:
-    ids = await enqueue(desk, 2)
-    plan = await desk.operations.actions.plan(Act.CANCEL, [*ids, "gone"])
+async def test_a_marked_job_that_is_gone_is_told_beside_the_others(
+    operator: OperatorHarness,
+) -> None:
+    ids = await enqueue(operator, 2)
+    plan = await operator.operations.actions.plan(Act.CANCEL, [*ids, "gone"])
     assert set(plan.job_ids) == set(ids)
     assert plan.cannot == (ActOutcome("gone", False, "is not known any more"),)
     with pytest.raises(UnknownId, match="'gone'"):
-        await desk.operations.actions.plan(Act.CANCEL, ["gone"])
+        await operator.operations.actions.plan(Act.CANCEL, ["gone"])
 
 
-async def test_copies_of_a_draft_are_handed_in_batch_by_batch_and_on_record(desk: Desk) -> None:
+async def test_copies_of_a_draft_are_handed_in_batch_by_batch_and_on_record(
+    operator: OperatorHarness,
+) -> None:
     draft = Draft("form", {"type": "pothole.report", "data": POTHOLE})
-    report = await desk.operations.actions.enqueue_test(draft, count=7, note="drill")
+    report = await operator.operations.actions.enqueue_test(draft, count=7, note="drill")
     assert (report.type, report.left) == ("pothole.report", 0)
     assert [answer.state for answer in report.answers] == [State.QUEUED] * 7
-    assert {view.id for view in await desk.jobs()} == {each.job_id for each in report.answers}
-    rows = [decode(row.detail) for row in await desk.audit("job.enqueue")]
+    assert {view.id for view in await operator.jobs()} == {each.job_id for each in report.answers}
+    rows = [decode(row.detail) for row in await operator.audit("job.enqueue")]
     intents = [row for row in rows if row["phase"] == "intent"]
     assert [(row["count"], row["note"]) for row in intents] == [
         (3, "drill"), (3, "drill"), (1, "drill"),
@@ -263,19 +279,19 @@ async def test_copies_of_a_draft_are_handed_in_batch_by_batch_and_on_record(desk
     assert sum(row["phase"] == "outcome" and row["done"] for row in rows) == 7
 
 
-async def test_a_hand_in_that_is_called_off_tells_what_is_left(desk: Desk) -> None:
+async def test_a_hand_in_that_is_called_off_tells_what_is_left(operator: OperatorHarness) -> None:
     pace = Pace()
-    report = await desk.operations.actions.enqueue_test(
+    report = await operator.operations.actions.enqueue_test(
         Draft("form", {"type": "x.y", "data": 1}),
         count=7,
         progressed=lambda _: pace.cancel(),
         pace=pace,
     )
-    assert (len(report.answers), report.left, len(await desk.jobs())) == (3, 4, 3)
+    assert (len(report.answers), report.left, len(await operator.jobs())) == (3, 4, 3)
 
 
-async def test_a_draft_at_fault_is_not_handed_in_unless_asked_to(desk: Desk) -> None:
-    actions = desk.operations.actions
+async def test_a_draft_at_fault_is_not_handed_in_unless_asked_to(operator: OperatorHarness) -> None:
+    actions = operator.operations.actions
     draft = Draft("form", {"type": "pothole.report", "data": {**POTHOLE, "lat": 123}})
     with pytest.raises(MalformedJob, match=r"data\.lat"):
         await actions.enqueue_test(draft)
@@ -288,29 +304,31 @@ async def test_a_draft_at_fault_is_not_handed_in_unless_asked_to(desk: Desk) -> 
             await actions.enqueue_test(draft, count=count)
         with pytest.raises(BadInput, match="1 to 10,000"):
             await actions.enqueue_raw_test("x.y", b"", count=count)
-    assert (await desk.jobs(), await desk.audit("job.enqueue")) == ([], [])
+    assert (await operator.jobs(), await operator.audit("job.enqueue")) == ([], [])
     report = await actions.enqueue_test(draft, check=False)
-    assert [view.id for view in await desk.jobs()] == [report.answers[0].job_id]
+    assert [view.id for view in await operator.jobs()] == [report.answers[0].job_id]
 
 
-async def test_an_id_that_is_taken_is_told_and_on_record(desk: Desk) -> None:
-    actions = desk.operations.actions
+async def test_an_id_that_is_taken_is_told_and_on_record(operator: OperatorHarness) -> None:
+    actions = operator.operations.actions
     await actions.enqueue_test(Draft("form", {"id": "a", "type": "x.y", "data": 1}))
     with pytest.raises(IdConflict, match="'a'"):
         await actions.enqueue_test(Draft("form", {"id": "a", "type": "x.y", "data": 2}))
-    last = decode((await desk.audit("job.enqueue"))[-1].detail)
+    last = decode((await operator.audit("job.enqueue"))[-1].detail)
     assert (last["done"], last["why"]) == (False, "conflict")
 
 
-async def test_bytes_are_handed_over_unread(desk: Desk) -> None:
-    report = await desk.operations.actions.enqueue_raw_test("pothole.report", b"no job", count=4)
+async def test_bytes_are_handed_over_unread(operator: OperatorHarness) -> None:
+    report = await operator.operations.actions.enqueue_raw_test(
+        "pothole.report", b"no job", count=4
+    )
     assert [answer.state for answer in report.answers] == [State.DEAD] * 4
-    assert len(await desk.jobs("reason:malformed")) == 4
+    assert len(await operator.jobs("reason:malformed")) == 4
 
 
 @pytest.mark.parametrize("raw", [False, True])
-async def test_a_delivery_is_retried_and_never_edited(desk: Desk, raw: bool) -> None:
-    broker, actions = desk.engines.broker, desk.operations.actions
+async def test_a_delivery_is_retried_and_never_edited(operator: OperatorHarness, raw: bool) -> None:
+    broker, actions = operator.engines.broker, operator.operations.actions
     if raw:
         [answer] = await broker.enqueue_raw("event.deliver", [b'{"data":{}}'])
     else:
@@ -321,8 +339,8 @@ async def test_a_delivery_is_retried_and_never_edited(desk: Desk, raw: bool) -> 
         await actions.draft_edit(answer.job_id, {"receiver": "act"})
 
 
-async def test_no_test_job_is_one_of_ours(desk: Desk) -> None:
-    actions = desk.operations.actions
+async def test_no_test_job_is_one_of_ours(operator: OperatorHarness) -> None:
+    actions = operator.operations.actions
     for value in ({"type": "event.deliver"}, {"type": "x.y", "id": "hms:1"}):
         with pytest.raises(MalformedJob, match="itself"):
             await actions.enqueue_test(Draft("form", {**value, "data": {}}))
@@ -330,13 +348,15 @@ async def test_no_test_job_is_one_of_ours(desk: Desk) -> None:
     assert [answer.state for answer in report.answers] == [State.DEAD]
 
 
-async def every_act(desk: Desk, operations: Operations) -> dict[str, Callable[[], Awaitable[Any]]]:
-    """Give one way to do each act, in an order in which all of them can be done."""
-    actions, folder = operations.actions, desk.settings.data_dir
-    ids = await enqueue(desk, 3)
-    dao = Dao(desk.database, SystemClock(), radius_m=25.0, actor="tests")
+async def every_act(
+    operator: OperatorHarness, operations: Operations
+) -> dict[str, Callable[[], Awaitable[Any]]]:
+    """Return one way to do each act, in an order in which all of them can be done."""
+    actions, folder = operations.actions, operator.settings.data_dir
+    ids = await enqueue(operator, 3)
+    dao = Dao(operator.database, SystemClock(), radius_m=25.0, actor="tests")
     case = await dao.insert_case(POTHOLE, "c", kind="pothole")
-    await register(desk, "w-7-a")
+    await register(operator, "w-7-a")
 
     async def act(verb: str, job_ids: Sequence[str]) -> None:
         claims = {job_id: Claim(0, ended=True) for job_id in job_ids}
@@ -373,19 +393,19 @@ async def every_act(desk: Desk, operations: Operations) -> dict[str, Callable[[]
     }
 
 
-async def test_every_act_is_in_the_audit_log_under_its_name(desk: Desk) -> None:
-    acts = await every_act(desk, desk.operations)
+async def test_every_act_is_in_the_audit_log_under_its_name(operator: OperatorHarness) -> None:
+    acts = await every_act(operator, operator.operations)
     assert set(acts) == set(AUDITED)
     for verb, act in acts.items():
-        before = len(await desk.audit(AUDITED[verb]))
+        before = len(await operator.audit(AUDITED[verb]))
         await act()
-        assert len(await desk.audit(AUDITED[verb])) > before, verb
+        assert len(await operator.audit(AUDITED[verb])) > before, verb
 
 
-async def test_a_plan_for_a_worker_tells_what_nobody_else_serves(desk: Desk) -> None:
-    actions = desk.operations.actions
-    await enqueue(desk, 3)
-    await register(desk, "w-7-a", types=("x.y", "x.z"))
+async def test_a_plan_for_a_worker_tells_what_nobody_else_serves(operator: OperatorHarness) -> None:
+    actions = operator.operations.actions
+    await enqueue(operator, 3)
+    await register(operator, "w-7-a", types=("x.y", "x.z"))
     plan = await actions.plan_worker("w-7-a", WorkerState.STOPPING)
     assert plan.unserved == (("x.y", 3), ("x.z", 0))
     assert plan.lines == [
@@ -393,10 +413,10 @@ async def test_a_plan_for_a_worker_tells_what_nobody_else_serves(desk: Desk) -> 
         "no other live worker claims x.y (3 waiting), x.z",
         "it is the last worker of its service, which ends too, with its HTTP API",
     ]
-    await register(desk, "w-7-b")
+    await register(operator, "w-7-b")
     quiet = await actions.plan_worker("w-7-a", WorkerState.QUIET)
     assert quiet.lines[1:] == ["no other live worker claims x.z"]
-    await register(desk, "w-7-b", types=("x.y", "x.z"))
+    await register(operator, "w-7-b", types=("x.y", "x.z"))
     stop = await actions.plan_worker("w-7-a", WorkerState.STOPPING)
     assert stop.lines[1:] == [
         "other live workers claim all its types",
@@ -404,11 +424,13 @@ async def test_a_plan_for_a_worker_tells_what_nobody_else_serves(desk: Desk) -> 
     ]
 
 
-async def test_only_workers_that_work_and_shall_go_on_count_as_others(desk: Desk) -> None:
-    actions = desk.operations.actions
+async def test_only_workers_that_work_and_shall_go_on_count_as_others(
+    operator: OperatorHarness,
+) -> None:
+    actions = operator.operations.actions
     for name in ("w-7-a", "w-7-b"):
-        await register(desk, name)
-    await register(desk, "w-7-lane", lane=Lane.SUSPECT)
+        await register(operator, name)
+    await register(operator, "w-7-lane", lane=Lane.SUSPECT)
     await actions.ask_worker("w-7-b", WorkerState.QUIET)
     plan = await actions.plan_worker("w-7-a", WorkerState.STOPPING)
     assert plan.lines[1:] == [
@@ -420,21 +442,23 @@ async def test_only_workers_that_work_and_shall_go_on_count_as_others(desk: Desk
     assert (plan.unserved, plan.ends_service) == ((("x.y", 0),), True)
 
 
-async def test_what_a_worker_has_not_taken_up_can_be_taken_back(desk: Desk) -> None:
-    actions = desk.operations.actions
-    await register(desk, "w-7-a")
+async def test_what_a_worker_has_not_taken_up_can_be_taken_back(operator: OperatorHarness) -> None:
+    actions = operator.operations.actions
+    await register(operator, "w-7-a")
     await actions.ask_worker("w-7-a", WorkerState.STOPPING)
     plan = await actions.plan_worker("w-7-a", WorkerState.WORKING)
     assert plan.lines == ["w-7-a goes on claiming jobs"]
     await actions.ask_worker("w-7-a", WorkerState.WORKING)
-    signals = await desk.engines.broker.signals("w-7-a", ["x.y"])
+    signals = await operator.engines.broker.signals("w-7-a", ["x.y"])
     assert signals.wanted is WorkerState.WORKING
 
 
-async def test_a_worker_that_stops_and_a_suspect_lane_are_asked_for_nothing(desk: Desk) -> None:
-    actions = desk.operations.actions
-    await register(desk, "w-7-a", state=WorkerState.STOPPING)
-    await register(desk, "w-7-lane", lane=Lane.SUSPECT)
+async def test_a_worker_that_stops_and_a_suspect_lane_are_asked_for_nothing(
+    operator: OperatorHarness,
+) -> None:
+    actions = operator.operations.actions
+    await register(operator, "w-7-a", state=WorkerState.STOPPING)
+    await register(operator, "w-7-lane", lane=Lane.SUSPECT)
     with pytest.raises(Refused, match="w-7-a is stopping already"):
         await actions.ask_worker("w-7-a", WorkerState.WORKING)
     with pytest.raises(Refused, match="suspect lane"):
@@ -443,25 +467,28 @@ async def test_a_worker_that_stops_and_a_suspect_lane_are_asked_for_nothing(desk
         await actions.ask_worker("nobody", WorkerState.QUIET)
 
 
-async def test_a_read_only_service_refuses_every_act(desk: Desk) -> None:
-    acts = await every_act(desk, desk.serve(read_only=True))
-    await desk.operations.actions.carry_out(await cancelling(desk))
-    before = await desk.jobs(), await desk.database.audit_records(limit=0, cursor=None)
+async def test_a_read_only_service_refuses_every_act(operator: OperatorHarness) -> None:
+    acts = await every_act(operator, operator.serve(read_only=True))
+    await operator.operations.actions.carry_out(await cancelling(operator))
+    before = await operator.jobs(), await operator.database.audit_records(limit=0, cursor=None)
     for act in acts.values():
         with pytest.raises(Refused, match="read-only"):
             await act()
-    assert (await desk.jobs(), await desk.database.audit_records(limit=0, cursor=None)) == before
+    assert (
+        await operator.jobs(),
+        await operator.database.audit_records(limit=0, cursor=None),
+    ) == before
 
 
 async def test_test_jobs_have_what_their_type_declares(tmp_path: Path) -> None:
     registry = Registry()
     registry.job("sync.ward", unique=lambda data: f"ward-{data['ward']}", priority=50)(print)
-    async with open_desk(tmp_path, registry) as desk:
+    async with open_operator(tmp_path, registry) as operator:
         draft = Draft("form", {"type": "sync.ward", "data": {"ward": 7}})
-        report = await desk.operations.actions.enqueue_test(draft, count=2)
+        report = await operator.operations.actions.enqueue_test(draft, count=2)
         assert [answer.state for answer in report.answers] == [State.QUEUED, State.REJECTED]
-        found = {(job.unique_key, job.priority) for job in await desk.jobs()}
+        found = {(job.unique_key, job.priority) for job in await operator.jobs()}
         assert found == {("ward-7", 50)}
         bad = Draft("form", {"type": "sync.ward", "data": {}})
         with pytest.raises(MalformedJob, match=r"unique key of sync\.ward: .* raised KeyError"):
-            await desk.operations.actions.enqueue_test(bad)
+            await operator.operations.actions.enqueue_test(bad)

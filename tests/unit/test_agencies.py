@@ -12,7 +12,7 @@ from hms_svc.domain.agencies import Sender
 from hms_svc.domain.envelopes import read_envelope
 from hms_svc.domain.errors import BadSetting
 from hms_svc.domain.signatures import check_signature, sign
-from hms_svc.handling.agencies_file import load_agencies, read_agencies
+from hms_svc.sdk.agencies_file import load_agencies, read_agencies
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "agencies.md"
 GOOD = """

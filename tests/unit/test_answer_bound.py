@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from hms_svc.domain.errors import BrokerUnavailable
-from hms_svc.ports import answer_bound
-from hms_svc.ports.answer_bound import AnswerBound
+from hms_svc.ports import answer_timeout
+from hms_svc.ports.answer_timeout import AnswerBound
 
 PATIENCE_SECONDS = 30.0
 
@@ -41,9 +41,9 @@ class Engine:
 
 @pytest.fixture
 async def engine(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Engine]:
-    monkeypatch.setattr(answer_bound, "ASK_AFTER_SECONDS", 0.01)
-    monkeypatch.setattr(answer_bound, "PROBE_SECONDS", 0.05)
-    monkeypatch.setattr(answer_bound, "_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(answer_timeout, "ASK_AFTER_SECONDS", 0.01)
+    monkeypatch.setattr(answer_timeout, "PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(answer_timeout, "_PAUSE_SECONDS", 0.001)
     made = Engine()
     async with asyncio.timeout(PATIENCE_SECONDS):
         yield made
@@ -67,7 +67,7 @@ async def test_all_who_wait_for_a_silent_engine_are_told_and_one_probe_asks_for_
     calls = [asyncio.create_task(engine.call()) for _ in range(50)]
     found = await asyncio.gather(*calls, return_exceptions=True)
     assert {str(error) for error in found} == {
-        f"engine: no answer in {answer_bound.MOST_SECONDS:g} s"
+        f"engine: no answer in {answer_timeout.MOST_SECONDS:g} s"
     }
     assert {type(error) for error in found} == {BrokerUnavailable}
     engine.works.set()

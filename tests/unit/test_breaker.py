@@ -12,7 +12,7 @@ from hms_svc.domain.outcome import Snooze
 from hms_svc.services.breaker import LONGEST_ASKED_SECONDS, Breaker
 from hms_svc.services.retry_after import retry_after_seconds
 from hms_svc.services.webhook import Webhook
-from tests.unit.local_http import LocalHttp, local_http
+from tests.support.local_http import LocalHttp, local_http
 from tests.unit.test_webhook import SECRET
 
 

@@ -23,7 +23,7 @@ def test_columns_are_dropped_by_their_drop_and_the_rest_grows() -> None:
 
 def widths(needs: tuple[int, ...], width: int, view: TableView | None = None) -> dict[str, int]:
     fitted = fit_columns(COLUMNS, width, needs=needs, view=view)
-    return {COLUMNS[index].name: room for index, room in fitted}
+    return {COLUMNS[index].name: available for index, available in fitted}
 
 
 def test_no_text_is_cut_while_there_is_room_beside_it() -> None:

@@ -19,8 +19,8 @@ from tui import formatting as f
 from tui.commands import ALIASES, Kind, Target
 from tui.completion import complete_command, complete_filter, read_command
 from tui.hints import hints
-from tui.lingering import LingeringGroups
 from tui.order import KeptOrder
+from tui.recent_groups import RecentGroups
 from tui.rows import IDLE_KEY, queue_rows, trouble_below
 from tui.screens.overview import share_heights
 from tui.text import Row
@@ -156,7 +156,7 @@ def test_a_group_that_empties_at_each_attempt_keeps_its_row_for_some_seconds() -
         count=2, first_at=0, last_at=9, newest_detail="", newest_id="j", recent=(), next_at=50,
     )  # fmt: skip
     dead = msgspec.structs.replace(one, id="b", state=State.DEAD, next_at=None)
-    groups = LingeringGroups()
+    groups = RecentGroups()
     shown = [
         [(each.id, each.count) for each in groups.take(seen, at)]
         for at, seen in ((0, [one, dead]), (5_000, []), (9_999, [dead]), (10_000, []))
@@ -188,16 +188,16 @@ needs = st.fixed_dictionaries(
 
 @given(st.integers(6, 200), needs, st.booleans())
 def test_the_panels_of_the_overview_fill_the_screen_and_none_is_negative(
-    room: int, wanted: dict[str, int], side_by_side: bool
+    available: int, wanted: dict[str, int], side_by_side: bool
 ) -> None:
-    shares = share_heights(room, wanted, side_by_side=side_by_side)
+    shares = share_heights(available, wanted, side_by_side=side_by_side)
     assert min(shares.values()) >= 0
     right = shares["validation"] + shares["dead"]
     if side_by_side:
-        assert shares["queues"] + shares["results"] == room
+        assert shares["queues"] + shares["results"] == available
         assert right == shares["results"]
     else:
-        assert shares["queues"] + shares["results"] + right == room
+        assert shares["queues"] + shares["results"] + right == available
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import BadInput, BadSetting
-from hms_svc.handling.registry import JobType, Registry
+from hms_svc.sdk.registry import JobType, Registry
 
 
 class Fee(BaseModel):
@@ -28,7 +28,7 @@ class Silent:
         return "Silent()"
 
 
-class Desk:
+class OperatorHarness:
     def charge(self, job: Any) -> int:
         return 1
 
@@ -133,7 +133,7 @@ def test_an_argument_that_cannot_be_meant_is_named_with_its_place(
         (Silent(), "handler Silent() is not a function"),
         (Fee, "handler Fee is not a function"),
         (two, "does not take the running job alone, or nothing"),
-        (Desk().two, "does not take the running job alone, or nothing"),
+        (OperatorHarness().two, "does not take the running job alone, or nothing"),
         (only_named, "does not take the running job alone, or nothing"),
         (counts, "is a generator function"),
         (streams, "is a generator function"),
@@ -150,7 +150,7 @@ def test_a_handler_that_could_not_be_called_is_refused(handler: Any, said: str) 
 @pytest.mark.parametrize(
     "handler",
     [
-        charge, later, Counter(), Desk().charge, functools.partial(two, more=1), lambda: 1,
+        charge, later, Counter(), OperatorHarness().charge, functools.partial(two, more=1), lambda: 1,
         lambda job, more=1: 1, lambda *jobs: 1, print,
     ],
 )  # fmt: skip

@@ -16,7 +16,7 @@ from hms_svc.ports.clock import SystemClock
 from hms_svc.settings import Settings, load_settings
 from hms_svc.sqlite.filesystem import NETWORK_TYPES, filesystem_type
 from hms_svc.sqlite.lock import LockFile
-from tests.unit.desk import open_desk
+from tests.support.operator_service import open_operator
 
 MOUNTS = """\
 /dev/sda1 / ext4 rw 0 0
@@ -86,18 +86,20 @@ async def test_many_unserved_types_are_named_in_part_and_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reads, "MOST_LISTED", 20)
-    async with open_desk(tmp_path) as desk:
-        broker, clock = desk.engines.broker, SystemClock()
+    async with open_operator(tmp_path) as operator:
+        broker, clock = operator.engines.broker, SystemClock()
         jobs = [make_job(f"typo.{n:02}", 1, now_ms=clock.now_ms()) for n in range(25)]
         await broker.enqueue(jobs)
-        heart = broker.heart()
+        lease_keeper = broker.lease_keeper()
         worker = WorkerRegistration(
             id="w", host="h", pid=1, slots=4, busy=0, types=("a.job",), started_at=1
         )
-        await asyncio.to_thread(heart.register, worker)
-        await asyncio.to_thread(heart.close)
-        operations = desk.operations
-        findings = await doctor.examine_engines(operations.reads, operations.audit, desk.settings)
+        await asyncio.to_thread(lease_keeper.register, worker)
+        await asyncio.to_thread(lease_keeper.close)
+        operations = operator.operations
+        findings = await doctor.examine_engines(
+            operations.reads, operations.audit, operator.settings
+        )
     [told] = [finding.text for finding in findings if finding.check == "health"]
     named = ", ".join(f"typo.{n:02} (1)" for n in range(10))
     assert told.startswith("20 types unserved, 20 jobs waiting")

@@ -19,8 +19,8 @@ from hms_svc.domain.ids import derived_id
 from hms_svc.domain.job import Job
 from hms_svc.domain.signatures import check_signature, sign
 from hms_svc.domain.strict_json import decode
-from hms_svc.handling.agencies_file import read_agencies
-from hms_svc.operations.envelopes import EnvelopeDesk
+from hms_svc.operations.envelopes import EnvelopeIntake
+from hms_svc.sdk.agencies_file import read_agencies
 
 NOON = 1_767_225_600
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -51,8 +51,8 @@ class Noon:
         return 0
 
 
-def desk(agencies: str = AGENCIES) -> EnvelopeDesk:
-    return EnvelopeDesk(read_agencies(agencies, "agencies.toml"), Noon())
+def operator(agencies: str = AGENCIES) -> EnvelopeIntake:
+    return EnvelopeIntake(read_agencies(agencies, "agencies.toml"), Noon())
 
 
 def event(data: Any = POTHOLE, **attributes: Any) -> CloudEvent:
@@ -72,7 +72,7 @@ def plain(**changes: Any) -> dict[str, Any]:
 
 def receive(message: HTTPMessage, agencies: str = AGENCIES) -> list[Job]:
     headers = {name.lower(): value for name, value in message.headers.items()}
-    return desk(agencies).receive(headers, message.body)
+    return operator(agencies).receive(headers, message.body)
 
 
 @pytest.mark.parametrize("mode", [to_structured_event, to_binary_event, batch_of])
@@ -197,7 +197,7 @@ def signed(body: bytes, secret: str, *, at: int = NOON, id: str = "msg-1") -> di
 @pytest.mark.parametrize("secret", ["the-old-secret", "the-new-secret"])
 def test_a_sender_signs_with_any_of_its_secrets(secret: str, at: int) -> None:
     body = to_structured_event(event()).body
-    assert len(desk(SIGNED).receive(signed(body, secret, at=at), body)) == 1
+    assert len(operator(SIGNED).receive(signed(body, secret, at=at), body)) == 1
 
 
 BODY = to_structured_event(event()).body
@@ -222,7 +222,7 @@ def test_a_request_without_a_right_signature_is_refused(
     headers: dict[str, str], fault: str
 ) -> None:
     with pytest.raises(NotSigned, match=fault):
-        desk(SIGNED).receive(headers, BODY)
+        operator(SIGNED).receive(headers, BODY)
 
 
 def test_a_batch_satisfies_the_rule_of_each_of_its_senders() -> None:
@@ -230,9 +230,9 @@ def test_a_batch_satisfies_the_rule_of_each_of_its_senders() -> None:
     message = batch_of(event(), event(source="/ops/1"))
     headers = {**signed(message.body, "the-new-secret"), **BATCH}
     with pytest.raises(NotSigned, match="sender ops"):
-        desk(SIGNED + other).receive(headers, message.body)
+        operator(SIGNED + other).receive(headers, message.body)
     headers["webhook-signature"] += " " + sign("secret-of-ops", "msg-1", NOON, message.body)
-    assert len(desk(SIGNED + other).receive(headers, message.body)) == 2
+    assert len(operator(SIGNED + other).receive(headers, message.body)) == 2
 
 
 def test_the_check_agrees_with_the_published_example() -> None:
@@ -249,5 +249,5 @@ def test_the_check_agrees_with_the_published_example() -> None:
 
 
 def test_without_agencies_everything_is_kept() -> None:
-    [job] = EnvelopeDesk(Agencies(), Noon()).receive(STRUCTURED, BODY)
+    [job] = EnvelopeIntake(Agencies(), Noon()).receive(STRUCTURED, BODY)
     assert job.type == "envelope.receive"

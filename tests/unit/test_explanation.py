@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from hms_svc.domain.lifecycle import State
-from hms_svc.domain.plain_text import duration_words
+from hms_svc.domain.plain_text import duration_text
 from hms_svc.domain.views import (
     JobDetail,
     JobView,
@@ -132,4 +132,4 @@ def test_every_other_state(view: dict[str, Any], words: str) -> None:
     [(0, "0 s"), (-5, "0 s"), (59_999, "59 s"), (3_600_000, "1 h"), (90_061_000, "1 d 1 h")],
 )
 def test_durations_have_two_units_at_most(milliseconds: int, words: str) -> None:
-    assert duration_words(milliseconds) == words
+    assert duration_text(milliseconds) == words

@@ -19,9 +19,9 @@ from hms_svc.domain.filter import Filter, parse_filter
 from hms_svc.domain.globs import Glob
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import JobPage, JobView
-from hms_svc.ports.judging import MOST_SHOWN_BYTES, MOST_WORK
+from hms_svc.ports.filter_judge import MOST_SHOWN_BYTES, MOST_WORK
 from tests.contracts.database.requests import NOON, dead_job
-from tests.unit.desk import open_desk
+from tests.support.operator_service import open_operator
 
 LONG = "É" * 500_000
 MANY_TERMS = " OR ".join(f"data.b~z{number}" for number in range(260))
@@ -40,7 +40,7 @@ async def walk(views: list[JobView], after: int = 0) -> AsyncIterator[tuple[tupl
 
 
 async def page_of(where: Filter, views: list[JobView], *, look: int) -> JobPage:
-    slices = Slices(where, limit=1000, look=look)
+    slices = Slices(where, limit=1000, examine=look)
     return await fill_page(walk(views), where, 1, slices)
 
 
@@ -56,9 +56,9 @@ async def test_a_page_ends_when_its_filter_has_taken_its_work_and_goes_on() -> N
     where, views = parse_filter(MANY_TERMS), [view(str(number)) for number in range(6)]
     page = await page_of(where, views, look=20_000)
     assert page.cursor is not None
-    assert page.looked == 2
+    assert page.examined == 2
     assert MOST_WORK <= page.work < 2 * MOST_WORK
-    assert (await page_of(where, views, look=0)).looked == 6
+    assert (await page_of(where, views, look=0)).examined == 6
 
 
 async def test_a_page_of_large_jobs_ends_with_what_fits_into_memory() -> None:
@@ -118,24 +118,24 @@ def test_patterns_match_as_those_of_file_names_do(pattern: str, text: str) -> No
 
 
 async def test_a_page_of_the_archive_ends_after_its_look_or_its_work(tmp_path: Path) -> None:
-    async with open_desk(tmp_path) as desk:
+    async with open_operator(tmp_path) as operator:
         jobs = [dead_job(f"a{number}", finished_at=NOON + number) for number in range(25)]
-        await desk.database.archive(jobs)
-        archived = desk.operations.reads.archived_jobs
-        found, looked, pages = [], 0, 0
+        await operator.database.archive(jobs)
+        archived = operator.operations.reads.archived_jobs
+        found, examined, pages = [], 0, 0
         cursor: str | None = None
         while True:
             where = parse_filter("id:a3 OR (id:a17 detail~boom)")
-            page = await archived(where, limit=100, cursor=cursor, look=10)
+            page = await archived(where, limit=100, cursor=cursor, examine=10)
             found += [job.id for job in page.jobs]
-            looked, pages, cursor = looked + page.looked, pages + 1, page.cursor
+            examined, pages, cursor = examined + page.examined, pages + 1, page.cursor
             if cursor is None:
                 break
-        assert (found, looked, pages) == (["a17", "a3"], 25, 3)
+        assert (found, examined, pages) == (["a17", "a3"], 25, 3)
         large = [
             replace(dead_job(f"b{n}", finished_at=NOON + 99), view=view(f"b{n}")) for n in range(9)
         ]
-        await desk.database.archive(large)
-        page = await archived(parse_filter(MANY_TERMS), limit=100, cursor=None, look=20_000)
-        assert page.looked < 25 + 9
+        await operator.database.archive(large)
+        page = await archived(parse_filter(MANY_TERMS), limit=100, cursor=None, examine=20_000)
+        assert page.examined < 25 + 9
         assert page.cursor is not None

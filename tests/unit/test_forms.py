@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hms_svc.domain.errors import MalformedJob
 from hms_svc.domain.strict_json import JsonValue
-from hms_svc.handling.registry import Registry
 from hms_svc.operations.forms import FURTHER, Form, Forms, fill, make_form, write
 from hms_svc.operations.schema import Kind
+from hms_svc.sdk.registry import Registry
 from hms_svc.services import builtin_registry
 
 

@@ -19,8 +19,8 @@ async def test_what_a_full_disk_refuses_is_counted(tmp_path: Path) -> None:
     async with bootstrap.backend(settings) as backend:
         before = await backend.inspection.health()
         assert before.refused == 0
-        assert before.room is not None
-        assert 0 < before.room.used < before.room.limit
+        assert before.capacity is not None
+        assert 0 < before.capacity.used < before.capacity.limit
         assert isinstance(backend.control, SQLiteControl)
         file = backend.control._file
         await file.write(lambda on: on.connection.execute("PRAGMA max_page_count = 100").fetchall())

@@ -10,7 +10,7 @@ from hms_svc.domain.strict_json import JsonValue
 from hms_svc.domain.verdict import Effect, Verdict
 from hms_svc.governance.local import DEFAULT_RULE, LocalPolicy, load_local_policy
 from hms_svc.governance.policy_file import read_policy
-from hms_svc.governance.question import Question
+from hms_svc.ports.policy import Question
 
 RULES = """
 default = "allow"

@@ -8,9 +8,9 @@ import pytest
 
 from hms_svc.domain.errors import BadSetting, PolicyUnavailable
 from hms_svc.domain.verdict import Effect, Verdict
-from hms_svc.governance.question import Question
 from hms_svc.governance.remote import MAX_ANSWER_BYTES, RemotePolicy
-from tests.unit.local_http import LocalHttp, local_http
+from hms_svc.ports.policy import Question
+from tests.support.local_http import LocalHttp, local_http
 
 QUESTION = Question(
     action="create_case",

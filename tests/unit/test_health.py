@@ -1,4 +1,4 @@
-"""One health for all doors: situations, and what is said of each."""
+"""One health for all HTTP servers: situations, and what is said of each."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 
 from hms_svc.domain.errors import BrokerUnavailable, DatabaseUnavailable
 from hms_svc.domain.health import Level, TroubleKind
-from hms_svc.domain.views import QueueCounts, QueueView, WorkerState, WorkerView, WorkerWish
+from hms_svc.domain.views import QueueCounts, QueueView, WorkerRequest, WorkerState, WorkerView
 from hms_svc.operations.health import HealthWatch, Seen, assess, seen_of_outage
-from hms_svc.ports.inspection import BrokerHealth, Room
+from hms_svc.ports.inspection import BrokerHealth, Capacity
 from hms_svc.ports.stores import DatabaseHealth
 
 NOW = 1_800_000_000_000
 MINUTE = 60_000
-FULL = Room(used=1_000_000, limit=1_000_000)
+FULL = Capacity(used=1_000_000, limit=1_000_000)
 WORKER = WorkerView(
     id="w1", host="h", pid=1, slots=4, busy=0, jobs=(), types=("a.job",), started_at=NOW - 9 * MINUTE,
     last_seen_at=NOW - 2_000, lane="normal",
@@ -69,13 +69,13 @@ SITUATIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["degraded: database slow | a round trip takes 900 ms, more than 250"],
     ),
     "memory full": (
-        {"broker": BrokerHealth("redis", True, 0.4, room=FULL)},
+        {"broker": BrokerHealth("redis", True, 0.4, capacity=FULL)},
         ["down: broker full | 1,000,000 of 1,000,000 bytes are used: new jobs are refused"],
     ),
     "disk full": (
         {
-            "broker": BrokerHealth("sqlite", True, 0.4, room=FULL),
-            "database": DatabaseHealth("sqlite", True, room=FULL),
+            "broker": BrokerHealth("sqlite", True, 0.4, capacity=FULL),
+            "database": DatabaseHealth("sqlite", True, capacity=FULL),
         },
         [
             "down: broker full | 1,000,000 of 1,000,000 bytes are used: new jobs are refused",
@@ -135,7 +135,7 @@ SITUATIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
             "queues": [waiting(30, served=False, quiet_workers=1)],
             "workers": [msgspec.structs.replace(
                 WORKER, state=WorkerState.QUIET,
-                wish=WorkerWish(WorkerState.QUIET, "ann", "bad disk", NOW - MINUTE),
+                request=WorkerRequest(WorkerState.QUIET, "ann", "bad disk", NOW - MINUTE),
             )],
         },
         [
@@ -197,7 +197,7 @@ def test_each_situation_has_its_words(situation: str) -> None:
 
 
 def lively(**parts: Any) -> Seen:
-    """The same, with a worker that is heard for the next minutes."""
+    """The same, with a worker that is live for the next minutes."""
     whole = {"workers": [msgspec.structs.replace(WORKER, last_seen_at=NOW + 9 * MINUTE)]}
     return seen(**whole | parts)
 

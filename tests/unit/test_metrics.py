@@ -1,4 +1,4 @@
-"""What a door renders: workers' reports, the fleet, requests."""
+"""What an HTTP server renders: workers' reports, the fleet, requests."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from hms_svc.domain.views import QueueCounts, QueueView, WorkerView
-from hms_svc.handling.label_values import LabelValues
-from hms_svc.handling.registry import Registry
 from hms_svc.observability.metrics import Metrics
 from hms_svc.observability.overview import Overview
 from hms_svc.ports.inspection import BrokerHealth
 from hms_svc.ports.meters import HISTOGRAMS, OUTCOMES, CounterDelta, HistogramDelta, WorkerReport
 from hms_svc.ports.stores import DatabaseHealth
+from hms_svc.sdk.label_values import LabelValues
+from hms_svc.sdk.registry import Registry
 
 NOON = 1_800_000_000_000
 UP = BrokerHealth("redis", ok=True, round_trip_ms=1.5)
@@ -158,12 +158,12 @@ def test_a_repeated_report_counts_once_and_a_missing_one_is_told() -> None:
 def test_liveness_tells_silence_and_farewell_and_forgets() -> None:
     clock = HandClock()
     metrics = Metrics(clock)
-    metrics.take(report(1, "w-1", turning_seconds=7.5))
+    metrics.take(report(1, "w-1", iteration_seconds=7.5))
     metrics.take(report(1, "w-2", goodbye=True))
     clock.now += 20_000
     first, second = metrics.liveness()
-    assert (first.worker, first.silent_seconds, first.turning_seconds) == ("w-1", 20, 7.5)
-    assert (first.said_goodbye, second.said_goodbye) == (False, True)
+    assert (first.worker, first.silent_seconds, first.iteration_seconds) == ("w-1", 20, 7.5)
+    assert (first.has_announced_end, second.has_announced_end) == (False, True)
     assert samples(metrics)["hms_worker_processes"] == 0
     clock.now += 60_000
     assert [live.worker for live in metrics.liveness()] == ["w-1"]

@@ -1,4 +1,4 @@
-"""Capturing what jobs print: blocks that overlap, as a console's workers and a rehearsal do."""
+"""Capturing what jobs print: blocks that overlap, as a console's workers and a dry run do."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import click
 import pytest
 
 from hms_svc.domain.outcome import DeadLetter
-from hms_svc.handling.context import RunningJob, enter_job
-from hms_svc.handling.output import captured_output
-from hms_svc.handling.streams import CapturedText
+from hms_svc.sdk.captured_output import captured_output
+from hms_svc.sdk.captured_streams import CapturedText
+from hms_svc.sdk.running_job import RunningJob, enter_job
 
 
 @pytest.mark.parametrize("first_ends", [True, False])

@@ -46,6 +46,6 @@ def view(job_id: str) -> JobView:
 )
 async def test_slices_are_whole_once_a_record_was_refused(where: str, sizes: list[int]) -> None:
     wanted, shelf = parse_filter(where), Shelf(400)
-    slices = Slices(wanted, limit=10, look=0)
+    slices = Slices(wanted, limit=10, examine=0)
     await fill_page(shelf.walk(slices), wanted, 1, slices)
     assert shelf.sizes == sizes

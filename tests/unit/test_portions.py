@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from hms_svc.brokers.portions import MOST_BYTES, MOST_JOBS, portions
-from hms_svc.handling.batching import Batcher
+from hms_svc.brokers.chunks import MOST_BYTES, MOST_JOBS, chunks
+from hms_svc.sdk.batcher import Batcher
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from hms_svc.handling.batching import Batcher
     ],
 )
 def test_portions(sizes: list[int], expected: list[int]) -> None:
-    found = list(portions(sizes, lambda size: size))
+    found = list(chunks(sizes, lambda size: size))
     assert [len(some) for some in found] == expected
     assert [size for some in found for size in some] == sizes
 

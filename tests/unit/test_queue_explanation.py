@@ -13,7 +13,7 @@ from hms_svc.domain.job import make_job
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import FailureGroup, QueueCounts
 from hms_svc.operations.queue_explanation import explain_group, explain_queue
-from tests.unit.desk import open_desk
+from tests.support.operator_service import open_operator
 from tests.unit.test_explanation import NOW, QUEUE, WORKER
 
 GROUP = FailureGroup(
@@ -116,9 +116,9 @@ def test_a_group_of_what_is_failing_tells_when_it_is_tried_again_and_what_keeps_
 
 
 async def test_the_service_tells_it_of_what_it_knows(tmp_path: Path) -> None:
-    async with open_desk(tmp_path) as desk:
-        reads = desk.operations.reads
-        await desk.engines.broker.enqueue([make_job("x.y", {}, now_ms=1)])
+    async with open_operator(tmp_path) as operator:
+        reads = operator.operations.reads
+        await operator.engines.broker.enqueue([make_job("x.y", {}, now_ms=1)])
         assert "and no live worker serves it: no worker is alive" in await reads.why_queue("x.y")
         with pytest.raises(UnknownId, match="no queue 'nobody'"):
             await reads.why_queue("nobody")

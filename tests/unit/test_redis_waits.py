@@ -12,9 +12,9 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import ResponseError
 
 from hms_svc.brokers.redis.bus import RedisBus
-from hms_svc.brokers.redis.foreign import Intake
+from hms_svc.brokers.redis.idle_waiter import IdleWaiter
+from hms_svc.brokers.redis.intake import Intake
 from hms_svc.brokers.redis.link import Link
-from hms_svc.brokers.redis.sleeper import Sleeper
 from hms_svc.domain.backend_url import read_broker_url
 
 TURNS = 2000
@@ -54,7 +54,7 @@ class Hasty:
     def for_waiting(self) -> AsyncRedis:
         return cast("AsyncRedis", self)
 
-    def for_heart(self) -> Redis:
+    def for_lease_keeper(self) -> Redis:
         raise NotImplementedError
 
     async def blmove(self, *words: Any) -> None:
@@ -102,7 +102,7 @@ async def watch(link: Link) -> None:
 
 
 async def sleep(link: Link) -> None:
-    sleeper = Sleeper(link)
+    sleeper = IdleWaiter(link)
     try:
         while True:
             await sleeper.sleep("w", 0, ["crew.notify"], 60)

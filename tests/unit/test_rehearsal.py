@@ -19,14 +19,14 @@ from hms_svc.domain.errors import (
 from hms_svc.domain.job import Job, make_job
 from hms_svc.domain.strict_json import JsonValue
 from hms_svc.domain.verdict import Effect, Verdict
-from hms_svc.governance.question import Question
-from hms_svc.handling.context import current_job, find_job
-from hms_svc.handling.registry import Registry
-from hms_svc.operations.rehearsal import Check, Rehearsal, diff_lines
+from hms_svc.operations.dry_run import Check, DryRun, diff_lines
 from hms_svc.ports.clock import SystemClock
+from hms_svc.ports.policy import Question
 from hms_svc.ports.stores import NearCase, PlaceQuery, ReportCount
+from hms_svc.sdk.registry import Registry
+from hms_svc.sdk.running_job import current_job, find_job
 from hms_svc.services import builtin_registry
-from tests.unit.desk import open_desk
+from tests.support.operator_service import open_operator
 
 REPORT = {"user_id": "usr-1", "lat": 38.9, "lon": -77.0, "photo": "s3://a.jpg"}
 
@@ -44,14 +44,14 @@ class Rules:
             raise self.answer
         return self.answer
 
-    def rule_words(self, rule: str) -> str:
+    def rule_text(self, rule: str) -> str:
         return ""
 
     async def close(self) -> None: ...
 
 
 class Shelf:
-    """The database as far as a rehearsal may touch it: whatever else is asked of it fails."""
+    """The database as far as a dry run may touch it: whatever else is asked of it fails."""
 
     def __init__(self, *, near: NearCase | None = None, reports: int = 0) -> None:
         self.found = near
@@ -70,10 +70,10 @@ class Shelf:
 YES = Verdict(Effect.ALLOW, "yes", "")
 
 
-def rehearsal(
+def dry_run_result(
     registry: Registry, *, rules: Rules | None = None, shelf: Any = None, limit: float = 10.0
-) -> Rehearsal:
-    return Rehearsal(
+) -> DryRun:
+    return DryRun(
         registry=registry,
         policy=rules or Rules(YES),
         database=cast("Any", shelf or Shelf()),
@@ -100,7 +100,7 @@ def told(checks: Sequence[Check]) -> list[tuple[str, str]]:
 async def test_a_sound_report_passes_every_check() -> None:
     rules, shelf = Rules(YES), Shelf()
     job = job_of(type="pothole.report")
-    checks = await rehearsal(builtin_registry(), rules=rules, shelf=shelf).rehearse(job)
+    checks = await dry_run_result(builtin_registry(), rules=rules, shelf=shelf).dry_run(job)
     assert told(checks) == [
         ("payload", "passes"),
         ("identity", "passes"),
@@ -126,7 +126,7 @@ async def test_the_first_no_is_told_and_ends_it_as_at_work(
     data: Any, shelf: Shelf, expected: str, words: str
 ) -> None:
     job = job_of(data, type="pothole.report")
-    checks = await rehearsal(builtin_registry(), shelf=shelf).rehearse(job)
+    checks = await dry_run_result(builtin_registry(), shelf=shelf).dry_run(job)
     [stop] = [check for check in checks if check.stops]
     assert f"{stop.name} {stop.verdict}" == expected
     assert words in stop.words
@@ -149,7 +149,7 @@ async def test_governance_is_asked_for_the_declared_action(
     answer: Verdict | Exception, verdict: str, words: str
 ) -> None:
     registry = registry_of(action="fly")
-    checks = await rehearsal(registry, rules=Rules(answer)).rehearse(job_of())
+    checks = await dry_run_result(registry, rules=Rules(answer)).dry_run(job_of())
     assert told(checks) == [("governance: fly", verdict)]
     assert checks[0].words == words
 
@@ -197,7 +197,7 @@ async def unnamed_no(payload: Any) -> None:
 async def test_validators_end_as_they_would_at_work_and_write_nothing(
     validator: Any, verdict: str, words: str
 ) -> None:
-    [check] = await rehearsal(registry_of(validator)).rehearse(job_of())
+    [check] = await dry_run_result(registry_of(validator)).dry_run(job_of())
     assert (check.name, check.verdict, check.words) == (validator.__name__, verdict, words)
 
 
@@ -210,7 +210,7 @@ async def test_plain_validators_run_beside_the_loop_in_their_job_and_what_they_p
         seen.append((current_job().id, threading.current_thread() is threading.main_thread()))
         print("looking")
 
-    [check] = await rehearsal(registry_of(look)).rehearse(job_of())
+    [check] = await dry_run_result(registry_of(look)).dry_run(job_of())
     assert seen == [("j1", False)]
     assert (check.printed, capsys.readouterr().out) == ("looking\n", "")
     assert find_job() is None
@@ -221,7 +221,7 @@ async def test_a_plain_validator_reads_by_the_blocking_surface_too() -> None:
         return not dao.case_exists(payload["lat"], payload["lon"])
 
     shelf = Shelf(near=NearCase("case-9", "j0", 3.0))
-    [check] = await rehearsal(registry_of(near), shelf=shelf).rehearse(job_of())
+    [check] = await dry_run_result(registry_of(near), shelf=shelf).dry_run(job_of())
     assert (check.verdict, check.words) == ("refuses", "near said no")
 
 
@@ -229,41 +229,41 @@ async def test_a_validator_that_never_answers_is_left_behind() -> None:
     async def waits(payload: Any) -> None:
         await asyncio.Event().wait()
 
-    [check] = await rehearsal(registry_of(waits), limit=0.01).rehearse(job_of())
+    [check] = await dry_run_result(registry_of(waits), limit=0.01).dry_run(job_of())
     assert (check.verdict, check.words) == ("breaks", "no answer within 0.01 seconds")
 
 
 async def test_a_plain_validator_that_never_answers_is_left_behind() -> None:
     end = threading.Event()
-    [check] = await rehearsal(registry_of(lambda _: end.wait()), limit=0.01).rehearse(job_of())
+    [check] = await dry_run_result(registry_of(lambda _: end.wait()), limit=0.01).dry_run(job_of())
     end.set()
     assert (check.verdict, check.words) == ("breaks", "no answer within 0.01 seconds")
 
 
 async def test_a_type_that_nobody_declares_cannot_be_rehearsed() -> None:
-    [check] = await rehearsal(Registry()).rehearse(job_of())
+    [check] = await dry_run_result(Registry()).dry_run(job_of())
     assert (check.name, check.verdict) == ("payload", "skipped")
     assert "test.job" in check.words
 
 
 async def test_a_rehearsal_leaves_a_real_database_as_it_was(tmp_path: Path) -> None:
     job = job_of(type="pothole.report")
-    async with open_desk(tmp_path, builtin_registry(reports_per_hour=2)) as desk:
+    async with open_operator(tmp_path, builtin_registry(reports_per_hour=2)) as operator:
         now = SystemClock().now_ms()
-        await desk.database.count_reports([ReportCount("usr-1", "j0", now, 0)])
-        assert desk.operations.rehearsal is not None
+        await operator.database.count_reports([ReportCount("usr-1", "j0", now, 0)])
+        assert operator.operations.dry_run_result is not None
         for _ in range(2):
-            checks = await desk.operations.rehearsal.rehearse(job)
+            checks = await operator.operations.dry_run_result.dry_run(job)
             assert {check.verdict.value for check in checks} == {"passes"}
         asked = ReportCount("usr-1", "", now, 0)
-        assert await desk.database.count_other_reports(asked) == 1
-        assert await desk.database.outbox(10) == []
+        assert await operator.database.count_other_reports(asked) == 1
+        assert await operator.database.outbox(10) == []
 
 
 async def test_without_registry_or_policy_there_is_no_rehearsal(tmp_path: Path) -> None:
-    async with open_desk(tmp_path) as desk:
-        assert desk.operations.rehearsal is None
-        assert desk.serve(registry=Registry(), policy=None).rehearsal is None
+    async with open_operator(tmp_path) as operator:
+        assert operator.operations.dry_run_result is None
+        assert operator.serve(registry=Registry(), policy=None).dry_run_result is None
 
 
 def test_a_difference_is_told_in_harmless_lines() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from hms_svc.domain.errors import BadInput, MalformedJob
-from hms_svc.handling.completion import complete
 from hms_svc.operations.intake import Shaping, make_jobs
-from hms_svc.operations.samples import list_samples
+from hms_svc.operations.sample_jobs import list_samples
+from hms_svc.sdk.job_defaults import complete
 from hms_svc.services import builtin_registry
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ import pytest
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.ids import check_job_id
 from hms_svc.domain.schedule import Schedule, make_schedule, read_schedule, tick_id, type_of_tick
-from hms_svc.handling.registry import Registry
+from hms_svc.sdk.registry import Registry
 
 
 def ms(*at: int, zone: str = "UTC") -> int:

@@ -15,18 +15,18 @@ from hms_svc.domain.ids import case_id, follow_up_id
 from hms_svc.domain.job import ClaimedJob, LeaseToken, make_job
 from hms_svc.domain.outcome import Cancel
 from hms_svc.governance.local import load_local_policy
-from hms_svc.handling.context import RunningJob, enter_job
-from hms_svc.handling.dao import Dao
-from hms_svc.handling.gate import Gate
-from hms_svc.handling.registry import JobType
 from hms_svc.persistence.database import SqlDatabase
 from hms_svc.persistence.sqlite_engine import SQLiteEngine
 from hms_svc.ports.clock import SystemClock
+from hms_svc.sdk.dao import Dao
+from hms_svc.sdk.governance_gate import Gate
+from hms_svc.sdk.registry import JobType
+from hms_svc.sdk.running_job import RunningJob, enter_job
 from hms_svc.services import builtin_registry
 from hms_svc.services.crew_notify import CrewNotice
 from hms_svc.services.drill_run import DrillFailed
 from hms_svc.sqlite.file import SQLiteFile
-from tests.unit.local_http import local_http
+from tests.support.local_http import local_http
 
 REPORT = {"user_id": "usr-44321", "lat": 38.8977, "lon": -77.0365, "photo": "s3://a.jpg"}
 Start = Callable[..., RunningJob]

@@ -173,8 +173,8 @@ def test_json_is_the_same_where_it_says_the_same(one: bytes, other: bytes, same:
 _shuffled = st.text(st.sampled_from(list('[]{}",:\\\\ue0123-.NaIfty \n\x00é😀')), max_size=60)
 
 
-def words_of(read: Callable[[], object]) -> object:
-    """Give what is read, or the words of what is wrong with it."""
+def text_of(read: Callable[[], object]) -> object:
+    """Return what is read, or the words of what is wrong with it."""
     try:
         return read()
     except (json.JSONDecodeError, RecursionError) as error:
@@ -200,8 +200,8 @@ def test_reading_in_pieces_says_what_reading_in_one_call_says(
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(json_scan, "PIECE", size)
             patched.setattr(json_scan, "_LEAST_ADVANCE", 1)
-            piecewise = words_of(lambda text=each: Scan(text).read())  # type: ignore[misc]
-        whole = words_of(lambda text=each: in_one_call(text))  # type: ignore[misc]
+            piecewise = text_of(lambda text=each: Scan(text).read())  # type: ignore[misc]
+        whole = text_of(lambda text=each: in_one_call(text))  # type: ignore[misc]
         if isinstance(whole, tuple) and isinstance(piecewise, tuple):
             assert piecewise == whole or "trailing comma" in whole[1]  # Python 3.13's word for it
         else:

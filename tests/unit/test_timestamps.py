@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hms_svc.api.jobs import Job
 from hms_svc.domain.errors import BadInput, MalformedJob
 from hms_svc.domain.filter_terms import read_duration_ms
 from hms_svc.domain.job import make_job, read_job
 from hms_svc.domain.timestamps import LAST_MS, check_time, from_rfc3339, to_rfc3339
-from hms_svc.facade.jobs import Job
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ import msgspec
 
 from hms_svc.domain.views import QueueCounts, QueueView, WorkerView
 from hms_svc.operations.health import Seen, assess
-from hms_svc.ports.inspection import BrokerHealth, Room
+from hms_svc.ports.inspection import BrokerHealth, Capacity
 from hms_svc.ports.stores import DatabaseHealth
 from tui.launch import Facts, Launch
-from tui.looks import AuditLook, CasePage, CasesLook
-from tui.picture import Look, Picture
-from tui.picture import Seen as SeenByLook
+from tui.queries import AuditRowsQuery, CasePage, CasesQuery
+from tui.snapshot import ScreenQuery, Snapshot
+from tui.snapshot import Seen as SeenByLook
 from tui.topline import top_line
 
 QUEUE = QueueView(
@@ -22,7 +22,9 @@ QUEUE = QueueView(
 )  # fmt: skip
 
 
-def top_words(picture: Picture, now: int, width: int = 80, look: Look | None = None) -> str:
+def top_words(
+    snapshot: Snapshot, now: int, width: int = 80, look: ScreenQuery | None = None
+) -> str:
     """What the top line says, left and right."""
 
     def nobody() -> None:
@@ -30,7 +32,7 @@ def top_words(picture: Picture, now: int, width: int = 80, look: Look | None = N
 
     facts = Facts(broker="b", database="d", namespace="n", actor="ann")
     launch = Launch(operations=nobody, facts=facts)  # type: ignore[arg-type]
-    left, right = top_line(picture, launch, "Overview", now, width, look)
+    left, right = top_line(snapshot, launch, "Overview", now, width, look)
     return " | ".join("".join(part.text for part in side) for side in (left, right))
 
 
@@ -41,13 +43,13 @@ CITY_HALL = DatabaseHealth("postgresql", True)
 
 def picture_of(
     broker: BrokerHealth = UP, database: DatabaseHealth = CITY_HALL, **fields: Any
-) -> Picture:
+) -> Snapshot:
     """A picture with the health that the operator service gives it."""
     seen = Seen(
         at=1_000, broker=broker, database=database, queues=fields.get("queues", ()),
         workers=fields.get("workers", ()),
     )  # fmt: skip
-    return Picture(at=1_000, broker=broker, database=database, health=assess(seen), **fields)
+    return Snapshot(at=1_000, broker=broker, database=database, health=assess(seen), **fields)
 
 
 WORKER = WorkerView(
@@ -60,7 +62,7 @@ def test_all_is_well_only_where_everything_is_known_to_be() -> None:
     assert "all well  1 worker 3/8" in top_words(picture_of(workers=(WORKER,)), 1_000)
     assert "all well" not in top_words(picture_of(), 1_000)
     assert "no workers" in top_words(picture_of(), 1_000)
-    assert "all well" not in top_words(Picture(at=1_000, broker=UP), 1_000)
+    assert "all well" not in top_words(Snapshot(at=1_000, broker=UP), 1_000)
     told = top_words(picture_of(workers=(WORKER,), trouble="a bug"), 1_000)
     assert "all well" not in told
     assert "not known" in told
@@ -84,20 +86,22 @@ def test_the_top_line_names_the_trouble_with_since_when_and_drops_what_matters_l
 
 
 def test_a_full_broker_has_no_green_light() -> None:
-    full = BrokerHealth("redis", True, 1.0, room=Room(used=7_990_000, limit=8_000_000))
+    full = BrokerHealth("redis", True, 1.0, capacity=Capacity(used=7_990_000, limit=8_000_000))
     told = top_words(picture_of(full, workers=(WORKER,)), 1_000)
     assert "✗ redis is full" in told
     assert "broker full" in told
 
 
 def test_age_and_trouble_are_those_of_the_engine_that_was_asked() -> None:
-    picture = picture_of(DOWN, workers=(WORKER,), trouble="gone")
-    assert "STALE 1m" in top_words(picture, 62_000)
-    cases = CasesLook(None, 100)
-    seen = msgspec.structs.replace(picture, seen=SeenByLook(cases, CasePage((), None), 61_000))
+    snapshot = picture_of(DOWN, workers=(WORKER,), trouble="gone")
+    assert "STALE 1m" in top_words(snapshot, 62_000)
+    cases = CasesQuery(None, 100)
+    seen = msgspec.structs.replace(snapshot, seen=SeenByLook(cases, CasePage((), None), 61_000))
     assert "1.0s old" in top_words(seen, 62_000, look=cases)
     assert "STALE" not in top_words(seen, 62_000, look=cases)
-    away = msgspec.structs.replace(seen, trouble="", look_trouble="away")
+    away = msgspec.structs.replace(seen, trouble="", query_trouble="away")
     assert "STALE 1.0s" in top_words(away, 62_000, look=cases)
     assert "STALE" not in top_words(msgspec.structs.replace(away, at=61_900), 62_000)
-    assert "asking" in top_words(picture, 62_000, look=AuditLook(100)).replace("waiting: ", "")
+    assert "asking" in top_words(snapshot, 62_000, look=AuditRowsQuery(100)).replace(
+        "waiting: ", ""
+    )

@@ -14,10 +14,10 @@ import pytest
 from hms_svc.domain.errors import BadSetting, DeliveryFailed, PolicyUnavailable
 from hms_svc.domain.verdict import Effect
 from hms_svc.governance.remote import RemotePolicy
-from hms_svc.ports.trust import trust_of
+from hms_svc.ports.tls import ssl_context_of
 from hms_svc.services.webhook import Webhook
-from tests.servers.tls import Authority
-from tests.unit.local_http import LocalHttp, local_http
+from tests.support.local_http import LocalHttp, local_http
+from tests.support.tls import Authority
 from tests.unit.test_governance_remote import QUESTION
 
 SECRET = "a-secret-of-the-city"
@@ -78,6 +78,6 @@ def test_a_file_without_certificates_is_refused_by_name(tmp_path: Path) -> None:
     bad = tmp_path / "ca.pem"
     bad.write_text("no certificate")
     with pytest.raises(BadSetting, match=r"ca_file .*/ca.pem has no certificates in PEM"):
-        trust_of(bad)
+        ssl_context_of(bad)
     with pytest.raises(BadSetting, match="ca_file"):
         webhook("https://crew.example", bad).check()

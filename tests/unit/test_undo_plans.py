@@ -13,32 +13,34 @@ from hms_svc.domain.job import make_job
 from hms_svc.operations import bulk
 from hms_svc.operations.actions import Actions
 from hms_svc.operations.journal import Journal
-from hms_svc.operations.undoing import PastAct
+from hms_svc.operations.undo import PastAct
 from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.control import Act
-from tests.unit.desk import Desk, open_desk
+from tests.support.operator_service import OperatorHarness, open_operator
 
 
 @pytest.fixture
-async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+async def operator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[OperatorHarness]:
     """A desk whose acts take three jobs at a time."""
     monkeypatch.setattr(bulk, "CHUNK", 3)
-    async with open_desk(tmp_path) as opened:
+    async with open_operator(tmp_path) as opened:
         yield opened
 
 
-def actions_of(desk: Desk, actor: str, *, read_only: bool = False) -> Actions:
-    engines, operations = desk.engines, desk.operations
-    journal = Journal(desk.database, SystemClock(), actor=actor, read_only=read_only)
+def actions_of(operator: OperatorHarness, actor: str, *, read_only: bool = False) -> Actions:
+    engines, operations = operator.engines, operator.operations
+    journal = Journal(operator.database, SystemClock(), actor=actor, read_only=read_only)
     return Actions(
         reads=operations.reads, broker=engines.broker, control=engines.control,
         journal=journal, radius_m=10,
     )  # fmt: skip
 
 
-async def enqueue(desk: Desk, count: int, type: str = "x.y") -> list[str]:
+async def enqueue(operator: OperatorHarness, count: int, type: str = "x.y") -> list[str]:
     jobs = [make_job(type, {"n": n}, now_ms=1) for n in range(count)]
-    await desk.engines.broker.enqueue(jobs)
+    await operator.engines.broker.enqueue(jobs)
     return [job.id for job in jobs]
 
 
@@ -47,9 +49,11 @@ async def cancel(actions: Actions, where: str, note: str = "") -> str:
     return (await actions.carry_out(plan, note=note)).batch
 
 
-async def test_a_bulk_act_is_told_by_its_filter_and_counted_whole(desk: Desk) -> None:
-    await enqueue(desk, 7)
-    ann = actions_of(desk, "ann")
+async def test_a_bulk_act_is_told_by_its_filter_and_counted_whole(
+    operator: OperatorHarness,
+) -> None:
+    await enqueue(operator, 7)
+    ann = actions_of(operator, "ann")
     batch = await cancel(ann, "state:queued", note="by mistake")
     counted: list[int] = []
     plan = await ann.plan_undo(progressed=counted.append)
@@ -57,33 +61,35 @@ async def test_a_bulk_act_is_told_by_its_filter_and_counted_whole(desk: Desk) ->
     assert plan.act.words == "cancelled 7 jobs of all that match state:queued"
     assert (plan.is_own, plan.back, plan.whys, plan.newer) == (True, 7, [], None)
     assert counted == [3, 3, 1]
-    assert {view.state for view in await desk.jobs()} == {"cancelled"}
+    assert {view.state for view in await operator.jobs()} == {"cancelled"}
 
 
-async def test_one_job_and_a_purge_are_told_too(desk: Desk) -> None:
-    [job_id] = await enqueue(desk, 1)
-    ann = actions_of(desk, "ann")
+async def test_one_job_and_a_purge_are_told_too(operator: OperatorHarness) -> None:
+    [job_id] = await enqueue(operator, 1)
+    ann = actions_of(operator, "ann")
     await ann.carry_out(await ann.plan(Act.DISCARD, [job_id]))
     assert (await ann.plan_undo()).act.words == f"discarded job {job_id}"
-    await enqueue(desk, 2, "queue.one")
+    await enqueue(operator, 2, "queue.one")
     report = await ann.purge("queue.one", note="moved")
     plan = await ann.plan_undo(report.batch)
     assert (plan.act.words, plan.act.note) == ("purged queue.one: 2 waiting jobs", "moved")
 
 
-async def test_what_has_moved_on_is_told_with_why(desk: Desk) -> None:
-    ids = await enqueue(desk, 4)
-    ann = actions_of(desk, "ann")
+async def test_what_has_moved_on_is_told_with_why(operator: OperatorHarness) -> None:
+    ids = await enqueue(operator, 4)
+    ann = actions_of(operator, "ann")
     batch = await cancel(ann, "state:queued")
     await ann.carry_out(await ann.plan(Act.RETRY, ids[:1]))
     plan = await ann.plan_undo(batch)
     assert (plan.back, plan.whys) == (3, [("has moved on: it is queued", 1)])
 
 
-async def test_by_default_ones_own_is_chosen_and_a_newer_one_of_another_named(desk: Desk) -> None:
-    await enqueue(desk, 2, "a.b")
-    await enqueue(desk, 3, "c.d")
-    ann, bob = actions_of(desk, "ann"), actions_of(desk, "bob")
+async def test_by_default_ones_own_is_chosen_and_a_newer_one_of_another_named(
+    operator: OperatorHarness,
+) -> None:
+    await enqueue(operator, 2, "a.b")
+    await enqueue(operator, 3, "c.d")
+    ann, bob = actions_of(operator, "ann"), actions_of(operator, "bob")
     own = await cancel(ann, "type:a.b")
     other = await cancel(bob, "type:c.d")
     plan = await ann.plan_undo()
@@ -93,26 +99,28 @@ async def test_by_default_ones_own_is_chosen_and_a_newer_one_of_another_named(de
     assert (newer.batch, newer.who, newer.jobs) == (other, "bob", 3)
     plan = await bob.plan_undo()
     assert (plan.act.batch, plan.newer) == (other, None)
-    plan = await actions_of(desk, "eve").plan_undo()
+    plan = await actions_of(operator, "eve").plan_undo()
     assert (plan.act.batch, plan.is_own, plan.newer) == (other, False, None)
 
 
-async def test_an_act_of_which_nothing_can_come_back_is_passed_over(desk: Desk) -> None:
-    ids = await enqueue(desk, 2)
-    ann = actions_of(desk, "ann")
+async def test_an_act_of_which_nothing_can_come_back_is_passed_over(
+    operator: OperatorHarness,
+) -> None:
+    ids = await enqueue(operator, 2)
+    ann = actions_of(operator, "ann")
     first = await cancel(ann, f"id:{ids[0]}")
     second = await cancel(ann, f"id:{ids[1]}")
     await ann.carry_out(await ann.plan(Act.RETRY, ids[1:]))
     await ann.undo()
-    await actions_of(desk, "bob").carry_out(await ann.plan(Act.RETRY, ids[1:]))
+    await actions_of(operator, "bob").carry_out(await ann.plan(Act.RETRY, ids[1:]))
     assert (await ann.plan_undo()).act.batch == first
     assert (await ann.plan_undo(second)).back == 0
 
 
-async def test_nothing_to_undo_and_read_only_are_refused(desk: Desk) -> None:
+async def test_nothing_to_undo_and_read_only_are_refused(operator: OperatorHarness) -> None:
     with pytest.raises(UnknownId, match="no action that can still be undone"):
-        await actions_of(desk, "ann").plan_undo()
+        await actions_of(operator, "ann").plan_undo()
     with pytest.raises(UnknownId, match="no batch 'b9' can"):
-        await actions_of(desk, "ann").plan_undo("b9")
+        await actions_of(operator, "ann").plan_undo("b9")
     with pytest.raises(Refused, match="read-only"):
-        await actions_of(desk, "ann", read_only=True).plan_undo()
+        await actions_of(operator, "ann", read_only=True).plan_undo()

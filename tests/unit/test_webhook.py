@@ -13,7 +13,7 @@ import pytest
 from hms_svc.domain.errors import BadSetting, DeliveryFailed
 from hms_svc.domain.signatures import sign, signing_key
 from hms_svc.services.webhook import Webhook
-from tests.unit.local_http import LocalHttp, local_http
+from tests.support.local_http import LocalHttp, local_http
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of the crew").decode()
 NOON = 1_767_225_600

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 
-from hms_svc.operations.samples import Sample
+from hms_svc.operations.sample_jobs import Sample
 from tui.dialogs.dialog import Dialog
 from tui.text import Column, Row, cell
 from tui.widgets.grid import Grid
@@ -62,6 +62,6 @@ class ChooseDialog(Dialog[str]):
         self.tell(("enter", "choose"), ("esc", "back"))
 
     def on_grid_chosen(self, message: Grid.Chosen) -> None:
-        """Give the choice."""
+        """Return the choice."""
         message.stop()
         self.dismiss(message.key)

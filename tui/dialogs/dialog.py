@@ -14,14 +14,14 @@ from textual.widgets import Input, TextArea
 from tui.text import Cell, Role, cell, line
 from tui.widgets.bar import Bar
 from tui.widgets.page import Page
-from tui.widgets.typing import TextLine
+from tui.widgets.text_input import TextLine
 
 Answer = TypeVar("Answer")
 
 WIDEST: Final = 110
 AROUND: Final = 4
 """Columns and lines of the box that are not the page's, nor to be filled in."""
-MOST_TOLD: Final = 4
+MOST_SHOWN: Final = 4
 LEAST_LINES: Final = 3
 
 
@@ -39,14 +39,14 @@ class Dialog(ModalScreen[Answer | None], Generic[Answer]):
         self.is_whole = True
 
     def action_leave(self) -> None:
-        """Give nothing."""
+        """Return nothing."""
         self.dismiss(None)
 
     def foot(self) -> Iterable[Widget]:
-        """Give the lines at the foot: what is wrong or was done, where anything is, and the keys."""
-        told = Page(id="told")
-        told.can_focus = False
-        yield told
+        """Return the lines at the foot: what is wrong or was done, where anything is, and the keys."""
+        described = Page(id="told")
+        described.can_focus = False
+        yield described
         yield Bar(id="keys")
 
     def tell(
@@ -55,25 +55,28 @@ class Dialog(ModalScreen[Answer | None], Generic[Answer]):
         """Show what the keys do, the most needed first; above them, whole, what is wrong, was done or is wanted."""
         self._keys = keys
         role: Role = "bad" if wrong else "good" if done else "dim"
-        told = wrong or done or wanted
+        described = wrong or done or wanted
         page = self.query_one("#told", Page)
-        page.show([line(cell(told, role))])
-        page.display = bool(told)
+        page.show([line(cell(described, role))])
+        page.display = bool(described)
         self._arrange()
         hints = [(Cell(key, "key"), cell(f" {words}  ", "dim")) for key, words in keys]
         self.query_one("#keys", Bar).show((Cell(" "),), hints=hints)
 
     def _arrange(self) -> None:
-        """Give the page the lines that it needs, as far as the others leave them in the middle of the screen."""
+        """Return the page the lines that it needs, as far as the others leave them in the middle of the screen."""
         pages = self.query("#page").results(Page)
         for page in pages:
-            told = self.query_one("#told", Page)
+            described = self.query_one("#told", Page)
             width = min(self.size.width * 9 // 10, WIDEST) - AROUND
             others = AROUND + len(self.query(Input))
-            others += min(MOST_TOLD, told.height_at(width)) if told.display else 0
-            needed, room = page.height_at(width), max(LEAST_LINES, self.size.height - others - 2)
-            self.is_whole = needed <= room
-            page.styles.height = min(needed, room)
+            others += min(MOST_SHOWN, described.height_at(width)) if described.display else 0
+            needed, available = (
+                page.height_at(width),
+                max(LEAST_LINES, self.size.height - others - 2),
+            )
+            self.is_whole = needed <= available
+            page.styles.height = min(needed, available)
 
     def on_resize(self) -> None:
         """Fit what is shown to the screen."""
@@ -81,11 +84,11 @@ class Dialog(ModalScreen[Answer | None], Generic[Answer]):
             self._arrange()
 
     def on_text_line_refused(self, message: TextLine.Refused) -> None:
-        """Say why what was pasted was not taken."""
+        """Return why what was pasted was not taken."""
         message.stop()
         self.tell(*self._keys, wrong=message.words)
 
     def on_paste(self, event: events.Paste) -> None:
-        """Say of what was pasted where nothing is typed that it was not taken."""
+        """Return, of what was pasted where nothing is typed that it was not taken."""
         if not isinstance(self.focused, Input | TextArea):
             self.tell(*self._keys, wrong="pasted text ignored: there is no input here")

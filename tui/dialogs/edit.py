@@ -13,12 +13,12 @@ from textual.widgets import Input, Label, TextArea
 
 from hms_svc.domain.errors import MalformedJson
 from hms_svc.domain.strict_json import JsonValue, read_strict
-from hms_svc.operations.rehearsal import Check, CheckVerdict
+from hms_svc.operations.dry_run import Check, CheckVerdict
 from tui.dialogs import unsaved
 from tui.dialogs.dialog import Dialog
 from tui.text import Line, Role, cell, line
 from tui.widgets.page import Page
-from tui.widgets.typing import Editor, TextLine
+from tui.widgets.text_input import Editor, TextLine
 
 _ROLES: Final[dict[CheckVerdict, Role]] = {
     CheckVerdict.PASSES: "good",
@@ -53,24 +53,24 @@ class EditDialog(Dialog[list[JsonValue]]):
     def on_mount(self) -> None:
         """Begin to edit."""
         self.set_focus(self.query_one("#data", TextArea))
-        self._tell()
+        self._report()
 
-    def _tell(self, wrong: str = "") -> None:
+    def _report(self, wrong: str = "") -> None:
         self.tell(("ctrl+s", "dry run"), ("esc", "back"), ("ctrl+z", "undo"), wrong=wrong)
 
     def action_leave(self) -> None:
-        """Give nothing; where something was changed, once it was said that it would be lost."""
+        """Return nothing; where something was changed, once it was said that it would be lost."""
         if self.query_one("#data", TextArea).text == self._original:
             self.dismiss(None)
         else:
             unsaved.leave(self, what="the edit")
 
     def action_go(self) -> None:
-        """Give the data, where it is JSON."""
+        """Return the data, where it is JSON."""
         try:
             self.dismiss([read_strict(self.query_one("#data", TextArea).text.encode())])
         except MalformedJson as error:
-            self._tell(str(error))
+            self._report(str(error))
 
 
 class CheckedDialog(Dialog[str]):
@@ -109,12 +109,12 @@ class CheckedDialog(Dialog[str]):
         self.action_go()
 
     def action_go(self) -> None:
-        """Give the note."""
+        """Return the note."""
         self.dismiss(self.query_one("#note", Input).value)
 
 
 def checked_lines(checks: Sequence[Check], difference: Sequence[str]) -> list[Line]:
-    """Tell what each check said, and how the data differs."""
+    """Return what each check said, and how the data differs."""
     lines: list[Line] = [
         line(
             cell(f"  {check.verdict.value.ljust(8)} ", _ROLES[check.verdict]),

@@ -17,7 +17,7 @@ from hms_svc.domain.strict_json import JsonValue
 from hms_svc.operations.forms import FURTHER, Form, fill
 from tui.dialogs import unsaved
 from tui.dialogs.dialog import Dialog
-from tui.widgets.typing import TextLine
+from tui.widgets.text_input import TextLine
 
 MOST = 10_000
 
@@ -66,19 +66,19 @@ class FormDialog(Dialog[FilledIn]):
         """Begin with the first field."""
         self._first = self._filled_in()
         self.set_focus(self.query(Input).first())
-        self._tell()
+        self._report()
 
     def on_descendant_focus(self) -> None:
-        """Say what is right for the field that has the keys."""
-        self._tell()
+        """Return what is right for the field that has the keys."""
+        self._report()
 
-    def _tell(self, wrong: str = "") -> None:
+    def _report(self, wrong: str = "") -> None:
         wanted = self._wanted()
         keys = ("enter", "enqueue"), ("esc", "back"), ("tab", "next")
         self.tell(*keys, wrong=wrong, wanted=wanted)
 
     def action_leave(self) -> None:
-        """Give nothing; where something was filled in, once it was said that it would be lost."""
+        """Return nothing; where something was filled in, once it was said that it would be lost."""
         if self._filled_in() == self._first:
             self.dismiss(None)
         else:
@@ -93,7 +93,7 @@ class FormDialog(Dialog[FilledIn]):
         return self._form.fields[int(number)].wanted if number.isdecimal() else ""
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Give what was filled in, or say what is wrong with it."""
+        """Return what was filled in, or say what is wrong with it."""
         event.stop()
         texts = {
             field.name: self.query_one(f"#field-{number}", Input).value
@@ -102,7 +102,7 @@ class FormDialog(Dialog[FilledIn]):
         try:
             self.dismiss(FilledIn(fill(self._form, texts), self._count()))
         except BadInput as error:
-            self._tell(str(error))
+            self._report(str(error))
 
     def _count(self) -> int:
         text = self.query_one("#count", Input).value.strip()

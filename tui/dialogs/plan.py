@@ -13,14 +13,14 @@ from textual.content import Content
 from textual.widgets import Input, Label
 
 from hms_svc.domain.plain_text import plural
-from hms_svc.operations.pace import Pace
-from hms_svc.operations.undoing import UndoPlan
+from hms_svc.operations.bulk_pace import Pace
+from hms_svc.operations.undo import UndoPlan
 from tui import formatting as f
 from tui.dialogs.dialog import Dialog
-from tui.planned import undo_lines
+from tui.plan_lines import undo_lines
 from tui.text import Cell, Line, cell, line
 from tui.widgets.page import Page
-from tui.widgets.typing import TextLine
+from tui.widgets.text_input import TextLine
 
 MANY: Final = 20
 
@@ -95,7 +95,7 @@ class ConfirmDialog(Dialog[str]):
         self.draw_keys()
 
     def keys(self) -> list[tuple[str, str]]:
-        """Give the keys and what they do."""
+        """Return the keys and what they do."""
         found = [("enter", self._verb)]
         found += [("esc", "back")]
         found += [("tab", "next line")] if len(self.query(Input)) > 1 else []
@@ -123,7 +123,7 @@ class ConfirmDialog(Dialog[str]):
             self.draw_keys(done=f"copied: {self._command}")
 
     def action_go(self) -> None:
-        """Give the note, once what has to be typed was typed."""
+        """Return the note, once what has to be typed was typed."""
         if self._typed is not None:
             given = self.query_one("#typed", Input).value.strip()
             if given.replace(",", "") != self._typed.text.replace(",", ""):
@@ -152,7 +152,7 @@ class UndoDialog(ConfirmDialog):
         self._newer = plan.newer
 
     def keys(self) -> list[tuple[str, str]]:
-        """Give the keys, with that of the other act where there is one."""
+        """Return the keys, with that of the other act where there is one."""
         found = super().keys()
         return found if self._newer is None else [found[0], ("o", "the other action"), *found[1:]]
 
@@ -218,11 +218,11 @@ class ProgressDialog(Dialog[None]):
         """Show how far it is."""
         part = f.bar(self.done / self._total, 40) if self._total else ""
         of = f" of {self._total:,}" if self._total else ""
-        told = line(
+        described = line(
             Cell("  "), Cell(part, "accent"), cell(f"  {self.done:,}{of}"),
             Cell("  paused", "warn") if self._pace.paused else Cell(""),
         )  # fmt: skip
-        self.query_one("#page", Page).show([(), told])
+        self.query_one("#page", Page).show([(), described])
         pause = "resume" if self._pace.paused else "pause"
         self.tell(("p", pause), ("c", "stop"), ("b", "in the background"))
 

@@ -15,11 +15,11 @@ from tui import formatting as f
 from tui.audit_rows import Folded
 from tui.commands import Target
 from tui.hints import States
-from tui.looks import AuditRowLook, BatchLook, CaseLook, StoryLook
-from tui.picture import Look, Picture, StoryOf
-from tui.screens.room import Room
-from tui.story import tell_audit, tell_case, tell_event, tell_folded, tell_story
-from tui.telling import Told, pretty
+from tui.job_page import audit_page, case_page, event_page, folded_audit_page, job_page
+from tui.page_lines import PageText, pretty
+from tui.queries import AuditRowQuery, BatchQuery, CaseQuery, JobQuery
+from tui.screens.base import ConsoleScreen
+from tui.snapshot import FullJobSeen, ScreenQuery, Snapshot
 from tui.text import Cell, cell, line
 from tui.widgets.bar import Bar
 from tui.widgets.page import Page
@@ -29,7 +29,7 @@ Copies = list[tuple[str, str, str]]
 """What can be copied: a key, what it is, and the text."""
 
 
-class Reading(Room):
+class Reading(ConsoleScreen):
     """A page to read, about one thing."""
 
     kind: ClassVar[str] = "job"
@@ -47,7 +47,7 @@ class Reading(Room):
         self.id_of_it = id
 
     def body(self) -> Iterable[Widget]:
-        """Give the page."""
+        """Return the page."""
         yield Page(id="page")
 
     @property
@@ -55,16 +55,16 @@ class Reading(Room):
         """The page."""
         return self.query_one("#page", Page)
 
-    def tell(self, found: object, now: int) -> Told | None:
+    def tell(self, found: object, now: int) -> PageText | None:
         """Describe what was found; None where it is not there."""
         raise NotImplementedError
 
-    def show(self, picture: Picture) -> None:
+    def show(self, snapshot: Snapshot) -> None:
         """Describe it."""
-        told = self.tell(picture.answer_to(self.look()), picture.at)
-        if told is not None:
-            self.page.show(told.lines, told.links, told.heads)
-        elif picture.seen is not None and picture.seen.look == self.look():
+        described = self.tell(snapshot.answer_to(self.data_query()), snapshot.at)
+        if described is not None:
+            self.page.show(described.lines, described.links, described.heads)
+        elif snapshot.seen is not None and snapshot.seen.data_query == self.data_query():
             self.page.show([line(cell(f"{self.kind} {self.id_of_it} not found", "warn"))])
 
     def copies(self) -> Copies:
@@ -82,16 +82,16 @@ class Reading(Room):
         """What was looked for last."""
         return self.page.words
 
-    def complete_words(self, text: str) -> list[str]:
+    def complete_text(self, text: str) -> list[str]:
         """Return nothing: any words can be looked for."""
         return []
 
-    def take_words(self, text: str) -> None:
-        """Look for words in the page."""
+    def take_text(self, text: str) -> None:
+        """Search for words in the page."""
         self.page.search(text)
 
-    def draw_words(self) -> None:
-        """Say what is looked for, and how lines are shown, where that is not as usual."""
+    def draw_text(self) -> None:
+        """Return what is looked for, and how lines are shown, where that is not as usual."""
         page, parts = self.page, [Cell(" ")]
         if page.words:
             at, of = page.hit
@@ -105,9 +105,9 @@ class Reading(Room):
         )
 
     def on_page_changed(self, message: Page.Changed) -> None:
-        """Say how the page is shown now."""
+        """Return how the page is shown now."""
         message.stop()
-        self.draw_words()
+        self.draw_text()
 
     def on_page_followed(self, message: Page.Followed) -> None:
         """Go where the link leads."""
@@ -129,19 +129,19 @@ class Reading(Room):
 class Inspect(Reading):
     """Payload, result, every attempt with its error, history, case and audit of one job."""
 
-    title_words: ClassVar[str] = "Job"
+    heading: ClassVar[str] = "Job"
 
-    def look(self) -> Look:
+    def data_query(self) -> ScreenQuery:
         """Ask for the job."""
-        return StoryLook(self.id_of_it)
+        return JobQuery(self.id_of_it)
 
-    def _found(self) -> StoryOf | None:
-        found = self.console.store.picture.answer_to(self.look())
-        return found if isinstance(found, StoryOf) else None
+    def _found(self) -> FullJobSeen | None:
+        found = self.console.store.snapshot.answer_to(self.data_query())
+        return found if isinstance(found, FullJobSeen) else None
 
-    def tell(self, found: object, now: int) -> Told | None:
+    def tell(self, found: object, now: int) -> PageText | None:
         """Describe the story."""
-        return tell_story(found, now) if isinstance(found, StoryOf) else None
+        return job_page(found, now) if isinstance(found, FullJobSeen) else None
 
     def target(self) -> Target | None:
         """Return the job."""
@@ -150,14 +150,14 @@ class Inspect(Reading):
     def states(self) -> States:
         """Return the state of the job."""
         found = self._found()
-        return None if found is None else {found.story.detail.view.state}
+        return None if found is None else {found.full_job.detail.view.state}
 
     def copies(self) -> Copies:
         """Return what can be copied of the job, as far as it has it."""
         copies, found = super().copies(), self._found()
         if found is None:
             return copies
-        detail = found.story.detail
+        detail = found.full_job.detail
         errors = [each.traceback or each.error for each in detail.attempts if each.error]
         more = (
             ("p", "payload", pretty(detail.view.data)),
@@ -172,60 +172,60 @@ class Inspect(Reading):
 class InspectCase(Reading):
     """One case."""
 
-    title_words: ClassVar[str] = "Case"
+    heading: ClassVar[str] = "Case"
     kind: ClassVar[str] = "case"
 
-    def look(self) -> Look:
+    def data_query(self) -> ScreenQuery:
         """Ask for the case."""
-        return CaseLook(self.id_of_it)
+        return CaseQuery(self.id_of_it)
 
-    def tell(self, found: object, now: int) -> Told | None:
+    def tell(self, found: object, now: int) -> PageText | None:
         """Describe it."""
-        return tell_case(found, now) if isinstance(found, Case) else None
+        return case_page(found, now) if isinstance(found, Case) else None
 
     def target(self) -> Target | None:
-        """Give the case."""
+        """Return the case."""
         return Target(kind="case", ids=(self.id_of_it,))
 
     def states(self) -> States:
         """Return whether it is open or closed."""
-        found = self.console.store.picture.answer_to(self.look())
+        found = self.console.store.snapshot.answer_to(self.data_query())
         return {found.status} if isinstance(found, Case) else None
 
 
 class InspectAudit(Reading):
     """One audit row."""
 
-    title_words: ClassVar[str] = "Audit row"
+    heading: ClassVar[str] = "Audit row"
     kind: ClassVar[str] = "audit row"
 
-    def look(self) -> Look:
+    def data_query(self) -> ScreenQuery:
         """Ask for the row."""
-        return AuditRowLook(int(self.id_of_it))
+        return AuditRowQuery(int(self.id_of_it))
 
-    def tell(self, found: object, now: int) -> Told | None:
+    def tell(self, found: object, now: int) -> PageText | None:
         """Describe it."""
-        return tell_audit(found, now) if isinstance(found, AuditRecord) else None
+        return audit_page(found, now) if isinstance(found, AuditRecord) else None
 
     def target(self) -> Target | None:
-        """Give the row."""
+        """Return the row."""
         return Target(kind="audit", ids=(self.id_of_it,))
 
 
 class InspectBatch(Reading):
     """The audit rows of one act on many jobs; the id is the action, a blank, and the batch."""
 
-    title_words: ClassVar[str] = "Batch"
+    heading: ClassVar[str] = "Batch"
     kind: ClassVar[str] = "batch"
 
-    def look(self) -> Look:
+    def data_query(self) -> ScreenQuery:
         """Ask for its rows."""
         action, _, batch = self.id_of_it.partition(" ")
-        return BatchLook(batch, action)
+        return BatchQuery(batch, action)
 
-    def tell(self, found: object, now: int) -> Told | None:
+    def tell(self, found: object, now: int) -> PageText | None:
         """Describe it."""
-        return tell_folded(found, now) if isinstance(found, Folded) else None
+        return folded_audit_page(found, now) if isinstance(found, Folded) else None
 
     def target(self) -> Target | None:
         """Return the batch."""
@@ -235,14 +235,14 @@ class InspectBatch(Reading):
 class InspectEvent(Reading):
     """One event that is not about a job. It is told as it was read: events do not change."""
 
-    title_words: ClassVar[str] = "Event"
+    heading: ClassVar[str] = "Event"
     kind: ClassVar[str] = "event"
 
     def __init__(self, event: Event) -> None:
         super().__init__(event.id)
         self._event = event
 
-    def show(self, picture: Picture) -> None:
+    def show(self, snapshot: Snapshot) -> None:
         """Describe it."""
-        told = tell_event(self._event, picture.at)
-        self.page.show(told.lines, told.links, told.heads)
+        described = event_page(self._event, snapshot.at)
+        self.page.show(described.lines, described.links, described.heads)

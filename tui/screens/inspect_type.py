@@ -4,32 +4,32 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from hms_svc.operations.type_story import TypeStory
+from hms_svc.operations.type_detail import TypeDetail
 from tui.commands import Target
-from tui.looks import TypeLook
-from tui.picture import Look
+from tui.page_lines import PageText
+from tui.queries import TypeQuery
 from tui.screens.inspect import Reading
-from tui.telling import Told
+from tui.snapshot import ScreenQuery
 from tui.trend import QueueTrend
-from tui.type_story import tell_type
+from tui.type_page import type_page
 
 
 class InspectType(Reading):
     """How a type moves, who works on it, what fails, its newest results, what bounds it."""
 
-    title_words: ClassVar[str] = "Type"
+    heading: ClassVar[str] = "Type"
     kind: ClassVar[str] = "queue"
 
-    def look(self) -> Look:
+    def data_query(self) -> ScreenQuery:
         """Ask for the type."""
-        return TypeLook(self.id_of_it)
+        return TypeQuery(self.id_of_it)
 
-    def tell(self, found: object, now: int) -> Told | None:
+    def tell(self, found: object, now: int) -> PageText | None:
         """Describe it."""
-        if not isinstance(found, TypeStory):
+        if not isinstance(found, TypeDetail):
             return None
-        trends = self.console.store.picture.trends
-        return tell_type(found, trends.get(self.id_of_it, QueueTrend()), now)
+        trends = self.console.store.snapshot.trends
+        return type_page(found, trends.get(self.id_of_it, QueueTrend()), now)
 
     def target(self) -> Target | None:
         """Return the queue."""

@@ -14,12 +14,12 @@ from hms_svc.domain.views import JobPage, JobView
 from tui import formatting as f
 from tui.commands import Target
 from tui.hints import States
-from tui.looks import GlanceLook, JobsLook
-from tui.picture import Look, Picture
+from tui.page_lines import PageText
 from tui.preview import Read, preview_job
-from tui.rows import cause_words
+from tui.queries import GlanceQuery, JobsQuery
+from tui.rows import cause_text
 from tui.screens.previewed import Previewed
-from tui.telling import Told
+from tui.snapshot import ScreenQuery, Snapshot
 from tui.text import Cell, Column, Line, Row, cell, line
 from tui.widgets.bar import Bar
 from tui.widgets.grid import Grid
@@ -47,7 +47,7 @@ class JobList(Previewed):
         self._jobs: dict[str, JobView] = {}
 
     def list_body(self) -> Iterable[Widget]:
-        """Give the line that tells the filter, and the page."""
+        """Return the line that tells the filter, and the page."""
         yield Bar(id="filter")
         yield Grid(self.shown_columns, id="jobs", empty=self.empty)
 
@@ -80,29 +80,29 @@ class JobList(Previewed):
         else:
             self.where = where
 
-    def look(self) -> Look:
+    def data_query(self) -> ScreenQuery:
         """Ask for a page of jobs."""
-        return self.page_look()
+        return self.page_query()
 
-    def page_of(self, picture: Picture) -> JobPage | None:
-        """Give the page, where it is the one that was asked for."""
-        page = picture.answer_to(self.look())
+    def page_of(self, snapshot: Snapshot) -> JobPage | None:
+        """Return the page, where it is the one that was asked for."""
+        page = snapshot.answer_to(self.data_query())
         return page if isinstance(page, JobPage) else None
 
-    def page_look(self) -> JobsLook:
+    def page_query(self) -> JobsQuery:
         """Ask for as many jobs as there is room for."""
-        room = max(LEAST_ROWS, self.size.height - LINES_AROUND - self.preview_lines)
-        return JobsLook(
-            self.where, room, self._cursors[-1], bool(parse_filter(self.where).unserved())
+        console_screen = max(LEAST_ROWS, self.size.height - LINES_AROUND - self.preview_lines)
+        return JobsQuery(
+            self.where, console_screen, self._cursors[-1], bool(parse_filter(self.where).unserved())
         )
 
-    def rows_of(self, jobs: Sequence[JobView], picture: Picture) -> list[Row]:
-        """Give the rows of these jobs."""
+    def rows_of(self, jobs: Sequence[JobView], snapshot: Snapshot) -> list[Row]:
+        """Return the rows of these jobs."""
         raise NotImplementedError
 
-    def show(self, picture: Picture) -> None:
+    def show(self, snapshot: Snapshot) -> None:
         """Show the page, where it is the one that was asked for."""
-        page = self.page_of(picture)
+        page = self.page_of(snapshot)
         if page is not None:
             self._states |= {job.id: job.state for job in page.jobs}
             self._jobs = {job.id: job for job in page.jobs}
@@ -113,42 +113,40 @@ class JobList(Previewed):
             if not page.jobs:
                 self.grid.empty = (*_no_such_id(self.where), *self.empty)
             self.grid.is_whole = page.cursor is None and len(self._cursors) == 1
-            self.grid.show(self.rows_of(page.jobs, picture))
+            self.grid.show(self.rows_of(page.jobs, snapshot))
             if self._turned:
                 self.grid.action_edge(-self._turned)
                 self._turned = 0
-        self._tell(picture, page)
+        self._report(snapshot, page)
 
-    def _tell(self, picture: Picture, page: JobPage | None) -> None:
+    def _report(self, snapshot: Snapshot, page: JobPage | None) -> None:
         parts: list[Cell] = [Cell(" ")]
         parts += [cell(self.where, "accent")] if self.where else [Cell("all jobs", "dim")]
         causes = parse_filter(self.where).causes() or ()
-        grouped = [cause_words(group) for group in picture.failures if group.id in causes]
+        grouped = [cause_text(group) for group in snapshot.failures if group.id in causes]
         parts += [cell(f"  {words}") for words in grouped]
         parts.append(cell(f"  page {len(self._cursors)}", "dim"))
         if page is not None and page.cursor is not None:
             parts.append(Cell(", pgdn for more", "dim"))
         unserved = parse_filter(self.where).unserved()
         if unserved and page is not None:
-            told = (
-                f"  no index serves {' '.join(unserved)}: searched {f.number(page.looked)} records"
-            )
-            parts.append(cell(told, "warn"))
-        self.query_one("#filter", Bar).show(tuple(parts), self._choice(picture))
+            described = f"  no index serves {' '.join(unserved)}: searched {f.number(page.examined)} records"
+            parts.append(cell(described, "warn"))
+        self.query_one("#filter", Bar).show(tuple(parts), self._choice(snapshot))
 
-    def _choice(self, picture: Picture) -> Line:
+    def _choice(self, snapshot: Snapshot) -> Line:
         if self._all_that_match:
-            most = at_most(picture, self.where)
+            most = at_most(snapshot, self.where)
             return line(cell(f"all matching jobs selected (up to {f.number(most)}) ", "warn"))
         if self._marked:
             return line(cell(f"{f.number(len(self._marked))} marked ", "warn"))
-        page = self.page_of(picture)
+        page = self.page_of(snapshot)
         if page is not None and page.cursor is None and len(self._cursors) == 1:
             return line(cell(f"{plural(len(page.jobs), 'job')} ", "dim"))
-        return line(cell(f"up to {plural(at_most(picture, self.where), 'job')} ", "dim"))
+        return line(cell(f"up to {plural(at_most(snapshot, self.where), 'job')} ", "dim"))
 
     def target(self) -> Target | None:
-        """Give all that match, the marked jobs, or the one at the cursor."""
+        """Return all that match, the marked jobs, or the one at the cursor."""
         if self._all_that_match:
             return Target(kind="job", where=self.where or "id:*")
         if self._marked:
@@ -156,20 +154,20 @@ class JobList(Previewed):
         cursor = self.grid.chosen
         return None if cursor is None else Target(kind="job", ids=(cursor,))
 
-    def glance_of(self, key: str) -> GlanceLook | None:
+    def glance_of(self, key: str) -> GlanceQuery | None:
         """Return the job, to be read again once it has moved."""
         job = self._jobs.get(key)
         if job is None:
             return None
-        return GlanceLook(key, (job.state, job.attempt, job.due_at), ended=job.state in TERMINAL)
+        return GlanceQuery(key, (job.state, job.attempt, job.due_at), ended=job.state in TERMINAL)
 
-    def preview(self, key: str, read: Read, picture: Picture) -> Told | None:
+    def preview(self, key: str, read: Read, snapshot: Snapshot) -> PageText | None:
         """Describe the job."""
         job = self._jobs.get(key)
-        return None if job is None else preview_job(job, read, picture.at)
+        return None if job is None else preview_job(job, read, snapshot.at)
 
     def states(self) -> States:
-        """Give the states of the chosen jobs, as they were last seen."""
+        """Return the states of the chosen jobs, as they were last seen."""
         if self._all_that_match:
             return parse_filter(self.where).states()
         target = self.target()
@@ -187,7 +185,7 @@ class JobList(Previewed):
             self._marked ^= {cursor}
             self.grid.mark(self._marked)
             self.grid.action_move(1)
-            self.draw(self.console.store.picture)
+            self.draw(self.console.store.snapshot)
 
     def choose_all(self) -> None:
         """Choose all jobs that match, or none again."""
@@ -196,12 +194,12 @@ class JobList(Previewed):
         self.grid.mark(
             frozenset(row.key for row in self.grid.rows) if self._all_that_match else self._marked
         )
-        self.draw(self.console.store.picture)
+        self.draw(self.console.store.snapshot)
 
     def acted(self) -> None:
         """Forget what was chosen, now that it was done."""
         self._forget_marks()
-        self.draw(self.console.store.picture)
+        self.draw(self.console.store.snapshot)
 
     def _forget_marks(self) -> None:
         self._marked, self._all_that_match = frozenset(), False
@@ -223,7 +221,7 @@ class JobList(Previewed):
     def on_grid_beyond(self, message: Grid.Beyond) -> None:
         """Turn the page."""
         message.stop()
-        page = self.page_of(self.console.store.picture)
+        page = self.page_of(self.console.store.snapshot)
         if message.step > 0 and page is not None and page.cursor is not None:
             self._cursors.append(page.cursor)
         elif message.step < 0 and len(self._cursors) > 1:
@@ -235,26 +233,26 @@ class JobList(Previewed):
 
 
 def _no_such_id(where: str) -> list[Line]:
-    """Say, where a filter names ids, how parts of ids are looked for."""
+    """Explain, where a filter names ids, how parts of ids are looked for."""
     ids = parse_filter(where).ids()
     if not ids:
         return []
-    told = f"no job that matches has the id {ids[0]}; of a part of an id: "
-    return [line(cell(told), cell(f"id~{ids[0]}", "key")), ()]
+    described = f"no job that matches has the id {ids[0]}; of a part of an id: "
+    return [line(cell(described), cell(f"id~{ids[0]}", "key")), ()]
 
 
-def at_most(picture: Picture, where: str) -> int:
+def at_most(snapshot: Snapshot, where: str) -> int:
     """Count the jobs among which all matches are: those of the states and types that are named."""
     given = parse_filter(where)
     ids, causes = given.ids(), given.causes()
     if ids is not None:
         return len(ids)
     if causes is not None:
-        return sum(group.count for group in picture.failures if group.id in causes)
+        return sum(group.count for group in snapshot.failures if group.id in causes)
     states, types = given.states(), given.types()
     return sum(
         getattr(queue.counts, state)
-        for queue in picture.queues
+        for queue in snapshot.queues
         if types is None or _may_be(queue.type, types)
         for state in (states if states is not None else _STATES)
     )

@@ -7,30 +7,30 @@ from typing import ClassVar
 
 from hms_svc.domain.views import JobView
 from tui import columns, rows
-from tui.picture import Picture
 from tui.screens.job_list import JobList
+from tui.snapshot import Snapshot
 from tui.text import Column, Line, Row, cell, line
 
 
 class Jobs(JobList):
     """Every job, by the filter."""
 
-    title_words: ClassVar[str] = "Jobs"
+    heading: ClassVar[str] = "Jobs"
     shown_columns: ClassVar[Sequence[Column]] = columns.JOBS
     empty: ClassVar[Sequence[Line]] = (
         line("No job matches. ", cell("/", "key"), " changes the filter, ", cell("esc", "key"), " clears it, "),
         line(cell("e", "key"), " enqueues a sample job."),
     )  # fmt: skip
 
-    def rows_of(self, jobs: Sequence[JobView], picture: Picture) -> list[Row]:
-        """Give a row for each."""
-        return rows.job_rows(jobs, picture.at, {worker.id for worker in picture.workers})
+    def rows_of(self, jobs: Sequence[JobView], snapshot: Snapshot) -> list[Row]:
+        """Return a row for each."""
+        return rows.job_rows(jobs, snapshot.at, {worker.id for worker in snapshot.workers})
 
 
 class Held(JobList):
     """Jobs that wait for a human's yes or no."""
 
-    title_words: ClassVar[str] = "Held"
+    heading: ClassVar[str] = "Held"
     first_hints: ClassVar[frozenset[str]] = frozenset({"approve", "deny", "why"})
     where: str = "state:held"
     shown_columns: ClassVar[Sequence[Column]] = columns.HELD
@@ -38,6 +38,6 @@ class Held(JobList):
         line("Nothing waits for approval. Try the sample ", cell("held.json"), " with ", cell("e", "key"), "."),
     )  # fmt: skip
 
-    def rows_of(self, jobs: Sequence[JobView], picture: Picture) -> list[Row]:
-        """Give a row for each, with what governance wants to know."""
-        return rows.held_rows(jobs, picture.at)
+    def rows_of(self, jobs: Sequence[JobView], snapshot: Snapshot) -> list[Row]:
+        """Return a row for each, with what governance wants to know."""
+        return rows.held_rows(jobs, snapshot.at)

@@ -13,8 +13,8 @@ from tui import columns, rows
 from tui import formatting as f
 from tui.commands import Kind, Target
 from tui.hints import States
-from tui.picture import Picture
-from tui.screens.room import Room
+from tui.screens.base import ConsoleScreen
+from tui.snapshot import Snapshot
 from tui.store import NEWEST_EVENTS
 from tui.text import Line, cell, line
 from tui.widgets.grid import Grid
@@ -26,11 +26,11 @@ WIDE: Final = 160
 ENQUEUE: Final = line("Nothing yet. Press ", cell("e", "key"), " to enqueue a sample job.")
 
 
-class Overview(Room):
+class Overview(ConsoleScreen):
     """Four panels, the next of them a tab away."""
 
-    title_words: ClassVar[str] = "Overview"
-    CSS_PATH = ["room.tcss", "overview.tcss"]  # noqa: RUF012 - Textual declares it
+    heading: ClassVar[str] = "Overview"
+    CSS_PATH = ["base.tcss", "overview.tcss"]  # noqa: RUF012 - Textual declares it
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,34 +54,34 @@ class Overview(Room):
                 )  # fmt: skip
 
     def wants(self) -> dict[str, bool]:
-        """Give all of the common parts."""
+        """Return all of the common parts."""
         return {"failures": True, "results": True}
 
-    def show(self, picture: Picture) -> None:
+    def show(self, snapshot: Snapshot) -> None:
         """Fill the four panels, once there is something to fill them with."""
-        if not picture.at:
+        if not snapshot.at:
             return
-        now = picture.at
-        self._grid("results").empty = (_no_result(picture),)
-        self._show_queues(picture)
+        now = snapshot.at
+        self._grid("results").empty = (_no_result(snapshot),)
+        self._show_queues(snapshot)
         self._grid("results").is_whole = False
-        self._grid("results").show(rows.result_rows(picture.results))
-        self._grid("validation").show(rows.validation_rows(picture.failures, now))
-        self._grid("dead").show(rows.failing_rows(picture.failures, now))
+        self._grid("results").show(rows.result_rows(snapshot.results))
+        self._grid("validation").show(rows.validation_rows(snapshot.failures, now))
+        self._grid("dead").show(rows.failing_rows(snapshot.failures, now))
         self._share_height()
 
-    def _show_queues(self, picture: Picture) -> None:
+    def _show_queues(self, snapshot: Snapshot) -> None:
         """Show what needs somebody first; what there is no room for is counted in the head."""
         most, grid = max(2, (self.size.height - 2) * 2 // 5 - 1), self._grid("queues")
         is_plain = not grid.words and not grid.view.sort
         shown = rows.queue_rows(
-            picture.queues, picture.trends, picture.at, most if is_plain else rows.MANY
+            snapshot.queues, snapshot.trends, snapshot.at, most if is_plain else rows.MANY
         )
         below = rows.trouble_below(shown, most) if is_plain else ""
         grid.show(shown, title=f"Queues{below}")
 
     def target(self) -> Target | None:
-        """Give what the cursor of the panel with the keys is on."""
+        """Return what the cursor of the panel with the keys is on."""
         grid = self.focused
         if not isinstance(grid, Grid) or grid.chosen is None:
             return None
@@ -92,12 +92,12 @@ class Overview(Room):
         return Target(kind=kind, ids=(grid.chosen,), where=where)
 
     def states(self) -> States:
-        """Give the state of the result or group at the cursor."""
-        target, picture = self.target(), self.console.store.picture
+        """Return the state of the result or group at the cursor."""
+        target, snapshot = self.target(), self.console.store.snapshot
         if target is None or target.kind == "queue":
             return None
-        ends = {result.job_id: result.state for result in reversed(picture.results)}
-        known = ends | {group.id: group.state for group in picture.failures}
+        ends = {result.job_id: result.state for result in reversed(snapshot.results)}
+        known = ends | {group.id: group.state for group in snapshot.failures}
         return {known[each] for each in target.ids if each in known} or None
 
     def on_resize(self, event: events.Resize) -> None:
@@ -111,7 +111,7 @@ class Overview(Room):
         return self.query_one(f"#{name}", Grid)
 
     def _share_height(self) -> None:
-        """Give each panel what it needs, as far as there is room. None shrinks: nothing jumps."""
+        """Return each panel what it needs, as far as there is room. None shrinks: nothing jumps."""
         for name in KINDS:
             needed = max(len(self._grid(name).rows), 1) + 1
             self._needs[name] = max(self._needs.get(name, 0), needed)
@@ -124,29 +124,31 @@ class Overview(Room):
                 grid.styles.height = height
 
 
-def _no_result(picture: Picture) -> Line:
-    counts = [queue.counts for queue in picture.queues]
+def _no_result(snapshot: Snapshot) -> Line:
+    counts = [queue.counts for queue in snapshot.queues]
     ended = sum(each.completed + each.rejected + each.dead + each.cancelled for each in counts)
     if not ended:
         return line("No job has ended yet. Results appear here live.")
-    told = f"None among the newest {NEWEST_EVENTS} events. {f.number(ended)} ended before: "
-    return line(told, cell("2", "key"), " shows them.")
+    described = f"None among the newest {NEWEST_EVENTS} events. {f.number(ended)} ended before: "
+    return line(described, cell("2", "key"), " shows them.")
 
 
-def share_heights(room: int, needs: Mapping[str, int], *, side_by_side: bool) -> dict[str, int]:
+def share_heights(
+    console_screen: int, needs: Mapping[str, int], *, side_by_side: bool
+) -> dict[str, int]:
     """Share the lines of a screen among the panels; results get what the others leave.
 
     Queues get at most two fifths of it, each kind of failures a quarter, but for
     lines that nobody else needs.
     """
-    queues = max(3, min(needs["queues"], room * 2 // 5))
-    below = room - queues
+    queues = max(3, min(needs["queues"], console_screen * 2 // 5))
+    below = console_screen - queues
     if side_by_side:
         validation = max(3, min(needs["validation"], below // 2))
         return {
             "queues": queues, "results": below, "validation": validation, "dead": below - validation,
         }  # fmt: skip
-    most = max(3, room // 4)
+    most = max(3, console_screen // 4)
     validation = max(2, min(needs["validation"], most))
     dead = min(max(2, min(needs["dead"], most)), below - validation)
     spare = below - validation - dead - needs["results"]

@@ -14,11 +14,11 @@ from textual.widget import Widget
 
 from hms_svc.domain.errors import HmsError
 from hms_svc.domain.plain_text import plain
-from tui.looks import GlanceLook
-from tui.picture import Picture
+from tui.page_lines import PageText
 from tui.preview import Read
-from tui.screens.room import Room
-from tui.telling import Told
+from tui.queries import GlanceQuery
+from tui.screens.base import ConsoleScreen
+from tui.snapshot import Snapshot
 from tui.text import cell, line
 from tui.widgets.bar import Bar
 from tui.widgets.grid import Grid
@@ -28,20 +28,20 @@ LEAST_WIDTH: Final = 120
 BESIDE_WIDTH: Final = 180
 SHARE: Final = 0.45
 LEAST_LINES: Final = 6
-NOTHING: Final = Told((line(cell("no row is selected", "dim")),))
+NOTHING: Final = PageText((line(cell("no row is selected", "dim")),))
 REST_SECONDS: Final = 0.2
 """How long the cursor rests on a row before anything is read for it."""
 PATIENCE_SECONDS: Final = 6.0
 
 
-class Previewed(Room):
+class Previewed(ConsoleScreen):
     """What a list knows of a row is shown at once; what has to be read, once for each rest of the cursor."""
 
     without: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self) -> None:
         super().__init__()
-        self._glance: GlanceLook | None = None
+        self._glance: GlanceQuery | None = None
         self._read: Read = None
         self._previewed: str | None = None
         self._rest: Timer | None = None
@@ -56,11 +56,11 @@ class Previewed(Room):
         preview = Vertical(Bar(id="previewed"), Page(id="preview"), id="aside")
         yield Container(Vertical(*self.list_body(), id="list"), preview, id="split")
 
-    def preview(self, key: str, read: Read, picture: Picture) -> Told | None:
+    def preview(self, key: str, read: Read, snapshot: Snapshot) -> PageText | None:
         """Describe a row, with what was read for it; None where nothing is known."""
         raise NotImplementedError
 
-    def glance_of(self, key: str) -> GlanceLook | None:
+    def glance_of(self, key: str) -> GlanceQuery | None:
         """Return what has to be read for the row; None where the list knows all."""
         return None
 
@@ -94,13 +94,13 @@ class Previewed(Room):
         if self._is_ready:
             self.call_after_refresh(self.ask)
 
-    def draw(self, picture: Picture) -> None:
-        """Show a picture, and the preview of what is at the cursor in it."""
-        super().draw(picture)
+    def draw(self, snapshot: Snapshot) -> None:
+        """Show a snapshot, and the preview of what is at the cursor in it."""
+        super().draw(snapshot)
         if self._is_ready and self.is_current:
-            self._show_preview(picture)
+            self._show_preview(snapshot)
 
-    def _show_preview(self, picture: Picture) -> None:
+    def _show_preview(self, snapshot: Snapshot) -> None:
         grid = self.table
         if not self.is_previewing or grid is None:
             return
@@ -116,8 +116,14 @@ class Previewed(Room):
                 seconds = max(REST_SECONDS, self._next_at - time.monotonic())
                 self._rest = self.set_timer(seconds, self._begin_reading)
         page = self.query_one("#preview", Page)
-        told = NOTHING if key is None else self.preview(key, self._read, picture)
-        page.show(*((told.lines, told.links, told.heads) if told is not None else ((),)))
+        described = NOTHING if key is None else self.preview(key, self._read, snapshot)
+        page.show(
+            *(
+                (described.lines, described.links, described.heads)
+                if described is not None
+                else ((),)
+            )
+        )
         if key != self._previewed:
             self._previewed = key
             page.action_edge(-1)
@@ -156,17 +162,17 @@ class Previewed(Room):
             read = f"no answer within {PATIENCE_SECONDS:g} s"
         if wanted == self._glance and self.is_current:
             self._read = read
-            self._show_preview(self.console.store.picture)
+            self._show_preview(self.console.store.snapshot)
 
     def on_grid_moved(self, message: Grid.Moved) -> None:
         """Preview the row at the cursor."""
         if self._is_ready and self.is_current:
-            self._show_preview(self.console.store.picture)
+            self._show_preview(self.console.store.snapshot)
 
     def on_descendant_focus(self) -> None:
         """Preview the row at the cursor of the table that has the keys now."""
         if self._is_ready and self.is_current:
-            self._show_preview(self.console.store.picture)
+            self._show_preview(self.console.store.snapshot)
 
     def on_screen_suspend(self) -> None:
         """Ask for nothing while something else is shown."""

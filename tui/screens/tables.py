@@ -11,16 +11,16 @@ from hms_svc.domain.case import Case
 from hms_svc.domain.event import AUDIT_SEALED, EVENTS_GAP, Event
 from hms_svc.domain.views import FailureGroup
 from tui import columns, rows
-from tui.audit_rows import Folded, audit_rows, read_audit_words
-from tui.case_words import read_case_words
+from tui.audit_rows import Folded, audit_rows, read_audit_query
+from tui.case_query import read_case_query
 from tui.commands import Target
 from tui.hints import States
-from tui.looks import AuditLook, AuditSeen, CasePage, CasesLook, EventsLook, GlanceLook
-from tui.picture import Look, Picture
+from tui.job_page import case_page, event_page, folded_audit_page
+from tui.page_lines import PageText
 from tui.preview import Read, preview_group
+from tui.queries import AuditRowsQuery, AuditSeen, CasePage, CasesQuery, EventsQuery, GlanceQuery
 from tui.screens.previewed import Previewed
-from tui.story import tell_case, tell_event, tell_folded
-from tui.telling import Told
+from tui.snapshot import ScreenQuery, Snapshot
 from tui.text import Column, Line, Row, line
 from tui.widgets.grid import Grid
 
@@ -28,7 +28,7 @@ ROWS = 100
 _OF_NO_JOB: Final = frozenset({AUDIT_SEALED, EVENTS_GAP})
 
 
-class TableRoom(Previewed):
+class TableScreen(Previewed):
     """A room of one grid."""
 
     shown_columns: ClassVar[Sequence[Column]] = ()
@@ -39,7 +39,7 @@ class TableRoom(Previewed):
     """How many rows are asked for; None where all are."""
 
     def list_body(self) -> Iterable[Widget]:
-        """Give the grid."""
+        """Return the grid."""
         yield Grid(
             self.shown_columns, id="table", empty=self.empty, follows=self.follows,
             keeps_order=self.keeps_order,
@@ -50,33 +50,33 @@ class TableRoom(Previewed):
         """The table."""
         return self.query_one("#table", Grid)
 
-    def rows_of(self, picture: Picture) -> list[Row] | None:
-        """Give the rows, None where they are not known yet."""
+    def rows_of(self, snapshot: Snapshot) -> list[Row] | None:
+        """Return the rows, None where they are not known yet."""
         raise NotImplementedError
 
-    def show(self, picture: Picture) -> None:
+    def show(self, snapshot: Snapshot) -> None:
         """Fill the table."""
-        found = self.rows_of(picture)
+        found = self.rows_of(snapshot)
         if found is not None:
             self.grid.is_whole = self.most is None or len(found) < self.most
             self.grid.show(found)
 
 
-class AskedRoom(TableRoom):
+class QueriedTable(TableScreen):
     """A table of the database: some words are asked of the server, the others narrow what it gives."""
 
-    first_question: ClassVar[Look]
+    first_question: ClassVar[ScreenQuery]
 
     def __init__(self) -> None:
         super().__init__()
         self._words = ""
         self._question = self.first_question
 
-    def look(self) -> Look:
+    def data_query(self) -> ScreenQuery:
         """Ask for the newest that are wanted."""
         return self._question
 
-    def read_words(self, text: str) -> tuple[Look, str]:
+    def read_query(self, text: str) -> tuple[ScreenQuery, str]:
         """Return what the server is asked, and the words that are left; raises BadInput."""
         raise NotImplementedError
 
@@ -85,9 +85,9 @@ class AskedRoom(TableRoom):
         """What was typed."""
         return self._words
 
-    def take_words(self, text: str) -> None:
+    def take_text(self, text: str) -> None:
         """Ask the server for what it can find; the other words narrow what it gives."""
-        question, words = self.read_words(text)
+        question, words = self.read_query(text)
         if question != self._question:
             self._question = question
             self.grid.wait()
@@ -95,23 +95,23 @@ class AskedRoom(TableRoom):
         self.grid.rearrange(words=words)
         self.ask()
 
-    def told_words(self) -> list[tuple[str, Grid]]:
+    def filter_texts(self) -> list[tuple[str, Grid]]:
         """Return what was typed, also where the server alone minds it."""
         return [(self._words, self.grid)] if self._words else []
 
-    def forget_words(self) -> None:
+    def clear_text(self) -> None:
         """Ask for every row again."""
-        self.take_words("")
+        self.take_text("")
 
 
-class Failures(TableRoom):
+class Failures(TableScreen):
     """Retrying, dead and rejected jobs by cause, what is failing now first, then by the newest failure.
 
     That order is taken when the screen is opened, and kept while it is; groups that come
     then stand at the end, and are counted in the head.
     """
 
-    title_words: ClassVar[str] = "Failures"
+    heading: ClassVar[str] = "Failures"
     shown_columns: ClassVar[Sequence[Column]] = columns.FAILURES
     empty: ClassVar[Sequence[Line]] = (
         line("Nothing is failing, nothing is dead, nothing was rejected."),
@@ -119,142 +119,142 @@ class Failures(TableRoom):
     keeps_order: ClassVar[bool] = True
 
     def wants(self) -> dict[str, bool]:
-        """Give the groups."""
+        """Return the groups."""
         return {"failures": True}
 
-    def rows_of(self, picture: Picture) -> list[Row] | None:
+    def rows_of(self, snapshot: Snapshot) -> list[Row] | None:
         """Return every group."""
-        return rows.failure_rows(picture.failures, picture.at)
+        return rows.failure_rows(snapshot.failures, snapshot.at)
 
     def target(self) -> Target | None:
-        """Give the group at the cursor."""
+        """Return the group at the cursor."""
         cursor = self.grid.chosen
         if cursor is None:
             return None
         return Target(kind="group", ids=(cursor,), where=f"cause:{cursor}")
 
     def _group(self, key: str | None) -> FailureGroup | None:
-        groups = self.console.store.picture.failures
+        groups = self.console.store.snapshot.failures
         return next((group for group in groups if group.id == key), None)
 
     def states(self) -> States:
-        """Give the state of the group at the cursor."""
+        """Return the state of the group at the cursor."""
         group = self._group(self.grid.cursor)
         return None if group is None else {group.state}
 
-    def glance_of(self, key: str) -> GlanceLook | None:
+    def glance_of(self, key: str) -> GlanceQuery | None:
         """Return the newest job of the group."""
         group = self._group(key)
-        return None if group is None or not group.newest_id else GlanceLook(group.newest_id)
+        return None if group is None or not group.newest_id else GlanceQuery(group.newest_id)
 
-    def preview(self, key: str, read: Read, picture: Picture) -> Told | None:
+    def preview(self, key: str, read: Read, snapshot: Snapshot) -> PageText | None:
         """Describe the cause whole, with the newest job that failed of it."""
         group = self._group(key)
-        return None if group is None else preview_group(group, read, picture.at)
+        return None if group is None else preview_group(group, read, snapshot.at)
 
 
-class Cases(AskedRoom):
+class Cases(QueriedTable):
     """The rows that jobs made."""
 
-    title_words: ClassVar[str] = "Cases"
+    heading: ClassVar[str] = "Cases"
     shown_columns: ClassVar[Sequence[Column]] = columns.CASES
     empty: ClassVar[Sequence[Line]] = (line("No case has been opened."),)
     most: ClassVar[int | None] = ROWS
 
-    first_question: ClassVar[Look] = CasesLook(None, ROWS)
+    first_question: ClassVar[ScreenQuery] = CasesQuery(None, ROWS)
 
-    def read_words(self, text: str) -> tuple[Look, str]:
+    def read_query(self, text: str) -> tuple[ScreenQuery, str]:
         """Ask the server for a state and a kind."""
-        status, kind, words = read_case_words(text)
-        return CasesLook(status, ROWS, kind), words
+        status, kind, words = read_case_query(text)
+        return CasesQuery(status, ROWS, kind), words
 
-    def rows_of(self, picture: Picture) -> list[Row] | None:
-        """Give every case of the page."""
-        page = picture.answer_to(self.look())
+    def rows_of(self, snapshot: Snapshot) -> list[Row] | None:
+        """Return every case of the page."""
+        page = snapshot.answer_to(self.data_query())
         now = self.console.now_ms()
         return rows.case_rows(page.cases, now) if isinstance(page, CasePage) else None
 
     def _case(self, key: str | None) -> Case | None:
-        page = self.console.store.picture.answer_to(self.look())
+        page = self.console.store.snapshot.answer_to(self.data_query())
         cases = page.cases if isinstance(page, CasePage) else ()
         return next((case for case in cases if case.id == key), None)
 
-    def preview(self, key: str, read: Read, picture: Picture) -> Told | None:
+    def preview(self, key: str, read: Read, snapshot: Snapshot) -> PageText | None:
         """Describe all of the case."""
         case = self._case(key)
-        return None if case is None else tell_case(case, self.console.now_ms())
+        return None if case is None else case_page(case, self.console.now_ms())
 
     def target(self) -> Target | None:
-        """Give the case at the cursor."""
+        """Return the case at the cursor."""
         cursor = self.grid.chosen
         return None if cursor is None else Target(kind="case", ids=(cursor,))
 
     def states(self) -> States:
-        """Give whether the case at the cursor is open or closed."""
+        """Return whether the case at the cursor is open or closed."""
         case = self._case(self.grid.cursor)
         return None if case is None else {case.status}
 
 
-class Events(TableRoom):
+class Events(TableScreen):
     """The result bus, newest first."""
 
-    title_words: ClassVar[str] = "Events"
+    heading: ClassVar[str] = "Events"
     shown_columns: ClassVar[Sequence[Column]] = columns.EVENTS
     empty: ClassVar[Sequence[Line]] = (line("No events yet."),)
     most: ClassVar[int | None] = ROWS
     follows: ClassVar[bool] = True
 
-    def look(self) -> Look:
+    def data_query(self) -> ScreenQuery:
         """Ask for the newest."""
-        return EventsLook(ROWS)
+        return EventsQuery(ROWS)
 
-    def rows_of(self, picture: Picture) -> list[Row] | None:
-        """Give every event."""
-        found = picture.answer_to(self.look())
+    def rows_of(self, snapshot: Snapshot) -> list[Row] | None:
+        """Return every event."""
+        found = snapshot.answer_to(self.data_query())
         return rows.event_rows(found) if isinstance(found, tuple) else None
 
     def target(self) -> Target | None:
-        """Give the job that the event at the cursor tells of."""
+        """Return the job that the event at the cursor tells of."""
         cursor = self.grid.chosen
         return None if cursor is None else Target(kind="event", ids=(cursor.partition(":")[2],))
 
     def _event(self, key: str | None) -> Event | None:
         position = (key or "").partition(":")[0]
-        found = self.console.store.picture.answer_to(self.look())
+        found = self.console.store.snapshot.answer_to(self.data_query())
         events = found if isinstance(found, tuple) else ()
         return next((event for event in events if str(event.position) == position), None)
 
-    def preview(self, key: str, read: Read, picture: Picture) -> Told | None:
+    def preview(self, key: str, read: Read, snapshot: Snapshot) -> PageText | None:
         """Describe all of the event."""
         event = self._event(key)
-        return None if event is None else tell_event(event, picture.at)
+        return None if event is None else event_page(event, snapshot.at)
 
     def event_of_no_job(self) -> Event | None:
-        """Give the event at the cursor where it is about no job."""
+        """Return the event at the cursor where it is about no job."""
         event = self._event(self.grid.cursor)
         return event if event is not None and event.type in _OF_NO_JOB else None
 
 
-class Audit(AskedRoom):
+class Audit(QueriedTable):
     """Who did what, and why; an act on many jobs is one row."""
 
-    title_words: ClassVar[str] = "Audit"
+    heading: ClassVar[str] = "Audit"
     shown_columns: ClassVar[Sequence[Column]] = columns.AUDIT
     empty: ClassVar[Sequence[Line]] = (line("No audit records match."),)
     most: ClassVar[int | None] = ROWS
 
-    first_question: ClassVar[Look] = AuditLook(ROWS)
+    first_question: ClassVar[ScreenQuery] = AuditRowsQuery(ROWS)
 
-    def read_words(self, text: str) -> tuple[Look, str]:
+    def read_query(self, text: str) -> tuple[ScreenQuery, str]:
         """Ask the server for an actor, an act, a subject."""
-        query, words = read_audit_words(text)
-        return AuditLook(ROWS, query), words
+        query, words = read_audit_query(text)
+        return AuditRowsQuery(ROWS, query), words
 
     def _seen(self) -> AuditSeen | None:
-        found = self.console.store.picture.answer_to(self.look())
+        found = self.console.store.snapshot.answer_to(self.data_query())
         return found if isinstance(found, AuditSeen) else None
 
-    def rows_of(self, picture: Picture) -> list[Row] | None:
+    def rows_of(self, snapshot: Snapshot) -> list[Row] | None:
         """Return every record, or the batch of many."""
         seen = self._seen()
         return None if seen is None else audit_rows(seen.folded)
@@ -264,10 +264,10 @@ class Audit(AskedRoom):
         found = seen.folded if seen is not None else ()
         return next((each for each in found if each.key == key), None)
 
-    def preview(self, key: str, read: Read, picture: Picture) -> Told | None:
+    def preview(self, key: str, read: Read, snapshot: Snapshot) -> PageText | None:
         """Describe all of the row, or of the batch."""
         folded = self._folded(key)
-        return None if folded is None else tell_folded(folded, self.console.now_ms())
+        return None if folded is None else folded_audit_page(folded, self.console.now_ms())
 
     def target(self) -> Target | None:
         """Return the record at the cursor, or the batch."""

@@ -14,15 +14,15 @@ from hms_svc.domain.views import JobDetail, WorkerState, WorkerView
 from hms_svc.operations.explanation import (
     has_rescuer,
     is_silent,
-    silence_words,
-    wish_words,
+    request_text,
+    silence_text,
 )
 from tui import formatting as f
 from tui.commands import Target
 from tui.hints import States
-from tui.looks import Hands, HandsLook
-from tui.picture import Picture
-from tui.screens.room import Room
+from tui.queries import RunningJobs, RunningJobsQuery
+from tui.screens.base import ConsoleScreen
+from tui.snapshot import Snapshot
 from tui.text import Cell, Column, Role, Row, cell, line
 from tui.widgets.grid import Grid
 
@@ -65,16 +65,16 @@ class Head(Grid, can_focus=False):
     DEFAULT_CSS = "Head { height: 1; }"
 
 
-class Workers(Room):
+class Workers(ConsoleScreen):
     """Who works, and on what; one that has vanished stays in sight for five minutes."""
 
-    title_words: ClassVar[str] = "Workers"
+    heading: ClassVar[str] = "Workers"
 
     def __init__(self) -> None:
         super().__init__()
         self._known: dict[str, WorkerView] = {}
         self._left: dict[str, Left] = {}
-        self._hands = Hands()
+        self._actions = RunningJobs()
 
     def body(self) -> Iterable[Widget]:
         """Return the table with its two heads."""
@@ -83,53 +83,57 @@ class Workers(Room):
             line("No live workers. Start some: ", cell("hms-svc serve", "strong")),
         ])  # fmt: skip
 
-    def look(self) -> HandsLook:
-        """Ask for the jobs in hand, and for what became of those of workers that have left."""
+    def data_query(self) -> RunningJobsQuery:
+        """Ask for the running jobs, and for what became of those of workers that have left."""
         ids = [job_id for left in self._left.values() for job_id in left.worker.jobs]
-        return HandsLook(tuple(ids[:MOST_REMEMBERED]))
+        return RunningJobsQuery(tuple(ids[:MOST_REMEMBERED]))
 
-    def show(self, picture: Picture) -> None:
+    def show(self, snapshot: Snapshot) -> None:
         """Show each worker with its slots."""
-        if not picture.at:
+        if not snapshot.at:
             return
-        before = self.look()
-        self._remember(picture)
-        found = picture.answer_to(before)
-        if isinstance(found, Hands):
-            self._hands = found
-        hands = self._hands
+        before = self.data_query()
+        self._remember(snapshot)
+        found = snapshot.answer_to(before)
+        if isinstance(found, RunningJobs):
+            self._actions = found
+        running = self._actions
         rows: list[Row] = []
-        for worker in (*picture.workers, *picture.silent_workers):
+        for worker in (*snapshot.workers, *snapshot.silent_workers):
             rows += worker_rows(
-                worker, hands, picture, self._jobs_before(worker), is_wide=self.size.width >= WIDE
+                worker,
+                running,
+                snapshot,
+                self._jobs_before(worker),
+                is_wide=self.size.width >= WIDE,
             )
-        in_register = {worker.id for worker in (*picture.workers, *picture.silent_workers)}
+        in_register = {worker.id for worker in (*snapshot.workers, *snapshot.silent_workers)}
         rows += [
-            left_row(left, hands, picture.at)
+            left_row(left, running, snapshot.at)
             for worker_id, left in self._left.items()
             if worker_id not in in_register
         ]
         self.query_one("#workers", Grid).show(rows)
-        if self.look() != before:
-            self.console.store.want(self.look(), **self.wants())
+        if self.data_query() != before:
+            self.console.store.want(self.data_query(), **self.wants())
 
     def _jobs_before(self, worker: WorkerView) -> tuple[str, ...]:
         left = self._left.get(worker.id)
         return left.worker.jobs if left is not None else worker.jobs
 
-    def _remember(self, picture: Picture) -> None:
-        """Keep those who vanished or fell silent while they had work in hand."""
-        alive = {worker.id: worker for worker in picture.workers}
+    def _remember(self, snapshot: Snapshot) -> None:
+        """Keep those who vanished or fell silent while they had work in progress."""
+        alive = {worker.id: worker for worker in snapshot.workers}
         for worker_id, worker in self._known.items():
             if worker_id not in alive and worker.jobs:
-                self._left[worker_id] = Left(worker, picture.at)
+                self._left[worker_id] = Left(worker, snapshot.at)
         self._known = alive
         for worker_id, left in list(self._left.items()):
-            if worker_id in alive or picture.at - left.at > REMEMBERED_MS:
+            if worker_id in alive or snapshot.at - left.at > REMEMBERED_MS:
                 del self._left[worker_id]
 
     def states(self) -> States:
-        """Give that of a job in a slot."""
+        """Return that of a job in a slot."""
         return {State.PROCESSING}
 
     def target(self) -> Target | None:
@@ -145,38 +149,41 @@ class Workers(Room):
 
 def worker_rows(
     worker: WorkerView,
-    hands: Hands,
-    picture: Picture,
+    running: RunningJobs,
+    snapshot: Snapshot,
     jobs_before: Sequence[str] = (),
     *,
     is_wide: bool = True,
 ) -> list[Row]:
     """Return a row for the worker; then one for each slot with a job, the oldest first, and for those without."""
-    now = picture.at
-    is_unheard = is_silent(worker, now, hands.lease_ms)
-    state, role = _state_of(worker, is_unheard=is_unheard)
-    told = ", ".join(worker.types)
-    told_role: Role = "dim"
-    if is_unheard:
-        told, told_role = _silence(worker, hands, picture, jobs_before, is_wide=is_wide), "bad"
-    elif words := wish_words(worker, now):
-        told, told_role = f"{words}; {told}", "warn"
+    now = snapshot.at
+    is_silent_worker = is_silent(worker, now, running.lease_ms)
+    state, role = _state_of(worker, is_silent_worker=is_silent_worker)
+    described = ", ".join(worker.types)
+    note_role: Role = "dim"
+    if is_silent_worker:
+        described, note_role = (
+            _silence(worker, running, snapshot, jobs_before, is_wide=is_wide),
+            "bad",
+        )
+    elif words := request_text(worker, now):
+        described, note_role = f"{words}; {described}", "warn"
     head = _head_row(
         worker,
-        cell(f"{'✗' if is_unheard else '●'} {worker.id}", role),
+        cell(f"{'✗' if is_silent_worker else '●'} {worker.id}", role),
         cell(f"{worker.busy}/{worker.slots}", "bad" if worker.hung else ""),
         cell(state, role if role != "strong" else ""),
-        cell(told, told_role),
+        cell(described, note_role),
         cell(f.age(now - worker.started_at), "dim"),
-        cell(f.age(now - worker.last_seen_at), "bad" if is_unheard else "dim"),
+        cell(f.age(now - worker.last_seen_at), "bad" if is_silent_worker else "dim"),
     )
     leases = dict(zip(worker.jobs, worker.lease_ends, strict=False))
-    ordered = sorted(worker.jobs, key=lambda job_id: (_started(hands.jobs.get(job_id)), job_id))
+    ordered = sorted(worker.jobs, key=lambda job_id: (_started(running.jobs.get(job_id)), job_id))
     slots = [
-        _slot_row(worker, job_id, hands.jobs.get(job_id), picture.p95, leases.get(job_id), now)
+        _slot_row(worker, job_id, running.jobs.get(job_id), snapshot.p95, leases.get(job_id), now)
         for job_id in ordered
     ]
-    return [head, *slots, *_without_job(worker, is_unheard=is_unheard)]
+    return [head, *slots, *_without_job(worker, is_silent_worker=is_silent_worker)]
 
 
 def _head_row(worker: WorkerView, name: Cell, *cells: Cell) -> Row:
@@ -184,8 +191,8 @@ def _head_row(worker: WorkerView, name: Cell, *cells: Cell) -> Row:
     return Row(key=worker.id, cells=(name, pid, *cells), columns=WORKER_COLUMNS)
 
 
-def _state_of(worker: WorkerView, *, is_unheard: bool) -> tuple[str, Role]:
-    if is_unheard:
+def _state_of(worker: WorkerView, *, is_silent_worker: bool) -> tuple[str, Role]:
+    if is_silent_worker:
         return "silent", "bad"
     if worker.lane == "suspect":
         return "suspects", "warn"
@@ -197,7 +204,7 @@ def _started(detail: JobDetail | None) -> float:
     return float("inf") if started is None else started
 
 
-def _without_job(worker: WorkerView, *, is_unheard: bool) -> list[Row]:
+def _without_job(worker: WorkerView, *, is_silent_worker: bool) -> list[Row]:
     """Return a row for the slots that hung functions hold, and one for the free ones."""
     rows: list[Row] = []
     if worker.hung:
@@ -207,7 +214,7 @@ def _without_job(worker: WorkerView, *, is_unheard: bool) -> list[Row]:
         )  # fmt: skip
         rows.append(Row(key=f"{worker.id} {_NO_JOB}hung", cells=cells, under=worker.id))
     free = worker.slots - worker.busy
-    if free > 0 and not is_unheard:
+    if free > 0 and not is_silent_worker:
         words = f"  · {free} free" if worker.claims else f"  · {free} unused"
         cells = (cell(words, "dim"),)
         rows.append(Row(key=f"{worker.id} {_NO_JOB}free", cells=cells, under=worker.id))
@@ -215,30 +222,35 @@ def _without_job(worker: WorkerView, *, is_unheard: bool) -> list[Row]:
 
 
 def _silence(
-    worker: WorkerView, hands: Hands, picture: Picture, jobs_before: Sequence[str], *, is_wide: bool
+    worker: WorkerView,
+    running: RunningJobs,
+    snapshot: Snapshot,
+    jobs_before: Sequence[str],
+    *,
+    is_wide: bool,
 ) -> str:
-    """Tell of a worker that is not heard what is recorded of it and of the jobs that it had.
+    """Describe a worker that is silent what is recorded of it and of the jobs that it had.
 
     Where the screen is not wide what matters most stands first.
     """
     if not worker.jobs:
-        return _rescues(worker.id, jobs_before, hands) or "silent; it had no jobs"
-    is_attended = has_rescuer(picture.workers, picture.at, hands.lease_ms)
-    told = silence_words(
-        now_ms=picture.at,
+        return _rescues(worker.id, jobs_before, running) or "silent; it had no jobs"
+    is_attended = has_rescuer(snapshot.workers, snapshot.at, running.lease_ms)
+    described = silence_text(
+        now_ms=snapshot.at,
         last_seen_at=worker.last_seen_at,
         lease_end=min(worker.lease_ends, default=None),
         has_rescuer=is_attended,
     ).removeprefix("was ")
     if is_wide:
-        return told
-    _, _, lease = told.partition("; ")
+        return described
+    _, _, lease = described.partition("; ")
     return lease if is_attended else f"no live worker to take over; {lease.rpartition('; ')[0]}"
 
 
-def _rescues(worker_id: str, job_ids: Sequence[str], hands: Hands) -> str:
-    """Tell how many of these jobs were taken back from a worker, by the record of each; else nothing."""
-    details = [hands.jobs[job_id] for job_id in job_ids if job_id in hands.jobs]
+def _rescues(worker_id: str, job_ids: Sequence[str], running: RunningJobs) -> str:
+    """Return how many of these jobs were taken back from a worker, by the record of each; else nothing."""
+    details = [running.jobs[job_id] for job_id in job_ids if job_id in running.jobs]
     rescued = sum(
         any(each.worker == worker_id and each.error.startswith(_DIED) for each in detail.attempts)
         for detail in details
@@ -296,16 +308,16 @@ def _against(took: int, usual: int | None) -> Cell:
     return cell(f"{f.bar(min(1.0, times), 5)} {times:.1f}×" if times < 100 else ">100×", role)
 
 
-def left_row(left: Left, hands: Hands, now: int) -> Row:
-    """Give the row of a worker that is not in the register any more."""
+def left_row(left: Left, running: RunningJobs, now: int) -> Row:
+    """Return the row of a worker that is not in the register any more."""
     worker = left.worker
-    told = _rescues(worker.id, worker.jobs, hands)
+    described = _rescues(worker.id, worker.jobs, running)
     return _head_row(
         worker,
         cell(f"✗ {worker.id}", "bad"),
         Cell(""),
         cell("gone", "bad"),
-        cell(f"no longer registered{'; ' if told else ''}{told}", "bad"),
+        cell(f"no longer registered{'; ' if described else ''}{described}", "bad"),
         Cell(""),
         cell(f.age(now - worker.last_seen_at), "bad"),
     )

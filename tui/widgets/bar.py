@@ -27,9 +27,9 @@ class Bar(Styled):
 
     def show(self, left: Line, right: Line = (), *, hints: Sequence[Line] = ()) -> None:
         """Show these cells; of the `hints` after the left ones, each whole, as many as there is room for."""
-        told = left, right, tuple(hints)
-        if told != (self._left, self._right, self._hints):
-            self._left, self._right, self._hints = told
+        described = left, right, tuple(hints)
+        if described != (self._left, self._right, self._hints):
+            self._left, self._right, self._hints = described
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
@@ -46,7 +46,7 @@ def _length(cells: Iterable[Cell]) -> int:
 
 
 def _whole(hints: Iterable[Line], room: int) -> list[Cell]:
-    """Give the hints that there is room for, up to the first for which there is none."""
+    """Return the hints that there is room for, up to the first for which there is none."""
     kept: list[Cell] = []
     for hint in hints:
         room -= _length(hint)
@@ -57,7 +57,7 @@ def _whole(hints: Iterable[Line], room: int) -> list[Cell]:
 
 
 def _cut(cells: Line, room: int) -> list[Cell]:
-    """Give cells that are exactly `room` wide together."""
+    """Return cells that are exactly `room` wide together."""
     kept: list[Cell] = []
     for part in cells:
         length = cell_len(part.text)

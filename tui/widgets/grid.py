@@ -343,9 +343,9 @@ class Grid(Styled, can_focus=True):
         if place < len(self.rows):
             return self._row(self.rows[place], width)
         if not self.rows:
-            told = wrap(self.empty if self._is_known else WAITING, width - 2)
-            if y - 1 < len(told):
-                return self.strip_of((Cell("  "), *told[y - 1]), width, self.rich_style)
+            described = wrap(self.empty if self._is_known else WAITING, width - 2)
+            if y - 1 < len(described):
+                return self.strip_of((Cell("  "), *described[y - 1]), width, self.rich_style)
         return Strip.blank(width, self.rich_style)
 
     def _fitted(self, width: int) -> list[tuple[int, int]]:

@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from hms_svc.domain.plain_text import plural
-from tui.reading import Sections, found_in, marked, moved_stop
+from tui.page_sections import Sections, found_in, marked, moved_stop
 from tui.text import Cell, Line, cell, wrap
 from tui.widgets.styled import MOVING, Styled
 
@@ -117,15 +117,15 @@ class Page(Styled, can_focus=True):
         return (self._hit + 1 if self._hits else 0), len(self._hits)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """Give how many lines there are at this width, for a page that is as high as its text."""
+        """Return how many lines there are at this width, for a page that is as high as its text."""
         return self.height_at(width)
 
     def height_at(self, width: int) -> int:
-        """Give how many lines there are at a width."""
+        """Return how many lines there are at a width."""
         return len(wrap(self._lines, max(width - AROUND, 10)))
 
     def search(self, words: str) -> None:
-        """Look for words, whatever their case; goes to the first from where the reader is."""
+        """Search for words, whatever their case; goes to the first from where the reader is."""
         self.words = words
         self._pattern = re.compile(re.escape(words), re.IGNORECASE) if words else None
         self._search()
@@ -177,8 +177,8 @@ class Page(Styled, can_focus=True):
                 yield number, whole
             elif number in self._sections.heads:
                 count = self._sections.lines_of(number)
-                told = cell(f"  {plural(count, 'line')} folded", "dim")
-                yield number, (*whole, told) if count else whole
+                described = cell(f"  {plural(count, 'line')} folded", "dim")
+                yield number, (*whole, described) if count else whole
 
     def on_resize(self, event: events.Resize) -> None:
         """Wrap the lines anew."""

@@ -10,7 +10,7 @@ from textual.message import Message
 from textual.suggester import Suggester
 from textual.widgets import Input
 
-from tui.widgets.typing import TextLine
+from tui.widgets.text_input import TextLine
 
 Mode: TypeAlias = Literal["filter", "words", "search", "command"]
 """A filter of jobs, words that the rows of a list have, words in a page, or a command."""
@@ -32,7 +32,7 @@ class _Completion(Suggester):
         self._complete = complete
 
     async def get_suggestion(self, value: str) -> str | None:
-        """Give the first of them."""
+        """Return the first of them."""
         return next(iter(self._complete(value)), None)
 
 
@@ -113,7 +113,7 @@ class Prompt(TextLine):
         self.cursor_position = len(self.value)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Give what was typed; whoever gets it closes the prompt, or says what is wrong."""
+        """Return what was typed; whoever gets it closes the prompt, or says what is wrong."""
         event.stop()
         text = self.value.strip()
         if text and text not in self._earlier:

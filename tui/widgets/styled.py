@@ -87,7 +87,7 @@ class Styled(ScrollView):
     """
 
     def role_style(self, role: str) -> Style:
-        """Give the style of a role in the theme of the moment."""
+        """Return the style of a role in the theme of the moment."""
         return self.get_component_rich_style(f"role--{role or 'plain'}", partial=True)
 
     def strip_of(self, cells: Iterable[Cell], width: int, under: Style) -> Strip:

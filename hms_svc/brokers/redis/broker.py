@@ -8,18 +8,18 @@ from typing import Final
 
 import msgspec
 
-from hms_svc.brokers.announcements import as_cancelled
-from hms_svc.brokers.portions import portions
-from hms_svc.brokers.redis.accepting import Accepting
+from hms_svc.brokers.chunks import chunks
+from hms_svc.brokers.redis.acceptance import Accepting
 from hms_svc.brokers.redis.exchange import Argument
-from hms_svc.brokers.redis.foreign import Intake
 from hms_svc.brokers.redis.healer import Healer
-from hms_svc.brokers.redis.heart import RedisHeart
+from hms_svc.brokers.redis.idle_waiter import IdleWaiter
+from hms_svc.brokers.redis.intake import Intake
+from hms_svc.brokers.redis.lease_keeper import RedisLeaseKeeper
 from hms_svc.brokers.redis.link import Link, new_nonce
 from hms_svc.brokers.redis.record import Record, as_word, digest_of, keyed_envelope
-from hms_svc.brokers.redis.settling import settle_arguments
-from hms_svc.brokers.redis.sleeper import Sleeper
-from hms_svc.brokers.register import read_wish
+from hms_svc.brokers.redis.settlement import settle_arguments
+from hms_svc.brokers.settlement_events import as_cancelled
+from hms_svc.brokers.worker_views import read_request
 from hms_svc.domain.backoff import DEFAULT_MAX_ATTEMPTS, MAX_CRASHES
 from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken
 from hms_svc.domain.lifecycle import DELAYED
@@ -36,7 +36,7 @@ from hms_svc.ports.broker import (
     Signals,
 )
 
-_LOOK_SECONDS: Final = 5.0
+_CHECK_SECONDS: Final = 5.0
 """How often a worker that can hear looks for signals all the same."""
 _PROMOTE_SECONDS: Final = 1.0
 _DONE: Final = {True: "case", False: "none"}
@@ -57,13 +57,13 @@ class RedisBroker:
         self._link = link
         self._accepting = Accepting(link)
         self._intake = Intake(link, complete)
-        self._sleeper = Sleeper(link)
+        self._idle_waiter = IdleWaiter(link)
         self._healer = Healer(link, self._intake)
         self._next_type = 0
         self._claimant: ClaimRequest | None = None
         self._unsure_claims: dict[Lane, _Claim] = {}
         self._unsure_marks: dict[int, str] = {}
-        self._next_look = 0.0
+        self._next_check = 0.0
         self._promote_after = 0.0
 
     async def open(self) -> None:
@@ -73,11 +73,11 @@ class RedisBroker:
     async def close(self) -> None:
         """End the waits, and disconnect."""
         await self._intake.close()
-        await self._sleeper.close()
+        await self._idle_waiter.close()
         await self._link.close()
 
     async def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
-        """Accept jobs in one script, which wakes sleepers."""
+        """Accept jobs in one script, which wakes waiting workers."""
         return await self._accepting.enqueue(jobs)
 
     async def enqueue_raw(self, type: str, items: Sequence[bytes]) -> list[Enqueued]:
@@ -98,7 +98,7 @@ class RedisBroker:
         try:
             rows = await self._link.run(
                 "claim", as_word(request.worker), claim.at, request.lease_ms, request.limit,
-                int(request.lane is Lane.SUSPECT), *self._in_turn(request), nonce=claim.nonce,
+                int(request.lane is Lane.SUSPECT), *self._rotated(request), nonce=claim.nonce,
             )  # fmt: skip
         except BaseException:
             self._unsure_claims[request.lane] = claim
@@ -116,26 +116,26 @@ class RedisBroker:
     def _new_claim(self) -> _Claim:
         return _Claim(new_nonce(), self._link.clock.now_ms())
 
-    def _in_turn(self, request: ClaimRequest) -> list[str | int]:
+    def _rotated(self, request: ClaimRequest) -> list[str | int]:
         self._next_type = (self._next_type + 1) % max(1, len(request.types))
         types = request.types[self._next_type :] + request.types[: self._next_type]
         return [
-            word
+            argument
             for served in types
-            if served.room != 0
-            for word in (
+            if served.capacity != 0
+            for argument in (
                 served.type,
                 served.max_attempts,
-                request.limit if served.room is None else served.room,
+                request.limit if served.capacity is None else served.capacity,
             )
         ]
 
     async def take_keys(self, claims: Sequence[KeyClaim]) -> list[str | None]:
-        """Give claimed jobs their unique keys, in one script."""
+        """Assign claimed jobs their unique keys, in one script."""
         arguments = [
-            word
+            argument
             for wanted in claims
-            for word in (
+            for argument in (
                 wanted.claimed.token.job_id, wanted.claimed.token.fence, digest_of(wanted.unique_key),
                 keyed_envelope(wanted.claimed.job, wanted.unique_key),
             )
@@ -152,9 +152,9 @@ class RedisBroker:
         marks = {fence: self._unsure_marks.pop(fence, "") or new_nonce() for fence in fences}
         try:
             refused = []
-            for some in portions(settlements, _size_of):
-                of_these, wished = await self._settle(some, marks)
-                again = (await self._settle(wished, marks))[0] if wished else []
+            for some in chunks(settlements, _size_of):
+                of_these, requested = await self._settle(some, marks)
+                again = (await self._settle(requested, marks))[0] if requested else []
                 refused += of_these + again
         except BaseException:
             self._unsure_marks |= marks
@@ -166,22 +166,22 @@ class RedisBroker:
         self, settlements: Sequence[Settlement], marks: dict[int, str]
     ) -> tuple[list[LeaseToken], list[Settlement]]:
         refused: list[LeaseToken] = []
-        wished: list[Settlement] = []
+        requested: list[Settlement] = []
         while settlements:
             arguments = [
-                word
+                argument
                 for done in settlements
-                for word in settle_arguments(done, marks[done.token.fence])
+                for argument in settle_arguments(done, marks[done.token.fence])
             ]
-            looked_at, answers = await self._link.run("settle", *arguments)
-            for place, wish in answers:
-                if wish:
-                    by, detail = msgspec.json.decode(wish)
-                    wished.append(as_cancelled(settlements[place - 1], by, detail))
+            examined_at, answers = await self._link.run("settle", *arguments)
+            for place, request in answers:
+                if request:
+                    by, detail = msgspec.json.decode(request)
+                    requested.append(as_cancelled(settlements[place - 1], by, detail))
                 else:
                     refused.append(settlements[place - 1].token)
-            settlements = settlements[looked_at:]
-        return refused, wished
+            settlements = settlements[examined_at:]
+        return refused, requested
 
     def _expect_due(self, settlements: Sequence[Settlement]) -> None:
         """Do not rest beyond the time when a job of ours is due again."""
@@ -215,14 +215,14 @@ class RedisBroker:
         self, limit: int, known: Mapping[str, KnownEffects] = NOTHING_KNOWN
     ) -> ReapReport:
         """Take back jobs whose lease has run out; then mend indexes, and look for unknown intakes."""
-        words = [
-            word
+        reap_arguments = [
+            argument
             for job_id, effects in known.items()
-            for word in (job_id, effects.fence, _DONE[effects.has_case])
+            for argument in (job_id, effects.fence, _DONE[effects.has_case])
         ]
-        report = await self._reap(limit, words)
+        report = await self._reap(limit, reap_arguments)
         if report.rescued:
-            self._sleeper.call()
+            self._idle_waiter.call()
         await self._healer.run_once()
         return report
 
@@ -245,34 +245,36 @@ class RedisBroker:
         return ReapReport(rescued, dead, cancelled, tuple(undecided.items()))
 
     async def signals(self, worker: str, types: Sequence[str]) -> Signals:
-        """Tell what was heard; look at Redis only where there was news, or every few seconds."""
+        """Return what was heard; look at Redis only where there was news, or every few seconds."""
         now = time.monotonic()
-        if not (self._sleeper.is_deaf or self._sleeper.take_news() or now >= self._next_look):
+        if not (
+            self._idle_waiter.must_poll or self._idle_waiter.take_news() or now >= self._next_check
+        ):
             return _QUIET
-        self._next_look = now + _LOOK_SECONDS
-        suspects, wish, *wishes = await self._link.run("signals", as_word(worker), *types)
+        self._next_check = now + _CHECK_SECONDS
+        suspects, request, *requests = await self._link.run("signals", as_word(worker), *types)
         cancel = tuple(
-            CancelRequest(job_id.decode(), *msgspec.json.decode(wish))
-            for job_id, wish in zip(wishes[::2], wishes[1::2], strict=True)
+            CancelRequest(job_id.decode(), *msgspec.json.decode(request))
+            for job_id, request in zip(requests[::2], requests[1::2], strict=True)
         )
-        wanted = read_wish(wish).state if wish else None
+        wanted = read_request(request).state if request else None
         return Signals(cancel, suspects_wait=bool(suspects), wanted=wanted)
 
     async def record_progress(self, reports: Sequence[ProgressReport]) -> None:
         """Append progress and log lines of running jobs."""
         arguments = [
-            word
+            argument
             for report in reports
-            for word in (
+            for argument in (
                 report.token.job_id, report.token.fence, report.at,
                 "" if report.share is None else repr(report.share), report.message, int(report.log),
             )
         ]  # fmt: skip
         await self._link.run("progress", *arguments)
 
-    def heart(self) -> RedisHeart:
-        """Give a connection of its own, for the heartbeat thread."""
-        return RedisHeart(self._link)
+    def lease_keeper(self) -> RedisLeaseKeeper:
+        """Return a connection of its own, for the heartbeat thread."""
+        return RedisLeaseKeeper(self._link)
 
     async def unregister(self, worker: str) -> None:
         """Take a worker out of the register."""
@@ -283,9 +285,9 @@ class RedisBroker:
         request = self._claimant
         if request is None:
             return True
-        types = [served.type for served in request.types if served.room != 0]
+        types = [served.type for served in request.types if served.capacity != 0]
         lane = int(request.lane is Lane.SUSPECT)
-        return await self._sleeper.sleep(as_word(request.worker), lane, types, timeout_seconds)
+        return await self._idle_waiter.sleep(as_word(request.worker), lane, types, timeout_seconds)
 
 
 def _size_of(done: Settlement) -> int:

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from redis.exceptions import RedisError
 
+from hms_svc.brokers.redis.audit_anchor import RedisAuditAnchor
 from hms_svc.brokers.redis.clients import BLOCK_SECONDS
-from hms_svc.brokers.redis.link import Link, words
-from hms_svc.brokers.redis.pacing import pause_if_early
-from hms_svc.brokers.redis.witness import RedisWitness
+from hms_svc.brokers.redis.link import Link, error_text
+from hms_svc.brokers.redis.poll_pace import pause_if_early
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.event import EVENTS_GAP, Event, check_group
 from hms_svc.domain.ids import event_id
@@ -30,14 +30,14 @@ class RedisBus:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._name = link.keys.ours("bus")
-        self.witness = RedisWitness(link)
+        self.audit_anchor = RedisAuditAnchor(link)
 
     async def publish(self, events: Sequence[Event]) -> None:
         """Append events; one whose id is there already is passed over."""
         rows = [
-            word
+            argument
             for event in events
-            for word in (event.id, event.at, event.type, event.subject, event.data)
+            for argument in (event.id, event.at, event.type, event.subject, event.data)
         ]
         await self._link.run("publish", *rows)
 
@@ -93,11 +93,11 @@ class RedisBus:
                 {self._name: f"{after}-18446744073709551615"}, count=1, block=int(seconds * 1000)
             )
         except (RedisError, OSError) as error:
-            raise BrokerUnavailable(f"{self._link.address}: {words(error)}") from error
+            raise BrokerUnavailable(f"{self._link.address}: {error_text(error)}") from error
         return bool(found)
 
     async def latest(self, type: str) -> Event | None:
-        """Give the newest kept event: of a service's by its register, of a job's by walking back."""
+        """Return the newest kept event: of a service's by its register, of a job's by walking back."""
         name = self._link.keys.ours("bus", "latest")
         place = await self._link.ask("HGET", name, type)
         if place is not None:

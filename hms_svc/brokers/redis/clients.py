@@ -43,7 +43,7 @@ _SENTINEL: Final[dict[str, Any]] = {
 class Commands(Protocol):
     """Runs commands, none of them twice."""
 
-    async def ask(self, *words: Argument) -> Any:
+    async def ask(self, *command: Argument) -> Any:
         """Run one command."""
         ...
 
@@ -64,15 +64,15 @@ class Clients(Protocol):
     """Makes clients that never repeat a command by themselves."""
 
     def for_commands(self) -> Commands:
-        """Give the way of all commands that answer at once."""
+        """Return the way of all commands that answer at once."""
         ...
 
     def for_waiting(self) -> AsyncRedis:
-        """Give a pool for calls that block at the server for up to BLOCK_SECONDS."""
+        """Return a pool for calls that block at the server for up to BLOCK_SECONDS."""
         ...
 
-    def for_heart(self) -> Redis:
-        """Give the blocking client of a heartbeat thread."""
+    def for_lease_keeper(self) -> Redis:
+        """Return the blocking client of a heartbeat thread."""
         ...
 
 
@@ -93,7 +93,7 @@ class ServerClients:
         """See Clients."""
         return self._client(socket_timeout=BLOCK_SECONDS + REPLY_SECONDS)
 
-    def for_heart(self) -> Redis:
+    def for_lease_keeper(self) -> Redis:
         """See Clients."""
         address = self._address
         options = _options(address, REPLY_SECONDS) | {"retry": Retry(NoBackoff(), 0)}

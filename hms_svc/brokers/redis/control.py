@@ -7,17 +7,17 @@ from typing import Final
 
 import msgspec
 
-from hms_svc.brokers.keeping import Retention
-from hms_svc.brokers.portions import in_stretches
-from hms_svc.brokers.redis import erasing
+from hms_svc.brokers.chunks import in_stretches
+from hms_svc.brokers.redis import erasure
+from hms_svc.brokers.redis.eviction import RedisEviction
 from hms_svc.brokers.redis.exchange import Argument
 from hms_svc.brokers.redis.inspector import RedisInspector
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.record import as_word
-from hms_svc.brokers.redis.relief import RedisRelief
+from hms_svc.brokers.retention import Retention
 from hms_svc.domain.errors import BadInput
-from hms_svc.domain.views import ActOutcome, JobDetail, WorkerWish
-from hms_svc.ports.control import ActRequest, Batch, Relief, Seen
+from hms_svc.domain.views import ActOutcome, JobDetail, WorkerRequest
+from hms_svc.ports.control import ActRequest, Batch, Eviction, Seen
 
 _DAY_MS: Final = 86_400_000
 _AT_ONCE: Final = 500
@@ -32,7 +32,7 @@ class RedisControl:
         self._link = link
         self._keep = keep
         self._inspector = inspector
-        self.relief: Relief | None = RedisRelief(link, inspector)
+        self.eviction: Eviction | None = RedisEviction(link, inspector)
 
     async def act(self, request: ActRequest) -> list[ActOutcome]:
         """Do one act to each job, some hundreds in one script, fewer where they are large."""
@@ -41,8 +41,14 @@ class RedisControl:
         until = self._link.clock.now_ms() + int(self._keep.undo_seconds * 2000) + 1000
         while len(outcomes) < len(request.job_ids):
             ids = request.job_ids[len(outcomes) : len(outcomes) + _AT_ONCE]
-            words = [word for job_id in ids for word in _words(job_id, request.seen.get(job_id))]
-            answers = await self._link.run("act", request.act.value, by, note, batch, until, *words)
+            arguments = [
+                argument
+                for job_id in ids
+                for argument in _arguments(job_id, request.seen.get(job_id))
+            ]
+            answers = await self._link.run(
+                "act", request.act.value, by, note, batch, until, *arguments
+            )
             outcomes += [
                 ActOutcome(job_id, not why, why.decode())
                 for job_id, why in zip(ids, answers, strict=False)
@@ -76,7 +82,7 @@ class RedisControl:
         )
 
     async def last_batch(self) -> str | None:
-        """Give the newest batch that can still be undone."""
+        """Return the newest batch that can still be undone."""
         name, since = self._link.keys.ours("batches"), f"({self._undone_since()}"
         found = await self._link.ask("ZREVRANGEBYSCORE", name, "+inf", since, "LIMIT", 0, 1)
         return found[0].decode() if found else None
@@ -123,7 +129,7 @@ class RedisControl:
 
     async def erase(self, job_ids: Sequence[str]) -> list[ActOutcome]:
         """Blank records, each in one step; what the bus says of them goes in stretches."""
-        return await erasing.erase(self._link, job_ids)
+        return await erasure.erase(self._link, job_ids)
 
     async def pause(self, type: str, *, by: str, reason: str, intake: bool = False) -> None:
         """Mark a queue as paused."""
@@ -133,9 +139,11 @@ class RedisControl:
         """Clear the mark, and wake workers."""
         await self._link.run("pause", type, "resume", "", "", 0)
 
-    async def ask_worker(self, worker: str, wish: WorkerWish) -> bool:
+    async def ask_worker(self, worker: str, request: WorkerRequest) -> bool:
         """Record it where the worker is in the register, and call the worker to look."""
-        return bool(await self._link.run("ask_worker", as_word(worker), msgspec.json.encode(wish)))
+        return bool(
+            await self._link.run("ask_worker", as_word(worker), msgspec.json.encode(request))
+        )
 
     async def to_archive(self, *, older_than: int, limit: int) -> list[JobDetail]:
         """Read rejected and dead jobs that ended before a time."""
@@ -152,10 +160,10 @@ class RedisControl:
 
         An entry of the index without a record is removed.
         """
-        name, details, looked = self._link.keys.index(state, type), list[JobDetail](), 0
+        name, details, examined = self._link.keys.index(state, type), list[JobDetail](), 0
         while len(details) < limit:
             wanted = limit - len(details)
-            ids = await self._ids(name, f"({older_than}", wanted, looked)
+            ids = await self._ids(name, f"({older_than}", wanted, examined)
             if not ids:
                 break
             known = await self._inspector.details(ids)
@@ -163,7 +171,7 @@ class RedisControl:
             doubtful = [job_id for job_id, each in zip(ids, known, strict=True) if each is None]
             gone = await self._without_record(doubtful)
             await self._remove([(job_id, type, code) for job_id in gone])
-            looked += len(ids) - len(gone)
+            examined += len(ids) - len(gone)
         return details
 
     async def _without_record(self, job_ids: Sequence[str]) -> list[str]:
@@ -174,8 +182,8 @@ class RedisControl:
     async def forget(self, job_ids: Sequence[str]) -> None:
         """Remove terminal records."""
         for some in in_stretches(job_ids, _AT_ONCE):
-            words = [word for job_id in some for word in (job_id, "", "")]
-            await self._link.run("remove", *words)
+            arguments = [argument for job_id in some for argument in (job_id, "", "")]
+            await self._link.run("remove", *arguments)
 
     async def trim(self, *, limit: int) -> int:
         """Remove what outlived its retention."""
@@ -241,8 +249,10 @@ class RedisControl:
     async def _remove(self, found: Sequence[Found]) -> int:
         removed = 0
         for first in range(0, len(found), _AT_ONCE):
-            words = [word for place in found[first : first + _AT_ONCE] for word in place]
-            removed += int(await self._link.run("remove", *words))
+            arguments = [
+                argument for place in found[first : first + _AT_ONCE] for argument in place
+            ]
+            removed += int(await self._link.run("remove", *arguments))
         return removed
 
     async def _remove_surplus(self, limit: int) -> int:
@@ -274,12 +284,12 @@ class RedisControl:
             await self._link.ask("ZREM", name, *over)
 
     async def _ids(self, name: str, high: str, limit: int, skipped: int = 0) -> list[str]:
-        words = ("-inf", high, "LIMIT", skipped, limit)
-        found = await self._link.ask("ZRANGEBYSCORE", name, *words)
+        arguments = ("-inf", high, "LIMIT", skipped, limit)
+        found = await self._link.ask("ZRANGEBYSCORE", name, *arguments)
         return [job_id.decode() for job_id in found]
 
 
-def _words(job_id: str, seen: Seen | None) -> tuple[Argument, ...]:
+def _arguments(job_id: str, seen: Seen | None) -> tuple[Argument, ...]:
     """Return id, fence, case and hold that were seen, as the script takes them."""
     if seen is None:
         return job_id, "", "", ""

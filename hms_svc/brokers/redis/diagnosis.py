@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import msgspec
 
+from hms_svc.brokers.redis.eviction import capacity_of
 from hms_svc.brokers.redis.link import Link, version_of
-from hms_svc.brokers.redis.relief import room_of
 from hms_svc.domain.backend_url import BackendUrl
 from hms_svc.domain.errors import BrokerUnavailable
-from hms_svc.ports.inspection import Room
+from hms_svc.ports.inspection import Capacity
 
 Facts = Mapping[str, Any]
 SKEW_LIMIT_MS: Final = 2_000
@@ -36,7 +36,7 @@ class Diagnosis(msgspec.Struct, frozen=True):
 
     durability: str
     notes: tuple[str, ...]
-    room: Room | None
+    capacity: Capacity | None
 
 
 async def diagnose(link: Link, url: BackendUrl) -> Diagnosis:
@@ -50,7 +50,7 @@ async def diagnose(link: Link, url: BackendUrl) -> Diagnosis:
     notes = (
         *_storage(facts), *_items(longest), *_access(url), *_version(facts), *_skew(skew), *_replicas(facts),
     )  # fmt: skip
-    return Diagnosis(f"{level}: {_LEVELS[level]}", notes, room_of(facts))
+    return Diagnosis(f"{level}: {_LEVELS[level]}", notes, capacity_of(facts))
 
 
 async def _configured(link: Link, name: str) -> str | None:
@@ -76,13 +76,13 @@ def _storage(facts: Facts) -> Iterator[str]:
             f"maxmemory-policy is {policy}: a full Redis would drop jobs by itself; "
             "set noeviction, so that it refuses new ones instead"
         )
-    room = room_of(facts)
-    if room is None:
+    capacity = capacity_of(facts)
+    if capacity is None:
         yield "maxmemory is 0: Redis takes memory until its machine has none; set a limit below that"
-    elif room.share > _NEARLY_FULL:
+    elif capacity.share > _NEARLY_FULL:
         yield (
-            f"{room.used:,} of {room.limit:,} bytes are used: "
-            f"{'new jobs are refused' if room.is_full else 'when it is full new jobs are refused'}; "
+            f"{capacity.used:,} of {capacity.limit:,} bytes are used: "
+            f"{'new jobs are refused' if capacity.is_full else 'when it is full new jobs are refused'}; "
             "workers move completed jobs to the database's archive, which makes room unless jobs "
             "that wait or have failed take it all"
         )

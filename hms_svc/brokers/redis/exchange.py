@@ -40,19 +40,19 @@ class Exchange:
         self._called = False
         self._closed = False
 
-    async def ask(self, *words: Argument) -> Any:
+    async def ask(self, *command: Argument) -> Any:
         """Run one command. Raises what the server says, or redis-py where there is no server."""
-        return self._read(words, await self._put(words))
+        return self._read(command, await self._put(command))
 
     async def ask_all(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
         """Run commands in one round trip; the first error is raised when all are answered."""
-        waiting = [self._put(words) for words in commands]
+        waiting = [self._put(command) for command in commands]
         answers = await asyncio.gather(*waiting, return_exceptions=True)
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
         pairs = zip(commands, answers, strict=True)
-        return [self._read(words, answer) for words, answer in pairs]
+        return [self._read(command, answer) for command, answer in pairs]
 
     async def reconnect(self) -> None:
         """Leave these connections, so that the next command looks for the server again."""
@@ -78,12 +78,12 @@ class Exchange:
         """Know a lane as free."""
         self._idle.append(lane)
 
-    def _put(self, words: Sequence[Argument]) -> Answer:
+    def _put(self, command: Sequence[Argument]) -> Answer:
         if self._closed:
             raise ConnectionResetError(_CLOSED)
         loop = asyncio.get_running_loop()
         answer: Answer = loop.create_future()
-        packed = pack_command((*str(words[0]).split(), *words[1:]))  # type: ignore[arg-type]
+        packed = pack_command((*str(command[0]).split(), *command[1:]))  # type: ignore[arg-type]
         self._asked.append((packed, answer))
         if not self._called:
             self._called = True
@@ -99,8 +99,8 @@ class Exchange:
         elif len(self._lanes) < MOST_UNDER_WAY:
             self._lanes.append(_Lane(self, self._client, len(self._lanes)))
 
-    def _read(self, words: Sequence[Argument], answer: Any) -> Any:
-        reader = self._client.response_callbacks.get(str(words[0]))
+    def _read(self, command: Sequence[Argument], answer: Any) -> Any:
+        reader = self._client.response_callbacks.get(str(command[0]))
         return reader(answer) if reader is not None else answer
 
 
@@ -196,6 +196,6 @@ async def close_client(client: AsyncRedis) -> None:
 
 
 def sentinels_of(client: AsyncRedis | Redis) -> list[Any]:
-    """Give the clients of the Sentinels that a client was made over."""
+    """Return the clients of the Sentinels that a client was made over."""
     manager = getattr(client.connection_pool, "sentinel_manager", None)
     return list(manager.sentinels) if manager is not None else []

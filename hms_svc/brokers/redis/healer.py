@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from hms_svc.brokers.portions import in_stretches
-from hms_svc.brokers.redis.foreign import Intake
+from hms_svc.brokers.chunks import in_stretches
+from hms_svc.brokers.redis.intake import Intake
 from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.errors import MalformedJob
 from hms_svc.domain.ids import check_job_type
@@ -27,7 +27,7 @@ class Healer:
         self._link = link
         self._intake = intake
         self._cursor = 0
-        self._in_turn: list[str] = []
+        self._rotated: list[str] = []
         self._unchecked: list[str] = []
         self._failed = 0
 
@@ -41,9 +41,9 @@ class Healer:
         """Check some thousands of types, the next ones each time, and groups once all were seen."""
         begins = not self._unchecked
         types = self._unchecked or await self._types()
-        self._in_turn, self._unchecked = types[:_TYPES_A_ROUND], types[_TYPES_A_ROUND:]
+        self._rotated, self._unchecked = types[:_TYPES_A_ROUND], types[_TYPES_A_ROUND:]
         self._failed = 0 if begins else self._failed
-        for stretch in in_stretches(self._in_turn) or [[]]:
+        for stretch in in_stretches(self._rotated) or [[]]:
             broken, failed, *stale = await self._link.run("check", _STEP_SECONDS, *stretch)
             if broken:
                 return True
@@ -99,7 +99,7 @@ class Healer:
                 await self._intake.absorb_where_any(types, until)
             if not self._cursor:
                 break
-        for stretch in in_stretches(self._in_turn):
+        for stretch in in_stretches(self._rotated):
             await self._intake.absorb_where_any(stretch, until)
 
     async def _scan(self, cursor: int, pattern: str, kind: str) -> tuple[int, list[str]]:

@@ -8,17 +8,17 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
+from hms_svc.brokers.chunks import in_stretches
 from hms_svc.brokers.codes import COUNTERS, STATE_OF
+from hms_svc.brokers.damaged_records import readable
 from hms_svc.brokers.failures import Standing, groups_of
 from hms_svc.brokers.paging import Slices, fill_page, read_cursor
-from hms_svc.brokers.portions import in_stretches
-from hms_svc.brokers.readable import readable
 from hms_svc.brokers.redis.diagnosis import diagnose
 from hms_svc.brokers.redis.link import Link
-from hms_svc.brokers.redis.misplaced import faults_of
 from hms_svc.brokers.redis.pages import Key, Walks
 from hms_svc.brokers.redis.record import Record
-from hms_svc.brokers.register import serving, worker_view
+from hms_svc.brokers.redis.wrong_types import faults_of
+from hms_svc.brokers.worker_views import serving, worker_view
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.filter import Filter
 from hms_svc.domain.lifecycle import State
@@ -33,7 +33,7 @@ from hms_svc.domain.views import (
 )
 from hms_svc.ports.inspection import BrokerHealth
 
-_MOST_IN_HANDS: Final = 5000
+_MOST_RUNNING: Final = 5000
 _GROUPS_AT_ONCE: Final = 250
 _MOST_AHEAD: Final = 10_000
 
@@ -66,12 +66,12 @@ class RedisInspector:
             round_trip,
             found.notes,
             found.durability,
-            found.room,
+            found.capacity,
             self._link.refused,
         )
 
     async def types(self) -> list[str]:
-        """Give every known type, sorted."""
+        """Return every known type, sorted."""
         return await self._walks.types()
 
     async def queues(self, types: Collection[str] | None = None) -> list[QueueView]:
@@ -94,11 +94,11 @@ class RedisInspector:
         return [type for type, is_known in zip(types, are_known, strict=True) if is_known]
 
     async def page(
-        self, where: Filter, *, limit: int, cursor: str | None, look: int = 0
+        self, where: Filter, *, limit: int, cursor: str | None, examine: int = 0
     ) -> JobPage:
         """Walk the states in order, each newest first, until the page is full."""
         after: Key | None = read_cursor(cursor, Key)
-        slices = Slices(where, limit=limit, look=look)
+        slices = Slices(where, limit=limit, examine=examine)
         walk = self._walks.over(where, after, slices)
         return await fill_page(walk, where, self._link.clock.now_ms(), slices)
 
@@ -113,7 +113,7 @@ class RedisInspector:
         return groups_of(each for each in standings if each is not None)
 
     async def details(self, job_ids: Sequence[str]) -> list[JobDetail | None]:
-        """Look the ids up, all in one round trip."""
+        """Look up the ids, all in one round trip."""
         keys = self._link.keys
         commands = [
             command
@@ -140,35 +140,35 @@ class RedisInspector:
         }
 
     async def workers(self) -> list[WorkerView]:
-        """Read the register, and the jobs in each worker's hands."""
+        """Read the register, and the jobs that each worker runs."""
         return (await self.register())[0]
 
     async def register(self) -> tuple[list[WorkerView], list[WorkerView]]:
         """Read it at once, whoever is live."""
         keys = self._link.keys
         since = self._link.lease_now(await self._server_ms()) - self._worker_lives_ms
-        seen, infos, wishes = await self._link.ask_all(
+        seen, infos, requests = await self._link.ask_all(
             [
                 ("ZRANGEBYSCORE", keys.ours("workers"), "-inf", "+inf", "WITHSCORES"),
                 ("HGETALL", keys.ours("worker_info")),
                 ("HGETALL", keys.ours("worker_wishes")),
             ]
         )
-        hands = await self._link.run("hands", _MOST_IN_HANDS)
+        running = await self._link.run("hands", _MOST_RUNNING)
         now = self._link.clock.now_ms()
         jobs: defaultdict[bytes, list[tuple[str, int]]] = defaultdict(list)
-        for job_id, worker, left_ms in zip(hands[::3], hands[1::3], hands[2::3], strict=True):
+        for job_id, worker, left_ms in zip(running[::3], running[1::3], running[2::3], strict=True):
             jobs[worker].append((job_id.decode(), now + int(left_ms)))
         live: list[WorkerView] = []
         silent: list[WorkerView] = []
         for name, score in sorted(zip(seen[::2], seen[1::2], strict=True)):
             if name in infos:
                 group = live if float(score) >= since else silent
-                group.append(_worker_view(infos[name], jobs[name], wishes.get(name)))
+                group.append(_worker_view(infos[name], jobs[name], requests.get(name)))
         return live, silent
 
     async def lease_end(self, job_id: str) -> int | None:
-        """Look at the job's place in the index of its state."""
+        """Check the job's place in the index of its state."""
         keys = self._link.keys
         text = await self._link.ask("GET", keys.ours("job", job_id))
         record = Record(job_id, text) if text is not None else None
@@ -220,7 +220,7 @@ def _queue_view(
         intake_paused,
         due,
         oldest,
-        misplaced,
+        wrong_types,
         overdue,
         ago,
     ) = row
@@ -239,7 +239,7 @@ def _queue_view(
         served=type in claiming,
         quiet_workers=quiet.get(type, 0),
         intake_paused=intake_paused == b"1",
-        faults=faults_of(misplaced),
+        faults=faults_of(wrong_types),
         overdue=overdue,
         overdue_since=now - int(ago) if overdue else None,
     )
@@ -281,6 +281,8 @@ def _progress_view(number: bytes, fields: dict[bytes, bytes]) -> ProgressView:
     )
 
 
-def _worker_view(info: bytes, in_hand: Sequence[tuple[str, int]], wish: bytes | None) -> WorkerView:
+def _worker_view(
+    info: bytes, in_hand: Sequence[tuple[str, int]], request: bytes | None
+) -> WorkerView:
     seen, _, registration = info.partition(b" ")
-    return worker_view(registration, in_hand, int(seen), wish)
+    return worker_view(registration, in_hand, int(seen), request)

@@ -106,15 +106,15 @@ class Keys:
     def __init__(self, namespace: str) -> None:
         self.prefix = PREFIX.replace("{ns}", namespace)
 
-    def ours(self, *words: str) -> str:
-        """Give the key of ours that these words name."""
-        return self.prefix + ":".join(words)
+    def ours(self, *arguments: str) -> str:
+        """Return the key of ours that these words name."""
+        return self.prefix + ":".join(arguments)
 
     def index(self, state: str, type: str) -> str:
-        """Give the index of a state: `queued`, …, `discarded`, or `suspects`."""
+        """Return the index of a state: `queued`, …, `discarded`, or `suspects`."""
         return self.ours(state, type)
 
     @staticmethod
     def intake(type: str) -> str:
-        """Give the list that foreign producers push to."""
+        """Return the list that foreign producers push to."""
         return f"jobs:{type}"

@@ -29,7 +29,7 @@ from hms_svc.brokers.redis.keys import Keys
 from hms_svc.brokers.redis.scripts import script
 from hms_svc.domain.backend_url import BackendKind, BackendUrl, mask_password
 from hms_svc.domain.errors import BadSetting, BrokerUnavailable
-from hms_svc.ports.answer_bound import AnswerBound
+from hms_svc.ports.answer_timeout import AnswerBound
 from hms_svc.ports.clock import Clock, SystemClock
 
 Result = TypeVar("Result")
@@ -47,7 +47,7 @@ _ELSEWHERE: Final = (ReadOnlyError, MasterDownError)
 
 
 class Link:
-    """Redis as the rooms of this broker see it. `clock` stands in for the server's TIME in tests.
+    """Redis as the packages of this broker see it. `clock` stands in for the server's TIME in tests.
 
     With `bounded` a call of a server that says nothing ends in MOST_SECONDS; see AnswerBound. Else
     it waits for the connection's own time, three times over.
@@ -118,43 +118,54 @@ class Link:
         found: dict[str, Any] = await self.ask("INFO")
         return found
 
-    async def ask(self, *words: Argument) -> Any:
+    async def ask(self, *command: Argument) -> Any:
         """Run one command that may be repeated."""
-        return await self._repeat(lambda commands, _tries: commands.ask(*words))
+        return await self._repeat(lambda commands, _tries: commands.ask(*command))
 
-    async def ask_all(self, words: Sequence[Sequence[Argument]]) -> list[Any]:
+    async def ask_all(self, command: Sequence[Sequence[Argument]]) -> list[Any]:
         """Run commands that may be repeated, in one round trip."""
-        return await self._repeat(lambda commands, _tries: commands.ask_all(words)) if words else []
+        return (
+            await self._repeat(lambda commands, _tries: commands.ask_all(command))
+            if command
+            else []
+        )
 
     async def run(self, name: str, *arguments: Argument, nonce: str | None = None) -> Any:
         """Run a script; repeated with the same nonce where its reply was lost."""
-        answer, _ = await self.run_told(name, *arguments, nonce=nonce)
+        answer, _ = await self.run_reported(name, *arguments, nonce=nonce)
         return answer
 
-    async def run_told(
+    async def run_reported(
         self, name: str, *arguments: Argument, nonce: str | None = None
     ) -> tuple[Any, bool]:
         """Run a script, and tell whether it was repeated."""
         found = script(name)
-        words = [found.digest, 1, self.keys.prefix, *self.times(), nonce or new_nonce(), *arguments]
+        command = [
+            found.digest,
+            1,
+            self.keys.prefix,
+            *self.times(),
+            nonce or new_nonce(),
+            *arguments,
+        ]
         tries_made = 0
 
         async def call(commands: Commands, tries: int) -> Any:
             nonlocal tries_made
             tries_made = tries
             try:
-                return await commands.ask("EVALSHA", *words)
+                return await commands.ask("EVALSHA", *command)
             except NoScriptError:
-                return await commands.ask("EVAL", found.text, *words[1:])
+                return await commands.ask("EVAL", found.text, *command[1:])
 
         return await self._repeat(call), tries_made > 0
 
     def times(self) -> tuple[Argument, Argument]:
-        """Give what a script takes for wall and lease clock: nothing for the time of the server."""
+        """Return what a script takes for wall and lease clock: nothing for the time of the server."""
         return (self.clock.now_ms(), self.clock.lease_ms()) if self.is_moved_by_hand else ("", "")
 
     def lease_now(self, server_ms: int) -> int:
-        """Give the lease clock, where the server's own says `server_ms`."""
+        """Return the lease clock, where the server's own says `server_ms`."""
         return self.clock.lease_ms() if self.is_moved_by_hand else server_ms
 
     async def _probe(self) -> None:
@@ -168,7 +179,7 @@ class Link:
         except (RedisError, OSError) as error:
             if _TOO_MANY in str(error):
                 return  # It answers, if only to refuse.
-            raise BrokerUnavailable(f"{self.address}: {words(error)}") from error
+            raise BrokerUnavailable(f"{self.address}: {error_text(error)}") from error
 
     async def _repeat(self, call: Callable[[Commands, int], Awaitable[Result]]) -> Result:
         if self._bound is None or not self._is_bounded:
@@ -184,17 +195,17 @@ class Link:
                 return await call(self._commands, tries)
             except (BusyLoadingError, AuthenticationError, OutOfMemoryError) as error:
                 self.refused += isinstance(error, OutOfMemoryError)
-                raise BrokerUnavailable(f"{self.address}: {words(error)}") from error
+                raise BrokerUnavailable(f"{self.address}: {error_text(error)}") from error
             except _ELSEWHERE as error:
                 await self._commands.reconnect()
                 lost: Exception = error
             except _LOST as error:
                 lost = error
             except RedisError as error:
-                raise BrokerUnavailable(f"{self.address}: {words(error)}") from error
+                raise BrokerUnavailable(f"{self.address}: {error_text(error)}") from error
             if tries + 1 < _TRIES:
                 await asyncio.sleep(_PAUSE_SECONDS * (tries + random.random()))
-        raise BrokerUnavailable(f"{self.address}: {words(lost)}") from lost
+        raise BrokerUnavailable(f"{self.address}: {error_text(lost)}") from lost
 
     def _check(self, server: dict[str, Any]) -> None:
         if server.get("cluster_enabled"):
@@ -214,7 +225,7 @@ def version_of(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(".") if part.isdecimal())
 
 
-def words(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """Return the text of an error in one line. Some errors of redis-py have none, and one prints objects."""
     text = str(error) or type(error).__name__
     if not isinstance(error, MasterNotFoundError):

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Final
 
+from hms_svc.brokers.chunks import in_stretches
 from hms_svc.brokers.codes import CODE_OF
+from hms_svc.brokers.damaged_records import readable
 from hms_svc.brokers.paging import NAMED_AT_ONCE, SLICE, Slices, types_that_may_match
-from hms_svc.brokers.portions import in_stretches
-from hms_svc.brokers.readable import readable
 from hms_svc.brokers.redis.exchange import Argument
 from hms_svc.brokers.redis.link import Link
 from hms_svc.brokers.redis.record import Record
@@ -35,7 +35,7 @@ class Walks:
         self._link = link
 
     async def types(self) -> list[str]:
-        """Give every known type, sorted."""
+        """Return every known type, sorted."""
         found = await self._link.ask("SMEMBERS", self._link.keys.ours("types"))
         return sorted(type.decode() for type in found if type != b"!")
 
@@ -103,7 +103,7 @@ class Walks:
     async def _in_one(
         self, groups: Sequence[Group], after: Key | None, slices: Slices, most: int = SLICE
     ) -> AsyncIterator[Step]:
-        """Give the jobs of each group in turn; one script reads on over as many as fill a slice."""
+        """Return the jobs of each group in turn; one script reads on over as many as fill a slice."""
         while left := [group for group in groups if after is None or group[0] >= after[0]]:
             begins_behind = after is not None and left[0][0] == after[0]
             start = (repr(after[1]), after[2]) if after and begins_behind else ("", "")
@@ -124,7 +124,7 @@ def _view(job_id: str, text: bytes | None, states: frozenset[State]) -> JobView 
 
 
 def _arguments(groups: Sequence[Group]) -> list[Argument]:
-    words: list[Argument] = []
+    arguments: list[Argument] = []
     for _, _, names in groups:
-        words += [len(names), *names]
-    return words
+        arguments += [len(names), *names]
+    return arguments

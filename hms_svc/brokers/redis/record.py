@@ -1,6 +1,6 @@
-"""The record of a job as one string: a line of words, then the bodies, then the trail.
+"""The record of a job as one string: a line of words, then the bodies, then the history.
 
-The scripts change the words, replace the outcome and append to the trail;
+The scripts change the words, replace the outcome and append to the history;
 envelope (but for a unique key that is taken later), data and raw bytes stay as
 they were accepted. `lua/prelude.lua` names the same words.
 """
@@ -14,8 +14,8 @@ import msgspec
 
 from hms_svc.brokers.codes import CODE_OF, DISCARDED, PRIORITY_STEP, STATE_OF
 from hms_svc.brokers.envelope import Envelope, envelope_of, has_envelope, wire_form
+from hms_svc.brokers.history import attempts_of, erased_history, history_of, read_history
 from hms_svc.brokers.intake import KeptBytes
-from hms_svc.brokers.trail import attempts_of, erased_trail, history_of, read_trail
 from hms_svc.domain.causes import FAILED, GROUPED, cause_of
 from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken
 from hms_svc.domain.lifecycle import TERMINAL, State
@@ -70,7 +70,7 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     names_priority: bool
 
     def at(self, position: int) -> bytes:
-        """Give the record with its position filled in."""
+        """Return the record with its position filled in."""
         return b"%b%d%b" % (self.head, position, self.tail)
 
 
@@ -131,12 +131,12 @@ def _draft(
 
 
 def as_word(worker: str) -> str:
-    """Give a worker's name as one word, as it stands in records and registers."""
+    """Return a worker's name as one word, as it stands in records and registers."""
     return "_".join(worker.split()) or "_"
 
 
 def digest_of(unique_key: str | None) -> str:
-    """Give the short digest that stands for a unique key, `-` for none."""
+    """Return the short digest that stands for a unique key, `-` for none."""
     return (
         hashlib.sha1(unique_key.encode(), usedforsecurity=False).hexdigest() if unique_key else "-"
     )
@@ -145,39 +145,39 @@ def digest_of(unique_key: str | None) -> str:
 class Record:
     """A record, read: words at once, bodies when they are asked for."""
 
-    __slots__ = ("_body", "_text", "_words", "id")
+    __slots__ = ("_body", "_fields", "_text", "id")
 
     def __init__(self, job_id: str, text: bytes) -> None:
         line, _, _ = text.partition(b"\n")
         self.id = job_id
         self._text = text
         self._body = len(line) + 1
-        self._words = line.decode().split(" ")
+        self._fields = line.decode().split(" ")
 
     @property
     def type(self) -> str:
         """The job's type."""
-        return self._words[_TYPE]
+        return self._fields[_TYPE]
 
     @property
     def state(self) -> State | None:
         """The job's state, None while it is discarded."""
-        return STATE_OF.get(int(self._words[_STATE]))
+        return STATE_OF.get(int(self._fields[_STATE]))
 
     @property
     def is_discarded(self) -> bool:
         """Whether an operator has hidden the job."""
-        return int(self._words[_STATE]) == DISCARDED
+        return int(self._fields[_STATE]) == DISCARDED
 
     @property
     def enqueued_at(self) -> int:
         """When the job was made (Unix ms)."""
-        return int(self._words[_ENQUEUED])
+        return int(self._fields[_ENQUEUED])
 
     @property
     def position(self) -> int:
         """Its place in the index of its state."""
-        return int(self._words[_POSITION])
+        return int(self._fields[_POSITION])
 
     @property
     def data(self) -> bytes:
@@ -185,17 +185,17 @@ class Record:
         return self._part(1)
 
     def claimed(self, *, now: int, lease_until: int, most: int) -> ClaimedJob:
-        """Give the job as its worker gets it; `most` attempts where it names none itself."""
-        words, kept = self._words, self._envelope()
+        """Return the job as its worker gets it; `most` attempts where it names none itself."""
+        fields, kept = self._fields, self._envelope()
         job = Job(
             id=self.id,
-            type=words[_TYPE],
+            type=fields[_TYPE],
             data=self._part(1),
-            enqueued_at=int(words[_ENQUEUED]),
-            not_before=_or_none(words[_NOT_BEFORE]),
-            expires_at=_or_none(words[_EXPIRES]),
-            priority=int(words[_PRIORITY]),
-            max_attempts=_or_zero(words[_MOST]),
+            enqueued_at=int(fields[_ENQUEUED]),
+            not_before=_or_none(fields[_NOT_BEFORE]),
+            expires_at=_or_none(fields[_EXPIRES]),
+            priority=int(fields[_PRIORITY]),
+            max_attempts=_or_zero(fields[_MOST]),
             unique_key=kept.unique_key,
             traceparent=kept.traceparent,
             tracestate=kept.tracestate,
@@ -205,29 +205,29 @@ class Record:
         )
         return ClaimedJob(
             job=job,
-            token=LeaseToken(self.id, int(words[_FENCE])),
-            attempt=int(words[_ATTEMPT]),
-            claims=int(words[_CLAIMS]),
-            max_attempts=int(words[_MOST]) or most,
-            give_backs=int(words[_GIVE_BACKS]),
+            token=LeaseToken(self.id, int(fields[_FENCE])),
+            attempt=int(fields[_ATTEMPT]),
+            claims=int(fields[_CLAIMS]),
+            max_attempts=int(fields[_MOST]) or most,
+            give_backs=int(fields[_GIVE_BACKS]),
             claimed_at=now,
             lease_until=lease_until,
-            lane=Lane.SUSPECT if words[_LANE] == "1" else Lane.NORMAL,
+            lane=Lane.SUSPECT if fields[_LANE] == "1" else Lane.NORMAL,
             approvals=self._approvals(),
         )
 
     def view(self) -> JobView:
-        """Give the job as a list shows it."""
+        """Return the job as a list shows it."""
         return self._view(self._outcome(), self._envelope())
 
     def detail(self, progress: tuple[ProgressView, ...]) -> JobDetail:
-        """Give all that is known of the job."""
+        """Return all that is known of the job."""
         outcome, kept = self._outcome(), self._envelope()
         view = self._view(outcome, kept)
-        steps = read_trail(self._part(4).decode())
+        steps = read_history(self._part(4).decode())
         times = {
-            "not_before": _or_none(self._words[_NOT_BEFORE]),
-            "expires_at": _or_none(self._words[_EXPIRES]),
+            "not_before": _or_none(self._fields[_NOT_BEFORE]),
+            "expires_at": _or_none(self._fields[_EXPIRES]),
         }
         result = bytes(outcome.result)
         return JobDetail(
@@ -245,7 +245,7 @@ class Record:
         )
 
     def erased(self) -> tuple[bytes, bytes, bytes, str]:
-        """Give envelope, outcome and trail without a person's data, and the failure group then."""
+        """Return envelope, outcome and history without a person's data, and the failure group then."""
         outcome, origin = self._outcome(), self._envelope().retried_from
         said = Outcome(reason=outcome.reason, by=outcome.by)
         cause = "0"
@@ -256,52 +256,52 @@ class Record:
         return (
             write_json(KeptEnvelope(retried_from=origin)) if origin else b"",
             write_json(said),
-            erased_trail(self._part(4).decode()).encode(),
+            erased_history(self._part(4).decode()).encode(),
             cause,
         )
 
     def _view(self, outcome: Outcome, kept: KeptEnvelope) -> JobView:
-        words, state, position = self._words, self.state, self.position
+        fields, state, position = self._fields, self.state, self.position
         assert state is not None, "a discarded job is not shown"
         waits = state in (State.SCHEDULED, State.RETRYING)
         return JobView(
             id=self.id,
-            type=words[_TYPE],
+            type=fields[_TYPE],
             state=state,
-            attempt=int(words[_ATTEMPT]),
-            enqueued_at=int(words[_ENQUEUED]),
+            attempt=int(fields[_ATTEMPT]),
+            enqueued_at=int(fields[_ENQUEUED]),
             reason=outcome.reason,
             by=outcome.by,
             detail=outcome.detail,
             data=self._part(1),
-            priority=int(words[_PRIORITY]),
-            max_attempts=_or_zero(words[_MOST]),
+            priority=int(fields[_PRIORITY]),
+            max_attempts=_or_zero(fields[_MOST]),
             due_at=position if waits else None,
             finished_at=position if state in TERMINAL else None,
-            started_at=_or_zero(words[_STARTED]),
-            worker="" if words[_WORKER] == "-" else words[_WORKER],
-            fence=int(words[_FENCE]),
-            suspect=words[_SUSPECT] == "1",
-            case_id=None if words[_CASE] == "-" else words[_CASE],
+            started_at=_or_zero(fields[_STARTED]),
+            worker="" if fields[_WORKER] == "-" else fields[_WORKER],
+            fence=int(fields[_FENCE]),
+            suspect=fields[_SUSPECT] == "1",
+            case_id=None if fields[_CASE] == "-" else fields[_CASE],
             failure=outcome.failure,
             unique_key=kept.unique_key,
-            cause=words[_CAUSE] if state in GROUPED and words[_CAUSE] != "0" else "",
+            cause=fields[_CAUSE] if state in GROUPED and fields[_CAUSE] != "0" else "",
             approvals=len(set(self._approvals()) - {DENIED}),
         )
 
     def _approvals(self) -> tuple[str, ...]:
-        word = self._words[_APPROVED]
-        return () if word == "0" else tuple(word.split(","))
+        field = self._fields[_APPROVED]
+        return () if field == "0" else tuple(field.split(","))
 
     def _envelope(self) -> KeptEnvelope:
-        return _read_envelope(self._part(0)) if self._words[_ENVELOPE] != "0" else KeptEnvelope()
+        return _read_envelope(self._part(0)) if self._fields[_ENVELOPE] != "0" else KeptEnvelope()
 
     def _outcome(self) -> Outcome:
-        return _read_outcome(self._part(3)) if self._words[_OUTCOME] != "0" else Outcome()
+        return _read_outcome(self._part(3)) if self._fields[_OUTCOME] != "0" else Outcome()
 
     def _part(self, number: int) -> bytes:
-        """Give envelope, data, raw bytes, outcome, or (4) the trail."""
-        lengths = [int(word) for word in self._words[_ENVELOPE : _OUTCOME + 1]]
+        """Return envelope, data, raw bytes, outcome, or (4) the history."""
+        lengths = [int(field) for field in self._fields[_ENVELOPE : _OUTCOME + 1]]
         start = self._body + sum(lengths[:number])
         return self._text[start : start + lengths[number] if number < 4 else None]
 
@@ -310,9 +310,9 @@ def _word(number: int | None) -> str:
     return "-" if number is None else str(number)
 
 
-def _or_none(word: str) -> int | None:
-    return None if word == "-" else int(word)
+def _or_none(field: str) -> int | None:
+    return None if field == "-" else int(field)
 
 
-def _or_zero(word: str) -> int | None:
-    return int(word) or None
+def _or_zero(field: str) -> int | None:
+    return int(field) or None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from hms_svc.brokers.portions import portions
-from hms_svc.brokers.register import read_wish
-from hms_svc.brokers.sqlite import claiming, enqueueing, settling
-from hms_svc.brokers.sqlite.heart import SQLiteHeart
+from hms_svc.brokers.chunks import chunks
+from hms_svc.brokers.sqlite import enqueue, job_claims, settlement
+from hms_svc.brokers.sqlite.lease_keeper import SQLiteLeaseKeeper
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.transaction import SQL
+from hms_svc.brokers.worker_views import read_request
 from hms_svc.domain.job import ClaimedJob, Job, LeaseToken
 from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import (
@@ -44,31 +44,31 @@ class SQLiteBroker:
         await self._file.close()
 
     async def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
-        """Accept jobs in transactions of bounded work, each all or none, and wake sleepers."""
+        """Accept jobs in transactions of bounded work, each all or none, and wake waiting workers."""
         answers: list[Enqueued] = []
-        for some in portions(jobs, lambda job: len(job.data)):
+        for some in chunks(jobs, lambda job: len(job.data)):
             answers += await self._enqueue(some)
         return answers
 
     async def _enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
         now = self._clock.now_ms()
         return await self._file.write(
-            lambda transaction: enqueueing.enqueue(transaction, jobs, now), rings="work"
+            lambda transaction: enqueue.enqueue(transaction, jobs, now), rings="work"
         )
 
     async def enqueue_raw(self, type: str, items: Sequence[bytes]) -> list[Enqueued]:
-        """Accept foreign bytes in transactions of bounded work, and wake sleepers."""
+        """Accept foreign bytes in transactions of bounded work, and wake waiting workers."""
         answers: list[Enqueued] = []
-        for some in portions(items, len):
+        for some in chunks(items, len):
             answers += await self._enqueue_raw(type, some)
         return answers
 
     async def _enqueue_raw(self, type: str, items: Sequence[bytes]) -> list[Enqueued]:
         now = self._clock.now_ms()
         size = sum(map(len, items))
-        read = await aside(size, lambda: enqueueing.read_items(type, items, now))
+        read = await aside(size, lambda: enqueue.read_items(type, items, now))
         return await self._file.write(
-            lambda transaction: enqueueing.enqueue_raw(transaction, type, read, now), rings="work"
+            lambda transaction: enqueue.enqueue_raw(transaction, type, read, now), rings="work"
         )
 
     async def claim(self, request: ClaimRequest) -> list[ClaimedJob]:
@@ -77,18 +77,18 @@ class SQLiteBroker:
         self._next_type = (self._next_type + 1) % max(1, len(request.types))
         first = self._next_type
         return await self._file.write(
-            lambda transaction: claiming.claim(transaction, request, first, now, lease_now)
+            lambda transaction: job_claims.claim(transaction, request, first, now, lease_now)
         )
 
     async def take_keys(self, claims: Sequence[KeyClaim]) -> list[str | None]:
-        """Give claimed jobs their unique keys."""
-        return await self._file.write(lambda transaction: claiming.take_keys(transaction, claims))
+        """Assign claimed jobs their unique keys."""
+        return await self._file.write(lambda transaction: job_claims.take_keys(transaction, claims))
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[LeaseToken]:
         """Record what became of claimed jobs."""
         now = self._clock.now_ms()
         return await self._file.write(
-            lambda transaction: settling.settle(transaction, settlements, now), rings="news"
+            lambda transaction: settlement.settle(transaction, settlements, now), rings="news"
         )
 
     async def raise_fences(self, above: int) -> None:
@@ -105,12 +105,12 @@ class SQLiteBroker:
         )
 
     async def promote(self, limit: int) -> int:
-        """Make due jobs ready, where there are any: a look costs no transaction."""
+        """Make due jobs ready, where there are any: a check costs no transaction."""
         now = self._clock.now_ms()
         if not await self._file.fetch(SQL["any_due"], (now,)):
             return 0
         return await self._file.write(
-            lambda transaction: claiming.promote(transaction, limit, now), rings="work"
+            lambda transaction: job_claims.promote(transaction, limit, now), rings="work"
         )
 
     async def reap(
@@ -121,28 +121,28 @@ class SQLiteBroker:
         if not await self._file.fetch(SQL["lapsed"], {"now": lease_now, "limit": 1}):
             return ReapReport()
         return await self._file.write(
-            lambda transaction: claiming.reap(transaction, limit, now, lease_now, known),
+            lambda transaction: job_claims.reap(transaction, limit, now, lease_now, known),
             rings="work",
         )
 
     async def signals(self, worker: str, types: Sequence[str]) -> Signals:
-        """Look for cancellations and suspects."""
+        """Search for cancellations and suspects."""
         bounds = {"worker": worker, "types": encode(list(types)).decode()}
         rows = await self._file.fetch(SQL["signals"], bounds)
         cancel = tuple(CancelRequest(*row[:3]) for row in rows if row[0] is not None)
-        wishes = [row[3] for row in rows if row[3] is not None]
-        wanted = read_wish(wishes[0]).state if wishes else None
-        return Signals(cancel, suspects_wait=len(cancel) + len(wishes) < len(rows), wanted=wanted)
+        requests = [row[3] for row in rows if row[3] is not None]
+        wanted = read_request(requests[0]).state if requests else None
+        return Signals(cancel, suspects_wait=len(cancel) + len(requests) < len(rows), wanted=wanted)
 
     async def record_progress(self, reports: Sequence[ProgressReport]) -> None:
         """Append progress and log lines of running jobs."""
         await self._file.write(
-            lambda transaction: settling.record_progress(transaction, reports), rings="news"
+            lambda transaction: settlement.record_progress(transaction, reports), rings="news"
         )
 
-    def heart(self) -> SQLiteHeart:
-        """Give a second writing connection, for the heartbeat thread."""
-        return SQLiteHeart(self._file)
+    def lease_keeper(self) -> SQLiteLeaseKeeper:
+        """Return a second writing connection, for the heartbeat thread."""
+        return SQLiteLeaseKeeper(self._file)
 
     async def unregister(self, worker: str) -> None:
         """Take a worker out of the register."""

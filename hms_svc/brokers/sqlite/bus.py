@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from hms_svc.brokers.sqlite.audit_anchor import SQLiteAuditAnchor
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.transaction import Transaction
-from hms_svc.brokers.sqlite.witness import SQLiteWitness
 from hms_svc.domain.event import AUDIT_SEALED, EVENTS_GAP, Event, check_group
 from hms_svc.domain.ids import event_id
 from hms_svc.domain.strict_json import encode
@@ -23,7 +23,7 @@ class SQLiteBus:
 
     def __init__(self, file: QueueFile) -> None:
         self._file = file
-        self.witness = SQLiteWitness(file)
+        self.audit_anchor = SQLiteAuditAnchor(file)
 
     async def publish(self, events: Sequence[Event]) -> None:
         """Append events; one whose id is there already is passed over."""
@@ -65,7 +65,7 @@ class SQLiteBus:
         return bool(await self._file.fetch(SQL["read"], (after, 1)))
 
     async def latest(self, type: str) -> Event | None:
-        """Give the newest kept event of a type."""
+        """Return the newest kept event of a type."""
         if type == AUDIT_SEALED:
             rows = await self._file.fetch(SQL["latest_sealed"])
         else:

@@ -17,7 +17,7 @@ SQL: Final = load_statements(__package__, "sql/operator.sql")
 _FailedRow = tuple[int, int, str, str | None, str | None, str | None, str | None]
 
 
-class CauseRegister:
+class CauseIndex:
     """The groups that one transaction puts jobs into: new ones while there is room for them."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -26,7 +26,7 @@ class CauseRegister:
         self._new = 0
 
     def file_under(self, cause: FailureCause) -> str:
-        """Give the id of the group for a cause: its own, or the one of other causes of its type."""
+        """Return the id of the group for a cause: its own, or the one of other causes of its type."""
         if cause.id in self._known:
             return cause.id
         known, count = self._connection.execute(SQL["knows_cause"], (cause.id,)).fetchone()
@@ -62,7 +62,7 @@ class CauseRegister:
 
 def fill_in_causes(connection: sqlite3.Connection) -> None:
     """Put jobs that failed under an older program into their groups."""
-    register = CauseRegister(connection)
+    register = CauseIndex(connection)
     for code in (RETRYING, REJECTED, DEAD):
         rows = connection.execute(SQL["failed_without_cause"], (code,)).fetchall()
         register.file_rows(rows)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from hms_svc.brokers.chunks import MOST_JOBS
 from hms_svc.brokers.codes import (
     CANCELLED,
     COMPLETED,
@@ -24,22 +25,21 @@ from hms_svc.brokers.codes import (
     SCHEDULED,
     STATE_OF,
 )
-from hms_svc.brokers.keeping import Retention
-from hms_svc.brokers.portions import MOST_JOBS
-from hms_svc.brokers.readable import readable
-from hms_svc.brokers.sqlite import erasing, retention, undoing
+from hms_svc.brokers.damaged_records import readable
+from hms_svc.brokers.history import Step, line
+from hms_svc.brokers.retention import Retention
+from hms_svc.brokers.sqlite import erasure, retention, undo
 from hms_svc.brokers.sqlite.causes import mend_causes
 from hms_svc.brokers.sqlite.inspector import SQL as OPERATOR_SQL
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.transaction import Transaction
 from hms_svc.brokers.sqlite.views import job_detail
-from hms_svc.brokers.trail import Step, line
 from hms_svc.domain.causes import FAILED, cause_of
 from hms_svc.domain.erasure import ERASED
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.lifecycle import REASON_CANCELLED, REASON_GOVERNANCE, Cause, beside_case
 from hms_svc.domain.strict_json import encode
-from hms_svc.domain.views import ActOutcome, JobDetail, WorkerWish
+from hms_svc.domain.views import ActOutcome, JobDetail, WorkerRequest
 from hms_svc.ports.control import (
     MOVED_ON,
     NOT_KNOWN,
@@ -47,7 +47,7 @@ from hms_svc.ports.control import (
     Act,
     ActRequest,
     Batch,
-    Relief,
+    Eviction,
     Seen,
 )
 from hms_svc.sqlite.backup import copy_database
@@ -67,7 +67,7 @@ class _Target:
         self.state: int = row["state"]
 
     def change(self, statement: str, target: int, **fields: Any) -> None:
-        """Run one of the moving statements, with its trail line and tallies."""
+        """Run one of the moving statements, with its history line and tallies."""
         note = f"{self.request.act.value} by {self.request.by}"
         step = Step(
             at=self.now,
@@ -179,7 +179,7 @@ class SQLiteControl:
     def __init__(self, file: QueueFile, keep: Retention, *, lease_seconds: float) -> None:
         self._file = file
         self._keep = keep
-        self.relief: Relief | None = None
+        self.eviction: Eviction | None = None
         self._worker_lives_ms = int(lease_seconds * 1500)
 
     async def act(self, request: ActRequest) -> list[ActOutcome]:
@@ -201,12 +201,12 @@ class SQLiteControl:
     ) -> list[ActOutcome]:
         """Bring back what the acts of a batch did, within its lifetime; with `dry` only tell."""
         now = self._file.clock.now_ms()
-        stretch = undoing.Stretch(batch, self._undone_since(), after, limit)
+        stretch = undo.Stretch(batch, self._undone_since(), after, limit)
         if dry:
             bounds = msgspec.structs.asdict(stretch)
-            return undoing.would(await self._file.fetch(SQL["in_batch"], bounds))
+            return undo.would(await self._file.fetch(SQL["in_batch"], bounds))
         return await self._file.write(
-            lambda transaction: undoing.undo(transaction, stretch, now), rings="work"
+            lambda transaction: undo.undo(transaction, stretch, now), rings="work"
         )
 
     async def undoable(self, batch: str, *, after: str = "") -> int:
@@ -215,7 +215,7 @@ class SQLiteControl:
         return int(rows[0][0])
 
     async def last_batch(self) -> str | None:
-        """Give the newest batch that can still be undone."""
+        """Return the newest batch that can still be undone."""
         rows = await self._file.fetch(SQL["last_batch"], (self._undone_since(),))
         return str(rows[0][0]) if rows else None
 
@@ -244,10 +244,10 @@ class SQLiteControl:
 
     async def _erase(self, job_ids: Sequence[str]) -> list[ActOutcome]:
         """Blank jobs in one transaction, then their events, found beside the work of others."""
-        outcomes = await self._file.write(lambda transaction: erasing.erase(transaction, job_ids))
+        outcomes = await self._file.write(lambda transaction: erasure.erase(transaction, job_ids))
         named = [each.job_id for each in outcomes if each.done or each.why == NOT_KNOWN]
-        rows = await self._file.fetch(erasing.SQL["events_of"], (encode(named).decode(),))
-        await self._file.write(lambda transaction: erasing.blank_events(transaction, rows))
+        rows = await self._file.fetch(erasure.SQL["events_of"], (encode(named).decode(),))
+        await self._file.write(lambda transaction: erasure.blank_events(transaction, rows))
         return outcomes
 
     async def pause(self, type: str, *, by: str, reason: str, intake: bool = False) -> None:
@@ -267,9 +267,9 @@ class SQLiteControl:
             rings="work",
         )
 
-    async def ask_worker(self, worker: str, wish: WorkerWish) -> bool:
-        """Keep it beside the worker's registration, where its next look for signals finds it."""
-        row = (msgspec.json.encode(wish), worker)
+    async def ask_worker(self, worker: str, request: WorkerRequest) -> bool:
+        """Keep it beside the worker's registration, where its next check for signals finds it."""
+        row = (msgspec.json.encode(request), worker)
         return await self._file.write(
             lambda transaction: transaction.connection.execute(SQL["ask_worker"], row).rowcount == 1
         )
@@ -285,13 +285,13 @@ class SQLiteControl:
     async def _ended(self, state: int, queue: int, older_than: int, limit: int) -> list[JobDetail]:
         """Read jobs of a state and queue that ended first; what cannot be read does not count."""
         found: list[JobDetail] = []
-        looked = 0
+        examined = 0
         while len(found) < limit:
-            bounds = (state, queue, older_than, limit - len(found), looked)
+            bounds = (state, queue, older_than, limit - len(found), examined)
             rows = await self._file.fetch(SQL["oldest_from"], bounds)
             if not rows:
                 break
-            looked += len(rows)
+            examined += len(rows)
             for (job_id,) in rows:
                 full = await self._file.fetch(SQL["one"], (job_id,))
                 detail = readable(job_id, partial(job_detail, full[0], [])) if full else None
@@ -369,7 +369,7 @@ def _act_on(transaction: Transaction, request: ActRequest, job_id: str, now: int
     except sqlite3.IntegrityError:
         why = f"cannot come back: its unique key {row['unique_key']!r} is held by another job"
     if not why:
-        undoing.remember(transaction, row, request, now)
+        undo.remember(transaction, row, request, now)
     return ActOutcome(job_id, not why, why)
 
 

@@ -10,23 +10,23 @@ from typing import Any, Final
 
 import msgspec
 
+from hms_svc.brokers.chunks import in_stretches
 from hms_svc.brokers.codes import (
     CODE_OF,
     COUNTERS,
-    LOWEST_TURN,
+    LOWEST_RANK,
     PRIORITY_STEP,
     QUEUED,
     SUSPECT_BAND,
 )
+from hms_svc.brokers.damaged_records import readable
 from hms_svc.brokers.failures import groups_of, slots_until
 from hms_svc.brokers.paging import Slices, fill_page, read_cursor
-from hms_svc.brokers.portions import in_stretches
-from hms_svc.brokers.readable import readable
-from hms_svc.brokers.register import serving, worker_view
 from hms_svc.brokers.sqlite.causes import standing
 from hms_svc.brokers.sqlite.pages import Key, Walks
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.views import job_detail, progress_view
+from hms_svc.brokers.worker_views import serving, worker_view
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.filter import Filter
 from hms_svc.domain.lifecycle import State
@@ -42,7 +42,7 @@ from hms_svc.domain.views import (
 )
 from hms_svc.ports.broker import WorkerRegistration
 from hms_svc.ports.inspection import BrokerHealth
-from hms_svc.sqlite.filesystem import room_of
+from hms_svc.sqlite.filesystem import capacity_of
 from hms_svc.sqlite.lock import FIXED_VERSION, holder_of
 from hms_svc.sqlite.statements import load_statements
 
@@ -80,24 +80,24 @@ class SQLiteInspector:
             )
         if (pid := holder_of(self._file.path)) is not None:
             notes.append(f"process {pid} holds the write lock right now")
-        room = room_of(self._file.path)
-        if room is not None and room.limit - room.used < _LITTLE_BYTES:
+        capacity = capacity_of(self._file.path)
+        if capacity is not None and capacity.limit - capacity.used < _LITTLE_BYTES:
             notes.append(
-                f"{room.limit - room.used:,} bytes are free on the disk of {self._file.path}: when it is "
+                f"{capacity.limit - capacity.used:,} bytes are free on the disk of {self._file.path}: when it is "
                 "full new jobs are refused, and nothing is claimed or settled until there is room; "
                 "free some, or lower completed_days and completed_max before"
             )
         return BrokerHealth(
             self.kind, ok, (time.perf_counter() - started) * 1000, tuple(notes),
-            room=room, refused=self._file.refused,
+            capacity=capacity, refused=self._file.refused,
         )  # fmt: skip
 
     async def types(self) -> list[str]:
-        """Give every known type, sorted."""
+        """Return every known type, sorted."""
         return [row["type"] for row in await self._file.fetch(SQL["queues"])]
 
     async def queues(self, types: Collection[str] | None = None) -> list[QueueView]:
-        """Give queues from their tallies and the heads of their turns, some hundreds at once.
+        """Return queues from their tallies and the heads of their turns, some hundreds at once.
 
         Counts and next due time are of one moment: who waits for the end of the work trusts both.
         """
@@ -148,11 +148,11 @@ class SQLiteInspector:
         return views
 
     async def page(
-        self, where: Filter, *, limit: int, cursor: str | None, look: int = 0
+        self, where: Filter, *, limit: int, cursor: str | None, examine: int = 0
     ) -> JobPage:
         """Walk the states in order, each newest first, until the page is full."""
         after: Key | None = read_cursor(cursor, Key)
-        slices = Slices(where, limit=limit, look=look)
+        slices = Slices(where, limit=limit, examine=examine)
         walk = self._walks.over(where, after, slices)
         return await fill_page(walk, where, self._file.clock.now_ms(), slices)
 
@@ -176,7 +176,7 @@ class SQLiteInspector:
         return found
 
     async def workers(self) -> list[WorkerView]:
-        """Read the register, and the jobs in each worker's hands."""
+        """Read the register, and the jobs that each worker runs."""
         return (await self.register())[0]
 
     async def register(self) -> tuple[list[WorkerView], list[WorkerView]]:
@@ -196,7 +196,7 @@ class SQLiteInspector:
         return live, silent
 
     async def lease_end(self, job_id: str) -> int | None:
-        """Look at the job's place in the index of its state."""
+        """Check the job's place in the index of its state."""
         rows = await self._file.fetch(SQL["lease_end"], (job_id,))
         clock = self._file.clock
         return clock.now_ms() + int(rows[0][0]) - clock.lease_ms() if rows else None
@@ -222,9 +222,9 @@ class SQLiteInspector:
         return [msgspec.json.decode(row[0], type=WorkerRegistration) for row in rows]
 
     async def _oldest(self, queues: Sequence[int]) -> dict[int, int]:
-        """Look at the head of each priority of each queue: within one, the turn is the age."""
+        """Check the head of each priority of each queue: within one, the turn is the age."""
         oldest: dict[int, int] = {}
-        starts = dict.fromkeys(queues, LOWEST_TURN)
+        starts = dict.fromkeys(queues, LOWEST_RANK)
         for _ in range(64):
             if not starts:
                 break

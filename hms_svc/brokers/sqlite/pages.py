@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
+from hms_svc.brokers.chunks import MOST_BYTES, in_stretches
 from hms_svc.brokers.codes import CODE_OF
 from hms_svc.brokers.paging import NAMED_AT_ONCE, Slices, types_that_may_match
-from hms_svc.brokers.portions import MOST_BYTES, in_stretches
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.views import job_view
 from hms_svc.domain.filter import Filter
@@ -41,7 +41,7 @@ class Walks:
             yield step
 
     async def _named(self, ids: tuple[str, ...], after: Key | None) -> AsyncIterator[Step]:
-        """Give the jobs of these ids; the place of one is that of its id among them."""
+        """Return the jobs of these ids; the place of one is that of its id among them."""
         places = {job_id: number for number, job_id in enumerate(ids)}
         left = ids[after[2] + 1 :] if after else ids
         for some in in_stretches(left, NAMED_AT_ONCE):

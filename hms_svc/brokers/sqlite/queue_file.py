@@ -14,12 +14,12 @@ from hms_svc.brokers.sqlite.causes import fill_in_causes, mend_causes
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
 from hms_svc.domain.errors import BrokerReplaced, BrokerUnavailable, SchemaMismatch
 from hms_svc.ports.clock import Clock
-from hms_svc.sqlite.bell import Bell, wake_folder
 from hms_svc.sqlite.boot import boot_id
 from hms_svc.sqlite.connection import Synchronous
 from hms_svc.sqlite.file import SQLiteFile
 from hms_svc.sqlite.opened import FileReplaced
 from hms_svc.sqlite.statements import load_statements
+from hms_svc.sqlite.wake_socket import WakeSocket, wake_folder
 
 if TYPE_CHECKING:
     import aiosqlite
@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 Rings = Literal["work", "news"]
 SCHEMA_VERSION = 5
 NET_SECONDS = 1.0
-"""How often a sleeper looks at `data_version`, should a wake-up ever be lost."""
+"""How often a waiting worker looks at `data_version`, should a wake-up ever be lost."""
 
 
 class QueueFile:
@@ -49,7 +49,7 @@ class QueueFile:
     ) -> None:
         self.path = path
         self.clock = clock
-        self.bell = Bell(wake_folder(path))
+        self.wake_socket = WakeSocket(wake_folder(path))
         self._file = SQLiteFile(
             path, synchronous=synchronous, on_replaced=on_replaced, bounded=bounded
         )
@@ -75,13 +75,13 @@ class QueueFile:
             raise
 
     async def close(self) -> None:
-        """Close the reader, the bell and the writer, in this order; who reads later is refused."""
+        """Close the reader, the wake-up socket and the writer, in this order; who reads later is refused."""
         self._is_closed = True
         async with self._reading:
             if self._reader is not None:
                 await self._reader.close()
                 self._reader = None
-        self.bell.close()
+        self.wake_socket.close()
         await self._file.close()
 
     async def write(
@@ -103,7 +103,7 @@ class QueueFile:
             self.refused += getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
             raise self.unavailable(error) from error
         if rings is not None:
-            self.bell.ring(work=rings == "work")
+            self.wake_socket.ring(work=rings == "work")
         return result
 
     async def fetch(self, statement: str, parameters: Any = ()) -> list[sqlite3.Row]:
@@ -122,30 +122,30 @@ class QueueFile:
         self._file.check()
 
     def unavailable(self, error: Exception) -> BrokerUnavailable:
-        """Say in our words that the file cannot serve."""
+        """Return, in our words that the file cannot serve."""
         kind = BrokerReplaced if isinstance(error, FileReplaced) else BrokerUnavailable
         told = (isinstance(error, OSError) and error.strerror) or error
         return kind(f"queue file {self.path}: {told}")
 
     async def wait(self, timeout_seconds: float, *, news: bool = False) -> bool:
-        """Sleep until the bell rings, another process has committed, or the time is over."""
+        """Sleep until the wake-up socket rings, another process has committed, or the time is over."""
         if not self._listening:
-            self.bell.listen(news=news)
+            self.wake_socket.listen(news=news)
             self._listening = True
-        heard = self.bell.heard
+        woken = self.wake_socket.woken
         remaining = timeout_seconds
-        while remaining > 0 and not heard.is_set():
+        while remaining > 0 and not woken.is_set():
             nap = min(remaining, NET_SECONDS)
             remaining -= nap
             try:
                 async with asyncio.timeout(nap):
-                    await heard.wait()
+                    await woken.wait()
             except TimeoutError:
                 if await self._changed():
                     return True
-        woken = heard.is_set()
-        heard.clear()
-        return woken
+        was_woken = woken.is_set()
+        woken.clear()
+        return was_woken
 
     async def _changed(self) -> bool:
         before, self._version = self._version, (await self.fetch("PRAGMA data_version"))[0][0]
@@ -211,7 +211,7 @@ def _add_causes(connection: sqlite3.Connection) -> None:
 
 
 def _migrate(connection: sqlite3.Connection, version: int) -> int:
-    """Bring an older file to the present version, at the cost of one look at each failed job."""
+    """Bring an older file to the present version, at the cost of one read at each failed job."""
     if version == 1:
         connection.execute("ALTER TABLE jobs ADD COLUMN cause TEXT")
         connection.execute("DROP INDEX IF EXISTS jobs_discarded")

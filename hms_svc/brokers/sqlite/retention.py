@@ -11,17 +11,17 @@ from typing import Any, Final
 
 import msgspec
 
+from hms_svc.brokers.chunks import MOST_JOBS
 from hms_svc.brokers.codes import (
     CANCELLED,
     COMPLETED,
     DISCARDED,
-    LOWEST_TURN,
+    LOWEST_RANK,
     PRIORITY_STEP,
     STATE_OF,
 )
 from hms_svc.brokers.failures import SLOT_MS, SLOTS, slots_until
-from hms_svc.brokers.portions import MOST_JOBS
-from hms_svc.brokers.sqlite.claiming import give_up
+from hms_svc.brokers.sqlite.job_claims import give_up
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
 from hms_svc.domain.lifecycle import REASON_NO_HANDLER, Cause
 from hms_svc.domain.strict_json import encode
@@ -146,7 +146,7 @@ def bury_unserved(
 def _ready_before(
     transaction: Transaction, queue: int, before: int, limit: int
 ) -> list[tuple[int, str]]:
-    """Give row and id of jobs by the time they became ready, which orders only within a band."""
+    """Return row and id of jobs by the time they became ready, which orders only within a band."""
     found: list[tuple[int, str]] = []
     for band in _bands(transaction, queue):
         bounds = (queue, band, band + min(before, PRIORITY_STEP), limit - len(found))
@@ -157,8 +157,8 @@ def _ready_before(
 
 
 def _bands(transaction: Transaction, queue: int) -> Iterator[int]:
-    """Give the lowest turn of each priority that a ready job has, suspects apart."""
-    band = LOWEST_TURN
+    """Return the lowest turn of each priority that a ready job has, suspects apart."""
+    band = LOWEST_RANK
     while head := transaction.connection.execute(OPERATOR["next_ready"], (queue, band)).fetchone():
         band = head[0] // PRIORITY_STEP * PRIORITY_STEP
         yield band

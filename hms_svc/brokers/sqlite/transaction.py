@@ -11,7 +11,7 @@ import msgspec
 
 from hms_svc.brokers.codes import STATE_OF
 from hms_svc.brokers.envelope import read_envelope
-from hms_svc.brokers.sqlite.causes import CauseRegister
+from hms_svc.brokers.sqlite.causes import CauseIndex
 from hms_svc.domain.event import TRACE_MEMBER
 from hms_svc.domain.job import Job
 from hms_svc.domain.strict_json import encode
@@ -27,14 +27,14 @@ class Transaction:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
-        self.causes = CauseRegister(connection)
+        self.causes = CauseIndex(connection)
         self._queues: dict[str, int] = {}
         self._priorities: dict[int, int] = {}
         self._tallies: Counter[tuple[int, str]] = Counter()
         self._events: list[EventRow] = []
 
     def queue(self, type: str) -> int:
-        """Give the number of a type's queue, making it where it is new.
+        """Return the number of a type's queue, making it where it is new.
 
         A queue may be forgotten between two transactions, so that no number outlives one.
         """
@@ -47,7 +47,7 @@ class Transaction:
         return known
 
     def priority(self, job: Job, queue: int) -> int:
-        """Give the priority that a job names, else the one that the type of its queue declares."""
+        """Return the priority that a job names, else the one that the type of its queue declares."""
         if job.priority is not None:
             return job.priority
         declared = self._priorities.get(queue)

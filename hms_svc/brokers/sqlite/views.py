@@ -6,10 +6,10 @@ import sqlite3
 
 from hms_svc.brokers.codes import DISCARDED, RETRYING, SCHEDULED, STATE_OF
 from hms_svc.brokers.envelope import NO_ENVELOPE, read_envelope, wire_form
-from hms_svc.brokers.trail import (
+from hms_svc.brokers.history import (
     attempts_of,
     history_of,
-    read_trail,
+    read_history,
 )
 from hms_svc.domain.causes import GROUPED
 from hms_svc.domain.strict_json import decode
@@ -50,7 +50,7 @@ def job_detail(row: sqlite3.Row, progress: list[sqlite3.Row]) -> JobDetail | Non
     if row["state"] == DISCARDED:
         return None
     view = job_view(row)
-    steps = read_trail(row["trail"])
+    steps = read_history(row["trail"])
     envelope = read_envelope(row["envelope"]) if row["envelope"] else NO_ENVELOPE
     times = {"not_before": row["not_before"], "expires_at": row["expires_at"]}
     hold = decode(row["hold"]) if row["hold"] else None

@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from hms_svc.domain.audit_query import AuditQuery
 from hms_svc.domain.case import CaseStatus
-from hms_svc.http_api.describing import describes
 from hms_svc.http_api.requests import Admitted, Note, admitted, answer, read_body
+from hms_svc.http_api.route_description import describes
 from hms_svc.http_api.routes.jobs import Cursor, Limit
 from hms_svc.operations.shapes import audit_shape
 from hms_svc.operations.tokens import Scope
@@ -29,14 +29,14 @@ async def list_cases(
     cursor: Cursor = None,
 ) -> Response:
     """List cases, newest first."""
-    found, more = await asked.door.reads.cases(status=status, kind=kind, limit=limit, cursor=cursor)
+    found, more = await asked.api.reads.cases(status=status, kind=kind, limit=limit, cursor=cursor)
     return answer({"cases": [case.to_json() for case in found], "cursor": more})
 
 
 @router.get("/cases/{case_id}", **describes("Case", problems=(404,)))
 async def get_case(case_id: str, asked: Viewer) -> Response:
-    """Give one case."""
-    return answer((await asked.door.reads.case(case_id)).to_json())
+    """Return one case."""
+    return answer((await asked.api.reads.case(case_id)).to_json())
 
 
 @router.post("/cases/{case_id}/close", **describes("Case", body="Note", problems=(404, 409)))
@@ -66,7 +66,7 @@ async def list_audit(
     20,000 rows for them, so that it may be short, or empty, while its cursor goes on.
     """
     query = AuditQuery(subject=subject, actor=actor, action=action)
-    page = await asked.door.reads.database.audit_page(query, limit=limit, cursor=cursor)
+    page = await asked.api.reads.database.audit_page(query, limit=limit, cursor=cursor)
     return answer({"audit": [audit_shape(row) for row in page.records], "cursor": page.cursor})
 
 

@@ -7,8 +7,8 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from hms_svc.http_api.describing import envelope
 from hms_svc.http_api.requests import Admitted, admitted, answer
+from hms_svc.http_api.route_description import envelope
 from hms_svc.http_api.tracing import traced
 from hms_svc.operations.tokens import Scope
 from hms_svc.ports.side_thread import aside
@@ -21,8 +21,8 @@ Producer = Annotated[Admitted, Depends(admitted(Scope.PRODUCE))]
 async def receive_envelopes(asked: Producer) -> Response:
     """Take envelopes: each becomes a job, once, however often it comes; what no mapping takes, too."""
     headers = dict(asked.request.headers)
-    with traced(asked.door, asked.request, "/envelopes") as trace:
-        body, desk = await asked.request.body(), asked.door.envelopes
-        jobs = await aside(len(body), lambda: desk.receive(headers, body))
-        taken = await asked.door.posting.accept_once([trace.adopt(job) for job in jobs])
+    with traced(asked.api, asked.request, "/envelopes") as trace:
+        body, intake = await asked.request.body(), asked.api.envelopes
+        jobs = await aside(len(body), lambda: intake.receive(headers, body))
+        taken = await asked.api.submission.accept_once([trace.adopt(job) for job in jobs])
         return trace.answered(answer({"jobs": taken}, 202))

@@ -9,9 +9,9 @@ from starlette.responses import PlainTextResponse, Response
 
 from hms_svc.domain.errors import Outage
 from hms_svc.domain.health import TroubleKind
-from hms_svc.http_api.describing import measures, one_word
-from hms_svc.http_api.door import Door, door_of
+from hms_svc.http_api.context import ApiContext, context_of
 from hms_svc.http_api.requests import Admitted, admitted
+from hms_svc.http_api.route_description import metrics, one_word
 from hms_svc.operations.tokens import Scope
 
 BROKER: Final = "broker"
@@ -28,44 +28,44 @@ Scraper = Annotated[Admitted, Depends(admitted(Scope.METRICS))]
 
 @router.get("/healthz", **one_word("`alive`, or `stuck`, or `no worker`"))
 async def get_health(request: Request) -> Response:
-    """Tell whether the workers of this service turn: one that waits for work does.
+    """Return whether the workers of this service turn: one that waits for work does.
 
     None at all for half a minute counts, too, unless broker or database is away: an outage is not
     ended by starting this process again.
     """
-    door = door_of(request)
-    if not door.measures.is_alive():
+    api = context_of(request)
+    if not api.metrics.is_alive():
         return _word("stuck", 503)
-    if door.measures.lacks_workers() and await _missing(door) == WORKER:
+    if api.metrics.lacks_workers() and await _missing(api) == WORKER:
         return _word("no worker", 503)
     return _word("alive")
 
 
 @router.get("/readyz", **one_word("`ready`, or what is not there"))
 async def get_readiness(request: Request) -> Response:
-    """Tell whether broker and database answer, the schema is ours, workers and room for jobs are there."""
-    missing = await _missing(door_of(request))
+    """Return whether broker and database answer, the schema is ours, workers and room for jobs are there."""
+    missing = await _missing(context_of(request))
     return _word(missing, 503) if missing else _word("ready")
 
 
-@router.get("/metrics", **measures("Prometheus text"))
+@router.get("/metrics", **metrics("Prometheus text"))
 async def get_metrics(asked: Scraper) -> Response:
-    """Give what was measured, for Prometheus."""
+    """Return what was measured, for Prometheus."""
     accept = asked.request.headers.get("accept", "")
-    body, media_type = await asked.door.measures.render(asked.door.reads, accept)
+    body, media_type = await asked.api.metrics.render(asked.api.reads, accept)
     return Response(body, media_type=media_type)
 
 
-async def _missing(door: Door) -> str:
+async def _missing(api: ApiContext) -> str:
     """Return what is not there: `broker`, `database`, `worker` or room for more; empty where all is."""
     try:
-        health = door.reads.judge_engines(*await door.reads.health())
+        health = api.reads.judge_engines(*await api.reads.health())
     except Outage:
         return BROKER
     away = [_AWAY[each.kind] for each in health.troubles if each.kind in _AWAY]
     if away:
         return away[0]
-    if door.measures.lacks_workers():
+    if api.metrics.lacks_workers():
         return WORKER
     return next((_FULL[each.kind] for each in health.troubles if each.kind in _FULL), "")
 

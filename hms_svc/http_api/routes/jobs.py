@@ -1,4 +1,4 @@
-"""Jobs: handed in, looked at, acted on."""
+"""Jobs: submitted, looked at, acted on."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from starlette.responses import Response
 
 from hms_svc.domain.errors import BadInput, HoldChanged
 from hms_svc.domain.filter import parse_filter
-from hms_svc.http_api.describing import decides, describes, intake
-from hms_svc.http_api.forwarding import prefix_of
 from hms_svc.http_api.problems import Problem
+from hms_svc.http_api.proxies import prefix_of
 from hms_svc.http_api.requests import Admitted, Body, Note, admitted, answer, check_json, read_body
+from hms_svc.http_api.route_description import decides, describes, intake
 from hms_svc.http_api.tracing import traced
 from hms_svc.operations.bulk import BatchReport
 from hms_svc.operations.plan import DECISIONS, Plan
@@ -28,7 +28,7 @@ Viewer = Annotated[Admitted, Depends(admitted(Scope.VIEW))]
 Operator = Annotated[Admitted, Depends(admitted(Scope.OPERATE))]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Rows of a page.")]
 Cursor = Annotated[str | None, Query(max_length=1000, description="As the page before gave it.")]
-LOOKED_AT: Final = 20_000
+MOST_EXAMINED: Final = 20_000
 """Records that one page reads at most where no index serves its filter."""
 PLANNED_WORK: Final = 5_000_000_000
 """Characters that the filter of one act looks at: 50 pages of the heaviest filter, or a million usual jobs."""
@@ -64,11 +64,11 @@ class Edit(Note):
 
 @router.post("/jobs", **intake())
 async def enqueue_jobs(asked: Producer) -> Response:
-    """Hand in a job, or an array of jobs: durable when this answers, all of them or none."""
+    """Submit a job, or an array of jobs: durable when this answers, all of them or none."""
     request = asked.request
     check_json(request)
-    with traced(asked.door, request, "/jobs") as trace:
-        posted = await asked.door.posting.post(
+    with traced(asked.api, request, "/jobs") as trace:
+        posted = await asked.api.submission.post(
             await request.body(),
             sender=asked.principal.key,
             key=_key_of(asked),
@@ -89,11 +89,11 @@ async def list_jobs(
     archive: Annotated[bool, Query(description="Those that left the broker.")] = False,
 ) -> Response:
     """List jobs, newest move first within a state; a page may be short and still have a cursor."""
-    wanted, reads = parse_filter(where), asked.door.reads
+    wanted, reads = parse_filter(where), asked.api.reads
     if archive:
-        page = await reads.archived_jobs(wanted, limit=limit, cursor=cursor, look=LOOKED_AT)
+        page = await reads.archived_jobs(wanted, limit=limit, cursor=cursor, examine=MOST_EXAMINED)
     else:
-        page = await reads.jobs(wanted, limit=limit, cursor=cursor, look=LOOKED_AT)
+        page = await reads.jobs(wanted, limit=limit, cursor=cursor, examine=MOST_EXAMINED)
     return answer({"jobs": [job_shape(job) for job in page.jobs], "cursor": page.cursor})
 
 
@@ -128,15 +128,15 @@ async def undo_act(asked: Operator) -> Response:
 
 @router.get("/jobs/{job_id}", **describes("JobDetail", problems=(404,)))
 async def get_job(job_id: str, asked: Viewer) -> Response:
-    """Give all that is known of a job."""
-    detail, archived = await asked.door.reads.detail(job_id)
+    """Return all that is known of a job."""
+    detail, archived = await asked.api.reads.detail(job_id)
     return answer({**job_detail_shape(detail), "archived": archived})
 
 
 @router.get("/jobs/{job_id}/why", **describes("Explanation", problems=(404,)))
 async def explain_job(job_id: str, asked: Viewer) -> Response:
-    """Tell in one sentence why a job waits, was refused, or died."""
-    return answer({"id": job_id, "why": await asked.door.reads.why(job_id)})
+    """Return, in one sentence why a job waits, was refused, or died."""
+    return answer({"id": job_id, "why": await asked.api.reads.why(job_id)})
 
 
 @router.post(

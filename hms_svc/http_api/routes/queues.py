@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.domain.views import WorkerState
-from hms_svc.http_api.describing import describes
 from hms_svc.http_api.requests import Admitted, Body, Note, admitted, answer, read_body
+from hms_svc.http_api.route_description import describes
 from hms_svc.operations.shapes import (
     failure_group_shape,
     queue_shape,
@@ -26,7 +26,7 @@ Operator = Annotated[Admitted, Depends(admitted(Scope.OPERATE))]
 
 
 class Pause(Body):
-    """Why; and whether nothing more may come in through the doors either."""
+    """Why; and whether nothing more may come in through the HTTP servers either."""
 
     reason: str = Field(default="", max_length=1000)
     intake: bool = False
@@ -44,14 +44,14 @@ class Nothing(Body):
 
 @router.get("/status", **describes("Status"))
 async def get_status(asked: Viewer) -> Response:
-    """Give queues, workers, totals and health."""
-    return answer(status_shape(await asked.door.reads.status(), ""))
+    """Return queues, workers, totals and health."""
+    return answer(status_shape(await asked.api.reads.status(), ""))
 
 
 @router.get("/queues", **describes("QueueList"))
 async def list_queues(asked: Viewer) -> Response:
     """List queues with their counts: at most 1000, those that are served first."""
-    reads = asked.door.reads
+    reads = asked.api.reads
     now = reads.now_ms()
     queues, left_off = await reads.listed_queues(await reads.workers())
     shapes = [queue_shape(queue, now) for queue in queues]
@@ -60,7 +60,7 @@ async def list_queues(asked: Viewer) -> Response:
 
 @router.post("/queues/{type}/pause", **describes("Paused", body="Pause", problems=(404,)))
 async def pause_queue(type: str, asked: Operator) -> Response:
-    """Stop claiming jobs of a type; with `intake` the doors take none either."""
+    """Stop claiming jobs of a type; with `intake` the HTTP servers take none either."""
     body = await read_body(asked.request, Pause)
     await asked.operations.actions.pause(type, reason=body.reason, intake=body.intake)
     return answer({"type": type, "paused": True, "intake_paused": body.intake})
@@ -85,8 +85,8 @@ async def purge_queue(type: str, asked: Operator) -> Response:
 
 @router.get("/workers", **describes("WorkerList"))
 async def list_workers(asked: Viewer) -> Response:
-    """List the live workers, with the jobs in their hands."""
-    reads = asked.door.reads
+    """List the live workers, with the jobs that they run."""
+    reads = asked.api.reads
     now = reads.now_ms()
     return answer({"workers": [worker_shape(worker, now) for worker in await reads.workers()]})
 
@@ -111,7 +111,7 @@ async def resume_worker(worker: str, asked: Operator) -> Response:
     "/workers/{worker}/stop", **describes("WorkerAsked", 202, body="Reason", problems=(404, 409))
 )
 async def stop_worker(worker: str, asked: Operator) -> Response:
-    """Let a worker finish the jobs in its hands within its grace, and end; nothing starts another."""
+    """Let a worker finish the jobs that it runs within its grace, and end; nothing starts another."""
     return await _ask_worker(worker, asked, WorkerState.STOPPING)
 
 
@@ -124,7 +124,7 @@ async def _ask_worker(worker: str, asked: Admitted, wanted: WorkerState) -> Resp
 @router.get("/failures", **describes("FailureList"))
 async def list_failures(asked: Viewer) -> Response:
     """List why jobs are retrying, dead or rejected: ten thousand failures of one bug are one row."""
-    groups = await asked.door.reads.failures()
+    groups = await asked.api.reads.failures()
     return answer({"failures": [failure_group_shape(group) for group in groups]})
 
 

@@ -17,16 +17,16 @@ from hms_svc.domain.errors import Outage
 from hms_svc.domain.event import EVENTS_GAP, Event, is_of_types
 from hms_svc.domain.strict_json import encode
 from hms_svc.domain.timestamps import from_rfc3339, to_rfc3339
-from hms_svc.http_api.describing import event_stream
-from hms_svc.http_api.door import Door
+from hms_svc.http_api.access_recheck import AccessRecheck
+from hms_svc.http_api.context import ApiContext
 from hms_svc.http_api.job_stream import BEAT_SECONDS, END_ID, Message, follow_job, last_line
 from hms_svc.http_api.methods import is_head
 from hms_svc.http_api.problems import Problem
 from hms_svc.http_api.query import check_query
-from hms_svc.http_api.rechecking import Recheck
 from hms_svc.http_api.requests import Admitted, admitted
+from hms_svc.http_api.route_description import event_stream
 from hms_svc.http_api.server_sent_events import sse
-from hms_svc.http_api.streaming import rung
+from hms_svc.http_api.shared_streams import woken
 from hms_svc.operations.tokens import Scope
 
 log: Final = logging.getLogger("hms_svc.http")
@@ -43,22 +43,22 @@ MOST_GLOBS: Final = 20
 @router.websocket("/jobs/{job_id}/events")
 async def job_over_websocket(socket: WebSocket, job_id: str) -> None:
     """Follow a job: one JSON object a message, the last of kind `end`."""
-    door = socket.app.state.door
-    assert isinstance(door, Door)
+    api = socket.app.state.api
+    assert isinstance(api, ApiContext)
     token, protocol = _offered(socket)
     authorization = token or socket.headers.get("authorization")
-    await door.admit(authorization, Scope.VIEW)
+    await api.admit(authorization, Scope.VIEW)
     try:
         check_query(socket, "after")
     except RequestValidationError as error:
         raise Problem(400, "bad-input", str(error.errors()[0]["msg"])) from error
     after = last_line(socket.query_params.get("after"))
-    messages = Recheck(door, authorization).hand_on(follow_job(door, job_id, after=after))
+    messages = AccessRecheck(api, authorization).hand_on(follow_job(api, job_id, after=after))
     try:
         first = await anext(messages)
         await socket.accept(subprotocol=protocol)
         await _send(socket, first)
-        sending = asyncio.create_task(_send_all(socket, door, messages), name="job-socket")
+        sending = asyncio.create_task(_send_all(socket, api, messages), name="job-socket")
         leaving = asyncio.create_task(_wait_until_left(socket), name="job-socket-left")
         await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
         for task in (sending, leaving):
@@ -78,7 +78,7 @@ async def follow_job_events(job_id: str, asked: Viewer) -> Response:
     last = asked.request.headers.get("last-event-id")
     if last == END_ID:
         return Response(status_code=204)  # An EventSource would come again for ever otherwise.
-    messages = follow_job(asked.door, job_id, after=last_line(last))
+    messages = follow_job(asked.api, job_id, after=last_line(last))
     first = await anext(messages)
     return await _stream(asked, _sse_messages(first, messages))
 
@@ -95,20 +95,20 @@ async def follow_events(
     follow: Annotated[bool, Query(description="Go on with what is to come.")] = True,
 ) -> StreamingResponse:
     """Follow the result bus from what is kept; Last-Event-ID goes on after that event."""
-    door = asked.door
+    api = asked.api
     last = asked.request.headers.get("last-event-id")
     place = start if last is None else last
-    after = await _position(door, place, resumed=last is not None)
+    after = await _position(api, place, resumed=last is not None)
     seen = place == "now" or place.isdecimal()
-    chunks = _sse_events(door, after, tuple(type or ()), follow, seen)
+    chunks = _sse_events(api, after, tuple(type or ()), follow, seen)
     return await _stream(asked, chunks)
 
 
-async def _send_all(socket: WebSocket, door: Door, messages: AsyncIterator[Message]) -> None:
+async def _send_all(socket: WebSocket, api: ApiContext, messages: AsyncIterator[Message]) -> None:
     try:
         async for message in messages:
             await _send(socket, message)
-        await socket.close(GOING_AWAY if door.closing.is_set() else 1000)
+        await socket.close(GOING_AWAY if api.closing.is_set() else 1000)
     except Problem as error:
         log.info("a stream ends: %s", error.detail)
         await socket.close(NOT_ALLOWED)
@@ -134,14 +134,14 @@ def _offered(socket: WebSocket) -> tuple[str, str | None]:
     return token, PROTOCOL if PROTOCOL in offered else None
 
 
-async def _position(door: Door, start: str, *, resumed: bool) -> int:
+async def _position(api: ApiContext, start: str, *, resumed: bool) -> int:
     if start.isdecimal() and start.isascii() and len(start) <= 18:
         return int(start)
     if resumed:
         raise Problem(400, "bad-input", f"Last-Event-ID {start!r:.40} is no position of ours")
     if start == "now":
-        return await door.reads.newest_position()
-    return 0 if start == "start" else await door.reads.position_at(from_rfc3339(start))
+        return await api.reads.newest_position()
+    return 0 if start == "start" else await api.reads.position_at(from_rfc3339(start))
 
 
 async def _stream(asked: Admitted, chunks: AsyncGenerator[bytes]) -> StreamingResponse:
@@ -149,7 +149,7 @@ async def _stream(asked: Admitted, chunks: AsyncGenerator[bytes]) -> StreamingRe
     if is_head(asked.request):
         await chunks.aclose()
         chunks = _nothing()
-    recheck = Recheck(asked.door, asked.request.headers.get("authorization"))
+    recheck = AccessRecheck(asked.api, asked.request.headers.get("authorization"))
     told = _ended(recheck.hand_on(chunks))
     return StreamingResponse(told, media_type="text/event-stream", headers=headers)
 
@@ -176,46 +176,46 @@ async def _sse_messages(first: Message, messages: AsyncGenerator[Message]) -> As
 
 
 async def _sse_events(
-    door: Door, after: int, globs: tuple[str, ...], follow: bool, seen: bool
+    api: ApiContext, after: int, globs: tuple[str, ...], follow: bool, seen: bool
 ) -> AsyncGenerator[bytes]:
     """Read on at the pace at which the follower takes: nothing is kept for one that is slow.
 
     With `seen` it has all up to `after`, else it wants what is kept: nothing is missing before that.
     Where nothing is wanted of what came it gives b"".
     """
-    async with door.events.followed():
-        while not door.closing.is_set():
-            heard = door.events.bell.listen()
-            found = await door.events.after(after)
+    async with api.events.followed():
+        while not api.closing.is_set():
+            wake = api.events.wake_up.listen()
+            found = await api.events.after(after)
             if found:
                 skips = seen and found[0].event.position > after + 1
-                if skips and (gap := await _gap(door, after)):
+                if skips and (gap := await _gap(api, after)):
                     yield gap
                 wanted = [each for each in found if _matches(each.event, globs)]
-                yield b"".join(each.to_sse(door.settings.namespace) for each in wanted)
+                yield b"".join(each.to_sse(api.settings.namespace) for each in wanted)
                 after, seen = found[-1].event.position, True
             elif not follow:
                 return
-            elif not await rung(heard, BEAT_SECONDS):
+            elif not await woken(wake, BEAT_SECONDS):
                 yield BEAT
 
 
-async def _gap(door: Door, after: int) -> bytes | None:
-    """Tell a follower that fell behind what the bus keeps that it may have missed some."""
+async def _gap(api: ApiContext, after: int) -> bytes | None:
+    """Notify a follower that fell behind what the bus keeps that it may have missed some."""
     if not after:  # It has seen nothing yet: the first position of a bus may be any.
         return None
-    oldest = await door.reads.kept_events(after=0, limit=1)
+    oldest = await api.reads.kept_events(after=0, limit=1)
     if not oldest or oldest[0].position <= after + 1:
         return None
-    found = await door.reads.kept_events(after=after - 1, limit=1)
+    found = await api.reads.kept_events(after=after - 1, limit=1)
     if found and found[0].position == after:
         return None
     data = {
         "specversion": "1.0",
         "id": f"gap-{after}",
         "type": EVENTS_GAP,
-        "source": f"/hms-svc/{door.settings.namespace}",
-        "time": to_rfc3339(door.reads.now_ms()),
+        "source": f"/hms-svc/{api.settings.namespace}",
+        "time": to_rfc3339(api.reads.now_ms()),
         "data": {"after": after, "oldest": oldest[0].position},
     }
     return sse(EVENTS_GAP, encode(data))

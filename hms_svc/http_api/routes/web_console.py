@@ -17,14 +17,14 @@ from fastapi import APIRouter, Request, WebSocket
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.websockets import WebSocketDisconnect
 
+from hms_svc.http_api.access_recheck import RECHECK_SECONDS, AccessRecheck
 from hms_svc.http_api.authentication import Principal
 from hms_svc.http_api.browser_console import BrowserConsole
-from hms_svc.http_api.door import Door, door_of
-from hms_svc.http_api.forwarding import prefix_of
+from hms_svc.http_api.context import ApiContext, context_of
 from hms_svc.http_api.problems import Problem
-from hms_svc.http_api.rechecking import RECHECK_SECONDS, Recheck
-from hms_svc.http_api.stalling import TERMINAL_PATH
-from hms_svc.http_api.streaming import rung
+from hms_svc.http_api.proxies import prefix_of
+from hms_svc.http_api.shared_streams import woken
+from hms_svc.http_api.slow_clients import TERMINAL_PATH
 from hms_svc.operations.tokens import Scope
 from hms_svc.settings import child_environment
 
@@ -50,10 +50,10 @@ _POLICY: Final = (
 
 @router.get("/console")
 async def page(request: Request) -> Response:
-    """Give the terminal, or ask for a token where there is none that may look."""
-    door = door_of(request)
+    """Return the terminal, or ask for a token where there is none that may look."""
+    api = context_of(request)
     try:
-        await _principal(door, request.cookies.get(COOKIE))
+        await _principal(api, request.cookies.get(COOKIE))
     except Problem as error:
         return _page(request, "sign_in.html", status=error.status_code)
     return _page(request, "console.html")
@@ -65,7 +65,7 @@ async def sign_in(request: Request) -> Response:
     fields = parse_qs((await request.body()).decode("ascii", "replace"), max_num_fields=4)
     token = fields.get("token", [""])[0].strip()
     try:
-        await _principal(door_of(request), token)
+        await _principal(context_of(request), token)
     except Problem as error:
         return _page(request, "sign_in.html", status=error.status_code)
     path = prefix_of(request) + "/console"
@@ -84,7 +84,7 @@ async def sign_in(request: Request) -> Response:
 
 @router.get("/console/{folder}/{name}")
 async def asset(folder: str, name: str) -> Response:
-    """Give a file of the terminal's page."""
+    """Return a file of the terminal's page."""
     if f"{folder}/{name}" not in _ASSETS:
         raise Problem(404, "not-found", "nothing is here")
     static = files("textual_serve") / "static" / folder
@@ -94,15 +94,15 @@ async def asset(folder: str, name: str) -> Response:
 @router.websocket(TERMINAL_PATH)
 async def terminal(socket: WebSocket) -> None:
     """Run a console for as long as the socket is open; with the scope view alone it may only look."""
-    door = socket.app.state.door
-    assert isinstance(door, Door)
+    api = socket.app.state.api
+    assert isinstance(api, ApiContext)
     token = socket.cookies.get(COOKIE)
-    principal = await _principal(door, token)
+    principal = await _principal(api, token)
     columns, lines = _size(socket.query_params)
     with _place():
         await socket.accept()
         console = await BrowserConsole.start(
-            child_environment(msgspec.structs.replace(door.settings, actor=principal.actor)),
+            child_environment(msgspec.structs.replace(api.settings, actor=principal.actor)),
             read_only=not principal.may(Scope.OPERATE),
             columns=columns,
             lines=lines,
@@ -110,7 +110,7 @@ async def terminal(socket: WebSocket) -> None:
         client = socket.client.host if socket.client else "an unnamed address"
         log.info("a console for %s is open at %s", principal.actor, client)
         try:
-            await _bridge(door, socket, console, Recheck(door, _bearer(token)))
+            await _bridge(api, socket, console, AccessRecheck(api, _bearer(token)))
         finally:
             await console.close()
 
@@ -131,11 +131,13 @@ def _place() -> Iterator[None]:
         _open.discard(place)
 
 
-async def _bridge(door: Door, socket: WebSocket, console: BrowserConsole, recheck: Recheck) -> None:
+async def _bridge(
+    api: ApiContext, socket: WebSocket, console: BrowserConsole, recheck: AccessRecheck
+) -> None:
     tasks = [
         asyncio.create_task(_show(socket, console), name="console-show"),
         asyncio.create_task(_type(socket, console), name="console-keys"),
-        asyncio.create_task(_mind(door, recheck), name="console-mind"),
+        asyncio.create_task(_mind(api, recheck), name="console-mind"),
     ]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
@@ -176,14 +178,14 @@ async def _take(socket: WebSocket, console: BrowserConsole, message: Any) -> Non
             await socket.send_text(json.dumps(["pong", words]))
 
 
-async def _mind(door: Door, recheck: Recheck) -> None:
-    """End with the door, or with the Problem that the token has become."""
-    while not await rung(door.closing, RECHECK_SECONDS):
+async def _mind(api: ApiContext, recheck: AccessRecheck) -> None:
+    """End with the HTTP server, or with the Problem that the token has become."""
+    while not await woken(api.closing, RECHECK_SECONDS):
         await recheck.check()
 
 
-async def _principal(door: Door, token: str | None) -> Principal:
-    return await door.admit(_bearer(token), Scope.VIEW)
+async def _principal(api: ApiContext, token: str | None) -> Principal:
+    return await api.admit(_bearer(token), Scope.VIEW)
 
 
 def _bearer(token: str | None) -> str | None:
@@ -199,7 +201,7 @@ def _size(asked: Any) -> tuple[int, int]:
 
 
 def _is_secure(request: Request) -> bool:
-    """Tell whether the page came over TLS: the walls let in only an origin of ours."""
+    """Return whether the page came over TLS: the walls let in only an origin of ours."""
     origin = request.headers.get("origin", "").lower()
     return request.url.scheme == "https" or origin.startswith("https://")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hms_svc.persistence.neighbours import Neighbourhood
+from hms_svc.persistence.nearby_cases import NearbyCases
 from tests.chaos.app import app
 
 __all__ = ["app"]
-Neighbourhood.nearest = lambda self, query, cells: None  # type: ignore[method-assign]
+NearbyCases.nearest = lambda self, query, cells: None  # type: ignore[method-assign]

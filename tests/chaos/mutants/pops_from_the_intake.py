@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from hms_svc.brokers.redis.accepting import Accepting
-from hms_svc.brokers.redis.foreign import Intake
+from hms_svc.brokers.redis.acceptance import Accepting
+from hms_svc.brokers.redis.intake import Intake
 from tests.chaos.app import app
 
 __all__ = ["app"]

@@ -19,7 +19,7 @@ from hms_svc.domain.job import ClaimedJob, Job, Lane, make_job
 from hms_svc.domain.lifecycle import Cause, State
 from hms_svc.domain.outcome import Disposition
 from hms_svc.domain.views import JobDetail
-from hms_svc.operations.lookup import hold_key
+from hms_svc.operations.job_facts import hold_key
 from hms_svc.ports.backend import Backend
 from hms_svc.ports.broker import (
     Acceptance,
@@ -32,7 +32,7 @@ from hms_svc.ports.broker import (
 from hms_svc.ports.control import Act, ActRequest, Seen
 from hms_svc.ports.inspection import Inspection
 from hms_svc.settings import Settings, load_settings
-from tests.servers.redis import RedisServer
+from tests.support.redis_server import RedisServer
 
 TYPE = "pothole.report"
 LEASE_MS = 30_000
@@ -163,8 +163,8 @@ class BrokerHarness:
         worker: str = "worker-1",
         priorities: tuple[tuple[str, int], ...] = (),
     ) -> None:
-        heart = self.broker.heart()
-        heart.register(
+        lease_keeper = self.broker.lease_keeper()
+        lease_keeper.register(
             WorkerRegistration(
                 id=worker,
                 host="host",
@@ -176,7 +176,7 @@ class BrokerHarness:
                 priorities=priorities,
             )
         )
-        heart.close()
+        lease_keeper.close()
 
 
 BrokerMaker = Callable[[], Backend]
@@ -228,7 +228,7 @@ class Double(FakeRedis):
 
 
 def teach_sha1hex(server: FakeServer) -> None:
-    """Give scripts on the double the one function of the real server's that it lacks."""
+    """Add to the scripts of the double the one function of the real server's that it lacks."""
     FakeRedis(server=server, protocol=2).eval("return 0", 0)
     words = server._lua_runtime.globals()[b"redis"]  # type: ignore[attr-defined]
     words[b"sha1hex"] = lambda text: hashlib.sha1(text).hexdigest().encode()
@@ -247,7 +247,7 @@ class FakeClients:
     def for_waiting(self) -> AsyncRedis:
         return FakeAsyncRedis(server=self._server, protocol=2)
 
-    def for_heart(self) -> Redis:
+    def for_lease_keeper(self) -> Redis:
         return Double(server=self._server, protocol=2)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.event import Event, service_event
-from hms_svc.operations.positions import newest_position
+from hms_svc.operations.bus_positions import newest_position
 
 from .conftest import BrokerHarness, BrokerMaker, ManualClock
 

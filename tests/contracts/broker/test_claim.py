@@ -139,12 +139,12 @@ async def test_racing_workers_share_without_overlap(
 async def test_extended_lease_is_not_reaped(harness: BrokerHarness) -> None:
     await harness.accept()
     job = (await harness.claim())[0]
-    heart = harness.broker.heart()
+    lease_keeper = harness.broker.lease_keeper()
     for _ in range(5):
         harness.clock.advance(20)
-        assert heart.extend([job.token], LEASE_MS) == []
+        assert lease_keeper.extend([job.token], LEASE_MS) == []
         assert (await harness.broker.reap(10)).rescued == 0
-    heart.close()
+    lease_keeper.close()
     assert await harness.complete(job)
 
 
@@ -152,9 +152,9 @@ async def test_extend_names_the_tokens_that_own_nothing(harness: BrokerHarness) 
     await harness.accept(2)
     lost, kept = await harness.claim(2)
     await harness.complete(lost)
-    heart = harness.broker.heart()
-    assert heart.extend([lost.token, kept.token], LEASE_MS) == [lost.token]
-    heart.close()
+    lease_keeper = harness.broker.lease_keeper()
+    assert lease_keeper.extend([lost.token, kept.token], LEASE_MS) == [lost.token]
+    lease_keeper.close()
 
 
 async def test_wait_for_work_ends_when_another_process_enqueues(

@@ -72,8 +72,8 @@ async def test_cancel_of_a_running_job_asks_its_worker(harness: BrokerHarness) -
     [job_id] = await harness.accept()
     await harness.claim(worker="worker-9")
     assert await act(harness, Act.CANCEL, job_id) == [""]
-    [heard] = (await harness.broker.signals("worker-9", [TYPE])).cancel
-    assert (heard.job_id, heard.by, heard.detail) == (job_id, "ravi", "because")
+    [woken] = (await harness.broker.signals("worker-9", [TYPE])).cancel
+    assert (woken.job_id, woken.by, woken.detail) == (job_id, "ravi", "because")
     assert (await harness.broker.signals("worker-1", [TYPE])).cancel == ()
 
 

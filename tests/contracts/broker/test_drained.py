@@ -10,7 +10,7 @@ import pytest
 from hms_svc.domain.job import ClaimedJob
 from hms_svc.ports.stores import Ledger, OutboxEntry
 from hms_svc.runtime.drainer import Drainer
-from hms_svc.runtime.inflight import InFlight
+from hms_svc.runtime.in_flight import InFlight
 from hms_svc.runtime.settler import Settler
 
 from .conftest import TYPE, BrokerHarness, ManualClock

@@ -193,7 +193,7 @@ async def test_retrying_a_group_reads_only_that_group(harness: BrokerHarness) ->
     [group] = [g for g in await harness.inspection.failures() if g.pattern == "cannot connect"]
     where = parse_filter(f"state:dead cause:{group.id}")
     page = await harness.inspection.page(where, limit=100, cursor=None)
-    assert (len(page.jobs), page.looked) == (1, 1)
+    assert (len(page.jobs), page.examined) == (1, 1)
 
 
 async def test_a_group_has_nothing_in_states_that_have_no_groups(harness: BrokerHarness) -> None:
@@ -201,7 +201,7 @@ async def test_a_group_has_nothing_in_states_that_have_no_groups(harness: Broker
     [group] = await harness.inspection.failures()
     where = parse_filter(f"state:queued cause:{group.id}")
     page = await harness.inspection.page(where, limit=1, cursor=None)
-    assert (page.jobs, page.looked) == ((), 0)
+    assert (page.jobs, page.examined) == ((), 0)
 
 
 async def test_pages_of_several_groups_are_merged_and_come_to_an_end(

@@ -12,11 +12,11 @@ MANY_TERMS = " OR ".join(f"data.b~z{number}" for number in range(200))
 
 
 async def followed(harness: BrokerHarness, where: str, *, limit: int = 1000) -> list[list[str]]:
-    """Give the ids of each page until there is no cursor."""
+    """Return the ids of each page until there is no cursor."""
     pages, cursor = [], None
     while True:
         page = await harness.inspection.page(
-            parse_filter(where), limit=limit, cursor=cursor, look=20_000
+            parse_filter(where), limit=limit, cursor=cursor, examine=20_000
         )
         pages.append([job.id for job in page.jobs])
         cursor = page.cursor

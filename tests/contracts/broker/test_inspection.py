@@ -163,20 +163,20 @@ async def test_a_worker_whose_name_has_a_blank_shows_its_jobs(harness: BrokerHar
 
 async def test_a_page_that_has_looked_enough_ends_and_goes_on(harness: BrokerHarness) -> None:
     ids = await harness.accept(25)
-    found, looked, pages = [], 0, 0
+    found, examined, pages = [], 0, 0
     cursor: str | None = None
     while True:
         where = parse_filter("data.n<3")
-        page = await harness.inspection.page(where, limit=10, cursor=cursor, look=10)
+        page = await harness.inspection.page(where, limit=10, cursor=cursor, examine=10)
         found += [job.id for job in page.jobs]
-        looked, pages, cursor = looked + page.looked, pages + 1, page.cursor
-        assert page.looked <= 10
+        examined, pages, cursor = examined + page.examined, pages + 1, page.cursor
+        assert page.examined <= 10
         if cursor is None:
             break
-    assert (sorted(found), looked, pages) == (sorted(ids[:3]), 25, 3)
+    assert (sorted(found), examined, pages) == (sorted(ids[:3]), 25, 3)
 
 
 async def test_a_served_page_looks_at_no_more_than_it_shows(harness: BrokerHarness) -> None:
     await harness.accept(25)
     page = await harness.inspection.page(parse_filter("state:queued"), limit=10, cursor=None)
-    assert (len(page.jobs), page.looked) == (10, 11)
+    assert (len(page.jobs), page.examined) == (10, 11)

@@ -9,7 +9,7 @@ import pytest
 
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Failure
-from hms_svc.domain.views import WorkerState, WorkerWish
+from hms_svc.domain.views import WorkerRequest, WorkerState
 from hms_svc.ports.control import Act, ActRequest
 from hms_svc.settings import Settings
 
@@ -151,9 +151,9 @@ async def test_a_file_of_version_4_is_migrated_when_it_is_opened(
         BrokerHarness(backend, clock).register()
     change(settings, TO_VERSION_4)
     async with make_backend() as backend:
-        wish = WorkerWish(WorkerState.QUIET, "ravi", "", clock.now_ms())
-        assert await backend.control.ask_worker("worker-1", wish)
-        assert (await backend.inspection.workers())[0].wish == wish
+        request = WorkerRequest(WorkerState.QUIET, "ravi", "", clock.now_ms())
+        assert await backend.control.ask_worker("worker-1", request)
+        assert (await backend.inspection.workers())[0].request == request
 
 
 @pytest.mark.parametrize("make_backend", ["sqlite"], indirect=True)

@@ -48,9 +48,9 @@ async def test_a_renewed_lease_ends_later(harness: BrokerHarness) -> None:
     [job_id] = await harness.accept()
     [job] = await harness.claim()
     harness.clock.advance(7)
-    heart = harness.broker.heart()
-    assert heart.extend([job.token], 30_000) == []
-    heart.close()
+    lease_keeper = harness.broker.lease_keeper()
+    assert lease_keeper.extend([job.token], 30_000) == []
+    lease_keeper.close()
     assert await harness.inspection.lease_end(job_id) == harness.clock.now_ms() + 30_000
 
 

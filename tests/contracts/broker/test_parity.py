@@ -18,7 +18,7 @@ from hms_svc.ports.backend import Backend
 from hms_svc.ports.broker import ClaimRequest, ServedType, Settlement
 from hms_svc.ports.control import Act, ActRequest
 from hms_svc.settings import Settings
-from tests.servers.redis import RedisServer
+from tests.support.redis_server import RedisServer
 
 from .conftest import LEASE_MS, FakeClients, ManualClock, redis_settings, seen_of
 

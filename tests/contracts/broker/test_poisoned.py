@@ -15,7 +15,7 @@ from hms_svc.domain.outcome import Failure
 from hms_svc.operations.reads import Reads
 from hms_svc.operations.shapes import job_shape
 from hms_svc.ports.control import Act, ActRequest
-from hms_svc.runtime.archivist import Archivist
+from hms_svc.runtime.archiver import Archiver
 from hms_svc.settings import Settings
 
 from .conftest import TYPE, BrokerHarness, ManualClock
@@ -61,7 +61,7 @@ async def test_a_far_time_in_a_record_breaks_no_view_and_no_act(
 
 
 async def overwrite(harness: BrokerHarness, name: str, *, finished_at: int | None = None) -> None:
-    """Write over a record: its trail with bytes that are none, or the time when it ended."""
+    """Write over a record: its history with bytes that are none, or the time when it ended."""
     control: Any = harness.control
     link = getattr(control, "_link", None)
     if link is None:
@@ -114,7 +114,7 @@ async def test_retention_goes_on_beside_bad_records(
     clock.wall += 100 * DAY_MS
     database = bootstrap.database(settings, clock)
     await database.open()
-    archivist = Archivist(
+    archivist = Archiver(
         harness.control,
         harness.inspection,
         database,
@@ -145,7 +145,7 @@ async def test_a_job_that_the_archive_cannot_take_stays_and_the_others_go(
     clock.wall += 100 * DAY_MS
     database = bootstrap.database(settings, clock)
     await database.open()
-    archivist = Archivist(
+    archivist = Archiver(
         harness.control,
         harness.inspection,
         database,

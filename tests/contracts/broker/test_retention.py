@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hms_svc.brokers.keeping import Retention
+from hms_svc.brokers.retention import Retention
 from hms_svc.domain.event import service_event
 from hms_svc.domain.job import Lane
 from hms_svc.domain.lifecycle import State

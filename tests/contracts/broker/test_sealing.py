@@ -22,7 +22,7 @@ from hms_svc.operations.audit_chain import AuditChain
 from hms_svc.operations.service import make_operations
 from hms_svc.persistence.audit import chained
 from hms_svc.ports.stores import Database
-from hms_svc.runtime.sealer import Sealer
+from hms_svc.runtime.audit_sealer import AuditSealer
 from hms_svc.settings import Settings
 
 from .conftest import BrokerHarness, ManualClock
@@ -42,11 +42,11 @@ class Record:
         self.settings = settings
         self.clock = clock
 
-    def sealer(self, key: str = "") -> Sealer:
+    def sealer(self, key: str = "") -> AuditSealer:
         signer = HeadSigner(self.settings.namespace, key)
-        return Sealer(self.database, self.bus, self.clock, signer)
+        return AuditSealer(self.database, self.bus, self.clock, signer)
 
-    def desk(self, key: str = "", *, read_only: bool = False) -> AuditChain:
+    def operator(self, key: str = "", *, read_only: bool = False) -> AuditChain:
         return make_operations(
             replace(self.settings, audit_key=key),
             broker=self.harness.broker,
@@ -66,12 +66,12 @@ class Record:
         await self.database.audit(rows)
 
     async def newest(self) -> AuditHead:
-        head = (await self.bus.witness.heads()).newest
+        head = (await self.bus.audit_anchor.heads()).newest
         assert head is not None
         return head
 
     async def findings(self, key: str = "") -> list[tuple[int, str]]:
-        return [(fault.link, fault.fault) for fault in await self.desk(key).verify()]
+        return [(fault.link, fault.fault) for fault in await self.operator(key).verify()]
 
     async def quiet_week(self) -> None:
         self.clock.wall += 8 * DAY_MS
@@ -142,7 +142,7 @@ async def test_workers_that_start_together_leave_nothing_unproven(record: Record
 async def test_rows_without_any_head_are_a_finding_that_says_what_to_do(record: Record) -> None:
     await record.act(2)
     await record.database.seal()
-    [fault] = await record.desk().verify()
+    [fault] = await record.operator().verify()
     assert (fault.link, fault.fault) == (2, "no head")
     assert "hms-svc serve" in fault.text
 
@@ -179,7 +179,7 @@ async def test_the_head_is_published_again_once_a_day_by_however_many_workers(
     [event] = await record.announced()
     assert head_of(event) == await record.newest()
     assert event.at == record.clock.wall
-    kept = await record.bus.witness.heads()
+    kept = await record.bus.audit_anchor.heads()
     assert [head.link for head in kept.all] == [2, 2]
 
 
@@ -232,10 +232,10 @@ async def test_a_broker_that_lost_its_heads_witnesses_from_then_on(record: Recor
         await sealer.run_once()
         await record.act(1)
     assert (await record.newest()).unproven == 4
-    [fault] = await record.desk().verify()
+    [fault] = await record.operator().verify()
     assert (fault.link, fault.fault) == (4, "unproven")
     assert "compare the database with a backup" in fault.text
-    await record.desk().accept(note="compared with the copy of Monday")
+    await record.operator().accept(note="compared with the copy of Monday")
     await sealer.run_once()
     assert (await record.newest()).unproven == 0
     assert await record.findings() == []
@@ -264,9 +264,9 @@ async def test_accepting_is_on_record_and_begins_anew(record: Record) -> None:
     record.chain_anew(6)
     await record.sealer().run_once()
     assert {fault for _, fault in await record.findings()} == {"contradicted", "rewritten"}
-    await record.desk().accept(note="it was me")
+    await record.operator().accept(note="it was me")
     assert await record.findings() == []
-    kept = await record.bus.witness.heads()
+    kept = await record.bus.audit_anchor.heads()
     assert [head.link for head in kept.all] == [4, 8], "what the chain contains stays"
     rows = await record.database.audit_records(AuditQuery(subject="audit"), limit=2, cursor=None)
     assert [row.action for row in rows] == ["audit.accept", "audit.accept"]
@@ -277,9 +277,9 @@ async def test_accepting_is_on_record_and_begins_anew(record: Record) -> None:
 
 async def test_accepting_wants_a_note_and_is_refused_to_readers(record: Record) -> None:
     with pytest.raises(BadInput, match="--note"):
-        await record.desk().accept(note=" ")
+        await record.operator().accept(note=" ")
     with pytest.raises(Refused, match="read-only"):
-        await record.desk(read_only=True).accept(note="x")
+        await record.operator(read_only=True).accept(note="x")
 
 
 async def test_heads_are_signed_where_there_is_a_key(record: Record) -> None:
@@ -321,10 +321,10 @@ async def test_a_key_may_come_later(record: Record) -> None:
     assert await record.findings(KEY) == [(4, "not yet signed")]
     await record.sealer(KEY).run_once()
     assert await record.findings(KEY) == [(4, "not yet signed")]
-    await record.desk(KEY).accept(note="the key is new")
+    await record.operator(KEY).accept(note="the key is new")
     await record.sealer(KEY).run_once()
     assert await record.findings(KEY) == []
-    assert [bool(head.signature) for head in (await record.bus.witness.heads()).all] == [True]
+    assert [bool(head.signature) for head in (await record.bus.audit_anchor.heads()).all] == [True]
     assert bool((await record.announced())[-1].payload()["signature"])  # type: ignore[index,call-overload]
 
 
@@ -340,7 +340,7 @@ async def test_a_process_without_the_key_publishes_nothing_over_a_signed_head(
     assert await record.newest() == signed
     assert "audit_key" in caplog.text
     with pytest.raises(Refused, match="audit_key"):
-        await record.desk().accept(note="x")
+        await record.operator().accept(note="x")
     await record.sealer(KEY).run_once()
     assert (await record.newest()).link == 4
 
@@ -358,7 +358,7 @@ async def test_an_unsigned_head_after_a_signed_one_is_found_and_not_signed_over(
     chain = await record.database.sealed_chain([])
     before = await record.newest()
     forged = AuditHead(link=chain.link, digest=chain.digest, at=record.clock.wall)
-    assert await record.bus.witness.replace(forged, [before], over=before)
+    assert await record.bus.audit_anchor.replace(forged, [before], over=before)
     await record.act(1)
     await record.sealer(KEY).run_once()
     assert await record.newest() == forged
@@ -369,7 +369,7 @@ async def test_a_new_key_is_accepted(record: Record) -> None:
     await record.act(2)
     await record.sealer(KEY).run_once()
     other = "another key of 16"
-    await record.desk(other).accept(note="a new key")
+    await record.operator(other).accept(note="a new key")
     assert await record.findings(other) == []
 
 
@@ -381,7 +381,7 @@ async def test_a_broker_of_one_process_is_named_as_the_reason(record: Record) ->
         record.clock,
     )
     await record.act(1)
-    [fault] = await fleeting.desk().verify()
+    [fault] = await fleeting.operator().verify()
     assert (fault.fault, "memory://" in fault.text) == ("no head", True)
 
 

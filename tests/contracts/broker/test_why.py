@@ -63,7 +63,7 @@ async def rescued(harness: BrokerHarness) -> None:
     await harness.broker.reap(10)
 
 
-async def retry_of(harness: BrokerHarness, *, after: int, heard: bool) -> None:
+async def retry_of(harness: BrokerHarness, *, after: int, woken: bool) -> None:
     """Let the only job fail, due in a minute, and look after some seconds."""
     heard_of(harness, "worker-1")
     await harness.accept()
@@ -73,24 +73,24 @@ async def retry_of(harness: BrokerHarness, *, after: int, heard: bool) -> None:
         failure=Failure("OSError", "away"),
     )  # fmt: skip
     harness.clock.advance(after)
-    if heard:
+    if woken:
         heard_of(harness, "worker-1")
 
 
 async def retry_ahead(harness: BrokerHarness) -> None:
-    await retry_of(harness, after=20, heard=True)
+    await retry_of(harness, after=20, woken=True)
 
 
 async def retry_ahead_alone(harness: BrokerHarness) -> None:
-    await retry_of(harness, after=20, heard=False)
+    await retry_of(harness, after=20, woken=False)
 
 
 async def retry_overdue(harness: BrokerHarness) -> None:
-    await retry_of(harness, after=62, heard=True)
+    await retry_of(harness, after=62, woken=True)
 
 
 async def retry_overdue_alone(harness: BrokerHarness) -> None:
-    await retry_of(harness, after=840, heard=False)
+    await retry_of(harness, after=840, woken=False)
 
 
 async def scheduled_overdue_alone(harness: BrokerHarness) -> None:

@@ -6,15 +6,15 @@ import msgspec
 import pytest
 
 from hms_svc.domain.job import Lane
-from hms_svc.domain.views import QueueView, WorkerState, WorkerView, WorkerWish
+from hms_svc.domain.views import QueueView, WorkerRequest, WorkerState, WorkerView
 from hms_svc.operations.queue_explanation import explain_queue
 from hms_svc.ports.broker import WorkerRegistration
 
 from .conftest import LEASE_MS, TYPE, BrokerHarness
 
 
-def wish(harness: BrokerHarness, state: WorkerState) -> WorkerWish:
-    return WorkerWish(state, "ravi", "bad disk", harness.clock.now_ms())
+def request(harness: BrokerHarness, state: WorkerState) -> WorkerRequest:
+    return WorkerRequest(state, "ravi", "bad disk", harness.clock.now_ms())
 
 
 async def wanted(harness: BrokerHarness, worker: str) -> WorkerState | None:
@@ -27,10 +27,10 @@ async def view(harness: BrokerHarness) -> WorkerView:
 
 
 async def test_a_worker_hears_what_is_wanted_of_it_and_of_no_other(harness: BrokerHarness) -> None:
-    assert not await harness.control.ask_worker("nobody", wish(harness, WorkerState.QUIET))
+    assert not await harness.control.ask_worker("nobody", request(harness, WorkerState.QUIET))
     harness.register(worker="one two")
     assert await wanted(harness, "one two") is None
-    asked = wish(harness, WorkerState.QUIET)
+    asked = request(harness, WorkerState.QUIET)
     assert await harness.control.ask_worker("one two", asked)
     harness.register(worker="one two")
     assert await wanted(harness, "other") is None
@@ -42,15 +42,15 @@ async def test_it_stays_a_wish_until_the_worker_shows_the_state(
     harness: BrokerHarness, state: WorkerState
 ) -> None:
     harness.register()
-    asked = wish(harness, state)
+    asked = request(harness, state)
     assert await harness.control.ask_worker("worker-1", asked)
     seen = await view(harness)
-    assert (seen.state, seen.wish) == (WorkerState.WORKING, asked)
-    assert seen.pending_wish == (None if state is WorkerState.WORKING else asked)
+    assert (seen.state, seen.request) == (WorkerState.WORKING, asked)
+    assert seen.pending_request == (None if state is WorkerState.WORKING else asked)
     assert [queue.served for queue in await served(harness)] == [True]
     show(harness, state)
     seen = await view(harness)
-    assert (seen.state, seen.wish, seen.pending_wish) == (state, asked, None)
+    assert (seen.state, seen.request, seen.pending_request) == (state, asked, None)
     claims = state is WorkerState.WORKING
     found = [(queue.served, queue.quiet_workers) for queue in await served(harness)]
     assert found == [(claims, 0 if claims else 1)]
@@ -72,14 +72,14 @@ async def test_a_suspect_lane_serves_no_queue(harness: BrokerHarness) -> None:
 async def test_a_wish_goes_with_its_worker(harness: BrokerHarness) -> None:
     for name in ("left", "silent"):
         harness.register(worker=name)
-        assert await harness.control.ask_worker(name, wish(harness, WorkerState.QUIET))
+        assert await harness.control.ask_worker(name, request(harness, WorkerState.QUIET))
     await harness.broker.unregister("left")
     harness.clock.advance(400)
     harness.register(worker="other")
     for name in ("left", "silent"):
-        assert not await harness.control.ask_worker(name, wish(harness, WorkerState.QUIET))
+        assert not await harness.control.ask_worker(name, request(harness, WorkerState.QUIET))
         harness.register(worker=name)
-    assert [each.wish for each in await harness.inspection.workers()] == [None] * 3
+    assert [each.request for each in await harness.inspection.workers()] == [None] * 3
 
 
 async def test_a_registration_without_a_state_is_of_a_worker_that_works(
@@ -107,11 +107,11 @@ def show(
     worker: str = "worker-1",
     lane: Lane = Lane.NORMAL,
 ) -> None:
-    heart = harness.broker.heart()
-    heart.register(WorkerRegistration(
+    lease_keeper = harness.broker.lease_keeper()
+    lease_keeper.register(WorkerRegistration(
         id=worker, host="host", pid=1, slots=4, busy=0, types=(TYPE,), started_at=0, state=state, lane=lane,
     ))  # fmt: skip
-    heart.close()
+    lease_keeper.close()
 
 
 async def served(harness: BrokerHarness) -> list[QueueView]:

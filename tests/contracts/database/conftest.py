@@ -18,9 +18,9 @@ from hms_svc.persistence.postgres_engine import PostgresEngine
 from hms_svc.persistence.sqlite_engine import SQLiteEngine
 from hms_svc.sqlite.file import SQLiteFile
 from tests.contracts.database.requests import NOON
-from tests.servers.framing import POSTGRESQL
-from tests.servers.postgres import PostgresServer
-from tests.servers.proxy import Proxy
+from tests.support.framing import POSTGRESQL
+from tests.support.postgres_server import PostgresServer
+from tests.support.proxy import Proxy
 
 _SESSIONS: Final = "FROM pg_stat_activity WHERE datname = current_database()"
 PATIENCE_SECONDS: Final = 30.0

@@ -1,4 +1,4 @@
-"""What the database tests hand in: effects at places around one corner of a city."""
+"""What the database tests submit: effects at places around one corner of a city."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from hms_svc.persistence.tables import METADATA
 from hms_svc.ports.stores import OutboxEntry, RefusedEffect, ReportCount, StoredEffect
 from tests.contracts.database.conftest import HandClock, Opener, PostgresSite
 from tests.contracts.database.requests import HOUR, NOON, effect
-from tests.servers.postgres import PostgresServer
+from tests.support.postgres_server import PostgresServer
 
 EngineMaker: TypeAlias = Callable[[], Awaitable[PostgresEngine]]
 FEW = [3, 5, 8]

@@ -16,8 +16,8 @@ from hms_svc.persistence.postgres_engine import PostgresEngine
 from hms_svc.ports.stores import OutboxEntry, PlaceQuery, ReportCount, StoredEffect
 from tests.contracts.database.conftest import HandClock, PostgresSite
 from tests.contracts.database.requests import LAT, LON, NOON, RADIUS_M, effect
-from tests.servers.postgres import PostgresServer
-from tests.servers.proxy import Proxy
+from tests.support.postgres_server import PostgresServer
+from tests.support.proxy import Proxy
 
 RECORD = AuditRecord(at=NOON, actor="ada", action="job.retried", subject="a", detail=b"{}")
 

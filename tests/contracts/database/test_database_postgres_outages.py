@@ -9,15 +9,15 @@ import pytest
 from sqlalchemy import Connection
 
 from hms_svc.domain.errors import DatabaseUnavailable
-from hms_svc.persistence import postgres_connecting
+from hms_svc.persistence import postgres_connector
 from hms_svc.persistence.database import SqlDatabase
-from hms_svc.persistence.postgres_connecting import Connector
+from hms_svc.persistence.postgres_connector import Connector
 from hms_svc.persistence.postgres_engine import PostgresEngine
 from hms_svc.ports.stores import PlaceQuery, StoredEffect
 from tests.contracts.database.conftest import PATIENCE_SECONDS, HandClock, PostgresSite
 from tests.contracts.database.requests import LAT, LON, RADIUS_M, effect
-from tests.servers.postgres import PostgresServer
-from tests.servers.proxy import Proxy
+from tests.support.postgres_server import PostgresServer
+from tests.support.proxy import Proxy
 
 SECRET = "hush-hush"
 
@@ -127,7 +127,7 @@ async def test_all_who_wait_for_a_server_that_says_nothing_are_told(
 async def test_while_it_is_down_one_caller_knocks_for_all(
     site: PostgresSite, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_connecting, "CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(postgres_connector, "CONNECT_SECONDS", 0.1)
     address = site.server.address(site.name, port=proxy.port)
     connector = Connector(address, statement_seconds=1)
     proxy.black_hole()

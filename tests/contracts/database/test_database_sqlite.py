@@ -134,10 +134,10 @@ async def test_a_file_that_is_no_database_is_unavailable(another: Opener, path: 
 
 async def test_health_tells_what_is_amiss(database: SqlDatabase) -> None:
     found = await database.health()
-    assert found.room is not None
-    assert found.room.limit > found.room.used > 0
+    assert found.capacity is not None
+    assert found.capacity.limit > found.capacity.used > 0
     assert found == DatabaseHealth(
-        "sqlite", ok=True, round_trip_ms=found.round_trip_ms, room=found.room
+        "sqlite", ok=True, round_trip_ms=found.round_trip_ms, capacity=found.capacity
     )
     await database.close()
     health = await database.health()

@@ -1,0 +1,37 @@
+"""`gov`: the governance gate, for plain functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hms_svc.api import calls
+from hms_svc.api.calls import blocking, check_inside, check_outside
+from hms_svc.api.portal import block, refuse_running_loop
+from hms_svc.domain.errors import WrongThread
+from hms_svc.sdk.running_job import find_job
+
+_vet_without_job = blocking(calls.vet, check_inside, "gov.vet", "hms_svc.aio.gov.vet")
+
+
+def vet(action: str, payload: Any) -> None:
+    """Return where governance allows the action; raise ActionDenied or ActionHeld where not."""
+    job = find_job()
+    if job is None:
+        _vet_without_job(action, payload)
+        return
+    asked = job.gov.vet(action, payload)  # counts as unanswered from here
+    try:
+        refuse_running_loop("hms_svc.aio.gov.vet")
+    except WrongThread:
+        asked.close()
+        raise
+    block(lambda: asked, "hms_svc.aio.gov.vet")
+
+
+class Outside:
+    """The same call for no job, also in a process that runs a worker."""
+
+    vet = staticmethod(blocking(calls.vet, check_outside, "gov.vet", "hms_svc.aio.gov.outside.vet"))
+
+
+outside = Outside()

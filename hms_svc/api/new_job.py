@@ -1,0 +1,101 @@
+"""A job as a producer makes it, and how jobs are enqueued: both written once for the two forms of `Job`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from hms_svc.api.portal import portal
+from hms_svc.domain.errors import IdConflict, MalformedJob
+from hms_svc.domain.job import Job as Envelope
+from hms_svc.domain.job import check_handed_in, make_job
+from hms_svc.domain.timestamps import EPOCH, MILLISECOND
+from hms_svc.ports.broker import Acceptance, Producer
+from hms_svc.sdk.running_job import find_job
+
+BATCH: Final = 5000
+"""Jobs to a transaction: one that is much longer would keep the workers waiting."""
+
+
+class NewJob:
+    """What both forms of `Job` share: see `hms_svc.Job`."""
+
+    def __init__(
+        self,
+        type: str,
+        data: Any,
+        *,
+        id: str | None = None,
+        delay: timedelta | None = None,
+        not_before: datetime | None = None,
+        expires_at: datetime | None = None,
+        priority: int | None = None,
+        max_attempts: int | None = None,
+        unique_key: str | None = None,
+        traceparent: str | None = None,
+        tracestate: str | None = None,
+        meta: dict[str, Any] | None = None,
+    ) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        first = _unix_ms("not_before", not_before)
+        if delay is not None:
+            first = now_ms + _milliseconds(delay)
+        self.envelope: Envelope = make_job(
+            type,
+            data,
+            now_ms=now_ms,
+            id=id,
+            not_before=first,
+            expires_at=_unix_ms("expires_at", expires_at),
+            priority=priority,
+            max_attempts=max_attempts,
+            unique_key=unique_key,
+            traceparent=traceparent,
+            tracestate=tracestate,
+            meta=meta,
+        )
+        running = find_job()
+        check_handed_in(self.envelope, running.id if running is not None else "")
+        self.id = self.envelope.id
+        self.type = self.envelope.type
+        self.data = data
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(id={self.id!r}, type={self.type!r})"
+
+
+async def enqueue(jobs: Sequence[Envelope]) -> list[str]:
+    """Hand jobs to the broker, and return the state of each; raises IdConflict for an id that is taken."""
+    job = find_job()
+    broker: Producer
+    if job is None:
+        broker = (await portal().backend()).broker
+    else:
+        broker, jobs = job.broker, job.carry_trace(jobs)
+    states: list[str] = []
+    for start in range(0, len(jobs), BATCH):
+        for answer in await broker.enqueue(jobs[start : start + BATCH]):
+            if answer.acceptance is Acceptance.CONFLICT:
+                raise IdConflict(
+                    f"job id {answer.job_id!r} is taken, with another type or other data"
+                )
+            states.append(answer.state.value)
+    return states
+
+
+def _unix_ms(name: str, moment: datetime | None) -> int | None:
+    if moment is None:
+        return None
+    if not isinstance(moment, datetime):
+        raise MalformedJob(f"{name} {moment!r:.80} is not a datetime", name)
+    if moment.utcoffset() is None:
+        raise MalformedJob(f"{name} {moment.isoformat()} has no time zone", name)
+    return (moment - EPOCH) // MILLISECOND
+
+
+def _milliseconds(delay: timedelta) -> int:
+    if not isinstance(delay, timedelta):
+        raise MalformedJob(f"delay {delay!r:.80} is not a timedelta", "not_before")
+    return delay // MILLISECOND

@@ -1,0 +1,208 @@
+"""The way from blocking code to the event loop that does the work."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextvars
+import os
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hms_svc import bootstrap
+from hms_svc.domain.errors import WrongThread
+from hms_svc.ports.backend import Backend
+from hms_svc.ports.clock import SystemClock
+from hms_svc.sdk.running_job import find_job
+from hms_svc.sdk.standard_streams import provide_standard_streams
+from hms_svc.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from hms_svc.ports.policy import Policy
+    from hms_svc.ports.stores import Database
+    from hms_svc.sdk.dao import Dao
+    from hms_svc.sdk.governance_gate import Gate
+
+Result = TypeVar("Result")
+
+
+class Portal:
+    """A loop on a thread of its own, with broker and database opened when first needed."""
+
+    def __init__(self, settings: Settings) -> None:
+        provide_standard_streams()
+        self.settings = settings
+        self._backend: Backend | None = None
+        self._database: Database | None = None
+        self._dao: Dao | None = None
+        self._gate: Gate | None = None
+        self._policy: Policy | None = None
+        self._loop = asyncio.new_event_loop()
+        self._opening = asyncio.Lock()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="hms-svc", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Coroutine[Any, Any, Result]) -> Future[Result]:
+        """Run a coroutine on the portal's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    async def backend(self) -> Backend:
+        """Return the opened broker; opened anew where its file was replaced."""
+        async with self._opening:
+            if self._backend is None:
+                await self._wait_closed()
+                backend = bootstrap.backend(self.settings, on_replaced=self._leave_backend)
+                await backend.open()
+                self._backend = backend
+        return self._backend
+
+    async def dao(self) -> Dao:
+        """Return a DAO for use outside of jobs."""
+        from hms_svc.sdk.dao import Dao
+
+        database = await self._open_database()
+        if self._dao is None:
+            self._dao = Dao(
+                database,
+                SystemClock(),
+                radius_m=self.settings.case_radius_m,
+                actor=self.settings.actor,
+            )
+        return self._dao
+
+    async def gate(self) -> Gate:
+        """Return a governance gate for use outside of jobs."""
+        from hms_svc.sdk.governance_gate import Gate
+
+        if self._gate is None:
+            self._policy = bootstrap.policy(self.settings)
+            self._gate = Gate(self._policy)
+        return self._gate
+
+    async def _open_database(self) -> Database:
+        async with self._opening:
+            if self._database is None:
+                await self._wait_closed()
+                database = bootstrap.database(self.settings, on_replaced=self._leave_database)
+                await database.open()
+                self._database = database
+        return self._database
+
+    def _leave_backend(self) -> None:
+        left, self._backend = self._backend, None
+        if left is not None:
+            self._begin_to_close(left.close())
+
+    def _leave_database(self) -> None:
+        left, self._database, self._dao = self._database, None, None
+        if left is not None:
+            self._begin_to_close(left.close())
+
+    def _begin_to_close(self, closing: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(closing)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _wait_closed(self) -> None:
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+    def close(self) -> None:
+        """Close what was opened, and end the thread."""
+        self.submit(self._close()).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _close(self) -> None:
+        if self._policy is not None:
+            await self._policy.close()
+        if self._database is not None:
+            await self._database.close()
+        if self._backend is not None:
+            await self._backend.close()
+        await self._wait_closed()
+
+
+_portal: Portal | None = None
+_lock = threading.Lock()
+
+
+def portal() -> Portal:
+    """Return the portal of this process, begun with the settings of its environment."""
+    global _portal
+    with _lock:
+        if _portal is None:
+            _portal = Portal(load_settings().settings)
+            atexit.register(close)
+        return _portal
+
+
+def close() -> None:
+    """Close the broker and the database that this process has opened outside of jobs.
+
+    Blocks until they are closed; the next call begins anew, with the settings of that moment.
+    Where nothing is open it does nothing.
+    """
+    global _portal
+    with _lock:
+        if _portal is not None:
+            closing, _portal = _portal, None
+            closing.close()
+
+
+def _forget_portal() -> None:
+    """Leave the parent's portal behind in a forked child: its thread is not there."""
+    global _portal, _lock
+    _portal, _lock = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_portal)
+
+
+def block(work: Callable[[], Awaitable[Result]], counterpart: str) -> Result:
+    """Run `work` to its end on the right loop: the job's own, or the portal's.
+
+    Raises WrongThread on a thread whose event loop runs, naming the awaitable
+    `counterpart`.
+    """
+    refuse_running_loop(counterpart)
+    job = find_job()
+    loop = job.loop if job is not None else portal()._loop
+
+    async def run() -> Result:
+        return await work()
+
+    return asyncio.run_coroutine_threadsafe(run(), loop).result()
+
+
+def refuse_running_loop(counterpart: str) -> None:
+    """Raise WrongThread on a thread whose event loop runs, naming the awaitable `counterpart`."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise WrongThread(f"this would block the running event loop: await {counterpart} instead")
+
+
+async def on_portal(asked: Coroutine[Any, Any, Result], /) -> Result:
+    """Await a coroutine that belongs to the portal's loop."""
+    return await asyncio.wrap_future(portal().submit(asked))
+
+
+async def on_right_loop(work: Callable[[], Awaitable[Result]]) -> Result:
+    """Await `work` here inside a job, and on the portal's loop outside of one."""
+    job = find_job()
+
+    async def run() -> Result:
+        return await work()
+
+    if job is not None:
+        if job.loop is asyncio.get_running_loop():
+            return await work()
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(run(), job.loop))
+    context = contextvars.copy_context()
+    return await asyncio.wrap_future(context.run(portal().submit, run()))

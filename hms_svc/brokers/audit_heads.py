@@ -1,0 +1,120 @@
+"""Heads of the audit chain as a broker stores them: a line of words under a name for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from hms_svc.domain.audit_heads import AuditHead, Doubt, KeptHeads
+
+NEWEST: Final = "newest"
+_DAY: Final = "day:"
+_DOUBT: Final = "doubt:"
+_NONE: Final = "-"
+
+
+def head_line(head: AuditHead) -> str:
+    """Write a head: link, digest, time, unproven rows, signature."""
+    words = (head.link, head.digest, head.at, head.unproven, head.signature)
+    return " ".join(str(word) or _NONE for word in words)
+
+
+def mark_of(head: AuditHead | None) -> str:
+    """Return what the line of this head begins with; empty for none."""
+    return "" if head is None else f"{head.link} {head.digest or _NONE} {head.at} "
+
+
+def day_name(head: AuditHead) -> str:
+    """Name the entry of a head as the last one of its day."""
+    return f"{_DAY}{head.day}"
+
+
+def doubt_name(doubt: Doubt) -> str:
+    """Name the entry of a doubt."""
+    return f"{_DOUBT}{doubt.found_link}:{doubt.found_digest or _NONE}"
+
+
+def doubt_line(doubt: Doubt) -> str:
+    """Write a doubt: time, link and digest of the head, link and digest that were found."""
+    words = (doubt.at, doubt.link, doubt.digest, doubt.found_link, doubt.found_digest)
+    return " ".join(str(word) or _NONE for word in words)
+
+
+def days_over(names: Iterable[str], most: int) -> list[str]:
+    """Name the days beyond the newest `most` of them."""
+    days = sorted((name for name in names if name.startswith(_DAY)), key=_number)
+    return days[: max(0, len(days) - most)]
+
+
+def doubts_in(names: Iterable[str]) -> int:
+    """Count the doubts."""
+    return sum(name.startswith(_DOUBT) for name in names)
+
+
+def may_follow(newest: str, head: AuditHead) -> bool:
+    """Return whether a head may follow the line of the newest: a higher link, or the same one again."""
+    before = _read_head(newest)
+    if before is None:
+        return False
+    return head.link > before.link or (head.link, head.digest) == (before.link, before.digest)
+
+
+def day_of_line(line: str) -> str:
+    """Name the day of a line that `may_follow` could read."""
+    head = _read_head(line)
+    assert head is not None
+    return day_name(head)
+
+
+def read_heads(entries: Mapping[str, str]) -> KeptHeads:
+    """Read all entries by their names."""
+    days = sorted((name for name in entries if name.startswith(_DAY)), key=_number)
+    daily = [_read_head(entries[name]) for name in days]
+    doubts = [_read_doubt(entries[name]) for name in entries if name.startswith(_DOUBT)]
+    newest = _read_head(entries[NEWEST]) if NEWEST in entries else None
+    lost = [*daily, *doubts].count(None) + (NEWEST in entries and newest is None)
+    return KeptHeads(
+        newest=newest,
+        daily=tuple(head for head in daily if head is not None),
+        doubts=tuple(
+            sorted((each for each in doubts if each is not None), key=lambda each: each.at)
+        ),
+        unreadable=lost,
+    )
+
+
+def _number(name: str) -> int:
+    digits = name.removeprefix(_DAY)
+    return int(digits) if digits.isdecimal() and len(digits) < 19 else 0
+
+
+def _read_head(line: str) -> AuditHead | None:
+    try:
+        link, digest, at, unproven, signature = line.split(" ")
+        return AuditHead(
+            link=int(link),
+            digest=_word(digest),
+            at=int(at),
+            unproven=int(unproven),
+            signature=_word(signature),
+        )
+    except ValueError:
+        return None
+
+
+def _read_doubt(line: str) -> Doubt | None:
+    try:
+        at, link, digest, found_link, found_digest = line.split(" ")
+        return Doubt(
+            at=int(at),
+            link=int(link),
+            digest=_word(digest),
+            found_link=int(found_link),
+            found_digest=_word(found_digest),
+        )
+    except ValueError:
+        return None
+
+
+def _word(text: str) -> str:
+    return "" if text == _NONE else text

@@ -1,0 +1,119 @@
+"""The history of a job: one JSON line for each attempt and each move that is not part of one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from hms_svc.domain.lifecycle import MOVES, TERMINAL, Cause, State
+from hms_svc.domain.outcome import Failure
+from hms_svc.domain.views import AttemptView, JobView, Move
+
+_MAX_TRACEBACK: Final = 16 * 1024
+
+
+class Step(msgspec.Struct, omit_defaults=True, gc=False):
+    """One line. An attempt has a `started` and stands for two moves: claimed, and ended."""
+
+    at: int
+    target: State
+    cause: Cause
+    source: State | None = None
+    detail: str = ""
+    started: int = 0
+    attempt: int = 0
+    fence: int = 0
+    worker: str = ""
+    error: str = ""
+    traceback: str = ""
+    log: str = ""
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(Step).decode
+
+
+def line(step: Step) -> str:
+    """Write one step."""
+    return _encode(step).decode() + "\n"
+
+
+def failure_text(failure: Failure | None) -> str:
+    """Return class and message of a failure in one line, empty where there is none."""
+    return f"{failure.kind}: {failure.message}" if failure else ""
+
+
+def shorten(traceback: str) -> str:
+    """Keep the end of a long traceback: that is where the fault is."""
+    return traceback if len(traceback) <= _MAX_TRACEBACK else "…" + traceback[-_MAX_TRACEBACK:]
+
+
+def read_history(text: str | None) -> list[Step]:
+    """Read the steps of a history, oldest first."""
+    return [_decode(row) for row in (text or "").split("\n") if row]
+
+
+def erased_history(text: str | None) -> str:
+    """Return a history with the same steps, and without the words and output of any."""
+    return "".join(
+        line(msgspec.structs.replace(step, detail="", error="", traceback="", log=""))
+        for step in read_history(text)
+    )
+
+
+def attempts_of(steps: list[Step]) -> list[AttemptView]:
+    """Return the attempts among the steps."""
+    return [
+        AttemptView(
+            attempt=step.attempt,
+            started_at=step.started,
+            ended_at=step.at,
+            worker=step.worker,
+            fence=step.fence,
+            error=step.error,
+            traceback=step.traceback,
+            log=step.log,
+        )
+        for step in steps
+        if step.started
+    ]
+
+
+def history_of(view: JobView, steps: list[Step]) -> list[Move]:
+    """Return every move between states, oldest first.
+
+    A step from a state to itself is a note that the job was hidden or shown again, no move.
+    """
+    history = [_first_move(view, steps)]
+    for step in steps:
+        if step.started:
+            history.append(_claimed(step.started, step.worker))
+        if step.source is not step.target:
+            source = State.PROCESSING if step.started else step.source
+            history.append(
+                Move(
+                    at=step.at,
+                    source=source,
+                    target=step.target,
+                    cause=step.cause,
+                    detail=step.detail,
+                )
+            )
+    if view.state is State.PROCESSING and view.started_at:
+        history.append(_claimed(view.started_at, view.worker))
+    return history
+
+
+def _claimed(at: int, worker: str) -> Move:
+    return Move(
+        at=at, source=State.QUEUED, target=State.PROCESSING, cause=Cause.CLAIMED, detail=worker
+    )
+
+
+def _first_move(view: JobView, steps: list[Step]) -> Move:
+    """Return where the job began: where its first step left from, or where it still is."""
+    began = steps[0].source if steps else view.state
+    target = began if began in MOVES[None] else State.QUEUED
+    cause = Cause.REFUSED if target in TERMINAL else Cause.ENQUEUED
+    return Move(at=view.enqueued_at, source=None, target=target, cause=cause)

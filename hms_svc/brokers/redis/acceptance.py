@@ -1,0 +1,208 @@
+"""Accepting jobs: ours, and foreign bytes that may not be jobs at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import msgspec
+
+from hms_svc.brokers.chunks import MOST_JOBS, chunks
+from hms_svc.brokers.codes import STATE_OF
+from hms_svc.brokers.intake import Item, KeptBytes, keep_bytes, read_item
+from hms_svc.brokers.redis.exchange import Argument
+from hms_svc.brokers.redis.link import Link
+from hms_svc.brokers.redis.record import Draft, Outcome, Record, draft_of, refused_draft
+from hms_svc.domain.errors import BadInput
+from hms_svc.domain.ids import new_job_id
+from hms_svc.domain.job import Job
+from hms_svc.domain.lifecycle import REASON_ID_CONFLICT, REASON_MALFORMED, REASON_UNIQUE, State
+from hms_svc.domain.strict_json import encode, is_same_json
+from hms_svc.ports.broker import Acceptance, Enqueued
+from hms_svc.ports.side_thread import aside
+
+
+class Refused(msgspec.Struct, frozen=True, gc=False):
+    """A record of what can never run, and the data of the event that says so."""
+
+    job: Job
+    state: State
+    at: int
+    record: bytes
+    said: bytes
+
+    def arguments(self) -> list[Argument]:
+        """Return type, state, id, record, 1 where the job names its priority, time and event data.
+
+        The script `refuse` takes them in this order.
+        """
+        code = 8 if self.state is State.DEAD else 7
+        named = int(self.job.priority is not None)
+        return [self.job.type, code, self.job.id, self.record, named, self.at, self.said]
+
+    def answer(self) -> Enqueued:
+        """Return the producer's answer: it was accepted, and has ended."""
+        return Enqueued(self.job.id, Acceptance.ACCEPTED, self.state)
+
+
+def _refused(job: Job, state: State, at: int, outcome: Outcome, item: Item | None) -> Refused:
+    kept = keep_bytes(item) if item is not None else None
+    draft = refused_draft(job, state, at, outcome, kept)
+    said = {
+        "type": job.type, "reason": outcome.reason, "by": outcome.by, "detail": outcome.detail,
+    }  # fmt: skip
+    return Refused(job, state, at, draft.at(at), encode(said))
+
+
+def refused_for_key(job: Job, holder: str, at: int) -> Refused:
+    """Make the record of a job whose unique key another one holds."""
+    detail = f"unique key {job.unique_key!r} is held by job {holder}"
+    outcome = Outcome(reason=REASON_UNIQUE, by="enqueue", detail=detail)
+    return _refused(job, State.REJECTED, at, outcome, None)
+
+
+def refused_bytes(type: str, item: Item, at: int, reason: str, detail: str) -> Refused:
+    """Make the dead letter of an item, with its bytes kept."""
+    job = Job(id=new_job_id(), type=type, data=b"null", enqueued_at=at)
+    outcome = Outcome(reason=reason, by="intake", detail=detail)
+    return _refused(job, State.DEAD, at, outcome, item)
+
+
+def read_or_refuse(type: str, item: Item, at: int) -> Job | Refused:
+    """Read one item of a queue strictly."""
+    try:
+        return read_item(type, item, at)
+    except BadInput as error:
+        return refused_bytes(type, item, at, REASON_MALFORMED, str(error))
+
+
+async def read_all(type: str, items: Sequence[Item], at: int) -> list[Job | Refused]:
+    """Read items strictly; large ones beside the loop."""
+    size = sum(len(item) for item in items if not isinstance(item, KeptBytes))
+    return await aside(size, lambda: [read_or_refuse(type, item, at) for item in items])
+
+
+def refused_for_id(job: Job, item: Item, at: int) -> Refused:
+    """Make the dead letter of an item whose id another job has."""
+    detail = f"id {job.id} is taken by another job"
+    return refused_bytes(job.type, item, at, REASON_ID_CONFLICT, detail)
+
+
+def is_same(job: Job, known: Record) -> bool:
+    """Return whether a known id stands for the same job: type and data."""
+    return known.type == job.type and is_same_json(known.data, job.data)
+
+
+class Accepting:
+    """Enqueues over one link, all jobs of a call in one script."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
+        """Accept jobs in scripts of bounded work; each accepts all of its jobs or none."""
+        answers: list[Enqueued] = []
+        for first in range(0, len(jobs), MOST_JOBS):
+            now = self._link.clock.now_ms()
+            drafts = [(job, draft_of(job, now)) for job in jobs[first : first + MOST_JOBS]]
+            for some in chunks(drafts, _size_of):
+                answers += await self._enqueue(some, now)
+        return answers
+
+    async def _enqueue(self, some: Sequence[tuple[Job, Draft]], now: int) -> list[Enqueued]:
+        """Accept jobs; what is refused for its unique key is recorded in a second step."""
+        jobs = [job for job, _ in some]
+        arguments = _arguments(some)
+        faults, repeated = await self._link.run_reported("enqueue", *arguments)
+        answers = [
+            Enqueued(job.id, Acceptance.ACCEPTED, STATE_OF[draft.state]) for job, draft in some
+        ]
+        held = []
+        for place, fault, audit_anchor in faults:
+            job = jobs[place - 1]
+            if fault == b"unique":
+                refused = refused_for_key(job, audit_anchor.decode(), now)
+                answers[place - 1] = refused.answer()
+                held.append((place, refused))
+            else:
+                answers[place - 1] = await self._known(job, audit_anchor, repeated)
+        for number, known in (await self.refuse([refused for _, refused in held])).items():
+            place, refused = held[number]
+            answers[place - 1] = _known(refused.job, known, repeated)
+        return answers
+
+    async def _known(self, job: Job, audit_anchor: bytes, repeated: bool) -> Enqueued:
+        """Answer for an id that is known; a record that was too much for the script is read here."""
+        record = audit_anchor or await self._link.ask("GET", self._link.keys.ours("job", job.id))
+        if record is None:
+            [answer] = await self.enqueue([job])
+            return answer
+        return _known(job, Record(job.id, record), repeated)
+
+    async def enqueue_raw(self, type: str, items: Sequence[bytes]) -> list[Enqueued]:
+        """Accept foreign bytes: jobs where they are jobs, dead letters where they are not."""
+        now = self._link.clock.now_ms()
+        read = await read_all(type, items, now)
+        jobs = [job for job in read if isinstance(job, Job)]
+        accepted = iter(await self.enqueue(jobs))
+        answers, refused = [], []
+        for item, found in zip(items, read, strict=True):
+            answer = next(accepted) if isinstance(found, Job) else None
+            if answer is None or answer.acceptance is Acceptance.CONFLICT:
+                bad = refused_for_id(found, item, now) if isinstance(found, Job) else found
+                refused.append(bad)
+                answer = bad.answer()
+            answers.append(answer)
+        await self.refuse(refused)
+        return answers
+
+    async def refuse(self, refused: Sequence[Refused]) -> dict[int, Record]:
+        """Record what can never run; gives, by number, the records of ids that were known."""
+        known: dict[int, Record] = {}
+        first = 0
+        for some in chunks(refused, lambda one: len(one.record) + len(one.said)):
+            found = await self._refuse(some)
+            known |= {first + number: record for number, record in found.items()}
+            first += len(some)
+        return known
+
+    async def _refuse(self, refused: Sequence[Refused]) -> dict[int, Record]:
+        arguments = [argument for one in refused for argument in one.arguments()]
+        answers, repeated = await self._link.run_reported("refuse", *arguments)
+        found = {place - 1: Record(refused[place - 1].job.id, record) for place, record in answers}
+        if not repeated:
+            return found
+        return {n: known for n, known in found.items() if not is_same(refused[n].job, known)}
+
+
+def _size_of(drafted: tuple[Job, Draft]) -> int:
+    return len(drafted[1].head) + len(drafted[1].tail)
+
+
+def draft_arguments(job: Job, draft: Draft) -> list[Argument]:
+    """Return a draft as the scripts take it.
+
+    In this order: id, line before and after the position, position, unique key, 1 where the job
+    names its priority.
+    """
+    named = int(draft.names_priority)
+    return [job.id, draft.head, draft.tail, draft.position, draft.unique, named]
+
+
+def _arguments(some: Sequence[tuple[Job, Draft]]) -> list[Argument]:
+    arguments: list[Argument] = []
+    for (type, state), run in groupby(some, lambda pair: (pair[0].type, pair[1].state)):
+        members = list(run)
+        arguments += [type, state, len(members)]
+        for job, draft in members:
+            arguments += draft_arguments(job, draft)
+    return arguments
+
+
+def _known(job: Job, known: Record, repeated: bool) -> Enqueued:
+    """Answer for an id that is known: after a lost reply it may be this very call that made it so."""
+    state = known.state or State.CANCELLED
+    if not is_same(job, known):
+        return Enqueued(job.id, Acceptance.CONFLICT, state)
+    ours = repeated and known.enqueued_at == job.enqueued_at
+    return Enqueued(job.id, Acceptance.ACCEPTED if ours else Acceptance.EXISTS, state)

@@ -1,0 +1,72 @@
+"""Erasing what records say of a person, and what the bus keeps of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from hms_svc.brokers.chunks import chunks
+from hms_svc.brokers.redis.link import Link
+from hms_svc.brokers.redis.record import Record
+from hms_svc.domain.erasure import ERASED
+from hms_svc.domain.lifecycle import TERMINAL
+from hms_svc.domain.views import ActOutcome
+from hms_svc.ports.control import NOT_KNOWN, must_end_first
+
+_AT_ONCE: Final = 50
+_ROUNDS: Final = 5
+_STRETCH: Final = 500
+_CHANGED: Final = "was changed by others meanwhile: erase it again"
+
+
+async def erase(link: Link, job_ids: Sequence[str]) -> list[ActOutcome]:
+    """Blank jobs, some in one script, or say why not; then what the bus says of them."""
+    why: dict[str, str] = {}
+    for first in range(0, len(job_ids), _AT_ONCE):
+        why |= await _erase_some(link, job_ids[first : first + _AT_ONCE])
+    named = [job_id for job_id in why if why[job_id] in ("", NOT_KNOWN)]
+    if named:
+        await _erase_events(link, named)
+    return [ActOutcome(job_id, not why[job_id], why[job_id]) for job_id in job_ids]
+
+
+async def _erase_some(link: Link, job_ids: Sequence[str]) -> dict[str, str]:
+    """Read, blank and replace; one that somebody has changed in between is read again."""
+    why = dict.fromkeys(job_ids, _CHANGED)
+    for _ in range(_ROUNDS):
+        open_ids = [job_id for job_id in why if why[job_id] == _CHANGED]
+        texts = await link.ask_all([("GET", link.keys.ours("job", job_id)) for job_id in open_ids])
+        records = dict(zip(open_ids, texts, strict=True))
+        why |= {job_id: _why_not(job_id, text) for job_id, text in records.items()}
+        wanted = {job_id: text for job_id, text in records.items() if not why[job_id]}
+        if not wanted:
+            break
+        for some in chunks(list(wanted.items()), lambda one: len(one[1])):
+            why |= await _replace(link, dict(some))
+    return why
+
+
+def _why_not(job_id: str, text: bytes | None) -> str:
+    if text is None:
+        return NOT_KNOWN
+    state = Record(job_id, text).state
+    return "" if state is None or state in TERMINAL else must_end_first(state)
+
+
+async def _replace(link: Link, records: Mapping[str, bytes]) -> dict[str, str]:
+    arguments: list[str | bytes] = []
+    for job_id, text in records.items():
+        envelope, outcome, history, cause = Record(job_id, text).erased()
+        digest = hashlib.sha1(text, usedforsecurity=False).hexdigest()
+        arguments += [job_id, digest, envelope, ERASED, outcome, history, cause]
+    answers = await link.run("erase", *arguments)
+    return {job_id: "" if done else _CHANGED for job_id, done in zip(records, answers, strict=True)}
+
+
+async def _erase_events(link: Link, job_ids: Sequence[str]) -> None:
+    """Walk the bus in stretches, so that others come in between."""
+    place = "-"
+    while place:
+        answer = await link.run("erase_events", place, _STRETCH, ERASED, *job_ids)
+        place = answer.decode()

@@ -1,0 +1,237 @@
+"""The intake: what producers in any language LPUSH becomes records, item by item."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import math
+import random
+import time
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from redis.exceptions import RedisError
+
+from hms_svc.brokers.intake import KEPT_OF_OVERSIZED, READ_MOST, Item, KeptBytes
+from hms_svc.brokers.redis.acceptance import (
+    Refused,
+    draft_arguments,
+    is_same,
+    read_all,
+    refused_for_id,
+    refused_for_key,
+)
+from hms_svc.brokers.redis.clients import BLOCK_SECONDS
+from hms_svc.brokers.redis.exchange import Argument, end_tasks
+from hms_svc.brokers.redis.link import Link
+from hms_svc.brokers.redis.list_waiter import Arrivals
+from hms_svc.brokers.redis.poll_pace import pause_if_early
+from hms_svc.brokers.redis.record import Record, draft_of
+from hms_svc.domain.errors import BrokerUnavailable
+from hms_svc.domain.job import Job
+
+log: Final = logging.getLogger("hms_svc.brokers")
+MOST_WATCHED: Final = 16
+_POLL_SECONDS: Final = 0.1
+_BROKEN_SECONDS: Final = 5.0
+_STEPS_OF_ONE: Final = 20
+"""Steps for one type before others have theirs, where one loop looks at many types."""
+_AT_ONCE: Final = 100
+_BYTES_AT_ONCE: Final = 1024 * 1024
+Known = dict[tuple[str, bytes], bool]
+"""By id and data, of jobs whose id is known: whether it stands for the same job."""
+
+
+class Intake:
+    """Watches the lists of the types that are served, one waiting connection for each of at most 16.
+
+    `complete` gives each job what its type declares for it.
+    """
+
+    def __init__(self, link: Link, complete: Callable[[Job], Job] | None = None) -> None:
+        self._link = link
+        self._complete = complete
+        self._watched: set[str] = set()
+        self._polled: set[str] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closed = False
+        self._arrivals = Arrivals(link)
+
+    def watch(self, types: Iterable[str]) -> None:
+        """Take in what is pushed for these types from now on, too."""
+        for type in sorted(set(types) - self._watched - self._polled):
+            if len(self._watched) < MOST_WATCHED:
+                self._watched.add(type)
+                self._start(self._watch(type), f"intake-{type}")
+            else:
+                if not self._polled:
+                    self._start(self._poll(), "intake-rest")
+                self._polled.add(type)
+
+    async def close(self) -> None:
+        """Watch no more."""
+        self._closed = True
+        await end_tasks(self._tasks)
+        self._tasks.clear()
+        self._watched.clear()
+        self._polled.clear()
+        self._closed = False
+
+    async def absorb(self, type: str) -> bool:
+        """Make records of all that waits for a type; True where there was any."""
+        steps = total = await self._absorb_steps(type)
+        while steps == _STEPS_OF_ONE:
+            steps = await self._absorb_steps(type)
+        return total > 0
+
+    async def _absorb_steps(self, type: str) -> int:
+        """Make records of what waits for a type; gives the steps that it took, of a bounded number."""
+        steps = 0
+        for name in self._lists(type):
+            while steps < _STEPS_OF_ONE and await self._absorb_some(name, type):
+                steps += 1
+        return steps
+
+    async def absorb_where_any(self, types: Sequence[str], until: float = math.inf) -> bool:
+        """Check many lists in one round trip, and absorb some of each; tells whether more may wait.
+
+        Whoever pushes without end to one of them holds up no other: each has its share of steps.
+        `until` (monotonic seconds) is when those that are left wait for the next check.
+        """
+        lengths = await asyncio.gather(
+            *(self._link.ask("LLEN", name) for type in types for name in self._lists(type)),
+            return_exceptions=True,
+        )
+        waiting = [
+            type
+            for type, taken, pushed in zip(types, lengths[::2], lengths[1::2], strict=True)
+            if any(isinstance(length, int) and length > 0 for length in (taken, pushed))
+        ]
+        more = False
+        for type in random.sample(waiting, len(waiting)):
+            if time.monotonic() >= until:
+                return True
+            more = await self._absorb_or_report(type) or more
+        return more
+
+    async def _absorb_or_report(self, type: str) -> bool:
+        """Absorb some of what waits for a type; what breaks that is logged, and holds up no other type."""
+        try:
+            return await self._absorb_steps(type) == _STEPS_OF_ONE
+        except BrokerUnavailable:
+            raise
+        except Exception:
+            log.exception("the intake of %s cannot be read", type)
+            return False
+
+    def _lists(self, type: str) -> tuple[str, str]:
+        """Return the two lists of a type: what is on its way into records, and what was pushed."""
+        return self._link.keys.ours("taken", type), self._link.keys.intake(type)
+
+    def _start(self, loop: Coroutine[None, None, None], name: str) -> None:
+        self._tasks.append(asyncio.create_task(loop, name=name))
+
+    async def _watch(self, type: str) -> None:
+        """Wait for an item, which a waiter that is cancelled leaves in a list of ours; then take all."""
+        target, source = self._lists(type)
+        asked = -math.inf
+        while not self._closed:
+            try:
+                if not await self.absorb(type):
+                    await pause_if_early(asked, BLOCK_SECONDS)
+                asked = time.monotonic()
+                await self._arrivals.next(source, target, int(BLOCK_SECONDS))
+            except (RedisError, OSError, BrokerUnavailable):
+                await asyncio.sleep(_POLL_SECONDS)
+            except Exception:
+                log.exception("the intake of %s cannot be read", type)
+                await asyncio.sleep(_BROKEN_SECONDS)
+
+    async def _poll(self) -> None:
+        while not self._closed:
+            more = False
+            with suppress(BrokerUnavailable):
+                more = await self.absorb_where_any(sorted(self._polled))
+            await asyncio.sleep(0 if more else _POLL_SECONDS)
+
+    async def _absorb_some(self, name: str, type: str) -> bool:
+        """Take some items from the right end of a list; False where there are none."""
+        items = await self._rightmost(name)
+        if not items:
+            return False
+        now = self._link.clock.now_ms()
+        read = [self._completed(found) for found in await read_all(type, items, now)]
+        known = await self._known([job for job in read if isinstance(job, Job)])
+        holders: dict[int, str] = {}
+        while True:
+            arguments: list[Argument] = [name, type]
+            for number, (item, found) in enumerate(zip(items, read, strict=True)):
+                arguments += _arguments(
+                    item, _decide(found, item, known, holders.get(number), now), now
+                )
+            taken, why, holder = await self._link.run("absorb", *arguments)
+            if why != b"unique":
+                return True
+            items, read = items[taken:], read[taken:]
+            holders = {0: holder.decode()}
+
+    def _completed(self, found: Job | Refused) -> Job | Refused:
+        if self._complete is None or isinstance(found, Refused):
+            return found
+        return self._complete(found)
+
+    async def _rightmost(self, name: str) -> list[Item]:
+        """Return some of the rightmost items, the last one first, and fewer where they are large.
+
+        Of one far beyond the limit only what is kept of it leaves the server.
+        """
+        bounds = (_AT_ONCE, _BYTES_AT_ONCE, READ_MOST, KEPT_OF_OVERSIZED)
+        items = await self._link.run("rightmost", name, *bounds)
+        return [item if isinstance(item, bytes) else _oversized(*item) for item in items]
+
+    async def _known(self, jobs: Sequence[Job]) -> Known:
+        """Look up the jobs whose ids are known; records may be large: one at a time."""
+        names = [self._link.keys.ours("job", job.id) for job in jobs]
+        lengths = await self._link.ask_all([("STRLEN", name) for name in names])
+        known: Known = {}
+        for job, name, length in zip(jobs, names, lengths, strict=True):
+            if length and (text := await self._link.ask("GET", name)) is not None:
+                known[job.id, job.data] = is_same(job, Record(job.id, text))
+        return known
+
+
+def _oversized(length: int, head: bytes) -> KeptBytes:
+    return KeptBytes(head, length, f"sha256_of_beginning:{hashlib.sha256(head).hexdigest()}")
+
+
+def _decide(
+    found: Job | Refused, item: Item, known: Known, holder: str | None, now: int
+) -> Job | Refused | str:
+    """Return what becomes of an item: a job, a dead letter, or the id where the job is known already."""
+    if isinstance(found, Refused):
+        return found
+    same = known.get((found.id, found.data))
+    if same is not None:
+        return found.id if same else refused_for_id(found, item, now)
+    return refused_for_key(found, holder, now) if holder is not None else found
+
+
+def _mark(item: Item) -> str:
+    """Return how the script `absorb` knows an item again."""
+    head = item.raw if isinstance(item, KeptBytes) else item
+    digest = hashlib.sha1(head, usedforsecurity=False).hexdigest()
+    return f"{item.length} {digest}" if isinstance(item, KeptBytes) else digest
+
+
+def _arguments(item: Item, found: Job | Refused | str, now: int) -> list[Argument]:
+    digest = _mark(item)
+    if isinstance(found, str):
+        return [digest, "known", found, "", "", "", "", "", ""]
+    if isinstance(found, Refused):
+        _, code, job_id, *further = found.arguments()
+        return [digest, "refuse", job_id, code, *further, ""]
+    draft = draft_of(found, now)
+    job_id, *further = draft_arguments(found, draft)
+    return [digest, "accept", job_id, draft.state, *further]

@@ -1,0 +1,46 @@
+"""Waits until a list has an item, without being sent the item: others push, and it may be huge."""
+
+from __future__ import annotations
+
+from redis.exceptions import ResponseError
+
+from hms_svc.brokers.redis.link import Link
+
+
+class Arrivals:
+    """Moves the next item of a list into another at the server; its reply is switched off.
+
+    A server, or a proxy, that knows no CLIENT REPLY, or forbids it, sends the item.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._is_silent = True
+
+    async def next(self, source: str, target: str, seconds: int) -> None:
+        """Return when an item was moved, or after so many seconds: which of the two is not told."""
+        if self._is_silent:
+            try:
+                await self._move_silently(source, target, seconds)
+            except ResponseError:
+                self._is_silent = False
+            else:
+                return
+        await self._link.waiting.blmove(source, target, seconds, "RIGHT", "LEFT")
+
+    async def _move_silently(self, source: str, target: str, seconds: int) -> None:
+        pool = self._link.waiting.connection_pool
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            arguments = (
+                ("CLIENT", "REPLY", "SKIP"),
+                ("BLMOVE", source, target, "RIGHT", "LEFT", seconds),
+                ("ECHO", "moved"),
+            )
+            await connection.send_packed_command(connection.pack_commands(arguments))
+            await connection.read_response()
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            await pool.release(connection)

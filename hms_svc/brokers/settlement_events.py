@@ -1,0 +1,117 @@
+"""What a settlement is to the world: its life-cycle events and its running counters."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from hms_svc.brokers.history import Step, failure_text, shorten
+from hms_svc.domain.event import (
+    JOB_CANCELLED,
+    JOB_COMPLETED,
+    JOB_DEAD,
+    JOB_FAILED,
+    JOB_HELD,
+    JOB_REJECTED,
+    JOB_RETRYING,
+    TRACE_MEMBER,
+)
+from hms_svc.domain.lifecycle import REASON_CANCELLED, Cause, State
+from hms_svc.domain.outcome import Disposition
+from hms_svc.ports.broker import Settlement
+
+_EVENTS: Final = {
+    State.COMPLETED: (JOB_COMPLETED,),
+    State.REJECTED: (JOB_REJECTED,),
+    State.HELD: (JOB_HELD,),
+    State.CANCELLED: (JOB_CANCELLED,),
+    State.RETRYING: (JOB_FAILED, JOB_RETRYING),
+    State.DEAD: (JOB_DEAD,),
+}
+_COUNTERS: Final = {
+    State.COMPLETED: ("completed",),
+    State.REJECTED: ("rejected",),
+    State.CANCELLED: ("cancelled",),
+    State.RETRYING: ("failed", "retried"),
+    State.DEAD: ("dead",),
+}
+_FAILED_ENDS: Final = frozenset({State.DEAD, State.CANCELLED})
+
+
+class EventData(msgspec.Struct, omit_defaults=True, gc=False):
+    """The data of a life-cycle event; empty fields are left out."""
+
+    type: str
+    attempt: int
+    duration_ms: int
+    case_id: str | None = None
+    reason: str = ""
+    by: str = ""
+    detail: str = ""
+    error: str = ""
+    traceparent: str | None = msgspec.field(default=None, name=TRACE_MEMBER)
+
+
+def events_of(done: Disposition) -> tuple[str, ...]:
+    """Return the types of the events that a disposition is announced with."""
+    events = _EVENTS.get(done.state, ())
+    return (JOB_FAILED, *events) if _failed(done) else events
+
+
+def counters_of(done: Disposition) -> tuple[str, ...]:
+    """Return the running counters that a disposition adds to."""
+    counters = _COUNTERS.get(done.state, ())
+    return ("failed", *counters) if _failed(done) else counters
+
+
+def _failed(done: Disposition) -> bool:
+    return done.failure is not None and done.state in _FAILED_ENDS
+
+
+def event_data(settlement: Settlement) -> EventData:
+    """Return what the events of a settlement say."""
+    done = settlement.disposition
+    return EventData(
+        type=settlement.type,
+        attempt=settlement.attempt,
+        duration_ms=settlement.ended_at - settlement.started_at,
+        case_id=done.case_id,
+        reason=done.reason,
+        by=done.by,
+        detail=done.detail,
+        error=failure_text(done.failure),
+        traceparent=settlement.traceparent,
+    )
+
+
+def step_of(settlement: Settlement) -> Step:
+    """Return the line that a settlement leaves in the history of its job."""
+    done, failure = settlement.disposition, settlement.disposition.failure
+    return Step(
+        at=settlement.ended_at,
+        target=done.state,
+        cause=done.cause,
+        started=settlement.started_at,
+        attempt=settlement.attempt,
+        fence=settlement.token.fence,
+        worker=settlement.worker,
+        detail=done.detail,
+        error=failure_text(failure),
+        traceback=shorten(failure.traceback) if failure else "",
+        log=done.log,
+    )
+
+
+def as_cancelled(settlement: Settlement, by: str, detail: str) -> Settlement:
+    """Return the settlement of a run that somebody has asked to cancel, and that would go on."""
+    cancelled = Disposition(
+        state=State.CANCELLED,
+        cause=Cause.OPERATOR,
+        reason=REASON_CANCELLED,
+        by=by,
+        detail=detail,
+        failure=settlement.disposition.failure,
+        log=settlement.disposition.log,
+    )
+    return msgspec.structs.replace(settlement, disposition=cancelled)

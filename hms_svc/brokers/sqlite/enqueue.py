@@ -1,0 +1,160 @@
+"""Accepting jobs: ours, and foreign bytes that may not be jobs at all."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from hms_svc.brokers.codes import DEAD, QUEUED, REJECTED, SCHEDULED, STATE_OF, turn
+from hms_svc.brokers.envelope import write_envelope
+from hms_svc.brokers.intake import keep_bytes, read_item
+from hms_svc.brokers.sqlite.transaction import SQL, Transaction
+from hms_svc.domain.causes import cause_of
+from hms_svc.domain.errors import BadInput
+from hms_svc.domain.event import JOB_DEAD, JOB_REJECTED
+from hms_svc.domain.ids import new_job_id
+from hms_svc.domain.job import Job
+from hms_svc.domain.lifecycle import (
+    REASON_ID_CONFLICT,
+    REASON_MALFORMED,
+    REASON_UNIQUE,
+    State,
+)
+from hms_svc.domain.strict_json import is_same_json
+from hms_svc.ports.broker import Acceptance, Enqueued
+
+
+def _row(transaction: Transaction, job: Job, now: int, at_rank: int) -> tuple[Any, ...]:
+    queue = transaction.queue(job.type)
+    priority = transaction.priority(job, queue)
+    scheduled = job.not_before is not None and job.not_before > now
+    return (
+        job.id, queue, SCHEDULED if scheduled else QUEUED,
+        job.not_before if scheduled else turn(at_rank, priority), priority, job.enqueued_at, job.not_before,
+        job.expires_at, job.max_attempts, job.unique_key, write_envelope(job), job.data,
+    )  # fmt: skip
+
+
+def enqueue(transaction: Transaction, jobs: Sequence[Job], now: int) -> list[Enqueued]:
+    """Accept jobs, all in one statement where nothing stands in their way."""
+    connection = transaction.connection
+    first = transaction.turns(len(jobs), now)
+    rows = [_row(transaction, job, now, first + number) for number, job in enumerate(jobs)]
+    if all(job.unique_key is None for job in jobs):
+        connection.execute("SAVEPOINT bulk")
+        if connection.executemany(SQL["insert"], rows).rowcount == len(rows):
+            connection.execute("RELEASE bulk")
+            for (queue, state), count in Counter((row[1], row[2]) for row in rows).items():
+                transaction.move(queue, None, state, count)
+                transaction.count(queue, "accepted", count)
+            return [Enqueued(row[0], Acceptance.ACCEPTED, STATE_OF[row[2]]) for row in rows]
+        connection.execute("ROLLBACK TO bulk")
+        connection.execute("RELEASE bulk")
+    return [_enqueue_one(transaction, job, row, now) for job, row in zip(jobs, rows, strict=True)]
+
+
+def _accept(transaction: Transaction, job: Job, row: tuple[Any, ...]) -> Enqueued:
+    transaction.move(row[1], None, row[2])
+    transaction.count(row[1], "accepted")
+    return Enqueued(job.id, Acceptance.ACCEPTED, STATE_OF[row[2]])
+
+
+def _enqueue_one(transaction: Transaction, job: Job, row: tuple[Any, ...], now: int) -> Enqueued:
+    connection = transaction.connection
+    known = connection.execute(SQL["identify"], (job.id,)).fetchone()
+    if known is not None:
+        same = known[1] == job.type and is_same_json(known[3], job.data)
+        answer = Acceptance.EXISTS if same else Acceptance.CONFLICT
+        return Enqueued(job.id, answer, STATE_OF.get(known[2], State.CANCELLED))
+    if job.unique_key is not None:
+        holder = connection.execute(SQL["unique_holder"], (row[1], job.unique_key)).fetchone()
+        if holder is not None:
+            detail = f"unique key {job.unique_key!r} is held by job {holder[0]}"
+            fields = {"said_by": "enqueue", "reason": REASON_UNIQUE, "detail": detail}
+            return _refuse(transaction, job, row[1], REJECTED, now, fields)
+    connection.execute(SQL["insert"], row)
+    return _accept(transaction, job, row)
+
+
+def _refuse(
+    transaction: Transaction,
+    job: Job,
+    queue: int,
+    state: int,
+    now: int,
+    fields: dict[str, Any],
+) -> Enqueued:
+    cause = cause_of(
+        STATE_OF[state], job.type, reason=fields["reason"], by=fields["said_by"],
+        detail=fields["detail"], failure="",
+    )  # fmt: skip
+    blank = {"raw": None, "raw_length": None, "raw_digest": None, "unique_key": job.unique_key}
+    transaction.connection.execute(
+        SQL["insert_refused"],
+        blank
+        | {
+            "id": job.id, "queue": queue, "state": state, "at": now,
+            "priority": transaction.priority(job, queue), "envelope": write_envelope(job), "data": job.data,
+        }
+        | fields,
+    )  # fmt: skip
+    group = transaction.causes.file_under(cause)
+    transaction.connection.execute(SQL["file_under"], (group, job.id))
+    transaction.move(queue, None, state)
+    transaction.count(queue, "accepted")
+    transaction.count(queue, "rejected" if state == REJECTED else "dead")
+    event = JOB_REJECTED if state == REJECTED else JOB_DEAD
+    said = {"reason": fields["reason"], "by": fields["said_by"], "detail": fields["detail"]}
+    transaction.announce(now, event, job.id, 0, {"type": job.type, **said})
+    return Enqueued(job.id, Acceptance.ACCEPTED, STATE_OF[state])
+
+
+def read_items(type: str, items: Sequence[bytes], now: int) -> list[tuple[bytes, Job | BadInput]]:
+    """Read foreign bytes before the transaction: each item with its job, or why it is none."""
+    return [(item, _read(type, item, now)) for item in items]
+
+
+def _read(type: str, item: bytes, now: int) -> Job | BadInput:
+    try:
+        return read_item(type, item, now)
+    except BadInput as error:
+        return error
+
+
+def enqueue_raw(
+    transaction: Transaction, type: str, items: Sequence[tuple[bytes, Job | BadInput]], now: int
+) -> list[Enqueued]:
+    """Accept foreign bytes: jobs where they are jobs, dead letters where they are not."""
+    return [_enqueue_item(transaction, type, item, job, now) for item, job in items]
+
+
+def _enqueue_item(
+    transaction: Transaction, type: str, item: bytes, job: Job | BadInput, now: int
+) -> Enqueued:
+    queue = transaction.queue(type)
+    if isinstance(job, BadInput):
+        return _bury(transaction, queue, type, item, now, REASON_MALFORMED, str(job))
+    try:
+        answer = _enqueue_one(
+            transaction, job, _row(transaction, job, now, transaction.turns(1, now)), now
+        )
+    except sqlite3.IntegrityError as error:
+        return _bury(transaction, queue, type, item, now, REASON_MALFORMED, str(error))
+    if answer.acceptance is Acceptance.CONFLICT:
+        detail = f"id {job.id} is taken by another job"
+        return _bury(transaction, queue, type, item, now, REASON_ID_CONFLICT, detail)
+    return answer
+
+
+def _bury(
+    transaction: Transaction, queue: int, type: str, item: bytes, now: int, reason: str, detail: str
+) -> Enqueued:
+    kept = keep_bytes(item)
+    fields = {
+        "reason": reason, "said_by": "intake", "detail": detail, "raw": kept.raw,
+        "raw_length": kept.length, "raw_digest": kept.digest,
+    }  # fmt: skip
+    job = Job(id=new_job_id(), type=type, data=b"null", enqueued_at=now)
+    return _refuse(transaction, job, queue, DEAD, now, fields)

@@ -1,0 +1,72 @@
+"""Erasing what jobs of the queue file say of a person, and what the bus keeps of it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from hms_svc.brokers.codes import COMPLETED, DEAD, REJECTED, STATE_OF
+from hms_svc.brokers.envelope import Envelope, read_envelope
+from hms_svc.brokers.history import erased_history
+from hms_svc.brokers.sqlite.transaction import Transaction
+from hms_svc.domain.causes import cause_of
+from hms_svc.domain.erasure import ERASED, erased_text
+from hms_svc.domain.strict_json import encode
+from hms_svc.domain.views import ActOutcome
+from hms_svc.ports.control import NOT_KNOWN, must_end_first
+from hms_svc.sqlite.statements import load_statements
+
+SQL: Final = load_statements(__package__, "sql/erasing.sql")
+
+
+def erase(transaction: Transaction, job_ids: Sequence[str]) -> list[ActOutcome]:
+    """Blank jobs, or say why not. What undo kept of them goes in one read for all."""
+    outcomes = [_erase_one(transaction, job_id) for job_id in job_ids]
+    done = [outcome.job_id for outcome in outcomes if outcome.done]
+    transaction.connection.execute(SQL["forget_undo"], (encode(done).decode(),))
+    return outcomes
+
+
+def blank_events(transaction: Transaction, rows: Iterable[sqlite3.Row]) -> None:
+    """Blank events that `events_of` gave: words of life-cycle events, all data of services'."""
+    for position, event_id, data in rows:
+        blank = ERASED if event_id else erased_text(data)
+        if blank != data:
+            transaction.connection.execute(SQL["blank_event"], (blank, position))
+
+
+def _erase_one(transaction: Transaction, job_id: str) -> ActOutcome:
+    cursor = transaction.connection.execute(SQL["one"], (job_id,))
+    cursor.row_factory = sqlite3.Row
+    row = cursor.fetchone()
+    if row is None:
+        return ActOutcome(job_id, False, NOT_KNOWN)
+    if row["state"] < COMPLETED:
+        return ActOutcome(job_id, False, must_end_first(STATE_OF[row["state"]]))
+    fields = {
+        "row": row["row"],
+        "data": ERASED,
+        "envelope": _envelope(row),
+        "trail": erased_history(row["trail"]) or None,
+        "cause": _cause(transaction, row),
+    }
+    transaction.connection.execute(SQL["erase"], fields)
+    transaction.connection.execute(SQL["drop_progress"], (row["row"],))
+    return ActOutcome(job_id, True)
+
+
+def _envelope(row: sqlite3.Row) -> bytes | None:
+    origin = read_envelope(row["envelope"]).retried_from if row["envelope"] else None
+    return msgspec.json.encode(Envelope(retried_from=origin)) if origin else None
+
+
+def _cause(transaction: Transaction, row: sqlite3.Row) -> str | None:
+    if row["state"] not in (REJECTED, DEAD):
+        return None
+    reason, by = row["reason"] or "", row["said_by"] or ""
+    state = STATE_OF[row["state"]]
+    blank = cause_of(state, row["type"], reason=reason, by=by, detail="", failure="")
+    return transaction.causes.file_under(blank)

@@ -1,0 +1,338 @@
+"""Leasing jobs out, and taking them back: claim, promote, reap."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from hms_svc.brokers.codes import (
+    CODE_OF,
+    DEAD,
+    LOWEST_RANK,
+    PROCESSING,
+    QUEUED,
+    RETRYING,
+    SCHEDULED,
+    STATE_OF,
+    SUSPECT_BAND,
+)
+from hms_svc.brokers.envelope import NO_ENVELOPE, read_envelope
+from hms_svc.brokers.history import Step, line
+from hms_svc.brokers.sqlite.cancellation import (
+    StoredCancelRequest,
+    forget_requests,
+    standing_requests,
+)
+from hms_svc.brokers.sqlite.transaction import SQL, Transaction
+from hms_svc.domain import failpoints
+from hms_svc.domain.backoff import DEFAULT_MAX_ATTEMPTS, MAX_CRASHES
+from hms_svc.domain.causes import cause_of
+from hms_svc.domain.event import JOB_CANCELLED, JOB_DEAD
+from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken
+from hms_svc.domain.lifecycle import (
+    REASON_CANCELLED,
+    REASON_CRASHED,
+    REASON_EXPIRED,
+    Cause,
+    State,
+)
+from hms_svc.domain.strict_json import encode
+from hms_svc.ports.broker import ClaimRequest, KeyClaim, KnownEffects, ReapReport, ServedType
+
+_EXPIRED_AT_ONCE: Final = 1_000
+"""Expired jobs that one claim buries of a type: enough to get on, and no long transaction."""
+Row = tuple[Any, ...]
+
+
+def claim(
+    transaction: Transaction, request: ClaimRequest, first_type: int, now: int, lease_now: int
+) -> list[ClaimedJob]:
+    """Claim for the requested types in turn, starting with the one numbered `first_type`."""
+    paused = {
+        row[0]
+        for row in transaction.connection.execute(
+            "SELECT queue FROM queues WHERE paused_by IS NOT NULL"
+        )
+    }
+    claimed: list[ClaimedJob] = []
+    types = request.types[first_type:] + request.types[:first_type]
+    for served in types:
+        left = request.limit - len(claimed)
+        if left <= 0:
+            break
+        wanted = left if served.capacity is None else min(left, served.capacity)
+        queue = transaction.queue(served.type)
+        if wanted and queue not in paused:
+            claimed += _claim_from(transaction, queue, served, request, wanted, now, lease_now)
+    return claimed
+
+
+def _claim_from(
+    transaction: Transaction,
+    queue: int,
+    served: ServedType,
+    request: ClaimRequest,
+    wanted: int,
+    now: int,
+    lease_now: int,
+) -> list[ClaimedJob]:
+    """Claim from one queue: again and again while what came next was in part expired."""
+    claimed: list[ClaimedJob] = []
+    buried = 0
+    while len(claimed) < wanted and buried < _EXPIRED_AT_ONCE:
+        missing = wanted - len(claimed)
+        rows = _next_rows(transaction, queue, request.lane, missing)
+        live = [row for row in rows if not _is_expired(row, now)]
+        for row in rows:
+            if _is_expired(row, now):
+                _expire(transaction, queue, served.type, row, now)
+        if live:
+            claimed += _lease(transaction, queue, served, request, live, now, lease_now)
+        if len(rows) < missing:
+            break
+        buried += len(rows) - len(live)
+    return claimed
+
+
+def _next_rows(transaction: Transaction, queue: int, lane: Lane, count: int) -> list[Row]:
+    suspects = lane is Lane.SUSPECT
+    low, high = (SUSPECT_BAND >> 1, 2**62) if suspects else (LOWEST_RANK, SUSPECT_BAND >> 1)
+    return transaction.connection.execute(SQL["ready"], (queue, low, high, count)).fetchall()
+
+
+def _is_expired(row: Row, now: int) -> bool:
+    expires_at, claims = row[6], row[11]
+    return expires_at is not None and expires_at <= now and claims == 0
+
+
+def _lease(
+    transaction: Transaction,
+    queue: int,
+    served: ServedType,
+    request: ClaimRequest,
+    live: list[Row],
+    now: int,
+    lease_now: int,
+) -> list[ClaimedJob]:
+    fence = transaction.next_fences(len(live))
+    until = lease_now + request.lease_ms
+    transaction.connection.execute(
+        SQL["claim"],
+        {
+            "until": until, "first_fence": fence, "most": served.max_attempts, "now": now,
+            "worker": request.worker, "lane": int(request.lane is Lane.SUSPECT),
+            "rows": encode([row[0] for row in live]).decode(),
+        },
+    )  # fmt: skip
+    transaction.move(queue, QUEUED, PROCESSING, len(live))
+    transaction.count(queue, "claimed", len(live))
+    return [
+        _claimed(row, served, fence + index, now, until, request.lane)
+        for index, row in enumerate(live)
+    ]
+
+
+def _claimed(
+    row: Row, served: ServedType, fence: int, now: int, until: int, lane: Lane
+) -> ClaimedJob:
+    envelope = read_envelope(row[3]) if row[3] else NO_ENVELOPE
+    job = Job(
+        id=row[1],
+        type=served.type,
+        data=row[2],
+        enqueued_at=row[4],
+        not_before=row[7],
+        expires_at=row[6],
+        priority=row[5],
+        max_attempts=row[8],
+        unique_key=row[9],
+        traceparent=envelope.traceparent,
+        tracestate=envelope.tracestate,
+        meta=envelope.given("meta"),
+        extra=envelope.given("extra"),
+        retried_from=envelope.retried_from,
+    )
+    return ClaimedJob(
+        job=job,
+        token=LeaseToken(row[1], fence, row[0]),
+        attempt=row[10] + 1,
+        claims=row[11] + 1,
+        max_attempts=row[8] or served.max_attempts,
+        give_backs=row[12],
+        claimed_at=now,
+        lease_until=until,
+        lane=lane,
+        approvals=tuple(row[13].split(",")) if row[13] else (),
+    )
+
+
+def take_keys(transaction: Transaction, claims: Sequence[KeyClaim]) -> list[str | None]:
+    """Assign claimed jobs their unique keys; gives the id of the job that holds each."""
+    return [_take_key(transaction, each) for each in claims]
+
+
+def _take_key(transaction: Transaction, wanted: KeyClaim) -> str | None:
+    execute, token = transaction.connection.execute, wanted.claimed.token
+    owned = {"row": token.locator, "fence": token.fence}
+    found = execute(SQL["key_of"], {**owned, "id": token.job_id}).fetchone()
+    if found is None:
+        return None
+    if found[0] is not None:
+        return token.job_id
+    queue = transaction.queue(wanted.claimed.job.type)
+    holder = execute(SQL["unique_holder"], (queue, wanted.unique_key)).fetchone()
+    if holder is not None:
+        return str(holder[0])
+    execute(SQL["take_key"], {**owned, "key": wanted.unique_key})
+    return token.job_id
+
+
+def _expire(transaction: Transaction, queue: int, type: str, row: Row, now: int) -> None:
+    give_up(
+        transaction, (row[0], row[1], queue, type), now, REASON_EXPIRED, Cause.EXPIRED,
+        "expires_at passed before the first claim",
+    )  # fmt: skip
+
+
+def give_up(
+    transaction: Transaction,
+    job: tuple[int, str, int, str],
+    now: int,
+    reason: str,
+    cause: Cause,
+    detail: str,
+) -> None:
+    """Make a queued job dead without a run: `job` is its row, id, queue and type."""
+    row, job_id, queue, type = job
+    step = Step(at=now, source=State.QUEUED, target=State.DEAD, cause=cause, detail=detail)
+    group = cause_of(State.DEAD, type, reason=reason, by="runtime", detail=detail, failure="")
+    transaction.connection.execute(
+        SQL["give_up"],
+        {
+            "row": row, "now": now, "reason": reason, "said_by": "runtime", "detail": detail,
+            "line": line(step), "cause": transaction.causes.file_under(group),
+        },
+    )  # fmt: skip
+    transaction.move(queue, QUEUED, DEAD)
+    transaction.count(queue, "dead")
+    said = {"type": type, "reason": reason, "by": "runtime", "detail": detail}
+    transaction.announce(now, JOB_DEAD, job_id, 0, said)
+
+
+def promote(transaction: Transaction, limit: int, now: int) -> int:
+    """Make due jobs ready, in both waiting states."""
+    total = 0
+    for state in (SCHEDULED, RETRYING):
+        rows = transaction.connection.execute(
+            SQL["due"], {"state": state, "now": now, "limit": limit - total}
+        ).fetchall()
+        step = line(Step(at=now, source=STATE_OF[state], target=State.QUEUED, cause=Cause.DUE))
+        statement = "try_again" if state == RETRYING else "make_ready"
+        transaction.each(SQL[statement], [(step, row[0]) for row in rows])
+        for row in rows:
+            transaction.move(row[1], state, QUEUED)
+        total += len(rows)
+    return total
+
+
+def reap(
+    transaction: Transaction,
+    limit: int,
+    now: int,
+    lease_now: int,
+    known: Mapping[str, KnownEffects],
+) -> ReapReport:
+    """Take jobs whose lease has run out from whoever had them."""
+    rows = transaction.connection.execute(
+        SQL["lapsed"], {"now": lease_now, "limit": limit}
+    ).fetchall()
+    if not rows:
+        return ReapReport()
+    requests = standing_requests(transaction)
+    if failpoints.armed is not None:
+        failpoints.reached("reaper.found")
+    ends: Counter[State] = Counter()
+    undecided: list[tuple[str, int]] = []
+    for row in rows:
+        request = requests.get((row[0], row[4]))
+        crashes, end = _end_of_lapsed(row, request, known.get(row[1]))
+        if end is None:
+            undecided.append((row[1], row[4]))
+        else:
+            _take_back(transaction, row, crashes, end, now)
+            ends[end.state] += 1
+    if requests:
+        forget_requests(transaction)
+    return ReapReport(
+        rescued=ends[State.QUEUED],
+        dead=ends[State.DEAD],
+        cancelled=ends[State.CANCELLED],
+        undecided=tuple(undecided),
+    )
+
+
+def _take_back(transaction: Transaction, row: Row, crashes: int, end: _End, now: int) -> None:
+    number, job_id, queue, type, fence, attempt, _most, _crashes, lane, worker, started = row
+    death = f"WorkerDied: {_death(row)}"
+    step = Step(
+        at=now, target=end.state, cause=end.cause, detail=end.note, started=started,
+        attempt=attempt, fence=fence, worker=worker or "", error=death,
+    )  # fmt: skip
+    said = {"reason": end.reason, "by": end.by, "detail": end.detail}
+    cause = cause_of(end.state, type, failure=death, **said)
+    fields = {
+        "row": number, "now": now, "crashes": crashes, "give_back": int(lane == 0),
+        "line": line(step), "failure": death, "state": CODE_OF[end.state],
+        "cause": transaction.causes.file_under(cause) if end.state is State.DEAD else None,
+    }  # fmt: skip
+    statement = "rescue" if end.event is None else "end_lapsed"
+    transaction.connection.execute(SQL[statement], fields | said)
+    transaction.move(queue, PROCESSING, CODE_OF[end.state])
+    if end.event is not None:
+        transaction.count(queue, end.state.value)
+        transaction.announce(now, end.event, job_id, fence, {"type": type, **said})
+
+
+class _End(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of a job whose worker died; `note` goes into its history."""
+
+    state: State
+    cause: Cause
+    note: str
+    reason: str = ""
+    by: str = ""
+    detail: str = ""
+    event: str | None = None
+
+
+def _end_of_lapsed(
+    row: Row, request: StoredCancelRequest | None, known: KnownEffects | None
+) -> tuple[int, _End | None]:
+    """Return the job's deaths with this one, and where it goes: None where nobody knows yet."""
+    attempt, max_attempts, crashes, lane = row[5:9]
+    alone, cap, death = lane == 1, max_attempts or DEFAULT_MAX_ATTEMPTS, _death(row)
+    crashes += alone
+    if alone and (crashes >= MAX_CRASHES or attempt >= cap):
+        detail = f"{death}; {crashes} such deaths in attempt {attempt} of {cap}"
+        return crashes, _End(
+            state=State.DEAD, cause=Cause.RESCUED, note=death, reason=REASON_CRASHED, by="reaper",
+            detail=detail, event=JOB_DEAD,
+        )  # fmt: skip
+    if request is not None and not request.has_case:
+        if known is None or known.fence != row[4]:
+            return crashes, None
+        if known.has_case:
+            return crashes, _End(state=State.QUEUED, cause=Cause.RESCUED, note=death)
+        return crashes, _End(
+            state=State.CANCELLED, cause=Cause.OPERATOR, note=request.detail, reason=REASON_CANCELLED,
+            by=request.by, detail=request.detail, event=JOB_CANCELLED,
+        )  # fmt: skip
+    return crashes, _End(state=State.QUEUED, cause=Cause.RESCUED, note=death)
+
+
+def _death(row: Row) -> str:
+    lane, worker = row[8:10]
+    return f"worker {worker} died with the job in its hands" + (", alone" if lane == 1 else "")

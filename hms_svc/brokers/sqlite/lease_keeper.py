@@ -1,0 +1,83 @@
+"""The heartbeat's own writing connection: the only one beside the writer thread's."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from hms_svc.brokers.sqlite.queue_file import QueueFile
+from hms_svc.brokers.sqlite.transaction import SQL
+from hms_svc.domain.job import LeaseToken
+from hms_svc.domain.strict_json import encode
+from hms_svc.ports.broker import WorkerRegistration
+from hms_svc.sqlite.connection import connect
+from hms_svc.sqlite.lock import LockFile
+
+Result = TypeVar("Result")
+STALE_MS = 300_000
+
+
+class SQLiteLeaseKeeper:
+    """Renews leases from a thread of its own. Not synced to disk: a lost boot voids all leases."""
+
+    def __init__(self, file: QueueFile) -> None:
+        self._file = file
+        self._clock = file.clock
+        self._lock = LockFile(file.path)
+        self._connection: sqlite3.Connection | None = None
+
+    def extend(self, tokens: Sequence[LeaseToken], lease_ms: int) -> list[LeaseToken]:
+        """Renew leases from now, and give back the tokens that no longer own their job."""
+
+        def renew(connection: sqlite3.Connection) -> list[LeaseToken]:
+            until = self._clock.lease_ms() + lease_ms
+            statement = SQL["extend"]
+            return [
+                token
+                for token in tokens
+                if connection.execute(statement, (until, token.locator, token.fence)).rowcount != 1
+            ]
+
+        return self._write(renew)
+
+    def register(self, worker: WorkerRegistration) -> None:
+        """Show or renew a worker in the register, and forget those long unseen."""
+
+        def show(connection: sqlite3.Connection) -> None:
+            seen = self._clock.lease_ms()
+            row = (worker.id, seen, self._clock.now_ms(), msgspec.json.encode(worker))
+            connection.execute(SQL["register"], row)
+            connection.execute(SQL["forget_workers"], (seen - STALE_MS,))
+            connection.executemany(SQL["declare_priority"], worker.priorities)
+            plain = sorted(set(worker.types) - set(dict(worker.priorities)))
+            connection.execute(SQL["undeclare_priorities"], (encode(plain).decode(),))
+
+        self._write(show)
+
+    def close(self) -> None:
+        """Release connection and lock file."""
+        if self._connection is not None:
+            with self._lock.held():
+                self._connection.close()
+        self._lock.close()
+
+    def _write(self, function: Callable[[sqlite3.Connection], Result]) -> Result:
+        try:
+            with self._lock.held():
+                self._file.check()
+                if self._connection is None:
+                    self._connection = connect(self._file.path, "NORMAL")
+                    self._file.check()
+                self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    result = function(self._connection)
+                except sqlite3.Error:
+                    self._connection.execute("ROLLBACK")
+                    raise
+                self._connection.execute("COMMIT")
+                return result
+        except sqlite3.Error as error:
+            raise self._file.unavailable(error) from error

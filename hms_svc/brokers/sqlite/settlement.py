@@ -1,0 +1,129 @@
+"""Recording what became of claimed jobs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from hms_svc.brokers.codes import CODE_OF, PROCESSING
+from hms_svc.brokers.failures import cause_of_end
+from hms_svc.brokers.history import failure_text, line
+from hms_svc.brokers.settlement_events import (
+    as_cancelled,
+    counters_of,
+    event_data,
+    events_of,
+    step_of,
+)
+from hms_svc.brokers.sqlite.cancellation import WorkerRequests, forget_requests, standing_requests
+from hms_svc.brokers.sqlite.transaction import SQL, Transaction
+from hms_svc.domain.causes import GROUPED
+from hms_svc.domain.job import LeaseToken
+from hms_svc.domain.lifecycle import DELAYED, TERMINAL, State
+from hms_svc.domain.strict_json import encode
+from hms_svc.ports.broker import ProgressReport, Settlement
+from hms_svc.sqlite.statements import run_many
+
+
+def settle(
+    transaction: Transaction, settlements: Sequence[Settlement], now: int
+) -> list[LeaseToken]:
+    """Write each settlement whose token still owns its job; gives the tokens that do not.
+
+    One that would let its job go on ends it where somebody has asked to cancel it.
+    """
+    requests = standing_requests(transaction)
+    if not requests:
+        return _write(transaction, settlements, now)
+    refused = _write(transaction, [_as_requested(done, requests) for done in settlements], now)
+    forget_requests(transaction)
+    return refused
+
+
+def _as_requested(settlement: Settlement, requests: WorkerRequests) -> Settlement:
+    token, done = settlement.token, settlement.disposition
+    request = requests.get((token.locator, token.fence))
+    if request is None or request.has_case or done.state in TERMINAL:
+        return settlement
+    if done.case_id or done.uncertain:
+        return settlement
+    return as_cancelled(settlement, request.by, request.detail)
+
+
+def _write(
+    transaction: Transaction, settlements: Sequence[Settlement], now: int
+) -> list[LeaseToken]:
+    """Write all in one statement; where a row of it was refused, once more one by one."""
+    connection = transaction.connection
+    rows = [_row(settlement, now) for settlement in settlements]
+    connection.execute("SAVEPOINT bulk")
+    if run_many(connection, SQL["settle"], rows) == len(rows):
+        connection.execute("RELEASE bulk")
+        _record(transaction, settlements)
+        return []
+    connection.execute("ROLLBACK TO bulk")
+    connection.execute("RELEASE bulk")
+    owned, refused = [], []
+    for settlement, row in zip(settlements, rows, strict=True):
+        if connection.execute(SQL["settle"], row).rowcount == 1:
+            owned.append(settlement)
+        else:
+            refused.append(settlement.token)
+    _record(transaction, owned)
+    return refused
+
+
+def _row(settlement: Settlement, now: int) -> tuple[Any, ...]:
+    token, done = settlement.token, settlement.disposition
+    return (
+        CODE_OF[done.state],
+        now + done.delay_ms if done.state in DELAYED else settlement.ended_at,
+        settlement.ended_at,
+        done.reason or None,
+        done.by or None,
+        done.detail or None,
+        done.result,
+        done.case_id,
+        failure_text(done.failure) or None,
+        encode(done.hold).decode() if done.hold else None,
+        1 if done.give_back else 0,
+        1 if done.counted_give_back else 0,
+        line(step_of(settlement)),
+        token.locator,
+        token.fence,
+        token.job_id,
+    )
+
+
+def _record(transaction: Transaction, settlements: Sequence[Settlement]) -> None:
+    ends = Counter((done.type, done.disposition.state) for done in settlements)
+    for (type, state), count in ends.items():
+        transaction.move(transaction.queue(type), PROCESSING, CODE_OF[state], count)
+    for settlement in settlements:
+        done, token = settlement.disposition, settlement.token
+        queue = transaction.queue(settlement.type)
+        if done.state in GROUPED:
+            cause = transaction.causes.file_under(cause_of_end(settlement.type, done))
+            if done.state is State.RETRYING:
+                transaction.causes.note_failure(cause, token.job_id, settlement.ended_at)
+            transaction.connection.execute(SQL["file_under"], (cause, token.job_id))
+        for counter in counters_of(done):
+            transaction.count(queue, counter)
+        if events := events_of(done):
+            data = event_data(settlement)
+            for event in events:
+                transaction.announce(settlement.ended_at, event, token.job_id, token.fence, data)
+    if any(state is State.RETRYING for _, state in ends):
+        transaction.causes.limit_histories()
+
+
+def record_progress(transaction: Transaction, reports: Sequence[ProgressReport]) -> None:
+    """Append progress lines of jobs that are still owned, and cap each job's stream."""
+    execute = transaction.connection.execute
+    for report in reports:
+        row = report.token.locator
+        if execute(SQL["owned"], (row, report.token.fence)).fetchone():
+            fields = {"at": report.at, "share": report.share, "message": report.message}
+            execute(SQL["add_progress"], {"row": row, "log": report.log, **fields})
+            execute(SQL["cap_progress"], {"row": row})

@@ -1,0 +1,93 @@
+"""Undoing what an operator's acts did: each job goes back to what it was, unless it has moved since."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from hms_svc.brokers.codes import DISCARDED, PROCESSING, STATE_OF
+from hms_svc.brokers.history import Step, line
+from hms_svc.brokers.sqlite.transaction import Transaction
+from hms_svc.domain.causes import GROUPED
+from hms_svc.domain.lifecycle import Cause
+from hms_svc.domain.views import ActOutcome
+from hms_svc.ports.control import UNDOABLE, ActRequest
+from hms_svc.sqlite.statements import load_statements
+
+SQL: Final = load_statements(__package__, "sql/operator.sql")
+
+
+def remember(transaction: Transaction, row: sqlite3.Row, request: ActRequest, now: int) -> None:
+    """Keep what a job was before an act that has just been done to it, where it can be undone."""
+    if request.batch and request.act in UNDOABLE:
+        fields = {**dict(row), "batch": request.batch, "now": now}
+        transaction.connection.execute(SQL["remember"], fields)
+
+
+class Stretch(msgspec.Struct, frozen=True):
+    """A stretch of a batch: what was done after `since` (Unix ms), behind an id, so many jobs."""
+
+    batch: str
+    since: int
+    after: str
+    limit: int
+
+
+def would(rows: Iterable[sqlite3.Row]) -> list[ActOutcome]:
+    """Return, of each row of a stretch whether it would come back, or why not."""
+    return [ActOutcome(row["id"], not (why := _why_not(row)), why) for row in rows]
+
+
+def undo(transaction: Transaction, stretch: Stretch, now: int) -> list[ActOutcome]:
+    """Bring back the jobs of a stretch, or say why not."""
+    cursor = transaction.connection.execute(SQL["in_batch"], msgspec.structs.asdict(stretch))
+    cursor.row_factory = sqlite3.Row
+    outcomes = []
+    for row in cursor.fetchall():
+        why = _why_not(row) or _restore(transaction, row, stretch.batch, now)
+        if why:
+            transaction.connection.execute(SQL["remember_asked"], (stretch.batch, row["id"]))
+        outcomes.append(ActOutcome(row["id"], not why, why))
+    return outcomes
+
+
+def _why_not(row: sqlite3.Row) -> str:
+    if row["state"] is None:
+        return "is not known any more"
+    if row["to_state"] == PROCESSING:
+        return "was running: its worker was asked to stop"
+    if (row["state"], row["position"], row["fence"]) != (
+        row["to_state"], row["to_position"], row["to_fence"],
+    ):  # fmt: skip
+        return f"has moved on: it is {_name(row['state'])}"
+    return _key_is_held(row) if row["is_taken"] else ""
+
+
+def _key_is_held(row: sqlite3.Row) -> str:
+    return f"its unique key {row['unique_key']!r} is held by another job"
+
+
+def _restore(transaction: Transaction, row: sqlite3.Row, batch: str, now: int) -> str:
+    was = STATE_OF[row["was"]]
+    source = STATE_OF.get(row["state"], was)
+    step = Step(at=now, source=source, target=was, cause=Cause.UNDONE, detail="undo")
+    try:
+        transaction.connection.execute(
+            SQL["restore"], {"row": row["row"], "batch": batch, "line": line(step)}
+        )
+    except sqlite3.IntegrityError:
+        return _key_is_held(row)
+    if was in GROUPED:
+        transaction.causes.file_row(row["row"])
+    transaction.connection.execute(SQL["forget_undone"], (batch, row["id"]))
+    transaction.move(row["queue"], row["state"], row["was"])
+    if row["state"] == DISCARDED:
+        transaction.count(row["queue"], "discarded", -1)
+    return ""
+
+
+def _name(code: int) -> str:
+    return "discarded" if code == DISCARDED else STATE_OF[code].value

@@ -1,0 +1,53 @@
+"""The socket that `serve` accepts from: bound before anything starts, handed to the HTTP server."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from typing import Final
+
+from hms_svc.domain.errors import BadInput
+
+BACKLOG: Final = 2048
+LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
+
+
+def listen(address: str) -> socket.socket:
+    """Bind HOST:PORT and listen, for a child to inherit. BadInput where that cannot be."""
+    host, port = split_address(address)
+    try:
+        family, kind, number, _, where = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (socket.gaierror, OverflowError) as error:
+        raise BadInput(f"--http {address}: {host} has no address: {error}") from error
+    bound = socket.socket(family, kind, number)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(where)
+        bound.listen(BACKLOG)
+    except OSError as error:
+        bound.close()
+        raise BadInput(f"--http {address}: {_words(error)}") from error
+    bound.set_inheritable(True)
+    return bound
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Return host, without brackets, and port of HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65_535:
+        raise BadInput(f"--http {address!r:.80} is not HOST:PORT, such as 127.0.0.1:8710")
+    return host.strip("[]"), int(port)
+
+
+def is_loopback(bound: socket.socket) -> bool:
+    """Return whether only this machine reaches a bound socket."""
+    return ipaddress.ip_address(bound.getsockname()[0].partition("%")[0]).is_loopback
+
+
+def _words(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "another process listens there; give another --http HOST:PORT, or --no-http"
+    return error.strerror or str(error)

@@ -1,0 +1,249 @@
+"""What every request meets first: which host it names, where it comes from, how much it sends."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from ipaddress import ip_address
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose, WebSocketDisconnect
+
+from hms_svc.domain.errors import HmsError
+from hms_svc.http_api.cross_origin import (
+    Origins,
+    is_preflight,
+    plain_origin,
+    preflight,
+    readable_by,
+)
+from hms_svc.http_api.methods import as_read
+from hms_svc.http_api.problems import Problem, problem, problem_of
+from hms_svc.http_api.proxies import Proxies, sign_of_proxy
+from hms_svc.http_api.request_body import WITH_BODY, Bodies, check_length
+
+log: Final = logging.getLogger("hms_svc.http")
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
+"""Asked by load balancers, which name no host of ours, and through any proxy."""
+SCRAPED: Final = "/metrics"
+"""Asked by Prometheus at the address of a pod, which is no host of ours, with a token."""
+CONSOLE: Final = "/console"
+STREAMS: Final = "/events"
+"""The last step of every path that is followed."""
+MOST_STREAMS: Final = 3_000
+"""Fewer than there may be connections: followers leave room for everybody else."""
+BUSY_SECONDS: Final = "5"
+ONCE: Final = ("host", "authorization", "origin", "content-type", "content-encoding")
+"""Headers that stand once: of two, this HTTP server and a proxy could each believe another."""
+SAFETY_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"same-origin"),
+)
+GONE: Final = (ClientDisconnect, WebSocketDisconnect)
+Observer = Callable[[str, str, int, float], None]
+"""Told of each answer: template of the route, method, status, seconds."""
+Guard = Callable[[str], Awaitable[None]]
+"""Given by what a proxy shows; raises where it may hand nothing on."""
+Openness = Callable[[], Awaitable[bool]]
+"""Tells whether nobody needs a token."""
+_HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[0-9a-z_.-]*[0-9a-z_-])(:[0-9]{1,5})?", re.ASCII)
+
+
+class RequestGuard:
+    """The outermost application. Answers what may not come in, and every error, in one shape."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Iterable[str],
+        guard: Guard,
+        is_open: Openness,
+        origins: Iterable[str] = (),
+        proxies: Iterable[str] = (),
+        observe: Observer | None = None,
+    ) -> None:
+        self._app = app
+        self._hosts = frozenset(_bare(host) for host in hosts) - {""}
+        self._guard = guard
+        self._is_open = is_open
+        self._origins = Origins(origins)
+        self._proxies = Proxies(proxies)
+        self._observe = observe
+        self._bodies = Bodies()
+        self._streams = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or one WebSocket."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        origin = self._origins.listed(Headers(scope=scope))
+        answered = _Answer(send, scope["type"], origin)
+        began, method = time.perf_counter(), scope.get("method", "WS")
+        try:
+            scope = await self._check(scope)
+            if origin and is_preflight(scope):
+                await answered.give(preflight(scope), scope, receive)
+                return
+            if scope["path"] not in OPEN_PATHS and (sign := sign_of_proxy(scope)):
+                await self._guard(sign)
+            scope = as_read(scope)
+            with self._counted(scope), self._bodies.bound(scope, receive) as bounded:
+                await self._app(scope, bounded, answered)
+        except Problem as error:
+            await answered.give(error.response(), scope, receive)
+        except HmsError as error:
+            await answered.give(problem_of(error), scope, receive)
+        except GONE:
+            log.debug("%r: the client left", scope["path"])
+        except Exception:
+            log.exception("%s %r broke", method, scope["path"])
+            await answered.give(our_fault(), scope, receive)
+        finally:
+            if self._observe is not None and scope["type"] == "http":
+                seconds = time.perf_counter() - began
+                self._observe(_template(scope), method, answered.status, seconds)
+
+    async def _check(self, scope: Scope) -> Scope:
+        """Return the scope as its caller meant it; Problem where it may not come in."""
+        headers = Headers(scope=scope)
+        for name in ONCE:
+            if len(headers.getlist(name)) > 1:
+                raise Problem(400, "ambiguous-header", f"{name} stands more than once")
+        if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            raise Problem(400, "bad-input", "NUL in the request target: no name here has one")
+        if scope["path"] in OPEN_PATHS:
+            return scope
+        scope = self._proxies.wake(scope)
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if _bare(host) not in self._hosts and not await self._is_scraped(scope, host):
+            raise Problem(421, "unknown-host", f"host {host!r:.100} is not ours: see http_hosts")
+        self._check_origin(headers, scope, host)
+        if scope["type"] == "http" and scope["method"] in WITH_BODY:
+            _check_encoding(headers)
+            check_length(headers)
+        return scope
+
+    async def _is_scraped(self, scope: Scope, host: str) -> bool:
+        """Return whether this asks for metrics at an address, where a token is needed.
+
+        A page that had its name point at this machine (DNS rebinding) still names that name, and
+        has no token: an address in the Host header gives nothing away.
+        """
+        by_address = scope["path"] == SCRAPED and _is_address(_bare(host))
+        return by_address and not await self._is_open()
+
+    def _check_origin(self, headers: Headers, scope: Scope, host: str) -> None:
+        origin = headers.get("origin")
+        secure = scope["scheme"] in {"https", "wss"}
+        ours = plain_origin(f"{'https' if secure else 'http'}://{host}")
+        if origin is None:
+            if headers.get("sec-fetch-site") == "cross-site" and not _is_link(scope, headers):
+                raise Problem(403, "foreign-origin", "a page of another site may not call")
+        elif plain_origin(origin) != ours and not self._origins.listed(headers):
+            raise Problem(
+                403, "foreign-origin", f"origin {origin!r:.100} may not call: see http_origins"
+            )
+
+    @contextmanager
+    def _counted(self, scope: Scope) -> Iterator[None]:
+        if scope["type"] == "http" and not scope["path"].endswith(STREAMS):
+            yield
+            return
+        if self._streams >= MOST_STREAMS:
+            words = f"{MOST_STREAMS:,} follow already"
+            raise Problem(503, "too-many-followers", words, {"retry-after": BUSY_SECONDS})
+        self._streams += 1
+        try:
+            yield
+        finally:
+            self._streams -= 1
+
+
+def our_fault() -> Response:
+    """Make the answer of an error that nobody foresaw."""
+    return problem(500, "internal-error", "our own fault; the log has it")
+
+
+def _is_link(scope: Scope, headers: Headers) -> bool:
+    """Return whether a person follows a link to the console: the other site sees nothing of it."""
+    told = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")
+    page = scope["path"] == CONSOLE and scope.get("method") == "GET"
+    return page and told == ("navigate", "document")
+
+
+def _check_encoding(headers: Headers) -> None:
+    encoding = headers.get("content-encoding", "identity").lower()
+    if encoding != "identity":
+        raise Problem(415, "unsupported-encoding", f"content-encoding {encoding!r:.40} is not read")
+
+
+class _Answer:
+    """Sends on, adds what every answer carries, and knows how far one is."""
+
+    def __init__(self, send: Send, kind: str, origin: str) -> None:
+        self._send = send
+        self._headers = (*SAFETY_HEADERS, *readable_by(origin))
+        self._kind = kind
+        self._began = False
+        self._complete = False
+        self.status = 0
+
+    async def __call__(self, message: Message) -> None:
+        kind = message["type"]
+        if kind in {"http.response.start", "websocket.http.response.start"}:
+            self._began = True
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), *self._headers]
+        elif kind in {"http.response.body", "websocket.http.response.body"}:
+            self._complete = not message.get("more_body", False)
+        elif kind == "websocket.accept":
+            self._began = True
+        elif kind == "websocket.close":
+            self._began = self._complete = True
+        try:
+            await self._send(message)
+        except OSError as error:  # So ASGI says that the other side has gone.
+            raise ClientDisconnect from error
+
+    async def give(self, response: ASGIApp, scope: Scope, receive: Receive) -> None:
+        """Answer with an error; where an answer has begun, end it."""
+        if self._complete:
+            return
+        with suppress(*GONE):
+            if not self._began:
+                await response(scope, receive, self)
+            elif self._kind == "websocket":
+                await WebSocketClose(1011)(scope, receive, self)
+            else:
+                await self({"type": "http.response.body", "body": b""})
+
+
+def _template(scope: Scope) -> str:
+    route = scope.get("route")
+    return str(getattr(route, "path", ""))
+
+
+def _is_address(host: str) -> bool:
+    """Return whether a bare host is an IP address; one of IPv6 has brackets."""
+    try:
+        ip_address(host[1:-1] if host.startswith("[") else host)
+    except ValueError:
+        return False
+    return True
+
+
+def _bare(host: str) -> str:
+    """Return a host without its port, in lower case; an IPv6 address has brackets. "" for none."""
+    found = _HOST.fullmatch(host.lower())
+    return found[1] if found else ""

@@ -1,0 +1,226 @@
+"""What each route tells of itself for the OpenAPI document: its body, its answers, its errors."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from starlette.responses import Response
+
+REFERENCE: Final = "#/components/schemas/{model}"
+_RESPONSE: Final = "#/components/responses/{name}"
+_HEADER: Final = "#/components/headers/{name}"
+_JSON: Final = "application/json"
+ALWAYS: Final = (400, 401, 403, 421, 429, 500, 503)
+"""The errors of every route that asks for a token."""
+WITH_BODY: Final = (408, 413, 415, 422)
+PROBLEMS: Final[dict[int, tuple[str, str]]] = {
+    400: ("BadInput", "A parameter or header is at fault: `errors` names each."),
+    401: ("Unauthorized", "A token is needed, or this one is not known, revoked or expired."),
+    403: ("Forbidden", "The token has not the scope, or the page's origin is not listed."),
+    404: ("NotFound", "Nothing has this id."),
+    408: ("BodyTooSlow", "The body was not there in time."),
+    409: ("Conflict", "The id belongs to other data, or the state does not allow it."),
+    412: ("HoldChanged", "The job, or one of the jobs, waits for another hold now."),
+    413: ("BodyTooLarge", "The body is larger than 8 MiB."),
+    415: ("UnsupportedMediaType", "The body is not of a type that is read here, or compressed."),
+    421: ("UnknownHost", "The host that was asked for is not one of ours: see http_hosts."),
+    422: ("Unprocessable", "The body is at fault (`errors` names each field), or cannot be served."),
+    428: ("PreconditionRequired", "To approve or deny, what was seen has to be named."),
+    429: ("TooManyRequests", "As many jobs of the type wait as may, or the token's rate is reached."),
+    500: ("InternalError", "Our own fault; the log has it."),
+    503: ("Unavailable", "The intake is paused, or broker or database is away."),
+}  # fmt: skip
+"""Name and description of each error's component."""
+COMES_AGAIN: Final = (429, 503)
+"""Errors that say when to come again."""
+HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "Location": (
+        "Where the job is: the path of GET /jobs/{job_id}.",
+        {"type": "string", "format": "uri-reference"},
+    ),
+    "Idempotency-Replayed": (
+        "`true` where the request came before, and this is what was answered then.",
+        {"type": "string", "const": "true"},
+    ),
+    "Retry-After": ("Seconds after which to come again.", {"type": "integer", "minimum": 0}),
+    "WWW-Authenticate": ("How to prove who asks (RFC 6750).", {"type": "string"}),
+}
+"""Description and schema of each header that answers bear."""
+_IDEMPOTENCY_KEY: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Repeated within a day, the request is answered as it was the first time.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+}
+_LAST_EVENT_ID: Final = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "description": "The id of the last event that came: goes on after it.",
+    "schema": {"type": "string", "pattern": "^([0-9]{1,18}|end)$"},
+}
+_IF_MATCH: Final = {
+    "name": "If-Match",
+    "in": "header",
+    "required": True,
+    "description": "The id of the hold that was seen, in double quotes.",
+    "schema": {"type": "string", "pattern": '^"[!#-~]{1,64}"$'},
+}
+_OF_EVENT: Final = {
+    "ce-specversion": "The version of CloudEvents, 1.0; with it the event is in binary mode.",
+    "ce-id": "The event's id, unique at its source.",
+    "ce-source": "Who sends it: a URI reference.",
+    "ce-type": "What has happened.",
+    "ce-subject": "What it has happened to.",
+    "ce-time": "When: RFC 3339.",
+    "ce-dataschema": "Which schema the data follow: a URI.",
+}
+"""Headers of an event in binary mode; extension attributes come as `ce-NAME` too."""
+
+
+def describes(
+    answers: str | tuple[str, ...],
+    status: int = 200,
+    *,
+    body: str | tuple[str, ...] | None = None,
+    required: bool = False,
+    headers: tuple[str, ...] = (),
+    parameters: tuple[dict[str, Any], ...] = (),
+    problems: tuple[int, ...] = (),
+) -> dict[str, Any]:
+    """Return what a route tells: its answer and its body, by the names of their schemas.
+
+    Of several names it is one of them. `headers` are those of the answer, `problems` the errors
+    besides the usual ones.
+    """
+    content = {_JSON: {"schema": _any_of(answers)}}
+    told = _described(status, "Done.", content, parameters=parameters, problems=problems, body=body)
+    if headers:
+        told["responses"][status]["headers"] = _headers(*headers)
+    if body is not None:
+        of_body = {_JSON: {"schema": _any_of(body)}}
+        told["openapi_extra"]["requestBody"] = {"required": required, "content": of_body}
+    return told
+
+
+def intake() -> dict[str, Any]:
+    """Return what the route tells that jobs are submitted by."""
+    return describes(
+        ("Accepted", "AcceptedJobs"),
+        202,
+        body=("JobRequest", "JobRequests"),
+        required=True,
+        headers=("Location", "Idempotency-Replayed"),
+        parameters=(_IDEMPOTENCY_KEY,),
+        problems=(409,),
+    )
+
+
+def decides() -> dict[str, Any]:
+    """Return what a route tells that approves or denies one job."""
+    problems = (404, 409, 412, 428)
+    return describes("Outcome", body="Note", parameters=(_IF_MATCH,), problems=problems)
+
+
+def envelope() -> dict[str, Any]:
+    """Return what the route of envelopes tells."""
+    parameters = tuple(
+        {"name": name, "in": "header", "description": words, "schema": {"type": "string"}}
+        for name, words in _OF_EVENT.items()
+    )
+    told = describes("Received", 202, body="CloudEvent", parameters=parameters, problems=(409,))
+    content = {
+        "application/cloudevents+json": {"schema": _reference("CloudEvent")},
+        # Generators that tell bodies apart by their Python class cannot do so for an array.
+        "application/cloudevents-batch+json": {
+            "schema": {"allOf": [_reference("CloudEvents"), {"minItems": 1}]}
+        },
+        _JSON: {},
+        "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        "*/*": {"schema": {"type": "string", "format": "binary"}},
+    }
+    told["openapi_extra"]["requestBody"] = {
+        "required": True,
+        "description": (
+            "An event, a batch of them, or, in binary mode, the data of the event that the "
+            "headers describe, of any content type."
+        ),
+        "content": content,
+    }
+    return told
+
+
+def event_stream(words: str, *, ends: bool) -> dict[str, Any]:
+    """Return what a route tells that answers with server-sent events; one that `ends` is of a job."""
+    content = {"text/event-stream": {"schema": {"type": "string"}}}
+    problems = (404,) if ends else ()
+    told = _described(200, words, content, parameters=(_LAST_EVENT_ID,), problems=problems)
+    if ends:
+        told["responses"][204] = {"description": "All was seen: Last-Event-ID is `end`."}
+    return told
+
+
+def one_word(words: str) -> dict[str, Any]:
+    """Return what a route tells that needs no token and answers with a word, also with 503."""
+    content = {"text/plain": {"schema": {"type": "string"}}}
+    answer = {"description": words, "content": content}
+    responses: dict[int | str, Any] = {200: answer, 503: answer}
+    responses |= {status: _problem(status) for status in (400, 500)}
+    return {"response_class": Response, "responses": responses | _OTHERWISE}
+
+
+def metrics(words: str) -> dict[str, Any]:
+    """Return what the route of metrics tells."""
+    text = {"schema": {"type": "string"}}
+    content = {"text/plain": text, "application/openmetrics-text": text}
+    return _described(200, words, content)
+
+
+def problem_name(status: int) -> str:
+    """Return the name of an error's component."""
+    return PROBLEMS[status][0]
+
+
+def header_reference(name: str) -> dict[str, Any]:
+    """Return a reference to a header of answers."""
+    return {"$ref": _HEADER.format(name=name)}
+
+
+def _described(
+    status: int,
+    words: str,
+    content: dict[str, Any],
+    *,
+    body: object = None,
+    parameters: tuple[dict[str, Any], ...] = (),
+    problems: tuple[int, ...] = (),
+) -> dict[str, Any]:
+    responses: dict[int | str, Any] = {status: {"description": words, "content": content}}
+    usual = {*ALWAYS, *problems, *(WITH_BODY if body is not None else ())}
+    responses |= {each: _problem(each) for each in sorted(usual)}
+    return {
+        "status_code": status,
+        "response_class": Response,  # It has no media type that would be added to ours.
+        "responses": responses | _OTHERWISE,
+        "openapi_extra": {"parameters": list(parameters)} if parameters else {},
+    }
+
+
+def _any_of(names: str | tuple[str, ...]) -> dict[str, Any]:
+    if isinstance(names, str):
+        return _reference(names)
+    return {"anyOf": [_reference(name) for name in names]}
+
+
+def _reference(name: str) -> dict[str, Any]:
+    return {"$ref": REFERENCE.format(model=name)}
+
+
+def _problem(status: int) -> dict[str, Any]:
+    return {"$ref": _RESPONSE.format(name=problem_name(status))}
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: header_reference(name) for name in names}
+
+
+_OTHERWISE: Final[dict[int | str, Any]] = {"default": {"$ref": _RESPONSE.format(name="Error")}}

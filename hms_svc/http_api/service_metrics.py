@@ -1,0 +1,117 @@
+"""What this HTTP server and the workers beside it have measured, and whether those still turn."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Final
+
+from hms_svc.domain.errors import Outage
+from hms_svc.observability.metrics import Metrics
+from hms_svc.observability.overview import Overview
+from hms_svc.observability.worker_totals import WorkerLiveness
+from hms_svc.operations.reads import Reads
+from hms_svc.ports.clock import Clock
+from hms_svc.ports.meters import MAX_REPORT_BYTES
+from hms_svc.sdk.label_values import LabelValues
+from hms_svc.sdk.registry import Registry
+
+log: Final = logging.getLogger("hms_svc.http")
+STUCK_SECONDS: Final = 30.0
+CHECK_SECONDS: Final = 2.5
+LEAST_SECONDS: Final = 0.25
+
+
+class ServiceMetrics:
+    """Hears the reports of workers on a socket that the supervisor made, and renders them."""
+
+    def __init__(self, clock: Clock, registry: Registry) -> None:
+        self._metrics = Metrics(clock, LabelValues(registry).series())
+        self._clock = clock
+        self._listens_since: int | None = None
+
+    def listen(self, reports: socket.socket) -> None:
+        """Take what workers send, from now on."""
+        reports.setblocking(False)
+        self._listens_since = self._clock.lease_ms()
+        asyncio.get_running_loop().add_reader(reports.fileno(), self._read_news, reports)
+
+    def expect(self, route: str, method: str, statuses: Iterable[int]) -> None:
+        """Let a route's answers with these statuses stand at 0 until there is one."""
+        self._metrics.http.expect(route, method, statuses)
+
+    def observe(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count an answer; the template of its route is empty where none matched."""
+        self._metrics.http.observe(route, method, status, seconds)
+
+    def is_alive(self) -> bool:
+        """Return whether the claim loop of each worker beside this HTTP server has turned lately.
+
+        Stuck is one whose process is there, and has not turned or said anything for 30 s, or whose
+        slots are all held by functions that do not return. No worker is none that is stuck.
+        """
+        return not any(
+            _is_stuck(each) for each in self._metrics.liveness() if not each.has_announced_end
+        )
+
+    def lacks_workers(self) -> bool:
+        """Return whether no worker has been heard for 30 s, those of the suspect lane left out."""
+        if self._listens_since is None:
+            return False
+        silences = [each.silent_seconds for each in self._metrics.liveness() if not each.is_lane]
+        silences.append((self._clock.lease_ms() - self._listens_since) / 1000)
+        return min(silences) >= STUCK_SECONDS
+
+    async def render(self, reads: Reads, accept: str) -> tuple[bytes, str]:
+        """Return it all as text for Prometheus, and its media type."""
+        return self._metrics.render(await _read_overview(reads), accept)
+
+    def _read_news(self, reports: socket.socket) -> None:
+        try:
+            while True:
+                self._metrics.take(reports.recv(2 * MAX_REPORT_BYTES))
+        except BlockingIOError:
+            return
+
+
+async def _read_overview(reads: Reads) -> Overview:
+    """Read what broker and database tell, in CHECK_SECONDS; who says nothing in time is not well."""
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + CHECK_SECONDS
+    try:
+        async with asyncio.timeout_at(ends):
+            seen = await reads.status()
+    except (Outage, TimeoutError):
+        left = max(ends - loop.time(), LEAST_SECONDS)
+        broker, database = await reads.health(probe_seconds=left)
+        health = reads.judge_engines(broker, database)
+        return Overview(at=health.at, broker=broker, database=database, health=health)
+    lag = None
+    if seen.database is not None and seen.database.ok:
+        with suppress(Outage, TimeoutError):
+            async with asyncio.timeout_at(ends):
+                lag = await reads.outbox_lag_ms()
+    return Overview(
+        at=seen.at,
+        broker=seen.broker,
+        database=seen.database,
+        queues=seen.queues,
+        workers=seen.workers,
+        outbox_lag_ms=lag,
+        health=seen.health,
+    )
+
+
+def _is_stuck(worker: WorkerLiveness) -> bool:
+    quiet = max(worker.silent_seconds, worker.iteration_seconds)
+    if quiet < STUCK_SECONDS and not worker.is_hung:
+        return False
+    try:
+        os.kill(worker.pid, 0)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,234 @@
+"""A job run dry: its payload, its validators and governance, with nothing written."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import difflib
+import json
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from enum import StrEnum
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from hms_svc.domain.errors import ActionDenied, ActionHeld, Outage, Refused, ValidationFailed
+from hms_svc.domain.job import ClaimedJob, Job, LeaseToken
+from hms_svc.domain.plain_text import plain
+from hms_svc.domain.strict_json import JsonValue
+from hms_svc.operations.read_only_store import NoBroker, ReadingStore
+from hms_svc.ports.clock import Clock
+from hms_svc.ports.policy import Policy
+from hms_svc.ports.stores import Database
+from hms_svc.sdk.captured_output import captured_output
+from hms_svc.sdk.dao import Dao
+from hms_svc.sdk.governance_gate import Gate
+from hms_svc.sdk.payload import PayloadFault
+from hms_svc.sdk.registry import JobType, Registry
+from hms_svc.sdk.running_job import RunningJob, enter_job
+from hms_svc.sdk.storable_text import writable
+from hms_svc.sdk.validation import ChainLink, ValidatorFault, chain_of, read_payload
+
+LIMIT_SECONDS: Final = 10.0
+MOST_LINES: Final = 5000
+Step: TypeAlias = Callable[[], Awaitable[None]]
+
+
+class CheckVerdict(StrEnum):
+    """What one check of a dry run came to. HOLDS: a human would have to approve."""
+
+    PASSES = "passes"
+    REFUSES = "refuses"
+    BREAKS = "breaks"
+    HOLDS = "holds"
+    SKIPPED = "skipped"
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One check: `payload`, a validator's name, or `governance: ACTION`; and what it printed.
+
+    `words` and `printed` are the validators' own: not yet fit for a terminal.
+    """
+
+    name: str
+    verdict: CheckVerdict
+    words: str = ""
+    printed: str = ""
+
+    @property
+    def stops(self) -> bool:
+        """Whether the job would end here, rejected or broken."""
+        return self.verdict in (CheckVerdict.REFUSES, CheckVerdict.BREAKS)
+
+
+class DryRun:
+    """Runs jobs dry, one after the other, each within `limit_seconds` for all of its checks."""
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        policy: Policy,
+        database: Database,
+        clock: Clock,
+        radius_m: float,
+        limit_seconds: float = LIMIT_SECONDS,
+    ) -> None:
+        self._registry = registry
+        self._policy = policy
+        self._database = database
+        self._clock = clock
+        self._radius_m = radius_m
+        self._limit_seconds = limit_seconds
+        self._stage = asyncio.Lock()
+
+    def rule_text(self, rule: str) -> str:
+        """Return what a rule of the policy says; empty where its words are not at hand."""
+        return self._policy.rule_text(rule)
+
+    async def dry_run(self, job: Job) -> tuple[Check, ...]:
+        """Return what would become of a job before its handler ran; as at work, the first no ends it.
+
+        Look-ups read what the worker would read. What a handler asks of
+        governance by itself is not dry-run. An outage makes a check SKIPPED.
+        """
+        declared = self._registry.get(job.type)
+        if declared is None:
+            words = f"no handler of type {job.type} is known here"
+            return (Check("payload", CheckVerdict.SKIPPED, words),)
+        async with self._stage:
+            with captured_output(pass_on=False):
+                running = self._running(job)
+                # A task of its own, so that the caller is not left inside this job.
+                return await asyncio.create_task(self._run(running, declared), name="rehearsal")
+
+    def _running(self, job: Job) -> RunningJob:
+        now, limit_ms = self._clock.now_ms(), int(self._limit_seconds * 1000)
+        expires_ms = self._clock.lease_ms() + limit_ms
+        store = ReadingStore(self._database)
+        claimed = ClaimedJob(
+            job=job,
+            token=LeaseToken(job.id, 0),
+            attempt=1,
+            claims=1,
+            max_attempts=job.max_attempts or 1,
+            give_backs=0,
+            claimed_at=now,
+            lease_until=expires_ms,
+        )
+        return RunningJob(
+            claimed,
+            dao=Dao(store, self._clock, radius_m=self._radius_m, actor="rehearsal"),
+            gov=Gate(self._policy),
+            broker=NoBroker(),
+            deadline_ms=now + limit_ms,
+            expires_ms=expires_ms,
+            sink=lambda job, share, message, log: None,
+            loop=asyncio.get_running_loop(),
+        )
+
+    async def _run(self, job: RunningJob, declared: JobType) -> tuple[Check, ...]:
+        enter_job(job)
+        deadline = asyncio.get_running_loop().time() + self._limit_seconds
+        checks: list[Check] = []
+        ended = ""
+        for name, step in _steps(job, declared):
+            if ended:
+                checks.append(Check(name, CheckVerdict.SKIPPED, f"{ended} comes first"))
+                continue
+            check = await self._check(name, step, job, deadline)
+            checks.append(check)
+            if check.stops or check.verdict is CheckVerdict.HOLDS:
+                ended = name
+        job.revoked = True
+        return tuple(checks)
+
+    async def _check(self, name: str, step: Step, job: RunningJob, deadline: float) -> Check:
+        printed = len(job.log_text())
+        verdict, words = CheckVerdict.PASSES, ""
+        try:
+            async with asyncio.timeout_at(deadline):
+                await step()
+        except TimeoutError:
+            words = f"no answer within {self._limit_seconds:g} seconds"
+            verdict = CheckVerdict.BREAKS
+        except SystemExit as error:
+            verdict, words = CheckVerdict.BREAKS, f"called sys.exit({error.code!r:.80})"
+        except Exception as error:  # noqa: BLE001 - models and validators are the user's code
+            verdict, words = _judge(error)
+        return Check(name, verdict, words, job.log_text()[printed:])
+
+
+def _steps(job: RunningJob, declared: JobType) -> Iterator[tuple[str, Step]]:
+    async def payload() -> None:
+        read_payload(job, declared)
+
+    async def vet() -> None:
+        await job.gov.vet(declared.action or "", job.data)
+
+    async def ask(link: ChainLink) -> None:
+        await link.ask(job.payload, _on_own_thread)
+
+    if declared.payload is not None:
+        yield "payload", payload
+    for link in chain_of(declared):
+        yield link.name, partial(ask, link)
+    if declared.action is not None:
+        yield f"governance: {declared.action}", vet
+
+
+def _judge(error: Exception) -> tuple[CheckVerdict, str]:
+    if isinstance(error, ValidatorFault) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    match error:
+        case ActionDenied():
+            return CheckVerdict.REFUSES, f"{writable(error)} (rule {error.rule})"
+        case ActionHeld():
+            return CheckVerdict.HOLDS, f"{writable(error)} (rule {error.rule})"
+        case ValidationFailed() | PayloadFault():
+            return CheckVerdict.REFUSES, writable(error)
+        case Outage() | Refused():
+            return CheckVerdict.SKIPPED, writable(error)
+        case _:
+            return CheckVerdict.BREAKS, f"{type(error).__name__}: {writable(error)}"
+
+
+async def _on_own_thread(function: Callable[..., Any], payload: Any) -> Any:
+    """Run a plain validator where it holds up nobody: not the loop, nor the end of the process."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def work() -> None:
+        try:
+            result, error = context.run(function, payload), None
+        except BaseException as raised:  # noqa: BLE001 - raised again on the loop
+            result, error = None, raised
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(tell, result, error)
+
+    def tell(result: Any, error: BaseException | None) -> None:
+        if not ended.done():
+            ended.set_result((result, error))
+
+    threading.Thread(target=work, name="rehearsal", daemon=True).start()
+    result, error = await ended
+    if error is not None:
+        raise error
+    return result
+
+
+def diff_lines(old: JsonValue, new: JsonValue) -> tuple[str, ...]:
+    """Return the unified diff of two payloads, keys sorted, each line fit for a terminal; empty for none."""
+    before, after = _lines(old), _lines(new)
+    if len(before) + len(after) > MOST_LINES:
+        return () if before == after else (f"over {MOST_LINES:,} lines: not compared",)
+    found = difflib.unified_diff(before, after, "original", "edited", lineterm="")
+    return tuple(plain(line) for line in found)
+
+
+def _lines(value: JsonValue) -> list[str]:
+    return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True).split("\n")

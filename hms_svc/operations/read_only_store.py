@@ -1,0 +1,62 @@
+"""What a job uses in a dry run: true reads, and no writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Never
+
+from hms_svc.domain.errors import Refused
+from hms_svc.domain.job import Job
+from hms_svc.ports.stores import (
+    EffectRequest,
+    EffectStore,
+    NearCase,
+    PlaceQuery,
+    RefusedEffect,
+    ReportCount,
+    StoredEffect,
+)
+
+
+class ReadingStore:
+    """The effects' store, read as the worker will read it; every write is Refused."""
+
+    def __init__(self, store: EffectStore) -> None:
+        self._store = store
+
+    async def near(self, queries: Sequence[PlaceQuery]) -> list[NearCase | None]:
+        """Answer place queries."""
+        return await self._store.near(queries)
+
+    async def count_reports(self, reports: Sequence[ReportCount]) -> list[int]:
+        """Return what the counts would be with these jobs among them."""
+        return [1 + await self.count_other_reports(each) for each in reports]
+
+    async def count_other_reports(self, asked: ReportCount) -> int:
+        """Count the user's other reports."""
+        return await self._store.count_other_reports(asked)
+
+    async def commit(self, requests: Sequence[EffectRequest]) -> list[StoredEffect | RefusedEffect]:
+        """Refuse."""
+        refuse("opening a case")
+
+    async def highest_fence(self) -> int:
+        """Return the highest fence of any job."""
+        return await self._store.highest_fence()
+
+    async def recall(self, claims: Sequence[tuple[str, int]]) -> list[tuple[StoredEffect, ...]]:
+        """Refuse: it would raise fences."""
+        refuse("raising a fence")
+
+
+class NoBroker:
+    """Stands where a job finds its broker; whatever is asked of it is Refused."""
+
+    async def enqueue(self, jobs: Sequence[Job]) -> Never:
+        """Refuse."""
+        refuse("the broker's enqueue")
+
+
+def refuse(what: str) -> Never:
+    """Raise Refused for what a dry run may not do."""
+    raise Refused(f"a rehearsal changes nothing, and {what} would")

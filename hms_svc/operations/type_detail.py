@@ -1,0 +1,285 @@
+"""All that is known of one job type: its queue, workers, causes, results, settings and schedule."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from hms_svc.domain.audit_query import AuditQuery
+from hms_svc.domain.backoff import RetryPolicy
+from hms_svc.domain.errors import DatabaseUnavailable, UnknownId
+from hms_svc.domain.filter import parse_filter
+from hms_svc.domain.lifecycle import TERMINAL, State
+from hms_svc.domain.percentile import percentile
+from hms_svc.domain.plain_text import duration_text
+from hms_svc.domain.views import FailureGroup, JobView, QueueView, WorkerView
+from hms_svc.operations.queue_explanation import explain_queue
+from hms_svc.operations.reads import Reads
+from hms_svc.operations.schedules import Schedules, ScheduleView
+from hms_svc.operations.shapes import (
+    JsonObject,
+    failure_group_shape,
+    job_shape,
+    queue_shape,
+    time_or_none,
+)
+from hms_svc.sdk.registry import JobType, Registry
+
+MOST_RESULTS: Final = 10
+MOST_MEASURED: Final = 100
+"""Completed jobs of which percentiles are made, the newest ones."""
+MOST_RUNNING: Final = 200
+_SHARES: Final = (0.5, 0.95, 0.99)
+
+
+class Serving(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker that serves the type: it may take `most` of its `slots` for it, and `running` have its jobs."""
+
+    worker: str
+    slots: int
+    most: int
+    busy: int
+    running: int
+    last_seen_at: int
+    is_silent: bool
+
+
+class Percentiles(msgspec.Struct, frozen=True):
+    """How long the last attempt of the newest `of` completed jobs took (ms)."""
+
+    p50: int
+    p95: int
+    p99: int
+    of: int
+
+
+class TypeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the code of a type declares; what it leaves to the settings is already in it.
+
+    `place` is file and line of its handler, `slots` the most that one worker takes of it, None
+    where only the worker's own share bounds it.
+    """
+
+    place: str
+    max_attempts: int
+    base_seconds: float
+    cap_seconds: float
+    timeout_seconds: float
+    priority: int
+    slots: int | None
+    payload: str
+    validators: tuple[str, ...]
+    action: str
+    is_unique: bool
+    schedule: str
+
+
+class TypeDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """One job type at `at` (Unix ms).
+
+    `settings` are None where this program has no code for the type. `paused_at` is when the queue
+    was paused, None where it is not or nobody knows; `unread` says why that could not be looked up.
+    """
+
+    at: int
+    queue: QueueView
+    why: str
+    workers: tuple[Serving, ...]
+    groups: tuple[FailureGroup, ...]
+    newest: tuple[JobView, ...]
+    took: Percentiles | None
+    settings: TypeSettings | None
+    schedule: ScheduleView | None
+    paused_at: int | None = None
+    unread: str = ""
+
+
+class TypeDetails:
+    """Reads them. `registry` is None where no application was read; `timeout_seconds` is that of types that name none."""
+
+    def __init__(
+        self,
+        reads: Reads,
+        schedules: Schedules,
+        registry: Registry | None,
+        *,
+        timeout_seconds: float,
+    ) -> None:
+        self._reads = reads
+        self._schedules = schedules
+        self._registry = registry
+        self._timeout_seconds = timeout_seconds
+
+    async def full_job(self, type: str) -> TypeDetail:
+        """Return all that is known of a type, at bounded work; UnknownId for one that has no queue."""
+        reads = self._reads
+        queues, (live, silent), groups, schedules, running, ended = await asyncio.gather(
+            reads.queues([type]),
+            reads.register(),
+            reads.failures(),
+            self._schedules.all(),
+            self._jobs(type, State.PROCESSING, MOST_RUNNING),
+            self._ended(type),
+        )
+        if not queues:
+            raise UnknownId(f"no queue {type!r}")
+        completed = ended[State.COMPLETED]
+        newest = sorted(
+            (job for jobs in ended.values() for job in jobs[:MOST_RESULTS]),
+            key=lambda job: -(job.finished_at or 0),
+        )
+        paused_at, unread = await self._paused_at(queues[0])
+        declared = self._registry.get(type) if self._registry is not None else None
+        now = reads.now_ms()
+        return TypeDetail(
+            at=now,
+            queue=queues[0],
+            why=explain_queue(queues[0], live, now),
+            workers=_serving(type, live, silent, running),
+            groups=tuple(group for group in groups if group.type == type),
+            newest=tuple(newest[:MOST_RESULTS]),
+            took=_percentiles(completed),
+            settings=_settings(declared, self._timeout_seconds) if declared is not None else None,
+            schedule=next((each for each in schedules if each.type == type), None),
+            paused_at=paused_at,
+            unread=unread,
+        )
+
+    async def _ended(self, type: str) -> dict[State, Sequence[JobView]]:
+        """Read the newest of each way to end: of the completed ones as many as are measured."""
+        states = sorted(TERMINAL)
+        found = await asyncio.gather(
+            *(
+                self._jobs(type, each, MOST_MEASURED if each is State.COMPLETED else MOST_RESULTS)
+                for each in states
+            )
+        )
+        return dict(zip(states, found, strict=True))
+
+    async def _jobs(self, type: str, state: State, most: int) -> Sequence[JobView]:
+        where = parse_filter(f"type:{type} state:{state.value}")
+        return (await self._reads.jobs(where, limit=most, cursor=None)).jobs
+
+    async def _paused_at(self, queue: QueueView) -> tuple[int | None, str]:
+        """Look up when a queue was paused: the audit log has it, the broker only by whom and why."""
+        if not queue.paused:
+            return None, ""
+        try:
+            query = AuditQuery(subject=f"queue:{queue.type}")
+            rows = await self._reads.audit(query, limit=20, cursor=None)
+        except DatabaseUnavailable as error:
+            return None, str(error)
+        pauses = (row.at for row in rows if row.action == "queue.pause")
+        return next(pauses, None), ""
+
+
+def type_detail_shape(full_job: TypeDetail) -> JsonObject:
+    """Write it as JSON."""
+    schedule = full_job.schedule
+    return {
+        **queue_shape(full_job.queue, full_job.at),
+        "why": full_job.why,
+        "paused_at": time_or_none(full_job.paused_at),
+        "took_ms": msgspec.to_builtins(full_job.took),
+        "workers": [
+            {**msgspec.to_builtins(each), "last_seen_at": time_or_none(each.last_seen_at)}
+            for each in full_job.workers
+        ],
+        "failures": [failure_group_shape(group) for group in full_job.groups],
+        "newest": [
+            {**job_shape(job), "finished_at": time_or_none(job.finished_at)}
+            for job in full_job.newest
+        ],
+        "settings": msgspec.to_builtins(full_job.settings),
+        "schedule": schedule
+        and {
+            "cron": schedule.cron,
+            "words": schedule.words,
+            "next_at": time_or_none(schedule.next_at),
+            "last_at": time_or_none(schedule.last_at),
+        },
+    }
+
+
+def _serving(
+    type: str, live: Sequence[WorkerView], silent: Sequence[WorkerView], running: Sequence[JobView]
+) -> tuple[Serving, ...]:
+    held = Counter(job.worker for job in running)
+    return tuple(
+        Serving(
+            worker=worker.id,
+            slots=worker.slots,
+            most=worker.slots_of(type),
+            busy=worker.busy,
+            running=held[worker.id],
+            last_seen_at=worker.last_seen_at,
+            is_silent=is_silent,
+        )
+        for workers, is_silent in ((live, False), (silent, True))
+        for worker in workers
+        if type in worker.types
+    )
+
+
+def _percentiles(completed: Sequence[JobView]) -> Percentiles | None:
+    took = [
+        job.finished_at - job.started_at
+        for job in completed
+        if job.finished_at is not None and job.started_at is not None
+    ]
+    if not took:
+        return None
+    p50, p95, p99 = (percentile(took, share) for share in _SHARES)
+    return Percentiles(p50, p95, p99, len(took))
+
+
+def _settings(declared: JobType, timeout_seconds: float) -> TypeSettings:
+    retry = declared.retry or RetryPolicy()
+    own = declared.timeout_seconds
+    return TypeSettings(
+        place=declared.place,
+        max_attempts=retry.max_attempts,
+        base_seconds=retry.base_seconds,
+        cap_seconds=retry.cap_seconds,
+        timeout_seconds=timeout_seconds if own is None else own,
+        priority=declared.priority,
+        slots=declared.slots,
+        payload=declared.payload.__name__ if declared.payload is not None else "",
+        validators=tuple(
+            getattr(each, "__name__", type(each).__name__) for each in declared.validators
+        ),
+        action=declared.action or "",
+        is_unique=declared.unique is not None,
+        schedule=declared.schedule.text if declared.schedule is not None else "",
+    )
+
+
+def settings_facts(full_job: TypeDetail) -> list[tuple[str, str]]:
+    """Return names and words of what bounds a type: of its code, and of the workers that serve it."""
+    found = full_job.settings
+    limits = sorted({(each.most, each.slots) for each in full_job.workers})
+    shares = ", ".join(f"{most} of {slots}" for most, slots in limits)
+    of_workers = [("slots", f"at most {shares} of a worker" if shares else "")]
+    if found is None:
+        return [("settings", "not known: this program has no code for the type"), *of_workers]
+    waits = [_words(seconds) for seconds in (found.base_seconds, found.cap_seconds)]
+    return [
+        ("declared", found.place),
+        ("attempts", f"{found.max_attempts} at most, where a job names no number itself"),
+        ("backoff", f"up to {waits[0]}, twice as long each time, up to {waits[1]}"),
+        ("timeout", f"{_words(found.timeout_seconds)} for an attempt"),
+        ("priority", str(found.priority) if found.priority else ""),
+        ("payload", found.payload or "any JSON: no model is declared"),
+        ("validators", ", ".join(found.validators)),
+        ("action", f"{found.action}, vetted by governance" if found.action else ""),
+        ("unique", "by a key made of the payload" if found.is_unique else ""),
+        *of_workers,
+    ]
+
+
+def _words(seconds: float) -> str:
+    return duration_text(int(seconds * 1000)) if seconds >= 1 else f"{seconds:g} s"

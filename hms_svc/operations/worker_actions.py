@@ -1,0 +1,145 @@
+"""Acts on workers: what is wanted of one, and what follows from it for the work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from hms_svc.domain.errors import Refused, UnknownId
+from hms_svc.domain.job import Lane
+from hms_svc.domain.plain_text import duration_text, plural
+from hms_svc.domain.views import WorkerRequest, WorkerState, WorkerView
+from hms_svc.operations.bulk import BulkActs
+from hms_svc.operations.explanation import is_silent
+
+ACTIONS: Final[Mapping[WorkerState, str]] = {
+    WorkerState.QUIET: "worker.quiet",
+    WorkerState.WORKING: "worker.resume",
+    WorkerState.STOPPING: "worker.stop",
+}
+"""What each request is called in the audit log."""
+MOST_NAMED: Final = 5
+
+
+class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What follows where a worker is asked to be in a state.
+
+    `unserved` are types that nobody else claims of, with how many jobs of each are ready. `ends_service`:
+    it is the last worker of its `serve`. `silent_ms` is for how long it has been silent, 0 where it is.
+    """
+
+    worker: WorkerView
+    wanted: WorkerState
+    unserved: tuple[tuple[str, int], ...]
+    ends_service: bool = False
+    silent_ms: int = 0
+
+    @property
+    def lines(self) -> list[str]:
+        """The plan in sentences."""
+        in_hand = len(self.worker.jobs)
+        if self.wanted is WorkerState.WORKING:
+            told = [
+                f"{self.worker.id} {'goes on claiming jobs' if self.worker.claims else 'claims jobs again'}"
+            ]
+        else:
+            told = [f"{self.worker.id} claims no more jobs; {self._of_hand(in_hand)}"]
+            told.append(self._of_types())
+        if self.wanted is WorkerState.STOPPING:
+            told.append(
+                "it is the last worker of its service, which ends too, with its HTTP API"
+                if self.ends_service
+                else "then it ends, and its service starts no other in its place"
+            )
+        if self.silent_ms:
+            silence = duration_text(self.silent_ms)
+            told.append(f"it has not been heard for {silence}, and learns of this when it is back")
+        return told
+
+    def _of_hand(self, in_hand: int) -> str:
+        if not in_hand:
+            return "it has none in hand"
+        within = "" if self.wanted is WorkerState.QUIET else " within its grace"
+        return f"{plural(in_hand, 'job')} in hand may finish{within}"
+
+    def _of_types(self) -> str:
+        if not self.unserved:
+            return "other live workers claim all its types"
+        named = [
+            f"{type} ({ready:,} waiting)" if ready else type
+            for type, ready in self.unserved[:MOST_NAMED]
+        ]
+        more = len(self.unserved) - MOST_NAMED
+        rest = f" and {more} more" if more > 0 else ""
+        return f"no other live worker claims {', '.join(named)}{rest}"
+
+
+class WorkerActs(BulkActs):
+    """Quiet, resume and stop workers."""
+
+    async def plan_worker(self, worker_id: str, wanted: WorkerState) -> WorkerPlan:
+        """Work out what follows where a worker is asked to be in a state; nothing is done yet.
+
+        UnknownId for one that is not in the register, Refused for one that says itself that it stops,
+        and for a suspect lane, which ends by itself.
+        """
+        self._journal.check_allowed(ACTIONS[wanted])
+        live, silent = await self._reads.register()
+        worker = next((each for each in (*live, *silent) if each.id == worker_id), None)
+        if worker is None:
+            raise _unknown(worker_id)
+        if worker.lane == Lane.SUSPECT:
+            raise Refused(f"worker {worker_id} is the suspect lane of a service: it ends by itself")
+        if worker.state is WorkerState.STOPPING:
+            raise Refused(f"worker {worker_id} is stopping already")
+        others = [each for each in live if each is not worker]
+        stay = [each for each in others if each.claims and each.pending_request is None]
+        claimed = {type for each in stay for type in each.types}
+        alone = [] if wanted is WorkerState.WORKING else sorted({*worker.types} - claimed)
+        ready = {
+            queue.type: queue.counts.queued + queue.counts.intake
+            for queue in (await self._reads.queues(alone) if alone else ())
+        }
+        now = self._journal.now_ms()
+        is_silent_worker = is_silent(worker, now, self._reads.lease_ms)
+        return WorkerPlan(
+            worker=worker,
+            wanted=wanted,
+            unserved=tuple(sorted(((each, ready.get(each, 0)) for each in alone), key=_most_first)),
+            ends_service=_is_last_of_service(worker, others),
+            silent_ms=now - worker.last_seen_at if is_silent_worker else 0,
+        )
+
+    async def ask_worker(self, worker_id: str, wanted: WorkerState, *, reason: str = "") -> None:
+        """Ask a worker to be in a state; it hears of it at once, or with its next check. Raises as `plan_worker`."""
+        await self.plan_worker(worker_id, wanted)
+        action, subject = ACTIONS[wanted], f"worker:{worker_id}"
+        await self._journal.intend(action, subject, {"note": reason})
+        request = WorkerRequest(wanted, self._journal.actor, reason, self._journal.now_ms())
+        is_asked = await self._control.ask_worker(worker_id, request)
+        await self._journal.conclude(action, [(subject, {"done": is_asked})])
+        if not is_asked:
+            raise _unknown(worker_id)
+
+
+def _is_last_of_service(worker: WorkerView, others: list[WorkerView]) -> bool:
+    """Return whether a supervisor has no other worker: names of its workers begin with host and pid of it."""
+    maker, _, _ = worker.id.rpartition("-")
+    if maker.endswith(f"-{worker.pid}"):
+        return False  # it is no child: a worker within a program of its own
+    return not any(
+        each.id.rpartition("-")[0] == maker
+        and each.lane != Lane.SUSPECT
+        and WorkerState.STOPPING not in (each.state, each.request and each.request.state)
+        for each in others
+    )
+
+
+def _most_first(found: tuple[str, int]) -> tuple[int, str]:
+    return (-found[1], found[0])
+
+
+def _unknown(worker_id: str) -> UnknownId:
+    return UnknownId(f"no worker {worker_id!r} in the register")

@@ -1,0 +1,83 @@
+"""Erasing what the database keeps of a person: archive, cases, reports and outbox of some jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, Table, bindparam, delete, null, or_, select, update
+
+from hms_svc.domain.erasure import ERASED, erased_detail
+from hms_svc.domain.job import Job
+from hms_svc.domain.views import JobDetail
+from hms_svc.persistence.statements import among
+from hms_svc.persistence.tables import archive, cases, outbox, reports
+
+_EVENT: Final = "event"
+_read_detail: Final = msgspec.json.Decoder(JobDetail).decode
+_read_job: Final = msgspec.json.Decoder(Job).decode
+_write: Final = msgspec.json.Encoder().encode
+
+_CASES: Final = (
+    update(cases)
+    .where(among(cases.c.job_id))
+    .values(data=bindparam("blank"), user_id=null(), lat=null(), lon=null(), open_cell=null())
+)
+_REPORTS: Final = delete(reports).where(among(reports.c.job_id))
+_ARCHIVED: Final = select(archive.c.number, archive.c.job_id, archive.c.detail).where(
+    among(archive.c.job_id)
+)
+_MESSAGES: Final = select(outbox.c.number).where(or_(among(outbox.c.subject), among(outbox.c.id)))
+_NAMED: Final = select(outbox.c.number, outbox.c.kind, outbox.c.data).where(among(outbox.c.number))
+
+
+def messages_of(connection: Connection, job_ids: Sequence[str]) -> list[int]:
+    """Return the numbers of the outbox rows that are about some jobs, or are such a job."""
+    return list(connection.execute(_MESSAGES, {"values": list(job_ids)}).scalars())
+
+
+def erase(connection: Connection, job_ids: Sequence[str], messages: Sequence[int]) -> list[str]:
+    """Blank all that is kept of some jobs, and these outbox rows; gives the ids in the archive."""
+    named = {"values": list(job_ids)}
+    connection.execute(_CASES, {**named, "blank": ERASED})
+    connection.execute(_REPORTS, named)
+    _erase_messages(connection, messages)
+    archived = connection.execute(_ARCHIVED, named).all()
+    blank = [(row.number, _write(erased_detail(_read_detail(row.detail)))) for row in archived]
+    _put(connection, archive, "detail", blank)
+    return sorted({row.job_id for row in archived})
+
+
+def _erase_messages(connection: Connection, messages: Sequence[int]) -> None:
+    rows = connection.execute(_NAMED, {"values": list(messages)}).all()
+    blank = [
+        (row.number, ERASED if row.kind == _EVENT else _write(_erased_job(_read_job(row.data))))
+        for row in rows
+    ]
+    _put(connection, outbox, "data", blank)
+
+
+def _erased_job(job: Job) -> Job:
+    return msgspec.structs.replace(
+        job,
+        data=ERASED,
+        unique_key=None,
+        traceparent=None,
+        tracestate=None,
+        meta=None,
+        extra=None,
+    )
+
+
+def _put(
+    connection: Connection, table: Table, column: str, rows: Sequence[tuple[int, bytes]]
+) -> None:
+    if rows:
+        statement = (
+            update(table)
+            .where(table.c.number == bindparam("which"))
+            .values({column: bindparam("blank")})
+        )
+        values: list[dict[str, Any]] = [{"which": which, "blank": blank} for which, blank in rows]
+        connection.execute(statement, values)

@@ -1,0 +1,125 @@
+"""How long callers wait for an engine that says nothing: not for what is only slow."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from hms_svc.domain.errors import Outage
+
+log: Final = logging.getLogger("hms_svc")
+ASK_AFTER_SECONDS: Final = 1.5
+PROBE_SECONDS: Final = 1.0
+MOST_SECONDS: Final = ASK_AFTER_SECONDS + PROBE_SECONDS
+"""How long a call waits at most for an engine that says nothing."""
+_PAUSE_SECONDS: Final = 0.25
+_READS_TO_SETTLE: Final = 10
+
+
+class AnswerBound:
+    """Ends the calls of one engine that says nothing, and refuses further ones until it does.
+
+    When a call has waited for 1.5 s, `probe` asks the engine something that it answers at once, on a
+    connection of its own: one probe at a time, however many wait. An engine that answers within
+    a second is waited for further. Else all that wait end with the Outage that `outage` makes, and so do new
+    calls, at once; the probe is repeated until it is answered. Belongs to one event loop.
+    """
+
+    def __init__(
+        self,
+        engine: str,
+        probe: Callable[[], Awaitable[object]],
+        outage: Callable[[str], Outage],
+    ) -> None:
+        self._engine = engine
+        self._probe = probe
+        self._outage = outage
+        self._waiting: dict[asyncio.Timeout, float] = {}
+        self._watch: asyncio.Task[None] | None = None
+        self._is_silent = False
+
+    @asynccontextmanager
+    async def hold(self) -> AsyncIterator[None]:
+        """Wait for what the engine is asked within; raises the Outage where it says nothing."""
+        if self._is_silent:
+            raise self._no_answer()
+        scope = asyncio.timeout(None)
+        self._waiting[scope] = asyncio.get_running_loop().time()
+        if self._watch is None or self._watch.done():
+            self._watch = asyncio.create_task(self._keep_watch(), name="answer-bound")
+        try:
+            async with scope:
+                yield
+        except TimeoutError as error:
+            if not scope.expired():
+                raise
+            raise self._no_answer() from error
+        finally:
+            del self._waiting[scope]
+
+    async def close(self) -> None:
+        """End the watch."""
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.cancel()
+            await asyncio.wait({watch})
+
+    async def _keep_watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        answered_at = 0.0
+        while self._waiting:
+            oldest = max(next(iter(self._waiting.values())), answered_at)
+            left = oldest + ASK_AFTER_SECONDS - loop.time()
+            if left > 0:
+                await asyncio.sleep(left)
+                continue
+            answered_at = loop.time()
+            probe = asyncio.create_task(self._ask(), name="answer-probe")
+            try:
+                if not await _within(PROBE_SECONDS, probe):
+                    await self._endure(probe)
+            finally:
+                probe.cancel()
+
+    async def _endure(self, probe: asyncio.Task[bool]) -> None:
+        """End what waits, and refuse what comes, until there is an answer."""
+        # No warning: whoever is refused tells it, a command on its own line.
+        log.info("%s: says nothing; it is asked until it answers", self._engine)
+        self._is_silent = True
+        now = asyncio.get_running_loop().time()
+        for scope in self._waiting:
+            if not scope.expired():  # One of an earlier silence may still be on its way out.
+                scope.reschedule(now)
+        try:
+            while not await probe:
+                await asyncio.sleep(_PAUSE_SECONDS)
+                probe = asyncio.create_task(self._ask(), name="answer-probe")
+        finally:
+            probe.cancel()
+            self._is_silent = False
+        log.info("%s: answers again", self._engine)
+
+    async def _ask(self) -> bool:
+        try:
+            await self._probe()
+        except Outage:
+            return False
+        return True
+
+    def _no_answer(self) -> Outage:
+        return self._outage(f"{self._engine}: no answer in {MOST_SECONDS:g} s")
+
+
+async def _within(seconds: float, probe: asyncio.Task[bool]) -> bool:
+    """Return whether the probe is answered in time, in which the loop has turned now and then.
+
+    A process that gets no CPU for a second has not given its engine a second to answer.
+    """
+    for _ in range(_READS_TO_SETTLE):
+        await asyncio.wait({probe}, timeout=seconds / _READS_TO_SETTLE)
+        if probe.done():
+            return probe.result()
+    return False

@@ -1,0 +1,250 @@
+"""Workers that live and end with a console: on a thread of it, or in processes below it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import subprocess
+import threading
+from collections.abc import Iterable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Final
+
+from hms_svc import bootstrap
+from hms_svc.domain.errors import DatabaseUnavailable, HmsError, Outage
+from hms_svc.domain.plain_text import plain
+from hms_svc.processes.supervisor import (
+    OUTAGE_CODE,
+    READY,
+    STOP,
+    STOP_NOW,
+    ChildSpec,
+    receive,
+    send,
+    start_child,
+)
+from hms_svc.processes.suspect_lane import SuspectLane
+from hms_svc.runtime.worker import Worker
+from hms_svc.runtime.worker_ids import make_worker_id
+from hms_svc.sdk.captured_output import captured_output
+from hms_svc.settings import Settings, child_environment
+
+if TYPE_CHECKING:
+    import socket
+
+    from hms_svc.runtime.worker_options import Engines
+
+log: Final = logging.getLogger("hms_svc.runtime")
+SHORTEST_WAIT_SECONDS: Final = 0.5
+LONGEST_WAIT_SECONDS: Final = 5.0
+BY_OPERATOR: Final = "stopped by an operator"
+
+
+class EmbeddedWorkers:
+    """What both ways share: a thread that minds the work, a state in words, an end to wait for."""
+
+    def __init__(self, settings: Settings, types: Iterable[str] = ()) -> None:
+        self._settings = bootstrap.resolve(settings)
+        self._types = tuple(types)
+        self._ended: Future[None] = Future()
+        self._stops = 0
+        self._state = "not started"
+
+    @property
+    def state(self) -> str:
+        """Return, in a few words how they are."""
+        return self._state
+
+    @property
+    def is_asked_to_stop(self) -> bool:
+        """Return whether `stop` was called."""
+        return self._stops > 0
+
+    def start(self) -> None:
+        """Begin, once; an outage at the start is tried again until it is over."""
+        if self._state != "not started":
+            return
+        self._state = "starting"
+        threading.Thread(target=self._run_in_thread, name="hms-svc-workers", daemon=True).start()
+
+    def stop(self) -> None:
+        """Let running jobs finish within the grace; a second call cancels them or gives them back."""
+        self._stops += 1
+        if self._state == "not started":
+            self._end("stopped")
+        elif not self._ended.done():
+            self._state = "stopping"
+            self._pass_stop()
+
+    async def wait_stopped(self) -> None:
+        """Return when nothing works any more."""
+        await asyncio.shield(asyncio.wrap_future(self._ended))
+
+    def join(self, seconds: float) -> bool:
+        """Wait, blocking, for the end; False where it did not come."""
+        try:
+            self._ended.result(seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    def _run_in_thread(self) -> None:
+        try:
+            self._work()
+        except HmsError as error:
+            log.exception("the workers stopped")
+            self._end(f"stopped: {plain(str(error))}")
+        finally:
+            self._end("stopped" if self._stops else "stopped: see the log")
+
+    def _end(self, state: str) -> None:
+        if not self._ended.done():
+            self._state = state
+            self._ended.set_result(None)
+
+    def _work(self) -> None:
+        raise NotImplementedError
+
+    def _pass_stop(self) -> None:
+        raise NotImplementedError
+
+
+class ThreadWorkers(EmbeddedWorkers):
+    """One worker on a thread, a loop and engines of its own; suspects run in a child."""
+
+    def __init__(self, settings: Settings, types: Iterable[str] = ()) -> None:
+        super().__init__(settings, types)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._asked = asyncio.Event()
+        self._worker: Worker | None = None
+        self._lane = SuspectLane(self._types, child_environment(self._settings))
+
+    def start(self) -> None:
+        """Begin, once; an outage at the start is tried again until it is over."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        super().start()
+
+    def _work(self) -> None:
+        assert self._loop is not None
+        loop = self._loop
+        with (
+            captured_output(pass_on=False, to_process=True),
+            asyncio.Runner(loop_factory=lambda: loop) as runner,
+        ):
+            runner.run(self._serve())
+
+    def _pass_stop(self) -> None:
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(self._pass_on_stop)
+        except RuntimeError:
+            log.debug("the workers' loop has ended already")
+
+    def _pass_on_stop(self) -> None:
+        self._asked.set()
+        self._lane.stop()
+        if self._worker is not None:
+            if self._stops > 1:
+                self._worker.stop_now()
+            self._worker.stop()
+
+    async def _serve(self) -> None:
+        registry = bootstrap.application(self._settings, ready=True)
+        if self._types:
+            registry = registry.only(self._types)
+        wait_seconds = SHORTEST_WAIT_SECONDS
+        while not self._asked.is_set():
+            try:
+                worker_id = make_worker_id()
+                async with bootstrap.engines(
+                    self._settings, registry, worker_id, on_replaced=self._leave_files
+                ) as engines:
+                    await self._run(engines, worker_id)
+            except Outage as error:
+                if not self._asked.is_set():
+                    log.warning("the workers wait: %s", error)
+                    self._state = _waiting_text(error)
+                    await self._rest(wait_seconds)
+                wait_seconds = min(LONGEST_WAIT_SECONDS, wait_seconds * 2)
+
+    def _leave_files(self) -> None:
+        """End the worker whose files are not at their paths any more: the next opens those that are."""
+        if self._worker is not None:
+            self._worker.stop_now()
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._asked.wait()
+        except TimeoutError:
+            return
+
+    async def _run(self, engines: Engines, worker_id: str) -> None:
+        options = bootstrap.worker_options(self._settings, worker_id=worker_id)
+        self._worker = Worker(engines, options, on_suspects=self._lane.need)
+        if self._asked.is_set():
+            return
+        self._state = f"{options.slots} slots, thread"
+        log.info("worker %s works on a thread with %d slots", options.worker_id, options.slots)
+        await self._worker.run()
+        if self._worker.is_dismissed:
+            self._lane.stop()
+            self._asked.set()
+        if self._asked.is_set():
+            await self._lane.wait_stopped()
+            if self._worker.is_dismissed:
+                self._end(BY_OPERATOR)
+        elif (
+            self._worker.is_hung
+        ):  # functions that do not return hold all its threads: another worker has its own
+            log.error("worker %s is replaced; its threads stay in their functions", worker_id)
+
+
+class ProcessWorkers(EmbeddedWorkers):
+    """The supervisor of `serve` as a child, which ends when this process does."""
+
+    def __init__(self, settings: Settings, types: Iterable[str] = ()) -> None:
+        super().__init__(settings, types)
+        self._asked = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._line: socket.socket | None = None
+
+    def _work(self) -> None:
+        wait_seconds = SHORTEST_WAIT_SECONDS
+        while not self._asked.is_set():
+            code = self._supervise()
+            if self._asked.is_set():
+                return
+            if code != OUTAGE_CODE:
+                self._end(f"stopped with {code}: see the log" if code else BY_OPERATOR)
+                return
+            self._state = "waiting for broker and database: see the log"
+            self._asked.wait(wait_seconds)
+            wait_seconds = min(LONGEST_WAIT_SECONDS, wait_seconds * 2)
+
+    def _supervise(self) -> int:
+        self._process, line = start_child(
+            "hms_svc.processes.supervisor_main",
+            [ChildSpec(types=self._types)],
+            child_environment(self._settings),
+        )
+        line.setblocking(True)
+        with line:
+            self._line = line
+            if self._asked.is_set():
+                self._pass_stop()
+            while received := receive(line):
+                if READY in received and not self._asked.is_set():
+                    self._state = f"{self._settings.concurrency} slots, process"
+            self._line = None
+        return self._process.wait()
+
+    def _pass_stop(self) -> None:
+        self._asked.set()
+        send(self._line, STOP if self._stops == 1 else STOP_NOW)
+
+
+def _waiting_text(outage: Outage) -> str:
+    what = "database" if isinstance(outage, DatabaseUnavailable) else "broker"
+    return f"waiting for the {what}: {plain(str(outage))}"

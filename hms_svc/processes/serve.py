@@ -1,0 +1,54 @@
+"""`hms-svc serve`: it becomes the supervisor of its workers and of the HTTP server."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import msgspec
+
+from hms_svc import bootstrap
+from hms_svc.domain.backend_url import BackendKind
+from hms_svc.processes.supervisor import ChildSpec, Role, Supervisor, python_module
+from hms_svc.settings import Settings, child_environment
+
+
+class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What `serve` was asked for. `types` empty is all; `http` None is no HTTP; `web` the console."""
+
+    processes: int = 1
+    types: tuple[str, ...] = ()
+    drain: bool = False
+    http: str | None = None
+    web: bool = False
+
+
+def serve(settings: Settings, options: ServeOptions) -> int:
+    """Run workers until they are stopped or drained; gives the exit code of `serve`.
+
+    Replaces this process by the supervisor, which needs little of what a
+    command line has loaded; with `memory://`, whose folder goes away with this
+    process, the supervisor runs in it.
+    """
+    bootstrap.check_application(settings)
+    specs = [ChildSpec(types=options.types, drain=options.drain)] * options.processes
+    if options.http is not None:
+        from hms_svc.http_api.exposure import refuse_exposure
+        from hms_svc.http_api.listen_socket import listen
+        from hms_svc.http_api.settings_check import check_http_settings
+
+        check_http_settings(settings)
+        listening = listen(options.http)
+        refuse_exposure(settings, listening, lambda: bootstrap.database(settings))
+        specs.append(ChildSpec(role=Role.HTTP, listening=listening.detach(), web=options.web))
+    if settings.broker.kind is BackendKind.MEMORY:
+        return Supervisor(bootstrap.resolve(settings), specs).run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    command = [
+        *python_module("hms_svc.processes.supervisor_main"),
+        msgspec.json.encode(specs).decode(),
+    ]
+    return os.execve(  # noqa: S606 - nothing of it is anybody's input
+        sys.executable, command, child_environment(settings)
+    )

@@ -1,0 +1,117 @@
+"""What a worker process of `serve` does, from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import socket
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from hms_svc import bootstrap
+from hms_svc.domain.job import Lane
+from hms_svc.domain.views import WorkerRequest, WorkerState
+from hms_svc.observability.logs import set_up_logging
+from hms_svc.processes.child_exit import ending_of
+from hms_svc.processes.report_socket import sender_of
+from hms_svc.processes.shutdown import ending_of_hung, leave_now, stop_on_signals
+from hms_svc.processes.supervisor import (
+    DISMISSED,
+    DONE,
+    READY,
+    REPLACED_CODE,
+    STOPPING,
+    SUSPECTS,
+    ChildSpec,
+    Role,
+    send,
+    stop_reason,
+)
+from hms_svc.runtime.worker import Worker
+from hms_svc.runtime.worker_options import Engines
+from hms_svc.sdk.captured_output import captured_output
+from hms_svc.settings import Settings, load_settings
+
+log: Final = logging.getLogger("hms_svc.runtime")
+LANE_IDLE_SECONDS: Final = 30.0
+
+
+def run_worker(arguments: list[str]) -> int:
+    """Run one worker: arguments are the socket's descriptor and the spec as JSON."""
+    line = socket.socket(fileno=int(arguments[0]))
+    spec = msgspec.json.decode(arguments[1], type=ChildSpec)
+
+    def work() -> None:
+        settings = load_settings().settings
+        set_up_logging(settings.log_level, settings.log_format)
+        with captured_output(pass_on=False):
+            asyncio.run(_work(settings, spec, line))
+
+    return ending_of(work)
+
+
+async def _work(settings: Settings, spec: ChildSpec, line: socket.socket) -> None:
+    registry = bootstrap.application(settings, ready=True)
+    for replacement in registry.replacements:
+        log.info("%s", replacement)
+    if spec.types:
+        registry = registry.only(spec.types)
+    async with bootstrap.engines(
+        settings, registry, spec.worker_id, on_replaced=lambda: leave_now(REPLACED_CODE)
+    ) as engines:
+        worker = await _run(engines, settings, spec, line)
+    send(line, DONE)
+    if worker is not None:
+        ending_of_hung(worker)
+
+
+async def _run(
+    engines: Engines, settings: Settings, spec: ChildSpec, line: socket.socket
+) -> Worker | None:
+    loop = asyncio.get_running_loop()
+    request = await _succeed(engines, spec.predecessor) if spec.predecessor else None
+    if request is not None and request.state is WorkerState.STOPPING:
+        log.warning("an operator has stopped %s: no other starts in its place", spec.predecessor)
+        send(line, DISMISSED)
+        return None
+    options = bootstrap.worker_options(settings, worker_id=spec.worker_id, drain=spec.drain)
+    if request is not None and request.state is WorkerState.QUIET:
+        options = replace(options, quiet=request)
+    if spec.role is Role.SUSPECTS:
+        options = replace(options, slots=1, lane=Lane.SUSPECT, idle_seconds=LANE_IDLE_SECONDS)
+    worker = Worker(
+        engines,
+        options,
+        on_suspects=lambda: send(line, SUSPECTS),
+        on_stop=lambda: send(line, DISMISSED if worker.is_dismissed else STOPPING),
+        send_report=sender_of(spec.reports),
+    )
+    stop_on_signals(worker)
+    line.setblocking(False)
+
+    def on_line() -> None:
+        if words := stop_reason(line.fileno()):
+            loop.remove_reader(line.fileno())
+            log.info("stopping: %s; %d jobs in hand", words, worker.in_flight.unsettled())
+            worker.stop()
+
+    loop.add_reader(line.fileno(), on_line)
+    send(line, READY)
+    served = ", ".join(declared.type for declared in engines.registry)
+    log.info("worker %s serves %s with %d slots", options.worker_id, served, options.slots)
+    gc.freeze()
+    gc.enable()
+    await worker.run()
+    return worker
+
+
+async def _succeed(engines: Engines, predecessor: str) -> WorkerRequest | None:
+    """End what is recorded of a worker that died; return what an operator wanted of it."""
+    live, silent = await engines.inspection.register()
+    found = [each for each in (*live, *silent) if each.id == predecessor]
+    await engines.broker.abandon(predecessor)
+    await engines.broker.unregister(predecessor)
+    return found[0].request if found else None

@@ -1,0 +1,61 @@
+"""How many jobs of each type a worker may claim: what its limits and the outages leave."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hms_svc.domain.backoff import RetryPolicy
+from hms_svc.ports.broker import ServedType
+from hms_svc.runtime.availability import Availability
+from hms_svc.runtime.in_flight import InFlight
+from hms_svc.sdk.registry import Registry, slots_by_type
+
+DEFAULT_RETRY: Final = RetryPolicy()
+
+
+class TypeCapacity:
+    """Gives the types of a claim, each with its room.
+
+    `held_back` tells whether a type had less room than the claim: the end of a job, or of an
+    outage, may then give it more.
+    """
+
+    def __init__(
+        self, registry: Registry, slots: int, in_flight: InFlight, availability: Availability
+    ) -> None:
+        self._slots_of = slots_by_type(registry, slots)
+        self._in_flight = in_flight
+        self._availability = availability
+        self._served = tuple(
+            ServedType(declared.type, (declared.retry or DEFAULT_RETRY).max_attempts)
+            for declared in registry
+        )
+        self.held_back = False
+
+    def types_for(self, capacity: int, *, limited: bool) -> tuple[ServedType, ...]:
+        """Return the types for a claim of so many jobs; not `limited` leaves the limits aside."""
+        paused = self._availability.has_paused
+        types = tuple(
+            self._with_capacity(served, capacity, limited=limited, paused=paused)
+            for served in self._served
+        )
+        self.held_back = any(served.capacity is not None for served in types)
+        return types
+
+    def _with_capacity(
+        self, served: ServedType, capacity: int, *, limited: bool, paused: bool
+    ) -> ServedType:
+        type = served.type
+        if paused and self._availability.is_paused(type):
+            return ServedType(type, served.max_attempts, 0)
+        free = self._slots_of[type] - self._in_flight.of_type(type)
+        if not limited or free >= capacity:
+            return served
+        return ServedType(type, served.max_attempts, max(0, free))
+
+
+def capacity_of(types: tuple[ServedType, ...], capacity: int) -> int:
+    """Return how many jobs these types may have together, at most `room`."""
+    return min(
+        capacity, sum(capacity if each.capacity is None else each.capacity for each in types)
+    )

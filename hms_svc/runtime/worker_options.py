@@ -1,0 +1,63 @@
+"""What a worker needs to know, and what it works with."""
+
+from __future__ import annotations
+
+import msgspec
+
+from hms_svc.domain.agencies import Receiver
+from hms_svc.domain.job import Lane
+from hms_svc.domain.views import WorkerRequest
+from hms_svc.ports.broker import Broker
+from hms_svc.ports.bus import Bus
+from hms_svc.ports.clock import Clock
+from hms_svc.ports.control import Control
+from hms_svc.ports.inspection import Inspection
+from hms_svc.ports.policy import Policy
+from hms_svc.ports.stores import Database
+from hms_svc.ports.tracing import Tracer
+from hms_svc.sdk.registry import Registry
+
+
+class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How one worker process works. `lane` SUSPECT makes it run suspects, one at a time.
+
+    `inline_suspects` is for handlers that no name can import: the worker
+    empties itself and runs the suspect alone. `receivers` are notified of events, in whose
+    source the `namespace` stands. `audit_key` signs the heads of the audit chain.
+    A function that runs on for
+    `hung_seconds` after its job was settled counts as hung. `quiet` lets the worker claim nothing from its start: the
+    request of an operator for a worker that died, in whose place it is. Durations are in seconds.
+    """
+
+    worker_id: str
+    slots: int = 20
+    lease_seconds: float = 30.0
+    timeout_seconds: float = 300.0
+    grace_seconds: float = 25.0
+    radius_m: float = 25.0
+    unserved_days: float = 7.0
+    completed_days: float = 7.0
+    failed_days: float = 90.0
+    lane: Lane = Lane.NORMAL
+    inline_suspects: bool = False
+    drain: bool = False
+    idle_seconds: float = 0.0
+    hung_seconds: float = 10.0
+    receivers: tuple[Receiver, ...] = ()
+    namespace: str = "default"
+    audit_key: str = ""
+    quiet: WorkerRequest | None = None
+
+
+class Engines(msgspec.Struct, frozen=True):
+    """The concrete parts that a worker works with, behind their interfaces; None traces nothing."""
+
+    broker: Broker
+    inspection: Inspection
+    control: Control
+    bus: Bus
+    database: Database
+    policy: Policy
+    registry: Registry
+    clock: Clock
+    tracer: Tracer | None = None

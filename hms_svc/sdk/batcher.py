@@ -1,0 +1,79 @@
+"""Natural batching: what is asked for while one call is under way leaves with the next one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from hms_svc.domain.errors import Outage
+
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+
+
+class Batcher(Generic[Question, Answer]):
+    """Turns many awaited single calls into few calls of `answer_many`, one under way at a time.
+
+    A first question waits for one turn of the loop, so that all tasks that the
+    same turn woke share a batch. Belongs to the loop that first asks. An Outage
+    of `answer_many` is raised to everyone in that batch; after any other error
+    each is asked again alone, so that one bad question harms nobody else. The
+    questions of a batch weigh `limit` at most together, or there is only one.
+    """
+
+    def __init__(
+        self,
+        answer_many: Callable[[Sequence[Question]], Awaitable[Sequence[Answer]]],
+        *,
+        limit: int = 500,
+        weigh: Callable[[Question], int] = lambda _question: 1,
+    ) -> None:
+        self._answer_many = answer_many
+        self._limit = limit
+        self._weigh = weigh
+        self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
+        self._flusher: asyncio.Task[None] | None = None
+
+    async def ask(self, question: Question) -> Answer:
+        """Submit one question and wait for its answer."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        self._waiting.append((question, future))
+        if self._flusher is None or self._flusher.done():
+            self._flusher = loop.create_task(self._flush(), name="batcher")
+        return await future
+
+    async def _flush(self) -> None:
+        await asyncio.sleep(0)
+        while self._waiting:
+            count = self._fitting()
+            batch, self._waiting = self._waiting[:count], self._waiting[count:]
+            await self._answer(batch)
+
+    def _fitting(self) -> int:
+        weight = 0
+        for count, (question, _) in enumerate(self._waiting):
+            weight += self._weigh(question)
+            if weight > self._limit:
+                return max(count, 1)
+        return len(self._waiting)
+
+    async def _answer(self, batch: list[tuple[Question, asyncio.Future[Answer]]]) -> None:
+        try:
+            answers = await self._answer_many([question for question, _ in batch])
+        except BaseException as error:
+            if len(batch) > 1 and isinstance(error, Exception) and not isinstance(error, Outage):
+                for one in batch:
+                    await self._answer([one])
+                return
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+                    future.exception()
+            if not isinstance(error, Exception):
+                raise
+        else:
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)

@@ -1,0 +1,308 @@
+"""The DAO: the only way to the case database, batched over all jobs of a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import msgspec
+
+from hms_svc.domain import failpoints
+from hms_svc.domain.case import Case, CaseStatus
+from hms_svc.domain.errors import (
+    BadInput,
+    DuplicateCase,
+    EffectConflict,
+    LeaseLost,
+    MalformedJob,
+    NoActiveJob,
+    Outage,
+)
+from hms_svc.domain.event import Event, check_draft, service_event
+from hms_svc.domain.ids import RESERVED_PREFIX, follow_up_id, new_job_id
+from hms_svc.domain.ids import case_id as stable_case_id
+from hms_svc.domain.job import Job, check_handed_in
+from hms_svc.domain.strict_json import check_strict, encode, encode_sorted
+from hms_svc.ports.clock import Clock
+from hms_svc.ports.stores import (
+    EffectRequest,
+    EffectStore,
+    NearCase,
+    PlaceQuery,
+    RefusedEffect,
+    ReportCount,
+    StoredEffect,
+)
+from hms_svc.sdk.batcher import Batcher
+from hms_svc.sdk.running_job import RunningJob, find_job, require_job
+
+Answer: TypeAlias = StoredEffect | RefusedEffect
+CASE_OPENED = "case.opened"
+HOUR_MS = 3_600_000
+
+
+class Dao:
+    """Look-ups and inserts of the running job; concurrent calls share queries and commits.
+
+    With `needs_job` it serves nobody else while a worker runs in this process.
+    """
+
+    def __init__(
+        self,
+        store: EffectStore,
+        clock: Clock,
+        *,
+        radius_m: float,
+        actor: str,
+        needs_job: bool = False,
+    ) -> None:
+        self._needs_job = needs_job
+        self._clock = clock
+        self._radius_m = radius_m
+        self._actor = actor
+        self._near: Batcher[PlaceQuery, NearCase | None] = Batcher(store.near)
+        self._reports: Batcher[ReportCount, int] = Batcher(store.count_reports)
+        self._commits: Batcher[EffectRequest, StoredEffect | RefusedEffect] = Batcher(store.commit)
+
+    async def nearest_case(
+        self, lat: float, lon: float, *, kind: str | None = None, radius_m: float | None = None
+    ) -> NearCase | None:
+        """Return the nearest open case within the radius (metres), leaving out the job's own.
+
+        Outside of a job the kind is `pothole` unless one is given. Raises
+        NoActiveJob outside of a job where one is needed.
+        """
+        job = self._job("dao.case_exists")
+        query = PlaceQuery(
+            kind=kind or default_kind(job),
+            lat=_degrees("lat", lat, 90),
+            lon=_degrees("lon", lon, 180),
+            radius_m=self._radius_m if radius_m is None else radius_m,
+            not_of_job=job.id if job else "",
+        )
+        return await self._near.ask(query)
+
+    async def case_exists(
+        self, lat: float, lon: float, *, kind: str | None = None, radius_m: float | None = None
+    ) -> bool:
+        """Return whether an open case stands within the radius, leaving out the job's own."""
+        return await self.nearest_case(lat, lon, kind=kind, radius_m=radius_m) is not None
+
+    async def count_reports(self, user_id: str, *, within_ms: int = HOUR_MS) -> int:
+        """Count this job as a report of the user; gives how many distinct jobs that makes."""
+        job = find_job()
+        if job is None:
+            raise NoActiveJob("dao.count_reports counts the running job: call it inside one")
+        now = self._clock.now_ms()
+        return await self._reports.ask(ReportCount(user_id, job.id, now, now - within_ms))
+
+    async def insert_case(
+        self,
+        data: Mapping[str, Any],
+        key: str = "",
+        events: Sequence[Mapping[str, Any]] = (),
+        *,
+        kind: str | None = None,
+        urgency: int | None = None,
+        follow_ups: Sequence[Job] = (),
+    ) -> str:
+        """Open a case, durably, once for (job id, key), and give its id.
+
+        The case, its audit record, `case.opened`, the further `events` (each
+        `{"type", "data"}`, optionally `"key"`) and `follow_ups` commit together.
+        Raises DuplicateCase where an open case of the kind stands within the
+        radius, EffectConflict where the key was used with other data, LeaseLost
+        where the job is no longer ours, and the governance verdict where there
+        was a no, or no answer; NoActiveJob in a validator and, where a job is needed,
+        outside of one. Outside of a job `kind` has to be given. A place is `lat` and
+        `lon` of the data; without them there is no place to be taken. A follow-up of
+        the id `follow_up_id(job id, type)`
+        is erased with its job.
+        """
+        job = self._job("dao.insert_case")
+        if job is not None:
+            _may_write(job)
+        elif kind is None:
+            raise BadInput(
+                "kind is missing: outside of a job nothing says what kind of case this is; "
+                "give it, such as kind='pothole'"
+            )
+        check_strict(dict(data))
+        for follow_up in follow_ups:
+            _check_follow_up(follow_up, job)
+        request = self._request(job, dict(data), key, events, kind, urgency, follow_ups)
+        if job is None:
+            answer, cancelled = await _to_the_end(self._commits.ask(request))
+        else:
+            answer, cancelled = await self._commit_for(job, request)
+        if isinstance(answer, StoredEffect):
+            if cancelled:
+                raise asyncio.CancelledError
+            return answer.case_id
+        raise _refusal(answer, request)
+
+    def _job(self, name: str) -> RunningJob | None:
+        job = find_job()
+        if job is None and self._needs_job:
+            require_job(name)
+        return job
+
+    async def _commit_for(self, job: RunningJob, request: EffectRequest) -> tuple[Answer, bool]:
+        job.pending_commits += 1
+        try:
+            if failpoints.armed is not None:
+                failpoints.reached("effect.before")
+            with job.stage("commit"):
+                answer, cancelled = await _to_the_end(self._commits.ask(request))
+            if failpoints.armed is not None:
+                failpoints.reached("effect.after")
+        except Outage as outage:
+            job.uncertain = outage
+            raise
+        finally:
+            job.pending_commits -= 1
+        if isinstance(answer, StoredEffect):
+            job.effects = (*job.effects, answer)
+        return answer, cancelled
+
+    def _request(
+        self,
+        job: RunningJob | None,
+        data: dict[str, Any],
+        key: str,
+        events: Sequence[Mapping[str, Any]],
+        kind: str | None,
+        urgency: int | None,
+        follow_ups: Sequence[Job],
+    ) -> EffectRequest:
+        now = self._clock.now_ms()
+        job_id = job.id if job else f"{RESERVED_PREFIX}outside:{key or new_job_id()}"
+        case = Case(
+            id=stable_case_id(job_id, key),
+            job_id=job_id,
+            key=key,
+            kind=kind or default_kind(job),
+            lat=_place(data, "lat", 90),
+            lon=_place(data, "lon", 180),
+            user_id=data["user_id"] if isinstance(data.get("user_id"), str) else None,
+            urgency=urgency,
+            status=CaseStatus.OPEN,
+            opened_at=now,
+            data=encode(data),
+        )
+        if (case.lat is None) != (case.lon is None):
+            raise MalformedJob(
+                "a place needs both lat and lon", "lat" if case.lat is None else "lon"
+            )
+        trace = job.claimed.job.traceparent if job else None
+        opened = service_event(job_id, CASE_OPENED, key, _announcement(case), now, trace)
+        return EffectRequest(
+            job_id=job_id,
+            key=key,
+            fence=job.claimed.token.fence if job else 0,
+            digest=hashlib.sha256(encode_sorted([case.kind, data])).hexdigest(),
+            case=case,
+            radius_m=self._radius_m,
+            actor=self._actor,
+            events=(opened, *_further(job, job_id, events, now)),
+            follow_ups=tuple(job.carry_trace(follow_ups) if job else follow_ups),
+            valid_until=job.lease_until if job else None,
+            vetted=tuple(job.vetted[asked] for asked in sorted(job.vetted)) if job else (),
+        )
+
+
+def _check_follow_up(follow_up: Job, job: RunningJob | None) -> None:
+    """Hold a follow-up to the rules of every edge; the id that it has by convention is allowed."""
+    running = "" if job is None else job.id
+    if follow_up.id == follow_up_id(running, follow_up.type):
+        follow_up = msgspec.structs.replace(follow_up, id=new_job_id())
+    check_handed_in(follow_up, running)
+
+
+async def _to_the_end(asking: Coroutine[Any, Any, Answer]) -> tuple[Answer, bool]:
+    """Wait for an answer also when cancelled, and tell: a commit under way cannot be called back."""
+    task = asyncio.ensure_future(asking)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            cancelled = True
+    return task.result(), cancelled
+
+
+def _may_write(job: RunningJob) -> None:
+    if job.validating:
+        raise NoActiveJob(
+            f"job {job.id} is being validated: a case is inserted by its handler, once every "
+            "validator has said yes"
+        )
+    if job.verdict is not None:
+        raise job.verdict
+    for error in job.unanswered.values():
+        raise error
+    if job.revoked:
+        raise LeaseLost(f"job {job.id} is no longer ours: it timed out or lost its lease")
+
+
+def default_kind(job: RunningJob | None) -> str:
+    """Return the kind of case a job opens: its type without the last part, `pothole.report` → `pothole`."""
+    if job is None:
+        return "pothole"
+    head, _, _ = job.type.rpartition(".")
+    return head or job.type
+
+
+def _announcement(case: Case) -> dict[str, Any]:
+    return {
+        "case_id": case.id, "kind": case.kind, "lat": case.lat, "lon": case.lon,
+        "urgency": case.urgency, "user_id": case.user_id,
+    }  # fmt: skip
+
+
+def _further(
+    job: RunningJob | None, job_id: str, events: Sequence[Mapping[str, Any]], now: int
+) -> list[Event]:
+    made = []
+    for ordinal, draft in enumerate(events):
+        check_strict(draft.get("data"))
+        check_draft(draft, ordinal)
+        own_key = draft.get("key")
+        if own_key is None:
+            own_key = str(job.event_ordinal if job else ordinal)
+            if job is not None:
+                job.event_ordinal += 1
+        trace = job.claimed.job.traceparent if job else None
+        made.append(service_event(job_id, draft["type"], own_key, draft.get("data"), now, trace))
+    return made
+
+
+def _place(data: Mapping[str, Any], name: str, limit: int) -> float | None:
+    value = data.get(name)
+    return None if value is None else _degrees(name, value, limit)
+
+
+def _degrees(name: str, value: object, limit: int) -> float:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not -limit <= value <= limit
+    ):
+        raise MalformedJob(f"{name} {value!r:.80} is not a number from -{limit} to {limit}", name)
+    return float(value)
+
+
+def _refusal(answer: RefusedEffect, request: EffectRequest) -> Exception:
+    if answer.fault == "duplicate":
+        return DuplicateCase(
+            f"open case {answer.case_id} of kind {request.case.kind} stands "
+            f"{answer.distance_m:.1f} m away (within {request.radius_m:g} m)",
+            case_id=answer.case_id,
+        )
+    if answer.fault == "conflict":
+        return EffectConflict(
+            f"job {request.job_id} has used the effect key {request.key!r} with other data"
+        )
+    return LeaseLost(f"job {request.job_id} has gone to another worker: nothing was written")

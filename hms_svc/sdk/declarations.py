@@ -1,0 +1,279 @@
+"""What a declaration of a job type may say: every argument held to its type and range."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import CodeType
+from typing import TYPE_CHECKING, Any, Final
+
+from hms_svc.domain.backoff import RetryPolicy
+from hms_svc.domain.errors import BadInput, MalformedJob, MalformedJson
+from hms_svc.domain.ids import check_job_type
+from hms_svc.domain.job import MAX_PRIORITY, encode_data
+from hms_svc.domain.strict_json import check_strict
+
+if TYPE_CHECKING:
+    from hms_svc.domain.schedule import Schedule
+    from hms_svc.sdk.registry import JobType
+
+MOST_ATTEMPTS: Final = 1000
+MOST_SLOTS: Final = 10_000
+LONGEST_TIMEOUT_SECONDS: Final = 7 * 86_400
+LONGEST_WAIT_SECONDS: Final = 10 * 365 * 86_400
+UTC_NAME: Final = "UTC"
+_OURS: Final = ("hms_svc.sdk", "hms_svc.api")
+Fault = tuple[str, Any, str]
+"""An argument, its value, and what is wrong with it in words that go on behind them."""
+
+
+def check_declaration(declared: JobType) -> None:
+    """Raise BadInput for what the runtime could not work with.
+
+    The message names file and line of the handler, the type, the argument, its value, and
+    what would be right.
+    """
+    for argument, value, words in _faults(declared):
+        raise declaration_fault(
+            declared.type, declared.handler, f"{argument} {_shown(value)} {words}"
+        )
+
+
+def declaration_fault(type: object, handler: object, words: str) -> BadInput:
+    """Make the error of a declaration: where it stands, its type, and what is wrong."""
+    shown = type if isinstance(type, str) else repr(type)
+    return BadInput(f"{place_of(handler) or _caller()}: type {shown:.140}: {words}")
+
+
+def read_schedule(
+    type: str, handler: object, schedule: object, time_zone: object
+) -> Schedule | None:
+    """Read the schedule of a declaration; a time zone is checked also where there is none.
+
+    Raises BadInput as `check_declaration` does.
+    """
+    for argument, value in (("schedule", schedule), ("time_zone", time_zone)):
+        if not isinstance(value, str) and (argument, value) != ("schedule", None):
+            raise declaration_fault(type, handler, f"{argument} {_shown(value)} is not text")
+    if schedule is None and time_zone == UTC_NAME:
+        return None
+    from hms_svc.domain.schedule import check_time_zone, make_schedule
+
+    try:
+        check_time_zone(str(time_zone))
+        return None if schedule is None else make_schedule(str(schedule), str(time_zone))
+    except BadInput as error:
+        raise declaration_fault(type, handler, str(error)) from error
+
+
+def place_of(function: object) -> str:
+    """Return file and line of a function, as in `city.py:12`; empty for what has none."""
+    code = _code_of(function)
+    return "" if code is None else _place(code.co_filename, code.co_firstlineno)
+
+
+def name_of(function: object) -> str:
+    """Return a function's name with its file and line: `ward_key (city.py:12)`."""
+    name = getattr(function, "__name__", None) or type(function).__name__
+    place = place_of(function)
+    return f"{name} ({place})" if place else str(name)
+
+
+def _faults(declared: JobType) -> Iterator[Fault]:
+    try:
+        check_job_type(declared.type)
+    except MalformedJob as error:
+        raise declaration_fault(declared.type, declared.handler, str(error)) from error
+    yield from _one("handler", declared.handler, _handler)
+    yield from _one("payload", declared.payload, _payload)
+    yield from _validators(declared.validators)
+    yield from _one("action", declared.action, _action)
+    yield from _retry(declared.retry)
+    yield from _one("timeout_seconds", declared.timeout_seconds, _timeout)
+    yield from _one("priority", declared.priority, _priority)
+    yield from _one("slots", declared.slots, _slots)
+    yield from _one("unique", declared.unique, _unique)
+    yield from _one("schedule_data", declared.schedule_data, lambda data: _data(declared, data))
+    yield from _one("replace", declared.replace, _replace)
+
+
+def _one(argument: str, value: Any, check: Callable[[Any], str]) -> Iterator[Fault]:
+    if words := check(value):
+        yield argument, value, words
+
+
+def _handler(value: Any) -> str:
+    if isinstance(value, type) or not callable(value):
+        return "is not a function that takes the running job, or nothing"
+    if _is_generator(value):
+        return "is a generator function, whose body would never run: return the result"
+    fits = _takes_one(value) or _has_no_parameters(value)
+    return "" if fits else "does not take the running job alone, or nothing"
+
+
+def _payload(value: Any) -> str:
+    if value is None:
+        return ""
+    from pydantic import BaseModel
+
+    is_model = isinstance(value, type) and issubclass(value, BaseModel)
+    return "" if is_model else "is not a class derived from pydantic.BaseModel"
+
+
+def _validators(values: Any) -> Iterator[Fault]:
+    if not isinstance(values, tuple):
+        yield "validators", values, "is not a list or tuple of functions"
+        return
+    for number, value in enumerate(values):
+        if not callable(value) or not _takes_one(value):
+            yield f"validators[{number}]", value, "is not a function that takes the payload alone"
+        elif _is_generator(value):
+            yield f"validators[{number}]", value, "is a generator function, which says yes to all"
+
+
+def _action(value: Any) -> str:
+    is_name = value is None or (isinstance(value, str) and value.strip())
+    return "" if is_name else "is not the name of an action, such as create_case"
+
+
+def _retry(value: Any) -> Iterator[Fault]:
+    if value is None:
+        return
+    if not isinstance(value, RetryPolicy):
+        yield "retry", value, "is not a RetryPolicy, such as RetryPolicy(max_attempts=5)"
+        return
+    if not _is_whole(value.max_attempts, 1, MOST_ATTEMPTS):
+        words = f"is not a whole number from 1 to {MOST_ATTEMPTS}"
+        yield "retry.max_attempts", value.max_attempts, words
+    for name in ("base_seconds", "cap_seconds"):
+        seconds = getattr(value, name)
+        if not _is_number(seconds) or not 0 <= seconds <= LONGEST_WAIT_SECONDS:
+            yield (
+                f"retry.{name}",
+                seconds,
+                f"is not a number of seconds, 0 to {LONGEST_WAIT_SECONDS}",
+            )
+
+
+def _timeout(value: Any) -> str:
+    if value is None or (_is_number(value) and 0 < value <= LONGEST_TIMEOUT_SECONDS):
+        return ""
+    return f"is not a number of seconds above 0, at most {LONGEST_TIMEOUT_SECONDS}"
+
+
+def _priority(value: Any) -> str:
+    if _is_whole(value, -MAX_PRIORITY, MAX_PRIORITY):
+        return ""
+    return f"is not a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}"
+
+
+def _slots(value: Any) -> str:
+    if value is None or _is_whole(value, 1, MOST_SLOTS):
+        return ""
+    return f"is not a whole number from 1 to {MOST_SLOTS}"
+
+
+def _replace(value: Any) -> str:
+    return "" if type(value) is bool else "is not True or False"
+
+
+def _unique(value: Any) -> str:
+    if value is None:
+        return ""
+    if not callable(value) or not _takes_one(value):
+        return "is not a function that takes the payload alone and gives the key"
+    if _is_async(value) or _is_generator(value):
+        return "is not a plain function that gives the key at once"
+    return ""
+
+
+def _data(declared: JobType, value: Any) -> str:
+    try:
+        check_strict(value)
+        encode_data(value)
+    except (MalformedJson, MalformedJob) as error:
+        return f"is not JSON: {error}"
+    if declared.schedule is None or declared.payload is None:
+        return ""
+    from hms_svc.sdk.payload import PayloadFault, parse_handed_in
+
+    try:
+        parse_handed_in(declared.payload, value)
+    except PayloadFault as error:
+        return f"does not fit {declared.payload.__name__}: {error}"
+    return ""
+
+
+def _is_whole(value: Any, low: int, high: int) -> bool:
+    return type(value) is int and low <= value <= high
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _takes_one(function: Any) -> bool:
+    """Return whether a function can be called with one positional argument."""
+    try:
+        inspect.signature(function).bind(None)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _has_no_parameters(function: Any) -> bool:
+    try:
+        return not inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+
+
+def _is_generator(function: Any) -> bool:
+    return any(
+        inspect.isgeneratorfunction(each) or inspect.isasyncgenfunction(each)
+        for each in (function, getattr(function, "__call__", None))  # noqa: B004
+    )
+
+
+def _is_async(function: Any) -> bool:
+    return any(
+        inspect.iscoroutinefunction(each)
+        for each in (function, getattr(function, "__call__", None))  # noqa: B004
+    )
+
+
+def _shown(value: Any) -> str:
+    """Return a value as it is written, functions and classes by their names."""
+    if isinstance(value, type):
+        return value.__name__
+    return name_of(value) if _code_of(value) is not None else f"{value!r:.80}"
+
+
+def _code_of(function: object) -> CodeType | None:
+    while (
+        inner := getattr(function, "func", None) or getattr(function, "__func__", None)
+    ) is not None:
+        function = inner
+    function = inspect.unwrap(function) if callable(function) else function
+    code = getattr(function, "__code__", None)
+    if code is None and not isinstance(function, type):
+        code = getattr(getattr(type(function), "__call__", None), "__code__", None)  # noqa: B004
+    return code if isinstance(code, CodeType) else None
+
+
+def _caller() -> str:
+    """Return file and line of who declares: the nearest frame that is not ours."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(_OURS):
+        frame = frame.f_back
+    return "?" if frame is None else _place(frame.f_code.co_filename, frame.f_lineno)
+
+
+def _place(file: str, line: int) -> str:
+    """Name a place, its file as seen from the current folder where it stands below that."""
+    try:
+        return f"{Path(file).relative_to(Path.cwd())}:{line}"
+    except (ValueError, OSError):
+        return f"{file}:{line}"

@@ -1,0 +1,97 @@
+"""What a process that a handler forks does not share with the worker.
+
+The child has the signals of a process that was just started, no job, and no way back into the
+worker's event loop or its threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import traceback
+from typing import Final
+
+from hms_svc.sdk import running_job
+
+NO_WAY_BACK: Final = 1
+
+
+class _State(threading.local):
+    """The signals that a thread had blocked before it forks; None where no worker runs."""
+
+    mask: set[int | signal.Signals] | None = None
+
+
+_state: Final = _State()
+
+
+def leave_if_forked(error: BaseException | None = None) -> None:
+    """End this process if it is the child of a handler that came out of it: the job is its parent's.
+
+    The exit code is that of `sys.exit`, else 1 where it came out by an error, which is printed.
+    """
+    if not running_job.is_forked():
+        return
+    code = 0
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    elif error is not None:
+        traceback.print_exception(error)
+        code = 1
+    _leave(code)
+
+
+def _leave(code: int) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            continue
+    os._exit(code)
+
+
+def _before() -> None:
+    """Block signals: until the child has its own handlers one would be taken for the worker's."""
+    if running_job.is_worker_here():
+        _state.mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+
+
+def _after_in_parent() -> None:
+    mask, _state.mask = _state.mask, None
+    if mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _after_in_child() -> None:
+    if _state.mask is None:
+        return
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, default)
+    job = running_job.leave_worker()
+    if job is not None:
+        _bar(job.loop)
+    _after_in_parent()
+
+
+def _bar(loop: asyncio.AbstractEventLoop) -> None:
+    """Let a handler that awaits in the child end it: the loop and all that waits are the parent's."""
+    for handle in tuple(getattr(loop, "_ready", ())):
+        handle.cancel()
+    if not loop.is_closed():
+        loop.call_soon(_warn_irreversible)
+
+
+def _warn_irreversible() -> None:
+    print("hms-svc: a forked child of a handler cannot await: it ends here", file=sys.stderr)
+    _leave(NO_WAY_BACK)
+
+
+os.register_at_fork(
+    before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child
+)

@@ -1,0 +1,67 @@
+"""Payloads against the models that their types declare: one check for producers and workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from hms_svc.domain.errors import FieldFault, HmsError
+from hms_svc.sdk.registry import PayloadModel
+from hms_svc.sdk.storable_text import writable
+
+MOST_SHOWN: Final = 50
+MOST_IN_WORDS: Final = 10
+MOST_FAULTS: Final = 1_000
+"""Beyond this number they are counted: to word half a million of them takes a second."""
+
+
+class PayloadFault(HmsError):
+    """The payload's model refused the data; `field` is the path of the first, from `data` down.
+
+    `faults` has every field at fault, up to 50.
+    """
+
+    def __init__(self, message: str, field: str, faults: Sequence[FieldFault] = ()) -> None:
+        super().__init__(message)
+        self.field = field
+        self.faults = tuple(faults) or (FieldFault(field, message),)
+
+
+def parse_payload(model: PayloadModel, data: Any) -> Any:
+    """Return the model's instance of the data, or raise PayloadFault naming the first ten fields at fault."""
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        if error.error_count() > MOST_FAULTS:
+            raise PayloadFault(f"data: {error.error_count():,} faults", "data") from error
+        faults: Sequence[Any] = error.errors(include_url=False)
+        found = [FieldFault(_path(fault), _describe(fault)) for fault in faults[:MOST_SHOWN]]
+        told = "; ".join(fault.detail for fault in found[:MOST_IN_WORDS])
+        raise PayloadFault(told, found[0].field, found) from error
+
+
+def parse_handed_in(model: PayloadModel, data: Any) -> Any:
+    """Return the model's instance of what is submitted, or raise PayloadFault, whatever the model raised.
+
+    A validator of a model is a service's code: it may raise what pydantic lets through, and must
+    not end the loop of whoever takes jobs in.
+    """
+    try:
+        return parse_payload(model, data)
+    except PayloadFault:
+        raise
+    except Exception as error:
+        raised = f"{model.__name__} raised {type(error).__name__}"
+        raise PayloadFault(f"data: {raised}: {writable(error)[:200]}", "data") from error
+
+
+def _path(fault: Mapping[str, Any]) -> str:
+    return ".".join(["data", *(str(step) for step in fault["loc"])])
+
+
+def _describe(fault: Mapping[str, Any]) -> str:
+    given = fault["input"]
+    shown = f" (given {given!r:.60})" if isinstance(given, str | int | float) else ""
+    return f"{_path(fault)}: {fault['msg']}{shown}"

@@ -1,0 +1,203 @@
+"""Type to handler: what a service declares about each type of job it serves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import msgspec
+
+from hms_svc.domain.backoff import RetryPolicy
+from hms_svc.domain.errors import BadInput, BadSetting
+from hms_svc.sdk.declarations import (
+    check_declaration,
+    declaration_fault,
+    place_of,
+    read_schedule,
+)
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from hms_svc.domain.schedule import Schedule
+
+Handler = Callable[..., Any]
+"""Takes the running job (or nothing); plain or `async`. What it returns, as JSON, is the result."""
+Validator = Callable[[Any], Any]
+"""Takes the payload (the model where one is declared); False or ValidationFailed is a no."""
+PayloadModel: TypeAlias = "type[BaseModel]"
+HandlerT = TypeVar("HandlerT", bound=Handler)
+
+
+class JobType(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is declared about one type of job. `timeout_seconds` None is the setting's."""
+
+    type: str
+    handler: Handler
+    payload: PayloadModel | None = None
+    validators: tuple[Validator, ...] = ()
+    action: str | None = None
+    retry: RetryPolicy | None = None
+    timeout_seconds: float | None = None
+    priority: int = 0
+    slots: int | None = None
+    unique: Callable[[Any], str] | None = None
+    schedule: Schedule | None = None
+    schedule_data: Any = None
+    replace: bool = False
+
+    @property
+    def place(self) -> str:
+        """File and line of the handler, as in `city.py:12`."""
+        return place_of(self.handler) or "?"
+
+
+class Replacement(msgspec.Struct, frozen=True):
+    """A declaration that was put in the place of an older one of its type, on purpose."""
+
+    older: JobType
+    newer: JobType
+
+    def __str__(self) -> str:
+        return f"type {self.newer.type} of {self.newer.place} replaces that of {self.older.place}"
+
+
+class Registry:
+    """The job types of one application."""
+
+    def __init__(self) -> None:
+        self._types: dict[str, JobType] = {}
+        self._replacements: list[Replacement] = []
+
+    def job(
+        self,
+        type: str,
+        *,
+        payload: type[BaseModel] | None = None,
+        validators: Sequence[Validator] = (),
+        action: str | None = None,
+        retry: RetryPolicy | None = None,
+        timeout_seconds: float | None = None,
+        priority: int = 0,
+        slots: int | None = None,
+        unique: Callable[[Any], str] | None = None,
+        schedule: str | None = None,
+        schedule_data: Any = None,
+        time_zone: str = "UTC",
+        replace: bool = False,
+    ) -> Callable[[HandlerT], HandlerT]:
+        """Declare the decorated function as the handler of a type.
+
+        `payload` is the pydantic model of the data; `validators` must all say
+        yes; `action` is vetted by governance after them, before the handler.
+        `unique` takes the payload and gives a key: a job that names no
+        `unique_key` has this one, and while a job that has not ended holds it,
+        another of the type is rejected. `priority` is that of jobs that name
+        none. `slots` is how many jobs of the type one worker runs at the same time, at most: never
+        more than three quarters of its slots where it serves other types, too. `schedule` is five cron fields, by the clocks of `time_zone`: at each
+        tick one job with `schedule_data` is enqueued, however many workers live.
+        `replace` lets this declaration stand in for that of another registry,
+        or for a built-in type. Raises BadInput for what cannot be meant, naming
+        file, line, type and argument.
+        """
+        if callable(type):
+            words = 'registry.job takes the name of the type first: @registry.job("fee.charge")'
+            raise declaration_fault("?", type, words)
+
+        def declare(handler: HandlerT) -> HandlerT:
+            given: Any = validators
+            self.add(
+                JobType(
+                    type=type,
+                    handler=handler,
+                    payload=payload,
+                    validators=tuple(given) if _is_sequence(given) else given,
+                    action=action,
+                    retry=retry,
+                    timeout_seconds=timeout_seconds,
+                    priority=priority,
+                    slots=slots,
+                    unique=unique,
+                    schedule=read_schedule(type, handler, schedule, time_zone),
+                    schedule_data=schedule_data,
+                    replace=replace,
+                )
+            )
+            return handler
+
+        return declare
+
+    def add(self, job_type: JobType) -> None:
+        """Add one declaration; BadInput for a type declared before, or for what cannot be meant."""
+        check_declaration(job_type)
+        older = self._types.get(job_type.type)
+        if older is not None:
+            raise BadInput(f"{job_type.place}: {_twice(older)}")
+        self._types[job_type.type] = job_type
+
+    def include(self, other: Registry) -> None:
+        """Add all declarations of another registry.
+
+        Raises BadSetting for a type that is declared here already, unless the other one
+        says that it replaces it.
+        """
+        for newer in other:
+            older = self._types.get(newer.type)
+            if older is not None and older is not newer:
+                if not newer.replace:
+                    raise BadSetting(
+                        f"{newer.place}: {_twice(older)}; give it another name, or replace that one "
+                        "on purpose: job(…, replace=True)"
+                    )
+                self._replacements.append(Replacement(older, newer))
+            self._types[newer.type] = newer
+
+    @property
+    def replacements(self) -> tuple[Replacement, ...]:
+        """The declarations that `include` put in the place of others, in their order."""
+        return tuple(self._replacements)
+
+    def get(self, type: str) -> JobType | None:
+        """Return the declaration of a type, None where there is none."""
+        return self._types.get(type)
+
+    def only(self, types: Sequence[str]) -> Registry:
+        """Return a registry of just these types; one that nobody declared is BadInput."""
+        chosen = Registry()
+        for type in types:
+            found = self._types.get(type)
+            if found is None:
+                known = ", ".join(sorted(self._types))
+                raise BadInput(f"no handler for type {type!r}; there are: {known}")
+            chosen._types[type] = found
+        return chosen
+
+    def __iter__(self) -> Iterator[JobType]:
+        return iter(self._types.values())
+
+    def __len__(self) -> int:
+        return len(self._types)
+
+
+def slots_by_type(registry: Registry, slots: int) -> dict[str, int]:
+    """Return how many of a worker's slots each type may take.
+
+    A quarter of them, and at least one, is kept free of each type for the others: jobs that wait for
+    something that hangs hold up their own type only. A type that is served alone may take them all.
+    """
+    kept = max(1, slots // 4) if len(registry) > 1 else 0
+    most = max(1, slots - kept)
+    return {declared.type: min(declared.slots or most, most) for declared in registry}
+
+
+def priorities_of(registry: Registry) -> tuple[tuple[str, int], ...]:
+    """Return the types that declare a priority other than 0, each with it."""
+    return tuple((declared.type, declared.priority) for declared in registry if declared.priority)
+
+
+def _twice(older: JobType) -> str:
+    return f"type {older.type} is declared twice: {older.place} declares it, too"
+
+
+def _is_sequence(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)

@@ -1,0 +1,175 @@
+"""The bell: SQLite tells nobody of a commit, so a byte goes to each process that may sleep.
+
+The sockets stand in a folder beside the database that is its user's alone. Where
+its path is too long for the address of a socket, it is addressed through the open folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import socket
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+log: Final = logging.getLogger("hms_svc.sqlite")
+_LONGEST_PATH: Final = 90
+"""Addresses of Unix sockets hold about 104 bytes; the name of a socket takes a dozen."""
+_OPEN_FILES: Final = Path("/proc/self/fd")
+_SOCKET: Final = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
+
+
+def wake_folder(database: Path) -> Path:
+    """Return the folder of the wake sockets of a database: beside it.
+
+    Where open files have no paths (no /proc) and the path is too long, it is a
+    short one in the temporary folder.
+    """
+    beside = database.with_name(database.name + ".wake")
+    if _is_short(beside) or _OPEN_FILES.is_dir():
+        return beside
+    digest = hashlib.sha256(os.fsencode(database.resolve())).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"hms-svc-{os.getuid()}-{digest}"
+
+
+def _is_short(path: Path) -> bool:
+    return len(os.fsencode(path)) <= _LONGEST_PATH
+
+
+class WakeSocket:
+    """A datagram socket in the wake folder: heard by this process, rung by all others.
+
+    Who would listen in a folder that is another user's, or cannot be had, says so
+    once in the log: nobody is woken then, and who sleeps looks by itself once a second.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._descriptor = -1
+        self._own: socket.socket | None = None
+        self._name = ""
+        self._sender: socket.socket | None = None
+        self._receives_news = False
+        self._has_complained = False
+        self.woken = asyncio.Event()
+
+    def listen(self, *, news: bool) -> None:
+        """Bind this process's socket and hear it on the running loop; `news`: more than new work.
+
+        Never raises: see the class.
+        """
+        self._receives_news = news
+        name = f"{'news' if news else 'work'}-{os.getpid()}-{os.urandom(2).hex()}"
+        try:
+            self._enter()
+            own = socket.socket(socket.AF_UNIX, _SOCKET)
+            try:
+                own.bind(self._address(name))
+            except OSError:
+                own.close()
+                raise
+        except OSError as error:
+            self._complain(error)
+            return
+        self._own, self._name = own, name
+        asyncio.get_running_loop().add_reader(own.fileno(), self._receive)
+
+    def ring(self, *, work: bool) -> None:
+        """Wake every process that listens for this, ours included; dead sockets are cleared away.
+
+        Never raises: what is rung for has been committed, and a waiting worker that
+        cannot be reached looks by itself once a second.
+        """
+        if work or self._receives_news:
+            self.woken.set()
+        try:
+            self._enter()
+            if self._sender is None:
+                self._sender = socket.socket(socket.AF_UNIX, _SOCKET)
+            with os.scandir(self._descriptor) as entries:
+                for entry in entries:
+                    if entry.name != self._name and (work or entry.name.startswith("news")):
+                        self._send(self._sender, entry)
+        except OSError as error:
+            log.debug("nobody was woken: %s", error)
+
+    def close(self) -> None:
+        """Leave the folder. The loop that listened must still run."""
+        if self._own is not None:
+            asyncio.get_running_loop().remove_reader(self._own.fileno())
+            self._own.close()
+            with suppress(FileNotFoundError):
+                os.unlink(self._name, dir_fd=self._descriptor)
+        if self._sender is not None:
+            self._sender.close()
+        self._leave()
+        self._own = self._sender = None
+        self._name = ""
+
+    def _enter(self) -> None:
+        """Open the folder, made where there is none; PermissionError for one that is another user's."""
+        if self._descriptor >= 0:
+            if os.fstat(self._descriptor).st_nlink:
+                return
+            self._leave()  # it was removed meanwhile: others meet in a new one
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(
+            self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        )
+        try:
+            found = os.fstat(descriptor)
+            if found.st_uid != os.getuid():
+                raise PermissionError(
+                    f"{self._folder} belongs to user {found.st_uid}, not to user {os.getuid()} "
+                    "of this process"
+                )
+            if stat.S_IMODE(found.st_mode) & 0o077:
+                os.fchmod(descriptor, 0o700)
+        except OSError:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
+
+    def _leave(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = -1
+
+    def _address(self, name: str) -> str:
+        if _is_short(self._folder):
+            return os.fspath(self._folder / name)
+        return os.fspath(_OPEN_FILES / str(self._descriptor) / name)
+
+    def _complain(self, error: OSError) -> None:
+        level = logging.DEBUG if self._has_complained else logging.WARNING
+        self._has_complained = True
+        log.log(
+            level,
+            "nobody can be woken through %s: %s; new work is noticed within a second. "
+            "Remove what stands there, or let it belong to this user with mode 0700",
+            self._folder,
+            error,
+        )
+
+    def _receive(self) -> None:
+        assert self._own is not None
+        try:
+            while self._own.recv(16):
+                self.woken.set()
+        except BlockingIOError:
+            pass
+
+    def _send(self, sender: socket.socket, entry: os.DirEntry[str]) -> None:
+        try:
+            sender.sendto(b"!", self._address(entry.name))
+        except ConnectionRefusedError:
+            if stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode):
+                with suppress(FileNotFoundError):
+                    os.unlink(entry.name, dir_fd=self._descriptor)
+        except OSError as error:
+            log.debug("%s was not woken: %s", entry.name, error)

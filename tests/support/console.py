@@ -1,0 +1,203 @@
+"""Somebody who sits at the console: presses keys, and reads what stands on the screen."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from textual import events
+from textual.keys import _character_to_key
+from textual.pilot import Pilot
+
+from hms_svc.cli.session import Session
+from hms_svc.domain.filter import parse_filter
+from hms_svc.domain.job import make_job
+from hms_svc.domain.views import AuditRecord, JobView
+from hms_svc.operations.service import Operations
+from hms_svc.processes.embedded import ThreadWorkers
+from tui.app import Console
+from tui.launch import Facts, Launch, Workforce
+from tui.screens.job_list import JobList
+from tui.widgets.grid import Grid
+
+PATIENCE_SECONDS: Final = 20.0
+TURNS: Final = 3
+"""A key goes from the application to a widget, and its message from there to the screen."""
+FACTS: Final = Facts(broker="here", database="here", namespace="test", actor="ann", profile="test")
+POTHOLE: Final = {"user_id": "usr-1", "lat": 38.8977, "lon": -77.0365}
+
+
+class ConsoleDriver:
+    """A running console with its pilot, and words for what most tests do."""
+
+    def __init__(self, console: Console, pilot: Pilot[int]) -> None:
+        self.console = console
+        self.pilot = pilot
+
+    async def operations(self) -> Operations:
+        """Return the console's own operator service."""
+        return self.console.store.operations()
+
+    async def press(self, *keys: str) -> None:
+        """Press keys, each after the last was dealt with; a sign stands for its key."""
+        for key in keys:
+            self._send(key)
+            await self.settle()
+
+    async def press_at_once(self, *keys: str) -> None:
+        """Press keys that the terminal brings in one piece."""
+        for key in keys:
+            self._send(key)
+        await self.settle()
+
+    def _send(self, key: str) -> None:
+        driver = self.console._driver
+        assert driver is not None
+        name = _character_to_key(key) if len(key) == 1 else key
+        event = events.Key(name, _CHARACTERS.get(key, key if len(key) == 1 else None))
+        event.set_sender(self.console)
+        driver.send_message(event)
+
+    async def settle(self) -> None:
+        """Wait until all that was sent to a widget has been dealt with."""
+        for _ in range(TURNS):
+            await self.pilot._wait_for_screen()
+        self.console.screen._on_timer_update()
+
+    async def type(self, text: str) -> None:
+        """Type a text into what has the keys."""
+        await self.press(*text)
+
+    async def put(self, text: str) -> None:
+        """Put a text in the place of what stands in the line that has the keys."""
+        await self.press("end", "ctrl+u")
+        await self.type(text)
+
+    async def until(self, what: str, holds: Callable[[], object]) -> None:
+        """Let the console turn until a condition holds."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not holds():
+            if time.monotonic() > end:
+                raise AssertionError(f"{what}: not within {PATIENCE_SECONDS:g} s\n{self.text()}")
+            self.console.store.stop_now(anew=True)
+            await self.pilot.pause(0.005)
+
+    async def sees(self, words: str) -> None:
+        """Wait until these words stand on the screen."""
+        await self.until(f"{words!r} is shown", lambda: words in self.text())
+
+    async def reads(self, words: str) -> None:
+        """Wait until these words can be read on the screen, wherever the lines break."""
+
+        def flat() -> str:
+            return " ".join(self.text().replace("│", " ").split())
+
+        await self.until(f"{words!r} can be read", lambda: words in flat())
+
+    def lines(self) -> list[str]:
+        """Return what the topmost screen shows."""
+        return [strip.text for strip in self.console.screen._compositor.render_strips()]
+
+    def text(self) -> str:
+        """Return the same in one piece."""
+        return "\n".join(self.lines())
+
+    @property
+    def screen(self) -> str:
+        """The name of what lies on top."""
+        return type(self.console.screen).__name__
+
+    @property
+    def page(self) -> JobList:
+        """The page of jobs on the screen."""
+        console_screen = self.console.console_screen
+        assert isinstance(console_screen, JobList), f"{console_screen} is no list of jobs"
+        return console_screen
+
+    def grid(self, name: str) -> Grid:
+        """Return a table of the room on the screen."""
+        console_screen = self.console.console_screen
+        assert console_screen is not None
+        return console_screen.query_one(f"#{name}", Grid)
+
+    async def opened(self, screen: str) -> None:
+        """Wait until a dialog or room of this name lies on top."""
+        await self.until(
+            f"{screen} is open",
+            lambda: self.screen == screen and self.console.screen.query("Bar"),
+        )
+        await self.settle()
+
+    async def shows_jobs(self, number: int) -> None:
+        """Wait until the page has this many jobs."""
+        await self.until(f"{number} jobs are shown", lambda: len(self.page.grid.rows) == number)
+
+    async def enqueue(self, type: str, *many: object, **fields: Any) -> list[str]:
+        """Enqueue a job of each of these data; gives the ids."""
+        operations = await self.operations()
+        now = operations.reads.now_ms()
+        jobs = [make_job(type, data, now_ms=now, **fields) for data in many]
+        await operations.actions._broker.enqueue(jobs)
+        return [job.id for job in jobs]
+
+    async def jobs(self, where: str = "") -> list[JobView]:
+        """Return the jobs that match."""
+        operations = await self.operations()
+        page = await operations.reads.jobs(parse_filter(where), limit=0, cursor=None)
+        return list(page.jobs)
+
+    async def audit(self) -> list[AuditRecord]:
+        """Return the audit table, newest first."""
+        return list(await (await self.operations()).reads.audit(limit=0, cursor=None))
+
+
+_CHARACTERS: Final = {"space": " "}
+
+
+@asynccontextmanager
+async def drive_console(
+    settings: Mapping[str, object],
+    *,
+    read_only: bool = False,
+    works: bool = False,
+    waits: bool = True,
+    types: Iterable[str] = (),
+    size: tuple[int, int] = (120, 40),
+    memory: Path | None = None,
+) -> AsyncIterator[ConsoleDriver]:
+    """Open the console over these settings; where it `works`, with workers on their thread.
+
+    It `waits` for the first look, unless there is nothing yet to look at.
+    """
+    session = Session(
+        settings,
+        config_path=None,
+        read_only=read_only,
+        environ={"HMS_SVC_CONFIG": ""},
+    )
+    workforce: Workforce | None = ThreadWorkers(session.settings, types) if works else None
+    launch = Launch(
+        operations=lambda: session.operations(dry_run_help=True),
+        facts=msgspec.structs.replace(FACTS, read_only=read_only),
+        workforce=workforce,
+        memory=memory,
+        filters=session.settings.data_dir / "filters.json",
+    )
+    console = Console(launch)
+    async with console.run_test(size=size) as pilot:
+        one = ConsoleDriver(console, pilot)
+        try:
+            if waits:
+                await one.until("the console has looked", lambda: console.store.snapshot.at)
+            yield one
+        finally:
+            if workforce is not None:
+                workforce.stop()
+                workforce.stop()
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await workforce.wait_stopped()

@@ -1,0 +1,220 @@
+"""Databases of the tests' own on the PostgreSQL that the environment names; no other one is touched."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import Coroutine, Iterator
+from contextlib import suppress
+from typing import Any, Final
+
+import asyncpg  # type: ignore[import-untyped]
+import pytest
+from msgspec.structs import replace
+
+from hms_svc.domain.backend_url import read_database_url
+from hms_svc.persistence.database import SqlDatabase
+from hms_svc.persistence.postgres_address import PostgresAddress, read_postgres_address
+from hms_svc.persistence.postgres_engine import PostgresEngine
+from hms_svc.ports.clock import SystemClock
+
+URL_VARIABLE: Final = "HMS_SVC_TEST_POSTGRES_URL"
+REQUIRED_VARIABLE: Final = "HMS_SVC_TEST_REQUIRE_SERVERS"
+_PREFIX: Final = "hms_svc_test_"
+_LEFTOVER_SECONDS: Final = 6 * 3600
+_PATIENCE_SECONDS: Final = 30.0
+_OURS: Final = "current_schema()::regnamespace"
+_KEPT_TABLES: Final = ("alembic_version", "schema_info")
+_READS_TO_SETTLE: Final = f"""
+SELECT relname || relkind::text || relpersistence::text || coalesce(relacl::text, '')
+  FROM pg_class WHERE relnamespace = {_OURS}
+UNION ALL SELECT attrelid::regclass || attname || format_type(atttypid, atttypmod) || attnotnull
+  || coalesce(pg_get_expr(adbin, adrelid), '') FROM pg_attribute
+  LEFT JOIN pg_attrdef ON (adrelid, adnum) = (attrelid, attnum)
+  WHERE attnum > 0 AND attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = {_OURS})
+UNION ALL SELECT pg_get_indexdef(indexrelid) FROM pg_index
+  WHERE indrelid IN (SELECT oid FROM pg_class WHERE relnamespace = {_OURS})
+UNION ALL SELECT conname || pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = {_OURS}
+UNION ALL SELECT tgname || pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = {_OURS}
+UNION ALL SELECT nspname || coalesce(nspacl::text, '') FROM pg_namespace WHERE nspname !~ '^pg_'
+UNION ALL SELECT setconfig::text FROM pg_db_role_setting
+  WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+UNION ALL SELECT version_num FROM alembic_version
+UNION ALL SELECT schema_info::text FROM schema_info
+ORDER BY 1"""
+"""All that a test may have changed of a database, but for the rows of its own tables."""
+
+
+class PostgresServer:
+    """A server on which databases may be made and dropped: its url names one to do that from."""
+
+    def __init__(self, url: str) -> None:
+        self.home = read_postgres_address(read_database_url(url))
+        self._session = f"{_PREFIX}{int(time.time())}_{secrets.token_hex(4)}"
+        self._made = 0
+        self._free: list[str] = []
+        self._looks: list[tuple[Any, ...]] = []
+
+    def address(self, database: str, *, port: int | None = None) -> PostgresAddress:
+        """Return the way to one database; `port` is that of a proxy in front."""
+        address = replace(self.home, database=database)
+        return address if port is None else replace(address, host="127.0.0.1", port=port)
+
+    def url(self, database: str) -> str:
+        """Return the address of one database as a setting."""
+        home = self.home
+        secret = f":{home.password}" if home.password else ""
+        user = f"{home.user}{secret}@" if home.user else ""
+        return f"postgresql://{user}{home.host}:{home.port}/{database}"
+
+    async def connect(self, database: str = "") -> Any:
+        """Open a plain connection, to the home database where none is named."""
+        home = self.home
+        return await asyncpg.connect(
+            host=home.host, port=home.port, user=home.user, password=home.password,
+            database=database or home.database,
+        )  # fmt: skip
+
+    async def execute(self, database: str, *statements: str) -> None:
+        """Run statements, each in a transaction of its own."""
+        connection = await self.connect(database)
+        try:
+            for statement in statements:
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    async def fetch(self, database: str, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        connection = await self.connect(database)
+        try:
+            return [tuple(row) for row in await connection.fetch(query, *values)]
+        finally:
+            await connection.close()
+
+    async def create(self, *, template: str = "template0") -> str:
+        """Make a database, and give its name."""
+        self._made += 1
+        name = f"{self._session}_{self._made}"
+        await self.execute("", f"CREATE DATABASE {name} TEMPLATE {template} ENCODING 'UTF8'")
+        return name
+
+    async def drop(self, name: str) -> None:
+        """Drop a database and whoever is connected to it."""
+        await self.execute("", f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    async def lend(self, template: str) -> str:
+        """Return a copy of the template: one that another test has had and left as it was, or a new one."""
+        if not self._looks:
+            self._looks = await self.fetch(template, _READS_TO_SETTLE)
+        return self._free.pop() if self._free else await self.create(template=template)
+
+    async def take_back(self, name: str) -> None:
+        """Empty a database for the next test; it is dropped where more than rows was changed.
+
+        Dropping is a checkpoint of the whole server.
+        """
+        await self.disconnect(name)
+        try:
+            unchanged = await self.fetch(name, _READS_TO_SETTLE) == self._looks
+            if unchanged:
+                await self._empty(name)
+        except asyncpg.PostgresError:
+            unchanged = False
+        if unchanged:
+            self._free.append(name)
+        else:
+            await self.drop(name)
+
+    async def disconnect(self, name: str) -> None:
+        """End all sessions of a database; returns when they are gone."""
+        sessions = "FROM pg_stat_activity WHERE datname = $1"
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            while await self.fetch(  # noqa: ASYNC110
+                "", f"SELECT pg_terminate_backend(pid) {sessions}", name
+            ):
+                await asyncio.sleep(0.005)
+
+    async def _empty(self, name: str) -> None:
+        tables = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+        counters = "SELECT sequencename, start_value FROM pg_sequences WHERE last_value IS NOT NULL"
+        connection = await self.connect(name)
+        try:
+            await connection.execute("SET synchronous_commit = off")
+            await connection.execute("SET session_replication_role = replica")
+            for (table,) in await connection.fetch(tables):
+                if table not in _KEPT_TABLES:
+                    await connection.execute(f"DELETE FROM {table}")
+            for counter, start in await connection.fetch(counters):
+                await connection.execute("SELECT setval($1::regclass, $2, false)", counter, start)
+        finally:
+            await connection.close()
+
+    async def close(self) -> None:
+        """Drop the databases that wait for a next test."""
+        while self._free:
+            await self.drop(self._free.pop())
+
+    async def drop_leftovers(self) -> None:
+        """Drop what earlier runs that were killed have left, unless somebody is connected to it."""
+        rows = await self.fetch("", "SELECT datname FROM pg_database WHERE datname LIKE $1", "hms%")
+        for (name,) in rows:
+            made_at = name.removeprefix(_PREFIX).partition("_")[0]
+            if made_at.isdecimal() and time.time() - int(made_at) > _LEFTOVER_SECONDS:
+                with suppress(asyncpg.ObjectInUseError, asyncpg.InvalidCatalogNameError):
+                    await self.execute("", f"DROP DATABASE {name}")
+
+
+def postgres_url() -> str:
+    """Return the address of the server; without one the test is skipped, or fails where it must be."""
+    url = os.environ.get(URL_VARIABLE, "")
+    if not url:
+        reason = f"no PostgreSQL to test on: set {URL_VARIABLE}=postgresql://USER@HOST/postgres"
+        if os.environ.get(REQUIRED_VARIABLE):
+            pytest.fail(f"{reason} ({REQUIRED_VARIABLE} is set)")
+        pytest.skip(reason)
+    return url
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """The server of the whole run."""
+    server = PostgresServer(postgres_url())
+    _now(server.drop_leftovers())
+    yield server
+    _now(server.close())
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: PostgresServer) -> Iterator[str]:
+    """A migrated database, made once, that the others are copies of."""
+    name = _now(postgres_server.create())
+    try:
+        engine = PostgresEngine(postgres_server.address(name))
+        _now(SqlDatabase(engine, SystemClock()).migrate())
+        yield name
+    finally:
+        _now(postgres_server.drop(name))
+
+
+@pytest.fixture
+def postgres_database(postgres_server: PostgresServer, postgres_template: str) -> Iterator[str]:
+    """The name of a migrated, empty database of the test's own."""
+    name = _now(postgres_server.lend(postgres_template))
+    yield name
+    _now(postgres_server.take_back(name))
+
+
+@pytest.fixture
+def bare_database(postgres_server: PostgresServer) -> Iterator[str]:
+    """The name of a database of the test's own, without any table."""
+    name = _now(postgres_server.create())
+    yield name
+    _now(postgres_server.drop(name))
+
+
+def _now(work: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(work)

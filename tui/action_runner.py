@@ -1,0 +1,303 @@
+"""The only doer: every command that changes something goes from here to the operator service."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from hms_svc.domain.case import CaseStatus
+from hms_svc.domain.errors import Refused, UnknownId
+from hms_svc.domain.filter import parse_filter
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.plain_text import plural
+from hms_svc.domain.views import WorkerState
+from hms_svc.operations.bulk import CHUNK, BulkReport
+from hms_svc.operations.bulk_pace import Pace
+from hms_svc.operations.plan import DECISIONS, Plan, past
+from hms_svc.operations.service import Operations
+from hms_svc.operations.undo import UndoPlan
+from hms_svc.ports.control import Act
+from tui import formatting as f
+from tui.commands import Command, Target, sign_of
+from tui.dialogs.plan import ConfirmDialog, ProgressDialog, UndoDialog, typed_number
+from tui.plan_lines import held_lines, plan_lines, purge_lines, worker_lines
+from tui.rows import cause_text
+from tui.text import Line, Role
+
+if TYPE_CHECKING:
+    from tui.app import Console
+
+ACTS: Final[Mapping[str, Act]] = {
+    "retry": Act.RETRY,
+    "cancel": Act.CANCEL,
+    "discard": Act.DISCARD,
+    "approve": Act.APPROVE,
+    "deny": Act.DENY,
+}
+WORKER_REQUESTS: Final[Mapping[str, WorkerState]] = {
+    "quiet": WorkerState.QUIET,
+    "resume-worker": WorkerState.WORKING,
+    "stop": WorkerState.STOPPING,
+}
+SHOWN_HELD: Final = 3
+
+
+class ActionRunner:
+    """Does what was chosen, one command after the other, and says what came of it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    async def do(self, command: Command, target: Target | None, words: str = "") -> None:
+        """Do a command; what goes wrong is said, never raised. `words` are its note or reason."""
+        with self._console.reporting():
+            operations = self._console.store.operations()
+            if command.name in WORKER_REQUESTS and target is not None:
+                await self._ask_worker(operations, command, target, words)
+            elif command.name in ACTS and target is not None:
+                await self._act(operations, ACTS[command.name], command, target, words)
+            else:
+                await _DOERS[command.name](self, operations, target, words)
+
+    def _say(self, words: str, role: Role = "") -> None:
+        self._console.say(words, role)
+
+    async def _act(
+        self, operations: Operations, act: Act, command: Command, target: Target, note: str
+    ) -> None:
+        plan = await self._plan(operations, act, target)
+        if not plan.job_ids:
+            why = f": {plan.cannot[0].why}" if plan.cannot else ""
+            self._say(f"nothing to {act.value}{why}", "warn")
+            return
+        if len(plan.job_ids) > 1 or plan.where or act in DECISIONS:
+            jobs = len(plan.job_ids)
+            causes = {each.id: cause_text(each) for each in self._console.store.snapshot.failures}
+            lines = plan_lines(plan, command.command_line(target), causes)
+            if act in DECISIONS:
+                held = await self._held(operations, plan)
+                lines = [*held, (), *(lines if jobs > 1 else lines[-1:])]
+            answer = await self._console.ask(
+                ConfirmDialog(
+                    f"{act.value.capitalize()} {plural(jobs, 'job')}",
+                    lines,
+                    verb=act.value,
+                    typed=typed_number(jobs) if act is Act.DISCARD else None,
+                    command=command.command_line(target, whole=True),
+                )
+            )
+            if answer is None:
+                self._say("cancelled, nothing changed", "dim")
+                return
+            note = answer or note
+        self._console.acted()
+        self._console.keyboard.resume()
+        report = await self._carry_out(operations, plan, note)
+        self._report(report)
+
+    async def _held(self, operations: Operations, plan: Plan) -> list[Line]:
+        """Return what the first of the held jobs ask for."""
+        jobs = await operations.reads.known_details(plan.job_ids[:SHOWN_HELD])
+        words = (
+            operations.dry_run_result.rule_text if operations.dry_run_result is not None else None
+        )
+        rules = {job.hold[1]: words(job.hold[1]) if words else "" for job in jobs if job.hold}
+        return held_lines(jobs, rules, operations.reads.now_ms())
+
+    async def _plan(self, operations: Operations, act: Act, target: Target) -> Plan:
+        if not target.where:
+            return await operations.actions.plan(act, target.ids)
+        where = parse_filter(target.where)
+        with self._counting() as progressed:
+            return await operations.actions.plan_where(act, where, progressed=progressed)
+
+    @contextmanager
+    def _counting(self) -> Iterator[Callable[[int], None]]:
+        """Return how many jobs were looked at while something is planned."""
+        found = 0
+
+        def progressed(more: int) -> None:
+            nonlocal found
+            found += more
+            if found > CHUNK:
+                self._say(f"counting: {plural(found, 'job')}", "dim")
+
+        yield progressed
+
+    async def _carry_out(self, operations: Operations, plan: Plan, note: str) -> BulkReport:
+        if len(plan.job_ids) <= CHUNK:
+            return await operations.actions.carry_out(plan, note=note)
+        pace = Pace()
+        title = f"{plan.act.value.capitalize()} {plural(len(plan.job_ids), 'job')}"
+        with self._progress(title, len(plan.job_ids), pace) as progressed:
+            return await operations.actions.carry_out(
+                plan, note=note, progressed=progressed, pace=pace
+            )
+
+    @contextmanager
+    def _progress(self, title: str, total: int, pace: Pace) -> Iterator[Callable[[int], None]]:
+        """Show how far an act is: in a dialog, or at the foot once that is in the background."""
+        dialog = ProgressDialog(title, total, pace)
+
+        def progressed(more: int) -> None:
+            if not dialog.done and more >= CHUNK:
+                self._show_progress(dialog)
+            dialog.add(more)
+            if dialog.was_left:
+                self._say(f"{title}: {f.number(dialog.done)} done", "dim")
+
+        try:
+            yield progressed
+        finally:
+            dialog.finish()
+
+    def _show_progress(self, dialog: ProgressDialog) -> None:
+        """Show it, unless that would take the keys from what is being typed."""
+        if self._console.is_typing:
+            dialog.was_left = True
+        else:
+            self._console.push_screen(dialog)
+
+    def _report(self, report: BulkReport) -> None:
+        if not report.done and len(report.failed) == 1:
+            self._say(f"not {past(report.act)}: {report.failed[0].why}", "warn")
+            return
+        parts = [f"{plural(report.done, 'job')} {past(report.act)}"]
+        if report.failed:
+            parts.append(f"{f.number(len(report.failed))} not ({report.failed[0].why})")
+        if report.left:
+            parts.append(f"{f.number(report.left)} not processed")
+        words = ", ".join(parts)
+        if report.done and report.act != Act.APPROVE:
+            words += f"; {sign_of('undo')} undoes it"
+        self._say(words, "warn" if report.failed or report.left else "good")
+
+    async def _undo(self, operations: Operations, target: Target | None, words: str) -> None:
+        batch: str | None = words or None
+        while True:
+            with self._counting() as progressed:
+                plan = await operations.actions.plan_undo(batch, progressed=progressed)
+            if not plan.back:
+                raise Refused(f"this action can no longer be undone: {plan.whys[0][0]}")
+            command = f"hms-svc jobs undo {plan.act.batch}"
+            now = operations.reads.now_ms()
+            answer = await self._console.ask(UndoDialog(plan, now, command))
+            if answer is None:
+                self._say("cancelled, nothing changed", "dim")
+                return
+            if answer != UndoDialog.OTHER or plan.newer is None:
+                break
+            batch = plan.newer.batch
+        self._console.keyboard.resume()
+        await self._carry_out_undo(operations, plan)
+
+    async def _carry_out_undo(self, operations: Operations, plan: UndoPlan) -> None:
+        pace = Pace()
+        with self._progress("Undo", len(plan.outcomes), pace) as progressed:
+            report = await operations.actions.undo(plan.act.batch, progressed=progressed, pace=pace)
+        described = [f"{plural(report.done, 'job')} brought back"]
+        if report.failed:
+            described.append(f"{f.number(len(report.failed))} not: {report.failed[0].why}")
+        if report.left:
+            described.append(f"{f.number(report.left)} unchanged")
+        self._say(", ".join(described), "warn" if report.failed or report.left else "good")
+
+    async def _pause(self, operations: Operations, target: Target | None, words: str) -> None:
+        known = {queue.type for queue in self._console.store.snapshot.queues}
+        for type in self._console.types_of(target):
+            if type not in known:
+                raise UnknownId(
+                    f"no queue {type!r}; to pause it in advance use hms-svc queues pause"
+                )
+            await operations.actions.pause(type, reason=words)
+            self._say(f"{type} paused; :resume {type} resumes it", "warn")
+
+    async def _resume(self, operations: Operations, target: Target | None, words: str) -> None:
+        for type in self._console.types_of(target):
+            await operations.actions.resume(type)
+            self._say(f"{type} resumed", "good")
+
+    async def _purge(self, operations: Operations, target: Target | None, words: str) -> None:
+        for type in self._console.types_of(target):
+            waiting = self._waiting_in(type)
+            total = sum(waiting.values())
+            title, command = f"Purge {type}", f"hms-svc queues purge {type}"
+            note: str | None = ""
+            if not self._console.launch.facts.read_only:  # else the service refuses, unasked
+                lines = purge_lines(type, waiting, command)
+                note = await self._console.ask(
+                    ConfirmDialog(
+                        title, lines, verb="purge", typed=typed_number(total), command=command
+                    )
+                )
+            if note is None:
+                self._say("cancelled, nothing changed", "dim")
+                return
+            pace = Pace()
+            with self._progress(title, total, pace) as progressed:
+                report = await operations.actions.purge(
+                    type, note=note or words, progressed=progressed, pace=pace
+                )
+            self._say(
+                f"{plural(report.done, 'waiting job')} of {type} cancelled; {sign_of('undo')} undoes it",
+                "good",
+            )
+
+    def _waiting_in(self, type: str) -> Mapping[State, int]:
+        counts = [each.counts for each in self._console.store.snapshot.queues if each.type == type]
+        return {
+            state: sum(getattr(each, state.value) for each in counts)
+            for state in (State.QUEUED, State.SCHEDULED, State.RETRYING)
+        }
+
+    async def _ask_worker(
+        self, operations: Operations, command: Command, target: Target, words: str
+    ) -> None:
+        worker_id, wanted = target.ids[0], WORKER_REQUESTS[command.name]
+        plan = await operations.actions.plan_worker(worker_id, wanted)
+        note: str | None = ""
+        if wanted is not WorkerState.WORKING:
+            command_line = command.command_line(target, whole=True)
+            lines = worker_lines(plan, command_line)
+            title, verb = f"{command.title} {worker_id}", command.name
+            note = await self._console.ask(
+                ConfirmDialog(title, lines, verb=verb, command=command_line)
+            )
+        if note is None:
+            self._say("cancelled, nothing changed", "dim")
+            return
+        self._console.keyboard.resume()
+        await operations.actions.ask_worker(worker_id, wanted, reason=note or words)
+        then = f"; {sign_of('resume-worker')} resumes it" if wanted is WorkerState.QUIET else ""
+        self._say(f"{worker_id} is asked to be {wanted}{then}", "good")
+
+    async def _run_now(self, operations: Operations, target: Target | None, words: str) -> None:
+        for type in target.ids if target is not None else ():
+            report = await operations.schedules.run(type, note=words)
+            self._say(f"{report.type} {report.answers[0].job_id} runs now", "good")
+
+    async def _close_case(self, operations: Operations, target: Target | None, words: str) -> None:
+        await self._set_status(operations, target, CaseStatus.CLOSED, words)
+
+    async def _reopen_case(self, operations: Operations, target: Target | None, words: str) -> None:
+        await self._set_status(operations, target, CaseStatus.OPEN, words)
+
+    async def _set_status(
+        self, operations: Operations, target: Target | None, status: CaseStatus, words: str
+    ) -> None:
+        for case_id in target.ids if target is not None else ():
+            case = await operations.actions.set_case_status(case_id, status, note=words)
+            self._say(f"{case.id} is {case.status}", "good")
+
+
+_Doer = Callable[[ActionRunner, Operations, Target | None, str], Awaitable[None]]
+_DOERS: Final[Mapping[str, _Doer]] = {
+    "undo": ActionRunner._undo,
+    "pause": ActionRunner._pause,
+    "resume": ActionRunner._resume,
+    "purge": ActionRunner._purge,
+    "run-now": ActionRunner._run_now,
+    "close-case": ActionRunner._close_case,
+    "reopen-case": ActionRunner._reopen_case,
+}

@@ -1,0 +1,130 @@
+"""A bell or a desktop notification of what is new and bad: seldom, short, and harmless to the terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from hms_svc.domain.causes import MOST_CAUSES
+from hms_svc.domain.errors import BadInput
+from hms_svc.domain.plain_text import plain, shorten
+from hms_svc.operations.explanation import is_silent
+from tui.clipboard import wrapped_for_tmux
+from tui.rows import cause_text
+
+if TYPE_CHECKING:
+    from tui.app import Console
+    from tui.snapshot import Snapshot
+
+OFF: Final = "off"
+WAYS: Final = (OFF, "bell", "osc9", "osc777")
+LEAST_SECONDS: Final = 10.0
+"""Between two notifications; what comes meanwhile is told together by the next."""
+MOST_CHARACTERS: Final = 160
+MOST_WAITING: Final = 100
+REMEMBERED_MS: Final = 3_600_000
+_NAME: Final = "hms-svc"
+_CAUSE: Final = "cause "
+
+
+class Notifier:
+    """Compares each picture with what was known before; what is bad in the first with all causes is not new."""
+
+    def __init__(self, console: Console, way: str) -> None:
+        self._console = console
+        self.way = way
+        console.store.always_failures = way != OFF
+        self._known: frozenset[str] = frozenset()
+        self._causes: dict[str, int] = {}
+        self._chosen_at = 0
+        self._has_learned = False
+        self._waiting: list[str] = []
+        self._not_before = 0.0
+
+    def choose(self, way: str) -> None:
+        """Notify in this way from now on, and show how that looks; BadInput for another word."""
+        if way not in WAYS:
+            raise BadInput(f"notify {way!r:.40}: want one of {', '.join(WAYS)}; it is {self.way}")
+        self.way = way
+        self._chosen_at = self._console.now_ms()
+        self._has_learned = False
+        self._console.store.always_failures = way != OFF
+        if way != OFF:
+            self._send("notifications look like this")
+        self._console.say(f"notifications: {way}")
+        if self._console.console_screen is not None:
+            self._console.console_screen.ask()
+
+    def take(self, snapshot: Snapshot) -> None:
+        """Notify of what is new in a snapshot, where that was asked for."""
+        if self.way == OFF or not (snapshot.at or snapshot.trouble):
+            return
+        found = dict(_bad(snapshot))
+        self._forget(snapshot.at)
+        if self._has_learned:
+            known = self._known | self._causes.keys()
+            new = [words for key, words in found.items() if key not in known]
+            self._waiting = [*self._waiting, *new][:MOST_WAITING]
+        self._has_learned |= snapshot.causes_at > self._chosen_at
+        self._known = frozenset(found) | self._kept(snapshot)
+        self._remember(found, snapshot.at)
+        self.tick()
+
+    def _remember(self, found: Iterable[str], now: int) -> None:
+        """Keep causes for as long as the broker does: their groups empty at each attempt."""
+        for key in found:
+            if key.startswith(_CAUSE):
+                self._causes.pop(key, None)
+                self._causes[key] = now
+
+    def _forget(self, now: int) -> None:
+        while self._causes:
+            oldest, at = next(iter(self._causes.items()))
+            if len(self._causes) <= MOST_CAUSES and now - at < REMEMBERED_MS:
+                break
+            del self._causes[oldest]
+
+    def _kept(self, snapshot: Snapshot) -> frozenset[str]:
+        """Return what a snapshot without the broker's part says nothing of: it is not new when that is back."""
+        return self._known if snapshot.trouble else frozenset()
+
+    def tick(self) -> None:
+        """Send what waits, once it is time."""
+        if self._waiting and time.monotonic() >= self._not_before:
+            first, more = self._waiting[0], len(self._waiting) - 1
+            self._waiting = []
+            self._not_before = time.monotonic() + LEAST_SECONDS
+            self._send(f"{first}; {more} more" if more else first)
+
+    def _send(self, words: str) -> None:
+        driver = self._console._driver
+        if driver is None:
+            return
+        sequence = sequence_of(self.way, words)
+        if self.way != "bell" and self._console.launch.is_in_tmux:
+            sequence = wrapped_for_tmux(sequence)
+        driver.write(sequence)
+        driver.flush()
+
+
+def sequence_of(way: str, words: str) -> str:
+    """Return what a terminal is sent; in the words nothing is left that ends it or begins another."""
+    described = shorten(plain(words).replace(";", ","), MOST_CHARACTERS)
+    return {
+        "bell": "\a",
+        "osc9": f"\x1b]9;{_NAME}: {described}\a",
+        "osc777": f"\x1b]777;notify;{_NAME};{described}\a",
+    }[way]
+
+
+def _bad(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    """Return what is bad in a snapshot: engines that are away, workers that are silent, causes of failures."""
+    for name, engine in (("broker", snapshot.broker), ("database", snapshot.database)):
+        if engine is not None and not engine.ok:
+            yield f"engine {name}", f"{name} away"
+    for worker in (*snapshot.workers, *snapshot.silent_workers):
+        if is_silent(worker, snapshot.at, snapshot.lease_ms):
+            yield f"worker {worker.id}", f"worker {worker.id} is silent"
+    for group in snapshot.failures:
+        yield f"{_CAUSE}{group.id}", f"new cause: {group.type} {cause_text(group)}"

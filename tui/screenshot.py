@@ -1,0 +1,56 @@
+"""One frame as a snapshot: taken when the screen shows what it has asked for."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from hms_svc.domain.errors import BadInput, Outage
+
+if TYPE_CHECKING:
+    from tui.app import Console
+    from tui.launch import SnapshotFile
+    from tui.snapshot import Snapshot
+
+SETTLE_SECONDS: Final = 1.2
+"""Two looks, so that rates are shown, too."""
+AGAIN_SECONDS: Final = 0.1
+PATIENCE_SECONDS: Final = 10.0
+
+
+class ScreenshotWriter:
+    """Waits for the first pictures, saves a frame as SVG, and leaves."""
+
+    def __init__(self, console: Console, snapshot: SnapshotFile) -> None:
+        self._console = console
+        self._snapshot = snapshot
+        self._began: float | None = None
+
+    def changed(self, snapshot: Snapshot) -> None:
+        """Begin with the first picture; without one there is nothing to show."""
+        if self._began is None:
+            self._began = time.monotonic()
+            if snapshot.at:
+                self._console.set_timer(SETTLE_SECONDS, self._save)
+            else:
+                self._console.give_up(Outage(snapshot.trouble))
+
+    def _save(self) -> None:
+        console, path = self._console, self._snapshot.path
+        if self._is_asking():
+            console.set_timer(AGAIN_SECONDS, self._save)
+            return
+        try:
+            path.write_text(console.export_screenshot(title="hms-svc"), encoding="utf-8")
+        except OSError as error:
+            console.give_up(BadInput(f"--snapshot {path} cannot be written: {error.strerror}"))
+            return
+        console.exit(0)
+
+    def _is_asking(self) -> bool:
+        """Return whether what the screen looks at is still under way."""
+        console_screen, snapshot = self._console.console_screen, self._console.store.snapshot
+        data_query = console_screen.data_query() if console_screen is not None else None
+        is_late = time.monotonic() - (self._began or 0.0) > PATIENCE_SECONDS
+        is_known = data_query is None or snapshot.answer_to(data_query) is not None
+        return not is_known and not snapshot.trouble_of(data_query) and not is_late

@@ -1,0 +1,189 @@
+"""What the console knows at one moment: one frozen value that every widget is drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
+
+import msgspec
+
+from hms_svc.domain.event import JOB_CANCELLED, JOB_COMPLETED, JOB_DEAD, JOB_REJECTED, Event
+from hms_svc.domain.health import Health
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.views import FailureGroup, QueueView, WorkerState, WorkerView
+from hms_svc.ports.inspection import BrokerHealth
+from hms_svc.ports.stores import DatabaseHealth
+from tui.commands import Target
+from tui.trend import QueueTrend
+
+if TYPE_CHECKING:
+    from hms_svc.operations.reads import FullJob
+    from hms_svc.operations.service import Operations
+
+_ENDS: Final = {
+    JOB_COMPLETED: State.COMPLETED,
+    JOB_REJECTED: State.REJECTED,
+    JOB_DEAD: State.DEAD,
+    JOB_CANCELLED: State.CANCELLED,
+}
+
+
+BROKER: Final = "broker"
+DATABASE: Final = "database"
+
+
+class ScreenQuery(Protocol):
+    """Something that a screen wants looked at, again and again: equal looks ask the same."""
+
+    source: ClassVar[str]
+    """Which engine answers: `broker` or `database`."""
+
+    @property
+    def every_seconds(self) -> float:
+        """Return how old an answer may become before it is asked for again."""
+        ...
+
+    async def take(self, operations: Operations) -> object:
+        """Ask the operator service. Only the store calls this."""
+        ...
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """One job that has ended, as its event told it. `key` is the event's id."""
+
+    key: str
+    at: int
+    job_id: str
+    type: str
+    state: State
+    duration_ms: int
+    case_id: str | None = None
+    reason: str = ""
+    by: str = ""
+    detail: str = ""
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """The answer to a check, and when it was taken (Unix ms)."""
+
+    data_query: ScreenQuery
+    answer: object
+    at: int
+
+
+class FullJobSeen(msgspec.Struct, frozen=True):
+    """One job, whole, and why it is as it is; `unread` says why case and audit history are not known."""
+
+    full_job: FullJob
+    why: str
+    unread: str = ""
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The last good look at everything. `at` (Unix ms) is 0 before the first one.
+
+    `trouble` says, in words, why the broker told nothing newer, `query_trouble` why the newest look
+    of the screen failed; each is empty where it did not. `causes_at` (Unix ms) is when the failures were
+    read last. `silent_workers` are in the register
+    and not live.
+    """
+
+    at: int = 0
+    queues: tuple[QueueView, ...] = ()
+    workers: tuple[WorkerView, ...] = ()
+    silent_workers: tuple[WorkerView, ...] = ()
+    types_left_off: int = 0
+    failures: tuple[FailureGroup, ...] = ()
+    results: tuple[Result, ...] = ()
+    trends: Mapping[str, QueueTrend] = {}
+    p95: Mapping[str, int] = {}
+    p95_of_all: int | None = None
+    broker: BrokerHealth | None = None
+    database: DatabaseHealth | None = None
+    health: Health | None = None
+    trouble: str = ""
+    query_trouble: str = ""
+    is_still: bool = False
+    lease_ms: int = 30_000
+    causes_at: int = 0
+    seen: Seen | None = None
+
+    def answer_to(self, data_query: ScreenQuery | None) -> object | None:
+        """Return what was seen by this look, None where it has not been taken yet."""
+        return (
+            self.seen.answer
+            if self.seen is not None and self.seen.data_query == data_query
+            else None
+        )
+
+    def age_of(self, data_query: ScreenQuery | None, now_ms: int) -> int | None:
+        """Return how old the answer to a check is, without one how old the snapshot; None before the first."""
+        at = self.at
+        if data_query is not None and (data_query.source == DATABASE or self.query_trouble):
+            at = self.seen.at if self.seen is not None and self.seen.data_query == data_query else 0
+        return now_ms - at if at else None
+
+    def trouble_of(self, data_query: ScreenQuery | None) -> str:
+        """Return why a screen with this look shows nothing newer; empty where it does."""
+        if data_query is not None and (data_query.source == DATABASE or self.query_trouble):
+            return self.query_trouble
+        return self.trouble
+
+
+class _EndData(msgspec.Struct):
+    """What an event says of a job's end; all of it may be missing."""
+
+    type: str = ""
+    duration_ms: int = 0
+    case_id: str | None = None
+    reason: str = ""
+    by: str = ""
+    detail: str = ""
+
+
+_read_data: Final = msgspec.json.Decoder(_EndData).decode
+
+
+def results_of(events: Iterable[Event]) -> list[Result]:
+    """Return the jobs that these events say have ended."""
+    found = []
+    for event in events:
+        state = _ENDS.get(event.type)
+        if state is not None:
+            data = _read_data(event.data)
+            found.append(
+                Result(
+                    key=event.id, at=event.at, job_id=event.subject, type=data.type, state=state,
+                    duration_ms=data.duration_ms, case_id=data.case_id, reason=data.reason,
+                    by=data.by, detail=data.detail,
+                )
+            )  # fmt: skip
+    return found
+
+
+def job_type_of(event: Event) -> str:
+    """Return the type of the job that an event tells of, empty where it does not say."""
+    return _read_data(event.data).type if event.type.startswith("job.") else ""
+
+
+def is_paused(snapshot: Snapshot, target: Target | None) -> bool:
+    """Return whether all queues of the selection are paused, or its worker does not claim or was asked not to."""
+    if target is not None and target.kind == "worker":
+        workers = (*snapshot.workers, *snapshot.silent_workers)
+        states = {each.id: each.request.state if each.request else each.state for each in workers}
+        working = WorkerState.WORKING
+        return all(states.get(each, working) is not working for each in target.ids)
+    paused = {queue.type for queue in snapshot.queues if queue.paused}
+    types = types_of(snapshot, target)
+    return bool(types) and set(types) <= paused
+
+
+def types_of(snapshot: Snapshot, target: Target | None) -> tuple[str, ...]:
+    """Return the job types of what is chosen, as far as the snapshot knows them."""
+    if target is None:
+        return ()
+    if target.kind == "queue":
+        return target.ids
+    if target.kind == "group":
+        return tuple({group.type for group in snapshot.failures if group.id in target.ids})
+    return ()
