@@ -19,9 +19,10 @@ from textual.screen import Screen
 from hms_svc.domain.errors import HmsError, Refused
 from tui import list_commands
 from tui.clipboard import give_to_tmux, passed_through_tmux
-from tui.commands import BY_NAME, Command, Target, bound, fits, meant, remap
+from tui.commands import BY_NAME, Command, Target, bound, fits, meant, remap, unfit_words
 from tui.console_exit import ConsoleExit
 from tui.dialogs.dialog import Answer, Dialog
+from tui.health_page import show_health
 from tui.keyboard import Keyboard
 from tui.launch import Launch
 from tui.navigation import SCREENS, Navigation, load
@@ -63,7 +64,7 @@ class Console(App[int]):
 
     TITLE = "hms-svc"
     CSS = "CommandPalette SearchIcon { display: none; }"
-    _run_zone = toggle_zone
+    _run_zone, _run_health = toggle_zone, show_health
     _run_mark, _run_mark_all, _run_filter = (
         list_commands.mark,
         list_commands.mark_all,
@@ -255,10 +256,7 @@ class Console(App[int]):
             self.say("close the dialog first", "warn")
             return
         if not fits(command, target):
-            chosen = "none" if target is None else f"a {target.kind}"
-            more = ": ↓ goes to a row" if target is None else ""
-            wanted = " or ".join(command.takes[:3])
-            self.say(f"{command.title.lower()} needs a {wanted}; {chosen} is chosen{more}", "warn")
+            self.say(unfit_words(command, target), "warn")
             return
         if command.group == "go":
             self.navigation.go(command.name.removeprefix("go-"), words or None)

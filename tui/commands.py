@@ -135,7 +135,7 @@ _LOOK: Final = (
     Command(name="columns", keys=("C",), title="Columns", group="look",
             help="choose the columns, their widths and the order; remembered"),
     Command(name="preview", keys=("v",), title="Preview", group="look",
-            help="show or hide the preview of the list (120 columns and more)"),
+            help="show or hide the preview of the row, where the list leaves room for it"),
     Command(name="copy", keys=("y",), title="Copy", group="look",
             takes=("job", "group", "queue", "case", "worker", "event", "audit", "schedule"),
             help="copy its id to the clipboard of your terminal (OSC 52, also inside tmux); "
@@ -229,6 +229,8 @@ _CONSOLE: Final = (
             help="stop or resume refreshing"),
     Command(name="command", keys=("colon",), title="Command line", group="console",
             help="type a command; tab completes"),
+    Command(name="health", keys=("H",), title="Health", group="console", cli="hms-svc status",
+            help="every problem in words, with how long it has lasted, also those counted as +2 in the top line"),
     Command(name="palette", keys=("ctrl+p",), title="Palette", group="console",
             help="find a command by any word"),
     Command(name="help", keys=("question_mark",), title="Help", group="console",
@@ -258,7 +260,7 @@ ALIASES: Final[Mapping[str, tuple[str, str]]] = {
     "dlq": ("go-failures", ""), "dead-letters": ("go-failures", ""), "groups": ("go-failures", ""),
     "queues": ("go-overview", ""), "home": ("go-overview", ""),
     "ctx": ("context", ""), "q": ("quit", ""), "q!": ("quit", ""), "wq": ("quit", ""), "exit": ("quit", ""),
-    "h": ("help", ""), "?": ("help", ""), "i": ("inspect", ""), "open": ("inspect", ""),
+    "h": ("help", ""), "?": ("help", ""), "status": ("health", ""), "doctor": ("health", ""), "i": ("inspect", ""), "open": ("inspect", ""),
     "delete": ("discard", ""), "kill": ("cancel", ""), "requeue": ("retry", ""),
 }  # fmt: skip
 """What people type instead of a name: the command, and words that stand behind it."""
@@ -350,6 +352,22 @@ def meant(command: Command, target: Target | None, *, is_paused: bool) -> Comman
 def fits(command: Command, target: Target | None) -> bool:
     """Return whether a command can be done to a choice."""
     return not command.takes or (target is not None and target.kind in command.takes)
+
+
+def unfit_words(command: Command, target: Target | None) -> str:
+    """Return why a command cannot be done to a choice."""
+    name, takes = command.title.lower().removesuffix("?"), command.takes
+    wanted = " or ".join(_KINDS[kind] for kind in takes) if len(takes) <= MOST_KINDS else "a row"
+    if target is None:
+        return f"{name} needs {wanted}; none is selected: ↓ goes to a row"
+    return f"{name} needs {wanted}; {_KINDS[target.kind]} is selected"
+
+
+MOST_KINDS: Final = 3
+_KINDS: Final[Mapping[Kind, str]] = {
+    "job": "a job", "group": "a group of failures", "queue": "a queue", "case": "a case",
+    "worker": "a worker", "event": "an event", "audit": "an audit record", "schedule": "a schedule",
+}  # fmt: skip
 
 
 def possible(target: Target | None, *, group: str) -> Iterable[Command]:

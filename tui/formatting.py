@@ -11,7 +11,8 @@ __all__ = [
     "age", "attempt", "bar", "clock", "count", "duration", "moment", "number", "rate", "share", "short_id",
     "sparkline", "zone_name",
 ]  # fmt: skip
-_BARS: Final = "▁▂▃▄▅▆▇█"
+_BARS: Final = "▁▂▃▄▅▆▇"
+"""Without the full block: bars of two rows would grow together."""
 _UNITS: Final = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
 _AGES: Final = ((31_536_000, "y"), (86_400, "d"), (3600, "h"), (60, "m"))
 
@@ -81,10 +82,10 @@ def sparkline(numbers: Sequence[float], width: int) -> str:
     """Draw the newest `width` numbers as bars against the largest; blank where nothing was."""
     shown = list(numbers)[-width:]
     top = max(shown, default=0.0)
-    if top <= 0:
-        return " " * (width - len(shown)) + "▁" * len(shown)
+    most = len(_BARS) - 1
     bars = "".join(
-        _BARS[min(len(_BARS) - 1, int(number / top * (len(_BARS) - 1) + 0.999))] for number in shown
+        _BARS[min(most, int(number / top * most + 0.999))] if number > 0 else " "
+        for number in shown
     )
     return bars.rjust(width)
 

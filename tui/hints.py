@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from hms_svc.domain.case import CaseStatus
-from hms_svc.domain.lifecycle import TERMINAL
+from hms_svc.domain.lifecycle import TERMINAL, State
 from hms_svc.operations.plan import ELIGIBLE
 from tui.commands import PAUSING, RESUMING, Command, Target, key_sign, keys_of, possible
 from tui.text import Cell, Line
@@ -19,7 +19,13 @@ _FROM: Final[Mapping[str, Collection[str]]] = {
     "close-case": {CaseStatus.OPEN},
     "reopen-case": {CaseStatus.CLOSED},
 }
+DECIDING: Final = frozenset({"approve", "deny"})
+"""What a held job waits for: told before all else."""
 _UNREPORTED: Final = frozenset({"copy", "mark", "mark-all", "reverse", "columns"})
+PROMPTS: Final = {
+    "filter": "filter jobs", "words": "filter rows", "search": "search", "command": "command",
+}  # fmt: skip
+"""What each mode of the prompt is for."""
 PROMPT: Final = (
     ("enter", "run"), ("esc", "back"), ("tab", "complete"), ("shift+tab", "backwards"),
     ("↑↓", "earlier"),
@@ -43,6 +49,8 @@ def hints(
     """
     commands = [*possible(target, group="look"), *possible(target, group="act")]
     shown = [each for each in commands if keys_of(each) and can(each, states, is_paused=is_paused)]
+    if states is not None and set(states) == {State.HELD}:
+        first = {*first, *DECIDING}
     shown.sort(key=lambda each: (each.name not in first, not each.takes))
     described = [
         (key_sign(each), each.title.lower())

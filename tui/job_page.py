@@ -23,6 +23,8 @@ from tui.text import cell, line
 LOG: Final = "Log"
 """The section that a running job writes to."""
 SHOWN_REPORTS: Final = 20
+GIVEN_BACK: Final = frozenset({State.SCHEDULED, State.QUEUED, State.HELD})
+"""Where a job goes whose attempt is not counted."""
 _ENDED: Final[Mapping[State, str]] = {
     State.COMPLETED: "completed", State.REJECTED: "rejected", State.DEAD: "died",
     State.CANCELLED: "cancelled",
@@ -74,7 +76,6 @@ def _describe_view(
     view = detail.view
     sign, role = SIGNS[view.state]
     described = short_why(view, why)
-    of = f" of {view.max_attempts}" if view.max_attempts else ""
     page.fact("job", view.id, "strong")
     page.fact("type", view.type)
     page.fact("state", f"{sign} {view.state}{', in the archive' if archived else ''}", role)
@@ -88,7 +89,12 @@ def _describe_view(
     page.fact(
         "failure", "" if is_shown(view.failure, described, view.detail) else view.failure, "bad"
     )
-    page.fact("attempt", f"{view.attempt}{of}")
+    of = f" of {view.max_attempts}" if view.max_attempts else ""
+    is_running = view.state is State.PROCESSING
+    page.fact(
+        "attempt" if is_running else "attempts",
+        f"{view.attempt}{of}{'' if is_running else ' used'}",
+    )
     page.fact("enqueued", _when(view.enqueued_at, now))
     page.fact("started", f.moment(view.started_at))
     if view.finished_at:
@@ -164,8 +170,10 @@ def _describe_attempts(page: PageBuilder, detail: JobDetail, why: str) -> None:
     described: dict[str, int] = {}
     for each in reversed(detail.attempts):
         took = "running" if each.ended_at is None else f.duration(each.ended_at - each.started_at)
+        why_not = uncounted_words(detail, each)
         page.head(
-            f"Attempt {each.attempt}{of}", f"{f.moment(each.started_at)}  {took}  {each.worker}"
+            f"Attempt {each.attempt}{of}",
+            f"{f.moment(each.started_at)}  {took}  {each.worker}{f'  {why_not}' if why_not else ''}",
         )
         same = described.setdefault(each.traceback or each.error, each.attempt)
         if (each.traceback or each.error) and same != each.attempt:
@@ -175,6 +183,20 @@ def _describe_attempts(page: PageBuilder, detail: JobDetail, why: str) -> None:
         if each.log:
             page.lines.append(line(cell("  printed:", "dim")))
             page.text("\n".join(f"  {part}" for part in each.log.rstrip("\n").split("\n")))
+
+
+def uncounted_words(detail: JobDetail, attempt: AttemptView) -> str:
+    """Return why an attempt is not among those that the job has used; empty where it is."""
+    later = [each.attempt for each in detail.attempts if each.fence > attempt.fence]
+    if attempt.ended_at is None or attempt.attempt < min((*later, detail.view.attempt + 1)):
+        return ""
+    left = (
+        m for m in detail.history if m.source is State.PROCESSING and m.at >= attempt.started_at
+    )
+    move = next(left, None)
+    if move is not None and move.target in GIVEN_BACK:
+        return f"not counted: {'held' if move.target is State.HELD else move.cause}"
+    return "not counted: the job was retried by hand since"
 
 
 def describe_error(page: PageBuilder, attempt: AttemptView, why: str = "") -> None:

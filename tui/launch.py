@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import msgspec
 from textual.driver import Driver
@@ -55,9 +55,14 @@ class SnapshotFile(msgspec.Struct, frozen=True, kw_only=True):
     height: int = 40
 
 
+Opened: TypeAlias = "Callable[[], AbstractAsyncContextManager[Operations]]"
+"""Opens the operator service, and closes it."""
+
+
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """All that the console is given. `operations` is opened on the console's own loop.
 
+    `without_database` is opened instead while the database cannot be: it knows what the broker knows.
     `driver` shows on the right terminal (None: Textual's own); `on_signals` is to be called
     on the running loop with what a SIGTERM, a SIGHUP or a lost terminal shall do; `memory` is the
     file that remembers how tables are wanted (None: nothing is remembered).
@@ -67,7 +72,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     `screen` is the room that is opened first, `where` its filter.
     """
 
-    operations: Callable[[], AbstractAsyncContextManager[Operations]]
+    operations: Opened
     facts: Facts
     workforce: Workforce | None = None
     theme: str = "dark"
@@ -84,3 +89,4 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     notice: str = ""
     screen: str = "overview"
     where: str = ""
+    without_database: Opened | None = None

@@ -10,7 +10,7 @@ from hms_svc.domain.lifecycle import REASON_ERROR, State
 from hms_svc.domain.plain_text import plural
 from hms_svc.domain.views import JobDetail
 from hms_svc.operations.plan import Plan
-from hms_svc.operations.undo import UndoPlan
+from hms_svc.operations.undo import UndoPlan, since_words
 from hms_svc.operations.worker_actions import WorkerPlan
 from tui import formatting as f
 from tui.commands import sign_of
@@ -139,7 +139,7 @@ def undo_lines(plan: UndoPlan, now: int, command_line: str) -> list[Line]:
     if act.note:
         lines.append(_fact("note", act.note))
     lines += [(), line(cell(f"{plan.back:>9,} ", "strong"), cell("can be brought back"))]
-    lines += [_cannot(why, number) for why, number in plan.whys[:WHYS]]
+    lines += [_cannot(since_words(why), number) for why, number in plan.whys[:WHYS]]
     if plan.newer is not None:
         newer = plan.newer
         described = f"  {newer.who} {newer.words} {f.age(now - newer.at)} ago: newer, and not yours"

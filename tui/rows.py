@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final
 from hms_svc.domain.case import Case, CaseStatus
 from hms_svc.domain.event import JOB_DEAD, JOB_FAILED, Event
 from hms_svc.domain.lifecycle import REASON_GOVERNANCE, State
+from hms_svc.domain.strict_json import JsonValue
 from hms_svc.domain.views import FailureGroup, JobView, QueueView
 from tui import formatting as f
+from tui.payload_words import common_entries, payload_words
 from tui.snapshot import Result, job_type_of
 from tui.text import Cell, Role, Row, cell
 from tui.trend import QueueTrend
@@ -253,8 +255,14 @@ def cause_text(group: FailureGroup) -> str:
     return group.pattern or group.newest_detail or group.reason
 
 
-def job_rows(jobs: Iterable[JobView], now: int, live: Collection[str] | None = None) -> list[Row]:
-    """Jobs in a list. `live` names the workers that are live, None where that is not known."""
+def job_rows(
+    jobs: Sequence[JobView], now: int, live: Collection[str] | None = None, cause: str = ""
+) -> list[Row]:
+    """Jobs in a list. `live` names the workers that are live, None where that is not known.
+
+    Those with the `cause` that the list is about have what differs in their payloads in its place.
+    """
+    shared = common_entries([job for job in jobs if job.cause == cause]) if cause else {}
     return [
         Row(
             key=job.id,
@@ -264,7 +272,7 @@ def job_rows(jobs: Iterable[JobView], now: int, live: Collection[str] | None = N
                 cell(job.type),
                 cell(f.attempt(job.attempt, job.max_attempts), rank=job.attempt),
                 _age_cell(job.enqueued_at, now),
-                cell(_job_text(job, now, live), "good" if job.case_id else ""),
+                *_told_of_job(job, now, live, shared if cause and job.cause == cause else None),
                 cell(job.worker, "dim"),
                 cell(job.priority or "", "dim", rank=job.priority or None),
             ),
@@ -273,11 +281,28 @@ def job_rows(jobs: Iterable[JobView], now: int, live: Collection[str] | None = N
     ]
 
 
+def _told_of_job(
+    job: JobView, now: int, live: Collection[str] | None, shared: Mapping[str, JsonValue] | None
+) -> tuple[Cell, Cell]:
+    """Return detail and payload; of a job whose cause is that of all, what differs, in the place of both."""
+    if shared is not None:
+        due = _due_text(job.due_at, now) if job.state is State.RETRYING else ""
+        words = payload_words(job.data, shared) or payload_words(job.data)
+        return cell("; ".join(part for part in (due, words) if part)), Cell("")
+    described, payload = _job_text(job, now, live), cell(payload_words(job.data), "dim")
+    return (
+        (cell(described, "good" if job.case_id else ""), payload)
+        if described
+        else (payload, Cell(""))
+    )
+
+
 def _job_text(job: JobView, now: int, live: Collection[str] | None) -> str:
     if job.state is State.COMPLETED:
         return job.case_id or "no case"
     if job.state in (State.SCHEDULED, State.RETRYING):
-        return "; ".join(part for part in (_due_text(job.due_at, now), job.failure) if part)
+        why = job.failure or job.detail
+        return "; ".join(part for part in (_due_text(job.due_at, now), why) if part)
     if job.state is State.PROCESSING:
         if live is not None and job.worker not in live:
             return "its worker is silent"
@@ -322,7 +347,7 @@ def held_rows(jobs: Iterable[JobView], now: int) -> list[Row]:
                 cell(job.type),
                 _age_cell(job.started_at or job.enqueued_at, now),
                 cell(f"{job.by}: {job.detail}" if job.by else job.detail, "warn"),
-                cell(job.data[:300].decode(errors="replace"), "dim"),
+                cell(payload_words(job.data), "dim"),
             ),
         )
         for job in jobs

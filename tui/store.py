@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
-from hms_svc.domain.errors import HmsError, Outage, Replaced
+from hms_svc.domain.errors import DatabaseUnavailable, HmsError, Outage, Replaced
 from hms_svc.domain.event import Event
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.plain_text import plain
 from hms_svc.domain.views import FailureGroup, QueueView, WorkerView
 from hms_svc.operations.health import HealthWatch, Seen, seen_of_outage
 from hms_svc.ports.inspection import BrokerHealth
-from tui.launch import Launch
+from tui.launch import Launch, Opened
 from tui.query_runner import QueryRunner
 from tui.recent_groups import RecentGroups
 from tui.snapshot import Result, ScreenQuery, Snapshot, results_of
@@ -33,6 +33,8 @@ QUIET_SECONDS: Final = 2.0
 LEAST_SECONDS: Final = 0.8
 HEALTH_SECONDS: Final = 5.0
 LONGEST_WAIT_SECONDS: Final = 5.0
+REOPEN_SECONDS: Final = 10.0
+"""How often a database that could not be opened is tried again."""
 PATIENCE_SECONDS: Final = 6.0
 PROBE_SECONDS: Final = 1.0
 """How long a snapshot waits for a probe of the engines, which may take longer: it then has the last."""
@@ -101,28 +103,48 @@ class Store:
         """Open the operator service as soon as it can be, and look until cancelled."""
         while True:
             try:
-                async with self._launch.operations() as operations:
-                    self._operations = operations
-                    async with asyncio.TaskGroup() as group:
-                        news = group.create_task(
-                            self._listen(operations.reads), name="console-news"
-                        )
-                        await self._poll(operations)
-                        news.cancel()
-                self._operations = None
+                await self._open_and_poll(self._launch.operations)
+            except DatabaseUnavailable as error:
+                await self._poll_without_database(error)
             except Outage as error:
-                self._operations = None
-                self._note_outage(error)
-                await asyncio.sleep(self._pause())
+                await self._wait_out(error)
             except HmsError as error:
                 self._give_up(error)
                 return
 
-    async def _poll(self, operations: Operations) -> None:
-        """Look until a file is not at its path any more: it has to be opened anew."""
+    async def _poll_without_database(self, error: Outage) -> None:
+        """Check what the broker knows, for some seconds: then the database is tried again."""
+        if self._launch.without_database is None:
+            await self._wait_out(error)
+            return
+        try:
+            await self._open_and_poll(self._launch.without_database, seconds=REOPEN_SECONDS)
+        except Outage as other:
+            await self._wait_out(other)
+
+    async def _wait_out(self, error: Outage) -> None:
+        self._note_outage(error)
+        await asyncio.sleep(self._pause())
+
+    async def _open_and_poll(self, opened: Opened, *, seconds: float | None = None) -> None:
+        try:
+            async with opened() as operations:
+                self._operations = operations
+                async with asyncio.TaskGroup() as group:
+                    news = group.create_task(self._listen(operations.reads), name="console-news")
+                    await self._poll(operations, seconds)
+                    news.cancel()
+        finally:
+            self._operations = None
+
+    async def _poll(self, operations: Operations, seconds: float | None) -> None:
+        """Look until a file is not at its path any more: it has to be opened anew; or for so long."""
         self._is_replaced, self._health_due = False, 0.0
         try:
-            await self._poll_until_replaced(operations)
+            async with asyncio.timeout(seconds):
+                await self._poll_until_replaced(operations)
+        except TimeoutError:
+            return
         finally:
             self._query_runner.cancel()
             if self._probe is not None:

@@ -77,7 +77,10 @@ def fit_columns(
     that is left, more of it the more it grows; what nothing needs goes to the column that grows most.
     """
     view = view or TableView()
-    widths = {index: _least(column, view) for index, column in enumerate(columns)}
+    widths = {
+        index: _least(column, view, needs[index] if needs else None)
+        for index, column in enumerate(columns)
+    }
     shown = [
         index
         for index, column in enumerate(columns)
@@ -120,8 +123,12 @@ def _make_room(
         shown.remove(max(early, key=lambda index: columns[index].drop))
 
 
-def _least(column: Column, view: TableView) -> int:
-    return max(NARROWEST, min(view.widths.get(column.name, column.width), WIDEST))
+def _least(column: Column, view: TableView, need: int | None) -> int:
+    """Return the cells that a column has at least; one of numbers no more than they need."""
+    width = view.widths.get(column.name, column.width)
+    if need is not None and column.align == "right" and column.name not in view.widths:
+        width = min(width, max(need, _title_width(column)))
+    return max(NARROWEST, min(width, WIDEST))
 
 
 def _is_empty(column: Column, index: int, needs: Sequence[int]) -> bool:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len
 
-from hms_svc.domain.health import Level
 from hms_svc.domain.plain_text import plural
 from tui import formatting as f
+from tui.commands import sign_of
+from tui.health_page import ROLES, is_known, waits_for_people
 from tui.launch import Launch
 from tui.snapshot import DATABASE, ScreenQuery, Snapshot
 from tui.text import Cell, Line, Role, cell, fit
@@ -16,9 +17,7 @@ from tui.trend import total_rates
 
 FRESH_MS = 4_000
 STALE_MS = 7_000
-_MORE = 4
-"""Cells of `+2  `: troubles that have no room."""
-_ROLES: dict[Level, Role] = {Level.DOWN: "bad", Level.DEGRADED: "bad", Level.NOTE: "warn"}
+LEAST_WIDTH = 80
 
 
 def top_line(
@@ -44,12 +43,13 @@ def top_line(
         _lights(snapshot),
     ):
         left = [*head, *engines, *_first(troubles)]
-        over = _width(left) + (_MORE if len(troubles) > 1 else 0) - available
+        more = _width(_more(9, "", width)) if len(troubles) > 1 else 0
+        over = _width(left) + more - available
         if over <= 0:
             break
     else:
         left = _shortened(left, over) if troubles else left
-    return tuple(_fill(left, troubles, snapshot, available)), right
+    return tuple(_fill(left, troubles, snapshot, available, width)), right
 
 
 def _who(launch: Launch) -> Iterator[Cell]:
@@ -92,28 +92,14 @@ def _troubles(snapshot: Snapshot, now: int) -> Iterator[Cell]:
     """Return the health, the worst first; else what waits for a person, or that all is well."""
     troubles = snapshot.health.troubles if snapshot.health is not None else ()
     for trouble in troubles:
-        yield cell(trouble.told(now), _ROLES[trouble.level])
+        yield cell(trouble.told(now), ROLES[trouble.level])
     if snapshot.trouble and not troubles:
         yield Cell("not known", "bad")
-    waits = _waits_for_people(snapshot)
+    waits = waits_for_people(snapshot)
     if waits:
         yield cell(waits, "warn")
-    elif not troubles and not snapshot.trouble and _is_known(snapshot):
+    elif not troubles and not snapshot.trouble and is_known(snapshot):
         yield Cell("all well", "good")
-
-
-def _is_known(snapshot: Snapshot) -> bool:
-    """Return whether every part of the health has been looked at."""
-    engines = (snapshot.broker, snapshot.database)
-    return snapshot.health is not None and snapshot.health.is_whole and None not in engines
-
-
-def _waits_for_people(snapshot: Snapshot) -> str:
-    dead = sum(queue.counts.dead for queue in snapshot.queues)
-    held = sum(queue.counts.held for queue in snapshot.queues)
-    left_off = snapshot.types_left_off
-    named = ((dead, "dead"), (held, "held"), (left_off, "types not shown"))
-    return ", ".join(f"{f.count(number)} {words}" for number, words in named if number)
 
 
 def _first(troubles: Sequence[Cell]) -> list[Cell]:
@@ -124,25 +110,28 @@ def _shortened(left: list[Cell], over: int) -> list[Cell]:
     """Cut the trouble at the end of the line, so that what counts the others has room."""
     *before, trouble, gap = left
     width = max(1, cell_len(trouble.text) - over)
-    return [*before, Cell(fit(trouble.text, width), trouble.role), gap]
+    short = trouble.text.replace(" jobs waiting, oldest", " waiting, oldest")
+    trouble = Cell(short, trouble.role)
+    return [*before, Cell(fit(trouble.text, width).rstrip(), trouble.role), gap]
 
 
 def _fill(
-    left: list[Cell], troubles: Sequence[Cell], snapshot: Snapshot, available: int
+    left: list[Cell], troubles: Sequence[Cell], snapshot: Snapshot, available: int, width: int
 ) -> Iterator[Cell]:
     """Return the line with what more there is room for, and how many troubles there was none for."""
     yield from left
     available -= _width(left)
     rest = list(troubles[1:])
-    while rest and _width(rest[:1]) + 2 + (_MORE if len(rest) > 1 else 0) <= available:
+    reserved = _width(_more(9, "", width))
+    while rest and _width(rest[:1]) + 2 + (reserved if len(rest) > 1 else 0) <= available:
         yield rest[0]
         yield Cell("  ")
         available -= _width(rest[:1]) + 2
         del rest[0]
     if rest:
-        more = Cell(f"+{len(rest)}  ", rest[0].role)
-        yield more
-        available -= _width([more])
+        more = _more(len(rest), rest[0].role, width)
+        yield from more
+        available -= _width(more)
     for part in _work(snapshot):
         if _width([part]) > available:
             return
@@ -150,12 +139,20 @@ def _fill(
         available -= _width([part])
 
 
+def _more(number: int, role: Role, width: int) -> list[Cell]:
+    """Count the troubles that have no room, with the key that shows them where there is room for it: `+2 H`."""
+    if width < LEAST_WIDTH:
+        return [Cell(f"+{number}  ", role)]
+    return [Cell(f"+{number} ", role), cell(sign_of("health"), "key"), Cell("  ")]
+
+
 def _work(snapshot: Snapshot) -> Iterator[Cell]:
     slots = sum(worker.slots for worker in snapshot.workers)
     busy = sum(worker.busy for worker in snapshot.workers)
     shares = f" {busy}/{slots}" if slots else ""
     workers = plural(len(snapshot.workers), "worker") + shares
-    yield cell(f"{workers}  ", "" if snapshot.workers else "warn")
+    if snapshot.at:  # before that nobody has counted them
+        yield cell(f"{workers}  ", "" if snapshot.workers else "warn")
     per_second = total_rates(snapshot.trends)
     if per_second is not None:
         yield cell(f"{f.rate(per_second)}/s  ")

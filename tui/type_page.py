@@ -61,6 +61,8 @@ def _describe_queue(
         shown = zip(("p50", "p95", "p99"), (took.p50, took.p95, took.p99), strict=True)
         words = ", ".join(f"{name} {f.duration(number)}" for name, number in shown)
         described.fact("took", f"{words}, of the newest {took.of} completed")
+    for words in full_job.snoozed_words:
+        described.fact("snoozed", words, "warn")
     if queue.oldest_queued_at is not None:
         described.fact(
             "oldest", f"enqueued {f.age(now - queue.oldest_queued_at)} ago, still waiting"

@@ -6,7 +6,6 @@ import gc
 import os
 import re
 import sys
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -195,9 +194,12 @@ def _launch(
     def operations() -> AbstractAsyncContextManager[Operations]:
         return session.operations(dry_run_help=True)
 
-    opens: Callable[[], AbstractAsyncContextManager[Operations]] = operations
+    def without_database() -> AbstractAsyncContextManager[Operations]:
+        return session.operations(database=False, dry_run_help=True)
+
     return Launch(
-        operations=opens,
+        operations=operations,
+        without_database=without_database,
         facts=_facts(session, settings),
         theme=settings.theme,
         snapshot=snapshot,

@@ -97,6 +97,10 @@ def undo(
         hint("nothing was done")
         return
     print_report("undo", "undone", report, as_json)
+    if report.failed and not as_json:
+        from hms_svc.operations.undo import undone_not_words
+
+        hint(undone_not_words(report.whys))
     raise typer.Exit(code_of(report))
 
 
@@ -105,6 +109,8 @@ async def _confirm_undo(operations: Operations, batch: str | None) -> str | None
 
     For an act of somebody else the answer is that person's name.
     """
+    from hms_svc.operations.undo import since_words
+
     plan = await operations.actions.plan_undo(batch)
     act = plan.act
     hint(f"{act.who}{' (you)' if plan.is_own else ''} {act.words} at {when(act.at)}")
@@ -112,7 +118,7 @@ async def _confirm_undo(operations: Operations, batch: str | None) -> str | None
         hint(f"note: {act.note}")
     hint(f"can come back: {plan.back:,}")
     for why, number in plan.whys:
-        hint(f"cannot: {number:,}: {why}")
+        hint(f"cannot: {number:,}: {since_words(why)}")
     if plan.newer is not None:
         newer = plan.newer
         hint(f"newer, and not yours: {newer.who} {newer.words} (jobs undo {newer.batch})")

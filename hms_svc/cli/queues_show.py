@@ -52,6 +52,7 @@ def _print(full_job: TypeDetail) -> None:
              f"of the newest {took.of} completed"),
             ("paused at", when(full_job.paused_at)),
             ("not known", full_job.unread and f"when it was paused: {full_job.unread}"),
+            *(("snoozed", words) for words in full_job.snoozed_words),
             ("schedule", schedule and f"{schedule.words}, next at {when(schedule.next_at)}"),
             *settings_facts(full_job),
         ]

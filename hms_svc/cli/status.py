@@ -83,11 +83,7 @@ def _page(seen: Status, session: Session) -> Any:
 
 def health_lines(health: Health) -> list[str]:
     """Describe each trouble in a line, the worst first; or that all is well."""
-    lines = []
-    for trouble in health.troubles:
-        detail = f"; {trouble.detail}" if trouble.detail else ""
-        lines.append(f"{trouble.level}: {trouble.told(health.at)}{detail}")
-    return lines or ["all well"]
+    return [trouble.line(health.at) for trouble in health.troubles] or ["all well"]
 
 
 def _note(queue: QueueView) -> str:

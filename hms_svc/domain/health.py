@@ -57,6 +57,7 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is amiss: in a few `words`, with `detail` for who has the room.
 
     `since` is when it began by what is recorded, else when the process that tells it saw it first.
+    With `since_oldest` it is when the oldest of the waiting jobs was enqueued.
     """
 
     kind: TroubleKind
@@ -64,11 +65,26 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     words: str
     since: int
     detail: str = ""
+    since_oldest: bool = False
 
     def told(self, now_ms: int) -> str:
-        """Return the words with for how long: `no workers, 3,000 jobs waiting for 4 m`."""
+        """Return the words with how long it has lasted, or how old the oldest waiting job is.
+
+        `no workers, 3,000 jobs waiting, oldest 4 m`; `1 of 2 workers silent for 20 s, 3 running jobs`.
+        """
         took = now_ms - self.since
-        return f"{self.words} for {duration_text(took, units=1)}" if took >= 1000 else self.words
+        if took < 1000:
+            return self.words
+        age = duration_text(took, units=1)
+        if self.since_oldest:
+            return f"{self.words}, oldest {age}"
+        what, comma, besides = self.words.partition(", ")
+        return f"{what} for {age}{comma}{besides}"
+
+    def line(self, now_ms: int) -> str:
+        """Return one line of it: how bad it is, the words, and the detail."""
+        detail = f"; {self.detail}" if self.detail else ""
+        return f"{self.level}: {self.told(now_ms)}{detail}"
 
     @property
     def rank(self) -> tuple[int, int]:

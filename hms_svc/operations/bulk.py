@@ -7,6 +7,7 @@ end midway neither loses a job nor does anything twice.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
 
@@ -43,6 +44,11 @@ class BatchReport(msgspec.Struct, frozen=True, kw_only=True):
     done: int
     failed: tuple[ActOutcome, ...] = ()
     left: int = 0
+
+    @property
+    def whys(self) -> list[tuple[str, int]]:
+        """Why it was not done to some, and to how many each, the most first."""
+        return Counter(each.why for each in self.failed).most_common()
 
 
 class BulkReport(BatchReport, frozen=True, kw_only=True):

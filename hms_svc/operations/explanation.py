@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -24,10 +24,11 @@ from hms_svc.domain.lifecycle import (
 )
 from hms_svc.domain.plain_text import duration_text, plural
 from hms_svc.domain.timestamps import to_rfc3339
-from hms_svc.domain.views import JobDetail, QueueView, WorkerView
+from hms_svc.domain.views import JobDetail, QueueView, WorkerState, WorkerView
 
 POSITION_LIMIT: Final = 10_000
 SILENT_SHARE: Final = 0.5
+_NOBODY: Final = ": no worker is alive"
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +93,8 @@ def _queued(facts: Facts) -> str:
     waited = duration_text(facts.now_ms - view.enqueued_at)
     if queue is not None and queue.paused:
         why = f" ({queue.pause_reason})" if queue.pause_reason else ""
-        nobody = "" if queue.served else f"; {unserved_text(queue)} either"
+        words = unserved_text(queue, facts.workers).removesuffix(_NOBODY)
+        nobody = "" if queue.served else f"; {words} either"
         return (
             f"waits because queue {queue.type} was paused by {queue.paused_by or 'somebody'}{why}"
             f"{nobody}"
@@ -103,10 +105,10 @@ def _queued(facts: Facts) -> str:
             "the worker that held it last died or lost its lease"
         )
     if queue is not None and not queue.served and queue.quiet_workers:
-        return f"has waited {waited} because {unserved_text(queue)}"
+        return f"has waited {waited} because {unserved_text(queue, facts.workers)}"
     if queue is not None and not queue.served:
         return (
-            f"has waited {waited} because {unserved_text(queue)}; "
+            f"has waited {waited} because {unserved_text(queue, facts.workers)}; "
             f"after {facts.unserved_days:g} days it will be dead, no_handler"
         )
     if facts.position is None:
@@ -129,16 +131,28 @@ def _queued(facts: Facts) -> str:
     )
 
 
-def unserved_text(queue: QueueView) -> str:
-    """Return the sentence that no worker claims jobs of a queue: no live one has its handler, or those that have it are quiet."""
+def unserved_text(queue: QueueView, workers: Sequence[WorkerView]) -> str:
+    """Return the sentence that no worker claims jobs of a queue: none is alive, or has its handler, or those that have it are quiet.
+
+    Of the live `workers` the quiet ones tell by whom and why they are.
+    """
     if not queue.quiet_workers:
-        return f"no live worker serves {queue.type}"
+        return f"no live worker serves {queue.type}{'' if workers else _NOBODY}"
+    resting = [each for each in workers if queue.type in each.types and not each.claims]
+    told = "; ".join(dict.fromkeys(map(_rest_words, resting))) or "quiet or stopping"
     if queue.quiet_workers == 1:
-        return (
-            f"the only live worker that serves {queue.type} claims no more jobs (quiet or stopping)"
-        )
-    told = f"all {queue.quiet_workers} live workers that serve {queue.type}"
-    return f"{told} claim no more jobs (quiet or stopping)"
+        return f"the only live worker that serves {queue.type} claims no more jobs ({told})"
+    serving = f"all {queue.quiet_workers} live workers that serve {queue.type}"
+    return f"{serving} claim no more jobs ({told})"
+
+
+def _rest_words(worker: WorkerView) -> str:
+    """Return, in which state a worker claims nothing, and who wanted it so, why."""
+    state = f"{worker.lane} lane" if worker.state is WorkerState.WORKING else worker.state.value
+    request = worker.request
+    if request is None or request.state is not worker.state:
+        return state
+    return f"{state} by {request.by}{f': {request.reason}' if request.reason else ''}"
 
 
 def _held(facts: Facts) -> str:

@@ -47,6 +47,7 @@ class _Found(msgspec.Struct, frozen=True):
     words: str
     since: int | None = None
     detail: str = ""
+    since_oldest: bool = False
 
 
 class HealthWatch:
@@ -80,6 +81,7 @@ def assess(seen: Seen, known: Mapping[TroubleKind, int] = _NOTHING) -> Health:
             words=plain(each.words),
             since=known.get(each.kind, seen.at) if each.since is None else each.since,
             detail=plain(each.detail),
+            since_oldest=each.since_oldest,
         )
         for each in found
     ]
@@ -190,7 +192,7 @@ def _quiet(quiet: Sequence[WorkerView], of: int) -> _Found:
 def _no_workers(seen: Seen, queues: Sequence[QueueView]) -> _Found:
     open_queues = [queue for queue in queues if not queue.paused]
     waiting = sum(_waiting(queue) for queue in open_queues)
-    oldest = [each.oldest_queued_at for each in open_queues if each.oldest_queued_at]
+    oldest = _oldest(open_queues) if waiting else None
     in_hand = sum(queue.counts.processing for queue in queues)
     last_seen = max((worker.last_seen_at for worker in seen.silent), default=None)
     level, words = Level.DOWN, "no workers"
@@ -200,12 +202,12 @@ def _no_workers(seen: Seen, queues: Sequence[QueueView]) -> _Found:
         words += f", {plural(in_hand, 'job')} in processing"
     else:
         level = Level.NOTE
-    since = min(oldest) if waiting and oldest else last_seen
+    since = last_seen if oldest is None else oldest
     detail = "no worker is alive: start one with hms-svc serve"
     if last_seen is not None and seen.silent:
         newest = max(seen.silent, key=lambda worker: worker.last_seen_at)
         detail += f"; {newest.id} was the last that was heard"
-    return _Found(TroubleKind.NO_WORKERS, level, words, since, detail)
+    return _Found(TroubleKind.NO_WORKERS, level, words, since, detail, oldest is not None)
 
 
 def _silent(silent_workers: Sequence[WorkerView], of: int) -> _Found:
@@ -224,9 +226,9 @@ def _silent(silent_workers: Sequence[WorkerView], of: int) -> _Found:
 def _queues(queues: Sequence[QueueView], workers: Sequence[WorkerView]) -> Iterator[_Found]:
     unserved = [each for each in queues if _waiting(each) and not each.served and not each.paused]
     if workers and unserved:
-        oldest = [each.oldest_queued_at for each in unserved if each.oldest_queued_at]
+        oldest = _oldest(unserved)
         without = [each for each in unserved if not each.quiet_workers]
-        told = [unserved_text(each) for each in unserved if each.quiet_workers]
+        told = [unserved_text(each, workers) for each in unserved if each.quiet_workers]
         if without:
             named = _named([f"{each.type} ({_waiting(each):,})" for each in without])
             told.insert(0, f"no live worker serves {named}")
@@ -234,8 +236,9 @@ def _queues(queues: Sequence[QueueView], workers: Sequence[WorkerView]) -> Itera
             TroubleKind.UNSERVED,
             Level.DEGRADED,
             f"{_types(unserved)} unserved, {plural(sum(map(_waiting, unserved)), 'job')} waiting",
-            min(oldest, default=None),
+            oldest,
             _named(told, between="; "),
+            oldest is not None,
         )
     if faulty := [each for each in queues if each.faults]:
         detail = "; ".join(fault for each in faulty for fault in each.faults)
@@ -257,13 +260,14 @@ def _paused(queues: Sequence[QueueView]) -> Iterator[_Found]:
         words = f"intake of {_types(closed)} closed"
         yield _Found(TroubleKind.INTAKE_CLOSED, Level.NOTE, words, None, _by_whom(closed))
     waiting = sum(map(_waiting, paused))
+    oldest = _oldest(paused) if waiting else None
     jobs = f", {plural(waiting, 'job')} waiting" if waiting else ""
     if all(each.paused for each in queues if each.served or _waiting(each)):
-        words = f"everything paused{jobs}"
-        yield _Found(TroubleKind.ALL_PAUSED, Level.DEGRADED, words, None, _by_whom(paused))
+        kind, level, what = TroubleKind.ALL_PAUSED, Level.DEGRADED, "everything"
     else:
-        words = f"{_types(paused)} paused{jobs}"
-        yield _Found(TroubleKind.PAUSED, Level.NOTE, words, None, _by_whom(paused))
+        kind, level, what = TroubleKind.PAUSED, Level.NOTE, _types(paused)
+    words = f"{what} paused{jobs}"
+    yield _Found(kind, level, words, oldest, _by_whom(paused), oldest is not None)
 
 
 def _by_whom(paused: Sequence[QueueView]) -> str:
@@ -277,6 +281,11 @@ def _by_whom(paused: Sequence[QueueView]) -> str:
 
 def _waiting(queue: QueueView) -> int:
     return queue.counts.queued + queue.counts.intake
+
+
+def _oldest(queues: Sequence[QueueView]) -> int | None:
+    """Return when the job that has waited longest was enqueued, as far as that is recorded."""
+    return min((each.oldest_queued_at for each in queues if each.oldest_queued_at), default=None)
 
 
 def _types(queues: Sequence[QueueView]) -> str:

@@ -33,8 +33,11 @@ class QueueWhys:
         """Return, in one plain sentence what fails in a group, and since when; UnknownId for an unknown one."""
         for group in await self._inspection.failures():
             if group.id == cause:
-                queues = await self._inspection.queues([group.type])
-                return explain_group(group, self._clock.now_ms(), queues[0] if queues else None)
+                queues, workers = await asyncio.gather(
+                    self._inspection.queues([group.type]), self._inspection.workers()
+                )
+                queue = queues[0] if queues else None
+                return explain_group(group, self._clock.now_ms(), queue, workers)
         raise UnknownId(
             f"no job stands in failure group {cause} now: those that fail may be running again"
         )
@@ -57,8 +60,13 @@ def explain_queue(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) 
     return f"Queue {queue.type} {told}{_besides(queue, now_ms)}."
 
 
-def explain_group(group: FailureGroup, now_ms: int, queue: QueueView | None = None) -> str:
-    """Return the sentence of a failure group; `queue` is that of its type."""
+def explain_group(
+    group: FailureGroup,
+    now_ms: int,
+    queue: QueueView | None = None,
+    workers: Sequence[WorkerView] = (),
+) -> str:
+    """Return the sentence of a failure group; `queue` is that of its type, `workers` all that are alive."""
     cause = group.pattern or group.newest_detail
     words = f"{group.error}: {cause}" if group.error and cause else group.error or cause
     by = f" by {group.by}" if group.by and group.by != group.reason else ""
@@ -70,7 +78,7 @@ def explain_group(group: FailureGroup, now_ms: int, queue: QueueView | None = No
         f"{state} ({group.reason}{by}){f': {words}' if words else ''}; the first "
         f"{'failed' if is_failing else 'since'} "
         f"{to_rfc3339(group.first_at)}, {duration_text(now_ms - group.first_at)} ago, the newest "
-        f"{duration_text(now_ms - group.last_at)} ago{_next_attempt(group, now_ms, queue)}"
+        f"{duration_text(now_ms - group.last_at)} ago{_next_attempt(group, now_ms, queue, workers)}"
     )
     hour, newest = sum(group.recent), group.recent[-1] if group.recent else 0
     came = plural(hour, "attempt") + " failed" if is_failing else f"{hour:,} came"
@@ -78,7 +86,9 @@ def explain_group(group: FailureGroup, now_ms: int, queue: QueueView | None = No
     return f"{told}; {came} in the last hour, {newest:,} of them in the last {lately}."
 
 
-def _next_attempt(group: FailureGroup, now_ms: int, queue: QueueView | None) -> str:
+def _next_attempt(
+    group: FailureGroup, now_ms: int, queue: QueueView | None, workers: Sequence[WorkerView]
+) -> str:
     """Describe when the first of retrying jobs is due, and what keeps it from being tried then."""
     if group.next_at is None:
         return ""
@@ -89,7 +99,7 @@ def _next_attempt(group: FailureGroup, now_ms: int, queue: QueueView | None) -> 
     if queue is not None and queue.paused:
         due += f", but the queue is paused by {queue.paused_by or 'somebody'}"
     elif queue is not None and not queue.served:
-        due += ", but no live worker serves the type"
+        due += f", but {unserved_text(queue, workers)}"
     return f", the next attempt {due}"
 
 
@@ -110,7 +120,7 @@ def _waiting(queue: QueueView, now_ms: int) -> str:
 
 def _unserved(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) -> str:
     if queue.quiet_workers:
-        return f"has {_waiting(queue, now_ms)}, and {unserved_text(queue)}"
+        return f"has {_waiting(queue, now_ms)}, and {unserved_text(queue, workers)}"
     others = f"the live workers ({plural(len(workers), 'worker')}) serve other types"
     told = others if workers else "no worker is alive"
     if any(queue.type in each.types for each in workers):

@@ -15,7 +15,7 @@ from hms_svc.domain.errors import DatabaseUnavailable, UnknownId
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.lifecycle import TERMINAL, State
 from hms_svc.domain.percentile import percentile
-from hms_svc.domain.plain_text import duration_text
+from hms_svc.domain.plain_text import duration_text, plural
 from hms_svc.domain.views import FailureGroup, JobView, QueueView, WorkerView
 from hms_svc.operations.queue_explanation import explain_queue
 from hms_svc.operations.reads import Reads
@@ -33,6 +33,9 @@ MOST_RESULTS: Final = 10
 MOST_MEASURED: Final = 100
 """Completed jobs of which percentiles are made, the newest ones."""
 MOST_RUNNING: Final = 200
+MOST_WAITING: Final = 100
+"""Scheduled jobs of which is told why they wait, the first of the list."""
+MOST_WHYS: Final = 3
 _SHARES: Final = (0.5, 0.95, 0.99)
 
 
@@ -83,6 +86,7 @@ class TypeDetail(msgspec.Struct, frozen=True, kw_only=True):
 
     `settings` are None where this program has no code for the type. `paused_at` is when the queue
     was paused, None where it is not or nobody knows; `unread` says why that could not be looked up.
+    `snoozed` are the reasons for which scheduled jobs were put off, with their numbers among the first hundred.
     """
 
     at: int
@@ -96,6 +100,12 @@ class TypeDetail(msgspec.Struct, frozen=True, kw_only=True):
     schedule: ScheduleView | None
     paused_at: int | None = None
     unread: str = ""
+    snoozed: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def snoozed_words(self) -> list[str]:
+        """For what reasons scheduled jobs were put off: `46 jobs: the receiver has not answered`."""
+        return [f"{plural(number, 'job')}: {why}" for why, number in self.snoozed]
 
 
 class TypeDetails:
@@ -117,12 +127,15 @@ class TypeDetails:
     async def full_job(self, type: str) -> TypeDetail:
         """Return all that is known of a type, at bounded work; UnknownId for one that has no queue."""
         reads = self._reads
-        queues, (live, silent), groups, schedules, running, ended = await asyncio.gather(
+        queues, (live, silent), groups, schedules, (running, waiting), ended = await asyncio.gather(
             reads.queues([type]),
             reads.register(),
             reads.failures(),
             self._schedules.all(),
-            self._jobs(type, State.PROCESSING, MOST_RUNNING),
+            asyncio.gather(
+                self._jobs(type, State.PROCESSING, MOST_RUNNING),
+                self._jobs(type, State.SCHEDULED, MOST_WAITING),
+            ),
             self._ended(type),
         )
         if not queues:
@@ -147,6 +160,9 @@ class TypeDetails:
             schedule=next((each for each in schedules if each.type == type), None),
             paused_at=paused_at,
             unread=unread,
+            snoozed=tuple(
+                Counter(job.detail for job in waiting if job.detail).most_common(MOST_WHYS)
+            ),
         )
 
     async def _ended(self, type: str) -> dict[State, Sequence[JobView]]:

@@ -25,6 +25,13 @@ MOST_BATCHES: Final = 50
 """Batches among which one's own is looked for."""
 _PAGE: Final = 200
 _UNDO: Final = "job.undo"
+_MOVED_ON: Final = "has moved on: it is "
+_SINCE: Final = {
+    "completed": "ran since and completed", "dead": "ran since and died",
+    "rejected": "ran since and rejected", "retrying": "ran since and failed, to be tried again",
+    "processing": "running now", "held": "ran since and held for approval",
+}  # fmt: skip
+"""What became of a job after the act, by the state that it is in now."""
 _DONE: Final = {act.value: past(act) for act in Act} | {"purge": "purged"}
 
 
@@ -86,6 +93,20 @@ class UndoPlan(msgspec.Struct, frozen=True, kw_only=True):
         return Counter(each.why for each in self.outcomes if not each.done).most_common()
 
 
+def undone_not_words(whys: Sequence[tuple[str, int]]) -> str:
+    """Return how many jobs an undo leaves as they are, and why: `12 not: 9 ran since and completed, 3 running now`.
+
+    `whys` are the reasons with their numbers.
+    """
+    words = ", ".join(f"{number:,} {since_words(why)}" for why, number in whys)
+    return f"{sum(number for _, number in whys):,} not: {words}"
+
+
+def since_words(why: str) -> str:
+    """Return why a job does not come back, in words that tell what it did since the act."""
+    return _SINCE.get(why.removeprefix(_MOVED_ON), why) if why.startswith(_MOVED_ON) else why
+
+
 class Undoing(BulkActs):
     """Acts on jobs, and the taking back of them."""
 
@@ -100,6 +121,7 @@ class Undoing(BulkActs):
         """
         database = self._journal.check_allowed(_UNDO)
         others: list[UndoPlan] = []
+        spent: UndoPlan | None = None
         for each in await self._control.batches(limit=MOST_BATCHES, name=batch or ""):
             act = await self._past_act(database, each)
             is_own = act.actor == self._journal.actor
@@ -113,9 +135,11 @@ class Undoing(BulkActs):
                 return msgspec.structs.replace(plan, newer=newer)
             if plan.back:
                 others.append(plan)
+            elif is_own and spent is None and plan.outcomes:
+                spent = plan
         if others:
             return others[0]
-        raise _unknown(batch)
+        raise _unknown(batch, spent)
 
     async def _outcomes(
         self, batch: Batch, progressed: Progressed | None
@@ -198,9 +222,11 @@ class Undoing(BulkActs):
             after = outcomes[-1].job_id
 
 
-def _unknown(batch: str | None) -> UnknownId:
+def _unknown(batch: str | None, spent: UndoPlan | None = None) -> UnknownId:
+    """Return the error; `spent` is the newest act of one's own, of which nothing comes back."""
     if batch is None:
-        return UnknownId("there is no action that can still be undone")
+        told = "" if spent is None else f": you {spent.act.words}; {undone_not_words(spent.whys)}"
+        return UnknownId(f"there is no action that can still be undone{told}")
     return UnknownId(f"no batch {batch!r} can still be undone")
 
 

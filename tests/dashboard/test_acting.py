@@ -158,7 +158,7 @@ async def test_a_row_that_vanished_under_the_cursor_stays_and_is_acted_on_no_mor
         await one.until("the row is shown as gone", lambda: any(row.is_gone for row in grid.rows))
         assert (grid.cursor, grid.chosen) == (chosen, None)
         await one.press("x")
-        await one.sees("none is chosen")
+        await one.sees("cancel needs a job or a group of failures; none is selected")
         await one.press("1", "2")
         await one.until("no row is kept", lambda: not any(row.is_gone for row in grid.rows))
 

@@ -27,7 +27,7 @@ data_dir = "{folder}/one"
 profile = "first"
 notify = "osc777"
 [keys]
-help = "H"
+help = "M"
 [contexts.two]
 data_dir = "{folder}/two"
 [contexts.away]
@@ -63,8 +63,8 @@ def test_contexts_are_switched_keys_are_remapped_and_a_new_cause_is_notified_of(
     consoles.append(one)
     one.until("the first context", lambda: "first" in words(one.seen))
     one.until("it has looked", lambda: "s old" in words(one.seen))
-    one.press("H", "Filter")
-    one.press("q", "H help")
+    one.press("M", "Filter")
+    one.press("q", "M help")
     one.press(":ctx away\r", "broker down")
     assert "read-only" in words(one.seen)
     one.press(":ctx nobody\r", "no context 'nobody'")

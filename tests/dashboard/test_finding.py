@@ -73,18 +73,18 @@ async def test_what_is_failing_now_is_a_row_of_the_first_screen_and_is_cancelled
 ) -> None:
     async with open_console() as one:
         await fail(one, "crew-1 answered 503", "crew-2 answered 503")
-        await one.sees("↻ pothole.report       2 OSError: # answered #")
+        await one.sees("↻ pothole.report      2 OSError: # answered #")
         await one.press("tab", "tab", "tab", "down", "w")
         await one.opened("Message")
         await one.reads("2 jobs of pothole.report are failing and will be tried again (error)")
-        await one.reads(", but no live worker serves the type")
+        await one.reads(", but no live worker serves pothole.report")
         await one.press("escape", "p")
         await one.sees("pothole.report paused")
         await one.press("x")
         await one.opened("ConfirmDialog")
         await one.press("enter")
         await one.sees("2 jobs cancelled")
-        await one.sees("↻ pothole.report       ·")
+        await one.sees("↻ pothole.report      ·")
 
 
 async def test_a_queue_opens_the_page_of_its_type_and_that_its_jobs(
@@ -158,7 +158,7 @@ async def test_an_event_that_is_about_no_job_is_opened_itself(open_console: Cons
         grid.put_cursor(done[0])
         await one.press("i")
         await one.opened("Inspect")
-        await one.sees("attempt   ")
+        await one.sees("attempts   ")
 
 
 @pytest.mark.parametrize(
@@ -232,3 +232,71 @@ async def test_a_filter_is_saved_and_opened_by_its_name(open_console: ConsoleMak
         await one.press("tab", "enter")
         await one.opened("Jobs")
         assert one.page.where == "state:dead"
+
+
+async def test_all_problems_are_told_by_a_key_in_the_words_of_status(
+    open_console: ConsoleMaker,
+) -> None:
+    async with open_console(size=(80, 24)) as one:
+        await one.enqueue("pothole.report", POTHOLE)
+        await one.enqueue("snow.report", {"depth": 1})
+        operations = await one.operations()
+        await operations.actions.pause("snow.report", reason="thaw")
+        await one.sees("+1 H")
+        await one.press("H")
+        await one.opened("Message")
+        await one.reads("down: no workers, 1 job waiting")
+        await one.reads("no worker is alive: start one with hms-svc serve")
+        await one.reads("note: snow.report paused, 1 job waiting")
+        await one.reads("snow.report was paused by ann (thaw)")
+        await one.press("escape", ":")
+        await one.type("health")
+        await one.press("enter")
+        await one.opened("Message")
+        await one.reads("$ hms-svc status")
+
+
+async def test_jobs_that_failed_alike_show_what_differs_in_their_payloads(
+    open_console: ConsoleMaker,
+) -> None:
+    async with open_console(size=(80, 24)) as one:
+        await fail(one, "crew-1 answered 503", "crew-2 answered 503")
+        await one.sees("OSError: # answered #")
+        await one.press("2", "/")
+        await one.type("state:retrying")
+        await one.press("enter")
+        await one.shows_jobs(2)
+        await one.reads("state:retrying OSError: # answered #")
+        assert "due in 59m; user_id: usr-1" in one.text()
+
+
+async def test_the_page_of_a_type_and_the_list_say_why_jobs_were_snoozed(
+    open_console: ConsoleMaker,
+) -> None:
+    why = "crew.example has not answered 5 times in a row, and is left alone meanwhile"
+    async with open_console() as one:
+        broker = (await one.operations()).actions._broker
+        await one.enqueue("pothole.report", POTHOLE)
+        served = (ServedType("pothole.report", 20),)
+        [job] = await broker.claim(ClaimRequest("crew-1", served, 1, 30_000))
+        snooze = Disposition(
+            state=State.SCHEDULED,
+            cause=Cause.SNOOZED,
+            delay_ms=3_600_000,
+            give_back=True,
+            detail=why,
+        )
+        settlement = Settlement(
+            token=job.token, type=job.job.type, disposition=snooze, worker="crew-1",
+            attempt=job.attempt, started_at=job.claimed_at, ended_at=job.claimed_at,
+        )  # fmt: skip
+        assert not await broker.settle([settlement])
+        await one.until("the queue is shown", lambda: one.grid("queues").cursor)
+        await one.press("i")
+        await one.reads(f"snoozed 1 job: {why}")
+        await one.press("2")
+        await one.reads("due in 59m; crew.example")
+        await one.press("i")
+        await one.opened("Inspect")
+        await one.reads("attempts 0 of 20 used")
+        await one.reads("not counted: snoozed")

@@ -73,6 +73,24 @@ async def test_the_console_opens_files_anew_that_were_replaced_under_it(
         await one.until("all is well again", lambda: "STALE" not in one.text())
 
 
+async def test_a_console_that_starts_without_the_database_shows_what_the_broker_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_looks: None
+) -> None:
+    monkeypatch.setattr(tui.store, "REOPEN_SECONDS", 0.5)
+    settings = {"data_dir": str(tmp_path)}
+    (tmp_path / "cases.db").mkdir()
+    async with drive_console(settings) as one:
+        await one.enqueue("pothole.report", POTHOLE)
+        await one.sees("pothole.report")
+        assert top_has(one, "✗ sqlite")
+        assert top_has(one, "database down")
+        await one.press("6")
+        await one.sees("this needs the database")
+        (tmp_path / "cases.db").rmdir()
+        await one.until("the database is open", lambda: not top_has(one, "database down"))
+        await one.until("the cases are asked for", lambda: "needs the database" not in one.text())
+
+
 async def test_nothing_is_put_by_while_the_broker_is_away_and_all_works_once_it_is_there(
     make_redis: RedisMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_looks: None
 ) -> None:

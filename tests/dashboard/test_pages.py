@@ -162,14 +162,36 @@ async def test_the_preview_reads_once_for_each_rest_and_not_for_rows_passed_over
         assert read.count(last) == 1
 
 
+async def test_a_narrow_screen_has_a_preview_below_a_list_that_leaves_room_for_it(
+    open_console: ConsoleMaker,
+) -> None:
+    async with open_console(size=(80, 24)) as one:
+        await one.enqueue("pothole.report", POTHOLE)
+        await one.press("2")
+        await one.sees("has waited")
+        await one.reads("Preview")
+        assert "tab scroll  v hide" in one.text()
+        await one.enqueue("pothole.report", *[{**POTHOLE, "lat": n} for n in range(19)])
+        await one.until("the list needs the screen", lambda: "Preview" not in one.text())
+
+
+async def test_a_short_list_leaves_its_room_to_the_preview(open_console: ConsoleMaker) -> None:
+    async with open_console(size=(120, 40)) as one:
+        await one.enqueue("pothole.report", POTHOLE)
+        await one.press("2")
+        await one.sees("has waited")
+        head = next(number for number, text in enumerate(one.lines()) if "Preview" in text)
+        assert head < 8
+
+
 async def test_the_preview_is_shown_from_120_columns_and_hidden_by_a_key(
     open_console: ConsoleMaker, tmp_path: Path
 ) -> None:
     memory = tmp_path / "console.json"
-    async with open_console(size=(119, 40), memory=memory) as one:
-        await one.enqueue("pothole.report", POTHOLE)
+    async with open_console(size=(119, 12), memory=memory) as one:
+        await one.enqueue("pothole.report", *[{**POTHOLE, "lat": n} for n in range(9)])
         await one.press("2")
-        await one.shows_jobs(1)
+        await one.shows_jobs(9)
         assert "Preview" not in one.text()
         await one.pilot.resize_terminal(200, 40)
         await one.sees("has waited")
@@ -178,7 +200,7 @@ async def test_the_preview_is_shown_from_120_columns_and_hidden_by_a_key(
         await one.until("it is hidden", lambda: "Preview" not in one.text())
     async with open_console(memory=memory) as one:
         await one.press("2")
-        await one.shows_jobs(1)
+        await one.shows_jobs(9)
         assert "Preview" not in one.text()
 
 

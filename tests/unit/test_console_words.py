@@ -102,7 +102,8 @@ def test_a_sparkline_is_as_wide_as_asked(numbers: list[float], width: int) -> No
 
 
 def test_a_sparkline_shows_any_that_is_not_nothing() -> None:
-    assert f.sparkline([0, 1, 1000], 3) == "▁▂█"
+    assert f.sparkline([0, 1, 1000], 3) == " ▂▇"
+    assert f.sparkline([0, 0], 3) == "   "
 
 
 @given(st.floats(-1, 2), st.integers(1, 40))

@@ -90,7 +90,7 @@ SITUATIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "no worker, jobs wait": (
         {"workers": [], "queues": [waiting(3000, served=False)]},
         [
-            ("down: no workers, 3,000 jobs waiting for 4 m | "
+            ("down: no workers, 3,000 jobs waiting, oldest 4 m | "
             "no worker is alive: start one with hms-svc serve")
         ],
     ),
@@ -101,7 +101,7 @@ SITUATIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
             "queues": [queue(served=False, processing=4, overdue=4, overdue_since=NOW - 30_000)],
         },
         [
-            ("down: no workers, 4 jobs in processing for 1 m | no worker is alive: start one with "
+            ("down: no workers for 1 m, 4 jobs in processing | no worker is alive: start one with "
             "hms-svc serve; w1 was the last that was heard"),
             ("down: 4 leases overdue for 30 s | jobs in processing whose lease ran out: there is no live "
             "worker to take them back"),
@@ -109,11 +109,11 @@ SITUATIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "the only worker frozen": (
         {"workers": [FROZEN]},
-        ["down: 1 of 1 worker silent, 2 jobs in hand for 20 s | no heartbeat of w1"],
+        ["down: 1 of 1 worker silent for 20 s, 2 jobs in hand | no heartbeat of w1"],
     ),
     "one of two workers frozen": (
         {"workers": [FROZEN, msgspec.structs.replace(WORKER, id="w2")]},
-        ["degraded: 1 of 2 workers silent, 2 jobs in hand for 20 s | no heartbeat of w1"],
+        ["degraded: 1 of 2 workers silent for 20 s, 2 jobs in hand | no heartbeat of w1"],
     ),
     "a lease just ran out": ({"queues": [queue(overdue=1, overdue_since=NOW - 3_000)]}, []),
     "an overdue lease": (
@@ -126,7 +126,7 @@ SITUATIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "unserved type": (
         {"queues": [queue(), waiting(30, "snow.report", served=False)]},
         [
-            ("degraded: snow.report unserved, 30 jobs waiting for 4 m | "
+            ("degraded: snow.report unserved, 30 jobs waiting, oldest 4 m | "
             "no live worker serves snow.report (30)")
         ],
     ),
@@ -139,8 +139,8 @@ SITUATIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
             )],
         },
         [
-            ("degraded: a.job unserved, 30 jobs waiting for 4 m | "
-            "the only live worker that serves a.job claims no more jobs (quiet or stopping)"),
+            ("degraded: a.job unserved, 30 jobs waiting, oldest 4 m | "
+            "the only live worker that serves a.job claims no more jobs (quiet by ann: bad disk)"),
             ("note: 1 of 1 worker quiet for 1 m | claims no jobs until it is resumed: w1 by ann (bad disk)"),
         ],
     ),
@@ -158,6 +158,10 @@ SITUATIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "everything paused": (
         {"queues": [paused(queued=2), queue("idle.job", served=False)]},
         ["degraded: everything paused, 2 jobs waiting | a.job was paused by ann (storm)"],
+    ),
+    "paused with jobs that wait": (
+        {"queues": [paused(queued=2, oldest_queued_at=NOW - 4 * MINUTE), queue("b.job")]},
+        ["note: a.job paused, 2 jobs waiting, oldest 4 m | a.job was paused by ann (storm)"],
     ),
     "one of two paused": (
         {"queues": [paused(), queue("b.job")]},
@@ -177,7 +181,7 @@ SITUATIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
         },
         [
             "down: database down | away",
-            "degraded: b.job unserved, 1 job waiting for 4 m | no live worker serves b.job (1)",
+            "degraded: b.job unserved, 1 job waiting, oldest 4 m | no live worker serves b.job (1)",
             "note: c.job paused | c.job was paused by ann (storm)",
         ],
     ),

@@ -11,7 +11,7 @@ import pytest
 from hms_svc.domain.errors import UnknownId
 from hms_svc.domain.job import make_job
 from hms_svc.domain.lifecycle import State
-from hms_svc.domain.views import FailureGroup, QueueCounts
+from hms_svc.domain.views import FailureGroup, QueueCounts, WorkerRequest, WorkerState
 from hms_svc.operations.queue_explanation import explain_group, explain_queue
 from tests.support.operator_service import open_operator
 from tests.unit.test_explanation import NOW, QUEUE, WORKER
@@ -99,7 +99,7 @@ def test_a_group_tells_what_fails_how_many_and_since_when() -> None:
     [
         (27_000, {}, "the newest 5 s ago, the next attempt is due in 27 s; 42 attempts failed in"),
         (-60_000, {}, "the next attempt was due 1 m ago; 42 attempts"),
-        (27_000, {"served": False}, "is due in 27 s, but no live worker serves the type; 42"),
+        (27_000, {"served": False}, "is due in 27 s, but no live worker serves t: no worker is alive; 42"),
         (27_000, {"paused": True, "paused_by": "ann"}, "in 27 s, but the queue is paused by ann; 42"),
     ],
 )  # fmt: skip
@@ -113,6 +113,17 @@ def test_a_group_of_what_is_failing_tells_when_it_is_tried_again_and_what_keeps_
     )
     assert "; the first failed 2027-01-15T07:00:00.000Z, 1 h ago" in sentence
     assert told in sentence
+
+
+def test_a_group_whose_workers_are_quiet_tells_by_whom_and_why() -> None:
+    group = msgspec.structs.replace(GROUP, state=State.RETRYING, next_at=NOW + 27_000)
+    view = msgspec.structs.replace(QUEUE, served=False, quiet_workers=1)
+    request = WorkerRequest(WorkerState.QUIET, "ann", "bad disk", NOW - 60_000)
+    resting = msgspec.structs.replace(WORKER, state=WorkerState.QUIET, request=request)
+    assert (
+        "is due in 27 s, but the only live worker that serves t claims no more jobs "
+        "(quiet by ann: bad disk); 42 attempts"
+    ) in explain_group(group, NOW, view, [resting])
 
 
 async def test_the_service_tells_it_of_what_it_knows(tmp_path: Path) -> None:

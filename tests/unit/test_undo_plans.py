@@ -13,7 +13,8 @@ from hms_svc.domain.job import make_job
 from hms_svc.operations import bulk
 from hms_svc.operations.actions import Actions
 from hms_svc.operations.journal import Journal
-from hms_svc.operations.undo import PastAct
+from hms_svc.operations.undo import PastAct, undone_not_words
+from hms_svc.ports.broker import ClaimRequest, ServedType
 from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.control import Act
 from tests.support.operator_service import OperatorHarness, open_operator
@@ -124,3 +125,24 @@ async def test_nothing_to_undo_and_read_only_are_refused(operator: OperatorHarne
         await actions_of(operator, "ann").plan_undo("b9")
     with pytest.raises(Refused, match="read-only"):
         await actions_of(operator, "ann", read_only=True).plan_undo()
+
+
+async def test_where_all_jobs_have_run_since_it_is_said_what_became_of_them(
+    operator: OperatorHarness,
+) -> None:
+    ids = await enqueue(operator, 2)
+    ann = actions_of(operator, "ann")
+    await cancel(ann, "state:queued")
+    await ann.carry_out(await ann.plan(Act.RETRY, ids))
+    await operator.engines.broker.claim(ClaimRequest("crew-1", (ServedType("x.y", 9),), 9, 30_000))
+    with pytest.raises(UnknownId) as raised:
+        await ann.plan_undo()
+    assert str(raised.value) == (
+        "there is no action that can still be undone: you retried 2 jobs; 2 not: 2 running now"
+    )
+
+
+def test_what_moved_on_is_told_by_what_it_did_since() -> None:
+    whys = [("has moved on: it is completed", 9), ("has moved on: it is processing", 3)]
+    assert undone_not_words(whys) == "12 not: 9 ran since and completed, 3 running now"
+    assert undone_not_words([("is not known any more", 1)]) == "1 not: 1 is not known any more"

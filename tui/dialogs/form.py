@@ -90,7 +90,10 @@ class FormDialog(Dialog[FilledIn]):
     def _wanted(self) -> str:
         name = str(self.focused.id) if self.focused is not None else ""
         number = name.removeprefix("field-")
-        return self._form.fields[int(number)].wanted if number.isdecimal() else ""
+        if not number.isdecimal():
+            return ""
+        field = self._form.fields[int(number)]
+        return f"{field.name}: {field.wanted}" if field.wanted else ""
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Return what was filled in, or say what is wrong with it."""

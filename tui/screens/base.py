@@ -13,7 +13,7 @@ from textual.widget import Widget
 
 from tui import formatting as f
 from tui.commands import Target, sign_of
-from tui.hints import PROMPT, States, hints, lines_of
+from tui.hints import PROMPT, PROMPTS, States, hints, lines_of
 from tui.snapshot import ScreenQuery, Snapshot
 from tui.text import Cell, Line, cell
 from tui.topline import top_line
@@ -232,10 +232,11 @@ class ConsoleScreen(Screen[None]):
             self.console.store.snapshot.trouble_of(self.data_query()),
         )
         bar = self.query_one("#hints", Bar)
+        prompt = self.query_one(Prompt)
         if notice:
-            bar.show((Cell(" "), *notice))
-        elif self.query_one(Prompt).is_open:
-            bar.show((Cell(" "),), hints=lines_of(PROMPT))
+            bar.show_whole((Cell(" "), *notice))
+        elif prompt.is_open:
+            bar.show((Cell(f" {PROMPTS[prompt.mode]}  ", "head"),), hints=lines_of(PROMPT))
         elif trouble:
             bar.show((cell(f" {trouble}", "bad"),))
         else:

@@ -15,6 +15,7 @@ from tui import formatting as f
 from tui.commands import Target
 from tui.hints import States
 from tui.page_lines import PageText
+from tui.payload_words import common_cause
 from tui.preview import Read, preview_job
 from tui.queries import GlanceQuery, JobsQuery
 from tui.rows import cause_text
@@ -45,6 +46,8 @@ class JobList(Previewed):
         self._turned = 0
         self._states: dict[str, State] = {}
         self._jobs: dict[str, JobView] = {}
+        self.cause = ""
+        """The cause that the filter chose, or that all jobs of the page have; told above the list."""
 
     def list_body(self) -> Iterable[Widget]:
         """Return the line that tells the filter, and the page."""
@@ -106,12 +109,13 @@ class JobList(Previewed):
         if page is not None:
             self._states |= {job.id: job.state for job in page.jobs}
             self._jobs = {job.id: job for job in page.jobs}
+            self.cause = common_cause(page.jobs, parse_filter(self.where).causes() or ())
             if not page.jobs and len(self._cursors) > 1 and page.cursor is None:
                 self._cursors.pop()
                 self.ask()
                 return
             if not page.jobs:
-                self.grid.empty = (*_no_such_id(self.where), *self.empty)
+                self.grid.empty = (*_why_empty(self.where), *self.empty)
             self.grid.is_whole = page.cursor is None and len(self._cursors) == 1
             self.grid.show(self.rows_of(page.jobs, snapshot))
             if self._turned:
@@ -122,9 +126,7 @@ class JobList(Previewed):
     def _report(self, snapshot: Snapshot, page: JobPage | None) -> None:
         parts: list[Cell] = [Cell(" ")]
         parts += [cell(self.where, "accent")] if self.where else [Cell("all jobs", "dim")]
-        causes = parse_filter(self.where).causes() or ()
-        grouped = [cause_text(group) for group in snapshot.failures if group.id in causes]
-        parts += [cell(f"  {words}") for words in grouped]
+        parts += [cell(f"  {words}") for words in self._causes_told(snapshot)]
         parts.append(cell(f"  page {len(self._cursors)}", "dim"))
         if page is not None and page.cursor is not None:
             parts.append(Cell(", pgdn for more", "dim"))
@@ -133,6 +135,15 @@ class JobList(Previewed):
             described = f"  no index serves {' '.join(unserved)}: searched {f.number(page.examined)} records"
             parts.append(cell(described, "warn"))
         self.query_one("#filter", Bar).show(tuple(parts), self._choice(snapshot))
+
+    def _causes_told(self, snapshot: Snapshot) -> list[str]:
+        """Return the words of the causes that the filter names, or of the one that all jobs have."""
+        causes = parse_filter(self.where).causes() or (self.cause,)
+        described = [cause_text(group) for group in snapshot.failures if group.id in causes]
+        if not described and self.cause and self._jobs:
+            job = next(iter(self._jobs.values()))
+            described = [job.detail or job.failure or job.reason]
+        return described
 
     def _choice(self, snapshot: Snapshot) -> Line:
         if self._all_that_match:
@@ -232,9 +243,13 @@ class JobList(Previewed):
         self.ask()
 
 
-def _no_such_id(where: str) -> list[Line]:
-    """Explain, where a filter names ids, how parts of ids are looked for."""
-    ids = parse_filter(where).ids()
+def _why_empty(where: str) -> list[Line]:
+    """Return how parts of ids are looked for, where a filter names ids; or what became of the jobs of a cause."""
+    found = parse_filter(where)
+    if found.causes():
+        described = "No job has this cause now: those that were to be tried again may be running, or have ended."
+        return [line(described), ()]
+    ids = found.ids()
     if not ids:
         return []
     described = f"no job that matches has the id {ids[0]}; of a part of an id: "

@@ -24,7 +24,8 @@ class Jobs(JobList):
 
     def rows_of(self, jobs: Sequence[JobView], snapshot: Snapshot) -> list[Row]:
         """Return a row for each."""
-        return rows.job_rows(jobs, snapshot.at, {worker.id for worker in snapshot.workers})
+        live = {worker.id for worker in snapshot.workers}
+        return rows.job_rows(jobs, snapshot.at, live, self.cause)
 
 
 class Held(JobList):

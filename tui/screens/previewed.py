@@ -28,6 +28,8 @@ LEAST_WIDTH: Final = 120
 BESIDE_WIDTH: Final = 180
 SHARE: Final = 0.45
 LEAST_LINES: Final = 6
+AROUND: Final = 3
+"""Lines that are neither the list's nor the preview's."""
 NOTHING: Final = PageText((line(cell("no row is selected", "dim")),))
 REST_SECONDS: Final = 0.2
 """How long the cursor rests on a row before anything is read for it."""
@@ -46,6 +48,8 @@ class Previewed(ConsoleScreen):
         self._previewed: str | None = None
         self._rest: Timer | None = None
         self._next_at = 0.0
+        self._needed = 0
+        """The most lines that the list has needed since the screen was opened: nothing jumps."""
 
     def list_body(self) -> Iterable[Widget]:
         """Return the widgets of the list."""
@@ -66,8 +70,14 @@ class Previewed(ConsoleScreen):
 
     @property
     def is_previewing(self) -> bool:
-        """Whether the preview is shown."""
-        return self.console.memory.preview and self.size.width >= LEAST_WIDTH
+        """Whether the preview is shown: on a narrow screen only below a list that leaves room for it."""
+        is_wide = self.size.width >= LEAST_WIDTH
+        return self.console.memory.preview and (is_wide or self._left_over > LEAST_LINES)
+
+    @property
+    def _left_over(self) -> int:
+        """How many lines of the screen the list does not need; none while it is not known what it needs."""
+        return self.size.height - AROUND - self._needed if self._needed else 0
 
     @property
     def is_reading(self) -> bool:
@@ -76,28 +86,42 @@ class Previewed(ConsoleScreen):
 
     @property
     def preview_lines(self) -> int:
-        """How many lines it takes from the list."""
-        if not self.is_previewing or self.size.width >= BESIDE_WIDTH:
+        """How many lines it takes from the list, however short that is."""
+        if not self.console.memory.preview or not LEAST_WIDTH <= self.size.width < BESIDE_WIDTH:
             return 0
-        return max(LEAST_LINES, int((self.size.height - 3) * SHARE))
+        return max(LEAST_LINES, int((self.size.height - AROUND) * SHARE))
+
+    def _fit_preview(self) -> None:
+        """Return the preview the lines that the list does not need."""
+        bars = [bar for bar in self.query("#list Bar") if bar.display]
+        tables = list(self.query("#list Grid").results(Grid))
+        needed = len(bars) + sum(len(grid.rows) + 1 for grid in tables if grid.is_known)
+        if needed > self._needed and any(grid.rows for grid in tables):
+            self._needed = needed
+            self._arrange()
 
     def place_preview(self) -> None:
         """Show the preview where it has its room, or hide it."""
+        self._arrange()
+        if self._is_ready:
+            self.call_after_refresh(self.ask)
+
+    def _arrange(self) -> None:
         aside = self.query_one("#aside")
         is_beside = self.size.width >= BESIDE_WIDTH
         self.set_class(is_beside, "-beside")
         aside.display = self.is_previewing
         aside.styles.width = f"{SHARE:.0%}" if is_beside else "100%"
-        aside.styles.height = "100%" if is_beside else self.preview_lines
+        lines = max(self.preview_lines, self._left_over)
+        aside.styles.height = "100%" if is_beside else lines
         if not self.is_previewing:
             self._leave()
-        if self._is_ready:
-            self.call_after_refresh(self.ask)
 
     def draw(self, snapshot: Snapshot) -> None:
         """Show a snapshot, and the preview of what is at the cursor in it."""
         super().draw(snapshot)
         if self._is_ready and self.is_current:
+            self._fit_preview()
             self._show_preview(snapshot)
 
     def _show_preview(self, snapshot: Snapshot) -> None:
@@ -177,6 +201,11 @@ class Previewed(ConsoleScreen):
     def on_screen_suspend(self) -> None:
         """Ask for nothing while something else is shown."""
         self._leave()
+
+    def on_screen_resume(self) -> None:
+        """Share the lines anew, unless only a dialog was closed."""
+        if not self._is_covered:
+            self._needed = 0
 
     def on_resize(self, event: events.Resize) -> None:
         """Fit the preview to the new size."""

@@ -63,6 +63,10 @@ class Schedules(JobList):
             crons.styles.height = max(2, min(len(answer.schedules) + 1, MOST_LINES))
             crons.show(rows.schedule_rows(answer.schedules, snapshot.at))
         super().show(snapshot)
+        if isinstance(answer, SchedulePage) and not answer.schedules and self.grid.rows:
+            crons = self.query_one("#crons", Grid)
+            if self.focused is crons:
+                self.set_focus(self.grid)
 
     def preview(self, key: str, read: Read, snapshot: Snapshot) -> PageText | None:
         """Describe the schedule, or the job, at the cursor of the table that has the keys."""
@@ -82,7 +86,7 @@ class Schedules(JobList):
 
     def rows_of(self, jobs: Sequence[JobView], snapshot: Snapshot) -> list[Row]:
         """Return a row for each."""
-        return rows.job_rows(jobs, snapshot.at)
+        return rows.job_rows(jobs, snapshot.at, cause=self.cause)
 
     def target(self) -> Target | None:
         """Return the schedule at the cursor, or jobs, as the table is that has the keys."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from rich.cells import cell_len
 from textual.strip import Strip
 
-from tui.text import Cell, Line, fit
+from tui.text import Cell, Line, fit, wrap
 from tui.widgets.styled import Styled
+
+MOST_LINES: Final = 3
 
 
 class Bar(Styled):
@@ -24,17 +27,32 @@ class Bar(Styled):
         self._left: Line = ()
         self._right: Line = ()
         self._hints: tuple[Line, ...] = ()
+        self._whole: tuple[Line, ...] = ()
+
+    def show_whole(self, described: Line) -> None:
+        """Show these cells in as many lines as they need, up to three."""
+        lines = tuple(wrap([described], self.size.width - 1)[:MOST_LINES])
+        if lines != self._whole:
+            self._left, self._right, self._hints, self._whole = (), (), (), lines
+            self._take_height()
+
+    def _take_height(self) -> None:
+        self.styles.height = max(1, len(self._whole))
+        self.refresh()
 
     def show(self, left: Line, right: Line = (), *, hints: Sequence[Line] = ()) -> None:
         """Show these cells; of the `hints` after the left ones, each whole, as many as there is room for."""
         described = left, right, tuple(hints)
-        if described != (self._left, self._right, self._hints):
+        if self._whole or described != (self._left, self._right, self._hints):
             self._left, self._right, self._hints = described
-            self.refresh()
+            self._whole = ()
+            self._take_height()
 
     def render_line(self, y: int) -> Strip:
         """Draw the line."""
         width = self.size.width
+        if y < len(self._whole):
+            return self.strip_of(self._whole[y], width, self.rich_style)
         room = width - _length(self._right) - 1
         left = (*self._left, *_whole(self._hints, room - _length(self._left)))
         parts = (*_cut(left, room), Cell(" "), *self._right)

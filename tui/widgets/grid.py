@@ -107,7 +107,7 @@ class Grid(Styled, can_focus=True):
         self.cursor: str | None = None
         self.marked: frozenset[str] = frozenset()
         self._places: dict[str, int] = {}
-        self._is_known = False
+        self.is_known = False
 
     @property
     def place(self) -> int | None:
@@ -177,7 +177,7 @@ class Grid(Styled, can_focus=True):
     def _show_rows(
         self, rows: tuple[Row, ...], *, title: str | None = None, is_laid_out: bool
     ) -> None:
-        old, stood, self._is_known = self.rows, self.place, True
+        old, stood, self.is_known = self.rows, self.place, True
         self.rows = self._with_gone(rows, old, stood)
         self._places = {row.key: place for place, row in enumerate(self.rows)}
         head_changed = title is not None and title != self.title
@@ -199,14 +199,14 @@ class Grid(Styled, can_focus=True):
             self._order.forget()
         if self.cursor is not None and self.chosen is None:
             self.cursor = None
-        if self._is_known:
+        if self.is_known:
             self.show(self.given)
 
     def wait(self) -> None:
         """Show nothing until new rows are known."""
         self._layout.forget()
         self.show([])
-        self._is_known = False
+        self.is_known = False
 
     def mark(self, keys: frozenset[str]) -> None:
         """Show these keys as marked."""
@@ -343,7 +343,7 @@ class Grid(Styled, can_focus=True):
         if place < len(self.rows):
             return self._row(self.rows[place], width)
         if not self.rows:
-            described = wrap(self.empty if self._is_known else WAITING, width - 2)
+            described = wrap(self.empty if self.is_known else WAITING, width - 2)
             if y - 1 < len(described):
                 return self.strip_of((Cell("  "), *described[y - 1]), width, self.rich_style)
         return Strip.blank(width, self.rich_style)

@@ -15,6 +15,15 @@ class TextLine(Input):
     """A line to type in. Its value stays what it is; only what is drawn of it is made plain.
 
     Of a paste of many lines none is taken: the first alone would be something else than was meant.
+    Without colour the cursor, what is selected and what is only suggested are told by their style.
+    """
+
+    DEFAULT_CSS = """
+    TextLine:nocolor:focus { text-style: underline; }
+    TextLine:nocolor > .input--cursor { text-style: reverse; }
+    TextLine:nocolor > .input--selection { text-style: reverse; }
+    TextLine:nocolor > .input--placeholder { text-style: italic; }
+    TextLine:nocolor > .input--suggestion { text-style: italic; }
     """
 
     class Refused(Message):
@@ -43,6 +52,11 @@ class TextLine(Input):
 
 class Editor(TextArea):
     """A text to edit, drawn in the same way."""
+
+    DEFAULT_CSS = """
+    Editor:nocolor .text-area--cursor { text-style: reverse; }
+    Editor:nocolor .text-area--selection { text-style: reverse; }
+    """
 
     def render_line(self, y: int) -> Strip:
         """Draw one line."""

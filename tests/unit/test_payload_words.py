@@ -1,0 +1,109 @@
+"""Payloads in one line, and what differs between those of jobs that failed alike."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.views import AttemptView, JobDetail, JobView, Move
+from tui.commands import Target
+from tui.hints import hints
+from tui.job_page import uncounted_words
+from tui.payload_words import common_cause, common_entries, payload_words
+from tui.rows import job_rows
+
+JOB = JobView(
+    id="j1", type="a.job", state=State.DEAD, attempt=3, enqueued_at=0, reason="error", by="handler",
+    detail="TypeError: no lamp", data=b'{"user": "u1", "lamp": "L-1", "began": 5}', cause="c1",
+)  # fmt: skip
+OTHER = msgspec.structs.replace(JOB, id="j2", data=b'{"user": "u2", "lamp": "L-1", "began": 5}')
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b'{"lamp": "L-1", "n": 2, "deep": [1]}', "lamp: L-1, n: 2, deep: [1]"),
+        (b"[1, 2]", "[1, 2]"),
+        (b'{"lamp": ', '{"lamp": '),
+        (b"\xff", "\ufffd"),
+        (b'{"a": "' + b"x" * 5000 + b'"}', '{"a": "' + "x" * 293),
+    ],
+)
+def test_a_payload_is_one_line(data: bytes, words: str) -> None:
+    assert payload_words(data) == words
+
+
+def test_what_all_have_is_left_out() -> None:
+    shared = common_entries([JOB, OTHER])
+    assert shared == {"lamp": "L-1", "began": 5}
+    assert payload_words(OTHER.data, shared) == "user: u2"
+    assert common_entries([JOB]) == {}
+    assert common_entries([JOB, msgspec.structs.replace(JOB, data=b"[")]) == {}
+
+
+def test_a_cause_is_common_where_the_filter_names_one_or_all_jobs_have_it() -> None:
+    assert common_cause([], ["c9"]) == "c9"
+    assert common_cause([JOB, OTHER], []) == "c1"
+    assert common_cause([JOB], []) == ""
+    assert common_cause([JOB, msgspec.structs.replace(JOB, cause="c2")], ["c1", "c2"]) == ""
+
+
+def test_a_row_has_what_differs_in_the_place_of_the_cause_that_the_list_is_about() -> None:
+    told = [[part.text for part in row.cells[5:7]] for row in job_rows([JOB, OTHER], 0, cause="c1")]
+    assert told == [["user: u1", ""], ["user: u2", ""]]
+    [row] = job_rows([JOB], 0)
+    assert row.cells[5].text == "error: TypeError: no lamp"
+    assert row.cells[6].text == "user: u1, lamp: L-1, began: 5"
+
+
+def test_a_snoozed_job_says_why_it_waits_and_a_queued_one_what_it_is() -> None:
+    words = "crew.example has not answered 5 times in a row, and is left alone meanwhile"
+    snoozed = msgspec.structs.replace(
+        JOB, state=State.SCHEDULED, detail=words, due_at=19_000, cause="", reason=""
+    )
+    assert job_rows([snoozed], 0)[0].cells[5].text == f"due in 19s; {words}"
+    queued = msgspec.structs.replace(JOB, state=State.QUEUED, detail="", cause="", reason="")
+    assert job_rows([queued], 0)[0].cells[5].text.startswith("user: u1")
+
+
+def test_a_held_job_has_the_keys_that_decide_on_it_first() -> None:
+    told = hints(Target(kind="job", ids=("j1",)), {State.HELD}, is_paused=False, first=(), panels=1)
+    assert [line[1].text.strip() for line in told[:2]] == ["approve", "deny"]
+
+
+def attempt(number: int, fence: int) -> AttemptView:
+    return AttemptView(
+        attempt=number, started_at=fence * 100, ended_at=fence * 100 + 50, worker="w", fence=fence
+    )
+
+
+def moved(fence: int, target: State, cause: Cause) -> Move:
+    return Move(at=fence * 100 + 50, source=State.PROCESSING, target=target, cause=cause.value)
+
+
+@pytest.mark.parametrize(
+    ("used", "attempts", "history", "told"),
+    [
+        (1, [attempt(1, 1)], [moved(1, State.RETRYING, Cause.FAILED)], [""]),
+        (0, [attempt(1, 1)], [moved(1, State.SCHEDULED, Cause.SNOOZED)], ["not counted: snoozed"]),
+        (0, [attempt(1, 1)], [moved(1, State.HELD, Cause.OPERATOR)], ["not counted: held"]),
+        (
+            1, [attempt(1, 1), attempt(1, 2)],
+            [moved(1, State.QUEUED, Cause.RELEASED), moved(2, State.COMPLETED, Cause.FINISHED)],
+            ["not counted: released", ""],
+        ),
+        (
+            0, [attempt(1, 1)], [moved(1, State.DEAD, Cause.FAILED)],
+            ["not counted: the job was retried by hand since"],
+        ),
+    ],
+)  # fmt: skip
+def test_an_attempt_that_is_not_counted_says_why(
+    used: int, attempts: list[AttemptView], history: list[Move], told: list[str]
+) -> None:
+    detail = JobDetail(
+        view=msgspec.structs.replace(JOB, attempt=used), result=None, attempts=tuple(attempts),
+        history=tuple(history), progress=(), envelope=b"",
+    )  # fmt: skip
+    assert [uncounted_words(detail, each) for each in attempts] == told

@@ -1,0 +1,64 @@
+"""All troubles in the words of `hms-svc status`: the top line has room for the worst alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from textual import work
+
+from hms_svc.domain.health import Level
+from tui import formatting as f
+from tui.snapshot import Snapshot
+from tui.text import Line, Role, cell, line
+
+if TYPE_CHECKING:
+    from tui.app import Console
+    from tui.commands import Target
+
+COMMAND: Final = "hms-svc status"
+ROLES: Final[dict[Level, Role]] = {Level.DOWN: "bad", Level.DEGRADED: "bad", Level.NOTE: "warn"}
+
+
+def health_lines(snapshot: Snapshot, now: int) -> list[Line]:
+    """Return a line for each trouble, the worst first; or that all is well, or that it is not known."""
+    health = snapshot.health
+    lines: list[Line] = []
+    for trouble in health.troubles if health is not None else ():
+        head, _, detail = trouble.line(now).partition("; ")
+        lines += [(), line(cell(f"  {head}", ROLES[trouble.level]))]
+        lines += [line(cell("    "), cell(detail))] if detail else []
+    if snapshot.trouble and (health is None or not health.troubles):
+        lines += [(), line(cell("  not known: ", "bad"), cell(snapshot.trouble))]
+    elif not is_known(snapshot):
+        lines += [(), line(cell("  not everything is known yet", "dim"))]
+    elif not lines:
+        lines += [(), line(cell("  all well", "good"))]
+    if waits := waits_for_people(snapshot):
+        lines += [(), line(cell(f"  {waits}", "warn"))]
+    return [*lines, (), line(cell(f"  $ {COMMAND}", "dim"))]
+
+
+def waits_for_people(snapshot: Snapshot) -> str:
+    """Count what a person has to decide on, and types that the snapshot leaves out."""
+    dead = sum(queue.counts.dead for queue in snapshot.queues)
+    held = sum(queue.counts.held for queue in snapshot.queues)
+    left_off = snapshot.types_left_off
+    named = ((dead, "dead"), (held, "held"), (left_off, "types not shown"))
+    return ", ".join(f"{f.count(number)} {words}" for number, words in named if number)
+
+
+def is_known(snapshot: Snapshot) -> bool:
+    """Return whether every part of the health has been looked at."""
+    engines = (snapshot.broker, snapshot.database)
+    return snapshot.health is not None and snapshot.health.is_whole and None not in engines
+
+
+@work(name="console-health", group="acts")
+async def show_health(console: Console, target: Target | None, words: str) -> None:
+    """Show all troubles until a key closes them."""
+    from tui.dialogs.message import Message  # not needed for the first paint
+
+    with console.reporting(), console.keyboard.preparing():
+        lines = health_lines(console.store.snapshot, console.now_ms())
+        if await console.ask(Message("Health", lines, to_copy=COMMAND)):
+            console.copy_to_clipboard(COMMAND)
