@@ -82,6 +82,7 @@ class QueueFile:
                 await self._reader.close()
                 self._reader = None
         self.wake_socket.close()
+        self._listening = False
         await self._file.close()
 
     async def write(
@@ -128,7 +129,12 @@ class QueueFile:
         return kind(f"queue file {self.path}: {told}")
 
     async def wait(self, timeout_seconds: float, *, news: bool = False) -> bool:
-        """Sleep until the wake-up socket rings, another process has committed, or the time is over."""
+        """Sleep until the wake-up socket rings, another process has committed, or the time is over.
+
+        Raises BrokerUnavailable where the file is closed: a socket that is bound later is closed by nobody.
+        """
+        if self._is_closed:
+            raise self.unavailable(sqlite3.OperationalError("it is closed"))
         if not self._listening:
             self.wake_socket.listen(news=news)
             self._listening = True

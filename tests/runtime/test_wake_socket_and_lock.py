@@ -181,6 +181,20 @@ async def test_who_reads_while_the_file_closes_or_later_leaves_no_thread(tmp_pat
     await queue.close()
 
 
+async def test_who_waits_after_the_file_was_closed_binds_no_socket(tmp_path: Path) -> None:
+    queue = QueueFile(tmp_path / "queue.db", SystemClock())
+    await queue.open()
+    await queue.wait(0.0, news=True)
+    await queue.close()
+    with pytest.raises(BrokerUnavailable, match="closed"):
+        await queue.wait(0.0, news=True)
+    assert list((tmp_path / "queue.db.wake").iterdir()) == []
+    await queue.open()
+    await queue.wait(0.0, news=True)
+    assert len(list((tmp_path / "queue.db.wake").iterdir())) == 1, "opened anew, it listens anew"
+    await queue.close()
+
+
 def open_files() -> set[str]:
     """Return the names of the files that this process has open."""
     entries = Path("/proc/self/fd").iterdir()
