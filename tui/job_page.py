@@ -12,7 +12,7 @@ from hms_svc.domain.plain_text import plain, plural
 from hms_svc.domain.strict_json import encode
 from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.domain.views import AttemptView, AuditRecord, JobDetail, JobView, ProgressView
-from hms_svc.operations.shapes import sender_facts, sent_shape
+from hms_svc.operations.producer_fields import producer_fields, sender_facts
 from tui import formatting as f
 from tui.audit_rows import BATCH, Folded, counts_of, detail_of
 from tui.page_lines import PageBuilder, PageText
@@ -36,7 +36,7 @@ def job_page(found: FullJobSeen, now: int) -> PageText:
     full_job, detail = found.full_job, found.full_job.detail
     page = PageBuilder()
     _describe_view(page, detail, found.why, now, archived=full_job.archived)
-    for name, value in sender_facts(sent_shape(detail)):
+    for name, value in sender_facts(producer_fields(detail)):
         page.fact(name, value)
     page.fact("not known", found.unread and f"case and audit trail: {found.unread}", "warn")
     _describe_case(page, full_job.case)
@@ -117,11 +117,11 @@ def _when(at: int, now: int) -> str:
 
 
 def _describe_further(page: PageBuilder, detail: JobDetail) -> None:
-    sent = sent_shape(detail)
-    for head, name in (("Meta", "meta"), ("Unknown fields", "unknown_fields")):
-        if sent[name]:
+    sent = producer_fields(detail)
+    for head, value in (("Meta", sent.meta), ("Unknown fields", sent.unknown_fields)):
+        if value:
             page.head(head)
-            page.json(encode(sent[name]))
+            page.json(encode(value))
 
 
 def _describe_case(page: PageBuilder, case: Case | None) -> None:

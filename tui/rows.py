@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from hms_svc.domain.case import Case, CaseStatus
-from hms_svc.domain.event import JOB_DEAD, JOB_FAILED, Event
+from hms_svc.domain.event import JOB_DEAD, JOB_FAILED
 from hms_svc.domain.lifecycle import REASON_GOVERNANCE, State
 from hms_svc.domain.strict_json import JsonValue
 from hms_svc.domain.views import FailureGroup, JobView, QueueView
 from tui import formatting as f
 from tui.payload_words import common_entries, payload_words
-from tui.snapshot import Result, job_type_of
+from tui.snapshot import Result
 from tui.text import Cell, Role, Row, cell
 from tui.trend import QueueTrend
 
@@ -91,7 +90,7 @@ def _queue_row(queue: QueueView, trend: QueueTrend, now: int) -> Row:
             _count(counts.held, "warn"),
             _count(counts.rejected),
             _count(counts.dead, "bad"),
-            _age_cell(queue.oldest_queued_at, now),
+            age_cell(queue.oldest_queued_at, now),
             cell(f.rate(trend.come), rank=trend.come),
             cell(f.rate(trend.gone), rank=trend.gone),
             cell(drain, rank=trend.drain_ms),
@@ -126,7 +125,7 @@ def _count(number: int, role: Role = "") -> Cell:
     return Cell(f.count(number), role if number else "dim", number)
 
 
-def _age_cell(at: int | None, now: int) -> Cell:
+def age_cell(at: int | None, now: int) -> Cell:
     """Return how long ago that was (Unix ms); what is older ranks higher."""
     return Cell("") if at is None else cell(f.age(now - at), rank=-at)
 
@@ -178,7 +177,7 @@ def validation_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
                 cell(_who(group), "warn"),
                 _count(group.count),
                 cell(f.sparkline(group.recent, 12), "accent", rank=sum(group.recent)),
-                _age_cell(group.last_at, now),
+                age_cell(group.last_at, now),
                 cell(group.newest_detail),
                 cell(group.type),
             ),
@@ -203,8 +202,8 @@ def failing_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
                 cell(f"{SIGNS[group.state][0]} {group.type}", SIGNS[group.state][1]),
                 _count(group.count, SIGNS[group.state][1]),
                 cell(cause_text(group)),
-                _age_cell(group.first_at, now),
-                _age_cell(group.last_at, now),
+                age_cell(group.first_at, now),
+                age_cell(group.last_at, now),
                 cell(f.sparkline(group.recent, 12), "accent", rank=sum(group.recent)),
                 cell(group.reason, "dim"),
             ),
@@ -231,9 +230,9 @@ def failure_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
                 cell(group.type),
                 cell(_who(group)),
                 cell(cause_text(group)),
-                _age_cell(group.last_at, now),
+                age_cell(group.last_at, now),
                 cell(_next_text(group, now), rank=group.next_at),
-                _age_cell(group.first_at, now),
+                age_cell(group.first_at, now),
                 cell(f.sparkline(group.recent, 12), "accent", rank=sum(group.recent)),
                 cell(group.newest_detail, "dim"),
             ),
@@ -271,7 +270,7 @@ def job_rows(
                 _state_cell(job.state),
                 cell(job.type),
                 cell(f.attempt(job.attempt, job.max_attempts), rank=job.attempt),
-                _age_cell(job.enqueued_at, now),
+                age_cell(job.enqueued_at, now),
                 *_told_of_job(job, now, live, shared if cause and job.cause == cause else None),
                 cell(job.worker, "dim"),
                 cell(job.priority or "", "dim", rank=job.priority or None),
@@ -345,59 +344,10 @@ def held_rows(jobs: Iterable[JobView], now: int) -> list[Row]:
             cells=(
                 cell(job.id),
                 cell(job.type),
-                _age_cell(job.started_at or job.enqueued_at, now),
+                age_cell(job.started_at or job.enqueued_at, now),
                 cell(f"{job.by}: {job.detail}" if job.by else job.detail, "warn"),
                 cell(payload_words(job.data), "dim"),
             ),
         )
         for job in jobs
-    ]
-
-
-def case_rows(cases: Iterable[Case], now: int) -> list[Row]:
-    """Cases, with how urgent they are."""
-    return [
-        Row(
-            key=case.id,
-            cells=(
-                cell(case.id),
-                Cell("● open", "good")
-                if case.status is CaseStatus.OPEN
-                else Cell("○ closed", "dim"),
-                cell(case.kind),
-                cell(
-                    "" if case.urgency is None else case.urgency,
-                    _urgency_role(case.urgency),
-                    rank=case.urgency,
-                ),
-                _age_cell(case.opened_at, now),
-                cell("" if case.lat is None else f"{case.lat:.5f}, {case.lon or 0:.5f}"),
-                cell(case.user_id or ""),
-                cell(case.job_id, "dim"),
-            ),
-        )
-        for case in cases
-    ]
-
-
-def _urgency_role(urgency: int | None) -> Role:
-    if urgency is None or urgency < 50:
-        return ""
-    return "bad" if urgency >= 80 else "warn"
-
-
-def event_rows(events: Iterable[Event]) -> list[Row]:
-    """Events of the bus, newest first."""
-    return [
-        Row(
-            key=f"{event.position}:{event.subject}",
-            cells=(
-                cell(f.clock(event.at), "dim", rank=event.position),
-                cell(event.type, "bad" if event.type in _FAILED else "strong"),
-                cell(job_type_of(event)),
-                cell(event.subject),
-                cell(event.written()[:400].decode(errors="replace"), "dim"),
-            ),
-        )
-        for event in events
     ]

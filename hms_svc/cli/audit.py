@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
@@ -11,9 +11,6 @@ from hms_svc.cli.options import AsJson, Commands, Cursor, Limit, Note, Yes
 from hms_svc.cli.printing import confirmed, emit, hint, say, table, when
 from hms_svc.cli.root import DONE, OUR_FAULT
 from hms_svc.cli.session import Session, run, session_of
-
-if TYPE_CHECKING:
-    from hms_svc.domain.strict_json import JsonValue
 
 
 def list_audit(
@@ -69,14 +66,14 @@ async def _list(
     as_json: bool,
 ) -> None:
     from hms_svc.domain.audit_query import AuditQuery
-    from hms_svc.operations.shapes import audit_shape
+    from hms_svc.operations.answers.records import AuditRecordAnswer
 
     query = AuditQuery(**wanted, folded=fold)
     async with session.operations() as operations:
         records = await operations.reads.audit(query, limit=limit, cursor=cursor)
     if as_json:
         for record in records:
-            emit(audit_shape(record))
+            emit(AuditRecordAnswer.of(record))
     else:
         table(
             ("number", "at", "actor", "action", "subject", "detail"),
@@ -94,10 +91,9 @@ async def _verify(session: Session, as_json: bool) -> int:
     async with session.operations() as operations:
         faults = await operations.audit.verify()
     if as_json:
-        shapes: list[JsonValue] = [
-            {"link": fault.link, "fault": fault.fault, "text": fault.text} for fault in faults
-        ]
-        emit({"ok": not faults, "faults": shapes})
+        from hms_svc.operations.answers.records import AuditVerification
+
+        emit(AuditVerification(ok=not faults, faults=tuple(faults)))
     elif faults:
         for fault in faults:
             say(f"link {fault.link}: {fault.fault}: {fault.text}")
@@ -113,6 +109,8 @@ async def _accept(session: Session, note: str, yes: bool, as_json: bool) -> None
             return
         head = await operations.audit.accept(note=note)
     if as_json:
-        emit({"link": head.link, "digest": head.digest, "signed": bool(head.signature)})
+        from hms_svc.operations.answers.records import AuditAccepted
+
+        emit(AuditAccepted(link=head.link, digest=head.digest, signed=bool(head.signature)))
     else:
         say(f"accepted up to link {head.link}")

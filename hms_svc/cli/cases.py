@@ -83,8 +83,10 @@ async def _list(
             status=wanted, kind=kind, limit=limit, cursor=cursor
         )
     if as_json:
+        from hms_svc.operations.answers.records import CaseAnswer
+
         for case in found:
-            emit(case.to_json())
+            emit(CaseAnswer.of(case))
     else:
         table(
             ("id", "kind", "lat", "lon", "user", "urgency", "status", "opened", "job"),
@@ -102,13 +104,17 @@ async def _list(
 
 
 def _print(case: Case, as_json: bool) -> None:
-    shape = case.to_json()
+    import msgspec
+
+    from hms_svc.operations.answers.records import CaseAnswer
+
+    answer = CaseAnswer.of(case)
     if as_json:
-        emit(shape)
+        emit(answer)
         return
-    data = shape.pop("data")
-    shape["lat"], shape["lon"] = _degrees(case.lat), _degrees(case.lon)
-    facts(list(shape.items()))
+    shown = msgspec.to_builtins(answer)
+    data = shown.pop("data")
+    facts((shown | {"lat": _degrees(case.lat), "lon": _degrees(case.lon)}).items())
     say("\ndata " + pretty(data))
 
 

@@ -21,7 +21,9 @@ def migrate(context: typer.Context, as_json: AsJson = False) -> None:
     session_of(context).check_writable("db migrate")
     version = run(lambda: _migrate(session_of(context)))
     if as_json:
-        emit({"version": version})
+        from hms_svc.operations.answers.installation import SchemaVersion
+
+        emit(SchemaVersion(version=version))
     else:
         say(f"the schema is at {version}")
 
@@ -44,7 +46,9 @@ def backup(
         raise BadInput(f"{folder} cannot be made: {error.strerror}") from error
     run(lambda: _backup(session_of(context), queue, cases))
     if as_json:
-        emit({"queue": str(queue), "cases": str(cases)})
+        from hms_svc.operations.answers.installation import BackupFiles
+
+        emit(BackupFiles(queue=str(queue), cases=str(cases)))
     else:
         say(f"copied to {queue} and {cases}")
 

@@ -11,7 +11,6 @@ from hms_svc.cli.printing import emit, flush, hint, progress, say
 from hms_svc.cli.root import DONE, NOT_ALL, TIMED_OUT
 
 if TYPE_CHECKING:
-    from hms_svc.domain.strict_json import JsonValue
     from hms_svc.domain.views import JobDetail
     from hms_svc.ports.backend import Backend
     from hms_svc.ports.broker import Enqueued
@@ -49,7 +48,7 @@ class Output:
     def accepted(self, answers: Sequence[Enqueued], types: Mapping[str, str]) -> None:
         """Take in, and where nobody waits print, what the broker answered."""
         from hms_svc.domain.lifecycle import TERMINAL, State
-        from hms_svc.ports.broker import Acceptance
+        from hms_svc.operations.answers.jobs import Accepted
 
         for answer in answers:
             type_name = types[answer.job_id]
@@ -58,12 +57,11 @@ class Output:
                 continue
             if answer.state in TERMINAL and answer.state is not State.COMPLETED:
                 self._refused.append(answer.job_id)
-            exists = answer.acceptance is Acceptance.EXISTS
+            accepted = Accepted.of(type_name, answer)
             if self._as_json:
-                known: dict[str, JsonValue] = {"exists": True} if exists else {}
-                emit({"id": answer.job_id, "type": type_name, "state": answer.state.value, **known})
+                emit(accepted)
             elif len(self._types) <= SHOWN:
-                known_text = " (known already)" if exists else ""
+                known_text = " (known already)" if accepted.exists else ""
                 say(f"{answer.job_id}  {type_name}  {answer.state}{known_text}")
 
     async def finish(self, backend: Backend) -> int:
@@ -108,11 +106,12 @@ class Output:
 
     def _print_ended(self, detail: JobDetail) -> int:
         from hms_svc.domain.lifecycle import State
+        from hms_svc.operations.answers.jobs import WaitedJob
 
         view = detail.view
         self._ended[view.state.value] += 1
         if self._as_json:
-            emit(_ended_shape(detail))
+            emit(WaitedJob.of(detail))
             flush()
         elif self._printed < SHOWN:
             self._printed += 1
@@ -121,28 +120,13 @@ class Output:
         return DONE if view.state is State.COMPLETED else NOT_ALL
 
     async def _print_pending(self, backend: Backend, pending: Sequence[str]) -> None:
+        from hms_svc.operations.answers.jobs import WaitedJob
+
         hint(f"timed out: {len(pending):,} of {len(self._types):,} have not ended")
         for detail in await backend.inspection.details(pending[:SHOWN]):
             if detail is None:
                 continue
             if self._as_json:
-                emit(_ended_shape(detail))
+                emit(WaitedJob.of(detail))
             else:
                 say(f"{detail.view.id}  {detail.view.type}  {detail.view.state}")
-
-
-def _ended_shape(detail: JobDetail) -> dict[str, JsonValue]:
-    from hms_svc.domain.strict_json import decode
-
-    view = detail.view
-    ended = view.finished_at
-    return {
-        "id": view.id,
-        "type": view.type,
-        "state": view.state.value,
-        "result": decode(detail.result) if detail.result else None,
-        "reason": view.reason,
-        "by": view.by,
-        "detail": view.detail,
-        "latency_ms": None if ended is None else max(ended - view.enqueued_at, 0),
-    }

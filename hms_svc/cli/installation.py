@@ -25,7 +25,7 @@ def doctor(context: typer.Context, as_json: AsJson = False) -> None:
     for finding in findings:
         level = finding.level.value
         if as_json:
-            emit({"check": finding.check, "level": level, "text": finding.text})
+            emit(finding)
         else:
             say(f"{SIGNS[level]} {finding.check}: {finding.text}")
     bad = any(finding.level.value == "error" for finding in findings)
@@ -45,8 +45,10 @@ def config(context: typer.Context, as_json: AsJson = False) -> None:
         plain_value = str(value) if isinstance(value, Path) else value
         rows.append((name, plain_value, loaded.sources[name]))
     if as_json:
+        from hms_svc.operations.answers.installation import Setting
+
         for name, value, source in rows:
-            emit({"setting": name, "value": value, "source": source})  # type: ignore[dict-item]
+            emit(Setting(setting=name, value=value, source=source))
     else:
         table(("setting", "value", "from"), [(n, _written(v), s) for n, v, s in rows])
 

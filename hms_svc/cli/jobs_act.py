@@ -222,25 +222,11 @@ def code_of(report: BatchReport) -> int:
 def print_choice(verb: str, plan: Choice, as_json: bool) -> None:
     """Return what would be done, and nothing was."""
     if as_json:
-        emit(
-            {
-                "act": verb,
-                "dry_run": True,
-                "count": len(plan.job_ids),
-                "groups": [
-                    {
-                        "type": g.type,
-                        "state": g.state.value,
-                        "reason": g.reason,
-                        "rule": g.rule,
-                        "cause": g.cause,
-                        "count": g.count,
-                    }
-                    for g in plan.groups
-                ],
-                "cannot": [{"id": each.job_id, "why": each.why} for each in plan.cannot],
-            }
-        )
+        from hms_svc.operations.answers.acts import PlanAnswer
+        from hms_svc.operations.plan import Plan
+
+        seen = plan.digest if isinstance(plan, Plan) else ""
+        emit(PlanAnswer.of(verb, plan, seen=seen))
         return
     say(f"would {verb} {plural(len(plan.job_ids), 'job')}; {len(plan.cannot):,} cannot be")
     if plan.groups:
@@ -254,15 +240,9 @@ def print_choice(verb: str, plan: Choice, as_json: bool) -> None:
 def print_report(act: str, done: str, report: BatchReport, as_json: bool) -> None:
     """Return what was done, and to which jobs it was not."""
     if as_json:
-        emit(
-            {
-                "act": act,
-                "batch": report.batch,
-                "done": report.done,
-                "failed": [{"id": each.job_id, "why": each.why} for each in report.failed],
-                "left": report.left,
-            }
-        )
+        from hms_svc.operations.answers.acts import OutcomeAnswer
+
+        emit(OutcomeAnswer.of(act, report))
         return
     say(f"{done}: {report.done:,}")
     if report.left:

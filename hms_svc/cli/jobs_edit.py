@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from hms_svc.domain.job import Job
     from hms_svc.domain.strict_json import JsonValue
+    from hms_svc.operations.answers.acts import Edited
     from hms_svc.operations.dry_run import Check
     from hms_svc.operations.service import Operations
 
@@ -68,12 +69,13 @@ async def _edit(
     dry_run: bool,
     as_json: bool,
 ) -> None:
+    from hms_svc.operations.answers.acts import Edited
+    from hms_svc.operations.answers.jobs import json_or_none
     from hms_svc.operations.dry_run import diff_lines
-    from hms_svc.operations.shapes import data_shape
 
     async with session.operations(dry_run_help=not no_check) as operations:
         detail, _ = await operations.reads.detail(job_id)
-        old = data_shape(detail.view.data)
+        old = json_or_none(detail.view.data)
         new = _new_data(old, source, assignments)
         job = await operations.actions.draft_edit(job_id, new)
         checks = await _dry_run(operations, job)
@@ -81,17 +83,12 @@ async def _edit(
         if not dry_run:
             _stop_at_a_no(checks)
             state = (await operations.actions.enqueue_edit(job, note=note)).state.value
-    shape: dict[str, JsonValue] = {
-        "id": job.id,
-        "type": job.type,
-        "state": state,
-        "retried_from": job_id,
-    }
+    edited = Edited(id=job.id, type=job.type, state=state, retried_from=job_id)
     if dry_run:
-        _print_dry_run(shape, checks, diff_lines(old, new), as_json)
+        _print_dry_run(edited, checks, diff_lines(old, new), as_json)
         _stop_at_a_no(checks)
     elif as_json:
-        emit(shape)
+        emit(edited)
     else:
         _hint_at_holds(checks)
         say(f"{job.id}  {job.type}  {state}, created from {job_id}")
@@ -118,19 +115,14 @@ def _hint_at_holds(checks: Sequence[Check]) -> None:
 
 
 def _print_dry_run(
-    shape: dict[str, JsonValue], checks: Sequence[Check], diff: Sequence[str], as_json: bool
+    edited: Edited, checks: Sequence[Check], diff: Sequence[str], as_json: bool
 ) -> None:
     if as_json:
-        told: list[JsonValue] = [
-            {
-                "name": each.name,
-                "verdict": each.verdict.value,
-                "words": each.words,
-                "printed": each.printed,
-            }
-            for each in checks
-        ]
-        emit({**shape, "checks": told, "diff": list(diff)})
+        from msgspec.structs import replace
+
+        from hms_svc.operations.answers.acts import CheckAnswer
+
+        emit(replace(edited, checks=tuple(map(CheckAnswer.of, checks)), diff=tuple(diff)))
         return
     for each in checks:
         say(f"{each.verdict:<8}{each.name}" + (f": {each.words}" if each.words else ""))

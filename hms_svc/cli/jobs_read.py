@@ -58,7 +58,7 @@ async def _list(
     session: Session, where: str, limit: int, cursor: str | None, archive: bool, as_json: bool
 ) -> None:
     from hms_svc.domain.filter import parse_filter
-    from hms_svc.operations.shapes import job_shape
+    from hms_svc.operations.answers.jobs import JobAnswer
 
     wanted = parse_filter(where)
     async with session.operations(database=archive) as operations:
@@ -70,7 +70,7 @@ async def _list(
             page = await reads.jobs(wanted, limit=limit, cursor=cursor)
     if as_json:
         for job in page.jobs:
-            emit(job_shape(job))
+            emit(JobAnswer.of(job))
     else:
         table(
             ("id", "type", "state", "attempt", "enqueued", "reason", "detail"),
@@ -88,13 +88,13 @@ async def _list(
 
 
 async def _groups(session: Session, as_json: bool) -> None:
-    from hms_svc.operations.shapes import failure_group_shape
+    from hms_svc.operations.answers.jobs import FailureGroupAnswer
 
     async with session.operations(database=False) as operations:
         found = await operations.reads.failures()
     if as_json:
         for group in found:
-            emit(failure_group_shape(group))
+            emit(FailureGroupAnswer.of(group))
         return
     table(
         ("count", "state", "type", "reason", "error or by", "pattern", "first", "last", "next", "id"),
@@ -113,20 +113,22 @@ async def _why(session: Session, job_id: str, as_json: bool) -> None:
     async with session.operations(database=False) as operations:
         sentence = await operations.reads.why(job_id)
     if as_json:
-        emit({"id": job_id, "why": sentence})
+        from hms_svc.operations.answers.jobs import Explanation
+
+        emit(Explanation(id=job_id, why=sentence))
     else:
         say(sentence)
 
 
 async def _show(session: Session, job_id: str, follow: bool, as_json: bool) -> None:
-    from hms_svc.operations.shapes import job_detail_shape
+    from hms_svc.operations.answers.jobs import JobDetailAnswer
 
     async with session.operations(database=False) as operations:
         if follow:
             await _follow(operations.reads, job_id, as_json)
         full_job = await operations.reads.full_job(job_id)
     if as_json:
-        emit(job_detail_shape(full_job.detail))
+        emit(JobDetailAnswer.of_detail(full_job.detail, archived=full_job.archived))
     else:
         _print_full_job(full_job)
 
@@ -134,8 +136,10 @@ async def _show(session: Session, job_id: str, follow: bool, as_json: bool) -> N
 async def _follow(reads: Reads, job_id: str, as_json: bool) -> None:
     import asyncio
 
+    import msgspec
+
     from hms_svc.domain.lifecycle import TERMINAL
-    from hms_svc.operations.shapes import progress_shape
+    from hms_svc.operations.answers.jobs import ProgressAnswer
 
     seen = 0
     while True:
@@ -143,7 +147,7 @@ async def _follow(reads: Reads, job_id: str, as_json: bool) -> None:
         for line in [] if archived else await reads.progress(job_id, seen):
             seen = line.number
             if as_json:
-                emit({"id": job_id, **progress_shape(line)})
+                emit({"id": job_id, **msgspec.structs.asdict(ProgressAnswer.of(line))})
             else:
                 share = "log " if line.log else "" if line.share is None else f"{line.share:4.0%} "
                 say(f"{when(line.at)}  {share}{line.message}")
@@ -154,10 +158,11 @@ async def _follow(reads: Reads, job_id: str, as_json: bool) -> None:
 
 
 def _print_full_job(full_job: FullJob) -> None:
-    from hms_svc.operations.shapes import data_shape, sender_facts, sent_shape
+    from hms_svc.operations.answers.jobs import json_or_none
+    from hms_svc.operations.producer_fields import producer_fields, sender_facts
 
     detail, view = full_job.detail, full_job.detail.view
-    sent = sent_shape(detail)
+    sent = producer_fields(detail)
     facts(
         [
             ("id", view.id), ("type", view.type),
@@ -173,15 +178,19 @@ def _print_full_job(full_job: FullJob) -> None:
             *sender_facts(sent),
         ]
     )  # fmt: skip
-    say("\ndata " + pretty(data_shape(view.data)))
-    for name in ("meta", "unknown_fields"):
-        if sent[name]:
-            say(f"\n{name.replace('_', ' ')} {pretty(sent[name])}")
+    say("\ndata " + pretty(json_or_none(view.data)))
+    for name, value in (("meta", sent.meta), ("unknown fields", sent.unknown_fields)):
+        if value:
+            say(f"\n{name} {pretty(value)}")
     if detail.result is not None:
-        say("\nresult " + pretty(data_shape(detail.result)))
+        say("\nresult " + pretty(json_or_none(detail.result)))
     _print_past(detail)
     if full_job.case is not None:
-        say("\ncase " + pretty(full_job.case.to_json()))
+        import msgspec
+
+        from hms_svc.operations.answers.records import CaseAnswer
+
+        say("\ncase " + pretty(msgspec.to_builtins(CaseAnswer.of(full_job.case))))
     if full_job.audit:
         table(
             ("at", "actor", "action", "detail"),
@@ -206,7 +215,7 @@ def _print_past(detail: JobDetail) -> None:
         if attempt.traceback:
             say(f"\ntraceback of attempt {attempt.attempt}\n{attempt.traceback}")
     table(
-        ("at", "from", "to", "cause", "detail"),
+        ("at", "from", "to", "trigger", "detail"),
         [(when(m.at), m.source or "", m.target, m.cause, m.detail) for m in detail.history],
         title="history",
     )

@@ -17,6 +17,7 @@ from hms_svc.domain.plain_text import plain, plain_json, plain_lines
 from hms_svc.domain.utf8 import writable
 
 if TYPE_CHECKING:
+    import msgspec
     from rich.console import Console
 
     from hms_svc.cli.columns import Column
@@ -26,14 +27,16 @@ WIDE = 10_000
 """Columns of what is no terminal: nothing is shortened or folded there."""
 
 
-def emit(value: Mapping[str, JsonValue]) -> None:
-    """Print one JSON object on a line of its own; what no UTF-8 can carry is written as an escape."""
+def emit(value: msgspec.Struct | Mapping[str, JsonValue]) -> None:
+    """Print one answer as a JSON object on a line of its own; what no UTF-8 can carry is written as an escape."""
     from hms_svc.domain.strict_json import encode
 
     try:
         line = encode(value).decode()
     except UnicodeEncodeError:
-        line = encode(_writable(value)).decode()
+        from msgspec import to_builtins
+
+        line = encode(_writable(to_builtins(value))).decode()
     sys.stdout.write(plain_json(line) + "\n")
 
 

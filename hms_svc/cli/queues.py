@@ -73,7 +73,7 @@ def purge(
                 )
 
     report = run(work)
-    _print_purge(type_name, report, as_json)
+    _print_purge(report, as_json)
     raise typer.Exit(INTERRUPTED if report.left else DONE)
 
 
@@ -86,7 +86,9 @@ def why(context: typer.Context, type_name: TypeName, as_json: AsJson = False) ->
 
     sentence = run(work)
     if as_json:
-        emit({"type": type_name, "why": sentence})
+        from hms_svc.operations.answers.service import QueueExplanation
+
+        emit(QueueExplanation(type=type_name, why=sentence))
     else:
         say(sentence)
 
@@ -102,29 +104,24 @@ COMMANDS: Final[Commands] = {
 
 async def _list(session: Session, as_json: bool) -> None:
     from hms_svc.cli.status import left_off_text, queue_table
-    from hms_svc.operations.shapes import queue_shape
+    from hms_svc.operations.answers.service import QueueAnswer
 
     async with session.operations(database=False) as operations:
         seen = await operations.reads.status()
     if as_json:
         for queue in seen.queues:
-            emit(queue_shape(queue, seen.at))
+            emit(QueueAnswer.of(queue, seen.at))
     else:
         console().print(queue_table(seen))
     if seen.types_left_off:
         hint(left_off_text(seen))
 
 
-def _print_purge(type_name: str, report: BatchReport, as_json: bool) -> None:
+def _print_purge(report: BatchReport, as_json: bool) -> None:
     if as_json:
-        emit(
-            {
-                "type": type_name,
-                "batch": report.batch,
-                "cancelled": report.done,
-                "left": report.left,
-            }
-        )
+        from hms_svc.operations.answers.acts import OutcomeAnswer
+
+        emit(OutcomeAnswer.of("purge", report))
         return
     say(f"cancelled: {report.done:,}")
     if report.left:
@@ -135,7 +132,9 @@ def _print_purge(type_name: str, report: BatchReport, as_json: bool) -> None:
 
 def _report(type_name: str, *, paused: bool, intake: bool, as_json: bool) -> None:
     if as_json:
-        emit({"type": type_name, "paused": paused, "intake_paused": intake})
+        from hms_svc.operations.answers.service import Paused
+
+        emit(Paused(type=type_name, paused=paused, intake_paused=intake))
     elif intake:
         say(f"{type_name} is paused, and new jobs are refused over HTTP")
     else:

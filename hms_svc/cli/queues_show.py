@@ -24,9 +24,9 @@ def show(context: typer.Context, type_name: TypeName, as_json: AsJson = False) -
 
     full_job = run(work)
     if as_json:
-        from hms_svc.operations.type_detail import type_detail_shape
+        from hms_svc.operations.answers.type_detail import TypeDetailAnswer
 
-        emit(type_detail_shape(full_job))
+        emit(TypeDetailAnswer.of_type(full_job))
     else:
         _print(full_job)
 
@@ -35,7 +35,7 @@ COMMANDS: Final[Commands] = {"show": show}
 
 
 def _print(full_job: TypeDetail) -> None:
-    from hms_svc.operations.shapes import COUNTED
+    from hms_svc.operations.answers.service import COUNTED
     from hms_svc.operations.type_detail import settings_facts
 
     queue, schedule, took = full_job.queue, full_job.schedule, full_job.took

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -23,13 +23,27 @@ def list_schedules(context: typer.Context, as_json: AsJson = False) -> None:
         async with session_of(context).operations(database=False) as operations:
             return await operations.schedules.all()
 
-    shapes = [_shape(view) for view in run(work)]
+    from hms_svc.operations.answers.service import ScheduleAnswer
+
+    found = [ScheduleAnswer.of(view) for view in run(work)]
     if as_json:
-        for shape in shapes:
-            emit(shape)
+        for each in found:
+            emit(each)
         return
-    names = ("type", "cron", "words", "next_at", "last_at", "last_state")
-    table(COLUMNS, [[shape[name] or "" for name in names] for shape in shapes])
+    table(
+        COLUMNS,
+        [
+            [
+                each.type,
+                each.cron,
+                each.description,
+                each.next_at,
+                each.last_at,
+                each.last_state or "",
+            ]
+            for each in found
+        ],
+    )
 
 
 def run_now(
@@ -44,25 +58,11 @@ def run_now(
 
     job_id = run(work)
     if as_json:
-        emit({"type": type_name, "id": job_id})
+        from hms_svc.operations.answers.service import ScheduleRun
+
+        emit(ScheduleRun(type=type_name, id=job_id, enqueued=1))
     else:
         say(f"{type_name}: job {job_id}")
 
 
 COMMANDS: Final[Commands] = {"list": list_schedules, "run": run_now}
-
-
-def _shape(view: ScheduleView) -> dict[str, Any]:
-    from hms_svc.domain.timestamps import to_rfc3339
-
-    return {
-        "type": view.type,
-        "cron": view.cron,
-        "words": view.words,
-        "next_at": to_rfc3339(view.next_at),
-        "next_job": view.next_job,
-        "next_state": view.next_state.value if view.next_state else None,
-        "last_at": to_rfc3339(view.last_at),
-        "last_job": view.last_job,
-        "last_state": view.last_state.value if view.last_state else None,
-    }

@@ -50,10 +50,10 @@ async def show_status(session: Session, *, as_json: bool, interval: float | None
 
 
 def _print(seen: Status, session: Session, as_json: bool) -> None:
-    from hms_svc.operations.shapes import status_shape
-
     if as_json:
-        emit(status_shape(seen, session.settings.database.kind))
+        from hms_svc.operations.answers.service import StatusAnswer
+
+        emit(StatusAnswer.of(seen, session.settings.database.kind))
     else:
         console().print(_page(seen, session))
 
@@ -62,14 +62,12 @@ def _page(seen: Status, session: Session) -> Any:
     from rich.console import Group
     from rich.text import Text
 
-    from hms_svc.operations.shapes import status_shape
-
-    shape = status_shape(seen, session.settings.database.kind)
-    engines = [
-        f"{name} {shape[name]['kind']} {'ok' if shape[name]['ok'] else 'NOT REACHABLE'}"
-        for name in ("broker", "database")
-    ]
-    head = f"{engines[0]} ({shape['broker']['round_trip_ms']:.1f} ms), {engines[1]}"
+    database = seen.database
+    kind = session.settings.database.kind if database is None else database.kind
+    broker = _reached(f"broker {seen.broker.kind}", seen.broker.ok)
+    head = f"{broker} ({seen.broker.round_trip_ms:.1f} ms), " + _reached(
+        f"database {kind}", database is not None and database.ok
+    )
     parts: list[Any] = [Text(head), *(Text(line) for line in health_lines(seen.health))]
     parts.append(queue_table(seen))
     if seen.types_left_off:
@@ -79,6 +77,10 @@ def _page(seen: Status, session: Session) -> Any:
             make_table(WORKER_COLUMNS, worker_rows(seen.workers, seen.at), leaving=WORKERS_LEAVING)
         )
     return Group(*parts)
+
+
+def _reached(engine: str, ok: bool) -> str:
+    return f"{engine} {'ok' if ok else 'NOT REACHABLE'}"
 
 
 def health_lines(health: Health) -> list[str]:
@@ -105,16 +107,13 @@ def left_off_text(seen: Status) -> str:
 
 def queue_table(seen: Status) -> Any:
     """Make the table of queues with their totals."""
-    from hms_svc.operations.shapes import COUNTED, queue_shape, total_counts
+    from hms_svc.operations.answers.service import COUNTED, QueueAnswer, total_counts
 
     rows = []
     for queue in seen.queues:
-        shape = queue_shape(queue, seen.at)
-        note = _note(queue)
-        age = shape["oldest_age_s"]
-        rows.append(
-            [queue.type, *(shape[name] for name in COUNTED), "" if age is None else age, note]
-        )
+        age = QueueAnswer.of(queue, seen.at).oldest_age_s
+        counts = (getattr(queue.counts, name) for name in COUNTED)
+        rows.append([queue.type, *counts, "" if age is None else age, _note(queue)])
     totals = total_counts([queue.counts for queue in seen.queues])
     rows.append(["total", *(totals[name] for name in COUNTED), "", ""])
     leaving = (

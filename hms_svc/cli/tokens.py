@@ -31,6 +31,7 @@ def create(
     """Make a bearer token for the HTTP API. It is shown once, and only its digest kept."""
     import time
 
+    from hms_svc.operations.answers.records import TokenCreated
     from hms_svc.operations.tokens import read_scopes
 
     wanted = read_scopes(",".join(scopes).split(","))
@@ -47,7 +48,7 @@ def create(
     if is_first:
         hint("this is the first token: from now on the door asks everybody for one")
     if as_json:
-        emit({"id": token.id, "name": token.name, "token": bearer.text})
+        emit(TokenCreated(id=token.id, name=token.name, token=bearer.text))
         return
     say(bearer.text)
     hint(f"this is the only time it is shown; hms-svc tokens revoke {token.id} ends it")
@@ -60,12 +61,12 @@ def list_tokens(context: typer.Context, as_json: AsJson = False) -> None:
         async with session_of(context).operations() as operations:
             return await operations.tokens.every()
 
-    from hms_svc.operations.shapes import token_shape
+    from hms_svc.operations.answers.records import TokenAnswer
 
     found = run(work)
     if as_json:
         for token in found:
-            emit(token_shape(token))
+            emit(TokenAnswer.of(token))
         return
     table(
         ("id", "name", "scopes", "rate", "created", "expires", "revoked"),
@@ -90,7 +91,9 @@ def revoke(
 
     run(work)
     if as_json:
-        emit({"id": token_id, "revoked": True})
+        from hms_svc.operations.answers.records import TokenRevoked
+
+        emit(TokenRevoked(id=token_id, revoked=True))
     else:
         say(f"{token_id} is revoked")
 

@@ -57,7 +57,9 @@ def _request(state: str, text: str) -> Callable[..., None]:
         if not run(work):
             hint("nothing was done")
         elif as_json:
-            emit({"worker": worker_id, "wanted": wanted})
+            from hms_svc.operations.answers.service import WorkerStateRequested
+
+            emit(WorkerStateRequested(worker=worker_id, wanted=wanted))
         else:
             say(f"{worker_id} is asked to be {wanted}; workers list shows when it is")
 
@@ -99,13 +101,13 @@ def worker_rows(seen: tuple[WorkerView, ...] | list[WorkerView], now_ms: int) ->
 
 
 async def _list(session: Session, as_json: bool) -> None:
-    from hms_svc.operations.shapes import worker_shape
+    from hms_svc.operations.answers.service import WorkerAnswer
 
     async with session.operations(database=False) as operations:
         found = await operations.reads.workers()
         now = operations.reads.now_ms()
     if as_json:
         for worker in found:
-            emit(worker_shape(worker, now))
+            emit(WorkerAnswer.of(worker, now))
     else:
         table(WORKER_COLUMNS, worker_rows(found, now), leaving=WORKERS_LEAVING)

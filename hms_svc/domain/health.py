@@ -11,7 +11,7 @@ from hms_svc.domain.plain_text import duration_text
 
 
 class Level(StrEnum):
-    """How bad a trouble is."""
+    """The severity of a problem."""
 
     DOWN = "down"
     """Nothing is worked on, or nothing new is taken."""
@@ -22,7 +22,7 @@ class Level(StrEnum):
 
 
 class TroubleKind(StrEnum):
-    """Every kind of trouble there is; of one level, the first is told first."""
+    """The kinds of problems; within a level they are reported in this order."""
 
     BROKER_DOWN = "broker_down"
     DATABASE_DOWN = "database_down"

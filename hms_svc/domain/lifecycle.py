@@ -7,7 +7,7 @@ from typing import Final
 
 
 class State(StrEnum):
-    """Where a job stands. The last four are terminal."""
+    """The state of a job. The last four are terminal."""
 
     SCHEDULED = "scheduled"
     QUEUED = "queued"

@@ -12,7 +12,7 @@ from hms_svc.domain.lifecycle import State
 
 
 class WorkerState(StrEnum):
-    """What a worker does: it claims jobs; finishes those in progress and claims no more; or that, and ends."""
+    """The state of a worker: it claims jobs; finishes its running jobs and claims no more; or does that and exits."""
 
     WORKING = "working"
     QUIET = "quiet"

@@ -20,7 +20,7 @@ from hms_svc.http_api.context import ApiContext, context_of
 from hms_svc.http_api.methods import allowed
 from hms_svc.http_api.middleware import RequestGuard, our_fault
 from hms_svc.http_api.openapi import describe, operation_id, server
-from hms_svc.http_api.problems import Problem, problem, problem_of
+from hms_svc.http_api.problems import FieldFaultAnswer, Problem, problem, problem_of
 from hms_svc.http_api.proxies import prefix_of
 from hms_svc.http_api.query import check_query
 from hms_svc.http_api.requests import Note, answer
@@ -129,10 +129,12 @@ async def _http_error(request: Request, error: Exception) -> Response:
 async def _bad_parameters(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = [
-        {"field": ".".join(str(step) for step in fault["loc"][1:]), "detail": str(fault["msg"])}
+        FieldFaultAnswer(
+            field=".".join(str(step) for step in fault["loc"][1:]), detail=str(fault["msg"])
+        )
         for fault in error.errors()[:MOST_FAULTS]
     ]
-    told = "; ".join(f"{each['field']}: {each['detail']}" for each in errors)
+    told = "; ".join(f"{each.field}: {each.detail}" for each in errors)
     return problem(400, "bad-input", told, errors=errors)
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from hms_svc.domain.lifecycle import TERMINAL
-from hms_svc.domain.strict_json import JsonValue, encode
+from hms_svc.domain.strict_json import encode
 from hms_svc.domain.views import ProgressView
 from hms_svc.http_api.context import ApiContext
 from hms_svc.http_api.problems import Problem
 from hms_svc.http_api.shared_streams import Watched, woken
-from hms_svc.operations.shapes import job_detail_shape, job_shape, progress_shape
+from hms_svc.operations.answers.jobs import JobAnswer, JobDetailAnswer, ProgressAnswer
 
 BEAT_SECONDS: Final = 2.5
 """Not rarer than `RECHECK_SECONDS`: at a beat too a follower is asked who they are."""
@@ -30,12 +30,13 @@ class Message(msgspec.Struct, frozen=True):
     """
 
     kind: str
-    body: dict[str, JsonValue] = {}
+    body: msgspec.Struct | dict[str, Any] = {}
     id: str = ""
 
     def to_json(self) -> bytes:
         """Return it as one JSON object."""
-        return encode({"kind": self.kind, **self.body})
+        head, body = encode({"kind": self.kind}), encode(self.body)
+        return head if body == b"{}" else b"%s,%s" % (head[:-1], body[1:])
 
 
 def last_line(last_seen: str | None) -> int:
@@ -53,13 +54,13 @@ async def follow_job(api: ApiContext, job_id: str, *, after: int = 0) -> AsyncGe
     Without news for a while it gives a beat. Ends also when the HTTP server closes.
     """
     detail, archived = await api.reads.detail(job_id)
-    yield Message("state", job_shape(detail.view))
+    yield Message("state", JobAnswer.of(detail.view))
     fresh = [line for line in detail.progress if line.number > after]
     for message in _lines(fresh, after):
         yield message
     after = fresh[-1].number if fresh else after
     if archived or detail.view.state in TERMINAL:
-        yield Message("end", job_detail_shape(detail), END_ID)
+        yield Message("end", JobDetailAnswer.of_detail(detail, archived=archived), END_ID)
         return
     async with api.jobs.watching(job_id) as watched:
         async for message in _watch(api, watched, after):
@@ -78,7 +79,8 @@ async def _watch(api: ApiContext, watched: Watched, after: int) -> AsyncIterator
             position = event.position
             yield Message("event", event.to_cloudevent(api.settings.namespace))
         if end is not None:
-            yield Message("end", job_detail_shape(end), END_ID)
+            detail, archived = end
+            yield Message("end", JobDetailAnswer.of_detail(detail, archived=archived), END_ID)
             return
         if not fresh and not await woken(wake, BEAT_SECONDS):
             yield Message("beat")
@@ -91,6 +93,6 @@ def _lines(lines: list[ProgressView], after: int) -> list[Message]:
             messages.append(Message("gap", {"missed": line.number - after - 1}))
         after = line.number
         kind = "log" if line.log else "progress"
-        body = {"number": line.number, **progress_shape(line)}
-        messages.append(Message(kind, body, str(line.number)))
+        shown = msgspec.structs.asdict(ProgressAnswer.of(line))
+        messages.append(Message(kind, {"number": line.number, **shown}, str(line.number)))
     return messages

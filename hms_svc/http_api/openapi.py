@@ -18,7 +18,7 @@ from hms_svc.domain.job import (
     MAX_PRIORITY,
     MAX_TRACESTATE_CHARACTERS,
 )  # fmt: skip
-from hms_svc.http_api import schemas
+from hms_svc.http_api.answer_schemas import answer_schemas
 from hms_svc.http_api.middleware import OPEN_PATHS
 from hms_svc.http_api.problems import MEDIA_TYPE
 from hms_svc.http_api.route_description import (
@@ -32,12 +32,12 @@ from hms_svc.operations.batched_submission import MOST_JOBS
 from hms_svc.sdk.registry import PayloadModel, Registry
 
 TAGS: Final = {
-    "jobs": "Hand jobs in, look at them, act on them.",
-    "streams": "Follow a job, or the result bus.",
-    "queues": "Queues, workers, schedules, failures: how the service stands.",
+    "jobs": "Submit jobs, read them, act on them.",
+    "streams": "Follow a job, or all events.",
+    "queues": "Queues, workers, schedules, failures: the state of the service.",
     "cases": "Cases, and who did what.",
     "envelopes": "CloudEvents of other agencies.",
-    "health": "Is it alive, is it ready, and what was measured.",
+    "health": "Liveness, readiness and metrics.",
 }
 _SCHEME: Final = {
     "type": "http",
@@ -59,7 +59,7 @@ def describe(app: FastAPI, registry: Registry, bodies: Sequence[type[BaseModel]]
     document = get_openapi(
         title="hms-svc",
         version=app.version,
-        description="Jobs in, validated, vetted, stored and announced.",
+        description="The job queue and operator console of a digital government: jobs are validated, checked against policy, run, stored and announced.",
         routes=app.routes,
         servers=server(""),
         tags=[{"name": name, "description": words} for name, words in TAGS.items()],
@@ -93,25 +93,12 @@ def server(prefix: str) -> list[dict[str, str]]:
 
 
 def _schemas_of(bodies: Sequence[type[BaseModel]]) -> dict[str, Any]:
-    found = _of_models(bodies, "validation")
-    answers = _of_models(schemas.ANSWERS, "serialization")
-    for answer in answers.values():
-        for field in set(answer.get("properties", ())) - set(answer.get("required", ())):
-            answer["properties"][field] = _without_null(answer["properties"][field])
-    found |= answers
-    found["AcceptedJobs"] = {"type": "array", "items": _reference("Accepted")}
-    return found
-
-
-def _of_models(
-    models: Sequence[type[BaseModel]], mode: Literal["validation", "serialization"]
-) -> dict[str, Any]:
-    kinds: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = [
-        (model, mode) for model in models
+    kinds: list[tuple[type[BaseModel], Literal["validation"]]] = [
+        (body, "validation") for body in bodies
     ]
     _, defined = models_json_schema(kinds, ref_template=REFERENCE)
-    found: dict[str, Any] = _plain(defined.get("$defs", {}))
-    return found
+    accepted = {"type": "array", "items": _reference("Accepted")}
+    return {**_plain(defined.get("$defs", {})), **answer_schemas(), "AcceptedJobs": accepted}
 
 
 def _jobs(registry: Registry) -> dict[str, Any]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
+import msgspec
+from msgspec import UNSET, UnsetType
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from hms_svc.domain.errors import (
     BadInput,
+    Fault,
+    FieldFault,
     FilterTooCostly,
     HmsError,
     HoldChanged,
@@ -64,17 +69,40 @@ class Problem(HTTPException):
         return problem(self.status_code, self.name, self.detail, headers=dict(self.headers or {}))
 
 
+class FieldFaultAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wrong with a field. `index` is the position of its job in an array, from 0."""
+
+    index: int | UnsetType = UNSET
+    field: str
+    detail: str
+
+
+class ProblemAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Problem details (RFC 9457). `errors` has an entry for each invalid field."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: tuple[FieldFaultAnswer, ...] | UnsetType = UNSET
+
+
 def problem(
-    status: int, name: str, detail: str, *, headers: dict[str, str] | None = None, **more: Any
+    status: int,
+    name: str,
+    detail: str,
+    *,
+    headers: dict[str, str] | None = None,
+    errors: Iterable[FieldFaultAnswer] | None = None,
 ) -> Response:
-    """Make the answer of an error. `more` are further members of the object."""
-    body = {
-        "type": f"urn:hms-svc:problem:{name}",
-        "title": name.replace("-", " "),
-        "status": status,
-        "detail": detail,
-        **more,
-    }
+    """Make the answer of an error."""
+    body = ProblemAnswer(
+        type=f"urn:hms-svc:problem:{name}",
+        title=name.replace("-", " "),
+        status=status,
+        detail=detail,
+        errors=UNSET if errors is None else tuple(errors),
+    )
     return Response(encode(body), status, headers, MEDIA_TYPE)
 
 
@@ -87,14 +115,19 @@ def problem_of(error: HmsError) -> Response:
     """Make the answer of one of the program's errors."""
     status = status_of(error)
     headers: dict[str, str] = {}
-    more: dict[str, Any] = {}
+    errors: list[FieldFaultAnswer] | None = None
     if isinstance(error, NotAccepted):
         headers["retry-after"] = str(error.retry_after_seconds)
     elif status == 503:
         headers["retry-after"] = str(OUTAGE_SECONDS)
     if (isinstance(error, MalformedJob) and error.field) or isinstance(error, MalformedJobs):
-        more["errors"] = [fault._asdict() for fault in error.faults]
-    return problem(status, _name_of(error), str(error), headers=headers, **more)
+        errors = [_fault(each) for each in error.faults]
+    return problem(status, _name_of(error), str(error), headers=headers, errors=errors)
+
+
+def _fault(fault: Fault | FieldFault) -> FieldFaultAnswer:
+    index = fault.place if isinstance(fault, Fault) else UNSET
+    return FieldFaultAnswer(index=index, field=fault.field, detail=fault.detail)
 
 
 def _name_of(error: HmsError) -> str:

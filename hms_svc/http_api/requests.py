@@ -31,7 +31,7 @@ class Body(BaseModel):
 
 
 class Note(Body):
-    """Why an operator does it; kept in the audit log and with the job."""
+    """Why; recorded in the audit log and with the job."""
 
     note: str = Field(default="", max_length=1000)
 

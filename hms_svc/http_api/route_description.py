@@ -14,65 +14,65 @@ ALWAYS: Final = (400, 401, 403, 421, 429, 500, 503)
 """The errors of every route that asks for a token."""
 WITH_BODY: Final = (408, 413, 415, 422)
 PROBLEMS: Final[dict[int, tuple[str, str]]] = {
-    400: ("BadInput", "A parameter or header is at fault: `errors` names each."),
-    401: ("Unauthorized", "A token is needed, or this one is not known, revoked or expired."),
-    403: ("Forbidden", "The token has not the scope, or the page's origin is not listed."),
+    400: ("BadInput", "A parameter or header is invalid: `errors` names each."),
+    401: ("Unauthorized", "A token is required, or this one is unknown, revoked or expired."),
+    403: ("Forbidden", "The token lacks the scope, or the origin of the page is not allowed."),
     404: ("NotFound", "Nothing has this id."),
-    408: ("BodyTooSlow", "The body was not there in time."),
-    409: ("Conflict", "The id belongs to other data, or the state does not allow it."),
-    412: ("HoldChanged", "The job, or one of the jobs, waits for another hold now."),
+    408: ("BodyTooSlow", "The body did not arrive in time."),
+    409: ("Conflict", "The id is in use with other data, or the state does not allow it."),
+    412: ("HoldChanged", "The job, or one of the jobs, waits for another decision by now."),
     413: ("BodyTooLarge", "The body is larger than 8 MiB."),
-    415: ("UnsupportedMediaType", "The body is not of a type that is read here, or compressed."),
-    421: ("UnknownHost", "The host that was asked for is not one of ours: see http_hosts."),
-    422: ("Unprocessable", "The body is at fault (`errors` names each field), or cannot be served."),
-    428: ("PreconditionRequired", "To approve or deny, what was seen has to be named."),
-    429: ("TooManyRequests", "As many jobs of the type wait as may, or the token's rate is reached."),
-    500: ("InternalError", "Our own fault; the log has it."),
-    503: ("Unavailable", "The intake is paused, or broker or database is away."),
+    415: ("UnsupportedMediaType", "The content type of the body is not supported, or it is compressed."),
+    421: ("UnknownHost", "The host is not one that this service answers for: see http_hosts."),
+    422: ("Unprocessable", "The body is invalid (`errors` names each field), or cannot be processed."),
+    428: ("PreconditionRequired", "To approve or deny, the hold must be named."),
+    429: ("TooManyRequests", "The limit of waiting jobs of the type, or the rate of the token, is reached."),
+    500: ("InternalError", "An error of the service; the log has the details."),
+    503: ("Unavailable", "The intake is paused, or the broker or the database cannot be reached."),
 }  # fmt: skip
 """Name and description of each error's component."""
 COMES_AGAIN: Final = (429, 503)
 """Errors that say when to come again."""
 HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "Location": (
-        "Where the job is: the path of GET /jobs/{job_id}.",
+        "The path of the job: GET /jobs/{job_id}.",
         {"type": "string", "format": "uri-reference"},
     ),
     "Idempotency-Replayed": (
-        "`true` where the request came before, and this is what was answered then.",
+        "`true` if the request came before; this is the answer that it got then.",
         {"type": "string", "const": "true"},
     ),
-    "Retry-After": ("Seconds after which to come again.", {"type": "integer", "minimum": 0}),
-    "WWW-Authenticate": ("How to prove who asks (RFC 6750).", {"type": "string"}),
+    "Retry-After": ("Seconds to wait before the next request.", {"type": "integer", "minimum": 0}),
+    "WWW-Authenticate": ("How to authenticate (RFC 6750).", {"type": "string"}),
 }
 """Description and schema of each header that answers bear."""
 _IDEMPOTENCY_KEY: Final = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "Repeated within a day, the request is answered as it was the first time.",
+    "description": "Repeated within a day with the same key, the request gets its first answer again.",
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
 }
 _LAST_EVENT_ID: Final = {
     "name": "Last-Event-ID",
     "in": "header",
-    "description": "The id of the last event that came: goes on after it.",
+    "description": "The id of the last event that was received; continues after it.",
     "schema": {"type": "string", "pattern": "^([0-9]{1,18}|end)$"},
 }
 _IF_MATCH: Final = {
     "name": "If-Match",
     "in": "header",
     "required": True,
-    "description": "The id of the hold that was seen, in double quotes.",
+    "description": "The id of the hold, in double quotes.",
     "schema": {"type": "string", "pattern": '^"[!#-~]{1,64}"$'},
 }
 _OF_EVENT: Final = {
     "ce-specversion": "The version of CloudEvents, 1.0; with it the event is in binary mode.",
     "ce-id": "The event's id, unique at its source.",
-    "ce-source": "Who sends it: a URI reference.",
-    "ce-type": "What has happened.",
-    "ce-subject": "What it has happened to.",
-    "ce-time": "When: RFC 3339.",
-    "ce-dataschema": "Which schema the data follow: a URI.",
+    "ce-source": "The sender: a URI reference.",
+    "ce-type": "The type of the event.",
+    "ce-subject": "What the event is about.",
+    "ce-time": "The time, in RFC 3339.",
+    "ce-dataschema": "The schema of the data: a URI.",
 }
 """Headers of an event in binary mode; extension attributes come as `ce-NAME` too."""
 
@@ -155,7 +155,9 @@ def event_stream(words: str, *, ends: bool) -> dict[str, Any]:
     problems = (404,) if ends else ()
     told = _described(200, words, content, parameters=(_LAST_EVENT_ID,), problems=problems)
     if ends:
-        told["responses"][204] = {"description": "All was seen: Last-Event-ID is `end`."}
+        told["responses"][204] = {
+            "description": "Everything was received: `Last-Event-ID` is `end`."
+        }
     return told
 
 

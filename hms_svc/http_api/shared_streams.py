@@ -149,7 +149,7 @@ class Watched:
         self.lines: deque[ProgressView] = deque(maxlen=KEPT_LINES)
         self.events: deque[Event] = deque(maxlen=KEPT_EVENTS_OF_JOB)
         self.may_have_ended = True
-        self.end: JobDetail | None = None
+        self.end: tuple[JobDetail, bool] | None = None
         self.wake_up = WakeUp()
 
     def add(self, lines: list[ProgressView]) -> None:

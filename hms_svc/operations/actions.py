@@ -7,9 +7,7 @@ DatabaseUnavailable before anything is done where the intent cannot be recorded.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from types import MappingProxyType
-from typing import Final
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -20,17 +18,15 @@ from hms_svc.domain.job import INTERNAL_TYPES, Job, make_job, read_job
 from hms_svc.domain.lifecycle import TERMINAL
 from hms_svc.domain.strict_json import JsonValue, check_strict, decode
 from hms_svc.domain.utf8 import writable
-from hms_svc.domain.views import JobDetail, WorkerState
-from hms_svc.operations.audit_chain import ACTION as ACCEPT
+from hms_svc.domain.views import JobDetail
+from hms_svc.operations.action_table import AUDITED
 from hms_svc.operations.bulk import BatchReport, Progressed
 from hms_svc.operations.bulk_pace import Pace
-from hms_svc.operations.erasure import ACTION as ERASE
 from hms_svc.operations.erasure import Erasing
 from hms_svc.operations.intake import Draft
 from hms_svc.operations.journal import Journal
 from hms_svc.operations.plan import Claim
 from hms_svc.operations.reads import Reads
-from hms_svc.operations.shapes import JsonObject
 from hms_svc.operations.trial_jobs import (
     TrialJobs,
     TrialReport,
@@ -39,37 +35,12 @@ from hms_svc.operations.trial_jobs import (
     make_copies,
 )
 from hms_svc.operations.undo import Undoing
-from hms_svc.operations.worker_actions import ACTIONS as WORKER_ACTIONS
 from hms_svc.operations.worker_actions import WorkerActs
 from hms_svc.ports.broker import Broker, Enqueued
 from hms_svc.ports.control import Act, ActRequest, Control
 from hms_svc.sdk.job_defaults import complete_edited
 from hms_svc.sdk.registry import Registry
 
-AUDITED: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "retry": "job.retry",
-        "discard": "job.discard",
-        "cancel": "job.cancel",
-        "approve": "job.approve",
-        "deny": "job.deny",
-        "undo": "job.undo",
-        "edit": "job.edit",
-        "enqueue": "job.enqueue",
-        "purge": "queue.purge",
-        "pause": "queue.pause",
-        "resume": "queue.resume",
-        "close": "case.closed",
-        "reopen": "case.reopened",
-        "backup": "db.backup",
-        "erase": ERASE,
-        "quiet": WORKER_ACTIONS[WorkerState.QUIET],
-        "resume-worker": WORKER_ACTIONS[WorkerState.WORKING],
-        "stop": WORKER_ACTIONS[WorkerState.STOPPING],
-        "accept": ACCEPT,
-    }
-)
-"""What each act of an operator is called in the audit log."""
 PURGE_CHUNK = 500
 ENVELOPE_OF_ONE_RUN = ("id", "enqueued_at", "not_before", "expires_at")
 
@@ -156,17 +127,17 @@ class Actions(Undoing, Erasing, WorkerActs):
     async def enqueue_edit(self, job: Job, *, note: str = "") -> Enqueued:
         """Enqueue a job that `draft_edit` made."""
         origin = job.retried_from or ""
-        await self._journal.intend("job.edit", origin, {"new_job": job.id, "note": note})
+        await self._journal.intend(AUDITED["edit"], origin, {"new_job": job.id, "note": note})
         (answer,) = await self._broker.enqueue([job])
         await self._journal.conclude(
-            "job.edit", [(origin, {"new_job": job.id, "done": True, "state": answer.state})]
+            AUDITED["edit"], [(origin, {"new_job": job.id, "done": True, "state": answer.state})]
         )
         return answer
 
     async def _case_of(self, detail: JobDetail) -> str | None:
         if detail.view.case_id:
             return detail.view.case_id
-        database = self._journal.check_allowed("job.edit")
+        database = self._journal.check_allowed(AUDITED["edit"])
         (effects,) = await database.recall([(detail.view.id, detail.view.fence + 1)])
         return effects[0].case_id if effects else None
 
@@ -183,7 +154,7 @@ class Actions(Undoing, Erasing, WorkerActs):
         Those that come meanwhile do not prolong it. By its `pace` a front end pauses it between chunks, or calls it off.
         """
         pace = pace or Pace()
-        self._journal.check_allowed("queue.purge")
+        self._journal.check_allowed(AUDITED["purge"])
         most = await self._waiting(type)
         batch, total = new_job_id(), 0
         began: float | None = None
@@ -204,7 +175,7 @@ class Actions(Undoing, Erasing, WorkerActs):
 
     async def _purge_some(self, type: str, note: str, batch: str, most: int) -> int:
         intent = {"batch": batch, "most": most, "note": note}
-        await self._journal.intend("queue.purge", f"queue:{type}", intent)
+        await self._journal.intend(AUDITED["purge"], f"queue:{type}", intent)
         waiting = await self._control.waiting(type, limit=most)
         claims = {job_id: Claim(fence, ended=True) for job_id, fence in waiting}
         request = ActRequest(
@@ -216,13 +187,13 @@ class Actions(Undoing, Erasing, WorkerActs):
         )
         taken = sum(outcome.done for outcome in await self._act_on(request, claims))
         outcome = {"batch": batch, "cancelled": taken}
-        await self._journal.conclude("queue.purge", [(f"queue:{type}", outcome)])
+        await self._journal.conclude(AUDITED["purge"], [(f"queue:{type}", outcome)])
         return taken
 
     async def pause(self, type: str, *, reason: str = "", intake: bool = False) -> None:
         """Stop claiming of a type, known or not; with `intake`, the HTTP servers take none of it either."""
         await self._on_queue(
-            "queue.pause",
+            AUDITED["pause"],
             type,
             {"note": reason, "intake": True} if intake else {"note": reason},
             lambda: self._control.pause(type, by=self._journal.actor, reason=reason, intake=intake),
@@ -230,10 +201,16 @@ class Actions(Undoing, Erasing, WorkerActs):
 
     async def resume(self, type: str) -> None:
         """Claim a paused type again, and take it in at the HTTP servers again."""
-        await self._on_queue("queue.resume", type, {"note": ""}, lambda: self._control.resume(type))
+        await self._on_queue(
+            AUDITED["resume"], type, {"note": ""}, lambda: self._control.resume(type)
+        )
 
     async def _on_queue(
-        self, action: str, type: str, intent: JsonObject, act: Callable[[], Awaitable[None]]
+        self,
+        action: str,
+        type: str,
+        intent: dict[str, JsonValue],
+        act: Callable[[], Awaitable[None]],
     ) -> None:
         check_job_type(type)
         await self._journal.intend(action, f"queue:{type}", intent)
@@ -247,20 +224,20 @@ class Actions(Undoing, Erasing, WorkerActs):
 
     async def set_case_status(self, case_id: str, status: CaseStatus, *, note: str = "") -> Case:
         """Close or reopen a case. Its audit record and event commit with it."""
-        verb = "case.close" if status is CaseStatus.CLOSED else "case.reopen"
-        database = self._journal.check_allowed(verb)
+        verb = "close" if status is CaseStatus.CLOSED else "reopen"
+        database = self._journal.check_allowed(AUDITED[verb])
         return await database.set_case_status(
             case_id, status, actor=self._journal.actor, note=note, radius_m=self._radius_m
         )
 
     async def backup(self, queue_path: str, cases_path: str) -> None:
         """Write consistent copies of the embedded broker and database to new files."""
-        database = self._journal.check_allowed("db.backup")
+        database = self._journal.check_allowed(AUDITED["backup"])
         paths = {"queue": writable(queue_path), "cases": writable(cases_path)}
-        await self._journal.intend("db.backup", "database", paths)
+        await self._journal.intend(AUDITED["backup"], "database", paths)
         await self._control.backup(queue_path)
         await database.backup(cases_path)
-        await self._journal.conclude("db.backup", [("database", {**paths, "done": True})])
+        await self._journal.conclude(AUDITED["backup"], [("database", {**paths, "done": True})])
 
 
 def _edited(detail: JobDetail, data: JsonValue, now: int) -> Job:

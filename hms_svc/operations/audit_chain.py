@@ -18,11 +18,12 @@ from hms_svc.domain.audit_heads import (
 from hms_svc.domain.errors import BadInput, BrokerUnavailable, Refused
 from hms_svc.domain.event import AUDIT_SEALED
 from hms_svc.domain.views import AuditFault
+from hms_svc.operations.action_table import AUDITED
 from hms_svc.operations.journal import Journal
 from hms_svc.operations.reads import Reads
 from hms_svc.ports.bus import Bus
 
-ACTION: Final = "audit.accept"
+ACTION: Final = AUDITED["accept"]
 _TRIES: Final = 3
 _FLEETING: Final = (
     "the broker memory:// goes away with its process, and the heads of the chain with it: nothing outside "

@@ -28,6 +28,7 @@ from hms_svc.domain.ids import derived_id, is_reserved_id
 from hms_svc.domain.job import Job, read_job
 from hms_svc.domain.strict_json import JsonValue, encode, encode_canonical, read_strict
 from hms_svc.operations.admission import Admission
+from hms_svc.operations.answers.jobs import Accepted, EnvelopeJob, Received
 from hms_svc.operations.submission import check_same, find_taken, id_taken
 from hms_svc.ports.broker import Acceptance, Broker, Enqueued, conflicts
 from hms_svc.ports.clock import Clock
@@ -114,8 +115,8 @@ class BatchedSubmission:
         if failpoints.armed is not None:
             failpoints.reached("http.accepted")
         _check_taken(answers, keyed=known is not None)
-        shapes = [_shape(job, answer) for job, answer in zip(jobs, answers, strict=True)]
-        answer = encode(shapes if isinstance(value, list) else shapes[0])
+        accepted = [Accepted.of(job.type, each) for job, each in zip(jobs, answers, strict=True)]
+        answer = encode(accepted if isinstance(value, list) else accepted[0])
         if known is not None:
             await self._keep_answer(known, answer)
         return Submitted(answer, "" if isinstance(value, list) else jobs[0].id)
@@ -159,8 +160,8 @@ class BatchedSubmission:
             entered.accepted(jobs, answers)
             return answers
 
-    async def accept_once(self, jobs: Sequence[Job]) -> list[dict[str, JsonValue]]:
-        """Enqueue jobs whose ids their senders made, each once; gives the shape of each answer.
+    async def accept_once(self, jobs: Sequence[Job]) -> Received:
+        """Enqueue jobs whose ids their senders made, each once.
 
         An id is known for a day, also where the broker has let go of the job. Raises
         IdConflict where one came before with other data; the others are accepted.
@@ -183,7 +184,7 @@ class BatchedSubmission:
         for job, key, known in zip(jobs, keys, found, strict=True):
             if known is not None and known.request != key.request:
                 raise id_taken(job.id)
-        return [_shape(job, answers.get(job)) for job in jobs]
+        return Received(tuple(EnvelopeJob.of(job, answers.get(job)) for job in jobs))
 
     def _read(self, value: JsonValue, adopt: Callable[[Job], Job]) -> list[Job]:
         many = isinstance(value, list)
@@ -308,15 +309,6 @@ def _faults_of(error: BadInput, place: int) -> list[Fault]:
 
 def _names_itself(item: JsonValue) -> bool:
     return isinstance(item, dict) and item.get("id") is not None
-
-
-def _shape(job: Job, answer: Enqueued | None) -> dict[str, JsonValue]:
-    """Return the answer for one job; that of one known by its key alone says nothing of its state."""
-    shape: dict[str, JsonValue] = {"id": job.id, "type": job.type}
-    if answer is None:
-        return {**shape, "exists": True}
-    exists = answer.acceptance is not Acceptance.ACCEPTED
-    return {**shape, "state": answer.state.value, "exists": exists}
 
 
 def _only_id(answer: bytes) -> str:

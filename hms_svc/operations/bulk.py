@@ -19,6 +19,7 @@ from hms_svc.domain.errors import FilterTooCostly, HoldChanged, Refused
 from hms_svc.domain.filter import Filter
 from hms_svc.domain.ids import new_job_id
 from hms_svc.domain.views import ActOutcome
+from hms_svc.operations.action_table import AUDITED
 from hms_svc.operations.bulk_pace import Pace
 from hms_svc.operations.job_facts import look_up
 from hms_svc.operations.journal import Journal
@@ -168,7 +169,7 @@ class BulkActs:
     async def _chunks(
         self, plan: Plan, note: str, batch: str, pace: Pace
     ) -> AsyncIterator[Sequence[ActOutcome]]:
-        self._journal.check_allowed(f"job.{plan.act.value}")
+        self._journal.check_allowed(AUDITED[plan.act])
         began: float | None = None
         for start in range(0, len(plan.job_ids), CHUNK):
             if not await pace.goes_on(since=began):
@@ -179,7 +180,7 @@ class BulkActs:
     async def _do(
         self, plan: Plan, job_ids: tuple[str, ...], note: str, batch: str
     ) -> Sequence[ActOutcome]:
-        action = f"job.{plan.act.value}"
+        action = AUDITED[plan.act]
         subject = job_ids[0] if len(plan.job_ids) == 1 else f"batch:{batch}"
         claims = {job_id: plan.claims[job_id] for job_id in job_ids}
         intent: dict[str, object] = {
@@ -215,7 +216,7 @@ class BulkActs:
     async def _act_on(
         self, request: ActRequest, claims: Mapping[str, Claim]
     ) -> Sequence[ActOutcome]:
-        database = self._journal.check_allowed(f"job.{request.act.value}")
+        database = self._journal.check_allowed(AUDITED[request.act])
         seen = await look_up(request.act, claims, self._reads.known_details, database)
         return await self._control.act(
             msgspec.structs.replace(request, job_ids=tuple(claims), seen=seen)

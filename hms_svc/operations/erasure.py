@@ -21,12 +21,13 @@ from hms_svc.domain.filter import Filter, parse_filter
 from hms_svc.domain.ids import follow_up_id, name_based_id, new_job_id
 from hms_svc.domain.lifecycle import TERMINAL
 from hms_svc.domain.views import ActOutcome, JobView
+from hms_svc.operations.action_table import AUDITED
 from hms_svc.operations.bulk import BatchReport, BulkActs, Progressed
 from hms_svc.operations.bulk_pace import Pace
 from hms_svc.operations.plan import Choice, Chooser
 from hms_svc.ports.control import NOT_KNOWN, must_end_first
 
-ACTION: Final = "job.erase"
+ACTION: Final = AUDITED["erase"]
 ERASED_AT_ONCE: Final = 100
 _MOST_READ_AT_ONCE: Final = 500
 

@@ -228,16 +228,16 @@ class Reads(QueueWhys):
         found = await self._inspection.details(job_ids)
         return [detail for detail in found if detail is not None]
 
-    async def ended(self, job_ids: Sequence[str]) -> dict[str, JobDetail]:
-        """Return those of the jobs that have ended, also where only the archive knows them."""
-        found: dict[str, JobDetail] = {}
+    async def ended(self, job_ids: Sequence[str]) -> dict[str, tuple[JobDetail, bool]]:
+        """Return those of the jobs that have ended, each with whether only the archive knows it."""
+        found: dict[str, tuple[JobDetail, bool]] = {}
         for job_id, detail in zip(job_ids, await self._inspection.details(job_ids), strict=True):
             if detail is not None and detail.view.state in TERMINAL:
-                found[job_id] = detail
+                found[job_id] = detail, False
             elif detail is None and self._database is not None:
                 archived = await self._database.archived_job(job_id)
                 if archived is not None:
-                    found[job_id] = archived
+                    found[job_id] = archived, True
         return found
 
     async def detail(self, job_id: str) -> tuple[JobDetail, bool]:

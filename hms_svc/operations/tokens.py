@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from hms_svc.domain.errors import BadInput, UnknownId
+from hms_svc.operations.action_table import AUDITED
 from hms_svc.operations.journal import Journal
 from hms_svc.operations.reads import Reads
 from hms_svc.ports.stores import Token
@@ -85,9 +86,11 @@ class Tokens:
             expires_at=expires_at,
         )
         told = {"name": name, "scopes": token.scopes, "rate": rate, "expires_at": expires_at}
-        await self._journal.intend("token.create", f"token:{token.id}", told)
+        await self._journal.intend(AUDITED["create-token"], f"token:{token.id}", told)
         await self._reads.database.add_token(token)
-        await self._journal.conclude("token.create", [(f"token:{token.id}", {"done": True})])
+        await self._journal.conclude(
+            AUDITED["create-token"], [(f"token:{token.id}", {"done": True})]
+        )
         return token, bearer
 
     async def every(self) -> list[Token]:
@@ -96,9 +99,11 @@ class Tokens:
 
     async def revoke(self, token_id: str) -> None:
         """End a token, for every HTTP server within seconds; UnknownId where none stands."""
-        await self._journal.intend("token.revoke", f"token:{token_id}", {})
+        await self._journal.intend(AUDITED["revoke-token"], f"token:{token_id}", {})
         done = await self._reads.database.revoke_token(token_id, self._journal.now_ms())
-        await self._journal.conclude("token.revoke", [(f"token:{token_id}", {"done": done})])
+        await self._journal.conclude(
+            AUDITED["revoke-token"], [(f"token:{token_id}", {"done": done})]
+        )
         if not done:
             raise UnknownId(f"no token {token_id!r:.80} that is not revoked already")
 

@@ -13,6 +13,7 @@ import msgspec
 from hms_svc.domain.errors import BadInput, IdConflict
 from hms_svc.domain.ids import new_job_id
 from hms_svc.domain.job import Job
+from hms_svc.operations.action_table import AUDITED
 from hms_svc.operations.bulk_pace import Pace
 from hms_svc.operations.intake import Draft, Shaping, make_jobs
 from hms_svc.operations.journal import Journal
@@ -22,7 +23,7 @@ from hms_svc.sdk.registry import Registry
 
 MOST_COPIES: Final = 10_000
 CHUNK: Final = 500
-ACTION: Final = "job.enqueue"
+ACTION: Final = AUDITED["enqueue"]
 
 
 class TrialReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,16 +17,10 @@ from hms_svc.domain.lifecycle import TERMINAL, State
 from hms_svc.domain.percentile import percentile
 from hms_svc.domain.plain_text import duration_text, plural
 from hms_svc.domain.views import FailureGroup, JobView, QueueView, WorkerView
+from hms_svc.operations.action_table import AUDITED
 from hms_svc.operations.queue_explanation import explain_queue
 from hms_svc.operations.reads import Reads
 from hms_svc.operations.schedules import Schedules, ScheduleView
-from hms_svc.operations.shapes import (
-    JsonObject,
-    failure_group_shape,
-    job_shape,
-    queue_shape,
-    time_or_none,
-)
 from hms_svc.sdk.registry import JobType, Registry
 
 MOST_RESULTS: Final = 10
@@ -57,7 +51,7 @@ class Percentiles(msgspec.Struct, frozen=True):
     p50: int
     p95: int
     p99: int
-    of: int
+    of: int = msgspec.field(name="jobs")
 
 
 class TypeSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +61,7 @@ class TypeSettings(msgspec.Struct, frozen=True, kw_only=True):
     where only the worker's own share bounds it.
     """
 
-    place: str
+    place: str = msgspec.field(name="handler")
     max_attempts: int
     base_seconds: float
     cap_seconds: float
@@ -189,36 +183,8 @@ class TypeDetails:
             rows = await self._reads.audit(query, limit=20, cursor=None)
         except DatabaseUnavailable as error:
             return None, str(error)
-        pauses = (row.at for row in rows if row.action == "queue.pause")
+        pauses = (row.at for row in rows if row.action == AUDITED["pause"])
         return next(pauses, None), ""
-
-
-def type_detail_shape(full_job: TypeDetail) -> JsonObject:
-    """Write it as JSON."""
-    schedule = full_job.schedule
-    return {
-        **queue_shape(full_job.queue, full_job.at),
-        "why": full_job.why,
-        "paused_at": time_or_none(full_job.paused_at),
-        "took_ms": msgspec.to_builtins(full_job.took),
-        "workers": [
-            {**msgspec.to_builtins(each), "last_seen_at": time_or_none(each.last_seen_at)}
-            for each in full_job.workers
-        ],
-        "failures": [failure_group_shape(group) for group in full_job.groups],
-        "newest": [
-            {**job_shape(job), "finished_at": time_or_none(job.finished_at)}
-            for job in full_job.newest
-        ],
-        "settings": msgspec.to_builtins(full_job.settings),
-        "schedule": schedule
-        and {
-            "cron": schedule.cron,
-            "words": schedule.words,
-            "next_at": time_or_none(schedule.next_at),
-            "last_at": time_or_none(schedule.last_at),
-        },
-    }
 
 
 def _serving(

@@ -15,6 +15,7 @@ from hms_svc.domain.plain_text import plural
 from hms_svc.domain.strict_json import decode
 from hms_svc.domain.views import ActOutcome, AuditRecord
 from hms_svc.operations import bulk
+from hms_svc.operations.action_table import AUDITED
 from hms_svc.operations.bulk import BatchReport, BulkActs, Progressed
 from hms_svc.operations.bulk_pace import Pace
 from hms_svc.operations.plan import past
@@ -24,7 +25,6 @@ from hms_svc.ports.stores import Database
 MOST_BATCHES: Final = 50
 """Batches among which one's own is looked for."""
 _PAGE: Final = 200
-_UNDO: Final = "job.undo"
 _MOVED_ON: Final = "has moved on: it is "
 _SINCE: Final = {
     "completed": "ran since and completed", "dead": "ran since and died",
@@ -32,6 +32,7 @@ _SINCE: Final = {
     "processing": "running now", "held": "ran since and held for approval",
 }  # fmt: skip
 """What became of a job after the act, by the state that it is in now."""
+_UNDO: Final = AUDITED["undo"]
 _DONE: Final = {act.value: past(act) for act in Act} | {"purge": "purged"}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -11,15 +10,10 @@ from hms_svc.domain.errors import Refused, UnknownId
 from hms_svc.domain.job import Lane
 from hms_svc.domain.plain_text import duration_text, plural
 from hms_svc.domain.views import WorkerRequest, WorkerState, WorkerView
+from hms_svc.operations.action_table import ON_WORKERS
 from hms_svc.operations.bulk import BulkActs
 from hms_svc.operations.explanation import is_silent
 
-ACTIONS: Final[Mapping[WorkerState, str]] = {
-    WorkerState.QUIET: "worker.quiet",
-    WorkerState.WORKING: "worker.resume",
-    WorkerState.STOPPING: "worker.stop",
-}
-"""What each request is called in the audit log."""
 MOST_NAMED: Final = 5
 
 
@@ -85,7 +79,7 @@ class WorkerActs(BulkActs):
         UnknownId for one that is not in the register, Refused for one that says itself that it stops,
         and for a suspect lane, which ends by itself.
         """
-        self._journal.check_allowed(ACTIONS[wanted])
+        self._journal.check_allowed(ON_WORKERS[wanted])
         live, silent = await self._reads.register()
         worker = next((each for each in (*live, *silent) if each.id == worker_id), None)
         if worker is None:
@@ -115,7 +109,7 @@ class WorkerActs(BulkActs):
     async def ask_worker(self, worker_id: str, wanted: WorkerState, *, reason: str = "") -> None:
         """Ask a worker to be in a state; it hears of it at once, or with its next check. Raises as `plan_worker`."""
         await self.plan_worker(worker_id, wanted)
-        action, subject = ACTIONS[wanted], f"worker:{worker_id}"
+        action, subject = ON_WORKERS[wanted], f"worker:{worker_id}"
         await self._journal.intend(action, subject, {"note": reason})
         request = WorkerRequest(wanted, self._journal.actor, reason, self._journal.now_ms())
         is_asked = await self._control.ask_worker(worker_id, request)

@@ -25,7 +25,7 @@ LEAST_BYTES: Final = 128 * 1024
 
 
 class Capacity(msgspec.Struct, frozen=True):
-    """Bytes that an engine uses, and bytes at which it refuses what is new."""
+    """The bytes in use, and the number of bytes at which new jobs are refused."""
 
     used: int
     limit: int

@@ -1,8 +1,7 @@
 """The supervisor of `serve`: workers, the HTTP server that listens, the suspect lane when it is needed.
 
-Children are started by exec, never by fork or by importing the caller's script
-again. Each holds one end of a socket pair: it writes a byte for what it has to
-say, reads one when it shall stop, and sees the end of the file when the supervisor is gone.
+Children are started by exec, never by fork or by importing the caller's script again. Each holds one end of a socket
+pair: it writes a byte to report, reads one when it is to stop, and reads end of file when the supervisor is gone.
 """
 
 from __future__ import annotations

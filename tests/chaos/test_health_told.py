@@ -29,7 +29,7 @@ def told(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
 def troubles(site: Site) -> dict[str, str]:
     """The kinds of trouble that `status` tells, with the words of each."""
     health = json.loads(told(site, "status", "--json").stdout)["health"]
-    return {each["kind"]: each["words"] for each in health["troubles"]}
+    return {each["kind"]: each["message"] for each in health["troubles"]}
 
 
 @pytest.mark.chaos

@@ -79,7 +79,7 @@ def test_a_missing_file_is_named(cli: Cli, tmp_path: Path) -> None:
 
 def test_prints_id_type_and_state(cli: Cli) -> None:
     row = cli("enqueue", SAMPLES / "pothole.json", "--json").row
-    assert row == {"id": row["id"], "type": "pothole.report", "state": "queued"}
+    assert row == {"id": row["id"], "type": "pothole.report", "state": "queued", "exists": False}
 
 
 def test_reads_lines_and_arrays_from_standard_input(cli: Cli) -> None:

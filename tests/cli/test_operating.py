@@ -128,7 +128,7 @@ def test_a_dry_run_tells_and_does_nothing(city: City) -> None:
     cli, _ = city
     where = "state:rejected -validator:identity"
     plan = cli("jobs", "retry", "--where", where, "--dry-run", "--json").row
-    assert plan["count"] == 3
+    assert plan["jobs"] == 3
     assert {group["reason"] for group in plan["groups"]} == {"duplicate", "payload", "governance"}
     assert len(cli("jobs", "list", "--where", where, "--json").rows) == 3
 
@@ -203,7 +203,7 @@ def test_edit_makes_a_new_job_and_leaves_the_original(city: City) -> None:
     shown = cli("jobs", "show", made["id"], "--json").row
     assert (shown["data"]["user_id"], shown["retried_from"]) == ("usr-7", rejected)
     part = cli("jobs", "cancel", made["id"], rejected, "--json", code=3).row
-    assert (part["done"], [each["id"] for each in part["failed"]]) == (1, [rejected])
+    assert (part["done"], [each["id"] for each in part["failures"]]) == (1, [rejected])
 
 
 def test_an_edit_is_rehearsed_and_its_difference_shown(city: City) -> None:
@@ -255,7 +255,7 @@ def test_pause_is_told_by_why_and_resume_ends_it(cli: Cli) -> None:
 def test_purge_cancels_what_waits(cli: Cli) -> None:
     cli("enqueue", "--type", "x.y", "--count", 1200)
     report = cli("queues", "purge", "x.y", "--json").row
-    assert (report["type"], report["cancelled"], report["left"]) == ("x.y", 1200, 0)
+    assert (report["act"], report["done"], report["left"]) == ("purge", 1200, 0)
     assert cli("status", "--json").row["totals"]["cancelled"] == 1200
     assert cli("jobs", "undo", report["batch"], "--json").row["done"] == 1200
     again = cli("queues", "purge", "x.y")
@@ -266,7 +266,7 @@ def test_purge_cancels_what_waits(cli: Cli) -> None:
 def test_a_bulk_act_takes_many_chunks(cli: Cli) -> None:
     cli("enqueue", "--type", "x.y", "--count", 600)
     report = cli("jobs", "cancel", "--where", "type:x.* state:queued", "--json").row
-    assert (report["done"], report["failed"]) == (600, [])
+    assert (report["done"], report["failed"]) == (600, 0)
 
 
 def test_an_interrupted_bulk_act_tells_what_is_left(
@@ -286,7 +286,7 @@ def test_an_interrupted_bulk_act_tells_what_is_left(
     monkeypatch.setattr(bulk, "CHUNK", 2)
     cli("enqueue", "--type", "x.y", "--count", 9)
     report = cli("jobs", "cancel", "--where", "state:queued", "--json", code=130).row
-    assert (report["done"] + report["left"], report["failed"]) == (9, [])
+    assert (report["done"] + report["left"], report["failed"]) == (9, 0)
     assert report["done"] == cli("status", "--json").row["totals"]["cancelled"]
 
 
@@ -359,7 +359,7 @@ def test_status_tells_the_health_that_the_doctor_tells(tmp_path: Path) -> None:
     health = cli("status", "--json").row["health"]
     [trouble] = health["troubles"]
     assert (health["level"], trouble["kind"], trouble["level"]) == ("down", "no_workers", "down")
-    assert trouble["words"] == "no workers, 30 jobs waiting"
+    assert trouble["message"] == "no workers, 30 jobs waiting"
     assert "down: no workers, 30 jobs waiting" in cli("status").out
     [finding] = [each for each in cli("doctor", "--json").rows if each["check"] == "health"]
     assert finding["level"] == "note"
@@ -376,7 +376,7 @@ def test_status_tells_why_a_database_is_away(tmp_path: Path) -> None:
         for each in cli("status", "--json").row["health"]["troubles"]
         if each["kind"] == "database_down"
     ]
-    assert trouble["words"] == "database down"
+    assert trouble["message"] == "database down"
     assert "cases.db" in trouble["detail"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hms_svc.cli.catalogue import COMMANDS, GROUPS, build
+from hms_svc.operations.action_table import ACTIONS
 from tests.cli.conftest import SAMPLES, Cli
 
 WRITING = (
@@ -48,3 +49,9 @@ def test_every_command_is_known_to_read_or_is_refused_in_read_only_mode() -> Non
         nested = build(name).commands if name in GROUPS else ()
         for full in [f"{name} {each}" for each in nested] or [name]:
             assert full in READING | ELSEWHERE or full in refused, full
+
+
+def test_every_action_of_an_operator_has_a_command_that_changes_something() -> None:
+    nested = {f"{name} {each}" for name in GROUPS for each in build(name).commands}
+    commands = {each.command for each in ACTIONS}
+    assert commands <= nested - READING

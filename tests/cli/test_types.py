@@ -12,10 +12,10 @@ City = tuple[Cli, Path]
 def test_a_type_is_shown_with_all_that_is_known_of_it(city: City) -> None:
     cli, _ = city
     shown = cli("queues", "show", "pothole.report", "--json").row
-    assert shown["settings"]["place"].startswith("hms_svc/services/pothole_report.py:")
+    assert shown["settings"]["handler"].startswith("hms_svc/services/pothole_report.py:")
     assert shown["settings"]["payload"] == "PotholeReport"
     assert sum(group["count"] for group in shown["failures"]) == shown["dead"] + shown["rejected"]
-    assert shown["took_ms"]["of"] == shown["completed"] == 1
+    assert shown["duration_ms"]["jobs"] == shown["completed"] == 1
     assert shown["why"] == cli("queues", "why", "pothole.report", "--json").row["why"]
     assert {job["state"] for job in shown["newest"]} == {"completed", "rejected", "dead"}
     told = cli("queues", "show", "pothole.report").out

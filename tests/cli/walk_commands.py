@@ -24,9 +24,13 @@ import rich.table  # noqa: F401
 import hms_svc.bootstrap
 import hms_svc.brokers.sqlite.broker
 import hms_svc.cli
+import hms_svc.operations.answers.acts
+import hms_svc.operations.answers.jobs
+import hms_svc.operations.answers.records
+import hms_svc.operations.answers.service
+import hms_svc.operations.answers.type_detail
 import hms_svc.operations.doctor
 import hms_svc.operations.service
-import hms_svc.operations.shapes
 import hms_svc.persistence.audit_walk
 import hms_svc.persistence.database
 import hms_svc.persistence.sqlite_engine

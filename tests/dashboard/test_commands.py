@@ -16,7 +16,7 @@ from hms_svc.cli.app import make_app
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.schedule import read_schedule, tick_id
 from hms_svc.domain.views import QueueCounts
-from hms_svc.operations.actions import AUDITED
+from hms_svc.operations.action_table import AUDITED
 from hms_svc.ports.broker import WorkerRegistration
 from tests.dashboard.conftest import ConsoleMaker
 from tests.support.console import POTHOLE, ConsoleDriver
@@ -27,7 +27,7 @@ from tui.help import help_lines
 from tui.navigation import SCREENS
 from tui.text import Line
 
-CLI_ONLY: Final = {"accept", "backup", "erase"}
+CLI_ONLY: Final = {"accept", "backup", "create-token", "erase", "revoke-token"}
 CHANGING: Final = tuple(command for command in TABLE if command.changes)
 DAILY: Final = "0 4 * * *"
 DRAFTED: Final = {"enqueue", "edit"}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
+from msgspec import UNSET
 
 from hms_svc.domain.job import Lane
 from hms_svc.domain.lifecycle import State
-from hms_svc.operations.shapes import queue_shape
+from hms_svc.operations.answers.service import QueueAnswer
 
 from .conftest import TYPE, Fleet
 
@@ -110,11 +111,11 @@ async def test_what_was_retrying_under_an_earlier_program_is_taken_over(fleet: F
     assert {job.token.job_id for job in jobs} == set(ids)
 
 
-async def test_the_shape_of_a_queue_has_its_faults(fleet: Fleet) -> None:
+async def test_the_answer_about_a_queue_has_its_faults(fleet: Fleet) -> None:
     await fleet.accept(type=TYPE)
     [view] = await fleet.inspection.queues()
-    assert "faults" not in queue_shape(view, 0)
+    assert QueueAnswer.of(view, 0).faults is UNSET
     put(fleet, f"jobs:{TYPE}:retry", "list")
     [view] = await fleet.inspection.queues()
-    assert queue_shape(view, 0)["faults"] == list(view.faults)
+    assert QueueAnswer.of(view, 0).faults == view.faults
     assert view.faults[0].startswith(f"jobs:{TYPE}:retry is a list, not a sorted set")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from typing import Any
 
 import pytest
 
@@ -14,7 +13,7 @@ from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.job import ClaimedJob
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import JobView
-from hms_svc.operations.shapes import job_detail_shape
+from hms_svc.operations.answers.jobs import Raw
 
 from .conftest import TYPE, Fleet, until
 
@@ -78,9 +77,10 @@ async def test_an_item_of_twenty_megabytes_keeps_its_beginning_and_digest(fleet:
     detail = await fleet.detail(view.id)
     assert detail is not None
     assert (detail.raw, detail.raw_length) == (item[:65_536], len(item))
-    shape: Any = job_detail_shape(detail)["raw"]
-    assert shape["sha256_of_beginning"] == hashlib.sha256(item[:65_536]).hexdigest()
-    assert shape["length"] == len(item)
+    raw = Raw.of(detail)
+    assert isinstance(raw, Raw)
+    assert raw.sha256_of_beginning == hashlib.sha256(item[:65_536]).hexdigest()
+    assert raw.length == len(item)
 
 
 async def test_an_id_used_again_is_one_job_or_a_conflict(fleet: Fleet) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import httpx
@@ -19,8 +20,16 @@ class Described:
         self._components = _closed(document["components"])
         self.seen: set[tuple[str, int]] = set()
         """Operations, with the statuses that they answered."""
+        self.sent: set[str] = set()
+        """Members of components that stood in answers, as `Job.id`."""
         self._validators: dict[str, Any] = {}
         self._paths = [(_pattern(path), path) for path in document["paths"]]
+
+    @property
+    def names(self) -> set[str]:
+        """The ids of all operations."""
+        paths = self.document["paths"].values()
+        return {str(each["operationId"]) for of_path in paths for each in of_path.values()}
 
     def operation(self, request: httpx.Request) -> dict[str, Any] | None:
         """Return what the document says of a request; None where it names no such operation."""
@@ -58,16 +67,48 @@ class Described:
             await self._check_body(where, answer, told["content"][media_type]["schema"])
 
     async def _check_body(self, where: str, answer: httpx.Response, schema: dict[str, Any]) -> None:
+        validator = self._validator(schema)
+        await answer.aread()
+        faults = [
+            f"{'.'.join(map(str, fault.instance_path))}: {fault.message}"
+            for fault in validator.iter_errors(answer.json())
+        ]
+        assert faults == [], f"{where}: {faults} in {answer.text}"
+        self._note(schema, answer.json())
+
+    def _validator(self, schema: dict[str, Any]) -> Any:
         name = str(schema)
         if name not in self._validators:
             whole = {**schema, "components": self._components}
             self._validators[name] = jsonschema_rs.validator_for(whole, validate_formats=True)
-        await answer.aread()
-        faults = [
-            f"{'.'.join(map(str, fault.instance_path))}: {fault.message}"
-            for fault in self._validators[name].iter_errors(answer.json())
-        ]
-        assert faults == [], f"{where}: {faults} in {answer.text}"
+        return self._validators[name]
+
+    def unsent(self, components: Iterable[str]) -> set[str]:
+        """Return the members that the document describes and that stood in no answer."""
+        schemas = self.document["components"]["schemas"]
+        described = {
+            f"{name}.{member}"
+            for name in components
+            for member in schemas[name].get("properties", ())
+        }
+        return described - self.sent
+
+    def _note(self, schema: dict[str, Any], value: Any) -> None:
+        """Note which members of components stand in a value that is as its schema says."""
+        name = schema.get("$ref", "").rpartition("/")[2]
+        if name:
+            schema = self.document["components"]["schemas"][name]
+        for choice in schema.get("anyOf", ()):
+            if self._validator(choice).is_valid(value):
+                self._note(choice, value)
+        if isinstance(value, list):
+            for each in value:
+                self._note(schema.get("items", {}), each)
+        elif isinstance(value, dict):
+            for member, each in schema.get("properties", {}).items():
+                if member in value:
+                    self.sent.add(f"{name}.{member}")
+                    self._note(each, value[member])
 
     def _resolved(self, told: dict[str, Any]) -> dict[str, Any]:
         if "$ref" not in told:

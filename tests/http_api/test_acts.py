@@ -6,14 +6,26 @@ import json
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
-from pydantic import BaseModel
 
 from hms_svc.domain.errors import DatabaseUnavailable
 from hms_svc.domain.ids import case_id
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import WorkerState
-from hms_svc.http_api import schemas, status_schemas
+from hms_svc.operations.answers.jobs import (
+    Explanation,
+    FailureList,
+    JobDetailAnswer,
+    JobPageAnswer,
+)
+from hms_svc.operations.answers.records import AuditPageAnswer, CaseAnswer, CasePage
+from hms_svc.operations.answers.service import (
+    QueueList,
+    ScheduleList,
+    StatusAnswer,
+    WorkerList,
+)
 from hms_svc.operations.tokens import Scope
 from hms_svc.persistence.database import SqlDatabase
 from hms_svc.ports.broker import WorkerRegistration
@@ -265,7 +277,7 @@ async def test_many_are_acted_on_as_foretold_and_taken_back(
     await made(service, ada, "q-1")
     act = {"act": "discard", "where": "state:dead"}
     foretold = (await ada.post("/jobs/acts", {**act, "dry_run": True})).json()
-    assert (foretold["would"], foretold["jobs"], foretold["cannot"]) == ("discard", 5, 0)
+    assert (foretold["act"], foretold["jobs"], foretold["failed"]) == ("discard", 5, 0)
     [group] = foretold["groups"]
     assert group.pop("cause")
     assert group == {
@@ -279,7 +291,7 @@ async def test_many_are_acted_on_as_foretold_and_taken_back(
     assert (undone["batch"], undone["done"]) == (done["batch"], 5)
     assert len((await ada.get("/jobs", where="state:dead"))["jobs"]) == 5
     mixed = {"act": "retry", "ids": ["d-0", "q-1", "nobody"]}
-    assert (await ada.post("/jobs/acts", {**mixed, "dry_run": True})).json()["cannot"] == 2
+    assert (await ada.post("/jobs/acts", {**mixed, "dry_run": True})).json()["failed"] == 2
     assert (await ada.post("/jobs/acts", mixed)).json()["done"] == 1
     assert (await ada.post("/jobs/undo")).json()["done"] == 1
 
@@ -325,17 +337,16 @@ async def test_reads_have_the_shapes_that_the_document_tells(
     await made(service, ada, "q-1")
     await service.api.reads.database.commit([effect("maker-1")])
     await serves(service, "analysis.run", "crew.notify")
-    told: dict[str, type[BaseModel]] = {
-        "/jobs": schemas.JobPage, "/jobs/d-1": schemas.JobDetail, "/jobs/d-1/why": schemas.Explanation,
-        "/status": status_schemas.Status, "/queues": status_schemas.QueueList, "/workers": status_schemas.WorkerList,
-        "/failures": schemas.FailureList, "/schedules": schemas.ScheduleList,
-        "/cases": schemas.CasePage, f"/cases/{CASE}": schemas.Case, "/audit": schemas.AuditPage,
+    told: dict[str, type[msgspec.Struct]] = {
+        "/jobs": JobPageAnswer, "/jobs/d-1": JobDetailAnswer, "/jobs/d-1/why": Explanation,
+        "/status": StatusAnswer, "/queues": QueueList, "/workers": WorkerList,
+        "/failures": FailureList, "/schedules": ScheduleList,
+        "/cases": CasePage, f"/cases/{CASE}": CaseAnswer, "/audit": AuditPageAnswer,
     }  # fmt: skip
     for path, model in told.items():
         answer = await ada.get(path)
-        model.model_validate(answer)
-        always = {name for name, field in model.model_fields.items() if field.is_required()}
-        assert always <= set(answer), path
+        again = msgspec.json.encode(msgspec.convert(answer, model))
+        assert msgspec.json.decode(again) == answer, path
         lists = [value for value in answer.values() if isinstance(value, list)]
         assert path == "/jobs/d-1" or all(lists), f"{path} shows nothing"
     [job] = (await ada.get("/jobs", where="id:d-1"))["jobs"]

@@ -17,8 +17,8 @@ from cloudevents.core.v1.event import CloudEvent
 
 from hms_svc.domain.ids import derived_id
 from hms_svc.domain.signatures import sign
+from hms_svc.operations.producer_fields import producer_fields, sender_facts
 from hms_svc.operations.reads import FullJob
-from hms_svc.operations.shapes import sender_facts, sent_shape
 from hms_svc.operations.tokens import Scope
 from tests.cli.conftest import make_cli
 from tui.job_page import job_page
@@ -295,7 +295,7 @@ async def test_who_sent_an_event_is_shown_everywhere(service: ApiService) -> Non
         "subject": "ward 7", "time": "2026-11-28T06:00:00Z", "priority": "5", "trace": TRACE,
     }  # fmt: skip
     detail, _ = await service.api.reads.detail(job_id)
-    assert dict(sender_facts(sent_shape(detail))).items() >= facts.items()
+    assert dict(sender_facts(producer_fields(detail))).items() >= facts.items()
     cli = make_cli(service.api.settings.data_dir)
     assert (await asyncio.to_thread(cli, "jobs", "show", job_id, "--json")).row["meta"] == shown[
         "meta"

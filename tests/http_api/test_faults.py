@@ -22,7 +22,7 @@ FIELDS = [
 
 async def test_every_field_at_fault_is_an_entry_of_its_own(service: ApiService) -> None:
     answer = (await service.post(WRONG)).json()
-    assert [(each["place"], each["field"]) for each in answer["errors"]] == FIELDS
+    assert [(each["index"], each["field"]) for each in answer["errors"]] == FIELDS
     assert answer["errors"][-1]["detail"] == "unknown field 'not_befor'; did you mean not_before?"
     assert "and 1 more" in answer["detail"]
     one = await service.post(WRONG[0])

@@ -160,7 +160,7 @@ async def test_status_and_metrics_tell_one_health(service: ApiService) -> None:
     assert posted.status_code == 202
     health = (await service.client.get("/status")).json()["health"]
     [trouble] = health["troubles"]
-    assert (trouble["kind"], trouble["words"]) == ("no_workers", "no workers, 1 job waiting")
+    assert (trouble["kind"], trouble["message"]) == ("no_workers", "no workers, 1 job waiting")
     told = (await service.client.get("/metrics")).text
     assert 'hms_trouble{kind="no_workers"} 1.0' in told
     assert 'hms_trouble{kind="broker_down"} 0.0' in told

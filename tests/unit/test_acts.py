@@ -24,11 +24,12 @@ from hms_svc.domain.lifecycle import State
 from hms_svc.domain.strict_json import JsonValue, decode
 from hms_svc.domain.views import ActOutcome, WorkerState
 from hms_svc.operations import bulk, trial_jobs
-from hms_svc.operations.actions import AUDITED
+from hms_svc.operations.action_table import AUDITED
 from hms_svc.operations.bulk_pace import Pace
 from hms_svc.operations.intake import Draft
 from hms_svc.operations.plan import Claim, Plan
 from hms_svc.operations.service import Operations
+from hms_svc.operations.tokens import Scope
 from hms_svc.ports.broker import WorkerRegistration
 from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.control import Act, ActRequest, Control
@@ -369,6 +370,10 @@ async def every_act(
     async def erase() -> None:
         await actions.erase(await actions.plan_erase(ids[:1]))
 
+    async def revoke() -> None:
+        token, _ = await operations.tokens.create("portal", [Scope.VIEW])
+        await operations.tokens.revoke(token.id)
+
     draft = Draft("form", {"type": "x.y", "data": 1})
     return {
         "cancel": lambda: act("cancel", ids[:2]),
@@ -389,6 +394,8 @@ async def every_act(
         "resume-worker": lambda: actions.ask_worker("w-7-a", WorkerState.WORKING),
         "stop": lambda: actions.ask_worker("w-7-a", WorkerState.STOPPING),
         "accept": lambda: operations.audit.accept(note="compared with the copy of Monday"),
+        "create-token": lambda: operations.tokens.create("portal", [Scope.VIEW]),
+        "revoke-token": revoke,
         "backup": lambda: actions.backup(str(folder / "q"), str(folder / "c")),
     }
 

@@ -10,7 +10,7 @@ from textual.widget import Widget
 from hms_svc.domain.case import Case
 from hms_svc.domain.event import AUDIT_SEALED, EVENTS_GAP, Event
 from hms_svc.domain.views import FailureGroup
-from tui import columns, rows
+from tui import columns, record_rows, rows
 from tui.audit_rows import Folded, audit_rows, read_audit_query
 from tui.case_query import read_case_query
 from tui.commands import Target
@@ -172,7 +172,7 @@ class Cases(QueriedTable):
         """Return every case of the page."""
         page = snapshot.answer_to(self.data_query())
         now = self.console.now_ms()
-        return rows.case_rows(page.cases, now) if isinstance(page, CasePage) else None
+        return record_rows.case_rows(page.cases, now) if isinstance(page, CasePage) else None
 
     def _case(self, key: str | None) -> Case | None:
         page = self.console.store.snapshot.answer_to(self.data_query())
@@ -211,7 +211,7 @@ class Events(TableScreen):
     def rows_of(self, snapshot: Snapshot) -> list[Row] | None:
         """Return every event."""
         found = snapshot.answer_to(self.data_query())
-        return rows.event_rows(found) if isinstance(found, tuple) else None
+        return record_rows.event_rows(found) if isinstance(found, tuple) else None
 
     def target(self) -> Target | None:
         """Return the job that the event at the cursor tells of."""

@@ -12,7 +12,8 @@ from hms_svc.domain.case import CaseStatus
 from hms_svc.http_api.requests import Admitted, Note, admitted, answer, read_body
 from hms_svc.http_api.route_description import describes
 from hms_svc.http_api.routes.jobs import Cursor, Limit
-from hms_svc.operations.shapes import audit_shape
+from hms_svc.operations.action_table import ROUTES
+from hms_svc.operations.answers.records import AuditPageAnswer, CaseAnswer, CasePage
 from hms_svc.operations.tokens import Scope
 
 router: Final = APIRouter(tags=["cases"])
@@ -30,24 +31,24 @@ async def list_cases(
 ) -> Response:
     """List cases, newest first."""
     found, more = await asked.api.reads.cases(status=status, kind=kind, limit=limit, cursor=cursor)
-    return answer({"cases": [case.to_json() for case in found], "cursor": more})
+    return answer(CasePage(tuple(map(CaseAnswer.of, found)), more))
 
 
 @router.get("/cases/{case_id}", **describes("Case", problems=(404,)))
 async def get_case(case_id: str, asked: Viewer) -> Response:
-    """Return one case."""
-    return answer((await asked.api.reads.case(case_id)).to_json())
+    """Return a case."""
+    return answer(CaseAnswer.of(await asked.api.reads.case(case_id)))
 
 
-@router.post("/cases/{case_id}/close", **describes("Case", body="Note", problems=(404, 409)))
+@router.post(ROUTES["close"], **describes("Case", body="Note", problems=(404, 409)))
 async def close_case(case_id: str, asked: Operator) -> Response:
-    """Close a case: what it was opened for can be reported again."""
+    """Close a case, so that its place can be reported again."""
     return await _set(case_id, CaseStatus.CLOSED, asked)
 
 
-@router.post("/cases/{case_id}/reopen", **describes("Case", body="Note", problems=(404, 409)))
+@router.post(ROUTES["reopen"], **describes("Case", body="Note", problems=(404, 409)))
 async def reopen_case(case_id: str, asked: Operator) -> Response:
-    """Open a closed case again; 409 where another one stands at its place."""
+    """Reopen a closed case. 409 if there is another open case at its place."""
     return await _set(case_id, CaseStatus.OPEN, asked)
 
 
@@ -62,15 +63,15 @@ async def list_audit(
 ) -> Response:
     """List who did what, newest first.
 
-    `actor` and `action` may end with `*`, and begin with `-`, which leaves out what they name; a page looks at
-    20,000 rows for them, so that it may be short, or empty, while its cursor goes on.
+    `actor` and `action` can end with `*`. A leading `-` excludes what follows. A page examines at most
+    20,000 rows, so it can be short or empty and still have a cursor.
     """
     query = AuditQuery(subject=subject, actor=actor, action=action)
     page = await asked.api.reads.database.audit_page(query, limit=limit, cursor=cursor)
-    return answer({"audit": [audit_shape(row) for row in page.records], "cursor": page.cursor})
+    return answer(AuditPageAnswer.of(page))
 
 
 async def _set(case_id: str, status: CaseStatus, asked: Admitted) -> Response:
     body = await read_body(asked.request, Note)
     case = await asked.operations.actions.set_case_status(case_id, status, note=body.note)
-    return answer(case.to_json())
+    return answer(CaseAnswer.of(case))

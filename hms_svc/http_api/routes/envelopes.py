@@ -19,10 +19,10 @@ Producer = Annotated[Admitted, Depends(admitted(Scope.PRODUCE))]
 
 @router.post("/envelopes", **envelope())
 async def receive_envelopes(asked: Producer) -> Response:
-    """Take envelopes: each becomes a job, once, however often it comes; what no mapping takes, too."""
+    """Accept envelopes. Each becomes one job, however often it is sent, also if no mapping matches it."""
     headers = dict(asked.request.headers)
     with traced(asked.api, asked.request, "/envelopes") as trace:
         body, intake = await asked.request.body(), asked.api.envelopes
         jobs = await aside(len(body), lambda: intake.receive(headers, body))
         taken = await asked.api.submission.accept_once([trace.adopt(job) for job in jobs])
-        return trace.answered(answer({"jobs": taken}, 202))
+        return trace.answered(answer(taken, 202))

@@ -1,4 +1,4 @@
-"""Is it alive, is it ready, and what was measured."""
+"""Liveness, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ Scraper = Annotated[Admitted, Depends(admitted(Scope.METRICS))]
 
 @router.get("/healthz", **one_word("`alive`, or `stuck`, or `no worker`"))
 async def get_health(request: Request) -> Response:
-    """Return whether the workers of this service turn: one that waits for work does.
+    """Check that the workers of this service are alive.
 
-    None at all for half a minute counts, too, unless broker or database is away: an outage is not
-    ended by starting this process again.
+    503 if one is stuck, or if there has been none for half a minute while broker and database are reachable
+    (restarting this process does not end an outage).
     """
     api = context_of(request)
     if not api.metrics.is_alive():
@@ -41,16 +41,16 @@ async def get_health(request: Request) -> Response:
     return _word("alive")
 
 
-@router.get("/readyz", **one_word("`ready`, or what is not there"))
+@router.get("/readyz", **one_word("`ready`, or what is missing"))
 async def get_readiness(request: Request) -> Response:
-    """Return whether broker and database answer, the schema is ours, workers and room for jobs are there."""
+    """Check that broker and database answer and have space, the schema is current, and there are workers."""
     missing = await _missing(context_of(request))
     return _word(missing, 503) if missing else _word("ready")
 
 
 @router.get("/metrics", **metrics("Prometheus text"))
 async def get_metrics(asked: Scraper) -> Response:
-    """Return what was measured, for Prometheus."""
+    """Return the metrics, for Prometheus."""
     accept = asked.request.headers.get("accept", "")
     body, media_type = await asked.api.metrics.render(asked.api.reads, accept)
     return Response(body, media_type=media_type)

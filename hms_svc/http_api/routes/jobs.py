@@ -1,4 +1,4 @@
-"""Jobs: submitted, looked at, acted on."""
+"""Jobs: submitting, reading, acting on them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,16 @@ from hms_svc.http_api.proxies import prefix_of
 from hms_svc.http_api.requests import Admitted, Body, Note, admitted, answer, check_json, read_body
 from hms_svc.http_api.route_description import decides, describes, intake
 from hms_svc.http_api.tracing import traced
-from hms_svc.operations.bulk import BatchReport
+from hms_svc.operations.action_table import ACTS_ROUTE, ROUTES
+from hms_svc.operations.answers.acts import OutcomeAnswer, PlanAnswer
+from hms_svc.operations.answers.jobs import (
+    Accepted,
+    Explanation,
+    JobDetailAnswer,
+    JobPageAnswer,
+)
+from hms_svc.operations.bulk import BulkReport
 from hms_svc.operations.plan import DECISIONS, Plan
-from hms_svc.operations.shapes import job_detail_shape, job_shape
 from hms_svc.operations.tokens import Scope
 from hms_svc.ports.control import MOVED_ON, Act
 
@@ -26,8 +33,8 @@ router: Final = APIRouter(tags=["jobs"])
 Producer = Annotated[Admitted, Depends(admitted(Scope.PRODUCE))]
 Viewer = Annotated[Admitted, Depends(admitted(Scope.VIEW))]
 Operator = Annotated[Admitted, Depends(admitted(Scope.OPERATE))]
-Limit = Annotated[int, Query(ge=1, le=1000, description="Rows of a page.")]
-Cursor = Annotated[str | None, Query(max_length=1000, description="As the page before gave it.")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Rows per page.")]
+Cursor = Annotated[str | None, Query(max_length=1000, description="`cursor` of the previous page.")]
 MOST_EXAMINED: Final = 20_000
 """Records that one page reads at most where no index serves its filter."""
 PLANNED_WORK: Final = 5_000_000_000
@@ -38,9 +45,9 @@ _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
 
 class Acts(Note):
-    """One act on jobs: those named, or all that match.
+    """An action on jobs: those with these ids, or all that match a filter.
 
-    To approve or deny, `seen` is what the dry run answered: another hold is not answered then.
+    To approve or deny, `seen` must be what the dry run answered, so that no other hold is decided.
     """
 
     act: Literal["retry", "cancel", "discard", "approve", "deny"]
@@ -51,20 +58,20 @@ class Acts(Note):
 
 
 class Undo(Body):
-    """Which batch to take back; the newest where none is named."""
+    """The batch to undo; by default the newest."""
 
     batch: str | None = Field(default=None, max_length=128)
 
 
 class Edit(Note):
-    """The data of the new job that is made of a finished one."""
+    """The data of the new job."""
 
     data: Any
 
 
 @router.post("/jobs", **intake())
 async def enqueue_jobs(asked: Producer) -> Response:
-    """Submit a job, or an array of jobs: durable when this answers, all of them or none."""
+    """Submit a job, or an array of jobs. They are durable once this answers; either all or none are accepted."""
     request = asked.request
     check_json(request)
     with traced(asked.api, request, "/jobs") as trace:
@@ -86,23 +93,25 @@ async def list_jobs(
     where: Annotated[str, Query(max_length=10_000, description="The filter language.")] = "",
     limit: Limit = 100,
     cursor: Cursor = None,
-    archive: Annotated[bool, Query(description="Those that left the broker.")] = False,
+    archive: Annotated[
+        bool, Query(description="Search the archive: jobs that the broker no longer keeps.")
+    ] = False,
 ) -> Response:
-    """List jobs, newest move first within a state; a page may be short and still have a cursor."""
+    """List jobs, by state and then by their last transition, newest first. A page can be short and still have a cursor."""
     wanted, reads = parse_filter(where), asked.api.reads
     if archive:
         page = await reads.archived_jobs(wanted, limit=limit, cursor=cursor, examine=MOST_EXAMINED)
     else:
         page = await reads.jobs(wanted, limit=limit, cursor=cursor, examine=MOST_EXAMINED)
-    return answer({"jobs": [job_shape(job) for job in page.jobs], "cursor": page.cursor})
+    return answer(JobPageAnswer.of(page))
 
 
 @router.post(
-    "/jobs/acts",
+    ACTS_ROUTE,
     **describes(("Outcome", "Plan"), body="Acts", required=True, problems=(404, 409, 412, 428)),
 )
 async def act_on_jobs(asked: Operator) -> Response:
-    """Do one act to jobs by their ids, or to all that match; with `dry_run` tell what it would do."""
+    """Retry, cancel, discard, approve or deny many jobs: by ids, or all that match. `dry_run` only shows what it would do."""
     body = await read_body(asked.request, Acts)
     if (body.ids is None) == (body.where is None):
         raise BadInput("give ids or where, one of the two")
@@ -113,79 +122,80 @@ async def act_on_jobs(asked: Operator) -> Response:
         where = parse_filter(body.where or "")
         plan = await actions.plan_where(act, where, most_work=PLANNED_WORK)
     if body.dry_run:
-        return answer(_plan_shape(plan))
+        return answer(PlanAnswer.of(body.act, plan, seen=plan.digest, most=SHOWN_FAILURES))
     if act in DECISIONS:
         _check_seen(body.seen, plan)
-    return answer(_report_shape(await actions.carry_out(plan, note=body.note)))
+    return _reported(await actions.carry_out(plan, note=body.note))
 
 
-@router.post("/jobs/undo", **describes("Outcome", body="Undo", problems=(404, 409)))
+@router.post(ROUTES["undo"], **describes("Outcome", body="Undo", problems=(404, 409)))
 async def undo_act(asked: Operator) -> Response:
-    """Take back a retry, discard, cancel, deny or purge of the last ten minutes."""
+    """Undo a retry, discard, cancel, deny or purge of the last ten minutes."""
     body = await read_body(asked.request, Undo)
-    return answer(_report_shape(await asked.operations.actions.undo(body.batch)))
+    report = await asked.operations.actions.undo(body.batch)
+    return answer(OutcomeAnswer.of("undo", report, most=SHOWN_FAILURES))
 
 
 @router.get("/jobs/{job_id}", **describes("JobDetail", problems=(404,)))
 async def get_job(job_id: str, asked: Viewer) -> Response:
-    """Return all that is known of a job."""
+    """Return everything that is known about a job."""
     detail, archived = await asked.api.reads.detail(job_id)
-    return answer({**job_detail_shape(detail), "archived": archived})
+    return answer(JobDetailAnswer.of_detail(detail, archived=archived))
 
 
 @router.get("/jobs/{job_id}/why", **describes("Explanation", problems=(404,)))
 async def explain_job(job_id: str, asked: Viewer) -> Response:
-    """Return, in one sentence why a job waits, was refused, or died."""
-    return answer({"id": job_id, "why": await asked.api.reads.why(job_id)})
+    """Explain in one sentence why a job is waiting, was rejected, or is dead."""
+    return answer(Explanation(id=job_id, why=await asked.api.reads.why(job_id)))
 
 
 @router.post(
-    "/jobs/{job_id}/edit",
+    ROUTES["edit"],
     **describes(
         "Accepted", 202, body="Edit", required=True, headers=("Location",), problems=(404, 409)
     ),
 )
 async def edit_job(job_id: str, asked: Operator) -> Response:
-    """Make a new job of a finished one, with other data; the original stays as it is."""
+    """Create a new job from a finished one, with other data. The original is not changed."""
     body = await read_body(asked.request, Edit)
     actions = asked.operations.actions
     job = await actions.draft_edit(job_id, body.data)
     made = await actions.enqueue_edit(job, note=body.note)
-    shape = {"id": job.id, "type": job.type, "state": made.state.value, "exists": False}
-    return answer(shape, 202, {"location": _place_of(job.id, asked.request)})
+    accepted = Accepted.of(job.type, made)
+    return answer(accepted, 202, {"location": _place_of(job.id, asked.request)})
 
 
-@router.post("/jobs/{job_id}/retry", **describes("Outcome", body="Note", problems=(404, 409)))
+@router.post(ROUTES["retry"], **describes("Outcome", body="Note", problems=(404, 409)))
 async def retry_job(job_id: str, asked: Operator) -> Response:
-    """Run a job again that has ended, with the same id; 409 where its state does not allow it."""
+    """Run a job again that has ended, with the same id. 409 if its state does not allow it."""
     return await _act_on(Act.RETRY, job_id, asked)
 
 
-@router.post("/jobs/{job_id}/cancel", **describes("Outcome", body="Note", problems=(404, 409)))
+@router.post(ROUTES["cancel"], **describes("Outcome", body="Note", problems=(404, 409)))
 async def cancel_job(job_id: str, asked: Operator) -> Response:
-    """Call a job off; 409 where its state does not allow it."""
+    """Cancel a job. 409 if its state does not allow it."""
     return await _act_on(Act.CANCEL, job_id, asked)
 
 
-@router.post("/jobs/{job_id}/discard", **describes("Outcome", body="Note", problems=(404, 409)))
+@router.post(ROUTES["discard"], **describes("Outcome", body="Note", problems=(404, 409)))
 async def discard_job(job_id: str, asked: Operator) -> Response:
-    """Throw a job away that has ended; 409 where its state does not allow it."""
+    """Discard a job that has ended. 409 if its state does not allow it."""
     return await _act_on(Act.DISCARD, job_id, asked)
 
 
-@router.post("/jobs/{job_id}/approve", **decides())
+@router.post(ROUTES["approve"], **decides())
 async def approve_job(job_id: str, asked: Operator) -> Response:
-    """Allow what a held job waits for.
+    """Approve what a held job waits for.
 
-    `If-Match` has the `id` of the job's hold that was seen: 428 without it, 412 where the job
-    waits for something else now.
+    `If-Match` is the `id` of the hold that is approved: 428 if it is missing, 412 if the job waits for
+    something else by now.
     """
     return await _act_on(Act.APPROVE, job_id, asked)
 
 
-@router.post("/jobs/{job_id}/deny", **decides())
+@router.post(ROUTES["deny"], **decides())
 async def deny_job(job_id: str, asked: Operator) -> Response:
-    """Refuse what a held job waits for; `If-Match` as for approve."""
+    """Deny what a held job waits for. `If-Match` as for approve."""
     return await _act_on(Act.DENY, job_id, asked)
 
 
@@ -201,7 +211,7 @@ async def _act_on(act: Act, job_id: str, asked: Admitted) -> Response:
         why = report.failed[0].why
         status = 412 if why == MOVED_ON else 409
         raise Problem(status, "refused", f"job {job_id}: {why}")
-    return answer(_report_shape(report))
+    return _reported(report)
 
 
 def _hold_of(asked: Admitted, job_id: str) -> str:
@@ -241,37 +251,9 @@ def _key_of(asked: Admitted) -> str:
     return given[0]
 
 
-def _plan_shape(plan: Plan) -> dict[str, Any]:
-    return {
-        "would": plan.act.value,
-        "jobs": len(plan.job_ids),
-        "groups": [
-            {
-                "type": g.type,
-                "state": g.state.value,
-                "reason": g.reason,
-                "rule": g.rule,
-                "cause": g.cause,
-                "count": g.count,
-            }
-            for g in plan.groups
-        ],
-        "cannot": len(plan.cannot),
-        "seen": plan.digest,
-    }
-
-
 def _place_of(job_id: str, request: Request) -> str:
     return f"{prefix_of(request)}/jobs/{job_id}"
 
 
-def _report_shape(report: BatchReport) -> dict[str, Any]:
-    return {
-        "batch": report.batch,
-        "done": report.done,
-        "failed": len(report.failed),
-        "failures": [
-            {"id": each.job_id, "why": each.why} for each in report.failed[:SHOWN_FAILURES]
-        ],
-        "left": report.left,
-    }
+def _reported(report: BulkReport) -> Response:
+    return answer(OutcomeAnswer.of(report.act.value, report, most=SHOWN_FAILURES))

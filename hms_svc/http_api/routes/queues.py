@@ -1,22 +1,30 @@
-"""Queues, workers, schedules, failures: how the service stands."""
+"""Queues, workers, schedules, failures: the state of the service."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends
 from pydantic import Field
 from starlette.responses import Response
 
-from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.domain.views import WorkerState
 from hms_svc.http_api.requests import Admitted, Body, Note, admitted, answer, read_body
 from hms_svc.http_api.route_description import describes
-from hms_svc.operations.shapes import (
-    failure_group_shape,
-    queue_shape,
-    status_shape,
-    worker_shape,
+from hms_svc.operations.action_table import ROUTES
+from hms_svc.operations.answers.acts import OutcomeAnswer
+from hms_svc.operations.answers.jobs import FailureGroupAnswer, FailureList
+from hms_svc.operations.answers.service import (
+    Paused,
+    QueueAnswer,
+    QueueList,
+    ScheduleAnswer,
+    ScheduleList,
+    ScheduleRun,
+    StatusAnswer,
+    WorkerAnswer,
+    WorkerList,
+    WorkerStateRequested,
 )
 from hms_svc.operations.tokens import Scope
 
@@ -26,81 +34,81 @@ Operator = Annotated[Admitted, Depends(admitted(Scope.OPERATE))]
 
 
 class Pause(Body):
-    """Why; and whether nothing more may come in through the HTTP servers either."""
+    """Why; and whether new jobs are refused over HTTP and in envelopes too."""
 
     reason: str = Field(default="", max_length=1000)
     intake: bool = False
 
 
 class Reason(Body):
-    """Why; kept in the audit log, and shown to everyone who looks at the worker."""
+    """Why; recorded in the audit log, and shown with the worker."""
 
     reason: str = Field(default="", max_length=1000)
 
 
 class Nothing(Body):
-    """A body without members."""
+    """An empty object."""
 
 
 @router.get("/status", **describes("Status"))
 async def get_status(asked: Viewer) -> Response:
     """Return queues, workers, totals and health."""
-    return answer(status_shape(await asked.api.reads.status(), ""))
+    return answer(StatusAnswer.of(await asked.api.reads.status()))
 
 
 @router.get("/queues", **describes("QueueList"))
 async def list_queues(asked: Viewer) -> Response:
-    """List queues with their counts: at most 1000, those that are served first."""
+    """List queues with their counts: at most 1000, those with workers first."""
     reads = asked.api.reads
     now = reads.now_ms()
     queues, left_off = await reads.listed_queues(await reads.workers())
-    shapes = [queue_shape(queue, now) for queue in queues]
-    return answer({"queues": shapes, "types_left_off": left_off})
+    return answer(QueueList(tuple(QueueAnswer.of(queue, now) for queue in queues), left_off))
 
 
-@router.post("/queues/{type}/pause", **describes("Paused", body="Pause", problems=(404,)))
+@router.post(ROUTES["pause"], **describes("Paused", body="Pause", problems=(404,)))
 async def pause_queue(type: str, asked: Operator) -> Response:
-    """Stop claiming jobs of a type; with `intake` the HTTP servers take none either."""
+    """Stop claiming jobs of a type. With `intake`, new ones are refused over HTTP and in envelopes too."""
     body = await read_body(asked.request, Pause)
     await asked.operations.actions.pause(type, reason=body.reason, intake=body.intake)
-    return answer({"type": type, "paused": True, "intake_paused": body.intake})
+    return answer(Paused(type=type, paused=True, intake_paused=body.intake))
 
 
-@router.post("/queues/{type}/resume", **describes("Paused", body="Nothing", problems=(404,)))
+@router.post(ROUTES["resume"], **describes("Paused", body="Nothing", problems=(404,)))
 async def resume_queue(type: str, asked: Operator) -> Response:
-    """Claim jobs of a paused type again, and let them in."""
+    """Claim and accept jobs of a paused type again."""
     await read_body(asked.request, Nothing)
     await asked.operations.actions.resume(type)
-    return answer({"type": type, "paused": False, "intake_paused": False})
+    return answer(Paused(type=type, paused=False, intake_paused=False))
 
 
-@router.post("/queues/{type}/purge", **describes("Outcome", body="Note", problems=(404,)))
+@router.post(ROUTES["purge"], **describes("Outcome", body="Note", problems=(404,)))
 async def purge_queue(type: str, asked: Operator) -> Response:
-    """Cancel all jobs of a type that wait."""
+    """Cancel all waiting jobs of a type."""
     body = await read_body(asked.request, Note)
     report = await asked.operations.actions.purge(type, note=body.note)
-    shape = {"failed": 0, "failures": [], "left": report.left}
-    return answer({"batch": report.batch, "done": report.done, **shape})
+    return answer(OutcomeAnswer.of("purge", report))
 
 
 @router.get("/workers", **describes("WorkerList"))
 async def list_workers(asked: Viewer) -> Response:
-    """List the live workers, with the jobs that they run."""
+    """List the live workers, with the jobs that they are running."""
     reads = asked.api.reads
     now = reads.now_ms()
-    return answer({"workers": [worker_shape(worker, now) for worker in await reads.workers()]})
+    workers = await reads.workers()
+    return answer(WorkerList(tuple(WorkerAnswer.of(worker, now) for worker in workers)))
 
 
 @router.post(
-    "/workers/{worker}/quiet", **describes("WorkerAsked", 202, body="Reason", problems=(404, 409))
+    ROUTES["quiet"], **describes("WorkerStateRequested", 202, body="Reason", problems=(404, 409))
 )
 async def quiet_worker(worker: str, asked: Operator) -> Response:
-    """Let a worker finish its running jobs and claim no more until it is resumed."""
+    """Make a worker finish its running jobs and claim no more until it is resumed."""
     return await _ask_worker(worker, asked, WorkerState.QUIET)
 
 
 @router.post(
-    "/workers/{worker}/resume", **describes("WorkerAsked", 202, body="Reason", problems=(404, 409))
+    ROUTES["resume-worker"],
+    **describes("WorkerStateRequested", 202, body="Reason", problems=(404, 409)),
 )
 async def resume_worker(worker: str, asked: Operator) -> Response:
     """Let a quiet worker claim jobs again."""
@@ -108,48 +116,36 @@ async def resume_worker(worker: str, asked: Operator) -> Response:
 
 
 @router.post(
-    "/workers/{worker}/stop", **describes("WorkerAsked", 202, body="Reason", problems=(404, 409))
+    ROUTES["stop"], **describes("WorkerStateRequested", 202, body="Reason", problems=(404, 409))
 )
 async def stop_worker(worker: str, asked: Operator) -> Response:
-    """Let a worker finish the jobs that it runs within its grace, and end; nothing starts another."""
+    """Make a worker finish its running jobs within its grace period, and exit. It is not replaced."""
     return await _ask_worker(worker, asked, WorkerState.STOPPING)
 
 
 async def _ask_worker(worker: str, asked: Admitted, wanted: WorkerState) -> Response:
     body = await read_body(asked.request, Reason)
     await asked.operations.actions.ask_worker(worker, wanted, reason=body.reason)
-    return answer({"worker": worker, "wanted": wanted}, 202)
+    return answer(WorkerStateRequested(worker=worker, wanted=wanted), 202)
 
 
 @router.get("/failures", **describes("FailureList"))
 async def list_failures(asked: Viewer) -> Response:
-    """List why jobs are retrying, dead or rejected: ten thousand failures of one bug are one row."""
+    """List retrying, dead and rejected jobs by cause: ten thousand failures of one bug are one row."""
     groups = await asked.api.reads.failures()
-    return answer({"failures": [failure_group_shape(group) for group in groups]})
+    return answer(FailureList(tuple(map(FailureGroupAnswer.of, groups))))
 
 
 @router.get("/schedules", **describes("ScheduleList"))
 async def list_schedules(asked: Viewer) -> Response:
-    """List what live workers run by the clock."""
+    """List the schedules of the live workers."""
     found = await asked.operations.schedules.all()
-    return answer({"schedules": [_schedule_shape(each) for each in found]})
+    return answer(ScheduleList(tuple(map(ScheduleAnswer.of, found))))
 
 
-@router.post("/schedules/{type}/run", **describes("Ran", 202, body="Note", problems=(404,)))
+@router.post(ROUTES["enqueue"], **describes("ScheduleRun", 202, body="Note", problems=(404,)))
 async def run_schedule(type: str, asked: Operator) -> Response:
-    """Enqueue the job of a type's schedule now."""
+    """Run the scheduled job of a type now."""
     body = await read_body(asked.request, Note)
-    report = await asked.operations.schedules.run(type, note=body.note)
-    return answer({"type": type, "enqueued": len(report.answers)}, 202)
-
-
-def _schedule_shape(view: Any) -> dict[str, Any]:
-    return {
-        "type": view.type,
-        "cron": view.cron,
-        "words": view.words,
-        "next_at": to_rfc3339(view.next_at),
-        "next_job": view.next_job,
-        "last_at": to_rfc3339(view.last_at),
-        "last_job": view.last_job,
-    }
+    answers = (await asked.operations.schedules.run(type, note=body.note)).answers
+    return answer(ScheduleRun(type=type, id=answers[0].job_id, enqueued=len(answers)), 202)

@@ -71,10 +71,11 @@ async def job_over_websocket(socket: WebSocket, job_id: str) -> None:
 
 
 @router.get(
-    "/jobs/{job_id}/events", **event_stream("Messages of a job, the last one `end`.", ends=True)
+    "/jobs/{job_id}/events",
+    **event_stream("The messages of a job; the last one is `end`.", ends=True),
 )
 async def follow_job_events(job_id: str, asked: Viewer) -> Response:
-    """Follow a job as server-sent events; Last-Event-ID goes on after that line, 204 after `end`."""
+    """Follow a job as server-sent events. `Last-Event-ID` continues after that line; 204 after `end`."""
     last = asked.request.headers.get("last-event-id")
     if last == END_ID:
         return Response(status_code=204)  # An EventSource would come again for ever otherwise.
@@ -83,18 +84,24 @@ async def follow_job_events(job_id: str, asked: Viewer) -> Response:
     return await _stream(asked, _sse_messages(first, messages))
 
 
-@router.get("/events", **event_stream("CloudEvents of the result bus.", ends=False))
+@router.get("/events", **event_stream("CloudEvents.", ends=False))
 async def follow_events(
     asked: Viewer,
     type: Annotated[
-        list[str] | None, Query(max_length=MOST_GLOBS, description="Only these, as case.*.")
+        list[str] | None,
+        Query(max_length=MOST_GLOBS, description="Only events of these types, such as `case.*`."),
     ] = None,
     start: Annotated[
-        str, Query(alias="from", max_length=64, description="start, now, POSITION or a time.")
+        str,
+        Query(
+            alias="from",
+            max_length=64,
+            description="Where to begin: `start`, `now`, a position or a time.",
+        ),
     ] = "start",
-    follow: Annotated[bool, Query(description="Go on with what is to come.")] = True,
+    follow: Annotated[bool, Query(description="Wait for new events.")] = True,
 ) -> StreamingResponse:
-    """Follow the result bus from what is kept; Last-Event-ID goes on after that event."""
+    """Follow the events, from the oldest that is kept. `Last-Event-ID` continues after that event."""
     api = asked.api
     last = asked.request.headers.get("last-event-id")
     place = start if last is None else last

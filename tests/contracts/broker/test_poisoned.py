@@ -12,8 +12,8 @@ from hms_svc import bootstrap
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.lifecycle import Cause, State
 from hms_svc.domain.outcome import Failure
+from hms_svc.operations.answers.jobs import JobAnswer
 from hms_svc.operations.reads import Reads
-from hms_svc.operations.shapes import job_shape
 from hms_svc.ports.control import Act, ActRequest
 from hms_svc.runtime.archiver import Archiver
 from hms_svc.settings import Settings
@@ -47,7 +47,7 @@ async def test_a_far_time_in_a_record_breaks_no_view_and_no_act(
     detail = await harness.detail("far")
     assert b"expires_at" in detail.envelope
     page = await harness.inspection.page(parse_filter(""), limit=0, cursor=None)
-    assert [job_shape(view)["id"] for view in page.jobs] == ["far"]
+    assert [JobAnswer.of(view).id for view in page.jobs] == ["far"]
     reads = Reads(
         inspection=harness.inspection, bus=harness.bus, database=None, clock=harness.clock
     )

@@ -97,7 +97,7 @@ console.log(
         why: why.why.length > 0,
         cancelled: [cancelled.done, state],
         retried: retried.done,
-        planned: "would" in plan && plan.jobs > 0,
+        planned: "dry_run" in plan && plan.jobs > 0,
         event: received.jobs[0]?.exists,
         wrong: [wrong.status, wrong.errors?.map((each) => each.field)],
         absent: [absent.status, absent.type],

@@ -1,0 +1,136 @@
+"""Answers about what operators do to jobs: what an act would do, and what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from hms_svc.domain.lifecycle import State
+from hms_svc.domain.views import ActOutcome
+
+if TYPE_CHECKING:
+    from hms_svc.operations.bulk import BatchReport
+    from hms_svc.operations.dry_run import Check, CheckVerdict
+    from hms_svc.operations.plan import Choice, Group
+
+
+class FailedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that an action did not change, and why."""
+
+    id: str
+    why: str
+
+
+def failed_jobs(outcomes: Iterable[ActOutcome]) -> tuple[FailedJob, ...]:
+    """Return the jobs to which an act was not done."""
+    return tuple(FailedJob(id=each.job_id, why=each.why) for each in outcomes)
+
+
+class PlannedGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """Jobs of the same kind that an action would change. `cause` is empty unless they have failed."""
+
+    type: str
+    state: State
+    reason: str
+    rule: str
+    cause: str
+    count: int
+
+    @classmethod
+    def of(cls, group: Group) -> Self:
+        """Make the answer for a group of jobs."""
+        return cls(
+            type=group.type,
+            state=group.state,
+            reason=group.reason,
+            rule=group.rule,
+            cause=group.cause,
+            count=group.count,
+        )
+
+
+class PlanAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What an action would do. Nothing has been changed.
+
+    `jobs` would be changed. `failed` counts the jobs whose state does not allow the action; `failures`
+    lists them, over HTTP the first hundred. `seen` identifies the jobs and their holds; send it to approve or
+    deny exactly these.
+    """
+
+    act: str
+    dry_run: bool
+    jobs: int
+    groups: tuple[PlannedGroup, ...]
+    failed: int
+    failures: tuple[FailedJob, ...]
+    seen: str
+
+    @classmethod
+    def of(cls, act: str, chosen: Choice, *, seen: str = "", most: int | None = None) -> Self:
+        """Make the answer for what was chosen, with at most so many failures by name."""
+        return cls(
+            act=act,
+            dry_run=True,
+            jobs=len(chosen.job_ids),
+            groups=tuple(map(PlannedGroup.of, chosen.groups)),
+            failed=len(chosen.cannot),
+            failures=failed_jobs(chosen.cannot[:most]),
+            seen=seen,
+        )
+
+
+class CheckAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One check of a dry run: what it came to, why, and what it printed."""
+
+    name: str
+    verdict: CheckVerdict
+    message: str
+    output: str
+
+    @classmethod
+    def of(cls, check: Check) -> Self:
+        """Make the answer for a check."""
+        return cls(
+            name=check.name, verdict=check.verdict, message=check.words, output=check.printed
+        )
+
+
+class Edited(msgspec.Struct, frozen=True, kw_only=True):
+    """The new job that was made of another; of a dry run the job that would be made, its checks and the changes."""
+
+    id: str
+    type: str
+    state: str
+    retried_from: str
+    checks: tuple[CheckAnswer, ...] | UnsetType = UNSET
+    diff: tuple[str, ...] | UnsetType = UNSET
+
+
+class OutcomeAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What an action did. `batch` is the id with which it can be undone.
+
+    `done` counts the jobs that were changed, `failed` those that were not; `failures` lists the latter, over HTTP
+    the first hundred. `left` counts the jobs that were not tried because the action was interrupted.
+    """
+
+    act: str
+    batch: str
+    done: int
+    failed: int
+    failures: tuple[FailedJob, ...]
+    left: int
+
+    @classmethod
+    def of(cls, act: str, report: BatchReport, *, most: int | None = None) -> Self:
+        """Make the answer for a report, with at most so many failures by name."""
+        return cls(
+            act=act,
+            batch=report.batch,
+            done=report.done,
+            failed=len(report.failed),
+            failures=failed_jobs(report.failed[:most]),
+            left=report.left,
+        )

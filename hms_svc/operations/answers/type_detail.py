@@ -1,0 +1,65 @@
+"""The answer about one job type."""
+
+from __future__ import annotations
+
+import msgspec
+
+from hms_svc.domain.timestamps import to_rfc3339
+from hms_svc.operations.answers.jobs import EndedJobAnswer, FailureGroupAnswer
+from hms_svc.operations.answers.service import QueueAnswer, ScheduleAnswer, queue_fields
+from hms_svc.operations.answers.times import Time, time_or_none
+from hms_svc.operations.type_detail import Percentiles, Serving, TypeDetail, TypeSettings
+
+
+class ServingAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker that serves the type: at most `max_slots` of its `slots` run jobs of it, and `running` have its jobs."""
+
+    worker: str
+    slots: int
+    max_slots: int
+    busy: int
+    running: int
+    last_seen_at: Time
+    is_silent: bool
+
+    @classmethod
+    def of(cls, serving: Serving) -> ServingAnswer:
+        """Make the answer for a worker."""
+        return ServingAnswer(
+            worker=serving.worker,
+            slots=serving.slots,
+            max_slots=serving.most,
+            busy=serving.busy,
+            running=serving.running,
+            last_seen_at=to_rfc3339(serving.last_seen_at),
+            is_silent=serving.is_silent,
+        )
+
+
+class TypeDetailAnswer(QueueAnswer, frozen=True, kw_only=True):
+    """All that is known of a job type; `settings` are null where this program has no code for it."""
+
+    why: str
+    paused_at: Time | None
+    duration_ms: Percentiles | None
+    workers: tuple[ServingAnswer, ...]
+    failures: tuple[FailureGroupAnswer, ...]
+    newest: tuple[EndedJobAnswer, ...]
+    settings: TypeSettings | None
+    schedule: ScheduleAnswer | None
+
+    @classmethod
+    def of_type(cls, full_job: TypeDetail) -> TypeDetailAnswer:
+        """Make the answer for a type."""
+        schedule = full_job.schedule
+        return TypeDetailAnswer(
+            **queue_fields(full_job.queue, full_job.at),
+            why=full_job.why,
+            paused_at=time_or_none(full_job.paused_at),
+            duration_ms=full_job.took,
+            workers=tuple(map(ServingAnswer.of, full_job.workers)),
+            failures=tuple(map(FailureGroupAnswer.of, full_job.groups)),
+            newest=tuple(map(EndedJobAnswer.of, full_job.newest)),
+            settings=full_job.settings,
+            schedule=None if schedule is None else ScheduleAnswer.of(schedule),
+        )

@@ -1,0 +1,53 @@
+"""What the producer of a job sent with it besides type and data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from hms_svc.domain.job import NAMES
+from hms_svc.domain.strict_json import JsonValue, decode
+from hms_svc.domain.views import JobDetail
+
+
+class ProducerFields(msgspec.Struct, frozen=True, kw_only=True):
+    """A job's trace, its meta, and fields that nobody here knows; empty where the record cannot be read.
+
+    `meta.cloudevent` says who sent the envelope that it was.
+    """
+
+    traceparent: Any
+    tracestate: Any
+    meta: Any
+    unknown_fields: dict[str, Any]
+
+
+def producer_fields(detail: JobDetail) -> ProducerFields:
+    """Return what came with a job."""
+    try:
+        given = decode(detail.envelope)
+    except msgspec.DecodeError:
+        given = {}
+    return ProducerFields(
+        traceparent=given.get("traceparent"),
+        tracestate=given.get("tracestate"),
+        meta=given.get("meta"),
+        unknown_fields={name: item for name, item in given.items() if name not in NAMES},
+    )
+
+
+def sender_facts(sent: ProducerFields) -> list[tuple[str, str]]:
+    """Return who sent a job, as names and texts: of an envelope of another agency all that it says."""
+    event = sent.meta.get("cloudevent") if isinstance(sent.meta, dict) else None
+    facts: list[tuple[str, JsonValue]] = []
+    if isinstance(event, dict):
+        further = event.get("extensions")
+        facts = [
+            ("sent by", event.get("source")), ("as event", event.get("id")), ("event type", event.get("type")),
+            *((name, event.get(name)) for name in ("subject", "time", "datacontenttype", "dataschema")),
+            *(further.items() if isinstance(further, dict) else ()),
+        ]  # fmt: skip
+    shown = [(name, value) for name, value in facts if name != "traceparent"]
+    shown.append(("trace", sent.traceparent))
+    return [(name, str(value)) for name, value in shown if value not in (None, "")]
