@@ -66,7 +66,7 @@ JOBS: Final = (
     Column(title="try", width=5, align="right"),
     Column(title="age", width=4, align="right"),
     Column(title="detail", width=20, grow=8),
-    Column(title="payload", width=24, grow=4, drop=1),
+    Column(title="payload", width=16, grow=4, drop=1),
     Column(title="worker", width=16, drop=2),
     Column(title="prio", width=4, align="right", drop=3),
 )

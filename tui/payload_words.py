@@ -25,6 +25,11 @@ def payload_words(data: bytes, leaving: Mapping[str, JsonValue] | None = None) -
     return ", ".join(described)[:MOST_WORDS]
 
 
+def differing_words(data: bytes, shared: Mapping[str, JsonValue]) -> str:
+    """Return what of a payload is not `shared` with others; all of it where that is nothing."""
+    return payload_words(data, shared) or payload_words(data)
+
+
 def common_entries(jobs: Sequence[JobView]) -> dict[str, JsonValue]:
     """Return the entries that the payloads of all these jobs have; none of a single one."""
     found = [_object(job.data) for job in jobs]

@@ -10,7 +10,7 @@ from hms_svc.domain.lifecycle import REASON_GOVERNANCE, State
 from hms_svc.domain.strict_json import JsonValue
 from hms_svc.domain.views import FailureGroup, JobView, QueueView
 from tui import formatting as f
-from tui.payload_words import common_entries, payload_words
+from tui.payload_words import common_entries, differing_words, payload_words
 from tui.snapshot import Result
 from tui.text import Cell, Role, Row, cell
 from tui.trend import QueueTrend
@@ -259,9 +259,10 @@ def job_rows(
 ) -> list[Row]:
     """Jobs in a list. `live` names the workers that are live, None where that is not known.
 
-    Those with the `cause` that the list is about have what differs in their payloads in its place.
+    Those with the `cause` that the list is about, or all where nothing is said of any, have their payload.
     """
     shared = common_entries([job for job in jobs if job.cause == cause]) if cause else {}
+    words = [_job_text(job, now, live) for job in jobs]
     return [
         Row(
             key=job.id,
@@ -271,29 +272,25 @@ def job_rows(
                 cell(job.type),
                 cell(f.attempt(job.attempt, job.max_attempts), rank=job.attempt),
                 age_cell(job.enqueued_at, now),
-                *_told_of_job(job, now, live, shared if cause and job.cause == cause else None),
+                *(
+                    (_what_differs(job, now, shared), Cell(""))
+                    if (cause and job.cause == cause) or not any(words)
+                    else (
+                        cell(described, "good" if job.case_id else ""),
+                        cell(payload_words(job.data), "dim"),
+                    )
+                ),
                 cell(job.worker, "dim"),
                 cell(job.priority or "", "dim", rank=job.priority or None),
             ),
         )
-        for job in jobs
+        for job, described in zip(jobs, words, strict=True)
     ]
 
 
-def _told_of_job(
-    job: JobView, now: int, live: Collection[str] | None, shared: Mapping[str, JsonValue] | None
-) -> tuple[Cell, Cell]:
-    """Return detail and payload; of a job whose cause is that of all, what differs, in the place of both."""
-    if shared is not None:
-        due = _due_text(job.due_at, now) if job.state is State.RETRYING else ""
-        words = payload_words(job.data, shared) or payload_words(job.data)
-        return cell("; ".join(part for part in (due, words) if part)), Cell("")
-    described, payload = _job_text(job, now, live), cell(payload_words(job.data), "dim")
-    return (
-        (cell(described, "good" if job.case_id else ""), payload)
-        if described
-        else (payload, Cell(""))
-    )
+def _what_differs(job: JobView, now: int, shared: Mapping[str, JsonValue]) -> Cell:
+    due = _due_text(job.due_at, now) if job.state is State.RETRYING else ""
+    return cell("; ".join(part for part in (due, differing_words(job.data, shared)) if part))
 
 
 def _job_text(job: JobView, now: int, live: Collection[str] | None) -> str:

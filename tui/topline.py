@@ -41,6 +41,7 @@ def top_line(
         _engines(snapshot, trips=width >= 110),
         _engines(snapshot),
         _lights(snapshot),
+        _lights(snapshot, away_only=True),
     ):
         left = [*head, *engines, *_first(troubles)]
         more = _width(_more(9, "", width)) if len(troubles) > 1 else 0
@@ -75,12 +76,15 @@ def _engines(snapshot: Snapshot, *, trips: bool = False) -> list[Cell]:
     return parts
 
 
-def _lights(snapshot: Snapshot) -> list[Cell]:
-    """Name only an engine that is away: for lines that have no room."""
+def _lights(snapshot: Snapshot, *, away_only: bool = False) -> list[Cell]:
+    """Name only an engine that is away, or show that one is: for lines that have no room."""
     engines = [each for each in (snapshot.broker, snapshot.database) if each is not None]
     parts: list[Cell] = []
     for engine in engines:
-        parts += [_light(engine.ok)] if engine.ok else [_light(ok=False), cell(f"{engine.kind}  ")]
+        if engine.ok and not away_only:
+            parts.append(_light(ok=True))
+        elif not engine.ok:
+            parts += [_light(ok=False), cell("" if away_only else f"{engine.kind}  ")]
     return [*parts, Cell(" ")] if parts else []
 
 
@@ -167,8 +171,8 @@ def _width(cells: Sequence[Cell]) -> int:
 def _age(snapshot: Snapshot, data_query: ScreenQuery | None, now: int) -> Line:
     age, trouble = snapshot.age_of(data_query, now), snapshot.trouble_of(data_query)
     if age is None:
-        words = f"waiting: {trouble}" if trouble else "connecting" if not snapshot.at else "asking"
-        return (cell(f"{words[:24]} ", "bad" if trouble else "dim"),)
+        words = "no answer yet" if trouble else "asking" if snapshot.at else "connecting"
+        return (cell(f"{words} ", "bad" if trouble else "dim"),)
     if snapshot.is_still:
         return (cell(f"paused, {f.age(age)} old ", "warn"),)
     slack = (

@@ -99,6 +99,10 @@ async def test_words_narrow_a_list_where_it_stands_and_escape_takes_them_off(
         assert "queues: MO  2 of 3" in one.text()
         await one.press("escape")
         assert (one.screen, types(one)) == ("Overview", ["a.most", "b.more", "c.low"])
+        await one.press("/")
+        await one.type("nobody")
+        await one.press("enter")
+        await one.sees("No row has these words. esc shows all.")
 
 
 async def test_words_on_audit_do_not_lead_away_from_it(open_console: ConsoleMaker) -> None:

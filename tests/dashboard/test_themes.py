@@ -10,6 +10,7 @@ from rich.style import Style
 
 from tests.dashboard.city import PICTURE
 from tests.dashboard.stills import Still, keys
+from tui.dialogs.message import Message
 from tui.themes import THEMES
 
 PALETTES: Final = {"truecolour": ColorSystem.TRUECOLOR, "256": ColorSystem.EIGHT_BIT}
@@ -52,6 +53,28 @@ async def test_sixteen_colours_have_rules_instead_of_bands() -> None:
         assert ground(frame[2][60], ColorSystem.STANDARD) != ground(
             frame[4][60], ColorSystem.STANDARD
         )
+
+
+async def test_of_sixteen_colours_the_row_of_the_cursor_has_one_that_can_be_read() -> None:
+    console = Still(PICTURE, theme="sixteen")
+    async with console.run_test(size=(120, 40)) as pilot:
+        await keys(pilot, "3")
+        frame = rows(console)
+        [at_cursor] = [row for row in frame if ground(row[20], ColorSystem.STANDARD).number == 4]
+        colours = {cell.color.name for cell in at_cursor[2:60] if cell.color is not None}
+        assert colours == {"bright_white"}
+
+
+async def test_of_sixteen_colours_a_dialog_leaves_the_screen_behind_it() -> None:
+    console = Still(PICTURE, theme="sixteen")
+    async with console.run_test(size=(120, 40)) as pilot:
+        await keys(pilot, "question_mark")
+        while not (isinstance(console.screen, Message) and console.screen.focused):
+            await pilot.pause()
+        await pilot.pause()
+        strips = console.screen._compositor.render_strips()
+        assert "Overview" in strips[0].text
+        assert any("Help" in strip.text for strip in strips)
 
 
 async def test_a_page_key_writes_one_frame() -> None:

@@ -21,6 +21,7 @@ from tui.widgets.styled import MOVING, Styled
 
 GONE: Final = Cell("gone", "dim")
 WAITING: Final = (line(cell("loading …", "dim")),)
+NO_WORDS: Final = (line("No row has these words. ", cell("esc", "key"), " shows all."),)
 
 
 class Grid(Styled, can_focus=True):
@@ -28,8 +29,7 @@ class Grid(Styled, can_focus=True):
 
     Where the row that the cursor is on is not among new rows its place stays, marked as
     gone, until the cursor leaves it or `begin_anew` is called: no other is chosen by
-    itself, and this one no more. A grid
-    that `follows` has no cursor until somebody moves it, and shows its top. One that
+    itself, and this one no more. A grid that `follows` has no cursor until somebody moves it, and shows its top. One that
     `keeps_order` lets rows stand where they stood when it was opened or sorted: new ones come at the end, and
     are counted in the head. A page of something longer is not `is_whole`.
     """
@@ -343,7 +343,8 @@ class Grid(Styled, can_focus=True):
         if place < len(self.rows):
             return self._row(self.rows[place], width)
         if not self.rows:
-            described = wrap(self.empty if self.is_known else WAITING, width - 2)
+            known = NO_WORDS if self.given else self.empty
+            described = wrap(known if self.is_known else WAITING, width - 2)
             if y - 1 < len(described):
                 return self.strip_of((Cell("  "), *described[y - 1]), width, self.rich_style)
         return Strip.blank(width, self.rich_style)
@@ -392,8 +393,8 @@ class Grid(Styled, can_focus=True):
         for index, room in fitted:
             part = row.cells[index] if index < len(row.cells) else Cell("")
             column = columns[index]
-            text = (
-                fit_end(part.text, room) if column.keeps_end else fit(part.text, room, column.align)
-            )
-            segments.append(Segment(text + " ", under + self.role_style(part.role)))
+            ends = fit_end(part.text, room) if column.keeps_end else ""
+            text = ends or fit(part.text, room, column.align)
+            style = self.style_on(under, part.role, at_cursor=at_cursor and self.has_focus)
+            segments.append(Segment(text + " ", style))
         return Strip(segments).adjust_cell_length(width, under)

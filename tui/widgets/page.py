@@ -295,7 +295,8 @@ class Page(Styled, can_focus=True):
         if place >= len(self._shown):
             return Strip.blank(width, self.rich_style)
         under, number = self.rich_style, self._whole[place]
-        if number == self._stop and self.has_focus:
+        at_stop = number == self._stop and self.has_focus
+        if at_stop:
             under += self.get_component_rich_style("page--link", partial=True)
         is_first = place == 0 or self._whole[place - 1] != number
         shown = self._shown[place]
@@ -303,7 +304,10 @@ class Page(Styled, can_focus=True):
             marked(shown, self._pattern) if number in self._hits else ((c, False) for c in shown)
         )
         segments = [
-            Segment(part.text, under + self.role_style(part.role) + (_HIT if is_hit else Style()))
+            Segment(
+                part.text,
+                self.style_on(under, part.role, at_cursor=at_stop) + (_HIT if is_hit else Style()),
+            )
             for part, is_hit in pieces
         ]
         text = Strip(segments)

@@ -16,6 +16,7 @@ from textual.strip import Strip
 from tui.text import ROLES, Cell
 
 _NO_COLOR: Final = Color.default()
+_ON_CURSOR: Final = Style(color="bright_white")
 MOVING: Final = (
     Binding("up,k", "move(-1)", "Up", show=False),
     Binding("down,j", "move(1)", "Down", show=False),
@@ -89,6 +90,15 @@ class Styled(ScrollView):
     def role_style(self, role: str) -> Style:
         """Return the style of a role in the theme of the moment."""
         return self.get_component_rich_style(f"role--{role or 'plain'}", partial=True)
+
+    def style_on(self, under: Style, role: str, *, at_cursor: bool) -> Style:
+        """Return the style of a role on a row; at the cursor one that can be read on its colour.
+
+        Of the terminal's own sixteen colours few can be read on another.
+        """
+        if at_cursor and under.bgcolor is not None and self.app.current_theme.ansi:
+            return under + _ON_CURSOR if under.bgcolor != _NO_COLOR else under
+        return under + self.role_style(role)
 
     def strip_of(self, cells: Iterable[Cell], width: int, under: Style) -> Strip:
         """Draw cells one after the other, `width` wide, on the style under them."""

@@ -22,6 +22,7 @@ class TextLine(Input):
     TextLine:nocolor:focus { text-style: underline; }
     TextLine:nocolor > .input--cursor { text-style: reverse; }
     TextLine:nocolor > .input--selection { text-style: reverse; }
+    TextLine:ansi > .input--selection { background: ansi_white; color: ansi_black; }
     TextLine:nocolor > .input--placeholder { text-style: italic; }
     TextLine:nocolor > .input--suggestion { text-style: italic; }
     """
