@@ -1,12 +1,12 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test lint check interop docs wheel venv lock chaos bench clean
+.PHONY: help run test lint check coverage interop docs wheel distributions venv lock chaos bench clean
 
 VENV ?= .venv
 export VENV
 # Where this is set, every process of the tests compiles the program again.
 export PYTHONDONTWRITEBYTECODE :=
 PY := $(VENV)/bin/python
-CHECKED := hms_svc tui tests tools benchmarks
+CHECKED := hms_svc tests tools benchmarks
 UV ?= uv
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
@@ -18,7 +18,9 @@ help:
 	@echo "make check   lint and test"
 	@echo "make interop the tests with parts that others wrote: Prometheus, a browser, generated clients, and others"
 	@echo "make docs    build the documentation site into dist/docs; a broken link fails"
-	@echo "make wheel   build the wheel and the source distribution into dist/"
+	@echo "make wheel   build the wheels and the source distribution into dist/"
+	@echo "make distributions  install both wheels into empty environments, and run the sample"
+	@echo "make coverage  run the tests and measure which lines and branches they reach"
 	@echo "make venv    make .venv with everything for development"
 	@echo "make lock    write the hash-locked requirements again (needs uv)"
 	@echo "make chaos   the long fault-injection tests"
@@ -42,6 +44,12 @@ lint: $(VENV)/.dev.stamp
 
 check: lint test
 
+coverage: $(VENV)/.dev.stamp
+	$(VENV)/bin/coverage erase
+	$(VENV)/bin/coverage run -m pytest -n 6 --dist worksteal -m "not chaos and not interop" $(ARGS)
+	$(VENV)/bin/coverage combine -q
+	$(VENV)/bin/coverage report
+
 interop: $(VENV)/.interop.stamp
 	@tools/interop_parts.sh
 	$(PY) -m pytest -m interop -n 2 --dist loadfile $(ARGS)
@@ -51,6 +59,10 @@ docs: $(VENV)/.docs.stamp
 
 wheel: $(VENV)/.dev.stamp
 	$(PY) -m hatchling build -d dist
+	cd client && $(abspath $(PY)) -m hatchling build -t wheel -d ../dist
+
+distributions: $(VENV)/.dev.stamp
+	$(PY) -m pytest tests/distributions -n 2 --dist loadfile $(ARGS)
 
 venv: $(VENV)/.dev.stamp
 
@@ -65,15 +77,15 @@ $(VENV)/.%.stamp: requirements/%.txt pyproject.toml tools/make_venv.sh tools/fin
 
 lock:
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
-	$(COMPILE) pyproject.toml --group build --output-file requirements/run.txt
-	$(COMPILE) pyproject.toml --group build --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
-	$(COMPILE) pyproject.toml --group build --group dev --group interop --constraint requirements/dev.txt \
+	$(COMPILE) pyproject.toml --extra all --group build --output-file requirements/run.txt
+	$(COMPILE) pyproject.toml --extra all --group build --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra all --group build --group dev --group interop --constraint requirements/dev.txt \
 		--output-file requirements/interop.txt
-	$(COMPILE) pyproject.toml --group build --group dev --group docs --constraint requirements/dev.txt \
+	$(COMPILE) pyproject.toml --extra all --group build --group dev --group docs --constraint requirements/dev.txt \
 		--output-file requirements/docs.txt
 	$(COMPILE) --group generator --output-file requirements/generator.txt
 	npm install --prefix tests/interop/node --package-lock-only --no-audit --no-fund
 
 clean:
-	rm -rf .venv .venv-* .data dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* .data dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -87,9 +87,22 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(_MODULES[name])
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+        try:
+            return getattr(import_module(_HOMES[name]), name)
+        except ModuleNotFoundError as error:
+            _refuse_client(name, error)
+            raise
     if name == "__version__":
         from hms_svc.domain.version import version
 
         return version()
     raise AttributeError(f"module 'hms_svc' has no attribute {name!r}")
+
+
+def _refuse_client(name: str, error: ModuleNotFoundError) -> None:
+    """Raise a ModuleNotFoundError that says what to install, where only hms-svc-client is installed."""
+    from hms_svc.domain.version import CLIENT, DISTRIBUTION, installed_distributions
+
+    if set(installed_distributions()) == {CLIENT}:
+        told = f"hms_svc.{name} is not part of {CLIENT}: pip install {DISTRIBUTION}"
+        raise ModuleNotFoundError(told, name=error.name) from error

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import msgspec
 
+from hms_svc.domain import extras
 from hms_svc.domain.backend_url import BackendKind, sqlite_url
 from hms_svc.domain.errors import BadInput, BadSetting
 from hms_svc.ports.backend import Backend
@@ -162,6 +163,8 @@ def database(
     bounded: bool = False,
 ) -> Database:
     """Make the database of these settings, not yet opened; for the options see `backend`."""
+    extras.require_full_distribution("the case database", "sqlalchemy")
+    extras.check_database(settings.database_url)
     from hms_svc.persistence.database import SqlDatabase
 
     postgresql = settings.database.kind is BackendKind.POSTGRESQL
@@ -200,6 +203,7 @@ def _postgres_engine(settings: Settings, *, bounded: bool) -> Engine:
 
 def policy(settings: Settings) -> Policy:
     """Make the governance policy: the remote service where one is set, else the rules of a file."""
+    extras.require_full_distribution("governance", "cel")
     if settings.policy_url:
         from hms_svc.governance.remote import RemotePolicy
 
@@ -220,6 +224,7 @@ def tracer(settings: Settings, instance: str = "") -> Tracer | None:
     """
     if not settings.otlp_endpoint:
         return None
+    extras.check_traces(settings.otlp_endpoint)
     from hms_svc.observability.tracing import OtlpTracer
     from hms_svc.runtime.worker_ids import make_worker_id
 

@@ -43,7 +43,7 @@ def main() -> int:
     job_id = json.loads(hms_svc("enqueue", SAMPLE, "--json"))["id"]
     print(f"{SAMPLE} was accepted as job {job_id}", flush=True)
     people_watch = sys.stdin.isatty() and sys.stdout.isatty()
-    if people_watch and importlib.util.find_spec("tui.app"):
+    if people_watch and importlib.util.find_spec("hms_svc.tui.app"):
         os.execv(HMS_SVC, [HMS_SVC])
     hms_svc("serve", "--drain", "--no-http")
     return show(json.loads(hms_svc("jobs", "show", job_id, "--json")))

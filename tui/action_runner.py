@@ -18,15 +18,15 @@ from hms_svc.operations.plan import DECISIONS, Plan, past
 from hms_svc.operations.service import Operations
 from hms_svc.operations.undo import UndoPlan, undone_not_words
 from hms_svc.ports.control import Act
-from tui import formatting as f
-from tui.commands import Command, Target, sign_of
-from tui.dialogs.plan import ConfirmDialog, ProgressDialog, UndoDialog, typed_number
-from tui.plan_lines import held_lines, plan_lines, purge_lines, worker_lines
-from tui.rows import cause_text
-from tui.text import Line, Role
+from hms_svc.tui import formatting as f
+from hms_svc.tui.commands import Command, Target, sign_of
+from hms_svc.tui.dialogs.plan import ConfirmDialog, ProgressDialog, UndoDialog, typed_number
+from hms_svc.tui.plan_lines import held_lines, plan_lines, purge_lines, worker_lines
+from hms_svc.tui.rows import cause_text
+from hms_svc.tui.text import Line, Role
 
 if TYPE_CHECKING:
-    from tui.app import Console
+    from hms_svc.tui.app import Console
 
 ACTS: Final[Mapping[str, Act]] = {
     "retry": Act.RETRY,

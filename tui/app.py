@@ -17,32 +17,32 @@ from textual.filter import Monochrome, NoColor
 from textual.screen import Screen
 
 from hms_svc.domain.errors import HmsError, Refused
-from tui import list_commands
-from tui.clipboard import give_to_tmux, passed_through_tmux
-from tui.commands import BY_NAME, Command, Target, bound, fits, meant, remap, unfit_words
-from tui.console_exit import ConsoleExit
-from tui.dialogs.dialog import Answer, Dialog
-from tui.health_page import show_health
-from tui.keyboard import Keyboard
-from tui.launch import Launch
-from tui.navigation import SCREENS, Navigation, load
-from tui.notifications import Notifier
-from tui.preferences import Preferences
-from tui.prompts import Prompts
-from tui.screens.base import ConsoleScreen
-from tui.screenshot import ScreenshotWriter
-from tui.snapshot import Snapshot, is_paused, types_of
-from tui.store import Store
-from tui.text import Line, Role, cell
-from tui.themes import DARK, SIXTEEN, THEMES, theme_after
-from tui.widgets.prompt import Prompt
-from tui.zone import toggle_zone
+from hms_svc.tui import list_commands
+from hms_svc.tui.clipboard import give_to_tmux, passed_through_tmux
+from hms_svc.tui.commands import BY_NAME, Command, Target, bound, fits, meant, remap, unfit_words
+from hms_svc.tui.console_exit import ConsoleExit
+from hms_svc.tui.dialogs.dialog import Answer, Dialog
+from hms_svc.tui.health_page import show_health
+from hms_svc.tui.keyboard import Keyboard
+from hms_svc.tui.launch import Launch
+from hms_svc.tui.navigation import SCREENS, Navigation, load
+from hms_svc.tui.notifications import Notifier
+from hms_svc.tui.preferences import Preferences
+from hms_svc.tui.prompts import Prompts
+from hms_svc.tui.screens.base import ConsoleScreen
+from hms_svc.tui.screenshot import ScreenshotWriter
+from hms_svc.tui.snapshot import Snapshot, is_paused, types_of
+from hms_svc.tui.store import Store
+from hms_svc.tui.text import Line, Role, cell
+from hms_svc.tui.themes import DARK, SIXTEEN, THEMES, theme_after
+from hms_svc.tui.widgets.prompt import Prompt
+from hms_svc.tui.zone import toggle_zone
 
 if TYPE_CHECKING:
     from textual.command import Provider
 
-    from tui.action_runner import ActionRunner
-    from tui.drafts import Drafts
+    from hms_svc.tui.action_runner import ActionRunner
+    from hms_svc.tui.drafts import Drafts
 
 NOTICE_SECONDS: Final = 8.0
 FIRST_QUERY_SECONDS: Final = 0.02
@@ -50,7 +50,7 @@ FIRST_QUERY_SECONDS: Final = 0.02
 
 
 def _palette() -> type[Provider]:
-    from tui.palette import Palette
+    from hms_svc.tui.palette import Palette
 
     return Palette
 
@@ -119,14 +119,14 @@ class Console(App[int]):
     @cached_property
     def _actions(self) -> ActionRunner:
         """Who acts; not needed for the first paint."""
-        from tui.action_runner import ActionRunner
+        from hms_svc.tui.action_runner import ActionRunner
 
         return ActionRunner(self)
 
     @cached_property
     def _drafts(self) -> Drafts:
         """Who makes jobs; not needed for the first paint."""
-        from tui.drafts import Drafts
+        from hms_svc.tui.drafts import Drafts
 
         return Drafts(self)
 
@@ -338,7 +338,7 @@ class Console(App[int]):
 
     @work(name="console-help", group="acts")
     async def _run_help(self, target: Target | None, words: str) -> None:
-        from tui.help import help_lines
+        from hms_svc.tui.help import help_lines
 
         with self.keyboard.preparing():
             await self._drafts.show("Help", help_lines(target))

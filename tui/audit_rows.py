@@ -12,9 +12,9 @@ from hms_svc.domain.errors import BadInput
 from hms_svc.domain.plain_text import plural
 from hms_svc.domain.strict_json import decode
 from hms_svc.domain.views import AuditRecord
-from tui import formatting as f
-from tui.table import asked_of_server
-from tui.text import Row, cell
+from hms_svc.tui import formatting as f
+from hms_svc.tui.table import asked_of_server
+from hms_svc.tui.text import Row, cell
 
 MOST_DETAIL: Final = 100_000
 BATCH: Final = "batch:"

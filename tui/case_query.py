@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hms_svc.domain.case import CaseStatus
 from hms_svc.domain.errors import BadInput
-from tui.table import asked_of_server
+from hms_svc.tui.table import asked_of_server
 
 
 def read_case_query(text: str) -> tuple[CaseStatus | None, str | None, str]:

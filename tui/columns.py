@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tui.text import Column
+from hms_svc.tui.text import Column
 
 QUEUES: Final = (
     Column(title="Queues", named="type", width=15, grow=2),

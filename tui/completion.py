@@ -13,8 +13,8 @@ from hms_svc.domain.errors import BadInput
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.filter_terms import FIELDS
 from hms_svc.domain.lifecycle import State
-from tui.commands import ALIASES, BY_NAME, Command, Kind, Target
-from tui.themes import THEMES
+from hms_svc.tui.commands import ALIASES, BY_NAME, Command, Kind, Target
+from hms_svc.tui.themes import THEMES
 
 _VALUES: Final = {"state": tuple(State), "suspect": ("yes", "no")}
 _NAMES: Final = sorted({*ALIASES, *(name for name in BY_NAME if not name.startswith("go-"))})

@@ -13,7 +13,7 @@ from textual.widgets import TextArea
 from hms_svc.domain.plain_text import plural
 
 if TYPE_CHECKING:
-    from tui.app import Console
+    from hms_svc.tui.app import Console
 
 SWITCHED: Final = -1
 """What a console gives that is left for the one of another context."""

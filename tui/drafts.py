@@ -13,16 +13,16 @@ from hms_svc.operations.intake import Draft
 from hms_svc.operations.sample_jobs import Sample, list_samples
 from hms_svc.operations.service import Operations
 from hms_svc.operations.trial_jobs import TrialReport
-from tui.commands import BY_NAME, Target
-from tui.dialogs.choose import ChooseDialog
-from tui.dialogs.edit import CheckedDialog, EditDialog
-from tui.dialogs.form import FormDialog
-from tui.dialogs.message import Message
-from tui.page_lines import pretty
-from tui.text import Line, cell, line
+from hms_svc.tui.commands import BY_NAME, Target
+from hms_svc.tui.dialogs.choose import ChooseDialog
+from hms_svc.tui.dialogs.edit import CheckedDialog, EditDialog
+from hms_svc.tui.dialogs.form import FormDialog
+from hms_svc.tui.dialogs.message import Message
+from hms_svc.tui.page_lines import pretty
+from hms_svc.tui.text import Line, cell, line
 
 if TYPE_CHECKING:
-    from tui.app import Console
+    from hms_svc.tui.app import Console
 
 FORM: Final = "console"
 

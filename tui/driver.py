@@ -13,7 +13,7 @@ from textual.drivers.linux_driver import LinuxDriver
 if TYPE_CHECKING:
     from textual.app import App
 
-    from tui.terminal import Terminal
+    from hms_svc.tui.terminal import Terminal
 
 PATIENCE_SECONDS: Final = 0.1
 CHUNK_BYTES: Final = 4096

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 from textual import work
 
 from hms_svc.domain.health import Level
-from tui import formatting as f
-from tui.snapshot import Snapshot
-from tui.text import Line, Role, cell, line
+from hms_svc.tui import formatting as f
+from hms_svc.tui.snapshot import Snapshot
+from hms_svc.tui.text import Line, Role, cell, line
 
 if TYPE_CHECKING:
-    from tui.app import Console
-    from tui.commands import Target
+    from hms_svc.tui.app import Console
+    from hms_svc.tui.commands import Target
 
 COMMAND: Final = "hms-svc status"
 ROLES: Final[dict[Level, Role]] = {Level.DOWN: "bad", Level.DEGRADED: "bad", Level.NOTE: "warn"}
@@ -56,7 +56,7 @@ def is_known(snapshot: Snapshot) -> bool:
 @work(name="console-health", group="acts")
 async def show_health(console: Console, target: Target | None, words: str) -> None:
     """Show all troubles until a key closes them."""
-    from tui.dialogs.message import Message  # not needed for the first paint
+    from hms_svc.tui.dialogs.message import Message  # not needed for the first paint
 
     with console.reporting(), console.keyboard.preparing():
         lines = health_lines(console.store.snapshot, console.now_ms())

@@ -8,8 +8,8 @@ from typing import Final
 from hms_svc.domain.case import CaseStatus
 from hms_svc.domain.lifecycle import TERMINAL, State
 from hms_svc.operations.plan import ELIGIBLE
-from tui.commands import PAUSING, RESUMING, Command, Target, key_sign, keys_of, possible
-from tui.text import Cell, Line
+from hms_svc.tui.commands import PAUSING, RESUMING, Command, Target, key_sign, keys_of, possible
+from hms_svc.tui.text import Cell, Line
 
 States = Collection[str] | None
 """States of jobs, or of cases; None where they are not known."""

@@ -13,7 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
 if TYPE_CHECKING:
-    from tui.app import Console
+    from hms_svc.tui.app import Console
 
 PATIENCE_SECONDS: Final = 1.0
 MOST_AHEAD: Final = 200

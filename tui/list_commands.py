@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tui.commands import Target
-from tui.table import TableView
-from tui.widgets.grid import Grid
+from hms_svc.tui.commands import Target
+from hms_svc.tui.table import TableView
+from hms_svc.tui.widgets.grid import Grid
 
 if TYPE_CHECKING:
-    from tui.app import Console
+    from hms_svc.tui.app import Console
 
 
 def mark(console: Console, target: Target | None, words: str) -> None:
@@ -78,7 +78,7 @@ def choose_columns(console: Console, target: Target | None, words: str) -> None:
 
 
 async def _choose(console: Console, grid: Grid) -> None:
-    from tui.dialogs.columns import ColumnsDialog
+    from hms_svc.tui.dialogs.columns import ColumnsDialog
 
     with console.keyboard.preparing():
         view = await console.ask(ColumnsDialog(grid.columns, grid.view, can_sort=grid.can_sort))
@@ -97,7 +97,7 @@ def toggle_preview(console: Console, target: Target | None, words: str) -> None:
 
 def copy(console: Console, target: Target | None, words: str) -> None:
     """Copy the ids of what is chosen; on a page what a person chooses of it."""
-    from tui.screens.inspect import Reading
+    from hms_svc.tui.screens.inspect import Reading
 
     console_screen = console.console_screen
     if isinstance(console_screen, Reading):
@@ -109,7 +109,7 @@ def copy(console: Console, target: Target | None, words: str) -> None:
 
 
 async def _copy(console: Console, copies: Sequence[tuple[str, str, str]]) -> None:
-    from tui.dialogs.copy import CopyDialog
+    from hms_svc.tui.dialogs.copy import CopyDialog
 
     with console.keyboard.preparing():
         text = await console.ask(CopyDialog(copies))

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from tui.commands import Target
-from tui.screens.base import ConsoleScreen
+from hms_svc.tui.commands import Target
+from hms_svc.tui.screens.base import ConsoleScreen
 
 if TYPE_CHECKING:
     from hms_svc.domain.event import Event
-    from tui.app import Console
+    from hms_svc.tui.app import Console
 
 SCREENS: Final = {
     "overview": "overview:Overview", "jobs": "lists:Jobs", "failures": "tables:Failures", "held": "lists:Held",
@@ -31,7 +31,9 @@ Step = tuple[str, str]
 def load(where: str) -> Callable[..., ConsoleScreen]:
     """Import the class of a room, `module:Class`: most are not needed for the first paint."""
     module, _, name = where.partition(":")
-    found: Callable[..., ConsoleScreen] = getattr(import_module(f"tui.screens.{module}"), name)
+    found: Callable[..., ConsoleScreen] = getattr(
+        import_module(f"hms_svc.tui.screens.{module}"), name
+    )
     return found
 
 

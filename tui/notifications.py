@@ -10,12 +10,12 @@ from hms_svc.domain.causes import MOST_CAUSES
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.plain_text import plain, shorten
 from hms_svc.operations.explanation import is_silent
-from tui.clipboard import wrapped_for_tmux
-from tui.rows import cause_text
+from hms_svc.tui.clipboard import wrapped_for_tmux
+from hms_svc.tui.rows import cause_text
 
 if TYPE_CHECKING:
-    from tui.app import Console
-    from tui.snapshot import Snapshot
+    from hms_svc.tui.app import Console
+    from hms_svc.tui.snapshot import Snapshot
 
 OFF: Final = "off"
 WAYS: Final = (OFF, "bell", "osc9", "osc777")

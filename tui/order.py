@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tui.text import Row
+from hms_svc.tui.text import Row
 
 
 class KeptOrder:

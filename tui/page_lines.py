@@ -12,8 +12,8 @@ import msgspec
 
 from hms_svc.domain.plain_text import plain_lines
 from hms_svc.domain.strict_json import decode
-from tui import formatting as f
-from tui.text import Cell, Line, Role, cell, line
+from hms_svc.tui import formatting as f
+from hms_svc.tui.text import Cell, Line, Role, cell, line
 
 MOST_LINES: Final = 2000
 MOST_CHARACTERS: Final = 100_000

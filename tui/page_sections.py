@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from tui.text import Cell, Line
+from hms_svc.tui.text import Cell, Line
 
 
 class Sections:

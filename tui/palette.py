@@ -10,10 +10,10 @@ from textual.content import Content
 from textual.markup import escape
 
 from hms_svc.domain.plain_text import plain
-from tui.commands import ALIASES, TABLE, key_sign
+from hms_svc.tui.commands import ALIASES, TABLE, key_sign
 
 if TYPE_CHECKING:
-    from tui.app import Console
+    from hms_svc.tui.app import Console
 
 Entry = tuple[str, str, str, Callable[[], None]]
 """Title, help, all the words that it is found by, and what it does."""

@@ -12,11 +12,11 @@ from hms_svc.domain.views import JobDetail
 from hms_svc.operations.plan import Plan
 from hms_svc.operations.undo import UndoPlan, since_words
 from hms_svc.operations.worker_actions import WorkerPlan
-from tui import formatting as f
-from tui.commands import sign_of
-from tui.page_lines import pretty
-from tui.rows import SIGNS
-from tui.text import Line, Role, cell, line
+from hms_svc.tui import formatting as f
+from hms_svc.tui.commands import sign_of
+from hms_svc.tui.page_lines import pretty
+from hms_svc.tui.rows import SIGNS
+from hms_svc.tui.text import Line, Role, cell, line
 
 SHOWN: Final = 12
 WHYS: Final = 5

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from hms_svc.domain.errors import BadInput
-from tui.table import TableView
+from hms_svc.tui.table import TableView
 
 FILE: Final = "console.json"
 MOST_BYTES: Final = 65_536

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import FailureGroup, JobView
-from tui import formatting as f
-from tui.job_page import describe_error, is_shown, short_why
-from tui.page_lines import PageBuilder, PageText
-from tui.queries import Glance
-from tui.rows import SIGNS, cause_text
-from tui.text import cell, line
+from hms_svc.tui import formatting as f
+from hms_svc.tui.job_page import describe_error, is_shown, short_why
+from hms_svc.tui.page_lines import PageBuilder, PageText
+from hms_svc.tui.queries import Glance
+from hms_svc.tui.rows import SIGNS, cause_text
+from hms_svc.tui.text import cell, line
 
 if TYPE_CHECKING:
     from hms_svc.operations.schedules import ScheduleView

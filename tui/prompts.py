@@ -9,13 +9,13 @@ from textual.widget import Widget
 
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.filter import parse_filter
-from tui.commands import Target
-from tui.completion import complete_command, complete_filter, read_command
-from tui.saved_filters import SIGN, SavedFilters
-from tui.widgets.prompt import Mode, Prompt
+from hms_svc.tui.commands import Target
+from hms_svc.tui.completion import complete_command, complete_filter, read_command
+from hms_svc.tui.saved_filters import SIGN, SavedFilters
+from hms_svc.tui.widgets.prompt import Mode, Prompt
 
 if TYPE_CHECKING:
-    from tui.app import Console
+    from hms_svc.tui.app import Console
 
 
 _COMPLETES: Final[Mapping[Mode, Callable[[str, Sequence[str]], list[str]]]] = {

@@ -14,8 +14,8 @@ from hms_svc.domain.event import Event
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.views import AuditRecord, JobDetail, JobPage
 from hms_svc.operations.reads import FullJob
-from tui.audit_rows import Folded, fold
-from tui.snapshot import BROKER, DATABASE, FullJobSeen
+from hms_svc.tui.audit_rows import Folded, fold
+from hms_svc.tui.snapshot import BROKER, DATABASE, FullJobSeen
 
 if TYPE_CHECKING:
     from hms_svc.operations.schedules import ScheduleView

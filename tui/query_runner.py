@@ -11,7 +11,7 @@ import msgspec
 
 from hms_svc.domain.errors import HmsError, Replaced
 from hms_svc.domain.plain_text import plain
-from tui.snapshot import ScreenQuery, Seen
+from hms_svc.tui.snapshot import ScreenQuery, Seen
 
 if TYPE_CHECKING:
     from hms_svc.operations.service import Operations

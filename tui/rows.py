@@ -9,11 +9,11 @@ from hms_svc.domain.event import JOB_DEAD, JOB_FAILED
 from hms_svc.domain.lifecycle import REASON_GOVERNANCE, State
 from hms_svc.domain.strict_json import JsonValue
 from hms_svc.domain.views import FailureGroup, JobView, QueueView
-from tui import formatting as f
-from tui.payload_words import common_entries, differing_words, payload_words
-from tui.snapshot import Result
-from tui.text import Cell, Role, Row, cell
-from tui.trend import QueueTrend
+from hms_svc.tui import formatting as f
+from hms_svc.tui.payload_words import common_entries, differing_words, payload_words
+from hms_svc.tui.snapshot import Result
+from hms_svc.tui.text import Cell, Role, Row, cell
+from hms_svc.tui.trend import QueueTrend
 
 if TYPE_CHECKING:
     from hms_svc.operations.schedules import ScheduleView

@@ -8,8 +8,8 @@ from typing import Final
 
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.filter import parse_filter
-from tui.preferences import read_file, write_file
-from tui.text import Line, cell, line
+from hms_svc.tui.preferences import read_file, write_file
+from hms_svc.tui.text import Line, cell, line
 
 SIGN: Final = "@"
 MOST: Final = 200

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 from hms_svc.domain.errors import BadInput, Outage
 
 if TYPE_CHECKING:
-    from tui.app import Console
-    from tui.launch import SnapshotFile
-    from tui.snapshot import Snapshot
+    from hms_svc.tui.app import Console
+    from hms_svc.tui.launch import SnapshotFile
+    from hms_svc.tui.snapshot import Snapshot
 
 SETTLE_SECONDS: Final = 1.2
 """Two looks, so that rates are shown, too."""

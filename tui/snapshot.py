@@ -13,8 +13,8 @@ from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import FailureGroup, QueueView, WorkerState, WorkerView
 from hms_svc.ports.inspection import BrokerHealth
 from hms_svc.ports.stores import DatabaseHealth
-from tui.commands import Target
-from tui.trend import QueueTrend
+from hms_svc.tui.commands import Target
+from hms_svc.tui.trend import QueueTrend
 
 if TYPE_CHECKING:
     from hms_svc.operations.reads import FullJob

@@ -17,11 +17,11 @@ from hms_svc.domain.plain_text import plain
 from hms_svc.domain.views import FailureGroup, QueueView, WorkerView
 from hms_svc.operations.health import HealthWatch, Seen, seen_of_outage
 from hms_svc.ports.inspection import BrokerHealth
-from tui.launch import Launch, Opened
-from tui.query_runner import QueryRunner
-from tui.recent_groups import RecentGroups
-from tui.snapshot import Result, ScreenQuery, Snapshot, results_of
-from tui.trend import Durations, Trends
+from hms_svc.tui.launch import Launch, Opened
+from hms_svc.tui.query_runner import QueryRunner
+from hms_svc.tui.recent_groups import RecentGroups
+from hms_svc.tui.snapshot import Result, ScreenQuery, Snapshot, results_of
+from hms_svc.tui.trend import Durations, Trends
 
 if TYPE_CHECKING:
     from hms_svc.operations.reads import Reads

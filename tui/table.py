@@ -9,7 +9,7 @@ import msgspec
 from rich.cells import cell_len
 
 from hms_svc.domain.errors import BadInput
-from tui.text import Cell, Column, Row
+from hms_svc.tui.text import Cell, Column, Row
 
 MEASURED: Final = 500
 """Rows that are measured for the width of their columns."""

@@ -79,7 +79,7 @@ class Terminal:
     @property
     def driver(self) -> type[Driver]:
         """Return the driver that shows an application here."""
-        from tui.driver import ScreenDriver
+        from hms_svc.tui.driver import ScreenDriver
 
         ScreenDriver.terminal = self
         return ScreenDriver

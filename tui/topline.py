@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from rich.cells import cell_len
 
 from hms_svc.domain.plain_text import plural
-from tui import formatting as f
-from tui.commands import sign_of
-from tui.health_page import ROLES, is_known, waits_for_people
-from tui.launch import Launch
-from tui.snapshot import DATABASE, ScreenQuery, Snapshot
-from tui.text import Cell, Line, Role, cell, fit
-from tui.trend import total_rates
+from hms_svc.tui import formatting as f
+from hms_svc.tui.commands import sign_of
+from hms_svc.tui.health_page import ROLES, is_known, waits_for_people
+from hms_svc.tui.launch import Launch
+from hms_svc.tui.snapshot import DATABASE, ScreenQuery, Snapshot
+from hms_svc.tui.text import Cell, Line, Role, cell, fit
+from hms_svc.tui.trend import total_rates
 
 FRESH_MS = 4_000
 STALE_MS = 7_000

@@ -8,11 +8,11 @@ from typing import Final
 from hms_svc.domain.plain_text import plural
 from hms_svc.domain.views import FailureGroup, JobView
 from hms_svc.operations.type_detail import Serving, TypeDetail, settings_facts
-from tui import formatting as f
-from tui.page_lines import PageBuilder, PageText
-from tui.rows import SIGNS, cause_text, trouble_first
-from tui.text import Role, cell
-from tui.trend import QueueTrend
+from hms_svc.tui import formatting as f
+from hms_svc.tui.page_lines import PageBuilder, PageText
+from hms_svc.tui.rows import SIGNS, cause_text, trouble_first
+from hms_svc.tui.text import Role, cell
+from hms_svc.tui.trend import QueueTrend
 
 _COUNTED: Final[tuple[tuple[str, Role], ...]] = (
     ("processing", "accent"), ("retrying", "warn"), ("held", "warn"), ("scheduled", ""),

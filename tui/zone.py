@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hms_svc.domain.local_time import ZONE
-from tui import formatting as f
+from hms_svc.tui import formatting as f
 
 if TYPE_CHECKING:
-    from tui.app import Console
-    from tui.commands import Target
+    from hms_svc.tui.app import Console
+    from hms_svc.tui.commands import Target
 
 
 def toggle_zone(console: Console, target: Target | None, words: str) -> None:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from hms_svc.operations.service import Operations
     from hms_svc.processes.embedded import EmbeddedWorkers
     from hms_svc.settings import Settings
-    from tui.launch import Facts, Launch, SnapshotFile
-    from tui.terminal import Terminal
+    from hms_svc.tui.launch import Facts, Launch, SnapshotFile
+    from hms_svc.tui.terminal import Terminal
 
 LOG_FILE: Final = "console.log"
 FILTERS_FILE: Final = "filters.json"
@@ -52,8 +52,9 @@ def open_console(session: Session, options: ConsoleOptions) -> int:
     _check_screen(options)
     _check_keys(session)
     settings = _settings(session)
+    _check_extras(session, options)
     if snapshot is not None:
-        from tui.app import run_console
+        from hms_svc.tui.app import run_console
 
         gc.enable()
         return run_console(_launch(session, settings, options, snapshot=snapshot))
@@ -77,8 +78,10 @@ class _Contexts:
 
     def enter(self, name: str) -> None:
         """Prepare the console of a context, of the first session with its name or none; raises BadSetting."""
+        from hms_svc.domain.extras import check_database
+
         made = self._first if name == self._first.context else self._first.in_context(name)
-        _ = made.settings
+        check_database(made.settings.database_url)
         self._before, self._next, self._was_switched = self._next, made, True
 
     def taken(self, options: ConsoleOptions) -> tuple[Session, ConsoleOptions]:
@@ -88,7 +91,7 @@ class _Contexts:
 
 
 def _show(session: Session, settings: Settings, options: ConsoleOptions) -> int:
-    from tui.terminal import Terminal, has_terminal
+    from hms_svc.tui.terminal import Terminal, has_terminal
 
     if not has_terminal():
         complain(NO_TERMINAL)
@@ -121,9 +124,9 @@ def _show_each(
     """Show one console after the other, until one is left; from one that fails go back to that before."""
     from hms_svc.observability.logs import set_up_logging
     from hms_svc.settings import is_in_tmux
-    from tui.app import run_console
-    from tui.console_exit import SWITCHED
-    from tui.preferences import FILE as MEMORY_FILE
+    from hms_svc.tui.app import run_console
+    from hms_svc.tui.console_exit import SWITCHED
+    from hms_svc.tui.preferences import FILE as MEMORY_FILE
 
     gc.freeze()
     gc.enable()
@@ -189,7 +192,7 @@ def _launch(
     options: ConsoleOptions,
     snapshot: SnapshotFile | None = None,
 ) -> Launch:
-    from tui.launch import Launch
+    from hms_svc.tui.launch import Launch
 
     def operations() -> AbstractAsyncContextManager[Operations]:
         return session.operations(dry_run_help=True)
@@ -213,7 +216,7 @@ def _launch(
 
 def _facts(session: Session, settings: Settings) -> Facts:
     from hms_svc.domain.backend_url import mask_password
-    from tui.launch import Facts
+    from hms_svc.tui.launch import Facts
 
     return Facts(
         broker=mask_password(settings.broker_url),
@@ -229,7 +232,7 @@ def _facts(session: Session, settings: Settings) -> Facts:
 def _check_screen(options: ConsoleOptions) -> None:
     """Raise BadInput for a first screen that there is not, and for a filter that it cannot take."""
     from hms_svc.domain.filter import parse_filter
-    from tui.commands import SCREENS
+    from hms_svc.tui.commands import SCREENS
 
     names = [name for name, *_ in SCREENS]
     if options.screen not in names:
@@ -239,9 +242,18 @@ def _check_screen(options: ConsoleOptions) -> None:
     parse_filter(options.where)
 
 
+def _check_extras(session: Session, options: ConsoleOptions) -> None:
+    """Raise BadSetting, before the screen is taken, where a setting needs an extra that is not installed."""
+    from hms_svc.domain.extras import check_database, check_traces
+
+    check_database(session.settings.database_url)
+    if not (options.attach or session.read_only or options.snapshot):
+        check_traces(session.settings.otlp_endpoint)
+
+
 def _check_keys(session: Session) -> None:
     """Raise BadSetting, before the screen is taken, for keys that cannot be."""
-    from tui.commands import remap
+    from hms_svc.tui.commands import remap
 
     remap(session.loaded.keys)
 
@@ -249,7 +261,7 @@ def _check_keys(session: Session) -> None:
 def _snapshot(options: ConsoleOptions) -> SnapshotFile | None:
     if options.snapshot is None:
         return None
-    from tui.launch import SnapshotFile
+    from hms_svc.tui.launch import SnapshotFile
 
     found = re.fullmatch(r"([0-9]{2,3})x([0-9]{2,3})", options.size)
     if found is None:

@@ -69,7 +69,7 @@ async def _examine(session: Session) -> list[Finding]:
 
     findings = await examine_machine(session.settings)
     findings += [
-        *_policy(session), *_agencies(session), *_places(session), *_doors(session),
+        *_extras(session), *_policy(session), *_agencies(session), *_places(session), *_doors(session),
         *_apps(session),
     ]  # fmt: skip
     if any(finding.level.value == "error" for finding in findings):
@@ -83,6 +83,27 @@ async def _examine(session: Session) -> list[Finding]:
             return [*findings, failed("engines", error)]
         findings += await examine_engines(operations.reads, operations.audit, session.settings)
     return findings
+
+
+def _extras(session: Session) -> list[Finding]:
+    from hms_svc.domain import extras
+    from hms_svc.domain.version import CLIENT, installed_distributions
+    from hms_svc.operations.doctor import Finding, Level, failed
+
+    found = []
+    for check, value in (  # jwks_url is checked with the HTTP settings
+        (extras.check_database, session.settings.database_url),
+        (extras.check_traces, session.settings.otlp_endpoint),
+    ):
+        try:
+            check(value)
+        except HmsError as error:
+            found.append(failed("extras", error))
+    if CLIENT in installed_distributions():
+        told = f"{CLIENT} is installed beside hms-svc, and both have files of the same names: uninstall both, then install hms-svc"
+        found.append(Finding("extras", Level.ERROR, told))
+    installed = ", ".join(extra.name for extra in extras.EXTRAS if extra.is_installed)
+    return found or [Finding("extras", Level.OK, f"installed: {installed or 'none'}")]
 
 
 def _policy(session: Session) -> list[Finding]:

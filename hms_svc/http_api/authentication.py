@@ -7,16 +7,18 @@ import hmac
 import logging
 import math
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from hms_svc.domain.errors import DatabaseUnavailable, Outage
-from hms_svc.http_api.identity_provider import JWT, SCOPE_PREFIX, IdentityProvider
 from hms_svc.http_api.problems import Problem
-from hms_svc.operations.tokens import Scope, read_bearer
+from hms_svc.operations.tokens import JWT_ACTOR, JWT_SCOPE, Scope, read_bearer
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.stores import ApiStore, Token
+
+if TYPE_CHECKING:
+    from hms_svc.http_api.identity_provider import IdentityProvider
 
 log: Final = logging.getLogger("hms_svc.http")
 FRESH_SECONDS: Final = 5.0
@@ -164,7 +166,7 @@ def _with_implied(scopes: Iterable[Scope]) -> frozenset[Scope]:
 
 def forbidden(principal: Principal, scope: Scope, detail: str) -> Problem:
     """Make the refusal of somebody known who lacks a scope, which the challenge names (RFC 6750)."""
-    prefix = SCOPE_PREFIX if principal.key.startswith(JWT) else ""
+    prefix = JWT_SCOPE if principal.key.startswith(JWT_ACTOR) else ""
     words = _challenge(error="insufficient_scope", scope=f"{prefix}{scope}")
     return Problem(403, "forbidden", detail, words)
 

@@ -15,7 +15,7 @@ import jwt
 
 from hms_svc.domain.errors import Outage
 from hms_svc.http_api.provider_keys import PublicKey, read_keys, verifier
-from hms_svc.operations.tokens import Scope
+from hms_svc.operations.tokens import JWT_ACTOR, JWT_SCOPE, Scope
 from hms_svc.ports.tls import ssl_context_of
 
 log: Final = logging.getLogger("hms_svc.http")
@@ -25,12 +25,8 @@ KEYS_STALE_SECONDS: Final = 600.0
 """How long keys are believed beyond that while the provider is away."""
 KEYS_AGAIN_SECONDS: Final = 30.0
 LEEWAY_SECONDS: Final = 30
-JWT: Final = "jwt:"
-"""Before the subject of a token, in the audit log."""
 MOST_REMEMBERED: Final = 1000
 SCOPE_CLAIMS: Final = ("scope", "scp", "roles")
-SCOPE_PREFIX: Final = "hms-svc:"
-"""A token may carry scopes of many services; ours are `hms-svc:view` and so on."""
 
 
 _VERIFIER: Final = verifier()
@@ -71,7 +67,7 @@ class IdentityProvider:
         claims = await self._claims(token)
         if claims is None:
             return None
-        actor, scopes = f"{JWT}{claims['sub']}", _scopes_of(claims, self._scope_claims)
+        actor, scopes = f"{JWT_ACTOR}{claims['sub']}", _scopes_of(claims, self._scope_claims)
         # No longer than keys are believed: a token must not outlive the key that signed it.
         believed = min(KEYS_FRESH_SECONDS, self._believed_seconds())
         ends = min(float(claims["exp"]), time.time() + believed)
@@ -143,7 +139,7 @@ def _scopes_of(claims: Mapping[str, Any], paths: Sequence[str]) -> frozenset[Sco
             words |= set(value.split())
         elif isinstance(value, list):
             words |= {word for word in value if isinstance(word, str)}
-    ours = {word.removeprefix(SCOPE_PREFIX) for word in words if word.startswith(SCOPE_PREFIX)}
+    ours = {word.removeprefix(JWT_SCOPE) for word in words if word.startswith(JWT_SCOPE)}
     return frozenset(scope for scope in Scope if scope.value in ours)
 
 

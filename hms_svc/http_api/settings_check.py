@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from hms_svc.domain.errors import BadSetting
+from hms_svc.domain.extras import check_identity_provider
 from hms_svc.domain.web_address import read_web_address
 from hms_svc.ports.tls import ssl_context_of, tls_error_text
 from hms_svc.settings import Settings
@@ -16,6 +17,7 @@ def check_http_settings(settings: Settings) -> None:
     """Raise BadSetting, naming the setting, where TLS files or identity provider cannot be used."""
     _check_tls(settings.http_tls_certificate, settings.http_tls_key)
     _check_identity_provider(settings)
+    check_identity_provider(settings.jwks_url)
     if settings.ca_file is not None:
         ssl_context_of(settings.ca_file)
 

@@ -18,6 +18,10 @@ from hms_svc.operations.reads import Reads
 from hms_svc.ports.stores import Token
 
 MOST_REQUESTS_A_SECOND: Final = 1_000_000
+JWT_ACTOR: Final = "jwt:"
+"""Before the subject of a JWT, in the audit log."""
+JWT_SCOPE: Final = "hms-svc:"
+"""Before a scope in a JWT, which may carry scopes of many services: `hms-svc:view` and so on."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:-]{0,63}")
 _TEXT: Final = re.compile(r"hms_([0-9a-f]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
 

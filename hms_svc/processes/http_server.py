@@ -8,7 +8,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -18,7 +18,6 @@ from hms_svc.http_api.app import make_app
 from hms_svc.http_api.authentication import Authentication
 from hms_svc.http_api.context import ApiContext
 from hms_svc.http_api.exposure import check_exposure, warn_of_plain_text
-from hms_svc.http_api.identity_provider import IdentityProvider
 from hms_svc.http_api.server import names_of, serve
 from hms_svc.http_api.service_metrics import ServiceMetrics
 from hms_svc.http_api.settings_check import check_http_settings
@@ -35,6 +34,9 @@ from hms_svc.processes.stop_signals import stop_signals
 from hms_svc.processes.supervisor import DONE, READY, REPLACED_CODE, ChildSpec, send, stop_reason
 from hms_svc.sdk.registry import Registry
 from hms_svc.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from hms_svc.http_api.identity_provider import IdentityProvider
 
 log: Final = logging.getLogger("hms_svc.http")
 
@@ -144,6 +146,8 @@ def _make_context(
 def _provider(settings: Settings) -> IdentityProvider | None:
     if not settings.jwks_url:
         return None
+    from hms_svc.http_api.identity_provider import IdentityProvider
+
     return IdentityProvider(
         settings.jwks_url,
         issuer=settings.jwt_issuer,

@@ -8,6 +8,7 @@ import sys
 import msgspec
 
 from hms_svc import bootstrap
+from hms_svc.domain import extras
 from hms_svc.domain.backend_url import BackendKind
 from hms_svc.processes.supervisor import ChildSpec, Role, Supervisor, python_module
 from hms_svc.settings import Settings, child_environment
@@ -31,6 +32,10 @@ def serve(settings: Settings, options: ServeOptions) -> int:
     process, the supervisor runs in it.
     """
     bootstrap.check_application(settings)
+    extras.check_database(settings.database_url)
+    extras.check_traces(settings.otlp_endpoint)
+    if options.web:
+        extras.WEB.require("the console in a browser (--web)")
     specs = [ChildSpec(types=options.types, drain=options.drain)] * options.processes
     if options.http is not None:
         from hms_svc.http_api.exposure import refuse_exposure

@@ -51,18 +51,18 @@ from hms_svc.cli.app import make_app
 
 with suppress(SystemExit):
     make_app()(["--read-only", "--theme", "light"])
-import tui.app, tui.screens.overview
+import hms_svc.tui.app, hms_svc.tui.screens.overview
 """
 """Without a terminal it ends before it shows anything: what follows loads what the first frame needs."""
 
 
 def loaded_by(script: str, tmp_path: Path) -> set[str]:
-    """Return the top-level packages that are loaded once a script has run."""
+    """Return the names of all modules that are loaded once a script has run."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HMS_SVC")}
     environment = {
         **kept, "PYTHONPATH": str(ROOT), "HMS_SVC_CONFIG": "", "HMS_SVC_DATA_DIR": str(tmp_path),
     }  # fmt: skip
-    tell = "\nimport sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    tell = "\nimport sys; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script + tell], env=environment, capture_output=True, text=True,
         timeout=60, check=False,
@@ -77,7 +77,17 @@ def test_headless_modules_load_no_textual(module: str, tmp_path: Path) -> None:
 
 
 def test_a_producer_loads_the_broker_and_little_else(tmp_path: Path) -> None:
-    heavy = {"sqlalchemy", "alembic", "textual", "tui", "cel", "httpx", "pydantic", "typer", "rich"}
+    heavy = {
+        "sqlalchemy",
+        "alembic",
+        "textual",
+        "tui",
+        "cel",
+        "httpx",
+        "pydantic",
+        "typer",
+        "rich",
+    }
     assert loaded_by(ENQUEUE, tmp_path).isdisjoint(heavy)
 
 

@@ -29,8 +29,8 @@ from hms_svc.operations.schedules import ScheduleView
 from hms_svc.operations.type_detail import Percentiles, Serving, TypeDetail, TypeSettings
 from hms_svc.ports.inspection import BrokerHealth
 from hms_svc.ports.stores import DatabaseHealth
-from tui.audit_rows import fold
-from tui.queries import (
+from hms_svc.tui.audit_rows import fold
+from hms_svc.tui.queries import (
     AuditRowsQuery,
     AuditSeen,
     CasePage,
@@ -45,8 +45,8 @@ from tui.queries import (
     SchedulesQuery,
     TypeQuery,
 )
-from tui.snapshot import FullJobSeen, Result, Snapshot
-from tui.trend import QueueTrend
+from hms_svc.tui.snapshot import FullJobSeen, Result, Snapshot
+from hms_svc.tui.trend import QueueTrend
 
 NOW: Final = 1_795_500_000_000
 MINUTE: Final = 60_000

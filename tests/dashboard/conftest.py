@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import pytest
 
-import tui.store
+import hms_svc.tui.store
 from hms_svc.domain.local_time import ZONE
 from tests.support.console import drive_console
 
@@ -33,7 +33,7 @@ def times_in_utc() -> Iterator[None]:
 @pytest.fixture
 def fast_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a console look as often as a test wants it to."""
-    monkeypatch.setattr(tui.store, "LEAST_SECONDS", 0.01)
+    monkeypatch.setattr(hms_svc.tui.store, "LEAST_SECONDS", 0.01)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 from textual.app import App, ComposeResult
 from textual.widgets import Static
 
-from tui.terminal import Terminal
+from hms_svc.tui.terminal import Terminal
 
 
 class Noisy(App[None]):

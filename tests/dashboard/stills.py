@@ -14,13 +14,13 @@ from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import JobDetail, JobPage
 from hms_svc.operations.service import Operations
+from hms_svc.tui.app import Console
+from hms_svc.tui.launch import Facts, Launch
+from hms_svc.tui.queries import JobQuery, JobsQuery
+from hms_svc.tui.screens.previewed import Previewed
+from hms_svc.tui.snapshot import ScreenQuery, Seen, Snapshot
+from hms_svc.tui.store import Store
 from tests.dashboard.city import ANSWERS, DEAD_JOB, JOBS, NOW
-from tui.app import Console
-from tui.launch import Facts, Launch
-from tui.queries import JobQuery, JobsQuery
-from tui.screens.previewed import Previewed
-from tui.snapshot import ScreenQuery, Seen, Snapshot
-from tui.store import Store
 
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 REDRAW = "HMS_SVC_TEST_REDRAW"

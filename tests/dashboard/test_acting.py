@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from hms_svc.domain.lifecycle import State
+from hms_svc.tui.dialogs.plan import ConfirmDialog
 from tests.dashboard.conftest import ConsoleMaker
 from tests.support.console import POTHOLE, ConsoleDriver
-from tui.dialogs.plan import ConfirmDialog
 
 PLACES = [{**POTHOLE, "lat": 38.0 + number / 100} for number in range(30)]
 HELD = {

@@ -18,14 +18,14 @@ from hms_svc.domain.schedule import read_schedule, tick_id
 from hms_svc.domain.views import QueueCounts
 from hms_svc.operations.action_table import AUDITED
 from hms_svc.ports.broker import WorkerRegistration
+from hms_svc.tui.action_runner import _DOERS, ACTS, WORKER_REQUESTS
+from hms_svc.tui.app import Console
+from hms_svc.tui.commands import BY_NAME, TABLE, Command, Kind, Target, fits
+from hms_svc.tui.help import help_lines
+from hms_svc.tui.navigation import SCREENS
+from hms_svc.tui.text import Line
 from tests.dashboard.conftest import ConsoleMaker
 from tests.support.console import POTHOLE, ConsoleDriver
-from tui.action_runner import _DOERS, ACTS, WORKER_REQUESTS
-from tui.app import Console
-from tui.commands import BY_NAME, TABLE, Command, Kind, Target, fits
-from tui.help import help_lines
-from tui.navigation import SCREENS
-from tui.text import Line
 
 CLI_ONLY: Final = {"accept", "backup", "create-token", "erase", "revoke-token"}
 CHANGING: Final = tuple(command for command in TABLE if command.changes)

@@ -15,12 +15,12 @@ import pytest
 
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import FailureGroup
+from hms_svc.tui.notifications import Notifier, sequence_of
+from hms_svc.tui.snapshot import Snapshot
 from tests.dashboard.test_real_terminal import ROOT, RealConsole, words
-from tui.notifications import Notifier, sequence_of
-from tui.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from tui.app import Console
+    from hms_svc.tui.app import Console
 
 FILE = """
 data_dir = "{folder}/one"
@@ -98,7 +98,7 @@ def test_a_cause_that_comes_back_within_the_hour_is_not_new(
 ) -> None:
     sent: list[str] = []
     monkeypatch.setattr(Notifier, "_send", lambda self, text: sent.append(text))
-    monkeypatch.setattr("tui.notifications.LEAST_SECONDS", 0.0)
+    monkeypatch.setattr("hms_svc.tui.notifications.LEAST_SECONDS", 0.0)
     store = SimpleNamespace(always_failures=False)
     console = cast("Console", SimpleNamespace(store=store, now_ms=lambda: 0))
     notifier = Notifier(console, "osc9")

@@ -7,10 +7,10 @@ from textual.widgets import Input, TextArea
 
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.strict_json import decode
+from hms_svc.tui.dialogs.choose import ChooseDialog
+from hms_svc.tui.dialogs.form import FormDialog
 from tests.dashboard.conftest import ConsoleMaker
 from tests.support.console import POTHOLE, ConsoleDriver
-from tui.dialogs.choose import ChooseDialog
-from tui.dialogs.form import FormDialog
 
 DEAD = {"act": "fail", "message": "out of asphalt 17"}
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
-from tui.text import Column, Row, cell
-from tui.themes import DARK
-from tui.widgets.grid import Grid
+from hms_svc.tui.text import Column, Row, cell
+from hms_svc.tui.themes import DARK
+from hms_svc.tui.widgets.grid import Grid
 
 COLUMNS = (Column(title="Things", width=10, grow=1), Column(title="n", width=4, align="right"))
 

@@ -10,13 +10,8 @@ from hms_svc.domain.event import Event
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import AttemptView, JobPage, Move, ProgressView
 from hms_svc.operations.reads import FullJob
-from tests.dashboard import city
-from tests.dashboard.conftest import ConsoleMaker
-from tests.dashboard.hostile import HOSTILE, NAME, fill, harm_in
-from tests.dashboard.stills import FACTS, Still, keys
-from tests.support.console import ConsoleDriver
-from tui.audit_rows import fold
-from tui.queries import (
+from hms_svc.tui.audit_rows import fold
+from hms_svc.tui.queries import (
     AuditRowsQuery,
     AuditSeen,
     CasePage,
@@ -28,8 +23,13 @@ from tui.queries import (
     RunningJobs,
     RunningJobsQuery,
 )
-from tui.snapshot import FullJobSeen, Snapshot
-from tui.widgets.page import Page
+from hms_svc.tui.snapshot import FullJobSeen, Snapshot
+from hms_svc.tui.widgets.page import Page
+from tests.dashboard import city
+from tests.dashboard.conftest import ConsoleMaker
+from tests.dashboard.hostile import HOSTILE, NAME, fill, harm_in
+from tests.dashboard.stills import FACTS, Still, keys
+from tests.support.console import ConsoleDriver
 
 APP = "tests.dashboard.hostile:app"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from hms_svc.domain.errors import BadSetting
-from tui.commands import BY_NAME, key_sign, remap
+from hms_svc.tui.commands import BY_NAME, key_sign, remap
 
 
 @pytest.fixture(autouse=True)

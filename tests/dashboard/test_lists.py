@@ -8,10 +8,10 @@ import pytest
 
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.control import Act
+from hms_svc.tui.preferences import Preferences
+from hms_svc.tui.table import TableView
 from tests.dashboard.conftest import ConsoleMaker
 from tests.support.console import POTHOLE, ConsoleDriver
-from tui.preferences import Preferences
-from tui.table import TableView
 
 
 async def three_queues(one: ConsoleDriver) -> None:

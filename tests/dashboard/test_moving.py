@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-import tui.store
+import hms_svc.tui.store
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.control import Act, ActRequest, Seen
+from hms_svc.tui.themes import THEMES
+from hms_svc.tui.widgets.prompt import Prompt
 from tests.dashboard.conftest import ConsoleMaker
 from tests.support.console import POTHOLE, ConsoleDriver, drive_console
-from tui.themes import THEMES
-from tui.widgets.prompt import Prompt
 
 
 async def give(one: ConsoleDriver, key: str, text: str) -> None:
@@ -192,7 +192,7 @@ async def test_copying_gives_the_whole_id(open_console: ConsoleMaker) -> None:
 async def test_a_console_over_jobs_that_ended_long_ago_does_not_say_that_none_has(
     open_console: ConsoleMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tui.store, "NEWEST_EVENTS", 0)  # newer ones have pushed them out
+    monkeypatch.setattr(hms_svc.tui.store, "NEWEST_EVENTS", 0)  # newer ones have pushed them out
     async with open_console() as one:
         await one.sees("No job has ended yet")
         ids = await one.enqueue("pothole.report", *[POTHOLE] * 3)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-import tui.store
+import hms_svc.tui.store
 from hms_svc.ports import answer_timeout
+from hms_svc.tui.widgets.bar import Bar
 from tests.dashboard.conftest import ConsoleMaker
 from tests.runtime.test_replaced_files import replaced
 from tests.support.console import POTHOLE, ConsoleDriver, drive_console
@@ -19,7 +20,6 @@ from tests.support.framing import POSTGRESQL
 from tests.support.postgres_server import PostgresServer
 from tests.support.proxy import LOOPBACK, Proxy
 from tests.support.redis_server import RedisMaker
-from tui.widgets.bar import Bar
 
 
 def top_has(one: ConsoleDriver, words: str) -> bool:
@@ -29,7 +29,7 @@ def top_has(one: ConsoleDriver, words: str) -> bool:
 async def test_the_last_picture_stays_stale_and_heals_by_itself(
     make_redis: RedisMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_looks: None
 ) -> None:
-    monkeypatch.setattr(tui.store, "LONGEST_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(hms_svc.tui.store, "LONGEST_WAIT_SECONDS", 0.1)
     server = make_redis(appendonly="always")
     settings = {"data_dir": str(tmp_path), "broker_url": server.url()}
     async with drive_console(settings) as one:
@@ -55,8 +55,8 @@ async def test_the_last_picture_stays_stale_and_heals_by_itself(
 async def test_the_console_opens_files_anew_that_were_replaced_under_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_looks: None, name: str
 ) -> None:
-    monkeypatch.setattr(tui.store, "LONGEST_WAIT_SECONDS", 0.1)
-    monkeypatch.setattr(tui.store, "HEALTH_SECONDS", 0.0)
+    monkeypatch.setattr(hms_svc.tui.store, "LONGEST_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(hms_svc.tui.store, "HEALTH_SECONDS", 0.0)
     async with drive_console({"data_dir": str(tmp_path)}) as one:
         await one.enqueue("pothole.report", POTHOLE)
         await one.sees("pothole.report")
@@ -76,7 +76,7 @@ async def test_the_console_opens_files_anew_that_were_replaced_under_it(
 async def test_a_console_that_starts_without_the_database_shows_what_the_broker_knows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_looks: None
 ) -> None:
-    monkeypatch.setattr(tui.store, "REOPEN_SECONDS", 0.5)
+    monkeypatch.setattr(hms_svc.tui.store, "REOPEN_SECONDS", 0.5)
     settings = {"data_dir": str(tmp_path)}
     (tmp_path / "cases.db").mkdir()
     async with drive_console(settings) as one:
@@ -94,7 +94,7 @@ async def test_a_console_that_starts_without_the_database_shows_what_the_broker_
 async def test_nothing_is_put_by_while_the_broker_is_away_and_all_works_once_it_is_there(
     make_redis: RedisMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_looks: None
 ) -> None:
-    monkeypatch.setattr(tui.store, "LONGEST_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(hms_svc.tui.store, "LONGEST_WAIT_SECONDS", 0.1)
     server = make_redis()
     server.terminate()
     settings = {"data_dir": str(tmp_path), "broker_url": server.url()}
@@ -113,7 +113,7 @@ async def test_a_database_that_is_away_is_the_one_that_is_blamed(
     make_redis: RedisMaker, postgres_server: PostgresServer, postgres_database: str,
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_looks: None,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(tui.store, "HEALTH_SECONDS", 0.0)
+    monkeypatch.setattr(hms_svc.tui.store, "HEALTH_SECONDS", 0.0)
     home = postgres_server.home
     with Proxy(home.port, host=home.host, dialect=POSTGRESQL) as proxy:
         address = f"postgresql://{home.user}@{LOOPBACK}:{proxy.port}/{postgres_database}"
@@ -153,7 +153,7 @@ async def test_a_database_that_is_away_is_the_one_that_is_blamed(
 async def test_a_broker_that_is_away_leaves_the_cases_live(
     make_redis: RedisMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_looks: None
 ) -> None:
-    monkeypatch.setattr(tui.store, "LONGEST_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(hms_svc.tui.store, "LONGEST_WAIT_SECONDS", 0.1)
     server = make_redis()
     async with drive_console({"data_dir": str(tmp_path), "broker_url": server.url()}) as one:
         await one.press("6")
@@ -190,7 +190,7 @@ async def test_the_top_line_goes_on_behind_a_dialog(open_console: ConsoleMaker) 
 async def test_a_broker_that_hangs_is_told_and_heals_by_itself(
     make_redis: RedisMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_looks: None
 ) -> None:
-    monkeypatch.setattr(tui.store, "LONGEST_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(hms_svc.tui.store, "LONGEST_WAIT_SECONDS", 0.1)
     monkeypatch.setattr(answer_timeout, "ASK_AFTER_SECONDS", 0.1)
     monkeypatch.setattr(answer_timeout, "PROBE_SECONDS", 0.1)
     server = make_redis()
@@ -210,7 +210,7 @@ async def test_a_broker_that_hangs_is_told_and_heals_by_itself(
 async def test_a_slow_broker_is_told_as_slow_not_as_down(
     make_redis: RedisMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_looks: None
 ) -> None:
-    monkeypatch.setattr(tui.store, "HEALTH_SECONDS", 0.0)
+    monkeypatch.setattr(hms_svc.tui.store, "HEALTH_SECONDS", 0.0)
     with Proxy(make_redis().port) as proxy:
         url = f"redis://{LOOPBACK}:{proxy.port}/0"
         async with drive_console(

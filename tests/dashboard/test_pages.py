@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-import tui.queries
+import hms_svc.tui.queries
 from hms_svc.domain.views import JobView
 from hms_svc.operations.service import Operations
+from hms_svc.tui.page_sections import moved_stop
+from hms_svc.tui.screens.inspect import Reading
+from hms_svc.tui.text import line
+from hms_svc.tui.widgets.page import Page
 from tests.dashboard.conftest import ConsoleMaker
 from tests.dashboard.test_real_terminal import RealConsole
 from tests.support.console import POTHOLE, ConsoleDriver
-from tui.page_sections import moved_stop
-from tui.screens.inspect import Reading
-from tui.text import line
-from tui.widgets.page import Page
 
 FAILS = {"act": "fail", "message": "no crew is free"}
 
@@ -143,13 +143,13 @@ async def test_the_preview_reads_once_for_each_rest_and_not_for_rows_passed_over
     open_console: ConsoleMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
-    take = tui.queries.GlanceQuery.take
+    take = hms_svc.tui.queries.GlanceQuery.take
 
-    async def counted(self: tui.queries.GlanceQuery, operations: Operations) -> object:
+    async def counted(self: hms_svc.tui.queries.GlanceQuery, operations: Operations) -> object:
         read.append(self.job_id)
         return await take(self, operations)
 
-    monkeypatch.setattr(tui.queries.GlanceQuery, "take", counted)
+    monkeypatch.setattr(hms_svc.tui.queries.GlanceQuery, "take", counted)
     async with open_console() as one:
         await one.enqueue("pothole.report", *[POTHOLE] * 9)
         await one.press("2")

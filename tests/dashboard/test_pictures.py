@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from hms_svc.ports.inspection import BrokerHealth
+from hms_svc.tui.dialogs.message import Message
 from tests.dashboard.city import EMPTY, PICTURE, health_of
 from tests.dashboard.stills import FACTS, Still, check_picture, keys
-from tui.dialogs.message import Message
 
 SIZES = {"80x24": (80, 24), "120x40": (120, 40), "200x60": (200, 60)}
 

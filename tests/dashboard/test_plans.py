@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from hms_svc.domain.lifecycle import State
+from hms_svc.tui.text import cell, line
+from hms_svc.tui.widgets.page import Page
 from tests.dashboard.conftest import ConsoleMaker
 from tests.dashboard.test_acting import held_data
 from tests.support.console import POTHOLE, ConsoleDriver
-from tui.text import cell, line
-from tui.widgets.page import Page
 
 BUGS = ("no crew at depot", "no such lamp", "ledger is closed")
 

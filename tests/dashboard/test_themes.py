@@ -8,10 +8,10 @@ import pytest
 from rich.color import Color, ColorSystem
 from rich.style import Style
 
+from hms_svc.tui.dialogs.message import Message
+from hms_svc.tui.themes import THEMES
 from tests.dashboard.city import PICTURE
 from tests.dashboard.stills import Still, keys
-from tui.dialogs.message import Message
-from tui.themes import THEMES
 
 PALETTES: Final = {"truecolour": ColorSystem.TRUECOLOR, "256": ColorSystem.EIGHT_BIT}
 

@@ -11,11 +11,11 @@ from typing import Final
 import pytest
 
 from hms_svc.domain.lifecycle import State
+from hms_svc.tui.commands import KEY_SIGNS, TABLE
+from hms_svc.tui.widgets.prompt import Prompt
 from tests.dashboard.conftest import ConsoleMaker
 from tests.dashboard.test_real_terminal import RealConsole, consoles, words
 from tests.support.console import POTHOLE, ConsoleDriver
-from tui.commands import KEY_SIGNS, TABLE
-from tui.widgets.prompt import Prompt
 
 __all__ = ["consoles"]
 LEAVE: Final = "\x07"

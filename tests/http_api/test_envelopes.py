@@ -20,9 +20,9 @@ from hms_svc.domain.signatures import sign
 from hms_svc.operations.producer_fields import producer_fields, sender_facts
 from hms_svc.operations.reads import FullJob
 from hms_svc.operations.tokens import Scope
+from hms_svc.tui.job_page import job_page
+from hms_svc.tui.snapshot import FullJobSeen
 from tests.cli.conftest import make_cli
-from tui.job_page import job_page
-from tui.snapshot import FullJobSeen
 
 from .conftest import NOTICE, ApiService, ServiceMaker
 

@@ -20,10 +20,10 @@ from hms_svc.domain.job import make_job
 from hms_svc.domain.views import AuditRecord, JobView
 from hms_svc.operations.service import Operations
 from hms_svc.processes.embedded import ThreadWorkers
-from tui.app import Console
-from tui.launch import Facts, Launch, Workforce
-from tui.screens.job_list import JobList
-from tui.widgets.grid import Grid
+from hms_svc.tui.app import Console
+from hms_svc.tui.launch import Facts, Launch, Workforce
+from hms_svc.tui.screens.job_list import JobList
+from hms_svc.tui.widgets.grid import Grid
 
 PATIENCE_SECONDS: Final = 20.0
 TURNS: Final = 3

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from tui.table import TableView, fit_columns, matching, sort_rows
-from tui.text import Cell, Column, Row, cell, fit, fit_end, line, wrap
+from hms_svc.tui.table import TableView, fit_columns, matching, sort_rows
+from hms_svc.tui.text import Cell, Column, Row, cell, fit, fit_end, line, wrap
 
 COLUMNS = (
     Column(title="name", width=10, grow=1),

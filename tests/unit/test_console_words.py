@@ -14,17 +14,17 @@ from hms_svc.domain.errors import BadInput
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.percentile import percentile
 from hms_svc.domain.views import FailureGroup, QueueCounts, QueueView
-from tui import columns
-from tui import formatting as f
-from tui.commands import ALIASES, Kind, Target
-from tui.completion import complete_command, complete_filter, read_command
-from tui.hints import hints
-from tui.order import KeptOrder
-from tui.recent_groups import RecentGroups
-from tui.rows import IDLE_KEY, queue_rows, trouble_below
-from tui.screens.overview import share_heights
-from tui.text import Row
-from tui.trend import BARS, Durations, QueueTrend, Trends
+from hms_svc.tui import columns
+from hms_svc.tui import formatting as f
+from hms_svc.tui.commands import ALIASES, Kind, Target
+from hms_svc.tui.completion import complete_command, complete_filter, read_command
+from hms_svc.tui.hints import hints
+from hms_svc.tui.order import KeptOrder
+from hms_svc.tui.recent_groups import RecentGroups
+from hms_svc.tui.rows import IDLE_KEY, queue_rows, trouble_below
+from hms_svc.tui.screens.overview import share_heights
+from hms_svc.tui.text import Row
+from hms_svc.tui.trend import BARS, Durations, QueueTrend, Trends
 
 QUEUE = QueueView(
     type="pothole.report", counts=QueueCounts(), counters={}, oldest_queued_at=None,

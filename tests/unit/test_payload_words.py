@@ -7,11 +7,11 @@ import pytest
 
 from hms_svc.domain.lifecycle import Cause, State
 from hms_svc.domain.views import AttemptView, JobDetail, JobView, Move
-from tui.commands import Target
-from tui.hints import hints
-from tui.job_page import uncounted_words
-from tui.payload_words import common_cause, common_entries, payload_words
-from tui.rows import job_rows
+from hms_svc.tui.commands import Target
+from hms_svc.tui.hints import hints
+from hms_svc.tui.job_page import uncounted_words
+from hms_svc.tui.payload_words import common_cause, common_entries, payload_words
+from hms_svc.tui.rows import job_rows
 
 JOB = JobView(
     id="j1", type="a.job", state=State.DEAD, attempt=3, enqueued_at=0, reason="error", by="handler",

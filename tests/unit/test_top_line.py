@@ -10,11 +10,11 @@ from hms_svc.domain.views import QueueCounts, QueueView, WorkerView
 from hms_svc.operations.health import Seen, assess
 from hms_svc.ports.inspection import BrokerHealth, Capacity
 from hms_svc.ports.stores import DatabaseHealth
-from tui.launch import Facts, Launch
-from tui.queries import AuditRowsQuery, CasePage, CasesQuery
-from tui.snapshot import ScreenQuery, Snapshot
-from tui.snapshot import Seen as SeenByLook
-from tui.topline import top_line
+from hms_svc.tui.launch import Facts, Launch
+from hms_svc.tui.queries import AuditRowsQuery, CasePage, CasesQuery
+from hms_svc.tui.snapshot import ScreenQuery, Snapshot
+from hms_svc.tui.snapshot import Seen as SeenByLook
+from hms_svc.tui.topline import top_line
 
 QUEUE = QueueView(
     type="pothole.report", counts=QueueCounts(), counters={}, oldest_queued_at=None,

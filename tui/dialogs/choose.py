@@ -11,9 +11,9 @@ from textual.containers import Vertical
 from textual.content import Content
 
 from hms_svc.operations.sample_jobs import Sample
-from tui.dialogs.dialog import Dialog
-from tui.text import Column, Row, cell
-from tui.widgets.grid import Grid
+from hms_svc.tui.dialogs.dialog import Dialog
+from hms_svc.tui.text import Column, Row, cell
+from hms_svc.tui.widgets.grid import Grid
 
 COLUMNS = (
     Column(title="Enqueue", width=20),

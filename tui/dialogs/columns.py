@@ -11,10 +11,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 
-from tui.dialogs.dialog import Dialog
-from tui.table import NARROWEST, WIDEST, TableView
-from tui.text import Column, Row, cell
-from tui.widgets.grid import Grid
+from hms_svc.tui.dialogs.dialog import Dialog
+from hms_svc.tui.table import NARROWEST, WIDEST, TableView
+from hms_svc.tui.text import Column, Row, cell
+from hms_svc.tui.widgets.grid import Grid
 
 COLUMNS = (
     Column(title="column", width=20, grow=1),

@@ -9,10 +9,10 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 
-from tui import formatting as f
-from tui.dialogs.dialog import Dialog
-from tui.text import Column, Row, cell
-from tui.widgets.grid import Grid
+from hms_svc.tui import formatting as f
+from hms_svc.tui.dialogs.dialog import Dialog
+from hms_svc.tui.text import Column, Row, cell
+from hms_svc.tui.widgets.grid import Grid
 
 COLUMNS = (
     Column(title="key", width=4),

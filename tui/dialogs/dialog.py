@@ -11,10 +11,10 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
-from tui.text import Cell, Role, cell, line
-from tui.widgets.bar import Bar
-from tui.widgets.page import Page
-from tui.widgets.text_input import TextLine
+from hms_svc.tui.text import Cell, Role, cell, line
+from hms_svc.tui.widgets.bar import Bar
+from hms_svc.tui.widgets.page import Page
+from hms_svc.tui.widgets.text_input import TextLine
 
 Answer = TypeVar("Answer")
 

@@ -14,11 +14,11 @@ from textual.widgets import Input, Label, TextArea
 from hms_svc.domain.errors import MalformedJson
 from hms_svc.domain.strict_json import JsonValue, read_strict
 from hms_svc.operations.dry_run import Check, CheckVerdict
-from tui.dialogs import unsaved
-from tui.dialogs.dialog import Dialog
-from tui.text import Line, Role, cell, line
-from tui.widgets.page import Page
-from tui.widgets.text_input import Editor, TextLine
+from hms_svc.tui.dialogs import unsaved
+from hms_svc.tui.dialogs.dialog import Dialog
+from hms_svc.tui.text import Line, Role, cell, line
+from hms_svc.tui.widgets.page import Page
+from hms_svc.tui.widgets.text_input import Editor, TextLine
 
 _ROLES: Final[dict[CheckVerdict, Role]] = {
     CheckVerdict.PASSES: "good",

@@ -15,9 +15,9 @@ from textual.widgets import Input, Label
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.strict_json import JsonValue
 from hms_svc.operations.forms import FURTHER, Form, fill
-from tui.dialogs import unsaved
-from tui.dialogs.dialog import Dialog
-from tui.widgets.text_input import TextLine
+from hms_svc.tui.dialogs import unsaved
+from hms_svc.tui.dialogs.dialog import Dialog
+from hms_svc.tui.widgets.text_input import TextLine
 
 MOST = 10_000
 

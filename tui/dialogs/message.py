@@ -10,9 +10,9 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 
-from tui.dialogs.dialog import Dialog
-from tui.text import Line
-from tui.widgets.page import Page
+from hms_svc.tui.dialogs.dialog import Dialog
+from hms_svc.tui.text import Line
+from hms_svc.tui.widgets.page import Page
 
 
 class Message(Dialog[str]):

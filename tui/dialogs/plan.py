@@ -15,12 +15,12 @@ from textual.widgets import Input, Label
 from hms_svc.domain.plain_text import plural
 from hms_svc.operations.bulk_pace import Pace
 from hms_svc.operations.undo import UndoPlan
-from tui import formatting as f
-from tui.dialogs.dialog import Dialog
-from tui.plan_lines import undo_lines
-from tui.text import Cell, Line, cell, line
-from tui.widgets.page import Page
-from tui.widgets.text_input import TextLine
+from hms_svc.tui import formatting as f
+from hms_svc.tui.dialogs.dialog import Dialog
+from hms_svc.tui.plan_lines import undo_lines
+from hms_svc.tui.text import Cell, Line, cell, line
+from hms_svc.tui.widgets.page import Page
+from hms_svc.tui.widgets.text_input import TextLine
 
 MANY: Final = 20
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tui.dialogs.dialog import Answer, Dialog
-from tui.dialogs.plan import ConfirmDialog
-from tui.text import cell, line
+from hms_svc.tui.dialogs.dialog import Answer, Dialog
+from hms_svc.tui.dialogs.plan import ConfirmDialog
+from hms_svc.tui.text import cell, line
 
 
 def leave(dialog: Dialog[Answer], *, what: str) -> None:

@@ -11,20 +11,20 @@ from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 
-from tui import formatting as f
-from tui.commands import Target, sign_of
-from tui.hints import PROMPT, PROMPTS, States, hints, lines_of
-from tui.snapshot import ScreenQuery, Snapshot
-from tui.text import Cell, Line, cell
-from tui.topline import top_line
-from tui.widgets.bar import Bar
-from tui.widgets.grid import Grid
-from tui.widgets.prompt import Mode, Prompt
-from tui.widgets.text_input import TextLine
+from hms_svc.tui import formatting as f
+from hms_svc.tui.commands import Target, sign_of
+from hms_svc.tui.hints import PROMPT, PROMPTS, States, hints, lines_of
+from hms_svc.tui.snapshot import ScreenQuery, Snapshot
+from hms_svc.tui.text import Cell, Line, cell
+from hms_svc.tui.topline import top_line
+from hms_svc.tui.widgets.bar import Bar
+from hms_svc.tui.widgets.grid import Grid
+from hms_svc.tui.widgets.prompt import Mode, Prompt
+from hms_svc.tui.widgets.text_input import TextLine
 
 if TYPE_CHECKING:
     from hms_svc.domain.event import Event
-    from tui.app import Console
+    from hms_svc.tui.app import Console
 
 
 class ConsoleScreen(Screen[None]):

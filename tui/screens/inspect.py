@@ -11,19 +11,19 @@ from textual.widget import Widget
 from hms_svc.domain.case import Case
 from hms_svc.domain.event import Event
 from hms_svc.domain.views import AuditRecord
-from tui import formatting as f
-from tui.audit_rows import Folded
-from tui.commands import Target
-from tui.hints import States
-from tui.job_page import audit_page, case_page, event_page, folded_audit_page, job_page
-from tui.page_lines import PageText, pretty
-from tui.queries import AuditRowQuery, BatchQuery, CaseQuery, JobQuery
-from tui.screens.base import ConsoleScreen
-from tui.snapshot import FullJobSeen, ScreenQuery, Snapshot
-from tui.text import Cell, cell, line
-from tui.widgets.bar import Bar
-from tui.widgets.page import Page
-from tui.widgets.prompt import Mode
+from hms_svc.tui import formatting as f
+from hms_svc.tui.audit_rows import Folded
+from hms_svc.tui.commands import Target
+from hms_svc.tui.hints import States
+from hms_svc.tui.job_page import audit_page, case_page, event_page, folded_audit_page, job_page
+from hms_svc.tui.page_lines import PageText, pretty
+from hms_svc.tui.queries import AuditRowQuery, BatchQuery, CaseQuery, JobQuery
+from hms_svc.tui.screens.base import ConsoleScreen
+from hms_svc.tui.snapshot import FullJobSeen, ScreenQuery, Snapshot
+from hms_svc.tui.text import Cell, cell, line
+from hms_svc.tui.widgets.bar import Bar
+from hms_svc.tui.widgets.page import Page
+from hms_svc.tui.widgets.prompt import Mode
 
 Copies = list[tuple[str, str, str]]
 """What can be copied: a key, what it is, and the text."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import ClassVar
 
 from hms_svc.operations.type_detail import TypeDetail
-from tui.commands import Target
-from tui.page_lines import PageText
-from tui.queries import TypeQuery
-from tui.screens.inspect import Reading
-from tui.snapshot import ScreenQuery
-from tui.trend import QueueTrend
-from tui.type_page import type_page
+from hms_svc.tui.commands import Target
+from hms_svc.tui.page_lines import PageText
+from hms_svc.tui.queries import TypeQuery
+from hms_svc.tui.screens.inspect import Reading
+from hms_svc.tui.snapshot import ScreenQuery
+from hms_svc.tui.trend import QueueTrend
+from hms_svc.tui.type_page import type_page
 
 
 class InspectType(Reading):

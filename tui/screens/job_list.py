@@ -11,20 +11,20 @@ from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.lifecycle import TERMINAL, State
 from hms_svc.domain.plain_text import plural
 from hms_svc.domain.views import JobPage, JobView
-from tui import formatting as f
-from tui.commands import Target
-from tui.hints import States
-from tui.page_lines import PageText
-from tui.payload_words import common_cause
-from tui.preview import Read, preview_job
-from tui.queries import GlanceQuery, JobsQuery
-from tui.rows import cause_text
-from tui.screens.previewed import Previewed
-from tui.snapshot import ScreenQuery, Snapshot
-from tui.text import Cell, Column, Line, Row, cell, line
-from tui.widgets.bar import Bar
-from tui.widgets.grid import Grid
-from tui.widgets.prompt import Mode
+from hms_svc.tui import formatting as f
+from hms_svc.tui.commands import Target
+from hms_svc.tui.hints import States
+from hms_svc.tui.page_lines import PageText
+from hms_svc.tui.payload_words import common_cause
+from hms_svc.tui.preview import Read, preview_job
+from hms_svc.tui.queries import GlanceQuery, JobsQuery
+from hms_svc.tui.rows import cause_text
+from hms_svc.tui.screens.previewed import Previewed
+from hms_svc.tui.snapshot import ScreenQuery, Snapshot
+from hms_svc.tui.text import Cell, Column, Line, Row, cell, line
+from hms_svc.tui.widgets.bar import Bar
+from hms_svc.tui.widgets.grid import Grid
+from hms_svc.tui.widgets.prompt import Mode
 
 LEAST_ROWS = 10
 LINES_AROUND = 4

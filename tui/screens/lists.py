@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from hms_svc.domain.views import JobView
-from tui import columns, rows
-from tui.screens.job_list import JobList
-from tui.snapshot import Snapshot
-from tui.text import Column, Line, Row, cell, line
+from hms_svc.tui import columns, rows
+from hms_svc.tui.screens.job_list import JobList
+from hms_svc.tui.snapshot import Snapshot
+from hms_svc.tui.text import Column, Line, Row, cell, line
 
 
 class Jobs(JobList):

@@ -9,15 +9,15 @@ from textual import events
 from textual.containers import Container, Vertical
 from textual.widget import Widget
 
-from tui import columns, rows
-from tui import formatting as f
-from tui.commands import Kind, Target
-from tui.hints import States
-from tui.screens.base import ConsoleScreen
-from tui.snapshot import Snapshot
-from tui.store import NEWEST_EVENTS
-from tui.text import Line, cell, line
-from tui.widgets.grid import Grid
+from hms_svc.tui import columns, rows
+from hms_svc.tui import formatting as f
+from hms_svc.tui.commands import Kind, Target
+from hms_svc.tui.hints import States
+from hms_svc.tui.screens.base import ConsoleScreen
+from hms_svc.tui.snapshot import Snapshot
+from hms_svc.tui.store import NEWEST_EVENTS
+from hms_svc.tui.text import Line, cell, line
+from hms_svc.tui.widgets.grid import Grid
 
 KINDS: Final[dict[str, Kind]] = {
     "queues": "queue", "results": "job", "validation": "group", "dead": "group",

@@ -14,15 +14,15 @@ from textual.widget import Widget
 
 from hms_svc.domain.errors import HmsError
 from hms_svc.domain.plain_text import plain
-from tui.page_lines import PageText
-from tui.preview import Read
-from tui.queries import GlanceQuery
-from tui.screens.base import ConsoleScreen
-from tui.snapshot import Snapshot
-from tui.text import cell, line
-from tui.widgets.bar import Bar
-from tui.widgets.grid import Grid
-from tui.widgets.page import Page
+from hms_svc.tui.page_lines import PageText
+from hms_svc.tui.preview import Read
+from hms_svc.tui.queries import GlanceQuery
+from hms_svc.tui.screens.base import ConsoleScreen
+from hms_svc.tui.snapshot import Snapshot
+from hms_svc.tui.text import cell, line
+from hms_svc.tui.widgets.bar import Bar
+from hms_svc.tui.widgets.grid import Grid
+from hms_svc.tui.widgets.page import Page
 
 LEAST_WIDTH: Final = 120
 BESIDE_WIDTH: Final = 180

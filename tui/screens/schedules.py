@@ -9,15 +9,15 @@ from textual.widget import Widget
 
 from hms_svc.domain.schedule import type_of_tick
 from hms_svc.domain.views import JobPage, JobView
-from tui import columns, rows
-from tui.commands import Target
-from tui.page_lines import PageText
-from tui.preview import Read, preview_schedule
-from tui.queries import SchedulePage, SchedulesQuery
-from tui.screens.job_list import JobList
-from tui.snapshot import ScreenQuery, Snapshot
-from tui.text import Column, Line, Row, cell, line
-from tui.widgets.grid import Grid
+from hms_svc.tui import columns, rows
+from hms_svc.tui.commands import Target
+from hms_svc.tui.page_lines import PageText
+from hms_svc.tui.preview import Read, preview_schedule
+from hms_svc.tui.queries import SchedulePage, SchedulesQuery
+from hms_svc.tui.screens.job_list import JobList
+from hms_svc.tui.snapshot import ScreenQuery, Snapshot
+from hms_svc.tui.text import Column, Line, Row, cell, line
+from hms_svc.tui.widgets.grid import Grid
 
 MOST_LINES = 8
 

@@ -10,19 +10,26 @@ from textual.widget import Widget
 from hms_svc.domain.case import Case
 from hms_svc.domain.event import AUDIT_SEALED, EVENTS_GAP, Event
 from hms_svc.domain.views import FailureGroup
-from tui import columns, record_rows, rows
-from tui.audit_rows import Folded, audit_rows, read_audit_query
-from tui.case_query import read_case_query
-from tui.commands import Target
-from tui.hints import States
-from tui.job_page import case_page, event_page, folded_audit_page
-from tui.page_lines import PageText
-from tui.preview import Read, preview_group
-from tui.queries import AuditRowsQuery, AuditSeen, CasePage, CasesQuery, EventsQuery, GlanceQuery
-from tui.screens.previewed import Previewed
-from tui.snapshot import ScreenQuery, Snapshot
-from tui.text import Column, Line, Row, line
-from tui.widgets.grid import Grid
+from hms_svc.tui import columns, record_rows, rows
+from hms_svc.tui.audit_rows import Folded, audit_rows, read_audit_query
+from hms_svc.tui.case_query import read_case_query
+from hms_svc.tui.commands import Target
+from hms_svc.tui.hints import States
+from hms_svc.tui.job_page import case_page, event_page, folded_audit_page
+from hms_svc.tui.page_lines import PageText
+from hms_svc.tui.preview import Read, preview_group
+from hms_svc.tui.queries import (
+    AuditRowsQuery,
+    AuditSeen,
+    CasePage,
+    CasesQuery,
+    EventsQuery,
+    GlanceQuery,
+)
+from hms_svc.tui.screens.previewed import Previewed
+from hms_svc.tui.snapshot import ScreenQuery, Snapshot
+from hms_svc.tui.text import Column, Line, Row, line
+from hms_svc.tui.widgets.grid import Grid
 
 ROWS = 100
 _OF_NO_JOB: Final = frozenset({AUDIT_SEALED, EVENTS_GAP})

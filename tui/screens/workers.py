@@ -17,14 +17,14 @@ from hms_svc.operations.explanation import (
     request_text,
     silence_text,
 )
-from tui import formatting as f
-from tui.commands import Target
-from tui.hints import States
-from tui.queries import RunningJobs, RunningJobsQuery
-from tui.screens.base import ConsoleScreen
-from tui.snapshot import Snapshot
-from tui.text import Cell, Column, Role, Row, cell, line
-from tui.widgets.grid import Grid
+from hms_svc.tui import formatting as f
+from hms_svc.tui.commands import Target
+from hms_svc.tui.hints import States
+from hms_svc.tui.queries import RunningJobs, RunningJobsQuery
+from hms_svc.tui.screens.base import ConsoleScreen
+from hms_svc.tui.snapshot import Snapshot
+from hms_svc.tui.text import Cell, Column, Role, Row, cell, line
+from hms_svc.tui.widgets.grid import Grid
 
 WORKER_COLUMNS: Final = (
     Column(title="Workers", width=22, grow=2),

@@ -8,8 +8,8 @@ from typing import Final
 from rich.cells import cell_len
 from textual.strip import Strip
 
-from tui.text import Cell, Line, fit, wrap
-from tui.widgets.styled import Styled
+from hms_svc.tui.text import Cell, Line, fit, wrap
+from hms_svc.tui.widgets.styled import Styled
 
 MOST_LINES: Final = 3
 

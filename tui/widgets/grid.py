@@ -14,10 +14,10 @@ from textual.geometry import Region, Size
 from textual.message import Message
 from textual.strip import Strip
 
-from tui.order import KeptOrder
-from tui.table import Layout, TableView, fit_columns, matching, sort_rows
-from tui.text import Cell, Column, Line, Role, Row, cell, fit, fit_end, line, wrap
-from tui.widgets.styled import MOVING, Styled
+from hms_svc.tui.order import KeptOrder
+from hms_svc.tui.table import Layout, TableView, fit_columns, matching, sort_rows
+from hms_svc.tui.text import Cell, Column, Line, Role, Row, cell, fit, fit_end, line, wrap
+from hms_svc.tui.widgets.styled import MOVING, Styled
 
 GONE: Final = Cell("gone", "dim")
 WAITING: Final = (line(cell("loading …", "dim")),)

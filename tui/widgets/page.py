@@ -15,9 +15,9 @@ from textual.message import Message
 from textual.strip import Strip
 
 from hms_svc.domain.plain_text import plural
-from tui.page_sections import Sections, found_in, marked, moved_stop
-from tui.text import Cell, Line, cell, wrap
-from tui.widgets.styled import MOVING, Styled
+from hms_svc.tui.page_sections import Sections, found_in, marked, moved_stop
+from hms_svc.tui.text import Cell, Line, cell, wrap
+from hms_svc.tui.widgets.styled import MOVING, Styled
 
 AROUND: Final = 2
 """The cells left and right of the text."""

@@ -10,7 +10,7 @@ from textual.message import Message
 from textual.suggester import Suggester
 from textual.widgets import Input
 
-from tui.widgets.text_input import TextLine
+from hms_svc.tui.widgets.text_input import TextLine
 
 Mode: TypeAlias = Literal["filter", "words", "search", "command"]
 """A filter of jobs, words that the rows of a list have, words in a page, or a command."""

@@ -13,7 +13,7 @@ from textual.scroll_view import ScrollView
 from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.strip import Strip
 
-from tui.text import ROLES, Cell
+from hms_svc.tui.text import ROLES, Cell
 
 _NO_COLOR: Final = Color.default()
 _ON_CURSOR: Final = Style(color="bright_white")
