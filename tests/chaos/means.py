@@ -14,12 +14,13 @@ from typing import Any, Final, NamedTuple, Protocol, Self
 import httpx
 
 from tests.chaos.interrupted import APP
-from tests.chaos.processes import PATIENCE_SECONDS, Served, wait_until
 from tests.chaos.site import Site
 from tests.support.framing import POSTGRESQL
 from tests.support.postgres_server import PostgresServer
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
+from tests.support.serve_process import Served
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 OUTAGE_SECONDS: Final = 1.0
 """Longer than the program's own repetitions take, and than the busy timeout of `interrupted.py`."""

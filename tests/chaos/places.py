@@ -17,10 +17,10 @@ import httpx
 from hms_svc.domain.lifecycle import State
 from tests.chaos.app import APP as CHAOS
 from tests.chaos.means import MANY, Interruptions, is_listening
-from tests.chaos.processes import PATIENCE_SECONDS, wait_until
 from tests.chaos.site import ROOT, Site
 from tests.chaos.ticking import APP as TICKING
 from tests.support.proxy import free_port
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 JOBS_AT_A_TIME: Final = 25
 DOORS: Final = 4

@@ -11,8 +11,9 @@ from typing import Final
 
 from hms_svc.domain.lifecycle import TERMINAL, State
 from tests.chaos.checker import Report, check
-from tests.chaos.processes import PATIENCE_SECONDS, Producer, Served, wait_until
 from tests.chaos.views import JobRow, broker_view, database_view
+from tests.support.serve_process import Producer, Served
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 

@@ -29,10 +29,11 @@ import redis
 from hms_svc.brokers.redis import scripts
 from hms_svc.domain.lifecycle import State
 from tests.chaos.bounded_app import APP
-from tests.chaos.processes import Served, wait_until
 from tests.chaos.site import Site
 from tests.support.framing import POSTGRESQL
 from tests.support.proxy import LOOPBACK, Proxy, free_port
+from tests.support.serve_process import Served
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 MIB: Final = 1024 * 1024

@@ -16,9 +16,9 @@ import pytest
 from hms_svc.domain.lifecycle import State
 from tests.chaos.app import APP
 from tests.chaos.checker import read_journal
-from tests.chaos.processes import Served
 from tests.chaos.site import Site
 from tests.support.redis_server import RedisMaker, RedisServer
+from tests.support.serve_process import Served
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ import pytest
 
 from hms_svc.domain.lifecycle import State
 from tests.chaos.app import APP
-from tests.chaos.processes import Served
 from tests.chaos.site import Site
 from tests.support.framing import POSTGRESQL
 from tests.support.postgres_server import PostgresServer
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
+from tests.support.serve_process import Served
 
 
 @pytest.fixture

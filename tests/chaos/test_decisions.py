@@ -17,9 +17,10 @@ import pytest
 from hms_svc.domain.lifecycle import State
 from tests.chaos.app import APP
 from tests.chaos.pairs import on_all_four, on_fleet_first
-from tests.chaos.processes import Served, wait_until
 from tests.chaos.site import Site
 from tests.support.proxy import free_port
+from tests.support.serve_process import Served
+from tests.support.waiting import wait_until
 
 POLICY: Final = 'default = "hold"\n'
 A_ROUND: Final = 25

@@ -11,8 +11,8 @@ import pytest
 from hms_svc.domain.lifecycle import State
 from tests.chaos.app import APP
 from tests.chaos.pairs import on_both
-from tests.chaos.processes import wait_until
 from tests.chaos.site import Site
+from tests.support.waiting import wait_until
 
 LEASE_SECONDS = 4
 

@@ -14,10 +14,10 @@ import pytest
 from hms_svc.domain.lifecycle import State
 from tests.chaos.app import APP
 from tests.chaos.pairs import on_fleet
-from tests.chaos.processes import Served
 from tests.chaos.site import Site
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisMaker, RedisServer
+from tests.support.serve_process import Served
 
 JOBS = 5
 OUR_END: Final = "10.213.77.1"

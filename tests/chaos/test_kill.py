@@ -10,8 +10,8 @@ import pytest
 from hms_svc.domain.lifecycle import State
 from tests.chaos.app import APP
 from tests.chaos.pairs import on_both, on_every_pair, on_fleet, on_fleet_first
-from tests.chaos.processes import wait_until
 from tests.chaos.site import Site
+from tests.support.waiting import wait_until
 
 
 def rampage_among_others(site: Site, chance: random.Random, *, jobs: int, kills: int) -> None:

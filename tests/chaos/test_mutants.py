@@ -11,10 +11,10 @@ import signal
 from hms_svc.domain.lifecycle import State
 from tests.chaos.app import APP
 from tests.chaos.pairs import on_both, on_fleet
-from tests.chaos.processes import wait_until
 from tests.chaos.site import Site
 from tests.chaos.test_zombies import make_zombie
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import wait_until
 
 
 def mutant(name: str) -> str:

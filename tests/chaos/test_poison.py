@@ -5,8 +5,8 @@ from __future__ import annotations
 from hms_svc.domain.lifecycle import State
 from tests.chaos.app import APP
 from tests.chaos.pairs import on_fleet_first
-from tests.chaos.processes import wait_until
 from tests.chaos.site import Site
+from tests.support.waiting import wait_until
 
 
 @on_fleet_first

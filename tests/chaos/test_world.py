@@ -14,9 +14,10 @@ import pytest
 
 from hms_svc.domain.lifecycle import State
 from tests.chaos.pairs import on_both
-from tests.chaos.processes import Served, wait_until
 from tests.chaos.site import Site
 from tests.chaos.world_app import APP
+from tests.support.serve_process import Served
+from tests.support.waiting import wait_until
 
 
 def run(site: Site, type: str) -> dict[str, Any]:

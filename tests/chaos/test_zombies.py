@@ -9,8 +9,9 @@ import pytest
 from hms_svc.domain.lifecycle import State
 from tests.chaos.app import APP
 from tests.chaos.pairs import each_on_one, on_both
-from tests.chaos.processes import Served, wait_until
 from tests.chaos.site import Site
+from tests.support.serve_process import Served
+from tests.support.waiting import wait_until
 
 BYSTANDER = "crew.notify"
 """Served by the worker that only takes the leases back."""

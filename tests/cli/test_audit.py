@@ -17,7 +17,7 @@ from hms_svc.domain.views import AuditRecord
 from hms_svc.persistence.audit import chained
 from hms_svc.ports.clock import SystemClock
 from hms_svc.settings import Settings, load_settings
-from tests.cli.conftest import Cli, drain, environment, make_cli
+from tests.support.command_line import Cli, drain, environment, make_cli
 from tests.support.postgres_server import PostgresServer
 from tests.support.redis_server import RedisServer
 

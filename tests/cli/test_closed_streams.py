@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.processes import wait_until
-
-from .conftest import ROOT, environment
+from tests.support.command_line import ROOT, environment
+from tests.support.waiting import wait_until
 
 JOB = '{"type": "crew.notify", "data": {"case_id": "case-1"}}'
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hms_svc.cli.console import NO_TERMINAL
-from tests.cli.conftest import Cli
+from tests.support.command_line import Cli
 
 
 def test_without_a_terminal_it_says_what_there_is_instead(cli: Cli) -> None:

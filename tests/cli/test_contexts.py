@@ -8,7 +8,7 @@ import pytest
 
 from hms_svc.domain.errors import BadSetting
 from hms_svc.settings import load_settings
-from tests.cli.conftest import SAMPLES, Cli, make_cli
+from tests.support.command_line import SAMPLES, Cli, make_cli
 
 FILE = """
 data_dir = "{folder}/one"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import environment
+from tests.support.command_line import environment
 
 HMS_SVC = str(Path(sys.executable).parent / "hms-svc")
 TRAP = (

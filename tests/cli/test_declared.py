@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import ROOT, Cli, environment
+from tests.support.command_line import ROOT, Cli, environment
 
 APP = "tests.cli.declared_app:registry"
 HEAD = """from hms_svc import Registry

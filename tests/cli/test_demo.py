@@ -12,7 +12,7 @@ import pytest
 from hms_svc.demo.city import City
 from hms_svc.demo.phases import STREETLIGHT_BUG, Phase
 from hms_svc.demo.services import StreetlightReport, dispatch_electrician
-from tests.cli.conftest import make_cli
+from tests.support.command_line import make_cli
 
 
 def test_a_headless_city_has_something_of_everything(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import SAMPLES, Cli
+from tests.support.command_line import SAMPLES, Cli
 
 REPORT = {"user_id": "usr-1", "lat": 38.9, "lon": -77.0}
 

@@ -8,7 +8,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from tests.cli.conftest import Cli, drain, make_cli
+from tests.support.command_line import Cli, drain, make_cli
 
 PERSON, OTHER = "usr-44321", "usr-5005"
 PLACE, ELSEWHERE = 38.8977, 38.9001

@@ -14,7 +14,7 @@ import pytest
 from hms_svc.cli.catalogue import COMMANDS, GROUPS, build
 from hms_svc.cli.root import exit_code
 from hms_svc.domain import errors
-from tests.cli.conftest import ROOT, Cli, environment
+from tests.support.command_line import ROOT, Cli, environment
 
 
 def test_alone_it_names_serve(cli: Cli) -> None:

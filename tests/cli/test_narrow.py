@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hms_svc.cli.columns import Column, fit
-from tests.cli.conftest import ROOT, Cli, drain, environment, make_cli
+from tests.support.command_line import ROOT, Cli, drain, environment, make_cli
 
 REPORT = (
     '{{"id":"{id}","type":"pothole.report","data":{{"user_id":"usr-1","lat":38.9,"lon":-77.0}}}}'

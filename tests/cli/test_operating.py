@@ -15,7 +15,7 @@ from hms_svc.bootstrap import backend, database
 from hms_svc.cli import jobs_act
 from hms_svc.operations import bulk
 from hms_svc.settings import load_settings
-from tests.cli.conftest import SAMPLES, Cli, drain, environment, make_cli
+from tests.support.command_line import SAMPLES, Cli, drain, environment, make_cli
 
 City = tuple[Cli, Path]
 

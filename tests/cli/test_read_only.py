@@ -6,7 +6,7 @@ import pytest
 
 from hms_svc.cli.catalogue import COMMANDS, GROUPS, build
 from hms_svc.operations.action_table import ACTIONS
-from tests.cli.conftest import SAMPLES, Cli
+from tests.support.command_line import SAMPLES, Cli
 
 WRITING = (
     ("enqueue", SAMPLES / "pothole.json"),

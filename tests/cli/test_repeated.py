@@ -10,8 +10,7 @@ import typer
 
 from hms_svc.cli.app import make_app
 from hms_svc.cli.catalogue import COMMANDS, build
-
-from .conftest import Cli
+from tests.support.command_line import Cli
 
 SAFE = {"help"}
 

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from hms_svc.cli.root import BAD_INPUT, OUTAGE, REFUSED
-from tests.cli.conftest import ROOT, SAMPLES, drain, environment, make_cli
+from tests.support.command_line import ROOT, SAMPLES, drain, environment, make_cli
 
 WALK: Final = Path(__file__).with_name("walk_commands.py")
 NAMELESS: Final = ("unshare", "--user", "--map-user=54321")

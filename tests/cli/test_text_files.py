@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Answer, Cli, make_cli
+from tests.support.command_line import Answer, Cli, make_cli
 
 JOB = '{"type": "crew.notify", "data": {"case_id": "café"}}'
 FILES = {

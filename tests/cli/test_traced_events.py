@@ -12,8 +12,7 @@ from cloudevents.core.v1.event import CloudEvent
 from hms_svc.domain.agencies import Receiver
 from hms_svc.domain.deliveries import delivery_job
 from hms_svc.domain.event import Event, service_event
-
-from .conftest import Cli, drain
+from tests.support.command_line import Cli, drain
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 POTHOLE = {"user_id": "usr-1", "lat": 38.8977, "lon": -77.0365}

@@ -17,11 +17,11 @@ from hms_svc.brokers.redis.clients import ServerClients, close_blocking_client
 from hms_svc.domain.backend_url import read_broker_url
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.settings import Settings
+from tests.support.fleet import Fleet, settings_for
 from tests.support.proxy import LOOPBACK, free_port
 from tests.support.redis_server import RedisMaker, RedisServer, redis_binary
 from tests.support.tls import Authority
-
-from .conftest import Fleet, settings_for, until
+from tests.support.waiting import until
 
 SENTINEL = """\
 port 0

@@ -12,9 +12,8 @@ from hms_svc.domain.views import AuditRecord
 from hms_svc.ports.clock import SystemClock
 from hms_svc.runtime.audit_sealer import AuditSealer
 from hms_svc.settings import Settings
+from tests.support.fleet import settings_for
 from tests.support.redis_server import RedisMaker
-
-from .conftest import settings_for
 
 
 async def test_rows_are_sealed_while_the_broker_is_away(

@@ -9,8 +9,7 @@ from hms_svc.domain.causes import OTHER_CAUSES
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.control import Act, ActRequest
-
-from .conftest import TYPE, Fleet
+from tests.support.fleet import TYPE, Fleet
 
 TYPES = tuple(f"type.{number}" for number in range(8))
 

@@ -18,10 +18,10 @@ from hms_svc.domain.backend_url import read_broker_url
 from hms_svc.domain.errors import BadSetting, BrokerUnavailable
 from hms_svc.ports import answer_timeout
 from hms_svc.settings import Settings
+from tests.support.fleet import Fleet, settings_for
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisMaker, RedisServer
-
-from .conftest import Fleet, settings_for, until
+from tests.support.waiting import until
 
 RESUME_SECONDS = 5.0
 

@@ -9,8 +9,8 @@ from hms_svc.domain.causes import OTHER_CAUSES
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.control import Act, ActRequest
-
-from .conftest import TYPE, Fleet, until
+from tests.support.fleet import TYPE, Fleet
+from tests.support.waiting import until
 
 FAR = 4_000_000_000_000
 WAITING = {"queued": 3, "scheduled": 2, "retrying": 1, "held": 1, "processing": 2}

@@ -10,9 +10,8 @@ from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.backend_url import read_broker_url
 from hms_svc.ports.inspection import BrokerHealth
 from hms_svc.settings import Settings
+from tests.support.fleet import settings_for
 from tests.support.redis_server import RedisMaker, RedisServer
-
-from .conftest import settings_for
 
 
 async def health(settings: Settings, server: RedisServer) -> BrokerHealth:

@@ -9,8 +9,7 @@ from hms_svc.domain.lifecycle import Cause, State
 from hms_svc.domain.outcome import Disposition, Failure
 from hms_svc.ports.broker import ProgressReport
 from hms_svc.ports.control import Act, ActRequest, Seen
-
-from .conftest import TYPE, Fleet
+from tests.support.fleet import TYPE, Fleet
 
 SECRET = "usr-44321"
 READERS = {

@@ -10,8 +10,7 @@ from msgspec import UNSET
 from hms_svc.domain.job import Lane
 from hms_svc.domain.lifecycle import State
 from hms_svc.operations.answers.service import QueueAnswer
-
-from .conftest import TYPE, Fleet
+from tests.support.fleet import TYPE, Fleet
 
 OTHER = "crew.notify"
 FAR = 4_000_000_000_000

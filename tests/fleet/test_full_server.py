@@ -17,10 +17,9 @@ from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.stores import Database
 from hms_svc.runtime.memory_retention import END_SHARE, MemoryRetention
 from hms_svc.settings import Settings
-from tests.contracts.database.requests import effect
+from tests.support.database_requests import effect
+from tests.support.fleet import TYPE, Fleet, settings_for
 from tests.support.redis_server import RedisMaker, RedisServer
-
-from .conftest import TYPE, Fleet, settings_for
 
 
 async def fill(fleet: Fleet, server: RedisServer) -> int:

@@ -11,7 +11,7 @@ import pytest
 
 from hms_svc.ports import answer_timeout
 from hms_svc.ports.answer_timeout import MOST_SECONDS
-from tests.cli.conftest import Cli, make_cli
+from tests.support.command_line import Cli, make_cli
 from tests.support.redis_server import RedisMaker, RedisServer
 
 

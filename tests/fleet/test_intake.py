@@ -14,8 +14,8 @@ from hms_svc.domain.job import ClaimedJob
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import JobView
 from hms_svc.operations.answers.jobs import Raw
-
-from .conftest import TYPE, Fleet, until
+from tests.support.fleet import TYPE, Fleet
+from tests.support.waiting import until
 
 INTAKE = f"jobs:{TYPE}"
 

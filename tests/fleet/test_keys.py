@@ -12,8 +12,8 @@ from hms_svc.domain.event import service_event
 from hms_svc.domain.views import WorkerRequest, WorkerState
 from hms_svc.ports.broker import ProgressReport, WorkerRegistration
 from hms_svc.ports.control import Act, ActRequest, Seen
+from tests.support.fleet import TYPE, Fleet
 
-from .conftest import TYPE, Fleet
 from .test_deleted_keys import every_state
 
 PATTERNS = {

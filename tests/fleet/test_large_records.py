@@ -8,8 +8,8 @@ from typing import Any
 from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.broker import Acceptance
-
-from .conftest import TYPE, Fleet, until
+from tests.support.fleet import TYPE, Fleet
+from tests.support.waiting import until
 
 LARGE = "x" * 1_000_000
 MANY = 12

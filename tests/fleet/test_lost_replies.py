@@ -14,10 +14,9 @@ from hms_svc.domain.lifecycle import State
 from hms_svc.ports.broker import Acceptance, KeyClaim, ProgressReport
 from hms_svc.ports.control import Act, ActRequest
 from hms_svc.settings import Settings
+from tests.support.fleet import TYPE, Fleet, settings_for
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
-
-from .conftest import TYPE, Fleet, settings_for
 
 ROUNDS = 5
 

@@ -12,9 +12,8 @@ from hms_svc import bootstrap
 from hms_svc.brokers.redis import pages
 from hms_svc.domain.filter import EVERYTHING, parse_filter
 from hms_svc.settings import Settings
+from tests.support.fleet import TYPE, Fleet, settings_for
 from tests.support.redis_server import RedisMaker, RedisServer
-
-from .conftest import TYPE, Fleet, settings_for
 
 NAMES = [f"{letter}{sign}{number}" for letter in "aBcD" for sign in "._:-" for number in range(40)]
 

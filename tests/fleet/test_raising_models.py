@@ -14,9 +14,9 @@ from hms_svc.domain.job import Job, make_job
 from hms_svc.sdk.job_defaults import complete, complete_if_possible
 from hms_svc.sdk.registry import Registry
 from hms_svc.settings import Settings
+from tests.support.fleet import TYPE, Fleet, settings_for
 from tests.support.redis_server import RedisServer
-
-from .conftest import TYPE, Fleet, settings_for, until
+from tests.support.waiting import until
 
 WARDS = {"north": 1}
 

@@ -12,10 +12,10 @@ import redis
 from hms_svc import bootstrap
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.settings import Settings
+from tests.support.fleet import Fleet, settings_for
 from tests.support.proxy import free_port
 from tests.support.redis_server import RedisMaker, RedisServer, redis_binary
-
-from .conftest import Fleet, settings_for, until
+from tests.support.waiting import until
 
 CONFIGURATION = """\
 port {port}

@@ -15,9 +15,9 @@ import pytest
 from hms_svc import bootstrap
 from hms_svc.domain.lifecycle import State
 from hms_svc.settings import Settings, child_environment
+from tests.support.fleet import Fleet, settings_for
 from tests.support.redis_server import RedisMaker, RedisServer
-
-from .conftest import Fleet, settings_for, until
+from tests.support.waiting import until
 
 DRILL = "drill.run"
 

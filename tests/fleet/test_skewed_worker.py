@@ -8,8 +8,7 @@ import pytest
 from hms_svc.domain.lifecycle import Cause, State
 from hms_svc.domain.outcome import Disposition
 from hms_svc.ports.clock import SystemClock
-
-from .conftest import Fleet
+from tests.support.fleet import Fleet
 
 HOUR_MS = 3_600_000
 

@@ -12,9 +12,9 @@ import pytest
 from hms_svc import bootstrap
 from hms_svc.ports.broker import ClaimRequest, ServedType
 from hms_svc.settings import Settings
+from tests.support.fleet import Fleet, settings_for
 from tests.support.redis_server import RedisServer
-
-from .conftest import Fleet, settings_for, until
+from tests.support.waiting import until
 
 LONG_SECONDS = 25.0
 TYPES = ("a", "b")

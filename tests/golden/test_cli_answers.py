@@ -14,10 +14,10 @@ from msgspec.structs import replace
 from hms_svc.cli.catalogue import COMMANDS, GROUPS, build
 from hms_svc.domain.ids import case_id
 from hms_svc.settings import Settings
-from tests.cli.conftest import Answer, Cli, make_cli
 from tests.golden.files import Answers
 from tests.golden.world import build as build_world
-from tests.http_api.conftest import NOTICE, opened
+from tests.support.api import NOTICE, opened
+from tests.support.command_line import Answer, Cli, make_cli
 from tests.support.redis_server import RedisServer
 
 CASE: Final = case_id("done-1", "")

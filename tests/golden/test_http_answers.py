@@ -14,7 +14,7 @@ from hms_svc.http_api.answer_schemas import answer_schemas
 from hms_svc.operations.tokens import Scope
 from tests.golden.files import Answers
 from tests.golden.world import build
-from tests.http_api.conftest import NOTICE, ApiService, ServiceMaker
+from tests.support.api import NOTICE, ApiService, ServiceMaker
 from tests.support.redis_server import RedisServer
 
 CASE: Final = case_id("done-1", "")

@@ -10,8 +10,8 @@ from hms_svc.domain.outcome import Failure
 from hms_svc.domain.schedule import read_schedule, tick_id
 from hms_svc.domain.views import WorkerRequest, WorkerState
 from hms_svc.ports.broker import WorkerRegistration
-from tests.contracts.database.requests import effect
-from tests.http_api.conftest import NOTICE, POTHOLE, ApiService
+from tests.support.api import NOTICE, POTHOLE, ApiService
+from tests.support.database_requests import effect
 
 CLOUD_EVENT = {"source": "/agencies/water", "id": "evt-1", "extensions": {"district": "north"}}
 BOOM = Failure("ValueError", "crew 7 is unknown", "Traceback (most recent call last):\n  boom")

@@ -29,9 +29,8 @@ from hms_svc.operations.answers.service import (
 from hms_svc.operations.tokens import Scope
 from hms_svc.persistence.database import SqlDatabase
 from hms_svc.ports.broker import WorkerRegistration
-from tests.contracts.database.requests import effect
-
-from .conftest import NOTICE, ApiService
+from tests.support.api import NOTICE, ApiService
+from tests.support.database_requests import effect
 
 CASE = case_id("maker-1", "")
 

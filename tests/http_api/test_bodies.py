@@ -13,9 +13,9 @@ import pytest
 
 from hms_svc.http_api import protocol, request_body, slow_clients
 from hms_svc.http_api.request_body import MOST_BODY_BYTES
-
-from .conftest import PATIENCE_SECONDS, ApiService, until
-from .wire import JOB, accepted, exchange, head, post, status_of
+from tests.support.api import ApiService
+from tests.support.http_wire import JOB, accepted, exchange, head, post, status_of
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 JSON_TYPE = "Content-Type: application/json"
 CHUNKED = (JSON_TYPE, "Transfer-Encoding: chunked")

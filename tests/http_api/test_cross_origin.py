@@ -12,9 +12,8 @@ from websockets.typing import Origin, Subprotocol
 
 from hms_svc.http_api import middleware
 from hms_svc.operations.tokens import Scope
-
-from .conftest import ApiService, ServiceMaker
-from .wire import JOB, accepted, exchange, head, post, status_of
+from tests.support.api import ApiService, ServiceMaker
+from tests.support.http_wire import JOB, accepted, exchange, head, post, status_of
 
 FRIEND = "https://friend.example"
 EVIL = "https://evil.example"

@@ -10,8 +10,8 @@ import pytest
 from cloudevents.core.bindings.http import to_structured_event
 from cloudevents.core.v1.event import CloudEvent
 
-from .conftest import ApiService, ServiceMaker
-from .wire import accepted
+from tests.support.api import ApiService, ServiceMaker
+from tests.support.http_wire import accepted
 
 APP = ("tests.cli.declared_app:registry",)
 AGENCIES = """

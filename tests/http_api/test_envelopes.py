@@ -22,9 +22,8 @@ from hms_svc.operations.reads import FullJob
 from hms_svc.operations.tokens import Scope
 from hms_svc.tui.job_page import job_page
 from hms_svc.tui.snapshot import FullJobSeen
-from tests.cli.conftest import make_cli
-
-from .conftest import NOTICE, ApiService, ServiceMaker
+from tests.support.api import NOTICE, ApiService, ServiceMaker
+from tests.support.command_line import make_cli
 
 SECRET = "whsec_" + base64.b64encode(b"the secret of a2a").decode()
 AGENCIES = f"""

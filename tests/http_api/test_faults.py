@@ -8,7 +8,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from .conftest import ApiService
+from tests.support.api import ApiService
+
 from .test_methods import a_path
 
 WRONG: list[dict[str, Any]] = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hms_svc.operations.tokens import Scope
 from hms_svc.ports.filter_judge import MOST_WORK
+from tests.support.api import ApiService
 
-from .conftest import ApiService
 from .test_acts import Operator
 
 MANY_TERMS = " OR ".join(f"data.b~z{number}" for number in range(260))

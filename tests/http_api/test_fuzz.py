@@ -10,12 +10,13 @@ from typing import Final
 import pytest
 
 from hms_svc.http_api import protocol, request_body, server
+from tests.support.api import ServiceMaker
+from tests.support.http_wire import JOB, exchange, head, post, status_of
+from tests.support.waiting import until
 
-from .conftest import ServiceMaker, until
 from .test_bodies import ATTACKS as BODIES
 from .test_bodies import CHUNKED, LAST, chunk
 from .test_walls import ATTACKS as WALLS
-from .wire import JOB, exchange, head, post, status_of
 
 SEED: Final = 5
 REQUESTS: Final = 1_000

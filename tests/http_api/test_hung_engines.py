@@ -15,12 +15,12 @@ import pytest
 
 from hms_svc.ports.answer_timeout import MOST_SECONDS
 from hms_svc.sqlite.lock import LockFile
+from tests.support.api import NOTICE, ApiService, ServiceMaker
 from tests.support.framing import POSTGRESQL
 from tests.support.postgres_server import PostgresServer
 from tests.support.proxy import LOOPBACK, Proxy
 from tests.support.redis_server import RedisMaker, RedisServer
-
-from .conftest import NOTICE, ApiService, ServiceMaker, until
+from tests.support.waiting import until
 
 JOB = {"type": "crew.notify", "data": NOTICE}
 SAID = f"no answer in {MOST_SECONDS:g} s"

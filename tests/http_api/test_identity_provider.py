@@ -19,8 +19,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from hms_svc.http_api import identity_provider
 from hms_svc.operations.tokens import Scope
-
-from .conftest import ApiService, ServiceMaker
+from tests.support.api import ApiService, ServiceMaker
 
 ISSUER, AUDIENCE = "https://login.city.example", "hms-svc"
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)

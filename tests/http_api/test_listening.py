@@ -30,9 +30,8 @@ from hms_svc.http_api.listen_socket import is_loopback, listen, split_address
 from hms_svc.http_api.settings_check import check_http_settings
 from hms_svc.operations.tokens import Scope
 from hms_svc.settings import Settings
-
-from .conftest import ApiService, ServiceMaker
-from .wire import status_of
+from tests.support.api import ApiService, ServiceMaker
+from tests.support.http_wire import status_of
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ from hms_svc.operations import reads
 from hms_svc.operations.tokens import Scope
 from hms_svc.ports.broker import WorkerRegistration
 from hms_svc.ports.stores import DatabaseHealth
-
-from .conftest import ApiService
+from tests.support.api import ApiService
 
 SERVED = "zoo.feed"
 

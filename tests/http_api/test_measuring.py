@@ -16,9 +16,9 @@ from hms_svc.domain.job import Lane
 from hms_svc.http_api.service_metrics import STUCK_SECONDS, ServiceMetrics
 from hms_svc.ports.meters import WorkerReport
 from hms_svc.sdk.registry import Registry
+from tests.support.api import ApiService, ServiceMaker
 from tests.support.redis_server import RedisMaker
-
-from .conftest import ApiService, ServiceMaker, until
+from tests.support.waiting import until
 
 
 class HandClock:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from hms_svc.domain.lifecycle import State
-
-from .conftest import ApiService
-from .wire import JOB, exchange, head, status_of
+from tests.support.api import ApiService
+from tests.support.http_wire import JOB, exchange, head, status_of
 
 READ = {"get": "GET, HEAD", "post": "POST"}
 

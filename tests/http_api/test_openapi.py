@@ -19,9 +19,9 @@ import pytest
 from hms_svc.domain.ids import JOB_TYPE
 from hms_svc.domain.job import make_job
 from hms_svc.operations.tokens import Scope
-from tests.contracts.database.requests import effect
+from tests.support.api import NOTICE, ApiService
+from tests.support.database_requests import effect
 
-from .conftest import NOTICE, ApiService
 from .test_acts import CASE, Operator, dead, held, made, serves
 
 EVENT = {"specversion": "1.0", "id": "1", "source": "/city", "type": "x.y", "data": {}}

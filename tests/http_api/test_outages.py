@@ -7,9 +7,9 @@ import json
 
 import pytest
 
+from tests.support.api import NOTICE, ApiService, ServiceMaker
 from tests.support.redis_server import RedisMaker, RedisServer
-
-from .conftest import NOTICE, ApiService, ServiceMaker, until
+from tests.support.waiting import until
 
 JOB = {"type": "crew.notify", "data": NOTICE}
 LONG = pytest.param(1000, marks=[pytest.mark.chaos, pytest.mark.timeout(300)])

@@ -18,10 +18,9 @@ from hms_svc.operations.batched_submission import _Key
 from hms_svc.persistence.database import SqlDatabase
 from hms_svc.ports.broker import Enqueued
 from hms_svc.ports.stores import AcceptedKey
+from tests.support.api import NOTICE, POTHOLE, ApiService, ServiceMaker
+from tests.support.http_wire import accepted
 from tests.support.redis_server import RedisMaker
-
-from .conftest import NOTICE, POTHOLE, ApiService, ServiceMaker
-from .wire import accepted
 
 JOB = {"type": "crew.notify", "data": NOTICE}
 

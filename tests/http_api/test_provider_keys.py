@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from hms_svc.http_api.provider_keys import read_keys
 from hms_svc.operations.tokens import Scope
+from tests.support.api import ApiService, ServiceMaker
 from tests.support.local_http import LocalHttp, local_http
 from tests.support.tls import Authority
 
-from .conftest import ApiService, ServiceMaker
 from .test_identity_provider import AUDIENCE, ISSUER, RSA, claims, jwk, status
 
 P384 = ec.generate_private_key(ec.SECP384R1())

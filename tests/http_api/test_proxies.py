@@ -16,9 +16,8 @@ from hms_svc.http_api.listen_socket import listen
 from hms_svc.http_api.proxies import Proxies
 from hms_svc.operations.tokens import Scope
 from hms_svc.settings import load_settings
-
-from .conftest import ApiService, ServiceMaker
-from .wire import JOB, accepted, exchange, head, post, status_of
+from tests.support.api import ApiService, ServiceMaker
+from tests.support.http_wire import JOB, accepted, exchange, head, post, status_of
 
 CITY = "city.example"
 SIGNS = {

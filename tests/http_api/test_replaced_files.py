@@ -11,8 +11,9 @@ import httpx
 import pytest
 
 from hms_svc.sqlite.backup import copy_database
-from tests.http_api.test_serving import JOB, Service, until
+from tests.http_api.test_serving import JOB, Service
 from tests.support.proxy import free_port
+from tests.support.waiting import wait_until
 
 
 class Restarted:
@@ -25,8 +26,8 @@ class Restarted:
 
     def start(self) -> Service:
         self.service = Service(self.folder, http=self.http)
-        until("the door answers", self.service.answers)
-        until("all is there", lambda: self.get("/readyz").status_code == 200)
+        wait_until("the door answers", self.service.answers)
+        wait_until("all is there", lambda: self.get("/readyz").status_code == 200)
         return self.service
 
     def get(self, path: str) -> httpx.Response:
@@ -76,7 +77,7 @@ def test_nothing_is_accepted_into_the_file_that_is_gone_and_the_service_leaves(
         found = restarted.get(f"/jobs/{job_id}").status_code
         assert found == (200 if status == 202 else 404)
     assert restarted.post("after") == 202
-    until("it works", lambda: restarted.get("/jobs/after").json()["state"] == "completed")
+    wait_until("it works", lambda: restarted.get("/jobs/after").json()["state"] == "completed")
 
 
 def test_a_service_that_nobody_asks_notices_by_itself(restarted: Restarted) -> None:

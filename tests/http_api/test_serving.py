@@ -6,25 +6,18 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.support.proxy import free_port
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 30.0
 JOB = {"type": "crew.notify", "data": {"case_id": "case-1"}}
-
-
-def until(what: str, holds: Callable[[], object]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not holds():
-        assert time.monotonic() < end, what
-        time.sleep(0.01)
 
 
 class Service:
@@ -72,7 +65,7 @@ class Service:
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
     started = Service(tmp_path)
-    until("the door answers", started.answers)
+    wait_until("the door answers", started.answers)
     yield started
     if started.process.poll() is None:
         os.killpg(started.process.pid, signal.SIGKILL)
@@ -86,7 +79,7 @@ def test_a_job_comes_in_is_done_and_measured_and_all_ends_well(
     followed = httpx.get(f"{service.url}/jobs/{job['id']}/events", timeout=PATIENCE_SECONDS)
     assert '"state":"completed"' in followed.text
     counted = 'hms_worker_attempts_total{outcome="completed",type="crew.notify"} 1.0'
-    until("it is counted", lambda: counted in httpx.get(f"{service.url}/metrics").text)
+    wait_until("it is counted", lambda: counted in httpx.get(f"{service.url}/metrics").text)
     assert httpx.get(f"{service.url}/readyz").text == "ready\n"
 
     code, said = Service(tmp_path, http=service.http).end()
@@ -95,8 +88,10 @@ def test_a_job_comes_in_is_done_and_measured_and_all_ends_well(
 
     api = service.pid_of("hms_svc.processes.http_server_main")
     os.kill(api, signal.SIGKILL)
-    until("another HTTP server answers", lambda: service.pid_of("http_server_main") not in {0, api})
-    until("another HTTP server answers", service.answers)
+    wait_until(
+        "another HTTP server answers", lambda: service.pid_of("http_server_main") not in {0, api}
+    )
+    wait_until("another HTTP server answers", service.answers)
     with httpx.stream("GET", f"{service.url}/events", timeout=PATIENCE_SECONDS) as stream:
         lines = stream.iter_lines()
         assert next(lines).startswith("id: ")
@@ -110,17 +105,17 @@ def test_a_file_that_is_broken_later_ends_no_service_that_works(tmp_path: Path) 
     agencies.write_text("")
     service = Service(tmp_path, agencies=agencies)
     try:
-        until("the door answers", service.answers)
+        wait_until("the door answers", service.answers)
         worker, api = service.pid_of("worker_main"), service.pid_of("http_server_main")
         agencies.write_text("[[sender]")
         os.kill(api, signal.SIGKILL)
-        until(
+        wait_until(
             "another HTTP server is tried",
             lambda: service.pid_of("http_server_main") not in {0, api},
         )
-        until("it has failed", lambda: not service.pid_of("http_server_main"))
+        wait_until("it has failed", lambda: not service.pid_of("http_server_main"))
         agencies.write_text("")
-        until("a door answers again", service.answers)
+        wait_until("a door answers again", service.answers)
         assert service.pid_of("worker_main") == worker
         service.process.send_signal(signal.SIGTERM)
         assert service.end()[0] == 0

@@ -16,9 +16,9 @@ from websockets.frames import Frame, Opcode
 
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.operations.reads import Reads
-
-from .conftest import NOTICE, ApiService, until
-from .wire import exchange, status_of
+from tests.support.api import NOTICE, ApiService
+from tests.support.http_wire import exchange, status_of
+from tests.support.waiting import until
 
 UPGRADE = (
     "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",

@@ -25,8 +25,8 @@ from hms_svc.http_api.server_sent_events import Announced, sse
 from hms_svc.http_api.shared_streams import EventTail, Shared, Watched
 from hms_svc.operations.reads import Reads
 from hms_svc.operations.tokens import Scope
-
-from .conftest import ApiService, until
+from tests.support.api import ApiService
+from tests.support.waiting import until
 
 
 def socket_url(service: ApiService, job_id: str, query: str = "") -> str:

@@ -23,10 +23,9 @@ from hms_svc.operations.tokens import Scope
 from hms_svc.persistence.database import SqlDatabase
 from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.stores import Token
-from tests.cli.conftest import Cli, make_cli
-
-from .conftest import ApiService
-from .wire import accepted, exchange, head, status_of
+from tests.support.api import ApiService
+from tests.support.command_line import Cli, make_cli
+from tests.support.http_wire import accepted, exchange, head, status_of
 
 PRODUCE, VIEW, OPERATE, METRICS = Scope
 SCOPES: dict[tuple[str, str], set[Scope]] = {

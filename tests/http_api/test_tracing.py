@@ -9,9 +9,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from tests.support.api import NOTICE, ApiService, ServiceMaker
 from tests.support.local_http import LocalHttp, local_http
-
-from .conftest import NOTICE, ApiService, ServiceMaker
 
 CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 OWN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

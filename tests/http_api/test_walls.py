@@ -10,9 +10,8 @@ import pytest
 
 from hms_svc.http_api.middleware import RequestGuard
 from hms_svc.operations.tokens import Scope
-
-from .conftest import ApiService, ServiceMaker
-from .wire import JOB, accepted, exchange, head, status_of
+from tests.support.api import ApiService, ServiceMaker
+from tests.support.http_wire import JOB, accepted, exchange, head, status_of
 
 JSON_TYPE = "Content-Type: application/json"
 LENGTH = f"Content-Length: {len(JOB)}"

@@ -17,8 +17,7 @@ from hms_svc.http_api import access_recheck
 from hms_svc.http_api.browser_console import BrowserConsole
 from hms_svc.http_api.routes import web_console
 from hms_svc.operations.tokens import Scope
-
-from .conftest import ApiService, ServiceMaker
+from tests.support.api import ApiService, ServiceMaker
 
 
 async def shown(socket: ClientConnection, *words: str) -> None:

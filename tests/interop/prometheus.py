@@ -12,9 +12,9 @@ from typing import Any, Final, Self
 import httpx
 import yaml
 
-from tests.chaos.processes import PATIENCE_SECONDS, wait_until
 from tests.interop.parts import part
 from tests.support.proxy import LOOPBACK, free_port
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 RULES: Final = Path(__file__).parents[2] / "deploy" / "prometheus" / "alerts.yml"
 

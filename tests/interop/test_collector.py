@@ -20,11 +20,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
-from tests.chaos.processes import PATIENCE_SECONDS, wait_until
 from tests.chaos.site import Site
 from tests.interop.conftest import is_ready
 from tests.interop.parts import python_part
 from tests.support.proxy import LOOPBACK, free_port
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.interop
 TRACE: Final = "4bf92f3577b34da6a3ce929d0e0e4736"

@@ -14,10 +14,10 @@ from hms_svc.demo.city import BLOCKED_USER
 from hms_svc.demo.crew_office import CrewOffice
 from hms_svc.demo.simulation import Simulation
 from hms_svc.settings import load_settings
-from tests.chaos.processes import wait_until
 from tests.chaos.site import Site
 from tests.interop.conftest import serve_with_worker
 from tests.interop.prometheus import Prometheus
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.interop
 BOARD: Final = Path(__file__).parents[2] / "deploy" / "grafana" / "hms-svc.json"

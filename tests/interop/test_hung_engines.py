@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.chaos.processes import wait_until
 from tests.chaos.site import Site
 from tests.interop.conftest import metrics, serve_with_worker
 from tests.interop.prometheus import Prometheus
@@ -21,6 +20,7 @@ from tests.support.framing import POSTGRESQL
 from tests.support.postgres_server import PostgresServer
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisMaker
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.interop
 POSTS_A_SECOND = 50

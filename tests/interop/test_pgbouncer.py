@@ -22,12 +22,12 @@ from hms_svc.persistence.postgres_connector import Connector
 from hms_svc.persistence.postgres_engine import PostgresEngine
 from hms_svc.persistence.postgres_pool import Pool
 from hms_svc.ports.answer_timeout import MOST_SECONDS
-from tests.chaos.processes import wait_until
 from tests.chaos.site import Site
 from tests.interop.conftest import is_ready
 from tests.interop.parts import part
 from tests.support.postgres_server import PostgresServer
 from tests.support.proxy import LOOPBACK, free_port
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.interop
 

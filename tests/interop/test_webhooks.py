@@ -17,12 +17,13 @@ import httpx
 import msgspec
 import pytest
 
-from tests.chaos.processes import Served, wait_until
 from tests.chaos.site import Site
 from tests.interop.conftest import is_ready
 from tests.interop.parts import part, python_part, run_node
 from tests.interop.receivers import Answer, answering
 from tests.support.proxy import LOOPBACK, free_port
+from tests.support.serve_process import Served
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.interop
 

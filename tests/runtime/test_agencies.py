@@ -17,8 +17,8 @@ from hms_svc.ports.control import Act
 from hms_svc.sdk.agencies_file import read_agencies
 from hms_svc.services import builtin_registry
 from tests.support.local_http import LocalHttp, local_http
-
-from .conftest import PLACE, HarnessMaker, WorkerHarness, result_of, until
+from tests.support.waiting import until
+from tests.support.worker import PLACE, HarnessMaker, WorkerHarness, result_of
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 MAPPED = """

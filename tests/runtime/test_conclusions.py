@@ -16,8 +16,7 @@ from hms_svc.ports.broker import Settlement
 from hms_svc.runtime import executor
 from hms_svc.runtime.executor import Plan
 from hms_svc.sdk.registry import JobType
-
-from .conftest import HarnessMaker, registry_of, result_of
+from tests.support.worker import HarnessMaker, registry_of, result_of
 
 
 class Hostile:

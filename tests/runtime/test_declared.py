@@ -20,8 +20,7 @@ from hms_svc.ports.control import Act
 from hms_svc.runtime.scheduler import Scheduler, tick_job
 from hms_svc.sdk.running_job import RunningJob
 from tests.support.redis_server import RedisServer
-
-from .conftest import TYPE, HarnessMaker, WorkerHarness, registry_of
+from tests.support.worker import TYPE, HarnessMaker, WorkerHarness, registry_of
 
 
 class Ward(BaseModel):

@@ -20,9 +20,9 @@ from hms_svc.persistence import outbox
 from hms_svc.runtime.outbox_relay import OutboxRelay
 from hms_svc.runtime.scheduler import Scheduler
 from hms_svc.sdk.registry import Registry
-from tests.contracts.database.requests import effect
+from tests.support.database_requests import effect
+from tests.support.worker import TYPE, HarnessMaker, WorkerHarness, registry_of, result_of
 
-from .conftest import TYPE, HarnessMaker, WorkerHarness, registry_of, result_of
 from .test_scheduler import HOUR_MS, HOURS, HandClock
 
 LETTER = "test.letter"

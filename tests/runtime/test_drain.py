@@ -11,8 +11,7 @@ from hms_svc import RunningJob, dao
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.lifecycle import State
 from hms_svc.sdk.registry import Registry
-
-from .conftest import PLACE, HarnessMaker, registry_of
+from tests.support.worker import PLACE, HarnessMaker, registry_of
 
 HELD = {**PLACE, "needs_road_closure": True}
 

@@ -19,7 +19,8 @@ from hms_svc.processes.embedded import EmbeddedWorkers, ProcessWorkers, ThreadWo
 from hms_svc.processes.supervisor import receive
 from hms_svc.sdk.registry import Registry
 from hms_svc.settings import Settings, load_settings
-from tests.runtime.conftest import PATIENCE_SECONDS, HarnessMaker, WorkerHarness, result_of, until
+from tests.support.waiting import PATIENCE_SECONDS, until
+from tests.support.worker import HarnessMaker, WorkerHarness, result_of
 
 APP = "tests.runtime.embedded_app:app"
 

@@ -28,8 +28,7 @@ from hms_svc.ports.control import MOVED_ON, Act
 from hms_svc.ports.policy import Question
 from hms_svc.runtime import decide
 from hms_svc.settings import Settings
-
-from .conftest import PLACE, HarnessMaker, WorkerHarness, registry_of, result_of
+from tests.support.worker import PLACE, HarnessMaker, WorkerHarness, registry_of, result_of
 
 ONCE = RetryPolicy(max_attempts=1)
 SOON = RetryPolicy(max_attempts=3, base_seconds=0.0)

@@ -15,8 +15,8 @@ from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Cancel
 from hms_svc.domain.views import WorkerView
 from hms_svc.sdk.registry import Registry
-
-from .conftest import HarnessMaker, WorkerHarness, registry_of, result_of, until
+from tests.support.waiting import until
+from tests.support.worker import HarnessMaker, WorkerHarness, registry_of, result_of
 
 ONCE = RetryPolicy(max_attempts=1)
 TIMEOUT_SECONDS = 0.2

@@ -12,7 +12,8 @@ import pytest
 
 from hms_svc.observability.logs import JsonFormatter, TextFormatter
 from hms_svc.sdk.running_job import RunningJob
-from tests.runtime.conftest import TYPE, HarnessMaker, registry_of, until
+from tests.support.waiting import until
+from tests.support.worker import TYPE, HarnessMaker, registry_of
 
 Lines = Callable[[], list[dict[str, Any]]]
 

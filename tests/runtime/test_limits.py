@@ -14,8 +14,8 @@ from hms_svc.domain.errors import LeaseLost
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.control import Act
 from hms_svc.sdk.registry import Registry
-
-from .conftest import HarnessMaker, registry_of, result_of, until
+from tests.support.waiting import until
+from tests.support.worker import HarnessMaker, registry_of, result_of
 
 ONCE = RetryPolicy(max_attempts=1)
 

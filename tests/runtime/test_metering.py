@@ -21,7 +21,8 @@ from hms_svc.runtime.worker_options import WorkerOptions
 from hms_svc.sdk.label_values import LabelValues
 from hms_svc.sdk.registry import Registry
 from hms_svc.sdk.running_job import RunningJob
-from tests.runtime.conftest import PLACE, TYPE, HarnessMaker, registry_of, until
+from tests.support.waiting import until
+from tests.support.worker import PLACE, TYPE, HarnessMaker, registry_of
 
 ATTEMPTS = "hms_worker_attempts_total"
 

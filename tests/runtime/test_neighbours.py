@@ -10,8 +10,7 @@ import pytest
 from hms_svc import RunningJob
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.lifecycle import State
-
-from .conftest import HarnessMaker, registry_of
+from tests.support.worker import HarnessMaker, registry_of
 
 Question = tuple[str, tuple[Any, ...], dict[str, Any]]
 CAUGHT_AT_ONCE: list[Question] = [

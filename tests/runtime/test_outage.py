@@ -11,8 +11,8 @@ from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.control import Act
 from hms_svc.sdk.registry import Registry
-
-from .conftest import HarnessMaker, WorkerHarness, registry_of, result_of, until
+from tests.support.waiting import until
+from tests.support.worker import HarnessMaker, WorkerHarness, registry_of, result_of
 
 
 def open_case(job: RunningJob) -> str:

@@ -16,8 +16,7 @@ from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import NoActiveJob, ValidationFailed
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Cancel, DeadLetter, JobOutcome, RetryLater, Snooze
-
-from .conftest import PLACE, HarnessMaker, registry_of, result_of
+from tests.support.worker import PLACE, HarnessMaker, registry_of, result_of
 
 ONCE = RetryPolicy(max_attempts=1)
 SOON = RetryPolicy(max_attempts=3, base_seconds=0.0)

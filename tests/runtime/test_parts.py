@@ -33,8 +33,7 @@ from hms_svc.runtime.decide import (
 )
 from hms_svc.runtime.loop import Service
 from hms_svc.sdk.batcher import Batcher
-
-from .conftest import until
+from tests.support.waiting import until
 
 NOW = 1_800_000_000_000
 

@@ -10,8 +10,7 @@ from hms_svc import RunningJob, dao, gov
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.lifecycle import State
 from hms_svc.sdk.registry import Registry
-
-from .conftest import HarnessMaker, registry_of, result_of
+from tests.support.worker import HarnessMaker, registry_of, result_of
 
 SOON = RetryPolicy(base_seconds=0.01)
 
@@ -133,7 +132,7 @@ async def test_an_inline_suspect_waits_until_the_worker_has_emptied_itself(
 ) -> None:
     import asyncio
 
-    from .conftest import until
+    from tests.support.waiting import until
 
     seen: list[int] = []
     go_on = asyncio.Event()

@@ -19,8 +19,8 @@ from hms_svc.settings import Settings, load_settings
 from hms_svc.sqlite.backup import copy_database
 from hms_svc.sqlite.file import SQLiteFile
 from hms_svc.sqlite.opened import FileReplaced
-from tests.contracts.database.requests import NOON, dead_job
-from tests.runtime.conftest import PATIENCE_SECONDS, until
+from tests.support.database_requests import NOON, dead_job
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 JOB = make_job("a.job", 1, now_ms=0)
 Harm = Callable[[Path], str]

@@ -11,8 +11,7 @@ from hms_svc import Cancel, DeadLetter, RetryLater, RunningJob, Snooze, Validati
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.lifecycle import State
 from hms_svc.sdk.registry import Registry
-
-from .conftest import HarnessMaker, registry_of, result_of
+from tests.support.worker import HarnessMaker, registry_of, result_of
 
 ONCE = RetryPolicy(max_attempts=1)
 SURROGATE = "file \udc80"

@@ -11,7 +11,7 @@ from hms_svc.operations.service import Operations, make_operations
 from hms_svc.ports.clock import SystemClock
 from hms_svc.runtime.scheduler import LEAD_MS, Scheduler
 from hms_svc.sdk.registry import Registry
-from tests.runtime.conftest import TYPE, HarnessMaker, WorkerHarness, result_of
+from tests.support.worker import TYPE, HarnessMaker, WorkerHarness, result_of
 
 HOUR_MS = 3_600_000
 HOURS = 494_000

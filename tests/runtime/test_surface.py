@@ -21,8 +21,7 @@ from hms_svc.api.portal import on_portal, portal
 from hms_svc.domain.errors import BadInput, WrongThread
 from hms_svc.domain.event import service_event
 from hms_svc.domain.lifecycle import State
-
-from .conftest import PLACE, HarnessMaker, registry_of, result_of
+from tests.support.worker import PLACE, HarnessMaker, registry_of, result_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "tests" / "data"

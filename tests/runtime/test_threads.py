@@ -10,8 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from hms_svc.runtime.threads import PlainThreads
-
-from .conftest import until
+from tests.support.waiting import until
 
 SIZE = 8
 

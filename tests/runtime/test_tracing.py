@@ -28,8 +28,8 @@ from hms_svc.sdk.captured_output import captured_output
 from hms_svc.sdk.registry import Registry
 from hms_svc.sdk.running_job import RunningJob
 from hms_svc.settings import Settings, load_settings
-from tests.runtime.conftest import PLACE, TYPE, WorkerHarness, registry_of
 from tests.support.local_http import LocalHttp, local_http
+from tests.support.worker import PLACE, TYPE, WorkerHarness, registry_of
 
 TRACE: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER: Final = "00f067aa0ba902b7"

@@ -15,8 +15,8 @@ from hms_svc.domain.errors import DatabaseUnavailable
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.broker import Settlement
 from hms_svc.sdk.registry import Registry, slots_by_type
-
-from .conftest import HarnessMaker, result_of, until
+from tests.support.waiting import until
+from tests.support.worker import HarnessMaker, result_of
 
 ONCE = RetryPolicy(max_attempts=1)
 

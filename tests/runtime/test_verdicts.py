@@ -25,8 +25,7 @@ from hms_svc.ports.control import Act
 from hms_svc.ports.policy import Question
 from hms_svc.sdk.registry import Registry
 from hms_svc.settings import Settings
-
-from .conftest import PLACE, HarnessMaker, WorkerHarness, registry_of, result_of
+from tests.support.worker import PLACE, HarnessMaker, WorkerHarness, registry_of, result_of
 
 ONCE = RetryPolicy(max_attempts=1)
 DENIED = {**PLACE, "photo": "file:///etc/passwd"}

@@ -20,7 +20,8 @@ from hms_svc.processes.embedded import ProcessWorkers, ThreadWorkers
 from hms_svc.sdk.registry import Registry
 from hms_svc.sdk.running_job import RunningJob
 from hms_svc.settings import Settings, load_settings
-from tests.runtime.conftest import PATIENCE_SECONDS, HarnessMaker, WorkerHarness, registry_of
+from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.worker import HarnessMaker, WorkerHarness, registry_of
 
 ROOT = Path(__file__).resolve().parents[2]
 APP = "tests.runtime.embedded_app:app"

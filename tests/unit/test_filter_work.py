@@ -20,7 +20,7 @@ from hms_svc.domain.globs import Glob
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import JobPage, JobView
 from hms_svc.ports.filter_judge import MOST_SHOWN_BYTES, MOST_WORK
-from tests.contracts.database.requests import NOON, dead_job
+from tests.support.database_requests import NOON, dead_job
 from tests.support.operator_service import open_operator
 
 LONG = "É" * 500_000

@@ -9,8 +9,7 @@ import pytest
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.event import Event, service_event
 from hms_svc.operations.bus_positions import newest_position
-
-from .conftest import BrokerHarness, BrokerMaker, ManualClock
+from tests.support.broker_engines import BrokerHarness, BrokerMaker, ManualClock
 
 
 def drafts(count: int, start: int = 0) -> list[Event]:

@@ -11,8 +11,7 @@ from hms_svc.domain.lifecycle import MOVES, Cause, State
 from hms_svc.domain.outcome import Disposition, Failure
 from hms_svc.ports.broker import KnownEffects
 from hms_svc.ports.control import Act, ActRequest
-
-from .conftest import BrokerHarness
+from tests.support.broker_engines import BrokerHarness
 
 WAYS_ON: list[tuple[State, Cause, dict[str, Any]]] = [
     (State.RETRYING, Cause.FAILED, {"due_at": 0, "failure": Failure("E", "boom")}),

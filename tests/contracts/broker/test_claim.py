@@ -10,8 +10,7 @@ import pytest
 from hms_svc.domain.job import Lane
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.broker import ClaimRequest, ServedType
-
-from .conftest import LEASE_MS, TYPE, BrokerHarness, BrokerMaker
+from tests.support.broker_engines import LEASE_MS, TYPE, BrokerHarness, BrokerMaker
 
 FAR_AHEAD = 4_000_000_000_000_000
 

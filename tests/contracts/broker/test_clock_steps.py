@@ -5,8 +5,7 @@ from __future__ import annotations
 from hms_svc.domain.lifecycle import Cause, State
 from hms_svc.domain.outcome import Disposition
 from hms_svc.ports.control import Act, ActRequest
-
-from .conftest import BrokerHarness
+from tests.support.broker_engines import BrokerHarness
 
 TWO_HOURS_MS = 7_200_000
 

@@ -7,8 +7,7 @@ import pytest
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Failure
 from hms_svc.ports.control import Act, ActRequest
-
-from .conftest import TYPE, BrokerHarness
+from tests.support.broker_engines import TYPE, BrokerHarness
 
 
 async def act(harness: BrokerHarness, act: Act, *ids: str, batch: str = "b1") -> list[str]:

@@ -11,8 +11,7 @@ from hms_svc.domain.job import ClaimedJob, LeaseToken
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.broker import KeyClaim
 from hms_svc.ports.control import Act, ActRequest
-
-from .conftest import LEASE_MS, TYPE, BrokerHarness, BrokerMaker
+from tests.support.broker_engines import LEASE_MS, TYPE, BrokerHarness, BrokerMaker
 
 OTHER = "crew.notify"
 

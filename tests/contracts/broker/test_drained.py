@@ -12,8 +12,7 @@ from hms_svc.ports.stores import Ledger, OutboxEntry
 from hms_svc.runtime.drainer import Drainer
 from hms_svc.runtime.in_flight import InFlight
 from hms_svc.runtime.settler import Settler
-
-from .conftest import TYPE, BrokerHarness, ManualClock
+from tests.support.broker_engines import TYPE, BrokerHarness, ManualClock
 
 
 class OtherProcess:

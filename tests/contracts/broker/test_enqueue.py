@@ -12,8 +12,7 @@ from hms_svc.domain.lifecycle import State
 from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import Acceptance, Enqueued
 from hms_svc.ports.control import Act, ActRequest
-
-from .conftest import TYPE, BrokerHarness, BrokerMaker
+from tests.support.broker_engines import TYPE, BrokerHarness, BrokerMaker
 
 
 async def test_accepted_job_is_queued_with_all_its_fields(harness: BrokerHarness) -> None:

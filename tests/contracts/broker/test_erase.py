@@ -16,8 +16,7 @@ from hms_svc.domain.strict_json import JsonValue
 from hms_svc.domain.views import ActOutcome
 from hms_svc.ports.broker import ProgressReport
 from hms_svc.ports.control import NOT_KNOWN, Act, ActRequest
-
-from .conftest import TYPE, BrokerHarness
+from tests.support.broker_engines import TYPE, BrokerHarness
 
 SECRET = "usr-44321"
 

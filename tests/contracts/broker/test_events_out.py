@@ -16,8 +16,7 @@ from hms_svc.domain.lifecycle import State
 from hms_svc.domain.strict_json import decode
 from hms_svc.operations.event_stream import EventStream
 from hms_svc.runtime.event_forwarder import EventForwarder
-
-from .conftest import BrokerHarness
+from tests.support.broker_engines import BrokerHarness
 
 AT = 1_800_000_000_000
 DELIVER = "event.deliver"

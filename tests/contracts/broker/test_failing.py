@@ -14,8 +14,7 @@ from hms_svc.domain.lifecycle import Cause, State
 from hms_svc.domain.outcome import Disposition, Failure
 from hms_svc.domain.views import FailureGroup
 from hms_svc.ports.control import Act, ActRequest
-
-from .conftest import BrokerHarness
+from tests.support.broker_engines import BrokerHarness
 
 BUG = "no photo at /srv/{0}.jpg"
 OUTAGE = "{0} answered 503"

@@ -15,8 +15,7 @@ from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Failure
 from hms_svc.domain.views import FailureGroup, JobView
 from hms_svc.ports.control import Act, ActRequest
-
-from .conftest import TYPE, BrokerHarness
+from tests.support.broker_engines import TYPE, BrokerHarness
 
 Way = Callable[[BrokerHarness], Awaitable[None]]
 

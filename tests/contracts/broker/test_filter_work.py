@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.lifecycle import State
-
-from .conftest import BrokerHarness
+from tests.support.broker_engines import BrokerHarness
 
 LARGE = {"b": "É" * 300_000}
 MANY_TERMS = " OR ".join(f"data.b~z{number}" for number in range(200))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from hms_svc.domain.lifecycle import MOVES, Cause, State
 from hms_svc.ports.control import Act, ActRequest
-
-from .conftest import BrokerHarness
+from tests.support.broker_engines import BrokerHarness
 
 
 async def act(harness: BrokerHarness, act: Act, job_id: str) -> None:

@@ -14,8 +14,7 @@ from hms_svc.domain.errors import BadInput
 from hms_svc.domain.filter import EVERYTHING, parse_filter
 from hms_svc.domain.lifecycle import State
 from hms_svc.settings import Settings
-
-from .conftest import TYPE, BrokerHarness
+from tests.support.broker_engines import TYPE, BrokerHarness
 
 
 async def all_pages(harness: BrokerHarness, where: str, limit: int) -> list[str]:

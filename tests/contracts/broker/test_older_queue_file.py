@@ -12,8 +12,7 @@ from hms_svc.domain.outcome import Failure
 from hms_svc.domain.views import WorkerRequest, WorkerState
 from hms_svc.ports.control import Act, ActRequest
 from hms_svc.settings import Settings
-
-from .conftest import TYPE, BrokerHarness, BrokerMaker, ManualClock
+from tests.support.broker_engines import TYPE, BrokerHarness, BrokerMaker, ManualClock
 
 TO_VERSION_4 = """
 DROP TRIGGER job_came; DROP TRIGGER job_left; DROP TRIGGER job_went;

@@ -18,9 +18,8 @@ from hms_svc.ports.backend import Backend
 from hms_svc.ports.broker import ClaimRequest, ServedType, Settlement
 from hms_svc.ports.control import Act, ActRequest
 from hms_svc.settings import Settings
+from tests.support.broker_engines import LEASE_MS, FakeClients, ManualClock, redis_settings, seen_of
 from tests.support.redis_server import RedisServer
-
-from .conftest import LEASE_MS, FakeClients, ManualClock, redis_settings, seen_of
 
 TYPES = ("crew.notify", "drill.run", "pothole.photo", "pothole.report")
 NUMBERS = range(60)

@@ -17,8 +17,7 @@ from hms_svc.operations.reads import Reads
 from hms_svc.ports.control import Act, ActRequest
 from hms_svc.runtime.archiver import Archiver
 from hms_svc.settings import Settings
-
-from .conftest import TYPE, BrokerHarness, ManualClock
+from tests.support.broker_engines import TYPE, BrokerHarness, ManualClock
 
 DAY_MS = 86_400_000
 FAR = [253402387139000, -62135600400000, 2**53, -(2**53)]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from hms_svc.domain.job import ClaimedJob, Lane
 from hms_svc.domain.lifecycle import State
-
-from .conftest import BrokerHarness
+from tests.support.broker_engines import BrokerHarness
 
 
 async def die_alone(harness: BrokerHarness) -> ClaimedJob:

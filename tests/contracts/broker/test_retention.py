@@ -12,8 +12,7 @@ from hms_svc.domain.job import Lane
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.control import Act, ActRequest
 from hms_svc.settings import Settings, load_settings
-
-from .conftest import BrokerHarness
+from tests.support.broker_engines import BrokerHarness
 
 DAY_MS = 86_400_000
 

@@ -24,8 +24,7 @@ from hms_svc.persistence.audit import chained
 from hms_svc.ports.stores import Database
 from hms_svc.runtime.audit_sealer import AuditSealer
 from hms_svc.settings import Settings
-
-from .conftest import BrokerHarness, ManualClock
+from tests.support.broker_engines import BrokerHarness, ManualClock
 
 KEY = "a key of this installation"
 

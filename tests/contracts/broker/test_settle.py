@@ -10,8 +10,7 @@ from hms_svc.domain.lifecycle import Cause, State
 from hms_svc.domain.outcome import Disposition, Failure
 from hms_svc.domain.views import ProgressView
 from hms_svc.ports.broker import ProgressReport
-
-from .conftest import TYPE, BrokerHarness
+from tests.support.broker_engines import TYPE, BrokerHarness
 
 
 async def test_completed_keeps_result_case_and_history(harness: BrokerHarness) -> None:

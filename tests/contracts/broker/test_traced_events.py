@@ -7,8 +7,7 @@ from hms_svc.domain.job import Lane
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.outcome import Failure
 from hms_svc.ports.control import Act, ActRequest
-
-from .conftest import LEASE_MS, BrokerHarness
+from tests.support.broker_engines import LEASE_MS, BrokerHarness
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.control import Act, ActRequest
-
-from .conftest import TYPE, BrokerHarness
+from tests.support.broker_engines import TYPE, BrokerHarness
 
 
 async def known_types(harness: BrokerHarness) -> set[str]:

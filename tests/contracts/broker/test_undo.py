@@ -9,8 +9,7 @@ from hms_svc.domain.lifecycle import MOVES, Cause, State
 from hms_svc.domain.outcome import Failure
 from hms_svc.domain.views import JobDetail
 from hms_svc.ports.control import Act, ActRequest
-
-from .conftest import BrokerHarness
+from tests.support.broker_engines import BrokerHarness
 
 HOUR_MS = 3_600_000
 

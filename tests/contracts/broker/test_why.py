@@ -10,8 +10,7 @@ from hms_svc.domain.filter import EVERYTHING
 from hms_svc.domain.lifecycle import Cause, State
 from hms_svc.domain.outcome import Failure
 from hms_svc.operations.reads import Reads
-
-from .conftest import TYPE, BrokerHarness
+from tests.support.broker_engines import TYPE, BrokerHarness
 
 Situation = Callable[[BrokerHarness], Awaitable[object]]
 

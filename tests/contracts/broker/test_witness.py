@@ -7,8 +7,7 @@ import asyncio
 from msgspec.structs import replace
 
 from hms_svc.domain.audit_heads import DAY_MS, DAYS_KEPT, DOUBTS_KEPT, AuditHead, Doubt, KeptHeads
-
-from .conftest import BrokerHarness, BrokerMaker
+from tests.support.broker_engines import BrokerHarness, BrokerMaker
 
 NOON = 1_800_000_000_000
 

@@ -9,8 +9,7 @@ from hms_svc.domain.job import Lane
 from hms_svc.domain.views import QueueView, WorkerRequest, WorkerState, WorkerView
 from hms_svc.operations.queue_explanation import explain_queue
 from hms_svc.ports.broker import WorkerRegistration
-
-from .conftest import LEASE_MS, TYPE, BrokerHarness
+from tests.support.broker_engines import LEASE_MS, TYPE, BrokerHarness
 
 
 def request(harness: BrokerHarness, state: WorkerState) -> WorkerRequest:

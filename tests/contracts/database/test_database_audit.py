@@ -6,8 +6,8 @@ from hms_svc.domain.audit_heads import AuditHead, HeadSigner, KeptHeads, judge
 from hms_svc.domain.audit_query import MOST_EXAMINED, AuditQuery
 from hms_svc.domain.views import AuditRecord
 from hms_svc.persistence.database import SqlDatabase
-from tests.contracts.database.conftest import Opener, Site
-from tests.contracts.database.requests import NOON, effect
+from tests.support.database_engines import Opener, Site
+from tests.support.database_requests import NOON, effect
 
 
 def record(subject: str) -> AuditRecord:

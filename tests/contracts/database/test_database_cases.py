@@ -10,8 +10,8 @@ from hms_svc.domain.ids import case_id
 from hms_svc.domain.strict_json import decode
 from hms_svc.persistence.database import SqlDatabase
 from hms_svc.ports.stores import StoredEffect
-from tests.contracts.database.conftest import HandClock, Opener
-from tests.contracts.database.requests import NOON, RADIUS_M, effect
+from tests.support.database_engines import HandClock, Opener
+from tests.support.database_requests import NOON, RADIUS_M, effect
 
 A = case_id("a", "")
 

@@ -10,8 +10,8 @@ from hms_svc.domain.ids import case_id
 from hms_svc.domain.job import make_job
 from hms_svc.persistence.database import SqlDatabase
 from hms_svc.ports.stores import EffectRequest, PlaceQuery, RefusedEffect, ReportCount, StoredEffect
-from tests.contracts.database.conftest import HandClock, Opener
-from tests.contracts.database.requests import HOUR, LAT, LON, METRE, NOON, RADIUS_M, effect
+from tests.support.database_engines import HandClock, Opener
+from tests.support.database_requests import HOUR, LAT, LON, METRE, NOON, RADIUS_M, effect
 
 
 def fresh(job_id: str, key: str = "") -> StoredEffect:

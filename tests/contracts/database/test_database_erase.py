@@ -11,7 +11,7 @@ from hms_svc.domain.lifecycle import Cause, State
 from hms_svc.domain.views import AttemptView, JobDetail, Move
 from hms_svc.persistence.database import SqlDatabase
 from hms_svc.ports.stores import ReportCount, StoredEffect
-from tests.contracts.database.requests import HOUR, NOON, dead_job, effect
+from tests.support.database_requests import HOUR, NOON, dead_job, effect
 
 SECRET = "usr-44321"
 

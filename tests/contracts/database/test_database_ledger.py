@@ -12,8 +12,8 @@ from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import JobDetail
 from hms_svc.persistence.database import SqlDatabase
 from hms_svc.ports.stores import AcceptedKey, EffectRequest, ReportCount
-from tests.contracts.database.conftest import HandClock, Opener
-from tests.contracts.database.requests import HOUR, NOON, RADIUS_M, dead_job, effect
+from tests.support.database_engines import HandClock, Opener
+from tests.support.database_requests import HOUR, NOON, RADIUS_M, dead_job, effect
 
 
 def with_all_messages(job_id: str) -> EffectRequest:

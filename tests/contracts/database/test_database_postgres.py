@@ -17,8 +17,8 @@ from hms_svc.persistence.postgres_engine import PostgresEngine
 from hms_svc.persistence.postgres_locks import MOST_PLACES
 from hms_svc.persistence.tables import METADATA
 from hms_svc.ports.stores import OutboxEntry, RefusedEffect, ReportCount, StoredEffect
-from tests.contracts.database.conftest import HandClock, Opener, PostgresSite
-from tests.contracts.database.requests import HOUR, NOON, effect
+from tests.support.database_engines import HandClock, Opener, PostgresSite
+from tests.support.database_requests import HOUR, NOON, effect
 from tests.support.postgres_server import PostgresServer
 
 EngineMaker: TypeAlias = Callable[[], Awaitable[PostgresEngine]]

@@ -14,8 +14,8 @@ from hms_svc.persistence.database import SqlDatabase
 from hms_svc.persistence.postgres_connector import Connector
 from hms_svc.persistence.postgres_engine import PostgresEngine
 from hms_svc.ports.stores import PlaceQuery, StoredEffect
-from tests.contracts.database.conftest import PATIENCE_SECONDS, HandClock, PostgresSite
-from tests.contracts.database.requests import LAT, LON, RADIUS_M, effect
+from tests.support.database_engines import PATIENCE_SECONDS, HandClock, PostgresSite
+from tests.support.database_requests import LAT, LON, RADIUS_M, effect
 from tests.support.postgres_server import PostgresServer
 from tests.support.proxy import Proxy
 

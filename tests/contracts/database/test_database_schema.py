@@ -6,8 +6,8 @@ import pytest
 
 from hms_svc.domain.errors import SchemaMismatch
 from hms_svc.persistence import schema
-from tests.contracts.database.conftest import Opener, Site
-from tests.contracts.database.requests import effect
+from tests.support.database_engines import Opener, Site
+from tests.support.database_requests import effect
 
 
 async def newer(site: Site, *, oldest_program: str) -> None:

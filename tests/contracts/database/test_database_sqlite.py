@@ -18,8 +18,8 @@ from hms_svc.persistence.database import SqlDatabase
 from hms_svc.persistence.sqlite_engine import SQLiteEngine
 from hms_svc.ports.stores import DatabaseHealth, StoredEffect
 from hms_svc.sqlite.file import SQLiteFile
-from tests.contracts.database.conftest import HandClock, Opener, Site, SQLiteSite
-from tests.contracts.database.requests import effect
+from tests.support.database_engines import HandClock, Opener, Site, SQLiteSite
+from tests.support.database_requests import effect
 
 Result = TypeVar("Result")
 

@@ -7,23 +7,14 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-PATIENCE_SECONDS: Final = 60.0
-CHECK_SECONDS: Final = 0.005
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
+
 _FENCED: Final = re.compile(r"job (\S+): (?:settled by nobody|the lease is lost)")
-
-
-def wait_until(what: str, holds: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
-    """Look again and again until a condition holds; say what was waited for where it never does."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
-        time.sleep(CHECK_SECONDS)
 
 
 class Served:

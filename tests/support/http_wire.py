@@ -7,7 +7,8 @@ import json
 import re
 from collections.abc import Iterable
 
-from .conftest import NOTICE, PATIENCE_SECONDS, ApiService
+from tests.support.api import NOTICE, ApiService
+from tests.support.waiting import PATIENCE_SECONDS
 
 LEFT_OPEN = b"HTTP/1.1 999 it is not closed\r\n\r\n"
 JOB = json.dumps({"type": "crew.notify", "data": NOTICE}).encode()

@@ -1,0 +1,95 @@
+"""The command line in this process, over a data folder of the test's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from hms_svc.cli.app import make_app
+
+ROOT = Path(__file__).parents[2]
+SAMPLES = ROOT / "sample_jobs"
+
+
+class Answer:
+    """What a command printed, and how it ended."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code = code
+        self.out = out
+        self.err = err
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """Every line of standard output, as JSON."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The only line of standard output, as JSON."""
+        (only,) = self.rows
+        return only
+
+
+Cli = Callable[..., Answer]
+
+
+def environment(data_dir: Path) -> dict[str, str]:
+    """Settings of a test: its own folder, nobody's configuration file."""
+    return {"HMS_SVC_DATA_DIR": str(data_dir), "HMS_SVC_CONFIG": "", "HMS_SVC_ACTOR": "tester"}
+
+
+def make_cli(data_dir: Path) -> Cli:
+    """Make a function that runs a command over a data folder."""
+
+    def run(*arguments: object, stdin: str | bytes = "", code: int = 0) -> Answer:
+        result = CliRunner().invoke(
+            make_app(), [str(each) for each in arguments], input=stdin, env=environment(data_dir)
+        )
+        answer = Answer(result.exit_code, result.stdout, result.stderr)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert answer.code == code, f"exit {answer.code}\n{answer.out}\n{answer.err}"
+        return answer
+
+    return run
+
+
+def drain(data_dir: Path) -> None:
+    """Run one worker process until nothing is left to do."""
+    subprocess.run(
+        [sys.executable, "-m", "hms_svc", "serve", "--drain", "--no-http"],
+        env={**os.environ, **environment(data_dir), "PYTHONPATH": str(ROOT)},
+        check=True,
+        timeout=60,
+        capture_output=True,
+    )
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """The command line over an empty data folder."""
+    return make_cli(tmp_path / "data")
+
+
+@pytest.fixture(scope="module")
+def city(tmp_path_factory: pytest.TempPathFactory) -> tuple[Cli, Path]:
+    """A data folder in which the samples were worked off, and its command line."""
+    folder = tmp_path_factory.mktemp("city")
+    run = make_cli(folder)
+    run("enqueue", SAMPLES / "pothole.json")
+    drain(folder)
+    for name in ("identity", "duplicate", "denied", "held"):
+        run("enqueue", SAMPLES / f"{name}.json")
+    run("enqueue", "--no-check", SAMPLES / "payload.json")
+    run("enqueue", "--raw", "--type", "pothole.report", SAMPLES / "malformed.txt", code=3)
+    drain(folder)
+    return run, folder
