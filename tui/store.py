@@ -114,6 +114,7 @@ class Store:
 
     async def _poll_without_database(self, error: Outage) -> None:
         """Check what the broker knows, for some seconds: then the database is tried again."""
+        self._operations = None
         if self._launch.without_database is None:
             await self._wait_out(error)
             return
@@ -123,19 +124,18 @@ class Store:
             await self._wait_out(other)
 
     async def _wait_out(self, error: Outage) -> None:
+        self._operations = None
         self._note_outage(error)
         await asyncio.sleep(self._pause())
 
     async def _open_and_poll(self, opened: Opened, *, seconds: float | None = None) -> None:
-        try:
-            async with opened() as operations:
-                self._operations = operations
-                async with asyncio.TaskGroup() as group:
-                    news = group.create_task(self._listen(operations.reads), name="console-news")
-                    await self._poll(operations, seconds)
-                    news.cancel()
-        finally:
-            self._operations = None
+        async with opened() as operations:
+            self._operations = operations
+            async with asyncio.TaskGroup() as group:
+                news = group.create_task(self._listen(operations.reads), name="console-news")
+                await self._poll(operations, seconds)
+                news.cancel()
+        self._operations = None
 
     async def _poll(self, operations: Operations, seconds: float | None) -> None:
         """Look until a file is not at its path any more: it has to be opened anew; or for so long."""
