@@ -12,6 +12,7 @@ import pytest
 from hms_svc.ports import answer_timeout
 from hms_svc.ports.answer_timeout import MOST_SECONDS
 from tests.support.command_line import Cli, make_cli
+from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisMaker, RedisServer
 
 
@@ -44,3 +45,16 @@ def test_a_command_tells_that_the_server_says_nothing(
     cli: Cli = make_cli(tmp_path)
     answer = cli("--broker-url", hung.url(), *words, stdin='{"data": {}}', code=code)
     assert f"{hung.port}/0: no answer in {MOST_SECONDS:g} s" in answer.out + answer.err
+
+
+def test_a_server_that_is_only_slow_is_waited_for(
+    make_redis: RedisMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer_timeout, "ASK_AFTER_SECONDS", 0.15)
+    monkeypatch.setattr(answer_timeout, "PROBE_SECONDS", 0.3)
+    server = make_redis(password="secret")
+    with Proxy(server.port) as proxy:
+        proxy.delay(140)  # a connection takes five of these, an answer on a new one two
+        url = server.url().replace(str(server.port), str(proxy.port))
+        answer = make_cli(tmp_path)("--broker-url", url, "status", "--json")
+    assert '"ok":true' in answer.out.replace(" ", "")

@@ -244,6 +244,9 @@ class FakeClients:
     def for_commands(self) -> DoubledCommands:
         return DoubledCommands(self.for_waiting())
 
+    def for_probe(self) -> DoubledCommands:
+        return self.for_commands()
+
     def for_waiting(self) -> AsyncRedis:
         return FakeAsyncRedis(server=self._server, protocol=2)
 

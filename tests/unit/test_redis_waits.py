@@ -51,6 +51,9 @@ class Hasty:
     def for_commands(self) -> Hasty:
         return self
 
+    def for_probe(self) -> Hasty:
+        return self
+
     def for_waiting(self) -> AsyncRedis:
         return cast("AsyncRedis", self)
 

@@ -34,6 +34,11 @@ _BASE: Final[dict[str, Any]] = {
 }
 
 
+_ANONYMOUS: Final[dict[str, Any]] = {
+    **dict.fromkeys(("username", "password", "client_name", "driver_info")),
+    "db": 0,
+}
+"""Options under which a connection begins without a command of its own."""
 _SENTINEL: Final[dict[str, Any]] = {
     "socket_timeout": CONNECT_SECONDS,
     "socket_connect_timeout": CONNECT_SECONDS,
@@ -67,6 +72,10 @@ class Clients(Protocol):
         """Return the way of all commands that answer at once."""
         ...
 
+    def for_probe(self) -> Commands:
+        """Return a client whose first command is the first thing that it sends: no login, no name."""
+        ...
+
     def for_waiting(self) -> AsyncRedis:
         """Return a pool for calls that block at the server for up to BLOCK_SECONDS."""
         ...
@@ -89,6 +98,10 @@ class ServerClients:
         """See Clients."""
         return Exchange(self._client(socket_timeout=REPLY_SECONDS))
 
+    def for_probe(self) -> Exchange:
+        """See Clients."""
+        return Exchange(self._client(socket_timeout=REPLY_SECONDS, **_ANONYMOUS))
+
     def for_waiting(self) -> AsyncRedis:
         """See Clients."""
         return self._client(socket_timeout=BLOCK_SECONDS + REPLY_SECONDS)
@@ -109,9 +122,9 @@ class ServerClients:
         kind = SSLConnection if options.pop("ssl", False) else Connection
         return Redis.from_pool(ConnectionPool(kind, **options))
 
-    def _client(self, *, socket_timeout: float) -> AsyncRedis:
+    def _client(self, *, socket_timeout: float, **more: Any) -> AsyncRedis:
         address = self._address
-        options = _options(address, socket_timeout) | {"retry": AsyncRetry(NoBackoff(), 0)}
+        options = _options(address, socket_timeout) | {"retry": AsyncRetry(NoBackoff(), 0)} | more
         if address.sentinels:
             guards = _SENTINEL | address.tls | {"retry": options["retry"]}
             sentinel = AsyncSentinel(  # type: ignore[no-untyped-call]

@@ -169,9 +169,9 @@ class Link:
         return self.clock.lease_ms() if self.is_moved_by_hand else server_ms
 
     async def _probe(self) -> None:
-        """Ask for a sign on a connection of its own; any answer is one."""
+        """Ask for an answer on a connection of its own, in one round trip; a refusal is one, too."""
         if self._probes is None:
-            self._probes = self.clients.for_commands()
+            self._probes = self.clients.for_probe()
         try:
             await self._probes.ask("PING")
         except ANSWERS:
