@@ -26,7 +26,7 @@ from hms_svc.tui.rows import cause_text
 from hms_svc.tui.text import Line, Role
 
 if TYPE_CHECKING:
-    from hms_svc.tui.app import Console
+    from hms_svc.tui.host import ConsoleHost
 
 ACTS: Final[Mapping[str, Act]] = {
     "retry": Act.RETRY,
@@ -46,7 +46,7 @@ SHOWN_HELD: Final = 3
 class ActionRunner:
     """Does what was chosen, one command after the other, and says what came of it."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: ConsoleHost) -> None:
         self._console = console
 
     async def do(self, command: Command, target: Target | None, words: str = "") -> None:
@@ -92,7 +92,7 @@ class ActionRunner:
                 return
             note = answer or note
         self._console.acted()
-        self._console.keyboard.resume()
+        self._console.resume_keys()
         report = await self._carry_out(operations, plan, note)
         self._report(report)
 
@@ -189,7 +189,7 @@ class ActionRunner:
             if answer != UndoDialog.OTHER or plan.newer is None:
                 break
             batch = plan.newer.batch
-        self._console.keyboard.resume()
+        self._console.resume_keys()
         await self._carry_out_undo(operations, plan)
 
     async def _carry_out_undo(self, operations: Operations, plan: UndoPlan) -> None:
@@ -266,7 +266,7 @@ class ActionRunner:
         if note is None:
             self._say("cancelled, nothing changed", "dim")
             return
-        self._console.keyboard.resume()
+        self._console.resume_keys()
         await operations.actions.ask_worker(worker_id, wanted, reason=note or words)
         then = f"; {sign_of('resume-worker')} resumes it" if wanted is WorkerState.QUIET else ""
         self._say(f"{worker_id} is asked to be {wanted}{then}", "good")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import events, on, work
-from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
 from textual.filter import Monochrome, NoColor
@@ -23,19 +22,20 @@ from hms_svc.tui.commands import BY_NAME, Command, Target, bound, fits, meant, r
 from hms_svc.tui.console_exit import ConsoleExit
 from hms_svc.tui.dialogs.dialog import Answer, Dialog
 from hms_svc.tui.health_page import show_health
+from hms_svc.tui.host import ConsoleHost
 from hms_svc.tui.keyboard import Keyboard
 from hms_svc.tui.launch import Launch
 from hms_svc.tui.navigation import SCREENS, Navigation, load
 from hms_svc.tui.notifications import Notifier
 from hms_svc.tui.preferences import Preferences
 from hms_svc.tui.prompts import Prompts
-from hms_svc.tui.screens.base import ConsoleScreen
+from hms_svc.tui.screens.base import ConsoleScreen, current_screen
 from hms_svc.tui.screenshot import ScreenshotWriter
 from hms_svc.tui.snapshot import Snapshot, is_paused, types_of
 from hms_svc.tui.store import Store
 from hms_svc.tui.text import Line, Role, cell
 from hms_svc.tui.themes import DARK, SIXTEEN, THEMES, theme_after
-from hms_svc.tui.widgets.prompt import Prompt
+from hms_svc.tui.widgets.prompt import Mode, Prompt
 from hms_svc.tui.zone import toggle_zone
 
 if TYPE_CHECKING:
@@ -49,6 +49,10 @@ FIRST_QUERY_SECONDS: Final = 0.02
 """The first frame goes out before the engines are loaded."""
 
 
+_FUNCTIONS: Final = {**list_commands.COMMANDS, "zone": toggle_zone, "health": show_health}
+"""Commands that are functions of the console; those of the application itself are its methods `_run_NAME`."""
+
+
 def _palette() -> type[Provider]:
     from hms_svc.tui.palette import Palette
 
@@ -59,23 +63,11 @@ def _console_screen(where: str) -> ConsoleScreen:
     return load(where)()
 
 
-class Console(App[int]):
+class Console(ConsoleHost):
     """The application. Its answer is the exit code."""
 
     TITLE = "hms-svc"
     CSS = "CommandPalette SearchIcon { display: none; }"
-    _run_zone, _run_health = toggle_zone, show_health
-    _run_mark, _run_mark_all, _run_filter = (
-        list_commands.mark,
-        list_commands.mark_all,
-        list_commands.ask_filter,
-    )
-    _run_copy, _run_sort, _run_reverse = (
-        list_commands.copy,
-        list_commands.sort,
-        list_commands.reverse,
-    )
-    _run_columns, _run_preview = list_commands.choose_columns, list_commands.toggle_preview
     SCREENS: ClassVar[dict[str, Callable[[], Screen[Any]]]] = {
         name: partial(_console_screen, where) for name, where in SCREENS.items()
     }
@@ -96,11 +88,11 @@ class Console(App[int]):
         self.store = Store(launch, self._changed, self.give_up)
         self.failure: HmsError | None = None
         self.notice: Line = ()
-        self.memory = Preferences(launch.memory)
+        self.preferences = Preferences(launch.memory)
         self._notice_until = 0.0
         self.navigation = Navigation(self)
-        self.prompting = Prompts(self)
-        self.keyboard = Keyboard(self)
+        self._prompts = Prompts(self)
+        self._keyboard = Keyboard(self)
         self._console_exit = ConsoleExit(self)
         self._screenshot_writer = (
             ScreenshotWriter(self, launch.snapshot) if launch.snapshot is not None else None
@@ -136,7 +128,7 @@ class Console(App[int]):
         self.set_interval(1.0, self._tick)
         if self.launch.on_signals is not None:
             self.launch.on_signals(self.leave)
-        if words := self.launch.notice or self.memory.trouble:
+        if words := self.launch.notice or self.preferences.trouble:
             self.say(words, "warn")
 
     def painted(self) -> None:
@@ -164,15 +156,11 @@ class Console(App[int]):
         """Return the colours of ours, for themes that do not name them."""
         return DARK.variables
 
-    def now_ms(self) -> int:
-        """Return Unix milliseconds."""
-        return int(time.time() * 1000)
-
     def _changed(self, snapshot: Snapshot) -> None:
         if not self.is_running:  # its widgets are being taken down
             return
-        if self.console_screen is not None:
-            self.console_screen.draw(snapshot)
+        if (screen := current_screen(self)) is not None:
+            screen.draw(snapshot)
         self._notifier.take(snapshot)
         if self._screenshot_writer is not None:
             self._screenshot_writer.changed(snapshot)
@@ -185,14 +173,14 @@ class Console(App[int]):
     async def on_event(self, event: events.Event) -> None:
         """Deal with keys one after the other; all else is Textual's."""
         if isinstance(event, events.Key) and not event.is_forwarded:
-            await self.keyboard.press(event)
+            await self._keyboard.press(event)
         else:
             await super().on_event(event)
 
     async def ask(self, dialog: Dialog[Answer]) -> Answer | None:
         """Show a dialog, and return what it gives. To be called by a worker of the console."""
         answer = self.push_screen(dialog, wait_for_dismiss=True)
-        self.keyboard.shown(takes_keys=dialog.takes_typed_ahead)
+        self._keyboard.shown(takes_keys=dialog.takes_typed_ahead)
         return await asyncio.shield(answer)
 
     @property
@@ -212,14 +200,14 @@ class Console(App[int]):
             self.notice = ()
             if isinstance(self.screen, ConsoleScreen):
                 self.screen.draw_hints()
-        if self.console_screen is not None:
-            self.console_screen.draw_top(self.store.snapshot)
+        if (screen := current_screen(self)) is not None:
+            screen.draw_top(self.store.snapshot)
 
     def say(self, words: str, role: Role = "") -> None:
         """Show a notice in the line of hints for some seconds."""
         self.notice = (cell(words, role),)
         self._notice_until = time.monotonic() + NOTICE_SECONDS
-        console_screen = self.console_screen
+        console_screen = current_screen(self)
         if console_screen is not None:
             console_screen.draw_hints()
 
@@ -234,16 +222,48 @@ class Console(App[int]):
             self.say(str(error), "bad")
         self.store.stop_now(anew=True)
 
+    def preparing(self) -> AbstractContextManager[None]:
+        """Keep keys that are pressed in the block for the dialog that it opens."""
+        return self._keyboard.preparing()
+
+    def resume_keys(self) -> None:
+        """Let keys go on to the screen: no dialog will open."""
+        self._keyboard.resume()
+
     @property
-    def console_screen(self) -> ConsoleScreen | None:
-        """The room on the screen, or below the dialogs that are on it."""
-        return self.navigation.console_screen
+    def current_filter(self) -> str:
+        """The filter of the screen; empty if it has none."""
+        return self.navigation.where
+
+    def go(self, screen: str, where: str | None = None) -> None:
+        """Open a screen by its name, with a filter."""
+        self.navigation.go(screen, where)
+
+    def back(self) -> None:
+        """Go back to the screen before."""
+        self.navigation.back()
+
+    def follow(self, link: str) -> None:
+        """Open the target of a link."""
+        self.navigation.follow(link)
+
+    def open_prompt(self, mode: Mode, text: str) -> None:
+        """Open the prompt with a text."""
+        self._prompts.ask(mode, text)
+
+    def take_prompt(self, mode: Mode, text: str) -> None:
+        """Carry out what was typed."""
+        self._prompts.take(mode, text)
+
+    def close_prompt(self) -> None:
+        """Hide the prompt."""
+        self._prompts.close()
 
     def action_run(self, name: str) -> None:
         """Run a command on what is chosen; while a prompt is open no key is one, but to leave."""
         if self.is_typing and name not in {"quit", "suspend"}:
             return
-        console_screen = self.console_screen
+        console_screen = current_screen(self)
         target = console_screen.target() if console_screen is not None else None
         self.notice = ()
         command = meant(BY_NAME[name], target, is_paused=self.is_paused(target))
@@ -264,17 +284,19 @@ class Console(App[int]):
             self._draft(command.name, target)
         elif command.changes:
             self._do(command, target, words)
+        elif command.name in _FUNCTIONS:
+            _FUNCTIONS[command.name](self, target, words)
         else:
             getattr(self, f"_run_{command.name.replace('-', '_')}")(target, words)
 
     @work(name="console-act", group="acts")
     async def _do(self, command: Command, target: Target | None, words: str) -> None:
-        with self.keyboard.preparing():
+        with self._keyboard.preparing():
             await self._actions.do(command, target, words)
 
     @work(name="console-draft", group="acts")
     async def _draft(self, name: str, target: Target | None) -> None:
-        with self.keyboard.preparing():
+        with self._keyboard.preparing():
             if name == "enqueue":
                 await self._drafts.enqueue()
             elif target is not None:
@@ -290,8 +312,8 @@ class Console(App[int]):
 
     def acted(self) -> None:
         """Let the room forget what was chosen."""
-        if self.console_screen is not None:
-            self.console_screen.acted()
+        if (screen := current_screen(self)) is not None:
+            screen.acted()
 
     def _run_back(self, target: Target | None, words: str) -> None:
         self.navigation.back()
@@ -306,23 +328,23 @@ class Console(App[int]):
     @work(name="console-why", group="acts")
     async def _run_why(self, target: Target | None, words: str) -> None:
         if target is not None and target.ids:
-            with self.keyboard.preparing():
+            with self._keyboard.preparing():
                 await self._drafts.show_why(target)
 
     def _run_command(self, target: Target | None, words: str) -> None:
-        self.prompting.ask("command", words)
+        self._prompts.ask("command", words)
 
     def _run_still(self, target: Target | None, words: str) -> None:
         self.store.stand_still(still=not self.store.snapshot.is_still)
 
     def _run_save(self, target: Target | None, words: str) -> None:
         with self.reporting():
-            self.prompting.save(words.strip())
+            self._prompts.save(words.strip())
 
     @work(name="console-filters", group="acts")
     async def _run_filters(self, target: Target | None, words: str) -> None:
-        with self.reporting(), self.keyboard.preparing():
-            await self._drafts.show("Saved filters", self.prompting.saved.lines())
+        with self.reporting(), self._keyboard.preparing():
+            await self._drafts.show("Saved filters", self._prompts.saved.lines())
 
     def _run_context(self, target: Target | None, words: str) -> None:
         with self.reporting():
@@ -340,7 +362,7 @@ class Console(App[int]):
     async def _run_help(self, target: Target | None, words: str) -> None:
         from hms_svc.tui.help import help_lines
 
-        with self.keyboard.preparing():
+        with self._keyboard.preparing():
             await self._drafts.show("Help", help_lines(target))
 
     def _run_palette(self, target: Target | None, words: str) -> None:
@@ -373,26 +395,3 @@ class Console(App[int]):
     def _brought_back(self) -> None:
         self.refresh(layout=True)
         self.store.stop_now(anew=True)
-
-    def runner(self, name: str, target: Target | None) -> Callable[[], None]:
-        """Return a function that runs a command on a choice."""
-        return lambda: self.run_command(name, target)
-
-    def copier(self, text: str) -> Callable[[], None]:
-        """Return a function that copies a text."""
-        return lambda: self.copy_to_clipboard(text)
-
-
-def run_console(launch: Launch) -> int:
-    """Show the console until it is left, or take one frame of it; gives the exit code.
-
-    Raises what made it give up, such as an application that cannot be loaded.
-    """
-    app = Console(launch)
-    if launch.snapshot is not None:
-        app.run(headless=True, size=(launch.snapshot.width, launch.snapshot.height))
-    else:
-        app.run()
-    if app.failure is not None:
-        raise app.failure
-    return app.return_value if app.return_value is not None else app.return_code or 0

@@ -13,7 +13,7 @@ from textual.widgets import TextArea
 from hms_svc.domain.plain_text import plural
 
 if TYPE_CHECKING:
-    from hms_svc.tui.app import Console
+    from hms_svc.tui.host import ConsoleHost
 
 SWITCHED: Final = -1
 """What a console gives that is left for the one of another context."""
@@ -26,7 +26,7 @@ SURE_SECONDS: Final = 8.0
 class ConsoleExit:
     """Ends the console, or hands the terminal back to the shell until `fg`."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: ConsoleHost) -> None:
         self._console = console
         self._times = 0
         self._warned_at = -SURE_SECONDS

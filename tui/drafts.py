@@ -22,7 +22,7 @@ from hms_svc.tui.page_lines import pretty
 from hms_svc.tui.text import Line, cell, line
 
 if TYPE_CHECKING:
-    from hms_svc.tui.app import Console
+    from hms_svc.tui.host import ConsoleHost
 
 FORM: Final = "console"
 
@@ -30,7 +30,7 @@ FORM: Final = "console"
 class Drafts:
     """Asks what to enqueue, and enqueues it; what goes wrong is said, never raised."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: ConsoleHost) -> None:
         self._console = console
         self._samples: tuple[Sample, ...] | None = None
 

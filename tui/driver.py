@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 
+from hms_svc.tui.terminal import Terminal
+
 if TYPE_CHECKING:
     from textual.app import App
-
-    from hms_svc.tui.terminal import Terminal
 
 PATIENCE_SECONDS: Final = 0.1
 CHUNK_BYTES: Final = 4096
@@ -65,3 +65,9 @@ class ScreenDriver(LinuxDriver):
             return os.read(self.fileno, CHUNK_BYTES)
         except OSError:
             return b""
+
+
+def driver_for(terminal: Terminal) -> type[ScreenDriver]:
+    """Return the driver that shows an application on this terminal."""
+    ScreenDriver.terminal = terminal
+    return ScreenDriver

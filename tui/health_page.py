@@ -12,8 +12,8 @@ from hms_svc.tui.snapshot import Snapshot
 from hms_svc.tui.text import Line, Role, cell, line
 
 if TYPE_CHECKING:
-    from hms_svc.tui.app import Console
     from hms_svc.tui.commands import Target
+    from hms_svc.tui.host import ConsoleHost
 
 COMMAND: Final = "hms-svc status"
 ROLES: Final[dict[Level, Role]] = {Level.DOWN: "bad", Level.DEGRADED: "bad", Level.NOTE: "warn"}
@@ -54,11 +54,11 @@ def is_known(snapshot: Snapshot) -> bool:
 
 
 @work(name="console-health", group="acts")
-async def show_health(console: Console, target: Target | None, words: str) -> None:
+async def show_health(console: ConsoleHost, target: Target | None, words: str) -> None:
     """Show all troubles until a key closes them."""
     from hms_svc.tui.dialogs.message import Message  # not needed for the first paint
 
-    with console.reporting(), console.keyboard.preparing():
+    with console.reporting(), console.preparing():
         lines = health_lines(console.store.snapshot, console.now_ms())
         if await console.ask(Message("Health", lines, to_copy=COMMAND)):
             console.copy_to_clipboard(COMMAND)

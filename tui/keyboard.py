@@ -13,7 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
 if TYPE_CHECKING:
-    from hms_svc.tui.app import Console
+    from hms_svc.tui.host import ConsoleHost
 
 PATIENCE_SECONDS: Final = 1.0
 MOST_AHEAD: Final = 200
@@ -27,7 +27,7 @@ class Keyboard:
     asks for a yes gets none of it: what was typed before it was shown is no answer to it.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: ConsoleHost) -> None:
         self._console = console
         self._turn = asyncio.Lock()
         self._ahead: list[events.Key] = []

@@ -7,11 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from hms_svc.tui.commands import Target
-from hms_svc.tui.screens.base import ConsoleScreen
+from hms_svc.tui.screens.base import ConsoleScreen, current_screen
 
 if TYPE_CHECKING:
     from hms_svc.domain.event import Event
-    from hms_svc.tui.app import Console
+    from hms_svc.tui.host import ConsoleHost
 
 SCREENS: Final = {
     "overview": "overview:Overview", "jobs": "lists:Jobs", "failures": "tables:Failures", "held": "lists:Held",
@@ -40,7 +40,7 @@ def load(where: str) -> Callable[..., ConsoleScreen]:
 class Navigation:
     """Remembers where the reader has been, with the filter of each step."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: ConsoleHost) -> None:
         self._console = console
         self._past: list[Step] = []
         self._future: list[Step] = []
@@ -53,12 +53,6 @@ class Navigation:
         if where and isinstance(console_screen, ConsoleScreen):
             console_screen.start_with(where)
         self._console.push_screen(name)
-
-    @property
-    def console_screen(self) -> ConsoleScreen | None:
-        """The room on the screen, or below the dialogs that are on it."""
-        stack = reversed(self._console.screen_stack)
-        return next((screen for screen in stack if isinstance(screen, ConsoleScreen)), None)
 
     @property
     def where(self) -> str:
@@ -115,7 +109,8 @@ class Navigation:
 
     def _event(self) -> Event | None:
         """Return the event on the screen that was chosen, where it is about no job."""
-        return self.console_screen.event_of_no_job() if self.console_screen is not None else None
+        screen = current_screen(self._console)
+        return screen.event_of_no_job() if screen is not None else None
 
     def _open(self, name: str, where: str | None) -> None:
         while len(self._console.screen_stack) > 2:

@@ -12,9 +12,10 @@ from hms_svc.domain.plain_text import plain, shorten
 from hms_svc.operations.explanation import is_silent
 from hms_svc.tui.clipboard import wrapped_for_tmux
 from hms_svc.tui.rows import cause_text
+from hms_svc.tui.screens.base import current_screen
 
 if TYPE_CHECKING:
-    from hms_svc.tui.app import Console
+    from hms_svc.tui.host import ConsoleHost
     from hms_svc.tui.snapshot import Snapshot
 
 OFF: Final = "off"
@@ -31,7 +32,7 @@ _CAUSE: Final = "cause "
 class Notifier:
     """Compares each picture with what was known before; what is bad in the first with all causes is not new."""
 
-    def __init__(self, console: Console, way: str) -> None:
+    def __init__(self, console: ConsoleHost, way: str) -> None:
         self._console = console
         self.way = way
         console.store.always_failures = way != OFF
@@ -53,8 +54,8 @@ class Notifier:
         if way != OFF:
             self._send("notifications look like this")
         self._console.say(f"notifications: {way}")
-        if self._console.console_screen is not None:
-            self._console.console_screen.ask()
+        if (screen := current_screen(self._console)) is not None:
+            screen.ask()
 
     def take(self, snapshot: Snapshot) -> None:
         """Notify of what is new in a snapshot, where that was asked for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
@@ -11,9 +12,10 @@ from textual.markup import escape
 
 from hms_svc.domain.plain_text import plain
 from hms_svc.tui.commands import ALIASES, TABLE, key_sign
+from hms_svc.tui.screens.base import current_screen
 
 if TYPE_CHECKING:
-    from hms_svc.tui.app import Console
+    from hms_svc.tui.host import ConsoleHost
 
 Entry = tuple[str, str, str, Callable[[], None]]
 """Title, help, all the words that it is found by, and what it does."""
@@ -25,12 +27,12 @@ class Palette(Provider):
     """Finds commands by letters of their titles and words of their help. What it shows is never read as markup."""
 
     @property
-    def _console(self) -> Console:
-        return cast("Console", self.app)
+    def _console(self) -> ConsoleHost:
+        return cast("ConsoleHost", self.app)
 
     def _entries(self) -> Iterator[Entry]:
         console = self._console
-        console_screen = console.console_screen
+        console_screen = current_screen(console)
         target = console_screen.target() if console_screen is not None else None
         for command in TABLE:
             if command.name == "palette":
@@ -38,11 +40,21 @@ class Palette(Provider):
             described = escape(f"{key_sign(command)}  {command.help}".strip())
             names = [name for name, (real, _) in ALIASES.items() if real == command.name]
             words = " ".join((command.title, command.help, command.name, *names)).casefold()
-            yield command.title, described, words, console.runner(command.name, target)
+            yield (
+                command.title,
+                described,
+                words,
+                partial(console.run_command, command.name, target),
+            )
             if command.cli:
                 text = command.command_line(target)
                 title = plain(f"Copy: {text}")
-                yield title, escape(command.help), title.casefold(), console.copier(text)
+                yield (
+                    title,
+                    escape(command.help),
+                    title.casefold(),
+                    partial(console.copy_to_clipboard, text),
+                )
 
     async def discover(self) -> Hits:
         """Return all commands, before anything is typed."""

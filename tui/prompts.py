@@ -12,10 +12,11 @@ from hms_svc.domain.filter import parse_filter
 from hms_svc.tui.commands import Target
 from hms_svc.tui.completion import complete_command, complete_filter, read_command
 from hms_svc.tui.saved_filters import SIGN, SavedFilters
+from hms_svc.tui.screens.base import current_screen
 from hms_svc.tui.widgets.prompt import Mode, Prompt
 
 if TYPE_CHECKING:
-    from hms_svc.tui.app import Console
+    from hms_svc.tui.host import ConsoleHost
 
 
 _COMPLETES: Final[Mapping[Mode, Callable[[str, Sequence[str]], list[str]]]] = {
@@ -29,7 +30,7 @@ class Prompts:
     The choice is the one from before the prompt had the keys; they go back there.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: ConsoleHost) -> None:
         self._console = console
         self._earlier: dict[Mode, list[str]] = {
             "filter": [], "words": [], "search": [], "command": [],
@@ -40,7 +41,7 @@ class Prompts:
 
     def ask(self, mode: Mode, text: str) -> None:
         """Open the prompt with this text."""
-        console_screen = self._console.console_screen
+        console_screen = current_screen(self._console)
         if console_screen is None:
             return
 
@@ -63,9 +64,9 @@ class Prompts:
                 text = self.saved.expand(text)
                 parse_filter(text)
                 self.close()
-                self._console.navigation.go("jobs", text)
+                self._console.go("jobs", text)
             elif mode in {"words", "search"}:
-                console_screen = self._console.console_screen
+                console_screen = current_screen(self._console)
                 if console_screen is not None:
                     console_screen.take_text(text)
                 self.close()
@@ -81,12 +82,12 @@ class Prompts:
 
     def save(self, name: str) -> None:
         """Keep the filter of the screen under a name; BadInput where it cannot be."""
-        self.saved.save(name, self._console.navigation.where)
+        self.saved.save(name, self._console.current_filter)
         self._console.say(f"saved: / and {SIGN}{name} opens it again", "good")
 
     def close(self) -> None:
         """Hide the prompt, and give the keys back to who had them."""
-        console_screen, back = self._console.console_screen, self._keys_from
+        console_screen, back = current_screen(self._console), self._keys_from
         if console_screen is None:
             return
         console_screen.query_one(Prompt).close()

@@ -6,9 +6,10 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from hms_svc.domain.errors import BadInput, Outage
+from hms_svc.tui.screens.base import current_screen
 
 if TYPE_CHECKING:
-    from hms_svc.tui.app import Console
+    from hms_svc.tui.host import ConsoleHost
     from hms_svc.tui.launch import SnapshotFile
     from hms_svc.tui.snapshot import Snapshot
 
@@ -21,7 +22,7 @@ PATIENCE_SECONDS: Final = 10.0
 class ScreenshotWriter:
     """Waits for the first pictures, saves a frame as SVG, and leaves."""
 
-    def __init__(self, console: Console, snapshot: SnapshotFile) -> None:
+    def __init__(self, console: ConsoleHost, snapshot: SnapshotFile) -> None:
         self._console = console
         self._snapshot = snapshot
         self._began: float | None = None
@@ -49,7 +50,7 @@ class ScreenshotWriter:
 
     def _is_asking(self) -> bool:
         """Return whether what the screen looks at is still under way."""
-        console_screen, snapshot = self._console.console_screen, self._console.store.snapshot
+        console_screen, snapshot = current_screen(self._console), self._console.store.snapshot
         data_query = console_screen.data_query() if console_screen is not None else None
         is_late = time.monotonic() - (self._began or 0.0) > PATIENCE_SECONDS
         is_known = data_query is None or snapshot.answer_to(data_query) is not None

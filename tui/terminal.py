@@ -12,12 +12,9 @@ import termios
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 from hms_svc.domain.errors import BadSetting
-
-if TYPE_CHECKING:
-    from textual.driver import Driver
 
 EXIT_INTERRUPTED: Final = 130
 LARGEST_LOG_BYTES: Final = 10_000_000
@@ -75,14 +72,6 @@ class Terminal:
     def keys(self) -> int:
         """The descriptor that keys are read from."""
         return self._kept[0]
-
-    @property
-    def driver(self) -> type[Driver]:
-        """Return the driver that shows an application here."""
-        from hms_svc.tui.driver import ScreenDriver
-
-        ScreenDriver.terminal = self
-        return ScreenDriver
 
     def __enter__(self) -> Self:
         log = _open_log(self._log_path)

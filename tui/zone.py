@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 from hms_svc.domain.local_time import ZONE
 from hms_svc.tui import formatting as f
+from hms_svc.tui.screens.base import current_screen
 
 if TYPE_CHECKING:
-    from hms_svc.tui.app import Console
     from hms_svc.tui.commands import Target
+    from hms_svc.tui.host import ConsoleHost
 
 
-def toggle_zone(console: Console, target: Target | None, words: str) -> None:
+def toggle_zone(console: ConsoleHost, target: Target | None, words: str) -> None:
     """Show times in UTC, or in the zone of the settings or the machine again."""
     ZONE.is_utc = not ZONE.is_utc
     console.say(f"times in {f.zone_name(console.now_ms())}")
-    if console.console_screen is not None:
-        console.console_screen.draw(console.store.snapshot)
+    if (screen := current_screen(console)) is not None:
+        screen.draw(console.store.snapshot)

@@ -54,7 +54,7 @@ def open_console(session: Session, options: ConsoleOptions) -> int:
     settings = _settings(session)
     _check_extras(session, options)
     if snapshot is not None:
-        from hms_svc.tui.app import run_console
+        from hms_svc.tui.run import run_console
 
         gc.enable()
         return run_console(_launch(session, settings, options, snapshot=snapshot))
@@ -124,9 +124,10 @@ def _show_each(
     """Show one console after the other, until one is left; from one that fails go back to that before."""
     from hms_svc.observability.logs import set_up_logging
     from hms_svc.settings import is_in_tmux
-    from hms_svc.tui.app import run_console
     from hms_svc.tui.console_exit import SWITCHED
+    from hms_svc.tui.driver import driver_for
     from hms_svc.tui.preferences import FILE as MEMORY_FILE
+    from hms_svc.tui.run import run_console
 
     gc.freeze()
     gc.enable()
@@ -140,7 +141,7 @@ def _show_each(
         launch = msgspec.structs.replace(
             _launch(session, shown, options),
             workforce=workforce,
-            driver=terminal.driver,
+            driver=driver_for(terminal),
             on_signals=terminal.leave_on_signals,
             is_in_tmux=is_in_tmux(),
             contexts=session.loaded.contexts,

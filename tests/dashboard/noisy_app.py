@@ -13,6 +13,7 @@ from pathlib import Path
 from textual.app import App, ComposeResult
 from textual.widgets import Static
 
+from hms_svc.tui.driver import driver_for
 from hms_svc.tui.terminal import Terminal
 
 
@@ -20,7 +21,7 @@ class Noisy(App[None]):
     """Makes noise on descriptors 1 and 2, by itself and by a child, then says READY."""
 
     def __init__(self, terminal: Terminal) -> None:
-        super().__init__(driver_class=terminal.driver)
+        super().__init__(driver_class=driver_for(terminal))
         self.terminal = terminal
 
     def compose(self) -> ComposeResult:

@@ -12,6 +12,7 @@ import pytest
 
 import hms_svc.tui.store
 from hms_svc.ports import answer_timeout
+from hms_svc.tui.screens.base import current_screen
 from hms_svc.tui.widgets.bar import Bar
 from tests.dashboard.conftest import ConsoleMaker
 from tests.runtime.test_replaced_files import replaced
@@ -180,7 +181,8 @@ async def test_the_top_line_goes_on_behind_a_dialog(open_console: ConsoleMaker) 
         before = one.console.store.snapshot.at
         await one.until("it looks on", lambda: one.console.store.snapshot.at > before)
         one.console.store.stand_still(still=True)
-        console_screen = one.console.console_screen
+        console_screen = current_screen(one.console)
+        assert console_screen is not None
         await one.until(
             "the top line tells it",
             lambda: "paused, " in console_screen.query_one("#top", Bar).render_line(0).text,

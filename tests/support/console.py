@@ -22,6 +22,7 @@ from hms_svc.operations.service import Operations
 from hms_svc.processes.embedded import ThreadWorkers
 from hms_svc.tui.app import Console
 from hms_svc.tui.launch import Facts, Launch, Workforce
+from hms_svc.tui.screens.base import current_screen
 from hms_svc.tui.screens.job_list import JobList
 from hms_svc.tui.widgets.grid import Grid
 
@@ -115,13 +116,13 @@ class ConsoleDriver:
     @property
     def page(self) -> JobList:
         """The page of jobs on the screen."""
-        console_screen = self.console.console_screen
+        console_screen = current_screen(self.console)
         assert isinstance(console_screen, JobList), f"{console_screen} is no list of jobs"
         return console_screen
 
     def grid(self, name: str) -> Grid:
         """Return a table of the room on the screen."""
-        console_screen = self.console.console_screen
+        console_screen = current_screen(self.console)
         assert console_screen is not None
         return console_screen.query_one(f"#{name}", Grid)
 

@@ -24,7 +24,7 @@ from hms_svc.tui.widgets.text_input import TextLine
 
 if TYPE_CHECKING:
     from hms_svc.domain.event import Event
-    from hms_svc.tui.app import Console
+    from hms_svc.tui.host import ConsoleHost
 
 
 class ConsoleScreen(Screen[None]):
@@ -52,9 +52,9 @@ class ConsoleScreen(Screen[None]):
         self._is_ready = self._is_covered = False
 
     @property
-    def console(self) -> Console:
+    def console(self) -> ConsoleHost:
         """The app, as what it is."""
-        return cast("Console", self.app)
+        return cast("ConsoleHost", self.app)
 
     def compose(self) -> ComposeResult:
         """Put the body between the lines that every room has."""
@@ -175,7 +175,7 @@ class ConsoleScreen(Screen[None]):
     def on_mount(self) -> None:
         """Frame the room in red where production is at stake; show tables as they were wanted last."""
         for grid in self.query(Grid):
-            grid.view = self.console.memory.view_of(self.name_of(grid))
+            grid.view = self.console.preferences.view_of(self.name_of(grid))
         self.set_class(self.console.launch.facts.production, "-production")
         self.call_after_refresh(self._begin)
 
@@ -274,17 +274,17 @@ class ConsoleScreen(Screen[None]):
         if self.filter_texts():
             self.clear_text()
         else:
-            self.console.navigation.back()
+            self.console.back()
 
     def on_prompt_given(self, message: Prompt.Given) -> None:
         """Hand what was typed to the console."""
         message.stop()
-        self.console.prompting.take(message.mode, message.text)
+        self.console.take_prompt(message.mode, message.text)
 
     def on_prompt_left(self, message: Prompt.Left) -> None:
         """Return the keys back to the body."""
         message.stop()
-        self.console.prompting.close()
+        self.console.close_prompt()
 
     def on_text_line_refused(self, message: TextLine.Refused) -> None:
         """Return why what was pasted was not taken."""
@@ -307,3 +307,9 @@ class ConsoleScreen(Screen[None]):
 def one_line(text: str, role: str = "") -> Line:
     """Make a line of one piece."""
     return (cell(text, role),)  # type: ignore[arg-type]
+
+
+def current_screen(console: ConsoleHost) -> ConsoleScreen | None:
+    """Return the screen that is shown, or lies below the dialogs that are."""
+    stack = reversed(console.screen_stack)
+    return next((screen for screen in stack if isinstance(screen, ConsoleScreen)), None)

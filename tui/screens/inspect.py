@@ -112,7 +112,7 @@ class Reading(ConsoleScreen):
     def on_page_followed(self, message: Page.Followed) -> None:
         """Go where the link leads."""
         message.stop()
-        self.console.navigation.follow(message.target)
+        self.console.follow(message.target)
 
     def action_stop(self, step: int) -> None:
         """Go to the next or the former link or section."""

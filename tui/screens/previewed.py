@@ -72,7 +72,7 @@ class Previewed(ConsoleScreen):
     def is_previewing(self) -> bool:
         """Whether the preview is shown: on a narrow screen only below a list that leaves room for it."""
         is_wide = self.size.width >= LEAST_WIDTH
-        return self.console.memory.preview and (is_wide or self._left_over > LEAST_LINES)
+        return self.console.preferences.preview and (is_wide or self._left_over > LEAST_LINES)
 
     @property
     def _left_over(self) -> int:
@@ -87,7 +87,10 @@ class Previewed(ConsoleScreen):
     @property
     def preview_lines(self) -> int:
         """How many lines it takes from the list, however short that is."""
-        if not self.console.memory.preview or not LEAST_WIDTH <= self.size.width < BESIDE_WIDTH:
+        if (
+            not self.console.preferences.preview
+            or not LEAST_WIDTH <= self.size.width < BESIDE_WIDTH
+        ):
             return 0
         return max(LEAST_LINES, int((self.size.height - AROUND) * SHARE))
 
