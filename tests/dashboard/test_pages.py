@@ -214,7 +214,8 @@ async def test_end_on_a_long_page_writes_one_frame(
     console = RealConsole(tmp_path, "--attach")
     try:
         console.press("2", "drill.run")
-        console.press("i", " fold")  # of the page alone: the preview has a payload, too
+        console.press("v", "preview hidden")  # it has a payload, too
+        console.press("i", "Payload")
         start = len(console.seen)
         console.press("\x1b[F", "enqueued")
         console.press("y", "copy")
