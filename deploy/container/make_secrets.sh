@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the secrets that compose.yaml names, once: what is there stays as it is.
+# Creates the secrets that compose.yaml names; existing ones are not changed.
 set -eu
 cd "$(dirname "$0")"
 if [ -d secrets ]; then
@@ -21,5 +21,5 @@ cat >secrets/hms-svc.toml <<END
 broker_url = "redis://:$redis@redis:6379/0"
 database_url = "postgresql://hms:$postgres@postgres:5432/hms"
 END
-# the users inside the containers read them; the folder keeps everybody else out
+# the users inside the containers must read them; the mode of the folder excludes others
 chmod 0644 secrets/*

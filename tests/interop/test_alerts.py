@@ -62,8 +62,8 @@ REFUSED: Final = "hms_worker_settlements_refused_total"
 DEAD: Final = "hms_jobs_dead_total"
 ODD: Final = {"type": "odd.type"}
 CASES: Final = (
-    Case("HmsDoorDown", "away for five minutes", (Change("up", "1x8 0x60"),), "7m", (TARGET,)),
-    Case("HmsDoorDown", "away for a minute", (Change("up", "1x36 0x60"),), "10m"),
+    Case("HmsHttpServerDown", "away for five minutes", (Change("up", "1x8 0x60"),), "7m", (TARGET,)),
+    Case("HmsHttpServerDown", "away for a minute", (Change("up", "1x36 0x60"),), "10m"),
     Case("HmsBrokerDown", "away for five minutes",
          (Change("hms_broker_up", "1x8 0x60", SQLITE),), "7m", (SQLITE,)),
     Case("HmsBrokerDown", "away for half a minute",
