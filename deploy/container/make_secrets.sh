@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")"
 if [ -d secrets ]; then
-    echo "secrets/ exists; remove it to begin anew (the volumes keep the old passwords)" >&2
+    echo "secrets/ exists; remove it to start again (the volumes keep the old passwords)" >&2
     exit 0
 fi
 umask 077
