@@ -17,7 +17,7 @@ Values = Mapping[tuple[str, ...], float]
 
 def counter(name: str, family: Family, values: Values) -> CounterMetricFamily:
     """Return a counter with a value for each tuple of labels."""
-    made = CounterMetricFamily(name, family.words, labels=family.labels)
+    made = CounterMetricFamily(name, family.help, labels=family.labels)
     for labels, value in values.items():
         made.add_metric(labels, value)
     return made
@@ -25,7 +25,7 @@ def counter(name: str, family: Family, values: Values) -> CounterMetricFamily:
 
 def gauge(name: str, family: Family, values: Values) -> GaugeMetricFamily:
     """Return a gauge with a value for each tuple of labels."""
-    made = GaugeMetricFamily(name, family.words, labels=family.labels)
+    made = GaugeMetricFamily(name, family.help, labels=family.labels)
     for labels, value in values.items():
         made.add_metric(labels, value)
     return made
@@ -35,7 +35,7 @@ def histogram(
     name: str, family: HistogramFamily, tallies: Mapping[tuple[str, ...], Tally]
 ) -> HistogramMetricFamily:
     """Return a histogram with a tally for each tuple of labels."""
-    made = HistogramMetricFamily(name, family.words, labels=family.labels)
+    made = HistogramMetricFamily(name, family.help, labels=family.labels)
     for labels, tally in tallies.items():
         below, buckets = 0, []
         for bound, count in zip((*family.bounds, float("inf")), tally.counts, strict=True):

@@ -126,9 +126,9 @@ class SqlDatabase:
             return []
         return await self._engine.write_apart(lambda on: reports.count_reports(on, reports_made))
 
-    async def count_other_reports(self, asked: ReportCount) -> int:
+    async def count_other_reports(self, query: ReportCount) -> int:
         """Count the user's reports since then besides this job's, and record nothing."""
-        return await self._engine.read(lambda on: reports.count_other_reports(on, asked))
+        return await self._engine.read(lambda on: reports.count_other_reports(on, query))
 
     async def commit(self, requests: Sequence[EffectRequest]) -> list[StoredEffect | RefusedEffect]:
         """Commit a group of effects in one transaction; a refused one does not undo the others."""

@@ -57,9 +57,9 @@ def count_reports(connection: Connection, asked: Sequence[ReportCount]) -> list[
     ]
 
 
-def count_other_reports(connection: Connection, asked: ReportCount) -> int:
+def count_other_reports(connection: Connection, query: ReportCount) -> int:
     """Count the user's reports since then, without the job's own."""
-    values = {"user_id": asked.user_id, "since": asked.since, "job_id": asked.job_id}
+    values = {"user_id": query.user_id, "since": query.since, "job_id": query.job_id}
     found: int = connection.execute(_OTHERS, values).scalar_one()
     return found
 

@@ -1,1 +1,1 @@
-"""The interfaces between the runtime and the engines, with their obligations written in."""
+"""The interfaces between the runtime and the engines, with what each implementation must ensure."""

@@ -1,4 +1,4 @@
-"""How long callers wait for an engine that says nothing: not for what is only slow."""
+"""Timeouts for an engine that does not respond; one that is only slow is waited for."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ log: Final = logging.getLogger("hms_svc")
 ASK_AFTER_SECONDS: Final = 1.5
 PROBE_SECONDS: Final = 1.0
 MOST_SECONDS: Final = ASK_AFTER_SECONDS + PROBE_SECONDS
-"""How long a call waits at most for an engine that says nothing."""
+"""How long a call waits at most for an engine that does not respond."""
 _PAUSE_SECONDS: Final = 0.25
 _READS_TO_SETTLE: Final = 10
 
 
 class AnswerBound:
-    """Ends the calls of one engine that says nothing, and refuses further ones until it does.
+    """Ends the calls to an engine that does not respond, and refuses new ones until it does.
 
-    When a call has waited for 1.5 s, `probe` asks the engine something that it answers at once, on a
-    connection of its own: one probe at a time, however many wait. An engine that answers within
-    a second is waited for further. Else all that wait end with the Outage that `outage` makes, and so do new
-    calls, at once; the probe is repeated until it is answered. Belongs to one event loop.
+    When a call has waited for 1.5 s, `probe` sends the engine a trivial request on a separate
+    connection.
+    There is one probe at a time, however many calls wait.
+    If the engine answers it within a second, the calls go on waiting.
+    Otherwise all waiting calls, and new ones immediately, fail with the Outage that `outage` makes,
+    and the probe is repeated until it is answered. Belongs to one event loop.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class AnswerBound:
 
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[None]:
-        """Wait for what the engine is asked within; raises the Outage where it says nothing."""
+        """Bound the call to the engine in this context; raise the Outage if the engine does not respond."""
         if self._is_silent:
             raise self._no_answer()
         scope = asyncio.timeout(None)
@@ -61,7 +63,7 @@ class AnswerBound:
             del self._waiting[scope]
 
     async def close(self) -> None:
-        """End the watch."""
+        """Stop watching."""
         watch, self._watch = self._watch, None
         if watch is not None:
             watch.cancel()
@@ -77,32 +79,32 @@ class AnswerBound:
                 await asyncio.sleep(left)
                 continue
             answered_at = loop.time()
-            probe = asyncio.create_task(self._ask(), name="answer-probe")
+            probe = asyncio.create_task(self._is_answered(), name="answer-probe")
             try:
                 if not await _within(PROBE_SECONDS, probe):
-                    await self._endure(probe)
+                    await self._wait_for_recovery(probe)
             finally:
                 probe.cancel()
 
-    async def _endure(self, probe: asyncio.Task[bool]) -> None:
-        """End what waits, and refuse what comes, until there is an answer."""
-        # No warning: whoever is refused tells it, a command on its own line.
-        log.info("%s: says nothing; it is asked until it answers", self._engine)
+    async def _wait_for_recovery(self, probe: asyncio.Task[bool]) -> None:
+        """Fail the waiting calls, and refuse new ones, until the engine answers."""
+        # Not a warning: each caller that gets the Outage reports it.
+        log.info("%s: does not respond; probing until it does", self._engine)
         self._is_silent = True
         now = asyncio.get_running_loop().time()
         for scope in self._waiting:
-            if not scope.expired():  # One of an earlier silence may still be on its way out.
+            if not scope.expired():  # A call of an earlier outage may not have ended yet.
                 scope.reschedule(now)
         try:
             while not await probe:
                 await asyncio.sleep(_PAUSE_SECONDS)
-                probe = asyncio.create_task(self._ask(), name="answer-probe")
+                probe = asyncio.create_task(self._is_answered(), name="answer-probe")
         finally:
             probe.cancel()
             self._is_silent = False
-        log.info("%s: answers again", self._engine)
+        log.info("%s: responds again", self._engine)
 
-    async def _ask(self) -> bool:
+    async def _is_answered(self) -> bool:
         try:
             await self._probe()
         except Outage:
@@ -114,9 +116,10 @@ class AnswerBound:
 
 
 async def _within(seconds: float, probe: asyncio.Task[bool]) -> bool:
-    """Return whether the probe is answered in time, in which the loop has turned now and then.
+    """Return whether the probe is answered in time.
 
-    A process that gets no CPU for a second has not given its engine a second to answer.
+    The time is waited for in slices of the event loop: a process that got no CPU for a second
+    has not given its engine a second to answer.
     """
     for _ in range(_READS_TO_SETTLE):
         await asyncio.wait({probe}, timeout=seconds / _READS_TO_SETTLE)

@@ -1,4 +1,4 @@
-"""The witness of the audit record: published heads, kept where the database cannot reach them."""
+"""The external anchor of the audit chain: published heads, stored outside of the database."""
 
 from __future__ import annotations
 
@@ -9,36 +9,35 @@ from hms_svc.domain.audit_heads import AuditHead, Doubt, KeptHeads
 
 
 class AuditAnchor(Protocol):
-    """Keeps heads of the audit chain beside the bus, outside of every retention.
+    """Stores heads of the audit chain in the broker; no retention applies to them.
 
-    They go only with the broker's own data. At most the newest head, the last
-    head of each of 90 earlier days, and 16 doubts are kept.
+    They are lost only with the broker's own data. It keeps at most the newest head, the last
+    head of each of 90 earlier days, and 16 doubts.
     """
 
     async def heads(self) -> KeptHeads:
-        """Return all that is kept. What cannot be read is counted, and never raises."""
+        """Return all stored heads. Unreadable ones are counted and never raise."""
         ...
 
     async def keep(self, head: AuditHead, *, over: AuditHead | None) -> bool:
-        """Make a head the newest, durably, where `over` is the newest now; False where it is not.
+        """Store a head as the newest, durably, if `over` is the newest now; return False if it is not.
 
-        `over` is what the caller held its chain against, None where nothing is
-        kept. Nothing is written where the link is below that of the newest, or
-        where it is the same with another digest. The head before stays as that
-        of its day where the new one is of another day. Again with the same head
-        it is True, and changes nothing.
+        `over` is the head that the caller compared its chain with, None if nothing is stored.
+        Nothing is written if the link is below that of the newest, or is the same with another
+        digest. The previous head is kept as that of its day if the new one is of another day.
+        Repeating the call with the same head returns True and changes nothing.
         """
         ...
 
     async def doubt(self, doubt: Doubt) -> None:
-        """Keep evidence against the record, once for each found link and digest; the first 16 stay."""
+        """Store evidence of tampering, once for each found link and digest; the first 16 are kept."""
         ...
 
     async def replace(
         self, head: AuditHead, daily: Sequence[AuditHead], *, over: AuditHead | None
     ) -> bool:
-        """Put these heads in the place of all that is kept, doubts too; False where `over` is not the newest.
+        """Replace all stored heads and doubts; return False if `over` is not the newest.
 
-        What cannot be read is replaced as well. The one way back to a lower link: an operator's.
+        Unreadable heads are replaced too. This is the only way back to a lower link, for operators.
         """
         ...

@@ -1,4 +1,4 @@
-"""One broker with its faces, as the composition root puts it together."""
+"""One broker with its interfaces, as the composition root assembles it."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ if TYPE_CHECKING:
 
 
 class Backend:
-    """One broker with its faces. Use it as `async with`; closed, it can be opened again.
+    """One broker with its interfaces. Use it with `async with`; it can be opened again after it was closed.
 
-    The faces are made when they are first asked for: a producer needs one.
+    Each interface is made on first use: a producer needs only the broker.
     """
 
-    def __init__(self, broker: Broker, face: Callable[[str], Any]) -> None:
+    def __init__(self, broker: Broker, make_interface: Callable[[str], Any]) -> None:
         self.broker = broker
-        self._face = face
+        self._make_interface = make_interface
 
     @cached_property
     def inspection(self) -> Inspection:
         """The operator's reads."""
-        return cast("Inspection", self._face("inspection"))
+        return cast("Inspection", self._make_interface("inspection"))
 
     @cached_property
     def control(self) -> Control:
         """The operator's changes."""
-        return cast("Control", self._face("control"))
+        return cast("Control", self._make_interface("control"))
 
     @cached_property
     def bus(self) -> Bus:
         """The result bus."""
-        return cast("Bus", self._face("bus"))
+        return cast("Bus", self._make_interface("bus"))
 
     async def open(self) -> None:
-        """Connect; raises BrokerUnavailable."""
+        """Connect; raise BrokerUnavailable if the engine cannot be reached."""
         await self.broker.open()
 
     async def close(self) -> None:

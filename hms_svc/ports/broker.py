@@ -1,8 +1,8 @@
-"""The broker as the runtime sees it: who owns which job, and what becomes of it.
+"""The broker interface that the runtime uses: accept, claim, settle and recover jobs.
 
-Every method that takes many is one atomic step for each job and one round
-trip for all. Every method raises BrokerUnavailable where the engine cannot be
-reached; then nothing is known to have happened, and calling again is safe.
+A method that takes several jobs is one atomic step for each job and one round
+trip for all. Every method raises BrokerUnavailable if the engine cannot be
+reached; whether anything happened is then unknown, and calling again is safe.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hms_svc.domain.views import WorkerState
 
 
 class Acceptance(StrEnum):
-    """How an enqueue was answered."""
+    """The result of an enqueue."""
 
     ACCEPTED = "accepted"
     EXISTS = "exists"
@@ -29,7 +29,7 @@ class Acceptance(StrEnum):
 
 
 class Enqueued(msgspec.Struct, frozen=True):
-    """The answer for one job: `state` is what its record says after the call."""
+    """The result for one job: `state` is that of its record after the call."""
 
     job_id: str
     acceptance: Acceptance
@@ -37,15 +37,16 @@ class Enqueued(msgspec.Struct, frozen=True):
 
 
 def conflicts(answers: Iterable[Enqueued]) -> list[str]:
-    """Return the ids of jobs that were not taken in, as another job has their id."""
+    """Return the ids of jobs that were not accepted because another job has their id."""
     return [answer.job_id for answer in answers if answer.acceptance is Acceptance.CONFLICT]
 
 
 class ServedType(msgspec.Struct, frozen=True):
-    """A type this worker has a handler for, with the attempts its policy allows.
+    """A type that this worker has a handler for, with the attempts that its policy allows.
 
-    `room` is how many jobs of it are claimed at most; None is as many as the limit of the claim.
-    With 0 nothing is claimed, and nothing of the type ends a wait for work.
+    `capacity` is how many jobs of it are claimed at most; None is as many as the limit of the
+    claim.
+    With 0 no job of the type is claimed, and none ends a wait for work.
     """
 
     type: str
@@ -54,7 +55,7 @@ class ServedType(msgspec.Struct, frozen=True):
 
 
 class ClaimRequest(msgspec.Struct, frozen=True):
-    """What a worker asks for: at most `limit` jobs of these types, leased for `lease_ms`."""
+    """A worker's claim: at most `limit` jobs of these types, leased for `lease_ms`."""
 
     worker: str
     types: tuple[ServedType, ...]
@@ -64,7 +65,7 @@ class ClaimRequest(msgspec.Struct, frozen=True):
 
 
 class KeyClaim(msgspec.Struct, frozen=True):
-    """A claimed job that was accepted without a unique key, and the key that its type gives it."""
+    """A claimed job that was accepted without a unique key, and the key that its type derives."""
 
     claimed: ClaimedJob
     unique_key: str
@@ -73,7 +74,7 @@ class KeyClaim(msgspec.Struct, frozen=True):
 class Settlement(msgspec.Struct, frozen=True, gc=False):
     """One finished claim and what becomes of the job; times are Unix milliseconds.
 
-    `traceparent` is the job's, for the events that tell of it.
+    `traceparent` is the job's, for the events about it.
     """
 
     token: LeaseToken
@@ -87,12 +88,12 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def log_fields(self) -> dict[str, str | int]:
-        """Return what a log record about it carries, as its `extra`."""
+        """Return the `extra` of a log record about it."""
         return log_fields(self.token.job_id, self.type, self.attempt)
 
 
 class CancelRequest(msgspec.Struct, frozen=True):
-    """Somebody asks the worker that holds the job to cancel it."""
+    """A request to the worker that runs the job to cancel it."""
 
     job_id: str
     by: str
@@ -100,9 +101,9 @@ class CancelRequest(msgspec.Struct, frozen=True):
 
 
 class Signals(msgspec.Struct, frozen=True):
-    """What a worker must hear between claims: cancellations, and whether suspects wait.
+    """What a worker polls for between claims: cancel requests, and whether suspects wait.
 
-    `wanted` is the state that an operator wants it to be in, None where nobody has asked for one.
+    `wanted` is the state that an operator has requested for it, None if there is no request.
     """
 
     cancel: tuple[CancelRequest, ...]
@@ -111,10 +112,10 @@ class Signals(msgspec.Struct, frozen=True):
 
 
 class ReapReport(msgspec.Struct, frozen=True):
-    """What one round of the reaper found: jobs rescued as suspects, now dead, or cancelled.
+    """The result of one round of the reaper: jobs rescued as suspects, now dead, or cancelled.
 
-    `undecided` are (id, fence) of those that somebody has asked to cancel, and of
-    which it was not said whether they have a case: they were not changed.
+    `undecided` are (id, fence) of those that have a cancel request and of which it is not
+    known whether they have a case: they were not changed.
     """
 
     rescued: int = 0
@@ -124,7 +125,7 @@ class ReapReport(msgspec.Struct, frozen=True):
 
 
 class KnownEffects(msgspec.Struct, frozen=True):
-    """Whether a job has a case after the claim of this fence, which can commit nothing any more."""
+    """Whether a job has a case after the claim with this fence, which can no longer commit anything."""
 
     fence: int
     has_case: bool
@@ -134,7 +135,7 @@ NOTHING_KNOWN: Final[Mapping[str, KnownEffects]] = MappingProxyType({})
 
 
 class ProgressReport(msgspec.Struct, frozen=True):
-    """One progress line of a running job; a share is from 0 to 1. `log`: a line of its log, no share."""
+    """One progress line of a running job, with a share from 0 to 1, or with `log` a line of its log."""
 
     token: LeaseToken
     at: int
@@ -144,12 +145,14 @@ class ProgressReport(msgspec.Struct, frozen=True):
 
 
 class WorkerRegistration(msgspec.Struct, frozen=True, kw_only=True):
-    """How a worker shows itself; renewed by its heartbeat.
+    """A worker's entry in the register; renewed by its heartbeat.
 
-    `hung` of its busy slots are held by functions that run on past the end of their job.
-    `schedules` are types with cron texts, `priorities` the served types that declare a
-    priority other than 0, with it, `type_slots` those that may take less than all slots, with how many.
-    One that says nothing of its `state` is of a version that knows no other.
+    `hung` is how many of its busy slots are held by functions that still run after their job was
+    settled.
+    `schedules` are types with their cron texts. `priorities` are the served types that declare a
+    priority other than 0. `type_slots` are the types that may take fewer than all slots, with how
+    many.
+    An entry without `state` was written by a version that knows only the default.
     """
 
     id: str
@@ -168,18 +171,18 @@ class WorkerRegistration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LeaseKeeper(Protocol):
-    """The blocking side of a lease: used from one thread, which no event loop can hold up."""
+    """Renews leases with blocking calls from one thread, so that a blocked event loop cannot delay it."""
 
     def extend(self, tokens: Sequence[LeaseToken], lease_ms: int) -> list[LeaseToken]:
-        """Renew leases from now, and give back the tokens that no longer own their job."""
+        """Renew leases from now; return the tokens that no longer own their job."""
         ...
 
     def register(self, worker: WorkerRegistration) -> None:
-        """Show or renew a worker in the register; a stale entry vanishes by itself.
+        """Add or renew a worker in the register; a stale entry expires by itself.
 
-        From then on jobs that name no priority are accepted with the one that their
-        type declares here, whoever submits them; a served type that declares none
-        has 0 again. It stays declared when the worker is gone.
+        From then on jobs submitted without a priority get the one that their type declares
+        here; a served type that declares none is back at 0. The declaration stays when the
+        worker is gone.
         """
         ...
 
@@ -189,7 +192,7 @@ class LeaseKeeper(Protocol):
 
 
 class Producer(Protocol):
-    """Accepts jobs: what a running job needs of the broker."""
+    """Accepts jobs: the part of the broker that a running job needs."""
 
     async def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
         """Accept the jobs; see `Broker.enqueue`."""
@@ -197,130 +200,128 @@ class Producer(Protocol):
 
 
 class Broker(Producer, Protocol):
-    """Accepts jobs, leases them out, and records what became of them."""
+    """Accepts jobs, leases them to workers, and records their outcome."""
 
     async def open(self) -> None:
-        """Connect, and prepare what the engine needs. Called once, before anything else."""
+        """Connect and prepare the engine. Called once, before anything else."""
         ...
 
     async def close(self) -> None:
-        """Release every connection, thread and file. Leases are left to expire."""
+        """Release all connections, threads and files. Leases are left to expire."""
         ...
 
     async def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
-        """Accept the jobs, durably; answers stand in the order of `jobs`.
+        """Accept the jobs, durably; results are in the order of `jobs`.
 
-        Up to 500 jobs, and 4 MiB of them, are accepted all or none. More are accepted in
-        several such steps, between which others are served: after an outage the first
-        may be accepted, and calling again with the same jobs answers EXISTS for those.
-        A job with `not_before` in the future is `scheduled`, else `queued`. An id
-        that is known with the same type and data is answered EXISTS and with
-        other data CONFLICT; neither is written. A `unique_key` that a job of the
-        type holds which is not terminal makes the new record `rejected`,
-        `unique`, naming the older. A job that names no priority has the one that
-        its type declares, by `Heart.register`, else 0; its record says which.
-        Workers of every process are woken.
+        Up to 500 jobs, of at most 4 MiB together, are accepted all or none. More are accepted in
+        several such steps, with other calls served between them: after an outage only the first
+        jobs may be accepted, and calling again with the same jobs answers EXISTS for those.
+        A job with `not_before` in the future is `scheduled`, otherwise `queued`. If the id
+        exists with the same type and data, the answer is EXISTS, with other data CONFLICT;
+        neither is written. If an unfinished job of the type holds the same `unique_key`, the
+        new record is `rejected` with the reason `unique` and names the older job. A job
+        without a priority gets the one that its type declares by `LeaseKeeper.register`, or 0,
+        and its record contains it. Workers of every process are notified.
         """
         ...
 
     async def enqueue_raw(self, type: str, items: Sequence[bytes]) -> list[Enqueued]:
-        """Take foreign bytes unread, as a front end's push does.
+        """Accept foreign bytes without parsing them first, as a front end's push does.
 
-        An item that is no job of this type becomes a dead letter, `malformed`,
-        with its bytes kept (beyond 4 MiB its digest, length and first 64 KiB);
-        an id in use with other data one with a new id, `id_conflict`.
+        An item that is not a job of this type becomes a dead letter, `malformed`, with its bytes
+        kept (beyond 4 MiB only the digest, the length and the first 64 KiB). One whose id is in
+        use with other data becomes a dead letter with a new id, `id_conflict`.
         """
         ...
 
     async def claim(self, request: ClaimRequest) -> list[ClaimedJob]:
-        """Lease ready jobs: by priority, then by the time they became ready; types take turns.
+        """Lease ready jobs: by priority, then by the time they became ready, alternating between types.
 
-        Gives fewer than there are where they are large, one at least: the next claim gives more.
-        Each claim has a new fence and counts the attempt, in the same step.
-        Paused types are passed over. A job whose `expires_at` has passed before
-        its first claim becomes dead, `expired`, instead, and is no reason to
-        give fewer: a thousand of them hide no live job behind them. Suspects are
-        given only to the suspect lane, which gets nothing else.
+        If jobs are large, fewer are returned than there are, but at least one; the next claim
+        returns more.
+        Each claim gets a new fence and counts the attempt, in the same step.
+        Paused types are skipped. A job whose `expires_at` has passed before
+        its first claim becomes dead, `expired`, instead, and does not count towards
+        `limit`: a thousand of them do not hide a live job behind them. Only the suspect lane
+        gets suspects, and it gets nothing else.
         """
         ...
 
     async def take_keys(self, claims: Sequence[KeyClaim]) -> list[str | None]:
-        """Assign claimed jobs their unique keys, where no other job of the type holds them.
+        """Assign claimed jobs their unique keys if no other job of the type holds them.
 
-        For each, in this order, gives the id of the job that holds the key: its own
-        where the key now stands in its record (or stood there already), to be freed when
-        it ends; that of another which has not ended, and then nothing was written; None
-        where the token no longer owns its job. Calling again after a lost reply gives
-        the same.
+        Return for each, in order, the id of the job that holds the key: its own if the key is
+        now in its record (or was already), to be freed when it ends; the id of another unfinished
+        job, and then nothing was written; None if the token no longer owns its job. Calling
+        again after a lost reply returns the same.
         """
         ...
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[LeaseToken]:
-        """Record what became of claimed jobs: record, counters, events and lease in one step each.
+        """Settle claimed jobs: record, counters, events and lease in one step for each.
 
-        Gives back the tokens that no longer own their job; for those nothing
-        was written. Terminal states keep `reason`, `by`, `detail`, `result`;
-        `retrying` and `scheduled` wait for `delay_ms` by the broker's clock. A job without a case that
-        would go on, and that an operator has asked to cancel during this claim,
-        is `cancelled` instead, in the operator's words, unless the disposition is
-        uncertain. A no of governance forgets the approvals of the job.
+        Return the tokens that no longer own their job; for those nothing was written.
+        Terminal states keep `reason`, `by`, `detail` and `result`; `retrying` and `scheduled`
+        wait for `delay_ms` by the broker's clock. If an operator requested a cancel during this
+        claim, a job without a case that would otherwise run again becomes `cancelled` with the
+        operator's details, unless the disposition is uncertain. A denial by governance clears
+        the approvals of the job.
         """
         ...
 
     async def raise_fences(self, above: int) -> None:
-        """Issue only fences above this one from now on: the database has seen it.
+        """Issue only fences above this one from now on, because the database has seen it.
 
-        A broker restored from an older copy would hand out fences again that
-        the database has kept, and its workers could write nothing.
+        A broker restored from an older copy would otherwise issue fences again that the
+        database has recorded, and its workers could not write anything.
         """
         ...
 
     async def abandon(self, worker: str) -> int:
-        """End the leases of a worker process that is known to be gone (its parent saw it die).
+        """End the leases of a worker process that is known to be dead (its parent saw it exit).
 
-        The jobs are the reaper's at its next round. Gives their number.
+        The reaper takes the jobs in its next round. Return their number.
         """
         ...
 
     async def promote(self, limit: int) -> int:
-        """Make scheduled and retrying jobs ready whose time has come; gives their number."""
+        """Make due scheduled and retrying jobs ready; return their number."""
         ...
 
     async def reap(
         self, limit: int, known: Mapping[str, KnownEffects] = NOTHING_KNOWN
     ) -> ReapReport:
-        """Take jobs from workers whose lease has run out, in one conditional step each.
+        """Recover jobs whose lease has expired, in one conditional step each.
 
-        The attempt is given back and the job becomes a suspect; one that died
-        in the suspect lane keeps its count, and after 5 such deaths, or at its
-        last attempt, is dead, `crashed`. One that an operator has asked to cancel
-        is `cancelled` instead of rescued where `known` says that it has no case;
-        where neither that nor its record says so, it is left and reported.
+        The attempt is not counted and the job becomes a suspect. One that crashed in the suspect
+        lane keeps its count, and after 5 such crashes, or at its last attempt, is dead, `crashed`.
+        One with a cancel request becomes `cancelled` if `known` says that it has no case; if
+        neither `known` nor its record tells, it is left unchanged and reported.
         """
         ...
 
     async def signals(self, worker: str, types: Sequence[str]) -> Signals:
-        """Return what this worker must hear between claims. Cheap where nothing happened."""
+        """Return the requests for this worker. Cheap if there are none."""
         ...
 
     async def record_progress(self, reports: Sequence[ProgressReport]) -> None:
-        """Append to the streams of running jobs; lost leases are ignored.
+        """Append to the streams of running jobs; reports with a lost lease are ignored.
 
-        A stream keeps the last 200 lines of its job, progress and log together.
+        A stream keeps the last 200 lines of its job, counting progress and log together.
         """
         ...
 
     def lease_keeper(self) -> LeaseKeeper:
-        """Return a connection of its own for a heartbeat thread; open it on that thread by use."""
+        """Return a lease keeper for a heartbeat thread; its connection is opened there on first use."""
         ...
 
     async def unregister(self, worker: str) -> None:
-        """Take a worker out of the register."""
+        """Remove a worker from the register."""
         ...
 
     async def wait_for_work(self, timeout_seconds: float) -> bool:
-        """Sleep until something may have happened, or the timeout; True where it may have.
+        """Wait until there may be work, or for the timeout; return True if there may be work.
 
-        Never takes anything: a wait that is cancelled loses nothing.
+        Never consumes anything: a cancelled wait loses nothing.
         """
         ...

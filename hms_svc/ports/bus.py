@@ -1,4 +1,4 @@
-"""The result bus: where finished steps are announced, kept for a while, and replayed."""
+"""The result bus: a stream of events that is kept for a while and can be replayed."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from hms_svc.ports.audit_anchor import AuditAnchor
 class Bus(Protocol):
     """A durable, bounded, replayable stream with named consumer groups.
 
-    Life-cycle events are written by the broker's settle; `publish` is for the
-    outbox relay. Within the retention (7 days or a million events) every group
-    sees each event at least once.
+    Life-cycle events are written by `Broker.settle`; `publish` is for the outbox relay.
+    Within the retention (7 days or a million events) every group gets each event at
+    least once.
     """
 
     @property
     def audit_anchor(self) -> AuditAnchor:
-        """The heads of the audit chain, which stay when the events that announced them are gone."""
+        """The heads of the audit chain, which are kept longer than the events that announced them."""
         ...
 
     async def publish(self, events: Sequence[Event]) -> None:
-        """Append events, durably; one whose id is on the bus is not appended again."""
+        """Append events, durably; an event whose id is already on the bus is not appended again."""
         ...
 
     async def read(self, *, after: int, limit: int) -> list[Event]:
@@ -31,19 +31,18 @@ class Bus(Protocol):
         ...
 
     async def newest(self, limit: int) -> list[Event]:
-        """Return the newest events, the newest first. Bounded work at any rate of events."""
+        """Return the newest events, newest first. The work is bounded at any rate of events."""
         ...
 
     async def read_group(
         self, group: str, consumer: str, *, limit: int, from_start: bool = True
     ) -> list[Event]:
-        """Hand out events that no consumer of the group has been given, and count them as pending.
+        """Return events that no consumer of the group has received, and mark them as pending.
 
-        Those that a consumer has not acknowledged within a minute are handed
-        out again. A group that fell behind the retention is given one
-        `events.gap` first. A new group begins at the oldest event, or after the
-        newest where `from_start` is False or there is none: nothing is missing then.
-        BadInput for a name that is none.
+        Events that a consumer has not acknowledged within a minute are delivered again.
+        A group that fell behind the retention gets one `events.gap` first. A new group begins
+        at the oldest event, or after the newest if `from_start` is False.
+        Raise BadInput for an invalid name.
         """
         ...
 
@@ -52,9 +51,9 @@ class Bus(Protocol):
         ...
 
     async def wait(self, after: int, timeout_seconds: float) -> bool:
-        """Sleep until there may be an event above the position; False after the timeout."""
+        """Wait until there may be an event above the position; return False after the timeout."""
         ...
 
     async def latest(self, type: str) -> Event | None:
-        """Return the newest kept event of a type: what is older than the retention is gone."""
+        """Return the newest event of a type within the retention, or None."""
         ...

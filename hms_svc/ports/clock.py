@@ -1,4 +1,4 @@
-"""Time, as the rest of the program sees it."""
+"""The clock interface, and the system clock."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Two clocks: the wall, for people and due times; and one that never jumps, for leases."""
+    """Two clocks: wall time, for people and due times, and a monotonic one, for leases."""
 
     def now_ms(self) -> int:
         """Return Unix milliseconds."""
         ...
 
     def lease_ms(self) -> int:
-        """Return milliseconds of a clock that all processes of this machine share since its boot."""
+        """Return milliseconds of a monotonic clock that all processes of this machine share."""
         ...
 
 
 class SystemClock:
-    """The machine's own clocks (CLOCK_REALTIME and CLOCK_MONOTONIC)."""
+    """The system's clocks (CLOCK_REALTIME and CLOCK_MONOTONIC)."""
 
     def now_ms(self) -> int:
         """Return Unix milliseconds."""
         return time.time_ns() // 1_000_000
 
     def lease_ms(self) -> int:
-        """Return milliseconds of CLOCK_MONOTONIC, which no change of the wall clock moves."""
+        """Return milliseconds of CLOCK_MONOTONIC, which changes of the wall clock do not affect."""
         return time.monotonic_ns() // 1_000_000

@@ -1,4 +1,4 @@
-"""What operators may read of a broker. No call holds a read open beyond its return."""
+"""The reads of a broker for operators. No call keeps a read transaction open after it returns."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 
 LEAST_BYTES: Final = 128 * 1024
-"""With less than this left, next to nothing is taken in."""
+"""With less than this free, hardly any job can be accepted."""
 
 
 class Capacity(msgspec.Struct, frozen=True):
-    """The bytes in use, and the number of bytes at which new jobs are refused."""
+    """The bytes in use, and the limit at which new jobs are refused."""
 
     used: int
     limit: int
 
     @property
     def share(self) -> float:
-        """Which part of the limit is used: 1 and more is full."""
+        """The share of the limit that is used: 1 or more is full."""
         return self.used / self.limit if self.limit else 1.0
 
     @property
@@ -42,11 +42,11 @@ class Capacity(msgspec.Struct, frozen=True):
 
 
 class BrokerHealth(msgspec.Struct, frozen=True):
-    """Which engine, whether it answers, how long a round trip takes, and what is amiss.
+    """The engine, whether it answers, the time of a round trip, and what is wrong.
 
-    `durability` is the level in force, in words; empty where settings of ours decide it.
-    `room` is None where nothing is known of a limit. `refused` counts the writes of this
-    process that the engine has refused because it is full.
+    `durability` describes the level in force; it is empty if our own settings decide it.
+    `capacity` is None if no limit is known. `refused` counts the writes of this process
+    that the engine refused because it is full.
     """
 
     kind: str
@@ -59,7 +59,7 @@ class BrokerHealth(msgspec.Struct, frozen=True):
 
 
 class Inspection(Protocol):
-    """Bounded reads. Each may see a state a moment old, never a torn one. `kind` names the engine."""
+    """Bounded reads. Each may see a state a moment old, but a consistent one. `kind` names the engine."""
 
     kind: str
 
@@ -68,65 +68,64 @@ class Inspection(Protocol):
         ...
 
     async def types(self) -> list[str]:
-        """Return every known type, sorted: many thousands, where a producer misspells them."""
+        """Return every known type, sorted. May be many thousands if a producer misspells them."""
         ...
 
     async def queues(self, types: Collection[str] | None = None) -> list[QueueView]:
-        """Return the queues of those of the types that are known, with their counts, sorted by type.
+        """Return the queues of the given types that exist, with their counts, sorted by type.
 
-        The work grows with the types: None is every known one.
+        None means all known types; the work grows with their number.
         """
         ...
 
     async def page(
         self, where: Filter, *, limit: int, cursor: str | None, examine: int = 0
     ) -> JobPage:
-        """Return the jobs that match, at most `limit` (0: all), newest move first within a state.
+        """Return the jobs that match, at most `limit` (0: all), last changed first within a state.
 
-        `cursor` is what an earlier page of the same filter gave; another
-        text is BadInput. Discarded jobs are not shown. After about `look`
-        records (0: any number) the page ends where it is, however few it found:
-        its cursor goes on.
+        `cursor` is that of an earlier page of the same filter; any other text raises BadInput.
+        Discarded jobs are left out. After examining about `examine` records (0: any number) the
+        page ends, however few jobs it found; its cursor continues from there.
         """
         ...
 
     async def failures(self) -> list[FailureGroup]:
         """Return the retrying, dead and rejected jobs by cause, the group of the newest first.
 
-        Bounded work, however many jobs there are: at most a thousand groups are
-        kept; beyond that, new causes of a type share one.
+        The work is bounded, however many jobs there are: at most a thousand groups are kept;
+        beyond that, new causes of a type share one.
         """
         ...
 
     async def details(self, job_ids: Sequence[str]) -> list[JobDetail | None]:
-        """Return all that is known of each id, None where nothing is, or it cannot be read."""
+        """Return the details of each id, None if it is unknown or its record cannot be read."""
         ...
 
     async def progress_of(self, after: Mapping[str, int]) -> dict[str, list[ProgressView]]:
-        """Return of each job id the kept lines above its number, all in one round trip.
+        """Return for each job id the stored lines above its number, all in one round trip.
 
-        They are the last 200 of a job, progress and log together; an id that is
-        not known has none.
+        The last 200 lines of a job are stored, counting progress and log together; an unknown
+        id has none.
         """
         ...
 
     async def workers(self) -> list[WorkerView]:
-        """Return the live workers, sorted by id, with the jobs that they run.
+        """Return the live workers, sorted by id, with their running jobs.
 
-        One that has been silent for one and a half leases is not live.
+        A worker without a heartbeat for one and a half leases is not live.
         """
         ...
 
     async def register(self) -> tuple[list[WorkerView], list[WorkerView]]:
-        """Return the live workers as `workers` does, and those of the register that are not live.
+        """Return the live workers as `workers` does, and the other workers in the register.
 
-        A worker that stops leaves the register; one that falls silent stays in it for five
-        minutes, and longer while no other is alive.
+        A worker that stops leaves the register. One whose heartbeat stops stays in it for five
+        minutes, and longer while no other worker is alive.
         """
         ...
 
     async def lease_end(self, job_id: str) -> int | None:
-        """Return when the lease of a job in processing ends or ended (Unix ms), None for any other."""
+        """Return when the lease of a processing job ends or ended (Unix ms), None for any other job."""
         ...
 
     async def position(self, job_id: str) -> int | None:

@@ -1,7 +1,7 @@
-"""What is measured in a worker, and the report that carries it to whoever renders it.
+"""The metrics of a worker, and the report that carries them to the process that renders them.
 
-A worker counts in plain numbers, and reports once a second what has changed.
-Label values come from closed sets: whatever is not known beforehand is `other`.
+A worker keeps plain counters and reports the changes once a second.
+Label values come from closed sets: any value that was not declared is `other`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ COMPLETED: Final = "completed"
 LOST: Final = "lost"
 SNOOZED: Final = "snoozed"
 GIVEN_BACK: Final = "given_back"
-WAYS_OUT: Final = {
+OUTCOME_OF_STATE: Final = {
     State.COMPLETED: COMPLETED,
     State.RETRYING: "retried",
     State.REJECTED: "rejected",
@@ -31,59 +31,57 @@ WAYS_OUT: Final = {
     State.HELD: "held",
     State.CANCELLED: "cancelled",
 }
-OUTCOMES: Final = (*WAYS_OUT.values(), LOST, SNOOZED, GIVEN_BACK)
+OUTCOMES: Final = (*OUTCOME_OF_STATE.values(), LOST, SNOOZED, GIVEN_BACK)
 """How an attempt can end."""
 OPERATIONS: Final = ("claim", "settle")
 """The calls of the broker that are timed."""
 
 
 class Family(msgspec.Struct, frozen=True):
-    """A metric: what it tells, and the names of its labels. Counters end in `_total`."""
+    """A metric: its help text, and the names of its labels. Counters end in `_total`."""
 
-    words: str
+    help: str
     labels: tuple[str, ...] = ()
 
 
 class HistogramFamily(msgspec.Struct, frozen=True):
-    """A metric of seconds: what it tells, its labels, and the upper bounds of its buckets."""
+    """A histogram of seconds: its help text, its labels, and the upper bounds of its buckets."""
 
-    words: str
+    help: str
     labels: tuple[str, ...]
     bounds: tuple[float, ...]
 
 
 COUNTERS: Final[Mapping[str, Family]] = {
-    "hms_worker_attempts_total": Family("Attempts that ended, by how.", ("type", "outcome")),
-    "hms_worker_refusals_total": Family(
-        "Jobs rejected, by the validator that said no.", ("type", "validator")
-    ),
-    "hms_worker_vets_total": Family("Answers of governance.", ("action", "decision")),
-    "hms_worker_leases_lost_total": Family("Jobs in hand whose lease was found to be gone."),
+    "hms_worker_attempts_total": Family("Attempts that ended, by outcome.", ("type", "outcome")),
+    "hms_worker_refusals_total": Family("Jobs rejected, by validator.", ("type", "validator")),
+    "hms_worker_vets_total": Family("Decisions of governance.", ("action", "decision")),
+    "hms_worker_leases_lost_total": Family("Running jobs whose lease was lost."),
     "hms_worker_settlements_refused_total": Family(
-        "Settlements that the broker refused, since the lease was lost."
+        "Settlements that the broker refused because the lease was lost."
     ),
-    "hms_worker_claims_total": Family("Claims asked of the broker."),
-    "hms_worker_claimed_jobs_total": Family("Jobs that those claims gave.", ("type",)),
+    "hms_worker_claims_total": Family("Claim requests to the broker."),
+    "hms_worker_claimed_jobs_total": Family("Jobs that those claims returned.", ("type",)),
 }
 
 HISTOGRAMS: Final[Mapping[str, HistogramFamily]] = {
     "hms_worker_attempt_duration_seconds": HistogramFamily(
-        "From the claim of a job to the end of that attempt.",
+        "Time from the claim of a job to the end of that attempt.",
         ("type",),
         (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
     ),
     "hms_worker_wait_seconds": HistogramFamily(
-        "From when a job could first run to its first claim.",
+        "Time from when a job was first ready to its first claim.",
         ("type",),
         (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200),
     ),
     "hms_worker_broker_round_trip_seconds": HistogramFamily(
-        "Time that one call of the broker took.",
+        "Duration of one call to the broker.",
         ("operation",),
         (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
     ),
     "hms_worker_loop_lag_seconds": HistogramFamily(
-        "How late the event loop was, sampled four times a second.",
+        "Delay of the event loop, sampled four times a second.",
         (),
         (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
     ),
@@ -96,16 +94,16 @@ LABELS: Final[Mapping[str, tuple[str, ...]]] = {
 """The names of the labels of each counter and histogram."""
 
 GAUGES: Final[Mapping[str, Family]] = {
-    "hms_worker_slots": Family("Slots of the workers that report here."),
-    "hms_worker_busy_slots": Family("Slots of those that hold a job."),
+    "hms_worker_slots": Family("Slots of the workers that report to this process."),
+    "hms_worker_busy_slots": Family("Busy slots of those workers."),
     "hms_worker_hung_slots": Family(
-        "Slots of those held by functions that run on past the end of their job."
+        "Slots of those workers held by functions that still run after their job was settled."
     ),
 }
 
 
 class Tally:
-    """A histogram in the making: a count for each bucket, the last for what is above all bounds."""
+    """A mutable histogram: one count for each bucket; the last is for values above all bounds."""
 
     __slots__ = ("bounds", "counts", "total")
 
@@ -115,20 +113,20 @@ class Tally:
         self.total = 0.0
 
     def add(self, seconds: float) -> None:
-        """Count one value; a negative one, as between the clocks of two machines, is 0."""
+        """Count one value; a negative one, from clocks of two machines that differ, counts as 0."""
         seconds = max(seconds, 0.0)
         self.counts[bisect_left(self.bounds, seconds)] += 1
         self.total += seconds
 
     def take(self, delta: HistogramDelta) -> None:
-        """Add what another tally of the same bounds has grown by."""
+        """Add the growth of another tally with the same bounds."""
         for index, grown in enumerate(delta.counts):
             self.counts[index] += grown
         self.total += delta.total
 
 
 class CounterDelta(msgspec.Struct, frozen=True, array_like=True):
-    """By how much a counter has grown."""
+    """The growth of a counter."""
 
     name: str
     labels: tuple[str, ...]
@@ -136,7 +134,7 @@ class CounterDelta(msgspec.Struct, frozen=True, array_like=True):
 
 
 class HistogramDelta(msgspec.Struct, frozen=True, array_like=True):
-    """By how much each bucket (not cumulative) and the sum of a histogram have grown."""
+    """The growth of each bucket (not cumulative) and of the sum of a histogram."""
 
     name: str
     labels: tuple[str, ...]
@@ -148,11 +146,12 @@ Delta = CounterDelta | HistogramDelta
 
 
 class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What one worker has measured since its report before. `sequence` goes up by one each.
+    """What one worker measured since its previous report. `sequence` grows by one with each report.
 
-    `iteration_seconds` is how long the claim loop has been in its present turn,
-    0 where it waits on purpose. `goodbye` marks a worker's last report. `pid` is its own
-    process, on this machine; its name bears that of its maker. `lane` tells which jobs it claims.
+    `iteration_seconds` is how long the current iteration of the claim loop has taken, 0 while it
+    waits intentionally. `goodbye` marks a worker's last report. `pid` is the worker process on this
+    machine, while the pid in its name is that of the process that named it. `lane` is the lane
+    that it claims from.
     """
 
     worker: str
@@ -167,57 +166,57 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Meter(Protocol):
-    """Hears what a worker does, on its event loop; costs a microsecond or two a job at most."""
+    """Records what a worker does, on its event loop; costs at most a microsecond or two for a job."""
 
     def iteration_began(self) -> None:
-        """Note that the claim loop works: from now on it waits for nothing on purpose."""
+        """Note that an iteration of the claim loop has begun, in which it does not wait intentionally."""
         ...
 
     def iteration_ended(self) -> None:
-        """Note that it may wait now."""
+        """Note that the iteration has ended, and the loop may wait."""
         ...
 
     def claimed(self, jobs: Sequence[ClaimedJob], seconds: float) -> None:
-        """Hear of one claim: what it gave, and how long the broker took."""
+        """Record one claim: the jobs it returned, and how long the broker took."""
         ...
 
     def settled(
         self, settlements: Sequence[Settlement], refused: Sequence[LeaseToken], seconds: float
     ) -> None:
-        """Hear of one settle: what was submitted, what was refused of it, how long it took."""
+        """Record one settle: what was submitted, what of it was refused, and how long it took."""
         ...
 
     def vetted(self, action: str, decision: Effect) -> None:
-        """Hear of one answer of governance."""
+        """Record one decision of governance."""
         ...
 
     def lease_lost(self) -> None:
-        """Hear of a job in progress whose lease is gone."""
+        """Record the lost lease of a running job."""
         ...
 
 
 class Unmetered:
-    """A Meter for workers that report to nobody."""
+    """A Meter that records nothing, for workers that do not report."""
 
     def iteration_began(self) -> None:
-        """Let it go."""
+        """Do nothing."""
 
     def iteration_ended(self) -> None:
-        """Let it go."""
+        """Do nothing."""
 
     def claimed(self, jobs: Sequence[ClaimedJob], seconds: float) -> None:
-        """Let it go."""
+        """Do nothing."""
 
     def settled(
         self, settlements: Sequence[Settlement], refused: Sequence[LeaseToken], seconds: float
     ) -> None:
-        """Let it go."""
+        """Do nothing."""
 
     def vetted(self, action: str, decision: Effect) -> None:
-        """Let it go."""
+        """Do nothing."""
 
     def lease_lost(self) -> None:
-        """Let it go."""
+        """Do nothing."""
 
 
 UNMETERED: Final = Unmetered()

@@ -1,4 +1,4 @@
-"""What a policy is asked, and the interface of whatever answers."""
+"""The question to a policy, and the interface of policies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hms_svc.domain.verdict import Verdict
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """May this action be done with this payload, on behalf of this job (or of none)?"""
+    """May this action be done with this payload, on behalf of this job (or of no job)?"""
 
     action: str
     payload: JsonValue
@@ -21,16 +21,16 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Policy(Protocol):
-    """Answers questions. An answer that cannot be had is PolicyUnavailable, never a yes."""
+    """Decides whether an action is allowed. Raises PolicyUnavailable if it cannot decide."""
 
     async def decide(self, question: Question) -> Verdict:
-        """Return the verdict. A rule that breaks raises whatever broke it: an error, not an answer."""
+        """Return the verdict. An error in a rule is raised; it is not a verdict."""
         ...
 
     def rule_text(self, rule: str) -> str:
-        """Return what a rule says, in the policy's own words; empty where they are not at hand."""
+        """Return the source text of a rule; empty if it is not available."""
         ...
 
     async def close(self) -> None:
-        """Release what the policy holds."""
+        """Release the policy's resources."""
         ...

@@ -1,4 +1,4 @@
-"""One thread beside the event loop, for what a large message takes to be read."""
+"""One thread beside the event loop, for work on large messages."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Final, TypeVar
 
 Result = TypeVar("Result")
 SMALL_BYTES: Final = 32 * 1024
-"""What a loop may read by itself: some milliseconds, whatever it is."""
+"""The size up to which data is processed on the loop: some milliseconds at most."""
 
 
 async def aside(size: int, work: Callable[[], Result]) -> Result:
-    """Run work on so many foreign bytes: at once where they are few, else on a thread.
+    """Run work on `size` foreign bytes: directly if they are few, otherwise on the side thread.
 
-    There is one thread a process, so that large messages wait for each other, and
-    small ones for none. Work that its caller has given up is finished all the same.
+    There is one such thread in a process, so large messages wait for each other and small ones
+    do not wait. Work whose caller was cancelled still runs to its end.
     """
     if size <= SMALL_BYTES:
         return work()
@@ -25,7 +25,7 @@ async def aside(size: int, work: Callable[[], Result]) -> Result:
 
 
 async def on_side_thread(work: Callable[[], Result]) -> Result:
-    """Run work on that thread, after what waits for it already."""
+    """Run work on the side thread, after the work that already waits for it."""
     return await asyncio.get_running_loop().run_in_executor(_thread(), work)
 
 

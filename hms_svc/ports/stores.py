@@ -1,6 +1,6 @@
-"""The database as runtime and operations see it: effects, cases, outbox, audit, archive.
+"""The database interface: effects, cases, outbox, audit, archive.
 
-Every method raises DatabaseUnavailable where the database cannot be reached.
+Every method raises DatabaseUnavailable if the database cannot be reached.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hms_svc.ports.inspection import Capacity
 class PlaceQuery(msgspec.Struct, frozen=True):
     """Is there an open case of this kind within the radius of the place?
 
-    A case that `not_of_job` made is left out: a job never stands in its own way.
+    A case that the job `not_of_job` made is ignored, so that a job is not its own duplicate.
     """
 
     kind: str
@@ -42,7 +42,7 @@ class NearCase(msgspec.Struct, frozen=True):
 
 
 class ReportCount(msgspec.Struct, frozen=True):
-    """Count this job among the user's reports, and tell how many there are since `since` (ms)."""
+    """Record this job as a report of the user, and count the user's reports since `since` (ms)."""
 
     user_id: str
     job_id: str
@@ -53,10 +53,10 @@ class ReportCount(msgspec.Struct, frozen=True):
 class EffectRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One effect of a job, keyed by (job id, key): a case with its audit record, events and jobs.
 
-    `digest` is of the case's data: the same key with another one is a
-    conflict. `valid_until` is the end of the lease in milliseconds of the
-    lease clock, None outside a lease; a commit after it is refused. `vetted`
-    is what governance allowed before: a redelivery knows it again.
+    `digest` is that of the case's data: the same key with another digest is a conflict.
+    `valid_until` is the end of the lease in milliseconds of the lease clock, None outside of
+    a lease; a commit after it is refused. `vetted` is what governance has allowed, so that a
+    redelivered job does not ask again.
     """
 
     job_id: str
@@ -73,7 +73,7 @@ class EffectRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredEffect(msgspec.Struct, frozen=True):
-    """An effect that is committed; `fresh` is True where this call committed it."""
+    """A committed effect; `fresh` is True if this call committed it."""
 
     job_id: str
     key: str
@@ -92,7 +92,7 @@ class RefusedEffect(msgspec.Struct, frozen=True):
 
 
 class OutboxEntry(msgspec.Struct, frozen=True):
-    """One row to be relayed: an event for the bus, or a follow-up job for the broker."""
+    """One row to relay: an event for the bus, or a follow-up job for the broker."""
 
     number: int
     event: Event | None
@@ -100,9 +100,10 @@ class OutboxEntry(msgspec.Struct, frozen=True):
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
-    """One bearer token. `digest` is the SHA-256 of its secret, in hex; `rate` 0 is no limit.
+    """One bearer token. `digest` is the SHA-256 of its secret in hex.
 
-    `name` is the actor in the audit log, `rate` requests a second, times are Unix milliseconds.
+    `name` is the actor in the audit log. `rate` is the limit in requests per second, 0 for none.
+    Times are Unix milliseconds.
     """
 
     id: str
@@ -116,7 +117,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AcceptedKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A request that came under a key: digests of both, and what it was answered, empty until then."""
+    """An accepted idempotency key: the digests of key and request, and the answer, empty until there is one."""
 
     key: str
     request: str
@@ -125,10 +126,10 @@ class AcceptedKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DatabaseHealth(msgspec.Struct, frozen=True):
-    """Which database, whether it answers, and what is amiss.
+    """The database, whether it answers, and what is wrong.
 
-    `replaced`: the open file is not at its path any more, and has to be opened anew.
-    `round_trip_ms` is how long its answer took; `room` is None where nothing is known of a limit.
+    `replaced` is True if the open file is no longer at its path and has to be opened again.
+    `round_trip_ms` is how long its answer took; `capacity` is None if no limit is known.
     """
 
     kind: str
@@ -140,49 +141,49 @@ class DatabaseHealth(msgspec.Struct, frozen=True):
 
 
 class EffectStore(Protocol):
-    """What jobs do to the world, once."""
+    """Stores the effects of jobs, each exactly once."""
 
     async def near(self, queries: Sequence[PlaceQuery]) -> list[NearCase | None]:
-        """Answer place queries, in their order, from committed rows."""
+        """Return the nearest case for each query, in order, from committed rows."""
         ...
 
     async def count_reports(self, reports: Sequence[ReportCount]) -> list[int]:
-        """Record each job as a report of its user, once, and count the user's jobs since then."""
+        """Record each job once as a report of its user; return the number of the user's reports for each."""
         ...
 
-    async def count_other_reports(self, asked: ReportCount) -> int:
-        """Count the user's reports since then besides this job's, and record nothing."""
+    async def count_other_reports(self, query: ReportCount) -> int:
+        """Count the user's reports other than this job's; record nothing."""
         ...
 
     async def commit(self, requests: Sequence[EffectRequest]) -> list[StoredEffect | RefusedEffect]:
         """Commit a group of effects in one transaction; a refused one does not undo the others.
 
-        The job's highest fence is kept, a lower one refused. An effect that is
-        stored already with the same digest is answered as it stands. Of several
-        cases of one kind within the radius the first of the group wins.
+        The job's highest fence is recorded, and a lower one is refused. An effect that is
+        already stored with the same digest is returned as it is. Of several cases of one
+        kind within the radius the first of the group wins.
         """
         ...
 
     async def highest_fence(self) -> int:
-        """Return the highest fence of any job, 0 where there is none."""
+        """Return the highest fence of any job, 0 if there is none."""
         ...
 
     async def recall(self, claims: Sequence[tuple[str, int]]) -> list[tuple[StoredEffect, ...]]:
-        """Raise each (job id, fence) to the job's highest, and give the effects it already has.
+        """Record each (job id, fence) as the job's highest fence; return the effects each job already has.
 
-        With a fence one above that of a claim which has ended, or whose lease has run
-        out, it also keeps that claim from committing anything afterwards.
+        A fence one above that of a claim that has ended, or whose lease has expired, also
+        prevents that claim from committing anything afterwards.
         """
         ...
 
 
 class CaseStore(Protocol):
-    """Cases, as operators see them."""
+    """Cases, for operators."""
 
     async def cases(
         self, *, status: CaseStatus | None, kind: str | None, limit: int, cursor: str | None
     ) -> tuple[list[Case], str | None]:
-        """List cases, newest first, with the cursor of the next page. A limit of 0 is all."""
+        """Return cases, newest first, and the cursor of the next page. A limit of 0 returns all."""
         ...
 
     async def case(self, case_id: str) -> Case | None:
@@ -194,48 +195,48 @@ class CaseStore(Protocol):
     ) -> Case:
         """Close or reopen a case, with its audit record and event in the same transaction.
 
-        Raises UnknownId; and DuplicateCase where another open case stands at
-        the place of one to be reopened.
+        Raise UnknownId if there is no such case, and DuplicateCase if another open case is at
+        the place of the one to be reopened.
         """
         ...
 
 
 class Ledger(Protocol):
-    """Outbox, audit chain, archive, analytics: what goes with the cases."""
+    """Outbox, audit chain, archive and analytics."""
 
     async def outbox(self, limit: int) -> list[OutboxEntry]:
-        """Return rows that are not yet published, oldest first; also those that a relay has in progress."""
+        """Return rows that are not yet published, oldest first, including those that a relay is delivering."""
         ...
 
     async def outbox_lag_ms(self) -> int:
-        """Return how long ago the oldest row that is not yet published was made; 0 without one."""
+        """Return the age of the oldest row that is not yet published; 0 if there is none."""
         ...
 
     async def relay(
         self, limit: int, deliver: Callable[[Sequence[OutboxEntry]], Awaitable[None]]
     ) -> int:
-        """Deliver rows that are not yet published and that no other relay has in progress, oldest first.
+        """Deliver unpublished rows that no other relay is delivering, oldest first; return their number.
 
-        They are marked once `deliver` has returned, and left as they are where it
-        raises; gives their number. A row may be delivered twice, and never not
-        at all. `case.*` events stay replayable; the rest may go.
+        They are marked as published after `deliver` returns, and stay as they are if it raises:
+        each row is delivered at least once. `case.*` events stay replayable; the rest may be
+        removed.
         """
         ...
 
     async def mark_published(self, numbers: Sequence[int]) -> None:
-        """Mark rows as relayed. `case.*` events stay replayable; the rest may go."""
+        """Mark rows as published. `case.*` events stay replayable; the rest may be removed."""
         ...
 
     async def replay(self, *, after: int, limit: int) -> list[OutboxEntry]:
-        """Return the kept `case.*` rows above a number, oldest first, published or not."""
+        """Return the stored `case.*` rows above a number, oldest first, published or not."""
         ...
 
     async def audit(self, records: Sequence[AuditRecord]) -> None:
-        """Append audit rows, unchained, durably."""
+        """Append audit rows durably; `seal` chains them later."""
         ...
 
     async def seal(self) -> tuple[int, str] | None:
-        """Chain the committed rows that are not yet sealed; gives the new head, None if none was.
+        """Chain the committed rows that are not yet sealed; return the new head, None if there was none.
 
         Each row's digest is SHA-256 over the digest before it and its own
         canonical JSON; links are numbered from 1 without gaps.
@@ -245,119 +246,119 @@ class Ledger(Protocol):
     async def audit_records(
         self, query: AuditQuery = EVERY_ROW, *, limit: int, cursor: str | None
     ) -> list[AuditRecord]:
-        """List audit rows, newest first; the cursor is the number of the last row seen.
+        """Return audit rows, newest first; the cursor is the number of the last row seen.
 
-        A limit of 0 is all. Where no index serves the query it reads on until it has them.
+        A limit of 0 returns all. If no index serves the query, it reads on until it has them.
         """
         ...
 
     async def audit_page(self, query: AuditQuery, *, limit: int, cursor: str | None) -> AuditPage:
-        """Return one page of audit rows, newest first, after a bounded read: it may be short, and go on."""
+        """Return one page of audit rows, newest first. The read is bounded, so a page may be short."""
         ...
 
     async def sealed_chain(self, links: Sequence[int]) -> SealedChain:
-        """Return the end of the chain, and the digests at those of the links that exist. Bounded work."""
+        """Return the end of the chain, and the digests at the given links that exist. Bounded work."""
         ...
 
     async def verify_audit(self, links: Sequence[int]) -> SealedChain:
-        """Walk the whole chain for changed and missing rows, which are its `faults`.
+        """Check the whole chain for changed and missing rows, which are the `faults` of the result.
 
-        The digests at those of the links that exist come with it, to be held
-        against published heads. Rows that are not sealed yet are no fault.
+        The result contains the digests at the given links that exist, to be compared with
+        published heads. Rows that are not sealed yet are not a fault.
         """
         ...
 
     async def archive(self, jobs: Sequence[JobDetail]) -> None:
-        """Keep jobs that leave the broker; the same end of a job is not kept twice."""
+        """Store jobs that leave the broker; the same end of a job is not stored twice."""
         ...
 
     async def archived(
         self, *, limit: int, cursor: str | None
     ) -> tuple[list[JobDetail], str | None]:
-        """List archived jobs, newest first, with the cursor of the next page; a limit of 0 is all.
+        """Return archived jobs, newest first, and the cursor of the next page; a limit of 0 returns all.
 
-        A page is shorter than `limit` where its jobs are large, and has a cursor then.
+        A page of large jobs is shorter than `limit`, and then has a cursor.
         """
         ...
 
     async def archived_job(self, job_id: str) -> JobDetail | None:
-        """Return the archived job of this id; where the id was used again, the one that ended last."""
+        """Return the archived job with this id; if the id was used again, the one that ended last."""
         ...
 
     async def sweep_archive(
         self, *, before: int, limit: int, cursor: str | None
     ) -> tuple[int, str | None]:
-        """Check `limit` archived jobs behind a cursor, those first that ended first, from the first for None.
+        """Remove expired jobs among the next `limit` archived ones; return how many, and the next cursor.
 
-        Completed and cancelled ones that ended before a time (Unix ms) are removed. Gives how many
-        those were, and the next cursor, None once the walk has come to that time.
+        They are checked in the order in which they ended, from the first if the cursor is None.
+        Completed and cancelled ones that ended before a time (Unix ms) are removed. The next cursor
+        is None once that time is reached.
         """
         ...
 
     async def fold_analytics(self) -> int:
-        """Fold recorded deltas into the totals, in bounded steps; gives their number.
+        """Fold recorded deltas into the totals, in bounded steps; return their number.
 
-        Reports of more than a day ago and fences of more than 30 days ago go with it.
+        Also removes reports older than a day and fences older than 30 days.
         """
         ...
 
     async def analytics(self) -> dict[str, int]:
-        """Return the totals by metric, deltas that are not yet folded included."""
+        """Return the totals by metric, including deltas that are not yet folded."""
         ...
 
 
 class ApiStore(Protocol):
-    """Who may come in, and what was accepted from outside under which key."""
+    """API tokens, and the idempotency keys of accepted requests."""
 
     async def add_token(self, token: Token) -> None:
-        """Keep a new token."""
+        """Store a new token."""
         ...
 
     async def tokens(self) -> list[Token]:
-        """Return every token, revoked and expired ones too, the oldest first."""
+        """Return all tokens, including revoked and expired ones, oldest first."""
         ...
 
     async def revoke_token(self, token_id: str, at: int) -> bool:
-        """Mark a token as revoked from then on (Unix ms); False where there is none, or it is."""
+        """Mark a token as revoked at a time (Unix ms); return False if there is none or it was revoked before."""
         ...
 
     async def accepted_keys(self, keys: Sequence[str]) -> list[AcceptedKey | None]:
-        """Return what was accepted under each key, in their order. Kept for a day."""
+        """Return what was accepted under each key, in order. Keys are stored for a day."""
         ...
 
     async def reserve_keys(self, keys: Sequence[AcceptedKey]) -> list[AcceptedKey]:
-        """Keep keys that are not kept yet, durably, and give what stands under each, in their order.
+        """Store new keys durably; return what is stored under each key, in order.
 
-        Of several requests under one key at the same moment one stands, for all who ask.
+        Of concurrent requests under one key only one is stored, and all callers get that one.
         """
         ...
 
     async def keep_keys(self, accepted: Sequence[AcceptedKey]) -> None:
-        """Keep keys, durably; one that is kept already stays as it was kept first.
+        """Store keys durably; a key that exists already is not changed.
 
-        Where it has no answer, and is of the same request, the answer is filled in.
+        If it has no answer yet and is of the same request, the answer is added.
         """
         ...
 
 
 class ErasingStore(Protocol):
-    """What blanks one person's data; the audit chain is not touched."""
+    """Erases the data of one person; the audit chain is not changed."""
 
     async def erase(self, job_ids: Sequence[str]) -> list[str]:
-        """Blank what is kept of these jobs; gives, sorted, those of them that the archive holds.
+        """Erase the stored data of these jobs; return, sorted, those that are in the archive.
 
-        Archived jobs are blanked as `Control.erase` does. Their cases lose data
-        (it becomes `domain.erasure.ERASED`), user and place, and so stand in no
-        other's way any more; kind, status, urgency, times and the digest of the
-        effect stay. Their reports are removed. Events about them in the outbox,
-        and those jobs where they wait in it, have their data blanked. Erasing
-        again changes nothing.
+        Archived jobs are erased as by `Control.erase`. Their cases lose data (it becomes
+        `domain.erasure.ERASED`), user and place, and no longer count as duplicates of others;
+        kind, status, urgency, times and the digest of the effect stay. Their reports are
+        removed. The data of events about them in the outbox, and of those jobs if they wait
+        in it, is erased. Erasing again changes nothing.
         """
         ...
 
 
 class Database(EffectStore, CaseStore, Ledger, ApiStore, ErasingStore, Protocol):
-    """All of it over one database."""
+    """All stores in one database."""
 
     @property
     def kind(self) -> str:
@@ -365,11 +366,11 @@ class Database(EffectStore, CaseStore, Ledger, ApiStore, ErasingStore, Protocol)
         ...
 
     async def open(self) -> None:
-        """Connect and check the schema; the embedded database is migrated. SchemaMismatch else."""
+        """Connect and check the schema; the embedded database is migrated. Raise SchemaMismatch if it differs."""
         ...
 
     async def close(self) -> None:
-        """Release every connection, thread and file."""
+        """Release all connections, threads and files."""
         ...
 
     async def health(self) -> DatabaseHealth:
@@ -377,7 +378,7 @@ class Database(EffectStore, CaseStore, Ledger, ApiStore, ErasingStore, Protocol)
         ...
 
     async def migrate(self) -> str:
-        """Bring the schema to this program's version; gives its name."""
+        """Migrate the schema to this program's version; return its name."""
         ...
 
     async def backup(self, path: str) -> None:

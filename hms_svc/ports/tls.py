@@ -1,4 +1,4 @@
-"""Whose certificates are believed where this program calls out over TLS."""
+"""The certificate authorities that this program trusts when it connects over TLS."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 @functools.cache
 def ssl_context_of(ca_file: Path | None) -> ssl.SSLContext:
-    """Make the context of a client that believes public authorities, and those in `ca_file` (PEM).
+    """Return a client context that trusts public authorities and those in `ca_file` (PEM).
 
-    Where SSL_CERT_FILE or SSL_CERT_DIR is in the environment, what they name stands for the
-    public authorities, as with OpenSSL. Read once in a process. Raises BadSetting.
+    If SSL_CERT_FILE or SSL_CERT_DIR is in the environment, it replaces the public
+    authorities, as with OpenSSL. The files are read once in a process. Raise BadSetting if they
+    contain no certificates.
     """
     import httpx
 
@@ -25,20 +26,20 @@ def ssl_context_of(ca_file: Path | None) -> ssl.SSLContext:
         context = httpx.create_ssl_context()
     except OSError as error:
         raise BadSetting(
-            f"SSL_CERT_FILE or SSL_CERT_DIR names no certificates in PEM: {tls_error_text(error)}"
+            f"SSL_CERT_FILE or SSL_CERT_DIR contains no PEM certificates: {tls_error_text(error)}"
         ) from error
     if ca_file is not None:
         try:
             context.load_verify_locations(cafile=str(ca_file))
         except OSError as error:
             raise BadSetting(
-                f"ca_file {ca_file} has no certificates in PEM: {tls_error_text(error)}"
+                f"ca_file {ca_file} contains no PEM certificates: {tls_error_text(error)}"
             ) from error
     return context
 
 
 def tls_error_text(error: OSError) -> str:
-    """Return, in words why a file of TLS could not be used."""
+    """Return why a TLS file could not be used."""
     import ssl
 
     if isinstance(error, ssl.SSLError):

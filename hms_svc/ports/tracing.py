@@ -1,7 +1,6 @@
-"""Traces: a span for each attempt of a job and each request, joined by W3C `traceparent`.
+"""Tracing: a span for each attempt of a job and each request, joined by W3C `traceparent`.
 
-Where no collector is set there is no tracer at all, and each caller's check for None is the
-whole cost.
+If no collector is configured there is no tracer, and the check for None is the only cost.
 """
 
 from __future__ import annotations
@@ -15,23 +14,23 @@ from hms_svc.domain.trace_context import TraceContext
 
 
 class AttemptSpan(Protocol):
-    """The span of one attempt, and those within it."""
+    """The span of one attempt, and its child spans."""
 
     @property
     def context(self) -> TraceContext:
-        """The context of whatever runs now, for what leaves from here."""
+        """The context of the current span, for outgoing calls."""
         ...
 
     def stage(self, name: str) -> AbstractContextManager[None]:
-        """Open a span within, for as long as the context lasts: `validate`, `vet`, `handle`, `commit`.
+        """Open a child span for the duration of the context: `validate`, `vet`, `handle`, `commit`.
 
-        A commit serves many jobs: each has a span of its own over the time that it
-        waited for the shared one.
+        A commit serves many jobs: each has its own span over the time that it waited for the
+        shared commit.
         """
         ...
 
     def finish(self, disposition: Disposition | None) -> None:
-        """End the attempt; None where the job is not ours any more. Only the first call counts."""
+        """End the attempt; None if this worker no longer owns the job. Only the first call counts."""
         ...
 
 
@@ -44,16 +43,16 @@ class ServerSpan(Protocol):
         ...
 
     def link(self, context: TraceContext) -> None:
-        """Point to the trace of a job that came with a context of its own."""
+        """Link to the trace of a job that was submitted with its own context."""
         ...
 
     def set_status(self, code: int, fault: str = "") -> None:
-        """Note the HTTP status that was answered; 500 and above is an error of ours, a `fault`."""
+        """Record the HTTP status of the response; 500 and above is a server error, described by `fault`."""
         ...
 
 
 class RequestFacts(NamedTuple):
-    """What a span tells of a request. `route` is the template, `host` and `port` as its sender named them."""
+    """The attributes of a request span. `route` is the template; `host` and `port` are as the client sent them."""
 
     method: str
     route: str
@@ -64,18 +63,18 @@ class RequestFacts(NamedTuple):
 
 
 class Tracer(Protocol):
-    """Makes spans. A `traceparent` that is none is ignored: a trace of its own begins."""
+    """Makes spans. An invalid `traceparent` is ignored: a new trace begins."""
 
     def start_attempt(self, job: ClaimedJob) -> AttemptSpan:
-        """Begin the span of an attempt, under the context that the job's envelope carries."""
+        """Begin the span of an attempt, as a child of the context in the job's envelope."""
         ...
 
     def server_span(
         self, request: RequestFacts, caller: TraceContext | None = None
     ) -> AbstractContextManager[ServerSpan]:
-        """Open the span of a request, under the caller's context."""
+        """Open the span of a request, as a child of the caller's context."""
         ...
 
     async def close(self) -> None:
-        """Send what is left, for at most three seconds."""
+        """Send the remaining spans, for at most three seconds."""
         ...

@@ -1,1 +1,1 @@
-"""The worker: claims, runs, decides, settles, and keeps house."""
+"""The worker: claims, runs, decides and settles jobs, and does maintenance."""

@@ -1,4 +1,4 @@
-"""Retention: what has ended long ago moves to the archive or goes."""
+"""Retention: old finished jobs move to the archive or are removed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hms_svc.ports.clock import Clock
 from hms_svc.ports.control import Control
 from hms_svc.ports.inspection import Inspection
 from hms_svc.ports.stores import Database
-from hms_svc.runtime.archive_transfer import HandingOver
+from hms_svc.runtime.archive_transfer import ArchiveTransfer
 from hms_svc.runtime.loop import Service, log
 
 BATCH: Final = 500
@@ -17,9 +17,9 @@ DAY_MS: Final = 86_400_000
 
 
 class Archiver(Service):
-    """Once a minute: archive first, then forget; trim here and there; bury what nobody serves; fold.
+    """Runs the retention tasks once a minute: archive, trim, dead-letter unserved jobs, fold analytics.
 
-    The chores do not depend on each other, nor on a record that one of them cannot take.
+    A failure of one task, or a record that one of them cannot process, does not stop the others.
     """
 
     def __init__(
@@ -36,32 +36,34 @@ class Archiver(Service):
         super().__init__(interval_seconds=60.0)
         self._control = control
         self._database = database
-        self._handing_over = HandingOver(control, inspection, database)
+        self._transfer = ArchiveTransfer(control, inspection, database)
         self._clock = clock
         self._completed_ms = int(completed_days * DAY_MS)
-        self._archive_seen: str | None = None
+        self._sweep_cursor: str | None = None
         self._failed_ms = int(failed_days * DAY_MS)
         self._unserved_ms = int(unserved_days * DAY_MS)
 
     async def run_once(self) -> None:
-        """Do one round of each chore; an Outage is raised when all have had their turn."""
+        """Run each task once; raise an Outage of one of them after all have run."""
         outages: list[Outage] = []
-        for chore in (self._archive, self._trim, self._sweep, self._bury, self._fold):
+        for task in (self._archive, self._trim, self._sweep, self._bury, self._fold):
             try:
-                await chore()
+                await task()
             except Outage as error:
                 outages.append(error)
-            except Exception:  # noqa: BLE001 - it is logged; the other chores have their turn
-                log.exception("%s: %s failed; the rest goes on", self.name, chore.__name__[1:])
+            except Exception:  # noqa: BLE001 - it is logged; the other tasks run
+                log.exception(
+                    "%s: %s failed; the other tasks continue", self.name, task.__name__[1:]
+                )
         if outages:
             raise outages[0]
 
     async def _archive(self) -> None:
-        """Archive in batches, again while one came back full and something of it could be kept."""
+        """Archive in batches while a batch is full and some of it could be moved."""
         older_than = self._clock.now_ms() - self._failed_ms
         while True:
             jobs = await self._control.to_archive(older_than=older_than, limit=BATCH)
-            moved = await self._handing_over.move(jobs)
+            moved = await self._transfer.move(jobs)
             if len(jobs) < BATCH or not moved:
                 return
 
@@ -70,13 +72,13 @@ class Archiver(Service):
             pass
 
     async def _sweep(self) -> None:
-        """Walk on through the archive: what it has of completed and cancelled jobs ends as in the broker."""
+        """Apply the retention of completed and cancelled jobs to the archive, from where the last round ended."""
         before = self._clock.now_ms() - self._completed_ms
         while True:
-            removed, self._archive_seen = await self._database.sweep_archive(
-                before=before, limit=BATCH, cursor=self._archive_seen
+            removed, self._sweep_cursor = await self._database.sweep_archive(
+                before=before, limit=BATCH, cursor=self._sweep_cursor
             )
-            if removed < BATCH // 2 or self._archive_seen is None:
+            if removed < BATCH // 2 or self._sweep_cursor is None:
                 return
 
     async def _bury(self) -> None:

@@ -1,4 +1,4 @@
-"""Chains committed audit rows, and publishes the end of the chain, so that a rewritten record shows."""
+"""Chains committed audit rows and publishes the head of the chain, so that tampering is detected."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from hms_svc.ports.stores import Ledger
 from hms_svc.runtime.loop import Service, log
 
 CHECK_MS: Final = 60_000
-COMPLAIN_MS: Final = 3_600_000
+REPEAT_ERROR_MS: Final = 3_600_000
 
 
 class AuditSealer(Service):
-    """Seals every second while there is something to seal; the head is published then, and once a day.
+    """Seals new rows every second; publishes the head after each seal, and once a day.
 
-    Once a minute, and at each seal, the chain is held against the head that the
-    broker keeps. Where it does not contain that head, rows are sealed on, the
-    kept head stays, and an error says so, every hour.
+    Once a minute, and at each seal, the chain is compared with the head that the broker
+    stores. If it does not contain that head, rows are still sealed, the stored head stays,
+    and an error is logged every hour.
     """
 
     def __init__(self, ledger: Ledger, bus: Bus, clock: Clock, signer: HeadSigner) -> None:
@@ -41,20 +41,20 @@ class AuditSealer(Service):
         self._bus = bus
         self._clock = clock
         self._signer = signer
-        self._began = False
+        self._has_started = False
         self._examined_at: int | None = None
-        self._complained_at = 0
+        self._reported_at = 0
         self._unsent: Event | None = None
 
     def wake(self) -> None:
-        """Keep to the second: rows are sealed in groups."""
+        """Ignore wake-ups: rows are sealed in groups, once a second."""
 
     async def run_once(self) -> None:
-        """Seal what was committed since the last time, and publish the head where that is due."""
-        if not self._began:
-            # A chain without rows is witnessed before its first seal: then nothing in it is unproven.
+        """Seal the rows committed since the last round, and publish the head if it is due."""
+        if not self._has_started:
+            # Publishing the empty chain before its first seal leaves no row unproven.
             await self._check()
-            self._began = True
+            self._has_started = True
         sealed = await self._ledger.seal()
         if sealed is not None or not self._has_checked_lately():
             self._examined_at = None
@@ -67,14 +67,14 @@ class AuditSealer(Service):
     async def _check(self) -> None:
         await self._send()
         kept = await self._bus.audit_anchor.heads()
-        believed = kept.newest or head_of(await self._bus.latest(AUDIT_SEALED))
-        chain = await self._ledger.sealed_chain([believed.link] if believed else [])
-        held = msgspec.structs.replace(kept, newest=believed)
+        expected = kept.newest or head_of(await self._bus.latest(AUDIT_SEALED))
+        chain = await self._ledger.sealed_chain([expected.link] if expected else [])
+        held = msgspec.structs.replace(kept, newest=expected)
         if found := objections(held, chain, self._signer):
-            await self._object(held, chain, found)
+            await self._report_faults(held, chain, found)
         else:
             await self._publish(kept, held, chain)
-            self._complained_at = 0
+            self._reported_at = 0
         self._examined_at = self._clock.now_ms()
 
     async def _publish(self, kept: KeptHeads, held: KeptHeads, chain: SealedChain) -> None:
@@ -96,18 +96,20 @@ class AuditSealer(Service):
             await self._bus.publish([self._unsent])
             self._unsent = None
 
-    async def _object(self, held: KeptHeads, chain: SealedChain, found: list[AuditFault]) -> None:
+    async def _report_faults(
+        self, held: KeptHeads, chain: SealedChain, found: list[AuditFault]
+    ) -> None:
         now = self._clock.now_ms()
         if held.newest is not None and not chain.contains(held.newest):
             await self._bus.audit_anchor.doubt(doubt_about(held.newest, chain, now))
-        if 0 <= now - self._complained_at < COMPLAIN_MS:
+        if 0 <= now - self._reported_at < REPEAT_ERROR_MS:
             return
-        self._complained_at = now
+        self._reported_at = now
         for fault in found:
             log.error("audit: link %d: %s: %s", fault.link, fault.fault, fault.text)
-        log.error("audit: rows are sealed on, and no head is published over the kept one")
+        log.error("audit: rows are still sealed, but no head is published over the stored one")
 
 
 def _is_due(head: AuditHead, newest: AuditHead) -> bool:
-    """Return whether the head says more than the newest: more rows, or a later day."""
+    """Return whether the head has more rows than the newest, or is of a later day."""
     return head.link > newest.link or head.day > newest.day

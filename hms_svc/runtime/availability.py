@@ -1,4 +1,4 @@
-"""Which types may be claimed now: outages of database and policy service pause them, and burn nothing."""
+"""Pauses types during outages of the database or the policy service, so that no attempts are spent."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ POLICY_PAUSE_MS: Final = 5_000
 
 
 class Availability(Service):
-    """Pauses a type when a job of it hits an outage: others, which may not need the service, go on.
+    """Pauses a type when one of its jobs meets an outage; other types may not need the service.
 
-    The database is probed, and its types go on when it answers again. A policy service is
-    asked again by a job: its types are paused for a while only.
+    The database is probed, and its types resume when it answers again. A policy service is
+    tried again by the next job: its types are paused for a fixed time.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -30,16 +30,16 @@ class Availability(Service):
 
     @property
     def has_paused(self) -> bool:
-        """Whether any type is, or was until a moment ago, paused."""
+        """Whether any type is paused, or was until recently."""
         return bool(self._need_database or self._paused_until)
 
     def report(self, outage: Outage, type: str) -> None:
-        """Hear of an outage that a job of this type has met."""
+        """Pause the type of a job that met an outage."""
         if isinstance(outage, DatabaseUnavailable) and type not in self._need_database:
-            log.warning("claiming of %s pauses: %s", type, outage)
+            log.warning("claiming of %s is paused: %s", type, outage)
             self._need_database.add(type)
         elif isinstance(outage, PolicyUnavailable):
-            log.warning("claiming of %s pauses: %s", type, outage)
+            log.warning("claiming of %s is paused: %s", type, outage)
             self._paused_until[type] = self._clock.lease_ms() + POLICY_PAUSE_MS
 
     def is_paused(self, type: str) -> bool:
@@ -53,7 +53,7 @@ class Availability(Service):
         return False
 
     async def run_once(self) -> None:
-        """Probe the database while types wait for it."""
+        """Probe the database while types are paused for it."""
         if self._need_database and (await self._database.health()).ok:
-            log.info("claiming goes on: the database answers again")
+            log.info("claiming resumes: the database responds again")
             self._need_database.clear()

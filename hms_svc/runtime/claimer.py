@@ -47,19 +47,19 @@ from hms_svc.sdk.storable_text import writable_disposition
 log: Final = logging.getLogger("hms_svc.runtime")
 BACKLOG_PAUSE_SECONDS: Final = 0.005
 PAUSE_SECONDS: Final = 0.5
-"""How often types are looked at that are paused for an outage."""
+"""How often types that are paused for an outage are checked."""
 SOON_SECONDS: Final = 0.02
-"""How long a slot is waited for before the worker starts to wait: short jobs free one within it."""
-PATIENCE_SECONDS: Final = 5.0
+"""How long to wait for a slot before waiting for work: short jobs free one within it."""
+WAIT_SECONDS: Final = 5.0
 NO_EFFECTS: Final[tuple[StoredEffect, ...]] = ()
 NONE_BEFORE: Final[Effects] = MappingProxyType({})
 
 
 class Claimer(Service):
-    """Keeps the slots full, and hands the outcome of every job to the settler.
+    """Keeps the slots full, and passes the outcome of every job to the settler.
 
-    With inline suspects it empties itself when one waits, runs it alone, and
-    goes on.
+    With inline suspects it lets its running jobs end when a suspect waits, runs it alone,
+    and continues.
     """
 
     def __init__(
@@ -103,14 +103,14 @@ class Claimer(Service):
         self._loop = asyncio.get_running_loop()
         self.suspects_wait = False
         self.is_quiet = False
-        self.turns = 0
+        self.iterations = 0
         self.claimed_total = 0
         self.on_effects: list[Service] = []
         self.on_timeout: Callable[[], None] | None = None
 
     async def run_once(self) -> None:
-        """Claim once where there is room, else wait for room, work or a signal."""
-        self.turns += 1
+        """Claim once if slots are free, otherwise wait for a slot, work or a signal."""
+        self.iterations += 1
         self._meter.iteration_began()
         self._freed.clear()
         lane, capacity = self._free_slots()
@@ -126,11 +126,11 @@ class Claimer(Service):
         if lane is not self._lane and capacity > 0 and not claimed:
             return
         if len(claimed) < capacity or capacity <= 0:
-            await self._rest(empty=len(claimed) < capacity)
+            await self._wait(empty=len(claimed) < capacity)
 
     @property
     def _is_behind(self) -> bool:
-        """Whether so many jobs wait to be settled that no more are claimed."""
+        """Whether too many jobs wait to be settled to claim more."""
         return self._settler.backlog > 4 * self._options.slots + 100
 
     def _free_slots(self) -> tuple[Lane, int]:
@@ -173,7 +173,7 @@ class Claimer(Service):
         await self._begin_all(claimed, NONE_BEFORE)
 
     def _give_back(self, claimed: Sequence[ClaimedJob], outage: DatabaseUnavailable | None) -> None:
-        """Settle jobs that cannot begin, as nobody could say what they have left before."""
+        """Settle jobs that cannot begin because the effects of their earlier claims are unknown."""
         outcome: Outcome = Stopped() if outage is None else Unreachable(outage)
         expected = {job.token.fence for job in self._in_flight.expected()}
         for job in claimed:
@@ -189,27 +189,27 @@ class Claimer(Service):
         self._freed.set()
 
     async def _begin_all(self, claimed: Sequence[ClaimedJob], effects: Effects) -> None:
-        unmade = [job for job in claimed if not effects.get(job.token.fence)]
-        ended = await self._unique_keys.take(unmade)
+        without_effects = [job for job in claimed if not effects.get(job.token.fence)]
+        ended = await self._unique_keys.take(without_effects)
         hung = {running.job.id for running in self._in_flight.hung()}
         for job in claimed:
-            made = effects.get(job.token.fence, NO_EFFECTS)
+            own_effects = effects.get(job.token.fence, NO_EFFECTS)
             outcome = ended.get(job.token.fence)
             if outcome is None and job.token.job_id in hung:
                 outcome = StillRunning()
             if outcome is not None:
                 retry = self._retries[job.job.type]
-                self._settle(job, job.claimed_at, outcome, made, "", retry)
+                self._settle(job, job.claimed_at, outcome, own_effects, "", retry)
                 self._free(job)
             else:
-                self._try_to_begin(job, made)
+                self._try_to_begin(job, own_effects)
 
     def _try_to_begin(self, claimed: ClaimedJob, effects: tuple[StoredEffect, ...]) -> None:
         try:
             self._begin(claimed, effects)
         except Exception as error:
-            words, fields = "job %s: its run could not begin", (claimed.job.id, claimed.job.type)
-            log.exception(words, claimed.job.id, extra=log_fields(*fields, claimed.attempt))
+            fields = log_fields(claimed.job.id, claimed.job.type, claimed.attempt)
+            log.exception("job %s: its run could not begin", claimed.job.id, extra=fields)
             self._settle(claimed, claimed.claimed_at, inconclusive(error), effects, "")
             self._free(claimed)
 
@@ -254,24 +254,24 @@ class Claimer(Service):
         self._redeliveries.cancel()
 
     def time_out(self, running: Running, seconds: float) -> None:
-        """Settle a job that ran too long; its function keeps the slot until it has returned."""
+        """Settle a job that ran too long; its function keeps the slot until it returns."""
         running.job.timed_out = True
         running.interrupt()
-        self._let_go(running, unless_denied(running.job.verdict, TimedOut(seconds)))
+        self._revoke(running, unless_denied(running.job.verdict, TimedOut(seconds)))
         if self.on_timeout is not None:
             self.on_timeout()
 
     def release(self, running: Running) -> None:
-        """Return a job back whose function cannot be stopped; it may write nothing any more."""
-        self._let_go(running, unless_denied(running.job.verdict, Stopped()))
+        """Release a job whose function cannot be stopped; the function can no longer write anything."""
+        self._revoke(running, unless_denied(running.job.verdict, Stopped()))
 
-    def _let_go(self, running: Running, outcome: Outcome) -> None:
+    def _revoke(self, running: Running, outcome: Outcome) -> None:
         running.job.revoked = True
         if not running.settled:
             self._conclude(running, outcome)
 
     def _conclude(self, running: Running, outcome: Outcome) -> None:
-        """Settle a run; whatever raises meanwhile, the job ends with an error that names it."""
+        """Settle a run; if that raises, the job ends with that error."""
         job, running.settled = running.job, True
         try:
             disposition = self._settle(
@@ -323,14 +323,14 @@ class Claimer(Service):
         )
         return disposition
 
-    async def _rest(self, *, empty: bool) -> None:
-        """Wait until a slot is free; or, where the queues were empty, until there may be work."""
+    async def _wait(self, *, empty: bool) -> None:
+        """Wait until a slot is free, or, if the queues were empty, until there may be work."""
         if self._stopping or (empty and self.is_quiet):
             return
         if not empty:
             await self._until_freed()
         elif not (self._type_capacity.held_back and await self._is_freed_within(SOON_SECONDS)):
-            await self._until_called()
+            await self._until_notified()
 
     async def _until_freed(self) -> None:
         if self.is_quiet:
@@ -350,10 +350,10 @@ class Claimer(Service):
             return False
         return True
 
-    async def _until_called(self) -> None:
+    async def _until_notified(self) -> None:
         if self._waiter is None or self._waiter.done():
             self._waiter = asyncio.create_task(
-                self._engines.broker.wait_for_work(PATIENCE_SECONDS), name="wait-for-work"
+                self._engines.broker.wait_for_work(WAIT_SECONDS), name="wait-for-work"
             )
         if not self._type_capacity.held_back:
             await asyncio.wait({self._waiter})
@@ -364,7 +364,7 @@ class Claimer(Service):
                 {self._waiter, freed}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
             )
             freed.cancel()
-            # It waits for the types that had room until now: the next claim asks for others.
+            # It waits for the types that had free slots so far; the next claim asks for others.
             self._waiter.cancel()
             await asyncio.wait({self._waiter})
         if not self._waiter.cancelled():
@@ -376,17 +376,17 @@ class Claimer(Service):
         self._freed.set()
 
     def keep_quiet(self, *, quiet: bool) -> None:
-        """Claim nothing until told otherwise, or claim again."""
+        """Stop claiming, or claim again."""
         self.is_quiet = quiet
         self._interrupt()
 
     def stop(self) -> None:
-        """Claim no more."""
+        """Stop claiming."""
         super().stop()
         self._interrupt()
 
     def _interrupt(self) -> None:
-        """End every wait, for a slot and for work."""
+        """End the waits for a slot and for work."""
         self._freed.set()
         if self._waiter is not None:
             self._waiter.cancel()

@@ -9,7 +9,7 @@ from hms_svc.runtime.loop import Service
 
 
 class Deadlines(Service):
-    """Times out every job that has run longer than it may."""
+    """Times out every job that has run longer than its timeout."""
 
     def __init__(
         self, in_flight: InFlight, claimer: Claimer, clock: Clock, *, timeout_seconds: float

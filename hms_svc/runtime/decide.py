@@ -1,4 +1,4 @@
-"""What becomes of a run: one pure decision for every way that it can end."""
+"""The disposition of a job after a run: one pure decision for every outcome."""
 
 from __future__ import annotations
 
@@ -31,35 +31,35 @@ OUTAGE_PAUSE_MS = 5_000
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """The handler returned; `result` is its answer as JSON."""
+    """The handler returned; `result` is its return value as JSON."""
 
     result: bytes
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """A validator rejected the job: `validator` where no better name is known, or the payload's model."""
+    """A validator rejected the job. `validator` is its name if the error does not contain a better one."""
 
     error: ValidationFailed
     validator: str
 
 
 class PayloadRefused(msgspec.Struct, frozen=True):
-    """The payload's model refused it; `detail` names the field."""
+    """The payload does not fit its model; `detail` names the field."""
 
     model: str
     detail: str
 
 
 class Held(msgspec.Struct, frozen=True):
-    """Governance wants a human to decide."""
+    """Governance requires the decision of a human."""
 
     error: ActionHeld
 
 
 class Broke(msgspec.Struct, frozen=True):
-    """Something raised that is no verdict; `where` is the function's name.
+    """A function raised an unexpected error; `where` is the function's name.
 
-    `after_seconds` is the least to wait before the next attempt: the policy's longest wait bounds it.
+    `after_seconds` is the minimum delay of the next attempt; the policy's longest delay bounds it.
     """
 
     failure: Failure
@@ -68,50 +68,51 @@ class Broke(msgspec.Struct, frozen=True):
 
 
 class BadResult(msgspec.Struct, frozen=True):
-    """The handler returned or wrote what cannot be kept; to run it again would give the same once more."""
+    """The handler returned or wrote something that cannot be stored; running it again would not help."""
 
     failure: Failure
     where: str
 
 
 class TimedOut(msgspec.Struct, frozen=True):
-    """The run took longer than it may."""
+    """The run took longer than its timeout."""
 
     seconds: float
 
 
 class Unreachable(msgspec.Struct, frozen=True):
-    """Something that the run needs cannot be reached: not the job's fault."""
+    """A service that the run needs cannot be reached: not the job's fault."""
 
     error: Outage
 
 
 class Stopped(msgspec.Struct, frozen=True):
-    """The worker stops before the run has ended."""
+    """The worker stopped before the run ended."""
 
 
 class StillRunning(msgspec.Struct, frozen=True):
-    """The function of an earlier attempt has not returned in this worker: no other starts beside it."""
+    """The function of an earlier attempt still runs in this worker: a second one is not started."""
 
 
-class CalledOff(msgspec.Struct, frozen=True):
-    """Somebody asked for the job to be cancelled while it ran."""
+class CancelRequested(msgspec.Struct, frozen=True):
+    """The job's cancel was requested while it ran."""
 
     by: str
     detail: str
 
 
-Asked = RetryLater | Snooze | Cancel | DeadLetter
+Returned = RetryLater | Snooze | Cancel | DeadLetter
 Outcome = (
-    Finished | Asked | Refused | PayloadRefused | Held | Broke | BadResult | TimedOut | Unreachable
-    | Stopped | StillRunning | CalledOff
+    Finished | Returned | Refused | PayloadRefused | Held | Broke | BadResult | TimedOut |
+    Unreachable
+    | Stopped | StillRunning | CancelRequested
 )  # fmt: skip
 
 
 def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
     outcome: Outcome, job: ClaimedJob, policy: RetryPolicy, random_share: float
 ) -> Disposition:
-    """Return the disposition of a claimed job after its outcome."""
+    """Return the disposition of a claimed job for the outcome of its run."""
     match outcome:
         case Finished(result):
             return Disposition(state=State.COMPLETED, cause=Cause.FINISHED, result=result)
@@ -133,8 +134,8 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
                 give_back=True,
             )
         case Broke(failure, where, after_seconds):
-            words = f"{failure.kind}: {failure.message}" if failure.message else failure.kind
-            failed = _failed(job, policy, random_share, REASON_ERROR, where, failure, words)
+            detail = f"{failure.kind}: {failure.message}" if failure.message else failure.kind
+            failed = _failed(job, policy, random_share, REASON_ERROR, where, failure, detail)
             return _not_before(failed, min(after_seconds, policy.cap_seconds), random_share)
         case BadResult(failure, where):
             return Disposition(
@@ -146,8 +147,7 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
                 failure=failure,
             )
         case TimedOut(seconds):
-            words = f"ran longer than {seconds:g} s"
-            failure = Failure("Timeout", words)
+            failure = Failure("Timeout", f"ran longer than {seconds:g} s")
             return _failed(job, policy, random_share, REASON_TIMEOUT, "runtime", failure)
         case RetryLater(after_seconds, why):
             failure = Failure("RetryLater", why or "the handler asked to be retried")
@@ -170,7 +170,7 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
             return Disposition(
                 state=State.DEAD, cause=Cause.FAILED, reason=REASON_ERROR, by="handler", detail=why
             )
-        case CalledOff(by, detail):
+        case CancelRequested(by, detail):
             return _cancelled(by, detail, Cause.OPERATOR)
         case Unreachable(error):
             return Disposition(
@@ -181,9 +181,9 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
                 detail=str(error),
             )
         case StillRunning():
-            words = "the function of an earlier attempt has not returned yet"
+            detail = "the function of an earlier attempt has not returned yet"
             if job.give_backs >= MAX_GIVE_BACKS:
-                failure = Failure("Timeout", words)
+                failure = Failure("Timeout", detail)
                 return _failed(job, policy, 1.0, REASON_TIMEOUT, "runtime", failure)
             return Disposition(
                 state=State.SCHEDULED,
@@ -191,27 +191,27 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
                 delay_ms=int(delay_before(job.give_backs + 1, policy, 1.0) * 1000),
                 give_back=True,
                 counted_give_back=True,
-                detail=words,
+                detail=detail,
             )
         case Stopped():
-            given = job.give_backs < MAX_GIVE_BACKS
-            if not given and job.attempt >= job.max_attempts:
-                words = f"the worker stopped during a run, again after {job.give_backs} times"
-                failure = Failure("Stopped", words)
+            is_free = job.give_backs < MAX_GIVE_BACKS
+            if not is_free and job.attempt >= job.max_attempts:
+                message = f"the worker stopped during a run, after it did so {job.give_backs} times before"
+                failure = Failure("Stopped", message)
                 return _failed(job, policy, 0.0, REASON_ERROR, "runtime", failure)
             return Disposition(
                 state=State.QUEUED,
                 cause=Cause.RELEASED,
-                give_back=given,
-                counted_give_back=given,
+                give_back=is_free,
+                counted_give_back=is_free,
                 detail="the worker stopped",
             )
 
 
 def with_effects(disposition: Disposition, case_id: str) -> Disposition:
-    """Return what becomes of a job that has a case: it never ends as if it had done nothing.
+    """Return the disposition of a job that has a case: it never ends as if it had no effects.
 
-    What would reject or cancel it makes it `dead`, with the same reason and its case named.
+    Instead of rejected or cancelled it becomes `dead`, with the same reason, and names its case.
     """
     if disposition.state not in ENDS_WITHOUT_EFFECTS:
         return msgspec.structs.replace(disposition, case_id=case_id)
@@ -220,13 +220,14 @@ def with_effects(disposition: Disposition, case_id: str) -> Disposition:
 
 
 def in_doubt(disposition: Disposition, lost: Outage) -> Disposition:
-    """Return what becomes of a run of which nobody can tell now whether it has left effects.
+    """Return the disposition of a run of which it is unknown whether it has committed effects.
 
-    What would reject or cancel the job makes it `dead`, with the same reason: it does not run again.
+    Instead of rejected or cancelled the job becomes `dead`, with the same reason, and does not run
+    again.
     """
     if disposition.state in ENDS_WITHOUT_EFFECTS:
-        words = f"whether it has a case could not be found out: {lost}"
-        detail = f"{disposition.detail}; {words}" if disposition.detail else words
+        doubt = f"it is unknown whether it has a case: {lost}"
+        detail = f"{disposition.detail}; {doubt}" if disposition.detail else doubt
         disposition = msgspec.structs.replace(disposition, state=State.DEAD, detail=detail)
     return msgspec.structs.replace(disposition, uncertain=True)
 
@@ -244,7 +245,7 @@ def _cancelled(by: str, detail: str, cause: Cause) -> Disposition:
 
 
 def _not_before(failed: Disposition, seconds: float, random_share: float) -> Disposition:
-    """Let a retry wait so long at least, and up to a tenth longer: those who wait come one by one."""
+    """Delay a retry by at least `seconds`, and up to a tenth longer to spread the retries."""
     least_ms = int(seconds * (1 + random_share / 10) * 1000)
     if failed.state is not State.RETRYING or failed.delay_ms >= least_ms:
         return failed
@@ -258,17 +259,17 @@ def _failed(
     reason: str,
     where: str,
     failure: Failure,
-    words: str = "",
+    detail: str = "",
 ) -> Disposition:
-    """Return the end of a failed attempt; `words` stand in its detail for the failure's message."""
-    words = words or failure.message
+    """Return the disposition after a failed attempt; `detail` replaces the failure's message."""
+    detail = detail or failure.message
     if job.attempt >= job.max_attempts:
         return Disposition(
             state=State.DEAD,
             cause=Cause.FAILED,
             reason=reason,
             by=where,
-            detail=f"{words} (attempt {job.attempt} of {job.max_attempts})",
+            detail=f"{detail} (attempt {job.attempt} of {job.max_attempts})",
             failure=failure,
         )
     delay = delay_before(job.attempt, policy, random_share)
@@ -277,7 +278,7 @@ def _failed(
         cause=Cause.FAILED,
         reason=reason,
         by=where,
-        detail=words,
+        detail=detail,
         failure=failure,
         delay_ms=int(delay * 1000),
     )

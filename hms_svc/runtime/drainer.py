@@ -1,4 +1,4 @@
-"""Tells when the work is done: what `serve --drain` waits for."""
+"""Detects when no work is left, for `serve --drain`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SOON_MS: Final = 60_000
 
 
 class Drainer(Service):
-    """Ends the worker once there is nothing left to do.
+    """Ends the worker once there is no work left.
 
-    That is: nothing of its types is queued, processing anywhere or retrying,
-    intake and outbox are empty, and nothing scheduled is due within a minute.
-    Held and paused jobs are reported, not waited for. Before the first claim
-    nothing is known of what was pushed for types that the broker has not met.
+    That is: no job of its types is queued, processing in any worker, or retrying,
+    intake and outbox are empty, and no scheduled job is due within a minute.
+    Held and paused jobs are logged, not waited for. It waits for the first claim, which
+    finds jobs that were pushed for types new to the broker.
     """
 
     def __init__(
@@ -49,10 +49,11 @@ class Drainer(Service):
         self._on_drained = on_drained
 
     async def run_once(self) -> None:
-        """Check once: at the queues, at the outbox, and at the queues again.
+        """Check once: the queues, the outbox, and the queues again.
 
-        A job of another process may end, and what it put into the outbox become a job, between two looks.
-        Where nothing was running at first and no counter has moved since, none has.
+        Between two checks a job of another process may end and its follow-up in the outbox become
+        a job. If nothing was running at first and no counter has changed since, that did not
+        happen.
         """
         if not self._has_checked() or self._in_flight.unsettled() or self._settler.backlog:
             return
@@ -67,11 +68,11 @@ class Drainer(Service):
         self._on_drained()
 
     async def _idle_queues(self) -> list[QueueView] | None:
-        """Check the queues; None where one of them waits for something."""
+        """Return the queues, or None if one of them has work."""
         queues = await self._inspection.queues(self._types)
-        return None if any(self._waits(queue) for queue in queues) else queues
+        return None if any(self._has_work(queue) for queue in queues) else queues
 
-    def _waits(self, queue: QueueView) -> bool:
+    def _has_work(self, queue: QueueView) -> bool:
         counts = queue.counts
         if counts.processing or counts.intake:
             return True

@@ -1,4 +1,4 @@
-"""Turns events on the bus into jobs that deliver them to the receivers of the agencies file."""
+"""Creates jobs that deliver events on the bus to the receivers in the agencies file."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ BATCH: Final = 500
 
 
 class EventForwarder(Service):
-    """Reads the bus once a second for each receiver, in a group that all workers share.
+    """Reads the bus once a second for each receiver, in a consumer group shared by all workers.
 
-    Enqueues first and acknowledges afterwards: stable ids make a repetition harmless. A receiver
-    that is new is notified of what happens from then on.
+    It enqueues first and acknowledges afterwards; stable ids make a repetition harmless. A new
+    receiver gets the events from then on.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class EventForwarder(Service):
         self._worker_id = worker_id
 
     async def run_once(self) -> None:
-        """Forward until no receiver has anything left."""
+        """Forward until no receiver has events left."""
         for receiver in self._receivers:
             group = RECEIVER_GROUPS + receiver.name
             while events := await self._bus.read_group(
@@ -60,6 +60,6 @@ class EventForwarder(Service):
             if is_due(receiver, event)
         ]
         if jobs:
-            # Only we make such ids: there stands what was forwarded before, perhaps erased by now.
+            # Only this code makes such ids: the job was forwarded before, and may have been erased.
             for job_id in conflicts(await self._broker.enqueue(jobs)):
-                log.warning("delivery %s is there already, with other data", job_id)
+                log.warning("delivery %s exists already, with other data", job_id)

@@ -1,4 +1,4 @@
-"""One job: payload, validators, vet, handler, and an outcome whatever happens."""
+"""Runs one job: payload, validators, vet, handler, and always returns an outcome."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from hms_svc.ports.clock import Clock
 from hms_svc.runtime.decide import (
     BadResult,
     Broke,
-    CalledOff,
+    CancelRequested,
     Finished,
     Held,
     Outcome,
@@ -70,31 +70,31 @@ LONGEST_DELAY_SECONDS: Final = 10 * 365 * 86_400
 
 
 class Executor:
-    """Runs claimed jobs: `async` ones as tasks of the loop, plain ones on threads."""
+    """Runs claimed jobs: `async` handlers as tasks of the loop, plain ones on threads."""
 
     def __init__(self, threads: PlainThreads, clock: Clock, *, timeout_seconds: float) -> None:
         self._threads = threads
         self._clock = clock
         self._timeout_seconds = timeout_seconds
         self._loop = asyncio.get_running_loop()
-        self._plans: dict[str, Plan] = {}
+        self._plans: dict[str, TypePlan] = {}
 
     def start(
         self, job: RunningJob, declared: JobType, finished: Callable[[Outcome], None]
     ) -> asyncio.Task[Any] | None:
-        """Begin to run a job; `finished` hears the outcome, once, on the loop.
+        """Start a job; `finished` is called with the outcome, once, on the loop.
 
-        Gives the task where there is one to be cancelled. A job of plain
-        functions throughout is one visit to a thread.
+        Return the task if there is one that can be cancelled. A job with only plain functions
+        runs in one call on a thread.
         """
         plan = self._plans.get(declared.type)
         if plan is None:
-            plan = self._plans[declared.type] = Plan(declared)
+            plan = self._plans[declared.type] = TypePlan(declared)
 
         def done(result: Any, error: BaseException | None) -> None:
             try:
                 outcome = self.outcome_of(job, declared, result, error)
-            except BaseException as broken:  # noqa: BLE001 - names and words are the handler's own
+            except BaseException as broken:  # noqa: BLE001 - names and texts are the handler's own
                 outcome = inconclusive(broken)
             finished(outcome)
 
@@ -114,27 +114,27 @@ class Executor:
         task.add_done_callback(ended)
         return task
 
-    def _run_on_thread(self, job: RunningJob, plan: Plan) -> Any:
+    def _run_on_thread(self, job: RunningJob, plan: TypePlan) -> Any:
         try:
             with _on_thread(job):
                 return _run_plain(job, plan)
         finally:
             job.overran = self._clock.lease_ms() > job.expires_ms
 
-    async def _run_on_loop(self, job: RunningJob, plan: Plan) -> Any:
+    async def _run_on_loop(self, job: RunningJob, plan: TypePlan) -> Any:
         try:
             return await self._run(job, plan)
         finally:
             leave_if_forked(sys.exc_info()[1])
             self._note_end(job, plan)
 
-    def _note_end(self, job: RunningJob, plan: Plan) -> None:
+    def _note_end(self, job: RunningJob, plan: TypePlan) -> None:
         late_ms = self._clock.lease_ms() - job.expires_ms
         job.overran = late_ms > 0
         if job.overran and plan.is_async and not job.timed_out:
             log.warning(
-                "job %s (%s) came back %.1f s past its timeout and could not be cancelled: a "
-                "blocking call in an async handler kept the event loop from turning",
+                "job %s (%s) returned %.1f s after its timeout and could not be cancelled: a "
+                "blocking call in an async handler blocked the event loop",
                 job.id, job.type, late_ms / 1000, extra=job.log_fields,
             )  # fmt: skip
 
@@ -147,13 +147,13 @@ class Executor:
 
         return await self._threads.call(run)
 
-    async def _run(self, job: RunningJob, plan: Plan) -> Any:
+    async def _run(self, job: RunningJob, plan: TypePlan) -> Any:
         enter_job(job)
         try:
             with _validation(job, plan):
                 for validator in () if job.recalled else plan.validators:
                     await validator.ask(job.payload, partial(self._call, job))
-                    _heed_cancellation()
+                    _raise_if_cancelled()
             if plan.declared.action is not None:
                 await job.gov.vet(plan.declared.action, job.data)
             with job.stage("handle"):
@@ -163,7 +163,7 @@ class Executor:
                 else:
                     result = await self._call(job, plan.handler, *arguments)
                 while isawaitable(result):
-                    _heed_cancellation()
+                    _raise_if_cancelled()
                     result = await result
                 return result
         except SystemExit as error:
@@ -174,7 +174,7 @@ class Executor:
     def outcome_of(
         self, job: RunningJob, declared: JobType, result: Any, error: BaseException | None
     ) -> Outcome:
-        """Turn what a run returned or raised into its outcome; a verdict of governance comes first."""
+        """Return the outcome of what a run returned or raised; a verdict of governance takes precedence."""
         if job.verdict is not None:
             return verdict_on(job.verdict)
         if job.timed_out:
@@ -184,14 +184,14 @@ class Executor:
         if error is not None:
             return _raised(job, declared, error)
         if isinstance(result, JobOutcome):
-            return _asked(declared, result)
+            return _returned(declared, result)
         if job.overran and not job.interrupted:
             return TimedOut(declared.timeout_seconds or self._timeout_seconds)
         return _finished(declared, result)
 
 
-class Plan:
-    """What is the same for every job of a type, found out once."""
+class TypePlan:
+    """What is the same for every job of a type, determined once."""
 
     def __init__(self, declared: JobType) -> None:
         self.declared = declared
@@ -199,10 +199,12 @@ class Plan:
         self.takes_job = bool(signature(declared.handler).parameters)
         self.is_async = is_async(declared.handler)
         self.validators = chain_of(declared)
-        self.plain = not self.is_async and not any(each.is_async for each in self.validators)
+        self.plain = not self.is_async and not any(
+            validator.is_async for validator in self.validators
+        )
 
 
-def _run_plain(job: RunningJob, plan: Plan) -> Any:
+def _run_plain(job: RunningJob, plan: TypePlan) -> Any:
     enter_job(job)
     with _validation(job, plan):
         for validator in () if job.recalled else plan.validators:
@@ -216,7 +218,7 @@ def _run_plain(job: RunningJob, plan: Plan) -> Any:
 
 @contextmanager
 def _on_thread(job: RunningJob) -> Iterator[None]:
-    """Note on which thread a plain function of the job runs, as long as it does."""
+    """Record the thread on which a plain function of the job runs, while it runs."""
     job.thread = threading.get_ident()
     try:
         yield
@@ -225,8 +227,8 @@ def _on_thread(job: RunningJob) -> Iterator[None]:
 
 
 @contextmanager
-def _validation(job: RunningJob, plan: Plan) -> Iterator[None]:
-    """Read the payload; nothing may be written before every validator has accepted it."""
+def _validation(job: RunningJob, plan: TypePlan) -> Iterator[None]:
+    """Parse the payload; nothing may be written before every validator has accepted it."""
     with job.stage("validate"):
         job.validating = True
         read_payload(job, plan.declared)
@@ -235,7 +237,7 @@ def _validation(job: RunningJob, plan: Plan) -> Iterator[None]:
 
 
 def _await_on_loop(job: RunningJob, awaitable: Awaitable[Any]) -> Any:
-    """Wait on this thread for what a plain function returned to be awaited on the job's loop."""
+    """Await on the job's loop what a plain function returned, and wait for it on this thread."""
 
     async def wait() -> Any:
         return await awaitable
@@ -249,18 +251,18 @@ def _await_on_loop(job: RunningJob, awaitable: Awaitable[Any]) -> Any:
         job.awaited = None
 
 
-def _heed_cancellation() -> None:
-    """Stop between two functions where a cancellation came while one was on its thread."""
+def _raise_if_cancelled() -> None:
+    """Stop between two functions if the job was cancelled while one was on its thread."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
 
 
 def inconclusive(error: BaseException) -> Outcome:
-    """Return the outcome of a run whose end could not be told, for this error."""
+    """Return the outcome of a run whose end could not be determined because of this error."""
     kind = type(error).__name__
-    words = f"the end of the run could not be told: {kind}: {writable(error)[:2000]}"
-    return BadResult(Failure(kind, words, _traceback_of(error)), "runtime")
+    message = f"the outcome of the run could not be determined: {kind}: {writable(error)[:2000]}"
+    return BadResult(Failure(kind, message, _traceback_of(error)), "runtime")
 
 
 def verdict_on(verdict: ActionDenied | ActionHeld) -> Outcome:
@@ -269,22 +271,24 @@ def verdict_on(verdict: ActionDenied | ActionHeld) -> Outcome:
 
 
 def unless_denied(verdict: ActionDenied | ActionHeld | None, outcome: Outcome) -> Outcome:
-    """Return the verdict of governance where there is one: it ends the run whatever else happens."""
+    """Return the verdict of governance if there is one: it takes precedence over the outcome."""
     return outcome if verdict is None else verdict_on(verdict)
 
 
-def _asked(declared: JobType, asked: JobOutcome) -> Outcome:
+def _returned(declared: JobType, outcome: JobOutcome) -> Outcome:
     seconds: Any = 0
-    if isinstance(asked, Snooze):
-        seconds = asked.for_seconds
-    elif isinstance(asked, RetryLater) and asked.after_seconds is not None:
-        seconds = asked.after_seconds
-    if not isinstance(asked, RetryLater | Snooze | Cancel | DeadLetter):
-        return _no_result(declared, f"{type(asked).__name__} is no outcome that the runtime knows")
+    if isinstance(outcome, Snooze):
+        seconds = outcome.for_seconds
+    elif isinstance(outcome, RetryLater) and outcome.after_seconds is not None:
+        seconds = outcome.after_seconds
+    kind = type(outcome).__name__
+    if not isinstance(outcome, RetryLater | Snooze | Cancel | DeadLetter):
+        expected = "use RetryLater, Snooze, Cancel or DeadLetter"
+        return _bad_result(declared, f"{kind} is an unknown outcome; {expected}")
     if type(seconds) in (int, float) and 0 <= seconds <= LONGEST_DELAY_SECONDS:
-        return asked
-    words = f"{type(asked).__name__} of 0 to {LONGEST_DELAY_SECONDS} seconds, not {shown(seconds)}"
-    return _no_result(declared, words)
+        return outcome
+    message = f"{kind} takes 0 to {LONGEST_DELAY_SECONDS} seconds, not {shown(seconds)}"
+    return _bad_result(declared, message)
 
 
 def _finished(declared: JobType, result: Any) -> Outcome:
@@ -294,17 +298,17 @@ def _finished(declared: JobType, result: Any) -> Outcome:
         check_strict(result)
         raw = encode(result)
     except (MalformedJson, TypeError) as error:
-        return _no_result(declared, f"the handler's result is no JSON: {error}")
+        return _bad_result(declared, f"the handler's result cannot be encoded as JSON: {error}")
     if len(raw) > MAX_RESULT_BYTES:
-        return _no_result(
+        return _bad_result(
             declared,
             f"the handler's result has {len(raw)} bytes; the limit is {MAX_RESULT_BYTES}",
         )
     return Finished(raw)
 
 
-def _no_result(declared: JobType, words: str) -> Outcome:
-    return BadResult(Failure("MalformedResult", words), name_of(declared.handler))
+def _bad_result(declared: JobType, message: str) -> Outcome:
+    return BadResult(Failure("MalformedResult", message), name_of(declared.handler))
 
 
 def _raised(job: RunningJob, declared: JobType, error: BaseException) -> Outcome:
@@ -312,11 +316,11 @@ def _raised(job: RunningJob, declared: JobType, error: BaseException) -> Outcome
     if isinstance(error, ValidatorFault) and error.__cause__ is not None:
         where, error = error.validator, error.__cause__
     if isinstance(error, asyncio.CancelledError) and job.interrupted:
-        off = job.cancel_by and not job.effects
-        return CalledOff(job.cancel_by, job.cancel_detail) if off else Stopped()
+        is_cancelled = job.cancel_by and not job.effects
+        return CancelRequested(job.cancel_by, job.cancel_detail) if is_cancelled else Stopped()
     match error:
         case JobOutcome():
-            return _asked(declared, error)
+            return _returned(declared, error)
         case ActionDenied() | ActionHeld():
             return verdict_on(error)
         case ValidationFailed():
@@ -331,30 +335,28 @@ def _raised(job: RunningJob, declared: JobType, error: BaseException) -> Outcome
             return BadResult(_failure(error), where)
         case _:
             if job.cancel_by and not job.effects:
-                return CalledOff(job.cancel_by, job.cancel_detail)
-            asked = error.retry_after_seconds if isinstance(error, DeliveryFailed) else None
-            return Broke(_failure(error), where, asked or 0.0)
+                return CancelRequested(job.cancel_by, job.cancel_detail)
+            delay = error.retry_after_seconds if isinstance(error, DeliveryFailed) else None
+            return Broke(_failure(error), where, delay or 0.0)
 
 
 def _traceback_of(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(error))
-    except BaseException:  # noqa: BLE001 - code of the handler's takes part
+    except BaseException:  # noqa: BLE001 - it calls code of the handler
         return ""
 
 
 def _failure(error: BaseException) -> Failure:
     text = _traceback_of(error)
-    words = writable(error)[:2000]
+    message = writable(error)[:2000]
     if isinstance(error, asyncio.CancelledError):
-        words = (
-            words or "a cancellation came out of the function that the runtime had not asked for"
-        )
-    return Failure(type(error).__name__, words, text)
+        message = message or "the function raised a cancellation that the runtime had not requested"
+    return Failure(type(error).__name__, message, text)
 
 
 def _raising_validator(declared: JobType, error: BaseException) -> str:
-    """Find the validator that an unnamed ValidationFailed came from, by its frames."""
+    """Return the validator that raised an unnamed ValidationFailed, by its frames."""
     codes = {
         getattr(validator, "__code__", None): name_of(validator)
         for validator in declared.validators

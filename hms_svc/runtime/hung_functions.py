@@ -1,4 +1,4 @@
-"""Functions that run on past the end of their job: named in the log, and told where no slot is left."""
+"""Detects functions that still run after their job was settled, and reports when no slot is left."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ log: Final = logging.getLogger("hms_svc.runtime")
 CHECK_SECONDS: Final = 1.0
 REPEAT_SECONDS: Final = 600.0
 MOST_CALLS: Final = 12
-_BENEATH: Final = "/hms_svc/runtime/executor.py"
-"""What calls each handler."""
+_CALLER: Final = "/hms_svc/runtime/executor.py"
+"""The file whose functions call each handler."""
 
 
 class _Hung:
-    """When a function was first seen to hang, and when the log next names it."""
+    """A hung function: when it was first seen, and when to log it next."""
 
     def __init__(self, running: Running, now: float, patience_seconds: float) -> None:
         self.running = running
         self.since = now
-        self.say_at = now + patience_seconds
+        self.log_at = now + patience_seconds
 
 
 class HungFunctions(Service):
-    """Watches functions whose job is settled and that have not returned: each keeps its slot.
+    """Tracks functions that have not returned although their job is settled: each keeps its slot.
 
-    One that has not returned after `hung_seconds` is named in the log with its stack, and again
-    every ten minutes. `on_no_slot` is called when such functions hold all slots that their type may
-    take of this worker (`slots_of`), or functions of several types all slots that it has; it is told whose.
+    One that has not returned after `hung_seconds` is logged with its stack, and again every ten
+    minutes. `on_no_slot` is called with a description of the slots when such functions hold all
+    slots that their type may take in this worker (`slots_of`), or all slots of the worker.
     """
 
     def __init__(
@@ -65,34 +65,36 @@ class HungFunctions(Service):
             for running in self._in_flight.hung()
         }
         for hung in self._known.values():
-            if now >= hung.say_at:
+            if now >= hung.log_at:
                 _report(hung.running, now - hung.since)
-                hung.say_at = now + REPEAT_SECONDS
-        long = [each for each in self._known.values() if now - each.since >= self._patience_seconds]
-        for type, count in Counter(each.running.job.type for each in long).items():
+                hung.log_at = now + REPEAT_SECONDS
+        overdue = [
+            each for each in self._known.values() if now - each.since >= self._patience_seconds
+        ]
+        for type, count in Counter(each.running.job.type for each in overdue).items():
             if count >= self._slots_of[type]:
                 self._on_no_slot(f"all slots that {type} may take")
-        if len(long) >= self._slots:
+        if len(overdue) >= self._slots:
             self._on_no_slot("all slots of this worker")
 
 
 def _report(running: Running, seconds: float) -> None:
     job = running.job
     log.error(
-        "job %s (%s), attempt %d: its function has run on for %.0f s since the job was settled, and "
+        "job %s (%s), attempt %d: its function still runs %.0f s after the job was settled and "
         "keeps its slot until it returns; it is in %s",
         job.id, job.type, job.attempt, seconds, _stack_of(running), extra=job.log_fields,
     )  # fmt: skip
 
 
 def _stack_of(running: Running) -> str:
-    """Return where the function of a job is, in one line, innermost call first."""
+    """Return the stack of a job's function in one line, innermost call first."""
     frame = sys._current_frames().get(running.job.thread)
     calls = _calls_of_task(running.task) if frame is None else traceback.extract_stack(frame)
-    ours = [at for at, call in enumerate(calls) if call.filename.endswith(_BENEATH)]
-    own = calls[max(ours, default=-1) + 1 :][-MOST_CALLS:]
+    callers = [at for at, call in enumerate(calls) if call.filename.endswith(_CALLER)]
+    own = calls[max(callers, default=-1) + 1 :][-MOST_CALLS:]
     places = [f"{call.name} ({call.filename}:{call.lineno})" for call in own]
-    return ", called by ".join(reversed(places)) or "a place that cannot be seen"
+    return ", called by ".join(reversed(places)) or "unknown code (no stack available)"
 
 
 def _calls_of_task(task: asyncio.Task[None] | None) -> list[traceback.FrameSummary]:

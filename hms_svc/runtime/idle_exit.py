@@ -1,4 +1,4 @@
-"""Ends a worker that was started for an occasion once the occasion is over."""
+"""Stops a worker that was started for a limited task once it has nothing to do."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from hms_svc.runtime.loop import Service
 
 
 class IdleExit(Service):
-    """Stops a worker that has claimed nothing and held nothing for a while."""
+    """Stops a worker that has claimed no job and had none running for a while."""
 
     def __init__(
-        self, in_flight: InFlight, claimer: Claimer, on_done: Callable[[], None], *, seconds: float
+        self, in_flight: InFlight, claimer: Claimer, on_idle: Callable[[], None], *, seconds: float
     ) -> None:
         super().__init__(interval_seconds=seconds)
         self._in_flight = in_flight
         self._claimer = claimer
-        self._on_done = on_done
+        self._on_done = on_idle
         self._claimed_before = -1
 
     async def run_once(self) -> None:
-        """Compare with the last look."""
+        """Compare with the previous round."""
         if self._in_flight.unsettled() == 0 and self._claimer.claimed_total == self._claimed_before:
             self._on_done()
         self._claimed_before = self._claimer.claimed_total

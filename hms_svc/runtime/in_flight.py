@@ -1,4 +1,4 @@
-"""The jobs that this worker runs: shared by claimer, heartbeat, deadlines and stop."""
+"""The running jobs of this worker, shared by claimer, heartbeat, deadlines and stop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hms_svc.sdk.running_job import RunningJob
 
 
 class Running:
-    """One job in progress: `task` where it can be cancelled, `settled` once its end is decided."""
+    """One running job: `task` if it can be cancelled, `settled` once its disposition is decided."""
 
     __slots__ = ("declared", "job", "settled", "started_at", "task")
 
@@ -25,11 +25,11 @@ class Running:
 
     @property
     def fence(self) -> int:
-        """The number of this claim."""
+        """The fence of this claim."""
         return self.job.claimed.token.fence
 
     def interrupt(self) -> None:
-        """Cancel the run, as far as it can be: a plain function runs on."""
+        """Cancel the run as far as possible: a plain function keeps running."""
         self.job.interrupted = True
         if self.task is not None:
             self.task.cancel()
@@ -38,9 +38,9 @@ class Running:
 
 
 class InFlight:
-    """A table by fence. Slots are taken from the claim until the function has returned.
+    """Running jobs by fence. A slot is taken from the claim until the function has returned.
 
-    Only the loop changes it; the heartbeat thread reads a copy, made in one step.
+    Only the loop changes it; the heartbeat thread reads an atomic copy.
     """
 
     def __init__(self) -> None:
@@ -54,18 +54,18 @@ class InFlight:
         return len(self._running) + len(self._expected)
 
     def of_type(self, type: str) -> int:
-        """Count the slots that jobs of a type have taken."""
+        """Return the number of slots that jobs of a type have taken."""
         return self._by_type[type]
 
     def expect(self, claimed: Sequence[ClaimedJob]) -> None:
-        """Take slots for claimed jobs that are to begin, or to be settled without a run."""
-        for each in claimed:
-            self._expected[each.token.fence] = each
-            self._by_type[each.job.type] += 1
+        """Take slots for claimed jobs that have not begun yet."""
+        for job in claimed:
+            self._expected[job.token.fence] = job
+            self._by_type[job.job.type] += 1
         self.empty.clear()
 
     def add(self, running: Running) -> None:
-        """Take a slot, or the one that was taken when the job was expected."""
+        """Take a slot, or use the one that `expect` took for the job."""
         if self._expected.pop(running.fence, None) is None:
             self._by_type[running.job.type] += 1
         self._running[running.fence] = running
@@ -83,7 +83,7 @@ class InFlight:
             self.empty.set()
 
     def all(self) -> list[Running]:
-        """Return those in progress; may be called from the heartbeat thread."""
+        """Return the running jobs; may be called from the heartbeat thread."""
         return list(self._running.copy().values())
 
     def expected(self) -> list[ClaimedJob]:
@@ -91,18 +91,18 @@ class InFlight:
         return list(self._expected.copy().values())
 
     def unsettled(self) -> int:
-        """Count those whose end is not decided: the others only wait for their function."""
-        open_ends = sum(not running.settled for running in self._running.values())
-        return open_ends + len(self._expected)
+        """Return the number of jobs that are not settled: the others only wait for their function."""
+        unsettled = sum(not running.settled for running in self._running.values())
+        return unsettled + len(self._expected)
 
     def hung(self) -> list[Running]:
-        """Return those whose end is decided, and whose function has not returned."""
+        """Return the settled jobs whose function has not returned."""
         return [running for running in self.all() if running.settled]
 
     def find(self, token: LeaseToken) -> Running | None:
-        """Return the one with this fence."""
+        """Return the running job with this fence, or None."""
         return self._running.get(token.fence)
 
     def by_id(self, job_id: str) -> list[Running]:
-        """Return those with this job id."""
+        """Return the running jobs with this id."""
         return [running for running in self.all() if running.job.id == job_id]

@@ -1,4 +1,4 @@
-"""Heartbeats on a thread of their own: a blocked event loop loses no lease, and is noticed."""
+"""Heartbeats on a separate thread: a blocked event loop loses no lease, and is detected."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ log: Final = logging.getLogger("hms_svc.runtime")
 EXIT_LOOP_STUCK: Final = 70
 SHORTEST_WATCH_SECONDS: Final = 30.0
 ENTRY_SECONDS: Final = 1.0
-"""How often a worker tries to enter the register at its start: it claims nothing before."""
+"""How often a starting worker tries to enter the register; it claims nothing before."""
 
 
 class Heartbeat:
     """Renews every lease at a quarter of its length, until the job's deadline.
 
-    A lease that is gone cancels its job. `registered` is set when the worker stands in
-    the register. A loop that has not turned for as long
-    as a job may take ends the process: its jobs are then rescued by others.
+    A lost lease cancels its job. `registered` is set when the worker is in the register.
+    If the event loop is blocked for longer than the timeout of a job, the process exits and
+    other workers rescue its jobs.
     """
 
     def __init__(
@@ -58,21 +58,21 @@ class Heartbeat:
         of_types = slots_by_type(registry, options.slots)
         self._type_slots = tuple(pair for pair in of_types.items() if pair[1] < options.slots)
         self._unanswered = 0
-        self._stands = False
+        self._is_registered = False
         self.registered = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Begin to beat."""
+        """Start the thread."""
         self._thread.start()
 
     def show(self, state: WorkerState) -> None:
-        """Show in the register, at once, what the worker does now."""
+        """Show a new state of the worker in the register immediately."""
         self._state = state
         self._woken.set()
 
     async def stop(self) -> None:
-        """Beat no more, and release the connection."""
+        """Stop the heartbeat and release the connection."""
         self._stopped = True
         self._woken.set()
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
@@ -80,15 +80,15 @@ class Heartbeat:
     def _run(self) -> None:
         interval = self._options.lease_seconds / 4
         while True:
-            self._ask_loop()
+            self._ping_loop()
             try:
                 self._beat()
             except BrokerUnavailable as error:
                 log.warning("heartbeat: %s", error)
-            self._woken.wait(interval if self._stands else min(interval, ENTRY_SECONDS))
+            self._woken.wait(interval if self._is_registered else min(interval, ENTRY_SECONDS))
             if self._stopped:
                 break
-            if self._stands and not self._woken.is_set():
+            if self._is_registered and not self._woken.is_set():
                 self._watch_loop(interval)
             self._woken.clear()
         self._lease_keeper.close()
@@ -105,11 +105,11 @@ class Heartbeat:
             lost = {token.fence for token in self._lease_keeper.extend(tokens, lease_ms)}
             for running in alive:
                 if running.job.claimed.token.fence in lost:
-                    self._call_loop(running)
+                    self._revoke_on_loop(running)
                 else:
                     running.job.lease_until = began + lease_ms
         self._lease_keeper.register(self._registration())
-        self._stands = True
+        self._is_registered = True
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.registered.set)
 
@@ -131,12 +131,12 @@ class Heartbeat:
             state=self._state,
         )
 
-    def _call_loop(self, running: Running) -> None:
+    def _revoke_on_loop(self, running: Running) -> None:
         def revoke() -> None:
             if running.settled or self._in_flight.find(running.job.claimed.token) is not running:
                 return
-            words = "job %s: the lease is lost, its work is void"
-            log.warning(words, running.job.id, extra=running.job.log_fields)
+            message = "job %s: the lease is lost, and the results of this run are discarded"
+            log.warning(message, running.job.id, extra=running.job.log_fields)
             self._meter.lease_lost()
             running.job.revoked = True
             running.settled = True
@@ -145,19 +145,22 @@ class Heartbeat:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(revoke)
 
-    def _ask_loop(self) -> None:
-        def turned() -> None:
+    def _ping_loop(self) -> None:
+        def answer() -> None:
             self._unanswered = 0
 
         self._unanswered += 1
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(turned)
+            self._loop.call_soon_threadsafe(answer)
 
     def _watch_loop(self, interval: float) -> None:
-        """Count beats that the loop has not answered: a process that was stopped misses one."""
+        """Exit if the loop has not answered for too long, counted in heartbeats.
+
+        Time in which the whole process was stopped counts as one heartbeat at most.
+        """
         silent = (self._unanswered - 1) * interval
         if silent > self._options.lease_seconds:
             stuck = ", ".join(running.job.id for running in self._in_flight.all()[:5])
-            log.error("the event loop has not turned for %.0f s; in hand: %s", silent, stuck)
+            log.error("the event loop has been blocked for %.0f s; running jobs: %s", silent, stuck)
         if silent > max(self._options.timeout_seconds, SHORTEST_WATCH_SECONDS):
             os._exit(EXIT_LOOP_STUCK)

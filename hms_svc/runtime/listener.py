@@ -1,4 +1,4 @@
-"""Hears what a worker must hear between claims: cancellations, suspects that wait, what is wanted of it."""
+"""Polls for requests to a worker: cancel requests, waiting suspects, and the state it should have."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hms_svc.runtime.loop import Service
 
 
 class Listener(Service):
-    """Asks twice a second; one indexed read for each type served."""
+    """Polls twice a second, with one indexed read for each served type."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Listener(Service):
         self._on_wanted = on_wanted
 
     async def run_once(self) -> None:
-        """Ask once, and act on what is live."""
+        """Poll once, and act on the requests."""
         signals = await self._broker.signals(self._worker_id, self._types)
         for request in signals.cancel:
             for running in self._in_flight.by_id(request.job_id):
@@ -47,7 +47,7 @@ class Listener(Service):
 
 
 def _cancel(running: Running, request: CancelRequest) -> None:
-    """Call a job off, unless it has effects: those stand, and so the job runs to its end."""
+    """Cancel a running job, unless it has committed effects: then it runs to its end."""
     if not running.job.cancel_by:
         running.job.cancel_by = request.by
         running.job.cancel_detail = request.detail

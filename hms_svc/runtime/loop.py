@@ -1,4 +1,4 @@
-"""The one base of every loop: start, stop, wake, interval with jitter, and what happens on error."""
+"""The base class of all loops: start, stop, wake, interval with jitter, and error handling."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ LONGEST_BACKOFF_SECONDS: Final = 2.0
 
 
 class Service(ABC):
-    """Calls `run_once` again and again: after the interval, or at once when woken.
+    """Calls `run_once` repeatedly: after the interval, or immediately when woken.
 
-    An interval of 0 is for a round that does its own waiting.
-
-    An Outage is logged once, when it begins, and answered by waiting longer; any other error is
+    An interval of 0 is for a round that waits by itself.
+    An Outage is logged once, when it begins, and the loop backs off; any other error is
     logged with its traceback. Neither ends the loop.
     """
 
@@ -32,19 +31,19 @@ class Service(ABC):
 
     @abstractmethod
     async def run_once(self) -> None:
-        """Do one round of the work."""
+        """Do one round."""
 
     def wake(self) -> None:
-        """Let the next round begin without waiting."""
+        """Start the next round without waiting."""
         self._wake.set()
 
     def stop(self) -> None:
-        """End the loop after the round under way."""
+        """End the loop after the current round."""
         self._stopping = True
         self._wake.set()
 
     async def run(self) -> None:
-        """Loop until stopped."""
+        """Run rounds until stopped."""
         while not self._stopping:
             self._wake.clear()
             await self._attempt()

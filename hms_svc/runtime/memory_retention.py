@@ -1,4 +1,4 @@
-"""Retention by memory: while the broker runs short of it, what ended first moves to the archive."""
+"""Retention by memory: when the broker runs short of it, the oldest finished jobs are archived."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Final
 from hms_svc.ports.control import Control, Eviction
 from hms_svc.ports.inspection import Inspection
 from hms_svc.ports.stores import Database
-from hms_svc.runtime.archive_transfer import HandingOver
+from hms_svc.runtime.archive_transfer import ArchiveTransfer
 from hms_svc.runtime.archiver import BATCH
 from hms_svc.runtime.loop import Service, log
 
 BEGIN_SHARE: Final = 0.8
-"""Which part of the broker's memory is used when room is made."""
+"""The share of used memory above which memory is freed."""
 END_SHARE: Final = 0.7
-"""Down to which part."""
+"""The share of used memory down to which memory is freed."""
 CHECK_SECONDS: Final = 5.0
 _OUTBOX_ROWS: Final = 1000
-"""Beyond the rows that relays may be carrying: what is older has been marked."""
+"""More rows than relays may be delivering at a time: older rows are marked as published."""
 
 
 class MemoryRetention(Service):
-    """Every five seconds: above the one share, moves jobs until the other is reached.
+    """Checks every five seconds: above BEGIN_SHARE, moves jobs until END_SHARE is reached.
 
     Completed jobs go first, then cancelled ones, then events that every group has
-    handled. Each job is in the archive before it leaves the broker. One that the
-    outbox still names stays: without its record it would be enqueued again.
+    handled. Each job is in the archive before it leaves the broker. A job in the outbox
+    stays: without its record it would be enqueued again.
     """
 
     def __init__(
@@ -34,13 +34,13 @@ class MemoryRetention(Service):
         super().__init__(interval_seconds=CHECK_SECONDS)
         self._eviction = eviction
         self._database = database
-        self._handing_over = HandingOver(control, inspection, database)
-        self._has_complained = False
+        self._transfer = ArchiveTransfer(control, inspection, database)
+        self._has_warned = False
 
     async def run_once(self) -> None:
-        """Make room where it is short, a bounded portion at a time."""
+        """Free memory if it is short, in bounded steps."""
         if await self._share() < BEGIN_SHARE:
-            self._has_complained = False
+            self._has_warned = False
             return
         moved = trimmed = 0
         while not self._stopping and await self._share() > END_SHARE:
@@ -52,10 +52,10 @@ class MemoryRetention(Service):
                 break
         if moved or trimmed:
             log.info(
-                "room made in the broker: %d ended jobs moved to the archive, %d events removed",
+                "memory freed in the broker: %d finished jobs moved to the archive, %d events removed",
                 moved, trimmed,
             )  # fmt: skip
-        await self._complain()
+        await self._warn()
 
     async def _share(self) -> float:
         capacity = await self._eviction.capacity()
@@ -64,16 +64,16 @@ class MemoryRetention(Service):
     async def _move(self) -> int:
         jobs = await self._eviction.ended_first(limit=BATCH)
         rows = await self._database.outbox(_OUTBOX_ROWS) if jobs else []
-        named = {row.job.id for row in rows if row.job is not None}
-        return await self._handing_over.move([job for job in jobs if job.view.id not in named])
+        in_outbox = {row.job.id for row in rows if row.job is not None}
+        return await self._transfer.move([job for job in jobs if job.view.id not in in_outbox])
 
-    async def _complain(self) -> None:
+    async def _warn(self) -> None:
         capacity = await self._eviction.capacity()
-        if capacity is None or capacity.share < BEGIN_SHARE or self._has_complained:
+        if capacity is None or capacity.share < BEGIN_SHARE or self._has_warned:
             return
-        self._has_complained = True
+        self._has_warned = True
         log.warning(
-            "the broker uses %d of %d bytes, and nothing is left to move to the archive: jobs that wait, "
-            "have failed or ended within the last minute, events, or what others keep there take the room",
+            "the broker uses %d of %d bytes, and no more jobs can be moved to the archive: the memory is "
+            "used by waiting or failed jobs, jobs that ended in the last minute, events, or other programs",
             capacity.used, capacity.limit,
         )  # fmt: skip

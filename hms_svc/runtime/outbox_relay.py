@@ -1,4 +1,4 @@
-"""Carries committed announcements from the database to the bus, and follow-up jobs to the broker."""
+"""Delivers committed events from the outbox to the bus, and follow-up jobs to the broker."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ BATCH: Final = 500
 
 
 class OutboxRelay(Service):
-    """Publishes first and marks afterwards: stable ids make a repetition harmless.
+    """Publishes rows first and marks them afterwards; stable ids make a repetition harmless.
 
-    A follow-up whose id another job has taken is enqueued under an id of ours.
+    A follow-up job whose id is taken by another job is enqueued under a derived id.
     """
 
     def __init__(self, ledger: Ledger, bus: Bus, broker: Producer) -> None:
@@ -37,16 +37,16 @@ class OutboxRelay(Service):
 
     async def run_once(self) -> None:
         """Relay until the outbox is empty."""
-        while await self._ledger.relay(BATCH, self._carry) == BATCH:
+        while await self._ledger.relay(BATCH, self._deliver) == BATCH:
             pass
 
-    async def _carry(self, entries: Sequence[OutboxEntry]) -> None:
-        carried: list[Awaitable[object]] = []
+    async def _deliver(self, entries: Sequence[OutboxEntry]) -> None:
+        deliveries: list[Awaitable[object]] = []
         if events := [entry.event for entry in entries if entry.event is not None]:
-            carried.append(self._bus.publish(events))
+            deliveries.append(self._bus.publish(events))
         if jobs := [entry.job for entry in entries if entry.job is not None]:
-            carried.append(self._enqueue(jobs))
-        await asyncio.gather(*carried)
+            deliveries.append(self._enqueue(jobs))
+        await asyncio.gather(*deliveries)
         if failpoints.armed is not None:
             failpoints.reached("relay.published")
 
@@ -55,19 +55,19 @@ class OutboxRelay(Service):
         renamed = [
             _renamed(job)
             for job, answer in zip(jobs, answers, strict=True)
-            if _is_kept_out(job, answer)
+            if _has_id_conflict(job, answer)
         ]
         if renamed:
             await self._broker.enqueue(renamed)
 
 
-def _is_kept_out(job: Job, answer: Enqueued) -> bool:
-    """Return whether another job has the id: one that was erased as it waited here is its own."""
+def _has_id_conflict(job: Job, answer: Enqueued) -> bool:
+    """Return whether another job has the id. Data erased in the outbox is not another job."""
     return answer.acceptance is Acceptance.CONFLICT and job.data != ERASED
 
 
 def _renamed(job: Job) -> Job:
-    """Return a follow-up the id that is made of its own and its data: always the same."""
+    """Return a follow-up job under the id that is derived from its own id and data."""
     id = derived_id("renamed", job.id, job.type, hashlib.sha256(job.data).hexdigest())
-    log.warning("the id of follow-up job %s is taken by another job: it becomes job %s", job.id, id)
+    log.warning("the id of follow-up job %s is taken by another job; it gets the id %s", job.id, id)
     return msgspec.structs.replace(job, id=id)

@@ -1,4 +1,4 @@
-"""Gathers progress and log lines of running jobs, and writes them a few times a second."""
+"""Collects progress and log lines of running jobs, and writes them a few times a second."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_WAITING: Final = 2000
 
 
 class ProgressWriter(Service):
-    """Takes reports from any thread. More than 2,000 waiting ones push out the oldest."""
+    """Accepts reports from any thread. If more than 2,000 wait, the oldest are dropped."""
 
     def __init__(self, broker: Broker, clock: Clock) -> None:
         super().__init__(interval_seconds=0.2)
@@ -25,7 +25,7 @@ class ProgressWriter(Service):
         self._lock = threading.Lock()
 
     def report(self, job: RunningJob, share: float | None, message: str, log: bool) -> None:
-        """Take one report."""
+        """Add one report."""
         now = self._clock.now_ms()
         line = ProgressReport(job.claimed.token, now, share, writable(message), log)
         with self._lock:
@@ -33,7 +33,7 @@ class ProgressWriter(Service):
             del self._waiting[:-MOST_WAITING]
 
     async def run_once(self) -> None:
-        """Write what has been gathered."""
+        """Write the collected reports."""
         with self._lock:
             batch, self._waiting = self._waiting, []
         if batch:

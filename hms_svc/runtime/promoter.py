@@ -1,4 +1,4 @@
-"""Makes scheduled and retrying jobs ready when their time has come."""
+"""Makes scheduled and retrying jobs ready when they are due."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BATCH: Final = 1000
 
 
 class Promoter(Service):
-    """Looks four times a second; a check where nothing is due is one indexed read."""
+    """Polls four times a second, with one indexed read if nothing is due."""
 
     def __init__(self, broker: Broker) -> None:
         super().__init__(interval_seconds=0.25)

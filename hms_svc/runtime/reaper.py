@@ -1,4 +1,4 @@
-"""Takes jobs back from workers whose lease has run out."""
+"""Recovers jobs whose lease has expired."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ BATCH: Final = 500
 
 
 class Reaper(Service):
-    """Any worker may run it; the lease alone decides, never the list of workers.
+    """Recovers jobs by their lease alone, never by the list of workers; any worker may run it.
 
-    A job that an operator has asked to cancel is cancelled only where the
-    database says that it has no case.
+    A job with a cancel request is cancelled only if the database says that it has no case.
     """
 
     def __init__(self, broker: Broker, effects: EffectStore, *, lease_seconds: float) -> None:
@@ -29,14 +28,14 @@ class Reaper(Service):
         self._effects = effects
 
     async def run_once(self) -> None:
-        """Reap until nothing has lapsed."""
+        """Reap until no expired lease is left."""
         known: Mapping[str, KnownEffects] = NOTHING_KNOWN
         while True:
             report = await self._broker.reap(BATCH, known)
             found = report.rescued + report.dead + report.cancelled
             if found:
                 log.warning(
-                    "leases ran out: %d jobs rescued, %d dead, %d cancelled",
+                    "leases expired: %d jobs rescued, %d dead, %d cancelled",
                     report.rescued, report.dead, report.cancelled,
                 )  # fmt: skip
             known = await self._look_up(report.undecided)
@@ -49,10 +48,14 @@ class Reaper(Service):
         if failpoints.armed is not None:
             failpoints.reached("reaper.found")
         try:
-            # One above: the claim that has lapsed can commit nothing from then on.
+            # One above: the expired claim can no longer commit anything.
             found = await self._effects.recall([(job_id, fence + 1) for job_id, fence in undecided])
         except DatabaseUnavailable as outage:
-            log.warning("%d jobs wait to be cancelled or rescued: %s", len(undecided), outage)
+            log.warning(
+                "%d jobs with expired leases wait to be cancelled or rescued: %s",
+                len(undecided),
+                outage,
+            )
             return NOTHING_KNOWN
         pairs = zip(undecided, found, strict=True)
         return {job_id: KnownEffects(fence, bool(effects)) for (job_id, fence), effects in pairs}

@@ -1,4 +1,4 @@
-"""Jobs that were claimed before: what they have left in the database is asked for first."""
+"""Jobs that were claimed before: their committed effects are read before they run again."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from hms_svc.ports.stores import Database, StoredEffect
 
 log: Final = logging.getLogger("hms_svc.runtime")
 Effects = Mapping[int, tuple[StoredEffect, ...]]
-"""By fence, what earlier claims of the job have committed."""
+"""The committed effects of earlier claims, by fence of the current claim."""
 
 
 class Redeliveries:
-    """Asks beside the loop that claims: a database that does not answer holds up only these jobs.
+    """Reads the effects in separate tasks: a database that does not respond delays only these jobs.
 
-    `begin` takes jobs with their effects; `release` all of them where some cannot begin, with the
-    outage, or with None where something else is in the way.
+    `begin` is called with jobs and their effects; `release` with all of them if some cannot
+    begin, with the outage, or None for another error.
     """
 
     def __init__(
@@ -35,23 +35,23 @@ class Redeliveries:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def add(self, claimed: Sequence[ClaimedJob]) -> None:
-        """Let these jobs begin when their effects are known."""
+        """Begin these jobs when their effects are known."""
         task = asyncio.create_task(self._recall(claimed), name="recall")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def cancel(self) -> None:
-        """Release all that are waited for."""
+        """Release all jobs that still wait."""
         for task in self._tasks:
             task.cancel()
 
     async def _recall(self, claimed: Sequence[ClaimedJob]) -> None:
         try:
             found = await self._database.recall(
-                [(each.token.job_id, each.token.fence) for each in claimed]
+                [(job.token.job_id, job.token.fence) for job in claimed]
             )
             pairs = zip(claimed, found, strict=True)
-            await self._begin(claimed, {each.token.fence: effects for each, effects in pairs})
+            await self._begin(claimed, {job.token.fence: effects for job, effects in pairs})
         except DatabaseUnavailable as outage:
             self._release(claimed, outage)
         except Exception:

@@ -1,4 +1,4 @@
-"""Tells whoever renders the metrics, once a second, what has changed in this worker."""
+"""Sends the changes of this worker's metrics to the process that renders them, once a second."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _Series = tuple[str, tuple[str, ...]]
 
 
 class Reporter(Service):
-    """Sends what has grown since the last message that was taken; what was not is sent again.
+    """Sends the growth since the last message that was sent; what could not be sent is sent again.
 
-    `send` never blocks, and gives False where it could not send. It also samples
-    the lag of the event loop.
+    `send` never blocks, and returns False if it could not send. The reporter also samples the
+    lag of the event loop.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Reporter(Service):
         self._sampling: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
-        """Loop until stopped, with the lag sampled meanwhile."""
+        """Report until stopped, and sample the lag."""
         self._sample_at(asyncio.get_running_loop().time() + SAMPLE_SECONDS)
         try:
             await super().run()
@@ -85,11 +85,11 @@ class Reporter(Service):
             if grown:
                 yield CounterDelta(name, labels, grown)
         for name, labels, tally in self.meter.histograms():
-            told = self._histograms_sent.setdefault((name, labels), Tally(tally.bounds))
-            if tally.counts != told.counts:
-                pairs = zip(tally.counts, told.counts, strict=True)
+            sent = self._histograms_sent.setdefault((name, labels), Tally(tally.bounds))
+            if tally.counts != sent.counts:
+                pairs = zip(tally.counts, sent.counts, strict=True)
                 counts = tuple(now - before for now, before in pairs)
-                yield HistogramDelta(name, labels, counts, tally.total - told.total)
+                yield HistogramDelta(name, labels, counts, tally.total - sent.total)
 
     def _send_report(self, deltas: Sequence[Delta], *, goodbye: bool) -> None:
         message = _encode(self._report(deltas, goodbye=goodbye))
@@ -123,7 +123,7 @@ class Reporter(Service):
         for delta in deltas:
             series = (delta.name, delta.labels)
             if isinstance(delta, CounterDelta):
-                told = self._counters_sent.get(series, 0)
-                self._counters_sent[series] = told + delta.grown
+                sent = self._counters_sent.get(series, 0)
+                self._counters_sent[series] = sent + delta.grown
             else:
                 self._histograms_sent[series].take(delta)

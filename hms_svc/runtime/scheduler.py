@@ -1,4 +1,4 @@
-"""Keeps the next tick of every schedule with the broker, as a job that waits for its time."""
+"""Keeps the next tick of every schedule in the broker, as a scheduled job."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ LEAD_MS: Final = 5_000
 
 
 class Scheduler(Service):
-    """Hands the next tick in before the one now waiting is due, so that one always waits.
+    """Submits the next tick before the waiting one is due, so that there is always one in the broker.
 
-    A tick's job has the tick's id, so any number of workers make one job of it. What was handed
-    in is remembered to ask less, and never believed about what comes next. Nobody need
-    remember anything: while no worker lives, the tick that waits is the one that is caught up.
+    The job id is derived from the tick, so any number of workers create one job for it. Submitted
+    ticks are remembered only to save calls. No state is needed across restarts: while no worker
+    runs, the waiting tick is the one that is caught up.
     """
 
     def __init__(self, broker: Broker, registry: Registry, clock: Clock) -> None:
@@ -31,33 +31,33 @@ class Scheduler(Service):
         self._broker = broker
         self._clock = clock
         self._declared = [each for each in registry if each.schedule is not None]
-        self._handed: dict[str, set[int]] = {}
+        self._submitted: dict[str, set[int]] = {}
 
     @property
     def texts(self) -> tuple[tuple[str, str], ...]:
-        """The types that have a schedule, each with its text."""
+        """The types that have a schedule, each with its cron text."""
         return tuple((each.type, each.schedule.text) for each in self._declared if each.schedule)
 
     async def run_once(self) -> None:
-        """Submit the ticks that come next."""
+        """Submit the next ticks."""
         now = self._clock.now_ms()
         wanted = {each.type: set(_ticks(each, now)) for each in self._declared}
         jobs = [
             tick_job(declared, tick, now)
             for declared in self._declared
-            for tick in sorted(wanted[declared.type] - self._handed.get(declared.type, set()))
+            for tick in sorted(wanted[declared.type] - self._submitted.get(declared.type, set()))
         ]
         if jobs:
-            # Only we make such ids: there stands the tick, with the data of its time or erased.
+            # Only this code makes such ids: it is the tick, with the data of its time or erased.
             for job_id in conflicts(await self._broker.enqueue(jobs)):
-                log.warning("tick %s is there already, with other data", job_id)
+                log.warning("tick %s exists already, with other data", job_id)
             if failpoints.armed is not None:
                 failpoints.reached("scheduler.enqueued")
-        self._handed = wanted
+        self._submitted = wanted
 
 
 def _ticks(declared: JobType, now_ms: int) -> Iterator[int]:
-    """Return the ticks that are to wait, by the present clock alone: up to the first that is some seconds ahead."""
+    """Return the ticks to submit: those from now up to the first that is more than LEAD_MS ahead."""
     assert declared.schedule is not None
     tick = now_ms
     while tick <= now_ms + LEAD_MS:
@@ -66,10 +66,10 @@ def _ticks(declared: JobType, now_ms: int) -> Iterator[int]:
 
 
 def tick_job(declared: JobType, tick_ms: int, now_ms: int) -> Job:
-    """Make the job of one tick.
+    """Return the job of one tick.
 
-    It waits without the unique key of its type, which the worker that claims it takes: held by
-    a tick that only waits, the key would have the next one rejected before it is due.
+    It waits without the unique key of its type, which the worker takes when it claims the job:
+    if a waiting tick held the key, the next tick would be rejected before it is due.
     """
     return make_job(
         declared.type,

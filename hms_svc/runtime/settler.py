@@ -1,4 +1,4 @@
-"""Collects what became of jobs, and settles many at a time."""
+"""Collects the settlements of jobs, and writes many at a time."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from hms_svc.sdk.storable_text import writable
 
 log: Final = logging.getLogger("hms_svc.runtime")
 MOST_AT_ONCE: Final = 500
-MOST_WORDS: Final = 300
+MOST_DETAIL_CHARACTERS: Final = 300
 
 
 class Settler(Service):
-    """One settle under way at a time; what finishes meanwhile leaves with the next one."""
+    """Runs one settle at a time; jobs that finish meanwhile are written with the next one."""
 
     def __init__(self, broker: Broker, progress: ProgressWriter, meter: Meter = UNMETERED) -> None:
         super().__init__(interval_seconds=60.0)
@@ -39,16 +39,16 @@ class Settler(Service):
 
     @property
     def backlog(self) -> int:
-        """How many settlements have not been written yet."""
+        """The number of settlements that are not written yet."""
         return len(self._waiting)
 
     def add(self, settlement: Settlement) -> None:
-        """Submit one settlement."""
+        """Add one settlement."""
         self._waiting.append(settlement)
         self._wake.set()
 
     async def run_once(self) -> None:
-        """Write what has been collected, progress first; on an outage it stays collected."""
+        """Write the collected settlements, progress first; on an outage they are kept."""
         while self._waiting:
             batch = self._waiting[:MOST_AT_ONCE]
             await self._write_progress()
@@ -63,45 +63,45 @@ class Settler(Service):
             self.refused += len(refused)
             fences = {token.fence for token in refused}
             for lost in (each for each in batch if fences and each.token.fence in fences):
-                words = "job %s: settled by nobody, its lease was lost"
-                log.warning(words, lost.token.job_id, extra=lost.log_fields)
+                message = "job %s: not settled, because its lease was lost"
+                log.warning(message, lost.token.job_id, extra=lost.log_fields)
             for settled in (each for each in batch if each.token.fence not in fences):
                 _log_failure(settled)
 
     async def _settle(self, batch: list[Settlement]) -> list[LeaseToken]:
-        """Settle a batch; where something in it breaks that, one by one.
+        """Settle a batch; if one of its settlements raises, settle them one by one.
 
-        A settlement that cannot be written is replaced by one that says so.
+        A settlement that cannot be written is replaced by one with that error.
         """
         try:
             return await self._broker.settle(batch)
         except Outage:
             raise
         except Exception:
-            log.exception("a batch of %d settlements broke", len(batch))
+            log.exception("a batch of %d settlements failed; settling them one by one", len(batch))
         refused = []
         for settlement in batch:
             try:
                 refused += await self._broker.settle([settlement])
             except Outage:
                 raise
-            except Exception as error:  # noqa: BLE001 - logged where it is answered
+            except Exception as error:  # noqa: BLE001 - _settle_as_broken logs it
                 refused += await self._settle_as_broken(settlement, error)
         return refused
 
     async def _settle_as_broken(self, broken: Settlement, error: Exception) -> list[LeaseToken]:
-        """Let a job whose outcome the broker cannot write end with that error.
+        """End a job whose outcome the broker cannot write with that error.
 
-        Where that breaks, too, the job is left to the reaper, by its lease.
+        If that fails too, the job's lease expires and the reaper recovers it.
         """
-        words, name = "job %s: its outcome cannot be written", broken.token.job_id
-        log.error(words, name, exc_info=error, extra=broken.log_fields)
+        job_id, fields = broken.token.job_id, broken.log_fields
+        log.error("job %s: its outcome cannot be written", job_id, exc_info=error, extra=fields)
         try:
             return await self._broker.settle([_instead_of(broken, error)])
         except Outage:
             raise
         except Exception:
-            log.exception("job %s cannot be settled", name, extra=broken.log_fields)
+            log.exception("job %s cannot be settled", job_id, extra=fields)
             return []
 
     async def _write_progress(self) -> None:
@@ -110,10 +110,10 @@ class Settler(Service):
         except Outage:
             raise
         except Exception:
-            log.exception("progress of jobs cannot be written and is dropped")
+            log.exception("the progress of jobs cannot be written and is dropped")
 
     async def flush(self) -> None:
-        """Write what is left, once, when the loop has ended."""
+        """Write the remaining settlements, once, after the loop has ended."""
         try:
             await self.run_once()
         except BrokerUnavailable as error:
@@ -121,27 +121,28 @@ class Settler(Service):
 
 
 def _log_failure(settled: Settlement) -> None:
-    """Log a dead job as a warning; an attempt that will be repeated only for who looks closely."""
-    done, name = settled.disposition, settled.token.job_id
-    told = (name, settled.type, settled.attempt, done.reason, done.detail[:MOST_WORDS])
+    """Log a dead job as a warning, and an attempt that will be retried at the debug level."""
+    done, job_id = settled.disposition, settled.token.job_id
+    detail = done.detail[:MOST_DETAIL_CHARACTERS]
+    arguments = (job_id, settled.type, settled.attempt, done.reason, detail)
     if done.state is State.DEAD:
-        words = "job %s (%s) is dead after attempt %d, %s: %s"
-        log.warning(words, *told, extra=settled.log_fields)
+        message = "job %s (%s) is dead after attempt %d, %s: %s"
+        log.warning(message, *arguments, extra=settled.log_fields)
     elif done.state is State.RETRYING:
-        log.debug("job %s (%s): attempt %d failed, %s: %s", *told, extra=settled.log_fields)
+        log.debug("job %s (%s): attempt %d failed, %s: %s", *arguments, extra=settled.log_fields)
 
 
 def _instead_of(broken: Settlement, error: Exception) -> Settlement:
-    """Return the settlement that ends a job as dead, since its own cannot be written."""
+    """Return the settlement that ends a job as dead because its own cannot be written."""
     kind = type(error).__name__
-    words = f"the outcome cannot be written: {kind}: {writable(error)[:2000]}"
+    message = f"the outcome cannot be written: {kind}: {writable(error)[:2000]}"
     dead = Disposition(
         state=State.DEAD,
         cause=Cause.FAILED,
         reason=REASON_ERROR,
         by="runtime",
-        detail=words,
-        failure=Failure(kind, words),
+        detail=message,
+        failure=Failure(kind, message),
         case_id=broken.disposition.case_id,
         uncertain=broken.disposition.uncertain,
     )

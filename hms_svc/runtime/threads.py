@@ -1,4 +1,4 @@
-"""Threads for plain functions: as few awake as keep up, so that short handlers cost little."""
+"""Threads for plain functions: as few active as keep up, so that short handlers cost little."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import Any, Final
 from hms_svc.sdk.fork_guard import leave_if_forked
 
 STALL_SECONDS: Final = 0.002
-"""How long the awake threads may make no progress before more are woken."""
+"""How long the active threads may make no progress before more are woken."""
 
 Done = Callable[[Any, BaseException | None], None]
 Work = tuple[contextvars.Context, Callable[[], Any], Done]
 
 
 class PlainThreads:
-    """Runs plain functions on at most `size` threads, and reports back in bursts.
+    """Runs plain functions on at most `size` threads, and reports their results in batches.
 
-    Waking a thread for each short function makes all threads fight for the
-    interpreter. Here one awake thread takes function after function; while it
-    stands still in one of them, the others are woken, twice as many each time.
+    Waking a thread for each short function makes all threads compete for the
+    interpreter. Here one active thread runs function after function; while it is blocked
+    in one of them, others are woken, doubling their number each time.
     """
 
     def __init__(self, size: int, loop: asyncio.AbstractEventLoop) -> None:
@@ -34,7 +34,7 @@ class PlainThreads:
         self._done: deque[tuple[Done, Any, BaseException | None]] = deque()
         self._wakes: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._awake = 0
+        self._active = 0
         self._taken = 0
         self._seen = 0
         self._lock = threading.Lock()
@@ -44,24 +44,24 @@ class PlainThreads:
 
     @property
     def busy(self) -> int:
-        """How many threads are inside a function or about to look for one."""
-        return self._awake
+        """The number of threads that run a function or are about to take one."""
+        return self._active
 
     def submit(self, context: contextvars.Context, function: Callable[[], Any], done: Done) -> None:
         """Run the function in the context; `done(result, error)` is called on the loop."""
         self._work.append((context, function, done))
         with self._lock:
-            asleep = self._awake == 0
-        if asleep:
+            all_idle = self._active == 0
+        if all_idle:
             self._wake_threads(1)
         if self._watch is None:
             self._watch = self._loop.call_later(STALL_SECONDS, self._check)
 
     async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Run one function in a copy of the current context and give its result.
+        """Run one function in a copy of the current context and return its result.
 
-        A thread cannot be stopped: until `close`, a cancelled caller waits on
-        and has the result nevertheless; `asyncio.Task.cancelling` tells it.
+        A thread cannot be stopped: until `close`, a cancelled caller keeps waiting and gets the
+        result; it can check `asyncio.Task.cancelling`.
         """
         future: asyncio.Future[Any] = self._loop.create_future()
 
@@ -85,7 +85,7 @@ class PlainThreads:
         return future.result()
 
     def close(self) -> None:
-        """Let idle threads end; busy ones end with their function."""
+        """End idle threads; busy ones end with their function."""
         self._closed = True
         if self._watch is not None:
             self._watch.cancel()
@@ -96,16 +96,16 @@ class PlainThreads:
         self._watch = None
         if not self._work:
             return
-        if self._taken == self._seen or self._awake == 0:
-            self._wake_threads(max(1, self._awake))
+        if self._taken == self._seen or self._active == 0:
+            self._wake_threads(max(1, self._active))
         self._seen = self._taken
         self._watch = self._loop.call_later(STALL_SECONDS, self._check)
 
     def _wake_threads(self, count: int) -> None:
         with self._lock:
-            count = min(count, self._size - self._awake, len(self._work))
-            self._awake += max(0, count)
-        while len(self._threads) < self._awake:
+            count = min(count, self._size - self._active, len(self._work))
+            self._active += max(0, count)
+        while len(self._threads) < self._active:
             name = f"handler-{len(self._threads)}"
             thread = threading.Thread(target=self._run, name=name, daemon=True)
             self._threads.append(thread)
@@ -119,7 +119,7 @@ class PlainThreads:
                 try:
                     context, function, done = self._work.popleft()
                 except IndexError:
-                    if self._fall_asleep():
+                    if self._become_idle():
                         break
                     continue
                 self._taken += 1
@@ -130,11 +130,11 @@ class PlainThreads:
                 leave_if_forked(error)
                 self._report(done, result, error)
 
-    def _fall_asleep(self) -> bool:
+    def _become_idle(self) -> bool:
         with self._lock:
             if self._work:
                 return False
-            self._awake -= 1
+            self._active -= 1
             return True
 
     def _report(self, done: Done, result: Any, error: BaseException | None) -> None:

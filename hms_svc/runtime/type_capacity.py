@@ -1,4 +1,4 @@
-"""How many jobs of each type a worker may claim: what its limits and the outages leave."""
+"""How many jobs of each type a worker may claim, given its limits and current outages."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ DEFAULT_RETRY: Final = RetryPolicy()
 
 
 class TypeCapacity:
-    """Gives the types of a claim, each with its room.
+    """Returns the types of a claim, each with its capacity.
 
-    `held_back` tells whether a type had less room than the claim: the end of a job, or of an
-    outage, may then give it more.
+    `held_back` is True if a type had less capacity than the claim: the end of a job, or of an
+    outage, may then increase it.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class TypeCapacity:
         self.held_back = False
 
     def types_for(self, capacity: int, *, limited: bool) -> tuple[ServedType, ...]:
-        """Return the types for a claim of so many jobs; not `limited` leaves the limits aside."""
+        """Return the types for a claim of `capacity` jobs; without `limited` their limits are ignored."""
         paused = self._availability.has_paused
         types = tuple(
             self._with_capacity(served, capacity, limited=limited, paused=paused)
@@ -55,7 +55,7 @@ class TypeCapacity:
 
 
 def capacity_of(types: tuple[ServedType, ...], capacity: int) -> int:
-    """Return how many jobs these types may have together, at most `room`."""
+    """Return how many jobs may be claimed for these types together, at most `capacity`."""
     return min(
         capacity, sum(capacity if each.capacity is None else each.capacity for each in types)
     )

@@ -1,4 +1,4 @@
-"""Takes the unique keys of claimed jobs that were accepted by somebody who did not know their type."""
+"""Takes the unique keys of claimed jobs whose producer did not know what their type declares."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BY: Final = "claim"
 
 
 class UniqueKeys:
-    """Holds claimed jobs to the keys that their types declare, in one call for all of a claim."""
+    """Enforces the unique keys that types declare, with one call for all jobs of a claim."""
 
     def __init__(self, broker: Broker, registry: Registry) -> None:
         self._broker = broker
@@ -30,10 +30,10 @@ class UniqueKeys:
         }
 
     async def take(self, claimed: Sequence[ClaimedJob]) -> dict[int, Outcome]:
-        """Take the keys that are missing; gives, by fence, the outcome of jobs that shall not run.
+        """Take the missing keys; return, by fence, the outcome of jobs that must not run.
 
-        One whose key another job holds is rejected, `unique`; one whose key cannot be made is an
-        error of the job. A payload that does not fit its model is left to the validation.
+        A job whose key another job holds is rejected, `unique`; a key that cannot be made is an
+        error of the job. A payload that does not fit its model is left to validation.
         """
         if not self._declared:
             return {}

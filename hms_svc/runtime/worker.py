@@ -1,4 +1,4 @@
-"""The worker: owns the task group, builds the loops, drains on stop."""
+"""The worker: builds the loops, owns their task group, and drains on stop."""
 
 from __future__ import annotations
 
@@ -46,18 +46,19 @@ log: Final = logging.getLogger("hms_svc.runtime")
 CANCEL_SECONDS: Final = 2.0
 
 
-def _nothing() -> None:
-    """Hear what nobody has to."""
+def _do_nothing() -> None:
+    """Default callback."""
 
 
 class Worker:
-    """One worker process: runs until `stop`, then lets jobs finish within the grace.
+    """One worker process: runs until `stop`, then lets jobs finish within the grace period.
 
-    `on_stop` is called when it begins to stop, for whatever reason. It stops by itself
-    (`is_hung`) when functions whose jobs are settled hold all slots of a type, or all that it has, and is then
-    `is_stuck`: threads of it cannot be ended but with the process. With `send_report` it measures itself, and hands its reports there: a call
-    that never blocks, and gives False where it could not send. An operator may let it be quiet, and work again,
-    or stop it: then it `is_dismissed`, and nobody is to start another in its place.
+    `on_stop` is called when it begins to stop, for any reason. It stops by itself (`is_hung`)
+    when functions whose jobs are settled hold all slots of a type, or all of its slots. It is
+    `is_stuck` when it has threads that only the end of the process can stop. With `send_report`
+    it collects metrics and passes its reports there: a call that never blocks, and returns
+    False if it could not send. An operator may make it quiet, let it work again, or stop it:
+    then it `is_dismissed`, and must not be replaced.
     """
 
     def __init__(
@@ -65,8 +66,8 @@ class Worker:
         engines: Engines,
         options: WorkerOptions,
         *,
-        on_suspects: Callable[[], None] = _nothing,
-        on_stop: Callable[[], None] = _nothing,
+        on_suspects: Callable[[], None] = _do_nothing,
+        on_stop: Callable[[], None] = _do_nothing,
         send_report: Callable[[bytes], bool] | None = None,
     ) -> None:
         self._engines = engines
@@ -83,20 +84,20 @@ class Worker:
         self.is_dismissed = False
 
     def stop(self) -> None:
-        """Begin the graceful end: no more claims; running jobs may finish within the grace."""
+        """Begin the graceful stop: no more claims; running jobs may finish within the grace period."""
         if not self._stop.is_set():
             self._stop.set()
             self._on_stop()
 
     def stop_now(self) -> None:
-        """Stop without grace: running jobs are cancelled, or given back."""
+        """Stop without a grace period: running jobs are cancelled or released."""
         self._grace_seconds = 0.0
         if self._grace is not None and self._grace.when() is not None:
             self._grace.reschedule(asyncio.get_running_loop().time())
         self.stop()
 
     async def run(self) -> None:
-        """Work until stopped, or until drained where that was asked for."""
+        """Work until stopped, or until drained with `options.drain`."""
         engines, options = self._engines, self._options
         types = tuple(declared.type for declared in engines.registry)
         threads = PlainThreads(options.slots, asyncio.get_running_loop())
@@ -116,14 +117,14 @@ class Worker:
         relay = OutboxRelay(engines.database, engines.bus, producer)
         claimer.on_effects.append(relay)
         scheduler = Scheduler(engines.broker, engines.registry, engines.clock)
-        schedules = scheduler.texts if self._keeps_schedules else ()
+        schedules = scheduler.texts if self._runs_schedules else ()
         heartbeat = Heartbeat(
             engines.broker.lease_keeper(), options, engines.registry, self.in_flight, engines.clock,
             schedules, meter,
         )  # fmt: skip
-        keepers = [
+        services = [
             settler, progress, availability, relay, *([reporter] if reporter else []),
-            *self._chores(claimer, settler, types), *([scheduler] if schedules else []),
+            *self._maintenance(claimer, settler, types), *([scheduler] if schedules else []),
             Listener(
                 engines.broker, options.worker_id, types, self.in_flight, claimer,
                 self._on_suspects, lambda wanted: self._apply_request(wanted, claimer, heartbeat),
@@ -137,26 +138,26 @@ class Worker:
             await self._registered(heartbeat)
             await self._record_request()
             with worker_running():
-                await self._work(claimer, keepers, heartbeat)
-            await self._last_output(settler, progress, relay)
+                await self._work(claimer, services, heartbeat)
+            await self._flush(settler, progress, relay)
             if reporter is not None:
                 reporter.announce_end()
         finally:
             await heartbeat.stop()
             threads.close()
-        await self._leave()
+        await self._unregister()
 
     def _reporter(self) -> Reporter | None:
-        """Make the one that reports, where somebody listens."""
+        """Return the reporter, or None if reports are not wanted."""
         if self._send_report is None:
             return None
         meter = WorkerMeter(self._engines.registry)
         return Reporter(meter, self._options, self.in_flight, self._send_report)
 
     async def _registered(self, heartbeat: Heartbeat) -> None:
-        """Wait until the register, and so the broker, knows what the types declare, or a stop.
+        """Wait until this worker is registered, and so its types are declared to the broker, or a stop.
 
-        What waits in an intake is accepted by what this worker declares, not before it.
+        Items in an intake are then accepted with what this worker declares, not earlier.
         """
         waits = [
             asyncio.create_task(event.wait(), name=name)
@@ -167,34 +168,36 @@ class Worker:
             wait.cancel()
 
     async def _record_request(self) -> None:
-        """Enter the request for the worker in whose place this one is; it is kept under this id from now on."""
+        """Record the request to the worker that this one replaces under the new id."""
         if self._options.quiet is None:
             return
         try:
             await self._engines.control.ask_worker(self._options.worker_id, self._options.quiet)
         except Outage as error:
-            log.warning("it is not recorded who wants this worker to be quiet: %s", error)
+            log.warning("the request for this worker to be quiet could not be recorded: %s", error)
 
     @property
-    def _keeps_schedules(self) -> bool:
+    def _runs_schedules(self) -> bool:
         return self._options.lane is Lane.NORMAL and not self._options.drain
 
-    async def _work(self, claimer: Claimer, keepers: list[Service], heartbeat: Heartbeat) -> None:
+    async def _work(self, claimer: Claimer, services: list[Service], heartbeat: Heartbeat) -> None:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(keeper.run(), name=keeper.name) for keeper in keepers]
+            tasks = [group.create_task(service.run(), name=service.name) for service in services]
             claiming = group.create_task(claimer.run(), name=claimer.name)
             await self._stop.wait()
             claimer.stop()
             heartbeat.show(WorkerState.STOPPING)
             await asyncio.wait({claiming})
-            await self._empty(claimer)
-            for keeper in keepers:
-                keeper.stop()
+            await self._drain(claimer)
+            for service in services:
+                service.stop()
             await asyncio.wait(tasks)
 
-    def _chores(self, claimer: Claimer, settler: Settler, types: tuple[str, ...]) -> list[Service]:
+    def _maintenance(
+        self, claimer: Claimer, settler: Settler, types: tuple[str, ...]
+    ) -> list[Service]:
         engines, options = self._engines, self._options
-        chores: list[Service] = [
+        loops: list[Service] = [
             Deadlines(
                 self.in_flight, claimer, engines.clock, timeout_seconds=options.timeout_seconds
             ),
@@ -204,11 +207,11 @@ class Worker:
                 self.in_flight,
                 options,
                 slots_by_type(engines.registry, options.slots),
-                self._give_up,
+                self._end_as_hung,
             ),
         ]
         if options.lane is Lane.NORMAL:
-            chores += [
+            loops += [
                 AuditSealer(
                     engines.database,
                     engines.bus,
@@ -226,7 +229,7 @@ class Worker:
                 ),
             ]
             if engines.control.eviction is not None:
-                chores.append(
+                loops.append(
                     MemoryRetention(
                         engines.control.eviction,
                         engines.control,
@@ -235,26 +238,24 @@ class Worker:
                     )
                 )
             if options.receivers and DELIVER in types:
-                chores.append(self._forwarder())
+                loops.append(self._forwarder())
         if options.idle_seconds:
-            chores.append(
-                IdleExit(self.in_flight, claimer, self.stop, seconds=options.idle_seconds)
-            )
+            loops.append(IdleExit(self.in_flight, claimer, self.stop, seconds=options.idle_seconds))
         if options.drain:
-            chores.append(
+            loops.append(
                 Drainer(
                     engines.inspection, engines.database, types, self.in_flight, settler,
-                    engines.clock, lambda: claimer.turns > 1, self.stop,
+                    engines.clock, lambda: claimer.iterations > 1, self.stop,
                 )
             )  # fmt: skip
-        return chores
+        return loops
 
     def _apply_request(self, wanted: WorkerState, claimer: Claimer, heartbeat: Heartbeat) -> None:
-        """Do what an operator wants; nothing where it is done already, or the worker stops."""
+        """Apply an operator's request, unless it is already applied or the worker stops."""
         if self._stop.is_set():
             return
         if wanted is WorkerState.STOPPING:
-            log.warning("an operator stops this worker: %d jobs in hand", len(self.in_flight))
+            log.warning("an operator stops this worker: %d jobs are running", len(self.in_flight))
             self.is_dismissed = True
             self.stop()
         elif claimer.is_quiet != (wanted is WorkerState.QUIET):
@@ -262,7 +263,7 @@ class Worker:
             claimer.keep_quiet(quiet=wanted is WorkerState.QUIET)
             heartbeat.show(wanted)
 
-    def _give_up(self, slots: str) -> None:
+    def _end_as_hung(self, slots: str) -> None:
         if not self.is_hung:
             self.is_hung = True
             log.error("functions that do not return hold %s: this worker ends", slots)
@@ -275,11 +276,11 @@ class Worker:
             namespace=options.namespace, worker_id=options.worker_id,
         )  # fmt: skip
 
-    async def _empty(self, claimer: Claimer) -> None:
-        """Wait for the running jobs; after the grace cancel them, and give back what cannot stop.
+    async def _drain(self, claimer: Claimer) -> None:
+        """Wait for the running jobs; after the grace period cancel them, and release those that do not stop.
 
-        Functions whose job is settled already are not waited for: they can
-        write nothing any more.
+        Functions whose job is already settled are not waited for: they can no longer write
+        anything.
         """
         if not self.in_flight.unsettled():
             self.is_stuck = len(self.in_flight) > 0
@@ -289,7 +290,7 @@ class Worker:
                 await self.in_flight.empty.wait()
             return
         except TimeoutError:
-            log.warning("the grace is over with %d jobs in hand", len(self.in_flight))
+            log.warning("the grace period is over; %d jobs are still running", len(self.in_flight))
         self.is_stuck = True
         for running in self.in_flight.all():
             running.interrupt()
@@ -301,9 +302,7 @@ class Worker:
                 claimer.release(running)
             claimer.release_expected()
 
-    async def _last_output(
-        self, settler: Settler, progress: ProgressWriter, relay: OutboxRelay
-    ) -> None:
+    async def _flush(self, settler: Settler, progress: ProgressWriter, relay: OutboxRelay) -> None:
         await settler.flush()
         try:
             await progress.run_once()
@@ -311,8 +310,8 @@ class Worker:
         except Outage as error:
             log.warning("at the end: %s", error)
 
-    async def _leave(self) -> None:
-        """Leave the register, when no beat can enter it again."""
+    async def _unregister(self) -> None:
+        """Leave the register, after the last heartbeat."""
         try:
             await self._engines.broker.unregister(self._options.worker_id)
         except Outage as error:

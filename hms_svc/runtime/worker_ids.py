@@ -1,4 +1,4 @@
-"""Names of worker processes."""
+"""Ids of worker processes."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ import socket
 
 
 def make_worker_id() -> str:
-    """Make a name for a process that no other bears: host, pid of its maker and a random tail."""
+    """Return a unique id for a worker process: host, pid of the calling process and a random suffix."""
     return f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"

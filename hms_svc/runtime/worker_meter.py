@@ -1,4 +1,4 @@
-"""Counts what one worker does, in plain numbers that only its event loop touches."""
+"""Counts what one worker does, in plain numbers that only its event loop changes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from hms_svc.ports.meters import (
     HISTOGRAMS,
     LOST,
     OPERATIONS,
+    OUTCOME_OF_STATE,
     SNOOZED,
-    WAYS_OUT,
     Tally,
 )
 from hms_svc.sdk.label_values import LabelValues
@@ -27,7 +27,7 @@ Counts: TypeAlias = dict[tuple[str, ...], int]
 
 
 class WorkerMeter:
-    """Implements ports.meters.Meter; `counters` and `histograms` give all there is so far."""
+    """Implements ports.meters.Meter; `counters` and `histograms` return the totals so far."""
 
     def __init__(self, registry: Registry) -> None:
         self._labels = LabelValues(registry)
@@ -44,19 +44,19 @@ class WorkerMeter:
         self.loop_lag = Tally(HISTOGRAMS["hms_worker_loop_lag_seconds"].bounds)
 
     def iteration_began(self) -> None:
-        """Note the moment."""
+        """Record when the iteration began."""
         self._iteration_began = monotonic()
 
     def iteration_ended(self) -> None:
-        """Forget it: what comes now is a wait on purpose."""
+        """Clear it: what follows is an intentional wait."""
         self._iteration_began = None
 
     def iteration_seconds(self) -> float:
-        """Return how long the claim loop has been in its present turn; 0 between turns."""
+        """Return how long the current iteration of the claim loop has taken; 0 between iterations."""
         return 0.0 if self._iteration_began is None else monotonic() - self._iteration_began
 
     def claimed(self, jobs: Sequence[ClaimedJob], seconds: float) -> None:
-        """Count a claim; the wait of a job only at its first."""
+        """Count a claim; the wait of a job is measured at its first claim only."""
         self._claims += 1
         self._calls["claim"].add(seconds)
         for claimed in jobs:
@@ -86,11 +86,11 @@ class WorkerMeter:
                 _count(self._refusals, type, self._labels.validator(type, reason or ""))
 
     def vetted(self, action: str, decision: Effect) -> None:
-        """Count an answer of governance; only actions that a type declares have their name."""
+        """Count a decision of governance; actions that no type declares share one label."""
         _count(self._vets, self._labels.action(action), decision.value)
 
     def lease_lost(self) -> None:
-        """Count a lease that went while its job was in progress."""
+        """Count a lease that was lost while its job was running."""
         self._leases_lost += 1
 
     def counters(self) -> Iterator[tuple[str, tuple[str, ...], int]]:
@@ -128,7 +128,7 @@ def _count(counts: Counts, *labels: str) -> None:
 
 
 def _outcome_of(disposition: Disposition) -> str:
-    found = WAYS_OUT.get(disposition.state)
-    if found is None:
+    outcome = OUTCOME_OF_STATE.get(disposition.state)
+    if outcome is None:
         return SNOOZED if disposition.cause is Cause.SNOOZED else GIVEN_BACK
-    return found
+    return outcome

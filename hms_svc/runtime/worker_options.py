@@ -1,4 +1,4 @@
-"""What a worker needs to know, and what it works with."""
+"""The options of a worker, and the engines it works with."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from hms_svc.sdk.registry import Registry
 
 
 class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How one worker process works. `lane` SUSPECT makes it run suspects, one at a time.
+    """The options of one worker process. With the `lane` SUSPECT it runs suspects, one at a time.
 
-    `inline_suspects` is for handlers that no name can import: the worker
-    empties itself and runs the suspect alone. `receivers` are notified of events, in whose
-    source the `namespace` stands. `audit_key` signs the heads of the audit chain.
-    A function that runs on for
-    `hung_seconds` after its job was settled counts as hung. `quiet` lets the worker claim nothing from its start: the
-    request of an operator for a worker that died, in whose place it is. Durations are in seconds.
+    `inline_suspects` is for handlers that cannot be imported by name: the worker lets its jobs
+    end and runs the suspect alone. `receivers` are notified of events, whose source contains
+    the `namespace`. `audit_key` signs the heads of the audit chain. A function that still runs
+    `hung_seconds` after its job was settled counts as hung. With `quiet` the worker does not
+    claim from its start: it is an operator's request to a dead worker that this one replaces.
+    Durations are in seconds.
     """
 
     worker_id: str
@@ -50,7 +50,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Engines(msgspec.Struct, frozen=True):
-    """The concrete parts that a worker works with, behind their interfaces; None traces nothing."""
+    """The engines that a worker works with, behind their interfaces; without a `tracer` nothing is traced."""
 
     broker: Broker
     inspection: Inspection

@@ -77,7 +77,7 @@ def test_a_worker_where_all_slots_of_a_type_hang_is_replaced_and_its_jobs_run_ag
     served.wait_until("all jobs are done", lambda: site.count(State.COMPLETED) == 3)
     assert served.workers() != [first]
     said = served.log.read_text()
-    assert said.count("has run on for") == 3
+    assert said.count("its function still runs") == 3
     assert said.count(", called by hang (") == 3
     assert "functions that do not return hold all slots that world.hang may take" in said
     assert [job.attempt for job in site.jobs()] == [2, 2, 2]

@@ -14,7 +14,7 @@ from hms_svc.domain.job import LeaseToken
 from hms_svc.domain.lifecycle import State
 from hms_svc.ports.broker import Settlement
 from hms_svc.runtime import executor
-from hms_svc.runtime.executor import Plan
+from hms_svc.runtime.executor import TypePlan
 from hms_svc.sdk.registry import JobType
 from tests.support.worker import HarnessMaker, registry_of, result_of
 
@@ -152,12 +152,12 @@ async def test_an_outcome_that_the_broker_cannot_write_is_replaced_by_that_error
 async def test_a_run_that_cannot_begin_ends_its_job_and_no_other(
     open_harness: HarnessMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def cannot_start(type: JobType) -> Plan:
+    def cannot_start(type: JobType) -> TypePlan:
         if type.type == "test.other":
             raise LookupError("no plan")
-        return Plan(type)
+        return TypePlan(type)
 
-    monkeypatch.setattr(executor, "Plan", cannot_start)
+    monkeypatch.setattr(executor, "TypePlan", cannot_start)
     registry = registry_of(lambda: "first")
     registry.job("test.other")(lambda: "other")
     async with open_harness(registry) as harness:

@@ -116,7 +116,7 @@ async def test_a_tick_that_waits_with_older_data_is_told_and_stays(
         for data in (1, True):
             await Scheduler(harness.engines.broker, hourly(data), clock).run_once()
         assert (await harness.detail(TICK)).view.data == b"1"
-        assert f"tick {TICK} is there already, with other data" in caplog.text
+        assert f"tick {TICK} exists already, with other data" in caplog.text
 
 
 async def test_the_handler_of_a_tick_hands_in_jobs_that_go_on_from_its_id(

@@ -56,7 +56,7 @@ async def test_a_hung_function_is_busy_in_the_register_and_named_in_the_log(
             await asyncio.sleep(0.01)
         told = await seen(harness)
         assert (told.hung, told.busy, told.jobs) == (1, 1, ())
-        named = f"job {view.id} (test.job), attempt 1: its function has run on for"
+        named = f"job {view.id} (test.job), attempt 1: its function still runs"
         await until("the log names it", lambda: named in caplog.text)
         [line] = [each.getMessage() for each in caplog.records if named in each.getMessage()]
         assert "called by stay (" in line

@@ -20,7 +20,7 @@ from hms_svc.domain.lifecycle import State, may_move
 from hms_svc.domain.outcome import Cancel, DeadLetter, Failure, RetryLater, Snooze
 from hms_svc.runtime.decide import (
     Broke,
-    CalledOff,
+    CancelRequested,
     Finished,
     Held,
     Outcome,
@@ -173,7 +173,7 @@ TABLE: list[tuple[Outcome, int, State, str, str]] = [
     (RetryLater(), 3, State.DEAD, "error", "handler"),
     (Snooze(5.0), 3, State.SCHEDULED, "", ""),
     (Cancel("why"), 1, State.CANCELLED, "cancelled", "handler"),
-    (CalledOff("ravi", "why"), 1, State.CANCELLED, "cancelled", "ravi"),
+    (CancelRequested("ravi", "why"), 1, State.CANCELLED, "cancelled", "ravi"),
     (DeadLetter("why"), 1, State.DEAD, "error", "handler"),
     (Unreachable(BrokerUnavailable("gone")), 3, State.SCHEDULED, "", ""),
     (Stopped(), 3, State.QUEUED, "", ""),

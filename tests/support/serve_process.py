@@ -14,7 +14,7 @@ from typing import Final
 
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
-_FENCED: Final = re.compile(r"job (\S+): (?:settled by nobody|the lease is lost)")
+_FENCED: Final = re.compile(r"job (\S+): (?:not settled, because|the lease is lost)")
 
 
 class Served:

@@ -77,7 +77,7 @@ async def test_ssl_cert_file_is_heeded(theirs: tuple[LocalHttp, Path]) -> None:
 def test_a_file_without_certificates_is_refused_by_name(tmp_path: Path) -> None:
     bad = tmp_path / "ca.pem"
     bad.write_text("no certificate")
-    with pytest.raises(BadSetting, match=r"ca_file .*/ca.pem has no certificates in PEM"):
+    with pytest.raises(BadSetting, match=r"ca_file .*/ca.pem contains no PEM certificates"):
         ssl_context_of(bad)
     with pytest.raises(BadSetting, match="ca_file"):
         webhook("https://crew.example", bad).check()

@@ -127,7 +127,7 @@ async def test_a_delivery_that_cannot_be_handed_in_again_is_told_in_the_log(
     delivery = delivery_job(receiver("case.*"), event, "city", AT)
     await harness.enqueue(replace(delivery, data=b'{"erased":true}'))
     await forward.run_once()
-    assert f"delivery {delivery.id} is there already, with other data" in caplog.text
+    assert f"delivery {delivery.id} exists already, with other data" in caplog.text
     harness.clock.advance(61)
     assert await harness.bus.read_group("receiver:act", "two", limit=10) == []
 

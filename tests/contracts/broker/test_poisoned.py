@@ -157,5 +157,5 @@ async def test_a_job_that_the_archive_cannot_take_stays_and_the_others_go(
     archived, _ = await database.archived(limit=0, cursor=None)
     await database.close()
     assert sorted(detail.view.id for detail in archived) == ["good-1", "good-2"]
-    assert "job bad cannot be archived, and stays" in caplog.text
+    assert "job bad cannot be archived and stays" in caplog.text
     assert await harness.counts(TYPE) == {"dead": 1}
