@@ -11,7 +11,7 @@ from hms_svc import bootstrap
 from hms_svc.api.portal import close as close_portal
 from hms_svc.domain.errors import BadInput
 from hms_svc.observability.logs import set_up_logging
-from hms_svc.processes.shutdown import ending_of_hung, leave_now, stop_on_signals
+from hms_svc.processes.shutdown import leave_if_stuck, leave_now, stop_on_signals
 from hms_svc.processes.supervisor import OUTAGE_CODE
 from hms_svc.runtime.worker import Worker as RuntimeWorker
 from hms_svc.runtime.worker_ids import make_worker_id
@@ -71,4 +71,4 @@ async def _serve(settings: Settings, registry: Registry) -> None:
         worker = RuntimeWorker(engines, options)
         stop_on_signals(worker)
         await worker.run()
-    ending_of_hung(worker)
+    leave_if_stuck(worker)

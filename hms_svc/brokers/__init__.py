@@ -1,1 +1,1 @@
-"""Broker backends: each is a broker, its inspection, its control and its bus over one engine."""
+"""Broker backends: each has a broker, its inspection, control and bus over one engine."""

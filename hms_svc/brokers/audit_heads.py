@@ -1,4 +1,4 @@
-"""Heads of the audit chain as a broker stores them: a line of words under a name for each."""
+"""Heads of the audit chain as a broker stores them: one line of fields under a name for each."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ _NONE: Final = "-"
 
 
 def head_line(head: AuditHead) -> str:
-    """Write a head: link, digest, time, unproven rows, signature."""
-    words = (head.link, head.digest, head.at, head.unproven, head.signature)
-    return " ".join(str(word) or _NONE for word in words)
+    """Return the line of a head: link, digest, time, unproven rows, signature."""
+    fields = (head.link, head.digest, head.at, head.unproven, head.signature)
+    return " ".join(str(field) or _NONE for field in fields)
 
 
 def mark_of(head: AuditHead | None) -> str:
-    """Return what the line of this head begins with; empty for none."""
+    """Return the beginning of the line of this head; empty for None."""
     return "" if head is None else f"{head.link} {head.digest or _NONE} {head.at} "
 
 
 def day_name(head: AuditHead) -> str:
-    """Name the entry of a head as the last one of its day."""
+    """Return the name of a head's entry as the last one of its day."""
     return f"{_DAY}{head.day}"
 
 
 def doubt_name(doubt: Doubt) -> str:
-    """Name the entry of a doubt."""
+    """Return the name of a doubt's entry."""
     return f"{_DOUBT}{doubt.found_link}:{doubt.found_digest or _NONE}"
 
 
 def doubt_line(doubt: Doubt) -> str:
-    """Write a doubt: time, link and digest of the head, link and digest that were found."""
-    words = (doubt.at, doubt.link, doubt.digest, doubt.found_link, doubt.found_digest)
-    return " ".join(str(word) or _NONE for word in words)
+    """Return the line of a doubt: time, link and digest of the head, link and digest that were found."""
+    fields = (doubt.at, doubt.link, doubt.digest, doubt.found_link, doubt.found_digest)
+    return " ".join(str(field) or _NONE for field in fields)
 
 
 def days_over(names: Iterable[str], most: int) -> list[str]:
-    """Name the days beyond the newest `most` of them."""
+    """Return the names of the days beyond the newest `most`."""
     days = sorted((name for name in names if name.startswith(_DAY)), key=_number)
     return days[: max(0, len(days) - most)]
 
@@ -52,7 +52,7 @@ def doubts_in(names: Iterable[str]) -> int:
 
 
 def may_follow(newest: str, head: AuditHead) -> bool:
-    """Return whether a head may follow the line of the newest: a higher link, or the same one again."""
+    """Return whether a head may follow the line of the newest: with a higher link, or the same head again."""
     before = _read_head(newest)
     if before is None:
         return False
@@ -60,14 +60,14 @@ def may_follow(newest: str, head: AuditHead) -> bool:
 
 
 def day_of_line(line: str) -> str:
-    """Name the day of a line that `may_follow` could read."""
+    """Return the day name of a line that `may_follow` could read."""
     head = _read_head(line)
     assert head is not None
     return day_name(head)
 
 
 def read_heads(entries: Mapping[str, str]) -> KeptHeads:
-    """Read all entries by their names."""
+    """Return the heads and doubts of all entries."""
     days = sorted((name for name in entries if name.startswith(_DAY)), key=_number)
     daily = [_read_head(entries[name]) for name in days]
     doubts = [_read_doubt(entries[name]) for name in entries if name.startswith(_DOUBT)]
@@ -77,7 +77,7 @@ def read_heads(entries: Mapping[str, str]) -> KeptHeads:
         newest=newest,
         daily=tuple(head for head in daily if head is not None),
         doubts=tuple(
-            sorted((each for each in doubts if each is not None), key=lambda each: each.at)
+            sorted((doubt for doubt in doubts if doubt is not None), key=lambda doubt: doubt.at)
         ),
         unreadable=lost,
     )
@@ -93,10 +93,10 @@ def _read_head(line: str) -> AuditHead | None:
         link, digest, at, unproven, signature = line.split(" ")
         return AuditHead(
             link=int(link),
-            digest=_word(digest),
+            digest=_field(digest),
             at=int(at),
             unproven=int(unproven),
-            signature=_word(signature),
+            signature=_field(signature),
         )
     except ValueError:
         return None
@@ -108,13 +108,13 @@ def _read_doubt(line: str) -> Doubt | None:
         return Doubt(
             at=int(at),
             link=int(link),
-            digest=_word(digest),
+            digest=_field(digest),
             found_link=int(found_link),
-            found_digest=_word(found_digest),
+            found_digest=_field(found_digest),
         )
     except ValueError:
         return None
 
 
-def _word(text: str) -> str:
+def _field(text: str) -> str:
     return "" if text == _NONE else text

@@ -1,4 +1,4 @@
-"""Bounds of what one step of a broker does, so that others come in between."""
+"""Bounds on the work of one step of a broker, so that other calls are served in between."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Final, TypeVar
 
 Item = TypeVar("Item")
 MOST_JOBS: Final = 500
-"""Jobs that one script or transaction accepts or changes: some tens of milliseconds."""
+"""Jobs that one script or transaction accepts or changes: takes some tens of milliseconds."""
 TYPES_AT_ONCE: Final = 100
-"""Types of which one script looks at all indexes."""
+"""Types whose indexes one script reads."""
 MOST_BYTES: Final = 4 * 1024 * 1024
-"""What the words of one script may have in all, but for a single larger job."""
+"""The maximum size of the arguments of one script, except for a single larger job."""
 
 
 def chunks(
     items: Sequence[Item], size_of: Callable[[Item], int], *, most: int = MOST_JOBS
 ) -> Iterator[Sequence[Item]]:
-    """Return stretches of at most `most` items and `MOST_BYTES`, each of one item at least."""
+    """Return chunks of at most `most` items and `MOST_BYTES`, with at least one item each."""
     first = size = 0
     for number, item in enumerate(items):
         own = size_of(item)
@@ -30,5 +30,5 @@ def chunks(
 
 
 def in_stretches(items: Sequence[Item], most: int = TYPES_AT_ONCE) -> list[Sequence[Item]]:
-    """Cut into stretches of at most `most` items."""
+    """Return the items in slices of at most `most`."""
     return [items[first : first + most] for first in range(0, len(items), most)]

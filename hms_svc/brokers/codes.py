@@ -1,4 +1,4 @@
-"""How the queue file writes states and turns: numbers that one index can order."""
+"""The numeric codes of states and positions in the queue file, which one index can order."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ SCHEDULED, QUEUED, HELD, PROCESSING, RETRYING = 1, 2, 3, 4, 5
 COMPLETED, REJECTED, DEAD, CANCELLED, DISCARDED = 6, 7, 8, 9, 10
 
 PRIORITY_STEP: Final = 2**43
-"""More milliseconds than a wall clock shows: one step of priority outweighs any age."""
+"""More than any wall-clock time in milliseconds: one step of priority outweighs any age."""
 SUSPECT_BAND: Final = 2**60
-"""Added to the turn of a suspect, so that an ordinary claim never reaches it."""
+"""Added to the position of a suspect, so that an ordinary claim never reaches it."""
 LOWEST_RANK: Final = -(2**62)
 COUNTERS: Final = (
     "accepted", "claimed", "completed", "failed", "retried", "rejected", "dead", "cancelled",
@@ -33,5 +33,5 @@ COUNTERS: Final = (
 
 
 def turn(at_ms: int, priority: int) -> int:
-    """Return the position of a ready job: higher priority first, then who became ready first."""
+    """Return the position of a ready job: higher priority first, then by the time it became ready."""
     return at_ms - priority * PRIORITY_STEP

@@ -1,4 +1,4 @@
-"""Records that somebody has written over: left out, and named in the log, in place of an error for all."""
+"""Skips damaged records and names them in the log, instead of failing for all jobs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Result = TypeVar("Result")
 
 
 def readable(job_id: str, read: Callable[[], Result]) -> Result | None:
-    """Return what is read of the record of a job; None, with a line in the log, where it cannot be read."""
+    """Return the result of `read`, or log a warning and return None if the record cannot be read."""
     try:
         return read()
-    except Exception as error:  # noqa: BLE001 - whatever a stranger's bytes make of it
-        log.warning("the record of job %s cannot be read, and is left out: %r", job_id, error)
+    except Exception as error:  # noqa: BLE001 - foreign bytes may raise anything
+        log.warning("the record of job %s cannot be read and is skipped: %r", job_id, error)
         return None

@@ -1,4 +1,4 @@
-"""The fields of a job that no broker looks at: kept as one JSON, shown and handed on."""
+"""The fields of a job that brokers do not interpret: stored as one JSON object and passed on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NOTHING: Final = msgspec.Raw(b"null")
 
 
 class Envelope(msgspec.Struct, omit_defaults=True, gc=False):
-    """The fields of a job that no statement looks at."""
+    """The fields of a job that no statement interprets."""
 
     traceparent: str | None = None
     meta: msgspec.Raw = _NOTHING
@@ -25,7 +25,7 @@ class Envelope(msgspec.Struct, omit_defaults=True, gc=False):
     tracestate: str | None = None
 
     def given(self, name: str) -> bytes | None:
-        """Return the bytes of `meta` or `extra`, None where there are none."""
+        """Return the bytes of `meta` or `extra`, None if it is empty."""
         raw = bytes(getattr(self, name))
         return None if raw == b"null" else raw
 
@@ -51,7 +51,7 @@ def has_envelope(job: Job) -> bool:
 
 
 def write_envelope(job: Job) -> bytes | None:
-    """Return the JSON of a job's envelope fields, None where all are empty."""
+    """Return the JSON of a job's envelope fields, None if all are empty."""
     return msgspec.json.encode(envelope_of(job)) if has_envelope(job) else None
 
 

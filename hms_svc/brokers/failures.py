@@ -1,4 +1,4 @@
-"""Failure groups as operators read them, made of what a broker keeps of each."""
+"""Failure groups for operators, made from what a broker stores of each."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ SLOT_MS: Final = RECENT_SLOT_MS
 SLOTS: Final = 12
 
 
-class Standing(msgspec.Struct, frozen=True):
-    """What a broker keeps of one group: times are Unix ms, `recent` and `next_at` as in FailureGroup."""
+class StoredGroup(msgspec.Struct, frozen=True):
+    """What a broker stores of one group. Times are Unix ms; `recent` and `next_at` are as in FailureGroup."""
 
     id: str
     count: int
@@ -41,7 +41,7 @@ def cause_of_end(type: str, done: Disposition) -> FailureCause:
 
 
 def cause_of_view(view: JobView) -> FailureCause:
-    """Return the cause of a dead, rejected or retrying job, as it would be told today."""
+    """Return the cause of a dead, rejected or retrying job, by the current rules."""
     return cause_of(
         view.state,
         view.type,
@@ -52,34 +52,34 @@ def cause_of_view(view: JobView) -> FailureCause:
     )
 
 
-def groups_of(standing: Iterable[Standing]) -> list[FailureGroup]:
+def groups_of(stored: Iterable[StoredGroup]) -> list[FailureGroup]:
     """Return the groups, the one of the newest job first."""
-    return sorted(map(_group, standing), key=lambda group: (-group.last_at, group.id))
+    return sorted(map(_group, stored), key=lambda group: (-group.last_at, group.id))
 
 
 def slots_until(now_ms: int) -> range:
-    """Return the numbers of the twelve slots of five minutes that end with the present one."""
+    """Return the numbers of the twelve five-minute slots up to the current one."""
     present = now_ms // SLOT_MS
     return range(present - SLOTS + 1, present + 1)
 
 
-def _group(standing: Standing) -> FailureGroup:
-    newest = standing.newest
+def _group(stored: StoredGroup) -> FailureGroup:
+    newest = stored.newest
     others = other_causes(newest.state, newest.type)
-    cause = others if standing.id == others.id else cause_of_view(newest)
+    cause = others if stored.id == others.id else cause_of_view(newest)
     return FailureGroup(
-        id=standing.id,
+        id=stored.id,
         state=newest.state,
         type=newest.type,
         reason=cause.reason,
         by=cause.by,
         error=cause.error,
         pattern=cause.pattern,
-        count=standing.count,
-        first_at=standing.first_at,
-        last_at=standing.last_at,
+        count=stored.count,
+        first_at=stored.first_at,
+        last_at=stored.last_at,
         newest_detail=newest.detail or newest.failure,
         newest_id=newest.id,
-        recent=standing.recent,
-        next_at=standing.next_at,
+        recent=stored.recent,
+        next_at=stored.next_at,
     )

@@ -1,4 +1,4 @@
-"""The history of a job: one JSON line for each attempt and each move that is not part of one."""
+"""The history of a job: one JSON line for each attempt and for each other state change."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAX_TRACEBACK: Final = 16 * 1024
 
 
 class Step(msgspec.Struct, omit_defaults=True, gc=False):
-    """One line. An attempt has a `started` and stands for two moves: claimed, and ended."""
+    """One line. An attempt has `started` and represents two state changes: claimed and ended."""
 
     at: int
     target: State
@@ -35,27 +35,27 @@ _decode: Final = msgspec.json.Decoder(Step).decode
 
 
 def line(step: Step) -> str:
-    """Write one step."""
+    """Return the line of one step."""
     return _encode(step).decode() + "\n"
 
 
 def failure_text(failure: Failure | None) -> str:
-    """Return class and message of a failure in one line, empty where there is none."""
+    """Return class and message of a failure in one line, empty for None."""
     return f"{failure.kind}: {failure.message}" if failure else ""
 
 
 def shorten(traceback: str) -> str:
-    """Keep the end of a long traceback: that is where the fault is."""
+    """Return the end of a long traceback, which shows the cause of the error."""
     return traceback if len(traceback) <= _MAX_TRACEBACK else "…" + traceback[-_MAX_TRACEBACK:]
 
 
 def read_history(text: str | None) -> list[Step]:
-    """Read the steps of a history, oldest first."""
+    """Return the steps of a history, oldest first."""
     return [_decode(row) for row in (text or "").split("\n") if row]
 
 
 def erased_history(text: str | None) -> str:
-    """Return a history with the same steps, and without the words and output of any."""
+    """Return a history with the same steps, without their texts and output."""
     return "".join(
         line(msgspec.structs.replace(step, detail="", error="", traceback="", log=""))
         for step in read_history(text)
@@ -81,9 +81,9 @@ def attempts_of(steps: list[Step]) -> list[AttemptView]:
 
 
 def history_of(view: JobView, steps: list[Step]) -> list[Move]:
-    """Return every move between states, oldest first.
+    """Return all state changes, oldest first.
 
-    A step from a state to itself is a note that the job was hidden or shown again, no move.
+    A step from a state to itself records that the job was hidden or shown again; it is left out.
     """
     history = [_first_move(view, steps)]
     for step in steps:
@@ -112,7 +112,7 @@ def _claimed(at: int, worker: str) -> Move:
 
 
 def _first_move(view: JobView, steps: list[Step]) -> Move:
-    """Return where the job began: where its first step left from, or where it still is."""
+    """Return the job's first state: the source of its first step, or its current state."""
     began = steps[0].source if steps else view.state
     target = began if began in MOVES[None] else State.QUEUED
     cause = Cause.REFUSED if target in TERMINAL else Cause.ENQUEUED

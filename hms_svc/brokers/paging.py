@@ -1,4 +1,4 @@
-"""Pages of jobs: where one ended, as an opaque text; which queues it may concern; when it is full."""
+"""Pages of jobs: their cursors, the types they may contain, and when they are full."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from hms_svc.ports.side_thread import on_side_thread
 
 SLICE: Final = 200
 NAMED_AT_ONCE: Final = 10
-"""Records that are read at once where a filter names ids: each may have a megabyte."""
+"""Records that are read at once if a filter names ids: each may have a megabyte."""
 _MOST_TYPE_TESTS: Final = 1_000_000
 _TYPES_AT_ONCE: Final = 500
 _BEYOND: Final = 2**63
-"""What no place in an order reaches."""
+"""Larger than any position in an order."""
 
 
 async def types_that_may_match(where: Filter, types: Sequence[str]) -> list[str]:
-    """Return the types that may have a job that the filter matches, in their order.
+    """Return the types that may have a job that matches the filter, in order.
 
-    Raises FilterTooCostly where the filter has too many patterns for so many types.
+    Raise FilterTooCostly if the filter has too many patterns for the number of types.
     """
     patterns = where.types()
     if patterns is None:
@@ -38,8 +38,8 @@ async def types_that_may_match(where: Filter, types: Sequence[str]) -> list[str]
     globs = [Glob(pattern) for pattern in patterns if has_globs(pattern)]
     if len(globs) * len(types) > _MOST_TYPE_TESTS:
         raise FilterTooCostly(
-            f"the filter has {len(globs)} patterns of types for {len(types)} types: "
-            f"at most {_MOST_TYPE_TESTS // len(types)} can be looked for among so many"
+            f"the filter has {len(globs)} type patterns; with {len(types)} known types "
+            f"at most {_MOST_TYPE_TESTS // len(types)} patterns are allowed"
         )
     found: list[str] = []
     for some in in_stretches(types, _TYPES_AT_ONCE):
@@ -58,15 +58,15 @@ def _fitting(types: Sequence[str], exact: frozenset[str], globs: Sequence[Glob])
 
 
 def _free(characters: int) -> None:
-    """Count nothing: the number of types and patterns is bounded."""
+    """Ignore the effort: the number of types and patterns is bounded."""
 
 
 class Slices:
-    """How much a page wants: `limit` jobs (0 for all), after a check at `look` records (0 for any).
+    """The size of a page: `limit` jobs (0 for all), and `examine` records to examine (0 for any number).
 
-    With a `look` it is also over once its filter has taken its work, or what was found is large.
-    `size` is how many records its walk reads at once: no more than it wants, where
-    indexes answer; as many as may be, as soon as one is refused.
+    With `examine` the page also ends when the filter has taken too much work, or the jobs found
+    are large. `size` is how many records are read at once: only as many as the page needs while
+    every record matches, and the maximum once one did not match.
     """
 
     def __init__(self, where: Filter, *, limit: int, examine: int) -> None:
@@ -75,8 +75,8 @@ class Slices:
         self._most = min(examine or SLICE, SLICE)
         self.size = min(limit + 1, self._most) if limit and not where.unserved() else self._most
 
-    def read_refusal(self) -> None:
-        """Note that a record did not fit."""
+    def note_mismatch(self) -> None:
+        """Record that a record did not match."""
         self.size = self._most
 
 
@@ -86,9 +86,9 @@ async def fill_page(
     now_ms: int,
     slices: Slices,
 ) -> JobPage:
-    """Take jobs that match from a walk over all that may, until the page is full or has looked enough.
+    """Return a page of the matching jobs of a walk; it ends when it is full or has examined enough.
 
-    The walk gives each job with its place; the place where the page ended makes its cursor.
+    The walk yields each job with its position; the position where the page ends is its cursor.
     """
     found: list[JobView] = []
     judge = FilterJudge(where, now_ms)
@@ -106,32 +106,33 @@ async def fill_page(
             found.append(view)
             size += len(view.data)
         else:
-            slices.read_refusal()
+            slices.note_mismatch()
         last = place
     return JobPage(tuple(found), None, examined, judge.work)
 
 
 def write_cursor(key: tuple[Any, ...]) -> str:
-    """Write the cursor of a page that ended there."""
+    """Return the cursor of a page that ended at a position."""
     return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
 
 
 def read_cursor(cursor: str | None, kind: Any) -> Any:
-    """Read a cursor into a kind of tuple, None where there is none; BadInput for another text.
+    """Return the position in a cursor as a tuple of type `kind`, None without a cursor.
 
-    The tuple is rank of the state, place in its order, and what tells equal places apart.
+    The tuple is the rank of the state, the position in its order, and a tie-breaker.
+    Raise BadInput for an invalid cursor.
     """
     if cursor is None:
         return None
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        found = msgspec.json.decode(raw, type=kind)
+        position = msgspec.json.decode(raw, type=kind)
     except (ValueError, msgspec.DecodeError) as error:
-        raise _no_cursor(cursor) from error
-    if any(isinstance(part, int | float) and not abs(part) < _BEYOND for part in found):
-        raise _no_cursor(cursor)
-    return found
+        raise _bad_cursor(cursor) from error
+    if any(isinstance(part, int | float) and not abs(part) < _BEYOND for part in position):
+        raise _bad_cursor(cursor)
+    return position
 
 
-def _no_cursor(cursor: str) -> BadInput:
-    return BadInput(f"cursor {cursor!r:.80} is not one that a page gave")
+def _bad_cursor(cursor: str) -> BadInput:
+    return BadInput(f"cursor {cursor!r:.80} is invalid: use the cursor of an earlier page")

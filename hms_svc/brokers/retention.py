@@ -1,4 +1,4 @@
-"""How long a broker keeps what has ended."""
+"""The retention of a broker."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Retention(msgspec.Struct, frozen=True):
-    """How long the broker keeps what has ended; counts are of records."""
+    """How long the broker keeps finished jobs and events; counts are of records."""
 
     completed_days: float = 7
     completed_most: int = 100_000

@@ -1,4 +1,4 @@
-"""What a settlement is to the world: its life-cycle events and its running counters."""
+"""The effects of a settlement: its life-cycle events, running counters and history line."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ class EventData(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 def events_of(done: Disposition) -> tuple[str, ...]:
-    """Return the types of the events that a disposition is announced with."""
+    """Return the types of the events that announce a disposition."""
     events = _EVENTS.get(done.state, ())
     return (JOB_FAILED, *events) if _failed(done) else events
 
 
 def counters_of(done: Disposition) -> tuple[str, ...]:
-    """Return the running counters that a disposition adds to."""
+    """Return the running counters that a disposition increments."""
     counters = _COUNTERS.get(done.state, ())
     return ("failed", *counters) if _failed(done) else counters
 
@@ -70,7 +70,7 @@ def _failed(done: Disposition) -> bool:
 
 
 def event_data(settlement: Settlement) -> EventData:
-    """Return what the events of a settlement say."""
+    """Return the data of the events of a settlement."""
     done = settlement.disposition
     return EventData(
         type=settlement.type,
@@ -86,7 +86,7 @@ def event_data(settlement: Settlement) -> EventData:
 
 
 def step_of(settlement: Settlement) -> Step:
-    """Return the line that a settlement leaves in the history of its job."""
+    """Return the step that a settlement adds to the history of its job."""
     done, failure = settlement.disposition, settlement.disposition.failure
     return Step(
         at=settlement.ended_at,
@@ -104,7 +104,7 @@ def step_of(settlement: Settlement) -> Step:
 
 
 def as_cancelled(settlement: Settlement, by: str, detail: str) -> Settlement:
-    """Return the settlement of a run that somebody has asked to cancel, and that would go on."""
+    """Return the settlement of a run with a cancel request, in place of one that would run again."""
     cancelled = Disposition(
         state=State.CANCELLED,
         cause=Cause.OPERATOR,

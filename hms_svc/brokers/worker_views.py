@@ -1,4 +1,4 @@
-"""A worker of the register, as operators see it."""
+"""The operator's view of a worker in the register."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ read_request: Final = msgspec.json.Decoder(WorkerRequest).decode
 
 def worker_view(
     registration: bytes,
-    in_hand: Sequence[tuple[str, int]],
+    running: Sequence[tuple[str, int]],
     last_seen_at: int,
     request: bytes | None = None,
 ) -> WorkerView:
-    """Make the view of a worker of its registration and what is wanted of it (JSON).
+    """Return the view of a worker from its registration and the request to it (both JSON).
 
-    `in_hand` are the ids of the jobs that it runs, each with the end of its lease (Unix ms).
+    `running` are the ids of its running jobs, each with the end of its lease (Unix ms).
     """
     worker = msgspec.json.decode(registration, type=WorkerRegistration)
-    jobs, lease_ends = zip(*in_hand, strict=True) if in_hand else ((), ())
+    jobs, lease_ends = zip(*running, strict=True) if running else ((), ())
     return WorkerView(
         id=worker.id,
         host=worker.host,
@@ -50,9 +50,9 @@ def worker_view(
 def serving(
     workers: Iterable[WorkerRegistration | WorkerView],
 ) -> tuple[Mapping[str, int], Mapping[str, int]]:
-    """Count for each type the workers that claim of it, and those that have its handler and claim nothing.
+    """Count for each type the workers that claim it, and those that serve it but are quiet.
 
-    Suspect lanes are neither: they take no new jobs.
+    Suspect lanes are not counted: they take no new jobs.
     """
     claiming: Counter[str] = Counter()
     quiet: Counter[str] = Counter()

@@ -1,1 +1,1 @@
-"""The processes of `serve` and of the console: their supervisor, workers and HTTP server."""
+"""The processes of `serve` and of the console: supervisor, workers and HTTP server."""

@@ -1,4 +1,4 @@
-"""What every child of `serve` has in common: its end in one line, and as an exit code."""
+"""How every child of `serve` ends: with an exit code, and an error in one line."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from hms_svc.domain.errors import BadInput, HmsError, Outage, Replaced
 from hms_svc.processes.supervisor import OUTAGE_CODE, REPLACED_CODE
 
 
-def ending_of(work: Callable[[], None]) -> int:
-    """Run a child of `serve` to its end; gives its exit code, with its error in one line."""
+def exit_code_of(work: Callable[[], None]) -> int:
+    """Run a child of `serve` to its end; print an error in one line, and return the exit code."""
     try:
         work()
     except BadInput as error:
-        return _complain(error, 2)
+        return _report(error, 2)
     except Replaced as error:
-        return _complain(error, REPLACED_CODE)
+        return _report(error, REPLACED_CODE)
     except Outage as error:
-        return _complain(error, OUTAGE_CODE)
+        return _report(error, OUTAGE_CODE)
     except HmsError as error:
-        return _complain(error, 1)
+        return _report(error, 1)
     return 0
 
 
-def _complain(error: HmsError, code: int) -> int:
+def _report(error: HmsError, code: int) -> int:
     print(f"hms-svc: {error}", file=sys.stderr)
     return code

@@ -1,4 +1,4 @@
-"""Workers that live and end with a console: on a thread of it, or in processes below it."""
+"""Workers that run as long as a console: on a thread of it, or in child processes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ BY_OPERATOR: Final = "stopped by an operator"
 
 
 class EmbeddedWorkers:
-    """What both ways share: a thread that minds the work, a state in words, an end to wait for."""
+    """The common base: a thread that supervises the workers, a state text, and an end to wait for."""
 
     def __init__(self, settings: Settings, types: Iterable[str] = ()) -> None:
         self._settings = bootstrap.resolve(settings)
@@ -52,23 +52,23 @@ class EmbeddedWorkers:
 
     @property
     def state(self) -> str:
-        """Return, in a few words how they are."""
+        """A short text about the state of the workers."""
         return self._state
 
     @property
     def is_asked_to_stop(self) -> bool:
-        """Return whether `stop` was called."""
+        """Whether `stop` was called."""
         return self._stops > 0
 
     def start(self) -> None:
-        """Begin, once; an outage at the start is tried again until it is over."""
+        """Start, once; after an outage at the start it tries again until the outage is over."""
         if self._state != "not started":
             return
         self._state = "starting"
         threading.Thread(target=self._run_in_thread, name="hms-svc-workers", daemon=True).start()
 
     def stop(self) -> None:
-        """Let running jobs finish within the grace; a second call cancels them or gives them back."""
+        """Let running jobs finish within the grace period; a second call cancels or releases them."""
         self._stops += 1
         if self._state == "not started":
             self._end("stopped")
@@ -77,11 +77,11 @@ class EmbeddedWorkers:
             self._pass_stop()
 
     async def wait_stopped(self) -> None:
-        """Return when nothing works any more."""
+        """Wait until all workers have stopped."""
         await asyncio.shield(asyncio.wrap_future(self._ended))
 
     def join(self, seconds: float) -> bool:
-        """Wait, blocking, for the end; False where it did not come."""
+        """Block until the workers have stopped; return False if they have not within `seconds`."""
         try:
             self._ended.result(seconds)
         except TimeoutError:
@@ -110,17 +110,17 @@ class EmbeddedWorkers:
 
 
 class ThreadWorkers(EmbeddedWorkers):
-    """One worker on a thread, a loop and engines of its own; suspects run in a child."""
+    """One worker on its own thread, with its own loop and engines; suspects run in a child process."""
 
     def __init__(self, settings: Settings, types: Iterable[str] = ()) -> None:
         super().__init__(settings, types)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._asked = asyncio.Event()
+        self._stop_requested = asyncio.Event()
         self._worker: Worker | None = None
         self._lane = SuspectLane(self._types, child_environment(self._settings))
 
     def start(self) -> None:
-        """Begin, once; an outage at the start is tried again until it is over."""
+        """Start, once; after an outage at the start it tries again until the outage is over."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
         super().start()
@@ -139,10 +139,10 @@ class ThreadWorkers(EmbeddedWorkers):
         try:
             self._loop.call_soon_threadsafe(self._pass_on_stop)
         except RuntimeError:
-            log.debug("the workers' loop has ended already")
+            log.debug("the event loop of the workers has already ended")
 
     def _pass_on_stop(self) -> None:
-        self._asked.set()
+        self._stop_requested.set()
         self._lane.stop()
         if self._worker is not None:
             if self._stops > 1:
@@ -154,73 +154,73 @@ class ThreadWorkers(EmbeddedWorkers):
         if self._types:
             registry = registry.only(self._types)
         wait_seconds = SHORTEST_WAIT_SECONDS
-        while not self._asked.is_set():
+        while not self._stop_requested.is_set():
             try:
                 worker_id = make_worker_id()
                 async with bootstrap.engines(
-                    self._settings, registry, worker_id, on_replaced=self._leave_files
+                    self._settings, registry, worker_id, on_replaced=self._leave_replaced_files
                 ) as engines:
                     await self._run(engines, worker_id)
             except Outage as error:
-                if not self._asked.is_set():
-                    log.warning("the workers wait: %s", error)
+                if not self._stop_requested.is_set():
+                    log.warning("the workers wait for the end of an outage: %s", error)
                     self._state = _waiting_text(error)
-                    await self._rest(wait_seconds)
+                    await self._pause(wait_seconds)
                 wait_seconds = min(LONGEST_WAIT_SECONDS, wait_seconds * 2)
 
-    def _leave_files(self) -> None:
-        """End the worker whose files are not at their paths any more: the next opens those that are."""
+    def _leave_replaced_files(self) -> None:
+        """Stop the worker whose open files are no longer at their paths; the next one opens the new files."""
         if self._worker is not None:
             self._worker.stop_now()
 
-    async def _rest(self, seconds: float) -> None:
+    async def _pause(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                await self._asked.wait()
+                await self._stop_requested.wait()
         except TimeoutError:
             return
 
     async def _run(self, engines: Engines, worker_id: str) -> None:
         options = bootstrap.worker_options(self._settings, worker_id=worker_id)
         self._worker = Worker(engines, options, on_suspects=self._lane.need)
-        if self._asked.is_set():
+        if self._stop_requested.is_set():
             return
         self._state = f"{options.slots} slots, thread"
-        log.info("worker %s works on a thread with %d slots", options.worker_id, options.slots)
+        log.info("worker %s runs on a thread with %d slots", options.worker_id, options.slots)
         await self._worker.run()
         if self._worker.is_dismissed:
             self._lane.stop()
-            self._asked.set()
-        if self._asked.is_set():
+            self._stop_requested.set()
+        if self._stop_requested.is_set():
             await self._lane.wait_stopped()
             if self._worker.is_dismissed:
                 self._end(BY_OPERATOR)
         elif (
             self._worker.is_hung
         ):  # functions that do not return hold all its threads: another worker has its own
-            log.error("worker %s is replaced; its threads stay in their functions", worker_id)
+            log.error("worker %s is replaced; its threads still run their functions", worker_id)
 
 
 class ProcessWorkers(EmbeddedWorkers):
-    """The supervisor of `serve` as a child, which ends when this process does."""
+    """The supervisor of `serve` as a child process, which ends when this process does."""
 
     def __init__(self, settings: Settings, types: Iterable[str] = ()) -> None:
         super().__init__(settings, types)
-        self._asked = threading.Event()
+        self._stop_requested = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._line: socket.socket | None = None
 
     def _work(self) -> None:
         wait_seconds = SHORTEST_WAIT_SECONDS
-        while not self._asked.is_set():
+        while not self._stop_requested.is_set():
             code = self._supervise()
-            if self._asked.is_set():
+            if self._stop_requested.is_set():
                 return
             if code != OUTAGE_CODE:
                 self._end(f"stopped with {code}: see the log" if code else BY_OPERATOR)
                 return
             self._state = "waiting for broker and database: see the log"
-            self._asked.wait(wait_seconds)
+            self._stop_requested.wait(wait_seconds)
             wait_seconds = min(LONGEST_WAIT_SECONDS, wait_seconds * 2)
 
     def _supervise(self) -> int:
@@ -232,19 +232,19 @@ class ProcessWorkers(EmbeddedWorkers):
         line.setblocking(True)
         with line:
             self._line = line
-            if self._asked.is_set():
+            if self._stop_requested.is_set():
                 self._pass_stop()
             while received := receive(line):
-                if READY in received and not self._asked.is_set():
+                if READY in received and not self._stop_requested.is_set():
                     self._state = f"{self._settings.concurrency} slots, process"
             self._line = None
         return self._process.wait()
 
     def _pass_stop(self) -> None:
-        self._asked.set()
+        self._stop_requested.set()
         send(self._line, STOP if self._stops == 1 else STOP_NOW)
 
 
 def _waiting_text(outage: Outage) -> str:
-    what = "database" if isinstance(outage, DatabaseUnavailable) else "broker"
-    return f"waiting for the {what}: {plain(str(outage))}"
+    engine = "database" if isinstance(outage, DatabaseUnavailable) else "broker"
+    return f"waiting for the {engine}: {plain(str(outage))}"

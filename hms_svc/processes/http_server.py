@@ -1,4 +1,4 @@
-"""What the HTTP server of `serve` does, from its start to its end."""
+"""The HTTP server process of `serve`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from hms_svc.ports.backend import Backend
 from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.stores import Database
 from hms_svc.ports.tracing import Tracer
-from hms_svc.processes.child_exit import ending_of
+from hms_svc.processes.child_exit import exit_code_of
 from hms_svc.processes.shutdown import leave_now
 from hms_svc.processes.stop_signals import stop_signals
 from hms_svc.processes.supervisor import DONE, READY, REPLACED_CODE, ChildSpec, send, stop_reason
@@ -42,7 +42,7 @@ log: Final = logging.getLogger("hms_svc.http")
 
 
 def run_http_server(arguments: list[str]) -> int:
-    """Run one HTTP server: arguments are the line's descriptor and the spec as JSON."""
+    """Run the HTTP server; the arguments are the descriptor of the control socket and the spec as JSON."""
     line = socket.socket(fileno=int(arguments[0]))
     spec = msgspec.json.decode(arguments[1], type=ChildSpec)
 
@@ -52,7 +52,7 @@ def run_http_server(arguments: list[str]) -> int:
         check_http_settings(settings)
         asyncio.run(_receive(settings, spec, line))
 
-    return ending_of(work)
+    return exit_code_of(work)
 
 
 async def _receive(settings: Settings, spec: ChildSpec, line: socket.socket) -> None:
@@ -65,7 +65,7 @@ async def _receive(settings: Settings, spec: ChildSpec, line: socket.socket) -> 
         stop.set()
 
     async with open_api(settings, on_replaced) as api:
-        with suppress(Outage):  # They are read now: the database may hang later.
+        with suppress(Outage):  # Tokens are loaded now: the database may be unresponsive later.
             await api.authentication.is_open()
         await check_exposure(settings, listening, api.authentication.is_open)
         warn_of_plain_text(settings, listening)
@@ -84,7 +84,7 @@ async def _receive(settings: Settings, spec: ChildSpec, line: socket.socket) -> 
 async def open_api(
     settings: Settings, on_replaced: Callable[[], None] | None = None
 ) -> AsyncIterator[ApiContext]:
-    """Open broker and database, and make the HTTP server over them; see `bootstrap.backend`."""
+    """Open broker and database, and yield the context of the HTTP API; see `bootstrap.backend`."""
     clock = SystemClock()
     registry = bootstrap.application(settings)
     stores = bootstrap.database(settings, clock, on_replaced=on_replaced, bounded=True)

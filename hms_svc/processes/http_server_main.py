@@ -1,4 +1,4 @@
-"""The HTTP server of `serve`, as the supervisor starts it: `python -m hms_svc.processes.http_server_main`."""
+"""Entry point of the HTTP server process: `python -m hms_svc.processes.http_server_main`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 
 def main() -> int:
-    """Load the HTTP server with the garbage collector off, which makes that shorter; run it."""
+    """Load the HTTP server with the garbage collector off, which is faster, and run it."""
     gc.disable()
     from hms_svc.processes.http_server import run_http_server
 

@@ -1,4 +1,4 @@
-"""Processes whose parents have died, and that fell to us."""
+"""Orphaned processes that became children of this process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 def reap_orphans(children: set[int]) -> None:
-    """Take the end of processes that are not ours, but fell to us: we may be the first of a container."""
+    """Reap orphans other than `children`: this process may be the init process of a container."""
     while True:
         try:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)

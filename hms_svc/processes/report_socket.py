@@ -1,4 +1,4 @@
-"""The way of a worker's reports to the HTTP server beside it: datagrams that never wait."""
+"""Sends a worker's metrics to the HTTP server process, as datagrams that never block."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def sender_of(descriptor: int) -> Callable[[bytes], bool] | None:
-    """Make what sends over an inherited socket; it gives False where it could not. -1 is none."""
+    """Return a function that sends over an inherited socket, or returns False; None for descriptor -1."""
     if descriptor < 0:
         return None
     line = socket.socket(fileno=descriptor)

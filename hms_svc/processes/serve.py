@@ -1,4 +1,4 @@
-"""`hms-svc serve`: it becomes the supervisor of its workers and of the HTTP server."""
+"""`hms-svc serve`: the process becomes the supervisor of its workers and the HTTP server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hms_svc.settings import Settings, child_environment
 
 
 class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What `serve` was asked for. `types` empty is all; `http` None is no HTTP; `web` the console."""
+    """The options of `serve`. Empty `types` means all, `http` None no HTTP; `web` adds the browser console."""
 
     processes: int = 1
     types: tuple[str, ...] = ()
@@ -25,11 +25,11 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def serve(settings: Settings, options: ServeOptions) -> int:
-    """Run workers until they are stopped or drained; gives the exit code of `serve`.
+    """Run workers until they are stopped or drained; return the exit code of `serve`.
 
-    Replaces this process by the supervisor, which needs little of what a
-    command line has loaded; with `memory://`, whose folder goes away with this
-    process, the supervisor runs in it.
+    Replaces this process with the supervisor, which needs few of the modules that the command
+    line has loaded. With `memory://` the supervisor runs in this process, because the folder
+    is removed when it ends.
     """
     bootstrap.check_application(settings)
     extras.check_database(settings.database_url)
@@ -54,6 +54,6 @@ def serve(settings: Settings, options: ServeOptions) -> int:
         *python_module("hms_svc.processes.supervisor_main"),
         msgspec.json.encode(specs).decode(),
     ]
-    return os.execve(  # noqa: S606 - nothing of it is anybody's input
+    return os.execve(  # noqa: S606 - nothing in it is input of a user
         sys.executable, command, child_environment(settings)
     )

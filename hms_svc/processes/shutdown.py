@@ -1,4 +1,4 @@
-"""What signals do to a worker, and how its process ends where threads cannot."""
+"""How a worker stops on signals, and how its process exits if threads cannot be stopped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 import sys
 from typing import Final
 
-from hms_svc.processes.stop_signals import EXIT_INTERRUPTED, Stop, stop_signals
+from hms_svc.processes.stop_signals import EXIT_INTERRUPTED, StopRequest, stop_signals
 from hms_svc.runtime.worker import Worker
 
 log: Final = logging.getLogger("hms_svc.runtime")
@@ -17,35 +17,36 @@ EXIT_HUNG: Final = 71
 
 
 def leave_now(code: int = 0) -> None:
-    """End the process at once: the loop's own clean-up would wait for what cannot be stopped."""
+    """Exit immediately: the clean-up of the loop would wait for threads that cannot be stopped."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
-def ending_of_hung(worker: Worker) -> None:
-    """End the process of a worker that functions still hold on to, which nothing else can end."""
+def leave_if_stuck(worker: Worker) -> None:
+    """Exit if the worker has functions that still run and that only the end of the process can stop."""
     if worker.is_stuck:
         leave_now(EXIT_HUNG if worker.is_hung else 0)
 
 
 def stop_on_signals(worker: Worker) -> None:
-    """Let the first signal end the worker gracefully, and a later one at once."""
+    """Stop the worker gracefully on the first signal, and exit immediately on a later one."""
     loop = asyncio.get_running_loop()
-    stop = Stop()
+    stop = StopRequest()
 
     def leave_or_go_on(number: int, _: object) -> None:
-        if not stop.reports_to(number):
+        if not stop.is_first_or_repeated(number):
             os._exit(EXIT_INTERRUPTED)
 
     def receive(number: int) -> None:
-        stop.reports_to(number)
-        # Later ones are live by the main thread itself, also while the loop does not turn.
-        for each in numbers:
-            loop.remove_signal_handler(each)
-            signal.signal(each, leave_or_go_on)
-        hands = worker.in_flight.unsettled()
-        log.info("stopping: %d jobs in hand; another signal leaves at once", hands)
+        stop.is_first_or_repeated(number)
+        # Later signals are handled by the main thread itself, so that a blocked loop cannot delay
+        # them.
+        for stop_signal in numbers:
+            loop.remove_signal_handler(stop_signal)
+            signal.signal(stop_signal, leave_or_go_on)
+        running = worker.in_flight.unsettled()
+        log.info("stopping: %d jobs are running; another signal exits immediately", running)
         worker.stop()
 
     numbers = stop_signals()

@@ -1,4 +1,4 @@
-"""Which signals stop a process that serves, and which are one stop told twice."""
+"""Which signals stop a serving process, and which repeat an earlier one."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Final
 
 EXIT_INTERRUPTED: Final = 130
 SAME_STOP_SECONDS: Final = 1.0
-"""Within this a second signal tells the same stop: a group is told, and its parent passes it on."""
+"""A second signal within this time is the same stop: sent to the process group, and passed on by the parent."""
 
 
-class Stop:
-    """The stop of a process, as signals tell it; interrupts from a keyboard count one by one."""
+class StopRequest:
+    """The stop of a process by signals; interrupts from a keyboard count one by one."""
 
     def __init__(self) -> None:
         self._first = 0
         self._at = 0.0
 
-    def reports_to(self, number: int) -> bool:
-        """Return whether this signal is the first, or repeats it; False means: leave at once."""
+    def is_first_or_repeated(self, number: int) -> bool:
+        """Return whether this signal is the first or repeats it; False means to exit immediately."""
         now = time.monotonic()
         if not self._first:
             self._first, self._at = number, now
@@ -29,10 +29,10 @@ class Stop:
 
 
 def stop_signals() -> list[signal.Signals]:
-    """Return the signals that stop this process: not those that it was started to ignore (nohup)."""
-    wanted = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+    """Return the signals that stop this process, except those it was started to ignore (nohup)."""
+    numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
     return [
         number
-        for number in wanted
+        for number in numbers
         if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN
     ]

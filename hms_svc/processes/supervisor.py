@@ -1,7 +1,8 @@
-"""The supervisor of `serve`: workers, the HTTP server that listens, the suspect lane when it is needed.
+"""The supervisor of `serve`: it runs the workers, the HTTP server, and the suspect lane if needed.
 
-Children are started by exec, never by fork or by importing the caller's script again. Each holds one end of a socket
-pair: it writes a byte to report, reads one when it is to stop, and reads end of file when the supervisor is gone.
+Children are started by exec, never by fork or by importing the caller's script again. Each has
+one end of a socket pair: it writes a byte to report an event, reads one when it is to stop, and
+reads end of file when the supervisor is gone.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from types import FrameType
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from hms_svc.processes.orphans import reap_orphans
-from hms_svc.processes.stop_signals import EXIT_INTERRUPTED, Stop, stop_signals
+from hms_svc.processes.stop_signals import EXIT_INTERRUPTED, StopRequest, stop_signals
 from hms_svc.runtime.worker_ids import make_worker_id
 from hms_svc.settings import Settings, child_environment
 
@@ -35,31 +37,31 @@ DISMISSED: Final = b"o"
 STOP: Final = b"t"
 STOP_NOW: Final = b"h"
 FINAL_CODES: Final = frozenset({1, 2, 5, 6})
-"""Ends of a child at its start that another would meet, too: all the service ends with the first
-of its role. One that comes later finds a file that was changed, say; it is tried again."""
+"""Exit codes of a child at its start that a restart would repeat: if the first child of a role
+ends so, the service ends. A later child is restarted: it found a changed file, for example."""
 OUTAGE_CODE: Final = 5
 REPLACED_CODE: Final = 72
-"""The end of a child whose open files are not at their paths any more: all the service ends, with
-OUTAGE_CODE, so that whoever keeps it starts it anew."""
+"""The exit code of a child whose open files are no longer at their paths: the service ends with
+OUTAGE_CODE, so that its service manager starts it again."""
 SHORTEST_PAUSE_SECONDS: Final = 0.05
 LONGEST_PAUSE_SECONDS: Final = 5.0
 HEALTHY_SECONDS: Final = 10.0
 
 
 class Role(StrEnum):
-    """What a child is for: jobs, jobs that may have ended their worker, or HTTP."""
+    """The role of a child: jobs, suspects (jobs that may have crashed their worker), or HTTP."""
 
     WORKER = "worker"
     SUSPECTS = "suspects"
-    HTTP = "door"
+    HTTP = "http"
 
 
 class ChildSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a child is told, beside the settings in its environment.
+    """The arguments of a child, beside the settings in its environment.
 
-    `listening` is the descriptor of the socket that an HTTP server accepts from, open
-    before it starts; `reports` that of the datagrams in which workers tell
-    the HTTP server what they measured. -1 is none.
+    `listening` is the descriptor of the socket that the HTTP server accepts from, opened
+    before it starts; `reports` that of the socket for datagrams with which workers send
+    their metrics to the HTTP server. -1 means none.
     """
 
     role: Role = Role.WORKER
@@ -73,29 +75,29 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def descriptors(self) -> list[int]:
-        """What the child inherits, beside its line."""
+        """The descriptors that the child inherits, beside its control socket."""
         return [number for number in (self.listening, self.reports) if number >= 0]
 
 
 def python_module(module: str) -> list[str]:
-    """Return the command that runs a module of ours, and imports nothing from the current folder."""
+    """Return the command that runs a module without importing anything from the current folder."""
     return [sys.executable, "-P", "-m", module]
 
 
 def start_child(
     module: str,
-    told: ChildSpec | list[ChildSpec],
+    spec: ChildSpec | list[ChildSpec],
     environment: Mapping[str, str],
     *,
     inherited: Sequence[int] = (),
 ) -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """Start a module as a process of a group of its own, with a line to us that never blocks."""
+    """Start a module as a process in a new process group; return it with a non-blocking control socket."""
     ours, theirs = socket.socketpair()
     with theirs:
         ours.setblocking(False)
         process = subprocess.Popen(
             [
-                *python_module(module), str(theirs.fileno()), msgspec.json.encode(told).decode(),
+                *python_module(module), str(theirs.fileno()), msgspec.json.encode(spec).decode(),
             ],
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -113,7 +115,7 @@ MODULES: Final = {
 
 
 class _Child:
-    """One running process, and what it has said."""
+    """One running process, and what it has reported."""
 
     def __init__(self, spec: ChildSpec, process: subprocess.Popen[bytes], line: socket.socket):
         self.spec = spec
@@ -124,19 +126,19 @@ class _Child:
         self.done = False
         self.replaced = False
         self.leave_by = float("inf")
-        self._asked = False
+        self._is_asked = False
 
     def ask_to_end(self) -> None:
-        """Ask over the line, once: a signal would count beside one that was sent to all."""
-        if not self._asked:
-            self._asked = True
+        """Ask over the socket, once: a signal would count in addition to one that was sent to the group."""
+        if not self._is_asked:
+            self._is_asked = True
             send(self.line, STOP)
 
 
 class Supervisor:
     """Keeps the processes of one `serve` alive, and ends them together.
 
-    With a `line` it says READY there once, and ends when the other end is closed.
+    With a `line` it sends READY there once, and ends when the other end is closed.
     """
 
     def __init__(
@@ -152,7 +154,7 @@ class Supervisor:
         self._began: set[Role] = set()
         self._selector = selectors.DefaultSelector()
         self._stop_signal = 0
-        self._stop_reported = Stop()
+        self._stop_request = StopRequest()
         self._stopping = False
         self._exit_code = 0
         self._deadline = float("inf")
@@ -162,7 +164,7 @@ class Supervisor:
             self._metrics = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
 
     def run(self) -> int:
-        """Start the processes and watch them; gives the exit code of `serve`."""
+        """Start the processes and supervise them; return the exit code of `serve`."""
         reader, writer = socket.socketpair()
         for end in (reader, writer):
             end.setblocking(False)
@@ -179,15 +181,15 @@ class Supervisor:
         return self._exit_code
 
     def _poll_once(self, reader: socket.socket) -> None:
-        for key, _ in self._selector.select(self._patience()):
+        for key, _ in self._selector.select(self._seconds_to_wait()):
             if key.fileobj is reader:
                 for number in reader.recv(4096):
                     self._on_signal(number)
             elif key.fileobj is self._line:
                 self._read_console(self._line)
             else:
-                self._listen(key.data)
-        self._bury()
+                self._read_child(key.data)
+        self._reap_children()
         self._restart()
         now = time.monotonic()
         if now > self._deadline:
@@ -196,7 +198,7 @@ class Supervisor:
             if now > child.leave_by:
                 child.process.kill()
 
-    def _patience(self) -> float | None:
+    def _seconds_to_wait(self) -> float | None:
         moments = [moment for moment, _ in self._restarts]
         limits = [self._deadline, *(child.leave_by for child in self._children)]
         moments += [limit for limit in limits if limit != float("inf")]
@@ -205,7 +207,7 @@ class Supervisor:
     def _on_signal(self, number: int) -> None:
         if number == signal.SIGCHLD:
             return
-        if not self._stop_reported.reports_to(number):
+        if not self._stop_request.is_first_or_repeated(number):
             self._exit_code = EXIT_INTERRUPTED
             self._kill_all()
             return
@@ -213,7 +215,7 @@ class Supervisor:
             self._begin_to_stop(number)
 
     def _read_console(self, line: socket.socket) -> None:
-        """Stop with the console that these workers belong to, at once where it says so."""
+        """Stop when the console that these workers belong to ends or asks; immediately for STOP_NOW."""
         received = receive(line)
         if not received:
             self._selector.unregister(line)
@@ -230,9 +232,8 @@ class Supervisor:
         if not self._stopping:
             for spec in self._specs:
                 if spec.listening >= 0:
-                    os.close(
-                        spec.listening
-                    )  # the HTTP server has its own; nobody shall wait for no one
+                    # The HTTP server has its own copy; clients must not wait on this one.
+                    os.close(spec.listening)
         self._stopping = True
         self._exit_code = exit_code
         self._restarts.clear()
@@ -246,9 +247,7 @@ class Supervisor:
             child.process.kill()
 
     def _start(self, spec: ChildSpec) -> None:
-        spec = msgspec.structs.replace(
-            spec, worker_id=make_worker_id(), reports=self._end_of_reports(spec.role)
-        )
+        spec = replace(spec, worker_id=make_worker_id(), reports=self._end_of_reports(spec.role))
         process, line = start_child(
             MODULES[spec.role], spec, self._environment, inherited=spec.descriptors
         )
@@ -262,7 +261,7 @@ class Supervisor:
         reads, writes = self._metrics
         return (reads if role is Role.HTTP else writes).fileno()
 
-    def _listen(self, child: _Child) -> None:
+    def _read_child(self, child: _Child) -> None:
         try:
             received = child.line.recv(4096)
         except BlockingIOError:
@@ -280,35 +279,35 @@ class Supervisor:
             send(self._line, READY)
         child.done |= DONE in received
         if STOPPING in received or DISMISSED in received:
-            self._let_leave(child, is_dismissed=DISMISSED in received)
+            self._on_stopping(child, is_dismissed=DISMISSED in received)
         if SUSPECTS in received:
             self._need_lane()
 
-    def _let_leave(self, child: _Child, *, is_dismissed: bool) -> None:
-        """Start another beside a worker that stops unasked from here, unless an operator stopped it."""
+    def _on_stopping(self, child: _Child, *, is_dismissed: bool) -> None:
+        """Replace a worker that stops without our request, unless an operator stopped it."""
         if self._stopping or child.spec.role is not Role.WORKER or child.spec.drain:
             return
         child.replaced = True
         child.leave_by = time.monotonic() + self._grace_seconds + 10.0
         if is_dismissed:
-            log.warning("worker process %d is stopped by an operator", child.process.pid)
+            log.warning("worker process %d was stopped by an operator", child.process.pid)
             return
-        log.warning("worker process %d stops unasked; starting another", child.process.pid)
-        self._start_later(child, msgspec.structs.replace(child.spec, predecessor=""))
+        log.warning("worker process %d stops by itself; starting another", child.process.pid)
+        self._start_later(child, replace(child.spec, predecessor=""))
 
     def _need_lane(self) -> None:
         if not self._has(Role.SUSPECTS) and not self._stopping:
             self._start(ChildSpec(role=Role.SUSPECTS, types=self._specs[0].types))
 
     def _has(self, role: Role) -> bool:
-        """Return whether a child of this role runs, or is about to."""
+        """Return whether a child of this role runs, or is about to be started."""
         specs = [*(child.spec for child in self._children), *(spec for _, spec in self._restarts)]
         return any(spec.role is role for spec in specs)
 
-    def _bury(self) -> None:
+    def _reap_children(self) -> None:
         for child in [child for child in self._children if child.process.poll() is not None]:
             if child.line.fileno() in self._selector.get_map():
-                self._listen(child)
+                self._read_child(child)
             if child.line.fileno() in self._selector.get_map():
                 self._selector.unregister(child.line)
             child.line.close()
@@ -343,9 +342,9 @@ class Supervisor:
             "%s process %d ended with %s; starting another",
             child.spec.role, child.process.pid, code,
         )  # fmt: skip
-        # A child that never began has left nothing behind; the one before it may have.
-        heir_of = child.spec.worker_id if child.ready else child.spec.predecessor
-        successor = msgspec.structs.replace(child.spec, predecessor=heir_of or child.spec.worker_id)
+        # A child that never became ready has no leases; the one before it may have.
+        predecessor = child.spec.worker_id if child.ready else child.spec.predecessor
+        successor = replace(child.spec, predecessor=predecessor or child.spec.worker_id)
         self._start_later(child, successor)
 
     def _start_later(self, child: _Child, successor: ChildSpec) -> None:
@@ -363,20 +362,20 @@ class Supervisor:
 
 
 def _note(number: int, frame: FrameType | None) -> None:
-    """Let the wake-up descriptor carry the signal."""
+    """Do nothing: the signal is read from the wake-up descriptor."""
 
 
-def send(line: socket.socket | None, what: bytes) -> None:
-    """Write something on a line, where there is one and somebody listens."""
+def send(line: socket.socket | None, message: bytes) -> None:
+    """Send a message over a control socket; ignore a missing or closed one."""
     try:
         if line is not None:
-            line.send(what)
+            line.send(message)
     except OSError:
-        log.debug("nobody listens on the line")
+        log.debug("the other end of the control socket is closed")
 
 
 def receive(line: socket.socket) -> bytes:
-    """Wait for what the other end of a line says; nothing where that has ended, however it did."""
+    """Block until the other end of a control socket sends something; return b"" if it has ended."""
     try:
         return line.recv(64)
     except ConnectionError:
@@ -384,17 +383,17 @@ def receive(line: socket.socket) -> bytes:
 
 
 def end_line(line: socket.socket | None) -> None:
-    """Let the process at the other end of a line know that it shall end, too."""
+    """Ask the process at the other end of a control socket to end."""
     try:
         if line is not None:
             line.shutdown(socket.SHUT_WR)
     except OSError:
-        log.debug("nobody listens on the line")
+        log.debug("the other end of the control socket is closed")
 
 
 def stop_reason(line: int) -> str:
-    """Return, for a child whose line became readable, why it shall stop; empty where it shall not."""
+    """Return why a child whose control socket became readable must stop; empty if it need not."""
     received = os.read(line, 64)
     if received and STOP not in received:
         return ""
-    return "the supervisor says so" if received else "the supervisor is gone"
+    return "the supervisor requested it" if received else "the supervisor is gone"

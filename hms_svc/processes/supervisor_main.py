@@ -1,4 +1,4 @@
-"""The process of `serve` itself: little memory, no job of its own, only its children."""
+"""Entry point of the supervisor process of `serve`: it uses little memory and runs no jobs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hms_svc.settings import load_settings
 
 
 def main(arguments: list[str]) -> int:
-    """Supervise the workers of these specs (JSON), under the settings of the environment.
+    """Supervise the processes of these specs (JSON), with the settings of the environment.
 
-    A descriptor before the specs is the line to the console that these workers belong to.
+    A descriptor before the specs is the control socket of the console that these workers belong to.
     """
     settings = load_settings().settings
     set_up_logging(settings.log_level, settings.log_format)

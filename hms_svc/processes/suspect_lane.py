@@ -1,4 +1,4 @@
-"""The suspect lane of a worker that shares its process with something that must live on."""
+"""The suspect lane of a worker whose process must survive crashes, such as a console."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ log: Final = logging.getLogger("hms_svc.runtime")
 
 
 class SuspectLane:
-    """Starts a child by exec when there are suspects, and another where one dies of its job.
+    """Starts a child by exec when there are suspects, and another if one crashes on its job.
 
-    The child ends by itself when nothing is left for it, and when this process ends.
+    The child ends by itself when no suspect is left, and when this process ends.
     """
 
     def __init__(self, types: tuple[str, ...], environment: Mapping[str, str]) -> None:
@@ -37,45 +37,49 @@ class SuspectLane:
         self._closing = False
 
     def need(self) -> None:
-        """Note that there are suspects."""
+        """Start the child if it does not run: there are suspects."""
         if not self._closing and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self._run(), name="suspect-lane")
 
     def stop(self) -> None:
-        """Let the child finish its job within the grace, and start no other."""
+        """Let the child finish its job within the grace period, and do not start another."""
         self._closing = True
         end_line(self._line)
 
     async def wait_stopped(self) -> None:
-        """Return when no child runs any more."""
+        """Wait until no child runs."""
         if self._task is not None:
             await asyncio.wait({self._task})
 
     async def _run(self) -> None:
-        heir_of, pause_seconds = "", SHORTEST_PAUSE_SECONDS
+        predecessor, pause_seconds = "", SHORTEST_PAUSE_SECONDS
         while not self._closing:
             worker_id = make_worker_id()
-            received = await self._run_child(worker_id, heir_of)
+            received = await self._run_child(worker_id, predecessor)
             if DONE in received or self._closing:
                 return
-            # A child that never began has left nothing behind; the one before it may have.
-            heir_of = worker_id if READY in received else heir_of
+            # A child that never became ready has no leases; the one before it may have.
+            predecessor = worker_id if READY in received else predecessor
             pause_seconds = SHORTEST_PAUSE_SECONDS if READY in received else pause_seconds * 2
             await asyncio.sleep(min(pause_seconds, LONGEST_PAUSE_SECONDS))
 
-    async def _run_child(self, worker_id: str, heir_of: str) -> bytes:
+    async def _run_child(self, worker_id: str, predecessor: str) -> bytes:
         spec = ChildSpec(
-            types=self._types, role=Role.SUSPECTS, worker_id=worker_id, predecessor=heir_of
+            types=self._types, role=Role.SUSPECTS, worker_id=worker_id, predecessor=predecessor
         )
         process, line = start_child("hms_svc.processes.worker_main", spec, self._environment)
         received = b""
         with line:
             self._line = line
-            while received := await _receive(line):
-                received += received
+            while message := await _receive(line):
+                received += message
             self._line = None
         code = await asyncio.to_thread(process.wait)
-        log.log(logging.INFO if DONE in received else logging.ERROR, "the lane ended with %s", code)
+        log.log(
+            logging.INFO if DONE in received else logging.ERROR,
+            "the suspect lane ended with %s",
+            code,
+        )
         return received
 
 

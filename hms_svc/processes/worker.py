@@ -1,4 +1,4 @@
-"""What a worker process of `serve` does, from its start to its end."""
+"""A worker process of `serve`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from hms_svc import bootstrap
 from hms_svc.domain.job import Lane
 from hms_svc.domain.views import WorkerRequest, WorkerState
 from hms_svc.observability.logs import set_up_logging
-from hms_svc.processes.child_exit import ending_of
+from hms_svc.processes.child_exit import exit_code_of
 from hms_svc.processes.report_socket import sender_of
-from hms_svc.processes.shutdown import ending_of_hung, leave_now, stop_on_signals
+from hms_svc.processes.shutdown import leave_if_stuck, leave_now, stop_on_signals
 from hms_svc.processes.supervisor import (
     DISMISSED,
     DONE,
@@ -40,7 +40,7 @@ LANE_IDLE_SECONDS: Final = 30.0
 
 
 def run_worker(arguments: list[str]) -> int:
-    """Run one worker: arguments are the socket's descriptor and the spec as JSON."""
+    """Run one worker; the arguments are the descriptor of the control socket and the spec as JSON."""
     line = socket.socket(fileno=int(arguments[0]))
     spec = msgspec.json.decode(arguments[1], type=ChildSpec)
 
@@ -50,7 +50,7 @@ def run_worker(arguments: list[str]) -> int:
         with captured_output(pass_on=False):
             asyncio.run(_work(settings, spec, line))
 
-    return ending_of(work)
+    return exit_code_of(work)
 
 
 async def _work(settings: Settings, spec: ChildSpec, line: socket.socket) -> None:
@@ -65,16 +65,16 @@ async def _work(settings: Settings, spec: ChildSpec, line: socket.socket) -> Non
         worker = await _run(engines, settings, spec, line)
     send(line, DONE)
     if worker is not None:
-        ending_of_hung(worker)
+        leave_if_stuck(worker)
 
 
 async def _run(
     engines: Engines, settings: Settings, spec: ChildSpec, line: socket.socket
 ) -> Worker | None:
     loop = asyncio.get_running_loop()
-    request = await _succeed(engines, spec.predecessor) if spec.predecessor else None
+    request = await _take_over(engines, spec.predecessor) if spec.predecessor else None
     if request is not None and request.state is WorkerState.STOPPING:
-        log.warning("an operator has stopped %s: no other starts in its place", spec.predecessor)
+        log.warning("an operator has stopped %s: it is not replaced", spec.predecessor)
         send(line, DISMISSED)
         return None
     options = bootstrap.worker_options(settings, worker_id=spec.worker_id, drain=spec.drain)
@@ -93,9 +93,9 @@ async def _run(
     line.setblocking(False)
 
     def on_line() -> None:
-        if words := stop_reason(line.fileno()):
+        if reason := stop_reason(line.fileno()):
             loop.remove_reader(line.fileno())
-            log.info("stopping: %s; %d jobs in hand", words, worker.in_flight.unsettled())
+            log.info("stopping: %s; %d jobs are running", reason, worker.in_flight.unsettled())
             worker.stop()
 
     loop.add_reader(line.fileno(), on_line)
@@ -108,10 +108,10 @@ async def _run(
     return worker
 
 
-async def _succeed(engines: Engines, predecessor: str) -> WorkerRequest | None:
-    """End what is recorded of a worker that died; return what an operator wanted of it."""
+async def _take_over(engines: Engines, predecessor: str) -> WorkerRequest | None:
+    """End the leases and the register entry of a dead worker; return an operator's request to it."""
     live, silent = await engines.inspection.register()
-    found = [each for each in (*live, *silent) if each.id == predecessor]
+    views = [view for view in (*live, *silent) if view.id == predecessor]
     await engines.broker.abandon(predecessor)
     await engines.broker.unregister(predecessor)
-    return found[0].request if found else None
+    return views[0].request if views else None

@@ -13,7 +13,7 @@ import pytest
 from hms_svc import bootstrap
 from hms_svc.brokers.redis import link
 from hms_svc.brokers.redis.clients import ServerClients
-from hms_svc.brokers.redis.exchange import MOST_UNDER_WAY
+from hms_svc.brokers.redis.exchange import MOST_CONNECTIONS
 from hms_svc.domain.backend_url import read_broker_url
 from hms_svc.domain.errors import BadSetting, BrokerUnavailable
 from hms_svc.ports import answer_timeout
@@ -239,7 +239,7 @@ async def test_what_nobody_waits_for_any_more_is_not_sent(
         await asyncio.gather(exchange.ask("PING"), exchange.ask("PING"))
         proxy.black_hole()
         under_way = []
-        for _ in range(MOST_UNDER_WAY):
+        for _ in range(MOST_CONNECTIONS):
             under_way.append(asyncio.create_task(exchange.ask("PING")))
             await turns()
         late = asyncio.create_task(exchange.ask("SET", "late", 1))

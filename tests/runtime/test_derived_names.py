@@ -60,7 +60,7 @@ async def test_a_follow_up_whose_id_is_taken_is_handed_in_under_one_of_ours(
         assert (len(by_data), by_data[b'"b"']) == (2, "letter-2")
         renamed = by_data[b'"a"']
         assert renamed.startswith("hms:renamed:")
-        assert f"letter-1 is taken by another job: it becomes job {renamed}" in caplog.text
+        assert f"letter-1 is taken by another job; it gets the id {renamed}" in caplog.text
         assert [entry.job for entry in await harness.engines.database.outbox(10)] == []
 
 

@@ -171,7 +171,7 @@ async def test_what_came_back_after_its_timeout_is_a_timeout(
         harness.start()
         view = (await harness.run()).view
         assert (view.state, view.reason) == (State.DEAD, "timeout")
-        assert ("kept the event loop from turning" in caplog.text) is is_async
+        assert ("blocked the event loop" in caplog.text) is is_async
 
 
 async def test_a_dead_job_is_one_warning_and_other_ends_are_none(

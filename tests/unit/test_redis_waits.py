@@ -108,7 +108,7 @@ async def sleep(link: Link) -> None:
     sleeper = IdleWaiter(link)
     try:
         while True:
-            await sleeper.sleep("w", 0, ["crew.notify"], 60)
+            await sleeper.wait("w", 0, ["crew.notify"], 60)
     finally:
         await sleeper.close()
 

@@ -1,1 +1,1 @@
-"""The fleet's broker: queue, bus, register and operator's side over one Redis (7.0 and later, Valkey)."""
+"""The broker for fleets, over one Redis (7.0 and later, or Valkey): queue, bus, register, operations."""

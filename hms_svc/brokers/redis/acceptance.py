@@ -1,4 +1,4 @@
-"""Accepting jobs: ours, and foreign bytes that may not be jobs at all."""
+"""Accepts jobs, and foreign bytes that may not be jobs."""
 
 from __future__ import annotations
 
@@ -23,53 +23,53 @@ from hms_svc.ports.side_thread import aside
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
-    """A record of what can never run, and the data of the event that says so."""
+    """The record of a job that can never run, and the data of its event."""
 
     job: Job
     state: State
     at: int
     record: bytes
-    said: bytes
+    event_data: bytes
 
     def arguments(self) -> list[Argument]:
-        """Return type, state, id, record, 1 where the job names its priority, time and event data.
+        """Return type, state, id, record, 1 if the job has a priority, time and event data.
 
         The script `refuse` takes them in this order.
         """
         code = 8 if self.state is State.DEAD else 7
         named = int(self.job.priority is not None)
-        return [self.job.type, code, self.job.id, self.record, named, self.at, self.said]
+        return [self.job.type, code, self.job.id, self.record, named, self.at, self.event_data]
 
     def answer(self) -> Enqueued:
-        """Return the producer's answer: it was accepted, and has ended."""
+        """Return the answer for the producer: accepted, and already ended."""
         return Enqueued(self.job.id, Acceptance.ACCEPTED, self.state)
 
 
 def _refused(job: Job, state: State, at: int, outcome: Outcome, item: Item | None) -> Refused:
     kept = keep_bytes(item) if item is not None else None
     draft = refused_draft(job, state, at, outcome, kept)
-    said = {
+    event_data = {
         "type": job.type, "reason": outcome.reason, "by": outcome.by, "detail": outcome.detail,
     }  # fmt: skip
-    return Refused(job, state, at, draft.at(at), encode(said))
+    return Refused(job, state, at, draft.at(at), encode(event_data))
 
 
 def refused_for_key(job: Job, holder: str, at: int) -> Refused:
-    """Make the record of a job whose unique key another one holds."""
+    """Return the record of a job whose unique key another job holds."""
     detail = f"unique key {job.unique_key!r} is held by job {holder}"
     outcome = Outcome(reason=REASON_UNIQUE, by="enqueue", detail=detail)
     return _refused(job, State.REJECTED, at, outcome, None)
 
 
 def refused_bytes(type: str, item: Item, at: int, reason: str, detail: str) -> Refused:
-    """Make the dead letter of an item, with its bytes kept."""
+    """Return the dead letter of an item, with its bytes."""
     job = Job(id=new_job_id(), type=type, data=b"null", enqueued_at=at)
     outcome = Outcome(reason=reason, by="intake", detail=detail)
     return _refused(job, State.DEAD, at, outcome, item)
 
 
 def read_or_refuse(type: str, item: Item, at: int) -> Job | Refused:
-    """Read one item of a queue strictly."""
+    """Return the job in one item of a queue, or its dead letter."""
     try:
         return read_item(type, item, at)
     except BadInput as error:
@@ -77,30 +77,30 @@ def read_or_refuse(type: str, item: Item, at: int) -> Job | Refused:
 
 
 async def read_all(type: str, items: Sequence[Item], at: int) -> list[Job | Refused]:
-    """Read items strictly; large ones beside the loop."""
+    """Return the job or dead letter of each item; large items are parsed on the side thread."""
     size = sum(len(item) for item in items if not isinstance(item, KeptBytes))
     return await aside(size, lambda: [read_or_refuse(type, item, at) for item in items])
 
 
 def refused_for_id(job: Job, item: Item, at: int) -> Refused:
-    """Make the dead letter of an item whose id another job has."""
+    """Return the dead letter of an item whose id another job has."""
     detail = f"id {job.id} is taken by another job"
     return refused_bytes(job.type, item, at, REASON_ID_CONFLICT, detail)
 
 
 def is_same(job: Job, known: Record) -> bool:
-    """Return whether a known id stands for the same job: type and data."""
+    """Return whether the record of an id is the same job, by type and data."""
     return known.type == job.type and is_same_json(known.data, job.data)
 
 
-class Accepting:
-    """Enqueues over one link, all jobs of a call in one script."""
+class Acceptor:
+    """Enqueues jobs over one link, in scripts of bounded size."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
 
     async def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
-        """Accept jobs in scripts of bounded work; each accepts all of its jobs or none."""
+        """Accept jobs in scripts of bounded size; each accepts all of its jobs or none."""
         answers: list[Enqueued] = []
         for first in range(0, len(jobs), MOST_JOBS):
             now = self._link.clock.now_ms()
@@ -110,7 +110,7 @@ class Accepting:
         return answers
 
     async def _enqueue(self, some: Sequence[tuple[Job, Draft]], now: int) -> list[Enqueued]:
-        """Accept jobs; what is refused for its unique key is recorded in a second step."""
+        """Accept jobs; those refused for their unique key are recorded in a second step."""
         jobs = [job for job, _ in some]
         arguments = _arguments(some)
         faults, repeated = await self._link.run_reported("enqueue", *arguments)
@@ -118,29 +118,29 @@ class Accepting:
             Enqueued(job.id, Acceptance.ACCEPTED, STATE_OF[draft.state]) for job, draft in some
         ]
         held = []
-        for place, fault, audit_anchor in faults:
+        for place, fault, detail in faults:
             job = jobs[place - 1]
             if fault == b"unique":
-                refused = refused_for_key(job, audit_anchor.decode(), now)
+                refused = refused_for_key(job, detail.decode(), now)
                 answers[place - 1] = refused.answer()
                 held.append((place, refused))
             else:
-                answers[place - 1] = await self._known(job, audit_anchor, repeated)
+                answers[place - 1] = await self._known(job, detail, repeated)
         for number, known in (await self.refuse([refused for _, refused in held])).items():
             place, refused = held[number]
             answers[place - 1] = _known(refused.job, known, repeated)
         return answers
 
-    async def _known(self, job: Job, audit_anchor: bytes, repeated: bool) -> Enqueued:
-        """Answer for an id that is known; a record that was too much for the script is read here."""
-        record = audit_anchor or await self._link.ask("GET", self._link.keys.ours("job", job.id))
+    async def _known(self, job: Job, detail: bytes, repeated: bool) -> Enqueued:
+        """Return the answer for a known id; a record too large for the script is read here."""
+        record = detail or await self._link.ask("GET", self._link.keys.ours("job", job.id))
         if record is None:
             [answer] = await self.enqueue([job])
             return answer
         return _known(job, Record(job.id, record), repeated)
 
     async def enqueue_raw(self, type: str, items: Sequence[bytes]) -> list[Enqueued]:
-        """Accept foreign bytes: jobs where they are jobs, dead letters where they are not."""
+        """Accept foreign bytes; those that are not jobs become dead letters."""
         now = self._link.clock.now_ms()
         read = await read_all(type, items, now)
         jobs = [job for job in read if isinstance(job, Job)]
@@ -157,10 +157,10 @@ class Accepting:
         return answers
 
     async def refuse(self, refused: Sequence[Refused]) -> dict[int, Record]:
-        """Record what can never run; gives, by number, the records of ids that were known."""
+        """Record jobs that can never run; return, by index, the records of ids that were known."""
         known: dict[int, Record] = {}
         first = 0
-        for some in chunks(refused, lambda one: len(one.record) + len(one.said)):
+        for some in chunks(refused, lambda one: len(one.record) + len(one.event_data)):
             found = await self._refuse(some)
             known |= {first + number: record for number, record in found.items()}
             first += len(some)
@@ -180,10 +180,10 @@ def _size_of(drafted: tuple[Job, Draft]) -> int:
 
 
 def draft_arguments(job: Job, draft: Draft) -> list[Argument]:
-    """Return a draft as the scripts take it.
+    """Return a draft as arguments of the scripts.
 
-    In this order: id, line before and after the position, position, unique key, 1 where the job
-    names its priority.
+    In this order: id, the line before and after the position, position, unique key, 1 if the job
+    has a priority.
     """
     named = int(draft.names_priority)
     return [job.id, draft.head, draft.tail, draft.position, draft.unique, named]
@@ -200,9 +200,9 @@ def _arguments(some: Sequence[tuple[Job, Draft]]) -> list[Argument]:
 
 
 def _known(job: Job, known: Record, repeated: bool) -> Enqueued:
-    """Answer for an id that is known: after a lost reply it may be this very call that made it so."""
+    """Return the answer for a known id: after a lost reply, this call may have accepted it itself."""
     state = known.state or State.CANCELLED
     if not is_same(job, known):
         return Enqueued(job.id, Acceptance.CONFLICT, state)
-    ours = repeated and known.enqueued_at == job.enqueued_at
-    return Enqueued(job.id, Acceptance.ACCEPTED if ours else Acceptance.EXISTS, state)
+    is_own = repeated and known.enqueued_at == job.enqueued_at
+    return Enqueued(job.id, Acceptance.ACCEPTED if is_own else Acceptance.EXISTS, state)

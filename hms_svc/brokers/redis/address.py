@@ -1,4 +1,4 @@
-"""Where a Redis is, and how to get in: the words of redis-py, faults named before the start."""
+"""The address of a Redis and its credentials, as arguments of redis-py, validated at the start."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CHECK_HOSTNAME: Final = "ssl_check_hostname"
 
 
 class RedisAddress(msgspec.Struct, frozen=True, kw_only=True):
-    """What it takes to connect: to a host and port, a `socket`, or the master that `sentinels` name.
+    """What is needed to connect to a host and port, a `socket`, or the master known to `sentinels`.
 
     `login` and `tls` are arguments of redis-py's connections; `tls` is empty without TLS.
     """
@@ -32,7 +32,7 @@ class RedisAddress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_redis_address(url: BackendUrl) -> RedisAddress:
-    """Read the address of a Redis; raises BadSetting where a file that it names cannot be used."""
+    """Return the address of a Redis; raise BadSetting if a file that it names cannot be used."""
     hosts = [_host(text) for text in url.hosts]
     is_behind_sentinel = url.kind is BackendKind.SENTINEL
     host, port = hosts[0] if hosts and not is_behind_sentinel else ("", 0)
@@ -67,7 +67,7 @@ def _tls(given: dict[str, str]) -> dict[str, Any]:
 
 
 def _load(given: Mapping[str, str], name: str) -> None:
-    """Try a file as the connection will; a key with a passphrase would ask the terminal for it."""
+    """Load a file as the connection will; a key with a passphrase would prompt on the terminal."""
     if name not in given:
         return
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

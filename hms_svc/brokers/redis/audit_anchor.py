@@ -1,4 +1,4 @@
-"""Heads of the audit chain in one hash, which no retention reaches."""
+"""Heads of the audit chain in one hash, to which no retention applies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hms_svc.domain.audit_heads import DAYS_KEPT, DOUBTS_KEPT, AuditHead, Doubt,
 
 
 class RedisAuditAnchor:
-    """Implements `ports.witness.Witness`."""
+    """Implements `ports.audit_anchor.AuditAnchor`."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -26,19 +26,19 @@ class RedisAuditAnchor:
         )
 
     async def keep(self, head: AuditHead, *, over: AuditHead | None) -> bool:
-        """Make a head the newest where `over` is the newest now."""
+        """Make a head the newest if `over` is the newest now."""
         arguments = (lines.mark_of(over), lines.head_line(head), DAYS_KEPT)
         return bool(await self._link.run("audit_heads", "keep", *arguments))
 
     async def doubt(self, doubt: Doubt) -> None:
-        """Keep evidence, within its bound."""
+        """Store evidence, up to its limit."""
         arguments = (lines.doubt_name(doubt), lines.doubt_line(doubt), DOUBTS_KEPT)
         await self._link.run("audit_heads", "doubt", *arguments)
 
     async def replace(
         self, head: AuditHead, daily: Sequence[AuditHead], *, over: AuditHead | None
     ) -> bool:
-        """Put other heads in the place of all that is kept."""
+        """Replace all stored heads."""
         arguments = [
             argument for each in daily for argument in (lines.day_name(each), lines.head_line(each))
         ]

@@ -1,4 +1,4 @@
-"""The broker over Redis: each method is one script for all the jobs it is given."""
+"""The broker over Redis: each method is one script for all of its jobs."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Final
 import msgspec
 
 from hms_svc.brokers.chunks import chunks
-from hms_svc.brokers.redis.acceptance import Accepting
+from hms_svc.brokers.redis.acceptance import Acceptor
 from hms_svc.brokers.redis.exchange import Argument
 from hms_svc.brokers.redis.healer import Healer
 from hms_svc.brokers.redis.idle_waiter import IdleWaiter
 from hms_svc.brokers.redis.intake import Intake
 from hms_svc.brokers.redis.lease_keeper import RedisLeaseKeeper
 from hms_svc.brokers.redis.link import Link, new_nonce
-from hms_svc.brokers.redis.record import Record, as_word, digest_of, keyed_envelope
+from hms_svc.brokers.redis.record import Record, digest_of, keyed_envelope, worker_field
 from hms_svc.brokers.redis.settlement import settle_arguments
 from hms_svc.brokers.settlement_events import as_cancelled
 from hms_svc.brokers.worker_views import read_request
@@ -37,14 +37,14 @@ from hms_svc.ports.broker import (
 )
 
 _CHECK_SECONDS: Final = 5.0
-"""How often a worker that can hear looks for signals all the same."""
+"""How often a worker polls for signals although it is subscribed to notifications."""
 _PROMOTE_SECONDS: Final = 1.0
 _DONE: Final = {True: "case", False: "none"}
 _QUIET: Final = Signals((), suspects_wait=False)
 
 
 class _Claim(msgspec.Struct, frozen=True):
-    """A claim under way: its nonce, and when it was first asked for (Unix ms)."""
+    """A claim in progress: its nonce, and when it was first sent (Unix ms)."""
 
     nonce: str
     at: int
@@ -55,7 +55,7 @@ class RedisBroker:
 
     def __init__(self, link: Link, complete: Callable[[Job], Job] | None = None) -> None:
         self._link = link
-        self._accepting = Accepting(link)
+        self._accepting = Acceptor(link)
         self._intake = Intake(link, complete)
         self._idle_waiter = IdleWaiter(link)
         self._healer = Healer(link, self._intake)
@@ -67,17 +67,17 @@ class RedisBroker:
         self._promote_after = 0.0
 
     async def open(self) -> None:
-        """Connect, and check the server."""
+        """Connect and check the server."""
         await self._link.open()
 
     async def close(self) -> None:
-        """End the waits, and disconnect."""
+        """End the waits and disconnect."""
         await self._intake.close()
         await self._idle_waiter.close()
         await self._link.close()
 
     async def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
-        """Accept jobs in one script, which wakes waiting workers."""
+        """Accept jobs; the script notifies waiting workers."""
         return await self._accepting.enqueue(jobs)
 
     async def enqueue_raw(self, type: str, items: Sequence[bytes]) -> list[Enqueued]:
@@ -85,9 +85,9 @@ class RedisBroker:
         return await self._accepting.enqueue_raw(type, items)
 
     async def claim(self, request: ClaimRequest) -> list[ClaimedJob]:
-        """Lease ready jobs; another type comes first each time.
+        """Lease ready jobs; each claim begins with another type.
 
-        A claim whose reply was lost is asked for again by its nonce, so that no job is stranded.
+        A claim whose reply was lost is repeated with its nonce, so that no job is stranded.
         """
         self._claimant = request
         if request.lane is Lane.NORMAL:
@@ -97,7 +97,7 @@ class RedisBroker:
         most = {served.type: served.max_attempts for served in request.types}
         try:
             rows = await self._link.run(
-                "claim", as_word(request.worker), claim.at, request.lease_ms, request.limit,
+                "claim", worker_field(request.worker), claim.at, request.lease_ms, request.limit,
                 int(request.lane is Lane.SUSPECT), *self._rotated(request), nonce=claim.nonce,
             )  # fmt: skip
         except BaseException:
@@ -144,18 +144,18 @@ class RedisBroker:
         return [holder.decode() or None for holder in holders]
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[LeaseToken]:
-        """Record what became of claimed jobs; what somebody wants cancelled, in a second step.
+        """Settle claimed jobs; those with a cancel request in a second step.
 
-        A settlement whose reply was lost keeps its mark for when it comes again.
+        A settlement whose reply was lost keeps its mark for the repetition.
         """
         fences = [done.token.fence for done in settlements]
         marks = {fence: self._unsure_marks.pop(fence, "") or new_nonce() for fence in fences}
         try:
             refused = []
             for some in chunks(settlements, _size_of):
-                of_these, requested = await self._settle(some, marks)
+                refused_now, requested = await self._settle(some, marks)
                 again = (await self._settle(requested, marks))[0] if requested else []
-                refused += of_these + again
+                refused += refused_now + again
         except BaseException:
             self._unsure_marks |= marks
             raise
@@ -184,7 +184,7 @@ class RedisBroker:
         return refused, requested
 
     def _expect_due(self, settlements: Sequence[Settlement]) -> None:
-        """Do not rest beyond the time when a job of ours is due again."""
+        """Promote again no later than when one of these jobs is due."""
         delays = [
             done.disposition.delay_ms for done in settlements if done.disposition.state in DELAYED
         ]
@@ -193,16 +193,16 @@ class RedisBroker:
             self._promote_after = min(self._promote_after, due)
 
     async def raise_fences(self, above: int) -> None:
-        """Lift the one counter of fences, never lower it."""
+        """Raise the counter of fences; never lower it."""
         await self._link.run("raise_fences", above)
 
     async def abandon(self, worker: str) -> int:
-        """End the leases of a worker that is known to be gone."""
-        return int(await self._link.run("abandon", as_word(worker)))
+        """End the leases of a dead worker."""
+        return int(await self._link.run("abandon", worker_field(worker)))
 
     async def promote(self, limit: int) -> int:
-        """Make due jobs ready; asked again before the next is due, or a second has passed, it rests."""
-        if not self._link.is_moved_by_hand and time.monotonic() < self._promote_after:
+        """Make due jobs ready; do nothing until the next one is due, for at most a second."""
+        if not self._link.has_own_clock and time.monotonic() < self._promote_after:
             return 0
         total, more = 0, True
         while more and total < limit:
@@ -214,7 +214,7 @@ class RedisBroker:
     async def reap(
         self, limit: int, known: Mapping[str, KnownEffects] = NOTHING_KNOWN
     ) -> ReapReport:
-        """Take back jobs whose lease has run out; then mend indexes, and look for unknown intakes."""
+        """Recover jobs with expired leases; then repair indexes and find intakes of unknown types."""
         reap_arguments = [
             argument
             for job_id, effects in known.items()
@@ -222,12 +222,12 @@ class RedisBroker:
         ]
         report = await self._reap(limit, reap_arguments)
         if report.rescued:
-            self._idle_waiter.call()
+            self._idle_waiter.notify()
         await self._healer.run_once()
         return report
 
     async def _reap(self, limit: int, known: Sequence[Argument]) -> ReapReport:
-        """Run the script until so many are taken back, or all whose time has come."""
+        """Run the script until `limit` jobs are recovered, or all with expired leases."""
         rescued = dead = cancelled = found = 0
         undecided: dict[str, int] = {}
         more = True
@@ -245,14 +245,14 @@ class RedisBroker:
         return ReapReport(rescued, dead, cancelled, tuple(undecided.items()))
 
     async def signals(self, worker: str, types: Sequence[str]) -> Signals:
-        """Return what was heard; look at Redis only where there was news, or every few seconds."""
+        """Return the requests; Redis is read only after a notification, and every few seconds."""
         now = time.monotonic()
         if not (
             self._idle_waiter.must_poll or self._idle_waiter.take_news() or now >= self._next_check
         ):
             return _QUIET
         self._next_check = now + _CHECK_SECONDS
-        suspects, request, *requests = await self._link.run("signals", as_word(worker), *types)
+        suspects, request, *requests = await self._link.run("signals", worker_field(worker), *types)
         cancel = tuple(
             CancelRequest(job_id.decode(), *msgspec.json.decode(request))
             for job_id, request in zip(requests[::2], requests[1::2], strict=True)
@@ -273,21 +273,23 @@ class RedisBroker:
         await self._link.run("progress", *arguments)
 
     def lease_keeper(self) -> RedisLeaseKeeper:
-        """Return a connection of its own, for the heartbeat thread."""
+        """Return a lease keeper with its own connection, for the heartbeat thread."""
         return RedisLeaseKeeper(self._link)
 
     async def unregister(self, worker: str) -> None:
-        """Take a worker out of the register."""
-        await self._link.run("unregister", as_word(worker))
+        """Remove a worker from the register."""
+        await self._link.run("unregister", worker_field(worker))
 
     async def wait_for_work(self, timeout_seconds: float) -> bool:
-        """Sleep until this worker is called, for the types that its last claim had room for."""
+        """Wait until this worker is notified of jobs of the types that its last claim had capacity for."""
         request = self._claimant
         if request is None:
             return True
         types = [served.type for served in request.types if served.capacity != 0]
         lane = int(request.lane is Lane.SUSPECT)
-        return await self._idle_waiter.sleep(as_word(request.worker), lane, types, timeout_seconds)
+        return await self._idle_waiter.wait(
+            worker_field(request.worker), lane, types, timeout_seconds
+        )
 
 
 def _size_of(done: Settlement) -> int:

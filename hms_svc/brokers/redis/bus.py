@@ -1,4 +1,4 @@
-"""The result bus on a Redis stream. Positions are the first half of the stream's ids."""
+"""The result bus on a Redis stream. Positions are the first half of the stream ids."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hms_svc.domain.strict_json import encode
 AGAIN_AFTER_MS: Final = 60_000
 _WALK: Final = 1000
 _LEAST_SECONDS: Final = 0.001
-"""What Redis takes for a wait; 0 would be for ever."""
+"""The shortest wait that Redis accepts; 0 would be for ever."""
 Entry = tuple[bytes, dict[bytes, bytes]]
 
 
@@ -33,7 +33,7 @@ class RedisBus:
         self.audit_anchor = RedisAuditAnchor(link)
 
     async def publish(self, events: Sequence[Event]) -> None:
-        """Append events; one whose id is there already is passed over."""
+        """Append events; one whose id exists already is skipped."""
         rows = [
             argument
             for event in events
@@ -42,19 +42,19 @@ class RedisBus:
         await self._link.run("publish", *rows)
 
     async def read(self, *, after: int, limit: int) -> list[Event]:
-        """Read events above a position."""
+        """Return the events above a position."""
         found = await self._link.ask("XRANGE", self._name, f"{after + 1}-0", "+", "COUNT", limit)
         return [_event(*entry) for entry in found]
 
     async def newest(self, limit: int) -> list[Event]:
-        """Read events from the end."""
+        """Return the newest events."""
         found = await self._link.ask("XREVRANGE", self._name, "+", "-", "COUNT", limit)
         return [_event(*entry) for entry in found]
 
     async def read_group(
         self, group: str, consumer: str, *, limit: int, from_start: bool = True
     ) -> list[Event]:
-        """Hand out overdue events first, then new ones."""
+        """Return overdue events first, then new ones."""
         check_group(group)
         gap, entries = await self._link.run(
             "read_group", group, limit, int(from_start), AGAIN_AFTER_MS
@@ -64,12 +64,15 @@ class RedisBus:
             return events
         first, last = (int(edge) for edge in gap)
         lost = {"group": group, "from": first, "to": last}
-        told = event_id(group, EVENTS_GAP, f"{first - 1}-{last + 1}")
+        gap_id = event_id(group, EVENTS_GAP, f"{first - 1}-{last + 1}")
         now = self._link.clock.now_ms()
-        return [Event(id=told, type=EVENTS_GAP, subject=group, at=now, data=encode(lost)), *events]
+        return [
+            Event(id=gap_id, type=EVENTS_GAP, subject=group, at=now, data=encode(lost)),
+            *events,
+        ]
 
     async def acknowledge(self, group: str, positions: Sequence[int]) -> None:
-        """Forget deliveries that were processed."""
+        """Remove processed deliveries."""
         if positions:
             name = self._link.keys.ours("bus", "pending", group)
             await self._link.ask("ZREM", name, *positions)
@@ -78,16 +81,16 @@ class RedisBus:
         """Block at the server until there is an event above the position."""
         end = time.monotonic() + timeout_seconds
         while True:
-            asked = time.monotonic()
-            block = max(_LEAST_SECONDS, min(end - asked, BLOCK_SECONDS))
+            started = time.monotonic()
+            block = max(_LEAST_SECONDS, min(end - started, BLOCK_SECONDS))
             if await self._block(after, block):
                 return True
-            await pause_if_early(asked, block)
+            await pause_if_early(started, block)
             if end - time.monotonic() < _LEAST_SECONDS:
                 return False
 
     async def _block(self, after: int, seconds: float) -> bool:
-        """Return whether there is an event above the position, waiting at the server once."""
+        """Return whether there is an event above the position, after one blocking call."""
         try:
             found = await self._link.waiting.xread(
                 {self._name: f"{after}-18446744073709551615"}, count=1, block=int(seconds * 1000)
@@ -97,7 +100,7 @@ class RedisBus:
         return bool(found)
 
     async def latest(self, type: str) -> Event | None:
-        """Return the newest kept event: of a service's by its register, of a job's by walking back."""
+        """Return the newest event of a type: a service's from its index, a job's by walking back."""
         name = self._link.keys.ours("bus", "latest")
         place = await self._link.ask("HGET", name, type)
         if place is not None:

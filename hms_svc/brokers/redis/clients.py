@@ -1,4 +1,4 @@
-"""Connections to Redis, for three uses that must not get in each other's way."""
+"""Connections to Redis, for three uses that must not block each other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hms_svc.domain.backend_url import BackendUrl
 CONNECT_SECONDS: Final = 2.0
 REPLY_SECONDS: Final = 5.0
 BLOCK_SECONDS: Final = 10.0
-"""How long one blocking call waits at the server."""
+"""How long one blocking call waits on the server."""
 _HEALTH_CHECK_SECONDS: Final = 15
 _BASE: Final[dict[str, Any]] = {
     "socket_connect_timeout": CONNECT_SECONDS,
@@ -46,7 +46,7 @@ _SENTINEL: Final[dict[str, Any]] = {
 
 
 class Commands(Protocol):
-    """Runs commands, none of them twice."""
+    """Runs commands, each only once."""
 
     async def ask(self, *command: Argument) -> Any:
         """Run one command."""
@@ -57,11 +57,11 @@ class Commands(Protocol):
         ...
 
     async def reconnect(self) -> None:
-        """Leave this connection, so that the next command looks for the server again."""
+        """Drop this connection, so that the next command looks up the server again."""
         ...
 
     async def close(self) -> None:
-        """Release every connection."""
+        """Release all connections."""
         ...
 
 
@@ -69,7 +69,7 @@ class Clients(Protocol):
     """Makes clients that never repeat a command by themselves."""
 
     def for_commands(self) -> Commands:
-        """Return the way of all commands that answer at once."""
+        """Return the client for commands that answer immediately."""
         ...
 
     def for_probe(self) -> Commands:
@@ -77,7 +77,7 @@ class Clients(Protocol):
         ...
 
     def for_waiting(self) -> AsyncRedis:
-        """Return a pool for calls that block at the server for up to BLOCK_SECONDS."""
+        """Return a pool for calls that block on the server for up to BLOCK_SECONDS."""
         ...
 
     def for_lease_keeper(self) -> Redis:
@@ -86,9 +86,9 @@ class Clients(Protocol):
 
 
 class ServerClients:
-    """Clients of the Redis that an address names, directly or through Sentinel.
+    """Clients of the Redis at an address, directly or through Sentinel.
 
-    Raises BadSetting where a file that the address names cannot be used.
+    Raise BadSetting if a file that the address names cannot be used.
     """
 
     def __init__(self, url: BackendUrl) -> None:
@@ -111,9 +111,9 @@ class ServerClients:
         address = self._address
         options = _options(address, REPLY_SECONDS) | {"retry": Retry(NoBackoff(), 0)}
         if address.sentinels:
-            guards = _SENTINEL | address.tls | {"retry": options["retry"]}
+            sentinel_options = _SENTINEL | address.tls | {"retry": options["retry"]}
             sentinel = Sentinel(  # type: ignore[no-untyped-call]
-                address.sentinels, sentinel_kwargs=guards, **options
+                address.sentinels, sentinel_kwargs=sentinel_options, **options
             )
             master: Redis = sentinel.master_for(address.service)  # type: ignore[no-untyped-call]
             return master
@@ -126,9 +126,9 @@ class ServerClients:
         address = self._address
         options = _options(address, socket_timeout) | {"retry": AsyncRetry(NoBackoff(), 0)} | more
         if address.sentinels:
-            guards = _SENTINEL | address.tls | {"retry": options["retry"]}
+            sentinel_options = _SENTINEL | address.tls | {"retry": options["retry"]}
             sentinel = AsyncSentinel(  # type: ignore[no-untyped-call]
-                address.sentinels, sentinel_kwargs=guards, **options
+                address.sentinels, sentinel_kwargs=sentinel_options, **options
             )
             master: AsyncRedis = sentinel.master_for(address.service)
             return master
@@ -149,7 +149,7 @@ def _options(address: RedisAddress, socket_timeout: float) -> dict[str, Any]:
 
 
 def close_blocking_client(client: Redis) -> None:
-    """Close a blocking client, and the connections to Sentinels that it was made over."""
+    """Close a blocking client and its connections to Sentinels."""
     client.close()
     for sentinel in sentinels_of(client):
         sentinel.close()

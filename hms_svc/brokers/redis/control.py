@@ -1,4 +1,4 @@
-"""The operator's changes: each act on a job is one step of a script."""
+"""The operator's changes in Redis: each act on a job is one step of a script."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hms_svc.brokers.redis.eviction import RedisEviction
 from hms_svc.brokers.redis.exchange import Argument
 from hms_svc.brokers.redis.inspector import RedisInspector
 from hms_svc.brokers.redis.link import Link
-from hms_svc.brokers.redis.record import as_word
+from hms_svc.brokers.redis.record import worker_field
 from hms_svc.brokers.retention import Retention
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.views import ActOutcome, JobDetail, WorkerRequest
@@ -22,7 +22,7 @@ from hms_svc.ports.control import ActRequest, Batch, Eviction, Seen
 _DAY_MS: Final = 86_400_000
 _AT_ONCE: Final = 500
 Found = tuple[str, str, int]
-"""Id, type and state code of a job, as it was found in an index."""
+"""Id, type and state code of a job in an index."""
 
 
 class RedisControl:
@@ -35,7 +35,7 @@ class RedisControl:
         self.eviction: Eviction | None = RedisEviction(link, inspector)
 
     async def act(self, request: ActRequest) -> list[ActOutcome]:
-        """Do one act to each job, some hundreds in one script, fewer where they are large."""
+        """Do one act on each job, some hundreds in one script, fewer if they are large."""
         outcomes: list[ActOutcome] = []
         by, note, batch = request.by, request.note, request.batch
         until = self._link.clock.now_ms() + int(self._keep.undo_seconds * 2000) + 1000
@@ -58,7 +58,7 @@ class RedisControl:
     async def undo(
         self, batch: str, *, after: str = "", limit: int = 250, dry: bool = False
     ) -> list[ActOutcome]:
-        """Bring back what the acts of a batch did, within its lifetime; with `dry` only tell."""
+        """Undo the acts of a batch within its lifetime; with `dry` only report."""
         outcomes: list[ActOutcome] = []
         while len(outcomes) < limit:
             left = limit - len(outcomes)
@@ -75,7 +75,7 @@ class RedisControl:
         return outcomes
 
     async def undoable(self, batch: str, *, after: str = "") -> int:
-        """Count what is kept of a batch behind an id."""
+        """Count the jobs of a batch after an id."""
         behind = b"(" + after.encode() + b" \xff" if after else b"-"
         return int(
             await self._link.ask("ZLEXCOUNT", self._link.keys.ours("undo", batch), behind, "+")
@@ -114,13 +114,13 @@ class RedisControl:
         return self._link.clock.now_ms() - int(self._keep.undo_seconds * 1000)
 
     async def waiting(self, type: str, *, limit: int) -> list[tuple[str, int]]:
-        """Find the waiting jobs that come next, and read the beginning of their records."""
+        """Find the next waiting jobs, and read the beginning of their records."""
         ids: list[str] = []
         for state in ("queued", "suspects", "scheduled", "retrying"):
             if len(ids) < limit:
                 ids += await self._ids(self._link.keys.index(state, type), "+inf", limit - len(ids))
-        asked = [("GETRANGE", self._link.keys.ours("job", job_id), 0, 63) for job_id in ids]
-        heads = await self._link.ask_all(asked) if asked else []
+        commands = [("GETRANGE", self._link.keys.ours("job", job_id), 0, 63) for job_id in ids]
+        heads = await self._link.ask_all(commands) if commands else []
         return [
             (job_id, int(head.split(b" ", 2)[1]))
             for job_id, head in zip(ids, heads, strict=True)
@@ -128,7 +128,7 @@ class RedisControl:
         ]
 
     async def erase(self, job_ids: Sequence[str]) -> list[ActOutcome]:
-        """Blank records, each in one step; what the bus says of them goes in stretches."""
+        """Erase records, each in one step, and their events on the bus in bounded steps."""
         return await erasure.erase(self._link, job_ids)
 
     async def pause(self, type: str, *, by: str, reason: str, intake: bool = False) -> None:
@@ -136,17 +136,17 @@ class RedisControl:
         await self._link.run("pause", type, "pause", by, reason, int(intake))
 
     async def resume(self, type: str) -> None:
-        """Clear the mark, and wake workers."""
+        """Clear the mark and notify workers."""
         await self._link.run("pause", type, "resume", "", "", 0)
 
     async def ask_worker(self, worker: str, request: WorkerRequest) -> bool:
-        """Record it where the worker is in the register, and call the worker to look."""
+        """Record a request if the worker is in the register, and notify the worker."""
         return bool(
-            await self._link.run("ask_worker", as_word(worker), msgspec.json.encode(request))
+            await self._link.run("ask_worker", worker_field(worker), msgspec.json.encode(request))
         )
 
     async def to_archive(self, *, older_than: int, limit: int) -> list[JobDetail]:
-        """Read rejected and dead jobs that ended before a time."""
+        """Return rejected and dead jobs that ended before a time."""
         details: list[JobDetail] = []
         for state, code in (("rejected", 7), ("dead", 8)):
             for type in await self._types_with(state):
@@ -156,9 +156,9 @@ class RedisControl:
     async def _readable(
         self, state: str, type: str, code: int, older_than: int, limit: int
     ) -> list[JobDetail]:
-        """Read jobs of a state and type that ended first; what cannot be read does not count.
+        """Return the jobs of a state and type that ended first; unreadable ones do not count.
 
-        An entry of the index without a record is removed.
+        An index entry without a record is removed.
         """
         name, details, examined = self._link.keys.index(state, type), list[JobDetail](), 0
         while len(details) < limit:
@@ -168,16 +168,16 @@ class RedisControl:
                 break
             known = await self._inspector.details(ids)
             details += [detail for detail in known if detail is not None]
-            doubtful = [job_id for job_id, each in zip(ids, known, strict=True) if each is None]
-            gone = await self._without_record(doubtful)
+            unread = [job_id for job_id, detail in zip(ids, known, strict=True) if detail is None]
+            gone = await self._without_record(unread)
             await self._remove([(job_id, type, code) for job_id in gone])
             examined += len(ids) - len(gone)
         return details
 
     async def _without_record(self, job_ids: Sequence[str]) -> list[str]:
-        asked = [("EXISTS", self._link.keys.ours("job", job_id)) for job_id in job_ids]
-        there = await self._link.ask_all(asked)
-        return [job_id for job_id, exists in zip(job_ids, there, strict=True) if not exists]
+        commands = [("EXISTS", self._link.keys.ours("job", job_id)) for job_id in job_ids]
+        answers = await self._link.ask_all(commands)
+        return [job_id for job_id, exists in zip(job_ids, answers, strict=True) if not exists]
 
     async def forget(self, job_ids: Sequence[str]) -> None:
         """Remove terminal records."""
@@ -186,7 +186,7 @@ class RedisControl:
             await self._link.run("remove", *arguments)
 
     async def trim(self, *, limit: int) -> int:
-        """Remove what outlived its retention."""
+        """Remove what is past its retention."""
         now, keep = self._link.clock.now_ms(), self._keep
         before = now - int(keep.completed_days * _DAY_MS)
         removed = 0
@@ -230,14 +230,14 @@ class RedisControl:
         return found
 
     async def backup(self, path: str) -> None:
-        """Refuse: the server's own files are its backup."""
+        """Raise BadInput: the server's own files are its backup."""
         raise BadInput(
-            f"backup to {path!r}: {self._link.address} keeps its own files; "
-            "copy its RDB or AOF, or let a replica be the copy"
+            f"backup to {path!r}: {self._link.address} stores its own files; "
+            "copy its RDB or AOF file, or use a replica"
         )
 
     async def _ended(self, state: str, code: int, before: int, limit: int) -> list[Found]:
-        """Find jobs of a state that ended before a time (Unix ms), those of each type oldest first."""
+        """Return jobs of a state that ended before a time (Unix ms), oldest first within a type."""
         found: list[Found] = []
         for type in await self._types_with(state):
             if len(found) < limit:
@@ -249,14 +249,12 @@ class RedisControl:
     async def _remove(self, found: Sequence[Found]) -> int:
         removed = 0
         for first in range(0, len(found), _AT_ONCE):
-            arguments = [
-                argument for place in found[first : first + _AT_ONCE] for argument in place
-            ]
+            arguments = [argument for job in found[first : first + _AT_ONCE] for argument in job]
             removed += int(await self._link.run("remove", *arguments))
         return removed
 
     async def _remove_surplus(self, limit: int) -> int:
-        """Remove the completed jobs that ended first, over all types, beyond the number kept."""
+        """Remove the oldest completed jobs of all types beyond the number kept."""
         types = await self._types_with("completed")
         names = [self._link.keys.index("completed", type) for type in types]
 
@@ -273,15 +271,15 @@ class RedisControl:
         return await self._remove([(job_id, type, 6) for _, job_id, type in first])
 
     async def _forget_batches(self) -> None:
-        """Forget batches that cannot be undone any more; what is large is freed beside the work."""
+        """Remove batches that can no longer be undone; large ones are freed in the background."""
         name, since = self._link.keys.ours("batches"), self._undone_since()
         ranges = [("ZRANGEBYSCORE", name, *edges) for edges in ((0, since), (-since, 0))]
-        waiting, gone_through = await self._link.ask_all(ranges)
-        over = [*waiting, *gone_through]
-        for batch in over:
+        open_batches, undone_batches = await self._link.ask_all(ranges)
+        expired = [*open_batches, *undone_batches]
+        for batch in expired:
             await self._link.ask("UNLINK", self._link.keys.ours("undo", batch.decode()))
-        if over:
-            await self._link.ask("ZREM", name, *over)
+        if expired:
+            await self._link.ask("ZREM", name, *expired)
 
     async def _ids(self, name: str, high: str, limit: int, skipped: int = 0) -> list[str]:
         arguments = ("-inf", high, "LIMIT", skipped, limit)
@@ -290,7 +288,7 @@ class RedisControl:
 
 
 def _arguments(job_id: str, seen: Seen | None) -> tuple[Argument, ...]:
-    """Return id, fence, case and hold that were seen, as the script takes them."""
+    """Return the id with the fence, case and hold that were seen, as arguments of the script."""
     if seen is None:
         return job_id, "", "", ""
     return job_id, seen.fence, seen.case_id or "", seen.hold

@@ -1,4 +1,4 @@
-"""What is amiss with a Redis that answers, and what it can lose; in the words of docs/durability.md."""
+"""Checks the configuration of a Redis: its durability level (see docs/durability.md) and its problems."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _LONGEST_ITEM_BYTES: Final = 8 * 1024**2
 SAFE_VERSIONS: Final[dict[tuple[int, ...], tuple[int, ...]]] = {
     (6, 2): (6, 2, 20), (7, 2): (7, 2, 11), (7, 4): (7, 4, 6), (8, 0): (8, 0, 4), (8, 2): (8, 2, 2),
 }  # fmt: skip
-"""First release of each line without CVE-2025-49844: before, a script may run code in the server."""
+"""First release of each line without CVE-2025-49844, by which a script can run code in the server."""
 _LEVELS: Final = {
-    "memory": "appendonly is no: when Redis dies, every job goes that its last snapshot does not have",
-    "everysec": "appendfsync is everysec: when its machine dies, the jobs of about the last second go",
-    "always": "appendfsync is always: what was accepted is on its disk",
-    "os": "appendfsync is no: when its machine dies, the jobs of about the last half minute go",
-    "aof": "appendonly is yes; how often it syncs this user may not ask (CONFIG GET appendfsync)",
+    "memory": "appendonly is no: if Redis crashes, all jobs since its last snapshot are lost",
+    "everysec": "appendfsync is everysec: if its machine crashes, the jobs of about the last second are lost",
+    "always": "appendfsync is always: every accepted job is on its disk",
+    "os": "appendfsync is no: if its machine crashes, the jobs of about the last half minute are lost",
+    "aof": "appendonly is yes; this user may not read how often it syncs (CONFIG GET appendfsync)",
 }
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
-    """The durability level in force, in words, and every setting that breaks a promise."""
+    """The durability level in force, and a note for each setting that breaks a guarantee."""
 
     durability: str
     notes: tuple[str, ...]
@@ -40,7 +40,7 @@ class Diagnosis(msgspec.Struct, frozen=True):
 
 
 async def diagnose(link: Link, url: BackendUrl) -> Diagnosis:
-    """Ask the server about itself."""
+    """Return the diagnosis of the server."""
     facts, clock = await link.info(), await link.ask("TIME")
     skew = abs(int(clock[0]) * 1000 + int(clock[1]) // 1000 - link.clock.now_ms())
     synced, longest = await asyncio.gather(
@@ -54,7 +54,7 @@ async def diagnose(link: Link, url: BackendUrl) -> Diagnosis:
 
 
 async def _configured(link: Link, name: str) -> str | None:
-    """Return a setting of the server, None where this user may not ask for it."""
+    """Return a setting of the server, None if this user may not read it."""
     try:
         answer: dict[str | bytes, str | bytes] = await link.ask("CONFIG GET", name)
     except BrokerUnavailable:
@@ -73,22 +73,22 @@ def _storage(facts: Facts) -> Iterator[str]:
     policy = facts.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         yield (
-            f"maxmemory-policy is {policy}: a full Redis would drop jobs by itself; "
+            f"maxmemory-policy is {policy}: a full Redis would evict jobs; "
             "set noeviction, so that it refuses new ones instead"
         )
     capacity = capacity_of(facts)
     if capacity is None:
-        yield "maxmemory is 0: Redis takes memory until its machine has none; set a limit below that"
+        yield "maxmemory is 0: Redis can use all memory of its machine; set a limit below that"
     elif capacity.share > _NEARLY_FULL:
         yield (
             f"{capacity.used:,} of {capacity.limit:,} bytes are used: "
-            f"{'new jobs are refused' if capacity.is_full else 'when it is full new jobs are refused'}; "
-            "workers move completed jobs to the database's archive, which makes room unless jobs "
-            "that wait or have failed take it all"
+            f"{'new jobs are refused' if capacity.is_full else 'when it is full, new jobs are refused'}; "
+            "workers move completed jobs to the archive in the database, which frees memory unless "
+            "waiting or failed jobs use all of it"
         )
     for name in ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status"):
         if facts.get(name, "ok") != "ok":
-            yield f"{name} is {facts[name]}: Redis cannot write its files; look at its disk"
+            yield f"{name} is {facts[name]}: Redis cannot write its files; check its disk"
     if facts.get("loading"):
         yield "Redis is still loading its files"
 
@@ -96,8 +96,8 @@ def _storage(facts: Facts) -> Iterator[str]:
 def _items(longest: str | None) -> Iterator[str]:
     if longest is not None and int(longest) > _LONGEST_ITEM_BYTES:
         yield (
-            f"proto-max-bulk-len is {int(longest):,}: pushing one item of that size stops Redis for everybody, for "
-            "about a second where it is 300 MB; set 8mb, and it is refused"
+            f"proto-max-bulk-len is {int(longest):,}: pushing one item of that size blocks Redis for all clients "
+            "(300 MB for about a second); set 8mb, so that it is refused"
         )
 
 
@@ -106,7 +106,7 @@ def _access(url: BackendUrl) -> Iterator[str]:
     if away and not url.password:
         yield f"no authentication on {', '.join(away)}: set a password or an ACL user, and rediss://"
     if ("ssl_cert_reqs", "none") in url.options:
-        yield "ssl_cert_reqs is none: whoever stands between can be the server; name its CA in ssl_ca_certs"
+        yield "ssl_cert_reqs is none: anyone on the network can pose as the server; set ssl_ca_certs to its CA"
 
 
 def _is_loopback(host: str) -> bool:
@@ -123,8 +123,8 @@ def _version(facts: Facts) -> Iterator[str]:
         safe = min(line for line in SAFE_VERSIONS.values() if line > version)
     if safe is not None and version < safe:
         yield (
-            f"Redis {_dotted(version)} has a known hole (CVE-2025-49844, scripts), unless your system has "
-            f"mended it; the next release without it is {_dotted(safe)}"
+            f"Redis {_dotted(version)} has a known vulnerability (CVE-2025-49844, scripts), unless your system "
+            f"has patched it; the next release without it is {_dotted(safe)}"
         )
 
 
@@ -134,14 +134,13 @@ def _dotted(version: tuple[int, ...]) -> str:
 
 def _skew(skew_ms: int) -> Iterator[str]:
     if skew_ms > SKEW_LIMIT_MS:
-        yield f"its clock and ours differ by {skew_ms / 1000:.1f} s: delays and due times will be off"
+        yield f"its clock differs from this machine's by {skew_ms / 1000:.1f} s: delays and due times will be off"
 
 
 def _replicas(facts: Facts) -> Iterator[str]:
     if facts.get("role") == "slave":
-        yield "this is a replica: it accepts nothing"
+        yield "this is a replica: it refuses all writes"
     elif facts.get("connected_slaves") and not facts.get("min_slaves_good_slaves", 0):
         yield (
-            "it has replicas and min-replicas-to-write is 0: a failover can lose what was accepted "
-            "in the moment before"
+            "it has replicas and min-replicas-to-write is 0: a failover can lose jobs accepted just before it"
         )

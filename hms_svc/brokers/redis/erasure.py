@@ -1,4 +1,4 @@
-"""Erasing what records say of a person, and what the bus keeps of it."""
+"""Erases the personal data in records and on the bus."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from hms_svc.ports.control import NOT_KNOWN, must_end_first
 _AT_ONCE: Final = 50
 _ROUNDS: Final = 5
 _STRETCH: Final = 500
-_CHANGED: Final = "was changed by others meanwhile: erase it again"
+_CHANGED: Final = "was changed at the same time: erase it again"
 
 
 async def erase(link: Link, job_ids: Sequence[str]) -> list[ActOutcome]:
-    """Blank jobs, some in one script, or say why not; then what the bus says of them."""
+    """Erase jobs, several in one script, or return why not; then their events on the bus."""
     why: dict[str, str] = {}
     for first in range(0, len(job_ids), _AT_ONCE):
         why |= await _erase_some(link, job_ids[first : first + _AT_ONCE])
@@ -32,7 +32,7 @@ async def erase(link: Link, job_ids: Sequence[str]) -> list[ActOutcome]:
 
 
 async def _erase_some(link: Link, job_ids: Sequence[str]) -> dict[str, str]:
-    """Read, blank and replace; one that somebody has changed in between is read again."""
+    """Read, erase and replace records; one that was changed in between is read again."""
     why = dict.fromkeys(job_ids, _CHANGED)
     for _ in range(_ROUNDS):
         open_ids = [job_id for job_id in why if why[job_id] == _CHANGED]
@@ -65,7 +65,7 @@ async def _replace(link: Link, records: Mapping[str, bytes]) -> dict[str, str]:
 
 
 async def _erase_events(link: Link, job_ids: Sequence[str]) -> None:
-    """Walk the bus in stretches, so that others come in between."""
+    """Walk the bus in bounded steps, so that other calls are served in between."""
     place = "-"
     while place:
         answer = await link.run("erase_events", place, _STRETCH, ERASED, *job_ids)

@@ -1,10 +1,10 @@
-"""The connections that all commands of a process share.
+"""The pipelined connections that all commands of a process share.
 
-What is asked in one turn of the loop leaves in one write, and the answers come
-back in order. So a claim and a settlement share a round trip, and so do many
-producers. While one exchange is under way a second one may be; what is asked
-meanwhile waits for the first that ends. A caller that is cancelled leaves its
-answer to be read and dropped: nobody gets another's.
+Commands of one iteration of the event loop are sent in one write, and the replies are
+read in order. So a claim and a settlement share a round trip, and so do many
+producers. Up to two exchanges are in progress at a time; further commands wait for the
+first that ends. The reply to a cancelled caller is read and dropped, so that no caller gets
+the reply of another.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, 
 
 Argument = bytes | str | int | float
 Answer = asyncio.Future[Any]
-Asked = list[tuple[bytes, Answer]]
-MOST_UNDER_WAY: Final = 2
-_PATIENCE_SECONDS: Final = 0.1
+Pending = list[tuple[bytes, Answer]]
+MOST_CONNECTIONS: Final = 2
+_CANCEL_SECONDS: Final = 0.1
 _CLOSED: Final = "the connection was closed"
 ANSWERS: Final = (ResponseError, BusyLoadingError, AuthenticationError)
-"""Errors that are the server's answer to one command; all others end the connection."""
+"""Errors that are the server's reply to one command; all others end the connection."""
 
 
 class Exchange:
-    """Asks, and is answered. It connects when it must, and repeats nothing."""
+    """Sends commands and returns their replies. It connects on demand and repeats nothing."""
 
     def __init__(self, client: AsyncRedis) -> None:
         self._client = client
-        self._asked: Asked = []
-        self._lanes: list[_Lane] = []
-        self._idle: list[_Lane] = []
-        self._called = False
+        self._pending: Pending = []
+        self._connections: list[_Connection] = []
+        self._idle: list[_Connection] = []
+        self._is_flush_scheduled = False
         self._closed = False
 
     async def ask(self, *command: Argument) -> Any:
-        """Run one command. Raises what the server says, or redis-py where there is no server."""
+        """Run one command; raise the error of the server, or that of redis-py if it is unreachable."""
         return self._read(command, await self._put(command))
 
     async def ask_all(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
-        """Run commands in one round trip; the first error is raised when all are answered."""
+        """Run commands in one round trip; raise the first error when all are answered."""
         waiting = [self._put(command) for command in commands]
         answers = await asyncio.gather(*waiting, return_exceptions=True)
         for answer in answers:
@@ -55,28 +55,28 @@ class Exchange:
         return [self._read(command, answer) for command, answer in pairs]
 
     async def reconnect(self) -> None:
-        """Leave these connections, so that the next command looks for the server again."""
-        for lane in self._lanes:
-            lane.is_stale = True
+        """Drop these connections, so that the next command looks up the server again."""
+        for connection in self._connections:
+            connection.is_stale = True
 
     async def close(self) -> None:
-        """End the connections; what has not been answered fails as it would without them."""
+        """Close the connections; unanswered commands fail as if the connection was lost."""
         self._closed = True
-        lanes, self._lanes, self._idle = self._lanes, [], []
-        for lane in lanes:
-            await lane.close()
+        connections, self._connections, self._idle = self._connections, [], []
+        for connection in connections:
+            await connection.close()
         for _, answer in self.take():
-            _give(answer, ConnectionResetError(_CLOSED))
+            _resolve(answer, ConnectionResetError(_CLOSED))
         await close_client(self._client)
 
-    def take(self) -> Asked:
-        """Return all that has been asked and not sent, without what nobody waits for any more."""
-        asked, self._asked = self._asked, []
-        return [(packed, answer) for packed, answer in asked if not answer.cancelled()]
+    def take(self) -> Pending:
+        """Return the commands that are not sent yet, without those whose caller was cancelled."""
+        pending, self._pending = self._pending, []
+        return [(packed, answer) for packed, answer in pending if not answer.cancelled()]
 
-    def rest(self, lane: _Lane) -> None:
-        """Know a lane as free."""
-        self._idle.append(lane)
+    def release(self, connection: _Connection) -> None:
+        """Mark a connection as idle."""
+        self._idle.append(connection)
 
     def _put(self, command: Sequence[Argument]) -> Answer:
         if self._closed:
@@ -84,36 +84,36 @@ class Exchange:
         loop = asyncio.get_running_loop()
         answer: Answer = loop.create_future()
         packed = pack_command((*str(command[0]).split(), *command[1:]))  # type: ignore[arg-type]
-        self._asked.append((packed, answer))
-        if not self._called:
-            self._called = True
-            loop.call_soon(self._call)
+        self._pending.append((packed, answer))
+        if not self._is_flush_scheduled:
+            self._is_flush_scheduled = True
+            loop.call_soon(self._flush)
         return answer
 
-    def _call(self) -> None:
-        self._called = False
+    def _flush(self) -> None:
+        self._is_flush_scheduled = False
         if self._closed:
             return
         if self._idle:
-            self._idle.pop().called.set()
-        elif len(self._lanes) < MOST_UNDER_WAY:
-            self._lanes.append(_Lane(self, self._client, len(self._lanes)))
+            self._idle.pop().wake.set()
+        elif len(self._connections) < MOST_CONNECTIONS:
+            self._connections.append(_Connection(self, self._client, len(self._connections)))
 
     def _read(self, command: Sequence[Argument], answer: Any) -> Any:
         reader = self._client.response_callbacks.get(str(command[0]))
         return reader(answer) if reader is not None else answer
 
 
-class _Lane:
-    """One connection with one exchange under way."""
+class _Connection:
+    """One connection, with one exchange at a time."""
 
     def __init__(self, exchange: Exchange, client: AsyncRedis, number: int) -> None:
-        self.called = asyncio.Event()
+        self.wake = asyncio.Event()
         self.is_stale = False
         self._exchange = exchange
         self._pool = client.connection_pool
         self._connection: Any = None
-        self._task = asyncio.create_task(self._serve(), name=f"redis-lane-{number}")
+        self._task = asyncio.create_task(self._serve(), name=f"redis-connection-{number}")
 
     async def close(self) -> None:
         """End the exchange and the connection."""
@@ -124,32 +124,32 @@ class _Lane:
 
     async def _serve(self) -> None:
         while True:
-            asked = self._exchange.take()
-            if asked:
-                await self._run(asked)
+            pending = self._exchange.take()
+            if pending:
+                await self._run(pending)
             else:
-                self.called.clear()
-                self._exchange.rest(self)
-                await self.called.wait()
+                self.wake.clear()
+                self._exchange.release(self)
+                await self.wake.wait()
 
-    async def _run(self, asked: Asked) -> None:
-        """Send all, then read the answers; where the connection breaks, the rest has none."""
+    async def _run(self, pending: Pending) -> None:
+        """Send all commands, then read the replies; if the connection breaks, the rest fails."""
         answered = 0
         try:
             connection = await self._connect()
             await connection.send_packed_command(
-                [packed for packed, _ in asked], check_health=False
+                [packed for packed, _ in pending], check_health=False
             )
-            for _, answer in asked:
-                _give(answer, await _answer_from(connection))
+            for _, answer in pending:
+                _resolve(answer, await _answer_from(connection))
                 answered += 1
-        except Exception as error:  # noqa: BLE001 - what it is, whoever asked is told
-            for _, answer in asked[answered:]:
-                _give(answer, error)
+        except Exception as error:  # noqa: BLE001 - each caller gets it
+            for _, answer in pending[answered:]:
+                _resolve(answer, error)
             self.is_stale = True
         except asyncio.CancelledError:
-            for _, answer in asked[answered:]:
-                _give(answer, ConnectionResetError(_CLOSED))
+            for _, answer in pending[answered:]:
+                _resolve(answer, ConnectionResetError(_CLOSED))
             raise
 
     async def _connect(self) -> Any:
@@ -170,7 +170,7 @@ async def _answer_from(connection: Any) -> Any:
         return error
 
 
-def _give(answer: Answer, result: Any) -> None:
+def _resolve(answer: Answer, result: Any) -> None:
     if answer.done():
         return
     if isinstance(result, Exception):
@@ -180,22 +180,22 @@ def _give(answer: Answer, result: Any) -> None:
 
 
 async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel tasks until they have ended: the library may turn a cancellation into an error of its own."""
+    """Cancel tasks until they have ended: the library may swallow a cancellation."""
     pending = set(tasks)
     while pending:
         for task in pending:
             task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=_PATIENCE_SECONDS)
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_SECONDS)
 
 
 async def close_client(client: AsyncRedis) -> None:
-    """Close a client, and the connections to Sentinels that it was made over."""
+    """Close a client and its connections to Sentinels."""
     await client.aclose()
     for sentinel in sentinels_of(client):
         await sentinel.aclose()
 
 
 def sentinels_of(client: AsyncRedis | Redis) -> list[Any]:
-    """Return the clients of the Sentinels that a client was made over."""
+    """Return a client's connections to Sentinels."""
     manager = getattr(client.connection_pool, "sentinel_manager", None)
     return list(manager.sentinels) if manager is not None else []

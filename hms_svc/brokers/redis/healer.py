@@ -1,4 +1,4 @@
-"""Mends what was deleted from under us, and finds intakes of types that nobody has heard of."""
+"""Repairs indexes and counts that were deleted by others, and finds intakes of unknown types."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hms_svc.domain.ids import check_job_type
 
 _KEYS_A_STEP: Final = 1000
 _STEP_SECONDS: Final = 60
-"""A walk that takes longer over one step than this is given up for dead."""
+"""A walk whose step takes longer than this is considered dead."""
 _STEPS_A_ROUND: Final = 5
 _TYPES_A_ROUND: Final = 2000
 _INTAKE: Final = "jobs:"
@@ -21,7 +21,7 @@ _INTAKE_SECONDS: Final = 1.0
 
 
 class Healer:
-    """One round goes with each round of the reaper."""
+    """Repairs in one round for each round of the reaper."""
 
     def __init__(self, link: Link, intake: Intake) -> None:
         self._link = link
@@ -32,19 +32,19 @@ class Healer:
         self._failed = 0
 
     async def run_once(self) -> None:
-        """Walk all records where an index or a tally is gone; look for what stands in intakes."""
+        """Walk all records if an index or a count is missing; then process intakes."""
         if await self.must_walk():
             await self._walk()
         await self._find_intakes()
 
     async def must_walk(self) -> bool:
-        """Check some thousands of types, the next ones each time, and groups once all were seen."""
+        """Check some thousands of types, the next ones in each round, and the groups after all types."""
         begins = not self._unchecked
         types = self._unchecked or await self._types()
         self._rotated, self._unchecked = types[:_TYPES_A_ROUND], types[_TYPES_A_ROUND:]
         self._failed = 0 if begins else self._failed
-        for stretch in in_stretches(self._rotated) or [[]]:
-            broken, failed, *stale = await self._link.run("check", _STEP_SECONDS, *stretch)
+        for some in in_stretches(self._rotated) or [[]]:
+            broken, failed, *stale = await self._link.run("check", _STEP_SECONDS, *some)
             if broken:
                 return True
             self._failed += failed
@@ -73,12 +73,12 @@ class Healer:
                 ids = (name.removeprefix(prefix) for name in names)
                 await self._link.run("heal", _STEP_SECONDS, *ids)
         for cause in await self._link.ask("SMEMBERS", self._link.keys.ours("causes")):
-            await self._strike_surplus(cause.decode())
-        for stretch in in_stretches(await self._types()) or [[]]:
-            await self._link.run("recount", *stretch)
+            await self._remove_surplus(cause.decode())
+        for types in in_stretches(await self._types()) or [[]]:
+            await self._link.run("recount", *types)
         await self._link.ask("DEL", self._link.keys.ours("healing"))
 
-    async def _strike_surplus(self, cause: str) -> None:
+    async def _remove_surplus(self, cause: str) -> None:
         name, cursor = self._link.keys.ours("cause", cause), -1
         while cursor:
             following, found = await self._link.ask(
@@ -89,7 +89,7 @@ class Healer:
             await self._link.run("strike", _STEP_SECONDS, cause, *ids)
 
     async def _find_intakes(self) -> None:
-        """Absorb what was pushed for any type, for a second: the next round of the reaper goes on."""
+        """Absorb items pushed for any type, for a second; the next round of the reaper continues."""
         until = time.monotonic() + _INTAKE_SECONDS
         for _ in range(_STEPS_A_ROUND):
             self._cursor, names = await self._scan(self._cursor, _INTAKE + "*", "list")
@@ -99,8 +99,8 @@ class Healer:
                 await self._intake.absorb_where_any(types, until)
             if not self._cursor:
                 break
-        for stretch in in_stretches(self._rotated):
-            await self._intake.absorb_where_any(stretch, until)
+        for some in in_stretches(self._rotated):
+            await self._intake.absorb_where_any(some, until)
 
     async def _scan(self, cursor: int, pattern: str, kind: str) -> tuple[int, list[str]]:
         following, names = await self._link.ask(

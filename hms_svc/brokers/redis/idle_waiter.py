@@ -1,4 +1,4 @@
-"""An idle worker's ear: one subscription, on which it is called by name."""
+"""Notifications for an idle worker: one subscription on a channel with its name."""
 
 from __future__ import annotations
 
@@ -23,75 +23,75 @@ _READ_SECONDS: Final = 10.0
 
 
 class IdleWaiter:
-    """Lies down in the registers of its types, and is woken alone.
+    """Registers an idle worker under its types, so that one worker is notified for each job.
 
-    A worker that cannot hear (its subscription is broken) looks ten times a second instead.
+    While its subscription is broken, the worker polls ten times a second instead.
     """
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._heard = asyncio.Event()
-        self._listening = False
+        self._notified = asyncio.Event()
+        self._is_subscribed = False
         self._news = True
         self._task: asyncio.Task[None] | None = None
-        self._rising: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
         self._name = ""
         self._closed = False
 
     @property
     def must_poll(self) -> bool:
-        """Whether news must be asked for."""
-        return not self._listening
+        """Whether the worker has to poll because it is not subscribed."""
+        return not self._is_subscribed
 
     def take_news(self) -> bool:
-        """Return whether there was news since this was last asked."""
+        """Return whether there was news since the last call."""
         news, self._news = self._news, False
         return news
 
-    def call(self) -> None:
-        """Wake up, and look at the news."""
+    def notify(self) -> None:
+        """Wake up and poll for signals."""
         self._news = True
-        self._heard.set()
+        self._notified.set()
 
-    async def sleep(self, worker: str, lane: int, types: Sequence[str], seconds: float) -> bool:
-        """Sleep until there may be work, or for so long; True where there may be."""
-        self._listen(worker)
+    async def wait(self, worker: str, lane: int, types: Sequence[str], seconds: float) -> bool:
+        """Wait until there may be work, or for `seconds`; return True if there may be work."""
+        self._start(worker)
         if self.must_poll:
             await asyncio.sleep(min(seconds, _POLL_SECONDS))
             return True
-        self._heard.clear()
+        self._notified.clear()
         if await self._link.run("sleep", worker, int(seconds * 1000), lane, *types):
             return True
         try:
             async with asyncio.timeout(seconds):
-                await self._heard.wait()
+                await self._notified.wait()
         except TimeoutError:
             return False
         except asyncio.CancelledError:
-            self._rising = asyncio.create_task(self._rise(worker), name=f"rise-{worker}")
+            self._ending = asyncio.create_task(self._end_sleep(worker), name=f"end-sleep-{worker}")
             raise
         return True
 
-    async def _rise(self, worker: str) -> None:
-        """Take no call that another could take."""
+    async def _end_sleep(self, worker: str) -> None:
+        """Leave the registers, so that another worker is notified instead."""
         with suppress(BrokerUnavailable):
-            await self._link.run("rise", worker)
+            await self._link.run("end_sleep", worker)
 
     async def close(self) -> None:
-        """Hear no more."""
-        if self._rising is not None:
-            await asyncio.wait({self._rising})
+        """End the subscription."""
+        if self._ending is not None:
+            await asyncio.wait({self._ending})
         if self._task is not None:
             self._closed = True
             await end_tasks([self._task])
             self._task, self._closed = None, False
 
-    def _listen(self, worker: str) -> None:
+    def _start(self, worker: str) -> None:
         if self._task is None:
             self._name = worker
-            self._task = asyncio.create_task(self._hear(), name=f"hear-{worker}")
+            self._task = asyncio.create_task(self._subscribe(), name=f"subscription-{worker}")
 
-    async def _hear(self) -> None:
+    async def _subscribe(self) -> None:
         while not self._closed:
             try:
                 async with self._link.waiting.pubsub() as channel:
@@ -100,15 +100,15 @@ class IdleWaiter:
             except (RedisError, OSError, BrokerUnavailable):
                 await asyncio.sleep(_POLL_SECONDS)
             finally:
-                self._listening = False
+                self._is_subscribed = False
 
     async def _follow(self, channel: PubSub) -> None:
         silent = False
         while True:
-            asked = time.monotonic()
+            started = time.monotonic()
             message = await channel.get_message(timeout=_READ_SECONDS)
             if message is None:
-                await pause_if_early(asked, _READ_SECONDS)
+                await pause_if_early(started, _READ_SECONDS)
                 if silent:
                     raise RedisConnectionError("the subscription does not answer")
                 silent = True
@@ -116,8 +116,8 @@ class IdleWaiter:
                 continue
             silent = False
             if message["type"] == "subscribe":
-                self._listening = True
-                self.call()
+                self._is_subscribed = True
+                self.notify()
             elif message["type"] == "message":
                 self._news = self._news or message["data"] == _NEWS
-                self._heard.set()
+                self._notified.set()

@@ -1,4 +1,4 @@
-"""The operator's reads: each is a bounded script or a pipeline."""
+"""The operator's reads from Redis: each is a bounded script or a pipeline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final
 from hms_svc.brokers.chunks import in_stretches
 from hms_svc.brokers.codes import COUNTERS, STATE_OF
 from hms_svc.brokers.damaged_records import readable
-from hms_svc.brokers.failures import Standing, groups_of
+from hms_svc.brokers.failures import StoredGroup, groups_of
 from hms_svc.brokers.paging import Slices, fill_page, read_cursor
 from hms_svc.brokers.redis.diagnosis import diagnose
 from hms_svc.brokers.redis.link import Link
@@ -49,7 +49,7 @@ class RedisInspector:
         self._worker_lives_ms = int(lease_seconds * 1500)
 
     async def health(self) -> BrokerHealth:
-        """Time one round trip, and name what is amiss."""
+        """Measure one round trip, and return what is wrong."""
         started = time.perf_counter()
         try:
             await self._link.ask("PING")
@@ -75,7 +75,7 @@ class RedisInspector:
         return await self._walks.types()
 
     async def queues(self, types: Collection[str] | None = None) -> list[QueueView]:
-        """Return the queues of these types. Some hundreds at a time are read in one step."""
+        """Return the queues of these types; some hundreds are read in one step."""
         known = await self.types() if types is None else await self._known(sorted(types))
         if not known:
             return []
@@ -96,24 +96,24 @@ class RedisInspector:
     async def page(
         self, where: Filter, *, limit: int, cursor: str | None, examine: int = 0
     ) -> JobPage:
-        """Walk the states in order, each newest first, until the page is full."""
+        """Walk the states in order, newest first within each, until the page is full."""
         after: Key | None = read_cursor(cursor, Key)
         slices = Slices(where, limit=limit, examine=examine)
         walk = self._walks.over(where, after, slices)
         return await fill_page(walk, where, self._link.clock.now_ms(), slices)
 
     async def failures(self) -> list[FailureGroup]:
-        """Read the indexes of the groups, some in one script, so that others come in between."""
+        """Read the indexes of the groups, several in one script, so that other calls are served in between."""
         causes = sorted(await self._link.ask("SMEMBERS", self._link.keys.ours("causes")))
         rows: list[Any] = []
         for first in range(0, len(causes), _GROUPS_AT_ONCE):
             some = causes[first : first + _GROUPS_AT_ONCE]
             rows += await self._link.run("failures", *some)
-        standings = [readable(row[5].decode(), partial(_standing, row)) for row in rows]
-        return groups_of(each for each in standings if each is not None)
+        groups = [readable(row[5].decode(), partial(_stored_group, row)) for row in rows]
+        return groups_of(group for group in groups if group is not None)
 
     async def details(self, job_ids: Sequence[str]) -> list[JobDetail | None]:
-        """Look up the ids, all in one round trip."""
+        """Read all records in one round trip."""
         keys = self._link.keys
         commands = [
             command
@@ -140,11 +140,11 @@ class RedisInspector:
         }
 
     async def workers(self) -> list[WorkerView]:
-        """Read the register, and the jobs that each worker runs."""
+        """Return the live workers of the register, with their running jobs."""
         return (await self.register())[0]
 
     async def register(self) -> tuple[list[WorkerView], list[WorkerView]]:
-        """Read it at once, whoever is live."""
+        """Read the register and the running jobs."""
         keys = self._link.keys
         since = self._link.lease_now(await self._server_ms()) - self._worker_lives_ms
         seen, infos, requests = await self._link.ask_all(
@@ -154,7 +154,7 @@ class RedisInspector:
                 ("HGETALL", keys.ours("worker_wishes")),
             ]
         )
-        running = await self._link.run("hands", _MOST_RUNNING)
+        running = await self._link.run("running", _MOST_RUNNING)
         now = self._link.clock.now_ms()
         jobs: defaultdict[bytes, list[tuple[str, int]]] = defaultdict(list)
         for job_id, worker, left_ms in zip(running[::3], running[1::3], running[2::3], strict=True):
@@ -168,7 +168,7 @@ class RedisInspector:
         return live, silent
 
     async def lease_end(self, job_id: str) -> int | None:
-        """Check the job's place in the index of its state."""
+        """Read the end of the lease from the index of processing jobs."""
         keys = self._link.keys
         text = await self._link.ask("GET", keys.ours("job", job_id))
         record = Record(job_id, text) if text is not None else None
@@ -246,15 +246,17 @@ def _queue_view(
 
 
 def _number(text: bytes) -> int:
-    """Read a counter from a hash that others may write to."""
+    """Return a counter of a hash that other programs may write to."""
     return int(text) if text.lstrip(b"-").isdigit() else 0
 
 
-def _standing(row: list[Any]) -> Standing:
+def _stored_group(row: list[Any]) -> StoredGroup:
     cause, count, first_at, last_at, next_at, newest_id, text, *recent = row
     newest = Record(newest_id.decode(), text).view()
     due = int(next_at) if next_at else None
-    return Standing(cause.decode(), count, int(first_at), int(last_at), due, newest, tuple(recent))
+    return StoredGroup(
+        cause.decode(), count, int(first_at), int(last_at), due, newest, tuple(recent)
+    )
 
 
 def _detail(job_id: str, text: bytes | None, lines: list[Any]) -> JobDetail | None:
@@ -282,7 +284,7 @@ def _progress_view(number: bytes, fields: dict[bytes, bytes]) -> ProgressView:
 
 
 def _worker_view(
-    info: bytes, in_hand: Sequence[tuple[str, int]], request: bytes | None
+    info: bytes, running: Sequence[tuple[str, int]], request: bytes | None
 ) -> WorkerView:
     seen, _, registration = info.partition(b" ")
-    return worker_view(registration, in_hand, int(seen), request)
+    return worker_view(registration, running, int(seen), request)

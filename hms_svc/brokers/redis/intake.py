@@ -1,4 +1,4 @@
-"""The intake: what producers in any language LPUSH becomes records, item by item."""
+"""The intake: items that producers in any language LPUSH become records."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ MOST_WATCHED: Final = 16
 _POLL_SECONDS: Final = 0.1
 _BROKEN_SECONDS: Final = 5.0
 _STEPS_OF_ONE: Final = 20
-"""Steps for one type before others have theirs, where one loop looks at many types."""
+"""Steps for one type before the next, in a loop over many types."""
 _AT_ONCE: Final = 100
 _BYTES_AT_ONCE: Final = 1024 * 1024
 Known = dict[tuple[str, bytes], bool]
-"""By id and data, of jobs whose id is known: whether it stands for the same job."""
+"""For jobs whose id is known, by id and data: whether the record is the same job."""
 
 
 class Intake:
-    """Watches the lists of the types that are served, one waiting connection for each of at most 16.
+    """Watches the lists of the served types, with one blocking connection each for at most 16.
 
-    `complete` gives each job what its type declares for it.
+    `complete` adds to each job what its type declares.
     """
 
     def __init__(self, link: Link, complete: Callable[[Job], Job] | None = None) -> None:
@@ -60,7 +60,7 @@ class Intake:
         self._arrivals = Arrivals(link)
 
     def watch(self, types: Iterable[str]) -> None:
-        """Take in what is pushed for these types from now on, too."""
+        """Start to process items pushed for these types."""
         for type in sorted(set(types) - self._watched - self._polled):
             if len(self._watched) < MOST_WATCHED:
                 self._watched.add(type)
@@ -71,7 +71,7 @@ class Intake:
                 self._polled.add(type)
 
     async def close(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         self._closed = True
         await end_tasks(self._tasks)
         self._tasks.clear()
@@ -80,14 +80,14 @@ class Intake:
         self._closed = False
 
     async def absorb(self, type: str) -> bool:
-        """Make records of all that waits for a type; True where there was any."""
+        """Make records of all items of a type; return True if there were any."""
         steps = total = await self._absorb_steps(type)
         while steps == _STEPS_OF_ONE:
             steps = await self._absorb_steps(type)
         return total > 0
 
     async def _absorb_steps(self, type: str) -> int:
-        """Make records of what waits for a type; gives the steps that it took, of a bounded number."""
+        """Make records of items of a type in a bounded number of steps; return how many were taken."""
         steps = 0
         for name in self._lists(type):
             while steps < _STEPS_OF_ONE and await self._absorb_some(name, type):
@@ -95,10 +95,10 @@ class Intake:
         return steps
 
     async def absorb_where_any(self, types: Sequence[str], until: float = math.inf) -> bool:
-        """Check many lists in one round trip, and absorb some of each; tells whether more may wait.
+        """Check many lists in one round trip and absorb some of each; return whether more may wait.
 
-        Whoever pushes without end to one of them holds up no other: each has its share of steps.
-        `until` (monotonic seconds) is when those that are left wait for the next check.
+        Each list gets a bounded number of steps, so that a flood in one does not delay the others.
+        After `until` (monotonic seconds) the remaining ones wait for the next check.
         """
         lengths = await asyncio.gather(
             *(self._link.ask("LLEN", name) for type in types for name in self._lists(type)),
@@ -117,7 +117,7 @@ class Intake:
         return more
 
     async def _absorb_or_report(self, type: str) -> bool:
-        """Absorb some of what waits for a type; what breaks that is logged, and holds up no other type."""
+        """Absorb some items of a type; an error is logged and does not affect other types."""
         try:
             return await self._absorb_steps(type) == _STEPS_OF_ONE
         except BrokerUnavailable:
@@ -127,21 +127,21 @@ class Intake:
             return False
 
     def _lists(self, type: str) -> tuple[str, str]:
-        """Return the two lists of a type: what is on its way into records, and what was pushed."""
+        """Return the two lists of a type: items being processed, and pushed items."""
         return self._link.keys.ours("taken", type), self._link.keys.intake(type)
 
     def _start(self, loop: Coroutine[None, None, None], name: str) -> None:
         self._tasks.append(asyncio.create_task(loop, name=name))
 
     async def _watch(self, type: str) -> None:
-        """Wait for an item, which a waiter that is cancelled leaves in a list of ours; then take all."""
+        """Wait for an item, then absorb all; a cancelled wait leaves the item in our `taken` list."""
         target, source = self._lists(type)
-        asked = -math.inf
+        started = -math.inf
         while not self._closed:
             try:
                 if not await self.absorb(type):
-                    await pause_if_early(asked, BLOCK_SECONDS)
-                asked = time.monotonic()
+                    await pause_if_early(started, BLOCK_SECONDS)
+                started = time.monotonic()
                 await self._arrivals.next(source, target, int(BLOCK_SECONDS))
             except (RedisError, OSError, BrokerUnavailable):
                 await asyncio.sleep(_POLL_SECONDS)
@@ -157,7 +157,7 @@ class Intake:
             await asyncio.sleep(0 if more else _POLL_SECONDS)
 
     async def _absorb_some(self, name: str, type: str) -> bool:
-        """Take some items from the right end of a list; False where there are none."""
+        """Absorb some items from the right end of a list; return False if there are none."""
         items = await self._rightmost(name)
         if not items:
             return False
@@ -183,16 +183,16 @@ class Intake:
         return self._complete(found)
 
     async def _rightmost(self, name: str) -> list[Item]:
-        """Return some of the rightmost items, the last one first, and fewer where they are large.
+        """Return some of the rightmost items, the last one first, and fewer if they are large.
 
-        Of one far beyond the limit only what is kept of it leaves the server.
+        Of an item far beyond the limit only the part that is stored is fetched.
         """
         bounds = (_AT_ONCE, _BYTES_AT_ONCE, READ_MOST, KEPT_OF_OVERSIZED)
         items = await self._link.run("rightmost", name, *bounds)
         return [item if isinstance(item, bytes) else _oversized(*item) for item in items]
 
     async def _known(self, jobs: Sequence[Job]) -> Known:
-        """Look up the jobs whose ids are known; records may be large: one at a time."""
+        """Read the records of known ids, one at a time because they may be large."""
         names = [self._link.keys.ours("job", job.id) for job in jobs]
         lengths = await self._link.ask_all([("STRLEN", name) for name in names])
         known: Known = {}
@@ -209,7 +209,7 @@ def _oversized(length: int, head: bytes) -> KeptBytes:
 def _decide(
     found: Job | Refused, item: Item, known: Known, holder: str | None, now: int
 ) -> Job | Refused | str:
-    """Return what becomes of an item: a job, a dead letter, or the id where the job is known already."""
+    """Return what an item becomes: a job, a dead letter, or only the id if the job is already known."""
     if isinstance(found, Refused):
         return found
     same = known.get((found.id, found.data))
@@ -219,7 +219,7 @@ def _decide(
 
 
 def _mark(item: Item) -> str:
-    """Return how the script `absorb` knows an item again."""
+    """Return the text by which the script `absorb` recognizes an item."""
     head = item.raw if isinstance(item, KeptBytes) else item
     digest = hashlib.sha1(head, usedforsecurity=False).hexdigest()
     return f"{item.length} {digest}" if isinstance(item, KeptBytes) else digest

@@ -1,9 +1,8 @@
-"""Every key in Redis: what it holds, and what bounds it. `{ns}` is the namespace, `{type}` a job type.
+"""All keys in Redis, with their content and bounds. `{ns}` is the namespace, `{type}` a job type.
 
-Three families have fixed names, because other programs use them; the rest is
-ours alone. What other programs write to may have any Redis type: it is read
-with that in doubt, and is never an index of ours. The scripts in `lua/` make
-names of the same words.
+Three families have fixed names because other programs use them; the rest is internal.
+Keys that other programs write to may have any Redis type: their type is checked, and
+they are never used as an index. The scripts in `lua/` build the same names.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ RECEIPT_SECONDS: Final = 120
 
 
 class KeyFamily(msgspec.Struct, frozen=True):
-    """One kind of key: its name, its Redis type, what is in it, and its lifetime or bound."""
+    """One family of keys: its name, Redis type, content, and lifetime or bound."""
 
     name: str
     kind: str
@@ -97,7 +96,7 @@ FAMILIES: Final = (
         "hms:{ns}:bus:pending:{group}", "zset", "position, when it is due again (ms)", "90 days unused"
     ),
 )  # fmt: skip
-"""Every family; a test compares this table with what a busy server holds."""
+"""All families; a test compares this table with the keys of a busy server."""
 
 
 class Keys:
@@ -107,7 +106,7 @@ class Keys:
         self.prefix = PREFIX.replace("{ns}", namespace)
 
     def ours(self, *arguments: str) -> str:
-        """Return the key of ours that these words name."""
+        """Return the internal key with this name."""
         return self.prefix + ":".join(arguments)
 
     def index(self, state: str, type: str) -> str:

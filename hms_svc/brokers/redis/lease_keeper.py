@@ -1,4 +1,4 @@
-"""The heartbeat's own connection, used from its thread."""
+"""The connection of the heartbeat thread."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from hms_svc.brokers.redis.clients import close_blocking_client
 from hms_svc.brokers.redis.link import Link, error_text, new_nonce
-from hms_svc.brokers.redis.record import as_word
+from hms_svc.brokers.redis.record import worker_field
 from hms_svc.brokers.redis.scripts import script
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.job import LeaseToken
@@ -21,27 +21,27 @@ STALE_MS = 300_000
 
 
 class RedisLeaseKeeper:
-    """Renews leases and shows the worker, each in one round trip. Repeating either changes nothing."""
+    """Renews leases and the register entry, each in one round trip that may be repeated."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
         self._client: Redis | None = None
 
     def extend(self, tokens: Sequence[LeaseToken], lease_ms: int) -> list[LeaseToken]:
-        """Renew leases from now, and give back the tokens that no longer own their job."""
+        """Renew leases from now; return the tokens that no longer own their job."""
         pairs = [argument for token in tokens for argument in (token.job_id, token.fence)]
         lost = self._run("extend", lease_ms, *pairs)
         return [tokens[place - 1] for place in lost]
 
     def register(self, worker: WorkerRegistration) -> None:
-        """Show or renew a worker in the register, and forget those long unseen."""
+        """Add or renew a worker in the register, and remove stale entries."""
         now = self._link.clock.now_ms()
         declared = dict(worker.priorities)
         priorities = [
             argument for type in worker.types for argument in (type, declared.get(type, 0))
         ]
-        shown = msgspec.json.encode(worker)
-        self._run("register", as_word(worker.id), shown, now, STALE_MS, *priorities)
+        registration = msgspec.json.encode(worker)
+        self._run("register", worker_field(worker.id), registration, now, STALE_MS, *priorities)
 
     def close(self) -> None:
         """Release the connection."""

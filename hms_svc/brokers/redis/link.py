@@ -1,4 +1,4 @@
-"""The one way to Redis: scripts and commands, repeated safely, with its errors in our words."""
+"""The connection to Redis: scripts and commands, safe retries, and translated errors."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ from hms_svc.ports.clock import Clock, SystemClock
 Result = TypeVar("Result")
 OLDEST_VERSION: Final = (7, 0)
 OPEN_SECONDS: Final = 8.0
-"""How long opening may take as a whole: some Sentinels that say nothing, and a server."""
+"""How long opening may take in total, with several unresponsive Sentinels and a server."""
 _TRIES: Final = 3
 _PAUSE_SECONDS: Final = 0.1
-_TURNS_TO_CLOSE: Final = 3
-"""Turns of the loop that a transport takes to close whose connecting was cancelled."""
+_ITERATIONS_TO_CLOSE: Final = 3
+"""Iterations of the loop that a transport needs to close after its connecting was cancelled."""
 _LOST: Final = (RedisConnectionError, RedisTimeoutError, OSError)
 _SENTINEL_REASON: Final = re.compile(r">\)> - ([\w:]+)")
 _TOO_MANY: Final = "max number of clients"
-_ELSEWHERE: Final = (ReadOnlyError, MasterDownError)
+_NOT_MASTER: Final = (ReadOnlyError, MasterDownError)
 
 
 class Link:
-    """Redis as the packages of this broker see it. `clock` stands in for the server's TIME in tests.
+    """Access to Redis for all modules of this broker. In tests `clock` replaces the server's TIME.
 
-    With `bounded` a call of a server that says nothing ends in MOST_SECONDS; see AnswerBound. Else
-    it waits for the connection's own time, three times over.
+    With `bounded` a call to a server that does not respond ends after MOST_SECONDS; see
+    AnswerBound. Otherwise it ends after three timeouts of the connection.
     """
 
     def __init__(
@@ -67,20 +67,20 @@ class Link:
         self.keys = Keys(namespace)
         self.clients = clients
         self.clock = clock or SystemClock()
-        self.is_moved_by_hand = clock is not None
+        self.has_own_clock = clock is not None
         self._commands: Commands | None = None
         self._waiting: AsyncRedis | None = None
         self.refused = 0
-        """Calls of this process that a full server has refused."""
+        """Calls of this process that the server refused because it is full."""
         self._probes: Commands | None = None
         self._is_bounded = False
         self._bound = AnswerBound(self.address, self._probe, BrokerUnavailable) if bounded else None
 
     async def open(self) -> None:
-        """Connect in OPEN_SECONDS, and refuse a server that cannot keep the promises."""
+        """Connect within OPEN_SECONDS; raise BadSetting for an unsupported server."""
         self._commands = self.clients.for_commands()
         self._waiting = self.clients.for_waiting()
-        # Of several Sentinels some may say nothing: the others are asked after them.
+        # Some Sentinels may not respond: the others are tried after them.
         self._is_bounded = self.url.kind is not BackendKind.SENTINEL
         try:
             async with asyncio.timeout(OPEN_SECONDS):
@@ -94,7 +94,7 @@ class Link:
         self._is_bounded = True
 
     async def close(self) -> None:
-        """Release every connection."""
+        """Release all connections."""
         if self._bound is not None:
             await self._bound.close()
         for commands in (self._commands, self._probes):
@@ -103,18 +103,18 @@ class Link:
         if self._waiting is not None:
             await close_client(self._waiting)
         self._commands = self._probes = self._waiting = None
-        for _ in range(_TURNS_TO_CLOSE):
+        for _ in range(_ITERATIONS_TO_CLOSE):
             await asyncio.sleep(0)
 
     @property
     def waiting(self) -> AsyncRedis:
-        """The client for calls that block at the server."""
+        """The client for calls that block on the server."""
         if self._waiting is None:
             raise BrokerUnavailable(f"{self.address} is not open")
         return self._waiting
 
     async def info(self) -> dict[str, Any]:
-        """Ask the server about itself."""
+        """Return the answer to INFO."""
         found: dict[str, Any] = await self.ask("INFO")
         return found
 
@@ -131,14 +131,14 @@ class Link:
         )
 
     async def run(self, name: str, *arguments: Argument, nonce: str | None = None) -> Any:
-        """Run a script; repeated with the same nonce where its reply was lost."""
+        """Run a script; it is repeated with the same nonce if its reply was lost."""
         answer, _ = await self.run_reported(name, *arguments, nonce=nonce)
         return answer
 
     async def run_reported(
         self, name: str, *arguments: Argument, nonce: str | None = None
     ) -> tuple[Any, bool]:
-        """Run a script, and tell whether it was repeated."""
+        """Run a script; return its reply and whether it was repeated."""
         found = script(name)
         command = [
             found.digest,
@@ -161,15 +161,15 @@ class Link:
         return await self._repeat(call), tries_made > 0
 
     def times(self) -> tuple[Argument, Argument]:
-        """Return what a script takes for wall and lease clock: nothing for the time of the server."""
-        return (self.clock.now_ms(), self.clock.lease_ms()) if self.is_moved_by_hand else ("", "")
+        """Return the wall and lease time for a script; empty to use the time of the server."""
+        return (self.clock.now_ms(), self.clock.lease_ms()) if self.has_own_clock else ("", "")
 
     def lease_now(self, server_ms: int) -> int:
-        """Return the lease clock, where the server's own says `server_ms`."""
-        return self.clock.lease_ms() if self.is_moved_by_hand else server_ms
+        """Return the lease time; `server_ms` is the time of the server."""
+        return self.clock.lease_ms() if self.has_own_clock else server_ms
 
     async def _probe(self) -> None:
-        """Ask for an answer on a connection of its own, in one round trip; a refusal is one, too."""
+        """Send PING on a separate connection; any reply, including an error, counts."""
         if self._probes is None:
             self._probes = self.clients.for_probe()
         try:
@@ -178,16 +178,16 @@ class Link:
             return
         except (RedisError, OSError) as error:
             if _TOO_MANY in str(error):
-                return  # It answers, if only to refuse.
+                return  # It responds, although it refuses the connection.
             raise BrokerUnavailable(f"{self.address}: {error_text(error)}") from error
 
     async def _repeat(self, call: Callable[[Commands, int], Awaitable[Result]]) -> Result:
         if self._bound is None or not self._is_bounded:
-            return await self._insist(call)
+            return await self._retry(call)
         async with self._bound.hold():
-            return await self._insist(call)
+            return await self._retry(call)
 
-    async def _insist(self, call: Callable[[Commands, int], Awaitable[Result]]) -> Result:
+    async def _retry(self, call: Callable[[Commands, int], Awaitable[Result]]) -> Result:
         for tries in range(_TRIES):
             if self._commands is None:
                 raise BrokerUnavailable(f"{self.address} is not open")
@@ -196,7 +196,7 @@ class Link:
             except (BusyLoadingError, AuthenticationError, OutOfMemoryError) as error:
                 self.refused += isinstance(error, OutOfMemoryError)
                 raise BrokerUnavailable(f"{self.address}: {error_text(error)}") from error
-            except _ELSEWHERE as error:
+            except _NOT_MASTER as error:
                 await self._commands.reconnect()
                 lost: Exception = error
             except _LOST as error:
@@ -210,8 +210,8 @@ class Link:
     def _check(self, server: dict[str, Any]) -> None:
         if server.get("cluster_enabled"):
             raise BadSetting(
-                f"broker_url {self.address}: Redis Cluster is refused, because one step of ours changes keys "
-                "that a cluster would keep apart; use one Redis with replicas and Sentinel"
+                f"broker_url {self.address}: Redis Cluster is not supported, because one step changes keys "
+                "of several slots; use one Redis with replicas and Sentinel"
             )
         version = str(server.get("redis_version", ""))
         if version_of(version) < OLDEST_VERSION:
@@ -221,20 +221,20 @@ class Link:
 
 
 def version_of(text: str) -> tuple[int, ...]:
-    """Read a version such as 7.0.15."""
+    """Return the numbers of a version such as 7.0.15."""
     return tuple(int(part) for part in text.split(".") if part.isdecimal())
 
 
 def error_text(error: BaseException) -> str:
-    """Return the text of an error in one line. Some errors of redis-py have none, and one prints objects."""
+    """Return the text of an error in one line. Some errors of redis-py have none; one prints objects."""
     text = str(error) or type(error).__name__
     if not isinstance(error, MasterNotFoundError):
         return text
     reasons = " and ".join(dict.fromkeys(_SENTINEL_REASON.findall(text)))
-    why = f"Sentinels could not be asked ({reasons})" if reasons else "no Sentinel knows it"
+    why = f"no Sentinel could be reached ({reasons})" if reasons else "no Sentinel knows it"
     return f"{text.partition(' : ')[0]}: {why}"
 
 
 def new_nonce() -> str:
-    """Make the name of one call, the same when it is repeated."""
+    """Return a unique id for one call, which is the same when the call is repeated."""
     return secrets.token_hex(6)

@@ -1,4 +1,4 @@
-"""Waits until a list has an item, without being sent the item: others push, and it may be huge."""
+"""Waits until a list has an item, without receiving the item: it may be huge."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from hms_svc.brokers.redis.link import Link
 
 
 class Arrivals:
-    """Moves the next item of a list into another at the server; its reply is switched off.
+    """Moves the next item of a list to another list on the server, with the reply switched off.
 
-    A server, or a proxy, that knows no CLIENT REPLY, or forbids it, sends the item.
+    A server or proxy that does not support or allow CLIENT REPLY sends the item.
     """
 
     def __init__(self, link: Link) -> None:
@@ -18,7 +18,7 @@ class Arrivals:
         self._is_silent = True
 
     async def next(self, source: str, target: str, seconds: int) -> None:
-        """Return when an item was moved, or after so many seconds: which of the two is not told."""
+        """Return when an item was moved or `seconds` have passed; the caller cannot tell which."""
         if self._is_silent:
             try:
                 await self._move_silently(source, target, seconds)

@@ -1,4 +1,4 @@
-"""Walks over the jobs in Redis for pages: by id, by failure group, or state after state."""
+"""Walks over the jobs in Redis for pages: by id, by failure group, or state by state."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import JobView
 
 Key = tuple[int, float, str]
-"""Where a page ended: rank of the state, score, id."""
+"""The position where a page ended: rank of the state, score, id."""
 Step = tuple[Key, JobView]
 Group = tuple[int, frozenset[State], list[str]]
-"""Rank, the states that count in it, and the indexes that are merged."""
+"""Rank, the states that belong to it, and the indexes that are merged."""
 _ANY: Final = frozenset(State)
 _INDEXES_AT_ONCE: Final = 500
 """Indexes that one script merges."""
@@ -29,7 +29,7 @@ _RECORDS_OF_A_STRETCH: Final = 100
 
 
 class Walks:
-    """Gives jobs with their keys, newest first within a state, a slice of records at a time."""
+    """Yields jobs with their positions, newest first within a state, reading records in slices."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -40,7 +40,7 @@ class Walks:
         return sorted(type.decode() for type in found if type != b"!")
 
     async def over(self, where: Filter, after: Key | None, slices: Slices) -> AsyncIterator[Step]:
-        """Walk over all jobs that may match, behind a key, along the narrowest index there is."""
+        """Walk over all jobs after a position that may match, along the narrowest index."""
         if (ids := where.ids()) is not None:
             steps = self._named(ids, after)
         elif (causes := where.causes()) is not None:
@@ -74,7 +74,7 @@ class Walks:
     async def _groups(
         self, groups: Sequence[Group], after: Key | None, slices: Slices
     ) -> AsyncIterator[Step]:
-        """Yield the jobs of one group after the other."""
+        """Yield the jobs of one group after another."""
         if sum(len(names) for _, _, names in groups) <= _INDEXES_AT_ONCE:
             async for step in self._in_one(groups, after, slices):
                 yield step
@@ -86,7 +86,7 @@ class Walks:
                     yield step
 
     async def _merged(self, group: Group, after: Key | None, slices: Slices) -> AsyncIterator[Step]:
-        """Yield the jobs of a group that has many indexes, in their order: each is read in parts."""
+        """Yield the jobs of a group with many indexes in order; each index is read in parts."""
         rank, states, names = group
         starts = range(0, len(names), _INDEXES_AT_ONCE)
         stretches = [names[first : first + _INDEXES_AT_ONCE] for first in starts]
@@ -103,7 +103,7 @@ class Walks:
     async def _in_one(
         self, groups: Sequence[Group], after: Key | None, slices: Slices, most: int = SLICE
     ) -> AsyncIterator[Step]:
-        """Return the jobs of each group in turn; one script reads on over as many as fill a slice."""
+        """Yield the jobs of each group in turn; one script reads as many groups as fill a slice."""
         while left := [group for group in groups if after is None or group[0] >= after[0]]:
             begins_behind = after is not None and left[0][0] == after[0]
             start = (repr(after[1]), after[2]) if after and begins_behind else ("", "")

@@ -1,4 +1,4 @@
-"""The pace of loops around calls that block at the server, whether the server blocks or not."""
+"""The pace of loops around calls that should block on the server."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ EMPTY_SECONDS: Final = 0.1
 
 
 async def pause_if_early(started: float, seconds: float) -> None:
-    """Pause where a call that was to block for `seconds` came back empty in less than half of them.
+    """Pause if a call that should block for `seconds` returned empty in less than half of them.
 
-    `started` is the monotonic time of the call. A proxy or a stand-in for a server may not block.
+    `started` is the monotonic time of the call. A proxy or an emulated server may not block.
     """
     if time.monotonic() - started < seconds / 2:
         await asyncio.sleep(min(EMPTY_SECONDS, seconds))

@@ -1,8 +1,8 @@
-"""The record of a job as one string: a line of words, then the bodies, then the history.
+"""The record of a job as one string: a line of fields, then the bodies, then the history.
 
-The scripts change the words, replace the outcome and append to the history;
-envelope (but for a unique key that is taken later), data and raw bytes stay as
-they were accepted. `lua/prelude.lua` names the same words.
+The scripts change the fields, replace the outcome and append to the history;
+envelope (except a unique key that is taken later), data and raw bytes stay as
+they were accepted. `lua/prelude.lua` names the same fields.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from hms_svc.domain.views import JobDetail, JobView, ProgressView
 ) = range(26)  # fmt: skip
 _NONE: Final = msgspec.Raw(b"null")
 REFUSED_BYTES: Final = "raw"
-"""The mark of a dead letter whose bytes were no job."""
+"""The mark of a dead letter whose bytes were not a job."""
 
 
 class KeptEnvelope(Envelope, omit_defaults=True, gc=False):
-    """The envelope in a record: what no script looks at, or only by a digest."""
+    """The envelope in a record: fields that no script reads, or only as a digest."""
 
     unique_key: str | None = None
     raw_length: int = 0
@@ -41,7 +41,7 @@ class KeptEnvelope(Envelope, omit_defaults=True, gc=False):
 
 
 class Outcome(msgspec.Struct, omit_defaults=True, gc=False):
-    """What the last settlement, act or accident said of a job."""
+    """The outcome of the last settlement, act or crash."""
 
     reason: str = ""
     by: str = ""
@@ -57,9 +57,9 @@ _read_outcome: Final = msgspec.json.Decoder(Outcome).decode
 
 
 class Draft(msgspec.Struct, frozen=True, gc=False):
-    """A record to be accepted: its line around the position, which a queued job's turn is added to.
+    """A new record: its line before and after the position, to which a queued job's time is added.
 
-    Where the job names no priority the line says 0; the scripts put in what its type declares.
+    If the job has no priority the line has 0, and the scripts insert what its type declares.
     """
 
     state: int
@@ -75,7 +75,7 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
 
 
 def draft_of(job: Job, now: int) -> Draft:
-    """Write the record of a job that is to be scheduled or queued."""
+    """Return the record of a job to be scheduled or queued."""
     scheduled = job.not_before is not None and job.not_before > now
     state = CODE_OF[State.SCHEDULED if scheduled else State.QUEUED]
     position = (job.not_before or 0) if scheduled else -(job.priority or 0) * PRIORITY_STEP
@@ -85,7 +85,7 @@ def draft_of(job: Job, now: int) -> Draft:
 def refused_draft(
     job: Job, state: State, at: int, outcome: Outcome, kept: KeptBytes | None = None
 ) -> Draft:
-    """Write the record of what can never run, with the bytes that were refused."""
+    """Return the record of a job that can never run, with the refused bytes."""
     envelope = _envelope_of(job) or KeptEnvelope()
     if kept is not None:
         envelope.raw_length, envelope.raw_digest = kept.length, kept.digest
@@ -97,7 +97,7 @@ def refused_draft(
 
 
 def keyed_envelope(job: Job, unique_key: str) -> bytes:
-    """Write the envelope of a job that takes a unique key."""
+    """Return the envelope of a job that takes a unique key."""
     return write_json(_envelope_of(msgspec.structs.replace(job, unique_key=unique_key)))
 
 
@@ -121,29 +121,29 @@ def _draft(
     unique = digest_of(job.unique_key)
     head = (
         f"{state} 0 0 0 0 0 0 0 {job.max_attempts or 0} {job.priority or 0} {job.enqueued_at}"
-        f" {_word(job.expires_at)} 0 "
+        f" {_field(job.expires_at)} 0 "
     )
     mark = REFUSED_BYTES if kept is not None and kept.raw_digest else "-"
     lengths = f"{len(envelope)} {len(job.data)} {len(raw)} {len(outcome)}"
-    tail = f" {cause} 0 {lengths} {mark} - {job.type} {unique} {_word(job.not_before)} -\n"
+    tail = f" {cause} 0 {lengths} {mark} - {job.type} {unique} {_field(job.not_before)} -\n"
     body = b"".join((tail.encode(), envelope, job.data, raw, outcome))
     return Draft(state, head.encode(), body, position, unique, job.priority is not None)
 
 
-def as_word(worker: str) -> str:
-    """Return a worker's name as one word, as it stands in records and registers."""
+def worker_field(worker: str) -> str:
+    """Return a worker's id without white space, as it is stored in records and registers."""
     return "_".join(worker.split()) or "_"
 
 
 def digest_of(unique_key: str | None) -> str:
-    """Return the short digest that stands for a unique key, `-` for none."""
+    """Return the digest of a unique key, `-` for none."""
     return (
         hashlib.sha1(unique_key.encode(), usedforsecurity=False).hexdigest() if unique_key else "-"
     )
 
 
 class Record:
-    """A record, read: words at once, bodies when they are asked for."""
+    """A parsed record: the fields immediately, the bodies on access."""
 
     __slots__ = ("_body", "_fields", "_text", "id")
 
@@ -171,12 +171,12 @@ class Record:
 
     @property
     def enqueued_at(self) -> int:
-        """When the job was made (Unix ms)."""
+        """When the job was created (Unix ms)."""
         return int(self._fields[_ENQUEUED])
 
     @property
     def position(self) -> int:
-        """Its place in the index of its state."""
+        """Its score in the index of its state."""
         return int(self._fields[_POSITION])
 
     @property
@@ -185,7 +185,7 @@ class Record:
         return self._part(1)
 
     def claimed(self, *, now: int, lease_until: int, most: int) -> ClaimedJob:
-        """Return the job as its worker gets it; `most` attempts where it names none itself."""
+        """Return the job for its worker; `most` is its number of attempts if it has no own limit."""
         fields, kept = self._fields, self._envelope()
         job = Job(
             id=self.id,
@@ -217,11 +217,11 @@ class Record:
         )
 
     def view(self) -> JobView:
-        """Return the job as a list shows it."""
+        """Return the job for a list."""
         return self._view(self._outcome(), self._envelope())
 
     def detail(self, progress: tuple[ProgressView, ...]) -> JobDetail:
-        """Return all that is known of the job."""
+        """Return the full details of the job."""
         outcome, kept = self._outcome(), self._envelope()
         view = self._view(outcome, kept)
         steps = read_history(self._part(4).decode())
@@ -245,17 +245,17 @@ class Record:
         )
 
     def erased(self) -> tuple[bytes, bytes, bytes, str]:
-        """Return envelope, outcome and history without a person's data, and the failure group then."""
+        """Return envelope, outcome and history without personal data, and the resulting failure group."""
         outcome, origin = self._outcome(), self._envelope().retried_from
-        said = Outcome(reason=outcome.reason, by=outcome.by)
+        kept = Outcome(reason=outcome.reason, by=outcome.by)
         cause = "0"
         if (state := self.state) in FAILED:
             cause = cause_of(
-                state, self.type, reason=said.reason, by=said.by, detail="", failure=""
+                state, self.type, reason=kept.reason, by=kept.by, detail="", failure=""
             ).id
         return (
             write_json(KeptEnvelope(retried_from=origin)) if origin else b"",
-            write_json(said),
+            write_json(kept),
             erased_history(self._part(4).decode()).encode(),
             cause,
         )
@@ -306,7 +306,7 @@ class Record:
         return self._text[start : start + lengths[number] if number < 4 else None]
 
 
-def _word(number: int | None) -> str:
+def _field(number: int | None) -> str:
     return "-" if number is None else str(number)
 
 

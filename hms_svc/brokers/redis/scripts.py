@@ -1,4 +1,4 @@
-"""The Lua scripts: read from `lua/`, each with what all share before it, known by its digest."""
+"""The Lua scripts in `lua/`, each with the shared code before it, identified by its digest."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _ACCEPTS: Final = "#!lua\n"
 _READS: Final = "#!lua flags=no-writes\n"
 _HEADS: Final = {
     "enqueue": _ACCEPTS, "refuse": _ACCEPTS, "publish": _ACCEPTS,
-    "queues": _READS, "grouped": _READS, "failures": _READS, "slice": _READS, "rightmost": _READS, "hands": _READS, "signals": _READS,
+    "queues": _READS, "grouped": _READS, "failures": _READS, "slice": _READS, "rightmost": _READS, "running": _READS, "signals": _READS,
 }  # fmt: skip
-"""A full Redis refuses what accepts jobs or events; everything else goes on and drains it."""
+"""A full Redis refuses scripts that accept jobs or events; all others still run and drain it."""
 _ACCEPTING: Final = frozenset({"enqueue", "refuse", "absorb"})
 
 
 class Script(msgspec.Struct, frozen=True):
-    """One script: its text, and the SHA-1 that the server knows it by."""
+    """One script: its text, and the SHA-1 by which the server identifies it."""
 
     name: str
     text: str
@@ -30,7 +30,7 @@ class Script(msgspec.Struct, frozen=True):
 
 @cache
 def script(name: str) -> Script:
-    """Put a script together. Its first line tells the server whether it may run when memory is full."""
+    """Return a script. Its first line tells the server whether it may run when memory is full."""
     accepting = ["accepting"] if name in _ACCEPTING else []
     parts = ["prelude", "finishing", *accepting, name]
     folder = files(__package__).joinpath("lua")

@@ -1,4 +1,4 @@
-"""What a settlement is on the wire to the script `settle`."""
+"""The arguments of the script `settle`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NO_EVENT: Final = b""
 
 
 def settle_arguments(settlement: Settlement, mark: str) -> list[Argument]:
-    """Return the fifteen words of one settlement; `mark` is the same when it is repeated."""
+    """Return the fifteen arguments of one settlement; `mark` is the same when it is repeated."""
     done, token = settlement.disposition, settlement.token
     events = events_of(done)
     outcome = Outcome(

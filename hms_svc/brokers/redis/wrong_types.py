@@ -1,4 +1,4 @@
-"""Keys that other programs write to and that have the wrong Redis type, in words."""
+"""Describes keys of other programs that have the wrong Redis type."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Final
 
 _RETRY: Final = (
     "a sorted set",
-    "nobody sees there what is retrying, and jobs pushed there never run; push them to jobs:TYPE",
+    "it does not show retrying jobs, and jobs pushed there never run; push them to jobs:TYPE",
 )
-_INTAKE: Final = ("a list", "nothing that is pushed for this type is taken")
-_STATS: Final = ("a hash", "the counters of this type are lost meanwhile")
+_INTAKE: Final = ("a list", "jobs pushed for this type are not accepted")
+_STATS: Final = ("a hash", "the counters of this type are not recorded")
 
 
 def faults_of(found: Sequence[bytes]) -> tuple[str, ...]:
@@ -20,8 +20,8 @@ def faults_of(found: Sequence[bytes]) -> tuple[str, ...]:
 
 
 def _fault(key: str, kind: str) -> str:
-    wanted, harm = _expected(key)
-    return f"{key} is a {kind}, not {wanted}: {harm}; look at it, then delete it (DEL {key})"
+    expected, consequence = _expected(key)
+    return f"{key} is a {kind}, not {expected}: {consequence}; check it, then delete it (DEL {key})"
 
 
 def _expected(key: str) -> tuple[str, str]:

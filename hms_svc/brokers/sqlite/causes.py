@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from hms_svc.brokers.codes import DEAD, REJECTED, RETRYING, STATE_OF
-from hms_svc.brokers.failures import SLOTS, Standing, slots_until
+from hms_svc.brokers.failures import SLOTS, StoredGroup, slots_until
 from hms_svc.brokers.sqlite.views import job_view
 from hms_svc.domain.causes import MOST_CAUSES, MOST_HISTORIES, FailureCause, cause_of, other_causes
 from hms_svc.sqlite.statements import load_statements
@@ -85,7 +85,7 @@ def _cause_of_row(row: _FailedRow) -> FailureCause:
 
 def standing(
     rows: Iterable[sqlite3.Row], arrivals: Iterable[sqlite3.Row], now_ms: int
-) -> Iterator[Standing]:
+) -> Iterator[StoredGroup]:
     """Make what is kept of the groups of rows of `failures` and `arrivals`."""
     first = slots_until(now_ms)[0]
     recent: defaultdict[str, list[int]] = defaultdict(lambda: [0] * SLOTS)
@@ -98,4 +98,4 @@ def standing(
         if row["state"] == RETRYING:
             known = newest.started_at or newest.enqueued_at
             first, last, due = row["first_at"] or known, row["last_at"] or known, row["lowest"]
-        yield Standing(row["group"], row["n"], first, last, due, newest, counts)
+        yield StoredGroup(row["group"], row["n"], first, last, due, newest, counts)

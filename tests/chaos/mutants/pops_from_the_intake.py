@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from hms_svc.brokers.redis.acceptance import Accepting
+from hms_svc.brokers.redis.acceptance import Acceptor
 from hms_svc.brokers.redis.intake import Intake
 from tests.chaos.app import app
 
@@ -16,7 +16,7 @@ _later: set[asyncio.Task[object]] = set()
 async def watch(self: Intake, type: str) -> None:
     async def late(item: Any) -> None:
         await asyncio.sleep(60)
-        await Accepting(self._link).enqueue_raw(type, [item])
+        await Acceptor(self._link).enqueue_raw(type, [item])
 
     while not self._closed:
         popped = await self._link.waiting.brpop([self._link.keys.intake(type)], 5)
