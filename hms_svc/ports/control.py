@@ -36,9 +36,9 @@ def must_end_first(state: State) -> str:
     return f"a job that is {state} cannot be erased: cancel it first"
 
 
-MOVED_ON: Final = "has moved on since it was looked at"
+MOVED_ON: Final = "has moved on since it was read"
 """Why nothing was done to a job that was claimed again after the operator saw it."""
-NOT_SEEN: Final = "was claimed before: what it has done must be looked up first"
+NOT_SEEN: Final = "was claimed before: its effects must be checked first"
 """Why a job that was claimed before is not cancelled, denied or approved without `Seen`."""
 
 

@@ -79,7 +79,7 @@ class WakeSocket:
         self._own, self._name = own, name
         asyncio.get_running_loop().add_reader(own.fileno(), self._receive)
 
-    def ring(self, *, work: bool) -> None:
+    def notify(self, *, work: bool) -> None:
         """Wake every process that listens for this, ours included; dead sockets are cleared away.
 
         Never raises: what is rung for has been committed, and a waiting worker that

@@ -166,7 +166,7 @@ async def test_a_cluster_is_refused_with_the_reason(
     settings: Settings, make_redis: RedisMaker
 ) -> None:
     server = make_redis(cluster=True)
-    with pytest.raises(BadSetting, match="Redis Cluster is refused"):
+    with pytest.raises(BadSetting, match="Redis Cluster is not supported"):
         async with bootstrap.backend(settings_for(settings, server.url())):
             pass
 

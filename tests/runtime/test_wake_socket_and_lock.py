@@ -77,7 +77,7 @@ async def test_a_wake_folder_with_a_long_path_is_beside_its_database(tmp_path: P
     assert folder.parent == beside
     sleeper, ringer = WakeSocket(folder), WakeSocket(folder)
     sleeper.listen(news=False)
-    ringer.ring(work=True)
+    ringer.notify(work=True)
     assert await woken(sleeper)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     ringer.close()
@@ -122,10 +122,10 @@ async def test_a_wake_folder_of_ours_that_others_may_read_is_closed_to_them(tmp_
 async def test_a_wake_folder_that_was_removed_is_made_anew(tmp_path: Path) -> None:
     folder = tmp_path / "queue.db.wake"
     ringer, sleeper = WakeSocket(folder), WakeSocket(folder)
-    ringer.ring(work=True)
+    ringer.notify(work=True)
     folder.rmdir()
     sleeper.listen(news=False)
-    ringer.ring(work=True)
+    ringer.notify(work=True)
     assert await woken(sleeper)
     ringer.close()
     sleeper.close()

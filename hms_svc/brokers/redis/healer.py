@@ -86,7 +86,7 @@ class Healer:
             )
             cursor = int(following)
             ids = (job_id for job_id, _ in found)
-            await self._link.run("strike", _STEP_SECONDS, cause, *ids)
+            await self._link.run("prune_group", _STEP_SECONDS, cause, *ids)
 
     async def _find_intakes(self) -> None:
         """Absorb items pushed for any type, for a second; the next round of the reaper continues."""

@@ -1,1 +1,1 @@
-"""The embedded broker: one SQLite file shared by all processes of a user on one machine."""
+"""The embedded broker: one SQLite file, shared by all processes of a user on one machine."""

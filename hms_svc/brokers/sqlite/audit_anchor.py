@@ -1,4 +1,4 @@
-"""Heads of the audit chain in the queue file: rows of `meta` that no retention reaches."""
+"""Heads of the audit chain in the queue file: rows of `meta`, to which no retention applies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WRITE: Final = (
 
 
 class SQLiteAuditAnchor:
-    """Implements `ports.witness.Witness`."""
+    """Implements `ports.audit_anchor.AuditAnchor`."""
 
     def __init__(self, file: QueueFile) -> None:
         self._file = file
@@ -30,11 +30,11 @@ class SQLiteAuditAnchor:
         return lines.read_heads({name.removeprefix(_PREFIX): str(value) for name, value in rows})
 
     async def keep(self, head: AuditHead, *, over: AuditHead | None) -> bool:
-        """Make a head the newest where `over` is the newest now."""
+        """Make a head the newest if `over` is the newest now."""
         return await self._file.write(lambda transaction: _keep(transaction, head, over))
 
     async def doubt(self, doubt: Doubt) -> None:
-        """Keep evidence, within its bound."""
+        """Store evidence, up to its limit."""
 
         def add(transaction: Transaction) -> None:
             name, entries = lines.doubt_name(doubt), _entries(transaction)
@@ -46,7 +46,7 @@ class SQLiteAuditAnchor:
     async def replace(
         self, head: AuditHead, daily: Sequence[AuditHead], *, over: AuditHead | None
     ) -> bool:
-        """Put other heads in the place of all that is kept."""
+        """Replace all stored heads."""
 
         def swap(transaction: Transaction) -> bool:
             entries = _entries(transaction)

@@ -44,7 +44,7 @@ class SQLiteBroker:
         await self._file.close()
 
     async def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
-        """Accept jobs in transactions of bounded work, each all or none, and wake waiting workers."""
+        """Accept jobs in transactions of bounded size, each all or none, and notify waiting workers."""
         answers: list[Enqueued] = []
         for some in chunks(jobs, lambda job: len(job.data)):
             answers += await self._enqueue(some)
@@ -53,11 +53,11 @@ class SQLiteBroker:
     async def _enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
         now = self._clock.now_ms()
         return await self._file.write(
-            lambda transaction: enqueue.enqueue(transaction, jobs, now), rings="work"
+            lambda transaction: enqueue.enqueue(transaction, jobs, now), notify="work"
         )
 
     async def enqueue_raw(self, type: str, items: Sequence[bytes]) -> list[Enqueued]:
-        """Accept foreign bytes in transactions of bounded work, and wake waiting workers."""
+        """Accept foreign bytes in transactions of bounded size, and notify waiting workers."""
         answers: list[Enqueued] = []
         for some in chunks(items, len):
             answers += await self._enqueue_raw(type, some)
@@ -68,11 +68,11 @@ class SQLiteBroker:
         size = sum(map(len, items))
         read = await aside(size, lambda: enqueue.read_items(type, items, now))
         return await self._file.write(
-            lambda transaction: enqueue.enqueue_raw(transaction, type, read, now), rings="work"
+            lambda transaction: enqueue.enqueue_raw(transaction, type, read, now), notify="work"
         )
 
     async def claim(self, request: ClaimRequest) -> list[ClaimedJob]:
-        """Lease ready jobs; another type comes first each time."""
+        """Lease ready jobs; each claim begins with another type."""
         now, lease_now = self._clock.now_ms(), self._clock.lease_ms()
         self._next_type = (self._next_type + 1) % max(1, len(request.types))
         first = self._next_type
@@ -85,48 +85,48 @@ class SQLiteBroker:
         return await self._file.write(lambda transaction: job_claims.take_keys(transaction, claims))
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[LeaseToken]:
-        """Record what became of claimed jobs."""
+        """Settle claimed jobs."""
         now = self._clock.now_ms()
         return await self._file.write(
-            lambda transaction: settlement.settle(transaction, settlements, now), rings="news"
+            lambda transaction: settlement.settle(transaction, settlements, now), notify="news"
         )
 
     async def raise_fences(self, above: int) -> None:
-        """Lift the one counter of fences, never lower it."""
+        """Raise the counter of fences; never lower it."""
         statement = "UPDATE meta SET value = max(value, ?) WHERE name = 'fence'"
         await self._file.write(
             lambda transaction: transaction.connection.execute(statement, (above + 1,))
         )
 
     async def abandon(self, worker: str) -> int:
-        """End the leases of a worker that is known to be gone."""
+        """End the leases of a dead worker."""
         return await self._file.write(
             lambda transaction: transaction.connection.execute(SQL["abandon"], (worker,)).rowcount
         )
 
     async def promote(self, limit: int) -> int:
-        """Make due jobs ready, where there are any: a check costs no transaction."""
+        """Make due jobs ready; the check for due jobs needs no transaction."""
         now = self._clock.now_ms()
         if not await self._file.fetch(SQL["any_due"], (now,)):
             return 0
         return await self._file.write(
-            lambda transaction: job_claims.promote(transaction, limit, now), rings="work"
+            lambda transaction: job_claims.promote(transaction, limit, now), notify="work"
         )
 
     async def reap(
         self, limit: int, known: Mapping[str, KnownEffects] = NOTHING_KNOWN
     ) -> ReapReport:
-        """Take back jobs whose lease has run out, where there are any."""
+        """Recover jobs whose lease has expired, if there are any."""
         now, lease_now = self._clock.now_ms(), self._clock.lease_ms()
         if not await self._file.fetch(SQL["lapsed"], {"now": lease_now, "limit": 1}):
             return ReapReport()
         return await self._file.write(
             lambda transaction: job_claims.reap(transaction, limit, now, lease_now, known),
-            rings="work",
+            notify="work",
         )
 
     async def signals(self, worker: str, types: Sequence[str]) -> Signals:
-        """Search for cancellations and suspects."""
+        """Return cancel requests, waiting suspects, and an operator's request."""
         bounds = {"worker": worker, "types": encode(list(types)).decode()}
         rows = await self._file.fetch(SQL["signals"], bounds)
         cancel = tuple(CancelRequest(*row[:3]) for row in rows if row[0] is not None)
@@ -137,15 +137,15 @@ class SQLiteBroker:
     async def record_progress(self, reports: Sequence[ProgressReport]) -> None:
         """Append progress and log lines of running jobs."""
         await self._file.write(
-            lambda transaction: settlement.record_progress(transaction, reports), rings="news"
+            lambda transaction: settlement.record_progress(transaction, reports), notify="news"
         )
 
     def lease_keeper(self) -> SQLiteLeaseKeeper:
-        """Return a second writing connection, for the heartbeat thread."""
+        """Return a lease keeper with a second writing connection, for the heartbeat thread."""
         return SQLiteLeaseKeeper(self._file)
 
     async def unregister(self, worker: str) -> None:
-        """Take a worker out of the register."""
+        """Remove a worker from the register."""
         await self._file.write(
             lambda transaction: transaction.connection.execute(
                 "DELETE FROM workers WHERE id = ?", (worker,)
@@ -153,5 +153,5 @@ class SQLiteBroker:
         )
 
     async def wait_for_work(self, timeout_seconds: float) -> bool:
-        """Sleep until somebody rings."""
+        """Wait until another process notifies, or for the timeout."""
         return await self._file.wait(timeout_seconds)

@@ -26,46 +26,46 @@ class SQLiteBus:
         self.audit_anchor = SQLiteAuditAnchor(file)
 
     async def publish(self, events: Sequence[Event]) -> None:
-        """Append events; one whose id is there already is passed over."""
+        """Append events; one whose id exists already is skipped."""
         rows = [(event.at, event.type, event.subject, event.id, event.data) for event in events]
         await self._file.write(
-            lambda transaction: transaction.each(SQL["publish"], rows), rings="news"
+            lambda transaction: transaction.each(SQL["publish"], rows), notify="news"
         )
 
     async def read(self, *, after: int, limit: int) -> list[Event]:
-        """Read events above a position."""
+        """Return the events above a position."""
         return [_event(tuple(row)) for row in await self._file.fetch(SQL["read"], (after, limit))]
 
     async def newest(self, limit: int) -> list[Event]:
-        """Read events from the end."""
+        """Return the newest events."""
         return [_event(tuple(row)) for row in await self._file.fetch(SQL["last"], (limit,))]
 
     async def read_group(
         self, group: str, consumer: str, *, limit: int, from_start: bool = True
     ) -> list[Event]:
-        """Hand out overdue events first, then new ones."""
+        """Return overdue events first, then new ones."""
         check_group(group)
         lease_now, now = self._file.clock.lease_ms(), self._file.clock.now_ms()
         return await self._file.write(
-            lambda transaction: _hand_out(
+            lambda transaction: _deliver(
                 transaction, (group, consumer), limit, from_start, lease_now, now
             )
         )
 
     async def acknowledge(self, group: str, positions: Sequence[int]) -> None:
-        """Forget deliveries that were processed."""
+        """Remove processed deliveries."""
         rows = [(group, position) for position in positions]
         await self._file.write(lambda transaction: transaction.each(SQL["acknowledge"], rows))
 
     async def wait(self, after: int, timeout_seconds: float) -> bool:
-        """Sleep until there is an event above the position."""
+        """Wait until there is an event above the position."""
         if await self._file.fetch(SQL["read"], (after, 1)):
             return True
         await self._file.wait(timeout_seconds, news=True)
         return bool(await self._file.fetch(SQL["read"], (after, 1)))
 
     async def latest(self, type: str) -> Event | None:
-        """Return the newest kept event of a type."""
+        """Return the newest stored event of a type."""
         if type == AUDIT_SEALED:
             rows = await self._file.fetch(SQL["latest_sealed"])
         else:
@@ -91,19 +91,19 @@ def _event(row: EventRow) -> Event:
 
 def _gap(group: str, first: int, last: int, now: int) -> Event:
     lost = {"group": group, "from": first, "to": last}
-    told = event_id(group, EVENTS_GAP, f"{first - 1}-{last + 1}")
-    return Event(id=told, type=EVENTS_GAP, subject=group, at=now, data=encode(lost))
+    gap_id = event_id(group, EVENTS_GAP, f"{first - 1}-{last + 1}")
+    return Event(id=gap_id, type=EVENTS_GAP, subject=group, at=now, data=encode(lost))
 
 
-def _hand_out(
+def _deliver(
     transaction: Transaction,
-    who: tuple[str, str],
+    reader: tuple[str, str],
     limit: int,
     from_start: bool,
     lease_now: int,
     now: int,
 ) -> list[Event]:
-    group, consumer = who
+    group, consumer = reader
     execute = transaction.connection.execute
     known = execute(SQL["group"], (group,)).fetchone()
     newest = execute(SQL["newest"]).fetchone()[0]

@@ -1,4 +1,4 @@
-"""Requests to cancel a running job: they stand until the claim that they were made of has ended."""
+"""Requests to cancel a running job: they are stored until its claim has ended."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from hms_svc.brokers.sqlite.transaction import SQL, Transaction
 
 
 class StoredCancelRequest(msgspec.Struct, frozen=True, gc=False):
-    """Who wants the job cancelled, and why; `has_case` where the broker knows of a case of it."""
+    """A cancel request: who made it, and why. `has_case` is True if the broker knows a case of the job."""
 
     by: str
     detail: str
     has_case: bool
 
 
-WorkerRequests: TypeAlias = dict[tuple[int, int], StoredCancelRequest]
+CancelRequests: TypeAlias = dict[tuple[int, int], StoredCancelRequest]
 
 
-def standing_requests(transaction: Transaction) -> WorkerRequests:
-    """Return the requests by row and fence of the claim; hardly ever is there one."""
+def open_requests(transaction: Transaction) -> CancelRequests:
+    """Return the requests by row and fence of the claim; there are rarely any."""
     rows = transaction.connection.execute(SQL["cancellations"]).fetchall()
     return {
         (row, fence): StoredCancelRequest(by, detail, case_id is not None)

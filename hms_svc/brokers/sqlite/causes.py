@@ -1,4 +1,4 @@
-"""Failure groups of the queue file: which one a job is put into, and what stands in them."""
+"""Failure groups of the queue file: the group of a job, and the content of groups."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FailedRow = tuple[int, int, str, str | None, str | None, str | None, str | None
 
 
 class CauseIndex:
-    """The groups that one transaction puts jobs into: new ones while there is room for them."""
+    """The groups to which one transaction adds jobs; new ones up to a maximum number."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -37,39 +37,39 @@ class CauseIndex:
         return cause.id
 
     def file_row(self, row: int) -> None:
-        """Put a job that failed under an older program into its group, if it has none."""
+        """Add a job that failed under an older version to its group, if it has none."""
         self.file_rows(self._connection.execute(SQL["failed_row_without_cause"], (row,)).fetchall())
 
     def file_rows(self, rows: Iterable[_FailedRow]) -> None:
-        """Put jobs, rows of `failed_without_cause`, into their groups."""
+        """Add jobs, rows of `failed_without_cause`, to their groups."""
         self._connection.executemany(
             "UPDATE jobs SET cause = ? WHERE row = ?",
             [(self.file_under(_cause_of_row(row)), row[0]) for row in rows],
         )
 
     def note_failure(self, cause: str, job_id: str, at: int) -> None:
-        """Keep when a job that will be tried again failed (Unix ms), before it enters its group."""
+        """Record when a job that will be retried failed (Unix ms), before it enters its group."""
         failure = {"cause": cause, "job": job_id, "at": at}
         self._connection.execute(SQL["note_failure"], failure)
         self._connection.execute(SQL["count_failure"], failure)
 
     def limit_histories(self) -> None:
-        """Forget the histories of the groups that failed longest ago, beyond MOST_HISTORIES."""
+        """Remove the histories of the groups that failed longest ago, beyond MOST_HISTORIES."""
         surplus = self._connection.execute(SQL["surplus_histories"], (MOST_HISTORIES,)).fetchall()
         for statement in ("forget_history", "forget_failures"):
             self._connection.executemany(SQL[statement], surplus)
 
 
 def fill_in_causes(connection: sqlite3.Connection) -> None:
-    """Put jobs that failed under an older program into their groups."""
+    """Add jobs that failed under an older version to their groups."""
     register = CauseIndex(connection)
     for code in (RETRYING, REJECTED, DEAD):
         rows = connection.execute(SQL["failed_without_cause"], (code,)).fetchall()
         register.file_rows(rows)
 
 
-def mend_causes(connection: sqlite3.Connection) -> None:
-    """Count the groups anew where a process of an older program has changed the file meanwhile."""
+def repair_causes(connection: sqlite3.Connection) -> None:
+    """Recount the groups if a process of an older version has changed the file in the meantime."""
     if connection.execute(SQL["are_causes_sound"]).fetchone()[0]:
         return
     fill_in_causes(connection)
@@ -83,10 +83,10 @@ def _cause_of_row(row: _FailedRow) -> FailureCause:
     return cause_of(STATE_OF[code], type, reason=reason, by=by, detail=detail, failure=failure)
 
 
-def standing(
+def stored_groups(
     rows: Iterable[sqlite3.Row], arrivals: Iterable[sqlite3.Row], now_ms: int
 ) -> Iterator[StoredGroup]:
-    """Make what is kept of the groups of rows of `failures` and `arrivals`."""
+    """Return the groups from the rows of `failures` and `arrivals`."""
     first = slots_until(now_ms)[0]
     recent: defaultdict[str, list[int]] = defaultdict(lambda: [0] * SLOTS)
     for cause, slot, n in arrivals:

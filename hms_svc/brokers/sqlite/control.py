@@ -29,7 +29,7 @@ from hms_svc.brokers.damaged_records import readable
 from hms_svc.brokers.history import Step, line
 from hms_svc.brokers.retention import Retention
 from hms_svc.brokers.sqlite import erasure, retention, undo
-from hms_svc.brokers.sqlite.causes import mend_causes
+from hms_svc.brokers.sqlite.causes import repair_causes
 from hms_svc.brokers.sqlite.inspector import SQL as OPERATOR_SQL
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.transaction import Transaction
@@ -57,7 +57,7 @@ _ERASED_AT_ONCE: Final = 100
 
 
 class _Target:
-    """One job under an operator's hand, within the transaction that changes it."""
+    """One job that an operator changes, within the transaction of the change."""
 
     def __init__(self, transaction: Transaction, row: sqlite3.Row, request: ActRequest, now: int):
         self.transaction = transaction
@@ -67,7 +67,7 @@ class _Target:
         self.state: int = row["state"]
 
     def change(self, statement: str, target: int, **fields: Any) -> None:
-        """Run one of the moving statements, with its history line and tallies."""
+        """Run a statement that changes the state, with its history line and counts."""
         note = f"{self.request.act.value} by {self.request.by}"
         step = Step(
             at=self.now,
@@ -83,11 +83,11 @@ class _Target:
 
     @property
     def seen(self) -> Seen | None:
-        """What whoever decided the act had seen of the job."""
+        """What was known of the job when the act was decided."""
         return self.request.seen.get(self.row["id"])
 
     def finish(self, target: int, reason: str) -> None:
-        """End a waiting job: one that has a case is dead, whatever else would have become of it."""
+        """End a waiting job; one that has a case becomes dead instead."""
         by, detail = self.request.by, self.request.note
         case_id = self.row["case_id"] or (self.seen.case_id if self.seen else None)
         if case_id:
@@ -98,8 +98,8 @@ class _Target:
                 state, self.row["type"], reason=reason, by=by, detail=detail, failure=""
             )
             cause = self.transaction.causes.file_under(group)
-        said = {"reason": reason, "said_by": by, "detail": detail or None}
-        self.change("finish", target, state=target, cause=cause, case_id=case_id, **said)
+        fields = {"reason": reason, "said_by": by, "detail": detail or None}
+        self.change("finish", target, state=target, cause=cause, case_id=case_id, **fields)
         self.transaction.count(self.row["queue"], state.value)
         data = {"type": self.row["type"], "reason": reason, "by": by, "detail": detail}
         self.transaction.announce(
@@ -183,7 +183,7 @@ class SQLiteControl:
         self._worker_lives_ms = int(lease_seconds * 1500)
 
     async def act(self, request: ActRequest) -> list[ActOutcome]:
-        """Do one act to each job, some hundreds in one transaction."""
+        """Do one act on each job, some hundreds in one transaction."""
         outcomes: list[ActOutcome] = []
         for first in range(0, len(request.job_ids), MOST_JOBS):
             outcomes += await self._act(request, request.job_ids[first : first + MOST_JOBS])
@@ -193,24 +193,24 @@ class SQLiteControl:
         now = self._file.clock.now_ms()
         return await self._file.write(
             lambda transaction: [_act_on(transaction, request, job_id, now) for job_id in job_ids],
-            rings="work",
+            notify="work",
         )
 
     async def undo(
         self, batch: str, *, after: str = "", limit: int = 250, dry: bool = False
     ) -> list[ActOutcome]:
-        """Bring back what the acts of a batch did, within its lifetime; with `dry` only tell."""
+        """Undo the acts of a batch within its lifetime; with `dry` only report."""
         now = self._file.clock.now_ms()
-        stretch = undo.Stretch(batch, self._undone_since(), after, limit)
+        batch_slice = undo.BatchSlice(batch, self._undone_since(), after, limit)
         if dry:
-            bounds = msgspec.structs.asdict(stretch)
+            bounds = msgspec.structs.asdict(batch_slice)
             return undo.would(await self._file.fetch(SQL["in_batch"], bounds))
         return await self._file.write(
-            lambda transaction: undo.undo(transaction, stretch, now), rings="work"
+            lambda transaction: undo.undo(transaction, batch_slice, now), notify="work"
         )
 
     async def undoable(self, batch: str, *, after: str = "") -> int:
-        """Count what is kept of a batch behind an id."""
+        """Count the jobs of a batch after an id."""
         rows = await self._file.fetch(SQL["undoable"], (batch, self._undone_since(), after))
         return int(rows[0][0])
 
@@ -228,7 +228,7 @@ class SQLiteControl:
         return self._file.clock.now_ms() - int(self._keep.undo_seconds * 1000)
 
     async def waiting(self, type: str, *, limit: int) -> list[tuple[str, int]]:
-        """Read the waiting jobs that come next."""
+        """Return the next waiting jobs."""
         found: list[tuple[str, int]] = []
         for state in (QUEUED, SCHEDULED, RETRYING):
             rows = await self._file.fetch(SQL["waiting"], (type, state, limit - len(found)))
@@ -236,18 +236,18 @@ class SQLiteControl:
         return found
 
     async def erase(self, job_ids: Sequence[str]) -> list[ActOutcome]:
-        """Blank jobs, some in one transaction, then their events."""
+        """Erase jobs, several in one transaction, then their events."""
         outcomes: list[ActOutcome] = []
         for first in range(0, len(job_ids), _ERASED_AT_ONCE):
             outcomes += await self._erase(job_ids[first : first + _ERASED_AT_ONCE])
         return outcomes
 
     async def _erase(self, job_ids: Sequence[str]) -> list[ActOutcome]:
-        """Blank jobs in one transaction, then their events, found beside the work of others."""
+        """Erase jobs in one transaction, then their events, which are found outside of a transaction."""
         outcomes = await self._file.write(lambda transaction: erasure.erase(transaction, job_ids))
-        named = [each.job_id for each in outcomes if each.done or each.why == NOT_KNOWN]
+        named = [outcome.job_id for outcome in outcomes if outcome.done or outcome.why == NOT_KNOWN]
         rows = await self._file.fetch(erasure.SQL["events_of"], (encode(named).decode(),))
-        await self._file.write(lambda transaction: erasure.blank_events(transaction, rows))
+        await self._file.write(lambda transaction: erasure.erase_events(transaction, rows))
         return outcomes
 
     async def pause(self, type: str, *, by: str, reason: str, intake: bool = False) -> None:
@@ -259,23 +259,23 @@ class SQLiteControl:
         )
 
     async def resume(self, type: str) -> None:
-        """Clear the mark, and wake the workers."""
+        """Clear the mark and notify the workers."""
         await self._file.write(
             lambda transaction: transaction.connection.execute(
                 SQL["pause"], (None, "", False, transaction.queue(type))
             ),
-            rings="work",
+            notify="work",
         )
 
     async def ask_worker(self, worker: str, request: WorkerRequest) -> bool:
-        """Keep it beside the worker's registration, where its next check for signals finds it."""
+        """Store the request with the worker's registration, where its next poll for signals finds it."""
         row = (msgspec.json.encode(request), worker)
         return await self._file.write(
             lambda transaction: transaction.connection.execute(SQL["ask_worker"], row).rowcount == 1
         )
 
     async def to_archive(self, *, older_than: int, limit: int) -> list[JobDetail]:
-        """Read rejected and dead jobs that ended before a time."""
+        """Return rejected and dead jobs that ended before a time."""
         found: list[JobDetail] = []
         for queue, *_ in await self._file.fetch(SQL["queues"]):
             for state in (REJECTED, DEAD):
@@ -283,7 +283,7 @@ class SQLiteControl:
         return found
 
     async def _ended(self, state: int, queue: int, older_than: int, limit: int) -> list[JobDetail]:
-        """Read jobs of a state and queue that ended first; what cannot be read does not count."""
+        """Return the jobs of a state and queue that ended first; unreadable ones do not count."""
         found: list[JobDetail] = []
         examined = 0
         while len(found) < limit:
@@ -304,7 +304,7 @@ class SQLiteControl:
         await self._file.write(lambda transaction: retention.forget(transaction, job_ids))
 
     async def trim(self, *, limit: int) -> int:
-        """Remove what outlived its retention."""
+        """Remove what is past its retention."""
         now = self._file.clock.now_ms()
         day = 86_400_000
         keep = self._keep
@@ -321,16 +321,16 @@ class SQLiteControl:
 
         removed = await self._file.write(remove)
         await self._forget_queues()
-        await self._mend_causes()
+        await self._repair_causes()
         return removed
 
-    async def _mend_causes(self) -> None:
-        """Count failure groups anew where a process of an older program works beside this one."""
+    async def _repair_causes(self) -> None:
+        """Recount failure groups if a process of an older version uses the file too."""
         if (await self._file.fetch(SQL["have_causes_drifted"]))[0][0]:
-            await self._file.write(lambda transaction: mend_causes(transaction.connection))
+            await self._file.write(lambda transaction: repair_causes(transaction.connection))
 
     async def _forget_queues(self) -> None:
-        """Find queues with nothing beside the work of others, then forget those that still have nothing."""
+        """Find empty queues outside of a transaction, then remove those that are still empty."""
         since = self._file.clock.lease_ms() - self._worker_lives_ms
         served = retention.served_types(await self._file.fetch(SQL["served"], (since,)))
         rows = await self._file.fetch(SQL["idle_queues"], retention.idle_bounds(served))
@@ -348,7 +348,7 @@ class SQLiteControl:
         )
 
     async def backup(self, path: str) -> None:
-        """Copy the file as it stands, within one read, to a new one."""
+        """Write a consistent copy of the file to a new one."""
         try:
             await asyncio.to_thread(copy_database, self._file.path, Path(path))
         except sqlite3.Error as error:
@@ -367,7 +367,7 @@ def _act_on(transaction: Transaction, request: ActRequest, job_id: str, now: int
     try:
         why = _ACTS[request.act](target)
     except sqlite3.IntegrityError:
-        why = f"cannot come back: its unique key {row['unique_key']!r} is held by another job"
+        why = f"cannot be retried: its unique key {row['unique_key']!r} is held by another job"
     if not why:
         undo.remember(transaction, row, request, now)
     return ActOutcome(job_id, not why, why)

@@ -1,4 +1,4 @@
-"""Accepting jobs: ours, and foreign bytes that may not be jobs at all."""
+"""Accepts jobs, and foreign bytes that may not be jobs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _row(transaction: Transaction, job: Job, now: int, at_rank: int) -> tuple[An
 
 
 def enqueue(transaction: Transaction, jobs: Sequence[Job], now: int) -> list[Enqueued]:
-    """Accept jobs, all in one statement where nothing stands in their way."""
+    """Accept jobs, all in one statement if there is no conflict."""
     connection = transaction.connection
     first = transaction.turns(len(jobs), now)
     rows = [_row(transaction, job, now, first + number) for number, job in enumerate(jobs)]
@@ -106,13 +106,13 @@ def _refuse(
     transaction.count(queue, "accepted")
     transaction.count(queue, "rejected" if state == REJECTED else "dead")
     event = JOB_REJECTED if state == REJECTED else JOB_DEAD
-    said = {"reason": fields["reason"], "by": fields["said_by"], "detail": fields["detail"]}
-    transaction.announce(now, event, job.id, 0, {"type": job.type, **said})
+    outcome = {"reason": fields["reason"], "by": fields["said_by"], "detail": fields["detail"]}
+    transaction.announce(now, event, job.id, 0, {"type": job.type, **outcome})
     return Enqueued(job.id, Acceptance.ACCEPTED, STATE_OF[state])
 
 
 def read_items(type: str, items: Sequence[bytes], now: int) -> list[tuple[bytes, Job | BadInput]]:
-    """Read foreign bytes before the transaction: each item with its job, or why it is none."""
+    """Parse foreign bytes before the transaction; return each item with its job, or why it is not one."""
     return [(item, _read(type, item, now)) for item in items]
 
 
@@ -126,7 +126,7 @@ def _read(type: str, item: bytes, now: int) -> Job | BadInput:
 def enqueue_raw(
     transaction: Transaction, type: str, items: Sequence[tuple[bytes, Job | BadInput]], now: int
 ) -> list[Enqueued]:
-    """Accept foreign bytes: jobs where they are jobs, dead letters where they are not."""
+    """Accept foreign bytes; those that are not jobs become dead letters."""
     return [_enqueue_item(transaction, type, item, job, now) for item, job in items]
 
 

@@ -1,4 +1,4 @@
-"""Erasing what jobs of the queue file say of a person, and what the bus keeps of it."""
+"""Erases the personal data of jobs in the queue file and of their events."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ SQL: Final = load_statements(__package__, "sql/erasing.sql")
 
 
 def erase(transaction: Transaction, job_ids: Sequence[str]) -> list[ActOutcome]:
-    """Blank jobs, or say why not. What undo kept of them goes in one read for all."""
+    """Erase jobs, or return why not; their undo rows are removed in one statement for all."""
     outcomes = [_erase_one(transaction, job_id) for job_id in job_ids]
     done = [outcome.job_id for outcome in outcomes if outcome.done]
     transaction.connection.execute(SQL["forget_undo"], (encode(done).decode(),))
     return outcomes
 
 
-def blank_events(transaction: Transaction, rows: Iterable[sqlite3.Row]) -> None:
-    """Blank events that `events_of` gave: words of life-cycle events, all data of services'."""
+def erase_events(transaction: Transaction, rows: Iterable[sqlite3.Row]) -> None:
+    """Erase the rows of `events_of`: the texts of life-cycle events, all data of services' events."""
     for position, event_id, data in rows:
-        blank = ERASED if event_id else erased_text(data)
-        if blank != data:
-            transaction.connection.execute(SQL["blank_event"], (blank, position))
+        erased = ERASED if event_id else erased_text(data)
+        if erased != data:
+            transaction.connection.execute(SQL["erase_event"], (erased, position))
 
 
 def _erase_one(transaction: Transaction, job_id: str) -> ActOutcome:
@@ -68,5 +68,5 @@ def _cause(transaction: Transaction, row: sqlite3.Row) -> str | None:
         return None
     reason, by = row["reason"] or "", row["said_by"] or ""
     state = STATE_OF[row["state"]]
-    blank = cause_of(state, row["type"], reason=reason, by=by, detail="", failure="")
-    return transaction.causes.file_under(blank)
+    cause = cause_of(state, row["type"], reason=reason, by=by, detail="", failure="")
+    return transaction.causes.file_under(cause)

@@ -1,4 +1,4 @@
-"""The operator's reads of the queue file: each statement runs to its end at once."""
+"""The operator's reads of the queue file: each statement is read to its end immediately."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hms_svc.brokers.codes import (
 from hms_svc.brokers.damaged_records import readable
 from hms_svc.brokers.failures import groups_of, slots_until
 from hms_svc.brokers.paging import Slices, fill_page, read_cursor
-from hms_svc.brokers.sqlite.causes import standing
+from hms_svc.brokers.sqlite.causes import stored_groups
 from hms_svc.brokers.sqlite.pages import Key, Walks
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.views import job_detail, progress_view
@@ -50,7 +50,7 @@ SQL: Final = load_statements(__package__, "sql/operator.sql")
 WORKER_LIVES_MS: Final = 45_000
 _STATES: Final = tuple(CODE_OF)
 _LITTLE_BYTES: Final = 64 * 1024 * 1024
-"""Free on a disk that will soon be full."""
+"""The free space of a disk below which there is a warning."""
 
 
 class SQLiteInspector:
@@ -64,7 +64,7 @@ class SQLiteInspector:
         self._worker_lives_ms = int(lease_seconds * 1500)
 
     async def health(self) -> BrokerHealth:
-        """Time one read, and name what is amiss."""
+        """Measure one read, and return what is wrong."""
         started = time.perf_counter()
         notes = []
         try:
@@ -76,16 +76,16 @@ class SQLiteInspector:
         if sqlite3.sqlite_version_info < FIXED_VERSION:
             notes.append(
                 f"SQLite {sqlite3.sqlite_version} is older than 3.51.3: "
-                "the lock file keeps its writers apart"
+                "the lock file serializes its writers"
             )
         if (pid := holder_of(self._file.path)) is not None:
-            notes.append(f"process {pid} holds the write lock right now")
+            notes.append(f"process {pid} holds the write lock")
         capacity = capacity_of(self._file.path)
         if capacity is not None and capacity.limit - capacity.used < _LITTLE_BYTES:
             notes.append(
                 f"{capacity.limit - capacity.used:,} bytes are free on the disk of {self._file.path}: when it is "
-                "full new jobs are refused, and nothing is claimed or settled until there is room; "
-                "free some, or lower completed_days and completed_max before"
+                "full, new jobs are refused, and no job is claimed or settled until there is free space; "
+                "free some, or lower completed_days and completed_max"
             )
         return BrokerHealth(
             self.kind, ok, (time.perf_counter() - started) * 1000, tuple(notes),
@@ -97,9 +97,9 @@ class SQLiteInspector:
         return [row["type"] for row in await self._file.fetch(SQL["queues"])]
 
     async def queues(self, types: Collection[str] | None = None) -> list[QueueView]:
-        """Return queues from their tallies and the heads of their turns, some hundreds at once.
+        """Return queues from their counts and the first jobs in their order, some hundreds at a time.
 
-        Counts and next due time are of one moment: who waits for the end of the work trusts both.
+        Counts and next due time are of the same moment: `--drain` relies on both.
         """
         types = await self.types() if types is None else types
         if not types:
@@ -150,22 +150,22 @@ class SQLiteInspector:
     async def page(
         self, where: Filter, *, limit: int, cursor: str | None, examine: int = 0
     ) -> JobPage:
-        """Walk the states in order, each newest first, until the page is full."""
+        """Walk the states in order, newest first within each, until the page is full."""
         after: Key | None = read_cursor(cursor, Key)
         slices = Slices(where, limit=limit, examine=examine)
         walk = self._walks.over(where, after, slices)
         return await fill_page(walk, where, self._file.clock.now_ms(), slices)
 
     async def failures(self) -> list[FailureGroup]:
-        """Read the counts that triggers keep, and the newest job of each group."""
+        """Read the counts that triggers maintain, and the newest job of each group."""
         now = self._file.clock.now_ms()
         slots = slots_until(now)
         rows = await self._file.fetch(SQL["failures"])
         arrivals = await self._file.fetch(SQL["arrivals"], (slots[0] - 1, slots[-1]))
-        return groups_of(standing(rows, arrivals, now))
+        return groups_of(stored_groups(rows, arrivals, now))
 
     async def details(self, job_ids: Sequence[str]) -> list[JobDetail | None]:
-        """Look each id up."""
+        """Return the details of each id."""
         return [await self._detail(job_id) for job_id in job_ids]
 
     async def progress_of(self, after: Mapping[str, int]) -> dict[str, list[ProgressView]]:
@@ -176,14 +176,14 @@ class SQLiteInspector:
         return found
 
     async def workers(self) -> list[WorkerView]:
-        """Read the register, and the jobs that each worker runs."""
+        """Return the live workers of the register, with their running jobs."""
         return (await self.register())[0]
 
     async def register(self) -> tuple[list[WorkerView], list[WorkerView]]:
-        """Read it at once, whoever is live."""
+        """Read the register and the running jobs."""
         jobs: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
         clock = self._file.clock
-        for job_id, worker, lease_end in await self._file.fetch(SQL["in_hands"]):
+        for job_id, worker, lease_end in await self._file.fetch(SQL["running"]):
             jobs[worker].append((job_id, clock.now_ms() + lease_end - clock.lease_ms()))
         since = clock.lease_ms() - self._worker_lives_ms
         live: list[WorkerView] = []
@@ -196,14 +196,14 @@ class SQLiteInspector:
         return live, silent
 
     async def lease_end(self, job_id: str) -> int | None:
-        """Check the job's place in the index of its state."""
+        """Read the end of the lease from the job's position."""
         rows = await self._file.fetch(SQL["lease_end"], (job_id,))
         clock = self._file.clock
         return clock.now_ms() + int(rows[0][0]) - clock.lease_ms() if rows else None
 
     async def position(self, job_id: str) -> int | None:
         """Count the ready jobs before this one in its queue."""
-        rows = await self._file.fetch(SQL["turn"], (job_id,))
+        rows = await self._file.fetch(SQL["position"], (job_id,))
         if not rows or rows[0]["state"] != QUEUED:
             return None
         ahead = await self._file.fetch(SQL["ahead"], (rows[0]["queue"], rows[0]["position"]))
@@ -222,15 +222,15 @@ class SQLiteInspector:
         return [msgspec.json.decode(row[0], type=WorkerRegistration) for row in rows]
 
     async def _oldest(self, queues: Sequence[int]) -> dict[int, int]:
-        """Check the head of each priority of each queue: within one, the turn is the age."""
+        """Read the first job of each priority of each queue: within one, the order is by age."""
         oldest: dict[int, int] = {}
         starts = dict.fromkeys(queues, LOWEST_RANK)
         for _ in range(64):
             if not starts:
                 break
-            asked = encode(list(starts.items())).decode()
+            pairs = encode(list(starts.items())).decode()
             starts = {}
-            for queue, position, at in await self._file.fetch(SQL["next_ready_of"], (asked,)):
+            for queue, position, at in await self._file.fetch(SQL["next_ready_of"], (pairs,)):
                 oldest[queue] = min(at, oldest.get(queue, at))
                 if position < SUSPECT_BAND >> 1:
                     starts[queue] = (position // PRIORITY_STEP + 1) * PRIORITY_STEP

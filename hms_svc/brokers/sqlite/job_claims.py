@@ -1,4 +1,4 @@
-"""Leasing jobs out, and taking them back: claim, promote, reap."""
+"""Leases jobs and recovers them: claim, promote, reap."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hms_svc.brokers.history import Step, line
 from hms_svc.brokers.sqlite.cancellation import (
     StoredCancelRequest,
     forget_requests,
-    standing_requests,
+    open_requests,
 )
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
 from hms_svc.domain import failpoints
@@ -43,14 +43,14 @@ from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import ClaimRequest, KeyClaim, KnownEffects, ReapReport, ServedType
 
 _EXPIRED_AT_ONCE: Final = 1_000
-"""Expired jobs that one claim buries of a type: enough to get on, and no long transaction."""
+"""Expired jobs of a type that one claim dead-letters: enough for progress without a long transaction."""
 Row = tuple[Any, ...]
 
 
 def claim(
     transaction: Transaction, request: ClaimRequest, first_type: int, now: int, lease_now: int
 ) -> list[ClaimedJob]:
-    """Claim for the requested types in turn, starting with the one numbered `first_type`."""
+    """Claim jobs of the requested types in turn, beginning with index `first_type`."""
     paused = {
         row[0]
         for row in transaction.connection.execute(
@@ -79,7 +79,7 @@ def _claim_from(
     now: int,
     lease_now: int,
 ) -> list[ClaimedJob]:
-    """Claim from one queue: again and again while what came next was in part expired."""
+    """Claim from one queue, repeatedly while some of the next jobs are expired."""
     claimed: list[ClaimedJob] = []
     buried = 0
     while len(claimed) < wanted and buried < _EXPIRED_AT_ONCE:
@@ -170,8 +170,8 @@ def _claimed(
 
 
 def take_keys(transaction: Transaction, claims: Sequence[KeyClaim]) -> list[str | None]:
-    """Assign claimed jobs their unique keys; gives the id of the job that holds each."""
-    return [_take_key(transaction, each) for each in claims]
+    """Assign claimed jobs their unique keys; return the id of the job that holds each."""
+    return [_take_key(transaction, claim) for claim in claims]
 
 
 def _take_key(transaction: Transaction, wanted: KeyClaim) -> str | None:
@@ -191,13 +191,13 @@ def _take_key(transaction: Transaction, wanted: KeyClaim) -> str | None:
 
 
 def _expire(transaction: Transaction, queue: int, type: str, row: Row, now: int) -> None:
-    give_up(
+    end_unrun(
         transaction, (row[0], row[1], queue, type), now, REASON_EXPIRED, Cause.EXPIRED,
         "expires_at passed before the first claim",
     )  # fmt: skip
 
 
-def give_up(
+def end_unrun(
     transaction: Transaction,
     job: tuple[int, str, int, str],
     now: int,
@@ -205,7 +205,7 @@ def give_up(
     cause: Cause,
     detail: str,
 ) -> None:
-    """Make a queued job dead without a run: `job` is its row, id, queue and type."""
+    """End a queued job as dead without a run; `job` is its row, id, queue and type."""
     row, job_id, queue, type = job
     step = Step(at=now, source=State.QUEUED, target=State.DEAD, cause=cause, detail=detail)
     group = cause_of(State.DEAD, type, reason=reason, by="runtime", detail=detail, failure="")
@@ -218,12 +218,12 @@ def give_up(
     )  # fmt: skip
     transaction.move(queue, QUEUED, DEAD)
     transaction.count(queue, "dead")
-    said = {"type": type, "reason": reason, "by": "runtime", "detail": detail}
-    transaction.announce(now, JOB_DEAD, job_id, 0, said)
+    data = {"type": type, "reason": reason, "by": "runtime", "detail": detail}
+    transaction.announce(now, JOB_DEAD, job_id, 0, data)
 
 
 def promote(transaction: Transaction, limit: int, now: int) -> int:
-    """Make due jobs ready, in both waiting states."""
+    """Make due jobs ready, scheduled and retrying ones."""
     total = 0
     for state in (SCHEDULED, RETRYING):
         rows = transaction.connection.execute(
@@ -245,13 +245,13 @@ def reap(
     lease_now: int,
     known: Mapping[str, KnownEffects],
 ) -> ReapReport:
-    """Take jobs whose lease has run out from whoever had them."""
+    """Recover jobs whose lease has expired."""
     rows = transaction.connection.execute(
         SQL["lapsed"], {"now": lease_now, "limit": limit}
     ).fetchall()
     if not rows:
         return ReapReport()
-    requests = standing_requests(transaction)
+    requests = open_requests(transaction)
     if failpoints.armed is not None:
         failpoints.reached("reaper.found")
     ends: Counter[State] = Counter()
@@ -262,7 +262,7 @@ def reap(
         if end is None:
             undecided.append((row[1], row[4]))
         else:
-            _take_back(transaction, row, crashes, end, now)
+            _recover(transaction, row, crashes, end, now)
             ends[end.state] += 1
     if requests:
         forget_requests(transaction)
@@ -274,30 +274,30 @@ def reap(
     )
 
 
-def _take_back(transaction: Transaction, row: Row, crashes: int, end: _End, now: int) -> None:
+def _recover(transaction: Transaction, row: Row, crashes: int, end: _End, now: int) -> None:
     number, job_id, queue, type, fence, attempt, _most, _crashes, lane, worker, started = row
-    death = f"WorkerDied: {_death(row)}"
+    failure = f"WorkerDied: {_crash(row)}"
     step = Step(
         at=now, target=end.state, cause=end.cause, detail=end.note, started=started,
-        attempt=attempt, fence=fence, worker=worker or "", error=death,
+        attempt=attempt, fence=fence, worker=worker or "", error=failure,
     )  # fmt: skip
-    said = {"reason": end.reason, "by": end.by, "detail": end.detail}
-    cause = cause_of(end.state, type, failure=death, **said)
+    outcome = {"reason": end.reason, "by": end.by, "detail": end.detail}
+    cause = cause_of(end.state, type, failure=failure, **outcome)
     fields = {
         "row": number, "now": now, "crashes": crashes, "give_back": int(lane == 0),
-        "line": line(step), "failure": death, "state": CODE_OF[end.state],
+        "line": line(step), "failure": failure, "state": CODE_OF[end.state],
         "cause": transaction.causes.file_under(cause) if end.state is State.DEAD else None,
     }  # fmt: skip
     statement = "rescue" if end.event is None else "end_lapsed"
-    transaction.connection.execute(SQL[statement], fields | said)
+    transaction.connection.execute(SQL[statement], fields | outcome)
     transaction.move(queue, PROCESSING, CODE_OF[end.state])
     if end.event is not None:
         transaction.count(queue, end.state.value)
-        transaction.announce(now, end.event, job_id, fence, {"type": type, **said})
+        transaction.announce(now, end.event, job_id, fence, {"type": type, **outcome})
 
 
 class _End(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of a job whose worker died; `note` goes into its history."""
+    """What a job becomes whose worker died; `note` goes into its history."""
 
     state: State
     cause: Cause
@@ -311,28 +311,28 @@ class _End(msgspec.Struct, frozen=True, kw_only=True):
 def _end_of_lapsed(
     row: Row, request: StoredCancelRequest | None, known: KnownEffects | None
 ) -> tuple[int, _End | None]:
-    """Return the job's deaths with this one, and where it goes: None where nobody knows yet."""
+    """Return the number of crashes with this one, and what the job becomes, None if that is not known yet."""
     attempt, max_attempts, crashes, lane = row[5:9]
-    alone, cap, death = lane == 1, max_attempts or DEFAULT_MAX_ATTEMPTS, _death(row)
+    alone, cap, crash = lane == 1, max_attempts or DEFAULT_MAX_ATTEMPTS, _crash(row)
     crashes += alone
     if alone and (crashes >= MAX_CRASHES or attempt >= cap):
-        detail = f"{death}; {crashes} such deaths in attempt {attempt} of {cap}"
+        detail = f"{crash}; {crashes} such crashes in attempt {attempt} of {cap}"
         return crashes, _End(
-            state=State.DEAD, cause=Cause.RESCUED, note=death, reason=REASON_CRASHED, by="reaper",
+            state=State.DEAD, cause=Cause.RESCUED, note=crash, reason=REASON_CRASHED, by="reaper",
             detail=detail, event=JOB_DEAD,
         )  # fmt: skip
     if request is not None and not request.has_case:
         if known is None or known.fence != row[4]:
             return crashes, None
         if known.has_case:
-            return crashes, _End(state=State.QUEUED, cause=Cause.RESCUED, note=death)
+            return crashes, _End(state=State.QUEUED, cause=Cause.RESCUED, note=crash)
         return crashes, _End(
             state=State.CANCELLED, cause=Cause.OPERATOR, note=request.detail, reason=REASON_CANCELLED,
             by=request.by, detail=request.detail, event=JOB_CANCELLED,
         )  # fmt: skip
-    return crashes, _End(state=State.QUEUED, cause=Cause.RESCUED, note=death)
+    return crashes, _End(state=State.QUEUED, cause=Cause.RESCUED, note=crash)
 
 
-def _death(row: Row) -> str:
+def _crash(row: Row) -> str:
     lane, worker = row[8:10]
-    return f"worker {worker} died with the job in its hands" + (", alone" if lane == 1 else "")
+    return f"worker {worker} died while running the job" + (", alone" if lane == 1 else "")

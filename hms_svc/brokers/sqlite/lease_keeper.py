@@ -1,4 +1,4 @@
-"""The heartbeat's own writing connection: the only one beside the writer thread's."""
+"""The writing connection of the heartbeat thread, the only one besides that of the writer thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STALE_MS = 300_000
 
 
 class SQLiteLeaseKeeper:
-    """Renews leases from a thread of its own. Not synced to disk: a lost boot voids all leases."""
+    """Renews leases from its own thread. Writes are not synced to disk: a reboot voids all leases."""
 
     def __init__(self, file: QueueFile) -> None:
         self._file = file
@@ -30,7 +30,7 @@ class SQLiteLeaseKeeper:
         self._connection: sqlite3.Connection | None = None
 
     def extend(self, tokens: Sequence[LeaseToken], lease_ms: int) -> list[LeaseToken]:
-        """Renew leases from now, and give back the tokens that no longer own their job."""
+        """Renew leases from now; return the tokens that no longer own their job."""
 
         def renew(connection: sqlite3.Connection) -> list[LeaseToken]:
             until = self._clock.lease_ms() + lease_ms
@@ -44,7 +44,7 @@ class SQLiteLeaseKeeper:
         return self._write(renew)
 
     def register(self, worker: WorkerRegistration) -> None:
-        """Show or renew a worker in the register, and forget those long unseen."""
+        """Add or renew a worker in the register, and remove stale entries."""
 
         def show(connection: sqlite3.Connection) -> None:
             seen = self._clock.lease_ms()
@@ -58,7 +58,7 @@ class SQLiteLeaseKeeper:
         self._write(show)
 
     def close(self) -> None:
-        """Release connection and lock file."""
+        """Release the connection and the lock file."""
         if self._connection is not None:
             with self._lock.held():
                 self._connection.close()

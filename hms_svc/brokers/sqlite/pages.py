@@ -1,4 +1,4 @@
-"""Walks over the jobs of the queue file for pages: by id, by failure group, or state after state."""
+"""Walks over the jobs of the queue file for pages: by id, by failure group, or state by state."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from hms_svc.sqlite.statements import load_statements
 
 SQL: Final = load_statements(__package__, "sql/operator.sql")
 Key = tuple[int, int, int]
-"""Where a page ended: rank of the state, position and row, both negative so that keys ascend."""
+"""The position where a page ended: rank of the state, position and row, both negated to ascend."""
 Step = tuple[Key, JobView]
 _FIRST: Final = (2**62, 2**62)
 
 
 class Walks:
-    """Gives jobs with their keys, newest first within a state, a slice of records at a time."""
+    """Yields jobs with their positions, newest first within a state, reading records in slices."""
 
     def __init__(self, file: QueueFile) -> None:
         self._file = file
 
     async def over(self, where: Filter, after: Key | None, slices: Slices) -> AsyncIterator[Step]:
-        """Walk over all jobs that may match, behind a key, along the narrowest index there is."""
+        """Walk over all jobs after a position that may match, along the narrowest index."""
         if (ids := where.ids()) is not None:
             steps = self._named(ids, after)
         elif (causes := where.causes()) is not None:
@@ -41,7 +41,7 @@ class Walks:
             yield step
 
     async def _named(self, ids: tuple[str, ...], after: Key | None) -> AsyncIterator[Step]:
-        """Return the jobs of these ids; the place of one is that of its id among them."""
+        """Yield the jobs with these ids; the position of each is the index of its id."""
         places = {job_id: number for number, job_id in enumerate(ids)}
         left = ids[after[2] + 1 :] if after else ids
         for some in in_stretches(left, NAMED_AT_ONCE):

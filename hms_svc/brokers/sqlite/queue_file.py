@@ -1,4 +1,4 @@
-"""The queue file of this process: one writer, one reader, one bell, shared by all of its faces."""
+"""The queue file of this process: one writer, one reader and one wake-up socket, shared by all interfaces."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from hms_svc.brokers.sqlite.causes import SQL as CAUSES_SQL
-from hms_svc.brokers.sqlite.causes import fill_in_causes, mend_causes
+from hms_svc.brokers.sqlite.causes import fill_in_causes, repair_causes
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
 from hms_svc.domain.errors import BrokerReplaced, BrokerUnavailable, SchemaMismatch
 from hms_svc.ports.clock import Clock
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     import aiosqlite
 
 Result = TypeVar("Result")
-Rings = Literal["work", "news"]
+Notification = Literal["work", "news"]
 SCHEMA_VERSION = 5
-NET_SECONDS = 1.0
-"""How often a waiting worker looks at `data_version`, should a wake-up ever be lost."""
+POLL_SECONDS = 1.0
+"""How often a waiting worker reads `data_version`, in case a wake-up is lost."""
 
 
 class QueueFile:
     """Opens the file, checks its schema, and runs transactions and reads on it.
 
-    Where it is found replaced or removed, reads and writes raise BrokerReplaced, and
-    `on_replaced` is called once, on the loop that opened it. For `bounded` see SQLiteFile.
+    If it was replaced or removed, reads and writes raise BrokerReplaced, and `on_replaced`
+    is called once, on the loop that opened it. For `bounded` see SQLiteFile.
     """
 
     def __init__(
@@ -57,9 +57,9 @@ class QueueFile:
         self._reading = asyncio.Lock()
         self._is_closed = False
         self._version = 0
-        self._listening = False
+        self._is_listening = False
         self.refused = 0
-        """Writes of this process that a full disk has refused."""
+        """Writes of this process that failed because the disk is full."""
 
     async def open(self) -> None:
         """Open the file, create its tables, and void leases of an earlier boot."""
@@ -75,20 +75,20 @@ class QueueFile:
             raise
 
     async def close(self) -> None:
-        """Close the reader, the wake-up socket and the writer, in this order; who reads later is refused."""
+        """Close the reader, the wake-up socket and the writer, in this order; later reads raise."""
         self._is_closed = True
         async with self._reading:
             if self._reader is not None:
                 await self._reader.close()
                 self._reader = None
         self.wake_socket.close()
-        self._listening = False
+        self._is_listening = False
         await self._file.close()
 
     async def write(
-        self, function: Callable[[Transaction], Result], *, rings: Rings | None = None
+        self, function: Callable[[Transaction], Result], *, notify: Notification | None = None
     ) -> Result:
-        """Run a function in the next shared transaction, then ring: for new work, or for news."""
+        """Run a function in the next shared transaction, then notify waiting processes of work or news."""
 
         def run(connection: sqlite3.Connection) -> Result:
             transaction = Transaction(connection)
@@ -103,14 +103,14 @@ class QueueFile:
         except sqlite3.Error as error:
             self.refused += getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
             raise self.unavailable(error) from error
-        if rings is not None:
-            self.wake_socket.ring(work=rings == "work")
+        if notify is not None:
+            self.wake_socket.notify(work=notify == "work")
         return result
 
     async def fetch(self, statement: str, parameters: Any = ()) -> list[sqlite3.Row]:
-        """Run one reading statement to its end."""
+        """Return all rows of a reading statement."""
         try:
-            self._need_open()
+            self._require_open()
             self.check()
             reader = await self._open_reader()
             rows: Iterable[sqlite3.Row] = await reader.execute_fetchall(statement, parameters)
@@ -119,32 +119,33 @@ class QueueFile:
         return list(rows)
 
     def check(self) -> None:
-        """Raise FileReplaced, from any thread, where the open file is not at its path any more."""
+        """Raise FileReplaced if the open file is no longer at its path; may be called from any thread."""
         self._file.check()
 
     def unavailable(self, error: Exception) -> BrokerUnavailable:
-        """Return, in our words that the file cannot serve."""
+        """Return the BrokerUnavailable for an error of the file."""
         kind = BrokerReplaced if isinstance(error, FileReplaced) else BrokerUnavailable
-        told = (isinstance(error, OSError) and error.strerror) or error
-        return kind(f"queue file {self.path}: {told}")
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        return kind(f"queue file {self.path}: {reason}")
 
     async def wait(self, timeout_seconds: float, *, news: bool = False) -> bool:
-        """Sleep until the wake-up socket rings, another process has committed, or the time is over.
+        """Wait for a wake-up, a commit of another process, or the timeout.
 
-        Raises BrokerUnavailable where the file is closed: a socket that is bound later is closed by nobody.
+        Raise BrokerUnavailable if the file is closed, because nothing would close a socket bound
+        later.
         """
         if self._is_closed:
             raise self.unavailable(sqlite3.OperationalError("it is closed"))
-        if not self._listening:
+        if not self._is_listening:
             self.wake_socket.listen(news=news)
-            self._listening = True
+            self._is_listening = True
         woken = self.wake_socket.woken
         remaining = timeout_seconds
         while remaining > 0 and not woken.is_set():
-            nap = min(remaining, NET_SECONDS)
-            remaining -= nap
+            seconds = min(remaining, POLL_SECONDS)
+            remaining -= seconds
             try:
-                async with asyncio.timeout(nap):
+                async with asyncio.timeout(seconds):
                     await woken.wait()
             except TimeoutError:
                 if await self._changed():
@@ -157,18 +158,20 @@ class QueueFile:
         before, self._version = self._version, (await self.fetch("PRAGMA data_version"))[0][0]
         return before != self._version
 
-    def _need_open(self) -> None:
-        # The thread of a reader that is opened later, and closed by nobody, keeps the process from ending.
+    def _require_open(self) -> None:
+        # The thread of a reader that is opened later and never closed would keep the process from
+        # exiting.
         if self._is_closed:
             raise sqlite3.OperationalError("it is closed")
 
     async def _open_reader(self) -> aiosqlite.Connection:
         async with self._reading:
-            self._need_open()
+            self._require_open()
             if self._reader is None:
                 import aiosqlite
 
-                # No lock: our writer is open, so this is neither the first connection nor the last.
+                # No lock is needed: the writer is open, so this is neither the first connection nor
+                # the last.
                 reader = await aiosqlite.connect(self.path, isolation_level=None)
                 reader.row_factory = sqlite3.Row
                 try:
@@ -203,7 +206,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
         raise SchemaMismatch(
             f"the queue file has schema {meta['schema']}, this program needs {SCHEMA_VERSION}"
         )
-    mend_causes(connection)
+    repair_causes(connection)
     if meta["boot"] != boot_id():
         connection.execute(SQL["void_leases"])
         connection.execute("UPDATE workers SET seen_at = -1000000000")
@@ -217,7 +220,7 @@ def _add_causes(connection: sqlite3.Connection) -> None:
 
 
 def _migrate(connection: sqlite3.Connection, version: int) -> int:
-    """Bring an older file to the present version, at the cost of one read at each failed job."""
+    """Migrate an older file to the current version; reads each failed job once."""
     if version == 1:
         connection.execute("ALTER TABLE jobs ADD COLUMN cause TEXT")
         connection.execute("DROP INDEX IF EXISTS jobs_discarded")

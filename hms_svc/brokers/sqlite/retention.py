@@ -1,4 +1,4 @@
-"""Removing what outlived its retention, a bounded number of records at a time."""
+"""Removes what is past its retention, a bounded number of records at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hms_svc.brokers.codes import (
     STATE_OF,
 )
 from hms_svc.brokers.failures import SLOT_MS, SLOTS, slots_until
-from hms_svc.brokers.sqlite.job_claims import give_up
+from hms_svc.brokers.sqlite.job_claims import end_unrun
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
 from hms_svc.domain.lifecycle import REASON_NO_HANDLER, Cause
 from hms_svc.domain.strict_json import encode
@@ -83,14 +83,14 @@ def trim_discarded(transaction: Transaction, before: int, limit: int) -> int:
 
 
 def trim_acts(transaction: Transaction, before: int, now: int) -> None:
-    """Forget what acts can no longer be undone to, and the past of groups, after an hour."""
+    """Remove undo rows of acts that can no longer be undone, and the history of groups after an hour."""
     transaction.connection.execute(OPERATOR["trim_undo"], (before, _ACTS_AT_ONCE))
     transaction.connection.execute(OPERATOR["trim_arrivals"], (slots_until(now)[0],))
     transaction.connection.execute(OPERATOR["trim_failing"], (now - SLOT_MS * SLOTS,))
 
 
 def trim_events(transaction: Transaction, bounds: dict[str, int], limit: int) -> int:
-    """Remove events from the old end of the bus: beyond the number kept, then beyond the age."""
+    """Remove the oldest events of the bus: beyond the number kept, then beyond the age."""
     removed = 0
     for statement in ("trim_events_beyond", "trim_events_before"):
         removed += transaction.connection.execute(
@@ -100,14 +100,14 @@ def trim_events(transaction: Transaction, bounds: dict[str, int], limit: int) ->
 
 
 def served_types(rows: Iterable[sqlite3.Row]) -> set[str]:
-    """Return the types that workers serve whose registrations these are."""
+    """Return the types that the workers of these registrations serve."""
     return {
         type for row in rows for type in msgspec.json.decode(row[0], type=WorkerRegistration).types
     }
 
 
 def idle_bounds(served: Iterable[str], among: Sequence[int] | None = None) -> dict[str, Any]:
-    """Return what asks for queues with nothing in them, among these or all, 500 at most."""
+    """Return the parameters of `idle_queues`: empty queues among these or all, at most 500."""
     return {
         "served": encode(sorted(served)).decode(),
         "among": None if among is None else encode(list(among)).decode(),
@@ -116,7 +116,7 @@ def idle_bounds(served: Iterable[str], among: Sequence[int] | None = None) -> di
 
 
 def forget_queues(transaction: Transaction, seen_since: int, found: Sequence[int]) -> None:
-    """Forget queues, with their counters, that still have nothing and that no worker serves."""
+    """Remove queues, with their counters, that are still empty and that no worker serves."""
     execute = transaction.connection.execute
     served = served_types(execute(OPERATOR["served"], (seen_since,)).fetchall())
     idle = execute(OPERATOR["idle_queues"], idle_bounds(served, found)).fetchall()
@@ -127,7 +127,7 @@ def forget_queues(transaction: Transaction, seen_since: int, found: Sequence[int
 def bury_unserved(
     transaction: Transaction, seen_since: int, older_than: int, now: int, limit: int
 ) -> int:
-    """Dead-letter jobs ready since before a time, of queues that no worker seen lately serves."""
+    """Dead-letter jobs ready since before a time, of queues that no live worker serves."""
     rows = transaction.connection.execute(OPERATOR["served"], (seen_since,)).fetchall()
     served = served_types(rows)
     buried = 0
@@ -135,7 +135,7 @@ def bury_unserved(
         if type in served:
             continue
         for row, job_id in _ready_before(transaction, queue, older_than, limit - buried):
-            give_up(
+            end_unrun(
                 transaction, (row, job_id, queue, type), now, REASON_NO_HANDLER, Cause.UNSERVED,
                 f"no worker served {type} for as long as unserved jobs are kept",
             )  # fmt: skip
@@ -146,7 +146,7 @@ def bury_unserved(
 def _ready_before(
     transaction: Transaction, queue: int, before: int, limit: int
 ) -> list[tuple[int, str]]:
-    """Return row and id of jobs by the time they became ready, which orders only within a band."""
+    """Return row and id of jobs by the time they became ready, which is the order within a priority."""
     found: list[tuple[int, str]] = []
     for band in _bands(transaction, queue):
         bounds = (queue, band, band + min(before, PRIORITY_STEP), limit - len(found))
@@ -157,7 +157,7 @@ def _ready_before(
 
 
 def _bands(transaction: Transaction, queue: int) -> Iterator[int]:
-    """Return the lowest turn of each priority that a ready job has, suspects apart."""
+    """Yield the lowest position of each priority that has ready jobs, suspects separately."""
     band = LOWEST_RANK
     while head := transaction.connection.execute(OPERATOR["next_ready"], (queue, band)).fetchone():
         band = head[0] // PRIORITY_STEP * PRIORITY_STEP

@@ -1,4 +1,4 @@
-"""Recording what became of claimed jobs."""
+"""Settles claimed jobs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hms_svc.brokers.settlement_events import (
     events_of,
     step_of,
 )
-from hms_svc.brokers.sqlite.cancellation import WorkerRequests, forget_requests, standing_requests
+from hms_svc.brokers.sqlite.cancellation import CancelRequests, forget_requests, open_requests
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
 from hms_svc.domain.causes import GROUPED
 from hms_svc.domain.job import LeaseToken
@@ -29,11 +29,11 @@ from hms_svc.sqlite.statements import run_many
 def settle(
     transaction: Transaction, settlements: Sequence[Settlement], now: int
 ) -> list[LeaseToken]:
-    """Write each settlement whose token still owns its job; gives the tokens that do not.
+    """Write each settlement whose token still owns its job; return the other tokens.
 
-    One that would let its job go on ends it where somebody has asked to cancel it.
+    If there is a cancel request, a job that would otherwise run again is cancelled.
     """
-    requests = standing_requests(transaction)
+    requests = open_requests(transaction)
     if not requests:
         return _write(transaction, settlements, now)
     refused = _write(transaction, [_as_requested(done, requests) for done in settlements], now)
@@ -41,7 +41,7 @@ def settle(
     return refused
 
 
-def _as_requested(settlement: Settlement, requests: WorkerRequests) -> Settlement:
+def _as_requested(settlement: Settlement, requests: CancelRequests) -> Settlement:
     token, done = settlement.token, settlement.disposition
     request = requests.get((token.locator, token.fence))
     if request is None or request.has_case or done.state in TERMINAL:
@@ -54,7 +54,7 @@ def _as_requested(settlement: Settlement, requests: WorkerRequests) -> Settlemen
 def _write(
     transaction: Transaction, settlements: Sequence[Settlement], now: int
 ) -> list[LeaseToken]:
-    """Write all in one statement; where a row of it was refused, once more one by one."""
+    """Write all in one statement; if one of its rows was refused, repeat them one by one."""
     connection = transaction.connection
     rows = [_row(settlement, now) for settlement in settlements]
     connection.execute("SAVEPOINT bulk")
@@ -119,7 +119,7 @@ def _record(transaction: Transaction, settlements: Sequence[Settlement]) -> None
 
 
 def record_progress(transaction: Transaction, reports: Sequence[ProgressReport]) -> None:
-    """Append progress lines of jobs that are still owned, and cap each job's stream."""
+    """Append progress lines of jobs that are still owned, and limit each job's stream."""
     execute = transaction.connection.execute
     for report in reports:
         row = report.token.locator

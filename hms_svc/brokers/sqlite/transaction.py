@@ -1,4 +1,4 @@
-"""What every writing transaction of the queue file shares: queues, tallies, fences, events."""
+"""The common part of all writing transactions of the queue file: queues, counts, fences, events."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EventRow = tuple[int, str, str, int, bytes]
 
 
 class Transaction:
-    """One running transaction: collects tallies and events, and writes them once at its end."""
+    """One transaction: collects counts and events, and writes them once at its end."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
@@ -34,9 +34,9 @@ class Transaction:
         self._events: list[EventRow] = []
 
     def queue(self, type: str) -> int:
-        """Return the number of a type's queue, making it where it is new.
+        """Return the number of a type's queue; a new queue is added.
 
-        A queue may be forgotten between two transactions, so that no number outlives one.
+        A queue may be removed between two transactions, so numbers are valid only within one.
         """
         known = self._queues.get(type)
         if known is None:
@@ -47,7 +47,7 @@ class Transaction:
         return known
 
     def priority(self, job: Job, queue: int) -> int:
-        """Return the priority that a job names, else the one that the type of its queue declares."""
+        """Return the priority of a job, or else the one that the type of its queue declares."""
         if job.priority is not None:
             return job.priority
         declared = self._priorities.get(queue)
@@ -57,20 +57,20 @@ class Transaction:
         return declared
 
     def move(self, queue: int, source: int | None, target: int | None, count: int = 1) -> None:
-        """Count jobs from one state's tally to another's; None is outside, as is discarded."""
+        """Move jobs from one state's count to another's; None and discarded are not counted."""
         if source in STATE_OF:
             self._tallies[queue, STATE_OF[source]] -= count
         if target in STATE_OF:
             self._tallies[queue, STATE_OF[target]] += count
 
     def count(self, queue: int, counter: str, count: int = 1) -> None:
-        """Add to a running counter; its name on the file starts with `+`."""
+        """Add to a running counter; its name in the file starts with `+`."""
         self._tallies[queue, "+" + counter] += count
 
     def announce(
         self, at: int, event: str, job_id: str, fence: int, data: Mapping[str, Any] | msgspec.Struct
     ) -> None:
-        """Add a life-cycle event; the trace of its job is added where `data` is a mapping."""
+        """Add a life-cycle event; the trace context of its job is added if `data` is a mapping."""
         if isinstance(data, Mapping):
             data = {**data, **self._trace_of(job_id)}
         self._events.append((at, event, job_id, fence, encode(data)))
@@ -83,16 +83,16 @@ class Transaction:
         return {TRACE_MEMBER: trace} if read_traceparent(trace) and trace else {}
 
     def next_fences(self, count: int) -> int:
-        """Take `count` fences from the one counter, and give the first."""
+        """Take `count` fences from the counter; return the first."""
         row = self.connection.execute("SELECT value FROM meta WHERE name = 'fence'").fetchone()
         first = int(row[0])
         self.connection.execute("UPDATE meta SET value = ? WHERE name = 'fence'", (first + count,))
         return first
 
     def turns(self, count: int, now: int) -> int:
-        """Take `count` turns, one after the other and not before now, and give the first.
+        """Take `count` consecutive times for queued jobs, not before now; return the first.
 
-        A clock that is set back changes no order: the counter is kept.
+        Setting the clock back does not change the order, because the last time is stored.
         """
         bounds = {"count": count, "now": now}
         return int(self.connection.execute(SQL["take_turns"], bounds).fetchone()[0]) - count + 1
@@ -102,7 +102,7 @@ class Transaction:
         self.connection.executemany(statement, rows)
 
     def finish(self) -> None:
-        """Write tallies and events."""
+        """Write counts and events."""
         if self._tallies:
             rows = [(queue, name, n) for (queue, name), n in self._tallies.items() if n]
             self.connection.executemany(SQL["tally"], rows)

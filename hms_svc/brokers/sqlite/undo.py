@@ -1,4 +1,4 @@
-"""Undoing what an operator's acts did: each job goes back to what it was, unless it has moved since."""
+"""Undoes an operator's acts: each job is restored to what it was, unless it has changed since."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SQL: Final = load_statements(__package__, "sql/operator.sql")
 
 
 def remember(transaction: Transaction, row: sqlite3.Row, request: ActRequest, now: int) -> None:
-    """Keep what a job was before an act that has just been done to it, where it can be undone."""
+    """Store what a job was before an act that was just done, if the act can be undone."""
     if request.batch and request.act in UNDOABLE:
         fields = {**dict(row), "batch": request.batch, "now": now}
         transaction.connection.execute(SQL["remember"], fields)
 
 
-class Stretch(msgspec.Struct, frozen=True):
-    """A stretch of a batch: what was done after `since` (Unix ms), behind an id, so many jobs."""
+class BatchSlice(msgspec.Struct, frozen=True):
+    """A slice of a batch: at most `limit` jobs after an id, whose act was after `since` (Unix ms)."""
 
     batch: str
     since: int
@@ -37,19 +37,19 @@ class Stretch(msgspec.Struct, frozen=True):
 
 
 def would(rows: Iterable[sqlite3.Row]) -> list[ActOutcome]:
-    """Return, of each row of a stretch whether it would come back, or why not."""
+    """Return for each row of a slice whether it would be restored, or why not."""
     return [ActOutcome(row["id"], not (why := _why_not(row)), why) for row in rows]
 
 
-def undo(transaction: Transaction, stretch: Stretch, now: int) -> list[ActOutcome]:
-    """Bring back the jobs of a stretch, or say why not."""
-    cursor = transaction.connection.execute(SQL["in_batch"], msgspec.structs.asdict(stretch))
+def undo(transaction: Transaction, batch_slice: BatchSlice, now: int) -> list[ActOutcome]:
+    """Restore the jobs of a slice, or return why not."""
+    cursor = transaction.connection.execute(SQL["in_batch"], msgspec.structs.asdict(batch_slice))
     cursor.row_factory = sqlite3.Row
     outcomes = []
     for row in cursor.fetchall():
-        why = _why_not(row) or _restore(transaction, row, stretch.batch, now)
+        why = _why_not(row) or _restore(transaction, row, batch_slice.batch, now)
         if why:
-            transaction.connection.execute(SQL["remember_asked"], (stretch.batch, row["id"]))
+            transaction.connection.execute(SQL["remember_asked"], (batch_slice.batch, row["id"]))
         outcomes.append(ActOutcome(row["id"], not why, why))
     return outcomes
 

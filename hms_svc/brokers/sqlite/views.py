@@ -1,4 +1,4 @@
-"""Rows of the queue file as the views that operators read."""
+"""Converts rows of the queue file to the operator's views."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hms_svc.domain.views import JobDetail, JobView, ProgressView
 
 
 def job_view(row: sqlite3.Row) -> JobView:
-    """Make the view of a job of one row."""
+    """Return the view of the job in a row."""
     return JobView(
         id=row["id"],
         type=row["type"],
@@ -46,7 +46,7 @@ def job_view(row: sqlite3.Row) -> JobView:
 
 
 def job_detail(row: sqlite3.Row, progress: list[sqlite3.Row]) -> JobDetail | None:
-    """Make all that is known of a job; None for one that is discarded."""
+    """Return the details of a job; None for a discarded one."""
     if row["state"] == DISCARDED:
         return None
     view = job_view(row)
@@ -70,7 +70,7 @@ def job_detail(row: sqlite3.Row, progress: list[sqlite3.Row]) -> JobDetail | Non
 
 
 def progress_view(row: sqlite3.Row) -> ProgressView:
-    """Make the view of one progress line."""
+    """Return the view of a progress line."""
     return ProgressView(
         number=row["number"],
         at=row["at"],

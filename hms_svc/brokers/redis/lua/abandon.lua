@@ -1,4 +1,4 @@
--- End the leases of a worker that is known to be gone; the reaper takes the jobs.
+-- End the leases of a dead worker; the reaper recovers the jobs.
 --
 -- ARGV     worker
 -- returns  the number of jobs

@@ -1,21 +1,21 @@
--- Take pushed items from the right end of a list, each together with what becomes of it.
+-- Move pushed items from the right end of a list into records.
 --
--- ARGV     list, type, then for each, rightmost first: SHA-1 of the item, or of a very large one its length and
---          the SHA-1 of its first 64 KiB, and one of
+-- ARGV     list, type, then for each item, rightmost first: SHA-1 of the item, or of a very large one its length
+--          and the SHA-1 of its first 64 KiB, and one of
 --            "accept", id, state, line before and after the position, position, digest of the unique key,
---              1 where the job names its priority
---            "refuse", id, state, record, 1 where the job names its priority, time, data of its event, ""
+--              1 if the job has a priority
+--            "refuse", id, state, record, 1 if the job has a priority, time, data of its event, ""
 --            "known", id, "", "", "", "", "", ""
--- returns  how many were taken, and why no more: "", "moved" (the item is another), "known" or "unique" and
+-- returns  how many were taken, and why no more: "", "moved" (the item is another one), "known", or "unique" and
 --          the id that holds its key
--- Invariant: an item leaves the list in the step that writes its record. Repeated with its nonce after a
---            lost reply it takes nothing again: two equal items without an id are two jobs.
+-- Invariant: an item leaves the list in the step that writes its record. A repetition with the same nonce after a
+--            lost reply takes nothing again: two equal items without an id are two jobs.
 
 local receipt = P .. 'reply:' .. NONCE
 local before = redis.call('GET', receipt)
 if before then return { tonumber(before), 'moved', '' } end
 
-local function is_meant(item, mark)
+local function matches_mark(item, mark)
   local length, head = string.match(mark, '^(%d+) (%x+)$')
   if not length then return redis.sha1hex(item) == mark end
   return #item == tonumber(length) and redis.sha1hex(string.sub(item, 1, 65536)) == head
@@ -26,7 +26,7 @@ intakes[type] = true
 for at = 6, #ARGV, 9 do
   local sha, act, id, state, one, two, three, four, five = unpack(ARGV, at, at + 8)
   local item = foreign('LINDEX', list, -1)
-  if not item or not is_meant(item, sha) then
+  if not item or not matches_mark(item, sha) then
     why = 'moved'
     break
   end

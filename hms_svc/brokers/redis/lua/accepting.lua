@@ -1,6 +1,6 @@
--- Set behind prelude.lua before the scripts that accept jobs.
+-- Inserted after prelude.lua before the scripts that accept jobs.
 
--- The priority that a type declares, looked up once in a call.
+-- The priority that a type declares, read once in a call.
 local declared = {}
 local function priority_of(type)
   if not declared[type] then
@@ -11,7 +11,8 @@ end
 
 local BEFORE_PRIORITY = '^(' .. string.rep('%S+ ', PRIORITY - 1) .. ')%S+'
 
--- Put the declared priority into the line of a job that names none, and into its position while it is queued.
+-- Write the declared priority into the line of a job without one, and into its position if it is
+-- queued.
 local function prioritise(type, state, head, position)
   local priority = priority_of(type)
   if priority == '0' then return head, position end
@@ -19,8 +20,10 @@ local function prioritise(type, state, head, position)
   return string.gsub(head, BEFORE_PRIORITY, '%1' .. priority, 1), position
 end
 
--- Write one job, `position` of a queued one being what to add to its turn. Gives nothing where it was
--- accepted, else "known" and its record ("" beyond what a script reads), or "unique" and the id that holds its key.
+-- Write one job; `position` of a queued one is what to add to its time. Return nil if it was
+-- accepted,
+-- otherwise "known" and its record ("" beyond what a script reads), or "unique" and the id that
+-- holds its key.
 local function accept(id, type, state, head, tail, position, unique, named, turn)
   local holder = unique ~= '-' and redis.call('EXISTS', job_key(id)) == 0 and unique_holder(type, unique, id)
   if holder then return 'unique', holder end
@@ -45,7 +48,7 @@ local function accepted(type, state, number)
   if state == '2' and number > 0 then add(woken, type, 'jobs', number) end
 end
 
--- Write what can never run, with its event. Gives its record where the id was known already.
+-- Write a job that can never run, with its event. Return its record if the id was already known.
 local function refuse(type, state, id, record, named, time, data)
   local known = redis.call('GET', job_key(id))
   if known then return known end

@@ -1,11 +1,10 @@
--- Do one act of an operator to each job.
+-- Do one act of an operator on each job.
 --
--- ARGV     act, who, note, batch, time until which it is kept for undo (Unix ms), then for each: id, fence that
---          was seen ("" where nobody has looked), case that the database has of it ("" for none), hold that was
---          seen ("" for none)
--- returns  for each id: "" where it was done, else why not; fewer where the records are large
--- Invariant: each job changes in one step or not at all, and only where it still is what was seen. Repeated with its nonce after a lost reply it gives
---            what it gave.
+-- ARGV     act, operator, note, batch, time until which it is kept for undo (Unix ms), then for each job: id, fence
+--          that was seen ("" if none was), its case in the database ("" for none), hold that was seen ("" for none)
+-- returns  for each id: "" if it was done, otherwise why not; fewer if the records are large
+-- Invariant: each job changes in one step or not at all, and only if it is still as it was seen. A repetition with
+--            the same nonce after a lost reply returns the same.
 
 local receipt = P .. 'reply:' .. NONCE
 local before = redis.call('GET', receipt)
@@ -21,7 +20,7 @@ end
 
 local function to_queue(id, job, fresh)
   local holder = fresh and job[UNIQUE] ~= '-' and unique_holder(job[TYPE], job[UNIQUE], id)
-  if holder then return 'cannot come back: its unique key is held by job ' .. holder end
+  if holder then return 'cannot be retried: its unique key is held by job ' .. holder end
   local step = step_of(job[STATE], '2', 'operator', detail)
   local waited = job[STATE] == '1' or job[STATE] == '5'
   leave(id, job)
@@ -37,18 +36,18 @@ local function to_queue(id, job, fresh)
   return ''
 end
 
-local UNSEEN = 'was claimed before: what it has done must be looked up first'
+local UNSEEN = 'was claimed before: its effects must be checked first'
 
--- A job that has a case is dead, whatever else would have become of it.
-local function call_off(id, job, seen, state, reason)
-  local source, words = job[STATE], note
+-- A job that has a case becomes dead instead of cancelled or rejected.
+local function end_waiting(id, job, seen, state, reason)
+  local source, reported = job[STATE], note
   if job[CASE] == '-' and seen.case ~= '' then job[CASE] = seen.case end
   if job[CASE] ~= '-' then
-    state, words = '8', (note ~= '' and note .. '; ' or '') .. job[CASE] .. ' stands'
+    state, reported = '8', (note ~= '' and note .. '; ' or '') .. job[CASE] .. ' stands'
   end
   local cause = FAILED[state] and cause_of(state, job[TYPE], reason, by)
-  end_job(id, job, state, outcome_of(reason, by, words), step_of(source, state, 'operator', detail), cause)
-  announce(int(wall), 'job.' .. NAMES[state], id, job[FENCE], said(job[TYPE], reason, by, words), job)
+  end_job(id, job, state, outcome_of(reason, by, reported), step_of(source, state, 'operator', detail), cause)
+  announce(int(wall), 'job.' .. NAMES[state], id, job[FENCE], event_data(job[TYPE], reason, by, reported), job)
   return ''
 end
 
@@ -71,11 +70,11 @@ function acts.cancel(id, job, seen)
   if TERMINAL[job[STATE]] then return is(job) .. ' already' end
   if job[STATE] == '4' then
     redis.call('HSET', P .. 'wishes', id, job[FENCE] .. ' ' .. cjson.encode({ by, note }))
-    call(job[WORKER], 'news')
+    notify(job[WORKER], 'news')
     return ''
   end
   if job[FENCE] ~= '0' and seen.fence == '' then return UNSEEN end
-  return call_off(id, job, seen, '9', 'cancelled')
+  return end_waiting(id, job, seen, '9', 'cancelled')
 end
 
 function acts.discard(id, job)
@@ -101,7 +100,7 @@ function acts.deny(id, job, seen)
   if job[STATE] ~= '3' then return is(job) .. ', not held' end
   if seen.fence == '' then return UNSEEN end
   job[APPROVED] = '!'
-  return call_off(id, job, seen, '7', 'governance')
+  return end_waiting(id, job, seen, '7', 'governance')
 end
 
 local undoable = batch ~= '' and act ~= 'approve'
@@ -112,7 +111,7 @@ local kept = {}
 local function do_to(id, seen)
   local job = read(id)
   if not job or job[STATE] == '10' then return 'is not known' end
-  if seen.fence ~= '' and job[FENCE] ~= seen.fence then return 'has moved on since it was looked at' end
+  if seen.fence ~= '' and job[FENCE] ~= seen.fence then return 'has moved on since it was read' end
   local outcome = outcome_in(job)
   local why = acts[act](id, job, seen)
   if why == '' and undoable then

@@ -1,14 +1,14 @@
--- Record what an operator wants of a worker, and call it.
+-- Record an operator's request to a worker, and notify the worker.
 --
--- ARGV     worker, the wish (JSON)
--- returns  1, or 0 where the worker is not in the register
--- Invariant: repeating it changes nothing; no wish outlives its worker by more than the next one.
+-- ARGV     worker, the request (JSON)
+-- returns  1, or 0 if the worker is not in the register
+-- Invariant: repeating it changes nothing; the request to a worker that is gone is removed with the next request.
 
-local workers, wishes = P .. 'workers', P .. 'worker_wishes'
-for _, worker in ipairs(redis.call('HKEYS', wishes)) do
-  if not redis.call('ZSCORE', workers, worker) then redis.call('HDEL', wishes, worker) end
+local workers, requests = P .. 'workers', P .. 'worker_wishes'
+for _, worker in ipairs(redis.call('HKEYS', requests)) do
+  if not redis.call('ZSCORE', workers, worker) then redis.call('HDEL', requests, worker) end
 end
 if not redis.call('ZSCORE', workers, ARGV[4]) then return 0 end
-redis.call('HSET', wishes, ARGV[4], ARGV[5])
-call(ARGV[4], 'news')
+redis.call('HSET', requests, ARGV[4], ARGV[5])
+notify(ARGV[4], 'news')
 return 1

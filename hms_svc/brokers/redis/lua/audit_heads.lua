@@ -1,10 +1,10 @@
--- Change the heads of the audit chain that are kept.
+-- Change the stored heads of the audit chain.
 --
--- ARGV     what is done: keep, replace or doubt; then
---          keep, replace: what the line of the newest begins with ("" for none), the new line;
+-- ARGV     the change: keep, replace or doubt; then
+--          keep, replace: the beginning of the line of the newest ("" for none), the new line;
 --            keep: most days; replace: name and line of each further entry
 --          doubt: name, line, most doubts
--- returns  1 where it was done (or had been), 0 where another head is the newest
+-- returns  1 if it was done (or had been before), 0 if another head is the newest
 -- Invariant: `keep` never lowers the link, and never changes the digest at a link.
 
 local heads, act = P .. 'audit:heads', ARGV[4]
@@ -26,13 +26,13 @@ local over, line = ARGV[5], ARGV[6]
 local newest = redis.call('HGET', heads, 'newest')
 if newest == line then return 1 end
 
-local function words(text)
+local function fields(text)
   return string.match(text, '^(%d+) (%S+) (%d+) %d+ %S+$')
 end
 
 local function is_over()
-  -- An entry that cannot be read is nothing that a caller could have seen: only `replace` goes over it.
-  if not newest or (act == 'replace' and not words(newest)) then return over == '' end
+  -- No caller can have read an unreadable entry: only `replace` overwrites it.
+  if not newest or (act == 'replace' and not fields(newest)) then return over == '' end
   return over ~= '' and string.sub(newest, 1, #over) == over
 end
 
@@ -49,8 +49,8 @@ local function day_of(time)
 end
 
 if newest then
-  local link, digest, time = words(newest)
-  local new_link, new_digest, new_time = words(line)
+  local link, digest, time = fields(newest)
+  local new_link, new_digest, new_time = fields(line)
   link, new_link = tonumber(link), tonumber(new_link)
   if new_link < link or (new_link == link and new_digest ~= digest) then return 0 end
   if day_of(time) ~= day_of(new_time) then

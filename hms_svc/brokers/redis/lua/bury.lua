@@ -1,8 +1,8 @@
--- Dead-letter jobs that have been ready since before a time, of types that nobody serves.
+-- Dead-letter jobs that have been ready since before a time, of types that no worker serves.
 --
 -- ARGV     time (Unix ms), limit, then the types
 -- returns  how many
--- Invariant: within one priority the turn is the time since which a job has been ready.
+-- Invariant: within one priority the position is the time since which a job has been ready.
 
 local before, left, buried = tonumber(ARGV[4]), tonumber(ARGV[5]), 0
 
@@ -12,7 +12,7 @@ local function bury(id, type)
   local detail = 'no worker served ' .. type .. ' for as long as unserved jobs are kept'
   end_job(id, job, '8', outcome_of('no_handler', 'runtime', detail), step_of('2', '8', 'unserved', detail),
     cause_of('8', type, 'no_handler', 'runtime'))
-  announce(int(wall), 'job.dead', id, '0', said(type, 'no_handler', 'runtime', detail), job)
+  announce(int(wall), 'job.dead', id, '0', event_data(type, 'no_handler', 'runtime', detail), job)
   buried, left = buried + 1, left - 1
 end
 

@@ -1,9 +1,9 @@
--- Tell whether an index, a tally, a gauge or a register of some types is gone, and this worker is to mend it.
+-- Check some types for a missing index, count, gauge or register; if one is missing, this worker has to repair it.
 --
--- ARGV     seconds that a step of the mending may take before another worker may begin it, too; the types
--- returns  1 where the records must be walked, else 0, also while somebody walks them; how many jobs of these
---          types are retrying, dead or rejected; then the types whose mirror of what is retrying must be written anew
--- Invariant: tallies are added to, indexes are what they are: both change in one step.
+-- ARGV     seconds that a step of the repair may take before another worker may begin it too; the types
+-- returns  1 if the records must be walked, otherwise 0, also while another worker walks them; how many jobs of these
+--          types are retrying, dead or rejected; then the types whose mirror of retrying jobs must be rewritten
+-- Invariant: a count and its index change in one step.
 
 local flag, failed = P .. 'healing', 0
 
@@ -16,8 +16,8 @@ local function is_sound(type)
     if name == '2' then size = size + redis.call('ZCARD', P .. 'suspects:' .. type) end
     if size ~= tonumber(sums[NAMES[name]] or '0') then return false end
     if GROUPED[name] then failed = failed + size end
-    local told = sums[NAMES[name]] and GAUGES[NAMES[name]] and redis.pcall('HGET', 'stats:' .. type, NAMES[name])
-    if told == false or type_of(told) == 'string' and tonumber(told) ~= size then return false end
+    local stored = sums[NAMES[name]] and GAUGES[NAMES[name]] and redis.pcall('HGET', 'stats:' .. type, NAMES[name])
+    if stored == false or type_of(stored) == 'string' and tonumber(stored) ~= size then return false end
   end
   return not sums.unique or redis.call('HEXISTS', P .. 'unique:' .. type, '!') == 1
 end

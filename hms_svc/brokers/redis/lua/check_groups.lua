@@ -1,8 +1,9 @@
--- Tell whether the failure groups do not add up to the retrying, dead and rejected jobs, and this worker is to mend them.
+-- Check whether the failure groups add up to the retrying, dead and rejected jobs; if not, this worker has to repair
+-- them.
 --
--- ARGV     seconds that a step of the mending may take before another worker may begin it, too
--- returns  1 where the records must be walked, else 0, also while somebody walks them
--- Invariant: looks at all types in one moment; asked only where sums of several moments differed.
+-- ARGV     seconds that a step of the repair may take before another worker may begin it too
+-- returns  1 if the records must be walked, otherwise 0, also while another worker walks them
+-- Invariant: checks all types in one moment; called only if sums of different moments differ.
 
 local flag, missing = P .. 'healing', 0
 if redis.call('EXISTS', flag) == 1 then return 0 end

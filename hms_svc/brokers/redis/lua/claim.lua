@@ -1,17 +1,17 @@
--- Lease ready jobs: of each type in turn, by turn within it.
+-- Lease ready jobs, of each type in the given order, by position within it.
 --
--- ARGV     worker, time for people, lease in milliseconds, limit, lane (0 normal, 1 suspects),
---          then for each type: type, attempts allowed, jobs of it at most
--- returns  for each job: id, record up to its data; fewer than there are where the records are large
--- Invariant: new fence, attempt, lease and state are one step. Repeated with its nonce after a lost reply
---            it gives what it gave, as far as the worker still owns it.
+-- ARGV     worker, wall time, lease in milliseconds, limit, lane (0 normal, 1 suspects),
+--          then for each type: type, attempts allowed, maximum number of its jobs
+-- returns  for each job: id, record up to its data; fewer than there are if the records are large
+-- Invariant: new fence, attempt, lease and state are one step. A repetition with the same nonce after a lost reply
+--            returns the same jobs, as far as the worker still owns them.
 
 local worker, now, lease_ms, limit, lane = ARGV[4], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 local until_ms = int(lease + lease_ms)
 local receipt = P .. 'claims:' .. worker .. ':' .. lane
 local claimed, ids = {}, {}
 
-local function give(id, job)
+local function add_answer(id, job)
   local length = job[BODY] + job[ENVELOPE] + job[DATA] - 1
   claimed[#claimed + 1] = id
   claimed[#claimed + 1] = table.concat(job, ' ', 1, WORKER) .. '\n' .. string.sub(job.record, job[BODY], length)
@@ -23,7 +23,7 @@ if before and string.sub(before, 1, #NONCE) == NONCE then
     local job = read(id)
     if job and job[FENCE] == fence and job[STATE] == '4' then
       redis.call('ZADD', P .. 'processing:' .. job[TYPE], until_ms, id)
-      give(id, job)
+      add_answer(id, job)
     end
   end
   return claimed
@@ -37,7 +37,7 @@ local function expire(id, job)
   write(id, job, outcome_of('expired', 'runtime', detail), step_of('2', '8', 'expired', detail))
   enter(id, job)
   count(job[TYPE], 'dead')
-  announce(int(wall), 'job.dead', id, '0', said(job[TYPE], 'expired', 'runtime', detail), job)
+  announce(int(wall), 'job.dead', id, '0', event_data(job[TYPE], 'expired', 'runtime', detail), job)
 end
 
 local function lease_out(id, job, fence, most)
@@ -50,15 +50,15 @@ local function lease_out(id, job, fence, most)
   enter(id, job)
   ids[#ids + 1] = id .. ' ' .. fence .. ' '
   job[MOST] = own
-  give(id, job)
+  add_answer(id, job)
 end
 
--- Gives whether the type may have more than was taken.
-local function claim_from(type, most, room)
+-- Return whether the type may have more jobs than were taken.
+local function claim_from(type, most, capacity)
   local key = index_of('2', type, lane)
   local buried = 0
-  while limit > 0 and room > 0 and buried < 1000 and spent <= SPENT_MOST do
-    local popped = redis.call('ZPOPMIN', key, portion_of(math.min(limit, room)))
+  while limit > 0 and capacity > 0 and buried < 1000 and spent <= SPENT_MOST do
+    local popped = redis.call('ZPOPMIN', key, portion_of(math.min(limit, capacity)))
     if #popped == 0 then return false end
     local fence = sequence('fence', #popped / 2, wall * 1000)
     tally(type, '2', -#popped / 2)
@@ -74,7 +74,7 @@ local function claim_from(type, most, room)
         buried = buried + 1
       else
         lease_out(id, job, int(fence + (at - 1) / 2), most)
-        limit, room = limit - 1, room - 1
+        limit, capacity = limit - 1, capacity - 1
         count(type, 'claimed')
       end
     end
@@ -82,7 +82,7 @@ local function claim_from(type, most, room)
   return true
 end
 
-strike_off(worker)
+leave_registers(worker)
 local left = {}
 for at = 9, #ARGV, 3 do
   local type = ARGV[at]
@@ -92,7 +92,7 @@ for at = 9, #ARGV, 3 do
     left[#left + 1] = type
   end
 end
--- Whoever was called for more than it can take hands the call on.
+-- If more jobs are left than this worker takes, another worker is notified.
 for _, type in ipairs(left) do
   if redis.call('ZCARD', index_of('2', type, lane)) > 0 then
     add(woken, (lane == '1' and '!' or '') .. type, 'jobs', 1)

@@ -1,8 +1,8 @@
--- Get up without having been called.
+-- Leave the registers of waiting workers without having been notified.
 --
 -- ARGV     worker
--- returns  nothing of meaning
+-- returns  nothing
 -- Invariant: repeating it changes nothing.
 
-strike_off(ARGV[4])
+leave_registers(ARGV[4])
 return 0

@@ -1,10 +1,10 @@
--- Put records without a person's data in the place of those that were read.
+-- Replace records by versions without personal data.
 --
 -- ARGV     for each: id, SHA-1 of the record as it was read, then of the new one: envelope, data, outcome,
---          trail, failure group ("0" for none)
--- returns  for each: 1 where it was done, 0 where the record is another one by now
--- Invariant: words, indexes and tallies stay, but for unique key and failure group. What undo kept goes in the
---            same step. Repeated after a lost reply it answers 0: the caller reads again.
+--          history, failure group ("0" for none)
+-- returns  for each: 1 if it was done, 0 if the record has changed
+-- Invariant: fields, indexes and counts stay, except unique key and failure group. What undo kept is removed in the
+--            same step. A repetition after a lost reply returns 0: the caller reads again.
 
 local batches = redis.call('ZRANGE', P .. 'batches', 0, -1)
 
@@ -14,7 +14,7 @@ local function forget_undo(id)
   end
 end
 
-local function erase(id, digest, envelope, data, outcome, trail, cause)
+local function erase(id, digest, envelope, data, outcome, history, cause)
   local job = read(id)
   if not job or redis.sha1hex(job.record) ~= digest then return 0 end
   leave(id, job)
@@ -22,7 +22,7 @@ local function erase(id, digest, envelope, data, outcome, trail, cause)
   if cause == '0' then job[CAUSE] = '0' else file_under(job, cause) end
   job[ENVELOPE], job[DATA], job[RAW], job[OUTCOME] = int(#envelope), int(#data), '0', int(#outcome)
   job[UNIQUE] = '-'
-  redis.call('SET', job_key(id), table.concat(job, ' ', 1, WORKER) .. '\n' .. envelope .. data .. outcome .. trail)
+  redis.call('SET', job_key(id), table.concat(job, ' ', 1, WORKER) .. '\n' .. envelope .. data .. outcome .. history)
   enter(id, job)
   redis.call('DEL', P .. 'progress:' .. id)
   forget_undo(id)

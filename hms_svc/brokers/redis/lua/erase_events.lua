@@ -1,17 +1,17 @@
--- Remove from a stretch of the bus what it says of some jobs: an entry of a stream cannot be changed.
+-- Remove the events about some jobs from a range of the bus: an entry of a stream cannot be changed.
 --
--- ARGV     where the stretch begins, how many entries it has at most, what stands for erased data, then the jobs
--- returns  where the next stretch begins, "" at the end
--- Invariant: life-cycle events without words stay. Ids stay known, so that the relay does not bring an event back.
+-- ARGV     start of the range, its maximum number of entries, the value of erased data, then the jobs
+-- returns  start of the next range, "" at the end
+-- Invariant: life-cycle events without texts stay. Ids stay known, so that the relay does not publish an event again.
 
 local bus, most, erased = P .. 'bus', tonumber(ARGV[5]), ARGV[6]
-local wanted, told = {}, {}
+local wanted, matches = {}, {}
 for at = 7, #ARGV do wanted[ARGV[at]] = true end
 
-local function tells(fields)
+local function has_data(fields)
   if fields.e then return fields.d ~= erased end
-  local said = cjson.decode(fields.d)
-  return said.detail or said.error
+  local event_data = cjson.decode(fields.d)
+  return event_data.detail or event_data.error
 end
 
 local function named(list)
@@ -23,8 +23,8 @@ end
 local entries = redis.call('XRANGE', bus, ARGV[4], '+', 'COUNT', most)
 for _, entry in ipairs(entries) do
   local fields = named(entry[2])
-  -- The subject of audit.sealed is no job, whatever a job is called.
-  if wanted[fields.j] and fields.t ~= 'audit.sealed' and tells(fields) then told[#told + 1] = entry[1] end
+  -- The subject of audit.sealed is not a job, even if a job has the same id.
+  if wanted[fields.j] and fields.t ~= 'audit.sealed' and has_data(fields) then matches[#matches + 1] = entry[1] end
 end
-flush('XDEL', bus, told)
+flush('XDEL', bus, matches)
 return #entries == most and '(' .. entries[most][1] or ''

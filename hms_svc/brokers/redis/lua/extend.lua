@@ -1,7 +1,7 @@
 -- Renew leases from now.
 --
 -- ARGV     lease in milliseconds, then for each: id, fence
--- returns  the places (from 1) of those that own nothing any more
+-- returns  the indexes (from 1) of those that no longer own their job
 -- Invariant: only the owner's fence moves the end of a lease; repeating it changes nothing.
 
 local lost, until_ms = {}, int(lease + ARGV[4])

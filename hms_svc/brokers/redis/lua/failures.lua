@@ -1,18 +1,18 @@
--- What stands in some failure groups.
+-- Return the content of some failure groups.
 --
 -- ARGV     the groups
 -- returns  for each group: its id, number of jobs, times (Unix ms) of the first, of the newest and of the next
---          attempt ("" for none), id and record of the newest without data, raw bytes and trail, then how many
---          came in each slot up to the present one, oldest first
--- Invariant: reads only; work is bounded by the number of groups. A group's index is all that is kept of it, but
---            for the past of one of retrying jobs: they leave it at each attempt.
+--          attempt ("" for none), id and record of the newest without data, raw bytes and history, then how many
+--          jobs failed in each slot up to the current one, oldest first
+-- Invariant: reads only; work is bounded by the number of groups. A group is stored only as its index, except for the
+--            history of groups of retrying jobs, which leave the index at each attempt.
 
 local slot, slots = SLOT_MS, SLOTS
 local present = math.floor(wall / slot)
 local first_slot = (present - slots + 1) * slot
 local answers = {}
 
--- Most groups are asked for one id; those behind it are looked at where its record is gone.
+-- Usually the first id is enough; the next ones are read only if its record is missing.
 local function newest_of(cause, key, failed)
   local job = failed and read(failed)
   if job and job[STATE] == '5' and job[CAUSE] == cause then return failed, job end
@@ -35,7 +35,7 @@ local function begin_of(number)
   return int(first_slot + number * slot)
 end
 
--- Count what came in the slots from `low` to `high`, of which the sum is known, by halving.
+-- Count the jobs in the slots from `low` to `high`, whose sum is known, by bisection.
 local function count_slots(key, low, high, sum, counts)
   if sum == 0 or low == high then
     counts[low] = counts[low] + sum
@@ -88,8 +88,8 @@ end
 for at = 4, #ARGV do
   local cause = ARGV[at]
   local key, past = P .. 'cause:' .. cause, {}
-  local told = redis.call('HGETALL', P .. 'failing:' .. cause)
-  for field = 1, #told, 2 do past[told[field]] = told[field + 1] end
+  local stored = redis.call('HGETALL', P .. 'failing:' .. cause)
+  for field = 1, #stored, 2 do past[stored[field]] = stored[field + 1] end
   local id, job = newest_of(cause, key, past.newest)
   if job and job[STATE] == '5' then
     add_failing(cause, key, id, job, past)

@@ -1,4 +1,4 @@
--- Set behind prelude.lua before every script: what has been collected is written, once, at the end.
+-- Inserted after prelude.lua before every script: the collected changes are written once, at the end.
 
 local function flush(command, key, list, run)
   for first = 1, #list, 1000 do
@@ -6,8 +6,10 @@ local function flush(command, key, list, run)
   end
 end
 
--- The last position on the bus. There are no gaps but after a loss, so that what is missing below the first
--- event was trimmed; time is where it begins, so that no position is used again after a flush.
+-- The last position on the bus. Positions have no gaps except after a data loss, so that missing
+-- ones below the
+-- first event were trimmed. They begin at the current time, so that none is used again after a
+-- flush.
 local function bus_position()
   redis.call('SET', P .. 'bus:position', int(wall * 1000), 'NX')
   return tonumber(redis.call('GET', P .. 'bus:position'))
@@ -42,7 +44,7 @@ local function intake_of(type)
   return (foreign('LLEN', 'jobs:' .. type) or 0) + redis.call('LLEN', P .. 'taken:' .. type)
 end
 
--- Keys of a type that others write to and that have another Redis type than they should: key, type, …
+-- Keys of a type that other programs write to and that have a wrong Redis type: key, type, …
 local function misplaced(type)
   local found = {}
   for key, wanted in pairs({ ['jobs:' .. type] = 'list', [mirror_of(type)] = 'zset', ['stats:' .. type] = 'hash' }) do
@@ -60,7 +62,7 @@ local function write_mirrors()
   for key, list in pairs(mirrored) do flush('ZADD', key, list, redis.pcall) end
 end
 
--- stats:{type} is everybody's to write: what stands in the way there must not stop the work.
+-- Other programs may write stats:{type}: a wrong value there must not make the script fail.
 local function write_stats()
   for type, moved in pairs(tallies) do
     for name in pairs(moved) do
@@ -77,38 +79,39 @@ local function write_stats()
   end
 end
 
--- Strike a worker off the registers of sleepers: it is called once, whatever it lay down for.
-local function strike_off(worker)
-  local lies = P .. 'lies:' .. worker
-  for name in string.gmatch(redis.call('GET', lies) or '', '%S+') do
+-- Remove a worker from the registers of all types it waits for: it is notified once.
+local function leave_registers(worker)
+  local registers_key = P .. 'lies:' .. worker
+  for name in string.gmatch(redis.call('GET', registers_key) or '', '%S+') do
     redis.call('ZREM', P .. 'sleepers:' .. name, worker)
   end
-  redis.call('DEL', lies)
+  redis.call('DEL', registers_key)
 end
 
--- Tell a worker something; false where nobody hears, also where this user may not publish.
-local function call(worker, word)
-  local heard = redis.pcall('PUBLISH', P .. 'wake:' .. worker, word)
-  return type_of(heard) == 'number' and heard > 0
+-- Send a message to a worker; return false if nobody is subscribed, or this user may not publish.
+local function notify(worker, message)
+  local receivers = redis.pcall('PUBLISH', P .. 'wake:' .. worker, message)
+  return type_of(receivers) == 'number' and receivers > 0
 end
 
--- Wake as many sleepers as there are jobs; one that does not hear is passed over.
+-- Notify as many waiting workers as there are jobs; one that is not subscribed is skipped.
 local function wake(type, jobs)
   local key = P .. 'sleepers:' .. type
   while jobs > 0 do
     local sleeper = redis.call('ZPOPMIN', key)
     if not sleeper[1] then return end
-    strike_off(sleeper[1])
-    if tonumber(sleeper[2]) >= lease and call(sleeper[1], 'work') then jobs = jobs - 1 end
+    leave_registers(sleeper[1])
+    if tonumber(sleeper[2]) >= lease and notify(sleeper[1], 'work') then jobs = jobs - 1 end
   end
 end
 
--- A failure group is known while a job stands in it; the past of one of retrying jobs, for an hour more.
+-- A failure group is known while it has a job; the history of a group of retrying jobs is kept an
+-- hour longer.
 local function write_causes()
   for cause in pairs(causes) do
-    local stands = redis.call('EXISTS', P .. 'cause:' .. cause) == 1
-    redis.call(stands and 'SADD' or 'SREM', P .. 'causes', cause)
-    if stands then
+    local exists = redis.call('EXISTS', P .. 'cause:' .. cause) == 1
+    redis.call(exists and 'SADD' or 'SREM', P .. 'causes', cause)
+    if exists then
       redis.call('PERSIST', P .. 'failing:' .. cause)
     else
       redis.call('EXPIRE', P .. 'failing:' .. cause, 3600)
@@ -116,7 +119,7 @@ local function write_causes()
   end
 end
 
--- What others may stand in the way of comes last, and each command of it may fail.
+-- Keys that other programs may have changed come last, and each command on them may fail.
 local function finish()
   for key, list in pairs(gone) do flush('ZREM', key, list) end
   for key, list in pairs(come) do flush('ZADD', key, list) end

@@ -1,8 +1,9 @@
--- Forget types that have nothing anywhere and that nobody serves.
+-- Remove types that have no jobs and that no worker serves.
 --
--- ARGV     the types, of which the caller knows that no live worker serves them
--- returns  how many were forgotten
--- Invariant: a type with a job, a pushed item, a pause or a declared priority stays; its running counters go with it.
+-- ARGV     the types; the caller knows that no live worker serves them
+-- returns  how many were removed
+-- Invariant: a type with a job, a pushed item, a pause or a declared priority stays; its running counters are removed
+--            with it.
 
 local function has_something(type)
   for state = 1, 10 do

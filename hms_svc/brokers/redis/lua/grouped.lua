@@ -1,4 +1,4 @@
--- How many jobs stand in the failure groups.
+-- Count the jobs in all failure groups.
 --
 -- returns  their number
 -- Invariant: reads only.

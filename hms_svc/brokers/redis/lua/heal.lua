@@ -2,9 +2,9 @@
 --
 -- ARGV     seconds that the next step may take, then ids
 -- returns  how many were missing
--- Invariant: a record that is in its index is not touched; tallies follow in settle_tallies.
+-- Invariant: a record that is in its index is not changed; recount.lua corrects the counts.
 
--- The end of a lease in the record is that of the claim; its worker may have renewed it since.
+-- The record has the end of the lease at the claim; its worker may have renewed it since.
 local function place_of(job)
   if job[STATE] ~= '4' then return job[POSITION] end
   local length = job[POSITION] - job[STARTED]
@@ -13,7 +13,7 @@ end
 
 local function file_again(id, job)
   local before = job[CAUSE]
-  file_under(job, before == '0' and cause_told(job, outcome_in(read(id))) or before)
+  file_under(job, before == '0' and cause_from_outcome(job, outcome_in(read(id))) or before)
   if job[CAUSE] ~= before then
     local whole = read(id)
     whole[CAUSE] = job[CAUSE]

@@ -1,8 +1,8 @@
--- Show others some of the retrying jobs of a type, in the sorted set that is a mirror of our index.
+-- Show other programs some of the retrying jobs of a type, in the sorted set that mirrors our index.
 --
--- ARGV     type, place of the first (from 0), how many
+-- ARGV     type, index of the first (from 0), how many
 -- returns  how many were shown
--- Invariant: what stood in the mirror goes with the first portion; a key of another Redis type is left alone.
+-- Invariant: the first portion replaces the mirror; a key of another Redis type is not changed.
 
 local type, first, number = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local mirror = mirror_of(type)

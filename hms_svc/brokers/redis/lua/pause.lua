@@ -1,7 +1,7 @@
--- Stop claiming of a type, or go on with it.
+-- Pause or resume claiming of a type.
 --
--- ARGV     type, "pause" or "resume", who, why, 1 where the doors take no new jobs either
--- returns  nothing of meaning
+-- ARGV     type, "pause" or "resume", operator, reason, 1 if the HTTP API refuses new jobs too
+-- returns  nothing
 -- Invariant: repeating it changes nothing.
 
 local key = P .. 'queue:' .. ARGV[4]

@@ -1,13 +1,13 @@
--- Set before every script: the record of a job, the indexes of its states, what a script has done to them.
+-- Inserted before every script: the record of a job, the indexes of its states, and the collected changes.
 --
--- KEYS[1]  "hms:{namespace}:", before every key that is ours; see keys.py
--- ARGV     1, 2: wall clock and lease clock in milliseconds, both empty for the server's own TIME
---          3: nonce of the call, the same when it is repeated; the script's own follow
+-- KEYS[1]  "hms:{namespace}:", the prefix of all internal keys; see keys.py
+-- ARGV     1, 2: wall clock and lease clock in milliseconds, both empty to use the server's TIME
+--          3: nonce of the call, the same when it is repeated; the arguments of the script follow
 --
--- A record is one string: a line of 26 words, then envelope, data, raw bytes and outcome, whose lengths
--- stand in that line, then the trail. APPROVED has the holds that humans have approved since the last
--- deny, which is '!', with commas between; 0 for none. Payloads are opaque here. Numbers go back as text made by int():
--- what Lua makes of a large number by itself is rounded.
+-- A record is one string: a line of 26 fields, then envelope, data, raw bytes and outcome, whose lengths are in that
+-- line, then the history. APPROVED has the holds that humans have approved since the last denial, which is '!',
+-- separated by commas; 0 for none. Payloads are not parsed here. Numbers are returned as text made by int(), because
+-- Lua rounds large numbers in its own conversion.
 
 local P = KEYS[1]
 local NONCE = ARGV[3]
@@ -41,14 +41,14 @@ local function int(number)
   return string.format('%d', number)
 end
 
--- The answer to a command on a key that other programs write to, nil where its type does not fit.
+-- The reply to a command on a key that other programs write to, nil if it has another type.
 local function foreign(...)
   local answer = redis.pcall(...)
   if type_of(answer) == 'table' and answer.err then return nil end
   return answer
 end
 
--- Bytes of records that the script has read: beyond so many it takes on no more jobs.
+-- Bytes of records that the script has read: beyond this limit it processes no more jobs.
 local SPENT_MOST = 4194304
 local spent, records_read = 0, 0
 
@@ -69,7 +69,8 @@ local function read(id)
   return parse(record)
 end
 
--- How many more records to take on, `most` at most, as large as those before; a few while nothing is known of them.
+-- How many more records to process, at most `most`, if they are as large as those so far; a few at
+-- the beginning.
 local function portion_of(most)
   if records_read == 0 then return math.min(most, 4) end
   return math.max(1, math.min(most, math.floor((SPENT_MOST - spent) * records_read / spent)))
@@ -83,9 +84,9 @@ end
 local function write(id, job, outcome, step)
   local record, body = job.record, job[BODY]
   local fixed = body + job[ENVELOPE] + job[DATA] + job[RAW]
-  local trail = string.sub(record, fixed + job[OUTCOME])
-  if #trail > 1048576 then
-    trail = string.match(string.sub(trail, -524288), '\n(.*)$') or ''
+  local history = string.sub(record, fixed + job[OUTCOME])
+  if #history > 1048576 then
+    history = string.match(string.sub(history, -524288), '\n(.*)$') or ''
   end
   if outcome then
     job[OUTCOME] = int(#outcome)
@@ -93,7 +94,7 @@ local function write(id, job, outcome, step)
     outcome = outcome_in(job)
   end
   redis.call('SET', job_key(id), table.concat(job, ' ', 1, WORKER) .. '\n'
-    .. string.sub(record, body, fixed - 1) .. outcome .. trail .. (step or ''))
+    .. string.sub(record, body, fixed - 1) .. outcome .. history .. (step or ''))
 end
 
 local function index_of(state, type, suspect)
@@ -101,7 +102,7 @@ local function index_of(state, type, suspect)
   return P .. NAMES[state] .. ':' .. type
 end
 
--- The sorted set that shows others what is retrying; no script reads jobs from it.
+-- The sorted set that shows the retrying jobs to other programs; no script reads jobs from it.
 local function mirror_of(type)
   return 'jobs:' .. type .. ':retry'
 end
@@ -110,25 +111,26 @@ local function seconds_of(position)
   return string.format('%.3f', position / 1000)
 end
 
--- A text with a comma behind each word, as a list; the same text is taken apart once.
-local taken_apart = {}
-local function words_of(text)
-  local words = taken_apart[text]
-  if not words then
-    words = {}
-    for word in string.gmatch(text, '([^,]+),') do words[#words + 1] = word end
-    taken_apart[text] = words
+-- Split a text whose items each end with a comma; the same text is split once.
+local split_texts = {}
+local function split_list(text)
+  local items = split_texts[text]
+  if not items then
+    items = {}
+    for item in string.gmatch(text, '([^,]+),') do items[#items + 1] = item end
+    split_texts[text] = items
   end
-  return words
+  return items
 end
 
--- What the script has done, written once at its end by finish().
+-- The changes of the script, written once at its end by finish().
 local gone, come, tallies, counters, events = {}, {}, {}, {}, {}
 local woken, intakes, causes = {}, {}, {}
 local hidden, mirrored = {}, {}
 local next_due = {}
 
--- The registers of what is due next, over all types: "state type", and a time before which none of its jobs is due.
+-- The registers of due times over all types: "state type", and a time before which none of its jobs
+-- is due.
 local REGISTERS = { ['1'] = 'due', ['5'] = 'due', ['4'] = 'leases' }
 
 local function note_due(state, type, at)
@@ -178,11 +180,12 @@ end
 
 -- The id of a failure group, as FailureCause.id; `who` is the class of the error, or who ended the job.
 local function cause_of(state, type, reason, who, pattern)
-  local words = { NAMES[state], type, reason, who, pattern or '' }
-  return string.sub(redis.sha1hex(table.concat(words, '\n')), 1, 12)
+  local fields = { NAMES[state], type, reason, who, pattern or '' }
+  return string.sub(redis.sha1hex(table.concat(fields, '\n')), 1, 12)
 end
 
--- Name the failure group of a job that is about to enter: the one of other causes where there is no room.
+-- Set the failure group of a job before it enters: the one of other causes if there are too many
+-- groups.
 local function file_under(job, cause)
   local known = P .. 'causes'
   if redis.call('SISMEMBER', known, cause) == 0 then
@@ -194,16 +197,16 @@ local function file_under(job, cause)
   job[CAUSE] = cause
 end
 
--- A record that an older program wrote has no group yet: it gets one without a pattern.
-local function cause_told(job, outcome)
-  local readable, told = pcall(cjson.decode, outcome)
-  local words = readable and type_of(told) == 'table' and told or {}
-  local error = string.match(words.failure or '', '^([^:]+)')
-  return cause_of(job[STATE], job[TYPE], words.reason or '', error or words.by or '')
+-- A record of an older version has no group yet: it gets one without a pattern.
+local function cause_from_outcome(job, outcome)
+  local readable, stored = pcall(cjson.decode, outcome)
+  local fields = readable and type_of(stored) == 'table' and stored or {}
+  local error = string.match(fields.failure or '', '^([^:]+)')
+  return cause_of(job[STATE], job[TYPE], fields.reason or '', error or fields.by or '')
 end
 
--- Take a job whose record is gone out of the failure group that it stands in.
-local function strike_from_groups(id)
+-- Remove a job whose record is missing from its failure group.
+local function remove_from_groups(id)
   for _, cause in ipairs(redis.call('SMEMBERS', P .. 'causes')) do
     if redis.call('ZREM', P .. 'cause:' .. cause, id) == 1 then causes[cause] = true end
   end
@@ -236,7 +239,7 @@ local function enter(id, job)
   end
 end
 
--- `job` is the record, where the trace that it came with is not in `data` yet.
+-- `job` is the record, if its trace context is not in `data` yet.
 local function announce(at, type, id, fence, data, job)
   local envelope = job and string.sub(job.record, job[BODY], job[BODY] + 80) or ''
   local trace = string.match(envelope, '^{"traceparent":"(%x%x%-%x+%-%x+%-%x%x)"')
@@ -251,7 +254,7 @@ local function free_unique(id, job)
   end
 end
 
--- The id of another job that holds this unique key and has not ended, or nil.
+-- The id of another unfinished job that holds this unique key, or nil.
 local function unique_holder(type, digest, id)
   local holder = redis.call('HGET', P .. 'unique:' .. type, digest)
   if not holder or holder == id then return nil end
@@ -267,7 +270,7 @@ local function hold_unique(id, type, digest)
   end
 end
 
--- The first of `number` turns: one after the other, and not before now.
+-- The first of `number` consecutive times for queued jobs, not before now.
 local function turns(type, number)
   local key = P .. 'queue:' .. type
   local last = tonumber(redis.call('HGET', key, 'turn') or '0')
@@ -284,8 +287,9 @@ local function keep_turn(job)
   job[POSITION] = int(job[ENQUEUED] - job[PRIORITY] * PRIORITY_STEP)
 end
 
--- The first of `number` fences or positions: one after the other, never used twice. Time is in it, so that
--- neither a flush nor a replica that was behind gives one out again.
+-- The first of `number` consecutive fences or positions, never used twice. They begin at the
+-- current time, so that
+-- neither a flush nor a failover to a stale replica issues one again.
 local function sequence(name, number, floor)
   local last = tonumber(redis.call('GET', P .. name) or '0')
   local first = math.max(last + 1, floor)
@@ -293,7 +297,7 @@ local function sequence(name, number, floor)
   return first
 end
 
--- `cause` names the failure group where the job ends as dead or rejected.
+-- `cause` is the failure group if the job ends as dead or rejected.
 local function end_job(id, job, state, outcome, step, cause)
   leave(id, job)
   free_unique(id, job)
@@ -304,7 +308,7 @@ local function end_job(id, job, state, outcome, step, cause)
   count(job[TYPE], NAMES[state])
 end
 
-local function said(type, reason, by, detail)
+local function event_data(type, reason, by, detail)
   return '{"type":"' .. type .. '","reason":' .. cjson.encode(reason) .. ',"by":' .. cjson.encode(by)
     .. ',"detail":' .. cjson.encode(detail) .. '}'
 end
@@ -319,7 +323,7 @@ local function step_of(source, target, cause, detail)
     .. '","source":"' .. NAMES[source] .. '","detail":' .. cjson.encode(detail) .. '}\n'
 end
 
--- A job whose id stood in an index, which it has left, and whose record is gone.
+-- Record a job as lost: its id was in an index, which it has left, but its record is missing.
 local function lose(id, type)
   local detail = 'its record was missing in the broker'
   local outcome, now = outcome_of('lost', 'runtime', detail), int(wall)
@@ -331,10 +335,10 @@ local function lose(id, type)
   redis.call('SET', job_key(id), table.concat(job, ' ') .. '\nnull' .. outcome)
   enter(id, job)
   count(type, 'dead')
-  announce(int(wall), 'job.dead', id, '0', said(type, 'lost', 'runtime', detail))
+  announce(int(wall), 'job.dead', id, '0', event_data(type, 'lost', 'runtime', detail))
 end
 
--- State and type of up to `most` members of a register whose time has come.
+-- State and type of up to `most` due members of a register.
 local function due_in(register, now, most)
   local found = {}
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', P .. register, '-inf', now, 'LIMIT', 0, most)) do
@@ -344,14 +348,15 @@ local function due_in(register, now, most)
   return found
 end
 
--- Call `take` with the ids of each member of a register whose time has come, until it gives false. Each has
--- its share of jobs and of bytes, one job at least, and another comes first each time: so none waits for all of another.
--- Gives whether there was more.
-local function in_shares(looked_at, now, most, take)
-  local number, more = #looked_at, false
+-- Call `take` with the due ids of each member of a register. Each member gets a share of jobs and
+-- bytes, at least one
+-- job, and each call begins with another one, so that no type waits for all jobs of another.
+-- Return whether there were more.
+local function in_shares(members, now, most, take)
+  local number, more = #members, false
   local share, bytes = math.ceil(most / number), SPENT_MOST / number
   for turn = 1, number do
-    local found = looked_at[(wall + turn) % number + 1]
+    local found = members[(wall + turn) % number + 1]
     local last = spent + bytes
     local ids = redis.call('ZRANGEBYSCORE', index_of(found.state, found.type), '-inf', now, 'LIMIT', 0, share + 1)
     for at, id in ipairs(ids) do
@@ -366,7 +371,7 @@ local function in_shares(looked_at, now, most, take)
   return more
 end
 
--- Make a member of a register what its index says, after finish().
+-- Correct a member of a register to match its index, after finish().
 local function correct_due(register, found)
   local head = redis.call('ZRANGE', index_of(found.state, found.type), 0, 0, 'WITHSCORES')[2]
   if head then
@@ -376,7 +381,7 @@ local function correct_due(register, found)
   end
 end
 
--- The types that may have jobs in somebody's hands.
+-- The types that may have running jobs.
 local function leased_types()
   local found = {}
   for _, each in ipairs(due_in('leases', '+inf', 10000)) do found[#found + 1] = each.type end

@@ -1,8 +1,8 @@
--- Append progress and log lines of jobs that are still owned; each job keeps its last 200.
+-- Append progress and log lines of jobs that are still owned; the last 200 of each job are kept.
 --
 -- ARGV     for each: id, fence, time, share or "", message, 1 for a line of its log
--- returns  nothing of meaning
--- Invariant: repeated with its nonce after a lost reply, it adds no line a second time.
+-- returns  nothing
+-- Invariant: a repetition with the same nonce after a lost reply adds no line again.
 
 local seen = {}
 for at = 4, #ARGV, 6 do

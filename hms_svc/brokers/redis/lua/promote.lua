@@ -1,8 +1,8 @@
--- Make scheduled and retrying jobs ready whose time has come.
+-- Make due scheduled and retrying jobs ready.
 --
 -- ARGV     limit
--- returns  their number, and the milliseconds, a minute at most, within which no other is due: 0 where others are
--- Invariant: a job is in one index; the step into the queue stands in its trail.
+-- returns  their number, and the milliseconds, a minute at most, until the next one is due: 0 if more are due now
+-- Invariant: a job is in one index; the step into the queue is in its history.
 
 local moved = 0
 
@@ -12,7 +12,7 @@ local function make_ready(id, type, state)
     push(gone, index_of(state, type), id)
     if state == '5' then
       push(hidden, mirror_of(type), id)
-      strike_from_groups(id)
+      remove_from_groups(id)
     end
     tally(type, state, -1)
     lose(id, type)
@@ -29,9 +29,9 @@ local function make_ready(id, type, state)
   end
 end
 
-local now, looked_at = int(wall), due_in('due', int(wall), 1000)
-in_shares(looked_at, now, tonumber(ARGV[4]), function(id, found) make_ready(id, found.type, found.state) end)
+local now, members = int(wall), due_in('due', int(wall), 1000)
+in_shares(members, now, tonumber(ARGV[4]), function(id, found) make_ready(id, found.type, found.state) end)
 finish()
-for _, found in ipairs(looked_at) do correct_due('due', found) end
+for _, found in ipairs(members) do correct_due('due', found) end
 local following = tonumber(redis.call('ZRANGE', P .. 'due', 0, 0, 'WITHSCORES')[2] or wall + 60000)
 return { moved, int(math.max(0, math.min(following - wall, 60000))) }

@@ -1,8 +1,8 @@
--- Append events to the bus; one whose id is there already is passed over.
+-- Append events to the bus; an event whose id is there already is skipped.
 --
 -- ARGV     for each: id, time, type, subject, data
--- returns  nothing of meaning
--- Invariant: an id and its event are written together; ids go with their events.
+-- returns  nothing
+-- Invariant: an id and its event are written together; ids are removed with their events.
 
 local ids, latest = P .. 'bus:ids', P .. 'bus:latest'
 local fresh = {}

@@ -1,12 +1,11 @@
--- Everything about some queues, of one moment.
+-- Return the state of some queues at one moment.
 --
 -- ARGV     the types
--- returns  for each type: type, sizes of the ten states in their order, length of the intake, running
---          counters (name, number, …), who paused it, why, 1 where at the doors
---          too, when the next scheduled job is due, when the job that has waited longest was enqueued
---          (both Unix ms, 0 for none), then the keys that others write and their
---          types, of those where the type is wrong, then how many leases have run out, and how
---          many milliseconds ago the first of them did
+-- returns  for each type: type, sizes of the ten states in order, length of the intake, running counters (name,
+--          number, …), who paused it, why, 1 if the HTTP API refuses new jobs too, when the next scheduled job is
+--          due, when the job that has waited longest was enqueued (both Unix ms, 0 for none), then the keys of other
+--          programs that have a wrong type, with their types, then how many leases have expired, and how many
+--          milliseconds ago the first of them did
 -- Invariant: reads only; work is bounded by types and priorities.
 
 local answers = {}

@@ -1,8 +1,8 @@
--- Lift the counter of fences, never lower it.
+-- Raise the counter of fences; never lower it.
 --
--- ARGV     the fence above which all others are to be
--- returns  nothing of meaning
--- Invariant: no fence is given twice.
+-- ARGV     the fence above which all new ones must be
+-- returns  nothing
+-- Invariant: no fence is issued twice.
 
 local last = tonumber(redis.call('GET', P .. 'fence') or '0')
 if tonumber(ARGV[4]) > last then redis.call('SET', P .. 'fence', ARGV[4]) end

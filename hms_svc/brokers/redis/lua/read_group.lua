@@ -1,9 +1,9 @@
--- Hand out events to one consumer of a group: overdue ones first, then new ones.
+-- Deliver events to one consumer of a group: overdue ones first, then new ones.
 --
--- ARGV     group, limit, 1 to begin at the oldest event, milliseconds after which an event is handed out again
--- returns  the gap before what follows ({} or {first lost, last lost}), then the entries; lost is what was trimmed
---          before it was handed out, or before it was acknowledged: between the two others may stand
--- Invariant: what was handed out and not acknowledged is handed out again.
+-- ARGV     group, limit, 1 to begin at the oldest event, milliseconds after which an event is delivered again
+-- returns  the gap before the entries ({} or {first lost, last lost}), then the entries; an event is lost if it was
+--          trimmed before it was delivered or acknowledged; between the two ends there may be events that are not lost
+-- Invariant: what was delivered and not acknowledged is delivered again.
 
 local group, limit, from_start = ARGV[4], tonumber(ARGV[5]), ARGV[6] == '1'
 local again_at = int(lease + ARGV[7])

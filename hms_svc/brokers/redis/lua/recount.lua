@@ -1,7 +1,7 @@
--- Make tallies and gauges what the indexes are, after the records were walked.
+-- Set counts and gauges to the sizes of the indexes, after the records were walked.
 --
 -- ARGV     some types
--- returns  nothing of meaning
+-- returns  nothing
 -- Invariant: counts and indexes agree in one step.
 
 redis.call('SADD', P .. 'types', '!')

@@ -1,8 +1,8 @@
--- Accept what can never run: dead letters of foreign bytes, and jobs whose unique key is held.
+-- Record jobs that can never run: dead letters of foreign bytes, and jobs whose unique key is held.
 --
--- ARGV     for each: type, state, id, record, 1 where the job names its priority, time, data of its event
--- returns  for each id that was known already: its place (from 1) and its record
--- Invariant: as enqueue; the event is announced with it.
+-- ARGV     for each: type, state, id, record, 1 if the job has a priority, time, data of its event
+-- returns  for each id that was already known: its index (from 1) and its record
+-- Invariant: as in enqueue.lua; the event is published in the same step.
 
 local answers = {}
 for at = 4, #ARGV, 7 do

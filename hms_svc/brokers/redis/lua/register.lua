@@ -1,9 +1,9 @@
--- Show or renew a worker in the register, and forget those long unseen.
+-- Add or renew a worker in the register, and remove stale entries.
 --
--- ARGV     worker, its registration (JSON), time for people, milliseconds unseen after which one is forgotten,
+-- ARGV     worker, its registration (JSON), wall time, milliseconds without a heartbeat after which an entry is removed,
 --          then for each type that it serves: type, the priority that it declares
--- returns  nothing of meaning
--- Invariant: a stale entry goes at the next beat of any worker.
+-- returns  nothing
+-- Invariant: a stale entry is removed with the next heartbeat of any worker.
 
 local workers, info = P .. 'workers', P .. 'worker_info'
 redis.call('ZADD', workers, int(lease), ARGV[4])

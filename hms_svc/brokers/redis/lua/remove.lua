@@ -1,8 +1,8 @@
--- Remove jobs that have ended or were discarded, from where they were found.
+-- Remove finished or discarded jobs.
 --
--- ARGV     for each: id, type, state; both empty where only the id is known
+-- ARGV     for each: id, type, state; both empty if only the id is known
 -- returns  how many were removed
--- Invariant: a job that has moved on since it was found stays.
+-- Invariant: a job that has changed since it was found stays.
 
 local removed = 0
 for at = 4, #ARGV, 3 do
@@ -12,7 +12,7 @@ for at = 4, #ARGV, 3 do
   if not job then
     if type ~= '' and redis.call('ZREM', index_of(state, type), id) == 1 then
       tally(type, state, -1)
-      if GROUPED[state] then strike_from_groups(id) end
+      if GROUPED[state] then remove_from_groups(id) end
       removed = removed + 1
     end
   elseif (TERMINAL[job[STATE]] or job[STATE] == '10') and (type == '' or job[STATE] == state) then

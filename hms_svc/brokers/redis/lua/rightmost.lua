@@ -1,9 +1,9 @@
--- Some items from the right end of a list, rightmost first.
+-- Return some items from the right end of a list, rightmost first.
 --
--- ARGV     list, how many at most, bytes after which no more are added, bytes of the largest item, bytes that
---          are given of a larger one
--- returns  for each: the item, or, where it is too large, its length and its beginning
--- Invariant: reads only. Items are looked at one by one, so that a hundred large ones are not one answer.
+-- ARGV     list, maximum number, bytes after which no more are added, bytes of the largest item, bytes returned of a
+--          larger one
+-- returns  for each: the item, or, if it is too large, its length and its beginning
+-- Invariant: reads only. Items are read one by one, so that a hundred large ones are not one reply.
 
 local most, kept = tonumber(ARGV[7]), tonumber(ARGV[8])
 local answers, size = {}, 0

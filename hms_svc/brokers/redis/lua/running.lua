@@ -1,7 +1,7 @@
--- Which worker has which job.
+-- Return the running jobs with their workers.
 --
 -- ARGV     limit
--- returns  for each job: id, worker, how many milliseconds until its lease ends
+-- returns  for each job: id, worker, milliseconds until its lease ends
 -- Invariant: reads only.
 
 local answers, left = {}, tonumber(ARGV[4])

@@ -1,27 +1,29 @@
--- Record what became of claimed jobs.
+-- Settle claimed jobs.
 --
--- ARGV     for each: id, fence, state, position (of one that waits: milliseconds until it is due), 1 where the attempt is given back, 1 where that is counted,
---          case id, "-" for none, "?" where nobody can tell, outcome, line of the trail, events and counters (each with a comma behind),
---          data of the events, time, mark of this settlement, the same when it is repeated, failure group
---          or "0"
--- returns  how many were looked at, fewer where the records are large; then for each that was not written: its place (from 1), and "" where the token owns nothing any more,
---          else the wish (JSON) of who wants the job cancelled: settle it as cancelled then
--- Invariant: a no of governance forgets what humans have approved. Only the owner's fence writes; record, index, counters and events are one step. Repeated with
---            its mark after a lost reply it writes nothing again, and says the same.
+-- ARGV     for each: id, fence, state, position (of a delayed one: milliseconds until it is due), 1 if the attempt is
+--          not counted, 1 if that release is counted, case id, "-" for none, "?" if unknown, outcome, line of the
+--          history, events and counters (each followed by a comma), data of the events, time, mark of this settlement,
+--          which is the same when it is repeated, failure group or "0"
+-- returns  how many were processed, fewer if the records are large; then for each that was not written: its index
+--          (from 1), and "" if the token no longer owns its job, otherwise the cancel request (JSON): the caller then
+--          settles it as cancelled
+-- Invariant: only the owner's fence writes; record, index, counters and events are one step. A denial by governance
+--            clears the approvals. A repetition with the same mark after a lost reply writes nothing again, and
+--            returns the same.
 
 local answers, place = {}, 0
 local NO = '{"reason":"governance"'
-local wishes = P .. 'wishes'
-local asked = redis.call('EXISTS', wishes) == 1
+local requests = P .. 'wishes'
+local asked = redis.call('EXISTS', requests) == 1
 
-local function wish_for(id, job, state, case)
+local function request_for(id, job, state, case)
   if not asked then return nil end
-  local fence, wish = string.match(redis.call('HGET', wishes, id) or '', '^(%d+) (.*)$')
+  local fence, request = string.match(redis.call('HGET', requests, id) or '', '^(%d+) (.*)$')
   if fence ~= job[FENCE] or TERMINAL[state] or case ~= '-' or job[CASE] ~= '-' then return nil end
-  return wish
+  return request
 end
 
--- Beyond a number of groups, the one that failed longest ago loses its history.
+-- Beyond a number of groups, the history of the one that failed longest ago is removed.
 local function limit_histories(cause)
   redis.call('ZADD', P .. 'histories', int(wall), cause)
   if redis.call('ZCARD', P .. 'histories') > HISTORIES_MOST then
@@ -29,7 +31,8 @@ local function limit_histories(cause)
   end
 end
 
--- Keep when a group of retrying jobs failed: first and last, the job that did, and how often in each slot of time.
+-- Record the failures of a group of retrying jobs: first and last time, the last job, and the
+-- number in each slot.
 local function note_failure(id, job, time)
   local key, slot = P .. 'failing:' .. job[CAUSE], math.floor(time / SLOT_MS)
   limit_histories(job[CAUSE])
@@ -50,9 +53,9 @@ for at = 4, #ARGV, 15 do
   if not job or job[FENCE] ~= fence or job[STATE] ~= '4' then
     if not job or job[FENCE] ~= fence or job[MARK] ~= mark then answers[#answers + 1] = { place, '' } end
   else
-    local wish = wish_for(id, job, state, case)
-    if wish then
-      answers[#answers + 1] = { place, wish }
+    local request = request_for(id, job, state, case)
+    if request then
+      answers[#answers + 1] = { place, request }
     else
       leave(id, job)
       if state == '1' or state == '5' then position = int(wall + position) end
@@ -67,9 +70,9 @@ for at = 4, #ARGV, 15 do
       if state == '5' then note_failure(id, job, time) end
       write(id, job, outcome, step)
       enter(id, job)
-      for _, name in ipairs(words_of(sums)) do count(job[TYPE], name) end
-      for _, name in ipairs(words_of(names)) do announce(time, name, id, fence, data) end
-      if asked then redis.call('HDEL', wishes, id) end
+      for _, name in ipairs(split_list(sums)) do count(job[TYPE], name) end
+      for _, name in ipairs(split_list(names)) do announce(time, name, id, fence, data) end
+      if asked then redis.call('HDEL', requests, id) end
     end
   end
 end

@@ -1,8 +1,8 @@
--- Lie down until work comes, unless some is there already.
+-- Register a worker as waiting, unless there is work.
 --
--- ARGV     worker, milliseconds to sleep at most, lane (0 normal, 1 suspects), then the types
--- returns  1 where there is work already; else 0, and the worker will be called
--- Invariant: looking and lying down are one step, so that no job slips through between.
+-- ARGV     worker, maximum milliseconds to wait, lane (0 normal, 1 suspects), then the types
+-- returns  1 if there is work; otherwise 0, and the worker will be notified
+-- Invariant: check and registration are one step, so that no job is missed in between.
 
 local worker, until_ms, lane = ARGV[4], int(lease + ARGV[5]), ARGV[6]
 for at = 7, #ARGV do

@@ -1,15 +1,15 @@
--- Some records of many indexes, group after group, each group's indexes merged: the highest place first.
+-- Return some records of many indexes, group after group, with each group's indexes merged, highest position first.
 --
--- ARGV     how many records at most, score and id after which the first group begins (score "" for its
---          highest place), then for each group: number of its indexes, their names
--- returns  for each record: number of its group (from 1), id, score, record without raw bytes and trail ("" where
---          it is gone); fewer than asked where they are large, and none at the end only
--- Invariant: reads only. Where the id is not in the index any more, the place where it would stand is found
---            by halving, so that many equal scores cost no walk. The caller bounds the number of indexes.
+-- ARGV     maximum number of records, score and id after which the first group begins (score "" for the beginning),
+--          then for each group: number of its indexes, their names
+-- returns  for each record: number of its group (from 1), id, score, record without raw bytes and history ("" if it is
+--          missing); fewer than requested if they are large, and none only at the end
+-- Invariant: reads only. If the id is no longer in the index, its position is found by binary search, so that many
+--            equal scores need no walk. The caller bounds the number of indexes.
 
 local limit, score, after = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 
--- As sorted sets compare: byte by byte. `<` would follow the locale of the server.
+-- Compares like sorted sets: byte by byte. `<` would depend on the locale of the server.
 local function is_lower(one, two)
   for at = 1, math.min(#one, #two) do
     local left, right = string.byte(one, at), string.byte(two, at)
@@ -36,7 +36,7 @@ local function first_of(key)
   return low
 end
 
--- What a list does not show stays here: bytes that were refused, and the trail.
+-- Leave out what a list does not show: refused bytes and the history.
 local function shown(job)
   local raw = job[BODY] + job[ENVELOPE] + job[DATA]
   local outcome = outcome_in(job)
@@ -46,14 +46,14 @@ end
 
 local answers, size = {}, 0
 
-local function give(group, id, place)
+local function add_answer(group, id, place)
   local job = read(id)
   local record = job and shown(job) or ''
   answers[#answers + 1] = { group, id, place, record }
   size = size + math.max(#record, job and #job.record / 8 or 0)
 end
 
--- Read some more of an index; false at its end.
+-- Read more of an index; return false at its end.
 local function read_on(head)
   head.found = redis.call('ZREVRANGE', head.key, head.next, head.next + head.chunk - 1, 'WITHSCORES')
   head.next, head.at = head.next + head.chunk, 1
@@ -74,7 +74,7 @@ local function is_ahead(one, two)
     tonumber(two.found[two.at + 1]), two.found[two.at])
 end
 
--- Let a head sink to its place in a heap of `number`, the highest on top.
+-- Move a head down to its place in a heap of `number` heads, with the highest on top.
 local function sink(heads, place, number)
   while 2 * place <= number do
     local child = 2 * place
@@ -90,7 +90,7 @@ local function merge(group, heads)
   for place = math.floor(number / 2), 1, -1 do sink(heads, place, number) end
   while number > 0 and #answers < limit and size <= 4194304 do
     local head = heads[1]
-    give(group, head.found[head.at], head.found[head.at + 1])
+    add_answer(group, head.found[head.at], head.found[head.at + 1])
     head.at = head.at + 2
     if not head.found[head.at] and not read_on(head) then
       heads[1], number = heads[number], number - 1

@@ -1,9 +1,9 @@
--- Give claimed jobs their unique keys.
+-- Assign claimed jobs their unique keys.
 --
 -- ARGV     for each: id, fence, digest of the key, envelope with the key in it
--- returns  for each: the id of the job that holds the key, its own where it does now; "" where the token owns
---          nothing any more
--- Invariant: a key and the record that names it are one step. Repeated after a lost reply it gives the same.
+-- returns  for each: the id of the job that holds the key, its own if it holds it now; "" if the token no longer owns
+--          its job
+-- Invariant: a key and the record that names it are one step. A repetition after a lost reply returns the same.
 
 local function take(id, fence, digest, envelope)
   local job = read(id)

@@ -1,9 +1,9 @@
--- Remove events from the old end of the bus: beyond the number kept, then beyond the age.
+-- Remove the oldest events of the bus: beyond the number kept, then beyond the age.
 --
--- ARGV     number kept, time (Unix ms) before which events go, limit, then for room: position and time (Unix ms)
---          before both of which events go, too; 0 and 0 for none
+-- ARGV     number kept, time (Unix ms) before which events are removed, limit, then to free memory: position and time
+--          (Unix ms) before both of which events are removed too; 0 and 0 for none
 -- returns  how many were removed
--- Invariant: the ids of events go with them.
+-- Invariant: the ids of events are removed with them.
 
 local below, settled = tonumber(ARGV[7]), tonumber(ARGV[8])
 
@@ -13,7 +13,7 @@ local removed = math.max(0, math.min(size - most, limit))
 if removed > 0 then redis.call('XTRIM', bus, 'MAXLEN', '=', int(size - removed)) end
 local old = 0
 
-local function goes(entry)
+local function is_old(entry)
   local at = tonumber(entry[2][2])
   return at < before or (at < settled and tonumber(string.match(entry[1], '^(%d+)')) < below)
 end
@@ -21,7 +21,7 @@ end
 while removed + old < limit do
   local entries = redis.call('XRANGE', bus, '-', '+', 'COUNT', math.min(1000, limit - removed - old))
   local here = 0
-  while entries[here + 1] and goes(entries[here + 1]) do here = here + 1 end
+  while entries[here + 1] and is_old(entries[here + 1]) do here = here + 1 end
   if here == 0 then break end
   redis.call('XTRIM', bus, 'MAXLEN', '=', int(redis.call('XLEN', bus) - here))
   old = old + here

@@ -1,11 +1,11 @@
--- Make some jobs of a batch what they were before it, in the order of their ids.
+-- Restore some jobs of a batch to what they were before it, in the order of their ids.
 --
--- ARGV     batch, time (Unix ms) since which it was done where it can still be undone, id behind which they
---          stand, how many at most, 1 where nothing is to be changed
--- returns  for each job: its id, and "" where it came back, else why not; fewer where the records are large
--- Invariant: as act. A job has not moved since where state, position and fence are those that the act left.
---            A batch that was gone through is not the last one any more (its time is less than 0 then); what did
---            not come back stays in it.
+-- ARGV     batch, time (Unix ms) since which it can still be undone, id after which to begin, maximum number, 1 to
+--          change nothing
+-- returns  for each job: its id, and "" if it was restored, otherwise why not; fewer if the records are large
+-- Invariant: as in act.lua. A job has not changed since if state, position and fence are those after the act.
+--            A batch that was processed is no longer the last one (its time is negative then); jobs that were not
+--            restored stay in it.
 
 local receipt = P .. 'reply:' .. NONCE
 local before = redis.call('GET', receipt)
@@ -29,7 +29,7 @@ local function restore(id, job, was, kept)
   if TERMINAL[was[STATE]] then free_unique(id, job) else hold_unique(id, was[TYPE], was[UNIQUE]) end
   if job[STATE] == '10' then count(job[TYPE], 'discarded', -1) end
   local outcome = string.sub(was.record, was[BODY])
-  if GROUPED[was[STATE]] and was[CAUSE] == '0' then file_under(was, cause_told(was, outcome)) end
+  if GROUPED[was[STATE]] and was[CAUSE] == '0' then file_under(was, cause_from_outcome(was, outcome)) end
   was.record, was[BODY], was[OUTCOME] = job.record, job[BODY], job[OUTCOME]
   write(id, was, outcome, step_of(shown, was[STATE], 'undone', 'undo'))
   enter(id, was)

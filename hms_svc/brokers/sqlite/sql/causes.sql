@@ -1,30 +1,32 @@
--- Failure groups, and what an operator's acts can be undone to.
--- The triggers follow a job into and out of retrying (5), rejected (7) and dead (8). They hang on `cause` alone, so that
--- a job which never fails pays nothing: whoever takes a job there or from there sets it, be it to what it was.
+-- Failure groups, and the states that an operator's acts can be undone to.
+-- The triggers follow a job into and out of retrying (5), rejected (7) and dead (8). They fire only
+-- on `cause`, so that
+-- a job that never fails costs nothing: each statement that changes these states sets `cause`, even
+-- to the same value.
 
 -- name: causes
 CREATE TABLE IF NOT EXISTS causes (
     cause TEXT PRIMARY KEY,         -- id of a failure group, see domain/causes.py
-    n INTEGER NOT NULL              -- jobs that stand in it; at none the row goes
+    n INTEGER NOT NULL              -- jobs in the group; at 0 the row is deleted
 ) WITHOUT ROWID
 
 -- name: arrivals
 CREATE TABLE IF NOT EXISTS arrivals (
     cause TEXT NOT NULL,
     slot INTEGER NOT NULL,          -- five minutes of time: Unix ms / 300000
-    n INTEGER NOT NULL,             -- jobs that stand in the group since then, of one of retrying jobs failures;
-                                    -- slots go after an hour
+    n INTEGER NOT NULL,             -- jobs that entered the group then; for retrying jobs the failures;
+                                        -- slots are deleted after an hour
     PRIMARY KEY (cause, slot)
 ) WITHOUT ROWID
 
 -- name: failing
 CREATE TABLE IF NOT EXISTS failing (
     cause TEXT PRIMARY KEY,         -- a group of retrying jobs
-    first_at INTEGER NOT NULL,      -- their first failure, since the group was last empty for an hour
+    first_at INTEGER NOT NULL,      -- their first failure since the group was last empty for an hour
     last_at INTEGER NOT NULL,
     newest TEXT NOT NULL,           -- the job that failed last
-    until INTEGER NOT NULL          -- when a job stood in it, at the latest: the row goes an hour after,
-                                    -- or where a thousand others failed since
+    until INTEGER NOT NULL          -- when the group last had a job: the row is deleted an hour later,
+                                        -- or if a thousand other groups have failed since
 ) WITHOUT ROWID
 
 -- name: jobs_of_cause
@@ -62,11 +64,11 @@ CREATE TABLE IF NOT EXISTS undo (
     batch TEXT NOT NULL,
     id TEXT NOT NULL,
     at INTEGER NOT NULL,
-    asked INTEGER NOT NULL DEFAULT 0,  -- 1: its undo was tried, and said why not
-    to_state INTEGER NOT NULL,      -- where the act left the job: has it moved since?
+    asked INTEGER NOT NULL DEFAULT 0,  -- 1: its undo was tried and refused
+    to_state INTEGER NOT NULL,      -- the job after the act, to detect later changes
     to_position INTEGER NOT NULL,
     fence INTEGER NOT NULL,
-    state INTEGER NOT NULL,         -- from here on as the job was before
+    state INTEGER NOT NULL,         -- from here on: the job before the act
     position INTEGER NOT NULL,
     attempt INTEGER NOT NULL,
     give_backs INTEGER NOT NULL,

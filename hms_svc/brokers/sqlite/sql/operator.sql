@@ -81,7 +81,7 @@ JOIN jobs ON jobs.row = (
   ORDER BY position LIMIT 1
 )
 
--- name: turn
+-- name: position
 SELECT state, queue, position FROM jobs WHERE id = ?
 
 -- name: ahead
@@ -96,7 +96,7 @@ UPDATE workers SET wish = ? WHERE id = ?
 -- name: lease_end
 SELECT position FROM jobs WHERE id = ? AND state = 4
 
--- name: in_hands
+-- name: running
 SELECT jobs.id, jobs.worker, jobs.position FROM queues
 JOIN jobs ON jobs.queue = queues.queue AND jobs.state = 4 LIMIT 5000
 

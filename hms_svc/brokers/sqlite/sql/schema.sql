@@ -1,9 +1,10 @@
--- Version 5 of the queue file, with causes.sql. Times are Unix milliseconds unless they say otherwise.
--- A file that began as version 1 keeps three empty columns of it: undo_state, undo_position, batch.
+-- Version 5 of the queue file, with causes.sql. Times are Unix milliseconds unless noted otherwise.
+-- A file created as version 1 keeps three of its columns, empty: undo_state, undo_position, batch.
 
 CREATE TABLE IF NOT EXISTS meta (
     name TEXT PRIMARY KEY,  -- schema, boot (id of the machine's boot that lease times belong to), fence, turn,
-                            -- audit:*, heads of the audit chain (at most 107): no retention reaches them
+                            -- audit:*, heads of the audit chain (at most 107), to which no
+                            -- retention applies
     value NOT NULL
 ) WITHOUT ROWID;
 
@@ -12,15 +13,16 @@ CREATE TABLE IF NOT EXISTS queues (
     type TEXT NOT NULL UNIQUE,
     paused_by TEXT,
     pause_reason TEXT NOT NULL DEFAULT '',
-    intake_paused INTEGER NOT NULL DEFAULT 0,  -- the doors take no new jobs either
-    priority INTEGER NOT NULL DEFAULT 0  -- declared by the type: of jobs that name none
+    intake_paused INTEGER NOT NULL DEFAULT 0,  -- the HTTP API refuses new jobs too
+    priority INTEGER NOT NULL DEFAULT 0  -- declared by the type, for jobs without one
 );
 
--- One row a job from acceptance to the end of its retention.
+-- One row for each job from acceptance to the end of its retention.
 -- state: 1 scheduled 2 queued 3 held 4 processing 5 retrying 6 completed 7 rejected 8 dead
 --        9 cancelled, 10 discarded (hidden, can be undone).
 -- position orders the rows of a state within a queue:
---   queued      turn, a counter not below the time it became ready, minus priority * 2^43; suspects stand 2^60 higher
+--   queued      a counter not below the time it became ready, minus priority * 2^43; suspects are
+-- 2^60 higher
 --   processing  end of the lease, in milliseconds of the lease clock
 --   scheduled, retrying  due time;  all others  time of the move
 CREATE TABLE IF NOT EXISTS jobs (
@@ -51,15 +53,15 @@ CREATE TABLE IF NOT EXISTS jobs (
     detail TEXT,
     failure TEXT,
     hold TEXT,
-    approved TEXT,          -- holds that humans have approved, with commas between; ! for a deny before them
-    cause TEXT,             -- failure group, of one that is retrying, dead or rejected
+    approved TEXT,          -- holds that humans have approved, separated by commas; ! for a denial before them
+    cause TEXT,             -- failure group, if retrying, dead or rejected
     raw_length INTEGER,
     raw_digest TEXT,
     envelope BLOB,  -- JSON of the fields that only people and handlers read
     data BLOB NOT NULL,
     result BLOB,
     raw BLOB,
-    trail TEXT      -- JSON lines, one for each attempt and each other move
+    trail TEXT      -- JSON lines, one for each attempt and each other state change
 );
 
 CREATE INDEX IF NOT EXISTS jobs_in_turn ON jobs (state, queue, position);
@@ -81,7 +83,7 @@ CREATE TABLE IF NOT EXISTS cancel_requests (
     detail TEXT NOT NULL
 );
 
--- At most 200 lines a job, removed with it.
+-- At most 200 lines for each job, removed with it.
 CREATE TABLE IF NOT EXISTS progress (
     row INTEGER NOT NULL,
     number INTEGER NOT NULL,
@@ -97,10 +99,10 @@ CREATE TABLE IF NOT EXISTS workers (
     seen_at INTEGER NOT NULL,       -- milliseconds of the lease clock
     last_seen_at INTEGER NOT NULL,
     info BLOB NOT NULL,
-    wish BLOB                       -- what an operator wants of it (JSON)
+    wish BLOB                       -- an operator's request (JSON)
 ) WITHOUT ROWID;
 
--- The result bus. Life-cycle events carry no event_id: it follows from job_id, type and fence.
+-- The result bus. Life-cycle events have no event_id: it is derived from job_id, type and fence.
 CREATE TABLE IF NOT EXISTS events (
     position INTEGER PRIMARY KEY AUTOINCREMENT,
     at INTEGER NOT NULL,
@@ -115,13 +117,13 @@ CREATE INDEX IF NOT EXISTS events_sealed ON events (position) WHERE type = 'audi
 
 CREATE TABLE IF NOT EXISTS groups (
     name TEXT PRIMARY KEY,
-    delivered INTEGER NOT NULL      -- highest position handed out
+    delivered INTEGER NOT NULL      -- highest position delivered
 ) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS deliveries (
     name TEXT NOT NULL,
     position INTEGER NOT NULL,
     consumer TEXT NOT NULL,
-    again_at INTEGER NOT NULL,      -- handed out anew after this time of the lease clock
+    again_at INTEGER NOT NULL,      -- delivered again after this time of the lease clock
     PRIMARY KEY (name, position)
 ) WITHOUT ROWID;
