@@ -16,7 +16,8 @@ from hms_svc.processes.supervisor import OUTAGE_CODE
 from hms_svc.runtime.worker import Worker as RuntimeWorker
 from hms_svc.runtime.worker_ids import make_worker_id
 from hms_svc.sdk.captured_output import captured_output
-from hms_svc.sdk.registry import Handler, Registry, Validator
+from hms_svc.sdk.job_type import Handler, Validator
+from hms_svc.sdk.registry import Registry
 from hms_svc.sdk.standard_streams import provide_standard_streams
 from hms_svc.settings import Settings, load_settings
 

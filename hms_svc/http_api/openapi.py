@@ -29,7 +29,8 @@ from hms_svc.http_api.route_description import (
     header_reference,
 )
 from hms_svc.operations.batched_submission import MOST_JOBS
-from hms_svc.sdk.registry import PayloadModel, Registry
+from hms_svc.sdk.job_type import PayloadModel
+from hms_svc.sdk.registry import Registry
 
 TAGS: Final = {
     "jobs": "Submit jobs, read them, act on them.",

@@ -26,8 +26,9 @@ from hms_svc.ports.stores import Database
 from hms_svc.sdk.captured_output import captured_output
 from hms_svc.sdk.dao import Dao
 from hms_svc.sdk.governance_gate import Gate
+from hms_svc.sdk.job_type import JobType
 from hms_svc.sdk.payload import PayloadFault
-from hms_svc.sdk.registry import JobType, Registry
+from hms_svc.sdk.registry import Registry
 from hms_svc.sdk.running_job import RunningJob, enter_job
 from hms_svc.sdk.storable_text import writable
 from hms_svc.sdk.validation import ChainLink, ValidatorFault, chain_of, read_payload

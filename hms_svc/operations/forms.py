@@ -21,7 +21,8 @@ from hms_svc.operations.schema import (
     resolve,
     values_of,
 )
-from hms_svc.sdk.registry import PayloadModel, Registry
+from hms_svc.sdk.job_type import PayloadModel
+from hms_svc.sdk.registry import Registry
 
 WHOLE: Final = "data"
 FURTHER: Final = "…"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
-from hms_svc.sdk.registry import PayloadModel
+from hms_svc.sdk.job_type import PayloadModel
 
 Schema: TypeAlias = Mapping[str, Any]
 

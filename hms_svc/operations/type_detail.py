@@ -21,7 +21,8 @@ from hms_svc.operations.action_table import AUDITED
 from hms_svc.operations.queue_explanation import explain_queue
 from hms_svc.operations.reads import Reads
 from hms_svc.operations.schedules import Schedules, ScheduleView
-from hms_svc.sdk.registry import JobType, Registry
+from hms_svc.sdk.job_type import JobType
+from hms_svc.sdk.registry import Registry
 
 MOST_RESULTS: Final = 10
 MOST_MEASURED: Final = 100

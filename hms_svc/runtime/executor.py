@@ -51,8 +51,8 @@ from hms_svc.runtime.decide import (
 )
 from hms_svc.runtime.threads import PlainThreads
 from hms_svc.sdk.fork_guard import leave_if_forked
+from hms_svc.sdk.job_type import JobType
 from hms_svc.sdk.payload import PayloadFault
-from hms_svc.sdk.registry import JobType
 from hms_svc.sdk.running_job import RunningJob, enter_job
 from hms_svc.sdk.storable_text import writable
 from hms_svc.sdk.validation import (

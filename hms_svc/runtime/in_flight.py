@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from hms_svc.domain.job import ClaimedJob, LeaseToken
-from hms_svc.sdk.registry import JobType
+from hms_svc.sdk.job_type import JobType
 from hms_svc.sdk.running_job import RunningJob
 
 

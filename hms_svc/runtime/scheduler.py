@@ -12,7 +12,8 @@ from hms_svc.domain.schedule import tick_id
 from hms_svc.ports.broker import Broker, conflicts
 from hms_svc.ports.clock import Clock
 from hms_svc.runtime.loop import Service
-from hms_svc.sdk.registry import JobType, Registry
+from hms_svc.sdk.job_type import JobType
+from hms_svc.sdk.registry import Registry
 
 log: Final = logging.getLogger("hms_svc.runtime")
 LEAD_MS: Final = 5_000

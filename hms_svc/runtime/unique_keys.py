@@ -11,10 +11,10 @@ from hms_svc.domain.lifecycle import REASON_UNIQUE
 from hms_svc.domain.outcome import Failure
 from hms_svc.ports.broker import Broker, KeyClaim
 from hms_svc.runtime.decide import Broke, Outcome, Refused, Stopped, Unreachable
-from hms_svc.sdk.declarations import name_of
 from hms_svc.sdk.job_defaults import KeyFault, declared_key
 from hms_svc.sdk.payload import PayloadFault
 from hms_svc.sdk.registry import Registry
+from hms_svc.sdk.source_places import name_of
 from hms_svc.sdk.storable_text import writable
 
 BY: Final = "claim"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
 
 from hms_svc.domain.backoff import RetryPolicy
@@ -14,10 +12,11 @@ from hms_svc.domain.errors import BadInput, MalformedJob, MalformedJson
 from hms_svc.domain.ids import check_job_type
 from hms_svc.domain.job import MAX_PRIORITY, encode_data
 from hms_svc.domain.strict_json import check_strict
+from hms_svc.sdk.source_places import code_of, name_of, place_at, place_of
 
 if TYPE_CHECKING:
     from hms_svc.domain.schedule import Schedule
-    from hms_svc.sdk.registry import JobType
+    from hms_svc.sdk.job_type import JobType
 
 MOST_ATTEMPTS: Final = 1000
 MOST_SLOTS: Final = 10_000
@@ -66,19 +65,6 @@ def read_schedule(
         return None if schedule is None else make_schedule(str(schedule), str(time_zone))
     except BadInput as error:
         raise declaration_fault(type, handler, str(error)) from error
-
-
-def place_of(function: object) -> str:
-    """Return file and line of a function, as in `city.py:12`; empty for what has none."""
-    code = _code_of(function)
-    return "" if code is None else _place(code.co_filename, code.co_firstlineno)
-
-
-def name_of(function: object) -> str:
-    """Return a function's name with its file and line: `ward_key (city.py:12)`."""
-    name = getattr(function, "__name__", None) or type(function).__name__
-    place = place_of(function)
-    return f"{name} ({place})" if place else str(name)
 
 
 def _faults(declared: JobType) -> Iterator[Fault]:
@@ -248,19 +234,7 @@ def _shown(value: Any) -> str:
     """Return a value as it is written, functions and classes by their names."""
     if isinstance(value, type):
         return value.__name__
-    return name_of(value) if _code_of(value) is not None else f"{value!r:.80}"
-
-
-def _code_of(function: object) -> CodeType | None:
-    while (
-        inner := getattr(function, "func", None) or getattr(function, "__func__", None)
-    ) is not None:
-        function = inner
-    function = inspect.unwrap(function) if callable(function) else function
-    code = getattr(function, "__code__", None)
-    if code is None and not isinstance(function, type):
-        code = getattr(getattr(type(function), "__call__", None), "__code__", None)  # noqa: B004
-    return code if isinstance(code, CodeType) else None
+    return name_of(value) if code_of(value) is not None else f"{value!r:.80}"
 
 
 def _caller() -> str:
@@ -268,12 +242,4 @@ def _caller() -> str:
     frame = inspect.currentframe()
     while frame is not None and frame.f_globals.get("__name__", "").startswith(_OURS):
         frame = frame.f_back
-    return "?" if frame is None else _place(frame.f_code.co_filename, frame.f_lineno)
-
-
-def _place(file: str, line: int) -> str:
-    """Name a place, its file as seen from the current folder where it stands below that."""
-    try:
-        return f"{Path(file).relative_to(Path.cwd())}:{line}"
-    except (ValueError, OSError):
-        return f"{file}:{line}"
+    return "?" if frame is None else place_at(frame.f_code.co_filename, frame.f_lineno)

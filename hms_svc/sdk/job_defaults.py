@@ -11,9 +11,10 @@ from hms_svc.domain.errors import HmsError, MalformedJob, MalformedJson
 from hms_svc.domain.job import MAX_KEY_CHARACTERS, Job
 from hms_svc.domain.strict_json import JsonValue, check_strict
 from hms_svc.ports.broker import Enqueued, Producer
-from hms_svc.sdk.declarations import name_of
+from hms_svc.sdk.job_type import JobType
 from hms_svc.sdk.payload import PayloadFault, parse_handed_in
-from hms_svc.sdk.registry import JobType, Registry
+from hms_svc.sdk.registry import Registry
+from hms_svc.sdk.source_places import name_of
 from hms_svc.sdk.storable_text import writable
 from hms_svc.sdk.validation import shown
 

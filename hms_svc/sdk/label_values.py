@@ -9,7 +9,8 @@ from typing import Final
 from hms_svc.domain.lifecycle import REASON_GOVERNANCE, REASON_PAYLOAD, REASON_UNIQUE
 from hms_svc.domain.verdict import Effect
 from hms_svc.ports.meters import LABELS, OPERATIONS, OTHER, OUTCOMES
-from hms_svc.sdk.registry import JobType, Registry
+from hms_svc.sdk.job_type import JobType
+from hms_svc.sdk.registry import Registry
 from hms_svc.sdk.validation import name_of
 
 _VALIDATORS_OF_OURS: Final = frozenset(

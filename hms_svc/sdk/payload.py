@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from hms_svc.domain.errors import FieldFault, HmsError
-from hms_svc.sdk.registry import PayloadModel
+from hms_svc.sdk.job_type import PayloadModel
 from hms_svc.sdk.storable_text import writable
 
 MOST_SHOWN: Final = 50

@@ -13,7 +13,7 @@ from hms_svc.sdk.payload import parse_payload
 from hms_svc.sdk.storable_text import writable
 
 if TYPE_CHECKING:
-    from hms_svc.sdk.registry import JobType, Validator
+    from hms_svc.sdk.job_type import JobType, Validator
     from hms_svc.sdk.running_job import RunningJob
 
 NO_FAULT: Final = (ValidationFailed, ActionHeld, Outage, LeaseLost, JobOutcome)

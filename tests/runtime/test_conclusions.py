@@ -15,7 +15,7 @@ from hms_svc.domain.lifecycle import State
 from hms_svc.ports.broker import Settlement
 from hms_svc.runtime import executor
 from hms_svc.runtime.executor import TypePlan
-from hms_svc.sdk.registry import JobType
+from hms_svc.sdk.job_type import JobType
 from tests.support.worker import HarnessMaker, registry_of, result_of
 
 

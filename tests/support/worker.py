@@ -23,7 +23,8 @@ from hms_svc.runtime.worker import Worker
 from hms_svc.runtime.worker_ids import make_worker_id
 from hms_svc.runtime.worker_options import Engines, WorkerOptions
 from hms_svc.sdk.captured_output import captured_output
-from hms_svc.sdk.registry import Handler, Registry
+from hms_svc.sdk.job_type import Handler
+from hms_svc.sdk.registry import Registry
 from hms_svc.settings import Settings, load_settings
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import PATIENCE_SECONDS

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 
 from hms_svc.domain.backoff import RetryPolicy
 from hms_svc.domain.errors import BadInput, BadSetting
-from hms_svc.sdk.registry import JobType, Registry
+from hms_svc.sdk.job_type import JobType
+from hms_svc.sdk.registry import Registry
 
 
 class Fee(BaseModel):

@@ -20,7 +20,7 @@ from hms_svc.persistence.sqlite_engine import SQLiteEngine
 from hms_svc.ports.clock import SystemClock
 from hms_svc.sdk.dao import Dao
 from hms_svc.sdk.governance_gate import Gate
-from hms_svc.sdk.registry import JobType
+from hms_svc.sdk.job_type import JobType
 from hms_svc.sdk.running_job import RunningJob, enter_job
 from hms_svc.services import builtin_registry
 from hms_svc.services.crew_notify import CrewNotice

@@ -1,0 +1,41 @@
+"""Where a function stands in its source: for messages that name it."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from types import CodeType
+
+
+def place_of(function: object) -> str:
+    """Return file and line of a function, as in `city.py:12`; empty for what has none."""
+    code = code_of(function)
+    return "" if code is None else place_at(code.co_filename, code.co_firstlineno)
+
+
+def name_of(function: object) -> str:
+    """Return a function's name with its file and line: `ward_key (city.py:12)`."""
+    name = getattr(function, "__name__", None) or type(function).__name__
+    place = place_of(function)
+    return f"{name} ({place})" if place else str(name)
+
+
+def code_of(function: object) -> CodeType | None:
+    """Return the code that runs when a function, method or callable object is called; None for what has none."""
+    while (
+        inner := getattr(function, "func", None) or getattr(function, "__func__", None)
+    ) is not None:
+        function = inner
+    function = inspect.unwrap(function) if callable(function) else function
+    code = getattr(function, "__code__", None)
+    if code is None and not isinstance(function, type):
+        code = getattr(getattr(type(function), "__call__", None), "__code__", None)  # noqa: B004
+    return code if isinstance(code, CodeType) else None
+
+
+def place_at(file: str, line: int) -> str:
+    """Name a place, its file as seen from the current folder where it stands below that."""
+    try:
+        return f"{Path(file).relative_to(Path.cwd())}:{line}"
+    except (ValueError, OSError):
+        return f"{file}:{line}"
