@@ -22,6 +22,7 @@ from hms_svc.ports.clock import Clock, SystemClock
 from hms_svc.settings import Settings
 
 if TYPE_CHECKING:
+    from hms_svc.brokers.redis.inspector import RedisInspector
     from hms_svc.brokers.redis.link import Link
     from hms_svc.brokers.retention import Retention
     from hms_svc.brokers.sqlite.queue_file import QueueFile
@@ -69,7 +70,7 @@ def backend(
 ) -> Backend:
     """Make the broker of these settings, not yet opened.
 
-    With `bounded`, as front ends want it, nobody waits longer than ports.answer_bound.MOST_SECONDS
+    With `bounded`, as front ends want it, nobody waits longer than ports.answer_timeout.MOST_SECONDS
     for a server that says nothing.
 
     `complete` gives what was pushed into an intake what its type declares for it.
@@ -89,7 +90,12 @@ def backend(
         on_replaced=on_replaced,
         bounded=bounded,
     )
-    return Backend(SQLiteBroker(file), lambda name: _sqlite_face(name, file, settings))
+    return Backend(
+        SQLiteBroker(file),
+        inspection=partial(_sqlite_inspection, file, settings),
+        control=partial(_sqlite_control, file, settings),
+        bus=partial(_sqlite_bus, file),
+    )
 
 
 def _redis_backend(
@@ -113,22 +119,30 @@ def redis_backend(
     """Make the broker over a link to Redis, not yet opened; see `backend`."""
     from hms_svc.brokers.redis.broker import RedisBroker
 
-    return Backend(RedisBroker(link, complete), lambda name: _redis_face(name, link, settings))
+    return Backend(
+        RedisBroker(link, complete),
+        inspection=partial(_redis_inspection, link, settings),
+        control=partial(_redis_control, link, settings),
+        bus=partial(_redis_bus, link),
+    )
 
 
-def _redis_face(name: str, link: Link, settings: Settings) -> Inspection | Control | Bus:
-    if name == "bus":
-        from hms_svc.brokers.redis.bus import RedisBus
-
-        return RedisBus(link)
+def _redis_inspection(link: Link, settings: Settings) -> RedisInspector:
     from hms_svc.brokers.redis.inspector import RedisInspector
 
-    inspector = RedisInspector(link, lease_seconds=settings.lease_seconds)
-    if name == "inspection":
-        return inspector
+    return RedisInspector(link, lease_seconds=settings.lease_seconds)
+
+
+def _redis_control(link: Link, settings: Settings) -> Control:
     from hms_svc.brokers.redis.control import RedisControl
 
-    return RedisControl(link, _retention(settings), inspector)
+    return RedisControl(link, _retention(settings), _redis_inspection(link, settings))
+
+
+def _redis_bus(link: Link) -> Bus:
+    from hms_svc.brokers.redis.bus import RedisBus
+
+    return RedisBus(link)
 
 
 def _retention(settings: Settings) -> Retention:
@@ -141,18 +155,22 @@ def _retention(settings: Settings) -> Retention:
     )
 
 
-def _sqlite_face(name: str, file: QueueFile, settings: Settings) -> Inspection | Control | Bus:
-    if name == "inspection":
-        from hms_svc.brokers.sqlite.inspector import SQLiteInspector
+def _sqlite_inspection(file: QueueFile, settings: Settings) -> Inspection:
+    from hms_svc.brokers.sqlite.inspector import SQLiteInspector
 
-        return SQLiteInspector(file, lease_seconds=settings.lease_seconds)
-    if name == "bus":
-        from hms_svc.brokers.sqlite.bus import SQLiteBus
+    return SQLiteInspector(file, lease_seconds=settings.lease_seconds)
 
-        return SQLiteBus(file)
+
+def _sqlite_control(file: QueueFile, settings: Settings) -> Control:
     from hms_svc.brokers.sqlite.control import SQLiteControl
 
     return SQLiteControl(file, _retention(settings), lease_seconds=settings.lease_seconds)
+
+
+def _sqlite_bus(file: QueueFile) -> Bus:
+    from hms_svc.brokers.sqlite.bus import SQLiteBus
+
+    return SQLiteBus(file)
 
 
 def database(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Self
 
 from hms_svc.ports.broker import Broker
 
@@ -21,24 +21,33 @@ class Backend:
     Each interface is made on first use: a producer needs only the broker.
     """
 
-    def __init__(self, broker: Broker, make_interface: Callable[[str], Any]) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        inspection: Callable[[], Inspection],
+        control: Callable[[], Control],
+        bus: Callable[[], Bus],
+    ) -> None:
         self.broker = broker
-        self._make_interface = make_interface
+        self._make_inspection = inspection
+        self._make_control = control
+        self._make_bus = bus
 
     @cached_property
     def inspection(self) -> Inspection:
         """The operator's reads."""
-        return cast("Inspection", self._make_interface("inspection"))
+        return self._make_inspection()
 
     @cached_property
     def control(self) -> Control:
         """The operator's changes."""
-        return cast("Control", self._make_interface("control"))
+        return self._make_control()
 
     @cached_property
     def bus(self) -> Bus:
         """The result bus."""
-        return cast("Bus", self._make_interface("bus"))
+        return self._make_bus()
 
     async def open(self) -> None:
         """Connect; raise BrokerUnavailable if the engine cannot be reached."""
