@@ -1,4 +1,4 @@
-"""Keys of senders: a request that is repeated under its key is answered as it was the first time."""
+"""Idempotency keys: a request repeated with its key gets the first answer."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, and_, bindparam, delete, func, literal_column, select
 
-from hms_svc.persistence.statements import Bulk, DialectInsert, among, insert_into, or_ignore
+from hms_svc.persistence.statements import Bulk, DialectInsert, among, insert_into, insert_or_ignore
 from hms_svc.persistence.tables import accepted_keys
 from hms_svc.ports.stores import AcceptedKey
 
 _FIELDS = ("key", "request", "answer", "at")
-_RESERVE = or_ignore(accepted_keys, *_FIELDS, key=("key",))
+_RESERVE = insert_or_ignore(accepted_keys, *_FIELDS, key=("key",))
 _FOUND = select(*(accepted_keys.c[name] for name in _FIELDS)).where(among(accepted_keys.c.key))
 _OLDEST: Final = (
     select(accepted_keys.c.number).order_by(accepted_keys.c.number).limit(bindparam("most"))
@@ -24,34 +24,34 @@ _FORGET: Final = delete(accepted_keys).where(
 
 
 def find(connection: Connection, keys: Sequence[str]) -> list[AcceptedKey | None]:
-    """Return what was accepted under each key, in their order."""
+    """Return what was accepted under each key, in order."""
     rows = connection.execute(_FOUND, {"values": set(keys)})
     found = {row.key: AcceptedKey(**row._mapping) for row in rows}
     return [found.get(key) for key in keys]
 
 
 def reserve(connection: Connection, keys: Sequence[AcceptedKey]) -> list[AcceptedKey]:
-    """Keep keys that are not kept yet, and give what stands under each, in their order."""
-    while True:  # Again where another transaction forgot one of them in between.
+    """Store new keys; return what is stored under each key, in order."""
+    while True:  # Repeats if another transaction removed one of the keys in between.
         _RESERVE.run(connection, _rows(keys))
         found = find(connection, [key.key for key in keys])
-        stands = [each for each in found if each is not None]
-        if len(stands) == len(keys):
-            return stands
+        stored = [key for key in found if key is not None]
+        if len(stored) == len(keys):
+            return stored
 
 
 def keep(connection: Connection, accepted: Sequence[AcceptedKey]) -> None:
-    """Keep keys; one that is kept already gets its answer, where it is of the same request."""
+    """Store keys; a stored key without an answer gets it if it is of the same request."""
     _KEEP.run(connection, _rows(accepted))
 
 
 def _rows(keys: Sequence[AcceptedKey]) -> list[tuple[Any, ...]]:
-    """Return one row for each key, the first; in one order, so that writers do not wait in a circle."""
-    first = {each.key: each for each in reversed(keys)}
+    """Return one row for each key, its first; sorted, so that concurrent writers do not deadlock."""
+    first = {accepted.key: accepted for accepted in reversed(keys)}
     return [msgspec.structs.astuple(first[key]) for key in sorted(first)]
 
 
-def _keeping(dialect: str) -> DialectInsert:
+def _upsert(dialect: str) -> DialectInsert:
     given = insert_into(dialect, accepted_keys, _FIELDS)
     unanswered = func.length(accepted_keys.c.answer) == literal_column("0")
     same = accepted_keys.c.request == given.excluded.request
@@ -62,9 +62,9 @@ def _keeping(dialect: str) -> DialectInsert:
     )
 
 
-_KEEP: Final = Bulk(_keeping, _FIELDS)
+_KEEP: Final = Bulk(_upsert, _FIELDS)
 
 
 def forget(connection: Connection, *, before: int, most: int) -> int:
-    """Check the keys that were kept first and remove those from before then (Unix ms)."""
+    """Check the `most` oldest keys and remove those from before a time (Unix ms); return how many."""
     return connection.execute(_FORGET, {"before": before, "most": most}).rowcount

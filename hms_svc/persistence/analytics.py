@@ -1,4 +1,4 @@
-"""Counters: added as deltas that no two transactions contend for, folded into totals later."""
+"""Counters: inserted as deltas, without contention, and folded into totals later."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from hms_svc.persistence.statements import (
     Part,
     among,
     insert_into,
-    plainly,
+    insert_rows,
 )
 from hms_svc.persistence.tables import analytics_deltas as deltas
 from hms_svc.persistence.tables import analytics_totals as totals
 
 _HOUR_MS = 3_600_000
 _FIELDS: Final = ("metric", "hour", "n")
-_INSERT: Final = plainly(deltas, *_FIELDS)
+_INSERT: Final = insert_rows(deltas, *_FIELDS)
 _OLDEST: Final = (
     select(deltas.c.number, deltas.c.metric, deltas.c.hour, deltas.c.n)
     .order_by(deltas.c.number)
@@ -50,18 +50,18 @@ _ADD_UP: Final = Bulk(_add_up, _FIELDS)
 
 
 def of_case(metric: str, kind: str, at: int) -> list[tuple[str, int]]:
-    """Return the counters, as (metric, hour), that one act on a case of this kind adds one to."""
+    """Return the counters, as (metric, hour), that one act on a case of this kind increments."""
     hour = at // _HOUR_MS
     return [(metric, hour), (f"{metric}.{kind}", hour)]
 
 
-def adding(counts: Mapping[tuple[str, int], int]) -> Part:
-    """Add deltas to counters named by (metric, hour)."""
+def increments(counts: Mapping[tuple[str, int], int]) -> Part:
+    """Return the insertion of deltas for counters named by (metric, hour)."""
     return _INSERT, [(metric, hour, n) for (metric, hour), n in counts.items()]
 
 
 def fold(connection: Connection, most: int) -> int:
-    """Fold up to so many deltas into the totals; gives their number."""
+    """Fold at most `most` deltas into the totals; return their number."""
     sums: Counter[tuple[str, int]] = Counter()
     numbers = []
     for number, metric, hour, n in connection.execute(_OLDEST, {"most": most}):
@@ -73,5 +73,5 @@ def fold(connection: Connection, most: int) -> int:
 
 
 def read_totals(connection: Connection) -> dict[str, int]:
-    """Return the totals by metric, with the deltas that are not folded yet."""
+    """Return the totals by metric, including deltas that are not folded yet."""
     return {metric: int(n) for metric, n in connection.execute(_BY_METRIC)}

@@ -1,7 +1,7 @@
-"""The archive: jobs that left the broker, with all that was known of them.
+"""The archive: jobs that left the broker, with their full details.
 
-Rejected and dead ones stay for ever; completed and cancelled ones, which a full broker
-hands over, as long as the broker would have kept them.
+Rejected and dead ones stay for ever. Completed and cancelled ones, which a full broker
+moves here, stay as long as the broker would have kept them.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import JobDetail
 from hms_svc.persistence.pages import read_cursor
-from hms_svc.persistence.statements import or_ignore
+from hms_svc.persistence.statements import insert_or_ignore
 from hms_svc.persistence.tables import archive
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(JobDetail).decode
-_INSERT = or_ignore(
+_INSERT = insert_or_ignore(
     archive,
     *("job_id", "type", "state", "finished_at", "detail"),
     key=("job_id", "finished_at"),
@@ -59,26 +59,26 @@ _WALK: Final = (
     .limit(bindparam("limit"))
 )
 _REMOVE: Final = delete(archive).where(archive.c.number.in_(bindparam("numbers", expanding=True)))
-_NOT_FOR_EVER: Final = frozenset({State.COMPLETED.value, State.CANCELLED.value})
+_EXPIRING: Final = frozenset({State.COMPLETED.value, State.CANCELLED.value})
 _MOST_BYTES: Final = 4 * 1024 * 1024
-"""What is read at once, but for a single larger job."""
+"""Bytes that are read at once, except for a single larger job."""
 
 
 def keep(connection: Connection, jobs: Sequence[JobDetail]) -> None:
-    """Keep jobs; one whose id and end are kept already stays as it was kept first."""
+    """Store jobs; one whose id and end are already stored is not changed."""
     _INSERT.run(connection, [_row(job) for job in jobs])
 
 
 def page(
     connection: Connection, *, limit: int, cursor: str | None
 ) -> tuple[list[JobDetail], str | None]:
-    """Return one page, the job that ended last first, and the cursor of the next.
+    """Return one page, last ended first, and the cursor of the next.
 
-    It is shorter than `limit` where the jobs are large.
+    It is shorter than `limit` if the jobs are large.
     """
     end, below = (2**63 - 1, 2**63 - 1) if cursor is None else read_cursor(cursor, 2)
     rows = connection.execute(_SIZES, {"end": end, "below": below, "limit": limit}).all()
-    some = _first_few(rows)
+    some = _up_to_limit(rows)
     if not some:
         return [], None
     more = f"{some[-1].finished_at}.{some[-1].number}"
@@ -87,7 +87,7 @@ def page(
     return [_decode(row.detail) for row in found], None if is_last else more
 
 
-def _first_few(rows: Sequence[Any]) -> Sequence[Any]:
+def _up_to_limit(rows: Sequence[Any]) -> Sequence[Any]:
     size = 0
     for place, row in enumerate(rows):
         size += row.size
@@ -99,19 +99,19 @@ def _first_few(rows: Sequence[Any]) -> Sequence[Any]:
 def sweep(
     connection: Connection, *, before: int, limit: int, cursor: str | None
 ) -> tuple[int, str | None]:
-    """Remove completed and cancelled jobs among the next that ended before a time; see the port."""
+    """Remove the expired ones among the next jobs that ended before a time; see Ledger.sweep_archive."""
     since, above = (0, 0) if cursor is None else read_cursor(cursor, 2)
     bounds = {"before": before, "from": since, "above": above, "limit": limit}
     rows = connection.execute(_WALK, bounds).all()
-    over = [row.number for row in rows if row.state in _NOT_FOR_EVER]
-    if over:
-        connection.execute(_REMOVE, {"numbers": over})
+    expired = [row.number for row in rows if row.state in _EXPIRING]
+    if expired:
+        connection.execute(_REMOVE, {"numbers": expired})
     is_last = len(rows) < limit
-    return len(over), None if is_last else f"{rows[-1].finished_at}.{rows[-1].number}"
+    return len(expired), None if is_last else f"{rows[-1].finished_at}.{rows[-1].number}"
 
 
 def one(connection: Connection, job_id: str) -> JobDetail | None:
-    """Return the archived job of this id that ended last."""
+    """Return the archived job with this id that ended last."""
     row = connection.execute(_ONE, {"job_id": job_id}).first()
     return _decode(row.detail) if row else None
 

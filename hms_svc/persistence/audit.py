@@ -1,4 +1,4 @@
-"""The audit log: rows appended unchained in any transaction, chained by one sealer, verified."""
+"""The audit log: rows are appended in any transaction, chained by one sealer, and verified."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from hms_svc.persistence.statements import (
     AnyRow,
     Bulk,
     Part,
-    handed_in,
-    plainly,
+    array_rows,
+    insert_rows,
 )
 from hms_svc.persistence.tables import audit
 
 SEAL_LOCK: Final = -1
-"""What sealers of several processes exclude each other by; no place has this number."""
+"""The lock number of sealers; no place has it."""
 _MOST: Final = 5_000
 _PAGE: Final = 1_000
 _COLUMNS = (
@@ -40,7 +40,7 @@ _COLUMNS = (
     audit.c.digest,
 )
 _FIELDS = ("at", "actor", "action", "subject", "detail")
-_INSERT = plainly(audit, *_FIELDS)
+_INSERT = insert_rows(audit, *_FIELDS)
 _INSERT_ONE = insert(audit)
 _LINKS: Final = {
     "new_link": audit.c.link.type,
@@ -71,7 +71,7 @@ _CHAIN = _RECORDS.where(audit.c.link > bindparam("after")).order_by(audit.c.link
 
 def _chain(dialect: str) -> UpdateBase:
     if dialect == POSTGRESQL:
-        rows = handed_in(_LINKS)
+        rows = array_rows(_LINKS)
         link, digest, sealed = (rows.c[name] for name in _LINKS)
     else:
         link, digest, sealed = (bindparam(name) for name in _LINKS)
@@ -81,13 +81,13 @@ def _chain(dialect: str) -> UpdateBase:
 _SEAL: Final = Bulk(_chain, tuple(_LINKS))
 
 
-def appending(records: Sequence[AuditRecord]) -> Part:
-    """Append rows, to be chained by the next seal."""
+def insertion(records: Sequence[AuditRecord]) -> Part:
+    """Return the insertion of rows, to be chained by the next seal."""
     return _INSERT, [_row(record) for record in records]
 
 
 def append_one(connection: Connection, record: AuditRecord) -> int:
-    """Append a row, and give its number."""
+    """Append a row; return its number."""
     row = dict(zip(_FIELDS, _row(record), strict=True))
     key = connection.execute(_INSERT_ONE, row).inserted_primary_key
     assert key is not None
@@ -100,7 +100,7 @@ def is_unsealed(connection: Connection) -> bool:
 
 
 def seal(connection: Connection, lock: Lock) -> tuple[int, str] | None:
-    """Chain up to 5,000 committed rows in the order of their numbers; gives the new head."""
+    """Chain up to 5,000 committed rows in the order of their numbers; return the new head."""
     lock(connection, [SEAL_LOCK])
     unsealed = [_record(row) for row in connection.execute(_UNSEALED)]
     if not unsealed:
@@ -133,7 +133,7 @@ def page(
 ) -> tuple[list[AuditRecord], str | None]:
     """Return one page of rows, newest first, and the next cursor.
 
-    Where no index serves the query it looks at MOST_EXAMINED rows, and ends there, however few it found.
+    If no index serves the query, it ends after MOST_EXAMINED rows, however few it found.
     """
     below = _above_all(connection) if cursor is None else read_cursor(cursor, 1)[0]
     floor = 0 if query.is_served else max(0, below - MOST_EXAMINED)
@@ -167,14 +167,14 @@ def _conditions(query: AuditQuery, dialect: str) -> Iterator[ColumnElement[bool]
 
 def _matches(column: ColumnElement[str], given: str) -> ColumnElement[bool]:
     name = given.removeprefix("-")
-    # Not LIKE, which ignores case on SQLite; no index has these columns.
+    # LIKE would ignore case on SQLite; no index has these columns.
     part = name.removesuffix("*")
     found = column == name if part == name else func.substr(column, 1, len(part)) == part
     return ~found if given.startswith("-") else found
 
 
 def chain(connection: Connection, *, after: int) -> list[AuditRecord]:
-    """Return the next sealed rows with a link above, in the order of the chain."""
+    """Return the next sealed rows with a link above `after`, in the order of the chain."""
     return [_record(row) for row in connection.execute(_CHAIN, {"after": after})]
 
 

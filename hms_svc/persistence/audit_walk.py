@@ -1,4 +1,4 @@
-"""Walking the audit chain: which rows were changed, and which are missing."""
+"""Checks the audit chain for changed and missing rows."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from hms_svc.domain.views import AuditFault, AuditRecord
 from hms_svc.persistence.audit import chained
 
 _TEXTS: Final = {
-    "changed": "the row is not the one that was sealed: compare it with a backup",
-    "missing": "a row that stood here is gone: look for it in a backup",
+    "changed": "the row was changed after it was sealed: compare it with a backup",
+    "missing": "a row is missing here: look for it in a backup",
 }
 
 
 class AuditWalk:
-    """Takes the sealed rows in the order of their links, and collects what does not hold.
+    """Takes the sealed rows in the order of their links, and collects their faults.
 
-    `links` are those whose digests are wanted. `gapless` says that a number
-    between two rows that is missing was removed before it could be sealed. After
-    a gap the chain is taken up again at the next row, whose own digest cannot
-    be checked then.
+    `links` are those whose digests are returned. With `gapless`, a missing number between
+    two rows means that a row was removed before it was sealed. After a gap the check
+    continues at the next row, whose own digest cannot be checked.
     """
 
     def __init__(self, links: Collection[int], *, gapless: bool) -> None:
@@ -34,12 +33,12 @@ class AuditWalk:
         self.link = 0
 
     def take(self, records: Sequence[AuditRecord]) -> None:
-        """Check the next rows; each begins where the last call ended."""
+        """Check the next rows, which follow those of the previous call."""
         for record in records:
             self._check(record)
 
     def finish(self) -> SealedChain:
-        """Return the chain with all faults of its rows."""
+        """Return the chain with the faults of its rows."""
         return SealedChain(
             link=self.link,
             digest=self._previous[0],
@@ -59,7 +58,7 @@ class AuditWalk:
                 self._fault(link, "missing")
         if link in self._wanted:
             self._digests[link] = record.digest
-        # Where a row was changed, its digest or its content is the one that the next row knows.
+        # If a row was changed, the next row was chained either to its digest or to its content.
         self._previous = (record.digest, digests[0])
         self.link, self._number = link, record.number
 

@@ -1,4 +1,4 @@
-"""A SQLAlchemy connection over a raw one that is in somebody else's transaction."""
+"""A SQLAlchemy connection over a raw one whose owner controls the transaction."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.pool import NullPool
 
 
 class _Borrowed:
-    """Statements pass; commit, rollback and close are the owner's, whatever SQLAlchemy thinks."""
+    """Passes statements on; commit, rollback and close do nothing, because the owner does them."""
 
     isolation_level: str | None = None
 
@@ -20,17 +20,17 @@ class _Borrowed:
         self.create_function = owned.create_function
 
     def commit(self) -> None:
-        """Leave it to the owner."""
+        """Do nothing: the owner does it."""
 
     def rollback(self) -> None:
-        """Leave it to the owner."""
+        """Do nothing: the owner does it."""
 
     def close(self) -> None:
-        """Leave it to the owner."""
+        """Do nothing: the owner does it."""
 
 
 def borrow(owned: sqlite3.Connection) -> Connection:
-    """Bind a connection of SQLAlchemy to an open one; whoever owns it commits and closes."""
+    """Return a SQLAlchemy connection over an open one; the owner commits and closes."""
     creator = cast("Callable[[], Any]", lambda: _Borrowed(owned))
     engine = create_engine(
         "sqlite://", creator=creator, poolclass=NullPool, isolation_level="AUTOCOMMIT"

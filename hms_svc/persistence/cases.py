@@ -1,4 +1,4 @@
-"""Cases as operators see them: listed, shown, closed, reopened."""
+"""Cases for operators: list, show, close, reopen."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def one(connection: Connection, case_id: str) -> Case | None:
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What an operator wants of a case, and when (Unix ms)."""
+    """An operator's change of a case, and its time (Unix ms)."""
 
     case_id: str
     status: CaseStatus
@@ -124,7 +124,7 @@ def _take_place(connection: Connection, case: Case, change: Change, lock: Lock) 
     found = read_nearby(connection, {place.kind: set(cells)}).nearest(place, cells)
     if found is not None:
         raise DuplicateCase(
-            f"open case {found.case_id} of kind {place.kind} stands "
+            f"open case {found.case_id} of kind {place.kind} is "
             f"{found.distance_m:.1f} m away (within {place.radius_m:g} m)",
             case_id=found.case_id,
         )
@@ -151,8 +151,8 @@ def _record(connection: Connection, case: Case, change: Change) -> None:
     }
     key = f"audit:{number}"
     event = service_event(case.job_id, f"case.{act}", key, announcement, change.at)
-    counted = Counter(analytics.of_case(f"cases.{act}", case.kind, change.at))
-    write_together(connection, [outbox.putting([event]), analytics.adding(counted)])
+    counts = Counter(analytics.of_case(f"cases.{act}", case.kind, change.at))
+    write_together(connection, [outbox.insertion([event]), analytics.increments(counts)])
 
 
 def _case(row: AnyRow) -> Case:

@@ -1,4 +1,4 @@
-"""The database: every room of persistence, over one engine."""
+"""The database: all modules of persistence over one engine."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ DAY_MS: Final = 86_400_000
 REPORTS_KEPT_MS: Final = DAY_MS
 KEYS_KEPT_MS: Final = DAY_MS
 FENCES_KEPT_MS: Final = 30 * DAY_MS
-"""Longer than any lease, by far: a worker that slept a month finds its lease over."""
+"""Much longer than any lease: the lease of a worker that was suspended for a month has expired."""
 _SWEPT: Final = 1_000
 _ROUNDS: Final = 20
 
 
 class SqlDatabase:
-    """Implements ports.stores.Database; what each method promises is written there."""
+    """Implements ports.stores.Database; see there for the contract of each method."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
@@ -68,11 +68,11 @@ class SqlDatabase:
         return self._engine.kind
 
     async def open(self) -> None:
-        """Connect and check the schema; an embedded database is brought up to ours."""
+        """Connect and check the schema; an embedded database is migrated."""
         await self._engine.open()
         try:
             version = await self._engine.read(schema.read_version)
-            if self._engine.embedded and not version.serves_us:
+            if self._engine.embedded and not version.is_supported:
                 await self.migrate()
             else:
                 schema.check_version(version, self._engine.where)
@@ -81,13 +81,13 @@ class SqlDatabase:
             raise
 
     async def close(self) -> None:
-        """Release every connection, thread and file."""
+        """Release all connections, threads and files."""
         await self._engine.close()
 
     async def migrate(self) -> str:
-        """Bring the schema to this program's version, also of a closed database; gives its name."""
+        """Migrate the schema to this program's version, even of a closed database; return its name."""
         engine = self._engine
-        return await engine.change_schema(lambda on: schema.bring_up(on, engine.where, engine.lock))
+        return await engine.change_schema(lambda on: schema.migrate(on, engine.where, engine.lock))
 
     async def health(self) -> DatabaseHealth:
         """Probe the database; never raises."""
@@ -99,7 +99,7 @@ class SqlDatabase:
             return DatabaseHealth(
                 self._engine.kind, ok=False, notes=(str(error),), replaced=replaced
             )
-        if version.serves_us:
+        if version.is_supported:
             round_trip = (time.perf_counter() - started) * 1000
             return DatabaseHealth(
                 self._engine.kind,
@@ -115,19 +115,19 @@ class SqlDatabase:
         await self._engine.backup(path)
 
     async def near(self, queries: Sequence[PlaceQuery]) -> list[NearCase | None]:
-        """Answer place queries, in their order, from committed rows."""
+        """Return the nearest case for each query, in order, from committed rows."""
         if not queries:
             return []
         return await self._engine.read(lambda on: nearby_cases.near(on, queries))
 
     async def count_reports(self, reports_made: Sequence[ReportCount]) -> list[int]:
-        """Record each job as a report of its user, once, and count the user's jobs since then."""
+        """Record each job once as a report of its user; return the number of the user's reports for each."""
         if not reports_made:
             return []
         return await self._engine.write_apart(lambda on: reports.count_reports(on, reports_made))
 
     async def count_other_reports(self, query: ReportCount) -> int:
-        """Count the user's reports since then besides this job's, and record nothing."""
+        """Count the user's reports other than this job's; record nothing."""
         return await self._engine.read(lambda on: reports.count_other_reports(on, query))
 
     async def commit(self, requests: Sequence[EffectRequest]) -> list[StoredEffect | RefusedEffect]:
@@ -138,11 +138,11 @@ class SqlDatabase:
         return await engine.write(lambda on: effects.commit(on, requests, clock, engine.lock))
 
     async def highest_fence(self) -> int:
-        """Return the highest fence that any job has shown."""
+        """Return the highest fence of any job."""
         return await self._engine.read(fences.highest_fence)
 
     async def recall(self, claims: Sequence[tuple[str, int]]) -> list[tuple[StoredEffect, ...]]:
-        """Raise the jobs' fences to those of the claims, and give the effects they already have."""
+        """Raise the jobs' fences to those of the claims; return the effects they already have."""
         if not claims:
             return []
         now = self._clock.now_ms()
@@ -151,7 +151,7 @@ class SqlDatabase:
     async def cases(
         self, *, status: CaseStatus | None, kind: str | None, limit: int, cursor: str | None
     ) -> tuple[list[Case], str | None]:
-        """List cases, newest first, with the cursor of the next page. A limit of 0 is all."""
+        """Return cases, newest first, and the cursor of the next page. A limit of 0 returns all."""
 
         async def page(size: int, after: str | None) -> tuple[list[Case], str | None]:
             return await self._engine.read(
@@ -176,17 +176,16 @@ class SqlDatabase:
         return await self._engine.read(lambda on: outbox.waiting(on, limit))
 
     async def outbox_lag_ms(self) -> int:
-        """Return how long ago the oldest row that is not yet published was made; 0 without one."""
+        """Return the age of the oldest row that is not yet published; 0 if there is none."""
         since = await self._engine.read(outbox.oldest_waiting)
         return 0 if since is None else max(0, self._clock.now_ms() - since)
 
     async def relay(
         self, limit: int, deliver: Callable[[Sequence[OutboxEntry]], Awaitable[None]]
     ) -> int:
-        """Deliver rows that are not yet published and that no other relay has in progress, oldest first.
+        """Deliver unpublished rows that no other relay is delivering, oldest first; return their number.
 
-        They are marked once `deliver` has returned; gives their number. A row
-        may be delivered twice, and never not at all.
+        They are marked as published after `deliver` returns: each row is delivered at least once.
         """
         now = self._clock.now_ms()
         return await self._engine.relay(
@@ -196,24 +195,24 @@ class SqlDatabase:
         )
 
     async def mark_published(self, numbers: Sequence[int]) -> None:
-        """Mark rows as relayed. `case.*` events stay replayable; the rest go."""
+        """Mark rows as published. `case.*` events stay replayable; the rest are removed."""
         if numbers:
             now = self._clock.now_ms()
             await self._engine.write(lambda on: outbox.mark_published(on, numbers, now))
 
     async def replay(self, *, after: int, limit: int) -> list[OutboxEntry]:
-        """Return the kept `case.*` rows above a number, oldest first, published or not."""
+        """Return the stored `case.*` rows above a number, oldest first, published or not."""
         return await self._engine.read(lambda on: outbox.replay(on, after, limit))
 
     async def audit(self, records: Sequence[AuditRecord]) -> None:
-        """Append audit rows, unchained, durably."""
+        """Append audit rows durably; `seal` chains them later."""
         if records:
             await self._engine.write(
-                lambda on: write_together(on, [audit.appending(records)]), repeatable=False
+                lambda on: write_together(on, [audit.insertion(records)]), repeatable=False
             )
 
     async def seal(self) -> tuple[int, str] | None:
-        """Chain the committed rows that are not yet sealed; gives the new head, None if none was."""
+        """Chain the committed rows that are not yet sealed; return the new head, None if there was none."""
         if not await self._engine.read(audit.is_unsealed):
             return None
         return await self._engine.write(lambda on: audit.seal(on, self._engine.lock))
@@ -221,7 +220,7 @@ class SqlDatabase:
     async def audit_records(
         self, query: AuditQuery = EVERY_ROW, *, limit: int, cursor: str | None
     ) -> list[AuditRecord]:
-        """List audit rows, newest first; the cursor is the number of the last row seen."""
+        """Return audit rows, newest first; the cursor is the number of the last row seen."""
 
         async def page(size: int, after: str | None) -> tuple[list[AuditRecord], str | None]:
             return await self._audit_page(query, size, after)
@@ -239,27 +238,27 @@ class SqlDatabase:
         return await self._engine.read(lambda on: audit.page(on, query, limit=limit, cursor=cursor))
 
     async def sealed_chain(self, links: Sequence[int]) -> SealedChain:
-        """Return the end of the chain, and the digests at those of the links that exist."""
+        """Return the end of the chain, and the digests at the given links that exist."""
         return await self._engine.read(lambda on: audit.chain_at(on, links))
 
     async def verify_audit(self, links: Sequence[int]) -> SealedChain:
-        """Walk the chain for changed and missing rows; the digests at `links` come with it."""
+        """Check the chain for changed and missing rows; the result has the digests at `links`."""
         walk = AuditWalk(links, gapless=self._engine.gapless)
         while records := await self._engine.read(lambda on: audit.chain(on, after=walk.link)):
             walk.take(records)
         return walk.finish()
 
     async def archive(self, jobs: Sequence[JobDetail]) -> None:
-        """Keep jobs that leave the broker; the same end of a job is not kept twice."""
+        """Store jobs that leave the broker; the same end of a job is not stored twice."""
         if jobs:
             await self._engine.write(lambda on: archive.keep(on, jobs))
 
     async def archived(
         self, *, limit: int, cursor: str | None
     ) -> tuple[list[JobDetail], str | None]:
-        """List archived jobs, newest first, with the cursor of the next page.
+        """Return archived jobs, newest first, and the cursor of the next page.
 
-        A page is shorter than `limit` where its jobs are large.
+        A page is shorter than `limit` if its jobs are large.
         """
 
         async def page(size: int, after: str | None) -> tuple[list[JobDetail], str | None]:
@@ -268,53 +267,53 @@ class SqlDatabase:
         return await (page(limit, cursor) if limit > 0 else read_pages(page, limit, cursor))
 
     async def archived_job(self, job_id: str) -> JobDetail | None:
-        """Return the archived job of this id that ended last."""
+        """Return the archived job with this id that ended last."""
         return await self._engine.read(lambda on: archive.one(on, job_id))
 
     async def sweep_archive(
         self, *, before: int, limit: int, cursor: str | None
     ) -> tuple[int, str | None]:
-        """Remove completed and cancelled jobs that ended before a time; see the port."""
+        """Remove completed and cancelled jobs that ended before a time; see Ledger.sweep_archive."""
         return await self._engine.write(
             lambda on: archive.sweep(on, before=before, limit=limit, cursor=cursor)
         )
 
     async def erase(self, job_ids: Sequence[str]) -> list[str]:
-        """Blank what is kept of these jobs; the outbox is searched beside the work of others."""
+        """Erase the data of these jobs; the outbox is searched outside of the transaction."""
         if not job_ids:
             return []
         messages = await self._engine.read(lambda on: erasure.messages_of(on, job_ids))
         return await self._engine.write(lambda on: erasure.erase(on, job_ids, messages))
 
     async def add_token(self, token: Token) -> None:
-        """Keep a new token."""
+        """Store a new token."""
         await self._engine.write(lambda on: tokens.add(on, token), repeatable=False)
 
     async def tokens(self) -> list[Token]:
-        """Return every token, the oldest first."""
+        """Return all tokens, oldest first."""
         return await self._engine.read(tokens.every)
 
     async def revoke_token(self, token_id: str, at: int) -> bool:
-        """Mark a token as revoked; False where there is none, or it is already."""
+        """Mark a token as revoked; return False if there is none or it was revoked before."""
         return await self._engine.write(lambda on: tokens.revoke(on, token_id, at))
 
     async def accepted_keys(self, keys: Sequence[str]) -> list[AcceptedKey | None]:
-        """Return what was accepted under each key, in their order."""
+        """Return what was accepted under each key, in order."""
         return await self._engine.read(lambda on: accepted_keys.find(on, keys)) if keys else []
 
     async def reserve_keys(self, keys: Sequence[AcceptedKey]) -> list[AcceptedKey]:
-        """Keep keys that are not kept yet, and give what stands under each, in their order."""
+        """Store new keys; return what is stored under each key, in order."""
         return await self._engine.write(lambda on: accepted_keys.reserve(on, keys))
 
     async def keep_keys(self, accepted: Sequence[AcceptedKey]) -> None:
-        """Keep keys, durably; one that is kept already gets its answer where it had none."""
+        """Store keys durably; a stored key without an answer gets it."""
         if accepted:
             await self._engine.write(lambda on: accepted_keys.keep(on, accepted))
 
     async def fold_analytics(self) -> int:
-        """Fold recorded deltas into the totals, and sweep out what has outlived its use.
+        """Fold recorded deltas into the totals, and remove expired rows; return the number of deltas.
 
-        In short transactions, again while one had much to do.
+        This runs in short transactions, repeated while there is much left.
         """
         now = self._clock.now_ms()
         total = 0
@@ -326,12 +325,12 @@ class SqlDatabase:
         return total
 
     async def analytics(self) -> dict[str, int]:
-        """Return the totals by metric, deltas that are not yet folded included."""
+        """Return the totals by metric, including deltas that are not yet folded."""
         return await self._engine.read(analytics.read_totals)
 
 
 def _fold_and_sweep(connection: Connection, now: int) -> tuple[int, int]:
-    """Return the deltas folded, and the larger number of rows swept; a few may be held back."""
+    """Return the number of deltas folded, and the largest number of rows removed from a table."""
     of_reports = reports.forget_reports(connection, before=now - REPORTS_KEPT_MS, most=_SWEPT)
     of_fences = fences.forget_fences(connection, before=now - FENCES_KEPT_MS, most=_SWEPT)
     of_keys = accepted_keys.forget(connection, before=now - KEYS_KEPT_MS, most=_SWEPT)

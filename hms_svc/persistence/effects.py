@@ -1,4 +1,4 @@
-"""Effects of jobs: decided for a whole group, then written with a handful of statements."""
+"""Effects of jobs: decided for a whole group, then written with a few statements."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hms_svc.persistence.nearby_cases import (
     wanted_cells,
 )
 from hms_svc.persistence.places import cell_of
-from hms_svc.persistence.statements import among, plainly, write_together
+from hms_svc.persistence.statements import among, insert_rows, write_together
 from hms_svc.persistence.tables import cases
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.stores import EffectRequest, PlaceQuery, RefusedEffect, StoredEffect
@@ -35,7 +35,7 @@ _EFFECTS = select(
     cases.c.number, cases.c.job_id, cases.c.key, cases.c.id, cases.c.digest, cases.c.vetted
 ).where(among(cases.c.job_id))
 _read_permission: Final = msgspec.json.Decoder(Permission).decode
-_INSERT = plainly(
+_INSERT = insert_rows(
     cases,
     *("id", "job_id", "key", "digest", "vetted", "kind", "status", "lat", "lon", "open_cell"),
     *("user_id", "urgency", "opened_at", "closed_at", "data"),
@@ -45,11 +45,11 @@ _INSERT = plainly(
 def commit(
     connection: Connection, requests: Sequence[EffectRequest], clock: Clock, lock: Lock
 ) -> list[Answer]:
-    """Decide on every request in order, and write the accepted ones. See EffectStore.commit."""
+    """Decide each request in order, and write the accepted ones. See EffectStore.commit."""
     queries = [_place_of(request) for request in requests]
     of_each, wanted = wanted_cells(queries)
-    shown = [(request.job_id, request.fence) for request in requests if request.fence]
-    fences = raise_fences(connection, shown, clock.now_ms())
+    claims = [(request.job_id, request.fence) for request in requests if request.fence]
+    fences = raise_fences(connection, claims, clock.now_ms())
     lock(connection, sorted(set().union(*wanted.values())))
     group = _Group(
         fences,
@@ -57,7 +57,7 @@ def commit(
         read_nearby(connection, wanted),
         clock.lease_ms(),
     )
-    answers = [group.decide(*asked) for asked in zip(requests, queries, of_each, strict=True)]
+    answers = [group.decide(*parts) for parts in zip(requests, queries, of_each, strict=True)]
     _write(connection, group.accepted)
     if failpoints.armed is not None:
         failpoints.reached("effect.within")
@@ -67,25 +67,25 @@ def commit(
 def recall(
     connection: Connection, claims: Sequence[tuple[str, int]], at: int
 ) -> list[tuple[StoredEffect, ...]]:
-    """Raise the fences of claims, and give the effects that their jobs have."""
+    """Raise the fences of claims; return the effects that their jobs have."""
     raise_fences(connection, claims, at)
     stored = _read_effects(connection, {job_id for job_id, _ in claims})
     return [tuple(stored.get(job_id, {}).values()) for job_id, _ in claims]
 
 
 class _Group:
-    """One group of requests: what was there before it, and what it adds as it goes."""
+    """One group of requests: what was stored before it, and what it adds."""
 
     def __init__(
         self,
         fences: dict[str, int],
         stored: dict[str, dict[str, StoredEffect]],
-        neighbourhood: NearbyCases,
+        nearby: NearbyCases,
         lease_now: int,
     ) -> None:
         self._fences = fences
         self._stored = stored
-        self._neighbourhood = neighbourhood
+        self._neighbourhood = nearby
         self._lease_now = lease_now
         self.accepted: list[tuple[EffectRequest, int | None]] = []
 
@@ -130,7 +130,7 @@ def _place_of(request: EffectRequest) -> PlaceQuery | None:
 
 def _read_effects(connection: Connection, job_ids: set[str]) -> dict[str, dict[str, StoredEffect]]:
     stored: dict[str, dict[str, StoredEffect]] = {}
-    # In the order of their numbers; asked for it, PostgreSQL may read the whole table in that order.
+    # Sorted by number here: with ORDER BY, PostgreSQL may read the whole table in that order.
     for row in sorted(connection.execute(_EFFECTS, {"values": job_ids}), key=itemgetter(0)):
         effect = StoredEffect(
             row.job_id, row.key, row.id, row.digest, _read_permissions(row.vetted)
@@ -140,12 +140,12 @@ def _read_effects(connection: Connection, job_ids: set[str]) -> dict[str, dict[s
 
 
 def _write_permissions(vetted: Sequence[Permission]) -> str:
-    """Write what was allowed as a list of texts: programs before this one expect texts there."""
+    """Return permissions as a JSON list of texts: older programs expect texts there."""
     return encode([encode(permission).decode() for permission in vetted]).decode()
 
 
 def _read_permissions(raw: str) -> tuple[Permission, ...]:
-    """Read what was allowed; a mere action, as programs before this one wrote it, allows nothing."""
+    """Return the permissions; a plain action, as older programs wrote it, permits nothing."""
     return tuple(_read_permission(text) for text in decode(raw) if text.startswith("["))
 
 
@@ -158,9 +158,9 @@ def _write(connection: Connection, accepted: Sequence[tuple[EffectRequest, int |
         opened.update(analytics.of_case("cases.opened", request.case.kind, request.case.opened_at))
     parts = [
         (_INSERT, [_case_row(request, cell) for request, cell in accepted]),
-        audit.appending([_audit_record(request) for request in requests]),
-        outbox.putting(messages),
-        analytics.adding(opened),
+        audit.insertion([_audit_record(request) for request in requests]),
+        outbox.insertion(messages),
+        analytics.increments(opened),
     ]
     write_together(connection, parts)
 

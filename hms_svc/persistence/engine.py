@@ -1,4 +1,4 @@
-"""What the packages of persistence need of an engine, and its errors in our words."""
+"""The engine interface of persistence, and the translation of its errors."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ Result = TypeVar("Result")
 Item = TypeVar("Item")
 StatementFunction = Callable[[Connection], Result]
 Lock = Callable[[Connection, Sequence[int]], None]
-"""Engine.lock, as the statement rooms are handed it."""
+"""Engine.lock, as it is passed to the modules with statements."""
 
 
 class Engine(Protocol):
-    """Runs functions over a connection. They never commit, roll back, or keep the connection.
+    """Runs functions with a connection. They never commit, roll back, or keep the connection.
 
-    `where` names the database in messages, without secrets. `embedded` engines
-    are migrated by the program that opens them; in `gapless` ones a number that
-    is missing is a row that was removed.
+    `where` names the database in messages, without secrets. `embedded` engines are
+    migrated by the program that opens them; in `gapless` ones a missing number means
+    that a row was removed.
     """
 
     kind: str
@@ -42,31 +42,30 @@ class Engine(Protocol):
     gapless: bool
 
     async def open(self) -> None:
-        """Connect. Raises DatabaseUnavailable."""
+        """Connect; raise DatabaseUnavailable if that fails."""
         ...
 
     async def close(self) -> None:
-        """Release every connection and thread; again does nothing."""
+        """Release all connections and threads; may be called again."""
         ...
 
     async def write(
         self, function: StatementFunction[Result], *, repeatable: bool = True
     ) -> Result:
-        """Run a function in one transaction, and answer once it is committed.
+        """Run a function in one transaction; return its result once it is committed.
 
-        An error of the function rolls back what it did, and is raised. The
-        function may be run again: after a deadlock, or when the connection was
-        lost; also around COMMIT, when nobody knows whether that happened, unless
-        it is not `repeatable` (without a unique key of its own to answer by).
-        Raises DatabaseUnavailable, after which a commit may or may not have
-        happened.
+        An error of the function rolls back its changes and is raised. The function may run
+        again after a deadlock or a lost connection. If the connection is lost during COMMIT,
+        so that the result is unknown, it runs again only if it is `repeatable`, that is, has
+        a unique key to detect the repetition. Raise DatabaseUnavailable, after which a
+        commit may or may not have happened.
         """
         ...
 
     async def write_apart(self, function: StatementFunction[Result]) -> Result:
-        """Run a function whose statements may each commit alone, and be repeated alone.
+        """Run a function whose statements may be committed and repeated individually.
 
-        Each statement sees what was committed when it began, its predecessors included.
+        Each statement sees everything committed before it began, including the previous ones.
         """
         ...
 
@@ -76,37 +75,37 @@ class Engine(Protocol):
         deliver: Callable[[list[Item]], Awaitable[None]],
         mark: Callable[[Connection, list[Item]], None],
     ) -> int:
-        """Take rows that nobody else is relaying, deliver them, then mark them; gives their number.
+        """Take rows that no other relay has taken, deliver them, then mark them; return their number.
 
-        They stay taken until they are marked, or this process or its
-        connection is gone. Marking may fail after the delivery: it is repeated.
+        They stay taken until they are marked, or until this process or its connection ends.
+        Marking may fail after the delivery and is then repeated.
         """
         ...
 
     async def change_schema(self, function: StatementFunction[Result]) -> Result:
-        """Run a function in one transaction that may take long; the engine need not be open."""
+        """Run a function in one transaction without a time limit; the engine need not be open."""
         ...
 
     async def read(self, function: StatementFunction[Result]) -> Result:
-        """Run a reading function, each statement over what is committed by then."""
+        """Run a reading function; each statement sees everything committed before it."""
         ...
 
     def capacity(self) -> Capacity | None:
-        """Return what the database uses of what its disk gives; None where that is not known."""
+        """Return the used space and the limit of the database's disk; None if unknown."""
         ...
 
     def lock(self, connection: Connection, numbers: Sequence[int]) -> None:
-        """Exclude other transactions that lock one of these sorted numbers, until the commit."""
+        """Lock these sorted numbers against other transactions until the commit."""
         ...
 
     async def backup(self, path: str) -> None:
-        """Write a consistent copy to a new file. Raises BadInput where there is one already."""
+        """Write a consistent copy to a new file; raise BadInput if the file exists."""
         ...
 
 
 @contextmanager
 def unavailable(subject: str) -> Iterator[None]:
-    """Raise DatabaseUnavailable for what an engine raises when it cannot serve; our bugs stay bugs."""
+    """Translate errors of an unavailable engine to DatabaseUnavailable; programming errors pass."""
     try:
         yield
     except (DataError, IntegrityError, NotSupportedError, ProgrammingError):
@@ -116,5 +115,5 @@ def unavailable(subject: str) -> Iterator[None]:
     except FileReplaced as error:
         raise DatabaseReplaced(f"{subject}: {error}") from error
     except (sqlite3.Error, PoolTimeout, OSError) as error:
-        told = error.strerror if isinstance(error, OSError) and error.filename else error
-        raise DatabaseUnavailable(f"{subject}: {told}") from error
+        reason = error.strerror if isinstance(error, OSError) and error.filename else error
+        raise DatabaseUnavailable(f"{subject}: {reason}") from error

@@ -1,4 +1,4 @@
-"""Erasing what the database keeps of a person: archive, cases, reports and outbox of some jobs."""
+"""Erases the personal data of jobs in the database: archive, cases, reports and outbox."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _write: Final = msgspec.json.Encoder().encode
 _CASES: Final = (
     update(cases)
     .where(among(cases.c.job_id))
-    .values(data=bindparam("blank"), user_id=null(), lat=null(), lon=null(), open_cell=null())
+    .values(data=bindparam("erased"), user_id=null(), lat=null(), lon=null(), open_cell=null())
 )
 _REPORTS: Final = delete(reports).where(among(reports.c.job_id))
 _ARCHIVED: Final = select(archive.c.number, archive.c.job_id, archive.c.detail).where(
@@ -33,29 +33,29 @@ _NAMED: Final = select(outbox.c.number, outbox.c.kind, outbox.c.data).where(amon
 
 
 def messages_of(connection: Connection, job_ids: Sequence[str]) -> list[int]:
-    """Return the numbers of the outbox rows that are about some jobs, or are such a job."""
+    """Return the numbers of the outbox rows that are about these jobs, or are one of them."""
     return list(connection.execute(_MESSAGES, {"values": list(job_ids)}).scalars())
 
 
 def erase(connection: Connection, job_ids: Sequence[str], messages: Sequence[int]) -> list[str]:
-    """Blank all that is kept of some jobs, and these outbox rows; gives the ids in the archive."""
+    """Erase the data of these jobs and outbox rows; return the ids in the archive."""
     named = {"values": list(job_ids)}
-    connection.execute(_CASES, {**named, "blank": ERASED})
+    connection.execute(_CASES, {**named, "erased": ERASED})
     connection.execute(_REPORTS, named)
     _erase_messages(connection, messages)
     archived = connection.execute(_ARCHIVED, named).all()
-    blank = [(row.number, _write(erased_detail(_read_detail(row.detail)))) for row in archived]
-    _put(connection, archive, "detail", blank)
+    erased = [(row.number, _write(erased_detail(_read_detail(row.detail)))) for row in archived]
+    _put(connection, archive, "detail", erased)
     return sorted({row.job_id for row in archived})
 
 
 def _erase_messages(connection: Connection, messages: Sequence[int]) -> None:
     rows = connection.execute(_NAMED, {"values": list(messages)}).all()
-    blank = [
+    erased = [
         (row.number, ERASED if row.kind == _EVENT else _write(_erased_job(_read_job(row.data))))
         for row in rows
     ]
-    _put(connection, outbox, "data", blank)
+    _put(connection, outbox, "data", erased)
 
 
 def _erased_job(job: Job) -> Job:
@@ -77,7 +77,9 @@ def _put(
         statement = (
             update(table)
             .where(table.c.number == bindparam("which"))
-            .values({column: bindparam("blank")})
+            .values({column: bindparam("erased")})
         )
-        values: list[dict[str, Any]] = [{"which": which, "blank": blank} for which, blank in rows]
+        values: list[dict[str, Any]] = [
+            {"which": which, "erased": erased} for which, erased in rows
+        ]
         connection.execute(statement, values)

@@ -1,4 +1,4 @@
-"""The highest fence of each job: whoever shows a lower one has lost it."""
+"""The highest fence of each job: a claim with a lower fence has lost the job."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _FIELDS: Final = ("job_id", "fence", "at")
 
 
 def _raise(dialect: str) -> UpdateBase:
-    shown = insert_into(dialect, job_fences, _FIELDS)
-    if dialect == POSTGRESQL:  # which gives all of the rows back, once it has locked them
-        highest = func.greatest(shown.excluded.fence, job_fences.c.fence)
-        raised = shown.on_conflict_do_update(
-            index_elements=["job_id"], set_={"fence": highest, "at": shown.excluded.at}
+    rows = insert_into(dialect, job_fences, _FIELDS)
+    if dialect == POSTGRESQL:  # it returns all of the rows, once it has locked them
+        highest = func.greatest(rows.excluded.fence, job_fences.c.fence)
+        raised = rows.on_conflict_do_update(
+            index_elements=["job_id"], set_={"fence": highest, "at": rows.excluded.at}
         )
         return raised.returning(job_fences.c.job_id, job_fences.c.fence)
-    return shown.on_conflict_do_update(
+    return rows.on_conflict_do_update(
         index_elements=["job_id"],
-        set_={"fence": shown.excluded.fence, "at": shown.excluded.at},
-        where=shown.excluded.fence > job_fences.c.fence,
+        set_={"fence": rows.excluded.fence, "at": rows.excluded.at},
+        where=rows.excluded.fence > job_fences.c.fence,
     )
 
 
@@ -39,11 +39,11 @@ _FORGET: Final = delete(job_fences).where(
 
 
 def raise_fences(
-    connection: Connection, shown: Iterable[tuple[str, int]], at: int
+    connection: Connection, claims: Iterable[tuple[str, int]], at: int
 ) -> dict[str, int]:
-    """Keep the highest of what is stored and what is shown for each job; gives it, and locks it."""
+    """Store the higher of the stored and the given fence for each job; return and lock it."""
     highest: dict[str, int] = {}
-    for job_id, fence in shown:
+    for job_id, fence in claims:
         highest[job_id] = max(fence, highest.get(job_id, fence))
     rows = _RAISE.run(connection, [(job_id, highest[job_id], at) for job_id in sorted(highest)])
     if connection.dialect.name != POSTGRESQL:
@@ -52,10 +52,10 @@ def raise_fences(
 
 
 def highest_fence(connection: Connection) -> int:
-    """Return the highest fence of all jobs, 0 where there is none."""
+    """Return the highest fence of all jobs, 0 if there is none."""
     return int(connection.execute(_HIGHEST).scalar_one())
 
 
 def forget_fences(connection: Connection, *, before: int, most: int) -> int:
-    """Check the rows that were made first and remove those last raised before then (Unix ms)."""
+    """Check the `most` oldest rows and remove those last raised before a time (Unix ms)."""
     return connection.execute(_FORGET, {"before": before, "most": most}).rowcount

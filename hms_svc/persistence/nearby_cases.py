@@ -1,4 +1,4 @@
-"""Open cases around a place: the place rule, over what was read and what was added since."""
+"""Open cases around a place, from the rows read and the cases added since."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OPEN_CASES: Final = select(
 
 
 class OpenCase(NamedTuple):
-    """An open case that has a place."""
+    """An open case with a place."""
 
     cell: int
     case_id: str
@@ -36,11 +36,11 @@ class NearbyCases:
         self._cases: defaultdict[tuple[str, int], list[OpenCase]] = defaultdict(list)
 
     def add(self, kind: str, case: OpenCase) -> None:
-        """Let a case stand in the way of those that are asked about later."""
+        """Add a case that later queries find."""
         self._cases[kind, case.cell].append(case)
 
     def nearest(self, query: PlaceQuery, cells: Iterable[int]) -> NearCase | None:
-        """Return the nearest case within the radius, of the cells that may hold one."""
+        """Return the nearest case within the radius, in the cells that may contain one."""
         best: NearCase | None = None
         for cell in cells:
             for case in self._cases.get((query.kind, cell), ()):
@@ -53,10 +53,11 @@ class NearbyCases:
 
 
 def read_nearby(connection: Connection, wanted: Mapping[str, set[int]]) -> NearbyCases:
-    """Read the open cases of the wanted cells; other kinds in these cells do no harm."""
+    """Read the open cases of the wanted cells, of all kinds."""
     found = NearbyCases()
     if wanted:
-        # Asked for the kind as well, PostgreSQL may think that few are of it, and read them all.
+        # With the kind in the condition, PostgreSQL may misestimate it and read all rows of the
+        # kind.
         cells = set().union(*wanted.values())
         for kind, *case in connection.execute(_OPEN_CASES, {"values": cells}):
             found.add(kind, OpenCase._make(case))
@@ -66,9 +67,9 @@ def read_nearby(connection: Connection, wanted: Mapping[str, set[int]]) -> Nearb
 def wanted_cells(
     queries: Sequence[PlaceQuery | None],
 ) -> tuple[list[list[int]], dict[str, set[int]]]:
-    """Return the cells that each query must look into (none without a place), and all of a kind.
+    """Return the cells that each query must read (none without a place), and all cells of each kind.
 
-    Raises BadInput for a kind or a radius that cannot be.
+    Raise BadInput for an invalid kind or radius.
     """
     wanted: defaultdict[str, set[int]] = defaultdict(set)
     of_each = []
@@ -82,14 +83,12 @@ def wanted_cells(
 
 def _checked(kind: object) -> str:
     if not isinstance(kind, str) or kind.encode(errors="replace").decode() != kind:
-        raise BadInput(f"kind {kind!r:.80} is no text that can be stored")
+        raise BadInput(f"kind {kind!r:.80} is not a text that can be stored as UTF-8")
     return kind
 
 
 def near(connection: Connection, queries: Sequence[PlaceQuery]) -> list[NearCase | None]:
-    """Answer place queries, in their order, from committed rows."""
+    """Return the nearest case for each query, in order, from committed rows."""
     of_each, wanted = wanted_cells(queries)
-    neighbourhood = read_nearby(connection, wanted)
-    return [
-        neighbourhood.nearest(query, cells) for query, cells in zip(queries, of_each, strict=True)
-    ]
+    nearby = read_nearby(connection, wanted)
+    return [nearby.nearest(query, cells) for query, cells in zip(queries, of_each, strict=True)]

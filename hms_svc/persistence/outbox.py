@@ -1,4 +1,4 @@
-"""The outbox: events and follow-up jobs that committed with their cause, waiting to be relayed."""
+"""The outbox: events and follow-up jobs that were committed with their effect and wait to be relayed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 
 from hms_svc.domain.event import Event
 from hms_svc.domain.job import Job
-from hms_svc.persistence.statements import AnyRow, Part, among, plainly
+from hms_svc.persistence.statements import AnyRow, Part, among, insert_rows
 from hms_svc.persistence.tables import outbox
 from hms_svc.ports.stores import OutboxEntry
 
@@ -20,7 +20,7 @@ _JOB: Final = "job"
 _encode_job = msgspec.json.Encoder().encode
 _decode_job = msgspec.json.Decoder(Job).decode
 
-_INSERT = plainly(outbox, "kind", "id", "type", "subject", "at", "data")
+_INSERT = insert_rows(outbox, "kind", "id", "type", "subject", "at", "data")
 _ENTRIES = (
     select(
         outbox.c.number,
@@ -49,23 +49,23 @@ _MARK = (
 _DROP = delete(outbox).where(_NAMED, outbox.c.published_at.is_(None))
 
 
-def putting(messages: Sequence[Message]) -> Part:
-    """Add messages, to be relayed in this order once the transaction has committed."""
+def insertion(messages: Sequence[Message]) -> Part:
+    """Return the insertion of messages, to be relayed in this order after the commit."""
     return _INSERT, [_row(message) for message in messages]
 
 
 def waiting(connection: Connection, limit: int) -> list[OutboxEntry]:
-    """Return what is not yet published, oldest first: also a number that committed late."""
+    """Return unpublished rows, oldest first, including numbers that were committed late."""
     return [_entry(row) for row in connection.execute(_WAITING, {"limit": limit})]
 
 
 def oldest_waiting(connection: Connection) -> int | None:
-    """Return when the oldest row that is not yet published was made, Unix ms."""
+    """Return when the oldest unpublished row was inserted (Unix ms), or None."""
     return connection.scalar(_OLDEST)
 
 
 def take(connection: Connection, limit: int) -> list[OutboxEntry]:
-    """Return what is not yet published, oldest first, and lock it; locked rows are passed over."""
+    """Return and lock unpublished rows, oldest first; locked rows are skipped."""
     rows = connection.execute(_WAITING.with_for_update(skip_locked=True), {"limit": limit})
     return [_entry(row) for row in rows]
 

@@ -1,4 +1,4 @@
-"""Lists in pages: bounded reads, one after the other, where all is asked for."""
+"""Lists in pages: bounded reads, repeated if all items are requested."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def read_pages(
 ) -> tuple[list[Item], str | None]:
     """Return up to `limit` items after the cursor (0: all) and the next cursor, None at the end."""
     if limit < 0:
-        raise BadInput(f"limit {limit} is negative; 0 is all")
+        raise BadInput(f"limit {limit} is negative; use 0 for all")
     items: list[Item] = []
     while True:
         wanted = min(_PAGE, limit - len(items)) if limit else _PAGE
@@ -28,8 +28,8 @@ async def read_pages(
 
 
 def read_cursor(cursor: str, parts: int) -> tuple[int, ...]:
-    """Read a cursor of so many numbers, `7` or `7.3`; another text is BadInput."""
-    words = cursor.split(".")
-    if len(words) != parts or not all(word.isascii() and word.isdigit() for word in words):
-        raise BadInput(f"cursor {cursor!r:.80} is none that an earlier page gave")
-    return tuple(min(int(word), 2**63 - 1) for word in words)
+    """Return the numbers of a cursor, such as `7` or `7.3`; raise BadInput for any other text."""
+    numbers = cursor.split(".")
+    if len(numbers) != parts or not all(text.isascii() and text.isdigit() for text in numbers):
+        raise BadInput(f"cursor {cursor!r:.80} is invalid: use the cursor of an earlier page")
+    return tuple(min(int(text), 2**63 - 1) for text in numbers)

@@ -1,4 +1,4 @@
-"""Places on the sphere: distances, and a fixed grid of cells of about 111 m to look in.
+"""Places on the sphere: distances, and a fixed grid of cells of about 111 m for lookups.
 
 A row is a thousandth of a degree of latitude. Each row has as many columns as
 keep a cell at least as wide as it is high, down to a single one at the poles.
@@ -15,7 +15,7 @@ from hms_svc.domain.errors import BadInput
 EARTH_RADIUS_M: Final = 6_371_008.8
 """The mean radius of the Earth (IUGG)."""
 MAX_RADIUS_M: Final = 5_000.0
-"""Beyond this a check-up would read thousands of cells."""
+"""With a larger radius a query would read thousands of cells."""
 _ROWS_PER_DEGREE: Final = 1_000
 _ROWS: Final = 180 * _ROWS_PER_DEGREE
 _COLUMN_BITS: Final = 20
@@ -33,19 +33,19 @@ def distance_m(lat: float, lon: float, other_lat: float, other_lon: float) -> fl
 
 
 def cell_of(lat: float, lon: float) -> int:
-    """Return the number of the cell that holds a place: at most 38 bits, rows from the south."""
+    """Return the number of the cell of a place: at most 38 bits, rows from the south."""
     row = _row(lat)
     columns = _columns(row)
     return row << _COLUMN_BITS | floor((lon + 180) / 360 * columns) % columns
 
 
 def cells_within(lat: float, lon: float, radius_m: float) -> list[int]:
-    """Return every cell that a place within `radius_m` may lie in, sorted, without repetition.
+    """Return all cells in which a place within `radius_m` can be, sorted, without repetition.
 
-    Raises BadInput for a radius that is negative or beyond MAX_RADIUS_M.
+    Raise BadInput for a radius that is negative or above MAX_RADIUS_M.
     """
     if not 0 <= radius_m <= MAX_RADIUS_M:
-        raise BadInput(f"radius {radius_m:g} m is not from 0 to {MAX_RADIUS_M:g} m")
+        raise BadInput(f"radius {radius_m:g} m is out of range: use 0 to {MAX_RADIUS_M:g} m")
     angle = (radius_m + _SLACK_M) / EARTH_RADIUS_M
     reach = degrees(angle)
     span = _span_of_longitude(lat, angle)

@@ -1,4 +1,4 @@
-"""Where a PostgreSQL is, and how to get in: an address read once, faults named before the start."""
+"""The address of a PostgreSQL and its credentials, validated at the start."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _OPTIONS: Final = ("sslmode", *_FILES, "search_path", "application_name", "host"
 
 
 class PostgresAddress(msgspec.Struct, frozen=True, kw_only=True):
-    """What it takes to connect. `host` may be the folder of a Unix socket; `tls` is a query of libpq.
+    """What is needed to connect. `host` may be the folder of a Unix socket; `tls` is a query of libpq.
 
-    Without a user or password those of libpq apply: the login name, PGPASSWORD, ~/.pgpass.
+    Without a user or password the defaults of libpq apply: the login name, PGPASSWORD, ~/.pgpass.
     """
 
     host: str
@@ -37,7 +37,7 @@ class PostgresAddress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_postgres_address(url: BackendUrl) -> PostgresAddress:
-    """Read `postgresql://[USER[:PASSWORD]@]HOST[:PORT]/NAME[?OPTION=…&…]`; raises BadSetting."""
+    """Parse `postgresql://[USER[:PASSWORD]@]HOST[:PORT]/NAME[?OPTION=…&…]`; raise BadSetting if invalid."""
     parts = urlsplit(url.text)
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
     for name, value in given.items():

@@ -1,4 +1,4 @@
-"""Opening connections to PostgreSQL: the settings of each, and no stampede after an outage."""
+"""Opens connections to PostgreSQL, with their settings, and avoids a stampede after an outage."""
 
 from __future__ import annotations
 
@@ -23,33 +23,32 @@ _READS_TO_SETTLE: Final = 3
 _CLOSE_SECONDS: Final = 1.0
 _APART_SECONDS: Final = 1.0
 _REFUSALS: Final = {
-    "28": "our login is refused",
-    "3D": "there is no such database; make it first (createdb)",
-    "53": "it takes no more connections",
+    "28": "the login was refused",
+    "3D": "there is no such database; create it first (createdb)",
+    "53": "it accepts no more connections",
     "57": "it is starting or stopping",
 }
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]
-    """One that nobody waits for when it is closed, as SQLAlchemy would once it has failed."""
+    """A connection whose close does not wait, unlike that of SQLAlchemy after a failure."""
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - theirs
-        """End it at once."""
+        """Terminate the connection immediately."""
         self.terminate()
 
     async def announce_end(self, seconds: float) -> None:
-        """End it politely, in that time at most."""
+        """Close the connection gracefully, within `seconds`."""
         await super().close(timeout=seconds)
 
 
 class Connector:
     """Opens connections, each with the same settings, and can drop them all at once.
 
-    After a failure it lets a while pass before the next attempt, longer each
-    time up to a second, with jitter, and lets one caller alone make it: the
-    others are refused at once, and a fleet comes back in drops. A statement may
-    take `statement_seconds`, 0 for any time; a server that then still says
-    nothing makes it a TimeoutError.
+    After a failure it backs off before the next attempt, up to a second, with jitter, and
+    lets only one caller make the attempt: the others are refused immediately, so that a
+    fleet reconnects gradually. A statement may take `statement_seconds`, 0 for any time;
+    if the server does not respond after that either, it is a TimeoutError.
     """
 
     def __init__(self, address: PostgresAddress, *, statement_seconds: float) -> None:
@@ -64,7 +63,7 @@ class Connector:
         self._reason = ""
 
     async def connect(self) -> Any:
-        """Open a connection. Raises DatabaseUnavailable, or BadSetting for TLS that cannot be."""
+        """Open a connection; raise DatabaseUnavailable, or BadSetting for impossible TLS settings."""
         now = asyncio.get_running_loop().time()
         if self._failures and (self._is_trying or now < self._not_before):
             raise DatabaseUnavailable(self._reason)
@@ -81,19 +80,19 @@ class Connector:
         self._opened.add(connection)
         return connection
 
-    async def greet(self) -> None:
-        """Log in and leave again: DatabaseUnavailable where that is not answered.
+    async def check_login(self) -> None:
+        """Log in and disconnect; raise DatabaseUnavailable if there is no answer.
 
-        It takes no session of the server's behind a pooler whose pool is full, and is not held up there.
+        Behind a pooler this needs no session of the server, so a full pool does not delay it.
         """
         connection = await self._log_in(CONNECT_SECONDS)
         connection.terminate()
 
     async def _check_once(self, connection: Any) -> None:
-        """Raise BadSetting where a pooler gives this session to other clients as well.
+        """Raise BadSetting if a pooler gives this session to other clients as well.
 
-        A pooler has told a process id of its own at the start. Behind one, a second client that comes
-        to the same process of the server tells that sessions are not kept apart.
+        A pooler reports its own process id at login. If behind one a second client gets the
+        same server process, sessions are shared.
         """
         if self._is_checked:
             return
@@ -109,7 +108,7 @@ class Connector:
         try:
             other = await self._open(_APART_SECONDS)
         except DatabaseUnavailable:
-            return  # its pool is full, perhaps by this session, which is ours as long as we have it
+            return  # its pool is full, perhaps because of this session, which is then not shared
         try:
             for _ in range(_READS_TO_SETTLE):
                 if await self._process(other) == await self._process(connection):
@@ -118,7 +117,7 @@ class Connector:
             await other.announce_end(_CLOSE_SECONDS)
 
     async def _process(self, connection: Any) -> int:
-        """Return the id of the server's process behind a connection now."""
+        """Return the id of the current server process behind a connection."""
         try:
             return int(
                 await connection.fetchval("SELECT pg_backend_pid()", timeout=CONNECT_SECONDS)
@@ -131,12 +130,12 @@ class Connector:
             raise DatabaseUnavailable(f"{self.address}: {text_of(error)}") from error
 
     def drop_all(self) -> None:
-        """End every connection at once: what waits for an answer fails now."""
+        """Terminate all connections immediately; pending calls fail."""
         for connection in list(self._opened):
             connection.terminate()
 
     async def close_all(self) -> None:
-        """End every connection politely, in a second at most."""
+        """Close all connections gracefully, within a second."""
         closing = (connection.announce_end(_CLOSE_SECONDS) for connection in list(self._opened))
         await asyncio.gather(*closing, return_exceptions=True)
         self.drop_all()
@@ -149,13 +148,13 @@ class Connector:
 
     async def _open(self, seconds: float = CONNECT_SECONDS) -> Any:
         connection = await self._log_in(seconds)
-        with self._telling(seconds):
+        with self._translated_errors(seconds):
             await self._set(connection, seconds)
         return connection
 
     async def _log_in(self, seconds: float) -> Any:
         address = self.address
-        with self._telling(seconds):
+        with self._translated_errors(seconds):
             return await asyncpg.connect(
                 f"postgresql:///?{address.tls}" if address.tls else None,
                 host=address.host,
@@ -170,19 +169,18 @@ class Connector:
             )
 
     @contextmanager
-    def _telling(self, seconds: float) -> Iterator[None]:
+    def _translated_errors(self, seconds: float) -> Iterator[None]:
         try:
             yield
         except asyncpg.ClientConfigurationError as error:
             raise BadSetting(f"database_url: {text_of(error)}") from error
         except TimeoutError as error:
-            words = f"no answer in {seconds:g} s"
-            raise DatabaseUnavailable(f"{self.address}: {words}") from error
+            raise DatabaseUnavailable(f"{self.address}: no answer in {seconds:g} s") from error
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             raise DatabaseUnavailable(f"{self.address}: {_refusal(error)}") from error
 
     async def _set(self, connection: Any, seconds: float) -> None:
-        """Return the session its settings in one round trip: poolers let few start-up parameters through."""
+        """Apply the settings in one round trip: poolers accept few start-up parameters."""
         try:
             await connection.execute(_setting(self.settings), timeout=seconds)
         except BaseException:
@@ -191,16 +189,15 @@ class Connector:
 
 
 def is_refused(error: DatabaseUnavailable) -> bool:
-    """Return whether it was the server that refused a connection: it is there, and answers."""
+    """Return whether the server itself refused the connection, that is, it responds."""
     return isinstance(error.__cause__, asyncpg.PostgresError)
 
 
 def _settings(address: PostgresAddress, statement_seconds: float) -> dict[str, str]:
-    """Return the settings of a session. The shorter times let a waiter outlive who holds it up.
+    """Return the settings of a session. The shorter timeouts end a blocking session before its waiters.
 
-    Each of our statements finds its rows by an index. A server that has no
-    statistics yet, or keeps a plan from when the tables were empty, would read
-    all of them instead.
+    All statements find their rows by an index. A server without statistics, or with a plan
+    from when the tables were empty, would otherwise scan the tables.
     """
     statement_ms = int(statement_seconds * 1000)
     settings = {
@@ -219,7 +216,7 @@ def _settings(address: PostgresAddress, statement_seconds: float) -> dict[str, s
 
 
 def _setting(settings: Mapping[str, str]) -> str:
-    """Make the statement that gives a session these settings; an unknown name or value is an error."""
+    """Return the statement that applies these settings; an unknown name or value is an error."""
     calls = (
         f"set_config({_quoted(name)}, {_quoted(value)}, false)" for name, value in settings.items()
     )
@@ -227,7 +224,7 @@ def _setting(settings: Mapping[str, str]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Quote a text whatever standard_conforming_strings says."""
+    """Quote a text independently of standard_conforming_strings."""
     escaped = text.replace("\\", "\\\\").replace("'", "''")
     return f"E'{escaped}'"
 

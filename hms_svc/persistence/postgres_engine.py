@@ -1,4 +1,4 @@
-"""PostgreSQL: transactions on a small pool of connections, each call bounded, none of them cut off."""
+"""PostgreSQL: transactions on a small pool of connections, with bounded, uninterrupted calls."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _PAUSE_SECONDS: Final = 0.02
 class PostgresEngine:
     """The database of a fleet; see Engine.
 
-    A call runs in a task of its own: whoever is cancelled stops waiting, and the
-    transaction ends as it would have, so that no connection is left in between.
-    With `bounded` nobody waits for a server that says nothing; see AnswerBound.
+    A call runs in its own task: a cancelled caller stops waiting, and the transaction
+    still runs to its end, so that no connection is left in an undefined state.
+    With `bounded` no caller waits for a server that does not respond; see AnswerBound.
     """
 
     kind = "postgresql"
@@ -51,21 +51,21 @@ class PostgresEngine:
     ) -> None:
         self.where = str(address)
         self._pool = Pool(address, size=pool_size, statement_seconds=statement_seconds)
-        self._under_way: set[asyncio.Task[Any]] = set()
+        self._running: set[asyncio.Task[Any]] = set()
         self._bound = (
             AnswerBound(self.where, self._pool.probe, DatabaseUnavailable) if bounded else None
         )
 
     async def open(self) -> None:
-        """Connect, and look whether the server is one to work with: BadSetting if not; see Engine."""
-        await self._in_time(lambda: self._insist(self._pool.open))
+        """Connect and check the server; raise BadSetting if it is not suitable; see Engine."""
+        await self._in_time(lambda: self._retry(self._pool.open))
 
     async def close(self) -> None:
-        """Let what is under way end, then disconnect; see Engine."""
+        """Wait for running calls, then disconnect; see Engine."""
         if self._bound is not None:
             await self._bound.close()
-        while self._under_way:
-            await asyncio.wait(self._under_way)
+        while self._running:
+            await asyncio.wait(self._running)
         await self._pool.close()
 
     async def write(
@@ -74,7 +74,7 @@ class PostgresEngine:
         """Run the function in one transaction; see Engine."""
         transaction = _Transaction(self._pool, function)
         return await self._in_time(
-            lambda: self._insist(
+            lambda: self._retry(
                 transaction.run, may_repeat=lambda: repeatable or not transaction.is_committing
             )
         )
@@ -85,7 +85,7 @@ class PostgresEngine:
 
     async def read(self, function: StatementFunction[Result]) -> Result:
         """Run the function without a transaction around it; see Engine."""
-        return await self._in_time(lambda: self._insist(lambda: self._run_apart(function)))
+        return await self._in_time(lambda: self._retry(lambda: self._run_apart(function)))
 
     async def relay(
         self,
@@ -93,26 +93,26 @@ class PostgresEngine:
         deliver: Callable[[list[Item]], Awaitable[None]],
         mark: Callable[[Connection, list[Item]], None],
     ) -> int:
-        """Hold the locks of the taken rows from the taking to the marking; see Engine."""
+        """Hold the locks of the taken rows until they are marked; see Engine."""
         work = _Relay(self._pool, take, deliver, mark)
-        return await self._to_the_end(self._insist(work.run))
+        return await self._to_the_end(self._retry(work.run))
 
     async def change_schema(self, function: StatementFunction[Result]) -> Result:
-        """Run the function in one transaction, on a connection of its own; see Engine."""
-        return await self._to_the_end(self._insist(lambda: self._change(function)))
+        """Run the function in one transaction, on a separate connection; see Engine."""
+        return await self._to_the_end(self._retry(lambda: self._change(function)))
 
     def lock(self, connection: Connection, numbers: Sequence[int]) -> None:
-        """Take an advisory lock for each number, in their order; see Engine."""
+        """Take an advisory lock for each number, in order; see Engine."""
         lock_numbers(connection, lock_space(self._pool.schema), numbers)
 
     def capacity(self) -> None:
-        """Return None: a server does not tell of its disk; see Engine."""
+        """Return None: a server does not report its disk; see Engine."""
 
     async def backup(self, path: str) -> None:
-        """Refuse: the server's own tools do it."""
+        """Raise BadInput: the server's own tools do it."""
         raise BadInput(
             f"{self.where} is not an embedded file, so {path} was not written: "
-            "use pg_dump, or the backup of your server"
+            "use pg_dump or your server's backup"
         )
 
     async def _run_apart(self, function: StatementFunction[Result]) -> Result:
@@ -125,7 +125,7 @@ class PostgresEngine:
             await connection.commit()
             return result
 
-    async def _insist(
+    async def _retry(
         self,
         attempt: Callable[[], Awaitable[Result]],
         may_repeat: Callable[[], bool] = lambda: True,
@@ -139,14 +139,14 @@ class PostgresEngine:
                 if is_shared_session(error):
                     raise shared_sessions(self.where) from error
                 fault = fault_of(error)
-                if fault is Fault.OURS or (fault is Fault.AGAIN and not left):
-                    self._give_up(error)
+                if fault is Fault.BUG or (fault is Fault.AGAIN and not left):
+                    self._raise_final(error)
                 if fault is Fault.OUTAGE or not left or not may_repeat():
                     raise DatabaseUnavailable(f"{self.where}: {text_of(error)}") from error
                 if fault is Fault.AGAIN:
                     await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS))
 
-    def _give_up(self, error: BaseException) -> None:
+    def _raise_final(self, error: BaseException) -> None:
         if is_outage_after_all(error):
             raise DatabaseUnavailable(f"{self.where}: {text_of(error)}") from error
         raise error
@@ -159,15 +159,15 @@ class PostgresEngine:
 
     async def _to_the_end(self, work: Coroutine[Any, Any, Result]) -> Result:
         task = asyncio.create_task(work, name="postgresql")
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-        task.add_done_callback(_hear)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        task.add_done_callback(_retrieve_error)
         await asyncio.wait({task})
         return task.result()
 
 
 class _Transaction(Generic[Result]):
-    """One attempt after another at the same transaction."""
+    """A transaction that may be attempted several times."""
 
     def __init__(self, pool: Pool, function: StatementFunction[Result]) -> None:
         self._pool = pool
@@ -184,7 +184,7 @@ class _Transaction(Generic[Result]):
 
 
 class _Relay(Generic[Item]):
-    """Rows on their way out; what was delivered is not delivered again, only marked."""
+    """Rows being relayed; on a retry delivered rows are only marked, not delivered again."""
 
     def __init__(
         self,
@@ -211,7 +211,7 @@ class _Relay(Generic[Item]):
         return len(items)
 
 
-def _hear(task: asyncio.Task[Any]) -> None:
-    """Take note of an error that nobody waits for any more."""
+def _retrieve_error(task: asyncio.Task[Any]) -> None:
+    """Retrieve the error of a task whose caller was cancelled."""
     if not task.cancelled():
         task.exception()

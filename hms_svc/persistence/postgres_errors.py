@@ -1,4 +1,4 @@
-"""What an error of PostgreSQL means for the one who asked: again, lost, an outage, or our bug."""
+"""What an error of PostgreSQL means for the caller: retry, connection lost, outage, or bug."""
 
 from __future__ import annotations
 
@@ -11,59 +11,59 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from hms_svc.domain.errors import BadSetting
 
 FAILURES: Final = (SQLAlchemyError, OSError)
-"""What a call of the engine raises when it is the database that failed."""
+"""The errors of a call to the engine if the database failed."""
 
 
 class Fault(Enum):
-    """What to do about an error."""
+    """The meaning of an error."""
 
     AGAIN = "nothing was committed, and the same transaction may succeed now"
     LOST = "the connection is gone"
     OUTAGE = "the database cannot serve"
-    OURS = "our own mistake"
+    BUG = "an error of this program"
 
 
 _AGAIN: Final = {
     "40001": "serialization",
     "40P01": "deadlock",
-    "23505": "somebody else was first with the same unique key, and is there to be read now",
-    "0A000": "a plan that a migration has made stale",
+    "23505": "another transaction inserted the same unique key first, and can be read now",
+    "0A000": "a plan that a migration made stale",
 }
 _LOST: Final = {"57P01": "shut down", "57P02": "crashed", "25P03": "idle too long", "57P05": "idle"}
 _OUTAGE_CLASSES: Final = frozenset({"08", "28", "3D", "53", "57", "58", "XX"})
-"""Connections, logins, the database itself, resources, operators, its disk, its own bugs."""
+"""Connections, logins, the database itself, resources, operators, its disk, internal errors."""
 _OUTAGES: Final = {
     "25006": "a standby, or read-only",
-    "40001": "serialization, again and again",
-    "40P01": "deadlocks, again and again",
-    "55P03": "a lock that somebody holds",
+    "40001": "repeated serialization failures",
+    "40P01": "repeated deadlocks",
+    "55P03": "a lock that another session holds",
     "42501": "no permission",
     "3F000": "no such schema",
-    "42P01": "no such table: another schema than ours",
-    "42703": "no such column: another schema than ours",
+    "42P01": "no such table: not our schema",
+    "42703": "no such column: not our schema",
 }
 
 
 _SHARED: Final = frozenset({"42P05", "26000"})
-"""A prepared statement that is there already, or not there: the session has changed."""
+"""A prepared statement that exists already or is missing: the session has changed."""
 
 
 def shared_sessions(where: object) -> BadSetting:
-    """Return the error that a pooler does not keep our sessions."""
+    """Return the error for a pooler that shares sessions between clients."""
     return BadSetting(
-        f"{where}: a pooler before it gives each transaction another session (PgBouncer: "
+        f"{where}: a pooler in front of it uses another session for each transaction (PgBouncer: "
         "pool_mode = transaction or statement); set pool_mode = session for this user or "
-        "database, or name the server itself in database_url"
+        "database, or use the address of the server itself in database_url"
     )
 
 
 def is_shared_session(error: BaseException) -> bool:
-    """Return whether an error shows that our session is not our own."""
+    """Return whether an error shows that the session is shared with other clients."""
     return sqlstate_of(error) in _SHARED
 
 
 def sqlstate_of(error: BaseException) -> str:
-    """Return the five characters of PostgreSQL's code, empty where the error is not the server's."""
+    """Return PostgreSQL's five-character code, empty if the error is not from the server."""
     origin = error.orig if isinstance(error, DBAPIError) else error
     return getattr(origin, "sqlstate", None) or ""
 
@@ -81,19 +81,19 @@ def fault_of(error: BaseException) -> Fault:
         return Fault.OUTAGE
     if isinstance(error, DBAPIError):
         lost = error.connection_invalidated or (not state and _is_closed(error))
-        return Fault.LOST if lost else Fault.OURS
-    return Fault.LOST if isinstance(error, OSError) else Fault.OURS
+        return Fault.LOST if lost else Fault.BUG
+    return Fault.LOST if isinstance(error, OSError) else Fault.BUG
 
 
 def is_outage_after_all(error: BaseException) -> bool:
-    """Return whether an error that trying again did not mend is the database's, not ours."""
+    """Return whether an error that remains after retries is an outage, not a bug."""
     return sqlstate_of(error) in _OUTAGES
 
 
 def text_of(error: BaseException) -> str:
-    """Return the server's own words, in one line, without the statement and its values."""
+    """Return the server's message in one line, without the statement and its values."""
     if isinstance(error, PoolTimeout):
-        return "every connection of the pool is in use (database_pool_size)"
+        return "all connections of the pool are in use (database_pool_size)"
     if isinstance(error, TimeoutError):
         return "no answer in time"
     origin = error.orig if isinstance(error, DBAPIError) else error

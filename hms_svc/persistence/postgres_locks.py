@@ -1,4 +1,4 @@
-"""Locks that PostgreSQL keeps for a transaction: over numbers of ours, apart for each schema."""
+"""Advisory locks of a PostgreSQL transaction: on numbers, separate for each schema."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from zlib import crc32
 
 from sqlalchemy import BigInteger, Boolean, Connection, case, func, select
 
-from hms_svc.persistence.statements import handed_in
+from hms_svc.persistence.statements import array_rows
 
 MOST_PLACES: Final = 256
-"""Beyond this all places are locked as one. The server plans for 64 locks a connection, in a table
-that everybody shares; a writing process holds a few connections, and no more than their share."""
+"""Above this number all places are locked with one lock. The server reserves 64 locks for each
+connection in a shared table, and a writing process must not use more than the share of its
+connections."""
 _EVERY_PLACE: Final = -3
 _BITS: Final = 39
-_KEYS: Final = handed_in({"key": BigInteger(), "shared": Boolean()}, by_name=True)
+_KEYS: Final = array_rows({"key": BigInteger(), "shared": Boolean()}, by_name=True)
 _IN_ORDER: Final = select(_KEYS.c.key, _KEYS.c.shared).order_by(_KEYS.c.ordinality).subquery()
 _LOCK: Final = select(
     case(
@@ -26,15 +27,15 @@ _LOCK: Final = select(
 
 
 def lock_space(schema: str) -> int:
-    """Return what tells the locks of one schema from those of another in the same database."""
+    """Return the prefix that separates the locks of one schema from those of others in the database."""
     return (crc32(schema.encode()) & 0xFFFFFF) << _BITS
 
 
 def lock_numbers(connection: Connection, space: int, numbers: Sequence[int]) -> None:
-    """Lock sorted numbers until the end of the transaction, in one round trip, in their order.
+    """Lock sorted numbers until the end of the transaction, in one round trip, in order.
 
-    Numbers from 0 on are places. Whoever locks a few holds all of them together
-    shared, so that one who locks very many need hold no more than that.
+    Numbers from 0 on are places. A transaction that locks few places also takes the lock
+    on all places in shared mode; one that locks very many takes only that lock, exclusively.
     """
     if not numbers:
         return

@@ -1,4 +1,4 @@
-"""A small pool of connections to one PostgreSQL, and what must be known of the server."""
+"""A small pool of connections to one PostgreSQL, and checks of the server."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _FACTS: Final = select(
 
 
 class Pool:
-    """Lends connections; one that was lost is not lent again.
+    """Lends connections; a lost one is not lent again.
 
-    `schema` is where our tables stand, known from the first connection on.
+    `schema` is the schema of our tables, known after the first connection.
     """
 
     def __init__(self, address: PostgresAddress, *, size: int, statement_seconds: float) -> None:
@@ -45,7 +45,7 @@ class Pool:
         self._prober: Connector | None = None
 
     async def open(self) -> None:
-        """Connect. Raises DatabaseUnavailable, or BadSetting for a server that will never do."""
+        """Connect; raise DatabaseUnavailable, or BadSetting for an unsuitable server."""
         self._connector = Connector(self.address, statement_seconds=self._statement_seconds)
         self._engine = create_async_engine(
             _DIALECT,
@@ -58,7 +58,7 @@ class Pool:
             pool_timeout=self._statement_seconds,
             pool_use_lifo=True,
         )
-        event.listen(self._engine.sync_engine, "checkout", _refuse_a_closed_one)
+        event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
         try:
             async with self.connection(apart=True) as connection:
                 await self._check(connection, self._connector)
@@ -67,7 +67,7 @@ class Pool:
             raise
 
     async def close(self) -> None:
-        """Disconnect; again does nothing."""
+        """Disconnect; may be called again."""
         connector, self._connector = self._connector, None
         engine, self._engine = self._engine, None
         if connector is not None:
@@ -77,7 +77,7 @@ class Pool:
 
     @asynccontextmanager
     async def connection(self, *, apart: bool = False) -> AsyncIterator[AsyncConnection]:
-        """Lend a connection; with `apart` each of its statements is a transaction of its own."""
+        """Lend a connection; with `apart` each of its statements is a separate transaction."""
         engine, connector = self._engine, self._connector
         if engine is None or connector is None:
             raise DatabaseUnavailable(f"{self.address} is not open")
@@ -92,13 +92,13 @@ class Pool:
                         await _abandon(lent)
                     raise
         except TimeoutError:
-            # A server that says nothing to one says nothing to the others either.
+            # If the server does not respond on one connection, it does not on the others either.
             connector.drop_all()
             raise
 
     @asynccontextmanager
     async def patient_connection(self) -> AsyncIterator[AsyncConnection]:
-        """Open a connection beside the pool, on which a statement may take any time."""
+        """Open a connection outside of the pool, without a time limit for statements."""
         connector = Connector(self.address, statement_seconds=0)
         engine = create_async_engine(
             _DIALECT, async_creator=connector.connect, poolclass=NullPool, hide_parameters=True
@@ -108,17 +108,18 @@ class Pool:
             yield connection
 
     async def probe(self) -> None:
-        """Ask for a sign on a connection of its own: DatabaseUnavailable without one.
+        """Log in on a separate connection; raise DatabaseUnavailable if there is no answer.
 
-        A pooler may give it while the server behind it says nothing: then the time of the statement counts.
+        A pooler may answer although the server behind it does not respond; then the statement
+        timeout applies.
         """
         if self._prober is None:
             self._prober = Connector(self.address, statement_seconds=self._statement_seconds)
         try:
-            await self._prober.greet()
+            await self._prober.check_login()
         except DatabaseUnavailable as error:
             if is_refused(error):
-                return  # It answers, if only to refuse.
+                return  # It responds, although it refuses the connection.
             raise
 
     async def _check(self, connection: AsyncConnection, connector: Connector) -> None:
@@ -126,9 +127,9 @@ class Pool:
         where = str(self.address)
         if int(facts.version) < OLDEST_SERVER * 10_000:
             version = int(facts.version) // 10_000
-            raise BadSetting(f"{where} is version {version}: want {OLDEST_SERVER} or later")
+            raise BadSetting(f"{where} is version {version}: {OLDEST_SERVER} or later is required")
         if facts.encoding != "UTF8":
-            raise BadSetting(f"{where} has the encoding {facts.encoding}: want a database in UTF8")
+            raise BadSetting(f"{where} has the encoding {facts.encoding}: UTF8 is required")
         if facts.schema is None:
             raise BadSetting(f"{where} has no schema on its search_path: name one that exists")
         if facts.is_standby:
@@ -141,9 +142,9 @@ class Pool:
             connector.drop_all()
 
 
-def _refuse_a_closed_one(connection: Any, _record: Any, _proxy: Any) -> None:
+def _refuse_closed(connection: Any, _record: Any, _proxy: Any) -> None:
     if connection.driver_connection.is_closed():
-        raise DisconnectionError("the server has closed it meanwhile")
+        raise DisconnectionError("the server has closed the connection")
 
 
 async def _abandon(lent: AsyncConnection) -> None:

@@ -1,4 +1,4 @@
-"""Reports: which jobs a user submitted lately, so that nobody floods the city."""
+"""Reports: the recent jobs of each user, to limit floods of reports."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, func, select
 
-from hms_svc.persistence.statements import among, or_ignore
+from hms_svc.persistence.statements import among, insert_or_ignore
 from hms_svc.persistence.tables import reports
 from hms_svc.ports.stores import ReportCount
 
-_RECORD: Final = or_ignore(reports, "user_id", "job_id", "at", key=("user_id", "job_id"))
+_RECORD: Final = insert_or_ignore(reports, "user_id", "job_id", "at", key=("user_id", "job_id"))
 _COUNTS: Final = (
     select(reports.c.user_id, func.count())
     .where(among(reports.c.user_id), reports.c.at >= bindparam("latest"))
@@ -34,15 +34,15 @@ _FORGET: Final = delete(reports).where(
 )
 
 
-def count_reports(connection: Connection, asked: Sequence[ReportCount]) -> list[int]:
-    """Record each job once as a report of its user, and count the user's since then.
+def count_reports(connection: Connection, queries: Sequence[ReportCount]) -> list[int]:
+    """Record each job once as a report of its user; return the number of the user's reports for each.
 
-    The questions of a group begin milliseconds apart: counted is from the
-    latest beginning on, and only what lies between is fetched.
+    The `since` of the queries differ by milliseconds: rows from the latest on are counted
+    in SQL, and only those between the earliest and the latest are fetched.
     """
-    _RECORD.run(connection, [(one.user_id, one.job_id, one.at) for one in asked])
-    users = {one.user_id for one in asked}
-    earliest, latest = min(one.since for one in asked), max(one.since for one in asked)
+    _RECORD.run(connection, [(one.user_id, one.job_id, one.at) for one in queries])
+    users = {one.user_id for one in queries}
+    earliest, latest = min(one.since for one in queries), max(one.since for one in queries)
     counts: Counter[str] = Counter()
     for user, number in connection.execute(_COUNTS, {"values": users, "latest": latest}):
         counts[user] = number
@@ -53,17 +53,17 @@ def count_reports(connection: Connection, asked: Sequence[ReportCount]) -> list[
             moments[user].append(at)
     return [
         counts[one.user_id] + sum(at >= one.since for at in moments.get(one.user_id, ()))
-        for one in asked
+        for one in queries
     ]
 
 
 def count_other_reports(connection: Connection, query: ReportCount) -> int:
-    """Count the user's reports since then, without the job's own."""
+    """Count the user's reports other than the job's own."""
     values = {"user_id": query.user_id, "since": query.since, "job_id": query.job_id}
     found: int = connection.execute(_OTHERS, values).scalar_one()
     return found
 
 
 def forget_reports(connection: Connection, *, before: int, most: int) -> int:
-    """Check the rows that were made first and remove those from before then (Unix ms)."""
+    """Check the `most` oldest rows and remove those from before a time (Unix ms); return how many."""
     return connection.execute(_FORGET, {"before": before, "most": most}).rowcount

@@ -1,4 +1,4 @@
-"""The version of the schema: checked cheaply at every start, brought up where we may."""
+"""The version of the schema: checked at every start, migrated if allowed."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from hms_svc.persistence.tables import METADATA, schema_info
 HEAD: Final = "0003"
 """The newest revision under migrations/versions; revisions are numbers of four digits."""
 OLDEST_PROGRAM: Final = "0001"
-"""The oldest program, by its HEAD, that the schema at HEAD still serves."""
+"""The oldest program, by its HEAD, that the schema at HEAD still supports."""
 SCHEMA_LOCK: Final = -2
-"""What those who migrate exclude each other by; no place has this number."""
+"""The lock number of migrations; no place has it."""
 _TABLE_WAIT: Final = "10s"
 _ALEMBIC: Final = Table(
     "alembic_version", MetaData(), Column("version_num", String(32), primary_key=True)
@@ -27,66 +27,66 @@ _ALEMBIC: Final = Table(
 
 
 class Version(msgspec.Struct, frozen=True):
-    """The revision that a database is at, None without a schema, and whom it serves."""
+    """The revision of a database, None without a schema, and the oldest program that it supports."""
 
     revision: str | None
     oldest_program: str = ""
 
     @property
     def is_foreign(self) -> bool:
-        """Return whether it is the mark of another program that uses Alembic too."""
+        """Whether the revision is that of another program that uses Alembic."""
         return self.revision is not None and not re.fullmatch(r"[0-9]{4}", self.revision)
 
     @property
-    def serves_us(self) -> bool:
-        """Return whether this program works on it: also on a newer schema that has only grown."""
+    def is_supported(self) -> bool:
+        """Whether this program works with the schema, including a newer one that still supports it."""
         if self.revision is None or self.is_foreign:
             return False
         return self.revision == HEAD or (self.revision > HEAD and self.oldest_program <= HEAD)
 
 
 def read_version(connection: Connection) -> Version:
-    """Read the version of the database."""
+    """Return the version of the database."""
     if not connection.dialect.has_table(connection, "alembic_version"):
         return Version(None)
     found = connection.execute(select(_ALEMBIC.c.version_num)).scalar()
     if found is None or found <= HEAD:
         return Version(found)
-    # A schema beyond ours says whom it serves; a table that is not ours may say anything.
+    # A newer schema says which programs it supports; the table of another program may contain
+    # anything.
     if not connection.dialect.has_table(connection, "schema_info"):
         return Version(found, found)
     return Version(found, str(connection.execute(select(schema_info.c.oldest_program)).scalar()))
 
 
 def check_version(version: Version, where: str) -> None:
-    """Raise SchemaMismatch unless this program works on the schema."""
-    if version.serves_us:
+    """Raise SchemaMismatch unless this program works with the schema."""
+    if version.is_supported:
         return
     revision = version.revision or "none"
     if version.is_foreign:
         raise SchemaMismatch(
-            f"{where} has schema {revision} of another program: name a database of its own"
+            f"{where} has schema {revision} of another program: use a separate database"
         )
     if version.revision is not None and version.revision > HEAD:
         raise SchemaMismatch(
-            f"{where} has schema {revision}, this program knows up to {HEAD}: use a newer hms-svc"
+            f"{where} has schema {revision}, this program supports up to {HEAD}: use a newer hms-svc"
         )
     raise SchemaMismatch(
         f"{where} has schema {revision}, this program needs {HEAD}: run `hms-svc db migrate`"
     )
 
 
-def bring_up(connection: Connection, where: str, lock: Lock) -> str:
-    """Make the schema ours, within the caller's transaction; a foreign or too new one is refused.
+def migrate(connection: Connection, where: str, lock: Lock) -> str:
+    """Migrate the schema within the caller's transaction; return its revision.
 
-    Gives the revision it is at then.
-
-    Of several who come at once one does the work, and the others find it done.
+    Raise SchemaMismatch for a foreign or too new schema. Of several concurrent callers one
+    does the work, and the others find it done.
     """
     lock(connection, [SCHEMA_LOCK])
     version = read_version(connection)
     if version.revision is None and inspect(connection).get_table_names():
-        raise SchemaMismatch(f"{where} has tables, but none of ours: name another one")
+        raise SchemaMismatch(f"{where} has tables of another program: use another database")
     if version.revision is None and connection.dialect.name != POSTGRESQL:
         create(connection)
     elif version.revision is None or (version.revision < HEAD and not version.is_foreign):
@@ -97,9 +97,9 @@ def bring_up(connection: Connection, where: str, lock: Lock) -> str:
 
 
 def create(connection: Connection) -> None:
-    """Make every table of the embedded database at once: Alembic takes half a second to load.
+    """Create all tables of the embedded database directly: Alembic takes half a second to load.
 
-    A test proves that migrating leads to the same tables.
+    A test checks that the migrations lead to the same tables.
     """
     METADATA.create_all(connection, checkfirst=False)
     _ALEMBIC.create(connection, checkfirst=False)
@@ -108,12 +108,12 @@ def create(connection: Connection) -> None:
 
 
 def upgrade(connection: Connection) -> None:
-    """Run every migration that is missing, within the caller's transaction."""
+    """Run all missing migrations within the caller's transaction."""
     from alembic import command
     from alembic.config import Config
 
     if connection.dialect.name == POSTGRESQL:
-        # Everybody who comes later waits behind a migration that waits for a table.
+        # Later transactions queue up behind a migration that waits for a table.
         connection.execute(select(func.set_config("lock_timeout", _TABLE_WAIT, True)))
     config = Config()
     location = str(Path(__file__).parent / "migrations")

@@ -1,4 +1,4 @@
-"""SQLite: writes on the one writer thread of the file, reads over connections of their own."""
+"""SQLite: writes on the writer thread of the file, reads on separate connections."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _READERS: Final = 2
 
 
 class SQLiteEngine:
-    """The embedded database. The file must be this engine's alone within the process."""
+    """The embedded database. Within the process only this engine may use the file."""
 
     kind = "sqlite"
     embedded = True
@@ -41,21 +41,19 @@ class SQLiteEngine:
         self._writer: Connection | None = None
 
     async def open(self) -> None:
-        """Open the writer first: the one that comes first recovers the log, under the file's lock."""
+        """Open the writer first: the first connection recovers the log, under the file's lock."""
         with unavailable(self.where):
             await self._file.open()
         self._readers = _Readers(self._file)
 
     async def close(self) -> None:
-        """Close the readers first: the one that leaves last checkpoints, under the file's lock."""
+        """Close the readers first: the last connection checkpoints, under the file's lock."""
         readers, self._readers = self._readers, None
         if readers is None:
             return
         try:
             await asyncio.to_thread(readers.close)
-        except (
-            RuntimeError
-        ):  # the interpreter ends, takes no more work for threads, and has joined them
+        except RuntimeError:  # the interpreter is exiting and has joined its threads
             readers.close()
         with unavailable(self.where):
             await self._file.close()
@@ -67,12 +65,12 @@ class SQLiteEngine:
         self, function: StatementFunction[Result], *, repeatable: bool = True
     ) -> Result:
         """Run the function inside the writer's transaction, once; see Engine."""
-        self._need_open()
+        self._require_open()
         with unavailable(self.where):
             return await self._file.write(lambda owned: function(self._over(owned)))
 
     async def write_apart(self, function: StatementFunction[Result]) -> Result:
-        """Run the function in one transaction: it shares its sync with others; see Engine."""
+        """Run the function in one transaction, which shares its sync with others; see Engine."""
         return await self.write(function)
 
     async def relay(
@@ -81,7 +79,7 @@ class SQLiteEngine:
         deliver: Callable[[list[Item]], Awaitable[None]],
         mark: Callable[[Connection, list[Item]], None],
     ) -> int:
-        """Relay without taking: two processes of one machine may deliver a row twice; see Engine."""
+        """Relay without locks: two processes may deliver the same row; see Engine."""
         items = await self.read(take)
         if items:
             await deliver(items)
@@ -99,26 +97,26 @@ class SQLiteEngine:
             await self.close()
 
     async def read(self, function: StatementFunction[Result]) -> Result:
-        """Run the function in autocommit mode, so that no statement holds the log back; see Engine."""
+        """Run the function in autocommit mode, so that no statement delays the checkpoint; see Engine."""
         with unavailable(self.where):
-            readers = self._need_open()
+            readers = self._require_open()
             self._file.check()
             return await readers.run(function)
 
     def lock(self, connection: Connection, numbers: Sequence[int]) -> None:
-        """Do nothing: a writing transaction has the whole file."""
+        """Do nothing: a writing transaction locks the whole file."""
 
     def capacity(self) -> Capacity | None:
-        """Ask the file's disk; see Engine."""
+        """Return the space on the file's disk; see Engine."""
         return capacity_of(self._file.path)
 
     async def backup(self, path: str) -> None:
-        """Copy the file as it stands at one moment, readable by its owner alone; see Engine."""
-        self._need_open()
+        """Write a consistent copy, readable only by its owner; see Engine."""
+        self._require_open()
         with unavailable(f"backup of {self._file.path} to {path}"):
             await asyncio.to_thread(copy_database, self._file.path, Path(path))
 
-    def _need_open(self) -> _Readers:
+    def _require_open(self) -> _Readers:
         if self._readers is None:
             raise DatabaseUnavailable(f"{self._file.path} is not open")
         return self._readers
@@ -130,7 +128,7 @@ class SQLiteEngine:
 
 
 class _Readers:
-    """Two threads, each with a reading connection of its own from its first use."""
+    """Two threads, each with its own reading connection, opened on first use."""
 
     def __init__(self, file: SQLiteFile) -> None:
         self._file = file

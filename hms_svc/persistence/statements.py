@@ -1,4 +1,4 @@
-"""What the statement rooms share: lists of any length as one parameter, and rows by the hundred."""
+"""Shared helpers for statements: lists of any length as one parameter, and bulk inserts."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ POSTGRESQL: Final = "postgresql"
 
 
 def among(compared: Column[Any], name: str = "values") -> ColumnElement[bool]:
-    """Compare a column with a collection that comes as one parameter.
+    """Return the condition that a column is in a collection, which is one parameter.
 
-    The text of the statement stays the same however long the list is, so it is
-    prepared once, and no limit on the number of parameters is met.
+    The text of the statement does not depend on the length of the list, so it is prepared
+    once, and the limit on the number of parameters does not apply.
     """
     return _Among(compared, bindparam(name, type_=_Listed(compared.type)))
 
 
 class _Listed(TypeDecorator[Collection[Any]]):
-    """A collection as one parameter: an array, or JSON where there are no arrays."""
+    """A collection as one parameter: an array, or JSON if the dialect has no arrays."""
 
     impl = Text
     cache_ok = True
@@ -69,7 +69,7 @@ class _Listed(TypeDecorator[Collection[Any]]):
 
 
 class _Among(FunctionElement[bool]):
-    """`among`, worded when the dialect is known."""
+    """`among`, compiled when the dialect is known."""
 
     inherit_cache = True
     name = "among"
@@ -79,8 +79,8 @@ class _Among(FunctionElement[bool]):
 @compiles(_Among)
 def _among_json(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
     compared, listed = _sides(element)
-    each = func.json_each(listed).table_valued("value")
-    condition = compared.in_(select(cast(each.c.value, compared.type)))
+    rows = func.json_each(listed).table_valued("value")
+    condition = compared.in_(select(cast(rows.c.value, compared.type)))
     return compiler.process(condition, **options)
 
 
@@ -96,20 +96,20 @@ def _sides(element: _Among) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
 
 
 class Bulk:
-    """A writing statement for many rows: SQLAlchemy words it once, the driver runs it.
+    """A writing statement for many rows: SQLAlchemy compiles it once, the driver runs it.
 
-    `names` are its parameters, and the order of the tuples that `run` takes. On
-    PostgreSQL each parameter is one array of a whole column, so that any number
-    of rows is one statement and one round trip.
+    `names` are its parameters in the order of the tuples that `run` takes. On PostgreSQL
+    each parameter is the array of a whole column, so that any number of rows is one
+    statement and one round trip.
     """
 
-    def __init__(self, word: Callable[[str], UpdateBase], names: Sequence[str]) -> None:
-        self._word = word
+    def __init__(self, build: Callable[[str], UpdateBase], names: Sequence[str]) -> None:
+        self._build = build
         self.names = list(names)
         self._texts: dict[str, str] = {}
 
     def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[AnyRow]:
-        """Run the statement for every row; for none it does nothing. Gives what it returns."""
+        """Run the statement for all rows, if any; return the rows that it returns."""
         if not rows:
             return []
         text = self._text(connection.dialect)
@@ -119,14 +119,16 @@ class Bulk:
         result = connection.exec_driver_sql(text, tuple(_columns(rows)))
         return list(result) if result.returns_rows else []
 
-    def worded(self, dialect: str) -> UpdateBase:
-        """Return the statement."""
-        return self._word(dialect)
+    def statement(self, dialect: str) -> UpdateBase:
+        """Return the statement for a dialect."""
+        return self._build(dialect)
 
     def _text(self, dialect: Dialect) -> str:
         text = self._texts.get(dialect.name)
         if text is None:
-            text = self._texts[dialect.name] = _compiled(self.worded(dialect.name), [self], dialect)
+            text = self._texts[dialect.name] = _compiled(
+                self.statement(dialect.name), [self], dialect
+            )
         return text
 
 
@@ -135,7 +137,7 @@ _TOGETHER: Final[dict[tuple[Bulk, ...], str]] = {}
 
 
 def write_together(connection: Connection, parts: Sequence[Part]) -> None:
-    """Run several Bulks over tables that do not meet: on PostgreSQL in one round trip."""
+    """Run several Bulks on unrelated tables: on PostgreSQL in one round trip."""
     parts = [part for part in parts if part[1]]
     if connection.dialect.name != POSTGRESQL or len(parts) < 2:
         for bulk, rows in parts:
@@ -144,7 +146,7 @@ def write_together(connection: Connection, parts: Sequence[Part]) -> None:
     bulks = tuple(bulk for bulk, _ in parts)
     text = _TOGETHER.get(bulks)
     if text is None:
-        *first, last = (bulk.worded(POSTGRESQL) for bulk in bulks)
+        *first, last = (bulk.statement(POSTGRESQL) for bulk in bulks)
         ctes = [statement.cte(f"part_{number}") for number, statement in enumerate(first)]
         text = _compiled(last.add_cte(*ctes), bulks, connection.dialect)
         _TOGETHER[bulks] = text
@@ -166,37 +168,37 @@ def _compiled(statement: UpdateBase, bulks: Sequence[Bulk], dialect: Dialect) ->
     return str(compiled)
 
 
-def handed_in(types: Mapping[str, TypeEngine[Any]], *, by_name: bool = False) -> TableValuedAlias:
-    """Return rows that come as arrays as a table of PostgreSQL, with their order as `ordinality`.
+def array_rows(types: Mapping[str, TypeEngine[Any]], *, by_name: bool = False) -> TableValuedAlias:
+    """Return arrays as the rows of a PostgreSQL table, with their order as `ordinality`.
 
-    The arrays of a Bulk come in order, those of any other statement `by_name`.
+    The arrays of a Bulk are bound by position, those of any other statement `by_name`.
     """
     arrays = [
         bindparam(name, type_=ARRAY(type_), unique=not by_name) for name, type_ in types.items()
     ]
     columns = [column(name, type_) for name, type_ in types.items()]
     rows = func.unnest(*arrays).table_valued(*columns, with_ordinality="ordinality")
-    return rows.render_derived(name="handed_in")
+    return rows.render_derived(name="array_rows")
 
 
 def insert_into(dialect: str, table: Table, names: Sequence[str]) -> DialectInsert:
-    """Return the INSERT of rows of a Bulk, in their order, that knows ON CONFLICT."""
+    """Return an INSERT of the rows of a Bulk, in order, that supports ON CONFLICT."""
     if dialect != POSTGRESQL:
         return SQLiteInsert(table)
     from sqlalchemy.dialects.postgresql import Insert
 
-    rows = handed_in({name: table.c[name].type for name in names})
+    rows = array_rows({name: table.c[name].type for name in names})
     ordered = select(*(rows.c[name] for name in names)).order_by(rows.c.ordinality)
     return Insert(table).from_select(list(names), ordered, include_defaults=False)
 
 
-def plainly(table: Table, *names: str) -> Bulk:
-    """Insert rows of these columns."""
+def insert_rows(table: Table, *names: str) -> Bulk:
+    """Return the insertion of rows with these columns."""
     return Bulk(lambda dialect: insert_into(dialect, table, names), names)
 
 
-def or_ignore(table: Table, *names: str, key: Sequence[str]) -> Bulk:
-    """Insert rows, and leave one alone whose unique `key` is there already."""
+def insert_or_ignore(table: Table, *names: str, key: Sequence[str]) -> Bulk:
+    """Return the insertion of rows that skips those whose unique `key` exists already."""
     return Bulk(
         lambda dialect: insert_into(dialect, table, names).on_conflict_do_nothing(
             index_elements=key

@@ -1,6 +1,6 @@
-"""Every table, as this program version writes it. Times are Unix milliseconds, bytes are JSON.
+"""All tables in this version of the schema. Times are Unix milliseconds, bytes are JSON.
 
-A change here needs a migration beside it; a test compares the two.
+A change here needs a migration; a test compares the two.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 METADATA: Final = MetaData()
 _COUNTED: Final[dict[str, Any]] = {"sqlite_autoincrement": True}
-"""Numbers are never used twice, also not after the newest row was removed."""
+"""Numbers are never reused, even if the newest row was removed."""
 
 
 def _number() -> Column[int]:
@@ -39,7 +39,7 @@ job_fences: Final = Table(
     Column("at", BigInteger, nullable=False),
     Index("job_fences_by_fence", "fence").ddl_if(dialect="postgresql"),
 )
-"""The highest fence that each job has shown, and when."""
+"""The highest fence of each job, and when it was raised."""
 
 cases: Final = Table(
     "cases",
@@ -69,7 +69,7 @@ cases: Final = Table(
     Index("cases_by_status", "status", "number"),
     Index("cases_by_kind", "kind", "number"),
 )
-"""A case is the effect (job_id, key); `open_cell` is its cell of the grid while it is open."""
+"""A case is the effect (job_id, key); `open_cell` is its grid cell while it is open."""
 
 reports: Final = Table(
     "reports",
@@ -81,7 +81,7 @@ reports: Final = Table(
     UniqueConstraint("user_id", "job_id", name="reports_once"),
     Index("reports_by_user", "user_id", "at"),
 )
-"""Which jobs counted as reports of which user; kept for a day."""
+"""The jobs that counted as reports of each user; kept for a day."""
 
 outbox: Final = Table(
     "outbox",
@@ -129,7 +129,7 @@ approvals: Final = Table(
     Column("note", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
 )
-"""Of programs that knew only schema 0003. Approvals stand in the broker now; a later revision drops it."""
+"""Used by programs that know only schema 0003. Approvals are in the broker now; a later revision drops it."""
 
 archive: Final = Table(
     "archive",
@@ -143,7 +143,7 @@ archive: Final = Table(
     UniqueConstraint("job_id", "finished_at", name="archive_once"),
     Index("archive_by_end", "finished_at", "number"),
 )
-"""One row for each end: an id may be used again once its job has left the broker."""
+"""One row for each end of a job: an id may be used again once its job has left the broker."""
 
 analytics_deltas: Final = Table(
     "analytics_deltas",
@@ -174,7 +174,7 @@ tokens: Final = Table(
     Column("expires_at", BigInteger),
     Column("revoked_at", BigInteger),
 )
-"""Who may come in over HTTP. `digest` is of the secret, which nobody keeps; `scopes` has spaces."""
+"""Tokens of the HTTP API. `digest` is that of the secret, which is not stored; `scopes` are separated by spaces."""
 
 accepted_keys: Final = Table(
     "accepted_keys",
@@ -185,11 +185,11 @@ accepted_keys: Final = Table(
     Column("answer", LargeBinary, nullable=False),
     Column("at", BigInteger, nullable=False),
 )
-"""Requests that came with a key of their sender: digests of key and request, and the answer."""
+"""Requests with an idempotency key: digests of key and request, and the answer."""
 
 schema_info: Final = Table(
     "schema_info",
     METADATA,
     Column("oldest_program", Text, primary_key=True),
 )
-"""One row: the oldest program, by the newest revision it knows, that this schema still serves."""
+"""One row: the oldest program, by the newest revision it knows, that this schema still supports."""

@@ -1,4 +1,4 @@
-"""Bearer tokens: digests of secrets, with what their bearers may do."""
+"""Bearer tokens: digests of their secrets, with their scopes."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _REVOKE = (
 
 
 def add(connection: Connection, token: Token) -> None:
-    """Keep a new token."""
+    """Store a new token."""
     connection.execute(_INSERT, _values(token))
 
 
 def every(connection: Connection) -> list[Token]:
-    """Return every token, the oldest first."""
+    """Return all tokens, oldest first."""
     return [_token(row) for row in connection.execute(_ALL)]
 
 
 def revoke(connection: Connection, token_id: str, at: int) -> bool:
-    """Mark a token as revoked; False where there is none, or it is already."""
+    """Mark a token as revoked; return False if there is none or it was revoked before."""
     return connection.execute(_REVOKE, {"revoked": token_id, "moment": at}).rowcount > 0
 
 

@@ -1,4 +1,4 @@
-"""What Alembic runs: migrations over the connection, and in the transaction, of the caller."""
+"""Alembic's entry point: runs migrations on the connection and in the transaction of the caller."""
 
 from __future__ import annotations
 

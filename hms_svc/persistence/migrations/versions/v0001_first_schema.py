@@ -12,14 +12,14 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make every table of the first version."""
+    """Create all tables of the first version."""
     _create_effects()
     _create_ledger()
     _create_analytics()
 
 
 def downgrade() -> None:
-    """Remove every table again."""
+    """Drop all tables."""
     for table in (
         "reports",
         "outbox",

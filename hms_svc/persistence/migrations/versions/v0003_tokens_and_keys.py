@@ -1,4 +1,4 @@
-"""Tokens that may come in, and the keys under which requests were accepted."""
+"""API tokens, and the idempotency keys of accepted requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Only adds: programs that know 0001 go on."""
+    """Only adds: programs that know 0001 still work."""
     op.create_table(
         "tokens",
         sa.Column("id", sa.Text, primary_key=True),
@@ -34,6 +34,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take it back."""
+    """Revert the changes."""
     op.drop_table("accepted_keys")
     op.drop_table("tokens")

@@ -1,4 +1,4 @@
-"""The schema says which programs it serves; places are looked up by their cell alone."""
+"""The schema records the oldest supported program; places are found by their cell alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Only adds, but for an index that is made anew: programs that know 0001 go on."""
+    """Only adds, except for a rebuilt index: programs that know 0001 still work."""
     info = op.create_table("schema_info", sa.Column("oldest_program", sa.Text, primary_key=True))
     op.bulk_insert(info, [{"oldest_program": "0001"}])
     _index_places("open_cell")
@@ -19,7 +19,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take it back."""
+    """Revert the changes."""
     if op.get_context().dialect.name == "postgresql":
         op.drop_index("job_fences_by_fence", "job_fences")
     _index_places("kind", "open_cell")
