@@ -1,1 +1,1 @@
-"""Policy to verdict: which actions are allowed, held for a human, or denied."""
+"""Policies: which actions are allowed, held for a human, or denied."""

@@ -1,7 +1,7 @@
-"""The CEL library's evaluator, without the command line that its package also imports.
+"""The evaluator of the CEL library, without the command line that its package imports.
 
-That command line costs 130 ms and 15 MB in every worker. Its package is
-entered into `sys.modules` empty, so that only the extension inside it loads.
+That command line costs 130 ms and 15 MB in each worker. An empty package is put into
+`sys.modules`, so that only the extension module inside it is loaded.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _loading = threading.Lock()
 
 
 def compile_expression(source: str) -> Program:
-    """Compile an expression; ValueError says what is wrong with it, and where."""
+    """Compile an expression; raise ValueError with the fault and its place."""
     return cast("Program", _engine().compile(source))
 
 
 def make_context(variables: dict[str, Any]) -> Context:
-    """Return the variables to any number of executions."""
+    """Return a context with the variables, for any number of executions."""
     return cast("Context", _engine().Context(variables))
 
 
 def _engine() -> Any:
-    with _loading:  # a console and its workers may come here at the same moment
+    with _loading:  # a console and its workers may load it at the same time
         if "cel" not in sys.modules:
             spec = find_spec("cel")
             if spec is None:

@@ -1,4 +1,4 @@
-"""A policy file, compiled: what decides where no remote service is configured."""
+"""The compiled policy file, which decides if no policy service is configured."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Compiled(msgspec.Struct, frozen=True):
 
 
 class LocalPolicy:
-    """Answers from the rules of one file: deny beats hold, hold beats allow, then the default."""
+    """Decides by the rules of one file: deny before hold, hold before allow, then the default."""
 
     def __init__(self, policy: PolicyFile) -> None:
         self._policy = policy
@@ -45,21 +45,21 @@ class LocalPolicy:
         self._by_action: dict[str, Sequence[_Compiled]] = {}
 
     async def decide(self, question: Question) -> Verdict:
-        """Return the verdict. Raises RuleFailed, naming the rule, where its expression breaks."""
+        """Return the verdict; raise RuleFailed with the rule if its expression fails."""
         context: Context | None = None
-        for one in self._speaking_of(question.action):
+        for one in self._rules_for(question.action):
             if one.program is not None:
                 context = context or _context(question)
                 if not self._holds(one.rule, one.program, context):
                     continue
             return Verdict(one.rule.effect, one.rule.id, one.rule.reason)
-        reason = f"no rule of the policy speaks of {question.action!r}"
+        reason = f"no rule of the policy applies to {question.action!r}"
         return Verdict(self._policy.default, DEFAULT_RULE, reason)
 
     def rule_text(self, rule: str) -> str:
-        """Return effect, action, expression and reason of a rule, as they stand in the file."""
+        """Return effect, action, expression and reason of a rule, as in the file."""
         if rule == DEFAULT_RULE:
-            return f"no rule speaks of the action; the default is {self._policy.default.value}"
+            return f"no rule applies to the action; the default is {self._policy.default.value}"
         for each in self._policy.rules:
             if each.id == rule:
                 when = f" when {' '.join(each.when.split())}" if each.when else ""
@@ -67,9 +67,9 @@ class LocalPolicy:
         return ""
 
     async def close(self) -> None:
-        """Release nothing: the rules live in memory."""
+        """Do nothing: the rules are in memory."""
 
-    def _speaking_of(self, action: str) -> Sequence[_Compiled]:
+    def _rules_for(self, action: str) -> Sequence[_Compiled]:
         found = self._by_action.get(action)
         if found is None:
             found = tuple(one for one in self._rules if fnmatchcase(action, one.rule.action))
@@ -81,10 +81,10 @@ class LocalPolicy:
         try:
             answer = program.execute(context)
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            raise RuleFailed(f"{self._where(rule)} broke: {error}", rule=rule.id) from error
+            raise RuleFailed(f"{self._where(rule)} failed: {error}", rule=rule.id) from error
         if not isinstance(answer, bool):
             raise RuleFailed(
-                f"{self._where(rule)} gave {answer!r:.80}, not true or false", rule=rule.id
+                f"{self._where(rule)} returned {answer!r:.80}, not true or false", rule=rule.id
             )
         return answer
 
@@ -93,7 +93,7 @@ class LocalPolicy:
 
 
 def load_local_policy(path: Path | None) -> LocalPolicy:
-    """Read and compile a policy file, or the bundled one. Raises BadPolicy with file and line."""
+    """Load and compile a policy file, or the bundled one for None; raise BadPolicy with file and line."""
     return LocalPolicy(load_policy_file(path))
 
 
@@ -109,11 +109,11 @@ def _compile(rule: Rule, name: str) -> Program | None:
         program = compile_expression(rule.when)
     except ValueError as error:
         raise BadPolicy(_syntax_fault(str(error), rule, name)) from error
-    strange = set(program.variables()) - _TYPE_NAMES - {*VARIABLES, *_BOUND.findall(rule.when)}
-    if strange:
+    unknown = set(program.variables()) - _TYPE_NAMES - {*VARIABLES, *_BOUND.findall(rule.when)}
+    if unknown:
         raise BadPolicy(
-            f"{name}:{rule.when_line}: rule {rule.id!r} asks for {min(strange)!r}; "
-            f"there are {', '.join(VARIABLES)}"
+            f"{name}:{rule.when_line}: rule {rule.id!r} uses the unknown variable {min(unknown)!r}; "
+            f"known are {', '.join(VARIABLES)}"
         )
     return program
 

@@ -1,4 +1,4 @@
-"""Reading a policy file: TOML to rules, with the line of whatever is wrong."""
+"""Reads a policy file: TOML to rules, with the line number of each error."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _FENCES: Final = ('"""', "'''")
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """One rule. `action` is a name or a glob of names; `when` a CEL expression, None for always.
+    """One rule. `action` is a name or a glob; `when` is a CEL expression, None for always.
 
-    `line` is where the rule begins, `when_line` where its expression does, both from 1.
+    `line` is where the rule begins, `when_line` where its expression begins, both from 1.
     """
 
     id: str
@@ -40,7 +40,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PolicyFile(msgspec.Struct, frozen=True):
-    """A policy as it was written: rules in their order, and the effect where none of them speaks."""
+    """The content of a policy: its rules in order, and the effect if none of them applies."""
 
     name: str
     default: Effect
@@ -48,7 +48,7 @@ class PolicyFile(msgspec.Struct, frozen=True):
 
 
 def load_policy_file(path: Path | None) -> PolicyFile:
-    """Read a policy from a file, or the bundled one for None. Raises BadPolicy with file and line."""
+    """Return the policy of a file, or the bundled one for None; raise BadPolicy with file and line."""
     source = path or BUNDLED
     try:
         text = read_text_file(source)
@@ -58,7 +58,7 @@ def load_policy_file(path: Path | None) -> PolicyFile:
 
 
 def read_policy(text: str, name: str) -> PolicyFile:
-    """Read a policy from TOML text; `name` stands before the line in every BadPolicy."""
+    """Return the policy in a TOML text; `name` precedes the line number in each BadPolicy."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -74,7 +74,7 @@ def read_policy(text: str, name: str) -> PolicyFile:
 
 
 class _Lines:
-    """Where each key stands: tomllib does not tell."""
+    """The line of each key, which tomllib does not report."""
 
     def __init__(self, text: str) -> None:
         self.top: dict[str, int] = {}
@@ -141,7 +141,9 @@ def _effect(value: object, name: str, line: int) -> Effect:
     try:
         return Effect(str(value))
     except ValueError as error:
-        raise BadPolicy(f"{name}:{line}: effect {value!r} is none of {_EFFECTS}") from error
+        raise BadPolicy(
+            f"{name}:{line}: effect {value!r} is unknown; use one of {_EFFECTS}"
+        ) from error
 
 
 def _default(document: Mapping[str, Any], lines: Mapping[str, int], name: str) -> Effect:
@@ -154,7 +156,7 @@ def _known_keys(
     for key in table:
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1)
-            right = f"did you mean {close[0]}" if close else f"there are {', '.join(known)}"
+            right = f"did you mean {close[0]}" if close else f"known are {', '.join(known)}"
             where = lines.get(key, lines.get("", 1))
             raise BadPolicy(f"{name}:{where}: unknown key {key!r}; {right}")
 
@@ -164,6 +166,6 @@ def _unique_ids(rules: Iterable[Rule], name: str) -> None:
     for rule in rules:
         if rule.id in seen:
             raise BadPolicy(
-                f"{name}:{rule.line}: rule id {rule.id!r} stands twice, first at line {seen[rule.id].line}"
+                f"{name}:{rule.line}: rule id {rule.id!r} is used twice, first at line {seen[rule.id].line}"
             )
         seen[rule.id] = rule

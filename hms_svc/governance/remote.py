@@ -1,4 +1,4 @@
-"""A policy service behind a URL. Where it does not answer properly, nothing is allowed."""
+"""A policy service at a URL. Without a valid answer nothing is allowed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Answer(msgspec.Struct, frozen=True):
 class RemotePolicy:
     """Posts `{"action", "payload", "job"}` and reads `{"effect", "rule", "reason"}`.
 
-    Belongs to the loop that first asks. No redirects and no proxies: the
+    Belongs to the event loop of its first call. Redirects and proxies are not used: the
     answer comes from the configured address or not at all.
     """
 
@@ -38,7 +38,7 @@ class RemotePolicy:
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise BadSetting(f"policy_url {url!r} is not an http or https address")
+            raise BadSetting(f"policy_url {url!r} is not an http:// or https:// address")
         self._url = url
         self._shown = f"{parts.scheme}://{parts.hostname}"
         self._timeout_seconds = timeout_seconds
@@ -46,7 +46,7 @@ class RemotePolicy:
         self._client: AsyncClient | None = None
 
     async def decide(self, question: Question) -> Verdict:
-        """Return the service's verdict. Any failure to get one is PolicyUnavailable."""
+        """Return the service's verdict; raise PolicyUnavailable if there is no valid one."""
         import httpx
 
         try:
@@ -66,7 +66,7 @@ class RemotePolicy:
         return Verdict(answer.effect, answer.rule, answer.reason)
 
     def rule_text(self, rule: str) -> str:
-        """Return nothing: the service tells its rules to nobody."""
+        """Return an empty text: the service does not publish its rules."""
         return ""
 
     async def close(self) -> None:
@@ -88,7 +88,7 @@ class RemotePolicy:
                 body += chunk
                 if len(body) > MAX_ANSWER_BYTES:
                     raise PolicyUnavailable(
-                        f"{self._shown}: an answer over {MAX_ANSWER_BYTES} bytes"
+                        f"{self._shown}: the answer has more than {MAX_ANSWER_BYTES} bytes"
                     )
             return response.status_code, bytes(body)
 

@@ -1,1 +1,1 @@
-"""Logs, metrics and traces: subscribers, so that nobody else needs to know of them."""
+"""Logs, metrics and traces."""

@@ -12,16 +12,16 @@ from hms_svc.ports.meters import OTHER, Family, HistogramFamily, Tally
 
 MOST_ROUTES: Final = 200
 METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
-_REQUESTS: Final = Family("Requests answered.", ("route", "method", "status"))
+_REQUESTS: Final = Family("HTTP requests answered.", ("route", "method", "status"))
 _DURATIONS: Final = HistogramFamily(
-    "From a request's first byte to its answer's last.",
+    "Time from a request's first byte to the last byte of its response.",
     ("route", "method"),
     (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 
 
 class HttpMeter:
-    """Requests of one HTTP server. Only routes that exist may be named: what matched none is `other`."""
+    """Counts the requests of one HTTP server. Only existing routes have a label; other requests are `other`."""
 
     def __init__(self) -> None:
         self._requests: dict[tuple[str, ...], float] = {}
@@ -29,22 +29,22 @@ class HttpMeter:
         self._routes: set[str] = set()
 
     def observe(self, route_template: str, method: str, status: int, seconds: float) -> None:
-        """Count one answer. The template is as declared (`/jobs/{id}`), empty where none matched."""
+        """Count one response. The template is as declared (`/jobs/{id}`), empty if none matched."""
         route = self._route(route_template)
         method = method if method in METHODS else OTHER
         code = str(status) if 100 <= status <= 599 else OTHER
-        counted = (route, method, code)
-        self._requests[counted] = self._requests.get(counted, 0.0) + 1
+        labels = (route, method, code)
+        self._requests[labels] = self._requests.get(labels, 0.0) + 1
         self._durations.setdefault((route, method), Tally(_DURATIONS.bounds)).add(seconds)
 
     def expect(self, route_template: str, method: str, statuses: Iterable[int]) -> None:
-        """Let a route's answers with these statuses stand at 0 until there is one."""
+        """Export a route's responses with these statuses as 0 until there is one."""
         route = self._route(route_template)
         for status in statuses:
             self._requests.setdefault((route, method, str(status)), 0.0)
 
     def collect(self) -> Iterator[Metric]:
-        """Return the families."""
+        """Yield the metric families."""
         yield counter("hms_http_requests_total", _REQUESTS, self._requests)
         yield histogram("hms_http_request_duration_seconds", _DURATIONS, self._durations)
 

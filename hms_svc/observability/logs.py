@@ -1,4 +1,4 @@
-"""How log lines look: one line of text, or one JSON object."""
+"""The format of log lines: one line of text, or one JSON object."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ JOB_FIELDS: Final = ("job_id", "job_type", "attempt")
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, and the traceback where there is one.
+    """Formats a record as one JSON object: time, level, logger, message, and the traceback if any.
 
-    A record about a job, or made while one runs, has `job_id`, `job_type` and `attempt` too.
+    A record about a job, or logged while one runs, also has `job_id`, `job_type` and `attempt`.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write one record."""
+        """Return the line of a record."""
         fields: dict[str, Any] = {
             "time": to_rfc3339(int(record.created * 1000)),
             "level": record.levelname.lower(),
@@ -43,13 +43,13 @@ def _job_of(record: logging.LogRecord) -> dict[str, Any]:
 
 
 class TextFormatter(logging.Formatter):
-    """Time, level and message; what would move the cursor or forge a line is made visible."""
+    """Time, level and message; control characters are escaped, so that no line can be forged."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        """Write the line itself; a traceback keeps its own lines below it."""
+        """Return the line itself; a traceback keeps its own lines below it."""
         line = super().formatMessage(record)
         return line if line.isprintable() else "".join(map(_visible, line))
 
@@ -59,7 +59,7 @@ def _visible(character: str) -> str:
 
 
 def set_up_logging(level: str, style: str) -> None:
-    """Send the program's log to standard error. `style` is `text` or `json`."""
+    """Log to standard error. `style` is `text` or `json`."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     root = logging.getLogger("hms_svc")

@@ -1,4 +1,4 @@
-"""The metrics of one HTTP server: its workers' reports, the fleet as it stands, and its own requests."""
+"""The metrics of one HTTP server: its workers' reports, the state of the fleet, and its own requests."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from hms_svc.ports.clock import Clock
 
 
 class Metrics:
-    """Takes the reports of workers, and renders all there is as Prometheus or OpenMetrics text.
+    """Takes the reports of workers, and renders all metrics as Prometheus or OpenMetrics text.
 
-    `http` counts this process's own requests. `series` of workers (a metric's name, and label
-    values) stand at 0 until they are reported.
+    `http` counts this process's own requests. The `series` of workers (a metric's name and label
+    values) are 0 until they are reported.
     """
 
     def __init__(
@@ -33,20 +33,20 @@ class Metrics:
         PlatformCollector(registry=self._process)
 
     def take(self, message: bytes) -> None:
-        """Add one message of a worker; never raises: what is no report is counted as such."""
+        """Add one message of a worker; never raises: an invalid report is counted as malformed."""
         self._workers.take(message)
 
     def liveness(self) -> list[WorkerLiveness]:
-        """Return how each worker that has reported here is, sorted by its id."""
+        """Return the liveness of each worker that has reported here, sorted by id."""
         return self._workers.liveness()
 
     def render(self, seen: Overview, accept: str = "") -> tuple[bytes, str]:
-        """Return the text and its content type, as the Accept header asks."""
+        """Return the text and its content type, by the Accept header."""
         encode, content_type = choose_encoder(accept)
         return encode(_Rendering(seen, self)), content_type
 
     def families(self, seen: Overview) -> Iterator[Metric]:
-        """Return every family."""
+        """Yield all metric families."""
         yield from families_of(seen, self._types)
         yield from self._workers.collect()
         yield from self.http.collect()
@@ -54,7 +54,7 @@ class Metrics:
 
 
 class _Rendering:
-    """What the client's encoders take: a collector, here of one overview."""
+    """A collector of one overview, for the encoders of the Prometheus client."""
 
     def __init__(self, seen: Overview, metrics: Metrics) -> None:
         self._seen = seen

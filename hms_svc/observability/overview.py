@@ -1,4 +1,4 @@
-"""What broker and database tell of the whole fleet, as metric families: the same from each HTTP server."""
+"""Metrics of the whole fleet, from broker and database: the same on each HTTP server."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ RUNNING_COUNTERS: Final = {
     "claimed": "Claims of jobs.",
     "completed": "Jobs completed.",
     "failed": "Attempts that failed.",
-    "retried": "Failed attempts after which the job is tried again.",
+    "retried": "Failed attempts after which the job is retried.",
     "rejected": "Jobs rejected by a validator or by governance.",
-    "dead": "Jobs given up.",
-    "cancelled": "Jobs called off.",
-    "discarded": "Jobs that an operator discarded.",
+    "dead": "Jobs that became dead.",
+    "cancelled": "Jobs cancelled.",
+    "discarded": "Jobs discarded by an operator.",
 }
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
-    """What was read for one rendering, at `at` (Unix ms). What could not be read is left out.
+    """The data for one rendering, read at `at` (Unix ms). What could not be read is left out.
 
     `outbox_lag_ms` is the age of the oldest row that is not yet published.
     """
@@ -49,7 +49,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def families_of(seen: Overview, types: TypeLabels) -> Iterator[Metric]:
-    """Return the families of an overview. Beyond the labelled types all share the label `other`."""
+    """Yield the metric families of an overview. Types without a label of their own share `other`."""
     yield from _engines(seen)
     yield from _health(seen.health)
     yield from _workers(seen)
@@ -57,68 +57,68 @@ def families_of(seen: Overview, types: TypeLabels) -> Iterator[Metric]:
     labelled = [(types.label(queue.type), queue) for queue in queues]
     yield gauge("hms_jobs", Family("Jobs, by state.", ("type", "state")), _jobs(labelled))
     yield from _per_queue(labelled, seen.at)
-    for name, words in RUNNING_COUNTERS.items():
+    for name, text in RUNNING_COUNTERS.items():
         totals = _merged(((label, queue.counters.get(name, 0)) for label, queue in labelled), add)
-        yield counter(f"hms_jobs_{name}_total", Family(words, PER_TYPE), totals)
+        yield counter(f"hms_jobs_{name}_total", Family(text, PER_TYPE), totals)
 
 
 def _per_queue(labelled: Labelled, at: int) -> Iterator[Metric]:
-    words = "Age of the job that has been ready longest, 0 where none is."
+    text = "Age of the job that has been ready longest, 0 if none is."
     ages = _merged(((label, _age_seconds(queue, at)) for label, queue in labelled), max)
-    yield gauge("hms_queue_oldest_age_seconds", Family(words, PER_TYPE), ages)
-    words = "1 where the queue is paused."
+    yield gauge("hms_queue_oldest_age_seconds", Family(text, PER_TYPE), ages)
+    text = "1 if the queue is paused."
     paused = _merged(((label, float(queue.paused)) for label, queue in labelled), max)
-    yield gauge("hms_queue_paused", Family(words, PER_TYPE), paused)
-    words = "1 where a live worker serves the type."
+    yield gauge("hms_queue_paused", Family(text, PER_TYPE), paused)
+    text = "1 if a live worker serves the type."
     served = _merged(((label, float(queue.served)) for label, queue in labelled), min)
-    yield gauge("hms_queue_served", Family(words, PER_TYPE), served)
+    yield gauge("hms_queue_served", Family(text, PER_TYPE), served)
 
 
 def _engines(seen: Overview) -> Iterator[Metric]:
-    up = Family("1 where the broker answers.", ("kind",))
+    up = Family("1 if the broker responds.", ("kind",))
     yield gauge("hms_broker_up", up, {(seen.broker.kind,): float(seen.broker.ok)})
     trip: Values = {(): seen.broker.round_trip_ms / 1000} if seen.broker.ok else {}
-    words = "Round trip to the broker, measured by this door."
-    yield gauge("hms_broker_round_trip_seconds", Family(words), trip)
+    text = "Round trip from this HTTP server to the broker."
+    yield gauge("hms_broker_round_trip_seconds", Family(text), trip)
     yield from _broker_capacity(seen.broker)
     health = seen.database
-    up = Family("1 where the database answers and has our schema.", ("kind",))
+    up = Family("1 if the database responds and has a supported schema.", ("kind",))
     yield gauge("hms_database_up", up, {} if health is None else {(health.kind,): float(health.ok)})
     lag: Values = {} if seen.outbox_lag_ms is None else {(): seen.outbox_lag_ms / 1000}
-    words = "Age of the oldest event or follow-up job that is committed and not yet published."
-    yield gauge("hms_outbox_lag_seconds", Family(words), lag)
+    text = "Age of the oldest committed event or follow-up job that is not yet published."
+    yield gauge("hms_outbox_lag_seconds", Family(text), lag)
 
 
 def _health(health: Health | None) -> Iterator[Metric]:
-    words = "1 where the health of the installation has this kind of trouble."
+    text = "1 if the installation has this kind of trouble."
     found: Values = {}
     if health is not None:
         kinds = TroubleKind if health.is_whole else ENGINE_KINDS
         found = {(kind.value,): float(health.has(kind)) for kind in kinds}
-    yield gauge("hms_trouble", Family(words, ("kind",)), found)
+    yield gauge("hms_trouble", Family(text, ("kind",)), found)
 
 
 def _broker_capacity(broker: BrokerHealth) -> Iterator[Metric]:
     capacity = broker.capacity
-    for name, words in (
-        ("used", "Memory that Redis uses, or disk that the queue file uses."),
-        ("limit", "Where new jobs are refused: maxmemory, or the disk."),
+    for name, text in (
+        ("used", "Memory used by Redis, or disk space used by the queue file."),
+        ("limit", "Limit at which new jobs are refused: maxmemory, or the size of the disk."),
     ):
         found: Values = {} if capacity is None else {(broker.kind,): getattr(capacity, name)}
-        yield gauge(f"hms_broker_{name}_bytes", Family(words, ("kind",)), found)
-    words = "Writes of this process that a full broker has refused."
+        yield gauge(f"hms_broker_{name}_bytes", Family(text, ("kind",)), found)
+    text = "Writes of this process refused because the broker was full."
     refused: Values = {(broker.kind,): float(broker.refused)} if broker.ok else {}
-    yield counter("hms_broker_refused_total", Family(words, ("kind",)), refused)
+    yield counter("hms_broker_refused_total", Family(text, ("kind",)), refused)
 
 
 def _workers(seen: Overview) -> Iterator[Metric]:
-    for name, words, value in (
+    for name, text, value in (
         ("workers", "Workers in the broker's register.", len(seen.workers)),
-        ("slots", "Slots of those.", sum(worker.slots for worker in seen.workers)),
-        ("busy_slots", "Slots that hold a job.", sum(worker.busy for worker in seen.workers)),
+        ("slots", "Slots of those workers.", sum(worker.slots for worker in seen.workers)),
+        ("busy_slots", "Busy slots of those workers.", sum(worker.busy for worker in seen.workers)),
     ):
         found: Values = {(): value} if seen.broker.ok else {}
-        yield gauge(f"hms_fleet_{name}", Family(words), found)
+        yield gauge(f"hms_fleet_{name}", Family(text), found)
 
 
 def _jobs(labelled: Labelled) -> Values:

@@ -1,6 +1,6 @@
 """Traces over OTLP/HTTP: the OpenTelemetry SDK behind the tracing port.
 
-Spans carry ids, types and how it ended; never payloads, nor words made of them.
+Spans have ids, types and outcomes, but never payloads or texts derived from them.
 """
 
 from __future__ import annotations
@@ -41,25 +41,25 @@ _FAILED: Final = frozenset({State.RETRYING, State.DEAD})
 class OtlpTracer:
     """Implements ports.tracing.Tracer. Sending happens on a thread; a full queue drops spans.
 
-    `endpoint` is the collector's base address, `instance` the name of this process, which no other
-    bears. OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME come before what is said here.
+    `endpoint` is the collector's base address, `instance` a unique name of this process.
+    OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME override the attributes set here.
     """
 
     def __init__(self, endpoint: str, *, namespace: str, instance: str) -> None:
-        told = {
+        attributes = {
             "service.name": SERVICE,
             "service.namespace": namespace,
             "service.version": metadata.version(SERVICE),
             "service.instance.id": instance,
         }
-        resource = Resource.create(told).merge(OTELResourceDetector().detect())
+        resource = Resource.create(attributes).merge(OTELResourceDetector().detect())
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         address = endpoint.rstrip("/").removesuffix(TRACES_PATH) + TRACES_PATH
         self._provider.add_span_processor(BatchSpanProcessor(CollectorExporter(address)))
         self._tracer = self._provider.get_tracer("hms_svc")
 
     def start_attempt(self, job: ClaimedJob) -> OtlpAttempt:
-        """Begin the span of an attempt, under the context that the job's envelope carries."""
+        """Begin the span of an attempt, as a child of the context in the job's envelope."""
         type = job.job.type
         span = self._tracer.start_span(
             f"process {type}",
@@ -80,7 +80,7 @@ class OtlpTracer:
     def server_span(
         self, request: RequestFacts, caller: TraceContext | None = None
     ) -> Iterator[OtlpRequest]:
-        """Open the span of a request, under the caller's context."""
+        """Open the span of a request, as a child of the caller's context."""
         attributes: dict[str, str | int] = {
             "http.request.method": request.method,
             "http.route": request.route,
@@ -102,7 +102,7 @@ class OtlpTracer:
             yield OtlpRequest(span)
 
     async def close(self) -> None:
-        """Send what is left, for at most three seconds."""
+        """Send the remaining spans, for at most three seconds."""
         ending = threading.Thread(target=self._provider.shutdown, name="traces", daemon=True)
         ending.start()
         await asyncio.get_running_loop().run_in_executor(None, ending.join, CLOSE_SECONDS)
@@ -117,18 +117,18 @@ class OtlpAttempt:
 
     @property
     def context(self) -> TraceContext:
-        """The context of whatever runs now."""
+        """The context of the current span."""
         return _written(self._innermost().get_span_context())
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Open a span within the innermost one."""
+        """Open a child of the innermost span."""
         context = trace.set_span_in_context(self._innermost())
         with _opened(self._tracer, name, context, SpanKind.INTERNAL, {}):
             yield
 
     def finish(self, disposition: Disposition | None) -> None:
-        """End the attempt, by its outcome; a second call finds it ended."""
+        """End the attempt with its outcome; a second call does nothing."""
         if not self._span.is_recording():
             return
         outcome = "lost" if disposition is None else disposition.state.value
@@ -142,7 +142,7 @@ class OtlpAttempt:
         self._span.end()
 
     def _innermost(self) -> Span:
-        """Find the span that is open here, where it is of this trace, else the attempt's own."""
+        """Return the current span if it belongs to this trace, otherwise the attempt's own."""
         current = trace.get_current_span()
         ours = self._span.get_span_context().trace_id
         return current if current.get_span_context().trace_id == ours else self._span
@@ -160,13 +160,13 @@ class OtlpRequest:
         return _written(self._span.get_span_context())
 
     def link(self, context: TraceContext) -> None:
-        """Point to the trace of a job that came with a context of its own."""
+        """Link to the trace of a job that was submitted with its own context."""
         found = trace.get_current_span(_context_of(context)).get_span_context()
         if found.is_valid:
             self._span.add_link(found)
 
     def set_status(self, code: int, fault: str = "") -> None:
-        """Note the HTTP status that was answered; what the caller did wrong is no error of a server."""
+        """Record the HTTP status of the response; client errors are not errors of the server."""
         self._span.set_attribute("http.response.status_code", code)
         if code >= 500:
             self._span.set_attribute("error.type", fault or str(code))
@@ -177,7 +177,7 @@ class OtlpRequest:
 def _opened(
     tracer: trace.Tracer, name: str, context: Context, kind: SpanKind, attributes: dict[str, str]
 ) -> Iterator[Span]:
-    """Open a span as the current one; an error is told by its class, a verdict is none."""
+    """Open a span as the current one; an error is recorded by its class, a verdict is not an error."""
     with tracer.start_as_current_span(
         name,
         context,

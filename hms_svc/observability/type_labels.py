@@ -1,4 +1,4 @@
-"""Which job types have a label of their own: anybody may push to a queue and so invent a type."""
+"""Limits the job types with their own label: any producer can create a type by pushing to its queue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MOST_TYPES: Final = 500
 
 
 class TypeLabels:
-    """First come, first labelled, for as long as the process lives; beyond `most` it is `other`."""
+    """The first `most` types get their own label while the process runs; all others are `other`."""
 
     def __init__(self, most: int = MOST_TYPES) -> None:
         self._most = most

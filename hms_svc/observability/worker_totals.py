@@ -1,4 +1,4 @@
-"""What the workers of one `serve` have reported, added up; and when each was last heard."""
+"""The totals of the reports of the workers of one `serve`, and the time of each worker's last report."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from hms_svc.ports.meters import (
 )
 
 SILENT_MS: Final = 10_000
-"""After this the gauges of a worker no longer count."""
+"""After this time without a report the gauges of a worker no longer count."""
 FORGOTTEN_MS: Final = 15 * 60_000
 FAREWELL_MS: Final = 60_000
 _FATES: Final = (("taken",), ("malformed",), ("missed",))
-_REPORTS: Final = Family("Reports of workers, by what became of them.", ("fate",))
+_REPORTS: Final = Family("Reports of workers, by how they were processed.", ("fate",))
 Series: TypeAlias = tuple[str, tuple[str, ...]]
 _UNLABELLED: Final[tuple[Series, ...]] = tuple(
     (name, ()) for name, labels in LABELS.items() if not labels
@@ -36,9 +36,11 @@ _decode: Final = msgspec.msgpack.Decoder(WorkerReport).decode
 
 
 class WorkerLiveness(msgspec.Struct, frozen=True, kw_only=True):
-    """How one worker is. `iteration_seconds`: how long its claim loop had been in a turn, as told.
+    """The liveness of one worker. `iteration_seconds` is how long its claim loop had taken, as last reported.
 
-    `is_lane`: it claims suspects alone. `is_hung`: functions that run on past the end of their job hold all its slots.
+    `is_lane`: it claims only suspects. `is_hung`: functions that still run after their job was
+    settled hold all
+    of its slots.
     """
 
     worker: str
@@ -51,17 +53,17 @@ class WorkerLiveness(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Reported(msgspec.Struct):
-    """The last report of a worker, and when it came."""
+    """The last report of a worker, and when it was received."""
 
     report: WorkerReport
     at: int
 
 
 class WorkerTotals:
-    """Adds up reports. What was counted stays when a worker ends; its gauges go with it.
+    """Adds up reports. Counters stay when a worker ends; its gauges are removed.
 
-    `series` (a metric's name, and label values) stand at 0 before anything is counted: of one that
-    begins at its first event a monitor sees no increase.
+    `series` (a metric's name and label values) start at 0: if a series begins with its first
+    event, a monitor does not see an increase.
     """
 
     def __init__(self, clock: Clock, types: TypeLabels, series: Iterable[Series] = ()) -> None:
@@ -75,7 +77,7 @@ class WorkerTotals:
         self._fates: dict[tuple[str, ...], float] = dict.fromkeys(_FATES, 0.0)
 
     def take(self, message: bytes) -> None:
-        """Add one message of a worker; what is none, or a repetition, is counted and dropped."""
+        """Add one message of a worker; malformed messages and repetitions are dropped."""
         try:
             report = _decode(message)
             self._check(report)
@@ -93,7 +95,7 @@ class WorkerTotals:
         self._add(report)
 
     def liveness(self) -> list[WorkerLiveness]:
-        """Return how each worker is: a minute beyond its goodbye, 15 minutes beyond its last word."""
+        """Return each worker's liveness, up to a minute after its goodbye or 15 minutes after its last report."""
         now = self._clock.lease_ms()
         for worker, reported in list(self._reports.items()):
             kept_ms = FAREWELL_MS if reported.report.goodbye else FORGOTTEN_MS
@@ -113,26 +115,26 @@ class WorkerTotals:
         ]
 
     def collect(self) -> Iterator[Metric]:
-        """Return all families, also those that nothing was counted in yet."""
+        """Yield all metric families, including those without counts."""
         for name, family in COUNTERS.items():
             yield counter(name, family, self._counters[name])
         for name, shape in HISTOGRAMS.items():
             yield histogram(name, shape, self._tallies[name])
-        speaking = {live.worker for live in self.liveness() if _speaks(live)}
+        reporting = {live.worker for live in self.liveness() if _is_reporting(live)}
         for name, family in GAUGES.items():
-            told = (self._reports[worker].report.gauges.get(name, 0.0) for worker in speaking)
-            yield gauge(name, family, {(): sum(told)})
-        alive = Family("Workers that report here, and have within ten seconds.")
-        yield gauge("hms_worker_processes", alive, {(): len(speaking)})
-        turning = Family("The longest that a claim loop of those has been in its present turn.")
+            values = (self._reports[worker].report.gauges.get(name, 0.0) for worker in reporting)
+            yield gauge(name, family, {(): sum(values)})
+        alive = Family("Workers that have reported to this process within ten seconds.")
+        yield gauge("hms_worker_processes", alive, {(): len(reporting)})
+        iteration = Family("The longest current iteration of a claim loop of those workers.")
         longest = max(
-            (live.iteration_seconds for live in self.liveness() if _speaks(live)), default=0
+            (live.iteration_seconds for live in self.liveness() if _is_reporting(live)), default=0
         )
-        yield gauge("hms_worker_turning_seconds", turning, {(): longest})
+        yield gauge("hms_worker_turning_seconds", iteration, {(): longest})
         yield counter("hms_worker_reports_total", _REPORTS, self._fates)
 
     def _check(self, report: WorkerReport) -> None:
-        """Raise KeyError or ValueError where a name or a shape is not ours."""
+        """Raise KeyError or ValueError if a name or a shape is unknown."""
         for delta in report.counters:
             _match(len(COUNTERS[delta.name].labels), len(delta.labels))
         for grown in report.histograms:
@@ -166,7 +168,7 @@ class WorkerTotals:
 
 def _match(wanted: int, found: int) -> None:
     if wanted != found:
-        raise ValueError(f"{found} values where {wanted} are right")
+        raise ValueError(f"{found} values, expected {wanted}")
 
 
 def _is_hung(report: WorkerReport) -> bool:
@@ -174,5 +176,5 @@ def _is_hung(report: WorkerReport) -> bool:
     return 0 < report.gauges.get("hms_worker_slots", 0.0) <= hung
 
 
-def _speaks(live: WorkerLiveness) -> bool:
+def _is_reporting(live: WorkerLiveness) -> bool:
     return not live.has_announced_end and live.silent_seconds * 1000 < SILENT_MS

@@ -1,4 +1,4 @@
-"""Consistent copies of a database that is in use."""
+"""Consistent copies of a database in use."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from hms_svc.domain.errors import BadInput
 
 
 def copy_database(source: Path, target: Path) -> None:
-    """Copy a database as it stands at one moment to a new file that its owner alone may read.
+    """Write a consistent copy of a database to a new file that only its owner may read.
 
-    Blocks. Raises BadInput where the target exists or cannot be written, and
-    sqlite3.Error.
+    Blocks. Raise BadInput if the target exists or cannot be written, or sqlite3.Error.
     """
     try:
         descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
     except FileExistsError as error:
-        raise BadInput(f"{target} is there already: a backup is a new file") from error
+        raise BadInput(f"{target} exists already: a backup needs a new file") from error
     except OSError as error:
         raise BadInput(f"{target} cannot be written: {error.strerror}") from error
     try:

@@ -1,4 +1,4 @@
-"""Which boot of the machine this is: lease times of another one mean nothing."""
+"""The id of the machine's current boot: lease times of another boot are invalid."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @cache
 def boot_id() -> str:
-    """Return the kernel's id of this boot, or the minute the machine came up where it has none."""
+    """Return the kernel's boot id, or the minute of the boot if the kernel has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

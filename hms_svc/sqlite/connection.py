@@ -1,4 +1,4 @@
-"""How a connection to one of our files is opened: durable, bounded in waiting, WAL."""
+"""Opens connections to a database file: durable, with bounded waits, in WAL mode."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Synchronous = Literal["FULL", "NORMAL"]
 
 
 def connect(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
-    """Open a writing connection in autocommit mode. The caller holds the lock file.
+    """Open a writing connection in autocommit mode. The caller must hold the lock file.
 
-    A new file is its owner's alone: payloads name citizens.
+    A new file is accessible only to its owner, because payloads contain personal data.
     """
-    # Only a file that is new: closing any descriptor of a database drops all locks on it that
+    # Only for a new file: closing any descriptor of a database releases all locks on it that
     # this process holds (sqlite.org/howtocorrupt.html, 2.2).
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))

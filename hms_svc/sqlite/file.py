@@ -1,4 +1,4 @@
-"""One database file of this process: a writer thread whose transactions are shared."""
+"""One database file of this process, with a writer thread that shares transactions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WAIT_SECONDS: Final = 15.0
 
 
 class _Pending:
-    """One function that waits for its turn on the writer thread."""
+    """One function that waits for the writer thread."""
 
     __slots__ = ("abandoned", "error", "function", "future", "result", "started")
 
@@ -46,17 +46,15 @@ class _Pending:
 
 
 class SQLiteFile:
-    """Runs functions inside `BEGIN IMMEDIATE … COMMIT` on one thread, many to a commit.
+    """Runs functions inside `BEGIN IMMEDIATE … COMMIT` on one thread, many in one commit.
 
-    All functions that wait when the thread becomes free share one transaction
-    and one disk sync, each in a savepoint of its own: one that raises undoes
-    itself alone. Nothing is answered before COMMIT has returned, and before the
-    file was seen at its path afterwards. Where it is not there any more, nothing
-    is written, and `on_replaced` is called once, on the loop that opened it. Where
-    its log alone was removed, what was accepted is brought into the file before.
-
-    With `bounded` nobody waits for a process that sits on the lock for MOST_SECONDS; what
-    is asked from then on, until that gives it back, is refused at once.
+    All functions that wait when the thread becomes free share one transaction and one
+    disk sync, each in its own savepoint: one that raises is rolled back alone. Results are
+    returned only after COMMIT, and after a check that the file is still at its path. If it
+    is not, nothing is written, and `on_replaced` is called once, on the loop that opened
+    it. If only the write-ahead log was removed, its content is checkpointed into the file
+    first. With `bounded`, callers do not wait for a process that holds the lock for
+    MOST_SECONDS; new calls are refused immediately until it releases the lock.
     """
 
     def __init__(
@@ -69,7 +67,7 @@ class SQLiteFile:
     ) -> None:
         self.path = path
         self._bounded = bounded
-        self._is_held_up = False
+        self._is_blocked = False
         self._on_replaced = on_replaced
         self._opened: OpenedFiles | None = None
         self._is_lost = False
@@ -84,9 +82,9 @@ class SQLiteFile:
         self.commits = 0
 
     async def open(self) -> None:
-        """Create the folder and the file where needed, and start the writer thread.
+        """Create the folder and the file if needed, and start the writer thread.
 
-        Raises sqlite3.Error or OSError where the file cannot be opened for writing.
+        Raise sqlite3.Error or OSError if the file cannot be opened for writing.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._loop = asyncio.get_running_loop()
@@ -110,10 +108,10 @@ class SQLiteFile:
             raise
 
     async def close(self) -> None:
-        """Run what is pending, checkpoint, and end the thread; again does nothing.
+        """Run pending functions, checkpoint, and end the thread; may be called again.
 
-        A thread that waits for a lock which its holder does not give back is
-        left behind: it ends with the process.
+        A thread that waits for a lock that is not released is abandoned: it ends with the
+        process.
         """
         if self._thread is None:
             return
@@ -130,18 +128,18 @@ class SQLiteFile:
         self._thread = None
 
     async def write(self, function: WriteFunction[Result]) -> Result:
-        """Run a function in the next transaction and give what it returned, once committed.
+        """Run a function in the next transaction; return its result once it is committed.
 
-        Raises what the function raised, sqlite3.Error where the commit failed,
-        and sqlite3.OperationalError where the lock was not to be had in 15 s, or in MOST_SECONDS from
-        one process that sat on it.
+        Raise the error of the function, sqlite3.Error if the commit failed, or
+        sqlite3.OperationalError if the lock was not free within 15 s, or one process held it
+        for MOST_SECONDS.
         """
         assert self._loop is not None, "the file is not open"
         pending = _Pending(function, self._loop.create_future())
         with self._condition:
             if self._closing:
                 raise sqlite3.OperationalError(f"{self.path} is closed")
-            if self._is_held_up:
+            if self._is_blocked:
                 raise self._locked(MOST_SECONDS)
             self._pending.append(pending)
             self._condition.notify()
@@ -156,7 +154,7 @@ class SQLiteFile:
         return result
 
     def check(self) -> None:
-        """Raise FileReplaced, from any thread, where the open file is not at its path any more."""
+        """Raise FileReplaced if the open file is no longer at its path; may be called from any thread."""
         try:
             if self._opened is not None:
                 self._opened.check()
@@ -170,20 +168,20 @@ class SQLiteFile:
 
     @contextmanager
     def _watched(self, give_up: Callable[[], None]) -> Iterator[None]:
-        """Where bounded, give up within once one process has sat on the lock for a second."""
+        """If bounded, call `give_up` once one process has held the lock for a second."""
         if not self._bounded:
             yield
             return
         loop = asyncio.get_running_loop()
 
-        def look() -> None:
+        def probe() -> None:
             timers.append(loop.call_later(PROBE_SECONDS, decide, holder_of(self.path)))
 
         def decide(holder: int | None) -> None:
             if holder is not None and holder_of(self.path) == holder:
                 give_up()
 
-        timers = [loop.call_later(ASK_AFTER_SECONDS, look)]
+        timers = [loop.call_later(ASK_AFTER_SECONDS, probe)]
         try:
             yield
         finally:
@@ -195,14 +193,14 @@ class SQLiteFile:
             if pending.started:
                 return
             pending.abandoned = True
-            self._is_held_up = self._bounded
+            self._is_blocked = self._bounded
         pending.error = self._locked(seconds)
         pending.resolve()
 
     def _locked(self, seconds: float = WAIT_SECONDS) -> sqlite3.OperationalError:
         pid = holder_of(self.path)
-        who = f"process {pid}" if pid is not None else "another process"
-        return sqlite3.OperationalError(f"{self.path} was locked by {who} for {seconds:g} s")
+        holder = f"process {pid}" if pid is not None else "another process"
+        return sqlite3.OperationalError(f"{self.path} was locked by {holder} for {seconds:g} s")
 
     def _run(self, opened: asyncio.Future[None]) -> None:
         lock: LockFile | None = None
@@ -240,9 +238,9 @@ class SQLiteFile:
             self._call_loop(_succeed, self._closed)
 
     def _start(self, waiting: list[_Pending]) -> list[_Pending]:
-        """Leave out whom the wait for the lock was too long; the others no longer give up."""
+        """Return the functions whose callers still wait, and mark them as started."""
         with self._condition:
-            self._is_held_up = False
+            self._is_blocked = False
             batch = [pending for pending in waiting if not pending.abandoned]
             for pending in batch:
                 pending.started = True
@@ -256,7 +254,7 @@ class SQLiteFile:
             log.debug("%s: its event loop has ended", self.path)
 
     def _next_batch(self) -> list[_Pending] | None:
-        """Wait for work, or for the file to be lost; None when there is no more to come."""
+        """Wait for work, or for the loss of the file; return None when closing."""
         with self._condition:
             while True:
                 batch, self._pending = self._pending, []
@@ -267,16 +265,19 @@ class SQLiteFile:
                 self._condition.wait()
 
     def _leave(self, connection: sqlite3.Connection) -> None:
-        """Save what can be saved of a lost file, once, and tell that it has to be opened anew."""
+        """Save what can be saved of a lost file, once, and report that it must be opened again."""
         if self._has_left:
             return
         self._has_left = True
         try:
             if self._opened is not None and self._opened.has_lost_its_log():
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-                log.warning("%s: what stood in its log was brought into it", self.path)
+                log.warning(
+                    "%s: its write-ahead log was removed; its content was checkpointed into the file",
+                    self.path,
+                )
         except sqlite3.Error as error:
-            log.warning("%s: what stood in its log is lost: %s", self.path, error)
+            log.warning("%s: the content of its write-ahead log is lost: %s", self.path, error)
         if self._on_replaced is not None:
             self._call_loop(self._on_replaced)
 

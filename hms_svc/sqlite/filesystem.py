@@ -1,4 +1,4 @@
-"""Which file system a path is on: SQLite's locks do not hold on those of a network."""
+"""The file system of a path: SQLite's locks do not work on network file systems."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ NETWORK_TYPES: Final = frozenset(
 
 
 def filesystem_type(path: Path, mounts: str | None = None) -> str:
-    """Return the type of the file system (Linux) that holds the path, empty where it is not known.
+    """Return the type of the path's file system (Linux), empty if unknown.
 
-    `mounts` is the text of /proc/self/mounts, read where it is not given.
+    `mounts` is the text of /proc/self/mounts, which is read if it is None.
     """
     if mounts is None:
         try:
@@ -41,12 +41,12 @@ def filesystem_type(path: Path, mounts: str | None = None) -> str:
 
 
 def is_network(path: Path) -> bool:
-    """Return whether the path is on a file system of a network."""
+    """Return whether the path is on a network file system."""
     return filesystem_type(path) in NETWORK_TYPES
 
 
 def capacity_of(path: Path) -> Capacity | None:
-    """Return what a file and its log have of what their file system could give; None where unknown."""
+    """Return the size of a file and its log, and the limit by the free space; None if unknown."""
     try:
         disk = os.statvfs(path)
         used = sum(file.stat().st_size for file in (path, Path(f"{path}-wal")) if file.exists())

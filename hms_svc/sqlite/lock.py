@@ -1,9 +1,9 @@
-"""The lock file beside a database: one writer of all processes at a time, in order of arrival.
+"""The lock file of a database: one writer of all processes at a time, in order of arrival.
 
 SQLite before 3.51.3 can corrupt a WAL database when several connections write
 or checkpoint at the same instant (sqlite.org/wal.html, "the WAL-reset bug").
-The lock is taken on newer versions too: waiting in the kernel hands over
-promptly, where SQLite's own busy handler sleeps and retries.
+The lock is used with newer versions too, because the kernel wakes a waiter
+immediately, while SQLite's own busy handler sleeps and retries.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FIXED_VERSION: Final = (3, 51, 3)
 
 
 class LockFile:
-    """An advisory `flock` on a file of its own. Every instance excludes every other."""
+    """An advisory `flock` on a separate file. Each instance excludes all others."""
 
     def __init__(self, database: Path) -> None:
         self.path = database.with_name(database.name + ".lock")
@@ -37,7 +37,7 @@ class LockFile:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Return the descriptor back."""
+        """Close the descriptor."""
         _open.discard(self)
         os.close(self._descriptor)
 
@@ -46,7 +46,7 @@ _open: Final[WeakSet[LockFile]] = WeakSet()
 
 
 def _close_in_child() -> None:
-    """Release the parent's locks in a forked child: it would hold them on when the parent has died."""
+    """Close the parent's lock files in a forked child, which would keep the locks after the parent ends."""
     for lock in tuple(_open):
         lock.close()
 
@@ -55,7 +55,7 @@ os.register_at_fork(after_in_child=_close_in_child)
 
 
 def holder_of(database: Path) -> int | None:
-    """Return the pid that holds the lock of this database right now (Linux), None where none does."""
+    """Return the pid of the process that holds the lock of this database (Linux), or None."""
     path = database.with_name(database.name + ".lock")
     try:
         inode = path.stat().st_ino

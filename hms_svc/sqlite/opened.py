@@ -1,7 +1,7 @@
-"""Which files a database was opened on, and whether they still stand at its path.
+"""The files on which a database was opened, and whether they are still at their paths.
 
-A file that is moved over an open one, or removed, leaves the open one without a
-name: what is written into it then is read by nobody, and gone with the process.
+If an open file is removed or another file is moved over it, the open file has no name:
+later writes to it are never read, and are lost with the process.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ _COMPANIONS: Final = ("-wal", "-shm")
 
 
 class FileReplaced(sqlite3.OperationalError):
-    """The file at the path of an open database is another one, or none."""
+    """The file at the path of an open database is another one or missing."""
 
 
 class OpenedFiles:
-    """The device and inode of a database, its log and its index, as they were when first seen.
+    """The device and inode of a database, its log and its index when they were first seen.
 
-    Make it when the database has been opened. Any thread may ask; one read takes some microseconds.
+    Create it after the database was opened. It may be used from any thread; a check takes some
+    microseconds.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,7 +34,7 @@ class OpenedFiles:
         self.fault()
 
     def fault(self) -> str:
-        """Return, in words which file is not the one that is open, for ever once found; else empty."""
+        """Return a message about a replaced or removed file, permanently once found; otherwise empty."""
         for path in self._paths:
             if self._fault:
                 break
@@ -51,14 +52,15 @@ class OpenedFiles:
         return self._fault
 
     def has_lost_its_log(self) -> bool:
-        """Return whether the database stands at its path, and its log nowhere: it can still be saved."""
+        """Return whether the database is at its path but its log is missing: it can still be saved."""
         path, log_path, _ = self._paths
         return self._is_known(path) and log_path in self._known and not log_path.exists()
 
     def may_be_closed(self) -> bool:
-        """Return whether the last connection may close, which removes the log at its path.
+        """Return whether the last connection may be closed, which removes the log at its path.
 
-        Not where another log stands there now. Where the database was moved, SQLite itself refrains.
+        It may not if another log is there now. If the database was moved, SQLite itself does not
+        remove it.
         """
         path, log_path, _ = self._paths
         return not (self._is_known(path) and log_path.exists() and not self._is_known(log_path))
@@ -71,14 +73,14 @@ class OpenedFiles:
         return self._known.get(path) == (found.st_dev, found.st_ino)
 
     def check(self) -> None:
-        """Raise FileReplaced where a file is not the one that is open."""
+        """Raise FileReplaced if a file is not the one that is open."""
         if fault := self.fault():
             raise FileReplaced(
-                f"{fault}: nothing is accepted into a file that nobody will read; stop every "
-                "process of hms-svc before its files are moved, and start anew"
+                f"{fault}: nothing is written to it, because it would never be read; stop all "
+                "processes of hms-svc before moving its files, then start them again"
             )
 
 
 def leave_open(connection: sqlite3.Connection) -> None:
-    """Keep a connection open until the process ends, whoever forgets it."""
+    """Keep a connection open until the process ends, even if it is no longer referenced."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))

@@ -1,4 +1,4 @@
-"""Named SQL statements, read from files of their own beside the code that runs them."""
+"""Named SQL statements, read from .sql files next to the code that runs them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
 def load_statements(package: str, file: str) -> dict[str, str]:
-    """Read a file of statements, each under a line `-- name: …`, into a mapping by name."""
+    """Return the statements of a file, each under a line `-- name: …`, by name."""
     text = files(package).joinpath(file).read_text("utf-8")
     _, *parts = _NAME.split(text)
     return {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
@@ -25,10 +25,10 @@ def load_statements(package: str, file: str) -> dict[str, str]:
 def run_many(
     connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]
 ) -> int:
-    """Run a statement with one `VALUES (?, …)` for many rows; gives how many rows it wrote.
+    """Run a statement with one `VALUES (?, …)` for many rows; return how many rows it wrote.
 
-    Every step gives up the interpreter and must win it back from the event
-    loop: one large step for up to a hundred rows lets the two run side by side.
+    Each step releases the interpreter lock and must reacquire it from the event loop: one
+    step for up to a hundred rows reduces that contention.
     """
     written = 0
     for start in range(0, len(rows), ROWS_AT_ONCE):

@@ -1,7 +1,7 @@
-"""The bell: SQLite tells nobody of a commit, so a byte goes to each process that may sleep.
+"""Wake-ups between processes: SQLite does not notify of commits, so a byte is sent to each waiting process.
 
-The sockets stand in a folder beside the database that is its user's alone. Where
-its path is too long for the address of a socket, it is addressed through the open folder.
+The sockets are in a folder next to the database that only its user may access. If its
+path is too long for a socket address, it is addressed through the open folder.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from typing import Final
 
 log: Final = logging.getLogger("hms_svc.sqlite")
 _LONGEST_PATH: Final = 90
-"""Addresses of Unix sockets hold about 104 bytes; the name of a socket takes a dozen."""
+"""Addresses of Unix sockets have about 104 bytes, of which the name of a socket takes a dozen."""
 _OPEN_FILES: Final = Path("/proc/self/fd")
 _SOCKET: Final = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
 
 
 def wake_folder(database: Path) -> Path:
-    """Return the folder of the wake sockets of a database: beside it.
+    """Return the folder for the wake-up sockets of a database, next to it.
 
-    Where open files have no paths (no /proc) and the path is too long, it is a
-    short one in the temporary folder.
+    If open files have no paths (no /proc) and the path is too long, it is in the temporary
+    folder.
     """
     beside = database.with_name(database.name + ".wake")
     if _is_short(beside) or _OPEN_FILES.is_dir():
@@ -42,10 +42,10 @@ def _is_short(path: Path) -> bool:
 
 
 class WakeSocket:
-    """A datagram socket in the wake folder: heard by this process, rung by all others.
+    """A datagram socket in the wake-up folder, on which other processes notify this one.
 
-    Who would listen in a folder that is another user's, or cannot be had, says so
-    once in the log: nobody is woken then, and who sleeps looks by itself once a second.
+    If the folder belongs to another user or cannot be used, that is logged once: there are
+    no notifications then, and waiting workers poll once a second.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -55,13 +55,13 @@ class WakeSocket:
         self._name = ""
         self._sender: socket.socket | None = None
         self._receives_news = False
-        self._has_complained = False
+        self._has_warned = False
         self.woken = asyncio.Event()
 
     def listen(self, *, news: bool) -> None:
-        """Bind this process's socket and hear it on the running loop; `news`: more than new work.
+        """Bind this process's socket and read it on the running loop; with `news` not only for new work.
 
-        Never raises: see the class.
+        Never raises; see the class.
         """
         self._receives_news = news
         name = f"{'news' if news else 'work'}-{os.getpid()}-{os.urandom(2).hex()}"
@@ -74,16 +74,16 @@ class WakeSocket:
                 own.close()
                 raise
         except OSError as error:
-            self._complain(error)
+            self._warn(error)
             return
         self._own, self._name = own, name
         asyncio.get_running_loop().add_reader(own.fileno(), self._receive)
 
     def notify(self, *, work: bool) -> None:
-        """Wake every process that listens for this, ours included; dead sockets are cleared away.
+        """Notify all processes that listen, including this one; stale sockets are removed.
 
-        Never raises: what is rung for has been committed, and a waiting worker that
-        cannot be reached looks by itself once a second.
+        Never raises: the work is already committed, and a waiting worker that cannot be
+        reached polls once a second.
         """
         if work or self._receives_news:
             self.woken.set()
@@ -96,10 +96,10 @@ class WakeSocket:
                     if entry.name != self._name and (work or entry.name.startswith("news")):
                         self._send(self._sender, entry)
         except OSError as error:
-            log.debug("nobody was woken: %s", error)
+            log.debug("no process was notified: %s", error)
 
     def close(self) -> None:
-        """Leave the folder. The loop that listened must still run."""
+        """Remove the socket. The loop that listened must still be running."""
         if self._own is not None:
             asyncio.get_running_loop().remove_reader(self._own.fileno())
             self._own.close()
@@ -112,11 +112,11 @@ class WakeSocket:
         self._name = ""
 
     def _enter(self) -> None:
-        """Open the folder, made where there is none; PermissionError for one that is another user's."""
+        """Open the folder, creating it if needed; raise PermissionError if it belongs to another user."""
         if self._descriptor >= 0:
             if os.fstat(self._descriptor).st_nlink:
                 return
-            self._leave()  # it was removed meanwhile: others meet in a new one
+            self._leave()  # it was removed: other processes use a new one
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(
             self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -145,13 +145,13 @@ class WakeSocket:
             return os.fspath(self._folder / name)
         return os.fspath(_OPEN_FILES / str(self._descriptor) / name)
 
-    def _complain(self, error: OSError) -> None:
-        level = logging.DEBUG if self._has_complained else logging.WARNING
-        self._has_complained = True
+    def _warn(self, error: OSError) -> None:
+        level = logging.DEBUG if self._has_warned else logging.WARNING
+        self._has_warned = True
         log.log(
             level,
-            "nobody can be woken through %s: %s; new work is noticed within a second. "
-            "Remove what stands there, or let it belong to this user with mode 0700",
+            "the wake-up folder %s cannot be used: %s; workers poll for new work once a second. "
+            "Remove the folder, or give it to this user with mode 0700",
             self._folder,
             error,
         )
@@ -172,4 +172,4 @@ class WakeSocket:
                 with suppress(FileNotFoundError):
                     os.unlink(entry.name, dir_fd=self._descriptor)
         except OSError as error:
-            log.debug("%s was not woken: %s", entry.name, error)
+            log.debug("%s was not notified: %s", entry.name, error)

@@ -63,7 +63,7 @@ async def test_the_question_of_a_held_job_shows_payload_rule_reason_and_age(
             await one.press(key)
             await one.opened("ConfirmDialog")
             await one.reads("wants create_case, held for")
-            await one.reads("reason closing a road needs the consent of a human")
+            await one.reads("reason closing a road needs the approval of a human")
             await one.reads("rule road-closure hold create_case when type(payload)")
             await one.reads('"needs_road_closure": true')
             await one.reads("note (audit log)")

@@ -271,6 +271,6 @@ async def test_a_collector_that_is_away_costs_a_line_and_one_when_it_is_back(
         await asyncio.to_thread(send)
     provider.shutdown()
     away, back = [record.getMessage() for record in caplog.records]
-    assert f"the collector at {collector.url}/v1/traces takes no traces" in away
+    assert f"the collector at {collector.url}/v1/traces does not accept traces" in away
     assert "400" in away
-    assert "takes traces again" in back
+    assert "accepts traces again" in back

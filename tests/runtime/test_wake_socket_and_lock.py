@@ -106,7 +106,7 @@ async def test_a_wake_folder_of_another_user_is_not_used_and_named_once(
     await broker.close()
     warnings = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
     assert len(warnings) == 1
-    assert f"nobody can be woken through {folder}" in warnings[0]
+    assert f"the wake-up folder {folder} cannot be used" in warnings[0]
     assert list(theirs.iterdir()) == []
 
 

@@ -93,7 +93,7 @@ async def test_verdict_carries_the_reason_of_its_rule() -> None:
 async def test_without_a_default_what_no_rule_speaks_of_is_denied() -> None:
     verdict = await policy("").decide(ask("anything"))
     assert verdict == Verdict(
-        Effect.DENY, DEFAULT_RULE, "no rule of the policy speaks of 'anything'"
+        Effect.DENY, DEFAULT_RULE, "no rule of the policy applies to 'anything'"
     )
 
 
@@ -107,8 +107,8 @@ async def test_without_a_default_what_no_rule_speaks_of_is_denied() -> None:
         ("payload.list[3] == 1", {"list": []}, "bounds"),
         ("payload.text.matches(payload.pattern)", {"text": "a", "pattern": "("}, "regex"),
         ("no_such_function(payload)", {}, "no_such_function"),
-        ("payload.n", {"n": 1}, "gave 1, not true or false"),
-        ("payload.n", {"n": None}, "gave None, not true or false"),
+        ("payload.n", {"n": 1}, "returned 1, not true or false"),
+        ("payload.n", {"n": None}, "returned None, not true or false"),
     ],
 )
 async def test_a_rule_that_breaks_is_an_error_with_its_id_and_never_an_answer(
@@ -128,27 +128,31 @@ GOOD_RULE = '[[rules]]\nid = "a"\neffect = "deny"\naction = "x"\nreason = "y"\n'
     [
         ('default = "deny"\nrules = [', 2, "not TOML"),
         ("\n\nwhat", 3, "not TOML"),
-        ('default = "maybe"', 1, "effect 'maybe' is none of allow, hold, deny"),
-        ("\ndefault = 5", 2, "effect 5 is none of allow, hold, deny"),
+        ('default = "maybe"', 1, "effect 'maybe' is unknown; use one of allow, hold, deny"),
+        ("\ndefault = 5", 2, "effect 5 is unknown; use one of allow, hold, deny"),
         ('\ndefalt = "deny"', 2, "unknown key 'defalt'; did you mean default"),
-        ("[zzz]", 1, "unknown key 'zzz'; there are default, rules"),
+        ("[zzz]", 1, "unknown key 'zzz'; known are default, rules"),
         ("\nrules = 5", 2, "rules must be tables"),
         (GOOD_RULE + "wehn = 'true'", 6, "unknown key 'wehn'; did you mean when"),
         (
             '[[rules]]\nid = "a"\neffect = "forbid"\naction = "x"\nreason = "y"',
             3,
-            "'forbid' is none",
+            "'forbid' is unknown",
         ),
         ('default = "deny"\n[[rules]]\neffect = "deny"', 2, "id of a rule is missing"),
         ('[[rules]]\nid = ""', 2, "id of a rule '' is not a text"),
         ("[[rules]]\nid = 7", 2, "id of a rule 7 is not a text"),
         (GOOD_RULE + "when = true", 6, "when must be a CEL expression in quotes"),
-        (GOOD_RULE + "\n" + GOOD_RULE, 7, "rule id 'a' stands twice, first at line 1"),
+        (GOOD_RULE + "\n" + GOOD_RULE, 7, "rule id 'a' is used twice, first at line 1"),
         (GOOD_RULE + "when = 'payload.a >'", 6, "when of rule 'a' is not CEL, at its column 12"),
         (GOOD_RULE + "when = '''\ntrue &&\n  (false\n'''", 9, "when of rule 'a' is not CEL"),
         (GOOD_RULE + "when = ''", 6, "when of rule 'a' is not CEL"),
-        (GOOD_RULE + "when = 'paylod.a == 1'", 6, "asks for 'paylod'; there are action, payload"),
-        ('# """\n' + GOOD_RULE + "when = 'a.b'", 7, "asks for 'a'"),
+        (
+            GOOD_RULE + "when = 'paylod.a == 1'",
+            6,
+            "uses the unknown variable 'paylod'; known are action, payload",
+        ),
+        ('# """\n' + GOOD_RULE + "when = 'a.b'", 7, "uses the unknown variable 'a'"),
         ('default = "deny"\nrules = [{id = "a"}]', 2, "effect of a rule is missing"),
     ],
 )
@@ -163,7 +167,9 @@ def test_a_policy_that_does_not_parse_names_file_line_and_fault(
 
 def test_text_in_a_long_string_is_not_taken_for_a_rule() -> None:
     text = GOOD_RULE.replace('"y"', '"""\n[[rules]]\nwhen = 1\n"""') + GOOD_RULE
-    with pytest.raises(BadPolicy, match=r"city\.toml:9: rule id 'a' stands twice, first at line 1"):
+    with pytest.raises(
+        BadPolicy, match=r"city\.toml:9: rule id 'a' is used twice, first at line 1"
+    ):
         policy(text)
 
 

@@ -66,7 +66,7 @@ async def test_the_service_is_sent_action_payload_and_job(
         (200, b'{"effect": "allow"}', "not a verdict"),
         (200, b'{"effect": "maybe", "rule": "r"}', "not a verdict"),
         (200, b'{"effect": true, "rule": "r"}', "not a verdict"),
-        (200, b" " * (MAX_ANSWER_BYTES + 1), "an answer over"),
+        (200, b" " * (MAX_ANSWER_BYTES + 1), "the answer has more than"),
     ],
 )
 async def test_no_proper_verdict_is_never_a_yes(
