@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -61,8 +62,9 @@ async def test_they_work_where_they_were_put_and_stop_when_told(
 
 
 async def test_a_suspect_runs_in_a_child_that_ends_with_them(
-    harness: WorkerHarness, settings: Settings
+    harness: WorkerHarness, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "hms_svc.runtime")
     job_id = await harness.enqueue(type="embedded.pid")
     request = ClaimRequest("gone", (ServedType("embedded.pid", 20),), 1, 60_000)
     await harness.engines.broker.claim(request)
@@ -75,6 +77,8 @@ async def test_a_suspect_runs_in_a_child_that_ends_with_them(
     await end(workers)
     lanes = [each.lane for each in await harness.engines.inspection.workers()]
     assert Lane.SUSPECT.value not in lanes
+    ends = [each for each in caplog.records if "suspect lane ended" in each.message]
+    assert [(each.levelno, each.args) for each in ends] == [(logging.INFO, (0,))]
 
 
 @pytest.mark.parametrize("kind", [ThreadWorkers, ProcessWorkers])

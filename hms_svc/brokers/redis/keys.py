@@ -35,18 +35,18 @@ FAMILIES: Final = (
         "stats:{type}", "hash", "running counters, and gauges of the states", "one for each type"
     ),
     KeyFamily("hms:{ns}:job:{id}", "string", "the record of a job", "removed by retention"),
-    KeyFamily("hms:{ns}:types", "set", "types, and `!`", "types that have or had something, or are served"),
+    KeyFamily("hms:{ns}:types", "set", "types, and `!`", "types that have or had jobs, or are served"),
     KeyFamily(
-        "hms:{ns}:due", "zset", "state and type: before when (ms) nothing of it is due", "2 a type"
+        "hms:{ns}:due", "zset", "state and type: time (ms) before which none of its jobs is due", "2 for each type"
     ),
     KeyFamily(
-        "hms:{ns}:leases", "zset", "state and type: before when (ms) no lease of it ends", "1 a type"
+        "hms:{ns}:leases", "zset", "state and type: time (ms) before which no lease ends", "1 for each type"
     ),
     KeyFamily(
-        "hms:{ns}:queue:{type}", "hash", "tallies, last turn, pause, priority", "16 fields for each type"
+        "hms:{ns}:queue:{type}", "hash", "counts, last position, pause, priority", "16 fields for each type"
     ),
-    KeyFamily("hms:{ns}:queued:{type}", "zset", "ready: id, turn", "jobs queued"),
-    KeyFamily("hms:{ns}:suspects:{type}", "zset", "ready suspects: id, turn", "jobs queued"),
+    KeyFamily("hms:{ns}:queued:{type}", "zset", "ready: id, position", "jobs queued"),
+    KeyFamily("hms:{ns}:suspects:{type}", "zset", "ready suspects: id, position", "jobs queued"),
     KeyFamily("hms:{ns}:scheduled:{type}", "zset", "id, due time (ms)", "jobs scheduled"),
     KeyFamily("hms:{ns}:retrying:{type}", "zset", "id, due time (ms)", "jobs retrying"),
     KeyFamily("hms:{ns}:held:{type}", "zset", "id, time (ms)", "jobs held"),
@@ -60,38 +60,38 @@ FAMILIES: Final = (
         "hms:{ns}:cause:{cause}", "zset", "failure group: id, time (ms)", "jobs retrying, dead or rejected"
     ),
     KeyFamily(
-        "hms:{ns}:failing:{cause}", "hash", "past of a group of retrying jobs", "15 fields, an hour after the last job"
+        "hms:{ns}:failing:{cause}", "hash", "history of a group of retrying jobs", "15 fields, an hour after the last job"
     ),
     KeyFamily(
-        "hms:{ns}:histories", "zset", "group of retrying jobs whose history is kept, last failure (ms)", "1000 groups"
+        "hms:{ns}:histories", "zset", "groups of retrying jobs with a stored history, last failure (ms)", "1000 groups"
     ),
-    KeyFamily("hms:{ns}:causes", "set", "failure groups that a job stands in", "1000, and 3 a type"),
-    KeyFamily("hms:{ns}:unique:{type}", "hash", "digest of a unique key: id", "jobs not ended"),
-    KeyFamily("hms:{ns}:wishes", "hash", "id: fence, who wants it cancelled, why", "slots"),
+    KeyFamily("hms:{ns}:causes", "set", "failure groups with jobs", "1000, and 3 for each type"),
+    KeyFamily("hms:{ns}:unique:{type}", "hash", "digest of a unique key: id", "unfinished jobs"),
+    KeyFamily("hms:{ns}:wishes", "hash", "cancel requests; id: fence, operator, reason", "slots"),
     KeyFamily(
         "hms:{ns}:progress:{id}", "stream", "progress and log lines", "200 lines; 30 days, or the job"
     ),
-    KeyFamily("hms:{ns}:taken:{type}", "list", "intake on its way into records", "emptied by the workers"),
-    KeyFamily("hms:{ns}:claims:{worker}:{lane}", "string", "what the last claim gave", "one lease"),
-    KeyFamily("hms:{ns}:reply:{nonce}", "string", "what a rare call answered", "120 seconds"),
+    KeyFamily("hms:{ns}:taken:{type}", "list", "intake being processed", "emptied by the workers"),
+    KeyFamily("hms:{ns}:claims:{worker}:{lane}", "string", "result of the last claim", "one lease"),
+    KeyFamily("hms:{ns}:reply:{nonce}", "string", "reply to a rare call", "120 seconds"),
     KeyFamily("hms:{ns}:undo:{batch}", "zset", "id, and the job as it was before an act", "20 minutes"),
     KeyFamily("hms:{ns}:batches", "zset", "batch, time (ms); less than 0 once undone", "10 minutes, at each trim"),
-    KeyFamily("hms:{ns}:workers", "zset", "worker, last seen (ms)", "5 minutes unseen"),
-    KeyFamily("hms:{ns}:worker_info", "hash", "worker: its registration", "5 minutes unseen"),
-    KeyFamily("hms:{ns}:worker_wishes", "hash", "worker: what an operator wants of it", "as worker_info"),
+    KeyFamily("hms:{ns}:workers", "zset", "worker, last seen (ms)", "5 minutes without a heartbeat"),
+    KeyFamily("hms:{ns}:worker_info", "hash", "worker: its registration", "5 minutes without a heartbeat"),
+    KeyFamily("hms:{ns}:worker_wishes", "hash", "worker: an operator's request", "as worker_info"),
     KeyFamily("hms:{ns}:sleepers:{type}", "zset", "idle worker, until when (ms)", "workers"),
-    KeyFamily("hms:{ns}:lies:{worker}", "string", "types that an idle worker lies down for", "a minute"),
-    KeyFamily("hms:{ns}:fence", "string", "the last fence given", "one"),
-    KeyFamily("hms:{ns}:healing", "string", "somebody walks the records", "60 seconds a step"),
+    KeyFamily("hms:{ns}:lies:{worker}", "string", "types that an idle worker waits for", "a minute"),
+    KeyFamily("hms:{ns}:fence", "string", "the last fence issued", "one"),
+    KeyFamily("hms:{ns}:healing", "string", "a worker walks the records", "60 seconds for each step"),
     KeyFamily(
-        "hms:{ns}:audit:heads", "hash", "heads of the audit chain; no retention reaches them",
+        "hms:{ns}:audit:heads", "hash", "heads of the audit chain; no retention applies",
         "107 fields: newest, 90 days, 16 doubts",
     ),
     KeyFamily("hms:{ns}:bus", "stream", "the result bus", "7 days or a million events"),
     KeyFamily("hms:{ns}:bus:position", "string", "the last position on the bus", "one"),
     KeyFamily("hms:{ns}:bus:ids", "zset", "id of a service's event, position", "as the bus"),
     KeyFamily("hms:{ns}:bus:latest", "hash", "type of a service's event: position", "event types"),
-    KeyFamily("hms:{ns}:bus:group:{group}", "string", "last position handed out", "90 days unused"),
+    KeyFamily("hms:{ns}:bus:group:{group}", "string", "last position delivered", "90 days unused"),
     KeyFamily(
         "hms:{ns}:bus:pending:{group}", "zset", "position, when it is due again (ms)", "90 days unused"
     ),

@@ -45,7 +45,7 @@ def forget(transaction: Transaction, job_ids: Sequence[str]) -> None:
 def trim_terminal(transaction: Transaction, before: int, most: int, limit: int) -> int:
     """Remove completed and cancelled jobs that ended before a time, or beyond the number kept.
 
-    Beyond the number, the completed jobs that ended first go, whatever their queue.
+    Beyond the number, the completed jobs that ended first are removed, from any queue.
     """
     removed = {COMPLETED: 0, CANCELLED: 0}
     for queue in _queues(transaction):
