@@ -309,7 +309,7 @@ async def test_tables_of_somebody_else_are_left_alone(
 ) -> None:
     await postgres_server.execute(bare_database, "CREATE TABLE theirs (a int)")
     one = SqlDatabase(PostgresEngine(postgres_server.address(bare_database)), clock)
-    with pytest.raises(SchemaMismatch, match="none of ours"):
+    with pytest.raises(SchemaMismatch, match="tables of another program"):
         await one.migrate()
     tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
     assert await postgres_server.fetch(bare_database, tables) == [("theirs",)]

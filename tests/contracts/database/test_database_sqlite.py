@@ -121,7 +121,7 @@ async def test_a_newer_schema_is_refused_and_left_alone(another: Opener, path: P
 
 async def test_a_file_of_somebody_else_is_refused(another: Opener, path: Path) -> None:
     execute(path, "CREATE TABLE theirs (a)")
-    with pytest.raises(SchemaMismatch, match="none of ours"):
+    with pytest.raises(SchemaMismatch, match="tables of another program"):
         await another()
     assert list(tables_of(path)) == ["theirs"]
 
