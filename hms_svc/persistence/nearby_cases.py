@@ -56,8 +56,7 @@ def read_nearby(connection: Connection, wanted: Mapping[str, set[int]]) -> Nearb
     """Read the open cases of the wanted cells, of all kinds."""
     found = NearbyCases()
     if wanted:
-        # With the kind in the condition, PostgreSQL may misestimate it and read all rows of the
-        # kind.
+        # With the kind in the condition, PostgreSQL may read all rows of the kind.
         cells = set().union(*wanted.values())
         for kind, *case in connection.execute(_OPEN_CASES, {"values": cells}):
             found.add(kind, OpenCase._make(case))

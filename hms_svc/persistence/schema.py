@@ -52,8 +52,7 @@ def read_version(connection: Connection) -> Version:
     found = connection.execute(select(_ALEMBIC.c.version_num)).scalar()
     if found is None or found <= HEAD:
         return Version(found)
-    # A newer schema says which programs it supports; the table of another program may contain
-    # anything.
+    # A newer schema says which programs it supports; a foreign table may contain anything.
     if not connection.dialect.has_table(connection, "schema_info"):
         return Version(found, found)
     return Version(found, str(connection.execute(select(schema_info.c.oldest_program)).scalar()))

@@ -98,8 +98,8 @@ class Eviction(Protocol):
     async def trim_handled(self, *, limit: int) -> int:
         """Remove the oldest events, at most `limit`; return how many were removed.
 
-        Events of the last minute stay, and all from the first that a consumer group has not
-        handled.
+        Events of the last minute stay, and all from the first that a consumer group has
+        not handled.
         """
         ...
 
@@ -132,16 +132,14 @@ class Control(Protocol):
     ) -> list[ActOutcome]:
         """Restore up to `limit` jobs of a batch to what they were before it, or return why not.
 
-        They are processed in the order of their ids, from the one after the id `after`: call again
-        with the last id until fewer than `limit` are returned. A batch of RETRY, CANCEL, DISCARD or
-        DENY, or of a purge, can be undone for ten minutes; an approval cannot be undone. A job that
-        has not changed since gets back its state, place in the order, times, attempts and outcome
-        in
-        one step; its events stay on the bus. A job stays as it is, and stays in its batch, if it
-        was
-        claimed or acted on since, was running when its cancel was requested, or has a unique key
-        that another job holds now. With `dry` nothing is changed, and the result is what would
-        happen.
+        They are processed in the order of their ids, from the one after the id `after`: call
+        again with the last id until fewer than `limit` are returned. A batch of RETRY, CANCEL,
+        DISCARD or DENY, or of a purge, can be undone for ten minutes; an approval cannot be
+        undone. A job that has not changed since gets back its state, place in the order, times,
+        attempts and outcome in one step; its events stay on the bus. A job stays as it is, and
+        stays in its batch, if it was claimed or acted on since, was running when its cancel was
+        requested, or has a unique key that another job holds now. With `dry` nothing is
+        changed, and the result is what would happen.
         """
         ...
 
@@ -156,8 +154,8 @@ class Control(Protocol):
     async def batches(self, *, limit: int, name: str = "") -> list[Batch]:
         """Return the batches that `undo` has not processed yet, newest first.
 
-        With a `name` only that one, even if it was processed and some of its jobs stayed as they
-        were.
+        With a `name` only that one, even if it was processed and some of its jobs
+        stayed as they were.
         """
         ...
 

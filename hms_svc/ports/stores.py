@@ -217,9 +217,9 @@ class Ledger(Protocol):
     ) -> int:
         """Deliver unpublished rows that no other relay is delivering, oldest first; return their number.
 
-        They are marked as published after `deliver` returns, and stay as they are if it raises:
-        each row is delivered at least once. `case.*` events stay replayable; the rest may be
-        removed.
+        They are marked as published after `deliver` returns, and stay as they are if it
+        raises: each row is delivered at least once. `case.*` events stay replayable; the
+        rest may be removed.
         """
         ...
 

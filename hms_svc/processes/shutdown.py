@@ -40,8 +40,7 @@ def stop_on_signals(worker: Worker) -> None:
 
     def receive(number: int) -> None:
         stop.is_first_or_repeated(number)
-        # Later signals are handled by the main thread itself, so that a blocked loop cannot delay
-        # them.
+        # The main thread itself handles later signals: a blocked loop cannot delay them.
         for stop_signal in numbers:
             loop.remove_signal_handler(stop_signal)
             signal.signal(stop_signal, leave_or_go_on)

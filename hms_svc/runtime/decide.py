@@ -222,8 +222,8 @@ def with_effects(disposition: Disposition, case_id: str) -> Disposition:
 def in_doubt(disposition: Disposition, lost: Outage) -> Disposition:
     """Return the disposition of a run of which it is unknown whether it has committed effects.
 
-    Instead of rejected or cancelled the job becomes `dead`, with the same reason, and does not run
-    again.
+    Instead of rejected or cancelled the job becomes `dead`, with the same reason, and does
+    not run again.
     """
     if disposition.state in ENDS_WITHOUT_EFFECTS:
         doubt = f"it is unknown whether it has a case: {lost}"

@@ -51,9 +51,8 @@ class Drainer(Service):
     async def run_once(self) -> None:
         """Check once: the queues, the outbox, and the queues again.
 
-        Between two checks a job of another process may end and its follow-up in the outbox become
-        a job. If nothing was running at first and no counter has changed since, that did not
-        happen.
+        Between two checks a job of another process may end and its follow-up in the outbox become a
+        job. If nothing was running at first and no counter has changed since, that did not happen.
         """
         if not self._has_checked() or self._in_flight.unsettled() or self._settler.backlog:
             return

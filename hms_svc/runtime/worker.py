@@ -279,8 +279,8 @@ class Worker:
     async def _drain(self, claimer: Claimer) -> None:
         """Wait for the running jobs; after the grace period cancel them, and release those that do not stop.
 
-        Functions whose job is already settled are not waited for: they can no longer write
-        anything.
+        Functions whose job is already settled are not waited for: they can no longer
+        write anything.
         """
         if not self.in_flight.unsettled():
             self.is_stuck = len(self.in_flight) > 0

@@ -110,8 +110,7 @@ class SQLiteFile:
     async def close(self) -> None:
         """Run pending functions, checkpoint, and end the thread; may be called again.
 
-        A thread that waits for a lock that is not released is abandoned: it ends with the
-        process.
+        A thread that waits for a lock that is not released is abandoned: it ends with the process.
         """
         if self._thread is None:
             return

@@ -21,8 +21,8 @@ class FileReplaced(sqlite3.OperationalError):
 class OpenedFiles:
     """The device and inode of a database, its log and its index when they were first seen.
 
-    Create it after the database was opened. It may be used from any thread; a check takes some
-    microseconds.
+    Create it after the database was opened. It may be used from any thread; a check
+    takes some microseconds.
     """
 
     def __init__(self, path: Path) -> None:

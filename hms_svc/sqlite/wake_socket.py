@@ -27,8 +27,7 @@ _SOCKET: Final = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
 def wake_folder(database: Path) -> Path:
     """Return the folder for the wake-up sockets of a database, next to it.
 
-    If open files have no paths (no /proc) and the path is too long, it is in the temporary
-    folder.
+    If open files have no paths (no /proc) and the path is too long, it is in the temporary folder.
     """
     beside = database.with_name(database.name + ".wake")
     if _is_short(beside) or _OPEN_FILES.is_dir():

@@ -131,8 +131,8 @@ class QueueFile:
     async def wait(self, timeout_seconds: float, *, news: bool = False) -> bool:
         """Wait for a wake-up, a commit of another process, or the timeout.
 
-        Raise BrokerUnavailable if the file is closed, because nothing would close a socket bound
-        later.
+        Raise BrokerUnavailable if the file is closed, because nothing would close a
+        socket bound later.
         """
         if self._is_closed:
             raise self.unavailable(sqlite3.OperationalError("it is closed"))
@@ -159,8 +159,8 @@ class QueueFile:
         return before != self._version
 
     def _require_open(self) -> None:
-        # The thread of a reader that is opened later and never closed would keep the process from
-        # exiting.
+        # A reader that is opened later is never closed, and its thread would keep the process
+        # alive.
         if self._is_closed:
             raise sqlite3.OperationalError("it is closed")
 
@@ -170,8 +170,7 @@ class QueueFile:
             if self._reader is None:
                 import aiosqlite
 
-                # No lock is needed: the writer is open, so this is neither the first connection nor
-                # the last.
+                # No lock: the writer is open, so this is neither the first nor the last connection.
                 reader = await aiosqlite.connect(self.path, isolation_level=None)
                 reader.row_factory = sqlite3.Row
                 try:

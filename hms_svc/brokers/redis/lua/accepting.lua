@@ -11,8 +11,7 @@ end
 
 local BEFORE_PRIORITY = '^(' .. string.rep('%S+ ', PRIORITY - 1) .. ')%S+'
 
--- Write the declared priority into the line of a job without one, and into its position if it is
--- queued.
+-- Write the declared priority into the line of a job without one, and into its position if it is queued.
 local function prioritise(type, state, head, position)
   local priority = priority_of(type)
   if priority == '0' then return head, position end
@@ -20,10 +19,8 @@ local function prioritise(type, state, head, position)
   return string.gsub(head, BEFORE_PRIORITY, '%1' .. priority, 1), position
 end
 
--- Write one job; `position` of a queued one is what to add to its time. Return nil if it was
--- accepted,
--- otherwise "known" and its record ("" beyond what a script reads), or "unique" and the id that
--- holds its key.
+-- Write one job; `position` of a queued one is what to add to its time. Return nil if it was accepted, otherwise
+-- "known" and its record ("" beyond what a script reads), or "unique" and the id that holds its key.
 local function accept(id, type, state, head, tail, position, unique, named, turn)
   local holder = unique ~= '-' and redis.call('EXISTS', job_key(id)) == 0 and unique_holder(type, unique, id)
   if holder then return 'unique', holder end

@@ -6,10 +6,8 @@ local function flush(command, key, list, run)
   end
 end
 
--- The last position on the bus. Positions have no gaps except after a data loss, so that missing
--- ones below the
--- first event were trimmed. They begin at the current time, so that none is used again after a
--- flush.
+-- The last position on the bus. Positions have no gaps except after a data loss, so that missing ones below the first
+-- event were trimmed. They begin at the current time, so that none is used again after a flush.
 local function bus_position()
   redis.call('SET', P .. 'bus:position', int(wall * 1000), 'NX')
   return tonumber(redis.call('GET', P .. 'bus:position'))
@@ -105,8 +103,7 @@ local function wake(type, jobs)
   end
 end
 
--- A failure group is known while it has a job; the history of a group of retrying jobs is kept an
--- hour longer.
+-- A failure group is known while it has a job; the history of a group of retrying jobs is kept an hour longer.
 local function write_causes()
   for cause in pairs(causes) do
     local exists = redis.call('EXISTS', P .. 'cause:' .. cause) == 1

@@ -69,8 +69,7 @@ local function read(id)
   return parse(record)
 end
 
--- How many more records to process, at most `most`, if they are as large as those so far; a few at
--- the beginning.
+-- How many more records to process, at most `most`, if they are as large as those so far; a few at the beginning.
 local function portion_of(most)
   if records_read == 0 then return math.min(most, 4) end
   return math.max(1, math.min(most, math.floor((SPENT_MOST - spent) * records_read / spent)))
@@ -129,8 +128,7 @@ local woken, intakes, causes = {}, {}, {}
 local hidden, mirrored = {}, {}
 local next_due = {}
 
--- The registers of due times over all types: "state type", and a time before which none of its jobs
--- is due.
+-- The registers of due times over all types: "state type", and a time before which none of its jobs is due.
 local REGISTERS = { ['1'] = 'due', ['5'] = 'due', ['4'] = 'leases' }
 
 local function note_due(state, type, at)
@@ -184,8 +182,7 @@ local function cause_of(state, type, reason, who, pattern)
   return string.sub(redis.sha1hex(table.concat(fields, '\n')), 1, 12)
 end
 
--- Set the failure group of a job before it enters: the one of other causes if there are too many
--- groups.
+-- Set the failure group of a job before it enters: the one of other causes if there are too many groups.
 local function file_under(job, cause)
   local known = P .. 'causes'
   if redis.call('SISMEMBER', known, cause) == 0 then
@@ -287,8 +284,7 @@ local function keep_turn(job)
   job[POSITION] = int(job[ENQUEUED] - job[PRIORITY] * PRIORITY_STEP)
 end
 
--- The first of `number` consecutive fences or positions, never used twice. They begin at the
--- current time, so that
+-- The first of `number` consecutive fences or positions, never used twice. They begin at the current time, so that
 -- neither a flush nor a failover to a stale replica issues one again.
 local function sequence(name, number, floor)
   local last = tonumber(redis.call('GET', P .. name) or '0')
@@ -348,10 +344,9 @@ local function due_in(register, now, most)
   return found
 end
 
--- Call `take` with the due ids of each member of a register. Each member gets a share of jobs and
--- bytes, at least one
--- job, and each call begins with another one, so that no type waits for all jobs of another.
--- Return whether there were more.
+-- Call `take` with the due ids of each member of a register. Each member gets a share of jobs and bytes, at least one
+-- job, and each call begins with another one, so that no type waits for all jobs of another. Return whether there were
+-- more.
 local function in_shares(members, now, most, take)
   local number, more = #members, false
   local share, bytes = math.ceil(most / number), SPENT_MOST / number

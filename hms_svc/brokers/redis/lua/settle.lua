@@ -14,10 +14,10 @@
 local answers, place = {}, 0
 local NO = '{"reason":"governance"'
 local requests = P .. 'wishes'
-local asked = redis.call('EXISTS', requests) == 1
+local has_requests = redis.call('EXISTS', requests) == 1
 
 local function request_for(id, job, state, case)
-  if not asked then return nil end
+  if not has_requests then return nil end
   local fence, request = string.match(redis.call('HGET', requests, id) or '', '^(%d+) (.*)$')
   if fence ~= job[FENCE] or TERMINAL[state] or case ~= '-' or job[CASE] ~= '-' then return nil end
   return request
@@ -31,8 +31,7 @@ local function limit_histories(cause)
   end
 end
 
--- Record the failures of a group of retrying jobs: first and last time, the last job, and the
--- number in each slot.
+-- Record the failures of a group of retrying jobs: first and last time, the last job, and the number in each slot.
 local function note_failure(id, job, time)
   local key, slot = P .. 'failing:' .. job[CAUSE], math.floor(time / SLOT_MS)
   limit_histories(job[CAUSE])
@@ -72,7 +71,7 @@ for at = 4, #ARGV, 15 do
       enter(id, job)
       for _, name in ipairs(split_list(sums)) do count(job[TYPE], name) end
       for _, name in ipairs(split_list(names)) do announce(time, name, id, fence, data) end
-      if asked then redis.call('HDEL', requests, id) end
+      if has_requests then redis.call('HDEL', requests, id) end
     end
   end
 end
