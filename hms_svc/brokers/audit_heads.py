@@ -52,7 +52,7 @@ def doubts_in(names: Iterable[str]) -> int:
 
 
 def may_follow(newest: str, head: AuditHead) -> bool:
-    """Return whether a head may follow the line of the newest: with a higher link, or the same head again."""
+    """Return whether a head has a higher link than the newest line, or is the same head."""
     before = _read_head(newest)
     if before is None:
         return False

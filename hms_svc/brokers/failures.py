@@ -17,7 +17,7 @@ SLOTS: Final = 12
 
 
 class StoredGroup(msgspec.Struct, frozen=True):
-    """What a broker stores of one group. Times are Unix ms; `recent` and `next_at` are as in FailureGroup."""
+    """What a broker stores of one group, in Unix ms; `recent` and `next_at` as in FailureGroup."""
 
     id: str
     count: int

@@ -21,7 +21,7 @@ _DURATIONS: Final = HistogramFamily(
 
 
 class HttpMeter:
-    """Counts the requests of one HTTP server. Only existing routes have a label; other requests are `other`."""
+    """Counts the requests of one HTTP server; requests without an existing route are `other`."""
 
     def __init__(self) -> None:
         self._requests: dict[tuple[str, ...], float] = {}

@@ -36,9 +36,10 @@ _decode: Final = msgspec.msgpack.Decoder(WorkerReport).decode
 
 
 class WorkerLiveness(msgspec.Struct, frozen=True, kw_only=True):
-    """The liveness of one worker. `iteration_seconds` is how long its claim loop had taken, as last reported.
+    """The liveness of one worker.
 
-    `is_lane`: it claims only suspects. `is_hung`: functions that still run after their job was
+    `iteration_seconds`: how long its claim loop had taken when it last reported. `is_lane`: it
+    claims only suspects. `is_hung`: functions that still run after their job was
     settled hold all
     of its slots.
     """
@@ -95,7 +96,7 @@ class WorkerTotals:
         self._add(report)
 
     def liveness(self) -> list[WorkerLiveness]:
-        """Return each worker's liveness, up to a minute after its goodbye or 15 minutes after its last report."""
+        """Return the workers' liveness, for a minute after a goodbye or 15 minutes after the last report."""
         now = self._clock.lease_ms()
         for worker, reported in list(self._reports.items()):
             kept_ms = FAREWELL_MS if reported.report.goodbye else FORGOTTEN_MS

@@ -121,7 +121,7 @@ class SqlDatabase:
         return await self._engine.read(lambda on: nearby_cases.near(on, queries))
 
     async def count_reports(self, reports_made: Sequence[ReportCount]) -> list[int]:
-        """Record each job once as a report of its user; return the number of the user's reports for each."""
+        """Record each job once as a report; return the number of its user's reports for each."""
         if not reports_made:
             return []
         return await self._engine.write_apart(lambda on: reports.count_reports(on, reports_made))
@@ -212,7 +212,7 @@ class SqlDatabase:
             )
 
     async def seal(self) -> tuple[int, str] | None:
-        """Chain the committed rows that are not yet sealed; return the new head, None if there was none."""
+        """Chain the committed rows that are not yet sealed; return the new head, or None."""
         if not await self._engine.read(audit.is_unsealed):
             return None
         return await self._engine.write(lambda on: audit.seal(on, self._engine.lock))

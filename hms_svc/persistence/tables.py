@@ -129,7 +129,7 @@ approvals: Final = Table(
     Column("note", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
 )
-"""Used by programs that know only schema 0003. Approvals are in the broker now; a later revision drops it."""
+"""Used by programs up to schema 0003; approvals are in the broker now. To be dropped later."""
 
 archive: Final = Table(
     "archive",
@@ -174,7 +174,7 @@ tokens: Final = Table(
     Column("expires_at", BigInteger),
     Column("revoked_at", BigInteger),
 )
-"""Tokens of the HTTP API. `digest` is that of the secret, which is not stored; `scopes` are separated by spaces."""
+"""Tokens of the HTTP API. `digest` is that of the secret; `scopes` are separated by spaces."""
 
 accepted_keys: Final = Table(
     "accepted_keys",

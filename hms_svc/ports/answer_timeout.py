@@ -45,7 +45,7 @@ class AnswerBound:
 
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[None]:
-        """Bound the call to the engine in this context; raise the Outage if the engine does not respond."""
+        """Bound the call in this context; raise the Outage if the engine does not respond."""
         if self._is_silent:
             raise self._no_answer()
         scope = asyncio.timeout(None)

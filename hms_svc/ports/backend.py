@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Backend:
-    """One broker with its interfaces. Use it with `async with`; it can be opened again after it was closed.
+    """One broker with its interfaces, for use with `async with`. It can be opened again after a close.
 
     Each interface is made on first use: a producer needs only the broker.
     """

@@ -117,7 +117,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AcceptedKey(msgspec.Struct, frozen=True, kw_only=True):
-    """An accepted idempotency key: the digests of key and request, and the answer, empty until there is one."""
+    """An accepted idempotency key: the digests of key and request, and the answer, empty at first."""
 
     key: str
     request: str
@@ -148,7 +148,7 @@ class EffectStore(Protocol):
         ...
 
     async def count_reports(self, reports: Sequence[ReportCount]) -> list[int]:
-        """Record each job once as a report of its user; return the number of the user's reports for each."""
+        """Record each job once as a report; return the number of its user's reports for each."""
         ...
 
     async def count_other_reports(self, query: ReportCount) -> int:
@@ -205,7 +205,7 @@ class Ledger(Protocol):
     """Outbox, audit chain, archive and analytics."""
 
     async def outbox(self, limit: int) -> list[OutboxEntry]:
-        """Return rows that are not yet published, oldest first, including those that a relay is delivering."""
+        """Return unpublished rows, oldest first, including those that a relay is delivering."""
         ...
 
     async def outbox_lag_ms(self) -> int:
@@ -320,7 +320,7 @@ class ApiStore(Protocol):
         ...
 
     async def revoke_token(self, token_id: str, at: int) -> bool:
-        """Mark a token as revoked at a time (Unix ms); return False if there is none or it was revoked before."""
+        """Revoke a token at a time (Unix ms); return False if there is none or it is revoked."""
         ...
 
     async def accepted_keys(self, keys: Sequence[str]) -> list[AcceptedKey | None]:
@@ -366,7 +366,7 @@ class Database(EffectStore, CaseStore, Ledger, ApiStore, ErasingStore, Protocol)
         ...
 
     async def open(self) -> None:
-        """Connect and check the schema; the embedded database is migrated. Raise SchemaMismatch if it differs."""
+        """Connect; migrate an embedded database, or raise SchemaMismatch if the schema differs."""
         ...
 
     async def close(self) -> None:

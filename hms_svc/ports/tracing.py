@@ -47,12 +47,12 @@ class ServerSpan(Protocol):
         ...
 
     def set_status(self, code: int, fault: str = "") -> None:
-        """Record the HTTP status of the response; 500 and above is a server error, described by `fault`."""
+        """Record the HTTP status; 500 and above is a server error, described by `fault`."""
         ...
 
 
 class RequestFacts(NamedTuple):
-    """The attributes of a request span. `route` is the template; `host` and `port` are as the client sent them."""
+    """The attributes of a request: `route` is the template, `host` and `port` are the client's."""
 
     method: str
     route: str

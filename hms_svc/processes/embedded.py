@@ -169,7 +169,7 @@ class ThreadWorkers(EmbeddedWorkers):
                 wait_seconds = min(LONGEST_WAIT_SECONDS, wait_seconds * 2)
 
     def _leave_replaced_files(self) -> None:
-        """Stop the worker whose open files are no longer at their paths; the next one opens the new files."""
+        """Stop the worker because its files were replaced; the next one opens the new files."""
         if self._worker is not None:
             self._worker.stop_now()
 

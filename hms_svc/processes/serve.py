@@ -15,7 +15,7 @@ from hms_svc.settings import Settings, child_environment
 
 
 class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The options of `serve`. Empty `types` means all, `http` None no HTTP; `web` adds the browser console."""
+    """The options of `serve`. Empty `types` means all, `http` None no HTTP; `web` is the console."""
 
     processes: int = 1
     types: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from typing import Final
 
 EXIT_INTERRUPTED: Final = 130
 SAME_STOP_SECONDS: Final = 1.0
-"""A second signal within this time is the same stop: sent to the process group, and passed on by the parent."""
+"""A second signal within this time is the same stop, passed on by the parent process."""
 
 
 class StopRequest:

@@ -129,7 +129,7 @@ class _Child:
         self._is_asked = False
 
     def ask_to_end(self) -> None:
-        """Ask over the socket, once: a signal would count in addition to one that was sent to the group."""
+        """Ask over the socket, once: a signal would count in addition to one sent to the group."""
         if not self._is_asked:
             self._is_asked = True
             send(self.line, STOP)

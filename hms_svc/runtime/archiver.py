@@ -72,7 +72,7 @@ class Archiver(Service):
             pass
 
     async def _sweep(self) -> None:
-        """Apply the retention of completed and cancelled jobs to the archive, from where the last round ended."""
+        """Apply the retention of completed and cancelled jobs to the archive, in bounded steps."""
         before = self._clock.now_ms() - self._completed_ms
         while True:
             removed, self._sweep_cursor = await self._database.sweep_archive(

@@ -174,7 +174,7 @@ class Executor:
     def outcome_of(
         self, job: RunningJob, declared: JobType, result: Any, error: BaseException | None
     ) -> Outcome:
-        """Return the outcome of what a run returned or raised; a verdict of governance takes precedence."""
+        """Return the outcome of a run; a verdict of governance takes precedence."""
         if job.verdict is not None:
             return verdict_on(job.verdict)
         if job.timed_out:

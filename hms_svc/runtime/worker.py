@@ -277,7 +277,7 @@ class Worker:
         )  # fmt: skip
 
     async def _drain(self, claimer: Claimer) -> None:
-        """Wait for the running jobs; after the grace period cancel them, and release those that do not stop.
+        """Wait for the running jobs; after the grace period cancel them, and release the rest.
 
         Functions whose job is already settled are not waited for: they can no longer
         write anything.

@@ -50,7 +50,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Engines(msgspec.Struct, frozen=True):
-    """The engines that a worker works with, behind their interfaces; without a `tracer` nothing is traced."""
+    """The engines of a worker, behind their interfaces; without a `tracer` nothing is traced."""
 
     broker: Broker
     inspection: Inspection

@@ -1,1 +1,1 @@
-"""SQLite as a shared, crash-safe file: one writer thread for each process, a lock, and a wake-up socket."""
+"""SQLite as a shared, crash-safe file: a writer thread, a lock, and a wake-up socket."""

@@ -46,7 +46,7 @@ _open: Final[WeakSet[LockFile]] = WeakSet()
 
 
 def _close_in_child() -> None:
-    """Close the parent's lock files in a forked child, which would keep the locks after the parent ends."""
+    """Close the parent's lock files in a forked child, which would otherwise keep the locks."""
     for lock in tuple(_open):
         lock.close()
 

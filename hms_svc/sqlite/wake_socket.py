@@ -1,4 +1,4 @@
-"""Wake-ups between processes: SQLite does not notify of commits, so a byte is sent to each waiting process.
+"""Wake-ups between processes: a byte to each waiting one, as SQLite does not notify of commits.
 
 The sockets are in a folder next to the database that only its user may access. If its
 path is too long for a socket address, it is addressed through the open folder.

@@ -42,7 +42,7 @@ class RedisEviction:
         return []
 
     async def _with_sizes(self, ends: Sequence[End], code: int) -> list[tuple[str, int]]:
-        """Return ids with the sizes of their records in bytes; ids without a record are removed from the index."""
+        """Return ids with the sizes of their records; remove ids without a record from the index."""
         commands = [("STRLEN", self._link.keys.ours("job", job_id)) for _, job_id, _ in ends]
         sizes = await self._link.ask_all(commands)
         sized = [(job_id, int(size)) for (_, job_id, _), size in zip(ends, sizes, strict=True)]

@@ -103,7 +103,7 @@ class RedisInspector:
         return await fill_page(walk, where, self._link.clock.now_ms(), slices)
 
     async def failures(self) -> list[FailureGroup]:
-        """Read the indexes of the groups, several in one script, so that other calls are served in between."""
+        """Read the groups, some hundreds in one script, so that other calls are served in between."""
         causes = sorted(await self._link.ask("SMEMBERS", self._link.keys.ours("causes")))
         rows: list[Any] = []
         for first in range(0, len(causes), _GROUPS_AT_ONCE):

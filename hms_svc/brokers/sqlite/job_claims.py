@@ -311,7 +311,7 @@ class _End(msgspec.Struct, frozen=True, kw_only=True):
 def _end_of_lapsed(
     row: Row, request: StoredCancelRequest | None, known: KnownEffects | None
 ) -> tuple[int, _End | None]:
-    """Return the number of crashes with this one, and what the job becomes, None if that is not known yet."""
+    """Return the crashes including this one, and what the job becomes, None if that is unknown."""
     attempt, max_attempts, crashes, lane = row[5:9]
     alone, cap, crash = lane == 1, max_attempts or DEFAULT_MAX_ATTEMPTS, _crash(row)
     crashes += alone

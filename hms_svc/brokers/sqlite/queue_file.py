@@ -1,4 +1,4 @@
-"""The queue file of this process: one writer, one reader and one wake-up socket, shared by all interfaces."""
+"""The queue file of this process: one writer, one reader and one wake-up socket."""
 
 from __future__ import annotations
 
