@@ -40,13 +40,13 @@ def doubt_line(doubt: Doubt) -> str:
     return " ".join(str(field) or _NONE for field in fields)
 
 
-def days_over(names: Iterable[str], most: int) -> list[str]:
+def days_beyond(names: Iterable[str], most: int) -> list[str]:
     """Return the names of the days beyond the newest `most`."""
     days = sorted((name for name in names if name.startswith(_DAY)), key=_number)
     return days[: max(0, len(days) - most)]
 
 
-def doubts_in(names: Iterable[str]) -> int:
+def count_doubts(names: Iterable[str]) -> int:
     """Count the doubts."""
     return sum(name.startswith(_DOUBT) for name in names)
 

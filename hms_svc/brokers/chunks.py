@@ -29,6 +29,6 @@ def chunks(
         yield items[first:]
 
 
-def in_stretches(items: Sequence[Item], most: int = TYPES_AT_ONCE) -> list[Sequence[Item]]:
+def in_slices(items: Sequence[Item], most: int = TYPES_AT_ONCE) -> list[Sequence[Item]]:
     """Return the items in slices of at most `most`."""
     return [items[first : first + most] for first in range(0, len(items), most)]

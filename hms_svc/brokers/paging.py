@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hms_svc.brokers.chunks import in_stretches
+from hms_svc.brokers.chunks import in_slices
 from hms_svc.domain.errors import BadInput, FilterTooCostly
 from hms_svc.domain.filter import Filter
 from hms_svc.domain.globs import Glob, has_globs
@@ -42,7 +42,7 @@ async def types_that_may_match(where: Filter, types: Sequence[str]) -> list[str]
             f"at most {_MOST_TYPE_TESTS // len(types)} patterns are allowed"
         )
     found: list[str] = []
-    for some in in_stretches(types, _TYPES_AT_ONCE):
+    for some in in_slices(types, _TYPES_AT_ONCE):
         found += (
             await on_side_thread(partial(_fitting, some, exact, globs))
             if globs

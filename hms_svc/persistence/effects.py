@@ -85,7 +85,7 @@ class _Group:
     ) -> None:
         self._fences = fences
         self._stored = stored
-        self._neighbourhood = nearby
+        self._nearby = nearby
         self._lease_now = lease_now
         self.accepted: list[tuple[EffectRequest, int | None]] = []
 
@@ -98,7 +98,7 @@ class _Group:
         if existing is not None:
             same = existing.digest == request.digest
             return existing if same else RefusedEffect("conflict", existing.case_id)
-        if query and (rival := self._neighbourhood.nearest(query, cells)):
+        if query and (rival := self._nearby.nearest(query, cells)):
             return RefusedEffect("duplicate", rival.case_id, rival.distance_m)
         return self._accept(request, query)
 
@@ -116,7 +116,7 @@ class _Group:
         if query:
             cell = cell_of(query.lat, query.lon)
             rival = OpenCase(cell, request.case.id, request.job_id, query.lat, query.lon)
-            self._neighbourhood.add(query.kind, rival)
+            self._nearby.add(query.kind, rival)
         self.accepted.append((request, cell))
         return msgspec.structs.replace(effect, fresh=True)
 

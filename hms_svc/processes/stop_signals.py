@@ -24,8 +24,8 @@ class StopRequest:
         if not self._first:
             self._first, self._at = number, now
             return True
-        by_hand = number == self._first == signal.SIGINT
-        return not by_hand and now - self._at < SAME_STOP_SECONDS
+        is_from_keyboard = number == self._first == signal.SIGINT
+        return not is_from_keyboard and now - self._at < SAME_STOP_SECONDS
 
 
 def stop_signals() -> list[signal.Signals]:

@@ -56,7 +56,7 @@ class Held(msgspec.Struct, frozen=True):
     error: ActionHeld
 
 
-class Broke(msgspec.Struct, frozen=True):
+class RaisedError(msgspec.Struct, frozen=True):
     """A function raised an unexpected error; `where` is the function's name.
 
     `after_seconds` is the minimum delay of the next attempt; the policy's longest delay bounds it.
@@ -103,7 +103,7 @@ class CancelRequested(msgspec.Struct, frozen=True):
 
 Returned = RetryLater | Snooze | Cancel | DeadLetter
 Outcome = (
-    Finished | Returned | Refused | PayloadRefused | Held | Broke | BadResult | TimedOut |
+    Finished | Returned | Refused | PayloadRefused | Held | RaisedError | BadResult | TimedOut |
     Unreachable
     | Stopped | StillRunning | CancelRequested
 )  # fmt: skip
@@ -133,7 +133,7 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
                 hold=(error.action, error.rule, error.digest),
                 give_back=True,
             )
-        case Broke(failure, where, after_seconds):
+        case RaisedError(failure, where, after_seconds):
             detail = f"{failure.kind}: {failure.message}" if failure.message else failure.kind
             failed = _failed(job, policy, random_share, REASON_ERROR, where, failure, detail)
             return _not_before(failed, min(after_seconds, policy.cap_seconds), random_share)

@@ -38,12 +38,12 @@ from hms_svc.domain.strict_json import check_strict, encode
 from hms_svc.ports.clock import Clock
 from hms_svc.runtime.decide import (
     BadResult,
-    Broke,
     CancelRequested,
     Finished,
     Held,
     Outcome,
     PayloadRefused,
+    RaisedError,
     Refused,
     Stopped,
     TimedOut,
@@ -337,7 +337,7 @@ def _raised(job: RunningJob, declared: JobType, error: BaseException) -> Outcome
             if job.cancel_by and not job.effects:
                 return CancelRequested(job.cancel_by, job.cancel_detail)
             delay = error.retry_after_seconds if isinstance(error, DeliveryFailed) else None
-            return Broke(_failure(error), where, delay or 0.0)
+            return RaisedError(_failure(error), where, delay or 0.0)
 
 
 def _traceback_of(error: BaseException) -> str:

@@ -26,10 +26,10 @@ _CALLER: Final = "/hms_svc/runtime/executor.py"
 class _Hung:
     """A hung function: when it was first seen, and when to log it next."""
 
-    def __init__(self, running: Running, now: float, patience_seconds: float) -> None:
+    def __init__(self, running: Running, now: float, hung_seconds: float) -> None:
         self.running = running
         self.since = now
-        self.log_at = now + patience_seconds
+        self.log_at = now + hung_seconds
 
 
 class HungFunctions(Service):
@@ -51,7 +51,7 @@ class HungFunctions(Service):
         self._in_flight = in_flight
         self._slots = options.slots
         self._slots_of = slots_of
-        self._patience_seconds = options.hung_seconds
+        self._hung_seconds = options.hung_seconds
         self._on_no_slot = on_no_slot
         self._loop = asyncio.get_running_loop()
         self._known: dict[int, _Hung] = {}
@@ -60,17 +60,14 @@ class HungFunctions(Service):
         """Check once."""
         now = self._loop.time()
         self._known = {
-            running.fence: self._known.get(running.fence)
-            or _Hung(running, now, self._patience_seconds)
+            running.fence: self._known.get(running.fence) or _Hung(running, now, self._hung_seconds)
             for running in self._in_flight.hung()
         }
         for hung in self._known.values():
             if now >= hung.log_at:
                 _report(hung.running, now - hung.since)
                 hung.log_at = now + REPEAT_SECONDS
-        overdue = [
-            each for each in self._known.values() if now - each.since >= self._patience_seconds
-        ]
+        overdue = [each for each in self._known.values() if now - each.since >= self._hung_seconds]
         for type, count in Counter(each.running.job.type for each in overdue).items():
             if count >= self._slots_of[type]:
                 self._on_no_slot(f"all slots that {type} may take")

@@ -18,11 +18,11 @@ class IdleExit(Service):
         super().__init__(interval_seconds=seconds)
         self._in_flight = in_flight
         self._claimer = claimer
-        self._on_done = on_idle
+        self._on_idle = on_idle
         self._claimed_before = -1
 
     async def run_once(self) -> None:
         """Compare with the previous round."""
         if self._in_flight.unsettled() == 0 and self._claimer.claimed_total == self._claimed_before:
-            self._on_done()
+            self._on_idle()
         self._claimed_before = self._claimer.claimed_total

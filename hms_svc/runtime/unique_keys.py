@@ -10,7 +10,7 @@ from hms_svc.domain.job import ClaimedJob
 from hms_svc.domain.lifecycle import REASON_UNIQUE
 from hms_svc.domain.outcome import Failure
 from hms_svc.ports.broker import Broker, KeyClaim
-from hms_svc.runtime.decide import Broke, Outcome, Refused, Stopped, Unreachable
+from hms_svc.runtime.decide import Outcome, RaisedError, Refused, Stopped, Unreachable
 from hms_svc.sdk.job_defaults import KeyFault, declared_key
 from hms_svc.sdk.payload import PayloadFault
 from hms_svc.sdk.registry import Registry
@@ -58,7 +58,7 @@ class UniqueKeys:
     def _broken(self, claimed: ClaimedJob, fault: KeyFault) -> Outcome:
         kind = type(fault.__cause__ or fault).__name__
         where = name_of(self._declared[claimed.job.type].unique)
-        return Broke(Failure(kind, writable(fault)[:2000]), where)
+        return RaisedError(Failure(kind, writable(fault)[:2000]), where)
 
     async def _take(self, wanted: Sequence[KeyClaim]) -> dict[int, Outcome]:
         if not wanted:

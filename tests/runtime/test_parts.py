@@ -19,12 +19,12 @@ from hms_svc.domain.job import ClaimedJob, LeaseToken, make_job
 from hms_svc.domain.lifecycle import State, may_move
 from hms_svc.domain.outcome import Cancel, DeadLetter, Failure, RetryLater, Snooze
 from hms_svc.runtime.decide import (
-    Broke,
     CancelRequested,
     Finished,
     Held,
     Outcome,
     PayloadRefused,
+    RaisedError,
     Refused,
     Stopped,
     TimedOut,
@@ -150,7 +150,7 @@ def claimed(attempt: int = 1, give_backs: int = 0) -> ClaimedJob:
     )
 
 
-BROKE = Broke(Failure("KeyError", "'lat'"), "handler")
+BROKE = RaisedError(Failure("KeyError", "'lat'"), "handler")
 TABLE: list[tuple[Outcome, int, State, str, str]] = [
     (Finished(b"1"), 1, State.COMPLETED, "", ""),
     (PayloadRefused("Model", "lat: no"), 1, State.REJECTED, "payload", "Model"),
@@ -194,7 +194,7 @@ def test_what_becomes_of_a_run(
     ("asked", "least", "most"), [(0.0, 0, 1), (30.0, 30, 33), (10**9, 3600, 3960)]
 )
 def test_a_retry_waits_as_long_as_was_asked_for(asked: float, least: int, most: int) -> None:
-    broke = Broke(Failure("DeliveryFailed", "503"), "handler", asked)
+    broke = RaisedError(Failure("DeliveryFailed", "503"), "handler", asked)
     for share in (0.0, 0.5, 0.99):
         delay = decide(broke, claimed(1), RetryPolicy(3, base_seconds=1), share).delay_ms / 1000
         assert least <= delay <= most

@@ -55,12 +55,12 @@ class RedisBroker:
 
     def __init__(self, link: Link, complete: Callable[[Job], Job] | None = None) -> None:
         self._link = link
-        self._accepting = Acceptor(link)
+        self._acceptor = Acceptor(link)
         self._intake = Intake(link, complete)
         self._idle_waiter = IdleWaiter(link)
         self._healer = Healer(link, self._intake)
         self._next_type = 0
-        self._claimant: ClaimRequest | None = None
+        self._last_request: ClaimRequest | None = None
         self._unsure_claims: dict[Lane, _Claim] = {}
         self._unsure_marks: dict[int, str] = {}
         self._next_check = 0.0
@@ -78,18 +78,18 @@ class RedisBroker:
 
     async def enqueue(self, jobs: Sequence[Job]) -> list[Enqueued]:
         """Accept jobs; the script notifies waiting workers."""
-        return await self._accepting.enqueue(jobs)
+        return await self._acceptor.enqueue(jobs)
 
     async def enqueue_raw(self, type: str, items: Sequence[bytes]) -> list[Enqueued]:
         """Accept foreign bytes."""
-        return await self._accepting.enqueue_raw(type, items)
+        return await self._acceptor.enqueue_raw(type, items)
 
     async def claim(self, request: ClaimRequest) -> list[ClaimedJob]:
         """Lease ready jobs; each claim begins with another type.
 
         A claim whose reply was lost is repeated with its nonce, so that no job is stranded.
         """
-        self._claimant = request
+        self._last_request = request
         if request.lane is Lane.NORMAL:
             self._intake.watch(served.type for served in request.types)
         began = self._link.clock.lease_ms()
@@ -282,7 +282,7 @@ class RedisBroker:
 
     async def wait_for_work(self, timeout_seconds: float) -> bool:
         """Wait until this worker is notified of jobs of the types that its last claim had capacity for."""
-        request = self._claimant
+        request = self._last_request
         if request is None:
             return True
         types = [served.type for served in request.types if served.capacity != 0]

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from hms_svc.brokers.chunks import in_stretches
+from hms_svc.brokers.chunks import in_slices
 from hms_svc.brokers.redis import erasure
 from hms_svc.brokers.redis.eviction import RedisEviction
 from hms_svc.brokers.redis.exchange import Argument
@@ -181,7 +181,7 @@ class RedisControl:
 
     async def forget(self, job_ids: Sequence[str]) -> None:
         """Remove terminal records."""
-        for some in in_stretches(job_ids, _AT_ONCE):
+        for some in in_slices(job_ids, _AT_ONCE):
             arguments = [argument for job_id in some for argument in (job_id, "", "")]
             await self._link.run("remove", *arguments)
 
@@ -208,7 +208,7 @@ class RedisControl:
     async def bury_unserved(self, *, older_than: int, limit: int) -> int:
         """Dead-letter old ready jobs of types that no live worker serves."""
         buried = 0
-        for some in in_stretches(await self._unserved()):
+        for some in in_slices(await self._unserved()):
             buried += await self._link.run("bury", older_than, limit - buried, *some)
         return buried
 
@@ -217,13 +217,13 @@ class RedisControl:
         return [type for type in await self._inspector.types() if type not in served]
 
     async def _forget_types(self) -> None:
-        for some in in_stretches(await self._unserved()):
+        for some in in_slices(await self._unserved()):
             await self._link.run("forget_types", *some)
 
     async def _types_with(self, state: str) -> list[str]:
         """Return the types that have jobs in a state."""
         found: list[str] = []
-        for some in in_stretches(await self._inspector.types()):
+        for some in in_slices(await self._inspector.types()):
             names = [self._link.keys.index(state, type) for type in some]
             sizes = await self._link.ask_all([("ZCARD", name) for name in names])
             found += [type for type, size in zip(some, sizes, strict=True) if size]

@@ -16,7 +16,7 @@ from hms_svc.ports.control import NOT_KNOWN, must_end_first
 
 _AT_ONCE: Final = 50
 _ROUNDS: Final = 5
-_STRETCH: Final = 500
+_EVENTS_AT_ONCE: Final = 500
 _CHANGED: Final = "was changed at the same time: erase it again"
 
 
@@ -68,5 +68,5 @@ async def _erase_events(link: Link, job_ids: Sequence[str]) -> None:
     """Walk the bus in bounded steps, so that other calls are served in between."""
     place = "-"
     while place:
-        answer = await link.run("erase_events", place, _STRETCH, ERASED, *job_ids)
+        answer = await link.run("erase_events", place, _EVENTS_AT_ONCE, ERASED, *job_ids)
         place = answer.decode()

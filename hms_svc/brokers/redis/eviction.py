@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from hms_svc.brokers.chunks import chunks, in_stretches
+from hms_svc.brokers.chunks import chunks, in_slices
 from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.views import JobDetail
 from hms_svc.ports.inspection import Capacity, Inspection
@@ -56,7 +56,7 @@ class RedisEviction:
         """Return the jobs of a state that ended first, over all types, if they are old enough."""
         ends: list[End] = []
         newest = self._link.clock.now_ms() - self.least_age_ms
-        for types in in_stretches(await self._inspection.types()):
+        for types in in_slices(await self._inspection.types()):
             commands = [
                 ("ZRANGE", self._link.keys.index(state, type), 0, limit - 1, "WITHSCORES")
                 for type in types

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from hms_svc.brokers.chunks import in_stretches
+from hms_svc.brokers.chunks import in_slices
 from hms_svc.brokers.redis.intake import Intake
 from hms_svc.brokers.redis.link import Link
 from hms_svc.domain.errors import MalformedJob
@@ -43,7 +43,7 @@ class Healer:
         types = self._unchecked or await self._types()
         self._rotated, self._unchecked = types[:_TYPES_A_ROUND], types[_TYPES_A_ROUND:]
         self._failed = 0 if begins else self._failed
-        for some in in_stretches(self._rotated) or [[]]:
+        for some in in_slices(self._rotated) or [[]]:
             broken, failed, *stale = await self._link.run("check", _STEP_SECONDS, *some)
             if broken:
                 return True
@@ -74,7 +74,7 @@ class Healer:
                 await self._link.run("heal", _STEP_SECONDS, *ids)
         for cause in await self._link.ask("SMEMBERS", self._link.keys.ours("causes")):
             await self._remove_surplus(cause.decode())
-        for types in in_stretches(await self._types()) or [[]]:
+        for types in in_slices(await self._types()) or [[]]:
             await self._link.run("recount", *types)
         await self._link.ask("DEL", self._link.keys.ours("healing"))
 
@@ -99,7 +99,7 @@ class Healer:
                 await self._intake.absorb_where_any(types, until)
             if not self._cursor:
                 break
-        for some in in_stretches(self._rotated):
+        for some in in_slices(self._rotated):
             await self._intake.absorb_where_any(some, until)
 
     async def _scan(self, cursor: int, pattern: str, kind: str) -> tuple[int, list[str]]:

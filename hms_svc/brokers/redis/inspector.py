@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from hms_svc.brokers.chunks import in_stretches
+from hms_svc.brokers.chunks import in_slices
 from hms_svc.brokers.codes import COUNTERS, STATE_OF
 from hms_svc.brokers.damaged_records import readable
 from hms_svc.brokers.failures import StoredGroup, groups_of
@@ -81,7 +81,7 @@ class RedisInspector:
             return []
         claiming, quiet = serving(await self.workers())
         views: list[QueueView] = []
-        for some in in_stretches(known):
+        for some in in_slices(known):
             rows = await self._link.run("queues", *some)
             now = self._link.clock.now_ms()
             views += [_queue_view(row, claiming, quiet, now) for row in rows]

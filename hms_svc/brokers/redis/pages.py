@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Final
 
-from hms_svc.brokers.chunks import in_stretches
+from hms_svc.brokers.chunks import in_slices
 from hms_svc.brokers.codes import CODE_OF
 from hms_svc.brokers.damaged_records import readable
 from hms_svc.brokers.paging import NAMED_AT_ONCE, SLICE, Slices, types_that_may_match
@@ -25,7 +25,7 @@ Group = tuple[int, frozenset[State], list[str]]
 _ANY: Final = frozenset(State)
 _INDEXES_AT_ONCE: Final = 500
 """Indexes that one script merges."""
-_RECORDS_OF_A_STRETCH: Final = 100
+_RECORDS_OF_A_PART: Final = 100
 
 
 class Walks:
@@ -53,7 +53,7 @@ class Walks:
 
     async def _named(self, ids: tuple[str, ...], after: Key | None) -> AsyncIterator[Step]:
         left = [job_id for job_id in ids if after is None or job_id > after[2]]
-        for some in in_stretches(left, NAMED_AT_ONCE):
+        for some in in_slices(left, NAMED_AT_ONCE):
             names = [self._link.keys.ours("job", job_id) for job_id in some]
             for job_id, text in zip(some, await self._link.ask("MGET", *names), strict=True):
                 view = readable(job_id, partial(_view, job_id, text, _ANY))
@@ -89,10 +89,10 @@ class Walks:
         """Yield the jobs of a group with many indexes in order; each index is read in parts."""
         rank, states, names = group
         starts = range(0, len(names), _INDEXES_AT_ONCE)
-        stretches = [names[first : first + _INDEXES_AT_ONCE] for first in starts]
+        parts = [names[first : first + _INDEXES_AT_ONCE] for first in starts]
         walks = [
-            self._in_one([(rank, states, some)], after, slices, most=_RECORDS_OF_A_STRETCH)
-            for some in stretches
+            self._in_one([(rank, states, some)], after, slices, most=_RECORDS_OF_A_PART)
+            for some in parts
         ]
         heads = {number: await anext(walk, None) for number, walk in enumerate(walks)}
         while ahead := {number: step for number, step in heads.items() if step is not None}:

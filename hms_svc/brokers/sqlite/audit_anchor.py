@@ -38,7 +38,7 @@ class SQLiteAuditAnchor:
 
         def add(transaction: Transaction) -> None:
             name, entries = lines.doubt_name(doubt), _entries(transaction)
-            if name not in entries and lines.doubts_in(entries) < DOUBTS_KEPT:
+            if name not in entries and lines.count_doubts(entries) < DOUBTS_KEPT:
                 _put(transaction, name, lines.doubt_line(doubt))
 
         await self._file.write(add)
@@ -74,7 +74,7 @@ def _keep(transaction: Transaction, head: AuditHead, over: AuditHead | None) -> 
         day = lines.day_of_line(newest)
         if day != lines.day_name(head):
             _put(transaction, day, newest)
-            _drop(transaction, lines.days_over({*entries, day}, DAYS_KEPT))
+            _drop(transaction, lines.days_beyond({*entries, day}, DAYS_KEPT))
     _put(transaction, lines.NEWEST, line)
     return True
 

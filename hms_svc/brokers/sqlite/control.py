@@ -204,7 +204,7 @@ class SQLiteControl:
         batch_slice = undo.BatchSlice(batch, self._undone_since(), after, limit)
         if dry:
             bounds = msgspec.structs.asdict(batch_slice)
-            return undo.would(await self._file.fetch(SQL["in_batch"], bounds))
+            return undo.preview(await self._file.fetch(SQL["in_batch"], bounds))
         return await self._file.write(
             lambda transaction: undo.undo(transaction, batch_slice, now), notify="work"
         )

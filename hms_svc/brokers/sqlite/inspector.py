@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hms_svc.brokers.chunks import in_stretches
+from hms_svc.brokers.chunks import in_slices
 from hms_svc.brokers.codes import (
     CODE_OF,
     COUNTERS,
@@ -105,8 +105,8 @@ class SQLiteInspector:
         if not types:
             return []
         claiming, quiet = serving(await self._registrations())
-        stretches = in_stretches(sorted(types))
-        return [view for some in stretches for view in await self._queues_of(some, claiming, quiet)]
+        parts = in_slices(sorted(types))
+        return [view for some in parts for view in await self._queues_of(some, claiming, quiet)]
 
     async def _queues_of(
         self, types: Sequence[str], claiming: Mapping[str, int], quiet: Mapping[str, int]

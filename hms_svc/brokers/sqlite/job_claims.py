@@ -191,13 +191,13 @@ def _take_key(transaction: Transaction, wanted: KeyClaim) -> str | None:
 
 
 def _expire(transaction: Transaction, queue: int, type: str, row: Row, now: int) -> None:
-    end_unrun(
+    end_without_run(
         transaction, (row[0], row[1], queue, type), now, REASON_EXPIRED, Cause.EXPIRED,
         "expires_at passed before the first claim",
     )  # fmt: skip
 
 
-def end_unrun(
+def end_without_run(
     transaction: Transaction,
     job: tuple[int, str, int, str],
     now: int,

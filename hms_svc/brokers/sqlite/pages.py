@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
-from hms_svc.brokers.chunks import MOST_BYTES, in_stretches
+from hms_svc.brokers.chunks import MOST_BYTES, in_slices
 from hms_svc.brokers.codes import CODE_OF
 from hms_svc.brokers.paging import NAMED_AT_ONCE, Slices, types_that_may_match
 from hms_svc.brokers.sqlite.queue_file import QueueFile
@@ -44,7 +44,7 @@ class Walks:
         """Yield the jobs with these ids; the position of each is the index of its id."""
         places = {job_id: number for number, job_id in enumerate(ids)}
         left = ids[after[2] + 1 :] if after else ids
-        for some in in_stretches(left, NAMED_AT_ONCE):
+        for some in in_slices(left, NAMED_AT_ONCE):
             for row in await self._file.fetch(SQL["named"], {"ids": _json(tuple(some))}):
                 yield (0, 0, places[row["id"]]), job_view(row)
 

@@ -21,7 +21,7 @@ from hms_svc.brokers.codes import (
     STATE_OF,
 )
 from hms_svc.brokers.failures import SLOT_MS, SLOTS, slots_until
-from hms_svc.brokers.sqlite.job_claims import end_unrun
+from hms_svc.brokers.sqlite.job_claims import end_without_run
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
 from hms_svc.domain.lifecycle import REASON_NO_HANDLER, Cause
 from hms_svc.domain.strict_json import encode
@@ -135,7 +135,7 @@ def bury_unserved(
         if type in served:
             continue
         for row, job_id in _ready_before(transaction, queue, older_than, limit - buried):
-            end_unrun(
+            end_without_run(
                 transaction, (row, job_id, queue, type), now, REASON_NO_HANDLER, Cause.UNSERVED,
                 f"no worker served {type} for as long as unserved jobs are kept",
             )  # fmt: skip

@@ -36,7 +36,7 @@ class BatchSlice(msgspec.Struct, frozen=True):
     limit: int
 
 
-def would(rows: Iterable[sqlite3.Row]) -> list[ActOutcome]:
+def preview(rows: Iterable[sqlite3.Row]) -> list[ActOutcome]:
     """Return for each row of a slice whether it would be restored, or why not."""
     return [ActOutcome(row["id"], not (why := _why_not(row)), why) for row in rows]
 
