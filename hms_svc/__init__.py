@@ -1,8 +1,8 @@
-"""hms-svc: queued requests become validated, persisted reality.
+"""hms-svc: a job queue that validates, governs and durably runs jobs.
 
     from hms_svc import Job, Worker, dao, gov
 
-Everything here loads when it is first used.
+Everything here is imported on first use.
 """
 
 from __future__ import annotations
@@ -100,9 +100,9 @@ def __getattr__(name: str) -> Any:
 
 
 def _refuse_client(name: str, error: ModuleNotFoundError) -> None:
-    """Raise a ModuleNotFoundError that says what to install, where only hms-svc-client is installed."""
+    """Raise a ModuleNotFoundError that names what to install, if only hms-svc-client is installed."""
     from hms_svc.domain.version import CLIENT, DISTRIBUTION, installed_distributions
 
     if set(installed_distributions()) == {CLIENT}:
-        told = f"hms_svc.{name} is not part of {CLIENT}: pip install {DISTRIBUTION}"
-        raise ModuleNotFoundError(told, name=error.name) from error
+        message = f"hms_svc.{name} is not part of {CLIENT}: pip install {DISTRIBUTION}"
+        raise ModuleNotFoundError(message, name=error.name) from error

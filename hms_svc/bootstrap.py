@@ -41,19 +41,19 @@ if TYPE_CHECKING:
 
 @cache
 def _memory_folder() -> Path:
-    """Make the folder that stands for `memory://`; it goes away with this process."""
+    """Create the directory behind `memory://`; it is removed with this process."""
     folder = Path(tempfile.mkdtemp(prefix="hms-svc-"))
     atexit.register(_remove_own, folder, os.getpid())
     return folder
 
 
 def _remove_own(folder: Path, maker: int) -> None:
-    if os.getpid() == maker:  # not in a child that was forked
+    if os.getpid() == maker:  # not in a forked child
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def resolve(settings: Settings) -> Settings:
-    """Return the settings with `memory://` replaced by the folder that child processes share."""
+    """Return the settings with `memory://` replaced by a directory that child processes share."""
     if settings.broker.kind is not BackendKind.MEMORY:
         return settings
     url = sqlite_url(str(_memory_folder() / "queue.db"))
@@ -68,14 +68,14 @@ def backend(
     on_replaced: Callable[[], None] | None = None,
     bounded: bool = False,
 ) -> Backend:
-    """Make the broker of these settings, not yet opened.
+    """Return the broker of these settings, not yet opened.
 
-    With `bounded`, as front ends want it, nobody waits longer than ports.answer_timeout.MOST_SECONDS
-    for a server that says nothing.
+    With `bounded`, as front ends require, no call waits longer than `ports.answer_timeout.MOST_SECONDS`
+    for a server that does not answer.
 
-    `complete` gives what was pushed into an intake what its type declares for it.
-    `on_replaced` is called once, on the loop that opened it, where its file is not at
-    its path any more: it has to be opened anew.
+    `complete` adds what a type declares to jobs that were pushed into an intake.
+    `on_replaced` is called once, on the loop that opened it, if its file is no longer at
+    its path: it has to be reopened.
     """
     url = resolve(settings).broker
     if url.kind is not BackendKind.SQLITE:
@@ -116,7 +116,7 @@ def _redis_backend(
 def redis_backend(
     settings: Settings, link: Link, complete: Callable[[Job], Job] | None = None
 ) -> Backend:
-    """Make the broker over a link to Redis, not yet opened; see `backend`."""
+    """Return the broker over a link to Redis, not yet opened; see `backend`."""
     from hms_svc.brokers.redis.broker import RedisBroker
 
     return Backend(
@@ -180,7 +180,7 @@ def database(
     on_replaced: Callable[[], None] | None = None,
     bounded: bool = False,
 ) -> Database:
-    """Make the database of these settings, not yet opened; for the options see `backend`."""
+    """Return the database of these settings, not yet opened; for the options see `backend`."""
     extras.require_full_distribution("the case database", "sqlalchemy")
     extras.check_database(settings.database_url)
     from hms_svc.persistence.database import SqlDatabase
@@ -220,7 +220,7 @@ def _postgres_engine(settings: Settings, *, bounded: bool) -> Engine:
 
 
 def policy(settings: Settings) -> Policy:
-    """Make the governance policy: the remote service where one is set, else the rules of a file."""
+    """Return the governance policy: the remote service if one is set, else the rules of a file."""
     extras.require_full_distribution("governance", "cel")
     if settings.policy_url:
         from hms_svc.governance.remote import RemotePolicy
@@ -236,9 +236,9 @@ def policy(settings: Settings) -> Policy:
 
 
 def tracer(settings: Settings, instance: str = "") -> Tracer | None:
-    """Make what sends the traces of this process; None where no collector is set.
+    """Return the exporter of this process's traces; None if no collector is set.
 
-    `instance` is a name that no other process bears; one is made where there is none.
+    `instance` is a name that no other process has; one is generated if it is empty.
     """
     if not settings.otlp_endpoint:
         return None
@@ -258,7 +258,7 @@ async def engines(
     *,
     on_replaced: Callable[[], None] | None = None,
 ) -> AsyncIterator[Engines]:
-    """Open all that a worker works with, and close it again. Traces bear the worker's id.
+    """Open all that a worker works with, and close it again. Traces have the worker's id.
 
     For `on_replaced` see `backend`.
     """
@@ -290,9 +290,9 @@ def application(
 ) -> Registry:
     """Return the job types that are served: the built-in ones, then those of each `--app`.
 
-    `ready` also reads what the handlers will need, as a worker wants it; `only`
-    leaves built-in types out that a producer does not ask about. Raises BadSetting
-    for an app that cannot be loaded, or declares what cannot be meant.
+    `ready` also loads what the handlers will need, as a worker does; `only`
+    leaves out built-in types that a producer does not need. Raises BadSetting
+    for an app that cannot be loaded, or has an invalid declaration.
     """
     from hms_svc.sdk.agencies_file import load_agencies
     from hms_svc.sdk.apps import installed_apps, load_app
@@ -319,7 +319,7 @@ def application(
 
 
 def check_application(settings: Settings) -> None:
-    """Raise BadSetting where the types of an `--app` cannot be served; nothing else is loaded."""
+    """Raise BadSetting if the types of an `--app` cannot be served; nothing else is loaded."""
     from hms_svc.sdk.apps import installed_apps
 
     if settings.app or installed_apps():
@@ -327,7 +327,7 @@ def check_application(settings: Settings) -> None:
 
 
 def envelope_intake(settings: Settings) -> EnvelopeIntake:
-    """Make the desk that takes envelopes of other agencies; BadSetting for a bad agencies file."""
+    """Return the intake for envelopes of other agencies; BadSetting for an invalid agencies file."""
     from hms_svc.operations.envelopes import EnvelopeIntake
     from hms_svc.sdk.agencies_file import load_agencies
 

@@ -1,4 +1,4 @@
-"""What its surroundings give a process: folders, the name of its user, files of text.
+"""The environment of a process: directories, the name of its user, text files.
 
 Each of them may be missing: no HOME, a user id that has no name, a file of another encoding.
 """
@@ -13,7 +13,7 @@ from hms_svc.domain.utf8 import read_text
 
 
 def config_folder(app: str) -> Path | None:
-    """Return the folder of the user's configuration, None where no home is known."""
+    """Return the directory of the user's configuration, None if no home is known."""
     from platformdirs import user_config_path
 
     try:
@@ -23,7 +23,7 @@ def config_folder(app: str) -> Path | None:
 
 
 def data_folder(app: str) -> Path | None:
-    """Return the folder of the user's data, None where no home is known."""
+    """Return the directory of the user's data, None if no home is known."""
     from platformdirs import user_data_path
 
     try:
@@ -33,14 +33,14 @@ def data_folder(app: str) -> Path | None:
 
 
 def passing_folder(app: str) -> Path:
-    """Return a folder, of this user's name, for what may be gone tomorrow."""
+    """Return a directory, named after this user, for temporary files."""
     import tempfile
 
     return Path(tempfile.gettempdir()) / f"{app}-{os.getuid()}"
 
 
 def login_name() -> str:
-    """Return the user's name, `uid-1000` where the id has none."""
+    """Return the user's name, or `uid-1000` if the id has none."""
     import getpass
 
     try:
@@ -50,20 +50,20 @@ def login_name() -> str:
 
 
 def file_fault(path: Path) -> str:
-    """Return why a path cannot be the file that is wanted; empty where it can."""
+    """Return why a path is not a usable file; empty if it is."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return "does not exist"
     except OSError as error:
-        return f"cannot be looked at: {error.strerror}"
-    return "is a folder" if stat.S_ISDIR(mode) else ""
+        return f"cannot be accessed: {error.strerror}"
+    return "is a directory" if stat.S_ISDIR(mode) else ""
 
 
 def read_text_file(path: Path) -> str:
     """Read a file in UTF-8, with or without a byte-order mark.
 
-    ValueError says what is wrong with it, in words that follow its name.
+    ValueError describes the fault, in a form that follows the file's name.
     """
     try:
         return read_text(path.read_bytes())

@@ -32,8 +32,8 @@ from hms_svc.domain.setting_values import (
     settings_of_context,
     take_table,
     text,
+    text_list,
     whole,
-    words,
 )
 from hms_svc.domain.spelling import did_you_mean
 from hms_svc.domain.time_zones import time_zone
@@ -57,9 +57,9 @@ _SECRETS: Final = frozenset({"webhook_secret", "audit_key"})
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What an hms-svc process is told. Durations are seconds or days, as the name says.
+    """The settings of an hms-svc process. Durations are seconds or days, according to the name.
 
-    Addresses and paths are complete: relative ones were resolved when they were read.
+    Addresses and paths are absolute: relative ones were resolved when they were read.
     """
 
     broker_url: str
@@ -116,20 +116,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def broker(self) -> BackendUrl:
-        """The broker's address, read."""
+        """The broker's address, parsed."""
         return read_broker_url(self.broker_url)
 
     @property
     def database(self) -> BackendUrl:
-        """The database's address, read."""
+        """The database's address, parsed."""
         return read_database_url(self.database_url)
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """Settings with the origin of every value, and what there was to complain about.
+    """Settings with the origin of every value, and warnings.
 
-    `contexts` are the names of the installations that the file describes; `read_only` is what the chosen
-    one says. `keys` are those of the console's commands that the file changes.
+    `contexts` are the names of the installations in the file; `read_only` is the setting of the
+    chosen one. `keys` are the key bindings of the console that the file changes.
     """
 
     settings: Settings
@@ -191,7 +191,7 @@ READERS: Final[dict[str, Reader]] = {
     "unserved_days": number(0, 3650, "days"),
     "case_radius_m": number(0.1, 5_000, "metres"),
     "reports_per_hour": whole(1, 1_000_000),
-    "blocked_users": words(r"\S+", "a list of user ids"),
+    "blocked_users": text_list(r"\S+", "a list of user ids"),
     "places_file": _file,
     "policy_file": _file,
     "policy_url": _WEB,
@@ -199,12 +199,14 @@ READERS: Final[dict[str, Reader]] = {
     "ca_file": _file,
     "webhook_url": _WEB,
     "webhook_secret": text(r".{8,}", "a secret of 8 characters or more"),
-    "webhook_allowed_hosts": words(r"[A-Za-z0-9.:\[\]-]+", "a list of host names"),
+    "webhook_allowed_hosts": text_list(r"[A-Za-z0-9.:\[\]-]+", "a list of host names"),
     "audit_key": text(r".{16,}", "a secret of 16 characters or more"),
     "agencies_file": _file,
     "http": text(r"[A-Za-z0-9.-]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}", "HOST:PORT"),
-    "http_hosts": words(r"[A-Za-z0-9.:\[\]-]+", "a list of host names"),
-    "http_origins": words(r"https?://[A-Za-z0-9.:\[\]-]+", "a list such as https://city.example"),
+    "http_hosts": text_list(r"[A-Za-z0-9.:\[\]-]+", "a list of host names"),
+    "http_origins": text_list(
+        r"https?://[A-Za-z0-9.:\[\]-]+", "a list such as https://city.example"
+    ),
     "http_proxies": networks,
     "http_tls_certificate": _file,
     "http_tls_key": _file,
@@ -212,12 +214,12 @@ READERS: Final[dict[str, Reader]] = {
     "jwks_url": _WEB,
     "jwt_issuer": text(r"\S{1,256}", "the `iss` of tokens"),
     "jwt_audience": text(r"\S{1,256}", "the `aud` of tokens"),
-    "jwt_scopes": words(r"[^\s,]+", "a list of claims such as scope or realm_access.roles"),
+    "jwt_scopes": text_list(r"[^\s,]+", "a list of claims such as scope or realm_access.roles"),
     "otlp_endpoint": _WEB,
     "sqlite_synchronous": choice("FULL", "NORMAL"),
     "database_pool_size": whole(2, 100),
     "database_statement_timeout_seconds": number(0.5, 600),
-    "app": words(r"[\w.]+:\w+", "a list of package.module:name"),
+    "app": text_list(r"[\w.]+:\w+", "a list of package.module:name"),
     "profile": text(r"[^\x00-\x1f\x7f]{1,40}", "a name of 1 to 40 printable characters"),
     "production": flag,
     "theme": choice(*THEMES),
@@ -226,7 +228,7 @@ READERS: Final[dict[str, Reader]] = {
     "log_level": choice("debug", "info", "warning", "error"),
     "log_format": choice("text", "json"),
 }
-"""Every setting with what reads it: the one table that file, environment and options share."""
+"""The parser of every setting: the one table that file, environment and options share."""
 
 
 def load_settings(
@@ -236,14 +238,14 @@ def load_settings(
     environ: Mapping[str, str] | None = None,
     context: str = "",
 ) -> Loaded:
-    """Put the four layers together; `overrides` are options by setting name, None is not given.
+    """Combine the four layers; `overrides` are options by setting name, None is not given.
 
-    With a `context` of the file its settings come before file and environment, which then say nothing of
-    where broker, database and data folder are.
+    With a `context` its settings override file and environment, which then do not
+    decide where broker, database and data directory are.
 
     The file is `config_path`, else that of HMS_SVC_CONFIG (empty: none), else the one in the
-    user's configuration directory where there is one. Raises BadSetting naming
-    setting, value, origin and what would be right.
+    user's configuration directory, if there is one. Raises BadSetting naming
+    setting, value, origin and the expected form.
     """
     environ = os.environ if environ is None else environ
     warnings = _unknown_variables(environ)
@@ -274,7 +276,7 @@ def load_settings(
 
 
 def child_environment(settings: Settings) -> dict[str, str]:
-    """Return the environment for a child process that is to have exactly these settings."""
+    """Return the environment for a child process that has exactly these settings."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -293,12 +295,12 @@ def editor_command() -> str:
 
 
 def is_in_tmux() -> bool:
-    """Return whether the terminal is one of tmux's."""
+    """Return whether the terminal runs within tmux."""
     return bool(os.environ.get("TMUX"))
 
 
 def masked(name: str, value: object) -> object:
-    """Return a setting's value as it may be shown: secrets hidden, also passwords inside addresses."""
+    """Return a setting's value for display: secrets are masked, also passwords inside addresses."""
     if name in _SECRETS:
         return MASK if value else value
     return mask_password(value) if isinstance(value, str) else value
@@ -312,7 +314,9 @@ def _read(name: str, value: object, source: str) -> Any:
         return reader(value)
     except ValueError as error:
         shown = MASK if name in _SECRETS else f"{mask_password(str(value))!r:.200}"
-        raise BadSetting(f"setting {name} = {shown} ({source}) is wrong: want {error}") from error
+        raise BadSetting(
+            f"setting {name} = {shown} ({source}) is wrong: expected {error}"
+        ) from error
 
 
 def _config_file(given: str | Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -326,7 +330,7 @@ def _config_file(given: str | Path | None, environ: Mapping[str, str]) -> Path |
             raise BadSetting(f"configuration file {str(path)!r} {fault}")
         return path
     folder = config_folder(APP_NAME)
-    # One that this user may not look at, such as root's, is nobody's that was named.
+    # A default file that this user may not read, such as root's, is ignored, since it was not named.
     return None if folder is None or file_fault(folder / CONFIG_FILE) else folder / CONFIG_FILE
 
 
@@ -335,12 +339,12 @@ def _path_of_configuration(given: str | Path) -> Path:
         return _path(given)
     except ValueError as error:
         raise BadSetting(
-            f"configuration file {str(given)!r:.200} is wrong: want {error}"
+            f"configuration file {str(given)!r:.200} is wrong: expected {error}"
         ) from error
 
 
 def _read_file(path: Path | None) -> tuple[dict[str, Any], str]:
-    """Return what the configuration file says, and how it is called as an origin."""
+    """Return the content of the configuration file, and its name as an origin."""
     if path is None:
         return {}, ""
     import tomllib

@@ -16,7 +16,7 @@ from hms_svc.operations.bulk import CHUNK, BulkReport
 from hms_svc.operations.bulk_pace import Pace
 from hms_svc.operations.plan import DECISIONS, Plan, past
 from hms_svc.operations.service import Operations
-from hms_svc.operations.undo import UndoPlan, undone_not_words
+from hms_svc.operations.undo import UndoPlan, not_restored_text
 from hms_svc.ports.control import Act
 from hms_svc.tui import formatting as f
 from hms_svc.tui.commands import Command, Target, sign_of
@@ -179,7 +179,9 @@ class ActionRunner:
             with self._counting() as progressed:
                 plan = await operations.actions.plan_undo(batch, progressed=progressed)
             if not plan.back:
-                raise Refused(f"this action can no longer be undone: {undone_not_words(plan.whys)}")
+                raise Refused(
+                    f"this action can no longer be undone: {not_restored_text(plan.whys)}"
+                )
             command = f"hms-svc jobs undo {plan.act.batch}"
             now = operations.reads.now_ms()
             answer = await self._console.ask(UndoDialog(plan, now, command))
@@ -197,7 +199,7 @@ class ActionRunner:
         with self._progress("Undo", len(plan.outcomes), pace) as progressed:
             report = await operations.actions.undo(plan.act.batch, progressed=progressed, pace=pace)
         described = [f"{plural(report.done, 'job')} brought back"]
-        described += [undone_not_words(report.whys)] if report.failed else []
+        described += [not_restored_text(report.whys)] if report.failed else []
         if report.left:
             described.append(f"{f.number(report.left)} unchanged")
         self._say(", ".join(described), "warn" if report.failed or report.left else "good")

@@ -10,7 +10,7 @@ from hms_svc.domain.lifecycle import REASON_ERROR, State
 from hms_svc.domain.plain_text import plural
 from hms_svc.domain.views import JobDetail
 from hms_svc.operations.plan import Plan
-from hms_svc.operations.undo import UndoPlan, since_words
+from hms_svc.operations.undo import UndoPlan, since_text
 from hms_svc.operations.worker_actions import WorkerPlan
 from hms_svc.tui import formatting as f
 from hms_svc.tui.commands import sign_of
@@ -133,16 +133,16 @@ def undo_lines(plan: UndoPlan, now: int, command_line: str) -> list[Line]:
     mine = " (you)" if plan.is_own else ", not you"
     lines = [
         _fact("by", f"{act.who}{mine}", "strong" if plan.is_own else "warn"),
-        _fact("did", act.words),
+        _fact("did", act.text),
         _fact("when", f"{f.moment(act.at)}, {f.age(now - act.at)} ago"),
     ]
     if act.note:
         lines.append(_fact("note", act.note))
     lines += [(), line(cell(f"{plan.back:>9,} ", "strong"), cell("can be brought back"))]
-    lines += [_cannot(since_words(why), number) for why, number in plan.whys[:WHYS]]
+    lines += [_cannot(since_text(why), number) for why, number in plan.whys[:WHYS]]
     if plan.newer is not None:
         newer = plan.newer
-        described = f"  {newer.who} {newer.words} {f.age(now - newer.at)} ago: newer, and not yours"
+        described = f"  {newer.who} {newer.text} {f.age(now - newer.at)} ago: newer, and not yours"
         lines += [(), line(cell(described, "warn"))]
     if not plan.is_own:
         described = f"  This is not your action. To undo it, type {act.actor or 'somebody'} below"

@@ -73,7 +73,7 @@ def preview_schedule(schedule: ScheduleView, now: int) -> PageText:
     """Describe when a schedule runs, and what became of its last run."""
     page = PageBuilder()
     page.fact("type", schedule.type, "strong")
-    page.fact("runs", schedule.words, "accent")
+    page.fact("runs", schedule.description, "accent")
     page.fact("cron", schedule.cron)
     page.fact("next run", f"{f.moment(schedule.next_at)}, in {f.age(schedule.next_at - now)}")
     page.fact("its job", schedule.next_job)

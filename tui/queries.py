@@ -107,7 +107,7 @@ class TypeQuery(msgspec.Struct, frozen=True):
     async def take(self, operations: Operations) -> TypeDetail | None:
         """Read it; None where there is no such queue."""
         try:
-            return await operations.types.full_job(self.type)
+            return await operations.types.detail(self.type)
         except UnknownId:
             return None
 

@@ -322,7 +322,7 @@ def schedule_rows(schedules: Iterable[ScheduleView], now: int) -> list[Row]:
             key=schedule.type,
             cells=(
                 cell(schedule.type, "strong"),
-                cell(schedule.words),
+                cell(schedule.description),
                 cell(f.age(schedule.next_at - now), rank=schedule.next_at),
                 cell(f.moment(schedule.next_at)),
                 Cell("") if schedule.last_state is None else _state_cell(schedule.last_state),

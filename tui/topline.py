@@ -96,7 +96,7 @@ def _troubles(snapshot: Snapshot, now: int) -> Iterator[Cell]:
     """Return the health, the worst first; else what waits for a person, or that all is well."""
     troubles = snapshot.health.troubles if snapshot.health is not None else ()
     for trouble in troubles:
-        yield cell(trouble.told(now), ROLES[trouble.level])
+        yield cell(trouble.summary(now), ROLES[trouble.level])
     if snapshot.trouble and not troubles:
         yield Cell("not known", "bad")
     waits = waits_for_people(snapshot)

@@ -36,7 +36,7 @@ def type_page(full_job: TypeDetail, trend: QueueTrend, now: int) -> PageText:
     for name, words in settings_facts(full_job):
         described.fact(name, words)
     if full_job.schedule is not None:
-        described.fact("schedule", f"{full_job.schedule.words} ({full_job.schedule.cron})")
+        described.fact("schedule", f"{full_job.schedule.description} ({full_job.schedule.cron})")
         described.fact("next run", f.moment(full_job.schedule.next_at))
     return described.build()
 
@@ -61,7 +61,7 @@ def _describe_queue(
         shown = zip(("p50", "p95", "p99"), (took.p50, took.p95, took.p99), strict=True)
         words = ", ".join(f"{name} {f.duration(number)}" for name, number in shown)
         described.fact("took", f"{words}, of the newest {took.of} completed")
-    for words in full_job.snoozed_words:
+    for words in full_job.snoozed_texts:
         described.fact("snoozed", words, "warn")
     if queue.oldest_queued_at is not None:
         described.fact(

@@ -16,13 +16,13 @@ class Job(NewJob):
     """A job to be enqueued with `await job.enqueue()`; see `hms_svc.Job`."""
 
     async def enqueue(self) -> str:
-        """Enqueue the job, and return its state once that is durable. See `hms_svc.Job.enqueue`."""
+        """Enqueue the job, and return its state once it is durable. See `hms_svc.Job.enqueue`."""
         [state] = await on_right_loop(lambda: enqueue([self.envelope]))
         return state
 
     @staticmethod
     async def enqueue_all(jobs: Iterable[NewJob]) -> list[str]:
-        """Enqueue many jobs, 5,000 in one commit, and return their states."""
+        """Enqueue many jobs, 5,000 per commit, and return their states."""
         envelopes = [job.envelope for job in jobs]
         return await on_right_loop(lambda: enqueue(envelopes))
 

@@ -10,7 +10,7 @@ insert_case = awaited(calls.insert_case, check_inside, "dao.insert_case")
 
 
 class Outside:
-    """The same calls for no job, also in a process that runs a worker."""
+    """The same calls without a job, also in a process that runs a worker."""
 
     case_exists = staticmethod(awaited(calls.case_exists, check_outside, "dao.case_exists"))
     insert_case = staticmethod(awaited(calls.insert_case, check_outside, "dao.insert_case"))

@@ -17,10 +17,10 @@ async def events(
     after: int | None = None,
     from_start: bool = True,
 ) -> AsyncIterator[EventStream]:
-    """Follow the result bus: all events, or those whose type fits one of the globs `types`.
+    """Follow the result bus: all events, or those whose type matches one of the globs `types`.
 
-    Without a group from now on, or above the position `after` (0 is the beginning). With one, each
-    event goes to one of the group's consumers at least once: again after a minute, until it is
-    acknowledged. A new group begins at the oldest event, or now where `from_start` is False.
+    Without a group the stream starts now, or after the position `after` (0 is the beginning). With one, each
+    event goes to one of the group's consumers at least once: again every minute until it is
+    acknowledged. A new group begins at the oldest event, or now if `from_start` is False.
     """
     yield await open_stream(group, types, after, from_start)

@@ -12,17 +12,17 @@ from hms_svc.sdk.running_job import find_job
 
 
 def vet(action: str, payload: Any) -> Coroutine[Any, Any, None]:
-    """Return, when awaited, where governance allows the action; raise ActionDenied or ActionHeld where not."""
+    """Return, when awaited, if governance allows the action; else raise ActionDenied or ActionHeld."""
     job = find_job()
     if job is None:
         check_inside("gov.vet")
         return on_right_loop(lambda: calls.vet(action, payload))
-    asked = job.gov.vet(action, payload)  # counts as unanswered from here, awaited or not
-    return on_right_loop(lambda: asked)
+    pending = job.gov.vet(action, payload)  # counts as unanswered from here, awaited or not
+    return on_right_loop(lambda: pending)
 
 
 class Outside:
-    """The same call for no job, also in a process that runs a worker."""
+    """The same call without a job, also in a process that runs a worker."""
 
     vet = staticmethod(awaited(calls.vet, check_outside, "gov.vet"))
 

@@ -1,1 +1,1 @@
-"""The blocking surface: `Job`, `Worker`, `dao` and `gov` as the founding document shows them."""
+"""The blocking API: `Job`, `Worker`, `dao` and `gov`."""

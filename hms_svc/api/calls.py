@@ -1,4 +1,4 @@
-"""The calls of `dao` and `gov`, each written once; and the two ways to make one: blocking, and awaited."""
+"""The calls of `dao` and `gov`, each written once; and the two forms of a call: blocking and awaitable."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 async def case_exists(
     lat: float, lon: float, *, kind: str | None = None, radius_m: float | None = None
 ) -> bool:
-    """Return whether an open case stands within the radius (25 m), leaving out the job's own."""
+    """Return whether an open case exists within the radius (25 m), leaving out the job's own."""
     return await (await _dao()).case_exists(lat, lon, kind=kind, radius_m=radius_m)
 
 
@@ -32,20 +32,20 @@ async def insert_case(
     kind: str | None = None,
     urgency: int | None = None,
 ) -> str:
-    """Open a case durably, once for (job, key), and return its id; see `hms_svc.sdk.dao.Dao`."""
+    """Open a case durably, once per (job, key), and return its id; see `hms_svc.sdk.dao.Dao`."""
     return await (await _dao()).insert_case(data, key, events, kind=kind, urgency=urgency)
 
 
 async def vet(action: str, payload: Any) -> None:
-    """Return where governance allows the action; raise ActionDenied or ActionHeld where not.
+    """Return if governance allows the action; else raise ActionDenied or ActionHeld.
 
-    It is asked for no job: its answer binds none, and nobody can approve it.
+    It is asked without a job: its answer binds no job, and nobody can approve it.
     """
     await (await portal().gate()).vet(action, payload)
 
 
 async def _dao() -> Dao:
-    """Return the running job's DAO, else the process's own."""
+    """Return the running job's DAO, else that of the process."""
     job = find_job()
     return job.dao if job is not None else await portal().dao()
 
@@ -53,7 +53,7 @@ async def _dao() -> Dao:
 def awaited(
     call: Callable[Parameters, Awaitable[Result]], check: Callable[[str], None], name: str
 ) -> Callable[Parameters, Coroutine[Any, Any, Result]]:
-    """Make the awaitable form of a call; `check` is asked first about its `name`."""
+    """Return the awaitable form of a call; `check` is called first with its `name`."""
 
     @wraps(call)
     async def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
@@ -69,7 +69,7 @@ def blocking(
     name: str,
     counterpart: str,
 ) -> Callable[Parameters, Result]:
-    """Make the blocking form of a call; `counterpart` names its awaitable form in errors."""
+    """Return the blocking form of a call; `counterpart` names its awaitable form in errors."""
 
     @wraps(call)
     def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
@@ -89,4 +89,4 @@ def check_outside(name: str) -> None:
     """Raise BadInput for a call of this name inside a job: it would bypass the job's verdict and fence."""
     job = find_job()
     if job is not None:
-        raise BadInput(f"{outside_name(name)}: job {job.id} is running here: call {name}")
+        raise BadInput(f"{outside_name(name)}: job {job.id} is running here: call {name} instead")

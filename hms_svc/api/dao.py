@@ -14,7 +14,7 @@ insert_case = blocking(
 
 
 class Outside:
-    """The same calls for no job, also in a process that runs a worker."""
+    """The same calls without a job, also in a process that runs a worker."""
 
     case_exists = staticmethod(
         blocking(

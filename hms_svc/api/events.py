@@ -1,4 +1,4 @@
-"""`events`: the result bus for consumers in Python, blocking, and opened for the awaitable one."""
+"""`events`: the result bus for consumers in Python, in blocking form, and the opening of both forms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hms_svc.runtime.worker_ids import make_worker_id
 
 
 class BlockingEventStream:
-    """An event stream for plain code: iterate over it, and acknowledge where there is a group."""
+    """An event stream for plain code: iterate over it, and acknowledge events if it has a group."""
 
     def __init__(self, stream: EventStream) -> None:
         self._stream = stream
@@ -27,7 +27,7 @@ class BlockingEventStream:
         return portal().submit(self._stream.__anext__()).result()
 
     def acknowledge(self, *events: Event) -> None:
-        """Return the group that these are processed; BadInput where there is no group."""
+        """Report these events as processed by the group; BadInput if there is no group."""
         portal().submit(self._stream.acknowledge(*events)).result()
 
 
@@ -55,7 +55,7 @@ async def open_stream(
 ) -> EventStream:
     """Open a stream over the bus of this process's portal; BadInput for a group with `after`."""
     if group is not None and after is not None:
-        raise BadInput("group and after are both given: a group has its own place")
+        raise BadInput("group and after cannot be combined: a group has its own position")
     bus = (await run(portal().backend())).bus
     if group is None and after is None:
         after = await run(newest_position(bus))

@@ -14,22 +14,22 @@ _vet_without_job = blocking(calls.vet, check_inside, "gov.vet", "hms_svc.aio.gov
 
 
 def vet(action: str, payload: Any) -> None:
-    """Return where governance allows the action; raise ActionDenied or ActionHeld where not."""
+    """Return if governance allows the action; else raise ActionDenied or ActionHeld."""
     job = find_job()
     if job is None:
         _vet_without_job(action, payload)
         return
-    asked = job.gov.vet(action, payload)  # counts as unanswered from here
+    pending = job.gov.vet(action, payload)  # counts as unanswered from here
     try:
         refuse_running_loop("hms_svc.aio.gov.vet")
     except WrongThread:
-        asked.close()
+        pending.close()
         raise
-    block(lambda: asked, "hms_svc.aio.gov.vet")
+    block(lambda: pending, "hms_svc.aio.gov.vet")
 
 
 class Outside:
-    """The same call for no job, also in a process that runs a worker."""
+    """The same call without a job, also in a process that runs a worker."""
 
     vet = staticmethod(blocking(calls.vet, check_outside, "gov.vet", "hms_svc.aio.gov.outside.vet"))
 

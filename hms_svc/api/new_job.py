@@ -1,4 +1,4 @@
-"""A job as a producer makes it, and how jobs are enqueued: both written once for the two forms of `Job`."""
+"""A job as a producer creates it, and how jobs are enqueued: both written once for the two forms of `Job`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, Final
 from hms_svc.api.portal import portal
 from hms_svc.domain.errors import IdConflict, MalformedJob
 from hms_svc.domain.job import Job as Envelope
-from hms_svc.domain.job import check_handed_in, make_job
+from hms_svc.domain.job import check_submitted, make_job
 from hms_svc.domain.timestamps import EPOCH, MILLISECOND
 from hms_svc.ports.broker import Acceptance, Producer
 from hms_svc.sdk.running_job import find_job
 
 BATCH: Final = 5000
-"""Jobs to a transaction: one that is much longer would keep the workers waiting."""
+"""Jobs per transaction: a much longer one would keep the workers waiting."""
 
 
 class NewJob:
@@ -57,7 +57,7 @@ class NewJob:
             meta=meta,
         )
         running = find_job()
-        check_handed_in(self.envelope, running.id if running is not None else "")
+        check_submitted(self.envelope, running.id if running is not None else "")
         self.id = self.envelope.id
         self.type = self.envelope.type
         self.data = data
@@ -67,7 +67,7 @@ class NewJob:
 
 
 async def enqueue(jobs: Sequence[Envelope]) -> list[str]:
-    """Hand jobs to the broker, and return the state of each; raises IdConflict for an id that is taken."""
+    """Submit jobs to the broker, and return the state of each; raises IdConflict for an id that is taken."""
     job = find_job()
     broker: Producer
     if job is None:
@@ -79,7 +79,7 @@ async def enqueue(jobs: Sequence[Envelope]) -> list[str]:
         for answer in await broker.enqueue(jobs[start : start + BATCH]):
             if answer.acceptance is Acceptance.CONFLICT:
                 raise IdConflict(
-                    f"job id {answer.job_id!r} is taken, with another type or other data"
+                    f"id {answer.job_id!r} belongs to another job, with another type or other data"
                 )
             states.append(answer.state.value)
     return states

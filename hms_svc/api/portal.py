@@ -1,4 +1,4 @@
-"""The way from blocking code to the event loop that does the work."""
+"""The portal from blocking code to the event loop that does the work."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 
 
 class Portal:
-    """A loop on a thread of its own, with broker and database opened when first needed."""
+    """A loop on its own thread, with broker and database opened on first use."""
 
     def __init__(self, settings: Settings) -> None:
         provide_standard_streams()
@@ -50,7 +50,7 @@ class Portal:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def backend(self) -> Backend:
-        """Return the opened broker; opened anew where its file was replaced."""
+        """Return the open broker; reopened if its file was replaced."""
         async with self._opening:
             if self._backend is None:
                 await self._wait_closed()
@@ -132,7 +132,7 @@ _lock = threading.Lock()
 
 
 def portal() -> Portal:
-    """Return the portal of this process, begun with the settings of its environment."""
+    """Return the portal of this process, started with the settings of its environment."""
     global _portal
     with _lock:
         if _portal is None:
@@ -144,8 +144,8 @@ def portal() -> Portal:
 def close() -> None:
     """Close the broker and the database that this process has opened outside of jobs.
 
-    Blocks until they are closed; the next call begins anew, with the settings of that moment.
-    Where nothing is open it does nothing.
+    Blocks until they are closed; the next call opens them anew, with the settings of that moment.
+    It does nothing if nothing is open.
     """
     global _portal
     with _lock:
@@ -155,7 +155,7 @@ def close() -> None:
 
 
 def _forget_portal() -> None:
-    """Leave the parent's portal behind in a forked child: its thread is not there."""
+    """Forget the parent's portal in a forked child, which does not have its thread."""
     global _portal, _lock
     _portal, _lock = None, threading.Lock()
 
@@ -188,9 +188,9 @@ def refuse_running_loop(counterpart: str) -> None:
     raise WrongThread(f"this would block the running event loop: await {counterpart} instead")
 
 
-async def on_portal(asked: Coroutine[Any, Any, Result], /) -> Result:
+async def on_portal(coroutine: Coroutine[Any, Any, Result], /) -> Result:
     """Await a coroutine that belongs to the portal's loop."""
-    return await asyncio.wrap_future(portal().submit(asked))
+    return await asyncio.wrap_future(portal().submit(coroutine))
 
 
 async def on_right_loop(work: Callable[[], Awaitable[Result]]) -> Result:

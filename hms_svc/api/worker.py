@@ -1,4 +1,4 @@
-"""`Worker` as a script sees it: one handler, run in this process until stopped."""
+"""`Worker` for scripts: one handler, run in this process until stopped."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from hms_svc.settings import Settings, load_settings
 
 
 class Worker:
-    """Serves the job types `jobs` with one handler, behind `validators` that must all accept it."""
+    """Serves the job types `jobs` with one handler, after `validators`, which must all accept the job."""
 
     def __init__(self, jobs: str | Sequence[str], validators: Sequence[Validator] = ()) -> None:
         self._types = jobs
         self._validators = validators
 
     def start(self, on_job: Handler) -> None:
-        """Run until SIGTERM or SIGINT; running jobs may finish within the grace.
+        """Run until SIGTERM or SIGINT; running jobs may finish within the grace period.
 
-        `on_job` is plain (on a pool of threads) or `async`, and takes the running
-        job. Call it from the main thread. A job whose worker died is run alone. Types,
-        validators or a handler that cannot be meant end the process with exit code 2, said
+        `on_job` is plain (run on a thread pool) or `async`, and takes the running
+        job. Call it from the main thread. A job whose worker died is run alone. Invalid types,
+        validators or handlers end the process with exit code 2 and a message
         on standard error; files that are replaced or removed while they are open end it with 5.
         """
         try:
@@ -56,7 +56,7 @@ def _registry_of(
 ) -> Registry:
     types = (jobs,) if isinstance(jobs, str) else jobs
     if not isinstance(types, Sequence) or not types:
-        raise BadInput(f"Worker: jobs {jobs!r:.80} is not a type, or a list of types")
+        raise BadInput(f"Worker: jobs {jobs!r:.80} is not a job type or a list of job types")
     registry = Registry()
     for type in types:
         registry.job(type, validators=validators)(on_job)

@@ -6,8 +6,8 @@ import gc
 
 
 def main() -> None:
-    """Run `hms-svc` with the arguments of this process; ends it with the command's exit code."""
-    # Collecting garbage while modules load is a tenth of a short command; `session.run` turns it on.
+    """Run `hms-svc` with the arguments of this process, and exit with the command's exit code."""
+    # Garbage collection while modules load takes a tenth of a short command; `session.run` enables it.
     gc.disable()
     from hms_svc.sdk.standard_streams import provide_standard_streams
 

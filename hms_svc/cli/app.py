@@ -1,4 +1,4 @@
-"""`hms-svc` put together: the options that all commands share, and where each command stands."""
+"""The `hms-svc` application: its shared options and its commands."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ CONSOLE_ONLY = (
 
 
 def make_app() -> typer.Typer:
-    """Make the command line application."""
+    """Return the command line application."""
     app = typer.Typer(
         cls=Root,
         name="hms-svc",
-        help="Jobs in, validated, vetted, stored and announced: workers, queues and cases.",
+        help="Job queue: submit, validate, run and inspect jobs; manage queues, workers and cases.",
         invoke_without_command=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,  # importing Rich would be half of what --help costs
@@ -48,41 +48,47 @@ def _root(  # noqa: PLR0917 - typer gives them by name
     ] = None,
     context_name: Annotated[
         str | None,
-        typer.Option("--context", metavar="NAME", help="Installation of the configuration file."),
+        typer.Option(
+            "--context",
+            metavar="NAME",
+            help="Installation (context) of the configuration file to use.",
+        ),
     ] = None,
     broker_url: Annotated[str | None, typer.Option(help="Address of the broker.")] = None,
     database_url: Annotated[str | None, typer.Option(help="Address of the database.")] = None,
-    data_dir: Annotated[str | None, typer.Option(help="Folder of the embedded files.")] = None,
+    data_dir: Annotated[str | None, typer.Option(help="Directory of the embedded files.")] = None,
     namespace: Annotated[str | None, typer.Option(help="Name of this installation.")] = None,
     read_only: Annotated[
-        bool, typer.Option("--read-only", help="Refuse all that changes anything.")
+        bool, typer.Option("--read-only", help="Reject everything that would change data.")
     ] = False,
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
-    attach: Annotated[
-        bool, typer.Option("--attach", help="Console: without workers of its own.")
-    ] = False,
+    attach: Annotated[bool, typer.Option("--attach", help="Console: start no workers.")] = False,
     workers: Annotated[
-        str | None, typer.Option(help="Console: workers in a thread or a process.")
+        str | None, typer.Option(help="Console: run the workers in a thread or in a process.")
     ] = None,
-    types: Annotated[str | None, typer.Option(help="Console: work on these types only.")] = None,
+    types: Annotated[str | None, typer.Option(help="Console: serve only these types.")] = None,
     app: Annotated[
         list[str] | None,
-        typer.Option(metavar="M:N", help="Console: registry of your own services."),
+        typer.Option(metavar="M:N", help="Console: registry of your application."),
     ] = None,
-    concurrency: Annotated[str | None, typer.Option(help="Console: jobs at a time.")] = None,
+    concurrency: Annotated[str | None, typer.Option(help="Console: jobs to run at a time.")] = None,
     theme: Annotated[
         str | None, typer.Option(help="Console: dark, light, contrast, sixteen.")
     ] = None,
     snapshot: Annotated[
-        Path | None, typer.Option(metavar="FILE.svg", help="Console: one frame to a file.")
+        Path | None,
+        typer.Option(metavar="FILE.svg", help="Console: write one frame to a file, and exit."),
     ] = None,
-    size: Annotated[str | None, typer.Option(help="Console: of the frame, such as 120x40.")] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Console: size of the frame, such as 120x40.")
+    ] = None,
     screen: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Console: the first screen, such as failures."),
+        typer.Option(metavar="NAME", help="Console: first screen, such as failures."),
     ] = None,
     where: Annotated[
-        str | None, typer.Option(metavar="FILTER", help="Console: open Jobs with this filter.")
+        str | None,
+        typer.Option(metavar="FILTER", help="Console: open the screen jobs with this filter."),
     ] = None,
 ) -> None:
     if version:
@@ -124,10 +130,12 @@ def _root(  # noqa: PLR0917 - typer gives them by name
 def _refuse_console_options(context: typer.Context) -> None:
     for name in CONSOLE_ONLY:
         if context.params.get(name):
-            raise BadInput(f"--{name} is the console's: give it without a command, or after it")
+            raise BadInput(
+                f"--{name} is an option of the console: use it without a command, or put it after the command"
+            )
 
 
 def _one_of(given: str, allowed: tuple[str, ...]) -> str:
     if given not in allowed:
-        raise BadInput(f"--workers {given!r} is none of {', '.join(allowed)}")
+        raise BadInput(f"--workers {given!r} is not one of {', '.join(allowed)}")
     return given

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from hms_svc.cli.options import AsJson, Commands, Cursor, Limit, Note, Yes
-from hms_svc.cli.printing import confirmed, emit, hint, say, table, when
+from hms_svc.cli.printing import confirmed, echo, emit, hint, table, when
 from hms_svc.cli.root import DONE, OUR_FAULT
 from hms_svc.cli.session import Session, run, session_of
 
@@ -39,21 +39,21 @@ def list_audit(
 
 
 def verify(context: typer.Context, as_json: AsJson = False) -> None:
-    """Walk the hash chain, held against the heads that the broker keeps; exit 1 with a finding."""
+    """Verify the hash chain against the heads that the broker keeps; exit 1 if a fault is found."""
     raise typer.Exit(run(lambda: _verify(session_of(context), as_json)))
 
 
 def accept(
     context: typer.Context, note: Note = "", yes: Yes = False, as_json: AsJson = False
 ) -> None:
-    """Take the record as it stands for right, from now on: first compare it with a backup."""
+    """Accept the record as it is as right, from now on; first compare it with a backup."""
     run(lambda: _accept(session_of(context), note, yes, as_json))
 
 
 COMMANDS: Final[Commands] = {"list": list_audit, "verify": verify, "accept": accept}
 QUESTION: Final = (
-    "take the audit record as it stands for right? Whatever was rewritten or cut off before now can no longer "
-    "be found out afterwards; have you compared the database with a backup?"
+    "accept the audit record as it is? Whatever was rewritten or cut off before now can no longer "
+    "be detected afterwards; have you compared the database with a backup?"
 )
 
 
@@ -96,9 +96,9 @@ async def _verify(session: Session, as_json: bool) -> int:
         emit(AuditVerification(ok=not faults, faults=tuple(faults)))
     elif faults:
         for fault in faults:
-            say(f"link {fault.link}: {fault.fault}: {fault.text}")
+            echo(f"link {fault.link}: {fault.fault}: {fault.text}")
     else:
-        say("the chain holds")
+        echo("the chain is intact")
     return OUR_FAULT if faults else DONE
 
 
@@ -113,4 +113,4 @@ async def _accept(session: Session, note: str, yes: bool, as_json: bool) -> None
 
         emit(AuditAccepted(link=head.link, digest=head.digest, signed=bool(head.signature)))
     else:
-        say(f"accepted up to link {head.link}")
+        echo(f"accepted up to link {head.link}")

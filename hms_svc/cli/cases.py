@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from hms_svc.cli.options import AsJson, Commands, Cursor, Limit, Note
-from hms_svc.cli.printing import emit, facts, hint, pretty, say, table, when
+from hms_svc.cli.printing import echo, emit, facts, hint, pretty, table, when
 from hms_svc.cli.session import Session, run, session_of
 
 if TYPE_CHECKING:
@@ -19,9 +19,12 @@ CaseId = Annotated[str, typer.Argument(metavar="ID", help="The id of a case.")]
 def list_cases(
     context: typer.Context,
     status: Annotated[
-        Literal["open", "closed"] | None, typer.Option(help="Only these.", show_default=False)
+        Literal["open", "closed"] | None,
+        typer.Option(help="Only cases with this status.", show_default=False),
     ] = None,
-    kind: Annotated[str | None, typer.Option(help="Only of this kind.", show_default=False)] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="Only cases of this kind.", show_default=False)
+    ] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
     as_json: AsJson = False,
@@ -43,14 +46,14 @@ def show(context: typer.Context, case_id: CaseId, as_json: AsJson = False) -> No
 def close(
     context: typer.Context, case_id: CaseId, note: Note = "", as_json: AsJson = False
 ) -> None:
-    """Close a case: its place can be reported again."""
+    """Close a case: another one can then be opened at its place."""
     _print(_set(session_of(context), case_id, "closed", note), as_json)
 
 
 def reopen(
     context: typer.Context, case_id: CaseId, note: Note = "", as_json: AsJson = False
 ) -> None:
-    """Reopen a closed case, where no other stands at its place."""
+    """Reopen a closed case, if no other is open at its place."""
     _print(_set(session_of(context), case_id, "open", note), as_json)
 
 
@@ -115,7 +118,7 @@ def _print(case: Case, as_json: bool) -> None:
     shown = msgspec.to_builtins(answer)
     data = shown.pop("data")
     facts((shown | {"lat": _degrees(case.lat), "lon": _degrees(case.lon)}).items())
-    say("\ndata " + pretty(data))
+    echo("\ndata " + pretty(data))
 
 
 def _degrees(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Every command: in which module it stands. A command is imported when it is run or helped with."""
+"""All commands, with the modules that define them. A command's module is imported when it is run or its help is shown."""
 
 from __future__ import annotations
 
@@ -31,23 +31,26 @@ COMMANDS: Final = {
 """Top-level names to `module:function`, in the order of the help; empty for a group."""
 
 GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
-    "jobs": ("Look at jobs, and mend them.", ("jobs_read", "jobs_act", "jobs_edit", "jobs_erase")),
-    "queues": ("Look at queues; pause, resume and purge them.", ("queues", "queues_show")),
-    "cases": ("Look at cases; close and reopen them.", ("cases",)),
-    "schedules": ("Look at what is run by the clock; run it now.", ("schedules",)),
-    "workers": ("Look at workers; let them be quiet, resume and stop them.", ("workers",)),
-    "tokens": ("Who may come in over HTTP, and for what.", ("tokens",)),
-    "audit": ("Who did what; and whether the record holds.", ("audit",)),
-    "db": ("Bring the schema up to date; copy the data.", ("db",)),
+    "jobs": (
+        "Show jobs; retry, cancel, approve, edit and erase them.",
+        ("jobs_read", "jobs_act", "jobs_edit", "jobs_erase"),
+    ),
+    "queues": ("Show queues; pause, resume and purge them.", ("queues", "queues_show")),
+    "cases": ("Show cases; close and reopen them.", ("cases",)),
+    "schedules": ("Show schedules; run one now.", ("schedules",)),
+    "workers": ("Show workers; quiet, resume and stop them.", ("workers",)),
+    "tokens": ("Manage the bearer tokens of the HTTP API.", ("tokens",)),
+    "audit": ("Show and verify the audit log.", ("audit",)),
+    "db": ("Migrate the schema; back up the data.", ("db",)),
 }
-"""Groups to their help and the modules whose `COMMANDS` they are made of."""
+"""Groups to their help and the modules whose `COMMANDS` they contain."""
 
 DEFAULTS: Final = {"workers": "list"}
-"""Groups to the command that they run where none is named."""
+"""Groups to the command that runs if none is named."""
 
 
 def build(name: str) -> Any:
-    """Make the command or group of a top-level name."""
+    """Return the command or group of a top-level name."""
     made = typer.Typer(name=name, cls=Group, add_completion=False, rich_markup_mode=None)
     if name not in GROUPS:
         module, _, function = COMMANDS[name].partition(":")
@@ -74,7 +77,7 @@ def _nothing() -> None:
 
 
 def _unless_named(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a callback that runs a command where none of the group is named."""
+    """Return a callback that runs a command if no command of the group is named."""
 
     @wraps(command)
     def callback(context: typer.Context, **given: Any) -> None:

@@ -1,4 +1,4 @@
-"""Which columns of a table a terminal has room for: they leave by importance, and nothing folds."""
+"""Which columns of a table fit a terminal: the least important are left out, and nothing wraps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LEAST_PROSE: Final = 16
 
 
 class Column(msgspec.Struct, frozen=True):
-    """A column by its width in cells; `is_prose` is that it may be shortened, with an ellipsis."""
+    """A column by its width in cells; `is_prose`: it may be shortened, with an ellipsis."""
 
     name: str
     width: int
@@ -22,22 +22,22 @@ class Column(msgspec.Struct, frozen=True):
 
     @property
     def least(self) -> int:
-        """The width below which it leaves."""
+        """The width below which it is left out."""
         return min(self.width, _LEAST_PROSE) if self.is_prose else self.width
 
 
-def fit(columns: Sequence[Column], room: int, leaving: Sequence[str]) -> dict[int, int]:
-    """Return the width of each column that stays, by its number; the first always stays whole.
+def fit(columns: Sequence[Column], available: int, leaving: Sequence[str]) -> dict[int, int]:
+    """Return the width of each column that fits, by its number; the first is always complete.
 
-    `leaving` names the first to leave; then they leave from the right.
+    `leaving` names the columns to leave out first; then they are left out from the right.
     """
     shown = {number: column.least for number, column in enumerate(columns)}
     for number in _order(columns, leaving):
-        if _total(shown) <= room:
+        if _total(shown) <= available:
             break
         del shown[number]
     for number, width in shown.items():
-        spare = max(room - _total(shown), 0)
+        spare = max(available - _total(shown), 0)
         shown[number] = min(columns[number].width, width + spare)
     return shown
 

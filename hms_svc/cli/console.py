@@ -30,12 +30,12 @@ FILTERS_FILE: Final = "filters.json"
 HURRY_SECONDS: Final = 3.0
 NO_TERMINAL: Final = (
     "the console needs a terminal on standard input and output; without one use: "
-    "hms-svc serve (workers), hms-svc status, hms-svc --snapshot FILE.svg"
+    "hms-svc serve (workers), hms-svc status or hms-svc --snapshot FILE.svg"
 )
 
 
 class ConsoleOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How the console was asked for. `size` is COLUMNSxLINES."""
+    """The options of the console. `size` is COLUMNSxLINES."""
 
     attach: bool = False
     workers: str = "thread"
@@ -47,7 +47,7 @@ class ConsoleOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def open_console(session: Session, options: ConsoleOptions) -> int:
-    """Show the console until it is left; gives the exit code."""
+    """Show the console until the user leaves it; return the exit code."""
     snapshot = _snapshot(options)
     _check_screen(options)
     _check_keys(session)
@@ -62,7 +62,7 @@ def open_console(session: Session, options: ConsoleOptions) -> int:
 
 
 class _Contexts:
-    """Whose console is shown next: that of the session it was started with, or of a context it was switched to."""
+    """The session whose console is shown next: the first one, or that of a context that was switched to."""
 
     def __init__(self, first: Session) -> None:
         self._first = self._next = first
@@ -70,14 +70,14 @@ class _Contexts:
         self._was_switched = False
 
     def go_back(self) -> bool:
-        """Prepare the console that was shown before the last switch; False where there was none."""
+        """Prepare the console that was shown before the last switch; False if there was none."""
         before, self._before = self._before, None
         if before is not None:
             self._next = before
         return before is not None
 
     def enter(self, name: str) -> None:
-        """Prepare the console of a context, of the first session with its name or none; raises BadSetting."""
+        """Prepare the console of a context, or with its name or none that of the first session; raises BadSetting."""
         from hms_svc.domain.extras import check_database
 
         made = self._first if name == self._first.context else self._first.in_context(name)
@@ -85,7 +85,7 @@ class _Contexts:
         self._before, self._next, self._was_switched = self._next, made, True
 
     def taken(self, options: ConsoleOptions) -> tuple[Session, ConsoleOptions]:
-        """Return what is shown next; after a switch it begins with the first screen."""
+        """Return what is shown next; after a switch the console begins with the first screen."""
         plain = msgspec.structs.replace(options, screen="overview", where="")
         return self._next, plain if self._was_switched else options
 
@@ -103,7 +103,7 @@ def _show(session: Session, settings: Settings, options: ConsoleOptions) -> int:
         with Terminal(log_path) as terminal:
             code = _show_each(session, settings, options, terminal, workforce)
         if code:
-            complain(f"the console failed; what happened is in {log_path}")
+            complain(f"the console failed; the details are in {log_path}")
     finally:
         if workforce is not None:
             has_ended = _end(workforce, settings)
@@ -121,7 +121,7 @@ def _show_each(
     terminal: Terminal,
     workforce: EmbeddedWorkers | None,
 ) -> int:
-    """Show one console after the other, until one is left; from one that fails go back to that before."""
+    """Show one console after the other until the user leaves; after a failure return to the previous one."""
     from hms_svc.observability.logs import set_up_logging
     from hms_svc.settings import is_in_tmux
     from hms_svc.tui.console_exit import SWITCHED
@@ -159,7 +159,7 @@ def _show_each(
 
 
 def _end(workforce: EmbeddedWorkers, settings: Settings) -> bool:
-    """Wait for the workers; tells whether they ended: those that cannot stop do not hold up the process."""
+    """Wait for the workers; return whether they ended: workers that cannot stop do not block the exit."""
     seconds = HURRY_SECONDS
     if not workforce.is_asked_to_stop:
         workforce.stop()
@@ -231,20 +231,20 @@ def _facts(session: Session, settings: Settings) -> Facts:
 
 
 def _check_screen(options: ConsoleOptions) -> None:
-    """Raise BadInput for a first screen that there is not, and for a filter that it cannot take."""
+    """Raise BadInput for an unknown first screen, and for a filter that it cannot use."""
     from hms_svc.domain.filter import parse_filter
     from hms_svc.tui.commands import SCREENS
 
     names = [name for name, *_ in SCREENS]
     if options.screen not in names:
-        raise BadInput(f"--screen {options.screen!r} is none of {', '.join(names)}")
+        raise BadInput(f"--screen {options.screen!r} is not one of {', '.join(names)}")
     if options.where and options.screen != "jobs":
-        raise BadInput(f"--where is only for --screen jobs; {options.screen} takes none")
+        raise BadInput(f"--where requires --screen jobs; {options.screen} takes no filter")
     parse_filter(options.where)
 
 
 def _check_extras(session: Session, options: ConsoleOptions) -> None:
-    """Raise BadSetting, before the screen is taken, where a setting needs an extra that is not installed."""
+    """Raise BadSetting, before the terminal is taken over, if a setting needs an extra that is not installed."""
     from hms_svc.domain.extras import check_database, check_traces
 
     check_database(session.settings.database_url)
@@ -253,7 +253,7 @@ def _check_extras(session: Session, options: ConsoleOptions) -> None:
 
 
 def _check_keys(session: Session) -> None:
-    """Raise BadSetting, before the screen is taken, for keys that cannot be."""
+    """Raise BadSetting, before the terminal is taken over, for invalid key bindings."""
     from hms_svc.tui.commands import remap
 
     remap(session.loaded.keys)
@@ -266,8 +266,8 @@ def _snapshot(options: ConsoleOptions) -> SnapshotFile | None:
 
     found = re.fullmatch(r"([0-9]{2,3})x([0-9]{2,3})", options.size)
     if found is None:
-        raise BadInput(f"--size {options.size!r} is not a size like 120x40")
+        raise BadInput(f"--size {options.size!r} is not a size such as 120x40")
     folder = options.snapshot.absolute().parent
     if not os.access(folder, os.W_OK) or options.snapshot.is_dir():
-        raise BadInput(f"--snapshot {options.snapshot}: no file can be written there")
+        raise BadInput(f"--snapshot {options.snapshot}: the file cannot be written")
     return SnapshotFile(path=options.snapshot, width=int(found[1]), height=int(found[2]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hms_svc.cli.options import AsJson, Commands
-from hms_svc.cli.printing import emit, say
+from hms_svc.cli.printing import echo, emit
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.domain.errors import BadInput
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def migrate(context: typer.Context, as_json: AsJson = False) -> None:
-    """Bring the schema of the database to this program's version."""
+    """Migrate the schema of the database to the version of this program."""
     session_of(context).check_writable("db migrate")
     version = run(lambda: _migrate(session_of(context)))
     if as_json:
@@ -25,32 +25,32 @@ def migrate(context: typer.Context, as_json: AsJson = False) -> None:
 
         emit(SchemaVersion(version=version))
     else:
-        say(f"the schema is at {version}")
+        echo(f"the schema is at {version}")
 
 
 def backup(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder for the copies.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Directory for the copies.")],
     as_json: AsJson = False,
 ) -> None:
-    """Write consistent copies of the embedded files into a folder, while all goes on."""
+    """Write consistent copies of the embedded files into a directory, while the service runs."""
     _check_embedded(session_of(context).settings)
     folder = folder.absolute()
     queue, cases = folder / "queue.db", folder / "cases.db"
     for file in (queue, cases):
         if file.exists():
-            raise BadInput(f"{file} exists: name a folder without copies in it")
+            raise BadInput(f"{file} exists: choose a directory without copies in it")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"{folder} cannot be made: {error.strerror}") from error
+        raise BadInput(f"{folder} cannot be created: {error.strerror}") from error
     run(lambda: _backup(session_of(context), queue, cases))
     if as_json:
         from hms_svc.operations.answers.installation import BackupFiles
 
         emit(BackupFiles(queue=str(queue), cases=str(cases)))
     else:
-        say(f"copied to {queue} and {cases}")
+        echo(f"copied to {queue} and {cases}")
 
 
 COMMANDS: Final[Commands] = {"migrate": migrate, "backup": backup}
@@ -61,8 +61,8 @@ def _check_embedded(settings: Settings) -> None:
 
     if settings.database.kind is not BackendKind.SQLITE:
         raise BadInput(
-            f"{mask_password(settings.database_url)} is no embedded file: copy it with pg_dump, "
-            "or with what your server is backed up by"
+            f"{mask_password(settings.database_url)} is not an embedded file: back it up with pg_dump, "
+            "or with the tools of your database server"
         )
 
 

@@ -1,4 +1,4 @@
-"""`hms-svc demo`: a simulated city in a folder of its own, watched in the console."""
+"""`hms-svc demo`: a simulated city in its own directory, shown in the console."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hms_svc.cli.session import Session, session_of
 if TYPE_CHECKING:
     from hms_svc.demo.simulation import Simulation
 
-SECRET: Final = "the demo keeps no secrets"  # noqa: S105 - nobody else has this server
+SECRET: Final = "the demo keeps no secrets"  # noqa: S105 - only this process uses this server
 GRACE_SECONDS: Final = 5.0
 HURRY_SECONDS: Final = 5.0
 NOT_READ: Final = {"HMS_SVC_CONFIG": ""}
@@ -27,19 +27,22 @@ NOT_READ: Final = {"HMS_SVC_CONFIG": ""}
 def demo(
     context: typer.Context,
     keep: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep the city's files in this folder.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep the files of the city in this directory."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Another city for another number.")] = 1,
-    rate: Annotated[float, typer.Option(min=0.1, max=500, help="Things a second.")] = 3.0,
-    concurrency: Annotated[int, typer.Option(min=1, max=1000, help="Jobs at a time.")] = 8,
+    seed: Annotated[int, typer.Option(help="Each number makes a different city.")] = 1,
+    rate: Annotated[float, typer.Option(min=0.1, max=500, help="Events per second.")] = 3.0,
+    concurrency: Annotated[int, typer.Option(min=1, max=1000, help="Jobs to run at a time.")] = 8,
     headless: Annotated[
-        bool, typer.Option("--headless", help="No console: print `status` at the end.")
+        bool, typer.Option("--headless", help="Show no console; print `status` at the end.")
     ] = False,
-    seconds: Annotated[float, typer.Option(min=0.1, help="How long, headless.")] = 10.0,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, help="How long to run, with --headless.")
+    ] = 10.0,
 ) -> None:
-    """Open the console over a busy city of its own; nothing of yours is read or changed.
+    """Open the console with a busy simulated city; your own data is neither read nor changed.
 
-    With --broker-url it uses that Redis, under a namespace of its own.
+    With --broker-url it uses that Redis, in its own namespace.
     """
     given = session_of(context)
     given.check_writable("demo")
@@ -47,7 +50,7 @@ def demo(
         from hms_svc.demo.crew_office import CrewOffice
         from hms_svc.demo.simulation import Simulation
 
-        given.overrides["data_dir"] = folder  # whoever has no home needs none here
+        given.overrides["data_dir"] = folder  # the default would require a home directory
         began = time.time()
         with CrewOffice(began, seed) as office:
             session = _session(given, folder, office.url, concurrency)

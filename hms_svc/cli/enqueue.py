@@ -1,4 +1,4 @@
-"""`hms-svc enqueue`: everything is read and checked before anything is sent."""
+"""`hms-svc enqueue`: everything is parsed and validated before anything is sent."""
 
 from __future__ import annotations
 
@@ -28,48 +28,56 @@ def enqueue(
     context: typer.Context,
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FILE|-", help="JSON: an object, an array, or one a line."),
+        typer.Argument(
+            metavar="FILE|-", help="JSON: one object, an array, or one object per line."
+        ),
     ] = None,
     *,
     type_name: Annotated[
         str | None,
-        typer.Option("--type", help="The type of jobs that name none.", show_default=False),
+        typer.Option("--type", help="Type of jobs that have none.", show_default=False),
     ] = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="PATH=VALUE", help="Set a value; {n} in it is the copy's number."
+            "--set",
+            metavar="PATH=VALUE",
+            help="Set a value; {n} in it becomes the number of the copy.",
         ),
     ] = None,
-    count: Annotated[int, typer.Option(min=1, max=MOST_COPIES, help="Copies of each job.")] = 1,
+    count: Annotated[
+        int, typer.Option(min=1, max=MOST_COPIES, help="Number of copies of each job.")
+    ] = 1,
     delay: Annotated[
-        str | None, typer.Option(help="Run after this long: 90s, 5m, 1h.", show_default=False)
+        str | None, typer.Option(help="Run after this delay: 90s, 5m, 1h.", show_default=False)
     ] = None,
     at: Annotated[
         str | None, typer.Option(help="Run at this time (RFC 3339).", show_default=False)
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until all have ended.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until all jobs have finished.")
+    ] = False,
     timeout: Annotated[
-        float | None, typer.Option(min=0, help="Seconds to wait at most.", show_default="60")
+        float | None, typer.Option(min=0, help="Maximum wait in seconds.", show_default="60")
     ] = None,
     no_check: Annotated[
-        bool, typer.Option("--no-check", help="Leave the payload model to the worker.")
+        bool, typer.Option("--no-check", help="Do not validate the payload; the worker will.")
     ] = False,
     raw: Annotated[
-        bool, typer.Option("--raw", help="Hand over each file's bytes unread; needs --type.")
+        bool, typer.Option("--raw", help="Submit the bytes of each file unparsed; requires --type.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Submit jobs: all of them, or, where one is at fault, none."""
+    """Submit jobs: either all of them or, if one is invalid, none."""
     from hms_svc.cli.enqueue_output import Output
     from hms_svc.operations.intake import Shaping, read_assignments
 
     session = session_of(context)
     session.check_writable("enqueue")
     if not files and (type_name is None or raw):
-        raise BadInput("enqueue takes FILE or - (standard input), or --type with --set")
+        raise BadInput("enqueue requires FILE or - (standard input), or --type with --set")
     if timeout is not None and not wait:
-        raise BadInput("--timeout goes with --wait")
+        raise BadInput("--timeout requires --wait")
     now_ms = time.time_ns() // 1_000_000
     shaping = Shaping(
         type=type_name,
@@ -78,12 +86,14 @@ def enqueue(
         count=count,
     )
     if raw and (type_name is None or shaping != Shaping(type=type_name)):
-        raise BadInput("--raw takes --type, and nothing that would need the bytes to be read")
+        raise BadInput(
+            "--raw requires --type, and allows no option that needs the bytes to be parsed"
+        )
     limit = session.settings.wait_seconds if timeout is None else timeout
     output = Output(as_json=as_json, wait_seconds=limit if wait else None)
     sources = files or []
     if raw:
-        code = run(lambda: _hand_over(session, type_name or "", sources, output))
+        code = run(lambda: _submit_raw(session, type_name or "", sources, output))
     else:
         jobs, given = _read_all(session, sources, shaping, now_ms, no_check)
         code = run(lambda: _enqueue(session, jobs, given, output))
@@ -91,9 +101,9 @@ def enqueue(
 
 
 def read_source(name: str) -> tuple[str, bytes]:
-    """Read a file, or standard input for `-`; gives the name to be used in messages, and the JSON.
+    """Read a file, or standard input for `-`; return its name for messages, and the JSON.
 
-    A byte-order mark, which some editors and shells put before it, is left out.
+    A byte-order mark, which some editors and shells add, is removed.
     """
     name, raw = _read_bytes(name)
     return name, without_mark(raw)
@@ -105,15 +115,15 @@ def _read_bytes(name: str) -> tuple[str, bytes]:
             return "standard input", sys.stdin.buffer.read()
         return name, Path(name).read_bytes()
     except (OSError, ValueError) as error:
-        told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise BadInput(f"{name}: {told}") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise BadInput(f"{name}: {reason}") from error
 
 
 def _not_before(delay: str | None, at: str | None, now_ms: int) -> int | None:
     from hms_svc.domain.timestamps import check_time, from_rfc3339
 
     if delay is not None and at is not None:
-        raise BadInput("--delay and --at both say when to run: give one of them")
+        raise BadInput("--delay and --at cannot be combined: use one of them")
     if at is not None:
         return from_rfc3339(at)
     if delay is None:
@@ -145,8 +155,8 @@ def _read_all(
     if drafts and not no_check:
         from hms_svc.bootstrap import application
 
-        asked = {str(draft.value.get("type", shaping.type)) for draft in drafts}
-        registry = application(session.settings, only=asked)
+        types = {str(draft.value.get("type", shaping.type)) for draft in drafts}
+        registry = application(session.settings, only=types)
     jobs = check_jobs(drafts, shaping, faults, registry=registry, now_ms=now_ms)
     faults.check()
     return jobs, {str(draft.value["id"]) for draft in drafts if "id" in draft.value}
@@ -172,7 +182,7 @@ async def _enqueue(
         return await output.finish(backend)
 
 
-async def _hand_over(session: Session, type_name: str, sources: list[str], output: Output) -> int:
+async def _submit_raw(session: Session, type_name: str, sources: list[str], output: Output) -> int:
     from hms_svc.domain.ids import check_job_type
 
     check_job_type(type_name)

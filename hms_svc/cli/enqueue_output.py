@@ -1,4 +1,4 @@
-"""What `enqueue` prints: each job as it was accepted or, with `--wait`, as it ended."""
+"""Output of `enqueue`: each job as it was accepted or, with `--wait`, as it ended."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hms_svc.cli.printing import emit, flush, hint, progress, say
+from hms_svc.cli.printing import echo, emit, flush, hint, progress
 from hms_svc.cli.root import DONE, NOT_ALL, TIMED_OUT
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ SHOWN = 20
 
 
 class Output:
-    """Collects what was accepted, prints it, and waits where that was asked for.
+    """Collects what was accepted, prints it, and waits if requested.
 
-    `wait_seconds` None is not to wait.
+    `wait_seconds` None means not to wait.
     """
 
     def __init__(self, *, as_json: bool, wait_seconds: float | None) -> None:
@@ -35,18 +35,18 @@ class Output:
 
     @property
     def waits(self) -> bool:
-        """Whether it waits for the ends of jobs: longer than for a broker that pauses."""
+        """Whether it waits for jobs to end: longer than for a broker that is briefly unavailable."""
         return self._wait_seconds is not None
 
     async def begin(self, backend: Backend) -> None:
-        """Remember where the bus stands, before anything is sent."""
+        """Remember the position of the bus, before anything is sent."""
         if self._wait_seconds is not None:
             from hms_svc.operations.bus_positions import newest_position
 
             self._position = await newest_position(backend.bus)
 
     def accepted(self, answers: Sequence[Enqueued], types: Mapping[str, str]) -> None:
-        """Take in, and where nobody waits print, what the broker answered."""
+        """Record, and print unless waiting, what the broker answered."""
         from hms_svc.domain.lifecycle import TERMINAL, State
         from hms_svc.operations.answers.jobs import Accepted
 
@@ -61,15 +61,15 @@ class Output:
             if self._as_json:
                 emit(accepted)
             elif len(self._types) <= SHOWN:
-                known_text = " (known already)" if accepted.exists else ""
-                say(f"{answer.job_id}  {type_name}  {answer.state}{known_text}")
+                known_text = " (already known)" if accepted.exists else ""
+                echo(f"{answer.job_id}  {type_name}  {answer.state}{known_text}")
 
     async def finish(self, backend: Backend) -> int:
-        """Wait where that was asked for; return the exit code: 3 where a job ended otherwise than completed."""
+        """Wait if requested; return the exit code: 3 if a job did not end as completed."""
         if self._wait_seconds is not None:
             return await self._wait(backend, self._wait_seconds)
         if not self._as_json and len(self._types) > SHOWN:
-            say(f"… {len(self._types):,} jobs in all")
+            echo(f"… {len(self._types):,} jobs in all")
         await self._report_refused(backend)
         return NOT_ALL if self._refused else DONE
 
@@ -101,7 +101,7 @@ class Output:
             await self._print_pending(backend, list(watch.pending))
             return TIMED_OUT
         if not self._as_json and len(self._types) > SHOWN:
-            say(", ".join(f"{count:,} {state}" for state, count in self._ended.items()))
+            echo(", ".join(f"{count:,} {state}" for state, count in self._ended.items()))
         return code
 
     def _print_ended(self, detail: JobDetail) -> int:
@@ -116,17 +116,17 @@ class Output:
         elif self._printed < SHOWN:
             self._printed += 1
             why = f"  {view.reason}: {view.detail}" if view.reason else ""
-            say(f"{view.id}  {view.type}  {view.state}{why}")
+            echo(f"{view.id}  {view.type}  {view.state}{why}")
         return DONE if view.state is State.COMPLETED else NOT_ALL
 
     async def _print_pending(self, backend: Backend, pending: Sequence[str]) -> None:
         from hms_svc.operations.answers.jobs import WaitedJob
 
-        hint(f"timed out: {len(pending):,} of {len(self._types):,} have not ended")
+        hint(f"timed out: {len(pending):,} of {len(self._types):,} have not finished")
         for detail in await backend.inspection.details(pending[:SHOWN]):
             if detail is None:
                 continue
             if self._as_json:
                 emit(WaitedJob.of(detail))
             else:
-                say(f"{detail.view.id}  {detail.view.type}  {detail.view.state}")
+                echo(f"{detail.view.id}  {detail.view.type}  {detail.view.state}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hms_svc.cli.options import AsJson
-from hms_svc.cli.printing import emit, flush, say, when
+from hms_svc.cli.printing import echo, emit, flush, when
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.domain.errors import BadInput
 
@@ -21,24 +21,26 @@ if TYPE_CHECKING:
 
 def events(
     context: typer.Context,
-    follow: Annotated[bool, typer.Option("--follow", help="Go on with what is to come.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Continue with new events.")] = False,
     group: Annotated[
         str | None,
-        typer.Option(help="Read as this consumer group, and acknowledge.", show_default=False),
+        typer.Option(
+            help="Read as this consumer group, and acknowledge the events.", show_default=False
+        ),
     ] = None,
     start: Annotated[
         str,
         typer.Option(
             "--from",
             metavar="start|now|outbox|POSITION|TIME",
-            help="Where to begin; `outbox` replays every case.* event ever.",
+            help="Where to begin; `outbox` replays all case.* events from the database.",
         ),
     ] = "start",
     as_json: AsJson = False,
 ) -> None:
-    """Print the events of the result bus: what is kept, then the end."""
+    """Print the kept events of the result bus; with --follow also new ones."""
     if group is not None and start not in {"start", "now"}:
-        raise BadInput("--group goes with --from start or --from now: a group has its own place")
+        raise BadInput("--group requires --from start or --from now: a group has its own position")
     if group is not None:
         session_of(context).check_writable("events --group")
     run(lambda: _events(session_of(context), follow, group, start, as_json))
@@ -53,7 +55,7 @@ async def _events(
             if as_json:
                 emit(event.to_cloudevent(namespace))
             else:
-                say(
+                echo(
                     f"{when(event.at)}  {event.type:<14} {event.subject}  {event.written().decode()}"
                 )
             flush()

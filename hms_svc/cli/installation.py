@@ -1,4 +1,4 @@
-"""`hms-svc doctor` and `hms-svc config`: is this installation sound, and how is it set."""
+"""`hms-svc doctor` and `hms-svc config`: the checks and the settings of this installation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from hms_svc.cli.options import AsJson
-from hms_svc.cli.printing import emit, say, table
+from hms_svc.cli.printing import echo, emit, table
 from hms_svc.cli.root import DONE, OUR_FAULT
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.domain.errors import HmsError, Outage
@@ -20,20 +20,20 @@ SIGNS = {"ok": "✓", "note": "!", "error": "✗"}
 
 
 def doctor(context: typer.Context, as_json: AsJson = False) -> None:
-    """Check this installation; exit 1 when something is wrong."""
+    """Check this installation; exit 1 if something is wrong."""
     findings = run(lambda: _examine(session_of(context)))
     for finding in findings:
         level = finding.level.value
         if as_json:
             emit(finding)
         else:
-            say(f"{SIGNS[level]} {finding.check}: {finding.text}")
+            echo(f"{SIGNS[level]} {finding.check}: {finding.text}")
     bad = any(finding.level.value == "error" for finding in findings)
     raise typer.Exit(OUR_FAULT if bad else DONE)
 
 
 def config(context: typer.Context, as_json: AsJson = False) -> None:
-    """Show every setting and where it came from; secrets are masked."""
+    """Show all settings and where each value comes from; secrets are masked."""
     from pathlib import Path
 
     from hms_svc.settings import READERS, masked
@@ -69,7 +69,7 @@ async def _examine(session: Session) -> list[Finding]:
 
     findings = await examine_machine(session.settings)
     findings += [
-        *_extras(session), *_policy(session), *_agencies(session), *_places(session), *_doors(session),
+        *_extras(session), *_policy(session), *_agencies(session), *_places(session), *_tls(session),
         *_apps(session),
     ]  # fmt: skip
     if any(finding.level.value == "error" for finding in findings):
@@ -100,8 +100,8 @@ def _extras(session: Session) -> list[Finding]:
         except HmsError as error:
             found.append(failed("extras", error))
     if CLIENT in installed_distributions():
-        told = f"{CLIENT} is installed beside hms-svc, and both have files of the same names: uninstall both, then install hms-svc"
-        found.append(Finding("extras", Level.ERROR, told))
+        text = f"{CLIENT} is installed beside hms-svc, and their files overwrite each other: uninstall both, then install hms-svc"
+        found.append(Finding("extras", Level.ERROR, text))
     installed = ", ".join(extra.name for extra in extras.EXTRAS if extra.is_installed)
     return found or [Finding("extras", Level.OK, f"installed: {installed or 'none'}")]
 
@@ -115,7 +115,7 @@ def _policy(session: Session) -> list[Finding]:
     except HmsError as error:
         return [failed("policy", error)]
     where = session.settings.policy_url or session.settings.policy_file or "the bundled default"
-    return [Finding("policy", Level.OK, f"{where} is in force")]
+    return [Finding("policy", Level.OK, f"{where} is in use")]
 
 
 def _agencies(session: Session) -> list[Finding]:
@@ -129,8 +129,8 @@ def _agencies(session: Session) -> list[Finding]:
         found = load_agencies(file)
     except HmsError as error:
         return [failed("agencies", error)]
-    told = f"senders {len(found.senders)}, receivers {len(found.receivers)}"
-    return [Finding("agencies", Level.OK, f"{file} is in force: {told}")]
+    text = f"senders {len(found.senders)}, receivers {len(found.receivers)}"
+    return [Finding("agencies", Level.OK, f"{file} is in use: {text}")]
 
 
 def _places(session: Session) -> list[Finding]:
@@ -144,19 +144,19 @@ def _places(session: Session) -> list[Finding]:
         found = read_places(file)
     except HmsError as error:
         return [failed("places", error)]
-    return [Finding("places", Level.OK, f"{file} is in force: places {len(found)}")]
+    return [Finding("places", Level.OK, f"{file} is in use: places {len(found)}")]
 
 
-def _doors(session: Session) -> list[Finding]:
+def _tls(session: Session) -> list[Finding]:
     from hms_svc.http_api.settings_check import check_http_settings
     from hms_svc.operations.doctor import Finding, Level, failed
 
     try:
         check_http_settings(session.settings)
     except HmsError as error:
-        return [failed("doors", error)]
+        return [failed("http", error)]
     file = session.settings.http_tls_certificate
-    return [Finding("doors", Level.OK, f"{file} and its key fit")] if file is not None else []
+    return [Finding("http", Level.OK, f"{file} and its key match")] if file is not None else []
 
 
 def _apps(session: Session) -> list[Finding]:
@@ -172,4 +172,4 @@ def _apps(session: Session) -> list[Finding]:
     except HmsError as error:
         return [failed("app", error)]
     replaced = [Finding("app", Level.NOTE, str(each)) for each in registry.replacements]
-    return [Finding("app", Level.OK, f"{', '.join(apps)} can be served"), *replaced]
+    return [Finding("app", Level.OK, f"{', '.join(apps)} can be loaded"), *replaced]

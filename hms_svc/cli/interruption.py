@@ -1,4 +1,4 @@
-"""Ctrl-C at a long act: the first ends it between two chunks, the second at once."""
+"""Ctrl-C during a long action: the first ends it between two chunks, the second at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hms_svc.operations.bulk_pace import Pace
 
 @contextmanager
 def interruptible() -> Iterator[Pace]:
-    """Let the first Ctrl-C end a bulk act after the chunk in progress, and the second at once."""
+    """Make the first Ctrl-C end a bulk action after the chunk in progress, and the second at once."""
     pace, loop = Pace(), asyncio.get_running_loop()
 
     def interrupted() -> None:

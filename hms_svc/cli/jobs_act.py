@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 import typer
 
 from hms_svc.cli.options import AsJson, Commands, DryRun, Note, Where, Yes
-from hms_svc.cli.printing import asks, confirmed, emit, hint, progress, say, table, when
+from hms_svc.cli.printing import (
+    confirmed,
+    echo,
+    emit,
+    hint,
+    needs_confirmation,
+    progress,
+    table,
+    when,
+)
 from hms_svc.cli.root import DONE, INTERRUPTED, NOT_ALL, REFUSED
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.domain.errors import BadInput
@@ -25,7 +34,7 @@ Ids: TypeAlias = Annotated[
 Hold: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        help="The hold that is answered, as jobs show and jobs why name it; needed for a job that "
+        help="The hold to answer, as jobs show and jobs why print it; required for a job that "
         "was approved before.",
         show_default=False,
     ),
@@ -43,8 +52,8 @@ def _command(verb: str, text: str) -> Callable[..., None]:
         yes: Yes = False,
         as_json: AsJson = False,
     ) -> None:
-        asked = _Asked(verb, job_ids, where, note, None, dry_run, yes, as_json)
-        raise typer.Exit(run(lambda: _act(session_of(context), asked)))
+        requested = _Request(verb, job_ids, where, note, None, dry_run, yes, as_json)
+        raise typer.Exit(run(lambda: _act(session_of(context), requested)))
 
     command.__doc__ = text
     return command
@@ -61,8 +70,8 @@ def _decision(verb: str, text: str) -> Callable[..., None]:
         yes: Yes = False,
         as_json: AsJson = False,
     ) -> None:
-        asked = _Asked(verb, job_ids, where, note, hold, dry_run, yes, as_json)
-        raise typer.Exit(run(lambda: _act(session_of(context), asked)))
+        requested = _Request(verb, job_ids, where, note, hold, dry_run, yes, as_json)
+        raise typer.Exit(run(lambda: _act(session_of(context), requested)))
 
     command.__doc__ = text
     return command
@@ -70,14 +79,16 @@ def _decision(verb: str, text: str) -> Callable[..., None]:
 
 def undo(
     context: typer.Context,
-    batch: Annotated[str | None, typer.Argument(help="Which batch; the newest by default.")] = None,
+    batch: Annotated[
+        str | None, typer.Argument(help="Id of the batch; the newest by default.")
+    ] = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take back a retry, discard, cancel, deny or purge, within ten minutes.
+    """Undo a retry, discard, cancel, deny or purge, within ten minutes.
 
-    On a terminal it tells first whose act it is, what and when it was, and how many jobs can come back, and
-    asks. By default it offers the newest act of your own there, and takes the newest of all where it does not ask.
+    On a terminal it first shows who did what and when, and how many jobs can be restored, and asks for
+    confirmation. There it offers your own newest action by default; without a terminal, the newest of all.
     """
 
     async def work() -> BatchReport | None:
@@ -85,7 +96,7 @@ def undo(
 
         async with session_of(context).operations() as operations:
             chosen = batch
-            if asks(assume_yes=yes):
+            if needs_confirmation(assume_yes=yes):
                 chosen = await _confirm_undo(operations, batch)
                 if chosen is None:
                     return None
@@ -98,35 +109,35 @@ def undo(
         return
     print_report("undo", "undone", report, as_json)
     if report.failed and not as_json:
-        from hms_svc.operations.undo import undone_not_words
+        from hms_svc.operations.undo import not_restored_text
 
-        hint(undone_not_words(report.whys))
+        hint(not_restored_text(report.whys))
     raise typer.Exit(code_of(report))
 
 
 async def _confirm_undo(operations: Operations, batch: str | None) -> str | None:
-    """Show what would be undone, and ask; return the batch, None where the answer was no.
+    """Show what would be undone, and ask for confirmation; return the batch, None if it was declined.
 
-    For an act of somebody else the answer is that person's name.
+    To confirm undoing another operator's action, their name has to be typed.
     """
-    from hms_svc.operations.undo import since_words
+    from hms_svc.operations.undo import since_text
 
     plan = await operations.actions.plan_undo(batch)
     act = plan.act
-    hint(f"{act.who}{' (you)' if plan.is_own else ''} {act.words} at {when(act.at)}")
+    hint(f"{act.who}{' (you)' if plan.is_own else ''} {act.text} at {when(act.at)}")
     if act.note:
         hint(f"note: {act.note}")
-    hint(f"can come back: {plan.back:,}")
+    hint(f"can be restored: {plan.back:,}")
     for why, number in plan.whys:
-        hint(f"cannot: {number:,}: {since_words(why)}")
+        hint(f"cannot: {number:,}: {since_text(why)}")
     if plan.newer is not None:
         newer = plan.newer
-        hint(f"newer, and not yours: {newer.who} {newer.words} (jobs undo {newer.batch})")
+        hint(f"newer, and not yours: {newer.who} {newer.text} (jobs undo {newer.batch})")
     if plan.is_own:
         return act.batch if confirmed("undo it?", assume_yes=False) else None
     name = act.actor or "somebody"
     given = typer.prompt(
-        plain(f"this is not your act; type {name} to undo it"),
+        plain(f"this is not your action; type {name} to undo it"),
         default="",
         show_default=False,
         err=True,
@@ -135,17 +146,17 @@ async def _confirm_undo(operations: Operations, batch: str | None) -> str | None
 
 
 COMMANDS: Final[Commands] = {
-    "retry": _command("retry", "Run ended jobs again, and waiting ones now."),
-    "discard": _command("discard", "Hide jobs; it can be undone for ten minutes."),
+    "retry": _command("retry", "Run finished jobs again, and waiting ones now."),
+    "discard": _command("discard", "Hide jobs; can be undone for ten minutes."),
     "undo": undo,
-    "cancel": _command("cancel", "Call jobs off; running ones are asked to stop."),
-    "approve": _decision("approve", "Say yes to what governance holds."),
-    "deny": _decision("deny", "Say no to what governance holds; every earlier yes is forgotten."),
+    "cancel": _command("cancel", "Cancel jobs; running ones are asked to stop."),
+    "approve": _decision("approve", "Approve jobs that governance holds."),
+    "deny": _decision("deny", "Deny jobs that governance holds; earlier approvals are revoked."),
 }
 
 
-class _Asked:
-    """What the command line asks for."""
+class _Request:
+    """The arguments of an action on jobs."""
 
     def __init__(
         self,
@@ -161,9 +172,9 @@ class _Asked:
         self.verb = verb
         self.job_ids = tuple(dict.fromkeys(job_ids or ()))
         if bool(self.job_ids) == (where is not None):
-            raise BadInput(f"jobs {verb} takes ids, or --where EXPR (one of the two)")
+            raise BadInput(f"jobs {verb} requires either ids or --where EXPR")
         if hold is not None and len(self.job_ids) != 1:
-            raise BadInput("--hold is that of one job: give its id, and no other")
+            raise BadInput("--hold requires exactly one id")
         self.where = where or ""
         self.note = note
         self.hold = hold
@@ -172,46 +183,52 @@ class _Asked:
         self.as_json = as_json
 
 
-async def _act(session: Session, asked: _Asked) -> int:
+async def _act(session: Session, requested: _Request) -> int:
     from hms_svc.cli.interruption import interruptible
     from hms_svc.domain.filter import parse_filter
     from hms_svc.operations.plan import past
     from hms_svc.ports.control import UNDOABLE, Act
 
-    act = Act(asked.verb)
-    wanted = parse_filter(asked.where)
-    if not asked.job_ids and wanted.root is None:
-        raise BadInput(f"--where is empty: to {act.value} everything, name every state")
-    async with session.operations(database=not asked.dry_run) as operations:
+    act = Act(requested.verb)
+    filter = parse_filter(requested.where)
+    if not requested.job_ids and filter.root is None:
+        raise BadInput(f"--where is empty: to {act.value} all jobs, name all states")
+    async with session.operations(database=not requested.dry_run) as operations:
         actions = operations.actions
-        if asked.hold is not None:
-            plan = await actions.plan_answer(act, asked.job_ids[0], asked.hold)
-        elif asked.job_ids:
-            plan = await actions.plan(act, asked.job_ids, unnamed=True)
+        if requested.hold is not None:
+            plan = await actions.plan_answer(act, requested.job_ids[0], requested.hold)
+        elif requested.job_ids:
+            plan = await actions.plan(act, requested.job_ids, unnamed=True)
         else:
-            plan = await actions.plan_where(act, wanted, unnamed=True)
-        if asked.dry_run:
-            print_choice(act.value, plan, asked.as_json)
+            plan = await actions.plan_where(act, filter, unnamed=True)
+        if requested.dry_run:
+            print_choice(act.value, plan, requested.as_json)
             return DONE
         question = f"{act.value} {plural(len(plan.job_ids), 'job')}?"
-        if not asked.job_ids and plan.job_ids and not confirmed(question, assume_yes=asked.yes):
+        if (
+            not requested.job_ids
+            and plan.job_ids
+            and not confirmed(question, assume_yes=requested.yes)
+        ):
             hint("nothing was done")
             return DONE
         with progress(act.value, len(plan.job_ids)) as advance, interruptible() as pace:
-            report = await actions.carry_out(plan, note=asked.note, progressed=advance, pace=pace)
-    print_report(act.value, past(act), report, asked.as_json)
-    if not asked.as_json and report.done and act in UNDOABLE:
+            report = await actions.carry_out(
+                plan, note=requested.note, progressed=advance, pace=pace
+            )
+    print_report(act.value, past(act), report, requested.as_json)
+    if not requested.as_json and report.done and act in UNDOABLE:
         hint_at_undo(report)
     return code_of(report)
 
 
 def hint_at_undo(report: BatchReport) -> None:
-    """Return how what was just done is taken back."""
+    """Print how to undo what was just done."""
     hint(f"within ten minutes: hms-svc jobs undo {report.batch}")
 
 
 def code_of(report: BatchReport) -> int:
-    """Return the exit code of a bulk act."""
+    """Return the exit code of a bulk action."""
     if report.left:
         return INTERRUPTED
     if not report.failed:
@@ -220,7 +237,7 @@ def code_of(report: BatchReport) -> int:
 
 
 def print_choice(verb: str, plan: Choice, as_json: bool) -> None:
-    """Return what would be done, and nothing was."""
+    """Print what would be done; nothing was done."""
     if as_json:
         from hms_svc.operations.answers.acts import PlanAnswer
         from hms_svc.operations.plan import Plan
@@ -228,23 +245,23 @@ def print_choice(verb: str, plan: Choice, as_json: bool) -> None:
         seen = plan.digest if isinstance(plan, Plan) else ""
         emit(PlanAnswer.of(verb, plan, seen=seen))
         return
-    say(f"would {verb} {plural(len(plan.job_ids), 'job')}; {len(plan.cannot):,} cannot be")
+    echo(f"would {verb} {plural(len(plan.job_ids), 'job')}; {len(plan.cannot):,} cannot be changed")
     if plan.groups:
         table(
-            ("type", "state", "reason", "jobs", "cause", "one of them says"),
+            ("type", "state", "reason", "jobs", "cause", "example"),
             [(g.type, g.state, g.reason, g.count, g.cause, g.example) for g in plan.groups],
-            leaving=("one of them says", "cause"),
+            leaving=("example", "cause"),
         )
 
 
 def print_report(act: str, done: str, report: BatchReport, as_json: bool) -> None:
-    """Return what was done, and to which jobs it was not."""
+    """Print what was done, and which jobs were not changed."""
     if as_json:
         from hms_svc.operations.answers.acts import OutcomeAnswer
 
         emit(OutcomeAnswer.of(act, report))
         return
-    say(f"{done}: {report.done:,}")
+    echo(f"{done}: {report.done:,}")
     if report.left:
         hint(f"interrupted: {report.left:,} were not changed")
     for each in report.failed[:SHOWN_FAILURES]:

@@ -1,4 +1,4 @@
-"""`hms-svc jobs edit`: run a finished job again, as a new one, with other data."""
+"""`hms-svc jobs edit`: run a finished job again with other data, as a new job."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hms_svc.cli.options import AsJson, Commands, DryRun, JobId, Note
-from hms_svc.cli.printing import emit, hint, say
+from hms_svc.cli.printing import echo, emit, hint
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.domain.errors import BadInput, Refused
 
@@ -30,7 +30,8 @@ def edit(
     context: typer.Context,
     job_id: JobId,
     data: Annotated[
-        str | None, typer.Option(metavar="FILE|-", help="The new data, JSON.", show_default=False)
+        str | None,
+        typer.Option(metavar="FILE|-", help="The new data, as JSON.", show_default=False),
     ] = None,
     assignments: Annotated[
         list[str] | None,
@@ -38,17 +39,17 @@ def edit(
     ] = None,
     note: Note = "",
     no_check: Annotated[
-        bool, typer.Option("--no-check", help="Run nothing dry: leave all checks to the worker.")
+        bool, typer.Option("--no-check", help="Skip the dry run; the worker checks the job.")
     ] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a new job of a finished one with other data; the original stays as it is.
+    """Create a new job from a finished one with other data; the original is not changed.
 
-    Payload model, validators and governance are run dry first; a no stops it.
+    Payload model, validators and governance are checked in a dry run first; a rejection stops it.
     """
     if data is None and not assignments and not sys.stdin.isatty():
-        raise BadInput("jobs edit takes --data FILE or --set path=value without a terminal")
+        raise BadInput("jobs edit requires --data FILE or --set path=value if there is no terminal")
     run(
         lambda: _edit(
             session_of(context), job_id, data, assignments or [], note, no_check, dry_run, as_json
@@ -81,37 +82,37 @@ async def _edit(
         checks = await _dry_run(operations, job)
         state = "not enqueued"
         if not dry_run:
-            _stop_at_a_no(checks)
+            _stop_at_rejection(checks)
             state = (await operations.actions.enqueue_edit(job, note=note)).state.value
     edited = Edited(id=job.id, type=job.type, state=state, retried_from=job_id)
     if dry_run:
         _print_dry_run(edited, checks, diff_lines(old, new), as_json)
-        _stop_at_a_no(checks)
+        _stop_at_rejection(checks)
     elif as_json:
         emit(edited)
     else:
         _hint_at_holds(checks)
-        say(f"{job.id}  {job.type}  {state}, created from {job_id}")
+        echo(f"{job.id}  {job.type}  {state}, created from {job_id}")
 
 
 async def _dry_run(operations: Operations, job: Job) -> Sequence[Check]:
     return () if operations.dry_run_result is None else await operations.dry_run_result.dry_run(job)
 
 
-def _stop_at_a_no(checks: Sequence[Check]) -> None:
+def _stop_at_rejection(checks: Sequence[Check]) -> None:
     for check in checks:
         if check.stops:
             fault = Refused if check.name.startswith("governance") else BadInput
             raise fault(
-                f"{check.name} {check.verdict}: {check.words}; nothing was enqueued "
-                "(--no-check leaves it to the worker)"
+                f"{check.name} {check.verdict}: {check.message}; nothing was enqueued "
+                "(--no-check skips the dry run)"
             )
 
 
 def _hint_at_holds(checks: Sequence[Check]) -> None:
     for check in checks:
         if check.verdict == "holds":
-            hint(f"{check.name} holds: {check.words}")
+            hint(f"{check.name} holds: {check.message}")
 
 
 def _print_dry_run(
@@ -125,10 +126,10 @@ def _print_dry_run(
         emit(replace(edited, checks=tuple(map(CheckAnswer.of, checks)), diff=tuple(diff)))
         return
     for each in checks:
-        say(f"{each.verdict:<8}{each.name}" + (f": {each.words}" if each.words else ""))
+        echo(f"{each.verdict:<8}{each.name}" + (f": {each.message}" if each.message else ""))
         if each.printed:
-            say(each.printed.rstrip("\n"))
-    say("\n".join(diff) or "the data was not changed")
+            echo(each.printed.rstrip("\n"))
+    echo("\n".join(diff) or "the data was not changed")
 
 
 def _new_data(old: JsonValue, source: str | None, assignments: list[str]) -> JsonValue:
@@ -174,8 +175,8 @@ def _run_editor(file: Path) -> None:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise BadInput(
-            f"the editor {command!r:.200} (VISUAL, else EDITOR) cannot be run: {why}; "
+            f"the editor {command!r:.200} (VISUAL, else EDITOR) cannot be started: {why}; "
             "nothing was enqueued"
         ) from error
     if ended.returncode != 0:
-        raise BadInput(f"the editor ended with {ended.returncode}: nothing was enqueued")
+        raise BadInput(f"the editor exited with {ended.returncode}: nothing was enqueued")

@@ -1,4 +1,4 @@
-"""`hms-svc jobs erase`: blank what jobs say of a person, for good."""
+"""`hms-svc jobs erase`: permanently blank the personal data of jobs."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def erase(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Blank the data of ended jobs in broker, archive, cases and outbox; it cannot be undone."""
+    """Blank the data of finished jobs in broker, archive, cases and outbox; this cannot be undone."""
     ids = tuple(dict.fromkeys(job_ids or ()))
     if bool(ids) == (where is not None):
-        raise BadInput("jobs erase takes ids, or --where EXPR (one of the two)")
+        raise BadInput("jobs erase requires either ids or --where EXPR")
     session = session_of(context)
     raise typer.Exit(run(lambda: _erase(session, ids, where or "", note, dry_run, yes, as_json)))
 
@@ -49,7 +49,7 @@ async def _erase(
 
     wanted = parse_filter(where)
     if not job_ids and wanted.root is None:
-        raise BadInput("--where is empty: to erase everything, name every state")
+        raise BadInput("--where is empty: to erase all jobs, name all states")
     async with session.operations() as operations:
         actions = operations.actions
         if job_ids:
@@ -59,7 +59,7 @@ async def _erase(
         if dry_run:
             print_choice("erase", await actions.foresee(choice), as_json)
             return DONE
-        question = f"erase the data of {plural(len(choice.job_ids), 'job')} for good?"
+        question = f"erase the data of {plural(len(choice.job_ids), 'job')} permanently?"
         if choice.job_ids and not confirmed(question, assume_yes=yes):
             hint("nothing was done")
             return DONE

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hms_svc.cli.options import Archive, AsJson, Commands, Cursor, JobId, Limit, Where
-from hms_svc.cli.printing import emit, facts, flush, hint, pretty, say, table, when
+from hms_svc.cli.printing import echo, emit, facts, flush, hint, pretty, table, when
 from hms_svc.cli.session import Session, run, session_of
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ def list_jobs(
     archive: Archive = False,
     as_json: AsJson = False,
 ) -> None:
-    """List jobs, newest move first within a state."""
+    """List jobs, most recently changed first within a state."""
     run(lambda: _list(session_of(context), where or "", limit, cursor, archive, as_json))
 
 
 def groups(context: typer.Context, as_json: AsJson = False) -> None:
-    """List why jobs are retrying, dead or rejected: ten thousand failures of one bug are one row."""
+    """List retrying, dead and rejected jobs by cause: ten thousand failures of one bug are one row."""
     run(lambda: _groups(session_of(context), as_json))
 
 
@@ -38,16 +38,16 @@ def show(
     context: typer.Context,
     job_id: JobId,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Show progress and log lines until the job has ended.")
+        bool, typer.Option("--follow", help="Show progress and log lines until the job ends.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show all that is known of a job."""
+    """Show all details of a job."""
     run(lambda: _show(session_of(context), job_id, follow, as_json))
 
 
 def why(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
-    """Return, in one sentence why a job waits, was refused, or died."""
+    """Explain in one sentence why a job waits, was rejected, or died."""
     run(lambda: _why(session_of(context), job_id, as_json))
 
 
@@ -84,7 +84,9 @@ async def _list(
     if page.cursor is not None:
         hint(f"more: --cursor {page.cursor}")
     elif not page.jobs and (ids := wanted.ids()):
-        hint(f"no job that matches has the id {ids[0]}; of a part of an id: --where id~{ids[0]}")
+        hint(
+            f"no matching job has the id {ids[0]}; to search for part of an id: --where id~{ids[0]}"
+        )
 
 
 async def _groups(session: Session, as_json: bool) -> None:
@@ -106,7 +108,7 @@ async def _groups(session: Session, as_json: bool) -> None:
         leaving=("first", "next", "last", "state", "error or by", "reason", "type", "pattern"),
     )  # fmt: skip
     if found:
-        hint(f"one of them: hms-svc jobs list --where cause:{found[0].id}")
+        hint(f"for example: hms-svc jobs list --where cause:{found[0].id}")
 
 
 async def _why(session: Session, job_id: str, as_json: bool) -> None:
@@ -117,7 +119,7 @@ async def _why(session: Session, job_id: str, as_json: bool) -> None:
 
         emit(Explanation(id=job_id, why=sentence))
     else:
-        say(sentence)
+        echo(sentence)
 
 
 async def _show(session: Session, job_id: str, follow: bool, as_json: bool) -> None:
@@ -150,7 +152,7 @@ async def _follow(reads: Reads, job_id: str, as_json: bool) -> None:
                 emit({"id": job_id, **msgspec.structs.asdict(ProgressAnswer.of(line))})
             else:
                 share = "log " if line.log else "" if line.share is None else f"{line.share:4.0%} "
-                say(f"{when(line.at)}  {share}{line.message}")
+                echo(f"{when(line.at)}  {share}{line.message}")
         flush()
         if archived or detail.view.state in TERMINAL:
             return
@@ -178,19 +180,19 @@ def _print_full_job(full_job: FullJob) -> None:
             *sender_facts(sent),
         ]
     )  # fmt: skip
-    say("\ndata " + pretty(json_or_none(view.data)))
+    echo("\ndata " + pretty(json_or_none(view.data)))
     for name, value in (("meta", sent.meta), ("unknown fields", sent.unknown_fields)):
         if value:
-            say(f"\n{name} {pretty(value)}")
+            echo(f"\n{name} {pretty(value)}")
     if detail.result is not None:
-        say("\nresult " + pretty(json_or_none(detail.result)))
+        echo("\nresult " + pretty(json_or_none(detail.result)))
     _print_past(detail)
     if full_job.case is not None:
         import msgspec
 
         from hms_svc.operations.answers.records import CaseAnswer
 
-        say("\ncase " + pretty(msgspec.to_builtins(CaseAnswer.of(full_job.case))))
+        echo("\ncase " + pretty(msgspec.to_builtins(CaseAnswer.of(full_job.case))))
     if full_job.audit:
         table(
             ("at", "actor", "action", "detail"),
@@ -211,9 +213,9 @@ def _print_past(detail: JobDetail) -> None:
         )
     for attempt in detail.attempts:
         if attempt.log:
-            say(f"\nlog of attempt {attempt.attempt}\n{attempt.log}")
+            echo(f"\nlog of attempt {attempt.attempt}\n{attempt.log}")
         if attempt.traceback:
-            say(f"\ntraceback of attempt {attempt.attempt}\n{attempt.traceback}")
+            echo(f"\ntraceback of attempt {attempt.attempt}\n{attempt.traceback}")
     table(
         ("at", "from", "to", "trigger", "detail"),
         [(when(m.at), m.source or "", m.target, m.cause, m.detail) for m in detail.history],

@@ -1,4 +1,4 @@
-"""Commands and groups that refuse an option given twice: its last value would win without a word."""
+"""Commands and groups that reject repeated options: the last value would silently win."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TEXTS: Final = (str, str | None)
 
 
 def _leave_plain(command: Any, context: Any) -> None:
-    """Let options that were not given, and plain texts, pass as they are: to check them typer loads Pydantic."""
+    """Pass omitted options and plain texts through unchecked: to validate them typer would load Pydantic."""
     for parameter in command.get_params(context):
         parameter.process_value = partial(_process, parameter)
 
@@ -27,20 +27,20 @@ def _process(parameter: Any, context: Any, value: Any) -> Any:
 
 
 class Command(TyperCommand):
-    """A command whose options stand once, but for those that take a list."""
+    """A command whose options may occur once, except those that take a list."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the arguments; BadParameter (exit 2) for an option that stands twice."""
+        """Parse the arguments; BadParameter (exit 2) for an option that occurs twice."""
         _check_once(self, ctx, args)
         _leave_plain(self, ctx)
         return super().parse_args(ctx, args)
 
 
 class Group(TyperGroup):
-    """A group whose options stand once, but for those that take a list."""
+    """A group whose options may occur once, except those that take a list."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the arguments; BadParameter (exit 2) for an option that stands twice."""
+        """Parse the arguments; BadParameter (exit 2) for an option that occurs twice."""
         _check_once(self, ctx, args)
         _leave_plain(self, ctx)
         return super().parse_args(ctx, args)
@@ -52,5 +52,5 @@ def _check_once(command: Any, ctx: Any, args: list[str]) -> None:
     for parameter in order:
         is_option = parameter.param_type_name == "option"
         if is_option and parameter.name in seen and not parameter.multiple:
-            raise typer.BadParameter("it stands twice: give it once", ctx=ctx, param=parameter)
+            raise typer.BadParameter("it may be given only once", ctx=ctx, param=parameter)
         seen.add(parameter.name)

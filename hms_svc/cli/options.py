@@ -1,4 +1,4 @@
-"""Options that several commands take, each declared once."""
+"""Options that several commands share, each declared once."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import typer
 
 Commands: TypeAlias = Mapping[str, Callable[..., Any]]
 """Commands of a group by their names."""
-AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
-Limit: TypeAlias = Annotated[int, typer.Option(min=0, help="How many at most; 0 is all.")]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
+Limit: TypeAlias = Annotated[int, typer.Option(min=0, help="Maximum number; 0 means all.")]
 Cursor: TypeAlias = Annotated[
-    str | None, typer.Option(help="Go on where an earlier page ended.", show_default=False)
+    str | None, typer.Option(help="Continue where an earlier page ended.", show_default=False)
 ]
 Where: TypeAlias = Annotated[
     str | None,
@@ -21,11 +21,14 @@ Where: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
-Note: TypeAlias = Annotated[str, typer.Option(help="Why; kept in the audit log.")]
-DryRun: TypeAlias = Annotated[bool, typer.Option("--dry-run", help="Only tell what would happen.")]
-Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask on a terminal.")]
+Note: TypeAlias = Annotated[str, typer.Option(help="Reason; kept in the audit log.")]
+DryRun: TypeAlias = Annotated[bool, typer.Option("--dry-run", help="Only show what would happen.")]
+Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 JobId: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="The id of a job.")]
 Archive: TypeAlias = Annotated[
-    bool, typer.Option("--archive", help="Those that the broker has let go of.")
+    bool,
+    typer.Option(
+        "--archive", help="Search the archive, which has jobs that the broker no longer keeps."
+    ),
 ]
 TypeName: TypeAlias = Annotated[str, typer.Argument(metavar="TYPE", help="The type of a job.")]

@@ -1,6 +1,6 @@
-"""What commands print: JSON lines for programs, tables for people, progress for those who wait.
+"""Output of commands: JSON lines for programs, tables for people, progress bars.
 
-Text from outside is made harmless here and is never parsed as markup.
+Foreign text is sanitised here and is never parsed as markup.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from hms_svc.domain.strict_json import JsonValue
 
 WIDE = 10_000
-"""Columns of what is no terminal: nothing is shortened or folded there."""
+"""Width if the output is not a terminal: nothing is shortened or wrapped then."""
 
 
 def emit(value: msgspec.Struct | Mapping[str, JsonValue]) -> None:
-    """Print one answer as a JSON object on a line of its own; what no UTF-8 can carry is written as an escape."""
+    """Print one answer as a JSON object on its own line; what UTF-8 cannot encode becomes an escape."""
     from hms_svc.domain.strict_json import encode
 
     try:
@@ -49,11 +49,11 @@ def _writable(value: Any) -> Any:
 
 
 def flush() -> None:
-    """Hand on what was printed: for commands that go on for long."""
+    """Flush the output: for commands that run for long."""
     sys.stdout.flush()
 
 
-def say(text: str) -> None:
+def echo(text: str) -> None:
     """Print a line for people."""
     typer.echo(plain_lines(text))
 
@@ -81,10 +81,10 @@ def make_table(
     title: str = "",
     leaving: Sequence[str] = (),
 ) -> Any:
-    """Make a table whose cells are plain text; numbers stand to the right.
+    """Return a table whose cells are plain text; numbers are right-aligned.
 
-    On a terminal that is too narrow columns are left out, those of `leaving` first, and named below;
-    texts of several words are shortened, and nothing else is. Without a terminal all are there.
+    On a narrow terminal columns are left out, those of `leaving` first, and named below;
+    texts of several words may be shortened, other cells never are. Without a terminal all columns are shown.
     """
     from rich import box
     from rich.table import Table
@@ -95,8 +95,10 @@ def make_table(
     filled = [list(row) for row in rows]
     texts = [[_cell(value) for value in row] for row in filled]
     measured = [_measure(name, [row[n] for row in texts]) for n, name in enumerate(columns)]
-    room = console().width if sys.stdout.isatty() else sum(each.width + 3 for each in measured) + 1
-    shown = fit(measured, room, leaving)
+    available = (
+        console().width if sys.stdout.isatty() else sum(each.width + 3 for each in measured) + 1
+    )
+    shown = fit(measured, available, leaving)
     made = Table(
         box=box.SIMPLE_HEAD, title=Text(plain(title)) if title else None, title_justify="left"
     )
@@ -136,19 +138,19 @@ def facts(pairs: Iterable[tuple[str, object]]) -> None:
 
 
 def pretty(value: JsonValue) -> str:
-    """Write JSON for people, indented and harmless."""
+    """Return JSON for people, indented and sanitised."""
     import json
 
     return plain_lines(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def when(unix_ms: int | None) -> str:
-    """Write a time for people, in their zone, empty where there is none."""
+    """Return a time for people, in their zone, empty if there is none."""
     return moment(unix_ms or None)
 
 
 def console() -> Console:
-    """Make the console of standard output."""
+    """Return the console of standard output."""
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else WIDE
@@ -157,14 +159,14 @@ def console() -> Console:
 
 @contextmanager
 def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show a bar on standard error where that is a terminal; gives what is notified of each advance."""
+    """Show a bar on standard error if that is a terminal; yields the function that advances it."""
     if not sys.stderr.isatty():
         yield lambda advance: None
         return
     from rich.console import Console
     from rich.progress import Progress
 
-    # Left to itself the bar takes standard output over, and what is printed goes to the terminal.
+    # By default the bar redirects standard output, and printed lines would go to the terminal.
     bar = Progress(
         console=Console(stderr=True, markup=False),
         transient=True,
@@ -176,14 +178,14 @@ def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
         yield lambda advance: bar.advance(task, advance)
 
 
-def asks(*, assume_yes: bool) -> bool:
+def needs_confirmation(*, assume_yes: bool) -> bool:
     """Return whether a command asks for confirmation: on a terminal, unless `--yes` was given."""
     return not assume_yes and sys.stdin.isatty()
 
 
 def confirmed(question: str, *, assume_yes: bool) -> bool:
-    """Ask on a terminal; where standard input is none, the command line itself was the yes."""
-    if not asks(assume_yes=assume_yes):
+    """Ask for confirmation on a terminal; if standard input is not one, the command counts as confirmed."""
+    if not needs_confirmation(assume_yes=assume_yes):
         return True
     return typer.confirm(plain(question), err=True)
 

@@ -8,7 +8,7 @@ import typer
 
 from hms_svc.cli.jobs_act import hint_at_undo
 from hms_svc.cli.options import AsJson, Commands, Note, TypeName, Yes
-from hms_svc.cli.printing import confirmed, console, emit, hint, progress, say
+from hms_svc.cli.printing import confirmed, console, echo, emit, hint, progress
 from hms_svc.cli.root import DONE, INTERRUPTED
 from hms_svc.cli.session import Session, run, session_of
 
@@ -24,13 +24,13 @@ def list_queues(context: typer.Context, as_json: AsJson = False) -> None:
 def pause(
     context: typer.Context,
     type_name: TypeName,
-    reason: Annotated[str, typer.Option(help="Why; shown to everyone who asks.")] = "",
+    reason: Annotated[str, typer.Option(help="Reason; shown wherever the queue is.")] = "",
     intake: Annotated[
-        bool, typer.Option("--intake", help="Take no new ones over HTTP or in envelopes either.")
+        bool, typer.Option("--intake", help="Also reject new jobs over HTTP and in envelopes.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Stop claiming jobs of a type; running ones go on, and enqueue takes new ones."""
+    """Stop claiming jobs of a type; running jobs continue, and enqueue accepts new ones."""
 
     async def work() -> None:
         async with session_of(context).operations() as operations:
@@ -41,7 +41,7 @@ def pause(
 
 
 def resume(context: typer.Context, type_name: TypeName, as_json: AsJson = False) -> None:
-    """Claim jobs of a paused type again."""
+    """Resume claiming jobs of a paused type."""
 
     async def work() -> None:
         async with session_of(context).operations() as operations:
@@ -58,7 +58,7 @@ def purge(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Cancel all jobs of a type that wait."""
+    """Cancel all waiting jobs of a type."""
     if not confirmed(f"cancel all waiting jobs of {type_name}?", assume_yes=yes):
         hint("nothing was done")
         return
@@ -78,7 +78,7 @@ def purge(
 
 
 def why(context: typer.Context, type_name: TypeName, as_json: AsJson = False) -> None:
-    """Return, in one sentence why a queue does not move."""
+    """Explain in one sentence why a queue makes no progress."""
 
     async def work() -> str:
         async with session_of(context).operations(database=False) as operations:
@@ -90,7 +90,7 @@ def why(context: typer.Context, type_name: TypeName, as_json: AsJson = False) ->
 
         emit(QueueExplanation(type=type_name, why=sentence))
     else:
-        say(sentence)
+        echo(sentence)
 
 
 COMMANDS: Final[Commands] = {
@@ -123,7 +123,7 @@ def _print_purge(report: BatchReport, as_json: bool) -> None:
 
         emit(OutcomeAnswer.of("purge", report))
         return
-    say(f"cancelled: {report.done:,}")
+    echo(f"cancelled: {report.done:,}")
     if report.left:
         hint(f"interrupted: {report.left:,} still wait")
     if report.done:
@@ -136,6 +136,6 @@ def _report(type_name: str, *, paused: bool, intake: bool, as_json: bool) -> Non
 
         emit(Paused(type=type_name, paused=paused, intake_paused=intake))
     elif intake:
-        say(f"{type_name} is paused, and new jobs are refused over HTTP")
+        echo(f"{type_name} is paused, and new jobs are rejected over HTTP")
     else:
-        say(f"{type_name} is {'paused' if paused else 'claimed again'}")
+        echo(f"{type_name} is {'paused' if paused else 'resumed'}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from hms_svc.cli.options import AsJson, Commands, TypeName
-from hms_svc.cli.printing import emit, facts, say, table, when
+from hms_svc.cli.printing import echo, emit, facts, table, when
 from hms_svc.cli.session import run, session_of
 
 if TYPE_CHECKING:
@@ -15,76 +15,76 @@ if TYPE_CHECKING:
 
 
 def show(context: typer.Context, type_name: TypeName, as_json: AsJson = False) -> None:
-    """Show all that is known of a type: counts, workers, causes, results, settings, schedule."""
+    """Show all details of a type: counts, workers, causes, results, settings, schedule."""
 
     async def work() -> TypeDetail:
         session = session_of(context)
         async with session.operations(database=False, dry_run_help=True) as operations:
-            return await operations.types.full_job(type_name)
+            return await operations.types.detail(type_name)
 
-    full_job = run(work)
+    detail = run(work)
     if as_json:
         from hms_svc.operations.answers.type_detail import TypeDetailAnswer
 
-        emit(TypeDetailAnswer.of_type(full_job))
+        emit(TypeDetailAnswer.of_type(detail))
     else:
-        _print(full_job)
+        _print(detail)
 
 
 COMMANDS: Final[Commands] = {"show": show}
 
 
-def _print(full_job: TypeDetail) -> None:
+def _print(detail: TypeDetail) -> None:
     from hms_svc.operations.answers.service import COUNTED
     from hms_svc.operations.type_detail import settings_facts
 
-    queue, schedule, took = full_job.queue, full_job.schedule, full_job.took
+    queue, schedule, took = detail.queue, detail.schedule, detail.took
     claimed = queue.counters.get("claimed")
     counted = ((name, getattr(queue.counts, name)) for name in ("intake", *COUNTED))
     facts(
         [
             ("type", queue.type),
-            ("why", full_job.why),
+            ("why", detail.why),
             ("jobs", ", ".join(f"{number:,} {name}" for name, number in counted if number)),
             ("totals", ", ".join(f"{n:,} {name}" for name, n in queue.counters.items() if n)),
             ("failed", claimed and f"{queue.counters.get('failed', 0) / claimed:.0%} of all attempts"),
             ("took", took and f"p50 {took.p50:,} ms, p95 {took.p95:,} ms, p99 {took.p99:,} ms, "
              f"of the newest {took.of} completed"),
-            ("paused at", when(full_job.paused_at)),
-            ("not known", full_job.unread and f"when it was paused: {full_job.unread}"),
-            *(("snoozed", words) for words in full_job.snoozed_words),
-            ("schedule", schedule and f"{schedule.words}, next at {when(schedule.next_at)}"),
-            *settings_facts(full_job),
+            ("paused at", when(detail.paused_at)),
+            ("unknown", detail.unread and f"when it was paused: {detail.unread}"),
+            *(("snoozed", text) for text in detail.snoozed_texts),
+            ("schedule", schedule and f"{schedule.description}, next at {when(schedule.next_at)}"),
+            *settings_facts(detail),
         ]
     )  # fmt: skip
-    if full_job.workers:
+    if detail.workers:
         table(
             ("worker", "its jobs", "at most", "busy", "slots", "seen"),
             [
                 (each.worker, each.running, each.most, each.busy, each.slots,
                  "silent" if each.is_silent else when(each.last_seen_at))
-                for each in full_job.workers
+                for each in detail.workers
             ],
             title="workers",
         )  # fmt: skip
     else:
-        say("\nno worker serves it")
-    if full_job.groups:
+        echo("\nno worker serves it")
+    if detail.groups:
         table(
             ("count", "state", "reason", "error or by", "pattern", "first", "last", "id"),
             [
                 (g.count, g.state, g.reason, g.error or g.by, g.pattern, when(g.first_at),
                  when(g.last_at), g.id)
-                for g in full_job.groups
+                for g in detail.groups
             ],
             title="failures", leaving=("first", "error or by", "reason", "last", "pattern"),
         )  # fmt: skip
-    if full_job.newest:
+    if detail.newest:
         table(
             ("id", "state", "ended", "reason", "detail"),
             [
                 (job.id, job.state, when(job.finished_at), job.reason, job.detail or job.failure)
-                for job in full_job.newest
+                for job in detail.newest
             ],
             title="newest results", leaving=("ended", "detail", "reason"),
         )  # fmt: skip

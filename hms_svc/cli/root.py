@@ -1,4 +1,4 @@
-"""What every command has in common: errors become one clear line and the contract's exit code."""
+"""What all commands share: errors become one clear line and the documented exit code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EI
 
 
 def exit_code(error: HmsError) -> int:
-    """Return the contract's exit code of an error."""
+    """Return the documented exit code of an error."""
     if isinstance(error, BadInput):
         return BAD_INPUT
     if isinstance(error, Outage):
@@ -36,28 +36,28 @@ def exit_code(error: HmsError) -> int:
 
 
 def complain(text: str) -> None:
-    """Write something on standard error, with untrusted text in it made harmless."""
+    """Print a message on standard error, with foreign text in it sanitised."""
     typer.echo(f"hms-svc: {plain_lines(text)}", err=True)
 
 
 class Root(Group):
-    """The root group: finds its commands when they are asked for, translates what they raise."""
+    """The root group: imports commands on demand, and translates their errors."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of all commands, in the order of the help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command, importing its module; None where there is none of this name."""
+        """Return a command, importing its module; None if there is none of this name."""
         return build(cmd_name) if cmd_name in COMMANDS else None
 
     def make_context(self, *arguments: Any, **named: Any) -> Any:
-        """Read the arguments; help and faults of usage, too, are printed on odd terminals."""
+        """Parse the arguments; help and usage errors work on unusual terminals, too."""
         _tolerate_odd_terminals()
         return super().make_context(*arguments, **named)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; what its surroundings refuse is a line on standard error and an exit code."""
+        """Run the command; an error of its environment becomes a line on standard error and an exit code."""
         try:
             try:
                 return super().invoke(ctx)
@@ -74,26 +74,26 @@ class Root(Group):
         except OSError as error:
             if error.errno is None:
                 raise
-            complain(_words(error))
+            complain(_message(error))
             raise typer.Exit(OUR_FAULT) from error
         except UnicodeEncodeError as error:
             if not has_surrogates(error.object):
                 raise
             complain(
-                f"{writable(error.object)!r:.200} cannot be read in this locale: "
-                "want UTF-8, as with LC_ALL=C.UTF-8"
+                f"{writable(error.object)!r:.200} cannot be decoded in this locale: "
+                "use UTF-8, for example with LC_ALL=C.UTF-8"
             )
             raise typer.Exit(BAD_INPUT) from error
 
 
-def _words(error: OSError) -> str:
+def _message(error: OSError) -> str:
     if error.filename is not None:
         return f"{os.fsdecode(error.filename)}: {error.strerror}"
     if error.errno in UNWRITABLE:
         _silence_stdout()
         return f"output cannot be written: {error.strerror}"
     if error.errno == errno.ENOENT and error.strerror == os.strerror(errno.ENOENT):
-        return "the current folder was deleted: go to one that exists"
+        return "the current directory was deleted: change to one that exists"
     return str(error.strerror)
 
 
@@ -104,7 +104,7 @@ def _tolerate_odd_terminals() -> None:
 
 
 def _silence_stdout() -> None:
-    # Python flushes standard output once more at exit, which would complain again.
+    # Python flushes standard output again at exit, which would report the error a second time.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)

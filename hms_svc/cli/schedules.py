@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from hms_svc.cli.options import AsJson, Commands, Note, TypeName
-from hms_svc.cli.printing import emit, say, table
+from hms_svc.cli.printing import echo, emit, table
 from hms_svc.cli.session import run, session_of
 
 if TYPE_CHECKING:
     from hms_svc.operations.schedules import ScheduleView
 
-COLUMNS: Final = ("type", "cron", "in words", "next", "last", "last ended as")
+COLUMNS: Final = ("type", "cron", "description", "next", "last", "last ended as")
 
 
 def list_schedules(context: typer.Context, as_json: AsJson = False) -> None:
@@ -49,7 +49,7 @@ def list_schedules(context: typer.Context, as_json: AsJson = False) -> None:
 def run_now(
     context: typer.Context, type_name: TypeName, note: Note = "", as_json: AsJson = False
 ) -> None:
-    """Run a type's scheduled job once, now; its ticks come nevertheless."""
+    """Run a type's scheduled job once, now; its ticks are not affected."""
 
     async def work() -> str:
         async with session_of(context).operations() as operations:
@@ -62,7 +62,7 @@ def run_now(
 
         emit(ScheduleRun(type=type_name, id=job_id, enqueued=1))
     else:
-        say(f"{type_name}: job {job_id}")
+        echo(f"{type_name}: job {job_id}")
 
 
 COMMANDS: Final[Commands] = {"list": list_schedules, "run": run_now}

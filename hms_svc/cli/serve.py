@@ -1,4 +1,4 @@
-"""`hms-svc serve`: headless workers."""
+"""`hms-svc serve`: workers without a console."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from hms_svc.domain.errors import BadInput
 def serve(
     context: typer.Context,
     *,
-    processes: Annotated[int, typer.Option(min=1, max=256, help="Worker processes.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, max=256, help="Number of worker processes.")] = 1,
     concurrency: Annotated[
-        str | None, typer.Option(help="Jobs at a time in each process.", show_default=False)
+        str | None, typer.Option(help="Jobs to run at a time in each process.", show_default=False)
     ] = None,
     types: Annotated[
         str | None, typer.Option(help="Only these types: a,b.", show_default=False)
     ] = None,
     app: Annotated[
         list[str] | None,
-        typer.Option(metavar="M:N", help="Registry of your own services.", show_default=False),
+        typer.Option(metavar="M:N", help="Registry of your application.", show_default=False),
     ] = None,
     http: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Where HTTP listens.", show_default=False),
+        typer.Option(metavar="HOST:PORT", help="Address of the HTTP API.", show_default=False),
     ] = None,
-    no_http: Annotated[bool, typer.Option("--no-http", help="Do not listen on HTTP.")] = False,
+    no_http: Annotated[bool, typer.Option("--no-http", help="Start no HTTP API.")] = False,
     web: Annotated[
-        bool, typer.Option("--web", help="Offer the console in a browser, too, at /console.")
+        bool, typer.Option("--web", help="Also serve the console in a browser, at /console.")
     ] = False,
-    drain: Annotated[bool, typer.Option("--drain", help="End when nothing is left to do.")] = False,
+    drain: Annotated[bool, typer.Option("--drain", help="Exit once no work is left.")] = False,
 ) -> None:
-    """Run workers, and the HTTP API, until they are told to stop.
+    """Run workers and the HTTP API until they are stopped.
 
-    With --drain there is no HTTP unless --http asks for it.
+    With --drain there is no HTTP API unless --http is given.
     """
     from hms_svc.processes.serve import ServeOptions
     from hms_svc.processes.serve import serve as run_workers
 
     if http is not None and no_http:
-        raise BadInput("--http and --no-http: give one of them")
+        raise BadInput("--http and --no-http cannot be combined: use one of them")
     session = session_of(context)
     session.check_writable("serve")
     session.overrides |= {

@@ -1,4 +1,4 @@
-"""One run of a command: its settings, and the engines it asks for."""
+"""One run of a command: its settings, and the engines that it opens."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 
 
 class Session:
-    """What the shared options said, and what comes of it. Settings are read when first asked for."""
+    """The shared options, and what follows from them. Settings are loaded on first use."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Session:
 
     @cached_property
     def loaded(self) -> Loaded:
-        """The settings with their origins; warnings are said once, on standard error."""
+        """The settings with their origins; warnings are printed once, on standard error."""
         from hms_svc.settings import load_settings
 
         loaded = load_settings(
@@ -68,13 +68,13 @@ class Session:
 
     @property
     def read_only(self) -> bool:
-        """Whether nothing may be changed: as it was asked for, or as the context says."""
+        """Whether nothing may be changed: because of an option, or of the context."""
         return self._is_read_only or (bool(self.context) and self.loaded.read_only)
 
     def in_context(self, name: str) -> Session:
-        """Make the session of another context of the same configuration; of none with an empty name.
+        """Return the session of another context of the same configuration; an empty name means none.
 
-        Options that say where an installation is hold for this one alone.
+        Options that identify an installation only apply to this session.
         """
         kept = {key: value for key, value in self.overrides.items() if key not in PLACES | {"app"}}
         return Session(
@@ -88,7 +88,7 @@ class Session:
     def check_writable(self, command: str) -> None:
         """Raise Refused in read-only mode, for a command that changes something by itself."""
         if self.read_only:
-            raise Refused(f"{command} is refused: this session is read-only")
+            raise Refused(f"{command} is not allowed: this session is read-only")
 
     @asynccontextmanager
     async def backend(self, *, bounded: bool = True) -> AsyncIterator[Backend]:
@@ -102,9 +102,9 @@ class Session:
     async def operations(
         self, *, database: bool = True, dry_run_help: bool = False
     ) -> AsyncIterator[Operations]:
-        """Open the operator service; without `database` one that cannot be reached is left out.
+        """Open the operator service; without `database`, an unreachable one is left out.
 
-        `rehearsing` also reads the application and its policy, for dry runs.
+        `dry_run_help` also loads the application and its policy, for dry runs.
         """
         from hms_svc.operations.service import make_operations
 
@@ -137,7 +137,7 @@ class Session:
     async def _open_database(
         self, *, needed: bool
     ) -> tuple[Database | None, DatabaseHealth | None]:
-        """Return the database, or why it cannot be opened where it is not needed."""
+        """Return the database, or why it cannot be opened if it is optional."""
         from hms_svc.bootstrap import database
         from hms_svc.ports.stores import DatabaseHealth
 

@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 def status(
     context: typer.Context,
     as_json: AsJson = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Repeat until ctrl+c.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh until Ctrl-C.")] = False,
     interval: Annotated[float, typer.Option(min=0.2, help="Seconds between refreshes.")] = 2.0,
 ) -> None:
-    """Show queues, workers and totals."""
+    """Show queues, workers, totals and health."""
     session = session_of(context)
     run(lambda: show_status(session, as_json=as_json, interval=interval if watch else None))
 
 
 async def show_status(session: Session, *, as_json: bool, interval: float | None = None) -> None:
-    """Print what `status` prints: once, or again every `interval` seconds."""
+    """Print the output of `status`: once, or again every `interval` seconds."""
     import asyncio
 
     async with session.operations(database=False) as operations:
@@ -84,13 +84,13 @@ def _reached(engine: str, ok: bool) -> str:
 
 
 def health_lines(health: Health) -> list[str]:
-    """Describe each trouble in a line, the worst first; or that all is well."""
+    """Return one line for each problem, the worst first; or that all is well."""
     return [trouble.line(health.at) for trouble in health.troubles] or ["all well"]
 
 
 def _note(queue: QueueView) -> str:
     if queue.faults:
-        return "faulty key, see doctor"
+        return "faulty key, see hms-svc doctor"
     if queue.paused:
         return "intake paused" if queue.intake_paused else "paused"
     if queue.served:
@@ -99,14 +99,14 @@ def _note(queue: QueueView) -> str:
 
 
 def left_off_text(seen: Status) -> str:
-    """Describe the types that the list and its totals leave off."""
+    """Describe the types that the list and its totals leave out."""
     return (
-        f"{seen.types_left_off:,} types that no live worker serves are left off, also in the total"
+        f"{seen.types_left_off:,} types that no live worker serves are left out, also of the totals"
     )
 
 
 def queue_table(seen: Status) -> Any:
-    """Make the table of queues with their totals."""
+    """Return the table of queues with their totals."""
     from hms_svc.operations.answers.service import COUNTED, QueueAnswer, total_counts
 
     rows = []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hms_svc.cli.options import AsJson, Commands
-from hms_svc.cli.printing import emit, hint, say, table, when
+from hms_svc.cli.printing import echo, emit, hint, table, when
 from hms_svc.cli.session import run, session_of
 
 if TYPE_CHECKING:
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 def create(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Who the bearer is, in the audit log.")],
+    name: Annotated[str, typer.Argument(help="Name of the bearer in the audit log.")],
     scopes: Annotated[
         list[str],
-        typer.Option("--scope", help="Of produce, view, operate, metrics; also with commas."),
+        typer.Option("--scope", help="produce, view, operate or metrics; several with commas."),
     ],
     expires: Annotated[
-        str | None, typer.Option(help="Ends after this long: 90d, 12h.", show_default="never")
+        str | None, typer.Option(help="Expires after this time: 90d, 12h.", show_default="never")
     ] = None,
-    rate: Annotated[int, typer.Option(min=0, help="Requests a second; 0 is any number.")] = 0,
+    rate: Annotated[int, typer.Option(min=0, help="Requests per second; 0 means no limit.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Make a bearer token for the HTTP API. It is shown once, and only its digest kept."""
+    """Create a bearer token for the HTTP API. It is shown only once; only its digest is stored."""
     import time
 
     from hms_svc.operations.answers.records import TokenCreated
@@ -46,16 +46,16 @@ def create(
 
     token, bearer, is_first = run(work)
     if is_first:
-        hint("this is the first token: from now on the door asks everybody for one")
+        hint("this is the first token: from now on the HTTP API requires one for every request")
     if as_json:
         emit(TokenCreated(id=token.id, name=token.name, token=bearer.text))
         return
-    say(bearer.text)
-    hint(f"this is the only time it is shown; hms-svc tokens revoke {token.id} ends it")
+    echo(bearer.text)
+    hint(f"the token is shown only this once; to revoke it: hms-svc tokens revoke {token.id}")
 
 
 def list_tokens(context: typer.Context, as_json: AsJson = False) -> None:
-    """List tokens: whose they are and what they may do."""
+    """List tokens: their names and permissions."""
 
     async def work() -> list[Token]:
         async with session_of(context).operations() as operations:
@@ -80,10 +80,12 @@ def list_tokens(context: typer.Context, as_json: AsJson = False) -> None:
 
 def revoke(
     context: typer.Context,
-    token_id: Annotated[str, typer.Argument(metavar="ID", help="The id, as `tokens list` has it.")],
+    token_id: Annotated[
+        str, typer.Argument(metavar="ID", help="The id, as `tokens list` shows it.")
+    ],
     as_json: AsJson = False,
 ) -> None:
-    """End a token: every HTTP server refuses it within seconds."""
+    """Revoke a token: every HTTP server rejects it within seconds."""
 
     async def work() -> None:
         async with session_of(context).operations() as operations:
@@ -95,7 +97,7 @@ def revoke(
 
         emit(TokenRevoked(id=token_id, revoked=True))
     else:
-        say(f"{token_id} is revoked")
+        echo(f"{token_id} is revoked")
 
 
 COMMANDS: Final[Commands] = {"create": create, "list": list_tokens, "revoke": revoke}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 import typer
 
 from hms_svc.cli.options import AsJson, Commands, DryRun, Yes
-from hms_svc.cli.printing import confirmed, emit, hint, say, table
+from hms_svc.cli.printing import confirmed, echo, emit, hint, table
 from hms_svc.cli.session import Session, run, session_of
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ WorkerId: TypeAlias = Annotated[
     str, typer.Argument(metavar="ID", help="The id of a worker, as workers list shows it.")
 ]
 Reason: TypeAlias = Annotated[
-    str, typer.Option(help="Why; shown to everyone who looks at the worker, kept in the audit log.")
+    str, typer.Option(help="Reason; shown wherever the worker is, and kept in the audit log.")
 ]
 WORKER_COLUMNS = (
     "worker", "host", "pid", "busy", "slots", "lane", "state", "types", "seen s ago",
@@ -49,7 +49,7 @@ def _request(state: str, text: str) -> Callable[..., None]:
                 plan = await operations.actions.plan_worker(worker_id, wanted)
                 for each in plan.lines:
                     hint(each)
-                if dry_run or not confirmed(f"ask it to be {wanted}?", assume_yes=yes):
+                if dry_run or not confirmed(f"request that it be {wanted}?", assume_yes=yes):
                     return False
                 await operations.actions.ask_worker(worker_id, wanted, reason=reason)
                 return True
@@ -61,7 +61,7 @@ def _request(state: str, text: str) -> Callable[..., None]:
 
             emit(WorkerStateRequested(worker=worker_id, wanted=wanted))
         else:
-            say(f"{worker_id} is asked to be {wanted}; workers list shows when it is")
+            echo(f"requested: {worker_id} to be {wanted}; hms-svc workers list shows when it is")
 
     command.__doc__ = text
     return command
@@ -69,20 +69,20 @@ def _request(state: str, text: str) -> Callable[..., None]:
 
 COMMANDS: Final[Commands] = {
     "list": list_workers,
-    "quiet": _request("quiet", "Let a worker finish its running jobs and claim no more."),
-    "resume": _request("working", "Let a quiet worker claim jobs again."),
+    "quiet": _request("quiet", "Make a worker finish its running jobs and claim no more."),
+    "resume": _request("working", "Make a quiet worker claim jobs again."),
     "stop": _request(
         "stopping",
-        """Let a worker finish the jobs in its hands within its grace, and end.
+        """Make a worker finish its running jobs within its grace period, and exit.
 
-        Nothing starts another in its place; a service whose last worker it was ends, too.
+        It is not replaced; a service whose last worker it was exits, too.
         """,
     ),
 }
 
 
 def busy_text(worker: WorkerView) -> str:
-    """Return how many slots are busy, and how many of those by functions that do not return."""
+    """Return how many slots are busy, and how many of those with functions that do not return."""
     return f"{worker.busy} ({worker.hung} hung)" if worker.hung else str(worker.busy)
 
 

@@ -1,1 +1,1 @@
-"""A simulated city that keeps a console busy: true jobs through the true runtime, invented people."""
+"""A simulated city that keeps a console busy: real jobs through the real runtime, invented people."""

@@ -1,4 +1,4 @@
-"""What the people of the city do next: the same seed gives the same city. No I/O, no clock."""
+"""The events of the city: the same seed gives the same city. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SAME_SPOT_METRES: Final = 8.0
 UNSERVED: Final = "snow.report"
 
 
-class Deed(msgspec.Struct, frozen=True):
-    """One thing submitted: a job's data, or bytes that are none; `delay_seconds` is for later."""
+class Submission(msgspec.Struct, frozen=True):
+    """One submission: a job's data, or bytes that are not a job; `delay_seconds` schedules it."""
 
     type: str
     data: JsonValue = None
@@ -34,7 +34,7 @@ class Deed(msgspec.Struct, frozen=True):
 
 
 class City:
-    """Makes up deeds around the given spots (latitude, longitude), `rate` a second on average."""
+    """Generates submissions around the given spots (latitude, longitude), `rate` per second on average."""
 
     def __init__(self, spots: Sequence[Position], *, seed: int, rate: float, began_ms: int) -> None:
         self._spots = spots
@@ -42,69 +42,69 @@ class City:
         self._rate = rate
         self._began_ms = began_ms
         self._known: deque[Position] = deque(maxlen=REMEMBERED)
-        self._kinds: dict[Callable[[], Deed], float] = {
+        self._kinds: dict[Callable[[], Submission], float] = {
             self._report: 50, self._again: 11, self._stranger: 5, self._nonsense: 3,
             self._blocked: 3, self._closure: 2, self._streetlight: 16, self._graffiti: 5,
             self._analysis: 1, self._noise: 1, self._snow: 1, self._later: 2,
             self._dispatch: 5,
         }  # fmt: skip
 
-    def opening(self) -> list[Deed]:
-        """Return one deed of every kind, so that there is something of each to see at once."""
+    def opening(self) -> list[Submission]:
+        """Return one submission of every kind, so that there is something of each to see at once."""
         return [make() for make in self._kinds]
 
-    def next(self) -> tuple[float, Deed]:
-        """Return the seconds to wait, and what is done then."""
+    def next(self) -> tuple[float, Submission]:
+        """Return the seconds to wait, and the submission that follows."""
         [make] = self._random.choices(list(self._kinds), list(self._kinds.values()))
         return self._random.expovariate(self._rate), make()
 
-    def _report(self) -> Deed:
+    def _report(self) -> Submission:
         place = self._moved(self._random.choice(self._spots), NEAR_METRES)
         self._known.append(place)
-        return Deed(POTHOLE, self._pothole(place))
+        return Submission(POTHOLE, self._pothole(place))
 
-    def _again(self) -> Deed:
+    def _again(self) -> Submission:
         if not self._known:
             return self._report()
         place = self._random.choice(self._known)
-        return Deed(POTHOLE, self._pothole(self._moved(place, SAME_SPOT_METRES)))
+        return Submission(POTHOLE, self._pothole(self._moved(place, SAME_SPOT_METRES)))
 
-    def _stranger(self) -> Deed:
+    def _stranger(self) -> Submission:
         name = self._random.choice(["troll!", "root", "usr-<script>", "usr-../../etc"])
-        return Deed(POTHOLE, self._pothole(self._anywhere(), user_id=name))
+        return Submission(POTHOLE, self._pothole(self._anywhere(), user_id=name))
 
-    def _blocked(self) -> Deed:
-        return Deed(POTHOLE, self._pothole(self._anywhere(), user_id=BLOCKED_USER))
+    def _blocked(self) -> Submission:
+        return Submission(POTHOLE, self._pothole(self._anywhere(), user_id=BLOCKED_USER))
 
-    def _nonsense(self) -> Deed:
-        return Deed(POTHOLE, {**self._pothole(self._anywhere()), "lat": 123.0})
+    def _nonsense(self) -> Submission:
+        return Submission(POTHOLE, {**self._pothole(self._anywhere()), "lat": 123.0})
 
-    def _closure(self) -> Deed:
-        return Deed(POTHOLE, {**self._pothole(self._anywhere()), "needs_road_closure": True})
+    def _closure(self) -> Submission:
+        return Submission(POTHOLE, {**self._pothole(self._anywhere()), "needs_road_closure": True})
 
-    def _streetlight(self) -> Deed:
+    def _streetlight(self) -> Submission:
         data: JsonValue = {
             "user_id": self._user(),
             "lamp": f"L-{self._random.randrange(700, 10_000):04}",
             "fault": self._random.choice(["dark", "flickers", "leans"]),
             "city_began_ms": self._began_ms,
         }
-        return Deed(STREETLIGHT, data)
+        return Submission(STREETLIGHT, data)
 
-    def _graffiti(self) -> Deed:
+    def _graffiti(self) -> Submission:
         wall = f"{self._random.randrange(1, 400)} {self._random.choice('KLMNPQ')} Street"
         area = round(self._random.uniform(0.5, 12), 1)
-        return Deed(GRAFFITI, {"user_id": self._user(), "wall": wall, "square_metres": area})
+        return Submission(GRAFFITI, {"user_id": self._user(), "wall": wall, "square_metres": area})
 
-    def _analysis(self) -> Deed:
+    def _analysis(self) -> Submission:
         steps = self._random.randrange(15, 40)
-        return Deed(ANALYSIS, {"dataset": "places", "steps": steps, "seconds_per_step": 1.0})
+        return Submission(ANALYSIS, {"dataset": "places", "steps": steps, "seconds_per_step": 1.0})
 
-    def _noise(self) -> Deed:
-        return Deed(POTHOLE, raw=b'{"type": "pothole.report", "data": {"lat": 38.9, ')
+    def _noise(self) -> Submission:
+        return Submission(POTHOLE, raw=b'{"type": "pothole.report", "data": {"lat": 38.9, ')
 
-    def _dispatch(self) -> Deed:
-        """Send a crew from the office, which does not try for long."""
+    def _dispatch(self) -> Submission:
+        """Send a crew from the office, with few attempts."""
         latitude, longitude = self._anywhere()
         case = f"case-office-{self._random.randrange(10_000)}"
         data: JsonValue = {
@@ -113,12 +113,12 @@ class City:
             "lat": latitude,
             "lon": longitude,
         }
-        return Deed(CREW, data, max_attempts=3)
+        return Submission(CREW, data, max_attempts=3)
 
-    def _snow(self) -> Deed:
-        return Deed(UNSERVED, {"user_id": self._user(), "centimetres": 12})
+    def _snow(self) -> Submission:
+        return Submission(UNSERVED, {"user_id": self._user(), "centimetres": 12})
 
-    def _later(self) -> Deed:
+    def _later(self) -> Submission:
         report = self._report()
         return msgspec.structs.replace(report, delay_seconds=self._random.uniform(20, 90))
 

@@ -1,4 +1,4 @@
-"""The crew's office: a web server on this machine that takes notices, and at times does not."""
+"""The crew's office: a local web server that accepts notices, with intended outages."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SHARE_LOST: Final = 0.05
 
 
 class CrewOffice(ThreadingHTTPServer):
-    """Answers 204, but 503 while it is down and now and then. Use it as `with`."""
+    """Answers 204, but 503 while it is down and now and then. Use it as a context manager."""
 
     daemon_threads = True
 
     def __init__(self, began: float, seed: int) -> None:
-        super().__init__((HOST, 0), _Desk)
+        super().__init__((HOST, 0), _Handler)
         self._began = began
         self._random = random.Random(seed)
         self._thread = threading.Thread(
@@ -29,7 +29,7 @@ class CrewOffice(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where it takes notices."""
+        """The address of the office."""
         return f"http://{HOST}:{self.server_port}/crew"
 
     def status(self) -> int:
@@ -47,11 +47,11 @@ class CrewOffice(ThreadingHTTPServer):
         self.server_close()
 
 
-class _Desk(BaseHTTPRequestHandler):
+class _Handler(BaseHTTPRequestHandler):
     server: CrewOffice
 
     def do_POST(self) -> None:
-        """Take a notice."""
+        """Accept a notice."""
         self.rfile.read(int(self.headers.get("content-length", 0)))
         self.send_response(self.server.status())
         self.send_header("content-length", "0")

@@ -1,4 +1,4 @@
-"""When something in the demo's city is broken: phases that come again and again."""
+"""When something in the demo's city is broken: recurring phases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo's own job types, beside the built-in ones: a bug that comes and goes, and a quiet queue."""
+"""The demo's own job types, beside the built-in ones: a recurring bug, and a quiet queue."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class GraffitiReport(BaseModel):
     square_metres: float = Field(default=1.0, gt=0, le=1000)
 
 
-def lamp_stands(report: StreetlightReport) -> None:
-    """Refuse lamps that were taken down."""
+def lamp_exists(report: StreetlightReport) -> None:
+    """Reject lamps that were taken down."""
     if report.lamp.startswith(RETIRED_LAMPS):
         raise ValidationFailed(f"lamp {report.lamp} was taken down")
 
@@ -50,11 +50,11 @@ def lamp_stands(report: StreetlightReport) -> None:
 @app.job(
     STREETLIGHT,
     payload=StreetlightReport,
-    validators=(lamp_stands,),
+    validators=(lamp_exists,),
     retry=RetryPolicy(max_attempts=3, base_seconds=0.5, cap_seconds=2.0),
 )
 async def dispatch_electrician(job: RunningJob) -> dict[str, Any]:
-    """Find the lamp's pole and circuit; while the bug is in, the record has no pole."""
+    """Find the lamp's pole and circuit; in the bug's phase the record has no pole."""
     report: StreetlightReport = job.payload
     await asyncio.sleep(0.15)
     record: dict[str, Any] = {"lamp": report.lamp, "circuit": int(report.lamp[2:]) % 40}
@@ -67,7 +67,7 @@ async def dispatch_electrician(job: RunningJob) -> dict[str, Any]:
 
 @app.job(GRAFFITI, payload=GraffitiReport)
 async def paint_over(job: RunningJob) -> dict[str, Any]:
-    """Paint, a while for each square metre."""
+    """Paint, with a wait for each square metre."""
     report: GraffitiReport = job.payload
     await asyncio.sleep(min(2.0, report.square_metres / 10))
     return {"litres": round(report.square_metres * 0.15, 2)}

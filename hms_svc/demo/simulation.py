@@ -1,4 +1,4 @@
-"""Submits what the city does, on a thread and a loop of its own, until stopped."""
+"""Submits the events of the city, on its own thread and loop, until stopped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from typing import Final, Self
 
 from hms_svc import bootstrap
-from hms_svc.demo.city import City, Deed
+from hms_svc.demo.city import City, Submission
 from hms_svc.demo.services import GRAFFITI
 from hms_svc.domain.errors import Outage
 from hms_svc.domain.job import make_job
@@ -23,7 +23,7 @@ WHY_PAUSED: Final = "the paint truck is in the workshop"
 
 
 class Simulation:
-    """The city at work. Use it as `with`; it ends with the block."""
+    """The running city. Use it as a context manager; it stops with the block."""
 
     def __init__(self, settings: Settings, *, seed: int, rate: float, began: float) -> None:
         self._settings = settings
@@ -52,16 +52,16 @@ class Simulation:
                     await backend.control.pause(GRAFFITI, by="demo", reason=WHY_PAUSED)
                     await self._open_the_day(backend.broker)
                     while not self._stop.is_set():
-                        seconds, deed = self._city.next()
+                        seconds, submission = self._city.next()
                         await self._rest(seconds)
-                        await hand_in(backend.broker, deed)
+                        await submit(backend.broker, submission)
             except Outage as error:
                 log.warning("the city waits: %s", error)
                 await self._rest(OUTAGE_PAUSE_SECONDS)
 
     async def _open_the_day(self, broker: Broker) -> None:
-        for deed in self._city.opening():
-            await hand_in(broker, deed)
+        for submission in self._city.opening():
+            await submit(broker, submission)
 
     async def _rest(self, seconds: float) -> None:
         try:
@@ -71,20 +71,24 @@ class Simulation:
             return
 
 
-async def hand_in(broker: Broker, deed: Deed) -> None:
-    """Enqueue what a deed stands for."""
-    if deed.raw:
-        await broker.enqueue_raw(deed.type, [deed.raw])
+async def submit(broker: Broker, submission: Submission) -> None:
+    """Enqueue the job of a submission."""
+    if submission.raw:
+        await broker.enqueue_raw(submission.type, [submission.raw])
         return
     now_ms = int(time.time() * 1000)
-    due_ms = now_ms + int(deed.delay_seconds * 1000) if deed.delay_seconds else None
+    due_ms = now_ms + int(submission.delay_seconds * 1000) if submission.delay_seconds else None
     job = make_job(
-        deed.type, deed.data, now_ms=now_ms, not_before=due_ms, max_attempts=deed.max_attempts
+        submission.type,
+        submission.data,
+        now_ms=now_ms,
+        not_before=due_ms,
+        max_attempts=submission.max_attempts,
     )
     await broker.enqueue([job])
 
 
 def city_spots(settings: Settings) -> list[Position]:
-    """Return the points of the city's places, around which things happen."""
+    """Return the points of the city's places, around which events happen."""
     places = Places(settings.places_file).load().places
     return [point for place in places for line in place.ways for point in line]

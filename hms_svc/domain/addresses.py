@@ -1,7 +1,7 @@
 """Which IP addresses are on the open internet, the same on every Python.
 
-What the standard library calls global has changed between 3.11 and 3.13, so
-the special ranges stand here, from IANA's two registries of special-purpose addresses.
+What the standard library calls global changed between Python 3.11 and 3.13, so
+the special ranges are listed here, from IANA's two registries of special-purpose addresses.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ _SPECIAL_IPV6: Final = tuple(
         (
             "2001::/23",  # Teredo, benchmarks, AMT, ORCHID, drones
             "2001:db8::/32",  # documentation
-            "2002::/16",  # 6to4: leads to whichever IPv4 address is in it
+            "2002::/16",  # 6to4: leads to the IPv4 address that it contains
             "3fff::/20",  # documentation
         ),
     )
 )
 _HOLDS_IPV4: Final = (IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96"))
-"""Mapped addresses, and those of the well-known NAT64 prefix: they are what their IPv4 address is."""
+"""Mapped addresses and those of the well-known NAT64 prefix are judged by their IPv4 address."""
 
 
 def is_public(address: str) -> bool:
-    """Return whether an IP address is on the open internet, also where IPv6 wraps an IPv4 one.
+    """Return whether an IP address is on the open internet, including an IPv4 address wrapped in IPv6.
 
-    An address with a zone (`fe80::1%eth0`) is judged without it. Raises ValueError for what is no address.
+    An address with a zone (`fe80::1%eth0`) is judged without it. Raises ValueError if the text is no address.
     """
     parsed = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(parsed, IPv6Address):

@@ -1,4 +1,4 @@
-"""Other agencies: who sends envelopes here, and who is notified of events."""
+"""Other agencies: those that send envelopes here, and those that are notified of events."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from hms_svc.domain.event import is_of_types
 
 
 class EventMapping(msgspec.Struct, frozen=True):
-    """Events whose type fits the glob `event` become jobs of the type `job`."""
+    """Maps events whose type matches the glob `event` to jobs of the type `job`."""
 
     event: str
     job: str
 
 
 class Sender(msgspec.Struct, frozen=True, kw_only=True):
-    """Who sends envelopes: `source` is a glob over theirs; with `secrets` each request is signed."""
+    """An agency that sends envelopes: `source` is a glob over their sources; with `secrets`, each request is signed."""
 
     name: str
     source: str
@@ -29,7 +29,7 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Receiver(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is told, at `url`, of the events whose type fits one of the globs `types`."""
+    """An agency that is notified, at `url`, of the events whose type matches one of the globs `types`."""
 
     name: str
     url: str
@@ -46,17 +46,17 @@ class Receiver(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Agencies(msgspec.Struct, frozen=True, kw_only=True):
-    """All of them, in the order of their file: the first that fits decides."""
+    """All agencies, in the order of their file: the first match decides."""
 
     senders: tuple[Sender, ...] = ()
     receivers: tuple[Receiver, ...] = ()
 
     def sender_of(self, source: str) -> Sender | None:
-        """Return the sender that a source belongs to, None for a stranger's."""
+        """Return the sender that a source belongs to, None for an unknown one."""
         return next((sender for sender in self.senders if fnmatchcase(source, sender.source)), None)
 
     def job_type_of(self, source: str, event_type: str) -> str | None:
-        """Return the type of job that an event becomes, None where no mapping takes it."""
+        """Return the type of job that an event becomes, None if no mapping matches."""
         sender = self.sender_of(source)
         for mapping in sender.mappings if sender else ():
             if fnmatchcase(event_type, mapping.event):

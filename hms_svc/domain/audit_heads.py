@@ -1,4 +1,4 @@
-"""Published heads of the audit chain: what they prove, how they are signed, what speaks against them."""
+"""Published heads of the audit chain: what they prove, how they are signed, and what contradicts them."""
 
 from __future__ import annotations
 
@@ -21,18 +21,16 @@ DAY_MS: Final = 86_400_000
 DAYS_KEPT: Final = 90
 DOUBTS_KEPT: Final = 16
 _COMPARE: Final = "compare the database with a backup"
-_ACCEPT: Final = (
-    "where the record is right as it stands, accept it: hms-svc audit accept --note WHY"
-)
+_ACCEPT: Final = "if the record is right as it is, accept it: hms-svc audit accept --note WHY"
 _SAME_KEY: Final = "set the same audit_key in every process"
 
 
 class AuditHead(msgspec.Struct, frozen=True, kw_only=True):
     """The end of the chain as it was published at `at` (Unix ms): the link and digest of its last row.
 
-    Link 0 with an empty digest is a chain without rows. Of the first `unproven`
-    rows no head was kept when this series of heads began: what they said before
-    that, nothing proves. `signature` is that of `HeadSigner`, empty without a key.
+    Link 0 with an empty digest is a chain without rows. `unproven` counts the first rows
+    for which no head had been kept when this series of heads began: nothing proves their
+    content before that time. `signature` is made by `HeadSigner`, empty without a key.
     """
 
     link: int
@@ -48,10 +46,10 @@ class AuditHead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Doubt(msgspec.Struct, frozen=True, kw_only=True):
-    """A chain that a worker found at `at` (Unix ms) and that did not contain the kept head.
+    """A report that a worker found, at `at` (Unix ms), a chain that does not contain the kept head.
 
     `link` and `digest` are the kept head's. The chain had `found_digest` at
-    `found_link`: at the same link, or at its end where it was shorter.
+    `found_link`: at the same link, or at its end if it was shorter.
     """
 
     at: int
@@ -64,7 +62,7 @@ class Doubt(msgspec.Struct, frozen=True, kw_only=True):
 class KeptHeads(msgspec.Struct, frozen=True, kw_only=True):
     """What a broker keeps: the newest head, the last head of each earlier day, and doubts.
 
-    `daily` is sorted by day. `unreadable` counts entries that are none of ours.
+    `daily` is sorted by day. `unreadable` counts entries that hms-svc did not write.
     """
 
     newest: AuditHead | None = None
@@ -79,10 +77,10 @@ class KeptHeads(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SealedChain(msgspec.Struct, frozen=True, kw_only=True):
-    """The chain as the database has it: link and digest of its last row, and those that were asked for.
+    """The chain in the database: link and digest of its last row, and those that were asked for.
 
     An empty chain ends at link 0 with an empty digest. `faults` are those of
-    its rows, where they were walked.
+    its rows, if they were walked.
     """
 
     link: int
@@ -95,12 +93,12 @@ class SealedChain(msgspec.Struct, frozen=True, kw_only=True):
         return self.digest_at(head.link) == head.digest
 
     def digest_at(self, link: int) -> str | None:
-        """Return the digest at a link that was asked for; None where there is no such row."""
+        """Return the digest at a link that was asked for; None if there is no such row."""
         return self.digests.get(link) if link else ""
 
 
 class HeadSigner(msgspec.Struct, frozen=True):
-    """Signs heads of one installation: HMAC-SHA256 in hex under `key`; without a key it signs nothing.
+    """Sign heads of one installation: HMAC-SHA256 in hex under `key`; without a key nothing is signed.
 
     The signed text is six lines, joined by line feeds: `hms-svc audit head`,
     namespace, link, digest, time as in the event, number of unproven rows.
@@ -118,58 +116,58 @@ class HeadSigner(msgspec.Struct, frozen=True):
         return hmac.compare_digest(head.signature.encode(), self._signature(head).encode())
 
     def _signature(self, head: AuditHead) -> str:
-        words = (head.link, head.digest, to_rfc3339(head.at), head.unproven)
-        text = "\n".join(("hms-svc audit head", self.namespace, *map(str, words)))
+        fields = (head.link, head.digest, to_rfc3339(head.at), head.unproven)
+        text = "\n".join(("hms-svc audit head", self.namespace, *map(str, fields)))
         return hmac.new(self.key.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
 def event_of(head: AuditHead, key: str) -> Event:
     """Make the event that announces a head; the same `key` makes the same event."""
-    said: dict[str, object] = {
+    payload: dict[str, object] = {
         "link": head.link,
         "digest": head.digest,
         "unproven": head.unproven,
     }
     if head.signature:
-        said["signature"] = head.signature
+        payload["signature"] = head.signature
     return Event(
         id=event_id(SUBJECT, AUDIT_SEALED, key),
         type=AUDIT_SEALED,
         subject=SUBJECT,
         at=head.at,
-        data=encode(said),
+        data=encode(payload),
     )
 
 
-class _Result(msgspec.Struct, frozen=True):
+class _HeadData(msgspec.Struct, frozen=True):
     link: int
     digest: str
     unproven: int = 0
     signature: str = ""
 
 
-_read_result: Final = msgspec.json.Decoder(_Result).decode
+_read_data: Final = msgspec.json.Decoder(_HeadData).decode
 
 
 def head_of(event: Event | None) -> AuditHead | None:
-    """Read the head that an event announces; None where it announces none."""
+    """Read the head that an event announces; None if it announces none."""
     if event is None or event.type != AUDIT_SEALED or event.subject != SUBJECT:
         return None
     try:
-        said = _read_result(event.data)
+        payload = _read_data(event.data)
     except msgspec.MsgspecError:
         return None
     return AuditHead(
-        link=said.link,
-        digest=said.digest,
+        link=payload.link,
+        digest=payload.digest,
         at=event.at,
-        unproven=said.unproven,
-        signature=said.signature,
+        unproven=payload.unproven,
+        signature=payload.signature,
     )
 
 
 def doubt_about(head: AuditHead, chain: SealedChain, now: int) -> Doubt:
-    """Make the evidence that a chain does not contain a head."""
+    """Return the evidence that a chain does not contain a head."""
     at_link = chain.digest_at(head.link)
     found = (chain.link, chain.digest) if at_link is None else (head.link, at_link)
     return Doubt(
@@ -182,7 +180,7 @@ def doubt_about(head: AuditHead, chain: SealedChain, now: int) -> Doubt:
 
 
 def objections(kept: KeptHeads, chain: SealedChain, signer: HeadSigner) -> list[AuditFault]:
-    """Return why no head may take the place of the kept ones now: empty where one may.
+    """Return why no head may replace the kept ones now; empty if one may.
 
     The digest at the newest head's link must have been asked for.
     """
@@ -197,7 +195,7 @@ def objections(kept: KeptHeads, chain: SealedChain, signer: HeadSigner) -> list[
 
 
 def judge(kept: KeptHeads, chain: SealedChain, signer: HeadSigner) -> list[AuditFault]:
-    """Hold a chain, which has rows, against the kept heads: everything that speaks against it.
+    """Compare a chain, which has rows, with the kept heads, and return everything that contradicts it.
 
     The digests at the links of all heads must have been asked for.
     """
@@ -219,7 +217,7 @@ NO_HEAD: Final = (
 
 
 def _unreadable(kept: KeptHeads) -> list[AuditFault]:
-    text = f"{plural(kept.unreadable, 'kept head')} cannot be read, since somebody wrote over them; {_COMPARE}; {_ACCEPT}"
+    text = f"{plural(kept.unreadable, 'kept head')} cannot be read because something overwrote them; {_COMPARE}; {_ACCEPT}"
     return [AuditFault(0, "unreadable", text)] if kept.unreadable else []
 
 
@@ -263,8 +261,8 @@ def _outside(chain: SealedChain, heads: Iterable[AuditHead]) -> Iterator[AuditFa
 def _unproven(newest: AuditHead) -> Iterator[AuditFault]:
     if newest.unproven:
         text = (
-            f"links 1 to {newest.unproven} were there before the first head that this broker keeps, so nothing "
-            f"proves what they said until then (a new or emptied broker): {_COMPARE}; {_ACCEPT}"
+            f"links 1 to {newest.unproven} existed before the first head that this broker keeps, so nothing "
+            f"proves their content until then (a new or emptied broker): {_COMPARE}; {_ACCEPT}"
         )
         yield AuditFault(newest.unproven, "unproven", text)
 

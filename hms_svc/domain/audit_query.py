@@ -1,4 +1,4 @@
-"""Which audit rows are asked for."""
+"""Which audit rows are requested."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from hms_svc.domain.errors import BadInput
 from hms_svc.domain.views import AuditRecord
 
 MOST_EXAMINED: Final = 20_000
-"""Rows that one page looks at where no index serves the query."""
+"""Rows that one page examines if no index serves the query."""
 IN_BATCH: Final = "in_batch"
-"""In the detail of a row about one job: the act was done to many, whose rows have the batch as their subject."""
+"""In the detail of a row about one job: the action was applied to many, whose rows have the batch as their subject."""
 
 
 class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Audit rows about one `subject`, by an `actor`, of an `action`; empty is any.
 
-    `actor` and `action` may end with `*`, and begin with `-`, which leaves out what they name. `folded`
-    leaves out the rows about each job of an act that was done to many: those of its batch remain.
+    `actor` and `action` may end with `*`, and begin with `-`, which excludes what they name. `folded`
+    leaves out the rows about each job of an action that was applied to many: the row of its batch remains.
     Raises BadInput for a `*` elsewhere.
     """
 
@@ -33,7 +33,7 @@ class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
         for name in ("actor", "action"):
             given: str = getattr(self, name)
             if "*" in given[:-1] or given in {"-", "-*"}:
-                raise BadInput(f"{name} {given!r} is no name with at most one * at its end")
+                raise BadInput(f"{name} {given!r} is not a name with at most one * at its end")
 
     @property
     def is_served(self) -> bool:

@@ -1,4 +1,4 @@
-"""The addresses of brokers and databases, read once into a typed value."""
+"""The addresses of brokers and databases, parsed once into a typed value."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class BackendKind(StrEnum):
 class BackendUrl(msgspec.Struct, frozen=True, kw_only=True):
     """One address. `path` is the absolute path of an SQLite file or of a Redis's Unix socket.
 
-    `hosts` are `host:port` texts (ports filled in), none beside a path. `service`
+    `hosts` are `host:port` texts (ports filled in), empty if there is a path. `service`
     is the master's name behind Sentinel, `database` the number (Redis) or the
-    name (PostgreSQL). Of Redis also: `user` and `password`, decoded and empty
-    where there is none, and the `options` as pairs of name and value.
+    name (PostgreSQL). For Redis also: `user` and `password`, decoded and empty
+    if there is none, and the `options` as pairs of name and value.
     """
 
     kind: BackendKind
@@ -69,7 +69,7 @@ _TLS_OPTIONS: Final = {
     "ssl_cert_reqs": ("required", "none"),
     "ssl_check_hostname": ("true", "false"),
 }
-"""Each with the values that it takes, where those are few."""
+"""Each with the values that it takes, if those are few."""
 _SOCKET_OPTIONS: Final = {"db": None}
 _TLS_SCHEMES: Final = frozenset({"rediss", "valkeys"})
 _REDIS_SCHEMES: Final = frozenset({"redis", "valkey"}) | _TLS_SCHEMES
@@ -79,44 +79,44 @@ _DATABASE_SCHEMES: Final = frozenset({"sqlite", "postgresql"})
 
 
 def read_broker_url(text: str) -> BackendUrl:
-    """Read a broker's address; ValueError says what would be right."""
+    """Parse a broker's address; ValueError names the expected form."""
     return _read(text, _BROKER_SCHEMES, BROKER_URLS)
 
 
 def read_database_url(text: str) -> BackendUrl:
-    """Read a database's address; ValueError says what would be right."""
+    """Parse a database's address; ValueError names the expected form."""
     return _read(text, _DATABASE_SCHEMES, DATABASE_URLS)
 
 
 def sqlite_url(path: str) -> str:
-    """Return the address of an SQLite file: three slashes and its path (so four where absolute)."""
+    """Return the address of an SQLite file: three slashes and its path (so four if absolute)."""
     return SQLITE_PREFIX + path
 
 
 def mask_password(url: str) -> str:
-    """Return one address, and nothing else, with `***` for the password in it, and for keys and tokens in its query."""
+    """Return a single address with `***` for its password, and for the keys and tokens in its query."""
     return _TOKEN.sub(rf"\1{MASK}", _PASSWORD.sub(rf"\1:{MASK}@", url))
 
 
 def mask_passwords(message: str) -> str:
-    """Return a message with the addresses in it masked, each as far as its last `@` before a blank.
+    """Return a message with the addresses in it masked, each up to its last `@` before a blank.
 
-    Digits and a slash after a host are its port; a bracket before the colon is no user's name.
+    Digits and a slash after a host are its port; a bracket before the colon cannot be part of a user's name.
     """
     return _TOKEN.sub(rf"\1{MASK}", _PASSWORD_IN_TEXT.sub(rf"\1:{MASK}@", message))
 
 
 def absolute_path(path: str | Path) -> Path:
-    """Return the path from the root, `~` resolved; ValueError says what would be right.
+    """Return the absolute path, `~` resolved; ValueError names the expected form.
 
-    That is where its home is not known, or the folder that it begins at was deleted.
+    It is raised if the home directory is not known, or the current directory was deleted.
     """
     try:
         return Path(path).expanduser().absolute()
     except RuntimeError as error:
         raise ValueError("a path whose home directory is known") from error
     except FileNotFoundError as error:
-        raise ValueError("a path from the root: the current folder was deleted") from error
+        raise ValueError("an absolute path, since the current directory was deleted") from error
 
 
 def _read(text: str, schemes: frozenset[str], right: str) -> BackendUrl:
@@ -216,10 +216,10 @@ def _login(authority: str) -> tuple[str, str]:
 
 
 def _redis_options(text: str, scheme: str) -> tuple[tuple[str, str], ...]:
-    """Read the options of an address: a closed list, since the library takes any word for its own."""
+    """Read the options of an address: a closed list, since the library accepts any name as its own."""
     parts = urlsplit(text)
     if parts.fragment:
-        raise ValueError(f"{scheme}://… without #; in a password write it %23")
+        raise ValueError(f"{scheme}://… without #; in a password write it as %23")
     given = parse_qsl(parts.query, keep_blank_values=True)
     known: Mapping[str, tuple[str, ...] | None] = {}
     if scheme == "unix":
@@ -234,18 +234,18 @@ def _redis_options(text: str, scheme: str) -> tuple[tuple[str, str], ...]:
             raise ValueError(f"the option {name} with {' or '.join(values or ('a value',))}")
     names = [name for name, _ in given]
     if len(set(names)) < len(names):
-        raise ValueError("each option once")
+        raise ValueError("each option only once")
     if "ssl_keyfile" in names and "ssl_certfile" not in names:
-        raise ValueError("the option ssl_keyfile beside ssl_certfile only")
+        raise ValueError("the option ssl_keyfile only together with ssl_certfile")
     return tuple(given)
 
 
 def _unknown(name: str, scheme: str, known: Mapping[str, object]) -> str:
     if name in _TLS_OPTIONS and scheme != "unix":
         secure = scheme.replace("redis", "rediss").replace("valkey", "valkeys")
-        return f"{secure}:// for the option {name}: {scheme}:// is without TLS"
-    taken = f"known are {', '.join(known)}" if known else f"{scheme}:// takes none"
-    return f"no unknown option {name!r}: {taken}"
+        return f"{secure}:// for the option {name}: {scheme}:// has no TLS"
+    taken = f"the options are {', '.join(known)}" if known else f"{scheme}:// takes none"
+    return f"no option {name!r}: {taken}"
 
 
 def _postgresql(text: str) -> BackendUrl:

@@ -1,4 +1,4 @@
-"""Pure retry maths: how long to wait before the next attempt."""
+"""Retry delays: how long to wait before the next attempt."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import msgspec
 
 DEFAULT_MAX_ATTEMPTS: Final = 20
 MAX_CRASHES: Final = 5
-"""Deaths in the suspect lane after which a job is dead, `crashed`."""
+"""A job is dead, `crashed`, after so many worker deaths in the suspect lane."""
 MAX_GIVE_BACKS: Final = 10
-"""Times that a graceful stop gives an attempt back before it counts."""
+"""A graceful stop returns an attempt to the queue uncounted at most so many times."""
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
-    """How often and how patiently a type of job is tried.
+    """How often, and after which delays, a job of a type is attempted.
 
-    `max_attempts` counts claims of a run; `base_seconds` is the ceiling of the
-    first wait, doubled for every further one up to `cap_seconds`.
+    `max_attempts` counts the claims of a run; `base_seconds` is the ceiling of the
+    first delay, doubled for every further one up to `cap_seconds`.
     """
 
     max_attempts: int = DEFAULT_MAX_ATTEMPTS

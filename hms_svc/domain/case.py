@@ -8,7 +8,7 @@ import msgspec
 
 
 class CaseStatus(StrEnum):
-    """The status of a case. While it is open there is no other at its place."""
+    """The status of a case. An open case is the only open one of its kind at its place."""
 
     OPEN = "open"
     CLOSED = "closed"

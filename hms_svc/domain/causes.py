@@ -1,4 +1,4 @@
-"""Why jobs fail, are dead or rejected, told so that ten thousand failures of one bug have one cause."""
+"""Why jobs fail, are dead or rejected, normalised so that ten thousand failures of one bug share one cause."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from hms_svc.domain.lifecycle import (
 )
 
 MOST_CAUSES: Final = 1000
-"""Causes that a broker tells apart; beyond, a new one goes to `other_causes` of its type."""
+"""Causes that a broker keeps apart; a further one is counted in `other_causes` of its type."""
 MOST_HISTORIES: Final = 1000
-"""Groups of retrying jobs whose history a broker keeps; beyond, the one that failed longest ago loses its."""
+"""Groups of retrying jobs whose history a broker keeps; beyond that, the least recently failed group loses its history."""
 OTHER_CAUSES: Final = "(other causes)"
 FAILED: Final = frozenset({State.REJECTED, State.DEAD})
 GROUPED: Final = FAILED | {State.RETRYING}
-"""States in which a job stands in a failure group: a retrying one in that of its last failure."""
+"""States in which a job belongs to a failure group: a retrying one to that of its last failure."""
 CAUSE_ID: Final = re.compile(r"[0-9a-f]{12}")
 _MOST_READ: Final = 1000
 _MOST_KEPT: Final = 200
 _SHOWN_AT_MOST: Final = frozenset(
     {REASON_EXPIRED, REASON_NO_HANDLER, REASON_LOST, REASON_CRASHED, REASON_ID_CONFLICT}
 )
-"""Reasons whose words name only the job at hand."""
+"""Reasons whose text is specific to one job."""
 _VARIABLE: Final = re.compile(
     r"""
     (?P<text>
@@ -53,7 +53,7 @@ _LIST: Final = re.compile(r"([#…])(?:,\s?[#…])+")
 
 
 class FailureCause(msgspec.Struct, frozen=True, kw_only=True):
-    """One cause: `error` is the error's class where there was one, else `by` says who ended the job."""
+    """One cause: `error` is the error's class if there was one, else `by` names what ended the job."""
 
     state: State
     type: str
@@ -65,8 +65,8 @@ class FailureCause(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def id(self) -> str:
         """The same 12 hex digits for the same cause, on every machine (the scripts' `cause_of`)."""
-        words = (self.state.value, self.type, self.reason, self.error or self.by, self.pattern)
-        name = "\n".join(words).encode("utf-8", "replace")
+        parts = (self.state.value, self.type, self.reason, self.error or self.by, self.pattern)
+        name = "\n".join(parts).encode("utf-8", "replace")
         return hashlib.sha1(name, usedforsecurity=False).hexdigest()[:12]
 
 
@@ -90,15 +90,15 @@ def cause_of(
 
 
 def other_causes(state: State, type: str) -> FailureCause:
-    """Return the cause that stands for all those of a type that there was no room for."""
+    """Return the cause that collects all those of a type for which there was no capacity."""
     return FailureCause(state=state, type=type, reason="", pattern=OTHER_CAUSES)
 
 
 def pattern_of(message: str) -> str:
-    """Return the first line of a message with its variables taken out, at most 200 characters.
+    """Return the first line of a message with its variable parts taken out, at most 200 characters.
 
-    `#` stands for numbers, times and ids, `…` for quoted text, paths and addresses, and one of
-    them for a list. Time is linear in the message.
+    `#` replaces numbers, times and ids, `…` replaces quoted text, paths and addresses; one of
+    them replaces a whole list. Time is linear in the message.
     """
     first = message.lstrip()[:_MOST_READ].partition("\n")[0]
     line = _VARIABLE.sub(lambda found: "…" if found["text"] else "#", first)

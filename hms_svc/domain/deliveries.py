@@ -15,12 +15,12 @@ DELIVER: Final = "event.deliver"
 
 
 def is_due(receiver: Receiver, event: Event) -> bool:
-    """Return whether a receiver is notified of an event; never of what became of a delivery."""
+    """Return whether a receiver is notified of an event; events about deliveries are never delivered."""
     return receiver.takes(event.type) and not _is_of_a_delivery(event)
 
 
 def delivery_job(receiver: Receiver, event: Event, namespace: str, now_ms: int) -> Job:
-    """Make the job that delivers an event: always the same id for the same receiver and event."""
+    """Return the job that delivers an event: always the same id for the same receiver and event."""
     data = {"receiver": receiver.name, "event": event.to_cloudevent(namespace)}
     return Job(
         id=derived_id("delivery", receiver.name, event.id),
@@ -33,5 +33,5 @@ def delivery_job(receiver: Receiver, event: Event, namespace: str, now_ms: int) 
 def _is_of_a_delivery(event: Event) -> bool:
     if not event.type.startswith("job."):
         return False
-    said = event.payload()
-    return isinstance(said, dict) and said.get("type") == DELIVER
+    payload = event.payload()
+    return isinstance(payload, dict) and payload.get("type") == DELIVER

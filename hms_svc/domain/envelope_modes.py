@@ -22,14 +22,14 @@ _ESCAPED: Final = re.compile(r"\\(.)")
 
 
 def is_binary(headers: Mapping[str, str]) -> bool:
-    """Return whether a request is in binary mode: what its envelope says stands in its headers."""
+    """Return whether a request is in binary mode: the attributes of its envelope are in its headers."""
     return not _media_type(headers).startswith("application/cloudevents")
 
 
 def read_envelopes(headers: Mapping[str, str], body: bytes) -> list[Envelope]:
-    """Read the envelopes of a request; header names are lower-case.
+    """Return the envelopes of a request; header names are lower-case.
 
-    Raises MalformedJson, or MalformedJob naming the attribute, and in a batch the event.
+    Raises MalformedJson, or MalformedJob naming the attribute and, in a batch, the event.
     """
     media_type = _media_type(headers)
     if media_type == BATCH:
@@ -39,10 +39,10 @@ def read_envelopes(headers: Mapping[str, str], body: bytes) -> list[Envelope]:
     if media_type == STRUCTURED:
         return [read_envelope(read_strict(body))]
     if not is_binary(headers):
-        raise MalformedJob(f"content-type {media_type:.80} is none of {STRUCTURED} and {BATCH}")
+        raise MalformedJob(f"content-type {media_type:.80} is neither {STRUCTURED} nor {BATCH}")
     if not any(name.startswith(_PREFIX) for name in headers):
         raise MalformedJob(
-            f"no CloudEvent: want content-type {STRUCTURED} or {BATCH}, or headers ce-id, ce-source,"
+            f"no CloudEvent: expected content-type {STRUCTURED} or {BATCH}, or headers ce-id, ce-source,"
             " ce-type and ce-specversion"
         )
     return [_binary(headers, body)]
@@ -73,7 +73,9 @@ def _binary(headers: Mapping[str, str], body: bytes) -> Envelope:
         if header.startswith(_PREFIX):
             name = header.removeprefix(_PREFIX)
             if name in _DIFFERENT_CONTENT:
-                raise MalformedJob(f"{header} is no attribute: body and content-type say it", name)
+                raise MalformedJob(
+                    f"{header} is not an attribute: the body and content-type carry it", name
+                )
             document[name] = _header_value(header, value)
     if content_type := headers.get("content-type", ""):
         document["datacontenttype"] = content_type
@@ -85,7 +87,7 @@ def _binary(headers: Mapping[str, str], body: bytes) -> Envelope:
 
 
 def _header_value(header: str, value: str) -> str:
-    """Undo double quotes, then percent-encoding, once each, as the binding says (3.1.3.2)."""
+    """Undo double quotes, then percent-encoding, once each, as the binding requires (3.1.3.2)."""
     if len(value) >= 2 and value[0] == value[-1] == '"':
         value = _ESCAPED.sub(r"\1", value[1:-1])
     try:

@@ -16,7 +16,7 @@ from hms_svc.domain.timestamps import from_rfc3339
 from hms_svc.domain.trace_context import read_trace_context, with_context
 
 RECEIVE: Final = "envelope.receive"
-"""The type of the jobs that keep envelopes which no mapping takes."""
+"""The type of the jobs that keep envelopes which no mapping matches."""
 MAX_ATTRIBUTE_CHARACTERS: Final = 1024
 _REQUIRED: Final = ("specversion", "id", "source", "type")
 _OPTIONAL: Final = ("subject", "time", "datacontenttype", "dataschema")
@@ -27,14 +27,14 @@ _CONTROL: Final = re.compile("[\0-\x1f\x7f-\x9f]")
 _PLAIN_JSON: Final = re.compile(r"application/json(?:;charset=\"?utf-8\"?)?", re.IGNORECASE)
 _CHARSET: Final = re.compile(r";\s*charset=\"?([A-Za-z0-9_-]{1,32})", re.IGNORECASE)
 _CHARSETS: Final = frozenset({"us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252"})
-"""Of texts, besides UTF-8."""
+"""Character sets of texts, besides UTF-8."""
 _JSON: Final = re.compile(r"(?:application|text)/(?:[^\s;/+]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """One CloudEvent. `attributes` are the optional ones that were given, `extensions` all others.
+    """One CloudEvent. `attributes` are the optional ones that are present, `extensions` all others.
 
-    Data that is not JSON stands in `data_base64`.
+    Data that is not JSON is in `data_base64`.
     """
 
     id: str
@@ -46,14 +46,14 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     data_base64: str | None = None
 
     def to_job(self, type: str, now_ms: int) -> Job:
-        """Make the job of a type that it becomes: always the same id for the same source and id."""
+        """Return the job that the event becomes: always the same id for the same source and id."""
         data = self.data
         if self.data_base64 is not None:
             data = {"data_base64": self.data_base64}
         return self._job(derived_id("envelope", self.source, self.id), type, data, now_ms)
 
     def to_unmapped_job(self, now_ms: int) -> Job:
-        """Make the job that keeps the whole of it until a mapping takes it."""
+        """Return the job that keeps the whole event until a mapping matches it."""
         id = derived_id("unmapped", self.source, self.id)
         return self._job(id, RECEIVE, self.to_cloudevent(), now_ms)
 
@@ -77,7 +77,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
             **self.attributes,
         }  # fmt: skip
         if _PLAIN_JSON.fullmatch("".join(self.attributes.get("datacontenttype", "").split())):
-            del whole["datacontenttype"]  # It is what no type says, too; binary mode needs one.
+            del whole["datacontenttype"]  # The default if no type is given; binary mode needs one.
         whole |= {
             name: value for name, value in self.extensions.items() if name not in _OF_THE_REQUEST
         }
@@ -86,7 +86,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_envelope(value: JsonValue) -> Envelope:
-    """Make an envelope of a CloudEvent in JSON, or raise MalformedJob naming the attribute."""
+    """Return the envelope of a CloudEvent in JSON, or raise MalformedJob naming the attribute."""
     if not isinstance(value, dict):
         raise MalformedJob("an envelope is a JSON object: a CloudEvent 1.0")
     attributes = {
@@ -115,18 +115,18 @@ def read_envelope(value: JsonValue) -> Envelope:
 
 
 def is_json(content_type: str) -> bool:
-    """Return whether a media type says JSON."""
+    """Return whether a media type is JSON."""
     return _JSON.fullmatch(content_type.strip()) is not None
 
 
 def _attribute(name: str, value: JsonValue) -> str | bool | int:
     if not _NAME.fullmatch(name):
-        words = f"attribute name {name!r:.80} is not 1 to 64 of a-z and 0-9"
-        raise MalformedJob(words, name)
+        message = f"attribute name {name!r:.80} is not 1 to 64 of a-z and 0-9"
+        raise MalformedJob(message, name)
     if isinstance(value, str):
         if len(value) > MAX_ATTRIBUTE_CHARACTERS:
-            words = f"{name} has {len(value)} characters; the limit is {MAX_ATTRIBUTE_CHARACTERS}"
-            raise MalformedJob(words, name)
+            message = f"{name} has {len(value)} characters; the limit is {MAX_ATTRIBUTE_CHARACTERS}"
+            raise MalformedJob(message, name)
         if _CONTROL.search(value):
             raise MalformedJob(f"{name} {value!r:.80} has a control character", name)
         return value
@@ -140,8 +140,8 @@ def _text(name: str, attributes: dict[str, str | bool | int]) -> str:
     if isinstance(value, str) and value:
         return value
     if name in attributes:
-        raise MalformedJob(f"{name} {value!r:.80} is not a string that says something", name)
-    raise MalformedJob(f"{name} is missing: a CloudEvent has {', '.join(_REQUIRED)}", name)
+        raise MalformedJob(f"{name} {value!r:.80} is not a non-empty string", name)
+    raise MalformedJob(f"{name} is missing: a CloudEvent requires {', '.join(_REQUIRED)}", name)
 
 
 def _check_time(time: str | None) -> None:
@@ -153,14 +153,16 @@ def _check_time(time: str | None) -> None:
 
 
 def _data(value: dict[str, JsonValue], content_type: str) -> tuple[JsonValue, str | None]:
-    """Return the data as JSON or, where it is none, in Base64: the same in whatever mode they come."""
+    """Return the data as JSON or, if it is not JSON, in Base64: the same in every content mode."""
     encoded, data = value.get("data_base64"), value.get("data")
     if encoded is None:
         if not isinstance(data, str) or not content_type or is_json(content_type):
             return data, None
         return None, _in_base64(_octets(data, content_type))
     if value.get("data") is not None:
-        raise MalformedJob("data and data_base64 are both given: want one of them", "data_base64")
+        raise MalformedJob(
+            "data and data_base64 are both given: expected only one of them", "data_base64"
+        )
     try:
         raw = base64.b64decode(encoded if isinstance(encoded, str) else "?", validate=True)
     except ValueError as error:
@@ -171,13 +173,15 @@ def _data(value: dict[str, JsonValue], content_type: str) -> tuple[JsonValue, st
 
 
 def _octets(text: str, content_type: str) -> bytes:
-    """Return the bytes as which a text of a media type is sent, where it is sent by itself."""
-    said = _CHARSET.search(content_type)
-    charset = said[1].lower() if said else ""
+    """Return the bytes as which a text of a media type is sent, if it is sent by itself."""
+    declared = _CHARSET.search(content_type)
+    charset = declared[1].lower() if declared else ""
     try:
         return text.encode(charset if charset in _CHARSETS else "utf-8")
     except UnicodeError as error:
-        raise MalformedJob(f"data has characters that charset {charset} has not", "data") from error
+        raise MalformedJob(
+            f"data has characters that charset {charset} cannot encode", "data"
+        ) from error
 
 
 def _in_base64(raw: bytes) -> str | None:
@@ -187,5 +191,5 @@ def _in_base64(raw: bytes) -> str | None:
 def _check_size(envelope: Envelope) -> None:
     size = len(encode(envelope.to_cloudevent()))
     if size > MAX_DATA_BYTES:
-        words = f"the envelope has {size} bytes as JSON; the limit is {MAX_DATA_BYTES}"
-        raise MalformedJob(words, "data")
+        message = f"the envelope has {size} bytes as JSON; the limit is {MAX_DATA_BYTES}"
+        raise MalformedJob(message, "data")

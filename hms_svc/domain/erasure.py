@@ -1,4 +1,4 @@
-"""Erasing: what is left of a job, and of what was notified of it, when a person's data is blanked."""
+"""Erasure: what remains of a job and of its events when a person's data is blanked."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from hms_svc.domain.strict_json import decode, encode
 from hms_svc.domain.views import AttemptView, JobDetail, JobView, Move
 
 ERASED: Final = b'{"erased":true}'
-"""What stands in the place of erased data, of a job, a case or a service's event."""
+"""What replaces erased data of a job, a case or a service's event."""
 _STAYS_IN_ENVELOPE: Final = frozenset(
     {"id", "type", "enqueued_at", "not_before", "expires_at", "priority", "max_attempts", "retried_from"}
 )  # fmt: skip
-_WORDS: Final = frozenset({"detail", "error"})
+_TEXT_FIELDS: Final = frozenset({"detail", "error"})
 
 
 def erased_detail(detail: JobDetail) -> JobDetail:
-    """Return a job without payload, result, bytes, words and output: states, numbers and times stay."""
+    """Return a job without payload, result, bytes, texts and output: states, numbers and times remain."""
     given = decode(detail.envelope)
     envelope = {name: given[name] for name in given if name in _STAYS_IN_ENVELOPE}
     return msgspec.structs.replace(
@@ -39,11 +39,11 @@ def erased_detail(detail: JobDetail) -> JobDetail:
 
 
 def erased_text(data: bytes) -> bytes:
-    """Return the data of a life-cycle event without its words; the same bytes where it has none."""
-    said = decode(data)
-    if _WORDS.isdisjoint(said):
+    """Return the data of a life-cycle event without its texts; the same bytes if it has none."""
+    fields = decode(data)
+    if _TEXT_FIELDS.isdisjoint(fields):
         return data
-    return encode({name: said[name] for name in said if name not in _WORDS})
+    return encode({name: fields[name] for name in fields if name not in _TEXT_FIELDS})
 
 
 def _erased_view(view: JobView) -> JobView:
@@ -65,5 +65,5 @@ def _erased_attempt(attempt: AttemptView) -> AttemptView:
 
 
 def _erased_move(move: Move) -> Move:
-    """Blank the words of a move; those of a claim are the worker's name."""
+    """Blank the text of a move; that of a claim is the worker's name."""
     return move if move.cause == Cause.CLAIMED else msgspec.structs.replace(move, detail="")

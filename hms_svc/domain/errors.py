@@ -1,41 +1,41 @@
 """Every error that hms-svc raises on purpose.
 
 HmsError
-├── BadInput                 the caller can mend it (exit 2)
+├── BadInput                 the caller can correct it (exit 2)
 │   ├── MalformedJson        bytes or values that are not strict JSON
 │   ├── MalformedJob         JSON that is not a job
 │   ├── MalformedJobs        some of the jobs submitted together are no jobs
 │   ├── IdConflict           the id is taken by another type or other data
-│   ├── KeyReused            the key of a request came before, with another request
+│   ├── KeyReused            the idempotency key came before, with a different request
 │   ├── UnknownId            no such job, case, queue or worker
 │   ├── BadFilter            a filter expression that does not parse
 │   ├── FilterTooCostly      a filter that takes more work than one answer may
 │   ├── BadSetting           a setting with a wrong value, or an unknown key
 │   └── BadPolicy            a governance policy that does not parse
-├── ValidationFailed         somebody rejects it: the job is rejected, never retried
-│   ├── DuplicateCase        an open case of this kind stands within the radius
+├── ValidationFailed         a check rejects it: the job is rejected, never retried
+│   ├── DuplicateCase        an open case of this kind exists within the radius
 │   └── ActionDenied         governance denies the action
-├── ActionHeld               governance wants a human to decide
+├── ActionHeld               governance requires a human decision
 ├── LeaseLost                this worker no longer owns the job
-├── EffectConflict           the effect key was used before, with other data
-├── RuleFailed               a rule of the policy breaks: an error, not an answer
-├── NotAnswered              governance was asked, and its answer was not waited for
+├── EffectConflict           the effect key was used before, with different data
+├── RuleFailed               a rule of the policy fails: an error, not a verdict
+├── NotAnswered              governance did not answer in time
 ├── DeliveryFailed           a webhook could not be delivered
 ├── HandlerExited            a handler or validator called sys.exit
 ├── NoActiveJob              something that needs the current job ran outside of one
 ├── WrongThread              a blocking call on a thread whose event loop runs
-├── NotAccepted              no job of this type is taken now: come again
-│   ├── QueueFull            as many jobs wait as may wait
-│   └── IntakePaused         an operator has paused what comes in
+├── NotAccepted              no job of this type is accepted now: try again later
+│   ├── QueueFull            the queue has reached its limit of waiting jobs
+│   └── IntakePaused         an operator has paused intake
 ├── NotSigned                a request without a valid signature of its sender (HTTP 401)
-├── Refused                  not allowed here: read-only, no permission (exit 6)
-│   └── HoldChanged          the hold that was to be answered is not the present one (HTTP 412)
+├── Refused                  not allowed here: read-only mode, or a missing permission (exit 6)
+│   └── HoldChanged          the hold that was to be answered is not the current one (HTTP 412)
 ├── SchemaMismatch           the database schema is older or newer than this program (exit 1)
-└── Outage                   something we need cannot be reached; nobody's attempts burn (exit 5)
+└── Outage                   a required service cannot be reached; no attempt is counted (exit 5)
     ├── BrokerUnavailable
-    │   └── BrokerReplaced   the open queue file is not at its path any more: only a new start helps
+       │   └── BrokerReplaced   the open queue file is no longer the one at its path: restart
     ├── DatabaseUnavailable
-    │   └── DatabaseReplaced the open database file is not at its path any more
+       │   └── DatabaseReplaced the open database file is no longer the one at its path
     └── PolicyUnavailable
 """
 
@@ -46,11 +46,11 @@ from typing import NamedTuple
 
 
 class HmsError(Exception):
-    """The root of every deliberate error."""
+    """The root of all errors that hms-svc raises."""
 
 
 class BadInput(HmsError):
-    """The caller submitted something that the caller can mend."""
+    """The caller submitted something that the caller can correct."""
 
 
 class MalformedJson(BadInput):
@@ -58,7 +58,7 @@ class MalformedJson(BadInput):
 
 
 class FieldFault(NamedTuple):
-    """What is wrong with one field: its path, empty for the whole, and words."""
+    """What is wrong with one field: its path, empty for the whole, and a message."""
 
     field: str
     detail: str
@@ -77,7 +77,7 @@ class MalformedJob(BadInput):
 
 
 class Fault(NamedTuple):
-    """What is wrong with a field of one of several jobs: its place, from 0, the field, and words."""
+    """What is wrong with a field of one of several jobs: its index, from 0, the field, and a message."""
 
     place: int
     field: str
@@ -85,7 +85,7 @@ class Fault(NamedTuple):
 
 
 class MalformedJobs(BadInput):
-    """Jobs submitted together of which some are at fault, each with its place; none was taken."""
+    """Jobs submitted together of which some are at fault, each with its index; none was accepted."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         first = faults[0]
@@ -96,7 +96,7 @@ class MalformedJobs(BadInput):
 
 
 class KeyReused(BadInput):
-    """The key of a request was used before, with a request that said something else."""
+    """The idempotency key of a request was used before, with a different request."""
 
 
 class IdConflict(BadInput):
@@ -116,21 +116,21 @@ class BadFilter(BadInput):
 
 
 class FilterTooCostly(BadInput):
-    """A filter that looks at more than one answer may take; the message names the bound."""
+    """A filter that examines more than one answer may; the message names the limit."""
 
 
 class BadSetting(BadInput):
-    """A setting whose value cannot be used, or a key that nobody reads."""
+    """A setting whose value cannot be used, or an unknown key."""
 
 
 class BadPolicy(BadInput):
-    """A governance policy that does not parse; the message carries file and line."""
+    """A governance policy that does not parse; the message has file and line."""
 
 
 class ValidationFailed(HmsError):
     """Raised by a validator, a handler or the DAO to reject the job at once, without retry.
 
-    `validator` becomes the job's reason where it is given; otherwise the
+    `validator` becomes the job's reason if it is given; otherwise the
     runtime uses the name of the validator that raised, or `handler`.
     """
 
@@ -141,7 +141,7 @@ class ValidationFailed(HmsError):
 
 
 class DuplicateCase(ValidationFailed):
-    """An open case of the same kind stands within the radius; `case_id` is the older one."""
+    """An open case of the same kind exists within the radius; `case_id` is the older one."""
 
     def __init__(self, detail: str, *, case_id: str) -> None:
         super().__init__(detail, validator="duplicate")
@@ -149,7 +149,7 @@ class DuplicateCase(ValidationFailed):
 
 
 class ActionDenied(ValidationFailed):
-    """Governance denies the action; `rule` is the id of the rule that said so."""
+    """Governance denies the action; `rule` is the id of the rule that decided."""
 
     def __init__(self, detail: str, *, action: str, rule: str) -> None:
         super().__init__(detail, validator="governance")
@@ -177,7 +177,7 @@ class EffectConflict(HmsError):
 
 
 class RuleFailed(HmsError):
-    """A rule of the policy breaks on what it was asked; `rule` is its id. Never a verdict."""
+    """A rule of the policy fails on its input; `rule` is its id. Never a verdict."""
 
     def __init__(self, detail: str, *, rule: str) -> None:
         super().__init__(detail)
@@ -185,14 +185,14 @@ class RuleFailed(HmsError):
 
 
 class NotAnswered(HmsError):
-    """Governance was asked whether an action is allowed, and no answer came: not a yes."""
+    """Governance was asked whether an action is allowed, and did not answer: the action is not allowed."""
 
 
 class DeliveryFailed(HmsError):
     """A webhook was not delivered: its address is refused, unreachable, or did not answer 2xx.
 
-    `status` is what was answered, None where there was no answer. `retry_after_seconds` is
-    how long the receiver asked to be left alone with 429 or 503, None where it did not.
+    `status` is the HTTP status of the answer, None if there was none. `retry_after_seconds` is
+    how long the receiver asked to wait with 429 or 503, None if it did not.
     """
 
     def __init__(
@@ -204,11 +204,11 @@ class DeliveryFailed(HmsError):
 
 
 class HandlerExited(HmsError):
-    """A handler or validator called `sys.exit`: an error of the job, not the end of the worker."""
+    """A handler or validator called `sys.exit`: an error of the job; the worker goes on."""
 
 
 class NoActiveJob(HmsError):
-    """Something that needs the current job was called outside of a handler or validator."""
+    """A function that needs the current job was called outside of a handler or validator."""
 
 
 class WrongThread(HmsError):
@@ -216,7 +216,7 @@ class WrongThread(HmsError):
 
 
 class NotAccepted(HmsError):
-    """No job of this type is taken now; after `retry_after_seconds` it may be."""
+    """No job of this type is accepted now; after `retry_after_seconds` it may be."""
 
     def __init__(self, message: str, *, retry_after_seconds: int) -> None:
         super().__init__(message)
@@ -224,23 +224,23 @@ class NotAccepted(HmsError):
 
 
 class QueueFull(NotAccepted):
-    """As many jobs of the type wait as may wait."""
+    """The number of waiting jobs of the type has reached its limit."""
 
 
 class IntakePaused(NotAccepted):
-    """An operator has paused the type for what comes from outside."""
+    """An operator has paused the intake of jobs of this type from outside."""
 
 
 class NotSigned(HmsError):
-    """A request that its sender should have signed bears no valid signature."""
+    """A request without the valid signature that its sender must give."""
 
 
 class Refused(HmsError):
-    """The act is not allowed here: read-only mode, a missing permission, or the state of the job."""
+    """The action is not allowed here: read-only mode, a missing permission, or the state of the job."""
 
 
 class HoldChanged(Refused):
-    """The hold that was to be approved or denied is not what the job waits for now."""
+    """The hold that was to be approved or denied is not the one that the job waits for now."""
 
 
 class SchemaMismatch(HmsError):
@@ -248,7 +248,7 @@ class SchemaMismatch(HmsError):
 
 
 class Outage(HmsError):
-    """Something we need cannot be reached. Never a verdict on a job."""
+    """A required service cannot be reached. Never a verdict on a job."""
 
 
 class BrokerUnavailable(Outage):
@@ -260,11 +260,11 @@ class DatabaseUnavailable(Outage):
 
 
 class Replaced(Outage):
-    """A file that is open is not the one at its path any more; it has to be opened anew."""
+    """An open file is no longer the one at its path; it has to be reopened."""
 
 
 class BrokerReplaced(BrokerUnavailable, Replaced):
-    """The queue file was replaced or removed while it was open; nothing is accepted into it."""
+    """The queue file was replaced or removed while it was open; no job is accepted into it."""
 
 
 class DatabaseReplaced(DatabaseUnavailable, Replaced):
@@ -272,4 +272,4 @@ class DatabaseReplaced(DatabaseUnavailable, Replaced):
 
 
 class PolicyUnavailable(Outage):
-    """The remote policy service cannot be reached; nothing is allowed meanwhile."""
+    """The remote policy service cannot be reached; nothing is allowed until it can."""

@@ -26,11 +26,11 @@ JOB_CANCELLED: Final = "job.cancelled"
 EVENTS_GAP: Final = "events.gap"
 AUDIT_SEALED: Final = "audit.sealed"
 RECEIVER_GROUPS: Final = "receiver:"
-"""What the names of the groups begin with in which events are forwarded to receivers."""
+"""Prefix of the consumer groups by which events are forwarded to receivers."""
 MAX_EVENT_KEY_CHARACTERS: Final = 256
 
 TRACE_MEMBER: Final = "hms:traceparent"
-"""Where an event keeps the trace of its job: in its data as they are stored, which readers are not shown."""
+"""The key in the stored data of an event under which the trace of its job is kept; readers do not see it."""
 
 _TYPE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 _OURS: Final = ("job.", "audit.", "events.")
@@ -39,32 +39,34 @@ _GROUP: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
 
 def is_of_types(event_type: str, globs: Iterable[str]) -> bool:
-    """Return whether a type of event fits one of the globs, such as `case.*`."""
+    """Return whether an event type matches one of the globs, such as `case.*`."""
     return any(fnmatchcase(event_type, glob) for glob in globs)
 
 
 def check_group(name: str) -> str:
-    """Return the name of a consumer group, or raise BadInput for what is none."""
+    """Return the name of a consumer group, or raise BadInput if it is not a valid one."""
     if _GROUP.fullmatch(name):
         return name
-    raise BadInput(f"group {brief(name)}: want 1 to 128 letters, digits and . _ : -, such as act")
+    raise BadInput(
+        f"group {brief(name)}: expected 1 to 128 letters, digits and . _ : -, such as act"
+    )
 
 
 def check_consumer_group(name: str) -> str:
-    """Return a name that a consumer gave its group; BadInput for none, or for one of ours."""
+    """Return the name that a consumer chose for its group; BadInput if it is invalid or reserved."""
     if name.startswith(RECEIVER_GROUPS):
         raise BadInput(
-            f"group {name:.80} is one of hms-svc's own: those that begin with {RECEIVER_GROUPS}"
+            f"group {name:.80} is reserved: the groups of hms-svc that begin with {RECEIVER_GROUPS}"
             " forward events to receivers"
         )
     return check_group(name)
 
 
 def check_draft(draft: Mapping[str, Any], ordinal: int) -> None:
-    """Hold `type` and `key` of an event that a service announces to the rules, else raise BadInput.
+    """Validate `type` and `key` of an event that a service announces, else raise BadInput.
 
-    A type is 1 to 128 of a-z, 0-9, `.`, `_` and `-`, and none that hms-svc announces
-    itself; a key, where there is one, a string of at most 256 characters.
+    A type is 1 to 128 of a-z, 0-9, `.`, `_` and `-`, and not one that hms-svc announces
+    itself; a key is optional, a string of at most 256 characters.
     """
     type, key = draft.get("type"), draft.get("key")
     if type is None:
@@ -85,7 +87,7 @@ def check_draft(draft: Mapping[str, Any], ordinal: int) -> None:
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """One announcement. `position` is its place on the bus, 0 until it has been published."""
+    """One event. `position` is its place on the bus, 0 until it has been published."""
 
     id: str
     type: str
@@ -104,7 +106,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def traceparent(self) -> str | None:
-        """The trace of the job that it tells of, None where there is none."""
+        """The trace of the job that the event is about, None if there is none."""
         return self._opened()[1]
 
     def _opened(self) -> tuple[JsonValue, str | None]:
@@ -115,7 +117,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     def to_cloudevent(self, namespace: str) -> dict[str, JsonValue]:
         """Return the CloudEvents 1.0 JSON object of this event; the trace is its extension attribute."""
         data, traceparent = self._opened()
-        told: dict[str, JsonValue] = {
+        event: dict[str, JsonValue] = {
             "specversion": "1.0",
             "id": self.id,
             "type": self.type,
@@ -125,16 +127,16 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
             "datacontenttype": "application/json",
         }
         if traceparent is not None:
-            told["traceparent"] = traceparent
-        return {**told, "data": data}
+            event["traceparent"] = traceparent
+        return {**event, "data": data}
 
 
 def service_event(
     job_id: str, name: str, key: str, data: object, at: int, traceparent: str | None = None
 ) -> Event:
-    """Make an event that a service announces: `key` is its own, or the ordinal within the run.
+    """Return an event that a service announces: `key` is its own, or the ordinal within the run.
 
-    `traceparent` is that of the job. Data that are no object have no place for it.
+    `traceparent` is that of the job. It is not stored if the data is not an object.
     """
     if isinstance(data, Mapping) and read_traceparent(traceparent):
         data = {**data, TRACE_MEMBER: traceparent}

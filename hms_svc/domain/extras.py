@@ -1,4 +1,4 @@
-"""Libraries that not every installation has: which extra brings them, and the error where they are missing."""
+"""Optional libraries: which extra installs them, and the error if they are missing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Extra(NamedTuple):
         return all(_is_importable(module) for module in self.modules)
 
     def require(self, what: str) -> None:
-        """Raise BadSetting, naming the extra, where `what` cannot work without it."""
+        """Raise BadSetting, naming the extra, if `what` cannot work without it."""
         if not self.is_installed:
             raise BadSetting(
                 f"{what} needs the extra {self.name!r}: pip install '{DISTRIBUTION}[{self.name}]'"
@@ -37,25 +37,25 @@ EXTRAS: Final = (POSTGRES, OTEL, OIDC, WEB)
 
 
 def check_database(database_url: str) -> None:
-    """Raise BadSetting where the database needs an extra that is not installed."""
+    """Raise BadSetting if the database needs an extra that is not installed."""
     if read_database_url(database_url).kind is BackendKind.POSTGRESQL:
         POSTGRES.require(f"PostgreSQL (database_url = {mask_password(database_url)})")
 
 
 def check_traces(otlp_endpoint: str) -> None:
-    """Raise BadSetting where traces are to be sent, and need an extra that is not installed."""
+    """Raise BadSetting if traces are to be exported and the extra for that is not installed."""
     if otlp_endpoint:
         OTEL.require(f"OpenTelemetry (otlp_endpoint = {mask_password(otlp_endpoint)})")
 
 
 def check_identity_provider(jwks_url: str) -> None:
-    """Raise BadSetting where JWTs are accepted, and need an extra that is not installed."""
+    """Raise BadSetting if JWTs are accepted and the extra for that is not installed."""
     if jwks_url:
         OIDC.require(f"an identity provider (jwks_url = {mask_password(jwks_url)})")
 
 
 def require_full_distribution(what: str, module: str) -> None:
-    """Raise BadSetting where `what` needs a module that hms-svc-client does not install."""
+    """Raise BadSetting if `what` needs a module that hms-svc-client does not install."""
     if not _is_importable(module):
         raise BadSetting(f"{what} is not part of {CLIENT}: pip install {DISTRIBUTION}")
 
@@ -63,5 +63,5 @@ def require_full_distribution(what: str, module: str) -> None:
 def _is_importable(module: str) -> bool:
     try:
         return find_spec(module) is not None
-    except ModuleNotFoundError:  # of a parent
+    except ModuleNotFoundError:  # of a parent package
         return False

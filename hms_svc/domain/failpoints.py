@@ -1,6 +1,6 @@
 """Named places at which a test can interrupt the program: by a kill, an outage, a lost reply.
 
-While nothing is armed a place costs one comparison:
+Unless a failpoint is armed, a place costs one comparison:
 
     if failpoints.armed is not None:
         failpoints.reached("settle.before")
@@ -18,23 +18,23 @@ PLACES: Final = frozenset(
         "claim.replied",  # a claim was answered, and none of its jobs has begun
         "effect.before",  # a handler is about to commit an effect
         "effect.within",  # the effect is written, and its transaction is not committed
-        "effect.after",  # the effect is committed, and the handler does not know yet
+        "effect.after",  # the effect is committed, and the handler has not returned yet
         "settle.before",  # outcomes are collected, and not written
-        "settle.after",  # outcomes are written, and the settler does not know yet
+        "settle.after",  # outcomes are written, and the settler has not been informed yet
         "relay.published",  # rows of the outbox are delivered, and not marked
-        "reaper.found",  # jobs whose lease has run out are found, and not taken back
-        "act.intended",  # an operator's act is on record, and nothing is done
-        "act.done",  # it is done, and its outcome is not on record
-        "scheduler.enqueued",  # a tick is enqueued, and the scheduler does not know it
+        "reaper.found",  # jobs whose lease has run out are found, and not requeued
+        "act.intended",  # an operator's action is recorded, and nothing is done
+        "act.done",  # it is done, and its outcome is not recorded
+        "scheduler.enqueued",  # a tick is enqueued, and the scheduler has not recorded it
         "erase.halfway",  # a person is erased from the database, and not from the broker
-        "http.accepted",  # jobs are accepted, and the sender is not answered
+        "http.accepted",  # jobs are accepted, and the answer has not been sent
     }
 )
 armed: dict[str, Callable[[], None]] | None = None
 
 
 def arm(place: str, action: Callable[[], None]) -> None:
-    """Have an action run, each time, where the program reaches a place. ValueError for an unknown one."""
+    """Run an action each time the program reaches a place. Raises ValueError for an unknown place."""
     global armed
     if place not in PLACES:
         raise ValueError(f"place {place!r} is none of {', '.join(sorted(PLACES))}")
@@ -42,7 +42,7 @@ def arm(place: str, action: Callable[[], None]) -> None:
 
 
 def disarm() -> None:
-    """Arm nothing any more."""
+    """Disarm all places."""
     global armed
     armed = None
 

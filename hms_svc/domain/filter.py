@@ -1,8 +1,8 @@
 """The one filter language of console, CLI and HTTP: `state:dead type:pothole.* error~timeout`.
 
-A blank between terms means both; `OR`, `-` or `NOT`, and parentheses do the
-rest. `:` is equality (with `*` and `?`, and commas between alternatives), `~`
-contains, `<` and `>` compare; a bare word is looked for in id, detail and
+A blank between terms means AND; `OR`, `-` or `NOT`, and parentheses are available
+as well. `:` is equality (with `*` and `?`, and commas between alternatives), `~`
+contains, `<` and `>` compare; a bare word is searched for in id, detail and
 failure. Quotes make a value plain text.
 """
 
@@ -26,20 +26,20 @@ _ALL_STATES: Final = frozenset(State)
 
 
 class Filter(msgspec.Struct, frozen=True, eq=False):
-    """One filter, ready to be asked. `text` is as it was written, for the audit and messages."""
+    """One parsed filter. `text` is the expression as written, for the audit record and messages."""
 
     text: str
     root: Node | None
     weight: int = 0
 
     def matches(self, view: JobView, now_ms: int) -> bool:
-        """Return whether the job fits; `now_ms` (Unix ms) is what ages are measured against."""
+        """Return whether the job matches; `now_ms` (Unix ms) is what ages are measured from."""
         return self.judge(view, now_ms)[0]
 
     def judge(self, view: JobView, now_ms: int) -> tuple[bool, int]:
-        """Return whether the job fits, and the work that it took, in characters looked at.
+        """Return whether the job matches, and the work that it took, in characters examined.
 
-        Raises FilterTooCostly where one job takes more than a filter may.
+        Raises FilterTooCostly if one job takes more work than a filter may.
         """
         if self.root is None:
             return True, 0
@@ -47,34 +47,34 @@ class Filter(msgspec.Struct, frozen=True, eq=False):
         return _holds(self.root, subject), subject.work
 
     def effort(self, view: JobView) -> int:
-        """Return the most that a judgement of this job is likely to take, in characters looked at."""
+        """Return an upper estimate of the work of judging this job, in characters examined."""
         texts = len(view.data) + len(view.detail) + len(view.failure)
         return self.weight * (texts + 500)
 
     def states(self) -> frozenset[State] | None:
-        """Return the states that a matching job can have, None where it may be any."""
+        """Return the states that a matching job can have, None if it may be any."""
         return None if self.root is None else _narrow(self.root, _states_of, negated=False)
 
     def types(self) -> tuple[str, ...] | None:
-        """Return types or globs (`*`, `?`) one of which every match fits, None where there are none."""
+        """Return types or globs (`*`, `?`) of which every match fits one, None if there are none."""
         found = None if self.root is None else _narrow(self.root, _types_of, negated=False)
         return None if found is None else tuple(sorted(found))
 
     def ids(self) -> tuple[str, ...] | None:
-        """Return ids of which every match has one, None where it may have any."""
+        """Return ids to one of which every match belongs, None if it may have any."""
         return self._exact("id")
 
     def causes(self) -> tuple[str, ...] | None:
-        """Return failure groups of which every match is in one, None where it may be in any or none."""
+        """Return failure groups to one of which every match belongs, None if it may be in any or none."""
         causes, states = self._exact("cause"), self.states()
         is_empty = states is not None and states.isdisjoint(GROUPED)
         return () if causes is not None and is_empty else causes
 
     def unserved(self) -> tuple[str, ...]:
-        """Return the terms that the index which is walked does not serve, in their order.
+        """Return the terms that the chosen index does not serve, in their order.
 
-        To answer them, records are read. One index is walked: the ids named, and
-        no other record is read; else the failure groups; else states and types.
+        Answering them means reading records. One index is walked: the ids named (then
+        no other record is read), else the failure groups, else states and types.
         """
         if self.root is None or self.ids() is not None:
             return ()
@@ -89,11 +89,11 @@ class Filter(msgspec.Struct, frozen=True, eq=False):
 
 
 EVERYTHING: Final = Filter("", None)
-"""The filter that every job fits."""
+"""The filter that matches every job."""
 
 
 def parse_filter(text: str) -> Filter:
-    """Read a filter expression; blank text is EVERYTHING. Raises BadFilter with the position."""
+    """Parse a filter expression; blank text is EVERYTHING. Raises BadFilter with the position."""
     root = parse(text)
     return EVERYTHING if root is None else Filter(text, root, _weight(root))
 
@@ -182,7 +182,7 @@ def _is_served(node: Node, indexes: Indexes, *, negated: bool) -> bool:
 
 
 def _weight(node: Node) -> int:
-    """Return how often the terms look at each character of a text, at most."""
+    """Return how often the terms examine each character of a text, at most."""
     if isinstance(node, Term):
         value = node.value
         tries = not value.literal and "?" in value.text and "*" in value.text

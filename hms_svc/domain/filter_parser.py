@@ -1,11 +1,11 @@
-"""Text to the tree of a filter.
+"""Parser of filter expressions.
 
     any     = all { "OR" all }
     all     = one { [ "AND" ] one }
     one     = ( "-" | "NOT" ) one | "(" any ")" | term | word
     term    = field ( ":" | "~" | "!=" | "!~" | ">=" | "<=" | ">" | "<" ) value
 
-A value or a word may stand in double or single quotes, with a backslash before
+A value or a word may be in double or single quotes, with a backslash before
 a quote in it. `OR`, `AND` and `NOT` are upper case. `a!=b` is `-a:b`, `a!~b` is `-a~b`.
 """
 
@@ -25,11 +25,11 @@ _FIELD: Final = re.compile(r"([^\W\d][\w.-]*)(!=|!~|>=|<=|[:~><])")
 _BARE: Final = re.compile(r"[^\s()\"']+")
 _SPACE: Final = re.compile(r"\s*")
 _DENIED: Final = {"!=": ":", "!~": "~"}
-_WORDS: Final = frozenset({"OR", "AND", "NOT"})
+_BOOLEAN_OPERATORS: Final = frozenset({"OR", "AND", "NOT"})
 
 
 class Term(msgspec.Struct, frozen=True, eq=False):
-    """One question about one field; `text` is as it was written."""
+    """One condition on one field; `text` is as it was written."""
 
     text: str
     field: str
@@ -39,7 +39,7 @@ class Term(msgspec.Struct, frozen=True, eq=False):
 
 
 class Text(msgspec.Struct, frozen=True, eq=False):
-    """A bare word, looked for in id, detail and failure."""
+    """A bare word, searched for in id, detail and failure."""
 
     text: str
     test: Test
@@ -67,7 +67,7 @@ Node: TypeAlias = Term | Text | And | Or | Not
 
 
 def parse(text: str) -> Node | None:
-    """Read a filter expression, None where it is blank; raises BadFilter with the position."""
+    """Parse a filter expression, None if it is blank; raises BadFilter with the position."""
     if len(text) > MAX_CHARACTERS:
         raise BadFilter(f"a filter has at most {MAX_CHARACTERS} characters", MAX_CHARACTERS)
     parser = _Parser(text)
@@ -75,7 +75,7 @@ def parse(text: str) -> Node | None:
         return None
     tree = parser.any(0)
     if not parser.at_end():
-        raise parser.fault("this ) closes nothing")
+        raise parser.fault("this ) has no matching (")
     return tree
 
 
@@ -110,7 +110,7 @@ class _Parser:
 
     def _one(self, depth: int) -> Node:
         if self.at_end():
-            raise self.fault("something should follow here")
+            raise self.fault("a term is missing here")
         start, character = self._position, self._text[self._position]
         if depth > MAX_NESTING:
             raise self.fault(f"nested deeper than {MAX_NESTING} levels")
@@ -125,7 +125,7 @@ class _Parser:
             self._position += 1
             return inside
         if character == ")" or self._sees("OR") or self._sees("AND"):
-            raise self.fault("a term should stand here, such as state:dead")
+            raise self.fault("expected a term here, such as state:dead")
         return self._term()
 
     def _term(self) -> Node:
@@ -147,8 +147,8 @@ class _Parser:
         return term if operator == found[2] else Not(term)
 
     def _refuse_slip(self, word: str, start: int) -> None:
-        """Refuse a bare word that is meant as more: a guess would act on the wrong jobs."""
-        if word.upper() in _WORDS:
+        """Reject a bare word that probably means more: a guess would act on the wrong jobs."""
+        if word.upper() in _BOOLEAN_OPERATORS:
             raise self.fault(f'write {word.upper()}, or "{word}" for the word itself', start)
         name, equals, rest = word.partition("=")
         if equals and (_FIELD.match(f"{name}:") is not None):
@@ -160,7 +160,7 @@ class _Parser:
             return Value(self._quoted(quote), literal=True)
         found = _BARE.match(self._text, self._position)
         if found is None:
-            raise self.fault('a value should stand here (an empty one is "")')
+            raise self.fault('expected a value here (an empty one is "")')
         self._position = found.end()
         return Value(found[0])
 

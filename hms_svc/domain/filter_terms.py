@@ -1,4 +1,4 @@
-"""The terms of the filter language: which fields there are, and what each asks of a job."""
+"""The terms of the filter language: its fields, and what each tests."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from hms_svc.domain.timestamps import LAST_MS
 from hms_svc.domain.views import JobView
 
 MOST_WORK_ON_ONE: Final = 1_000_000_000
-"""Characters that a filter may look at in one job, each time it does: some seconds."""
+"""Characters that a filter may examine in one job, each time it is judged: a few seconds."""
 _A_TERM: Final = 500
-"""What it takes to ask a term at all, in characters."""
+"""The fixed cost of a term, in characters."""
 _TYPE_GLOB: Final = re.compile(r"[a-z0-9*?][a-z0-9._*?-]{0,127}")
 _DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d|w|)", re.ASCII)
 _MILLISECONDS: Final = {
@@ -29,9 +29,9 @@ _MISSING: Final = object()
 
 
 class Subject:
-    """One job under test: its payload decoded once, each text folded once, where a term asks for it.
+    """One job under test: its payload is decoded once, each text case-folded once, on demand.
 
-    `work` is what the terms have taken so far, in characters looked at.
+    `work` is what the terms have spent so far, in characters examined.
     """
 
     __slots__ = ("_data", "_folded", "now_ms", "view", "work")
@@ -44,16 +44,16 @@ class Subject:
         self._folded: dict[str, str] = {}
 
     def spend(self, characters: int) -> None:
-        """Count work that is about to be done; FilterTooCostly where it is more than one job is worth."""
+        """Count work that is about to be done; FilterTooCostly if it exceeds the limit for one job."""
         self.work += characters + _A_TERM
         if self.work > MOST_WORK_ON_ONE:
             raise FilterTooCostly(
-                f"the filter looks at more than {MOST_WORK_ON_ONE:,} characters of job "
-                f"{self.view.id} alone: use fewer terms that look inside of texts"
+                f"the filter examines more than {MOST_WORK_ON_ONE:,} characters of job "
+                f"{self.view.id} alone: use fewer terms that search within texts"
             )
 
     def contains(self, text: str, folded_word: str) -> bool:
-        """Return whether a word stands in a text, in any case."""
+        """Return whether a text contains a word, ignoring case."""
         self.spend(len(text))
         folded = self._folded.get(text)
         if folded is None:
@@ -86,22 +86,22 @@ Fits: TypeAlias = Callable[[str, Subject], bool]
 
 
 class Value(msgspec.Struct, frozen=True):
-    """The right side of a term; `literal` where it was quoted, so that `*` and `,` are themselves."""
+    """The right side of a term; `literal` if it was quoted, so that `*` and `,` are themselves."""
 
     text: str
     literal: bool = False
 
     def alternatives(self) -> tuple[str, ...]:
-        """Return what a comma separates; a quoted value is one."""
+        """Return the alternatives that commas separate; a quoted value is a single one."""
         return (self.text,) if self.literal else tuple(self.text.split(","))
 
 
 def make_test(field: str, operator: str, value: Value) -> Test:
-    """Return the test of one term; ValueError says what would be right."""
+    """Return the test of one term; ValueError names the expected form."""
     if operator == "~" and not value.literal and _EXPRESSION.fullmatch(value.text):
         inner = value.text[1:-1]
         raise ValueError(
-            f"~ looks for a text and knows no regular expressions: write {field}~{inner}, "
+            f"~ searches for a text, not for a regular expression: write {field}~{inner}, "
             f'{field}:*{inner}* with * and ? in it, or {field}~"{value.text}" for the slashes themselves'
         )
     if field.startswith("data."):
@@ -110,13 +110,13 @@ def make_test(field: str, operator: str, value: Value) -> Test:
     if maker is None:
         known = ", ".join(sorted([*_MAKERS, "data.PATH"]))
         raise ValueError(
-            f'no field {field!r:.60}; there are {known} (put quotes around text: "a:b")'
+            f'no field {field!r:.60}; the fields are {known} (put quotes around text: "a:b")'
         )
     return maker(operator, value)
 
 
 def mentions(word: str) -> Test:
-    """Return the test of a bare word: part of the id, the detail or the failure, in any case."""
+    """Return the test of a bare word: part of the id, the detail or the failure, ignoring case."""
     folded = word.casefold()
 
     def test(subject: Subject) -> bool:
@@ -127,15 +127,15 @@ def mentions(word: str) -> Test:
 
 
 def read_states(value: Value) -> frozenset[State]:
-    """Read the states that a `state:` term names; ValueError lists them."""
+    """Parse the states that a `state:` term names; ValueError lists the valid ones."""
     try:
         return frozenset(State(name) for name in value.alternatives())
     except ValueError as error:
-        raise ValueError("state: takes " + ", ".join(State)) from error
+        raise ValueError("state: must be one of " + ", ".join(State)) from error
 
 
 def read_types(value: Value) -> tuple[str, ...]:
-    """Read the types or globs that a `type:` term names."""
+    """Parse the types or globs that a `type:` term names."""
     for glob in value.alternatives():
         if not _TYPE_GLOB.fullmatch(glob):
             raise ValueError("type: takes a type or a pattern such as pothole.*")
@@ -143,7 +143,7 @@ def read_types(value: Value) -> tuple[str, ...]:
 
 
 def read_duration_ms(text: str) -> int:
-    """Read `90s`, `5m`, `1h`, `2d`, `1w` (a bare number is seconds) into milliseconds."""
+    """Parse `90s`, `5m`, `1h`, `2d`, `1w` (a bare number is seconds) into milliseconds."""
     found = _DURATION.fullmatch(text)
     milliseconds = int(float(found[1]) * _MILLISECONDS[found[2]]) if found else LAST_MS + 1
     if milliseconds > LAST_MS:
@@ -312,22 +312,22 @@ _MAKERS: Final[Mapping[str, Callable[[str, Value], Test]]] = {
 FIELDS: Final = (*_MAKERS, "data.PATH")
 """Every field of the language, for completion."""
 EXAMPLES: Final[Mapping[str, tuple[str, str]]] = {
-    "state": ("state:dead,rejected", "one of these states; state!=dead is every other"),
+    "state": ("state:dead,rejected", "one of these states; state!=dead matches all others"),
     "type": ("type:pothole.*", "the type, with * and ?"),
-    "id": ("id~5cbbc315", "a part of the id, as lists show its end; id: takes it whole"),
-    "reason": ("reason:timeout", "why it was rejected, held or is dead"),
-    "by": ("by:road-closure", "who said so: a rule, a validator, an operator"),
+    "id": ("id~5cbbc315", "part of the id (lists show its end); id: matches the whole id"),
+    "reason": ("reason:timeout", "why it is rejected, held or dead"),
+    "by": ("by:road-closure", "what decided it: a rule, a validator, an operator"),
     "validator": ("validator:duplicate", "rejected by this validator"),
-    "detail": ("detail~'3.1 m away'", "the words beside the reason; quotes around blanks"),
+    "detail": ("detail~'3.1 m away'", "the text beside the reason; put quotes around blanks"),
     "error": ("error~timeout", "class and message of the last failure"),
-    "worker": ("worker:factory-1*", "who holds it, or held it last"),
+    "worker": ("worker:factory-1*", "the worker that runs it, or ran it last"),
     "unique_key": ("unique_key:ward-7", "its unique key"),
-    "case": ("case:case-5b1e*", "the case that it made"),
+    "case": ("case:case-5b1e*", "the case that it created"),
     "cause": ("cause:0a1b2c3d4e5f", "its failure group (hms-svc jobs groups)"),
-    "attempts": ("attempts>3", "how often it was tried; attempt is the same"),
+    "attempts": ("attempts>3", "how often it was attempted; attempt is a synonym"),
     "priority": ("priority>=5", "its priority"),
-    "age": ("age>1h", "since it was enqueued: ms s m h d w"),
-    "suspect": ("suspect:yes", "its worker died with it"),
-    "data.PATH": ("data.ward:7", "a value of the payload; data.photos.0.url goes inside"),
+    "age": ("age>1h", "time since it was enqueued, in ms s m h d w"),
+    "suspect": ("suspect:yes", "its worker died while running it"),
+    "data.PATH": ("data.ward:7", "a value of the payload; data.photos.0.url for nested ones"),
 }
-"""For each field an example and what it asks for, for the help."""
+"""For each field an example and its meaning, for the help."""

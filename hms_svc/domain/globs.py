@@ -1,4 +1,4 @@
-"""Patterns with `*` and `?`, matched in linear work where no `?` stands behind a `*`."""
+"""Patterns with `*` and `?`, matched in linear time if no `?` follows a `*`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 CHARACTERS: Final = frozenset("*?")
 _STEPS: Final = 1_000_000
-"""Comparisons of one call at most, which no other thread of the process comes between."""
+"""Comparisons of one call at most: no other thread of the process can run during one."""
 Spend = Callable[[int], None]
 
 
@@ -18,7 +18,7 @@ def has_globs(text: str) -> bool:
 
 
 class Glob:
-    """One pattern: `*` is any text, `?` any one character, everything else itself."""
+    """One pattern: `*` matches any text, `?` any one character, everything else itself."""
 
     def __init__(self, text: str) -> None:
         pieces = text.split("*")
@@ -28,23 +28,23 @@ class Glob:
         self._last = _Piece(pieces[-1])
 
     def matches(self, text: str, spend: Spend) -> bool:
-        """Return whether the whole text fits. `spend` is told the work beforehand, in characters."""
+        """Return whether the whole text matches. `spend` is called with the work beforehand, in characters."""
         spend(len(text))
         if self._is_whole:
-            return len(text) == self._first.length and self._first.stands_at(text, 0)
+            return len(text) == self._first.length and self._first.matches_at(text, 0)
         start, end = self._first.length, len(text) - self._last.length
-        if start > end or not self._first.stands_at(text, 0):
+        if start > end or not self._first.matches_at(text, 0):
             return False
         for piece in self._middle:
             found = piece.find(text, start, end, spend)
             if found < 0:
                 return False
             start = found + piece.length
-        return start <= end and self._last.stands_at(text, end)
+        return start <= end and self._last.matches_at(text, end)
 
 
 class _Piece:
-    """What stands between two stars; always as long."""
+    """The part between two stars; its length is fixed."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -53,13 +53,13 @@ class _Piece:
         if "?" in text:
             self._pattern = re.compile(".".join(map(re.escape, text.split("?"))), re.DOTALL)
 
-    def stands_at(self, text: str, place: int) -> bool:
+    def matches_at(self, text: str, place: int) -> bool:
         if self._pattern is None:
             return text.startswith(self._text, place)
         return self._pattern.match(text, place) is not None
 
     def find(self, text: str, start: int, end: int, spend: Spend) -> int:
-        """Return the first place between, -1 where there is none."""
+        """Return the first match between start and end, -1 if there is none."""
         if self._pattern is None:
             return text.find(self._text, start, end)
         places = _STEPS // self.length

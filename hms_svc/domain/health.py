@@ -1,4 +1,4 @@
-"""How an installation is: its troubles, in words, with since when. Times are Unix milliseconds."""
+"""The health of an installation: its problems, each with a text and when it began. Times are Unix milliseconds."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class Level(StrEnum):
     """The severity of a problem."""
 
     DOWN = "down"
-    """Nothing is worked on, or nothing new is taken."""
+    """No job is processed, or none is accepted."""
     DEGRADED = "degraded"
     """Some of the work is not done, or is done late."""
     NOTE = "note"
-    """Somebody wanted it so, or nothing suffers yet."""
+    """It is intended, or has no consequence yet."""
 
 
 class TroubleKind(StrEnum):
@@ -48,54 +48,54 @@ ENGINE_KINDS: Final = frozenset(
         TroubleKind.DATABASE_FULL, TroubleKind.BROKER_SLOW, TroubleKind.DATABASE_SLOW,
     }
 )  # fmt: skip
-"""Kinds that are known without the queues and workers, which a broker that is away does not tell."""
+"""Kinds that are known without the queues and workers, which an unreachable broker cannot report."""
 _LEVELS: Final = tuple(Level)
 _KINDS: Final = tuple(TroubleKind)
 
 
 class Trouble(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that is amiss: in a few `words`, with `detail` for who has the room.
+    """One problem: a short text (`message`), and `detail` for views with more space.
 
-    `since` is when it began by what is recorded, else when the process that tells it saw it first.
+    `since` is when it began if that is recorded, else when the reporting process first saw it.
     With `since_oldest` it is when the oldest of the waiting jobs was enqueued.
     """
 
     kind: TroubleKind
     level: Level
-    words: str
+    message: str
     since: int
     detail: str = ""
     since_oldest: bool = False
 
-    def told(self, now_ms: int) -> str:
-        """Return the words with how long it has lasted, or how old the oldest waiting job is.
+    def summary(self, now_ms: int) -> str:
+        """Return the text with how long it has lasted, or how old the oldest waiting job is.
 
         `no workers, 3,000 jobs waiting, oldest 4 m`; `1 of 2 workers silent for 20 s, 3 running jobs`.
         """
         took = now_ms - self.since
         if took < 1000:
-            return self.words
+            return self.message
         age = duration_text(took, units=1)
         if self.since_oldest:
-            return f"{self.words}, oldest {age}"
-        what, comma, besides = self.words.partition(", ")
+            return f"{self.message}, oldest {age}"
+        what, comma, besides = self.message.partition(", ")
         return f"{what} for {age}{comma}{besides}"
 
     def line(self, now_ms: int) -> str:
-        """Return one line of it: how bad it is, the words, and the detail."""
+        """Return one line: the level, the text, and the detail."""
         detail = f"; {self.detail}" if self.detail else ""
-        return f"{self.level}: {self.told(now_ms)}{detail}"
+        return f"{self.level}: {self.summary(now_ms)}{detail}"
 
     @property
     def rank(self) -> tuple[int, int]:
-        """What troubles are sorted by, the worst first."""
+        """The sort key of problems, the worst first."""
         return (_LEVELS.index(self.level), _KINDS.index(self.kind))
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """All troubles at a time, the worst first; none is well.
+    """All problems at a time, the worst first; empty if all is well.
 
-    `is_whole` says that queues and workers were looked at, not only the engines.
+    `is_whole` is whether queues and workers were checked, not only the engines.
     """
 
     at: int
@@ -104,9 +104,9 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def level(self) -> Level | None:
-        """The level of the worst trouble, None while all is well."""
+        """The level of the worst problem, None if all is well."""
         return self.troubles[0].level if self.troubles else None
 
     def has(self, kind: TroubleKind) -> bool:
-        """Return whether there is trouble of a kind."""
+        """Return whether there is a problem of a kind."""
         return any(trouble.kind is kind for trouble in self.troubles)

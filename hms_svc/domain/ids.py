@@ -15,39 +15,39 @@ from hms_svc.domain.strict_json import encode
 JOB_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 JOB_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 RESERVED_PREFIX: Final = "hms:"
-"""What the ids of jobs begin with that hms-svc makes of others: no producer can submit one."""
+"""Prefix of the ids of jobs that hms-svc creates itself: no producer can submit one."""
 _NAMESPACE: Final = bytes.fromhex("6f2d6c1e5a515c3b9a573f1f0f0d8710")
 
 
 def new_job_id() -> str:
-    """Make a UUIDv7 (RFC 9562, section 5.7): 48 bits of Unix milliseconds, then randomness."""
+    """Return a new UUIDv7 (RFC 9562, section 5.7): 48 bits of Unix milliseconds, then randomness."""
     number = int.from_bytes(os.urandom(10), "big") | (time.time_ns() // 1_000_000) << 80
     return _write_uuid(number, version=7)
 
 
 def check_job_id(value: object, field: str = "id") -> str:
-    """Return `value` where it is a legal job id, else raise MalformedJob naming the field."""
+    """Return `value` if it is a legal job id, else raise MalformedJob naming the field."""
     if isinstance(value, str) and JOB_ID.fullmatch(value):
         return value
     raise MalformedJob(f"{field} {brief(value)} does not match [A-Za-z0-9._:-]{{1,128}}", field)
 
 
 def check_job_type(value: object) -> str:
-    """Return `value` where it is a legal job type, else raise MalformedJob."""
+    """Return `value` if it is a legal job type, else raise MalformedJob."""
     if isinstance(value, str) and JOB_TYPE.fullmatch(value):
         return value
     raise MalformedJob(f"type {brief(value)} does not match [a-z0-9][a-z0-9._-]{{0,127}}", "type")
 
 
 def name_based_id(*parts: str) -> str:
-    """Make the UUIDv5 of the parts: the same parts give the same id, on every machine."""
+    """Return the UUIDv5 of the parts: the same parts give the same id, on every machine."""
     name = _NAMESPACE + "\n".join(parts).encode()
     digest = hashlib.sha1(name, usedforsecurity=False).digest()
     return _write_uuid(int.from_bytes(digest[:16], "big"), version=5)
 
 
 def derived_id(kind: str, *parts: str) -> str:
-    """Return the id of a job that hms-svc makes: `hms:`, what kind it is, and the UUIDv5 of the parts."""
+    """Return the id of a job that hms-svc creates: `hms:`, its kind, and the UUIDv5 of the parts."""
     return f"{RESERVED_PREFIX}{kind}:{name_based_id(kind, encode(parts).decode())}"
 
 
@@ -57,10 +57,10 @@ def follow_up_id(job_id: str, type: str) -> str:
 
 
 def is_reserved_id(job_id: str, running: str = "") -> bool:
-    """Return whether an id is kept for jobs that hms-svc makes.
+    """Return whether an id is reserved for jobs that hms-svc creates.
 
-    While the job `running` runs, which is one of these, those that go on from its own id
-    are free: that id, one of `.`, `_`, `:` and `-`, and a further part.
+    While the job `running` runs, which is such a job, ids that continue its own
+    are allowed: that id, one of `.`, `_`, `:` and `-`, and a further part.
     """
     if not job_id.startswith(RESERVED_PREFIX):
         return False
@@ -76,10 +76,10 @@ def _write_uuid(number: int, version: int) -> str:
 
 
 def event_id(job_id: str, name: str, key: str) -> str:
-    """Make the stable id of an event: `key` is the fence, the handler's key or an ordinal."""
+    """Return the stable id of an event: `key` is the fence, the handler's key or an ordinal."""
     return name_based_id(job_id, name, key)
 
 
 def case_id(job_id: str, key: str) -> str:
-    """Make the stable id of the case that the effect (job id, key) creates."""
+    """Return the stable id of the case that the effect (job id, key) creates."""
     return "case-" + name_based_id(job_id, "case", key)

@@ -1,4 +1,4 @@
-"""The job envelope: what a producer submits, and what a worker is given."""
+"""The job envelope: what a producer submits, and what a worker receives."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ MAX_PRIORITY: Final = 1000
 MAX_KEY_CHARACTERS: Final = 256
 MAX_TRACESTATE_CHARACTERS: Final = 512
 MOST_NAMES_COMPARED: Final = 100
-"""Unknown fields of one job that are held against the known ones: that takes time for each."""
+"""Unknown fields of one job that are compared with the known ones: that takes time for each."""
 INTERNAL_TYPES: Final = frozenset({"envelope.receive", "event.deliver"})
-"""Made by hms-svc alone: what they carry was checked, or is signed as ours. No edge takes one."""
+"""Types of jobs that only hms-svc creates: their content was checked, or is signed. They cannot be submitted."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One accepted piece of work. Times are Unix milliseconds; bytes are JSON of ours.
+    """One accepted job. Times are Unix milliseconds; bytes are trusted JSON.
 
     `data` is the payload, `meta` an object of the producer's, `extra` the
-    envelope fields that nobody here reads: kept and handed on. A higher
-    `priority` (-1000 to 1000) runs first within its type; None is the one that
+    unknown envelope fields, which are kept and passed on. A higher
+    `priority` (-1000 to 1000) runs first within its type; None means the one that
     the type declares.
     """
 
@@ -67,7 +67,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class LeaseToken(msgspec.Struct, frozen=True, gc=False):
     """Proof of ownership: the job, the fence of this claim, and where the broker keeps it.
 
-    `locator` is the broker's own short cut to the record (SQLite: its row).
+    `locator` is the broker's own shortcut to the record (SQLite: its row).
     """
 
     job_id: str
@@ -85,10 +85,10 @@ class Lane(StrEnum):
 class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A job claimed by a worker until `lease_until` (milliseconds of the lease clock).
 
-    `attempt` counts claims of this run, `claims` all of them ever: from the
-    second one on the job may have left effects behind. `approvals` are the
-    holds that humans have approved (`Permission.key`), since the last deny; `DENIED` is
-    among them where there was one.
+    `attempt` counts the claims of this run, `claims` those of all runs: from the
+    second one on, the job may have left effects behind. `approvals` are the
+    holds that humans have approved (`Permission.key`) since the last denial; `DENIED` is
+    among them if there was one.
     """
 
     job: Job
@@ -104,7 +104,7 @@ class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def log_fields(job_id: str, type: str, attempt: int) -> dict[str, str | int]:
-    """Return what a log record about a job carries, as its `extra`."""
+    """Return the fields that a log record about a job carries, as its `extra`."""
     return {"job_id": job_id, "job_type": type, "attempt": attempt}
 
 
@@ -112,19 +112,19 @@ NAMES: Final = (
     "id", "type", "data", "enqueued_at", "not_before", "expires_at", "priority",
     "max_attempts", "unique_key", "traceparent", "tracestate", "meta", "retried_from",
 )  # fmt: skip
-"""The fields of a job; any others are kept, and handed on."""
+"""The fields of a job; any others are kept, and passed on."""
 _KNOWN: Final = frozenset(NAMES)
 
 
 def read_job(
     value: JsonValue, *, now_ms: int, default_type: str | None = None, any_names: bool = False
 ) -> Job:
-    """Make a job of a strictly read JSON value, or raise MalformedJob naming each field at fault.
+    """Return the job in a strictly parsed JSON value, or raise MalformedJob naming each field at fault.
 
     `default_type` serves producers whose queue names the type. The value has
-    passed `read_strict`; a missing id is made here. What `check_handed_in` refuses
-    is refused, and so is a name that can only be a known one misspelt, but with `any_names`:
-    records that were kept are read as they are.
+    passed `read_strict`; a missing id is generated here. What `check_submitted` rejects
+    is rejected, and so is a name that is most likely a misspelt field. `any_names` allows
+    such names: stored records are read as they are.
     """
     if not isinstance(value, dict):
         raise MalformedJob(f"a job is a JSON object, not {_kind(value)}")
@@ -133,7 +133,7 @@ def read_job(
     try:
         job = _read_job(value, extra, now_ms, default_type)
         if not misspellings:
-            check_handed_in(job)
+            check_submitted(job)
             return job
     except MalformedJob:
         pass
@@ -165,7 +165,7 @@ def _read_job(
 
 
 def _misspellings(value: dict[str, JsonValue], extra: dict[str, JsonValue]) -> list[FieldFault]:
-    """Find names that can only be known ones: of those that the job does not name itself."""
+    """Return the fields that are probably misspelt, among those that the job does not have itself."""
     free = [name for name in NAMES if name not in value]
     found = ((name, misspelt(name, free)) for name in islice(extra, MOST_NAMES_COMPARED))
     return [
@@ -176,10 +176,10 @@ def _misspellings(value: dict[str, JsonValue], extra: dict[str, JsonValue]) -> l
 
 
 def _faults(value: dict[str, JsonValue], default_type: str | None) -> list[FieldFault]:
-    """Find all that is wrong with the fields of a job: one that is right has nothing here."""
+    """Return everything that is wrong with the fields of a job; valid fields are not listed."""
     checks: list[Callable[[], object]] = [
-        lambda: None if value.get("id") is None else _handed_in_id(check_job_id(value["id"])),
-        lambda: _handed_in_type(_type(value, default_type)),
+        lambda: None if value.get("id") is None else _check_submitted_id(check_job_id(value["id"])),
+        lambda: _check_submitted_type(_type(value, default_type)),
         lambda: _data(value),
         *(partial(_time, value, name) for name in ("not_before", "expires_at")),
         lambda: _priority(value),
@@ -201,7 +201,7 @@ def _faults(value: dict[str, JsonValue], default_type: str | None) -> list[Field
 def _type(value: dict[str, JsonValue], default_type: str | None) -> str:
     given = value.get("type", default_type)
     if given is None:
-        raise MalformedJob("type is missing: write it into the job or pass --type", "type")
+        raise MalformedJob("type is missing: add it to the job or pass --type", "type")
     return check_job_type(given)
 
 
@@ -231,25 +231,25 @@ def _max_attempts(value: dict[str, JsonValue]) -> int | None:
     return _integer(value, "max_attempts", 1, 1000)
 
 
-def check_handed_in(job: Job, running: str = "") -> None:
-    """Raise MalformedJob for a type or an id that only hms-svc itself gives to jobs.
+def check_submitted(job: Job, running: str = "") -> None:
+    """Raise MalformedJob for a type or an id that only hms-svc itself may give to a job.
 
-    `running` is the id of the job whose handler hands this one in: see `is_reserved_id`.
+    `running` is the id of the job whose handler submits this one: see `is_reserved_id`.
     """
-    _handed_in_type(job.type)
-    _handed_in_id(job.id, running)
+    _check_submitted_type(job.type)
+    _check_submitted_id(job.id, running)
 
 
-def _handed_in_type(type: str) -> None:
+def _check_submitted_type(type: str) -> None:
     if type in INTERNAL_TYPES:
-        raise MalformedJob(f"type {type} is made by hms-svc itself, never handed in", "type")
+        raise MalformedJob(f"type {type} is reserved for jobs that hms-svc creates itself", "type")
 
 
-def _handed_in_id(job_id: str, running: str = "") -> None:
+def _check_submitted_id(job_id: str, running: str = "") -> None:
     if is_reserved_id(job_id, running):
         raise MalformedJob(
-            f"id {job_id} begins with {RESERVED_PREFIX}, as only ids do that hms-svc makes itself:"
-            " give another, or none",
+            f"id {job_id} begins with {RESERVED_PREFIX}, which is reserved for jobs that hms-svc creates itself:"
+            " choose another id, or omit it",
             "id",
         )
 
@@ -270,7 +270,7 @@ def make_job(
     meta: dict[str, JsonValue] | None = None,
     retried_from: str | None = None,
 ) -> Job:
-    """Make a job of Python values, held to the same rules as foreign bytes."""
+    """Return a job made of Python values, which must follow the same rules as foreign bytes."""
     check_strict(data)
     check_strict(meta)
     limits = {"priority": priority, "max_attempts": max_attempts, "unique_key": unique_key}
@@ -292,7 +292,7 @@ def make_job(
 
 
 def encode_data(data: object) -> bytes:
-    """Write a strictly checked payload as bytes of ours; over 1 MiB is MalformedJob."""
+    """Return a strictly checked payload as JSON bytes; over 1 MiB is MalformedJob."""
     raw = encode(data)
     if len(raw) > MAX_DATA_BYTES:
         raise MalformedJob(f"data has {len(raw)} bytes; the limit is {MAX_DATA_BYTES}", "data")

@@ -1,4 +1,4 @@
-"""The rules of strict JSON: what no value may be, and where in a value it is said to be wrong."""
+"""The rules of strict JSON: which values are not allowed, and how the place of a fault is reported."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _UNWRITABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
 class Fault(Exception):
-    """What is wrong with a value. The steps to it are added from inside out, while this rises."""
+    """What is wrong with a value. The path to it is added from the inside out while this propagates."""
 
-    def __init__(self, words: str) -> None:
-        super().__init__(words)
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
         self.steps: list[str | int] = []
 
-    def told(self) -> str:
-        """Word the place and the fault."""
+    def located_message(self) -> str:
+        """Return the message with the place of the fault."""
         path = ""
         for step in reversed(self.steps):
             if len(path) >= _SHOWN_OF_A_STEP:
@@ -52,8 +52,8 @@ def _unique_pairs(pairs: Iterable[tuple[str, JsonValue]]) -> dict[str, JsonValue
 
 
 def key_twice(key: str) -> MalformedJson:
-    """Make the error of a key that is there already."""
-    return MalformedJson(f"key {key[:_SHOWN_OF_A_STEP]!r:.80} stands twice in one object")
+    """Return the error of a key that occurs twice."""
+    return MalformedJson(f"key {key[:_SHOWN_OF_A_STEP]!r:.80} occurs twice in one object")
 
 
 def _no_constant(name: str) -> Never:
@@ -61,18 +61,18 @@ def _no_constant(name: str) -> Never:
 
 
 def _integer(digits: str) -> int:
-    """Read an integer; of one with too many digits only that it is too large: int() is quadratic."""
+    """Parse an integer; one with too many digits is rejected unread, since int() is quadratic."""
     return int(digits) if len(digits) <= _DIGITS_OF_AN_INTEGER else MAX_INTEGER
 
 
 DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique_pairs, parse_constant=_no_constant)
-"""Reads a short text; ValueError for an integer of thousands of digits."""
+"""Parses a short text; ValueError for an integer of thousands of digits."""
 SCALARS: Final = json.JSONDecoder(parse_constant=_no_constant, parse_int=_integer)
-"""Reads one number or constant of a long text."""
+"""Parses one number or constant of a long text."""
 
 
 def check(value: Any, depth: int) -> None:
-    """Hold a value at this depth to the rules: raises Fault, or TooDeep."""
+    """Check a value at this depth against the rules: raises Fault, or TooDeep."""
     kind = type(value)
     if kind is str:
         check_text(value)
@@ -89,7 +89,7 @@ def check(value: Any, depth: int) -> None:
 
 
 def check_object(value: dict[Any, Any], depth: int) -> None:
-    """Hold an object, its keys and its members to the rules."""
+    """Check an object, its keys and its members against the rules."""
     if depth >= MAX_DEPTH:
         raise TooDeep
     for key, item in value.items():
@@ -104,14 +104,14 @@ def check_object(value: dict[Any, Any], depth: int) -> None:
 
 
 def check_array(value: list[Any] | tuple[Any, ...], depth: int) -> None:
-    """Hold an array and its members to the rules."""
+    """Check an array and its members against the rules."""
     if depth >= MAX_DEPTH:
         raise TooDeep
     if are_fine(value):
         return
     index = 0
     try:
-        for index, item in enumerate(value):  # noqa: B007 - told where one is at fault
+        for index, item in enumerate(value):  # noqa: B007 - reported if one is at fault
             check(item, depth + 1)
     except Fault as fault:
         fault.steps.append(index)
@@ -119,7 +119,7 @@ def check_array(value: list[Any] | tuple[Any, ...], depth: int) -> None:
 
 
 def are_fine(values: list[Any] | tuple[Any, ...]) -> bool:
-    """Return at once, where all values are of one simple kind, that none of them is at fault."""
+    """Return True if all values are of one simple kind and none is at fault; False if they have to be checked one by one."""
     kinds = set(map(type, values))
     if kinds == {int}:
         return bool(min(values) >= -MAX_INTEGER and max(values) < MAX_INTEGER)
@@ -127,7 +127,7 @@ def are_fine(values: list[Any] | tuple[Any, ...]) -> bool:
 
 
 def check_text(text: str) -> None:
-    """Refuse what no string of ours may have."""
+    """Reject a string with a character that is not allowed."""
     if text.isascii() and "\0" not in text:
         return
     if found := _UNWRITABLE.search(text):

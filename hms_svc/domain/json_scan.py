@@ -1,7 +1,7 @@
-"""Reading a large JSON text in pieces, strictly: no call takes long, whatever is in the text.
+"""Reading a large JSON text in pieces, strictly: no single call takes long, whatever the text contains.
 
-Between two pieces the interpreter can turn to other threads, where one call of a
-C parser would hold them all. The work is linear in the text.
+Between two pieces the interpreter can switch to other threads, while one call of a
+C parser would block them all. The work is linear in the text.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from hms_svc.domain.json_rules import (
 )
 
 PIECE: Final = 32 * 1024
-"""Characters that are read in one call: some milliseconds, whatever they are."""
+"""Characters that are read in one call: a few milliseconds, whatever they are."""
 MOST_CONTAINERS: Final = 250_000
 _BYTES_OF_A_CONTAINER: Final = 16
-"""In a text so long that it may have more than `MOST_CONTAINERS`: one for each so many characters."""
+"""The limit for longer texts: one container for each so many characters."""
 _LEAST_ADVANCE: Final = 4096
 _SPACE: Final = " \t\n\r"
 _STRING: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -38,7 +38,7 @@ _skip_space: Final = re.compile("[ \t\n\r]*").match
 
 
 def check_containers(text: str) -> None:
-    """Refuse what would be far more work, and far more memory, than its bytes let expect."""
+    """Reject a text that would take far more work and memory than its size suggests."""
     most = max(MOST_CONTAINERS, len(text) // _BYTES_OF_A_CONTAINER)
     if _brackets(text) <= most:
         return
@@ -52,7 +52,7 @@ def _brackets(text: str) -> int:
 
 
 class _Gate:
-    """Bounds the work of attempts that fail: the next one is allowed some way further on, and so forth."""
+    """Bounds the work of attempts that fail: after each failure the next one is allowed only further on."""
 
     def __init__(self) -> None:
         self._closed_until = 0
@@ -63,7 +63,7 @@ class _Gate:
         return at >= self._closed_until
 
     def failed(self, at: int) -> None:
-        """Close it for a while, and for longer where attempts fail one after another."""
+        """Close it for a while, and for longer if attempts fail one after another."""
         self._closed_until = at + self._gap
         self._gap *= 2
 
@@ -73,10 +73,10 @@ class _Gate:
 
 
 class Scan:
-    """Reads one text in pieces, with the words of Python's decoder for what is no JSON.
+    """Reads one text in pieces, with the error messages of Python's decoder.
 
-    Many members of a container are read in one call up to a comma within 32 KiB, and a
-    container that ends within 32 KiB is, too. Where neither can be, values are
+    Many members of a container are read in one call up to a comma within 32 KiB, as is a
+    container that ends within 32 KiB. If neither is possible, values are
     read one by one.
     """
 
@@ -154,8 +154,8 @@ class Scan:
                 self._add(members, some[0], depth)
                 mark, at = self._mark(some[1])
             if mark != '"':
-                told = "Expecting property name enclosed in double quotes"
-                raise self._no_json(told, at - len(mark))
+                message = "Expecting property name enclosed in double quotes"
+                raise self._no_json(message, at - len(mark))
             at = self._member(members, at, depth)
             mark, at = self._mark(at)
             if mark == "}":
@@ -171,10 +171,10 @@ class Scan:
         members |= more
 
     def _members(self, opening: str, at: int, closing: str) -> tuple[Any, int] | None:
-        """Read members up to a comma, in one call; gives them, and what comes after the comma.
+        """Read members up to a comma, in one call; return them, and what follows the comma.
 
-        A comma within a string or a container leaves that open, so that no JSON is
-        made of it by closing this one.
+        A comma within a string or a container leaves that open, so closing this container
+        does not make valid JSON of it.
         """
         if not self._for_members.is_open(at):
             return None
@@ -225,7 +225,7 @@ class Scan:
         return text, end
 
     def _mark(self, at: int) -> tuple[str, int]:
-        """Return the next character that is no space, empty at the end, and what comes after it."""
+        """Return the next character that is not a space, empty at the end, and the position after it."""
         mark = self._text[at : at + 1]
         if mark and mark in _SPACE:
             at = self._after_space(at)
@@ -239,5 +239,5 @@ class Scan:
             return found.end()
         return at
 
-    def _no_json(self, told: str, at: int) -> json.JSONDecodeError:
-        return json.JSONDecodeError(told, self._text, at)
+    def _no_json(self, message: str, at: int) -> json.JSONDecodeError:
+        return json.JSONDecodeError(message, self._text, at)

@@ -43,7 +43,7 @@ WAITING: Final = frozenset({State.SCHEDULED, State.QUEUED, State.HELD, State.RET
 DELAYED: Final = frozenset({State.SCHEDULED, State.RETRYING})
 """States that wait for a time."""
 ENDS_WITHOUT_EFFECTS: Final = frozenset({State.REJECTED, State.CANCELLED})
-"""Ends that a job with a case does not have: it is dead instead, for the same reason."""
+"""Ends that a job with a case does not have: it becomes dead instead, for the same reason."""
 
 REASON_PAYLOAD: Final = "payload"
 REASON_GOVERNANCE: Final = "governance"
@@ -120,12 +120,12 @@ MOVES: Final[dict[State | None, dict[State, frozenset[Cause]]]] = {
         _S.HELD: frozenset({Cause.UNDONE}),
     },
 }
-"""From a state (None: not yet accepted) to each state it may reach, and by which causes."""
+"""From each state (None: not yet accepted) to the states it may reach, and by which causes."""
 
 
 def beside_case(detail: str, case_id: str) -> str:
-    """Return the detail of an end that leaves a case standing, with the case named."""
-    return f"{detail}; {case_id} stands" if detail else f"{case_id} stands"
+    """Return the detail of an end that leaves an open case behind, with the case named."""
+    return f"{detail}; {case_id} remains open" if detail else f"{case_id} remains open"
 
 
 def may_move(source: State | None, target: State) -> bool:

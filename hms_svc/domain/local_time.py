@@ -1,4 +1,4 @@
-"""Times as people read them: in one time zone for the whole process, which is named beside them.
+"""Times for people: in one time zone for the whole process, which is named beside them.
 
 Programs get RFC 3339 in UTC (`timestamps`).
 """
@@ -26,7 +26,7 @@ class Zone:
         self._set = time_zone(name) if name else None
 
     def at(self, unix_ms: int) -> datetime:
-        """Return a moment in the zone; of a time that none stands for, the last or the first."""
+        """Return a moment in the zone; a time out of range becomes the first or the last moment."""
         try:
             moment = datetime.fromtimestamp(unix_ms / 1000, UTC)
             return moment if self.is_utc else moment.astimezone(self._set)
@@ -35,16 +35,16 @@ class Zone:
 
 
 ZONE: Final = Zone()
-"""That of this process."""
+"""The zone of this process."""
 
 
 def clock(unix_ms: int | None) -> str:
-    """Write the time of day: `14:03:59`."""
+    """Return the time of day: `14:03:59`."""
     return "" if unix_ms is None else f"{ZONE.at(unix_ms):%H:%M:%S}"
 
 
 def moment(unix_ms: int | None) -> str:
-    """Write date and time with their zone: `2026-11-24 14:03:59 EST`."""
+    """Return date and time with their zone: `2026-11-24 14:03:59 EST`."""
     if unix_ms is None:
         return ""
     return f"{ZONE.at(unix_ms):%Y-%m-%d %H:%M:%S} {zone_name(unix_ms)}"

@@ -1,4 +1,4 @@
-"""How a run can end: what a handler may ask for, and what the runtime decides."""
+"""How a run can end: what a handler may request, and what the runtime decides."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hms_svc.domain.lifecycle import Cause, State
 
 
 class JobOutcome(Exception):
-    """What a handler or a validator may ask of the runtime, by returning or raising it."""
+    """What a handler or a validator may request of the runtime, by returning or raising it."""
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and vars(other) == vars(self)
@@ -40,7 +40,7 @@ class Snooze(JobOutcome):
 
 
 class Cancel(JobOutcome):
-    """Cancel this job. One that has a case ends `dead`, `cancelled`, with its case named."""
+    """Cancel this job. A job that has a case ends `dead`, `cancelled`, with its case named."""
 
     __match_args__ = ("why",)
 
@@ -50,7 +50,7 @@ class Cancel(JobOutcome):
 
 
 class DeadLetter(JobOutcome):
-    """Return this job up at once, without another attempt."""
+    """Give up on this job at once, without another attempt."""
 
     __match_args__ = ("why",)
 
@@ -68,12 +68,12 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Disposition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What becomes of a claimed job: one value for every way that a run can end or go on.
+    """What becomes of a claimed job: one value for every way in which a run can end or continue.
 
     `delay_ms` belongs to `retrying` and `scheduled`: how long it waits, by the clock of the broker; `give_back` undoes
-    the count of this attempt, `counted_give_back` adds to its bounded number.
+    the count of this attempt, `counted_give_back` adds to its limited number.
     `hold` is (action, rule, payload digest) of a held job. `uncertain`: the case database may
-    hold an effect of this run that nobody was notified of, so the job must not end as if it had none.
+    contain an effect of this run that was not confirmed, so the job must not end as if it had none.
     """
 
     state: State

@@ -15,13 +15,13 @@ _HARMFUL: Final = re.compile(
 def plain(text: str) -> str:
     """Return one line of text in which every control, bidi and zero-width character is visible.
 
-    C0 and DEL become their pictures (`␛`, `␊`); all others their number, `<U+202E>`.
+    C0 and DEL become their symbols (`␛`, `␊`); all others their number, `<U+202E>`.
     """
-    return _HARMFUL.sub(_picture, text)
+    return _HARMFUL.sub(_symbol, text)
 
 
 def plain_lines(text: str) -> str:
-    """Do the same to text of several lines: line feeds stay, tabs become four spaces."""
+    """Return text of several lines made harmless: line feeds stay, tabs become four spaces."""
     lines = text.replace("\r\n", "\n").split("\n")
     return "\n".join(plain(line.replace("\t", "    ")) for line in lines)
 
@@ -37,7 +37,7 @@ def shorten(text: str, width: int) -> str:
 
 
 def brief(value: object) -> str:
-    """Write a JSON value of a stranger's in at most 80 characters; of a large one only its kind."""
+    """Return a foreign JSON value in at most 80 characters; for a large one only its kind."""
     if isinstance(value, str):
         return f"{value[:80]!r:.80}"
     if isinstance(value, dict | list | tuple):
@@ -47,12 +47,12 @@ def brief(value: object) -> str:
 
 
 def plural(value: int, noun: str) -> str:
-    """Write a number with its noun: `1 job`, `1,200 jobs`."""
+    """Return a number with its noun: `1 job`, `1,200 jobs`."""
     return f"{value:,} {noun}" if value == 1 else f"{value:,} {noun}s"
 
 
 def duration_text(milliseconds: int, *, units: int = 2) -> str:
-    """Write a duration in its largest units, `3 m 5 s`."""
+    """Return a duration in its largest units, `3 m 5 s`."""
     seconds = max(milliseconds, 0) // 1000
     sizes = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
     parts: list[str] = []
@@ -63,7 +63,7 @@ def duration_text(milliseconds: int, *, units: int = 2) -> str:
     return " ".join(parts[:units])
 
 
-def _picture(found: re.Match[str]) -> str:
+def _symbol(found: re.Match[str]) -> str:
     number = ord(found[0])
     if number < 0x20:
         return chr(0x2400 + number)

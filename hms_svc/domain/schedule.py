@@ -1,4 +1,4 @@
-"""Cron schedules: when the next tick is, what it is called, and how it reads in words."""
+"""Cron schedules: when the next tick is, the id of its job, and how it reads as text."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from hms_svc.domain.time_zones import UTC_NAME, time_zone
 FIELDS: Final = 5
 _TICK: Final = re.compile(re.escape(RESERVED_PREFIX) + r"tick:([^:]+):[0-9]{8}T[0-9]{4}Z")
 _LONGEST_READABLE: Final = 100
-"""Leaves room for what a tick's handler adds for the ids of jobs that it submits."""
+"""Leaves space for what a tick's handler appends for the ids of jobs that it submits."""
 
 
 class Schedule(msgspec.Struct, frozen=True):
-    """Five cron fields, and the time zone whose clocks they mean.
+    """Five cron fields, and the time zone in which they apply.
 
-    Where clocks change, ticks at a set hour come once, as with Debian's cron;
-    one in an hour that is left out comes at its end.
+    When clocks change, ticks at a set hour come once, as with Debian's cron;
+    a tick in a skipped hour comes at its end.
     """
 
     cron: str
@@ -31,12 +31,12 @@ class Schedule(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """The fields, and the zone behind them where it is not UTC; `read_schedule` reads it."""
+        """The fields, followed by the zone unless it is UTC; `read_schedule` parses it."""
         return self.cron if self.time_zone == UTC_NAME else f"{self.cron} {self.time_zone}"
 
     @property
-    def words(self) -> str:
-        """Return it as plain text."""
+    def description(self) -> str:
+        """Return the schedule in plain English."""
         return f"{CronSim(self.cron, datetime.now(UTC)).explain()} ({self.time_zone})"
 
     def next_after(self, unix_ms: int) -> int:
@@ -53,39 +53,39 @@ class Schedule(msgspec.Struct, frozen=True):
 
 
 def make_schedule(cron: str, time_zone: str = UTC_NAME) -> Schedule:
-    """Check and make a schedule; BadInput says what would be right."""
-    wanted = "five fields such as */5 * * * * (minute, hour, day, month, weekday)"
+    """Return a checked schedule; BadInput names the expected form."""
+    expected = "five fields such as */5 * * * * (minute, hour, day, month, weekday)"
     if len(cron.split()) != FIELDS:
-        raise BadInput(f"schedule {cron!r:.80} does not have {wanted}")
+        raise BadInput(f"schedule {cron!r:.80} does not have {expected}")
     schedule = Schedule(" ".join(cron.split()), time_zone)
     try:
         schedule.next_after(0)
     except CronSimError as error:
-        raise BadInput(f"schedule {cron!r:.80}: {error}; want {wanted}") from error
+        raise BadInput(f"schedule {cron!r:.80}: {error}; expected {expected}") from error
     except StopIteration as error:
-        raise BadInput(f"schedule {cron!r:.80} never comes") from error
+        raise BadInput(f"schedule {cron!r:.80} never occurs") from error
     return schedule
 
 
 def read_schedule(text: str) -> Schedule:
-    """Read what `Schedule.text` wrote."""
-    words = text.split()
-    return make_schedule(" ".join(words[:FIELDS]), " ".join(words[FIELDS:]) or UTC_NAME)
+    """Parse the text of `Schedule.text`."""
+    fields = text.split()
+    return make_schedule(" ".join(fields[:FIELDS]), " ".join(fields[FIELDS:]) or UTC_NAME)
 
 
 def tick_id(type: str, tick_ms: int) -> str:
-    """Return the id of the one job of a tick: whoever submits it, it is the same job."""
+    """Return the id of the one job of a tick: the same whichever process submits it."""
     stamp = datetime.fromtimestamp(tick_ms / 1000, UTC).strftime("%Y%m%dT%H%MZ")
     named = f"{RESERVED_PREFIX}tick:{type}:{stamp}"
     return named if len(named) <= _LONGEST_READABLE else derived_id("tick", type, stamp)
 
 
 def type_of_tick(job_id: str) -> str:
-    """Return the type whose tick's job has this id; empty where the id says none."""
+    """Return the type whose tick's job has this id; empty if the id is not a tick's."""
     found = _TICK.fullmatch(job_id)
     return found[1] if found else ""
 
 
 def check_time_zone(name: str) -> None:
-    """Raise BadInput for the name of a time zone that is not known here."""
+    """Raise BadInput for an unknown time zone."""
     time_zone(name)

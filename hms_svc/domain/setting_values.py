@@ -1,4 +1,4 @@
-"""How the values of settings are read, whether a file, the environment or an option gave them."""
+"""How the values of settings are parsed, whether they come from a file, the environment or an option."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from hms_svc.domain.utf8 import has_surrogates
 PLACES: Final = frozenset(
     {"broker_url", "database_url", "data_dir", "namespace", "profile", "production"}
 )
-"""What says which installation is meant: a context takes none of it from elsewhere."""
+"""The settings that identify an installation: a context inherits none of them."""
 Reader = Callable[[object], Any]
-"""Reads a value as file, environment or option gave it; ValueError says what would be right."""
+"""Parses a value from file, environment or option; ValueError names the expected form."""
 
 
 def number(low: float, high: float, unit: str = "seconds") -> Reader:
-    """Read a number in a range, whole or not, also as text."""
+    """Return a reader of a number in a range, whole or not, also as text."""
 
     def read(value: object) -> float:
         right = f"a number of {unit} from {low:g} to {high:g}"
@@ -35,7 +35,7 @@ def number(low: float, high: float, unit: str = "seconds") -> Reader:
 
 
 def whole(low: int, high: int) -> Reader:
-    """Read a whole number in a range, also as text."""
+    """Return a reader of a whole number in a range, also as text."""
 
     def read(value: object) -> int:
         text = str(value).strip()
@@ -49,7 +49,7 @@ def whole(low: int, high: int) -> Reader:
 
 
 def text(pattern: str, right: str) -> Reader:
-    """Read text that matches a pattern and that UTF-8 can carry."""
+    """Return a reader of text that matches a pattern and that UTF-8 can encode."""
 
     def read(value: object) -> str:
         if not isinstance(value, str) or not _fits(pattern, value):
@@ -60,7 +60,7 @@ def text(pattern: str, right: str) -> Reader:
 
 
 def choice(*allowed: str) -> Reader:
-    """Read one of several names, whatever their case."""
+    """Return a reader of one of several names, ignoring case."""
     folded = {name.casefold(): name for name in allowed}
 
     def read(value: object) -> str:
@@ -73,22 +73,22 @@ def choice(*allowed: str) -> Reader:
 
 
 def flag(value: object) -> bool:
-    """Read yes or no, in one of the ways to write it."""
+    """Parse a boolean, in one of the usual spellings."""
     found = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
     if str(value).casefold() not in found:
         raise ValueError("true or false")
     return found[str(value).casefold()]
 
 
-def words(pattern: str, right: str) -> Reader:
-    """Read a list, or words with commas between them, of which each matches a pattern."""
+def text_list(pattern: str, right: str) -> Reader:
+    """Return a reader of a list, or of items separated by commas, each of which matches a pattern."""
 
     def read(value: object) -> tuple[str, ...]:
         items = value.split(",") if isinstance(value, str) else value
         if not isinstance(items, list | tuple):
             raise ValueError(right)
         found = tuple(item.strip() if isinstance(item, str) else "" for item in items)
-        if not all(_fits(pattern, word) for word in found):
+        if not all(_fits(pattern, item) for item in found):
             raise ValueError(right)
         return found
 
@@ -96,10 +96,10 @@ def words(pattern: str, right: str) -> Reader:
 
 
 def networks(value: object) -> tuple[str, ...]:
-    """Read a list of IP addresses and networks, or words with commas between them."""
+    """Parse a list of IP addresses and networks, or items separated by commas."""
     right = "a list of IP addresses or networks, such as 127.0.0.1 or 10.0.0.0/8"
     try:
-        return tuple(str(ip_network(word)) for word in words(r"\S+", right)(value))
+        return tuple(str(ip_network(item)) for item in text_list(r"\S+", right)(value))
     except ValueError as error:
         raise ValueError(right) from error
 
@@ -109,33 +109,37 @@ def _fits(pattern: str, value: str) -> bool:
 
 
 def take_table(content: dict[str, Any], name: str, file: str) -> dict[str, Any]:
-    """Take a table out of the content of the configuration file; empty where there is none."""
+    """Remove a table from the content of the configuration file and return it; empty if there is none."""
     found = content.pop(name, {})
     if not isinstance(found, dict):
-        raise BadSetting(f"setting {name} ({file}) is wrong: want a table, [{name}]")
+        raise BadSetting(f"setting {name} ({file}) is wrong: expected a table, [{name}]")
     return found
 
 
 def settings_of_context(contexts: Mapping[str, Any], name: str, file: str) -> dict[str, Any]:
-    """Return what the configuration file says of a context; its name is its profile, unless it says another.
+    """Return the settings of a context in the configuration file; its name is its profile, unless it names another.
 
-    Raises BadSetting for one that there is not, and for one that leaves the place of its queue or of its
+    Raises BadSetting for an unknown context, and for one that leaves the place of its queue or of its
     cases to the defaults, which are those of this machine.
     """
     found = contexts.get(name)
     if not isinstance(found, dict):
         known = (
             ", ".join(sorted(contexts))
-            or f"none: [contexts.{name}] in the configuration file names one"
+            or f"none: [contexts.{name}] in the configuration file defines one"
         )
-        raise BadSetting(f"no context {name!r}{f' ({file})' if file else ''}; there are {known}")
+        raise BadSetting(
+            f"no context {name!r}{f' ({file})' if file else ''}; the contexts are {known}"
+        )
     try:
         flag(found.get("read_only", False))
     except ValueError as error:
-        raise BadSetting(f"read_only of context {name} is wrong: want {error}") from error
+        raise BadSetting(
+            f"setting read_only of context {name} is wrong: expected {error}"
+        ) from error
     if "data_dir" not in found and not {"broker_url", "database_url"} <= found.keys():
         raise BadSetting(
-            f"context {name} does not say where its queue and its cases are: name broker_url and "
+            f"context {name} does not say where its queue and its cases are: set broker_url and "
             "database_url, or data_dir"
         )
     return {"profile": name, **found}

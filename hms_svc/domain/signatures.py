@@ -1,4 +1,4 @@
-"""Signatures of webhooks, made and checked as standardwebhooks.com says: v1, HMAC-SHA256."""
+"""Signatures of webhooks, made and checked according to standardwebhooks.com: v1, HMAC-SHA256."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
 def signing_key(secret: str, name: str = "webhook_secret") -> bytes:
     """Return the bytes of a secret: base64 after `whsec_`, else its UTF-8.
 
-    Raises BadSetting with the `name` of the secret where it is empty or not base64.
+    Raises BadSetting with the `name` of the secret if it is empty or not base64.
     """
     if not secret:
         raise BadSetting(f"{name} is missing: every webhook is signed")
@@ -35,7 +35,7 @@ def signing_key(secret: str, name: str = "webhook_secret") -> bytes:
     try:
         key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
     except ValueError as error:
-        raise BadSetting(f"{name} is not base64 after {SECRET_PREFIX}") from error
+        raise BadSetting(f"{name} must be base64 after {SECRET_PREFIX}") from error
     if not key:
         raise BadSetting(f"{name} has nothing after {SECRET_PREFIX}")
     return key
@@ -52,20 +52,22 @@ def check_signature(sender: Sender, headers: Mapping[str, str], body: bytes, now
         _header(sender, headers, f"webhook-{name}") for name in ("id", "timestamp", "signature")
     )
     if not (stamp.isascii() and stamp.isdecimal() and len(stamp) <= _LONGEST_STAMP):
-        raise NotSigned(f"webhook-timestamp {stamp!r:.40} is not in whole Unix seconds")
+        raise NotSigned(f"webhook-timestamp {stamp!r:.40} is not a whole number of Unix seconds")
     age_seconds = now_ms // 1000 - int(stamp)
     if abs(age_seconds) > TOLERANCE_SECONDS:
-        told = f"{abs(age_seconds)} s {'old' if age_seconds > 0 else 'ahead'}"
-        raise NotSigned(f"webhook-timestamp {stamp} is {told}; {TOLERANCE_SECONDS} s are allowed")
+        difference = f"{abs(age_seconds)} s {'old' if age_seconds > 0 else 'ahead'}"
+        raise NotSigned(
+            f"webhook-timestamp {stamp} is {difference}; the limit is {TOLERANCE_SECONDS} s"
+        )
     signatures = [signature.encode() for signature in given.split()]
     rights = [sign(secret, message_id, int(stamp), body).encode() for secret in sender.secrets]
     fits = [hmac.compare_digest(right, each) for right in rights for each in signatures]
     if not any(fits):
-        raise NotSigned(f"webhook-signature fits no secret of sender {sender.name}")
+        raise NotSigned(f"webhook-signature matches no secret of sender {sender.name}")
 
 
 def _header(sender: Sender, headers: Mapping[str, str], name: str) -> str:
     value = headers.get(name, "")
     if not value:
-        raise NotSigned(f"{name} is missing: requests of sender {sender.name} are signed")
+        raise NotSigned(f"{name} is missing: requests of sender {sender.name} must be signed")
     return value

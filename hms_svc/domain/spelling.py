@@ -1,4 +1,4 @@
-"""Names that are none: which known one was meant."""
+"""Suggestions for unknown names: which known one was meant."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LEAST_FOR_TWO: Final = 8
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence that tells of the nearest known name; "" where none is near."""
+    """Return the end of a sentence that suggests the nearest known name; "" if none is near."""
     from difflib import get_close_matches
 
     found = get_close_matches(name, list(known), n=1, cutoff=0.5)
@@ -21,11 +21,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def misspelt(name: str, known: Iterable[str]) -> str:
-    """Return the known name that can hardly but be meant, "" where the name may be one of its own.
+    """Return the known name that was almost certainly meant, "" if the name may be a valid other one.
 
-    Case, `-` and `_` aside it differs in nothing, in one character where the known name has four, or in
-    two where it has eight and begins alike; a character that is left out, added or changed counts, or two that
-    are swapped. Below eight one that is added or changed makes another word: `metal`, `beta`.
+    Ignoring case, `-` and `_`, it differs in nothing, in one character if the known name has four, or in
+    two if it has eight and begins alike; a character that is left out, added or changed counts, or two that
+    are swapped. Below eight, a character added or changed makes another word: `metal`, `beta`.
     """
     return "" if len(name) > _LONGEST else _misspelt(name, tuple(known))
 

@@ -1,4 +1,4 @@
-"""The one strict reading of JSON at every edge, and the fast codec for what is already ours."""
+"""Strict parsing of JSON at every edge, and the fast codec for trusted JSON."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ __all__ = [
 
 _SORTED_AT_ONCE: Final = 10_000
 encode: Final = msgspec.json.Encoder().encode
-"""Write a value of ours as JSON bytes."""
+"""Encode a trusted value as JSON bytes."""
 encode_sorted: Final = msgspec.json.Encoder(order="sorted").encode
-"""Write a value of ours as JSON bytes with sorted keys: equal values give equal bytes."""
+"""Encode a trusted value as JSON bytes with sorted keys: equal values give equal bytes."""
 decode: Final = msgspec.json.Decoder(float_hook=float).decode
-"""Read JSON bytes that we wrote ourselves.
+"""Decode JSON bytes that hms-svc wrote itself.
 
-Floats are Python's to read: msgspec takes up to 10 µs for one near the limits of a double.
+Python parses floats: msgspec takes up to 10 µs for one near the limits of a double.
 """
 
 
 def encode_canonical(value: JsonValue) -> bytes:
-    """Write a strictly read value so that equal JSON gives equal bytes: sorted keys, 1.0 as 1."""
+    """Encode a strictly parsed value so that equal JSON gives equal bytes: sorted keys, 1.0 as 1."""
     return encode(_canonical(value))
 
 
 def is_same_json(one: bytes, other: bytes) -> bool:
-    """Return whether bytes of ours say the same: `1.0` is `1`, `true` is not."""
+    """Return whether trusted bytes have the same meaning: `1.0` is `1`, `true` is not."""
     return one == other or encode_canonical(decode(one)) == encode_canonical(decode(other))
 
 
@@ -67,7 +67,7 @@ def _canonical(value: JsonValue) -> JsonValue:
 
 
 def _in_order(keys: list[str]) -> Iterable[str]:
-    """Sort keys; very many in runs, so that no call takes long."""
+    """Sort keys; very many of them in chunks, so that no call takes long."""
     if len(keys) <= _SORTED_AT_ONCE:
         return sorted(keys)
     starts = range(0, len(keys), _SORTED_AT_ONCE)
@@ -75,17 +75,17 @@ def _in_order(keys: list[str]) -> Iterable[str]:
 
 
 def read_strict(raw: bytes) -> JsonValue:
-    """Read foreign bytes as JSON, or raise MalformedJson with the fault in words.
+    """Parse foreign bytes as JSON, or raise MalformedJson with a description of the fault.
 
-    Refused: bytes that are not UTF-8, or begin with its byte-order mark, more than 64 levels, a key twice in one
+    Rejected: bytes that are not UTF-8, or begin with its byte-order mark, more than 64 levels, a key twice in one
     object, NaN and infinities (also by overflow), integers of 2^63 and beyond,
     lone surrogates, NUL, more than 250,000 arrays and objects (in texts of more than
     4 MB one for each 16 bytes).
     """
     if not raw.strip(b" \t\r\n"):
-        raise MalformedJson("empty: no JSON value")
+        raise MalformedJson("empty: expected a JSON value")
     if raw.startswith(MARK):
-        raise MalformedJson("begins with a byte-order mark, which JSON does not: leave it out")
+        raise MalformedJson("begins with a byte-order mark, which JSON does not allow: remove it")
     try:
         text = raw.decode()
         value: JsonValue
@@ -105,17 +105,17 @@ def read_strict(raw: bytes) -> JsonValue:
     except (RecursionError, TooDeep) as error:
         raise MalformedJson(f"nested deeper than {MAX_DEPTH} levels") from error
     except Fault as fault:
-        raise MalformedJson(fault.told()) from fault
+        raise MalformedJson(fault.located_message()) from fault
     except ValueError as error:
         raise MalformedJson("an integer of 2^63 or beyond") from error
     return value
 
 
 def check_strict(value: object) -> None:
-    """Hold a Python value to the same rules as foreign bytes; raise MalformedJson with its path."""
+    """Check a Python value against the same rules as foreign bytes; raise MalformedJson with its path."""
     try:
         check(value, 0)
     except TooDeep as error:
         raise MalformedJson(f"nested deeper than {MAX_DEPTH} levels") from error
     except Fault as fault:
-        raise MalformedJson(fault.told()) from fault
+        raise MalformedJson(fault.located_message()) from fault

@@ -12,11 +12,11 @@ UTC_NAME: Final = "UTC"
 
 
 def time_zone(name: str) -> tzinfo:
-    """Return the time zone of a name. Raises BadInput where it is not known here."""
+    """Return the time zone of a name. Raises BadInput if it is unknown."""
     try:
         return UTC if name == UTC_NAME else ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        why = "want a name such as Europe/Paris"
+        why = "expected a name such as Europe/Paris"
         if not available_timezones():
-            why = "there is no time-zone data at all: install the package tzdata"
-        raise BadInput(f"time zone {name!r:.80} is not known here: {why}") from error
+            why = "this machine has no time-zone data: install the package tzdata"
+        raise BadInput(f"time zone {name!r:.80} is unknown: {why}") from error

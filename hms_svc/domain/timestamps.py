@@ -16,20 +16,20 @@ MILLISECOND: Final = timedelta(milliseconds=1)
 LAST_MS: Final = (datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC) - EPOCH) // MILLISECOND - 1
 _CYCLE_YEARS: Final = 400
 _CYCLE_MS: Final = 146_097 * 86_400_000
-"""After so many years the calendar repeats itself."""
+"""The calendar repeats itself after so many years."""
 _GRAMMAR: Final = re.compile(
     r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})[Tt]"
     r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})(?:\.(?P<fraction>[0-9]+))?"
     r"(?P<zone>[Zz]|(?P<sign>[+-])(?P<off_hour>[01][0-9]|2[0-3]):(?P<off_minute>[0-5][0-9]))?"
 )
-"""RFC 3339, section 5.6; the zone may be missing, so that this can be said in words."""
+"""RFC 3339, section 5.6; the zone is optional here, so that its absence gets a message of its own."""
 _LONGEST: Final = 64
 
 
 def to_rfc3339(unix_ms: int) -> str:
-    """Write Unix milliseconds as RFC 3339 in UTC with milliseconds, `2026-01-02T03:04:05.678Z`.
+    """Return Unix milliseconds as RFC 3339 in UTC with milliseconds, `2026-01-02T03:04:05.678Z`.
 
-    Any number has a text: years outside of 0 to 9999 are written with a sign, as in ISO 8601.
+    Any number has a text: years outside of 0 to 9999 have a sign, as in ISO 8601.
     """
     cycles, rest = divmod(unix_ms, _CYCLE_MS)
     moment = EPOCH + timedelta(milliseconds=rest)
@@ -39,11 +39,11 @@ def to_rfc3339(unix_ms: int) -> str:
 
 
 def from_rfc3339(text: str) -> int:
-    """Read an RFC 3339 time into Unix milliseconds; digits beyond them are cut off.
+    """Parse an RFC 3339 time into Unix milliseconds; further digits are cut off.
 
-    As the standard writes it: lower-case `t` and `z` are allowed, and `:60` where a leap
-    second can be (the end of a month in UTC), which is read as the second after it. Raises
-    BadInput naming the text where it is no such time, has no zone, or is outside of the
+    As the standard allows, `t` and `z` may be lower-case, and `:60` is accepted where a leap
+    second can be (the end of a month in UTC) and is read as the second after it. Raises
+    BadInput naming the text if it is not such a time, has no zone, or is outside of the
     years 1970 to 9000 in UTC.
     """
     found = _GRAMMAR.fullmatch(text) if len(text) <= _LONGEST else None
@@ -69,14 +69,14 @@ def _moment(text: str, found: re.Match[str]) -> int:
     )
     leap = second == 60
     try:
-        # A year that is divided as this one stands for those that datetime does not know.
+        # A year with the same calendar replaces those that datetime does not support.
         local = datetime(_CYCLE_YEARS * 5 + year % _CYCLE_YEARS, month, day, hour, minute,
                          second - leap, tzinfo=UTC)  # fmt: skip
     except ValueError as error:
         raise _no_time(text) from error
     at = local - _offset(found)
     if leap and (at.hour, at.minute, (at + timedelta(days=1)).day) != (23, 59, 1):
-        raise BadInput(f"{text!r} has a second 60 where no leap second can be")
+        raise BadInput(f"{text!r} has a second 60 at a time that cannot be a leap second")
     at += timedelta(seconds=leap, milliseconds=int((found["fraction"] or "0")[:3].ljust(3, "0")))
     cycles = year // _CYCLE_YEARS - 5
     return (at - EPOCH) // MILLISECOND + cycles * _CYCLE_MS

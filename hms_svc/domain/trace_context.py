@@ -1,4 +1,4 @@
-"""W3C Trace Context: which trace a job goes on with."""
+"""W3C Trace Context: the trace that a job continues."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ _TRACESTATE: Final = re.compile(rf"[\x20-\x7e]{{1,{MAX_TRACESTATE_CHARACTERS}}}"
 
 
 class TraceContext(NamedTuple):
-    """`traceparent` (section 3.2), and the `tracestate` (3.3) of the systems that it came through."""
+    """`traceparent` (section 3.2), and the `tracestate` (3.3) of the systems that it passed through."""
 
     traceparent: str
     tracestate: str | None = None
 
     def headers(self) -> dict[str, str]:
-        """Return the headers that carry it on."""
+        """Return the headers that propagate it."""
         found = {"traceparent": self.traceparent, "tracestate": self.tracestate}
         return {name: value for name, value in found.items() if value}
 
 
 def read_traceparent(value: object) -> str | None:
-    """Return a `traceparent` as it is, None for what is none."""
+    """Return a valid `traceparent` unchanged, None for an invalid one."""
     return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else None
 
 
 def read_trace_context(traceparent: object, tracestate: object = None) -> TraceContext | None:
-    """Return what two headers say; None without a `traceparent`, and no `tracestate` that is none."""
+    """Return the context of two headers; None without a valid `traceparent`; an invalid `tracestate` is dropped."""
     parent = read_traceparent(traceparent)
     if parent is None:
         return None
@@ -40,12 +40,12 @@ def read_trace_context(traceparent: object, tracestate: object = None) -> TraceC
 
 
 def context_of(job: Job) -> TraceContext | None:
-    """Return the context that a job carries."""
+    """Return the trace context of a job."""
     return None if job.traceparent is None else TraceContext(job.traceparent, job.tracestate)
 
 
 def with_context(job: Job, context: TraceContext | None) -> Job:
-    """Return a job that carries this context, unless it has its own."""
+    """Return the job with this context, unless it has its own."""
     if context is None or job.traceparent:
         return job
     return msgspec.structs.replace(

@@ -1,4 +1,4 @@
-"""What governance says about an action: allow, hold or deny; who says so, and why."""
+"""Governance decisions about an action: allow, hold or deny, with the rule and the reason."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Effect(StrEnum):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """One policy decision: `rule` is the id of the rule that decided, `reason` its words."""
+    """One policy decision: `rule` is the id of the rule that decided, `reason` its text."""
 
     effect: Effect
     rule: str
@@ -28,11 +28,11 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 DENIED: Final = "!"
-"""Among the approvals of a job: it was denied since, so no yes that stands with its case counts."""
+"""Among the approvals of a job: it was denied since then, so no approval recorded with its case counts."""
 
 
 class Permission(msgspec.Struct, frozen=True, array_like=True):
-    """A recorded yes: to this action, under this rule, with a payload of this digest (SHA-256)."""
+    """A recorded approval: of this action, under this rule, with a payload of this digest (SHA-256)."""
 
     action: str
     rule: str
@@ -40,5 +40,5 @@ class Permission(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def key(self) -> str:
-        """Return one word that stands for all three: what an approval of a hold is recorded as."""
+        """Return one string for all three: what an approval of a hold is recorded as."""
         return hashlib.sha256(encode([self.action, self.rule, self.digest])).hexdigest()[:40]

@@ -18,7 +18,7 @@ def version() -> str:
 
 
 def installed_distributions() -> dict[str, str]:
-    """Return the version of each distribution of this package that is installed, by its name."""
+    """Return the installed distributions of this package, each name with its version."""
     from importlib import metadata
 
     found = {}

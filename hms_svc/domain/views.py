@@ -1,4 +1,4 @@
-"""Read models for operators: what console, CLI and HTTP show. Times are Unix milliseconds."""
+"""Read models for operators: what console, CLI and HTTP API show. Times are Unix milliseconds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class WorkerState(StrEnum):
 
 
 class WorkerRequest(msgspec.Struct, frozen=True):
-    """The state that an operator wants a worker to be in: `by` whom, why, and since when (Unix ms)."""
+    """The state that an operator requested of a worker, with the requester, the reason and the time (Unix ms)."""
 
     state: WorkerState
     by: str
@@ -29,7 +29,7 @@ class WorkerRequest(msgspec.Struct, frozen=True):
 
 
 class QueueCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """How many jobs of one type stand in each state; `intake` are foreign pushes not yet read."""
+    """How many jobs of one type are in each state; `intake` are foreign pushes not yet processed."""
 
     queued: int = 0
     scheduled: int = 0
@@ -44,13 +44,13 @@ class QueueCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueueView(msgspec.Struct, frozen=True, kw_only=True):
-    """One queue. `oldest_queued_at` is when its longest waiting ready job was enqueued.
+    """One queue. `oldest_queued_at` is when the longest-waiting ready job was enqueued.
 
     `next_due_at` is when its next scheduled job becomes ready. `counters` are the running totals of `stats:{type}`: accepted, claimed,
     completed, failed, retried, rejected, dead, cancelled, discarded.
-    `intake_paused` is only where `paused` is: the HTTP servers take no new jobs either.
+    `intake_paused` implies `paused`: the HTTP servers accept no new jobs either.
     `overdue` counts the jobs in processing whose lease has run out, the first of them at `overdue_since`.
-    `served` says that a live worker claims of it; `quiet_workers` have its handler, and claim nothing.
+    `served` is whether a live worker claims from it; `quiet_workers` have its handler, but claim nothing.
     `faults` has a sentence for each key of the queue that other programs write to and that has the wrong Redis type.
     """
 
@@ -71,10 +71,10 @@ class QueueView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
-    """One job in a list. `cause` names the failure group of one that is dead, rejected or retrying.
+    """One job in a list. `cause` names the failure group of a dead, rejected or retrying job.
 
-    `fence` is that of its last claim, 0 before the first; `approvals` how many
-    holds of it humans have approved.
+    `fence` is that of its last claim, 0 before the first; `approvals` is the number
+    of its holds that humans have approved.
     """
 
     id: str
@@ -102,7 +102,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
-    """One claim of a job. `error` is the class and message, `traceback` the rest of it."""
+    """One claim of a job. `error` is the class and message, `traceback` the rest."""
 
     attempt: int
     started_at: int
@@ -125,7 +125,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProgressView(msgspec.Struct, frozen=True, kw_only=True):
-    """One report from inside a handler: a share from 0 to 1 where it gave one, and its words.
+    """One progress report of a handler: a share from 0 to 1 if it gave one, and its text.
 
     With `log` it is a line of the handler's log.
     """
@@ -138,7 +138,7 @@ class ProgressView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the broker knows of one job. `envelope` is its wire form, `raw` foreign bytes kept."""
+    """All that the broker knows about one job. `envelope` is its wire form, `raw` the foreign bytes as received."""
 
     view: JobView
     result: bytes | None
@@ -154,19 +154,19 @@ class JobDetail(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def last_progress(self) -> ProgressView | None:
-        """The newest report that is not a line of the log."""
+        """The newest report that is not a log line."""
         return next((line for line in reversed(self.progress) if not line.log), None)
 
 
 class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     """One worker process: `busy` of its `slots` run the jobs `jobs`, or are `hung`.
 
-    A hung slot is held by a function that runs on past the end of its job.
+    A hung slot is occupied by a function that runs on past the end of its job.
 
     `lease_ends` (Unix ms) has for each of the jobs when its lease ends or ended.
     `schedules` are the types it submits by cron, with the texts of their schedules; `type_slots` the
-    types that may take less than all slots, with how many. `state` is what the worker itself
-    told last; `request` what an operator has asked of it, None where nobody has.
+    types that are limited to fewer than all slots, with the limit. `state` is the worker's last
+    report; `request` is what an operator has requested of it, None if nothing.
     """
 
     id: str
@@ -188,24 +188,24 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def claims(self) -> bool:
-        """Whether it takes new jobs, by what it told last; a suspect lane takes none."""
+        """Whether it takes new jobs, according to its last report; a suspect lane takes none."""
         return self.state is WorkerState.WORKING and self.lane == Lane.NORMAL
 
     @property
     def pending_request(self) -> WorkerRequest | None:
-        """What an operator has asked of it and it has not taken up yet."""
+        """The request of an operator that it has not applied yet."""
         is_pending = self.request is not None and self.request.state is not self.state
         return self.request if is_pending and self.state is not WorkerState.STOPPING else None
 
     def slots_of(self, type: str) -> int:
-        """Return how many of its slots jobs of a type may take; 0 where it does not serve it."""
+        """Return how many of its slots jobs of a type may use; 0 if it does not serve it."""
         return dict(self.type_slots).get(type, self.slots) if type in self.types else 0
 
 
 class JobPage(msgspec.Struct, frozen=True):
     """One page of a list; `cursor` continues it, None at the end.
 
-    `looked` counts records read, `work` the characters that the filter looked at in them.
+    `looked` counts records read, `work` the characters that the filter examined in them.
     """
 
     jobs: tuple[JobView, ...]
@@ -215,17 +215,17 @@ class JobPage(msgspec.Struct, frozen=True):
 
 
 RECENT_SLOT_MS: Final = 300_000
-"""How much time each number of `FailureGroup.recent` stands for, from a multiple of it on."""
+"""The interval that each number of `FailureGroup.recent` counts; intervals begin at multiples of it."""
 
 
 class FailureGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """Jobs that stand dead or rejected for one cause, or are retrying after failures of it.
+    """Jobs that are dead or rejected for one cause, or retrying after failures with it.
 
     `id` is what the filter's `cause:` takes. `pattern` is the message with its
     variables taken out, `error` the error's class. `recent` counts the jobs that
-    came in each five minutes of the last hour, oldest first, the present ones last.
+    arrived in each five minutes of the last hour, oldest first, the current ones last.
 
-    Of retrying jobs it counts their failures, and `first_at` is the first since the
+    For retrying jobs it counts their failures, and `first_at` is the first since the
     group was last empty for an hour. `next_at` is when the first of them is due, None in other states.
     """
 
@@ -246,7 +246,7 @@ class FailureGroup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ActOutcome(msgspec.Struct, frozen=True):
-    """What an act did to one job: done, or why not."""
+    """What an action did to one job: done, or why not."""
 
     job_id: str
     done: bool
@@ -254,7 +254,7 @@ class ActOutcome(msgspec.Struct, frozen=True):
 
 
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One audit row: who did what to which subject, and the link of the hash chain once sealed."""
+    """One audit row: actor, action and subject, and the link of the hash chain once sealed."""
 
     number: int = 0
     at: int
@@ -267,7 +267,7 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditFault(msgspec.Struct, frozen=True):
-    """One thing that speaks against the audit chain: where, its kind in a word, and in a sentence."""
+    """One fault of the audit chain: its link, its kind, and a sentence."""
 
     link: int
     fault: str

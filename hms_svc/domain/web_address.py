@@ -1,4 +1,4 @@
-"""Addresses that we send to: http or https, and nothing secret in them."""
+"""Addresses that we send to: http or https, without secrets in them."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ ANSWERS: Final[tuple[type[msgspec.Struct], ...]] = (
     ProblemAnswer, Accepted, JobPageAnswer, JobDetailAnswer, Explanation, OutcomeAnswer, PlanAnswer, QueueList, Paused,
     WorkerStateRequested, WorkerList, StatusAnswer, FailureList, ScheduleList, ScheduleRun, CaseAnswer, CasePage, AuditPageAnswer, Received,
 )  # fmt: skip
-"""The whole answers; what stands in them comes with them."""
+"""The top-level answers; what they contain comes with them."""
 _CHOICES: Final[tuple[type[Enum], ...]] = (
     State,
     CaseStatus,

@@ -1,4 +1,4 @@
-"""The application put together: walls, routes, errors in one shape, and its own description."""
+"""The application: middleware, routes, errors in one shape, and its OpenAPI document."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hms_svc.domain.errors import HmsError
 from hms_svc.domain.version import version
 from hms_svc.http_api.context import ApiContext, context_of
 from hms_svc.http_api.methods import allowed
-from hms_svc.http_api.middleware import RequestGuard, our_fault
+from hms_svc.http_api.middleware import RequestGuard, internal_error
 from hms_svc.http_api.openapi import describe, operation_id, server
 from hms_svc.http_api.problems import FieldFaultAnswer, Problem, problem, problem_of
 from hms_svc.http_api.proxies import prefix_of
@@ -31,14 +31,14 @@ BODIES: Final[tuple[type[BaseModel], ...]] = (
 )  # fmt: skip
 ROUTERS: Final = (jobs, streams, queues, cases, envelopes, health)
 FAULTS: Final = (500, 503)
-"""What every route may answer."""
+"""The errors of every route."""
 MOST_FAULTS: Final = 50
 LEFT: Final = 499
-"""For the counters, as others write it: the client left before it was answered."""
+"""For the counters, as is customary: the client left before it was answered."""
 
 
 def routed() -> FastAPI:
-    """Make the application of the routes that the OpenAPI document has."""
+    """Return the application with the routes of the OpenAPI document."""
     app = FastAPI(
         title="hms-svc",
         version=version(),
@@ -61,7 +61,7 @@ def routed() -> FastAPI:
 
 
 def make_app(api: ApiContext, *, hosts: Iterable[str], web: bool = False) -> ASGIApp:
-    """Make the application of an HTTP server that answers to these names; `web` adds the console."""
+    """Return the application of an HTTP server that answers to these names; `web` adds the console."""
     app = routed()
     app.state.api = api
     for module in ROUTERS:
@@ -95,7 +95,7 @@ def make_app(api: ApiContext, *, hosts: Iterable[str], web: bool = False) -> ASG
 
 
 def _expect_answers(router: APIRouter, api: ApiContext) -> None:
-    """Let the answers that each route describes stand in the counters from the start."""
+    """Start the counters of the answers that each route describes at 0."""
     for route in router.routes:
         if isinstance(route, APIRoute):
             described = (int(code) for code in route.responses if str(code).isdecimal())
@@ -107,7 +107,7 @@ def _expect_answers(router: APIRouter, api: ApiContext) -> None:
 async def _hms_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HmsError)
     if request.scope["type"] == "websocket":
-        raise error  # The walls know whether the handshake is behind us.
+        raise error  # The middleware knows whether the handshake is complete.
     return problem_of(error)
 
 
@@ -118,11 +118,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if isinstance(error, Problem):
         return error.response()
     if error.status_code == 404:
-        return problem(404, "not-found", "nothing is here")
+        return problem(404, "not-found", "there is no such path")
     if error.status_code == 405:
         methods = allowed(request.url.path, request.app.state.paths)
-        told = f"{request.method} is none of the methods of this path: {methods}"
-        return problem(405, "method-not-allowed", told, headers={"allow": methods})
+        detail = f"this path does not allow {request.method}, only {methods}"
+        return problem(405, "method-not-allowed", detail, headers={"allow": methods})
     return problem(error.status_code, "http-error", str(error.detail))
 
 
@@ -134,8 +134,8 @@ async def _bad_parameters(_request: Request, error: Exception) -> Response:
         )
         for fault in error.errors()[:MOST_FAULTS]
     ]
-    told = "; ".join(f"{each.field}: {each.detail}" for each in errors)
-    return problem(400, "bad-input", told, errors=errors)
+    detail = "; ".join(f"{each.field}: {each.detail}" for each in errors)
+    return problem(400, "bad-input", detail, errors=errors)
 
 
 async def _left(_request: Request, _error: Exception) -> Response:
@@ -143,4 +143,4 @@ async def _left(_request: Request, _error: Exception) -> Response:
 
 
 async def _broken(_request: Request, _error: Exception) -> Response:
-    return our_fault()
+    return internal_error()

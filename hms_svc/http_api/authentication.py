@@ -1,4 +1,4 @@
-"""Who asks: a bearer token of ours, a JWT of the identity provider, or anybody on this machine."""
+"""Authentication: a bearer token of hms-svc, a JWT of the identity provider, or anybody on this machine."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 log: Final = logging.getLogger("hms_svc.http")
 FRESH_SECONDS: Final = 5.0
 STALE_SECONDS: Final = 600.0
-"""How long tokens that were read are believed while the database is away."""
+"""How long tokens that were read are trusted while the database is unavailable."""
 PATIENCE_SECONDS: Final = 0.25
-"""How long requests wait for a reading while older tokens can be believed."""
+"""How long requests wait for a read while older tokens can be used."""
 MOST_ACTOR: Final = 128
-"""Characters of a name in the audit log."""
+"""The most characters of a name in the audit log."""
 _IMPLIED: Final = {Scope.OPERATE: frozenset({Scope.OPERATE, Scope.VIEW})}
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """Who asks: `actor` in the audit log; `key` tells bearers of one name apart."""
+    """An authenticated caller: `actor` in the audit log; `key` distinguishes bearers of the same name."""
 
     actor: str
     scopes: frozenset[Scope]
@@ -40,16 +40,16 @@ class Principal(msgspec.Struct, frozen=True):
     rate: int = 0
 
     def may(self, scope: Scope) -> bool:
-        """Return whether this is allowed to them."""
+        """Return whether the caller has this scope."""
         return scope in self.scopes
 
 
 class Authentication:
-    """Knows the tokens as they were at most five seconds ago.
+    """Caches the tokens for at most five seconds.
 
-    Where no token was ever made and no identity provider is set, everybody who
-    reaches the socket is `local`; the HTTP server then listens on loopback only, refuses what
-    a proxy hands on, and stays open while the database is away. An HTTP server that has seen a token stays closed,
+    If no token was ever created and no identity provider is set, everybody who
+    reaches the socket is `local`; the HTTP server then listens on loopback only, rejects forwarded
+    requests, and stays open while the database is unavailable. An HTTP server that has seen a token stays closed,
     whatever becomes of the database.
     """
 
@@ -74,31 +74,31 @@ class Authentication:
         self._reading_since = -math.inf
 
     async def is_open(self) -> bool:
-        """Return whether nobody needs a token: none was ever made, and no identity provider is set."""
+        """Return whether no token is required: none was ever created, and no identity provider is set."""
         if not self._guarded:
             self._guarded = bool(await self._known())
         return not self._guarded
 
     async def check_forwarded(self, sign: str) -> None:
-        """Refuse, 401, what a proxy hands on, as `sign` tells, while nobody needs a token."""
+        """Reject, with 401, a request that a proxy has forwarded, as `sign` shows, while no token is required."""
         if await self.is_open():
             raise _unauthorized(
-                f"a proxy handed this on, as {sign} tells, and there is no token: whoever reaches "
-                "the proxy would be taken for local; first make one (hms-svc tokens create NAME "
+                f"a proxy forwarded this request, as {sign} shows, and there is no token: everybody who reaches "
+                "the proxy would count as local; first create a token (hms-svc tokens create NAME "
                 "--scope produce), or set jwks_url"
             )
 
     async def identify(
         self, authorization: str | None, *, believed_seconds: float = STALE_SECONDS
     ) -> Principal:
-        """Return who asks, from an `Authorization` header; Problem 401 where nobody is.
+        """Return the caller of an `Authorization` header; Problem 401 if it is not valid.
 
-        While the database is away, tokens are believed as they were so long ago at most.
+        While the database is unavailable, tokens that were read at most so long ago are trusted.
         """
         if await self.is_open():
             return self._local
         if not authorization:
-            raise _unauthorized("a bearer token is needed: Authorization: Bearer TOKEN")
+            raise _unauthorized("a bearer token is required: Authorization: Bearer TOKEN")
         scheme, _, text = authorization.partition(" ")
         if scheme.lower() != "bearer" or not text.strip():
             raise _unauthorized(
@@ -109,17 +109,17 @@ class Authentication:
     async def _bearer(self, text: str, believed_seconds: float) -> Principal:
         if bearer := read_bearer(text):
             token = (await self._known(believed_seconds)).get(bearer.id)
-            # Compared also where there is no such token: both take the same time.
+            # Compared also if there is no such token: both take the same time.
             digest = token.digest if token else "0" * 64
             if not hmac.compare_digest(digest, bearer.digest) or token is None:
-                raise _invalid("this token is not known")
+                raise _invalid("this token is unknown")
             return self._of_token(token)
         if self._provider is not None and text.count(".") == 2:
             found = await self._provider.verify(text)
             if found is not None:
                 subject, scopes = found
                 return Principal(subject[:MOST_ACTOR], _with_implied(scopes), subject)
-        raise _invalid("this token is not known")
+        raise _invalid("this token is unknown")
 
     def _of_token(self, token: Token) -> Principal:
         now = self._clock.now_ms()
@@ -127,7 +127,7 @@ class Authentication:
             raise _invalid("this token was revoked")
         if token.expires_at is not None and token.expires_at <= now:
             raise _invalid("this token has expired")
-        scopes = _with_implied(Scope(word) for word in token.scopes if word in set(Scope))
+        scopes = _with_implied(Scope(name) for name in token.scopes if name in set(Scope))
         return Principal(token.name, scopes, token.id, token.rate)
 
     async def _known(self, believed_seconds: float = STALE_SECONDS) -> dict[str, Token]:
@@ -141,11 +141,13 @@ class Authentication:
             left = max(0.0, self._reading_since + PATIENCE_SECONDS - loop.time())
             await asyncio.wait({self._reading}, timeout=left if knows else None)
         if not loop.time() - self._read_at < believed:
-            raise DatabaseUnavailable("the tokens cannot be read, and none are known")
+            raise DatabaseUnavailable(
+                "the tokens cannot be read from the database, and none are cached"
+            )
         return self._tokens
 
     async def _read(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Read once for all who ask meanwhile: an outage is not waited for by each in turn."""
+        """Read once for all concurrent callers: they share the wait for an outage."""
         began = loop.time()
         try:
             self._tokens = {token.id: token for token in await self._store.tokens()}
@@ -153,7 +155,11 @@ class Authentication:
             self._is_outdated = False
         except Outage as error:
             if not self._is_outdated:
-                log.warning("tokens as they were %.0f s ago: %s", began - self._read_at, error)
+                log.warning(
+                    "tokens could not be read; using those of %.0f s ago: %s",
+                    began - self._read_at,
+                    error,
+                )
             self._is_outdated = True
             self._tried_at = loop.time()
         finally:
@@ -165,10 +171,10 @@ def _with_implied(scopes: Iterable[Scope]) -> frozenset[Scope]:
 
 
 def forbidden(principal: Principal, scope: Scope, detail: str) -> Problem:
-    """Make the refusal of somebody known who lacks a scope, which the challenge names (RFC 6750)."""
+    """Return the refusal of a known caller who lacks a scope, which the challenge names (RFC 6750)."""
     prefix = JWT_SCOPE if principal.key.startswith(JWT_ACTOR) else ""
-    words = _challenge(error="insufficient_scope", scope=f"{prefix}{scope}")
-    return Problem(403, "forbidden", detail, words)
+    headers = _challenge(error="insufficient_scope", scope=f"{prefix}{scope}")
+    return Problem(403, "forbidden", detail, headers)
 
 
 def _invalid(detail: str) -> Problem:
@@ -180,6 +186,6 @@ def _unauthorized(detail: str, **challenge: str) -> Problem:
 
 
 def _challenge(**parameters: str) -> dict[str, str]:
-    told = {"realm": "hms-svc", **parameters}
-    words = ", ".join(f'{name}="{value}"' for name, value in told.items())
-    return {"www-authenticate": f"Bearer {words}"}
+    fields = {"realm": "hms-svc", **parameters}
+    headers = ", ".join(f'{name}="{value}"' for name, value in fields.items())
+    return {"www-authenticate": f"Bearer {headers}"}

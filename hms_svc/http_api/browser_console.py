@@ -1,4 +1,4 @@
-"""One console for a browser: the program's own, on a pseudo-terminal whose other end is a socket."""
+"""A console for a browser: the program's own, on a pseudo-terminal that is connected to a WebSocket."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NOT_HANDED_ON: Final = ("TMUX", "STY", "NO_COLOR", "HMS_SVC_TEST_FOLDER")
 
 
 class BrowserConsole:
-    """A process with a terminal of its own; it ends when that is closed."""
+    """A process with its own terminal; it exits when that is closed."""
 
     def __init__(self, process: asyncio.subprocess.Process, terminal: int) -> None:
         self._process = process
@@ -54,7 +54,7 @@ class BrowserConsole:
         return cls(process, terminal)
 
     async def read(self) -> bytes:
-        """Wait for what is shown next; empty where the console has ended."""
+        """Wait for output; empty if the console has exited."""
         while True:
             try:
                 return os.read(self._terminal, CHUNK_BYTES)
@@ -69,26 +69,26 @@ class BrowserConsole:
         await self._readable.wait()
 
     def _readable_now(self) -> None:
-        # The loop would report it at every turn until somebody reads.
+        # The loop would report it in every iteration until it is read.
         self._loop.remove_reader(self._terminal)
         self._readable.set()
 
     def write(self, keys: str) -> None:
-        """Hand on what was typed; what the console does not take is lost, as at a busy terminal."""
+        """Pass on what was typed; what the console does not read is lost, as at a busy terminal."""
         try:
             os.write(self._terminal, keys.encode("utf-8", "replace"))
         except OSError:
             return
 
     def resize(self, columns: int, lines: int) -> None:
-        """Return the console its new size."""
+        """Set the size of the console."""
         _set_size(self._terminal, columns, lines)
-        # Its terminal controls no process, so the kernel tells nobody.
+        # Its terminal controls no process, so the kernel sends no signal.
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGWINCH)
 
     async def close(self) -> None:
-        """Hang up, and see the process end."""
+        """Hang up, and wait for the process to exit."""
         self._loop.remove_reader(self._terminal)
         os.close(self._terminal)
         try:

@@ -1,4 +1,4 @@
-"""What the routes are given: one object, made when the HTTP server opens."""
+"""What the routes share: one object, created when the HTTP server starts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MOST_ACTORS: Final = 256
 
 
 class ApiContext:
-    """Everything behind the routes. `operations_for` makes the operator service of an actor."""
+    """The services behind the routes. `operations_for` returns the operator service of an actor."""
 
     def __init__(
         self,
@@ -64,13 +64,13 @@ class ApiContext:
         self._buckets: dict[str, Bucket] = {}
 
     def close(self) -> None:
-        """Let streams end: who follows is told that the HTTP server closes."""
+        """End all streams: followers are notified that the HTTP server closes."""
         self.closing.set()
-        self.events.wake_up.ring()
-        self.jobs.ring()
+        self.events.wake_up.wake()
+        self.jobs.wake()
 
     def operations(self, actor: str) -> Operations:
-        """Return the operator service in which this actor's acts are on record."""
+        """Return the operator service that records this actor's actions."""
         found = self._operations.get(actor)
         if found is None:
             found = self._operations[actor] = self._operations_for(actor)
@@ -79,15 +79,15 @@ class ApiContext:
         return found
 
     async def admit(self, authorization: str | None, scope: Scope | None) -> Principal:
-        """Return who asks; Problem 401, 403 or 429 where they may not, or not so often."""
-        # Who only reads numbers goes on reading them: they tell that the database is away.
+        """Return the caller; Problem 401, 403 or 429 if it is not allowed, or not so often."""
+        # Readers of metrics keep their access: the metrics report that the database is unavailable.
         believed = math.inf if scope is Scope.METRICS else STALE_SECONDS
         principal = await self.authentication.identify(authorization, believed_seconds=believed)
         if principal.rate:
             self._charge(principal)
         if scope is not None and not principal.may(scope):
-            words = f"this needs the scope {scope}, which {principal.actor} has not"
-            raise forbidden(principal, scope, words)
+            detail = f"this requires the scope {scope}, which {principal.actor} does not have"
+            raise forbidden(principal, scope, detail)
         return principal
 
     def _charge(self, principal: Principal) -> None:
@@ -98,13 +98,13 @@ class ApiContext:
             raise Problem(
                 429,
                 "too-many-requests",
-                f"{principal.actor} may ask {principal.rate} times a second",
+                f"the rate of {principal.actor} is {principal.rate} requests per second",
                 {"retry-after": "1"},
             )
 
 
 class Bucket:
-    """A token bucket: a second's worth of requests at once, and `rate` a second from then on."""
+    """A token bucket: a burst of one second's requests, and `rate` per second from then on."""
 
     def __init__(self, rate: int) -> None:
         self.rate = rate
@@ -112,7 +112,7 @@ class Bucket:
         self._at = float("-inf")
 
     def take(self, now: float) -> bool:
-        """Take one, where there is one."""
+        """Take a token, if there is one."""
         self._left = min(float(self.rate), self._left + (now - self._at) * self.rate)
         self._at = now
         if self._left < 1:
@@ -122,7 +122,7 @@ class Bucket:
 
 
 def context_of(request: Request) -> ApiContext:
-    """Return the HTTP server that a request came through."""
+    """Return the context of the HTTP server that received a request."""
     api = request.app.state.api
     assert isinstance(api, ApiContext)
     return api

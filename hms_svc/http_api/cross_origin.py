@@ -1,4 +1,4 @@
-"""Web pages of other origins that may call: those in `http_origins`, as browsers ask for it (CORS)."""
+"""Web pages of other origins that may call the API: those in `http_origins` (CORS)."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ REQUEST_HEADERS: Final = (
 )  # fmt: skip
 EXPOSED: Final = "Location, Retry-After, Idempotency-Replayed"
 KEPT_SECONDS: Final = 600
-"""How long a browser need not ask again."""
+"""How long a browser may cache the answer."""
 _OF_CLOUD_EVENTS: Final = re.compile(r"ce-[a-z0-9]{1,20}")
 VARY: Final = (b"vary", b"Origin")
 
 
 class Origins:
-    """The origins that are listed."""
+    """The allowed origins."""
 
     def __init__(self, listed: Iterable[str]) -> None:
         self._listed = frozenset(plain_origin(origin) for origin in listed)
 
     def listed(self, headers: Headers) -> str:
-        """Return the origin that a request names, as it is written there; "" for one not listed."""
+        """Return the origin of a request if it is listed, else ""."""
         named = headers.getlist("origin")
         return named[0] if len(named) == 1 and plain_origin(named[0]) in self._listed else ""
 
 
 def plain_origin(origin: str) -> str:
-    """Write an origin as browsers do: in lower case, without the port that its scheme has anyway."""
+    """Return an origin as browsers write it: in lower case, without the default port of its scheme."""
     plain = origin.lower()
     return plain.removesuffix(":443" if plain.startswith("https:") else ":80")
 
 
 def is_preflight(scope: Scope) -> bool:
-    """Return whether a browser asks what a page of another origin may send, before it sends it."""
-    asks = "access-control-request-method" in Headers(scope=scope)
-    return asks and scope.get("method") == "OPTIONS"
+    """Return whether a request is a browser's question of what a page of another origin may send."""
+    requested = "access-control-request-method" in Headers(scope=scope)
+    return requested and scope.get("method") == "OPTIONS"
 
 
 def preflight(scope: Scope) -> Response:
-    """Answer a browser on behalf of a listed origin; nothing is done, so nobody is asked who it is."""
-    asked = Headers(scope=scope).get("access-control-request-headers", "").lower().split(",")
-    events = sorted({name.strip() for name in asked if _OF_CLOUD_EVENTS.fullmatch(name.strip())})
+    """Answer a preflight of a listed origin; nothing is done, so no token is required."""
+    names = Headers(scope=scope).get("access-control-request-headers", "").lower().split(",")
+    events = sorted({name.strip() for name in names if _OF_CLOUD_EVENTS.fullmatch(name.strip())})
     return Response(
         status_code=204,
         headers={
@@ -62,7 +62,7 @@ def preflight(scope: Scope) -> Response:
 
 
 def readable_by(origin: str) -> list[tuple[bytes, bytes]]:
-    """Return the headers that let the pages of a listed origin read an answer; "" is none."""
+    """Return the headers that let pages of a listed origin read an answer; none for ""."""
     if not origin:
         return [VARY]
     return [

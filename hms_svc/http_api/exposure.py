@@ -1,4 +1,4 @@
-"""Whether whoever can reach the HTTP API needs a token: asked before anything starts, and by the HTTP server again."""
+"""Whether the HTTP API would be reachable without a token: checked before start-up, and by the HTTP server again."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ log: Final = logging.getLogger("hms_svc.http")
 def refuse_exposure(
     settings: Settings, listening: socket.socket, make_database: Callable[[], Database]
 ) -> None:
-    """Raise BadSetting where anybody from elsewhere would be let in without a token.
+    """Raise BadSetting if callers from other machines would be admitted without a token.
 
-    Opens the database only where the answer hangs on them. While the database is away it is left to the HTTP server,
+    Opens the database only if the answer depends on it. While the database is unavailable the check is left to the HTTP server,
     which waits for it.
     """
     if settings.jwks_url or (is_loopback(listening) and not settings.http_proxies):
@@ -45,28 +45,28 @@ async def _read_and_check(settings: Settings, listening: socket.socket, stores: 
 async def check_exposure(
     settings: Settings, listening: socket.socket, is_open: Callable[[], Awaitable[bool]]
 ) -> None:
-    """Raise BadSetting where anybody from elsewhere, through a proxy or not, would be let in.
+    """Raise BadSetting if callers from other machines, through a proxy or not, would be admitted.
 
-    `is_open` tells whether nobody needs a token.
+    `is_open` returns whether no token is required.
     """
     if settings.http_proxies and await is_open():
         named = ", ".join(settings.http_proxies)
         raise BadSetting(
-            f"http_proxies {named}: there is no token, and whoever reaches a proxy would be taken "
-            "for local; first make one (hms-svc tokens create NAME --scope produce), or set jwks_url"
+            f"http_proxies is {named}, but there is no token, and everybody who reaches a proxy would count "
+            "as local; first create a token (hms-svc tokens create NAME --scope produce), or set jwks_url"
         )
     if is_loopback(listening):
         return
     if await is_open():
         raise BadSetting(
-            f"http {settings.http} is reached from other machines, and there is no token: "
-            "make one (hms-svc tokens create NAME --scope produce), set jwks_url, "
+            f"http {settings.http} can be reached from other machines, but there is no token: "
+            "create one (hms-svc tokens create NAME --scope produce), set jwks_url, "
             "or listen on 127.0.0.1"
         )
 
 
 def warn_of_plain_text(settings: Settings, listening: socket.socket) -> None:
-    """Return, in the log where tokens come from other machines without TLS."""
+    """Log a warning if tokens come from other machines without TLS."""
     if settings.http_tls_certificate is None and not is_loopback(listening):
-        log.warning("%s takes tokens without TLS: put a proxy with TLS before it, or set "
+        log.warning("%s accepts tokens without TLS: put a TLS proxy in front of it, or set "
                     "http_tls_certificate", settings.http)  # fmt: skip

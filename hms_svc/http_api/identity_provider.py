@@ -1,4 +1,4 @@
-"""JWTs of an identity provider: checked against its published keys, mapped to our scopes."""
+"""JWTs of an identity provider: verified with its published keys, mapped to scopes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log: Final = logging.getLogger("hms_svc.http")
 FETCH_SECONDS: Final = 5.0
 KEYS_FRESH_SECONDS: Final = 600.0
 KEYS_STALE_SECONDS: Final = 600.0
-"""How long keys are believed beyond that while the provider is away."""
+"""How much longer keys are trusted while the provider is unavailable."""
 KEYS_AGAIN_SECONDS: Final = 30.0
 LEEWAY_SECONDS: Final = 30
 MOST_REMEMBERED: Final = 1000
@@ -33,11 +33,11 @@ _VERIFIER: Final = verifier()
 
 
 class IdentityProviderAway(Outage):
-    """The identity provider's keys cannot be fetched, and none are known or fresh."""
+    """The identity provider's keys cannot be fetched, and none are cached or still fresh."""
 
 
 class IdentityProvider:
-    """Verifies tokens; each one that held is remembered until it ends."""
+    """Verifies tokens; each valid one is cached until it expires."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class IdentityProvider:
         self._held: OrderedDict[str, tuple[float, str, frozenset[Scope]]] = OrderedDict()
 
     async def verify(self, token: str) -> tuple[str, frozenset[Scope]] | None:
-        """Return actor and scopes of a token that holds now, else None; an Outage without keys."""
+        """Return actor and scopes of a valid token, else None; an Outage without keys."""
         held = self._held.get(token)
         if held is not None and held[0] > time.time():
             return held[1], held[2]
@@ -68,7 +68,7 @@ class IdentityProvider:
         if claims is None:
             return None
         actor, scopes = f"{JWT_ACTOR}{claims['sub']}", _scopes_of(claims, self._scope_claims)
-        # No longer than keys are believed: a token must not outlive the key that signed it.
+        # No longer than keys are trusted: a token must not outlive the key that signed it.
         believed = min(KEYS_FRESH_SECONDS, self._believed_seconds())
         ends = min(float(claims["exp"]), time.time() + believed)
         self._held[token] = (ends, actor, scopes)
@@ -82,7 +82,7 @@ class IdentityProvider:
             algorithm = str(header.get("alg", ""))
             key = await self._key(str(header.get("kid", "")), algorithm)
             if key is None:
-                log.info("a JWT was refused: no key fits kid %.80r and alg %.20r",
+                log.info("a JWT was rejected: no key matches kid %.80r and alg %.20r",
                          header.get("kid"), algorithm)  # fmt: skip
                 return None
             claims: Mapping[str, Any] = _VERIFIER.decode(
@@ -95,7 +95,7 @@ class IdentityProvider:
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
         except jwt.PyJWTError as error:
-            log.info("a JWT was refused: %r", str(error))
+            log.info("a JWT was rejected: %r", str(error))
             return None
         return claims if claims["sub"] else None
 
@@ -107,7 +107,9 @@ class IdentityProvider:
                 if now >= self._tried:
                     await self._fetch()
         if not self._keys or self._believed_seconds() <= 0:
-            raise IdentityProviderAway(f"{self._url} gives no keys, and none are known or fresh")
+            raise IdentityProviderAway(
+                f"jwks_url {self._url} returned no keys, and none are cached or still fresh"
+            )
         fitting = (key for key in self._keys.get(kid, ()) if algorithm in key.algorithms)
         return next(fitting, None)
 
@@ -124,7 +126,11 @@ class IdentityProvider:
                 answer = (await client.get(self._url)).raise_for_status().json()
             found = read_keys(answer)
         except (httpx.HTTPError, ValueError) as error:
-            log.warning("keys of the identity provider: %s: %s", type(error).__name__, error)
+            log.warning(
+                "the keys of the identity provider cannot be fetched: %s: %s",
+                type(error).__name__,
+                error,
+            )
             return
         finally:
             self._tried = loop.time()
@@ -133,18 +139,18 @@ class IdentityProvider:
 
 
 def _scopes_of(claims: Mapping[str, Any], paths: Sequence[str]) -> frozenset[Scope]:
-    words: set[str] = set()
+    names: set[str] = set()
     for value in (value for path in paths for value in _at(claims, path)):
         if isinstance(value, str):
-            words |= set(value.split())
+            names |= set(value.split())
         elif isinstance(value, list):
-            words |= {word for word in value if isinstance(word, str)}
-    ours = {word.removeprefix(JWT_SCOPE) for word in words if word.startswith(JWT_SCOPE)}
-    return frozenset(scope for scope in Scope if scope.value in ours)
+            names |= {name for name in value if isinstance(name, str)}
+    scopes = {name.removeprefix(JWT_SCOPE) for name in names if name.startswith(JWT_SCOPE)}
+    return frozenset(scope for scope in Scope if scope.value in scopes)
 
 
 def _at(claims: Mapping[str, Any], path: str) -> Iterator[Any]:
-    """Return what stands at a path such as `realm_access.roles`; names of claims may have dots, too."""
+    """Return the value at a path such as `realm_access.roles`; names of claims may have dots, too."""
     if path in claims:
         yield claims[path]
     for place, letter in enumerate(path):

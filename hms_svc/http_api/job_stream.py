@@ -1,4 +1,4 @@
-"""One job as its follower sees it: where it stands, its progress and log, and its end."""
+"""One job as its follower sees it: its state, its progress and log, and its end."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from hms_svc.http_api.shared_streams import Watched, woken
 from hms_svc.operations.answers.jobs import JobAnswer, JobDetailAnswer, ProgressAnswer
 
 BEAT_SECONDS: Final = 2.5
-"""Not rarer than `RECHECK_SECONDS`: at a beat too a follower is asked who they are."""
+"""Not longer than `RECHECK_SECONDS`: a follower is authenticated again at a heartbeat."""
 END_ID: Final = "end"
-"""The id of the last message: who comes again with it has seen all."""
+"""The id of the last message: a client that reconnects with it has received all."""
 _ID: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 class Message(msgspec.Struct, frozen=True):
     """One message: `kind` is state, progress, log, event, gap or end; `id` resumes after it.
 
-    Of kind beat it has nothing to say.
+    A message of kind beat is a heartbeat, and carries nothing.
     """
 
     kind: str
@@ -34,24 +34,26 @@ class Message(msgspec.Struct, frozen=True):
     id: str = ""
 
     def to_json(self) -> bytes:
-        """Return it as one JSON object."""
+        """Return the message as one JSON object."""
         head, body = encode({"kind": self.kind}), encode(self.body)
         return head if body == b"{}" else b"%s,%s" % (head[:-1], body[1:])
 
 
 def last_line(last_seen: str | None) -> int:
-    """Read the number of the last line that a follower has seen, 0 without; Problem 400 for words."""
+    """Parse the number of the last line that a follower received, 0 without one; Problem 400 if it is not a number."""
     if last_seen is None:
         return 0
     if not _ID.fullmatch(last_seen):
-        raise Problem(400, "bad-input", f"{last_seen!r:.40} is no number of a line, such as 12")
+        raise Problem(
+            400, "bad-input", f"{last_seen!r:.40} is not the number of a line, such as 12"
+        )
     return int(last_seen)
 
 
 async def follow_job(api: ApiContext, job_id: str, *, after: int = 0) -> AsyncGenerator[Message]:
-    """Return the messages of a job, from the lines above `after` to its end. UnknownId for none.
+    """Yield the messages of a job, from the lines above `after` to its end. UnknownId for an unknown job.
 
-    Without news for a while it gives a beat. Ends also when the HTTP server closes.
+    Yields a heartbeat if there is no news for a while. Ends also when the HTTP server closes.
     """
     detail, archived = await api.reads.detail(job_id)
     yield Message("state", JobAnswer.of(detail.view))

@@ -1,4 +1,4 @@
-"""The socket that `serve` accepts from: bound before anything starts, handed to the HTTP server."""
+"""The socket that `serve` accepts from: bound before anything starts, and passed to the HTTP server."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 
 
 def listen(address: str) -> socket.socket:
-    """Bind HOST:PORT and listen, for a child to inherit. BadInput where that cannot be."""
+    """Bind HOST:PORT and listen, for a child to inherit. BadInput if that is not possible."""
     host, port = split_address(address)
     try:
         family, kind, number, _, where = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (socket.gaierror, OverflowError) as error:
-        raise BadInput(f"--http {address}: {host} has no address: {error}") from error
+        raise BadInput(f"--http {address}: the host {host} has no address: {error}") from error
     bound = socket.socket(family, kind, number)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -29,7 +29,7 @@ def listen(address: str) -> socket.socket:
         bound.listen(BACKLOG)
     except OSError as error:
         bound.close()
-        raise BadInput(f"--http {address}: {_words(error)}") from error
+        raise BadInput(f"--http {address}: {_message(error)}") from error
     bound.set_inheritable(True)
     return bound
 
@@ -43,11 +43,11 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 def is_loopback(bound: socket.socket) -> bool:
-    """Return whether only this machine reaches a bound socket."""
+    """Return whether only this machine can reach a bound socket."""
     return ipaddress.ip_address(bound.getsockname()[0].partition("%")[0]).is_loopback
 
 
-def _words(error: OSError) -> str:
+def _message(error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return "another process listens there; give another --http HOST:PORT, or --no-http"
+        return "another process uses this address; choose another --http HOST:PORT, or --no-http"
     return error.strerror or str(error)

@@ -1,4 +1,4 @@
-"""Which methods a path takes: HEAD as GET does, and in answers of 405 all of them."""
+"""The methods of a path: HEAD behaves like GET, and answers of 405 list all methods."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _HEAD: Final = "hms_svc.head"
 
 
 def as_read(scope: Scope) -> Scope:
-    """Return the scope of the GET that a HEAD asks about: its answer is sent without a body."""
+    """Return the scope of the GET for a HEAD: its answer is sent without a body."""
     if scope["type"] != "http" or scope["method"] != "HEAD":
         return scope
     return {**scope, "method": "GET", _HEAD: True}
 
 
 def is_head(request: Request) -> bool:
-    """Return whether only the headers of an answer are asked for."""
+    """Return whether only the headers of an answer are requested."""
     return _HEAD in request.scope
 
 

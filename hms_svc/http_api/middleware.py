@@ -1,4 +1,4 @@
-"""What every request meets first: which host it names, where it comes from, how much it sends."""
+"""The middleware of every request: its host, its origin, the proxies, and its size."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from hms_svc.http_api.request_body import WITH_BODY, Bodies, check_length
 
 log: Final = logging.getLogger("hms_svc.http")
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
-"""Asked by load balancers, which name no host of ours, and through any proxy."""
+"""Called by load balancers, which name none of our hosts, and through any proxy."""
 SCRAPED: Final = "/metrics"
-"""Asked by Prometheus at the address of a pod, which is no host of ours, with a token."""
+"""Called by Prometheus at the address of a pod, which is none of our hosts, with a token."""
 CONSOLE: Final = "/console"
 STREAMS: Final = "/events"
-"""The last step of every path that is followed."""
+"""The last segment of every path that is followed."""
 MOST_STREAMS: Final = 3_000
-"""Fewer than there may be connections: followers leave room for everybody else."""
+"""Fewer than the limit of connections: followers leave some for all other callers."""
 BUSY_SECONDS: Final = "5"
 ONCE: Final = ("host", "authorization", "origin", "content-type", "content-encoding")
-"""Headers that stand once: of two, this HTTP server and a proxy could each believe another."""
+"""Headers that may occur once: of two, this HTTP server and a proxy could each use a different one."""
 SAFETY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -49,16 +49,16 @@ SAFETY_HEADERS: Final = (
 )
 GONE: Final = (ClientDisconnect, WebSocketDisconnect)
 Observer = Callable[[str, str, int, float], None]
-"""Told of each answer: template of the route, method, status, seconds."""
+"""Called for each answer: template of the route, method, status, seconds."""
 Guard = Callable[[str], Awaitable[None]]
-"""Given by what a proxy shows; raises where it may hand nothing on."""
+"""Called with the sign of a proxy; raises if forwarded requests are not allowed."""
 Openness = Callable[[], Awaitable[bool]]
-"""Tells whether nobody needs a token."""
+"""Returns whether no token is required."""
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[0-9a-z_.-]*[0-9a-z_-])(:[0-9]{1,5})?", re.ASCII)
 
 
 class RequestGuard:
-    """The outermost application. Answers what may not come in, and every error, in one shape."""
+    """The outermost application. Answers requests that are not admitted, and every error, in one shape."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class RequestGuard:
         try:
             scope = await self._check(scope)
             if origin and is_preflight(scope):
-                await answered.give(preflight(scope), scope, receive)
+                await answered.send_error(preflight(scope), scope, receive)
                 return
             if scope["path"] not in OPEN_PATHS and (sign := sign_of_proxy(scope)):
                 await self._guard(sign)
@@ -100,34 +100,38 @@ class RequestGuard:
             with self._counted(scope), self._bodies.bound(scope, receive) as bounded:
                 await self._app(scope, bounded, answered)
         except Problem as error:
-            await answered.give(error.response(), scope, receive)
+            await answered.send_error(error.response(), scope, receive)
         except HmsError as error:
-            await answered.give(problem_of(error), scope, receive)
+            await answered.send_error(problem_of(error), scope, receive)
         except GONE:
-            log.debug("%r: the client left", scope["path"])
+            log.debug("%r: the client disconnected", scope["path"])
         except Exception:
-            log.exception("%s %r broke", method, scope["path"])
-            await answered.give(our_fault(), scope, receive)
+            log.exception("%s %r failed", method, scope["path"])
+            await answered.send_error(internal_error(), scope, receive)
         finally:
             if self._observe is not None and scope["type"] == "http":
                 seconds = time.perf_counter() - began
                 self._observe(_template(scope), method, answered.status, seconds)
 
     async def _check(self, scope: Scope) -> Scope:
-        """Return the scope as its caller meant it; Problem where it may not come in."""
+        """Return the scope as its caller meant it; Problem if it is not admitted."""
         headers = Headers(scope=scope)
         for name in ONCE:
             if len(headers.getlist(name)) > 1:
-                raise Problem(400, "ambiguous-header", f"{name} stands more than once")
+                raise Problem(400, "ambiguous-header", f"{name} occurs more than once")
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:
-            raise Problem(400, "bad-input", "NUL in the request target: no name here has one")
+            raise Problem(400, "bad-input", "the request target contains NUL")
         if scope["path"] in OPEN_PATHS:
             return scope
         scope = self._proxies.wake(scope)
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if _bare(host) not in self._hosts and not await self._is_scraped(scope, host):
-            raise Problem(421, "unknown-host", f"host {host!r:.100} is not ours: see http_hosts")
+            raise Problem(
+                421,
+                "unknown-host",
+                f"host {host!r:.100} is not one of this service: see http_hosts",
+            )
         self._check_origin(headers, scope, host)
         if scope["type"] == "http" and scope["method"] in WITH_BODY:
             _check_encoding(headers)
@@ -135,10 +139,10 @@ class RequestGuard:
         return scope
 
     async def _is_scraped(self, scope: Scope, host: str) -> bool:
-        """Return whether this asks for metrics at an address, where a token is needed.
+        """Return whether this requests metrics at an IP address, where a token is required.
 
-        A page that had its name point at this machine (DNS rebinding) still names that name, and
-        has no token: an address in the Host header gives nothing away.
+        A page whose name was made to point at this machine (DNS rebinding) still sends that name, and
+        has no token: an IP address in the Host header reveals nothing.
         """
         by_address = scope["path"] == SCRAPED and _is_address(_bare(host))
         return by_address and not await self._is_open()
@@ -149,10 +153,12 @@ class RequestGuard:
         ours = plain_origin(f"{'https' if secure else 'http'}://{host}")
         if origin is None:
             if headers.get("sec-fetch-site") == "cross-site" and not _is_link(scope, headers):
-                raise Problem(403, "foreign-origin", "a page of another site may not call")
+                raise Problem(403, "foreign-origin", "pages of other sites may not call this API")
         elif plain_origin(origin) != ours and not self._origins.listed(headers):
             raise Problem(
-                403, "foreign-origin", f"origin {origin!r:.100} may not call: see http_origins"
+                403,
+                "foreign-origin",
+                f"origin {origin!r:.100} may not call this API: see http_origins",
             )
 
     @contextmanager
@@ -161,8 +167,8 @@ class RequestGuard:
             yield
             return
         if self._streams >= MOST_STREAMS:
-            words = f"{MOST_STREAMS:,} follow already"
-            raise Problem(503, "too-many-followers", words, {"retry-after": BUSY_SECONDS})
+            detail = f"there are already {MOST_STREAMS:,} followers, the limit"
+            raise Problem(503, "too-many-followers", detail, {"retry-after": BUSY_SECONDS})
         self._streams += 1
         try:
             yield
@@ -170,26 +176,28 @@ class RequestGuard:
             self._streams -= 1
 
 
-def our_fault() -> Response:
-    """Make the answer of an error that nobody foresaw."""
-    return problem(500, "internal-error", "our own fault; the log has it")
+def internal_error() -> Response:
+    """Return the answer of an unforeseen error."""
+    return problem(500, "internal-error", "an internal error; the log has the details")
 
 
 def _is_link(scope: Scope, headers: Headers) -> bool:
-    """Return whether a person follows a link to the console: the other site sees nothing of it."""
-    told = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")
+    """Return whether a person follows a link to the console: the other site cannot read the answer."""
+    fetch = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")
     page = scope["path"] == CONSOLE and scope.get("method") == "GET"
-    return page and told == ("navigate", "document")
+    return page and fetch == ("navigate", "document")
 
 
 def _check_encoding(headers: Headers) -> None:
     encoding = headers.get("content-encoding", "identity").lower()
     if encoding != "identity":
-        raise Problem(415, "unsupported-encoding", f"content-encoding {encoding!r:.40} is not read")
+        raise Problem(
+            415, "unsupported-encoding", f"content-encoding {encoding!r:.40} is not supported"
+        )
 
 
 class _Answer:
-    """Sends on, adds what every answer carries, and knows how far one is."""
+    """Sends messages on, adds the headers of every answer, and tracks its progress."""
 
     def __init__(self, send: Send, kind: str, origin: str) -> None:
         self._send = send
@@ -213,11 +221,11 @@ class _Answer:
             self._began = self._complete = True
         try:
             await self._send(message)
-        except OSError as error:  # So ASGI says that the other side has gone.
+        except OSError as error:  # ASGI's sign that the client has disconnected.
             raise ClientDisconnect from error
 
-    async def give(self, response: ASGIApp, scope: Scope, receive: Receive) -> None:
-        """Answer with an error; where an answer has begun, end it."""
+    async def send_error(self, response: ASGIApp, scope: Scope, receive: Receive) -> None:
+        """Answer with an error; if an answer has begun, end it."""
         if self._complete:
             return
         with suppress(*GONE):
@@ -235,7 +243,7 @@ def _template(scope: Scope) -> str:
 
 
 def _is_address(host: str) -> bool:
-    """Return whether a bare host is an IP address; one of IPv6 has brackets."""
+    """Return whether a host without port is an IP address; IPv6 has brackets."""
     try:
         ip_address(host[1:-1] if host.startswith("[") else host)
     except ValueError:

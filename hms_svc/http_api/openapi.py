@@ -1,4 +1,4 @@
-"""The OpenAPI document put together: routes, named components, the payload models that are served."""
+"""The OpenAPI document: routes, named components, the payload models that are served."""
 
 from __future__ import annotations
 
@@ -56,21 +56,21 @@ def operation_id(route: APIRoute) -> str:
 
 
 def describe(app: FastAPI, registry: Registry, bodies: Sequence[type[BaseModel]]) -> dict[str, Any]:
-    """Make the whole document; its server is the root of where it was read."""
+    """Return the whole document; its server is the root of where it was read."""
     document = get_openapi(
         title="hms-svc",
         version=app.version,
         description="The job queue and operator console of a digital government: jobs are validated, checked against policy, run, stored and announced.",
         routes=app.routes,
         servers=server(""),
-        tags=[{"name": name, "description": words} for name, words in TAGS.items()],
+        tags=[{"name": name, "description": text} for name, text in TAGS.items()],
     )
     document["components"] = {
         "schemas": {**_schemas_of(bodies), **_jobs(registry), **_events()},
         "responses": _responses(),
         "headers": {
-            name: {"description": words, "schema": schema}
-            for name, (words, schema) in HEADERS.items()
+            name: {"description": text, "schema": schema}
+            for name, (text, schema) in HEADERS.items()
         },
         "securitySchemes": {"bearer": _SCHEME},
     }
@@ -103,7 +103,7 @@ def _schemas_of(bodies: Sequence[type[BaseModel]]) -> dict[str, Any]:
 
 
 def _jobs(registry: Registry) -> dict[str, Any]:
-    """Return what may be submitted: a component for each type that declares its payload."""
+    """Return the schemas of submitted jobs: a component for each type that declares its payload."""
     found: dict[str, Any] = {"Meta": {"type": "object"}}
     declared = []
     for each in registry:
@@ -140,7 +140,7 @@ def _payload(type: str, payload: PayloadModel) -> Iterator[tuple[str, Any]]:
     for nested, each in schema.pop("$defs", {}).items():
         each.pop("title", None)
         yield f"{name}.{nested}", each
-    schema.pop("title", None)  # Generators would name two types' models alike.
+    schema.pop("title", None)  # Generators would give two types' models the same name.
     yield name, schema
 
 
@@ -167,7 +167,7 @@ def _job(type: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _events() -> dict[str, Any]:
-    """Return the shape of CloudEvents 1.0; extension attributes are further members."""
+    """Return the schema of CloudEvents 1.0; extension attributes are further members."""
     text = {"type": "string", "minLength": 1}
     event = {
         "type": "object",
@@ -194,8 +194,8 @@ def _events() -> dict[str, Any]:
 
 def _responses() -> dict[str, Any]:
     found = {"Error": _problem("What went wrong.")}
-    for status, (name, words) in PROBLEMS.items():
-        found[name] = _problem(words)
+    for status, (name, text) in PROBLEMS.items():
+        found[name] = _problem(text)
         if status in COMES_AGAIN:
             found[name]["headers"] = {"Retry-After": header_reference("Retry-After")}
         elif status in {401, 403}:
@@ -203,9 +203,9 @@ def _responses() -> dict[str, Any]:
     return found
 
 
-def _problem(words: str) -> dict[str, Any]:
+def _problem(text: str) -> dict[str, Any]:
     return {
-        "description": f"{words} Problem details (RFC 9457).",
+        "description": f"{text} Problem details (RFC 9457).",
         "content": {MEDIA_TYPE: {"schema": _reference("Problem")}},
     }
 
@@ -217,7 +217,7 @@ def _of_parameter(parameter: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of what is left out rather than null."""
+    """Return the schema for a value that is left out rather than null."""
     choices = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
     others = {name: each for name, each in schema.items() if name != "anyOf"}
     return {**others, **choices[0]} if len(choices) == 1 else schema
@@ -228,7 +228,7 @@ def _plain_reference(response: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(schema: Any) -> Any:
-    """Return a schema without what pydantic adds: titles made of names, and None as a default."""
+    """Return a schema without pydantic's additions: titles made of names, and None as a default."""
     if isinstance(schema, list):
         return [_plain(each) for each in schema]
     if not isinstance(schema, dict):

@@ -1,4 +1,4 @@
-"""Problem details (RFC 9457): every error in the same shape, named by a URN of ours."""
+"""Problem details (RFC 9457): every error in the same shape, with a URN of hms-svc as its type."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ _STATUS: Final[tuple[tuple[type[HmsError], int], ...]] = (
     (Outage, 503),
     (SchemaMismatch, 503),
 )
-"""The first that fits decides."""
+"""The first match decides."""
 
 
 class Problem(HTTPException):
-    """An error that only HTTP has: `name` is the last part of its URN."""
+    """An error that exists only in HTTP: `name` is the last part of its URN."""
 
     def __init__(
         self, status: int, name: str, detail: str, headers: dict[str, str] | None = None
@@ -65,7 +65,7 @@ class Problem(HTTPException):
         self.name = name
 
     def response(self) -> Response:
-        """Return its answer."""
+        """Return the response."""
         return problem(self.status_code, self.name, self.detail, headers=dict(self.headers or {}))
 
 
@@ -95,7 +95,7 @@ def problem(
     headers: dict[str, str] | None = None,
     errors: Iterable[FieldFaultAnswer] | None = None,
 ) -> Response:
-    """Make the answer of an error."""
+    """Return the answer of an error."""
     body = ProblemAnswer(
         type=f"urn:hms-svc:problem:{name}",
         title=name.replace("-", " "),
@@ -112,7 +112,7 @@ def status_of(error: HmsError) -> int:
 
 
 def problem_of(error: HmsError) -> Response:
-    """Make the answer of one of the program's errors."""
+    """Return the answer of one of the program's errors."""
     status = status_of(error)
     headers: dict[str, str] = {}
     errors: list[FieldFaultAnswer] | None = None

@@ -1,8 +1,8 @@
-"""HTTP/1.1 on the socket, with what uvicorn leaves open: how much may come, and how slowly.
+"""HTTP/1.1 on the socket, with the limits that uvicorn lacks: how much may come, and how slowly.
 
-A request target is a path, or an address of ours; trailers are dropped; an upgrade is to a WebSocket, has no
-body and waits for nothing before it. What breaks these is refused before the application
-hears of it, behind the answers that are due already.
+A request target is a path, or an address of this server; trailers are dropped; an upgrade is to a WebSocket, has no
+body and comes after all answers that are due. Violations are rejected before the application
+sees them, after the answers that are due already.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from hms_svc.http_api.slow_clients import WriteTimeout
 
 HEAD_SECONDS: Final = 10.0
 CLOSE_SECONDS: Final = 2.0
-"""How long what follows an answer is read and thrown away, so that the answer arrives."""
+"""How long what follows an answer is read and discarded, so that the answer arrives."""
 CLOSING_SECONDS: Final = 30.0
 MOST_HEAD_BYTES: Final = 32 * 1024
 MOST_FRAMING_BYTES: Final = 1024 * 1024
-"""Of a body: chunk sizes, extensions and trailers together."""
+"""For a body: chunk sizes, extensions and trailers together."""
 MOST_PIPELINED: Final = 16
 _ADDRESS: Final = re.compile(rb"(https?)://([^/?#@]+)((?:[/?][^#]*)?)", re.IGNORECASE)
 _WITH_BODY: Final = frozenset({b"content-length", b"transfer-encoding"})
@@ -35,7 +35,7 @@ class _Unreadable(Exception):
 
 
 class BoundedProtocol(WriteTimeout, HttpToolsProtocol):
-    """Refuses requests whose head or framing does not end, and closes where nothing goes on."""
+    """Rejects requests whose head or framing does not end, and closes connections without progress."""
 
     _timer: asyncio.TimerHandle | None = None
     _in_head = True
@@ -46,17 +46,17 @@ class BoundedProtocol(WriteTimeout, HttpToolsProtocol):
     _too_long = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Expect a head from the first moment on."""
+        """Expect a head from the start."""
         super().connection_made(transport)
         self._within(HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Expect nothing any more."""
+        """Expect nothing more."""
         self._forget()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; those that are not of a body are counted."""
+        """Process bytes; those outside of a body are counted."""
         if self._ended:
             return
         self._framing_bytes += len(data)
@@ -67,7 +67,7 @@ class BoundedProtocol(WriteTimeout, HttpToolsProtocol):
             self._too_long = True
             self.send_400_response("")
         elif self._is_idle() and self._timer is None and self.timeout_keep_alive_task is None:
-            self._within(HEAD_SECONDS)  # Empty lines begin no head, and end uvicorn's patience.
+            self._within(HEAD_SECONDS)  # Empty lines begin no head, and cancel uvicorn's timer.
 
     def on_message_begin(self) -> None:
         """Begin a head."""
@@ -78,12 +78,12 @@ class BoundedProtocol(WriteTimeout, HttpToolsProtocol):
             self._within(HEAD_SECONDS)
 
     def on_url(self, url: bytes) -> None:
-        """Take a piece of the request target."""
+        """Process a piece of the request target."""
         self._count(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; a trailer says nothing here, and would pass for one."""
+        """Process a header; trailers are ignored, since they would count as headers."""
         if self._in_head:
             self._count(len(name) + len(value) + 4)
             super().on_header(name, value)
@@ -93,15 +93,15 @@ class BoundedProtocol(WriteTimeout, HttpToolsProtocol):
         self._in_head = False
         self._in_body = True
         self._forget()
-        self._take_address()
+        self._use_absolute_target()
         self._check_head()
         super().on_headers_complete()
         if self.scope["http_version"] == "1.0" and self.cycle.scope is self.scope:
-            # It knows no chunks: what has no length ends with the connection.
-            self.cycle.send = UntilClosed(self.cycle).send  # type: ignore[method-assign]  # uvicorn has no other way in
+            # It knows no chunks: without a length, the answer ends with the connection.
+            self.cycle.send = UntilClosed(self.cycle).send  # type: ignore[method-assign]  # uvicorn offers no other hook
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of a body."""
+        """Process a piece of a body."""
         self._framing_bytes -= len(body)
         super().on_body(body)
 
@@ -112,7 +112,7 @@ class BoundedProtocol(WriteTimeout, HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Go on with the next request; for the rest of one that is answered already wait a moment."""
+        """Continue with the next request; if the request was answered early, wait a moment for the rest of it."""
         if self._ended:
             self.pipeline.clear()
             self._close_behind()
@@ -124,18 +124,18 @@ class BoundedProtocol(WriteTimeout, HttpToolsProtocol):
             self._within(CLOSE_SECONDS)
 
     def timeout_keep_alive_handler(self) -> None:
-        """End a connection on which nothing came."""
+        """Close a connection on which nothing came."""
         self.transport.abort()
 
     def handle_websocket_upgrade(self) -> None:
-        """Hand the connection over."""
+        """Pass the connection to the WebSocket protocol."""
         self._ended = True
         self._forget()
         self.forget_stall()
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what cannot be read. Answers that are due before it are given first."""
+        """Reject what cannot be parsed. Answers that are due before it are sent first."""
         self._ended = True
         self._forget()
         cycle = self.cycle
@@ -154,7 +154,7 @@ class BoundedProtocol(WriteTimeout, HttpToolsProtocol):
         self._close_behind()
 
     def _close_behind(self) -> None:
-        """Close once the other side has: bytes that nobody reads would reset what was answered."""
+        """Close once the client has: unread bytes would reset the connection before the answer arrives."""
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -163,8 +163,8 @@ class BoundedProtocol(WriteTimeout, HttpToolsProtocol):
             self.transport.close()
             self._within(CLOSING_SECONDS)
 
-    def _take_address(self) -> None:
-        """Read a target in absolute form as RFC 9112 (3.2.2) wants it: its host stands for Host."""
+    def _use_absolute_target(self) -> None:
+        """Parse a target in absolute form as RFC 9112 (3.2.2) requires: its host replaces Host."""
         found = _ADDRESS.fullmatch(self.url)
         if found is None:
             return
@@ -173,7 +173,7 @@ class BoundedProtocol(WriteTimeout, HttpToolsProtocol):
             raise _Unreadable
         self.url = path if path.startswith(b"/") else b"/" + path
         names = [name for name, _ in self.headers]
-        if b"host" in names:  # HTTP/1.1 wants it in any form, and twice it is refused.
+        if b"host" in names:  # HTTP/1.1 requires it in any form, and rejects it twice.
             self.headers[names.index(b"host")] = (b"host", host)
 
     def _check_head(self) -> None:
@@ -208,7 +208,7 @@ class BoundedProtocol(WriteTimeout, HttpToolsProtocol):
 
 
 class UntilClosed:
-    """Sends an answer to HTTP/1.0: one without a length as it is, up to the end of the connection."""
+    """Sends an answer to HTTP/1.0: without a length, up to the end of the connection."""
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
@@ -216,13 +216,13 @@ class UntilClosed:
         self._without_length = False
 
     async def send(self, message: Any) -> None:
-        """Send one message of ASGI."""
+        """Send one ASGI message."""
         if message["type"] == "http.response.start":
             names = {name.lower() for name, _ in message.get("headers", ())}
             self._without_length = b"content-length" not in names
             if self._without_length:
                 self._cycle.chunked_encoding = False
-        if self._without_length:  # uvicorn counts down to 0, whatever comes.
+        if self._without_length:  # uvicorn counts down to 0 in any case.
             self._cycle.expected_content_length = len(message.get("body", b""))
         await self._send(message)
 
@@ -237,7 +237,13 @@ def _raw(response: Response) -> bytes:
     return b"\r\n".join(head) + b"\r\n\r\n" + bytes(response.body)
 
 
-_MALFORMED: Final = _raw(problem(400, "malformed-request", "this is no HTTP/1.1 request to a path"))
+_MALFORMED: Final = _raw(
+    problem(400, "malformed-request", "this is not an HTTP/1.1 request to a path")
+)
 _TOO_LONG: Final = _raw(
-    problem(431, "head-too-large", f"request line and headers: {MOST_HEAD_BYTES:,} bytes at most")
+    problem(
+        431,
+        "head-too-large",
+        f"request line and headers exceed the limit of {MOST_HEAD_BYTES:,} bytes",
+    )
 )

@@ -1,4 +1,4 @@
-"""The public keys that an identity provider publishes (a JWK set): which may verify what."""
+"""The public keys that an identity provider publishes (a JWK set), and the algorithms that each may verify."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _ALGORITHMS: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("EC", "P-384"): frozenset({"ES384"}),
     ("OKP", "Ed25519"): frozenset({"EdDSA", "Ed25519"}),
 }
-"""What a key of a kind and curve may verify: nothing with a shared secret, nor `none`."""
+"""The algorithms of a key of a kind and curve: no shared secrets, nor `none`."""
 _SAME: Final = frozenset({"EdDSA", "Ed25519"})
-"""Two names of one algorithm with a key of that curve (RFC 8037, RFC 9864)."""
+"""Two names of the same algorithm for keys of that curve (RFC 8037, RFC 9864)."""
 
 
 class PublicKey(msgspec.Struct, frozen=True):
@@ -32,51 +32,51 @@ class PublicKey(msgspec.Struct, frozen=True):
 
 
 def verifier() -> jwt.PyJWT:
-    """Make what verifies JWTs; it also knows Ed25519 by the name of RFC 9864."""
+    """Return a verifier of JWTs; it also knows Ed25519 by the name of RFC 9864."""
     made = jwt.PyJWT()
     made._jws.register_algorithm("Ed25519", OKPAlgorithm())
     return made
 
 
 def read_keys(document: object) -> dict[str, list[PublicKey]]:
-    """Read a JWK set, by `kid` ("" for none). A key that may not verify for us is passed over.
+    """Return the keys of a JWK set, by `kid` ("" for none). Unusable keys are skipped.
 
-    The log says which and why. Raises ValueError where it is no JWK set.
+    The log names them with the reason. Raises ValueError if it is not a JWK set.
     """
     keys = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(keys, list):
-        raise ValueError("this is no JWK set: it has no list `keys`")
+        raise ValueError("this is not a JWK set: it has no list `keys`")
     found: dict[str, list[PublicKey]] = {}
     for key in keys:
         kid = str(key.get("kid") or "") if isinstance(key, dict) else ""
         try:
             read = _read(key)
         except ValueError as error:
-            log.info("key %.80r of the identity provider is passed over: %s", kid, error)
+            log.info("key %.80r of the identity provider is skipped: %s", kid, error)
             continue
         found.setdefault(kid, []).append(read)
     if not found:
-        raise ValueError("no key of this JWK set may verify for us")
+        raise ValueError("no key of this JWK set can be used")
     return found
 
 
 def _read(key: object) -> PublicKey:
     if not isinstance(key, dict):
-        raise ValueError("it is no object")
+        raise ValueError("it is not an object")
     kind, curve = str(key.get("kty")), str(key.get("crv", ""))
     allowed = _ALGORITHMS.get((kind, curve))
     if allowed is None:
-        raise ValueError(f"kind {kind} {curve}".rstrip() + " is none that verifies here")
+        raise ValueError(f"kind {kind} {curve}".rstrip() + " is not supported")
     if (given := key.get("alg")) is not None:
         named = str(given)
         allowed &= _SAME if named in _SAME else {named}
     if not allowed:
-        raise ValueError(f"alg {named!r:.40} is not accepted of it")
+        raise ValueError(f"alg {named!r:.40} is not accepted for this key")
     if key.get("use", "sig") != "sig":
-        raise ValueError(f"use {key['use']!r:.20} is not sig")
+        raise ValueError(f"use {key['use']!r:.20} must be sig")
     operations = key.get("key_ops", ["verify"])
     if not isinstance(operations, list) or "verify" not in operations:
-        raise ValueError("key_ops is without verify")
+        raise ValueError("key_ops lacks verify")
     return PublicKey(_public(key, min(allowed)), allowed)
 
 
@@ -87,5 +87,7 @@ def _public(key: dict[str, Any], algorithm: str) -> Any:
     except jwt.PyJWTError as error:
         raise ValueError(str(error).partition(":")[0]) from error
     if isinstance(public, RSAPublicKey) and public.key_size < LEAST_RSA_BITS:
-        raise ValueError(f"{public.key_size} bits are too few for RSA: want {LEAST_RSA_BITS}")
+        raise ValueError(
+            f"{public.key_size} bits are too few for RSA: the minimum is {LEAST_RSA_BITS}"
+        )
     return public

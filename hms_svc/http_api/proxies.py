@@ -1,4 +1,4 @@
-"""What a proxy says of the requests that it hands on: believed of those that `http_proxies` names."""
+"""What a proxy reports about the requests that it forwards: trusted for those in `http_proxies`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.types import Scope
 from hms_svc.http_api.problems import Problem
 
 MOST_CHARACTERS: Final = 2_000
-"""Of one header that tells of proxies, all its lines together."""
+"""The limit of one forwarding header, all its lines together."""
 _SIGNS: Final = frozenset({"forwarded", "via", "x-real-ip"})
 _SIGN: Final = "x-forwarded-"
 _PREFIX: Final = "hms_svc.prefix"
@@ -27,24 +27,24 @@ _Address: TypeAlias = IPv4Address | IPv6Address
 
 
 def sign_of_proxy(scope: Scope) -> str:
-    """Return what tells of a proxy on the way, such as the name of a header; "" for nothing."""
+    """Return what shows that a proxy is on the way, such as the name of a header; "" if nothing does."""
     headers = Headers(scope=scope)
     for name in headers:
         if name in _SIGNS or name.startswith(_SIGN):
             return str(name)
-    # nginx says so to what stands behind it, and nothing else, where it is told nothing else.
+    # nginx sends this to its upstream, and nothing else unless it is configured.
     options = {option.strip().lower() for option in headers.get("connection", "").split(",")}
     is_nginx = scope.get("http_version") == "1.0" and "close" in options
     return "HTTP/1.0 with Connection: close" if is_nginx else ""
 
 
 def prefix_of(connection: HTTPConnection) -> str:
-    """Return the path, such as /hms, under which a proxy shows this HTTP server; "" where it is the root."""
+    """Return the path, such as /hms, under which a proxy exposes this HTTP server; "" if it is the root."""
     return str(connection.scope.get(_PREFIX, ""))
 
 
 class Proxies:
-    """Those that are trusted, by their addresses and networks."""
+    """The trusted proxies, by their addresses and networks."""
 
     def __init__(self, networks: Iterable[str]) -> None:
         self._networks = tuple(ip_network(network) for network in networks)
@@ -52,22 +52,22 @@ class Proxies:
     def wake(self, scope: Scope) -> Scope:
         """Return the scope as the caller meant it: scheme, host, client, and `prefix_of`.
 
-        Unchanged where the other end of the connection is no proxy that is trusted. Problem 400
-        for a scheme or prefix that is none.
+        Unchanged if the peer is not a trusted proxy. Problem 400
+        for an invalid scheme or prefix.
         """
         peer = scope.get("client")
         if not peer or not self._trusts(_address(peer[0])):
             return scope
         headers = Headers(scope=scope)
-        told = _described(headers)
-        hop = self._outermost(told.clients)
+        reported = _described(headers)
+        hop = self._outermost(reported.clients)
         changed: dict[str, Any] = {_PREFIX: _prefix(_at(_listed(headers, _SIGN + "prefix"), hop))}
-        if told.clients:
-            client = _address(_at(told.clients, hop))
+        if reported.clients:
+            client = _address(_at(reported.clients, hop))
             changed["client"] = None if client is None else (str(client), 0)
-        if scheme := _at(told.schemes, hop):
+        if scheme := _at(reported.schemes, hop):
             changed["scheme"] = _scheme(scheme, scope["type"])
-        if host := _at(told.hosts, hop):
+        if host := _at(reported.hosts, hop):
             others = [each for each in scope["headers"] if each[0] != b"host"]
             changed["headers"] = [(b"host", host.encode("latin-1")), *others]
         return {**scope, **changed}
@@ -76,14 +76,14 @@ class Proxies:
         return address is not None and any(address in network for network in self._networks)
 
     def _outermost(self, clients: list[str]) -> int:
-        """Return how many hops, from the nearest, lie before the one that told of who is no proxy."""
-        told = enumerate(reversed(clients))
+        """Return how many hops, from the nearest, precede the one that reported a client that is not a proxy."""
+        reported = enumerate(reversed(clients))
         most = max(0, len(clients) - 1)
-        return next((hop for hop, client in told if not self._trusts(_address(client))), most)
+        return next((hop for hop, client in reported if not self._trusts(_address(client))), most)
 
 
 class _Forwarded(NamedTuple):
-    """What each hop told, the nearest one last."""
+    """What each hop reported, the nearest one last."""
 
     clients: list[str]
     schemes: list[str]
@@ -91,7 +91,7 @@ class _Forwarded(NamedTuple):
 
 
 def _described(headers: Headers) -> _Forwarded:
-    # A proxy that sets X-Forwarded-* hands on whatever its client wrote as Forwarded.
+    # A proxy that sets X-Forwarded-* passes on its client's Forwarded unchanged.
     names = (_SIGN + "for", _SIGN + "proto", _SIGN + "host")
     if any(name in headers for name in names) or "forwarded" not in headers:
         clients, schemes, hosts = (_listed(headers, name) for name in names)
@@ -109,8 +109,8 @@ def _joined(headers: Headers, name: str) -> str:
 
 
 def _listed(headers: Headers, name: str) -> list[str]:
-    words = (word.strip() for word in _joined(headers, name).split(","))
-    return [word for word in words if word]
+    items = (item.strip() for item in _joined(headers, name).split(","))
+    return [item for item in items if item]
 
 
 def _elements(text: str) -> Iterator[dict[str, str]]:
@@ -119,25 +119,29 @@ def _elements(text: str) -> Iterator[dict[str, str]]:
         yield {name.lower(): quoted or plain for name, quoted, plain in pairs}
 
 
-def _at(told: list[str], hop: int) -> str:
-    """Return what this hop told, or the outermost that told anything: most replace, some append."""
-    return told[-min(hop + 1, len(told))] if told else ""
+def _at(reported: list[str], hop: int) -> str:
+    """Return what this hop reported, or else the outermost that reported anything: most replace, some append."""
+    return reported[-min(hop + 1, len(reported))] if reported else ""
 
 
-def _scheme(told: str, kind: str) -> str:
-    scheme = _SCHEMES.get(told.lower())
+def _scheme(reported: str, kind: str) -> str:
+    scheme = _SCHEMES.get(reported.lower())
     if scheme is None:
         raise Problem(
-            400, "bad-forwarding", f"a proxy says scheme {told!r:.40}: want http or https"
+            400,
+            "bad-forwarding",
+            f"a proxy reported the scheme {reported!r:.40}: expected http or https",
         )
     return scheme if kind == "http" else scheme.replace("http", "ws")
 
 
-def _prefix(told: str) -> str:
-    prefix = told.removesuffix("/")
+def _prefix(reported: str) -> str:
+    prefix = reported.removesuffix("/")
     if not _PATH.fullmatch(prefix):
         raise Problem(
-            400, "bad-forwarding", f"x-forwarded-prefix {told!r:.80}: want a path such as /hms"
+            400,
+            "bad-forwarding",
+            f"x-forwarded-prefix {reported!r:.80}: expected a path such as /hms",
         )
     return prefix
 

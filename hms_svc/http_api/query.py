@@ -1,4 +1,4 @@
-"""Query parameters: only those that a route reads, each once but for lists, and all faults told at once."""
+"""Query parameters: only those that a route reads, each once except for lists; all faults are reported together."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from starlette.requests import HTTPConnection
 from hms_svc.domain.spelling import did_you_mean
 
 LISTS: Final = frozenset({"type"})
-"""Parameters that may stand more than once."""
+"""Parameters that may occur more than once."""
 
 
 def check_query(connection: HTTPConnection, *known: str) -> None:
-    """Raise RequestValidationError for parameters that nobody reads, or that stand twice.
+    """Raise RequestValidationError for unknown parameters, or those that occur twice.
 
-    The route's own are known, and their wrong values are told too; `known` are those of what is no
-    route of the document.
+    The route's own are known, and their invalid values are reported too; `known` are those of paths that are
+    not in the OpenAPI document.
     """
     route = connection.scope.get("route")
     fields = route.dependant.query_params if isinstance(route, APIRoute) else []
@@ -33,14 +33,14 @@ def check_query(connection: HTTPConnection, *known: str) -> None:
 
 
 def _faults(connection: HTTPConnection, known: list[str]) -> Iterable[dict[str, Any]]:
-    there_are = f"there are {', '.join(known)}" if known else "there are none here"
+    alternatives = f"the parameters are {', '.join(known)}" if known else "there are none here"
     for name, times in Counter(name for name, _ in connection.query_params.multi_items()).items():
         if name not in known:
-            told = did_you_mean(name, known) or f"; {there_are}"
-            yield _fault(name, f"unknown query parameter {name!r:.80}{told}")
+            hint = did_you_mean(name, known) or f"; {alternatives}"
+            yield _fault(name, f"unknown query parameter {name!r:.80}{hint}")
         elif times > 1 and name not in LISTS:
-            yield _fault(name, f"it stands {times} times: give it once")
+            yield _fault(name, f"it occurs {times} times, but may occur only once")
 
 
-def _fault(name: str, words: str) -> dict[str, Any]:
-    return {"loc": ("query", name[:80]), "msg": words}
+def _fault(name: str, message: str) -> dict[str, Any]:
+    return {"loc": ("query", name[:80]), "msg": message}

@@ -1,4 +1,4 @@
-"""Bodies as they come in: bounded in bytes and in time, each and together, before any is parsed."""
+"""Request bodies: limited in bytes and in time, each and together, before any is parsed."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
 class Bodies:
-    """All bodies that are held at this moment."""
+    """All bodies that are held at the moment."""
 
     def __init__(self) -> None:
         self.held = 0
 
     @contextmanager
     def bound(self, scope: Scope, receive: Receive) -> Iterator[Receive]:
-        """Return what reads the body of a request within the bounds; meanwhile it is counted."""
+        """Return a function that reads the body of a request within the limits; the body is counted until then."""
         if scope["type"] != "http" or scope["method"] not in WITH_BODY:
             yield receive
             return
@@ -53,7 +53,7 @@ class _Body:
                 message = await self._receive()
         except TimeoutError as error:
             raise Problem(
-                408, "body-too-slow", f"the body was not there within {BODY_SECONDS:g} s"
+                408, "body-too-slow", f"the body did not arrive within {BODY_SECONDS:g} s"
             ) from error
         self._take(len(message.get("body", b"")))
         self._complete = not message.get("more_body", False)
@@ -65,11 +65,16 @@ class _Body:
         if self.taken > MOST_BODY_BYTES:
             raise _too_large()
         if self._bodies.held > MOST_BYTES_TOGETHER:
-            raise Problem(503, "busy", "too much comes in at once", {"retry-after": "5"})
+            raise Problem(
+                503,
+                "busy",
+                "the service is receiving too many large bodies at once",
+                {"retry-after": "5"},
+            )
 
 
 def check_length(headers: Headers) -> None:
-    """Refuse a body that says that it is too large; Problem 413."""
+    """Reject a body whose declared length is too large; Problem 413."""
     length = headers.get("content-length", "0")
     if len(length) > 18 or int(length) > MOST_BODY_BYTES:
         raise _too_large()

@@ -1,4 +1,4 @@
-"""What every route does with a request: who may ask, a body read strictly, an answer in JSON."""
+"""What every route does with a request: authentication, strict parsing of the body, an answer in JSON."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ JSON: Final = "application/json"
 
 
 class Body(BaseModel):
-    """A body that a route reads: unknown members are refused by name."""
+    """A body that a route reads: unknown members are rejected by name."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Note(Body):
-    """Why; recorded in the audit log and with the job."""
+    """The reason; recorded in the audit log and with the job."""
 
     note: str = Field(default="", max_length=1000)
 
 
 class Admitted:
-    """A request whose sender may ask: what its route needs of it."""
+    """An admitted request: what its route needs from it."""
 
     def __init__(self, request: Request, api: ApiContext, principal: Principal) -> None:
         self.request = request
@@ -51,7 +51,7 @@ class Admitted:
 
 
 def admitted(scope: Scope | None) -> Callable[[Request], Awaitable[Admitted]]:
-    """Make the dependency of a route that needs this scope; None is any token."""
+    """Return the dependency of a route that requires this scope; None means any token."""
 
     async def admit(request: Request) -> Admitted:
         api = context_of(request)
@@ -63,20 +63,20 @@ def admitted(scope: Scope | None) -> Callable[[Request], Awaitable[Admitted]]:
 
 
 def check_json(request: Request, *further: str) -> str:
-    """Return the media type of a body, in lower case; Problem 415 for one that is not read here."""
+    """Return the media type of a body, in lower case; Problem 415 for an unsupported one."""
     content_type = request.headers.get("content-type", "")
     media_type, _, parameters = content_type.lower().partition(";")
     media_type = media_type.strip()
     if media_type not in {JSON, *further} or not _is_utf8(parameters):
-        wanted = " or ".join((JSON, *further))
+        expected = " or ".join((JSON, *further))
         raise Problem(
-            415, "unsupported-media-type", f"content-type {content_type!r:.80}: want {wanted}"
+            415, "unsupported-media-type", f"content-type {content_type!r:.80}: expected {expected}"
         )
     return media_type
 
 
 async def read_body(request: Request, model: type[ModelT]) -> ModelT:
-    """Read a body as the model; an empty one as an object without members."""
+    """Parse a body as the model; an empty one as an object without members."""
     raw = await request.body()
     if raw or "content-type" in request.headers:
         check_json(request)
@@ -84,7 +84,7 @@ async def read_body(request: Request, model: type[ModelT]) -> ModelT:
 
 
 def _is_utf8(parameters: str) -> bool:
-    """Return whether no parameter of a media type says another charset: JSON has only this one."""
+    """Return whether no parameter of a media type names another charset: JSON has only this one."""
     named = [each.strip() for each in parameters.split(";")]
     charsets = [each for each in named if each.startswith("charset")]
     return not charsets or charsets in (["charset=utf-8"], ['charset="utf-8"'])
@@ -106,8 +106,8 @@ def _in_body(field: str) -> str:
     return field.removeprefix("data").lstrip(".")
 
 
-def _as_text(told: str) -> str:
-    return told.replace("data.", "").replace("data:", "the body:")
+def _as_text(message: str) -> str:
+    return message.replace("data.", "").replace("data:", "the body:")
 
 
 def answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

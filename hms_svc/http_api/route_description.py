@@ -1,4 +1,4 @@
-"""What each route tells of itself for the OpenAPI document: its body, its answers, its errors."""
+"""The description of each route for the OpenAPI document: its body, its answers, its errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _RESPONSE: Final = "#/components/responses/{name}"
 _HEADER: Final = "#/components/headers/{name}"
 _JSON: Final = "application/json"
 ALWAYS: Final = (400, 401, 403, 421, 429, 500, 503)
-"""The errors of every route that asks for a token."""
+"""The errors of every route that requires a token."""
 WITH_BODY: Final = (408, 413, 415, 422)
 PROBLEMS: Final[dict[int, tuple[str, str]]] = {
     400: ("BadInput", "A parameter or header is invalid: `errors` names each."),
@@ -32,7 +32,7 @@ PROBLEMS: Final[dict[int, tuple[str, str]]] = {
 }  # fmt: skip
 """Name and description of each error's component."""
 COMES_AGAIN: Final = (429, 503)
-"""Errors that say when to come again."""
+"""Errors that state when to retry."""
 HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "Location": (
         "The path of the job: GET /jobs/{job_id}.",
@@ -45,7 +45,7 @@ HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "Retry-After": ("Seconds to wait before the next request.", {"type": "integer", "minimum": 0}),
     "WWW-Authenticate": ("How to authenticate (RFC 6750).", {"type": "string"}),
 }
-"""Description and schema of each header that answers bear."""
+"""Description and schema of the headers of answers."""
 _IDEMPOTENCY_KEY: Final = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -74,7 +74,7 @@ _OF_EVENT: Final = {
     "ce-time": "The time, in RFC 3339.",
     "ce-dataschema": "The schema of the data: a URI.",
 }
-"""Headers of an event in binary mode; extension attributes come as `ce-NAME` too."""
+"""Headers of an event in binary mode; extension attributes are `ce-NAME` headers too."""
 
 
 def describes(
@@ -87,23 +87,25 @@ def describes(
     parameters: tuple[dict[str, Any], ...] = (),
     problems: tuple[int, ...] = (),
 ) -> dict[str, Any]:
-    """Return what a route tells: its answer and its body, by the names of their schemas.
+    """Return the description of a route: its answer and its body, by the names of their schemas.
 
     Of several names it is one of them. `headers` are those of the answer, `problems` the errors
     besides the usual ones.
     """
     content = {_JSON: {"schema": _any_of(answers)}}
-    told = _described(status, "Done.", content, parameters=parameters, problems=problems, body=body)
+    described = _described(
+        status, "Done.", content, parameters=parameters, problems=problems, body=body
+    )
     if headers:
-        told["responses"][status]["headers"] = _headers(*headers)
+        described["responses"][status]["headers"] = _headers(*headers)
     if body is not None:
         of_body = {_JSON: {"schema": _any_of(body)}}
-        told["openapi_extra"]["requestBody"] = {"required": required, "content": of_body}
-    return told
+        described["openapi_extra"]["requestBody"] = {"required": required, "content": of_body}
+    return described
 
 
 def intake() -> dict[str, Any]:
-    """Return what the route tells that jobs are submitted by."""
+    """Return the description of the route that jobs are submitted to."""
     return describes(
         ("Accepted", "AcceptedJobs"),
         202,
@@ -116,21 +118,23 @@ def intake() -> dict[str, Any]:
 
 
 def decides() -> dict[str, Any]:
-    """Return what a route tells that approves or denies one job."""
+    """Return the description of a route that approves or denies one job."""
     problems = (404, 409, 412, 428)
     return describes("Outcome", body="Note", parameters=(_IF_MATCH,), problems=problems)
 
 
 def envelope() -> dict[str, Any]:
-    """Return what the route of envelopes tells."""
+    """Return the description of the route of envelopes."""
     parameters = tuple(
-        {"name": name, "in": "header", "description": words, "schema": {"type": "string"}}
-        for name, words in _OF_EVENT.items()
+        {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
+        for name, text in _OF_EVENT.items()
     )
-    told = describes("Received", 202, body="CloudEvent", parameters=parameters, problems=(409,))
+    described = describes(
+        "Received", 202, body="CloudEvent", parameters=parameters, problems=(409,)
+    )
     content = {
         "application/cloudevents+json": {"schema": _reference("CloudEvent")},
-        # Generators that tell bodies apart by their Python class cannot do so for an array.
+        # Generators that distinguish bodies by their Python class cannot do so for an array.
         "application/cloudevents-batch+json": {
             "schema": {"allOf": [_reference("CloudEvents"), {"minItems": 1}]}
         },
@@ -138,7 +142,7 @@ def envelope() -> dict[str, Any]:
         "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
         "*/*": {"schema": {"type": "string", "format": "binary"}},
     }
-    told["openapi_extra"]["requestBody"] = {
+    described["openapi_extra"]["requestBody"] = {
         "required": True,
         "description": (
             "An event, a batch of them, or, in binary mode, the data of the event that the "
@@ -146,35 +150,35 @@ def envelope() -> dict[str, Any]:
         ),
         "content": content,
     }
-    return told
+    return described
 
 
-def event_stream(words: str, *, ends: bool) -> dict[str, Any]:
-    """Return what a route tells that answers with server-sent events; one that `ends` is of a job."""
+def event_stream(text: str, *, ends: bool) -> dict[str, Any]:
+    """Return the description of a route that answers with server-sent events; `ends`: those of a job."""
     content = {"text/event-stream": {"schema": {"type": "string"}}}
     problems = (404,) if ends else ()
-    told = _described(200, words, content, parameters=(_LAST_EVENT_ID,), problems=problems)
+    described = _described(200, text, content, parameters=(_LAST_EVENT_ID,), problems=problems)
     if ends:
-        told["responses"][204] = {
+        described["responses"][204] = {
             "description": "Everything was received: `Last-Event-ID` is `end`."
         }
-    return told
+    return described
 
 
-def one_word(words: str) -> dict[str, Any]:
-    """Return what a route tells that needs no token and answers with a word, also with 503."""
+def plain_status(text: str) -> dict[str, Any]:
+    """Return the description of a route that needs no token and answers with a word, also with 503."""
     content = {"text/plain": {"schema": {"type": "string"}}}
-    answer = {"description": words, "content": content}
+    answer = {"description": text, "content": content}
     responses: dict[int | str, Any] = {200: answer, 503: answer}
     responses |= {status: _problem(status) for status in (400, 500)}
     return {"response_class": Response, "responses": responses | _OTHERWISE}
 
 
-def metrics(words: str) -> dict[str, Any]:
-    """Return what the route of metrics tells."""
-    text = {"schema": {"type": "string"}}
-    content = {"text/plain": text, "application/openmetrics-text": text}
-    return _described(200, words, content)
+def metrics(text: str) -> dict[str, Any]:
+    """Return the description of the route of metrics."""
+    schema = {"schema": {"type": "string"}}
+    content = {"text/plain": schema, "application/openmetrics-text": schema}
+    return _described(200, text, content)
 
 
 def problem_name(status: int) -> str:
@@ -189,19 +193,19 @@ def header_reference(name: str) -> dict[str, Any]:
 
 def _described(
     status: int,
-    words: str,
+    text: str,
     content: dict[str, Any],
     *,
     body: object = None,
     parameters: tuple[dict[str, Any], ...] = (),
     problems: tuple[int, ...] = (),
 ) -> dict[str, Any]:
-    responses: dict[int | str, Any] = {status: {"description": words, "content": content}}
+    responses: dict[int | str, Any] = {status: {"description": text, "content": content}}
     usual = {*ALWAYS, *problems, *(WITH_BODY if body is not None else ())}
     responses |= {each: _problem(each) for each in sorted(usual)}
     return {
         "status_code": status,
-        "response_class": Response,  # It has no media type that would be added to ours.
+        "response_class": Response,  # It has no media type of its own.
         "responses": responses | _OTHERWISE,
         "openapi_extra": {"parameters": list(parameters)} if parameters else {},
     }

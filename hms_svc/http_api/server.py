@@ -1,4 +1,4 @@
-"""Serving the application on a socket that is bound already, until it is told to stop."""
+"""Serves the application on a socket that is already bound, until it is stopped."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ MOST_CONNECTIONS: Final = 4_000
 MOST_SOCKET_BYTES: Final = 64 * 1024
 PING_SECONDS: Final = 20.0
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""For TLS 1.2, of which uvicorn would take the oldest; TLS 1.3 has its own."""
+"""For TLS 1.2, where uvicorn's default is too old; TLS 1.3 has its own."""
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to us, and says when it listens."""
+    """Leaves the signals to hms-svc, and reports when it listens."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -36,11 +36,11 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take none."""
+        """Capture none."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept."""
+        """Start to accept."""
         await super().startup(sockets)
         self._ready()
 
@@ -52,7 +52,7 @@ async def serve(
     stop: asyncio.Event,
     ready: Callable[[], None],
 ) -> None:
-    """Answer until `stop`; then let requests under way end, and tell streams that the HTTP server closes."""
+    """Answer until `stop`; then let requests under way end, and notify streams that the HTTP server closes."""
     settings = api.settings
     _report_refusal("uvicorn", "websockets")
     config = uvicorn.Config(
@@ -83,7 +83,7 @@ async def serve(
         api.close()
         server.should_exit = True
 
-    ending = asyncio.create_task(end(), name="door-end")
+    ending = asyncio.create_task(end(), name="http-end")
     try:
         await server.serve([listening])
     finally:
@@ -91,7 +91,7 @@ async def serve(
 
 
 def _report_refusal(*libraries: str) -> None:
-    """Let the libraries' faults stand in our log, and what every stranger can cause in none."""
+    """Log the libraries' own faults, but not those that any client can cause."""
     for name in libraries:
         logger = logging.getLogger(name)
         logger.handlers = [*logging.getLogger("hms_svc").handlers]

@@ -1,4 +1,4 @@
-"""Server-sent events as bytes; those of the bus are made once for all who follow."""
+"""Server-sent events as bytes; those of the bus are encoded once for all followers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BREAKS: Final = str.maketrans("\r\n\0", "   ")
 def sse(name: str, body: bytes, id: str = "") -> bytes:
     """Return one server-sent event; `body` is JSON, which has no line breaks.
 
-    Those of the other values become blanks: none of them may begin a field of its own.
+    Line breaks of the other values become blanks: none of them may begin a new field.
     """
     head = f"id: {id.translate(_BREAKS)}\n" if id else ""
     return f"{head}event: {name.translate(_BREAKS)}\n".encode() + b"data: " + body + b"\n\n"
@@ -29,7 +29,7 @@ class Announced:
         self._sent = b""
 
     def to_sse(self, namespace: str) -> bytes:
-        """Return it as a CloudEvent whose id resumes after it; encoded for the first who asks."""
+        """Return the event as a CloudEvent whose id resumes after it; encoded on first use."""
         if not self._sent:
             body = encode(self.event.to_cloudevent(namespace))
             self._sent = sse(self.event.type, body, str(self.event.position))

@@ -1,4 +1,4 @@
-"""What this HTTP server and the workers beside it have measured, and whether those still turn."""
+"""The metrics of this HTTP server and of the workers beside it, and whether those still run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LEAST_SECONDS: Final = 0.25
 
 
 class ServiceMetrics:
-    """Hears the reports of workers on a socket that the supervisor made, and renders them."""
+    """Receives the reports of workers on a socket that the supervisor made, and renders them."""
 
     def __init__(self, clock: Clock, registry: Registry) -> None:
         self._metrics = Metrics(clock, LabelValues(registry).series())
@@ -35,31 +35,31 @@ class ServiceMetrics:
         self._listens_since: int | None = None
 
     def listen(self, reports: socket.socket) -> None:
-        """Take what workers send, from now on."""
+        """Receive reports of workers from now on."""
         reports.setblocking(False)
         self._listens_since = self._clock.lease_ms()
         asyncio.get_running_loop().add_reader(reports.fileno(), self._read_news, reports)
 
     def expect(self, route: str, method: str, statuses: Iterable[int]) -> None:
-        """Let a route's answers with these statuses stand at 0 until there is one."""
+        """Start the counters of a route's answers with these statuses at 0."""
         self._metrics.http.expect(route, method, statuses)
 
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:
-        """Count an answer; the template of its route is empty where none matched."""
+        """Count an answer; the template of its route is empty if none matched."""
         self._metrics.http.observe(route, method, status, seconds)
 
     def is_alive(self) -> bool:
-        """Return whether the claim loop of each worker beside this HTTP server has turned lately.
+        """Return whether the claim loop of each worker beside this HTTP server has run recently.
 
-        Stuck is one whose process is there, and has not turned or said anything for 30 s, or whose
-        slots are all held by functions that do not return. No worker is none that is stuck.
+        A worker is stuck if its process is alive, but has not run its loop or reported for 30 s, or if its
+        slots are all occupied by functions that do not return. No worker does not count as stuck.
         """
         return not any(
             _is_stuck(each) for each in self._metrics.liveness() if not each.has_announced_end
         )
 
     def lacks_workers(self) -> bool:
-        """Return whether no worker has been heard for 30 s, those of the suspect lane left out."""
+        """Return whether no worker has been live for 30 s, not counting those of the suspect lane."""
         if self._listens_since is None:
             return False
         silences = [each.silent_seconds for each in self._metrics.liveness() if not each.is_lane]
@@ -67,7 +67,7 @@ class ServiceMetrics:
         return min(silences) >= STUCK_SECONDS
 
     async def render(self, reads: Reads, accept: str) -> tuple[bytes, str]:
-        """Return it all as text for Prometheus, and its media type."""
+        """Return all metrics as text for Prometheus, and its media type."""
         return self._metrics.render(await _read_overview(reads), accept)
 
     def _read_news(self, reports: socket.socket) -> None:
@@ -79,7 +79,7 @@ class ServiceMetrics:
 
 
 async def _read_overview(reads: Reads) -> Overview:
-    """Read what broker and database tell, in CHECK_SECONDS; who says nothing in time is not well."""
+    """Read broker and database within CHECK_SECONDS; an engine that does not answer in time is not well."""
     loop = asyncio.get_running_loop()
     ends = loop.time() + CHECK_SECONDS
     try:

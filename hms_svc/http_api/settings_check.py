@@ -1,4 +1,4 @@
-"""Whether the settings of an HTTP server fit together, found out before anything starts."""
+"""Whether the settings of an HTTP server fit together, checked before anything starts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hms_svc.settings import Settings
 
 
 def check_http_settings(settings: Settings) -> None:
-    """Raise BadSetting, naming the setting, where TLS files or identity provider cannot be used."""
+    """Raise BadSetting, naming the setting, if TLS files or identity provider cannot be used."""
     _check_tls(settings.http_tls_certificate, settings.http_tls_key)
     _check_identity_provider(settings)
     check_identity_provider(settings.jwks_url)
@@ -25,13 +25,13 @@ def check_http_settings(settings: Settings) -> None:
 def _check_tls(certificate: Path | None, key: Path | None) -> None:
     if certificate is None:
         if key is not None:
-            raise BadSetting(f"http_tls_key {key} is of no use without http_tls_certificate")
+            raise BadSetting(f"http_tls_key {key} requires http_tls_certificate")
         return
     try:
         ssl.create_default_context(cafile=str(certificate))
     except OSError as error:
         raise BadSetting(
-            f"http_tls_certificate {certificate} is no certificate in PEM: {tls_error_text(error)}"
+            f"http_tls_certificate {certificate} is not a certificate in PEM: {tls_error_text(error)}"
         ) from error
     _check_pair(certificate, key)
 
@@ -39,34 +39,36 @@ def _check_tls(certificate: Path | None, key: Path | None) -> None:
 def _check_pair(certificate: Path, key: Path | None) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        # With a passphrase to try, OpenSSL asks nobody at the terminal for one.
+        # With a passphrase to try, OpenSSL does not prompt for one on the terminal.
         context.load_cert_chain(certificate, key, password="")
     except OSError as error:
         if key is None:
-            told = f"http_tls_certificate {certificate} has no key of its own: set http_tls_key"
-        else:
-            told = (
-                f"http_tls_key {key} is not the key of http_tls_certificate {certificate}, "
-                f"in PEM and without a passphrase: {tls_error_text(error)}"
+            message = (
+                f"http_tls_certificate {certificate} does not contain its key: set http_tls_key"
             )
-        raise BadSetting(told) from error
+        else:
+            message = (
+                f"http_tls_key {key} does not match http_tls_certificate {certificate}, "
+                f"or is not PEM without a passphrase: {tls_error_text(error)}"
+            )
+        raise BadSetting(message) from error
 
 
 def _check_identity_provider(settings: Settings) -> None:
     if not settings.jwks_url:
         for name in ("jwt_issuer", "jwt_audience"):
             if value := getattr(settings, name):
-                raise BadSetting(f"{name} = {value} is of no use without jwks_url")
+                raise BadSetting(f"{name} = {value} requires jwks_url")
         return
     if not settings.jwt_issuer or not settings.jwt_audience:
         raise BadSetting(
-            "jwks_url needs jwt_issuer and jwt_audience: whose tokens are meant, and for whom"
+            "jwks_url requires jwt_issuer and jwt_audience: the issuer and the audience of accepted tokens"
         )
     address = read_web_address(settings.jwks_url, "jwks_url")
     if address.scheme == "http" and not _is_here(address.hostname or ""):
         raise BadSetting(
-            f"jwks_url http://{address.hostname} brings keys that anybody on the way can change: "
-            "want https, or an address of this machine"
+            f"jwks_url http://{address.hostname} would load keys that anybody on the network can change: "
+            "use https, or an address of this machine"
         )
 
 

@@ -1,7 +1,7 @@
 """What many followers read together: the bus and the progress of jobs, each read once.
 
-A follower keeps its own place. What it has not taken stays in a ring that is
-bounded; one that is too slow is told how much it missed.
+A follower keeps its own position. What it has not read yet stays in a bounded ring
+buffer; a follower that is too slow is told how much it missed.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ FINAL: Final = frozenset({JOB_COMPLETED, JOB_REJECTED, JOB_DEAD, JOB_CANCELLED})
 
 
 class WakeUp:
-    """Wakes all who wait for it. Who listens before looking misses no ring in between."""
+    """Wakes all waiters. A waiter that listens before it checks misses no wake-up in between."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
 
-    def ring(self) -> None:
-        """Wake them."""
+    def wake(self) -> None:
+        """Wake all waiters."""
         self._event.set()
         self._event = asyncio.Event()
 
     def listen(self) -> asyncio.Event:
-        """Return what the next ring sets."""
+        """Return the event that the next wake-up sets."""
         return self._event
 
 
 async def woken(wake: asyncio.Event, seconds: float) -> bool:
-    """Wait for a ring, or this long; tell whether it came."""
+    """Wait for a wake-up, at most so long; return whether it came."""
     try:
         async with asyncio.timeout(seconds):
             return await wake.wait()
@@ -59,7 +59,7 @@ async def woken(wake: asyncio.Event, seconds: float) -> bool:
 
 
 class Shared(ABC):
-    """A loop that runs while somebody follows."""
+    """A loop that runs while there are followers."""
 
     def __init__(self) -> None:
         self.followers = 0
@@ -67,7 +67,7 @@ class Shared(ABC):
 
     @asynccontextmanager
     async def followed(self) -> AsyncIterator[None]:
-        """Keep the loop running meanwhile."""
+        """Keep the loop running while the block runs."""
         self.followers += 1
         if self._task is None or self._task.done():
             self._begin()
@@ -92,7 +92,7 @@ class Shared(ABC):
 
     @abstractmethod
     def _begin(self) -> None:
-        """Forget what was read before: nobody followed meanwhile."""
+        """Forget what was read before: there were no followers in between."""
 
     @abstractmethod
     async def _round(self) -> None:
@@ -100,14 +100,14 @@ class Shared(ABC):
 
 
 class EventTail(Shared):
-    """The end of the bus."""
+    """The newest events of the bus."""
 
     def __init__(self, reads: Reads) -> None:
         super().__init__()
         self._reads = reads
         self._ring: deque[Announced] = deque(maxlen=KEPT_EVENTS)
         self._from = -1
-        """The position above which the ring has everything; -1 before it was first read."""
+        """The position above which the ring buffer has everything; -1 before it was first read."""
         self.wake_up = WakeUp()
 
     def _begin(self) -> None:
@@ -122,26 +122,28 @@ class EventTail(Shared):
         if not events:
             await self._reads.wait_for_event(last, WAIT_SECONDS)
             return
-        if events[0].position > last + 1:  # The bus kept less: who is behind shall see that there.
+        if (
+            events[0].position > last + 1
+        ):  # The bus has dropped events: followers that are behind will detect it there.
             self._ring.clear()
             self._from = events[0].position - 1
         overflow = len(self._ring) + len(events) - KEPT_EVENTS
         if overflow > 0:
             self._from = self._ring[overflow - 1].event.position
         self._ring.extend(map(Announced, events))
-        self.wake_up.ring()
+        self.wake_up.wake()
 
     async def after(self, position: int) -> list[Announced]:
-        """Return events above a position, oldest first; from the ring where it reaches back so far."""
+        """Return events above a position, oldest first; from the ring buffer if it reaches back so far."""
         if 0 <= self._from <= position:
-            # From its newest end: most who ask have seen all but the last few.
+            # From its newest end: most followers lack only the last few.
             newest = takewhile(lambda each: each.event.position > position, reversed(self._ring))
             return list(newest)[::-1]
         return [*map(Announced, await self._reads.kept_events(after=position, limit=PAGE))]
 
 
 class Watched:
-    """One job that somebody follows: its newest lines and events, and its end."""
+    """One job that is followed: its newest lines and events, and its end."""
 
     def __init__(self) -> None:
         self.followers = 0
@@ -153,22 +155,22 @@ class Watched:
         self.wake_up = WakeUp()
 
     def add(self, lines: list[ProgressView]) -> None:
-        """Take in lines in the order of their numbers."""
+        """Add lines in the order of their numbers."""
         fresh = [line for line in lines if line.number > self.last]
         if fresh:
             self.lines.extend(fresh)
             self.last = fresh[-1].number
-            self.wake_up.ring()
+            self.wake_up.wake()
 
-    def tell(self, news: Sequence[Event]) -> None:
-        """Take in events, in the order of the bus, behind the lines that came before them."""
+    def add_events(self, news: Sequence[Event]) -> None:
+        """Add events, in the order of the bus, after the lines that came before them."""
         if news:
             self.events.extend(news)
-            self.wake_up.ring()
+            self.wake_up.wake()
 
 
 class JobTail(Shared):
-    """The progress of all jobs that are followed: read together, a few times a second."""
+    """The progress of all followed jobs: read together, a few times per second."""
 
     def __init__(self, reads: Reads, events: EventTail) -> None:
         super().__init__()
@@ -181,16 +183,16 @@ class JobTail(Shared):
     def _begin(self) -> None:
         self._position = -1
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Wake every follower."""
         for watched in self._watched.values():
-            watched.wake_up.ring()
+            watched.wake_up.wake()
 
     @asynccontextmanager
     async def watching(self, job_id: str) -> AsyncIterator[Watched]:
-        """Follow one job meanwhile."""
+        """Follow one job while the block runs."""
         watched = self._watched.get(job_id)
-        if watched is None or watched.end is not None:  # The job may be in another run by now.
+        if watched is None or watched.end is not None:  # The job may have a new run by now.
             watched = self._watched[job_id] = Watched()
         watched.followers += 1
         try:
@@ -207,21 +209,21 @@ class JobTail(Shared):
         open_ones = {job_id: each for job_id, each in self._watched.items() if each.end is None}
         ending = [job_id for job_id, each in open_ones.items() if each.may_have_ended]
         ended = await self._reads.ended(ending) if ending else {}
-        # Read after the state: what was written before a job ended is seen before its end is told.
+        # Read after the state: what was written before a job ended is sent before its end.
         after = {job_id: each.last for job_id, each in open_ones.items()}
         found = await self._reads.progress_of(after) if after else {}
         for job_id, watched in open_ones.items():
             watched.add(found.get(job_id, []))
             watched.may_have_ended = False
-            watched.tell(news.get(job_id, ()))
+            watched.add_events(news.get(job_id, ()))
             if job_id in ended:
                 watched.end = ended[job_id]
-                watched.wake_up.ring()
+                watched.wake_up.wake()
         self._position = position
         await woken(wake, PROGRESS_SECONDS)
 
     async def _read_news(self) -> tuple[dict[str, list[Event]], int]:
-        """Return what the bus says of the jobs that are followed, up to which position.
+        """Return the events of the followed jobs, and the position up to which they were read.
 
         Marks those that may have ended.
         """

@@ -1,4 +1,4 @@
-"""Connections whose other side takes nothing of what it asked for are given up."""
+"""Closes connections whose client does not read what it requested."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ TERMINAL_PATH: Final = "/console/socket"
 
 
 class WriteTimeout(asyncio.Protocol):
-    """Ends a connection that has taken no byte of a full buffer for a minute."""
+    """Closes a connection that has not read a byte of a full buffer for a minute."""
 
     transport: asyncio.Transport
     loop: asyncio.AbstractEventLoop
     _stall: asyncio.TimerHandle | None = None
 
     def pause_writing(self) -> None:
-        """Begin to lose patience."""
+        """Start the timer."""
         super().pause_writing()
         self.forget_stall()
         self._stall = self.loop.call_later(STALLED_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Be patient again."""
+        """Stop the timer."""
         self.forget_stall()
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Expect nothing any more."""
+        """Expect nothing more."""
         self.forget_stall()
         super().connection_lost(exc)
 
     def forget_stall(self) -> None:
-        """Be patient with what is under way."""
+        """Restart the timer for what is under way."""
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
 
 
 class FollowerProtocol(WriteTimeout, WebSocketsSansIOProtocol):
-    """The WebSocket of a follower: what it says is not listened to, but at a terminal."""
+    """The WebSocket of a follower: its messages are ignored, except by a terminal."""
 
     async def send(self, message: Any) -> None:
-        """Send on; a handshake that was refused in words is complete, which uvicorn misses."""
+        """Send on; a handshake that was rejected as text is complete, which uvicorn misses."""
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and self.close_sent:
             self.handshake_complete = True
 
     def send_receive_event_to_app(self) -> None:
-        """Drop a message, whatever is in it, where nothing would take it."""
+        """Drop a message if nothing would read it."""
         if self.scope["path"] == TERMINAL_PATH:
             super().send_receive_event_to_app()
         else:

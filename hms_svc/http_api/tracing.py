@@ -1,4 +1,4 @@
-"""The trace of a request, so that its jobs go on with it."""
+"""The trace of a request, which its jobs continue."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ OUR_FAULT = 500
 
 
 class Traced:
-    """The context that the jobs of a request carry; None where it came with none, and none is made."""
+    """The trace context for the jobs of a request; None if the request has none, and none is created."""
 
     def __init__(self, context: TraceContext | None, span: ServerSpan | None = None) -> None:
         self.context = context
         self._span = span
 
     def adopt(self, job: Job) -> Job:
-        """Return a job with the request's context; one that has its own keeps it, and is linked."""
+        """Return a job with the request's context; a job that has its own keeps it, and is linked."""
         own = context_of(job)
         if own is None:
             return with_context(job, self.context)
@@ -41,7 +41,7 @@ class Traced:
         return job
 
     def answered(self, response: Response) -> Response:
-        """Note what was answered."""
+        """Record the answer."""
         if self._span is not None:
             self._span.set_status(response.status_code)
         return response
@@ -49,7 +49,7 @@ class Traced:
 
 @contextmanager
 def traced(api: ApiContext, request: Request, route: str) -> Iterator[Traced]:
-    """Go on with the caller's trace, by a span of our own where traces are sent anywhere."""
+    """Continue the caller's trace, with a span of our own if traces are exported."""
     headers = request.headers
     # Lists of several headers are one, in their order (RFC 9110, 5.3).
     caller = read_trace_context(

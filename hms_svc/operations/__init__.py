@@ -1,1 +1,1 @@
-"""The one operator service: what console, CLI and HTTP may read and do. Shows nothing itself."""
+"""The operator service: what console, CLI and HTTP API can read and do. It has no user interface itself."""

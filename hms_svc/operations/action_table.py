@@ -1,6 +1,6 @@
-"""Everything that operators can do, in one table: what it is called, its command, its route, its name in the audit log.
+"""Everything that operators can do, in one table: its name, its command, its route, its name in the audit log.
 
-Over HTTP each needs a token with the scope `operate`. Those without a route are on the command line only.
+Over HTTP each needs a token with the scope `operate`. Those without a route are only available on the command line.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hms_svc.ports.control import Act
 
 
 class OperatorAction(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that operators do."""
+    """One action of operators."""
 
     name: str
     audit: str
@@ -77,9 +77,9 @@ ACTIONS: Final = (
     OperatorAction(name="revoke-token", audit="token.revoke", command="tokens revoke"),
 )
 ACTS_ROUTE: Final = "/jobs/acts"
-"""Does any of the actions on jobs to many of them."""
+"""Applies any of the actions on jobs to many of them."""
 AUDITED: Final[Mapping[str, str]] = MappingProxyType({each.name: each.audit for each in ACTIONS})
-"""What each action is called in the audit log."""
+"""The name of each action in the audit log."""
 ROUTES: Final[Mapping[str, str]] = MappingProxyType(
     {each.name: each.route for each in ACTIONS if each.route}
 )
@@ -91,4 +91,4 @@ ON_WORKERS: Final[Mapping[WorkerState, str]] = MappingProxyType(
         WorkerState.STOPPING: AUDITED["stop"],
     }
 )
-"""What it is called in the audit log to ask a worker to be in a state."""
+"""The name in the audit log of a request that changes a worker's state."""

@@ -1,7 +1,7 @@
-"""Everything that an operator may do. Each action: allowed? → intent on record → act → outcome.
+"""Everything that an operator can do. Each action: check permission → record the intent → act → record the outcome.
 
 Every action raises Refused in read-only mode and without a database, and
-DatabaseUnavailable before anything is done where the intent cannot be recorded.
+DatabaseUnavailable, before anything is done, if the intent cannot be recorded.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ ENVELOPE_OF_ONE_RUN = ("id", "enqueued_at", "not_before", "expires_at")
 
 
 class Actions(Undoing, Erasing, WorkerActs):
-    """The acting half of the operator service. Payloads are held against the models of `registry`."""
+    """The writing half of the operator service. Payloads are validated against the models of `registry`."""
 
     def __init__(
         self,
@@ -73,10 +73,10 @@ class Actions(Undoing, Erasing, WorkerActs):
         progressed: Progressed | None = None,
         pace: Pace | None = None,
     ) -> TrialReport:
-        """Enqueue 1 to 10,000 copies of a draft, as `job.enqueue`; nothing where it is at fault.
+        """Enqueue 1 to 10,000 copies of a draft, as `job.enqueue`; none if it is at fault.
 
-        Raises MalformedJob where the draft is no job or, unless `check` is
-        False, its payload does not fit the model of its type; IdConflict where
+        Raises MalformedJob if the draft is not a job or, unless `check` is
+        False, its payload does not match the model of its type; IdConflict if
         its id is another job's; BadInput for any other count.
         """
         self._journal.check_allowed(AUDITED["enqueue"])
@@ -95,7 +95,7 @@ class Actions(Undoing, Erasing, WorkerActs):
         progressed: Progressed | None = None,
         pace: Pace | None = None,
     ) -> TrialReport:
-        """Hand bytes over unread, as a foreign push does, 1 to 10,000 times."""
+        """Submit bytes unparsed, as a foreign push does, 1 to 10,000 times."""
         self._journal.check_allowed(AUDITED["enqueue"])
         check_job_type(type)
         trial = TrialJobs(self._journal, type=type, count=count, note=note)
@@ -103,21 +103,23 @@ class Actions(Undoing, Erasing, WorkerActs):
         return await trial.run(batches, pace or Pace(), progressed)
 
     async def draft_edit(self, job_id: str, data: JsonValue) -> Job:
-        """Make the job that would run a finished one again with other data; nothing is enqueued.
+        """Return the job that would run a finished one again with other data; nothing is enqueued.
 
-        Refused where the original is not finished, has a case, or is of a type of our own.
-        A unique key that its type gave the original is made anew of the new data;
-        MalformedJob where that fails.
+        Raises Refused if the original is not finished, has a case, or is of an internal type.
+        A unique key that its type computed for the original is computed anew from the new data;
+        MalformedJob if that fails.
         """
         detail, _ = await self._reads.detail(job_id)
         if detail.view.type in INTERNAL_TYPES:
             right = "retry" if detail.raw is None else "discard"
-            words = f"job {job_id} is made by hms-svc itself, and never edited: {right} it"
-            raise Refused(words)
+            message = f"job {job_id} was created by hms-svc itself and cannot be edited: {right} it"
+            raise Refused(message)
         if detail.view.state not in TERMINAL:
             raise Refused(f"job {job_id} is {detail.view.state}: cancel it before editing it")
         if case_id := await self._case_of(detail):
-            raise Refused(f"job {job_id} has made {case_id}: a second one would be made of it")
+            raise Refused(
+                f"job {job_id} has created {case_id}: an edited copy would create a second case"
+            )
         check_strict(data)
         job = _edited(detail, data, self._journal.now_ms())
         if self._registry is None:
@@ -125,7 +127,7 @@ class Actions(Undoing, Erasing, WorkerActs):
         return complete_edited(job, detail.view.data, self._registry)
 
     async def enqueue_edit(self, job: Job, *, note: str = "") -> Enqueued:
-        """Enqueue a job that `draft_edit` made."""
+        """Enqueue a job that `draft_edit` returned."""
         origin = job.retried_from or ""
         await self._journal.intend(AUDITED["edit"], origin, {"new_job": job.id, "note": note})
         (answer,) = await self._broker.enqueue([job])
@@ -149,9 +151,9 @@ class Actions(Undoing, Erasing, WorkerActs):
         progressed: Progressed | None = None,
         pace: Pace | None = None,
     ) -> BatchReport:
-        """Cancel as many jobs of a queue as wait now, some hundreds at a time. UnknownId for an unknown one.
+        """Cancel the jobs of a queue that wait now, some hundreds at a time. UnknownId for an unknown queue.
 
-        Those that come meanwhile do not prolong it. By its `pace` a front end pauses it between chunks, or calls it off.
+        Jobs that arrive in the meantime do not prolong it. With its `pace` a front end pauses it between chunks, or cancels it.
         """
         pace = pace or Pace()
         self._journal.check_allowed(AUDITED["purge"])
@@ -191,7 +193,7 @@ class Actions(Undoing, Erasing, WorkerActs):
         return taken
 
     async def pause(self, type: str, *, reason: str = "", intake: bool = False) -> None:
-        """Stop claiming of a type, known or not; with `intake`, the HTTP servers take none of it either."""
+        """Stop claims of a type, known or not; with `intake`, the HTTP servers reject its jobs as well."""
         await self._on_queue(
             AUDITED["pause"],
             type,
@@ -200,7 +202,7 @@ class Actions(Undoing, Erasing, WorkerActs):
         )
 
     async def resume(self, type: str) -> None:
-        """Claim a paused type again, and take it in at the HTTP servers again."""
+        """Resume claims of a paused type, and accept its jobs at the HTTP servers again."""
         await self._on_queue(
             AUDITED["resume"], type, {"note": ""}, lambda: self._control.resume(type)
         )
@@ -247,7 +249,7 @@ def _edited(detail: JobDetail, data: JsonValue, now: int) -> Job:
     try:
         envelope = decode(detail.envelope)
     except msgspec.DecodeError as error:
-        raise MalformedJob(f"the record of job {original.id} cannot be read") from error
+        raise MalformedJob(f"the record of job {original.id} cannot be parsed") from error
     kept = {key: value for key, value in envelope.items() if key not in ENVELOPE_OF_ONE_RUN}
     kept |= {"priority": original.priority, "data": data, "retried_from": original.id}
     return read_job(kept, now_ms=now, any_names=True)

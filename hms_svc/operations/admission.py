@@ -1,4 +1,4 @@
-"""Whether there is room for more jobs of a type: paused for what comes from outside, or full."""
+"""Whether more jobs of a type are accepted: not if its intake is paused, or its queue is full."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ MOST_KNOWN: Final = 2000
 
 
 class Admission:
-    """Looks at a queue at most once a second, and counts what came in since then.
+    """Reads a queue at most once per second, and counts what was accepted since then.
 
-    Those who ask for it while a check is under way share that, and its failure.
+    Concurrent callers share a read that is under way, and its failure.
     """
 
     def __init__(self, inspection: Inspection, limit: int) -> None:
@@ -38,7 +38,7 @@ class Admission:
 
     @asynccontextmanager
     async def entered(self, jobs: Sequence[Job]) -> AsyncIterator[Admission]:
-        """Let jobs in meanwhile; IntakePaused or QueueFull where one may not come in now."""
+        """Admit jobs while the block runs; IntakePaused or QueueFull if they may not be accepted now."""
         wanted = Counter(job.type for job in jobs)
         await self._refresh(wanted)
         for type, count in wanted.items():
@@ -57,9 +57,9 @@ class Admission:
     def _check(self, type: str, more: int) -> None:
         queue = self._queues.get(type)
         if queue is not None and queue.intake_paused:
-            reason = f": {queue.pause_reason}" if queue.pause_reason else ""
+            reason = f" ({queue.pause_reason})" if queue.pause_reason else ""
             raise IntakePaused(
-                f"{type} takes no jobs now, {queue.paused_by} has paused it{reason}",
+                f"{type} accepts no jobs now: {queue.paused_by} has paused it{reason}",
                 retry_after_seconds=PAUSED_SECONDS,
             )
         counts = queue.counts if queue is not None else QueueCounts()
@@ -67,8 +67,8 @@ class Admission:
         waiting += self._since[type] + self._entering[type]
         if self._limit and waiting + more > self._limit:
             raise QueueFull(
-                f"{waiting:,} jobs of {type} wait and {more:,} would come, "
-                f"where {self._limit:,} may (queue_limit)",
+                f"{waiting:,} jobs of {type} wait, and {more:,} more would exceed "
+                f"the limit of {self._limit:,} (queue_limit)",
                 retry_after_seconds=FULL_SECONDS,
             )
 
@@ -76,7 +76,7 @@ class Admission:
         now = asyncio.get_running_loop().time()
         old = [type for type in types if now - self._read_at.get(type, -inf) >= CHECK_EVERY_SECONDS]
         if new := [type for type in old if type not in self._reading]:
-            reading = asyncio.create_task(self._read(new), name="room")
+            reading = asyncio.create_task(self._read(new), name="admission")
             self._reading.update(dict.fromkeys(new, reading))
         for reading in {self._reading[type] for type in old}:
             await asyncio.wait({reading})
@@ -97,7 +97,7 @@ class Admission:
                 del self._reading[type]
 
     def _forget(self) -> None:
-        """Forget what is known of types that nobody has submitted for long, once it is much."""
+        """Forget types to which nobody has submitted jobs for long, once there are many."""
         if len(self._read_at) > MOST_KNOWN:
             now = asyncio.get_running_loop().time()
             for type in [t for t, at in self._read_at.items() if now - at > CHECK_EVERY_SECONDS]:

@@ -1,4 +1,4 @@
-"""Does the audit record hold? It is held against the heads that the broker keeps."""
+"""Verification of the audit record against the heads that the broker keeps."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from hms_svc.ports.bus import Bus
 ACTION: Final = AUDITED["accept"]
 _TRIES: Final = 3
 _FLEETING: Final = (
-    "the broker memory:// goes away with its process, and the heads of the chain with it: nothing outside "
+    "the broker memory:// ends with its process, and loses the heads of the chain: nothing outside "
     "the database proves these rows; set broker_url to a file or to Redis"
 )
 
 
 class HeadStatus(msgspec.Struct, frozen=True):
-    """The newest kept head, and how far the chain goes; `lasting` is False for a broker of one process.
+    """The newest kept head, and the end of the chain; `lasting` is False for a broker within one process.
 
-    `contained` tells whether the chain has that head.
+    `contained` is whether the chain contains that head.
     """
 
     newest: AuditHead | None
@@ -44,9 +44,9 @@ class HeadStatus(msgspec.Struct, frozen=True):
 
 
 class AuditChain:
-    """Verifies the chain, tells of its heads, and lets an operator begin them anew.
+    """Verifies the chain, reports its heads, and lets an operator accept a new one.
 
-    `lasting` is False for a broker that goes away with its process.
+    `lasting` is False for a broker that ends with its process.
     """
 
     def __init__(
@@ -59,9 +59,9 @@ class AuditChain:
         self._lasting = lasting
 
     async def verify(self) -> list[AuditFault]:
-        """Walk the chain, and hold it against every kept head; gives all that speaks against it.
+        """Walk the chain, compare it with every kept head, and return all faults.
 
-        A record without any row, with no head kept, has no fault.
+        A record without rows and without a kept head has no fault.
         """
         kept = await self._kept()
         chain = await self._reads.database.verify_audit([head.link for head in kept.all])
@@ -71,7 +71,7 @@ class AuditChain:
         return [*chain.faults, *(found if self._lasting else map(_fleeting, found))]
 
     async def status(self) -> HeadStatus:
-        """Return whether a head is kept, and whether the chain contains it. Bounded work."""
+        """Return whether a head is kept, and whether the chain contains it. The work is bounded."""
         kept = await self._kept()
         newest = kept.newest
         chain = await self._reads.database.sealed_chain([newest.link] if newest else [])
@@ -83,18 +83,20 @@ class AuditChain:
         )
 
     async def accept(self, *, note: str) -> AuditHead:
-        """Take the chain as it stands for right: its end becomes the head, and objections are dropped.
+        """Accept the chain as right: its end becomes the head, and objections are dropped.
 
-        Heads of earlier days that the chain contains stay. Raises BadInput without a note, and
-        Refused where the kept heads are signed and there is no key here.
+        Heads of earlier days that the chain contains are kept. Raises BadInput without a note, and
+        Refused if the kept heads are signed and there is no key here.
         """
         self._journal.check_allowed(ACTION)
         if not note.strip():
-            raise BadInput("audit accept wants --note: with what was the record compared?")
+            raise BadInput("audit accept requires --note: with what was the record compared?")
         for _ in range(_TRIES):
             kept = await self._bus.audit_anchor.heads()
             if not self._signer.key and any(head.signature for head in kept.all):
-                raise Refused("the kept heads are signed: set audit_key, then accept")
+                raise Refused(
+                    "the kept heads are signed: set audit_key, then run audit accept again"
+                )
             links = [head.link for head in kept.all]
             chain = await self._reads.database.sealed_chain(links)
             if (head := await self._replace(kept, chain, note)) is not None:
@@ -105,14 +107,14 @@ class AuditChain:
         now = self._journal.now_ms()
         head = self._signer.sign(AuditHead(link=chain.link, digest=chain.digest, at=now))
         found = judge(kept, chain, self._signer) if chain.link else []
-        told = {
+        detail = {
             "note": note,
             "link": head.link,
             "digest": head.digest,
             "before": None if kept.newest is None else msgspec.to_builtins(kept.newest),
             "findings": [f"link {fault.link}: {fault.fault}" for fault in found],
         }
-        await self._journal.intend(ACTION, "audit", told)
+        await self._journal.intend(ACTION, "audit", detail)
         daily = [each for each in kept.daily if self._is_sound(each, chain)]
         done = await self._bus.audit_anchor.replace(head, daily, over=kept.newest)
         if done and head.link:
@@ -124,7 +126,7 @@ class AuditChain:
         return chain.contains(head) and (not self._signer.key or self._signer.has_signed(head))
 
     async def _kept(self) -> KeptHeads:
-        """Return the kept heads; where an older program kept none, the one that the bus has."""
+        """Return the kept heads; if an older program kept none, the one that the bus has."""
         kept = await self._bus.audit_anchor.heads()
         if kept.newest is not None:
             return kept

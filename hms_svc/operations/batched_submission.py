@@ -1,8 +1,8 @@
-"""Jobs from outside: checked whole, written together with those of others, answered when durable.
+"""Jobs from outside: validated as a whole, written in batches, and answered once durable.
 
-What arrives while one write is under way leaves with the next. A sender's key is
-reserved for its request before jobs are made, and with the request makes their ids:
-repeated, the request finds what it made before, wherever it was cut off.
+What arrives while one write is under way leaves with the next. A sender's idempotency key is
+reserved for its request before jobs are made, and their ids are derived from key and request:
+a repeated request finds what it made before, wherever it was interrupted.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ log: Final = logging.getLogger("hms_svc.http")
 MOST_JOBS: Final = 10_000
 MOST_FAULTS: Final = 50
 WRITTEN_TOGETHER: Final = 500
-"""Jobs of many small requests that are written in one step, all or none of them."""
+"""The jobs of many small requests are written together in one step of at most this size."""
 
 
 class Submitted(msgspec.Struct, frozen=True):
-    """What a request made: its answer as JSON, and the one job that it named, if it was one.
+    """The result of a request: its answer as JSON, and its job's id if it was a single job.
 
-    `replayed` where the answer was given before.
+    `replayed` is whether the answer was given before.
     """
 
     answer: bytes
@@ -58,7 +58,7 @@ class Submitted(msgspec.Struct, frozen=True):
 
 
 class BatchedSubmission:
-    """Takes requests of producers."""
+    """Accepts requests of producers."""
 
     def __init__(
         self,
@@ -92,13 +92,13 @@ class BatchedSubmission:
     ) -> Submitted:
         """Accept one job, or an array of them: all or none, durably.
 
-        `adopt` gives each the trace of the request, from any thread.
+        `adopt` adds the trace of the request to each; it may be called on any thread.
 
         Raises MalformedJson, MalformedJob, MalformedJobs, IdConflict, KeyReused,
-        QueueFull, IntakePaused, and Outage; then nothing was accepted, but for
-        an array of which another request has taken an id in the same moment, and for
-        an outage within the write, which says so: repeated with the same ids or key,
-        the request makes no second job.
+        QueueFull, IntakePaused, and Outage; then nothing was accepted, except for
+        an array of which another request has taken an id at the same moment, and for
+        an outage during the write, whose message says so: repeated with the same ids or key,
+        the request creates no second job.
         """
         value, known = await aside(len(body), lambda: _open(body, sender, key))
         if known is not None and (answer := await self._answer_to(known)):
@@ -122,38 +122,43 @@ class BatchedSubmission:
         return Submitted(answer, "" if isinstance(value, list) else jobs[0].id)
 
     async def _reserved(self, key: _Key) -> AcceptedKey:
-        """Reserve a key, and give what stands: KeyReused where it is another request's."""
-        stands = await self._reservations.ask(key.kept(b"", self._clock.now_ms()))
-        if stands.request != key.request:
+        """Reserve a key, and return what is stored: KeyReused if another request has it."""
+        stored = await self._reservations.ask(key.kept(b"", self._clock.now_ms()))
+        if stored.request != key.request:
             raise key.reused()
-        return stands
+        return stored
 
     async def _keep_answer(self, key: _Key, answer: bytes) -> None:
-        """Keep what was answered. Without it the request, repeated, finds its jobs as well."""
+        """Store the answer. Without it the request, repeated, finds its jobs as well."""
         try:
             await self._keys.ask(key.kept(answer, self._clock.now_ms()))
         except Outage as error:
-            log.warning("an answer is not kept, its jobs are: %s", error)
+            log.warning(
+                "the answer to a request could not be stored for its key; its jobs are accepted: %s",
+                error,
+            )
 
     async def _written(self, jobs: Sequence[Job], *, keyed: bool) -> list[Enqueued]:
-        """Write jobs; those of a large request step by step, beside those of small ones."""
+        """Write jobs; those of a large request step by step, interleaved with those of small ones."""
         if len(jobs) <= WRITTEN_TOGETHER:
             return await self._writes.ask(jobs)
         try:
             return await self._large_writes.ask(jobs)
         except BrokerUnavailable as error:
             hint = (
-                "the same request, repeated" if keyed else "an Idempotency-Key, or ids, next time"
+                "repeating the same request creates no second job"
+                if keyed
+                else "with an Idempotency-Key, or ids, a request can be repeated safely"
             )
             raise BrokerUnavailable(
-                f"{error}; some of the {len(jobs):,} jobs may have been accepted: {hint}, makes no second job"
+                f"{error}; some of the {len(jobs):,} jobs may have been accepted: {hint}"
             ) from error
 
     async def accept(self, jobs: Sequence[Job]) -> list[Enqueued]:
-        """Enqueue jobs in one write with those of others; answers stand in the order of `jobs`.
+        """Enqueue jobs in one write with those of others; answers are in the order of `jobs`.
 
         Raises QueueFull and IntakePaused: then nothing was accepted. After an Outage
-        some may be: the same jobs, submitted again, are known by their ids.
+        some may be: the same jobs, submitted again, are recognised by their ids.
         """
         async with self._admission.entered(jobs) as entered:
             answers = await self._written(jobs, keyed=True)
@@ -161,10 +166,10 @@ class BatchedSubmission:
             return answers
 
     async def accept_once(self, jobs: Sequence[Job]) -> Received:
-        """Enqueue jobs whose ids their senders made, each once.
+        """Enqueue jobs whose ids come from their senders, each once.
 
-        An id is known for a day, also where the broker has let go of the job. Raises
-        IdConflict where one came before with other data; the others are accepted.
+        An id is known for a day, even if the broker no longer has the job. Raises
+        IdConflict if one came before with other data; the others are accepted.
         """
         jobs = [complete_if_possible(job, self._registry) for job in jobs]
         size = sum(len(job.data) for job in jobs)
@@ -190,7 +195,7 @@ class BatchedSubmission:
         many = isinstance(value, list)
         items = value if isinstance(value, list) else [value]
         if not 1 <= len(items) <= MOST_JOBS:
-            raise MalformedJob(f"an array of {len(items)} jobs: want 1 to {MOST_JOBS:,}")
+            raise MalformedJob(f"an array of {len(items)} jobs: expected 1 to {MOST_JOBS:,}")
         now = self._clock.now_ms()
         jobs: list[Job] = []
         faults: list[Fault] = []
@@ -215,7 +220,7 @@ class BatchedSubmission:
         return adopt(complete(job, self._registry))
 
     async def _check_ids(self, items: Sequence[JsonValue], jobs: Sequence[Job]) -> None:
-        """Find ids that are taken before anything is written: an array is accepted whole."""
+        """Find ids that are taken, before anything is written: an array is accepted as a whole."""
         named = [job for item, job in zip(items, jobs, strict=True) if _names_itself(item)]
         seen: dict[str, Job] = {}
         for job in named:
@@ -247,7 +252,7 @@ class BatchedSubmission:
 
 
 class _Key:
-    """A key, which is one of a `space` of such names, and the request that came with it."""
+    """An idempotency key, within one `space` of such names, and the request that came with it."""
 
     def __init__(self, space: str, *names: str, request: bytes) -> None:
         self._text = names[-1]
@@ -256,25 +261,25 @@ class _Key:
 
     @classmethod
     def of_request(cls, sender: str, key: str, request: bytes) -> _Key:
-        """Make the key that a sender gave to a request; `request` is its canonical JSON."""
+        """Return the key that a sender gave to a request; `request` is its canonical JSON."""
         return cls("sender", sender, key, request=request)
 
     @classmethod
     def of_job(cls, job: Job) -> _Key:
-        """Make the key of a job whose id stands for what its sender said."""
+        """Return the key of a job whose id identifies its sender's message."""
         return cls("job", job.id, request=encode_canonical(job.payload()))
 
     def kept(self, answer: bytes, at: int) -> AcceptedKey:
-        """Return what is kept of it from then on (Unix ms); an empty answer only reserves it."""
+        """Return the record that is stored from then on (Unix ms); an empty answer only reserves the key."""
         return AcceptedKey(key=self.digest, request=self.request, answer=answer, at=at)
 
     def job_id(self, reserved: AcceptedKey, place: int) -> str:
-        """Return the id of the job at a place of the request: another once the key was forgotten."""
+        """Return the id of the job at an index of the request: a different one once the key was forgotten."""
         return derived_id("posted", self.digest, self.request, str(reserved.at), str(place))
 
     def reused(self) -> KeyReused:
-        """Make the error of a key that came before, with another request."""
-        return KeyReused(f"key {self._text!r:.80} was used before, with another request")
+        """Return the error of a key that came before, with another request."""
+        return KeyReused(f"key {self._text!r:.80} was used before, with a different request")
 
 
 def _open(body: bytes, sender: str, key: str) -> tuple[JsonValue, _Key | None]:
@@ -285,7 +290,7 @@ def _open(body: bytes, sender: str, key: str) -> tuple[JsonValue, _Key | None]:
 def _named(
     items: Sequence[JsonValue], jobs: Sequence[Job], key: _Key, reserved: AcceptedKey
 ) -> list[Job]:
-    """Return the jobs, those without an id of the sender's with one that is made of the key."""
+    """Return the jobs; those without an id of the sender's get one that is derived from the key."""
     return [
         job if _names_itself(item) else msgspec.structs.replace(job, id=key.job_id(reserved, place))
         for place, (item, job) in enumerate(zip(items, jobs, strict=True))
@@ -293,11 +298,11 @@ def _named(
 
 
 def _check_taken(answers: Sequence[Enqueued], *, keyed: bool = False) -> None:
-    """Raise IdConflict for an id that is taken; one made of the request's key is of a job erased since."""
+    """Raise IdConflict for an id that is taken; an id derived from the request's key then belongs to an erased job."""
     taken = [job_id for job_id in conflicts(answers) if not (keyed and is_reserved_id(job_id))]
     if taken:
         others = len(answers) - len(taken)
-        more = f"; the other {others} of the request are accepted" if others else ""
+        more = f"; the other {others} of the request were accepted" if others else ""
         raise id_taken(taken[0], more)
 
 

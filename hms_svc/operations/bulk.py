@@ -1,7 +1,7 @@
-"""Acts on many jobs: planned first, then done chunk by chunk, with a rest after each.
+"""Actions on many jobs: planned first, then done chunk by chunk, with a rest after each.
 
-Each chunk has its intent on record before anything is done to it, so that an
-end midway neither loses a job nor does anything twice.
+The intent of each chunk is recorded before anything is done to it, so that an
+interruption neither loses a job nor does anything twice.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from hms_svc.ports.control import MOVED_ON, Act, ActRequest, Control
 
 CHUNK: Final = 250
 MOST_EXAMINED: Final = 5_000
-"""Records that are looked at between two rests while an act is planned."""
+"""Records that are examined between two rests while an action is planned."""
 CHECKS: Final = 5
-"""How often a cancellation looks anew at a job that is claimed or put back meanwhile."""
+"""How often a cancellation reads a job again that is claimed or requeued in the meantime."""
 Progressed = Callable[[int], None]
 
 
 class BatchReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a batch, or of its undo: `failed` are the jobs that it was not done to.
+    """The result of a batch, or of its undo: `failed` are the jobs that were not changed.
 
-    `batch` names it for undo; `left` is how many were not come to, because it was called off.
+    `batch` is its id for undo; `left` is how many were not reached because it was cancelled.
     """
 
     batch: str
@@ -48,18 +48,18 @@ class BatchReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def whys(self) -> list[tuple[str, int]]:
-        """Why it was not done to some, and to how many each, the most first."""
+        """The reasons why some jobs were not changed, with their numbers, the most frequent first."""
         return Counter(each.why for each in self.failed).most_common()
 
 
 class BulkReport(BatchReport, frozen=True, kw_only=True):
-    """What came of a bulk act."""
+    """The result of a bulk action."""
 
     act: Act
 
 
 class BulkActs:
-    """Acts on jobs, one or a hundred thousand."""
+    """Actions on jobs, one or a hundred thousand."""
 
     def __init__(self, *, reads: Reads, control: Control, journal: Journal) -> None:
         self._reads = reads
@@ -67,10 +67,10 @@ class BulkActs:
         self._journal = journal
 
     async def plan(self, act: Act, job_ids: Sequence[str], *, unnamed: bool = False) -> Plan:
-        """Work out what an act on these ids would do.
+        """Return what an action on these ids would do.
 
-        Of many, one that is not known any more is told among those it cannot be done to.
-        Raises, for the only one, UnknownId, and Refused where the act cannot be done to it.
+        Among several ids, an unknown one is reported as a job that cannot be changed.
+        For a single one, raises UnknownId, and Refused if the action is not possible.
         For `unnamed` see PlanBuilder.
         """
         builder = PlanBuilder(act, unnamed=unnamed)
@@ -88,17 +88,17 @@ class BulkActs:
         return plan
 
     async def plan_answer(self, act: Act, job_id: str, hold: str) -> Plan:
-        """Plan to approve or deny the hold of this id, and no other.
+        """Return a plan to approve or deny the hold of this id, and no other.
 
-        Raises UnknownId, Refused for a job that is not held, and HoldChanged where it
-        is held for something else now.
+        Raises UnknownId, Refused for a job that is not held, and HoldChanged if it
+        is held for a different reason now.
         """
         plan = await self.plan(act, [job_id])
         present = str(plan.claims[job_id].fence)
         if hold != present:
             raise HoldChanged(
-                f"job {job_id}: hold {hold!r:.40} is not what it waits for now, which is {present}: "
-                "look at it again"
+                f"job {job_id}: hold {hold!r:.40} is not the one that it waits for now, which is {present}: "
+                "check it again"
             )
         return plan
 
@@ -112,11 +112,11 @@ class BulkActs:
         pace: Pace | None = None,
         most_work: int = 0,
     ) -> Plan:
-        """Work out what an act on all jobs that match would do; nothing is done yet.
+        """Return what an action on all matching jobs would do; nothing is done yet.
 
         `progressed` is called with how many more were found. A `pace` makes it rest
-        between pages; one that is cancelled makes it Refused. For `unnamed` see
-        PlanBuilder. Raises FilterTooCostly where the filter has to look at more than
+        between pages; cancelling it raises Refused. For `unnamed` see
+        PlanBuilder. Raises FilterTooCostly if the filter has to examine more than
         `most_work` characters (0: any number).
         """
         builder = PlanBuilder(act, where.text, unnamed=unnamed)
@@ -130,8 +130,8 @@ class BulkActs:
             work += page.work
             if most_work and work > most_work:
                 raise FilterTooCostly(
-                    f"the filter looked at {work:,} characters of jobs, and is not done: at most "
-                    f"{most_work:,} in one request; name states, types, causes or ids"
+                    f"the filter examined {work:,} characters of jobs, and is not finished: one request may take at most "
+                    f"{most_work:,}; narrow it by states, types, causes or ids"
                 )
             if progressed is not None:
                 progressed(len(page.jobs))
@@ -149,10 +149,10 @@ class BulkActs:
         progressed: Progressed | None = None,
         pace: Pace | None = None,
     ) -> BulkReport:
-        """Do what was planned, a few hundred jobs at a time; `progressed` is called with how many more.
+        """Carry out a plan, a few hundred jobs at a time; `progressed` is called with how many more.
 
         A job that has moved on since the plan was made is reported, not forced.
-        By its `pace` a front end pauses the act between chunks, or calls it off.
+        With its `pace` a front end pauses the action between chunks, or cancels it.
         """
         pace = pace or Pace()
         batch = new_job_id()
@@ -201,7 +201,7 @@ class BulkActs:
         return outcomes
 
     async def act(self, request: ActRequest, claims: Mapping[str, Claim]) -> Sequence[ActOutcome]:
-        """Do an act to jobs whose last claims are known; a cancellation follows those that move on."""
+        """Apply an action to jobs whose last claims are known; a cancellation follows those that move on."""
         done: dict[str, ActOutcome] = {}
         for _ in range(CHECKS):
             outcomes = await self._act_on(request, claims)
@@ -225,7 +225,7 @@ class BulkActs:
     async def _conclude(
         self, action: str, subject: str, batch: str, outcomes: Sequence[ActOutcome]
     ) -> None:
-        """Record what came of it for each job; of a batch first how many it was done to, and how many not."""
+        """Record the outcome for each job; of a batch first how many jobs were changed, and how many not."""
         rows: list[tuple[str, dict[str, object]]] = [
             (each.job_id, {"batch": batch, "done": each.done, "why": each.why}) for each in outcomes
         ]

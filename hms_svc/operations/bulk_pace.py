@@ -1,4 +1,4 @@
-"""The pace of a long act: it rests between chunks, and there it can be paused or called off."""
+"""The pace of a long action: it rests between chunks, and can be paused or cancelled there."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ LONGEST_REST_SECONDS: Final = 0.25
 
 
 class Pace:
-    """A front end's hand on one long act; belongs to the loop on which the act runs.
+    """A front end's control of one long action; belongs to the loop on which the action runs.
 
-    Between two chunks the act rests as long as the last one took, at most a
-    quarter of a second, and so takes at most half of the broker it found.
+    Between two chunks the action rests as long as the last one took, at most a
+    quarter of a second, and so takes at most half of the broker's time.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Pace:
         return self._cancelled.is_set()
 
     def pause(self) -> None:
-        """Let the chunk in progress end, and then wait."""
+        """Pause once the chunk in progress ends."""
         if not self.cancelled:
             self._running.clear()
 
@@ -40,12 +40,12 @@ class Pace:
         self._running.set()
 
     def cancel(self) -> None:
-        """Let the chunk in progress end, and do no more; also wakes one that is paused."""
+        """Stop once the chunk in progress ends; also wakes an action that is paused."""
         self._cancelled.set()
         self._running.set()
 
     async def goes_on(self, *, since: float | None) -> bool:
-        """Rest, and wait out a pause; False where the act was called off.
+        """Rest, and wait out a pause; False if the action was cancelled.
 
         `since` is when the last chunk began, on the loop's clock; None before the first.
         """

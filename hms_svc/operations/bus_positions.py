@@ -1,4 +1,4 @@
-"""Places on the bus: the newest, and the first that has reached something."""
+"""Positions on the bus: the newest, and the first that meets a condition."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from hms_svc.ports.bus import Bus
 
 
 async def newest_position(bus: Bus) -> int:
-    """Return the position of the newest event on a bus, 0 where there is none."""
+    """Return the position of the newest event on a bus, 0 if there is none."""
     found = await bus.newest(1)
     return found[0].position if found else 0
 
 
 async def first_position(bus: Bus, reached: Callable[[Event], bool]) -> int:
-    """Return the position after which the events that have reached something stand."""
+    """Return the position after which the events that meet the condition begin."""
     low, high = 0, 1
     while not await _beyond(bus, high, reached):
         low, high = high, high * 2

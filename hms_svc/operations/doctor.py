@@ -1,4 +1,4 @@
-"""Checks of an installation: what is right, what to know, and what is wrong."""
+"""Checks of an installation: what is right, what to note, and what is wrong."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _PROBES: Final = 20
 
 
 class Level(StrEnum):
-    """How bad a finding is. Only an error makes `doctor` end with 1."""
+    """The severity of a finding. Only an error makes `doctor` exit with 1."""
 
     OK = "ok"
     NOTE = "note"
@@ -44,7 +44,7 @@ class Level(StrEnum):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What one check found."""
+    """The result of one check."""
 
     check: str
     level: Level
@@ -80,21 +80,21 @@ async def examine_engines(reads: Reads, audit: AuditChain, settings: Settings) -
 
 
 def health_findings(health: Health) -> list[Finding]:
-    """Describe each trouble. A note is what somebody wanted so, or nothing suffers from yet.
+    """Return a finding for each problem. A note is intended, or has no consequence yet.
 
-    So is that no worker is alive: an installation may be sound before its workers are started.
+    So is the absence of workers: an installation may be sound before its workers are started.
     """
     found = []
     for trouble in health.troubles:
         is_note = trouble.level is Degree.NOTE or trouble.kind is TroubleKind.NO_WORKERS
         level = Level.NOTE if is_note else Level.ERROR
         detail = f"; {trouble.detail}" if trouble.detail else ""
-        found.append(Finding("health", level, trouble.told(health.at) + detail))
+        found.append(Finding("health", level, trouble.summary(health.at) + detail))
     return found or [Finding("health", Level.OK, "all well")]
 
 
 def outage_findings(error: HmsError, settings: Settings) -> list[Finding]:
-    """Describe an engine that could not even be opened."""
+    """Return the findings about an engine that could not be opened."""
     kinds = {"broker": settings.broker.kind, "database": settings.database.kind}
     now_ms = SystemClock().now_ms()
     found = health_findings(assess(seen_of_outage(error, now_ms, **kinds)))
@@ -102,7 +102,7 @@ def outage_findings(error: HmsError, settings: Settings) -> list[Finding]:
 
 
 def failed(check: str, error: HmsError) -> Finding:
-    """Make the finding of something that could not even be opened."""
+    """Return the finding about something that could not be opened."""
     return Finding(check, Level.ERROR, mask_passwords(str(error)))
 
 
@@ -120,8 +120,8 @@ def _data_dir(path: Path) -> Finding:
         return Finding(
             "data directory", Level.ERROR, f"{existing} cannot be written to: {error.strerror}"
         )
-    told = "is writable" if existing == path else "does not exist yet and can be made"
-    return Finding("data directory", Level.OK, f"{path} {told}")
+    state = "is writable" if existing == path else "does not exist yet and can be created"
+    return Finding("data directory", Level.OK, f"{path} {state}")
 
 
 def _clock(path: Path) -> Iterator[Finding]:
@@ -130,7 +130,9 @@ def _clock(path: Path) -> Iterator[Finding]:
     with tempfile.NamedTemporaryFile(dir=path) as probe:
         skew = abs(Path(probe.name).stat().st_mtime - time.time())
     level = Level.OK if skew < SKEW_LIMIT_SECONDS else Level.ERROR
-    yield Finding("clock", level, f"the clock and the file system's differ by {skew:.1f} s")
+    yield Finding(
+        "clock", level, f"this machine's clock and that of the file system differ by {skew:.1f} s"
+    )
 
 
 def _sqlite_files(settings: Settings) -> list[tuple[str, Path]]:
@@ -145,8 +147,8 @@ def _sqlite_version() -> Finding:
     return Finding(
         "sqlite",
         Level.NOTE,
-        f"{linked} is linked; before 3.51.3 writers at the same instant can corrupt a file, "
-        "so the lock file keeps them apart",
+        f"{linked} is linked; before 3.51.3 simultaneous writers can corrupt a file, "
+        "so a lock file serialises them",
     )
 
 
@@ -156,23 +158,25 @@ def _synchronous(settings: Settings) -> Finding:
     return Finding(
         "durability",
         Level.NOTE,
-        "synchronous=NORMAL: the newest jobs can be lost when the machine (not only a process) dies",
+        "synchronous=NORMAL: the newest jobs can be lost if the machine (not only a process) crashes",
     )
 
 
 def _filesystem(name: str, path: Path) -> Finding:
     kind = filesystem_type(path)
     if kind in NETWORK_TYPES:
-        text = f"{path} is on {kind}, where SQLite's locks do not hold: move it to a local disk"
+        text = (
+            f"{path} is on {kind}, on which SQLite's locks are unreliable: move it to a local disk"
+        )
         return Finding(name, Level.ERROR, text)
     return Finding(name, Level.OK, f"{path} is on {kind or 'an unknown file system'}")
 
 
 def _file_mode(name: str, path: Path) -> Iterator[Finding]:
-    """Ask SQLite itself: closing a descriptor of ours would drop the locks of this process."""
+    """Query SQLite itself: closing a descriptor of our own would drop the locks of this process."""
     try:
         if not path.exists():
-            yield Finding(name, Level.NOTE, f"{path} does not exist yet; the first use makes it")
+            yield Finding(name, Level.NOTE, f"{path} does not exist yet; the first use creates it")
             return
         if path.stat().st_size == 0:
             return
@@ -193,10 +197,12 @@ async def _lock(name: str, path: Path) -> Finding:
     first = holder = holder_of(path)
     for _ in range(_PROBES):
         if holder is None or holder != first:
-            return Finding(name, Level.OK, "nobody holds the write lock")
+            return Finding(name, Level.OK, "no process holds the write lock")
         await asyncio.sleep(0.05)
         holder = holder_of(path)
-    stopped = " and is stopped: continue it (kill -CONT) or end it" if _is_stopped(first) else ""
+    stopped = (
+        " and is stopped: continue it (kill -CONT) or terminate it" if _is_stopped(first) else ""
+    )
     level = Level.ERROR if stopped else Level.NOTE
     return Finding(name, level, f"process {first} has held the write lock for a second{stopped}")
 
@@ -213,14 +219,14 @@ def _engine(name: str, kind: str, *, ok: bool, notes: tuple[str, ...]) -> Iterat
     if ok:
         yield Finding(name, Level.OK, f"{kind} answers")
     for note in notes if ok else ():
-        if sqlite3.sqlite_version not in note:  # the machine's own finding has said it
+        if sqlite3.sqlite_version not in note:  # the finding about the machine reports it
             yield Finding(name, Level.NOTE, note)
 
 
-def _durability(words: str) -> Iterator[Finding]:
-    if words:
-        level = Level.OK if words.startswith("always") else Level.NOTE
-        yield Finding("durability", level, f"level {words}")
+def _durability(level_text: str) -> Iterator[Finding]:
+    if level_text:
+        level = Level.OK if level_text.startswith("always") else Level.NOTE
+        yield Finding("durability", level, f"level {level_text}")
 
 
 def _database(status: Status) -> Iterator[Finding]:
@@ -232,7 +238,7 @@ def _database(status: Status) -> Iterator[Finding]:
 def _left_off(status: Status) -> Iterator[Finding]:
     if status.types_left_off:
         left_off = plural(status.types_left_off, "type")
-        text = f"{left_off} that no live worker serves, beyond a thousand, were not looked at"
+        text = f"{left_off} that no live worker serves, beyond a thousand, were not checked"
         yield Finding("queues", Level.NOTE, text)
 
 
@@ -257,7 +263,7 @@ async def _audit(audit: AuditChain, now: int) -> Finding:
     newest = found.newest
     if newest is None:
         level = Level.ERROR if found.chain_link and found.lasting else Level.NOTE
-        why = "serve publishes one" if found.lasting else "memory:// keeps none"
+        why = "hms-svc serve publishes one" if found.lasting else "memory:// keeps none"
         return Finding("audit", level, f"no head of the audit chain is kept: {why}")
     if not found.contained:
         text = (

@@ -1,4 +1,4 @@
-"""A job run dry: its payload, its validators and governance, with nothing written."""
+"""A dry run of a job: its payload, its validators and governance, with nothing written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hms_svc.domain.errors import ActionDenied, ActionHeld, Outage, Refused, Val
 from hms_svc.domain.job import ClaimedJob, Job, LeaseToken
 from hms_svc.domain.plain_text import plain
 from hms_svc.domain.strict_json import JsonValue
-from hms_svc.operations.read_only_store import NoBroker, ReadingStore
+from hms_svc.operations.read_only_store import NoBroker, ReadOnlyStore
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.policy import Policy
 from hms_svc.ports.stores import Database
@@ -39,7 +39,7 @@ Step: TypeAlias = Callable[[], Awaitable[None]]
 
 
 class CheckVerdict(StrEnum):
-    """What one check of a dry run came to. HOLDS: a human would have to approve."""
+    """The result of one check of a dry run. HOLDS: a human would have to approve."""
 
     PASSES = "passes"
     REFUSES = "refuses"
@@ -49,24 +49,24 @@ class CheckVerdict(StrEnum):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One check: `payload`, a validator's name, or `governance: ACTION`; and what it printed.
+    """One check: `payload`, a validator's name, or `governance: ACTION`; and its output.
 
-    `words` and `printed` are the validators' own: not yet fit for a terminal.
+    `message` and `printed` come from the validators, and are not yet sanitised for a terminal.
     """
 
     name: str
     verdict: CheckVerdict
-    words: str = ""
+    message: str = ""
     printed: str = ""
 
     @property
     def stops(self) -> bool:
-        """Whether the job would end here, rejected or broken."""
+        """Whether the job would end here, rejected or failed."""
         return self.verdict in (CheckVerdict.REFUSES, CheckVerdict.BREAKS)
 
 
 class DryRun:
-    """Runs jobs dry, one after the other, each within `limit_seconds` for all of its checks."""
+    """Runs dry runs of jobs, one after the other, each within `limit_seconds` for all of its checks."""
 
     def __init__(
         self,
@@ -87,19 +87,19 @@ class DryRun:
         self._stage = asyncio.Lock()
 
     def rule_text(self, rule: str) -> str:
-        """Return what a rule of the policy says; empty where its words are not at hand."""
+        """Return the text of a rule of the policy; empty if it is not available."""
         return self._policy.rule_text(rule)
 
     async def dry_run(self, job: Job) -> tuple[Check, ...]:
-        """Return what would become of a job before its handler ran; as at work, the first no ends it.
+        """Return what would become of a job before its handler runs; as in a real run, the first rejection ends it.
 
-        Look-ups read what the worker would read. What a handler asks of
-        governance by itself is not dry-run. An outage makes a check SKIPPED.
+        Lookups read what the worker would read. What a handler itself asks of
+        governance is not part of the dry run. An outage makes a check SKIPPED.
         """
         declared = self._registry.get(job.type)
         if declared is None:
-            words = f"no handler of type {job.type} is known here"
-            return (Check("payload", CheckVerdict.SKIPPED, words),)
+            message = f"this program has no handler of type {job.type}"
+            return (Check("payload", CheckVerdict.SKIPPED, message),)
         async with self._stage:
             with captured_output(pass_on=False):
                 running = self._running(job)
@@ -109,7 +109,7 @@ class DryRun:
     def _running(self, job: Job) -> RunningJob:
         now, limit_ms = self._clock.now_ms(), int(self._limit_seconds * 1000)
         expires_ms = self._clock.lease_ms() + limit_ms
-        store = ReadingStore(self._database)
+        store = ReadOnlyStore(self._database)
         claimed = ClaimedJob(
             job=job,
             token=LeaseToken(job.id, 0),
@@ -138,7 +138,7 @@ class DryRun:
         ended = ""
         for name, step in _steps(job, declared):
             if ended:
-                checks.append(Check(name, CheckVerdict.SKIPPED, f"{ended} comes first"))
+                checks.append(Check(name, CheckVerdict.SKIPPED, f"not run: {ended} ends the job"))
                 continue
             check = await self._check(name, step, job, deadline)
             checks.append(check)
@@ -149,18 +149,18 @@ class DryRun:
 
     async def _check(self, name: str, step: Step, job: RunningJob, deadline: float) -> Check:
         printed = len(job.log_text())
-        verdict, words = CheckVerdict.PASSES, ""
+        verdict, message = CheckVerdict.PASSES, ""
         try:
             async with asyncio.timeout_at(deadline):
                 await step()
         except TimeoutError:
-            words = f"no answer within {self._limit_seconds:g} seconds"
+            message = f"no answer within {self._limit_seconds:g} seconds"
             verdict = CheckVerdict.BREAKS
         except SystemExit as error:
-            verdict, words = CheckVerdict.BREAKS, f"called sys.exit({error.code!r:.80})"
+            verdict, message = CheckVerdict.BREAKS, f"called sys.exit({error.code!r:.80})"
         except Exception as error:  # noqa: BLE001 - models and validators are the user's code
-            verdict, words = _judge(error)
-        return Check(name, verdict, words, job.log_text()[printed:])
+            verdict, message = _judge(error)
+        return Check(name, verdict, message, job.log_text()[printed:])
 
 
 def _steps(job: RunningJob, declared: JobType) -> Iterator[tuple[str, Step]]:
@@ -198,7 +198,7 @@ def _judge(error: Exception) -> tuple[CheckVerdict, str]:
 
 
 async def _on_own_thread(function: Callable[..., Any], payload: Any) -> Any:
-    """Run a plain validator where it holds up nobody: not the loop, nor the end of the process."""
+    """Run a plain validator on a thread that blocks neither the loop nor the end of the process."""
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
     context = contextvars.copy_context()
@@ -206,12 +206,12 @@ async def _on_own_thread(function: Callable[..., Any], payload: Any) -> Any:
     def work() -> None:
         try:
             result, error = context.run(function, payload), None
-        except BaseException as raised:  # noqa: BLE001 - raised again on the loop
+        except BaseException as raised:  # noqa: BLE001 - re-raised on the loop
             result, error = None, raised
-        with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(tell, result, error)
+        with suppress(RuntimeError):  # the loop has ended in the meantime
+            loop.call_soon_threadsafe(deliver, result, error)
 
-    def tell(result: Any, error: BaseException | None) -> None:
+    def deliver(result: Any, error: BaseException | None) -> None:
         if not ended.done():
             ended.set_result((result, error))
 
@@ -223,10 +223,10 @@ async def _on_own_thread(function: Callable[..., Any], payload: Any) -> Any:
 
 
 def diff_lines(old: JsonValue, new: JsonValue) -> tuple[str, ...]:
-    """Return the unified diff of two payloads, keys sorted, each line fit for a terminal; empty for none."""
+    """Return the unified diff of two payloads, keys sorted, each line fit for a terminal; empty if they are equal."""
     before, after = _lines(old), _lines(new)
     if len(before) + len(after) > MOST_LINES:
-        return () if before == after else (f"over {MOST_LINES:,} lines: not compared",)
+        return () if before == after else (f"more than {MOST_LINES:,} lines: not compared",)
     found = difflib.unified_diff(before, after, "original", "edited", lineterm="")
     return tuple(plain(line) for line in found)
 

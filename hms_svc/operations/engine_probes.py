@@ -1,4 +1,4 @@
-"""Whether broker and database answer: one probe of each at a time, however many ask."""
+"""Whether broker and database answer: at most one probe of each at a time, however many callers wait."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Health = TypeVar("Health")
 
 
 class EngineProbes:
-    """Asks both engines how they are. `database` is None where there is none to ask.
+    """Probes both engines. `database` is None if there is none to probe.
 
-    `away` is notified of one that could not be opened.
+    `away` is the state of a database that could not be opened.
     """
 
     def __init__(
@@ -31,14 +31,14 @@ class EngineProbes:
         self._database_probe: _Probe[DatabaseHealth] = _Probe()
 
     async def broker(self, seconds: float) -> BrokerHealth:
-        """Return the broker's health; one that says nothing within `seconds` is not well."""
+        """Return the broker's health; one that does not answer within `seconds` is not well."""
         found = await self._broker_probe.result(self._inspection.health, seconds)
         if found is not None:
             return found
         return BrokerHealth(self._inspection.kind, False, seconds * 1000, (_no_answer(seconds),))
 
     async def database(self, seconds: float) -> DatabaseHealth | None:
-        """Return the database's health, alike; None where none was given."""
+        """Return the database's health likewise; None if none was given."""
         if self._database is None:
             return self._away
         found = await self._database_probe.result(self._database.health, seconds)
@@ -48,7 +48,7 @@ class EngineProbes:
 
 
 class _Probe(Generic[Health]):
-    """One question, asked again only when it was answered."""
+    """One question, which is asked again only after it was answered."""
 
     def __init__(self) -> None:
         self._task: asyncio.Task[Health] | None = None
@@ -56,7 +56,7 @@ class _Probe(Generic[Health]):
     async def result(
         self, ask: Callable[[], Coroutine[Any, Any, Health]], seconds: float
     ) -> Health | None:
-        """Return the answer, None where there is none in time; who asks meanwhile shares it."""
+        """Return the answer, None if there is none in time; concurrent callers share it."""
         task = self._task
         if task is None or task.done():
             task = self._task = asyncio.create_task(ask(), name="probe")

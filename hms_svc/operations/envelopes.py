@@ -1,4 +1,4 @@
-"""What becomes of envelopes of other agencies when they come in."""
+"""Turns incoming envelopes of other agencies into jobs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hms_svc.ports.clock import Clock
 
 
 class EnvelopeIntake:
-    """Takes requests with envelopes, and gives the jobs that they become."""
+    """Receives requests with envelopes, and returns the jobs that they become."""
 
     def __init__(self, agencies: Agencies, clock: Clock) -> None:
         self._agencies = agencies
@@ -25,8 +25,8 @@ class EnvelopeIntake:
         """Return one job for each distinct envelope of a request; header names are lower-case.
 
         An id that the broker then answers with CONFLICT came before with other data. Raises
-        BadInput, of it IdConflict where one batch says so of itself, and NotSigned, also for
-        binary mode of a sender who signs: a signature covers the body, and no headers.
+        BadInput (IdConflict if one batch contradicts itself), and NotSigned, also for
+        binary mode of a sender that signs: a signature covers the body, but not headers.
         """
         now_ms = self._clock.now_ms()
         envelopes = read_envelopes(headers, body)
@@ -46,8 +46,8 @@ class EnvelopeIntake:
 def _check_covered(sender: Sender, headers: Mapping[str, str]) -> None:
     if sender.secrets and is_binary(headers):
         raise NotSigned(
-            f"binary mode: its attributes stand in headers, which no signature covers; sender "
-            f"{sender.name} signs, and so sends structured ({STRUCTURED}) or batch mode ({BATCH})"
+            f"binary mode: the attributes are in headers, which no signature covers; sender "
+            f"{sender.name} signs, so it must use structured ({STRUCTURED}) or batch mode ({BATCH})"
         )
 
 
@@ -59,7 +59,7 @@ def _distinct(made: Iterable[tuple[Envelope, Job]]) -> list[Job]:
             continue
         if other.type != job.type or not is_same_json(other.data, job.data):
             raise IdConflict(
-                f"id {envelope.id!r:.80} of source {envelope.source!r:.80} stands twice in the "
+                f"id {envelope.id!r:.80} of source {envelope.source!r:.80} occurs twice in the "
                 "batch, with other data"
             )
     return list(found.values())

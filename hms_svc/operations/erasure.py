@@ -1,6 +1,6 @@
-"""Erasing one person's data: chosen first, then blanked chunk by chunk in broker and database.
+"""Erasure of one person's data: jobs are chosen first, then blanked chunk by chunk in broker and database.
 
-The audit says how many and which jobs; of the filter it keeps the SHA-256 alone.
+The audit record has the number of jobs and their ids; of the filter it keeps only the SHA-256.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class _Delivery(msgspec.Struct, frozen=True):
 
 
 class Erasing(BulkActs):
-    """Acts on jobs, and the erasing of what they say."""
+    """Actions on jobs, and the erasure of their content."""
 
     async def plan_erase(self, job_ids: Sequence[str]) -> Choice:
         """Choose those of the ids that can be erased; nothing is done yet.
 
-        Ids that are not shown are among them: they may be discarded, or archived.
-        Raises Refused for the only one where it has not ended.
+        Ids that are not listed are included: they may be discarded, or archived.
+        Raises Refused for a single job that is not finished.
         """
         chooser = Chooser(TERMINAL, must_end_first)
         for first in range(0, len(job_ids), ERASED_AT_ONCE):
@@ -61,7 +61,7 @@ class Erasing(BulkActs):
         return Choice(job_ids=ids, groups=found.groups, cannot=found.cannot)
 
     async def plan_erase_where(self, where: Filter) -> Choice:
-        """Choose all jobs of the broker and of the archive that match; nothing is done yet.
+        """Choose all matching jobs of the broker and of the archive; nothing is done yet.
 
         `where` of the answer is the SHA-256 of the filter's text.
         """
@@ -71,9 +71,9 @@ class Erasing(BulkActs):
         return chooser.choose(hashlib.sha256(where.text.encode()).hexdigest())
 
     async def foresee(self, choice: Choice) -> Choice:
-        """Return the choice with what an erase would refuse besides: follow-ups and deliveries.
+        """Return the choice with the jobs that an erasure would refuse in addition: follow-ups and deliveries.
 
-        Reads all deliveries once, so that only a dry run needs it.
+        It reads all deliveries, so only a dry run does it.
         """
         companions = Chooser(TERMINAL, must_end_first)
         for first in range(0, len(choice.job_ids), ERASED_AT_ONCE):
@@ -95,12 +95,12 @@ class Erasing(BulkActs):
         progressed: Progressed | None = None,
         pace: Pace | None = None,
     ) -> BatchReport:
-        """Blank what the chosen jobs say of a person, a hundred at a time.
+        """Blank the personal data of the chosen jobs, a hundred at a time.
 
         Their follow-ups, and at the end the deliveries of events about any of
-        them, are blanked too; one that has not ended is among the failed. It
-        cannot be undone; done again it changes nothing. By its `pace` a front end calls it off
-        between chunks. Raises UnknownId where the only one is not known.
+        them, are blanked too; unfinished ones are among the failed. It
+        cannot be undone; repeating it changes nothing. With its `pace` a front end cancels it
+        between chunks. Raises UnknownId if a single job is not known.
         """
         self._journal.check_allowed(ACTION)
         pace, batch = pace or Pace(), new_job_id()
@@ -128,7 +128,7 @@ class Erasing(BulkActs):
     async def _erase_deliveries(
         self, erased: AbstractSet[str], batch: str, note: str
     ) -> list[ActOutcome]:
-        """Blank, last, what tells receivers of these jobs: by now the bus makes no more of it."""
+        """Blank, last, the notifications of receivers about these jobs: by now the bus creates no more of them."""
         ids = [view.id async for view in self._deliveries_of(erased)]
         found = Choice(job_ids=tuple(dict.fromkeys(ids)), groups=(), cannot=())
         failed: list[ActOutcome] = []
@@ -166,9 +166,9 @@ class Erasing(BulkActs):
         return outcomes
 
     async def _blank(self, job_ids: Sequence[str]) -> dict[str, ActOutcome]:
-        """Blank the database first, so that the outbox hands nothing out any more, and last.
+        """Blank the database first, so that the outbox publishes nothing more of it, then the broker.
 
-        Once more afterwards: a job may have moved from the broker to the archive in between.
+        The database is blanked again afterwards: a job may have moved from the broker to the archive in between.
         """
         database = self._journal.check_allowed(ACTION)
         candidates = await self._possible_follow_ups(job_ids)
@@ -187,7 +187,7 @@ class Erasing(BulkActs):
         }
 
     async def _possible_follow_ups(self, job_ids: Sequence[str]) -> list[str]:
-        """Return the ids that follow-ups of these jobs have by convention, whether there are any.
+        """Return the ids that follow-ups of these jobs have by convention, whether or not they exist.
 
         Those of an older program were `name_based_id(job id, type, "")`.
         """
@@ -197,7 +197,7 @@ class Erasing(BulkActs):
 
 
 def _subject_of(view: JobView) -> str:
-    """Return the job that a delivery tells of, empty where its data is none, or erased."""
+    """Return the job that a delivery is about, empty if its data has none, or is erased."""
     try:
         return msgspec.json.decode(view.data, type=_Delivery).event.subject
     except msgspec.MsgspecError:

@@ -1,4 +1,4 @@
-"""The bus as a stream of events that a consumer takes one after the other."""
+"""The bus as a stream of events for a consumer."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ Result = TypeVar("Result")
 
 
 class Runner(Protocol):
-    """Runs what the bus is asked, on the loop that the bus belongs to."""
+    """Runs coroutines of the bus on the loop that the bus belongs to."""
 
-    async def __call__(self, asked: Coroutine[Any, Any, Result], /) -> Result:
+    async def __call__(self, coroutine: Coroutine[Any, Any, Result], /) -> Result:
         """Return the answer."""
         ...
 
 
-async def here(asked: Coroutine[Any, Any, Result], /) -> Result:
+async def here(coroutine: Coroutine[Any, Any, Result], /) -> Result:
     """Run on the loop of the caller."""
-    return await asked
+    return await coroutine
 
 
 class EventStream:
-    """Events without end, of the types that fit one of the globs (none: all).
+    """An endless stream of events of the types that match one of the globs (none given: all).
 
-    In a `group` each event goes to one of its consumers, and comes again after a minute until it
-    is acknowledged; `events.gap` tells one that fell behind what it has missed. Without a group
-    they are those above the position `after`. BadInput for a name that is none, or ours.
+    In a `group` each event goes to one of its consumers, and is redelivered after a minute unless it
+    is acknowledged; `events.gap` reports what a group that fell behind has missed. Without a group
+    the stream has the events above the position `after`. BadInput for an invalid or reserved group name.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class EventStream:
         return self
 
     async def __anext__(self) -> Event:
-        """Wait for the next event. A wait that is cancelled loses nothing."""
+        """Wait for the next event. Cancelling the wait loses nothing."""
         while not self._ready:
             newest = await self._run(newest_position(self._bus))
             if not await self._fetch():
@@ -69,7 +69,7 @@ class EventStream:
         return self._ready.popleft()
 
     async def acknowledge(self, *events: Event) -> None:
-        """Return the group that these are processed; BadInput where there is no group."""
+        """Report these events as processed by the group; BadInput if there is no group."""
         if self._group is None:
             raise BadInput("only a group acknowledges events: open the stream with group=…")
         positions = [event.position for event in events]

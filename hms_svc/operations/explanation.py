@@ -1,4 +1,4 @@
-"""Why a job waits, was refused, or died: one plain sentence from recorded facts."""
+"""Why a job waits, was rejected, or died: one plain sentence from recorded facts."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _NOBODY: Final = ": no worker is alive"
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What an explanation is made of. `position` counts the ready jobs before this one.
+    """The facts of an explanation. `position` counts the ready jobs before this one.
 
-    `workers` are live; `silent` are in the register and not live. `lease_end` (Unix ms) is that of a
-    job in processing; `lease_ms` how long a lease is.
+    `workers` are live; `silent` are registered but not live. `lease_end` (Unix ms) is that of a
+    job in processing; `lease_ms` is how long a lease lasts.
     """
 
     detail: JobDetail
@@ -62,30 +62,30 @@ def explain(facts: Facts) -> str:
     match view.state:
         case State.SCHEDULED:
             why = f" ({view.detail})" if view.detail else ""
-            told = f"waits for its time{why}: it {_due(facts)}"
+            text = f"waits for its time{why}: it {_due(facts)}"
         case State.QUEUED:
-            told = _queued(facts)
+            text = _queued(facts)
         case State.HELD:
-            told = _held(facts)
+            text = _held(facts)
         case State.PROCESSING:
-            told = _processing(facts)
+            text = _processing(facts)
         case State.RETRYING:
-            told = (
+            text = (
                 f"failed in attempt {view.attempt}{_of(view.max_attempts)} "
                 f"({_failure(facts)}); its next attempt {_due(facts)}"
             )
         case State.COMPLETED:
             case = f" and made {view.case_id}" if view.case_id else ""
-            told = f"completed in attempt {view.attempt}{case}{_ended(facts)}"
+            text = f"completed in attempt {view.attempt}{case}{_ended(facts)}"
         case State.REJECTED:
-            told = f"was rejected{_ended(facts)}: {_rejected(facts)}"
+            text = f"was rejected{_ended(facts)}: {_rejected(facts)}"
         case State.DEAD:
-            told = f"died{_ended(facts)}: {_dead(facts)}"
+            text = f"died{_ended(facts)}: {_dead(facts)}"
         case State.CANCELLED:
-            words = f": {view.detail}" if view.detail else ""
-            told = f"was cancelled by {view.by or 'somebody'}{_ended(facts)}{words}"
+            detail = f": {view.detail}" if view.detail else ""
+            text = f"was cancelled by {view.by or 'an unknown operator'}{_ended(facts)}{detail}"
     where = "; its record is in the archive" if facts.archived else ""
-    return f"Job {view.id} ({view.type}) {told}{where}."
+    return f"Job {view.id} ({view.type}) {text}{where}."
 
 
 def _queued(facts: Facts) -> str:
@@ -93,23 +93,23 @@ def _queued(facts: Facts) -> str:
     waited = duration_text(facts.now_ms - view.enqueued_at)
     if queue is not None and queue.paused:
         why = f" ({queue.pause_reason})" if queue.pause_reason else ""
-        words = unserved_text(queue, facts.workers).removesuffix(_NOBODY)
-        nobody = "" if queue.served else f"; {words} either"
+        detail = unserved_text(queue, facts.workers).removesuffix(_NOBODY)
+        nobody = "" if queue.served else f"; {detail} either"
         return (
-            f"waits because queue {queue.type} was paused by {queue.paused_by or 'somebody'}{why}"
+            f"waits because queue {queue.type} was paused by {queue.paused_by or 'an unknown operator'}{why}"
             f"{nobody}"
         )
     if view.suspect and (facts.has_lane or queue is None or queue.served):
         return (
-            "waits for the suspect lane, where it runs alone: "
-            "the worker that held it last died or lost its lease"
+            "waits for the suspect lane, where suspect jobs run one at a time: "
+            "the last worker that ran it died or lost its lease"
         )
     if queue is not None and not queue.served and queue.quiet_workers:
         return f"has waited {waited} because {unserved_text(queue, facts.workers)}"
     if queue is not None and not queue.served:
         return (
             f"has waited {waited} because {unserved_text(queue, facts.workers)}; "
-            f"after {facts.unserved_days:g} days it will be dead, no_handler"
+            f"after {facts.unserved_days:g} days it becomes dead, no_handler"
         )
     if facts.position is None:
         return f"is ready and has waited {waited}"
@@ -126,28 +126,28 @@ def _queued(facts: Facts) -> str:
     most = sum(worker.slots_of(view.type) for worker in serving)
     running = facts.queue.counts.processing if facts.queue is not None else 0
     return (
-        f"is ready and has waited {waited}, with {before} of its type before it; {running} of its type "
-        f"run, of {most} at most, and {busy} of the {slots} slots that serve it are busy{past}"
+        f"is ready and has waited {waited}, behind {before} of its type; {running} of its type "
+        f"run (the limit is {most}), and {busy} of the {slots} slots that serve it are busy{past}"
     )
 
 
 def unserved_text(queue: QueueView, workers: Sequence[WorkerView]) -> str:
-    """Return the sentence that no worker claims jobs of a queue: none is alive, or has its handler, or those that have it are quiet.
+    """Return why no worker claims jobs of a queue: none is alive, none has its handler, or those that have it are quiet.
 
-    Of the live `workers` the quiet ones tell by whom and why they are.
+    For quiet ones among the live `workers`, the text names the operator and the reason.
     """
     if not queue.quiet_workers:
         return f"no live worker serves {queue.type}{'' if workers else _NOBODY}"
     resting = [each for each in workers if queue.type in each.types and not each.claims]
-    told = "; ".join(dict.fromkeys(map(_rest_words, resting))) or "quiet or stopping"
+    text = "; ".join(dict.fromkeys(map(_resting_text, resting))) or "quiet or stopping"
     if queue.quiet_workers == 1:
-        return f"the only live worker that serves {queue.type} claims no more jobs ({told})"
+        return f"the only live worker that serves {queue.type} claims no more jobs ({text})"
     serving = f"all {queue.quiet_workers} live workers that serve {queue.type}"
-    return f"{serving} claim no more jobs ({told})"
+    return f"{serving} claim no more jobs ({text})"
 
 
-def _rest_words(worker: WorkerView) -> str:
-    """Return, in which state a worker claims nothing, and who wanted it so, why."""
+def _resting_text(worker: WorkerView) -> str:
+    """Return the state in which a worker claims nothing, with the requester and the reason."""
     state = f"{worker.lane} lane" if worker.state is WorkerState.WORKING else worker.state.value
     request = worker.request
     if request is None or request.state is not worker.state:
@@ -157,12 +157,12 @@ def _rest_words(worker: WorkerView) -> str:
 
 def _held(facts: Facts) -> str:
     view, hold = facts.detail.view, facts.detail.hold
-    words = f" ({view.detail})" if view.detail else ""
+    detail = f" ({view.detail})" if view.detail else ""
     if hold is None:
-        return f"is held for a person to approve or deny{words}"
+        return f"is held for a person to approve or deny{detail}"
     action, rule, _ = hold
     return (
-        f"is held because governance rule {rule} requires a person to approve {action}{words}; "
+        f"is held because governance rule {rule} requires a person to approve {action}{detail}; "
         f"hms-svc jobs approve {view.id} --hold {view.fence}, or deny"
     )
 
@@ -175,18 +175,18 @@ def _processing(facts: Facts) -> str:
             f"is in processing, attempt {view.attempt}{_of(view.max_attempts)}, and its worker "
             f"{view.worker or 'of an unrecorded name'} {left}"
         )
-    told = (
-        f"is being processed by {view.worker or 'a worker'} for {duration_text(since)}, "
+    text = (
+        f"has been processed by {view.worker or 'a worker'} for {duration_text(since)}, "
         f"attempt {view.attempt}{_of(view.max_attempts)}"
     )
     if (last := facts.detail.last_progress) is not None:
         share = "" if last.share is None else f" {last.share:.0%}"
-        told += f"; its last progress is{share} {last.message!r}"
-    return told
+        text += f"; its last progress is{share} {last.message!r}"
+    return text
 
 
 def _left_behind(facts: Facts) -> str:
-    """Describe the worker of a job in processing where it is silent or the lease ran out; else nothing."""
+    """Describe the worker of a job in processing if it is silent or the lease ran out; else empty."""
     view = facts.detail.view
     known = [each for each in (*facts.workers, *facts.silent) if each.id == view.worker]
     seen_at = known[0].last_seen_at if known else None
@@ -202,7 +202,7 @@ def _left_behind(facts: Facts) -> str:
 
 
 def request_text(worker: WorkerView, now_ms: int) -> str:
-    """Return who made a worker quiet or stops it, or what it was asked and has not done yet; empty otherwise."""
+    """Return who requested that a worker is quiet or stops, or what it has not done yet; empty otherwise."""
     request = worker.request
     if request is None or (worker.claims and worker.pending_request is None):
         return ""
@@ -211,7 +211,7 @@ def request_text(worker: WorkerView, now_ms: int) -> str:
         return who
     if worker.pending_request is None:
         return ""
-    return f"not yet {request.state}: asked {duration_text(now_ms - request.at)} ago {who}"
+    return f"not yet {request.state}: requested {duration_text(now_ms - request.at)} ago {who}"
 
 
 def is_silent(worker: WorkerView, now_ms: int, lease_ms: int) -> bool:
@@ -220,7 +220,7 @@ def is_silent(worker: WorkerView, now_ms: int, lease_ms: int) -> bool:
 
 
 def has_rescuer(workers: Iterable[WorkerView], now_ms: int, lease_ms: int) -> bool:
-    """Return whether a worker is live: whichever it is takes jobs back whose lease ran out."""
+    """Return whether any worker is live: each one requeues jobs whose lease ran out."""
     return any(not is_silent(each, now_ms, lease_ms) for each in workers)
 
 
@@ -229,48 +229,48 @@ def silence_text(
 ) -> str:
     """Describe a worker that fell silent with a job in progress, from what is recorded.
 
-    `last_seen_at` and `lease_end` (Unix ms) are None where nothing is known of them.
+    `last_seen_at` and `lease_end` (Unix ms) are None if nothing is known of them.
     """
-    told = ["is not in the register any more"]
+    text = ["is no longer registered"]
     if last_seen_at is not None:
-        told = [f"was last seen {duration_text(now_ms - last_seen_at)} ago"]
+        text = [f"was last seen {duration_text(now_ms - last_seen_at)} ago"]
     if lease_end is not None and lease_end > now_ms:
-        told.append(f"its lease ends in {duration_text(lease_end - now_ms)}")
+        text.append(f"its lease ends in {duration_text(lease_end - now_ms)}")
     elif lease_end is not None:
-        told.append(f"its lease ran out {duration_text(now_ms - lease_end)} ago")
+        text.append(f"its lease ran out {duration_text(now_ms - lease_end)} ago")
     if not has_rescuer:
-        told.append("there is no live worker to take it back")
+        text.append("there is no live worker to requeue it")
     elif lease_end is not None and lease_end <= now_ms:
-        told.append("it waits for a live worker to take it back")
-    return "; ".join(told)
+        text.append("a live worker will requeue it")
+    return "; ".join(text)
 
 
 def _rejected(facts: Facts) -> str:
     view = facts.detail.view
-    words = view.detail or "no further detail"
-    told = {
-        REASON_PAYLOAD: f"its data does not fit the payload model: {words}",
-        REASON_GOVERNANCE: f"governance ({view.by}) denied it: {words}",
-        REASON_UNIQUE: f"another job that is not finished holds its unique key: {words}",
+    detail = view.detail or "no further detail"
+    text = {
+        REASON_PAYLOAD: f"its data does not match the payload model: {detail}",
+        REASON_GOVERNANCE: f"governance ({view.by}) denied it: {detail}",
+        REASON_UNIQUE: f"another job that is not finished holds its unique key: {detail}",
     }
-    return told.get(view.reason, f"validator {view.reason} rejected it: {words}")
+    return text.get(view.reason, f"validator {view.reason} rejected it: {detail}")
 
 
 def _dead(facts: Facts) -> str:
     view = facts.detail.view
-    words = f": {view.detail}" if view.detail else ""
+    detail = f": {view.detail}" if view.detail else ""
     tried = f"after {view.attempt}{_of(view.max_attempts)} attempts"
-    told = {
+    text = {
         REASON_ERROR: f"its handler failed {tried} with {_failure(facts)}",
-        REASON_TIMEOUT: f"it ran out of time {tried}{words}",
-        REASON_CRASHED: f"the process that ran it died again and again ({tried}){words}",
-        REASON_MALFORMED: f"the submitted bytes are not a job{words}",
-        REASON_NO_HANDLER: f"no worker serves {view.type}{words}",
-        REASON_EXPIRED: f"it expired before its first claim{words}",
-        REASON_ID_CONFLICT: f"its id was in use with other data{words}",
-        REASON_LOST: f"its record was lost{words}",
+        REASON_TIMEOUT: f"it ran out of time {tried}{detail}",
+        REASON_CRASHED: f"the process that ran it died repeatedly ({tried}){detail}",
+        REASON_MALFORMED: f"the submitted bytes are not a job{detail}",
+        REASON_NO_HANDLER: f"no worker serves {view.type}{detail}",
+        REASON_EXPIRED: f"it expired before its first claim{detail}",
+        REASON_ID_CONFLICT: f"its id was in use with other data{detail}",
+        REASON_LOST: f"its record was lost{detail}",
     }
-    return told.get(view.reason, f"{view.reason}{words}")
+    return text.get(view.reason, f"{view.reason}{detail}")
 
 
 def _failure(facts: Facts) -> str:
@@ -284,10 +284,10 @@ def _due(facts: Facts) -> str:
         return "is due at a time that is not recorded"
     is_attended = has_rescuer(facts.workers, facts.now_ms, facts.lease_ms)
     if due <= facts.now_ms:
-        told = f"was due at {to_rfc3339(due)}, {duration_text(facts.now_ms - due)} ago"
-        then = "waits to be made ready" if is_attended else "no live worker is there to take it"
-        return f"{told}{' and ' if is_attended else '; '}{then}"
-    nobody = "" if is_attended else "; no live worker is there now"
+        text = f"was due at {to_rfc3339(due)}, {duration_text(facts.now_ms - due)} ago"
+        then = "is about to become ready" if is_attended else "there is no live worker to run it"
+        return f"{text}{' and ' if is_attended else '; '}{then}"
+    nobody = "" if is_attended else "; there is no live worker now"
     return f"is due at {to_rfc3339(due)}, in {duration_text(due - facts.now_ms)}{nobody}"
 
 

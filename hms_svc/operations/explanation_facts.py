@@ -1,4 +1,4 @@
-"""What an explanation needs to know beside the job: its queue, the workers, its lease."""
+"""The facts of an explanation beside the job: its queue, the workers, its lease."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hms_svc.ports.inspection import Inspection
 
 
 async def with_circumstances(facts: Facts, inspection: Inspection) -> Facts:
-    """Return the facts with what is recorded around a job that has not ended."""
+    """Return the facts with the circumstances of an unfinished job."""
     view = facts.detail.view
     if view.state not in _OPEN:
         return facts

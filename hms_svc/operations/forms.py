@@ -1,4 +1,4 @@
-"""Forms for payloads, drawn from the models that types declare, and read strictly."""
+"""Forms for payloads, generated from the models that types declare, and parsed strictly."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WHOLE: Final = "data"
 FURTHER: Final = "…"
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}")
 _BOOLEANS: Final = {"true": True, "yes": True, "false": False, "no": False}
-_WANTED: Final = {
+_EXPECTED: Final = {
     Kind.TEXT: "text",
     Kind.INTEGER: "a whole number",
     Kind.NUMBER: "a number",
@@ -41,7 +41,7 @@ _WANTED: Final = {
 class Field(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a form. `default` and `choices` are texts as they would be typed.
 
-    `hint` says in words what is right. Empty text means that nothing is given.
+    `hint` describes the expected form. Empty text means that no value is given.
     """
 
     name: str
@@ -54,15 +54,15 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     values: tuple[JsonValue, ...] = ()
 
     @property
-    def wanted(self) -> str:
-        """What would be right: `a number, −90 to 90`."""
+    def expected(self) -> str:
+        """The expected form: `a number, −90 to 90`."""
         if self.kind is Kind.CHOICE:
             return f"one of {', '.join(self.choices)}"
-        return ", ".join(word for word in (_WANTED[self.kind], self.hint) if word)
+        return ", ".join(word for word in (_EXPECTED[self.kind], self.hint) if word)
 
 
 class Form(msgspec.Struct, frozen=True, kw_only=True):
-    """The fields of one type's payload. Where `whole`, the only field is the payload itself."""
+    """The fields of one type's payload. If `whole`, the only field is the payload itself."""
 
     type: str
     fields: tuple[Field, ...]
@@ -80,13 +80,13 @@ class Forms:
         return tuple(sorted({declared.type for declared in self._registry} - INTERNAL_TYPES))
 
     def form(self, type: str) -> Form:
-        """Return the form of a type; one field for all of the payload where no model is known."""
+        """Return the form of a type; one field for the whole payload if no model is known."""
         declared = self._registry.get(type)
         return make_form(type, declared.payload if declared else None)
 
 
 def make_form(type: str, model: PayloadModel | None) -> Form:
-    """Draw the form of a payload model."""
+    """Return the form of a payload model."""
     schema = object_schema(model) if model is not None else None
     if schema is None:
         hint = "the whole payload"
@@ -96,16 +96,16 @@ def make_form(type: str, model: PayloadModel | None) -> Form:
 
 
 def fill(form: Form, texts: Mapping[str, str]) -> JsonValue:
-    """Read what was typed into the payload it stands for; fields left empty are left out.
+    """Parse what was typed into a payload; fields left empty are left out.
 
-    Raises MalformedJob with the field at fault, its value, and what would be right.
+    Raises MalformedJob with the field at fault, its value, and the expected form.
     """
     data: dict[str, JsonValue] = {}
     for field in form.fields:
         text = texts.get(field.name, "")
         if text.strip() == "":
             if field.required:
-                raise _fault(field, f"{field.name} is missing: {field.wanted}")
+                raise _fault(field, f"{field.name} is missing: {field.expected}")
             continue
         value = _read(field, text)
         if form.whole:
@@ -115,7 +115,7 @@ def fill(form: Form, texts: Mapping[str, str]) -> JsonValue:
 
 
 def write(form: Form, data: JsonValue) -> dict[str, str]:
-    """Write a payload as it would be typed into the form: the other way round of `fill`."""
+    """Return a payload as it would be typed into the form: the inverse of `fill`."""
     if form.whole or not isinstance(data, dict):
         return {form.fields[0].name: _typed(data)} if form.whole else {}
     known = {field.name for field in form.fields}
@@ -166,25 +166,25 @@ def _read(field: Field, text: str) -> JsonValue:
                 return read_strict(text.encode(errors="surrogatepass"))
         check_strict(value)
     except MalformedJson as error:
-        told = f"{field.name} {text!r:.80} is not {field.wanted}: {error}"
-        raise _fault(field, told) from error
+        message = f"{field.name} {text!r:.80} is not {field.expected}: {error}"
+        raise _fault(field, message) from error
     if value is None:
-        raise _fault(field, f"{field.name} {text!r:.80} is not {field.wanted}")
+        raise _fault(field, f"{field.name} {text!r:.80} is not {field.expected}")
     return value
 
 
 def _chosen(field: Field, text: str) -> JsonValue:
     if text not in field.choices:
-        raise _fault(field, f"{field.name} {text!r:.80} is not {field.wanted}")
+        raise _fault(field, f"{field.name} {text!r:.80} is not {field.expected}")
     return field.values[field.choices.index(text)]
 
 
 def _further(field: Field, value: JsonValue, form: Form) -> dict[str, JsonValue]:
     if not isinstance(value, dict):
-        raise _fault(field, f"further fields {_typed(value)!r:.80} are not an object")
+        raise _fault(field, f"the further fields {_typed(value)!r:.80} are not an object")
     twice = sorted(value.keys() & {each.name for each in form.fields})
     if twice:
-        raise _fault(field, f"further fields give {twice[0]!r:.80}, which has a field of its own")
+        raise _fault(field, f"the further fields contain {twice[0]!r:.80}, which has its own field")
     return value
 
 

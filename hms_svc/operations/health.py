@@ -1,4 +1,4 @@
-"""The one health of an installation: console, `status`, `doctor`, HTTP and metrics all tell this. Pure."""
+"""The health of an installation, which console, `status`, `doctor`, HTTP API and metrics all report. Pure."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from hms_svc.ports.inspection import BrokerHealth, Capacity
 from hms_svc.ports.stores import DatabaseHealth
 
 SLOW_MS: Final = 250.0
-"""A round trip to an engine that takes longer is slow."""
+"""An engine whose round trip takes longer is slow."""
 RESCUE_SHARE: Final = 0.5
-"""A lease that ran out longer ago than this part of one should have been rescued."""
+"""If a lease ran out longer ago than this share of a lease, the job should have been requeued."""
 LEAST_RESCUE_MS: Final = 2_000
 MOST_NAMED: Final = 10
 _NOTHING: Final[Mapping[TroubleKind, int]] = {}
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """What was read at `at` (Unix ms). `queues` and `workers` are None where nobody looked.
+    """What was read at `at` (Unix ms). `queues` and `workers` are None if they were not read.
 
-    `silent` are workers of the register that are not live; `lease_ms` how long a lease is.
+    `silent` workers are registered but not live; `lease_ms` is how long a lease lasts.
     """
 
     at: int
@@ -40,18 +40,18 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Found(msgspec.Struct, frozen=True):
-    """One trouble; `since` is None where nothing recorded says so."""
+    """One problem; `since` is None if its beginning is not recorded."""
 
     kind: TroubleKind
     level: Level
-    words: str
+    message: str
     since: int | None = None
     detail: str = ""
     since_oldest: bool = False
 
 
 class HealthWatch:
-    """Judges what is read again and again, and keeps since when of what nothing records."""
+    """Judges what is read repeatedly, and remembers when problems began that nothing records."""
 
     def __init__(self) -> None:
         self._since: dict[TroubleKind, int] = {}
@@ -68,7 +68,7 @@ class HealthWatch:
 def assess(seen: Seen, known: Mapping[TroubleKind, int] = _NOTHING) -> Health:
     """Return the health of what was read.
 
-    What has no recorded beginning began when it was `known` to (Unix ms), or now.
+    A problem without a recorded beginning began when `known` has it (Unix ms), or now.
     """
     found = [*_engines(seen)]
     is_whole = seen.queues is not None and seen.workers is not None
@@ -78,7 +78,7 @@ def assess(seen: Seen, known: Mapping[TroubleKind, int] = _NOTHING) -> Health:
         Trouble(
             kind=each.kind,
             level=each.level,
-            words=plain(each.words),
+            message=plain(each.message),
             since=known.get(each.kind, seen.at) if each.since is None else each.since,
             detail=plain(each.detail),
             since_oldest=each.since_oldest,
@@ -90,7 +90,7 @@ def assess(seen: Seen, known: Mapping[TroubleKind, int] = _NOTHING) -> Health:
 
 
 def seen_of_outage(error: HmsError, now_ms: int, *, broker: str, database: str) -> Seen:
-    """Return what an error tells that came up when the engines were opened; both by their kinds."""
+    """Return what an error that came up when the engines were opened implies; both by their kinds."""
     notes = (plain(str(error)),)
     if isinstance(error, (DatabaseUnavailable, SchemaMismatch)):
         return Seen(at=now_ms, database=DatabaseHealth(database, ok=False, notes=notes))
@@ -105,15 +105,15 @@ def _engines(seen: Seen) -> Iterator[_Found]:
             (TroubleKind.BROKER_DOWN, TroubleKind.BROKER_SLOW),
         )  # fmt: skip
         if broker.ok and broker.capacity is not None and broker.capacity.is_full:
-            yield _full(TroubleKind.BROKER_FULL, "broker", broker.capacity, "new jobs are refused")
+            yield _full(TroubleKind.BROKER_FULL, "broker", broker.capacity, "new jobs are rejected")
     if database is not None:
         yield from _engine(
             "database", database.ok, database.round_trip_ms, database.notes,
             (TroubleKind.DATABASE_DOWN, TroubleKind.DATABASE_SLOW),
         )  # fmt: skip
         if database.ok and database.capacity is not None and database.capacity.is_full:
-            told = "no case can be written, and no job that writes one ends"
-            yield _full(TroubleKind.DATABASE_FULL, "database", database.capacity, told)
+            parts = "no case can be written, and no job that writes one can finish"
+            yield _full(TroubleKind.DATABASE_FULL, "database", database.capacity, parts)
 
 
 def _engine(
@@ -131,8 +131,8 @@ def _engine(
         yield _Found(slow, Level.DEGRADED, f"{name} slow", detail=detail)
 
 
-def _full(kind: TroubleKind, name: str, capacity: Capacity, told: str) -> _Found:
-    detail = f"{capacity.used:,} of {capacity.limit:,} bytes are used: {told}"
+def _full(kind: TroubleKind, name: str, capacity: Capacity, parts: str) -> _Found:
+    detail = f"{capacity.used:,} of {capacity.limit:,} bytes are used: {parts}"
     return _Found(kind, Level.DOWN, f"{name} full", detail=detail)
 
 
@@ -155,9 +155,9 @@ def _workers(
             first,
             "jobs in processing whose lease ran out: "
             + (
-                "no worker rescues them"
+                "no worker requeues them"
                 if is_attended
-                else "there is no live worker to take them back"
+                else "there is no live worker to requeue them"
             ),
         )
     if quiet := [each for each in workers if each.state is WorkerState.QUIET]:
@@ -168,13 +168,13 @@ def _workers(
             TroubleKind.SLOTS_HUNG,
             Level.DEGRADED,
             f"{hung} of {slots} slots hung",
-            detail="held by functions that run on past their timeout: the log of serve names them",
+            detail="occupied by functions that run on past their timeout: the log of hms-svc serve names them",
         )
 
 
 def _quiet(quiet: Sequence[WorkerView], of: int) -> _Found:
     requests = [each.request for each in quiet if each.request is not None]
-    told = [
+    parts = [
         f"{each.id} by {each.request.by}{f' ({each.request.reason})' if each.request.reason else ''}"
         if each.request is not None
         else each.id
@@ -185,7 +185,7 @@ def _quiet(quiet: Sequence[WorkerView], of: int) -> _Found:
         Level.NOTE,
         f"{len(quiet)} of {plural(of, 'worker')} quiet",
         min((request.at for request in requests), default=None),
-        f"claims no jobs until it is resumed: {_named(told, between='; ')}",
+        f"claims no jobs until it is resumed: {_named(parts, between='; ')}",
     )
 
 
@@ -193,31 +193,31 @@ def _no_workers(seen: Seen, queues: Sequence[QueueView]) -> _Found:
     open_queues = [queue for queue in queues if not queue.paused]
     waiting = sum(_waiting(queue) for queue in open_queues)
     oldest = _oldest(open_queues) if waiting else None
-    in_hand = sum(queue.counts.processing for queue in queues)
+    running = sum(queue.counts.processing for queue in queues)
     last_seen = max((worker.last_seen_at for worker in seen.silent), default=None)
-    level, words = Level.DOWN, "no workers"
+    level, message = Level.DOWN, "no workers"
     if waiting:
-        words += f", {plural(waiting, 'job')} waiting"
-    elif in_hand:
-        words += f", {plural(in_hand, 'job')} in processing"
+        message += f", {plural(waiting, 'job')} waiting"
+    elif running:
+        message += f", {plural(running, 'job')} in processing"
     else:
         level = Level.NOTE
     since = last_seen if oldest is None else oldest
     detail = "no worker is alive: start one with hms-svc serve"
     if last_seen is not None and seen.silent:
         newest = max(seen.silent, key=lambda worker: worker.last_seen_at)
-        detail += f"; {newest.id} was the last that was heard"
-    return _Found(TroubleKind.NO_WORKERS, level, words, since, detail, oldest is not None)
+        detail += f"; {newest.id} was the last live one"
+    return _Found(TroubleKind.NO_WORKERS, level, message, since, detail, oldest is not None)
 
 
 def _silent(silent_workers: Sequence[WorkerView], of: int) -> _Found:
-    in_hand = sum(len(worker.jobs) for worker in silent_workers)
-    words = f"{len(silent_workers)} of {plural(of, 'worker')} silent"
-    words += f", {plural(in_hand, 'job')} in hand" if in_hand else ""
+    running = sum(len(worker.jobs) for worker in silent_workers)
+    message = f"{len(silent_workers)} of {plural(of, 'worker')} silent"
+    message += f", {plural(running, 'job')} running" if running else ""
     return _Found(
         TroubleKind.WORKERS_SILENT,
         Level.DEGRADED if len(silent_workers) < of else Level.DOWN,
-        words,
+        message,
         min(worker.last_seen_at for worker in silent_workers),
         f"no heartbeat of {_named([worker.id for worker in silent_workers])}",
     )
@@ -228,16 +228,16 @@ def _queues(queues: Sequence[QueueView], workers: Sequence[WorkerView]) -> Itera
     if workers and unserved:
         oldest = _oldest(unserved)
         without = [each for each in unserved if not each.quiet_workers]
-        told = [unserved_text(each, workers) for each in unserved if each.quiet_workers]
+        parts = [unserved_text(each, workers) for each in unserved if each.quiet_workers]
         if without:
             named = _named([f"{each.type} ({_waiting(each):,})" for each in without])
-            told.insert(0, f"no live worker serves {named}")
+            parts.insert(0, f"no live worker serves {named}")
         yield _Found(
             TroubleKind.UNSERVED,
             Level.DEGRADED,
             f"{_types(unserved)} unserved, {plural(sum(map(_waiting, unserved)), 'job')} waiting",
             oldest,
-            _named(told, between="; "),
+            _named(parts, between="; "),
             oldest is not None,
         )
     if faulty := [each for each in queues if each.faults]:
@@ -257,8 +257,8 @@ def _paused(queues: Sequence[QueueView]) -> Iterator[_Found]:
     if not paused:
         return
     if closed := [each for each in paused if each.intake_paused]:
-        words = f"intake of {_types(closed)} closed"
-        yield _Found(TroubleKind.INTAKE_CLOSED, Level.NOTE, words, None, _by_whom(closed))
+        message = f"intake of {_types(closed)} closed"
+        yield _Found(TroubleKind.INTAKE_CLOSED, Level.NOTE, message, None, _by_whom(closed))
     waiting = sum(map(_waiting, paused))
     oldest = _oldest(paused) if waiting else None
     jobs = f", {plural(waiting, 'job')} waiting" if waiting else ""
@@ -266,17 +266,17 @@ def _paused(queues: Sequence[QueueView]) -> Iterator[_Found]:
         kind, level, what = TroubleKind.ALL_PAUSED, Level.DEGRADED, "everything"
     else:
         kind, level, what = TroubleKind.PAUSED, Level.NOTE, _types(paused)
-    words = f"{what} paused{jobs}"
-    yield _Found(kind, level, words, oldest, _by_whom(paused), oldest is not None)
+    message = f"{what} paused{jobs}"
+    yield _Found(kind, level, message, oldest, _by_whom(paused), oldest is not None)
 
 
 def _by_whom(paused: Sequence[QueueView]) -> str:
-    told = []
+    parts = []
     for queue in paused:
         why = f" ({queue.pause_reason})" if queue.pause_reason else ""
-        doors = " including its intake" if queue.intake_paused else ""
-        told.append(f"{queue.type}{doors} was paused by {queue.paused_by or 'somebody'}{why}")
-    return _named(told, between="; ")
+        intake = " including its intake" if queue.intake_paused else ""
+        parts.append(f"{queue.type}{intake} was paused by {queue.paused_by or 'somebody'}{why}")
+    return _named(parts, between="; ")
 
 
 def _waiting(queue: QueueView) -> int:
@@ -284,7 +284,7 @@ def _waiting(queue: QueueView) -> int:
 
 
 def _oldest(queues: Sequence[QueueView]) -> int | None:
-    """Return when the job that has waited longest was enqueued, as far as that is recorded."""
+    """Return when the longest-waiting job was enqueued, if that is recorded."""
     return min((each.oldest_queued_at for each in queues if each.oldest_queued_at), default=None)
 
 

@@ -1,7 +1,7 @@
-"""Documents of jobs, read strictly: one object, an array, or one object a line.
+"""Strict parsing of job documents: one object, an array, or one object per line.
 
 All faults of all documents are collected, each with document, line and field,
-so that nothing is sent before everything has been read.
+so that nothing is sent before everything has been validated.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Assignment(msgspec.Struct, frozen=True):
 
 
 class Draft(msgspec.Struct, frozen=True):
-    """One job as it was read, and where from: a document, its first line, an item of an array."""
+    """One parsed job, and its source: a document, its first line, an index in an array."""
 
     name: str
     value: dict[str, JsonValue]
@@ -45,7 +45,7 @@ class Draft(msgspec.Struct, frozen=True):
     raw: bytes = b""
 
     def place(self, field: str = "") -> str:
-        """Name the place for a message: the line of the field where only one can be meant."""
+        """Return the place for a message: the line of the field if it is unambiguous."""
         key = b'"%s"' % field.rpartition(".")[2].encode(errors="replace")
         line = self.line
         if field and self.raw.count(key) == 1:
@@ -55,7 +55,7 @@ class Draft(msgspec.Struct, frozen=True):
 
 
 class Shaping(msgspec.Struct, frozen=True, kw_only=True):
-    """What options add to every job read; `not_before` is Unix milliseconds."""
+    """What options add to every job; `not_before` is Unix milliseconds."""
 
     type: str | None = None
     assignments: tuple[Assignment, ...] = ()
@@ -64,54 +64,54 @@ class Shaping(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Faults:
-    """Collects what is wrong, up to a number that a person would read."""
+    """Collects faults, up to a number that a person would read."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
         self.more = 0
 
     def add(self, place: str, error: BadInput) -> None:
-        """Take one in."""
+        """Add a fault."""
         if not self._leaves_out():
             self.messages.append(f"{place}: {error}" if place else str(error))
 
     def add_to(self, draft: Draft, field: str, error: BadInput) -> None:
-        """Take in what is wrong with a draft. The place of its field is looked for only while it is told."""
+        """Add a fault of a draft. The place of its field is only determined if the fault is shown."""
         if not self._leaves_out():
             self.messages.append(f"{draft.place(field)}: {error}")
 
     def add_each(self, draft: Draft, error: MalformedJob) -> None:
-        """Take in each field of a draft that is at fault."""
+        """Add each faulty field of a draft."""
         for fault in error.faults:
             self.add_to(draft, fault.field, BadInput(fault.detail))
 
     def _leaves_out(self) -> bool:
-        """Count one more where no more are told; False where there is room to tell it."""
+        """Count a fault that is no longer shown; False if it is to be shown."""
         if len(self.messages) < MOST_FAULTS:
             return False
         self.more += 1
         return True
 
     def check(self) -> None:
-        """Raise BadInput with all of them, where there are any."""
+        """Raise BadInput with all faults, if there are any."""
         if self.messages:
             tail = [f"… and {self.more} more"] if self.more else []
             raise BadInput("\n".join([*self.messages, *tail, "nothing was enqueued"]))
 
 
 def read_assignments(texts: Iterable[str], *, inside_data: bool = False) -> tuple[Assignment, ...]:
-    """Read each `path=value`; raises BadInput for a path that stands twice."""
+    """Parse each `path=value`; raises BadInput for a path that occurs twice."""
     found: dict[tuple[str, ...], Assignment] = {}
     for text in texts:
         assignment = read_assignment(text, inside_data=inside_data)
         if assignment.path in found:
-            raise BadInput(f"--set {text!r:.80} sets {'.'.join(assignment.path)} a second time")
+            raise BadInput(f"--set {text!r:.80} sets {'.'.join(assignment.path)} again")
         found[assignment.path] = assignment
     return tuple(found.values())
 
 
 def read_assignment(text: str, *, inside_data: bool = False) -> Assignment:
-    """Read `path=value`: the value is JSON where it can be, else text.
+    """Parse `path=value`: the value is JSON if it parses, else text.
 
     A path begins with a field of the job (`priority`, `data.lat`); any other,
     or every one with `inside_data`, is taken to be inside `data`.
@@ -138,9 +138,9 @@ def apply_to_data(data: JsonValue, assignments: Iterable[Assignment]) -> JsonVal
 
 
 def read_document(name: str, raw: bytes, faults: Faults) -> list[Draft]:
-    """Read one document into drafts; what is wrong with it goes to `faults`."""
+    """Parse one document into drafts; its faults are added to `faults`."""
     lines = _lines(raw)
-    if len(lines) > 1 and _stands_alone(lines[0][1]):
+    if len(lines) > 1 and _is_complete(lines[0][1]):
         drafts = []
         for number, line in lines:
             drafts += _read_part(name, line, number, faults)
@@ -149,21 +149,19 @@ def read_document(name: str, raw: bytes, faults: Faults) -> list[Draft]:
 
 
 def make_jobs(draft: Draft, shaping: Shaping, now_ms: int) -> Iterator[Job]:
-    """Make the jobs that a draft stands for, `count` of them; raises MalformedJob.
+    """Return the jobs that a draft stands for, `count` of them; raises MalformedJob.
 
     `{n}` in an assigned text is the number of the copy, from 1.
     """
     if shaping.count > 1 and "id" in draft.value:
-        raise MalformedJob(
-            "--count makes copies, which cannot share one id: leave the id out", "id"
-        )
+        raise MalformedJob("--count makes copies, which cannot share an id: remove the id", "id")
     for number in range(1, shaping.count + 1):
         value = dict(draft.value)
         for assignment in shaping.assignments:
             _assign(value, assignment.path, _numbered(assignment.value, number))
         if shaping.type is not None and value.setdefault("type", shaping.type) != shaping.type:
             raise MalformedJob(
-                f"type is {value['type']!r:.80}, but --type says {shaping.type}", "type"
+                f"type is {value['type']!r:.80}, but --type is {shaping.type}", "type"
             )
         job = read_job(value, now_ms=now_ms)
         if shaping.not_before is not None:
@@ -182,7 +180,7 @@ def _read_part(name: str, raw: bytes, line: int, faults: Faults) -> list[Draft]:
     if not isinstance(value, list):
         return _drafts(name, [(0, value)], body, line, faults)
     if not value:
-        faults.add(f"{name}:{line}", MalformedJob("an empty array: no job"))
+        faults.add(f"{name}:{line}", MalformedJob("the array has no jobs"))
     return _drafts(name, list(enumerate(value, 1)), body, line, faults)
 
 
@@ -190,8 +188,8 @@ def _blame_line(name: str, raw: bytes, line: int, error: BadInput, faults: Fault
     found = _LINE.search(str(error))
     if found is not None:
         line += int(found[1]) - 1
-        told = _LINE.sub(r" at column \2", str(error))
-        faults.add(f"{name}:{line}", BadInput(told))
+        message = _LINE.sub(r" at column \2", str(error))
+        faults.add(f"{name}:{line}", BadInput(message))
     elif raw.strip().count(b"\n"):
         faults.add(name, error)
     else:
@@ -219,13 +217,13 @@ def _lines(raw: bytes) -> list[tuple[int, bytes]]:
     return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
 
 
-def _stands_alone(line: bytes) -> bool:
+def _is_complete(line: bytes) -> bool:
     try:
         json.loads(line)
     except (json.JSONDecodeError, UnicodeDecodeError):
         return False
     except (ValueError, RecursionError):
-        return True  # faulty, but complete: its own line is to be blamed
+        return True  # faulty, but complete: the fault is on this line
     return True
 
 
@@ -246,7 +244,7 @@ def _assign(target: dict[str, JsonValue], path: tuple[str, ...], value: JsonValu
             nested = value if last else _opened(here[int(step)])
             here[int(step)] = nested
         else:
-            raise MalformedJob(f"--set {'.'.join(path)}: nothing to set at {step!r}", path[0])
+            raise MalformedJob(f"--set {'.'.join(path)}: there is no {step!r} to set", path[0])
         here = nested
 
 

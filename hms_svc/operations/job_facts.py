@@ -1,4 +1,4 @@
-"""What is known of jobs when an act on them is decided: their claims, their holds, their cases."""
+"""The facts about jobs that an action depends on: their claims, their holds, their cases."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _ENDING = DECISIONS | {Act.CANCEL}
 async def look_up(
     act: Act, claims: Mapping[str, Claim], known_details: KnownDetails, effects: EffectStore
 ) -> dict[str, Seen]:
-    """Return what an act has to know of the jobs with these claims; nothing for other acts.
+    """Return the facts that an action needs about the jobs with these claims; nothing for other actions.
 
-    A claim that has ended can commit no effect after it was looked up.
+    A claim that has ended can commit no effect after the lookup.
     """
     if act not in _ENDING:
         return {}
@@ -44,7 +44,7 @@ async def _holds(job_ids: Sequence[str], known_details: KnownDetails) -> dict[st
 
 
 def hold_key(detail: JobDetail) -> str:
-    """Return the `Permission.key` of what a held job waits for, empty where it is not held."""
+    """Return the `Permission.key` of a job's hold, empty if it is not held."""
     if detail.view.state is not State.HELD or detail.hold is None:
         return ""
     return Permission(*detail.hold).key

@@ -1,4 +1,4 @@
-"""Waiting for jobs to end: by what the bus announces, with a check at the records as the net."""
+"""Waiting for jobs to end: by the events of the bus, and by reading the records as a fallback."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Watch:
         self._after = after
 
     async def ended(self) -> AsyncIterator[JobDetail]:
-        """Return each job as it ends, until none is left. The caller sets the time limit."""
+        """Yield each job as it ends, until none is left. The caller sets the time limit."""
         loop = asyncio.get_running_loop()
         examined = -CHECK_EVERY_SECONDS
         while self.pending:

@@ -1,4 +1,4 @@
-"""The audit of operators' acts: the intent is on record before anything is done."""
+"""The audit of operators' actions: the intent is recorded before anything is done."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hms_svc.ports.stores import Database
 
 
 class Journal:
-    """Writes what an operator is about to do, and what came of it."""
+    """Records what an operator is about to do, and its outcome."""
 
     def __init__(
         self, database: Database | None, clock: Clock, *, actor: str, read_only: bool
@@ -29,19 +29,21 @@ class Journal:
     def check_allowed(self, action: str) -> Database:
         """Return the database to record in; raises Refused in read-only mode or without one."""
         if self._read_only:
-            raise Refused(f"{action} is refused: this session is read-only")
+            raise Refused(f"{action} is not allowed: this session is read-only")
         if self._database is None:
-            raise Refused(f"{action} is refused: without the database there is no audit record")
+            raise Refused(
+                f"{action} is not possible: without the database there is no audit record"
+            )
         return self._database
 
     async def intend(self, action: str, subject: str, detail: Mapping[str, object]) -> None:
-        """Record what is about to be done. Where this raises, nothing may be done."""
+        """Record what is about to be done. If this raises, nothing may be done."""
         await self._write(action, [(subject, {"phase": "intent", **detail})])
 
     async def conclude(
         self, action: str, outcomes: Iterable[tuple[str, Mapping[str, object]]]
     ) -> None:
-        """Record what came of it, for each subject."""
+        """Record the outcome for each subject."""
         rows = [(subject, {"phase": "outcome", **detail}) for subject, detail in outcomes]
         await self._write(action, rows)
 

@@ -1,4 +1,4 @@
-"""What a bulk act would do, worked out before anything is done."""
+"""What a bulk action would do, determined before anything is done."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ ELIGIBLE: Final[dict[Act, frozenset[State]]] = {
     Act.APPROVE: frozenset({State.HELD}),
     Act.DENY: frozenset({State.HELD}),
 }
-"""The states from which each act can be done."""
+"""The states in which each action is possible."""
 
 
 DECISIONS: Final = frozenset({Act.APPROVE, Act.DENY})
-"""Acts that answer a hold, and so have to say which."""
+"""Actions that answer a hold, and so have to name it."""
 MOST_EXAMPLE: Final = 300
 APPROVED_BEFORE: Final = (
-    "was approved before, so it may be held for something else now: name the hold that you have "
-    "seen (--hold; jobs show tells it)"
+    "was approved before, so it may be held for a different reason now: name the hold that you have "
+    "seen (--hold; hms-svc jobs show prints it)"
 )
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
-    """Jobs of one type, state, reason and cause within a plan; of held ones with the rule that holds them.
+    """Jobs of one type, state, reason and cause within a plan; for held ones with the rule that holds them.
 
-    `cause` is that of retrying, dead and rejected ones, `example` what the first of the jobs says of its failure.
+    `cause` is that of retrying, dead and rejected ones, `example` the failure of the first of the jobs.
     """
 
     type: str
@@ -52,7 +52,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """The jobs that something will be done to, and those that it cannot be done to."""
+    """The jobs that an action will change, and those that it cannot change."""
 
     job_ids: tuple[str, ...]
     groups: tuple[Group, ...]
@@ -61,7 +61,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """The last claim of a job as it was seen: its fence, 0 before the first, and whether it has ended."""
+    """The last claim of a job when it was read: its fence, 0 before the first, and whether it has ended."""
 
     fence: int
     ended: bool
@@ -73,22 +73,22 @@ def claim_of(view: JobView) -> Claim:
 
 
 class Plan(Choice, frozen=True, kw_only=True):
-    """The jobs that an act will be done to, with their last claims, and those that it cannot be done to."""
+    """The jobs that an action will change, with their last claims, and those that it cannot change."""
 
     act: Act
     claims: Mapping[str, Claim]
 
     @property
     def digest(self) -> str:
-        """Return a digest of jobs and claims: another one, where another hold would be answered."""
+        """Return a digest of jobs and claims: it differs if another hold would be answered."""
         rows = sorted((job_id, self.claims[job_id].fence) for job_id in self.job_ids)
         return hashlib.sha256(encode(rows)).hexdigest()[:32]
 
 
 class Chooser:
-    """Collects jobs in the states that fit, of which only the ids are kept.
+    """Collects jobs in eligible states; only their ids are kept.
 
-    `why_not` makes of another state the words why not.
+    `why_not` returns the reason why another state is not eligible.
     """
 
     def __init__(self, eligible: frozenset[State], why_not: Callable[[State], str]) -> None:
@@ -100,7 +100,7 @@ class Chooser:
         self._cannot: list[ActOutcome] = []
 
     def add(self, views: Iterable[JobView]) -> None:
-        """Take in some jobs."""
+        """Add some jobs."""
         for view in views:
             if why := self.why_not(view):
                 self._cannot.append(ActOutcome(view.id, False, why))
@@ -112,15 +112,15 @@ class Chooser:
             self._examples.setdefault(group, (view.failure or view.detail)[:MOST_EXAMPLE])
 
     def why_not(self, view: JobView) -> str:
-        """Return why a job is not chosen, empty for one that is."""
+        """Return why a job is not chosen, empty if it is."""
         return "" if view.state in self._eligible else self._why_not(view.state)
 
     def add_unknown(self, job_ids: Iterable[str]) -> None:
-        """Take in ids that no job has any more."""
-        self._cannot += [ActOutcome(job_id, False, "is not known any more") for job_id in job_ids]
+        """Add ids without a job."""
+        self._cannot += [ActOutcome(job_id, False, "is no longer known") for job_id in job_ids]
 
     def choose(self, where: str = "") -> Choice:
-        """Return what was chosen: largest groups first, each id once."""
+        """Return the choice: largest groups first, each id once."""
         return Choice(
             job_ids=tuple(dict.fromkeys(self._ids)),
             groups=tuple(
@@ -143,8 +143,8 @@ class Chooser:
 class PlanBuilder(Chooser):
     """Collects the jobs of a plan.
 
-    `unnamed`: whoever answers holds has not said which ones; a job that was approved before
-    is left out then, since a request that is repeated would answer its next hold unseen.
+    `unnamed`: the operator answers holds without naming them; a job that was approved before
+    is then left out, since a repeated request would answer its next hold unseen.
     """
 
     def __init__(self, act: Act, where: str = "", *, unnamed: bool = False) -> None:
@@ -157,11 +157,11 @@ class PlanBuilder(Chooser):
         self._claims: dict[str, Claim] = {}
 
     def why_not(self, view: JobView) -> str:
-        """Return why nothing will be done to a job, empty where it will."""
+        """Return why nothing will be done to a job, empty if it will be changed."""
         if why := super().why_not(view):
             return why
         if self._act is Act.RETRY and view.reason == REASON_MALFORMED:
-            return "is not a job that can run: its bytes were refused; edit it instead"
+            return "cannot run: its bytes are not a job; edit it instead"
         if self._unnamed and view.approvals:
             return APPROVED_BEFORE
         self._claims[view.id] = claim_of(view)
@@ -174,7 +174,7 @@ class PlanBuilder(Chooser):
 
 
 def past(act: Act) -> str:
-    """Return the participle of an act: `retried`, `cancelled`."""
+    """Return the participle of an action: `retried`, `cancelled`."""
     irregular = {
         Act.RETRY: "retried",
         Act.CANCEL: "cancelled",

@@ -1,4 +1,4 @@
-"""What the producer of a job sent with it besides type and data."""
+"""The fields that the producer of a job sent besides type and data."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from hms_svc.domain.views import JobDetail
 
 
 class ProducerFields(msgspec.Struct, frozen=True, kw_only=True):
-    """A job's trace, its meta, and fields that nobody here knows; empty where the record cannot be read.
+    """A job's trace, its meta, and unknown fields; empty if the record cannot be read.
 
-    `meta.cloudevent` says who sent the envelope that it was.
+    `meta.cloudevent` identifies the sender if the job was an envelope.
     """
 
     traceparent: Any
@@ -24,7 +24,7 @@ class ProducerFields(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def producer_fields(detail: JobDetail) -> ProducerFields:
-    """Return what came with a job."""
+    """Return the fields of a job."""
     try:
         given = decode(detail.envelope)
     except msgspec.DecodeError:
@@ -38,7 +38,7 @@ def producer_fields(detail: JobDetail) -> ProducerFields:
 
 
 def sender_facts(sent: ProducerFields) -> list[tuple[str, str]]:
-    """Return who sent a job, as names and texts: of an envelope of another agency all that it says."""
+    """Return the sender of a job, as names and texts: for an envelope all its attributes."""
     event = sent.meta.get("cloudevent") if isinstance(sent.meta, dict) else None
     facts: list[tuple[str, JsonValue]] = []
     if isinstance(event, dict):

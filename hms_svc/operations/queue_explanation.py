@@ -1,4 +1,4 @@
-"""Why a queue does not move, and what fails in a group: one plain sentence from recorded facts."""
+"""Why a queue makes no progress, and what fails in a group: one plain sentence from recorded facts."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from hms_svc.ports.inspection import Inspection
 
 
 class QueueWhys:
-    """The part of the operator service that tells it; `_inspection` and `_clock` are given by the whole."""
+    """The part of the operator service that explains queues; `_inspection` and `_clock` come from the whole."""
 
     _inspection: Inspection
     _clock: Clock
 
     async def why_queue(self, type: str) -> str:
-        """Return, in one plain sentence why the queue of a type does not move; UnknownId for an unknown one."""
+        """Return one plain sentence on why the queue of a type makes no progress; UnknownId for an unknown one."""
         queues, workers = await asyncio.gather(
             self._inspection.queues([type]), self._inspection.workers()
         )
@@ -30,7 +30,7 @@ class QueueWhys:
         return explain_queue(queues[0], workers, self._clock.now_ms())
 
     async def why_group(self, cause: str) -> str:
-        """Return, in one plain sentence what fails in a group, and since when; UnknownId for an unknown one."""
+        """Return one plain sentence on what fails in a group, and since when; UnknownId for an unknown one."""
         for group in await self._inspection.failures():
             if group.id == cause:
                 queues, workers = await asyncio.gather(
@@ -39,25 +39,25 @@ class QueueWhys:
                 queue = queues[0] if queues else None
                 return explain_group(group, self._clock.now_ms(), queue, workers)
         raise UnknownId(
-            f"no job stands in failure group {cause} now: those that fail may be running again"
+            f"no job is in failure group {cause} now: those that failed may be running again"
         )
 
 
 def explain_queue(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) -> str:
-    """Return the sentence of a queue. `workers` are all that are alive."""
+    """Return the sentence for a queue. `workers` are all live ones."""
     counts = queue.counts
     ready = counts.queued + counts.intake
     if queue.faults:
-        told = queue.faults[0]
+        text = queue.faults[0]
     elif queue.paused:
-        told = _paused(queue)
+        text = _paused(queue)
     elif ready == 0:
-        told = "has nothing that is ready"
+        text = "has no ready job"
     elif not queue.served:
-        told = _unserved(queue, workers, now_ms)
+        text = _unserved(queue, workers, now_ms)
     else:
-        told = _served(queue, workers, now_ms)
-    return f"Queue {queue.type} {told}{_besides(queue, now_ms)}."
+        text = _served(queue, workers, now_ms)
+    return f"Queue {queue.type} {text}{_further_counts(queue, now_ms)}."
 
 
 def explain_group(
@@ -66,16 +66,16 @@ def explain_group(
     queue: QueueView | None = None,
     workers: Sequence[WorkerView] = (),
 ) -> str:
-    """Return the sentence of a failure group; `queue` is that of its type, `workers` all that are alive."""
+    """Return the sentence for a failure group; `queue` is that of its type, `workers` all live ones."""
     cause = group.pattern or group.newest_detail
-    words = f"{group.error}: {cause}" if group.error and cause else group.error or cause
+    failure = f"{group.error}: {cause}" if group.error and cause else group.error or cause
     by = f" by {group.by}" if group.by and group.by != group.reason else ""
     are = "is" if group.count == 1 else "are"
     is_failing = group.next_at is not None
-    state = "failing and will be tried again" if is_failing else group.state.value
-    told = (
+    state = "failing and will be retried" if is_failing else group.state.value
+    text = (
         f"{plural(group.count, 'job')} of {group.type} {are} "
-        f"{state} ({group.reason}{by}){f': {words}' if words else ''}; the first "
+        f"{state} ({group.reason}{by}){f': {failure}' if failure else ''}; the first "
         f"{'failed' if is_failing else 'since'} "
         f"{to_rfc3339(group.first_at)}, {duration_text(now_ms - group.first_at)} ago, the newest "
         f"{duration_text(now_ms - group.last_at)} ago{_next_attempt(group, now_ms, queue, workers)}"
@@ -83,13 +83,13 @@ def explain_group(
     hour, newest = sum(group.recent), group.recent[-1] if group.recent else 0
     came = plural(hour, "attempt") + " failed" if is_failing else f"{hour:,} came"
     lately = duration_text(max(now_ms % RECENT_SLOT_MS, 1000))
-    return f"{told}; {came} in the last hour, {newest:,} of them in the last {lately}."
+    return f"{text}; {came} in the last hour, {newest:,} of them in the last {lately}."
 
 
 def _next_attempt(
     group: FailureGroup, now_ms: int, queue: QueueView | None, workers: Sequence[WorkerView]
 ) -> str:
-    """Describe when the first of retrying jobs is due, and what keeps it from being tried then."""
+    """Describe when the first of retrying jobs is due, and what keeps it from running then."""
     if group.next_at is None:
         return ""
     ahead = group.next_at - now_ms
@@ -97,7 +97,7 @@ def _next_attempt(
         f"is due in {duration_text(ahead)}" if ahead > 0 else f"was due {duration_text(-ahead)} ago"
     )
     if queue is not None and queue.paused:
-        due += f", but the queue is paused by {queue.paused_by or 'somebody'}"
+        due += f", but the queue is paused by {queue.paused_by or 'an unknown operator'}"
     elif queue is not None and not queue.served:
         due += f", but {unserved_text(queue, workers)}"
     return f", the next attempt {due}"
@@ -105,27 +105,27 @@ def _next_attempt(
 
 def _paused(queue: QueueView) -> str:
     why = f" ({queue.pause_reason})" if queue.pause_reason else ""
-    doors = ", and new jobs are refused over HTTP" if queue.intake_paused else ""
+    intake = ", and new jobs are rejected over HTTP" if queue.intake_paused else ""
     ready = queue.counts.queued + queue.counts.intake
     waiting = f"{plural(ready, 'ready job')} {'waits' if ready == 1 else 'wait'}"
-    return f"was paused by {queue.paused_by or 'somebody'}{why}{doors}; {waiting}"
+    return f"was paused by {queue.paused_by or 'an unknown operator'}{why}{intake}; {waiting}"
 
 
 def _waiting(queue: QueueView, now_ms: int) -> str:
-    told = plural(queue.counts.queued + queue.counts.intake, "ready job")
+    text = plural(queue.counts.queued + queue.counts.intake, "ready job")
     if queue.oldest_queued_at is None:
-        return told
-    return f"{told}, the oldest for {duration_text(now_ms - queue.oldest_queued_at)}"
+        return text
+    return f"{text}, the oldest for {duration_text(now_ms - queue.oldest_queued_at)}"
 
 
 def _unserved(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) -> str:
     if queue.quiet_workers:
         return f"has {_waiting(queue, now_ms)}, and {unserved_text(queue, workers)}"
     others = f"the live workers ({plural(len(workers), 'worker')}) serve other types"
-    told = others if workers else "no worker is alive"
+    text = others if workers else "no worker is alive"
     if any(queue.type in each.types for each in workers):
-        told = "a suspect lane is all that is left, and it takes no new jobs"
-    return f"has {_waiting(queue, now_ms)}, and no live worker serves it: {told}"
+        text = "only a suspect lane is left, and it takes no new jobs"
+    return f"has {_waiting(queue, now_ms)}, and no live worker serves it: {text}"
 
 
 def _served(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) -> str:
@@ -138,19 +138,19 @@ def _served(queue: QueueView, workers: Sequence[WorkerView], now_ms: int) -> str
     past = f", {hung} of them with functions that run on past their timeout" if hung else ""
     waiting = _waiting(queue, now_ms)
     if running >= most:
-        return f"has {waiting}: it may take {plural(most, 'slot')}, and all of them are busy{past}"
+        return f"has {waiting}: it may use {plural(most, 'slot')}, and all of them are busy{past}"
     if busy >= slots:
         return (
             f"has {waiting}: all {plural(slots, 'slot')} that serve it "
             f"({plural(len(serving), 'worker')}) are busy{past}, {running} of them with its jobs"
         )
     return (
-        f"is moving: {waiting}; {running} of its jobs run, of {most} at most, and {busy} of the "
+        f"is moving: {waiting}; {running} of its jobs run (the limit is {most}), and {busy} of the "
         f"{plural(slots, 'slot')} that serve it are busy{past}"
     )
 
 
-def _besides(queue: QueueView, now_ms: int) -> str:
+def _further_counts(queue: QueueView, now_ms: int) -> str:
     counts = queue.counts
     parts = []
     if counts.scheduled:
@@ -159,7 +159,7 @@ def _besides(queue: QueueView, now_ms: int) -> str:
         if due is not None and due <= now_ms:
             when = f", the next overdue for {duration_text(now_ms - due)}"
         parts.append(f"{counts.scheduled:,} scheduled{when}")
-    parts += [f"{counts.retrying:,} waiting to be tried again"] if counts.retrying else []
+    parts += [f"{counts.retrying:,} waiting to be retried"] if counts.retrying else []
     parts += [f"{counts.held:,} held for approval"] if counts.held else []
     parts += [f"{counts.processing:,} running"] if counts.processing and queue.paused else []
     return f"; besides, {', '.join(parts)}" if parts else ""

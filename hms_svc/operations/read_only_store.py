@@ -1,4 +1,4 @@
-"""What a job uses in a dry run: true reads, and no writes."""
+"""What a job uses in a dry run: real reads, and no writes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from hms_svc.ports.stores import (
 )
 
 
-class ReadingStore:
-    """The effects' store, read as the worker will read it; every write is Refused."""
+class ReadOnlyStore:
+    """The effect store, read as the worker will read it; every write is Refused."""
 
     def __init__(self, store: EffectStore) -> None:
         self._store = store
@@ -32,9 +32,9 @@ class ReadingStore:
         """Return what the counts would be with these jobs among them."""
         return [1 + await self.count_other_reports(each) for each in reports]
 
-    async def count_other_reports(self, asked: ReportCount) -> int:
+    async def count_other_reports(self, report: ReportCount) -> int:
         """Count the user's other reports."""
-        return await self._store.count_other_reports(asked)
+        return await self._store.count_other_reports(report)
 
     async def commit(self, requests: Sequence[EffectRequest]) -> list[StoredEffect | RefusedEffect]:
         """Refuse."""
@@ -50,7 +50,7 @@ class ReadingStore:
 
 
 class NoBroker:
-    """Stands where a job finds its broker; whatever is asked of it is Refused."""
+    """Replaces the broker of a job; every call is Refused."""
 
     async def enqueue(self, jobs: Sequence[Job]) -> Never:
         """Refuse."""
@@ -58,5 +58,5 @@ class NoBroker:
 
 
 def refuse(what: str) -> Never:
-    """Raise Refused for what a dry run may not do."""
-    raise Refused(f"a rehearsal changes nothing, and {what} would")
+    """Raise Refused for an operation that a dry run may not perform."""
+    raise Refused(f"a dry run changes nothing, but {what} would")

@@ -1,4 +1,4 @@
-"""Everything that an operator may read, over whichever broker and database there are."""
+"""Everything that an operator can read, for any broker and database."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ from hms_svc.ports.stores import Database, DatabaseHealth
 
 ARCHIVE_PAGE = 500
 MOST_LISTED: Final = 1000
-"""Types of a list of queues, at most."""
+"""The maximum number of types in a list of queues."""
 PROBE_SECONDS: Final = 0.75
-"""How long a view waits for the database to show that it is well."""
+"""How long a view waits for the database to answer its probe."""
 LONG_PROBE_SECONDS: Final = MOST_SECONDS
-"""How long who decides by it waits."""
+"""How long a caller waits whose decision depends on it."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """Queues, workers and health at `at` (Unix ms). Where no database was given `database` is None.
+    """Queues, workers and health at `at` (Unix ms). `database` is None if none was given.
 
-    `silent_workers` are in the register and not live. Beside the queues there are
+    `silent_workers` are registered but not live. Beside the queues there are
     `types_left_off` more.
     """
 
@@ -65,7 +65,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FullJob(msgspec.Struct, frozen=True, kw_only=True):
-    """One job with its case and what was done to it; `archived` where the broker let go of it."""
+    """One job with its case and its audit records; `archived` if only the archive has it."""
 
     detail: JobDetail
     case: Case | None
@@ -74,9 +74,9 @@ class FullJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reads(QueueWhys):
-    """The reading half of the operator service. `database` is None where there is none to ask.
+    """The reading half of the operator service. `database` is None if there is none.
 
-    `database_away` is what is known of one that could not be opened; `lease_ms` how long a lease is.
+    `database_away` is the state of one that could not be opened; `lease_ms` is how long a lease lasts.
     """
 
     def __init__(
@@ -101,9 +101,9 @@ class Reads(QueueWhys):
 
     @property
     def database(self) -> Database:
-        """The database; DatabaseUnavailable where this service was made without one."""
+        """The database; DatabaseUnavailable if this service was created without one."""
         if self._database is None:
-            raise DatabaseUnavailable("this needs the database, and none is open")
+            raise DatabaseUnavailable("this requires the database, and none is open")
         return self._database
 
     def now_ms(self) -> int:
@@ -141,7 +141,7 @@ class Reads(QueueWhys):
         workers: Sequence[WorkerView] | None = None,
         silent: Sequence[WorkerView] = (),
     ) -> Seen:
-        """Return what was read just now, for its health to be judged."""
+        """Return what was just read, for its health to be judged."""
         return Seen(
             at=self.now_ms(),
             broker=broker,
@@ -153,7 +153,7 @@ class Reads(QueueWhys):
         )
 
     def judge_engines(self, broker: BrokerHealth, database: DatabaseHealth | None) -> Health:
-        """Return the health of both engines alone, as `health` gave them."""
+        """Return the health of the two engines alone, from the results of `health`."""
         return self._watch.take(self.seen(broker, database))
 
     async def health(
@@ -165,20 +165,20 @@ class Reads(QueueWhys):
         )
 
     async def outbox_lag_ms(self) -> int:
-        """Return the age of the oldest announcement that is not yet published, 0 where none waits."""
+        """Return the age of the oldest unpublished event, 0 if none waits."""
         return await self.database.outbox_lag_ms()
 
     async def wait_for_event(self, after: int, timeout_seconds: float) -> bool:
-        """Sleep until there may be an event above a position; False after the timeout."""
+        """Wait until there may be an event above a position; False after the timeout."""
         return await self._bus.wait(after, timeout_seconds)
 
     async def jobs(
         self, where: Filter, *, limit: int, cursor: str | None, examine: int = 0
     ) -> JobPage:
-        """Return one page of the broker's jobs; a limit of 0 is all.
+        """Return one page of the broker's jobs; a limit of 0 means all.
 
-        With a `look` it ends after so many records, or once its filter has taken its
-        work, however few it found; its cursor goes on. Raises FilterTooCostly, BadInput.
+        With a `look` it ends after so many records, or once its filter has spent its
+        work, however few matched; its cursor continues. Raises FilterTooCostly, BadInput.
         """
         return await self._inspection.page(where, limit=limit, cursor=cursor, examine=examine)
 
@@ -189,10 +189,10 @@ class Reads(QueueWhys):
     async def archived_jobs(
         self, where: Filter, *, limit: int, cursor: str | None, examine: int = 0
     ) -> JobPage:
-        """Return one page of the archive's jobs that match, newest first; a limit of 0 is all.
+        """Return one page of the archive's matching jobs, newest first; a limit of 0 means all.
 
-        With a `look` it ends after so many records, or once its filter has taken its
-        work, however few it found; its cursor goes on. Raises FilterTooCostly, BadInput.
+        With a `look` it ends after so many records, or once its filter has spent its
+        work, however few matched; its cursor continues. Raises FilterTooCostly, BadInput.
         """
         found: list[JobView] = []
         judge = FilterJudge(where, self.now_ms())
@@ -213,7 +213,7 @@ class Reads(QueueWhys):
                 return JobPage(tuple(found), cursor, examined, judge.work)
 
     async def details(self, job_ids: Sequence[str]) -> list[JobDetail]:
-        """Return all that the broker knows of each id; UnknownId names the first that is unknown."""
+        """Return all that the broker knows about each id; UnknownId names the first unknown one."""
         found = await self._inspection.details(job_ids)
         known = [detail for detail in found if detail is not None]
         if len(known) < len(job_ids):
@@ -224,12 +224,12 @@ class Reads(QueueWhys):
         return known
 
     async def known_details(self, job_ids: Sequence[str]) -> list[JobDetail]:
-        """Return all that the broker knows of those ids that it knows."""
+        """Return all that the broker knows about those ids that it knows."""
         found = await self._inspection.details(job_ids)
         return [detail for detail in found if detail is not None]
 
     async def ended(self, job_ids: Sequence[str]) -> dict[str, tuple[JobDetail, bool]]:
-        """Return those of the jobs that have ended, each with whether only the archive knows it."""
+        """Return those of the jobs that have ended, each with whether only the archive has it."""
         found: dict[str, tuple[JobDetail, bool]] = {}
         for job_id, detail in zip(job_ids, await self._inspection.details(job_ids), strict=True):
             if detail is not None and detail.view.state in TERMINAL:
@@ -241,7 +241,7 @@ class Reads(QueueWhys):
         return found
 
     async def detail(self, job_id: str) -> tuple[JobDetail, bool]:
-        """Return one job of the broker or the archive, and whether it was the archive's."""
+        """Return one job of the broker or the archive, and whether it came from the archive."""
         (found,) = await self._inspection.details([job_id])
         if found is not None:
             return found, False
@@ -252,7 +252,7 @@ class Reads(QueueWhys):
         raise UnknownId(f"no job with id {job_id!r}")
 
     async def full_job(self, job_id: str) -> FullJob:
-        """Return one job with its case and its audit history; without a database, without them."""
+        """Return one job with its case and its audit records; without a database, without them."""
         detail, archived = await self.detail(job_id)
         case, audit = None, tuple[AuditRecord, ...]()
         if self._database is not None:
@@ -270,15 +270,15 @@ class Reads(QueueWhys):
         return (await self.progress_of({job_id: after}))[job_id]
 
     async def progress_of(self, after: Mapping[str, int]) -> dict[str, list[ProgressView]]:
-        """Return of each job id the kept progress and log lines above its number."""
+        """Return for each job id the kept progress and log lines above its number."""
         return await self._inspection.progress_of(after)
 
     async def why(self, job_id: str) -> str:
-        """Return, in one plain sentence why the job waits, was refused, or died."""
+        """Return one plain sentence on why the job waits, was rejected, or died."""
         return (await self.explained(job_id))[1]
 
     async def explained(self, job_id: str) -> tuple[JobDetail, str]:
-        """Return one job of the broker or the archive, and why it is as it is."""
+        """Return one job of the broker or the archive, and why it is in its state."""
         detail, archived = await self.detail(job_id)
         facts = Facts(
             detail=detail,
@@ -294,7 +294,7 @@ class Reads(QueueWhys):
         return await self._inspection.workers()
 
     async def register(self) -> tuple[list[WorkerView], list[WorkerView]]:
-        """Return the live workers, and those that are still in the register and not live."""
+        """Return the live workers, and those that are registered but not live."""
         return await self._inspection.register()
 
     async def types(self) -> list[str]:
@@ -306,9 +306,9 @@ class Reads(QueueWhys):
         return await self._inspection.queues(types)
 
     async def listed_queues(self, workers: Sequence[WorkerView]) -> tuple[list[QueueView], int]:
-        """Return the queues that a list shows, and how many types it leaves off.
+        """Return the queues that a list shows, and the number of types that it leaves out.
 
-        Those that a worker serves come first, then others in their order, 1000 at most.
+        Those that a worker serves come first, then the others in their order, 1000 at most.
         """
         types = await self._inspection.types()
         if len(types) > MOST_LISTED:
@@ -322,11 +322,11 @@ class Reads(QueueWhys):
     async def cases(
         self, *, status: CaseStatus | None, kind: str | None, limit: int, cursor: str | None
     ) -> tuple[list[Case], str | None]:
-        """List cases, newest first, and the cursor of the next page."""
+        """Return cases, newest first, and the cursor of the next page."""
         return await self.database.cases(status=status, kind=kind, limit=limit, cursor=cursor)
 
     async def case(self, case_id: str) -> Case:
-        """Return one case; UnknownId where there is none."""
+        """Return one case; UnknownId if there is none."""
         found = await self.database.case(case_id)
         if found is None:
             raise UnknownId(f"no case with id {case_id!r}")
@@ -335,11 +335,11 @@ class Reads(QueueWhys):
     async def audit(
         self, query: AuditQuery = EVERY_ROW, *, limit: int, cursor: str | None
     ) -> list[AuditRecord]:
-        """List audit rows, newest first; a limit of 0 is all."""
+        """Return audit rows, newest first; a limit of 0 means all."""
         return await self.database.audit_records(query, limit=limit, cursor=cursor)
 
     async def events(self, *, after: int, follow: bool) -> AsyncIterator[Event]:
-        """Return the kept events above a position; with `follow` go on with those to come."""
+        """Yield the kept events above a position; with `follow` continue with new ones."""
         while True:
             events = await self._bus.read(after=after, limit=500)
             for event in events:
@@ -361,9 +361,9 @@ class Reads(QueueWhys):
     async def group_events(
         self, group: str, consumer: str, *, follow: bool, from_start: bool
     ) -> AsyncIterator[Event]:
-        """Return what the group has not been given; each batch is acknowledged once it was consumed.
+        """Yield the events that the group has not received; each batch is acknowledged once it was consumed.
 
-        BadInput for a name that is none, or one of ours.
+        BadInput for an invalid or reserved name.
         """
         check_consumer_group(group)
         while True:
@@ -378,7 +378,7 @@ class Reads(QueueWhys):
                 await self._bus.wait(newest, 5.0)
 
     async def replayed_events(self) -> AsyncIterator[Event]:
-        """Return every `case.*` event ever, oldest first, from the outbox."""
+        """Yield every `case.*` event ever, oldest first, from the outbox."""
         after = 0
         while entries := await self.database.replay(after=after, limit=500):
             for entry in entries:
@@ -387,9 +387,9 @@ class Reads(QueueWhys):
                     yield entry.event
 
     async def newest_position(self) -> int:
-        """Return the position of the newest event on the bus, 0 where there is none."""
+        """Return the position of the newest event on the bus, 0 if there is none."""
         return await newest_position(self._bus)
 
     async def position_at(self, at: int) -> int:
-        """Return the position after which the events from a time (Unix ms) on stand."""
+        """Return the position after which the events from a time (Unix ms) on begin."""
         return await first_position(self._bus, lambda event: event.at >= at)

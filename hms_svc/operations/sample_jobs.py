@@ -1,4 +1,4 @@
-"""The sample jobs that come with the program, each with what it shows."""
+"""The sample jobs that come with the program, each with what it demonstrates."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _RAW_TYPE: Final = re.compile(r"--raw --type (\S+)")
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """One sample job: `title` tells its end state and why.
+    """One sample job: `title` names its end state and the reason.
 
-    `text` is its JSON, or, where `raw`, bytes that are to be handed over
-    unread. `checked` is False for one that its payload model would refuse.
+    `text` is its JSON, or, if `raw`, bytes that are to be submitted
+    unparsed. `checked` is False for one that its payload model would reject.
     """
 
     name: str
@@ -34,15 +34,15 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     checked: bool = True
 
     def draft(self) -> Draft:
-        """Return it as a draft to be enqueued; raises BadInput for a raw one."""
+        """Return the sample as a draft to be enqueued; raises BadInput for a raw one."""
         value = None if self.raw else read_strict(self.text.encode())
         if not isinstance(value, dict):
-            raise BadInput(f"sample {self.name} is no JSON object: hand it over raw")
+            raise BadInput(f"sample {self.name} is not a JSON object: submit it raw")
         return Draft(self.name, value)
 
 
 def list_samples(folder: Path | None = None) -> tuple[Sample, ...]:
-    """Return all samples in the order of their README, which names them; none where there is none."""
+    """Return all samples in the order of their README, which lists them; empty if there is none."""
     found = folder or next((place for place in _PLACES if (place / README).is_file()), None)
     if found is None:
         return ()
@@ -65,5 +65,5 @@ def _read(folder: Path, row: re.Match[str]) -> Sample:
 
 
 def _title(cells: str) -> str:
-    told = [cell.strip().replace("`", "") for cell in cells.strip().removesuffix("|").split(" | ")]
-    return ": ".join(cell for cell in told if cell)
+    parts = [cell.strip().replace("`", "") for cell in cells.strip().removesuffix("|").split(" | ")]
+    return ": ".join(cell for cell in parts if cell)

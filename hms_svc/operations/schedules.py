@@ -16,11 +16,11 @@ from hms_svc.ports.inspection import Inspection
 
 
 class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
-    """One type's schedule. The states are None where a tick's job is not known (any more)."""
+    """One type's schedule. The states are None if a tick's job is unknown, or no longer known."""
 
     type: str
     cron: str
-    words: str
+    description: str
     next_at: int
     next_job: str
     next_state: State | None
@@ -30,7 +30,7 @@ class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Schedules:
-    """Reads what live workers say they keep, and runs one now as an audited act."""
+    """Reads the schedules that live workers report, and runs one now as an audited action."""
 
     def __init__(self, inspection: Inspection, clock: Clock, actions: Actions) -> None:
         self._inspection = inspection
@@ -54,19 +54,21 @@ class Schedules:
         return [_view(type, text, *ticks[type], states) for type, text in kept]
 
     async def run(self, type: str, *, note: str = "") -> TrialReport:
-        """Enqueue the job of a type's schedule now; its ticks come nevertheless.
+        """Enqueue the job of a type's schedule now; its ticks are not affected.
 
-        Raises UnknownId where no live worker keeps a schedule of the type, or its
-        next tick's job, whose data it takes, is not there.
+        Raises UnknownId if no live worker keeps a schedule of the type, or if the
+        job of its next tick, whose data it uses, does not exist.
         """
         kept = dict(await self._kept())
         if type not in kept:
             known = ", ".join(kept) or "none"
-            raise UnknownId(f"no live worker has a schedule for {type!r}; there are: {known}")
+            raise UnknownId(
+                f"no live worker has a schedule for {type!r}; the schedules are: {known}"
+            )
         tick = tick_id(type, read_schedule(kept[type]).next_after(self._clock.now_ms()))
         [found] = await self._inspection.details([tick])
         if found is None:
-            raise UnknownId(f"job {tick} of the next tick is not there, so its data is not known")
+            raise UnknownId(f"job {tick} of the next tick does not exist, so its data is not known")
         value: dict[str, JsonValue] = {"type": type, "data": decode(found.view.data)}
         return await self._actions.enqueue_test(Draft(f"schedule of {type}", value), note=note)
 
@@ -82,7 +84,7 @@ def _view(
     return ScheduleView(
         type=type,
         cron=text,
-        words=read_schedule(text).words,
+        description=read_schedule(text).description,
         next_at=next_at,
         next_job=next_job,
         next_state=states[next_job],

@@ -1,4 +1,4 @@
-"""What the JSON schema of a payload model says of its fields, in words for people."""
+"""The JSON schema of a payload model in texts for people."""
 
 from __future__ import annotations
 
@@ -29,12 +29,15 @@ _KINDS: Final = {
     "boolean": Kind.BOOLEAN,
 }
 _JSON_TYPE_NAMES: Final = {"array": "a list", "object": "an object"}
-_FORMAT_NAMES: Final = {"date-time": "a time, as 2026-01-31T12:00:00Z", "date": "as 2026-01-31"}
+_FORMAT_NAMES: Final = {
+    "date-time": "a time such as 2026-01-31T12:00:00Z",
+    "date": "a date such as 2026-01-31",
+}
 _NUMERIC: Final = frozenset({"integer", "number"})
 
 
 def object_schema(model: PayloadModel) -> Schema | None:
-    """Return the schema of a model, None where it is not that of an object with fields."""
+    """Return the schema of a model, None if it is not that of an object with fields."""
     from pydantic.errors import PydanticUserError
 
     try:
@@ -46,7 +49,7 @@ def object_schema(model: PayloadModel) -> Schema | None:
 
 
 def resolve(schema: Schema, whole: Schema) -> Schema:
-    """Follow references, and see through `X or null`; what stands beside them is kept."""
+    """Follow references, and unwrap `X or null`; keywords beside them are kept."""
     beside = {key: value for key, value in schema.items() if key not in ("$ref", "anyOf", "allOf")}
     if "$ref" in schema:
         name = str(schema["$ref"]).rpartition("/")[2]
@@ -72,11 +75,11 @@ def values_of(schema: Schema) -> tuple[Any, ...]:
 
 
 def hint_of(schema: Schema) -> str:
-    """Return, in words what a resolved field takes: `−90 to 90`; empty where anything goes."""
-    return "; ".join(word for word in _words(schema) if word)
+    """Return what a resolved field accepts, as text: `−90 to 90`; empty if any value is accepted."""
+    return "; ".join(word for word in _hints(schema) if word)
 
 
-def _words(schema: Schema) -> Iterator[str]:
+def _hints(schema: Schema) -> Iterator[str]:
     if kind_of(schema) is Kind.JSON:
         yield _JSON_TYPE_NAMES.get(str(schema.get("type")), "")
     yield _range(schema, "minimum", "maximum", "")
@@ -103,6 +106,6 @@ def _range(schema: Schema, low: str, high: str, unit: str) -> str:
 
 
 def number_text(value: float) -> str:
-    """Write a limit for people: `−90`, `3,600`, `0.5`."""
+    """Return a limit for people: `−90`, `3,600`, `0.5`."""
     whole = isinstance(value, int) or value.is_integer()
     return (f"{int(value):,}" if whole and abs(value) < 1e15 else f"{value:g}").replace("-", "−")

@@ -1,4 +1,4 @@
-"""The operator service put together: one object that every front end is given."""
+"""The operator service as one object that every front end receives."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from hms_svc.settings import Settings
 
 
 class Operations(msgspec.Struct, frozen=True):
-    """What an operator may read, and may do.
+    """What an operator can read and do.
 
-    `forms` know the types of the registry. There is a `dry run` where
+    `forms` know the types of the registry. There is a `dry_run` if
     registry, policy and database were all given.
     """
 
@@ -57,10 +57,10 @@ def make_operations(
     policy: Policy | None = None,
     database_away: DatabaseHealth | None = None,
 ) -> Operations:
-    """Put the operator service together over opened engines.
+    """Build the operator service over open engines.
 
-    `database_away` is what is known of a database that could not be opened.
-    With a `registry` payloads are checked and forms are drawn; with a `policy` too, jobs can be
+    `database_away` is the state of a database that could not be opened.
+    With a `registry`, payloads are validated and forms are available; with a `policy` as well, jobs can be
     dry-run.
     """
     clock = clock or SystemClock()

@@ -1,4 +1,4 @@
-"""From drafts to accepted jobs: everything checked first, then sent in large batches."""
+"""From drafts to accepted jobs: everything is validated first, then sent in large batches."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def check_jobs(
     registry: Registry | None,
     now_ms: int,
 ) -> list[tuple[Draft, Job]]:
-    """Make all jobs, each with its draft; checked and completed where a registry is given.
+    """Return all jobs, each with its draft; validated and completed if a registry is given.
 
-    What is wrong goes to `faults`. Of copies that differ in nothing one is checked.
+    Faults are added to `faults`. Of copies that differ in nothing, only one is validated.
     """
     jobs: list[tuple[Draft, Job]] = []
     seen: dict[str, Job] = {}
@@ -59,7 +59,7 @@ def check_jobs(
 async def check_ids(
     jobs: Sequence[tuple[Draft, Job]], given: set[str], inspection: Inspection, faults: Faults
 ) -> None:
-    """Find ids, of those the producer gave, that the broker knows with another type or data."""
+    """Find ids given by the producer that the broker knows with another type or other data."""
     named = [(draft, job) for draft, job in jobs if job.id in given]
     for place in await find_taken([job for _, job in named], inspection):
         draft, job = named[place]
@@ -67,7 +67,7 @@ async def check_ids(
 
 
 async def find_taken(jobs: Sequence[Job], inspection: Inspection) -> list[int]:
-    """Return the places of jobs whose id the broker knows with another type or other data."""
+    """Return the indexes of jobs whose id the broker knows with another type or other data."""
     taken: list[int] = []
     for start in range(0, len(jobs), LOOKUP_BATCH):
         chunk = jobs[start : start + LOOKUP_BATCH]
@@ -81,20 +81,20 @@ async def find_taken(jobs: Sequence[Job], inspection: Inspection) -> list[int]:
 
 
 async def send(broker: Broker, jobs: Sequence[Job]) -> AsyncIterator[Sequence[Enqueued]]:
-    """Enqueue jobs in large batches, and give the answers batch by batch."""
+    """Enqueue jobs in large batches, and yield the answers batch by batch."""
     for start in range(0, len(jobs), BATCH):
         answers = await broker.enqueue(jobs[start : start + BATCH])
         for answer in answers:
             if answer.acceptance is Acceptance.CONFLICT:
-                raise IdConflict(f"id {answer.job_id!r} was taken meanwhile, with other data")
+                raise IdConflict(f"id {answer.job_id!r} was used by another job in the meantime")
         yield answers
 
 
 def check_same(job: Job, seen: dict[str, Job]) -> None:
-    """Raise IdConflict for an id that stands among those seen with another type or other data."""
+    """Raise IdConflict for an id that was seen with another type or other data."""
     other = seen.setdefault(job.id, job)
     if not _is_same(job, other.type, other.data, malformed=False):
-        raise IdConflict(f"id {job.id!r} stands twice in the input, with other data")
+        raise IdConflict(f"id {job.id!r} occurs twice in the input, with different data")
 
 
 def _is_same(job: Job, type: str, data: bytes, *, malformed: bool) -> bool:
@@ -102,6 +102,6 @@ def _is_same(job: Job, type: str, data: bytes, *, malformed: bool) -> bool:
 
 
 def id_taken(job_id: str, more: str = "") -> IdConflict:
-    """Make the error of an id that is another job's; `more` are further words."""
-    words = f"id {job_id!r} belongs to another job, with another type or other data"
-    return IdConflict(words + more)
+    """Return the error of an id that belongs to another job; `more` is appended."""
+    message = f"id {job_id!r} belongs to another job, with another type or other data"
+    return IdConflict(message + more)

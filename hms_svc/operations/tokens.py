@@ -1,4 +1,4 @@
-"""Bearer tokens: made, shown once, revoked; and what their bearers may do."""
+"""Bearer tokens: created, shown once, revoked; and their permissions."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from hms_svc.ports.stores import Token
 
 MOST_REQUESTS_A_SECOND: Final = 1_000_000
 JWT_ACTOR: Final = "jwt:"
-"""Before the subject of a JWT, in the audit log."""
+"""Prefix of the subject of a JWT, in the audit log."""
 JWT_SCOPE: Final = "hms-svc:"
-"""Before a scope in a JWT, which may carry scopes of many services: `hms-svc:view` and so on."""
+"""Prefix of a scope in a JWT, which may contain scopes of many services: `hms-svc:view` and so on."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:-]{0,63}")
 _TEXT: Final = re.compile(r"hms_([0-9a-f]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
 
@@ -36,24 +36,24 @@ class Scope(StrEnum):
 
 
 class Bearer(msgspec.Struct, frozen=True):
-    """A token as it is given away: its id and its secret. Nobody keeps the text."""
+    """A token as it is handed out: its id and its secret. The text is not stored."""
 
     id: str
     secret: str
 
     @property
     def text(self) -> str:
-        """The token as it stands after `Authorization: Bearer`."""
+        """The token as it is sent after `Authorization: Bearer`."""
         return f"hms_{self.id}_{self.secret}"
 
     @property
     def digest(self) -> str:
-        """What is kept: the secret is random, 256 bits of it, so that one SHA-256 hides it."""
+        """What is stored: the secret has 256 random bits, so one SHA-256 protects it."""
         return hashlib.sha256(self.secret.encode()).hexdigest()
 
 
 class Tokens:
-    """The acts on tokens, each on record in the audit log."""
+    """The actions on tokens, each recorded in the audit log."""
 
     def __init__(self, reads: Reads, journal: Journal) -> None:
         self._reads = reads
@@ -67,18 +67,20 @@ class Tokens:
         expires_at: int | None = None,
         rate: int = 0,
     ) -> tuple[Token, Bearer]:
-        """Make a token whose bearer acts as `name`; its text can be read from the answer only."""
+        """Create a token whose bearer acts as `name`; only the answer contains its text."""
         if not _NAME.fullmatch(name):
             raise BadInput(
-                f"token name {name!r:.80}: want 1 to 64 letters, digits and . _ @ : -, such as portal"
+                f"token name {name!r:.80}: expected 1 to 64 letters, digits and . _ @ : -, such as portal"
             )
         if not scopes:
-            raise BadInput(f"token {name}: want one scope or more of {', '.join(Scope)}")
+            raise BadInput(f"token {name}: expected at least one scope of {', '.join(Scope)}")
         if not 0 <= rate <= MOST_REQUESTS_A_SECOND:
-            raise BadInput(f"rate {rate}: want 0 to {MOST_REQUESTS_A_SECOND:,} requests a second")
+            raise BadInput(
+                f"rate {rate}: expected 0 to {MOST_REQUESTS_A_SECOND:,} requests a second"
+            )
         now = self._journal.now_ms()
         if expires_at is not None and expires_at <= now:
-            raise BadInput(f"token {name} would have expired already")
+            raise BadInput(f"token {name} expires in the past")
         bearer = Bearer(secrets.token_hex(6), secrets.token_urlsafe(32))
         token = Token(
             id=bearer.id,
@@ -89,8 +91,8 @@ class Tokens:
             created_at=now,
             expires_at=expires_at,
         )
-        told = {"name": name, "scopes": token.scopes, "rate": rate, "expires_at": expires_at}
-        await self._journal.intend(AUDITED["create-token"], f"token:{token.id}", told)
+        detail = {"name": name, "scopes": token.scopes, "rate": rate, "expires_at": expires_at}
+        await self._journal.intend(AUDITED["create-token"], f"token:{token.id}", detail)
         await self._reads.database.add_token(token)
         await self._journal.conclude(
             AUDITED["create-token"], [(f"token:{token.id}", {"done": True})]
@@ -98,29 +100,29 @@ class Tokens:
         return token, bearer
 
     async def every(self) -> list[Token]:
-        """Return every token, the oldest first; none of their secrets."""
+        """Return all tokens, the oldest first, without their secrets."""
         return await self._reads.database.tokens()
 
     async def revoke(self, token_id: str) -> None:
-        """End a token, for every HTTP server within seconds; UnknownId where none stands."""
+        """Revoke a token; every HTTP server rejects it within seconds. UnknownId if there is none."""
         await self._journal.intend(AUDITED["revoke-token"], f"token:{token_id}", {})
         done = await self._reads.database.revoke_token(token_id, self._journal.now_ms())
         await self._journal.conclude(
             AUDITED["revoke-token"], [(f"token:{token_id}", {"done": done})]
         )
         if not done:
-            raise UnknownId(f"no token {token_id!r:.80} that is not revoked already")
+            raise UnknownId(f"no valid token {token_id!r:.80}: it does not exist or is revoked")
 
 
 def read_bearer(text: str) -> Bearer | None:
-    """Read the text of a token; None for one that is none of ours."""
+    """Parse the text of a token; None if it is not a token of hms-svc."""
     found = _TEXT.fullmatch(text)
     return Bearer(found[1], found[2]) if found else None
 
 
-def read_scopes(words: Iterable[str]) -> tuple[Scope, ...]:
-    """Read names of scopes; BadInput names one that is none."""
+def read_scopes(names: Iterable[str]) -> tuple[Scope, ...]:
+    """Parse names of scopes; BadInput names an invalid one."""
     try:
-        return tuple(Scope(word.strip()) for word in words)
+        return tuple(Scope(name.strip()) for name in names)
     except ValueError as error:
-        raise BadInput(f"scope {error}: want {', '.join(Scope)}") from error
+        raise BadInput(f"scope {error}: expected {', '.join(Scope)}") from error

@@ -1,4 +1,4 @@
-"""Test jobs that an operator submits: checked first, and each batch on record before it is sent."""
+"""Test jobs that an operator submits: validated first, and each batch is recorded before it is sent."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ACTION: Final = AUDITED["enqueue"]
 
 
 class TrialReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The jobs that were submitted, with their states; `left` were not, being called off."""
+    """The jobs that were submitted, with their states; `left` were not, because it was cancelled."""
 
     batch: str
     type: str
@@ -36,7 +36,7 @@ class TrialReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Some test jobs, and what submits them; the ids of bytes are not known before."""
+    """Some test jobs, and how they are submitted; the ids of raw bytes are not known in advance."""
 
     size: int
     job_ids: tuple[str, ...]
@@ -56,7 +56,7 @@ class TrialJobs:
     async def run(
         self, batches: Iterable[Batch], pace: Pace, progressed: Callable[[int], None] | None
     ) -> TrialReport:
-        """Submit batch after batch; raises IdConflict where an id is another job's."""
+        """Submit batch after batch; raises IdConflict if an id is another job's."""
         answers: list[Enqueued] = []
         began: float | None = None
         for batch in batches:
@@ -99,7 +99,7 @@ class TrialJobs:
 def make_copies(
     draft: Draft, count: int, registry: Registry | None, now_ms: int
 ) -> tuple[str, Iterator[Job]]:
-    """Return the type and the copies of a draft, completed as the first, which is checked.
+    """Return the type and the copies of a draft, completed like the first, which is validated.
 
     Raises MalformedJob.
     """
@@ -111,13 +111,13 @@ def make_copies(
 
 
 def batches_of_jobs(broker: Broker, jobs: Iterator[Job]) -> Iterator[Batch]:
-    """Cut jobs into batches."""
+    """Split jobs into batches."""
     while batch := list(islice(jobs, CHUNK)):
         yield Batch(len(batch), tuple(job.id for job in batch), partial(broker.enqueue, batch))
 
 
 def batches_of_bytes(broker: Broker, type: str, item: bytes, count: int) -> Iterator[Batch]:
-    """Cut copies of bytes, which nobody reads before the broker does, into batches."""
+    """Split copies of bytes, which are not parsed before the broker does, into batches."""
     _check_count(count)
     for start in range(0, count, CHUNK):
         size = min(CHUNK, count - start)
@@ -126,4 +126,6 @@ def batches_of_bytes(broker: Broker, type: str, item: bytes, count: int) -> Iter
 
 def _check_count(count: int) -> None:
     if not 1 <= count <= MOST_COPIES:
-        raise BadInput(f"count {count} is not a number of test jobs: 1 to {MOST_COPIES:,}")
+        raise BadInput(
+            f"count {count} is not a valid number of test jobs: expected 1 to {MOST_COPIES:,}"
+        )

@@ -1,4 +1,4 @@
-"""All that is known of one job type: its queue, workers, causes, results, settings and schedule."""
+"""Everything that is known about one job type: its queue, workers, causes, results, settings and schedule."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from hms_svc.sdk.registry import Registry
 
 MOST_RESULTS: Final = 10
 MOST_MEASURED: Final = 100
-"""Completed jobs of which percentiles are made, the newest ones."""
+"""The newest completed jobs, from which percentiles are computed."""
 MOST_RUNNING: Final = 200
 MOST_WAITING: Final = 100
-"""Scheduled jobs of which is told why they wait, the first of the list."""
+"""The first scheduled jobs, whose reasons for waiting are counted."""
 MOST_WHYS: Final = 3
 _SHARES: Final = (0.5, 0.95, 0.99)
 
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker that serves the type: it may take `most` of its `slots` for it, and `running` have its jobs."""
+    """A worker that serves the type: it may use `most` of its `slots` for it, and `running` have its jobs."""
 
     worker: str
     slots: int
@@ -56,10 +56,10 @@ class Percentiles(msgspec.Struct, frozen=True):
 
 
 class TypeSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the code of a type declares; what it leaves to the settings is already in it.
+    """The declared settings of a type, with the defaults of the settings filled in.
 
-    `place` is file and line of its handler, `slots` the most that one worker takes of it, None
-    where only the worker's own share bounds it.
+    `place` is file and line of its handler, `slots` the most that one worker uses for it, None
+    if only the worker's own share limits it.
     """
 
     place: str = msgspec.field(name="handler")
@@ -79,9 +79,9 @@ class TypeSettings(msgspec.Struct, frozen=True, kw_only=True):
 class TypeDetail(msgspec.Struct, frozen=True, kw_only=True):
     """One job type at `at` (Unix ms).
 
-    `settings` are None where this program has no code for the type. `paused_at` is when the queue
-    was paused, None where it is not or nobody knows; `unread` says why that could not be looked up.
-    `snoozed` are the reasons for which scheduled jobs were put off, with their numbers among the first hundred.
+    `settings` are None if this program has no code for the type. `paused_at` is when the queue
+    was paused, None if it is not or that is unknown; `unread` is why that could not be read.
+    `snoozed` are the reasons why scheduled jobs were put off, with their numbers among the first hundred.
     """
 
     at: int
@@ -98,13 +98,13 @@ class TypeDetail(msgspec.Struct, frozen=True, kw_only=True):
     snoozed: tuple[tuple[str, int], ...] = ()
 
     @property
-    def snoozed_words(self) -> list[str]:
-        """For what reasons scheduled jobs were put off: `46 jobs: the receiver has not answered`."""
+    def snoozed_texts(self) -> list[str]:
+        """The reasons why scheduled jobs were put off: `46 jobs: the receiver has not answered`."""
         return [f"{plural(number, 'job')}: {why}" for why, number in self.snoozed]
 
 
 class TypeDetails:
-    """Reads them. `registry` is None where no application was read; `timeout_seconds` is that of types that name none."""
+    """Reads type details. `registry` is None if no application was loaded; `timeout_seconds` is the default of types."""
 
     def __init__(
         self,
@@ -119,8 +119,8 @@ class TypeDetails:
         self._registry = registry
         self._timeout_seconds = timeout_seconds
 
-    async def full_job(self, type: str) -> TypeDetail:
-        """Return all that is known of a type, at bounded work; UnknownId for one that has no queue."""
+    async def detail(self, type: str) -> TypeDetail:
+        """Return everything that is known about a type, with bounded work; UnknownId for one without a queue."""
         reads = self._reads
         queues, (live, silent), groups, schedules, (running, waiting), ended = await asyncio.gather(
             reads.queues([type]),
@@ -161,7 +161,7 @@ class TypeDetails:
         )
 
     async def _ended(self, type: str) -> dict[State, Sequence[JobView]]:
-        """Read the newest of each way to end: of the completed ones as many as are measured."""
+        """Read the newest jobs of each final state: of the completed ones as many as are measured."""
         states = sorted(TERMINAL)
         found = await asyncio.gather(
             *(
@@ -176,7 +176,7 @@ class TypeDetails:
         return (await self._reads.jobs(where, limit=most, cursor=None)).jobs
 
     async def _paused_at(self, queue: QueueView) -> tuple[int | None, str]:
-        """Look up when a queue was paused: the audit log has it, the broker only by whom and why."""
+        """Find when a queue was paused: only the audit log has it, the broker just the operator and the reason."""
         if not queue.paused:
             return None, ""
         try:
@@ -241,28 +241,28 @@ def _settings(declared: JobType, timeout_seconds: float) -> TypeSettings:
     )
 
 
-def settings_facts(full_job: TypeDetail) -> list[tuple[str, str]]:
-    """Return names and words of what bounds a type: of its code, and of the workers that serve it."""
-    found = full_job.settings
-    limits = sorted({(each.most, each.slots) for each in full_job.workers})
+def settings_facts(detail: TypeDetail) -> list[tuple[str, str]]:
+    """Return names and texts of the limits of a type: from its code, and of the workers that serve it."""
+    found = detail.settings
+    limits = sorted({(each.most, each.slots) for each in detail.workers})
     shares = ", ".join(f"{most} of {slots}" for most, slots in limits)
     of_workers = [("slots", f"at most {shares} of a worker" if shares else "")]
     if found is None:
-        return [("settings", "not known: this program has no code for the type"), *of_workers]
-    waits = [_words(seconds) for seconds in (found.base_seconds, found.cap_seconds)]
+        return [("settings", "unknown: this program has no code for the type"), *of_workers]
+    waits = [_seconds_text(seconds) for seconds in (found.base_seconds, found.cap_seconds)]
     return [
         ("declared", found.place),
-        ("attempts", f"{found.max_attempts} at most, where a job names no number itself"),
-        ("backoff", f"up to {waits[0]}, twice as long each time, up to {waits[1]}"),
-        ("timeout", f"{_words(found.timeout_seconds)} for an attempt"),
+        ("attempts", f"at most {found.max_attempts}, unless a job sets its own number"),
+        ("backoff", f"up to {waits[0]}, doubled each time, up to {waits[1]}"),
+        ("timeout", f"{_seconds_text(found.timeout_seconds)} per attempt"),
         ("priority", str(found.priority) if found.priority else ""),
         ("payload", found.payload or "any JSON: no model is declared"),
         ("validators", ", ".join(found.validators)),
         ("action", f"{found.action}, vetted by governance" if found.action else ""),
-        ("unique", "by a key made of the payload" if found.is_unique else ""),
+        ("unique", "by a key computed from the payload" if found.is_unique else ""),
         *of_workers,
     ]
 
 
-def _words(seconds: float) -> str:
+def _seconds_text(seconds: float) -> str:
     return duration_text(int(seconds * 1000)) if seconds >= 1 else f"{seconds:g} s"

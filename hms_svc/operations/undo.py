@@ -1,4 +1,4 @@
-"""Undoing: whose act, what and when is told first, and how many of its jobs can still come back."""
+"""Undo: shows who did what and when, and how many of the jobs can still be restored."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from hms_svc.ports.control import Act, Batch
 from hms_svc.ports.stores import Database
 
 MOST_BATCHES: Final = 50
-"""Batches among which one's own is looked for."""
+"""Batches among which an operator's own is searched for."""
 _PAGE: Final = 200
 _MOVED_ON: Final = "has moved on: it is "
 _SINCE: Final = {
-    "completed": "ran since and completed", "dead": "ran since and died",
-    "rejected": "ran since and rejected", "retrying": "ran since and failed, to be tried again",
-    "processing": "running now", "held": "ran since and held for approval",
+    "completed": "ran since and completed", "dead": "ran since, now dead",
+    "rejected": "ran since, now rejected", "retrying": "ran since and failed, now retrying",
+    "processing": "running now", "held": "ran since, now held",
 }  # fmt: skip
-"""What became of a job after the act, by the state that it is in now."""
+"""What became of a job after the action, by its current state."""
 _UNDO: Final = AUDITED["undo"]
 _DONE: Final = {act.value: past(act) for act in Act} | {"purge": "purged"}
 
 
 class PastAct(msgspec.Struct, frozen=True, kw_only=True):
-    """An act that can still be undone, with what the audit has of it.
+    """An action that can still be undone, with its audit record.
 
     `at` is when (Unix ms) the newest of its `jobs` was changed. `act` is a verb (`retry`, `purge`), `where`
-    the filter that chose the jobs, `subject` what it was done to where that is one thing: a job's id
-    or `queue:TYPE`. `actor` and the rest are empty where the audit does not know the batch.
+    the filter that chose the jobs, `subject` its only subject if it had one: a job's id
+    or `queue:TYPE`. `actor` and the rest are empty if the audit log does not know the batch.
     """
 
     batch: str
@@ -55,11 +55,11 @@ class PastAct(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def who(self) -> str:
-        """Who did it."""
-        return self.actor or "somebody unknown"
+        """The operator."""
+        return self.actor or "an unknown operator"
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """What was done: `cancelled 40 jobs that match state:queued`."""
         done = _DONE.get(self.act, "changed")
         kind, _, type = self.subject.partition(":")
@@ -73,9 +73,9 @@ class PastAct(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UndoPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What undoing an act would do to each of its jobs.
+    """What undoing an action would do to each of its jobs.
 
-    `is_own`: it is an act of whoever asks. `newer` is somebody else's that was done after it.
+    `is_own`: it is an action of the requester. `newer` is another operator's action that came after it.
     """
 
     act: PastAct
@@ -85,40 +85,40 @@ class UndoPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def back(self) -> int:
-        """How many of its jobs would come back."""
+        """How many of its jobs would be restored."""
         return sum(outcome.done for outcome in self.outcomes)
 
     @property
     def whys(self) -> list[tuple[str, int]]:
-        """Why the others would not, and how many each, the most first."""
+        """Why the others would not be, with their numbers, the most frequent first."""
         return Counter(each.why for each in self.outcomes if not each.done).most_common()
 
 
-def undone_not_words(whys: Sequence[tuple[str, int]]) -> str:
+def not_restored_text(whys: Sequence[tuple[str, int]]) -> str:
     """Return how many jobs an undo leaves as they are, and why: `12 not: 9 ran since and completed, 3 running now`.
 
     `whys` are the reasons with their numbers.
     """
-    words = ", ".join(f"{number:,} {since_words(why)}" for why, number in whys)
-    return f"{sum(number for _, number in whys):,} not: {words}"
+    text = ", ".join(f"{number:,} {since_text(why)}" for why, number in whys)
+    return f"{sum(number for _, number in whys):,} not: {text}"
 
 
-def since_words(why: str) -> str:
-    """Return why a job does not come back, in words that tell what it did since the act."""
+def since_text(why: str) -> str:
+    """Return why a job cannot be restored, as a phrase about what it did since the action."""
     return _SINCE.get(why.removeprefix(_MOVED_ON), why) if why.startswith(_MOVED_ON) else why
 
 
 class Undoing(BulkActs):
-    """Acts on jobs, and the taking back of them."""
+    """Actions on jobs, and their undoing."""
 
     async def plan_undo(
         self, batch: str | None = None, *, progressed: Progressed | None = None
     ) -> UndoPlan:
-        """Work out what the undoing of a batch would do; nothing is done yet.
+        """Return what undoing a batch would do; nothing is done yet.
 
-        By default that of the newest act of one's own of which anything can come back, or, where
-        there is none, of anybody's. `progressed` is called with how many more jobs were looked at.
-        UnknownId where none can be undone any more.
+        By default the batch is the requester's newest action of which a job can be restored or, if
+        there is none, anybody's. `progressed` is called with how many more jobs were examined.
+        UnknownId if no batch can be undone.
         """
         database = self._journal.check_allowed(_UNDO)
         others: list[UndoPlan] = []
@@ -145,7 +145,7 @@ class Undoing(BulkActs):
     async def _outcomes(
         self, batch: Batch, progressed: Progressed | None
     ) -> tuple[ActOutcome, ...]:
-        """Describe each job of a batch whether it would come back."""
+        """Return for each job of a batch whether it would be restored."""
         outcomes: list[ActOutcome] = []
         while True:
             after = outcomes[-1].job_id if outcomes else ""
@@ -157,24 +157,24 @@ class Undoing(BulkActs):
                 return tuple(outcomes)
 
     async def _past_act(self, database: Database, batch: Batch) -> PastAct:
-        """Find the audit row of a batch: it stands under the batch, its only job, or its queue."""
+        """Find the audit row of a batch: its subject is the batch, its only job, or its queue."""
         known = await self._reads.known_details([batch.job_id])
         subjects = [f"batch:{batch.name}", batch.job_id]
         subjects += [f"queue:{detail.view.type}" for detail in known]
-        told = PastAct(batch=batch.name, at=batch.at, jobs=batch.jobs)
+        act = PastAct(batch=batch.name, at=batch.at, jobs=batch.jobs)
         for subject in subjects:
             found = await _intent(database, subject, batch.name)
             if found is not None:
                 record, detail = found
                 return msgspec.structs.replace(
-                    told,
+                    act,
                     actor=record.actor,
                     act=record.action.partition(".")[2],
                     note=str(detail.get("note", "")),
                     where=str(detail.get("where", "")),
                     subject="" if subject.startswith("batch:") else subject,
                 )
-        return told
+        return act
 
     async def undo(
         self,
@@ -183,10 +183,10 @@ class Undoing(BulkActs):
         progressed: Progressed | None = None,
         pace: Pace | None = None,
     ) -> BatchReport:
-        """Undo one batch of acts, the newest by default, a few hundred jobs at a time.
+        """Undo one batch of actions, the newest by default, a few hundred jobs at a time.
 
-        UnknownId where none can be undone any more. `progressed` is called with how many
-        more were come to; by its `pace` a front end pauses it, or calls it off.
+        UnknownId if no batch can be undone. `progressed` is called with how many
+        more were reached; with its `pace` a front end pauses it, or cancels it.
         """
         self._journal.check_allowed(_UNDO)
         batch = batch or await self._control.last_batch()
@@ -224,17 +224,19 @@ class Undoing(BulkActs):
 
 
 def _unknown(batch: str | None, spent: UndoPlan | None = None) -> UnknownId:
-    """Return the error; `spent` is the newest act of one's own, of which nothing comes back."""
+    """Return the error; `spent` is the requester's newest action, of which no job can be restored."""
     if batch is None:
-        told = "" if spent is None else f": you {spent.act.words}; {undone_not_words(spent.whys)}"
-        return UnknownId(f"there is no action that can still be undone{told}")
+        spent_text = (
+            "" if spent is None else f": you {spent.act.text}; {not_restored_text(spent.whys)}"
+        )
+        return UnknownId(f"there is no action that can still be undone{spent_text}")
     return UnknownId(f"no batch {batch!r} can still be undone")
 
 
 async def _intent(
     database: Database, subject: str, batch: str
 ) -> tuple[AuditRecord, dict[str, Any]] | None:
-    """Return the newest row that names a batch under a subject, but for its undoing, and its detail."""
+    """Return the newest row that names a batch under a subject, except for its undo, and its detail."""
     cursor: str | None = None
     while True:
         records = await database.audit_records(

@@ -1,4 +1,4 @@
-"""Acts on workers: what is wanted of one, and what follows from it for the work."""
+"""Actions on workers: the requested state, and its consequences for the work."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ MOST_NAMED: Final = 5
 
 
 class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What follows where a worker is asked to be in a state.
+    """The consequences of requesting a state of a worker.
 
-    `unserved` are types that nobody else claims of, with how many jobs of each are ready. `ends_service`:
-    it is the last worker of its `serve`. `silent_ms` is for how long it has been silent, 0 where it is.
+    `unserved` are types that no other worker claims, with how many jobs of each are ready. `ends_service`:
+    it is the last worker of its `serve`. `silent_ms` is how long it has been silent, 0 if it is live.
     """
 
     worker: WorkerView
@@ -33,50 +33,50 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def lines(self) -> list[str]:
         """The plan in sentences."""
-        in_hand = len(self.worker.jobs)
+        running = len(self.worker.jobs)
         if self.wanted is WorkerState.WORKING:
-            told = [
+            lines = [
                 f"{self.worker.id} {'goes on claiming jobs' if self.worker.claims else 'claims jobs again'}"
             ]
         else:
-            told = [f"{self.worker.id} claims no more jobs; {self._of_hand(in_hand)}"]
-            told.append(self._of_types())
+            lines = [f"{self.worker.id} claims no more jobs; {self._of_running(running)}"]
+            lines.append(self._of_types())
         if self.wanted is WorkerState.STOPPING:
-            told.append(
-                "it is the last worker of its service, which ends too, with its HTTP API"
+            lines.append(
+                "it is the last worker of its service, which exits too, with its HTTP API"
                 if self.ends_service
-                else "then it ends, and its service starts no other in its place"
+                else "then it exits, and its service does not replace it"
             )
         if self.silent_ms:
             silence = duration_text(self.silent_ms)
-            told.append(f"it has not been heard for {silence}, and learns of this when it is back")
-        return told
+            lines.append(f"it has been silent for {silence}, and will apply this when it is back")
+        return lines
 
-    def _of_hand(self, in_hand: int) -> str:
-        if not in_hand:
-            return "it has none in hand"
+    def _of_running(self, running: int) -> str:
+        if not running:
+            return "it runs no jobs"
         within = "" if self.wanted is WorkerState.QUIET else " within its grace"
-        return f"{plural(in_hand, 'job')} in hand may finish{within}"
+        return f"{plural(running, 'running job')} may finish{within}"
 
     def _of_types(self) -> str:
         if not self.unserved:
-            return "other live workers claim all its types"
+            return "other live workers serve all its types"
         named = [
             f"{type} ({ready:,} waiting)" if ready else type
             for type, ready in self.unserved[:MOST_NAMED]
         ]
         more = len(self.unserved) - MOST_NAMED
         rest = f" and {more} more" if more > 0 else ""
-        return f"no other live worker claims {', '.join(named)}{rest}"
+        return f"no other live worker serves {', '.join(named)}{rest}"
 
 
 class WorkerActs(BulkActs):
     """Quiet, resume and stop workers."""
 
     async def plan_worker(self, worker_id: str, wanted: WorkerState) -> WorkerPlan:
-        """Work out what follows where a worker is asked to be in a state; nothing is done yet.
+        """Return the consequences of requesting a state of a worker; nothing is done yet.
 
-        UnknownId for one that is not in the register, Refused for one that says itself that it stops,
+        UnknownId for an unregistered worker, Refused for one that reports that it is stopping,
         and for a suspect lane, which ends by itself.
         """
         self._journal.check_allowed(ON_WORKERS[wanted])
@@ -85,9 +85,11 @@ class WorkerActs(BulkActs):
         if worker is None:
             raise _unknown(worker_id)
         if worker.lane == Lane.SUSPECT:
-            raise Refused(f"worker {worker_id} is the suspect lane of a service: it ends by itself")
+            raise Refused(
+                f"worker {worker_id} is the suspect lane of a service: it exits by itself"
+            )
         if worker.state is WorkerState.STOPPING:
-            raise Refused(f"worker {worker_id} is stopping already")
+            raise Refused(f"worker {worker_id} is already stopping")
         others = [each for each in live if each is not worker]
         stay = [each for each in others if each.claims and each.pending_request is None]
         claimed = {type for each in stay for type in each.types}
@@ -107,22 +109,22 @@ class WorkerActs(BulkActs):
         )
 
     async def ask_worker(self, worker_id: str, wanted: WorkerState, *, reason: str = "") -> None:
-        """Ask a worker to be in a state; it hears of it at once, or with its next check. Raises as `plan_worker`."""
+        """Request a state of a worker, which applies it at once, or with its next check. Raises as `plan_worker`."""
         await self.plan_worker(worker_id, wanted)
         action, subject = ON_WORKERS[wanted], f"worker:{worker_id}"
         await self._journal.intend(action, subject, {"note": reason})
         request = WorkerRequest(wanted, self._journal.actor, reason, self._journal.now_ms())
-        is_asked = await self._control.ask_worker(worker_id, request)
-        await self._journal.conclude(action, [(subject, {"done": is_asked})])
-        if not is_asked:
+        is_requested = await self._control.ask_worker(worker_id, request)
+        await self._journal.conclude(action, [(subject, {"done": is_requested})])
+        if not is_requested:
             raise _unknown(worker_id)
 
 
 def _is_last_of_service(worker: WorkerView, others: list[WorkerView]) -> bool:
-    """Return whether a supervisor has no other worker: names of its workers begin with host and pid of it."""
+    """Return whether a supervisor has no other worker: ids of its workers begin with its host and pid."""
     maker, _, _ = worker.id.rpartition("-")
     if maker.endswith(f"-{worker.pid}"):
-        return False  # it is no child: a worker within a program of its own
+        return False  # not a child: a worker embedded in another program
     return not any(
         each.id.rpartition("-")[0] == maker
         and each.lane != Lane.SUSPECT
@@ -136,4 +138,4 @@ def _most_first(found: tuple[str, int]) -> tuple[int, str]:
 
 
 def _unknown(worker_id: str) -> UnknownId:
-    return UnknownId(f"no worker {worker_id!r} in the register")
+    return UnknownId(f"no worker {worker_id!r} is registered")

@@ -1,4 +1,4 @@
-"""Reading the agencies file: TOML to senders and receivers, with the place of whatever is wrong."""
+"""Parsing the agencies file: TOML to senders and receivers, with the place of each fault."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _JOB: Final = re.compile(
 _ANYTHING: Final = re.compile(r".+", re.DOTALL)
 _SECRET: Final = re.compile(r".{8,}", re.DOTALL)
 _NAME_RIGHT: Final = "a name such as hms-act: a-z, 0-9, ., _ and -"
-_SECRET_RIGHT: Final = "a secret of 8 characters or more"  # noqa: S105 - words about one
+_SECRET_RIGHT: Final = "a secret of 8 characters or more"  # noqa: S105 - describes one
 _GLOBS_RIGHT: Final = 'a list of globs such as ["case.*"]'
 
 
@@ -41,7 +41,7 @@ def load_agencies(path: Path | None) -> Agencies:
 
 
 def read_agencies(text: str, name: str) -> Agencies:
-    """Read agencies from TOML text; `name` stands before the place in every BadSetting."""
+    """Read agencies from TOML text; `name` precedes the place in every BadSetting."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -58,7 +58,7 @@ def read_agencies(text: str, name: str) -> Agencies:
 
 
 class _Table:
-    """One table of the file, and the place that its faults are told with."""
+    """One table of the file, and the place that its faults are reported with."""
 
     def __init__(self, values: Mapping[str, Any], place: str, known: tuple[str, ...]) -> None:
         self._values = values
@@ -66,11 +66,11 @@ class _Table:
         for key in values:
             if key not in known:
                 close = difflib.get_close_matches(key, known, n=1)
-                right = f"did you mean {close[0]}" if close else f"there are {', '.join(known)}"
+                right = f"did you mean {close[0]}" if close else f"the keys are {', '.join(known)}"
                 raise self.fault(f"unknown key {key!r:.60}; {right}")
 
-    def fault(self, words: str) -> BadSetting:
-        return BadSetting(f"{self.place}: {words}")
+    def fault(self, message: str) -> BadSetting:
+        return BadSetting(f"{self.place}: {message}")
 
     def has(self, key: str) -> bool:
         return key in self._values
@@ -79,7 +79,7 @@ class _Table:
         self, key: str, right: str, pattern: re.Pattern[str] = _ANYTHING, *, shown: bool = True
     ) -> str:
         if key not in self._values:
-            raise self.fault(f"{key} is missing: want {right}")
+            raise self.fault(f"{key} is missing: expected {right}")
         return self._checked(key, self._values[key], right, pattern, shown)
 
     def texts(
@@ -88,19 +88,19 @@ class _Table:
         values = self._values.get(key)
         if not isinstance(values, list) or not values:
             fault = "is wrong" if key in self._values else "is missing"
-            raise self.fault(f"{key} {fault}: want {right}")
+            raise self.fault(f"{key} {fault}: expected {right}")
         return tuple(self._checked(key, value, right, pattern, shown) for value in values)
 
     def flag(self, key: str) -> bool:
         value = self._values.get(key, False)
         if not isinstance(value, bool):
-            raise self.fault(f"{key} {value!r:.60} is wrong: want true or false")
+            raise self.fault(f"{key} {value!r:.60} is wrong: expected true or false")
         return value
 
     def tables(self, key: str, known: tuple[str, ...]) -> list[_Table]:
         values = self._values.get(key, [])
         if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
-            raise self.fault(f"{key} must be tables, each [[…{key}]]")
+            raise self.fault(f"{key} must be a list of tables, each [[…{key}]]")
         return [
             _Table(value, f"{self.place}: {key} {number}", known)
             for number, value in enumerate(values, start=1)
@@ -111,7 +111,7 @@ class _Table:
     ) -> str:
         if isinstance(value, str) and pattern.fullmatch(value):
             return value
-        raise self.fault(f"{key}{f' {value!r:.60}' if shown else ''} is wrong: want {right}")
+        raise self.fault(f"{key}{f' {value!r:.60}' if shown else ''} is wrong: expected {right}")
 
 
 def _once(
@@ -121,7 +121,7 @@ def _once(
     for table in top.tables(key, known):
         made = read(table)
         if made.name in found:
-            raise table.fault(f"name {made.name!r} stands twice among the {key}s")
+            raise table.fault(f"name {made.name!r} is used by two {key}s")
         found[made.name] = made
     return list(found.values())
 
@@ -134,7 +134,9 @@ def _sender(table: _Table) -> Sender:
         mappings=tuple(
             EventMapping(
                 event=mapping.text("event", "a glob such as gov.city.pothole.*"),
-                job=mapping.text("job", "a job type such as pothole.report, not one of ours", _JOB),
+                job=mapping.text(
+                    "job", "a job type such as pothole.report, not one reserved for hms-svc", _JOB
+                ),
             )
             for mapping in table.tables("map", ("event", "job"))
         ),
@@ -155,7 +157,7 @@ def _receiver(table: _Table) -> Receiver:
 
 def _secrets(table: _Table) -> tuple[str, ...]:
     if table.has("secret") and table.has("secrets"):
-        raise table.fault("secret and secrets are both given: want one of them")
+        raise table.fault("secret and secrets are both given: expected only one of them")
     if table.has("secrets"):
         right = f"a list, of each {_SECRET_RIGHT}"
         given = table.texts("secrets", right, _SECRET, shown=False)

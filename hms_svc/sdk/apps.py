@@ -25,8 +25,8 @@ def installed_apps() -> list[str]:
 def load_app(name: str) -> Registry:
     """Import the registry that `module:registry` names.
 
-    Raises BadSetting where there is none, or importing the module fails, with the line of
-    the application; BadInput where a declaration in it is wrong.
+    Raises BadSetting if there is none, or if importing the module fails, with the line of
+    the application; BadInput if a declaration in it is wrong.
     """
     module_name, _, attribute = name.partition(":")
     try:
@@ -35,29 +35,29 @@ def load_app(name: str) -> Registry:
     except BadInput:
         raise
     except ModuleNotFoundError as error:
-        raise BadSetting(f"no module {error.name!r} on the path{_line_of(error)}") from error
+        raise BadSetting(f"module {error.name!r} was not found{_line_of(error)}") from error
     except Exception as error:
-        told = f"{type(error).__name__}: {error}"
-        raise BadSetting(f"importing {module_name} raised {told}{_line_of(error)}") from error
+        raised = f"{type(error).__name__}: {error}"
+        raise BadSetting(f"importing {module_name} raised {raised}{_line_of(error)}") from error
     found = getattr(module, attribute, None)
     if isinstance(found, Registry):
         return found
-    there = [each for each, value in vars(module).items() if isinstance(value, Registry)]
-    known = f"; there are: {', '.join(there)}" if there else ""
+    registries = [each for each, value in vars(module).items() if isinstance(value, Registry)]
+    known = f"; there are: {', '.join(registries)}" if registries else ""
     if found is None:
         raise BadSetting(f"{module_name} has no registry {attribute!r}{known}")
     raise BadSetting(f"{attribute} is {type(found).__name__}, not a Registry{known}")
 
 
 def _find_in_current_folder(module_name: str) -> None:
-    """Let modules of the current folder be found, behind all others, if this one is nowhere else."""
+    """Add the current directory to the end of the import path, if this module is nowhere else."""
     if find_spec(module_name.partition(".")[0]) is None:
-        with suppress(FileNotFoundError):  # a current folder that was deleted
+        with suppress(FileNotFoundError):  # the current directory was deleted
             sys.path.append(str(Path.cwd()))
 
 
 def _line_of(error: Exception) -> str:
-    """Name the line at which importing ended, where a line of the application ran."""
-    frames = traceback.extract_tb(error.__traceback__)[2:]  # behind ours and import_module's
+    """Return the line at which importing failed, if it is a line of the application."""
+    frames = traceback.extract_tb(error.__traceback__)[2:]  # after ours and import_module's
     own = [frame for frame in frames if not frame.filename.startswith("<frozen")]
     return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""

@@ -1,4 +1,4 @@
-"""Natural batching: what is asked for while one call is under way leaves with the next one."""
+"""Natural batching: requests that arrive while a call is under way leave with the next one."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Answer = TypeVar("Answer")
 class Batcher(Generic[Question, Answer]):
     """Turns many awaited single calls into few calls of `answer_many`, one under way at a time.
 
-    A first question waits for one turn of the loop, so that all tasks that the
-    same turn woke share a batch. Belongs to the loop that first asks. An Outage
-    of `answer_many` is raised to everyone in that batch; after any other error
-    each is asked again alone, so that one bad question harms nobody else. The
-    questions of a batch weigh `limit` at most together, or there is only one.
+    A first question waits for one iteration of the loop, so that all tasks that the
+    same iteration woke share a batch. Belongs to the loop that first calls it. An Outage
+    of `answer_many` is raised to every caller in that batch; after any other error
+    each question is retried alone, so that one bad question does not affect the others. The
+    questions of a batch weigh at most `limit` together, or there is only one.
     """
 
     def __init__(

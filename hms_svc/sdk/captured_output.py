@@ -1,4 +1,4 @@
-"""What handlers print is kept with their job; outside of jobs printing goes where it always went."""
+"""Output of handlers is kept with their job; outside of jobs it goes to its usual destination."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from hms_svc.sdk.running_job import find_job
 from hms_svc.sdk.standard_streams import provide_standard_streams
 
 NO_DEBUGGER: Final = (
-    "breakpoint(): no terminal for a debugger here: run the handler in a script with "
-    "Worker(...).start(...), or name a debugger that needs none in PYTHONBREAKPOINT"
+    "breakpoint(): there is no terminal for a debugger here: run the handler in a script with "
+    "Worker(...).start(...), or set PYTHONBREAKPOINT to a debugger that needs no terminal"
 )
 
 
 @contextmanager
 def captured_output(*, pass_on: bool, to_process: bool = False) -> Iterator[None]:
-    """Catch what jobs print on standard output and error while the block runs.
+    """Capture what jobs print on standard output and error while the block runs.
 
-    Blocks on several threads may end in any order. With `to_process` what others
-    print goes to the process's own streams. Without `pass_on` a job that calls `breakpoint()`
-    is dead at once: nobody could see the debugger.
+    Blocks on several threads may end in any order. With `to_process`, output from outside of
+    jobs goes to the process's own streams. Without `pass_on`, a job that calls `breakpoint()`
+    is dead at once, since the debugger would be invisible.
     """
     provide_standard_streams()
     out = CapturedText(sys.stdout, _own(sys.__stdout__, to_process, sys.stdout), pass_on=pass_on)
@@ -37,7 +37,7 @@ def captured_output(*, pass_on: bool, to_process: bool = False) -> Iterator[None
         yield
     finally:
         beneath_out, beneath_err = out.retire(), err.retire()
-        # A later block that still runs stands before this one, and passes on to it.
+        # A later block that still runs wraps this one, and passes its output on to it.
         sys.stdout = beneath_out if sys.stdout is out else sys.stdout
         sys.stderr = beneath_err if sys.stderr is err else sys.stderr
 
@@ -47,7 +47,7 @@ def _own(stream: TextIO | None, to_process: bool, present: TextIO) -> TextIO:
 
 
 def _refuse_debugger(*arguments: Any, **named: Any) -> Any:
-    # The variable is Python's own, and read at each call, as Python does.
+    # Python's own variable, read at each call as Python does.
     if find_job() is None or os.environ.get("PYTHONBREAKPOINT"):
-        return sys.__breakpointhook__(*arguments, **named)  # noqa: T100 - asked for by name
+        return sys.__breakpointhook__(*arguments, **named)  # noqa: T100 - requested by name
     raise DeadLetter(NO_DEBUGGER)

@@ -1,4 +1,4 @@
-"""Text and byte streams that stand in for the standard ones, and keep what jobs write."""
+"""Text and byte streams that replace the standard ones, and keep what jobs write."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class CapturedText(io.TextIOBase):
-    """A text stream that gives the running job a copy; `pass_on` keeps showing it too.
+    """A text stream that gives the running job a copy; with `pass_on` it is shown as well.
 
-    It stands before `beneath`, and shows on `original`. It has what a text stream of a file has.
-    What would change the stream for other jobs, too, is checked inside a job, and not done:
+    It wraps `beneath`, and shows on `original`. It has the interface of a text file.
+    Calls that would change the stream for other jobs too are validated inside a job, and have no effect:
     `reconfigure`, `close`, `detach`.
     """
 
@@ -27,7 +27,7 @@ class CapturedText(io.TextIOBase):
         self._buffer = CapturedBytes(self)
 
     def retire(self) -> TextIO:
-        """Capture no more, whoever still holds this stream; return the one beneath that is in use."""
+        """Stop capturing for all holders of this stream; return the underlying stream that is still in use."""
         self._retired = True
         self._original = self._beneath
         beneath: Any = self._beneath
@@ -58,7 +58,7 @@ class CapturedText(io.TextIOBase):
 
     @property
     def errors(self) -> str | None:  # type: ignore[override]
-        """How the original answers what it cannot encode."""
+        """How the original handles what it cannot encode."""
         return self._original.errors
 
     @property
@@ -73,7 +73,7 @@ class CapturedText(io.TextIOBase):
 
     @property
     def write_through(self) -> bool:
-        """Whether the original keeps nothing back."""
+        """Whether the original buffers nothing."""
         return bool(getattr(self._original, "write_through", False))
 
     def writable(self) -> bool:
@@ -89,12 +89,12 @@ class CapturedText(io.TextIOBase):
         return self._original.fileno()
 
     def flush(self) -> None:
-        """Flush the original, where something may have been passed on to it."""
+        """Flush the original, if something may have been passed on to it."""
         if self.job is None or self._pass_on:
             self._original.flush()
 
     def reconfigure(self, **changes: Any) -> None:
-        """Change the original; inside a job only check the changes, as a text stream does."""
+        """Change the original; inside a job only validate the changes, as a text stream does."""
         if self.job is None or self._pass_on:
             self._original.reconfigure(**changes)  # type: ignore[attr-defined]
         else:
@@ -105,7 +105,7 @@ class CapturedText(io.TextIOBase):
         return self._buffer
 
     def close(self) -> None:
-        """Do nothing: the stream is not this caller's alone."""
+        """Do nothing: other code uses the stream, too."""
 
     def write(self, text: str) -> int:
         """Keep the text with the running job, or show it; raises TypeError for anything else."""
@@ -128,12 +128,12 @@ class CapturedText(io.TextIOBase):
 
     @property
     def job(self) -> RunningJob | None:
-        """The job that what is written now belongs to."""
+        """The job that current output belongs to."""
         return None if self._retired else find_job()
 
 
 class CapturedBytes(io.BufferedIOBase):
-    """The byte stream beneath a `CapturedText`: what is written is kept as the text that it encodes."""
+    """The byte stream of a `CapturedText`: bytes are kept as the text that they encode."""
 
     mode = "wb"
 
@@ -147,7 +147,7 @@ class CapturedBytes(io.BufferedIOBase):
 
     @property
     def raw(self) -> CapturedBytes:
-        """The stream itself: nothing is kept back."""
+        """The stream itself: nothing is buffered."""
         return self
 
     def writable(self) -> bool:
@@ -163,11 +163,11 @@ class CapturedBytes(io.BufferedIOBase):
         return self._text.fileno()
 
     def flush(self) -> None:
-        """Flush the original, where something may have been passed on to it."""
+        """Flush the original, if something may have been passed on to it."""
         self._text.flush()
 
     def close(self) -> None:
-        """Do nothing: a wrapper that is thrown away closes what it wraps."""
+        """Do nothing: a wrapper closes its stream when it is garbage-collected."""
 
     def write(self, given: ReadableBuffer) -> int:
         """Keep the bytes with the running job, or show them; raises TypeError for text."""
@@ -183,5 +183,5 @@ def _show(given: bytes, original: TextIO) -> None:
     if beneath is None:
         original.write(given.decode(errors="replace"))
         return
-    original.flush()  # what was written as text comes first
+    original.flush()  # text that was written before comes first
     beneath.write(given)

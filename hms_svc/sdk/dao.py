@@ -1,4 +1,4 @@
-"""The DAO: the only way to the case database, batched over all jobs of a worker."""
+"""The DAO: the only access to the case database, batched over all jobs of a worker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hms_svc.domain.errors import (
 from hms_svc.domain.event import Event, check_draft, service_event
 from hms_svc.domain.ids import RESERVED_PREFIX, follow_up_id, new_job_id
 from hms_svc.domain.ids import case_id as stable_case_id
-from hms_svc.domain.job import Job, check_handed_in
+from hms_svc.domain.job import Job, check_submitted
 from hms_svc.domain.strict_json import check_strict, encode, encode_sorted
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.stores import (
@@ -44,9 +44,9 @@ HOUR_MS = 3_600_000
 
 
 class Dao:
-    """Look-ups and inserts of the running job; concurrent calls share queries and commits.
+    """Lookups and inserts of the running job; concurrent calls share queries and commits.
 
-    With `needs_job` it serves nobody else while a worker runs in this process.
+    With `needs_job` it rejects callers without a job while a worker runs in this process.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Dao:
         """Return the nearest open case within the radius (metres), leaving out the job's own.
 
         Outside of a job the kind is `pothole` unless one is given. Raises
-        NoActiveJob outside of a job where one is needed.
+        NoActiveJob if there is no job and one is required.
         """
         job = self._job("dao.case_exists")
         query = PlaceQuery(
@@ -87,11 +87,11 @@ class Dao:
     async def case_exists(
         self, lat: float, lon: float, *, kind: str | None = None, radius_m: float | None = None
     ) -> bool:
-        """Return whether an open case stands within the radius, leaving out the job's own."""
+        """Return whether an open case exists within the radius, leaving out the job's own."""
         return await self.nearest_case(lat, lon, kind=kind, radius_m=radius_m) is not None
 
     async def count_reports(self, user_id: str, *, within_ms: int = HOUR_MS) -> int:
-        """Count this job as a report of the user; gives how many distinct jobs that makes."""
+        """Count this job as a report of the user; return how many distinct jobs have been counted."""
         job = find_job()
         if job is None:
             raise NoActiveJob("dao.count_reports counts the running job: call it inside one")
@@ -108,26 +108,25 @@ class Dao:
         urgency: int | None = None,
         follow_ups: Sequence[Job] = (),
     ) -> str:
-        """Open a case, durably, once for (job id, key), and give its id.
+        """Open a case, durably, once per (job id, key), and return its id.
 
         The case, its audit record, `case.opened`, the further `events` (each
         `{"type", "data"}`, optionally `"key"`) and `follow_ups` commit together.
-        Raises DuplicateCase where an open case of the kind stands within the
-        radius, EffectConflict where the key was used with other data, LeaseLost
-        where the job is no longer ours, and the governance verdict where there
-        was a no, or no answer; NoActiveJob in a validator and, where a job is needed,
-        outside of one. Outside of a job `kind` has to be given. A place is `lat` and
-        `lon` of the data; without them there is no place to be taken. A follow-up of
-        the id `follow_up_id(job id, type)`
-        is erased with its job.
+        Raises DuplicateCase if an open case of the kind exists within the
+        radius, EffectConflict if the key was used with other data, LeaseLost
+        if this worker no longer owns the job, and the governance verdict if the action
+        was denied, held or not answered; NoActiveJob in a validator and, if a job is required,
+        outside of one. Outside of a job `kind` is required. The place is `lat` and
+        `lon` of the data; without them no place is checked. A follow-up with
+        the id `follow_up_id(job id, type)` is erased with its job.
         """
         job = self._job("dao.insert_case")
         if job is not None:
             _may_write(job)
         elif kind is None:
             raise BadInput(
-                "kind is missing: outside of a job nothing says what kind of case this is; "
-                "give it, such as kind='pothole'"
+                "kind is missing: outside of a job there is no default; "
+                "pass one, such as kind='pothole'"
             )
         check_strict(dict(data))
         for follow_up in follow_ups:
@@ -209,21 +208,21 @@ class Dao:
             events=(opened, *_further(job, job_id, events, now)),
             follow_ups=tuple(job.carry_trace(follow_ups) if job else follow_ups),
             valid_until=job.lease_until if job else None,
-            vetted=tuple(job.vetted[asked] for asked in sorted(job.vetted)) if job else (),
+            vetted=tuple(job.vetted[question] for question in sorted(job.vetted)) if job else (),
         )
 
 
 def _check_follow_up(follow_up: Job, job: RunningJob | None) -> None:
-    """Hold a follow-up to the rules of every edge; the id that it has by convention is allowed."""
+    """Check a follow-up against the rules of every edge; the id that it has by convention is allowed."""
     running = "" if job is None else job.id
     if follow_up.id == follow_up_id(running, follow_up.type):
         follow_up = msgspec.structs.replace(follow_up, id=new_job_id())
-    check_handed_in(follow_up, running)
+    check_submitted(follow_up, running)
 
 
-async def _to_the_end(asking: Coroutine[Any, Any, Answer]) -> tuple[Answer, bool]:
-    """Wait for an answer also when cancelled, and tell: a commit under way cannot be called back."""
-    task = asyncio.ensure_future(asking)
+async def _to_the_end(awaitable: Coroutine[Any, Any, Answer]) -> tuple[Answer, bool]:
+    """Wait for an answer even when cancelled, and return whether it was: a commit under way cannot be stopped."""
+    task = asyncio.ensure_future(awaitable)
     cancelled = False
     while not task.done():
         try:
@@ -236,15 +235,17 @@ async def _to_the_end(asking: Coroutine[Any, Any, Answer]) -> tuple[Answer, bool
 def _may_write(job: RunningJob) -> None:
     if job.validating:
         raise NoActiveJob(
-            f"job {job.id} is being validated: a case is inserted by its handler, once every "
-            "validator has said yes"
+            f"job {job.id} is being validated: only its handler can insert a case, after all "
+            "validators have passed"
         )
     if job.verdict is not None:
         raise job.verdict
     for error in job.unanswered.values():
         raise error
     if job.revoked:
-        raise LeaseLost(f"job {job.id} is no longer ours: it timed out or lost its lease")
+        raise LeaseLost(
+            f"job {job.id} no longer belongs to this worker: it timed out or lost its lease"
+        )
 
 
 def default_kind(job: RunningJob | None) -> str:
@@ -297,7 +298,7 @@ def _degrees(name: str, value: object, limit: int) -> float:
 def _refusal(answer: RefusedEffect, request: EffectRequest) -> Exception:
     if answer.fault == "duplicate":
         return DuplicateCase(
-            f"open case {answer.case_id} of kind {request.case.kind} stands "
+            f"open case {answer.case_id} of kind {request.case.kind} is "
             f"{answer.distance_m:.1f} m away (within {request.radius_m:g} m)",
             case_id=answer.case_id,
         )
@@ -305,4 +306,4 @@ def _refusal(answer: RefusedEffect, request: EffectRequest) -> Exception:
         return EffectConflict(
             f"job {request.job_id} has used the effect key {request.key!r} with other data"
         )
-    return LeaseLost(f"job {request.job_id} has gone to another worker: nothing was written")
+    return LeaseLost(f"job {request.job_id} now belongs to another worker: nothing was written")

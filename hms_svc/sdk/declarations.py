@@ -1,4 +1,4 @@
-"""What a declaration of a job type may say: every argument held to its type and range."""
+"""Validation of job type declarations: every argument is checked for its type and range."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ LONGEST_WAIT_SECONDS: Final = 10 * 365 * 86_400
 UTC_NAME: Final = "UTC"
 _OURS: Final = ("hms_svc.sdk", "hms_svc.api")
 Fault = tuple[str, Any, str]
-"""An argument, its value, and what is wrong with it in words that go on behind them."""
+"""An argument, its value, and what is wrong with it: the rest of a sentence that begins with them."""
 
 
 def check_declaration(declared: JobType) -> None:
-    """Raise BadInput for what the runtime could not work with.
+    """Raise BadInput for a declaration that the runtime could not work with.
 
-    The message names file and line of the handler, the type, the argument, its value, and
-    what would be right.
+    The message has file and line of the handler, the type, the argument, its value, and
+    the expected form.
     """
-    for argument, value, words in _faults(declared):
+    for argument, value, message in _faults(declared):
         raise declaration_fault(
-            declared.type, declared.handler, f"{argument} {_shown(value)} {words}"
+            declared.type, declared.handler, f"{argument} {_shown(value)} {message}"
         )
 
 
-def declaration_fault(type: object, handler: object, words: str) -> BadInput:
-    """Make the error of a declaration: where it stands, its type, and what is wrong."""
+def declaration_fault(type: object, handler: object, message: str) -> BadInput:
+    """Return the error of a declaration: its place, its type, and what is wrong."""
     shown = type if isinstance(type, str) else repr(type)
-    return BadInput(f"{place_of(handler) or _caller()}: type {shown:.140}: {words}")
+    return BadInput(f"{place_of(handler) or _caller()}: type {shown:.140}: {message}")
 
 
 def read_schedule(
     type: str, handler: object, schedule: object, time_zone: object
 ) -> Schedule | None:
-    """Read the schedule of a declaration; a time zone is checked also where there is none.
+    """Read the schedule of a declaration; a time zone is checked also if there is none.
 
     Raises BadInput as `check_declaration` does.
     """
@@ -86,17 +86,17 @@ def _faults(declared: JobType) -> Iterator[Fault]:
 
 
 def _one(argument: str, value: Any, check: Callable[[Any], str]) -> Iterator[Fault]:
-    if words := check(value):
-        yield argument, value, words
+    if message := check(value):
+        yield argument, value, message
 
 
 def _handler(value: Any) -> str:
     if isinstance(value, type) or not callable(value):
-        return "is not a function that takes the running job, or nothing"
+        return "is not a function that takes the running job or no argument"
     if _is_generator(value):
         return "is a generator function, whose body would never run: return the result"
     fits = _takes_one(value) or _has_no_parameters(value)
-    return "" if fits else "does not take the running job alone, or nothing"
+    return "" if fits else "must take the running job or no argument"
 
 
 def _payload(value: Any) -> str:
@@ -114,9 +114,17 @@ def _validators(values: Any) -> Iterator[Fault]:
         return
     for number, value in enumerate(values):
         if not callable(value) or not _takes_one(value):
-            yield f"validators[{number}]", value, "is not a function that takes the payload alone"
+            yield (
+                f"validators[{number}]",
+                value,
+                "is not a function that takes one argument, the payload",
+            )
         elif _is_generator(value):
-            yield f"validators[{number}]", value, "is a generator function, which says yes to all"
+            yield (
+                f"validators[{number}]",
+                value,
+                "is a generator function, which would accept everything",
+            )
 
 
 def _action(value: Any) -> str:
@@ -131,8 +139,8 @@ def _retry(value: Any) -> Iterator[Fault]:
         yield "retry", value, "is not a RetryPolicy, such as RetryPolicy(max_attempts=5)"
         return
     if not _is_whole(value.max_attempts, 1, MOST_ATTEMPTS):
-        words = f"is not a whole number from 1 to {MOST_ATTEMPTS}"
-        yield "retry.max_attempts", value.max_attempts, words
+        message = f"is not a whole number from 1 to {MOST_ATTEMPTS}"
+        yield "retry.max_attempts", value.max_attempts, message
     for name in ("base_seconds", "cap_seconds"):
         seconds = getattr(value, name)
         if not _is_number(seconds) or not 0 <= seconds <= LONGEST_WAIT_SECONDS:
@@ -169,9 +177,9 @@ def _unique(value: Any) -> str:
     if value is None:
         return ""
     if not callable(value) or not _takes_one(value):
-        return "is not a function that takes the payload alone and gives the key"
+        return "is not a function that takes one argument, the payload, and returns the key"
     if _is_async(value) or _is_generator(value):
-        return "is not a plain function that gives the key at once"
+        return "is not a plain function that returns the key at once"
     return ""
 
 
@@ -183,12 +191,12 @@ def _data(declared: JobType, value: Any) -> str:
         return f"is not JSON: {error}"
     if declared.schedule is None or declared.payload is None:
         return ""
-    from hms_svc.sdk.payload import PayloadFault, parse_handed_in
+    from hms_svc.sdk.payload import PayloadFault, parse_submitted
 
     try:
-        parse_handed_in(declared.payload, value)
+        parse_submitted(declared.payload, value)
     except PayloadFault as error:
-        return f"does not fit {declared.payload.__name__}: {error}"
+        return f"does not match {declared.payload.__name__}: {error}"
     return ""
 
 
@@ -231,14 +239,14 @@ def _is_async(function: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    """Return a value as it is written, functions and classes by their names."""
+    """Return a value as in source code, functions and classes by their names."""
     if isinstance(value, type):
         return value.__name__
     return name_of(value) if code_of(value) is not None else f"{value!r:.80}"
 
 
 def _caller() -> str:
-    """Return file and line of who declares: the nearest frame that is not ours."""
+    """Return file and line of the declaration: the nearest frame outside of this package."""
     frame = inspect.currentframe()
     while frame is not None and frame.f_globals.get("__name__", "").startswith(_OURS):
         frame = frame.f_back

@@ -1,7 +1,7 @@
-"""What a process that a handler forks does not share with the worker.
+"""Isolates a process that a handler forks from the worker.
 
-The child has the signals of a process that was just started, no job, and no way back into the
-worker's event loop or its threads.
+The child has the default signal handlers, no job, and no access to the worker's
+event loop or its threads.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NO_WAY_BACK: Final = 1
 
 
 class _State(threading.local):
-    """The signals that a thread had blocked before it forks; None where no worker runs."""
+    """The signals that a thread had blocked before it forked; None if no worker runs."""
 
     mask: set[int | signal.Signals] | None = None
 
@@ -29,9 +29,9 @@ _state: Final = _State()
 
 
 def leave_if_forked(error: BaseException | None = None) -> None:
-    """End this process if it is the child of a handler that came out of it: the job is its parent's.
+    """End this process if it is a forked child that left its handler: the job belongs to the parent.
 
-    The exit code is that of `sys.exit`, else 1 where it came out by an error, which is printed.
+    The exit code is that of `sys.exit`, else 1 if an error propagated out of the handler, which is printed.
     """
     if not running_job.is_forked():
         return
@@ -54,7 +54,7 @@ def _leave(code: int) -> None:
 
 
 def _before() -> None:
-    """Block signals: until the child has its own handlers one would be taken for the worker's."""
+    """Block signals: until the child has its own handlers, one would be handled as the worker's."""
     if running_job.is_worker_here():
         _state.mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 
@@ -80,7 +80,7 @@ def _after_in_child() -> None:
 
 
 def _bar(loop: asyncio.AbstractEventLoop) -> None:
-    """Let a handler that awaits in the child end it: the loop and all that waits are the parent's."""
+    """Make a handler that awaits in the child end it: the loop and all waiting tasks are the parent's."""
     for handle in tuple(getattr(loop, "_ready", ())):
         handle.cancel()
     if not loop.is_closed():
@@ -88,7 +88,7 @@ def _bar(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _warn_irreversible() -> None:
-    print("hms-svc: a forked child of a handler cannot await: it ends here", file=sys.stderr)
+    print("hms-svc: a forked child of a handler cannot await: it exits", file=sys.stderr)
     _leave(NO_WAY_BACK)
 
 

@@ -1,4 +1,4 @@
-"""The governance gate: a handler may pass, or the job ends here whatever the handler does next."""
+"""The governance gate: an action is allowed, or the job ends here whatever its handler does next."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from hms_svc.sdk.running_job import RunningJob, find_job, require_job
 
 
 class Gate:
-    """Asks the policy, and makes a no stick to the running job.
+    """Asks the policy, and binds the running job to a refusal.
 
-    With `needs_job` it answers nobody else while a worker runs in this process.
+    With `needs_job` it rejects callers without a job while a worker runs in this process.
     """
 
     def __init__(
@@ -28,14 +28,14 @@ class Gate:
         self._needs_job = needs_job
 
     def vet(self, action: str, payload: Any) -> Coroutine[Any, Any, None]:
-        """Return, when awaited, where the action is allowed; else raise ActionDenied or ActionHeld.
+        """Return, when awaited, if the action is allowed; else raise ActionDenied or ActionHeld.
 
-        The question counts as unanswered from this call until there is a yes: a job
-        that has one writes nothing and does not complete, whatever became of the
-        call. A job that has effects is not asked again what was allowed, under the
-        same action and payload, before it wrote them, unless it was denied since. An approval of exactly this
-        job, action, rule and payload turns a hold into a yes. Raises MalformedJson
-        where the payload is not JSON, NoActiveJob outside of a job where one is needed.
+        The question counts as unanswered from this call until the action is allowed: a job
+        that has one writes nothing and does not complete, even if the call was
+        abandoned. A job that has effects is not vetted again for an action and payload that were allowed
+        before it wrote them, unless it was denied since. An approval of exactly this
+        job, action, rule and payload turns a hold into a permission. Raises MalformedJson
+        if the payload is not JSON, NoActiveJob if there is no job and one is required.
         """
         job = find_job()
         if job is None:
@@ -49,8 +49,8 @@ class Gate:
             raise
         digest = hashlib.sha256(raw).hexdigest()
         job.unanswered[action, digest] = NotAnswered(
-            f"governance was asked about {action!r:.80}, and its answer was not waited for: "
-            "await gov.vet, and let it end"
+            f"governance was asked about {action!r:.80}, and the answer was not awaited: "
+            "use await gov.vet(…), and let it finish"
         )
         question = Question(
             action=action,
@@ -65,7 +65,7 @@ class Gate:
         key = (question.action, digest)
         if job.verdict is not None:
             raise job.verdict
-        if any(key == (yes.action, yes.digest) for yes in job.recorded):
+        if any(key == (allowed.action, allowed.digest) for allowed in job.recorded):
             job.unanswered.pop(key, None)
             return
         try:
@@ -74,33 +74,33 @@ class Gate:
         except Exception as error:
             job.unanswered[key] = error
             raise
-        asked = Permission(question.action, verdict.rule, digest)
-        approved = asked.key in job.claimed.approvals
-        no = _no_of(asked, verdict, approved=approved)
-        self._meter.vetted(question.action, verdict.effect if no else Effect.ALLOW)
-        if no is not None:
-            _make_it_stick(job, no)
-            raise no
-        job.vetted[key] = asked
+        requested = Permission(question.action, verdict.rule, digest)
+        approved = requested.key in job.claimed.approvals
+        refusal = _refusal_of(requested, verdict, approved=approved)
+        self._meter.vetted(question.action, verdict.effect if refusal else Effect.ALLOW)
+        if refusal is not None:
+            _keep_refusal(job, refusal)
+            raise refusal
+        job.vetted[key] = requested
         job.unanswered.pop(key, None)
 
     async def _ask_outside(self, action: str, payload: Any) -> None:
         raw = _canonical(action, payload)
         verdict = await self._policy.decide(Question(action=action, payload=decode(raw)))
-        asked = Permission(action, verdict.rule, hashlib.sha256(raw).hexdigest())
+        requested = Permission(action, verdict.rule, hashlib.sha256(raw).hexdigest())
         self._meter.vetted(action, verdict.effect)
-        if no := _no_of(asked, verdict, approved=False):
-            raise no
+        if refusal := _refusal_of(requested, verdict, approved=False):
+            raise refusal
 
 
-def _make_it_stick(job: RunningJob, no: ActionDenied | ActionHeld) -> None:
-    """Keep a no with the job: the first one, but a deny beats a hold."""
-    if job.verdict is None or isinstance(no, ActionDenied):
-        job.verdict = no
+def _keep_refusal(job: RunningJob, refusal: ActionDenied | ActionHeld) -> None:
+    """Keep a refusal with the job: the first one, except that a deny overrides a hold."""
+    if job.verdict is None or isinstance(refusal, ActionDenied):
+        job.verdict = refusal
 
 
 def _canonical(action: str, payload: Any) -> bytes:
-    """Write the payload as it is now: what is asked about, recorded and approved is one thing."""
+    """Return the payload as canonical JSON now: what is vetted, recorded and approved must be the same."""
     if not isinstance(action, str):
         raise MalformedJson(f"action {action!r:.80} is not a string")
     check_strict(action)
@@ -108,12 +108,12 @@ def _canonical(action: str, payload: Any) -> bytes:
     return encode_sorted(payload)
 
 
-def _no_of(
-    asked: Permission, verdict: Verdict, *, approved: bool
+def _refusal_of(
+    requested: Permission, verdict: Verdict, *, approved: bool
 ) -> ActionDenied | ActionHeld | None:
-    named = {"action": asked.action, "rule": asked.rule}
+    named = {"action": requested.action, "rule": requested.rule}
     if verdict.effect is Effect.DENY:
         return ActionDenied(verdict.reason, **named)
     if verdict.effect is Effect.HOLD and not approved:
-        return ActionHeld(verdict.reason, digest=asked.digest, **named)
+        return ActionHeld(verdict.reason, digest=requested.digest, **named)
     return None

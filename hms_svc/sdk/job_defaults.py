@@ -1,4 +1,4 @@
-"""What a type declares for jobs that do not say it themselves: payload model, unique key, priority."""
+"""What a type declares for jobs that do not set it themselves: payload model, unique key, priority."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hms_svc.domain.job import MAX_KEY_CHARACTERS, Job
 from hms_svc.domain.strict_json import JsonValue, check_strict
 from hms_svc.ports.broker import Enqueued, Producer
 from hms_svc.sdk.job_type import JobType
-from hms_svc.sdk.payload import PayloadFault, parse_handed_in
+from hms_svc.sdk.payload import PayloadFault, parse_submitted
 from hms_svc.sdk.registry import Registry
 from hms_svc.sdk.source_places import name_of
 from hms_svc.sdk.storable_text import writable
@@ -20,17 +20,17 @@ from hms_svc.sdk.validation import shown
 
 
 class KeyFault(HmsError):
-    """The function that a type declares as `unique` raised, or gave what is no key."""
+    """The function that a type declares as `unique` raised, or returned an invalid key."""
 
 
 class Completion(msgspec.Struct, frozen=True):
-    """What jobs of one type with the same data are given, where they do not name it."""
+    """The defaults of jobs of one type with the same data."""
 
     unique_key: str | None = None
     priority: int | None = None
 
     def apply(self, job: Job) -> Job:
-        """Return the job with it."""
+        """Return the job with the defaults applied."""
         key = self.unique_key if job.unique_key is None else job.unique_key
         priority = self.priority if job.priority is None else job.priority
         if (key, priority) == (job.unique_key, job.priority):
@@ -42,10 +42,10 @@ NOTHING: Final = Completion()
 
 
 def completion_of(job: Job, registry: Registry) -> Completion:
-    """Hold a job against the payload model of its type, and find what the type declares for it.
+    """Validate a job against the payload model of its type, and return the defaults of the type.
 
-    Nothing where the type is not known. Raises MalformedJob where the payload does not fit,
-    or the key that it would have cannot be made.
+    Empty if the type is not known. Raises MalformedJob if the payload does not match,
+    or its key cannot be computed.
     """
     declared = registry.get(job.type)
     if declared is None:
@@ -63,7 +63,7 @@ def completion_of(job: Job, registry: Registry) -> Completion:
 
 
 def with_faults_of_data(error: MalformedJob, value: JsonValue, registry: Registry) -> MalformedJob:
-    """Return the error of a value that is no job, with what the model of its type refuses besides."""
+    """Return the error of a value that is not a job, with what the model of its type rejects added."""
     named = value.get("type") if isinstance(value, dict) else None
     declared = registry.get(named) if isinstance(named, str) else None
     if (
@@ -74,22 +74,22 @@ def with_faults_of_data(error: MalformedJob, value: JsonValue, registry: Registr
     ):
         return error
     try:
-        parse_handed_in(declared.payload, value["data"])
+        parse_submitted(declared.payload, value["data"])
     except PayloadFault as fault:
         return MalformedJob(f"{error}; {fault}", error.field, [*error.faults, *fault.faults])
     return error
 
 
 def complete(job: Job, registry: Registry) -> Job:
-    """Check a job as `completion_of` does, and give it with what its type declares for it."""
+    """Validate a job as `completion_of` does, and return it with the defaults of its type."""
     return completion_of(job, registry).apply(job)
 
 
 def complete_if_possible(job: Job, registry: Registry) -> Job:
-    """Return a job with what its type declares for it, where nobody is there to be told of a fault.
+    """Return a job with the defaults of its type, for callers that cannot report a fault.
 
-    A job whose key cannot be made goes on without: the worker that claims it finds the same,
-    and makes it an end or an error of the job.
+    A job whose key cannot be computed goes on without one: the worker that claims it finds the same
+    fault, and ends the job or counts it as an error.
     """
     declared = registry.get(job.type)
     if declared is None:
@@ -104,9 +104,9 @@ def complete_if_possible(job: Job, registry: Registry) -> Job:
 
 
 def complete_edited(edited: Job, old_data: bytes, registry: Registry) -> Job:
-    """Complete a job whose data was changed: a key that the old data gave it is made anew.
+    """Complete a job whose data was changed: a key that came from the old data is computed anew.
 
-    Raises MalformedJob where its key cannot be made; a payload that does not fit is left to
+    Raises MalformedJob if its key cannot be computed; a payload that does not match is left to
     the worker.
     """
     declared = registry.get(edited.type)
@@ -126,43 +126,43 @@ def complete_edited(edited: Job, old_data: bytes, registry: Registry) -> Job:
 
 
 def declared_key(job: Job, declared: JobType) -> str | None:
-    """Return the key that a type declares for a job, None where it declares none.
+    """Return the key that a type computes for a job, None if it declares none.
 
-    Raises PayloadFault where the payload does not fit, and KeyFault.
+    Raises PayloadFault if the payload does not match, and KeyFault.
     """
     return None if declared.unique is None else key_of(declared, _payload_of(job, declared))
 
 
 def key_of(declared: JobType, payload: Any) -> str | None:
-    """Ask the function that a type declares as `unique`; raises KeyFault naming it."""
+    """Call the function that a type declares as `unique`; raises KeyFault naming it."""
     if declared.unique is None:
         return None
     try:
         key = declared.unique(payload)
     except Exception as error:
-        words = f"raised {type(error).__name__}: {writable(error)[:200]}"
-        raise _fault(declared, words) from error
+        message = f"raised {type(error).__name__}: {writable(error)[:200]}"
+        raise _fault(declared, message) from error
     if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY_CHARACTERS:
-        words = f"gave {shown(key)}, not a string of 1 to {MAX_KEY_CHARACTERS} characters"
-        raise _fault(declared, words)
+        message = f"returned {shown(key)}, not a string of 1 to {MAX_KEY_CHARACTERS} characters"
+        raise _fault(declared, message)
     try:
         check_strict(key)
     except MalformedJson as error:
-        raise _fault(declared, f"gave {shown(key)}: {error}") from error
+        raise _fault(declared, f"returned {shown(key)}: {error}") from error
     return str(key)
 
 
-def _fault(declared: JobType, words: str) -> KeyFault:
-    return KeyFault(f"unique key of {declared.type}: {name_of(declared.unique)} {words}")
+def _fault(declared: JobType, message: str) -> KeyFault:
+    return KeyFault(f"unique key of {declared.type}: {name_of(declared.unique)} {message}")
 
 
 def _payload_of(job: Job, declared: JobType) -> Any:
     data = job.payload()
-    return data if declared.payload is None else parse_handed_in(declared.payload, data)
+    return data if declared.payload is None else parse_submitted(declared.payload, data)
 
 
 class CompletingProducer:
-    """Enqueues jobs that a worker makes itself, completed by what their types declare."""
+    """Enqueues jobs that a worker creates itself, with the defaults of their types."""
 
     def __init__(self, producer: Producer, registry: Registry) -> None:
         self._producer = producer

@@ -1,4 +1,4 @@
-"""The values that labels of metrics can have: what a registry declares, and `other`."""
+"""The values that labels of metrics can have: those of a registry, and `other`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _VALIDATORS_OF_OURS: Final = frozenset(
 
 
 class LabelValues:
-    """Types, actions and validators that have labels of their own; what is none of them is `other`."""
+    """Types, actions and validators that have labels of their own; all others are `other`."""
 
     def __init__(self, registry: Registry) -> None:
         self._validators = {declared.type: _validators_of(declared) for declared in registry}
@@ -37,7 +37,7 @@ class LabelValues:
         return action if action in self._actions else OTHER
 
     def validator(self, type: str, reason: str) -> str:
-        """Return the label of the validator that refused a job of this type with a reason."""
+        """Return the label of the validator that rejected a job of this type with a reason."""
         return reason if reason in self._validators.get(type, _VALIDATORS_OF_OURS) else OTHER
 
     def series(self) -> Iterator[tuple[str, tuple[str, ...]]]:

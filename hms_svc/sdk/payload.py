@@ -10,13 +10,13 @@ from hms_svc.sdk.job_type import PayloadModel
 from hms_svc.sdk.storable_text import writable
 
 MOST_SHOWN: Final = 50
-MOST_IN_WORDS: Final = 10
+MOST_DESCRIBED: Final = 10
 MOST_FAULTS: Final = 1_000
-"""Beyond this number they are counted: to word half a million of them takes a second."""
+"""Further faults are only counted: describing half a million of them takes a second."""
 
 
 class PayloadFault(HmsError):
-    """The payload's model refused the data; `field` is the path of the first, from `data` down.
+    """The payload's model rejected the data; `field` is the path of the first fault, from `data` down.
 
     `faults` has every field at fault, up to 50.
     """
@@ -38,15 +38,15 @@ def parse_payload(model: PayloadModel, data: Any) -> Any:
             raise PayloadFault(f"data: {error.error_count():,} faults", "data") from error
         faults: Sequence[Any] = error.errors(include_url=False)
         found = [FieldFault(_path(fault), _describe(fault)) for fault in faults[:MOST_SHOWN]]
-        told = "; ".join(fault.detail for fault in found[:MOST_IN_WORDS])
-        raise PayloadFault(told, found[0].field, found) from error
+        message = "; ".join(fault.detail for fault in found[:MOST_DESCRIBED])
+        raise PayloadFault(message, found[0].field, found) from error
 
 
-def parse_handed_in(model: PayloadModel, data: Any) -> Any:
-    """Return the model's instance of what is submitted, or raise PayloadFault, whatever the model raised.
+def parse_submitted(model: PayloadModel, data: Any) -> Any:
+    """Return the model's instance of submitted data, or raise PayloadFault, whatever the model raised.
 
-    A validator of a model is a service's code: it may raise what pydantic lets through, and must
-    not end the loop of whoever takes jobs in.
+    A validator of a model is a service's code: it may raise what pydantic does not catch, and must
+    not end the loop of a process that accepts jobs.
     """
     try:
         return parse_payload(model, data)

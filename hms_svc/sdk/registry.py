@@ -1,4 +1,4 @@
-"""Type to handler: what a service declares about each type of job it serves."""
+"""Type to handler: what a service declares about each type of job that it serves."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HandlerT = TypeVar("HandlerT", bound=Handler)
 
 
 class Replacement(msgspec.Struct, frozen=True):
-    """A declaration that was put in the place of an older one of its type, on purpose."""
+    """A declaration that deliberately replaced an older one of its type."""
 
     older: JobType
     newer: JobType
@@ -59,21 +59,21 @@ class Registry:
     ) -> Callable[[HandlerT], HandlerT]:
         """Declare the decorated function as the handler of a type.
 
-        `payload` is the pydantic model of the data; `validators` must all say
-        yes; `action` is vetted by governance after them, before the handler.
-        `unique` takes the payload and gives a key: a job that names no
-        `unique_key` has this one, and while a job that has not ended holds it,
-        another of the type is rejected. `priority` is that of jobs that name
-        none. `slots` is how many jobs of the type one worker runs at the same time, at most: never
-        more than three quarters of its slots where it serves other types, too. `schedule` is five cron fields, by the clocks of `time_zone`: at each
-        tick one job with `schedule_data` is enqueued, however many workers live.
-        `replace` lets this declaration stand in for that of another registry,
-        or for a built-in type. Raises BadInput for what cannot be meant, naming
+        `payload` is the pydantic model of the data; `validators` must all
+        accept it; `action` is vetted by governance after them, before the handler.
+        `unique` takes the payload and returns a key: a job without a
+        `unique_key` gets this one, and while an unfinished job holds it,
+        another of the type is rejected. `priority` applies to jobs without
+        one. `slots` is how many jobs of the type one worker runs at the same time, at most: never
+        more than three quarters of its slots if it serves other types, too. `schedule` is five cron fields, in the zone `time_zone`: at each
+        tick one job with `schedule_data` is enqueued, however many workers run.
+        `replace` lets this declaration replace that of another registry,
+        or a built-in type. Raises BadInput for an invalid argument, naming
         file, line, type and argument.
         """
         if callable(type):
-            words = 'registry.job takes the name of the type first: @registry.job("fee.charge")'
-            raise declaration_fault("?", type, words)
+            message = 'registry.job takes the name of the type as its first argument: @registry.job("fee.charge")'
+            raise declaration_fault("?", type, message)
 
         def declare(handler: HandlerT) -> HandlerT:
             given: Any = validators
@@ -99,7 +99,7 @@ class Registry:
         return declare
 
     def add(self, job_type: JobType) -> None:
-        """Add one declaration; BadInput for a type declared before, or for what cannot be meant."""
+        """Add one declaration; BadInput for a type that is already declared, or for an invalid argument."""
         check_declaration(job_type)
         older = self._types.get(job_type.type)
         if older is not None:
@@ -109,37 +109,37 @@ class Registry:
     def include(self, other: Registry) -> None:
         """Add all declarations of another registry.
 
-        Raises BadSetting for a type that is declared here already, unless the other one
-        says that it replaces it.
+        Raises BadSetting for a type that is already declared here, unless the other one
+        declares that it replaces it.
         """
         for newer in other:
             older = self._types.get(newer.type)
             if older is not None and older is not newer:
                 if not newer.replace:
                     raise BadSetting(
-                        f"{newer.place}: {_twice(older)}; give it another name, or replace that one "
-                        "on purpose: job(…, replace=True)"
+                        f"{newer.place}: {_twice(older)}; use another name, or replace it "
+                        "with job(…, replace=True)"
                     )
                 self._replacements.append(Replacement(older, newer))
             self._types[newer.type] = newer
 
     @property
     def replacements(self) -> tuple[Replacement, ...]:
-        """The declarations that `include` put in the place of others, in their order."""
+        """The declarations that replaced others through `include`, in their order."""
         return tuple(self._replacements)
 
     def get(self, type: str) -> JobType | None:
-        """Return the declaration of a type, None where there is none."""
+        """Return the declaration of a type, None if there is none."""
         return self._types.get(type)
 
     def only(self, types: Sequence[str]) -> Registry:
-        """Return a registry of just these types; one that nobody declared is BadInput."""
+        """Return a registry of just these types; BadInput for an undeclared one."""
         chosen = Registry()
         for type in types:
             found = self._types.get(type)
             if found is None:
                 known = ", ".join(sorted(self._types))
-                raise BadInput(f"no handler for type {type!r}; there are: {known}")
+                raise BadInput(f"no handler for type {type!r}; the types are: {known}")
             chosen._types[type] = found
         return chosen
 
@@ -151,10 +151,10 @@ class Registry:
 
 
 def slots_by_type(registry: Registry, slots: int) -> dict[str, int]:
-    """Return how many of a worker's slots each type may take.
+    """Return how many of a worker's slots each type may use.
 
     A quarter of them, and at least one, is kept free of each type for the others: jobs that wait for
-    something that hangs hold up their own type only. A type that is served alone may take them all.
+    something that hangs block only their own type. A type that is served alone may use them all.
     """
     kept = max(1, slots // 4) if len(registry) > 1 else 0
     most = max(1, slots - kept)
@@ -162,12 +162,12 @@ def slots_by_type(registry: Registry, slots: int) -> dict[str, int]:
 
 
 def priorities_of(registry: Registry) -> tuple[tuple[str, int], ...]:
-    """Return the types that declare a priority other than 0, each with it."""
+    """Return the types that declare a priority other than 0, each with its priority."""
     return tuple((declared.type, declared.priority) for declared in registry if declared.priority)
 
 
 def _twice(older: JobType) -> str:
-    return f"type {older.type} is declared twice: {older.place} declares it, too"
+    return f"type {older.type} is declared twice: {older.place} declares it as well"
 
 
 def _is_sequence(value: object) -> bool:

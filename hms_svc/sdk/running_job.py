@@ -31,22 +31,22 @@ if TYPE_CHECKING:
     from hms_svc.sdk.governance_gate import Gate
 
 ProgressSink = Callable[["RunningJob", float | None, str, bool], None]
-"""Takes a report of a job: share, words, and whether they are a line of its log."""
+"""Receives a report of a job: share, message, and whether it is a line of its log."""
 MAX_LOG_CHARACTERS = 64 * 1024
 UNTRACED: Final = nullcontext()
 
 
 class RunningJob:
-    """One attempt in progress. Handlers read it, report from it, and reach DAO and gate by it.
+    """One attempt in progress. Handlers read it, report through it, and use DAO and gate with it.
 
     `deadline_ms` is for people, on the wall clock; `expires_ms` is the same
-    moment on the lease clock, which no change of the time of day moves.
-    `recorded` has the yeses that stand with its case and count, `vetted` all of
-    them, those of this run too, by action and payload digest;
-    `unanswered` the questions, likewise, that have no yes. `interrupted`: the
-    runtime has cancelled the run, and `awaited` too where a plain function waits for
-    that. `uncertain`: a commit whose answer was lost. `overran`: its functions came back past the
-    deadline; `thread`: that of the plain function it is in, 0 where there is none.
+    moment on the lease clock, which changes of the system time do not move.
+    `recorded` has the valid permissions that are recorded with its case, `vetted` all
+    permissions, including those of this run, by action and payload digest;
+    `unanswered` the questions, likewise, that were not allowed yet. `interrupted`: the
+    runtime has cancelled the run, and `awaited` too if a plain function waits for
+    that. `uncertain`: a commit whose answer was lost. `overran`: its functions returned after the
+    deadline; `thread`: that of the plain function that runs, 0 if there is none.
     """
 
     __slots__ = (
@@ -109,7 +109,7 @@ class RunningJob:
         self.lease_until = claimed.lease_until
         self.effects = effects
         self.recalled = bool(effects)
-        self.recorded = () if DENIED in claimed.approvals else _yeses(effects)
+        self.recorded = () if DENIED in claimed.approvals else _permissions(effects)
         self.vetted = {(yes.action, yes.digest): yes for yes in self.recorded}
         self.unanswered: dict[tuple[str, str], Exception] = {}
         self._payload: Any = None
@@ -152,7 +152,7 @@ class RunningJob:
 
     @property
     def payload(self) -> Any:
-        """The payload as the instance of its model; the plain data where no model is declared."""
+        """The payload as the instance of its model; the plain data if no model is declared."""
         return self.data if self._payload is None else self._payload
 
     @payload.setter
@@ -161,7 +161,7 @@ class RunningJob:
 
     @property
     def attempt(self) -> int:
-        """Which attempt of this run this is, from 1."""
+        """The number of this attempt within its run, from 1."""
         return self.claimed.attempt
 
     @property
@@ -171,7 +171,7 @@ class RunningJob:
 
     @property
     def max_attempts(self) -> int:
-        """After how many attempts the job is dead."""
+        """The number of attempts after which the job is dead."""
         return self.claimed.max_attempts
 
     @property
@@ -186,7 +186,7 @@ class RunningJob:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """The producer's own object, empty where none was given."""
+        """The producer's own object, empty if none was given."""
         raw = self.claimed.job.meta
         return decode(raw) if raw else {}
 
@@ -199,32 +199,32 @@ class RunningJob:
 
     @property
     def cancel_requested(self) -> bool:
-        """Whether somebody asked for this job to be cancelled, or its lease is gone."""
+        """Whether cancellation of this job was requested, or its lease is gone."""
         return self.revoked or bool(self.cancel_by)
 
     def stage(self, name: str) -> AbstractContextManager[None]:
-        """Open a span of this attempt's trace, where there is one."""
+        """Open a span of this attempt's trace, if there is one."""
         return UNTRACED if self.trace is None else self.trace.stage(name)
 
     def carry_trace(self, jobs: Sequence[Job]) -> Sequence[Job]:
-        """Return jobs that are submitted from here this one's trace, unless they have their own."""
+        """Return jobs that are submitted from here with this one's trace, unless they have their own."""
         given = self.trace_context()
         return jobs if given is None else [with_context(job, given) for job in jobs]
 
     def trace_context(self) -> TraceContext | None:
-        """Return the context of whatever runs now, for jobs and requests that leave from here."""
+        """Return the current trace context, for jobs and requests that leave from here."""
         return context_of(self.claimed.job) if self.trace is None else self.trace.context
 
     def progress(self, share: float | None, message: str = "") -> None:
-        """Report how far the work is: a share from 0 to 1 (or None), and words."""
+        """Report how far the work is: a share from 0 to 1 (or None), and a message."""
         if share is not None and not 0.0 <= share <= 1.0:
             raise ValueError(f"progress share {share!r} is not between 0 and 1")
         self._sink(self, None if share is None else float(share), message[:1000], False)
 
     def log(self, line: str) -> None:
-        """Keep a line with the job (64 KiB an attempt; the rest is dropped, and says so).
+        """Keep a line with the job (64 KiB an attempt; the rest is dropped, and the log says so).
 
-        Who follows the job sees it at once, up to 1,000 characters of it.
+        Clients that follow the job see it at once, up to 1,000 characters of it.
         """
         if self._log_size < MAX_LOG_CHARACTERS:
             self._sink(self, None, line[:1000], True)
@@ -234,9 +234,9 @@ class RunningJob:
         """Keep printed text with the job."""
         if self._log_size >= MAX_LOG_CHARACTERS:
             return
-        room = MAX_LOG_CHARACTERS - self._log_size
-        if len(text) > room:
-            text = text[:room] + "\n… the rest was dropped: over 64 KiB\n"
+        free = MAX_LOG_CHARACTERS - self._log_size
+        if len(text) > free:
+            text = text[:free] + "\n… the rest was dropped: over 64 KiB\n"
         self._log.append(text)
         self._log_size += len(text)
 
@@ -253,7 +253,7 @@ class RunningJob:
         return "".join(self._log)
 
 
-def _yeses(effects: Sequence[StoredEffect]) -> tuple[Permission, ...]:
+def _permissions(effects: Sequence[StoredEffect]) -> tuple[Permission, ...]:
     return tuple(yes for each in effects for yes in each.vetted)
 
 
@@ -287,7 +287,7 @@ def leave_worker() -> RunningJob | None:
 
 @contextmanager
 def worker_running() -> Iterator[None]:
-    """While the block runs, calls of the public surface without a job are refused in this process."""
+    """While the block runs, reject calls of the public API without a job in this process."""
     global _workers
     _workers += 1
     try:
@@ -300,19 +300,20 @@ def require_job(name: str) -> None:
     """Raise NoActiveJob for a call without a job in a process that runs a worker."""
     if _forked:
         raise NoActiveJob(
-            f"{name}: this process was forked by a handler, and the job is its parent's: hand the "
-            f"result back, and call it there. To leave the job out on purpose: {outside_name(name)}"
+            f"{name}: this process was forked by a handler, and the job belongs to its parent: return the "
+            "result to the parent, and call it there. To call it without a job on purpose: "
+            f"{outside_name(name)}"
         )
     if _workers:
         raise NoActiveJob(
             f"{name}: no job is running on this thread, and this process runs a worker: call it "
-            "inside a handler; a thread that a handler starts has its job where it runs in "
-            f"contextvars.copy_context(). To leave the job out on purpose: {outside_name(name)}"
+            "inside a handler; a thread that a handler starts has its job if it runs in "
+            f"contextvars.copy_context(). To call it without a job on purpose: {outside_name(name)}"
         )
 
 
 def outside_name(name: str) -> str:
-    """Return the name of the call that needs no job: `dao.outside.insert_case` of `dao.insert_case`."""
+    """Return the name of the call that needs no job: `dao.outside.insert_case` for `dao.insert_case`."""
     module, _, call = name.rpartition(".")
     return f"{module}.outside.{call}"
 

@@ -19,7 +19,7 @@ def provide_standard_streams() -> None:
             _open_nothing(descriptor)
     for descriptor, name in enumerate(_NAMES):
         if getattr(sys, name) is None:
-            # Not over the descriptor: where that is open, it is a file that somebody else opened.
+            # Not over the descriptor: if that is open, it is a file that other code opened.
             stream = open(os.devnull, "w" if descriptor else "r", encoding="utf-8")  # noqa: SIM115
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)

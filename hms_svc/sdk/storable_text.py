@@ -1,4 +1,4 @@
-"""Words of handlers made such that a broker can write them: no job's words may hold up another's."""
+"""Texts of handlers in a form that a broker can store: one job's text must not block another's."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from hms_svc.domain.outcome import Disposition, Failure
 LONGEST_DETAIL: Final = 4000
 
 
-def writable(words: object) -> str:
-    """Return text without lone surrogates (they are spelt out as escapes), of anything that was submitted."""
-    if type(words) is not str:
+def writable(text: object) -> str:
+    """Return anything as text without lone surrogates (they become escapes)."""
+    if type(text) is not str:
         try:
-            words = str(words)
-        except BaseException:  # noqa: BLE001 - code of the handler's, run once more
-            return f"<{type(words).__name__} that cannot be put into words>"
-    return words if words.isascii() else words.encode(errors="backslashreplace").decode()
+            text = str(text)
+        except BaseException:  # noqa: BLE001 - str() is the handler's code
+            return f"<{type(text).__name__} that cannot be converted to text>"
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
 def writable_disposition(disposition: Disposition) -> Disposition:
-    """Return the disposition with all of its words writable, and its detail of bounded length."""
+    """Return the disposition with all of its texts storable, and its detail of bounded length."""
     changes: dict[str, Any] = {}
     for name in ("reason", "by", "detail", "log"):
         given = getattr(disposition, name)
         if given is None:
             changes[name] = ""
-        elif given and (words := writable(given)) is not given:
-            changes[name] = words
+        elif given and (text := writable(given)) is not given:
+            changes[name] = text
     detail = changes.get("detail", disposition.detail)
     if len(detail) > LONGEST_DETAIL:
         changes["detail"] = detail[:LONGEST_DETAIL] + "…"

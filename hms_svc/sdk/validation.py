@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from hms_svc.sdk.running_job import RunningJob
 
 NO_FAULT: Final = (ValidationFailed, ActionHeld, Outage, LeaseLost, JobOutcome)
-"""What a validator may raise without being broken."""
+"""What a validator may raise deliberately."""
 LONGEST_SHOWN: Final = 80
 
 
 class ValidatorFault(HmsError):
-    """A validator broke: carries its name, and the error as its cause."""
+    """A validator failed: carries its name, and the error as its cause."""
 
     def __init__(self, validator: str) -> None:
         super().__init__(validator)
@@ -30,7 +30,7 @@ class ValidatorFault(HmsError):
 
 
 class ChainLink:
-    """One validator of a type's chain. A no is raised; what broke is ValidatorFault's cause."""
+    """One validator of a type's chain. A rejection is raised; ValidatorFault's cause is what failed."""
 
     __slots__ = ("_function", "is_async", "name")
 
@@ -52,7 +52,7 @@ class ChainLink:
             self._check(answer)
 
     def ask_here(self, payload: Any, await_here: Callable[[Awaitable[Any]], Any]) -> None:
-        """Call a plain validator on this thread; `await_here` ends what turns out to be awaitable."""
+        """Call a plain validator on this thread; `await_here` runs what turns out to be awaitable."""
         with self._faults():
             answer = self._function(payload)
             while isawaitable(answer):
@@ -71,7 +71,7 @@ class ChainLink:
             raise ValidatorFault(self.name) from error
 
     def _check(self, answer: Any) -> None:
-        """Raise a no: None is a yes, what could have been raised counts as raised, the rest by its truth."""
+        """Raise a rejection: None accepts, a returned outcome counts as raised, anything else by its truth."""
         if answer is None or answer is True:
             return
         if isinstance(answer, BaseException):
@@ -79,8 +79,12 @@ class ChainLink:
         if isgenerator(answer) or isasyncgen(answer):
             raise TypeError(f"{self.name} is a generator function: it must return its answer")
         if not answer:
-            told = "said no" if answer is False else f"returned {shown(answer)}, which is not true"
-            raise ValidationFailed(f"{self.name} {told}", validator=self.name)
+            detail = (
+                "returned False"
+                if answer is False
+                else f"returned {shown(answer)}, which is not true"
+            )
+            raise ValidationFailed(f"{self.name} {detail}", validator=self.name)
 
 
 def chain_of(declared: JobType) -> list[ChainLink]:
@@ -89,13 +93,13 @@ def chain_of(declared: JobType) -> list[ChainLink]:
 
 
 def read_payload(job: RunningJob, declared: JobType) -> None:
-    """Set `job.payload` to the model's instance, where there is a model."""
+    """Set `job.payload` to the model's instance, if there is a model."""
     if declared.payload is not None:
         job.payload = parse_payload(declared.payload, job.data)
 
 
 def shown(answer: object) -> str:
-    """Return what a function of a service returned, in at most 80 characters."""
+    """Return the return value of a service's function, in at most 80 characters."""
     try:
         return writable(repr(answer))[:LONGEST_SHOWN]
     except Exception:  # noqa: BLE001 - the repr is the service's code
@@ -103,7 +107,7 @@ def shown(answer: object) -> str:
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """Return the name that a validator or handler goes by."""
+    """Return the name of a validator or handler in messages."""
     return getattr(function, "__name__", type(function).__name__)
 
 

@@ -1,4 +1,4 @@
-"""The built-in job types, one a file: the living example for users."""
+"""The built-in job types, one per file; also examples for users."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def builtin_registry(
     ready: bool = False,
     only: Collection[str] | None = None,
 ) -> Registry:
-    """Declare every built-in type. The arguments are the settings of the same names.
+    """Return a registry of all built-in types. The arguments are the settings of the same names.
 
-    `agencies` is what the agencies file says, None is no agencies.
+    `agencies` is the content of the agencies file; None means no agencies.
 
-    `only` leaves all others out, unread: enough for checking payloads of these types.
-    With `ready`, as workers want it, what the handlers will need is read and
-    checked now: a places file or webhook that cannot be used is BadSetting.
-    Without it nothing is read: enough for checking payloads.
+    `only` leaves all others out, unloaded: enough for validating payloads of these types.
+    With `ready`, as workers require it, what the handlers will need is loaded and
+    checked now: an unusable places file or webhook is BadSetting.
+    Without it nothing is loaded: enough for validating payloads.
     """
     from hms_svc.sdk.registry import Registry
     from hms_svc.services.places import Places

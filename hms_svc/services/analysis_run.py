@@ -1,4 +1,4 @@
-"""`analysis.run`: the long job. It reports progress, can be cancelled, and leaves a document."""
+"""`analysis.run`: a long job that reports progress, can be cancelled, and produces a document."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TIMEOUT_SECONDS: Final = 24 * 3600.0
 
 
 class AnalysisRequest(BaseModel):
-    """What to analyse: `values`, or how far the city's places lie from their middle, in metres.
+    """The input: `values`, or the distances of the city's places from their centre, in metres.
 
     The work is cut into `steps`; each takes `seconds_per_step` longer than it needs.
     """
@@ -32,20 +32,20 @@ class AnalysisRequest(BaseModel):
 
     @model_validator(mode="after")
     def numbers_have_values(self) -> AnalysisRequest:
-        """Refuse to analyse no numbers."""
+        """Reject an analysis of numbers without values."""
         if self.dataset == "numbers" and not self.values:
             raise ValueError("dataset numbers needs values")
         return self
 
 
 class AnalysisService:
-    """Computes summary statistics, a slice of the data a step."""
+    """Computes summary statistics, a part of the data per step."""
 
     def __init__(self, places: Places) -> None:
         self._places = places
 
     async def analyse(self, job: RunningJob) -> dict[str, Any] | Cancel:
-        """Return the document, or call the job off where somebody asked for that."""
+        """Return the document, or cancel the job if that was requested."""
         request: AnalysisRequest = job.payload
         given = request.values
         if request.dataset == "places":

@@ -1,4 +1,4 @@
-"""`crew.notify`: tells the street crew of a case, by a signed webhook where one is configured."""
+"""`crew.notify`: notifies the street crew of a case, by a signed webhook if one is configured."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TYPE: Final = "crew.notify"
 
 
 class CrewNotice(BaseModel):
-    """What the crew is told. The place is in WGS 84 degrees; further fields are handed on."""
+    """The notice for the crew. The place is in WGS 84 degrees; further fields are passed on."""
 
     model_config = ConfigDict(defer_build=True, strict=True, frozen=True, extra="allow")
 
@@ -28,13 +28,13 @@ class CrewNotice(BaseModel):
 
 
 class CrewService:
-    """Delivers notices, or records them in the job's result where no webhook is configured."""
+    """Delivers notices, or records them in the job's result if no webhook is configured."""
 
     def __init__(self, webhook: Webhook) -> None:
         self._webhook = webhook
 
     async def notify(self, job: RunningJob) -> dict[str, Any]:
-        """Deliver once the receiver says 2xx; the job's id names the message at every attempt."""
+        """Deliver until the receiver answers 2xx; the job's id identifies the message at every attempt."""
         if not self._webhook.configured:
             notice: CrewNotice = job.payload
             record = notice.model_dump(include=set(CrewNotice.model_fields))

@@ -1,4 +1,4 @@
-"""`drill.run`: the operators' fire drill. A job that ends as it is told, to see what happens then."""
+"""`drill.run`: a drill for operators. The job ends as requested, to see what happens then."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXIT_CODE: Final = 70
 
 
 class DrillRequest(BaseModel):
-    """What is to happen, after `seconds` of sleep. `message` is what it says."""
+    """The requested end, after `seconds` of sleep. `message` is its text."""
 
     model_config = ConfigDict(defer_build=True, strict=True, frozen=True, extra="allow")
 
@@ -29,7 +29,7 @@ class DrillRequest(BaseModel):
 
 
 class DrillFailed(HmsError):
-    """The error that a drill was told to raise."""
+    """The error that a drill was requested to raise."""
 
 
 async def drill(job: RunningJob) -> dict[str, Any]:
@@ -49,7 +49,7 @@ async def drill(job: RunningJob) -> dict[str, Any]:
 
 
 def declare(registry: Registry) -> None:
-    """Add the type to a registry: quick to retry, and vetted, for a drill may end a worker."""
+    """Add the type to a registry: with quick retries, and vetted, since a drill may end a worker."""
     registry.job(
         TYPE,
         payload=DrillRequest,

@@ -1,4 +1,4 @@
-"""`envelope.receive`: an envelope that no mapping took; a retry delivers it once one does."""
+"""`envelope.receive`: an envelope that no mapping matched; a retry delivers it once one does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TYPE: Final = RECEIVE
 
 
 class ReceivedEnvelope(BaseModel):
-    """A CloudEvent 1.0 as JSON; further attributes are handed on."""
+    """A CloudEvent 1.0 as JSON; further attributes are passed on."""
 
     model_config = ConfigDict(defer_build=True, strict=True, frozen=True, extra="allow")
 
@@ -29,7 +29,7 @@ class ReceivedEnvelope(BaseModel):
 
 
 class EnvelopeService:
-    """Looks the mapping up again, in the agencies file of today."""
+    """Looks up the mapping again, in the current agencies file."""
 
     def __init__(self, agencies: Agencies) -> None:
         self._agencies = agencies
@@ -39,19 +39,19 @@ class EnvelopeService:
         try:
             envelope = read_envelope(job.data)
         except BadInput as error:
-            return DeadLetter(f"no CloudEvent 1.0: {error}")
+            return DeadLetter(f"not a CloudEvent 1.0: {error}")
         type = self._agencies.job_type_of(envelope.source, envelope.type)
         if type is None:
             return DeadLetter(
-                f"no mapping takes {envelope.type} of {envelope.source}: "
-                "mend the agencies file, start the workers again, then retry"
+                f"no mapping matches {envelope.type} of {envelope.source}: "
+                "correct the agencies file, restart the workers, then retry"
             )
         made = envelope.to_job(type, job.claimed.claimed_at)
         carried = job.claimed.job
         made = replace(made, traceparent=carried.traceparent, tracestate=carried.tracestate)
         [answer] = await job.broker.enqueue([made])
         if answer.acceptance is Acceptance.CONFLICT:
-            return DeadLetter(f"job {made.id} came before, with another type or other data")
+            return DeadLetter(f"job {made.id} exists with another type or other data")
         return {"job_id": made.id, "type": type}
 
 

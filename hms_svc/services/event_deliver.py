@@ -1,4 +1,4 @@
-"""`event.deliver`: tells a receiver of the agencies file of one event, by a signed webhook."""
+"""`event.deliver`: notifies a receiver of the agencies file of one event, by a signed webhook."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GONE: Final = 410
 
 
 class Delivery(BaseModel):
-    """Who is told, by the name in the agencies file, and the CloudEvent that is posted."""
+    """The receiver's name in the agencies file, and the CloudEvent that is posted."""
 
     model_config = ConfigDict(defer_build=True, strict=True, frozen=True)
 
@@ -32,7 +32,7 @@ class Delivery(BaseModel):
 
 
 class DeliveryService:
-    """Knows the receivers of today: a job for one that is gone is given up."""
+    """Delivers to the current receivers: a job for a removed one is given up."""
 
     def __init__(
         self,
@@ -43,13 +43,13 @@ class DeliveryService:
         self._webhooks = {each.name: _webhook(each, allowed_hosts, ca_file) for each in receivers}
 
     async def deliver(self, job: RunningJob) -> dict[str, Any] | DeadLetter:
-        """Deliver once the receiver says 2xx; the event's id names the message at every attempt."""
+        """Deliver until the receiver answers 2xx; the event's id identifies the message at every attempt."""
         delivery: Delivery = job.payload
         webhook = self._webhooks.get(delivery.receiver)
         if webhook is None:
             return DeadLetter(
                 f"receiver {delivery.receiver} is not in the agencies file: "
-                "discard, or put it back, start the workers again, then retry"
+                "discard the job; or add the receiver again, restart the workers, then retry"
             )
         message_id = str(delivery.event.get("id", job.id))
         try:
@@ -61,7 +61,7 @@ class DeliveryService:
             )
         except DeliveryFailed as error:
             if error.status == GONE:
-                return DeadLetter(f"receiver {delivery.receiver} answered 410: it is gone")
+                return DeadLetter(f"receiver {delivery.receiver} answered 410, gone for good")
             raise
         return {"status": status}
 

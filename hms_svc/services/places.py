@@ -17,7 +17,7 @@ from hms_svc.domain.utf8 import without_mark
 
 BUNDLED: Final = Path(__file__).parent / "data" / "places.geojson"
 METRES_PER_DEGREE: Final = 111_195.0
-"""Of latitude, on a sphere of 6,371 km."""
+"""Metres per degree of latitude, on a sphere of 6,371 km."""
 CELL_DEGREES: Final = 0.01
 CELLS_AROUND: Final = 36_000
 
@@ -28,7 +28,7 @@ Area: TypeAlias = "tuple[Line, ...]"
 
 
 class PlaceKind(StrEnum):
-    """What a feature's property `kind` may say; features of other kinds are passed over."""
+    """The supported values of a feature's property `kind`; features of other kinds are skipped."""
 
     HOSPITAL = "hospital"
     SCHOOL = "school"
@@ -65,9 +65,9 @@ _Segment: TypeAlias = "tuple[str, Position, Position]"
 
 
 class PlaceIndex:
-    """Places by grid cells of a hundredth of a degree: a question looks at a few cells.
+    """Places by grid cells of a hundredth of a degree: a lookup reads a few cells.
 
-    Areas are kept by the rows of the grid that they reach over.
+    Areas are kept by the rows of the grid that they cover.
     """
 
     def __init__(self, places: Iterable[Place]) -> None:
@@ -83,9 +83,9 @@ class PlaceIndex:
                     self._cells.setdefault((place.kind, row, column), []).append(segment)
 
     def nearest(self, kind: PlaceKind, lat: float, lon: float, reach_m: float) -> NearPlace | None:
-        """Return the nearest place of a kind within `reach_m` metres, None where there is none.
+        """Return the nearest place of a kind within `reach_m` metres, None if there is none.
 
-        A place is 0 m away from where its own grounds are.
+        The distance is 0 m within the place's own area.
         """
         for name, rings in self._areas.get((kind, _row(lat)), ()):
             if is_inside((lat, lon), rings):
@@ -110,23 +110,23 @@ class PlaceIndex:
 
 
 class Places:
-    """A places file that is read at the first need; None is the bundled one."""
+    """A places file that is read on first use; None means the bundled one."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path or BUNDLED
         self._index: PlaceIndex | None = None
 
     def load(self) -> PlaceIndex:
-        """Return the index, read now or before. Raises BadSetting where the file cannot be used."""
+        """Return the index, read now or before. Raises BadSetting if the file cannot be used."""
         if self._index is None:
             self._index = PlaceIndex(read_places(self._path))
         return self._index
 
 
 def read_places(path: Path) -> list[Place]:
-    """Read the known kinds from a GeoJSON FeatureCollection (RFC 7946), whatever their geometry.
+    """Read the known kinds from a GeoJSON FeatureCollection (RFC 7946), with any geometry.
 
-    Features of other kinds, and those without a geometry or with an empty one, are passed over.
+    Features of other kinds, and those without a geometry or with an empty one, are skipped.
     Raises BadSetting that names the file, the feature by its number from 0, and what is wrong.
     """
     try:
@@ -172,7 +172,7 @@ def is_inside(place: Position, area: Area) -> bool:
 
 
 def _is_west_of(place: Position, start: Position, end: Position) -> bool:
-    """Return whether the way due east from a place crosses the side from `start` to `end`."""
+    """Return whether the line due east from a place crosses the side from `start` to `end`."""
     lat, lon = place
     if (start[0] > lat) == (end[0] > lat):
         return False
@@ -180,7 +180,7 @@ def _is_west_of(place: Position, start: Position, end: Position) -> bool:
 
 
 def _place(feature: Any) -> Place | None:
-    """Return what a feature describes, None where that is no place of ours or nowhere."""
+    """Return the place that a feature describes, None if its kind is unknown or it has no position."""
     known = _object(feature, "it")
     properties = _object(known.get("properties") or {}, "its properties")
     kind = properties.get("kind")
@@ -200,7 +200,7 @@ def _place(feature: Any) -> Place | None:
 
 
 def _read_geometry(given: Any, lines: list[Line], areas: list[Area]) -> None:
-    """Add what a geometry has to lines and areas; raise ValueError for what is none."""
+    """Add the parts of a geometry to lines and areas; raise ValueError for an invalid one."""
     geometry = _object(given, "its geometry")
     kind = geometry.get("type")
     if kind == "GeometryCollection":
@@ -222,26 +222,26 @@ def _read_geometry(given: Any, lines: list[Line], areas: list[Area]) -> None:
         case "MultiPolygon":
             areas.extend(_area(each, kind) for each in _array(coordinates, kind))
         case _:
-            raise ValueError(f"its geometry has the type {kind!r:.40}, which GeoJSON does not know")
+            raise ValueError(f"its geometry has the type {kind!r:.40}, which is not a GeoJSON type")
 
 
 def _object(given: Any, name: str) -> Mapping[str, Any]:
     if not isinstance(given, dict):
-        raise ValueError(f"want an object, and {name} is {given!r:.40}")
+        raise ValueError(f"{name} must be an object, not {given!r:.40}")
     return given
 
 
 def _array(given: Any, name: str) -> Sequence[Any]:
     if not isinstance(given, list):
-        raise ValueError(f"want an array for {name}, not {given!r:.40}")
+        raise ValueError(f"{name} must be an array, not {given!r:.40}")
     return given
 
 
 def _area(given: Any, name: str) -> Area:
-    return tuple(_ring(each, name) for each in _array(given, name))
+    return tuple(_closed_line(each, name) for each in _array(given, name))
 
 
-def _ring(given: Any, name: str) -> Line:
+def _closed_line(given: Any, name: str) -> Line:
     ring = _line(given, name)
     return ring if ring[0] == ring[-1] else (*ring, ring[0])
 
@@ -260,7 +260,7 @@ def _positions(given: Any, name: str) -> Line:
 def _position(given: Any) -> Position:
     pair = given[:2] if isinstance(given, list) else ()
     if len(pair) != 2 or not all(type(each) in {int, float} for each in pair):
-        raise ValueError(f"want a position [longitude, latitude], not {given!r:.40}")
+        raise ValueError(f"a position must be [longitude, latitude], not {given!r:.40}")
     lon, lat = float(pair[0]), float(pair[1])
     if not (-90 <= lat <= 90 and -180 <= lon <= 180):
         raise ValueError(f"position {lon}, {lat} is not longitude, latitude")

@@ -25,7 +25,7 @@ USER_ID: Final = re.compile(r"usr-[A-Za-z0-9]{1,32}")
 
 
 class PotholeReport(BaseModel):
-    """What a report says. The place is in WGS 84 degrees; further fields are kept with the case."""
+    """A report. The place is in WGS 84 degrees; further fields are kept with the case."""
 
     model_config = ConfigDict(defer_build=True, strict=True, frozen=True, extra="allow")
 
@@ -47,11 +47,11 @@ class PotholeService:
         self._blocked_users = blocked_users
 
     async def identity(self, report: PotholeReport) -> None:
-        """Refuse ill-formed and blocked users, and those with too many reports within the hour."""
+        """Reject malformed and blocked users, and those with too many reports within the hour."""
         user = report.user_id
         if not USER_ID.fullmatch(user):
             raise ValidationFailed(
-                f"user_id {user!r:.80} is not usr- and 1 to 32 letters or digits, as in usr-44321"
+                f"user_id {user!r:.80} is not usr- followed by 1 to 32 letters or digits, such as usr-44321"
             )
         if user in self._blocked_users:
             raise ValidationFailed(f"user {user} is blocked")
@@ -62,11 +62,11 @@ class PotholeService:
             )
 
     async def duplicate(self, report: PotholeReport) -> None:
-        """Refuse a pothole that has an open case already. The insert looks again, under a lock."""
+        """Reject a pothole that has an open case already. The insert checks again, under a lock."""
         near = await current_job().dao.nearest_case(report.lat, report.lon, kind=KIND)
         if near is not None:
             raise DuplicateCase(
-                f"open case {near.case_id} stands {near.distance_m:.1f} m away",
+                f"open case {near.case_id} is {near.distance_m:.1f} m away",
                 case_id=near.case_id,
             )
 

@@ -1,4 +1,4 @@
-"""`Retry-After` (RFC 9110, 10.2.3): how long somebody asks to be left alone."""
+"""`Retry-After` (RFC 9110, 10.2.3): how long a server asks its clients to wait."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MOST_DIGITS: Final = 9
 
 
 def retry_after_seconds(text: str, now: float) -> float | None:
-    """Read whole seconds, or an HTTP date seen from `now` (Unix seconds); None for anything else, also the past."""
+    """Parse whole seconds, or an HTTP date relative to `now` (Unix seconds); None for anything else, including the past."""
     text = text.strip()
     if text.isascii() and text.isdecimal():
         digits = text.lstrip("0")

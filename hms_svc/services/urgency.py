@@ -1,4 +1,4 @@
-"""How urgent a pothole is: a pure judgement of the places near it."""
+"""How urgent a pothole is: a pure judgement from the places near it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from hms_svc.services.places import PlaceIndex, PlaceKind
 
 
 class Weight(msgspec.Struct, frozen=True):
-    """What a kind of place adds at most: all of it at the place, fading to none at `reach_m`."""
+    """What a kind of place adds at most: all of it at the place, decreasing to none at `reach_m`."""
 
     points: int
     reach_m: float
-    words: str
+    label: str
 
 
 BASE: Final = 20
@@ -26,7 +26,7 @@ WEIGHTS: Final = {
 
 
 class Assessment(msgspec.Struct, frozen=True):
-    """An urgency from 0 to 100, and the reasons for it in words."""
+    """An urgency from 0 to 100, and the reasons for it as text."""
 
     urgency: int
     reasons: tuple[str, ...]
@@ -43,7 +43,7 @@ def assess(places: PlaceIndex, lat: float, lon: float) -> Assessment:
         added = weight.points * (1.0 - near.distance_m / weight.reach_m)
         points += added
         reasons.append(
-            f"the {weight.words} {near.name} is {near.distance_m:.0f} m away (+{added:.0f})"
+            f"the {weight.label} {near.name} is {near.distance_m:.0f} m away (+{added:.0f})"
         )
     if not reasons:
         reasons.append("no hospital, school or school-bus route is near")

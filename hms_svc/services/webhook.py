@@ -1,4 +1,4 @@
-"""A signed webhook (standardwebhooks.com) that cannot be turned against the inner network."""
+"""A signed webhook (standardwebhooks.com) that cannot be abused to reach the internal network."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS: Final = 10.0
 _ASKS_FOR_TIME: Final = (429, 503)
 DELIVERY_SLOTS: Final = 5
-"""How many deliveries of one type a worker has under way, at most: they wait for others."""
+"""The most deliveries of one type that a worker has under way: they wait for other services."""
 
 
 class Webhook:
-    """One configured address. Its host is resolved once a delivery, and the address pinned.
+    """One configured address. Its host is resolved once per delivery, and the address is pinned.
 
-    Addresses that are not public are refused unless the host
-    stands in `allowed_hosts` by name. Redirects are not followed, proxies not used.
-    `name` is what the address is called where it cannot be used.
+    Addresses that are not public are rejected unless the host
+    is in `allowed_hosts` by name. Redirects are not followed, and proxies are not used.
+    `name` is what errors call the address.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Webhook:
         return bool(self._url)
 
     def check(self) -> None:
-        """Raise BadSetting where an address is configured that cannot be delivered to."""
+        """Raise BadSetting if the configured address cannot be delivered to."""
         if self.configured:
             signing_key(self._secret)
             if self._target().scheme == "https":
@@ -78,12 +78,12 @@ class Webhook:
         content_type: str = "application/json",
         trace: TraceContext | None = None,
     ) -> int:
-        """Post JSON and give the 2xx status; anything else is DeliveryFailed.
+        """Post JSON and return the 2xx status; anything else raises DeliveryFailed.
 
-        Raises Snooze, untried, while a receiver that has not answered is left alone.
+        Raises Snooze, without a request, while requests to an unresponsive receiver are paused.
 
-        `message_id` is the same at every attempt, so that a receiver can tell a repetition;
-        `trace` goes along in the headers of W3C Trace Context.
+        `message_id` is the same at every attempt, so that a receiver can detect repetitions;
+        `trace` is sent in the headers of W3C Trace Context.
         """
         target = self._target()
         stamp = int(self._now())
@@ -101,8 +101,8 @@ class Webhook:
                     addresses = await self._resolve(target)
                     return await self._post(target, addresses, headers, body)
             except TimeoutError as error:
-                words = f"{target.hostname} did not answer within {self._timeout_seconds:g} s"
-                raise DeliveryFailed(words) from error
+                message = f"{target.hostname} did not answer within {self._timeout_seconds:g} s"
+                raise DeliveryFailed(message) from error
 
     def _target(self) -> SplitResult:
         return read_web_address(self._url, self._name)
@@ -162,10 +162,10 @@ class Webhook:
         after = None
         if status in _ASKS_FOR_TIME:
             after = retry_after_seconds(response.headers.get("retry-after", ""), self._now())
-        words = f"{target.hostname} answered {status}, not 2xx"
+        message = f"{target.hostname} answered {status}, not 2xx"
         if after:
-            words += f", and asks for {after:.0f} s"
-        raise DeliveryFailed(words, status=status, retry_after_seconds=after)
+            message += f", and requests a pause of {after:.0f} s"
+        raise DeliveryFailed(message, status=status, retry_after_seconds=after)
 
     def _client(self, scheme: str) -> AsyncClient:
         import httpx

@@ -54,7 +54,7 @@ def test_the_only_worker_is_told_as_gone_and_no_rescue_is_invented(site: Site, f
     assert "2 leases overdue" in doctor.stdout
     why = told(site, "jobs", "why", job_id).stdout
     assert "was last seen" in why
-    assert "there is no live worker to take it back" in why
+    assert "there is no live worker to requeue it" in why
     assert "rescued" not in told(site, "status").stdout
     if fate == "frozen":
         served.thaw()

@@ -131,7 +131,7 @@ def test_a_broker_that_was_emptied_is_a_finding_until_an_operator_accepts(
     city.cli("--read-only", "audit", "accept", "--note", "x", code=6)
     accepted = city.cli("audit", "accept", "--note", "as the copy of Monday has it", "--json").row
     assert (accepted["link"], accepted["signed"]) == (4, False)
-    assert city.cli("audit", "verify").out == "the chain holds\n"
+    assert city.cli("audit", "verify").out == "the chain is intact\n"
     assert "the head at link 4 is kept" in city.cli("doctor").out
     acts = [row["action"] for row in city.cli("audit", "list", "--json").rows]
     assert acts[:2] == ["audit.accept", "audit.accept"]
@@ -160,7 +160,7 @@ def test_a_broker_of_one_process_proves_nothing_and_says_so(
 ) -> None:
     cli("queues", "pause", "x.y")
     monkeypatch.setenv("HMS_SVC_BROKER_URL", "memory://")
-    assert "memory:// goes away with its process" in cli("audit", "verify", code=1).out
+    assert "memory:// ends with its process" in cli("audit", "verify", code=1).out
     assert "memory:// keeps none" in cli("doctor").out
 
 

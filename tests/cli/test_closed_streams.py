@@ -50,8 +50,8 @@ def test_what_is_accepted_ends_with_0_whatever_is_closed(folder: Path, closed: s
 @pytest.mark.parametrize(
     ("command", "code", "words"),
     [
-        ("$H enqueue -", 2, "standard input:1: empty: no JSON value"),
-        ("$H jobs edit ID", 2, "jobs edit takes --data FILE or --set path=value"),
+        ("$H enqueue -", 2, "standard input:1: empty: expected a JSON value"),
+        ("$H jobs edit ID", 2, "jobs edit requires --data FILE or --set path=value"),
         ("$H jobs edit ID --data -", 2, "standard input"),
         ("$H queues purge crew.notify", 0, ""),
         ("$H jobs discard --where state:queued", 0, ""),

@@ -18,14 +18,14 @@ def test_without_a_terminal_it_says_what_there_is_instead(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--attach", "status"], "--attach is the console's"),
-        (["--concurrency", "3", "serve"], "--concurrency is the console's"),
-        (["--workers", "fibre"], "--workers 'fibre' is none of thread, process"),
-        (["--snapshot", "frame.svg", "--size", "big"], "--size 'big' is not a size like 120x40"),
-        (["--screen", "jbos"], "--screen 'jbos' is none of overview, jobs, failures"),
-        (["--screen", "cases", "--where", "state:dead"], "cases takes none"),
+        (["--attach", "status"], "--attach is an option of the console"),
+        (["--concurrency", "3", "serve"], "--concurrency is an option of the console"),
+        (["--workers", "fibre"], "--workers 'fibre' is not one of thread, process"),
+        (["--snapshot", "frame.svg", "--size", "big"], "--size 'big' is not a size such as 120x40"),
+        (["--screen", "jbos"], "--screen 'jbos' is not one of overview, jobs, failures"),
+        (["--screen", "cases", "--where", "state:dead"], "cases takes no filter"),
         (["--where", "state:gone"], "state"),
-        (["--where", "state:dead", "status"], "--where is the console's"),
+        (["--where", "state:dead", "status"], "--where is an option of the console"),
         (["--theme", "pink"], "one of dark, light, contrast, sixteen"),
     ],
 )

@@ -45,9 +45,9 @@ def test_a_context_says_where_things_are_and_inherits_all_else(file: Path, tmp_p
 
 
 def test_a_context_that_there_is_not_is_named_with_those_there_are(file: Path) -> None:
-    with pytest.raises(BadSetting, match=r"no context 'tow' .*; there are three, two"):
+    with pytest.raises(BadSetting, match=r"no context 'tow' .*; the contexts are three, two"):
         load_settings(environ={"HMS_SVC_CONFIG": str(file)}, context="tow")
-    with pytest.raises(BadSetting, match=r"\[contexts.two\] in the configuration file names one"):
+    with pytest.raises(BadSetting, match=r"\[contexts.two\] in the configuration file defines one"):
         load_settings(environ={"HMS_SVC_CONFIG": ""}, context="two")
 
 
@@ -57,7 +57,7 @@ def test_a_context_whose_other_half_would_be_that_of_this_machine_is_refused(
 ) -> None:
     path = tmp_path / "config.toml"
     path.write_text(f'[contexts.half]\n{named} = "sqlite:///elsewhere.db"\n')
-    with pytest.raises(BadSetting, match="name broker_url and database_url, or data_dir"):
+    with pytest.raises(BadSetting, match="set broker_url and database_url, or data_dir"):
         load_settings(environ={"HMS_SVC_CONFIG": str(path)}, context="half")
 
 

@@ -121,7 +121,7 @@ DRAIN = ("-m", "hms_svc", "serve", "--drain", "--no-http")
         (", timeout_seconds=-3", "city.py:4: type fee.charge: timeout_seconds -3 is not a number"),
         (", payload=dict", "city.py:4: type fee.charge: payload dict is not a class"),
         (", validators=['x']", "city.py:4: type fee.charge: validators[0] 'x' is not a function"),
-        (", time_zone='Nowhere'", "city.py:4: type fee.charge: time zone 'Nowhere' is not known"),
+        (", time_zone='Nowhere'", "city.py:4: type fee.charge: time zone 'Nowhere' is unknown"),
         (", nosuch=1", "importing city raised TypeError: Registry.job() got an unexpected keyword"),
     ],
 )
@@ -138,11 +138,11 @@ def test_serve_refuses_an_application_before_it_starts_a_worker(
 @pytest.mark.parametrize(
     ("app", "files", "said"),
     [
-        ("city:registry", {"city": "import nosuchlib"}, "no module 'nosuchlib' on the path ("),
+        ("city:registry", {"city": "import nosuchlib"}, "module 'nosuchlib' was not found ("),
         ("city:registry", {"city": "def broken("}, "importing city raised SyntaxError"),
         ("city:registri", {"city": ""}, "city has no registry 'registri'; there are: registry"),
         ("city:HEAD", {"city": "HEAD = 5"}, "HEAD is int, not a Registry; there are: registry"),
-        ("nowhere:registry", {}, "no module 'nowhere' on the path"),
+        ("nowhere:registry", {}, "module 'nowhere' was not found"),
     ],
 )
 def test_an_application_that_cannot_be_loaded_is_told_in_one_line(
@@ -174,7 +174,7 @@ def test_a_type_that_is_replaced_on_purpose_is_told_by_log_and_doctor(program: R
     assert served.returncode == 0
     assert told in served.stderr
     doctor = program("-m", "hms_svc", "doctor", app="city:registry")
-    assert "✓ app: city:registry can be served" in doctor.stdout
+    assert "✓ app: city:registry can be loaded" in doctor.stdout
     assert f"! app: {told}" in doctor.stdout
 
 
@@ -183,7 +183,7 @@ def test_doctor_names_an_application_that_cannot_be_served(
 ) -> None:
     monkeypatch.setenv("HMS_SVC_APP", "nowhere:registry")
     answer = cli("doctor", code=1)
-    assert "✗ app: app 'nowhere:registry': no module 'nowhere' on the path" in answer.out
+    assert "✗ app: app 'nowhere:registry': module 'nowhere' was not found" in answer.out
 
 
 WORKER = """
@@ -203,8 +203,8 @@ Worker({arguments}).start(charge)
         ),
         ("job", "jobs='fee.charge', validators=5", "script.py:4: type fee.charge: validators 5"),
         ("job", "jobs='Fee Charge'", "script.py:4: type Fee Charge: "),
-        ("job", "jobs=5", "Worker: jobs 5 is not a type, or a list of types"),
-        ("job", "jobs=[]", "Worker: jobs [] is not a type, or a list of types"),
+        ("job", "jobs=5", "Worker: jobs 5 is not a job type or a list of job types"),
+        ("job", "jobs=[]", "Worker: jobs [] is not a job type or a list of job types"),
     ],
 )
 def test_a_worker_script_that_cannot_be_meant_ends_with_2_and_one_line(

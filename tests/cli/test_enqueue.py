@@ -31,13 +31,13 @@ BAD: dict[str, tuple[bytes, str]] = {
     ),
     "a type of ours": (
         b'{"type":"event.deliver","data":{"receiver":"act","event":{}}}',
-        ":1: type event.deliver is made by hms-svc itself",
+        ":1: type event.deliver is reserved for jobs that hms-svc creates itself",
     ),
     "no data": (b'{"type":"x"}', ":1: data is missing"),
     "bad type": (b'{"type":"Bad Type","data":{}}', ":1: type 'Bad Type'"),
     "second line": (b'{"type":"x","data":{}}\n{"type":"x","data":}\n', ":2: not JSON"),
     "NaN": (b'{"type":"x","data":NaN}', ":1: NaN"),
-    "duplicate key": (b'{"type":"x","data":{"a":1,"a":2}}', ":1: key 'a' stands twice"),
+    "duplicate key": (b'{"type":"x","data":{"a":1,"a":2}}', ":1: key 'a' occurs twice"),
     "deep": (b'{"type":"x","data":' + b"[" * 5000 + b"]" * 5000 + b"}", "deeper than 64"),
     "long integer": (b'{"type":"x","data":' + b"9" * 5000 + b"}", "2^63"),
     "lone surrogate": (b'{"type":"x","data":"\\ud800"}', ":1: data: a lone surrogate"),
@@ -115,7 +115,7 @@ def test_the_same_job_again_exists_and_other_data_is_a_conflict(cli: Cli) -> Non
 
 def test_the_same_id_twice_in_one_input_is_a_conflict(cli: Cli) -> None:
     answer = cli("enqueue", "-", stdin=line(id="a") + line(id="a", data=[1]), code=2)
-    assert "stands twice" in answer.err
+    assert "occurs twice" in answer.err
 
 
 def test_raw_bytes_become_a_dead_letter_and_are_kept(cli: Cli, tmp_path: Path) -> None:
@@ -146,13 +146,13 @@ def test_a_misspelt_field_is_refused_from_a_file_and_a_dead_letter_from_a_push(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "takes FILE"),
+        ([], "requires FILE"),
         (["--type", "x", "--delay", "soon"], "a duration such as 90s"),
         (["--type", "x", "--at", "2026-01-01"], "time zone"),
         (["--type", "x", "--delay", "1s", "--at", "2026-01-01T00:00:00Z"], "one of them"),
         (["--type", "x", "--set", "nothing"], "path=value"),
         (["--type", "x", "--timeout", "1"], "--wait"),
-        (["--raw", "f"], "--raw takes --type"),
+        (["--raw", "f"], "--raw requires --type"),
         (["--type", "x", "--count", "0"], "count"),
     ],
 )

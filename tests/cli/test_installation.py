@@ -90,7 +90,7 @@ def test_the_doctor_tells_what_the_agencies_file_says(
     file = tmp_path / "agencies.toml"
     file.write_text('[[sender]]\nname = "a2a"\nsource = "*"\n')
     monkeypatch.setenv("HMS_SVC_AGENCIES_FILE", str(file))
-    assert f"agencies: {file} is in force: senders 1, receivers 0" in cli("doctor").out
+    assert f"agencies: {file} is in use: senders 1, receivers 0" in cli("doctor").out
     file.write_text("[[sender]]\n")
     [bad] = [each for each in cli("doctor", "--json", code=1).rows if each["level"] == "error"]
     assert bad["text"].startswith(f"{file}: sender 1: name is missing")
@@ -203,8 +203,8 @@ def test_an_interrupt_ends_with_130(tmp_path: Path, interruptible: None) -> None
         ("PLACES_FILE", "✗ places: places_file "),
         ("AGENCIES_FILE", "✗ agencies: "),
         ("POLICY_FILE", "✗ policy: "),
-        ("HTTP_TLS_CERTIFICATE", "✗ doors: http_tls_certificate "),
-        ("HTTP_TLS_KEY", "✗ doors: http_tls_key "),
+        ("HTTP_TLS_CERTIFICATE", "✗ http: http_tls_certificate "),
+        ("HTTP_TLS_KEY", "✗ http: http_tls_key "),
     ],
 )
 def test_a_file_that_a_setting_names_and_that_cannot_be_used_is_told_by_the_doctor(
@@ -224,4 +224,4 @@ def test_a_places_file_in_force_is_told_by_the_doctor(
     file = tmp_path / "places.geojson"
     file.write_text('{"type":"FeatureCollection","features":[]}')
     monkeypatch.setenv("HMS_SVC_PLACES_FILE", str(file))
-    assert f"✓ places: {file} is in force: places 0" in cli("doctor").out
+    assert f"✓ places: {file} is in use: places 0" in cli("doctor").out

@@ -41,7 +41,7 @@ def test_an_option_that_stands_twice_adds_up_or_is_refused(
         return
     answer = cli(*names, *given, *given, code=2)
     assert f"'{option.opts[0]}'" in answer.err or option.opts[0] in answer.err, answer.err
-    assert "it stands twice: give it once" in answer.err, answer.err
+    assert "it may be given only once" in answer.err, answer.err
 
 
 def test_scopes_of_a_token_add_up(cli: Cli) -> None:

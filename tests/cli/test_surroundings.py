@@ -157,7 +157,7 @@ UNUSABLE: Final = (
         {"HMS_SVC_DATA_DIR": "data"},
         is_in_deleted_folder=True,
         code=BAD_INPUT,
-        words="want a path from the root: the current folder was deleted",
+        words="expected an absolute path, since the current directory was deleted",
     ),
 )
 
@@ -344,7 +344,7 @@ def test_an_editor_that_cannot_be_run_is_named(site: Site, tmp_path: Path, comma
     os.close(ours)
     os.close(theirs)
     assert done.returncode == BAD_INPUT, done.stderr
-    assert f"the editor {command!r} (VISUAL, else EDITOR) cannot be run: No " in done.stderr
+    assert f"the editor {command!r} (VISUAL, else EDITOR) cannot be started: No " in done.stderr
 
 
 @pytest.mark.parametrize("mode", [0, 0o755])

@@ -72,7 +72,7 @@ def test_undo_asks_on_a_terminal_and_takes_the_name_for_anothers_act(tmp_path: P
     shown, _ = on_a_terminal(tmp_path, "ann", "jobs", "undo", answer="y")
     assert "bob cancelled job " in shown
     assert "note: oops" in shown
-    assert "can come back: 1" in shown
+    assert "can be restored: 1" in shown
     assert "type bob to undo it" in shown
     assert "nothing was done" in shown
     assert '"cancelled"' in states()

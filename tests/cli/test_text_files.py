@@ -68,9 +68,9 @@ def test_a_byte_order_mark_is_passed_over(
 @pytest.mark.parametrize(
     ("encoding", "words"),
     [
-        ("utf-16", "not UTF-8 at byte 0: it begins as UTF-16 does; write it as UTF-8"),
-        ("utf-16-le", "not UTF-8 at byte 1: a zero byte, as in UTF-16; write it as UTF-8"),
-        ("utf-32", "not UTF-8 at byte 0: it begins as UTF-32 does; write it as UTF-8"),
+        ("utf-16", "not UTF-8 at byte 0: it begins like UTF-16; save it as UTF-8"),
+        ("utf-16-le", "not UTF-8 at byte 1: a zero byte, as in UTF-16; save it as UTF-8"),
+        ("utf-32", "not UTF-8 at byte 0: it begins like UTF-32; save it as UTF-8"),
         ("latin-1", "not UTF-8 at byte "),
     ],
 )
@@ -102,4 +102,6 @@ def test_bytes_that_are_handed_over_raw_keep_their_mark(tmp_path: Path) -> None:
     file = tmp_path / "raw"
     file.write_bytes(codecs.BOM_UTF8 + JOB.encode())
     told = make_cli(tmp_path / "data")("enqueue", "--raw", "--type", "crew.notify", file, code=3)
-    assert "malformed: begins with a byte-order mark, which JSON does not: leave it out" in told.err
+    assert (
+        "malformed: begins with a byte-order mark, which JSON does not allow: remove it" in told.err
+    )

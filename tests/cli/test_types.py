@@ -19,7 +19,12 @@ def test_a_type_is_shown_with_all_that_is_known_of_it(city: City) -> None:
     assert shown["why"] == cli("queues", "why", "pothole.report", "--json").row["why"]
     assert {job["state"] for job in shown["newest"]} == {"completed", "rejected", "dead"}
     told = cli("queues", "show", "pothole.report").out
-    for words in ("no worker serves it", "up to 2 s, twice as long", "duplicate", "newest results"):
+    for words in (
+        "no worker serves it",
+        "up to 2 s, doubled each time",
+        "duplicate",
+        "newest results",
+    ):
         assert words in told
     assert "no queue 'x.y'" in cli("queues", "show", "x.y", code=2).err
 

@@ -118,7 +118,7 @@ FAILURES: Final = (
     group(1, State.REJECTED, "pothole.report", reason="duplicate", count=1_604,
           newest_detail="open case case-5b1e stands 3.1 m away"),
     group(2, State.REJECTED, "pothole.report", reason="identity", count=212,
-          newest_detail="user_id 'troll' is not usr- and 1 to 32 letters or digits"),
+          newest_detail="user_id 'troll' is not usr- followed by 1 to 32 letters or digits"),
     group(3, State.REJECTED, "pothole.report", reason="payload", count=97,
           newest_detail="data.lat: Input should be less than or equal to 90 (given 123)"),
     group(4, State.REJECTED, "pothole.report", reason="governance", by="photo-from-nowhere", count=19,
@@ -233,7 +233,7 @@ EVENTS: Final = tuple(
 )  # fmt: skip
 SCHEDULES: Final = (
     ScheduleView(
-        type="register.refresh", cron="*/15 * * * *", words="every 15 minutes", next_at=NOW + 4 * MINUTE,
+        type="register.refresh", cron="*/15 * * * *", description="every 15 minutes", next_at=NOW + 4 * MINUTE,
         next_job="tick:register.refresh:1", next_state=State.SCHEDULED, last_at=NOW - 11 * MINUTE,
         last_job="tick:register.refresh:0", last_state=State.COMPLETED,
     ),
@@ -244,7 +244,7 @@ TYPE: Final = TypeDetail(
         QUEUES[1], counters={"accepted": 8_473, "completed": 8_410, "failed": 512, "dead": 7}
     ),
     why="Queue crew.notify is moving: 12 ready jobs, the oldest for 1 s; 3 of its jobs run, of 6 at "
-    "most, and 3 of the 8 slots that serve it are busy; besides, 41 waiting to be tried again.",
+    "most, and 3 of the 8 slots that serve it are busy; besides, 41 waiting to be retried.",
     workers=tuple(
         Serving(
             worker=worker.id, slots=worker.slots, most=6, busy=worker.busy, running=running,

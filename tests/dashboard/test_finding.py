@@ -76,7 +76,7 @@ async def test_what_is_failing_now_is_a_row_of_the_first_screen_and_is_cancelled
         await one.sees("↻ pothole.report      2 OSError: # answered #")
         await one.press("tab", "tab", "tab", "down", "w")
         await one.opened("Message")
-        await one.reads("2 jobs of pothole.report are failing and will be tried again (error)")
+        await one.reads("2 jobs of pothole.report are failing and will be retried (error)")
         await one.reads(", but no live worker serves pothole.report")
         await one.press("escape", "p")
         await one.sees("pothole.report paused")
@@ -273,7 +273,7 @@ async def test_jobs_that_failed_alike_show_what_differs_in_their_payloads(
 async def test_the_page_of_a_type_and_the_list_say_why_jobs_were_snoozed(
     open_console: ConsoleMaker,
 ) -> None:
-    why = "crew.example has not answered 5 times in a row, and is left alone meanwhile"
+    why = "crew.example has not answered 5 times in a row; requests to it are paused"
     async with open_console() as one:
         broker = (await one.operations()).actions._broker
         await one.enqueue("pothole.report", POTHOLE)

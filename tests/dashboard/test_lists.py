@@ -167,7 +167,7 @@ async def test_the_audit_is_asked_for_an_actor_and_an_act(open_console: ConsoleM
         await one.press("/")
         await one.type("act:a*b")
         await one.press("enter")
-        await one.sees("is no name with at most one *")
+        await one.sees("is not a name with at most one *")
 
 
 async def test_cases_are_asked_for_a_state_and_a_kind(open_console: ConsoleMaker) -> None:

@@ -86,7 +86,7 @@ async def test_a_console_that_starts_without_the_database_shows_what_the_broker_
         assert top_has(one, "✗ sqlite")
         assert top_has(one, "database down")
         await one.press("6")
-        await one.sees("this needs the database")
+        await one.sees("this requires the database")
         (tmp_path / "cases.db").rmdir()
         await one.until("the database is open", lambda: not top_has(one, "database down"))
         await one.until("the cases are asked for", lambda: "needs the database" not in one.text())

@@ -106,4 +106,4 @@ async def test_where_there_is_no_act_or_none_may_be_done_it_is_said(
         await one.sees("there is no action that can still be undone")
     async with open_console(read_only=True) as one:
         await one.press("u")
-        await one.sees("job.undo is refused: this session is read-only")
+        await one.sees("job.undo is not allowed: this session is read-only")

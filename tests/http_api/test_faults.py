@@ -58,8 +58,8 @@ async def test_all_faults_of_a_query_are_told_at_once(service: ApiService) -> No
     found = {each["field"]: each["detail"] for each in await errors(service, asked)}
     assert set(found) == {"stat", "limit", "kind", "zzzz"}
     assert found["stat"] == "unknown query parameter 'stat'; did you mean status?"
-    assert found["kind"] == "it stands 2 times: give it once"
-    assert found["zzzz"].endswith("; there are status, kind, limit, cursor")
+    assert found["kind"] == "it occurs 2 times, but may occur only once"
+    assert found["zzzz"].endswith("; the parameters are status, kind, limit, cursor")
     assert [each["field"] for each in await errors(service, "/openapi.json?v=1")] == ["v"]
     listed = await service.client.get("/events?type=a&type=b&follow=false")
     assert listed.status_code == 200

@@ -117,15 +117,15 @@ def test_settings_that_make_no_door_are_named(settings: Settings, tmp_path: Path
     locked.write_bytes(private.private_bytes(*told))
     ours = {"jwt_issuer": "https://login.example", "jwt_audience": "hms-svc"}
     wrong: list[tuple[str, dict[str, Any]]] = [
-        ("http_tls_certificate .* is no certificate", {"http_tls_certificate": junk}),
+        ("http_tls_certificate .* is not a certificate", {"http_tls_certificate": junk}),
         ("http_tls_certificate .* set http_tls_key", {"http_tls_certificate": certificate}),
-        ("http_tls_key .* without http_tls_certificate", {"http_tls_key": key}),
+        ("http_tls_key .* requires http_tls_certificate", {"http_tls_key": key}),
         *(
             (f"http_tls_key .*{each.name}", {"http_tls_certificate": certificate, "http_tls_key": each})
             for each in (other, junk, locked)
         ),
-        ("needs jwt_issuer and jwt_audience", {"jwks_url": "https://login.example/keys"}),
-        ("jwt_issuer .* without jwks_url", ours),
+        ("requires jwt_issuer and jwt_audience", {"jwks_url": "https://login.example/keys"}),
+        ("jwt_issuer .* requires jwks_url", ours),
         ("jwks_url http://login.example .* https", {"jwks_url": "http://login.example/keys", **ours}),
     ]  # fmt: skip
     for match, changed in wrong:

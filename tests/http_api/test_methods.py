@@ -87,6 +87,6 @@ async def test_a_target_may_be_the_whole_address(service: ApiService) -> None:
             answer = await exchange(service, [head(target, *length, host=host) + JOB])
             assert status_of(answer) == 202, (target, host, answer)
     asked = await exchange(service, [head("http://localhost?limit=1", method="GET")])
-    assert (status_of(asked), b"nothing is here" in asked) == (404, True)
+    assert (status_of(asked), b"there is no such path" in asked) == (404, True)
     read = await exchange(service, [head("http://localhost/jobs?limit=1", method="GET")])
     assert (status_of(read), read.count(b'"state"')) == (200, 1)

@@ -48,7 +48,7 @@ async def test_an_array_is_accepted_whole(any_service: ApiService) -> None:
     [
         ([JOB, {"type": "pothole.report", "data": {**POTHOLE, "lat": 95}}], 422, "data.lat"),
         ([JOB, 3], 422, "a job is a JSON object, not a number"),
-        ([{**JOB, "id": "a"}, {**JOB, "id": "a", "data": {"case_id": "x"}}], 409, "stands twice"),
+        ([{**JOB, "id": "a"}, {**JOB, "id": "a", "data": {"case_id": "x"}}], 409, "occurs twice"),
         ([], 422, "an array of 0 jobs"),
         ({**JOB, "priority": "high"}, 422, "priority 'high'"),
         ({**JOB, "expires_at": "9999-12-31T23:59:59-23:59"}, 422, "1970 to 9000"),
@@ -247,7 +247,10 @@ async def test_what_is_made_by_ourselves_alone_is_not_handed_in(
 ) -> None:
     forged = {"type": type, "data": {"receiver": "act", "event": {"type": "case.closed"}}}
     answer = await service.post(forged)
-    assert (answer.status_code, "made by hms-svc itself" in answer.text) == (422, True)
+    assert (answer.status_code, "reserved for jobs that hms-svc creates itself" in answer.text) == (
+        422,
+        True,
+    )
 
 
 async def test_arrays_that_race_for_one_id_are_told_what_became_of_the_rest(
@@ -278,7 +281,10 @@ async def test_a_full_queue_answers_429_until_there_is_room(make_service: Servic
     assert (await service.post([JOB] * 3)).status_code == 202
     refused = await service.post()
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
-    assert "3 jobs of crew.notify wait and 1 would come, where 3 may" in refused.json()["detail"]
+    assert (
+        "3 jobs of crew.notify wait, and 1 more would exceed the limit of 3"
+        in refused.json()["detail"]
+    )
     await service.claim(limit=1)
     mine = {**JOB, "id": "mine"}
     assert (await service.post(mine)).status_code == 202
@@ -330,7 +336,7 @@ async def test_a_full_broker_is_told_by_readiness_and_metrics(
     refused = await service.post()
     assert refused.status_code == 503
     ready = await service.client.get("/readyz")
-    assert (ready.status_code, ready.text) == (503, "broker full: new jobs are refused\n")
+    assert (ready.status_code, ready.text) == (503, "broker full: new jobs are rejected\n")
     metrics = (await service.client.get("/metrics")).text
     assert 'hms_broker_refused_total{kind="redis"} 1.0' in metrics
     assert 'hms_broker_limit_bytes{kind="redis"}' in metrics

@@ -53,7 +53,7 @@ async def test_without_a_token_nothing_comes_in_through_a_proxy(
     assert await accepted(service) == 0
     await service.token(Scope.PRODUCE)
     answer = await exchange(service, [post(JOB, line)])
-    assert told(answer)["detail"].startswith("a bearer token is needed")
+    assert told(answer)["detail"].startswith("a bearer token is required")
 
 
 async def test_without_a_token_no_socket_and_no_console_come_in_through_a_proxy(
@@ -212,7 +212,9 @@ async def test_proxies_are_named_once_there_is_a_token(make_service: ServiceMake
     service = await make_service(http_proxies=("127.0.0.1/32",))
     here: sockets.socket = listen("127.0.0.1:0")
     with here:
-        with pytest.raises(BadSetting, match=r"http_proxies 127\.0\.0\.1/32: there is no token"):
+        with pytest.raises(
+            BadSetting, match=r"http_proxies is 127\.0\.0\.1/32, but there is no token"
+        ):
             await check_exposure(service.api.settings, here, service.api.authentication.is_open)
         await service.token(Scope.PRODUCE)
         await check_exposure(service.api.settings, here, service.api.authentication.is_open)

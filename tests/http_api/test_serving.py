@@ -83,7 +83,7 @@ def test_a_job_comes_in_is_done_and_measured_and_all_ends_well(
     assert httpx.get(f"{service.url}/readyz").text == "ready\n"
 
     code, said = Service(tmp_path, http=service.http).end()
-    assert (code, "another process listens there" in said) == (2, True)
+    assert (code, "another process uses this address" in said) == (2, True)
     assert "--http" in said
 
     api = service.pid_of("hms_svc.processes.http_server_main")
@@ -143,7 +143,7 @@ def test_a_setting_that_makes_no_door_ends_it_before_it_listens(
     [
         (["--http", "127.0.0.1"], "HOST:PORT"),
         (["--http", "nowhere.invalid:80"], "has no address"),
-        (["--http", "127.0.0.1:0", "--no-http"], "give one of them"),
+        (["--http", "127.0.0.1:0", "--no-http"], "use one of them"),
     ],
 )
 def test_an_address_that_is_none_is_named(tmp_path: Path, arguments: list[str], told: str) -> None:

@@ -266,7 +266,7 @@ async def test_an_outage_is_waited_for_once_and_lets_nobody_in(
 def test_tokens_are_made_listed_and_revoked_on_record(tmp_path: Path) -> None:
     cli: Cli = make_cli(tmp_path / "data")
     first = cli("tokens", "create", "portal", "--scope", "produce,view", "--rate", 5, "--json")
-    made, warning = first.row, "from now on the door asks everybody"
+    made, warning = first.row, "from now on the HTTP API requires one"
     assert warning in first.err
     assert set(made) == {"id", "name", "token"}
     assert made["token"].startswith(f"hms_{made['id']}_")
@@ -275,7 +275,7 @@ def test_tokens_are_made_listed_and_revoked_on_record(tmp_path: Path) -> None:
     assert (listed.row["scopes"], listed.row["rate"]) == (["produce", "view"], 5)
     cli("tokens", "revoke", made["id"])
     assert cli("tokens", "list", "--json").row["revoked_at"] is not None
-    assert "no token" in cli("tokens", "revoke", made["id"], code=2).err
+    assert "no valid token" in cli("tokens", "revoke", made["id"], code=2).err
     for arguments in (("--scope", "all"), ("--scope", "view", "--expires", "soon")):
         cli("tokens", "create", "portal", *arguments, code=2)
     cli("tokens", "create", "two words", "--scope", "view", code=2)

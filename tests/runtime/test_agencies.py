@@ -45,9 +45,9 @@ async def test_an_envelope_that_nothing_took_is_a_dead_letter_until_a_mapping_do
         harness.start()
         dead = (await harness.reaches(kept.id)).view
         assert (dead.state, dead.attempt) == (State.DEAD, 1)
-        assert dead.detail.startswith("no mapping takes gov.city.pothole.reported of /a2a/1: ")
+        assert dead.detail.startswith("no mapping matches gov.city.pothole.reported of /a2a/1: ")
         [group] = await harness.engines.inspection.failures()
-        assert group.pattern.startswith("no mapping takes gov.city.pothole.reported of …")
+        assert group.pattern.startswith("no mapping matches gov.city.pothole.reported of …")
 
     mended = read_agencies(MAPPED, "agencies.toml")
     async with open_harness(builtin_registry(agencies=mended)) as harness:

@@ -124,8 +124,8 @@ async def test_a_job_with_a_case_is_not_rejected_for_a_key_that_was_declared_sin
     ("unique", "said"),
     [
         (lambda data: data["nosuch"], "raised KeyError: 'nosuch'"),
-        (lambda data: 7, "gave 7, not a string of 1 to 256 characters"),
-        (lambda data: "", "gave '', not a string"),
+        (lambda data: 7, "returned 7, not a string of 1 to 256 characters"),
+        (lambda data: "", "returned '', not a string"),
         (lambda data: "x" * 257, "not a string of 1 to 256 characters"),
         (lambda data: "\ud800", "a lone surrogate"),
     ],

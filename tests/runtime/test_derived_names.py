@@ -132,7 +132,7 @@ async def test_the_handler_of_a_tick_hands_in_jobs_that_go_on_from_its_id(
     async with open_harness(registry_of(handler)) as harness:
         harness.start()
         told = result_of(await harness.run(id=TICK))
-        assert "begins with hms:, as only ids do that hms-svc makes itself" in told
+        assert "begins with hms:, which is reserved for jobs that hms-svc creates itself" in told
         assert {view.id for view in await letters(harness)} == {
             f"{TICK}.awaited", f"{TICK}:blocking",
         }  # fmt: skip

@@ -112,7 +112,7 @@ async def test_a_deny_after_an_effect_ends_the_run_and_is_not_retried(open_with:
     async with open_with(pay_all, retry=SOON) as (harness, policy):
         view = (await harness.run({"amounts": [1, 1_000_000]})).view
         assert (view.state, view.reason, view.by) == (State.DEAD, "governance", "deny-rule")
-        assert view.detail == f"1000000 is deny; {view.case_id} stands"
+        assert view.detail == f"1000000 is deny; {view.case_id} remains open"
         assert (view.attempt, await amounts_of(harness)) == (1, [1])
         await harness.act(Act.RETRY, view.id)
         again = (await harness.reaches(view.id)).view
@@ -348,7 +348,7 @@ async def test_cancelled_by_its_handler_after_the_case_is_dead(open_harness: Har
         harness.start()
         view = (await harness.run()).view
         assert (view.state, view.reason, view.by) == (State.DEAD, "cancelled", "handler")
-        assert view.detail == f"never mind; {view.case_id} stands"
+        assert view.detail == f"never mind; {view.case_id} remains open"
 
 
 async def test_an_operator_cannot_cancel_away_a_case(open_harness: HarnessMaker) -> None:
@@ -362,7 +362,7 @@ async def test_an_operator_cannot_cancel_away_a_case(open_harness: HarnessMaker)
         await harness.act(Act.CANCEL, retrying.view.id)
         view = (await harness.reaches(retrying.view.id)).view
         assert (view.state, view.reason, view.by) == (State.DEAD, "cancelled", "ravi")
-        assert view.detail == f"{view.case_id} stands"
+        assert view.detail == f"{view.case_id} remains open"
 
 
 async def test_a_deny_beside_a_commit_under_way_is_final(open_with: Any) -> None:

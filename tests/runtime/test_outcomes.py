@@ -65,8 +65,8 @@ NOES = [
     (lambda payload: 0, "returned 0, which is not true"),
     (lambda payload: "", "returned '', which is not true"),
     (lambda payload: [], "returned [], which is not true"),
-    (passed_on(says_no), "said no"),
-    (wrapped(says_no), "said no"),
+    (passed_on(says_no), "returned False"),
+    (wrapped(says_no), "returned False"),
     (lambda payload: Empty(), "returned <tests"),
     (lambda payload: ValidationFailed("returned, not raised"), "returned, not raised"),
 ]

@@ -77,7 +77,7 @@ async def test_operators_see_a_schedule_and_run_it_now(open_harness: HarnessMake
             await harness.engines.broker.wait_for_work(0.01)
         [view] = seen
         assert (view.type, view.cron) == (TYPE, "0 * * * *")
-        assert view.words == "At the start of every hour (UTC)"
+        assert view.description == "At the start of every hour (UTC)"
         assert view.next_state is State.SCHEDULED
         with pytest.raises(Refused):
             await operator(harness, read_only=True).schedules.run(TYPE)

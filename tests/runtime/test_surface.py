@@ -138,7 +138,7 @@ async def test_the_awaitable_surface_follows_the_bus(own_portal: None) -> None:
         await stream.acknowledge(event)
         assert (event.type, event.payload()) == ("case.opened", {})
         assert (await anext(later)).type == "audit.sealed"
-    with pytest.raises(BadInput, match="a group has its own place"):
+    with pytest.raises(BadInput, match="a group has its own position"):
         async with aio.events(group="act", after=0):
             raise AssertionError
 

@@ -82,7 +82,7 @@ async def test_a_handler_may_take_nothing(open_harness: HarnessMaker) -> None:
 
 @pytest.mark.parametrize(
     ("validator", "detail"),
-    [(no, "no said no"), (slow_no, "slow_no said no"), (reasoned_no, "not today")],
+    [(no, "no returned False"), (slow_no, "slow_no returned False"), (reasoned_no, "not today")],
 )
 @pytest.mark.parametrize("handler", [plain, waiting])
 async def test_a_validators_no_rejects_under_its_name(
@@ -251,7 +251,7 @@ async def test_a_no_after_the_case_stands_is_dead_at_once_with_the_case_named(
         harness.start()
         view = (await harness.run()).view
         assert (view.state, view.reason, view.attempt) == (State.DEAD, "regret", 1)
-        assert view.detail == f"too late; {view.case_id} stands"
+        assert view.detail == f"too late; {view.case_id} remains open"
 
 
 class UnreachablePolicy:

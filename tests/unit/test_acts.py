@@ -259,7 +259,7 @@ async def test_a_marked_job_that_is_gone_is_told_beside_the_others(
     ids = await enqueue(operator, 2)
     plan = await operator.operations.actions.plan(Act.CANCEL, [*ids, "gone"])
     assert set(plan.job_ids) == set(ids)
-    assert plan.cannot == (ActOutcome("gone", False, "is not known any more"),)
+    assert plan.cannot == (ActOutcome("gone", False, "is no longer known"),)
     with pytest.raises(UnknownId, match="'gone'"):
         await operator.operations.actions.plan(Act.CANCEL, ["gone"])
 
@@ -298,7 +298,7 @@ async def test_a_draft_at_fault_is_not_handed_in_unless_asked_to(operator: Opera
         await actions.enqueue_test(draft)
     with pytest.raises(MalformedJob, match="data"):
         await actions.enqueue_test(Draft("form", {"type": "x.y"}))
-    with pytest.raises(MalformedJob, match="share one id"):
+    with pytest.raises(MalformedJob, match="share an id"):
         await actions.enqueue_test(Draft("form", {"id": "a", "type": "x.y", "data": 1}), count=2)
     for count in (0, 10_001):
         with pytest.raises(BadInput, match="1 to 10,000"):
@@ -336,7 +336,10 @@ async def test_a_delivery_is_retried_and_never_edited(operator: OperatorHarness,
         [answer] = await broker.enqueue([make_job("event.deliver", {}, now_ms=1)])
         await actions.carry_out(await actions.plan(Act.CANCEL, [answer.job_id]))
     right = "discard" if raw else "retry"
-    with pytest.raises(Refused, match=f"made by hms-svc itself, and never edited: {right} it"):
+    with pytest.raises(
+        Refused,
+        match=f"was created by hms-svc itself and cannot be edited: {right} it",
+    ):
         await actions.draft_edit(answer.job_id, {"receiver": "act"})
 
 
@@ -416,18 +419,18 @@ async def test_a_plan_for_a_worker_tells_what_nobody_else_serves(operator: Opera
     plan = await actions.plan_worker("w-7-a", WorkerState.STOPPING)
     assert plan.unserved == (("x.y", 3), ("x.z", 0))
     assert plan.lines == [
-        "w-7-a claims no more jobs; it has none in hand",
-        "no other live worker claims x.y (3 waiting), x.z",
-        "it is the last worker of its service, which ends too, with its HTTP API",
+        "w-7-a claims no more jobs; it runs no jobs",
+        "no other live worker serves x.y (3 waiting), x.z",
+        "it is the last worker of its service, which exits too, with its HTTP API",
     ]
     await register(operator, "w-7-b")
     quiet = await actions.plan_worker("w-7-a", WorkerState.QUIET)
-    assert quiet.lines[1:] == ["no other live worker claims x.z"]
+    assert quiet.lines[1:] == ["no other live worker serves x.z"]
     await register(operator, "w-7-b", types=("x.y", "x.z"))
     stop = await actions.plan_worker("w-7-a", WorkerState.STOPPING)
     assert stop.lines[1:] == [
-        "other live workers claim all its types",
-        "then it ends, and its service starts no other in its place",
+        "other live workers serve all its types",
+        "then it exits, and its service does not replace it",
     ]
 
 
@@ -441,8 +444,8 @@ async def test_only_workers_that_work_and_shall_go_on_count_as_others(
     await actions.ask_worker("w-7-b", WorkerState.QUIET)
     plan = await actions.plan_worker("w-7-a", WorkerState.STOPPING)
     assert plan.lines[1:] == [
-        "no other live worker claims x.y",
-        "then it ends, and its service starts no other in its place",
+        "no other live worker serves x.y",
+        "then it exits, and its service does not replace it",
     ]
     await actions.ask_worker("w-7-b", WorkerState.STOPPING)
     plan = await actions.plan_worker("w-7-a", WorkerState.STOPPING)
@@ -466,7 +469,7 @@ async def test_a_worker_that_stops_and_a_suspect_lane_are_asked_for_nothing(
     actions = operator.operations.actions
     await register(operator, "w-7-a", state=WorkerState.STOPPING)
     await register(operator, "w-7-lane", lane=Lane.SUSPECT)
-    with pytest.raises(Refused, match="w-7-a is stopping already"):
+    with pytest.raises(Refused, match="w-7-a is already stopping"):
         await actions.ask_worker("w-7-a", WorkerState.WORKING)
     with pytest.raises(Refused, match="suspect lane"):
         await actions.ask_worker("w-7-lane", WorkerState.QUIET)

@@ -121,7 +121,7 @@ async def test_who_asks_to_be_left_alone_is(receiver: Receiver, status: int) -> 
     receiver.server.headers = {"retry-after": "120"}
     assert [await receiver.tell() for _ in range(3)] == [str(status), "later", "later"]
     assert all(120 <= later.for_seconds <= 125 for later in receiver.put_off)
-    assert "127.0.0.1 has asked to be left alone for 120 s" in receiver.put_off[0].why
+    assert "127.0.0.1 has requested a pause of 120 s" in receiver.put_off[0].why
     receiver.now = 120.1
     assert await receiver.tell() == "200"
 

@@ -69,11 +69,14 @@ DAILY = "0 3 * * *"
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"payload": dict}, "payload dict is not a class derived from pydantic.BaseModel"),
     ({"payload": Fee(amount=1)}, "payload Fee"),
-    ({"validators": ["x"]}, "validators[0] 'x' is not a function that takes the payload alone"),
+    (
+        {"validators": ["x"]},
+        "validators[0] 'x' is not a function that takes one argument, the payload",
+    ),
     ({"validators": "x"}, "validators 'x' is not a list or tuple of functions"),
     ({"validators": 5}, "validators 5 is not a list"),
     ({"validators": (one, two)}, "validators[1] two (tests/unit/test_declarations.py:"),
-    ({"validators": (counts,)}, "is a generator function, which says yes to all"),
+    ({"validators": (counts,)}, "is a generator function, which would accept everything"),
     ({"action": 5}, "action 5 is not the name of an action"),
     ({"action": " "}, "action ' ' is not the name of an action"),
     ({"retry": 5}, "retry 5 is not a RetryPolicy, such as RetryPolicy(max_attempts=5)"),
@@ -96,18 +99,18 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"slots": 0}, "slots 0 is not a whole number from 1 to 10000"),
     ({"slots": True}, "slots True"),
     ({"slots": 2.0}, "slots 2.0"),
-    ({"unique": "key"}, "unique 'key' is not a function that takes the payload alone"),
+    ({"unique": "key"}, "unique 'key' is not a function that takes one argument, the payload"),
     ({"unique": two}, "unique two (tests/unit/test_declarations.py:"),
-    ({"unique": later}, "is not a plain function that gives the key at once"),
-    ({"unique": counts}, "is not a plain function that gives the key at once"),
-    ({"time_zone": "Nowhere"}, "time zone 'Nowhere' is not known here"),
+    ({"unique": later}, "is not a plain function that returns the key at once"),
+    ({"unique": counts}, "is not a plain function that returns the key at once"),
+    ({"time_zone": "Nowhere"}, "time zone 'Nowhere' is unknown"),
     ({"time_zone": 5}, "time_zone 5 is not text"),
     ({"schedule": DAILY, "time_zone": "Mars/Olympus"}, "time zone 'Mars/Olympus'"),
     ({"schedule": 5}, "schedule 5 is not text"),
     ({"schedule": "* *"}, "schedule '* *' does not have five fields"),
     ({"schedule": DAILY, "schedule_data": {1}}, "schedule_data {1} is not JSON"),
     ({"schedule_data": float("nan")}, "schedule_data nan is not JSON"),
-    ({"schedule": DAILY, "payload": Fee}, "schedule_data None does not fit Fee"),
+    ({"schedule": DAILY, "payload": Fee}, "schedule_data None does not match Fee"),
     ({"schedule": DAILY, "payload": Fee, "schedule_data": {"amount": "x"}}, "data.amount"),
     ({"replace": "yes"}, "replace 'yes' is not True or False"),
 ]
@@ -133,9 +136,9 @@ def test_an_argument_that_cannot_be_meant_is_named_with_its_place(
         (5, "handler 5 is not a function"),
         (Silent(), "handler Silent() is not a function"),
         (Fee, "handler Fee is not a function"),
-        (two, "does not take the running job alone, or nothing"),
-        (OperatorHarness().two, "does not take the running job alone, or nothing"),
-        (only_named, "does not take the running job alone, or nothing"),
+        (two, "must take the running job or no argument"),
+        (OperatorHarness().two, "must take the running job or no argument"),
+        (only_named, "must take the running job or no argument"),
         (counts, "is a generator function"),
         (streams, "is a generator function"),
     ],
@@ -207,7 +210,7 @@ def test_a_type_of_two_registries_is_refused_unless_one_replaces_the_other() -> 
     older.job("fee.charge")(charge)
     newer.job("fee.charge")(one)
     replacing.job("fee.charge", replace=True)(later)
-    with pytest.raises(BadSetting, match="replace that one on purpose") as caught:
+    with pytest.raises(BadSetting, match=r"or replace it with job\(…, replace=True\)") as caught:
         older.include(newer)
     for handler in (charge, one):
         assert f"test_declarations.py:{handler.__code__.co_firstlineno}" in str(caught.value)

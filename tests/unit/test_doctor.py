@@ -105,4 +105,4 @@ async def test_many_unserved_types_are_named_in_part_and_counted(
     assert told.startswith("20 types unserved, 20 jobs waiting")
     assert told.endswith(f"; no live worker serves {named} and 10 more")
     [left_off] = [finding.text for finding in findings if finding.check == "queues"]
-    assert left_off == "5 types that no live worker serves, beyond a thousand, were not looked at"
+    assert left_off == "5 types that no live worker serves, beyond a thousand, were not checked"

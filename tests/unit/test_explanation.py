@@ -61,7 +61,7 @@ def test_slots_that_hang_are_named_among_the_busy_ones() -> None:
         ({"served": False}, "has waited 1 m 5 s because no live worker serves t; after 7 days"),
         (
             {},
-            "with 12 ready jobs of its type before it; 0 of its type run, of 1 at most, and 3 of the 4",
+            "behind 12 ready jobs of its type; 0 of its type run (the limit is 1), and 3 of the 4",
         ),
     ],
 )
@@ -110,7 +110,7 @@ def test_processing_tells_the_last_progress() -> None:
         ({"state": State.REJECTED, "reason": "governance", "by": "r1"}, "governance (r1) denied"),
         ({"state": State.REJECTED, "reason": "unique", "detail": "held by k"}, "held by k"),
         ({"state": State.DEAD, "reason": "error", "failure": "E: x"}, "2 of 5 attempts with E: x"),
-        ({"state": State.DEAD, "reason": "crashed"}, "died again and again"),
+        ({"state": State.DEAD, "reason": "crashed"}, "died repeatedly"),
         ({"state": State.DEAD, "reason": "timeout"}, "ran out of time"),
         ({"state": State.DEAD, "reason": "malformed"}, "not a job"),
         ({"state": State.DEAD, "reason": "no_handler"}, "no worker serves t"),

@@ -181,12 +181,12 @@ def test_tells_which_terms_no_index_serves(text: str, unserved: tuple[str, ...])
     ("text", "position", "word"),
     [
         ("(state:dead", 0, "never closed"),
-        ("state:dead)", 10, "closes nothing"),
+        ("state:dead)", 10, "has no matching"),
         ("state:", 6, '""'),
         ("a state:gone", 2, "queued"),
         ("colour:red", 0, "no field 'colour'"),
         ("type:Pothole", 0, "pattern"),
-        ("a OR", 4, "follow"),
+        ("a OR", 4, "a term is missing"),
         ("OR a", 0, "term"),
         ('"a', 0, "quote"),
         ("age>soon", 0, "90s"),
@@ -194,7 +194,7 @@ def test_tells_which_terms_no_index_serves(text: str, unserved: tuple[str, ...])
         ("attempts>many", 0, "whole number"),
         ("suspect:maybe", 0, "yes or no"),
         ("data..x:1", 0, "path"),
-        ("-", 1, "follow"),
+        ("-", 1, "a term is missing"),
     ],
 )
 def test_says_where_and_what_would_be_right(text: str, position: int, word: str) -> None:

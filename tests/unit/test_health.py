@@ -70,7 +70,7 @@ SITUATIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "memory full": (
         {"broker": BrokerHealth("redis", True, 0.4, capacity=FULL)},
-        ["down: broker full | 1,000,000 of 1,000,000 bytes are used: new jobs are refused"],
+        ["down: broker full | 1,000,000 of 1,000,000 bytes are used: new jobs are rejected"],
     ),
     "disk full": (
         {
@@ -78,9 +78,9 @@ SITUATIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
             "database": DatabaseHealth("sqlite", True, capacity=FULL),
         },
         [
-            "down: broker full | 1,000,000 of 1,000,000 bytes are used: new jobs are refused",
+            "down: broker full | 1,000,000 of 1,000,000 bytes are used: new jobs are rejected",
             ("down: database full | 1,000,000 of 1,000,000 bytes are used: no case can be written, and "
-            "no job that writes one ends"),
+            "no job that writes one can finish"),
         ],
     ),
     "no worker, nothing to do": (
@@ -102,25 +102,25 @@ SITUATIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
         },
         [
             ("down: no workers for 1 m, 4 jobs in processing | no worker is alive: start one with "
-            "hms-svc serve; w1 was the last that was heard"),
+            "hms-svc serve; w1 was the last live one"),
             ("down: 4 leases overdue for 30 s | jobs in processing whose lease ran out: there is no live "
-            "worker to take them back"),
+            "worker to requeue them"),
         ],
     ),
     "the only worker frozen": (
         {"workers": [FROZEN]},
-        ["down: 1 of 1 worker silent for 20 s, 2 jobs in hand | no heartbeat of w1"],
+        ["down: 1 of 1 worker silent for 20 s, 2 jobs running | no heartbeat of w1"],
     ),
     "one of two workers frozen": (
         {"workers": [FROZEN, msgspec.structs.replace(WORKER, id="w2")]},
-        ["degraded: 1 of 2 workers silent for 20 s, 2 jobs in hand | no heartbeat of w1"],
+        ["degraded: 1 of 2 workers silent for 20 s, 2 jobs running | no heartbeat of w1"],
     ),
     "a lease just ran out": ({"queues": [queue(overdue=1, overdue_since=NOW - 3_000)]}, []),
     "an overdue lease": (
         {"queues": [queue(overdue=1, overdue_since=NOW - MINUTE)]},
         [
             ("degraded: 1 lease overdue for 1 m | jobs in processing whose lease ran out: no worker "
-            "rescues them")
+            "requeues them")
         ],
     ),
     "unserved type": (
@@ -147,8 +147,8 @@ SITUATIONS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "hung slots": (
         {"workers": [msgspec.structs.replace(WORKER, hung=3)]},
         [
-            ("degraded: 3 of 4 slots hung | held by functions that run on past their timeout: the log "
-            "of serve names them")
+            ("degraded: 3 of 4 slots hung | occupied by functions that run on past their timeout: the log "
+            "of hms-svc serve names them")
         ],
     ),
     "a key of the wrong kind": (
@@ -193,7 +193,7 @@ def test_each_situation_has_its_words(situation: str) -> None:
     parts, words = SITUATIONS[situation]
     health = assess(seen(**parts))
     told = [
-        f"{each.level}: {each.told(NOW)}" + (f" | {each.detail}" if each.detail else "")
+        f"{each.level}: {each.summary(NOW)}" + (f" | {each.detail}" if each.detail else "")
         for each in health.troubles
     ]
     assert told == words
@@ -211,7 +211,7 @@ def test_what_nothing_records_began_when_it_was_first_seen() -> None:
     slow = lively(broker=BrokerHealth("redis", True, 812.0), queues=[paused(), queue("b.job")])
     watch.take(slow)
     later = watch.take(msgspec.structs.replace(slow, at=NOW + MINUTE))
-    assert [each.told(NOW + MINUTE) for each in later.troubles] == [
+    assert [each.summary(NOW + MINUTE) for each in later.troubles] == [
         "broker slow for 1 m", "a.job paused for 1 m",
     ]  # fmt: skip
     watch.take(lively(at=NOW + MINUTE))

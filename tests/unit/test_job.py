@@ -148,8 +148,8 @@ def test_derived_ids_tell_their_parts_apart() -> None:
     [
         ({"id": "hms:tick:x.y:20260101T0900Z"}, "id", "begins with hms:"),
         ({"id": "hms:"}, "id", "begins with hms:"),
-        ({"type": "event.deliver"}, "type", "made by hms-svc itself"),
-        ({"type": "envelope.receive"}, "type", "made by hms-svc itself"),
+        ({"type": "event.deliver"}, "type", "reserved for jobs that hms-svc creates itself"),
+        ({"type": "envelope.receive"}, "type", "reserved for jobs that hms-svc creates itself"),
     ],
 )
 def test_what_hms_svc_makes_itself_is_not_handed_in(

@@ -58,7 +58,7 @@ def test_a_row_has_what_differs_in_the_place_of_the_cause_that_the_list_is_about
 
 
 def test_a_snoozed_job_says_why_it_waits_and_a_queued_one_what_it_is() -> None:
-    words = "crew.example has not answered 5 times in a row, and is left alone meanwhile"
+    words = "crew.example has not answered 5 times in a row; requests to it are paused"
     snoozed = msgspec.structs.replace(
         JOB, state=State.SCHEDULED, detail=words, due_at=19_000, cause="", reason=""
     )

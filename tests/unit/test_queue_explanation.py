@@ -26,7 +26,7 @@ GROUP = FailureGroup(
 @pytest.mark.parametrize(
     ("counts", "queue", "workers", "told"),
     [
-        ({}, {}, (), "has nothing that is ready."),
+        ({}, {}, (), "has no ready job."),
         (
             {"queued": 84, "processing": 3},
             {"paused": True, "paused_by": "ada", "pause_reason": "storm"}, (WORKER,),
@@ -34,7 +34,7 @@ GROUP = FailureGroup(
         ),
         (
             {"queued": 1}, {"paused": True, "intake_paused": True}, (),
-            "was paused by somebody, and new jobs are refused over HTTP; 1 ready job waits.",
+            "was paused by an unknown operator, and new jobs are rejected over HTTP; 1 ready job waits.",
         ),
         (
             {"queued": 17}, {"served": False, "oldest_queued_at": NOW - 65_000}, (),
@@ -51,7 +51,7 @@ GROUP = FailureGroup(
         ),
         (
             {"queued": 9, "processing": 1}, {}, (WORKER,),
-            "has 9 ready jobs: it may take 1 slot, and all of them are busy.",
+            "has 9 ready jobs: it may use 1 slot, and all of them are busy.",
         ),
         (
             {"queued": 9}, {}, (msgspec.structs.replace(WORKER, busy=4, hung=2),),
@@ -59,11 +59,11 @@ GROUP = FailureGroup(
         ),
         (
             {"queued": 9}, {}, (WORKER,),
-            "is moving: 9 ready jobs; 0 of its jobs run, of 1 at most, and 3 of the 4 slots that serve it",
+            "is moving: 9 ready jobs; 0 of its jobs run (the limit is 1), and 3 of the 4 slots that serve it",
         ),
         (
             {"scheduled": 12, "retrying": 41, "held": 2}, {"next_due_at": NOW + 300_000}, (WORKER,),
-            "; besides, 12 scheduled, the next in 5 m, 41 waiting to be tried again, 2 held for approval.",
+            "; besides, 12 scheduled, the next in 5 m, 41 waiting to be retried, 2 held for approval.",
         ),
         (
             {"scheduled": 1}, {"next_due_at": NOW - 60_000}, (),
@@ -108,9 +108,7 @@ def test_a_group_of_what_is_failing_tells_when_it_is_tried_again_and_what_keeps_
 ) -> None:
     group = msgspec.structs.replace(GROUP, state=State.RETRYING, next_at=NOW + due_in_ms)
     sentence = explain_group(group, NOW, msgspec.structs.replace(QUEUE, **{"served": True} | queue))
-    assert sentence.startswith(
-        "50,000 jobs of t are failing and will be tried again (error): OSError"
-    )
+    assert sentence.startswith("50,000 jobs of t are failing and will be retried (error): OSError")
     assert "; the first failed 2027-01-15T07:00:00.000Z, 1 h ago" in sentence
     assert told in sentence
 
@@ -133,5 +131,5 @@ async def test_the_service_tells_it_of_what_it_knows(tmp_path: Path) -> None:
         assert "and no live worker serves it: no worker is alive" in await reads.why_queue("x.y")
         with pytest.raises(UnknownId, match="no queue 'nobody'"):
             await reads.why_queue("nobody")
-        with pytest.raises(UnknownId, match="no job stands in failure group c"):
+        with pytest.raises(UnknownId, match="no job is in failure group c"):
             await reads.why_group("c")

@@ -129,10 +129,10 @@ async def test_the_first_no_is_told_and_ends_it_as_at_work(
     checks = await dry_run_result(builtin_registry(), shelf=shelf).dry_run(job)
     [stop] = [check for check in checks if check.stops]
     assert f"{stop.name} {stop.verdict}" == expected
-    assert words in stop.words
+    assert words in stop.message
     after = checks[checks.index(stop) + 1 :]
-    assert {(check.verdict.value, check.words) for check in after} == {
-        ("skipped", f"{stop.name} comes first")
+    assert {(check.verdict.value, check.message) for check in after} == {
+        ("skipped", f"not run: {stop.name} ends the job")
     }
 
 
@@ -151,7 +151,7 @@ async def test_governance_is_asked_for_the_declared_action(
     registry = registry_of(action="fly")
     checks = await dry_run_result(registry, rules=Rules(answer)).dry_run(job_of())
     assert told(checks) == [("governance: fly", verdict)]
-    assert checks[0].words == words
+    assert checks[0].message == words
 
 
 def plain_no(payload: Any) -> bool:
@@ -185,11 +185,11 @@ async def unnamed_no(payload: Any) -> None:
 @pytest.mark.parametrize(
     ("validator", "verdict", "words"),
     [
-        (plain_no, "refuses", "plain_no said no"),
+        (plain_no, "refuses", "plain_no returned False"),
         (plain_error, "breaks", "KeyError: 'ward'"),
         (leaves, "breaks", "called sys.exit(3)"),
-        (writes, "skipped", "a rehearsal changes nothing, and opening a case would"),
-        (enqueues, "skipped", "a rehearsal changes nothing, and the broker's enqueue would"),
+        (writes, "skipped", "a dry run changes nothing, but opening a case would"),
+        (enqueues, "skipped", "a dry run changes nothing, but the broker's enqueue would"),
         (database_away, "skipped", "away"),
         (unnamed_no, "refuses", "\\ud800 no"),
     ],
@@ -198,7 +198,7 @@ async def test_validators_end_as_they_would_at_work_and_write_nothing(
     validator: Any, verdict: str, words: str
 ) -> None:
     [check] = await dry_run_result(registry_of(validator)).dry_run(job_of())
-    assert (check.name, check.verdict, check.words) == (validator.__name__, verdict, words)
+    assert (check.name, check.verdict, check.message) == (validator.__name__, verdict, words)
 
 
 async def test_plain_validators_run_beside_the_loop_in_their_job_and_what_they_print_is_kept(
@@ -222,7 +222,7 @@ async def test_a_plain_validator_reads_by_the_blocking_surface_too() -> None:
 
     shelf = Shelf(near=NearCase("case-9", "j0", 3.0))
     [check] = await dry_run_result(registry_of(near), shelf=shelf).dry_run(job_of())
-    assert (check.verdict, check.words) == ("refuses", "near said no")
+    assert (check.verdict, check.message) == ("refuses", "near returned False")
 
 
 async def test_a_validator_that_never_answers_is_left_behind() -> None:
@@ -230,20 +230,20 @@ async def test_a_validator_that_never_answers_is_left_behind() -> None:
         await asyncio.Event().wait()
 
     [check] = await dry_run_result(registry_of(waits), limit=0.01).dry_run(job_of())
-    assert (check.verdict, check.words) == ("breaks", "no answer within 0.01 seconds")
+    assert (check.verdict, check.message) == ("breaks", "no answer within 0.01 seconds")
 
 
 async def test_a_plain_validator_that_never_answers_is_left_behind() -> None:
     end = threading.Event()
     [check] = await dry_run_result(registry_of(lambda _: end.wait()), limit=0.01).dry_run(job_of())
     end.set()
-    assert (check.verdict, check.words) == ("breaks", "no answer within 0.01 seconds")
+    assert (check.verdict, check.message) == ("breaks", "no answer within 0.01 seconds")
 
 
 async def test_a_type_that_nobody_declares_cannot_be_rehearsed() -> None:
     [check] = await dry_run_result(Registry()).dry_run(job_of())
     assert (check.name, check.verdict) == ("payload", "skipped")
-    assert "test.job" in check.words
+    assert "test.job" in check.message
 
 
 async def test_a_rehearsal_leaves_a_real_database_as_it_was(tmp_path: Path) -> None:
@@ -280,4 +280,4 @@ def test_a_difference_is_told_in_harmless_lines() -> None:
         " }",
     )
     assert diff_lines({"a": 1, "b": 2}, {"b": 2, "a": 1}) == ()
-    assert diff_lines([0] * 6000, [1] * 6000) == ("over 5,000 lines: not compared",)
+    assert diff_lines([0] * 6000, [1] * 6000) == ("more than 5,000 lines: not compared",)

@@ -25,7 +25,7 @@ def test_every_file_is_listed_with_what_it_shows() -> None:
 def test_only_the_malformed_one_is_to_be_handed_over_raw() -> None:
     assert [name for name, sample in SAMPLES.items() if sample.raw] == ["malformed"]
     assert SAMPLES["malformed"].type == "pothole.report"
-    with pytest.raises(BadInput, match="hand it over raw"):
+    with pytest.raises(BadInput, match="submit it raw"):
         SAMPLES["malformed"].draft()
 
 

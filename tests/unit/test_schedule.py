@@ -43,7 +43,7 @@ def test_the_text_is_read_back(zone: str) -> None:
 
 
 def test_words_tell_fields_and_zone() -> None:
-    words = make_schedule("0 3 * * 1-5", "Europe/Paris").words
+    words = make_schedule("0 3 * * 1-5", "Europe/Paris").description
     assert words == "At 03:00 on Monday through Friday (Europe/Paris)"
 
 
@@ -96,7 +96,7 @@ def test_a_machine_without_time_zone_data_is_told_what_to_install(
     zoneinfo.reset_tzpath(to=())
     ZoneInfo.clear_cache()
     try:
-        with pytest.raises(BadInput, match="no time-zone data at all: install the package tzdata"):
+        with pytest.raises(BadInput, match="no time-zone data: install the package tzdata"):
             make_schedule("0 3 * * *", "Europe/Paris")
         assert make_schedule("0 3 * * *").next_after(0) == 3 * 3_600_000
     finally:

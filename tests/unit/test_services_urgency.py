@@ -207,7 +207,7 @@ def test_inside_an_area_is_no_distance_and_its_holes_are_outside(
         ({"type": "Polygon", "coordinates": [[]]}, "without positions"),
         ({"type": "GeometryCollection", "coordinates": []}, "geometries of a GeometryCollection"),
         ({"type": "Circle", "coordinates": []}, "type 'Circle'"),
-        ("here", "its geometry is 'here'"),
+        ("here", "its geometry must be an object, not 'here'"),
     ],
 )
 def test_a_feature_that_cannot_be_read_is_named(

@@ -110,7 +110,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_whose_path_cannot_be_is_named(tmp_path: Path) -> None:
-    for path, words in ((tmp_path, "is a folder"), (tmp_path / ("x" * 300), "File name too long")):
+    for path, words in (
+        (tmp_path, "is a directory"),
+        (tmp_path / ("x" * 300), "File name too long"),
+    ):
         with pytest.raises(BadSetting, match=words):
             load_settings(config_path=path, environ={})
         with pytest.raises(BadSetting, match=f"the path of a file that exists: .*{words}"):
@@ -172,7 +175,7 @@ def test_passwords_inside_addresses_are_masked(url: str, shown: str) -> None:
         "redis://127.0.0.1:6406/0: broken, on@user_script:406.",
         "redis://127.0.0.1:6406/0:@user_script:406.",
         "redis://127.0.0.1: no answer from ada@city.example",
-        "want redis://[USER:PASSWORD@]HOST[:PORT][/DB] with DB a number",
+        "expected redis://[USER:PASSWORD@]HOST[:PORT][/DB] with DB a number",
         "redis://[::1]:6379/0: told to ada@city.example",
         "redis://:***@h/0: told to ada@city.example, not@home",
     ],

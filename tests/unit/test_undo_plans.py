@@ -13,7 +13,7 @@ from hms_svc.domain.job import make_job
 from hms_svc.operations import bulk
 from hms_svc.operations.actions import Actions
 from hms_svc.operations.journal import Journal
-from hms_svc.operations.undo import PastAct, undone_not_words
+from hms_svc.operations.undo import PastAct, not_restored_text
 from hms_svc.ports.broker import ClaimRequest, ServedType
 from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.control import Act
@@ -59,7 +59,7 @@ async def test_a_bulk_act_is_told_by_its_filter_and_counted_whole(
     counted: list[int] = []
     plan = await ann.plan_undo(progressed=counted.append)
     assert (plan.act.batch, plan.act.who, plan.act.note) == (batch, "ann", "by mistake")
-    assert plan.act.words == "cancelled 7 jobs of all that match state:queued"
+    assert plan.act.text == "cancelled 7 jobs of all that match state:queued"
     assert (plan.is_own, plan.back, plan.whys, plan.newer) == (True, 7, [], None)
     assert counted == [3, 3, 1]
     assert {view.state for view in await operator.jobs()} == {"cancelled"}
@@ -69,11 +69,11 @@ async def test_one_job_and_a_purge_are_told_too(operator: OperatorHarness) -> No
     [job_id] = await enqueue(operator, 1)
     ann = actions_of(operator, "ann")
     await ann.carry_out(await ann.plan(Act.DISCARD, [job_id]))
-    assert (await ann.plan_undo()).act.words == f"discarded job {job_id}"
+    assert (await ann.plan_undo()).act.text == f"discarded job {job_id}"
     await enqueue(operator, 2, "queue.one")
     report = await ann.purge("queue.one", note="moved")
     plan = await ann.plan_undo(report.batch)
-    assert (plan.act.words, plan.act.note) == ("purged queue.one: 2 waiting jobs", "moved")
+    assert (plan.act.text, plan.act.note) == ("purged queue.one: 2 waiting jobs", "moved")
 
 
 async def test_what_has_moved_on_is_told_with_why(operator: OperatorHarness) -> None:
@@ -144,5 +144,5 @@ async def test_where_all_jobs_have_run_since_it_is_said_what_became_of_them(
 
 def test_what_moved_on_is_told_by_what_it_did_since() -> None:
     whys = [("has moved on: it is completed", 9), ("has moved on: it is processing", 3)]
-    assert undone_not_words(whys) == "12 not: 9 ran since and completed, 3 running now"
-    assert undone_not_words([("is not known any more", 1)]) == "1 not: 1 is not known any more"
+    assert not_restored_text(whys) == "12 not: 9 ran since and completed, 3 running now"
+    assert not_restored_text([("is no longer known", 1)]) == "1 not: 1 is no longer known"

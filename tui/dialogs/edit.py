@@ -119,7 +119,7 @@ def checked_lines(checks: Sequence[Check], difference: Sequence[str]) -> list[Li
         line(
             cell(f"  {check.verdict.value.ljust(8)} ", _ROLES[check.verdict]),
             cell(f"{check.name}  ", "strong"),
-            cell(check.words, "dim"),
+            cell(check.message, "dim"),
         )
         for check in checks
     ]

@@ -93,7 +93,7 @@ class FormDialog(Dialog[FilledIn]):
         if not number.isdecimal():
             return ""
         field = self._form.fields[int(number)]
-        return f"{field.name}: {field.wanted}" if field.wanted else ""
+        return f"{field.name}: {field.expected}" if field.expected else ""
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Return what was filled in, or say what is wrong with it."""

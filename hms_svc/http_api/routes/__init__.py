@@ -1,1 +1,1 @@
-"""What can be asked for: a file for each noun. Nothing is decided here."""
+"""The routes: a file for each noun. They make no decisions."""

@@ -1,4 +1,4 @@
-"""Cases, and who did what."""
+"""Cases and the audit log."""
 
 from __future__ import annotations
 
@@ -23,38 +23,38 @@ Operator = Annotated[Admitted, Depends(admitted(Scope.OPERATE))]
 
 @router.get("/cases", **describes("CasePage"))
 async def list_cases(
-    asked: Viewer,
+    caller: Viewer,
     status: CaseStatus | None = None,
     kind: Annotated[str | None, Query(max_length=128)] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
     """List cases, newest first."""
-    found, more = await asked.api.reads.cases(status=status, kind=kind, limit=limit, cursor=cursor)
+    found, more = await caller.api.reads.cases(status=status, kind=kind, limit=limit, cursor=cursor)
     return answer(CasePage(tuple(map(CaseAnswer.of, found)), more))
 
 
 @router.get("/cases/{case_id}", **describes("Case", problems=(404,)))
-async def get_case(case_id: str, asked: Viewer) -> Response:
+async def get_case(case_id: str, caller: Viewer) -> Response:
     """Return a case."""
-    return answer(CaseAnswer.of(await asked.api.reads.case(case_id)))
+    return answer(CaseAnswer.of(await caller.api.reads.case(case_id)))
 
 
 @router.post(ROUTES["close"], **describes("Case", body="Note", problems=(404, 409)))
-async def close_case(case_id: str, asked: Operator) -> Response:
+async def close_case(case_id: str, caller: Operator) -> Response:
     """Close a case, so that its place can be reported again."""
-    return await _set(case_id, CaseStatus.CLOSED, asked)
+    return await _set(case_id, CaseStatus.CLOSED, caller)
 
 
 @router.post(ROUTES["reopen"], **describes("Case", body="Note", problems=(404, 409)))
-async def reopen_case(case_id: str, asked: Operator) -> Response:
+async def reopen_case(case_id: str, caller: Operator) -> Response:
     """Reopen a closed case. 409 if there is another open case at its place."""
-    return await _set(case_id, CaseStatus.OPEN, asked)
+    return await _set(case_id, CaseStatus.OPEN, caller)
 
 
 @router.get("/audit", **describes("AuditPage"))
 async def list_audit(
-    asked: Operator,
+    caller: Operator,
     subject: Annotated[str, Query(max_length=256)] = "",
     actor: Annotated[str, Query(max_length=256)] = "",
     action: Annotated[str, Query(max_length=256)] = "",
@@ -67,11 +67,11 @@ async def list_audit(
     20,000 rows, so it can be short or empty and still have a cursor.
     """
     query = AuditQuery(subject=subject, actor=actor, action=action)
-    page = await asked.api.reads.database.audit_page(query, limit=limit, cursor=cursor)
+    page = await caller.api.reads.database.audit_page(query, limit=limit, cursor=cursor)
     return answer(AuditPageAnswer.of(page))
 
 
-async def _set(case_id: str, status: CaseStatus, asked: Admitted) -> Response:
-    body = await read_body(asked.request, Note)
-    case = await asked.operations.actions.set_case_status(case_id, status, note=body.note)
+async def _set(case_id: str, status: CaseStatus, caller: Admitted) -> Response:
+    body = await read_body(caller.request, Note)
+    case = await caller.operations.actions.set_case_status(case_id, status, note=body.note)
     return answer(CaseAnswer.of(case))

@@ -1,4 +1,4 @@
-"""Envelopes of other agencies: CloudEvents 1.0, one, many, or in headers."""
+"""Envelopes of other agencies: CloudEvents 1.0, single, in batches, or in headers."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Producer = Annotated[Admitted, Depends(admitted(Scope.PRODUCE))]
 
 
 @router.post("/envelopes", **envelope())
-async def receive_envelopes(asked: Producer) -> Response:
-    """Accept envelopes. Each becomes one job, however often it is sent, also if no mapping matches it."""
-    headers = dict(asked.request.headers)
-    with traced(asked.api, asked.request, "/envelopes") as trace:
-        body, intake = await asked.request.body(), asked.api.envelopes
+async def receive_envelopes(caller: Producer) -> Response:
+    """Accept envelopes. Each becomes one job, however often it is sent, even if no mapping matches it."""
+    headers = dict(caller.request.headers)
+    with traced(caller.api, caller.request, "/envelopes") as trace:
+        body, intake = await caller.request.body(), caller.api.envelopes
         jobs = await aside(len(body), lambda: intake.receive(headers, body))
-        taken = await asked.api.submission.accept_once([trace.adopt(job) for job in jobs])
+        taken = await caller.api.submission.accept_once([trace.adopt(job) for job in jobs])
         return trace.answered(answer(taken, 202))

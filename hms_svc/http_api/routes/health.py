@@ -11,7 +11,7 @@ from hms_svc.domain.errors import Outage
 from hms_svc.domain.health import TroubleKind
 from hms_svc.http_api.context import ApiContext, context_of
 from hms_svc.http_api.requests import Admitted, admitted
-from hms_svc.http_api.route_description import metrics, one_word
+from hms_svc.http_api.route_description import metrics, plain_status
 from hms_svc.operations.tokens import Scope
 
 BROKER: Final = "broker"
@@ -19,14 +19,14 @@ DATABASE: Final = "database"
 WORKER: Final = "worker"
 _AWAY: Final = {TroubleKind.BROKER_DOWN: BROKER, TroubleKind.DATABASE_DOWN: DATABASE}
 _FULL: Final = {
-    TroubleKind.BROKER_FULL: "broker full: new jobs are refused",
+    TroubleKind.BROKER_FULL: "broker full: new jobs are rejected",
     TroubleKind.DATABASE_FULL: "database full: no case can be written",
 }
 router: Final = APIRouter(tags=["health"])
 Scraper = Annotated[Admitted, Depends(admitted(Scope.METRICS))]
 
 
-@router.get("/healthz", **one_word("`alive`, or `stuck`, or `no worker`"))
+@router.get("/healthz", **plain_status("`alive`, or `stuck`, or `no worker`"))
 async def get_health(request: Request) -> Response:
     """Check that the workers of this service are alive.
 
@@ -35,29 +35,29 @@ async def get_health(request: Request) -> Response:
     """
     api = context_of(request)
     if not api.metrics.is_alive():
-        return _word("stuck", 503)
+        return _plain("stuck", 503)
     if api.metrics.lacks_workers() and await _missing(api) == WORKER:
-        return _word("no worker", 503)
-    return _word("alive")
+        return _plain("no worker", 503)
+    return _plain("alive")
 
 
-@router.get("/readyz", **one_word("`ready`, or what is missing"))
+@router.get("/readyz", **plain_status("`ready`, or what is missing"))
 async def get_readiness(request: Request) -> Response:
     """Check that broker and database answer and have space, the schema is current, and there are workers."""
     missing = await _missing(context_of(request))
-    return _word(missing, 503) if missing else _word("ready")
+    return _plain(missing, 503) if missing else _plain("ready")
 
 
 @router.get("/metrics", **metrics("Prometheus text"))
-async def get_metrics(asked: Scraper) -> Response:
+async def get_metrics(caller: Scraper) -> Response:
     """Return the metrics, for Prometheus."""
-    accept = asked.request.headers.get("accept", "")
-    body, media_type = await asked.api.metrics.render(asked.api.reads, accept)
+    accept = caller.request.headers.get("accept", "")
+    body, media_type = await caller.api.metrics.render(caller.api.reads, accept)
     return Response(body, media_type=media_type)
 
 
 async def _missing(api: ApiContext) -> str:
-    """Return what is not there: `broker`, `database`, `worker` or room for more; empty where all is."""
+    """Return what is missing: `broker`, `database`, `worker` or memory for more; empty if nothing is."""
     try:
         health = api.reads.judge_engines(*await api.reads.health())
     except Outage:
@@ -70,5 +70,5 @@ async def _missing(api: ApiContext) -> str:
     return next((_FULL[each.kind] for each in health.troubles if each.kind in _FULL), "")
 
 
-def _word(word: str, status: int = 200) -> Response:
+def _plain(word: str, status: int = 200) -> Response:
     return PlainTextResponse(word + "\n", status)

@@ -1,4 +1,4 @@
-"""Jobs: submitting, reading, acting on them."""
+"""Jobs: submitting, reading and changing them."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ Operator = Annotated[Admitted, Depends(admitted(Scope.OPERATE))]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Rows per page.")]
 Cursor = Annotated[str | None, Query(max_length=1000, description="`cursor` of the previous page.")]
 MOST_EXAMINED: Final = 20_000
-"""Records that one page reads at most where no index serves its filter."""
+"""Records that one page reads at most if no index serves its filter."""
 PLANNED_WORK: Final = 5_000_000_000
-"""Characters that the filter of one act looks at: 50 pages of the heaviest filter, or a million usual jobs."""
+"""Characters that the filter of one action may examine: 50 pages of the heaviest filter, or a million usual jobs."""
 SHOWN_FAILURES: Final = 100
 _HOLD: Final = re.compile(r'"([\x21\x23-\x7e]{1,64})"')
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
@@ -70,15 +70,15 @@ class Edit(Note):
 
 
 @router.post("/jobs", **intake())
-async def enqueue_jobs(asked: Producer) -> Response:
+async def enqueue_jobs(caller: Producer) -> Response:
     """Submit a job, or an array of jobs. They are durable once this answers; either all or none are accepted."""
-    request = asked.request
+    request = caller.request
     check_json(request)
-    with traced(asked.api, request, "/jobs") as trace:
-        posted = await asked.api.submission.post(
+    with traced(caller.api, request, "/jobs") as trace:
+        posted = await caller.api.submission.post(
             await request.body(),
-            sender=asked.principal.key,
-            key=_key_of(asked),
+            sender=caller.principal.key,
+            key=_key_of(caller),
             adopt=trace.adopt,
         )
         headers = {"location": _place_of(posted.job_id, request)} if posted.job_id else {}
@@ -89,7 +89,7 @@ async def enqueue_jobs(asked: Producer) -> Response:
 
 @router.get("/jobs", **describes("JobPage", problems=(422,)))
 async def list_jobs(
-    asked: Viewer,
+    caller: Viewer,
     where: Annotated[str, Query(max_length=10_000, description="The filter language.")] = "",
     limit: Limit = 100,
     cursor: Cursor = None,
@@ -98,11 +98,11 @@ async def list_jobs(
     ] = False,
 ) -> Response:
     """List jobs, by state and then by their last transition, newest first. A page can be short and still have a cursor."""
-    wanted, reads = parse_filter(where), asked.api.reads
+    filter, reads = parse_filter(where), caller.api.reads
     if archive:
-        page = await reads.archived_jobs(wanted, limit=limit, cursor=cursor, examine=MOST_EXAMINED)
+        page = await reads.archived_jobs(filter, limit=limit, cursor=cursor, examine=MOST_EXAMINED)
     else:
-        page = await reads.jobs(wanted, limit=limit, cursor=cursor, examine=MOST_EXAMINED)
+        page = await reads.jobs(filter, limit=limit, cursor=cursor, examine=MOST_EXAMINED)
     return answer(JobPageAnswer.of(page))
 
 
@@ -110,12 +110,12 @@ async def list_jobs(
     ACTS_ROUTE,
     **describes(("Outcome", "Plan"), body="Acts", required=True, problems=(404, 409, 412, 428)),
 )
-async def act_on_jobs(asked: Operator) -> Response:
+async def act_on_jobs(caller: Operator) -> Response:
     """Retry, cancel, discard, approve or deny many jobs: by ids, or all that match. `dry_run` only shows what it would do."""
-    body = await read_body(asked.request, Acts)
+    body = await read_body(caller.request, Acts)
     if (body.ids is None) == (body.where is None):
-        raise BadInput("give ids or where, one of the two")
-    actions, act = asked.operations.actions, Act(body.act)
+        raise BadInput("use either ids or where")
+    actions, act = caller.operations.actions, Act(body.act)
     if body.ids is not None:
         plan = await actions.plan(act, body.ids)
     else:
@@ -129,24 +129,24 @@ async def act_on_jobs(asked: Operator) -> Response:
 
 
 @router.post(ROUTES["undo"], **describes("Outcome", body="Undo", problems=(404, 409)))
-async def undo_act(asked: Operator) -> Response:
+async def undo_act(caller: Operator) -> Response:
     """Undo a retry, discard, cancel, deny or purge of the last ten minutes."""
-    body = await read_body(asked.request, Undo)
-    report = await asked.operations.actions.undo(body.batch)
+    body = await read_body(caller.request, Undo)
+    report = await caller.operations.actions.undo(body.batch)
     return answer(OutcomeAnswer.of("undo", report, most=SHOWN_FAILURES))
 
 
 @router.get("/jobs/{job_id}", **describes("JobDetail", problems=(404,)))
-async def get_job(job_id: str, asked: Viewer) -> Response:
+async def get_job(job_id: str, caller: Viewer) -> Response:
     """Return everything that is known about a job."""
-    detail, archived = await asked.api.reads.detail(job_id)
+    detail, archived = await caller.api.reads.detail(job_id)
     return answer(JobDetailAnswer.of_detail(detail, archived=archived))
 
 
 @router.get("/jobs/{job_id}/why", **describes("Explanation", problems=(404,)))
-async def explain_job(job_id: str, asked: Viewer) -> Response:
+async def explain_job(job_id: str, caller: Viewer) -> Response:
     """Explain in one sentence why a job is waiting, was rejected, or is dead."""
-    return answer(Explanation(id=job_id, why=await asked.api.reads.why(job_id)))
+    return answer(Explanation(id=job_id, why=await caller.api.reads.why(job_id)))
 
 
 @router.post(
@@ -155,55 +155,55 @@ async def explain_job(job_id: str, asked: Viewer) -> Response:
         "Accepted", 202, body="Edit", required=True, headers=("Location",), problems=(404, 409)
     ),
 )
-async def edit_job(job_id: str, asked: Operator) -> Response:
+async def edit_job(job_id: str, caller: Operator) -> Response:
     """Create a new job from a finished one, with other data. The original is not changed."""
-    body = await read_body(asked.request, Edit)
-    actions = asked.operations.actions
+    body = await read_body(caller.request, Edit)
+    actions = caller.operations.actions
     job = await actions.draft_edit(job_id, body.data)
     made = await actions.enqueue_edit(job, note=body.note)
     accepted = Accepted.of(job.type, made)
-    return answer(accepted, 202, {"location": _place_of(job.id, asked.request)})
+    return answer(accepted, 202, {"location": _place_of(job.id, caller.request)})
 
 
 @router.post(ROUTES["retry"], **describes("Outcome", body="Note", problems=(404, 409)))
-async def retry_job(job_id: str, asked: Operator) -> Response:
+async def retry_job(job_id: str, caller: Operator) -> Response:
     """Run a job again that has ended, with the same id. 409 if its state does not allow it."""
-    return await _act_on(Act.RETRY, job_id, asked)
+    return await _act_on(Act.RETRY, job_id, caller)
 
 
 @router.post(ROUTES["cancel"], **describes("Outcome", body="Note", problems=(404, 409)))
-async def cancel_job(job_id: str, asked: Operator) -> Response:
+async def cancel_job(job_id: str, caller: Operator) -> Response:
     """Cancel a job. 409 if its state does not allow it."""
-    return await _act_on(Act.CANCEL, job_id, asked)
+    return await _act_on(Act.CANCEL, job_id, caller)
 
 
 @router.post(ROUTES["discard"], **describes("Outcome", body="Note", problems=(404, 409)))
-async def discard_job(job_id: str, asked: Operator) -> Response:
+async def discard_job(job_id: str, caller: Operator) -> Response:
     """Discard a job that has ended. 409 if its state does not allow it."""
-    return await _act_on(Act.DISCARD, job_id, asked)
+    return await _act_on(Act.DISCARD, job_id, caller)
 
 
 @router.post(ROUTES["approve"], **decides())
-async def approve_job(job_id: str, asked: Operator) -> Response:
+async def approve_job(job_id: str, caller: Operator) -> Response:
     """Approve what a held job waits for.
 
     `If-Match` is the `id` of the hold that is approved: 428 if it is missing, 412 if the job waits for
     something else by now.
     """
-    return await _act_on(Act.APPROVE, job_id, asked)
+    return await _act_on(Act.APPROVE, job_id, caller)
 
 
 @router.post(ROUTES["deny"], **decides())
-async def deny_job(job_id: str, asked: Operator) -> Response:
+async def deny_job(job_id: str, caller: Operator) -> Response:
     """Deny what a held job waits for. `If-Match` as for approve."""
-    return await _act_on(Act.DENY, job_id, asked)
+    return await _act_on(Act.DENY, job_id, caller)
 
 
-async def _act_on(act: Act, job_id: str, asked: Admitted) -> Response:
-    body = await read_body(asked.request, Note)
-    actions = asked.operations.actions
+async def _act_on(act: Act, job_id: str, caller: Admitted) -> Response:
+    body = await read_body(caller.request, Note)
+    actions = caller.operations.actions
     if act in DECISIONS:
-        plan = await actions.plan_answer(act, job_id, _hold_of(asked, job_id))
+        plan = await actions.plan_answer(act, job_id, _hold_of(caller, job_id))
     else:
         plan = await actions.plan(act, [job_id])
     report = await actions.carry_out(plan, note=body.note)
@@ -214,18 +214,20 @@ async def _act_on(act: Act, job_id: str, asked: Admitted) -> Response:
     return _reported(report)
 
 
-def _hold_of(asked: Admitted, job_id: str) -> str:
-    given = asked.request.headers.getlist("if-match")
+def _hold_of(caller: Admitted, job_id: str) -> str:
+    given = caller.request.headers.getlist("if-match")
     if not given:
         raise Problem(
             428,
             "precondition-required",
-            f'If-Match is missing: want the id of the hold that was seen, "hold"."id" of '
+            f'If-Match is missing: expected the id of the hold that is answered, "hold"."id" of '
             f"GET /jobs/{job_id}, in double quotes",
         )
     found = _HOLD.fullmatch(given[0]) if len(given) == 1 else None
     if found is None:
-        raise BadInput(f"If-Match {', '.join(given)!r:.80}: want one hold's id in double quotes")
+        raise BadInput(
+            f"If-Match {', '.join(given)!r:.80}: expected one hold's id in double quotes"
+        )
     return found[1]
 
 
@@ -234,20 +236,20 @@ def _check_seen(seen: str | None, plan: Plan) -> None:
         raise Problem(
             428,
             "precondition-required",
-            "seen is missing: ask with dry_run first, and give what its answer has as seen",
+            "seen is missing: send the request with dry_run first, and pass on the seen of its answer",
         )
     if seen != plan.digest:
         raise HoldChanged(
-            "the jobs that match, or their holds, are others now: ask with dry_run again"
+            "the matching jobs, or their holds, have changed: send the request with dry_run again"
         )
 
 
-def _key_of(asked: Admitted) -> str:
-    given = asked.request.headers.getlist("idempotency-key")
+def _key_of(caller: Admitted) -> str:
+    given = caller.request.headers.getlist("idempotency-key")
     if not given:
         return ""
     if len(given) > 1 or not _KEY.fullmatch(given[0]):
-        raise BadInput("Idempotency-Key: want one, of 1 to 255 printable ASCII characters")
+        raise BadInput("Idempotency-Key: expected one, of 1 to 255 printable ASCII characters")
     return given[0]
 
 

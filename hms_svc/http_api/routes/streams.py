@@ -1,4 +1,4 @@
-"""What goes on: one job to its end, over WebSocket or server-sent events, and the result bus."""
+"""Live streams: one job to its end, over WebSocket or server-sent events, and the result bus."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ router: Final = APIRouter(tags=["streams"])
 Viewer = Annotated[Admitted, Depends(admitted(Scope.VIEW))]
 BEAT: Final = b": beat\n\n"
 BEARER_PROTOCOL: Final = "hms-bearer."
-"""A page cannot set headers of a WebSocket: it offers its token as a second subprotocol."""
+"""A page cannot set headers of a WebSocket: it sends its token as a second subprotocol."""
 PROTOCOL: Final = "hms-svc"
 GOING_AWAY, NOT_ALLOWED = 1001, 1008
 MOST_GLOBS: Final = 20
@@ -42,7 +42,7 @@ MOST_GLOBS: Final = 20
 
 @router.websocket("/jobs/{job_id}/events")
 async def job_over_websocket(socket: WebSocket, job_id: str) -> None:
-    """Follow a job: one JSON object a message, the last of kind `end`."""
+    """Follow a job: one JSON object per message, the last of kind `end`."""
     api = socket.app.state.api
     assert isinstance(api, ApiContext)
     token, protocol = _offered(socket)
@@ -53,7 +53,7 @@ async def job_over_websocket(socket: WebSocket, job_id: str) -> None:
     except RequestValidationError as error:
         raise Problem(400, "bad-input", str(error.errors()[0]["msg"])) from error
     after = last_line(socket.query_params.get("after"))
-    messages = AccessRecheck(api, authorization).hand_on(follow_job(api, job_id, after=after))
+    messages = AccessRecheck(api, authorization).pass_on(follow_job(api, job_id, after=after))
     try:
         first = await anext(messages)
         await socket.accept(subprotocol=protocol)
@@ -74,19 +74,19 @@ async def job_over_websocket(socket: WebSocket, job_id: str) -> None:
     "/jobs/{job_id}/events",
     **event_stream("The messages of a job; the last one is `end`.", ends=True),
 )
-async def follow_job_events(job_id: str, asked: Viewer) -> Response:
+async def follow_job_events(job_id: str, caller: Viewer) -> Response:
     """Follow a job as server-sent events. `Last-Event-ID` continues after that line; 204 after `end`."""
-    last = asked.request.headers.get("last-event-id")
+    last = caller.request.headers.get("last-event-id")
     if last == END_ID:
-        return Response(status_code=204)  # An EventSource would come again for ever otherwise.
-    messages = follow_job(asked.api, job_id, after=last_line(last))
+        return Response(status_code=204)  # Otherwise an EventSource would reconnect for ever.
+    messages = follow_job(caller.api, job_id, after=last_line(last))
     first = await anext(messages)
-    return await _stream(asked, _sse_messages(first, messages))
+    return await _stream(caller, _sse_messages(first, messages))
 
 
 @router.get("/events", **event_stream("CloudEvents.", ends=False))
 async def follow_events(
-    asked: Viewer,
+    caller: Viewer,
     type: Annotated[
         list[str] | None,
         Query(max_length=MOST_GLOBS, description="Only events of these types, such as `case.*`."),
@@ -102,13 +102,13 @@ async def follow_events(
     follow: Annotated[bool, Query(description="Wait for new events.")] = True,
 ) -> StreamingResponse:
     """Follow the events, from the oldest that is kept. `Last-Event-ID` continues after that event."""
-    api = asked.api
-    last = asked.request.headers.get("last-event-id")
+    api = caller.api
+    last = caller.request.headers.get("last-event-id")
     place = start if last is None else last
     after = await _position(api, place, resumed=last is not None)
     seen = place == "now" or place.isdecimal()
     chunks = _sse_events(api, after, tuple(type or ()), follow, seen)
-    return await _stream(asked, chunks)
+    return await _stream(caller, chunks)
 
 
 async def _send_all(socket: WebSocket, api: ApiContext, messages: AsyncIterator[Message]) -> None:
@@ -120,23 +120,25 @@ async def _send_all(socket: WebSocket, api: ApiContext, messages: AsyncIterator[
         log.info("a stream ends: %s", error.detail)
         await socket.close(NOT_ALLOWED)
     except (ClientDisconnect, WebSocketDisconnect):
-        log.debug("a follower left")
+        log.debug("a follower disconnected")
 
 
 async def _wait_until_left(socket: WebSocket) -> None:
-    """Read what the other side sends, which says nothing to us, until it goes."""
+    """Read and ignore what the client sends, until it disconnects."""
     while (await socket.receive())["type"] != "websocket.disconnect":
         pass
 
 
 async def _send(socket: WebSocket, message: Message) -> None:
-    if message.kind != "beat":  # the protocol itself pings
+    if message.kind != "beat":  # the protocol has its own pings
         await socket.send_text(message.to_json().decode())
 
 
 def _offered(socket: WebSocket) -> tuple[str, str | None]:
-    offered = [word.strip() for word in socket.headers.get("sec-websocket-protocol", "").split(",")]
-    tokens = [word for word in offered if word.startswith(BEARER_PROTOCOL)]
+    offered = [
+        protocol.strip() for protocol in socket.headers.get("sec-websocket-protocol", "").split(",")
+    ]
+    tokens = [protocol for protocol in offered if protocol.startswith(BEARER_PROTOCOL)]
     token = f"Bearer {tokens[0].removeprefix(BEARER_PROTOCOL)}" if tokens else ""
     return token, PROTOCOL if PROTOCOL in offered else None
 
@@ -145,20 +147,20 @@ async def _position(api: ApiContext, start: str, *, resumed: bool) -> int:
     if start.isdecimal() and start.isascii() and len(start) <= 18:
         return int(start)
     if resumed:
-        raise Problem(400, "bad-input", f"Last-Event-ID {start!r:.40} is no position of ours")
+        raise Problem(400, "bad-input", f"Last-Event-ID {start!r:.40} is not a position of the bus")
     if start == "now":
         return await api.reads.newest_position()
     return 0 if start == "start" else await api.reads.position_at(from_rfc3339(start))
 
 
-async def _stream(asked: Admitted, chunks: AsyncGenerator[bytes]) -> StreamingResponse:
+async def _stream(caller: Admitted, chunks: AsyncGenerator[bytes]) -> StreamingResponse:
     headers = {"x-accel-buffering": "no"}
-    if is_head(asked.request):
+    if is_head(caller.request):
         await chunks.aclose()
         chunks = _nothing()
-    recheck = AccessRecheck(asked.api, asked.request.headers.get("authorization"))
-    told = _ended(recheck.hand_on(chunks))
-    return StreamingResponse(told, media_type="text/event-stream", headers=headers)
+    recheck = AccessRecheck(caller.api, caller.request.headers.get("authorization"))
+    chunks_until_end = _ended(recheck.pass_on(chunks))
+    return StreamingResponse(chunks_until_end, media_type="text/event-stream", headers=headers)
 
 
 async def _nothing() -> AsyncGenerator[bytes]:
@@ -167,7 +169,7 @@ async def _nothing() -> AsyncGenerator[bytes]:
 
 
 async def _ended(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """End a stream in an outage, or with its token: who still may comes again, and resumes."""
+    """End a stream in an outage, or with its token: a client that is still allowed reconnects, and resumes."""
     try:
         async for chunk in chunks:
             if chunk:
@@ -185,10 +187,10 @@ async def _sse_messages(first: Message, messages: AsyncGenerator[Message]) -> As
 async def _sse_events(
     api: ApiContext, after: int, globs: tuple[str, ...], follow: bool, seen: bool
 ) -> AsyncGenerator[bytes]:
-    """Read on at the pace at which the follower takes: nothing is kept for one that is slow.
+    """Read on at the pace of the follower: nothing is buffered for a slow one.
 
-    With `seen` it has all up to `after`, else it wants what is kept: nothing is missing before that.
-    Where nothing is wanted of what came it gives b"".
+    With `seen` it has received all up to `after`; otherwise it starts with what is kept, and has missed nothing.
+    Yields b"" if none of the new events match.
     """
     async with api.events.followed():
         while not api.closing.is_set():
@@ -208,8 +210,8 @@ async def _sse_events(
 
 
 async def _gap(api: ApiContext, after: int) -> bytes | None:
-    """Notify a follower that fell behind what the bus keeps that it may have missed some."""
-    if not after:  # It has seen nothing yet: the first position of a bus may be any.
+    """Notify a follower that fell behind what the bus keeps that it may have missed events."""
+    if not after:  # It has received nothing yet: the first position of a bus may be any.
         return None
     oldest = await api.reads.kept_events(after=0, limit=1)
     if not oldest or oldest[0].position <= after + 1:

@@ -1,4 +1,4 @@
-"""The console in a browser: a page, a token kept in a cookie of this path, and a terminal's socket."""
+"""The console in a browser: a page, a token kept in a cookie of this path, and a WebSocket for the terminal."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _POLICY: Final = (
 
 @router.get("/console")
 async def page(request: Request) -> Response:
-    """Return the terminal, or ask for a token where there is none that may look."""
+    """Return the terminal, or ask for a token with the scope view if there is none."""
     api = context_of(request)
     try:
         await _principal(api, request.cookies.get(COOKIE))
@@ -61,7 +61,7 @@ async def page(request: Request) -> Response:
 
 @router.post("/console")
 async def sign_in(request: Request) -> Response:
-    """Keep a token that may look in a cookie which no script can read."""
+    """Keep a token with the scope view in a cookie that no script can read."""
     fields = parse_qs((await request.body()).decode("ascii", "replace"), max_num_fields=4)
     token = fields.get("token", [""])[0].strip()
     try:
@@ -86,14 +86,14 @@ async def sign_in(request: Request) -> Response:
 async def asset(folder: str, name: str) -> Response:
     """Return a file of the terminal's page."""
     if f"{folder}/{name}" not in _ASSETS:
-        raise Problem(404, "not-found", "nothing is here")
+        raise Problem(404, "not-found", "there is no such path")
     static = files("textual_serve") / "static" / folder
     return FileResponse(Path(str((_HERE if name in _OURS else static) / name)))
 
 
 @router.websocket(TERMINAL_PATH)
 async def terminal(socket: WebSocket) -> None:
-    """Run a console for as long as the socket is open; with the scope view alone it may only look."""
+    """Run a console for as long as the WebSocket is open; with the scope view alone it is read-only."""
     api = socket.app.state.api
     assert isinstance(api, ApiContext)
     token = socket.cookies.get(COOKIE)
@@ -108,7 +108,7 @@ async def terminal(socket: WebSocket) -> None:
             lines=lines,
         )
         client = socket.client.host if socket.client else "an unnamed address"
-        log.info("a console for %s is open at %s", principal.actor, client)
+        log.info("opened a console for %s at %s", principal.actor, client)
         try:
             await _bridge(api, socket, console, AccessRecheck(api, _bearer(token)))
         finally:
@@ -120,9 +120,9 @@ _open: Final[set[object]] = set()
 
 @contextmanager
 def _place() -> Iterator[None]:
-    """Keep one of the places from before its console starts: many may start at once."""
+    """Reserve one of the places before its console starts: many may start at once."""
     if len(_open) >= MOST_CONSOLES:
-        raise Problem(503, "busy", f"{MOST_CONSOLES} consoles are open already")
+        raise Problem(503, "busy", f"{MOST_CONSOLES} consoles are already open, the limit")
     place = object()
     _open.add(place)
     try:
@@ -137,7 +137,7 @@ async def _bridge(
     tasks = [
         asyncio.create_task(_show(socket, console), name="console-show"),
         asyncio.create_task(_type(socket, console), name="console-keys"),
-        asyncio.create_task(_mind(api, recheck), name="console-mind"),
+        asyncio.create_task(_watch_access(api, recheck), name="console-access"),
     ]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
@@ -152,7 +152,7 @@ async def _bridge(
         log.info("a console ends: %s", error.detail)
         await socket.close(NOT_ALLOWED)
     except (WebSocketDisconnect, RuntimeError):
-        log.debug("the browser had left")
+        log.debug("the browser had disconnected")
 
 
 async def _show(socket: WebSocket, console: BrowserConsole) -> None:
@@ -164,8 +164,8 @@ async def _type(socket: WebSocket, console: BrowserConsole) -> None:
     try:
         while True:
             await _take(socket, console, json.loads(await socket.receive_text()))
-    except (ValueError, KeyError, TypeError, RecursionError):  # what a terminal's page never sends
-        log.info("a browser's message that is none ended its console")
+    except (ValueError, KeyError, TypeError, RecursionError):  # never sent by the console's page
+        log.info("an invalid message of a browser ended its console")
 
 
 async def _take(socket: WebSocket, console: BrowserConsole, message: Any) -> None:
@@ -174,12 +174,12 @@ async def _take(socket: WebSocket, console: BrowserConsole, message: Any) -> Non
             console.write(keys)
         case ["resize", dict(size)]:
             console.resize(*_size(size))
-        case ["ping", str(words)]:
-            await socket.send_text(json.dumps(["pong", words]))
+        case ["ping", str(payload)]:
+            await socket.send_text(json.dumps(["pong", payload]))
 
 
-async def _mind(api: ApiContext, recheck: AccessRecheck) -> None:
-    """End with the HTTP server, or with the Problem that the token has become."""
+async def _watch_access(api: ApiContext, recheck: AccessRecheck) -> None:
+    """End with the HTTP server, or with the Problem of a token that is no longer valid."""
     while not await woken(api.closing, RECHECK_SECONDS):
         await recheck.check()
 
@@ -192,16 +192,16 @@ def _bearer(token: str | None) -> str | None:
     return f"Bearer {token}" if token else None
 
 
-def _size(asked: Any) -> tuple[int, int]:
+def _size(requested: Any) -> tuple[int, int]:
     def whole(name: str, otherwise: int) -> int:
-        found = str(asked.get(name) or "")
+        found = str(requested.get(name) or "")
         return int(found) if found.isdecimal() and len(found) < 5 else otherwise
 
     return whole("width", 80), whole("height", 24)
 
 
 def _is_secure(request: Request) -> bool:
-    """Return whether the page came over TLS: the walls let in only an origin of ours."""
+    """Return whether the page came over TLS: the middleware only admits our own origin."""
     origin = request.headers.get("origin", "").lower()
     return request.url.scheme == "https" or origin.startswith("https://")
 

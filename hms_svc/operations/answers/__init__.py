@@ -1,6 +1,6 @@
-"""The answers that operators and programs read: one typed model each.
+"""The answers that operators and programs receive: one typed model for each.
 
-What HTTP answers and what a command prints with `--json` is one of these, encoded. The OpenAPI document
-is generated from them: the name of a component is that of its class without `Answer`, its description the
-docstring. Fields may be added, never taken away.
+HTTP answers and the output of commands with `--json` are encoded from these models. The OpenAPI document
+is generated from them: the name of a component is that of its class without `Answer`, its description is the
+docstring. Fields may be added, but are never removed.
 """

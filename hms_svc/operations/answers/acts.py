@@ -1,4 +1,4 @@
-"""Answers about what operators do to jobs: what an act would do, and what it did."""
+"""Answers about actions on jobs: what an action would do, and what it did."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class FailedJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def failed_jobs(outcomes: Iterable[ActOutcome]) -> tuple[FailedJob, ...]:
-    """Return the jobs to which an act was not done."""
+    """Return the jobs that were not changed."""
     return tuple(FailedJob(id=each.job_id, why=each.why) for each in outcomes)
 
 
@@ -41,7 +41,7 @@ class PlannedGroup(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, group: Group) -> Self:
-        """Make the answer for a group of jobs."""
+        """Return the answer for a group of jobs."""
         return cls(
             type=group.type,
             state=group.state,
@@ -70,7 +70,7 @@ class PlanAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, act: str, chosen: Choice, *, seen: str = "", most: int | None = None) -> Self:
-        """Make the answer for what was chosen, with at most so many failures by name."""
+        """Return the answer for a choice of jobs, with at most so many failures by id."""
         return cls(
             act=act,
             dry_run=True,
@@ -83,7 +83,7 @@ class PlanAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """One check of a dry run: what it came to, why, and what it printed."""
+    """One check of a dry run: its verdict, the reason, and its output."""
 
     name: str
     verdict: CheckVerdict
@@ -92,14 +92,14 @@ class CheckAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, check: Check) -> Self:
-        """Make the answer for a check."""
+        """Return the answer for a check."""
         return cls(
-            name=check.name, verdict=check.verdict, message=check.words, output=check.printed
+            name=check.name, verdict=check.verdict, message=check.message, output=check.printed
         )
 
 
 class Edited(msgspec.Struct, frozen=True, kw_only=True):
-    """The new job that was made of another; of a dry run the job that would be made, its checks and the changes."""
+    """The new job that replaces another; for a dry run the job that would be enqueued, its checks and the changes."""
 
     id: str
     type: str
@@ -125,7 +125,7 @@ class OutcomeAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, act: str, report: BatchReport, *, most: int | None = None) -> Self:
-        """Make the answer for a report, with at most so many failures by name."""
+        """Return the answer for a report, with at most so many failures by id."""
         return cls(
             act=act,
             batch=report.batch,

@@ -36,7 +36,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, type: str, enqueued: Enqueued) -> Self:
-        """Make the answer for a job of a type."""
+        """Return the answer for a job of a type."""
         exists = enqueued.acceptance is not Acceptance.ACCEPTED
         return cls(id=enqueued.job_id, type=type, state=enqueued.state, exists=exists)
 
@@ -51,7 +51,7 @@ class EnvelopeJob(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, job: Job, enqueued: Enqueued | None) -> Self:
-        """Make the answer for a job; None for one that is known by its key alone."""
+        """Return the answer for a job; `enqueued` is None if only its key is known."""
         if enqueued is None:
             return cls(id=job.id, type=job.type, exists=True)
         exists = enqueued.acceptance is not Acceptance.ACCEPTED
@@ -79,7 +79,7 @@ class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, view: JobView) -> JobAnswer:
-        """Make the answer for a job."""
+        """Return the answer for a job."""
         return JobAnswer(
             id=view.id,
             type=view.type,
@@ -101,18 +101,18 @@ class JobPageAnswer(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, page: JobPage) -> Self:
-        """Make the answer for a page."""
+        """Return the answer for a page."""
         return cls(tuple(map(JobAnswer.of, page.jobs)), page.cursor)
 
 
 class EndedJobAnswer(JobAnswer, frozen=True, kw_only=True):
-    """A job of a list of those that have ended."""
+    """A job in a list of finished jobs."""
 
     finished_at: Time | None
 
     @classmethod
     def of(cls, view: JobView) -> EndedJobAnswer:
-        """Make the answer for a job that has ended."""
+        """Return the answer for a finished job."""
         return EndedJobAnswer(**_of_view(view), finished_at=time_or_none(view.finished_at))
 
 
@@ -130,7 +130,7 @@ class AttemptAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, view: AttemptView) -> Self:
-        """Make the answer for an attempt."""
+        """Return the answer for an attempt."""
         return cls(
             attempt=view.attempt,
             started_at=to_rfc3339(view.started_at),
@@ -154,7 +154,7 @@ class TransitionAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, move: Move) -> Self:
-        """Make the answer for a step."""
+        """Return the answer for a transition."""
         return cls(
             at=to_rfc3339(move.at),
             source=move.source,
@@ -174,7 +174,7 @@ class ProgressAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, line: ProgressView) -> Self:
-        """Make the answer for a report."""
+        """Return the answer for a report."""
         return cls(at=to_rfc3339(line.at), share=line.share, message=line.message, log=line.log)
 
 
@@ -188,7 +188,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, detail: JobDetail) -> Self | None:
-        """Return the hold of a job, None for one that is not held."""
+        """Return the hold of a job, None if it is not held."""
         if detail.hold is None or detail.view.state is not State.HELD:
             return None
         action, rule, digest = detail.hold
@@ -205,7 +205,7 @@ class Raw(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, detail: JobDetail) -> Self | UnsetType:
-        """Return the bytes of what is no job."""
+        """Return the bytes that are not a job, if the job has any."""
         if detail.raw is None:
             return UNSET
         kind, _, digest = detail.raw_digest.rpartition(":")
@@ -243,7 +243,7 @@ class JobDetailAnswer(JobAnswer, frozen=True, kw_only=True):
 
     @classmethod
     def of_detail(cls, detail: JobDetail, *, archived: bool) -> Self:
-        """Make the answer for a job; `archived` where the broker has let go of it."""
+        """Return the answer for a job; `archived` if only the archive has it."""
         view, sent = detail.view, producer_fields(detail)
         return cls(
             **_of_view(view),
@@ -273,7 +273,7 @@ class JobDetailAnswer(JobAnswer, frozen=True, kw_only=True):
 
 
 class WaitedJob(msgspec.Struct, frozen=True, kw_only=True):
-    """A job that a command waited for, as it ended, or as it stood when the time was over."""
+    """A job that a command waited for: as it ended, or its state when the time was over."""
 
     id: str
     type: str
@@ -286,7 +286,7 @@ class WaitedJob(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, detail: JobDetail) -> Self:
-        """Make the answer for a job."""
+        """Return the answer for a job."""
         view, ended = detail.view, detail.view.finished_at
         return cls(
             id=view.id,
@@ -331,7 +331,7 @@ class FailureGroupAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, group: FailureGroup) -> Self:
-        """Make the answer for a group."""
+        """Return the answer for a group."""
         fields = msgspec.structs.asdict(group) | {
             "first_at": to_rfc3339(group.first_at),
             "last_at": to_rfc3339(group.last_at),
@@ -347,7 +347,7 @@ class FailureList(msgspec.Struct, frozen=True):
 
 
 def json_or_none(raw: bytes) -> JsonValue:
-    """Return a payload, None where the bytes are no JSON (a malformed job)."""
+    """Return a payload, None if the bytes are not JSON (a malformed job)."""
     try:
         value: JsonValue = decode(raw)
     except msgspec.DecodeError:

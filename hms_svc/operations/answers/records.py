@@ -1,4 +1,4 @@
-"""Answers about what the database keeps: cases, the audit log, tokens."""
+"""Answers about records of the database: cases, the audit log, tokens."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class CaseAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, case: Case) -> Self:
-        """Make the answer for a case."""
+        """Return the answer for a case."""
         return cls(
             id=case.id,
             job_id=case.job_id,
@@ -58,7 +58,7 @@ class CasePage(msgspec.Struct, frozen=True):
 
 
 class AuditRecordAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """An audit record: who did what to which subject. `link` is its place in the hash chain, null until it is sealed."""
+    """An audit record: actor, action and subject. `link` is its place in the hash chain, null until it is sealed."""
 
     number: int
     at: Time
@@ -71,7 +71,7 @@ class AuditRecordAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, record: AuditRecord) -> Self:
-        """Make the answer for a row."""
+        """Return the answer for a record."""
         return cls(
             number=record.number,
             at=to_rfc3339(record.at),
@@ -92,19 +92,19 @@ class AuditPageAnswer(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, page: AuditPage) -> Self:
-        """Make the answer for a page."""
+        """Return the answer for a page."""
         return cls(tuple(map(AuditRecordAnswer.of, page.records)), page.cursor)
 
 
 class AuditVerification(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether the audit chain holds, and what speaks against it."""
+    """Whether the audit chain is intact, and the faults that were found."""
 
     ok: bool
     faults: tuple[AuditFault, ...]
 
 
 class AuditAccepted(msgspec.Struct, frozen=True, kw_only=True):
-    """The head of the audit chain up to which the record was taken for right."""
+    """The head of the audit chain up to which the record was accepted as right."""
 
     link: int
     digest: str
@@ -112,7 +112,7 @@ class AuditAccepted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """One bearer token, without anything that it could be made from."""
+    """A bearer token, without its secret."""
 
     id: str
     name: str
@@ -124,7 +124,7 @@ class TokenAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, token: Token) -> Self:
-        """Make the answer for a token."""
+        """Return the answer for a token."""
         return cls(
             id=token.id,
             name=token.name,
@@ -137,7 +137,7 @@ class TokenAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenCreated(msgspec.Struct, frozen=True, kw_only=True):
-    """A token that was made, with its text, which is shown this once."""
+    """A token that was created, with its text, which is shown only once."""
 
     id: str
     name: str
@@ -145,7 +145,7 @@ class TokenCreated(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenRevoked(msgspec.Struct, frozen=True, kw_only=True):
-    """A token that was ended."""
+    """A token that was revoked."""
 
     id: str
     revoked: bool

@@ -1,4 +1,4 @@
-"""Answers about queues, workers, schedules, and how the service is."""
+"""Answers about queues, workers, schedules, and the health of the service."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class QueueAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, queue: QueueView, now_ms: int) -> QueueAnswer:
-        """Make the answer for a queue."""
+        """Return the answer for a queue."""
         return QueueAnswer(**queue_fields(queue, now_ms))
 
 
@@ -96,7 +96,7 @@ class Paused(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueueExplanation(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a queue does not move, in one sentence."""
+    """Why a queue makes no progress, in one sentence."""
 
     type: str
     why: str
@@ -112,7 +112,7 @@ class WorkerRequestAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, request: WorkerRequest) -> Self:
-        """Make the answer for what an operator wants."""
+        """Return the answer for a request."""
         return cls(
             state=request.state, by=request.by, reason=request.reason, since=to_rfc3339(request.at)
         )
@@ -142,7 +142,7 @@ class WorkerAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, worker: WorkerView, now_ms: int) -> Self:
-        """Make the answer for a worker."""
+        """Return the answer for a worker."""
         return cls(
             id=worker.id,
             host=worker.host,
@@ -184,7 +184,7 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, health: BrokerHealth) -> Self:
-        """Make the answer for a broker."""
+        """Return the answer for a broker."""
         return cls(
             kind=health.kind,
             ok=health.ok,
@@ -202,7 +202,7 @@ class Database(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, health: DatabaseHealth | None, kind: str) -> Self:
-        """Make the answer for a database, or for one of a kind that is not open."""
+        """Return the answer for a database, or for one of this kind that is not open."""
         if health is None:
             return cls(kind=kind, ok=False, capacity=None)
         return cls(kind=health.kind, ok=health.ok, capacity=health.capacity)
@@ -219,11 +219,11 @@ class TroubleAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, trouble: Trouble) -> Self:
-        """Make the answer for a trouble."""
+        """Return the answer for a problem."""
         return cls(
             kind=trouble.kind,
             level=trouble.level,
-            message=trouble.words,
+            message=trouble.message,
             since=to_rfc3339(trouble.since),
             detail=trouble.detail,
         )
@@ -237,7 +237,7 @@ class HealthAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, health: Health) -> Self:
-        """Make the answer for the health of an installation."""
+        """Return the answer for the health of an installation."""
         return cls(
             level=_LEVELS[health.level], troubles=tuple(map(TroubleAnswer.of, health.troubles))
         )
@@ -256,7 +256,7 @@ class StatusAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, seen: Status, database_kind: str = "") -> Self:
-        """Make the answer for what was seen; `database_kind` is told where no database is open."""
+        """Return the answer for a status; `database_kind` is shown if no database is open."""
         return cls(
             broker=Broker.of(seen.broker),
             database=Database.of(seen.database, database_kind),
@@ -269,7 +269,7 @@ class StatusAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def total_counts(counts: Iterable[QueueCounts]) -> Mapping[str, int]:
-    """Add the counts of all queues."""
+    """Return the sums of the counts of all queues."""
     found = list(counts)
     return {name: sum(getattr(each, name) for each in found) for name in COUNTED}
 
@@ -289,11 +289,11 @@ class ScheduleAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, view: ScheduleView) -> Self:
-        """Make the answer for a schedule."""
+        """Return the answer for a schedule."""
         return cls(
             type=view.type,
             cron=view.cron,
-            description=view.words,
+            description=view.description,
             next_at=to_rfc3339(view.next_at),
             next_job=view.next_job,
             next_state=view.next_state,

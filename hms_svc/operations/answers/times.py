@@ -1,4 +1,4 @@
-"""How answers write times."""
+"""The format of times in answers."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Time: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date
 JsonMembers: TypeAlias = Annotated[
     dict[str, Any], msgspec.Meta(extra_json_schema={"additionalProperties": True})
 ]
-"""An object of any members."""
+"""An object with any members."""
 
 
 def time_or_none(unix_ms: int | None) -> str | None:
-    """Return a time as text, None where there is none."""
+    """Return a time as text, None if there is none."""
     return None if unix_ms is None else to_rfc3339(unix_ms)
 
 
 def age_seconds(unix_ms: int, now_ms: int) -> float:
-    """Return how long ago a time was, to the millisecond; 0 for one that is still to come."""
+    """Return how long ago a time was, to the millisecond; 0 for a time in the future."""
     return round(max(now_ms - unix_ms, 0) / 1000, 3)

@@ -12,7 +12,7 @@ from hms_svc.operations.type_detail import Percentiles, Serving, TypeDetail, Typ
 
 
 class ServingAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker that serves the type: at most `max_slots` of its `slots` run jobs of it, and `running` have its jobs."""
+    """A worker that serves the type: at most `max_slots` of its `slots` run its jobs, and `running` of them do."""
 
     worker: str
     slots: int
@@ -24,7 +24,7 @@ class ServingAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, serving: Serving) -> ServingAnswer:
-        """Make the answer for a worker."""
+        """Return the answer for a worker."""
         return ServingAnswer(
             worker=serving.worker,
             slots=serving.slots,
@@ -37,7 +37,7 @@ class ServingAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TypeDetailAnswer(QueueAnswer, frozen=True, kw_only=True):
-    """All that is known of a job type; `settings` are null where this program has no code for it."""
+    """Everything that is known about a job type; `settings` are null if this program has no code for it."""
 
     why: str
     paused_at: Time | None
@@ -49,17 +49,17 @@ class TypeDetailAnswer(QueueAnswer, frozen=True, kw_only=True):
     schedule: ScheduleAnswer | None
 
     @classmethod
-    def of_type(cls, full_job: TypeDetail) -> TypeDetailAnswer:
-        """Make the answer for a type."""
-        schedule = full_job.schedule
+    def of_type(cls, detail: TypeDetail) -> TypeDetailAnswer:
+        """Return the answer for a type."""
+        schedule = detail.schedule
         return TypeDetailAnswer(
-            **queue_fields(full_job.queue, full_job.at),
-            why=full_job.why,
-            paused_at=time_or_none(full_job.paused_at),
-            duration_ms=full_job.took,
-            workers=tuple(map(ServingAnswer.of, full_job.workers)),
-            failures=tuple(map(FailureGroupAnswer.of, full_job.groups)),
-            newest=tuple(map(EndedJobAnswer.of, full_job.newest)),
-            settings=full_job.settings,
+            **queue_fields(detail.queue, detail.at),
+            why=detail.why,
+            paused_at=time_or_none(detail.paused_at),
+            duration_ms=detail.took,
+            workers=tuple(map(ServingAnswer.of, detail.workers)),
+            failures=tuple(map(FailureGroupAnswer.of, detail.groups)),
+            newest=tuple(map(EndedJobAnswer.of, detail.newest)),
+            settings=detail.settings,
             schedule=None if schedule is None else ScheduleAnswer.of(schedule),
         )

@@ -82,8 +82,8 @@ async def test_jobs_of_one_id_are_the_same_where_their_json_is(
     ("type", "changes", "told"),
     [
         (TYPE, {"id": "hms:tick:x.y:20260101T0900Z"}, "begins with hms:"),
-        ("event.deliver", {}, "made by hms-svc itself"),
-        ("envelope.receive", {"id": "mine"}, "made by hms-svc itself"),
+        ("event.deliver", {}, "reserved for jobs that hms-svc creates itself"),
+        ("envelope.receive", {"id": "mine"}, "reserved for jobs that hms-svc creates itself"),
     ],
 )
 async def test_what_hms_svc_makes_itself_is_a_dead_letter_where_it_is_pushed(

@@ -109,29 +109,29 @@ async def unserved(harness: BrokerHarness) -> None:
 
 
 SITUATIONS: dict[Situation, str] = {
-    at_work: "is being processed by worker-1 for 5 s, attempt 1 of 3.",
+    at_work: "has been processed by worker-1 for 5 s, attempt 1 of 3.",
     only_worker_frozen: "is in processing, attempt 1 of 3, and its worker worker-1 was last seen 20 s ago; "
-    "its lease ends in 10 s; there is no live worker to take it back.",
+    "its lease ends in 10 s; there is no live worker to requeue it.",
     one_of_two_frozen: "is in processing, attempt 1 of 3, and its worker worker-1 was last seen 20 s ago; "
     "its lease ends in 10 s.",
     only_worker_killed: "is in processing, attempt 1 of 3, and its worker worker-1 was last seen 1 m ago; "
-    "its lease ran out 30 s ago; there is no live worker to take it back.",
+    "its lease ran out 30 s ago; there is no live worker to requeue it.",
     one_of_two_killed: "is in processing, attempt 1 of 3, and its worker worker-1 was last seen 1 m ago; "
-    "its lease ran out 30 s ago; it waits for a live worker to take it back.",
-    long_forgotten: "is in processing, attempt 1 of 3, and its worker worker-1 is not in the register any "
-    "more; its lease ran out 6 m 10 s ago; it waits for a live worker to take it back.",
-    rescued: "waits for the suspect lane, where it runs alone: the worker that held it last died or "
-    "lost its lease.",
+    "its lease ran out 30 s ago; a live worker will requeue it.",
+    long_forgotten: "is in processing, attempt 1 of 3, and its worker worker-1 is no longer registered; "
+    "its lease ran out 6 m 10 s ago; a live worker will requeue it.",
+    rescued: "waits for the suspect lane, where suspect jobs run one at a time: the last worker "
+    "that ran it died or lost its lease.",
     retry_ahead: "is due at 2027-01-15T08:01:00.000Z, in 40 s.",
-    retry_ahead_alone: "is due at 2027-01-15T08:01:00.000Z, in 40 s; no live worker is there now.",
-    retry_overdue: "was due at 2027-01-15T08:01:00.000Z, 2 s ago and waits to be made ready.",
-    retry_overdue_alone: "was due at 2027-01-15T08:01:00.000Z, 13 m ago; no live worker is there to "
-    "take it.",
-    scheduled_overdue_alone: "waits for its time: it was due at 2027-01-15T08:01:00.000Z, 13 m ago; no "
-    "live worker is there to take it.",
+    retry_ahead_alone: "is due at 2027-01-15T08:01:00.000Z, in 40 s; there is no live worker now.",
+    retry_overdue: "was due at 2027-01-15T08:01:00.000Z, 2 s ago and is about to become ready.",
+    retry_overdue_alone: "was due at 2027-01-15T08:01:00.000Z, 13 m ago; there is no live worker to "
+    "run it.",
+    scheduled_overdue_alone: "waits for its time: it was due at 2027-01-15T08:01:00.000Z, 13 m ago; there is "
+    "no live worker to run it.",
     paused_alone: "waits because queue pothole.report was paused by ann (storm); no live worker serves "
     "pothole.report either.",
-    unserved: "has waited 5 s because no live worker serves pothole.report; after 7 days it will be "
+    unserved: "has waited 5 s because no live worker serves pothole.report; after 7 days it becomes "
     "dead, no_handler.",
 }
 

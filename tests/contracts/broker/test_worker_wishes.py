@@ -65,7 +65,7 @@ async def test_a_suspect_lane_serves_no_queue(harness: BrokerHarness) -> None:
     assert (queue.served, queue.quiet_workers) == (False, 0)
     lanes = await harness.inspection.workers()
     told = explain_queue(queue, lanes, harness.clock.now_ms())
-    assert "no live worker serves it: a suspect lane is all that is left" in told
+    assert "no live worker serves it: only a suspect lane is left" in told
 
 
 async def test_a_wish_goes_with_its_worker(harness: BrokerHarness) -> None:

@@ -43,7 +43,7 @@ local function end_waiting(id, job, seen, state, reason)
   local source, reported = job[STATE], note
   if job[CASE] == '-' and seen.case ~= '' then job[CASE] = seen.case end
   if job[CASE] ~= '-' then
-    state, reported = '8', (note ~= '' and note .. '; ' or '') .. job[CASE] .. ' stands'
+    state, reported = '8', (note ~= '' and note .. '; ' or '') .. job[CASE] .. ' remains open'
   end
   local cause = FAILED[state] and cause_of(state, job[TYPE], reason, by)
   end_job(id, job, state, outcome_of(reason, by, reported), step_of(source, state, 'operator', detail), cause)
