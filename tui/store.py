@@ -15,7 +15,7 @@ from hms_svc.domain.event import Event
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.plain_text import plain
 from hms_svc.domain.views import FailureGroup, QueueView, WorkerView
-from hms_svc.operations.health import HealthWatch, Seen, seen_of_outage
+from hms_svc.operations.health import HealthInputs, HealthWatch, seen_of_outage
 from hms_svc.ports.inspection import BrokerHealth
 from hms_svc.tui.launch import Launch, Opened
 from hms_svc.tui.query_runner import QueryRunner
@@ -301,7 +301,7 @@ class Store:
         if is_outage:
             kind = broker.kind if broker is not None else _kind_in(self._launch.facts.broker)
             broker = BrokerHealth(kind, False, 0.0, (words,))
-        health = self._watch.take(Seen(at=now, broker=broker, database=snapshot.database))
+        health = self._watch.take(HealthInputs(at=now, broker=broker, database=snapshot.database))
         self._publish(
             msgspec.structs.replace(snapshot, broker=broker, health=health, trouble=plain(words))
         )

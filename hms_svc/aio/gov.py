@@ -21,10 +21,10 @@ def vet(action: str, payload: Any) -> Coroutine[Any, Any, None]:
     return on_right_loop(lambda: pending)
 
 
-class Outside:
+class AwaitableGovernance:
     """The same call without a job, also in a process that runs a worker."""
 
     vet = staticmethod(awaited(calls.vet, check_outside, "gov.vet"))
 
 
-outside = Outside()
+outside = AwaitableGovernance()

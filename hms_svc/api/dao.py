@@ -13,7 +13,7 @@ insert_case = blocking(
 )
 
 
-class Outside:
+class BlockingDao:
     """The same calls without a job, also in a process that runs a worker."""
 
     case_exists = staticmethod(
@@ -34,4 +34,4 @@ class Outside:
     )
 
 
-outside = Outside()
+outside = BlockingDao()

@@ -28,10 +28,10 @@ def vet(action: str, payload: Any) -> None:
     block(lambda: pending, "hms_svc.aio.gov.vet")
 
 
-class Outside:
+class BlockingGovernance:
     """The same call without a job, also in a process that runs a worker."""
 
     vet = staticmethod(blocking(calls.vet, check_outside, "gov.vet", "hms_svc.aio.gov.outside.vet"))
 
 
-outside = Outside()
+outside = BlockingGovernance()

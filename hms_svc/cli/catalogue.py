@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import typer
 
-from hms_svc.cli.once import Command, Group
+from hms_svc.cli.once import LazyCommand, LazyGroup
 
 COMMANDS: Final = {
     "serve": "serve:serve",
@@ -51,10 +51,12 @@ DEFAULTS: Final = {"workers": "list"}
 
 def build(name: str) -> Any:
     """Return the command or group of a top-level name."""
-    made = typer.Typer(name=name, cls=Group, add_completion=False, rich_markup_mode=None)
+    made = typer.Typer(name=name, cls=LazyGroup, add_completion=False, rich_markup_mode=None)
     if name not in GROUPS:
         module, _, function = COMMANDS[name].partition(":")
-        made.command(name, cls=Command)(getattr(import_module(f"hms_svc.cli.{module}"), function))
+        made.command(name, cls=LazyCommand)(
+            getattr(import_module(f"hms_svc.cli.{module}"), function)
+        )
         return typer.main.get_command(made)
     text, modules = GROUPS[name]
     commands = {
@@ -68,7 +70,7 @@ def build(name: str) -> Any:
     else:
         made.callback(help=text, invoke_without_command=True)(_unless_named(default))
     for command_name, command in commands.items():
-        made.command(command_name, cls=Command)(command)
+        made.command(command_name, cls=LazyCommand)(command)
     return typer.main.get_command(made)
 
 

@@ -13,7 +13,7 @@ _EDGE: Final = 1
 _LEAST_PROSE: Final = 16
 
 
-class Column(msgspec.Struct, frozen=True):
+class TableColumn(msgspec.Struct, frozen=True):
     """A column by its width in cells; `is_prose`: it may be shortened, with an ellipsis."""
 
     name: str
@@ -26,7 +26,7 @@ class Column(msgspec.Struct, frozen=True):
         return min(self.width, _LEAST_PROSE) if self.is_prose else self.width
 
 
-def fit(columns: Sequence[Column], available: int, leaving: Sequence[str]) -> dict[int, int]:
+def fit(columns: Sequence[TableColumn], available: int, leaving: Sequence[str]) -> dict[int, int]:
     """Return the width of each column that fits, by its number; the first is always complete.
 
     `leaving` names the columns to leave out first; then they are left out from the right.
@@ -42,7 +42,7 @@ def fit(columns: Sequence[Column], available: int, leaving: Sequence[str]) -> di
     return shown
 
 
-def _order(columns: Sequence[Column], leaving: Sequence[str]) -> list[int]:
+def _order(columns: Sequence[TableColumn], leaving: Sequence[str]) -> list[int]:
     names = [column.name for column in columns]
     first = [names.index(name) for name in leaving if name in names[1:]]
     return first + [number for number in range(len(names) - 1, 0, -1) if number not in first]

@@ -88,7 +88,7 @@ async def _examine(session: Session) -> list[Finding]:
 def _extras(session: Session) -> list[Finding]:
     from hms_svc.domain import extras
     from hms_svc.domain.version import CLIENT, installed_distributions
-    from hms_svc.operations.doctor import Finding, Level, failed
+    from hms_svc.operations.doctor import Finding, FindingLevel, failed
 
     found = []
     for check, value in (  # jwks_url is checked with the HTTP settings
@@ -101,25 +101,25 @@ def _extras(session: Session) -> list[Finding]:
             found.append(failed("extras", error))
     if CLIENT in installed_distributions():
         text = f"{CLIENT} is installed beside hms-svc, and their files overwrite each other: uninstall both, then install hms-svc"
-        found.append(Finding("extras", Level.ERROR, text))
+        found.append(Finding("extras", FindingLevel.ERROR, text))
     installed = ", ".join(extra.name for extra in extras.EXTRAS if extra.is_installed)
-    return found or [Finding("extras", Level.OK, f"installed: {installed or 'none'}")]
+    return found or [Finding("extras", FindingLevel.OK, f"installed: {installed or 'none'}")]
 
 
 def _policy(session: Session) -> list[Finding]:
     from hms_svc.bootstrap import policy
-    from hms_svc.operations.doctor import Finding, Level, failed
+    from hms_svc.operations.doctor import Finding, FindingLevel, failed
 
     try:
         policy(session.settings)
     except HmsError as error:
         return [failed("policy", error)]
     where = session.settings.policy_url or session.settings.policy_file or "the bundled default"
-    return [Finding("policy", Level.OK, f"{where} is in use")]
+    return [Finding("policy", FindingLevel.OK, f"{where} is in use")]
 
 
 def _agencies(session: Session) -> list[Finding]:
-    from hms_svc.operations.doctor import Finding, Level, failed
+    from hms_svc.operations.doctor import Finding, FindingLevel, failed
     from hms_svc.sdk.agencies_file import load_agencies
 
     file = session.settings.agencies_file
@@ -130,11 +130,11 @@ def _agencies(session: Session) -> list[Finding]:
     except HmsError as error:
         return [failed("agencies", error)]
     text = f"senders {len(found.senders)}, receivers {len(found.receivers)}"
-    return [Finding("agencies", Level.OK, f"{file} is in use: {text}")]
+    return [Finding("agencies", FindingLevel.OK, f"{file} is in use: {text}")]
 
 
 def _places(session: Session) -> list[Finding]:
-    from hms_svc.operations.doctor import Finding, Level, failed
+    from hms_svc.operations.doctor import Finding, FindingLevel, failed
     from hms_svc.services.places import read_places
 
     file = session.settings.places_file
@@ -144,24 +144,26 @@ def _places(session: Session) -> list[Finding]:
         found = read_places(file)
     except HmsError as error:
         return [failed("places", error)]
-    return [Finding("places", Level.OK, f"{file} is in use: places {len(found)}")]
+    return [Finding("places", FindingLevel.OK, f"{file} is in use: places {len(found)}")]
 
 
 def _tls(session: Session) -> list[Finding]:
     from hms_svc.http_api.settings_check import check_http_settings
-    from hms_svc.operations.doctor import Finding, Level, failed
+    from hms_svc.operations.doctor import Finding, FindingLevel, failed
 
     try:
         check_http_settings(session.settings)
     except HmsError as error:
         return [failed("http", error)]
     file = session.settings.http_tls_certificate
-    return [Finding("http", Level.OK, f"{file} and its key match")] if file is not None else []
+    return (
+        [Finding("http", FindingLevel.OK, f"{file} and its key match")] if file is not None else []
+    )
 
 
 def _apps(session: Session) -> list[Finding]:
     from hms_svc.bootstrap import application
-    from hms_svc.operations.doctor import Finding, Level, failed
+    from hms_svc.operations.doctor import Finding, FindingLevel, failed
     from hms_svc.sdk.apps import installed_apps
 
     apps = (*session.settings.app, *installed_apps())
@@ -171,5 +173,5 @@ def _apps(session: Session) -> list[Finding]:
         registry = application(session.settings)
     except HmsError as error:
         return [failed("app", error)]
-    replaced = [Finding("app", Level.NOTE, str(each)) for each in registry.replacements]
-    return [Finding("app", Level.OK, f"{', '.join(apps)} can be loaded"), *replaced]
+    replaced = [Finding("app", FindingLevel.NOTE, str(each)) for each in registry.replacements]
+    return [Finding("app", FindingLevel.OK, f"{', '.join(apps)} can be loaded"), *replaced]

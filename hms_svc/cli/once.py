@@ -26,7 +26,7 @@ def _process(parameter: Any, context: Any, value: Any) -> Any:
     return plain if parameter.callback is None else parameter.callback(context, parameter, plain)
 
 
-class Command(TyperCommand):
+class LazyCommand(TyperCommand):
     """A command whose options may occur once, except those that take a list."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -36,7 +36,7 @@ class Command(TyperCommand):
         return super().parse_args(ctx, args)
 
 
-class Group(TyperGroup):
+class LazyGroup(TyperGroup):
     """A group whose options may occur once, except those that take a list."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

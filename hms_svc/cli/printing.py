@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import msgspec
     from rich.console import Console
 
-    from hms_svc.cli.columns import Column
+    from hms_svc.cli.columns import TableColumn
     from hms_svc.domain.strict_json import JsonValue
 
 WIDE = 10_000
@@ -120,13 +120,13 @@ def make_table(
     return made
 
 
-def _measure(name: str, texts: Sequence[str]) -> Column:
+def _measure(name: str, texts: Sequence[str]) -> TableColumn:
     from rich.cells import cell_len
 
-    from hms_svc.cli.columns import Column
+    from hms_svc.cli.columns import TableColumn
 
     width = max(map(cell_len, (name, *texts)))
-    return Column(name, width, is_prose=any(" " in text for text in texts))
+    return TableColumn(name, width, is_prose=any(" " in text for text in texts))
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import typer
 
 from hms_svc.cli.catalogue import COMMANDS, build
-from hms_svc.cli.once import Group
+from hms_svc.cli.once import LazyGroup
 from hms_svc.domain.errors import BadInput, HmsError, Outage, Refused, ValidationFailed
 from hms_svc.domain.plain_text import plain_lines
 from hms_svc.domain.utf8 import has_surrogates, writable
@@ -40,7 +40,7 @@ def complain(text: str) -> None:
     typer.echo(f"hms-svc: {plain_lines(text)}", err=True)
 
 
-class Root(Group):
+class Root(LazyGroup):
     """The root group: imports commands on demand, and translates their errors."""
 
     def list_commands(self, ctx: Any) -> list[str]:

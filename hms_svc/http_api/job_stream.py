@@ -23,7 +23,7 @@ END_ID: Final = "end"
 _ID: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
-class Message(msgspec.Struct, frozen=True):
+class StreamMessage(msgspec.Struct, frozen=True):
     """One message: `kind` is state, progress, log, event, gap or end; `id` resumes after it.
 
     A message of kind beat is a heartbeat, and carries nothing.
@@ -50,26 +50,28 @@ def last_line(last_seen: str | None) -> int:
     return int(last_seen)
 
 
-async def follow_job(api: ApiContext, job_id: str, *, after: int = 0) -> AsyncGenerator[Message]:
+async def follow_job(
+    api: ApiContext, job_id: str, *, after: int = 0
+) -> AsyncGenerator[StreamMessage]:
     """Yield the messages of a job, from the lines above `after` to its end. UnknownId for an unknown job.
 
     Yields a heartbeat if there is no news for a while. Ends also when the HTTP server closes.
     """
     detail, archived = await api.reads.detail(job_id)
-    yield Message("state", JobAnswer.of(detail.view))
+    yield StreamMessage("state", JobAnswer.of(detail.view))
     fresh = [line for line in detail.progress if line.number > after]
     for message in _lines(fresh, after):
         yield message
     after = fresh[-1].number if fresh else after
     if archived or detail.view.state in TERMINAL:
-        yield Message("end", JobDetailAnswer.of_detail(detail, archived=archived), END_ID)
+        yield StreamMessage("end", JobDetailAnswer.of_detail(detail, archived=archived), END_ID)
         return
     async with api.jobs.watching(job_id) as watched:
         async for message in _watch(api, watched, after):
             yield message
 
 
-async def _watch(api: ApiContext, watched: Watched, after: int) -> AsyncIterator[Message]:
+async def _watch(api: ApiContext, watched: Watched, after: int) -> AsyncIterator[StreamMessage]:
     position = 0
     while not api.closing.is_set():
         wake, end = watched.wake_up.listen(), watched.end
@@ -79,22 +81,22 @@ async def _watch(api: ApiContext, watched: Watched, after: int) -> AsyncIterator
         after = fresh[-1].number if fresh else after
         for event in [each for each in watched.events if each.position > position]:
             position = event.position
-            yield Message("event", event.to_cloudevent(api.settings.namespace))
+            yield StreamMessage("event", event.to_cloudevent(api.settings.namespace))
         if end is not None:
             detail, archived = end
-            yield Message("end", JobDetailAnswer.of_detail(detail, archived=archived), END_ID)
+            yield StreamMessage("end", JobDetailAnswer.of_detail(detail, archived=archived), END_ID)
             return
         if not fresh and not await woken(wake, BEAT_SECONDS):
-            yield Message("beat")
+            yield StreamMessage("beat")
 
 
-def _lines(lines: list[ProgressView], after: int) -> list[Message]:
+def _lines(lines: list[ProgressView], after: int) -> list[StreamMessage]:
     messages = []
     for line in lines:
         if line.number > after + 1:
-            messages.append(Message("gap", {"missed": line.number - after - 1}))
+            messages.append(StreamMessage("gap", {"missed": line.number - after - 1}))
         after = line.number
         kind = "log" if line.log else "progress"
         shown = msgspec.structs.asdict(ProgressAnswer.of(line))
-        messages.append(Message(kind, {"number": line.number, **shown}, str(line.number)))
+        messages.append(StreamMessage(kind, {"number": line.number, **shown}, str(line.number)))
     return messages

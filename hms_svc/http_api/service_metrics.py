@@ -12,7 +12,7 @@ from typing import Final
 
 from hms_svc.domain.errors import Outage
 from hms_svc.observability.metrics import Metrics
-from hms_svc.observability.overview import Overview
+from hms_svc.observability.overview import FleetOverview
 from hms_svc.observability.worker_totals import WorkerLiveness
 from hms_svc.operations.reads import Reads
 from hms_svc.ports.clock import Clock
@@ -78,7 +78,7 @@ class ServiceMetrics:
             return
 
 
-async def _read_overview(reads: Reads) -> Overview:
+async def _read_overview(reads: Reads) -> FleetOverview:
     """Read broker and database within CHECK_SECONDS; an engine that does not answer in time is not well."""
     loop = asyncio.get_running_loop()
     ends = loop.time() + CHECK_SECONDS
@@ -89,13 +89,13 @@ async def _read_overview(reads: Reads) -> Overview:
         left = max(ends - loop.time(), LEAST_SECONDS)
         broker, database = await reads.health(probe_seconds=left)
         health = reads.judge_engines(broker, database)
-        return Overview(at=health.at, broker=broker, database=database, health=health)
+        return FleetOverview(at=health.at, broker=broker, database=database, health=health)
     lag = None
     if seen.database is not None and seen.database.ok:
         with suppress(Outage, TimeoutError):
             async with asyncio.timeout_at(ends):
                 lag = await reads.outbox_lag_ms()
-    return Overview(
+    return FleetOverview(
         at=seen.at,
         broker=seen.broker,
         database=seen.database,

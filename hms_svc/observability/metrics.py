@@ -9,7 +9,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 
 from hms_svc.observability.http_meter import HttpMeter
-from hms_svc.observability.overview import Overview, families_of
+from hms_svc.observability.overview import FleetOverview, families_of
 from hms_svc.observability.type_labels import MOST_TYPES, TypeLabels
 from hms_svc.observability.worker_totals import Series, WorkerLiveness, WorkerTotals
 from hms_svc.ports.clock import Clock
@@ -40,12 +40,12 @@ class Metrics:
         """Return the liveness of each worker that has reported here, sorted by id."""
         return self._workers.liveness()
 
-    def render(self, seen: Overview, accept: str = "") -> tuple[bytes, str]:
+    def render(self, seen: FleetOverview, accept: str = "") -> tuple[bytes, str]:
         """Return the text and its content type, by the Accept header."""
         encode, content_type = choose_encoder(accept)
         return encode(_Rendering(seen, self)), content_type
 
-    def families(self, seen: Overview) -> Iterator[Metric]:
+    def families(self, seen: FleetOverview) -> Iterator[Metric]:
         """Yield all metric families."""
         yield from families_of(seen, self._types)
         yield from self._workers.collect()
@@ -56,7 +56,7 @@ class Metrics:
 class _Rendering:
     """A collector of one overview, for the encoders of the Prometheus client."""
 
-    def __init__(self, seen: Overview, metrics: Metrics) -> None:
+    def __init__(self, seen: FleetOverview, metrics: Metrics) -> None:
         self._seen = seen
         self._metrics = metrics
 

@@ -33,7 +33,7 @@ RUNNING_COUNTERS: Final = {
 }
 
 
-class Overview(msgspec.Struct, frozen=True, kw_only=True):
+class FleetOverview(msgspec.Struct, frozen=True, kw_only=True):
     """The data for one rendering, read at `at` (Unix ms). What could not be read is left out.
 
     `outbox_lag_ms` is the age of the oldest row that is not yet published.
@@ -48,7 +48,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     health: Health | None = None
 
 
-def families_of(seen: Overview, types: TypeLabels) -> Iterator[Metric]:
+def families_of(seen: FleetOverview, types: TypeLabels) -> Iterator[Metric]:
     """Yield the metric families of an overview. Types without a label of their own share `other`."""
     yield from _engines(seen)
     yield from _health(seen.health)
@@ -74,7 +74,7 @@ def _per_queue(labelled: Labelled, at: int) -> Iterator[Metric]:
     yield gauge("hms_queue_served", Family(text, PER_TYPE), served)
 
 
-def _engines(seen: Overview) -> Iterator[Metric]:
+def _engines(seen: FleetOverview) -> Iterator[Metric]:
     up = Family("1 if the broker responds.", ("kind",))
     yield gauge("hms_broker_up", up, {(seen.broker.kind,): float(seen.broker.ok)})
     trip: Values = {(): seen.broker.round_trip_ms / 1000} if seen.broker.ok else {}
@@ -111,7 +111,7 @@ def _broker_capacity(broker: BrokerHealth) -> Iterator[Metric]:
     yield counter("hms_broker_refused_total", Family(text, ("kind",)), refused)
 
 
-def _workers(seen: Overview) -> Iterator[Metric]:
+def _workers(seen: FleetOverview) -> Iterator[Metric]:
     for name, text, value in (
         ("workers", "Workers in the broker's register.", len(seen.workers)),
         ("slots", "Slots of those workers.", sum(worker.slots for worker in seen.workers)),

@@ -35,7 +35,7 @@ SKEW_LIMIT_SECONDS: Final = 5.0
 _PROBES: Final = 20
 
 
-class Level(StrEnum):
+class FindingLevel(StrEnum):
     """The severity of a finding. Only an error makes `doctor` exit with 1."""
 
     OK = "ok"
@@ -47,7 +47,7 @@ class Finding(msgspec.Struct, frozen=True):
     """The result of one check."""
 
     check: str
-    level: Level
+    level: FindingLevel
     text: str
 
 
@@ -87,10 +87,10 @@ def health_findings(health: Health) -> list[Finding]:
     found = []
     for trouble in health.troubles:
         is_note = trouble.level is Degree.NOTE or trouble.kind is TroubleKind.NO_WORKERS
-        level = Level.NOTE if is_note else Level.ERROR
+        level = FindingLevel.NOTE if is_note else FindingLevel.ERROR
         detail = f"; {trouble.detail}" if trouble.detail else ""
         found.append(Finding("health", level, trouble.summary(health.at) + detail))
-    return found or [Finding("health", Level.OK, "all well")]
+    return found or [Finding("health", FindingLevel.OK, "all well")]
 
 
 def outage_findings(error: HmsError, settings: Settings) -> list[Finding]:
@@ -103,25 +103,29 @@ def outage_findings(error: HmsError, settings: Settings) -> list[Finding]:
 
 def failed(check: str, error: HmsError) -> Finding:
     """Return the finding about something that could not be opened."""
-    return Finding(check, Level.ERROR, mask_passwords(str(error)))
+    return Finding(check, FindingLevel.ERROR, mask_passwords(str(error)))
 
 
 def _data_dir(path: Path) -> Finding:
     try:
         existing = next(each for each in (path, *path.parents) if each.exists())
     except OSError as error:
-        return Finding("data directory", Level.ERROR, f"{path} cannot be used: {error.strerror}")
+        return Finding(
+            "data directory", FindingLevel.ERROR, f"{path} cannot be used: {error.strerror}"
+        )
     if existing == path and not path.is_dir():
-        return Finding("data directory", Level.ERROR, f"{path} is not a directory")
+        return Finding("data directory", FindingLevel.ERROR, f"{path} is not a directory")
     try:
         with tempfile.TemporaryFile(dir=existing) as probe:
             probe.write(bytes(LEAST_BYTES))
     except OSError as error:
         return Finding(
-            "data directory", Level.ERROR, f"{existing} cannot be written to: {error.strerror}"
+            "data directory",
+            FindingLevel.ERROR,
+            f"{existing} cannot be written to: {error.strerror}",
         )
     state = "is writable" if existing == path else "does not exist yet and can be created"
-    return Finding("data directory", Level.OK, f"{path} {state}")
+    return Finding("data directory", FindingLevel.OK, f"{path} {state}")
 
 
 def _clock(path: Path) -> Iterator[Finding]:
@@ -129,7 +133,7 @@ def _clock(path: Path) -> Iterator[Finding]:
         return
     with tempfile.NamedTemporaryFile(dir=path) as probe:
         skew = abs(Path(probe.name).stat().st_mtime - time.time())
-    level = Level.OK if skew < SKEW_LIMIT_SECONDS else Level.ERROR
+    level = FindingLevel.OK if skew < SKEW_LIMIT_SECONDS else FindingLevel.ERROR
     yield Finding(
         "clock", level, f"this machine's clock and that of the file system differ by {skew:.1f} s"
     )
@@ -143,10 +147,10 @@ def _sqlite_files(settings: Settings) -> list[tuple[str, Path]]:
 def _sqlite_version() -> Finding:
     linked = f"SQLite {sqlite3.sqlite_version}"
     if sqlite3.sqlite_version_info >= FIXED_VERSION:
-        return Finding("sqlite", Level.OK, f"{linked} is linked")
+        return Finding("sqlite", FindingLevel.OK, f"{linked} is linked")
     return Finding(
         "sqlite",
-        Level.NOTE,
+        FindingLevel.NOTE,
         f"{linked} is linked; before 3.51.3 simultaneous writers can corrupt a file, "
         "so a lock file serialises them",
     )
@@ -154,10 +158,12 @@ def _sqlite_version() -> Finding:
 
 def _synchronous(settings: Settings) -> Finding:
     if settings.sqlite_synchronous == "FULL":
-        return Finding("durability", Level.OK, "synchronous=FULL: accepted jobs survive power loss")
+        return Finding(
+            "durability", FindingLevel.OK, "synchronous=FULL: accepted jobs survive power loss"
+        )
     return Finding(
         "durability",
-        Level.NOTE,
+        FindingLevel.NOTE,
         "synchronous=NORMAL: the newest jobs can be lost if the machine (not only a process) crashes",
     )
 
@@ -168,42 +174,44 @@ def _filesystem(name: str, path: Path) -> Finding:
         text = (
             f"{path} is on {kind}, on which SQLite's locks are unreliable: move it to a local disk"
         )
-        return Finding(name, Level.ERROR, text)
-    return Finding(name, Level.OK, f"{path} is on {kind or 'an unknown file system'}")
+        return Finding(name, FindingLevel.ERROR, text)
+    return Finding(name, FindingLevel.OK, f"{path} is on {kind or 'an unknown file system'}")
 
 
 def _file_mode(name: str, path: Path) -> Iterator[Finding]:
     """Query SQLite itself: closing a descriptor of our own would drop the locks of this process."""
     try:
         if not path.exists():
-            yield Finding(name, Level.NOTE, f"{path} does not exist yet; the first use creates it")
+            yield Finding(
+                name, FindingLevel.NOTE, f"{path} does not exist yet; the first use creates it"
+            )
             return
         if path.stat().st_size == 0:
             return
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as reader:
             mode = reader.execute("PRAGMA journal_mode").fetchone()[0]
     except OSError as error:
-        yield Finding(name, Level.ERROR, f"{path} cannot be read: {error.strerror}")
+        yield Finding(name, FindingLevel.ERROR, f"{path} cannot be read: {error.strerror}")
     except sqlite3.OperationalError as error:
-        yield Finding(name, Level.ERROR, f"{path} cannot be read: {error}")
+        yield Finding(name, FindingLevel.ERROR, f"{path} cannot be read: {error}")
     except sqlite3.DatabaseError:
-        yield Finding(name, Level.ERROR, f"{path} is not an SQLite file")
+        yield Finding(name, FindingLevel.ERROR, f"{path} is not an SQLite file")
     else:
         if mode != "wal":
-            yield Finding(name, Level.ERROR, f"{path} is not in WAL mode")
+            yield Finding(name, FindingLevel.ERROR, f"{path} is not in WAL mode")
 
 
 async def _lock(name: str, path: Path) -> Finding:
     first = holder = holder_of(path)
     for _ in range(_PROBES):
         if holder is None or holder != first:
-            return Finding(name, Level.OK, "no process holds the write lock")
+            return Finding(name, FindingLevel.OK, "no process holds the write lock")
         await asyncio.sleep(0.05)
         holder = holder_of(path)
     stopped = (
         " and is stopped: continue it (kill -CONT) or terminate it" if _is_stopped(first) else ""
     )
-    level = Level.ERROR if stopped else Level.NOTE
+    level = FindingLevel.ERROR if stopped else FindingLevel.NOTE
     return Finding(name, level, f"process {first} has held the write lock for a second{stopped}")
 
 
@@ -217,15 +225,15 @@ def _is_stopped(pid: int | None) -> bool:
 
 def _engine(name: str, kind: str, *, ok: bool, notes: tuple[str, ...]) -> Iterator[Finding]:
     if ok:
-        yield Finding(name, Level.OK, f"{kind} answers")
+        yield Finding(name, FindingLevel.OK, f"{kind} answers")
     for note in notes if ok else ():
         if sqlite3.sqlite_version not in note:  # the finding about the machine reports it
-            yield Finding(name, Level.NOTE, note)
+            yield Finding(name, FindingLevel.NOTE, note)
 
 
 def _durability(level_text: str) -> Iterator[Finding]:
     if level_text:
-        level = Level.OK if level_text.startswith("always") else Level.NOTE
+        level = FindingLevel.OK if level_text.startswith("always") else FindingLevel.NOTE
         yield Finding("durability", level, f"level {level_text}")
 
 
@@ -239,7 +247,7 @@ def _left_off(status: Status) -> Iterator[Finding]:
     if status.types_left_off:
         left_off = plural(status.types_left_off, "type")
         text = f"{left_off} that no live worker serves, beyond a thousand, were not checked"
-        yield Finding("queues", Level.NOTE, text)
+        yield Finding("queues", FindingLevel.NOTE, text)
 
 
 async def _outbox(reads: Reads, status: Status) -> Finding:
@@ -248,9 +256,9 @@ async def _outbox(reads: Reads, status: Status) -> Finding:
     except DatabaseUnavailable as error:
         return failed("outbox", error)
     if not rows:
-        return Finding("outbox", Level.OK, "everything committed has been published")
+        return Finding("outbox", FindingLevel.OK, "everything committed has been published")
     lag = status.at - _made_at(rows[0], status.at)
-    level = Level.ERROR if lag > LAG_LIMIT_MS and status.workers else Level.NOTE
+    level = FindingLevel.ERROR if lag > LAG_LIMIT_MS and status.workers else FindingLevel.NOTE
     text = f"the oldest row has waited {duration_text(lag)} to be published"
     return Finding("outbox", level, text)
 
@@ -262,21 +270,21 @@ async def _audit(audit: AuditChain, now: int) -> Finding:
         return failed("audit", error)
     newest = found.newest
     if newest is None:
-        level = Level.ERROR if found.chain_link and found.lasting else Level.NOTE
+        level = FindingLevel.ERROR if found.chain_link and found.lasting else FindingLevel.NOTE
         why = "hms-svc serve publishes one" if found.lasting else "memory:// keeps none"
         return Finding("audit", level, f"no head of the audit chain is kept: {why}")
     if not found.contained:
         text = (
             f"the record does not contain the kept head, link {newest.link}: hms-svc audit verify"
         )
-        return Finding("audit", Level.ERROR, text)
+        return Finding("audit", FindingLevel.ERROR, text)
     signed = "signed" if newest.signature else "not signed"
     text = (
         f"the head at link {newest.link} is kept since {duration_text(now - newest.at)}, {signed}"
     )
     if newest.unproven:
         text += f"; links 1 to {newest.unproven} are unproven: hms-svc audit verify"
-    return Finding("audit", Level.NOTE if newest.unproven else Level.OK, text)
+    return Finding("audit", FindingLevel.NOTE if newest.unproven else FindingLevel.OK, text)
 
 
 def _made_at(entry: OutboxEntry, default: int) -> int:

@@ -31,7 +31,7 @@ SILENT_SHARE: Final = 0.5
 _NOBODY: Final = ": no worker is alive"
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
+class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The facts of an explanation. `position` counts the ready jobs before this one.
 
     `workers` are live; `silent` are registered but not live. `lease_end` (Unix ms) is that of a
@@ -56,7 +56,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         return any(each.lane == Lane.SUSPECT and type in each.types for each in self.workers)
 
 
-def explain(facts: Facts) -> str:
+def explain(facts: JobFacts) -> str:
     """Return the sentence."""
     view = facts.detail.view
     match view.state:
@@ -88,7 +88,7 @@ def explain(facts: Facts) -> str:
     return f"Job {view.id} ({view.type}) {text}{where}."
 
 
-def _queued(facts: Facts) -> str:
+def _queued(facts: JobFacts) -> str:
     view, queue = facts.detail.view, facts.queue
     waited = duration_text(facts.now_ms - view.enqueued_at)
     if queue is not None and queue.paused:
@@ -155,7 +155,7 @@ def _resting_text(worker: WorkerView) -> str:
     return f"{state} by {request.by}{f': {request.reason}' if request.reason else ''}"
 
 
-def _held(facts: Facts) -> str:
+def _held(facts: JobFacts) -> str:
     view, hold = facts.detail.view, facts.detail.hold
     detail = f" ({view.detail})" if view.detail else ""
     if hold is None:
@@ -167,7 +167,7 @@ def _held(facts: Facts) -> str:
     )
 
 
-def _processing(facts: Facts) -> str:
+def _processing(facts: JobFacts) -> str:
     view = facts.detail.view
     since = facts.now_ms - view.started_at if view.started_at else 0
     if left := _left_behind(facts):
@@ -185,7 +185,7 @@ def _processing(facts: Facts) -> str:
     return text
 
 
-def _left_behind(facts: Facts) -> str:
+def _left_behind(facts: JobFacts) -> str:
     """Describe the worker of a job in processing if it is silent or the lease ran out; else empty."""
     view = facts.detail.view
     known = [each for each in (*facts.workers, *facts.silent) if each.id == view.worker]
@@ -245,7 +245,7 @@ def silence_text(
     return "; ".join(text)
 
 
-def _rejected(facts: Facts) -> str:
+def _rejected(facts: JobFacts) -> str:
     view = facts.detail.view
     detail = view.detail or "no further detail"
     text = {
@@ -256,7 +256,7 @@ def _rejected(facts: Facts) -> str:
     return text.get(view.reason, f"validator {view.reason} rejected it: {detail}")
 
 
-def _dead(facts: Facts) -> str:
+def _dead(facts: JobFacts) -> str:
     view = facts.detail.view
     detail = f": {view.detail}" if view.detail else ""
     tried = f"after {view.attempt}{_of(view.max_attempts)} attempts"
@@ -273,12 +273,12 @@ def _dead(facts: Facts) -> str:
     return text.get(view.reason, f"{view.reason}{detail}")
 
 
-def _failure(facts: Facts) -> str:
+def _failure(facts: JobFacts) -> str:
     view = facts.detail.view
     return view.failure or view.detail or "an unrecorded error"
 
 
-def _due(facts: Facts) -> str:
+def _due(facts: JobFacts) -> str:
     due = facts.detail.view.due_at
     if due is None:
         return "is due at a time that is not recorded"
@@ -291,7 +291,7 @@ def _due(facts: Facts) -> str:
     return f"is due at {to_rfc3339(due)}, in {duration_text(due - facts.now_ms)}{nobody}"
 
 
-def _ended(facts: Facts) -> str:
+def _ended(facts: JobFacts) -> str:
     finished = facts.detail.view.finished_at
     return f" at {to_rfc3339(finished)}" if finished else ""
 

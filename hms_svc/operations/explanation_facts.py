@@ -7,11 +7,11 @@ import asyncio
 import msgspec
 
 from hms_svc.domain.lifecycle import State
-from hms_svc.operations.explanation import Facts
+from hms_svc.operations.explanation import JobFacts
 from hms_svc.ports.inspection import Inspection
 
 
-async def with_circumstances(facts: Facts, inspection: Inspection) -> Facts:
+async def with_circumstances(facts: JobFacts, inspection: Inspection) -> JobFacts:
     """Return the facts with the circumstances of an unfinished job."""
     view = facts.detail.view
     if view.state not in _OPEN:

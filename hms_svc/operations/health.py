@@ -24,7 +24,7 @@ MOST_NAMED: Final = 10
 _NOTHING: Final[Mapping[TroubleKind, int]] = {}
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
+class HealthInputs(msgspec.Struct, frozen=True, kw_only=True):
     """What was read at `at` (Unix ms). `queues` and `workers` are None if they were not read.
 
     `silent` workers are registered but not live; `lease_ms` is how long a lease lasts.
@@ -56,7 +56,7 @@ class HealthWatch:
     def __init__(self) -> None:
         self._since: dict[TroubleKind, int] = {}
 
-    def take(self, seen: Seen) -> Health:
+    def take(self, seen: HealthInputs) -> Health:
         """Return the health of what was read."""
         health = assess(seen, self._since)
         judged = set(TroubleKind) if health.is_whole else ENGINE_KINDS
@@ -65,7 +65,7 @@ class HealthWatch:
         return health
 
 
-def assess(seen: Seen, known: Mapping[TroubleKind, int] = _NOTHING) -> Health:
+def assess(seen: HealthInputs, known: Mapping[TroubleKind, int] = _NOTHING) -> Health:
     """Return the health of what was read.
 
     A problem without a recorded beginning began when `known` has it (Unix ms), or now.
@@ -89,15 +89,15 @@ def assess(seen: Seen, known: Mapping[TroubleKind, int] = _NOTHING) -> Health:
     return Health(at=seen.at, troubles=tuple(troubles), is_whole=is_whole)
 
 
-def seen_of_outage(error: HmsError, now_ms: int, *, broker: str, database: str) -> Seen:
+def seen_of_outage(error: HmsError, now_ms: int, *, broker: str, database: str) -> HealthInputs:
     """Return what an error that came up when the engines were opened implies; both by their kinds."""
     notes = (plain(str(error)),)
     if isinstance(error, (DatabaseUnavailable, SchemaMismatch)):
-        return Seen(at=now_ms, database=DatabaseHealth(database, ok=False, notes=notes))
-    return Seen(at=now_ms, broker=BrokerHealth(broker, False, 0.0, notes))
+        return HealthInputs(at=now_ms, database=DatabaseHealth(database, ok=False, notes=notes))
+    return HealthInputs(at=now_ms, broker=BrokerHealth(broker, False, 0.0, notes))
 
 
-def _engines(seen: Seen) -> Iterator[_Found]:
+def _engines(seen: HealthInputs) -> Iterator[_Found]:
     broker, database = seen.broker, seen.database
     if broker is not None:
         yield from _engine(
@@ -137,7 +137,7 @@ def _full(kind: TroubleKind, name: str, capacity: Capacity, parts: str) -> _Foun
 
 
 def _workers(
-    seen: Seen, queues: Sequence[QueueView], workers: Sequence[WorkerView]
+    seen: HealthInputs, queues: Sequence[QueueView], workers: Sequence[WorkerView]
 ) -> Iterator[_Found]:
     silent_workers = [each for each in workers if is_silent(each, seen.at, seen.lease_ms)]
     if not workers:
@@ -189,7 +189,7 @@ def _quiet(quiet: Sequence[WorkerView], of: int) -> _Found:
     )
 
 
-def _no_workers(seen: Seen, queues: Sequence[QueueView]) -> _Found:
+def _no_workers(seen: HealthInputs, queues: Sequence[QueueView]) -> _Found:
     open_queues = [queue for queue in queues if not queue.paused]
     waiting = sum(_waiting(queue) for queue in open_queues)
     oldest = _oldest(open_queues) if waiting else None

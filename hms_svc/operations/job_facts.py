@@ -9,7 +9,7 @@ from hms_svc.domain.lifecycle import State
 from hms_svc.domain.verdict import Permission
 from hms_svc.domain.views import JobDetail
 from hms_svc.operations.plan import DECISIONS, Claim
-from hms_svc.ports.control import Act, Seen
+from hms_svc.ports.control import Act, SeenClaim
 from hms_svc.ports.stores import EffectStore
 
 KnownDetails: TypeAlias = Callable[[Sequence[str]], Awaitable[list[JobDetail]]]
@@ -18,7 +18,7 @@ _ENDING = DECISIONS | {Act.CANCEL}
 
 async def look_up(
     act: Act, claims: Mapping[str, Claim], known_details: KnownDetails, effects: EffectStore
-) -> dict[str, Seen]:
+) -> dict[str, SeenClaim]:
     """Return the facts that an action needs about the jobs with these claims; nothing for other actions.
 
     A claim that has ended can commit no effect after the lookup.
@@ -30,7 +30,7 @@ async def look_up(
     cases = {job_id: stored[0].case_id for (job_id, _), stored in found.items() if stored}
     holds = await _holds(list(claims), known_details) if act in DECISIONS else {}
     return {
-        job_id: Seen(claim.fence, cases.get(job_id), holds.get(job_id, ""))
+        job_id: SeenClaim(claim.fence, cases.get(job_id), holds.get(job_id, ""))
         for job_id, claim in claims.items()
     }
 

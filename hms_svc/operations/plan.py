@@ -36,7 +36,7 @@ APPROVED_BEFORE: Final = (
 )
 
 
-class Group(msgspec.Struct, frozen=True, kw_only=True):
+class PlanGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Jobs of one type, state, reason and cause within a plan; for held ones with the rule that holds them.
 
     `cause` is that of retrying, dead and rejected ones, `example` the failure of the first of the jobs.
@@ -55,7 +55,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """The jobs that an action will change, and those that it cannot change."""
 
     job_ids: tuple[str, ...]
-    groups: tuple[Group, ...]
+    groups: tuple[PlanGroup, ...]
     cannot: tuple[ActOutcome, ...]
     where: str = ""
 
@@ -124,7 +124,7 @@ class Chooser:
         return Choice(
             job_ids=tuple(dict.fromkeys(self._ids)),
             groups=tuple(
-                Group(
+                PlanGroup(
                     type=group[0],
                     state=group[1],
                     reason=group[2],

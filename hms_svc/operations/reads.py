@@ -27,9 +27,9 @@ from hms_svc.domain.views import (
 )
 from hms_svc.operations.bus_positions import first_position, newest_position
 from hms_svc.operations.engine_probes import EngineProbes
-from hms_svc.operations.explanation import Facts, explain
+from hms_svc.operations.explanation import JobFacts, explain
 from hms_svc.operations.explanation_facts import with_circumstances
-from hms_svc.operations.health import HealthWatch, Seen
+from hms_svc.operations.health import HealthInputs, HealthWatch
 from hms_svc.operations.queue_explanation import QueueWhys
 from hms_svc.ports.answer_timeout import MOST_SECONDS
 from hms_svc.ports.bus import Bus
@@ -140,9 +140,9 @@ class Reads(QueueWhys):
         queues: Sequence[QueueView] | None = None,
         workers: Sequence[WorkerView] | None = None,
         silent: Sequence[WorkerView] = (),
-    ) -> Seen:
+    ) -> HealthInputs:
         """Return what was just read, for its health to be judged."""
-        return Seen(
+        return HealthInputs(
             at=self.now_ms(),
             broker=broker,
             database=database,
@@ -280,7 +280,7 @@ class Reads(QueueWhys):
     async def explained(self, job_id: str) -> tuple[JobDetail, str]:
         """Return one job of the broker or the archive, and why it is in its state."""
         detail, archived = await self.detail(job_id)
-        facts = Facts(
+        facts = JobFacts(
             detail=detail,
             now_ms=self.now_ms(),
             archived=archived,

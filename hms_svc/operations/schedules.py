@@ -29,7 +29,7 @@ class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
     last_state: State | None
 
 
-class Schedules:
+class ScheduleService:
     """Reads the schedules that live workers report, and runs one now as an audited action."""
 
     def __init__(self, inspection: Inspection, clock: Clock, actions: Actions) -> None:

@@ -12,7 +12,7 @@ from hms_svc.operations.dry_run import DryRun
 from hms_svc.operations.forms import Forms
 from hms_svc.operations.journal import Journal
 from hms_svc.operations.reads import Reads
-from hms_svc.operations.schedules import Schedules
+from hms_svc.operations.schedules import ScheduleService
 from hms_svc.operations.tokens import Tokens
 from hms_svc.operations.type_detail import TypeDetails
 from hms_svc.ports.broker import Broker
@@ -36,7 +36,7 @@ class Operations(msgspec.Struct, frozen=True):
     reads: Reads
     actions: Actions
     forms: Forms
-    schedules: Schedules
+    schedules: ScheduleService
     tokens: Tokens
     audit: AuditChain
     types: TypeDetails
@@ -91,7 +91,7 @@ def make_operations(
             clock=clock,
             radius_m=settings.case_radius_m,
         )
-    schedules = Schedules(inspection, clock, actions)
+    schedules = ScheduleService(inspection, clock, actions)
     tokens = Tokens(reads, journal)
     audit = AuditChain(
         bus=bus,

@@ -35,7 +35,7 @@ class TrialReport(msgspec.Struct, frozen=True, kw_only=True):
     left: int = 0
 
 
-class Batch(msgspec.Struct, frozen=True):
+class TrialBatch(msgspec.Struct, frozen=True):
     """Some test jobs, and how they are submitted; the ids of raw bytes are not known in advance."""
 
     size: int
@@ -54,7 +54,7 @@ class TrialJobs:
         self._batch = new_job_id()
 
     async def run(
-        self, batches: Iterable[Batch], pace: Pace, progressed: Callable[[int], None] | None
+        self, batches: Iterable[TrialBatch], pace: Pace, progressed: Callable[[int], None] | None
     ) -> TrialReport:
         """Submit batch after batch; raises IdConflict if an id is another job's."""
         answers: list[Enqueued] = []
@@ -69,7 +69,7 @@ class TrialJobs:
         left = self._count - len(answers)
         return TrialReport(batch=self._batch, type=self._type, answers=tuple(answers), left=left)
 
-    async def _send(self, batch: Batch) -> Sequence[Enqueued]:
+    async def _send(self, batch: TrialBatch) -> Sequence[Enqueued]:
         alone = self._count == 1 and batch.job_ids
         subject = batch.job_ids[0] if alone else f"batch:{self._batch}"
         intent: dict[str, object] = {
@@ -110,18 +110,18 @@ def make_copies(
     return first.type, map(completion.apply, chain([first], copies))
 
 
-def batches_of_jobs(broker: Broker, jobs: Iterator[Job]) -> Iterator[Batch]:
+def batches_of_jobs(broker: Broker, jobs: Iterator[Job]) -> Iterator[TrialBatch]:
     """Split jobs into batches."""
     while batch := list(islice(jobs, CHUNK)):
-        yield Batch(len(batch), tuple(job.id for job in batch), partial(broker.enqueue, batch))
+        yield TrialBatch(len(batch), tuple(job.id for job in batch), partial(broker.enqueue, batch))
 
 
-def batches_of_bytes(broker: Broker, type: str, item: bytes, count: int) -> Iterator[Batch]:
+def batches_of_bytes(broker: Broker, type: str, item: bytes, count: int) -> Iterator[TrialBatch]:
     """Split copies of bytes, which are not parsed before the broker does, into batches."""
     _check_count(count)
     for start in range(0, count, CHUNK):
         size = min(CHUNK, count - start)
-        yield Batch(size, (), partial(broker.enqueue_raw, type, [item] * size))
+        yield TrialBatch(size, (), partial(broker.enqueue_raw, type, [item] * size))
 
 
 def _check_count(count: int) -> None:

@@ -20,7 +20,7 @@ from hms_svc.domain.views import FailureGroup, JobView, QueueView, WorkerView
 from hms_svc.operations.action_table import AUDITED
 from hms_svc.operations.queue_explanation import explain_queue
 from hms_svc.operations.reads import Reads
-from hms_svc.operations.schedules import Schedules, ScheduleView
+from hms_svc.operations.schedules import ScheduleService, ScheduleView
 from hms_svc.sdk.job_type import JobType
 from hms_svc.sdk.registry import Registry
 
@@ -109,7 +109,7 @@ class TypeDetails:
     def __init__(
         self,
         reads: Reads,
-        schedules: Schedules,
+        schedules: ScheduleService,
         registry: Registry | None,
         *,
         timeout_seconds: float,

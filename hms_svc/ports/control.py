@@ -42,7 +42,7 @@ NOT_SEEN: Final = "was claimed before: its effects must be checked first"
 """Why a job that was claimed before is not cancelled, denied or approved without `Seen`."""
 
 
-class Seen(msgspec.Struct, frozen=True):
+class SeenClaim(msgspec.Struct, frozen=True):
     """What was known about a job when an act on it was decided.
 
     `fence` is that of its last claim, 0 before the first. It also identifies a hold,
@@ -66,7 +66,7 @@ class ActRequest(msgspec.Struct, frozen=True, kw_only=True):
     by: str
     note: str = ""
     batch: str = ""
-    seen: Mapping[str, Seen] = msgspec.field(default_factory=dict)
+    seen: Mapping[str, SeenClaim] = msgspec.field(default_factory=dict)
 
 
 class Batch(msgspec.Struct, frozen=True):

@@ -36,7 +36,7 @@ class Finished(msgspec.Struct, frozen=True):
     result: bytes
 
 
-class Refused(msgspec.Struct, frozen=True):
+class RejectedAttempt(msgspec.Struct, frozen=True):
     """A validator rejected the job. `validator` is its name if the error does not contain a better one."""
 
     error: ValidationFailed
@@ -50,7 +50,7 @@ class PayloadRefused(msgspec.Struct, frozen=True):
     detail: str
 
 
-class Held(msgspec.Struct, frozen=True):
+class HeldAttempt(msgspec.Struct, frozen=True):
     """Governance requires the decision of a human."""
 
     error: ActionHeld
@@ -103,7 +103,7 @@ class CancelRequested(msgspec.Struct, frozen=True):
 
 Returned = RetryLater | Snooze | Cancel | DeadLetter
 Outcome = (
-    Finished | Returned | Refused | PayloadRefused | Held | RaisedError | BadResult | TimedOut |
+    Finished | Returned | RejectedAttempt | PayloadRefused | HeldAttempt | RaisedError | BadResult | TimedOut |
     Unreachable
     | Stopped | StillRunning | CancelRequested
 )  # fmt: skip
@@ -118,12 +118,12 @@ def decide(  # noqa: C901, PLR0912 - one flat match, one arm an outcome
             return Disposition(state=State.COMPLETED, cause=Cause.FINISHED, result=result)
         case PayloadRefused(model, detail):
             return _rejected(REASON_PAYLOAD, model, detail)
-        case Refused(ActionDenied() as denied, _):
+        case RejectedAttempt(ActionDenied() as denied, _):
             return _rejected(REASON_GOVERNANCE, denied.rule, denied.detail)
-        case Refused(error, validator):
+        case RejectedAttempt(error, validator):
             name = error.validator or validator
             return _rejected(name, validator or name, error.detail)
-        case Held(error):
+        case HeldAttempt(error):
             return Disposition(
                 state=State.HELD,
                 cause=Cause.REFUSED,

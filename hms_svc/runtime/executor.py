@@ -40,11 +40,11 @@ from hms_svc.runtime.decide import (
     BadResult,
     CancelRequested,
     Finished,
-    Held,
+    HeldAttempt,
     Outcome,
     PayloadRefused,
     RaisedError,
-    Refused,
+    RejectedAttempt,
     Stopped,
     TimedOut,
     Unreachable,
@@ -267,7 +267,11 @@ def inconclusive(error: BaseException) -> Outcome:
 
 def verdict_on(verdict: ActionDenied | ActionHeld) -> Outcome:
     """Return the outcome of a run that governance has denied or held."""
-    return Held(verdict) if isinstance(verdict, ActionHeld) else Refused(verdict, verdict.rule)
+    return (
+        HeldAttempt(verdict)
+        if isinstance(verdict, ActionHeld)
+        else RejectedAttempt(verdict, verdict.rule)
+    )
 
 
 def unless_denied(verdict: ActionDenied | ActionHeld | None, outcome: Outcome) -> Outcome:
@@ -324,7 +328,9 @@ def _raised(job: RunningJob, declared: JobType, error: BaseException) -> Outcome
         case ActionDenied() | ActionHeld():
             return verdict_on(error)
         case ValidationFailed():
-            return Refused(error, error.validator or _raising_validator(declared, error) or where)
+            return RejectedAttempt(
+                error, error.validator or _raising_validator(declared, error) or where
+            )
         case PayloadFault():
             return PayloadRefused(declared.payload.__name__ if declared.payload else "", str(error))
         case Outage():

@@ -10,7 +10,7 @@ from hms_svc.domain.job import ClaimedJob
 from hms_svc.domain.lifecycle import REASON_UNIQUE
 from hms_svc.domain.outcome import Failure
 from hms_svc.ports.broker import Broker, KeyClaim
-from hms_svc.runtime.decide import Outcome, RaisedError, Refused, Stopped, Unreachable
+from hms_svc.runtime.decide import Outcome, RaisedError, RejectedAttempt, Stopped, Unreachable
 from hms_svc.sdk.job_defaults import KeyFault, declared_key
 from hms_svc.sdk.payload import PayloadFault
 from hms_svc.sdk.registry import Registry
@@ -79,4 +79,4 @@ def _refusal(wanted: KeyClaim, holder: str | None) -> Outcome:
     if holder is None:
         return Stopped()
     detail = f"unique key {wanted.unique_key!r} is held by job {holder}"
-    return Refused(ValidationFailed(detail, validator=REASON_UNIQUE), BY)
+    return RejectedAttempt(ValidationFailed(detail, validator=REASON_UNIQUE), BY)

@@ -13,7 +13,7 @@ import yaml
 
 from hms_svc.domain.views import QueueCounts, QueueView, WorkerView
 from hms_svc.observability.metrics import Metrics
-from hms_svc.observability.overview import Overview
+from hms_svc.observability.overview import FleetOverview
 from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.inspection import BrokerHealth, Capacity
 from hms_svc.ports.stores import DatabaseHealth
@@ -40,7 +40,7 @@ def exposed() -> dict[str, list[dict[str, str]]]:
         id="w", host="h", pid=1, slots=1, busy=0, jobs=(), types=(), started_at=0, last_seen_at=0,
         lane="normal",
     )  # fmt: skip
-    seen = Overview(
+    seen = FleetOverview(
         at=0,
         broker=BrokerHealth(
             "sqlite", ok=True, round_trip_ms=0.0, capacity=Capacity(used=1, limit=2)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hms_svc.cli.columns import Column, fit
+from hms_svc.cli.columns import TableColumn, fit
 from tests.support.command_line import ROOT, Cli, drain, environment, make_cli
 
 REPORT = (
@@ -20,9 +20,9 @@ REPORT = (
 IDS = [f"01934567-89ab-7cde-8f01-23456789abc{number}" for number in range(3)]
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 COLUMNS = [
-    Column("id", 36, is_prose=False),
-    Column("type", 14, is_prose=False),
-    Column("detail", 90, is_prose=True),
+    TableColumn("id", 36, is_prose=False),
+    TableColumn("type", 14, is_prose=False),
+    TableColumn("detail", 90, is_prose=True),
 ]
 
 

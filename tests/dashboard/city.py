@@ -23,7 +23,7 @@ from hms_svc.domain.views import (
     QueueView,
     WorkerView,
 )
-from hms_svc.operations.health import Seen, assess
+from hms_svc.operations.health import HealthInputs, assess
 from hms_svc.operations.reads import FullJob
 from hms_svc.operations.schedules import ScheduleView
 from hms_svc.operations.type_detail import Percentiles, Serving, TypeDetail, TypeSettings
@@ -290,7 +290,7 @@ def health_of(
     broker: BrokerHealth = BROKER, database: DatabaseHealth = DATABASE, *, is_city: bool = True
 ) -> Health:
     """What the operator service says of the city, or of an installation with nothing in it."""
-    seen = Seen(at=NOW - 400, broker=broker, database=database)
+    seen = HealthInputs(at=NOW - 400, broker=broker, database=database)
     if broker.ok:
         queues, workers = (QUEUES, WORKERS) if is_city else ((), ())
         seen = msgspec.structs.replace(seen, queues=queues, workers=workers)

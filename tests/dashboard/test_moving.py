@@ -8,7 +8,7 @@ import pytest
 
 import hms_svc.tui.store
 from hms_svc.domain.lifecycle import State
-from hms_svc.ports.control import Act, ActRequest, Seen
+from hms_svc.ports.control import Act, ActRequest, SeenClaim
 from hms_svc.tui.themes import THEMES
 from hms_svc.tui.widgets.prompt import Prompt
 from tests.dashboard.conftest import ConsoleMaker
@@ -197,7 +197,7 @@ async def test_a_console_over_jobs_that_ended_long_ago_does_not_say_that_none_ha
         await one.sees("No job has ended yet")
         ids = await one.enqueue("pothole.report", *[POTHOLE] * 3)
         operations = await one.operations()
-        seen = {job_id: Seen(0) for job_id in ids}
+        seen = {job_id: SeenClaim(0) for job_id in ids}
         await operations.actions._control.act(
             ActRequest(act=Act.CANCEL, job_ids=tuple(ids), by="ann", batch="b", seen=seen)
         )

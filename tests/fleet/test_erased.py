@@ -8,7 +8,7 @@ from hms_svc.domain.event import service_event
 from hms_svc.domain.lifecycle import Cause, State
 from hms_svc.domain.outcome import Disposition, Failure
 from hms_svc.ports.broker import ProgressReport
-from hms_svc.ports.control import Act, ActRequest, Seen
+from hms_svc.ports.control import Act, ActRequest, SeenClaim
 from tests.support.fleet import TYPE, Fleet
 
 SECRET = "usr-44321"
@@ -44,7 +44,7 @@ async def test_no_key_names_an_erased_person(fleet: Fleet) -> None:
     for act in (Act.RETRY, Act.CANCEL):
         request = ActRequest(
             act=act, job_ids=(job.id,), by="ravi", note=SECRET, batch=act.value,
-            seen={job.id: Seen(claimed.token.fence)},
+            seen={job.id: SeenClaim(claimed.token.fence)},
         )  # fmt: skip
         await fleet.control.act(request)
     assert naming(fleet) == {"job", "progress", "bus", "undo"}

@@ -11,7 +11,7 @@ from hms_svc.domain.audit_heads import AuditHead
 from hms_svc.domain.event import service_event
 from hms_svc.domain.views import WorkerRequest, WorkerState
 from hms_svc.ports.broker import ProgressReport, WorkerRegistration
-from hms_svc.ports.control import Act, ActRequest, Seen
+from hms_svc.ports.control import Act, ActRequest, SeenClaim
 from tests.support.fleet import TYPE, Fleet
 
 from .test_deleted_keys import every_state
@@ -91,7 +91,9 @@ async def test_tallies_and_indexes_agree_whatever_happens(fleet: Fleet) -> None:
     assert not await healer_of(fleet).must_walk()
     await fleet.accept(3, expires_at=1)
     await fleet.claim()
-    seen = {job_id: Seen(fence) for job_id, fence in await fleet.control.waiting(TYPE, limit=100)}
+    seen = {
+        job_id: SeenClaim(fence) for job_id, fence in await fleet.control.waiting(TYPE, limit=100)
+    }
     purge = ActRequest(act=Act.CANCEL, job_ids=tuple(seen), by="ravi", note="purged", seen=seen)
     await fleet.control.act(purge)
     await fleet.control.undo("b")

@@ -29,7 +29,7 @@ from hms_svc.ports.broker import (
     Settlement,
     WorkerRegistration,
 )
-from hms_svc.ports.control import Act, ActRequest, Seen
+from hms_svc.ports.control import Act, ActRequest, SeenClaim
 from hms_svc.ports.inspection import Inspection
 from hms_svc.settings import Settings, load_settings
 from tests.support.redis_server import RedisServer
@@ -58,11 +58,11 @@ class ManualClock:
 
 async def seen_of(
     inspection: Inspection, ids: Sequence[str], case_id: str | None = None
-) -> dict[str, Seen]:
+) -> dict[str, SeenClaim]:
     """What an operator sees of those jobs that are known."""
     details = await inspection.details(ids)
     return {
-        detail.view.id: Seen(detail.view.fence, case_id, hold_key(detail))
+        detail.view.id: SeenClaim(detail.view.fence, case_id, hold_key(detail))
         for detail in details
         if detail is not None
     }
@@ -82,14 +82,14 @@ class BrokerHarness:
         data = {"n": 1} if data is None else data
         return make_job(type, data, now_ms=self.clock.now_ms(), **fields)
 
-    async def seen(self, *ids: str, case_id: str | None = None) -> dict[str, Seen]:
+    async def seen(self, *ids: str, case_id: str | None = None) -> dict[str, SeenClaim]:
         """What an operator sees of jobs who has asked the database, which knows of `case_id`."""
         return await seen_of(self.inspection, ids, case_id)
 
     async def purge(self, limit: int, batch: str = "") -> int:
         """Cancel waiting jobs as operators do; gives their number."""
         waiting = await self.control.waiting(TYPE, limit=limit)
-        seen = {job_id: Seen(fence) for job_id, fence in waiting}
+        seen = {job_id: SeenClaim(fence) for job_id, fence in waiting}
         request = ActRequest(
             act=Act.CANCEL, job_ids=tuple(seen), by="ravi", note="purged", batch=batch, seen=seen
         )

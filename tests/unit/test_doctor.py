@@ -10,7 +10,7 @@ import pytest
 
 from hms_svc.domain.job import make_job
 from hms_svc.operations import doctor, reads
-from hms_svc.operations.doctor import Level, examine_machine
+from hms_svc.operations.doctor import FindingLevel, examine_machine
 from hms_svc.ports.broker import WorkerRegistration
 from hms_svc.ports.clock import SystemClock
 from hms_svc.settings import Settings, load_settings
@@ -45,14 +45,14 @@ def settings(folder: Path) -> Settings:
     return load_settings({"data_dir": folder}, environ={"HMS_SVC_CONFIG": ""}).settings
 
 
-async def levels(folder: Path, check: str) -> set[Level]:
+async def levels(folder: Path, check: str) -> set[FindingLevel]:
     findings = await examine_machine(settings(folder))
     return {finding.level for finding in findings if finding.check == check}
 
 
 async def test_a_new_installation_has_nothing_wrong(tmp_path: Path) -> None:
     findings = await examine_machine(settings(tmp_path / "new"))
-    assert Level.ERROR not in {finding.level for finding in findings}
+    assert FindingLevel.ERROR not in {finding.level for finding in findings}
 
 
 async def test_a_network_file_system_is_an_error(
@@ -60,13 +60,13 @@ async def test_a_network_file_system_is_an_error(
 ) -> None:
     monkeypatch.setattr(doctor, "filesystem_type", lambda path: "nfs4")
     assert "nfs4" in NETWORK_TYPES
-    assert Level.ERROR in await levels(tmp_path, "broker file")
+    assert FindingLevel.ERROR in await levels(tmp_path, "broker file")
 
 
 @pytest.mark.parametrize("content", [b"no database", b"SQLite format 3\0" + bytes(2) + b"\1\1"])
 async def test_a_file_that_is_no_wal_database_is_an_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "queue.db").write_bytes(content)
-    assert Level.ERROR in await levels(tmp_path, "broker file")
+    assert FindingLevel.ERROR in await levels(tmp_path, "broker file")
 
 
 async def test_who_sits_on_the_write_lock_is_named(

@@ -17,7 +17,7 @@ from hms_svc.domain.views import (
     QueueView,
     WorkerView,
 )
-from hms_svc.operations.explanation import Facts, explain
+from hms_svc.operations.explanation import JobFacts, explain
 
 NOW = 1_800_000_000_000
 VIEW = JobView(
@@ -40,7 +40,7 @@ def told(view: dict[str, Any], detail: dict[str, Any] | None = None, **facts: An
         progress=(), envelope=b"{}",
     )  # fmt: skip
     return explain(
-        Facts(detail=msgspec.structs.replace(job, **(detail or {})), now_ms=NOW, **facts)
+        JobFacts(detail=msgspec.structs.replace(job, **(detail or {})), now_ms=NOW, **facts)
     )
 
 

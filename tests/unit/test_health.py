@@ -10,7 +10,7 @@ import pytest
 from hms_svc.domain.errors import BrokerUnavailable, DatabaseUnavailable
 from hms_svc.domain.health import Level, TroubleKind
 from hms_svc.domain.views import QueueCounts, QueueView, WorkerRequest, WorkerState, WorkerView
-from hms_svc.operations.health import HealthWatch, Seen, assess, seen_of_outage
+from hms_svc.operations.health import HealthInputs, HealthWatch, assess, seen_of_outage
 from hms_svc.ports.inspection import BrokerHealth, Capacity
 from hms_svc.ports.stores import DatabaseHealth
 
@@ -38,8 +38,8 @@ def paused(type: str = "a.job", **fields: Any) -> QueueView:
     return queue(type, paused=True, paused_by="ann", pause_reason="storm", **fields)
 
 
-def seen(**parts: Any) -> Seen:
-    whole = Seen(
+def seen(**parts: Any) -> HealthInputs:
+    whole = HealthInputs(
         at=NOW, broker=BrokerHealth("redis", True, 0.4), database=DatabaseHealth("postgresql", True),
         queues=[queue()], workers=[WORKER],
     )  # fmt: skip
@@ -200,7 +200,7 @@ def test_each_situation_has_its_words(situation: str) -> None:
     assert (health.level is None) is (not words)
 
 
-def lively(**parts: Any) -> Seen:
+def lively(**parts: Any) -> HealthInputs:
     """The same, with a worker that is live for the next minutes."""
     whole = {"workers": [msgspec.structs.replace(WORKER, last_seen_at=NOW + 9 * MINUTE)]}
     return seen(**whole | parts)

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from hms_svc.domain.views import QueueCounts, QueueView, WorkerView
 from hms_svc.observability.metrics import Metrics
-from hms_svc.observability.overview import Overview
+from hms_svc.observability.overview import FleetOverview
 from hms_svc.ports.inspection import BrokerHealth
 from hms_svc.ports.meters import HISTOGRAMS, OUTCOMES, CounterDelta, HistogramDelta, WorkerReport
 from hms_svc.ports.stores import DatabaseHealth
@@ -52,11 +52,11 @@ def validator(_data: object) -> bool:
     return True
 
 
-def seen(**changed: Any) -> Overview:
-    return Overview(**{"at": NOON, "broker": UP, **changed})
+def seen(**changed: Any) -> FleetOverview:
+    return FleetOverview(**{"at": NOON, "broker": UP, **changed})
 
 
-def samples(metrics: Metrics, overview: Overview | None = None) -> dict[str, float]:
+def samples(metrics: Metrics, overview: FleetOverview | None = None) -> dict[str, float]:
     """Render and read back: each sample by its name and label values."""
     text, _ = metrics.render(overview or seen())
     return {

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from hms_svc.domain.views import QueueCounts, QueueView, WorkerView
-from hms_svc.operations.health import Seen, assess
+from hms_svc.operations.health import HealthInputs, assess
 from hms_svc.ports.inspection import BrokerHealth, Capacity
 from hms_svc.ports.stores import DatabaseHealth
 from hms_svc.tui.launch import Facts, Launch
@@ -45,7 +45,7 @@ def picture_of(
     broker: BrokerHealth = UP, database: DatabaseHealth = CITY_HALL, **fields: Any
 ) -> Snapshot:
     """A picture with the health that the operator service gives it."""
-    seen = Seen(
+    seen = HealthInputs(
         at=1_000, broker=broker, database=database, queues=fields.get("queues", ()),
         workers=fields.get("workers", ()),
     )  # fmt: skip

@@ -12,7 +12,7 @@ from hms_svc.brokers.codes import STATE_OF
 from hms_svc.brokers.intake import Item, KeptBytes, keep_bytes, read_item
 from hms_svc.brokers.redis.exchange import Argument
 from hms_svc.brokers.redis.link import Link
-from hms_svc.brokers.redis.record import Draft, Outcome, Record, draft_of, refused_draft
+from hms_svc.brokers.redis.record import Outcome, Record, RecordDraft, draft_of, refused_draft
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.ids import new_job_id
 from hms_svc.domain.job import Job
@@ -22,7 +22,7 @@ from hms_svc.ports.broker import Acceptance, Enqueued
 from hms_svc.ports.side_thread import aside
 
 
-class Refused(msgspec.Struct, frozen=True, gc=False):
+class RefusedItem(msgspec.Struct, frozen=True, gc=False):
     """The record of a job that can never run, and the data of its event."""
 
     job: Job
@@ -45,30 +45,30 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
         return Enqueued(self.job.id, Acceptance.ACCEPTED, self.state)
 
 
-def _refused(job: Job, state: State, at: int, outcome: Outcome, item: Item | None) -> Refused:
+def _refused(job: Job, state: State, at: int, outcome: Outcome, item: Item | None) -> RefusedItem:
     kept = keep_bytes(item) if item is not None else None
     draft = refused_draft(job, state, at, outcome, kept)
     event_data = {
         "type": job.type, "reason": outcome.reason, "by": outcome.by, "detail": outcome.detail,
     }  # fmt: skip
-    return Refused(job, state, at, draft.at(at), encode(event_data))
+    return RefusedItem(job, state, at, draft.at(at), encode(event_data))
 
 
-def refused_for_key(job: Job, holder: str, at: int) -> Refused:
+def refused_for_key(job: Job, holder: str, at: int) -> RefusedItem:
     """Return the record of a job whose unique key another job holds."""
     detail = f"unique key {job.unique_key!r} is held by job {holder}"
     outcome = Outcome(reason=REASON_UNIQUE, by="enqueue", detail=detail)
     return _refused(job, State.REJECTED, at, outcome, None)
 
 
-def refused_bytes(type: str, item: Item, at: int, reason: str, detail: str) -> Refused:
+def refused_bytes(type: str, item: Item, at: int, reason: str, detail: str) -> RefusedItem:
     """Return the dead letter of an item, with its bytes."""
     job = Job(id=new_job_id(), type=type, data=b"null", enqueued_at=at)
     outcome = Outcome(reason=reason, by="intake", detail=detail)
     return _refused(job, State.DEAD, at, outcome, item)
 
 
-def read_or_refuse(type: str, item: Item, at: int) -> Job | Refused:
+def read_or_refuse(type: str, item: Item, at: int) -> Job | RefusedItem:
     """Return the job in one item of a queue, or its dead letter."""
     try:
         return read_item(type, item, at)
@@ -76,13 +76,13 @@ def read_or_refuse(type: str, item: Item, at: int) -> Job | Refused:
         return refused_bytes(type, item, at, REASON_MALFORMED, str(error))
 
 
-async def read_all(type: str, items: Sequence[Item], at: int) -> list[Job | Refused]:
+async def read_all(type: str, items: Sequence[Item], at: int) -> list[Job | RefusedItem]:
     """Return the job or dead letter of each item; large items are parsed on the side thread."""
     size = sum(len(item) for item in items if not isinstance(item, KeptBytes))
     return await aside(size, lambda: [read_or_refuse(type, item, at) for item in items])
 
 
-def refused_for_id(job: Job, item: Item, at: int) -> Refused:
+def refused_for_id(job: Job, item: Item, at: int) -> RefusedItem:
     """Return the dead letter of an item whose id another job has."""
     detail = f"id {job.id} is taken by another job"
     return refused_bytes(job.type, item, at, REASON_ID_CONFLICT, detail)
@@ -109,7 +109,7 @@ class Acceptor:
                 answers += await self._enqueue(some, now)
         return answers
 
-    async def _enqueue(self, some: Sequence[tuple[Job, Draft]], now: int) -> list[Enqueued]:
+    async def _enqueue(self, some: Sequence[tuple[Job, RecordDraft]], now: int) -> list[Enqueued]:
         """Accept jobs; those refused for their unique key are recorded in a second step."""
         jobs = [job for job, _ in some]
         arguments = _arguments(some)
@@ -156,7 +156,7 @@ class Acceptor:
         await self.refuse(refused)
         return answers
 
-    async def refuse(self, refused: Sequence[Refused]) -> dict[int, Record]:
+    async def refuse(self, refused: Sequence[RefusedItem]) -> dict[int, Record]:
         """Record jobs that can never run; return, by index, the records of ids that were known."""
         known: dict[int, Record] = {}
         first = 0
@@ -166,7 +166,7 @@ class Acceptor:
             first += len(some)
         return known
 
-    async def _refuse(self, refused: Sequence[Refused]) -> dict[int, Record]:
+    async def _refuse(self, refused: Sequence[RefusedItem]) -> dict[int, Record]:
         arguments = [argument for one in refused for argument in one.arguments()]
         answers, repeated = await self._link.run_reported("refuse", *arguments)
         found = {place - 1: Record(refused[place - 1].job.id, record) for place, record in answers}
@@ -175,11 +175,11 @@ class Acceptor:
         return {n: known for n, known in found.items() if not is_same(refused[n].job, known)}
 
 
-def _size_of(drafted: tuple[Job, Draft]) -> int:
+def _size_of(drafted: tuple[Job, RecordDraft]) -> int:
     return len(drafted[1].head) + len(drafted[1].tail)
 
 
-def draft_arguments(job: Job, draft: Draft) -> list[Argument]:
+def draft_arguments(job: Job, draft: RecordDraft) -> list[Argument]:
     """Return a draft as arguments of the scripts.
 
     In this order: id, the line before and after the position, position, unique key, 1 if the job
@@ -189,7 +189,7 @@ def draft_arguments(job: Job, draft: Draft) -> list[Argument]:
     return [job.id, draft.head, draft.tail, draft.position, draft.unique, named]
 
 
-def _arguments(some: Sequence[tuple[Job, Draft]]) -> list[Argument]:
+def _arguments(some: Sequence[tuple[Job, RecordDraft]]) -> list[Argument]:
     arguments: list[Argument] = []
     for (type, state), run in groupby(some, lambda pair: (pair[0].type, pair[1].state)):
         members = list(run)

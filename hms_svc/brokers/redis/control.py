@@ -17,7 +17,7 @@ from hms_svc.brokers.redis.record import worker_field
 from hms_svc.brokers.retention import Retention
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.views import ActOutcome, JobDetail, WorkerRequest
-from hms_svc.ports.control import ActRequest, Batch, Eviction, Seen
+from hms_svc.ports.control import ActRequest, Batch, Eviction, SeenClaim
 
 _DAY_MS: Final = 86_400_000
 _AT_ONCE: Final = 500
@@ -287,7 +287,7 @@ class RedisControl:
         return [job_id.decode() for job_id in found]
 
 
-def _arguments(job_id: str, seen: Seen | None) -> tuple[Argument, ...]:
+def _arguments(job_id: str, seen: SeenClaim | None) -> tuple[Argument, ...]:
     """Return the id with the fence, case and hold that were seen, as arguments of the script."""
     if seen is None:
         return job_id, "", "", ""

@@ -15,7 +15,7 @@ from hms_svc.brokers.failures import StoredGroup, groups_of
 from hms_svc.brokers.paging import Slices, fill_page, read_cursor
 from hms_svc.brokers.redis.diagnosis import diagnose
 from hms_svc.brokers.redis.link import Link
-from hms_svc.brokers.redis.pages import Key, Walks
+from hms_svc.brokers.redis.pages import Key, RedisWalks
 from hms_svc.brokers.redis.record import Record
 from hms_svc.brokers.redis.wrong_types import faults_of
 from hms_svc.brokers.worker_views import serving, worker_view
@@ -45,7 +45,7 @@ class RedisInspector:
 
     def __init__(self, link: Link, *, lease_seconds: float) -> None:
         self._link = link
-        self._walks = Walks(link)
+        self._walks = RedisWalks(link)
         self._worker_lives_ms = int(lease_seconds * 1500)
 
     async def health(self) -> BrokerHealth:

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from hms_svc.brokers.intake import KEPT_OF_OVERSIZED, READ_MOST, Item, KeptBytes
 from hms_svc.brokers.redis.acceptance import (
-    Refused,
+    RefusedItem,
     draft_arguments,
     is_same,
     read_all,
@@ -177,8 +177,8 @@ class Intake:
             items, read = items[taken:], read[taken:]
             holders = {0: holder.decode()}
 
-    def _completed(self, found: Job | Refused) -> Job | Refused:
-        if self._complete is None or isinstance(found, Refused):
+    def _completed(self, found: Job | RefusedItem) -> Job | RefusedItem:
+        if self._complete is None or isinstance(found, RefusedItem):
             return found
         return self._complete(found)
 
@@ -207,10 +207,10 @@ def _oversized(length: int, head: bytes) -> KeptBytes:
 
 
 def _decide(
-    found: Job | Refused, item: Item, known: Known, holder: str | None, now: int
-) -> Job | Refused | str:
+    found: Job | RefusedItem, item: Item, known: Known, holder: str | None, now: int
+) -> Job | RefusedItem | str:
     """Return what an item becomes: a job, a dead letter, or only the id if the job is already known."""
-    if isinstance(found, Refused):
+    if isinstance(found, RefusedItem):
         return found
     same = known.get((found.id, found.data))
     if same is not None:
@@ -225,11 +225,11 @@ def _mark(item: Item) -> str:
     return f"{item.length} {digest}" if isinstance(item, KeptBytes) else digest
 
 
-def _arguments(item: Item, found: Job | Refused | str, now: int) -> list[Argument]:
+def _arguments(item: Item, found: Job | RefusedItem | str, now: int) -> list[Argument]:
     digest = _mark(item)
     if isinstance(found, str):
         return [digest, "known", found, "", "", "", "", "", ""]
-    if isinstance(found, Refused):
+    if isinstance(found, RefusedItem):
         _, code, job_id, *further = found.arguments()
         return [digest, "refuse", job_id, code, *further, ""]
     draft = draft_of(found, now)

@@ -28,7 +28,7 @@ _INDEXES_AT_ONCE: Final = 500
 _RECORDS_OF_A_PART: Final = 100
 
 
-class Walks:
+class RedisWalks:
     """Yields jobs with their positions, newest first within a state, reading records in slices."""
 
     def __init__(self, link: Link) -> None:

@@ -56,7 +56,7 @@ _read_envelope: Final = msgspec.json.Decoder(KeptEnvelope).decode
 _read_outcome: Final = msgspec.json.Decoder(Outcome).decode
 
 
-class Draft(msgspec.Struct, frozen=True, gc=False):
+class RecordDraft(msgspec.Struct, frozen=True, gc=False):
     """A new record: its line before and after the position, to which a queued job's time is added.
 
     If the job has no priority the line has 0, and the scripts insert what its type declares.
@@ -74,7 +74,7 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
         return b"%b%d%b" % (self.head, position, self.tail)
 
 
-def draft_of(job: Job, now: int) -> Draft:
+def draft_of(job: Job, now: int) -> RecordDraft:
     """Return the record of a job to be scheduled or queued."""
     scheduled = job.not_before is not None and job.not_before > now
     state = CODE_OF[State.SCHEDULED if scheduled else State.QUEUED]
@@ -84,7 +84,7 @@ def draft_of(job: Job, now: int) -> Draft:
 
 def refused_draft(
     job: Job, state: State, at: int, outcome: Outcome, kept: KeptBytes | None = None
-) -> Draft:
+) -> RecordDraft:
     """Return the record of a job that can never run, with the refused bytes."""
     envelope = _envelope_of(job) or KeptEnvelope()
     if kept is not None:
@@ -116,7 +116,7 @@ def _draft(
     outcome: bytes,
     kept: KeptEnvelope | None,
     cause: str,
-) -> Draft:
+) -> RecordDraft:
     envelope = write_json(kept) if kept is not None else b""
     unique = digest_of(job.unique_key)
     head = (
@@ -127,7 +127,7 @@ def _draft(
     lengths = f"{len(envelope)} {len(job.data)} {len(raw)} {len(outcome)}"
     tail = f" {cause} 0 {lengths} {mark} - {job.type} {unique} {_field(job.not_before)} -\n"
     body = b"".join((tail.encode(), envelope, job.data, raw, outcome))
-    return Draft(state, head.encode(), body, position, unique, job.priority is not None)
+    return RecordDraft(state, head.encode(), body, position, unique, job.priority is not None)
 
 
 def worker_field(worker: str) -> str:

@@ -48,7 +48,7 @@ from hms_svc.ports.control import (
     ActRequest,
     Batch,
     Eviction,
-    Seen,
+    SeenClaim,
 )
 from hms_svc.sqlite.backup import copy_database
 
@@ -82,7 +82,7 @@ class _Target:
         self.transaction.move(self.row["queue"], self.state, target)
 
     @property
-    def seen(self) -> Seen | None:
+    def seen(self) -> SeenClaim | None:
         """What was known of the job when the act was decided."""
         return self.request.seen.get(self.row["id"])
 

@@ -23,7 +23,7 @@ from hms_svc.brokers.damaged_records import readable
 from hms_svc.brokers.failures import groups_of, slots_until
 from hms_svc.brokers.paging import Slices, fill_page, read_cursor
 from hms_svc.brokers.sqlite.causes import stored_groups
-from hms_svc.brokers.sqlite.pages import Key, Walks
+from hms_svc.brokers.sqlite.pages import Key, SQLiteWalks
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.views import job_detail, progress_view
 from hms_svc.brokers.worker_views import serving, worker_view
@@ -60,7 +60,7 @@ class SQLiteInspector:
 
     def __init__(self, file: QueueFile, *, lease_seconds: float) -> None:
         self._file = file
-        self._walks = Walks(file)
+        self._walks = SQLiteWalks(file)
         self._worker_lives_ms = int(lease_seconds * 1500)
 
     async def health(self) -> BrokerHealth:

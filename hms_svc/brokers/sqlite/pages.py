@@ -22,7 +22,7 @@ Step = tuple[Key, JobView]
 _FIRST: Final = (2**62, 2**62)
 
 
-class Walks:
+class SQLiteWalks:
     """Yields jobs with their positions, newest first within a state, reading records in slices."""
 
     def __init__(self, file: QueueFile) -> None:

@@ -19,7 +19,7 @@ from hms_svc.domain.strict_json import encode
 from hms_svc.domain.timestamps import from_rfc3339, to_rfc3339
 from hms_svc.http_api.access_recheck import AccessRecheck
 from hms_svc.http_api.context import ApiContext
-from hms_svc.http_api.job_stream import BEAT_SECONDS, END_ID, Message, follow_job, last_line
+from hms_svc.http_api.job_stream import BEAT_SECONDS, END_ID, StreamMessage, follow_job, last_line
 from hms_svc.http_api.methods import is_head
 from hms_svc.http_api.problems import Problem
 from hms_svc.http_api.query import check_query
@@ -111,7 +111,9 @@ async def follow_events(
     return await _stream(caller, chunks)
 
 
-async def _send_all(socket: WebSocket, api: ApiContext, messages: AsyncIterator[Message]) -> None:
+async def _send_all(
+    socket: WebSocket, api: ApiContext, messages: AsyncIterator[StreamMessage]
+) -> None:
     try:
         async for message in messages:
             await _send(socket, message)
@@ -129,7 +131,7 @@ async def _wait_until_left(socket: WebSocket) -> None:
         pass
 
 
-async def _send(socket: WebSocket, message: Message) -> None:
+async def _send(socket: WebSocket, message: StreamMessage) -> None:
     if message.kind != "beat":  # the protocol has its own pings
         await socket.send_text(message.to_json().decode())
 
@@ -178,7 +180,9 @@ async def _ended(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         log.info("a stream ends: %s", error)
 
 
-async def _sse_messages(first: Message, messages: AsyncGenerator[Message]) -> AsyncGenerator[bytes]:
+async def _sse_messages(
+    first: StreamMessage, messages: AsyncGenerator[StreamMessage]
+) -> AsyncGenerator[bytes]:
     yield sse(first.kind, first.to_json(), first.id)
     async for message in messages:
         yield BEAT if message.kind == "beat" else sse(message.kind, message.to_json(), message.id)

@@ -14,7 +14,7 @@ from hms_svc.domain.views import ActOutcome
 if TYPE_CHECKING:
     from hms_svc.operations.bulk import BatchReport
     from hms_svc.operations.dry_run import Check, CheckVerdict
-    from hms_svc.operations.plan import Choice, Group
+    from hms_svc.operations.plan import Choice, PlanGroup
 
 
 class FailedJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +40,7 @@ class PlannedGroup(msgspec.Struct, frozen=True, kw_only=True):
     count: int
 
     @classmethod
-    def of(cls, group: Group) -> Self:
+    def of(cls, group: PlanGroup) -> Self:
         """Return the answer for a group of jobs."""
         return cls(
             type=group.type,
