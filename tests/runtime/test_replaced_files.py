@@ -95,7 +95,7 @@ async def test_a_queue_file_that_is_not_at_its_path_takes_and_gives_nothing(
         for _ in range(2):
             with pytest.raises(BrokerReplaced, match=words):
                 await queue.broker.enqueue([make_job("a.job", 2, now_ms=0)])
-        with pytest.raises(BrokerReplaced, match="stop every process of hms-svc before"):
+        with pytest.raises(BrokerReplaced, match="stop all processes of hms-svc before"):
             await queue.inspection.queues()
         with pytest.raises(BrokerReplaced):
             await asyncio.to_thread(lease_keeper.extend, [], 1000)
