@@ -10,7 +10,6 @@ from typing import Final
 
 PATIENCE_SECONDS: Final = 60.0
 _CHECK_SECONDS: Final = 0.005
-_BLOCKING_CHECK_SECONDS: Final = 0.02
 
 
 async def until(what: str, holds: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
@@ -33,4 +32,4 @@ def wait_until(what: str, holds: Callable[[], object], seconds: float = PATIENCE
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
-        time.sleep(_BLOCKING_CHECK_SECONDS)
+        time.sleep(_CHECK_SECONDS)
