@@ -40,9 +40,9 @@ def demo(
         float, typer.Option(min=0.1, help="How long to run, with --headless.")
     ] = 10.0,
 ) -> None:
-    """Open the console with a busy simulated city; your own data is neither read nor changed.
+    """Open the console with a busy simulated city.
 
-    With --broker-url it uses that Redis, in its own namespace.
+    Your own data is neither read nor changed. With --broker-url it uses that Redis, in its own namespace.
     """
     given = session_of(context)
     given.check_writable("demo")

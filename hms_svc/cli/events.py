@@ -38,7 +38,7 @@ def events(
     ] = "start",
     as_json: AsJson = False,
 ) -> None:
-    """Print the kept events of the result bus; with --follow also new ones."""
+    """Print the events that are kept; --follow adds new ones."""
     if group is not None and start not in {"start", "now"}:
         raise BadInput("--group requires --from start or --from now: a group has its own position")
     if group is not None:

@@ -33,7 +33,7 @@ def doctor(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 def config(context: typer.Context, as_json: AsJson = False) -> None:
-    """Show all settings and where each value comes from; secrets are masked."""
+    """Show all settings and their origins; secrets are masked."""
     from pathlib import Path
 
     from hms_svc.settings import READERS, masked

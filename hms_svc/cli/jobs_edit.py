@@ -44,9 +44,9 @@ def edit(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Create a new job from a finished one with other data; the original is not changed.
+    """Create a new job from a finished one, with other data.
 
-    Payload model, validators and governance are checked in a dry run first; a rejection stops it.
+    The original is not changed. Payload model, validators and governance are checked in a dry run first; a rejection stops it.
     """
     if data is None and not assignments and not sys.stdin.isatty():
         raise BadInput("jobs edit requires --data FILE or --set path=value if there is no terminal")

@@ -24,7 +24,10 @@ def erase(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Blank the data of finished jobs in broker, archive, cases and outbox; this cannot be undone."""
+    """Permanently blank the data of finished jobs.
+
+    It is blanked in broker, archive, cases and outbox; this cannot be undone.
+    """
     ids = tuple(dict.fromkeys(job_ids or ()))
     if bool(ids) == (where is not None):
         raise BadInput("jobs erase requires either ids or --where EXPR")

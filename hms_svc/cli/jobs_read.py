@@ -30,7 +30,10 @@ def list_jobs(
 
 
 def groups(context: typer.Context, as_json: AsJson = False) -> None:
-    """List retrying, dead and rejected jobs by cause: ten thousand failures of one bug are one row."""
+    """List retrying, dead and rejected jobs by cause.
+
+    Ten thousand failures of one bug are one row.
+    """
     run(lambda: _groups(session_of(context), as_json))
 
 

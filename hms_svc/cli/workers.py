@@ -73,9 +73,9 @@ COMMANDS: Final[Commands] = {
     "resume": _request("working", "Make a quiet worker claim jobs again."),
     "stop": _request(
         "stopping",
-        """Make a worker finish its running jobs within its grace period, and exit.
+        """Make a worker finish its running jobs, and exit.
 
-        It is not replaced; a service whose last worker it was exits, too.
+        Jobs may run on within its grace period. It is not replaced; a service whose last worker it was exits, too.
         """,
     ),
 }

@@ -122,7 +122,7 @@ class HeadSigner(msgspec.Struct, frozen=True):
 
 
 def event_of(head: AuditHead, key: str) -> Event:
-    """Make the event that announces a head; the same `key` makes the same event."""
+    """Return the event that announces a head; the same `key` makes the same event."""
     payload: dict[str, object] = {
         "link": head.link,
         "digest": head.digest,

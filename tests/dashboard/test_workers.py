@@ -90,7 +90,7 @@ async def test_slots_stand_under_their_worker_and_it_is_let_be_quiet_resumed_and
         await one.press("enter")
         await one.sees("asked to be quiet")
         await one.until(
-            "it has not taken it up", lambda: "not yet quiet: asked" in line_of(one, "● north")
+            "it has not taken it up", lambda: "not yet quiet: requested" in line_of(one, "● north")
         )
         assert "working" in line_of(one, "● north")
         await one.press("p")
