@@ -42,7 +42,7 @@ def read_envelopes(headers: Mapping[str, str], body: bytes) -> list[Envelope]:
         raise MalformedJob(f"content-type {media_type:.80} is neither {STRUCTURED} nor {BATCH}")
     if not any(name.startswith(_PREFIX) for name in headers):
         raise MalformedJob(
-            f"no CloudEvent: expected content-type {STRUCTURED} or {BATCH}, or headers ce-id, ce-source,"
+            f"not a CloudEvent: expected content-type {STRUCTURED} or {BATCH}, or headers ce-id, ce-source,"
             " ce-type and ce-specversion"
         )
     return [_binary(headers, body)]

@@ -121,7 +121,7 @@ def is_json(content_type: str) -> bool:
 
 def _attribute(name: str, value: JsonValue) -> str | bool | int:
     if not _NAME.fullmatch(name):
-        message = f"attribute name {name!r:.80} is not 1 to 64 of a-z and 0-9"
+        message = f"attribute name {name!r:.80} must be 1 to 64 characters of a-z and 0-9"
         raise MalformedJob(message, name)
     if isinstance(value, str):
         if len(value) > MAX_ATTRIBUTE_CHARACTERS:

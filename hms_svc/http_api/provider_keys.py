@@ -73,7 +73,7 @@ def _read(key: object) -> PublicKey:
     if not allowed:
         raise ValueError(f"alg {named!r:.40} is not accepted for this key")
     if key.get("use", "sig") != "sig":
-        raise ValueError(f"use {key['use']!r:.20} must be sig")
+        raise ValueError(f"use must be sig, not {key['use']!r:.20}")
     operations = key.get("key_ops", ["verify"])
     if not isinstance(operations, list) or "verify" not in operations:
         raise ValueError("key_ops lacks verify")

@@ -135,7 +135,7 @@ def test_a_batch_gives_one_job_for_each_distinct_event() -> None:
         ({"type": 7}, "type 7 is not a non-empty string"),
         ({"specversion": "0.3"}, "specversion '0.3' is not 1.0"),
         ({"time": "noon"}, "time 'noon' is not an RFC 3339 time"),
-        ({"Ward": "7"}, "attribute name 'Ward' is not 1 to 64 of a-z and 0-9"),
+        ({"Ward": "7"}, "attribute name 'Ward' must be 1 to 64 characters of a-z and 0-9"),
         ({"ward": {}}, "ward is not a string, an integer or a boolean"),
         ({"ward": 7.5}, "ward is not a string, an integer or a boolean"),
         ({"subject": "x" * 1025}, "subject has 1025 characters; the limit is 1024"),
@@ -157,7 +157,7 @@ def test_a_fault_names_the_attribute(changes: dict[str, Any], fault: str) -> Non
 @pytest.mark.parametrize(
     ("headers", "body", "fault"),
     [
-        ({"content-type": "application/json"}, b"{}", "no CloudEvent: expected content-type"),
+        ({"content-type": "application/json"}, b"{}", "not a CloudEvent: expected content-type"),
         ({"content-type": "application/cloudevents+avro"}, b"", "avro is neither"),
         (STRUCTURED, b"[]", "an envelope is a JSON object"),
         (STRUCTURED, b'{"id": 1, "id": 2}', "key 'id' occurs twice"),
