@@ -1,4 +1,4 @@
-"""The only doer: every command that changes something goes from here to the operator service."""
+"""Run the commands that change something: this is the only module of the console that calls them."""
 
 from __future__ import annotations
 
@@ -44,24 +44,24 @@ SHOWN_HELD: Final = 3
 
 
 class ActionRunner:
-    """Does what was chosen, one command after the other, and says what came of it."""
+    """Runs one command after the other, and shows the outcome of each as a notice."""
 
     def __init__(self, console: ConsoleHost) -> None:
         self._console = console
 
-    async def do(self, command: Command, target: Target | None, words: str = "") -> None:
-        """Do a command; what goes wrong is said, never raised. `words` are its note or reason."""
+    async def do(self, command: Command, target: Target | None, argument: str = "") -> None:
+        """Run a command; errors are shown, never raised. `argument` is its note, reason or batch."""
         with self._console.reporting():
             operations = self._console.store.operations()
             if command.name in WORKER_REQUESTS and target is not None:
-                await self._ask_worker(operations, command, target, words)
+                await self._ask_worker(operations, command, target, argument)
             elif command.name in ACTS and target is not None:
-                await self._act(operations, ACTS[command.name], command, target, words)
+                await self._act(operations, ACTS[command.name], command, target, argument)
             else:
-                await _DOERS[command.name](self, operations, target, words)
+                await _HANDLERS[command.name](self, operations, target, argument)
 
-    def _say(self, words: str, role: Role = "") -> None:
-        self._console.say(words, role)
+    def _show_notice(self, argument: str, role: Role = "") -> None:
+        self._console.show_notice(argument, role)
 
     async def _act(
         self, operations: Operations, act: Act, command: Command, target: Target, note: str
@@ -69,7 +69,7 @@ class ActionRunner:
         plan = await self._plan(operations, act, target)
         if not plan.job_ids:
             why = f": {plan.cannot[0].why}" if plan.cannot else ""
-            self._say(f"nothing to {act.value}{why}", "warn")
+            self._show_notice(f"nothing to {act.value}{why}", "warn")
             return
         if len(plan.job_ids) > 1 or plan.where or act in DECISIONS:
             jobs = len(plan.job_ids)
@@ -88,7 +88,7 @@ class ActionRunner:
                 )
             )
             if answer is None:
-                self._say("cancelled, nothing changed", "dim")
+                self._show_notice("cancelled, nothing changed", "dim")
                 return
             note = answer or note
         self._console.acted()
@@ -97,12 +97,12 @@ class ActionRunner:
         self._report(report)
 
     async def _held(self, operations: Operations, plan: Plan) -> list[Line]:
-        """Return what the first of the held jobs ask for."""
+        """Return lines about the first of the held jobs: what each asks for."""
         jobs = await operations.reads.known_details(plan.job_ids[:SHOWN_HELD])
-        words = (
+        argument = (
             operations.dry_run_result.rule_text if operations.dry_run_result is not None else None
         )
-        rules = {job.hold[1]: words(job.hold[1]) if words else "" for job in jobs if job.hold}
+        rules = {job.hold[1]: argument(job.hold[1]) if argument else "" for job in jobs if job.hold}
         return held_lines(jobs, rules, operations.reads.now_ms())
 
     async def _plan(self, operations: Operations, act: Act, target: Target) -> Plan:
@@ -114,14 +114,14 @@ class ActionRunner:
 
     @contextmanager
     def _counting(self) -> Iterator[Callable[[int], None]]:
-        """Return how many jobs were looked at while something is planned."""
+        """Yield a callback that shows how many jobs the planning has found so far."""
         found = 0
 
         def progressed(more: int) -> None:
             nonlocal found
             found += more
             if found > CHUNK:
-                self._say(f"counting: {plural(found, 'job')}", "dim")
+                self._show_notice(f"counting: {plural(found, 'job')}", "dim")
 
         yield progressed
 
@@ -137,7 +137,7 @@ class ActionRunner:
 
     @contextmanager
     def _progress(self, title: str, total: int, pace: Pace) -> Iterator[Callable[[int], None]]:
-        """Show how far an act is: in a dialog, or at the foot once that is in the background."""
+        """Show the progress of an action in a dialog, or as notices once it is in the background."""
         dialog = ProgressDialog(title, total, pace)
 
         def progressed(more: int) -> None:
@@ -145,7 +145,7 @@ class ActionRunner:
                 self._show_progress(dialog)
             dialog.add(more)
             if dialog.was_left:
-                self._say(f"{title}: {f.number(dialog.done)} done", "dim")
+                self._show_notice(f"{title}: {f.number(dialog.done)} done", "dim")
 
         try:
             yield progressed
@@ -153,7 +153,7 @@ class ActionRunner:
             dialog.finish()
 
     def _show_progress(self, dialog: ProgressDialog) -> None:
-        """Show it, unless that would take the keys from what is being typed."""
+        """Show the dialog, unless that would take the focus from an open prompt."""
         if self._console.is_typing:
             dialog.was_left = True
         else:
@@ -161,20 +161,20 @@ class ActionRunner:
 
     def _report(self, report: BulkReport) -> None:
         if not report.done and len(report.failed) == 1:
-            self._say(f"not {past(report.act)}: {report.failed[0].why}", "warn")
+            self._show_notice(f"not {past(report.act)}: {report.failed[0].why}", "warn")
             return
         parts = [f"{plural(report.done, 'job')} {past(report.act)}"]
         if report.failed:
             parts.append(f"{f.number(len(report.failed))} not ({report.failed[0].why})")
         if report.left:
             parts.append(f"{f.number(report.left)} not processed")
-        words = ", ".join(parts)
+        argument = ", ".join(parts)
         if report.done and report.act != Act.APPROVE:
-            words += f"; {sign_of('undo')} undoes it"
-        self._say(words, "warn" if report.failed or report.left else "good")
+            argument += f"; {sign_of('undo')} undoes it"
+        self._show_notice(argument, "warn" if report.failed or report.left else "good")
 
-    async def _undo(self, operations: Operations, target: Target | None, words: str) -> None:
-        batch: str | None = words or None
+    async def _undo(self, operations: Operations, target: Target | None, argument: str) -> None:
+        batch: str | None = argument or None
         while True:
             with self._counting() as progressed:
                 plan = await operations.actions.plan_undo(batch, progressed=progressed)
@@ -186,7 +186,7 @@ class ActionRunner:
             now = operations.reads.now_ms()
             answer = await self._console.ask(UndoDialog(plan, now, command))
             if answer is None:
-                self._say("cancelled, nothing changed", "dim")
+                self._show_notice("cancelled, nothing changed", "dim")
                 return
             if answer != UndoDialog.OTHER or plan.newer is None:
                 break
@@ -202,30 +202,32 @@ class ActionRunner:
         described += [not_restored_text(report.whys)] if report.failed else []
         if report.left:
             described.append(f"{f.number(report.left)} unchanged")
-        self._say(", ".join(described), "warn" if report.failed or report.left else "good")
+        self._show_notice(", ".join(described), "warn" if report.failed or report.left else "good")
 
-    async def _pause(self, operations: Operations, target: Target | None, words: str) -> None:
+    async def _pause(self, operations: Operations, target: Target | None, argument: str) -> None:
         known = {queue.type for queue in self._console.store.snapshot.queues}
         for type in self._console.types_of(target):
             if type not in known:
                 raise UnknownId(
                     f"no queue {type!r}; to pause it in advance use hms-svc queues pause"
                 )
-            await operations.actions.pause(type, reason=words)
-            self._say(f"{type} paused; :resume {type} resumes it", "warn")
+            await operations.actions.pause(type, reason=argument)
+            self._show_notice(f"{type} paused; :resume {type} resumes it", "warn")
 
-    async def _resume(self, operations: Operations, target: Target | None, words: str) -> None:
+    async def _resume(self, operations: Operations, target: Target | None, argument: str) -> None:
         for type in self._console.types_of(target):
             await operations.actions.resume(type)
-            self._say(f"{type} resumed", "good")
+            self._show_notice(f"{type} resumed", "good")
 
-    async def _purge(self, operations: Operations, target: Target | None, words: str) -> None:
+    async def _purge(self, operations: Operations, target: Target | None, argument: str) -> None:
         for type in self._console.types_of(target):
             waiting = self._waiting_in(type)
             total = sum(waiting.values())
             title, command = f"Purge {type}", f"hms-svc queues purge {type}"
             note: str | None = ""
-            if not self._console.launch.facts.read_only:  # else the service refuses, unasked
+            if (
+                not self._console.launch.facts.read_only
+            ):  # else the service refuses without a dialog
                 lines = purge_lines(type, waiting, command)
                 note = await self._console.ask(
                     ConfirmDialog(
@@ -233,14 +235,14 @@ class ActionRunner:
                     )
                 )
             if note is None:
-                self._say("cancelled, nothing changed", "dim")
+                self._show_notice("cancelled, nothing changed", "dim")
                 return
             pace = Pace()
             with self._progress(title, total, pace) as progressed:
                 report = await operations.actions.purge(
-                    type, note=note or words, progressed=progressed, pace=pace
+                    type, note=note or argument, progressed=progressed, pace=pace
                 )
-            self._say(
+            self._show_notice(
                 f"{plural(report.done, 'waiting job')} of {type} cancelled; {sign_of('undo')} undoes it",
                 "good",
             )
@@ -253,7 +255,7 @@ class ActionRunner:
         }
 
     async def _ask_worker(
-        self, operations: Operations, command: Command, target: Target, words: str
+        self, operations: Operations, command: Command, target: Target, argument: str
     ) -> None:
         worker_id, wanted = target.ids[0], WORKER_REQUESTS[command.name]
         plan = await operations.actions.plan_worker(worker_id, wanted)
@@ -266,34 +268,38 @@ class ActionRunner:
                 ConfirmDialog(title, lines, verb=verb, command=command_line)
             )
         if note is None:
-            self._say("cancelled, nothing changed", "dim")
+            self._show_notice("cancelled, nothing changed", "dim")
             return
         self._console.resume_keys()
-        await operations.actions.ask_worker(worker_id, wanted, reason=note or words)
+        await operations.actions.ask_worker(worker_id, wanted, reason=note or argument)
         then = f"; {sign_of('resume-worker')} resumes it" if wanted is WorkerState.QUIET else ""
-        self._say(f"{worker_id} is asked to be {wanted}{then}", "good")
+        self._show_notice(f"{worker_id} is asked to be {wanted}{then}", "good")
 
-    async def _run_now(self, operations: Operations, target: Target | None, words: str) -> None:
+    async def _run_now(self, operations: Operations, target: Target | None, argument: str) -> None:
         for type in target.ids if target is not None else ():
-            report = await operations.schedules.run(type, note=words)
-            self._say(f"{report.type} {report.answers[0].job_id} runs now", "good")
+            report = await operations.schedules.run(type, note=argument)
+            self._show_notice(f"{report.type} {report.answers[0].job_id} runs now", "good")
 
-    async def _close_case(self, operations: Operations, target: Target | None, words: str) -> None:
-        await self._set_status(operations, target, CaseStatus.CLOSED, words)
+    async def _close_case(
+        self, operations: Operations, target: Target | None, argument: str
+    ) -> None:
+        await self._set_status(operations, target, CaseStatus.CLOSED, argument)
 
-    async def _reopen_case(self, operations: Operations, target: Target | None, words: str) -> None:
-        await self._set_status(operations, target, CaseStatus.OPEN, words)
+    async def _reopen_case(
+        self, operations: Operations, target: Target | None, argument: str
+    ) -> None:
+        await self._set_status(operations, target, CaseStatus.OPEN, argument)
 
     async def _set_status(
-        self, operations: Operations, target: Target | None, status: CaseStatus, words: str
+        self, operations: Operations, target: Target | None, status: CaseStatus, argument: str
     ) -> None:
         for case_id in target.ids if target is not None else ():
-            case = await operations.actions.set_case_status(case_id, status, note=words)
-            self._say(f"{case.id} is {case.status}", "good")
+            case = await operations.actions.set_case_status(case_id, status, note=argument)
+            self._show_notice(f"{case.id} is {case.status}", "good")
 
 
-_Doer = Callable[[ActionRunner, Operations, Target | None, str], Awaitable[None]]
-_DOERS: Final[Mapping[str, _Doer]] = {
+_Handler = Callable[[ActionRunner, Operations, Target | None, str], Awaitable[None]]
+_HANDLERS: Final[Mapping[str, _Handler]] = {
     "undo": ActionRunner._undo,
     "pause": ActionRunner._pause,
     "resume": ActionRunner._resume,

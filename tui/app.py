@@ -1,4 +1,4 @@
-"""The console: screens and commands put together. It holds no data and awaits no operation."""
+"""The console application: puts screens and commands together; it holds no data and awaits no operation."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from textual.screen import Screen
 
 from hms_svc.domain.errors import HmsError, Refused
 from hms_svc.tui import list_commands
-from hms_svc.tui.clipboard import give_to_tmux, passed_through_tmux
-from hms_svc.tui.commands import BY_NAME, Command, Target, bound, fits, meant, remap, unfit_words
+from hms_svc.tui.clipboard import copy_with_tmux, passed_through_tmux
+from hms_svc.tui.commands import BY_NAME, Command, Target, bound, fits, remap, resolve, unfit_reason
 from hms_svc.tui.console_exit import ConsoleExit
 from hms_svc.tui.dialogs.dialog import Answer, Dialog
 from hms_svc.tui.health_page import show_health
@@ -46,11 +46,11 @@ if TYPE_CHECKING:
 
 NOTICE_SECONDS: Final = 8.0
 FIRST_QUERY_SECONDS: Final = 0.02
-"""The first frame goes out before the engines are loaded."""
+"""The delay of the first query, so that the first frame is drawn before the engines are loaded."""
 
 
 _FUNCTIONS: Final = {**list_commands.COMMANDS, "zone": toggle_zone, "health": show_health}
-"""Commands that are functions of the console; those of the application itself are its methods `_run_NAME`."""
+"""Commands that are functions; the others are methods of the application, `_run_NAME`."""
 
 
 def _palette() -> type[Provider]:
@@ -64,7 +64,7 @@ def _console_screen(where: str) -> ConsoleScreen:
 
 
 class Console(ConsoleHost):
-    """The application. Its answer is the exit code."""
+    """The Textual application; its return value is the exit code."""
 
     TITLE = "hms-svc"
     CSS = "CommandPalette SearchIcon { display: none; }"
@@ -80,7 +80,7 @@ class Console(ConsoleHost):
 
     def __init__(self, launch: Launch) -> None:
         super().__init__(driver_class=launch.driver)
-        # Under NO_COLOR Textual would still send greys.
+        # Under NO_COLOR Textual would still draw in greys.
         self._filters = [
             NoColor() if isinstance(each, Monochrome) else each for each in self._filters
         ]
@@ -110,14 +110,14 @@ class Console(ConsoleHost):
 
     @cached_property
     def _actions(self) -> ActionRunner:
-        """Who acts; not needed for the first paint."""
+        """The runner of commands; not needed for the first paint."""
         from hms_svc.tui.action_runner import ActionRunner
 
         return ActionRunner(self)
 
     @cached_property
     def _drafts(self) -> Drafts:
-        """Who makes jobs; not needed for the first paint."""
+        """The dialogs that make jobs; not needed for the first paint."""
         from hms_svc.tui.drafts import Drafts
 
         return Drafts(self)
@@ -128,22 +128,22 @@ class Console(ConsoleHost):
         self.set_interval(1.0, self._tick)
         if self.launch.on_signals is not None:
             self.launch.on_signals(self.leave)
-        if words := self.launch.notice or self.preferences.trouble:
-            self.say(words, "warn")
+        if message := self.launch.notice or self.preferences.trouble:
+            self.show_notice(message, "warn")
 
     def painted(self) -> None:
-        """Begin to look, and to work, once the first screen has been painted: that loads the engines."""
+        """Start queries and workers after the first paint: they load the engines."""
         if not self._has_begun:
             self._has_begun = True
             self.set_timer(FIRST_QUERY_SECONDS, self._begin)
 
     def _begin(self) -> None:
-        self._look()
+        self._run_store()
         if self.launch.workforce is not None:
             self.launch.workforce.start()
 
     @work(name="console-store", group="store")
-    async def _look(self) -> None:
+    async def _run_store(self) -> None:
         await self.store.run()
 
     def _first_theme(self) -> str:
@@ -153,11 +153,11 @@ class Console(ConsoleHost):
         return self.launch.theme if self.launch.theme in THEMES else DARK.name
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Return the colours of ours, for themes that do not name them."""
+        """Return the console's own colours, for themes that do not define them."""
         return DARK.variables
 
     def _changed(self, snapshot: Snapshot) -> None:
-        if not self.is_running:  # its widgets are being taken down
+        if not self.is_running:  # its widgets are being removed
             return
         if (screen := current_screen(self)) is not None:
             screen.draw(snapshot)
@@ -166,19 +166,19 @@ class Console(ConsoleHost):
             self._screenshot_writer.changed(snapshot)
 
     def give_up(self, error: HmsError) -> None:
-        """Leave over what waiting does not mend; whoever runs the console says it."""
+        """Exit because of an error that waiting cannot repair; the caller of `run` reports it."""
         self.failure = error
         self.exit(1)
 
     async def on_event(self, event: events.Event) -> None:
-        """Deal with keys one after the other; all else is Textual's."""
+        """Handle keys one after the other; leave other events to Textual."""
         if isinstance(event, events.Key) and not event.is_forwarded:
             await self._keyboard.press(event)
         else:
             await super().on_event(event)
 
     async def ask(self, dialog: Dialog[Answer]) -> Answer | None:
-        """Show a dialog, and return what it gives. To be called by a worker of the console."""
+        """Show a dialog and return its answer. Call it from a Textual worker."""
         answer = self.push_screen(dialog, wait_for_dismiss=True)
         self._keyboard.shown(takes_keys=dialog.takes_typed_ahead)
         return await asyncio.shield(answer)
@@ -192,7 +192,7 @@ class Console(ConsoleHost):
         )
 
     def _tick(self) -> None:
-        """Let ages go on, and notices vanish."""
+        """Redraw ages, and clear an expired notice."""
         if not self.is_running:
             return
         self._notifier.tick()
@@ -203,9 +203,9 @@ class Console(ConsoleHost):
         if (screen := current_screen(self)) is not None:
             screen.draw_top(self.store.snapshot)
 
-    def say(self, words: str, role: Role = "") -> None:
-        """Show a notice in the line of hints for some seconds."""
-        self.notice = (cell(words, role),)
+    def show_notice(self, message: str, role: Role = "") -> None:
+        """Show a notice in the hint line for some seconds."""
+        self.notice = (cell(message, role),)
         self._notice_until = time.monotonic() + NOTICE_SECONDS
         console_screen = current_screen(self)
         if console_screen is not None:
@@ -213,21 +213,21 @@ class Console(ConsoleHost):
 
     @contextmanager
     def reporting(self) -> Iterator[None]:
-        """Return what was refused or went wrong meanwhile, instead of raising it; then look again."""
+        """Show errors raised in the block as notices; then refresh the data."""
         try:
             yield
         except Refused as error:
-            self.say(f"refused: {error}", "bad")
+            self.show_notice(f"refused: {error}", "bad")
         except HmsError as error:
-            self.say(str(error), "bad")
-        self.store.stop_now(anew=True)
+            self.show_notice(str(error), "bad")
+        self.store.refresh_now(force=True)
 
     def preparing(self) -> AbstractContextManager[None]:
-        """Keep keys that are pressed in the block for the dialog that it opens."""
+        """Hold keys that are pressed in the block back for the dialog that it opens."""
         return self._keyboard.preparing()
 
     def resume_keys(self) -> None:
-        """Let keys go on to the screen: no dialog will open."""
+        """Pass the held keys on to the screen: no dialog will open."""
         self._keyboard.resume()
 
     @property
@@ -240,7 +240,7 @@ class Console(ConsoleHost):
         self.navigation.go(screen, where)
 
     def back(self) -> None:
-        """Go back to the screen before."""
+        """Go back to the previous screen."""
         self.navigation.back()
 
     def follow(self, link: str) -> None:
@@ -260,39 +260,39 @@ class Console(ConsoleHost):
         self._prompts.close()
 
     def action_run(self, name: str) -> None:
-        """Run a command on what is chosen; while a prompt is open no key is one, but to leave."""
+        """Run the command of a key on the selection; while a prompt is open only those that leave."""
         if self.is_typing and name not in {"quit", "suspend"}:
             return
         console_screen = current_screen(self)
         target = console_screen.target() if console_screen is not None else None
         self.notice = ()
-        command = meant(BY_NAME[name], target, is_paused=self.is_paused(target))
+        command = resolve(BY_NAME[name], target, is_paused=self.is_paused(target))
         self.run_command(command.name, target)
 
-    def run_command(self, name: str, target: Target | None, words: str = "") -> None:
-        """Run a command; one that cannot be done to the choice says so."""
+    def run_command(self, name: str, target: Target | None, argument: str = "") -> None:
+        """Run a command, or show why it cannot be run on the target."""
         command = BY_NAME[name]
         if not isinstance(self.screen, ConsoleScreen) and command.group != "console":
-            self.say("close the dialog first", "warn")
+            self.show_notice("close the dialog first", "warn")
             return
         if not fits(command, target):
-            self.say(unfit_words(command, target), "warn")
+            self.show_notice(unfit_reason(command, target), "warn")
             return
         if command.group == "go":
-            self.navigation.go(command.name.removeprefix("go-"), words or None)
+            self.navigation.go(command.name.removeprefix("go-"), argument or None)
         elif command.name in {"enqueue", "edit"}:
             self._draft(command.name, target)
         elif command.changes:
-            self._do(command, target, words)
+            self._do(command, target, argument)
         elif command.name in _FUNCTIONS:
-            _FUNCTIONS[command.name](self, target, words)
+            _FUNCTIONS[command.name](self, target, argument)
         else:
-            getattr(self, f"_run_{command.name.replace('-', '_')}")(target, words)
+            getattr(self, f"_run_{command.name.replace('-', '_')}")(target, argument)
 
     @work(name="console-act", group="acts")
-    async def _do(self, command: Command, target: Target | None, words: str) -> None:
+    async def _do(self, command: Command, target: Target | None, argument: str) -> None:
         with self._keyboard.preparing():
-            await self._actions.do(command, target, words)
+            await self._actions.do(command, target, argument)
 
     @work(name="console-draft", group="acts")
     async def _draft(self, name: str, target: Target | None) -> None:
@@ -303,69 +303,69 @@ class Console(ConsoleHost):
                 await self._drafts.edit(target.ids[0])
 
     def is_paused(self, target: Target | None) -> bool:
-        """Return whether what is chosen is paused, or a quiet worker."""
+        """Return whether the target is a paused queue or a quiet worker."""
         return is_paused(self.store.snapshot, target)
 
     def types_of(self, target: Target | None) -> tuple[str, ...]:
-        """Return the types of what is chosen, as far as they are on the screen."""
+        """Return the job types of the target, as far as the snapshot has them."""
         return types_of(self.store.snapshot, target)
 
     def acted(self) -> None:
-        """Let the room forget what was chosen."""
+        """Clear the selection of the screen."""
         if (screen := current_screen(self)) is not None:
             screen.acted()
 
-    def _run_back(self, target: Target | None, words: str) -> None:
+    def _run_back(self, target: Target | None, argument: str) -> None:
         self.navigation.back()
 
-    def _run_forward(self, target: Target | None, words: str) -> None:
+    def _run_forward(self, target: Target | None, argument: str) -> None:
         self.navigation.forward()
 
-    def _run_inspect(self, target: Target | None, words: str) -> None:
+    def _run_inspect(self, target: Target | None, argument: str) -> None:
         if target is not None:
             self.navigation.inspect(target)
 
     @work(name="console-why", group="acts")
-    async def _run_why(self, target: Target | None, words: str) -> None:
+    async def _run_why(self, target: Target | None, argument: str) -> None:
         if target is not None and target.ids:
             with self._keyboard.preparing():
                 await self._drafts.show_why(target)
 
-    def _run_command(self, target: Target | None, words: str) -> None:
-        self._prompts.ask("command", words)
+    def _run_command(self, target: Target | None, argument: str) -> None:
+        self._prompts.ask("command", argument)
 
-    def _run_still(self, target: Target | None, words: str) -> None:
-        self.store.stand_still(still=not self.store.snapshot.is_still)
+    def _run_still(self, target: Target | None, argument: str) -> None:
+        self.store.set_frozen(frozen=not self.store.snapshot.is_frozen)
 
-    def _run_save(self, target: Target | None, words: str) -> None:
+    def _run_save(self, target: Target | None, argument: str) -> None:
         with self.reporting():
-            self._prompts.save(words.strip())
+            self._prompts.save(argument.strip())
 
     @work(name="console-filters", group="acts")
-    async def _run_filters(self, target: Target | None, words: str) -> None:
+    async def _run_filters(self, target: Target | None, argument: str) -> None:
         with self.reporting(), self._keyboard.preparing():
             await self._drafts.show("Saved filters", self._prompts.saved.lines())
 
-    def _run_context(self, target: Target | None, words: str) -> None:
+    def _run_context(self, target: Target | None, argument: str) -> None:
         with self.reporting():
-            self._console_exit.switch(words.strip())
+            self._console_exit.switch(argument.strip())
 
-    def _run_notify(self, target: Target | None, words: str) -> None:
+    def _run_notify(self, target: Target | None, argument: str) -> None:
         with self.reporting():
-            self._notifier.choose(words)
+            self._notifier.choose(argument)
 
-    def _run_theme(self, target: Target | None, words: str) -> None:
-        self.theme = words if words in THEMES else theme_after(self.theme)
-        self.say(f"theme {self.theme}")
+    def _run_theme(self, target: Target | None, argument: str) -> None:
+        self.theme = argument if argument in THEMES else theme_after(self.theme)
+        self.show_notice(f"theme {self.theme}")
 
     @work(name="console-help", group="acts")
-    async def _run_help(self, target: Target | None, words: str) -> None:
+    async def _run_help(self, target: Target | None, argument: str) -> None:
         from hms_svc.tui.help import help_lines
 
         with self._keyboard.preparing():
             await self._drafts.show("Help", help_lines(target))
 
-    def _run_palette(self, target: Target | None, words: str) -> None:
+    def _run_palette(self, target: Target | None, argument: str) -> None:
         self.action_command_palette()
 
     def action_command_palette(self) -> None:
@@ -374,24 +374,24 @@ class Console(ConsoleHost):
             super().action_command_palette()
 
     def copy_to_clipboard(self, text: str) -> None:
-        """Copy by OSC 52, and say so; inside tmux also in the ways that it hands on by itself."""
+        """Copy by OSC 52 and show a notice; inside tmux also by its passthrough and its own buffer."""
         super().copy_to_clipboard(text)
         if self.launch.is_in_tmux and self._driver is not None:
             self._driver.write(passed_through_tmux(text))
-            self.run_worker(give_to_tmux(text), name="console-copy", group="copy")
-        self.say(f"copied {text.splitlines()[0][:60] if text else text}", "good")
+            self.run_worker(copy_with_tmux(text), name="console-copy", group="copy")
+        self.show_notice(f"copied {text.splitlines()[0][:60] if text else text}", "good")
 
-    def _run_quit(self, target: Target | None, words: str) -> None:
+    def _run_quit(self, target: Target | None, argument: str) -> None:
         self.leave()
 
     def leave(self) -> None:
-        """Leave once the running jobs have finished; the second time at once."""
+        """Exit once the running jobs have finished; the second call exits at once."""
         self._console_exit.leave()
 
-    def _run_suspend(self, target: Target | None, words: str) -> None:
+    def _run_suspend(self, target: Target | None, argument: str) -> None:
         self._console_exit.suspend()
 
     @on(Driver.SignalResume)
-    def _brought_back(self) -> None:
+    def _resumed(self) -> None:
         self.refresh(layout=True)
-        self.store.stop_now(anew=True)
+        self.store.refresh_now(force=True)

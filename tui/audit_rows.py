@@ -1,4 +1,4 @@
-"""Audit rows as a list shows them: an act on many jobs is one row. Pure."""
+"""The rows of the audit list: a bulk action is one row. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hms_svc.domain.plain_text import plural
 from hms_svc.domain.strict_json import decode
 from hms_svc.domain.views import AuditRecord
 from hms_svc.tui import formatting as f
-from hms_svc.tui.table import asked_of_server
+from hms_svc.tui.table import server_terms
 from hms_svc.tui.text import Row, cell
 
 MOST_DETAIL: Final = 100_000
@@ -21,13 +21,13 @@ BATCH: Final = "batch:"
 
 
 class Folded(msgspec.Struct, frozen=True):
-    """One row of the list: a record, and, of an act on many, all records of its batch, newest first."""
+    """One row of the list: a single record, or the records of a bulk action, newest first."""
 
     records: tuple[AuditRecord, ...]
 
     @property
     def newest(self) -> AuditRecord:
-        """The newest of them."""
+        """The newest record."""
         return self.records[0]
 
     @property
@@ -38,12 +38,12 @@ class Folded(msgspec.Struct, frozen=True):
 
     @property
     def is_batch(self) -> bool:
-        """Whether it tells of an act on many jobs."""
+        """Whether the row is a bulk action."""
         return self.newest.subject.startswith(BATCH)
 
 
 def fold(records: Iterable[AuditRecord]) -> list[Folded]:
-    """Put the records of each act on many together, where its newest stands."""
+    """Group the records of each bulk action at the place of its newest record."""
     found: dict[tuple[str, str] | int, list[AuditRecord]] = {}
     for record in records:
         is_batch = record.subject.startswith(BATCH)
@@ -53,11 +53,11 @@ def fold(records: Iterable[AuditRecord]) -> list[Folded]:
 
 
 def read_audit_query(text: str) -> tuple[AuditQuery, str]:
-    """Read `actor:ann -act:case.* to:SUBJECT words`: what the server is asked, and the words that are left.
+    """Parse `actor:ann -act:case.* to:SUBJECT words` into the server's query and the remaining words.
 
-    Raises BadInput for a term that is given twice, and for `-to:`.
+    Raise BadInput for a term that is given twice, and for `-to:`.
     """
-    terms, words = asked_of_server(text, ("actor", "act", "to"))
+    terms, row_filter = server_terms(text, ("actor", "act", "to"))
     subject = terms.get("to", "")
     if subject.startswith("-"):
         raise BadInput("to: names one job, case, queue or batch, which cannot be left out")
@@ -65,17 +65,17 @@ def read_audit_query(text: str) -> tuple[AuditQuery, str]:
         actor=terms.get("actor", ""), action=terms.get("act", ""), subject=subject,
         folded=not subject,
     )  # fmt: skip
-    return query, words
+    return query, row_filter
 
 
 def detail_of(record: AuditRecord) -> dict[str, object]:
-    """Return the detail of a row; of one that is too long, or no object, nothing."""
+    """Return the detail of a record; an empty dict if it is too long or not an object."""
     described = decode(record.detail) if len(record.detail) <= MOST_DETAIL else {}
     return dict(described) if isinstance(described, dict) else {}
 
 
 def counts_of(records: Sequence[AuditRecord]) -> tuple[int, int]:
-    """Return of the records of a batch to how many jobs it was done, and to how many not."""
+    """Return for how many jobs a bulk action succeeded and failed."""
     details = [detail_of(record) for record in records]
     done, failed = ([each.get(name) for each in details] for name in ("done", "not_done"))
     return _sum(done), _sum(failed)
@@ -86,32 +86,32 @@ def _sum(numbers: Iterable[object]) -> int:
 
 
 def audit_text(record: AuditRecord) -> str:
-    """Describe what an audit row says: intent or outcome, of how many, with the note and the query."""
+    """Describe an audit record: intent or outcome, the number of jobs, the note and the query."""
     described = detail_of(record)
     if not described:
         return record.detail[:MOST_DETAIL].decode(errors="replace")
     jobs = described.pop("jobs", ())
-    words = [str(described.pop("phase", ""))]
-    words += [plural(len(jobs), "job")] if isinstance(jobs, list) and len(jobs) > 1 else []
+    parts = [str(described.pop("phase", ""))]
+    parts += [plural(len(jobs), "job")] if isinstance(jobs, list) and len(jobs) > 1 else []
     described.pop("batch", None)
-    words += [f"{name}: {value}" for name, value in described.items() if value not in ("", None)]
-    return ", ".join(word for word in words if word)
+    parts += [f"{name}: {value}" for name, value in described.items() if value not in ("", None)]
+    return ", ".join(part for part in parts if part)
 
 
 def batch_text(records: Sequence[AuditRecord]) -> str:
-    """Describe a bulk action: for how many jobs it was done, its note and its query."""
+    """Describe a bulk action: for how many jobs it succeeded, its note and its query."""
     done, failed = counts_of(records)
-    words = (
+    parts = (
         [f"{plural(done, 'job')} done"] if done or failed else ["intent, outcome not recorded yet"]
     )
-    words += [f"{f.number(failed)} not"] if failed else []
+    parts += [f"{f.number(failed)} not"] if failed else []
     first = detail_of(records[-1])
-    words += [f"{name}: {first[name]}" for name in ("note", "where") if first.get(name)]
-    return ", ".join(words)
+    parts += [f"{name}: {first[name]}" for name in ("note", "where") if first.get(name)]
+    return ", ".join(parts)
 
 
 def audit_rows(folded: Iterable[Folded]) -> list[Row]:
-    """Who did what, newest first."""
+    """Return the rows of the audit list."""
     return [
         Row(
             key=each.key,

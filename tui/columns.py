@@ -1,4 +1,4 @@
-"""The columns of every table, narrowest form first: what is dropped where there is no room."""
+"""The columns of every table, with their least widths and what is dropped first on a narrow screen."""
 
 from __future__ import annotations
 

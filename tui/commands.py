@@ -1,4 +1,4 @@
-"""The one table of what an operator can do: key, palette entry, help line and command line at once."""
+"""The table of commands: key, palette entry, help line and equivalent command line of each."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ SHOWN_IDS: Final = 3
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """What a command is to be done to: ids of one kind, or all jobs that match a filter."""
+    """The target of a command: ids of one kind, or all jobs that match a filter."""
 
     kind: Kind
     ids: tuple[str, ...] = ()
     where: str = ""
-    words: str = ""
 
     def arguments(self, *, whole: bool) -> str:
-        """Return the same choice on the command line; of many ids the first, unless the `whole`."""
+        """Return the arguments that select the same on the command line; only the first ids unless `whole`."""
         if self.where:
             return f"--where {shlex.quote(self.where)}"
         most = len(self.ids) if whole else SHOWN_IDS
@@ -35,11 +34,11 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """One command. `takes` are the kinds it can be done to, none where it needs no choice.
+    """One command. `takes` are the kinds of target that it accepts, none if it needs no target.
 
-    `cli` is the verb that does the same (`{}` stands for the choice; `cli_of`
-    where it is another for a kind), `audit` the action that it leaves in the
-    audit log where it changes something.
+    `cli` is the equivalent command line (`{}` stands for the target; `cli_of` has
+    those that differ by kind), `audit` the action that it records in the audit log,
+    empty if it changes nothing.
     """
 
     name: str
@@ -50,17 +49,17 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     cli: str = ""
     cli_of: Mapping[Kind, str] = {}
     audit: str = ""
-    group: Literal["go", "look", "act", "console"] = "act"
+    group: Literal["go", "view", "act", "console"] = "act"
 
     @property
     def changes(self) -> bool:
-        """Whether it changes anything outside of the console."""
+        """Whether it changes anything outside the console."""
         return bool(self.audit)
 
     def command_line(self, target: Target | None, *, whole: bool = False) -> str:
-        """Return the shell command that does the same to a choice; empty where there is none.
+        """Return the equivalent shell command; empty if there is none.
 
-        Of many ids it shows the first, unless the `whole` is asked for.
+        Of many ids it has the first only, unless `whole`.
         """
         if target is None or target.kind not in self.takes:
             return self.cli.replace("{}", "ID")
@@ -94,13 +93,15 @@ SCREENS: Final = (
     ),
     ("audit", "Audit", "who did what, when and why", "hms-svc audit list"),
 )
-"""The nine screens in the order of their keys: name, title, what is there, command that shows it."""
+"""The nine screens in the order of their keys: name, title, help, command that shows the same."""
 
 _GO: Final = tuple(
-    Command(name=f"go-{name}", keys=(str(number),), title=title, help=words, cli=cli, group="go")
-    for number, (name, title, words, cli) in enumerate(SCREENS, 1)
+    Command(
+        name=f"go-{name}", keys=(str(number),), title=title, help=help_text, cli=cli, group="go"
+    )
+    for number, (name, title, help_text, cli) in enumerate(SCREENS, 1)
 )
-_LOOK: Final = (
+_VIEW: Final = (
     Command(
         name="inspect", keys=("i",), title="Inspect",
         help="a job: payload, result, attempts, history, case, audit; a queue: the page of its type; a group: its jobs",
@@ -110,33 +111,33 @@ _LOOK: Final = (
             "case": "hms-svc cases show {}", "worker": "hms-svc jobs list --where worker:{}",
             "audit": "hms-svc audit list", "schedule": "hms-svc jobs list --where type:{}",
         },
-        group="look",
+        group="view",
     ),
     Command(
-        name="why", keys=("w",), title="Why?", group="look", takes=("job", "queue", "group"),
+        name="why", keys=("w",), title="Why?", group="view", takes=("job", "queue", "group"),
         help="why the job waits or failed; why the queue does not move; what fails in the group",
         cli="hms-svc jobs why {}",
         cli_of={"queue": "hms-svc queues why {}", "group": "hms-svc jobs groups"},
     ),
     Command(
-        name="filter", keys=("slash",), title="Filter", group="look",
+        name="filter", keys=("slash",), title="Filter", group="view",
         help="of jobs: state:dead type:pothole.* error~timeout age>1h -validator:duplicate (a OR b); "
         "of other lists: words, column:word, -word; on a page: search",
         cli="hms-svc jobs list --where 'EXPR'",
     ),
-    Command(name="mark", keys=("space",), title="Mark", takes=("job",), group="look",
+    Command(name="mark", keys=("space",), title="Mark", takes=("job",), group="view",
             help="mark or unmark the job"),
     Command(name="mark-all", keys=("asterisk",), title="Select all that match", takes=("job",),
-            help="select every job that the filter matches, not only this page", group="look"),
-    Command(name="sort", keys=("s",), title="Sort", group="look",
+            help="select every job that the filter matches, not only this page", group="view"),
+    Command(name="sort", keys=("s",), title="Sort", group="view",
             help="sort by the next column, then in the default order; clicking a column title sorts too"),
-    Command(name="reverse", keys=("R",), title="Reverse", group="look",
+    Command(name="reverse", keys=("R",), title="Reverse", group="view",
             help="reverse the order"),
-    Command(name="columns", keys=("C",), title="Columns", group="look",
+    Command(name="columns", keys=("C",), title="Columns", group="view",
             help="choose the columns, their widths and the order; remembered"),
-    Command(name="preview", keys=("v",), title="Preview", group="look",
+    Command(name="preview", keys=("v",), title="Preview", group="view",
             help="show or hide the preview of the row, where the list leaves room for it"),
-    Command(name="copy", keys=("y",), title="Copy", group="look",
+    Command(name="copy", keys=("y",), title="Copy", group="view",
             takes=("job", "group", "queue", "case", "worker", "event", "audit", "schedule"),
             help="copy its id to the clipboard of your terminal (OSC 52, also inside tmux); "
             "on a page: payload, result, traceback, command line"),
@@ -252,7 +253,7 @@ _CONSOLE: Final = (
     Command(name="quit", keys=("q",), title="Quit", group="console",
             help="quit; running jobs may finish within the grace period; twice: at once"),
 )  # fmt: skip
-TABLE: Final = (*_LOOK, *_ACT, *_GO, *_CONSOLE)
+TABLE: Final = (*_VIEW, *_ACT, *_GO, *_CONSOLE)
 BY_NAME: Final = {command.name: command for command in TABLE}
 ALIASES: Final[Mapping[str, tuple[str, str]]] = {
     **{state.value: ("go-jobs", f"state:{state.value}") for state in State},
@@ -263,12 +264,12 @@ ALIASES: Final[Mapping[str, tuple[str, str]]] = {
     "h": ("help", ""), "?": ("help", ""), "status": ("health", ""), "doctor": ("health", ""), "i": ("inspect", ""), "open": ("inspect", ""),
     "delete": ("discard", ""), "kill": ("cancel", ""), "requeue": ("retry", ""),
 }  # fmt: skip
-"""What people type instead of a name: the command, and words that stand behind it."""
+"""Other names of commands: the command, and its argument."""
 _KEY: Final = re.compile(r"[!-+\--~]|ctrl\+[a-z]|f([1-9]|1[0-2])")
 TAKEN_KEYS: Final = frozenset(
     {"j", "k", "g", "G", "n", "N", "z", "Z", "W", "F", *(f"ctrl+{letter}" for letter in "cqzpihjm")}
 )
-"""Keys that mean something everywhere or on a page, or that a terminal does not tell from another."""
+"""Keys that are bound everywhere or on pages, or that terminals cannot distinguish from others."""
 TOGGLES: Final = ({"pause", "resume"}, {"quiet", "resume-worker"})
 PAUSING: Final = frozenset({"pause", "quiet"})
 RESUMING: Final = frozenset({"resume", "resume-worker"})
@@ -282,15 +283,15 @@ _remapped: dict[str, str] = {}
 
 
 def keys_of(command: Command) -> tuple[str, ...]:
-    """Return the keys of a command: the one that the configuration gives it, else its own."""
+    """Return the keys of a command: the configured one, else its own."""
     return (_remapped[command.name],) if command.name in _remapped else command.keys
 
 
 def remap(keys: Mapping[str, object]) -> None:
-    """Assign other keys to commands, by their names; those of an earlier call are their own again.
+    """Assign other keys to commands by name; this replaces those of earlier calls.
 
-    Raises BadSetting for a command that there is not, a key that cannot be one, and two commands
-    that one key would mean for the same choice.
+    Raise BadSetting for an unknown command, an invalid key, and a key that two commands
+    would share for the same kind of target.
     """
     _remapped.clear()
     _remapped.update({name: _key_for(name, key) for name, key in keys.items()})
@@ -303,7 +304,7 @@ def remap(keys: Mapping[str, object]) -> None:
                 if other is not command and {other.name, command.name} not in TOGGLES:
                     names = sorted((command.name, other.name))
                     _remapped.clear()
-                    raise BadSetting(f"[keys]: {sign} would mean both {' and '.join(names)}")
+                    raise BadSetting(f"[keys]: {sign} is assigned to both {' and '.join(names)}")
 
 
 def _key_for(name: str, key: object) -> str:
@@ -322,17 +323,17 @@ def _sign(key: str) -> str:
 
 
 def key_sign(command: Command) -> str:
-    """Return the first key of a command as a person reads it."""
+    """Return the first key of a command as it is shown."""
     return next(map(_sign, keys_of(command)), "")
 
 
 def sign_of(name: str) -> str:
-    """Return the first key of a command by its name, for a sentence."""
+    """Return the first key of a named command as it is shown."""
     return key_sign(BY_NAME[name])
 
 
 def bound() -> Mapping[str, Command]:
-    """Return for each key the first command that has it; what is selected decides which is meant."""
+    """Return for each key the first command that has it; `resolve` chooses among those that share it."""
     found: dict[str, Command] = {}
     for command in TABLE:
         for key in keys_of(command):
@@ -340,8 +341,8 @@ def bound() -> Mapping[str, Command]:
     return found
 
 
-def meant(command: Command, target: Target | None, *, is_paused: bool) -> Command:
-    """Return, of the commands that have the key of this one, the one that fits what is selected."""
+def resolve(command: Command, target: Target | None, *, is_paused: bool) -> Command:
+    """Return the command that fits the selection among those that share the key of this one."""
     sharing = [each for each in TABLE if keys_of(each) and key_sign(each) == key_sign(command)]
     fitting = [each for each in sharing if fits(each, target)]
     if len(fitting) > 1:
@@ -350,12 +351,12 @@ def meant(command: Command, target: Target | None, *, is_paused: bool) -> Comman
 
 
 def fits(command: Command, target: Target | None) -> bool:
-    """Return whether a command can be done to a choice."""
+    """Return whether a command accepts a target."""
     return not command.takes or (target is not None and target.kind in command.takes)
 
 
-def unfit_words(command: Command, target: Target | None) -> str:
-    """Return why a command cannot be done to a choice."""
+def unfit_reason(command: Command, target: Target | None) -> str:
+    """Return why a command does not accept a target."""
     name, takes = command.title.lower().removesuffix("?"), command.takes
     wanted = " or ".join(_KINDS[kind] for kind in takes) if len(takes) <= MOST_KINDS else "a row"
     if target is None:
@@ -371,5 +372,5 @@ _KINDS: Final[Mapping[Kind, str]] = {
 
 
 def possible(target: Target | None, *, group: str) -> Iterable[Command]:
-    """Return the commands of a group that can be done to a choice."""
+    """Return the commands of a group that accept a target."""
     return (each for each in TABLE if each.group == group and fits(each, target))

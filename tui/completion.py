@@ -1,4 +1,4 @@
-"""Completion of filters and commands, and what a typed command means. Pure."""
+"""Completion of filters and commands, and the parser of typed commands. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STOPS: Final = frozenset(" (-,")
 
 
 def complete_filter(text: str, types: Sequence[str]) -> list[str]:
-    """Return what the last word of a filter may grow into: a field, a state, or a type that exists."""
+    """Return completions of the last word of a filter: fields, states, or known types."""
     start = max((text.rfind(stop) for stop in _STOPS), default=-1) + 1
     word = text[start:]
     field, colon, value = word.partition(":")
@@ -30,16 +30,16 @@ def complete_filter(text: str, types: Sequence[str]) -> list[str]:
         field, colon, value = text[:start].rpartition(" ")[2].partition(":")[0], ":", word
     if not colon:
         names = [f"{name}:" for name in FIELDS if name != "data.PATH"]
-        return [text[:start] + grown for grown in _grow(word, names)] if word else []
+        return [text[:start] + grown for grown in _completions(word, names)] if word else []
     known = types if field == "type" else _VALUES.get(field, ())
-    return [text[: len(text) - len(value)] + grown for grown in _grow(value, known)]
+    return [text[: len(text) - len(value)] + grown for grown in _completions(value, known)]
 
 
 def complete_command(text: str, types: Sequence[str]) -> list[str]:
-    """Return what a command may grow into: its name, or what it is to be done to."""
+    """Return completions of a command: of its name, or of its argument."""
     name, blank, rest = text.partition(" ")
     if not blank:
-        return _grow(name, _NAMES) if name else []
+        return _completions(name, _NAMES) if name else []
     real, _ = ALIASES.get(name, (name, ""))
     if real == "theme":
         known: Iterable[str] = THEMES
@@ -47,50 +47,50 @@ def complete_command(text: str, types: Sequence[str]) -> list[str]:
         known = types
     else:
         return [f"{name} {grown}" for grown in complete_filter(rest, types)]
-    return [f"{name} {grown}" for grown in _grow(rest, known)]
+    return [f"{name} {grown}" for grown in _completions(rest, known)]
 
 
-def _grow(word: str, known: Iterable[str]) -> list[str]:
+def _completions(word: str, known: Iterable[str]) -> list[str]:
     return [each for each in known if each.startswith(word) and each != word]
 
 
 class Typed(msgspec.Struct, frozen=True):
-    """A command that was typed: what it is to be done to (None: the choice), and further words."""
+    """A typed command: its target (None: the current selection), and the rest as its argument."""
 
     command: Command
     target: Target | None
-    words: str = ""
+    argument: str = ""
 
 
 def read_command(text: str) -> Typed:
-    """Read `name [ids | filter | type [words]]`; raises BadInput naming what is wrong."""
+    """Parse `name [ids | filter | type [argument]]`; raise BadInput naming what is wrong."""
     name, _, rest = text.strip().removeprefix(":").strip().partition(" ")
     real, before = ALIASES.get(name, (name, ""))
     command = BY_NAME.get(real)
     if command is None:
-        near = get_close_matches(name, _NAMES, 1) or _grow(name[:3], _NAMES) or ["help"]
+        near = get_close_matches(name, _NAMES, 1) or _completions(name[:3], _NAMES) or ["help"]
         raise BadInput(f"no command {name!r}; did you mean {near[0]}?")
     rest = f"{before} {rest}".strip()
     if command.group == "go" and rest:
-        return Typed(command, None, _filter_behind(name, real, rest))
+        return Typed(command, None, _filter_argument(name, real, rest))
     if not rest or command.name in {"theme", "filter"}:
         return Typed(command, None, rest)
     if not command.takes:
         return Typed(command, None, rest)
     kind = command.takes[0]
     if kind in {"queue", "worker"}:
-        name, _, words = rest.partition(" ")
-        return Typed(command, Target(kind=kind, ids=(name,)), words)
-    return Typed(command, _chosen(kind, rest))
+        name, _, argument = rest.partition(" ")
+        return Typed(command, Target(kind=kind, ids=(name,)), argument)
+    return Typed(command, _job_target_of(kind, rest))
 
 
-def _filter_behind(name: str, real: str, rest: str) -> str:
+def _filter_argument(name: str, real: str, rest: str) -> str:
     if real != "go-jobs":
-        raise BadInput(f"{name} takes nothing behind it; jobs takes a filter: jobs {rest}")
+        raise BadInput(f"{name} takes no argument; jobs takes a filter: jobs {rest}")
     return parse_filter(rest).text
 
 
-def _chosen(kind: Kind, rest: str) -> Target:
+def _job_target_of(kind: Kind, rest: str) -> Target:
     if kind != "job" or not any(sign in rest for sign in ":~<>("):
         return Target(kind=kind, ids=_split(rest))
     return Target(kind=kind, where=parse_filter(rest).text)

@@ -1,4 +1,4 @@
-"""Leaving the console for good, once running jobs have ended; and for a while, to the shell."""
+"""Exit after the running jobs have ended, switch to another context, or suspend to the shell."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from hms_svc.tui.host import ConsoleHost
 
 SWITCHED: Final = -1
-"""What a console gives that is left for the one of another context."""
+"""The return value of a console that is left for another context."""
 DEFAULT: Final = "default"
 """The name of the installation that the console was started for."""
-SURE_SECONDS: Final = 8.0
-"""For how long the same key again means that it was read what it does."""
+CONFIRM_SECONDS: Final = 8.0
+"""For how long after the warning a second press confirms it."""
 
 
 class ConsoleExit:
-    """Ends the console, or hands the terminal back to the shell until `fg`."""
+    """Ends the console, or suspends it until `fg`."""
 
     def __init__(self, console: ConsoleHost) -> None:
         self._console = console
         self._times = 0
-        self._warned_at = -SURE_SECONDS
+        self._warned_at = -CONFIRM_SECONDS
 
     def leave(self) -> None:
-        """Leave once the running jobs have finished; the second time at once."""
+        """Exit once the running jobs have finished; the second call exits at once."""
         self._times += 1
         console = self._console
         workforce = console.launch.workforce
@@ -41,7 +41,7 @@ class ConsoleExit:
             return
         workforce.stop()
         if self._times == 1:
-            console.say("quitting: running jobs may finish; q again quits at once", "warn")
+            console.show_notice("quitting: running jobs may finish; q again quits at once", "warn")
             console.run_worker(self._wait_and_exit(), name="console-leave", group="leave")
         else:
             console.exit(0)
@@ -52,21 +52,21 @@ class ConsoleExit:
         self._console.exit(0)
 
     def switch(self, name: str) -> None:
-        """Leave for the console of another context; BadSetting where that cannot be entered.
+        """Switch to the console of another context; raise BadSetting if that is not possible.
 
-        The workers inside go on for the installation that they were started for.
+        Embedded workers keep working for the installation that they were started for.
         """
         launch = self._console.launch
         if name and launch.enter is not None:
             launch.enter("" if name == DEFAULT else name)
             self._console.exit(SWITCHED)
         else:
-            self._console.say(f"contexts: {', '.join((DEFAULT, *launch.contexts))}")
+            self._console.show_notice(f"contexts: {', '.join((DEFAULT, *launch.contexts))}")
 
     def suspend(self) -> None:
-        """Stop this process and what the shell started with it; the driver restores the terminal.
+        """Stop the whole process group; the driver restores the terminal.
 
-        Workers inside stop with it: while they have running jobs it takes the key twice.
+        Embedded workers stop too: while they have running jobs, the key has to be pressed twice.
         """
         console = self._console
         if isinstance(console.focused, TextArea):
@@ -74,22 +74,22 @@ class ConsoleExit:
             return
         can = console._driver is not None and console._driver.can_suspend
         if not can or os.getpgrp() == os.getsid(0):
-            words = "ctrl+z: the console was not started by a shell with job control"
-            console.say(words, "warn")
+            message = "ctrl+z: the console was not started by a shell with job control"
+            console.show_notice(message, "warn")
             return
-        jobs = self._jobs_in_hand()
-        if jobs and time.monotonic() - self._warned_at > SURE_SECONDS:
+        jobs = self._running_jobs_here()
+        if jobs and time.monotonic() - self._warned_at > CONFIRM_SECONDS:
             self._warned_at = time.monotonic()
-            words = (
+            message = (
                 f"{plural(jobs, 'job')} running here would stop, lose the lease, and run again "
                 "elsewhere: ctrl+z again suspends anyway"
             )
-            console.say(words, "warn")
+            console.show_notice(message, "warn")
             return
         os.killpg(os.getpgrp(), signal.SIGTSTP)
 
-    def _jobs_in_hand(self) -> int:
-        """Count the jobs of workers that live in this process."""
+    def _running_jobs_here(self) -> int:
+        """Count the running jobs of the workers of this process."""
         here = socket.gethostname(), os.getpid()
         workers = self._console.store.snapshot.workers
         return sum(each.busy for each in workers if (each.host, each.pid) == here)

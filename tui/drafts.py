@@ -1,4 +1,4 @@
-"""Making jobs at the screen: a sample, a form, or a finished job with other data."""
+"""Make jobs in dialogs: from a sample, from a form, or from a finished job with edited data."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ FORM: Final = "console"
 
 
 class Drafts:
-    """Asks what to enqueue, and enqueues it; what goes wrong is said, never raised."""
+    """Asks what to enqueue, and enqueues it; errors are shown, never raised."""
 
     def __init__(self, console: ConsoleHost) -> None:
         self._console = console
         self._samples: tuple[Sample, ...] | None = None
 
     async def enqueue(self) -> None:
-        """Let a sample or a type be chosen, its form be filled in, and enqueue it."""
+        """Ask for a sample or a type, show its form, and enqueue the job."""
         with self._console.reporting():
             operations = self._console.store.operations()
             chosen = await self._console.ask(
@@ -76,13 +76,15 @@ class Drafts:
     def _report_enqueued(self, report: TrialReport) -> None:
         if len(report.answers) == 1:
             answer = report.answers[0]
-            self._console.say(f"{report.type} {answer.job_id} is {answer.state}", "good")
+            self._console.show_notice(f"{report.type} {answer.job_id} is {answer.state}", "good")
         else:
             described = f"{plural(len(report.answers), 'job')} of {report.type} enqueued"
-            self._console.say(described + (f", {report.left} not" if report.left else ""), "good")
+            self._console.show_notice(
+                described + (f", {report.left} not" if report.left else ""), "good"
+            )
 
     async def edit(self, job_id: str) -> None:
-        """Let the data of a finished job be changed, run it dry, and enqueue it as a new job."""
+        """Let a user edit the data of a finished job, check it in a dry run, and enqueue it as a new job."""
         with self._console.reporting():
             await self._edit(self._console.store.operations(), job_id)
 
@@ -102,37 +104,39 @@ class Drafts:
             difference = diff_lines(_readable(detail.view.data), edited[0])
             note = await self._console.ask(CheckedDialog(checks, difference))
         answer = await operations.actions.enqueue_edit(job, note=note)
-        self._console.say(f"{answer.job_id} is {answer.state}, created from {job_id}", "good")
+        self._console.show_notice(
+            f"{answer.job_id} is {answer.state}, created from {job_id}", "good"
+        )
 
     async def show_why(self, target: Target) -> None:
-        """Show why a job is as it is, why a queue does not move, or what fails in a group."""
+        """Explain the state of a job, why a queue does not move, or what fails in a group."""
         with self._console.reporting():
             reads, id = self._console.store.operations().reads, target.ids[0]
             if target.kind == "queue":
-                words = await reads.why_queue(id)
+                explanation = await reads.why_queue(id)
             elif target.kind == "group":
-                words = await reads.why_group(id)
+                explanation = await reads.why_group(id)
             else:
-                words = await reads.why(id)
+                explanation = await reads.why(id)
             first = Target(kind=target.kind, ids=(id,))
             command = BY_NAME["why"].command_line(first)
-            lines = [(), line(cell(words)), (), line(cell(f"$ {command}", "dim"))]
+            lines = [(), line(cell(explanation)), (), line(cell(f"$ {command}", "dim"))]
             await self.show("Why", lines, to_copy=command)
 
     async def show(self, title: str, lines: Sequence[Line], *, to_copy: str = "") -> None:
-        """Show something to read; what is chosen to be copied is copied."""
+        """Show lines in a dialog, and copy what the user chooses to copy."""
         copied = await self._console.ask(Message(title, lines, to_copy=to_copy))
         if copied:
             self._console.copy_to_clipboard(copied)
 
 
 def _editable(raw: bytes) -> str:
-    """Write a payload as JSON to be edited, with what would harm a terminal as escapes."""
+    """Return a payload as JSON for the editor, with control characters escaped."""
     return "\n".join(plain_json(part) for part in pretty(raw).split("\n"))
 
 
 def _readable(raw: bytes) -> JsonValue:
-    """Return a payload, null where the bytes are no JSON (a malformed job)."""
+    """Return a payload; null if it is not JSON (a malformed job)."""
     try:
         value: JsonValue = decode(raw)
     except ValueError:

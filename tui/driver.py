@@ -1,4 +1,4 @@
-"""Textual's driver for Linux and macOS, told which terminal to use."""
+"""Textual's driver for Linux and macOS, on a given terminal."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from hms_svc.tui.terminal import Terminal
 if TYPE_CHECKING:
     from textual.app import App
 
-PATIENCE_SECONDS: Final = 0.1
+TIMEOUT_SECONDS: Final = 0.1
 CHUNK_BYTES: Final = 4096
 
 
 class ScreenDriver(LinuxDriver):
-    """Shows on, and reads from, `terminal`, whatever descriptors 0, 1 and 2 are."""
+    """Draws on and reads from `terminal`, independent of descriptors 0, 1 and 2."""
 
     terminal: ClassVar[Terminal]
 
@@ -45,11 +45,11 @@ class ScreenDriver(LinuxDriver):
         return columns or 80, lines or 24
 
     def run_input_thread(self) -> None:
-        """Turn keys into messages; the end of the terminal is the end of the input, not a fault."""
+        """Turn keys into messages; a closed terminal ends the input without an error."""
         parser = XTermParser(self._debug)
         decode = getincrementaldecoder("utf-8")("replace").decode
         while not self.exit_event.is_set():
-            ready, _, _ = select.select([self.fileno], [], [], PATIENCE_SECONDS)
+            ready, _, _ = select.select([self.fileno], [], [], TIMEOUT_SECONDS)
             if ready:
                 read = self._read()
                 if not read:
@@ -68,6 +68,6 @@ class ScreenDriver(LinuxDriver):
 
 
 def driver_for(terminal: Terminal) -> type[ScreenDriver]:
-    """Return the driver that shows an application on this terminal."""
+    """Return a driver class bound to this terminal."""
     ScreenDriver.terminal = terminal
     return ScreenDriver

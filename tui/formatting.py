@@ -12,26 +12,26 @@ __all__ = [
     "sparkline", "zone_name",
 ]  # fmt: skip
 _BARS: Final = "▁▂▃▄▅▆▇"
-"""Without the full block: bars of two rows would grow together."""
+"""Without the full block: it would join the bars of two rows."""
 _UNITS: Final = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
 _AGES: Final = ((31_536_000, "y"), (86_400, "d"), (3600, "h"), (60, "m"))
 
 
 def count(number: int) -> str:
-    """Write a count in at most five characters: `9,999`, `22.8k`, `124k`, `1.2M`; 0 is a dot."""
+    """Format a count in at most five characters: `9,999`, `22.8k`, `124k`, `1.2M`; 0 is a dot."""
     if number == 0:
         return "·"
     if abs(number) < 10_000:
         return f"{number:,}"
     for size, unit in _UNITS:
         value = number / size
-        if abs(value) >= 0.9995:  # what would be written as 1000 of the smaller unit
+        if abs(value) >= 0.9995:  # else it would be written as 1000 of the smaller unit
             return f"{value:.1f}{unit}" if abs(value) < 99.95 else f"{value:.0f}{unit}"
     return f"{number:,}"
 
 
 def rate(per_second: float | None) -> str:
-    """Write a rate a second in at most five characters; a dot where nothing moves."""
+    """Format a rate per second in at most five characters; a dot for zero."""
     if per_second is None:
         return ""
     if per_second < 0.005:
@@ -42,7 +42,7 @@ def rate(per_second: float | None) -> str:
 
 
 def age(milliseconds: int | None) -> str:
-    """Write an age in at most four characters: `0.4s`, `12s`, `5m`, `3h`, `12d`, `2y`."""
+    """Format an age in at most four characters: `0.4s`, `12s`, `5m`, `3h`, `12d`, `2y`."""
     if milliseconds is None:
         return ""
     seconds = max(milliseconds, 0) / 1000
@@ -55,7 +55,7 @@ def age(milliseconds: int | None) -> str:
 
 
 def duration(milliseconds: int | None) -> str:
-    """Write how long something took: `3 ms`, `1.2 s`, `4 m 10 s`."""
+    """Format a duration: `3 ms`, `1.2 s`, `4 m 10 s`."""
     if milliseconds is None:
         return ""
     if milliseconds < 1000:
@@ -70,7 +70,7 @@ def duration(milliseconds: int | None) -> str:
 
 
 def share(part: float | None) -> str:
-    """Write a share from 0 to 1 as per cent in at most four characters; a dot for none."""
+    """Format a share from 0 to 1 as a percentage in at most four characters; a dot for zero."""
     if part is None:
         return ""
     if part <= 0:
@@ -79,7 +79,7 @@ def share(part: float | None) -> str:
 
 
 def sparkline(numbers: Sequence[float], width: int) -> str:
-    """Draw the newest `width` numbers as bars against the largest; blank where nothing was."""
+    """Draw the newest `width` numbers as bars scaled to the largest; blank for zero."""
     shown = list(numbers)[-width:]
     top = max(shown, default=0.0)
     most = len(_BARS) - 1
@@ -97,13 +97,13 @@ def bar(part: float, width: int) -> str:
 
 
 def attempt(number: int, most: int | None) -> str:
-    """Write which attempt of how many in at most five characters; where they do not fit, which."""
+    """Format an attempt as `2/5` in at most five characters; without the total if that is too long."""
     of = f"{number}/{most}" if most else str(number)
     return of if len(of) <= 5 else count(number)
 
 
 def number(value: int) -> str:
-    """Write a whole number with its thousands apart: `100,000`."""
+    """Format a whole number with thousands separators: `100,000`."""
     return f"{value:,}"
 
 

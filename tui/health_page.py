@@ -1,4 +1,4 @@
-"""All troubles in the words of `hms-svc status`: the top line has room for the worst alone."""
+"""All problems as `hms-svc status` describes them: the top line has room for the worst only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROLES: Final[dict[Level, Role]] = {Level.DOWN: "bad", Level.DEGRADED: "bad", Lev
 
 
 def health_lines(snapshot: Snapshot, now: int) -> list[Line]:
-    """Return a line for each trouble, the worst first; or that all is well, or that it is not known."""
+    """Return lines for each problem, the worst first; or a line that all is well or not known."""
     health = snapshot.health
     lines: list[Line] = []
     for trouble in health.troubles if health is not None else ():
@@ -39,23 +39,23 @@ def health_lines(snapshot: Snapshot, now: int) -> list[Line]:
 
 
 def waits_for_people(snapshot: Snapshot) -> str:
-    """Count what a person has to decide on, and types that the snapshot leaves out."""
+    """Count dead and held jobs, which need a decision, and types that the snapshot leaves out."""
     dead = sum(queue.counts.dead for queue in snapshot.queues)
     held = sum(queue.counts.held for queue in snapshot.queues)
     left_off = snapshot.types_left_off
     named = ((dead, "dead"), (held, "held"), (left_off, "types not shown"))
-    return ", ".join(f"{f.count(number)} {words}" for number, words in named if number)
+    return ", ".join(f"{f.count(number)} {label}" for number, label in named if number)
 
 
 def is_known(snapshot: Snapshot) -> bool:
-    """Return whether every part of the health has been looked at."""
+    """Return whether every part of the health has been read."""
     engines = (snapshot.broker, snapshot.database)
     return snapshot.health is not None and snapshot.health.is_whole and None not in engines
 
 
 @work(name="console-health", group="acts")
-async def show_health(console: ConsoleHost, target: Target | None, words: str) -> None:
-    """Show all troubles until a key closes them."""
+async def show_health(console: ConsoleHost, target: Target | None, argument: str) -> None:
+    """Show all problems in a dialog."""
     from hms_svc.tui.dialogs.message import Message  # not needed for the first paint
 
     with console.reporting(), console.preparing():

@@ -1,4 +1,4 @@
-"""The help: what can be done here, with the key and the command line of each. Pure."""
+"""The help: every command with its key and its equivalent command line. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hms_svc.tui.text import Cell, Line, Role, cell, line
 
 INDENT: Final = 13
 EXAMPLE: Final = 24
-_HEADS: Final = {"look": "Look", "act": "Act", "go": "Go", "console": "The console"}
+_HEADS: Final = {"view": "View", "act": "Act", "go": "Go", "console": "The console"}
 _MOVES: Final = (
     ("↑ ↓ j k", "move"),
     ("pgup pgdn", "one screen; past the last row, the next page"),
@@ -26,7 +26,7 @@ _MOVES: Final = (
 
 
 def help_lines(target: Target | None) -> list[Line]:
-    """List every command; those that cannot be done to what is chosen are faint."""
+    """List every command; those that do not accept the target are dimmed."""
     lines: list[Line] = []
     for group, head in _HEADS.items():
         lines += [() if lines else line(""), line(Cell(f" {head}", "head"))]
@@ -34,20 +34,20 @@ def help_lines(target: Target | None) -> list[Line]:
             if command.group == group:
                 lines += _described(command, target)
     lines += [(), line(Cell(" Fields of the filter", "head"))]
-    for example, words in EXAMPLES.values():
-        lines.append(line(cell(f"  {example}".ljust(EXAMPLE), "accent"), cell(words)))
+    for example, text in EXAMPLES.values():
+        lines.append(line(cell(f"  {example}".ljust(EXAMPLE), "accent"), cell(text)))
     lines += [
-        _behind('terms are combined with AND; also OR, - or NOT, ( ), and "quoted text"'),
+        _indented('terms are combined with AND; also OR, - or NOT, ( ), and "quoted text"'),
         (),
         line(Cell(" Move", "head")),
     ]
-    lines += [line(cell(f"  {keys.ljust(11)}", "key"), cell(words)) for keys, words in _MOVES]
+    lines += [line(cell(f"  {keys.ljust(11)}", "key"), cell(text)) for keys, text in _MOVES]
     return lines
 
 
-def _behind(words: str, role: Role = "") -> Line:
-    """Return a line that stands, also where it goes on, behind the keys."""
-    return line(cell(" " * INDENT), cell(words, role))
+def _indented(text: str, role: Role = "") -> Line:
+    """Return a line that is indented past the keys, also when it wraps."""
+    return line(cell(" " * INDENT), cell(text, role))
 
 
 def _described(command: Command, target: Target | None) -> list[Line]:
@@ -55,7 +55,7 @@ def _described(command: Command, target: Target | None) -> list[Line]:
     sign = f"  {key_sign(command)}".ljust(INDENT)
     lines = [
         line(cell(sign, "key" if can else "dim"), cell(command.title, "strong" if can else "dim")),
-        _behind(command.help, "" if can else "dim"),
+        _indented(command.help, "" if can else "dim"),
     ]
     if command.cli:
         lines.append(line(cell("  $ ", "dim"), cell(command.command_line(target), "dim")))

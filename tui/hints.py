@@ -1,4 +1,4 @@
-"""The keys at the foot: what can be done to what the cursor is on, and no more. Pure."""
+"""The hint line: the keys of the commands that can be run at the cursor. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hms_svc.tui.commands import PAUSING, RESUMING, Command, Target, key_sign, k
 from hms_svc.tui.text import Cell, Line
 
 States = Collection[str] | None
-"""States of jobs, or of cases; None where they are not known."""
+"""States of jobs, or of cases; None if they are not known."""
 _FROM: Final[Mapping[str, Collection[str]]] = {
     **{act.value: states for act, states in ELIGIBLE.items()},
     "edit": TERMINAL,
@@ -20,12 +20,12 @@ _FROM: Final[Mapping[str, Collection[str]]] = {
     "reopen-case": {CaseStatus.CLOSED},
 }
 DECIDING: Final = frozenset({"approve", "deny"})
-"""What a held job waits for: told before all else."""
-_UNREPORTED: Final = frozenset({"copy", "mark", "mark-all", "reverse", "columns"})
+"""The decisions that a held job waits for: shown first."""
+_NOT_HINTED: Final = frozenset({"copy", "mark", "mark-all", "reverse", "columns"})
 PROMPTS: Final = {
-    "filter": "filter jobs", "words": "filter rows", "search": "search", "command": "command",
+    "filter": "filter jobs", "rows": "filter rows", "search": "search", "command": "command",
 }  # fmt: skip
-"""What each mode of the prompt is for."""
+"""What each mode of the prompt does."""
 PROMPT: Final = (
     ("enter", "run"), ("esc", "back"), ("tab", "complete"), ("shift+tab", "backwards"),
     ("↑↓", "earlier"),
@@ -42,12 +42,13 @@ def hints(
     without: Collection[str] = (),
     more: Iterable[tuple[str, str]] = (),
 ) -> list[Line]:
-    """Return a hint for each key, what is done to the choice before what needs none.
+    """Return a hint for each key, commands on the target before commands that need none.
 
-    `states` are those of the chosen, `is_paused` tells of their queues or workers; `first` names the commands
-    that this screen is for, `without` those that it has not, `more` are keys of its own.
+    `states` are the states of the target, `is_paused` whether its queues or workers are paused.
+    `first` names the main commands of the screen, `without` those that it does not have; `more` are
+    its own keys.
     """
-    commands = [*possible(target, group="look"), *possible(target, group="act")]
+    commands = [*possible(target, group="view"), *possible(target, group="act")]
     shown = [each for each in commands if keys_of(each) and can(each, states, is_paused=is_paused)]
     if states is not None and set(states) == {State.HELD}:
         first = {*first, *DECIDING}
@@ -55,7 +56,7 @@ def hints(
     described = [
         (key_sign(each), each.title.lower())
         for each in shown
-        if each.name not in {*_UNREPORTED, *without}
+        if each.name not in {*_NOT_HINTED, *without}
     ]
     described += more
     if panels > 1:
@@ -63,17 +64,13 @@ def hints(
     return lines_of(described)
 
 
-def _described(commands: Iterable[Command]) -> list[tuple[str, str]]:
-    return [(key_sign(each), each.title.lower()) for each in commands]
-
-
 def lines_of(keys: Iterable[tuple[str, str]]) -> list[Line]:
-    """Return a line of each key with what it does."""
-    return [(Cell(key, "key"), Cell(f" {words}  ", "dim")) for key, words in keys]
+    """Return a hint for each pair of key and label."""
+    return [(Cell(key, "key"), Cell(f" {label}  ", "dim")) for key, label in keys]
 
 
 def can(command: Command, states: States, *, is_paused: bool) -> bool:
-    """Return whether a command can be done to any of the chosen, as far as their states are known."""
+    """Return whether a command can be run on any item of the target, as far as their states are known."""
     if command.name in PAUSING | RESUMING:
         return is_paused == (command.name in RESUMING)
     wanted = _FROM.get(command.name)

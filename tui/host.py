@@ -1,4 +1,4 @@
-"""The application as its parts see it: screens, dialogs and commands import this, and never the application."""
+"""The interface of the application for its parts: screens, dialogs and commands import this, never `app`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ConsoleHost(App[int]):
-    """What the parts of the console may ask of it."""
+    """The application as screens, dialogs and commands use it."""
 
     launch: Launch
     store: Store
@@ -30,40 +30,40 @@ class ConsoleHost(App[int]):
     notice: Line
 
     @abstractmethod
-    def say(self, words: str, role: Role = "") -> None:
-        """Show a notice in the line of hints for some seconds."""
+    def show_notice(self, message: str, role: Role = "") -> None:
+        """Show a notice in the hint line for some seconds."""
 
     @abstractmethod
     async def ask(self, dialog: Dialog[Answer]) -> Answer | None:
-        """Show a dialog, and return its answer. To be called by a worker of the console."""
+        """Show a dialog and return its answer. Call it from a Textual worker."""
 
     @abstractmethod
     def reporting(self) -> AbstractContextManager[None]:
-        """Show errors of the block as notices instead of raising them; then read the data again."""
+        """Show errors raised in the block as notices; then refresh the data."""
 
     @abstractmethod
     def preparing(self) -> AbstractContextManager[None]:
-        """Keep keys that are pressed in the block for the dialog that it opens."""
+        """Hold keys that are pressed in the block back for the dialog that it opens."""
 
     @abstractmethod
     def resume_keys(self) -> None:
-        """Let keys go on to the screen: no dialog will open."""
+        """Pass the held keys on to the screen: no dialog will open."""
 
     @abstractmethod
-    def run_command(self, name: str, target: Target | None, words: str = "") -> None:
-        """Run a command; one that cannot be done to the target says so."""
+    def run_command(self, name: str, target: Target | None, argument: str = "") -> None:
+        """Run a command, or show why it cannot be run on the target."""
 
     @abstractmethod
     def acted(self) -> None:
-        """Clear the marks of the screen: an action was done to what they named."""
+        """Clear the selection of the screen after an action."""
 
     @abstractmethod
     def painted(self) -> None:
-        """Begin to read data, and to work: the first screen has been painted."""
+        """Start queries and workers after the first paint."""
 
     @abstractmethod
     def give_up(self, error: HmsError) -> None:
-        """Leave because of an error that waiting does not repair."""
+        """Exit because of an error that waiting cannot repair."""
 
     @property
     @abstractmethod
@@ -72,11 +72,11 @@ class ConsoleHost(App[int]):
 
     @abstractmethod
     def is_paused(self, target: Target | None) -> bool:
-        """Return whether the target is a paused queue, or a quiet worker."""
+        """Return whether the target is a paused queue or a quiet worker."""
 
     @abstractmethod
     def types_of(self, target: Target | None) -> tuple[str, ...]:
-        """Return the job types of the target, as far as they are on the screen."""
+        """Return the job types of the target, as far as the snapshot has them."""
 
     @property
     @abstractmethod
@@ -89,7 +89,7 @@ class ConsoleHost(App[int]):
 
     @abstractmethod
     def back(self) -> None:
-        """Go back to the screen before."""
+        """Go back to the previous screen."""
 
     @abstractmethod
     def follow(self, link: str) -> None:

@@ -1,4 +1,4 @@
-"""One job told as lines: what it is, why it is so, what it tried, what came of it. Pure."""
+"""The pages of a job, case, audit record and event as lines. Pure."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from hms_svc.tui.text import cell, line
 LOG: Final = "Log"
 """The section that a running job writes to."""
 SHOWN_REPORTS: Final = 20
-GIVEN_BACK: Final = frozenset({State.SCHEDULED, State.QUEUED, State.HELD})
-"""Where a job goes whose attempt is not counted."""
+RETURNED: Final = frozenset({State.SCHEDULED, State.QUEUED, State.HELD})
+"""The states that a job returns to if its attempt is not counted."""
 _ENDED: Final[Mapping[State, str]] = {
     State.COMPLETED: "completed", State.REJECTED: "rejected", State.DEAD: "died",
     State.CANCELLED: "cancelled",
@@ -32,7 +32,7 @@ _ENDED: Final[Mapping[State, str]] = {
 
 
 def job_page(found: FullJobSeen, now: int) -> PageText:
-    """Describe all that is known of a job, each fact once. `now` is Unix ms."""
+    """Return the page of a job, with each fact once. `now` is Unix ms."""
     full_job, detail = found.full_job, found.full_job.detail
     page = PageBuilder()
     _describe_view(page, detail, found.why, now, archived=full_job.archived)
@@ -43,7 +43,7 @@ def job_page(found: FullJobSeen, now: int) -> PageText:
     _describe_attempts(page, detail, found.why)
     page.head("Payload")
     page.json(detail.view.data)
-    _describe_further(page, detail)
+    _describe_meta(page, detail)
     _describe_raw(page, detail)
     if detail.result:
         page.head("Result")
@@ -55,7 +55,7 @@ def job_page(found: FullJobSeen, now: int) -> PageText:
 
 
 def short_why(view: JobView, why: str) -> str:
-    """Return the sentence without what stands beside it: the job, and when it ended."""
+    """Return the explanation without the facts that are shown beside it: the job, and when it ended."""
     described = why.removeprefix(f"Job {view.id} ({view.type}) ").removesuffix(".")
     return (
         described.replace(f" at {to_rfc3339(view.finished_at)}", "", 1)
@@ -65,7 +65,7 @@ def short_why(view: JobView, why: str) -> str:
 
 
 def is_shown(text: str, *described: str) -> bool:
-    """Return whether one of the others already has the text, whatever follows it in brackets."""
+    """Return whether one of the other texts already contains this one, apart from its ` (attempt …)`."""
     bare = text.partition(" (attempt ")[0].strip()
     return any(bare in each for each in described)
 
@@ -116,7 +116,7 @@ def _when(at: int, now: int) -> str:
     return f"{f.moment(at)}, {f.age(now - at)} ago"
 
 
-def _describe_further(page: PageBuilder, detail: JobDetail) -> None:
+def _describe_meta(page: PageBuilder, detail: JobDetail) -> None:
     sent = producer_fields(detail)
     for head, value in (("Meta", sent.meta), ("Unknown fields", sent.unknown_fields)):
         if value:
@@ -146,7 +146,7 @@ def _describe_raw(page: PageBuilder, detail: JobDetail) -> None:
 
 
 def _describe_progress(page: PageBuilder, detail: JobDetail) -> None:
-    """Describe what a job reported; of one that runs every line that this attempt wrote, the newest last."""
+    """Describe the newest progress reports; of a running job every log line of this attempt."""
     view, reports = detail.view, detail.progress
     if view.state is State.PROCESSING:
         began = view.started_at or 0
@@ -165,12 +165,12 @@ def _describe_progress(page: PageBuilder, detail: JobDetail) -> None:
 
 
 def _describe_attempts(page: PageBuilder, detail: JobDetail, why: str) -> None:
-    """Describe every attempt, the newest first: a traceback that is another's, too, once."""
+    """Describe every attempt, the newest first; a traceback that repeats is shown once."""
     of = f" of {detail.view.max_attempts}" if detail.view.max_attempts else ""
     described: dict[str, int] = {}
     for each in reversed(detail.attempts):
         took = "running" if each.ended_at is None else f.duration(each.ended_at - each.started_at)
-        why_not = uncounted_words(detail, each)
+        why_not = uncounted_reason(detail, each)
         page.head(
             f"Attempt {each.attempt}{of}",
             f"{f.moment(each.started_at)}  {took}  {each.worker}{f'  {why_not}' if why_not else ''}",
@@ -185,8 +185,8 @@ def _describe_attempts(page: PageBuilder, detail: JobDetail, why: str) -> None:
             page.text("\n".join(f"  {part}" for part in each.log.rstrip("\n").split("\n")))
 
 
-def uncounted_words(detail: JobDetail, attempt: AttemptView) -> str:
-    """Return why an attempt is not among those that the job has used; empty where it is."""
+def uncounted_reason(detail: JobDetail, attempt: AttemptView) -> str:
+    """Return why an attempt is not counted; empty if it is."""
     later = [each.attempt for each in detail.attempts if each.fence > attempt.fence]
     if attempt.ended_at is None or attempt.attempt < min((*later, detail.view.attempt + 1)):
         return ""
@@ -194,13 +194,13 @@ def uncounted_words(detail: JobDetail, attempt: AttemptView) -> str:
         m for m in detail.history if m.source is State.PROCESSING and m.at >= attempt.started_at
     )
     move = next(left, None)
-    if move is not None and move.target in GIVEN_BACK:
+    if move is not None and move.target in RETURNED:
         return f"not counted: {'held' if move.target is State.HELD else move.cause}"
     return "not counted: the job was retried by hand since"
 
 
 def describe_error(page: PageBuilder, attempt: AttemptView, why: str = "") -> None:
-    """Describe the error of an attempt with its traceback, which ends with it."""
+    """Describe the error of an attempt; without the message if the traceback ends with it."""
     if attempt.traceback:
         page.traceback(attempt.traceback)
     if attempt.error and not is_shown(attempt.error, attempt.traceback, why):
@@ -212,12 +212,12 @@ def _describe_history(page: PageBuilder, detail: JobDetail, why: str) -> None:
     described = (why, *(each.error for each in detail.attempts))
     for move in detail.history:
         sign, role = SIGNS[move.target]
-        words = f": {move.detail}" if move.detail and not is_shown(move.detail, *described) else ""
+        text = f": {move.detail}" if move.detail and not is_shown(move.detail, *described) else ""
         page.lines.append(
             line(
                 cell(f"  {f.moment(move.at)}  ", "dim"),
                 cell(f"{sign} {move.target.value.ljust(11)}", role),
-                cell(f"{move.cause}{words}"),
+                cell(f"{move.cause}{text}"),
             )
         )
 
@@ -226,18 +226,18 @@ def _describe_audit(page: PageBuilder, records: Sequence[AuditRecord]) -> None:
     if records:
         page.head("Audit")
     for record in records:
-        words = record.detail[:300].decode(errors="replace")
+        text = record.detail[:300].decode(errors="replace")
         page.lines.append(
             line(
                 cell(f"  {f.moment(record.at)}  ", "dim"),
                 cell(f"{record.actor} {record.action} ", "strong"),
-                cell(plain(words), "dim"),
+                cell(plain(text), "dim"),
             )
         )
 
 
 def case_page(case: Case, now: int) -> PageText:
-    """Return all that is known of a case."""
+    """Return the page of a case."""
     page = PageBuilder()
     page.fact("case", case.id, "strong")
     page.fact("status", case.status.value, "good")
@@ -254,7 +254,7 @@ def case_page(case: Case, now: int) -> PageText:
 
 
 def audit_page(record: AuditRecord, now: int) -> PageText:
-    """Return all of an audit row, with its place in the chain."""
+    """Return the page of an audit record, with its link in the chain."""
     page = PageBuilder()
     is_job = record.action.startswith("job.") and not record.subject.startswith("batch:")
     is_case = record.action.startswith("case.") and record.subject.startswith("case-")
@@ -272,7 +272,7 @@ def audit_page(record: AuditRecord, now: int) -> PageText:
 
 
 def folded_audit_page(folded: Folded, now: int) -> PageText:
-    """Describe all of an audit row; of an act on many what it was, to how many it was done, and to which."""
+    """Return the page of an audit row; for a bulk action with its counts and its jobs."""
     if not folded.is_batch:
         return audit_page(folded.newest, now)
     first, newest = folded.records[-1], folded.newest
@@ -298,7 +298,7 @@ def folded_audit_page(folded: Folded, now: int) -> PageText:
 
 
 def event_page(event: Event, now: int) -> PageText:
-    """Describe all of an event."""
+    """Return the page of an event."""
     page = PageBuilder()
     page.fact("event", event.type, "strong")
     page.fact("when", _when(event.at, now))

@@ -1,4 +1,4 @@
-"""Keys in their order: each goes to what has the keys when the ones before it have been dealt with."""
+"""Keys in order: each goes to the widget that has the focus once the earlier keys have been handled."""
 
 from __future__ import annotations
 
@@ -15,32 +15,33 @@ from textual.widgets import Input, TextArea
 if TYPE_CHECKING:
     from hms_svc.tui.host import ConsoleHost
 
-PATIENCE_SECONDS: Final = 1.0
-MOST_AHEAD: Final = 200
-LEAVING: Final = frozenset({"ctrl+c", "ctrl+q", "ctrl+z"})
+TIMEOUT_SECONDS: Final = 1.0
+MAX_KEYS_AHEAD: Final = 200
+LEAVE_KEYS: Final = frozenset({"ctrl+c", "ctrl+q", "ctrl+z"})
 
 
 class Keyboard:
-    """Textual hands a key on before the one before it has opened anything; an SSH line brings many at once.
+    """Handles keys one at a time, and holds keys back while a dialog is being prepared.
 
-    While a command is under way to its dialog, what is typed waits for that. A dialog that
-    asks for a yes gets none of it: what was typed before it was shown is no answer to it.
+    Textual passes a key on before the previous one has opened anything, and over SSH many keys arrive at once.
+    Keys that are typed while a command prepares its dialog go to that dialog, but not to one that
+    asks for a confirmation: they were typed before the user could read it.
     """
 
     def __init__(self, console: ConsoleHost) -> None:
         self._console = console
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._ahead: list[events.Key] = []
         self._preparing: set[asyncio.Task[object] | None] = set()
 
     async def press(self, key: events.Key) -> None:
-        """Deal with one key."""
-        async with self._turn:
+        """Handle one key."""
+        async with self._lock:
             await self._press(key)
 
     @contextmanager
     def preparing(self) -> Iterator[None]:
-        """Let keys wait until the block ends, or calls `shown` or `resume`."""
+        """Hold keys back until the block ends, or calls `shown` or `resume`."""
         self._preparing.add(asyncio.current_task())
         try:
             yield
@@ -48,20 +49,20 @@ class Keyboard:
             self.resume()
 
     def resume(self) -> None:
-        """Deal with the keys that wait for what this task prepares."""
+        """Handle the keys that were held back for this task."""
         task = asyncio.current_task()
         if task in self._preparing:
             self._preparing.remove(task)
             self._console.call_later(self._catch_up)
 
     def shown(self, *, takes_keys: bool) -> None:
-        """Return the keys that wait to the dialog that is shown now, or to nobody."""
+        """Pass the held keys to the dialog that is shown now, or drop them unless `takes_keys`."""
         if not takes_keys:
             self._ahead.clear()
         self.resume()
 
     async def _catch_up(self) -> None:
-        async with self._turn:
+        async with self._lock:
             ahead, self._ahead = self._ahead, []
             for key in ahead:
                 await self._press(key)
@@ -69,8 +70,8 @@ class Keyboard:
     async def _press(self, key: events.Key) -> None:
         await self._settle()
         console = self._console
-        if self._preparing and key.key not in LEAVING:
-            if len(self._ahead) < MOST_AHEAD:
+        if self._preparing and key.key not in LEAVE_KEYS:
+            if len(self._ahead) < MAX_KEYS_AHEAD:
                 self._ahead.append(key)
             return
         if await console._check_bindings(key.key, priority=True):
@@ -79,27 +80,27 @@ class Keyboard:
             (console.focused or console.screen)._forward_event(key)
 
     async def _settle(self) -> None:
-        """Wait until what has the keys, and all around it, have dealt with what was sent to them."""
+        """Wait until the focused widget and its parents have handled their messages."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 node: MessagePump | None = self._console.focused or self._console.screen
                 while node is not None and node is not self._console:
-                    await _is_through(node)
+                    await _wait_until_idle(node)
                     node = node._parent
 
 
 def _is_text(key: events.Key, focused: Widget | None) -> bool:
-    """Return whether a key is a sign that what has the keys takes in by itself."""
+    """Return whether the focused widget inserts the key as text."""
     if isinstance(focused, TextArea):
         return key.is_printable or key.key in {"enter", "tab"}
     return isinstance(focused, Input) and key.is_printable
 
 
-async def _is_through(node: MessagePump) -> None:
+async def _wait_until_idle(node: MessagePump) -> None:
     done = asyncio.Event()
 
-    async def tell() -> None:
+    async def set_done() -> None:
         done.set()
 
-    if node.is_running and node.post_message(events.Callback(callback=tell)):
+    if node.is_running and node.post_message(events.Callback(callback=set_done)):
         await done.wait()

@@ -1,4 +1,4 @@
-"""What the console is started with: the operator service to open, and who works beside it."""
+"""What the console is started with: the operator service to open, and the embedded workers."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ if TYPE_CHECKING:
 
 
 class Workforce(Protocol):
-    """The workers that run beside the screen. Nothing here blocks."""
+    """The workers that run in the process of the console. No method blocks."""
 
     def start(self) -> None:
-        """Begin; an outage at the start is tried again until it is over."""
+        """Start the workers; during an outage, retry until it is over."""
         ...
 
     def stop(self) -> None:
-        """Let running jobs finish within the grace; a second call ends at once."""
+        """Stop once the running jobs have finished, at most after the grace period; a second call stops at once."""
         ...
 
     async def wait_stopped(self) -> None:
-        """Return when nothing works any more."""
+        """Wait until all workers have stopped."""
         ...
 
     @property
     def state(self) -> str:
-        """Return, in a few words how they are."""
+        """A short description of their state."""
         ...
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the screen says of this installation. Addresses have no passwords in them."""
+    """Facts about this installation for the screen. The addresses contain no passwords."""
 
     broker: str
     database: str
@@ -48,7 +48,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SnapshotFile(msgspec.Struct, frozen=True, kw_only=True):
-    """One frame is wanted, as SVG, in a terminal of this size; then the end."""
+    """Write one frame as SVG, at this terminal size, and exit."""
 
     path: Path
     width: int = 120
@@ -56,20 +56,23 @@ class SnapshotFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Opened: TypeAlias = "Callable[[], AbstractAsyncContextManager[Operations]]"
-"""Opens the operator service, and closes it."""
+"""Return a context manager that opens the operator service and closes it."""
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the console is given. `operations` is opened on the console's own loop.
+    """The arguments of the console.
 
-    `without_database` is opened instead while the database cannot be: it knows what the broker knows.
-    `driver` shows on the right terminal (None: Textual's own); `on_signals` is to be called
-    on the running loop with what a SIGTERM, a SIGHUP or a lost terminal shall do; `memory` is the
-    file that remembers how tables are wanted (None: nothing is remembered).
-    `contexts` are other installations that the configuration names; `enter` prepares the console of
-    one (empty: of none), and raises BadSetting where it cannot be. `filters` is the file of saved ones.
-    `notice` is said at first. `notify` is how what is new and bad is notified of; `keys` are other keys of commands.
-    `screen` is the room that is opened first, `where` its filter.
+    - `operations` opens the operator service on the console's own event loop; `without_database` is
+      used while the database is unavailable, and reads from the broker only.
+    - `driver` draws on the right terminal (None: Textual's own driver).
+    - `on_signals` is called on the running loop with the function to call on SIGTERM, SIGHUP or a lost
+      terminal.
+    - `memory` is the file that remembers table views (None: nothing is remembered), `filters` the file of
+      saved filters.
+    - `contexts` are the other installations in the configuration; `enter` prepares the console of one
+      (empty: of the first), and raises BadSetting if it cannot be used.
+    - `notice` is shown at the start, `notify` is the kind of notifications, `keys` are remapped keys.
+    - `screen` is the first screen, `where` its filter.
     """
 
     operations: Opened

@@ -1,4 +1,4 @@
-"""What is done to lists and pages without changing any job: mark, filter, sort, choose columns, preview."""
+"""Commands for lists and pages that change no job: mark, filter, sort, columns, preview, copy."""
 
 from __future__ import annotations
 
@@ -16,64 +16,66 @@ if TYPE_CHECKING:
     from hms_svc.tui.host import ConsoleHost
 
 
-def mark(console: ConsoleHost, target: Target | None, words: str) -> None:
-    """Mark the job at the cursor, or take its mark away."""
+def mark(console: ConsoleHost, target: Target | None, argument: str) -> None:
+    """Mark or unmark the job at the cursor."""
     if (screen := current_screen(console)) is not None:
         screen.toggle_mark()
 
 
-def mark_all(console: ConsoleHost, target: Target | None, words: str) -> None:
-    """Choose all jobs that match, or none again."""
+def mark_all(console: ConsoleHost, target: Target | None, argument: str) -> None:
+    """Select all jobs that match, or clear that selection."""
     if (screen := current_screen(console)) is not None:
         screen.choose_all()
 
 
-def ask_filter(console: ConsoleHost, target: Target | None, words: str) -> None:
-    """Open the prompt for the filter of the list that has the keys, or take one that was typed."""
+def ask_filter(console: ConsoleHost, target: Target | None, argument: str) -> None:
+    """Open the filter prompt of the focused list, or apply a filter that was typed."""
     console_screen = current_screen(console)
-    if words:
-        console.take_prompt("filter", words)
+    if argument:
+        console.take_prompt("filter", argument)
     elif console_screen is not None:
         console.open_prompt(console_screen.filter_mode, console_screen.filter_text)
 
 
-def sort(console: ConsoleHost, target: Target | None, words: str) -> None:
-    """Sort the table by a column that is named, else by the next one; after the last its own order comes."""
+def sort(console: ConsoleHost, target: Target | None, argument: str) -> None:
+    """Sort the table by a named column, else by the next one; after the last column in the default order."""
     grid = _sortable(console)
     if grid is None:
         return
     names = ["", *grid.shown_names]
-    if words and words not in names:
-        console.say(f"no column {words!r}; there are: {', '.join(grid.shown_names)}", "bad")
+    if argument and argument not in names:
+        console.show_notice(
+            f"no column {argument!r}; there are: {', '.join(grid.shown_names)}", "bad"
+        )
         return
     at = names.index(grid.view.sort) if grid.view.sort in names else 0
-    sort_by(console, grid, words or names[(at + 1) % len(names)])
+    sort_by(console, grid, argument or names[(at + 1) % len(names)])
 
 
 def sort_by(console: ConsoleHost, grid: Grid, name: str) -> None:
-    """Sort a table by a column, numbers from the largest down; the same column once more the other way."""
+    """Sort a table by a column, numbers in descending order; the same column again reverses the order."""
     if not grid.can_sort:
-        console.say(_why_not(console, grid), "warn")
+        console.show_notice(_why_unsortable(console, grid), "warn")
         return
     is_again = bool(name) and name == grid.view.sort
     is_reversed = not grid.view.is_reversed if is_again else name in grid.names_of_numbers
     _take(console, grid, msgspec.structs.replace(grid.view, sort=name, is_reversed=is_reversed))
 
 
-def reverse(console: ConsoleHost, target: Target | None, words: str) -> None:
-    """Turn the order of a table that is sorted round."""
+def reverse(console: ConsoleHost, target: Target | None, argument: str) -> None:
+    """Reverse the order of a sorted table."""
     grid = _sortable(console)
     if grid is not None and grid.view.sort:
         sort_by(console, grid, grid.view.sort)
     elif grid is not None:
-        console.say("not sorted: s sorts by a column", "warn")
+        console.show_notice("not sorted: s sorts by a column", "warn")
 
 
-def choose_columns(console: ConsoleHost, target: Target | None, words: str) -> None:
-    """Let a person choose columns, widths and order of the table that has the keys."""
+def choose_columns(console: ConsoleHost, target: Target | None, argument: str) -> None:
+    """Open the dialog for columns, widths and order of the focused table."""
     console_screen = current_screen(console)
     if console_screen is None or console_screen.table is None:
-        console.say("no table on this screen", "warn")
+        console.show_notice("no table on this screen", "warn")
         return
     console.run_worker(_choose(console, console_screen.table), name="console-columns", group="acts")
 
@@ -87,21 +89,23 @@ async def _choose(console: ConsoleHost, grid: Grid) -> None:
         _take(console, grid, view)
 
 
-def toggle_preview(console: ConsoleHost, target: Target | None, words: str) -> None:
-    """Show the preview beside lists, or hide it; that is remembered."""
+def toggle_preview(console: ConsoleHost, target: Target | None, argument: str) -> None:
+    """Show or hide the preview beside lists, and remember it."""
     preferences = console.preferences
     preferences.keep_preview(is_shown=not preferences.preview)
-    console.say(preferences.trouble or f"preview {'shown' if preferences.preview else 'hidden'}")
+    console.show_notice(
+        preferences.trouble or f"preview {'shown' if preferences.preview else 'hidden'}"
+    )
     if (screen := current_screen(console)) is not None:
         screen.place_preview()
 
 
-def copy(console: ConsoleHost, target: Target | None, words: str) -> None:
-    """Copy the ids of what is chosen; on a page what a person chooses of it."""
-    from hms_svc.tui.screens.inspect import Reading
+def copy(console: ConsoleHost, target: Target | None, argument: str) -> None:
+    """Copy the ids of the selection; on a page ask what to copy."""
+    from hms_svc.tui.screens.inspect import PageScreen
 
     console_screen = current_screen(console)
-    if isinstance(console_screen, Reading):
+    if isinstance(console_screen, PageScreen):
         console.run_worker(
             _copy(console, console_screen.copies()), name="console-copy", group="acts"
         )
@@ -121,15 +125,15 @@ async def _copy(console: ConsoleHost, copies: Sequence[tuple[str, str, str]]) ->
 def _sortable(console: ConsoleHost) -> Grid | None:
     console_screen = current_screen(console)
     if console_screen is None or console_screen.table is None:
-        console.say("no table on this screen", "warn")
+        console.show_notice("no table on this screen", "warn")
         return None
     if not console_screen.table.can_sort:
-        console.say(_why_not(console, console_screen.table), "warn")
+        console.show_notice(_why_unsortable(console, console_screen.table), "warn")
         return None
     return console_screen.table
 
 
-def _why_not(console: ConsoleHost, grid: Grid) -> str:
+def _why_unsortable(console: ConsoleHost, grid: Grid) -> str:
     if grid.is_whole:
         return "workers and slots have different columns and cannot be sorted"
     screen = current_screen(console)
@@ -147,7 +151,7 @@ def _take(console: ConsoleHost, grid: Grid, view: TableView) -> None:
     described = (
         f"sorted by {view.sort}, {way}" if grid.sorted_by is not None else "in the default order"
     )
-    console.say(
+    console.show_notice(
         console.preferences.trouble or described, "bad" if console.preferences.trouble else ""
     )
 

@@ -1,4 +1,4 @@
-"""Going from room to room, and back."""
+"""Navigation between screens, with a history."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ SCREENS: Final = {
     "workers": "workers:Workers", "cases": "tables:Cases", "events": "tables:Events",
     "schedules": "schedules:Schedules", "audit": "tables:Audit",
 }  # fmt: skip
-"""The nine rooms by name: where each is found when it is opened first."""
+"""The nine screens by name: the module and class of each, imported when it is first opened."""
 _PAGES: Final = {
     "job": "inspect:Inspect", "case": "inspect:InspectCase", "audit": "inspect:InspectAudit",
     "batch": "inspect:InspectBatch", "queue": "inspect_type:InspectType",
 }  # fmt: skip
 MOST_STEPS: Final = 50
 Step = tuple[str, str]
-"""A room's name, and its filter."""
+"""The name of a screen, and its filter."""
 
 
 def load(where: str) -> Callable[..., ConsoleScreen]:
-    """Import the class of a room, `module:Class`: most are not needed for the first paint."""
+    """Import the class of a screen, `module:Class`: most are not needed for the first paint."""
     module, _, name = where.partition(":")
     found: Callable[..., ConsoleScreen] = getattr(
         import_module(f"hms_svc.tui.screens.{module}"), name
@@ -38,7 +38,7 @@ def load(where: str) -> Callable[..., ConsoleScreen]:
 
 
 class Navigation:
-    """Remembers where the reader has been, with the filter of each step."""
+    """Opens screens, and remembers the visited ones with their filters."""
 
     def __init__(self, console: ConsoleHost) -> None:
         self._console = console
@@ -47,7 +47,7 @@ class Navigation:
         self.here = "overview"
 
     def begin(self, name: str, where: str) -> None:
-        """Open the first room; with a filter where one is given."""
+        """Open the first screen, with its filter if there is one."""
         self.here = name
         console_screen = self._console.get_screen(name)
         if where and isinstance(console_screen, ConsoleScreen):
@@ -56,18 +56,18 @@ class Navigation:
 
     @property
     def where(self) -> str:
-        """The filter of the screen, also below a job that lies over it; empty where it has none."""
+        """The filter of the screen, also while a page covers it; empty if it has none."""
         console_screen = self._console.get_screen(self.here)
         return console_screen.where if isinstance(console_screen, ConsoleScreen) else ""
 
     def go(self, name: str, where: str | None = None) -> None:
-        """Open a room; what was left can be gone back to."""
+        """Open a screen, and add the current one to the history."""
         self._past = [*self._past[1 - MOST_STEPS :], (self.here, self.where)]
         self._future = []
         self._open(name, where)
 
     def back(self) -> None:
-        """Close what lies over the room, or open the room before."""
+        """Close the page over the screen, or open the previous screen."""
         if len(self._console.screen_stack) > 2:
             self._console.pop_screen()
         elif self._past:
@@ -75,13 +75,13 @@ class Navigation:
             self._open(*self._past.pop())
 
     def forward(self) -> None:
-        """Open the room that was gone back from."""
+        """Open the screen that `back` left."""
         if self._future:
             self._past.append((self.here, self.where))
             self._open(*self._future.pop())
 
     def follow(self, link: str) -> None:
-        """Open what a link leads to: `KIND:ID` of a job, case, audit row, batch or queue, or `jobs:FILTER`."""
+        """Open the target of a link: `KIND:ID` of a job, case, audit row, batch or queue, or `jobs:FILTER`."""
         kind, _, id = link.partition(":")
         if kind == "jobs":
             self.go("jobs", id)
@@ -108,7 +108,7 @@ class Navigation:
             self.follow(f"job:{target.ids[0]}")
 
     def _event(self) -> Event | None:
-        """Return the event on the screen that was chosen, where it is about no job."""
+        """Return the event at the cursor if it is not about a job."""
         screen = current_screen(self._console)
         return screen.event_of_no_job() if screen is not None else None
 

@@ -1,4 +1,4 @@
-"""A bell or a desktop notification of what is new and bad: seldom, short, and harmless to the terminal."""
+"""Terminal notifications of new problems: rate-limited, short, and free of control characters."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 OFF: Final = "off"
 WAYS: Final = (OFF, "bell", "osc9", "osc777")
-LEAST_SECONDS: Final = 10.0
-"""Between two notifications; what comes meanwhile is told together by the next."""
+MIN_SECONDS: Final = 10.0
+"""The least time between two notifications; the next one counts those in between."""
 MOST_CHARACTERS: Final = 160
-MOST_WAITING: Final = 100
+MAX_WAITING: Final = 100
 REMEMBERED_MS: Final = 3_600_000
 _NAME: Final = "hms-svc"
 _CAUSE: Final = "cause "
 
 
 class Notifier:
-    """Compares each picture with what was known before; what is bad in the first with all causes is not new."""
+    """Compares each snapshot with the known problems; those in the first complete snapshot are not new."""
 
     def __init__(self, console: ConsoleHost, way: str) -> None:
         self._console = console
@@ -44,7 +44,7 @@ class Notifier:
         self._not_before = 0.0
 
     def choose(self, way: str) -> None:
-        """Notify in this way from now on, and show how that looks; BadInput for another word."""
+        """Change the kind of notifications and send an example; raise BadInput for an unknown kind."""
         if way not in WAYS:
             raise BadInput(f"notify {way!r:.40}: want one of {', '.join(WAYS)}; it is {self.way}")
         self.way = way
@@ -53,27 +53,27 @@ class Notifier:
         self._console.store.always_failures = way != OFF
         if way != OFF:
             self._send("notifications look like this")
-        self._console.say(f"notifications: {way}")
+        self._console.show_notice(f"notifications: {way}")
         if (screen := current_screen(self._console)) is not None:
             screen.ask()
 
     def take(self, snapshot: Snapshot) -> None:
-        """Notify of what is new in a snapshot, where that was asked for."""
+        """Notify of new problems in a snapshot, unless notifications are off."""
         if self.way == OFF or not (snapshot.at or snapshot.trouble):
             return
         found = dict(_bad(snapshot))
         self._forget(snapshot.at)
         if self._has_learned:
             known = self._known | self._causes.keys()
-            new = [words for key, words in found.items() if key not in known]
-            self._waiting = [*self._waiting, *new][:MOST_WAITING]
+            new = [text for key, text in found.items() if key not in known]
+            self._waiting = [*self._waiting, *new][:MAX_WAITING]
         self._has_learned |= snapshot.causes_at > self._chosen_at
         self._known = frozenset(found) | self._kept(snapshot)
         self._remember(found, snapshot.at)
         self.tick()
 
     def _remember(self, found: Iterable[str], now: int) -> None:
-        """Keep causes for as long as the broker does: their groups empty at each attempt."""
+        """Remember causes for as long as the broker does: their groups become empty at each attempt."""
         for key in found:
             if key.startswith(_CAUSE):
                 self._causes.pop(key, None)
@@ -87,31 +87,31 @@ class Notifier:
             del self._causes[oldest]
 
     def _kept(self, snapshot: Snapshot) -> frozenset[str]:
-        """Return what a snapshot without the broker's part says nothing of: it is not new when that is back."""
+        """Return the known problems if the snapshot lacks the broker's part: they are not new afterwards."""
         return self._known if snapshot.trouble else frozenset()
 
     def tick(self) -> None:
-        """Send what waits, once it is time."""
+        """Send what is waiting, once it is due."""
         if self._waiting and time.monotonic() >= self._not_before:
             first, more = self._waiting[0], len(self._waiting) - 1
             self._waiting = []
-            self._not_before = time.monotonic() + LEAST_SECONDS
+            self._not_before = time.monotonic() + MIN_SECONDS
             self._send(f"{first}; {more} more" if more else first)
 
-    def _send(self, words: str) -> None:
+    def _send(self, text: str) -> None:
         driver = self._console._driver
         if driver is None:
             return
-        sequence = sequence_of(self.way, words)
+        sequence = sequence_of(self.way, text)
         if self.way != "bell" and self._console.launch.is_in_tmux:
             sequence = wrapped_for_tmux(sequence)
         driver.write(sequence)
         driver.flush()
 
 
-def sequence_of(way: str, words: str) -> str:
-    """Return what a terminal is sent; in the words nothing is left that ends it or begins another."""
-    described = shorten(plain(words).replace(";", ","), MOST_CHARACTERS)
+def sequence_of(way: str, text: str) -> str:
+    """Return the escape sequence; nothing in the text can end it or start another."""
+    described = shorten(plain(text).replace(";", ","), MOST_CHARACTERS)
     return {
         "bell": "\a",
         "osc9": f"\x1b]9;{_NAME}: {described}\a",
@@ -120,7 +120,7 @@ def sequence_of(way: str, words: str) -> str:
 
 
 def _bad(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
-    """Return what is bad in a snapshot: engines that are away, workers that are silent, causes of failures."""
+    """Yield the problems in a snapshot as key and text: unreachable engines, silent workers, failure causes."""
     for name, engine in (("broker", snapshot.broker), ("database", snapshot.database)):
         if engine is not None and not engine.ok:
             yield f"engine {name}", f"{name} away"

@@ -1,4 +1,4 @@
-"""The order of a list while somebody is in it: nothing jumps, and what is new waits at its end."""
+"""A stable order of rows while a list is open: rows keep their places, and new ones are appended."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from hms_svc.tui.text import Row
 
 
 class KeptOrder:
-    """Puts rows where they stood before; rows that were not there come behind them."""
+    """Keeps rows in their earlier order, and appends new ones."""
 
     def __init__(self) -> None:
         self._places: dict[str, int] = {}
         self._began = 0
 
     def forget(self) -> None:
-        """Take the next rows as they come."""
+        """Forget the order: the next rows define it."""
         self._places.clear()
         self._began = 0
 

@@ -1,4 +1,4 @@
-"""Facts, JSON and tracebacks as lines in roles, with the links and sections that are in them. Pure."""
+"""Facts, JSON and tracebacks as styled lines, with links and sections. Pure."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from hms_svc.tui.text import Cell, Line, Role, cell, line
 MOST_LINES: Final = 2000
 MOST_CHARACTERS: Final = 100_000
 MOST_COLOURED: Final = 2000
-"""Characters of a line that is told apart by colour: in a longer one nobody reads them."""
+"""The length up to which a line of JSON is coloured; longer lines are not read closely."""
 NAME_WIDTH: Final = 14
 _JSON: Final = re.compile(
     r'(?P<text>"(?:[^"\\]|\\.)*")(?P<colon>\s*:)?|(?P<literal>-?\d[\d.eE+-]*|true|false|null)'
 )
-_OF_OTHERS: Final = re.compile(
+_LIBRARY_PATH: Final = re.compile(
     r"/(site-packages|dist-packages|lib/python3[^/]*|hms_svc/(runtime|sdk))/"
 )
 
 
 class PageText(msgspec.Struct, frozen=True):
-    """Lines; what the numbers of some of them lead to (`job:ID`, `case:ID`), and which of them head a section, by its name."""
+    """Lines, with links (`job:ID`, `case:ID`) and section names by the number of their line."""
 
     lines: tuple[Line, ...]
     links: dict[int, str] = {}
@@ -37,7 +37,7 @@ class PageText(msgspec.Struct, frozen=True):
 
 
 class PageBuilder:
-    """Gathers lines."""
+    """Builds a page line by line."""
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
@@ -45,23 +45,23 @@ class PageBuilder:
         self.heads: dict[int, str] = {}
 
     def build(self) -> PageText:
-        """Return what was gathered."""
+        """Return the page."""
         return PageText(tuple(self.lines), self.links, self.heads)
 
-    def head(self, words: str, more: str = "") -> None:
+    def head(self, title: str, more: str = "") -> None:
         """Begin a section."""
         if self.lines:
             self.lines.append(())
-        self.heads[len(self.lines)] = words
-        self.lines.append(line(cell(words, "head"), cell(f"  {more}" if more else "", "dim")))
+        self.heads[len(self.lines)] = title
+        self.lines.append(line(cell(title, "head"), cell(f"  {more}" if more else "", "dim")))
 
     def fact(self, name: str, value: object, role: Role = "", *, link: str = "") -> None:
-        """Add a name with its value, where it has any."""
+        """Add a name with its value, unless the value is empty."""
         if value not in ("", None):
             self.parts(name, cell(value, role), link=link)
 
     def parts(self, name: str, *parts: Cell, link: str = "") -> None:
-        """Add a name with what is notified of it in several roles."""
+        """Add a name with a value of several cells."""
         self.add(cell(name.ljust(NAME_WIDTH), "dim"), *parts, link=link)
 
     def add(self, *parts: Cell, link: str = "") -> None:
@@ -71,11 +71,11 @@ class PageBuilder:
         self.lines.append(line(*parts))
 
     def text(self, text: str, role: Role = "") -> None:
-        """Add a text of many lines."""
+        """Add a multi-line text."""
         self._cut(text, [(Cell(each, role),) for each in _lines_of(text)])
 
     def json(self, raw: bytes, *, most: int = 0) -> None:
-        """Add JSON over several lines, names and values told apart; of more than `most` bytes (0: any) the start as it is."""
+        """Add formatted, coloured JSON; of more than `most` bytes (0: no limit) only the raw start."""
         if most and len(raw) > most:
             self.text(raw[:most].decode(errors="replace"))
             described = (
@@ -87,21 +87,21 @@ class PageBuilder:
         self._cut(text, json_lines(text))
 
     def traceback(self, text: str) -> None:
-        """Add a traceback, the frames of the application brighter than those of libraries."""
+        """Add a traceback with the frames of the application brighter than those of libraries."""
         self._cut(text, traceback_lines(text))
 
     def _cut(self, text: str, lines: list[Line] | tuple[Line, ...]) -> None:
         self.lines += [(Cell("  "), *each) for each in lines]
         if len(text) > MOST_CHARACTERS or text.count("\n") >= MOST_LINES:
             described = (
-                f"  … cut: {f.number(len(text))} characters in all; hms-svc jobs show tells them"
+                f"  … cut: {f.number(len(text))} characters in all; hms-svc jobs show has all"
             )
             self.lines.append(line(cell(described, "warn")))
 
 
 @lru_cache(maxsize=4)
 def pretty(raw: bytes) -> str:
-    """Write JSON over several lines; bytes that are none as they are, replaced where unreadable."""
+    """Return indented JSON; other bytes as text, with undecodable ones replaced."""
     try:
         return json.dumps(decode(raw), indent=2, ensure_ascii=False)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -139,16 +139,16 @@ def _json_cells(text: str) -> Iterator[Cell]:
 def traceback_lines(text: str) -> tuple[Line, ...]:
     """Return the lines of a traceback."""
     lines: list[Line] = []
-    is_ours = False
+    is_application = False
     for each in _lines_of(text.rstrip("\n")):
         bare = each.lstrip()
         if bare.startswith('File "'):
-            is_ours = _OF_OTHERS.search(bare) is None
-            lines.append((Cell(each, "accent" if is_ours else "dim"),))
+            is_application = _LIBRARY_PATH.search(bare) is None
+            lines.append((Cell(each, "accent" if is_application else "dim"),))
         elif not bare or bare[0] in "^~" or bare.startswith("Traceback ("):
             lines.append((Cell(each, "dim"),))
         elif each == bare:
             lines.append((Cell(each, "bad"),))
         else:
-            lines.append((Cell(each, "" if is_ours else "dim"),))
+            lines.append((Cell(each, "" if is_application else "dim"),))
     return tuple(lines)

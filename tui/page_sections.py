@@ -1,4 +1,4 @@
-"""The pure part of a page: which section a line is in, where words stand."""
+"""The pure part of a page: its sections and its search matches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hms_svc.tui.text import Cell, Line
 
 
 class Sections:
-    """The sections of a page: each from its head to the line before the next head."""
+    """The sections of a page, each from its heading to the line before the next heading."""
 
     def __init__(self, heads: Mapping[int, str], lines: int) -> None:
         self.heads = heads
@@ -19,16 +19,16 @@ class Sections:
         self._lines = lines
 
     def name_at(self, number: int) -> str | None:
-        """Return the name of the section that a line is in; None before the first."""
+        """Return the name of the section of a line; None before the first section."""
         at = bisect_right(self._starts, number)
         return self.heads[self._starts[at - 1]] if at else None
 
     def head_of(self, name: str) -> int:
-        """Return the number of the line that heads a section."""
+        """Return the line number of the heading of a section."""
         return next(number for number in self._starts if self.heads[number] == name)
 
     def lines_of(self, head: int) -> int:
-        """Return how many lines stand below a head."""
+        """Return how many lines a section has below its heading."""
         at = bisect_right(self._starts, head)
         end = self._starts[at] - 1 if at < len(self._starts) else self._lines
         return max(0, end - head - 1)
@@ -37,10 +37,10 @@ class Sections:
 def moved_stop(
     before: Mapping[int, str], marked: int | None, after: Mapping[int, str]
 ) -> int | None:
-    """Return the line that is marked once a page has changed.
+    """Return the marked line after a page has changed.
 
-    Both mappings give the target of each line that can be marked. The mark stays with its target; where that is gone,
-    it goes to the next one below, or to the last.
+    Both mappings have the target of each line that can be marked. The mark stays with its target; if that is gone,
+    it moves to the next one below, or to the last.
     """
     if marked is None:
         return None
@@ -61,7 +61,7 @@ def found_in(lines: Sequence[Line], pattern: re.Pattern[str]) -> list[int]:
 
 
 def marked(shown: Line, pattern: re.Pattern[str] | None) -> Iterator[tuple[Cell, bool]]:
-    """Return the cells of a line, cut at the matches, and whether each is in one."""
+    """Yield the cells of a line, split at the matches, and whether each is inside a match."""
     text = "".join(part.text for part in shown)
     spans = [match.span() for match in pattern.finditer(text)] if pattern is not None else []
     edges = sorted({edge for span in spans for edge in span})

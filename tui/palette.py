@@ -1,4 +1,4 @@
-"""The palette: every command of the table, and the command line that does the same, to copy."""
+"""The command palette: every command, and its equivalent command line to copy."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from hms_svc.tui.host import ConsoleHost
 
 Entry = tuple[str, str, str, Callable[[], None]]
-"""Title, help, all the words that it is found by, and what it does."""
+"""Title, help, the keywords that it is found by, and its action."""
 
 BY_HELP: Final = 0.2
 
 
 class Palette(Provider):
-    """Finds commands by letters of their titles and words of their help. What it shows is never read as markup."""
+    """Finds commands by letters of their titles and words of their help; shown texts are never parsed as markup."""
 
     @property
     def _console(self) -> ConsoleHost:
@@ -39,11 +39,11 @@ class Palette(Provider):
                 continue
             described = escape(f"{key_sign(command)}  {command.help}".strip())
             names = [name for name, (real, _) in ALIASES.items() if real == command.name]
-            words = " ".join((command.title, command.help, command.name, *names)).casefold()
+            keywords = " ".join((command.title, command.help, command.name, *names)).casefold()
             yield (
                 command.title,
                 described,
-                words,
+                keywords,
                 partial(console.run_command, command.name, target),
             )
             if command.cli:
@@ -57,17 +57,17 @@ class Palette(Provider):
                 )
 
     async def discover(self) -> Hits:
-        """Return all commands, before anything is typed."""
+        """Yield all commands, before anything is typed."""
         for title, described, _, run in self._entries():
             if not title.startswith("Copy: "):
                 yield DiscoveryHit(Content(title), run, text=title, help=described)
 
     async def search(self, query: str) -> Hits:
-        """Return the commands whose title has the letters, or whose title and help have the words."""
+        """Yield the commands whose title has the letters, or whose title and help have the words."""
         matcher, wanted = self.matcher(query), query.casefold().split()
-        for title, described, words, run in self._entries():
+        for title, described, keywords, run in self._entries():
             score = matcher.match(title)
-            if score <= 0 and all(word in words for word in wanted):
+            if score <= 0 and all(word in keywords for word in wanted):
                 score = BY_HELP
             if score > 0:
                 yield Hit(score, Content(title), run, text=title, help=described)

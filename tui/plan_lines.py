@@ -1,4 +1,4 @@
-"""Plans as lines: what an act would do, or its undoing. Pure."""
+"""Plans as lines: what an action or its undo would do. Pure."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ MOST_BYTES: Final = 20_000
 def plan_lines(
     plan: Plan, command_line: str, causes: Mapping[str, str] | None = None
 ) -> list[Line]:
-    """Return what is planned: which groups, and which jobs it cannot be done to, with why.
+    """Return the lines of a plan: its groups of jobs, and why it cannot include other jobs.
 
-    `causes` has the words of causes, by their ids.
+    `causes` has the texts of causes by their ids.
     """
     causes = causes or {}
     lines: list[Line] = []
@@ -60,7 +60,7 @@ def plan_lines(
 
 
 def purge_lines(type: str, waiting: Mapping[State, int], command_line: str) -> list[Line]:
-    """Return what a purge would cancel: how many jobs of each state."""
+    """Return the lines of a purge: how many jobs of each state it would cancel."""
     lines: list[Line] = []
     for state, number in waiting.items():
         if number:
@@ -76,9 +76,9 @@ def purge_lines(type: str, waiting: Mapping[State, int], command_line: str) -> l
 
 
 def held_lines(jobs: Sequence[JobDetail], rules: Mapping[str, str], now: int) -> list[Line]:
-    """Return what is asked of a human: action, rule with its words, reason, age and payload.
+    """Return what needs an approval: action, rule with its description, reason, age and payload.
 
-    A single job has its payload whole; of several each has a line of it.
+    A single job is shown with its payload; of several jobs each with one line of it.
     """
     lines: list[Line] = []
     for job in jobs:
@@ -86,23 +86,23 @@ def held_lines(jobs: Sequence[JobDetail], rules: Mapping[str, str], now: int) ->
         action, rule, _ = job.hold or ("", view.by, "")
         since = next((m.at for m in reversed(job.history) if m.target is State.HELD), None)
         held = "" if since is None else f", held for {f.age(now - since)}"
-        words = rules.get(rule) or "(description not available here)"
+        text = rules.get(rule) or "(description not available here)"
         lines += [()] if lines else []
         lines += [
             _fact("job", f"{view.id}  {view.type}", "strong"),
             _fact("wants", f"{action}{held}, enqueued {f.age(now - view.enqueued_at)} ago"),
             _fact("reason", view.detail, "warn"),
             *_payload(view.data, SHOWN if len(jobs) == 1 else 1),
-            line(cell("  rule    ", "dim"), cell(f"{rule}  ", "accent"), cell(words, "dim")),
+            line(cell("  rule    ", "dim"), cell(f"{rule}  ", "accent"), cell(text, "dim")),
         ]
     return lines
 
 
 def worker_lines(plan: WorkerPlan, command_line: str) -> list[Line]:
-    """Describe what follows where a worker is asked to be quiet or to stop."""
+    """Describe what happens if a worker is asked to be quiet or to stop."""
     described = [
-        line(cell("  "), cell(words, "warn" if number else ""))
-        for number, words in enumerate(plan.lines)
+        line(cell("  "), cell(text, "warn" if number else ""))
+        for number, text in enumerate(plan.lines)
     ]
     return [*described, (), line(cell("  $ ", "dim"), cell(command_line, "dim"))]
 
@@ -119,8 +119,8 @@ def _payload(data: bytes, most: int) -> list[Line]:
     return lines
 
 
-def _fact(name: str, words: str, role: Role = "") -> Line:
-    return line(cell(f"  {name.ljust(8)}", "dim"), cell(words, role))
+def _fact(name: str, text: str, role: Role = "") -> Line:
+    return line(cell(f"  {name.ljust(8)}", "dim"), cell(text, role))
 
 
 def _cannot(why: str, number: int) -> Line:
@@ -128,7 +128,7 @@ def _cannot(why: str, number: int) -> Line:
 
 
 def undo_lines(plan: UndoPlan, now: int, command_line: str) -> list[Line]:
-    """Return whose act would be undone, what and when it was, and how many of its jobs come back."""
+    """Describe an undo: whose action it was, what and when, and how many of its jobs can be brought back."""
     act = plan.act
     mine = " (you)" if plan.is_own else ", not you"
     lines = [

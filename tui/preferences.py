@@ -1,4 +1,4 @@
-"""What the console remembers of how a person wants it, in a small file of the data folder."""
+"""The user's preferences for the console, in a small file in the data directory."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Kept = TypeVar("Kept")
 
 
 class Remembered(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The views of tables by name, and whether lists show a preview."""
+    """The table views by name, and whether lists show a preview."""
 
     tables: dict[str, TableView] = {}
     preview: bool = True
 
 
 class Preferences:
-    """Reads the file once, and writes it whole at each change; without a path nothing is kept.
+    """Reads the file once, and rewrites it at each change; without a path nothing is stored.
 
-    `trouble` says why what was there was not taken, or what is new not written; empty otherwise.
+    `trouble` is why the file could not be read or written; empty if it could.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -40,18 +40,18 @@ class Preferences:
         return self._known.preview
 
     def view_of(self, table: str) -> TableView:
-        """Return how a table was wanted last."""
+        """Return the stored view of a table."""
         return self._known.tables.get(table, TableView())
 
     def keep_view(self, table: str, view: TableView) -> None:
-        """Keep how a table is wanted."""
+        """Store the view of a table."""
         tables = {**self._known.tables, table: view}
         if view == TableView():
             del tables[table]
         self._keep(msgspec.structs.replace(self._known, tables=tables))
 
     def keep_preview(self, *, is_shown: bool) -> None:
-        """Keep whether lists show a preview."""
+        """Store whether lists show a preview."""
         self._keep(msgspec.structs.replace(self._known, preview=is_shown))
 
     def _read(self) -> Remembered:
@@ -75,7 +75,7 @@ class Preferences:
 
 
 def read_file(path: Path, type: type[Kept]) -> Kept | None:
-    """Read a small JSON file of the console, None where there is none; BadInput where it cannot be used."""
+    """Return the content of a small JSON file, None if there is no file; raise BadInput if it is unusable."""
     try:
         with path.open("rb") as file:
             raw = file.read(MOST_BYTES + 1)
@@ -91,7 +91,7 @@ def read_file(path: Path, type: type[Kept]) -> Kept | None:
 
 
 def write_file(path: Path, value: object) -> None:
-    """Write a small JSON file of the console, whole or not at all; BadInput where it cannot be written."""
+    """Write a small JSON file atomically; raise BadInput if it cannot be written."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,4 +1,4 @@
-"""What stands beside a list of the row at the cursor: cause or reason whole, error, payload. Pure."""
+"""The preview of the row at the cursor: cause or reason in full, error, payload. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hms_svc.domain.views import FailureGroup, JobView
 from hms_svc.tui import formatting as f
 from hms_svc.tui.job_page import describe_error, is_shown, short_why
 from hms_svc.tui.page_lines import PageBuilder, PageText
-from hms_svc.tui.queries import Glance
+from hms_svc.tui.queries import ExplainedJob
 from hms_svc.tui.rows import SIGNS, cause_text
 from hms_svc.tui.text import cell, line
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from hms_svc.operations.schedules import ScheduleView
 
 MOST_RAW = 8192
-Read = Glance | str | None
-"""What was read of a job, why it could not be, or None before that."""
+Read = ExplainedJob | str | None
+"""The job that was read, the reason why it could not be read, or None before that."""
 
 
 def preview_job(view: JobView, read: Read, now: int) -> PageText:
-    """Describe why a job is as it is, its newest error with its traceback, and its payload."""
+    """Describe a job: the explanation of its state, its newest error with traceback, and its payload."""
     page = PageBuilder()
-    if isinstance(read, Glance):
+    if isinstance(read, ExplainedJob):
         view = read.detail.view
     sign, role = SIGNS[view.state]
     page.fact("job", view.id, "strong")
     page.fact("state", f"{sign} {view.state}, {view.type}", role)
-    why = short_why(view, read.why) if isinstance(read, Glance) else ""
+    why = short_why(view, read.why) if isinstance(read, ExplainedJob) else ""
     described = why or view.reason
     page.fact("why", described, "accent")
     page.fact(
@@ -42,13 +42,13 @@ def preview_job(view: JobView, read: Read, now: int) -> PageText:
     )
     page.fact("case", view.case_id, "good")
     page.fact("enqueued", f"{f.moment(view.enqueued_at)}, {f.age(now - view.enqueued_at)} ago")
-    _describe_loaded(page, read, described)
+    _describe_read(page, read, described)
     _describe_payload(page, view, read)
     return page.build()
 
 
 def preview_group(group: FailureGroup, read: Read, now: int) -> PageText:
-    """Describe the cause of a group whole, since when, and the newest of its jobs with error and payload."""
+    """Describe a group: its cause in full, its first and last times, and its newest job with error and payload."""
     page = PageBuilder()
     sign, role = SIGNS[group.state]
     page.fact("state", f"{sign} {f.number(group.count)} {group.state}, {group.type}", role)
@@ -63,14 +63,14 @@ def preview_group(group: FailureGroup, read: Read, now: int) -> PageText:
     page.fact("last", f"{f.moment(group.last_at)}, {f.age(now - group.last_at)} ago")
     newest = group.newest_detail
     page.fact("detail", "" if is_shown(newest, cause) else newest)
-    _describe_loaded(page, read, newest)
-    if isinstance(read, Glance):
+    _describe_read(page, read, newest)
+    if isinstance(read, ExplainedJob):
         _describe_payload(page, read.detail.view, read, f"of {read.detail.view.id}")
     return page.build()
 
 
 def preview_schedule(schedule: ScheduleView, now: int) -> PageText:
-    """Describe when a schedule runs, and what became of its last run."""
+    """Describe when a schedule runs, and the state of its last run."""
     page = PageBuilder()
     page.fact("type", schedule.type, "strong")
     page.fact("runs", schedule.description, "accent")
@@ -86,8 +86,8 @@ def preview_schedule(schedule: ScheduleView, now: int) -> PageText:
 
 
 def _describe_payload(page: PageBuilder, view: JobView, read: Read, more: str = "") -> None:
-    """Describe the payload; of bytes that are none, what was submitted."""
-    if isinstance(read, Glance) and read.detail.raw is not None:
+    """Describe the payload; the submitted bytes if they could not be parsed."""
+    if isinstance(read, ExplainedJob) and read.detail.raw is not None:
         page.head("Submitted bytes", more)
         page.text(read.detail.raw[:MOST_RAW].decode(errors="replace"))
     else:
@@ -95,11 +95,11 @@ def _describe_payload(page: PageBuilder, view: JobView, read: Read, more: str = 
         page.json(view.data, most=MOST_RAW)
 
 
-def _describe_loaded(page: PageBuilder, read: Read, described: str) -> None:
-    """Describe the newest error of a job that was read, or why it was not."""
+def _describe_read(page: PageBuilder, read: Read, described: str) -> None:
+    """Describe the newest error of a job, or why the job could not be read."""
     if isinstance(read, str):
         page.fact("not known", read, "warn")
-    if not isinstance(read, Glance):
+    if not isinstance(read, ExplainedJob):
         return
     failed = [each for each in read.detail.attempts if each.error or each.traceback]
     for attempt in failed[-1:]:

@@ -1,4 +1,4 @@
-"""Filters and commands as they are typed: asked for, read, and done to what was chosen before."""
+"""The prompt of filters and commands: opens it, parses the input, and applies it to the selection."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _COMPLETES: Final[Mapping[Mode, Callable[[str, Sequence[str]], list[str]]]] = {
 
 
 class Prompts:
-    """Opens the prompt of the room on the screen, and takes what is typed there.
+    """Opens the prompt of the current screen, and runs what is typed there.
 
-    The choice is the one from before the prompt had the keys; they go back there.
+    Commands run on the selection from before the prompt was opened; the focus returns there.
     """
 
     def __init__(self, console: ConsoleHost) -> None:
         self._console = console
         self._earlier: dict[Mode, list[str]] = {
-            "filter": [], "words": [], "search": [], "command": [],
+            "filter": [], "rows": [], "search": [], "command": [],
         }  # fmt: skip
         self._target: Target | None = None
         self._keys_from: Widget | None = None
@@ -57,7 +57,7 @@ class Prompts:
         console_screen.query_one(Prompt).ask(mode, text, complete, earlier)
 
     def take(self, mode: Mode, text: str) -> None:
-        """Do what was typed; what is wrong with it is said, and the prompt stays open."""
+        """Run what was typed; if it is invalid, show the error and keep the prompt open."""
         self._console.notice, text = (), text.strip()
         try:
             if _is_of_jobs(mode, text):
@@ -65,7 +65,7 @@ class Prompts:
                 parse_filter(text)
                 self.close()
                 self._console.go("jobs", text)
-            elif mode in {"words", "search"}:
+            elif mode in {"rows", "search"}:
                 console_screen = current_screen(self._console)
                 if console_screen is not None:
                     console_screen.take_text(text)
@@ -74,19 +74,19 @@ class Prompts:
                 typed = read_command(text)
                 self.close()
                 target = typed.target or self._target
-                self._console.run_command(typed.command.name, target, typed.words)
+                self._console.run_command(typed.command.name, target, typed.argument)
             else:
                 self.close()
         except BadInput as error:
-            self._console.say(str(error), "bad")
+            self._console.show_notice(str(error), "bad")
 
     def save(self, name: str) -> None:
-        """Keep the filter of the screen under a name; BadInput where it cannot be."""
+        """Save the filter of the screen under a name; raise BadInput if it cannot be saved."""
         self.saved.save(name, self._console.current_filter)
-        self._console.say(f"saved: / and {SIGN}{name} opens it again", "good")
+        self._console.show_notice(f"saved: / and {SIGN}{name} opens it again", "good")
 
     def close(self) -> None:
-        """Hide the prompt, and give the keys back to who had them."""
+        """Hide the prompt, and return the focus to the widget that had it."""
         console_screen, back = current_screen(self._console), self._keys_from
         if console_screen is None:
             return
@@ -98,5 +98,5 @@ class Prompts:
 
 
 def _is_of_jobs(mode: Mode, text: str) -> bool:
-    """Return whether a text is a filter of jobs: a saved one is, on whatever list it is named."""
-    return mode == "filter" or (mode == "words" and text.startswith(SIGN))
+    """Return whether a text is a filter of jobs; a saved filter is one on every list."""
+    return mode == "filter" or (mode == "rows" and text.startswith(SIGN))

@@ -1,4 +1,4 @@
-"""What screens look at: small frozen questions that the store asks again and again."""
+"""The queries of screens: small frozen values that the store runs again and again."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ BATCH_ROWS: Final = 1000
 
 
 class JobsQuery(msgspec.Struct, frozen=True):
-    """One page of jobs. A page ends after some thousands of records, found or not.
+    """One page of jobs. A page ends after some thousands of examined records, whether they match or not.
 
-    `is_slow` says that no index serves the filter: such a page is looked at seldom.
+    `is_slow` means that no index serves the filter: such a page is refreshed less often.
     """
 
     source: ClassVar[str] = BROKER
@@ -42,7 +42,7 @@ class JobsQuery(msgspec.Struct, frozen=True):
 
     @property
     def every_seconds(self) -> float:
-        """Return how old an answer may become."""
+        """The age at which the answer is refreshed."""
         return 15.0 if self.is_slow else 1.5
 
     async def take(self, operations: Operations) -> JobPage:
@@ -54,7 +54,7 @@ class JobsQuery(msgspec.Struct, frozen=True):
 
 
 class SchedulePage(msgspec.Struct, frozen=True):
-    """What workers keep by the clock, and one page of the jobs that wait for their time."""
+    """All schedules, and one page of the jobs that are scheduled or retrying."""
 
     schedules: tuple[ScheduleView, ...]
     page: JobPage
@@ -83,7 +83,7 @@ class JobQuery(msgspec.Struct, frozen=True):
     every_seconds: ClassVar[float] = 1.0
 
     async def take(self, operations: Operations) -> FullJobSeen | None:
-        """Read it; None where nobody knows it any more. Without the database what the broker knows."""
+        """Read the job; None if it does not exist. Without the database, read the broker's part only."""
         reads = operations.reads
         try:
             try:
@@ -105,24 +105,24 @@ class TypeQuery(msgspec.Struct, frozen=True):
     every_seconds: ClassVar[float] = 2.0
 
     async def take(self, operations: Operations) -> TypeDetail | None:
-        """Read it; None where there is no such queue."""
+        """Read the type; None if there is no such queue."""
         try:
             return await operations.types.detail(self.type)
         except UnknownId:
             return None
 
 
-class Glance(msgspec.Struct, frozen=True):
-    """One job as the broker knows it, and why it is so, in a sentence."""
+class ExplainedJob(msgspec.Struct, frozen=True):
+    """One job from the broker, with a sentence that explains its state."""
 
     detail: JobDetail
     why: str
 
 
-class GlanceQuery(msgspec.Struct, frozen=True):
-    """One job for a preview, read once; `stamp` is what makes it worth reading again.
+class PreviewQuery(msgspec.Struct, frozen=True):
+    """One job for a preview, read once, and again when `stamp` changes.
 
-    Of one that has `ended` four commands to the broker tell why; of one that waits, some sixteen.
+    Explaining a job that has `ended` takes four commands to the broker, one that waits some sixteen.
     """
 
     job_id: str
@@ -131,26 +131,26 @@ class GlanceQuery(msgspec.Struct, frozen=True):
 
     @property
     def spacing_seconds(self) -> float:
-        """How long after this one the next may be read, so that a console stays within its budget."""
+        """The least time until the next read, so that a console stays within its command budget."""
         return 0.4 if self.ended else 1.25
 
-    async def take(self, operations: Operations) -> Glance | str:
-        """Read it; in words where nobody knows it any more."""
+    async def take(self, operations: Operations) -> ExplainedJob | str:
+        """Read the job; return a message if it does not exist."""
         try:
-            return Glance(*await operations.reads.explained(self.job_id))
+            return ExplainedJob(*await operations.reads.explained(self.job_id))
         except UnknownId:
             return f"job {self.job_id} not found"
 
 
 class RunningJobs(msgspec.Struct, frozen=True):
-    """The jobs that workers run by id."""
+    """The running jobs by id."""
 
     jobs: Mapping[str, JobDetail] = {}
     lease_ms: int = 30_000
 
 
 class RunningJobsQuery(msgspec.Struct, frozen=True):
-    """The jobs that workers run, as far as they fit on a screen, and some `more` by their ids."""
+    """The running jobs, as many as fit on a screen, and some `more` by their ids."""
 
     source: ClassVar[str] = BROKER
     more: tuple[str, ...] = ()
@@ -158,7 +158,7 @@ class RunningJobsQuery(msgspec.Struct, frozen=True):
     every_seconds: ClassVar[float] = 1.0
 
     async def take(self, operations: Operations) -> RunningJobs:
-        """Read them; one that has ended meanwhile is left out."""
+        """Read the jobs; those that no longer exist are left out."""
         reads = operations.reads
         live, silent = await reads.register()
         ids = [job_id for worker in (*live, *silent) for job_id in worker.jobs][:MOST_RUNNING]
@@ -201,7 +201,7 @@ class CaseQuery(msgspec.Struct, frozen=True):
     every_seconds: ClassVar[float] = 3.0
 
     async def take(self, operations: Operations) -> Case | None:
-        """Read it; None where there is none."""
+        """Read it; None if it does not exist."""
         try:
             return await operations.reads.case(self.case_id)
         except UnknownId:
@@ -230,20 +230,20 @@ class AuditRowQuery(msgspec.Struct, frozen=True):
     every_seconds: ClassVar[float] = 3.0
 
     async def take(self, operations: Operations) -> AuditRecord | None:
-        """Read it; None where there is none."""
+        """Read it; None if it does not exist."""
         rows = await operations.reads.audit(limit=1, cursor=str(self.number + 1))
         return rows[0] if rows and rows[0].number == self.number else None
 
 
-class AuditSeen(msgspec.Struct, frozen=True):
-    """The newest rows of the audit that were asked for, folded; `is_whole` where there are no more."""
+class AuditPage(msgspec.Struct, frozen=True):
+    """The newest audit records, folded; `is_whole` if there are no more."""
 
     folded: tuple[Folded, ...]
     is_whole: bool
 
 
 class AuditRowsQuery(msgspec.Struct, frozen=True):
-    """Audit rows, newest first, an act on many as one."""
+    """Audit rows, newest first, with a bulk action as one row."""
 
     source: ClassVar[str] = DATABASE
     limit: int
@@ -251,8 +251,8 @@ class AuditRowsQuery(msgspec.Struct, frozen=True):
 
     every_seconds: ClassVar[float] = 3.0
 
-    async def take(self, operations: Operations) -> AuditSeen:
-        """Read some pages, until they fold to as many rows as are wanted."""
+    async def take(self, operations: Operations) -> AuditPage:
+        """Read pages until they fold to as many rows as are wanted, at most `AUDIT_PAGES`."""
         records: list[AuditRecord] = []
         cursor: str | None = None
         for _ in range(AUDIT_PAGES):
@@ -263,11 +263,11 @@ class AuditRowsQuery(msgspec.Struct, frozen=True):
             cursor = page.cursor
             if cursor is None or len(fold(records)) >= self.limit:
                 break
-        return AuditSeen(tuple(fold(records)[: self.limit]), cursor is None)
+        return AuditPage(tuple(fold(records)[: self.limit]), cursor is None)
 
 
 class BatchQuery(msgspec.Struct, frozen=True):
-    """The rows of one act on many, newest first."""
+    """The records of one bulk action, newest first."""
 
     source: ClassVar[str] = DATABASE
     batch: str
@@ -276,7 +276,7 @@ class BatchQuery(msgspec.Struct, frozen=True):
     every_seconds: ClassVar[float] = 3.0
 
     async def take(self, operations: Operations) -> Folded | None:
-        """Read the newest; None where there are none."""
+        """Read the newest records; None if there are none."""
         query = AuditQuery(subject=self.batch, action=self.action)
         page = await operations.reads.database.audit_page(query, limit=BATCH_ROWS, cursor=None)
         return Folded(page.records) if page.records else None

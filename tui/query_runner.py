@@ -1,4 +1,4 @@
-"""The question of the screen: asked beside the rest, so that an engine that hangs holds up no other panel."""
+"""Runs the query of the screen on its own task, so that an engine that hangs delays no other panel."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from hms_svc.tui.snapshot import ScreenQuery, Seen
 if TYPE_CHECKING:
     from hms_svc.operations.service import Operations
 
-PATIENCE_SECONDS: Final = 6.0
+TIMEOUT_SECONDS: Final = 6.0
 WAIT_SECONDS: Final = 1.0
-"""How long the other panels wait for an answer that may be shown with them."""
+"""How long the other panels wait for the answer, to be shown together."""
 log: Final = logging.getLogger("hms_svc.console")
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """What is known of a check: its last answer, and why there is no newer one; empty where there is."""
+    """The last answer to a query, and why there is no newer one (empty if there is no error)."""
 
     seen: Seen | None = None
     trouble: str = ""
@@ -31,40 +31,42 @@ class Answered(msgspec.Struct, frozen=True):
 
 
 class QueryRunner:
-    """One look at a time, on a task of its own; `done` is called when it has ended."""
+    """Runs one query at a time on its own task; `done` is called when it has ended."""
 
     def __init__(self, done: Callable[[], None]) -> None:
         self._done = done
-        self._look: ScreenQuery | None = None
+        self._data_query: ScreenQuery | None = None
         self._task: asyncio.Task[object] | None = None
         self._known = Answered()
         self._is_due = False
 
     async def answer(
-        self, data_query: ScreenQuery | None, operations: Operations, *, anew: bool
+        self, data_query: ScreenQuery | None, operations: Operations, *, force: bool
     ) -> Answered:
-        """Return what the look sees, or what it saw where that is new enough or no answer is there yet.
+        """Run the query and return its answer; return the last answer if it is fresh or the query is still running.
 
-        `anew` asks in any case; where the look is under way, once more after it.
+        `force` runs it in any case; if it is already running, once more afterwards.
         """
-        if data_query != self._look:
+        if data_query != self._data_query:
             self.cancel()
-            self._look, self._known = data_query, Answered()
+            self._data_query, self._known = data_query, Answered()
         if data_query is None:
             return self._known
-        self._is_due |= anew
+        self._is_due |= force
         if self._task is None:
             if not self._is_due and self._is_fresh(data_query, operations):
                 return self._known
             self._is_due = False
-            self._task = asyncio.create_task(self._ask(data_query, operations), name="console-look")
+            self._task = asyncio.create_task(
+                self._ask(data_query, operations), name="console-query"
+            )
         await asyncio.wait({self._task}, timeout=WAIT_SECONDS)
         if self._task is not None and self._task.done():
             self._known, self._task = self._take(data_query, self._task, operations), None
         return self._known
 
     def cancel(self) -> None:
-        """Ask no more."""
+        """Cancel the running query."""
         if self._task is not None:
             self._task.cancel()
             self._task = None
@@ -76,7 +78,7 @@ class QueryRunner:
 
     async def _ask(self, data_query: ScreenQuery, operations: Operations) -> object:
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 return await data_query.take(operations)
         finally:
             self._done()
@@ -90,7 +92,7 @@ class QueryRunner:
         except HmsError as error:
             return Answered(seen, plain(str(error)), isinstance(error, Replaced))
         except TimeoutError:
-            return Answered(seen, f"no answer within {PATIENCE_SECONDS:g} s")
+            return Answered(seen, f"no answer within {TIMEOUT_SECONDS:g} s")
         except Exception as error:
-            log.exception("the console's look failed")
+            log.exception("the console's query failed")
             return Answered(seen, plain(f"{type(error).__name__}: {error}"))

@@ -1,4 +1,4 @@
-"""Groups of what is failing stay for some seconds after their last job has left: rows do not come and go with each attempt."""
+"""Keep groups of failures for some seconds after their last job has left, so that rows do not flicker at each attempt."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ RECENT_MS: Final = 10_000
 
 
 class RecentGroups:
-    """Remembers groups of retrying jobs that were seen lately; bounded by the groups that a broker keeps."""
+    """Remembers recent groups of retrying jobs; bounded by the number of groups that a broker keeps."""
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[int, FailureGroup]] = {}
 
     def take(self, groups: Sequence[FailureGroup], at: int) -> tuple[FailureGroup, ...]:
-        """Return the groups seen at a time (Unix ms), and behind them those that emptied just before, with none."""
+        """Return the groups at a time (Unix ms), followed by those that became empty recently, with a count of 0."""
         present = {group.id for group in groups}
         kept = {
             id: (seen_at, group)

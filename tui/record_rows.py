@@ -16,7 +16,7 @@ _FAILED: Final = frozenset({JOB_DEAD, JOB_FAILED})
 
 
 def case_rows(cases: Iterable[Case], now: int) -> list[Row]:
-    """Cases, with how urgent they are."""
+    """Return the rows of cases."""
     return [
         Row(
             key=case.id,
@@ -48,7 +48,7 @@ def _urgency_role(urgency: int | None) -> Role:
 
 
 def event_rows(events: Iterable[Event]) -> list[Row]:
-    """Events of the bus, newest first."""
+    """Return the rows of events."""
     return [
         Row(
             key=f"{event.position}:{event.subject}",

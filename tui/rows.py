@@ -1,4 +1,4 @@
-"""Views to rows: what each table says about one thing, in words and roles. Pure."""
+"""Convert views to table rows, with texts and roles. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hms_svc.domain.lifecycle import REASON_GOVERNANCE, State
 from hms_svc.domain.strict_json import JsonValue
 from hms_svc.domain.views import FailureGroup, JobView, QueueView
 from hms_svc.tui import formatting as f
-from hms_svc.tui.payload_words import common_entries, differing_words, payload_words
+from hms_svc.tui.payload_summary import common_entries, differing_summary, payload_summary
 from hms_svc.tui.snapshot import Result
 from hms_svc.tui.text import Cell, Role, Row, cell
 from hms_svc.tui.trend import QueueTrend
@@ -29,21 +29,21 @@ SIGNS: Final[Mapping[State, tuple[str, Role]]] = {
     State.DEAD: ("†", "bad"),
     State.CANCELLED: ("⊘", "dim"),
 }
-"""A sign and a role for each state: readable without colour."""
+"""A sign and a role for each state, so that states are readable without colour."""
 
 MANY: Final = 1_000_000
 STUCK, TROUBLED, BUSY, IDLE = range(4)
 IDLE_KEY: Final = "+idle"
-"""No type: types begin with a letter or a digit."""
+"""Not a type: types begin with a letter or a digit."""
 _FAILED: Final = frozenset({JOB_DEAD, JOB_FAILED})
 
 
 def queue_rows(
     queues: Iterable[QueueView], trends: Mapping[str, QueueTrend], now: int, most: int = MANY
 ) -> list[Row]:
-    """Queues in trouble first, then busy ones, then idle ones, each kind by name.
+    """Return rows of queues: those with problems first, then busy ones, then idle ones, each kind by name.
 
-    Where they are more than `most` the idle ones are one row, whose key names no type.
+    If there are more than `most`, the idle ones are one row, with the key `IDLE_KEY`.
     """
     ranked = sorted(
         queues, key=lambda each: (_rank(each, trends.get(each.type, QueueTrend())), each.type)
@@ -57,7 +57,7 @@ def queue_rows(
 
 
 def trouble_below(rows: Sequence[Row], available: int) -> str:
-    """Return how many rows do not fit, and how many of them stand under a sign; empty where all fit."""
+    """Return how many rows do not fit, and how many of them have a warning; empty if all fit."""
     left = rows[available:]
     troubled = sum(row.cells[0].role in {"bad", "warn"} for row in left)
     if troubled:
@@ -114,8 +114,8 @@ def _queue_note(queue: QueueView) -> str:
         return queue.faults[0]
     if queue.paused:
         why = f": {queue.pause_reason}" if queue.pause_reason else ""
-        doors = " including its intake" if queue.intake_paused else ""
-        return f"paused{doors} by {queue.paused_by or 'somebody'}{why}"
+        intake = " including its intake" if queue.intake_paused else ""
+        return f"paused{intake} by {queue.paused_by or 'somebody'}{why}"
     if _is_unserved(queue):
         return "quiet" if queue.quiet_workers else "no live worker serves it"
     return f"{f.count(queue.counts.scheduled)} scheduled" if queue.counts.scheduled else ""
@@ -126,12 +126,12 @@ def _count(number: int, role: Role = "") -> Cell:
 
 
 def age_cell(at: int | None, now: int) -> Cell:
-    """Return how long ago that was (Unix ms); what is older ranks higher."""
+    """Return the age of a time (Unix ms); older ones rank higher."""
     return Cell("") if at is None else cell(f.age(now - at), rank=-at)
 
 
 def result_rows(results: Iterable[Result]) -> list[Row]:
-    """Return the newest finished jobs."""
+    """Return rows of finished jobs, each job once."""
     return [
         Row(
             key=result.job_id,
@@ -144,11 +144,11 @@ def result_rows(results: Iterable[Result]) -> list[Row]:
                 cell(result.job_id, "dim"),
             ),
         )
-        for result in _once(results)
+        for result in _without_duplicates(results)
     ]
 
 
-def _once(results: Iterable[Result]) -> Iterable[Result]:
+def _without_duplicates(results: Iterable[Result]) -> Iterable[Result]:
     known: set[str] = set()
     for result in results:
         if result.job_id not in known:
@@ -169,7 +169,7 @@ def _state_cell(state: State) -> Cell:
 
 
 def validation_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
-    """Rejected jobs by the validator or rule that rejected it."""
+    """Return rows of rejected jobs by the validator or rule that rejected them."""
     return [
         Row(
             key=group.id,
@@ -194,7 +194,7 @@ def _who(group: FailureGroup) -> str:
 
 
 def failing_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
-    """Return what is failing now and what is dead, by cause."""
+    """Return rows of retrying and dead jobs by cause."""
     return [
         Row(
             key=group.id,
@@ -214,13 +214,13 @@ def failing_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
 
 
 def trouble_first(groups: Iterable[FailureGroup]) -> list[FailureGroup]:
-    """Put what is failing now before what is dead, and that before what was rejected; the newest first."""
+    """Sort groups: retrying before dead before rejected, each by the newest failure first."""
     ranks = {State.RETRYING: 0, State.DEAD: 1}
     return sorted(groups, key=lambda each: (ranks.get(each.state, 2), -each.last_at))
 
 
 def failure_rows(groups: Iterable[FailureGroup], now: int) -> list[Row]:
-    """Every group, what is failing now first, then what is dead."""
+    """Return a row for every group, retrying ones first, then dead ones."""
     return [
         Row(
             key=group.id,
@@ -257,12 +257,12 @@ def cause_text(group: FailureGroup) -> str:
 def job_rows(
     jobs: Sequence[JobView], now: int, live: Collection[str] | None = None, cause: str = ""
 ) -> list[Row]:
-    """Jobs in a list. `live` names the workers that are live, None where that is not known.
+    """Return rows of jobs. `live` names the live workers, None if they are not known.
 
-    Those with the `cause` that the list is about, or all where nothing is said of any, have their payload.
+    Jobs with the `cause` of the list show their payload as detail; so do all jobs if none has a detail.
     """
     shared = common_entries([job for job in jobs if job.cause == cause]) if cause else {}
-    words = [_job_text(job, now, live) for job in jobs]
+    texts = [_job_text(job, now, live) for job in jobs]
     return [
         Row(
             key=job.id,
@@ -273,24 +273,24 @@ def job_rows(
                 cell(f.attempt(job.attempt, job.max_attempts), rank=job.attempt),
                 age_cell(job.enqueued_at, now),
                 *(
-                    (_what_differs(job, now, shared), Cell(""))
-                    if (cause and job.cause == cause) or not any(words)
+                    (_difference_cell(job, now, shared), Cell(""))
+                    if (cause and job.cause == cause) or not any(texts)
                     else (
                         cell(described, "good" if job.case_id else ""),
-                        cell(payload_words(job.data), "dim"),
+                        cell(payload_summary(job.data), "dim"),
                     )
                 ),
                 cell(job.worker, "dim"),
                 cell(job.priority or "", "dim", rank=job.priority or None),
             ),
         )
-        for job, described in zip(jobs, words, strict=True)
+        for job, described in zip(jobs, texts, strict=True)
     ]
 
 
-def _what_differs(job: JobView, now: int, shared: Mapping[str, JsonValue]) -> Cell:
+def _difference_cell(job: JobView, now: int, shared: Mapping[str, JsonValue]) -> Cell:
     due = _due_text(job.due_at, now) if job.state is State.RETRYING else ""
-    return cell("; ".join(part for part in (due, differing_words(job.data, shared)) if part))
+    return cell("; ".join(part for part in (due, differing_summary(job.data, shared)) if part))
 
 
 def _job_text(job: JobView, now: int, live: Collection[str] | None) -> str:
@@ -316,7 +316,7 @@ def _due_text(due_at: int | None, now: int) -> str:
 
 
 def schedule_rows(schedules: Iterable[ScheduleView], now: int) -> list[Row]:
-    """Return schedules, with what became of their last run."""
+    """Return rows of schedules."""
     return [
         Row(
             key=schedule.type,
@@ -334,7 +334,7 @@ def schedule_rows(schedules: Iterable[ScheduleView], now: int) -> list[Row]:
 
 
 def held_rows(jobs: Iterable[JobView], now: int) -> list[Row]:
-    """Jobs that wait for a human."""
+    """Return rows of held jobs."""
     return [
         Row(
             key=job.id,
@@ -343,7 +343,7 @@ def held_rows(jobs: Iterable[JobView], now: int) -> list[Row]:
                 cell(job.type),
                 age_cell(job.started_at or job.enqueued_at, now),
                 cell(f"{job.by}: {job.detail}" if job.by else job.detail, "warn"),
-                cell(payload_words(job.data), "dim"),
+                cell(payload_summary(job.data), "dim"),
             ),
         )
         for job in jobs

@@ -1,4 +1,4 @@
-"""The console from its start to its exit code."""
+"""Run the console."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from hms_svc.tui.launch import Launch
 
 
 def run_console(launch: Launch) -> int:
-    """Show the console until it is left, or take one frame of it; gives the exit code.
+    """Run the console until it is left, or write one frame of it; return the exit code.
 
-    Raises what made it give up, such as an application that cannot be loaded.
+    Raise the error that ended it, such as an application that cannot be loaded.
     """
     app = Console(launch)
     if launch.snapshot is not None:

@@ -1,4 +1,4 @@
-"""Filters that were saved under names, in a file of the data folder."""
+"""Saved filters by name, in a file in the data directory."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _NAME: Final = re.compile(r"[\w.-]{1,40}")
 
 
 class SavedFilters:
-    """Reads the file when it is asked, so that consoles beside each other see what each other saved."""
+    """Reads the file at each access, so that several consoles see each other's filters."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
 
     def all(self) -> dict[str, str]:
-        """Return the filters by name, none where nothing was saved; BadInput for a file that holds none."""
+        """Return the filters by name; raise BadInput if the file is not valid."""
         return (read_file(self._path, dict[str, str]) if self._path is not None else None) or {}
 
     def save(self, name: str, where: str) -> None:
-        """Keep a filter under a name, in the place of an earlier one; BadInput where it cannot be."""
+        """Save a filter under a name, replacing an earlier one; raise BadInput if it cannot be saved."""
         if self._path is None:
             raise BadInput("filters cannot be saved: there is no data directory")
         if not _NAME.fullmatch(name):
@@ -40,7 +40,7 @@ class SavedFilters:
         write_file(self._path, known)
 
     def expand(self, text: str) -> str:
-        """Return the filter that `@NAME` stands for, any other text as it is; BadInput for an unknown name."""
+        """Return the filter of `@NAME`, or any other text unchanged; raise BadInput for an unknown name."""
         if not text.startswith(SIGN):
             return text
         known = self.all()
@@ -49,7 +49,7 @@ class SavedFilters:
         return found
 
     def complete(self, text: str) -> list[str]:
-        """Return the names that a text that begins with @ may grow into."""
+        """Return completions of a text that begins with @."""
         try:
             names = [SIGN + name for name in self.all()]
         except BadInput:
@@ -57,7 +57,7 @@ class SavedFilters:
         return [each for each in names if each.startswith(text) and each != text]
 
     def lines(self) -> list[Line]:
-        """Return a line of each filter; BadInput for a file that holds none."""
+        """Return a line for each filter; raise BadInput if the file is not valid."""
         known = self.all()
         width = max(map(len, known), default=0) + 3
         described = [
@@ -68,5 +68,5 @@ class SavedFilters:
 
     @staticmethod
     def described(known: dict[str, str]) -> str:
-        """Name the filters, for a sentence."""
+        """Return the names of the filters as part of a sentence."""
         return ", ".join(SIGN + name for name in sorted(known)) or "none yet; :save NAME saves one"

@@ -1,4 +1,4 @@
-"""One frame as a snapshot: taken when the screen shows what it has asked for."""
+"""Write one frame as SVG once the screen shows its data."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from hms_svc.tui.snapshot import Snapshot
 
 SETTLE_SECONDS: Final = 1.2
-"""Two looks, so that rates are shown, too."""
+"""Time for two queries, so that rates are shown too."""
 AGAIN_SECONDS: Final = 0.1
-PATIENCE_SECONDS: Final = 10.0
+TIMEOUT_SECONDS: Final = 10.0
 
 
 class ScreenshotWriter:
-    """Waits for the first pictures, saves a frame as SVG, and leaves."""
+    """Waits for the first snapshots, writes a frame as SVG, and exits."""
 
     def __init__(self, console: ConsoleHost, snapshot: SnapshotFile) -> None:
         self._console = console
@@ -28,7 +28,7 @@ class ScreenshotWriter:
         self._began: float | None = None
 
     def changed(self, snapshot: Snapshot) -> None:
-        """Begin with the first picture; without one there is nothing to show."""
+        """Start at the first snapshot; give up if it has no data."""
         if self._began is None:
             self._began = time.monotonic()
             if snapshot.at:
@@ -49,9 +49,9 @@ class ScreenshotWriter:
         console.exit(0)
 
     def _is_asking(self) -> bool:
-        """Return whether what the screen looks at is still under way."""
+        """Return whether the screen still waits for its query."""
         console_screen, snapshot = current_screen(self._console), self._console.store.snapshot
         data_query = console_screen.data_query() if console_screen is not None else None
-        is_late = time.monotonic() - (self._began or 0.0) > PATIENCE_SECONDS
+        is_late = time.monotonic() - (self._began or 0.0) > TIMEOUT_SECONDS
         is_known = data_query is None or snapshot.answer_to(data_query) is not None
         return not is_known and not snapshot.trouble_of(data_query) and not is_late

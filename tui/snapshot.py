@@ -1,4 +1,4 @@
-"""What the console knows at one moment: one frozen value that every widget is drawn from."""
+"""The snapshot: one frozen value with everything that the widgets are drawn from."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ DATABASE: Final = "database"
 
 
 class ScreenQuery(Protocol):
-    """Something that a screen wants looked at, again and again: equal looks ask the same."""
+    """A query of a screen, which the store runs repeatedly; equal values are the same query."""
 
     source: ClassVar[str]
     """Which engine answers: `broker` or `database`."""
 
     @property
     def every_seconds(self) -> float:
-        """Return how old an answer may become before it is asked for again."""
+        """The age at which the answer is refreshed."""
         ...
 
     async def take(self, operations: Operations) -> object:
-        """Ask the operator service. Only the store calls this."""
+        """Run the query on the operator service. Only the store calls this."""
         ...
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """One job that has ended, as its event told it. `key` is the event's id."""
+    """One finished job, from its event. `key` is the id of the event."""
 
     key: str
     at: int
@@ -64,7 +64,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """The answer to a check, and when it was taken (Unix ms)."""
+    """The answer to a query, and when it was read (Unix ms)."""
 
     data_query: ScreenQuery
     answer: object
@@ -72,7 +72,7 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class FullJobSeen(msgspec.Struct, frozen=True):
-    """One job, whole, and why it is as it is; `unread` says why case and audit history are not known."""
+    """One job in full, with the explanation of its state; `unread` is why its case and audit records are not known."""
 
     full_job: FullJob
     why: str
@@ -80,12 +80,11 @@ class FullJobSeen(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """The last good look at everything. `at` (Unix ms) is 0 before the first one.
+    """The last known state of everything. `at` (Unix ms) is 0 before the first read.
 
-    `trouble` says, in words, why the broker told nothing newer, `query_trouble` why the newest look
-    of the screen failed; each is empty where it did not. `causes_at` (Unix ms) is when the failures were
-    read last. `silent_workers` are in the register
-    and not live.
+    `trouble` is why the last read of the broker failed, `query_trouble` why the last query of the
+    screen failed; each is empty if it succeeded. `causes_at` (Unix ms) is when the failures were last read.
+    `silent_workers` are registered but not live.
     """
 
     at: int = 0
@@ -103,13 +102,13 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     health: Health | None = None
     trouble: str = ""
     query_trouble: str = ""
-    is_still: bool = False
+    is_frozen: bool = False
     lease_ms: int = 30_000
     causes_at: int = 0
     seen: Seen | None = None
 
     def answer_to(self, data_query: ScreenQuery | None) -> object | None:
-        """Return what was seen by this look, None where it has not been taken yet."""
+        """Return the answer to this query; None if there is none yet."""
         return (
             self.seen.answer
             if self.seen is not None and self.seen.data_query == data_query
@@ -117,21 +116,21 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def age_of(self, data_query: ScreenQuery | None, now_ms: int) -> int | None:
-        """Return how old the answer to a check is, without one how old the snapshot; None before the first."""
+        """Return the age of the answer to a query, or of the snapshot if there is no query; None before the first."""
         at = self.at
         if data_query is not None and (data_query.source == DATABASE or self.query_trouble):
             at = self.seen.at if self.seen is not None and self.seen.data_query == data_query else 0
         return now_ms - at if at else None
 
     def trouble_of(self, data_query: ScreenQuery | None) -> str:
-        """Return why a screen with this look shows nothing newer; empty where it does."""
+        """Return why a screen with this query has no newer data; empty if there is no error."""
         if data_query is not None and (data_query.source == DATABASE or self.query_trouble):
             return self.query_trouble
         return self.trouble
 
 
 class _EndData(msgspec.Struct):
-    """What an event says of a job's end; all of it may be missing."""
+    """The data of an event about the end of a job; every field may be missing."""
 
     type: str = ""
     duration_ms: int = 0
@@ -145,7 +144,7 @@ _read_data: Final = msgspec.json.Decoder(_EndData).decode
 
 
 def results_of(events: Iterable[Event]) -> list[Result]:
-    """Return the jobs that these events say have ended."""
+    """Return the finished jobs of these events."""
     found = []
     for event in events:
         state = _ENDS.get(event.type)
@@ -162,12 +161,12 @@ def results_of(events: Iterable[Event]) -> list[Result]:
 
 
 def job_type_of(event: Event) -> str:
-    """Return the type of the job that an event tells of, empty where it does not say."""
+    """Return the job type of an event; empty if it has none."""
     return _read_data(event.data).type if event.type.startswith("job.") else ""
 
 
 def is_paused(snapshot: Snapshot, target: Target | None) -> bool:
-    """Return whether all queues of the selection are paused, or its worker does not claim or was asked not to."""
+    """Return whether all queues of the target are paused, or its workers do not claim or were asked not to."""
     if target is not None and target.kind == "worker":
         workers = (*snapshot.workers, *snapshot.silent_workers)
         states = {each.id: each.request.state if each.request else each.state for each in workers}
@@ -179,7 +178,7 @@ def is_paused(snapshot: Snapshot, target: Target | None) -> bool:
 
 
 def types_of(snapshot: Snapshot, target: Target | None) -> tuple[str, ...]:
-    """Return the job types of what is chosen, as far as the snapshot knows them."""
+    """Return the job types of the target, as far as the snapshot has them."""
     if target is None:
         return ()
     if target.kind == "queue":

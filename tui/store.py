@@ -1,4 +1,4 @@
-"""The only reader of the operator service: it looks, keeps the last good snapshot, and heals."""
+"""The store: polls the operator service, keeps the last good snapshot, and recovers from outages."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 BUSY_SECONDS: Final = 1.0
 QUIET_SECONDS: Final = 2.0
-LEAST_SECONDS: Final = 0.8
+MIN_SECONDS: Final = 0.8
 HEALTH_SECONDS: Final = 5.0
 LONGEST_WAIT_SECONDS: Final = 5.0
 REOPEN_SECONDS: Final = 10.0
-"""How often a database that could not be opened is tried again."""
-PATIENCE_SECONDS: Final = 6.0
+"""The time between two attempts to open the database."""
+TIMEOUT_SECONDS: Final = 6.0
 PROBE_SECONDS: Final = 1.0
-"""How long a snapshot waits for a probe of the engines, which may take longer: it then has the last."""
+"""How long a snapshot waits for the health probe of the engines; then it keeps the last result."""
 NEWEST_EVENTS: Final = 100
 KEPT_RESULTS: Final = 200
 Answer = TypeVar("Answer")
@@ -45,7 +45,7 @@ log: Final = logging.getLogger("hms_svc.console")
 
 
 class Store:
-    """Polls while it is wanted, not more often than every 0.8 s; `changed` is called with each new picture."""
+    """Polls at most every 0.8 s; `changed` is called with each new snapshot."""
 
     def __init__(
         self,
@@ -58,25 +58,25 @@ class Store:
         self._changed = changed
         self._give_up = give_up
         self._operations: Operations | None = None
-        self._look: ScreenQuery | None = None
+        self._data_query: ScreenQuery | None = None
         self._wants_failures = True
         self.always_failures = False
         self._wants_results = True
-        self._asked = asyncio.Event()
+        self._wakeup = asyncio.Event()
         self._trends = Trends()
         self._recent_groups = RecentGroups()
         self._durations = Durations()
         self._failed_in_a_row = 0
         self._position = 0
-        self._impatient = False
+        self._is_forced = False
         self._health_due = 0.0
         self._is_replaced = False
-        self._query_runner = QueryRunner(self._asked.set)
+        self._query_runner = QueryRunner(self._wakeup.set)
         self._watch = HealthWatch()
         self._probe: asyncio.Task[tuple[BrokerHealth, DatabaseHealth | None]] | None = None
 
     def operations(self) -> Operations:
-        """Return the operator service; Outage where it could not be opened yet."""
+        """Return the operator service; raise Outage if it is not open."""
         if self._operations is None:
             raise Outage("broker or database cannot be reached; nothing was done")
         return self._operations
@@ -84,23 +84,23 @@ class Store:
     def want(
         self, data_query: ScreenQuery | None, *, failures: bool = False, results: bool = False
     ) -> None:
-        """Return what the screen shows: nothing else is fetched."""
-        self._look, self._wants_results = data_query, results
+        """Set what the screen shows: nothing else is read."""
+        self._data_query, self._wants_results = data_query, results
         self._wants_failures = failures or self.always_failures
-        self.stop_now()
+        self.refresh_now()
 
-    def stop_now(self, *, anew: bool = False) -> None:
-        """Look again at once; `anew` even where the last answer would do."""
-        self._impatient |= anew
-        self._asked.set()
+    def refresh_now(self, *, force: bool = False) -> None:
+        """Poll now instead of waiting; `force` reruns the query of the screen even if its answer is fresh."""
+        self._is_forced |= force
+        self._wakeup.set()
 
-    def stand_still(self, *, still: bool) -> None:
-        """Stop refreshing, or go on."""
-        self._publish(msgspec.structs.replace(self.snapshot, is_still=still))
-        self.stop_now()
+    def set_frozen(self, *, frozen: bool) -> None:
+        """Stop or resume refreshing."""
+        self._publish(msgspec.structs.replace(self.snapshot, is_frozen=frozen))
+        self.refresh_now()
 
     async def run(self) -> None:
-        """Open the operator service as soon as it can be, and look until cancelled."""
+        """Open the operator service, retrying during outages, and poll until cancelled."""
         while True:
             try:
                 await self._open_and_poll(self._launch.operations)
@@ -113,7 +113,7 @@ class Store:
                 return
 
     async def _poll_without_database(self, error: Outage) -> None:
-        """Check what the broker knows, for some seconds: then the database is tried again."""
+        """Poll the broker alone for some seconds; then the database is tried again."""
         self._operations = None
         if self._launch.without_database is None:
             await self._wait_out(error)
@@ -125,20 +125,22 @@ class Store:
 
     async def _wait_out(self, error: Outage) -> None:
         self._operations = None
-        self._note_outage(error)
+        self._publish_outage(error)
         await asyncio.sleep(self._pause())
 
     async def _open_and_poll(self, opened: Opened, *, seconds: float | None = None) -> None:
         async with opened() as operations:
             self._operations = operations
             async with asyncio.TaskGroup() as group:
-                news = group.create_task(self._listen(operations.reads), name="console-news")
+                listener = group.create_task(
+                    self._listen(operations.reads), name="console-listener"
+                )
                 await self._poll(operations, seconds)
-                news.cancel()
+                listener.cancel()
         self._operations = None
 
     async def _poll(self, operations: Operations, seconds: float | None) -> None:
-        """Look until a file is not at its path any more: it has to be opened anew; or for so long."""
+        """Poll for `seconds`, or until a database file was replaced and has to be reopened."""
         self._is_replaced, self._health_due = False, 0.0
         try:
             async with asyncio.timeout(seconds):
@@ -154,38 +156,38 @@ class Store:
     async def _poll_until_replaced(self, operations: Operations) -> None:
         loop = asyncio.get_running_loop()
         while not self._is_replaced:
-            self._asked.clear()
+            self._wakeup.clear()
             started = loop.time()
             before = self.snapshot
-            if not before.is_still:
+            if not before.is_frozen:
                 await self._query_once(operations)
             quiet = before.trends == self.snapshot.trends
             await self._rest(started, QUIET_SECONDS if quiet else BUSY_SECONDS)
 
     async def _rest(self, started: float, seconds: float) -> None:
-        """Sleep until the next check is due, or asked for; never less than the least."""
+        """Wait until the next poll is due or requested, at least `MIN_SECONDS`."""
         loop = asyncio.get_running_loop()
         if self._failed_in_a_row:
             seconds = self._pause()
         try:
             async with asyncio.timeout_at(started + seconds):
-                await self._asked.wait()
+                await self._wakeup.wait()
         except TimeoutError:
             return
-        # A screen that has just been opened waits for its first look: that one goes at once.
-        if self.snapshot.answer_to(self._look) is not None or self._look is None:
-            await asyncio.sleep(max(0.0, started + LEAST_SECONDS - loop.time()))
+        # A screen that was just opened waits for its first answer: run that query at once.
+        if self.snapshot.answer_to(self._data_query) is not None or self._data_query is None:
+            await asyncio.sleep(max(0.0, started + MIN_SECONDS - loop.time()))
 
     def _pause(self) -> float:
         return min(LONGEST_WAIT_SECONDS, 0.5 * 2.0 ** min(self._failed_in_a_row, 6))
 
     async def _query_once(self, operations: Operations) -> None:
-        """Ask for all that is wanted at the same time; what one engine does not tell spoils nothing else."""
-        anew, self._impatient = self._impatient, False
+        """Read everything that is wanted concurrently; the failure of one engine does not affect the rest."""
+        force, self._is_forced = self._is_forced, False
         common, answered, engines = await asyncio.gather(
-            self._patient(lambda: self._common(operations.reads)),
-            self._query_runner.answer(self._look, operations, anew=anew),
-            self._patient(lambda: self._engines(operations.reads)),
+            self._with_timeout(lambda: self._common(operations.reads)),
+            self._query_runner.answer(self._data_query, operations, force=force),
+            self._with_timeout(lambda: self._engines(operations.reads)),
         )
         known = self.snapshot if isinstance(engines, _Failed) else engines
         self._is_replaced = answered.is_replaced or (
@@ -198,30 +200,30 @@ class Store:
         if isinstance(common, _Failed):
             self._is_replaced |= common.is_replaced
             self._health_due = 0.0
-            self._note_trouble(common.words, snapshot, is_outage=common.is_outage)
+            self._publish_trouble(common.reason, snapshot, is_outage=common.is_outage)
             return
         self._failed_in_a_row = 0
-        if not self.snapshot.is_still:  # asked for while this look was on its way
-            self._publish(self._painted(snapshot, common, operations.reads))
+        if not self.snapshot.is_frozen:  # it may have been frozen during this poll
+            self._publish(self._updated(snapshot, common, operations.reads))
 
-    async def _patient(self, work: Callable[[], Awaitable[Answer]]) -> Answer | _Failed:
-        """Return what the work gives, or why it gave nothing in time.
+    async def _with_timeout(self, work: Callable[[], Awaitable[Answer]]) -> Answer | _Failed:
+        """Return the result of the work, or why it failed or timed out.
 
-        It is begun here: a check that is called off before its turn leaves nothing that nobody awaits.
+        The coroutine is created here, so that a cancelled poll leaves none that was never awaited.
         """
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 return await work()
         except HmsError as error:
             return _Failed(str(error), isinstance(error, Replaced))
         except TimeoutError:
-            return _Failed(f"no answer within {PATIENCE_SECONDS:g} s")
+            return _Failed(f"no answer within {TIMEOUT_SECONDS:g} s")
         except Exception as error:
-            log.exception("the console's look failed")
+            log.exception("the console's query failed")
             return _Failed(f"{type(error).__name__}: {error}", is_outage=False)
 
     async def _common(self, reads: Reads) -> _Common:
-        """Ask the broker for what every screen shows, so that it shares round trips."""
+        """Read what every screen shows from the broker, concurrently to save round trips."""
         (live, silent, queues, left_off), failures, events = await asyncio.gather(
             _workers_and_queues(reads),
             _or_none(reads.failures, wanted=self._wants_failures),
@@ -229,8 +231,8 @@ class Store:
         )
         return _Common(live, silent, queues, left_off, failures, events)
 
-    def _painted(self, snapshot: Snapshot, common: _Common, reads: Reads) -> Snapshot:
-        """Return the snapshot with what the broker told."""
+    def _updated(self, snapshot: Snapshot, common: _Common, reads: Reads) -> Snapshot:
+        """Return the snapshot with the broker's data."""
         broker = snapshot.broker
         seen = reads.seen(broker, snapshot.database, common.queues, common.workers, common.silent)
         return msgspec.structs.replace(
@@ -254,7 +256,7 @@ class Store:
         )
 
     async def _engines(self, reads: Reads) -> Snapshot:
-        """Return a snapshot with both engines as they are, or were some seconds ago."""
+        """Return a snapshot with the health of both engines, at most some seconds old."""
         now = asyncio.get_running_loop().time()
         if self._probe is None:
             if now < self._health_due and self.snapshot.broker is not None:
@@ -269,7 +271,7 @@ class Store:
         return msgspec.structs.replace(self.snapshot, broker=broker, database=database)
 
     def _add_results(self, events: Sequence[Event]) -> tuple[Result, ...]:
-        """Put the results of new events before those that are known."""
+        """Prepend the results of new events."""
         new = [event for event in events if event.position > self._position]
         if not new:
             return self.snapshot.results
@@ -281,33 +283,33 @@ class Store:
         return (*results, *self.snapshot.results)[:KEPT_RESULTS]
 
     async def _listen(self, reads: Reads) -> None:
-        """Hurry when something is announced; where listening fails, polling is enough."""
-        heard = 0
+        """Poll at once after a new event; if listening fails, regular polling is enough."""
+        position = 0
         while True:
             try:
-                if await reads.wait_for_event(heard, LONGEST_WAIT_SECONDS):
-                    heard = max(
-                        [heard, *(event.position for event in await reads.newest_events(1))]
+                if await reads.wait_for_event(position, LONGEST_WAIT_SECONDS):
+                    position = max(
+                        [position, *(event.position for event in await reads.newest_events(1))]
                     )
-                    self.stop_now()
-                    await asyncio.sleep(LEAST_SECONDS)
+                    self.refresh_now()
+                    await asyncio.sleep(MIN_SECONDS)
             except HmsError:
                 await asyncio.sleep(LONGEST_WAIT_SECONDS)
 
-    def _note_trouble(self, words: str, snapshot: Snapshot, *, is_outage: bool = True) -> None:
-        """Keep the last good snapshot, with why there is no newer one of the broker."""
+    def _publish_trouble(self, reason: str, snapshot: Snapshot, *, is_outage: bool = True) -> None:
+        """Publish the last good snapshot with the reason why the broker has no newer data."""
         self._failed_in_a_row += 1
         broker, now = snapshot.broker, int(time.time() * 1000)
         if is_outage:
             kind = broker.kind if broker is not None else _kind_in(self._launch.facts.broker)
-            broker = BrokerHealth(kind, False, 0.0, (words,))
+            broker = BrokerHealth(kind, False, 0.0, (reason,))
         health = self._watch.take(HealthInputs(at=now, broker=broker, database=snapshot.database))
         self._publish(
-            msgspec.structs.replace(snapshot, broker=broker, health=health, trouble=plain(words))
+            msgspec.structs.replace(snapshot, broker=broker, health=health, trouble=plain(reason))
         )
 
-    def _note_outage(self, error: Outage) -> None:
-        """Describe an engine that could not be opened; nothing is known of the other one."""
+    def _publish_outage(self, error: Outage) -> None:
+        """Publish an outage of an engine that could not be opened; the other engine is unknown."""
         self._failed_in_a_row += 1
         facts, now = self._launch.facts, int(time.time() * 1000)
         kinds = {"broker": _kind_in(facts.broker), "database": _kind_in(facts.database)}
@@ -325,15 +327,15 @@ class Store:
 
 
 class _Failed(msgspec.Struct, frozen=True):
-    """Why something was not read; `is_outage` where its engine is to blame."""
+    """Why a read failed; `is_outage` if its engine is the reason."""
 
-    words: str
+    reason: str
     is_replaced: bool = False
     is_outage: bool = True
 
 
 class _Common(msgspec.Struct, frozen=True):
-    """What the broker told; None of what was not asked for."""
+    """Data from the broker; None for parts that were not wanted."""
 
     workers: Sequence[WorkerView]
     silent: Sequence[WorkerView]

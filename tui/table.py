@@ -1,4 +1,4 @@
-"""The pure part of a table: which columns are shown how wide, in which order its rows stand, which match."""
+"""The pure part of a table: column widths, the order of rows, and which rows match."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from hms_svc.domain.errors import BadInput
 from hms_svc.tui.text import Cell, Column, Row
 
 MEASURED: Final = 500
-"""Rows that are measured for the width of their columns."""
+"""How many rows are measured for the widths of columns."""
 GOES_EARLY: Final = 2
-"""From this `drop` on a column gives its room to the one that grows most, before a text of that is cut."""
-NARROWEST: Final = 3
-WIDEST: Final = 200
+"""Columns with at least this `drop` are left out before a text of the widest-growing column is cut."""
+MIN_COLUMN_WIDTH: Final = 3
+MAX_WIDTH: Final = 200
 
 
 class TableView(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How a person wants a table: columns left out, widths that are set, and the column that it is sorted by."""
+    """The user's view of a table: hidden columns, fixed widths, and the column that it is sorted by."""
 
     hidden: tuple[str, ...] = ()
     widths: Mapping[str, int] = {}
@@ -29,7 +29,7 @@ class TableView(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Layout:
-    """How wide the columns of a table are: as their texts need, which only grows, so that nothing jumps."""
+    """The widths of the columns of a table: as wide as their texts need, never shrinking, so that nothing jumps."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._columns = columns
@@ -37,7 +37,7 @@ class Layout:
         self._known: tuple[object, list[tuple[int, int]]] = (None, [])
 
     def take(self, rows: Sequence[Row]) -> bool:
-        """Measure rows; tells whether a column needs more than before."""
+        """Measure rows; return whether a column needs more than before."""
         widest = list(self._needs)
         for row in rows[:MEASURED]:
             if row.columns:
@@ -48,11 +48,11 @@ class Layout:
         return before != self._needs
 
     def forget(self) -> None:
-        """Measure anew."""
+        """Forget all measurements."""
         self._needs = (0,) * len(self._columns)
 
     def fit(self, width: int, view: TableView, heads: Mapping[int, int]) -> list[tuple[int, int]]:
-        """Return the columns that fit into `width`, with their widths; `heads` are the widths of titles that are told otherwise."""
+        """Return the columns that fit into `width`, with their widths; `heads` are the widths of changed titles."""
         needs: tuple[int, ...] = ()
         if any(self._needs):
             needs = tuple(max(need, heads.get(index, 0)) for index, need in enumerate(self._needs))
@@ -71,14 +71,14 @@ def fit_columns(
 ) -> list[tuple[int, int]]:
     """Return which columns fit into `width`, and how wide each is: pairs of index and width.
 
-    `needs` are the cells that the texts of each column take; without, room is shared by `grow` alone.
-    A column that may be left out is, where it is empty, or, from a `drop` of 2, where the column that grows most would
-    be cut beside it. What has to be cut gets the room
-    that is left, more of it the more it grows; what nothing needs goes to the column that grows most.
+    `needs` are the widths of the texts of each column; without them, space is shared by `grow` alone.
+    A column with a `drop` is left out if it is empty, or, from a `drop` of 2, if the column that grows most
+    would otherwise be cut. Columns that are too narrow share the remaining space by `grow`; space that no
+    column needs goes to the one that grows most.
     """
     view = view or TableView()
     widths = {
-        index: _least(column, view, needs[index] if needs else None)
+        index: _min_width(column, view, needs[index] if needs else None)
         for index, column in enumerate(columns)
     }
     shown = [
@@ -86,15 +86,15 @@ def fit_columns(
         for index, column in enumerate(columns)
         if index == 0 or (column.name not in view.hidden and not _is_empty(column, index, needs))
     ]
-    while _taken(widths, shown) > width:
+    while _total_width(widths, shown) > width:
         droppable = [index for index in shown if columns[index].drop]
         if not droppable:
             break
         shown.remove(max(droppable, key=lambda index: columns[index].drop))
     if needs:
-        _make_room(columns, widths, shown, width, needs)
+        _drop_early_columns(columns, widths, shown, width, needs)
     free = [index for index in shown if columns[index].name not in view.widths]
-    spare = width - _taken(widths, shown)
+    spare = width - _total_width(widths, shown)
     if needs:
         wanted = {index: max(needs[index], _title_width(columns[index])) for index in free}
         spare -= _fill(widths, wanted, {index: columns[index].grow or 1 for index in free}, spare)
@@ -107,28 +107,28 @@ def fit_columns(
     return [(index, widths[index]) for index in shown]
 
 
-def _make_room(
+def _drop_early_columns(
     columns: Sequence[Column],
     widths: Mapping[int, int],
     shown: list[int],
     width: int,
     needs: Sequence[int],
 ) -> None:
-    """Leave out what may go early while the column that grows most would be cut."""
+    """Drop columns of at least `GOES_EARLY` while the column that grows most would be cut."""
     main = max(shown, key=lambda index: columns[index].grow)
-    while widths[main] + width - _taken(widths, shown) < needs[main]:
+    while widths[main] + width - _total_width(widths, shown) < needs[main]:
         early = [index for index in shown if columns[index].drop >= GOES_EARLY and index != main]
         if not early:
             return
         shown.remove(max(early, key=lambda index: columns[index].drop))
 
 
-def _least(column: Column, view: TableView, need: int | None) -> int:
-    """Return the cells that a column has at least; one of numbers no more than they need."""
+def _min_width(column: Column, view: TableView, need: int | None) -> int:
+    """Return the least width of a column; for numbers no more than they need."""
     width = view.widths.get(column.name, column.width)
     if need is not None and column.align == "right" and column.name not in view.widths:
         width = min(width, max(need, _title_width(column)))
-    return max(NARROWEST, min(width, WIDEST))
+    return max(MIN_COLUMN_WIDTH, min(width, MAX_WIDTH))
 
 
 def _is_empty(column: Column, index: int, needs: Sequence[int]) -> bool:
@@ -139,14 +139,14 @@ def _title_width(column: Column) -> int:
     return cell_len(column.title)
 
 
-def _taken(widths: Mapping[int, int], shown: Sequence[int]) -> int:
+def _total_width(widths: Mapping[int, int], shown: Sequence[int]) -> int:
     return sum(widths[index] for index in shown) + max(0, len(shown) - 1)
 
 
 def _fill(
     widths: dict[int, int], wanted: Mapping[int, int], weights: Mapping[int, int], spare: int
 ) -> int:
-    """Widen what is too narrow for its texts, by weight, as far as there is room; gives what it took."""
+    """Widen columns that are too narrow for their texts, by weight; return how much of `spare` was used."""
     given = 0
     while given < spare:
         short = [index for index in wanted if widths[index] < wanted[index]]
@@ -162,9 +162,9 @@ def _fill(
 
 
 def sort_rows(rows: Sequence[Row], index: int, *, is_reversed: bool) -> list[Row]:
-    """Return the rows in the order of a column: by rank, else by text; empty cells come last.
+    """Return the rows sorted by a column: by rank, else by text; empty cells come last.
 
-    Rows that stand under another one stay there.
+    Rows that belong to another row stay below it.
     """
     heads = [row for row in rows if not row.under]
     below: dict[str, list[Row]] = {}
@@ -184,12 +184,12 @@ def _rank(row: Row, index: int) -> tuple[float, str] | None:
     return (float("-inf"), part.text.strip().casefold()) if part.text.strip() else None
 
 
-def matching(rows: Sequence[Row], columns: Sequence[Column], words: str) -> list[Row]:
-    """Return the rows that have all the words, whatever their case, with those that they stand under.
+def matching(rows: Sequence[Row], columns: Sequence[Column], row_filter: str) -> list[Row]:
+    """Return the rows that contain all words of the filter, ignoring case, with the rows that they belong to.
 
-    `column:word` looks into that column alone; `-word` leaves out rows that have it.
+    `column:word` searches that column only; `-word` excludes rows that contain it.
     """
-    terms = [_term(word, columns) for word in words.casefold().split()]
+    terms = [_term(word, columns) for word in row_filter.casefold().split()]
     if not terms:
         return list(rows)
     found = {row.key for row in rows if all(_has(row, term) for term in terms)}
@@ -198,7 +198,7 @@ def matching(rows: Sequence[Row], columns: Sequence[Column], words: str) -> list
 
 
 _Term = tuple[bool, int | None, str]
-"""Whether the word is wanted, the column that it is looked for in (None: all), and the word."""
+"""Whether the word is wanted, the column that is searched (None: all), and the word."""
 
 
 def _term(word: str, columns: Sequence[Column]) -> _Term:
@@ -215,10 +215,10 @@ def _has(row: Row, term: _Term) -> bool:
     return is_wanted == any(word in part.text.casefold() for part in cells)
 
 
-def asked_of_server(text: str, names: Sequence[str]) -> tuple[dict[str, str], str]:
-    """Return the terms `name:value` or `-name:value` of these names, with their `-`, and the other words.
+def server_terms(text: str, names: Sequence[str]) -> tuple[dict[str, str], str]:
+    """Return the values of the terms `name:value` or `-name:value`, with their `-`, and the other words.
 
-    Raises BadInput for a name that is given twice.
+    Raise BadInput for a name that is given twice.
     """
     asked: dict[str, str] = {}
     left = []

@@ -1,4 +1,4 @@
-"""The terminal, kept for the screen alone: all else that is printed goes to the console's log."""
+"""Reserve the terminal for the screen: everything else that is printed goes to the console's log."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ RESTORE: Final = (
     "\x1b[<u\x1b[?1000l\x1b[?1003l\x1b[?1006l\x1b[?1015l\x1b[?1016l\x1b[?2004l\x1b[?2048l"
     "\x1b[?1004l\x1b[?7h\x1b[?1049l\x1b[?25h\x1b[0m"
 )
-"""Undoes what Textual asks of a terminal: keys, mouse, paste, focus, wrapping, screen, cursor."""
+"""Resets the terminal modes that Textual sets: keys, mouse, paste, focus, wrapping, screen, cursor."""
 _GUARD: Final = 'trap "" HUP INT TERM TTOU; read -r _ || { printf %s "$1"; stty "$2" <&1; }'
 
 
 class Screen(io.TextIOBase):
-    """Writes to the terminal; once that is gone, to nobody, since the running jobs must go on."""
+    """Writes to the terminal; once the terminal is gone, discards output, since running jobs must go on."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._gone = False
 
     def fileno(self) -> int:
-        """Return the terminal's descriptor."""
+        """Return the file descriptor of the terminal."""
         return self._descriptor
 
     def isatty(self) -> bool:
-        """Return that this is a terminal."""
+        """Return True."""
         return True
 
     def write(self, text: str) -> int:
-        """Write all of a text at once."""
+        """Write a whole text, unbuffered."""
         left = memoryview(text.encode("utf-8", "replace"))
         try:
             while left and not self._gone:
@@ -53,10 +53,10 @@ class Screen(io.TextIOBase):
 
 
 class Terminal:
-    """While entered, descriptor 0 is empty and 1 and 2 are the log; the screen has duplicates.
+    """While entered, descriptor 0 is /dev/null, 1 and 2 are the log, and the screen has duplicates.
 
-    Leaving puts all back, also after an error. A process that is killed leaves
-    a small guard behind that makes the terminal usable again.
+    Exiting restores all of them, also after an error. If the process is killed, a small
+    guard process makes the terminal usable again.
     """
 
     def __init__(self, log_path: Path) -> None:
@@ -70,7 +70,7 @@ class Terminal:
 
     @property
     def keys(self) -> int:
-        """The descriptor that keys are read from."""
+        """The file descriptor that keys are read from."""
         return self._kept[0]
 
     def __enter__(self) -> Self:
@@ -95,7 +95,7 @@ class Terminal:
     ) -> None:
         if kind is not None:
             self.screen.write(RESTORE)
-        self._calm()
+        self._restore_attributes()
         _flush()
         for descriptor, kept in enumerate(self._kept):
             os.dup2(kept, descriptor)
@@ -104,20 +104,20 @@ class Terminal:
             self._guard.communicate(b"\n")
 
     def leave_on_signals(self, leave: Callable[[], None]) -> None:
-        """Let the first SIGTERM, SIGINT or SIGHUP, or a terminal that is gone, call `leave`.
+        """Call `leave` on the first SIGTERM, SIGINT or SIGHUP, or when the terminal is lost.
 
         A second SIGTERM or SIGINT ends the process at once. Call it on the running loop.
         """
         self._leave, self._loop = leave, asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            self._loop.add_signal_handler(number, self._begin_to_leave)
+            self._loop.add_signal_handler(number, self._leave_once)
 
     def hang_up(self) -> None:
-        """Hear, on any thread, that the terminal is gone."""
+        """Report that the terminal is lost; callable from any thread."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._begin_to_leave)
+            self._loop.call_soon_threadsafe(self._leave_once)
 
-    def _begin_to_leave(self) -> None:
+    def _leave_once(self) -> None:
         leave, self._leave = self._leave, None
         if leave is None or self._loop is None:
             return
@@ -128,18 +128,18 @@ class Terminal:
 
     def _leave_now(self, *_: object) -> None:
         self.screen.write(RESTORE)
-        self._calm()
+        self._restore_attributes()
         os._exit(EXIT_INTERRUPTED)
 
-    def _calm(self) -> None:
+    def _restore_attributes(self) -> None:
         try:
             termios.tcsetattr(self.keys, termios.TCSANOW, self._attributes)
         except termios.error:
-            return  # it is gone
+            return  # the terminal is gone
 
 
 def has_terminal() -> bool:
-    """Return whether keys can be read and a screen can be shown."""
+    """Return whether stdin and stdout are a terminal."""
     return os.isatty(0) and os.isatty(1)
 
 
@@ -158,15 +158,17 @@ def _open_log(path: Path) -> int:
         log = os.open(path, flags, 0o600)
     except OSError as error:
         raise BadSetting(f"the console's log {path} cannot be written: {error.strerror}") from error
-    # Where no home is known it stands where everybody may put a file of that name.
+    # Without a home directory the path is in a shared place, where another user may have created the file.
     if os.getuid() not in {0, os.fstat(log).st_uid}:
         os.close(log)
-        raise BadSetting(f"the console's log {path} belongs to somebody else: set data_dir")
+        raise BadSetting(
+            f"the console's log {path} belongs to another user: set data_dir to a directory of yours"
+        )
     return log
 
 
 def _start_guard(keys: int, screen: int) -> subprocess.Popen[bytes] | None:
-    """Start a shell that waits for our end, and puts the terminal in order if it came unasked."""
+    """Start a shell that restores the terminal if this process ends without doing so."""
     try:
         asked = subprocess.run(["stty", "-g"], stdin=keys, capture_output=True, check=True)
         return subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What screens are made of: cells and lines of sanitised text with a role. Pure; no markup."""
+"""The parts of screens: cells and lines of sanitised text with a role. Pure; no markup."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ ELLIPSIS: Final = "…"
 
 
 class Cell(msgspec.Struct, frozen=True, gc=False):
-    """A piece of one line. Made by `cell`, so that nothing in it moves the cursor.
+    """A part of one line. Made by `cell`, so that it contains no control characters.
 
-    A table sorts by `rank` where the text does not stand in the order of its values.
+    A table sorts by `rank` if it is set, else by the text.
     """
 
     text: str
@@ -32,10 +32,10 @@ Line: TypeAlias = tuple[Cell, ...]
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of a grid; `key` names the thing it shows, across refreshes.
+    """One row of a grid; `key` identifies what it shows across refreshes.
 
-    `columns` are its own where they are not those of the grid.
-    `under` is the key of the row that it belongs to, and below which it stays.
+    `columns` are set if they differ from those of the grid.
+    `under` is the key of the row that it belongs to and stays below.
     """
 
     key: str
@@ -46,10 +46,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
-    """One column: `width` cells at least, more by its `grow`; highest `drop` goes first, 0 never.
+    """One column: at least `width` cells, more by its `grow`; the highest `drop` is dropped first, 0 never.
 
-    Of a text that is too long the start is shown, or, where it `keeps_end`, the end.
-    A person names it by its title, or by `named` where that says something else.
+    A text that is too long is cut at the end, or, if it `keeps_end`, at the start.
+    Its name is the title, or `named` if that is set.
     """
 
     title: str
@@ -62,22 +62,22 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """What the column is called where it is chosen, sorted or filtered by."""
+        """The name of the column for choosing, sorting and filtering."""
         return self.named or self.title
 
 
 def cell(text: object, role: Role = "", *, rank: float | None = None) -> Cell:
-    """Make a cell of any text, with what would harm a terminal made visible."""
+    """Make a cell of any text, with control characters made visible."""
     return Cell(plain(str(text)), role, rank)
 
 
 def line(*parts: Cell | str) -> Line:
-    """Make a line of cells and of plain words of our own."""
+    """Make a line of cells and plain strings."""
     return tuple(part if isinstance(part, Cell) else cell(part) for part in parts)
 
 
 def fit(text: str, width: int, align: Literal["left", "right"] = "left") -> str:
-    """Return exactly `width` cells: padded, or cut with an ellipsis."""
+    """Pad or cut a text to exactly `width` cells; a cut is marked with an ellipsis."""
     length = cell_len(text)
     if length > width:
         return set_cell_size(text, width - 1) + ELLIPSIS if width > 1 else ELLIPSIS[:width]
@@ -87,14 +87,14 @@ def fit(text: str, width: int, align: Literal["left", "right"] = "left") -> str:
 
 
 def fit_end(text: str, width: int) -> str:
-    """Return exactly `width` cells, of a text that is too long the end: there ids differ."""
+    """Pad a text to exactly `width` cells, or cut its start: ids differ at the end."""
     while cell_len(text) > width:
         text = ELLIPSIS + text[2 if text.startswith(ELLIPSIS) else 1 :]
     return set_cell_size(text, width)
 
 
 def wrap(lines: Iterable[Line], width: int) -> list[Line]:
-    """Break lines that are wider than `width` cells; what follows a break stands under the last cell."""
+    """Wrap lines that are wider than `width` cells; continuation lines are indented to the last cell."""
     return [piece for whole in lines for piece in _wrap_line(whole, max(width, 10))]
 
 
@@ -132,7 +132,7 @@ def _indent_of(whole: Line, width: int) -> int:
 
 
 def _break_at(text: str, start: int, end: int, available: int, *, must: bool) -> tuple[int, int]:
-    """Return where a piece that begins at `start` and has room until `end` stops, and what follows."""
+    """Return where to break a text that fits from `start` to `end`, and where the next piece starts."""
     blank = text.rfind(" ", start, end)
     if blank > start + (end - start) // 2:
         return blank, blank + 1
@@ -142,7 +142,7 @@ def _break_at(text: str, start: int, end: int, available: int, *, must: bool) ->
 
 
 def _fitting(text: str, start: int, available: int) -> int:
-    """Return how far into a text there is room; no wide character is cut in two."""
+    """Return the end of the part that fits; no wide character is cut in two."""
     end = min(len(text), start + available)
     for place in range(start, end):
         available -= cell_len(text[place])
@@ -156,7 +156,7 @@ def _fitting(text: str, start: int, available: int) -> int:
 
 
 def _with_marks(text: str, end: int) -> int:
-    """Keep characters of no width with the one that they stand over."""
+    """Extend the end over combining characters of no width."""
     while end < len(text) and cell_len(text[end]) == 0:
         end += 1
     return end

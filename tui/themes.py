@@ -1,4 +1,4 @@
-"""Themes with one accent each: dark, light, high contrast, and one of the terminal's own colours."""
+"""Themes with one accent each: dark, light, high contrast, and one that uses the terminal's 16 colours."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Final
 
 from textual.theme import Theme
 
-# Background, surface and panel are greys that remain three in 256 colours: those of hardly any saturation
-# go to the palette's 24 greys, all others to its coarse cube.
+# Background, surface and panel are greys that stay distinct in 256 colours: colours of low saturation
+# map to the palette's 24 greys, all others to its coarse colour cube.
 DARK: Final = Theme(
     name="dark",
     primary="#5fafd7",
@@ -82,11 +82,11 @@ SIXTEEN: Final = Theme(
         "input-cursor-text-style": "none",
     },
 )
-"""The terminal's own colours, for one that has sixteen."""
+"""The terminal's own sixteen colours."""
 THEMES: Final = {theme.name: theme for theme in (DARK, LIGHT, CONTRAST, SIXTEEN)}
 
 
 def theme_after(name: str) -> str:
-    """Return the theme that comes after one of this name, after the last the first."""
+    """Return the next theme after a named one; after the last, the first."""
     names = list(THEMES)
     return names[(names.index(name) + 1) % len(names)]

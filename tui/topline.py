@@ -1,4 +1,4 @@
-"""The line at the top of every screen: where this is, what is amiss, how old the snapshot is."""
+"""The top line of every screen: title, engines, problems, workers, and the age of the data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hms_svc.tui.trend import total_rates
 
 FRESH_MS = 4_000
 STALE_MS = 7_000
-LEAST_WIDTH = 80
+MIN_WIDTH = 80
 
 
 def top_line(
@@ -28,9 +28,9 @@ def top_line(
     width: int,
     data_query: ScreenQuery | None = None,
 ) -> tuple[Line, Line]:
-    """Return what stands left and right. `now` is Unix ms; what has no room is left out whole.
+    """Return the left and right part. `now` is Unix ms; parts that do not fit are left out.
 
-    Trouble goes before all else. The age is that of the answer to the screen's own `look`.
+    Problems take precedence. The age is that of the answer to `data_query`.
     """
     right = _age(snapshot, data_query, now)
     available = width - _width(right) - 2
@@ -40,8 +40,8 @@ def top_line(
     for engines in (
         _engines(snapshot, trips=width >= 110),
         _engines(snapshot),
-        _lights(snapshot),
-        _lights(snapshot, away_only=True),
+        _engine_lights(snapshot),
+        _engine_lights(snapshot, away_only=True),
     ):
         left = [*head, *engines, *_first(troubles)]
         more = _width(_more(9, "", width)) if len(troubles) > 1 else 0
@@ -76,8 +76,8 @@ def _engines(snapshot: Snapshot, *, trips: bool = False) -> list[Cell]:
     return parts
 
 
-def _lights(snapshot: Snapshot, *, away_only: bool = False) -> list[Cell]:
-    """Name only an engine that is away, or show that one is: for lines that have no room."""
+def _engine_lights(snapshot: Snapshot, *, away_only: bool = False) -> list[Cell]:
+    """Return short engine states for narrow lines: only unreachable engines are named."""
     engines = [each for each in (snapshot.broker, snapshot.database) if each is not None]
     parts: list[Cell] = []
     for engine in engines:
@@ -93,7 +93,7 @@ def _light(ok: bool) -> Cell:
 
 
 def _troubles(snapshot: Snapshot, now: int) -> Iterator[Cell]:
-    """Return the health, the worst first; else what waits for a person, or that all is well."""
+    """Yield the problems, the worst first, then jobs that need a decision; or that all is well."""
     troubles = snapshot.health.troubles if snapshot.health is not None else ()
     for trouble in troubles:
         yield cell(trouble.summary(now), ROLES[trouble.level])
@@ -111,7 +111,7 @@ def _first(troubles: Sequence[Cell]) -> list[Cell]:
 
 
 def _shortened(left: list[Cell], over: int) -> list[Cell]:
-    """Cut the trouble at the end of the line, so that what counts the others has room."""
+    """Cut the problem at the end of the line, so that the count of the others fits."""
     *before, trouble, gap = left
     width = max(1, cell_len(trouble.text) - over)
     short = trouble.text.replace(" jobs waiting, oldest", " waiting, oldest")
@@ -122,7 +122,7 @@ def _shortened(left: list[Cell], over: int) -> list[Cell]:
 def _fill(
     left: list[Cell], troubles: Sequence[Cell], snapshot: Snapshot, available: int, width: int
 ) -> Iterator[Cell]:
-    """Return the line with what more there is room for, and how many troubles there was none for."""
+    """Yield the line with as many further parts as fit, and the count of problems that do not fit."""
     yield from left
     available -= _width(left)
     rest = list(troubles[1:])
@@ -144,8 +144,8 @@ def _fill(
 
 
 def _more(number: int, role: Role, width: int) -> list[Cell]:
-    """Count the troubles that have no room, with the key that shows them where there is room for it: `+2 H`."""
-    if width < LEAST_WIDTH:
+    """Return the count of problems that do not fit, with the key that shows them: `+2 H`."""
+    if width < MIN_WIDTH:
         return [Cell(f"+{number}  ", role)]
     return [Cell(f"+{number} ", role), cell(sign_of("health"), "key"), Cell("  ")]
 
@@ -155,7 +155,7 @@ def _work(snapshot: Snapshot) -> Iterator[Cell]:
     busy = sum(worker.busy for worker in snapshot.workers)
     shares = f" {busy}/{slots}" if slots else ""
     workers = plural(len(snapshot.workers), "worker") + shares
-    if snapshot.at:  # before that nobody has counted them
+    if snapshot.at:  # before that the count is not known
         yield cell(f"{workers}  ", "" if snapshot.workers else "warn")
     per_second = total_rates(snapshot.trends)
     if per_second is not None:
@@ -171,9 +171,9 @@ def _width(cells: Sequence[Cell]) -> int:
 def _age(snapshot: Snapshot, data_query: ScreenQuery | None, now: int) -> Line:
     age, trouble = snapshot.age_of(data_query, now), snapshot.trouble_of(data_query)
     if age is None:
-        words = "no answer yet" if trouble else "asking" if snapshot.at else "connecting"
-        return (cell(f"{words} ", "bad" if trouble else "dim"),)
-    if snapshot.is_still:
+        text = "no answer yet" if trouble else "asking" if snapshot.at else "connecting"
+        return (cell(f"{text} ", "bad" if trouble else "dim"),)
+    if snapshot.is_frozen:
         return (cell(f"paused, {f.age(age)} old ", "warn"),)
     slack = (
         int(data_query.every_seconds * 1000)

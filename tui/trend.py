@@ -1,4 +1,4 @@
-"""Rates and durations from what successive looks saw. Pure: the time is always given."""
+"""Rates and durations from successive snapshots. Pure: the time is always an argument."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ BARS: Final = 60
 BAR_MS: Final = 1000
 SAMPLES: Final = 200
 ENDED: Final = ("completed", "rejected", "dead")
-"""What workers end: a job that an operator called off is no work that was done."""
+"""The states that count as completed work: a job that an operator cancelled does not."""
 
 
 class QueueTrend(msgspec.Struct, frozen=True, kw_only=True):
-    """How a queue moves. Rates are jobs a second over the last ten seconds, None where unknown.
+    """The trend of a queue. Rates are jobs per second over the last ten seconds, None if unknown.
 
-    `ended` are those that ended in each of the last sixty seconds, `failed_share`
-    the failed among the attempts of the window; `drain_ms` is an estimate.
+    `ended` has the number of jobs that ended in each of the last sixty seconds, `failed_share` is the
+    share of failed attempts in the window; `drain_ms` is an estimate.
     """
 
     come: float | None = None
@@ -34,7 +34,7 @@ class QueueTrend(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """The running counters of a queue at a time (Unix ms)."""
+    """The counters of a queue at a time (Unix ms)."""
 
     at: int
     come: int
@@ -51,7 +51,7 @@ class Trends:
         self._bars: dict[str, deque[tuple[int, int]]] = {}
 
     def take(self, at: int, queues: Iterable[QueueView]) -> dict[str, QueueTrend]:
-        """Take in what was seen at a time (Unix ms), and give the trend of each queue."""
+        """Add the counters at a time (Unix ms), and return the trend of each queue."""
         found = {queue.type: self._trend(at, queue) for queue in queues}
         for gone in self._samples.keys() - found.keys():
             del self._samples[gone], self._bars[gone]
@@ -71,7 +71,7 @@ class Trends:
 
 
 def sample_of(at: int, queue: QueueView) -> Sample:
-    """Return the counters that rates are made of."""
+    """Return the counters that rates are computed from."""
     counters = queue.counters
     return Sample(
         at,
@@ -121,7 +121,7 @@ class Durations:
         self._known: dict[str, deque[int]] = {}
 
     def add(self, type: str, milliseconds: int) -> None:
-        """Take in how long one attempt took."""
+        """Add the duration of one attempt."""
         self._known.setdefault(type, deque(maxlen=SAMPLES)).append(milliseconds)
 
     def p95(self) -> dict[str, int]:
@@ -129,12 +129,12 @@ class Durations:
         return {type: percentile(list(known), 0.95) for type, known in self._known.items()}
 
     def p95_of_all(self) -> int | None:
-        """Return the 95th percentile over all types (ms), None where nothing is known."""
+        """Return the 95th percentile over all types (ms), None if there are no durations."""
         every = [each for known in self._known.values() for each in known]
         return percentile(every, 0.95) if every else None
 
 
 def total_rates(trends: Mapping[str, QueueTrend]) -> float | None:
-    """Return how many jobs a second end over all queues, None where it is not known yet."""
+    """Return the finished jobs per second of all queues, None if it is not known yet."""
     known = [trend.gone for trend in trends.values() if trend.gone is not None]
     return sum(known) if known else None

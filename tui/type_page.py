@@ -1,4 +1,4 @@
-"""One job type told as lines: how it moves, who works on it, what fails, what bounds it. Pure."""
+"""The page of a job type as lines: rates, workers, failures, results, settings and limits. Pure."""
 
 from __future__ import annotations
 
@@ -22,59 +22,55 @@ _COUNTED: Final[tuple[tuple[str, Role], ...]] = (
 
 MOST_ROWS: Final = 20
 MOST_WORDS: Final = 80
-"""Characters of a failure: the page of a job has the rest."""
+"""The characters that are shown of a failure: the page of a job has the rest."""
 
 
-def type_page(full_job: TypeDetail, trend: QueueTrend, now: int) -> PageText:
-    """Describe all that is known of a type. `trend` is how its queue moves, `now` Unix ms."""
-    described = PageBuilder()
-    _describe_queue(described, full_job, trend, now)
-    _describe_groups(described, full_job.groups, now)
-    _describe_workers(described, full_job.workers, now)
-    _describe_newest(described, full_job.newest)
-    described.head("Settings and limits")
-    for name, words in settings_facts(full_job):
-        described.fact(name, words)
-    if full_job.schedule is not None:
-        described.fact("schedule", f"{full_job.schedule.description} ({full_job.schedule.cron})")
-        described.fact("next run", f.moment(full_job.schedule.next_at))
-    return described.build()
+def type_page(detail: TypeDetail, trend: QueueTrend, now: int) -> PageText:
+    """Return the page of a job type. `trend` is the trend of its queue, `now` is Unix ms."""
+    page = PageBuilder()
+    _describe_queue(page, detail, trend, now)
+    _describe_groups(page, detail.groups, now)
+    _describe_workers(page, detail.workers, now)
+    _describe_newest(page, detail.newest)
+    page.head("Settings and limits")
+    for name, text in settings_facts(detail):
+        page.fact(name, text)
+    if detail.schedule is not None:
+        page.fact("schedule", f"{detail.schedule.description} ({detail.schedule.cron})")
+        page.fact("next run", f.moment(detail.schedule.next_at))
+    return page.build()
 
 
-def _describe_queue(
-    described: PageBuilder, full_job: TypeDetail, trend: QueueTrend, now: int
-) -> None:
-    queue, counts, took = full_job.queue, full_job.queue.counts, full_job.took
-    described.fact("type", queue.type, "strong")
-    described.fact("why", full_job.why, "accent")
+def _describe_queue(page: PageBuilder, detail: TypeDetail, trend: QueueTrend, now: int) -> None:
+    queue, counts, took = detail.queue, detail.queue.counts, detail.took
+    page.fact("type", queue.type, "strong")
+    page.fact("why", detail.why, "accent")
     parts = [cell(f"{f.number(counts.queued + counts.intake)} ready")]
     parts += [
         cell(f", {f.number(getattr(counts, name))} {name}", role)
         for name, role in _COUNTED
         if getattr(counts, name)
     ]
-    described.parts("jobs", *parts, link=f"jobs:type:{queue.type}")
+    page.parts("jobs", *parts, link=f"jobs:type:{queue.type}")
     bars = f"  {f.sparkline(trend.ended, 30)}" if any(trend.ended) else ""
     if rates := _rates(trend):
-        described.parts("rate", cell(rates), cell(bars, "accent"))
+        page.parts("rate", cell(rates), cell(bars, "accent"))
     if took is not None:
         shown = zip(("p50", "p95", "p99"), (took.p50, took.p95, took.p99), strict=True)
-        words = ", ".join(f"{name} {f.duration(number)}" for name, number in shown)
-        described.fact("took", f"{words}, of the newest {took.of} completed")
-    for words in full_job.snoozed_texts:
-        described.fact("snoozed", words, "warn")
+        text = ", ".join(f"{name} {f.duration(number)}" for name, number in shown)
+        page.fact("took", f"{text}, of the newest {took.of} completed")
+    for text in detail.snoozed_texts:
+        page.fact("snoozed", text, "warn")
     if queue.oldest_queued_at is not None:
-        described.fact(
-            "oldest", f"enqueued {f.age(now - queue.oldest_queued_at)} ago, still waiting"
-        )
+        page.fact("oldest", f"enqueued {f.age(now - queue.oldest_queued_at)} ago, still waiting")
     if queue.paused:
         why = f": {queue.pause_reason}" if queue.pause_reason else ""
-        since = f" at {f.moment(full_job.paused_at)}" if full_job.paused_at is not None else ""
-        words = f"by {queue.paused_by or 'somebody'}{since}{why}"
-        described.fact("paused", words, "warn")
-        described.fact("not known", full_job.unread and f"when it was paused: {full_job.unread}")
+        since = f" at {f.moment(detail.paused_at)}" if detail.paused_at is not None else ""
+        text = f"by {queue.paused_by or 'somebody'}{since}{why}"
+        page.fact("paused", text, "warn")
+        page.fact("not known", detail.unread and f"when it was paused: {detail.unread}")
     totals = ", ".join(f"{f.number(n)} {name}" for name, n in queue.counters.items() if n)
-    described.fact("totals", totals)
+    page.fact("totals", totals)
 
 
 def _rates(trend: QueueTrend) -> str:
@@ -88,35 +84,35 @@ def _rates(trend: QueueTrend) -> str:
     return ", ".join(parts)
 
 
-def _describe_groups(described: PageBuilder, groups: Iterable[FailureGroup], now: int) -> None:
-    described.head("Failures")
+def _describe_groups(page: PageBuilder, groups: Iterable[FailureGroup], now: int) -> None:
+    page.head("Failures")
     shown = list(groups)
     if not shown:
-        described.add(cell("  nothing is failing, dead or rejected", "dim"))
+        page.add(cell("  nothing is failing, dead or rejected", "dim"))
     for group in trouble_first(shown)[:MOST_ROWS]:
         sign, role = SIGNS[group.state]
         due = group.next_at
         when = f"last {f.age(now - group.last_at):>4}, first {f.age(now - group.first_at):>4} ago  "
         after = "" if due is None else f" (next {f'in {f.age(due - now)}' if due > now else 'due'})"
-        described.add(
+        page.add(
             cell(f"  {sign} {f.count(group.count):>5}  ", role),
             cell(when, "dim"),
             cell(_cut(f"{group.reason}: {cause_text(group)}") + after),
             link=f"jobs:cause:{group.id}",
         )
-    _count_rest(described, len(shown))
+    _count_rest(page, len(shown))
 
 
-def _describe_workers(described: PageBuilder, workers: Iterable[Serving], now: int) -> None:
+def _describe_workers(page: PageBuilder, workers: Iterable[Serving], now: int) -> None:
     shown = list(workers)
     live = [each for each in shown if not each.is_silent]
     running, most = sum(each.running for each in shown), sum(each.most for each in live)
-    described.head("Workers", f"{len(live)} live, {running} of {plural(most, 'slot')} run its jobs")
+    page.head("Workers", f"{len(live)} live, {running} of {plural(most, 'slot')} run its jobs")
     if not shown:
-        described.add(cell("  no live worker serves it", "warn"))
+        page.add(cell("  no live worker serves it", "warn"))
     for each in shown[:MOST_ROWS]:
         seen = f"seen {f.age(now - each.last_seen_at)} ago"
-        described.add(
+        page.add(
             cell(f"  {each.worker}  ", "bad" if each.is_silent else ""),
             cell(f"{each.running} of {each.most} run its jobs, {each.busy} of {each.slots} busy"),
             cell(
@@ -125,32 +121,32 @@ def _describe_workers(described: PageBuilder, workers: Iterable[Serving], now: i
             ),
             link=f"jobs:state:processing worker:{each.worker}",
         )
-    _count_rest(described, len(shown))
+    _count_rest(page, len(shown))
 
 
-def _describe_newest(described: PageBuilder, jobs: Iterable[JobView]) -> None:
-    described.head("Newest results")
+def _describe_newest(page: PageBuilder, jobs: Iterable[JobView]) -> None:
+    page.head("Newest results")
     shown = list(jobs)
     if not shown:
-        described.add(cell("  none yet", "dim"))
+        page.add(cell("  none yet", "dim"))
     for job in shown:
         sign, role = SIGNS[job.state]
         began, ended = job.started_at, job.finished_at
         took = f.duration(ended - began) if began is not None and ended is not None else ""
-        words = f"{job.reason}: {job.detail or job.failure}" if job.reason else job.case_id or ""
-        described.add(
+        text = f"{job.reason}: {job.detail or job.failure}" if job.reason else job.case_id or ""
+        page.add(
             cell(f"  {f.clock(ended) if ended is not None else ''}  ", "dim"),
             cell(f"{sign} {job.state.value.ljust(9)} ", role),
             cell(f"{took:>9}  "),
-            cell(_cut(words.rstrip(": "))),
+            cell(_cut(text.rstrip(": "))),
             link=f"job:{job.id}",
         )
 
 
-def _count_rest(described: PageBuilder, number: int) -> None:
+def _count_rest(page: PageBuilder, number: int) -> None:
     if number > MOST_ROWS:
-        described.add(cell(f"  and {f.number(number - MOST_ROWS)} more", "dim"))
+        page.add(cell(f"  and {f.number(number - MOST_ROWS)} more", "dim"))
 
 
-def _cut(words: str) -> str:
-    return words if len(words) <= MOST_WORDS else words[: MOST_WORDS - 1] + "…"
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST_WORDS else text[: MOST_WORDS - 1] + "…"

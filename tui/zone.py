@@ -1,4 +1,4 @@
-"""Times in the zone of the reader, or in UTC."""
+"""Show times in the local time zone, or in UTC."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from hms_svc.tui.host import ConsoleHost
 
 
-def toggle_zone(console: ConsoleHost, target: Target | None, words: str) -> None:
-    """Show times in UTC, or in the zone of the settings or the machine again."""
+def toggle_zone(console: ConsoleHost, target: Target | None, argument: str) -> None:
+    """Switch between UTC and the time zone of the settings or the machine."""
     ZONE.is_utc = not ZONE.is_utc
-    console.say(f"times in {f.zone_name(console.now_ms())}")
+    console.show_notice(f"times in {f.zone_name(console.now_ms())}")
     if (screen := current_screen(console)) is not None:
         screen.draw(console.store.snapshot)

@@ -1,4 +1,4 @@
-"""A city at one moment: what the pictures of the console are drawn from."""
+"""The snapshot of a city that the pictures of the console are drawn from."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from hms_svc.ports.inspection import BrokerHealth
 from hms_svc.ports.stores import DatabaseHealth
 from hms_svc.tui.audit_rows import fold
 from hms_svc.tui.queries import (
+    AuditPage,
     AuditRowsQuery,
-    AuditSeen,
     CasePage,
     CaseQuery,
     CasesQuery,
@@ -105,13 +105,13 @@ WORKERS: Final = (
 )  # fmt: skip
 
 
-def group(number: int, state: State, type: str, **told: object) -> FailureGroup:
+def group(number: int, state: State, type: str, **fields: object) -> FailureGroup:
     known: dict[str, object] = {
         "reason": "error", "by": "", "error": "", "pattern": "", "count": 1,
         "first_at": NOW - 55 * MINUTE, "last_at": NOW - number * 9_000, "newest_detail": "",
         "newest_id": job_id(number), "recent": tuple((number * 5 + slot * 3) % 11 for slot in range(12)),
     }  # fmt: skip
-    return FailureGroup(id=f"{number:012x}", state=state, type=type, **(known | told))  # type: ignore[arg-type]
+    return FailureGroup(id=f"{number:012x}", state=state, type=type, **(known | fields))  # type: ignore[arg-type]
 
 
 FAILURES: Final = (
@@ -136,11 +136,11 @@ FAILURES: Final = (
 )  # fmt: skip
 
 
-def result(number: int, state: State, type: str, **told: object) -> Result:
+def result(number: int, state: State, type: str, **fields: object) -> Result:
     known: dict[str, object] = {"duration_ms": 3 + number * 7 % 90}
     return Result(
         key=f"event-{number}", at=NOW - number * 700, job_id=job_id(100 + number), type=type,
-        state=state, **(known | told),  # type: ignore[arg-type]
+        state=state, **(known | fields),  # type: ignore[arg-type]
     )  # fmt: skip
 
 
@@ -159,12 +159,12 @@ RESULTS: Final = tuple(
 )  # fmt: skip
 
 
-def view(number: int, state: State, type: str = "pothole.report", **told: object) -> JobView:
+def view(number: int, state: State, type: str = "pothole.report", **fields: object) -> JobView:
     known: dict[str, object] = {
         "attempt": 1, "enqueued_at": NOW - number * 31_000, "reason": "", "by": "", "detail": "",
         "data": b'{"user_id":"usr-9","lat":38.9,"lon":-77.03}', "max_attempts": 5,
     }  # fmt: skip
-    return JobView(id=job_id(number), type=type, state=state, **(known | told))  # type: ignore[arg-type]
+    return JobView(id=job_id(number), type=type, state=state, **(known | fields))  # type: ignore[arg-type]
 
 
 JOBS: Final = (
@@ -280,7 +280,7 @@ ANSWERS: Final[dict[type, object]] = {
     CasesQuery: CasePage((CASE,), None),
     CaseQuery: CASE,
     EventsQuery: EVENTS,
-    AuditRowsQuery: AuditSeen(tuple(fold(AUDIT)), True),
+    AuditRowsQuery: AuditPage(tuple(fold(AUDIT)), True),
 }
 BROKER: Final = BrokerHealth("redis", True, 0.7)
 DATABASE: Final = DatabaseHealth("postgresql", True)
@@ -289,7 +289,7 @@ DATABASE: Final = DatabaseHealth("postgresql", True)
 def health_of(
     broker: BrokerHealth = BROKER, database: DatabaseHealth = DATABASE, *, is_city: bool = True
 ) -> Health:
-    """What the operator service says of the city, or of an installation with nothing in it."""
+    """Return the health of the city, or of an empty installation."""
     seen = HealthInputs(at=NOW - 400, broker=broker, database=database)
     if broker.ok:
         queues, workers = (QUEUES, WORKERS) if is_city else ((), ())

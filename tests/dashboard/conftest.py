@@ -1,4 +1,4 @@
-"""Consoles over the real operator service, each in a folder of its own."""
+"""Consoles over the real operator service, each in its own folder."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tests.support.console import drive_console
 
 
 class ConsoleMaker(Protocol):
-    """Opens a console; its arguments are those of `seat`."""
+    """Opens a console; takes the arguments of `drive_console`."""
 
     def __call__(self, **options: Any) -> Any:
-        """Return the context in which it is open."""
+        """Return the context manager that opens it."""
         ...
 
 
@@ -31,14 +31,14 @@ def times_in_utc() -> Iterator[None]:
 
 
 @pytest.fixture
-def fast_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a console look as often as a test wants it to."""
-    monkeypatch.setattr(hms_svc.tui.store, "LEAST_SECONDS", 0.01)
+def fast_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a console poll as often as a test wants."""
+    monkeypatch.setattr(hms_svc.tui.store, "MIN_SECONDS", 0.01)
 
 
 @pytest.fixture
-def open_console(tmp_path: Path, fast_looks: None) -> ConsoleMaker:
-    """Opens a console on the embedded engines in the test's folder."""
+def open_console(tmp_path: Path, fast_polls: None) -> ConsoleMaker:
+    """Open a console on the embedded engines in the test's folder."""
 
     def open_driven(*, app: tuple[str, ...] = (), actor: str = "ann", **options: Any) -> Any:
         return drive_console({"data_dir": str(tmp_path), "app": app, "actor": actor}, **options)

@@ -1,4 +1,4 @@
-"""Text that would take a terminal over, and an application that says it wherever it can."""
+"""Text that would take over a terminal, and an application that writes it wherever it can."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OTHERS: Final = (
 )  # fmt: skip
 HOSTILE: Final = " ".join((*TAKEOVERS, *OTHERS))
 NAME: Final = TAKEOVERS[1] + "[/]\u202e" + TAKEOVERS[6]
-"""A short one, for what has a bound."""
+"""A short hostile text, for fields of limited length."""
 HARMFUL: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
 )
@@ -36,39 +36,39 @@ Failure: Final = type(f"Boom{NAME}", (Exception,), {})
 app: Final = Registry()
 
 
-def say_no(payload: Any) -> None:
-    """Refuse with words of the worst kind."""
+def refuse_all(payload: Any) -> None:
+    """Refuse with a hostile message."""
     raise ValidationFailed(HOSTILE, validator=NAME)
 
 
-@app.job("evil.reject", validators=[say_no])
+@app.job("evil.reject", validators=[refuse_all])
 async def refuse(job: RunningJob) -> None:
     """Never called."""
 
 
 @app.job("evil.fail")
 async def fail(job: RunningJob) -> None:
-    """Print, and raise an error of an odd name."""
+    """Print hostile text, and raise an error with a hostile name."""
     print(HOSTILE)
     raise Failure(HOSTILE)
 
 
 @app.job("evil.case")
 async def open_case(job: RunningJob) -> dict[str, str]:
-    """Open a case of somebody with an odd name."""
+    """Open a case of a user with a hostile name."""
     await aio.dao.insert_case({"user_id": NAME, "note": HOSTILE}, kind=NAME)
-    return {"said": HOSTILE}
+    return {"text": HOSTILE}
 
 
 @app.job("evil.slow")
 async def report(job: RunningJob) -> None:
-    """Describe progress, and stay in progress."""
+    """Report hostile progress, and keep running."""
     job.progress(0.5, HOSTILE)
     await asyncio.Event().wait()
 
 
 async def fill(one: ConsoleDriver) -> None:
-    """Fill a console's engines with hostile jobs of every end, notes, reasons and workers."""
+    """Fill a console's engines with hostile jobs in every end state, notes, reasons and workers."""
     data = {"text": HOSTILE, NAME: [NAME]}
     for type in ("evil.reject", "evil.fail", "evil.case", "evil.slow"):
         await one.enqueue(type, data, max_attempts=1, meta={"by": NAME})
@@ -86,5 +86,5 @@ async def fill(one: ConsoleDriver) -> None:
 
 
 def harm_in(strips: list[Strip]) -> list[str]:
-    """Return the lines of a screen that hold what a terminal would obey."""
+    """Return the lines of a screen that contain control characters."""
     return [repr(strip.text) for strip in strips if HARMFUL.search(strip.text)]

@@ -1,4 +1,4 @@
-"""A tiny application on a `Terminal`, whose keys make it end in every way there is."""
+"""A small application on a `Terminal`, whose keys end it in every possible way."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from hms_svc.tui.terminal import Terminal
 
 
 class Noisy(App[None]):
-    """Makes noise on descriptors 1 and 2, by itself and by a child, then says READY."""
+    """Writes to descriptors 1 and 2, by itself and by a child process, then shows READY."""
 
     def __init__(self, terminal: Terminal) -> None:
         super().__init__(driver_class=driver_for(terminal))
         self.terminal = terminal
 
     def compose(self) -> ComposeResult:
-        yield Static("", id="words")
+        yield Static("", id="message")
 
     def on_mount(self) -> None:
-        self.terminal.leave_on_signals(lambda: self.say("LEAVING"))
+        self.terminal.leave_on_signals(lambda: self.show_message("LEAVING"))
         os.write(1, b"noise-1\n")
         os.write(2, b"noise-2\n")
         subprocess.run(["sh", "-c", "echo noise-3; echo noise-4 >&2; cat"], check=True)
-        self.say("READY")
+        self.show_message("READY")
 
-    def say(self, words: str) -> None:
-        os.write(1, words.encode() + b"\n")
-        self.query_one("#words", Static).update(words)
-        if words == "LEAVING" and "--stay" not in sys.argv:
+    def show_message(self, message: str) -> None:
+        os.write(1, message.encode() + b"\n")
+        self.query_one("#message", Static).update(message)
+        if message == "LEAVING" and "--stay" not in sys.argv:
             self.exit()
 
     def key_q(self) -> None:

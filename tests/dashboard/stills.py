@@ -1,4 +1,4 @@
-"""The console over a snapshot that stands still, and the files that its frames are held against."""
+"""The console over a fixed snapshot, and the picture files that its frames are compared with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hms_svc.operations.service import Operations
 from hms_svc.tui.app import Console
 from hms_svc.tui.launch import Facts, Launch
 from hms_svc.tui.queries import JobQuery, JobsQuery
-from hms_svc.tui.screens.previewed import Previewed
+from hms_svc.tui.screens.previewed import PreviewedScreen
 from hms_svc.tui.snapshot import ScreenQuery, Seen, Snapshot
 from hms_svc.tui.store import Store
 from tests.dashboard.city import ANSWERS, DEAD_JOB, JOBS, NOW
@@ -33,14 +33,14 @@ FACTS = Facts(
 
 
 def nothing() -> AbstractAsyncContextManager[Operations]:
-    raise AssertionError("a still asks nobody")
+    raise AssertionError("a still opens no operator service")
 
 
 class StillReads:
-    """Knows the jobs of the snapshot; of one that it does not know, what the dead one is like."""
+    """Reads the jobs of the snapshot; for an unknown id it returns the dead job."""
 
     async def explained(self, job_id: str) -> tuple[JobDetail, str]:
-        """Return a job, and why it is so where it is the dead one."""
+        """Return a job, and for the dead one its explanation."""
         view = next((job for job in JOBS if job.id == job_id), DEAD_JOB.view)
         if view.state is State.DEAD:
             return DEAD_JOB, ANSWERS[JobQuery].why  # type: ignore[attr-defined]  # a FullJobSeen
@@ -48,13 +48,13 @@ class StillReads:
 
 
 class StillOperations:
-    """What a preview asks."""
+    """The part of the operator service that previews use."""
 
     reads = StillReads()
 
 
 class StillStore(Store):
-    """Shows one snapshot, whatever is wanted."""
+    """Always shows one snapshot."""
 
     def operations(self) -> Operations:
         return cast("Operations", StillOperations())
@@ -64,13 +64,17 @@ class StillStore(Store):
         self.snapshot = snapshot
 
     def want(
-        self, look: ScreenQuery | None, *, failures: bool = False, results: bool = False
+        self, data_query: ScreenQuery | None, *, failures: bool = False, results: bool = False
     ) -> None:
-        answer = ANSWERS.get(type(look))
-        if isinstance(look, JobsQuery):
-            where = parse_filter(look.where)
+        answer = ANSWERS.get(type(data_query))
+        if isinstance(data_query, JobsQuery):
+            where = parse_filter(data_query.where)
             answer = JobPage(tuple(job for job in JOBS if where.matches(job, NOW)), None)
-        seen = Seen(look, answer, NOW) if look is not None and self.snapshot.queues else None
+        seen = (
+            Seen(data_query, answer, NOW)
+            if data_query is not None and self.snapshot.queues
+            else None
+        )
         self.snapshot = msgspec.structs.replace(self.snapshot, seen=seen)
 
     async def run(self) -> None:
@@ -78,7 +82,7 @@ class StillStore(Store):
 
 
 class Still(Console):
-    """A console whose clock stands."""
+    """A console with a fixed clock."""
 
     def __init__(self, snapshot: Snapshot, *, theme: str = "dark", facts: Facts = FACTS) -> None:
         super().__init__(Launch(operations=nothing, facts=facts, theme=theme))
@@ -93,22 +97,20 @@ async def keys(pilot: Pilot[int], *names: str) -> None:
     for name in names:
         await pilot.press(name)
         await pilot.pause()
-    while isinstance(pilot.app.screen, Previewed) and pilot.app.screen.is_reading:
+    while isinstance(pilot.app.screen, PreviewedScreen) and pilot.app.screen.is_reading:
         await pilot.pause(0.01)
     await pilot.pause()
 
 
 def check_picture(console: Console, name: str) -> None:
-    """Hold the frame against the file of this name; with HMS_SVC_TEST_REDRAW=1 write it instead."""
+    """Compare the frame with the picture of this name; with HMS_SVC_TEST_REDRAW=1 write the picture."""
     drawn = console.export_screenshot(title="hms-svc")
     file = PICTURES / f"{name}.svg"
     if os.environ.get(REDRAW):
         PICTURES.mkdir(exist_ok=True)
         file.write_text(drawn)
-    assert file.exists(), f"{file} is missing: run once with {REDRAW}=1, and look at it"
+    assert file.exists(), f"{file} is missing: run once with {REDRAW}=1, and check the picture"
     if drawn != file.read_text():
         wrong = file.with_suffix(".wrong.svg")
         wrong.write_text(drawn)
-        raise AssertionError(
-            f"{file.name} looks different now: see {wrong}, or run with {REDRAW}=1"
-        )
+        raise AssertionError(f"{file.name} has changed: see {wrong}, or run with {REDRAW}=1")

@@ -1,4 +1,4 @@
-"""The table of commands against what there really is: keys, help, verbs, doers and the audit log."""
+"""The table of commands compared with the real keys, help, command line, handlers and audit log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hms_svc.domain.schedule import read_schedule, tick_id
 from hms_svc.domain.views import QueueCounts
 from hms_svc.operations.action_table import AUDITED
 from hms_svc.ports.broker import WorkerRegistration
-from hms_svc.tui.action_runner import _DOERS, ACTS, WORKER_REQUESTS
+from hms_svc.tui.action_runner import _HANDLERS, ACTS, WORKER_REQUESTS
 from hms_svc.tui.app import _FUNCTIONS, Console
 from hms_svc.tui.commands import BY_NAME, TABLE, Command, Kind, Target, fits
 from hms_svc.tui.help import help_lines
@@ -35,12 +35,12 @@ DRAFTED: Final = {"enqueue", "edit"}
 TWINS: Final = ({"pause", "resume"}, {"quiet", "resume-worker"})
 
 
-def verb_exists(words: list[str]) -> bool:
-    """Walk the real command line along these words, up to the first that is no command's."""
+def verb_exists(arguments: list[str]) -> bool:
+    """Return whether the command line has the command that these arguments begin with."""
     group: Any = get_command(make_app())
     context = click.Context(group, info_name="hms-svc")
-    for word in words:
-        group = group.get_command(context, word)
+    for argument in arguments:
+        group = group.get_command(context, argument)
         if group is None:
             return False
         if not hasattr(group, "list_commands"):
@@ -49,29 +49,29 @@ def verb_exists(words: list[str]) -> bool:
 
 
 @pytest.mark.parametrize("command", [each for each in TABLE if each.cli], ids=lambda c: c.name)
-def test_its_command_line_is_a_real_one(command: Command) -> None:
+def test_every_command_line_exists(command: Command) -> None:
     for cli in (command.cli, *command.cli_of.values()):
-        program, *words = cli.split()
+        program, *arguments = cli.split()
         assert program == "hms-svc"
-        assert verb_exists(words), f"{cli} is no command"
+        assert verb_exists(arguments), f"{cli} is no command"
 
 
-def test_a_verb_that_is_none_is_told_from_a_real_one() -> None:
+def test_an_unknown_verb_is_recognised() -> None:
     assert not verb_exists(["jobs", "revive", "ID"])
     assert not verb_exists(["jobs"])
 
 
-def test_every_one_has_a_title_and_a_help_line() -> None:
-    told = "\n".join("".join(part.text for part in each) for each in help_lines(None))
+def test_every_command_has_a_title_and_a_help_line() -> None:
+    help_text = "\n".join("".join(part.text for part in each) for each in help_lines(None))
     for command in TABLE:
         assert command.title, command.name
         assert command.help, command.name
-        assert command.title in told
-        assert command.help in told
+        assert command.title in help_text
+        assert command.help in help_text
 
 
 @pytest.mark.parametrize("kind", [None, *get_args(Kind)])
-def test_no_key_means_two_things_for_a_choice(kind: Kind | None) -> None:
+def test_no_key_has_two_commands_for_the_same_target(kind: Kind | None) -> None:
     target = None if kind is None else Target(kind=kind, ids=("x",))
     taken: dict[str, str] = {}
     for command in TABLE:
@@ -80,13 +80,13 @@ def test_no_key_means_two_things_for_a_choice(kind: Kind | None) -> None:
             assert len(both) == 1 or both in TWINS
 
 
-def test_every_one_is_done_by_somebody() -> None:
+def test_every_command_has_a_handler() -> None:
     lost = [
         command.name
         for command in TABLE
         if not (
             (command.group == "go" and command.name.removeprefix("go-") in SCREENS)
-            or command.name in (ACTS.keys() | _DOERS.keys() | WORKER_REQUESTS.keys() | DRAFTED)
+            or command.name in (ACTS.keys() | _HANDLERS.keys() | WORKER_REQUESTS.keys() | DRAFTED)
             or command.name in _FUNCTIONS
             or hasattr(Console, f"_run_{command.name.replace('-', '_')}")
         )
@@ -94,7 +94,7 @@ def test_every_one_is_done_by_somebody() -> None:
     assert lost == []
 
 
-def test_every_one_that_changes_something_has_a_verb_and_an_action() -> None:
+def test_every_command_that_changes_something_has_a_verb_and_an_audit_action() -> None:
     names = {"close-case": "close", "reopen-case": "reopen", "run-now": "enqueue"}
     declared = {names.get(each.name, each.name): each.audit for each in CHANGING}
     assert declared == {name: AUDITED[name] for name in AUDITED if name not in CLI_ONLY}
@@ -104,8 +104,8 @@ def test_every_one_that_changes_something_has_a_verb_and_an_action() -> None:
     assert [command.name for command in CHANGING if not command.cli] == []
 
 
-def test_a_doer_belongs_to_a_command_that_is_declared_as_changing() -> None:
-    assert {*ACTS, *_DOERS, *WORKER_REQUESTS, *DRAFTED} == {command.name for command in CHANGING}
+def test_every_handler_belongs_to_a_command_that_is_declared_as_changing() -> None:
+    assert {*ACTS, *_HANDLERS, *WORKER_REQUESTS, *DRAFTED} == {command.name for command in CHANGING}
 
 
 Targets = Callable[[ConsoleDriver], Awaitable[Target | None]]
@@ -141,7 +141,7 @@ async def nothing(one: ConsoleDriver) -> None:
     return None
 
 
-CHOICES: Final[dict[str, Targets]] = {
+TARGETS: Final[dict[str, Targets]] = {
     "cancel": job_in("held"), "undo": nothing, "approve": job_in("held"), "enqueue": nothing,
     "retry": job_in("rejected"), "edit": job_in("rejected"), "discard": job_in("rejected"),
     "deny": job_in("held"), "pause": the_queue, "resume": the_queue, "purge": the_queue,
@@ -149,7 +149,7 @@ CHOICES: Final[dict[str, Targets]] = {
     "run-now": the_schedule,
     "close-case": the_case, "reopen-case": the_case,
 }  # fmt: skip
-"""What each is done to, in an order in which all of them can be done."""
+"""The target of each command, in an order in which all of them can be run."""
 HELD: Final = {
     **POTHOLE, "lat": 38.5, "photo": "https://photos.example.org/1.jpg", "needs_road_closure": True,
 }  # fmt: skip
@@ -157,7 +157,7 @@ HELD: Final = {
 
 @asynccontextmanager
 async def prepared(open_console: ConsoleMaker) -> AsyncIterator[None]:
-    """Have one case, three held, three rejected and one queued job in the folder."""
+    """Prepare one case, three held, three rejected and one queued job."""
     async with open_console(works=True, types=["pothole.report"]) as one:
         await keep_a_schedule(one)
         await one.enqueue("pothole.report", POTHOLE)
@@ -173,7 +173,7 @@ async def prepared(open_console: ConsoleMaker) -> AsyncIterator[None]:
 
 
 async def keep_a_schedule(one: ConsoleDriver) -> None:
-    """Show a worker that keeps one, with the job of its next tick."""
+    """Register a worker with a schedule, and its next job."""
     operations = await one.operations()
     now = operations.reads.now_ms()
     tick = read_schedule(DAILY).next_after(now)
@@ -193,8 +193,8 @@ def counts(one: ConsoleDriver) -> dict[str, int]:
 
 
 async def run(one: ConsoleDriver, name: str) -> str:
-    """Run a command, accept it to all it asks, and give what it said in the end."""
-    target = await CHOICES[name](one)
+    """Run a command, confirm all its dialogs, and return the final notice."""
+    target = await TARGETS[name](one)
     console = one.console
     console.notice = ()
     console.run_command(name, target)
@@ -208,32 +208,32 @@ async def run(one: ConsoleDriver, name: str) -> str:
                 editors = screen.query(TextArea)
                 console.simulate_key("ctrl+s" if editors else "enter")
             return False
-        said = bool(console.notice) and "counting" not in console.notice[0].text
-        return said and screen is current_screen(console)
+        has_notice = bool(console.notice) and "counting" not in console.notice[0].text
+        return has_notice and screen is current_screen(console)
 
     await one.until(f"{name} is done", ended)
     notice: Line = console.notice
     return "".join(part.text for part in notice)
 
 
-async def test_run_at_the_console_every_one_leaves_its_action_in_the_audit_log(
+async def test_every_command_records_its_action_in_the_audit_log(
     open_console: ConsoleMaker,
 ) -> None:
-    assert CHOICES.keys() == {command.name for command in CHANGING}
+    assert TARGETS.keys() == {command.name for command in CHANGING}
     async with prepared(open_console), open_console() as one:
         left: dict[str, tuple[str, set[str]]] = {}
         known = len(await one.audit())
-        for name in CHOICES:
-            said = await run(one, name)
+        for name in TARGETS:
+            notice = await run(one, name)
             rows = await one.audit()
-            left[name] = said, {row.action for row in rows[: len(rows) - known]}
+            left[name] = notice, {row.action for row in rows[: len(rows) - known]}
             known = len(rows)
         assert {name: actions for name, (_, actions) in left.items()} == {
-            name: {BY_NAME[name].audit} for name in CHOICES
+            name: {BY_NAME[name].audit} for name in TARGETS
         }, left
 
 
-async def test_read_only_every_one_is_refused_and_leaves_nothing(
+async def test_a_read_only_console_refuses_every_command_and_records_nothing(
     open_console: ConsoleMaker,
 ) -> None:
     async with prepared(open_console), open_console(read_only=True) as one:
@@ -245,7 +245,7 @@ async def test_read_only_every_one_is_refused_and_leaves_nothing(
             return [await one.jobs(), await one.audit(), cases, paused]
 
         before = await all_there_is()
-        said = {name: await run(one, name) for name in CHOICES}
-        allowed = {name: words for name, words in said.items() if not words.startswith("refused: ")}
+        notices = {name: await run(one, name) for name in TARGETS}
+        allowed = {name: text for name, text in notices.items() if not text.startswith("refused: ")}
         assert allowed == {}
         assert await all_there_is() == before

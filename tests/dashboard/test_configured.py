@@ -1,4 +1,4 @@
-"""What the configuration file gives the console: contexts, keys, notifications; on a real terminal."""
+"""Settings of the console in the configuration file: contexts, keys and notifications, on a real terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import FailureGroup
 from hms_svc.tui.notifications import Notifier, sequence_of
 from hms_svc.tui.snapshot import Snapshot
-from tests.dashboard.test_real_terminal import ROOT, RealConsole, words
+from tests.dashboard.test_real_terminal import ROOT, RealConsole, plain_text
 
 if TYPE_CHECKING:
     from hms_svc.tui.app import Console
@@ -48,10 +48,10 @@ def consoles() -> Iterator[list[RealConsole]]:
 
 
 def shows(one: RealConsole, text: str) -> bool:
-    return text in words(one.seen)
+    return text in plain_text(one.seen)
 
 
-def test_contexts_are_switched_keys_are_remapped_and_a_new_cause_is_notified_of(
+def test_contexts_switch_keys_are_remapped_and_a_new_cause_is_notified(
     tmp_path: Path, consoles: list[RealConsole]
 ) -> None:
     for name in ("newer", "away"):
@@ -61,12 +61,12 @@ def test_contexts_are_switched_keys_are_remapped_and_a_new_cause_is_notified_of(
     given = {"HMS_SVC_CONFIG": str(file), "HMS_SVC_DATA_DIR": "", "HMS_SVC_APP": ""}
     one = RealConsole(tmp_path, "--attach", **given)
     consoles.append(one)
-    one.until("the first context", lambda: "first" in words(one.seen))
-    one.until("it has looked", lambda: "s old" in words(one.seen))
+    one.until("the first context", lambda: "first" in plain_text(one.seen))
+    one.until("it has a snapshot", lambda: "s old" in plain_text(one.seen))
     one.press("M", "Filter")
     one.press("q", "M help")
     one.press(":ctx away\r", "broker down")
-    assert "read-only" in words(one.seen)
+    assert "read-only" in plain_text(one.seen)
     one.press(":ctx nobody\r", "no context 'nobody'")
     with sqlite3.connect(tmp_path / "newer/queue.db") as newer:
         newer.executescript(
@@ -74,7 +74,7 @@ def test_contexts_are_switched_keys_are_remapped_and_a_new_cause_is_notified_of(
         )
     newer.close()
     one.press(":ctx newer\r", "context newer: the queue file has schema 99")
-    one.until("the one before", lambda: "read-only" in words(one.seen[-4_000:]))
+    one.until("the previous context", lambda: "read-only" in plain_text(one.seen[-4_000:]))
     (tmp_path / "away/filters.json").write_bytes(b'{"a": "\xff"}')
     one.press(":filters\r", "filters.json cannot be read")
     one.press(":ctx two\r", "s old")
@@ -98,7 +98,7 @@ def test_a_cause_that_comes_back_within_the_hour_is_not_new(
 ) -> None:
     sent: list[str] = []
     monkeypatch.setattr(Notifier, "_send", lambda self, text: sent.append(text))
-    monkeypatch.setattr("hms_svc.tui.notifications.LEAST_SECONDS", 0.0)
+    monkeypatch.setattr("hms_svc.tui.notifications.MIN_SECONDS", 0.0)
     store = SimpleNamespace(always_failures=False)
     console = cast("Console", SimpleNamespace(store=store, now_ms=lambda: 0))
     notifier = Notifier(console, "osc9")
@@ -116,7 +116,7 @@ def test_a_cause_that_comes_back_within_the_hour_is_not_new(
 
 
 @pytest.mark.parametrize("way", ["bell", "osc9", "osc777"])
-def test_no_text_ends_a_notification_or_begins_another_sequence(way: str) -> None:
+def test_no_text_can_end_a_notification_or_start_another_sequence(way: str) -> None:
     sent = sequence_of(way, "a\x07b\x1b]52;c;x\x1b\\\x9c;\n" + "x" * 500)
     inner = sent.removeprefix("\x1b]").removesuffix("\a")
     assert not any(ord(sign) < 32 or 0x7F <= ord(sign) < 0xA0 for sign in inner)

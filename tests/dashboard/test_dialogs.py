@@ -1,4 +1,4 @@
-"""Dialogs lose nothing by a key, keep their keys in sight, and take of a paste all or nothing."""
+"""Dialogs: unsaved input is kept, keys stay visible, and a paste is accepted completely or refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.console import POTHOLE, ConsoleDriver
 
 
 async def paste(one: ConsoleDriver, text: str) -> None:
-    """Bring a text as a terminal does that pastes it."""
+    """Paste a text as a terminal does."""
     one.console.post_message(events.Paste(text))
     await one.settle()
 
@@ -47,7 +47,7 @@ async def test_escape_asks_before_an_edit_is_lost(open_console: ConsoleMaker) ->
         await one.opened("Jobs")
 
 
-async def test_escape_from_the_dry_run_goes_back_to_what_was_edited(
+async def test_escape_from_the_dry_run_returns_to_the_editor(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console() as one:
@@ -62,7 +62,7 @@ async def test_escape_from_the_dry_run_goes_back_to_what_was_edited(
         await one.opened("ConfirmDialog")
 
 
-async def test_escape_asks_before_what_was_filled_in_is_lost(open_console: ConsoleMaker) -> None:
+async def test_escape_asks_before_form_input_is_lost(open_console: ConsoleMaker) -> None:
     async with open_console() as one:
         await one.press("e")
         await one.opened("ChooseDialog")
@@ -81,7 +81,7 @@ async def test_escape_asks_before_what_was_filled_in_is_lost(open_console: Conso
 
 
 @pytest.mark.parametrize("size", [(80, 24), (60, 15)])
-async def test_a_long_error_does_not_push_the_keys_away(
+async def test_a_long_error_does_not_hide_the_keys(
     open_console: ConsoleMaker, size: tuple[int, int]
 ) -> None:
     async with open_console(size=size) as one:
@@ -93,7 +93,7 @@ async def test_a_long_error_does_not_push_the_keys_away(
         await one.sees("esc back")
 
 
-async def test_a_paste_of_many_lines_is_refused_aloud_and_one_of_a_line_is_taken(
+async def test_a_paste_of_several_lines_is_refused_with_a_message_and_one_line_is_accepted(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console() as one:
@@ -119,7 +119,7 @@ async def test_a_paste_of_many_lines_is_refused_aloud_and_one_of_a_line_is_taken
         assert note.value == "one"
 
 
-async def test_a_paste_where_nothing_is_typed_is_said_to_be_left(
+async def test_a_paste_outside_of_inputs_is_reported_as_ignored(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console() as one:
@@ -131,7 +131,7 @@ async def test_a_paste_where_nothing_is_typed_is_said_to_be_left(
         await one.sees("pasted text ignored: there is no input here")
 
 
-async def test_an_editor_takes_many_lines(open_console: ConsoleMaker) -> None:
+async def test_an_editor_accepts_a_paste_of_several_lines(open_console: ConsoleMaker) -> None:
     async with open_console() as one:
         editor = await edit_a_job(one)
         editor.text = ""
@@ -140,15 +140,15 @@ async def test_an_editor_takes_many_lines(open_console: ConsoleMaker) -> None:
         assert "not taken" not in one.text()
 
 
-async def test_the_top_line_lives_behind_a_dialog(open_console: ConsoleMaker) -> None:
+async def test_the_top_line_is_updated_behind_a_dialog(open_console: ConsoleMaker) -> None:
     async with open_console() as one:
         await one.press("?")
         await one.opened("Message")
         assert one.lines()[0].startswith(" Overview")
         examined = one.console.store.snapshot.at
-        await one.until("it looks on", lambda: one.console.store.snapshot.at > examined)
+        await one.until("it polls on", lambda: one.console.store.snapshot.at > examined)
         await one.enqueue("drill.run", {"act": "fail"}, max_attempts=1)
         actions = (await one.operations()).actions
         await actions.pause("drill.run")
-        await one.until("the pause is told", lambda: "paused" in one.lines()[0])
+        await one.until("the pause is shown", lambda: "paused" in one.lines()[0])
         assert one.screen == "Message"

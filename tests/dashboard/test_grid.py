@@ -1,4 +1,4 @@
-"""The grid alone: the cursor stands on a key, whatever the rows do."""
+"""The grid alone: the cursor stays on its key when rows change."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_the_cursor_follows_its_key_when_rows_move() -> None:
         ]
 
 
-async def test_the_row_of_the_cursor_stays_at_its_line_when_rows_come_above_it() -> None:
+async def test_the_row_at_the_cursor_keeps_its_line_when_rows_are_added_above() -> None:
     app = OneGrid()
     async with app.run_test(size=(30, 8)) as pilot:
         names = [f"row {number}" for number in range(50)]
@@ -91,7 +91,7 @@ async def test_a_grid_that_follows_has_no_cursor_until_it_is_moved_and_after_hom
         assert cursors == [None, "a", None]
 
 
-async def test_moving_beyond_an_end_is_told() -> None:
+async def test_moving_beyond_an_end_is_reported() -> None:
     app = OneGrid()
     async with app.run_test(size=(30, 8)) as pilot:
         await shown(pilot, app, "ab")
@@ -99,7 +99,7 @@ async def test_moving_beyond_an_end_is_told() -> None:
         assert app.beyond == [-1, 1, 1]
 
 
-async def test_a_click_puts_the_cursor_on_the_row_that_was_clicked() -> None:
+async def test_a_click_moves_the_cursor_to_the_clicked_row() -> None:
     app = OneGrid()
     async with app.run_test(size=(30, 8)) as pilot:
         await shown(pilot, app, "abc")
@@ -107,7 +107,7 @@ async def test_a_click_puts_the_cursor_on_the_row_that_was_clicked() -> None:
         assert app.grid.cursor == "c"
 
 
-async def test_an_empty_list_is_told_from_one_that_is_not_known_yet() -> None:
+async def test_an_empty_list_differs_from_one_that_is_still_loading() -> None:
     app = OneGrid()
     app.grid.empty = ((cell("nothing here"),),)
     async with app.run_test(size=(30, 8)) as pilot:

@@ -1,4 +1,4 @@
-"""Hostile text in every field that outsiders write, on every screen and in every dialog."""
+"""Hostile text in every field from outside, on every screen and in every dialog."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hms_svc.domain.views import AttemptView, JobPage, Move, ProgressView
 from hms_svc.operations.reads import FullJob
 from hms_svc.tui.audit_rows import fold
 from hms_svc.tui.queries import (
+    AuditPage,
     AuditRowsQuery,
-    AuditSeen,
     CasePage,
     CaseQuery,
     CasesQuery,
@@ -39,7 +39,7 @@ def check(one: ConsoleDriver, where: str) -> None:
     assert harm == [], f"{where}: {harm[:3]}"
 
 
-async def test_no_screen_and_no_dialog_shows_what_a_terminal_obeys(
+async def test_no_screen_or_dialog_shows_control_characters(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console(app=(APP,), actor="ann\u202e\x9b2J", works=True) as one:
@@ -74,7 +74,7 @@ async def walk(one: ConsoleDriver, job_id: str) -> None:
     await one.press("enter")
     await one.opened("Inspect")
     page = one.console.screen.query_one("#page", Page)
-    await one.until("the job is told", lambda: "History" in page.text)
+    await one.until("the job is shown", lambda: "History" in page.text)
     for _ in range(6):
         check(one, "Inspect")
         await one.press("pagedown")
@@ -139,7 +139,7 @@ async def test_the_palette_shows_hostile_names_harmless(open_console: ConsoleMak
 
 
 def evil(name: str) -> Snapshot:
-    """The city, with hostile text in each field that is one's of outsiders."""
+    """Return the city with hostile text in each field from outside."""
     jobs = tuple(
         msgspec.structs.replace(
             job, reason=HOSTILE, by=HOSTILE, detail=HOSTILE, failure=HOSTILE, worker=HOSTILE,
@@ -211,7 +211,7 @@ def evil_answers() -> dict[type, object]:
         CasesQuery: CasePage((case,), None),
         CaseQuery: case,
         EventsQuery: (event, msgspec.structs.replace(event, id="2", type=HOSTILE, position=2)),
-        AuditRowsQuery: AuditSeen(tuple(fold(audit)), True),
+        AuditRowsQuery: AuditPage(tuple(fold(audit)), True),
     }
 
 

@@ -1,4 +1,4 @@
-"""Keys that the configuration gives to commands: they work, are told, and what cannot be meant is refused."""
+"""Remapped keys of commands: they work, they are shown, and invalid ones are refused."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ def own_keys() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("keys", "message"),
     [
         ({"retyr": "R"}, "[keys]: no command 'retyr'; did you mean retry?"),
         ({"retry": "RR"}, "[keys]: retry = 'RR' is wrong: want a sign such as X or !"),
         ({"retry": "j"}, "none that moves, opens, folds or leaves"),
         ({"retry": "ctrl+c"}, "ctrl+c"),
         ({"retry": 7}, "retry = 7 is wrong"),
-        ({"retry": "x"}, "[keys]: x would mean both cancel and retry"),
-        ({"filter": "9"}, "[keys]: 9 would mean both filter and go-audit"),
+        ({"retry": "x"}, "[keys]: x is assigned to both cancel and retry"),
+        ({"filter": "9"}, "[keys]: 9 is assigned to both filter and go-audit"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(given: dict[str, object], said: str) -> None:
-    with pytest.raises(BadSetting, match=re.escape(said)):
-        remap(given)
+def test_invalid_keys_are_refused(keys: dict[str, object], message: str) -> None:
+    with pytest.raises(BadSetting, match=re.escape(message)):
+        remap(keys)
     assert key_sign(BY_NAME["retry"]) == "r"
 
 
-def test_one_key_may_have_commands_of_different_kinds_and_two_may_change_places() -> None:
+def test_one_key_may_serve_commands_of_different_kinds_and_two_may_be_swapped() -> None:
     remap({"retry": "x", "cancel": "r", "run-now": "Y"})
     assert [key_sign(BY_NAME[name]) for name in ("retry", "cancel", "run-now")] == ["x", "r", "Y"]

@@ -1,4 +1,4 @@
-"""Lists as a person wants them: sorted, narrowed by words, with the columns that were chosen."""
+"""Lists: sorted, filtered, and with chosen columns."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_columns_are_chosen_in_a_dialog(open_console: ConsoleMaker, tmp_pa
         )
 
 
-async def test_a_page_of_a_longer_list_is_not_sorted_and_says_why(
+async def test_a_page_of_a_longer_list_is_not_sorted_and_shows_why(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console(size=(80, 24)) as one:
@@ -75,7 +75,7 @@ async def test_a_page_of_a_longer_list_is_not_sorted_and_says_why(
 
 
 @pytest.mark.parametrize("written", ["{", '{"tables": 3}', "[" * 70_000])
-async def test_a_broken_memory_is_ignored_with_a_word(
+async def test_a_broken_preferences_file_is_ignored_with_a_notice(
     open_console: ConsoleMaker, tmp_path: Path, written: str
 ) -> None:
     memory = tmp_path / "console.json"
@@ -87,7 +87,7 @@ async def test_a_broken_memory_is_ignored_with_a_word(
         assert Preferences(memory).trouble == ""
 
 
-async def test_words_narrow_a_list_where_it_stands_and_escape_takes_them_off(
+async def test_words_filter_a_list_in_place_and_escape_clears_them(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console(size=(80, 24)) as one:
@@ -102,10 +102,10 @@ async def test_words_narrow_a_list_where_it_stands_and_escape_takes_them_off(
         await one.press("/")
         await one.type("nobody")
         await one.press("enter")
-        await one.sees("No row has these words. esc shows all.")
+        await one.sees("No row matches. esc clears the filter.")
 
 
-async def test_words_on_audit_do_not_lead_away_from_it(open_console: ConsoleMaker) -> None:
+async def test_a_filter_on_audit_stays_on_that_screen(open_console: ConsoleMaker) -> None:
     async with open_console() as one:
         ids = await one.enqueue("pothole.report", POTHOLE, POTHOLE)
         actions = (await one.operations()).actions
@@ -121,7 +121,7 @@ async def test_words_on_audit_do_not_lead_away_from_it(open_console: ConsoleMake
         assert {job.state for job in await one.jobs()} == {State.CANCELLED}
 
 
-async def test_an_act_on_many_is_one_row_of_the_audit_and_is_opened(
+async def test_a_bulk_action_is_one_audit_row_that_can_be_opened(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console() as one:
@@ -142,7 +142,9 @@ async def test_an_act_on_many_is_one_row_of_the_audit_and_is_opened(
         await one.opened("Audit")
 
 
-async def test_the_audit_is_asked_for_an_actor_and_an_act(open_console: ConsoleMaker) -> None:
+async def test_audit_is_filtered_by_actor_and_action_on_the_server(
+    open_console: ConsoleMaker,
+) -> None:
     async with open_console() as one:
         ids = await one.enqueue("pothole.report", POTHOLE, POTHOLE)
         actions = (await one.operations()).actions
@@ -150,18 +152,18 @@ async def test_the_audit_is_asked_for_an_actor_and_an_act(open_console: ConsoleM
         await actions.pause("pothole.report", reason="flood")
         await one.press("9")
         await one.until("rows are shown", lambda: len(one.grid("table").rows) == 3)
-        for words, acts in (
+        for text, actions in (
             ("act:queue.*", {"queue.pause"}),
             ("-act:queue.* actor:ann", {"job.cancel"}),
             ("actor:bob", set()),
         ):
             await one.press("/")
-            await one.put(words)
+            await one.put(text)
             await one.press("enter")
             await one.until(
-                words, lambda a=acts: {row.cells[2].text for row in one.grid("table").rows} == a
+                text, lambda a=actions: {row.cells[2].text for row in one.grid("table").rows} == a
             )
-            assert words in one.text()
+            assert text in one.text()
         await one.press("escape")
         await one.until("all again", lambda: len(one.grid("table").rows) == 3)
         await one.press("/")
@@ -170,20 +172,22 @@ async def test_the_audit_is_asked_for_an_actor_and_an_act(open_console: ConsoleM
         await one.sees("is not a name with at most one *")
 
 
-async def test_cases_are_asked_for_a_state_and_a_kind(open_console: ConsoleMaker) -> None:
+async def test_cases_are_filtered_by_state_and_kind_on_the_server(
+    open_console: ConsoleMaker,
+) -> None:
     async with open_console(works=True) as one:
         await one.enqueue("pothole.report", POTHOLE)
         await one.press("6")
         await one.until("the case is shown", lambda: len(one.grid("table").rows) == 1)
-        for words, number in (
+        for text, number in (
             ("state:closed", 0),
             ("-state:closed kind:pothole", 1),
             ("kind:x", 0),
         ):
             await one.press("/")
-            await one.put(words)
+            await one.put(text)
             await one.press("enter")
-            await one.until(words, lambda n=number: len(one.grid("table").rows) == n)
+            await one.until(text, lambda n=number: len(one.grid("table").rows) == n)
         await one.press("/")
         await one.put("state:lost")
         await one.press("enter")

@@ -1,4 +1,4 @@
-"""The broker goes and comes back under the console."""
+"""Outages of the broker and the database while the console runs."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tests.support.proxy import LOOPBACK, Proxy
 from tests.support.redis_server import RedisMaker
 
 
-def top_has(one: ConsoleDriver, words: str) -> bool:
-    return words in one.lines()[0]
+def top_has(one: ConsoleDriver, text: str) -> bool:
+    return text in one.lines()[0]
 
 
-async def test_the_last_picture_stays_stale_and_heals_by_itself(
-    make_redis: RedisMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_looks: None
+async def test_the_last_snapshot_stays_as_stale_and_recovers_by_itself(
+    make_redis: RedisMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_polls: None
 ) -> None:
     monkeypatch.setattr(hms_svc.tui.store, "LONGEST_WAIT_SECONDS", 0.1)
     server = make_redis(appendonly="always")
@@ -44,7 +44,7 @@ async def test_the_last_picture_stays_stale_and_heals_by_itself(
         assert str(server.port) in lines[-1]
         seen = one.console.store.snapshot.at
         await asyncio.to_thread(server.start)
-        await one.until("it looks again", lambda: one.console.store.snapshot.at > seen)
+        await one.until("it polls again", lambda: one.console.store.snapshot.at > seen)
         await one.enqueue("pothole.report", POTHOLE)
         await one.until(
             "both are counted", lambda: one.console.store.snapshot.queues[0].counts.queued == 2
@@ -53,8 +53,8 @@ async def test_the_last_picture_stays_stale_and_heals_by_itself(
 
 
 @pytest.mark.parametrize("name", ["queue", "cases"])
-async def test_the_console_opens_files_anew_that_were_replaced_under_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_looks: None, name: str
+async def test_the_console_reopens_files_that_were_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_polls: None, name: str
 ) -> None:
     monkeypatch.setattr(hms_svc.tui.store, "LONGEST_WAIT_SECONDS", 0.1)
     monkeypatch.setattr(hms_svc.tui.store, "HEALTH_SECONDS", 0.0)
@@ -75,7 +75,7 @@ async def test_the_console_opens_files_anew_that_were_replaced_under_it(
 
 
 async def test_a_console_that_starts_without_the_database_shows_what_the_broker_knows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_looks: None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_polls: None
 ) -> None:
     monkeypatch.setattr(hms_svc.tui.store, "REOPEN_SECONDS", 0.5)
     settings = {"data_dir": str(tmp_path)}
@@ -92,15 +92,15 @@ async def test_a_console_that_starts_without_the_database_shows_what_the_broker_
         await one.until("the cases are asked for", lambda: "needs the database" not in one.text())
 
 
-async def test_nothing_is_put_by_while_the_broker_is_away_and_all_works_once_it_is_there(
-    make_redis: RedisMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_looks: None
+async def test_no_action_is_queued_while_the_broker_is_away_and_all_work_when_it_is_back(
+    make_redis: RedisMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_polls: None
 ) -> None:
     monkeypatch.setattr(hms_svc.tui.store, "LONGEST_WAIT_SECONDS", 0.1)
     server = make_redis()
     server.terminate()
     settings = {"data_dir": str(tmp_path), "broker_url": server.url()}
     async with drive_console(settings, waits=False) as one:
-        await one.until("the trouble is told", lambda: one.console.store.snapshot.trouble)
+        await one.until("the problem is shown", lambda: one.console.store.snapshot.trouble)
         await one.press("e")
         await one.sees("nothing was done")
         await asyncio.to_thread(server.start)
@@ -110,9 +110,9 @@ async def test_nothing_is_put_by_while_the_broker_is_away_and_all_works_once_it_
         await one.opened("ChooseDialog")
 
 
-async def test_a_database_that_is_away_is_the_one_that_is_blamed(
+async def test_an_unreachable_database_is_named_as_the_cause(
     make_redis: RedisMaker, postgres_server: PostgresServer, postgres_database: str,
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_looks: None,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_polls: None,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(hms_svc.tui.store, "HEALTH_SECONDS", 0.0)
     home = postgres_server.home
@@ -127,10 +127,10 @@ async def test_a_database_that_is_away_is_the_one_that_is_blamed(
             await one.sees("No case has been opened")
             await asyncio.to_thread(proxy.refuse)
             await one.sees("✗ postgresql")
-            await one.until("the look fails", lambda: one.console.store.snapshot.query_trouble)
-            for key, words in (("6", "STALE"), ("9", "waiting")):
+            await one.until("the query fails", lambda: one.console.store.snapshot.query_trouble)
+            for key, text in (("6", "STALE"), ("9", "waiting")):
                 await one.press(key)
-                await one.until(f"{words} is told", partial(top_has, one, words))
+                await one.until(f"{text} is shown", partial(top_has, one, text))
                 top = one.lines()[0]
                 assert "● redis" in top
                 assert "✗ postgresql" in top
@@ -151,8 +151,8 @@ async def test_a_database_that_is_away_is_the_one_that_is_blamed(
             await one.until("cases are there again", lambda: "STALE" not in one.lines()[0])
 
 
-async def test_a_broker_that_is_away_leaves_the_cases_live(
-    make_redis: RedisMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_looks: None
+async def test_an_unreachable_broker_leaves_the_cases_live(
+    make_redis: RedisMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_polls: None
 ) -> None:
     monkeypatch.setattr(hms_svc.tui.store, "LONGEST_WAIT_SECONDS", 0.1)
     server = make_redis()
@@ -166,7 +166,7 @@ async def test_a_broker_that_is_away_leaves_the_cases_live(
         seen = one.console.store.snapshot.seen
         assert seen is not None
         await one.until(
-            "the cases are looked at again",
+            "the cases are read again",
             lambda: (now := one.console.store.snapshot.seen) is not None and now.at > seen.at,
         )
         assert "STALE" not in one.text()
@@ -174,23 +174,23 @@ async def test_a_broker_that_is_away_leaves_the_cases_live(
         await one.sees("STALE")
 
 
-async def test_the_top_line_goes_on_behind_a_dialog(open_console: ConsoleMaker) -> None:
+async def test_the_age_in_the_top_line_advances_behind_a_dialog(open_console: ConsoleMaker) -> None:
     async with open_console() as one:
         await one.press("e")
         await one.opened("ChooseDialog")
         before = one.console.store.snapshot.at
-        await one.until("it looks on", lambda: one.console.store.snapshot.at > before)
-        one.console.store.stand_still(still=True)
+        await one.until("it polls on", lambda: one.console.store.snapshot.at > before)
+        one.console.store.set_frozen(frozen=True)
         console_screen = current_screen(one.console)
         assert console_screen is not None
         await one.until(
-            "the top line tells it",
+            "the top line shows it",
             lambda: "paused, " in console_screen.query_one("#top", Bar).render_line(0).text,
         )
 
 
-async def test_a_broker_that_hangs_is_told_and_heals_by_itself(
-    make_redis: RedisMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_looks: None
+async def test_a_hanging_broker_is_reported_and_recovers_by_itself(
+    make_redis: RedisMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_polls: None
 ) -> None:
     monkeypatch.setattr(hms_svc.tui.store, "LONGEST_WAIT_SECONDS", 0.1)
     monkeypatch.setattr(answer_timeout, "ASK_AFTER_SECONDS", 0.1)
@@ -209,8 +209,8 @@ async def test_a_broker_that_hangs_is_told_and_heals_by_itself(
         await one.until("all is well again", lambda: "STALE" not in one.text())
 
 
-async def test_a_slow_broker_is_told_as_slow_not_as_down(
-    make_redis: RedisMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_looks: None
+async def test_a_slow_broker_is_reported_as_slow_not_as_down(
+    make_redis: RedisMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_polls: None
 ) -> None:
     monkeypatch.setattr(hms_svc.tui.store, "HEALTH_SECONDS", 0.0)
     with Proxy(make_redis().port) as proxy:

@@ -1,4 +1,4 @@
-"""The page of a job: each fact once, folded, searched, followed, copied; and the preview beside a list."""
+"""Pages: sections, search, following and copying; and the preview beside a list."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hms_svc.domain.views import JobView
 from hms_svc.operations.service import Operations
 from hms_svc.tui.page_sections import moved_stop
 from hms_svc.tui.screens.base import current_screen
-from hms_svc.tui.screens.inspect import Reading
+from hms_svc.tui.screens.inspect import PageScreen
 from hms_svc.tui.text import line
 from hms_svc.tui.widgets.page import Page
 from tests.dashboard.conftest import ConsoleMaker
@@ -23,7 +23,7 @@ FAILS = {"act": "fail", "message": "no crew is free"}
 
 def page_of(one: ConsoleDriver) -> Page:
     console_screen = current_screen(one.console)
-    assert isinstance(console_screen, Reading)
+    assert isinstance(console_screen, PageScreen)
     return console_screen.page
 
 
@@ -41,7 +41,7 @@ async def opened_dead_job(one: ConsoleDriver) -> JobView:
     return job
 
 
-async def test_each_fact_stands_once_and_sections_fold(open_console: ConsoleMaker) -> None:
+async def test_each_fact_is_shown_once_and_sections_fold(open_console: ConsoleMaker) -> None:
     async with open_console(works=True, types=["drill.run"]) as one:
         await opened_dead_job(one)
         text = page_of(one).text
@@ -58,7 +58,7 @@ async def test_each_fact_stands_once_and_sections_fold(open_console: ConsoleMake
 
 
 @pytest.mark.parametrize(
-    ("after", "stands"),
+    ("after", "expected"),
     [
         ({0: "jobs:type:a", 2: "Failures", 3: "jobs:cause:1", 7: "Workers"}, 3),
         ({0: "jobs:type:a", 5: "Failures", 6: "jobs:cause:1", 9: "Workers"}, 6),
@@ -68,14 +68,14 @@ async def test_each_fact_stands_once_and_sections_fold(open_console: ConsoleMake
     ],
     ids=["a line less", "lines more", "it is gone", "all below is gone", "nothing can be marked"],
 )
-def test_the_mark_of_a_page_stays_with_what_it_leads_to(
-    after: dict[int, str], stands: int | None
+def test_the_mark_of_a_page_stays_with_its_target(
+    after: dict[int, str], expected: int | None
 ) -> None:
     before = {0: "jobs:type:a", 3: "Failures", 4: "jobs:cause:1", 8: "Workers"}
-    assert moved_stop(before, 4, after) == stands
+    assert moved_stop(before, 4, after) == expected
 
 
-async def test_a_page_is_searched_and_escape_takes_that_off(open_console: ConsoleMaker) -> None:
+async def test_a_page_is_searched_and_escape_clears_the_search(open_console: ConsoleMaker) -> None:
     async with open_console(works=True, types=["drill.run"], size=(80, 24)) as one:
         await opened_dead_job(one)
         await one.press("Z", "/")
@@ -89,7 +89,7 @@ async def test_a_page_is_searched_and_escape_takes_that_off(open_console: Consol
         assert (one.screen, "match" in one.text()) == ("Inspect", False)
 
 
-async def test_what_is_chosen_of_a_page_is_copied(
+async def test_the_chosen_part_of_a_page_is_copied(
     open_console: ConsoleMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_console(works=True, types=["drill.run"]) as one:
@@ -106,7 +106,7 @@ async def test_what_is_chosen_of_a_page_is_copied(
         assert copied[2] == f"hms-svc jobs show {job.id}"
 
 
-async def test_the_log_of_a_running_job_is_followed_until_one_goes_up(
+async def test_the_log_of_a_running_job_is_followed_until_scrolling_up(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console(size=(80, 24)) as one:
@@ -126,7 +126,7 @@ async def test_the_log_of_a_running_job_is_followed_until_one_goes_up(
         assert page.scroll_y < page.max_scroll_y
 
 
-async def test_lines_that_do_not_wrap_are_scrolled_sideways(open_console: ConsoleMaker) -> None:
+async def test_unwrapped_lines_scroll_sideways(open_console: ConsoleMaker) -> None:
     async with open_console(size=(80, 24)) as one:
         [job_id] = await one.enqueue("drill.run", {**FAILS, "message": "x" * 90 + "end"})
         await one.press("2")
@@ -140,17 +140,17 @@ async def test_lines_that_do_not_wrap_are_scrolled_sideways(open_console: Consol
         assert job_id not in one.text()
 
 
-async def test_the_preview_reads_once_for_each_rest_and_not_for_rows_passed_over(
+async def test_the_preview_reads_once_for_each_stop_and_not_for_skipped_rows(
     open_console: ConsoleMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
-    take = hms_svc.tui.queries.GlanceQuery.take
+    take = hms_svc.tui.queries.PreviewQuery.take
 
-    async def counted(self: hms_svc.tui.queries.GlanceQuery, operations: Operations) -> object:
+    async def counted(self: hms_svc.tui.queries.PreviewQuery, operations: Operations) -> object:
         read.append(self.job_id)
         return await take(self, operations)
 
-    monkeypatch.setattr(hms_svc.tui.queries.GlanceQuery, "take", counted)
+    monkeypatch.setattr(hms_svc.tui.queries.PreviewQuery, "take", counted)
     async with open_console() as one:
         await one.enqueue("pothole.report", *[POTHOLE] * 9)
         await one.press("2")
@@ -163,7 +163,7 @@ async def test_the_preview_reads_once_for_each_rest_and_not_for_rows_passed_over
         assert read.count(last) == 1
 
 
-async def test_a_narrow_screen_has_a_preview_below_a_list_that_leaves_room_for_it(
+async def test_a_narrow_screen_has_a_preview_below_a_short_list(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console(size=(80, 24)) as one:
@@ -176,7 +176,7 @@ async def test_a_narrow_screen_has_a_preview_below_a_list_that_leaves_room_for_i
         await one.until("the list needs the screen", lambda: "Preview" not in one.text())
 
 
-async def test_a_short_list_leaves_its_room_to_the_preview(open_console: ConsoleMaker) -> None:
+async def test_a_short_list_leaves_its_space_to_the_preview(open_console: ConsoleMaker) -> None:
     async with open_console(size=(120, 40)) as one:
         await one.enqueue("pothole.report", POTHOLE)
         await one.press("2")

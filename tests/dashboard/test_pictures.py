@@ -1,4 +1,4 @@
-"""Every screen as a snapshot; those in docs/pictures are the ones that the documents show."""
+"""Every screen compared with its picture in docs/pictures."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ async def test_every_other_screen(key: str, name: str) -> None:
         check_picture(console, name)
 
 
-async def test_one_job_whole() -> None:
+async def test_one_job_page() -> None:
     console = Still(PICTURE)
     async with console.run_test(size=SIZES["120x40"]) as pilot:
         await keys(pilot, "2", "end", "i")
         check_picture(console, "inspect")
 
 
-async def test_one_type_whole() -> None:
+async def test_one_type_page() -> None:
     console = Still(PICTURE)
     async with console.run_test(size=SIZES["120x40"]) as pilot:
         await keys(pilot, "down", "i")

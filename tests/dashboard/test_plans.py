@@ -1,4 +1,4 @@
-"""What a plan shows before the yes: causes and states, what is held and why, and its command line."""
+"""What a plan shows before it is confirmed: causes and states, holds with reasons, and its command line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from hms_svc.domain.lifecycle import State
 from hms_svc.tui.text import cell, line
 from hms_svc.tui.widgets.page import Page
 from tests.dashboard.conftest import ConsoleMaker
-from tests.dashboard.test_acting import held_data
+from tests.dashboard.test_actions import held_data
 from tests.support.console import POTHOLE, ConsoleDriver
 
 BUGS = ("no crew at depot", "no such lamp", "ledger is closed")
@@ -19,7 +19,7 @@ async def wait_for(one: ConsoleDriver, state: str, number: int) -> None:
     await one.until(f"{number} are {state}", lambda: counted() == number)
 
 
-async def test_the_plan_of_a_bulk_act_has_a_line_for_each_cause_and_state(
+async def test_the_plan_of_a_bulk_action_has_a_line_for_each_cause_and_state(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console(works=True, types=["drill.run"], size=(80, 24)) as one:
@@ -51,7 +51,7 @@ async def test_a_key_copies_the_whole_command_line_of_a_plan(open_console: Conso
         assert {job.state for job in await one.jobs()} == {State.QUEUED}
 
 
-async def test_the_question_of_a_held_job_shows_payload_rule_reason_and_age(
+async def test_the_dialog_of_a_held_job_shows_payload_rule_reason_and_age(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console(works=True, types=["pothole.report"], size=(80, 24)) as one:
@@ -71,7 +71,7 @@ async def test_the_question_of_a_held_job_shows_payload_rule_reason_and_age(
             await one.opened("Held")
 
 
-async def test_several_held_jobs_have_their_payloads_in_a_line_each(
+async def test_several_held_jobs_are_shown_with_one_line_of_payload_each(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console(works=True, types=["pothole.report"]) as one:
@@ -85,7 +85,7 @@ async def test_several_held_jobs_have_their_payloads_in_a_line_each(
         await one.reads('payload { "user_id": "usr-60111", "lat": 38.6,')
 
 
-async def test_focus_begins_with_the_number_and_tab_goes_to_lines_alone(
+async def test_focus_starts_at_the_number_and_tab_visits_inputs_only(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console(size=(119, 40)) as one:
@@ -109,7 +109,9 @@ async def test_focus_begins_with_the_number_and_tab_goes_to_lines_alone(
         await one.sees("25 jobs discarded")
 
 
-async def test_a_purge_tells_how_many_of_each_state_it_cancels(open_console: ConsoleMaker) -> None:
+async def test_a_purge_shows_how_many_jobs_of_each_state_it_cancels(
+    open_console: ConsoleMaker,
+) -> None:
     async with open_console() as one:
         operations = await one.operations()
         later = operations.reads.now_ms() + 3_600_000

@@ -1,4 +1,4 @@
-"""The whole program on a pseudo-terminal: every byte that it sends is read and judged."""
+"""The whole program on a pseudo-terminal: every byte that it sends is read and checked."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ OURS: Final = re.compile(
     rb"|\x1b\[0m|\x1b\[H|\x1b\[2J"
     rb"|\x1b\]22;(?:default|pointer|text)\x07"  # the shape of the pointer
 )
-"""All that Textual itself sends. Erasing is among it, so it is counted, too."""
+"""All sequences that Textual itself sends. They include erasing, which is therefore counted too."""
 ERASING: Final = b"\x1b[2J"
 COLOUR: Final = re.compile(rb"\x1b\[([0-9;]*)m")
 PLAIN_SGR: Final = {*range(10), *range(21, 30), 39, 49}
@@ -45,7 +45,7 @@ SIXTEEN: Final = {*range(30, 38), *range(40, 48), *range(90, 98), *range(100, 10
 
 
 class RealConsole:
-    """`hms-svc` in a terminal of 80×24; `seen` is all that it sent."""
+    """`hms-svc` in a terminal of 80×24; `seen` is all its output."""
 
     shell: ClassVar[Sequence[str]] = ()
 
@@ -69,7 +69,7 @@ class RealConsole:
         os.close(slave)
 
     def read(self) -> bool:
-        """Take in what comes next; False where nothing can come any more."""
+        """Read the next output; return False at its end."""
         ready, _, _ = select.select([self.master], [], [], LIMIT_SECONDS)
         assert ready, f"nothing more came after {self.seen[-1000:]!r}"
         try:
@@ -86,10 +86,10 @@ class RealConsole:
             assert self.read(), f"{what}: ended with {self.seen[-1500:]!r}"
 
     def press(self, keys: str, shows: str) -> None:
-        """Press keys, and wait until words come that were not there before."""
+        """Press keys, and wait until a text appears in the new output."""
         start = len(self.seen)
         os.write(self.master, keys.encode())
-        self.until(f"{shows!r} after {keys!r}", lambda: shows in words(self.seen[start:]))
+        self.until(f"{shows!r} after {keys!r}", lambda: shows in plain_text(self.seen[start:]))
 
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -110,10 +110,10 @@ class ShellConsole(RealConsole):
 
     def start(self, shows: str) -> None:
         os.write(self.master, f"PS1='READY> '; {' '.join(self.command)}\n".encode())
-        self.until("it is shown", lambda: shows in words(self.seen))
+        self.until("it is shown", lambda: shows in plain_text(self.seen))
 
     def suspend(self) -> bytes:
-        """Press ctrl+z, and give what was sent until the shell asks."""
+        """Press ctrl+z, and return the output until the prompt of the shell."""
         start = len(self.seen)
         os.write(self.master, b"\x1a")
         self.until("the shell has the terminal", lambda: b"READY> " in self.seen[start:])
@@ -129,14 +129,14 @@ class ShellConsole(RealConsole):
         return self.process.wait(LIMIT_SECONDS)
 
 
-def words(raw: bytes) -> str:
-    """Return what remains where Textual's own sequences are taken away."""
+def plain_text(raw: bytes) -> str:
+    """Return the text without Textual's own sequences."""
     return OURS.sub(b"", raw).decode(errors="replace")
 
 
 @pytest.fixture
 def consoles() -> Iterator[list[RealConsole]]:
-    """Consoles to be ended with the test."""
+    """The consoles to end with the test."""
     made: list[RealConsole] = []
     yield made
     for each in made:
@@ -158,15 +158,15 @@ async def prepare(open_console: ConsoleMaker) -> None:
 
 
 def walk(one: RealConsole) -> None:
-    one.until("the first screen", lambda: "Failures" in words(one.seen))
-    one.until("its rows", lambda: "evil.fail" in words(one.seen))
+    one.until("the first screen", lambda: "Failures" in plain_text(one.seen))
+    one.until("its rows", lambda: "evil.fail" in plain_text(one.seen))
     for key, title in zip(
         "23456789",
         ("Jobs", "Failures", "Held", "Workers", "Cases", "Events", "Schedules", "Audit"),
         strict=True,
     ):  # fmt: skip
         one.press(key, title)
-    one.press("?", "Look")
+    one.press("?", "View")
     one.press("q", "Audit")
     one.press("2", " 1/1 ")
     one.press("i", "why     ")
@@ -176,7 +176,7 @@ def walk(one: RealConsole) -> None:
     one.press("r", "note (audit log)")
 
 
-async def test_hostile_jobs_send_nothing_that_a_terminal_obeys(
+async def test_hostile_jobs_send_no_control_sequences(
     open_console: ConsoleMaker, tmp_path: Path, consoles: list[RealConsole]
 ) -> None:
     await prepare(open_console)
@@ -184,7 +184,7 @@ async def test_hostile_jobs_send_nothing_that_a_terminal_obeys(
     consoles.append(one)
     await asyncio.to_thread(walk, one)
     assert await asyncio.to_thread(one.end) == 0
-    rest = words(one.seen)
+    rest = plain_text(one.seen)
     assert HARMFUL.findall(rest.replace("\r\n", "")) == []
     assert one.seen.count(ERASING) <= 1
     assert "EVIL" in rest
@@ -197,7 +197,7 @@ async def test_hostile_jobs_send_nothing_that_a_terminal_obeys(
     [({"NO_COLOR": "1"}, PLAIN_SGR), ({"TERM": "xterm"}, PLAIN_SGR | SIXTEEN)],
     ids=["no colour", "sixteen colours"],
 )
-async def test_no_more_colours_are_sent_than_the_terminal_is_said_to_have(
+async def test_no_more_colours_are_sent_than_the_terminal_supports(
     tmp_path: Path, consoles: list[RealConsole], environment: dict[str, str], allowed: set[int]
 ) -> None:
     one = RealConsole(tmp_path, "--attach", **environment)
@@ -224,7 +224,7 @@ async def test_copying_sends_the_id_by_osc_52_also_through_tmux(
     consoles.append(real)
 
     def copy() -> None:
-        real.until("it is shown", lambda: "evil.later" in words(real.seen))
+        real.until("it is shown", lambda: "evil.later" in plain_text(real.seen))
         real.press("2", "· queued")
         os.write(real.master, b"y")
         copied = tmp_path / "copied"
@@ -248,19 +248,21 @@ def go_to_the_shell_and_back(real: ShellConsole) -> None:
     for mode in (b"\x1b[?1049l", b"\x1b[?25h", b"\x1b[?1003l", b"\x1b[?2004l", b"\x1b[?1004l"):
         assert mode in shown, mode
     real.press("stty -a; jobs -l\n", "READY> ")
-    flags = words(real.seen[start:]).split()
+    flags = plain_text(real.seen[start:]).split()
     assert {"icanon", "echo", "isig"} <= set(flags)
     start = len(real.seen)
     os.write(real.master, b"fg\n")
-    real.until("it is whole again", lambda: "page 1" in words(real.seen[start:]))
+    real.until("it is whole again", lambda: "page 1" in plain_text(real.seen[start:]))
     assert b"\x1b[?1049h" in real.seen[start:]
     assert b"\x1b[?25l" in real.seen[start:]
     os.write(real.master, b"go-held\r")  # the prompt that was open still has the keys
-    real.until("it takes keys", lambda: "Nothing waits for approval" in words(real.seen[start:]))
+    real.until(
+        "it takes keys", lambda: "Nothing waits for approval" in plain_text(real.seen[start:])
+    )
     assert real.leave(b"q") == 0
 
 
-async def test_ctrl_z_gives_the_terminal_to_the_shell_and_fg_brings_all_back(
+async def test_ctrl_z_returns_the_terminal_to_the_shell_and_fg_restores_the_console(
     open_console: ConsoleMaker, tmp_path: Path, consoles: list[RealConsole]
 ) -> None:
     async with open_console() as one:
@@ -270,14 +272,14 @@ async def test_ctrl_z_gives_the_terminal_to_the_shell_and_fg_brings_all_back(
     await asyncio.to_thread(go_to_the_shell_and_back, real)
 
 
-async def test_ctrl_z_without_a_shell_is_refused_aloud(
+async def test_ctrl_z_without_a_shell_is_refused_with_a_notice(
     tmp_path: Path, consoles: list[RealConsole]
 ) -> None:
     real = RealConsole(tmp_path, "--attach")
     consoles.append(real)
 
     def suspend() -> None:
-        real.until("it is shown", lambda: "Failures" in words(real.seen))
+        real.until("it is shown", lambda: "Failures" in plain_text(real.seen))
         real.press("\x1a", "was not started by a shell")
         real.press("2", "page 1")
 
@@ -285,7 +287,7 @@ async def test_ctrl_z_without_a_shell_is_refused_aloud(
     assert await asyncio.to_thread(real.end) == 0
 
 
-async def test_ctrl_z_is_pressed_twice_where_jobs_are_in_hand(
+async def test_ctrl_z_has_to_be_pressed_twice_while_jobs_run(
     open_console: ConsoleMaker, tmp_path: Path, consoles: list[RealConsole]
 ) -> None:
     async with open_console() as one:

@@ -1,4 +1,4 @@
-"""The terminal is the screen's alone, and is usable again however the console ends."""
+"""The terminal is reserved for the screen, and is usable again after any end of the console."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SCREEN_OFF = b"\x1b[?1049l"
 
 
 class Terminal:
-    """A pseudo-terminal with the application on it; `seen` is all that was shown."""
+    """A pseudo-terminal with the application on it; `seen` is all its output."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.log = folder / "console.log"
@@ -73,7 +73,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     made.close()
 
 
-def test_noise_of_handlers_and_their_children_goes_to_the_log(terminal: Terminal) -> None:
+def test_output_of_handlers_and_their_children_goes_to_the_log(terminal: Terminal) -> None:
     terminal.until(b"READY")
     terminal.press(b"q")
     terminal.until(b"back 0")
@@ -87,7 +87,7 @@ def test_noise_of_handlers_and_their_children_goes_to_the_log(terminal: Terminal
     assert terminal.attributes() == terminal.before
 
 
-def test_sigterm_leaves_in_order(terminal: Terminal) -> None:
+def test_sigterm_restores_the_terminal(terminal: Terminal) -> None:
     terminal.until(b"READY")
     terminal.process.send_signal(signal.SIGTERM)
     terminal.until(b"back 0")
@@ -95,7 +95,7 @@ def test_sigterm_leaves_in_order(terminal: Terminal) -> None:
     assert terminal.attributes() == terminal.before
 
 
-def test_a_crash_is_told_in_the_log_and_leaves_the_terminal_usable(terminal: Terminal) -> None:
+def test_a_crash_is_logged_and_leaves_the_terminal_usable(terminal: Terminal) -> None:
     terminal.until(b"READY")
     terminal.press(b"c")
     terminal.until(b"back 1")
@@ -104,7 +104,7 @@ def test_a_crash_is_told_in_the_log_and_leaves_the_terminal_usable(terminal: Ter
     assert terminal.attributes() == terminal.before
 
 
-def test_a_killed_console_leaves_a_terminal_that_its_guard_puts_in_order(
+def test_the_guard_restores_the_terminal_of_a_killed_console(
     terminal: Terminal,
 ) -> None:
     terminal.until(b"READY")
@@ -116,7 +116,7 @@ def test_a_killed_console_leaves_a_terminal_that_its_guard_puts_in_order(
         select.select([], [], [], 0.01)
 
 
-def test_a_second_signal_leaves_at_once(tmp_path: Path) -> None:
+def test_a_second_signal_exits_at_once(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path, "--stay")
     try:
         terminal.until(b"READY")
@@ -130,7 +130,7 @@ def test_a_second_signal_leaves_at_once(tmp_path: Path) -> None:
         terminal.close()
 
 
-def test_a_terminal_that_is_gone_is_left_in_order(terminal: Terminal) -> None:
+def test_a_lost_terminal_ends_the_console_in_order(terminal: Terminal) -> None:
     terminal.until(b"READY")
     os.close(terminal.slave)
     os.close(terminal.master)

@@ -1,4 +1,4 @@
-"""Bands and cursor as a terminal shows them: the computed cells, brought down to the colours that it has."""
+"""Bands and cursor as a terminal shows them: the computed cells, reduced to its colours."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def ground(style: Style, palette: ColorSystem) -> Color:
 
 @pytest.mark.parametrize("palette", PALETTES)
 @pytest.mark.parametrize("theme", [name for name in THEMES if name != "sixteen"])
-async def test_the_bands_are_seen(theme: str, palette: str) -> None:
+async def test_the_bands_are_visible(theme: str, palette: str) -> None:
     console = Still(PICTURE, theme=theme)
     async with console.run_test(size=(120, 40)) as pilot:
         await keys(pilot)
@@ -55,7 +55,7 @@ async def test_sixteen_colours_have_rules_instead_of_bands() -> None:
         )
 
 
-async def test_of_sixteen_colours_the_row_of_the_cursor_has_one_that_can_be_read() -> None:
+async def test_the_cursor_row_is_readable_in_sixteen_colours() -> None:
     console = Still(PICTURE, theme="sixteen")
     async with console.run_test(size=(120, 40)) as pilot:
         await keys(pilot, "3")
@@ -65,7 +65,7 @@ async def test_of_sixteen_colours_the_row_of_the_cursor_has_one_that_can_be_read
         assert colours == {"bright_white"}
 
 
-async def test_of_sixteen_colours_a_dialog_leaves_the_screen_behind_it() -> None:
+async def test_a_dialog_in_sixteen_colours_keeps_the_screen_behind_it_visible() -> None:
     console = Still(PICTURE, theme="sixteen")
     async with console.run_test(size=(120, 40)) as pilot:
         await keys(pilot, "question_mark")

@@ -1,4 +1,4 @@
-"""The Workers screen: of a worker that is silent it tells what is recorded, and nothing else."""
+"""The Workers screen: for a silent worker it shows what is recorded, and nothing else."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LEASE_SECONDS = 1
 
 
 async def show(backend: Backend, *workers: str) -> None:
-    """Let workers be heard, once."""
+    """Let workers register once."""
     lease_keeper = backend.broker.lease_keeper()
     for name in workers:
         worker = WorkerRegistration(
@@ -30,13 +30,13 @@ async def show(backend: Backend, *workers: str) -> None:
     await asyncio.to_thread(lease_keeper.close)
 
 
-def line_of(one: ConsoleDriver, words: str) -> str:
-    return next((line for line in one.lines() if words in line), "")
+def line_of(one: ConsoleDriver, text: str) -> str:
+    return next((line for line in one.lines() if text in line), "")
 
 
 @pytest.mark.parametrize("broker", ["sqlite", "redis"])
-async def test_a_rescue_is_told_once_it_is_recorded(
-    broker: str, make_redis: RedisMaker, tmp_path: Path, fast_looks: None
+async def test_a_rescue_is_shown_once_it_is_recorded(
+    broker: str, make_redis: RedisMaker, tmp_path: Path, fast_polls: None
 ) -> None:
     url = make_redis().url() if broker == "redis" else f"sqlite:///{tmp_path}/queue.db"
     given = {"data_dir": str(tmp_path), "broker_url": url, "lease_seconds": LEASE_SECONDS}
@@ -49,8 +49,8 @@ async def test_a_rescue_is_told_once_it_is_recorded(
         request = ClaimRequest("frozen", (ServedType(TYPE, 3),), 10, LEASE_SECONDS * 1000)
         assert len(await backend.broker.claim(request)) == 3
         await one.until("it is seen at work", lambda: "frozen" in line_of(one, "3/4"))
-        ends = [line_of(one, words).index(words) + len(words) for words in ("busy", "3/4")]
-        assert ends[0] == ends[1], "the head stands over its column"
+        ends = [line_of(one, text).index(text) + len(text) for text in ("busy", "3/4")]
+        assert ends[0] == ends[1], "the title is above its column"
         await one.until("it is silent", lambda: "last seen" in line_of(one, "✗ frozen"))
         await one.until("its lease ran out", lambda: "ran out" in line_of(one, "✗ frozen"))
         await one.until("it is not live", lambda: not one.console.store.snapshot.workers)
@@ -62,13 +62,13 @@ async def test_a_rescue_is_told_once_it_is_recorded(
         await one.sees("there is no live worker to requeue it")
         await backend.broker.reap(10)
         await one.until(
-            "the rescue is told", lambda: "3 of its 3 jobs rescued" in line_of(one, "✗ frozen")
+            "the rescue is shown", lambda: "3 of its 3 jobs rescued" in line_of(one, "✗ frozen")
         )
 
 
 @pytest.mark.parametrize("broker", ["sqlite", "redis"])
-async def test_slots_stand_under_their_worker_and_it_is_let_be_quiet_resumed_and_stopped(
-    broker: str, make_redis: RedisMaker, tmp_path: Path, fast_looks: None
+async def test_slots_are_listed_under_their_worker_which_is_quieted_resumed_and_stopped(
+    broker: str, make_redis: RedisMaker, tmp_path: Path, fast_polls: None
 ) -> None:
     url = make_redis().url() if broker == "redis" else f"sqlite:///{tmp_path}/queue.db"
     given = {"data_dir": str(tmp_path), "broker_url": url, "actor": "ann"}

@@ -1,4 +1,4 @@
-"""Somebody who sits at the console: presses keys, and reads what stands on the screen."""
+"""Drive a console in tests: press keys, and read the screen."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ POTHOLE: Final = {"user_id": "usr-1", "lat": 38.8977, "lon": -77.0365}
 
 
 class ConsoleDriver:
-    """A running console with its pilot, and words for what most tests do."""
+    """A running console with its pilot, and helpers for what most tests do."""
 
     def __init__(self, console: Console, pilot: Pilot[int]) -> None:
         self.console = console
@@ -45,13 +45,13 @@ class ConsoleDriver:
         return self.console.store.operations()
 
     async def press(self, *keys: str) -> None:
-        """Press keys, each after the last was dealt with; a sign stands for its key."""
+        """Press keys, each after the previous one was handled; a character stands for its key."""
         for key in keys:
             self._send(key)
             await self.settle()
 
     async def press_at_once(self, *keys: str) -> None:
-        """Press keys that the terminal brings in one piece."""
+        """Press keys that arrive from the terminal together."""
         for key in keys:
             self._send(key)
         await self.settle()
@@ -65,69 +65,69 @@ class ConsoleDriver:
         driver.send_message(event)
 
     async def settle(self) -> None:
-        """Wait until all that was sent to a widget has been dealt with."""
+        """Wait until the widgets have handled all their messages."""
         for _ in range(TURNS):
             await self.pilot._wait_for_screen()
         self.console.screen._on_timer_update()
 
     async def type(self, text: str) -> None:
-        """Type a text into what has the keys."""
+        """Type a text into the focused widget."""
         await self.press(*text)
 
     async def put(self, text: str) -> None:
-        """Put a text in the place of what stands in the line that has the keys."""
+        """Replace the text of the focused input."""
         await self.press("end", "ctrl+u")
         await self.type(text)
 
     async def until(self, what: str, holds: Callable[[], object]) -> None:
-        """Let the console turn until a condition holds."""
+        """Let the console run until a condition holds."""
         end = time.monotonic() + PATIENCE_SECONDS
         while not holds():
             if time.monotonic() > end:
                 raise AssertionError(f"{what}: not within {PATIENCE_SECONDS:g} s\n{self.text()}")
-            self.console.store.stop_now(anew=True)
+            self.console.store.refresh_now(force=True)
             await self.pilot.pause(0.005)
 
-    async def sees(self, words: str) -> None:
-        """Wait until these words stand on the screen."""
-        await self.until(f"{words!r} is shown", lambda: words in self.text())
+    async def sees(self, text: str) -> None:
+        """Wait until a text is on the screen."""
+        await self.until(f"{text!r} is shown", lambda: text in self.text())
 
-    async def reads(self, words: str) -> None:
-        """Wait until these words can be read on the screen, wherever the lines break."""
+    async def reads(self, text: str) -> None:
+        """Wait until a text is on the screen, ignoring line breaks."""
 
         def flat() -> str:
             return " ".join(self.text().replace("│", " ").split())
 
-        await self.until(f"{words!r} can be read", lambda: words in flat())
+        await self.until(f"{text!r} can be read", lambda: text in flat())
 
     def lines(self) -> list[str]:
-        """Return what the topmost screen shows."""
+        """Return the lines of the topmost screen."""
         return [strip.text for strip in self.console.screen._compositor.render_strips()]
 
     def text(self) -> str:
-        """Return the same in one piece."""
+        """Return the lines as one text."""
         return "\n".join(self.lines())
 
     @property
     def screen(self) -> str:
-        """The name of what lies on top."""
+        """The class name of the topmost screen or dialog."""
         return type(self.console.screen).__name__
 
     @property
     def page(self) -> JobList:
-        """The page of jobs on the screen."""
+        """The list of jobs on the screen."""
         console_screen = current_screen(self.console)
         assert isinstance(console_screen, JobList), f"{console_screen} is no list of jobs"
         return console_screen
 
     def grid(self, name: str) -> Grid:
-        """Return a table of the room on the screen."""
+        """Return a table of the current screen."""
         console_screen = current_screen(self.console)
         assert console_screen is not None
         return console_screen.query_one(f"#{name}", Grid)
 
     async def opened(self, screen: str) -> None:
-        """Wait until a dialog or room of this name lies on top."""
+        """Wait until a dialog or screen of this name is on top."""
         await self.until(
             f"{screen} is open",
             lambda: self.screen == screen and self.console.screen.query("Bar"),
@@ -139,7 +139,7 @@ class ConsoleDriver:
         await self.until(f"{number} jobs are shown", lambda: len(self.page.grid.rows) == number)
 
     async def enqueue(self, type: str, *many: object, **fields: Any) -> list[str]:
-        """Enqueue a job of each of these data; gives the ids."""
+        """Enqueue a job with each of these data, and return the ids."""
         operations = await self.operations()
         now = operations.reads.now_ms()
         jobs = [make_job(type, data, now_ms=now, **fields) for data in many]
@@ -153,7 +153,7 @@ class ConsoleDriver:
         return list(page.jobs)
 
     async def audit(self) -> list[AuditRecord]:
-        """Return the audit table, newest first."""
+        """Return the audit records, newest first."""
         return list(await (await self.operations()).reads.audit(limit=0, cursor=None))
 
 
@@ -171,9 +171,9 @@ async def drive_console(
     size: tuple[int, int] = (120, 40),
     memory: Path | None = None,
 ) -> AsyncIterator[ConsoleDriver]:
-    """Open the console over these settings; where it `works`, with workers on their thread.
+    """Open the console with these settings; if it `works`, with embedded workers.
 
-    It `waits` for the first look, unless there is nothing yet to look at.
+    If it `waits`, wait for the first snapshot.
     """
     session = Session(
         settings,
@@ -195,7 +195,7 @@ async def drive_console(
         one = ConsoleDriver(console, pilot)
         try:
             if waits:
-                await one.until("the console has looked", lambda: console.store.snapshot.at)
+                await one.until("the console has a snapshot", lambda: console.store.snapshot.at)
             yield one
         finally:
             if workforce is not None:

@@ -15,7 +15,7 @@ COLUMNS = (
 )
 
 
-def test_columns_are_dropped_by_their_drop_and_the_rest_grows() -> None:
+def test_columns_are_dropped_in_order_and_the_rest_grow() -> None:
     assert fit_columns(COLUMNS, 40) == [(0, 16), (1, 5), (2, 8), (3, 8)]
     assert fit_columns(COLUMNS, 30) == [(0, 15), (1, 5), (2, 8)]
     assert fit_columns(COLUMNS, 20) == [(0, 14), (1, 5)]
@@ -26,42 +26,42 @@ def widths(needs: tuple[int, ...], width: int, view: TableView | None = None) ->
     return {COLUMNS[index].name: available for index, available in fitted}
 
 
-def test_no_text_is_cut_while_there_is_room_beside_it() -> None:
+def test_no_text_is_cut_while_there_is_space_beside_it() -> None:
     assert widths((30, 5, 8, 20), 80) == {"name": 44, "count": 5, "last": 8, "more": 20}
     assert widths((30, 5, 12, 8), 60) == {"name": 32, "count": 5, "last": 12, "more": 8}
 
 
-def test_an_empty_column_is_left_out_unless_nothing_is_known() -> None:
+def test_an_empty_column_is_left_out_unless_all_are_empty() -> None:
     assert list(widths((10, 5, 0, 8), 60)) == ["name", "count", "more"]
     assert list(widths((0, 0, 0, 0), 60)) == ["name", "count", "last", "more"]
 
 
-def test_a_person_hides_columns_and_sets_widths() -> None:
+def test_a_view_hides_columns_and_sets_widths() -> None:
     view = TableView(hidden=("last",), widths={"count": 12})
     assert widths((10, 5, 8, 8), 60, view) == {"name": 38, "count": 12, "more": 8}
 
 
 def rows(*shown: tuple[str, float | None, str]) -> list[Row]:
-    """Make rows of a name, a rank, and the name of the row that each stands under."""
+    """Make rows of a name, a rank, and the name of the row that each belongs to."""
     return [
         Row(key=name, cells=(cell(name), cell("" if rank is None else "x", rank=rank)), under=under)
         for name, rank, under in shown
     ]
 
 
-def test_rows_are_sorted_by_rank_and_stay_under_their_heads_with_empty_ones_last() -> None:
+def test_rows_are_sorted_by_rank_below_their_heads_with_empty_ones_last() -> None:
     given = rows(("b", 9.0, ""), ("b1", 1.0, "b"), ("none", None, ""), ("a", 10.0, ""))
     assert [row.key for row in sort_rows(given, 1, is_reversed=False)] == ["b", "b1", "a", "none"]
     assert [row.key for row in sort_rows(given, 1, is_reversed=True)] == ["a", "b", "b1", "none"]
     assert [row.key for row in sort_rows(given, 0, is_reversed=False)] == ["a", "b", "b1", "none"]
 
 
-def test_a_filter_of_words_keeps_the_head_of_what_matches() -> None:
+def test_a_row_filter_keeps_the_heads_of_matching_rows() -> None:
     given = rows(("Crew", 1.0, ""), ("job-1", 1.0, "Crew"), ("other", 2.0, ""))
     columns = (Column(title="name", width=5), Column(title="count", width=5))
 
-    def found(words: str) -> list[str]:
-        return [row.key for row in matching(given, columns, words)]
+    def found(row_filter: str) -> list[str]:
+        return [row.key for row in matching(given, columns, row_filter)]
 
     assert found("JOB") == ["Crew", "job-1"]
     assert found("-job -crew") == ["other"]
@@ -76,7 +76,7 @@ def test_text_is_cut_in_cells_not_characters() -> None:
     assert fit_end("0123456789", 5) == "…6789"
 
 
-def test_a_cell_shows_what_would_move_the_cursor() -> None:
+def test_a_cell_shows_control_characters_as_signs() -> None:
     assert cell("a\x1b[2Jb\u202e") == Cell("a␛[2Jb<U+202E>")
 
 
@@ -85,5 +85,5 @@ def test_wrapping_loses_no_word_and_fits(parts: list[str], width: int) -> None:
     whole = line(*parts)
     pieces = wrap([whole], width)
     assert all(sum(cell_len(part.text) for part in piece) <= max(width, 10) for piece in pieces)
-    told = "".join(part.text for part in whole).replace(" ", "")
-    assert "".join(part.text for piece in pieces for part in piece).replace(" ", "") == told
+    text = "".join(part.text for part in whole).replace(" ", "")
+    assert "".join(part.text for piece in pieces for part in piece).replace(" ", "") == text

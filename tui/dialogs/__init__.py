@@ -1,1 +1,1 @@
-"""Dialogs: each asks one thing, and gives the answer or None."""
+"""Dialogs: each returns its answer, or None if it was left."""

@@ -1,4 +1,4 @@
-"""Choosing what to enqueue: a sample, or a type."""
+"""The dialog to choose what to enqueue: a sample or a type."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COLUMNS = (
 
 
 class ChooseDialog(Dialog[str]):
-    """Lists samples, then types; gives `sample:NAME` or `type:TYPE`."""
+    """Lists samples, then types; returns `sample:NAME` or `type:TYPE`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("q", "leave", "Leave", show=False)]
 
@@ -59,9 +59,9 @@ class ChooseDialog(Dialog[str]):
         grid.styles.height = min(len(rows) + 1, 16)
         grid.show(rows)
         self.set_focus(grid)
-        self.tell(("enter", "choose"), ("esc", "back"))
+        self.show_keys(("enter", "choose"), ("esc", "back"))
 
     def on_grid_chosen(self, message: Grid.Chosen) -> None:
-        """Return the choice."""
+        """Dismiss with the choice."""
         message.stop()
         self.dismiss(message.key)

@@ -1,4 +1,4 @@
-"""Choosing the columns of a table: which are shown, how wide, and which one it is sorted by."""
+"""The dialog for the columns of a table: which are shown, their widths, and the sort column."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from textual.containers import Vertical
 from textual.content import Content
 
 from hms_svc.tui.dialogs.dialog import Dialog
-from hms_svc.tui.table import NARROWEST, WIDEST, TableView
+from hms_svc.tui.table import MAX_WIDTH, MIN_COLUMN_WIDTH, TableView
 from hms_svc.tui.text import Column, Row, cell
 from hms_svc.tui.widgets.grid import Grid
 
@@ -26,7 +26,7 @@ _STEP = 2
 
 
 class ColumnsDialog(Dialog[TableView]):
-    """Lists the columns; gives the view that was made of them."""
+    """Lists the columns; returns the edited view."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "flip", "Show or hide", show=False),
@@ -57,7 +57,7 @@ class ColumnsDialog(Dialog[TableView]):
         self._show()
         self.set_focus(grid)
         sorts = [("s", "sort")] if self._can_sort else []
-        self.tell(
+        self.show_keys(
             ("enter", "take"), ("space", "show or hide"), ("← →", "width"), ("0", "fit content"),
             *sorts, ("backspace", "reset all"), ("esc", "back"),
         )  # fmt: skip
@@ -90,12 +90,12 @@ class ColumnsDialog(Dialog[TableView]):
         self._show()
 
     def action_flip(self) -> None:
-        """Show the column, or hide it; the first is always shown."""
+        """Show or hide the column; the first is always shown."""
         if self._at != next(iter(self._columns)):
             self._change(hidden=tuple(sorted({*self._view.hidden} ^ {self._at})))
 
     def action_sort(self) -> None:
-        """Sort by the column; the same once more the other way."""
+        """Sort by the column; the same column again reverses the order."""
         if self._can_sort:
             is_again = self._view.sort == self._at
             is_number = self._columns[self._at].align == "right"
@@ -103,17 +103,17 @@ class ColumnsDialog(Dialog[TableView]):
             self._change(sort=self._at, is_reversed=reverse)
 
     def action_widen(self, step: int) -> None:
-        """Set the width of the column, a little more or less than it is."""
+        """Make the column a little wider or narrower."""
         now = self._view.widths.get(self._at, self._columns[self._at].width)
-        width = max(NARROWEST, min(now + step * _STEP, WIDEST))
+        width = max(MIN_COLUMN_WIDTH, min(now + step * _STEP, MAX_WIDTH))
         self._change(widths={**self._view.widths, self._at: width})
 
     def action_fit(self) -> None:
-        """Let the column take what its texts need."""
+        """Let the column fit its texts."""
         self._change(widths={name: n for name, n in self._view.widths.items() if name != self._at})
 
     def action_reset(self) -> None:
-        """Forget all that was chosen."""
+        """Reset the view."""
         self._view = TableView()
         self._show()
 

@@ -1,4 +1,4 @@
-"""Choosing what to copy of the page."""
+"""The dialog to choose what to copy from a page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST_SHOWN = 200
 
 
 class CopyDialog(Dialog[str]):
-    """Lists texts, each with a key; gives the one that was chosen."""
+    """Lists texts, each with a key; returns the chosen one."""
 
     def __init__(self, copies: Sequence[tuple[str, str, str]]) -> None:
         super().__init__()
@@ -34,12 +34,12 @@ class CopyDialog(Dialog[str]):
                 key=key,
                 cells=(
                     cell(key, "key"),
-                    cell(words, "strong"),
+                    cell(label, "strong"),
                     cell(" ".join(text[:MOST_SHOWN].split()), "dim"),
                     cell(f.number(len(text))),
                 ),
             )
-            for key, words, text in copies
+            for key, label, text in copies
         ]
 
     def compose(self) -> ComposeResult:
@@ -55,7 +55,7 @@ class CopyDialog(Dialog[str]):
         grid.styles.height = len(self._rows) + 1
         grid.show(self._rows)
         self.set_focus(grid)
-        self.tell(("enter", "copy"), ("esc", "back"))
+        self.show_keys(("enter", "copy"), ("esc", "back"))
 
     def on_grid_chosen(self, message: Grid.Chosen) -> None:
         """Dismiss with the text."""

@@ -1,4 +1,4 @@
-"""What all dialogs have in common: a box in the middle, escape leaves it."""
+"""The base of all dialogs: a box over the screen, which escape leaves."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from hms_svc.tui.widgets.text_input import TextLine
 
 Answer = TypeVar("Answer")
 
-WIDEST: Final = 110
+MAX_WIDTH: Final = 110
 AROUND: Final = 4
-"""Columns and lines of the box that are not the page's, nor to be filled in."""
+"""The columns and lines of the box around its page and inputs."""
 MOST_SHOWN: Final = 4
-LEAST_LINES: Final = 3
+MIN_LINES: Final = 3
 
 
 class Dialog(ModalScreen[Answer | None], Generic[Answer]):
@@ -30,7 +30,7 @@ class Dialog(ModalScreen[Answer | None], Generic[Answer]):
 
     CSS_PATH = "dialog.tcss"
     takes_typed_ahead: ClassVar[bool] = True
-    """Whether keys that were typed before it was shown are meant for it."""
+    """Whether keys that were typed before it was shown go to it."""
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Leave", show=False)]
 
     def __init__(self) -> None:
@@ -39,56 +39,56 @@ class Dialog(ModalScreen[Answer | None], Generic[Answer]):
         self.is_whole = True
 
     def action_leave(self) -> None:
-        """Return nothing."""
+        """Dismiss without an answer."""
         self.dismiss(None)
 
     def foot(self) -> Iterable[Widget]:
-        """Return the lines at the foot: what is wrong or was done, where anything is, and the keys."""
-        described = Page(id="told")
-        described.can_focus = False
-        yield described
+        """Return the widgets at the foot: the message line and the keys."""
+        message = Page(id="message")
+        message.can_focus = False
+        yield message
         yield Bar(id="keys")
 
-    def tell(
+    def show_keys(
         self, *keys: tuple[str, str], wrong: str = "", done: str = "", wanted: str = ""
     ) -> None:
-        """Show what the keys do, the most needed first; above them, whole, what is wrong, was done or is wanted."""
+        """Show the keys, most important first, and above them a message: an error, an outcome or a hint."""
         self._keys = keys
         role: Role = "bad" if wrong else "good" if done else "dim"
         described = wrong or done or wanted
-        page = self.query_one("#told", Page)
+        page = self.query_one("#message", Page)
         page.show([line(cell(described, role))])
         page.display = bool(described)
         self._arrange()
-        hints = [(Cell(key, "key"), cell(f" {words}  ", "dim")) for key, words in keys]
+        hints = [(Cell(key, "key"), cell(f" {label}  ", "dim")) for key, label in keys]
         self.query_one("#keys", Bar).show((Cell(" "),), hints=hints)
 
     def _arrange(self) -> None:
-        """Return the page the lines that it needs, as far as the others leave them in the middle of the screen."""
+        """Set the height of the page to what it needs, as far as it fits on the screen."""
         pages = self.query("#page").results(Page)
         for page in pages:
-            described = self.query_one("#told", Page)
-            width = min(self.size.width * 9 // 10, WIDEST) - AROUND
+            message = self.query_one("#message", Page)
+            width = min(self.size.width * 9 // 10, MAX_WIDTH) - AROUND
             others = AROUND + len(self.query(Input))
-            others += min(MOST_SHOWN, described.height_at(width)) if described.display else 0
+            others += min(MOST_SHOWN, message.height_at(width)) if message.display else 0
             needed, available = (
                 page.height_at(width),
-                max(LEAST_LINES, self.size.height - others - 2),
+                max(MIN_LINES, self.size.height - others - 2),
             )
             self.is_whole = needed <= available
             page.styles.height = min(needed, available)
 
     def on_resize(self) -> None:
-        """Fit what is shown to the screen."""
+        """Fit the box to the screen."""
         if self._keys:
             self._arrange()
 
     def on_text_line_refused(self, message: TextLine.Refused) -> None:
-        """Return why what was pasted was not taken."""
+        """Show why pasted text was refused."""
         message.stop()
-        self.tell(*self._keys, wrong=message.words)
+        self.show_keys(*self._keys, wrong=message.reason)
 
     def on_paste(self, event: events.Paste) -> None:
-        """Return, of what was pasted where nothing is typed that it was not taken."""
+        """Show that pasted text is ignored outside of inputs."""
         if not isinstance(self.focused, Input | TextArea):
-            self.tell(*self._keys, wrong="pasted text ignored: there is no input here")
+            self.show_keys(*self._keys, wrong="pasted text ignored: there is no input here")

@@ -1,4 +1,4 @@
-"""A payload in an editor; then what was checked, and the difference, before it is enqueued."""
+"""The dialogs to edit a payload, and to confirm it with the results of its checks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ROLES: Final[dict[CheckVerdict, Role]] = {
 
 
 class EditDialog(Dialog[list[JsonValue]]):
-    """The data of a job as JSON; gives it changed, in a list, once it can be read."""
+    """An editor for the data of a job as JSON; returns the data in a list of one, since it may be null."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s,f2", "go", "Check", show=False, priority=True),
@@ -51,22 +51,22 @@ class EditDialog(Dialog[list[JsonValue]]):
             yield from self.foot()
 
     def on_mount(self) -> None:
-        """Begin to edit."""
+        """Focus the editor."""
         self.set_focus(self.query_one("#data", TextArea))
         self._report()
 
     def _report(self, wrong: str = "") -> None:
-        self.tell(("ctrl+s", "dry run"), ("esc", "back"), ("ctrl+z", "undo"), wrong=wrong)
+        self.show_keys(("ctrl+s", "dry run"), ("esc", "back"), ("ctrl+z", "undo"), wrong=wrong)
 
     def action_leave(self) -> None:
-        """Return nothing; where something was changed, once it was said that it would be lost."""
+        """Dismiss without an answer; ask first if there are unsaved changes."""
         if self.query_one("#data", TextArea).text == self._original:
             self.dismiss(None)
         else:
             unsaved.leave(self, what="the edit")
 
     def action_go(self) -> None:
-        """Return the data, where it is JSON."""
+        """Dismiss with the data, or show why it is not valid JSON."""
         try:
             self.dismiss([read_strict(self.query_one("#data", TextArea).text.encode())])
         except MalformedJson as error:
@@ -74,7 +74,7 @@ class EditDialog(Dialog[list[JsonValue]]):
 
 
 class CheckedDialog(Dialog[str]):
-    """Shows the checks and the difference; gives the note with which to enqueue it."""
+    """Shows the results of the checks and the difference; returns the note for the audit log."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "go", "Enqueue", show=False)]
 
@@ -94,27 +94,27 @@ class CheckedDialog(Dialog[str]):
             yield from self.foot()
 
     def on_mount(self) -> None:
-        """Show what was found."""
+        """Show the results."""
         self.query_one("#page", Page).show(checked_lines(self._checks, self._difference))
         self.set_focus(self.query_one("#note", Input))
         refused = any(check.stops for check in self._checks)
-        self.tell(
+        self.show_keys(
             ("enter", "enqueue anyway" if refused else "enqueue as a new job"),
             ("esc", "back to the editor"),
         )
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter in the note means the whole."""
+        """Confirm on enter."""
         event.stop()
         self.action_go()
 
     def action_go(self) -> None:
-        """Return the note."""
+        """Dismiss with the note."""
         self.dismiss(self.query_one("#note", Input).value)
 
 
 def checked_lines(checks: Sequence[Check], difference: Sequence[str]) -> list[Line]:
-    """Return what each check said, and how the data differs."""
+    """Return the lines of the checks and of the difference."""
     lines: list[Line] = [
         line(
             cell(f"  {check.verdict.value.ljust(8)} ", _ROLES[check.verdict]),

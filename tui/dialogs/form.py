@@ -1,4 +1,4 @@
-"""A form for one job: a line for each field of its payload, and how many."""
+"""The form for a job: an input for each field of its payload, and the number of jobs."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ MOST = 10_000
 
 
 class FilledIn(msgspec.Struct, frozen=True):
-    """What a form gave: the data of the job, and how many of it."""
+    """The result of a form: the data of the job, and how many jobs to enqueue."""
 
     data: JsonValue
     count: int
 
 
 class FormDialog(Dialog[FilledIn]):
-    """Asks for each field; nothing wrong can be given."""
+    """Asks for each field; only valid data can be submitted."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "app.focus_next", "Next", show=False),
@@ -44,7 +44,7 @@ class FormDialog(Dialog[FilledIn]):
         self._first: list[str] = []
 
     def compose(self) -> ComposeResult:
-        """Show a line for each field."""
+        """Show an input for each field."""
         with Vertical(id="box") as box:
             box.border_title = Content(f"Enqueue {self._form.type}")
             with VerticalScroll(id="fields", can_focus=False):
@@ -63,22 +63,22 @@ class FormDialog(Dialog[FilledIn]):
             yield from self.foot()
 
     def on_mount(self) -> None:
-        """Begin with the first field."""
+        """Focus the first field."""
         self._first = self._filled_in()
         self.set_focus(self.query(Input).first())
         self._report()
 
     def on_descendant_focus(self) -> None:
-        """Return what is right for the field that has the keys."""
+        """Show a hint for the focused field."""
         self._report()
 
     def _report(self, wrong: str = "") -> None:
         wanted = self._wanted()
         keys = ("enter", "enqueue"), ("esc", "back"), ("tab", "next")
-        self.tell(*keys, wrong=wrong, wanted=wanted)
+        self.show_keys(*keys, wrong=wrong, wanted=wanted)
 
     def action_leave(self) -> None:
-        """Return nothing; where something was filled in, once it was said that it would be lost."""
+        """Dismiss without an answer; ask first if something was filled in."""
         if self._filled_in() == self._first:
             self.dismiss(None)
         else:
@@ -96,7 +96,7 @@ class FormDialog(Dialog[FilledIn]):
         return f"{field.name}: {field.expected}" if field.expected else ""
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Return what was filled in, or say what is wrong with it."""
+        """Dismiss with the input, or show what is wrong with it."""
         event.stop()
         texts = {
             field.name: self.query_one(f"#field-{number}", Input).value

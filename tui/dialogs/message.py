@@ -1,4 +1,4 @@
-"""Something to read: why a job is as it is, the help, what came of an act."""
+"""A dialog that shows text, such as an explanation or the help."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Message(Dialog[str]):
         page.show(self._lines)
         self.set_focus(page)
         keys = [("y", "copy")] if self._to_copy else []
-        self.tell(*keys, ("esc", "close"))
+        self.show_keys(*keys, ("esc", "close"))
 
     def action_copy(self) -> None:
-        """Copy what this is about."""
+        """Dismiss with the text to copy."""
         if self._to_copy:
             self.dismiss(self._to_copy)

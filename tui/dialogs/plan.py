@@ -1,4 +1,4 @@
-"""What an act would do, before it is done; and how far it is, while it is being done."""
+"""Dialogs that confirm an action before it is carried out, and that show its progress."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ MANY: Final = 20
 
 
 class Typed(msgspec.Struct, frozen=True):
-    """What has to be typed as a yes; `label` stands before the line."""
+    """A text that has to be typed to confirm; `label` is shown before the input."""
 
     label: str
     text: str
 
 
 def typed_number(number: int) -> Typed | None:
-    """Let a number be typed where it is above twenty: for acts that destroy many."""
+    """Require the number to be typed if it is above twenty: for actions that destroy many jobs."""
     return Typed(f"type {number}", str(number)) if number > MANY else None
 
 
 class ConfirmDialog(Dialog[str]):
-    """Shows what would be done, and gives the note with which to do it.
+    """Shows what an action would do; returns the note for the audit log.
 
-    The `typed` text has to be typed first. `command` is the command line that does the same.
+    The `typed` text has to be typed to confirm. `command` is the equivalent command line.
     """
 
     takes_typed_ahead = False
@@ -70,11 +70,11 @@ class ConfirmDialog(Dialog[str]):
         self._takes_note = takes_note
 
     def compose(self) -> ComposeResult:
-        """Show it, and the lines to fill in."""
+        """Show the plan and the inputs."""
         with Vertical(id="box") as box:
             box.border_title = Content(self._title)
             page = Page(id="page")
-            page.can_focus = False  # it scrolls by pgup and pgdn, and tab goes to lines alone
+            page.can_focus = False  # pgup and pgdn scroll it, and tab goes to the inputs only
             yield page
             if self._typed is not None:
                 with Horizontal():
@@ -87,7 +87,7 @@ class ConfirmDialog(Dialog[str]):
             yield from self.foot()
 
     def on_mount(self) -> None:
-        """Show what would be done, and begin with the first line to fill in."""
+        """Show the plan, and focus the first input."""
         self.query_one("#page", Page).show(self._lines)
         lines = self.query(Input)
         if lines:
@@ -95,7 +95,7 @@ class ConfirmDialog(Dialog[str]):
         self.draw_keys()
 
     def keys(self) -> list[tuple[str, str]]:
-        """Return the keys and what they do."""
+        """Return the keys with their labels."""
         found = [("enter", self._verb)]
         found += [("esc", "back")]
         found += [("tab", "next line")] if len(self.query(Input)) > 1 else []
@@ -103,16 +103,16 @@ class ConfirmDialog(Dialog[str]):
         return [*found, ("ctrl+y", "copy command")] if self._command else found
 
     def draw_keys(self, *, wrong: str = "", done: str = "") -> None:
-        """Show the keys; above them what is wrong, or was done."""
-        self.tell(*self.keys(), wrong=wrong, done=done)
+        """Show the keys, and above them an error or an outcome."""
+        self.show_keys(*self.keys(), wrong=wrong, done=done)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter in any line means the whole."""
+        """Confirm on enter in any input."""
         event.stop()
         self.action_go()
 
     def action_scroll(self, step: int) -> None:
-        """Show what does not fit."""
+        """Scroll the plan by a page."""
         page = self.query_one("#page", Page)
         page.scroll_to(y=page.scroll_y + step * max(1, page.size.height - 1), animate=False)
 
@@ -123,7 +123,7 @@ class ConfirmDialog(Dialog[str]):
             self.draw_keys(done=f"copied: {self._command}")
 
     def action_go(self) -> None:
-        """Return the note, once what has to be typed was typed."""
+        """Dismiss with the note, once the text to confirm was typed."""
         if self._typed is not None:
             given = self.query_one("#typed", Input).value.strip()
             if given.replace(",", "") != self._typed.text.replace(",", ""):
@@ -133,7 +133,7 @@ class ConfirmDialog(Dialog[str]):
 
 
 class UndoDialog(ConfirmDialog):
-    """Shows what the undoing of an act would do; `o` gives OTHER, for the act of somebody else."""
+    """Shows what an undo would do; `o` returns OTHER, for the newer action of another user."""
 
     OTHER: ClassVar[str] = "other"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("o", "other", "The other's", show=False)]
@@ -152,18 +152,18 @@ class UndoDialog(ConfirmDialog):
         self._newer = plan.newer
 
     def keys(self) -> list[tuple[str, str]]:
-        """Return the keys, with that of the other act where there is one."""
+        """Return the keys, with `o` if there is a newer action of another user."""
         found = super().keys()
         return found if self._newer is None else [found[0], ("o", "the other action"), *found[1:]]
 
     def action_other(self) -> None:
-        """Ask for the act of somebody else."""
+        """Dismiss with OTHER, to undo the action of another user."""
         if self._newer is not None:
             self.dismiss(self.OTHER)
 
 
 class ProgressDialog(Dialog[None]):
-    """How far a bulk act is; it can be paused and stopped between two chunks, or left behind."""
+    """The progress of a bulk action; it can be paused or stopped between chunks, or left in the background."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("p", "pause", "Pause", show=False),
@@ -182,14 +182,14 @@ class ProgressDialog(Dialog[None]):
         self.was_left = False
 
     def compose(self) -> ComposeResult:
-        """Show the bar."""
+        """Show the progress bar."""
         with Vertical(id="box") as box:
             box.border_title = Content(self._title)
             yield Page(id="page")
             yield from self.foot()
 
     def on_mount(self) -> None:
-        """Show the beginning, where that is not the end already."""
+        """Show the progress, or close if the action has already ended."""
         self._is_shown = True
         if self._is_over:
             self.dismiss()
@@ -198,24 +198,24 @@ class ProgressDialog(Dialog[None]):
         self.draw()
 
     def add(self, jobs: int) -> None:
-        """Take in that so many more were dealt with."""
+        """Add a number of processed jobs."""
         self.done += jobs
         if self._is_shown and not self.was_left:
             self.draw()
 
     def finish(self) -> None:
-        """Close, now or as soon as nothing lies over it."""
+        """Close, now or as soon as no other dialog covers it."""
         self._is_over = True
         if self._is_shown and not self.was_left and self.is_current:
             self.dismiss()
 
     def on_screen_resume(self) -> None:
-        """Close where the act has ended meanwhile."""
+        """Close if the action ended while another dialog covered this one."""
         if self._is_shown and self._is_over:
             self.dismiss()
 
     def draw(self) -> None:
-        """Show how far it is."""
+        """Show the progress."""
         part = f.bar(self.done / self._total, 40) if self._total else ""
         of = f" of {self._total:,}" if self._total else ""
         described = line(
@@ -224,15 +224,15 @@ class ProgressDialog(Dialog[None]):
         )  # fmt: skip
         self.query_one("#page", Page).show([(), described])
         pause = "resume" if self._pace.paused else "pause"
-        self.tell(("p", pause), ("c", "stop"), ("b", "in the background"))
+        self.show_keys(("p", pause), ("c", "stop"), ("b", "in the background"))
 
     def action_leave(self) -> None:
-        """Let it go on in the background."""
+        """Continue in the background."""
         self.was_left = True
         self.dismiss()
 
     def action_pause(self) -> None:
-        """Pause before the next chunk, or go on."""
+        """Pause before the next chunk, or resume."""
         if self._pace.paused:
             self._pace.resume()
         else:
@@ -240,6 +240,6 @@ class ProgressDialog(Dialog[None]):
         self.draw()
 
     def action_stop(self) -> None:
-        """Leave the rest undone."""
+        """Stop before the next chunk."""
         self._pace.cancel()
         self.draw()

@@ -1,1 +1,1 @@
-"""The screens: each says what it wants looked at, and puts what was seen into its widgets."""
+"""The screens: each declares the data that it needs, and shows snapshots."""

@@ -1,4 +1,4 @@
-"""What all nine screens have in common: top line, body, prompt and the line of hints."""
+"""The base of all screens: top line, body, prompt and hint line."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 
 class ConsoleScreen(Screen[None]):
-    """One of the nine screens. A room says what it wants looked at, and shows what was seen."""
+    """A screen of the console: declares the data that it needs, and shows snapshots."""
 
     where: str = ""
-    """The filter; empty where there is none, or the room takes none."""
+    """The filter; empty if there is none."""
     heading: ClassVar[str] = ""
     first_hints: ClassVar[frozenset[str]] = frozenset()
     without: ClassVar[frozenset[str]] = frozenset({"preview"})
-    """Commands that can do nothing here."""
+    """Commands that are not available here."""
     own_keys: ClassVar[tuple[tuple[str, str], ...]] = ()
-    """Keys of this room alone, with what they do."""
+    """Keys of this screen only, with their labels."""
     order: ClassVar[str] = "newest first"
-    """How the server gives a list that is longer than its page."""
+    """The order in which the server returns pages of the list."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "escape", "Back", show=False),
         Binding("tab", "app.focus_next", "Next", show=False),
@@ -53,158 +53,158 @@ class ConsoleScreen(Screen[None]):
 
     @property
     def console(self) -> ConsoleHost:
-        """The app, as what it is."""
+        """The application with its type."""
         return cast("ConsoleHost", self.app)
 
     def compose(self) -> ComposeResult:
-        """Put the body between the lines that every room has."""
+        """Put the body between the lines that every screen has."""
         yield Bar(id="top")
-        yield Bar(id="words")
+        yield Bar(id="narrowing")
         yield from self.body()
         yield Prompt()
         yield Bar(id="hints")
 
     def body(self) -> Iterable[Widget]:
-        """Return the widgets of the room."""
+        """Return the widgets of the screen."""
         raise NotImplementedError
 
     def data_query(self) -> ScreenQuery | None:
-        """Return what is to be looked at beside queues and workers."""
+        """Return the query for data beyond queues and workers; None if there is none."""
         return None
 
     def wants(self) -> dict[str, bool]:
-        """Return which of the common parts are shown: `failures`, `results`."""
+        """Return which of the common parts are needed: `failures`, `results`."""
         return {}
 
     def show(self, snapshot: Snapshot) -> None:
-        """Put what was seen into the widgets."""
+        """Fill the widgets from a snapshot."""
         raise NotImplementedError
 
     def target(self) -> Target | None:
-        """Return what the cursor is on, or what is marked."""
+        """Return the marked items, or the one at the cursor."""
         return None
 
     def start_with(self, where: str) -> None:
-        """Show what matches a filter, in a room that takes one."""
+        """Apply a filter, on screens that take one."""
 
     def toggle_mark(self) -> None:
-        """Mark what the cursor is on, or take its mark away, in a room that has marks."""
+        """Mark or unmark the item at the cursor, on screens with marks."""
 
     def choose_all(self) -> None:
-        """Choose all that match, in a room that has marks."""
+        """Select all items that match, on screens with marks."""
 
     def acted(self) -> None:
-        """Forget what was chosen."""
+        """Clear the selection after an action."""
 
     def event_of_no_job(self) -> Event | None:
-        """Return the event at the cursor where it is about no job."""
+        """Return the event at the cursor if it is not about a job."""
         return None
 
     def states(self) -> States:
-        """Return the states of what is chosen, None where they are not known."""
+        """Return the states of the target, None if they are not known."""
         return None
 
     @property
     def table(self) -> Grid | None:
-        """The table that has the keys, or the first one; None where there is none."""
+        """The focused table, or the first one; None if there is none."""
         if isinstance(self.focused, Grid):
             return self.focused
         return next(iter(self.query(Grid)), None)
 
     def name_of(self, grid: Grid) -> str:
-        """Return what a table is remembered by."""
+        """Return the name by which preferences store a table."""
         return f"{type(self).__name__.lower()}.{grid.id}"
 
     @property
     def filter_mode(self) -> Mode:
-        """What is typed after `/` here."""
-        return "filter" if self.table is None else "words"
+        """The mode of the prompt that `/` opens here."""
+        return "filter" if self.table is None else "rows"
 
     @property
     def filter_text(self) -> str:
-        """What was typed there, and is in force."""
-        return self.table.words if self.table is not None else ""
+        """The text of the filter in force."""
+        return self.table.row_filter if self.table is not None else ""
 
     def complete_text(self, text: str) -> list[str]:
-        """Return what the last word may grow into: the name of a column."""
+        """Return completions of the last word: names of columns."""
         before, blank, word = text.rpartition(" ")
         names = [f"{name}:" for name in self.table.shown_names] if self.table is not None else []
         grown = [name for name in names if word and name.startswith(word) and name != word]
         return [f"{before}{blank}{name}" for name in grown]
 
     def take_text(self, text: str) -> None:
-        """Show the rows of the table that have the words; raises BadInput where they make no sense."""
+        """Apply a filter to the rows of the table; raise BadInput if it is invalid."""
         if self.table is not None:
-            self.table.rearrange(words=text)
+            self.table.rearrange(row_filter=text)
             self.draw(self.console.store.snapshot)
 
     def place_preview(self) -> None:
-        """Show the preview, or hide it, where the room has one."""
+        """Show or hide the preview, on screens that have one."""
 
     def filter_texts(self) -> list[tuple[str, Grid]]:
-        """Return the words that narrow tables."""
-        return [(grid.words, grid) for grid in self.query(Grid) if grid.words]
+        """Return the row filters in force with their tables."""
+        return [(grid.row_filter, grid) for grid in self.query(Grid) if grid.row_filter]
 
     def clear_text(self) -> None:
-        """Show all rows of the tables again."""
+        """Clear the row filters."""
         for _, grid in self.filter_texts():
-            grid.rearrange(words="")
+            grid.rearrange(row_filter="")
         self.draw(self.console.store.snapshot)
 
     def draw_text(self) -> None:
-        """Show which words narrow which table, and how many rows have them; nothing where none do."""
+        """Show the row filters in force with their numbers of matches; hide the line if there are none."""
         described = self.filter_texts()
         parts: list[Cell] = []
-        for words, grid in described:
+        for row_filter, grid in described:
             title = grid.columns[0].title.lower()
             found = sum(not row.is_gone for row in grid.rows)
             parts += [
-                cell(f" {title}: ", "dim"), cell(words, "accent"),
+                cell(f" {title}: ", "dim"), cell(row_filter, "accent"),
                 cell(f"  {f.number(found)} of {'' if grid.is_whole else 'the newest '}{f.number(len(grid.given))}", "dim"),
             ]  # fmt: skip
-        bar = self.query_one("#words", Bar)
+        bar = self.query_one("#narrowing", Bar)
         bar.display = bool(described)
         bar.show(tuple(parts), (cell("esc clear ", "dim"),))
 
     def on_grid_head_clicked(self, message: Grid.HeadClicked) -> None:
-        """Sort by the column whose head was clicked."""
+        """Sort by the clicked column."""
         message.stop()
         self.set_focus(message.grid)
         self.console.run_command("sort", None, message.column)
 
     def on_mount(self) -> None:
-        """Frame the room in red where production is at stake; show tables as they were wanted last."""
+        """Frame the screen in red in production, and restore the views of the tables."""
         for grid in self.query(Grid):
             grid.view = self.console.preferences.view_of(self.name_of(grid))
         self.set_class(self.console.launch.facts.production, "-production")
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
-        """Ask for the first time, now that all widgets are there."""
+        """Query for the first time, now that all widgets exist."""
         self._is_ready = True
         self.ask()
         self.call_after_refresh(self.console.painted)
 
     def on_screen_suspend(self) -> None:
-        """Remember whether a dialog covers this room, or another one is shown."""
+        """Remember whether only a dialog covers this screen."""
         self._is_covered = isinstance(self.console.screen, ModalScreen)
 
     def on_screen_resume(self) -> None:
-        """Ask for what this room shows; lists begin anew, but not where only a dialog was closed."""
+        """Query again, and reset lists unless only a dialog was closed."""
         if self._is_ready:
             for grid in self.query(Grid) if not self._is_covered else ():
-                grid.begin_anew()
+                grid.reset()
             self.ask()
         self._is_covered = False
 
     def ask(self) -> None:
-        """Return the store what is wanted now, and show what is known."""
+        """Pass the query of the screen to the store, and draw the current snapshot."""
         store = self.console.store
         store.want(self.data_query(), **self.wants())
         self.draw(store.snapshot)
 
     def draw(self, snapshot: Snapshot) -> None:
-        """Show a snapshot, with the lines around it; under a dialog only the top line."""
+        """Draw a snapshot with the lines around it; under a dialog only the top line."""
         if not self._is_ready:
             return
         self.draw_top(snapshot)
@@ -214,7 +214,7 @@ class ConsoleScreen(Screen[None]):
             self.draw_hints()
 
     def draw_top(self, snapshot: Snapshot) -> None:
-        """Show the top line; ages go on between two looks."""
+        """Draw the top line; ages also advance between two snapshots."""
         if not self._is_ready:
             return
         left, right = top_line(
@@ -224,7 +224,7 @@ class ConsoleScreen(Screen[None]):
         self.query_one("#top", Bar).show(left, right)
 
     def draw_hints(self) -> None:
-        """Show what can be done to what the cursor is on; or the notice of the moment."""
+        """Draw the hint line: the current notice, the prompt, a problem, or the hints."""
         if not self._is_ready:
             return
         notice, trouble = (
@@ -256,48 +256,48 @@ class ConsoleScreen(Screen[None]):
             bar.show((Cell(" "),), (right,), hints=described)
 
     def on_grid_moved(self, message: Grid.Moved) -> None:
-        """Show the hints of what the cursor is on now."""
+        """Draw the hints for the new position of the cursor."""
         message.stop()
         self.draw_hints()
 
     def on_grid_chosen(self, message: Grid.Chosen) -> None:
-        """Open what was chosen."""
+        """Open the chosen item."""
         message.stop()
         self.console.run_command("inspect", self.target())
 
     def on_descendant_focus(self) -> None:
-        """Show the hints of the panel that has the keys."""
+        """Draw the hints for the focused panel."""
         self.draw_hints()
 
     def action_escape(self) -> None:
-        """Take back the last step: marks, then the filter, then the screen."""
+        """Undo the last step: clear the row filter, else go back."""
         if self.filter_texts():
             self.clear_text()
         else:
             self.console.back()
 
     def on_prompt_given(self, message: Prompt.Given) -> None:
-        """Hand what was typed to the console."""
+        """Pass what was typed to the console."""
         message.stop()
         self.console.take_prompt(message.mode, message.text)
 
     def on_prompt_left(self, message: Prompt.Left) -> None:
-        """Return the keys back to the body."""
+        """Close the prompt, which returns the focus to the body."""
         message.stop()
         self.console.close_prompt()
 
     def on_text_line_refused(self, message: TextLine.Refused) -> None:
-        """Return why what was pasted was not taken."""
+        """Show why pasted text was refused."""
         message.stop()
-        self.console.say(message.words, "bad")
+        self.console.show_notice(message.reason, "bad")
 
     def on_paste(self, event: events.Paste) -> None:
-        """Return, of what was pasted where nothing is typed that it was not taken."""
+        """Show that pasted text is ignored while no prompt is open."""
         if not self.console.is_typing:
-            self.console.say("pasted text ignored: press / or : first", "warn")
+            self.console.show_notice("pasted text ignored: press / or : first", "warn")
 
     def focus_body(self) -> None:
-        """Return the keys to the first thing that takes them."""
+        """Focus the first table or page."""
         for widget in self.query("Grid, Page"):
             if widget.focusable:
                 self.set_focus(widget)
@@ -305,11 +305,11 @@ class ConsoleScreen(Screen[None]):
 
 
 def one_line(text: str, role: str = "") -> Line:
-    """Make a line of one piece."""
+    """Make a line of one cell."""
     return (cell(text, role),)  # type: ignore[arg-type]
 
 
 def current_screen(console: ConsoleHost) -> ConsoleScreen | None:
-    """Return the screen that is shown, or lies below the dialogs that are."""
+    """Return the screen that is shown, also if dialogs cover it."""
     stack = reversed(console.screen_stack)
     return next((screen for screen in stack if isinstance(screen, ConsoleScreen)), None)

@@ -1,4 +1,4 @@
-"""One job, one case, one audit row or one event, whole."""
+"""Pages with all details of one job, case, audit row, batch or event."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ Copies = list[tuple[str, str, str]]
 """What can be copied: a key, what it is, and the text."""
 
 
-class Reading(ConsoleScreen):
-    """A page to read, about one thing."""
+class PageScreen(ConsoleScreen):
+    """A screen with one page of text about one subject."""
 
     kind: ClassVar[str] = "job"
     without: ClassVar[frozenset[str]] = frozenset({"preview", "sort", "inspect", "filter"})
@@ -44,7 +44,7 @@ class Reading(ConsoleScreen):
 
     def __init__(self, id: str) -> None:
         super().__init__()
-        self.id_of_it = id
+        self.subject_id = id
 
     def body(self) -> Iterable[Widget]:
         """Return the page."""
@@ -55,97 +55,98 @@ class Reading(ConsoleScreen):
         """The page."""
         return self.query_one("#page", Page)
 
-    def tell(self, found: object, now: int) -> PageText | None:
-        """Describe what was found; None where it is not there."""
+    def build_page(self, found: object, now: int) -> PageText | None:
+        """Return the page of the answer; None if the subject was not found."""
         raise NotImplementedError
 
     def show(self, snapshot: Snapshot) -> None:
-        """Describe it."""
-        described = self.tell(snapshot.answer_to(self.data_query()), snapshot.at)
+        """Show the page."""
+        described = self.build_page(snapshot.answer_to(self.data_query()), snapshot.at)
         if described is not None:
             self.page.show(described.lines, described.links, described.heads)
         elif snapshot.seen is not None and snapshot.seen.data_query == self.data_query():
-            self.page.show([line(cell(f"{self.kind} {self.id_of_it} not found", "warn"))])
+            self.page.show([line(cell(f"{self.kind} {self.subject_id} not found", "warn"))])
 
     def copies(self) -> Copies:
-        """Return what can be copied from here."""
+        """Return what can be copied from the page."""
         text = self.page.text
-        return [("i", "id", self.id_of_it), ("a", "the whole page", text)]
+        return [("i", "id", self.subject_id), ("a", "the whole page", text)]
 
     @property
     def filter_mode(self) -> Mode:
-        """What is typed after `/` here: words to look for in the page."""
+        """The mode of the prompt that `/` opens here: a search in the page."""
         return "search"
 
     @property
     def filter_text(self) -> str:
-        """What was looked for last."""
-        return self.page.words
+        """The text that was searched for last."""
+        return self.page.search_text
 
     def complete_text(self, text: str) -> list[str]:
-        """Return nothing: any words can be looked for."""
+        """Return nothing: a search has no completions."""
         return []
 
     def take_text(self, text: str) -> None:
-        """Search for words in the page."""
+        """Search for a text in the page."""
         self.page.search(text)
 
     def draw_text(self) -> None:
-        """Return what is looked for, and how lines are shown, where that is not as usual."""
+        """Show the search, and whether lines are unwrapped or followed."""
         page, parts = self.page, [Cell(" ")]
-        if page.words:
+        if page.search_text:
             at, of = page.hit
-            parts += [cell(page.words, "accent"), cell(f"  match {f.number(at)} of {f.number(of)}  " if of else "  not found  ", "dim" if of else "warn")]  # fmt: skip
+            parts += [cell(page.search_text, "accent"), cell(f"  match {f.number(at)} of {f.number(of)}  " if of else "  not found  ", "dim" if of else "warn")]  # fmt: skip
         parts += [] if page.wraps else [cell("lines are not wrapped: ← → scroll, W wraps  ", "dim")]
         parts += [cell("following", "accent")] if page.is_following else []
-        bar = self.query_one("#words", Bar)
+        bar = self.query_one("#narrowing", Bar)
         bar.display = len(parts) > 1
         bar.show(
-            tuple(parts), line(cell("n N next, previous  esc clear ", "dim")) if page.words else ()
+            tuple(parts),
+            line(cell("n N next, previous  esc clear ", "dim")) if page.search_text else (),
         )
 
     def on_page_changed(self, message: Page.Changed) -> None:
-        """Return how the page is shown now."""
+        """Show the new state of the page."""
         message.stop()
         self.draw_text()
 
     def on_page_followed(self, message: Page.Followed) -> None:
-        """Go where the link leads."""
+        """Follow the link."""
         message.stop()
         self.console.follow(message.target)
 
     def action_stop(self, step: int) -> None:
-        """Go to the next or the former link or section."""
+        """Go to the next or previous link or section."""
         self.page.action_next_stop(step)
 
     def action_escape(self) -> None:
-        """Take back what is looked for, then the page."""
-        if self.page.words:
+        """Clear the search, else close the page."""
+        if self.page.search_text:
             self.page.search("")
         else:
             super().action_escape()
 
 
-class Inspect(Reading):
+class Inspect(PageScreen):
     """Payload, result, every attempt with its error, history, case and audit of one job."""
 
     heading: ClassVar[str] = "Job"
 
     def data_query(self) -> ScreenQuery:
-        """Ask for the job."""
-        return JobQuery(self.id_of_it)
+        """Query the job."""
+        return JobQuery(self.subject_id)
 
     def _found(self) -> FullJobSeen | None:
         found = self.console.store.snapshot.answer_to(self.data_query())
         return found if isinstance(found, FullJobSeen) else None
 
-    def tell(self, found: object, now: int) -> PageText | None:
-        """Describe the story."""
+    def build_page(self, found: object, now: int) -> PageText | None:
+        """Return the page of the job."""
         return job_page(found, now) if isinstance(found, FullJobSeen) else None
 
     def target(self) -> Target | None:
         """Return the job."""
-        return Target(kind="job", ids=(self.id_of_it,))
+        return Target(kind="job", ids=(self.subject_id,))
 
     def states(self) -> States:
         """Return the state of the job."""
@@ -153,7 +154,7 @@ class Inspect(Reading):
         return None if found is None else {found.full_job.detail.view.state}
 
     def copies(self) -> Copies:
-        """Return what can be copied of the job, as far as it has it."""
+        """Return what can be copied of the job."""
         copies, found = super().copies(), self._found()
         if found is None:
             return copies
@@ -164,28 +165,28 @@ class Inspect(Reading):
             ("r", "result", pretty(detail.result) if detail.result else ""),
             ("t", "latest error, with its traceback", errors[-1] if errors else ""),
             ("w", "why", found.why),
-            ("c", "command line", f"hms-svc jobs show {self.id_of_it}"),
+            ("c", "command line", f"hms-svc jobs show {self.subject_id}"),
         )
         return [copies[0], *(each for each in more if each[2]), *copies[1:]]
 
 
-class InspectCase(Reading):
+class InspectCase(PageScreen):
     """One case."""
 
     heading: ClassVar[str] = "Case"
     kind: ClassVar[str] = "case"
 
     def data_query(self) -> ScreenQuery:
-        """Ask for the case."""
-        return CaseQuery(self.id_of_it)
+        """Query the case."""
+        return CaseQuery(self.subject_id)
 
-    def tell(self, found: object, now: int) -> PageText | None:
-        """Describe it."""
+    def build_page(self, found: object, now: int) -> PageText | None:
+        """Show the page."""
         return case_page(found, now) if isinstance(found, Case) else None
 
     def target(self) -> Target | None:
         """Return the case."""
-        return Target(kind="case", ids=(self.id_of_it,))
+        return Target(kind="case", ids=(self.subject_id,))
 
     def states(self) -> States:
         """Return whether it is open or closed."""
@@ -193,47 +194,47 @@ class InspectCase(Reading):
         return {found.status} if isinstance(found, Case) else None
 
 
-class InspectAudit(Reading):
+class InspectAudit(PageScreen):
     """One audit row."""
 
     heading: ClassVar[str] = "Audit row"
     kind: ClassVar[str] = "audit row"
 
     def data_query(self) -> ScreenQuery:
-        """Ask for the row."""
-        return AuditRowQuery(int(self.id_of_it))
+        """Query the row."""
+        return AuditRowQuery(int(self.subject_id))
 
-    def tell(self, found: object, now: int) -> PageText | None:
-        """Describe it."""
+    def build_page(self, found: object, now: int) -> PageText | None:
+        """Show the page."""
         return audit_page(found, now) if isinstance(found, AuditRecord) else None
 
     def target(self) -> Target | None:
         """Return the row."""
-        return Target(kind="audit", ids=(self.id_of_it,))
+        return Target(kind="audit", ids=(self.subject_id,))
 
 
-class InspectBatch(Reading):
-    """The audit rows of one act on many jobs; the id is the action, a blank, and the batch."""
+class InspectBatch(PageScreen):
+    """The audit rows of one bulk action; the id is the action, a space, and the batch."""
 
     heading: ClassVar[str] = "Batch"
     kind: ClassVar[str] = "batch"
 
     def data_query(self) -> ScreenQuery:
-        """Ask for its rows."""
-        action, _, batch = self.id_of_it.partition(" ")
+        """Query the rows of the batch."""
+        action, _, batch = self.subject_id.partition(" ")
         return BatchQuery(batch, action)
 
-    def tell(self, found: object, now: int) -> PageText | None:
-        """Describe it."""
+    def build_page(self, found: object, now: int) -> PageText | None:
+        """Show the page."""
         return folded_audit_page(found, now) if isinstance(found, Folded) else None
 
     def target(self) -> Target | None:
         """Return the batch."""
-        return Target(kind="audit", ids=(self.id_of_it,))
+        return Target(kind="audit", ids=(self.subject_id,))
 
 
-class InspectEvent(Reading):
-    """One event that is not about a job. It is told as it was read: events do not change."""
+class InspectEvent(PageScreen):
+    """One event that is not about a job. It is not read again: events do not change."""
 
     heading: ClassVar[str] = "Event"
     kind: ClassVar[str] = "event"
@@ -243,6 +244,6 @@ class InspectEvent(Reading):
         self._event = event
 
     def show(self, snapshot: Snapshot) -> None:
-        """Describe it."""
+        """Show the page."""
         described = event_page(self._event, snapshot.at)
         self.page.show(described.lines, described.links, described.heads)

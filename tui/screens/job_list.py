@@ -1,4 +1,4 @@
-"""A page of jobs by a filter: what Jobs, Held and Schedules have in common."""
+"""The base of Jobs, Held and Schedules: a page of jobs by a filter."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from hms_svc.tui import formatting as f
 from hms_svc.tui.commands import Target
 from hms_svc.tui.hints import States
 from hms_svc.tui.page_lines import PageText
-from hms_svc.tui.payload_words import common_cause
+from hms_svc.tui.payload_summary import common_cause
 from hms_svc.tui.preview import Read, preview_job
-from hms_svc.tui.queries import GlanceQuery, JobsQuery
+from hms_svc.tui.queries import JobsQuery, PreviewQuery
 from hms_svc.tui.rows import cause_text
-from hms_svc.tui.screens.previewed import Previewed
+from hms_svc.tui.screens.previewed import PreviewedScreen
 from hms_svc.tui.snapshot import ScreenQuery, Snapshot
 from hms_svc.tui.text import Cell, Column, Line, Row, cell, line
 from hms_svc.tui.widgets.bar import Bar
 from hms_svc.tui.widgets.grid import Grid
 from hms_svc.tui.widgets.prompt import Mode
 
-LEAST_ROWS = 10
+MIN_ROWS = 10
 LINES_AROUND = 4
 
 
-class JobList(Previewed):
-    """Shows one page; the next is read when the cursor goes beyond the last row."""
+class JobList(PreviewedScreen):
+    """Shows one page; the next is read when the cursor moves beyond the last row."""
 
     shown_columns: ClassVar[Sequence[Column]] = ()
     empty: ClassVar[Sequence[Line]] = ()
@@ -47,26 +47,26 @@ class JobList(Previewed):
         self._states: dict[str, State] = {}
         self._jobs: dict[str, JobView] = {}
         self.cause = ""
-        """The cause that the filter chose, or that all jobs of the page have; told above the list."""
+        """The cause in the filter, or that all jobs of the page share; shown above the list."""
 
     def list_body(self) -> Iterable[Widget]:
-        """Return the line that tells the filter, and the page."""
+        """Return the line with the filter, and the table."""
         yield Bar(id="filter")
         yield Grid(self.shown_columns, id="jobs", empty=self.empty)
 
     @property
     def grid(self) -> Grid:
-        """The page."""
+        """The table of jobs."""
         return self.query_one("#jobs", Grid)
 
     @property
     def filter_mode(self) -> Mode:
-        """A filter of jobs, at the server, where the page has the keys."""
-        return "filter" if self.table is self.grid else "words"
+        """A filter of jobs on the server if the table of jobs is focused, else a row filter."""
+        return "filter" if self.table is self.grid else "rows"
 
     @property
     def filter_text(self) -> str:
-        """The filter of the page, or the words of another table."""
+        """The filter of the jobs, or the row filter of another table."""
         return self.where if self.table is self.grid else super().filter_text
 
     def set_filter(self, where: str) -> None:
@@ -77,34 +77,34 @@ class JobList(Previewed):
             self.grid.wait()
 
     def start_with(self, where: str) -> None:
-        """Show another filter, also before the room is on the screen."""
+        """Apply a filter, also before the screen is shown."""
         if self.is_mounted:
             self.set_filter(where)
         else:
             self.where = where
 
     def data_query(self) -> ScreenQuery:
-        """Ask for a page of jobs."""
+        """Query a page of jobs."""
         return self.page_query()
 
     def page_of(self, snapshot: Snapshot) -> JobPage | None:
-        """Return the page, where it is the one that was asked for."""
+        """Return the page in the snapshot; None if it belongs to another query."""
         page = snapshot.answer_to(self.data_query())
         return page if isinstance(page, JobPage) else None
 
     def page_query(self) -> JobsQuery:
-        """Ask for as many jobs as there is room for."""
-        console_screen = max(LEAST_ROWS, self.size.height - LINES_AROUND - self.preview_lines)
+        """Return the query for as many jobs as fit on the screen."""
+        limit = max(MIN_ROWS, self.size.height - LINES_AROUND - self.preview_lines)
         return JobsQuery(
-            self.where, console_screen, self._cursors[-1], bool(parse_filter(self.where).unserved())
+            self.where, limit, self._cursors[-1], bool(parse_filter(self.where).unserved())
         )
 
     def rows_of(self, jobs: Sequence[JobView], snapshot: Snapshot) -> list[Row]:
-        """Return the rows of these jobs."""
+        """Return the rows of jobs."""
         raise NotImplementedError
 
     def show(self, snapshot: Snapshot) -> None:
-        """Show the page, where it is the one that was asked for."""
+        """Show the page, if it is the answer to the current query."""
         page = self.page_of(snapshot)
         if page is not None:
             self._states |= {job.id: job.state for job in page.jobs}
@@ -126,7 +126,7 @@ class JobList(Previewed):
     def _report(self, snapshot: Snapshot, page: JobPage | None) -> None:
         parts: list[Cell] = [Cell(" ")]
         parts += [cell(self.where, "accent")] if self.where else [Cell("all jobs", "dim")]
-        parts += [cell(f"  {words}") for words in self._causes_told(snapshot)]
+        parts += [cell(f"  {text}") for text in self._cause_texts(snapshot)]
         parts.append(cell(f"  page {len(self._cursors)}", "dim"))
         if page is not None and page.cursor is not None:
             parts.append(Cell(", pgdn for more", "dim"))
@@ -136,8 +136,8 @@ class JobList(Previewed):
             parts.append(cell(described, "warn"))
         self.query_one("#filter", Bar).show(tuple(parts), self._choice(snapshot))
 
-    def _causes_told(self, snapshot: Snapshot) -> list[str]:
-        """Return the words of the causes that the filter names, or of the one that all jobs have."""
+    def _cause_texts(self, snapshot: Snapshot) -> list[str]:
+        """Return the texts of the causes in the filter, or of the one that all jobs share."""
         causes = parse_filter(self.where).causes() or (self.cause,)
         described = [cause_text(group) for group in snapshot.failures if group.id in causes]
         if not described and self.cause and self._jobs:
@@ -157,7 +157,7 @@ class JobList(Previewed):
         return line(cell(f"up to {plural(at_most(snapshot, self.where), 'job')} ", "dim"))
 
     def target(self) -> Target | None:
-        """Return all that match, the marked jobs, or the one at the cursor."""
+        """Return all matching jobs if selected, else the marked jobs, else the one at the cursor."""
         if self._all_that_match:
             return Target(kind="job", where=self.where or "id:*")
         if self._marked:
@@ -165,12 +165,12 @@ class JobList(Previewed):
         cursor = self.grid.chosen
         return None if cursor is None else Target(kind="job", ids=(cursor,))
 
-    def glance_of(self, key: str) -> GlanceQuery | None:
-        """Return the job, to be read again once it has moved."""
+    def preview_query_of(self, key: str) -> PreviewQuery | None:
+        """Return the query for the job, which changes with its state."""
         job = self._jobs.get(key)
         if job is None:
             return None
-        return GlanceQuery(key, (job.state, job.attempt, job.due_at), ended=job.state in TERMINAL)
+        return PreviewQuery(key, (job.state, job.attempt, job.due_at), ended=job.state in TERMINAL)
 
     def preview(self, key: str, read: Read, snapshot: Snapshot) -> PageText | None:
         """Describe the job."""
@@ -178,7 +178,7 @@ class JobList(Previewed):
         return None if job is None else preview_job(job, read, snapshot.at)
 
     def states(self) -> States:
-        """Return the states of the chosen jobs, as they were last seen."""
+        """Return the last known states of the selected jobs."""
         if self._all_that_match:
             return parse_filter(self.where).states()
         target = self.target()
@@ -189,7 +189,7 @@ class JobList(Previewed):
         return known if len(known) > 0 and None not in found else None
 
     def toggle_mark(self) -> None:
-        """Mark the job at the cursor, or take its mark away, and go on to the next."""
+        """Mark or unmark the job at the cursor, and move to the next one."""
         cursor = self.grid.chosen
         if cursor is not None:
             self._all_that_match = False
@@ -199,7 +199,7 @@ class JobList(Previewed):
             self.draw(self.console.store.snapshot)
 
     def choose_all(self) -> None:
-        """Choose all jobs that match, or none again."""
+        """Select all matching jobs, or clear that selection."""
         self._all_that_match = not self._all_that_match
         self._marked = frozenset()
         self.grid.mark(
@@ -208,7 +208,7 @@ class JobList(Previewed):
         self.draw(self.console.store.snapshot)
 
     def acted(self) -> None:
-        """Forget what was chosen, now that it was done."""
+        """Clear the selection after an action."""
         self._forget_marks()
         self.draw(self.console.store.snapshot)
 
@@ -217,7 +217,7 @@ class JobList(Previewed):
         self.grid.mark(self._marked)
 
     def action_escape(self) -> None:
-        """Take back marks, then pages, then the filter, then the screen."""
+        """Clear the marks, else return to the first page, else clear the filter, else go back."""
         if self._marked or self._all_that_match:
             self.acted()
         elif len(self._cursors) > 1:
@@ -244,20 +244,20 @@ class JobList(Previewed):
 
 
 def _why_empty(where: str) -> list[Line]:
-    """Return how parts of ids are looked for, where a filter names ids; or what became of the jobs of a cause."""
+    """Explain an empty list: the jobs of a cause may have ended, or `id:` may need `id~`."""
     found = parse_filter(where)
     if found.causes():
-        described = "No job has this cause now: those that were to be tried again may be running, or have ended."
+        described = "No job has this cause now: its jobs may be running again, or have ended."
         return [line(described), ()]
     ids = found.ids()
     if not ids:
         return []
-    described = f"no job that matches has the id {ids[0]}; of a part of an id: "
+    described = f"No matching job has the id {ids[0]}. To search for a part of an id: "
     return [line(cell(described), cell(f"id~{ids[0]}", "key")), ()]
 
 
 def at_most(snapshot: Snapshot, where: str) -> int:
-    """Count the jobs among which all matches are: those of the states and types that are named."""
+    """Return an upper bound of the number of matches: the count of the named ids, causes, states and types."""
     given = parse_filter(where)
     ids, causes = given.ids(), given.causes()
     if ids is not None:

@@ -1,4 +1,4 @@
-"""Jobs and Held: a page of jobs, under a filter that can be changed or not."""
+"""The screens Jobs and Held."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hms_svc.tui.text import Column, Line, Row, cell, line
 
 
 class Jobs(JobList):
-    """Every job, by the filter."""
+    """All jobs, filtered."""
 
     heading: ClassVar[str] = "Jobs"
     shown_columns: ClassVar[Sequence[Column]] = columns.JOBS
@@ -23,13 +23,13 @@ class Jobs(JobList):
     )  # fmt: skip
 
     def rows_of(self, jobs: Sequence[JobView], snapshot: Snapshot) -> list[Row]:
-        """Return a row for each."""
+        """Return a row for each job."""
         live = {worker.id for worker in snapshot.workers}
         return rows.job_rows(jobs, snapshot.at, live, self.cause)
 
 
 class Held(JobList):
-    """Jobs that wait for a human's yes or no."""
+    """Jobs that wait for an approval."""
 
     heading: ClassVar[str] = "Held"
     first_hints: ClassVar[frozenset[str]] = frozenset({"approve", "deny", "why"})
@@ -40,5 +40,5 @@ class Held(JobList):
     )  # fmt: skip
 
     def rows_of(self, jobs: Sequence[JobView], snapshot: Snapshot) -> list[Row]:
-        """Return a row for each, with what governance wants to know."""
+        """Return a row for each job, with the reason for the hold."""
         return rows.held_rows(jobs, snapshot.at)

@@ -1,4 +1,4 @@
-"""The first screen: queues, live results, validation failures, what is failing and dead at a glance."""
+"""The first screen: queues, live results, validation failures, failing and dead jobs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENQUEUE: Final = line("Nothing yet. Press ", cell("e", "key"), " to enqueue a sa
 
 
 class Overview(ConsoleScreen):
-    """Four panels, the next of them a tab away."""
+    """Four panels; tab moves between them."""
 
     heading: ClassVar[str] = "Overview"
     CSS_PATH = ["base.tcss", "overview.tcss"]  # noqa: RUF012 - Textual declares it
@@ -37,7 +37,7 @@ class Overview(ConsoleScreen):
         self._needs: dict[str, int] = {}
 
     def body(self) -> Iterable[Widget]:
-        """Stack the panels; side by side where there is room."""
+        """Stack the panels, or put them side by side on wide screens."""
         yield Grid(columns.QUEUES, id="queues", empty=[ENQUEUE])
         with Container(id="below"):
             yield Grid(
@@ -54,11 +54,11 @@ class Overview(ConsoleScreen):
                 )  # fmt: skip
 
     def wants(self) -> dict[str, bool]:
-        """Return all of the common parts."""
+        """Return both common parts."""
         return {"failures": True, "results": True}
 
     def show(self, snapshot: Snapshot) -> None:
-        """Fill the four panels, once there is something to fill them with."""
+        """Fill the four panels, once there is data."""
         if not snapshot.at:
             return
         now = snapshot.at
@@ -71,9 +71,9 @@ class Overview(ConsoleScreen):
         self._share_height()
 
     def _show_queues(self, snapshot: Snapshot) -> None:
-        """Show what needs somebody first; what there is no room for is counted in the head."""
+        """Show queues with problems first; count those that do not fit in the heading."""
         most, grid = max(2, (self.size.height - 2) * 2 // 5 - 1), self._grid("queues")
-        is_plain = not grid.words and not grid.view.sort
+        is_plain = not grid.row_filter and not grid.view.sort
         shown = rows.queue_rows(
             snapshot.queues, snapshot.trends, snapshot.at, most if is_plain else rows.MANY
         )
@@ -81,7 +81,7 @@ class Overview(ConsoleScreen):
         grid.show(shown, title=f"Queues{below}")
 
     def target(self) -> Target | None:
-        """Return what the cursor of the panel with the keys is on."""
+        """Return the item at the cursor of the focused panel."""
         grid = self.focused
         if not isinstance(grid, Grid) or grid.chosen is None:
             return None
@@ -101,7 +101,7 @@ class Overview(ConsoleScreen):
         return {known[each] for each in target.ids if each in known} or None
 
     def on_resize(self, event: events.Resize) -> None:
-        """Put results and failures side by side where there is room."""
+        """Put results and failures side by side on wide screens."""
         self.set_class(event.size.width >= WIDE, "-wide")
         self._needs = {}
         if self._is_ready:
@@ -111,7 +111,7 @@ class Overview(ConsoleScreen):
         return self.query_one(f"#{name}", Grid)
 
     def _share_height(self) -> None:
-        """Return each panel what it needs, as far as there is room. None shrinks: nothing jumps."""
+        """Set the heights of the panels to what they need, as far as it fits. None shrinks: nothing jumps."""
         for name in KINDS:
             needed = max(len(self._grid(name).rows), 1) + 1
             self._needs[name] = max(self._needs.get(name, 0), needed)
@@ -133,22 +133,20 @@ def _no_result(snapshot: Snapshot) -> Line:
     return line(described, cell("2", "key"), " shows them.")
 
 
-def share_heights(
-    console_screen: int, needs: Mapping[str, int], *, side_by_side: bool
-) -> dict[str, int]:
-    """Share the lines of a screen among the panels; results get what the others leave.
+def share_heights(height: int, needs: Mapping[str, int], *, side_by_side: bool) -> dict[str, int]:
+    """Distribute the lines of a screen among the panels; results get what the others leave.
 
-    Queues get at most two fifths of it, each kind of failures a quarter, but for
-    lines that nobody else needs.
+    Queues get at most two fifths, each kind of failures a quarter, and more if other panels
+    do not need the lines.
     """
-    queues = max(3, min(needs["queues"], console_screen * 2 // 5))
-    below = console_screen - queues
+    queues = max(3, min(needs["queues"], height * 2 // 5))
+    below = height - queues
     if side_by_side:
         validation = max(3, min(needs["validation"], below // 2))
         return {
             "queues": queues, "results": below, "validation": validation, "dead": below - validation,
         }  # fmt: skip
-    most = max(3, console_screen // 4)
+    most = max(3, height // 4)
     validation = max(2, min(needs["validation"], most))
     dead = min(max(2, min(needs["dead"], most)), below - validation)
     spare = below - validation - dead - needs["results"]

@@ -1,4 +1,4 @@
-"""A list with a preview of the row at its cursor: below it from 120 columns, beside it from 180."""
+"""A list with a preview of the row at the cursor: below it from 120 columns, beside it from 180."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hms_svc.domain.errors import HmsError
 from hms_svc.domain.plain_text import plain
 from hms_svc.tui.page_lines import PageText
 from hms_svc.tui.preview import Read
-from hms_svc.tui.queries import GlanceQuery
+from hms_svc.tui.queries import PreviewQuery
 from hms_svc.tui.screens.base import ConsoleScreen
 from hms_svc.tui.snapshot import Snapshot
 from hms_svc.tui.text import cell, line
@@ -24,78 +24,75 @@ from hms_svc.tui.widgets.bar import Bar
 from hms_svc.tui.widgets.grid import Grid
 from hms_svc.tui.widgets.page import Page
 
-LEAST_WIDTH: Final = 120
+MIN_WIDTH: Final = 120
 BESIDE_WIDTH: Final = 180
 SHARE: Final = 0.45
-LEAST_LINES: Final = 6
+MIN_LINES: Final = 6
 AROUND: Final = 3
-"""Lines that are neither the list's nor the preview's."""
+"""The lines of the screen outside of the list and the preview."""
 NOTHING: Final = PageText((line(cell("no row is selected", "dim")),))
 REST_SECONDS: Final = 0.2
-"""How long the cursor rests on a row before anything is read for it."""
-PATIENCE_SECONDS: Final = 6.0
+"""How long the cursor stays on a row before its data is read."""
+TIMEOUT_SECONDS: Final = 6.0
 
 
-class Previewed(ConsoleScreen):
-    """What a list knows of a row is shown at once; what has to be read, once for each rest of the cursor."""
+class PreviewedScreen(ConsoleScreen):
+    """Shows known data of a row at once, and reads the rest once the cursor stays on the row."""
 
     without: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self) -> None:
         super().__init__()
-        self._glance: GlanceQuery | None = None
+        self._preview_query: PreviewQuery | None = None
         self._read: Read = None
         self._previewed: str | None = None
         self._rest: Timer | None = None
         self._next_at = 0.0
         self._needed = 0
-        """The most lines that the list has needed since the screen was opened: nothing jumps."""
+        """The most lines that the list has needed since the screen was opened, so that nothing jumps."""
 
     def list_body(self) -> Iterable[Widget]:
         """Return the widgets of the list."""
         raise NotImplementedError
 
     def body(self) -> Iterable[Widget]:
-        """Put the preview beside the list."""
+        """Put the preview beside or below the list."""
         preview = Vertical(Bar(id="previewed"), Page(id="preview"), id="aside")
         yield Container(Vertical(*self.list_body(), id="list"), preview, id="split")
 
     def preview(self, key: str, read: Read, snapshot: Snapshot) -> PageText | None:
-        """Describe a row, with what was read for it; None where nothing is known."""
+        """Return the preview of a row with the data that was read; None if the row is unknown."""
         raise NotImplementedError
 
-    def glance_of(self, key: str) -> GlanceQuery | None:
-        """Return what has to be read for the row; None where the list knows all."""
+    def preview_query_of(self, key: str) -> PreviewQuery | None:
+        """Return the query for the preview of a row; None if the list has all the data."""
         return None
 
     @property
     def is_previewing(self) -> bool:
-        """Whether the preview is shown: on a narrow screen only below a list that leaves room for it."""
-        is_wide = self.size.width >= LEAST_WIDTH
-        return self.console.preferences.preview and (is_wide or self._left_over > LEAST_LINES)
+        """Whether the preview is shown: on a narrow screen only below a short list."""
+        is_wide = self.size.width >= MIN_WIDTH
+        return self.console.preferences.preview and (is_wide or self._left_over > MIN_LINES)
 
     @property
     def _left_over(self) -> int:
-        """How many lines of the screen the list does not need; none while it is not known what it needs."""
+        """How many lines the list does not need; 0 before its need is known."""
         return self.size.height - AROUND - self._needed if self._needed else 0
 
     @property
     def is_reading(self) -> bool:
-        """Whether something that the preview waits for has not been read yet."""
-        return self._glance is not None and self._read is None
+        """Whether the preview still waits for its data."""
+        return self._preview_query is not None and self._read is None
 
     @property
     def preview_lines(self) -> int:
-        """How many lines it takes from the list, however short that is."""
-        if (
-            not self.console.preferences.preview
-            or not LEAST_WIDTH <= self.size.width < BESIDE_WIDTH
-        ):
+        """The least height of the preview below the list; 0 if it is hidden or beside the list."""
+        if not self.console.preferences.preview or not MIN_WIDTH <= self.size.width < BESIDE_WIDTH:
             return 0
-        return max(LEAST_LINES, int((self.size.height - AROUND) * SHARE))
+        return max(MIN_LINES, int((self.size.height - AROUND) * SHARE))
 
     def _fit_preview(self) -> None:
-        """Return the preview the lines that the list does not need."""
+        """Give the preview the lines that the list does not need."""
         bars = [bar for bar in self.query("#list Bar") if bar.display]
         tables = list(self.query("#list Grid").results(Grid))
         needed = len(bars) + sum(len(grid.rows) + 1 for grid in tables if grid.is_known)
@@ -104,7 +101,7 @@ class Previewed(ConsoleScreen):
             self._arrange()
 
     def place_preview(self) -> None:
-        """Show the preview where it has its room, or hide it."""
+        """Show, place or hide the preview."""
         self._arrange()
         if self._is_ready:
             self.call_after_refresh(self.ask)
@@ -121,7 +118,7 @@ class Previewed(ConsoleScreen):
             self._leave()
 
     def draw(self, snapshot: Snapshot) -> None:
-        """Show a snapshot, and the preview of what is at the cursor in it."""
+        """Draw a snapshot, and the preview of the row at the cursor."""
         super().draw(snapshot)
         if self._is_ready and self.is_current:
             self._fit_preview()
@@ -132,13 +129,13 @@ class Previewed(ConsoleScreen):
         if not self.is_previewing or grid is None:
             return
         key = grid.chosen
-        wanted = None if key is None else self.glance_of(key)
-        is_kept = key == self._previewed and self._glance is not None
+        wanted = None if key is None else self.preview_query_of(key)
+        is_kept = key == self._previewed and self._preview_query is not None
         if is_kept and wanted is not None and not wanted.stamp:
-            wanted = self._glance
-        if wanted != self._glance:
+            wanted = self._preview_query
+        if wanted != self._preview_query:
             self._leave()
-            self._glance = wanted
+            self._preview_query = wanted
             if wanted is not None:
                 seconds = max(REST_SECONDS, self._next_at - time.monotonic())
                 self._rest = self.set_timer(seconds, self._begin_reading)
@@ -162,32 +159,32 @@ class Previewed(ConsoleScreen):
         )
 
     def _leave(self) -> None:
-        """Ask for nothing more of the row that the cursor has left."""
+        """Cancel the read for the row that the cursor has left."""
         if self._rest is not None:
             self._rest.stop()
         self.workers.cancel_group(self, "preview")
-        self._glance, self._read, self._rest = None, None, None
+        self._preview_query, self._read, self._rest = None, None, None
 
     def _begin_reading(self) -> None:
-        if self._glance is not None and self.is_current:
-            self._next_at = time.monotonic() + self._glance.spacing_seconds
+        if self._preview_query is not None and self.is_current:
+            self._next_at = time.monotonic() + self._preview_query.spacing_seconds
             self._take()
 
     @work(name="console-preview", group="preview")
     async def _take(self) -> None:
-        """Read once; a key that moves the cursor on calls it off."""
+        """Read the data once; moving the cursor cancels it."""
         read: Read
-        wanted = self._glance
+        wanted = self._preview_query
         if wanted is None:
             return
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 read = await wanted.take(self.console.store.operations())
         except HmsError as error:
             read = plain(str(error))
         except TimeoutError:
-            read = f"no answer within {PATIENCE_SECONDS:g} s"
-        if wanted == self._glance and self.is_current:
+            read = f"no answer within {TIMEOUT_SECONDS:g} s"
+        if wanted == self._preview_query and self.is_current:
             self._read = read
             self._show_preview(self.console.store.snapshot)
 
@@ -197,16 +194,16 @@ class Previewed(ConsoleScreen):
             self._show_preview(self.console.store.snapshot)
 
     def on_descendant_focus(self) -> None:
-        """Preview the row at the cursor of the table that has the keys now."""
+        """Preview the row at the cursor of the focused table."""
         if self._is_ready and self.is_current:
             self._show_preview(self.console.store.snapshot)
 
     def on_screen_suspend(self) -> None:
-        """Ask for nothing while something else is shown."""
+        """Cancel reads while another screen is shown."""
         self._leave()
 
     def on_screen_resume(self) -> None:
-        """Share the lines anew, unless only a dialog was closed."""
+        """Reset the shares of list and preview, unless only a dialog was closed."""
         if not self._is_covered:
             self._needed = 0
 

@@ -1,4 +1,4 @@
-"""What will run, and when: schedules that workers keep, and jobs that wait for their time."""
+"""The screen Schedules: the schedules of job types, and scheduled and retrying jobs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_LINES = 8
 
 
 class Schedules(JobList):
-    """Schedules in plain words with their next run; below them scheduled and retrying jobs."""
+    """Schedules with their next run; below them scheduled and retrying jobs."""
 
     heading: ClassVar[str] = "Schedules"
     where: str = "state:scheduled,retrying"
@@ -47,7 +47,7 @@ class Schedules(JobList):
         yield from super().list_body()
 
     def data_query(self) -> ScreenQuery:
-        """Ask for both."""
+        """Query both."""
         return SchedulesQuery(self.page_query())
 
     def page_of(self, snapshot: Snapshot) -> JobPage | None:
@@ -69,7 +69,7 @@ class Schedules(JobList):
                 self.set_focus(self.grid)
 
     def preview(self, key: str, read: Read, snapshot: Snapshot) -> PageText | None:
-        """Describe the schedule, or the job, at the cursor of the table that has the keys."""
+        """Return the preview of the schedule or job at the cursor of the focused table."""
         if self.table is self.grid:
             return super().preview(key, read, snapshot)
         answer = snapshot.answer_to(self.data_query())
@@ -78,18 +78,18 @@ class Schedules(JobList):
         return None if found is None else preview_schedule(found, snapshot.at)
 
     def _job_target(self) -> Target | None:
-        """Return the chosen jobs; for the waiting tick of a schedule that schedule, which goes on."""
+        """Return the selected jobs; for the next job of a schedule, the schedule itself."""
         target = super().target()
         if target is None or len(target.ids) != 1 or not (type := type_of_tick(target.ids[0])):
             return target
         return Target(kind="schedule", ids=(type,))
 
     def rows_of(self, jobs: Sequence[JobView], snapshot: Snapshot) -> list[Row]:
-        """Return a row for each."""
+        """Return a row for each job."""
         return rows.job_rows(jobs, snapshot.at, cause=self.cause)
 
     def target(self) -> Target | None:
-        """Return the schedule at the cursor, or jobs, as the table is that has the keys."""
+        """Return the schedule at the cursor, or the selected jobs, depending on the focused table."""
         crons = self.query_one("#crons", Grid)
         if self.focused is not crons:
             return self._job_target()

@@ -1,4 +1,4 @@
-"""Failures, Cases, Events and Audit: one table each."""
+"""The screens Failures, Cases, Events and Audit: one table each."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from hms_svc.tui.job_page import case_page, event_page, folded_audit_page
 from hms_svc.tui.page_lines import PageText
 from hms_svc.tui.preview import Read, preview_group
 from hms_svc.tui.queries import (
+    AuditPage,
     AuditRowsQuery,
-    AuditSeen,
     CasePage,
     CasesQuery,
     EventsQuery,
-    GlanceQuery,
+    PreviewQuery,
 )
-from hms_svc.tui.screens.previewed import Previewed
+from hms_svc.tui.screens.previewed import PreviewedScreen
 from hms_svc.tui.snapshot import ScreenQuery, Snapshot
 from hms_svc.tui.text import Column, Line, Row, line
 from hms_svc.tui.widgets.grid import Grid
@@ -35,18 +35,18 @@ ROWS = 100
 _OF_NO_JOB: Final = frozenset({AUDIT_SEALED, EVENTS_GAP})
 
 
-class TableScreen(Previewed):
-    """A room of one grid."""
+class TableScreen(PreviewedScreen):
+    """A screen with one table."""
 
     shown_columns: ClassVar[Sequence[Column]] = ()
     empty: ClassVar[Sequence[Line]] = ()
     follows: ClassVar[bool] = False
     keeps_order: ClassVar[bool] = False
     most: ClassVar[int | None] = None
-    """How many rows are asked for; None where all are."""
+    """How many rows are queried; None for all."""
 
     def list_body(self) -> Iterable[Widget]:
-        """Return the grid."""
+        """Return the table."""
         yield Grid(
             self.shown_columns, id="table", empty=self.empty, follows=self.follows,
             keeps_order=self.keeps_order,
@@ -58,7 +58,7 @@ class TableScreen(Previewed):
         return self.query_one("#table", Grid)
 
     def rows_of(self, snapshot: Snapshot) -> list[Row] | None:
-        """Return the rows, None where they are not known yet."""
+        """Return the rows, None if they are not known yet."""
         raise NotImplementedError
 
     def show(self, snapshot: Snapshot) -> None:
@@ -70,52 +70,52 @@ class TableScreen(Previewed):
 
 
 class QueriedTable(TableScreen):
-    """A table of the database: some words are asked of the server, the others narrow what it gives."""
+    """A table of the database: some terms of its filter go to the server, the others filter rows here."""
 
-    first_question: ClassVar[ScreenQuery]
+    first_query: ClassVar[ScreenQuery]
 
     def __init__(self) -> None:
         super().__init__()
-        self._words = ""
-        self._question = self.first_question
+        self._typed_filter = ""
+        self._server_query = self.first_query
 
     def data_query(self) -> ScreenQuery:
-        """Ask for the newest that are wanted."""
-        return self._question
+        """Query the newest matching rows."""
+        return self._server_query
 
     def read_query(self, text: str) -> tuple[ScreenQuery, str]:
-        """Return what the server is asked, and the words that are left; raises BadInput."""
+        """Parse a filter into a query for the server and the rest; raise BadInput if it is invalid."""
         raise NotImplementedError
 
     @property
     def filter_text(self) -> str:
-        """What was typed."""
-        return self._words
+        """The filter as it was typed."""
+        return self._typed_filter
 
     def take_text(self, text: str) -> None:
-        """Ask the server for what it can find; the other words narrow what it gives."""
-        question, words = self.read_query(text)
-        if question != self._question:
-            self._question = question
+        """Apply a filter: some terms on the server, the others on its rows."""
+        question, row_filter = self.read_query(text)
+        if question != self._server_query:
+            self._server_query = question
             self.grid.wait()
-        self._words = text
-        self.grid.rearrange(words=words)
+        self._typed_filter = text
+        self.grid.rearrange(row_filter=row_filter)
         self.ask()
 
     def filter_texts(self) -> list[tuple[str, Grid]]:
-        """Return what was typed, also where the server alone minds it."""
-        return [(self._words, self.grid)] if self._words else []
+        """Return the whole filter, including the terms for the server."""
+        return [(self._typed_filter, self.grid)] if self._typed_filter else []
 
     def clear_text(self) -> None:
-        """Ask for every row again."""
+        """Clear the filter."""
         self.take_text("")
 
 
 class Failures(TableScreen):
-    """Retrying, dead and rejected jobs by cause, what is failing now first, then by the newest failure.
+    """Retrying, dead and rejected jobs by cause, retrying ones first, then by the newest failure.
 
-    That order is taken when the screen is opened, and kept while it is; groups that come
-    then stand at the end, and are counted in the head.
+    The order is kept while the screen is open; new groups are appended, and counted in the
+    heading.
     """
 
     heading: ClassVar[str] = "Failures"
@@ -126,7 +126,7 @@ class Failures(TableScreen):
     keeps_order: ClassVar[bool] = True
 
     def wants(self) -> dict[str, bool]:
-        """Return the groups."""
+        """Return that failures are needed."""
         return {"failures": True}
 
     def rows_of(self, snapshot: Snapshot) -> list[Row] | None:
@@ -149,31 +149,31 @@ class Failures(TableScreen):
         group = self._group(self.grid.cursor)
         return None if group is None else {group.state}
 
-    def glance_of(self, key: str) -> GlanceQuery | None:
-        """Return the newest job of the group."""
+    def preview_query_of(self, key: str) -> PreviewQuery | None:
+        """Return the query for the newest job of the group."""
         group = self._group(key)
-        return None if group is None or not group.newest_id else GlanceQuery(group.newest_id)
+        return None if group is None or not group.newest_id else PreviewQuery(group.newest_id)
 
     def preview(self, key: str, read: Read, snapshot: Snapshot) -> PageText | None:
-        """Describe the cause whole, with the newest job that failed of it."""
+        """Return the preview of the cause, with its newest job."""
         group = self._group(key)
         return None if group is None else preview_group(group, read, snapshot.at)
 
 
 class Cases(QueriedTable):
-    """The rows that jobs made."""
+    """The cases that jobs opened."""
 
     heading: ClassVar[str] = "Cases"
     shown_columns: ClassVar[Sequence[Column]] = columns.CASES
     empty: ClassVar[Sequence[Line]] = (line("No case has been opened."),)
     most: ClassVar[int | None] = ROWS
 
-    first_question: ClassVar[ScreenQuery] = CasesQuery(None, ROWS)
+    first_query: ClassVar[ScreenQuery] = CasesQuery(None, ROWS)
 
     def read_query(self, text: str) -> tuple[ScreenQuery, str]:
-        """Ask the server for a state and a kind."""
-        status, kind, words = read_case_query(text)
-        return CasesQuery(status, ROWS, kind), words
+        """Parse a filter by state and kind."""
+        status, kind, row_filter = read_case_query(text)
+        return CasesQuery(status, ROWS, kind), row_filter
 
     def rows_of(self, snapshot: Snapshot) -> list[Row] | None:
         """Return every case of the page."""
@@ -187,7 +187,7 @@ class Cases(QueriedTable):
         return next((case for case in cases if case.id == key), None)
 
     def preview(self, key: str, read: Read, snapshot: Snapshot) -> PageText | None:
-        """Describe all of the case."""
+        """Return the page of the case."""
         case = self._case(key)
         return None if case is None else case_page(case, self.console.now_ms())
 
@@ -203,7 +203,7 @@ class Cases(QueriedTable):
 
 
 class Events(TableScreen):
-    """The result bus, newest first."""
+    """The event stream, newest first."""
 
     heading: ClassVar[str] = "Events"
     shown_columns: ClassVar[Sequence[Column]] = columns.EVENTS
@@ -212,7 +212,7 @@ class Events(TableScreen):
     follows: ClassVar[bool] = True
 
     def data_query(self) -> ScreenQuery:
-        """Ask for the newest."""
+        """Query the newest events."""
         return EventsQuery(ROWS)
 
     def rows_of(self, snapshot: Snapshot) -> list[Row] | None:
@@ -221,7 +221,7 @@ class Events(TableScreen):
         return record_rows.event_rows(found) if isinstance(found, tuple) else None
 
     def target(self) -> Target | None:
-        """Return the job that the event at the cursor tells of."""
+        """Return the event at the cursor."""
         cursor = self.grid.chosen
         return None if cursor is None else Target(kind="event", ids=(cursor.partition(":")[2],))
 
@@ -232,37 +232,37 @@ class Events(TableScreen):
         return next((event for event in events if str(event.position) == position), None)
 
     def preview(self, key: str, read: Read, snapshot: Snapshot) -> PageText | None:
-        """Describe all of the event."""
+        """Return the page of the event."""
         event = self._event(key)
         return None if event is None else event_page(event, snapshot.at)
 
     def event_of_no_job(self) -> Event | None:
-        """Return the event at the cursor where it is about no job."""
+        """Return the event at the cursor if it is not about a job."""
         event = self._event(self.grid.cursor)
         return event if event is not None and event.type in _OF_NO_JOB else None
 
 
 class Audit(QueriedTable):
-    """Who did what, and why; an act on many jobs is one row."""
+    """Who did what, and why; a bulk action is one row."""
 
     heading: ClassVar[str] = "Audit"
     shown_columns: ClassVar[Sequence[Column]] = columns.AUDIT
     empty: ClassVar[Sequence[Line]] = (line("No audit records match."),)
     most: ClassVar[int | None] = ROWS
 
-    first_question: ClassVar[ScreenQuery] = AuditRowsQuery(ROWS)
+    first_query: ClassVar[ScreenQuery] = AuditRowsQuery(ROWS)
 
     def read_query(self, text: str) -> tuple[ScreenQuery, str]:
-        """Ask the server for an actor, an act, a subject."""
-        query, words = read_audit_query(text)
-        return AuditRowsQuery(ROWS, query), words
+        """Parse a filter by actor, action and subject."""
+        query, row_filter = read_audit_query(text)
+        return AuditRowsQuery(ROWS, query), row_filter
 
-    def _seen(self) -> AuditSeen | None:
+    def _seen(self) -> AuditPage | None:
         found = self.console.store.snapshot.answer_to(self.data_query())
-        return found if isinstance(found, AuditSeen) else None
+        return found if isinstance(found, AuditPage) else None
 
     def rows_of(self, snapshot: Snapshot) -> list[Row] | None:
-        """Return every record, or the batch of many."""
+        """Return a row for each record or batch."""
         seen = self._seen()
         return None if seen is None else audit_rows(seen.folded)
 
@@ -272,7 +272,7 @@ class Audit(QueriedTable):
         return next((each for each in found if each.key == key), None)
 
     def preview(self, key: str, read: Read, snapshot: Snapshot) -> PageText | None:
-        """Describe all of the row, or of the batch."""
+        """Return the page of the record or batch."""
         folded = self._folded(key)
         return None if folded is None else folded_audit_page(folded, self.console.now_ms())
 

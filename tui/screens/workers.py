@@ -1,4 +1,4 @@
-"""Workers as rows of slots: the job in each, how long, how far, until when its lease runs."""
+"""The screen Workers: their slots, with the job, run time, progress and lease of each."""
 
 from __future__ import annotations
 
@@ -46,27 +46,27 @@ SLOT_COLUMNS: Final = (
 )
 WIDE: Final = 180
 REMEMBERED_MS: Final = 300_000
-MOST_REMEMBERED: Final = 100
+MAX_REMEMBERED: Final = 100
 _DIED: Final = "WorkerDied:"
 _NO_JOB: Final = "+"
-"""Before the name of a row of slots without a job: no id of a job begins so."""
+"""The prefix of the names of rows for slots without a job: no job id begins with it."""
 
 
 class Left(msgspec.Struct, frozen=True):
-    """A worker that has fallen silent or no longer registered, with the jobs that it had when it was live."""
+    """A worker that became silent or unregistered, with the jobs that it had when it was live."""
 
     worker: WorkerView
     at: int
 
 
 class Head(Grid, can_focus=False):
-    """The names of the columns of worker rows, above those of the slots."""
+    """The column titles of worker rows, above those of the slots."""
 
     DEFAULT_CSS = "Head { height: 1; }"
 
 
 class Workers(ConsoleScreen):
-    """Who works, and on what; one that has vanished stays in sight for five minutes."""
+    """Workers and their jobs; a worker that has vanished stays listed for five minutes."""
 
     heading: ClassVar[str] = "Workers"
 
@@ -74,19 +74,19 @@ class Workers(ConsoleScreen):
         super().__init__()
         self._known: dict[str, WorkerView] = {}
         self._left: dict[str, Left] = {}
-        self._actions = RunningJobs()
+        self._running_jobs = RunningJobs()
 
     def body(self) -> Iterable[Widget]:
-        """Return the table with its two heads."""
+        """Return the table with its two lines of column titles."""
         yield Head(WORKER_COLUMNS)
         yield Grid(SLOT_COLUMNS, id="workers", empty=[
             line("No live workers. Start some: ", cell("hms-svc serve", "strong")),
         ])  # fmt: skip
 
     def data_query(self) -> RunningJobsQuery:
-        """Ask for the running jobs, and for what became of those of workers that have left."""
+        """Query the running jobs, and the last jobs of workers that are gone."""
         ids = [job_id for left in self._left.values() for job_id in left.worker.jobs]
-        return RunningJobsQuery(tuple(ids[:MOST_REMEMBERED]))
+        return RunningJobsQuery(tuple(ids[:MAX_REMEMBERED]))
 
     def show(self, snapshot: Snapshot) -> None:
         """Show each worker with its slots."""
@@ -96,8 +96,8 @@ class Workers(ConsoleScreen):
         self._remember(snapshot)
         found = snapshot.answer_to(before)
         if isinstance(found, RunningJobs):
-            self._actions = found
-        running = self._actions
+            self._running_jobs = found
+        running = self._running_jobs
         rows: list[Row] = []
         for worker in (*snapshot.workers, *snapshot.silent_workers):
             rows += worker_rows(
@@ -122,7 +122,7 @@ class Workers(ConsoleScreen):
         return left.worker.jobs if left is not None else worker.jobs
 
     def _remember(self, snapshot: Snapshot) -> None:
-        """Keep those who vanished or fell silent while they had work in progress."""
+        """Remember workers that vanished or became silent with running jobs."""
         alive = {worker.id: worker for worker in snapshot.workers}
         for worker_id, worker in self._known.items():
             if worker_id not in alive and worker.jobs:
@@ -133,11 +133,11 @@ class Workers(ConsoleScreen):
                 del self._left[worker_id]
 
     def states(self) -> States:
-        """Return that of a job in a slot."""
+        """Return the state of jobs in slots."""
         return {State.PROCESSING}
 
     def target(self) -> Target | None:
-        """Return the job in the slot at the cursor; on any other row the worker."""
+        """Return the job in the slot at the cursor; on other rows the worker."""
         cursor = self.query_one("#workers", Grid).chosen
         if cursor is None:
             return None
@@ -155,7 +155,7 @@ def worker_rows(
     *,
     is_wide: bool = True,
 ) -> list[Row]:
-    """Return a row for the worker; then one for each slot with a job, the oldest first, and for those without."""
+    """Return a row for the worker, then rows for its slots: those with a job, the oldest first, then the others."""
     now = snapshot.at
     is_silent_worker = is_silent(worker, now, running.lease_ms)
     state, role = _state_of(worker, is_silent_worker=is_silent_worker)
@@ -163,11 +163,11 @@ def worker_rows(
     note_role: Role = "dim"
     if is_silent_worker:
         described, note_role = (
-            _silence(worker, running, snapshot, jobs_before, is_wide=is_wide),
+            _silence_detail(worker, running, snapshot, jobs_before, is_wide=is_wide),
             "bad",
         )
-    elif words := request_text(worker, now):
-        described, note_role = f"{words}; {described}", "warn"
+    elif text := request_text(worker, now):
+        described, note_role = f"{text}; {described}", "warn"
     head = _head_row(
         worker,
         cell(f"{'✗' if is_silent_worker else '●'} {worker.id}", role),
@@ -183,7 +183,7 @@ def worker_rows(
         _slot_row(worker, job_id, running.jobs.get(job_id), snapshot.p95, leases.get(job_id), now)
         for job_id in ordered
     ]
-    return [head, *slots, *_without_job(worker, is_silent_worker=is_silent_worker)]
+    return [head, *slots, *_rows_without_job(worker, is_silent_worker=is_silent_worker)]
 
 
 def _head_row(worker: WorkerView, name: Cell, *cells: Cell) -> Row:
@@ -204,8 +204,8 @@ def _started(detail: JobDetail | None) -> float:
     return float("inf") if started is None else started
 
 
-def _without_job(worker: WorkerView, *, is_silent_worker: bool) -> list[Row]:
-    """Return a row for the slots that hung functions hold, and one for the free ones."""
+def _rows_without_job(worker: WorkerView, *, is_silent_worker: bool) -> list[Row]:
+    """Return a row for the slots that hung functions occupy, and one for the free slots."""
     rows: list[Row] = []
     if worker.hung:
         cells = (
@@ -215,13 +215,13 @@ def _without_job(worker: WorkerView, *, is_silent_worker: bool) -> list[Row]:
         rows.append(Row(key=f"{worker.id} {_NO_JOB}hung", cells=cells, under=worker.id))
     free = worker.slots - worker.busy
     if free > 0 and not is_silent_worker:
-        words = f"  · {free} free" if worker.claims else f"  · {free} unused"
-        cells = (cell(words, "dim"),)
+        text = f"  · {free} free" if worker.claims else f"  · {free} unused"
+        cells = (cell(text, "dim"),)
         rows.append(Row(key=f"{worker.id} {_NO_JOB}free", cells=cells, under=worker.id))
     return rows
 
 
-def _silence(
+def _silence_detail(
     worker: WorkerView,
     running: RunningJobs,
     snapshot: Snapshot,
@@ -229,27 +229,27 @@ def _silence(
     *,
     is_wide: bool,
 ) -> str:
-    """Describe a worker that is silent what is recorded of it and of the jobs that it had.
+    """Describe a silent worker and what happens to its jobs.
 
-    Where the screen is not wide what matters most stands first.
+    On a narrow screen the most important part comes first.
     """
     if not worker.jobs:
-        return _rescues(worker.id, jobs_before, running) or "silent; it had no jobs"
-    is_attended = has_rescuer(snapshot.workers, snapshot.at, running.lease_ms)
+        return _rescue_text(worker.id, jobs_before, running) or "silent; it had no jobs"
+    can_be_rescued = has_rescuer(snapshot.workers, snapshot.at, running.lease_ms)
     described = silence_text(
         now_ms=snapshot.at,
         last_seen_at=worker.last_seen_at,
         lease_end=min(worker.lease_ends, default=None),
-        has_rescuer=is_attended,
+        has_rescuer=can_be_rescued,
     ).removeprefix("was ")
     if is_wide:
         return described
     _, _, lease = described.partition("; ")
-    return lease if is_attended else f"no live worker to take over; {lease.rpartition('; ')[0]}"
+    return lease if can_be_rescued else f"no live worker to take over; {lease.rpartition('; ')[0]}"
 
 
-def _rescues(worker_id: str, job_ids: Sequence[str], running: RunningJobs) -> str:
-    """Return how many of these jobs were taken back from a worker, by the record of each; else nothing."""
+def _rescue_text(worker_id: str, job_ids: Sequence[str], running: RunningJobs) -> str:
+    """Return how many of these jobs were rescued from a worker; empty if none was."""
     details = [running.jobs[job_id] for job_id in job_ids if job_id in running.jobs]
     rescued = sum(
         any(each.worker == worker_id and each.error.startswith(_DIED) for each in detail.attempts)
@@ -284,7 +284,7 @@ def _slot_row(
             cell(name),
             cell(view.type),
             cell(f.duration(took)),
-            _against(took, p95.get(view.type)),
+            _compared_with_usual(took, p95.get(view.type)),
             cell(f"{view.attempt}"),
             cell(share + (last.message if last is not None else ""), "accent"),
             _lease(lease_end, now),
@@ -300,7 +300,7 @@ def _lease(end: int | None, now: int) -> Cell:
     )
 
 
-def _against(took: int, usual: int | None) -> Cell:
+def _compared_with_usual(took: int, usual: int | None) -> Cell:
     if not usual:
         return Cell("–", "dim")
     times = took / usual
@@ -309,9 +309,9 @@ def _against(took: int, usual: int | None) -> Cell:
 
 
 def left_row(left: Left, running: RunningJobs, now: int) -> Row:
-    """Return the row of a worker that is not in the register any more."""
+    """Return the row of a worker that is no longer registered."""
     worker = left.worker
-    described = _rescues(worker.id, worker.jobs, running)
+    described = _rescue_text(worker.id, worker.jobs, running)
     return _head_row(
         worker,
         cell(f"✗ {worker.id}", "bad"),

@@ -1,4 +1,4 @@
-"""One line across the screen: what stands left, and what stands right."""
+"""One line across the screen, with a left and a right part."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_LINES: Final = 3
 
 
 class Bar(Styled):
-    """Shows cells; where there is no room for all, the left ones are cut, and hints left out."""
+    """Shows cells; if they do not fit, the left ones are cut, and hints are left out."""
 
     can_focus = False
     DEFAULT_CSS = """
@@ -30,23 +30,23 @@ class Bar(Styled):
         self._whole: tuple[Line, ...] = ()
 
     def show_whole(self, described: Line) -> None:
-        """Show these cells in as many lines as they need, up to three."""
+        """Show cells on as many lines as they need, up to three."""
         lines = tuple(wrap([described], self.size.width - 1)[:MOST_LINES])
         if lines != self._whole:
             self._left, self._right, self._hints, self._whole = (), (), (), lines
-            self._take_height()
+            self._set_height()
 
-    def _take_height(self) -> None:
+    def _set_height(self) -> None:
         self.styles.height = max(1, len(self._whole))
         self.refresh()
 
     def show(self, left: Line, right: Line = (), *, hints: Sequence[Line] = ()) -> None:
-        """Show these cells; of the `hints` after the left ones, each whole, as many as there is room for."""
+        """Show cells, and after the left ones as many whole `hints` as fit."""
         described = left, right, tuple(hints)
         if self._whole or described != (self._left, self._right, self._hints):
             self._left, self._right, self._hints = described
             self._whole = ()
-            self._take_height()
+            self._set_height()
 
     def render_line(self, y: int) -> Strip:
         """Draw the line."""
@@ -64,7 +64,7 @@ def _length(cells: Iterable[Cell]) -> int:
 
 
 def _whole(hints: Iterable[Line], room: int) -> list[Cell]:
-    """Return the hints that there is room for, up to the first for which there is none."""
+    """Return the hints up to the first that does not fit."""
     kept: list[Cell] = []
     for hint in hints:
         room -= _length(hint)
@@ -75,7 +75,7 @@ def _whole(hints: Iterable[Line], room: int) -> list[Cell]:
 
 
 def _cut(cells: Line, room: int) -> list[Cell]:
-    """Return cells that are exactly `room` wide together."""
+    """Cut or pad cells to a total width of `room`."""
     kept: list[Cell] = []
     for part in cells:
         length = cell_len(part.text)

@@ -1,4 +1,4 @@
-"""A table whose cursor is bound to what a row shows, never to its place."""
+"""A table whose cursor follows the key of a row, not its position."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from hms_svc.tui.widgets.styled import MOVING, Styled
 
 GONE: Final = Cell("gone", "dim")
 WAITING: Final = (line(cell("loading …", "dim")),)
-NO_WORDS: Final = (line("No row has these words. ", cell("esc", "key"), " shows all."),)
+NO_MATCH: Final = (line("No row matches. ", cell("esc", "key"), " clears the filter."),)
 
 
 class Grid(Styled, can_focus=True):
-    """Rows under a head that is their title, too.
+    """Rows under a line of column titles, the first of which is the title of the table.
 
-    Where the row that the cursor is on is not among new rows its place stays, marked as
-    gone, until the cursor leaves it or `begin_anew` is called: no other is chosen by
-    itself, and this one no more. A grid that `follows` has no cursor until somebody moves it, and shows its top. One that
-    `keeps_order` lets rows stand where they stood when it was opened or sorted: new ones come at the end, and
-    are counted in the head. A page of something longer is not `is_whole`.
+    If the row at the cursor is not among new rows, it stays in place, marked as gone, until the
+    cursor leaves it or `reset` is called: the cursor never moves to another row by itself, and a
+    gone row cannot be chosen. A grid that `follows` has no cursor until a user moves it, and shows
+    its top. One that `keeps_order` keeps rows in the order from when it was opened or sorted: new
+    rows are appended, and counted in the heading. `is_whole` is False for one page of a longer list.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -50,7 +50,7 @@ class Grid(Styled, can_focus=True):
     """
 
     class Moved(Message):
-        """The cursor stands on another key, or on none."""
+        """The cursor moved to another key, or to none."""
 
         def __init__(self, grid: Grid, key: str | None) -> None:
             super().__init__()
@@ -58,7 +58,7 @@ class Grid(Styled, can_focus=True):
             self.key = key
 
     class Chosen(Message):
-        """Enter was pressed on a row, or it was clicked twice."""
+        """Enter was pressed on a row, or it was double-clicked."""
 
         def __init__(self, grid: Grid, key: str) -> None:
             super().__init__()
@@ -74,7 +74,7 @@ class Grid(Styled, can_focus=True):
             self.step = step
 
     class HeadClicked(Message):
-        """The head of a column was clicked."""
+        """The title of a column was clicked."""
 
         def __init__(self, grid: Grid, column: str) -> None:
             super().__init__()
@@ -94,7 +94,7 @@ class Grid(Styled, can_focus=True):
         super().__init__(id=id)
         self.columns = tuple(columns)
         self.view = TableView()
-        self.words = ""
+        self.row_filter = ""
         self.is_whole = True
         self.given: tuple[Row, ...] = ()
         self._order = KeptOrder() if keeps_order else None
@@ -111,40 +111,40 @@ class Grid(Styled, can_focus=True):
 
     @property
     def place(self) -> int | None:
-        """Where the cursor's row stands, None where there is none."""
+        """The position of the row at the cursor, None if there is none."""
         return None if self.cursor is None else self._places.get(self.cursor)
 
     @property
     def chosen(self) -> str | None:
-        """The key that the cursor is on, None where there is none or its row has left the list."""
+        """The key at the cursor, None if there is none or its row is gone."""
         place = self.place
         return None if place is None or self.rows[place].is_gone else self.cursor
 
     @property
     def visible_rows(self) -> int:
-        """How many rows there is room for."""
+        """How many rows fit."""
         return max(1, self.size.height - 1)
 
     def show(self, rows: Sequence[Row], *, title: str | None = None) -> None:
-        """Show these rows; the cursor stays on its key, and its row where it is on the screen."""
+        """Show rows; the cursor stays on its key, and its row stays at its place on the screen."""
         self.given = tuple(rows)
         is_wider = self._layout.take(self.given)
         self._show_rows(self._arranged(), title=title, is_laid_out=not is_wider)
 
-    def rearrange(self, view: TableView | None = None, words: str | None = None) -> None:
-        """Show the same rows as a person wants them: by a view, or those that have the words."""
+    def rearrange(self, view: TableView | None = None, row_filter: str | None = None) -> None:
+        """Apply another view or row filter to the same rows."""
         self.view = self.view if view is None else view
-        self.words = self.words if words is None else words
+        self.row_filter = self.row_filter if row_filter is None else row_filter
         if self._order is not None:
             self._order.forget()
         rows = self._arranged()
         if self.cursor is not None and all(row.key != self.cursor for row in rows):
             self.cursor = None
         self._show_rows(rows, is_laid_out=False)
-        self._into_sight()
+        self._scroll_to_cursor()
 
     def _arranged(self) -> tuple[Row, ...]:
-        rows = matching(self.given, self.columns, self.words)
+        rows = matching(self.given, self.columns, self.row_filter)
         index = self.sorted_by
         if index is not None:
             rows = sort_rows(rows, index, is_reversed=self.view.is_reversed)
@@ -154,24 +154,24 @@ class Grid(Styled, can_focus=True):
 
     @property
     def can_sort(self) -> bool:
-        """Whether the rows can be sorted: all are here, and have the columns of the grid."""
+        """Whether the rows can be sorted: the list is complete, and all rows have the columns of the grid."""
         return self.is_whole and not any(row.columns for row in self.given)
 
     @property
     def sorted_by(self) -> int | None:
-        """The place of the column that the rows are sorted by, None where it is none."""
+        """The index of the column that the rows are sorted by, None if they are not sorted."""
         names = [column.name for column in self.columns]
         is_sorted = self.can_sort and self.view.sort in names
         return names.index(self.view.sort) if is_sorted else None
 
     @property
     def shown_names(self) -> list[str]:
-        """The names of the columns that are shown."""
+        """The names of the shown columns."""
         return [self.columns[index].name for index, _ in self._fitted(self.size.width - 2)]
 
     @property
     def names_of_numbers(self) -> frozenset[str]:
-        """The names of the columns that are sorted from the largest down at first."""
+        """The names of the columns of numbers, which are sorted in descending order first."""
         return frozenset(column.name for column in self.columns if column.align == "right")
 
     def _show_rows(
@@ -192,8 +192,8 @@ class Grid(Styled, can_focus=True):
         else:
             self._refresh_changed(old, head_changed=head_changed)
 
-    def begin_anew(self) -> None:
-        """Take order and widths anew, and put the cursor on the first row where its own has gone."""
+    def reset(self) -> None:
+        """Reset order and widths, and move the cursor to the first row if its own is gone."""
         self._layout.forget()
         if self._order is not None:
             self._order.forget()
@@ -203,21 +203,21 @@ class Grid(Styled, can_focus=True):
             self.show(self.given)
 
     def wait(self) -> None:
-        """Show nothing until new rows are known."""
+        """Show that rows are loading, until new rows are shown."""
         self._layout.forget()
         self.show([])
         self.is_known = False
 
     def mark(self, keys: frozenset[str]) -> None:
-        """Show these keys as marked."""
+        """Mark the rows of these keys, and no others."""
         self.marked = keys
         self.refresh()
 
     def put_cursor(self, key: str) -> None:
-        """Put the cursor on a key that is among the rows, and the row into sight."""
+        """Move the cursor to a key, if there is a row with it, and scroll it into view."""
         if key in self._places:
             self._put(key)
-            self._into_sight()
+            self._scroll_to_cursor()
 
     def _with_gone(
         self, rows: tuple[Row, ...], old: tuple[Row, ...], stood: int | None
@@ -254,7 +254,7 @@ class Grid(Styled, can_focus=True):
             self.refresh()
             self.post_message(self.Moved(self, key))
 
-    def _into_sight(self) -> None:
+    def _scroll_to_cursor(self) -> None:
         place = self.place
         if place is None:
             return
@@ -274,7 +274,7 @@ class Grid(Styled, can_focus=True):
             self.scroll_to(y=0, animate=False, immediate=True)
             return
         self._put(self.rows[max(0, min(place, len(self.rows) - 1))].key)
-        self._into_sight()
+        self._scroll_to_cursor()
 
     def action_move(self, step: int) -> None:
         """Move the cursor by rows."""
@@ -282,7 +282,7 @@ class Grid(Styled, can_focus=True):
         self._move_to((0 if step > 0 else -1) if place is None else place + step)
 
     def action_leaf(self, step: int) -> None:
-        """Move the cursor by a screenful."""
+        """Move the cursor by a page."""
         place = self.place or 0
         if place == (len(self.rows) - 1 if step > 0 else 0):
             self._move_to(place + step)
@@ -291,19 +291,19 @@ class Grid(Styled, can_focus=True):
             self._move_to(max(0, min(moved, len(self.rows) - 1)))
 
     def action_edge(self, step: int) -> None:
-        """Move the cursor to the first or last row; a grid that follows goes back to that."""
+        """Move the cursor to the first or last row; the first resumes following if the grid `follows`."""
         if step < 0 and self.follows:
             self._move_to(-1)
         elif self.rows:
             self._move_to(0 if step < 0 else len(self.rows) - 1)
 
     def action_choose(self) -> None:
-        """Open what the cursor is on."""
+        """Choose the row at the cursor."""
         if self.chosen is not None:
             self.post_message(self.Chosen(self, self.chosen))
 
     def on_click(self, event: events.Click) -> None:
-        """Put the cursor on the row that was clicked; twice opens it. A click on the head sorts."""
+        """Move the cursor to the clicked row; a double click chooses it, a click on a column title sorts."""
         place = round(self.scroll_y) + event.y - 1
         if event.y == 0:
             self._click_head(event.x)
@@ -323,19 +323,19 @@ class Grid(Styled, can_focus=True):
     def on_resize(self) -> None:
         """Fit the rows to the new width."""
         self.virtual_size = Size(self.size.width, len(self.rows) + 1)
-        self._into_sight()
+        self._scroll_to_cursor()
         self.refresh()
 
     def on_focus(self) -> None:
-        """Show that the keys go here."""
+        """Draw the grid as focused."""
         self.refresh()
 
     def on_blur(self) -> None:
-        """Show that the keys go elsewhere."""
+        """Draw the grid as not focused."""
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """Draw the head, a row, or a line of the empty state."""
+        """Draw the column titles, a row, or a line of the empty state."""
         width = self.size.width
         if y == 0:
             return self._head(width)
@@ -343,7 +343,7 @@ class Grid(Styled, can_focus=True):
         if place < len(self.rows):
             return self._row(self.rows[place], width)
         if not self.rows:
-            known = NO_WORDS if self.given else self.empty
+            known = NO_MATCH if self.given else self.empty
             described = wrap(known if self.is_known else WAITING, width - 2)
             if y - 1 < len(described):
                 return self.strip_of((Cell("  "), *described[y - 1]), width, self.rich_style)

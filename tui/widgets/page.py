@@ -1,4 +1,4 @@
-"""A text to read: lines that wrap and scroll, sections that fold, links that can be followed, a search."""
+"""A page of text: lines that wrap and scroll, sections that fold, links, and a search."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from hms_svc.tui.text import Cell, Line, cell, wrap
 from hms_svc.tui.widgets.styled import MOVING, Styled
 
 AROUND: Final = 2
-"""The cells left and right of the text."""
+"""The number of cells left and right of the text."""
 SIDEWAYS: Final = 10
 _HIT: Final = Style(reverse=True)
 
 
 class Page(Styled, can_focus=True):
-    """Shows lines. `links` says, for the number of a line, what following it leads to; `heads` which begin a section."""
+    """Shows lines. `links` has the targets and `heads` the section names, by line number."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *MOVING,
@@ -57,7 +57,7 @@ class Page(Styled, can_focus=True):
             self.target = target
 
     class Changed(Message):
-        """What is looked for, where the reader is in it, or how lines are shown has changed."""
+        """The search, its position, or the display of lines has changed."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -74,7 +74,7 @@ class Page(Styled, can_focus=True):
         self._hits: list[int] = []
         self._hit = 0
         self._left = 0
-        self.words = ""
+        self.search_text = ""
         self.wraps = True
         self.is_following = False
 
@@ -84,7 +84,7 @@ class Page(Styled, can_focus=True):
         links: Mapping[int, str] | None = None,
         heads: Mapping[int, str] | None = None,
     ) -> None:
-        """Show these lines, from where the reader is; one who follows the end sees the new end."""
+        """Show lines at the same scroll position, or at the new end while following."""
         new = tuple(lines)
         if new == self._lines and dict(links or {}) == dict(self._links):
             return
@@ -103,7 +103,7 @@ class Page(Styled, can_focus=True):
 
     @property
     def _stops(self) -> dict[int, str]:
-        """What the numbers of lines lead to: the targets of links, the names of sections."""
+        """The lines that can be marked, with the target of the link or the name of the section."""
         return {**self._sections.heads, **self._links}
 
     @property
@@ -113,28 +113,28 @@ class Page(Styled, can_focus=True):
 
     @property
     def hit(self) -> tuple[int, int]:
-        """The number of the match that the reader is at, from 1, and how many there are."""
+        """The number of the current match, from 1, and the number of matches."""
         return (self._hit + 1 if self._hits else 0), len(self._hits)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """Return how many lines there are at this width, for a page that is as high as its text."""
+        """Return the height of the content at this width, for pages of automatic height."""
         return self.height_at(width)
 
     def height_at(self, width: int) -> int:
-        """Return how many lines there are at a width."""
+        """Return the number of wrapped lines at a width."""
         return len(wrap(self._lines, max(width - AROUND, 10)))
 
-    def search(self, words: str) -> None:
-        """Search for words, whatever their case; goes to the first from where the reader is."""
-        self.words = words
-        self._pattern = re.compile(re.escape(words), re.IGNORECASE) if words else None
+    def search(self, text: str) -> None:
+        """Search for a text, ignoring case, and go to the first match from the current position."""
+        self.search_text = text
+        self._pattern = re.compile(re.escape(text), re.IGNORECASE) if text else None
         self._search()
         top = self._top()
         self._hit = next((at for at, number in enumerate(self._hits) if number >= top), 0)
         self._go_to_hit()
 
     def _top(self) -> int:
-        """Return the number of the line at the top: the screen may not have followed a text that became shorter."""
+        """Return the number of the top line; the scroll position may exceed a text that became shorter."""
         at = min(round(self.scroll_y), len(self._whole) - 1)
         return self._whole[at] if self._whole else 0
 
@@ -147,13 +147,13 @@ class Page(Styled, can_focus=True):
             number = self._hits[self._hit]
             self._folded.discard(self._sections.name_at(number) or "")
             self._arrange()
-            self._bring(number)
+            self._scroll_into_view(number)
         self.refresh()
         self.post_message(self.Changed())
 
     def _arrange(self) -> None:
         if not self.size.width:
-            return  # before the first layout: a frame of a width that is not its own would be wrong
+            return  # before the first layout the width is not known
         width = max(self.size.width - AROUND, 10)
         self._shown, self._whole = [], []
         known = self._wrapped if self._wrapped_at == width else {}
@@ -170,7 +170,7 @@ class Page(Styled, can_focus=True):
         self.refresh()
 
     def _unfolded(self) -> Iterator[tuple[int, Line]]:
-        """Return the lines that are not folded away, with their numbers."""
+        """Yield the lines that are not folded, with their numbers."""
         for number, whole in enumerate(self._lines):
             name = self._sections.name_at(number)
             if name not in self._folded:
@@ -181,7 +181,7 @@ class Page(Styled, can_focus=True):
                 yield number, (*whole, described) if count else whole
 
     def on_resize(self, event: events.Resize) -> None:
-        """Wrap the lines anew."""
+        """Wrap the lines to the new width."""
         self._arrange()
         if self.is_following:
             self._scroll_to_end()
@@ -192,7 +192,7 @@ class Page(Styled, can_focus=True):
         self.scroll_relative(y=step, animate=False, immediate=True)
 
     def action_leaf(self, step: int) -> None:
-        """Scroll by a screenful, less the line that is read last."""
+        """Scroll by a page, less one line."""
         self.action_move(step * max(1, self.size.height - 1))
 
     def action_edge(self, step: int) -> None:
@@ -207,7 +207,7 @@ class Page(Styled, can_focus=True):
         self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True)
 
     def action_tail(self) -> None:
-        """Go to the end, and stay there while it grows."""
+        """Go to the end, and follow it."""
         self._folded.discard(self._sections.name_at(len(self._lines) - 1) or "")
         self._arrange()
         self.is_following = True
@@ -215,14 +215,14 @@ class Page(Styled, can_focus=True):
         self.post_message(self.Changed())
 
     def action_sideways(self, step: int) -> None:
-        """Scroll lines that do not wrap."""
+        """Scroll unwrapped lines sideways."""
         widest = max((sum(len(part.text) for part in each) for each in self._shown), default=0)
         most = 0 if self.wraps else max(0, widest - self._wrapped_at)
         self._left = max(0, min(self._left + step * SIDEWAYS, most))
         self.refresh()
 
     def action_wrap(self) -> None:
-        """Wrap long lines, or cut them at the edge; the same line stays at the top."""
+        """Wrap long lines or not; the same line stays at the top."""
         top = self._top()
         self.wraps, self._left = not self.wraps, 0
         self._arrange()
@@ -230,22 +230,22 @@ class Page(Styled, can_focus=True):
         self.post_message(self.Changed())
 
     def action_next_hit(self, step: int) -> None:
-        """Go to the next or the former match."""
+        """Go to the next or previous match."""
         if self._hits:
             self._hit = (self._hit + step) % len(self._hits)
         self._go_to_hit()
 
     def action_next_stop(self, step: int) -> None:
-        """Go to the next or the former link or section."""
+        """Go to the next or previous link or section."""
         stops = [each for each in sorted(self._stops) if each in self._whole]
         if stops:
             at = stops.index(self._stop) if self._stop in stops else -1 if step > 0 else 0
             self._stop = stops[(at + step) % len(stops)]
-            self._bring(self._stop)
+            self._scroll_into_view(self._stop)
             self.refresh()
 
     def action_fold(self) -> None:
-        """Fold the section that is marked, where it is in sight, else the one at the top; or unfold it."""
+        """Fold or unfold the marked section if it is visible, else the one at the top."""
         top = round(self.scroll_y)
         in_sight = self._whole[top : top + self.size.height]
         number = self._stop if self._stop in in_sight else next(iter(in_sight), 0)
@@ -255,16 +255,16 @@ class Page(Styled, can_focus=True):
         if name is not None and self._sections.lines_of(self._sections.head_of(name)):
             self._folded ^= {name}
             self._arrange()
-            self._bring(self._sections.head_of(name))
+            self._scroll_into_view(self._sections.head_of(name))
 
     def action_fold_all(self) -> None:
-        """Fold every section, or, where all are, unfold them."""
+        """Fold all sections, or unfold them if all are folded."""
         names = set(self._sections.heads.values())
         self._folded = set() if names <= self._folded else names
         self._arrange()
 
-    def _bring(self, number: int) -> None:
-        """Scroll so that a line stands in sight."""
+    def _scroll_into_view(self, number: int) -> None:
+        """Scroll a line into view."""
         top = round(self.scroll_y)
         if number not in self._whole[top : top + max(1, self.size.height - 1)]:
             self._scroll_to_line(number, above=2)
@@ -275,14 +275,14 @@ class Page(Styled, can_focus=True):
         self.scroll_to(y=max(0, place - above), animate=False, immediate=True)
 
     def action_follow(self) -> None:
-        """Follow the link that is marked, or fold the section."""
+        """Follow the marked link, or fold the marked section."""
         if self._stop is not None and self._stop in self._links:
             self.post_message(self.Followed(self._links[self._stop]))
         elif self._stop in self._sections.heads:
             self.action_fold()
 
     def on_click(self, event: events.Click) -> None:
-        """Follow a link that is clicked; fold a section whose head is."""
+        """Follow a clicked link, or fold a section whose heading was clicked."""
         place = round(self.scroll_y) + event.y
         number = self._whole[place] if place < len(self._whole) else None
         if number in self._links or number in self._sections.heads:

@@ -1,4 +1,4 @@
-"""The line at the foot where filters and commands are typed, with completion."""
+"""The prompt at the foot for filters, searches and commands, with completion."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from textual.widgets import Input
 
 from hms_svc.tui.widgets.text_input import TextLine
 
-Mode: TypeAlias = Literal["filter", "words", "search", "command"]
-"""A filter of jobs, words that the rows of a list have, words in a page, or a command."""
+Mode: TypeAlias = Literal["filter", "rows", "search", "command"]
+"""A filter of jobs, a filter of the rows of a list, a search in a page, or a command."""
 Complete: TypeAlias = Callable[[str], list[str]]
 MOST_EARLIER = 50
 _PLACEHOLDERS: Final[dict[Mode, str]] = {
     "filter": "state:dead type:pothole.* error~timeout age>1h",
-    "words": "words  column:word  -word",
+    "rows": "words  column:word  -word",
     "search": "words in this page",
     "command": "help",
 }
 
 
 class _Completion(Suggester):
-    """Asks a plain function for the whole texts that a beginning may grow into."""
+    """Suggests completions from a plain function."""
 
     def __init__(self, complete: Complete) -> None:
         super().__init__(use_cache=False, case_sensitive=True)
         self._complete = complete
 
     async def get_suggestion(self, value: str) -> str | None:
-        """Return the first of them."""
+        """Return the first completion."""
         return next(iter(self._complete(value)), None)
 
 
 class Prompt(TextLine):
-    """Hidden until it is asked for; escape, or ctrl+g as in a shell, hides it, enter gives what was typed."""
+    """An input that is hidden until it is opened; enter submits it, escape or ctrl+g hides it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,ctrl+g", "leave", "Leave", show=False, priority=True),
@@ -54,7 +54,7 @@ class Prompt(TextLine):
     """
 
     class Given(Message):
-        """A text was given."""
+        """A text was submitted."""
 
         def __init__(self, mode: Mode, text: str) -> None:
             super().__init__()
@@ -62,7 +62,7 @@ class Prompt(TextLine):
             self.text = text
 
     class Left(Message):
-        """The prompt was left without giving anything."""
+        """The prompt was closed without a text."""
 
     def __init__(self) -> None:
         super().__init__(id="prompt", select_on_focus=False)
@@ -73,7 +73,7 @@ class Prompt(TextLine):
         self._circle: list[str] = []
 
     def ask(self, mode: Mode, text: str, complete: Complete, earlier: list[str]) -> None:
-        """Open with this text; what is given is added to the `earlier` ones."""
+        """Open with this text; submitted texts are added to `earlier`."""
         self.mode, self._earlier = mode, earlier
         self.placeholder = _PLACEHOLDERS[mode]
         self.suggester = _Completion(complete)
@@ -86,7 +86,7 @@ class Prompt(TextLine):
 
     @property
     def is_open(self) -> bool:
-        """Whether it takes the keys."""
+        """Whether the prompt is shown."""
         return self.has_class("-open")
 
     def close(self) -> None:
@@ -94,12 +94,12 @@ class Prompt(TextLine):
         self.remove_class("-open")
 
     def action_leave(self) -> None:
-        """Close without giving anything."""
+        """Close without a text."""
         self.close()
         self.post_message(self.Left())
 
     def action_complete(self, step: int) -> None:
-        """Take the next completion, or the one before; after the last comes what was typed."""
+        """Show the next or previous completion; after the last one, what was typed."""
         if self.value not in self._circle:
             self._circle = [self.value, *self._complete(self.value)]
         at = self._circle.index(self.value)
@@ -107,13 +107,13 @@ class Prompt(TextLine):
         self.cursor_position = len(self.value)
 
     def action_earlier(self, step: int) -> None:
-        """Show what was given earlier."""
+        """Show an earlier text."""
         self._at = max(0, min(self._at + step, len(self._earlier)))
         self.value = self._earlier[self._at] if self._at < len(self._earlier) else ""
         self.cursor_position = len(self.value)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Return what was typed; whoever gets it closes the prompt, or says what is wrong."""
+        """Submit the text; the receiver closes the prompt or shows an error."""
         event.stop()
         text = self.value.strip()
         if text and text not in self._earlier:

@@ -1,4 +1,4 @@
-"""What grids and pages share: roles of text as component styles, drawn line by line."""
+"""The base of grids, pages and bars: text roles as component styles, drawn line by line."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ MOVING: Final = (
     Binding("home,g", "edge(-1)", "Top", show=False),
     Binding("end,G", "edge(1)", "End", show=False),
 )
-"""The keys that move through rows or lines, by the actions `move`, `leaf` and `edge`."""
+"""The keys that move through rows or lines, with the actions `move`, `leaf` and `edge`."""
 
 
 class ThinBar(ScrollBarRender):
-    """A scrollbar of thin lines: it is seen without colour, too."""
+    """A thin scrollbar that is visible without colour too."""
 
     @classmethod
     def render_bar(
@@ -43,7 +43,7 @@ class ThinBar(ScrollBarRender):
         back_color: Color = _NO_COLOR,
         bar_color: Color = _NO_COLOR,
     ) -> Segments:
-        """Draw the bar: blank, and a line where the window is."""
+        """Draw the bar: blank, with a line at the visible part."""
         length = start = 0
         if window_size and size and virtual_size > window_size:
             length = min(size, max(1, round(size * window_size / virtual_size)))
@@ -63,7 +63,7 @@ ScrollBar.renderer = ThinBar
 
 
 class Styled(ScrollView):
-    """A widget that draws its own lines of cells, each in the style of its role."""
+    """A widget that draws lines of cells, each in the style of its role."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"role--{role or 'plain'}" for role in ROLES}
     DEFAULT_CSS = """
@@ -88,19 +88,19 @@ class Styled(ScrollView):
     """
 
     def role_style(self, role: str) -> Style:
-        """Return the style of a role in the theme of the moment."""
+        """Return the style of a role in the current theme."""
         return self.get_component_rich_style(f"role--{role or 'plain'}", partial=True)
 
     def style_on(self, under: Style, role: str, *, at_cursor: bool) -> Style:
-        """Return the style of a role on a row; at the cursor one that can be read on its colour.
+        """Return the style of a role on a row; at the cursor one that is readable on its colour.
 
-        Of the terminal's own sixteen colours few can be read on another.
+        Few combinations of the terminal's own sixteen colours are readable.
         """
         if at_cursor and under.bgcolor is not None and self.app.current_theme.ansi:
             return under + _ON_CURSOR if under.bgcolor != _NO_COLOR else under
         return under + self.role_style(role)
 
     def strip_of(self, cells: Iterable[Cell], width: int, under: Style) -> Strip:
-        """Draw cells one after the other, `width` wide, on the style under them."""
+        """Draw cells side by side to a total of `width`, over a base style."""
         segments = [Segment(part.text, under + self.role_style(part.role)) for part in cells]
         return Strip(segments).adjust_cell_length(width, under)

@@ -1,4 +1,4 @@
-"""Lines and texts that are typed in; what is pasted into them is shown harmless, too."""
+"""Inputs for a line and for a text, which draw control characters in pasted text as visible signs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hms_svc.domain.plain_text import plain
 
 
 class TextLine(Input):
-    """A line to type in. Its value stays what it is; only what is drawn of it is made plain.
+    """An input of one line. Its value is unchanged; only the drawn text is sanitised.
 
-    Of a paste of many lines none is taken: the first alone would be something else than was meant.
-    Without colour the cursor, what is selected and what is only suggested are told by their style.
+    A paste of several lines is refused: its first line alone would not be what was meant.
+    Without colour, cursor, selection and suggestion are distinguished by their style.
     """
 
     DEFAULT_CSS = """
@@ -28,23 +28,23 @@ class TextLine(Input):
     """
 
     class Refused(Message):
-        """What was pasted was not taken, in words."""
+        """Pasted text was refused, with the reason."""
 
-        def __init__(self, words: str) -> None:
+        def __init__(self, reason: str) -> None:
             super().__init__()
-            self.words = words
+            self.reason = reason
 
     def _on_paste(self, event: events.Paste) -> None:
-        """Take one line, with or without its end."""
+        """Accept one line, with or without its line ending."""
         lines = event.text.splitlines()
         if len(lines) != 1:
             event.prevent_default()
             event.stop()
         if len(lines) > 1:
-            words = (
+            reason = (
                 f"{len(lines)} lines were pasted, but only one is accepted: nothing was inserted"
             )
-            self.post_message(self.Refused(words))
+            self.post_message(self.Refused(reason))
 
     def render_line(self, y: int) -> Strip:
         """Draw the line."""
@@ -52,7 +52,7 @@ class TextLine(Input):
 
 
 class Editor(TextArea):
-    """A text to edit, drawn in the same way."""
+    """A text editor, drawn in the same way."""
 
     DEFAULT_CSS = """
     Editor:nocolor .text-area--cursor { text-style: reverse; }
@@ -65,7 +65,7 @@ class Editor(TextArea):
 
 
 def harmless(strip: Strip) -> Strip:
-    """Return a strip of the same width in which nothing can move the cursor."""
+    """Return a strip of the same width without control characters."""
     if plain(strip.text) == strip.text:
         return strip
     segments = [Segment(plain(part.text), part.style) for part in strip]

@@ -1,4 +1,4 @@
-"""The prompt's completion and keys, what history keeps, and hints that can be done."""
+"""The completion, keys and history of the prompt, and the hint line."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ async def test_tab_cycles_through_completions_and_shift_tab_goes_back(
         assert value(one) == "state:retrying type:"
 
 
-async def test_while_a_prompt_is_open_the_foot_has_its_keys(open_console: ConsoleMaker) -> None:
+async def test_while_a_prompt_is_open_the_hint_line_has_its_keys(
+    open_console: ConsoleMaker,
+) -> None:
     async with open_console() as one:
         await one.press("2")
         await one.opened("Jobs")
@@ -51,7 +53,7 @@ async def test_while_a_prompt_is_open_the_foot_has_its_keys(open_console: Consol
         ("jobs", "Jobs", ""),
     ],
 )  # fmt: skip
-async def test_screens_are_reached_by_what_people_call_them(
+async def test_screens_are_reached_by_common_names(
     open_console: ConsoleMaker, typed: str, screen: str, where: str
 ) -> None:
     async with open_console() as one:
@@ -81,7 +83,7 @@ async def test_history_keeps_the_filter_when_a_number_is_pressed_inside_a_job(
         assert one.page.where == "type:pothole.report"
 
 
-async def test_hints_offer_what_can_be_done_and_are_never_cut(open_console: ConsoleMaker) -> None:
+async def test_hints_show_possible_commands_and_are_never_cut(open_console: ConsoleMaker) -> None:
     async with open_console(size=(80, 24)) as one:
         await one.enqueue("pothole.report", POTHOLE)
         await one.press("2")
@@ -98,7 +100,7 @@ async def test_hints_offer_what_can_be_done_and_are_never_cut(open_console: Cons
         assert "x cancel" not in one.lines()[-1]
 
 
-async def test_half_an_id_finds_nothing_and_says_how_to_look_for_it(
+async def test_half_an_id_finds_nothing_and_the_list_explains_how_to_search_for_it(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console() as one:
@@ -108,7 +110,9 @@ async def test_half_an_id_finds_nothing_and_says_how_to_look_for_it(
         await one.type(f"id:{half}")
         await one.press("enter")
         await one.opened("Jobs")
-        await one.sees(f"no job that matches has the id {half}; of a part of an id: id~{half}")
+        await one.sees(
+            f"No matching job has the id {half}. To search for a part of an id: id~{half}"
+        )
         await one.press("/", "ctrl+u")
         await one.type(f"id~{half}")
         await one.press("enter")

@@ -1,4 +1,4 @@
-"""Keys that arrive together, as SSH brings them: what is typed after `/` or `:` is text, whatever it is."""
+"""Keys that arrive together, as over SSH: everything that is typed after `/` or `:` is text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hms_svc.domain.lifecycle import State
 from hms_svc.tui.commands import KEY_SIGNS, TABLE
 from hms_svc.tui.widgets.prompt import Prompt
 from tests.dashboard.conftest import ConsoleMaker
-from tests.dashboard.test_real_terminal import RealConsole, consoles, words
+from tests.dashboard.test_real_terminal import RealConsole, consoles, plain_text
 from tests.support.console import POTHOLE, ConsoleDriver
 
 __all__ = ["consoles"]
@@ -29,8 +29,8 @@ GAPS: Final = (0.0, 0.001, 0.01, 0.05)
 
 
 def press_every_pair(one: RealConsole, gap: float | None) -> None:
-    """Open the prompt with each of its two keys and press every key right behind; leave it again."""
-    one.until("it is shown", lambda: "pothole.report" in words(one.seen))
+    """Open the prompt with each of its two keys followed at once by every other key; then leave it."""
+    one.until("it is shown", lambda: "pothole.report" in plain_text(one.seen))
     one.press("2", "· queued")
     for number, (opening, key) in enumerate((o, k) for o in "/:" for k in (*KEYS, *MORE)):
         if gap is None:
@@ -58,7 +58,7 @@ async def hold_all_pairs(
         assert (len(jobs), await one.audit()) == (30, [])
 
 
-async def test_no_key_behind_an_opening_key_is_a_command(
+async def test_no_key_after_the_one_that_opens_a_prompt_is_a_command(
     open_console: ConsoleMaker, tmp_path: Path, consoles: list[RealConsole]
 ) -> None:
     await hold_all_pairs(open_console, consoles, tmp_path, None)
@@ -66,7 +66,7 @@ async def test_no_key_behind_an_opening_key_is_a_command(
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("gap", GAPS)
-async def test_nor_is_one_that_comes_a_little_later(
+async def test_a_key_that_arrives_a_little_later_is_no_command_either(
     open_console: ConsoleMaker, tmp_path: Path, consoles: list[RealConsole], gap: float
 ) -> None:
     await hold_all_pairs(open_console, consoles, tmp_path, gap)
@@ -78,7 +78,7 @@ async def show_jobs(one: ConsoleDriver) -> None:
     await one.shows_jobs(3)
 
 
-async def test_the_prompt_has_every_letter_of_one_write(open_console: ConsoleMaker) -> None:
+async def test_the_prompt_receives_every_letter_of_one_write(open_console: ConsoleMaker) -> None:
     async with open_console() as one:
         await show_jobs(one)
         await one.press_at_once("/", *"xDpuE retry")
@@ -96,7 +96,7 @@ async def test_a_filter_in_one_write_is_a_filter(open_console: ConsoleMaker) -> 
         assert one.screen == "Jobs"
 
 
-async def test_a_key_before_the_prompt_is_done_before_it(open_console: ConsoleMaker) -> None:
+async def test_a_key_before_the_prompt_is_handled_before_it(open_console: ConsoleMaker) -> None:
     async with open_console() as one:
         await show_jobs(one)
         await one.press_at_once("1", "4", ":", *"theme light", "enter")
@@ -117,7 +117,7 @@ async def test_opening_a_job_and_a_prompt_in_one_write(open_console: ConsoleMake
         )
 
 
-async def test_enter_that_was_typed_before_a_plan_is_shown_is_no_yes(
+async def test_enter_typed_before_a_plan_is_shown_does_not_confirm_it(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console() as one:
@@ -129,7 +129,7 @@ async def test_enter_that_was_typed_before_a_plan_is_shown_is_no_yes(
         await one.sees("3 jobs cancelled")
 
 
-async def test_keys_behind_the_form_of_a_test_job_are_its_own(open_console: ConsoleMaker) -> None:
+async def test_keys_typed_while_a_form_opens_go_to_the_form(open_console: ConsoleMaker) -> None:
     async with open_console() as one:
         await show_jobs(one)
         await one.press_at_once("e", "x", "D")

@@ -1,4 +1,4 @@
-"""The pure parts of the console: numbers in few characters, rates, completion, shares of a screen."""
+"""The pure parts of the console: formatting, trends, completion, hints, and the layout of panels."""
 
 from __future__ import annotations
 
@@ -82,12 +82,12 @@ def test_no_number_of_a_queue_is_cut(counts: QueueCounts, rate: float, drain: in
 
 
 @pytest.mark.parametrize(("quiet", "note"), [(0, "no live worker serves it"), (1, "quiet")])
-def test_a_queue_that_waits_for_quiet_workers_says_so(quiet: int, note: str) -> None:
+def test_a_queue_that_waits_for_quiet_workers_has_a_note(quiet: int, note: str) -> None:
     view = msgspec.structs.replace(queue(ready=1), served=False, quiet_workers=quiet)
     assert queue_rows([view], {}, 0)[0].cells[-1].text == note
 
 
-def test_what_is_called_off_is_no_throughput() -> None:
+def test_cancelled_jobs_do_not_count_as_throughput() -> None:
     trends = Trends()
     trends.take(1_000, [queue(ready=40)])
     cancelled = trends.take(2_000, [queue(cancelled=40)])["pothole.report"]
@@ -101,7 +101,7 @@ def test_a_sparkline_is_as_wide_as_asked(numbers: list[float], width: int) -> No
     assert len(f.sparkline(numbers, width)) == width
 
 
-def test_a_sparkline_shows_any_that_is_not_nothing() -> None:
+def test_a_sparkline_shows_every_number_above_zero() -> None:
     assert f.sparkline([0, 1, 1000], 3) == " ▂▇"
     assert f.sparkline([0, 0], 3) == "   "
 
@@ -112,14 +112,14 @@ def test_a_bar_is_as_wide_as_asked(part: float, width: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("milliseconds", "told"),
+    ("milliseconds", "written"),
     [(None, ""), (3, "3 ms"), (1_240, "1.2 s"), (250_000, "4 m 10 s"), (7_500_000, "2 h 5 m")],
 )
-def test_a_duration_is_told_by_its_size(milliseconds: int | None, told: str) -> None:
-    assert f.duration(milliseconds) == told
+def test_a_duration_has_units_by_its_size(milliseconds: int | None, written: str) -> None:
+    assert f.duration(milliseconds) == written
 
 
-def test_rates_come_from_two_looks_and_the_drain_from_both_rates() -> None:
+def test_rates_come_from_two_snapshots_and_the_drain_from_both_rates() -> None:
     trends = Trends()
     first = trends.take(0, [queue(ready=100, accepted=10, completed=0)])
     assert first["pothole.report"].come is None
@@ -137,14 +137,14 @@ def test_a_queue_that_grows_never_drains() -> None:
     assert found.drain_ms is None
 
 
-def test_counters_that_were_deleted_begin_anew_and_give_no_negative_rate() -> None:
+def test_deleted_counters_start_again_without_a_negative_rate() -> None:
     trends = Trends()
     trends.take(0, [queue(accepted=50, completed=50)])
     found = trends.take(1_000, [queue(accepted=1, completed=1)])["pothole.report"]
     assert (found.come, found.ended[-1]) == (None, 0)
 
 
-def test_a_queue_that_is_gone_is_forgotten() -> None:
+def test_a_removed_queue_is_forgotten() -> None:
     trends = Trends()
     trends.take(0, [queue(accepted=5)])
     assert trends.take(1_000, []) == {}
@@ -209,7 +209,7 @@ def test_the_panels_of_the_overview_fill_the_screen_and_none_is_negative(
         ("", None), ("type:zzz", None), ("nosuch", None),
     ],
 )  # fmt: skip
-def test_a_filter_grows_by_fields_states_and_types(text: str, grown: str | None) -> None:
+def test_a_filter_is_completed_by_fields_states_and_types(text: str, grown: str | None) -> None:
     assert next(iter(complete_filter(text, ["pothole.report"])), None) == grown
 
 
@@ -221,7 +221,7 @@ def test_a_filter_grows_by_fields_states_and_types(text: str, grown: str | None)
         ("jobs state:d", "jobs state:dead"), ("dl", "dlq"),
     ],
 )  # fmt: skip
-def test_a_command_grows_by_its_name_and_what_it_takes(text: str, grown: str | None) -> None:
+def test_a_command_is_completed_by_name_and_argument(text: str, grown: str | None) -> None:
     assert next(iter(complete_command(text, ["pothole.report"])), None) == grown
 
 
@@ -234,7 +234,7 @@ def test_a_typed_command_takes_ids_a_filter_or_a_type_with_a_reason() -> None:
     assert where.where == "state:queued type:x"
     paused = read_command("pause crew.notify the crew is away")
     assert paused.target is not None
-    assert (paused.target.ids, paused.words) == (("crew.notify",), "the crew is away")
+    assert (paused.target.ids, paused.argument) == (("crew.notify",), "the crew is away")
 
 
 @given(st.text(max_size=40))
@@ -245,7 +245,7 @@ def test_nothing_typed_breaks_the_command_line(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "name", "words"),
+    ("text", "name", "argument"),
     [
         ("failures", "go-failures", ""), ("dlq", "go-failures", ""), ("held", "go-held", ""),
         ("jobs state:dead age>1h", "go-jobs", "state:dead age>1h"), ("q", "quit", ""),
@@ -253,26 +253,26 @@ def test_nothing_typed_breaks_the_command_line(text: str) -> None:
         ("retrying", "go-jobs", "state:retrying"), ("go-held", "go-held", ""), ("h", "help", ""),
     ],
 )  # fmt: skip
-def test_what_people_type_is_understood(text: str, name: str, words: str) -> None:
+def test_common_names_of_commands_are_understood(text: str, name: str, argument: str) -> None:
     typed = read_command(text)
-    assert (typed.command.name, typed.target, typed.words) == (name, None, words)
+    assert (typed.command.name, typed.target, typed.argument) == (name, None, argument)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
-        ("cases state:dead", "cases takes nothing behind it; jobs takes a filter: jobs state:dead"),
+        ("cases state:dead", "cases takes no argument; jobs takes a filter: jobs state:dead"),
         ("jobs nosuch:x", "no field 'nosuch'"),
         ("falures", "did you mean failures?"),
         ("zzz", "did you mean help?"),
     ],
 )
-def test_what_is_typed_wrong_is_told_what_would_be_right(text: str, told: str) -> None:
-    with pytest.raises(BadInput, match=re.escape(told)):
+def test_an_invalid_command_names_what_is_right(text: str, message: str) -> None:
+    with pytest.raises(BadInput, match=re.escape(message)):
         read_command(text)
 
 
-def test_all_completions_are_given_in_their_order() -> None:
+def test_all_completions_are_returned_in_order() -> None:
     assert complete_filter("state:re", []) == ["state:retrying", "state:rejected"]
     assert complete_filter("type:", ["a.b", "c.d"]) == ["type:a.b", "type:c.d"]
     assert complete_filter("", []) == []
@@ -293,30 +293,30 @@ JOB = Target(kind="job", ids=("j-1",))
         (None, {"retry", "cancel", "approve"}, set()),
     ],
 )
-def test_hints_offer_what_can_be_done_to_a_job(
+def test_hints_show_the_commands_for_the_states_of_jobs(
     states: set[State] | None, can: set[str], cannot: set[str]
 ) -> None:
     lines = hints(JOB, states, is_paused=False, first=(), panels=1)
-    told = {line[1].text.strip().split()[0] for line in lines}
-    assert can <= told
-    assert not cannot & told
+    shown = {line[1].text.strip().split()[0] for line in lines}
+    assert can <= shown
+    assert not cannot & shown
 
 
-def test_hints_of_a_queue_and_a_case_heed_what_they_are() -> None:
-    def told(kind: Kind, states: set[str] | None, *, is_paused: bool = False) -> str:
+def test_hints_of_a_queue_and_a_case_depend_on_their_state() -> None:
+    def hint_text(kind: Kind, states: set[str] | None, *, is_paused: bool = False) -> str:
         target = Target(kind=kind, ids=("x",))
         lines = hints(target, states, is_paused=is_paused, first=(), panels=1)
         return "".join(part.text for line in lines for part in line)
 
-    assert "p pause queue" in told("queue", None)
-    assert "p resume queue" in told("queue", None, is_paused=True)
-    assert "pause queue" not in told("queue", None, is_paused=True)
-    assert "c close case" in told("case", {"open"})
-    assert "reopen" not in told("case", {"open"})
-    assert "o reopen case" in told("case", {"closed"})
+    assert "p pause queue" in hint_text("queue", None)
+    assert "p resume queue" in hint_text("queue", None, is_paused=True)
+    assert "pause queue" not in hint_text("queue", None, is_paused=True)
+    assert "c close case" in hint_text("case", {"open"})
+    assert "reopen" not in hint_text("case", {"open"})
+    assert "o reopen case" in hint_text("case", {"closed"})
 
 
-def test_a_paused_queue_is_told_by_a_sign_and_by_whom() -> None:
+def test_a_paused_queue_has_a_sign_and_the_name_of_who_paused_it() -> None:
     paused = msgspec.structs.replace(QUEUE, paused=True, paused_by="ann", pause_reason="moved")
     [row] = queue_rows([paused], {}, 0)
     assert row.cells[0].text == "‖pothole.report"
@@ -327,7 +327,7 @@ def named(type: str, **changed: object) -> QueueView:
     return msgspec.structs.replace(QUEUE, type=type, **changed)
 
 
-def test_queues_in_trouble_stand_first_and_idle_ones_are_one_row_where_there_is_no_room() -> None:
+def test_queues_with_problems_come_first_and_idle_ones_are_one_row_if_they_do_not_fit() -> None:
     waiting = QueueCounts(queued=3)
     seen = [
         named("a.idle"), named("b.idle"), named("c.busy", counts=waiting), named("d.idle"),
@@ -344,7 +344,7 @@ def test_queues_in_trouble_stand_first_and_idle_ones_are_one_row_where_there_is_
     assert trouble_below(folded, 2) == " +3 (1 !)"
 
 
-def test_an_order_is_kept_and_what_is_new_stands_at_the_end_until_it_is_forgotten() -> None:
+def test_an_order_is_kept_and_new_rows_are_appended_until_it_is_forgotten() -> None:
     order = KeptOrder()
     first = [Row(key=key, cells=()) for key in "abc"]
     assert [row.key for row in order.keep(first)[0]] == ["a", "b", "c"]

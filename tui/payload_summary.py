@@ -1,4 +1,4 @@
-"""Payloads in one line: of jobs that failed alike, what differs between them. Pure."""
+"""Payloads in one line; for jobs with the same cause, only what differs between them. Pure."""
 
 from __future__ import annotations
 
@@ -9,29 +9,31 @@ from hms_svc.domain.strict_json import JsonValue, decode
 from hms_svc.domain.views import JobView
 
 MOST_BYTES: Final = 4096
-MOST_WORDS: Final = 300
-"""More of a payload is not read for a line of it."""
+MAX_CHARACTERS: Final = 300
+"""The limits of what is parsed and shown of a payload."""
 
 
-def payload_words(data: bytes, leaving: Mapping[str, JsonValue] | None = None) -> str:
-    """Return a payload in one line, without the entries `leaving`; of a long one, or no object, its start."""
+def payload_summary(data: bytes, leaving: Mapping[str, JsonValue] | None = None) -> str:
+    """Return a payload in one line without the entries `leaving`; only its start if it is long or not an object."""
     value = _object(data)
     if value is None:
-        return data[:MOST_WORDS].decode(errors="replace")
+        return data[:MAX_CHARACTERS].decode(errors="replace")
     leaving = leaving or {}
     described = [
-        f"{name}: {_word(each)}" for name, each in value.items() if not _is_in(leaving, name, each)
+        f"{name}: {_value_text(each)}"
+        for name, each in value.items()
+        if not _is_in(leaving, name, each)
     ]
-    return ", ".join(described)[:MOST_WORDS]
+    return ", ".join(described)[:MAX_CHARACTERS]
 
 
-def differing_words(data: bytes, shared: Mapping[str, JsonValue]) -> str:
-    """Return what of a payload is not `shared` with others; all of it where that is nothing."""
-    return payload_words(data, shared) or payload_words(data)
+def differing_summary(data: bytes, shared: Mapping[str, JsonValue]) -> str:
+    """Return the entries of a payload that are not `shared` with others; all of it if all are shared."""
+    return payload_summary(data, shared) or payload_summary(data)
 
 
 def common_entries(jobs: Sequence[JobView]) -> dict[str, JsonValue]:
-    """Return the entries that the payloads of all these jobs have; none of a single one."""
+    """Return the entries that the payloads of all these jobs share; none for a single job."""
     found = [_object(job.data) for job in jobs]
     if len(found) < 2 or None in found:
         return {}
@@ -45,7 +47,7 @@ def common_entries(jobs: Sequence[JobView]) -> dict[str, JsonValue]:
 
 
 def common_cause(jobs: Iterable[JobView], causes: Sequence[str]) -> str:
-    """Return the only one of the `causes` that a filter names, or that all of several jobs have; else nothing."""
+    """Return the only cause that a filter names, or that all of several jobs share; else an empty string."""
     if len(causes) == 1:
         return causes[0]
     found = [job.cause for job in jobs]
@@ -66,5 +68,5 @@ def _is_in(entries: Mapping[str, JsonValue], name: str, value: JsonValue) -> boo
     return name in entries and entries[name] == value
 
 
-def _word(value: JsonValue) -> str:
+def _value_text(value: JsonValue) -> str:
     return value if isinstance(value, str) else str(value)

@@ -1,4 +1,4 @@
-"""Making jobs at the console: samples, forms, and a finished job with other data."""
+"""New jobs from the console: from samples, from forms, and from edited finished jobs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def field(one: ConsoleDriver, name: str) -> Input:
     return dialog.query_one(f"#field-{names.index(name)}", Input)
 
 
-async def test_a_sample_ends_as_a_live_result_with_its_case(open_console: ConsoleMaker) -> None:
+async def test_a_sample_job_appears_as_a_live_result_with_its_case(
+    open_console: ConsoleMaker,
+) -> None:
     async with open_console(works=True) as one:
         await choose(one, "sample:pothole")
         await one.opened("FormDialog")
@@ -55,7 +57,7 @@ async def test_duplicates_are_counted_under_their_validator(open_console: Consol
         assert grid.rows[0].cells[0].text == "duplicate"
 
 
-async def test_what_is_wrong_in_a_form_is_named_and_nothing_is_enqueued(
+async def test_an_invalid_form_shows_the_error_and_enqueues_nothing(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console() as one:
@@ -95,7 +97,7 @@ async def test_a_dead_job_is_found_by_its_cause_and_its_group_retried(
         await one.press("i")
         await one.opened("Inspect")
         await one.sees("DrillFailed: out of asphalt")
-        await one.until("the traceback is told", lambda: "Traceback" in page_text(one))
+        await one.until("the traceback is shown", lambda: "Traceback" in page_text(one))
         await one.press("w")
         await one.opened("Message")
         await one.sees("hms-svc jobs why")
@@ -134,9 +136,9 @@ async def test_an_edited_job_is_checked_and_becomes_a_new_one(open_console: Cons
         editor.text = '{"user_id": "troll", "lat": 38.5, "lon": -77.0365}'
         await one.press("ctrl+s")
         await one.opened("CheckedDialog")
-        told = page_text(one)
-        assert "identity" in told
-        assert '+  "user_id": "troll"' in told
+        text = page_text(one)
+        assert "identity" in text
+        assert '+  "user_id": "troll"' in text
         await one.type("a new spelling")
         await one.press("enter")
         await one.sees(f"created from {old}")
@@ -149,7 +151,7 @@ async def test_an_edited_job_is_checked_and_becomes_a_new_one(open_console: Cons
         assert decode(found[old].data) == POTHOLE
 
 
-async def test_leaving_the_check_enqueues_nothing(open_console: ConsoleMaker) -> None:
+async def test_leaving_the_dry_run_enqueues_nothing(open_console: ConsoleMaker) -> None:
     async with open_console() as one:
         await one.enqueue("pothole.report", POTHOLE)
         await one.press("2")
@@ -168,7 +170,7 @@ async def test_leaving_the_check_enqueues_nothing(open_console: ConsoleMaker) ->
         assert [row.action for row in await one.audit() if row.action == "job.edit"] == []
 
 
-async def test_what_still_waits_cannot_be_edited(open_console: ConsoleMaker) -> None:
+async def test_a_waiting_job_cannot_be_edited(open_console: ConsoleMaker) -> None:
     async with open_console() as one:
         await one.enqueue("pothole.report", POTHOLE)
         await one.press("2")
@@ -178,7 +180,7 @@ async def test_what_still_waits_cannot_be_edited(open_console: ConsoleMaker) -> 
         assert one.screen == "Jobs"
 
 
-async def test_a_malformed_sample_is_handed_over_unread(open_console: ConsoleMaker) -> None:
+async def test_a_malformed_sample_is_enqueued_unparsed(open_console: ConsoleMaker) -> None:
     async with open_console(works=True) as one:
         await choose(one, "sample:malformed")
         dead = one.grid("dead")
@@ -186,7 +188,7 @@ async def test_a_malformed_sample_is_handed_over_unread(open_console: ConsoleMak
 
 
 @pytest.mark.parametrize("size", [(80, 24), (60, 15)])
-async def test_what_the_keys_do_is_in_sight_in_a_small_terminal(
+async def test_the_keys_are_visible_in_a_small_terminal(
     open_console: ConsoleMaker, size: tuple[int, int]
 ) -> None:
     async with open_console(size=size) as one:

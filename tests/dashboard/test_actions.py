@@ -1,4 +1,4 @@
-"""What an operator does at the console, over the real operator service."""
+"""Actions of an operator in the console, on the real operator service."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def test_a_job_is_cancelled_and_brought_back_by_undo(open_console: Console
         assert await states(one) == {job_id: State.QUEUED}
 
 
-async def test_marked_jobs_are_acted_on_and_others_are_not(open_console: ConsoleMaker) -> None:
+async def test_only_marked_jobs_are_changed(open_console: ConsoleMaker) -> None:
     async with open_console() as one:
         await one.enqueue("pothole.report", *PLACES[:4])
         await show_jobs(one, 4)
@@ -52,7 +52,7 @@ async def test_marked_jobs_are_acted_on_and_others_are_not(open_console: Console
         assert any(b"twice reported" in row.detail for row in await one.audit())
 
 
-async def test_a_mark_is_taken_back_by_a_second_space(open_console: ConsoleMaker) -> None:
+async def test_a_second_space_unmarks_a_job(open_console: ConsoleMaker) -> None:
     async with open_console() as one:
         await one.enqueue("pothole.report", *PLACES[:2])
         await show_jobs(one, 2)
@@ -60,7 +60,7 @@ async def test_a_mark_is_taken_back_by_a_second_space(open_console: ConsoleMaker
         assert "marked" not in one.text()
 
 
-async def test_all_that_match_are_those_of_the_server_not_of_the_page(
+async def test_select_all_includes_jobs_beyond_the_page(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console(size=(80, 16)) as one:
@@ -79,7 +79,7 @@ async def test_all_that_match_are_those_of_the_server_not_of_the_page(
         assert left == ["crew.notify"]
 
 
-async def test_many_are_discarded_only_once_their_number_was_typed(
+async def test_many_jobs_are_discarded_only_after_their_number_was_typed(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console(size=(119, 40)) as one:
@@ -101,7 +101,7 @@ async def test_many_are_discarded_only_once_their_number_was_typed(
         await one.shows_jobs(25)
 
 
-async def test_a_plan_that_is_left_does_nothing(open_console: ConsoleMaker) -> None:
+async def test_leaving_a_plan_changes_nothing(open_console: ConsoleMaker) -> None:
     async with open_console() as one:
         await one.enqueue("pothole.report", *PLACES[:2])
         await show_jobs(one, 2)
@@ -114,7 +114,9 @@ async def test_a_plan_that_is_left_does_nothing(open_console: ConsoleMaker) -> N
         assert await one.audit() == []
 
 
-async def test_what_cannot_be_done_is_said_and_not_forced(open_console: ConsoleMaker) -> None:
+async def test_an_impossible_action_is_reported_and_changes_nothing(
+    open_console: ConsoleMaker,
+) -> None:
     async with open_console() as one:
         await one.enqueue("pothole.report", POTHOLE)
         await show_jobs(one, 1)
@@ -124,7 +126,7 @@ async def test_what_cannot_be_done_is_said_and_not_forced(open_console: ConsoleM
         await one.sees("needs a")
 
 
-async def test_a_job_that_moves_between_plan_and_act_is_told_and_not_forced(
+async def test_a_job_that_changes_between_plan_and_action_is_reported_and_left(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console() as one:
@@ -139,7 +141,7 @@ async def test_a_job_that_moves_between_plan_and_act_is_told_and_not_forced(
         assert await states(one) == {first: State.CANCELLED, second: State.CANCELLED}
 
 
-async def test_a_row_that_vanished_under_the_cursor_stays_and_is_acted_on_no_more(
+async def test_a_row_that_vanished_under_the_cursor_stays_and_cannot_be_acted_on(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console() as one:
@@ -185,7 +187,7 @@ async def test_a_queue_is_paused_resumed_and_purged(open_console: ConsoleMaker) 
         assert await states(one) == {job_id: State.CANCELLED}
 
 
-async def test_pausing_by_name_what_is_paused_does_not_resume_it(
+async def test_pausing_a_paused_queue_by_name_does_not_resume_it(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console() as one:
@@ -197,7 +199,7 @@ async def test_pausing_by_name_what_is_paused_does_not_resume_it(
         await one.type("pause pothole.report for longer")
         await one.press("enter")
         await one.until(
-            "the reason is told",
+            "the reason is shown",
             lambda: one.console.store.snapshot.queues[0].pause_reason == "for longer",
         )
 
@@ -233,7 +235,7 @@ async def test_held_jobs_are_approved_and_denied_with_a_note(open_console: Conso
 
 
 async def undo(one: ConsoleDriver) -> None:
-    """Press the key, and accept it to the plan."""
+    """Press a key, and confirm the plan."""
     await one.press("u")
     await one.opened("UndoDialog")
     await one.press("enter")
@@ -248,7 +250,7 @@ async def held_data(one: ConsoleDriver, number: int) -> list[object]:
     return [{**data, "lat": 38.5 + step / 10} for step in range(number)]
 
 
-async def test_a_bulk_act_left_in_the_background_goes_on_to_its_end(
+async def test_a_bulk_action_in_the_background_runs_to_its_end(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console() as one:

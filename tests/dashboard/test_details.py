@@ -1,4 +1,4 @@
-"""Why of queues and groups, rows and events opened, the palette and the help."""
+"""Explanations of queues and groups, pages of rows and events, the palette and the help."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.dashboard.conftest import ConsoleMaker
 from tests.support.console import POTHOLE, ConsoleDriver
 
 
-async def test_w_tells_why_a_queue_does_not_move(open_console: ConsoleMaker) -> None:
+async def test_w_shows_why_a_queue_does_not_move(open_console: ConsoleMaker) -> None:
     async with open_console() as one:
         await one.enqueue("pothole.report", POTHOLE)
         await one.until("the queue is shown", lambda: one.grid("queues").cursor)
@@ -29,7 +29,7 @@ async def test_w_tells_why_a_queue_does_not_move(open_console: ConsoleMaker) -> 
         await one.reads("was paused by ann; 1 ready job waits")
 
 
-async def test_w_tells_what_fails_in_a_group(open_console: ConsoleMaker) -> None:
+async def test_w_shows_what_fails_in_a_group(open_console: ConsoleMaker) -> None:
     async with open_console(works=True, types=["drill.run"]) as one:
         await one.enqueue("drill.run", {"act": "fail", "message": "no crew"}, max_attempts=1)
         await one.press("3")
@@ -41,7 +41,7 @@ async def test_w_tells_what_fails_in_a_group(open_console: ConsoleMaker) -> None
 
 
 async def fail(one: ConsoleDriver, *messages: str) -> None:
-    """Let a job fail of each message, as a worker would tell it: due again in an hour."""
+    """Let one job fail with each message, due again in an hour."""
     broker = (await one.operations()).actions._broker
     await one.enqueue("pothole.report", *(POTHOLE for _ in messages))
     served = (ServedType("pothole.report", 20),)
@@ -68,7 +68,7 @@ async def fail(one: ConsoleDriver, *messages: str) -> None:
     assert not await broker.settle(settlements)
 
 
-async def test_what_is_failing_now_is_a_row_of_the_first_screen_and_is_cancelled_as_one(
+async def test_failing_jobs_are_a_row_of_the_first_screen_and_are_cancelled_together(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console() as one:
@@ -87,7 +87,7 @@ async def test_what_is_failing_now_is_a_row_of_the_first_screen_and_is_cancelled
         await one.sees("↻ pothole.report      ·")
 
 
-async def test_a_queue_opens_the_page_of_its_type_and_that_its_jobs(
+async def test_a_queue_opens_the_page_of_its_type_which_opens_its_jobs(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console() as one:
@@ -98,14 +98,14 @@ async def test_a_queue_opens_the_page_of_its_type_and_that_its_jobs(
         await one.sees("pothole.report paused")
         await one.press("i")
         await one.opened("InspectType")
-        for words in (
+        for text in (
             "jobs 1 ready, 1 retrying",
             "paused by ann at 20",
             "error: OSError: # answered # (next in",
             "no live worker serves it",
             "Newest results none yet",
         ):
-            await one.reads(words)
+            await one.reads(text)
         await one.press("tab", "tab", "p")
         await one.sees("pothole.report resumed")
         await one.until("the lines move up", lambda: "paused by" not in one.text())
@@ -114,7 +114,7 @@ async def test_a_queue_opens_the_page_of_its_type_and_that_its_jobs(
         assert one.page.where.startswith("cause:")
 
 
-async def test_an_audit_row_is_opened_and_leads_to_its_job(open_console: ConsoleMaker) -> None:
+async def test_an_audit_row_opens_and_links_to_its_job(open_console: ConsoleMaker) -> None:
     async with open_console() as one:
         [job_id] = await one.enqueue("pothole.report", POTHOLE)
         actions = (await one.operations()).actions
@@ -124,20 +124,22 @@ async def test_an_audit_row_is_opened_and_leads_to_its_job(open_console: Console
         await one.until("rows are shown", lambda: len(one.grid("table").rows) == 2)
         await one.press("i")
         await one.opened("InspectAudit")
-        for words in (
+        for text in (
             "did job.cancel",
             f"to {job_id}",
             "who ann",
             "link not sealed yet",
             '"done": true',
         ):
-            await one.reads(words)
+            await one.reads(text)
         await one.press("enter")
         await one.opened("Inspect")
         await one.sees("why ")
 
 
-async def test_an_event_that_is_about_no_job_is_opened_itself(open_console: ConsoleMaker) -> None:
+async def test_an_event_that_is_not_about_a_job_opens_its_own_page(
+    open_console: ConsoleMaker,
+) -> None:
     async with open_console(works=True) as one:
         await one.enqueue("pothole.report", POTHOLE)
         await one.press("7")
@@ -234,7 +236,7 @@ async def test_a_filter_is_saved_and_opened_by_its_name(open_console: ConsoleMak
         assert one.page.where == "state:dead"
 
 
-async def test_all_problems_are_told_by_a_key_in_the_words_of_status(
+async def test_a_key_shows_all_problems_as_status_describes_them(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console(size=(80, 24)) as one:
@@ -256,7 +258,7 @@ async def test_all_problems_are_told_by_a_key_in_the_words_of_status(
         await one.reads("$ hms-svc status")
 
 
-async def test_jobs_that_failed_alike_show_what_differs_in_their_payloads(
+async def test_jobs_with_the_same_cause_show_what_differs_in_their_payloads(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console(size=(80, 24)) as one:
@@ -270,7 +272,7 @@ async def test_jobs_that_failed_alike_show_what_differs_in_their_payloads(
         assert "due in 59m; user_id: usr-1" in one.text()
 
 
-async def test_the_page_of_a_type_and_the_list_say_why_jobs_were_snoozed(
+async def test_the_page_of_a_type_and_the_list_show_why_jobs_were_snoozed(
     open_console: ConsoleMaker,
 ) -> None:
     why = "crew.example has not answered 5 times in a row; requests to it are paused"

@@ -1,4 +1,4 @@
-"""Undo shows whose act it is, what and when, before it takes anything back."""
+"""Undo shows whose action it is, what and when, before it changes anything."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def states(one: ConsoleDriver) -> list[State]:
     return [job.state for job in await one.jobs()]
 
 
-async def test_undo_shows_its_plan_and_does_nothing_until_the_yes(
+async def test_undo_shows_its_plan_and_does_nothing_before_confirmation(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console() as one:
@@ -52,7 +52,9 @@ async def test_undo_shows_its_plan_and_does_nothing_until_the_yes(
         assert back
 
 
-async def test_what_has_moved_since_is_counted_before_the_yes(open_console: ConsoleMaker) -> None:
+async def test_jobs_that_changed_since_are_counted_before_confirmation(
+    open_console: ConsoleMaker,
+) -> None:
     async with open_console() as one:
         ids = await one.enqueue("pothole.report", POTHOLE, {**POTHOLE, "lat": 40})
         await cancel(one, *ids)
@@ -71,7 +73,7 @@ async def test_what_has_moved_since_is_counted_before_the_yes(open_console: Cons
         await one.reads("1 can be brought back 1 cannot: has moved on: it is queued")
 
 
-async def test_another_actors_act_is_not_offered_first_and_takes_its_name(
+async def test_another_actors_action_is_not_offered_first_and_needs_the_name_typed(
     open_console: ConsoleMaker, tmp_path: Path
 ) -> None:
     session = Session(
@@ -98,7 +100,7 @@ async def test_another_actors_act_is_not_offered_first_and_takes_its_name(
         assert found == {mine: State.CANCELLED, his: State.QUEUED}
 
 
-async def test_where_there_is_no_act_or_none_may_be_done_it_is_said(
+async def test_an_undo_without_an_action_or_permission_is_reported(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console() as one:

@@ -9,8 +9,8 @@ from hms_svc.domain.lifecycle import Cause, State
 from hms_svc.domain.views import AttemptView, JobDetail, JobView, Move
 from hms_svc.tui.commands import Target
 from hms_svc.tui.hints import hints
-from hms_svc.tui.job_page import uncounted_words
-from hms_svc.tui.payload_words import common_cause, common_entries, payload_words
+from hms_svc.tui.job_page import uncounted_reason
+from hms_svc.tui.payload_summary import common_cause, common_entries, payload_summary
 from hms_svc.tui.rows import job_rows
 
 JOB = JobView(
@@ -31,25 +31,25 @@ OTHER = msgspec.structs.replace(JOB, id="j2", data=b'{"user": "u2", "lamp": "L-1
     ],
 )
 def test_a_payload_is_one_line(data: bytes, words: str) -> None:
-    assert payload_words(data) == words
+    assert payload_summary(data) == words
 
 
-def test_what_all_have_is_left_out() -> None:
+def test_entries_that_all_jobs_share_are_left_out() -> None:
     shared = common_entries([JOB, OTHER])
     assert shared == {"lamp": "L-1", "began": 5}
-    assert payload_words(OTHER.data, shared) == "user: u2"
+    assert payload_summary(OTHER.data, shared) == "user: u2"
     assert common_entries([JOB]) == {}
     assert common_entries([JOB, msgspec.structs.replace(JOB, data=b"[")]) == {}
 
 
-def test_a_cause_is_common_where_the_filter_names_one_or_all_jobs_have_it() -> None:
+def test_a_cause_is_common_if_the_filter_names_one_or_all_jobs_have_it() -> None:
     assert common_cause([], ["c9"]) == "c9"
     assert common_cause([JOB, OTHER], []) == "c1"
     assert common_cause([JOB], []) == ""
     assert common_cause([JOB, msgspec.structs.replace(JOB, cause="c2")], ["c1", "c2"]) == ""
 
 
-def test_a_row_has_what_differs_in_the_place_of_the_cause_that_the_list_is_about() -> None:
+def test_a_row_shows_the_differences_instead_of_the_cause_of_the_list() -> None:
     told = [[part.text for part in row.cells[5:7]] for row in job_rows([JOB, OTHER], 0, cause="c1")]
     assert told == [["user: u1", ""], ["user: u2", ""]]
     [row] = job_rows([JOB], 0)
@@ -57,7 +57,7 @@ def test_a_row_has_what_differs_in_the_place_of_the_cause_that_the_list_is_about
     assert row.cells[6].text == "user: u1, lamp: L-1, began: 5"
 
 
-def test_a_snoozed_job_says_why_it_waits_and_a_queued_one_what_it_is() -> None:
+def test_a_snoozed_job_shows_why_it_waits_and_a_queued_one_its_payload() -> None:
     words = "crew.example has not answered 5 times in a row; requests to it are paused"
     snoozed = msgspec.structs.replace(
         JOB, state=State.SCHEDULED, detail=words, due_at=19_000, cause="", reason=""
@@ -67,7 +67,7 @@ def test_a_snoozed_job_says_why_it_waits_and_a_queued_one_what_it_is() -> None:
     assert job_rows([queued], 0)[0].cells[5].text.startswith("user: u1")
 
 
-def test_a_held_job_has_the_keys_that_decide_on_it_first() -> None:
+def test_the_hints_of_a_held_job_start_with_the_decisions() -> None:
     told = hints(Target(kind="job", ids=("j1",)), {State.HELD}, is_paused=False, first=(), panels=1)
     assert [line[1].text.strip() for line in told[:2]] == ["approve", "deny"]
 
@@ -99,11 +99,11 @@ def moved(fence: int, target: State, cause: Cause) -> Move:
         ),
     ],
 )  # fmt: skip
-def test_an_attempt_that_is_not_counted_says_why(
+def test_an_uncounted_attempt_shows_why(
     used: int, attempts: list[AttemptView], history: list[Move], told: list[str]
 ) -> None:
     detail = JobDetail(
         view=msgspec.structs.replace(JOB, attempt=used), result=None, attempts=tuple(attempts),
         history=tuple(history), progress=(), envelope=b"",
     )  # fmt: skip
-    assert [uncounted_words(detail, each) for each in attempts] == told
+    assert [uncounted_reason(detail, each) for each in attempts] == told

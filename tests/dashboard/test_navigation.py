@@ -1,4 +1,4 @@
-"""Finding one's way: filters, typed commands, history, pages, and what the console does alone."""
+"""Navigation: filters, typed commands, history and pages; themes, copying and time zones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.dashboard.conftest import ConsoleMaker
 from tests.support.console import POTHOLE, ConsoleDriver, drive_console
 
 
-async def give(one: ConsoleDriver, key: str, text: str) -> None:
+async def submit(one: ConsoleDriver, key: str, text: str) -> None:
     await one.press(key)
     await one.put(text)
     await one.press("enter")
@@ -26,10 +26,12 @@ def prompt(one: ConsoleDriver) -> Prompt:
     return one.console.screen.query_one(Prompt)
 
 
-async def test_a_wrong_filter_is_named_and_the_prompt_stays(open_console: ConsoleMaker) -> None:
+async def test_an_invalid_filter_is_reported_and_the_prompt_stays_open(
+    open_console: ConsoleMaker,
+) -> None:
     async with open_console() as one:
         await one.press("2")
-        await give(one, "/", "state:deaf")
+        await submit(one, "/", "state:deaf")
         await one.sees("deaf")
         assert prompt(one).has_class("-open")
         assert prompt(one).value == "state:deaf"
@@ -40,7 +42,7 @@ async def test_a_wrong_filter_is_named_and_the_prompt_stays(open_console: Consol
         assert not prompt(one).has_class("-open")
 
 
-async def test_tab_completes_a_filter_and_up_gives_the_one_before(
+async def test_tab_completes_a_filter_and_up_recalls_the_previous_one(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console() as one:
@@ -61,7 +63,7 @@ async def test_tab_completes_a_filter_and_up_gives_the_one_before(
 
 
 @pytest.mark.parametrize(
-    ("typed", "told"),
+    ("typed", "message"),
     [
         ("retrry", "no command 'retrry'; did you mean retry?"),
         ("retry state:deaf", "deaf"),
@@ -73,33 +75,33 @@ async def test_tab_completes_a_filter_and_up_gives_the_one_before(
         ("close-case case-1", "case-1"),
     ],
 )
-async def test_what_is_wrong_with_a_typed_command_is_said(
-    open_console: ConsoleMaker, typed: str, told: str
+async def test_an_invalid_command_is_reported(
+    open_console: ConsoleMaker, typed: str, message: str
 ) -> None:
     async with open_console() as one:
-        await give(one, ":", typed)
-        await one.sees(told)
+        await submit(one, ":", typed)
+        await one.sees(message)
         assert all(row.action == "queue.purge" for row in await one.audit())
 
 
-async def test_a_typed_act_takes_a_filter(open_console: ConsoleMaker) -> None:
+async def test_a_typed_command_takes_a_filter(open_console: ConsoleMaker) -> None:
     async with open_console() as one:
         await one.enqueue("pothole.report", POTHOLE, POTHOLE)
-        await give(one, ":", "cancel state:queued")
+        await submit(one, ":", "cancel state:queued")
         await one.opened("ConfirmDialog")
         await one.press("enter")
         await one.sees("2 jobs cancelled")
-        await give(one, ":", "retry state:cancelled")
+        await submit(one, ":", "retry state:cancelled")
         await one.opened("ConfirmDialog")
         await one.press("enter")
         await one.sees("2 jobs retried")
         assert {job.state for job in await one.jobs()} == {State.QUEUED}
 
 
-async def test_history_goes_back_and_forth_with_its_filters(open_console: ConsoleMaker) -> None:
+async def test_history_goes_back_and_forward_with_its_filters(open_console: ConsoleMaker) -> None:
     async with open_console() as one:
         await one.press("2")
-        await give(one, "/", "state:dead")
+        await submit(one, "/", "state:dead")
         await one.press("3")
         places = []
         for key in ("[", "[", "[", "]", "]", "]"):
@@ -112,13 +114,13 @@ async def test_history_goes_back_and_forth_with_its_filters(open_console: Consol
         ]  # fmt: skip
 
 
-async def test_escape_takes_back_marks_then_the_filter_then_the_screen(
+async def test_escape_clears_marks_then_the_filter_then_the_screen(
     open_console: ConsoleMaker,
 ) -> None:
     async with open_console() as one:
         await one.enqueue("pothole.report", POTHOLE)
         await one.press("2")
-        await give(one, "/", "state:queued")
+        await submit(one, "/", "state:queued")
         await one.shows_jobs(1)
         await one.press("space", "escape")
         assert not one.page._marked
@@ -132,7 +134,9 @@ async def test_escape_takes_back_marks_then_the_filter_then_the_screen(
         await one.opened("Jobs")
 
 
-async def test_pages_turn_beyond_the_last_row_and_back(open_console: ConsoleMaker) -> None:
+async def test_moving_beyond_the_last_row_turns_the_page_and_back(
+    open_console: ConsoleMaker,
+) -> None:
     async with open_console(size=(80, 16)) as one:
         ids = await one.enqueue("pothole.report", *[POTHOLE] * 15)
         await one.press("2")
@@ -149,7 +153,9 @@ async def test_pages_turn_beyond_the_last_row_and_back(open_console: ConsoleMake
         assert grid.cursor == grid.rows[-1].key
 
 
-async def test_standing_still_shows_nothing_new_until_it_ends(open_console: ConsoleMaker) -> None:
+async def test_a_frozen_screen_shows_nothing_new_until_it_resumes(
+    open_console: ConsoleMaker,
+) -> None:
     async with open_console() as one:
         await one.press("S")
         await one.sees("paused, ")
@@ -158,14 +164,14 @@ async def test_standing_still_shows_nothing_new_until_it_ends(open_console: Cons
         reads = (await one.operations()).reads
         await reads.queues()
         for _ in range(20):
-            one.console.store.stop_now(anew=True)
+            one.console.store.refresh_now(force=True)
             await one.settle()
         assert one.console.store.snapshot.at == before.at
         await one.press("S")
         await one.sees("pothole.report")
 
 
-async def test_themes_go_round_and_can_be_named(open_console: ConsoleMaker) -> None:
+async def test_themes_cycle_and_can_be_chosen_by_name(open_console: ConsoleMaker) -> None:
     async with open_console() as one:
         seen = [one.console.theme]
         for _ in THEMES:
@@ -174,12 +180,12 @@ async def test_themes_go_round_and_can_be_named(open_console: ConsoleMaker) -> N
             seen.append(one.console.theme)
         assert set(seen) == set(THEMES)
         assert seen[0] == seen[-1]
-        await give(one, ":", "theme contrast")
+        await submit(one, ":", "theme contrast")
         await one.sees("theme contrast")
         assert one.console.theme == "contrast"
 
 
-async def test_copying_gives_the_whole_id(open_console: ConsoleMaker) -> None:
+async def test_copying_copies_the_whole_id(open_console: ConsoleMaker) -> None:
     async with open_console() as one:
         [job_id] = await one.enqueue("pothole.report", POTHOLE)
         await one.press("2")
@@ -189,7 +195,7 @@ async def test_copying_gives_the_whole_id(open_console: ConsoleMaker) -> None:
         assert one.console.clipboard == job_id
 
 
-async def test_a_console_over_jobs_that_ended_long_ago_does_not_say_that_none_has(
+async def test_a_console_over_old_jobs_does_not_claim_that_none_has_ended(
     open_console: ConsoleMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hms_svc.tui.store, "NEWEST_EVENTS", 0)  # newer ones have pushed them out
@@ -209,11 +215,11 @@ async def test_before_the_first_answer_nothing_is_claimed(tmp_path: Path) -> Non
     async with drive_console(settings, waits=False) as one:
         await one.sees("broker down")
         assert "loading …" in one.text()
-        for words in ("No dead letters", "Nothing yet", "No job has ended", "all well"):
-            assert words not in one.text()
+        for text in ("No dead letters", "Nothing yet", "No job has ended", "all well"):
+            assert text not in one.text()
 
 
-async def test_times_are_those_of_the_readers_zone_and_utc_by_a_key(tmp_path: Path) -> None:
+async def test_times_are_local_and_a_key_switches_to_utc(tmp_path: Path) -> None:
     settings = {"data_dir": str(tmp_path), "time_zone": "Asia/Kolkata"}
     async with drive_console(settings) as one:
         await one.enqueue("pothole.report", POTHOLE)
