@@ -91,7 +91,7 @@ class ActionRunner:
                 self._show_notice("cancelled, nothing changed", "dim")
                 return
             note = answer or note
-        self._console.acted()
+        self._console.forget_selection()
         self._console.resume_keys()
         report = await self._carry_out(operations, plan, note)
         self._report(report)

@@ -223,7 +223,7 @@ class Console(ConsoleHost):
         self.store.refresh_now(force=True)
 
     def preparing(self) -> AbstractContextManager[None]:
-        """Hold keys that are pressed in the block back for the dialog that it opens."""
+        """Hold back keys that are pressed in the block, for the dialog that it opens."""
         return self._keyboard.preparing()
 
     def resume_keys(self) -> None:
@@ -310,10 +310,10 @@ class Console(ConsoleHost):
         """Return the job types of the target, as far as the snapshot has them."""
         return types_of(self.store.snapshot, target)
 
-    def acted(self) -> None:
+    def forget_selection(self) -> None:
         """Clear the selection of the screen."""
         if (screen := current_screen(self)) is not None:
-            screen.acted()
+            screen.forget_selection()
 
     def _run_back(self, target: Target | None, argument: str) -> None:
         self.navigation.back()

@@ -54,7 +54,7 @@ def _completions(word: str, known: Iterable[str]) -> list[str]:
     return [each for each in known if each.startswith(word) and each != word]
 
 
-class Typed(msgspec.Struct, frozen=True):
+class TypedCommand(msgspec.Struct, frozen=True):
     """A typed command: its target (None: the current selection), and the rest as its argument."""
 
     command: Command
@@ -62,7 +62,7 @@ class Typed(msgspec.Struct, frozen=True):
     argument: str = ""
 
 
-def read_command(text: str) -> Typed:
+def read_command(text: str) -> TypedCommand:
     """Parse `name [ids | filter | type [argument]]`; raise BadInput naming what is wrong."""
     name, _, rest = text.strip().removeprefix(":").strip().partition(" ")
     real, before = ALIASES.get(name, (name, ""))
@@ -72,16 +72,16 @@ def read_command(text: str) -> Typed:
         raise BadInput(f"no command {name!r}; did you mean {near[0]}?")
     rest = f"{before} {rest}".strip()
     if command.group == "go" and rest:
-        return Typed(command, None, _filter_argument(name, real, rest))
+        return TypedCommand(command, None, _filter_argument(name, real, rest))
     if not rest or command.name in {"theme", "filter"}:
-        return Typed(command, None, rest)
+        return TypedCommand(command, None, rest)
     if not command.takes:
-        return Typed(command, None, rest)
+        return TypedCommand(command, None, rest)
     kind = command.takes[0]
     if kind in {"queue", "worker"}:
         name, _, argument = rest.partition(" ")
-        return Typed(command, Target(kind=kind, ids=(name,)), argument)
-    return Typed(command, _job_target_of(kind, rest))
+        return TypedCommand(command, Target(kind=kind, ids=(name,)), argument)
+    return TypedCommand(command, _job_target_of(kind, rest))
 
 
 def _filter_argument(name: str, real: str, rest: str) -> str:

@@ -108,5 +108,5 @@ def number(value: int) -> str:
 
 
 def short_id(job_id: str, width: int = 13) -> str:
-    """Return the end of a long id, where time-ordered ids differ."""
+    """Return the end of a long id: time-ordered ids differ at the end."""
     return job_id if len(job_id) <= width else "…" + job_id[1 - width :]

@@ -43,7 +43,7 @@ class ConsoleHost(App[int]):
 
     @abstractmethod
     def preparing(self) -> AbstractContextManager[None]:
-        """Hold keys that are pressed in the block back for the dialog that it opens."""
+        """Hold back keys that are pressed in the block, for the dialog that it opens."""
 
     @abstractmethod
     def resume_keys(self) -> None:
@@ -54,7 +54,7 @@ class ConsoleHost(App[int]):
         """Run a command, or show why it cannot be run on the target."""
 
     @abstractmethod
-    def acted(self) -> None:
+    def forget_selection(self) -> None:
         """Clear the selection of the screen after an action."""
 
     @abstractmethod

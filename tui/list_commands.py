@@ -25,7 +25,7 @@ def mark(console: ConsoleHost, target: Target | None, argument: str) -> None:
 def mark_all(console: ConsoleHost, target: Target | None, argument: str) -> None:
     """Select all jobs that match, or clear that selection."""
     if (screen := current_screen(console)) is not None:
-        screen.choose_all()
+        screen.select_all()
 
 
 def ask_filter(console: ConsoleHost, target: Target | None, argument: str) -> None:

@@ -91,7 +91,7 @@ class Navigation:
             self._console.push_screen(page(id))
 
     def inspect(self, target: Target) -> None:
-        """Open what was chosen: a thing whole, or the jobs of many."""
+        """Open the page of the target, or the jobs of a group, worker or schedule."""
         if target.kind == "schedule":
             self.go("jobs", f"type:{target.ids[0]}")
         elif target.kind == "worker":

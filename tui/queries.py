@@ -45,7 +45,7 @@ class JobsQuery(msgspec.Struct, frozen=True):
         """The age at which the answer is refreshed."""
         return 15.0 if self.is_slow else 1.5
 
-    async def take(self, operations: Operations) -> JobPage:
+    async def read(self, operations: Operations) -> JobPage:
         """Read the page."""
         where = parse_filter(self.where)
         return await operations.reads.jobs(
@@ -68,10 +68,10 @@ class SchedulesQuery(msgspec.Struct, frozen=True):
 
     every_seconds: ClassVar[float] = 2.0
 
-    async def take(self, operations: Operations) -> SchedulePage:
+    async def read(self, operations: Operations) -> SchedulePage:
         """Read both."""
         schedules = await operations.schedules.all()
-        return SchedulePage(tuple(schedules), await self.jobs.take(operations))
+        return SchedulePage(tuple(schedules), await self.jobs.read(operations))
 
 
 class JobQuery(msgspec.Struct, frozen=True):
@@ -82,7 +82,7 @@ class JobQuery(msgspec.Struct, frozen=True):
 
     every_seconds: ClassVar[float] = 1.0
 
-    async def take(self, operations: Operations) -> FullJobSeen | None:
+    async def read(self, operations: Operations) -> FullJobSeen | None:
         """Read the job; None if it does not exist. Without the database, read the broker's part only."""
         reads = operations.reads
         try:
@@ -104,7 +104,7 @@ class TypeQuery(msgspec.Struct, frozen=True):
 
     every_seconds: ClassVar[float] = 2.0
 
-    async def take(self, operations: Operations) -> TypeDetail | None:
+    async def read(self, operations: Operations) -> TypeDetail | None:
         """Read the type; None if there is no such queue."""
         try:
             return await operations.types.detail(self.type)
@@ -134,7 +134,7 @@ class PreviewQuery(msgspec.Struct, frozen=True):
         """The least time until the next read, so that a console stays within its command budget."""
         return 0.4 if self.ended else 1.25
 
-    async def take(self, operations: Operations) -> ExplainedJob | str:
+    async def read(self, operations: Operations) -> ExplainedJob | str:
         """Read the job; return a message if it does not exist."""
         try:
             return ExplainedJob(*await operations.reads.explained(self.job_id))
@@ -157,7 +157,7 @@ class RunningJobsQuery(msgspec.Struct, frozen=True):
 
     every_seconds: ClassVar[float] = 1.0
 
-    async def take(self, operations: Operations) -> RunningJobs:
+    async def read(self, operations: Operations) -> RunningJobs:
         """Read the jobs; those that no longer exist are left out."""
         reads = operations.reads
         live, silent = await reads.register()
@@ -184,7 +184,7 @@ class CasesQuery(msgspec.Struct, frozen=True):
 
     every_seconds: ClassVar[float] = 3.0
 
-    async def take(self, operations: Operations) -> CasePage:
+    async def read(self, operations: Operations) -> CasePage:
         """Read the page."""
         cases, cursor = await operations.reads.cases(
             status=self.status, kind=self.kind, limit=self.limit, cursor=None
@@ -200,7 +200,7 @@ class CaseQuery(msgspec.Struct, frozen=True):
 
     every_seconds: ClassVar[float] = 3.0
 
-    async def take(self, operations: Operations) -> Case | None:
+    async def read(self, operations: Operations) -> Case | None:
         """Read it; None if it does not exist."""
         try:
             return await operations.reads.case(self.case_id)
@@ -216,7 +216,7 @@ class EventsQuery(msgspec.Struct, frozen=True):
 
     every_seconds: ClassVar[float] = 0.5
 
-    async def take(self, operations: Operations) -> tuple[Event, ...]:
+    async def read(self, operations: Operations) -> tuple[Event, ...]:
         """Read them."""
         return tuple(await operations.reads.newest_events(self.limit))
 
@@ -229,7 +229,7 @@ class AuditRowQuery(msgspec.Struct, frozen=True):
 
     every_seconds: ClassVar[float] = 3.0
 
-    async def take(self, operations: Operations) -> AuditRecord | None:
+    async def read(self, operations: Operations) -> AuditRecord | None:
         """Read it; None if it does not exist."""
         rows = await operations.reads.audit(limit=1, cursor=str(self.number + 1))
         return rows[0] if rows and rows[0].number == self.number else None
@@ -251,7 +251,7 @@ class AuditRowsQuery(msgspec.Struct, frozen=True):
 
     every_seconds: ClassVar[float] = 3.0
 
-    async def take(self, operations: Operations) -> AuditPage:
+    async def read(self, operations: Operations) -> AuditPage:
         """Read pages until they fold to as many rows as are wanted, at most `AUDIT_PAGES`."""
         records: list[AuditRecord] = []
         cursor: str | None = None
@@ -275,7 +275,7 @@ class BatchQuery(msgspec.Struct, frozen=True):
 
     every_seconds: ClassVar[float] = 3.0
 
-    async def take(self, operations: Operations) -> Folded | None:
+    async def read(self, operations: Operations) -> Folded | None:
         """Read the newest records; None if there are none."""
         query = AuditQuery(subject=self.batch, action=self.action)
         page = await operations.reads.database.audit_page(query, limit=BATCH_ROWS, cursor=None)

@@ -79,7 +79,7 @@ class QueryRunner:
     async def _ask(self, data_query: ScreenQuery, operations: Operations) -> object:
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                return await data_query.take(operations)
+                return await data_query.read(operations)
         finally:
             self._done()
 

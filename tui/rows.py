@@ -91,8 +91,8 @@ def _queue_row(queue: QueueView, trend: QueueTrend, now: int) -> Row:
             _count(counts.rejected),
             _count(counts.dead, "bad"),
             age_cell(queue.oldest_queued_at, now),
-            cell(f.rate(trend.come), rank=trend.come),
-            cell(f.rate(trend.gone), rank=trend.gone),
+            cell(f.rate(trend.arrivals), rank=trend.arrivals),
+            cell(f.rate(trend.departures), rank=trend.departures),
             cell(drain, rank=trend.drain_ms),
             cell(
                 f.share(trend.failed_share),

@@ -43,7 +43,7 @@ class ScreenQuery(Protocol):
         """The age at which the answer is refreshed."""
         ...
 
-    async def take(self, operations: Operations) -> object:
+    async def read(self, operations: Operations) -> object:
         """Run the query on the operator service. Only the store calls this."""
         ...
 

@@ -26,8 +26,8 @@ class QueueTrend(msgspec.Struct, frozen=True, kw_only=True):
     share of failed attempts in the window; `drain_ms` is an estimate.
     """
 
-    come: float | None = None
-    gone: float | None = None
+    arrivals: float | None = None
+    departures: float | None = None
     failed_share: float | None = None
     drain_ms: int | None = None
     ended: tuple[int, ...] = ()
@@ -37,8 +37,8 @@ class Sample(msgspec.Struct, frozen=True):
     """The counters of a queue at a time (Unix ms)."""
 
     at: int
-    come: int
-    gone: int
+    arrivals: int
+    departures: int
     failed: int
     claimed: int
 
@@ -53,20 +53,22 @@ class Trends:
     def take(self, at: int, queues: Iterable[QueueView]) -> dict[str, QueueTrend]:
         """Add the counters at a time (Unix ms), and return the trend of each queue."""
         found = {queue.type: self._trend(at, queue) for queue in queues}
-        for gone in self._samples.keys() - found.keys():
-            del self._samples[gone], self._bars[gone]
+        for removed in self._samples.keys() - found.keys():
+            del self._samples[removed], self._bars[removed]
         return found
 
     def _trend(self, at: int, queue: QueueView) -> QueueTrend:
         samples = self._samples.setdefault(queue.type, deque(maxlen=BARS))
         now = sample_of(at, queue)
         before = samples[-1] if samples else now
-        if now.gone < before.gone or now.come < before.come:  # the counters were deleted
+        if (
+            now.departures < before.departures or now.arrivals < before.arrivals
+        ):  # the counters were deleted
             samples.clear()
             before = now
         samples.append(now)
         bars = self._bars.setdefault(queue.type, deque(maxlen=BARS))
-        _add_bar(bars, at, now.gone - before.gone)
+        _add_bar(bars, at, now.departures - before.departures)
         return _trend_of(samples, queue.counts.queued, _bars_until(bars, at))
 
 
@@ -88,12 +90,15 @@ def _trend_of(samples: Sequence[Sample], ready: int, ended: tuple[int, ...]) -> 
     seconds = (newest.at - oldest.at) / 1000
     if seconds <= 0:
         return QueueTrend(ended=ended)
-    come, gone = (newest.come - oldest.come) / seconds, (newest.gone - oldest.gone) / seconds
+    arrivals, departures = (
+        (newest.arrivals - oldest.arrivals) / seconds,
+        (newest.departures - oldest.departures) / seconds,
+    )
     claimed = newest.claimed - oldest.claimed
-    net = gone - come
+    net = departures - arrivals
     return QueueTrend(
-        come=come,
-        gone=gone,
+        arrivals=arrivals,
+        departures=departures,
         failed_share=min(1.0, (newest.failed - oldest.failed) / claimed) if claimed > 0 else None,
         drain_ms=int(ready / net * 1000) if ready and net > 0 else None,
         ended=ended,
@@ -136,5 +141,5 @@ class Durations:
 
 def total_rates(trends: Mapping[str, QueueTrend]) -> float | None:
     """Return the finished jobs per second of all queues, None if it is not known yet."""
-    known = [trend.gone for trend in trends.values() if trend.gone is not None]
+    known = [trend.departures for trend in trends.values() if trend.departures is not None]
     return sum(known) if known else None

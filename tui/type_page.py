@@ -74,9 +74,9 @@ def _describe_queue(page: PageBuilder, detail: TypeDetail, trend: QueueTrend, no
 
 
 def _rates(trend: QueueTrend) -> str:
-    if trend.gone is None:
+    if trend.departures is None:
         return ""
-    rates = [f.rate(each).replace("·", "0") for each in (trend.come, trend.gone)]
+    rates = [f.rate(each).replace("·", "0") for each in (trend.arrivals, trend.departures)]
     parts = [f"{rates[0]}/s in, {rates[1]}/s out"]
     parts += [f"drained in ~{f.age(trend.drain_ms)}"] if trend.drain_ms is not None else []
     failed = trend.failed_share

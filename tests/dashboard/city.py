@@ -80,13 +80,13 @@ QUEUES: Final = (
     queue("water.leak", queued=17, served=False),
 )
 TRENDS: Final = {
-    "analysis.run": QueueTrend(come=0.1, gone=0.1, ended=(0, 0, 1, 0) * 15),
+    "analysis.run": QueueTrend(arrivals=0.1, departures=0.1, ended=(0, 0, 1, 0) * 15),
     "crew.notify": QueueTrend(
-        come=4.2, gone=3.9, failed_share=0.18, ended=tuple(3 + number % 4 for number in range(60))
+        arrivals=4.2, departures=3.9, failed_share=0.18, ended=tuple(3 + number % 4 for number in range(60))
     ),
-    "permit.check": QueueTrend(come=0.8, gone=0.0, ended=(0,) * 60),
+    "permit.check": QueueTrend(arrivals=0.8, departures=0.0, ended=(0,) * 60),
     "pothole.report": QueueTrend(
-        come=5.1, gone=6.3, failed_share=0.004, drain_ms=70_000,
+        arrivals=5.1, departures=6.3, failed_share=0.004, drain_ms=70_000,
         ended=tuple(4 + (number * 7) % 6 for number in range(60)),
     ),
 }  # fmt: skip

@@ -67,16 +67,16 @@ async def report(job: RunningJob) -> None:
     await asyncio.Event().wait()
 
 
-async def fill(one: ConsoleDriver) -> None:
+async def fill(driver: ConsoleDriver) -> None:
     """Fill a console's engines with hostile jobs in every end state, notes, reasons and workers."""
     data = {"text": HOSTILE, NAME: [NAME]}
     for type in ("evil.reject", "evil.fail", "evil.case", "evil.slow"):
-        await one.enqueue(type, data, max_attempts=1, meta={"by": NAME})
-    operations = await one.operations()
+        await driver.enqueue(type, data, max_attempts=1, meta={"by": NAME})
+    operations = await driver.operations()
     broker: Broker = operations.actions._broker
     await operations.actions.enqueue_raw_test("evil.fail", f"{{{HOSTILE}".encode())
     await operations.actions.pause("evil.later", reason=HOSTILE)
-    await one.enqueue("evil.later", data)
+    await driver.enqueue("evil.later", data)
     now = operations.reads.now_ms()
     worker = WorkerRegistration(
         id=f"w-{NAME}", host=NAME, pid=1, slots=1, busy=0, types=("evil.later", NAME), started_at=now

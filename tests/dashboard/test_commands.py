@@ -112,32 +112,32 @@ Targets = Callable[[ConsoleDriver], Awaitable[Target | None]]
 
 
 def job_in(state: str) -> Targets:
-    async def choose(one: ConsoleDriver) -> Target:
-        jobs = await one.jobs(f"type:pothole.report state:{state}")
+    async def choose(driver: ConsoleDriver) -> Target:
+        jobs = await driver.jobs(f"type:pothole.report state:{state}")
         return Target(kind="job", ids=(jobs[0].id,))
 
     return choose
 
 
-async def the_queue(one: ConsoleDriver) -> Target:
+async def the_queue(driver: ConsoleDriver) -> Target:
     return Target(kind="queue", ids=("drill.run",))
 
 
-async def the_schedule(one: ConsoleDriver) -> Target:
+async def the_schedule(driver: ConsoleDriver) -> Target:
     return Target(kind="schedule", ids=("drill.run",))
 
 
-async def the_worker(one: ConsoleDriver) -> Target:
+async def the_worker(driver: ConsoleDriver) -> Target:
     return Target(kind="worker", ids=("keeper",))
 
 
-async def the_case(one: ConsoleDriver) -> Target:
-    reads = (await one.operations()).reads
+async def the_case(driver: ConsoleDriver) -> Target:
+    reads = (await driver.operations()).reads
     [case], _ = await reads.cases(status=None, kind=None, limit=0, cursor=None)
     return Target(kind="case", ids=(case.id,))
 
 
-async def nothing(one: ConsoleDriver) -> None:
+async def nothing(driver: ConsoleDriver) -> None:
     return None
 
 
@@ -158,26 +158,26 @@ HELD: Final = {
 @asynccontextmanager
 async def prepared(open_console: ConsoleMaker) -> AsyncIterator[None]:
     """Prepare one case, three held, three rejected and one queued job."""
-    async with open_console(works=True, types=["pothole.report"]) as one:
-        await keep_a_schedule(one)
-        await one.enqueue("pothole.report", POTHOLE)
-        await one.enqueue("pothole.report", *({**HELD, "lat": 38.5 + n / 10} for n in range(3)))
-        await one.enqueue("pothole.report", *[{**POTHOLE, "user_id": "troll"}] * 3)
-        await one.until(
+    async with open_console(works=True, types=["pothole.report"]) as driver:
+        await keep_a_schedule(driver)
+        await driver.enqueue("pothole.report", POTHOLE)
+        await driver.enqueue("pothole.report", *({**HELD, "lat": 38.5 + n / 10} for n in range(3)))
+        await driver.enqueue("pothole.report", *[{**POTHOLE, "user_id": "troll"}] * 3)
+        await driver.until(
             "all are in place",
             lambda: {
                 "held": 3, "completed": 1, "rejected": 3, "processing": 0, "queued": 0,
-            }.items() <= counts(one).items(),
+            }.items() <= counts(driver).items(),
         )  # fmt: skip
     yield
 
 
-async def keep_a_schedule(one: ConsoleDriver) -> None:
+async def keep_a_schedule(driver: ConsoleDriver) -> None:
     """Register a worker with a schedule, and its next job."""
-    operations = await one.operations()
+    operations = await driver.operations()
     now = operations.reads.now_ms()
     tick = read_schedule(DAILY).next_after(now)
-    await one.enqueue("drill.run", {}, id=tick_id("drill.run", tick), not_before=tick)
+    await driver.enqueue("drill.run", {}, id=tick_id("drill.run", tick), not_before=tick)
     worker = WorkerRegistration(
         id="keeper", host="here", pid=1, slots=1, busy=0, types=("drill.run",), started_at=now,
         schedules=(("drill.run", DAILY),),
@@ -186,23 +186,23 @@ async def keep_a_schedule(one: ConsoleDriver) -> None:
         await asyncio.to_thread(lease_keeper.register, worker)
 
 
-def counts(one: ConsoleDriver) -> dict[str, int]:
-    found = {queue.type: queue.counts for queue in one.console.store.snapshot.queues}
+def counts(driver: ConsoleDriver) -> dict[str, int]:
+    found = {queue.type: queue.counts for queue in driver.console.store.snapshot.queues}
     of = found.get("pothole.report", QueueCounts())
     return {state.value: getattr(of, state.value) for state in State}
 
 
-async def run(one: ConsoleDriver, name: str) -> str:
+async def run(driver: ConsoleDriver, name: str) -> str:
     """Run a command, confirm all its dialogs, and return the final notice."""
-    target = await TARGETS[name](one)
-    console = one.console
+    target = await TARGETS[name](driver)
+    console = driver.console
     console.notice = ()
     console.run_command(name, target)
     answered: set[object] = set()
 
     def ended() -> bool:
         screen = console.screen
-        if one.screen.endswith("Dialog"):
+        if driver.screen.endswith("Dialog"):
             if screen not in answered and screen.query("Input, TextArea, Grid, #keys"):
                 answered.add(screen)
                 editors = screen.query(TextArea)
@@ -211,7 +211,7 @@ async def run(one: ConsoleDriver, name: str) -> str:
         has_notice = bool(console.notice) and "counting" not in console.notice[0].text
         return has_notice and screen is current_screen(console)
 
-    await one.until(f"{name} is done", ended)
+    await driver.until(f"{name} is done", ended)
     notice: Line = console.notice
     return "".join(part.text for part in notice)
 
@@ -220,12 +220,12 @@ async def test_every_command_records_its_action_in_the_audit_log(
     open_console: ConsoleMaker,
 ) -> None:
     assert TARGETS.keys() == {command.name for command in CHANGING}
-    async with prepared(open_console), open_console() as one:
+    async with prepared(open_console), open_console() as driver:
         left: dict[str, tuple[str, set[str]]] = {}
-        known = len(await one.audit())
+        known = len(await driver.audit())
         for name in TARGETS:
-            notice = await run(one, name)
-            rows = await one.audit()
+            notice = await run(driver, name)
+            rows = await driver.audit()
             left[name] = notice, {row.action for row in rows[: len(rows) - known]}
             known = len(rows)
         assert {name: actions for name, (_, actions) in left.items()} == {
@@ -236,16 +236,16 @@ async def test_every_command_records_its_action_in_the_audit_log(
 async def test_a_read_only_console_refuses_every_command_and_records_nothing(
     open_console: ConsoleMaker,
 ) -> None:
-    async with prepared(open_console), open_console(read_only=True) as one:
+    async with prepared(open_console), open_console(read_only=True) as driver:
 
         async def all_there_is() -> list[object]:
-            reads = (await one.operations()).reads
+            reads = (await driver.operations()).reads
             cases = await reads.cases(status=None, kind=None, limit=0, cursor=None)
             paused = [(queue.type, queue.paused) for queue in await reads.queues()]
-            return [await one.jobs(), await one.audit(), cases, paused]
+            return [await driver.jobs(), await driver.audit(), cases, paused]
 
         before = await all_there_is()
-        notices = {name: await run(one, name) for name in TARGETS}
+        notices = {name: await run(driver, name) for name in TARGETS}
         allowed = {name: text for name, text in notices.items() if not text.startswith("refused: ")}
         assert allowed == {}
         assert await all_there_is() == before

@@ -47,8 +47,8 @@ def consoles() -> Iterator[list[RealConsole]]:
         each.close()
 
 
-def shows(one: RealConsole, text: str) -> bool:
-    return text in plain_text(one.seen)
+def shows(driver: RealConsole, text: str) -> bool:
+    return text in plain_text(driver.seen)
 
 
 def test_contexts_switch_keys_are_remapped_and_a_new_cause_is_notified(
@@ -59,38 +59,38 @@ def test_contexts_switch_keys_are_remapped_and_a_new_cause_is_notified(
     file = tmp_path / "config.toml"
     file.write_text(FILE.format(folder=tmp_path))
     given = {"HMS_SVC_CONFIG": str(file), "HMS_SVC_DATA_DIR": "", "HMS_SVC_APP": ""}
-    one = RealConsole(tmp_path, "--attach", **given)
-    consoles.append(one)
-    one.until("the first context", lambda: "first" in plain_text(one.seen))
-    one.until("it has a snapshot", lambda: "s old" in plain_text(one.seen))
-    one.press("M", "Filter")
-    one.press("q", "M help")
-    one.press(":ctx away\r", "broker down")
-    assert "read-only" in plain_text(one.seen)
-    one.press(":ctx nobody\r", "no context 'nobody'")
+    driver = RealConsole(tmp_path, "--attach", **given)
+    consoles.append(driver)
+    driver.until("the first context", lambda: "first" in plain_text(driver.seen))
+    driver.until("it has a snapshot", lambda: "s old" in plain_text(driver.seen))
+    driver.press("M", "Filter")
+    driver.press("q", "M help")
+    driver.press(":ctx away\r", "broker down")
+    assert "read-only" in plain_text(driver.seen)
+    driver.press(":ctx nobody\r", "no context 'nobody'")
     with sqlite3.connect(tmp_path / "newer/queue.db") as newer:
         newer.executescript(
             "CREATE TABLE meta (name, value); INSERT INTO meta VALUES ('schema', 99)"
         )
     newer.close()
-    one.press(":ctx newer\r", "context newer: the queue file has schema 99")
-    one.until("the previous context", lambda: "read-only" in plain_text(one.seen[-4_000:]))
+    driver.press(":ctx newer\r", "context newer: the queue file has schema 99")
+    driver.until("the previous context", lambda: "read-only" in plain_text(driver.seen[-4_000:]))
     (tmp_path / "away/filters.json").write_bytes(b'{"a": "\xff"}')
-    one.press(":filters\r", "filters.json cannot be read")
-    one.press(":ctx two\r", "s old")
-    one.press("4", "Held")
-    one.press(":notify osc9\r", "notifications: osc9")
-    one.until("a sample is sent", lambda: b"\x1b]9;hms-svc: notifications look" in one.seen)
-    one.press("2", "Jobs")
+    driver.press(":filters\r", "filters.json cannot be read")
+    driver.press(":ctx two\r", "s old")
+    driver.press("4", "Held")
+    driver.press(":notify osc9\r", "notifications: osc9")
+    driver.until("a sample is sent", lambda: b"\x1b]9;hms-svc: notifications look" in driver.seen)
+    driver.press("2", "Jobs")
     push = [sys.executable, "-m", "hms_svc", "--config", str(file), "--context", "two", "enqueue"]
     for type in ("a.job", "b.job"):
         subprocess.run(
             [*push, "--raw", "--type", type, "sample_jobs/malformed.txt"],
             cwd=ROOT, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        one.until(f"{type} is shown", partial(shows, one, type))
-    one.until("the cause", lambda: b"\x1b]9;hms-svc: new cause: b.job" in one.seen)
-    assert one.end() == 0
+        driver.until(f"{type} is shown", partial(shows, driver, type))
+    driver.until("the cause", lambda: b"\x1b]9;hms-svc: new cause: b.job" in driver.seen)
+    assert driver.end() == 0
 
 
 def test_a_cause_that_comes_back_within_the_hour_is_not_new(

@@ -16,34 +16,36 @@ from tests.support.console import POTHOLE, ConsoleDriver
 
 
 async def test_w_shows_why_a_queue_does_not_move(open_console: ConsoleMaker) -> None:
-    async with open_console() as one:
-        await one.enqueue("pothole.report", POTHOLE)
-        await one.until("the queue is shown", lambda: one.grid("queues").cursor)
-        await one.press("w")
-        await one.opened("Message")
-        await one.reads("and no live worker serves it: no worker is alive")
-        await one.reads("$ hms-svc queues why pothole.report")
-        await one.press("escape", "p")
-        await one.sees("pothole.report paused")
-        await one.press("w")
-        await one.reads("was paused by ann; 1 ready job waits")
+    async with open_console() as driver:
+        await driver.enqueue("pothole.report", POTHOLE)
+        await driver.until("the queue is shown", lambda: driver.grid("queues").cursor)
+        await driver.press("w")
+        await driver.opened("Message")
+        await driver.reads("and no live worker serves it: no worker is alive")
+        await driver.reads("$ hms-svc queues why pothole.report")
+        await driver.press("escape", "p")
+        await driver.sees("pothole.report paused")
+        await driver.press("w")
+        await driver.reads("was paused by ann; 1 ready job waits")
 
 
 async def test_w_shows_what_fails_in_a_group(open_console: ConsoleMaker) -> None:
-    async with open_console(works=True, types=["drill.run"]) as one:
-        await one.enqueue("drill.run", {"act": "fail", "message": "no crew"}, max_attempts=1)
-        await one.press("3")
-        await one.opened("Failures")
-        await one.until("the group is shown", lambda: one.grid("table").cursor)
-        await one.press("w")
-        await one.opened("Message")
-        await one.reads("1 job of drill.run is dead (error): DrillFailed: no crew; the first since")
+    async with open_console(works=True, types=["drill.run"]) as driver:
+        await driver.enqueue("drill.run", {"act": "fail", "message": "no crew"}, max_attempts=1)
+        await driver.press("3")
+        await driver.opened("Failures")
+        await driver.until("the group is shown", lambda: driver.grid("table").cursor)
+        await driver.press("w")
+        await driver.opened("Message")
+        await driver.reads(
+            "1 job of drill.run is dead (error): DrillFailed: no crew; the first since"
+        )
 
 
-async def fail(one: ConsoleDriver, *messages: str) -> None:
+async def fail(driver: ConsoleDriver, *messages: str) -> None:
     """Let one job fail with each message, due again in an hour."""
-    broker = (await one.operations()).actions._broker
-    await one.enqueue("pothole.report", *(POTHOLE for _ in messages))
+    broker = (await driver.operations()).actions._broker
+    await driver.enqueue("pothole.report", *(POTHOLE for _ in messages))
     served = (ServedType("pothole.report", 20),)
     claimed = await broker.claim(ClaimRequest("crew-1", served, len(messages), 30_000))
     settlements = [
@@ -71,33 +73,33 @@ async def fail(one: ConsoleDriver, *messages: str) -> None:
 async def test_failing_jobs_are_a_row_of_the_first_screen_and_are_cancelled_together(
     open_console: ConsoleMaker,
 ) -> None:
-    async with open_console() as one:
-        await fail(one, "crew-1 answered 503", "crew-2 answered 503")
-        await one.sees("↻ pothole.report      2 OSError: # answered #")
-        await one.press("tab", "tab", "tab", "down", "w")
-        await one.opened("Message")
-        await one.reads("2 jobs of pothole.report are failing and will be retried (error)")
-        await one.reads(", but no live worker serves pothole.report")
-        await one.press("escape", "p")
-        await one.sees("pothole.report paused")
-        await one.press("x")
-        await one.opened("ConfirmDialog")
-        await one.press("enter")
-        await one.sees("2 jobs cancelled")
-        await one.sees("↻ pothole.report      ·")
+    async with open_console() as driver:
+        await fail(driver, "crew-1 answered 503", "crew-2 answered 503")
+        await driver.sees("↻ pothole.report      2 OSError: # answered #")
+        await driver.press("tab", "tab", "tab", "down", "w")
+        await driver.opened("Message")
+        await driver.reads("2 jobs of pothole.report are failing and will be retried (error)")
+        await driver.reads(", but no live worker serves pothole.report")
+        await driver.press("escape", "p")
+        await driver.sees("pothole.report paused")
+        await driver.press("x")
+        await driver.opened("ConfirmDialog")
+        await driver.press("enter")
+        await driver.sees("2 jobs cancelled")
+        await driver.sees("↻ pothole.report      ·")
 
 
 async def test_a_queue_opens_the_page_of_its_type_which_opens_its_jobs(
     open_console: ConsoleMaker,
 ) -> None:
-    async with open_console() as one:
-        await fail(one, "crew-1 answered 503")
-        await one.enqueue("pothole.report", POTHOLE)
-        await one.until("the queue is shown", lambda: one.grid("queues").cursor)
-        await one.press("p")
-        await one.sees("pothole.report paused")
-        await one.press("i")
-        await one.opened("InspectType")
+    async with open_console() as driver:
+        await fail(driver, "crew-1 answered 503")
+        await driver.enqueue("pothole.report", POTHOLE)
+        await driver.until("the queue is shown", lambda: driver.grid("queues").cursor)
+        await driver.press("p")
+        await driver.sees("pothole.report paused")
+        await driver.press("i")
+        await driver.opened("InspectType")
         for text in (
             "jobs 1 ready, 1 retrying",
             "paused by ann at 20",
@@ -105,25 +107,25 @@ async def test_a_queue_opens_the_page_of_its_type_which_opens_its_jobs(
             "no live worker serves it",
             "Newest results none yet",
         ):
-            await one.reads(text)
-        await one.press("tab", "tab", "p")
-        await one.sees("pothole.report resumed")
-        await one.until("the lines move up", lambda: "paused by" not in one.text())
-        await one.press("enter")
-        await one.shows_jobs(1)
-        assert one.page.where.startswith("cause:")
+            await driver.reads(text)
+        await driver.press("tab", "tab", "p")
+        await driver.sees("pothole.report resumed")
+        await driver.until("the lines move up", lambda: "paused by" not in driver.text())
+        await driver.press("enter")
+        await driver.shows_jobs(1)
+        assert driver.page.where.startswith("cause:")
 
 
 async def test_an_audit_row_opens_and_links_to_its_job(open_console: ConsoleMaker) -> None:
-    async with open_console() as one:
-        [job_id] = await one.enqueue("pothole.report", POTHOLE)
-        actions = (await one.operations()).actions
+    async with open_console() as driver:
+        [job_id] = await driver.enqueue("pothole.report", POTHOLE)
+        actions = (await driver.operations()).actions
         await actions.carry_out(await actions.plan(Act.CANCEL, [job_id]), note="wrong city")
-        await one.press("9")
-        await one.opened("Audit")
-        await one.until("rows are shown", lambda: len(one.grid("table").rows) == 2)
-        await one.press("i")
-        await one.opened("InspectAudit")
+        await driver.press("9")
+        await driver.opened("Audit")
+        await driver.until("rows are shown", lambda: len(driver.grid("table").rows) == 2)
+        await driver.press("i")
+        await driver.opened("InspectAudit")
         for text in (
             "did job.cancel",
             f"to {job_id}",
@@ -131,36 +133,36 @@ async def test_an_audit_row_opens_and_links_to_its_job(open_console: ConsoleMake
             "link not sealed yet",
             '"done": true',
         ):
-            await one.reads(text)
-        await one.press("enter")
-        await one.opened("Inspect")
-        await one.sees("why ")
+            await driver.reads(text)
+        await driver.press("enter")
+        await driver.opened("Inspect")
+        await driver.sees("why ")
 
 
 async def test_an_event_that_is_not_about_a_job_opens_its_own_page(
     open_console: ConsoleMaker,
 ) -> None:
-    async with open_console(works=True) as one:
-        await one.enqueue("pothole.report", POTHOLE)
-        await one.press("7")
-        await one.opened("Events")
-        grid = one.grid("table")
+    async with open_console(works=True) as driver:
+        await driver.enqueue("pothole.report", POTHOLE)
+        await driver.press("7")
+        await driver.opened("Events")
+        grid = driver.grid("table")
 
         def sealed() -> list[str]:
             return [row.key for row in grid.rows if row.cells[1].text == AUDIT_SEALED]
 
-        await one.until("the audit is sealed", sealed)
+        await driver.until("the audit is sealed", sealed)
         grid.put_cursor(sealed()[0])
-        await one.press("i")
-        await one.opened("InspectEvent")
-        await one.reads(f"event {AUDIT_SEALED}")
-        await one.press("escape")
-        await one.opened("Events")
+        await driver.press("i")
+        await driver.opened("InspectEvent")
+        await driver.reads(f"event {AUDIT_SEALED}")
+        await driver.press("escape")
+        await driver.opened("Events")
         done = [row.key for row in grid.rows if row.cells[1].text.startswith("job.")]
         grid.put_cursor(done[0])
-        await one.press("i")
-        await one.opened("Inspect")
-        await one.sees("attempts   ")
+        await driver.press("i")
+        await driver.opened("Inspect")
+        await driver.sees("attempts   ")
 
 
 @pytest.mark.parametrize(
@@ -175,25 +177,25 @@ async def test_an_event_that_is_not_about_a_job_opens_its_own_page(
 async def test_the_palette_finds_by_words_of_the_help_and_other_names(
     open_console: ConsoleMaker, typed: str, found: str
 ) -> None:
-    async with open_console() as one:
-        await one.press("ctrl+p")
-        await one.until("the palette is open", lambda: one.console.screen.query("Input"))
-        assert "🔎" not in one.text()
-        one.console.screen.query_one(Input).value = typed
-        await one.sees(found)
-        assert "No matches" not in one.text()
+    async with open_console() as driver:
+        await driver.press("ctrl+p")
+        await driver.until("the palette is open", lambda: driver.console.screen.query("Input"))
+        assert "🔎" not in driver.text()
+        driver.console.screen.query_one(Input).value = typed
+        await driver.sees(found)
+        assert "No matches" not in driver.text()
 
 
 async def test_the_help_lists_the_fields_of_the_filter_and_can_be_read_at_80(
     open_console: ConsoleMaker,
 ) -> None:
-    async with open_console(size=(80, 24)) as one:
-        await one.enqueue("pothole.report", POTHOLE)
-        await one.press("2")
-        await one.shows_jobs(1)
-        await one.press("?")
-        await one.opened("Message")
-        page = one.console.screen.query_one("#page")
+    async with open_console(size=(80, 24)) as driver:
+        await driver.enqueue("pothole.report", POTHOLE)
+        await driver.press("2")
+        await driver.shows_jobs(1)
+        await driver.press("?")
+        await driver.opened("Message")
+        page = driver.console.screen.query_one("#page")
         shown = [("".join(part.text for part in each)) for each in page._shown]
         assert max(map(len, shown)) <= page.size.width
         for example, _ in EXAMPLES.values():
@@ -202,83 +204,83 @@ async def test_the_help_lists_the_fields_of_the_filter_and_can_be_read_at_80(
             each for each in shown if each[:1].strip() or (each[:2] == "  " and each[2:3] == "")
         ]
         assert outdented == []
-        [job] = await one.jobs()
+        [job] = await driver.jobs()
         assert f"  $ hms-svc jobs show {job.id}" in shown
 
 
 async def test_a_filter_is_saved_and_opened_by_its_name(open_console: ConsoleMaker) -> None:
-    async with open_console() as one:
-        await one.press(":")
-        await one.type("save mine")
-        await one.press("enter")
-        await one.sees("this screen has no filter to save")
-        await one.press(":")
-        await one.type("jobs state:dead")
-        await one.press("enter")
-        await one.opened("Jobs")
-        await one.press(":")
-        await one.type("save night")
-        await one.press("enter")
-        await one.sees("saved: / and @night")
-    async with open_console() as one:
-        await one.press(":")
-        await one.type("filters")
-        await one.press("enter")
-        await one.opened("Message")
-        await one.reads("@night state:dead")
-        await one.press("escape", "/")
-        await one.put("@nihgt")
-        await one.press("enter")
-        await one.sees("no saved filter '@nihgt'; there are @night")
-        await one.put("@ni")
-        await one.press("tab", "enter")
-        await one.opened("Jobs")
-        assert one.page.where == "state:dead"
+    async with open_console() as driver:
+        await driver.press(":")
+        await driver.type("save mine")
+        await driver.press("enter")
+        await driver.sees("this screen has no filter to save")
+        await driver.press(":")
+        await driver.type("jobs state:dead")
+        await driver.press("enter")
+        await driver.opened("Jobs")
+        await driver.press(":")
+        await driver.type("save night")
+        await driver.press("enter")
+        await driver.sees("saved: / and @night")
+    async with open_console() as driver:
+        await driver.press(":")
+        await driver.type("filters")
+        await driver.press("enter")
+        await driver.opened("Message")
+        await driver.reads("@night state:dead")
+        await driver.press("escape", "/")
+        await driver.put("@nihgt")
+        await driver.press("enter")
+        await driver.sees("no saved filter '@nihgt'; there are @night")
+        await driver.put("@ni")
+        await driver.press("tab", "enter")
+        await driver.opened("Jobs")
+        assert driver.page.where == "state:dead"
 
 
 async def test_a_key_shows_all_problems_as_status_describes_them(
     open_console: ConsoleMaker,
 ) -> None:
-    async with open_console(size=(80, 24)) as one:
-        await one.enqueue("pothole.report", POTHOLE)
-        await one.enqueue("snow.report", {"depth": 1})
-        operations = await one.operations()
+    async with open_console(size=(80, 24)) as driver:
+        await driver.enqueue("pothole.report", POTHOLE)
+        await driver.enqueue("snow.report", {"depth": 1})
+        operations = await driver.operations()
         await operations.actions.pause("snow.report", reason="thaw")
-        await one.sees("+1 H")
-        await one.press("H")
-        await one.opened("Message")
-        await one.reads("down: no workers, 1 job waiting")
-        await one.reads("no worker is alive: start one with hms-svc serve")
-        await one.reads("note: snow.report paused, 1 job waiting")
-        await one.reads("snow.report was paused by ann (thaw)")
-        await one.press("escape", ":")
-        await one.type("health")
-        await one.press("enter")
-        await one.opened("Message")
-        await one.reads("$ hms-svc status")
+        await driver.sees("+1 H")
+        await driver.press("H")
+        await driver.opened("Message")
+        await driver.reads("down: no workers, 1 job waiting")
+        await driver.reads("no worker is alive: start one with hms-svc serve")
+        await driver.reads("note: snow.report paused, 1 job waiting")
+        await driver.reads("snow.report was paused by ann (thaw)")
+        await driver.press("escape", ":")
+        await driver.type("health")
+        await driver.press("enter")
+        await driver.opened("Message")
+        await driver.reads("$ hms-svc status")
 
 
 async def test_jobs_with_the_same_cause_show_what_differs_in_their_payloads(
     open_console: ConsoleMaker,
 ) -> None:
-    async with open_console(size=(80, 24)) as one:
-        await fail(one, "crew-1 answered 503", "crew-2 answered 503")
-        await one.sees("OSError: # answered #")
-        await one.press("2", "/")
-        await one.type("state:retrying")
-        await one.press("enter")
-        await one.shows_jobs(2)
-        await one.reads("state:retrying OSError: # answered #")
-        assert "due in 59m; user_id: usr-1" in one.text()
+    async with open_console(size=(80, 24)) as driver:
+        await fail(driver, "crew-1 answered 503", "crew-2 answered 503")
+        await driver.sees("OSError: # answered #")
+        await driver.press("2", "/")
+        await driver.type("state:retrying")
+        await driver.press("enter")
+        await driver.shows_jobs(2)
+        await driver.reads("state:retrying OSError: # answered #")
+        assert "due in 59m; user_id: usr-1" in driver.text()
 
 
 async def test_the_page_of_a_type_and_the_list_show_why_jobs_were_snoozed(
     open_console: ConsoleMaker,
 ) -> None:
     why = "crew.example has not answered 5 times in a row; requests to it are paused"
-    async with open_console() as one:
-        broker = (await one.operations()).actions._broker
-        await one.enqueue("pothole.report", POTHOLE)
+    async with open_console() as driver:
+        broker = (await driver.operations()).actions._broker
+        await driver.enqueue("pothole.report", POTHOLE)
         served = (ServedType("pothole.report", 20),)
         [job] = await broker.claim(ClaimRequest("crew-1", served, 1, 30_000))
         snooze = Disposition(
@@ -293,12 +295,12 @@ async def test_the_page_of_a_type_and_the_list_show_why_jobs_were_snoozed(
             attempt=job.attempt, started_at=job.claimed_at, ended_at=job.claimed_at,
         )  # fmt: skip
         assert not await broker.settle([settlement])
-        await one.until("the queue is shown", lambda: one.grid("queues").cursor)
-        await one.press("i")
-        await one.reads(f"snoozed 1 job: {why}")
-        await one.press("2")
-        await one.reads("due in 59m; crew.example")
-        await one.press("i")
-        await one.opened("Inspect")
-        await one.reads("attempts 0 of 20 used")
-        await one.reads("not counted: snoozed")
+        await driver.until("the queue is shown", lambda: driver.grid("queues").cursor)
+        await driver.press("i")
+        await driver.reads(f"snoozed 1 job: {why}")
+        await driver.press("2")
+        await driver.reads("due in 59m; crew.example")
+        await driver.press("i")
+        await driver.opened("Inspect")
+        await driver.reads("attempts 0 of 20 used")
+        await driver.reads("not counted: snoozed")

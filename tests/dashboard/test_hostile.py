@@ -34,108 +34,110 @@ from tests.support.console import ConsoleDriver
 APP = "tests.dashboard.hostile:app"
 
 
-def check(one: ConsoleDriver, where: str) -> None:
-    harm = harm_in(one.console.screen._compositor.render_strips())
+def check(driver: ConsoleDriver, where: str) -> None:
+    harm = harm_in(driver.console.screen._compositor.render_strips())
     assert harm == [], f"{where}: {harm[:3]}"
 
 
 async def test_no_screen_or_dialog_shows_control_characters(
     open_console: ConsoleMaker,
 ) -> None:
-    async with open_console(app=(APP,), actor="ann\u202e\x9b2J", works=True) as one:
-        await fill(one)
-        await one.sees("EVIL")
-        await one.until("all are in place", lambda: ended(one) == 5)
+    async with open_console(app=(APP,), actor="ann\u202e\x9b2J", works=True) as driver:
+        await fill(driver)
+        await driver.sees("EVIL")
+        await driver.until("all are in place", lambda: ended(driver) == 5)
         for key, name in enumerate(
             ("Overview", "Jobs", "Failures", "Held", "Workers", "Cases", "Events", "Schedules",
              "Audit"), 1,
         ):  # fmt: skip
-            await one.press(str(key))
-            await one.opened(name)
-            await one.until(f"{name} is known", lambda: "loading …" not in one.text())
+            await driver.press(str(key))
+            await driver.opened(name)
+            await driver.until(f"{name} is known", lambda: "loading …" not in driver.text())
             for _ in range(12):
-                await one.press("down")
-                check(one, name)
-        for job in await one.jobs():
-            await walk(one, job.id)
-        await plans(one)
+                await driver.press("down")
+                check(driver, name)
+        for job in await driver.jobs():
+            await walk(driver, job.id)
+        await plans(driver)
 
 
-def ended(one: ConsoleDriver) -> int:
+def ended(driver: ConsoleDriver) -> int:
     return sum(
         queue.counts.rejected + queue.counts.dead + queue.counts.completed + queue.counts.processing
-        for queue in one.console.store.snapshot.queues
+        for queue in driver.console.store.snapshot.queues
     )
 
 
-async def walk(one: ConsoleDriver, job_id: str) -> None:
-    await one.press(":")
-    await one.put(f"inspect {job_id}")
-    await one.press("enter")
-    await one.opened("Inspect")
-    page = one.console.screen.query_one("#page", Page)
-    await one.until("the job is shown", lambda: "History" in page.text)
+async def walk(driver: ConsoleDriver, job_id: str) -> None:
+    await driver.press(":")
+    await driver.put(f"inspect {job_id}")
+    await driver.press("enter")
+    await driver.opened("Inspect")
+    page = driver.console.screen.query_one("#page", Page)
+    await driver.until("the job is shown", lambda: "History" in page.text)
     for _ in range(6):
-        check(one, "Inspect")
-        await one.press("pagedown")
+        check(driver, "Inspect")
+        await driver.press("pagedown")
     for key, name in (("w", "Message"), ("?", "Message")):
-        await one.press(key)
-        await one.opened(name)
-        check(one, name)
-        await one.press("escape")
-    one.console.notice = ()
-    await one.press("E")
-    await one.until("it was edited or refused", lambda: one.screen == "EditDialog" or refused(one))
-    if one.screen == "EditDialog":
-        await one.opened("EditDialog")
-        check(one, "EditDialog")
-        editor = one.console.screen.query_one("#data", TextArea)
+        await driver.press(key)
+        await driver.opened(name)
+        check(driver, name)
+        await driver.press("escape")
+    driver.console.notice = ()
+    await driver.press("E")
+    await driver.until(
+        "it was edited or refused", lambda: driver.screen == "EditDialog" or refused(driver)
+    )
+    if driver.screen == "EditDialog":
+        await driver.opened("EditDialog")
+        check(driver, "EditDialog")
+        editor = driver.console.screen.query_one("#data", TextArea)
         if editor.text.startswith("{\n"):
             editor.text = editor.text.replace("text", "other", 1)
-            await one.press("ctrl+s")
-            await one.opened("CheckedDialog")
-            check(one, "CheckedDialog")
-            await one.press("escape")
-            await one.opened("EditDialog")
-            await one.press("escape")
-            await one.opened("ConfirmDialog")
-            await one.press("enter")
+            await driver.press("ctrl+s")
+            await driver.opened("CheckedDialog")
+            check(driver, "CheckedDialog")
+            await driver.press("escape")
+            await driver.opened("EditDialog")
+            await driver.press("escape")
+            await driver.opened("ConfirmDialog")
+            await driver.press("enter")
         else:
-            await one.press("escape")
-    await one.opened("Inspect")
-    await one.press("escape")
+            await driver.press("escape")
+    await driver.opened("Inspect")
+    await driver.press("escape")
 
 
-def refused(one: ConsoleDriver) -> bool:
-    return "refused" in "".join(part.text for part in one.console.notice)
+def refused(driver: ConsoleDriver) -> bool:
+    return "refused" in "".join(part.text for part in driver.console.notice)
 
 
-async def plans(one: ConsoleDriver) -> None:
-    await one.press("3")
-    await one.opened("Failures")
-    await one.press("r")
-    await one.opened("ConfirmDialog")
-    check(one, "ConfirmDialog")
-    one.console.screen.query_one("#note", Input).value = HOSTILE
-    await one.pilot.pause()
-    check(one, "a pasted note")
-    await one.press("enter")
-    await one.sees("retried")
-    await one.press("9")
-    await one.opened("Audit")
-    await one.until("the note is shown", lambda: len(one.grid("table").rows) > 3)
-    check(one, "Audit")
+async def plans(driver: ConsoleDriver) -> None:
+    await driver.press("3")
+    await driver.opened("Failures")
+    await driver.press("r")
+    await driver.opened("ConfirmDialog")
+    check(driver, "ConfirmDialog")
+    driver.console.screen.query_one("#note", Input).value = HOSTILE
+    await driver.pilot.pause()
+    check(driver, "a pasted note")
+    await driver.press("enter")
+    await driver.sees("retried")
+    await driver.press("9")
+    await driver.opened("Audit")
+    await driver.until("the note is shown", lambda: len(driver.grid("table").rows) > 3)
+    check(driver, "Audit")
 
 
 async def test_the_palette_shows_hostile_names_harmless(open_console: ConsoleMaker) -> None:
-    async with open_console(app=(APP,)) as one:
-        await fill(one)
-        await one.press("5")
-        await one.sees("EVIL")
-        await one.press("down", "ctrl+p")
-        await one.type("copy")
-        await one.sees("hms-svc")
-        check(one, "palette")
+    async with open_console(app=(APP,)) as driver:
+        await fill(driver)
+        await driver.press("5")
+        await driver.sees("EVIL")
+        await driver.press("down", "ctrl+p")
+        await driver.type("copy")
+        await driver.sees("hms-svc")
+        check(driver, "palette")
 
 
 def evil(name: str) -> Snapshot:

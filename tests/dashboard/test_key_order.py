@@ -28,34 +28,34 @@ PLACES: Final = [{**POTHOLE, "lat": 38.0 + number / 100} for number in range(30)
 GAPS: Final = (0.0, 0.001, 0.01, 0.05)
 
 
-def press_every_pair(one: RealConsole, gap: float | None) -> None:
+def press_every_pair(driver: RealConsole, gap: float | None) -> None:
     """Open the prompt with each of its two keys followed at once by every other key; then leave it."""
-    one.until("it is shown", lambda: "pothole.report" in plain_text(one.seen))
-    one.press("2", "· queued")
+    driver.until("it is shown", lambda: "pothole.report" in plain_text(driver.seen))
+    driver.press("2", "· queued")
     for number, (opening, key) in enumerate((o, k) for o in "/:" for k in (*KEYS, *MORE)):
         if gap is None:
-            os.write(one.master, (opening + key).encode())
+            os.write(driver.master, (opening + key).encode())
         else:
-            os.write(one.master, opening.encode())
+            os.write(driver.master, opening.encode())
             time.sleep(gap)
-            os.write(one.master, key.encode())
-        one.press(f"{LEAVE}:qq{number}\r", f"qq{number}")
-        os.write(one.master, LEAVE.encode())
+            os.write(driver.master, key.encode())
+        driver.press(f"{LEAVE}:qq{number}\r", f"qq{number}")
+        os.write(driver.master, LEAVE.encode())
 
 
 async def hold_all_pairs(
     open_console: ConsoleMaker, consoles: list[RealConsole], folder: Path, gap: float | None
 ) -> None:
-    async with open_console() as one:
-        await one.enqueue("pothole.report", *PLACES)
+    async with open_console() as driver:
+        await driver.enqueue("pothole.report", *PLACES)
     real = RealConsole(folder, "--attach")
     consoles.append(real)
     await asyncio.to_thread(press_every_pair, real, gap)
     assert await asyncio.to_thread(real.end) == 0
-    async with open_console() as one:
-        jobs = await one.jobs()
+    async with open_console() as driver:
+        jobs = await driver.jobs()
         assert {job.state for job in jobs} == {State.QUEUED}
-        assert (len(jobs), await one.audit()) == (30, [])
+        assert (len(jobs), await driver.audit()) == (30, [])
 
 
 async def test_no_key_after_the_one_that_opens_a_prompt_is_a_command(
@@ -72,47 +72,47 @@ async def test_a_key_that_arrives_a_little_later_is_no_command_either(
     await hold_all_pairs(open_console, consoles, tmp_path, gap)
 
 
-async def show_jobs(one: ConsoleDriver) -> None:
-    await one.enqueue("pothole.report", *PLACES[:3])
-    await one.press("2")
-    await one.shows_jobs(3)
+async def show_jobs(driver: ConsoleDriver) -> None:
+    await driver.enqueue("pothole.report", *PLACES[:3])
+    await driver.press("2")
+    await driver.shows_jobs(3)
 
 
 async def test_the_prompt_receives_every_letter_of_one_write(open_console: ConsoleMaker) -> None:
-    async with open_console() as one:
-        await show_jobs(one)
-        await one.press_at_once("/", *"xDpuE retry")
-        prompt = one.console.screen.query_one(Prompt)
-        await one.until("it is typed", lambda: prompt.value == "xDpuE retry")
-        assert one.screen == "Jobs"
+    async with open_console() as driver:
+        await show_jobs(driver)
+        await driver.press_at_once("/", *"xDpuE retry")
+        prompt = driver.console.screen.query_one(Prompt)
+        await driver.until("it is typed", lambda: prompt.value == "xDpuE retry")
+        assert driver.screen == "Jobs"
 
 
 async def test_a_filter_in_one_write_is_a_filter(open_console: ConsoleMaker) -> None:
-    async with open_console() as one:
-        await show_jobs(one)
-        await one.press_at_once("/", *"state:dead", "enter")
-        await one.sees("state:dead")
-        await one.shows_jobs(0)
-        assert one.screen == "Jobs"
+    async with open_console() as driver:
+        await show_jobs(driver)
+        await driver.press_at_once("/", *"state:dead", "enter")
+        await driver.sees("state:dead")
+        await driver.shows_jobs(0)
+        assert driver.screen == "Jobs"
 
 
 async def test_a_key_before_the_prompt_is_handled_before_it(open_console: ConsoleMaker) -> None:
-    async with open_console() as one:
-        await show_jobs(one)
-        await one.press_at_once("1", "4", ":", *"theme light", "enter")
-        await one.until("it is light", lambda: one.console.theme == "light")
-        assert one.screen == "Held"
+    async with open_console() as driver:
+        await show_jobs(driver)
+        await driver.press_at_once("1", "4", ":", *"theme light", "enter")
+        await driver.until("it is light", lambda: driver.console.theme == "light")
+        assert driver.screen == "Held"
 
 
 async def test_opening_a_job_and_a_prompt_in_one_write(open_console: ConsoleMaker) -> None:
-    async with open_console() as one:
-        await show_jobs(one)
-        await one.press_at_once("enter", "/", *"xD")
-        await one.until(
+    async with open_console() as driver:
+        await show_jobs(driver)
+        await driver.press_at_once("enter", "/", *"xD")
+        await driver.until(
             "it is typed over the job",
             lambda: (
-                one.screen == "Inspect"
-                and [each.value for each in one.console.screen.query(Prompt)] == ["xD"]
+                driver.screen == "Inspect"
+                and [each.value for each in driver.console.screen.query(Prompt)] == ["xD"]
             ),
         )
 
@@ -120,20 +120,20 @@ async def test_opening_a_job_and_a_prompt_in_one_write(open_console: ConsoleMake
 async def test_enter_typed_before_a_plan_is_shown_does_not_confirm_it(
     open_console: ConsoleMaker,
 ) -> None:
-    async with open_console() as one:
-        await show_jobs(one)
-        await one.press_at_once("asterisk", "x", "enter", "enter")
-        await one.opened("ConfirmDialog")
-        assert {job.state for job in await one.jobs()} == {State.QUEUED}
-        await one.press("enter")
-        await one.sees("3 jobs cancelled")
+    async with open_console() as driver:
+        await show_jobs(driver)
+        await driver.press_at_once("asterisk", "x", "enter", "enter")
+        await driver.opened("ConfirmDialog")
+        assert {job.state for job in await driver.jobs()} == {State.QUEUED}
+        await driver.press("enter")
+        await driver.sees("3 jobs cancelled")
 
 
 async def test_keys_typed_while_a_form_opens_go_to_the_form(open_console: ConsoleMaker) -> None:
-    async with open_console() as one:
-        await show_jobs(one)
-        await one.press_at_once("e", "x", "D")
-        await one.opened("ChooseDialog")
-        await one.press("escape")
-        await one.settle()
-        assert {job.state for job in await one.jobs()} == {State.QUEUED}
+    async with open_console() as driver:
+        await show_jobs(driver)
+        await driver.press_at_once("e", "x", "D")
+        await driver.opened("ChooseDialog")
+        await driver.press("escape")
+        await driver.settle()
+        assert {job.state for job in await driver.jobs()} == {State.QUEUED}

@@ -23,8 +23,8 @@ from tests.support.proxy import LOOPBACK, Proxy
 from tests.support.redis_server import RedisMaker
 
 
-def top_has(one: ConsoleDriver, text: str) -> bool:
-    return text in one.lines()[0]
+def top_has(driver: ConsoleDriver, text: str) -> bool:
+    return text in driver.lines()[0]
 
 
 async def test_the_last_snapshot_stays_as_stale_and_recovers_by_itself(
@@ -33,23 +33,23 @@ async def test_the_last_snapshot_stays_as_stale_and_recovers_by_itself(
     monkeypatch.setattr(hms_svc.tui.store, "LONGEST_WAIT_SECONDS", 0.1)
     server = make_redis(appendonly="always")
     settings = {"data_dir": str(tmp_path), "broker_url": server.url()}
-    async with drive_console(settings) as one:
-        await one.enqueue("pothole.report", POTHOLE)
-        await one.sees("pothole.report")
+    async with drive_console(settings) as driver:
+        await driver.enqueue("pothole.report", POTHOLE)
+        await driver.sees("pothole.report")
         await asyncio.to_thread(server.terminate)
-        await one.sees("STALE")
-        lines = one.lines()
+        await driver.sees("STALE")
+        lines = driver.lines()
         assert "STALE" in lines[0]
         assert any("pothole.report" in line for line in lines[1:-1])
         assert str(server.port) in lines[-1]
-        seen = one.console.store.snapshot.at
+        seen = driver.console.store.snapshot.at
         await asyncio.to_thread(server.start)
-        await one.until("it polls again", lambda: one.console.store.snapshot.at > seen)
-        await one.enqueue("pothole.report", POTHOLE)
-        await one.until(
-            "both are counted", lambda: one.console.store.snapshot.queues[0].counts.queued == 2
+        await driver.until("it polls again", lambda: driver.console.store.snapshot.at > seen)
+        await driver.enqueue("pothole.report", POTHOLE)
+        await driver.until(
+            "both are counted", lambda: driver.console.store.snapshot.queues[0].counts.queued == 2
         )
-        await one.until("all is well again", lambda: "STALE" not in one.text())
+        await driver.until("all is well again", lambda: "STALE" not in driver.text())
 
 
 @pytest.mark.parametrize("name", ["queue", "cases"])
@@ -58,20 +58,20 @@ async def test_the_console_reopens_files_that_were_replaced(
 ) -> None:
     monkeypatch.setattr(hms_svc.tui.store, "LONGEST_WAIT_SECONDS", 0.1)
     monkeypatch.setattr(hms_svc.tui.store, "HEALTH_SECONDS", 0.0)
-    async with drive_console({"data_dir": str(tmp_path)}) as one:
-        await one.enqueue("pothole.report", POTHOLE)
-        await one.sees("pothole.report")
-        before = await one.operations()
+    async with drive_console({"data_dir": str(tmp_path)}) as driver:
+        await driver.enqueue("pothole.report", POTHOLE)
+        await driver.sees("pothole.report")
+        before = await driver.operations()
         replaced(tmp_path / f"{name}.db")
-        await one.until(
-            "the files are open anew",
-            lambda: one.console.store._operations not in {None, before},
+        await driver.until(
+            "the files are reopened",
+            lambda: driver.console.store._operations not in {None, before},
         )
-        await one.enqueue("pothole.report", POTHOLE)
-        await one.until(
-            "both are counted", lambda: one.console.store.snapshot.queues[0].counts.queued == 2
+        await driver.enqueue("pothole.report", POTHOLE)
+        await driver.until(
+            "both are counted", lambda: driver.console.store.snapshot.queues[0].counts.queued == 2
         )
-        await one.until("all is well again", lambda: "STALE" not in one.text())
+        await driver.until("all is well again", lambda: "STALE" not in driver.text())
 
 
 async def test_a_console_that_starts_without_the_database_shows_what_the_broker_knows(
@@ -80,16 +80,18 @@ async def test_a_console_that_starts_without_the_database_shows_what_the_broker_
     monkeypatch.setattr(hms_svc.tui.store, "REOPEN_SECONDS", 0.5)
     settings = {"data_dir": str(tmp_path)}
     (tmp_path / "cases.db").mkdir()
-    async with drive_console(settings) as one:
-        await one.enqueue("pothole.report", POTHOLE)
-        await one.sees("pothole.report")
-        assert top_has(one, "✗ sqlite")
-        assert top_has(one, "database down")
-        await one.press("6")
-        await one.sees("this requires the database")
+    async with drive_console(settings) as driver:
+        await driver.enqueue("pothole.report", POTHOLE)
+        await driver.sees("pothole.report")
+        assert top_has(driver, "✗ sqlite")
+        assert top_has(driver, "database down")
+        await driver.press("6")
+        await driver.sees("this requires the database")
         (tmp_path / "cases.db").rmdir()
-        await one.until("the database is open", lambda: not top_has(one, "database down"))
-        await one.until("the cases are asked for", lambda: "needs the database" not in one.text())
+        await driver.until("the database is open", lambda: not top_has(driver, "database down"))
+        await driver.until(
+            "the cases are asked for", lambda: "needs the database" not in driver.text()
+        )
 
 
 async def test_no_action_is_queued_while_the_broker_is_away_and_all_work_when_it_is_back(
@@ -99,15 +101,15 @@ async def test_no_action_is_queued_while_the_broker_is_away_and_all_work_when_it
     server = make_redis()
     server.terminate()
     settings = {"data_dir": str(tmp_path), "broker_url": server.url()}
-    async with drive_console(settings, waits=False) as one:
-        await one.until("the problem is shown", lambda: one.console.store.snapshot.trouble)
-        await one.press("e")
-        await one.sees("nothing was done")
+    async with drive_console(settings, waits=False) as driver:
+        await driver.until("the problem is shown", lambda: driver.console.store.snapshot.trouble)
+        await driver.press("e")
+        await driver.sees("nothing was done")
         await asyncio.to_thread(server.start)
-        await one.until("the broker is there", lambda: one.console.store.snapshot.at)
-        assert len(one.console.screen_stack) == 2
-        await one.press("e")
-        await one.opened("ChooseDialog")
+        await driver.until("the broker is there", lambda: driver.console.store.snapshot.at)
+        assert len(driver.console.screen_stack) == 2
+        await driver.press("e")
+        await driver.opened("ChooseDialog")
 
 
 async def test_an_unreachable_database_is_named_as_the_cause(
@@ -121,34 +123,36 @@ async def test_an_unreachable_database_is_named_as_the_cause(
         settings = {
             "data_dir": str(tmp_path), "broker_url": make_redis().url(), "database_url": address
         }  # fmt: skip
-        async with drive_console(settings) as one:
-            [job_id] = await one.enqueue("pothole.report", POTHOLE)
-            await one.press("6")
-            await one.sees("No case has been opened")
+        async with drive_console(settings) as driver:
+            [job_id] = await driver.enqueue("pothole.report", POTHOLE)
+            await driver.press("6")
+            await driver.sees("No case has been opened")
             await asyncio.to_thread(proxy.refuse)
-            await one.sees("✗ postgresql")
-            await one.until("the query fails", lambda: one.console.store.snapshot.query_trouble)
+            await driver.sees("✗ postgresql")
+            await driver.until(
+                "the query fails", lambda: driver.console.store.snapshot.query_trouble
+            )
             for key, text in (("6", "STALE"), ("9", "waiting")):
-                await one.press(key)
-                await one.until(f"{text} is shown", partial(top_has, one, text))
-                top = one.lines()[0]
+                await driver.press(key)
+                await driver.until(f"{text} is shown", partial(top_has, driver, text))
+                top = driver.lines()[0]
                 assert "● redis" in top
                 assert "✗ postgresql" in top
                 assert "database down" in top
-            await one.press("1")
-            await one.sees("pothole.report")
-            await one.enqueue("pothole.report", POTHOLE)
-            await one.until(
+            await driver.press("1")
+            await driver.sees("pothole.report")
+            await driver.enqueue("pothole.report", POTHOLE)
+            await driver.until(
                 "the overview stays live",
-                lambda: one.console.store.snapshot.queues[0].counts.queued == 2,
+                lambda: driver.console.store.snapshot.queues[0].counts.queued == 2,
             )
-            assert "STALE" not in one.text()
-            one.console.navigation.follow(f"job:{job_id}")
-            await one.sees("case and audit trail")
+            assert "STALE" not in driver.text()
+            driver.console.navigation.follow(f"job:{job_id}")
+            await driver.sees("case and audit trail")
             await asyncio.to_thread(proxy.pass_through)
-            await one.press("escape", "6")
-            await one.until("it heals", lambda: "database down" not in one.text())
-            await one.until("cases are there again", lambda: "STALE" not in one.lines()[0])
+            await driver.press("escape", "6")
+            await driver.until("it heals", lambda: "database down" not in driver.text())
+            await driver.until("cases are there again", lambda: "STALE" not in driver.lines()[0])
 
 
 async def test_an_unreachable_broker_leaves_the_cases_live(
@@ -156,34 +160,34 @@ async def test_an_unreachable_broker_leaves_the_cases_live(
 ) -> None:
     monkeypatch.setattr(hms_svc.tui.store, "LONGEST_WAIT_SECONDS", 0.1)
     server = make_redis()
-    async with drive_console({"data_dir": str(tmp_path), "broker_url": server.url()}) as one:
-        await one.press("6")
-        await one.sees("No case has been opened")
+    async with drive_console({"data_dir": str(tmp_path), "broker_url": server.url()}) as driver:
+        await driver.press("6")
+        await driver.sees("No case has been opened")
         await asyncio.to_thread(server.terminate)
-        await one.sees("broker down")
-        assert "✗ redis" in one.lines()[0]
-        assert "● sqlite" in one.lines()[0]
-        seen = one.console.store.snapshot.seen
+        await driver.sees("broker down")
+        assert "✗ redis" in driver.lines()[0]
+        assert "● sqlite" in driver.lines()[0]
+        seen = driver.console.store.snapshot.seen
         assert seen is not None
-        await one.until(
+        await driver.until(
             "the cases are read again",
-            lambda: (now := one.console.store.snapshot.seen) is not None and now.at > seen.at,
+            lambda: (now := driver.console.store.snapshot.seen) is not None and now.at > seen.at,
         )
-        assert "STALE" not in one.text()
-        await one.press("1")
-        await one.sees("STALE")
+        assert "STALE" not in driver.text()
+        await driver.press("1")
+        await driver.sees("STALE")
 
 
 async def test_the_age_in_the_top_line_advances_behind_a_dialog(open_console: ConsoleMaker) -> None:
-    async with open_console() as one:
-        await one.press("e")
-        await one.opened("ChooseDialog")
-        before = one.console.store.snapshot.at
-        await one.until("it polls on", lambda: one.console.store.snapshot.at > before)
-        one.console.store.set_frozen(frozen=True)
-        console_screen = current_screen(one.console)
+    async with open_console() as driver:
+        await driver.press("e")
+        await driver.opened("ChooseDialog")
+        before = driver.console.store.snapshot.at
+        await driver.until("it polls on", lambda: driver.console.store.snapshot.at > before)
+        driver.console.store.set_frozen(frozen=True)
+        console_screen = current_screen(driver.console)
         assert console_screen is not None
-        await one.until(
+        await driver.until(
             "the top line shows it",
             lambda: "paused, " in console_screen.query_one("#top", Bar).render_line(0).text,
         )
@@ -196,17 +200,17 @@ async def test_a_hanging_broker_is_reported_and_recovers_by_itself(
     monkeypatch.setattr(answer_timeout, "ASK_AFTER_SECONDS", 0.1)
     monkeypatch.setattr(answer_timeout, "PROBE_SECONDS", 0.1)
     server = make_redis()
-    async with drive_console({"data_dir": str(tmp_path), "broker_url": server.url()}) as one:
-        await one.enqueue("pothole.report", POTHOLE)
-        await one.sees("pothole.report")
+    async with drive_console({"data_dir": str(tmp_path), "broker_url": server.url()}) as driver:
+        await driver.enqueue("pothole.report", POTHOLE)
+        await driver.sees("pothole.report")
         os.kill(server.pid, signal.SIGSTOP)
         try:
-            await one.sees("STALE")
-            await one.sees("no answer in")
-            assert any("pothole.report" in line for line in one.lines()[1:-1])
+            await driver.sees("STALE")
+            await driver.sees("no answer in")
+            assert any("pothole.report" in line for line in driver.lines()[1:-1])
         finally:
             os.kill(server.pid, signal.SIGCONT)
-        await one.until("all is well again", lambda: "STALE" not in one.text())
+        await driver.until("all is well again", lambda: "STALE" not in driver.text())
 
 
 async def test_a_slow_broker_is_reported_as_slow_not_as_down(
@@ -217,10 +221,10 @@ async def test_a_slow_broker_is_reported_as_slow_not_as_down(
         url = f"redis://{LOOPBACK}:{proxy.port}/0"
         async with drive_console(
             {"data_dir": str(tmp_path), "broker_url": url}, size=(160, 40)
-        ) as one:
-            await one.enqueue("pothole.report", POTHOLE)
+        ) as driver:
+            await driver.enqueue("pothole.report", POTHOLE)
             proxy.delay(300)
-            await one.sees("broker slow")
-            assert "broker down" not in one.text()
+            await driver.sees("broker slow")
+            assert "broker down" not in driver.text()
             proxy.delay(0)
-            await one.until("it is fast again", lambda: "broker slow" not in one.text())
+            await driver.until("it is fast again", lambda: "broker slow" not in driver.text())

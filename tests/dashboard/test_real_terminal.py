@@ -146,50 +146,50 @@ def consoles() -> Iterator[list[RealConsole]]:
 async def prepare(open_console: ConsoleMaker) -> None:
     async with open_console(
         app=(APP,), works=True, types=["evil.reject", "evil.fail", "evil.case"]
-    ) as one:
-        await fill(one)
-        await one.until(
+    ) as driver:
+        await fill(driver)
+        await driver.until(
             "all have ended",
             lambda: sum(
                 queue.counts.rejected + queue.counts.dead + queue.counts.completed
-                for queue in one.console.store.snapshot.queues
+                for queue in driver.console.store.snapshot.queues
             ) == 4,
         )  # fmt: skip
 
 
-def walk(one: RealConsole) -> None:
-    one.until("the first screen", lambda: "Failures" in plain_text(one.seen))
-    one.until("its rows", lambda: "evil.fail" in plain_text(one.seen))
+def walk(driver: RealConsole) -> None:
+    driver.until("the first screen", lambda: "Failures" in plain_text(driver.seen))
+    driver.until("its rows", lambda: "evil.fail" in plain_text(driver.seen))
     for key, title in zip(
         "23456789",
         ("Jobs", "Failures", "Held", "Workers", "Cases", "Events", "Schedules", "Audit"),
         strict=True,
     ):  # fmt: skip
-        one.press(key, title)
-    one.press("?", "View")
-    one.press("q", "Audit")
-    one.press("2", " 1/1 ")
-    one.press("i", "why     ")
-    one.press("w", "jobs why")
-    one.press("q", "why     ")
-    one.press("3/Boom\r", "1 of 3")  # what is malformed cannot be retried
-    one.press("r", "note (audit log)")
+        driver.press(key, title)
+    driver.press("?", "View")
+    driver.press("q", "Audit")
+    driver.press("2", " 1/1 ")
+    driver.press("i", "why     ")
+    driver.press("w", "jobs why")
+    driver.press("q", "why     ")
+    driver.press("3/Boom\r", "1 of 3")  # what is malformed cannot be retried
+    driver.press("r", "note (audit log)")
 
 
 async def test_hostile_jobs_send_no_control_sequences(
     open_console: ConsoleMaker, tmp_path: Path, consoles: list[RealConsole]
 ) -> None:
     await prepare(open_console)
-    one = RealConsole(tmp_path, "--attach")
-    consoles.append(one)
-    await asyncio.to_thread(walk, one)
-    assert await asyncio.to_thread(one.end) == 0
-    rest = plain_text(one.seen)
+    driver = RealConsole(tmp_path, "--attach")
+    consoles.append(driver)
+    await asyncio.to_thread(walk, driver)
+    assert await asyncio.to_thread(driver.end) == 0
+    rest = plain_text(driver.seen)
     assert HARMFUL.findall(rest.replace("\r\n", "")) == []
-    assert one.seen.count(ERASING) <= 1
+    assert driver.seen.count(ERASING) <= 1
     assert "EVIL" in rest
-    assert one.seen.rfind(b"\x1b[?1049l") > one.seen.rfind(b"\x1b[?1049h")
-    assert one.seen.rfind(b"\x1b[?25h") > one.seen.rfind(b"\x1b[?25l")
+    assert driver.seen.rfind(b"\x1b[?1049l") > driver.seen.rfind(b"\x1b[?1049h")
+    assert driver.seen.rfind(b"\x1b[?25h") > driver.seen.rfind(b"\x1b[?25l")
 
 
 @pytest.mark.parametrize(
@@ -200,19 +200,19 @@ async def test_hostile_jobs_send_no_control_sequences(
 async def test_no_more_colours_are_sent_than_the_terminal_supports(
     tmp_path: Path, consoles: list[RealConsole], environment: dict[str, str], allowed: set[int]
 ) -> None:
-    one = RealConsole(tmp_path, "--attach", **environment)
-    consoles.append(one)
-    await asyncio.to_thread(one.until, "it is shown", lambda: b"Failures" in one.seen)
-    assert await asyncio.to_thread(one.end) == 0
-    codes = {int(code or 0) for found in COLOUR.findall(one.seen) for code in found.split(b";")}
+    driver = RealConsole(tmp_path, "--attach", **environment)
+    consoles.append(driver)
+    await asyncio.to_thread(driver.until, "it is shown", lambda: b"Failures" in driver.seen)
+    assert await asyncio.to_thread(driver.end) == 0
+    codes = {int(code or 0) for found in COLOUR.findall(driver.seen) for code in found.split(b";")}
     assert codes <= allowed
 
 
 async def test_copying_sends_the_id_by_osc_52_also_through_tmux(
     open_console: ConsoleMaker, tmp_path: Path, consoles: list[RealConsole]
 ) -> None:
-    async with open_console() as one:
-        [job_id] = await one.enqueue("evil.later", {})
+    async with open_console() as driver:
+        [job_id] = await driver.enqueue("evil.later", {})
     sequence = b"\x1b]52;c;" + base64.b64encode(job_id.encode()) + b"\x07"
     wrapped = b"\x1bPtmux;\x1b" + sequence + b"\x1b\\"
     bin_folder = tmp_path / "bin"
@@ -265,8 +265,8 @@ def go_to_the_shell_and_back(real: ShellConsole) -> None:
 async def test_ctrl_z_returns_the_terminal_to_the_shell_and_fg_restores_the_console(
     open_console: ConsoleMaker, tmp_path: Path, consoles: list[RealConsole]
 ) -> None:
-    async with open_console() as one:
-        await one.enqueue("evil.later", {})
+    async with open_console() as driver:
+        await driver.enqueue("evil.later", {})
     real = ShellConsole(tmp_path, "--attach")
     consoles.append(real)
     await asyncio.to_thread(go_to_the_shell_and_back, real)
@@ -290,8 +290,8 @@ async def test_ctrl_z_without_a_shell_is_refused_with_a_notice(
 async def test_ctrl_z_has_to_be_pressed_twice_while_jobs_run(
     open_console: ConsoleMaker, tmp_path: Path, consoles: list[RealConsole]
 ) -> None:
-    async with open_console() as one:
-        await one.enqueue("drill.run", {"seconds": 600})
+    async with open_console() as driver:
+        await driver.enqueue("drill.run", {"seconds": 600})
     real = ShellConsole(tmp_path, "--types", "drill.run")
     consoles.append(real)
 

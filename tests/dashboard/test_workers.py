@@ -30,8 +30,8 @@ async def show(backend: Backend, *workers: str) -> None:
     await asyncio.to_thread(lease_keeper.close)
 
 
-def line_of(one: ConsoleDriver, text: str) -> str:
-    return next((line for line in one.lines() if text in line), "")
+def line_of(driver: ConsoleDriver, text: str) -> str:
+    return next((line for line in driver.lines() if text in line), "")
 
 
 @pytest.mark.parametrize("broker", ["sqlite", "redis"])
@@ -41,28 +41,31 @@ async def test_a_rescue_is_shown_once_it_is_recorded(
     url = make_redis().url() if broker == "redis" else f"sqlite:///{tmp_path}/queue.db"
     given = {"data_dir": str(tmp_path), "broker_url": url, "lease_seconds": LEASE_SECONDS}
     settings = load_settings(given, environ={"HMS_SVC_CONFIG": ""}).settings
-    async with bootstrap.backend(settings) as backend, drive_console(given, size=(200, 40)) as one:
-        await one.press("5")
+    async with (
+        bootstrap.backend(settings) as backend,
+        drive_console(given, size=(200, 40)) as driver,
+    ):
+        await driver.press("5")
         await show(backend, "frozen")
-        now = one.console.now_ms()
+        now = driver.console.now_ms()
         await backend.broker.enqueue([make_job(TYPE, POTHOLE, now_ms=now) for _ in range(3)])
         request = ClaimRequest("frozen", (ServedType(TYPE, 3),), 10, LEASE_SECONDS * 1000)
         assert len(await backend.broker.claim(request)) == 3
-        await one.until("it is seen at work", lambda: "frozen" in line_of(one, "3/4"))
-        ends = [line_of(one, text).index(text) + len(text) for text in ("busy", "3/4")]
+        await driver.until("it is seen at work", lambda: "frozen" in line_of(driver, "3/4"))
+        ends = [line_of(driver, text).index(text) + len(text) for text in ("busy", "3/4")]
         assert ends[0] == ends[1], "the title is above its column"
-        await one.until("it is silent", lambda: "last seen" in line_of(one, "✗ frozen"))
-        await one.until("its lease ran out", lambda: "ran out" in line_of(one, "✗ frozen"))
-        await one.until("it is not live", lambda: not one.console.store.snapshot.workers)
-        assert "there is no live worker to requeue it" in line_of(one, "✗ frozen")
-        assert "rescued" not in one.text()
-        await one.press("2")
-        await one.sees("its worker is silent")
-        await one.press("5")
-        await one.sees("there is no live worker to requeue it")
+        await driver.until("it is silent", lambda: "last seen" in line_of(driver, "✗ frozen"))
+        await driver.until("its lease ran out", lambda: "ran out" in line_of(driver, "✗ frozen"))
+        await driver.until("it is not live", lambda: not driver.console.store.snapshot.workers)
+        assert "there is no live worker to requeue it" in line_of(driver, "✗ frozen")
+        assert "rescued" not in driver.text()
+        await driver.press("2")
+        await driver.sees("its worker is silent")
+        await driver.press("5")
+        await driver.sees("there is no live worker to requeue it")
         await backend.broker.reap(10)
-        await one.until(
-            "the rescue is shown", lambda: "3 of its 3 jobs rescued" in line_of(one, "✗ frozen")
+        await driver.until(
+            "the rescue is shown", lambda: "3 of its 3 jobs rescued" in line_of(driver, "✗ frozen")
         )
 
 
@@ -73,31 +76,49 @@ async def test_slots_are_listed_under_their_worker_which_is_quieted_resumed_and_
     url = make_redis().url() if broker == "redis" else f"sqlite:///{tmp_path}/queue.db"
     given = {"data_dir": str(tmp_path), "broker_url": url, "actor": "ann"}
     settings = load_settings(given, environ={"HMS_SVC_CONFIG": ""}).settings
-    async with bootstrap.backend(settings) as backend, drive_console(given, size=(120, 40)) as one:
+    async with (
+        bootstrap.backend(settings) as backend,
+        drive_console(given, size=(120, 40)) as driver,
+    ):
         await show(backend, "north")
-        now = one.console.now_ms()
-        [job] = await one.enqueue(TYPE, POTHOLE)
+        now = driver.console.now_ms()
+        [job] = await driver.enqueue(TYPE, POTHOLE)
         await backend.broker.claim(ClaimRequest("north", (ServedType(TYPE, 3),), 1, 30_000))
-        await one.press("5")
-        await one.until("its slots are shown", lambda: "in 2" in line_of(one, f"▸ …{job[-12:]}"))
-        assert "3 free" in one.text()
-        assert "1/4" in line_of(one, "● north")
-        await one.press("p")
-        await one.opened("ConfirmDialog")
-        await one.reads("1 running job may finish")
-        await one.reads(f"no other live worker serves {TYPE}")
-        await one.type("bad disk")
-        await one.press("enter")
-        await one.sees("asked to be quiet")
-        await one.until(
-            "it has not taken it up", lambda: "not yet quiet: requested" in line_of(one, "● north")
+        await driver.press("5")
+        await driver.until(
+            "its slots are shown", lambda: "in 2" in line_of(driver, f"▸ …{job[-12:]}")
         )
-        assert "working" in line_of(one, "● north")
-        await one.press("p")
-        await one.sees("north is asked to be working")
-        await one.press("x")
-        await one.opened("ConfirmDialog")
-        await one.press("escape")
+        assert "3 free" in driver.text()
+        assert "1/4" in line_of(driver, "● north")
+        await driver.press("p")
+        await driver.opened("ConfirmDialog")
+        await driver.reads("1 running job may finish")
+        await driver.reads(f"no other live worker serves {TYPE}")
+        await driver.type("bad disk")
+        await driver.press("enter")
+        await driver.sees("asked to be quiet")
+        await driver.until(
+            "it has not taken it up",
+            lambda: "not yet quiet: requested" in line_of(driver, "● north"),
+        )
+        assert "3 free" in driver.text()
+        assert "1/4" in line_of(driver, "● north")
+        await driver.press("p")
+        await driver.opened("ConfirmDialog")
+        await driver.reads("1 job in hand may finish")
+        await driver.reads(f"no other live worker claims {TYPE}")
+        await driver.type("bad disk")
+        await driver.press("enter")
+        await driver.sees("asked to be quiet")
+        await driver.until(
+            "it has not taken it up", lambda: "not yet quiet: asked" in line_of(driver, "● north")
+        )
+        assert "working" in line_of(driver, "● north")
+        await driver.press("p")
+        await driver.sees("north is asked to be working")
+        await driver.press("x")
+        await driver.opened("ConfirmDialog")
+        await driver.press("escape")
         [worker] = await backend.inspection.workers()
         assert worker.request is not None
         assert (worker.request.state, worker.request.by) == ("working", "ann")

@@ -1,1 +1,1 @@
-"""Real servers that belong to the tests, and the proxy that stands in front of them."""
+"""Real servers for the tests, and a proxy in front of them."""

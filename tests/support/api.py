@@ -1,4 +1,4 @@
-"""A real HTTP server on a real socket, over a broker and a database of the test's own."""
+"""A real HTTP server on a real socket, with the test's own broker and database."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NOTICE = {"case_id": "case-1"}
 
 
 class ApiService:
-    """An HTTP server that listens, a client at it, and the broker behind it as a worker sees it."""
+    """A listening HTTP server, a client for it, and the broker behind it as a worker uses it."""
 
     def __init__(self, api: ApiContext, url: str, backend: Backend) -> None:
         self.api = api
@@ -56,30 +56,30 @@ class ApiService:
         self._plates = itertools.count(1)
 
     async def post(self, job: object = None, **headers: str) -> httpx.Response:
-        """Post a job, by default a small one that nothing is in the way of."""
+        """Post a job, by default a small valid one."""
         body = {"type": "crew.notify", "data": NOTICE} if job is None else job
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.client.post("/jobs", json=body, headers=named)
 
     async def token(self, *scopes: Scope, name: str = "portal", **more: Any) -> dict[str, str]:
-        """Make a token; gives the header that carries it."""
+        """Make a token, and return the header that carries it."""
         made = self.api.operations("tester").tokens.create(name, scopes, **more)
         _, bearer = await made
         return {"authorization": f"Bearer {bearer.text}"}
 
     async def claim(self, type: str = "crew.notify", limit: int = 10) -> list[ClaimedJob]:
-        """Claim as a worker would."""
+        """Claim jobs as a worker does."""
         served = (ServedType(type, 3),)
         return await self.backend.broker.claim(ClaimRequest("worker-1", served, limit, 30_000))
 
     async def report(self, job: ClaimedJob, *messages: str, log: bool = False) -> None:
         """Report progress, or log lines."""
         await self.backend.broker.record_progress(
-            [ProgressReport(job.token, job.claimed_at, None, words, log) for words in messages]
+            [ProgressReport(job.token, job.claimed_at, None, text, log) for text in messages]
         )
 
     async def settle(self, job: ClaimedJob, state: State = State.COMPLETED, **more: Any) -> None:
-        """End a claim."""
+        """Settle a claimed job."""
         done = Disposition(state=state, cause=Cause.FINISHED, result=b'{"ok":true}', **more)
         settlement = Settlement(
             token=job.token,
@@ -93,7 +93,7 @@ class ApiService:
         assert await self.backend.broker.settle([settlement]) == []
 
     async def send(self, raw: bytes) -> bytes:
-        """Send raw bytes on a connection of their own; gives what comes back until it is closed."""
+        """Send raw bytes on a new connection, and return the answer until it is closed."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(raw)
@@ -108,7 +108,7 @@ _DOCUMENTS: dict[frozenset[str], Described] = {}
 
 
 def described(api: ApiContext) -> Described:
-    """Return what the document says of an HTTP server's answers: each of them is held against it."""
+    """Return the checker that validates each answer of the HTTP server against the OpenAPI document."""
     types = frozenset(each.type for each in api.registry)
     if types not in _DOCUMENTS:
         _DOCUMENTS[types] = Described(describe(routed(), api.registry, BODIES))
@@ -120,7 +120,7 @@ ServiceMaker: TypeAlias = Callable[..., Awaitable[ApiService]]
 
 @pytest.fixture(autouse=True)
 def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let HTTP servers look at tokens and queues each time, not once in seconds."""
+    """Let HTTP servers read tokens and queues at each request, instead of caching them for seconds."""
     monkeypatch.setattr(authentication, "FRESH_SECONDS", -1.0)
     monkeypatch.setattr(admission, "CHECK_EVERY_SECONDS", -1.0)
 
@@ -151,7 +151,7 @@ async def opened(settings: Settings, *, web: bool = False) -> AsyncIterator[ApiS
 
 @pytest.fixture
 async def make_service(settings: Settings) -> AsyncIterator[ServiceMaker]:
-    """Makes HTTP servers with settings of the test's own."""
+    """Return a function that starts HTTP servers with the test's own settings."""
     services: list[Any] = []
 
     async def make(*, web: bool = False, **changed: Any) -> ApiService:
@@ -182,7 +182,7 @@ async def any_service(request: pytest.FixtureRequest, make_service: ServiceMaker
 
 @pytest.fixture
 def connections(monkeypatch: pytest.MonkeyPatch) -> set[object]:
-    """The connections that HTTP servers have open, WebSockets too."""
+    """The open connections of HTTP servers, including WebSockets."""
     found: set[object] = set()
     made, lost = BoundedProtocol.connection_made, WriteTimeout.connection_lost
 

@@ -1,4 +1,4 @@
-"""Every broker backend, opened fresh, under a clock that only the test moves."""
+"""Every broker backend, newly opened, with a clock that only the test moves."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class ManualClock:
 async def seen_of(
     inspection: Inspection, ids: Sequence[str], case_id: str | None = None
 ) -> dict[str, SeenClaim]:
-    """What an operator sees of those jobs that are known."""
+    """Return what an operator has seen of the jobs that exist."""
     details = await inspection.details(ids)
     return {
         detail.view.id: SeenClaim(detail.view.fence, case_id, hold_key(detail))
@@ -69,7 +69,7 @@ async def seen_of(
 
 
 class BrokerHarness:
-    """A broker with its faces, and short words for what most tests do."""
+    """A broker with its interfaces, and helpers for what most tests do."""
 
     def __init__(self, backend: Backend, clock: ManualClock) -> None:
         self.broker = backend.broker
@@ -83,11 +83,11 @@ class BrokerHarness:
         return make_job(type, data, now_ms=self.clock.now_ms(), **fields)
 
     async def seen(self, *ids: str, case_id: str | None = None) -> dict[str, SeenClaim]:
-        """What an operator sees of jobs who has asked the database, which knows of `case_id`."""
+        """Return what an operator has seen of jobs whose case in the database is `case_id`."""
         return await seen_of(self.inspection, ids, case_id)
 
     async def purge(self, limit: int, batch: str = "") -> int:
-        """Cancel waiting jobs as operators do; gives their number."""
+        """Cancel waiting jobs as operators do, and return their number."""
         waiting = await self.control.waiting(TYPE, limit=limit)
         seen = {job_id: SeenClaim(fence) for job_id, fence in waiting}
         request = ActRequest(
@@ -128,7 +128,7 @@ class BrokerHarness:
         )
 
     async def settle(self, job: ClaimedJob, state: State, **fields: Any) -> bool:
-        """Settle one job; True where the broker took it. `due_at` stands for the delay until then."""
+        """Settle one job; return True if the broker accepted it. `due_at` sets the delay."""
         cause = fields.pop("cause", Cause.FINISHED)
         if (due_at := fields.pop("due_at", None)) is not None:
             fields["delay_ms"] = max(due_at - self.clock.now_ms(), 0)
@@ -147,7 +147,7 @@ class BrokerHarness:
         return (await self.detail(job_id)).view.state
 
     async def counts(self, type: str = TYPE) -> dict[str, int]:
-        """The states of a queue that are not empty."""
+        """Return the counts of a queue that are not zero, by state."""
         for queue in await self.inspection.queues():
             if queue.type == type:
                 named = {state.value: getattr(queue.counts, state.value) for state in State}
@@ -192,27 +192,27 @@ def settings(tmp_path: Path) -> Settings:
     return load_settings({"data_dir": str(tmp_path)}, environ={"HMS_SVC_CONFIG": ""}).settings
 
 
-def without_flags(words: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Strip the first line of a script: the double does not know it, the real server needs it."""
-    if words[0] != "EVAL":
-        return words
-    return (words[0], words[1].partition("\n")[2], *words[2:])
+def without_flags(command: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Strip the first line of a script: fakeredis does not support it, the real server needs it."""
+    if command[0] != "EVAL":
+        return command
+    return (command[0], command[1].partition("\n")[2], *command[2:])
 
 
 class DoubledCommands:
-    """Runs commands on fakeredis, with the little of INFO that it does not have."""
+    """Runs commands on fakeredis, with the parts of INFO that it lacks."""
 
     def __init__(self, client: AsyncRedis) -> None:
         self._client = client
 
-    async def ask(self, *words: Any) -> Any:
-        if words[0] == "INFO":
+    async def ask(self, *command: Any) -> Any:
+        if command[0] == "INFO":
             return {"redis_version": "7.0.0", "cluster_enabled": 0}
-        stripped = without_flags(words)
+        stripped = without_flags(command)
         return await self._client.execute_command(*stripped)  # type: ignore[no-untyped-call]
 
     async def ask_all(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        return [await self.ask(*words) for words in commands]
+        return [await self.ask(*command) for command in commands]
 
     async def reconnect(self) -> None:
         await self._client.connection_pool.disconnect()
@@ -222,20 +222,20 @@ class DoubledCommands:
 
 
 class Double(FakeRedis):
-    def execute_command(self, *words: Any, **options: Any) -> Any:
-        stripped = without_flags(words)
+    def execute_command(self, *command: Any, **options: Any) -> Any:
+        stripped = without_flags(command)
         return super().execute_command(*stripped, **options)  # type: ignore[no-untyped-call]
 
 
 def teach_sha1hex(server: FakeServer) -> None:
-    """Add to the scripts of the double the one function of the real server's that it lacks."""
+    """Add the one Lua function that fakeredis lacks."""
     FakeRedis(server=server, protocol=2).eval("return 0", 0)
-    words = server._lua_runtime.globals()[b"redis"]  # type: ignore[attr-defined]
-    words[b"sha1hex"] = lambda text: hashlib.sha1(text).hexdigest().encode()
+    functions = server._lua_runtime.globals()[b"redis"]  # type: ignore[attr-defined]
+    functions[b"sha1hex"] = lambda text: hashlib.sha1(text).hexdigest().encode()
 
 
 class FakeClients:
-    """Clients of one double of Redis."""
+    """Return clients of one fakeredis server."""
 
     def __init__(self) -> None:
         self._server = FakeServer(server_type="redis", version=(7, 0))
@@ -262,7 +262,7 @@ def redis_settings(settings: Settings, url: str) -> Settings:
 def make_backend(
     request: pytest.FixtureRequest, settings: Settings, clock: ManualClock
 ) -> BrokerMaker:
-    """Makes further processes' views of the one broker under test."""
+    """Return a function that opens the broker under test again, as another process would."""
     if request.param == "sqlite":
         return lambda: bootstrap.backend(settings, clock)
     if request.param == "redis":

@@ -1,4 +1,4 @@
-"""The command line in this process, over a data folder of the test's own."""
+"""The command line in this process, on the test's own data directory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SAMPLES = ROOT / "sample_jobs"
 
 
 class Answer:
-    """What a command printed, and how it ended."""
+    """The output and the exit code of a command."""
 
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code = code
@@ -43,12 +43,12 @@ Cli = Callable[..., Answer]
 
 
 def environment(data_dir: Path) -> dict[str, str]:
-    """Settings of a test: its own folder, nobody's configuration file."""
+    """Return the environment of a test: its own data directory, and no configuration file."""
     return {"HMS_SVC_DATA_DIR": str(data_dir), "HMS_SVC_CONFIG": "", "HMS_SVC_ACTOR": "tester"}
 
 
 def make_cli(data_dir: Path) -> Cli:
-    """Make a function that runs a command over a data folder."""
+    """Return a function that runs a command on a data directory."""
 
     def run(*arguments: object, stdin: str | bytes = "", code: int = 0) -> Answer:
         result = CliRunner().invoke(
@@ -76,13 +76,13 @@ def drain(data_dir: Path) -> None:
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
-    """The command line over an empty data folder."""
+    """The command line on an empty data directory."""
     return make_cli(tmp_path / "data")
 
 
 @pytest.fixture(scope="module")
 def city(tmp_path_factory: pytest.TempPathFactory) -> tuple[Cli, Path]:
-    """A data folder in which the samples were worked off, and its command line."""
+    """A data directory in which the sample jobs have run, and its command line."""
     folder = tmp_path_factory.mktemp("city")
     run = make_cli(folder)
     run("enqueue", SAMPLES / "pothole.json")

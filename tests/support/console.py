@@ -192,11 +192,11 @@ async def drive_console(
     )
     console = Console(launch)
     async with console.run_test(size=size) as pilot:
-        one = ConsoleDriver(console, pilot)
+        driver = ConsoleDriver(console, pilot)
         try:
             if waits:
-                await one.until("the console has a snapshot", lambda: console.store.snapshot.at)
-            yield one
+                await driver.until("the console has a snapshot", lambda: console.store.snapshot.at)
+            yield driver
         finally:
             if workforce is not None:
                 workforce.stop()

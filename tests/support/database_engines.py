@@ -1,4 +1,4 @@
-"""One database for each test, of each kind; every contract test runs over both."""
+"""One database for each test, of each kind; every contract test runs on both."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Maker: TypeAlias = Callable[..., Awaitable[PostgresEngine]]
 
 
 class HandClock:
-    """Time that only a test moves; both clocks go together."""
+    """A clock that only the test moves."""
 
     def __init__(self) -> None:
         self.now = NOON
@@ -42,17 +42,17 @@ class HandClock:
 
 
 class Site(Protocol):
-    """Where the database of a test stands, and a way to it past the program."""
+    """The database of a test, and direct access to it without the program."""
 
     kind: str
     gapless: bool
 
     def engine(self) -> Engine:
-        """Make one more engine, not yet open, as another process would."""
+        """Return another engine for the same database, not yet open, as another process would."""
         ...
 
     async def tamper(self, statement: str) -> None:
-        """Run a statement behind everybody's back; `{bytes}` stands for the byte 255."""
+        """Run a statement outside of the program; `{bytes}` stands for the byte 255."""
         ...
 
 
@@ -86,7 +86,7 @@ class PostgresSite:
         await self.server.execute(self.name, statement.format(bytes="'\\xff'::bytea"))
 
     async def until(self, query: str) -> None:
-        """Wait until a query, asked within the database, gives a row."""
+        """Wait until a query in the database returns a row."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not await self.server.fetch(self.name, query):  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
@@ -96,7 +96,7 @@ class PostgresSite:
         await self.until(f"SELECT 1 {_SESSIONS} AND wait_event_type = 'Lock'")
 
     async def end_connections(self) -> None:
-        """End every session of this database, as an administrator would; returns when they are gone."""
+        """End every session of this database, as an administrator would, and wait until they are gone."""
         # Within one WHERE the server may ask the function first, of everybody's sessions.
         sessions = f"WITH ours AS MATERIALIZED (SELECT pid {_SESSIONS} AND pid <> pg_backend_pid())"
         await self.server.fetch(self.name, f"{sessions} SELECT pg_terminate_backend(pid) FROM ours")
@@ -148,14 +148,14 @@ def proxy(postgres_server: PostgresServer) -> Iterator[Proxy]:
     with Proxy(home.port, host=home.host, dialect=POSTGRESQL) as proxy:
         yield proxy
         for _ in range(3):
-            proxy.reset_all()  # whoever was just let in (to cancel a query) is in when it stops
+            proxy.reset_all()  # a connection that was just accepted (to cancel a query) is open when it stops
 
 
 @pytest.fixture
 async def make_engine(
     postgres_server: PostgresServer, postgres_database: str, proxy: Proxy
 ) -> AsyncIterator[Maker]:
-    """Make engines behind the proxy; a hasty one gives a statement less than half a second."""
+    """Return a function that makes engines behind the proxy; a hasty one allows less than half a second per statement."""
     opened: list[PostgresEngine] = []
 
     async def make(*, hasty: bool = False) -> PostgresEngine:

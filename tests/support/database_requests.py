@@ -1,4 +1,4 @@
-"""What the database tests submit: effects at places around one corner of a city."""
+"""Requests of the database tests: effects at places around one corner of a city."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def effect(
     valid_until: int | None = None,
     follow_ups: tuple[Job, ...] = (),
 ) -> EffectRequest:
-    """Ask for a case so many metres north of the corner."""
+    """Return a request for a case this many metres north of the corner."""
     case = Case(
         id=case_id(job_id, key),
         job_id=job_id,
@@ -63,7 +63,7 @@ def effect(
 
 
 def dead_job(job_id: str, *, finished_at: int) -> JobDetail:
-    """Make a job that was given up."""
+    """Return a dead job."""
     view = JobView(
         id=job_id,
         type="pothole.report",

@@ -1,4 +1,4 @@
-"""Holds answers against the OpenAPI document: status, content type, headers, and every member."""
+"""Validate answers against the OpenAPI document: status, content type, headers, and every member."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ PROBLEM = "application/problem+json"
 
 
 class Described:
-    """The document of an HTTP server, as a check of its answers."""
+    """Validates the answers of an HTTP server against its OpenAPI document."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document
         self._components = _closed(document["components"])
         self.seen: set[tuple[str, int]] = set()
-        """Operations, with the statuses that they answered."""
+        """The operations that were called, with the statuses of their answers."""
         self.sent: set[str] = set()
-        """Members of components that stood in answers, as `Job.id`."""
+        """The members of components that were in answers, as `Job.id`."""
         self._validators: dict[str, Any] = {}
         self._paths = [(_pattern(path), path) for path in document["paths"]]
 
@@ -32,9 +32,9 @@ class Described:
         return {str(each["operationId"]) for of_path in paths for each in of_path.values()}
 
     def operation(self, request: httpx.Request) -> dict[str, Any] | None:
-        """Return what the document says of a request; None where it names no such operation."""
+        """Return the operation of a request in the document; None if there is none."""
         path = next(
-            (told for pattern, told in self._paths if pattern.fullmatch(request.url.path)), ""
+            (known for pattern, known in self._paths if pattern.fullmatch(request.url.path)), ""
         )
         method = request.method.lower()
         operations: dict[str, Any] = self.document["paths"].get(path, {})
@@ -42,7 +42,7 @@ class Described:
         return found
 
     async def check(self, answer: httpx.Response) -> None:
-        """Raise AssertionError where an answer is not as the document says."""
+        """Raise AssertionError if an answer differs from the document."""
         where = f"{answer.request.method} {answer.request.url} answered {answer.status_code}"
         media_type = answer.headers.get("content-type", "").partition(";")[0]
         operation = self.operation(answer.request)
@@ -53,18 +53,20 @@ class Described:
                 await self._check_body(where, answer, {"$ref": "#/components/schemas/Problem"})
             return
         self.seen.add((operation["operationId"], answer.status_code))
-        told = operation["responses"].get(str(answer.status_code))
-        assert told is not None or answer.status_code in {405, 499}, f"{where}: not in the document"
-        told = self._resolved(told or operation["responses"]["default"])
+        response = operation["responses"].get(str(answer.status_code))
+        assert response is not None or answer.status_code in {405, 499}, (
+            f"{where}: not in the document"
+        )
+        response = self._resolved(response or operation["responses"]["default"])
         for name in ("location", "idempotency-replayed", "retry-after", "www-authenticate"):
             if name in answer.headers:
-                assert name in {each.lower() for each in told.get("headers", {})}, (where, name)
-        if "content" not in told:
+                assert name in {each.lower() for each in response.get("headers", {})}, (where, name)
+        if "content" not in response:
             assert media_type == "", where
             return
-        assert media_type in told["content"], f"{where}: {media_type}"
+        assert media_type in response["content"], f"{where}: {media_type}"
         if "json" in media_type and answer.request.method != "HEAD":
-            await self._check_body(where, answer, told["content"][media_type]["schema"])
+            await self._check_body(where, answer, response["content"][media_type]["schema"])
 
     async def _check_body(self, where: str, answer: httpx.Response, schema: dict[str, Any]) -> None:
         validator = self._validator(schema)
@@ -84,7 +86,7 @@ class Described:
         return self._validators[name]
 
     def unsent(self, components: Iterable[str]) -> set[str]:
-        """Return the members that the document describes and that stood in no answer."""
+        """Return the members in the document that were in no answer."""
         schemas = self.document["components"]["schemas"]
         described = {
             f"{name}.{member}"
@@ -94,7 +96,7 @@ class Described:
         return described - self.sent
 
     def _note(self, schema: dict[str, Any], value: Any) -> None:
-        """Note which members of components stand in a value that is as its schema says."""
+        """Record which members of components are in a value that matches its schema."""
         name = schema.get("$ref", "").rpartition("/")[2]
         if name:
             schema = self.document["components"]["schemas"][name]
@@ -110,11 +112,11 @@ class Described:
                     self.sent.add(f"{name}.{member}")
                     self._note(each, value[member])
 
-    def _resolved(self, told: dict[str, Any]) -> dict[str, Any]:
-        if "$ref" not in told:
-            return told
+    def _resolved(self, response: dict[str, Any]) -> dict[str, Any]:
+        if "$ref" not in response:
+            return response
         found: dict[str, Any] = self.document["components"]["responses"][
-            told["$ref"].split("/")[-1]
+            response["$ref"].split("/")[-1]
         ]
         return found
 
@@ -124,7 +126,7 @@ def _pattern(path: str) -> re.Pattern[str]:
 
 
 def _closed(node: Any) -> Any:
-    """Return schemas in which an object has no members but those that are named."""
+    """Return schemas in which objects allow named members only."""
     if isinstance(node, list):
         return [_closed(each) for each in node]
     if not isinstance(node, dict):

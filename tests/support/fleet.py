@@ -1,4 +1,4 @@
-"""A broker over a real Redis of the test's own, and a stranger's view of it."""
+"""A broker on the test's own real Redis, and views of it from other processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Maker = Callable[..., Backend]
 
 
 class Fleet:
-    """One process's view of the broker, with short words for what most tests do."""
+    """One process's view of the broker, with helpers for what most tests do."""
 
     def __init__(self, backend: Backend, server: RedisServer) -> None:
         self.broker = backend.broker
@@ -73,7 +73,7 @@ class Fleet:
         return found.view.state if found else None
 
     async def counts(self, type: str = TYPE) -> dict[str, int]:
-        """The sizes of a queue that are not zero."""
+        """Return the counts of a queue that are not zero."""
         for queue in await self.inspection.queues():
             if queue.type == type:
                 sizes = msgspec.to_builtins(queue.counts)

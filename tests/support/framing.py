@@ -1,4 +1,4 @@
-"""Where one message ends and the next begins: RESP (Redis) and PostgreSQL, both directions."""
+"""Split byte streams into messages: RESP (Redis) and PostgreSQL, in both directions."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _ASKS_FOR_ONE_REPLY: Final = frozenset({b"Q", b"S", b"F"})
 
 
 class Message(NamedTuple):
-    """One whole message. `ends_turn`: a request is answered after it, an answer is over with it.
+    """One whole message. `ends_turn`: it is the last message of a request or of an answer.
 
-    `answer` is what the proxy says itself, instead of handing the message on.
+    `answer` is what the proxy answers itself, instead of passing the message on.
     """
 
     content: bytes
@@ -23,10 +23,10 @@ class Message(NamedTuple):
 
 
 class Framer(Protocol):
-    """Cuts what arrives on one direction of one connection into whole messages."""
+    """Splits one direction of one connection into whole messages."""
 
     def feed(self, data: bytes) -> list[Message]:
-        """Return the messages that these bytes complete; the rest is kept."""
+        """Return the messages that these bytes complete, and keep the rest."""
         ...
 
 
@@ -70,13 +70,13 @@ def _elements_within(kind: bytes, size: bytes) -> int:
         return max(0, int(size))
     if kind == b"%":
         return 2 * int(size)
-    return 2 * int(size) + 1 if kind == b"|" else 0  # an attribute stands before its value
+    return 2 * int(size) + 1 if kind == b"|" else 0  # an attribute precedes its value
 
 
 class PostgresFramer:
-    """PostgreSQL's protocol 3; `of_client` says which side speaks.
+    """PostgreSQL's protocol 3; `of_client` is whether these are the messages of the client.
 
-    A client that asks for encryption is told no, so that its messages can be read.
+    A client's request for encryption is refused, so that its messages can be read.
     """
 
     def __init__(self, *, of_client: bool) -> None:

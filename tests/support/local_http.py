@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that answers as it is told and remembers what it was sent."""
+"""A real HTTP server on loopback with configurable answers, which records its requests."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ class LocalHttp:
             if self.silent:
                 await reader.read()
                 return
-            told = {"content-length": str(len(self.body)), "connection": "close", **self.headers}
-            lines = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+            fields = {"content-length": str(len(self.body)), "connection": "close", **self.headers}
+            lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
             status = self.first_statuses.pop(0) if self.first_statuses else self.status
-            writer.write(f"HTTP/1.1 {status} Told\r\n{lines}\r\n".encode() + self.body)
+            writer.write(f"HTTP/1.1 {status} Status\r\n{lines}\r\n".encode() + self.body)
             await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
             return
@@ -59,14 +59,14 @@ class LocalHttp:
 
 @contextlib.asynccontextmanager
 async def local_http(tls: tuple[Path, Path] | None = None) -> AsyncIterator[LocalHttp]:
-    """Serve; over TLS with the files of a certificate and its key, where given."""
+    """Serve until the block ends; over TLS if the files of a certificate and its key are given."""
     context = None
-    told = LocalHttp()
+    service = LocalHttp()
     if tls is not None:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(*tls)
-        told.scheme = "https"
-    server = await asyncio.start_server(told.answer, "127.0.0.1", 0, ssl=context)
-    told.port = server.sockets[0].getsockname()[1]
+        service.scheme = "https"
+    server = await asyncio.start_server(service.answer, "127.0.0.1", 0, ssl=context)
+    service.port = server.sockets[0].getsockname()[1]
     async with server:
-        yield told
+        yield service

@@ -1,4 +1,4 @@
-"""The operator service over engines of its own, in a folder of the test's."""
+"""The operator service on its own engines, in a folder of the test."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hms_svc.settings import Settings, load_settings
 
 
 class OperatorHarness:
-    """One operator at work: opened engines, and the service over them."""
+    """An operator service with its open engines, and helpers for tests."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class OperatorHarness:
         self.operations = self.serve()
 
     def serve(self, **parts: Any) -> Operations:
-        """Make the service over these engines, with some parts replaced."""
+        """Return a service on these engines, with some parts replaced."""
         given: dict[str, Any] = {
             "broker": self.engines.broker,
             "inspection": self.engines.inspection,

@@ -1,4 +1,4 @@
-"""Databases of the tests' own on the PostgreSQL that the environment names; no other one is touched."""
+"""Databases for tests on the PostgreSQL server in the environment; other databases are not touched."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ UNION ALL SELECT setconfig::text FROM pg_db_role_setting
 UNION ALL SELECT version_num FROM alembic_version
 UNION ALL SELECT schema_info::text FROM schema_info
 ORDER BY 1"""
-"""All that a test may have changed of a database, but for the rows of its own tables."""
+"""A query for everything that a test may have changed in a database, except for the rows of the tables."""
 
 
 class PostgresServer:
-    """A server on which databases may be made and dropped: its url names one to do that from."""
+    """A server on which databases may be created and dropped, from the database in its url."""
 
     def __init__(self, url: str) -> None:
         self.home = read_postgres_address(read_database_url(url))
@@ -59,19 +59,19 @@ class PostgresServer:
         self._looks: list[tuple[Any, ...]] = []
 
     def address(self, database: str, *, port: int | None = None) -> PostgresAddress:
-        """Return the way to one database; `port` is that of a proxy in front."""
+        """Return the address of one database; `port` is that of a proxy in front."""
         address = replace(self.home, database=database)
         return address if port is None else replace(address, host="127.0.0.1", port=port)
 
     def url(self, database: str) -> str:
-        """Return the address of one database as a setting."""
+        """Return the URL of one database, as in the settings."""
         home = self.home
         secret = f":{home.password}" if home.password else ""
         user = f"{home.user}{secret}@" if home.user else ""
         return f"postgresql://{user}{home.host}:{home.port}/{database}"
 
     async def connect(self, database: str = "") -> Any:
-        """Open a plain connection, to the home database where none is named."""
+        """Open a plain connection, by default to the home database."""
         home = self.home
         return await asyncpg.connect(
             host=home.host, port=home.port, user=home.user, password=home.password,
@@ -79,7 +79,7 @@ class PostgresServer:
         )  # fmt: skip
 
     async def execute(self, database: str, *statements: str) -> None:
-        """Run statements, each in a transaction of its own."""
+        """Run statements, each in its own transaction."""
         connection = await self.connect(database)
         try:
             for statement in statements:
@@ -96,26 +96,26 @@ class PostgresServer:
             await connection.close()
 
     async def create(self, *, template: str = "template0") -> str:
-        """Make a database, and give its name."""
+        """Create a database, and return its name."""
         self._made += 1
         name = f"{self._session}_{self._made}"
         await self.execute("", f"CREATE DATABASE {name} TEMPLATE {template} ENCODING 'UTF8'")
         return name
 
     async def drop(self, name: str) -> None:
-        """Drop a database and whoever is connected to it."""
+        """Drop a database and its connections."""
         await self.execute("", f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     async def lend(self, template: str) -> str:
-        """Return a copy of the template: one that another test has had and left as it was, or a new one."""
+        """Return a copy of the template: one that another test left clean, or a new one."""
         if not self._looks:
             self._looks = await self.fetch(template, _READS_TO_SETTLE)
         return self._free.pop() if self._free else await self.create(template=template)
 
     async def take_back(self, name: str) -> None:
-        """Empty a database for the next test; it is dropped where more than rows was changed.
+        """Empty a database for the next test, or drop it if more than rows was changed.
 
-        Dropping is a checkpoint of the whole server.
+        Dropping is slow, since it needs a checkpoint of the whole server.
         """
         await self.disconnect(name)
         try:
@@ -130,7 +130,7 @@ class PostgresServer:
             await self.drop(name)
 
     async def disconnect(self, name: str) -> None:
-        """End all sessions of a database; returns when they are gone."""
+        """End all sessions of a database, and wait until they are gone."""
         sessions = "FROM pg_stat_activity WHERE datname = $1"
         async with asyncio.timeout(_PATIENCE_SECONDS):
             while await self.fetch(  # noqa: ASYNC110
@@ -154,12 +154,12 @@ class PostgresServer:
             await connection.close()
 
     async def close(self) -> None:
-        """Drop the databases that wait for a next test."""
+        """Drop the databases that are kept for other tests."""
         while self._free:
             await self.drop(self._free.pop())
 
     async def drop_leftovers(self) -> None:
-        """Drop what earlier runs that were killed have left, unless somebody is connected to it."""
+        """Drop the databases that killed runs have left, unless they have connections."""
         rows = await self.fetch("", "SELECT datname FROM pg_database WHERE datname LIKE $1", "hms%")
         for (name,) in rows:
             made_at = name.removeprefix(_PREFIX).partition("_")[0]
@@ -169,7 +169,7 @@ class PostgresServer:
 
 
 def postgres_url() -> str:
-    """Return the address of the server; without one the test is skipped, or fails where it must be."""
+    """Return the address of the server; if there is none, skip the test, or fail if servers are required."""
     url = os.environ.get(URL_VARIABLE, "")
     if not url:
         reason = f"no PostgreSQL to test on: set {URL_VARIABLE}=postgresql://USER@HOST/postgres"
@@ -181,7 +181,7 @@ def postgres_url() -> str:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """The server of the whole run."""
+    """The server for the whole run."""
     server = PostgresServer(postgres_url())
     _now(server.drop_leftovers())
     yield server
@@ -190,7 +190,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session")
 def postgres_template(postgres_server: PostgresServer) -> Iterator[str]:
-    """A migrated database, made once, that the others are copies of."""
+    """A migrated database, created once as the template of the others."""
     name = _now(postgres_server.create())
     try:
         engine = PostgresEngine(postgres_server.address(name))
@@ -202,7 +202,7 @@ def postgres_template(postgres_server: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture
 def postgres_database(postgres_server: PostgresServer, postgres_template: str) -> Iterator[str]:
-    """The name of a migrated, empty database of the test's own."""
+    """The name of a migrated, empty database for one test."""
     name = _now(postgres_server.lend(postgres_template))
     yield name
     _now(postgres_server.take_back(name))
@@ -210,7 +210,7 @@ def postgres_database(postgres_server: PostgresServer, postgres_template: str) -
 
 @pytest.fixture
 def bare_database(postgres_server: PostgresServer) -> Iterator[str]:
-    """The name of a database of the test's own, without any table."""
+    """The name of a database without tables for one test."""
     name = _now(postgres_server.create())
     yield name
     _now(postgres_server.drop(name))

@@ -1,7 +1,7 @@
 """A proxy that breaks connections on request, message by message, in front of a real server.
 
-It runs on a thread of its own, so that it works while the test's event loop does not.
-What it is told holds when the call returns.
+It runs on its own thread, so that it works while the test's event loop is blocked.
+A change is in force when the call returns.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PORTS: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class Fault(Enum):
-    """What happens to the request that a rule is waiting for."""
+    """What happens to the request that a rule waits for."""
 
     CUT_BEFORE = "the connection ends before the server has seen the request"
     CUT_AFTER_REPLY = "the server has answered, the connection ends before the client reads it"
@@ -35,7 +35,7 @@ class Fault(Enum):
 
 
 class Traffic(NamedTuple):
-    """What has gone through so far. A round trip is a read from a client that completed requests."""
+    """The traffic so far. A round trip is a read from a client that completed requests."""
 
     connections: int = 0
     requests: int = 0
@@ -58,14 +58,14 @@ class Rule:
         self._matching = matching
 
     def met_by(self, message: Message) -> bool:
-        """Count the request; True where it is the one."""
+        """Count the request; return True if it is the one."""
         if self._matching in message.content:
             self._left -= 1
         return self._left == 0
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on and that no outgoing connection gets.
+    """Return a free port outside of the range for outgoing connections.
 
     A client that dials a closed port of the ephemeral range again and again
     may end up connected to itself.
@@ -82,7 +82,7 @@ def free_port() -> int:
 
 
 class Proxy:
-    """Listens on a port of its own. Use it as `with`, or call `start` and `stop`."""
+    """Listens on its own port. Use it with `with`, or call `start` and `stop`."""
 
     def __init__(self, port: int, *, host: str = LOOPBACK, dialect: Dialect = RESP) -> None:
         self.target = (host, port)
@@ -99,13 +99,13 @@ class Proxy:
         self.flowing = asyncio.Event()
 
     def start(self) -> Self:
-        """Listen, and let everything through."""
+        """Listen, and pass everything through."""
         self._thread.start()
         self.pass_through()
         return self
 
     def stop(self) -> None:
-        """Cut every connection and end the thread."""
+        """Close every connection, and end the thread."""
         self._do(self._end)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -123,19 +123,19 @@ class Proxy:
         self.stop()
 
     def pass_through(self) -> None:
-        """Let everything through again; what was frozen goes on, who was refused may come."""
+        """Pass everything through again; frozen connections continue, new ones are accepted."""
         self._do(self._pass_through)
 
     def cut_before(self, nth: int = 1, matching: bytes = b"") -> None:
-        """Cut at the n-th matching request from now on, which the server never sees."""
+        """Close the connection at the n-th matching request from now on, before the server receives it."""
         self._arm(Rule(Fault.CUT_BEFORE, nth, matching))
 
     def cut_after_reply(self, nth: int = 1, matching: bytes = b"") -> None:
-        """Cut when the server has answered the n-th matching request: executed, never told."""
+        """Close the connection after the server has answered the n-th matching request: executed, but unanswered."""
         self._arm(Rule(Fault.CUT_AFTER_REPLY, nth, matching))
 
     def cut_inside_reply(self, nth: int = 1, matching: bytes = b"") -> None:
-        """Cut in the middle of the answer to the n-th matching request."""
+        """Close the connection in the middle of the answer to the n-th matching request."""
         self._arm(Rule(Fault.CUT_INSIDE_REPLY, nth, matching))
 
     def reset_all(self) -> None:
@@ -143,19 +143,19 @@ class Proxy:
         self._do(self._reset_all)
 
     def black_hole(self) -> None:
-        """Freeze every connection; new ones are taken and never answered."""
+        """Freeze every connection; new ones are accepted and never answered."""
         self._do(self._black_hole)
 
     def refuse(self) -> None:
-        """Cut every connection and take no new ones."""
+        """Close every connection, and refuse new ones."""
         self._do(self._refuse)
 
     def delay(self, milliseconds: float) -> None:
-        """Hold back what each client sends by this long; 0 ends it."""
+        """Delay what each client sends by this long; 0 ends the delay."""
         self.delay_seconds = milliseconds / 1000
 
     def trickle(self, on: bool = True) -> None:
-        """Hand answers on a byte at a time."""
+        """Pass answers on one byte at a time."""
         self.trickles = on
 
     @property
@@ -164,7 +164,7 @@ class Proxy:
         return self.rule is not None
 
     def count(self, **more: int) -> None:
-        """Add to what has gone through."""
+        """Add to the traffic."""
         now = self.traffic._asdict()
         self.traffic = self.traffic._replace(**{name: now[name] + more[name] for name in more})
 
@@ -221,7 +221,7 @@ class Proxy:
 
 
 class _Link:
-    """A client's connection and its twin to the server."""
+    """A client's connection, and the matching connection to the server."""
 
     def __init__(
         self, proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -266,7 +266,7 @@ class _Link:
                 writer.transport.abort()
 
     def reset(self) -> None:
-        """Close both connections; the client is told by a reset."""
+        """Close both connections, the client's with a reset."""
         raw = self._client_writer.get_extra_info("socket")
         if raw is not None and raw.fileno() >= 0:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -310,7 +310,7 @@ class _Link:
             for message in framer.feed(data):
                 self._answered += message.ends_turn
                 if not self._cut_at or self._turn_of(message) < self._cut_at:
-                    await self._give(message.content)
+                    await self._pass_on(message.content)
                     continue
                 self._kept_back += message.content
                 if message.ends_turn:
@@ -322,10 +322,10 @@ class _Link:
 
     async def _break_off(self) -> None:
         if self._fault is Fault.CUT_INSIDE_REPLY:
-            await self._give(self._kept_back[: len(self._kept_back) // 2])
+            await self._pass_on(self._kept_back[: len(self._kept_back) // 2])
         self._proxy.count(cuts=1)
 
-    async def _give(self, content: bytes) -> None:
+    async def _pass_on(self, content: bytes) -> None:
         self._proxy.count(bytes_down=len(content))
         step = 1 if self._proxy.trickles else len(content)
         for at in range(0, len(content), max(1, step)):

@@ -1,4 +1,4 @@
-"""A real redis-server of the tests' own, in a folder of its own, that dies with them."""
+"""A real redis-server for tests, in its own folder, that ends with them."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ CHECK_SECONDS: Final = 0.005
 
 
 class RedisOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How a server is set up. `maxmemory` as Redis writes it (`8mb`), empty is no limit.
+    """The options of a server. `maxmemory` is as Redis writes it (`8mb`), empty for no limit.
 
-    `longest` is that of one argument, a pushed item among them.
-    `unixsocket` is the path of a socket beside the port, empty for none.
+    `longest` is the maximum length of one argument, also of a pushed item.
+    `unixsocket` is the path of an additional socket, empty for none.
     """
 
     appendonly: Literal["no", "everysec", "always"] = "no"
@@ -40,26 +40,26 @@ class RedisOptions(msgspec.Struct, frozen=True, kw_only=True):
     cluster: bool = False
     unixsocket: str = ""
 
-    def words(self) -> list[str]:
+    def arguments(self) -> list[str]:
         """Return the command line."""
-        words = ["--save", "", "--appendonly", "no" if self.appendonly == "no" else "yes"]
+        arguments = ["--save", "", "--appendonly", "no" if self.appendonly == "no" else "yes"]
         if self.appendonly != "no":
-            words += ["--appendfsync", self.appendonly]
+            arguments += ["--appendfsync", self.appendonly]
         if self.maxmemory:
-            words += ["--maxmemory", self.maxmemory]
+            arguments += ["--maxmemory", self.maxmemory]
         if self.password:
-            words += ["--requirepass", self.password]
+            arguments += ["--requirepass", self.password]
         if self.longest:
-            words += ["--proto-max-bulk-len", self.longest]
+            arguments += ["--proto-max-bulk-len", self.longest]
         if self.cluster:
-            words += ["--cluster-enabled", "yes", "--cluster-port", str(free_port())]
+            arguments += ["--cluster-enabled", "yes", "--cluster-port", str(free_port())]
         if self.unixsocket:
-            words += ["--unixsocket", self.unixsocket]
-        return [*words, "--maxmemory-policy", "noeviction"]
+            arguments += ["--unixsocket", self.unixsocket]
+        return [*arguments, "--maxmemory-policy", "noeviction"]
 
 
 class RedisServer:
-    """One server. It keeps port and folder when it is started again after its end."""
+    """One server. It keeps its port and folder when it is restarted."""
 
     def __init__(self, folder: Path, options: RedisOptions | None = None) -> None:
         self.folder = folder
@@ -70,13 +70,13 @@ class RedisServer:
 
     @property
     def pid(self) -> int:
-        """The process that runs now."""
+        """The running process."""
         assert self._process is not None, "redis-server is not started"
         return self._process.pid
 
     @property
     def log(self) -> Path:
-        """What the server has said, over all its starts."""
+        """The log of the server, over all its starts."""
         return self.folder / "redis.log"
 
     def url(self, database: int = 0, *, port: int | None = None) -> str:
@@ -85,12 +85,12 @@ class RedisServer:
         return f"redis://{secret}{LOOPBACK}:{port or self.port}/{database}"
 
     def start(self) -> None:
-        """Start it, for the first time or again; it has loaded its data when this returns."""
+        """Start or restart the server, and wait until it has loaded its data."""
         binary = redis_binary()
         command = [binary, "--bind", LOOPBACK, "--port", str(self.port), "--dir", str(self.folder)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*_dying_with_parent(), *command, *self.options.words()],
+                [*_dying_with_parent(), *command, *self.options.arguments()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -100,24 +100,24 @@ class RedisServer:
         self._wait_until_ready(self._process)
 
     def kill(self) -> None:
-        """End it as a power cut would (SIGKILL)."""
+        """Kill the server as a power cut would (SIGKILL)."""
         self._end(signal.SIGKILL)
 
     def terminate(self) -> None:
-        """End it as an administrator would (SIGTERM): what it keeps on disk is complete."""
+        """Stop the server as an administrator would (SIGTERM): its data on disk is complete."""
         self._end(signal.SIGTERM)
 
     def restart(self) -> None:
-        """Kill it, and start it again on the same port and folder."""
+        """Kill the server, and restart it on the same port and folder."""
         self.kill()
         self.start()
 
     def freeze(self) -> None:
-        """Stop the process without closing anything; `thaw` lets it go on."""
+        """Suspend the process without closing connections; `thaw` resumes it."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen server go on."""
+        """Resume a frozen server."""
         os.kill(self.pid, signal.SIGCONT)
 
     def flush(self) -> None:
@@ -125,17 +125,17 @@ class RedisServer:
         self.cli("FLUSHALL", "SYNC")
         self.cli("SCRIPT", "FLUSH", "SYNC")
 
-    def cli(self, *words: str | bytes | float, database: int = 0) -> Any:
-        """Run one command; gives bytes, numbers, lists, and dictionaries where redis-py makes them."""
+    def cli(self, *command: str | bytes | float, database: int = 0) -> Any:
+        """Run one command; return bytes, numbers, lists, or dictionaries as redis-py does."""
         if self._client is None or database:
             client = redis.Redis.from_url(
                 self.url(database), socket_timeout=PATIENCE_SECONDS, retry=Retry(NoBackoff(), 0)
             )
             if database:
                 with client:
-                    return client.execute_command(*words)  # type: ignore[no-untyped-call]
+                    return client.execute_command(*command)  # type: ignore[no-untyped-call]
             self._client = client
-        return self._client.execute_command(*words)  # type: ignore[no-untyped-call]
+        return self._client.execute_command(*command)  # type: ignore[no-untyped-call]
 
     def info(self, section: str = "everything") -> dict[str, Any]:
         """Return one section of INFO, or all of them."""
@@ -143,7 +143,7 @@ class RedisServer:
         return found
 
     def commands(self) -> dict[str, int]:
-        """Count the calls of each command since the start, those inside scripts included."""
+        """Return the number of calls of each command since the start, including those in scripts."""
         stats = self.info("commandstats")
         return {name.removeprefix("cmdstat_"): int(each["calls"]) for name, each in stats.items()}
 
@@ -152,16 +152,16 @@ class RedisServer:
         return sorted(name.decode() for name in self.cli("KEYS", pattern, database=database))
 
     def lasting_keys(self, database: int = 0) -> list[str]:
-        """Return the keys that no lifetime ends."""
+        """Return the keys without a time to live."""
         names = self.keys(database=database)
         return [name for name in names if self.cli("PTTL", name, database=database) == -1]
 
     def connections(self) -> int:
-        """Count the clients, without this one."""
+        """Return the number of clients, without this one."""
         return int(self.info("clients")["connected_clients"]) - 1
 
     def close(self) -> None:
-        """End the server and forget it."""
+        """Stop the server for good."""
         self.kill()
         atexit.unregister(self.kill)
 
@@ -191,11 +191,11 @@ class RedisServer:
 
 
 RedisMaker: TypeAlias = Callable[..., RedisServer]
-"""Makes and starts a server of the test's own, of the options given by name."""
+"""Starts a server for one test, with options by name."""
 
 
 def redis_binary() -> str:
-    """Find the server; the test is skipped where there is none, and fails where there must be."""
+    """Find the redis-server program; if there is none, skip the test, or fail if servers are required."""
     found = shutil.which("redis-server")
     if found is None:
         reason = "redis-server is not on the PATH (apt-get install redis-server)"
@@ -207,7 +207,7 @@ def redis_binary() -> str:
 
 @pytest.fixture(scope="session")
 def session_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """One server for the whole run; a test takes `redis_server`, which is it, emptied."""
+    """One server for the whole run; tests use `redis_server`, which is the same, emptied."""
     redis_binary()
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     server.start()
@@ -217,14 +217,14 @@ def session_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSer
 
 @pytest.fixture
 def redis_server(session_redis: RedisServer) -> RedisServer:
-    """The shared server, without a key or a script."""
+    """The shared server, without keys and scripts."""
     session_redis.flush()
     return session_redis
 
 
 @pytest.fixture
 def make_redis(tmp_path: Path) -> Iterator[RedisMaker]:
-    """Makes servers that the test may kill, fill up or restart."""
+    """Return a function that starts servers which the test may kill, fill or restart."""
     redis_binary()
     made: list[RedisServer] = []
 

@@ -1,4 +1,4 @@
-"""Real processes of hms-svc: one that serves, and one that produces."""
+"""Real processes of hms-svc: a service, and a producer."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _FENCED: Final = re.compile(r"job (\S+): (?:not settled, because|the lease is lo
 
 
 class Served:
-    """One `hms-svc serve` with all its processes, which share a session of their own."""
+    """One `hms-svc serve` with all its processes, in their own session."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self.process = process
         self.log = log
 
     def members(self) -> list[int]:
-        """Return the pids of the supervisor (first) and its children that live."""
+        """Return the pids of the supervisor (first) and its running children."""
         found = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
         pids = [int(entry.name) for entry in found if self._is_member(entry)]
         return sorted(pids, key=lambda pid: (pid != self.process.pid, pid))
@@ -61,13 +61,13 @@ class Served:
         return {(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks}
 
     def fenced(self) -> set[str]:
-        """Return the jobs that the workers were told they had lost."""
+        """Return the jobs whose loss the workers logged."""
         return set(_FENCED.findall(self.log.read_text()))
 
     def wait_until(
         self, what: str, holds: Callable[[], object], seconds: float = PATIENCE_SECONDS
     ) -> None:
-        """Wait for what this service is to do, as long as it runs."""
+        """Wait for a condition while this service runs."""
         held = False
 
         def is_over() -> bool:
@@ -80,7 +80,7 @@ class Served:
         assert held or holds(), f"{what}: {ended}:\n{self.log.read_text()}"
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal to the supervisor, which has it, or has ended, when this returns."""
+        """Send a signal to the supervisor, and wait until it was received or the supervisor has ended."""
         self.process.send_signal(number)
         wait_until(
             "the signal is taken",
@@ -96,7 +96,7 @@ class Served:
         return any(mask >> (number - 1) & 1 for mask in masks)
 
     def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
-        """Wait for the supervisor's end; gives its exit code."""
+        """Wait until the supervisor has ended, and return its exit code."""
         return self.process.wait(seconds)
 
     def _is_member(self, entry: Path) -> bool:
@@ -108,39 +108,39 @@ class Served:
 
 
 class Producer:
-    """A process of its own that enqueues, and journals an id after its acknowledgement."""
+    """A separate process that enqueues jobs, and writes each id to a journal once it is acknowledged."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
         self._asked = 0
 
     def ask(self, jobs: int) -> None:
-        """Let it enqueue so many more, and go on without waiting."""
+        """Request this many more jobs, without waiting for them."""
         assert self.process.stdin is not None
         self._asked += 1
         self.process.stdin.write(f"{jobs}\n")
         self.process.stdin.flush()
 
     def answer(self) -> int:
-        """Wait until everything asked for has been answered; gives how often the answer was no."""
+        """Wait until all requested jobs were answered, and return how many were refused."""
         assert self.process.stdout is not None
         refused = 0
         while self._asked:
-            said = self.process.stdout.readline()
-            assert said, "the producer ended before its time"
-            refused += said == "refused\n"
+            line = self.process.stdout.readline()
+            assert line, "the producer ended before its time"
+            refused += line == "refused\n"
             self._asked -= 1
         return refused
 
     def close(self) -> None:
-        """Let it end once all it was asked for is accepted."""
+        """Let the process end once all requested jobs are accepted."""
         assert self.process.stdin is not None
         assert not self.answer(), "what this producer handed in was refused"
         self.process.stdin.close()
         assert self.process.wait(PATIENCE_SECONDS) == 0
 
     def abandon(self) -> None:
-        """End the process, whatever it is at, and close both pipes."""
+        """Kill the process, and close both pipes."""
         self.process.kill()
         with self.process:
             pass

@@ -1,4 +1,4 @@
-"""A certificate authority of the tests' own, and certificates of it for this machine."""
+"""A certificate authority for tests, and its certificates for this machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SIGNS_CERTIFICATES = x509.KeyUsage(
 
 
 class Authority:
-    """Its certificate is the file `path`; certificates and keys stand beside it, as PEM."""
+    """A certificate authority. Its certificate is the file `path`; the others are in the same folder, as PEM."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -37,7 +37,7 @@ class Authority:
         self.path = self._write("ca.crt", made)
 
     def issue(self, name: str) -> tuple[Path, Path]:
-        """Make a certificate for `localhost` and 127.0.0.1; gives the files of it and its key."""
+        """Make a certificate for `localhost` and 127.0.0.1; return the files of the certificate and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(LOOPBACK))]

@@ -1,4 +1,4 @@
-"""Waiting until something holds: the one way for tests, on an event loop and without one."""
+"""Wait until a condition holds, with and without an event loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CHECK_SECONDS: Final = 0.005
 
 
 async def until(what: str, holds: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
-    """Let the loop run until a condition, plain or awaitable, holds; AssertionError names what never did."""
+    """Wait until a condition, plain or awaitable, holds; raise AssertionError with its name if it never does."""
     try:
         async with asyncio.timeout(seconds):
             while True:
@@ -28,7 +28,7 @@ async def until(what: str, holds: Callable[[], object], seconds: float = PATIENC
 
 
 def wait_until(what: str, holds: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
-    """Block until a condition holds; AssertionError names what never did."""
+    """Block until a condition holds; raise AssertionError with its name if it never does."""
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, f"{what}: not within {seconds:g} s"

@@ -1,4 +1,4 @@
-"""A worker in this process, over a real queue file and a real database."""
+"""A worker in this process, on a real queue file and a real database."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PLACE = {"user_id": "usr-1", "lat": 38.8977, "lon": -77.0365}
 
 
 class WorkerHarness:
-    """The engines of one worker, and short words for what most tests do with them."""
+    """The engines of one worker, and helpers for what most tests do with them."""
 
     def __init__(self, engines: Engines, settings: Settings) -> None:
         self.engines = engines
@@ -44,7 +44,7 @@ class WorkerHarness:
     def start(
         self, *, send_report: Callable[[bytes], bool] | None = None, **options: Any
     ) -> Worker:
-        """Start a worker: four slots, unless the options say otherwise."""
+        """Start a worker, by default with four slots."""
         given = {"slots": 4, "grace_seconds": 5.0, **options}
         asked = WorkerOptions(worker_id=make_worker_id(), **given)
         worker = Worker(self.engines, asked, send_report=send_report)
@@ -52,7 +52,7 @@ class WorkerHarness:
         return worker
 
     async def ended(self, worker: Worker) -> None:
-        """Wait until a worker has left."""
+        """Wait until a worker has stopped."""
         [task] = [task for one, task in self.workers if one is worker]
         async with asyncio.timeout(PATIENCE_SECONDS):
             await task
@@ -75,7 +75,7 @@ class WorkerHarness:
         return found
 
     async def reaches(self, job_id: str, *states: State) -> JobDetail:
-        """Wait until a job stands in one of the states (any terminal one, where none is named)."""
+        """Wait until a job is in one of the states, by default in any terminal one."""
         wanted = states or tuple(TERMINAL)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
@@ -86,7 +86,7 @@ class WorkerHarness:
         return detail
 
     async def run(self, data: Any = None, **fields: Any) -> JobDetail:
-        """Enqueue one job, and give it in its end state."""
+        """Enqueue one job, and return it in its end state."""
         return await self.reaches(await self.enqueue(data, **fields))
 
     async def act(self, act: Act, *job_ids: str) -> None:
@@ -94,7 +94,7 @@ class WorkerHarness:
         assert all(outcome.done for outcome in done), done
 
     async def try_act(self, act: Act, *job_ids: str) -> list[ActOutcome]:
-        """Act as an operator who has looked the jobs up."""
+        """Act on jobs as an operator who has read them."""
         details = [detail for detail in await self.details(job_ids) if detail is not None]
         claims = {detail.view.id: claim_of(detail.view) for detail in details}
         seen = await look_up(act, claims, self.details, self.engines.database)
@@ -102,7 +102,7 @@ class WorkerHarness:
         return await self.engines.control.act(request)
 
     async def details(self, job_ids: Sequence[str]) -> list[JobDetail]:
-        """Return all that the broker knows of those ids that it knows."""
+        """Return the details of the ids that exist."""
         found = await self.engines.inspection.details(job_ids)
         return [detail for detail in found if detail is not None]
 
@@ -126,7 +126,7 @@ HarnessMaker: TypeAlias = "Callable[[Registry], AbstractAsyncContextManager[Work
 
 @pytest.fixture(params=["sqlite", "redis"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """The embedded broker, and Redis: workers behave alike."""
+    """The embedded broker, and Redis: workers behave the same on both."""
     given = {"data_dir": str(tmp_path)}
     if request.param == "redis":
         server: RedisServer = request.getfixturevalue("redis_server")
@@ -136,7 +136,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def open_harness(settings: Settings) -> HarnessMaker:
-    """Opens the engines for a registry; workers that still run when it closes are stopped."""
+    """Return a function that opens the engines for a registry; running workers are stopped when it closes."""
 
     @asynccontextmanager
     async def open_harness(registry: Registry) -> AsyncIterator[WorkerHarness]:
@@ -152,7 +152,7 @@ def open_harness(settings: Settings) -> HarnessMaker:
 
 
 def registry_of(handler: Handler, **declared: Any) -> Registry:
-    """Declare one handler for the type that most tests use."""
+    """Return a registry with one handler for the type that most tests use."""
     registry = Registry()
     registry.job(TYPE, **declared)(handler)
     return registry

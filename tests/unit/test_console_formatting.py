@@ -74,7 +74,7 @@ def test_an_attempt_has_at_most_five_characters(number: int, most: int | None) -
     st.floats(0, 10**9), st.integers(0, 10**12),
 )  # fmt: skip
 def test_no_number_of_a_queue_is_cut(counts: QueueCounts, rate: float, drain: int) -> None:
-    trend = QueueTrend(come=rate, gone=rate, failed_share=1.0, drain_ms=drain)
+    trend = QueueTrend(arrivals=rate, departures=rate, failed_share=1.0, drain_ms=drain)
     view = msgspec.structs.replace(QUEUE, counts=counts, oldest_queued_at=0)
     [row] = queue_rows([view], {view.type: trend}, 10**12)
     for column, shown in zip(columns.QUEUES[1:12], row.cells[1:12], strict=True):
@@ -91,9 +91,9 @@ def test_cancelled_jobs_do_not_count_as_throughput() -> None:
     trends = Trends()
     trends.take(1_000, [queue(ready=40)])
     cancelled = trends.take(2_000, [queue(cancelled=40)])["pothole.report"]
-    assert (cancelled.gone, cancelled.drain_ms, sum(cancelled.ended)) == (0.0, None, 0)
+    assert (cancelled.departures, cancelled.drain_ms, sum(cancelled.ended)) == (0.0, None, 0)
     undone = trends.take(3_000, [queue(ready=40)])["pothole.report"]
-    assert (undone.gone, undone.drain_ms) == (0.0, None)
+    assert (undone.departures, undone.drain_ms) == (0.0, None)
 
 
 @given(st.lists(st.floats(0, 1e9), max_size=40), st.integers(1, 30))
@@ -122,9 +122,9 @@ def test_a_duration_has_units_by_its_size(milliseconds: int | None, written: str
 def test_rates_come_from_two_snapshots_and_the_drain_from_both_rates() -> None:
     trends = Trends()
     first = trends.take(0, [queue(ready=100, accepted=10, completed=0)])
-    assert first["pothole.report"].come is None
+    assert first["pothole.report"].arrivals is None
     second = trends.take(2_000, [queue(ready=90, accepted=14, completed=14)])["pothole.report"]
-    assert (second.come, second.gone) == (2.0, 7.0)
+    assert (second.arrivals, second.departures) == (2.0, 7.0)
     assert second.drain_ms == 18_000
     assert len(second.ended) == BARS
     assert second.ended[-1] == 14
@@ -141,14 +141,14 @@ def test_deleted_counters_start_again_without_a_negative_rate() -> None:
     trends = Trends()
     trends.take(0, [queue(accepted=50, completed=50)])
     found = trends.take(1_000, [queue(accepted=1, completed=1)])["pothole.report"]
-    assert (found.come, found.ended[-1]) == (None, 0)
+    assert (found.arrivals, found.ended[-1]) == (None, 0)
 
 
 def test_a_removed_queue_is_forgotten() -> None:
     trends = Trends()
     trends.take(0, [queue(accepted=5)])
     assert trends.take(1_000, []) == {}
-    assert trends.take(2_000, [queue(accepted=9)])["pothole.report"].come is None
+    assert trends.take(2_000, [queue(accepted=9)])["pothole.report"].arrivals is None
 
 
 def test_a_group_that_empties_at_each_attempt_keeps_its_row_for_some_seconds() -> None:

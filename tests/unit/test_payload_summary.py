@@ -1,4 +1,4 @@
-"""Payloads in one line, and what differs between those of jobs that failed alike."""
+"""Payloads in one line, and what differs between those of jobs with the same cause."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OTHER = msgspec.structs.replace(JOB, id="j2", data=b'{"user": "u2", "lamp": "L-1
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "text"),
     [
         (b'{"lamp": "L-1", "n": 2, "deep": [1]}', "lamp: L-1, n: 2, deep: [1]"),
         (b"[1, 2]", "[1, 2]"),
@@ -30,8 +30,8 @@ OTHER = msgspec.structs.replace(JOB, id="j2", data=b'{"user": "u2", "lamp": "L-1
         (b'{"a": "' + b"x" * 5000 + b'"}', '{"a": "' + "x" * 293),
     ],
 )
-def test_a_payload_is_one_line(data: bytes, words: str) -> None:
-    assert payload_summary(data) == words
+def test_a_payload_is_one_line(data: bytes, text: str) -> None:
+    assert payload_summary(data) == text
 
 
 def test_entries_that_all_jobs_share_are_left_out() -> None:
@@ -50,26 +50,30 @@ def test_a_cause_is_common_if_the_filter_names_one_or_all_jobs_have_it() -> None
 
 
 def test_a_row_shows_the_differences_instead_of_the_cause_of_the_list() -> None:
-    told = [[part.text for part in row.cells[5:7]] for row in job_rows([JOB, OTHER], 0, cause="c1")]
-    assert told == [["user: u1", ""], ["user: u2", ""]]
+    found = [
+        [part.text for part in row.cells[5:7]] for row in job_rows([JOB, OTHER], 0, cause="c1")
+    ]
+    assert found == [["user: u1", ""], ["user: u2", ""]]
     [row] = job_rows([JOB], 0)
     assert row.cells[5].text == "error: TypeError: no lamp"
     assert row.cells[6].text == "user: u1, lamp: L-1, began: 5"
 
 
 def test_a_snoozed_job_shows_why_it_waits_and_a_queued_one_its_payload() -> None:
-    words = "crew.example has not answered 5 times in a row; requests to it are paused"
+    text = "crew.example has not answered 5 times in a row; requests to it are paused"
     snoozed = msgspec.structs.replace(
-        JOB, state=State.SCHEDULED, detail=words, due_at=19_000, cause="", reason=""
+        JOB, state=State.SCHEDULED, detail=text, due_at=19_000, cause="", reason=""
     )
-    assert job_rows([snoozed], 0)[0].cells[5].text == f"due in 19s; {words}"
+    assert job_rows([snoozed], 0)[0].cells[5].text == f"due in 19s; {text}"
     queued = msgspec.structs.replace(JOB, state=State.QUEUED, detail="", cause="", reason="")
     assert job_rows([queued], 0)[0].cells[5].text.startswith("user: u1")
 
 
 def test_the_hints_of_a_held_job_start_with_the_decisions() -> None:
-    told = hints(Target(kind="job", ids=("j1",)), {State.HELD}, is_paused=False, first=(), panels=1)
-    assert [line[1].text.strip() for line in told[:2]] == ["approve", "deny"]
+    found = hints(
+        Target(kind="job", ids=("j1",)), {State.HELD}, is_paused=False, first=(), panels=1
+    )
+    assert [line[1].text.strip() for line in found[:2]] == ["approve", "deny"]
 
 
 def attempt(number: int, fence: int) -> AttemptView:
@@ -83,7 +87,7 @@ def moved(fence: int, target: State, cause: Cause) -> Move:
 
 
 @pytest.mark.parametrize(
-    ("used", "attempts", "history", "told"),
+    ("used", "attempts", "history", "reasons"),
     [
         (1, [attempt(1, 1)], [moved(1, State.RETRYING, Cause.FAILED)], [""]),
         (0, [attempt(1, 1)], [moved(1, State.SCHEDULED, Cause.SNOOZED)], ["not counted: snoozed"]),
@@ -100,10 +104,10 @@ def moved(fence: int, target: State, cause: Cause) -> Move:
     ],
 )  # fmt: skip
 def test_an_uncounted_attempt_shows_why(
-    used: int, attempts: list[AttemptView], history: list[Move], told: list[str]
+    used: int, attempts: list[AttemptView], history: list[Move], reasons: list[str]
 ) -> None:
     detail = JobDetail(
         view=msgspec.structs.replace(JOB, attempt=used), result=None, attempts=tuple(attempts),
         history=tuple(history), progress=(), envelope=b"",
     )  # fmt: skip
-    assert [uncounted_reason(detail, each) for each in attempts] == told
+    assert [uncounted_reason(detail, each) for each in attempts] == reasons

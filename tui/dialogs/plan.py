@@ -25,16 +25,16 @@ from hms_svc.tui.widgets.text_input import TextLine
 MANY: Final = 20
 
 
-class Typed(msgspec.Struct, frozen=True):
+class Confirmation(msgspec.Struct, frozen=True):
     """A text that has to be typed to confirm; `label` is shown before the input."""
 
     label: str
     text: str
 
 
-def typed_number(number: int) -> Typed | None:
+def typed_number(number: int) -> Confirmation | None:
     """Require the number to be typed if it is above twenty: for actions that destroy many jobs."""
-    return Typed(f"type {number}", str(number)) if number > MANY else None
+    return Confirmation(f"type {number}", str(number)) if number > MANY else None
 
 
 class ConfirmDialog(Dialog[str]):
@@ -57,7 +57,7 @@ class ConfirmDialog(Dialog[str]):
         lines: Sequence[Line],
         *,
         verb: str,
-        typed: Typed | None = None,
+        typed: Confirmation | None = None,
         command: str = "",
         takes_note: bool = True,
     ) -> None:
@@ -140,7 +140,7 @@ class UndoDialog(ConfirmDialog):
 
     def __init__(self, plan: UndoPlan, now: int, command: str) -> None:
         actor = plan.act.actor
-        typed = None if plan.is_own else Typed("type that name", actor or "somebody")
+        typed = None if plan.is_own else Confirmation("type that name", actor or "somebody")
         super().__init__(
             f"Undo: {plural(plan.back, 'job')} can be brought back",
             undo_lines(plan, now, command),

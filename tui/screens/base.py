@@ -90,10 +90,10 @@ class ConsoleScreen(Screen[None]):
     def toggle_mark(self) -> None:
         """Mark or unmark the item at the cursor, on screens with marks."""
 
-    def choose_all(self) -> None:
+    def select_all(self) -> None:
         """Select all items that match, on screens with marks."""
 
-    def acted(self) -> None:
+    def forget_selection(self) -> None:
         """Clear the selection after an action."""
 
     def event_of_no_job(self) -> Event | None:

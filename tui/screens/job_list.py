@@ -198,7 +198,7 @@ class JobList(PreviewedScreen):
             self.grid.action_move(1)
             self.draw(self.console.store.snapshot)
 
-    def choose_all(self) -> None:
+    def select_all(self) -> None:
         """Select all matching jobs, or clear that selection."""
         self._all_that_match = not self._all_that_match
         self._marked = frozenset()
@@ -207,7 +207,7 @@ class JobList(PreviewedScreen):
         )
         self.draw(self.console.store.snapshot)
 
-    def acted(self) -> None:
+    def forget_selection(self) -> None:
         """Clear the selection after an action."""
         self._forget_marks()
         self.draw(self.console.store.snapshot)
@@ -219,7 +219,7 @@ class JobList(PreviewedScreen):
     def action_escape(self) -> None:
         """Clear the marks, else return to the first page, else clear the filter, else go back."""
         if self._marked or self._all_that_match:
-            self.acted()
+            self.forget_selection()
         elif len(self._cursors) > 1:
             self._cursors = [None]
             self.ask()

@@ -179,7 +179,7 @@ class PreviewedScreen(ConsoleScreen):
             return
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                read = await wanted.take(self.console.store.operations())
+                read = await wanted.read(self.console.store.operations())
         except HmsError as error:
             read = plain(str(error))
         except TimeoutError:

@@ -52,7 +52,7 @@ _NO_JOB: Final = "+"
 """The prefix of the names of rows for slots without a job: no job id begins with it."""
 
 
-class Left(msgspec.Struct, frozen=True):
+class GoneWorker(msgspec.Struct, frozen=True):
     """A worker that became silent or unregistered, with the jobs that it had when it was live."""
 
     worker: WorkerView
@@ -73,7 +73,7 @@ class Workers(ConsoleScreen):
     def __init__(self) -> None:
         super().__init__()
         self._known: dict[str, WorkerView] = {}
-        self._left: dict[str, Left] = {}
+        self._gone: dict[str, GoneWorker] = {}
         self._running_jobs = RunningJobs()
 
     def body(self) -> Iterable[Widget]:
@@ -85,7 +85,7 @@ class Workers(ConsoleScreen):
 
     def data_query(self) -> RunningJobsQuery:
         """Query the running jobs, and the last jobs of workers that are gone."""
-        ids = [job_id for left in self._left.values() for job_id in left.worker.jobs]
+        ids = [job_id for gone in self._gone.values() for job_id in gone.worker.jobs]
         return RunningJobsQuery(tuple(ids[:MAX_REMEMBERED]))
 
     def show(self, snapshot: Snapshot) -> None:
@@ -109,8 +109,8 @@ class Workers(ConsoleScreen):
             )
         in_register = {worker.id for worker in (*snapshot.workers, *snapshot.silent_workers)}
         rows += [
-            left_row(left, running, snapshot.at)
-            for worker_id, left in self._left.items()
+            gone_row(gone, running, snapshot.at)
+            for worker_id, gone in self._gone.items()
             if worker_id not in in_register
         ]
         self.query_one("#workers", Grid).show(rows)
@@ -118,19 +118,19 @@ class Workers(ConsoleScreen):
             self.console.store.want(self.data_query(), **self.wants())
 
     def _jobs_before(self, worker: WorkerView) -> tuple[str, ...]:
-        left = self._left.get(worker.id)
-        return left.worker.jobs if left is not None else worker.jobs
+        gone = self._gone.get(worker.id)
+        return gone.worker.jobs if gone is not None else worker.jobs
 
     def _remember(self, snapshot: Snapshot) -> None:
         """Remember workers that vanished or became silent with running jobs."""
         alive = {worker.id: worker for worker in snapshot.workers}
         for worker_id, worker in self._known.items():
             if worker_id not in alive and worker.jobs:
-                self._left[worker_id] = Left(worker, snapshot.at)
+                self._gone[worker_id] = GoneWorker(worker, snapshot.at)
         self._known = alive
-        for worker_id, left in list(self._left.items()):
-            if worker_id in alive or snapshot.at - left.at > REMEMBERED_MS:
-                del self._left[worker_id]
+        for worker_id, gone in list(self._gone.items()):
+            if worker_id in alive or snapshot.at - gone.at > REMEMBERED_MS:
+                del self._gone[worker_id]
 
     def states(self) -> States:
         """Return the state of jobs in slots."""
@@ -308,9 +308,9 @@ def _compared_with_usual(took: int, usual: int | None) -> Cell:
     return cell(f"{f.bar(min(1.0, times), 5)} {times:.1f}×" if times < 100 else ">100×", role)
 
 
-def left_row(left: Left, running: RunningJobs, now: int) -> Row:
+def gone_row(gone: GoneWorker, running: RunningJobs, now: int) -> Row:
     """Return the row of a worker that is no longer registered."""
-    worker = left.worker
+    worker = gone.worker
     described = _rescue_text(worker.id, worker.jobs, running)
     return _head_row(
         worker,

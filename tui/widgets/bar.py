@@ -53,9 +53,9 @@ class Bar(Styled):
         width = self.size.width
         if y < len(self._whole):
             return self.strip_of(self._whole[y], width, self.rich_style)
-        room = width - _length(self._right) - 1
-        left = (*self._left, *_whole(self._hints, room - _length(self._left)))
-        parts = (*_cut(left, room), Cell(" "), *self._right)
+        available = width - _length(self._right) - 1
+        left = (*self._left, *_whole(self._hints, available - _length(self._left)))
+        parts = (*_cut(left, available), Cell(" "), *self._right)
         return self.strip_of(parts, width, self.rich_style)
 
 
@@ -63,25 +63,25 @@ def _length(cells: Iterable[Cell]) -> int:
     return sum(cell_len(part.text) for part in cells)
 
 
-def _whole(hints: Iterable[Line], room: int) -> list[Cell]:
+def _whole(hints: Iterable[Line], available: int) -> list[Cell]:
     """Return the hints up to the first that does not fit."""
     kept: list[Cell] = []
     for hint in hints:
-        room -= _length(hint)
-        if room < 0:
+        available -= _length(hint)
+        if available < 0:
             break
         kept += hint
     return kept
 
 
-def _cut(cells: Line, room: int) -> list[Cell]:
-    """Cut or pad cells to a total width of `room`."""
+def _cut(cells: Line, available: int) -> list[Cell]:
+    """Cut or pad cells to a total width of `available`."""
     kept: list[Cell] = []
     for part in cells:
         length = cell_len(part.text)
-        if length > room:
-            kept.append(Cell(fit(part.text, room), part.role))
+        if length > available:
+            kept.append(Cell(fit(part.text, available), part.role))
             return kept
         kept.append(part)
-        room -= length
-    return [*kept, Cell(" " * max(0, room))]
+        available -= length
+    return [*kept, Cell(" " * max(0, available))]

@@ -258,11 +258,11 @@ class Grid(Styled, can_focus=True):
         place = self.place
         if place is None:
             return
-        top, room = round(self.scroll_y), self.visible_rows
+        top, span = round(self.scroll_y), self.visible_rows
         if place < top:
             self.scroll_to(y=place, animate=False, immediate=True)
-        elif place >= top + room:
-            self.scroll_to(y=place - room + 1, animate=False, immediate=True)
+        elif place >= top + span:
+            self.scroll_to(y=place - span + 1, animate=False, immediate=True)
 
     def _move_to(self, place: int) -> None:
         if not self.rows:
@@ -314,11 +314,11 @@ class Grid(Styled, can_focus=True):
 
     def _click_head(self, x: int) -> None:
         at = 1
-        for index, room in self._fitted(self.size.width - 2):
-            if at <= x <= at + room:
+        for index, span in self._fitted(self.size.width - 2):
+            if at <= x <= at + span:
                 self.post_message(self.HeadClicked(self, self.columns[index].name))
                 return
-            at += room + 1
+            at += span + 1
 
     def on_resize(self) -> None:
         """Fit the rows to the new width."""
@@ -360,14 +360,14 @@ class Grid(Styled, can_focus=True):
         under = self.rich_style + self.get_component_rich_style("grid--head", partial=True)
         parts = [Cell("▌" if self.has_focus else " ", "accent")]
         sorted_by = self.sorted_by
-        for index, room in self._fitted(width - 2):
+        for index, span in self._fitted(width - 2):
             column = self.columns[index]
             title = (self._title() or column.title) if index == 0 else column.title
             role: Role = "head" if index == 0 else "dim"
             if index == sorted_by:
                 role, mark = "accent", "▾" if self.view.is_reversed else "▴"
                 title = f"{mark}{title or column.name}"
-            parts.append(Cell(fit(title, room, column.align) + " ", role))
+            parts.append(Cell(fit(title, span, column.align) + " ", role))
         return self.strip_of(parts, width, under)
 
     def _title(self) -> str:
@@ -390,11 +390,11 @@ class Grid(Styled, can_focus=True):
         segments = [Segment(front, under + self.role_style("accent"))]
         columns = row.columns or self.columns
         fitted = fit_columns(columns, width - 2) if row.columns else self._fitted(width - 2)
-        for index, room in fitted:
+        for index, span in fitted:
             part = row.cells[index] if index < len(row.cells) else Cell("")
             column = columns[index]
-            ends = fit_end(part.text, room) if column.keeps_end else ""
-            text = ends or fit(part.text, room, column.align)
+            ends = fit_end(part.text, span) if column.keeps_end else ""
+            text = ends or fit(part.text, span, column.align)
             style = self.style_on(under, part.role, at_cursor=at_cursor and self.has_focus)
             segments.append(Segment(text + " ", style))
         return Strip(segments).adjust_cell_length(width, under)
