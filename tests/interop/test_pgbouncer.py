@@ -31,7 +31,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.interop
 
-SENTENCE: Final = "gives each transaction another session (PgBouncer: pool_mode = transaction"
+SENTENCE: Final = "uses another session for each transaction (PgBouncer: pool_mode = transaction"
 
 
 @contextmanager
