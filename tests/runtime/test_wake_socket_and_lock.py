@@ -24,6 +24,7 @@ from hms_svc.sqlite import file as sqlite_file
 from hms_svc.sqlite.file import SQLiteFile
 from hms_svc.sqlite.lock import LockFile
 from hms_svc.sqlite.wake_socket import WakeSocket, wake_folder
+from tests.support.waiting import until
 
 
 @contextmanager
@@ -175,7 +176,8 @@ async def test_who_reads_while_the_file_closes_or_later_leaves_no_thread(tmp_pat
     with pytest.raises(BrokerUnavailable, match="closed"):
         await queue.fetch("SELECT 1")
     await asyncio.gather(first, *late, return_exceptions=True)
-    assert set(threading.enumerate()) == threads
+    # The thread of a connection ends a moment after its close has returned.
+    await until("no thread is left", lambda: set(threading.enumerate()) == threads)
     await queue.open()
     assert [tuple(row) for row in await queue.fetch("SELECT 1")] == [(1,)]
     await queue.close()
