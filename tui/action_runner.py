@@ -99,9 +99,7 @@ class ActionRunner:
     async def _held(self, operations: Operations, plan: Plan) -> list[Line]:
         """Return lines about the first of the held jobs: what each asks for."""
         jobs = await operations.reads.known_details(plan.job_ids[:SHOWN_HELD])
-        argument = (
-            operations.dry_run_result.rule_text if operations.dry_run_result is not None else None
-        )
+        argument = operations.dry_runs.rule_text if operations.dry_runs is not None else None
         rules = {job.hold[1]: argument(job.hold[1]) if argument else "" for job in jobs if job.hold}
         return held_lines(jobs, rules, operations.reads.now_ms())
 

@@ -99,8 +99,8 @@ class Drafts:
                 return
             text = _editable(encode(edited[0]))
             job = await operations.actions.draft_edit(job_id, edited[0])
-            dry_run_result = operations.dry_run_result
-            checks = () if dry_run_result is None else await dry_run_result.dry_run(job)
+            dry_runs = operations.dry_runs
+            checks = () if dry_runs is None else await dry_runs.dry_run(job)
             difference = diff_lines(_readable(detail.view.data), edited[0])
             note = await self._console.ask(CheckedDialog(checks, difference))
         answer = await operations.actions.enqueue_edit(job, note=note)

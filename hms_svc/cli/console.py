@@ -196,10 +196,10 @@ def _launch(
     from hms_svc.tui.launch import Launch
 
     def operations() -> AbstractAsyncContextManager[Operations]:
-        return session.operations(dry_run_help=True)
+        return session.operations(with_rules=True)
 
     def without_database() -> AbstractAsyncContextManager[Operations]:
-        return session.operations(database=False, dry_run_help=True)
+        return session.operations(database=False, with_rules=True)
 
     return Launch(
         operations=operations,

@@ -74,7 +74,7 @@ async def _edit(
     from hms_svc.operations.answers.jobs import json_or_none
     from hms_svc.operations.dry_run import diff_lines
 
-    async with session.operations(dry_run_help=not no_check) as operations:
+    async with session.operations(with_rules=not no_check) as operations:
         detail, _ = await operations.reads.detail(job_id)
         old = json_or_none(detail.view.data)
         new = _new_data(old, source, assignments)
@@ -96,7 +96,7 @@ async def _edit(
 
 
 async def _dry_run(operations: Operations, job: Job) -> Sequence[Check]:
-    return () if operations.dry_run_result is None else await operations.dry_run_result.dry_run(job)
+    return () if operations.dry_runs is None else await operations.dry_runs.dry_run(job)
 
 
 def _stop_at_rejection(checks: Sequence[Check]) -> None:

@@ -19,7 +19,7 @@ def show(context: typer.Context, type_name: TypeName, as_json: AsJson = False) -
 
     async def work() -> TypeDetail:
         session = session_of(context)
-        async with session.operations(database=False, dry_run_help=True) as operations:
+        async with session.operations(database=False, with_rules=True) as operations:
             return await operations.types.detail(type_name)
 
     detail = run(work)

@@ -100,16 +100,16 @@ class Session:
 
     @asynccontextmanager
     async def operations(
-        self, *, database: bool = True, dry_run_help: bool = False
+        self, *, database: bool = True, with_rules: bool = False
     ) -> AsyncIterator[Operations]:
         """Open the operator service; without `database`, an unreachable one is left out.
 
-        `dry_run_help` also loads the application and its policy, for dry runs.
+        `with_rules` also loads the application and its policy, for dry runs.
         """
         from hms_svc.operations.service import make_operations
 
         async with AsyncExitStack() as stack:
-            registry, policy = await self._rules(stack) if dry_run_help else (None, None)
+            registry, policy = await self._rules(stack) if with_rules else (None, None)
             opened = await stack.enter_async_context(self.backend())
             stores, away = await self._open_database(needed=database)
             if stores is not None:

@@ -54,7 +54,7 @@ async def serve(
 ) -> None:
     """Answer until `stop`; then let requests under way end, and notify streams that the HTTP server closes."""
     settings = api.settings
-    _report_refusal("uvicorn", "websockets")
+    _log_own_errors("uvicorn", "websockets")
     config = uvicorn.Config(
         app,
         http=BoundedProtocol,
@@ -90,7 +90,7 @@ async def serve(
         ending.cancel()
 
 
-def _report_refusal(*libraries: str) -> None:
+def _log_own_errors(*libraries: str) -> None:
     """Log the libraries' own faults, but not those that any client can cause."""
     for name in libraries:
         logger = logging.getLogger(name)

@@ -40,7 +40,7 @@ class Operations(msgspec.Struct, frozen=True):
     tokens: Tokens
     audit: AuditChain
     types: TypeDetails
-    dry_run_result: DryRun | None = None
+    dry_runs: DryRun | None = None
 
 
 def make_operations(
@@ -82,9 +82,9 @@ def make_operations(
         radius_m=settings.case_radius_m,
         registry=registry,
     )
-    dry_run_result = None
+    dry_runs = None
     if registry is not None and policy is not None and database is not None:
-        dry_run_result = DryRun(
+        dry_runs = DryRun(
             registry=registry,
             policy=policy,
             database=database,
@@ -101,6 +101,4 @@ def make_operations(
         lasting=settings.broker.kind is not BackendKind.MEMORY,
     )
     types = TypeDetails(reads, schedules, registry, timeout_seconds=settings.job_timeout_seconds)
-    return Operations(
-        reads, actions, Forms(registry), schedules, tokens, audit, types, dry_run_result
-    )
+    return Operations(reads, actions, Forms(registry), schedules, tokens, audit, types, dry_runs)

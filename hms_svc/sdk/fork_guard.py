@@ -84,10 +84,10 @@ def _bar(loop: asyncio.AbstractEventLoop) -> None:
     for handle in tuple(getattr(loop, "_ready", ())):
         handle.cancel()
     if not loop.is_closed():
-        loop.call_soon(_warn_irreversible)
+        loop.call_soon(_exit_from_coroutine)
 
 
-def _warn_irreversible() -> None:
+def _exit_from_coroutine() -> None:
     print("hms-svc: a forked child of a handler cannot await: it exits", file=sys.stderr)
     _leave(NO_WAY_BACK)
 

@@ -183,8 +183,8 @@ async def drive_console(
     )
     workforce: Workforce | None = ThreadWorkers(session.settings, types) if works else None
     launch = Launch(
-        operations=lambda: session.operations(dry_run_help=True),
-        without_database=lambda: session.operations(database=False, dry_run_help=True),
+        operations=lambda: session.operations(with_rules=True),
+        without_database=lambda: session.operations(database=False, with_rules=True),
         facts=msgspec.structs.replace(FACTS, read_only=read_only),
         workforce=workforce,
         memory=memory,

@@ -70,7 +70,7 @@ class Shelf:
 YES = Verdict(Effect.ALLOW, "yes", "")
 
 
-def dry_run_result(
+def dry_runs(
     registry: Registry, *, rules: Rules | None = None, shelf: Any = None, limit: float = 10.0
 ) -> DryRun:
     return DryRun(
@@ -100,7 +100,7 @@ def told(checks: Sequence[Check]) -> list[tuple[str, str]]:
 async def test_a_sound_report_passes_every_check() -> None:
     rules, shelf = Rules(YES), Shelf()
     job = job_of(type="pothole.report")
-    checks = await dry_run_result(builtin_registry(), rules=rules, shelf=shelf).dry_run(job)
+    checks = await dry_runs(builtin_registry(), rules=rules, shelf=shelf).dry_run(job)
     assert told(checks) == [
         ("payload", "passes"),
         ("identity", "passes"),
@@ -126,7 +126,7 @@ async def test_the_first_no_is_told_and_ends_it_as_at_work(
     data: Any, shelf: Shelf, expected: str, words: str
 ) -> None:
     job = job_of(data, type="pothole.report")
-    checks = await dry_run_result(builtin_registry(), shelf=shelf).dry_run(job)
+    checks = await dry_runs(builtin_registry(), shelf=shelf).dry_run(job)
     [stop] = [check for check in checks if check.stops]
     assert f"{stop.name} {stop.verdict}" == expected
     assert words in stop.message
@@ -149,7 +149,7 @@ async def test_governance_is_asked_for_the_declared_action(
     answer: Verdict | Exception, verdict: str, words: str
 ) -> None:
     registry = registry_of(action="fly")
-    checks = await dry_run_result(registry, rules=Rules(answer)).dry_run(job_of())
+    checks = await dry_runs(registry, rules=Rules(answer)).dry_run(job_of())
     assert told(checks) == [("governance: fly", verdict)]
     assert checks[0].message == words
 
@@ -197,7 +197,7 @@ async def unnamed_no(payload: Any) -> None:
 async def test_validators_end_as_they_would_at_work_and_write_nothing(
     validator: Any, verdict: str, words: str
 ) -> None:
-    [check] = await dry_run_result(registry_of(validator)).dry_run(job_of())
+    [check] = await dry_runs(registry_of(validator)).dry_run(job_of())
     assert (check.name, check.verdict, check.message) == (validator.__name__, verdict, words)
 
 
@@ -210,7 +210,7 @@ async def test_plain_validators_run_beside_the_loop_in_their_job_and_what_they_p
         seen.append((current_job().id, threading.current_thread() is threading.main_thread()))
         print("looking")
 
-    [check] = await dry_run_result(registry_of(look)).dry_run(job_of())
+    [check] = await dry_runs(registry_of(look)).dry_run(job_of())
     assert seen == [("j1", False)]
     assert (check.printed, capsys.readouterr().out) == ("looking\n", "")
     assert find_job() is None
@@ -221,7 +221,7 @@ async def test_a_plain_validator_reads_by_the_blocking_surface_too() -> None:
         return not dao.case_exists(payload["lat"], payload["lon"])
 
     shelf = Shelf(near=NearCase("case-9", "j0", 3.0))
-    [check] = await dry_run_result(registry_of(near), shelf=shelf).dry_run(job_of())
+    [check] = await dry_runs(registry_of(near), shelf=shelf).dry_run(job_of())
     assert (check.verdict, check.message) == ("refuses", "near returned False")
 
 
@@ -229,19 +229,19 @@ async def test_a_validator_that_never_answers_is_left_behind() -> None:
     async def waits(payload: Any) -> None:
         await asyncio.Event().wait()
 
-    [check] = await dry_run_result(registry_of(waits), limit=0.01).dry_run(job_of())
+    [check] = await dry_runs(registry_of(waits), limit=0.01).dry_run(job_of())
     assert (check.verdict, check.message) == ("breaks", "no answer within 0.01 seconds")
 
 
 async def test_a_plain_validator_that_never_answers_is_left_behind() -> None:
     end = threading.Event()
-    [check] = await dry_run_result(registry_of(lambda _: end.wait()), limit=0.01).dry_run(job_of())
+    [check] = await dry_runs(registry_of(lambda _: end.wait()), limit=0.01).dry_run(job_of())
     end.set()
     assert (check.verdict, check.message) == ("breaks", "no answer within 0.01 seconds")
 
 
 async def test_a_type_that_nobody_declares_cannot_be_rehearsed() -> None:
-    [check] = await dry_run_result(Registry()).dry_run(job_of())
+    [check] = await dry_runs(Registry()).dry_run(job_of())
     assert (check.name, check.verdict) == ("payload", "skipped")
     assert "test.job" in check.message
 
@@ -251,9 +251,9 @@ async def test_a_rehearsal_leaves_a_real_database_as_it_was(tmp_path: Path) -> N
     async with open_operator(tmp_path, builtin_registry(reports_per_hour=2)) as operator:
         now = SystemClock().now_ms()
         await operator.database.count_reports([ReportCount("usr-1", "j0", now, 0)])
-        assert operator.operations.dry_run_result is not None
+        assert operator.operations.dry_runs is not None
         for _ in range(2):
-            checks = await operator.operations.dry_run_result.dry_run(job)
+            checks = await operator.operations.dry_runs.dry_run(job)
             assert {check.verdict.value for check in checks} == {"passes"}
         asked = ReportCount("usr-1", "", now, 0)
         assert await operator.database.count_other_reports(asked) == 1
@@ -262,8 +262,8 @@ async def test_a_rehearsal_leaves_a_real_database_as_it_was(tmp_path: Path) -> N
 
 async def test_without_registry_or_policy_there_is_no_rehearsal(tmp_path: Path) -> None:
     async with open_operator(tmp_path) as operator:
-        assert operator.operations.dry_run_result is None
-        assert operator.serve(registry=Registry(), policy=None).dry_run_result is None
+        assert operator.operations.dry_runs is None
+        assert operator.serve(registry=Registry(), policy=None).dry_runs is None
 
 
 def test_a_difference_is_told_in_harmless_lines() -> None:
