@@ -196,6 +196,8 @@ class Console(ConsoleHost):
         if not self.is_running:
             return
         self._notifier.tick()
+        if self.launch.collection is not None:
+            self.launch.collection.tick()
         if self.notice and time.monotonic() > self._notice_until:
             self.notice = ()
             if isinstance(self.screen, ConsoleScreen):

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import msgspec
 from textual.driver import Driver
 
+from hms_svc.tui.idle_collection import IdleCollection
+
 if TYPE_CHECKING:
     from hms_svc.operations.service import Operations
 
@@ -73,6 +75,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
       (empty: of the first), and raises BadSetting if it cannot be used.
     - `notice` is shown at the start, `notify` is the kind of notifications, `keys` are remapped keys.
     - `screen` is the first screen, `where` its filter.
+    - `collection` collects garbage between keys, in a process that belongs to the console.
     """
 
     operations: Opened
@@ -93,3 +96,4 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     screen: str = "overview"
     where: str = ""
     without_database: Opened | None = None
+    collection: IdleCollection | None = None

@@ -126,11 +126,12 @@ def _show_each(
     from hms_svc.settings import is_in_tmux
     from hms_svc.tui.console_exit import SWITCHED
     from hms_svc.tui.driver import driver_for
+    from hms_svc.tui.idle_collection import IdleCollection
     from hms_svc.tui.preferences import FILE as MEMORY_FILE
     from hms_svc.tui.run import run_console
 
-    gc.freeze()
-    gc.enable()
+    collection = IdleCollection()
+    collection.begin()
     set_up_logging(settings.log_level, settings.log_format)
     contexts = _Contexts(session)
     code, notice = SWITCHED, ""
@@ -148,6 +149,7 @@ def _show_each(
             enter=contexts.enter,
             memory=shown.data_dir / MEMORY_FILE,
             notice=notice,
+            collection=collection,
         )
         try:
             code, notice = run_console(launch), ""

@@ -308,7 +308,7 @@ class Reads(QueueWhys):
     async def listed_queues(self, workers: Sequence[WorkerView]) -> tuple[list[QueueView], int]:
         """Return the queues that a list shows, and the number of types that it leaves out.
 
-        Those that a worker serves come first, then the others in their order, 1000 at most.
+        Those that one of the live `workers` serves come first, then the others in their order, 1000 at most.
         """
         types = await self._inspection.types()
         if len(types) > MOST_LISTED:
@@ -317,7 +317,8 @@ class Reads(QueueWhys):
             listed = served_first[:MOST_LISTED]
         else:
             listed = types
-        return await self._inspection.queues(listed), len(types) - len(listed)
+        queues = await self._inspection.queues(listed, workers=workers)
+        return queues, len(types) - len(listed)
 
     async def cases(
         self, *, status: CaseStatus | None, kind: str | None, limit: int, cursor: str | None

@@ -71,10 +71,16 @@ class Inspection(Protocol):
         """Return every known type, sorted. May be many thousands if a producer misspells them."""
         ...
 
-    async def queues(self, types: Collection[str] | None = None) -> list[QueueView]:
+    async def queues(
+        self,
+        types: Collection[str] | None = None,
+        *,
+        workers: Sequence[WorkerView] | None = None,
+    ) -> list[QueueView]:
         """Return the queues of the given types that exist, with their counts, sorted by type.
 
-        None means all known types; the work grows with their number.
+        None means all known types; the work grows with their number. `workers` are the live ones,
+        if the caller has just read them.
         """
         ...
 

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
+from textual.screen import Screen
 
+from hms_svc.tui.roles import RoleScreen
 from hms_svc.tui.text import Column, Row, cell
 from hms_svc.tui.themes import DARK
 from hms_svc.tui.widgets.grid import Grid
@@ -26,6 +28,9 @@ class OneGrid(App[None]):
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return DARK.variables
+
+    def get_default_screen(self) -> Screen[None]:
+        return RoleScreen(id="_default")
 
     def compose(self) -> ComposeResult:
         yield self.grid

@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
+from hms_svc.tui.roles import RoleScreen
 from hms_svc.tui.text import Cell, Role, cell, line
 from hms_svc.tui.widgets.bar import Bar
 from hms_svc.tui.widgets.page import Page
@@ -25,7 +26,7 @@ MOST_SHOWN: Final = 4
 MIN_LINES: Final = 3
 
 
-class Dialog(ModalScreen[Answer | None], Generic[Answer]):
+class Dialog(RoleScreen[Answer | None], ModalScreen[Answer | None], Generic[Answer]):
     """A box over the screen."""
 
     CSS_PATH = "dialog.tcss"

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen, Screen
+from textual.screen import ModalScreen
 from textual.widget import Widget
 
 from hms_svc.tui import formatting as f
 from hms_svc.tui.commands import Target, sign_of
 from hms_svc.tui.hints import PROMPT, PROMPTS, States, hints, lines_of
+from hms_svc.tui.roles import RoleScreen
 from hms_svc.tui.snapshot import ScreenQuery, Snapshot
 from hms_svc.tui.text import Cell, Line, cell
 from hms_svc.tui.topline import top_line
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from hms_svc.tui.host import ConsoleHost
 
 
-class ConsoleScreen(Screen[None]):
+class ConsoleScreen(RoleScreen[None]):
     """A screen of the console: declares the data that it needs, and shows snapshots."""
 
     where: str = ""

@@ -1,9 +1,9 @@
-"""The base of grids, pages and bars: text roles as component styles, drawn line by line."""
+"""The base of grids, pages and bars: lines of cells, each in the style of its role."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, Final
+from typing import Final
 
 from rich.color import Color
 from rich.segment import Segment, Segments
@@ -13,7 +13,8 @@ from textual.scroll_view import ScrollView
 from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.strip import Strip
 
-from hms_svc.tui.text import ROLES, Cell
+from hms_svc.tui.roles import role_class
+from hms_svc.tui.text import Cell
 
 _NO_COLOR: Final = Color.default()
 _ON_CURSOR: Final = Style(color="bright_white")
@@ -65,7 +66,6 @@ ScrollBar.renderer = ThinBar
 class Styled(ScrollView):
     """A widget that draws lines of cells, each in the style of its role."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"role--{role or 'plain'}" for role in ROLES}
     DEFAULT_CSS = """
     Styled {
         scrollbar-size-vertical: 1;
@@ -75,21 +75,12 @@ class Styled(ScrollView):
         scrollbar-background-hover: $background;
         scrollbar-background-active: $background;
         scrollbar-color: $faint;
-        & > .role--plain { color: $foreground; }
-        & > .role--dim { color: $faint; }
-        & > .role--strong { color: $foreground; text-style: bold; }
-        & > .role--accent { color: $primary; }
-        & > .role--good { color: $success; }
-        & > .role--warn { color: $warning; }
-        & > .role--bad { color: $error; text-style: bold; }
-        & > .role--head { color: $primary; text-style: bold; }
-        & > .role--key { color: $primary; text-style: bold; }
     }
     """
 
     def role_style(self, role: str) -> Style:
         """Return the style of a role in the current theme."""
-        return self.get_component_rich_style(f"role--{role or 'plain'}", partial=True)
+        return self.screen.get_component_rich_style(role_class(role), partial=True)
 
     def style_on(self, under: Style, role: str, *, at_cursor: bool) -> Style:
         """Return the style of a role on a row; at the cursor one that is readable on its colour.

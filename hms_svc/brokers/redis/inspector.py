@@ -74,12 +74,17 @@ class RedisInspector:
         """Return every known type, sorted."""
         return await self._walks.types()
 
-    async def queues(self, types: Collection[str] | None = None) -> list[QueueView]:
+    async def queues(
+        self,
+        types: Collection[str] | None = None,
+        *,
+        workers: Sequence[WorkerView] | None = None,
+    ) -> list[QueueView]:
         """Return the queues of these types; some hundreds are read in one step."""
         known = await self.types() if types is None else await self._known(sorted(types))
         if not known:
             return []
-        claiming, quiet = serving(await self.workers())
+        claiming, quiet = serving(await self.workers() if workers is None else workers)
         views: list[QueueView] = []
         for some in in_slices(known):
             rows = await self._link.run("queues", *some)

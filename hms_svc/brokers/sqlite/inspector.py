@@ -96,7 +96,12 @@ class SQLiteInspector:
         """Return every known type, sorted."""
         return [row["type"] for row in await self._file.fetch(SQL["queues"])]
 
-    async def queues(self, types: Collection[str] | None = None) -> list[QueueView]:
+    async def queues(
+        self,
+        types: Collection[str] | None = None,
+        *,
+        workers: Sequence[WorkerView] | None = None,
+    ) -> list[QueueView]:
         """Return queues from their counts and the first jobs in their order, some hundreds at a time.
 
         Counts and next due time are of the same moment: `--drain` relies on both.
@@ -104,7 +109,7 @@ class SQLiteInspector:
         types = await self.types() if types is None else types
         if not types:
             return []
-        claiming, quiet = serving(await self._registrations())
+        claiming, quiet = serving(await self._registrations() if workers is None else workers)
         parts = in_slices(sorted(types))
         return [view for some in parts for view in await self._queues_of(some, claiming, quiet)]
 

@@ -138,6 +138,18 @@ async def test_workers_show_the_jobs_in_their_hands_and_fade(harness: BrokerHarn
     assert not (await harness.inspection.queues())[0].served
 
 
+async def test_a_caller_that_has_the_workers_spares_the_broker_reading_them_again(
+    harness: BrokerHarness,
+) -> None:
+    await harness.accept()
+    harness.register()
+    [worker] = await harness.inspection.workers()
+    [served] = await harness.inspection.queues([TYPE], workers=[worker])
+    assert served == (await harness.inspection.queues([TYPE]))[0]
+    [unserved] = await harness.inspection.queues([TYPE], workers=[])
+    assert not unserved.served
+
+
 async def test_unregistered_worker_is_gone_at_once(harness: BrokerHarness) -> None:
     harness.register()
     await harness.broker.unregister("worker-1")
