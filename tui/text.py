@@ -144,6 +144,9 @@ def _break_at(text: str, start: int, end: int, available: int, *, must: bool) ->
 def _fitting(text: str, start: int, available: int) -> int:
     """Return the end of the part that fits; no wide character is cut in two."""
     end = min(len(text), start + available)
+    candidate = text[start:end]
+    if candidate.isascii() and candidate.isprintable():
+        return end
     for place in range(start, end):
         available -= cell_len(text[place])
         if available < 0:
