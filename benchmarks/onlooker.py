@@ -11,7 +11,7 @@ from hms_svc import bootstrap
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.views import JobView, QueueCounts, QueueView
 from hms_svc.operations.service import Operations, make_operations
-from hms_svc.ports.stores import Database
+from hms_svc.ports.database import Database
 from hms_svc.settings import load_settings
 
 Result = TypeVar("Result")
@@ -80,7 +80,7 @@ class Onlooker:
 
     def unpublished(self) -> int:
         """Count what the outbox still holds, up to a hundred."""
-        return len(self._runner.run(self.database.outbox(100)))
+        return len(self._runner.run(self.database.outbox.waiting(100)))
 
     def events(self, type: str) -> int:
         """Count the events of a type on the bus."""

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from hms_svc.persistence.engine import Engine
     from hms_svc.ports.bus import Bus
     from hms_svc.ports.control import Control
+    from hms_svc.ports.database import Database
     from hms_svc.ports.inspection import Inspection
     from hms_svc.ports.policy import Policy
-    from hms_svc.ports.stores import Database
     from hms_svc.ports.tracing import Tracer
     from hms_svc.runtime.worker_options import Engines, WorkerOptions
     from hms_svc.sdk.registry import Registry
@@ -273,7 +273,7 @@ async def engines(
     async with backend(settings, complete=complete, on_replaced=on_replaced) as queue:
         await cases.open()
         try:
-            await queue.broker.raise_fences(await cases.highest_fence())
+            await queue.broker.raise_fences(await cases.effects.highest_fence())
             yield Engines(
                 queue.broker, queue.inspection, queue.control, queue.bus, cases, rules, registry,
                 clock, traces,

@@ -11,8 +11,8 @@ from hms_svc.domain.event import JOB_CANCELLED, JOB_COMPLETED, JOB_DEAD, JOB_REJ
 from hms_svc.domain.health import Health
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import FailureGroup, QueueView, WorkerState, WorkerView
+from hms_svc.ports.database import DatabaseHealth
 from hms_svc.ports.inspection import BrokerHealth
-from hms_svc.ports.stores import DatabaseHealth
 from hms_svc.tui.commands import Target
 from hms_svc.tui.trend import QueueTrend
 

@@ -26,7 +26,7 @@ from hms_svc.tui.trend import Durations, Trends
 if TYPE_CHECKING:
     from hms_svc.operations.reads import Reads
     from hms_svc.operations.service import Operations
-    from hms_svc.ports.stores import DatabaseHealth
+    from hms_svc.ports.database import DatabaseHealth
 
 BUSY_SECONDS: Final = 1.0
 QUIET_SECONDS: Final = 2.0

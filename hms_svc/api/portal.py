@@ -20,8 +20,8 @@ from hms_svc.sdk.standard_streams import provide_standard_streams
 from hms_svc.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from hms_svc.ports.database import Database
     from hms_svc.ports.policy import Policy
-    from hms_svc.ports.stores import Database
     from hms_svc.sdk.dao import Dao
     from hms_svc.sdk.governance_gate import Gate
 
@@ -66,8 +66,10 @@ class Portal:
         database = await self._open_database()
         if self._dao is None:
             self._dao = Dao(
-                database,
-                SystemClock(),
+                cases=database.cases,
+                reports=database.reports,
+                effects=database.effects,
+                clock=SystemClock(),
                 radius_m=self.settings.case_radius_m,
                 actor=self.settings.actor,
             )

@@ -19,8 +19,8 @@ from hms_svc.domain.setting_values import PLACES
 if TYPE_CHECKING:
     from hms_svc.operations.service import Operations
     from hms_svc.ports.backend import Backend
+    from hms_svc.ports.database import Database, DatabaseHealth
     from hms_svc.ports.policy import Policy
-    from hms_svc.ports.stores import Database, DatabaseHealth
     from hms_svc.sdk.registry import Registry
     from hms_svc.settings import Loaded, Settings
 
@@ -139,7 +139,7 @@ class Session:
     ) -> tuple[Database | None, DatabaseHealth | None]:
         """Return the database, or why it cannot be opened if it is optional."""
         from hms_svc.bootstrap import database
-        from hms_svc.ports.stores import DatabaseHealth
+        from hms_svc.ports.database import DatabaseHealth
 
         stores = database(self.settings, bounded=True)
         try:

@@ -15,7 +15,7 @@ from hms_svc.domain.errors import DatabaseUnavailable, Outage
 from hms_svc.http_api.problems import Problem
 from hms_svc.operations.tokens import JWT_ACTOR, JWT_SCOPE, Scope, read_bearer
 from hms_svc.ports.clock import Clock
-from hms_svc.ports.stores import ApiStore, Token
+from hms_svc.ports.stores import Token, TokenStore
 
 if TYPE_CHECKING:
     from hms_svc.http_api.identity_provider import IdentityProvider
@@ -55,7 +55,7 @@ class Authentication:
 
     def __init__(
         self,
-        store: ApiStore,
+        store: TokenStore,
         clock: Clock,
         *,
         local_actor: str,
@@ -150,7 +150,7 @@ class Authentication:
         """Read once for all concurrent callers: they share the wait for an outage."""
         began = loop.time()
         try:
-            self._tokens = {token.id: token for token in await self._store.tokens()}
+            self._tokens = {token.id: token for token in await self._store.all()}
             self._read_at = self._tried_at = began
             self._is_outdated = False
         except Outage as error:

@@ -13,7 +13,7 @@ from hms_svc.domain.errors import BadSetting, Outage
 from hms_svc.http_api.authentication import Authentication
 from hms_svc.http_api.listen_socket import is_loopback
 from hms_svc.ports.clock import SystemClock
-from hms_svc.ports.stores import Database
+from hms_svc.ports.database import Database
 from hms_svc.settings import Settings
 
 log: Final = logging.getLogger("hms_svc.http")
@@ -36,7 +36,7 @@ def refuse_exposure(
 async def _read_and_check(settings: Settings, listening: socket.socket, stores: Database) -> None:
     await stores.open()
     try:
-        authentication = Authentication(stores, SystemClock(), local_actor=settings.actor)
+        authentication = Authentication(stores.tokens, SystemClock(), local_actor=settings.actor)
         await check_exposure(settings, listening, authentication.is_open)
     finally:
         await stores.close()

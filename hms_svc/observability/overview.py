@@ -14,9 +14,9 @@ from hms_svc.domain.health import ENGINE_KINDS, Health, TroubleKind
 from hms_svc.domain.views import QueueView, WorkerView
 from hms_svc.observability.families import Values, counter, gauge
 from hms_svc.observability.type_labels import TypeLabels
+from hms_svc.ports.database import DatabaseHealth
 from hms_svc.ports.inspection import BrokerHealth
 from hms_svc.ports.meters import Family
-from hms_svc.ports.stores import DatabaseHealth
 
 Labelled: TypeAlias = Sequence[tuple[str, QueueView]]
 PER_TYPE: Final = ("type",)

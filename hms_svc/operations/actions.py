@@ -140,7 +140,7 @@ class Actions(Undoing, Erasing, WorkerActs):
         if detail.view.case_id:
             return detail.view.case_id
         database = self._journal.check_allowed(AUDITED["edit"])
-        (effects,) = await database.recall([(detail.view.id, detail.view.fence + 1)])
+        (effects,) = await database.effects.recall([(detail.view.id, detail.view.fence + 1)])
         return effects[0].case_id if effects else None
 
     async def purge(
@@ -228,7 +228,7 @@ class Actions(Undoing, Erasing, WorkerActs):
         """Close or reopen a case. Its audit record and event commit with it."""
         verb = "close" if status is CaseStatus.CLOSED else "reopen"
         database = self._journal.check_allowed(AUDITED[verb])
-        return await database.set_case_status(
+        return await database.cases.set_status(
             case_id, status, actor=self._journal.actor, note=note, radius_m=self._radius_m
         )
 

@@ -64,7 +64,7 @@ class AuditChain:
         A record without rows and without a kept head has no fault.
         """
         kept = await self._kept()
-        chain = await self._reads.database.verify_audit([head.link for head in kept.all])
+        chain = await self._reads.database.audit.verify([head.link for head in kept.all])
         if kept == KeptHeads() and not await self._reads.audit(limit=1, cursor=None):
             return []
         found = judge(kept, chain, self._signer)
@@ -74,7 +74,7 @@ class AuditChain:
         """Return whether a head is kept, and whether the chain contains it. The work is bounded."""
         kept = await self._kept()
         newest = kept.newest
-        chain = await self._reads.database.sealed_chain([newest.link] if newest else [])
+        chain = await self._reads.database.audit.sealed_chain([newest.link] if newest else [])
         return HeadStatus(
             newest=newest,
             chain_link=chain.link,
@@ -98,7 +98,7 @@ class AuditChain:
                     "the kept heads are signed: set audit_key, then run audit accept again"
                 )
             links = [head.link for head in kept.all]
-            chain = await self._reads.database.sealed_chain(links)
+            chain = await self._reads.database.audit.sealed_chain(links)
             if (head := await self._replace(kept, chain, note)) is not None:
                 return head
         raise BrokerUnavailable("the kept head changed each time: try again")

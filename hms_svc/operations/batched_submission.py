@@ -34,7 +34,7 @@ from hms_svc.ports.broker import Acceptance, Broker, Enqueued, conflicts
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.inspection import Inspection
 from hms_svc.ports.side_thread import aside
-from hms_svc.ports.stores import AcceptedKey, ApiStore
+from hms_svc.ports.stores import AcceptedKey, AcceptedKeyStore
 from hms_svc.sdk.batcher import Batcher
 from hms_svc.sdk.job_defaults import complete, complete_if_possible, with_faults_of_data
 from hms_svc.sdk.registry import Registry
@@ -65,21 +65,21 @@ class BatchedSubmission:
         *,
         broker: Broker,
         inspection: Inspection,
-        store: ApiStore,
+        accepted_keys: AcceptedKeyStore,
         registry: Registry,
         clock: Clock,
         queue_limit: int = 0,
     ) -> None:
         self._broker = broker
         self._inspection = inspection
-        self._store = store
+        self._accepted_keys = accepted_keys
         self._registry = registry
         self._clock = clock
         self._admission = Admission(inspection, queue_limit)
         self._writes = Batcher(self._write, limit=WRITTEN_TOGETHER, weigh=len)
         self._large_writes = Batcher(self._write, limit=1, weigh=len)
-        self._lookups = Batcher(self._look_up)
-        self._reservations = Batcher(self._reserve)
+        self._lookups = Batcher(accepted_keys.find)
+        self._reservations = Batcher(accepted_keys.reserve)
         self._keys = Batcher(self._keep)
 
     async def post(
@@ -174,11 +174,11 @@ class BatchedSubmission:
         jobs = [complete_if_possible(job, self._registry) for job in jobs]
         size = sum(len(job.data) for job in jobs)
         keys = await aside(size, lambda: [_Key.of_job(job) for job in jobs])
-        found = await self._store.accepted_keys([key.digest for key in keys])
+        found = await self._accepted_keys.find([key.digest for key in keys])
         fresh = [job for job, known in zip(jobs, found, strict=True) if known is None]
         answers = dict(zip(fresh, await self.accept(fresh), strict=True)) if fresh else {}
         now = self._clock.now_ms()
-        await self._store.keep_keys(
+        await self._accepted_keys.keep(
             [
                 key.kept(b"", now)
                 for key, job in zip(keys, jobs, strict=True)
@@ -240,14 +240,8 @@ class BatchedSubmission:
         answers = iter(await self._broker.enqueue([job for group in groups for job in group]))
         return [[next(answers) for _ in group] for group in groups]
 
-    async def _look_up(self, keys: Sequence[str]) -> Sequence[AcceptedKey | None]:
-        return await self._store.accepted_keys(keys)
-
-    async def _reserve(self, keys: Sequence[AcceptedKey]) -> Sequence[AcceptedKey]:
-        return await self._store.reserve_keys(keys)
-
     async def _keep(self, keys: Sequence[AcceptedKey]) -> Sequence[None]:
-        await self._store.keep_keys(keys)
+        await self._accepted_keys.keep(keys)
         return [None] * len(keys)
 
 

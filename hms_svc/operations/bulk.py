@@ -217,7 +217,7 @@ class BulkActs:
         self, request: ActRequest, claims: Mapping[str, Claim]
     ) -> Sequence[ActOutcome]:
         database = self._journal.check_allowed(AUDITED[request.act])
-        seen = await look_up(request.act, claims, self._reads.known_details, database)
+        seen = await look_up(request.act, claims, self._reads.known_details, database.effects)
         return await self._control.act(
             msgspec.structs.replace(request, job_ids=tuple(claims), seen=seen)
         )

@@ -252,7 +252,7 @@ def _left_off(status: Status) -> Iterator[Finding]:
 
 async def _outbox(reads: Reads, status: Status) -> Finding:
     try:
-        rows = await reads.database.outbox(1)
+        rows = await reads.database.outbox.waiting(1)
     except DatabaseUnavailable as error:
         return failed("outbox", error)
     if not rows:

@@ -19,10 +19,10 @@ from hms_svc.domain.errors import ActionDenied, ActionHeld, Outage, Refused, Val
 from hms_svc.domain.job import ClaimedJob, Job, LeaseToken
 from hms_svc.domain.plain_text import plain
 from hms_svc.domain.strict_json import JsonValue
-from hms_svc.operations.read_only_store import NoBroker, ReadOnlyStore
+from hms_svc.operations.dry_run_stores import ForeseenReports, NoBroker, RefusedEffects
 from hms_svc.ports.clock import Clock
+from hms_svc.ports.database import Database
 from hms_svc.ports.policy import Policy
-from hms_svc.ports.stores import Database
 from hms_svc.sdk.captured_output import captured_output
 from hms_svc.sdk.dao import Dao
 from hms_svc.sdk.governance_gate import Gate
@@ -109,7 +109,6 @@ class DryRun:
     def _running(self, job: Job) -> RunningJob:
         now, limit_ms = self._clock.now_ms(), int(self._limit_seconds * 1000)
         expires_ms = self._clock.lease_ms() + limit_ms
-        store = ReadOnlyStore(self._database)
         claimed = ClaimedJob(
             job=job,
             token=LeaseToken(job.id, 0),
@@ -122,7 +121,14 @@ class DryRun:
         )
         return RunningJob(
             claimed,
-            dao=Dao(store, self._clock, radius_m=self._radius_m, actor="rehearsal"),
+            dao=Dao(
+                cases=self._database.cases,
+                reports=ForeseenReports(self._database.reports),
+                effects=RefusedEffects(self._database.effects),
+                clock=self._clock,
+                radius_m=self._radius_m,
+                actor="rehearsal",
+            ),
             gov=Gate(self._policy),
             broker=NoBroker(),
             deadline_ms=now + limit_ms,

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
+from hms_svc.ports.database import Database, DatabaseHealth
 from hms_svc.ports.inspection import BrokerHealth, Inspection
-from hms_svc.ports.stores import Database, DatabaseHealth
 
 Health = TypeVar("Health")
 

@@ -172,13 +172,13 @@ class Erasing(BulkActs):
         """
         database = self._journal.check_allowed(ACTION)
         candidates = await self._possible_follow_ups(job_ids)
-        archived = set(await database.erase([*job_ids, *candidates]))
+        archived = set(await database.erasure.erase([*job_ids, *candidates]))
         known = {detail.view.id for detail in await self._reads.known_details(candidates)}
         wanted = [*job_ids, *sorted(known | archived.intersection(candidates))]
         if failpoints.armed is not None:
             failpoints.reached("erase.halfway")
         outcomes = await self._control.erase(wanted)
-        archived |= set(await database.erase(wanted))
+        archived |= set(await database.erasure.erase(wanted))
         return {
             outcome.job_id: ActOutcome(outcome.job_id, True)
             if outcome.why == NOT_KNOWN and outcome.job_id in archived

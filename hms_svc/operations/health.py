@@ -12,8 +12,8 @@ from hms_svc.domain.health import ENGINE_KINDS, Health, Level, Trouble, TroubleK
 from hms_svc.domain.plain_text import plain, plural
 from hms_svc.domain.views import QueueView, WorkerState, WorkerView
 from hms_svc.operations.explanation import is_silent, unserved_text
+from hms_svc.ports.database import DatabaseHealth
 from hms_svc.ports.inspection import BrokerHealth, Capacity
-from hms_svc.ports.stores import DatabaseHealth
 
 SLOW_MS: Final = 250.0
 """An engine whose round trip takes longer is slow."""

@@ -8,7 +8,7 @@ from hms_svc.domain.errors import Refused
 from hms_svc.domain.strict_json import encode
 from hms_svc.domain.views import AuditRecord
 from hms_svc.ports.clock import Clock
-from hms_svc.ports.stores import Database
+from hms_svc.ports.database import Database
 
 
 class Journal:
@@ -50,7 +50,7 @@ class Journal:
     async def _write(self, action: str, rows: list[tuple[str, dict[str, object]]]) -> None:
         database = self.check_allowed(action)
         now = self._clock.now_ms()
-        await database.audit(
+        await database.audit.append(
             [
                 AuditRecord(
                     at=now, actor=self.actor, action=action, subject=subject, detail=encode(detail)

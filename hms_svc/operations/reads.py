@@ -34,9 +34,9 @@ from hms_svc.operations.queue_explanation import QueueWhys
 from hms_svc.ports.answer_timeout import MOST_SECONDS
 from hms_svc.ports.bus import Bus
 from hms_svc.ports.clock import Clock
+from hms_svc.ports.database import Database, DatabaseHealth
 from hms_svc.ports.filter_judge import MOST_SHOWN_BYTES, MOST_WORK, FilterJudge
 from hms_svc.ports.inspection import BrokerHealth, Inspection
-from hms_svc.ports.stores import Database, DatabaseHealth
 
 ARCHIVE_PAGE = 500
 MOST_LISTED: Final = 1000
@@ -166,7 +166,7 @@ class Reads(QueueWhys):
 
     async def outbox_lag_ms(self) -> int:
         """Return the age of the oldest unpublished event, 0 if none waits."""
-        return await self.database.outbox_lag_ms()
+        return await self.database.outbox.lag_ms()
 
     async def wait_for_event(self, after: int, timeout_seconds: float) -> bool:
         """Wait until there may be an event above a position; False after the timeout."""
@@ -201,7 +201,7 @@ class Reads(QueueWhys):
             wanted = min(ARCHIVE_PAGE, limit - len(found)) if limit else ARCHIVE_PAGE
             if examine:
                 wanted = min(wanted, examine - examined)
-            details, cursor = await self.database.archived(limit=wanted, cursor=cursor)
+            details, cursor = await self.database.archive.page(limit=wanted, cursor=cursor)
             examined += len(details)
             for each in details:
                 if await judge.fits(each.view):
@@ -235,7 +235,7 @@ class Reads(QueueWhys):
             if detail is not None and detail.view.state in TERMINAL:
                 found[job_id] = detail, False
             elif detail is None and self._database is not None:
-                archived = await self._database.archived_job(job_id)
+                archived = await self._database.archive.get(job_id)
                 if archived is not None:
                     found[job_id] = archived, True
         return found
@@ -246,7 +246,7 @@ class Reads(QueueWhys):
         if found is not None:
             return found, False
         if self._database is not None:
-            archived = await self._database.archived_job(job_id)
+            archived = await self._database.archive.get(job_id)
             if archived is not None:
                 return archived, True
         raise UnknownId(f"no job with id {job_id!r}")
@@ -257,9 +257,9 @@ class Reads(QueueWhys):
         case, audit = None, tuple[AuditRecord, ...]()
         if self._database is not None:
             case_id = detail.view.case_id
-            case = await self._database.case(case_id) if case_id else None
+            case = await self._database.cases.get(case_id) if case_id else None
             audit = tuple(
-                await self._database.audit_records(
+                await self._database.audit.records(
                     AuditQuery(subject=job_id), limit=100, cursor=None
                 )
             )
@@ -324,11 +324,11 @@ class Reads(QueueWhys):
         self, *, status: CaseStatus | None, kind: str | None, limit: int, cursor: str | None
     ) -> tuple[list[Case], str | None]:
         """Return cases, newest first, and the cursor of the next page."""
-        return await self.database.cases(status=status, kind=kind, limit=limit, cursor=cursor)
+        return await self.database.cases.page(status=status, kind=kind, limit=limit, cursor=cursor)
 
     async def case(self, case_id: str) -> Case:
         """Return one case; UnknownId if there is none."""
-        found = await self.database.case(case_id)
+        found = await self.database.cases.get(case_id)
         if found is None:
             raise UnknownId(f"no case with id {case_id!r}")
         return found
@@ -337,7 +337,7 @@ class Reads(QueueWhys):
         self, query: AuditQuery = EVERY_ROW, *, limit: int, cursor: str | None
     ) -> list[AuditRecord]:
         """Return audit rows, newest first; a limit of 0 means all."""
-        return await self.database.audit_records(query, limit=limit, cursor=cursor)
+        return await self.database.audit.records(query, limit=limit, cursor=cursor)
 
     async def events(self, *, after: int, follow: bool) -> AsyncIterator[Event]:
         """Yield the kept events above a position; with `follow` continue with new ones."""
@@ -381,7 +381,7 @@ class Reads(QueueWhys):
     async def replayed_events(self) -> AsyncIterator[Event]:
         """Yield every `case.*` event ever, oldest first, from the outbox."""
         after = 0
-        while entries := await self.database.replay(after=after, limit=500):
+        while entries := await self.database.outbox.replay(after=after, limit=500):
             for entry in entries:
                 after = entry.number
                 if entry.event is not None:

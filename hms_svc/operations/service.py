@@ -19,9 +19,9 @@ from hms_svc.ports.broker import Broker
 from hms_svc.ports.bus import Bus
 from hms_svc.ports.clock import Clock, SystemClock
 from hms_svc.ports.control import Control
+from hms_svc.ports.database import Database, DatabaseHealth
 from hms_svc.ports.inspection import Inspection
 from hms_svc.ports.policy import Policy
-from hms_svc.ports.stores import Database, DatabaseHealth
 from hms_svc.sdk.registry import Registry
 from hms_svc.settings import Settings
 

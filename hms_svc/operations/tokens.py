@@ -93,7 +93,7 @@ class Tokens:
         )
         detail = {"name": name, "scopes": token.scopes, "rate": rate, "expires_at": expires_at}
         await self._journal.intend(AUDITED["create-token"], f"token:{token.id}", detail)
-        await self._reads.database.add_token(token)
+        await self._reads.database.tokens.add(token)
         await self._journal.conclude(
             AUDITED["create-token"], [(f"token:{token.id}", {"done": True})]
         )
@@ -101,12 +101,12 @@ class Tokens:
 
     async def every(self) -> list[Token]:
         """Return all tokens, the oldest first, without their secrets."""
-        return await self._reads.database.tokens()
+        return await self._reads.database.tokens.all()
 
     async def revoke(self, token_id: str) -> None:
         """Revoke a token; every HTTP server rejects it within seconds. UnknownId if there is none."""
         await self._journal.intend(AUDITED["revoke-token"], f"token:{token_id}", {})
-        done = await self._reads.database.revoke_token(token_id, self._journal.now_ms())
+        done = await self._reads.database.tokens.revoke(token_id, self._journal.now_ms())
         await self._journal.conclude(
             AUDITED["revoke-token"], [(f"token:{token_id}", {"done": done})]
         )

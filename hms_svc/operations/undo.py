@@ -20,7 +20,8 @@ from hms_svc.operations.bulk import BatchReport, BulkActs, Progressed
 from hms_svc.operations.bulk_pace import Pace
 from hms_svc.operations.plan import past
 from hms_svc.ports.control import Act, Batch
-from hms_svc.ports.stores import Database
+from hms_svc.ports.database import Database
+from hms_svc.ports.stores import AuditStore
 
 MOST_BATCHES: Final = 50
 """Batches among which an operator's own is searched for."""
@@ -163,7 +164,7 @@ class Undoing(BulkActs):
         subjects += [f"queue:{detail.view.type}" for detail in known]
         act = PastAct(batch=batch.name, at=batch.at, jobs=batch.jobs)
         for subject in subjects:
-            found = await _intent(database, subject, batch.name)
+            found = await _intent(database.audit, subject, batch.name)
             if found is not None:
                 record, detail = found
                 return msgspec.structs.replace(
@@ -234,14 +235,12 @@ def _unknown(batch: str | None, spent: UndoPlan | None = None) -> UnknownId:
 
 
 async def _intent(
-    database: Database, subject: str, batch: str
+    audit: AuditStore, subject: str, batch: str
 ) -> tuple[AuditRecord, dict[str, Any]] | None:
     """Return the newest row that names a batch under a subject, except for its undo, and its detail."""
     cursor: str | None = None
     while True:
-        records = await database.audit_records(
-            AuditQuery(subject=subject), limit=_PAGE, cursor=cursor
-        )
+        records = await audit.records(AuditQuery(subject=subject), limit=_PAGE, cursor=cursor)
         for record in records:
             detail = decode(record.detail)
             if record.action == _UNDO or not isinstance(detail, dict):

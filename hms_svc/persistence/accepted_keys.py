@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, and_, bindparam, delete, func, literal_column, select
 
+from hms_svc.persistence.engine import Engine
 from hms_svc.persistence.statements import Bulk, DialectInsert, among, insert_into, insert_or_ignore
 from hms_svc.persistence.tables import accepted_keys
 from hms_svc.ports.stores import AcceptedKey
@@ -23,26 +24,36 @@ _FORGET: Final = delete(accepted_keys).where(
 )
 
 
-def find(connection: Connection, keys: Sequence[str]) -> list[AcceptedKey | None]:
-    """Return what was accepted under each key, in order."""
+class SqlAcceptedKeys:
+    """Implements ports.stores.AcceptedKeyStore."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def find(self, keys: Sequence[str]) -> list[AcceptedKey | None]:
+        return await self._engine.read(lambda on: _find(on, keys)) if keys else []
+
+    async def reserve(self, keys: Sequence[AcceptedKey]) -> list[AcceptedKey]:
+        return await self._engine.write(lambda on: _reserve(on, keys)) if keys else []
+
+    async def keep(self, accepted: Sequence[AcceptedKey]) -> None:
+        if accepted:
+            await self._engine.write(lambda on: _KEEP.run(on, _rows(accepted)))
+
+
+def _find(connection: Connection, keys: Sequence[str]) -> list[AcceptedKey | None]:
     rows = connection.execute(_FOUND, {"values": set(keys)})
     found = {row.key: AcceptedKey(**row._mapping) for row in rows}
     return [found.get(key) for key in keys]
 
 
-def reserve(connection: Connection, keys: Sequence[AcceptedKey]) -> list[AcceptedKey]:
-    """Store new keys; return what is stored under each key, in order."""
+def _reserve(connection: Connection, keys: Sequence[AcceptedKey]) -> list[AcceptedKey]:
     while True:  # Repeats if another transaction removed one of the keys in between.
         _RESERVE.run(connection, _rows(keys))
-        found = find(connection, [key.key for key in keys])
+        found = _find(connection, [key.key for key in keys])
         stored = [key for key in found if key is not None]
         if len(stored) == len(keys):
             return stored
-
-
-def keep(connection: Connection, accepted: Sequence[AcceptedKey]) -> None:
-    """Store keys; a stored key without an answer gets it if it is of the same request."""
-    _KEEP.run(connection, _rows(accepted))
 
 
 def _rows(keys: Sequence[AcceptedKey]) -> list[tuple[Any, ...]]:
@@ -65,6 +76,6 @@ def _upsert(dialect: str) -> DialectInsert:
 _KEEP: Final = Bulk(_upsert, _FIELDS)
 
 
-def forget(connection: Connection, *, before: int, most: int) -> int:
+def forget_keys(connection: Connection, *, before: int, most: int) -> int:
     """Check the `most` oldest keys and remove those from before a time (Unix ms); return how many."""
     return connection.execute(_FORGET, {"before": before, "most": most}).rowcount

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select
 
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import JobDetail
-from hms_svc.persistence.pages import read_cursor
+from hms_svc.persistence.engine import Engine
+from hms_svc.persistence.pages import read_cursor, read_pages
 from hms_svc.persistence.statements import insert_or_ignore
 from hms_svc.persistence.tables import archive
 
@@ -64,18 +65,34 @@ _MOST_BYTES: Final = 4 * 1024 * 1024
 """Bytes that are read at once, except for a single larger job."""
 
 
-def keep(connection: Connection, jobs: Sequence[JobDetail]) -> None:
-    """Store jobs; one whose id and end are already stored is not changed."""
-    _INSERT.run(connection, [_row(job) for job in jobs])
+class SqlArchive:
+    """Implements ports.stores.ArchiveStore."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def keep(self, jobs: Sequence[JobDetail]) -> None:
+        if jobs:
+            await self._engine.write(lambda on: _INSERT.run(on, [_row(job) for job in jobs]))
+
+    async def page(self, *, limit: int, cursor: str | None) -> tuple[list[JobDetail], str | None]:
+        async def page(size: int, after: str | None) -> tuple[list[JobDetail], str | None]:
+            return await self._engine.read(lambda on: _page(on, limit=size, cursor=after))
+
+        return await (page(limit, cursor) if limit > 0 else read_pages(page, limit, cursor))
+
+    async def get(self, job_id: str) -> JobDetail | None:
+        return await self._engine.read(lambda on: _one(on, job_id))
+
+    async def sweep(self, *, before: int, limit: int, cursor: str | None) -> tuple[int, str | None]:
+        return await self._engine.write(
+            lambda on: _sweep(on, before=before, limit=limit, cursor=cursor)
+        )
 
 
-def page(
+def _page(
     connection: Connection, *, limit: int, cursor: str | None
 ) -> tuple[list[JobDetail], str | None]:
-    """Return one page, last ended first, and the cursor of the next.
-
-    It is shorter than `limit` if the jobs are large.
-    """
     end, below = (2**63 - 1, 2**63 - 1) if cursor is None else read_cursor(cursor, 2)
     rows = connection.execute(_SIZES, {"end": end, "below": below, "limit": limit}).all()
     some = _up_to_limit(rows)
@@ -96,10 +113,9 @@ def _up_to_limit(rows: Sequence[Any]) -> Sequence[Any]:
     return rows
 
 
-def sweep(
+def _sweep(
     connection: Connection, *, before: int, limit: int, cursor: str | None
 ) -> tuple[int, str | None]:
-    """Remove the expired ones among the next jobs that ended before a time; see Ledger.sweep_archive."""
     since, above = (0, 0) if cursor is None else read_cursor(cursor, 2)
     bounds = {"before": before, "from": since, "above": above, "limit": limit}
     rows = connection.execute(_WALK, bounds).all()
@@ -110,8 +126,7 @@ def sweep(
     return len(expired), None if is_last else f"{rows[-1].finished_at}.{rows[-1].number}"
 
 
-def one(connection: Connection, job_id: str) -> JobDetail | None:
-    """Return the archived job with this id that ended last."""
+def _one(connection: Connection, job_id: str) -> JobDetail | None:
     row = connection.execute(_ONE, {"job_id": job_id}).first()
     return _decode(row.detail) if row else None
 

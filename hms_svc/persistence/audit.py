@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -10,11 +9,17 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, selec
 from sqlalchemy.sql.dml import UpdateBase
 
 from hms_svc.domain.audit_heads import SealedChain
-from hms_svc.domain.audit_query import IN_BATCH, MOST_EXAMINED, AuditQuery
-from hms_svc.domain.strict_json import encode_sorted
+from hms_svc.domain.audit_query import (
+    EVERY_ROW,
+    IN_BATCH,
+    MOST_EXAMINED,
+    AuditPage,
+    AuditQuery,
+)
 from hms_svc.domain.views import AuditRecord
-from hms_svc.persistence.engine import Lock
-from hms_svc.persistence.pages import read_cursor
+from hms_svc.persistence.audit_walk import AuditWalk, chained
+from hms_svc.persistence.engine import Engine, Lock
+from hms_svc.persistence.pages import read_cursor, read_pages
 from hms_svc.persistence.statements import (
     POSTGRESQL,
     AnyRow,
@@ -22,6 +27,7 @@ from hms_svc.persistence.statements import (
     Part,
     array_rows,
     insert_rows,
+    write_together,
 )
 from hms_svc.persistence.tables import audit
 
@@ -81,6 +87,47 @@ def _chain(dialect: str) -> UpdateBase:
 _SEAL: Final = Bulk(_chain, tuple(_LINKS))
 
 
+class SqlAudit:
+    """Implements ports.stores.AuditStore."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def append(self, records: Sequence[AuditRecord]) -> None:
+        if records:
+            await self._engine.write(
+                lambda on: write_together(on, [insertion(records)]), repeatable=False
+            )
+
+    async def seal(self) -> tuple[int, str] | None:
+        if await self._engine.read(lambda on: on.execute(_IS_UNSEALED).first()) is None:
+            return None
+        return await self._engine.write(lambda on: _seal(on, self._engine.lock))
+
+    async def records(
+        self, query: AuditQuery = EVERY_ROW, *, limit: int, cursor: str | None
+    ) -> list[AuditRecord]:
+        async def page(size: int, after: str | None) -> tuple[list[AuditRecord], str | None]:
+            return await self._engine.read(lambda on: _page(on, query, limit=size, cursor=after))
+
+        return (await read_pages(page, limit, cursor))[0]
+
+    async def page(self, query: AuditQuery, *, limit: int, cursor: str | None) -> AuditPage:
+        records, more = await self._engine.read(
+            lambda on: _page(on, query, limit=limit, cursor=cursor)
+        )
+        return AuditPage(tuple(records), more)
+
+    async def sealed_chain(self, links: Sequence[int]) -> SealedChain:
+        return await self._engine.read(lambda on: _chain_at(on, links))
+
+    async def verify(self, links: Sequence[int]) -> SealedChain:
+        walk = AuditWalk(links, gapless=self._engine.gapless)
+        while records := await self._engine.read(lambda on: _links(on, after=walk.link)):
+            walk.take(records)
+        return walk.finish()
+
+
 def insertion(records: Sequence[AuditRecord]) -> Part:
     """Return the insertion of rows, to be chained by the next seal."""
     return _INSERT, [_row(record) for record in records]
@@ -94,18 +141,13 @@ def append_one(connection: Connection, record: AuditRecord) -> int:
     return int(key[0])
 
 
-def is_unsealed(connection: Connection) -> bool:
-    """Return whether a committed row waits for the sealer."""
-    return connection.execute(_IS_UNSEALED).first() is not None
-
-
-def seal(connection: Connection, lock: Lock) -> tuple[int, str] | None:
+def _seal(connection: Connection, lock: Lock) -> tuple[int, str] | None:
     """Chain up to 5,000 committed rows in the order of their numbers; return the new head."""
     lock(connection, [SEAL_LOCK])
     unsealed = [_record(row) for row in connection.execute(_UNSEALED)]
     if not unsealed:
         return None
-    link, digest = read_head(connection) or (0, "")
+    link, digest = _read_head(connection) or (0, "")
     rows = []
     for record in unsealed:
         link, digest = link + 1, chained(digest, record)
@@ -114,21 +156,20 @@ def seal(connection: Connection, lock: Lock) -> tuple[int, str] | None:
     return link, digest
 
 
-def read_head(connection: Connection) -> tuple[int, str] | None:
+def _read_head(connection: Connection) -> tuple[int, str] | None:
     """Return link and digest of the newest sealed row."""
     row = connection.execute(_HEAD).first()
     return (row.link, row.digest) if row else None
 
 
-def chain_at(connection: Connection, links: Sequence[int]) -> SealedChain:
-    """Return the end of the chain, and the digests at some links."""
+def _chain_at(connection: Connection, links: Sequence[int]) -> SealedChain:
     digests = connection.execute(_DIGESTS, {"links": list(links)}) if links else ()
     found = {row.link: row.digest for row in digests}
-    link, digest = read_head(connection) or (0, "")
+    link, digest = _read_head(connection) or (0, "")
     return SealedChain(link=link, digest=digest, digests=found)
 
 
-def page(
+def _page(
     connection: Connection, query: AuditQuery, *, limit: int, cursor: str | None
 ) -> tuple[list[AuditRecord], str | None]:
     """Return one page of rows, newest first, and the next cursor.
@@ -173,22 +214,9 @@ def _matches(column: ColumnElement[str], given: str) -> ColumnElement[bool]:
     return ~found if given.startswith("-") else found
 
 
-def chain(connection: Connection, *, after: int) -> list[AuditRecord]:
+def _links(connection: Connection, *, after: int) -> list[AuditRecord]:
     """Return the next sealed rows with a link above `after`, in the order of the chain."""
     return [_record(row) for row in connection.execute(_CHAIN, {"after": after})]
-
-
-def chained(previous: str, record: AuditRecord) -> str:
-    """Return the digest of a row after the one with the digest `previous` (empty at the start)."""
-    own = {
-        "number": record.number,
-        "at": record.at,
-        "actor": record.actor,
-        "action": record.action,
-        "subject": record.subject,
-        "detail": record.detail.decode(errors="backslashreplace"),
-    }
-    return hashlib.sha256(previous.encode() + encode_sorted(own)).hexdigest()
 
 
 def _row(record: AuditRecord) -> tuple[Any, ...]:

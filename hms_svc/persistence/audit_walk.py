@@ -1,18 +1,32 @@
-"""Checks the audit chain for changed and missing rows."""
+"""The chain of audit rows: the digest of each, and the check for changed and missing rows."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Sequence
 from typing import Final
 
 from hms_svc.domain.audit_heads import SealedChain
+from hms_svc.domain.strict_json import encode_sorted
 from hms_svc.domain.views import AuditFault, AuditRecord
-from hms_svc.persistence.audit import chained
 
 _TEXTS: Final = {
     "changed": "the row was changed after it was sealed: compare it with a backup",
     "missing": "a row is missing here: look for it in a backup",
 }
+
+
+def chained(previous: str, record: AuditRecord) -> str:
+    """Return the digest of a row after the one with the digest `previous` (empty at the start)."""
+    own = {
+        "number": record.number,
+        "at": record.at,
+        "actor": record.actor,
+        "action": record.action,
+        "subject": record.subject,
+        "detail": record.detail.decode(errors="backslashreplace"),
+    }
+    return hashlib.sha256(previous.encode() + encode_sorted(own)).hexdigest()
 
 
 class AuditWalk:

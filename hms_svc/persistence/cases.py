@@ -1,8 +1,9 @@
-"""Cases for operators: list, show, close, reopen."""
+"""Cases: find by place, list, show, close, reopen."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -14,13 +15,14 @@ from hms_svc.domain.event import service_event
 from hms_svc.domain.strict_json import encode_sorted
 from hms_svc.domain.views import AuditRecord
 from hms_svc.persistence import analytics, audit, outbox
-from hms_svc.persistence.engine import Lock
-from hms_svc.persistence.nearby_cases import read_nearby
-from hms_svc.persistence.pages import read_cursor
+from hms_svc.persistence.engine import Engine, Lock
+from hms_svc.persistence.nearby_cases import near, read_nearby
+from hms_svc.persistence.pages import read_cursor, read_pages
 from hms_svc.persistence.places import cell_of, cells_within
 from hms_svc.persistence.statements import AnyRow, write_together
 from hms_svc.persistence.tables import cases
-from hms_svc.ports.stores import PlaceQuery
+from hms_svc.ports.clock import Clock
+from hms_svc.ports.stores import NearCase, PlaceQuery
 
 _ACTS: Final = {CaseStatus.CLOSED: "closed", CaseStatus.OPEN: "reopened"}
 _CASES = select(
@@ -52,7 +54,37 @@ _SET_STATUS = (
 )
 
 
-def page(
+class SqlCases:
+    """Implements ports.stores.CaseStore."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    async def near(self, queries: Sequence[PlaceQuery]) -> list[NearCase | None]:
+        return await self._engine.read(lambda on: near(on, queries)) if queries else []
+
+    async def page(
+        self, *, status: CaseStatus | None, kind: str | None, limit: int, cursor: str | None
+    ) -> tuple[list[Case], str | None]:
+        async def page(size: int, after: str | None) -> tuple[list[Case], str | None]:
+            return await self._engine.read(
+                lambda on: _page(on, status=status, kind=kind, limit=size, cursor=after)
+            )
+
+        return await read_pages(page, limit, cursor)
+
+    async def get(self, case_id: str) -> Case | None:
+        return await self._engine.read(lambda on: _one(on, case_id))
+
+    async def set_status(
+        self, case_id: str, status: CaseStatus, *, actor: str, note: str, radius_m: float
+    ) -> Case:
+        change = _Change(case_id, status, actor, note, radius_m, self._clock.now_ms())
+        return await self._engine.write(lambda on: _set_status(on, change, self._engine.lock))
+
+
+def _page(
     connection: Connection,
     *,
     status: CaseStatus | None,
@@ -60,7 +92,6 @@ def page(
     limit: int,
     cursor: str | None,
 ) -> tuple[list[Case], str | None]:
-    """Return one page of cases, newest first, and the cursor of the next."""
     statement, values = _PAGE, {"below": 2**63 - 1, "limit": limit}
     if cursor is not None:
         (values["below"],) = read_cursor(cursor, 1)
@@ -74,13 +105,12 @@ def page(
     return [_case(row) for row in rows], more
 
 
-def one(connection: Connection, case_id: str) -> Case | None:
-    """Return one case."""
+def _one(connection: Connection, case_id: str) -> Case | None:
     row = connection.execute(_ONE, {"case_id": case_id}).first()
     return _case(row) if row else None
 
 
-class Change(msgspec.Struct, frozen=True):
+class _Change(msgspec.Struct, frozen=True):
     """An operator's change of a case, and its time (Unix ms)."""
 
     case_id: str
@@ -91,8 +121,7 @@ class Change(msgspec.Struct, frozen=True):
     at: int
 
 
-def set_status(connection: Connection, change: Change, lock: Lock) -> Case:
-    """Close or reopen a case, with audit, event and counters. See CaseStore.set_case_status."""
+def _set_status(connection: Connection, change: _Change, lock: Lock) -> Case:
     row = connection.execute(_ONE.with_for_update(), {"case_id": change.case_id}).first()
     if row is None:
         raise UnknownId(f"no case has the id {change.case_id}")
@@ -115,7 +144,7 @@ def set_status(connection: Connection, change: Change, lock: Lock) -> Case:
     return changed
 
 
-def _take_place(connection: Connection, case: Case, change: Change, lock: Lock) -> int | None:
+def _take_place(connection: Connection, case: Case, change: _Change, lock: Lock) -> int | None:
     if case.lat is None or case.lon is None:
         return None
     place = PlaceQuery(case.kind, case.lat, case.lon, change.radius_m, case.job_id)
@@ -131,7 +160,7 @@ def _take_place(connection: Connection, case: Case, change: Change, lock: Lock) 
     return cell_of(case.lat, case.lon)
 
 
-def _record(connection: Connection, case: Case, change: Change) -> None:
+def _record(connection: Connection, case: Case, change: _Change) -> None:
     act = _ACTS[case.status]
     record = AuditRecord(
         at=change.at,

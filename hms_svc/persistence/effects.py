@@ -15,8 +15,8 @@ from hms_svc.domain.strict_json import decode, encode, encode_sorted
 from hms_svc.domain.verdict import Permission
 from hms_svc.domain.views import AuditRecord
 from hms_svc.persistence import analytics, audit, outbox
-from hms_svc.persistence.engine import Lock
-from hms_svc.persistence.fences import raise_fences
+from hms_svc.persistence.engine import Engine, Lock
+from hms_svc.persistence.fences import highest_fence, raise_fences
 from hms_svc.persistence.nearby_cases import (
     NearbyCases,
     OpenCase,
@@ -42,10 +42,33 @@ _INSERT = insert_rows(
 )
 
 
-def commit(
+class SqlEffects:
+    """Implements ports.stores.EffectStore."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    async def commit(self, requests: Sequence[EffectRequest]) -> list[Answer]:
+        if not requests:
+            return []
+        lock, clock = self._engine.lock, self._clock
+        return await self._engine.write(lambda on: _commit(on, requests, clock, lock))
+
+    async def recall(self, claims: Sequence[tuple[str, int]]) -> list[tuple[StoredEffect, ...]]:
+        if not claims:
+            return []
+        now = self._clock.now_ms()
+        return await self._engine.write_apart(lambda on: _recall(on, claims, now))
+
+    async def highest_fence(self) -> int:
+        return await self._engine.read(highest_fence)
+
+
+def _commit(
     connection: Connection, requests: Sequence[EffectRequest], clock: Clock, lock: Lock
 ) -> list[Answer]:
-    """Decide each request in order, and write the accepted ones. See EffectStore.commit."""
+    """Decide each request in order, and write the accepted ones."""
     queries = [_place_of(request) for request in requests]
     of_each, wanted = wanted_cells(queries)
     claims = [(request.job_id, request.fence) for request in requests if request.fence]
@@ -64,10 +87,9 @@ def commit(
     return answers
 
 
-def recall(
+def _recall(
     connection: Connection, claims: Sequence[tuple[str, int]], at: int
 ) -> list[tuple[StoredEffect, ...]]:
-    """Raise the fences of claims; return the effects that their jobs have."""
     raise_fences(connection, claims, at)
     stored = _read_effects(connection, {job_id for job_id, _ in claims})
     return [tuple(stored.get(job_id, {}).values()) for job_id, _ in claims]

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Table, bindparam, delete, null, or_, select, 
 from hms_svc.domain.erasure import ERASED, erased_detail
 from hms_svc.domain.job import Job
 from hms_svc.domain.views import JobDetail
+from hms_svc.persistence.engine import Engine
 from hms_svc.persistence.statements import among
 from hms_svc.persistence.tables import archive, cases, outbox, reports
 
@@ -32,13 +33,26 @@ _MESSAGES: Final = select(outbox.c.number).where(or_(among(outbox.c.subject), am
 _NAMED: Final = select(outbox.c.number, outbox.c.kind, outbox.c.data).where(among(outbox.c.number))
 
 
-def messages_of(connection: Connection, job_ids: Sequence[str]) -> list[int]:
+class SqlErasure:
+    """Implements ports.stores.ErasingStore."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def erase(self, job_ids: Sequence[str]) -> list[str]:
+        if not job_ids:
+            return []
+        # The outbox is searched outside of the transaction.
+        messages = await self._engine.read(lambda on: _messages_of(on, job_ids))
+        return await self._engine.write(lambda on: _erase(on, job_ids, messages))
+
+
+def _messages_of(connection: Connection, job_ids: Sequence[str]) -> list[int]:
     """Return the numbers of the outbox rows that are about these jobs, or are one of them."""
     return list(connection.execute(_MESSAGES, {"values": list(job_ids)}).scalars())
 
 
-def erase(connection: Connection, job_ids: Sequence[str], messages: Sequence[int]) -> list[str]:
-    """Erase the data of these jobs and outbox rows; return the ids in the archive."""
+def _erase(connection: Connection, job_ids: Sequence[str], messages: Sequence[int]) -> list[str]:
     named = {"values": list(job_ids)}
     connection.execute(_CASES, {**named, "erased": ERASED})
     connection.execute(_REPORTS, named)

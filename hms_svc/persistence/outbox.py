@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, select, update
 
 from hms_svc.domain.event import Event
 from hms_svc.domain.job import Job
+from hms_svc.persistence.engine import Engine
 from hms_svc.persistence.statements import AnyRow, Part, among, insert_rows
 from hms_svc.persistence.tables import outbox
+from hms_svc.ports.clock import Clock
 from hms_svc.ports.stores import OutboxEntry
 
 Message: TypeAlias = Event | Job
@@ -35,6 +37,7 @@ _ENTRIES = (
     .limit(bindparam("limit"))
 )
 _WAITING = _ENTRIES.where(outbox.c.published_at.is_(None))
+_TAKE = _WAITING.with_for_update(skip_locked=True)
 _OLDEST = (
     select(outbox.c.at).where(outbox.c.published_at.is_(None)).order_by(outbox.c.number).limit(1)
 )
@@ -54,25 +57,41 @@ def insertion(messages: Sequence[Message]) -> Part:
     return _INSERT, [_row(message) for message in messages]
 
 
-def waiting(connection: Connection, limit: int) -> list[OutboxEntry]:
-    """Return unpublished rows, oldest first, including numbers that were committed late."""
-    return [_entry(row) for row in connection.execute(_WAITING, {"limit": limit})]
+class SqlOutbox:
+    """Implements ports.stores.OutboxStore."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    async def waiting(self, limit: int) -> list[OutboxEntry]:
+        return await self._engine.read(lambda on: _entries(on, _WAITING, limit=limit))
+
+    async def lag_ms(self) -> int:
+        since: int | None = await self._engine.read(lambda on: on.scalar(_OLDEST))
+        return 0 if since is None else max(0, self._clock.now_ms() - since)
+
+    async def relay(
+        self, limit: int, deliver: Callable[[Sequence[OutboxEntry]], Awaitable[None]]
+    ) -> int:
+        now = self._clock.now_ms()
+        return await self._engine.relay(
+            lambda on: _entries(on, _TAKE, limit=limit),
+            deliver,
+            lambda on, taken: mark_published(on, [entry.number for entry in taken], now),
+        )
+
+    async def mark_published(self, numbers: Sequence[int]) -> None:
+        if numbers:
+            now = self._clock.now_ms()
+            await self._engine.write(lambda on: mark_published(on, numbers, now))
+
+    async def replay(self, *, after: int, limit: int) -> list[OutboxEntry]:
+        return await self._engine.read(lambda on: _entries(on, _REPLAY, after=after, limit=limit))
 
 
-def oldest_waiting(connection: Connection) -> int | None:
-    """Return when the oldest unpublished row was inserted (Unix ms), or None."""
-    return connection.scalar(_OLDEST)
-
-
-def take(connection: Connection, limit: int) -> list[OutboxEntry]:
-    """Return and lock unpublished rows, oldest first; locked rows are skipped."""
-    rows = connection.execute(_WAITING.with_for_update(skip_locked=True), {"limit": limit})
-    return [_entry(row) for row in rows]
-
-
-def replay(connection: Connection, after: int, limit: int) -> list[OutboxEntry]:
-    """Return the `case.*` events above a number, oldest first."""
-    return [_entry(row) for row in connection.execute(_REPLAY, {"after": after, "limit": limit})]
+def _entries(connection: Connection, statement: Select[Any], **bounds: int) -> list[OutboxEntry]:
+    return [_entry(row) for row in connection.execute(statement, bounds)]
 
 
 def mark_published(connection: Connection, numbers: Sequence[int], now: int) -> None:

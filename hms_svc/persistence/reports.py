@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, func, select
 
+from hms_svc.persistence.engine import Engine
 from hms_svc.persistence.statements import among, insert_or_ignore
 from hms_svc.persistence.tables import reports
 from hms_svc.ports.stores import ReportCount
@@ -34,8 +35,24 @@ _FORGET: Final = delete(reports).where(
 )
 
 
-def count_reports(connection: Connection, queries: Sequence[ReportCount]) -> list[int]:
-    """Record each job once as a report of its user; return the number of the user's reports for each.
+class SqlReports:
+    """Implements ports.stores.ReportStore."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def count(self, reports: Sequence[ReportCount]) -> list[int]:
+        if not reports:
+            return []
+        return await self._engine.write_apart(lambda on: _count(on, reports))
+
+    async def count_others(self, query: ReportCount) -> int:
+        values = {"user_id": query.user_id, "since": query.since, "job_id": query.job_id}
+        return await self._engine.read(lambda on: int(on.execute(_OTHERS, values).scalar_one()))
+
+
+def _count(connection: Connection, queries: Sequence[ReportCount]) -> list[int]:
+    """Record and count; see ReportStore.count.
 
     The `since` of the queries differ by milliseconds: rows from the latest on are counted
     in SQL, and only those between the earliest and the latest are fetched.
@@ -55,13 +72,6 @@ def count_reports(connection: Connection, queries: Sequence[ReportCount]) -> lis
         counts[one.user_id] + sum(at >= one.since for at in moments.get(one.user_id, ()))
         for one in queries
     ]
-
-
-def count_other_reports(connection: Connection, query: ReportCount) -> int:
-    """Count the user's reports other than the job's own."""
-    values = {"user_id": query.user_id, "since": query.since, "job_id": query.job_id}
-    found: int = connection.execute(_OTHERS, values).scalar_one()
-    return found
 
 
 def forget_reports(connection: Connection, *, before: int, most: int) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
+from hms_svc.persistence.engine import Engine
 from hms_svc.persistence.statements import AnyRow
 from hms_svc.persistence.tables import tokens
 from hms_svc.ports.stores import Token
@@ -19,19 +20,21 @@ _REVOKE = (
 )
 
 
-def add(connection: Connection, token: Token) -> None:
-    """Store a new token."""
-    connection.execute(_INSERT, _values(token))
+class SqlTokens:
+    """Implements ports.stores.TokenStore."""
 
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
-def every(connection: Connection) -> list[Token]:
-    """Return all tokens, oldest first."""
-    return [_token(row) for row in connection.execute(_ALL)]
+    async def add(self, token: Token) -> None:
+        await self._engine.write(lambda on: on.execute(_INSERT, _values(token)), repeatable=False)
 
+    async def all(self) -> list[Token]:
+        return await self._engine.read(lambda on: [_token(row) for row in on.execute(_ALL)])
 
-def revoke(connection: Connection, token_id: str, at: int) -> bool:
-    """Mark a token as revoked; return False if there is none or it was revoked before."""
-    return connection.execute(_REVOKE, {"revoked": token_id, "moment": at}).rowcount > 0
+    async def revoke(self, token_id: str, at: int) -> bool:
+        named = {"revoked": token_id, "moment": at}
+        return await self._engine.write(lambda on: on.execute(_REVOKE, named).rowcount > 0)
 
 
 def _values(token: Token) -> dict[str, Any]:

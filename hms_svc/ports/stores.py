@@ -1,4 +1,4 @@
-"""The database interface: effects, cases, outbox, audit, archive.
+"""The stores of the database, each an interface of its own, and what they store.
 
 Every method raises DatabaseUnavailable if the database cannot be reached.
 """
@@ -17,7 +17,6 @@ from hms_svc.domain.event import Event
 from hms_svc.domain.job import Job
 from hms_svc.domain.verdict import Permission
 from hms_svc.domain.views import AuditRecord, JobDetail
-from hms_svc.ports.inspection import Capacity
 
 
 class PlaceQuery(msgspec.Struct, frozen=True):
@@ -125,72 +124,24 @@ class AcceptedKey(msgspec.Struct, frozen=True, kw_only=True):
     at: int
 
 
-class DatabaseHealth(msgspec.Struct, frozen=True):
-    """The database, whether it answers, and what is wrong.
-
-    `replaced` is True if the open file is no longer at its path and has to be opened again.
-    `round_trip_ms` is how long its answer took; `capacity` is None if no limit is known.
-    """
-
-    kind: str
-    ok: bool
-    notes: tuple[str, ...] = ()
-    replaced: bool = False
-    round_trip_ms: float = 0.0
-    capacity: Capacity | None = None
-
-
-class EffectStore(Protocol):
-    """Stores the effects of jobs, each exactly once."""
+class CaseStore(Protocol):
+    """Cases: listed, closed and reopened by operators, and found by place."""
 
     async def near(self, queries: Sequence[PlaceQuery]) -> list[NearCase | None]:
         """Return the nearest case for each query, in order, from committed rows."""
         ...
 
-    async def count_reports(self, reports: Sequence[ReportCount]) -> list[int]:
-        """Record each job once as a report; return the number of its user's reports for each."""
-        ...
-
-    async def count_other_reports(self, query: ReportCount) -> int:
-        """Count the user's reports other than this job's; record nothing."""
-        ...
-
-    async def commit(self, requests: Sequence[EffectRequest]) -> list[StoredEffect | RefusedEffect]:
-        """Commit a group of effects in one transaction; a refused one does not undo the others.
-
-        The job's highest fence is recorded, and a lower one is refused. An effect that is
-        already stored with the same digest is returned as it is. Of several cases of one
-        kind within the radius the first of the group wins.
-        """
-        ...
-
-    async def highest_fence(self) -> int:
-        """Return the highest fence of any job, 0 if there is none."""
-        ...
-
-    async def recall(self, claims: Sequence[tuple[str, int]]) -> list[tuple[StoredEffect, ...]]:
-        """Record each (job id, fence) as the job's highest fence; return the effects each job already has.
-
-        A fence one above that of a claim that has ended, or whose lease has expired, also
-        prevents that claim from committing anything afterwards.
-        """
-        ...
-
-
-class CaseStore(Protocol):
-    """Cases, for operators."""
-
-    async def cases(
+    async def page(
         self, *, status: CaseStatus | None, kind: str | None, limit: int, cursor: str | None
     ) -> tuple[list[Case], str | None]:
         """Return cases, newest first, and the cursor of the next page. A limit of 0 returns all."""
         ...
 
-    async def case(self, case_id: str) -> Case | None:
+    async def get(self, case_id: str) -> Case | None:
         """Return one case."""
         ...
 
-    async def set_case_status(
+    async def set_status(
         self, case_id: str, status: CaseStatus, *, actor: str, note: str, radius_m: float
     ) -> Case:
         """Close or reopen a case, with its audit record and event in the same transaction.
@@ -201,14 +152,51 @@ class CaseStore(Protocol):
         ...
 
 
-class Ledger(Protocol):
-    """Outbox, audit chain, archive and analytics."""
+class ReportStore(Protocol):
+    """Reports: which jobs each user has sent in the last day."""
 
-    async def outbox(self, limit: int) -> list[OutboxEntry]:
+    async def count(self, reports: Sequence[ReportCount]) -> list[int]:
+        """Record each job once as a report; return the number of its user's reports for each."""
+        ...
+
+    async def count_others(self, query: ReportCount) -> int:
+        """Count the user's reports other than this job's; record nothing."""
+        ...
+
+
+class EffectStore(Protocol):
+    """The effects of jobs, each stored exactly once, and the highest fence of each job."""
+
+    async def commit(self, requests: Sequence[EffectRequest]) -> list[StoredEffect | RefusedEffect]:
+        """Commit a group of effects in one transaction; a refused one does not undo the others.
+
+        The job's highest fence is recorded, and a lower one is refused. An effect that is
+        already stored with the same digest is returned as it is. Of several cases of one
+        kind within the radius the first of the group wins.
+        """
+        ...
+
+    async def recall(self, claims: Sequence[tuple[str, int]]) -> list[tuple[StoredEffect, ...]]:
+        """Record each (job id, fence) as the job's highest fence; return the effects each job already has.
+
+        A fence one above that of a claim that has ended, or whose lease has expired, also
+        prevents that claim from committing anything afterwards.
+        """
+        ...
+
+    async def highest_fence(self) -> int:
+        """Return the highest fence of any job, 0 if there is none."""
+        ...
+
+
+class OutboxStore(Protocol):
+    """Events and follow-up jobs that were committed with an effect, until they are published."""
+
+    async def waiting(self, limit: int) -> list[OutboxEntry]:
         """Return unpublished rows, oldest first, including those that a relay is delivering."""
         ...
 
-    async def outbox_lag_ms(self) -> int:
+    async def lag_ms(self) -> int:
         """Return the age of the oldest row that is not yet published; 0 if there is none."""
         ...
 
@@ -231,8 +219,12 @@ class Ledger(Protocol):
         """Return the stored `case.*` rows above a number, oldest first, published or not."""
         ...
 
-    async def audit(self, records: Sequence[AuditRecord]) -> None:
-        """Append audit rows durably; `seal` chains them later."""
+
+class AuditStore(Protocol):
+    """The audit log, and the chain of its rows."""
+
+    async def append(self, records: Sequence[AuditRecord]) -> None:
+        """Append rows durably; `seal` chains them later."""
         ...
 
     async def seal(self) -> tuple[int, str] | None:
@@ -243,24 +235,24 @@ class Ledger(Protocol):
         """
         ...
 
-    async def audit_records(
+    async def records(
         self, query: AuditQuery = EVERY_ROW, *, limit: int, cursor: str | None
     ) -> list[AuditRecord]:
-        """Return audit rows, newest first; the cursor is the number of the last row seen.
+        """Return rows, newest first; the cursor is the number of the last row seen.
 
         A limit of 0 returns all. If no index serves the query, it reads on until it has them.
         """
         ...
 
-    async def audit_page(self, query: AuditQuery, *, limit: int, cursor: str | None) -> AuditPage:
-        """Return one page of audit rows, newest first. The read is bounded, so a page may be short."""
+    async def page(self, query: AuditQuery, *, limit: int, cursor: str | None) -> AuditPage:
+        """Return one page of rows, newest first. The read is bounded, so a page may be short."""
         ...
 
     async def sealed_chain(self, links: Sequence[int]) -> SealedChain:
         """Return the end of the chain, and the digests at the given links that exist. Bounded work."""
         ...
 
-    async def verify_audit(self, links: Sequence[int]) -> SealedChain:
+    async def verify(self, links: Sequence[int]) -> SealedChain:
         """Check the whole chain for changed and missing rows, which are the `faults` of the result.
 
         The result contains the digests at the given links that exist, to be compared with
@@ -268,26 +260,26 @@ class Ledger(Protocol):
         """
         ...
 
-    async def archive(self, jobs: Sequence[JobDetail]) -> None:
+
+class ArchiveStore(Protocol):
+    """The archive: jobs that left the broker."""
+
+    async def keep(self, jobs: Sequence[JobDetail]) -> None:
         """Store jobs that leave the broker; the same end of a job is not stored twice."""
         ...
 
-    async def archived(
-        self, *, limit: int, cursor: str | None
-    ) -> tuple[list[JobDetail], str | None]:
+    async def page(self, *, limit: int, cursor: str | None) -> tuple[list[JobDetail], str | None]:
         """Return archived jobs, newest first, and the cursor of the next page; a limit of 0 returns all.
 
         A page of large jobs is shorter than `limit`, and then has a cursor.
         """
         ...
 
-    async def archived_job(self, job_id: str) -> JobDetail | None:
+    async def get(self, job_id: str) -> JobDetail | None:
         """Return the archived job with this id; if the id was used again, the one that ended last."""
         ...
 
-    async def sweep_archive(
-        self, *, before: int, limit: int, cursor: str | None
-    ) -> tuple[int, str | None]:
+    async def sweep(self, *, before: int, limit: int, cursor: str | None) -> tuple[int, str | None]:
         """Remove expired jobs among the next `limit` archived ones; return how many, and the next cursor.
 
         They are checked in the order in which they ended, from the first if the cursor is None.
@@ -296,45 +288,53 @@ class Ledger(Protocol):
         """
         ...
 
-    async def fold_analytics(self) -> int:
+
+class AnalyticsStore(Protocol):
+    """Counters of what was committed, by metric."""
+
+    async def fold(self) -> int:
         """Fold recorded deltas into the totals, in bounded steps; return their number.
 
-        Also removes reports older than a day and fences older than 30 days.
+        Also removes reports and idempotency keys older than a day, and fences older than 30 days.
         """
         ...
 
-    async def analytics(self) -> dict[str, int]:
+    async def totals(self) -> dict[str, int]:
         """Return the totals by metric, including deltas that are not yet folded."""
         ...
 
 
-class ApiStore(Protocol):
-    """API tokens, and the idempotency keys of accepted requests."""
+class TokenStore(Protocol):
+    """The bearer tokens of the HTTP API."""
 
-    async def add_token(self, token: Token) -> None:
+    async def add(self, token: Token) -> None:
         """Store a new token."""
         ...
 
-    async def tokens(self) -> list[Token]:
+    async def all(self) -> list[Token]:
         """Return all tokens, including revoked and expired ones, oldest first."""
         ...
 
-    async def revoke_token(self, token_id: str, at: int) -> bool:
+    async def revoke(self, token_id: str, at: int) -> bool:
         """Revoke a token at a time (Unix ms); return False if there is none or it is revoked."""
         ...
 
-    async def accepted_keys(self, keys: Sequence[str]) -> list[AcceptedKey | None]:
-        """Return what was accepted under each key, in order. Keys are stored for a day."""
+
+class AcceptedKeyStore(Protocol):
+    """The idempotency keys of accepted requests. They are stored for a day."""
+
+    async def find(self, keys: Sequence[str]) -> list[AcceptedKey | None]:
+        """Return what was accepted under each key, in order."""
         ...
 
-    async def reserve_keys(self, keys: Sequence[AcceptedKey]) -> list[AcceptedKey]:
+    async def reserve(self, keys: Sequence[AcceptedKey]) -> list[AcceptedKey]:
         """Store new keys durably; return what is stored under each key, in order.
 
         Of concurrent requests under one key only one is stored, and all callers get that one.
         """
         ...
 
-    async def keep_keys(self, accepted: Sequence[AcceptedKey]) -> None:
+    async def keep(self, accepted: Sequence[AcceptedKey]) -> None:
         """Store keys durably; a key that exists already is not changed.
 
         If it has no answer yet and is of the same request, the answer is added.
@@ -354,33 +354,4 @@ class ErasingStore(Protocol):
         removed. The data of events about them in the outbox, and of those jobs if they wait
         in it, is erased. Erasing again changes nothing.
         """
-        ...
-
-
-class Database(EffectStore, CaseStore, Ledger, ApiStore, ErasingStore, Protocol):
-    """All stores in one database."""
-
-    @property
-    def kind(self) -> str:
-        """Which database: sqlite or postgresql."""
-        ...
-
-    async def open(self) -> None:
-        """Connect; migrate an embedded database, or raise SchemaMismatch if the schema differs."""
-        ...
-
-    async def close(self) -> None:
-        """Release all connections, threads and files."""
-        ...
-
-    async def health(self) -> DatabaseHealth:
-        """Probe the database; never raises."""
-        ...
-
-    async def migrate(self) -> str:
-        """Migrate the schema to this program's version; return its name."""
-        ...
-
-    async def backup(self, path: str) -> None:
-        """Write a consistent copy of the embedded database to a new file."""
         ...

@@ -26,7 +26,7 @@ from hms_svc.operations.batched_submission import BatchedSubmission
 from hms_svc.operations.service import Operations, make_operations
 from hms_svc.ports.backend import Backend
 from hms_svc.ports.clock import SystemClock
-from hms_svc.ports.stores import Database
+from hms_svc.ports.database import Database
 from hms_svc.ports.tracing import Tracer
 from hms_svc.processes.child_exit import exit_code_of
 from hms_svc.processes.shutdown import leave_now
@@ -123,7 +123,7 @@ def _make_context(
     submission = BatchedSubmission(
         broker=queue.broker,
         inspection=queue.inspection,
-        store=stores,
+        accepted_keys=stores.accepted_keys,
         registry=registry,
         clock=clock,
         queue_limit=settings.queue_limit,
@@ -134,7 +134,7 @@ def _make_context(
         reads=operations_for(settings.actor).reads,
         submission=submission,
         authentication=Authentication(
-            stores, clock, local_actor=settings.actor, provider=_provider(settings)
+            stores.tokens, clock, local_actor=settings.actor, provider=_provider(settings)
         ),
         operations_for=operations_for,
         envelopes=bootstrap.envelope_intake(settings),

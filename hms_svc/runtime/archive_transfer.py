@@ -9,17 +9,25 @@ from hms_svc.domain.errors import Outage
 from hms_svc.domain.views import JobDetail
 from hms_svc.ports.control import Control
 from hms_svc.ports.inspection import Inspection
-from hms_svc.ports.stores import Database
+from hms_svc.ports.stores import ArchiveStore, ErasingStore
 from hms_svc.runtime.loop import log
 
 
 class ArchiveTransfer:
     """Moves jobs to the archive: stores them there first, then removes them from the broker."""
 
-    def __init__(self, control: Control, inspection: Inspection, database: Database) -> None:
+    def __init__(
+        self,
+        *,
+        control: Control,
+        inspection: Inspection,
+        archive: ArchiveStore,
+        erasure: ErasingStore,
+    ) -> None:
         self._control = control
         self._inspection = inspection
-        self._database = database
+        self._archive = archive
+        self._erasure = erasure
 
     async def move(self, jobs: Sequence[JobDetail]) -> int:
         """Move the jobs that the archive accepts; return their number."""
@@ -31,7 +39,7 @@ class ArchiveTransfer:
     async def _keep(self, jobs: Sequence[JobDetail]) -> list[str]:
         """Archive jobs, one by one if they fail together; return the ids of those archived."""
         try:
-            await self._database.archive(jobs)
+            await self._archive.keep(jobs)
         except Outage:
             raise
         except Exception as error:  # noqa: BLE001 - it is logged; the other jobs are archived
@@ -53,4 +61,4 @@ class ArchiveTransfer:
         now = await self._inspection.details(ids) if ids else []
         erased = [job.view.id for job in now if job is not None and job.view.data == ERASED]
         if erased:
-            await self._database.erase(erased)
+            await self._erasure.erase(erased)

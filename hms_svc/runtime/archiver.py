@@ -7,8 +7,7 @@ from typing import Final
 from hms_svc.domain.errors import Outage
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.control import Control
-from hms_svc.ports.inspection import Inspection
-from hms_svc.ports.stores import Database
+from hms_svc.ports.stores import AnalyticsStore, ArchiveStore
 from hms_svc.runtime.archive_transfer import ArchiveTransfer
 from hms_svc.runtime.loop import Service, log
 
@@ -24,19 +23,21 @@ class Archiver(Service):
 
     def __init__(
         self,
-        control: Control,
-        inspection: Inspection,
-        database: Database,
-        clock: Clock,
         *,
+        control: Control,
+        archive: ArchiveStore,
+        analytics: AnalyticsStore,
+        transfer: ArchiveTransfer,
+        clock: Clock,
         completed_days: float,
         failed_days: float,
         unserved_days: float,
     ) -> None:
         super().__init__(interval_seconds=60.0)
         self._control = control
-        self._database = database
-        self._transfer = ArchiveTransfer(control, inspection, database)
+        self._store = archive
+        self._analytics = analytics
+        self._transfer = transfer
         self._clock = clock
         self._completed_ms = int(completed_days * DAY_MS)
         self._sweep_cursor: str | None = None
@@ -75,7 +76,7 @@ class Archiver(Service):
         """Apply the retention of completed and cancelled jobs to the archive, in bounded steps."""
         before = self._clock.now_ms() - self._completed_ms
         while True:
-            removed, self._sweep_cursor = await self._database.sweep_archive(
+            removed, self._sweep_cursor = await self._store.sweep(
                 before=before, limit=BATCH, cursor=self._sweep_cursor
             )
             if removed < BATCH // 2 or self._sweep_cursor is None:
@@ -86,4 +87,4 @@ class Archiver(Service):
         await self._control.bury_unserved(older_than=older_than, limit=BATCH)
 
     async def _fold(self) -> None:
-        await self._database.fold_analytics()
+        await self._analytics.fold()

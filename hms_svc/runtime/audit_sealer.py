@@ -20,7 +20,7 @@ from hms_svc.domain.event import AUDIT_SEALED, Event
 from hms_svc.domain.views import AuditFault
 from hms_svc.ports.bus import Bus
 from hms_svc.ports.clock import Clock
-from hms_svc.ports.stores import Ledger
+from hms_svc.ports.stores import AuditStore
 from hms_svc.runtime.loop import Service, log
 
 CHECK_MS: Final = 60_000
@@ -35,9 +35,9 @@ class AuditSealer(Service):
     and an error is logged every hour.
     """
 
-    def __init__(self, ledger: Ledger, bus: Bus, clock: Clock, signer: HeadSigner) -> None:
+    def __init__(self, audit: AuditStore, bus: Bus, clock: Clock, signer: HeadSigner) -> None:
         super().__init__(interval_seconds=1.0)
-        self._ledger = ledger
+        self._audit = audit
         self._bus = bus
         self._clock = clock
         self._signer = signer
@@ -55,7 +55,7 @@ class AuditSealer(Service):
             # Publishing the empty chain before its first seal leaves no row unproven.
             await self._check()
             self._has_started = True
-        sealed = await self._ledger.seal()
+        sealed = await self._audit.seal()
         if sealed is not None or not self._has_checked_lately():
             self._examined_at = None
             await self._check()
@@ -68,7 +68,7 @@ class AuditSealer(Service):
         await self._send()
         kept = await self._bus.audit_anchor.heads()
         expected = kept.newest or head_of(await self._bus.latest(AUDIT_SEALED))
-        chain = await self._ledger.sealed_chain([expected.link] if expected else [])
+        chain = await self._audit.sealed_chain([expected.link] if expected else [])
         held = msgspec.structs.replace(kept, newest=expected)
         if found := objections(held, chain, self._signer):
             await self._report_faults(held, chain, found)

@@ -7,7 +7,7 @@ from typing import Final
 
 from hms_svc.domain.errors import DatabaseUnavailable, Outage, PolicyUnavailable
 from hms_svc.ports.clock import Clock
-from hms_svc.ports.stores import Database
+from hms_svc.ports.database import Database
 from hms_svc.runtime.loop import Service
 
 log: Final = logging.getLogger("hms_svc.runtime")

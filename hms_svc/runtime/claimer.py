@@ -83,8 +83,10 @@ class Claimer(Service):
         self._sink = sink
         self._clock = engines.clock
         self._dao = Dao(
-            engines.database,
-            engines.clock,
+            cases=engines.database.cases,
+            reports=engines.database.reports,
+            effects=engines.database.effects,
+            clock=engines.clock,
             radius_m=options.radius_m,
             actor=f"worker:{options.worker_id}",
             needs_job=True,
@@ -95,7 +97,9 @@ class Claimer(Service):
         self._meter = meter
         self._tracer = engines.tracer
         self._type_capacity = TypeCapacity(engines.registry, options.slots, in_flight, availability)
-        self._redeliveries = Redeliveries(engines.database, self._begin_all, self._give_back)
+        self._redeliveries = Redeliveries(
+            engines.database.effects, self._begin_all, self._give_back
+        )
         self._lane = options.lane
         self._freed = asyncio.Event()
         self._waiter: asyncio.Task[bool] | None = None
@@ -244,7 +248,7 @@ class Claimer(Service):
             if not running.settled and not (job.revoked and isinstance(outcome, Stopped)):
                 self._conclude(running, outcome)
             else:
-                _end_trace(job, None)
+                running.end_trace(None)
         finally:
             self._free(job.claimed)
             job.revoked = True
@@ -284,7 +288,7 @@ class Claimer(Service):
                 job.claimed, running.started_at, inconclusive(error), job.effects, "",
                 None, job.lost_commit,
             )  # fmt: skip
-        _end_trace(job, disposition)
+        running.end_trace(disposition)
 
     def _settle(
         self,
@@ -390,11 +394,3 @@ class Claimer(Service):
         self._freed.set()
         if self._waiter is not None:
             self._waiter.cancel()
-
-
-def _end_trace(job: RunningJob, disposition: Disposition | None) -> None:
-    try:
-        if job.trace is not None:
-            job.trace.finish(disposition)
-    except Exception:
-        log.exception("job %s: its trace could not be finished", job.id, extra=job.log_fields)

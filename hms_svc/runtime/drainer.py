@@ -9,7 +9,7 @@ from typing import Final
 from hms_svc.domain.views import QueueView
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.inspection import Inspection
-from hms_svc.ports.stores import Ledger
+from hms_svc.ports.stores import OutboxStore
 from hms_svc.runtime.in_flight import InFlight
 from hms_svc.runtime.loop import Service
 from hms_svc.runtime.settler import Settler
@@ -30,7 +30,7 @@ class Drainer(Service):
     def __init__(
         self,
         inspection: Inspection,
-        ledger: Ledger,
+        outbox: OutboxStore,
         types: tuple[str, ...],
         in_flight: InFlight,
         settler: Settler,
@@ -40,7 +40,7 @@ class Drainer(Service):
     ) -> None:
         super().__init__(interval_seconds=0.1)
         self._inspection = inspection
-        self._ledger = ledger
+        self._outbox = outbox
         self._types = frozenset(types)
         self._in_flight = in_flight
         self._settler = settler
@@ -57,7 +57,7 @@ class Drainer(Service):
         if not self._has_checked() or self._in_flight.unsettled() or self._settler.backlog:
             return
         before = await self._idle_queues()
-        if before is None or await self._ledger.outbox(1):
+        if before is None or await self._outbox.waiting(1):
             return
         queues = await self._idle_queues()
         if queues is None or _counters(queues) != _counters(before):

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 
 from hms_svc.domain.job import ClaimedJob, LeaseToken
+from hms_svc.domain.outcome import Disposition
 from hms_svc.sdk.job_type import JobType
 from hms_svc.sdk.running_job import RunningJob
+
+log: Final = logging.getLogger("hms_svc.runtime")
 
 
 class Running:
@@ -35,6 +40,16 @@ class Running:
             self.task.cancel()
         if self.job.awaited is not None:
             self.job.awaited.cancel()
+
+    def end_trace(self, disposition: Disposition | None) -> None:
+        """End the trace of the attempt, if there is one; None if the job was not settled."""
+        try:
+            if self.job.trace is not None:
+                self.job.trace.finish(disposition)
+        except Exception:
+            log.exception(
+                "job %s: its trace could not be finished", self.job.id, extra=self.job.log_fields
+            )
 
 
 class InFlight:

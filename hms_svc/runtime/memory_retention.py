@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from hms_svc.ports.control import Control, Eviction
-from hms_svc.ports.inspection import Inspection
-from hms_svc.ports.stores import Database
+from hms_svc.ports.control import Eviction
+from hms_svc.ports.stores import OutboxStore
 from hms_svc.runtime.archive_transfer import ArchiveTransfer
 from hms_svc.runtime.archiver import BATCH
 from hms_svc.runtime.loop import Service, log
@@ -28,13 +27,11 @@ class MemoryRetention(Service):
     stays: without its record it would be enqueued again.
     """
 
-    def __init__(
-        self, eviction: Eviction, control: Control, inspection: Inspection, database: Database
-    ) -> None:
+    def __init__(self, eviction: Eviction, outbox: OutboxStore, transfer: ArchiveTransfer) -> None:
         super().__init__(interval_seconds=CHECK_SECONDS)
         self._eviction = eviction
-        self._database = database
-        self._transfer = ArchiveTransfer(control, inspection, database)
+        self._outbox = outbox
+        self._transfer = transfer
         self._has_warned = False
 
     async def run_once(self) -> None:
@@ -63,7 +60,7 @@ class MemoryRetention(Service):
 
     async def _move(self) -> int:
         jobs = await self._eviction.ended_first(limit=BATCH)
-        rows = await self._database.outbox(_OUTBOX_ROWS) if jobs else []
+        rows = await self._outbox.waiting(_OUTBOX_ROWS) if jobs else []
         in_outbox = {row.job.id for row in rows if row.job is not None}
         return await self._transfer.move([job for job in jobs if job.view.id not in in_outbox])
 

@@ -16,7 +16,7 @@ from hms_svc.domain.ids import derived_id
 from hms_svc.domain.job import Job
 from hms_svc.ports.broker import Acceptance, Enqueued, Producer
 from hms_svc.ports.bus import Bus
-from hms_svc.ports.stores import Ledger, OutboxEntry
+from hms_svc.ports.stores import OutboxEntry, OutboxStore
 from hms_svc.runtime.loop import Service
 
 log: Final = logging.getLogger("hms_svc.runtime")
@@ -29,15 +29,15 @@ class OutboxRelay(Service):
     A follow-up job whose id is taken by another job is enqueued under a derived id.
     """
 
-    def __init__(self, ledger: Ledger, bus: Bus, broker: Producer) -> None:
+    def __init__(self, outbox: OutboxStore, bus: Bus, broker: Producer) -> None:
         super().__init__(interval_seconds=2.0)
-        self._ledger = ledger
+        self._outbox = outbox
         self._bus = bus
         self._broker = broker
 
     async def run_once(self) -> None:
         """Relay until the outbox is empty."""
-        while await self._ledger.relay(BATCH, self._deliver) == BATCH:
+        while await self._outbox.relay(BATCH, self._deliver) == BATCH:
             pass
 
     async def _deliver(self, entries: Sequence[OutboxEntry]) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from hms_svc.domain.errors import DatabaseUnavailable
 from hms_svc.domain.job import ClaimedJob
-from hms_svc.ports.stores import Database, StoredEffect
+from hms_svc.ports.stores import EffectStore, StoredEffect
 
 log: Final = logging.getLogger("hms_svc.runtime")
 Effects = Mapping[int, tuple[StoredEffect, ...]]
@@ -25,11 +25,11 @@ class Redeliveries:
 
     def __init__(
         self,
-        database: Database,
+        effects: EffectStore,
         begin: Callable[[Sequence[ClaimedJob], Effects], Awaitable[None]],
         release: Callable[[Sequence[ClaimedJob], DatabaseUnavailable | None], None],
     ) -> None:
-        self._database = database
+        self._effects = effects
         self._begin = begin
         self._release = release
         self._tasks: set[asyncio.Task[None]] = set()
@@ -47,7 +47,7 @@ class Redeliveries:
 
     async def _recall(self, claimed: Sequence[ClaimedJob]) -> None:
         try:
-            found = await self._database.recall(
+            found = await self._effects.recall(
                 [(job.token.job_id, job.token.fence) for job in claimed]
             )
             pairs = zip(claimed, found, strict=True)

@@ -13,6 +13,7 @@ from hms_svc.domain.errors import Outage
 from hms_svc.domain.job import Lane
 from hms_svc.domain.views import WorkerState
 from hms_svc.ports.meters import UNMETERED
+from hms_svc.runtime.archive_transfer import ArchiveTransfer
 from hms_svc.runtime.archiver import Archiver
 from hms_svc.runtime.audit_sealer import AuditSealer
 from hms_svc.runtime.availability import Availability
@@ -114,7 +115,7 @@ class Worker:
         if options.lane is Lane.SUSPECT:
             claimer.on_timeout = self.stop
         producer = CompletingProducer(engines.broker, engines.registry)
-        relay = OutboxRelay(engines.database, engines.bus, producer)
+        relay = OutboxRelay(engines.database.outbox, engines.bus, producer)
         claimer.on_effects.append(relay)
         scheduler = Scheduler(engines.broker, engines.registry, engines.clock)
         schedules = scheduler.texts if self._runs_schedules else ()
@@ -196,12 +197,18 @@ class Worker:
     def _maintenance(
         self, claimer: Claimer, settler: Settler, types: tuple[str, ...]
     ) -> list[Service]:
-        engines, options = self._engines, self._options
+        engines, options, database = self._engines, self._options, self._engines.database
+        transfer = ArchiveTransfer(
+            control=engines.control,
+            inspection=engines.inspection,
+            archive=database.archive,
+            erasure=database.erasure,
+        )
         loops: list[Service] = [
             Deadlines(
                 self.in_flight, claimer, engines.clock, timeout_seconds=options.timeout_seconds
             ),
-            Reaper(engines.broker, engines.database, lease_seconds=options.lease_seconds),
+            Reaper(engines.broker, database.effects, lease_seconds=options.lease_seconds),
             Promoter(engines.broker),
             HungFunctions(
                 self.in_flight,
@@ -213,30 +220,24 @@ class Worker:
         if options.lane is Lane.NORMAL:
             loops += [
                 AuditSealer(
-                    engines.database,
+                    database.audit,
                     engines.bus,
                     engines.clock,
                     HeadSigner(options.namespace, options.audit_key),
                 ),
                 Archiver(
-                    engines.control,
-                    engines.inspection,
-                    engines.database,
-                    engines.clock,
+                    control=engines.control,
+                    archive=database.archive,
+                    analytics=database.analytics,
+                    transfer=transfer,
+                    clock=engines.clock,
                     completed_days=options.completed_days,
                     failed_days=options.failed_days,
                     unserved_days=options.unserved_days,
                 ),
             ]
             if engines.control.eviction is not None:
-                loops.append(
-                    MemoryRetention(
-                        engines.control.eviction,
-                        engines.control,
-                        engines.inspection,
-                        engines.database,
-                    )
-                )
+                loops.append(MemoryRetention(engines.control.eviction, database.outbox, transfer))
             if options.receivers and DELIVER in types:
                 loops.append(self._forwarder())
         if options.idle_seconds:
@@ -244,7 +245,7 @@ class Worker:
         if options.drain:
             loops.append(
                 Drainer(
-                    engines.inspection, engines.database, types, self.in_flight, settler,
+                    engines.inspection, database.outbox, types, self.in_flight, settler,
                     engines.clock, lambda: claimer.iterations > 1, self.stop,
                 )
             )  # fmt: skip

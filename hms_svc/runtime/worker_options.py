@@ -11,9 +11,9 @@ from hms_svc.ports.broker import Broker
 from hms_svc.ports.bus import Bus
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.control import Control
+from hms_svc.ports.database import Database
 from hms_svc.ports.inspection import Inspection
 from hms_svc.ports.policy import Policy
-from hms_svc.ports.stores import Database
 from hms_svc.ports.tracing import Tracer
 from hms_svc.sdk.registry import Registry
 

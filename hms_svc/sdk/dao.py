@@ -27,12 +27,14 @@ from hms_svc.domain.job import Job, check_submitted
 from hms_svc.domain.strict_json import check_strict, encode, encode_sorted
 from hms_svc.ports.clock import Clock
 from hms_svc.ports.stores import (
+    CaseStore,
     EffectRequest,
     EffectStore,
     NearCase,
     PlaceQuery,
     RefusedEffect,
     ReportCount,
+    ReportStore,
     StoredEffect,
 )
 from hms_svc.sdk.batcher import Batcher
@@ -51,9 +53,11 @@ class Dao:
 
     def __init__(
         self,
-        store: EffectStore,
-        clock: Clock,
         *,
+        cases: CaseStore,
+        reports: ReportStore,
+        effects: EffectStore,
+        clock: Clock,
         radius_m: float,
         actor: str,
         needs_job: bool = False,
@@ -62,9 +66,11 @@ class Dao:
         self._clock = clock
         self._radius_m = radius_m
         self._actor = actor
-        self._near: Batcher[PlaceQuery, NearCase | None] = Batcher(store.near)
-        self._reports: Batcher[ReportCount, int] = Batcher(store.count_reports)
-        self._commits: Batcher[EffectRequest, StoredEffect | RefusedEffect] = Batcher(store.commit)
+        self._near: Batcher[PlaceQuery, NearCase | None] = Batcher(cases.near)
+        self._reports: Batcher[ReportCount, int] = Batcher(reports.count)
+        self._commits: Batcher[EffectRequest, StoredEffect | RefusedEffect] = Batcher(
+            effects.commit
+        )
 
     async def nearest_case(
         self, lat: float, lon: float, *, kind: str | None = None, radius_m: float | None = None

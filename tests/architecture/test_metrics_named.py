@@ -15,8 +15,8 @@ from hms_svc.domain.views import QueueCounts, QueueView, WorkerView
 from hms_svc.observability.metrics import Metrics
 from hms_svc.observability.overview import FleetOverview
 from hms_svc.ports.clock import SystemClock
+from hms_svc.ports.database import DatabaseHealth
 from hms_svc.ports.inspection import BrokerHealth, Capacity
-from hms_svc.ports.stores import DatabaseHealth
 from hms_svc.sdk.label_values import LabelValues
 from hms_svc.services import builtin_registry
 

@@ -14,7 +14,7 @@ import pytest
 from hms_svc import bootstrap
 from hms_svc.domain.audit_heads import DAY_MS
 from hms_svc.domain.views import AuditRecord
-from hms_svc.persistence.audit import chained
+from hms_svc.persistence.audit_walk import chained
 from hms_svc.ports.clock import SystemClock
 from hms_svc.settings import Settings, load_settings
 from tests.support.command_line import Cli, drain, environment, make_cli

@@ -318,7 +318,7 @@ def test_what_the_broker_let_go_of_stays_listable(tmp_path: Path) -> None:
         await stores.open()
         async with backend(settings) as engines:
             details = await engines.control.to_archive(older_than=2**50, limit=10)
-            await stores.archive(details)
+            await stores.archive.keep(details)
             await engines.control.forget([detail.view.id for detail in details])
         await stores.close()
 

@@ -27,8 +27,8 @@ from hms_svc.operations.health import HealthInputs, assess
 from hms_svc.operations.reads import FullJob
 from hms_svc.operations.schedules import ScheduleView
 from hms_svc.operations.type_detail import Percentiles, Serving, TypeDetail, TypeSettings
+from hms_svc.ports.database import DatabaseHealth
 from hms_svc.ports.inspection import BrokerHealth
-from hms_svc.ports.stores import DatabaseHealth
 from hms_svc.tui.audit_rows import fold
 from hms_svc.tui.queries import (
     AuditPage,

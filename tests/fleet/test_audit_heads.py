@@ -23,14 +23,14 @@ async def test_rows_are_sealed_while_the_broker_is_away(
     database = bootstrap.database(settings)
     await database.open()
     async with bootstrap.backend(settings_for(settings, server.url())) as backend:
-        sealer = AuditSealer(database, backend.bus, clock, HeadSigner("default"))
+        sealer = AuditSealer(database.audit, backend.bus, clock, HeadSigner("default"))
         await sealer.run_once()
         server.kill()
         row = AuditRecord(at=clock.now_ms(), actor="ada", action="job.retry", subject="job-1")
-        await database.audit([row])
+        await database.audit.append([row])
         with pytest.raises(BrokerUnavailable):
             await sealer.run_once()
-        assert (await database.sealed_chain([])).link == 1
+        assert (await database.audit.sealed_chain([])).link == 1
         server.start()
         await sealer.run_once()
         newest = (await backend.bus.audit_anchor.heads()).newest

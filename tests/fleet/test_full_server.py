@@ -14,9 +14,10 @@ from hms_svc.domain.event import service_event
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import JobDetail
 from hms_svc.ports.clock import SystemClock
-from hms_svc.ports.stores import Database
+from hms_svc.ports.database import Database
 from hms_svc.runtime.memory_retention import END_SHARE, MemoryRetention
 from hms_svc.settings import Settings
+from tests.support.broker_engines import transfer_between
 from tests.support.database_requests import effect
 from tests.support.fleet import TYPE, Fleet, settings_for
 from tests.support.redis_server import RedisMaker, RedisServer
@@ -76,13 +77,13 @@ async def small(
         yield (
             Fleet(backend, server),
             database,
-            MemoryRetention(eviction, backend.control, backend.inspection, database),
+            MemoryRetention(eviction, database.outbox, transfer_between(backend, database)),
         )
     await database.close()
 
 
 async def ids_in(database: Database) -> set[str]:
-    archived, _ = await database.archived(limit=0, cursor=None)
+    archived, _ = await database.archive.page(limit=0, cursor=None)
     return {detail.view.id for detail in archived}
 
 
@@ -114,7 +115,7 @@ async def test_what_is_done_makes_room_in_a_full_server(
     capacity = (await fleet.inspection.health()).capacity
     assert capacity is not None
     assert capacity.share <= END_SHARE
-    archived, _ = await database.archived(limit=0, cursor=None)
+    archived, _ = await database.archive.page(limit=0, cursor=None)
     left = await fleet.inspection.details([job.job.id for job in done if job.job.id not in moved])
     ends = [max(ended_at(archived)), min(ended_at(left))]
     assert ends == sorted(ends), "those that ended first"
@@ -147,12 +148,12 @@ async def test_a_job_that_the_outbox_names_stays(
     done = [job for _ in range(accepted // 10 + 1) for job in await fleet.claim(10)]
     await fleet.complete(*done)
     follow_up = done[0].job
-    await database.commit([effect("another", placed=False, follow_ups=(follow_up,))])
+    await database.effects.commit([effect("another", placed=False, follow_ups=(follow_up,))])
     await maker.run_once()
     assert await fleet.state(follow_up.id) is State.COMPLETED
     assert await fleet.detail(done[1].job.id) is None
-    [entry] = [each for each in await database.outbox(10) if each.job is not None]
-    await database.mark_published([entry.number])
+    [entry] = [each for each in await database.outbox.waiting(10) if each.job is not None]
+    await database.outbox.mark_published([entry.number])
     await fleet.accept(10, type="more")
     await fill(fleet, fleet.server)
     await maker.run_once()
@@ -167,16 +168,16 @@ async def test_what_is_erased_on_its_way_to_the_archive_is_blank_there(
     done = [job for _ in range(accepted // 10 + 1) for job in await fleet.claim(10)]
     await fleet.complete(*done)
     ids = [job.job.id for job in done]
-    archive = database.archive
+    keep = database.archive.keep
 
     async def erase_before(jobs: Sequence[JobDetail]) -> None:
         await fleet.control.erase(ids)
-        await database.erase(ids)
-        await archive(jobs)
+        await database.erasure.erase(ids)
+        await keep(jobs)
 
-    monkeypatch.setattr(database, "archive", erase_before)
+    monkeypatch.setattr(database.archive, "keep", erase_before)
     await maker.run_once()
-    archived, _ = await database.archived(limit=0, cursor=None)
+    archived, _ = await database.archive.page(limit=0, cursor=None)
     assert archived
     assert {detail.view.data for detail in archived} == {ERASED}
 

@@ -25,7 +25,7 @@ async def build(service: ApiService) -> None:
     await _register(service)
     await _end_jobs(service)
     await _leave_jobs(service)
-    await service.api.reads.database.commit([replace(effect("done-1"), fence=1)])
+    await service.api.reads.database.effects.commit([replace(effect("done-1"), fence=1)])
     actions = service.api.operations("ann").actions
     await actions.pause("analysis.run", reason="the model is replaced")
     await actions.pause("unserved.type", reason="until Monday", intake=True)

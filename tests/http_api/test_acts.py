@@ -27,7 +27,7 @@ from hms_svc.operations.answers.service import (
     WorkerList,
 )
 from hms_svc.operations.tokens import Scope
-from hms_svc.persistence.database import SqlDatabase
+from hms_svc.persistence.audit import SqlAudit
 from hms_svc.ports.broker import WorkerRegistration
 from tests.support.api import NOTICE, ApiService
 from tests.support.database_requests import effect
@@ -183,7 +183,7 @@ async def test_acts_on_queues_and_cases_are_on_record_too(
 ) -> None:
     await made(service, ada, "q-1", "q-2")
     database = service.api.reads.database
-    await database.commit([effect("maker-1")])
+    await database.effects.commit([effect("maker-1")])
     assert (await ada.post("/queues/crew.notify/pause", {"reason": "flood"})).status_code == 200
     assert (await ada.get("/queues"))["queues"][0]["paused_by"] == "ada"
     assert (await ada.post("/queues/crew.notify/resume")).json()["paused"] is False
@@ -220,9 +220,9 @@ async def test_a_worker_is_asked_over_http_and_shows_by_whom(
 async def test_what_cannot_be_done_says_why(service: ApiService, ada: Operator) -> None:
     await made(service, ada, "q-1")
     database = service.api.reads.database
-    await database.commit([effect("maker-1")])
+    await database.effects.commit([effect("maker-1")])
     await ada.post(f"/cases/{CASE}/close")
-    await database.commit([effect("maker-2")])
+    await database.effects.commit([effect("maker-2")])
     wanted = {
         ("/jobs/nobody/retry", None): (404, "unknown-id"),
         ("/jobs/nobody/edit", '{"data":{}}'): (404, "unknown-id"),
@@ -257,11 +257,11 @@ async def test_without_its_record_nothing_is_done(
 ) -> None:
     await made(service, ada, "q-1")
 
-    async def lose(self: SqlDatabase, records: object) -> None:
+    async def lose(self: SqlAudit, records: object) -> None:
         raise DatabaseUnavailable("it went away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(SqlDatabase, "audit", lose)
+        patched.setattr(SqlAudit, "append", lose)
         assert (await ada.problem("/jobs/q-1/cancel"))[0] == 503
         assert (await ada.problem("/queues/crew.notify/pause"))[0] == 503
     assert (await ada.get("/jobs/q-1"))["state"] == "queued"
@@ -334,7 +334,7 @@ async def test_reads_have_the_shapes_that_the_document_tells(
 ) -> None:
     await dead(service, ada, "d-1")
     await made(service, ada, "q-1")
-    await service.api.reads.database.commit([effect("maker-1")])
+    await service.api.reads.database.effects.commit([effect("maker-1")])
     await serves(service, "analysis.run", "crew.notify")
     told: dict[str, type[msgspec.Struct]] = {
         "/jobs": JobPageAnswer, "/jobs/d-1": JobDetailAnswer, "/jobs/d-1/why": Explanation,

@@ -9,7 +9,7 @@ import pytest
 from hms_svc.operations import reads
 from hms_svc.operations.tokens import Scope
 from hms_svc.ports.broker import WorkerRegistration
-from hms_svc.ports.stores import DatabaseHealth
+from hms_svc.ports.database import DatabaseHealth
 from tests.support.api import ApiService
 
 SERVED = "zoo.feed"
@@ -71,8 +71,7 @@ async def test_a_database_that_hangs_does_not_hold_up_who_does_not_need_it(
         return []
 
     monkeypatch.setattr(database, "health", hang)
-    monkeypatch.setattr(service.api.authentication, "_store", database)
-    monkeypatch.setattr(database, "tokens", hang_too)
+    monkeypatch.setattr(database.tokens, "all", hang_too)
     monkeypatch.setattr(reads, "PROBE_SECONDS", 0.05)
     for _ in range(3):
         assert (await service.post(**token)).status_code == 202

@@ -115,7 +115,7 @@ async def test_every_operation_answers_as_the_document_says(service: ApiService)
     await dead(service, ada, "a-1", "a-2", "a-3")
     await held(service, ada, "h-1", "h-2")
     await made(service, ada, "q-1", "q-2")
-    await service.api.reads.database.commit([effect("maker-1")])
+    await service.api.reads.database.effects.commit([effect("maker-1")])
     await serves(service, "analysis.run", "crew.notify")
     [schedule] = (await ada.get("/schedules"))["schedules"]
     due = make_job(

@@ -15,7 +15,7 @@ from hms_svc.domain.job import make_job
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.views import JobView
 from hms_svc.operations.batched_submission import _Key
-from hms_svc.persistence.database import SqlDatabase
+from hms_svc.persistence.accepted_keys import SqlAcceptedKeys
 from hms_svc.ports.broker import Enqueued
 from hms_svc.ports.stores import AcceptedKey
 from tests.support.api import NOTICE, POTHOLE, ApiService, ServiceMaker
@@ -106,11 +106,11 @@ async def test_another_request_under_a_used_key_is_refused(any_service: ApiServi
 async def test_jobs_whose_key_could_not_be_kept_are_not_made_again(
     service: ApiService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def lose(self: SqlDatabase, kept: list[AcceptedKey]) -> None:
+    async def lose(self: SqlAcceptedKeys, kept: list[AcceptedKey]) -> None:
         raise DatabaseUnavailable("it went away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(SqlDatabase, "keep_keys", lose)
+        patched.setattr(SqlAcceptedKeys, "keep", lose)
         first = await service.post([JOB, JOB], idempotency_key="k-1")
         assert first.status_code == 202
     again = await service.post([JOB, JOB], idempotency_key="k-1")
@@ -183,11 +183,11 @@ async def test_a_request_that_is_at_fault_leaves_its_key_free(service: ApiServic
 async def test_jobs_of_a_key_that_were_erased_are_there_all_the_same(
     service: ApiService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def lose(self: SqlDatabase, kept: list[AcceptedKey]) -> None:
+    async def lose(self: SqlAcceptedKeys, kept: list[AcceptedKey]) -> None:
         raise DatabaseUnavailable("it went away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(SqlDatabase, "keep_keys", lose)
+        patched.setattr(SqlAcceptedKeys, "keep", lose)
         first = (await service.post(JOB, idempotency_key="k-1")).json()
     [claimed] = await service.claim()
     await service.settle(claimed)

@@ -20,7 +20,7 @@ from hms_svc.http_api.authentication import Authentication
 from hms_svc.http_api.context import Bucket
 from hms_svc.operations.action_table import ACTS_ROUTE, ROUTES
 from hms_svc.operations.tokens import Scope
-from hms_svc.persistence.database import SqlDatabase
+from hms_svc.persistence.tokens import SqlTokens
 from hms_svc.ports.clock import SystemClock
 from hms_svc.ports.stores import Token
 from tests.support.api import ApiService
@@ -225,10 +225,10 @@ async def test_without_any_token_all_is_open_and_once_there_was_one_never_again(
     assert await status_with(service, {}) == 401
     assert await status_with(service, header) == 401
 
-    async def none(self: SqlDatabase) -> list[Token]:
+    async def none(self: SqlTokens) -> list[Token]:
         return []
 
-    monkeypatch.setattr(SqlDatabase, "tokens", none)
+    monkeypatch.setattr(SqlTokens, "all", none)
     assert await status_with(service, {}) == 401
 
 
@@ -239,7 +239,7 @@ class Away:
         self.asked = 0
         self.away = True
 
-    async def tokens(self) -> list[Token]:
+    async def all(self) -> list[Token]:
         self.asked += 1
         await asyncio.sleep(0)
         if self.away:
@@ -298,7 +298,7 @@ async def test_a_token_for_metrics_is_believed_for_as_long_as_the_database_is_aw
     async def tokens() -> list[Token]:
         raise DatabaseUnavailable("it is away")
 
-    monkeypatch.setattr(service.api.reads.database, "tokens", tokens)
+    monkeypatch.setattr(service.api.reads.database.tokens, "all", tokens)
     monkeypatch.setattr(door_module, "STALE_SECONDS", 0.0)
     for path, token, status in (("/metrics", scraper, 200), ("/cases", viewer, 503)):
         assert (await service.client.get(path, headers=token)).status_code == status

@@ -41,12 +41,12 @@ async def letters(harness: WorkerHarness) -> list[JobView]:
 
 def relay_of(harness: WorkerHarness) -> OutboxRelay:
     engines = harness.engines
-    return OutboxRelay(engines.database, engines.bus, engines.broker)
+    return OutboxRelay(engines.database.outbox, engines.bus, engines.broker)
 
 
 async def follow_up(harness: WorkerHarness, *jobs: Envelope, of: str = "r1") -> None:
     """Commit a case of a job that has these follow-ups; nobody has relayed them yet."""
-    await harness.engines.database.commit([effect(of, placed=False, follow_ups=jobs)])
+    await harness.engines.database.effects.commit([effect(of, placed=False, follow_ups=jobs)])
 
 
 async def test_a_follow_up_whose_id_is_taken_is_handed_in_under_one_of_ours(
@@ -61,7 +61,7 @@ async def test_a_follow_up_whose_id_is_taken_is_handed_in_under_one_of_ours(
         renamed = by_data[b'"a"']
         assert renamed.startswith("hms:renamed:")
         assert f"letter-1 is taken by another job; it gets the id {renamed}" in caplog.text
-        assert [entry.job for entry in await harness.engines.database.outbox(10)] == []
+        assert [entry.job for entry in await harness.engines.database.outbox.waiting(10)] == []
 
 
 async def test_follow_ups_of_one_id_are_all_handed_in(open_harness: HarnessMaker) -> None:

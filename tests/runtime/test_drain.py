@@ -62,7 +62,7 @@ async def test_the_outbox_is_empty_when_it_leaves(open_harness: HarnessMaker) ->
     async with open_harness(registry_of(open_case)) as harness:
         await harness.enqueue()
         await harness.ended(harness.start(drain=True))
-        assert await harness.engines.database.outbox(1) == []
+        assert await harness.engines.database.outbox.waiting(1) == []
         events = await harness.engines.bus.read(after=0, limit=100)
         assert "case.opened" in [event.type for event in events]
 

@@ -104,7 +104,9 @@ class _Opened:
 
 
 async def amounts_of(harness: WorkerHarness) -> list[int]:
-    found, _ = await harness.engines.database.cases(status=None, kind=None, limit=0, cursor=None)
+    found, _ = await harness.engines.database.cases.page(
+        status=None, kind=None, limit=0, cursor=None
+    )
     return sorted(decode(case.data)["amount"] for case in found)
 
 
@@ -467,11 +469,11 @@ async def test_where_the_look_up_at_the_claim_fails_the_end_stays_open(
 
     async with open_harness(registry_of(handler)) as harness:
         broker, database = harness.engines.broker, harness.engines.database
-        recall, settle = database.recall, broker.settle
+        recall, settle = database.effects.recall, broker.settle
         settled: list[Settlement] = []
 
         async def failing(claims: Any) -> Any:
-            monkeypatch.setattr(database, "recall", recall)
+            monkeypatch.setattr(database.effects, "recall", recall)
             raise DatabaseUnavailable("away for a moment")
 
         async def watched(settlements: Any) -> Any:
@@ -479,7 +481,7 @@ async def test_where_the_look_up_at_the_claim_fails_the_end_stays_open(
             return await settle(settlements)
 
         monkeypatch.setattr(decide, "OUTAGE_PAUSE_MS", 50)
-        monkeypatch.setattr(database, "recall", failing)
+        monkeypatch.setattr(database.effects, "recall", failing)
         monkeypatch.setattr(broker, "settle", watched)
         harness.start()
         assert (await harness.run()).view.state is State.COMPLETED

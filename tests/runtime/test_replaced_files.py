@@ -113,12 +113,12 @@ async def test_a_database_that_is_not_at_its_path_takes_and_gives_nothing(
 ) -> None:
     database = bootstrap.database(settings, on_replaced=noticed)
     await database.open()
-    await database.archive([dead_job("a", finished_at=NOON)])
+    await database.archive.keep([dead_job("a", finished_at=NOON)])
     words = harm(Path(settings.database.path))
     with pytest.raises(DatabaseReplaced, match=words):
-        await database.archive([dead_job("b", finished_at=NOON)])
+        await database.archive.keep([dead_job("b", finished_at=NOON)])
     with pytest.raises(DatabaseReplaced, match=words):
-        await database.archived_job("a")
+        await database.archive.get("a")
     health = await database.health()
     assert (health.ok, health.replaced) == (False, True)
     await until("it was told", lambda: noticed.times)

@@ -83,7 +83,7 @@ async def test_operators_see_a_schedule_and_run_it_now(open_harness: HarnessMake
             await operator(harness, read_only=True).schedules.run(TYPE)
         [answer] = (await operations.schedules.run(TYPE, note="early")).answers
         assert result_of(await harness.reaches(answer.job_id)) == {"sweep": 1}
-        audit = await harness.engines.database.audit_records(limit=10, cursor=None)
+        audit = await harness.engines.database.audit.records(limit=10, cursor=None)
         assert {record.action for record in audit} == {"job.enqueue"}
 
 

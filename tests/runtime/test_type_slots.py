@@ -158,7 +158,7 @@ async def test_a_database_that_hangs_holds_up_the_jobs_that_ask_it(
             await answers.wait()
             raise DatabaseUnavailable("it has not answered within 5 s")
 
-        monkeypatch.setattr(database, "recall", hang)
+        monkeypatch.setattr(database.effects, "recall", hang)
         harness.start(slots=4)
         again = await harness.enqueue(type="again.job")
         await until("it is asked for", lambda: asked == [again])
@@ -215,7 +215,7 @@ async def test_a_lease_is_renewed_while_the_database_is_asked(
 
     registry.job("again.job", retry=RetryPolicy(base_seconds=0.01))(fails_once(runs))
     async with open_harness(registry) as harness:
-        recall, goes_on = harness.engines.database.recall, asyncio.Event()
+        recall, goes_on = harness.engines.database.effects.recall, asyncio.Event()
         asked: list[str] = []
 
         async def wait(claims: Sequence[tuple[str, int]]) -> Any:
@@ -223,7 +223,7 @@ async def test_a_lease_is_renewed_while_the_database_is_asked(
             await goes_on.wait()
             return await recall(claims)
 
-        monkeypatch.setattr(harness.engines.database, "recall", wait)
+        monkeypatch.setattr(harness.engines.database.effects, "recall", wait)
         harness.start(slots=2, lease_seconds=0.4)
         again = await harness.enqueue(type="again.job")
         await until("it is asked for", lambda: asked)
@@ -244,7 +244,7 @@ async def test_what_breaks_a_look_up_gives_its_jobs_back(
 
     registry.job("again.job", retry=RetryPolicy(base_seconds=0.01))(fails_once(runs))
     async with open_harness(registry) as harness:
-        recall, broken = harness.engines.database.recall, [True]
+        recall, broken = harness.engines.database.effects.recall, [True]
 
         async def breaks_once(claims: Sequence[tuple[str, int]]) -> Any:
             if broken:
@@ -252,7 +252,7 @@ async def test_what_breaks_a_look_up_gives_its_jobs_back(
                 raise ZeroDivisionError
             return await recall(claims)
 
-        monkeypatch.setattr(harness.engines.database, "recall", breaks_once)
+        monkeypatch.setattr(harness.engines.database.effects, "recall", breaks_once)
         worker = harness.start(slots=2)
         assert result_of(await harness.run(type="again.job")) == "done"
         assert not broken

@@ -30,12 +30,24 @@ from hms_svc.ports.broker import (
     WorkerRegistration,
 )
 from hms_svc.ports.control import Act, ActRequest, SeenClaim
+from hms_svc.ports.database import Database
 from hms_svc.ports.inspection import Inspection
+from hms_svc.runtime.archive_transfer import ArchiveTransfer
 from hms_svc.settings import Settings, load_settings
 from tests.support.redis_server import RedisServer
 
 TYPE = "pothole.report"
 LEASE_MS = 30_000
+
+
+def transfer_between(backend: Backend | BrokerHarness, database: Database) -> ArchiveTransfer:
+    """What moves jobs from a broker to the archive of a database."""
+    return ArchiveTransfer(
+        control=backend.control,
+        inspection=backend.inspection,
+        archive=database.archive,
+        erasure=database.erasure,
+    )
 
 
 class ManualClock:

@@ -13,7 +13,7 @@ from hms_svc.domain.views import AuditRecord, JobView
 from hms_svc.governance.local import load_local_policy
 from hms_svc.operations.service import Operations, make_operations
 from hms_svc.ports.backend import Backend
-from hms_svc.ports.stores import Database
+from hms_svc.ports.database import Database
 from hms_svc.sdk.registry import Registry
 from hms_svc.settings import Settings, load_settings
 
@@ -53,7 +53,7 @@ class OperatorHarness:
 
     async def audit(self, action: str) -> list[AuditRecord]:
         """Return the rows of one action, oldest first."""
-        rows = await self.database.audit_records(limit=0, cursor=None)
+        rows = await self.database.audit.records(limit=0, cursor=None)
         return [row for row in reversed(rows) if row.action == action]
 
 

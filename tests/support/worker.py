@@ -18,7 +18,7 @@ from hms_svc.domain.views import ActOutcome, JobDetail
 from hms_svc.operations.job_facts import look_up
 from hms_svc.operations.plan import claim_of
 from hms_svc.ports.control import Act, ActRequest
-from hms_svc.ports.stores import DatabaseHealth
+from hms_svc.ports.database import DatabaseHealth
 from hms_svc.runtime.worker import Worker
 from hms_svc.runtime.worker_ids import make_worker_id
 from hms_svc.runtime.worker_options import Engines, WorkerOptions
@@ -97,7 +97,7 @@ class WorkerHarness:
         """Act on jobs as an operator who has read them."""
         details = [detail for detail in await self.details(job_ids) if detail is not None]
         claims = {detail.view.id: claim_of(detail.view) for detail in details}
-        seen = await look_up(act, claims, self.details, self.engines.database)
+        seen = await look_up(act, claims, self.details, self.engines.database.effects)
         request = ActRequest(act=act, job_ids=job_ids, by="ravi", seen=seen)
         return await self.engines.control.act(request)
 
@@ -108,7 +108,9 @@ class WorkerHarness:
 
     async def cases(self) -> list[str]:
         """Return the job ids of all cases."""
-        found, _ = await self.engines.database.cases(status=None, kind=None, limit=0, cursor=None)
+        found, _ = await self.engines.database.cases.page(
+            status=None, kind=None, limit=0, cursor=None
+        )
         return [case.job_id for case in found]
 
     async def health(self) -> DatabaseHealth:

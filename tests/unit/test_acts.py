@@ -358,7 +358,15 @@ async def every_act(
     """Return one way to do each act, in an order in which all of them can be done."""
     actions, folder = operations.actions, operator.settings.data_dir
     ids = await enqueue(operator, 3)
-    dao = Dao(operator.database, SystemClock(), radius_m=25.0, actor="tests")
+    stores = operator.database
+    dao = Dao(
+        cases=stores.cases,
+        reports=stores.reports,
+        effects=stores.effects,
+        clock=SystemClock(),
+        radius_m=25.0,
+        actor="tests",
+    )
     case = await dao.insert_case(POTHOLE, "c", kind="pothole")
     await register(operator, "w-7-a")
 
@@ -480,13 +488,13 @@ async def test_a_worker_that_stops_and_a_suspect_lane_are_asked_for_nothing(
 async def test_a_read_only_service_refuses_every_act(operator: OperatorHarness) -> None:
     acts = await every_act(operator, operator.serve(read_only=True))
     await operator.operations.actions.carry_out(await cancelling(operator))
-    before = await operator.jobs(), await operator.database.audit_records(limit=0, cursor=None)
+    before = await operator.jobs(), await operator.database.audit.records(limit=0, cursor=None)
     for act in acts.values():
         with pytest.raises(Refused, match="read-only"):
             await act()
     assert (
         await operator.jobs(),
-        await operator.database.audit_records(limit=0, cursor=None),
+        await operator.database.audit.records(limit=0, cursor=None),
     ) == before
 
 

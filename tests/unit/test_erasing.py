@@ -88,7 +88,7 @@ async def test_archived_jobs_are_found_and_the_audit_has_no_filter(
 ) -> None:
     ids = await ended(operator, *reports(5))
     gone = await operator.operations.reads.details(ids[:2])
-    await operator.database.archive(gone)
+    await operator.database.archive.keep(gone)
     await operator.engines.control.forget(ids[:2])
     actions = operator.operations.actions
     plan = await actions.plan_erase_where(parse_filter(f"data.user_id:{SECRET}"))
@@ -96,7 +96,7 @@ async def test_archived_jobs_are_found_and_the_audit_has_no_filter(
     report = await actions.erase(plan, note="request 17")
     assert (report.done, report.failed, report.left) == (5, (), 0)
     assert SECRET not in repr(await operator.jobs())
-    assert SECRET not in repr(await operator.database.archived(limit=0, cursor=None))
+    assert SECRET not in repr(await operator.database.archive.page(limit=0, cursor=None))
     rows = [decode(row.detail) for row in await operator.audit("job.erase")]
     intents = [row for row in rows if row["phase"] == "intent"]
     assert [(row["count"], row["note"], row["where_sha256"]) for row in intents] == [

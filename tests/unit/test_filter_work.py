@@ -122,7 +122,7 @@ def test_patterns_match_as_those_of_file_names_do(pattern: str, text: str) -> No
 async def test_a_page_of_the_archive_ends_after_its_look_or_its_work(tmp_path: Path) -> None:
     async with open_operator(tmp_path) as operator:
         jobs = [dead_job(f"a{number}", finished_at=NOON + number) for number in range(25)]
-        await operator.database.archive(jobs)
+        await operator.database.archive.keep(jobs)
         archived = operator.operations.reads.archived_jobs
         found, examined, pages = [], 0, 0
         cursor: str | None = None
@@ -137,7 +137,7 @@ async def test_a_page_of_the_archive_ends_after_its_look_or_its_work(tmp_path: P
         large = [
             replace(dead_job(f"b{n}", finished_at=NOON + 99), view=view(f"b{n}")) for n in range(9)
         ]
-        await operator.database.archive(large)
+        await operator.database.archive.keep(large)
         page = await archived(parse_filter(MANY_TERMS), limit=100, cursor=None, examine=20_000)
         assert page.examined < 25 + 9
         assert page.cursor is not None

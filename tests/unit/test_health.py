@@ -11,8 +11,8 @@ from hms_svc.domain.errors import BrokerUnavailable, DatabaseUnavailable
 from hms_svc.domain.health import Level, TroubleKind
 from hms_svc.domain.views import QueueCounts, QueueView, WorkerRequest, WorkerState, WorkerView
 from hms_svc.operations.health import HealthInputs, HealthWatch, assess, seen_of_outage
+from hms_svc.ports.database import DatabaseHealth
 from hms_svc.ports.inspection import BrokerHealth, Capacity
-from hms_svc.ports.stores import DatabaseHealth
 
 NOW = 1_800_000_000_000
 MINUTE = 60_000

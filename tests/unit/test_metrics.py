@@ -11,9 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from hms_svc.domain.views import QueueCounts, QueueView, WorkerView
 from hms_svc.observability.metrics import Metrics
 from hms_svc.observability.overview import FleetOverview
+from hms_svc.ports.database import DatabaseHealth
 from hms_svc.ports.inspection import BrokerHealth
 from hms_svc.ports.meters import HISTOGRAMS, OUTCOMES, CounterDelta, HistogramDelta, WorkerReport
-from hms_svc.ports.stores import DatabaseHealth
 from hms_svc.sdk.label_values import LabelValues
 from hms_svc.sdk.registry import Registry
 

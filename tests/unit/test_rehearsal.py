@@ -55,16 +55,17 @@ class Shelf:
 
     def __init__(self, *, near: NearCase | None = None, reports: int = 0) -> None:
         self.found = near
-        self.reports = reports
+        self.others = reports
         self.asked: list[ReportCount | PlaceQuery] = []
+        self.cases = self.reports = self.effects = self
 
     async def near(self, queries: Sequence[PlaceQuery]) -> list[NearCase | None]:
         self.asked += queries
         return [self.found for _ in queries]
 
-    async def count_other_reports(self, asked: ReportCount) -> int:
+    async def count_others(self, asked: ReportCount) -> int:
         self.asked.append(asked)
-        return self.reports
+        return self.others
 
 
 YES = Verdict(Effect.ALLOW, "yes", "")
@@ -250,14 +251,14 @@ async def test_a_rehearsal_leaves_a_real_database_as_it_was(tmp_path: Path) -> N
     job = job_of(type="pothole.report")
     async with open_operator(tmp_path, builtin_registry(reports_per_hour=2)) as operator:
         now = SystemClock().now_ms()
-        await operator.database.count_reports([ReportCount("usr-1", "j0", now, 0)])
+        await operator.database.reports.count([ReportCount("usr-1", "j0", now, 0)])
         assert operator.operations.dry_runs is not None
         for _ in range(2):
             checks = await operator.operations.dry_runs.dry_run(job)
             assert {check.verdict.value for check in checks} == {"passes"}
         asked = ReportCount("usr-1", "", now, 0)
-        assert await operator.database.count_other_reports(asked) == 1
-        assert await operator.database.outbox(10) == []
+        assert await operator.database.reports.count_others(asked) == 1
+        assert await operator.database.outbox.waiting(10) == []
 
 
 async def test_without_registry_or_policy_there_is_no_rehearsal(tmp_path: Path) -> None:

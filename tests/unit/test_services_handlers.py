@@ -50,7 +50,14 @@ def progress() -> Progress:
 def start(database: SqlDatabase, progress: Progress, tmp_path: Path) -> Start:
     """Put a job of the type into the place where its validators and handler look for it."""
     clock = SystemClock()
-    dao = Dao(database, clock, radius_m=25.0, actor="tests")
+    dao = Dao(
+        cases=database.cases,
+        reports=database.reports,
+        effects=database.effects,
+        clock=clock,
+        radius_m=25.0,
+        actor="tests",
+    )
     gate = Gate(load_local_policy(None))
     broker = SQLiteBroker(QueueFile(tmp_path / "queue.db", clock))
 
@@ -101,8 +108,8 @@ async def test_a_report_becomes_a_case_with_its_urgency_and_a_notice_to_the_crew
     job = start(pothole, REPORT)
     await validate(pothole, job)
     result = await pothole.handler(job)
-    (case,), _ = await database.cases(status=None, kind=None, limit=10, cursor=None)
-    follow_ups = [entry.job for entry in await database.outbox(10) if entry.job is not None]
+    (case,), _ = await database.cases.page(status=None, kind=None, limit=10, cursor=None)
+    follow_ups = [entry.job for entry in await database.outbox.waiting(10) if entry.job is not None]
     assert (case.id, case.kind, case.urgency) == (case_id("j1", ""), "pothole", result["urgency"])
     assert result["case_id"] == case.id
     (notice,) = follow_ups

@@ -8,8 +8,8 @@ import msgspec
 
 from hms_svc.domain.views import QueueCounts, QueueView, WorkerView
 from hms_svc.operations.health import HealthInputs, assess
+from hms_svc.ports.database import DatabaseHealth
 from hms_svc.ports.inspection import BrokerHealth, Capacity
-from hms_svc.ports.stores import DatabaseHealth
 from hms_svc.tui.launch import Facts, Launch
 from hms_svc.tui.queries import AuditRowsQuery, CasePage, CasesQuery
 from hms_svc.tui.snapshot import ScreenQuery, Snapshot

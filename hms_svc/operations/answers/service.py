@@ -13,8 +13,8 @@ from hms_svc.domain.lifecycle import State
 from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.domain.views import QueueCounts, QueueView, WorkerRequest, WorkerState, WorkerView
 from hms_svc.operations.answers.times import Time, age_seconds
+from hms_svc.ports.database import DatabaseHealth
 from hms_svc.ports.inspection import BrokerHealth, Capacity
-from hms_svc.ports.stores import DatabaseHealth
 
 if TYPE_CHECKING:
     from hms_svc.operations.reads import Status

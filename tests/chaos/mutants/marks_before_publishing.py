@@ -11,9 +11,9 @@ __all__ = ["app"]
 
 
 async def run_once(self: OutboxRelay) -> None:
-    entries = await self._ledger.outbox(BATCH)
+    entries = await self._outbox.waiting(BATCH)
     if entries:
-        await self._ledger.mark_published([entry.number for entry in entries])
+        await self._outbox.mark_published([entry.number for entry in entries])
         os._exit(1)
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from hms_svc.persistence.database import SqlDatabase
+from hms_svc.persistence.effects import SqlEffects
 from hms_svc.ports.stores import EffectRequest, RefusedEffect, StoredEffect
 from tests.chaos.app import app
 
 __all__ = ["app"]
-_commit = SqlDatabase.commit
+_commit = SqlEffects.commit
 _later: set[asyncio.Task[object]] = set()
 
 
 async def commit(
-    self: SqlDatabase, requests: Sequence[EffectRequest]
+    self: SqlEffects, requests: Sequence[EffectRequest]
 ) -> list[StoredEffect | RefusedEffect]:
     async def late() -> None:
         await asyncio.sleep(60)
@@ -27,4 +27,4 @@ async def commit(
     ]
 
 
-SqlDatabase.commit = commit  # type: ignore[method-assign]
+SqlEffects.commit = commit  # type: ignore[method-assign]

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from hms_svc.domain.job import ClaimedJob
-from hms_svc.ports.stores import Ledger, OutboxEntry
+from hms_svc.ports.stores import OutboxEntry, OutboxStore
 from hms_svc.runtime.drainer import Drainer
 from hms_svc.runtime.in_flight import InFlight
 from hms_svc.runtime.settler import Settler
@@ -21,7 +21,7 @@ class OtherProcess:
     def __init__(self, meanwhile: Callable[[], Awaitable[object]]) -> None:
         self.meanwhile = meanwhile
 
-    async def outbox(self, limit: int) -> list[OutboxEntry]:
+    async def waiting(self, limit: int) -> list[OutboxEntry]:
         await self.meanwhile()
         return []
 
@@ -34,9 +34,9 @@ async def is_drained(
     harness: BrokerHarness, clock: ManualClock, meanwhile: Callable[[], Awaitable[object]]
 ) -> bool:
     drained: list[bool] = []
-    ledger = cast("Ledger", OtherProcess(meanwhile))
+    outbox = cast("OutboxStore", OtherProcess(meanwhile))
     drainer = Drainer(
-        harness.inspection, ledger, (TYPE,), InFlight(), cast("Settler", Nothing()), clock,
+        harness.inspection, outbox, (TYPE,), InFlight(), cast("Settler", Nothing()), clock,
         lambda: True, lambda: drained.append(True),
     )  # fmt: skip
     await drainer.run_once()

@@ -17,7 +17,7 @@ from hms_svc.operations.reads import Reads
 from hms_svc.ports.control import Act, ActRequest
 from hms_svc.runtime.archiver import Archiver
 from hms_svc.settings import Settings
-from tests.support.broker_engines import TYPE, BrokerHarness, ManualClock
+from tests.support.broker_engines import TYPE, BrokerHarness, ManualClock, transfer_between
 
 DAY_MS = 86_400_000
 FAR = [253402387139000, -62135600400000, 2**53, -(2**53)]
@@ -114,17 +114,18 @@ async def test_retention_goes_on_beside_bad_records(
     database = bootstrap.database(settings, clock)
     await database.open()
     archivist = Archiver(
-        harness.control,
-        harness.inspection,
-        database,
-        clock,
+        control=harness.control,
+        archive=database.archive,
+        analytics=database.analytics,
+        transfer=transfer_between(harness, database),
+        clock=clock,
         completed_days=7,
         failed_days=90,
         unserved_days=7,
     )
     with caplog.at_level(logging.WARNING):
         await archivist.run_once()
-    archived, _ = await database.archived(limit=0, cursor=None)
+    archived, _ = await database.archive.page(limit=0, cursor=None)
     await database.close()
     assert sorted(detail.view.id for detail in archived) == ["far", "good"]
     assert "job bad" in caplog.text
@@ -145,16 +146,17 @@ async def test_a_job_that_the_archive_cannot_take_stays_and_the_others_go(
     database = bootstrap.database(settings, clock)
     await database.open()
     archivist = Archiver(
-        harness.control,
-        harness.inspection,
-        database,
-        clock,
+        control=harness.control,
+        archive=database.archive,
+        analytics=database.analytics,
+        transfer=transfer_between(harness, database),
+        clock=clock,
         completed_days=7,
         failed_days=90,
         unserved_days=7,
     )
     await archivist.run_once()
-    archived, _ = await database.archived(limit=0, cursor=None)
+    archived, _ = await database.archive.page(limit=0, cursor=None)
     await database.close()
     assert sorted(detail.view.id for detail in archived) == ["good-1", "good-2"]
     assert "job bad cannot be archived and stays" in caplog.text

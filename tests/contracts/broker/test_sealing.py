@@ -20,8 +20,8 @@ from hms_svc.domain.timestamps import to_rfc3339
 from hms_svc.domain.views import AuditRecord
 from hms_svc.operations.audit_chain import AuditChain
 from hms_svc.operations.service import make_operations
-from hms_svc.persistence.audit import chained
-from hms_svc.ports.stores import Database
+from hms_svc.persistence.audit_walk import chained
+from hms_svc.ports.database import Database
 from hms_svc.runtime.audit_sealer import AuditSealer
 from hms_svc.settings import Settings
 from tests.support.broker_engines import BrokerHarness, ManualClock
@@ -43,7 +43,7 @@ class Record:
 
     def sealer(self, key: str = "") -> AuditSealer:
         signer = HeadSigner(self.settings.namespace, key)
-        return AuditSealer(self.database, self.bus, self.clock, signer)
+        return AuditSealer(self.database.audit, self.bus, self.clock, signer)
 
     def operator(self, key: str = "", *, read_only: bool = False) -> AuditChain:
         return make_operations(
@@ -62,7 +62,7 @@ class Record:
             AuditRecord(at=self.clock.wall, actor="ada", action="job.retry", subject=f"job-{n}")
             for n in range(count)
         ]
-        await self.database.audit(rows)
+        await self.database.audit.append(rows)
 
     async def newest(self) -> AuditHead:
         head = (await self.bus.audit_anchor.heads()).newest
@@ -140,7 +140,7 @@ async def test_workers_that_start_together_leave_nothing_unproven(record: Record
 
 async def test_rows_without_any_head_are_a_finding_that_says_what_to_do(record: Record) -> None:
     await record.act(2)
-    await record.database.seal()
+    await record.database.audit.seal()
     [fault] = await record.operator().verify()
     assert (fault.link, fault.fault) == (2, "no head")
     assert "hms-svc serve" in fault.text
@@ -203,7 +203,7 @@ async def test_a_sealer_publishes_nothing_over_a_head_that_its_chain_has_not(
             await each.run_once()
     assert await record.newest() == published
     assert "hms-svc audit accept" in caplog.text
-    assert (await record.database.sealed_chain([])).link > 6, "rows are sealed on"
+    assert (await record.database.audit.sealed_chain([])).link > 6, "rows are sealed on"
     found = {fault for _, fault in await record.findings()} - {"missing"}
     assert found == {"contradicted", "rewritten"}
 
@@ -225,7 +225,7 @@ async def test_a_record_that_was_rewritten_for_a_while_stays_in_doubt(record: Re
 
 async def test_a_broker_that_lost_its_heads_witnesses_from_then_on(record: Record) -> None:
     await record.act(4)
-    await record.database.seal()
+    await record.database.audit.seal()
     sealer = record.sealer()
     for _ in range(2):
         await sealer.run_once()
@@ -242,7 +242,7 @@ async def test_a_broker_that_lost_its_heads_witnesses_from_then_on(record: Recor
 
 async def test_the_head_on_the_bus_of_an_older_program_is_taken(record: Record) -> None:
     await record.act(3)
-    link, digest = await record.database.seal() or (0, "")
+    link, digest = await record.database.audit.seal() or (0, "")
     older = AuditHead(link=link, digest=digest, at=record.clock.wall)
     await record.bus.publish([event_of(older, f"{link}:{digest}")])
     assert await record.findings() == []
@@ -267,7 +267,7 @@ async def test_accepting_is_on_record_and_begins_anew(record: Record) -> None:
     assert await record.findings() == []
     kept = await record.bus.audit_anchor.heads()
     assert [head.link for head in kept.all] == [4, 8], "what the chain contains stays"
-    rows = await record.database.audit_records(AuditQuery(subject="audit"), limit=2, cursor=None)
+    rows = await record.database.audit.records(AuditQuery(subject="audit"), limit=2, cursor=None)
     assert [row.action for row in rows] == ["audit.accept", "audit.accept"]
     assert b"link 8: rewritten" in rows[1].detail
     await sealer.run_once()
@@ -354,7 +354,7 @@ async def test_an_unsigned_head_after_a_signed_one_is_found_and_not_signed_over(
     await sealer.run_once()
     record.clock.wall += DAY_MS
     record.chain_anew(2)
-    chain = await record.database.sealed_chain([])
+    chain = await record.database.audit.sealed_chain([])
     before = await record.newest()
     forged = AuditHead(link=chain.link, digest=chain.digest, at=record.clock.wall)
     assert await record.bus.audit_anchor.replace(forged, [before], over=before)

@@ -37,34 +37,36 @@ def told_of(job_id: str, *, finished_at: int) -> JobDetail:
 async def test_every_archived_end_of_a_job_is_blanked(database: SqlDatabase) -> None:
     other = dead_job("c", finished_at=NOON)
     ends = [told_of("a", finished_at=NOON + hours * HOUR) for hours in range(2)]
-    await database.archive([*ends, other])
-    assert await database.erase(["a", "none"]) == ["a"]
-    archived, _ = await database.archived(limit=0, cursor=None)
+    await database.archive.keep([*ends, other])
+    assert await database.erasure.erase(["a", "none"]) == ["a"]
+    archived, _ = await database.archive.page(limit=0, cursor=None)
     assert SECRET not in repr(archived)
     assert [(each.view.id, each.view.reason, each.view.attempt) for each in archived] == [
         (each.view.id, each.view.reason, each.view.attempt) for each in (ends[1], other, ends[0])
     ]
     assert archived[1] == other
     assert archived[0].envelope == b'{"id":"a","retried_from":"b","data":{"erased":true}}'
-    assert await database.erase(["a"]) == ["a"]
-    assert (await database.archived(limit=0, cursor=None))[0] == archived
+    assert await database.erasure.erase(["a"]) == ["a"]
+    assert (await database.archive.page(limit=0, cursor=None))[0] == archived
 
 
 async def test_a_case_keeps_kind_status_and_times_and_frees_its_place(
     database: SqlDatabase,
 ) -> None:
-    await database.commit([effect("a"), effect("b", north_m=500)])
-    first, second = (await database.cases(status=None, kind=None, limit=0, cursor=None))[0][::-1]
-    assert await database.erase(["a"]) == []
-    erased = await database.case(first.id)
+    await database.effects.commit([effect("a"), effect("b", north_m=500)])
+    first, second = (await database.cases.page(status=None, kind=None, limit=0, cursor=None))[0][
+        ::-1
+    ]
+    assert await database.erasure.erase(["a"]) == []
+    erased = await database.cases.get(first.id)
     assert erased == replace(first, data=ERASED, user_id=None, lat=None, lon=None)
-    assert await database.case(second.id) == second
-    [again] = await database.commit([effect("c")])
+    assert await database.cases.get(second.id) == second
+    [again] = await database.effects.commit([effect("c")])
     assert isinstance(again, StoredEffect)
-    [same] = await database.commit([effect("a")])
+    [same] = await database.effects.commit([effect("a")])
     assert isinstance(same, StoredEffect)
     assert not same.fresh
-    closed = await database.set_case_status(
+    closed = await database.cases.set_status(
         first.id, CaseStatus.CLOSED, actor="ada", note="", radius_m=25
     )
     assert closed.status is CaseStatus.CLOSED
@@ -72,20 +74,20 @@ async def test_a_case_keeps_kind_status_and_times_and_frees_its_place(
 
 async def test_messages_and_reports_are_blanked_and_the_audit_holds(database: SqlDatabase) -> None:
     notice = Job(id="n", type="crew.notify", data=b'{"lat":1}', enqueued_at=NOON, meta=b'{"lat":1}')
-    await database.commit(
+    await database.effects.commit(
         [effect("a", follow_ups=(notice,)), effect("b", north_m=500, follow_ups=())]
     )
     reports = [ReportCount("u-1", job_id, NOON, NOON) for job_id in ("a", "b")]
-    await database.count_reports(reports)
-    head = await database.seal()
+    await database.reports.count(reports)
+    head = await database.audit.seal()
     assert head is not None
-    await database.erase(["a", "n"])
-    opened, follow_up, others = await database.outbox(10)
+    await database.erasure.erase(["a", "n"])
+    opened, follow_up, others = await database.outbox.waiting(10)
     assert opened.event is not None
     assert follow_up.job is not None
     assert others.event is not None
     assert (opened.event.data, follow_up.job.data, follow_up.job.meta) == (ERASED, ERASED, None)
     assert others.event.data != ERASED
-    assert await database.count_other_reports(ReportCount("u-1", "z", NOON, NOON)) == 1
-    chain = await database.verify_audit([head[0]])
+    assert await database.reports.count_others(ReportCount("u-1", "z", NOON, NOON)) == 1
+    chain = await database.audit.verify([head[0]])
     assert (chain.faults, chain.digests) == ((), {head[0]: head[1]})

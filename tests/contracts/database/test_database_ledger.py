@@ -25,8 +25,8 @@ def with_all_messages(job_id: str) -> EffectRequest:
 
 
 async def test_the_outbox_gives_the_oldest_first_up_to_the_limit(database: SqlDatabase) -> None:
-    await database.commit([with_all_messages("a"), with_all_messages("b")])
-    entries = await database.outbox(4)
+    await database.effects.commit([with_all_messages("a"), with_all_messages("b")])
+    entries = await database.outbox.waiting(4)
     messages = [entry.event or entry.job for entry in entries]
     assert [message.type for message in messages if message] == [
         "case.opened",
@@ -39,73 +39,77 @@ async def test_the_outbox_gives_the_oldest_first_up_to_the_limit(database: SqlDa
 
 
 async def test_what_was_published_leaves_the_outbox(database: SqlDatabase) -> None:
-    await database.commit([with_all_messages("a")])
-    first, second, third = await database.outbox(10)
-    await database.mark_published([first.number, third.number])
-    assert await database.outbox(10) == [second]
-    await database.mark_published([first.number, second.number])
-    assert await database.outbox(10) == []
+    await database.effects.commit([with_all_messages("a")])
+    first, second, third = await database.outbox.waiting(10)
+    await database.outbox.mark_published([first.number, third.number])
+    assert await database.outbox.waiting(10) == [second]
+    await database.outbox.mark_published([first.number, second.number])
+    assert await database.outbox.waiting(10) == []
 
 
 async def test_the_lag_of_the_outbox_is_the_age_of_what_waits_longest(
     database: SqlDatabase, clock: HandClock
 ) -> None:
-    assert await database.outbox_lag_ms() == 0
-    await database.commit([with_all_messages("a")])
+    assert await database.outbox.lag_ms() == 0
+    await database.effects.commit([with_all_messages("a")])
     clock.now += 1_500
-    await database.commit([with_all_messages("b")])
-    assert await database.outbox_lag_ms() == 1_500
-    await database.mark_published([entry.number for entry in await database.outbox(10)])
-    assert await database.outbox_lag_ms() == 0
+    await database.effects.commit([with_all_messages("b")])
+    assert await database.outbox.lag_ms() == 1_500
+    await database.outbox.mark_published(
+        [entry.number for entry in await database.outbox.waiting(10)]
+    )
+    assert await database.outbox.lag_ms() == 0
 
 
 async def test_case_events_can_be_replayed_for_ever(database: SqlDatabase) -> None:
-    await database.commit([with_all_messages("a"), with_all_messages("b")])
-    waiting = await database.outbox(10)
-    await database.mark_published([entry.number for entry in waiting[:3]])
+    await database.effects.commit([with_all_messages("a"), with_all_messages("b")])
+    waiting = await database.outbox.waiting(10)
+    await database.outbox.mark_published([entry.number for entry in waiting[:3]])
     kept = [entry for entry in waiting if entry.event and entry.event.type == "case.opened"]
-    assert await database.replay(after=0, limit=10) == kept
-    assert await database.replay(after=kept[0].number, limit=10) == kept[1:]
-    assert await database.replay(after=0, limit=1) == kept[:1]
+    assert await database.outbox.replay(after=0, limit=10) == kept
+    assert await database.outbox.replay(after=kept[0].number, limit=10) == kept[1:]
+    assert await database.outbox.replay(after=0, limit=1) == kept[:1]
 
 
 async def test_a_number_is_never_used_twice(database: SqlDatabase) -> None:
     """A relay that marks late what another one has removed must not hit a newer row."""
-    await database.commit([with_all_messages("a")])
-    numbers = [entry.number for entry in await database.outbox(10)]
-    await database.mark_published(numbers)
-    await database.commit([with_all_messages("b")])
-    await database.mark_published(numbers)
-    assert len(await database.outbox(10)) == 3
+    await database.effects.commit([with_all_messages("a")])
+    numbers = [entry.number for entry in await database.outbox.waiting(10)]
+    await database.outbox.mark_published(numbers)
+    await database.effects.commit([with_all_messages("b")])
+    await database.outbox.mark_published(numbers)
+    assert len(await database.outbox.waiting(10)) == 3
 
 
 async def test_the_archive_keeps_a_job_once_and_whole(database: SqlDatabase) -> None:
     job = dead_job("a", finished_at=NOON)
-    await database.archive([job])
-    await database.archive([replace(job, raw=None), dead_job("b", finished_at=NOON)])
-    assert await database.archived_job("a") == job
-    assert await database.archived_job("none") is None
+    await database.archive.keep([job])
+    await database.archive.keep([replace(job, raw=None), dead_job("b", finished_at=NOON)])
+    assert await database.archive.get("a") == job
+    assert await database.archive.get("none") is None
 
 
 async def test_the_archive_keeps_each_end_of_an_id_used_again(database: SqlDatabase) -> None:
     first, second = dead_job("a", finished_at=NOON), dead_job("a", finished_at=NOON + HOUR)
-    await database.archive([second])
-    await database.archive([first, second])
-    assert await database.archived_job("a") == second
-    assert (await database.archived(limit=0, cursor=None))[0] == [second, first]
+    await database.archive.keep([second])
+    await database.archive.keep([first, second])
+    assert await database.archive.get("a") == second
+    assert (await database.archive.page(limit=0, cursor=None))[0] == [second, first]
 
 
 async def test_the_archive_lists_the_latest_end_first(database: SqlDatabase) -> None:
     ends = {"a": 5, "b": 9, "c": 5, "d": 1, "e": 9}
-    await database.archive([dead_job(name, finished_at=NOON + end) for name, end in ends.items()])
+    await database.archive.keep(
+        [dead_job(name, finished_at=NOON + end) for name, end in ends.items()]
+    )
     names, cursor = [], None
     while True:
-        page, cursor = await database.archived(limit=2, cursor=cursor)
+        page, cursor = await database.archive.page(limit=2, cursor=cursor)
         names += [job.view.id for job in page]
         if cursor is None:
             break
     assert names == ["e", "b", "c", "a", "d"]
-    everything, _ = await database.archived(limit=0, cursor=None)
+    everything, _ = await database.archive.page(limit=0, cursor=None)
     assert [job.view.id for job in everything] == names
 
 
@@ -114,10 +118,10 @@ async def test_large_archived_jobs_are_read_few_at_a_time(database: SqlDatabase)
         replace(dead_job(f"a{number}", finished_at=NOON + number), raw=b"x" * 1_000_000)
         for number in range(9)
     ]
-    await database.archive(jobs)
+    await database.archive.keep(jobs)
     names, cursor, pages = [], None, 0
     while True:
-        page, cursor = await database.archived(limit=100, cursor=cursor)
+        page, cursor = await database.archive.page(limit=100, cursor=cursor)
         assert len(page) <= 4
         names += [job.view.id for job in page]
         pages += 1
@@ -133,19 +137,23 @@ def key(name: str, request: str = "r", answer: bytes = b"", at: int = NOON) -> A
 
 async def test_a_key_is_reserved_for_the_request_that_came_first(database: SqlDatabase) -> None:
     first, other = key("k"), key("k", "other", at=NOON + 1)
-    assert await database.reserve_keys([first, other, key("l")]) == [first, first, key("l")]
-    assert await database.reserve_keys([other]) == [first]
-    assert await database.reserve_keys([]) == []
+    assert await database.accepted_keys.reserve([first, other, key("l")]) == [
+        first,
+        first,
+        key("l"),
+    ]
+    assert await database.accepted_keys.reserve([other]) == [first]
+    assert await database.accepted_keys.reserve([]) == []
 
 
 async def test_a_reserved_key_gets_its_answer_once(database: SqlDatabase) -> None:
-    await database.reserve_keys([key("k")])
+    await database.accepted_keys.reserve([key("k")])
     for given in (
         key("k", "other", b"never"), key("k", "r", b"{}", NOON + 1), key("k", "r", b"later"),
     ):  # fmt: skip
-        await database.keep_keys([given, given])
-    await database.reserve_keys([key("k", "r", b"too late")])
-    assert await database.accepted_keys(["k", "m"]) == [key("k", "r", b"{}"), None]
+        await database.accepted_keys.keep([given, given])
+    await database.accepted_keys.reserve([key("k", "r", b"too late")])
+    assert await database.accepted_keys.find(["k", "m"]) == [key("k", "r", b"{}"), None]
 
 
 async def test_of_requests_that_race_for_one_key_all_see_the_same_one(another: Opener) -> None:
@@ -156,7 +164,7 @@ async def test_of_requests_that_race_for_one_key_all_see_the_same_one(another: O
         for number in range(len(databases))
     ]
     answers = await asyncio.gather(
-        *(one.reserve_keys(keys) for one, keys in zip(databases, asked, strict=True))
+        *(one.accepted_keys.reserve(keys) for one, keys in zip(databases, asked, strict=True))
     )
     for name in names:
         assert len({each.request for keys in answers for each in keys if each.key == name}) == 1
@@ -165,50 +173,50 @@ async def test_of_requests_that_race_for_one_key_all_see_the_same_one(another: O
 async def test_a_key_that_was_forgotten_can_be_reserved_anew(
     database: SqlDatabase, clock: HandClock
 ) -> None:
-    await database.reserve_keys([key("k", at=clock.now_ms())])
+    await database.accepted_keys.reserve([key("k", at=clock.now_ms())])
     clock.now += 25 * HOUR
-    await database.fold_analytics()
+    await database.analytics.fold()
     anew = key("k", "other", at=clock.now_ms())
-    assert await database.reserve_keys([anew]) == [anew]
+    assert await database.accepted_keys.reserve([anew]) == [anew]
 
 
 async def test_one_sweep_removes_every_report_of_more_than_a_day_ago(
     database: SqlDatabase, clock: HandClock
 ) -> None:
     old = [ReportCount("u", f"job-{number}", NOON, NOON) for number in range(3_500)]
-    await database.count_reports(old)
+    await database.reports.count(old)
     clock.now += 25 * HOUR
-    await database.count_reports([ReportCount("u", "young", clock.now, clock.now)])
-    await database.fold_analytics()
-    assert await database.count_reports([ReportCount("u", "young", clock.now, 0)]) == [1]
+    await database.reports.count([ReportCount("u", "young", clock.now, clock.now)])
+    await database.analytics.fold()
+    assert await database.reports.count([ReportCount("u", "young", clock.now, 0)]) == [1]
 
 
 async def test_one_sweep_removes_every_fence_of_more_than_a_month_ago(
     database: SqlDatabase, clock: HandClock
 ) -> None:
-    await database.recall([("still-alive", 1)])
-    await database.recall([(f"job-{number}", number + 10) for number in range(3_500)])
+    await database.effects.recall([("still-alive", 1)])
+    await database.effects.recall([(f"job-{number}", number + 10) for number in range(3_500)])
     clock.now += 31 * 24 * HOUR
-    await database.recall([("still-alive", 2)])
-    await database.fold_analytics()
-    assert await database.highest_fence() == 2
+    await database.effects.recall([("still-alive", 2)])
+    await database.analytics.fold()
+    assert await database.effects.highest_fence() == 2
 
 
 async def test_folding_keeps_the_totals(database: SqlDatabase, clock: HandClock) -> None:
     for number in range(3):
-        await database.commit([effect(f"job-{number}", placed=False)])
+        await database.effects.commit([effect(f"job-{number}", placed=False)])
         clock.now += HOUR
-    await database.set_case_status(
+    await database.cases.set_status(
         case_id("job-0", ""), CaseStatus.CLOSED, actor="ada", note="", radius_m=RADIUS_M
     )
-    before = await database.analytics()
+    before = await database.analytics.totals()
     assert (before["cases.opened"], before["cases.closed"]) == (3, 1)
-    assert await database.fold_analytics() == 8
-    assert await database.analytics() == before
-    assert await database.fold_analytics() == 0
-    await database.commit([effect("job-3", placed=False)])
-    await database.fold_analytics()
-    assert (await database.analytics())["cases.opened"] == 4
+    assert await database.analytics.fold() == 8
+    assert await database.analytics.totals() == before
+    assert await database.analytics.fold() == 0
+    await database.effects.commit([effect("job-3", placed=False)])
+    await database.analytics.fold()
+    assert (await database.analytics.totals())["cases.opened"] == 4
 
 
 async def test_the_archive_lets_go_of_what_completed_long_ago_and_of_nothing_else(
@@ -223,16 +231,16 @@ async def test_the_archive_lets_go_of_what_completed_long_ago_and_of_nothing_els
         for at in range(3)
         for state in (State.COMPLETED, State.DEAD, State.CANCELLED, State.REJECTED)
     ]
-    await database.archive(over)
+    await database.archive.keep(over)
     cursor, removed = None, []
     while True:
-        count, cursor = await database.sweep_archive(before=NOON + 2, limit=3, cursor=cursor)
+        count, cursor = await database.archive.sweep(before=NOON + 2, limit=3, cursor=cursor)
         removed.append(count)
         if cursor is None:
             break
     assert sum(removed) == 4
     assert max(removed) <= 3
-    kept, _ = await database.archived(limit=0, cursor=None)
+    kept, _ = await database.archive.page(limit=0, cursor=None)
     assert {detail.view.id for detail in kept} == {
         f"{state}-{at}" for state in ("dead", "rejected") for at in range(3)
     } | {"completed-2", "cancelled-2"}

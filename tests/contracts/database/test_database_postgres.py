@@ -122,7 +122,7 @@ async def test_groups_that_overlap_in_opposite_order_open_one_case_a_place(
         ]
         for turn in range(16)
     ]
-    calls = [racers[turn % 4].commit(group) for turn, group in enumerate(groups)]
+    calls = [racers[turn % 4].effects.commit(group) for turn, group in enumerate(groups)]
     answers = [answer for group in await asyncio.gather(*calls) for answer in group]
     winners = {answer.case_id for answer in answers if isinstance(answer, StoredEffect)}
     named = {answer.case_id for answer in answers if isinstance(answer, RefusedEffect)}
@@ -135,15 +135,15 @@ async def test_one_key_from_outside_of_any_job_is_one_case_however_many_race(
 ) -> None:
     racers = [await another() for _ in range(4)]
     request = effect("outside:fair", fence=0, placed=False)
-    answers = await asyncio.gather(*(racers[n % 4].commit([request]) for n in range(40)))
+    answers = await asyncio.gather(*(racers[n % 4].effects.commit([request]) for n in range(40)))
     assert sum(isinstance(one, StoredEffect) and one.fresh for (one,) in answers) == 1
-    assert len(await racers[0].outbox(10)) == 1
+    assert len(await racers[0].outbox.waiting(10)) == 1
 
 
 async def test_no_more_reports_than_allowed_see_a_small_count(another: Opener) -> None:
     racers = [await another() for _ in range(4)]
     calls = [
-        racers[n % 4].count_reports([ReportCount("u", f"job-{n}", NOON, NOON - HOUR)])
+        racers[n % 4].reports.count([ReportCount("u", f"job-{n}", NOON, NOON - HOUR)])
         for n in range(80)
     ]
     counts = [count for (count,) in await asyncio.gather(*calls)]
@@ -159,7 +159,7 @@ async def test_a_zombie_waits_for_a_newer_claim_and_writes_nothing(
     transaction = connection.transaction()
     await transaction.start()
     await connection.execute("INSERT INTO job_fences (job_id, fence, at) VALUES ('a', 9, 0)")
-    writing = asyncio.create_task(zombie.commit([effect("a", fence=8)]))
+    writing = asyncio.create_task(zombie.effects.commit([effect("a", fence=8)]))
     await site.until_blocked()
     await transaction.commit()
     await connection.close()
@@ -168,36 +168,36 @@ async def test_a_zombie_waits_for_a_newer_claim_and_writes_nothing(
 
 async def test_two_relays_share_the_rows(another: Opener) -> None:
     first, second = await another(), await another()
-    await first.commit([effect(f"job-{n}", placed=False) for n in range(4)])
+    await first.effects.commit([effect(f"job-{n}", placed=False) for n in range(4)])
     carried: list[list[int]] = []
 
     async def carry(entries: Sequence[OutboxEntry]) -> None:
         carried.append([entry.number for entry in entries])
         if len(carried) == 1:
-            assert await second.relay(10, carry) == 2
+            assert await second.outbox.relay(10, carry) == 2
 
-    assert await first.relay(2, carry) == 2
+    assert await first.outbox.relay(2, carry) == 2
     assert carried == [[1, 2], [3, 4]]
-    assert await first.relay(10, carry) == 0
-    assert await first.outbox(10) == []
+    assert await first.outbox.relay(10, carry) == 0
+    assert await first.outbox.waiting(10) == []
 
 
 async def test_rows_in_hand_are_still_seen_as_waiting(another: Opener) -> None:
     """Whoever drains must not leave while another process has yet to publish."""
     first, second = await another(), await another()
-    await first.commit([effect("a")])
+    await first.effects.commit([effect("a")])
     seen: list[OutboxEntry] = []
 
     async def carry(_entries: Sequence[OutboxEntry]) -> None:
-        seen.extend(await second.outbox(1))
+        seen.extend(await second.outbox.waiting(1))
 
-    await first.relay(10, carry)
+    await first.outbox.relay(10, carry)
     assert len(seen) == 1
 
 
 async def test_rows_whose_delivery_failed_are_delivered_by_the_next(another: Opener) -> None:
     first, second = await another(), await another()
-    await first.commit([effect("a")])
+    await first.effects.commit([effect("a")])
     carried: list[OutboxEntry] = []
 
     async def fail(_entries: Sequence[OutboxEntry]) -> None:
@@ -207,8 +207,8 @@ async def test_rows_whose_delivery_failed_are_delivered_by_the_next(another: Ope
         carried.extend(entries)
 
     with pytest.raises(KeyError):
-        await first.relay(10, fail)
-    assert await second.relay(10, carry) == len(carried) == 1
+        await first.outbox.relay(10, fail)
+    assert await second.outbox.relay(10, carry) == len(carried) == 1
 
 
 async def test_a_row_that_commits_late_is_published_and_sealed(
@@ -225,27 +225,29 @@ async def test_a_row_that_commits_late_is_published_and_sealed(
     await connection.execute(
         "INSERT INTO audit (at, actor, action, subject, detail) VALUES (0, 'a', 'b', 'late', '')"
     )
-    await database.commit([effect("early")])
-    await database.mark_published([entry.number for entry in await database.outbox(10)])
-    await database.seal()
+    await database.effects.commit([effect("early")])
+    await database.outbox.mark_published(
+        [entry.number for entry in await database.outbox.waiting(10)]
+    )
+    await database.audit.seal()
     await transaction.commit()
     await connection.close()
-    (late,) = await database.outbox(10)
-    head = await database.seal()
-    links = {row.link: row.number for row in await database.audit_records(limit=0, cursor=None)}
+    (late,) = await database.outbox.waiting(10)
+    head = await database.audit.seal()
+    links = {row.link: row.number for row in await database.audit.records(limit=0, cursor=None)}
     assert late.number == 1
     assert links == {1: 2, 2: 1}
-    chain = await database.verify_audit([])
+    chain = await database.audit.verify([])
     assert (chain.faults, (chain.link, chain.digest)) == ((), head)
 
 
 async def test_sealers_at_the_same_moment_make_one_chain(another: Opener) -> None:
     sealers = [await another() for _ in range(4)]
     for turn in range(5):
-        await sealers[0].commit([effect(f"{turn}-{n}", placed=False) for n in range(20)])
-        heads = await asyncio.gather(*(sealer.seal() for sealer in sealers))
+        await sealers[0].effects.commit([effect(f"{turn}-{n}", placed=False) for n in range(20)])
+        heads = await asyncio.gather(*(sealer.audit.seal() for sealer in sealers))
         assert [head[0] for head in heads if head] == [(turn + 1) * 20]
-    assert (await sealers[0].verify_audit([])).faults == ()
+    assert (await sealers[0].audit.verify([])).faults == ()
 
 
 def shape_of(found: Inspector, table: str) -> tuple[object, ...]:
@@ -340,4 +342,4 @@ async def test_a_database_that_only_reads_is_an_outage(
     await site.tamper(f"ALTER DATABASE {site.name} SET default_transaction_read_only = on")
     await site.end_connections()
     with pytest.raises(DatabaseUnavailable, match="read-only"):
-        await database.commit([effect("a")])
+        await database.effects.commit([effect("a")])

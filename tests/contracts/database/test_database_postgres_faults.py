@@ -29,7 +29,7 @@ def site(postgres_server: PostgresServer, postgres_database: str) -> PostgresSit
 
 async def database_over(engine: PostgresEngine, clock: HandClock) -> SqlDatabase:
     database = SqlDatabase(engine, clock)
-    await database.commit([effect("warm", kind="warmth")])
+    await database.effects.commit([effect("warm", kind="warmth")])
     return database
 
 
@@ -58,7 +58,7 @@ async def test_a_connection_cut_around_a_transaction_leaves_one_case(
     database: SqlDatabase, proxy: Proxy, site: PostgresSite, cut: str, words: bytes
 ) -> None:
     CUTS[cut](proxy, words)
-    answers = await database.commit([effect("a"), effect("b", north_m=100)])
+    answers = await database.effects.commit([effect("a"), effect("b", north_m=100)])
     assert all(isinstance(answer, StoredEffect) for answer in answers)
     assert not proxy.armed
     assert await counts(site) == (2, 2, 2)
@@ -69,7 +69,7 @@ async def test_a_connection_cut_at_any_request_of_a_group_leaves_one_case(
     database: SqlDatabase, proxy: Proxy, site: PostgresSite, nth: int
 ) -> None:
     proxy.cut_after_reply(nth)
-    await database.commit([effect("a")])
+    await database.effects.commit([effect("a")])
     assert await counts(site) == (1, 1, 1)
 
 
@@ -77,7 +77,7 @@ async def test_after_an_unknown_commit_the_effect_is_answered_as_it_stands(
     database: SqlDatabase, proxy: Proxy
 ) -> None:
     proxy.cut_after_reply(matching=b"COMMIT;")
-    (answer,) = await database.commit([effect("a")])
+    (answer,) = await database.effects.commit([effect("a")])
     assert isinstance(answer, StoredEffect)
     assert not answer.fresh
 
@@ -89,7 +89,7 @@ async def test_an_audit_record_is_not_repeated_after_an_unknown_commit(
     """It has no key to be recognised by; whoever acts is told that nobody knows."""
     CUTS[cut](proxy, b"COMMIT;")
     with pytest.raises(DatabaseUnavailable):
-        await database.audit([RECORD])
+        await database.audit.append([RECORD])
     assert await counts(site) == (0, rows, 0)
 
 
@@ -97,7 +97,7 @@ async def test_an_audit_record_is_repeated_before_its_commit(
     database: SqlDatabase, proxy: Proxy, site: PostgresSite
 ) -> None:
     proxy.cut_after_reply(matching=b"BEGIN")
-    await database.audit([RECORD])
+    await database.audit.append([RECORD])
     assert await counts(site) == (0, 1, 0)
 
 
@@ -119,10 +119,10 @@ async def test_a_session_that_is_ended_inside_a_transaction_is_replaced(
 async def test_sessions_that_were_ended_while_idle_are_not_noticed(
     database: SqlDatabase, site: PostgresSite
 ) -> None:
-    await asyncio.gather(*(database.outbox(1) for _ in range(3)))
+    await asyncio.gather(*(database.outbox.waiting(1) for _ in range(3)))
     await site.end_connections()
     answers = await asyncio.gather(
-        *(database.commit([effect(f"job-{n}", north_m=n * 100)]) for n in range(3))
+        *(database.effects.commit([effect(f"job-{n}", north_m=n * 100)]) for n in range(3))
     )
     assert all(isinstance(answer, StoredEffect) for (answer,) in answers)
 
@@ -180,26 +180,26 @@ async def test_what_was_delivered_is_marked_although_its_locks_were_lost(
         delivered.extend(entry.number for entry in entries)
         proxy.reset_all()
 
-    assert await database.relay(10, deliver) == 1
+    assert await database.outbox.relay(10, deliver) == 1
     assert delivered == [1]
-    assert await database.outbox(10) == []
+    assert await database.outbox.waiting(10) == []
 
 
 async def test_calls_that_are_called_off_cross_no_answers(database: SqlDatabase) -> None:
     for turns in range(60):
-        task = asyncio.create_task(database.outbox(1))
+        task = asyncio.create_task(database.outbox.waiting(1))
         for _ in range(turns % 30):
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    answers = await asyncio.gather(*(database.case(f"case-{n}") for n in range(8)))
+    answers = await asyncio.gather(*(database.cases.get(f"case-{n}") for n in range(8)))
     assert answers == [None] * 8
 
 
 async def test_a_commit_whose_caller_has_gone_is_whole(
     database: SqlDatabase, engine: PostgresEngine, site: PostgresSite
 ) -> None:
-    task = asyncio.create_task(database.commit([effect("a")]))
+    task = asyncio.create_task(database.effects.commit([effect("a")]))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -219,10 +219,12 @@ async def test_round_trips_do_not_grow_with_the_group(
         return proxy.traffic.since(before).round_trips
 
     place = PlaceQuery("pothole", LAT, LON, RADIUS_M)
-    effects = await trips(lambda jobs: database.commit([effect(job, kind=job) for job in jobs]))
-    near = await trips(lambda jobs: database.near([place] * len(jobs)))
-    recall = await trips(lambda jobs: database.recall([(job, 2) for job in jobs]))
+    effects = await trips(
+        lambda jobs: database.effects.commit([effect(job, kind=job) for job in jobs])
+    )
+    near = await trips(lambda jobs: database.cases.near([place] * len(jobs)))
+    recall = await trips(lambda jobs: database.effects.recall([(job, 2) for job in jobs]))
     reports = await trips(
-        lambda jobs: database.count_reports([ReportCount(job, job, NOON, 0) for job in jobs])
+        lambda jobs: database.reports.count([ReportCount(job, job, NOON, 0) for job in jobs])
     )
     assert (effects, near, recall, reports) == (7, 1, 2, 2)

@@ -29,7 +29,7 @@ def site(postgres_server: PostgresServer, postgres_database: str) -> PostgresSit
 
 async def database_over(engine: PostgresEngine, clock: HandClock) -> SqlDatabase:
     database = SqlDatabase(engine, clock)
-    await database.commit([effect("warm", kind="warmth")])
+    await database.effects.commit([effect("warm", kind="warmth")])
     return database
 
 
@@ -94,11 +94,11 @@ async def test_a_server_that_refuses_is_an_outage_until_it_is_back(
     proxy.refuse()
     for _ in range(5):
         with pytest.raises(DatabaseUnavailable):
-            await database.commit([effect("a")])
+            await database.effects.commit([effect("a")])
     assert not (await database.health()).ok
     proxy.pass_through()
     await until_it_answers(database)
-    assert isinstance((await database.commit([effect("a")]))[0], StoredEffect)
+    assert isinstance((await database.effects.commit([effect("a")]))[0], StoredEffect)
 
 
 async def test_a_server_that_says_nothing_is_an_outage_until_it_is_back(
@@ -107,18 +107,20 @@ async def test_a_server_that_says_nothing_is_an_outage_until_it_is_back(
     proxy.black_hole()
     async with asyncio.timeout(PATIENCE_SECONDS):
         with pytest.raises(DatabaseUnavailable, match="no answer"):
-            await hasty_database.commit([effect("a")])
+            await hasty_database.effects.commit([effect("a")])
     proxy.pass_through()
     await until_it_answers(hasty_database)
-    assert isinstance((await hasty_database.commit([effect("a")]))[0], StoredEffect)
+    assert isinstance((await hasty_database.effects.commit([effect("a")]))[0], StoredEffect)
 
 
 async def test_all_who_wait_for_a_server_that_says_nothing_are_told(
     hasty_database: SqlDatabase, proxy: Proxy
 ) -> None:
-    await asyncio.gather(*(hasty_database.outbox(1) for _ in range(3)))
+    await asyncio.gather(*(hasty_database.outbox.waiting(1) for _ in range(3)))
     proxy.black_hole()
-    calls = [hasty_database.near([PlaceQuery("pothole", LAT, LON, RADIUS_M)]) for _ in range(12)]
+    calls = [
+        hasty_database.cases.near([PlaceQuery("pothole", LAT, LON, RADIUS_M)]) for _ in range(12)
+    ]
     async with asyncio.timeout(PATIENCE_SECONDS):
         answers = await asyncio.gather(*calls, return_exceptions=True)
     assert {type(answer) for answer in answers} == {DatabaseUnavailable}

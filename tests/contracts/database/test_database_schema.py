@@ -28,7 +28,7 @@ async def test_a_newer_schema_that_has_only_grown_is_worked_on(another: Opener, 
     await (await another()).close()
     await newer(site, oldest_program=schema.HEAD)
     database = await another()
-    await database.commit([effect("a")])
+    await database.effects.commit([effect("a")])
     assert (await database.health()).ok
     assert await database.migrate() == "9999"
 

@@ -16,7 +16,8 @@ from hms_svc.domain.ids import case_id
 from hms_svc.persistence import schema
 from hms_svc.persistence.database import SqlDatabase
 from hms_svc.persistence.sqlite_engine import SQLiteEngine
-from hms_svc.ports.stores import DatabaseHealth, StoredEffect
+from hms_svc.ports.database import DatabaseHealth
+from hms_svc.ports.stores import StoredEffect
 from hms_svc.sqlite.file import SQLiteFile
 from tests.support.database_engines import HandClock, Opener, Site, SQLiteSite
 from tests.support.database_requests import effect
@@ -80,33 +81,33 @@ async def test_a_migration_that_fails_backs_out_whole(tmp_path: Path) -> None:
 
 async def test_a_second_open_finds_what_the_first_wrote(another: Opener) -> None:
     first = await another()
-    await first.commit([effect("a")])
+    await first.effects.commit([effect("a")])
     await first.close()
     second = await another()
-    assert await second.case(case_id("a", "")) == effect("a").case
+    assert await second.cases.get(case_id("a", "")) == effect("a").case
     assert await second.migrate() == schema.HEAD
 
 
 async def test_a_database_that_was_closed_can_be_opened_again(database: SqlDatabase) -> None:
     await database.close()
     await database.open()
-    assert isinstance((await database.commit([effect("a")]))[0], StoredEffect)
+    assert isinstance((await database.effects.commit([effect("a")]))[0], StoredEffect)
 
 
 async def test_two_who_open_a_new_file_at_once_share_it(another: Opener) -> None:
     first, second = await asyncio.gather(another(), another())
-    await first.commit([effect("a")])
-    assert await second.case(case_id("a", "")) == effect("a").case
+    await first.effects.commit([effect("a")])
+    assert await second.cases.get(case_id("a", "")) == effect("a").case
 
 
 async def test_reads_that_are_called_off_leave_the_readers_usable(database: SqlDatabase) -> None:
     for turns in range(40):
-        task = asyncio.create_task(database.outbox(1))
+        task = asyncio.create_task(database.outbox.waiting(1))
         for _ in range(turns % 20):
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    assert await asyncio.gather(*(database.outbox(1) for _ in range(8))) == [[]] * 8
+    assert await asyncio.gather(*(database.outbox.waiting(1) for _ in range(8))) == [[]] * 8
 
 
 async def test_a_newer_schema_is_refused_and_left_alone(another: Opener, path: Path) -> None:
@@ -149,9 +150,9 @@ async def test_a_closed_database_is_unavailable(database: SqlDatabase) -> None:
     await database.close()
     await database.close()
     with pytest.raises(DatabaseUnavailable):
-        await database.commit([effect("a")])
+        await database.effects.commit([effect("a")])
     with pytest.raises(DatabaseUnavailable):
-        await database.outbox(1)
+        await database.outbox.waiting(1)
 
 
 async def test_a_reader_cannot_write(path: Path, database: SqlDatabase) -> None:
@@ -165,9 +166,9 @@ async def test_a_reader_cannot_write(path: Path, database: SqlDatabase) -> None:
 async def test_a_read_that_has_returned_lets_the_log_be_reset(
     database: SqlDatabase, path: Path
 ) -> None:
-    await database.commit([effect("a")])
-    await database.cases(status=None, kind=None, limit=1, cursor=None)
-    await database.near([])
+    await database.effects.commit([effect("a")])
+    await database.cases.page(status=None, kind=None, limit=1, cursor=None)
+    await database.cases.near([])
     with closing(sqlite3.connect(path)) as connection:
         busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     assert busy == 0
@@ -176,14 +177,14 @@ async def test_a_read_that_has_returned_lets_the_log_be_reset(
 async def test_a_backup_is_a_database_of_its_own(
     database: SqlDatabase, tmp_path: Path, clock: HandClock
 ) -> None:
-    await database.commit([effect("a")])
+    await database.effects.commit([effect("a")])
     copy = tmp_path / "copy.db"
     await database.backup(str(copy))
-    await database.commit([effect("b", north_m=100)])
+    await database.effects.commit([effect("b", north_m=100)])
     assert copy.stat().st_mode & 0o077 == 0
     restored = SqlDatabase(SQLiteEngine(SQLiteFile(copy)), clock)
     await restored.open()
-    listed, _ = await restored.cases(status=None, kind=None, limit=0, cursor=None)
+    listed, _ = await restored.cases.page(status=None, kind=None, limit=0, cursor=None)
     await restored.close()
     assert [case.job_id for case in listed] == ["a"]
 
@@ -225,10 +226,10 @@ async def test_after_an_unknown_commit_the_same_group_may_be_handed_in_again(
     group = [effect("a"), effect("b", north_m=100)]
     file.forgets = True
     with pytest.raises(DatabaseUnavailable, match="disk I/O error"):
-        await database.commit(group)
-    again = await database.commit(group)
+        await database.effects.commit(group)
+    again = await database.effects.commit(group)
     assert [isinstance(answer, StoredEffect) and not answer.fresh for answer in again] == [True] * 2
-    assert len(await database.outbox(10)) == 2
+    assert len(await database.outbox.waiting(10)) == 2
     await database.close()
 
 
@@ -240,7 +241,7 @@ async def test_groups_that_wait_together_share_one_commit(path: Path, clock: Han
         other.execute("BEGIN IMMEDIATE")
         before = file.commits
         calls = [
-            asyncio.create_task(database.commit([effect(f"job-{n}", north_m=n * 10)]))
+            asyncio.create_task(database.effects.commit([effect(f"job-{n}", north_m=n * 10)]))
             for n in range(20)
         ]
         await asyncio.sleep(0)

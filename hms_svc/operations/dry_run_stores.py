@@ -10,43 +10,45 @@ from hms_svc.domain.job import Job
 from hms_svc.ports.stores import (
     EffectRequest,
     EffectStore,
-    NearCase,
-    PlaceQuery,
     RefusedEffect,
     ReportCount,
+    ReportStore,
     StoredEffect,
 )
 
 
-class ReadOnlyStore:
-    """The effect store, read as the worker will read it; every write is Refused."""
+class ForeseenReports:
+    """The reports as they would be counted; none is recorded."""
+
+    def __init__(self, store: ReportStore) -> None:
+        self._store = store
+
+    async def count(self, reports: Sequence[ReportCount]) -> list[int]:
+        """Return what the counts would be with these jobs among them."""
+        return [1 + await self.count_others(each) for each in reports]
+
+    async def count_others(self, query: ReportCount) -> int:
+        """Count the user's other reports."""
+        return await self._store.count_others(query)
+
+
+class RefusedEffects:
+    """The effect store; every write is Refused."""
 
     def __init__(self, store: EffectStore) -> None:
         self._store = store
-
-    async def near(self, queries: Sequence[PlaceQuery]) -> list[NearCase | None]:
-        """Answer place queries."""
-        return await self._store.near(queries)
-
-    async def count_reports(self, reports: Sequence[ReportCount]) -> list[int]:
-        """Return what the counts would be with these jobs among them."""
-        return [1 + await self.count_other_reports(each) for each in reports]
-
-    async def count_other_reports(self, report: ReportCount) -> int:
-        """Count the user's other reports."""
-        return await self._store.count_other_reports(report)
 
     async def commit(self, requests: Sequence[EffectRequest]) -> list[StoredEffect | RefusedEffect]:
         """Refuse."""
         refuse("opening a case")
 
-    async def highest_fence(self) -> int:
-        """Return the highest fence of any job."""
-        return await self._store.highest_fence()
-
     async def recall(self, claims: Sequence[tuple[str, int]]) -> list[tuple[StoredEffect, ...]]:
         """Refuse: it would raise fences."""
         refuse("raising a fence")
+
+    async def highest_fence(self) -> int:
+        """Return the highest fence of any job."""
+        return await self._store.highest_fence()
 
 
 class NoBroker:
