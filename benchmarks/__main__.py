@@ -19,6 +19,7 @@ ALL = (
     "latency",
     "commands",
     "exchanges",
+    "steps",
     "backlog",
     "console",
     "doors",

@@ -69,15 +69,19 @@ class Redis:
     def work(self) -> Work:
         """Return what it has done so far, without what this question costs."""
         stats, calls = self.server.info("stats"), self.server.commands()
-        fields = Path(f"/proc/{self.server.pid}/stat").read_text().rpartition(")")[2].split()
         scripts = sum(calls.get(name, 0) for name in ("eval", "evalsha", "fcall"))
         asked = calls.get("info", 0) + calls.get("ping", 0)
         return Work(
-            (int(fields[11]) + int(fields[12])) / _TICKS_A_SECOND,
+            self.cpu_seconds(),
             int(stats["total_commands_processed"]) - asked,
             int(stats["total_reads_processed"]) - asked,
             scripts,
         )
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time of the process so far."""
+        fields = Path(f"/proc/{self.server.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS_A_SECOND
 
     def memory_bytes(self) -> int:
         """Return the memory in use for data."""

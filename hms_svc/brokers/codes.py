@@ -1,4 +1,7 @@
-"""The numeric codes of states and positions in the queue file, which one index can order."""
+"""The numeric codes of states and positions, which one index can order.
+
+The statements and scripts of both brokers get them from here.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,15 @@ CODE_OF: Final = {
 STATE_OF: Final = {code: state for state, code in CODE_OF.items()}
 SCHEDULED, QUEUED, HELD, PROCESSING, RETRYING = 1, 2, 3, 4, 5
 COMPLETED, REJECTED, DEAD, CANCELLED, DISCARDED = 6, 7, 8, 9, 10
+FIRST_TERMINAL: Final = COMPLETED
+"""Jobs with a lower code are unfinished."""
 
 PRIORITY_STEP: Final = 2**43
 """More than any wall-clock time in milliseconds: one step of priority outweighs any age."""
 SUSPECT_BAND: Final = 2**60
 """Added to the position of a suspect, so that an ordinary claim never reaches it."""
+LOWEST_SUSPECT: Final = SUSPECT_BAND // 2
+"""The positions of suspects are not below this, whatever their priority; those of other jobs are."""
 LOWEST_RANK: Final = -(2**62)
 COUNTERS: Final = (
     "accepted", "claimed", "completed", "failed", "retried", "rejected", "dead", "cancelled",

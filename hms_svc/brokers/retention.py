@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from hms_svc.brokers.limits import MOST_EVENTS
+
 
 class Retention(msgspec.Struct, frozen=True):
     """How long the broker keeps finished jobs and events; counts are of records."""
@@ -12,4 +14,4 @@ class Retention(msgspec.Struct, frozen=True):
     completed_most: int = 100_000
     undo_seconds: float = 600
     event_days: float = 7
-    event_most: int = 1_000_000
+    event_most: int = MOST_EVENTS

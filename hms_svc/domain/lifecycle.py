@@ -123,9 +123,13 @@ MOVES: Final[dict[State | None, dict[State, frozenset[Cause]]]] = {
 """From each state (None: not yet accepted) to the states it may reach, and by which causes."""
 
 
+BESIDE_CASE: Final = "{case} remains open"
+
+
 def beside_case(detail: str, case_id: str) -> str:
     """Return the detail of an end that leaves an open case behind, with the case named."""
-    return f"{detail}; {case_id} remains open" if detail else f"{case_id} remains open"
+    remains = BESIDE_CASE.format(case=case_id)
+    return f"{detail}; {remains}" if detail else remains
 
 
 def may_move(source: State | None, target: State) -> bool:

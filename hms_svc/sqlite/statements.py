@@ -1,4 +1,4 @@
-"""Named SQL statements, read from .sql files next to the code that runs them."""
+"""Named SQL statements, kept in .sql files next to the code that runs them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 import sqlite3
 from collections.abc import Sequence
 from functools import lru_cache
-from importlib.resources import files
 from itertools import chain
 from typing import Any, Final
 
@@ -15,9 +14,8 @@ _VALUES: Final = re.compile(r"VALUES (\((?:\?, )*\?\))")
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
-def load_statements(package: str, file: str) -> dict[str, str]:
-    """Return the statements of a file, each under a line `-- name: …`, by name."""
-    text = files(package).joinpath(file).read_text("utf-8")
+def split_statements(text: str) -> dict[str, str]:
+    """Return the statements of a text, each under a line `-- name: …`, by name."""
     _, *parts = _NAME.split(text)
     return {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
 

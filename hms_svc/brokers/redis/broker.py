@@ -19,8 +19,8 @@ from hms_svc.brokers.redis.link import Link, new_nonce
 from hms_svc.brokers.redis.record import Record, digest_of, keyed_envelope, worker_field
 from hms_svc.brokers.redis.settlement import settle_arguments
 from hms_svc.brokers.settlement_events import as_cancelled
+from hms_svc.brokers.unreported_ends import Effects
 from hms_svc.brokers.worker_views import read_request
-from hms_svc.domain.backoff import DEFAULT_MAX_ATTEMPTS, MAX_CRASHES
 from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken
 from hms_svc.domain.lifecycle import DELAYED
 from hms_svc.ports.broker import (
@@ -39,7 +39,6 @@ from hms_svc.ports.broker import (
 _CHECK_SECONDS: Final = 5.0
 """How often a worker polls for signals although it is subscribed to notifications."""
 _PROMOTE_SECONDS: Final = 1.0
-_DONE: Final = {True: "case", False: "none"}
 _QUIET: Final = Signals((), suspects_wait=False)
 
 
@@ -218,7 +217,11 @@ class RedisBroker:
         reap_arguments = [
             argument
             for job_id, effects in known.items()
-            for argument in (job_id, effects.fence, _DONE[effects.has_case])
+            for argument in (
+                job_id,
+                effects.fence,
+                Effects.CASE if effects.has_case else Effects.NONE,
+            )
         ]
         report = await self._reap(limit, reap_arguments)
         if report.rescued:
@@ -232,9 +235,7 @@ class RedisBroker:
         undecided: dict[str, int] = {}
         more = True
         while more and found < limit:
-            answer = await self._link.run(
-                "reap", limit - found, MAX_CRASHES, DEFAULT_MAX_ATTEMPTS, *known
-            )
+            answer = await self._link.run("reap", limit - found, *known)
             undecided |= {
                 job_id.decode(): int(fence)
                 for job_id, fence in zip(answer[4::2], answer[5::2], strict=True)

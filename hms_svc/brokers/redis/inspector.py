@@ -12,6 +12,7 @@ from hms_svc.brokers.chunks import in_slices
 from hms_svc.brokers.codes import COUNTERS, STATE_OF
 from hms_svc.brokers.damaged_records import readable
 from hms_svc.brokers.failures import StoredGroup, groups_of
+from hms_svc.brokers.limits import MOST_AHEAD, MOST_RUNNING
 from hms_svc.brokers.paging import Slices, fill_page, read_cursor
 from hms_svc.brokers.redis.diagnosis import diagnose
 from hms_svc.brokers.redis.link import Link
@@ -33,9 +34,7 @@ from hms_svc.domain.views import (
 )
 from hms_svc.ports.inspection import BrokerHealth
 
-_MOST_RUNNING: Final = 5000
 _GROUPS_AT_ONCE: Final = 250
-_MOST_AHEAD: Final = 10_000
 
 
 class RedisInspector:
@@ -159,7 +158,7 @@ class RedisInspector:
                 ("HGETALL", keys.ours("worker_wishes")),
             ]
         )
-        running = await self._link.run("running", _MOST_RUNNING)
+        running = await self._link.run("running", MOST_RUNNING)
         now = self._link.clock.now_ms()
         jobs: defaultdict[bytes, list[tuple[str, int]]] = defaultdict(list)
         for job_id, worker, left_ms in zip(running[::3], running[1::3], running[2::3], strict=True):
@@ -205,7 +204,7 @@ class RedisInspector:
         )
         if ahead is None:
             ahead = ready + (among or 0)
-        return min(int(ahead), _MOST_AHEAD)
+        return min(int(ahead), MOST_AHEAD)
 
 
 def _since(started: float) -> float:

@@ -12,9 +12,6 @@ from typing import Final
 import msgspec
 
 PREFIX: Final = "hms:{ns}:"
-MOST_EVENTS: Final = 1_000_000
-PROGRESS_LINES: Final = 200
-RECEIPT_SECONDS: Final = 120
 
 
 class KeyFamily(msgspec.Struct, frozen=True):

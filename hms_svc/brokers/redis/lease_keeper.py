@@ -9,6 +9,7 @@ import msgspec
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
+from hms_svc.brokers.limits import STALE_MS
 from hms_svc.brokers.redis.clients import close_blocking_client
 from hms_svc.brokers.redis.link import Link, error_text, new_nonce
 from hms_svc.brokers.redis.record import worker_field
@@ -16,8 +17,6 @@ from hms_svc.brokers.redis.scripts import script
 from hms_svc.domain.errors import BrokerUnavailable
 from hms_svc.domain.job import LeaseToken
 from hms_svc.ports.broker import WorkerRegistration
-
-STALE_MS = 300_000
 
 
 class RedisLeaseKeeper:

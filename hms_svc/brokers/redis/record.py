@@ -2,7 +2,7 @@
 
 The scripts change the fields, replace the outcome and append to the history;
 envelope (except a unique key that is taken later), data and raw bytes stay as
-they were accepted. `lua/prelude.lua` names the same fields.
+they were accepted. the scripts get the names of the fields from here.
 """
 
 from __future__ import annotations
@@ -22,11 +22,17 @@ from hms_svc.domain.lifecycle import TERMINAL, State
 from hms_svc.domain.verdict import DENIED
 from hms_svc.domain.views import JobDetail, JobView, ProgressView
 
+FIELDS: Final = (
+    "STATE", "FENCE", "ATTEMPT", "CLAIMS", "GIVE_BACKS", "CRASHES", "SUSPECT", "LANE", "MOST",
+    "PRIORITY", "ENQUEUED", "EXPIRES", "STARTED", "POSITION", "CAUSE", "APPROVED", "ENVELOPE", "DATA",
+    "RAW", "OUTCOME", "MARK", "CASE", "TYPE", "UNIQUE", "NOT_BEFORE", "WORKER",
+)  # fmt: skip
+"""The fields of the line, by the names that the scripts have for them."""
 (
     _STATE, _FENCE, _ATTEMPT, _CLAIMS, _GIVE_BACKS, _CRASHES, _SUSPECT, _LANE, _MOST, _PRIORITY,
     _ENQUEUED, _EXPIRES, _STARTED, _POSITION, _CAUSE, _APPROVED, _ENVELOPE, _DATA, _RAW,
     _OUTCOME, _MARK, _CASE, _TYPE, _UNIQUE, _NOT_BEFORE, _WORKER,
-) = range(26)  # fmt: skip
+) = range(len(FIELDS))  # fmt: skip
 _NONE: Final = msgspec.Raw(b"null")
 REFUSED_BYTES: Final = "raw"
 """The mark of a dead letter whose bytes were not a job."""

@@ -9,6 +9,8 @@ from typing import Final
 
 import msgspec
 
+from hms_svc.brokers.redis.constants import constants_for
+
 _WRITES: Final = "#!lua flags=allow-oom\n"
 _ACCEPTS: Final = "#!lua\n"
 _READS: Final = "#!lua flags=no-writes\n"
@@ -35,5 +37,5 @@ def script(name: str) -> Script:
     parts = ["prelude", "finishing", *accepting, name]
     folder = files(__package__).joinpath("lua")
     body = "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in parts)
-    text = _HEADS.get(name, _WRITES) + body
+    text = _HEADS.get(name, _WRITES) + constants_for(body) + body
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())

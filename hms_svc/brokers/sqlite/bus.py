@@ -7,13 +7,13 @@ from typing import Final
 
 from hms_svc.brokers.sqlite.audit_anchor import SQLiteAuditAnchor
 from hms_svc.brokers.sqlite.queue_file import QueueFile
+from hms_svc.brokers.sqlite.statements import statements_of
 from hms_svc.brokers.sqlite.transaction import Transaction
 from hms_svc.domain.event import AUDIT_SEALED, EVENTS_GAP, Event, check_group
 from hms_svc.domain.ids import event_id
 from hms_svc.domain.strict_json import encode
-from hms_svc.sqlite.statements import load_statements
 
-SQL: Final = load_statements(__package__, "sql/bus.sql")
+SQL: Final = statements_of("bus.sql")
 AGAIN_AFTER_MS: Final = 60_000
 EventRow = tuple[int, int, str, str, int | None, str | None, bytes]
 

@@ -9,11 +9,11 @@ from typing import Final
 
 from hms_svc.brokers.codes import DEAD, REJECTED, RETRYING, STATE_OF
 from hms_svc.brokers.failures import SLOTS, StoredGroup, slots_until
+from hms_svc.brokers.sqlite.statements import statements_of
 from hms_svc.brokers.sqlite.views import job_view
 from hms_svc.domain.causes import MOST_CAUSES, MOST_HISTORIES, FailureCause, cause_of, other_causes
-from hms_svc.sqlite.statements import load_statements
 
-SQL: Final = load_statements(__package__, "sql/operator.sql")
+SQL: Final = statements_of("operator.sql")
 _FailedRow = tuple[int, int, str, str | None, str | None, str | None, str | None]
 
 

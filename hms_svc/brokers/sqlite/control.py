@@ -17,6 +17,7 @@ from hms_svc.brokers.codes import (
     COMPLETED,
     DEAD,
     DISCARDED,
+    FIRST_TERMINAL,
     HELD,
     PROCESSING,
     QUEUED,
@@ -27,6 +28,15 @@ from hms_svc.brokers.codes import (
 )
 from hms_svc.brokers.damaged_records import readable
 from hms_svc.brokers.history import Step, line
+from hms_svc.brokers.refused_acts import (
+    CANNOT_RUN,
+    ENDED_ALREADY,
+    NOT_HELD,
+    NOT_TO_RETRY,
+    NOTHING_TO_RETRY,
+    NOTHING_TO_RUN,
+    STILL_RUNNING,
+)
 from hms_svc.brokers.retention import Retention
 from hms_svc.brokers.sqlite import erasure, retention, undo
 from hms_svc.brokers.sqlite.causes import repair_causes
@@ -111,21 +121,21 @@ def _retry(target: _Target) -> str:
     if target.state in (SCHEDULED, RETRYING):
         target.change("run_now", QUEUED)
         return ""
-    if target.state < COMPLETED:
-        return f"is {_name(target.state)}: only ended or waiting jobs are retried"
+    if target.state < FIRST_TERMINAL:
+        return NOT_TO_RETRY.format(state=_name(target.state))
     if target.state == COMPLETED:
-        return "is completed: there is nothing to retry"
+        return NOTHING_TO_RETRY
     if target.row["data"] == ERASED:
-        return "was erased: there is nothing to run"
+        return NOTHING_TO_RUN
     if target.row["raw"] is not None:
-        return "is not a job that can run: its bytes were refused; edit it instead"
+        return CANNOT_RUN
     target.change("requeue", QUEUED)
     return ""
 
 
 def _cancel(target: _Target) -> str:
-    if target.state >= COMPLETED:
-        return f"is {_name(target.state)} already"
+    if target.state >= FIRST_TERMINAL:
+        return ENDED_ALREADY.format(state=_name(target.state))
     if target.state == PROCESSING:
         row = (target.row["row"], target.row["fence"], target.request.by, target.request.note)
         target.transaction.connection.execute(SQL["request_cancel"], row)
@@ -138,7 +148,7 @@ def _cancel(target: _Target) -> str:
 
 def _discard(target: _Target) -> str:
     if target.state == PROCESSING:
-        return "is processing: cancel it first"
+        return STILL_RUNNING
     target.change("discard", DISCARDED)
     target.transaction.count(target.row["queue"], "discarded")
     return ""
@@ -146,7 +156,7 @@ def _discard(target: _Target) -> str:
 
 def _approve(target: _Target) -> str:
     if target.state != HELD:
-        return f"is {_name(target.state)}, not held"
+        return NOT_HELD.format(state=_name(target.state))
     if target.seen is None or not target.seen.hold:
         return NOT_SEEN
     approved = {"row": target.row["row"], "hold": target.seen.hold}
@@ -157,7 +167,7 @@ def _approve(target: _Target) -> str:
 
 def _deny(target: _Target) -> str:
     if target.state != HELD:
-        return f"is {_name(target.state)}, not held"
+        return NOT_HELD.format(state=_name(target.state))
     if target.seen is None:
         return NOT_SEEN
     target.finish(REJECTED, REASON_GOVERNANCE)

@@ -11,15 +11,15 @@ import msgspec
 from hms_svc.brokers.codes import COMPLETED, DEAD, REJECTED, STATE_OF
 from hms_svc.brokers.envelope import Envelope, read_envelope
 from hms_svc.brokers.history import erased_history
+from hms_svc.brokers.sqlite.statements import statements_of
 from hms_svc.brokers.sqlite.transaction import Transaction
 from hms_svc.domain.causes import cause_of
 from hms_svc.domain.erasure import ERASED, erased_text
 from hms_svc.domain.strict_json import encode
 from hms_svc.domain.views import ActOutcome
 from hms_svc.ports.control import NOT_KNOWN, must_end_first
-from hms_svc.sqlite.statements import load_statements
 
-SQL: Final = load_statements(__package__, "sql/erasing.sql")
+SQL: Final = statements_of("erasing.sql")
 
 
 def erase(transaction: Transaction, job_ids: Sequence[str]) -> list[ActOutcome]:

@@ -15,9 +15,9 @@ from hms_svc.brokers.codes import (
     CODE_OF,
     COUNTERS,
     LOWEST_RANK,
+    LOWEST_SUSPECT,
     PRIORITY_STEP,
     QUEUED,
-    SUSPECT_BAND,
 )
 from hms_svc.brokers.damaged_records import readable
 from hms_svc.brokers.failures import groups_of, slots_until
@@ -25,6 +25,7 @@ from hms_svc.brokers.paging import Slices, fill_page, read_cursor
 from hms_svc.brokers.sqlite.causes import stored_groups
 from hms_svc.brokers.sqlite.pages import Key, SQLiteWalks
 from hms_svc.brokers.sqlite.queue_file import QueueFile
+from hms_svc.brokers.sqlite.statements import statements_of
 from hms_svc.brokers.sqlite.views import job_detail, progress_view
 from hms_svc.brokers.worker_views import serving, worker_view
 from hms_svc.domain.errors import BrokerUnavailable
@@ -44,9 +45,8 @@ from hms_svc.ports.broker import WorkerRegistration
 from hms_svc.ports.inspection import BrokerHealth
 from hms_svc.sqlite.filesystem import capacity_of
 from hms_svc.sqlite.lock import FIXED_VERSION, holder_of
-from hms_svc.sqlite.statements import load_statements
 
-SQL: Final = load_statements(__package__, "sql/operator.sql")
+SQL: Final = statements_of("operator.sql")
 WORKER_LIVES_MS: Final = 45_000
 _STATES: Final = tuple(CODE_OF)
 _LITTLE_BYTES: Final = 64 * 1024 * 1024
@@ -237,6 +237,6 @@ class SQLiteInspector:
             starts = {}
             for queue, position, at in await self._file.fetch(SQL["next_ready_of"], (pairs,)):
                 oldest[queue] = min(at, oldest.get(queue, at))
-                if position < SUSPECT_BAND >> 1:
+                if position < LOWEST_SUSPECT:
                     starts[queue] = (position // PRIORITY_STEP + 1) * PRIORITY_STEP
         return oldest

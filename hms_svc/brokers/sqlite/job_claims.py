@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -12,23 +12,35 @@ from hms_svc.brokers.codes import (
     CODE_OF,
     DEAD,
     LOWEST_RANK,
+    LOWEST_SUSPECT,
     PROCESSING,
     QUEUED,
     RETRYING,
     SCHEDULED,
     STATE_OF,
-    SUSPECT_BAND,
 )
 from hms_svc.brokers.envelope import NO_ENVELOPE, read_envelope
 from hms_svc.brokers.history import Step, line
+from hms_svc.brokers.limits import EXPIRED_AT_ONCE
 from hms_svc.brokers.sqlite.cancellation import (
     StoredCancelRequest,
     forget_requests,
     open_requests,
 )
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
+from hms_svc.brokers.unreported_ends import (
+    CRASHES,
+    EXPIRED,
+    WORKER_DIED,
+    Effects,
+    Fate,
+    crash_text,
+    fate_of,
+    is_exhausted,
+    is_expired,
+)
 from hms_svc.domain import failpoints
-from hms_svc.domain.backoff import DEFAULT_MAX_ATTEMPTS, MAX_CRASHES
+from hms_svc.domain.backoff import DEFAULT_MAX_ATTEMPTS
 from hms_svc.domain.causes import cause_of
 from hms_svc.domain.event import JOB_CANCELLED, JOB_DEAD
 from hms_svc.domain.job import ClaimedJob, Job, Lane, LeaseToken
@@ -42,8 +54,6 @@ from hms_svc.domain.lifecycle import (
 from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import ClaimRequest, KeyClaim, KnownEffects, ReapReport, ServedType
 
-_EXPIRED_AT_ONCE: Final = 1_000
-"""Expired jobs of a type that one claim dead-letters: enough for progress without a long transaction."""
 Row = tuple[Any, ...]
 
 
@@ -82,7 +92,7 @@ def _claim_from(
     """Claim from one queue, repeatedly while some of the next jobs are expired."""
     claimed: list[ClaimedJob] = []
     buried = 0
-    while len(claimed) < wanted and buried < _EXPIRED_AT_ONCE:
+    while len(claimed) < wanted and buried < EXPIRED_AT_ONCE:
         missing = wanted - len(claimed)
         rows = _next_rows(transaction, queue, request.lane, missing)
         live = [row for row in rows if not _is_expired(row, now)]
@@ -99,13 +109,13 @@ def _claim_from(
 
 def _next_rows(transaction: Transaction, queue: int, lane: Lane, count: int) -> list[Row]:
     suspects = lane is Lane.SUSPECT
-    low, high = (SUSPECT_BAND >> 1, 2**62) if suspects else (LOWEST_RANK, SUSPECT_BAND >> 1)
+    low, high = (LOWEST_SUSPECT, -LOWEST_RANK) if suspects else (LOWEST_RANK, LOWEST_SUSPECT)
     return transaction.connection.execute(SQL["ready"], (queue, low, high, count)).fetchall()
 
 
 def _is_expired(row: Row, now: int) -> bool:
     expires_at, claims = row[6], row[11]
-    return expires_at is not None and expires_at <= now and claims == 0
+    return is_expired(expires_at, claims, now)
 
 
 def _lease(
@@ -193,7 +203,7 @@ def _take_key(transaction: Transaction, wanted: KeyClaim) -> str | None:
 def _expire(transaction: Transaction, queue: int, type: str, row: Row, now: int) -> None:
     end_without_run(
         transaction, (row[0], row[1], queue, type), now, REASON_EXPIRED, Cause.EXPIRED,
-        "expires_at passed before the first claim",
+        EXPIRED,
     )  # fmt: skip
 
 
@@ -276,7 +286,7 @@ def reap(
 
 def _recover(transaction: Transaction, row: Row, crashes: int, end: _End, now: int) -> None:
     number, job_id, queue, type, fence, attempt, _most, _crashes, lane, worker, started = row
-    failure = f"WorkerDied: {_crash(row)}"
+    failure = f"{WORKER_DIED}: {crash_text(worker, alone=lane == 1)}"
     step = Step(
         at=now, target=end.state, cause=end.cause, detail=end.note, started=started,
         attempt=attempt, fence=fence, worker=worker or "", error=failure,
@@ -312,27 +322,31 @@ def _end_of_lapsed(
     row: Row, request: StoredCancelRequest | None, known: KnownEffects | None
 ) -> tuple[int, _End | None]:
     """Return the crashes including this one, and what the job becomes, None if that is unknown."""
-    attempt, max_attempts, crashes, lane = row[5:9]
-    alone, cap, crash = lane == 1, max_attempts or DEFAULT_MAX_ATTEMPTS, _crash(row)
+    attempt, max_attempts, crashes, lane, worker = row[5:10]
+    alone, most = lane == 1, max_attempts or DEFAULT_MAX_ATTEMPTS
     crashes += alone
-    if alone and (crashes >= MAX_CRASHES or attempt >= cap):
-        detail = f"{crash}; {crashes} such crashes in attempt {attempt} of {cap}"
+    crash = crash_text(worker, alone=alone)
+    fate = fate_of(
+        exhausted=is_exhausted(alone=alone, crashes=crashes, attempt=attempt, most=most),
+        requested=request is not None and not request.has_case,
+        effects=_effects(known, row[4]),
+    )
+    if fate is Fate.DEAD:
+        detail = CRASHES.format(crash=crash, crashes=crashes, attempt=attempt, most=most)
         return crashes, _End(
             state=State.DEAD, cause=Cause.RESCUED, note=crash, reason=REASON_CRASHED, by="reaper",
             detail=detail, event=JOB_DEAD,
         )  # fmt: skip
-    if request is not None and not request.has_case:
-        if known is None or known.fence != row[4]:
-            return crashes, None
-        if known.has_case:
-            return crashes, _End(state=State.QUEUED, cause=Cause.RESCUED, note=crash)
+    if fate is Fate.CANCELLED and request is not None:
         return crashes, _End(
             state=State.CANCELLED, cause=Cause.OPERATOR, note=request.detail, reason=REASON_CANCELLED,
             by=request.by, detail=request.detail, event=JOB_CANCELLED,
         )  # fmt: skip
-    return crashes, _End(state=State.QUEUED, cause=Cause.RESCUED, note=crash)
+    rescued = _End(state=State.QUEUED, cause=Cause.RESCUED, note=crash)
+    return crashes, rescued if fate is Fate.RESCUED else None
 
 
-def _crash(row: Row) -> str:
-    lane, worker = row[8:10]
-    return f"worker {worker} died while running the job" + (", alone" if lane == 1 else "")
+def _effects(known: KnownEffects | None, fence: int) -> Effects:
+    if known is None or known.fence != fence:
+        return Effects.UNKNOWN
+    return Effects.CASE if known.has_case else Effects.NONE

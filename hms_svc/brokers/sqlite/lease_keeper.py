@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
+from hms_svc.brokers.limits import STALE_MS
 from hms_svc.brokers.sqlite.queue_file import QueueFile
 from hms_svc.brokers.sqlite.transaction import SQL
 from hms_svc.domain.job import LeaseToken
@@ -17,7 +18,6 @@ from hms_svc.sqlite.connection import connect
 from hms_svc.sqlite.lock import LockFile
 
 Result = TypeVar("Result")
-STALE_MS = 300_000
 
 
 class SQLiteLeaseKeeper:

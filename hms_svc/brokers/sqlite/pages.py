@@ -9,13 +9,13 @@ from hms_svc.brokers.chunks import MOST_BYTES, in_slices
 from hms_svc.brokers.codes import CODE_OF
 from hms_svc.brokers.paging import NAMED_AT_ONCE, Slices, types_that_may_match
 from hms_svc.brokers.sqlite.queue_file import QueueFile
+from hms_svc.brokers.sqlite.statements import statements_of
 from hms_svc.brokers.sqlite.views import job_view
 from hms_svc.domain.filter import Filter
 from hms_svc.domain.strict_json import encode
 from hms_svc.domain.views import JobView
-from hms_svc.sqlite.statements import load_statements
 
-SQL: Final = load_statements(__package__, "sql/operator.sql")
+SQL: Final = statements_of("operator.sql")
 Key = tuple[int, int, int]
 """The position where a page ended: rank of the state, position and row, both negated to ascend."""
 Step = tuple[Key, JobView]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from hms_svc.brokers.sqlite.causes import SQL as CAUSES_SQL
 from hms_svc.brokers.sqlite.causes import fill_in_causes, repair_causes
+from hms_svc.brokers.sqlite.statements import statements_of, text_of
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
 from hms_svc.domain.errors import BrokerReplaced, BrokerUnavailable, SchemaMismatch
 from hms_svc.ports.clock import Clock
@@ -18,7 +18,6 @@ from hms_svc.sqlite.boot import boot_id
 from hms_svc.sqlite.connection import Synchronous
 from hms_svc.sqlite.file import SQLiteFile
 from hms_svc.sqlite.opened import FileReplaced
-from hms_svc.sqlite.statements import load_statements
 from hms_svc.sqlite.wake_socket import WakeSocket, wake_folder
 
 if TYPE_CHECKING:
@@ -188,9 +187,7 @@ class QueueFile:
 def _prepare(connection: sqlite3.Connection) -> None:
     known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone()
     if known is None:
-        for statement in (
-            files(__package__).joinpath("sql/schema.sql").read_text("utf-8").split(";\n")
-        ):
+        for statement in text_of("schema.sql").split(";\n"):
             connection.execute(statement)
         _add_causes(connection)
         connection.executemany(
@@ -214,7 +211,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
 
 
 def _add_causes(connection: sqlite3.Connection) -> None:
-    for statement in load_statements(__package__, "sql/causes.sql").values():
+    for statement in statements_of("causes.sql").values():
         connection.execute(statement)
 
 

@@ -22,22 +22,21 @@ from hms_svc.brokers.codes import (
 )
 from hms_svc.brokers.failures import SLOT_MS, SLOTS, slots_until
 from hms_svc.brokers.sqlite.job_claims import end_without_run
+from hms_svc.brokers.sqlite.statements import statements_of
 from hms_svc.brokers.sqlite.transaction import SQL, Transaction
+from hms_svc.brokers.unreported_ends import UNSERVED
 from hms_svc.domain.lifecycle import REASON_NO_HANDLER, Cause
 from hms_svc.domain.strict_json import encode
 from hms_svc.ports.broker import WorkerRegistration
-from hms_svc.sqlite.statements import load_statements
 
 _ACTS_AT_ONCE: Final = 5_000
-OPERATOR: Final = load_statements(__package__, "sql/operator.sql")
+OPERATOR: Final = statements_of("operator.sql")
 
 
 def forget(transaction: Transaction, job_ids: Sequence[str]) -> None:
     """Remove terminal records by id."""
     for job_id in job_ids:
-        row = transaction.connection.execute(
-            "SELECT row, queue, state FROM jobs WHERE id = ? AND state >= 6", (job_id,)
-        ).fetchone()
+        row = transaction.connection.execute(OPERATOR["ended"], (job_id,)).fetchone()
         if row is not None:
             _remove(transaction, row[1], row[2], [row[0]])
 
@@ -137,7 +136,7 @@ def bury_unserved(
         for row, job_id in _ready_before(transaction, queue, older_than, limit - buried):
             end_without_run(
                 transaction, (row, job_id, queue, type), now, REASON_NO_HANDLER, Cause.UNSERVED,
-                f"no worker served {type} for as long as unserved jobs are kept",
+                UNSERVED.format(type=type),
             )  # fmt: skip
             buried += 1
     return buried

@@ -12,13 +12,14 @@ import msgspec
 from hms_svc.brokers.codes import STATE_OF
 from hms_svc.brokers.envelope import read_envelope
 from hms_svc.brokers.sqlite.causes import CauseIndex
+from hms_svc.brokers.sqlite.statements import statements_of
 from hms_svc.domain.event import TRACE_MEMBER
 from hms_svc.domain.job import Job
 from hms_svc.domain.strict_json import encode
 from hms_svc.domain.trace_context import read_traceparent
-from hms_svc.sqlite.statements import load_statements, run_many
+from hms_svc.sqlite.statements import run_many
 
-SQL: Final = load_statements(__package__, "sql/jobs.sql")
+SQL: Final = statements_of("jobs.sql")
 EventRow = tuple[int, str, str, int, bytes]
 
 

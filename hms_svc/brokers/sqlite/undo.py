@@ -10,14 +10,15 @@ import msgspec
 
 from hms_svc.brokers.codes import DISCARDED, PROCESSING, STATE_OF
 from hms_svc.brokers.history import Step, line
+from hms_svc.brokers.refused_acts import GONE, MOVED_SINCE, WAS_RUNNING
+from hms_svc.brokers.sqlite.statements import statements_of
 from hms_svc.brokers.sqlite.transaction import Transaction
 from hms_svc.domain.causes import GROUPED
 from hms_svc.domain.lifecycle import Cause
 from hms_svc.domain.views import ActOutcome
 from hms_svc.ports.control import UNDOABLE, ActRequest
-from hms_svc.sqlite.statements import load_statements
 
-SQL: Final = load_statements(__package__, "sql/operator.sql")
+SQL: Final = statements_of("operator.sql")
 
 
 def remember(transaction: Transaction, row: sqlite3.Row, request: ActRequest, now: int) -> None:
@@ -56,13 +57,13 @@ def undo(transaction: Transaction, batch_slice: BatchSlice, now: int) -> list[Ac
 
 def _why_not(row: sqlite3.Row) -> str:
     if row["state"] is None:
-        return "is not known any more"
+        return GONE
     if row["to_state"] == PROCESSING:
-        return "was running: its worker was asked to stop"
+        return WAS_RUNNING
     if (row["state"], row["position"], row["fence"]) != (
         row["to_state"], row["to_position"], row["to_fence"],
     ):  # fmt: skip
-        return f"has moved on: it is {_name(row['state'])}"
+        return MOVED_SINCE.format(state=_name(row["state"]))
     return _key_is_held(row) if row["is_taken"] else ""
 
 

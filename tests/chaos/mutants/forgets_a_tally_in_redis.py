@@ -9,5 +9,5 @@ __all__ = ["app"]
 alter(
     "settle",
     "leave(id, job)\n      if state",
-    "push(gone, index_of('4', job[TYPE]), id)\n      if state",
+    "push(gone, index_of(PROCESSING, job[TYPE]), id)\n      if state",
 )

@@ -11,4 +11,8 @@ from tests.chaos.mutants.deaf import app
 __all__ = ["app"]
 SQL["settle"], found = re.subn(r"fence = (\S+) AND jobs.state = 4", r"\1 > 0", SQL["settle"])
 assert found == 1, "settle is written otherwise now: mutate it anew"
-alter("settle", "if not job or job[FENCE] ~= fence or job[STATE] ~= '4' then", "if not job then")
+alter(
+    "settle",
+    "if not job or job[FENCE] ~= fence or job[STATE] ~= PROCESSING then",
+    "if not job then",
+)

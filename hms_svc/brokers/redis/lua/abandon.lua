@@ -8,10 +8,10 @@ local found = 0
 for _, type in ipairs(leased_types()) do
   local key = P .. 'processing:' .. type
   for _, id in ipairs(redis.call('ZRANGE', key, 0, -1)) do
-    local job = { string.match(redis.call('GETRANGE', job_key(id), 0, 1023), PATTERN) }
-    if job[WORKER] == ARGV[4] and job[STATE] == '4' then
+    local job = read_head(id)
+    if job[WORKER] == ARGV[4] and job[STATE] == PROCESSING then
       redis.call('ZADD', key, 0, id)
-      note_due('4', type, 0)
+      note_due(PROCESSING, type, 0)
       found = found + 1
     end
   end

@@ -31,7 +31,7 @@ for at = 6, #ARGV, 9 do
     break
   end
   if act == 'accept' then
-    local turn = state == '2' and turns(type, 1) or 0
+    local turn = state == QUEUED and turns(type, 1) or 0
     why, holder = accept(id, type, state, one, two, three, four, five, turn)
     if why then break end
     accepted(type, state, 1)

@@ -15,7 +15,7 @@ local BEFORE_PRIORITY = '^(' .. string.rep('%S+ ', PRIORITY - 1) .. ')%S+'
 local function prioritise(type, state, head, position)
   local priority = priority_of(type)
   if priority == '0' then return head, position end
-  if state == '2' then position = -priority * PRIORITY_STEP end
+  if state == QUEUED then position = -priority * PRIORITY_STEP end
   return string.gsub(head, BEFORE_PRIORITY, '%1' .. priority, 1), position
 end
 
@@ -25,9 +25,9 @@ local function accept(id, type, state, head, tail, position, unique, named, turn
   local holder = unique ~= '-' and redis.call('EXISTS', job_key(id)) == 0 and unique_holder(type, unique, id)
   if holder then return 'unique', holder end
   if named == '0' then head, position = prioritise(type, state, head, position) end
-  if state == '2' then position = int(turn + position) end
+  if state == QUEUED then position = int(turn + position) end
   if not redis.call('SET', job_key(id), head .. position .. tail, 'NX') then
-    if spent > SPENT_MOST then return 'known', '' end
+    if spent > MOST_BYTES then return 'known', '' end
     local record = redis.call('GET', job_key(id))
     spent = spent + #record
     return 'known', record
@@ -42,7 +42,7 @@ end
 local function accepted(type, state, number)
   tally(type, state, number)
   count(type, 'accepted', number)
-  if state == '2' and number > 0 then add(woken, type, 'jobs', number) end
+  if state == QUEUED and number > 0 then add(woken, type, 'jobs', number) end
 end
 
 -- Write a job that can never run, with its event. Return its record if the id was already known.

@@ -14,39 +14,37 @@ local act, by, note, batch, undo_until = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARG
 local answers = {}
 local detail = act .. ' by ' .. by .. (note ~= '' and ': ' .. note or '')
 
-local function is(job)
-  return 'is ' .. NAMES[job[STATE]]
+local function why(text, job)
+  return fill(text, { state = NAMES[job[STATE]] })
 end
 
 local function to_queue(id, job, fresh)
   local holder = fresh and job[UNIQUE] ~= '-' and unique_holder(job[TYPE], job[UNIQUE], id)
   if holder then return 'cannot be retried: its unique key is held by job ' .. holder end
-  local step = step_of(job[STATE], '2', 'operator', detail)
-  local waited = job[STATE] == '1' or job[STATE] == '5'
+  local step = step_of(job[STATE], QUEUED, CAUSE_OPERATOR, detail)
+  local waited = job[STATE] == SCHEDULED or job[STATE] == RETRYING
   leave(id, job)
   if fresh then
     hold_unique(id, job[TYPE], job[UNIQUE])
     job[ATTEMPT], job[GIVE_BACKS], job[CRASHES], job[SUSPECT] = '0', '0', '0', '0'
     job[EXPIRES], job[NOT_BEFORE] = '-', '-'
   end
-  job[STATE], job[CAUSE] = '2', '0'
+  job[STATE], job[CAUSE] = QUEUED, '0'
   take_turn(job)
   write(id, job, not waited and '' or nil, step)
   enter(id, job)
   return ''
 end
 
-local UNSEEN = 'was claimed before: its effects must be checked first'
-
 -- A job that has a case becomes dead instead of cancelled or rejected.
 local function end_waiting(id, job, seen, state, reason)
   local source, reported = job[STATE], note
   if job[CASE] == '-' and seen.case ~= '' then job[CASE] = seen.case end
   if job[CASE] ~= '-' then
-    state, reported = '8', (note ~= '' and note .. '; ' or '') .. job[CASE] .. ' remains open'
+    state, reported = DEAD, (note ~= '' and note .. '; ' or '') .. fill(BESIDE_CASE, { case = job[CASE] })
   end
   local cause = FAILED[state] and cause_of(state, job[TYPE], reason, by)
-  end_job(id, job, state, outcome_of(reason, by, reported), step_of(source, state, 'operator', detail), cause)
+  end_job(id, job, state, outcome_of(reason, by, reported), step_of(source, state, CAUSE_OPERATOR, detail), cause)
   announce(int(wall), 'job.' .. NAMES[state], id, job[FENCE], event_data(job[TYPE], reason, by, reported), job)
   return ''
 end
@@ -55,52 +53,52 @@ local acts = {}
 
 function acts.retry(id, job)
   local state = job[STATE]
-  if state == '1' or state == '5' then return to_queue(id, job, false) end
-  if state == '6' then return 'is completed: there is nothing to retry' end
-  if not TERMINAL[state] then return is(job) .. ': only ended or waiting jobs are retried' end
+  if state == SCHEDULED or state == RETRYING then return to_queue(id, job, false) end
+  if state == COMPLETED then return NOTHING_TO_RETRY end
+  if not TERMINAL[state] then return why(NOT_TO_RETRY, job) end
   local data = job[BODY] + job[ENVELOPE]
-  if string.sub(job.record, data, data + job[DATA] - 1) == '{"erased":true}' then
-    return 'was erased: there is nothing to run'
+  if string.sub(job.record, data, data + job[DATA] - 1) == ERASED then
+    return NOTHING_TO_RUN
   end
-  if job[MARK] == 'raw' then return 'is not a job that can run: its bytes were refused; edit it instead' end
+  if job[MARK] == REFUSED_BYTES then return CANNOT_RUN end
   return to_queue(id, job, true)
 end
 
 function acts.cancel(id, job, seen)
-  if TERMINAL[job[STATE]] then return is(job) .. ' already' end
-  if job[STATE] == '4' then
+  if TERMINAL[job[STATE]] then return why(ENDED_ALREADY, job) end
+  if job[STATE] == PROCESSING then
     redis.call('HSET', P .. 'wishes', id, job[FENCE] .. ' ' .. cjson.encode({ by, note }))
     notify(job[WORKER], 'news')
     return ''
   end
-  if job[FENCE] ~= '0' and seen.fence == '' then return UNSEEN end
-  return end_waiting(id, job, seen, '9', 'cancelled')
+  if job[FENCE] ~= '0' and seen.fence == '' then return NOT_SEEN end
+  return end_waiting(id, job, seen, CANCELLED, REASON_CANCELLED)
 end
 
 function acts.discard(id, job)
-  if job[STATE] == '4' then return 'is processing: cancel it first' end
+  if job[STATE] == PROCESSING then return STILL_RUNNING end
   local state = job[STATE]
   leave(id, job)
   free_unique(id, job)
-  job[STATE], job[POSITION] = '10', int(wall)
-  write(id, job, nil, step_of(state, state, 'operator', detail))
+  job[STATE], job[POSITION] = DISCARDED, int(wall)
+  write(id, job, nil, step_of(state, state, CAUSE_OPERATOR, detail))
   enter(id, job)
   count(job[TYPE], 'discarded')
   return ''
 end
 
 function acts.approve(id, job, seen)
-  if job[STATE] ~= '3' then return is(job) .. ', not held' end
-  if seen.fence == '' or seen.hold == '' then return UNSEEN end
+  if job[STATE] ~= HELD then return why(NOT_HELD, job) end
+  if seen.fence == '' or seen.hold == '' then return NOT_SEEN end
   job[APPROVED] = job[APPROVED] == '0' and seen.hold or job[APPROVED] .. ',' .. seen.hold
   return to_queue(id, job, false)
 end
 
 function acts.deny(id, job, seen)
-  if job[STATE] ~= '3' then return is(job) .. ', not held' end
-  if seen.fence == '' then return UNSEEN end
-  job[APPROVED] = '!'
-  return end_waiting(id, job, seen, '7', 'governance')
+  if job[STATE] ~= HELD then return why(NOT_HELD, job) end
+  if seen.fence == '' then return NOT_SEEN end
+  job[APPROVED] = DENIED
+  return end_waiting(id, job, seen, REJECTED, REASON_GOVERNANCE)
 end
 
 local undoable = batch ~= '' and act ~= 'approve'
@@ -110,21 +108,21 @@ local kept = {}
 
 local function do_to(id, seen)
   local job = read(id)
-  if not job or job[STATE] == '10' then return 'is not known' end
-  if seen.fence ~= '' and job[FENCE] ~= seen.fence then return 'has moved on since it was read' end
+  if not job or job[STATE] == DISCARDED then return NOT_KNOWN end
+  if seen.fence ~= '' and job[FENCE] ~= seen.fence then return MOVED_ON end
   local outcome = outcome_in(job)
-  local why = acts[act](id, job, seen)
-  if why == '' and undoable then
+  local refusal = acts[act](id, job, seen)
+  if refusal == '' and undoable then
     kept[#kept + 1] = '0'
     kept[#kept + 1] = table.concat({ id, int(wall), job[STATE], job[POSITION], job[FENCE] }, ' ') .. '\n'
       .. string.sub(job.record, 1, job[BODY] - 1) .. outcome
     if has_begun then redis.call('ZREMRANGEBYLEX', undo_key, '[' .. id .. ' ', '[' .. id .. ' \255') end
   end
-  return why
+  return refusal
 end
 
 for at = 9, #ARGV, 4 do
-  if spent > SPENT_MOST then break end
+  if spent > MOST_BYTES then break end
   local id, fence, case, hold = unpack(ARGV, at, at + 3)
   answers[#answers + 1] = do_to(id, { fence = fence, case = case, hold = hold })
 end

@@ -8,17 +8,17 @@ local before, left, buried = tonumber(ARGV[4]), tonumber(ARGV[5]), 0
 
 local function bury(id, type)
   local job = read(id)
-  if not job or job[STATE] ~= '2' then return end
-  local detail = 'no worker served ' .. type .. ' for as long as unserved jobs are kept'
-  end_job(id, job, '8', outcome_of('no_handler', 'runtime', detail), step_of('2', '8', 'unserved', detail),
-    cause_of('8', type, 'no_handler', 'runtime'))
-  announce(int(wall), 'job.dead', id, '0', event_data(type, 'no_handler', 'runtime', detail), job)
+  if not job or job[STATE] ~= QUEUED then return end
+  local detail = fill(END_UNSERVED, { type = type })
+  end_job(id, job, DEAD, outcome_of(REASON_NO_HANDLER, 'runtime', detail), step_of(QUEUED, DEAD, CAUSE_UNSERVED, detail),
+    cause_of(DEAD, type, REASON_NO_HANDLER, 'runtime'))
+  announce(int(wall), 'job.dead', id, '0', event_data(type, REASON_NO_HANDLER, 'runtime', detail), job)
   buried, left = buried + 1, left - 1
 end
 
 local function bury_of(key, type)
   local band = -math.huge
-  while left > 0 and spent <= SPENT_MOST do
+  while left > 0 and spent <= MOST_BYTES do
     local low = band == -math.huge and '-inf' or int(band)
     local head = redis.call('ZRANGEBYSCORE', key, low, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
     if not head then return end

@@ -10,10 +10,10 @@ local flag, failed = P .. 'healing', 0
 local function is_sound(type)
   local tallied, sums = redis.call('HGETALL', P .. 'queue:' .. type), {}
   for at = 1, #tallied, 2 do sums[tallied[at]] = tallied[at + 1] end
-  for state = 1, 10 do
+  for state = 1, LAST_STATE do
     local name = tostring(state)
     local size = redis.call('ZCARD', index_of(name, type))
-    if name == '2' then size = size + redis.call('ZCARD', P .. 'suspects:' .. type) end
+    if name == QUEUED then size = size + redis.call('ZCARD', P .. 'suspects:' .. type) end
     if size ~= tonumber(sums[NAMES[name]] or '0') then return false end
     if GROUPED[name] then failed = failed + size end
     local stored = sums[NAMES[name]] and GAUGES[NAMES[name]] and redis.pcall('HGET', 'stats:' .. type, NAMES[name])
@@ -31,7 +31,7 @@ end
 
 local function has_stale_mirror(type)
   local shown = foreign('ZCARD', mirror_of(type))
-  return shown and shown ~= redis.call('ZCARD', index_of('5', type))
+  return shown and shown ~= redis.call('ZCARD', index_of(RETRYING, type))
 end
 
 if redis.call('EXISTS', flag) == 1 then return { 0, 0 } end

@@ -21,7 +21,7 @@ local before = redis.call('GET', receipt)
 if before and string.sub(before, 1, #NONCE) == NONCE then
   for id, fence in string.gmatch(string.sub(before, #NONCE + 2), '(%S+) (%S+) ') do
     local job = read(id)
-    if job and job[FENCE] == fence and job[STATE] == '4' then
+    if job and job[FENCE] == fence and job[STATE] == PROCESSING then
       redis.call('ZADD', P .. 'processing:' .. job[TYPE], until_ms, id)
       add_answer(id, job)
     end
@@ -29,19 +29,22 @@ if before and string.sub(before, 1, #NONCE) == NONCE then
   return claimed
 end
 
+local function is_expired(job)
+  return job[CLAIMS] == '0' and job[EXPIRES] ~= '-' and tonumber(job[EXPIRES]) <= wall
+end
+
 local function expire(id, job)
-  local detail = 'expires_at passed before the first claim'
   free_unique(id, job)
-  job[STATE], job[POSITION] = '8', int(wall)
-  file_under(job, cause_of('8', job[TYPE], 'expired', 'runtime'))
-  write(id, job, outcome_of('expired', 'runtime', detail), step_of('2', '8', 'expired', detail))
+  job[STATE], job[POSITION] = DEAD, int(wall)
+  file_under(job, cause_of(DEAD, job[TYPE], REASON_EXPIRED, 'runtime'))
+  write(id, job, outcome_of(REASON_EXPIRED, 'runtime', END_EXPIRED), step_of(QUEUED, DEAD, CAUSE_EXPIRED, END_EXPIRED))
   enter(id, job)
   count(job[TYPE], 'dead')
-  announce(int(wall), 'job.dead', id, '0', event_data(job[TYPE], 'expired', 'runtime', detail), job)
+  announce(int(wall), 'job.dead', id, '0', event_data(job[TYPE], REASON_EXPIRED, 'runtime', END_EXPIRED), job)
 end
 
 local function lease_out(id, job, fence, most)
-  job[STATE], job[FENCE], job[LANE], job[WORKER] = '4', fence, lane, worker
+  job[STATE], job[FENCE], job[LANE], job[WORKER] = PROCESSING, fence, lane, worker
   job[ATTEMPT], job[CLAIMS] = int(job[ATTEMPT] + 1), int(job[CLAIMS] + 1)
   job[STARTED], job[POSITION] = now, until_ms
   local own = job[MOST]
@@ -55,21 +58,21 @@ end
 
 -- Return whether the type may have more jobs than were taken.
 local function claim_from(type, most, capacity)
-  local key = index_of('2', type, lane)
+  local key = index_of(QUEUED, type, lane)
   local buried = 0
-  while limit > 0 and capacity > 0 and buried < 1000 and spent <= SPENT_MOST do
+  while limit > 0 and capacity > 0 and buried < EXPIRED_AT_ONCE and spent <= MOST_BYTES do
     local popped = redis.call('ZPOPMIN', key, portion_of(math.min(limit, capacity)))
     if #popped == 0 then return false end
     local fence = sequence('fence', #popped / 2, wall * 1000)
-    tally(type, '2', -#popped / 2)
+    tally(type, QUEUED, -#popped / 2)
     for at = 1, #popped, 2 do
       local id = popped[at]
       local job = read(id)
       if not job then
         lose(id, type)
-      elseif job[STATE] ~= '2' or job[TYPE] ~= type then
-        tally(type, '2', 1)
-      elseif job[EXPIRES] ~= '-' and job[CLAIMS] == '0' and tonumber(job[EXPIRES]) <= wall then
+      elseif job[STATE] ~= QUEUED or job[TYPE] ~= type then
+        tally(type, QUEUED, 1)
+      elseif is_expired(job) then
         expire(id, job)
         buried = buried + 1
       else
@@ -94,7 +97,7 @@ for at = 9, #ARGV, 3 do
 end
 -- If more jobs are left than this worker takes, another worker is notified.
 for _, type in ipairs(left) do
-  if redis.call('ZCARD', index_of('2', type, lane)) > 0 then
+  if redis.call('ZCARD', index_of(QUEUED, type, lane)) > 0 then
     add(woken, (lane == '1' and '!' or '') .. type, 'jobs', 1)
   end
 end

@@ -10,7 +10,7 @@
 local answers, place, at = {}, 0, 4
 while ARGV[at] do
   local type, state, number = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
-  local turn, taken = state == '2' and turns(type, number) or 0, number
+  local turn, taken = state == QUEUED and turns(type, number) or 0, number
   at = at + 3
   for offset = 0, number - 1 do
     local id, head, tail, position, unique, named = unpack(ARGV, at, at + 5)

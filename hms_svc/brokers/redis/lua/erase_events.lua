@@ -24,7 +24,7 @@ local entries = redis.call('XRANGE', bus, ARGV[4], '+', 'COUNT', most)
 for _, entry in ipairs(entries) do
   local fields = named(entry[2])
   -- The subject of audit.sealed is not a job, even if a job has the same id.
-  if wanted[fields.j] and fields.t ~= 'audit.sealed' and has_data(fields) then matches[#matches + 1] = entry[1] end
+  if wanted[fields.j] and fields.t ~= AUDIT_SEALED and has_data(fields) then matches[#matches + 1] = entry[1] end
 end
 flush('XDEL', bus, matches)
 return #entries == most and '(' .. entries[most][1] or ''

@@ -7,8 +7,8 @@
 local lost, until_ms = {}, int(lease + ARGV[4])
 for at = 5, #ARGV, 2 do
   local id = ARGV[at]
-  local job = { string.match(redis.call('GETRANGE', job_key(id), 0, 1023), PATTERN) }
-  if job[FENCE] == ARGV[at + 1] and job[STATE] == '4' then
+  local job = read_head(id)
+  if job[FENCE] == ARGV[at + 1] and job[STATE] == PROCESSING then
     redis.call('ZADD', P .. 'processing:' .. job[TYPE], until_ms, id)
   else
     lost[#lost + 1] = (at - 3) / 2

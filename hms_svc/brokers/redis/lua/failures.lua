@@ -7,15 +7,14 @@
 -- Invariant: reads only; work is bounded by the number of groups. A group is stored only as its index, except for the
 --            history of groups of retrying jobs, which leave the index at each attempt.
 
-local slot, slots = SLOT_MS, SLOTS
-local present = math.floor(wall / slot)
-local first_slot = (present - slots + 1) * slot
+local present = math.floor(wall / SLOT_MS)
+local first_slot = (present - SLOTS + 1) * SLOT_MS
 local answers = {}
 
 -- Usually the first id is enough; the next ones are read only if its record is missing.
 local function newest_of(cause, key, failed)
   local job = failed and read(failed)
-  if job and job[STATE] == '5' and job[CAUSE] == cause then return failed, job end
+  if job and job[STATE] == RETRYING and job[CAUSE] == cause then return failed, job end
   for last = 0, 9, 9 do
     for _, id in ipairs(redis.call('ZREVRANGE', key, 0, last)) do
       job = read(id)
@@ -32,41 +31,41 @@ local function shown(job)
 end
 
 local function begin_of(number)
-  return int(first_slot + number * slot)
+  return int(first_slot + number * SLOT_MS)
 end
 
--- Count the jobs in the slots from `low` to `high`, whose sum is known, by bisection.
-local function count_slots(key, low, high, sum, counts)
+-- Count the jobs in the SLOTS from `low` to `high`, whose sum is known, by bisection.
+local function count_SLOTS(key, low, high, sum, counts)
   if sum == 0 or low == high then
     counts[low] = counts[low] + sum
     return
   end
   local middle = math.floor((low + high) / 2)
   local lower = redis.call('ZCOUNT', key, begin_of(low), '(' .. begin_of(middle + 1))
-  count_slots(key, low, middle, lower, counts)
-  count_slots(key, middle + 1, high, sum - lower, counts)
+  count_SLOTS(key, low, middle, lower, counts)
+  count_SLOTS(key, middle + 1, high, sum - lower, counts)
 end
 
 local function count_each(key, counts)
-  local found = redis.call('ZRANGEBYSCORE', key, begin_of(0), '(' .. begin_of(slots), 'WITHSCORES')
+  local found = redis.call('ZRANGEBYSCORE', key, begin_of(0), '(' .. begin_of(SLOTS), 'WITHSCORES')
   for at = 2, #found, 2 do
-    local number = math.floor((tonumber(found[at]) - first_slot) / slot)
+    local number = math.floor((tonumber(found[at]) - first_slot) / SLOT_MS)
     counts[number] = counts[number] + 1
   end
 end
 
 local function recent_of(key, is_recent)
   local counts = {}
-  for number = 0, slots - 1 do counts[number] = 0 end
+  for number = 0, SLOTS - 1 do counts[number] = 0 end
   if is_recent then
-    local sum = redis.call('ZCOUNT', key, begin_of(0), '(' .. begin_of(slots))
-    if sum <= 50 then count_each(key, counts) else count_slots(key, 0, slots - 1, sum, counts) end
+    local sum = redis.call('ZCOUNT', key, begin_of(0), '(' .. begin_of(SLOTS))
+    if sum <= 50 then count_each(key, counts) else count_SLOTS(key, 0, SLOTS - 1, sum, counts) end
   end
   return counts
 end
 
 local function add_counts(answer, counts)
-  for number = 0, slots - 1 do answer[#answer + 1] = counts[number] end
+  for number = 0, SLOTS - 1 do answer[#answer + 1] = counts[number] end
   answers[#answers + 1] = answer
 end
 
@@ -74,7 +73,7 @@ local function add_failing(cause, key, id, job, past)
   local first = past.first or (job[STARTED] ~= '0' and job[STARTED] or job[ENQUEUED])
   local due = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
   local counts = {}
-  for number = 0, slots - 1 do counts[number] = tonumber(past[int(present - slots + 1 + number)] or '0') end
+  for number = 0, SLOTS - 1 do counts[number] = tonumber(past[int(present - SLOTS + 1 + number)] or '0') end
   add_counts({ cause, redis.call('ZCARD', key), first, past.last or first, int(tonumber(due)), id, shown(job) }, counts)
 end
 
@@ -91,7 +90,7 @@ for at = 4, #ARGV do
   local stored = redis.call('HGETALL', P .. 'failing:' .. cause)
   for field = 1, #stored, 2 do past[stored[field]] = stored[field + 1] end
   local id, job = newest_of(cause, key, past.newest)
-  if job and job[STATE] == '5' then
+  if job and job[STATE] == RETRYING then
     add_failing(cause, key, id, job, past)
   elseif job then
     add_ended(cause, key, id, job)

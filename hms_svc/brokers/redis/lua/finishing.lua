@@ -18,7 +18,7 @@ local function write_events()
   local position = bus_position()
   redis.call('INCRBY', P .. 'bus:position', #events)
   for number, event in ipairs(events) do
-    redis.call('XADD', P .. 'bus', 'MAXLEN', '~', BUS_MOST, int(position + number) .. '-0',
+    redis.call('XADD', P .. 'bus', 'MAXLEN', '~', MOST_EVENTS, int(position + number) .. '-0',
       'a', event[1], 't', event[2], 'j', event[3], 'f', event[4], 'd', event[5])
   end
 end
@@ -111,7 +111,7 @@ local function write_causes()
     if exists then
       redis.call('PERSIST', P .. 'failing:' .. cause)
     else
-      redis.call('EXPIRE', P .. 'failing:' .. cause, 3600)
+      redis.call('EXPIRE', P .. 'failing:' .. cause, SLOT_MS * SLOTS / 1000)
     end
   end
 end

@@ -6,7 +6,7 @@
 --            with it.
 
 local function has_something(type)
-  for state = 1, 10 do
+  for state = 1, LAST_STATE do
     if redis.call('EXISTS', index_of(tostring(state), type)) == 1 then return true end
   end
   return redis.call('EXISTS', P .. 'suspects:' .. type, P .. 'taken:' .. type, 'jobs:' .. type) > 0

@@ -6,7 +6,7 @@
 
 -- The record has the end of the lease at the claim; its worker may have renewed it since.
 local function place_of(job)
-  if job[STATE] ~= '4' then return job[POSITION] end
+  if job[STATE] ~= PROCESSING then return job[POSITION] end
   local length = job[POSITION] - job[STARTED]
   return int(math.max(tonumber(job[POSITION]), lease + math.min(math.max(length, 1000), 3600000)))
 end
@@ -26,7 +26,7 @@ redis.call('SET', P .. 'healing', '1', 'EX', ARGV[4])
 local healed = 0
 for at = 5, #ARGV do
   local id = ARGV[at]
-  local job = { string.match(redis.call('GETRANGE', job_key(id), 0, 1023), PATTERN) }
+  local job = read_head(id)
   if job[TYPE] and NAMES[job[STATE]] then
     local key = index_of(job[STATE], job[TYPE], job[SUSPECT])
     redis.call('SADD', P .. 'types', job[TYPE])
@@ -36,7 +36,7 @@ for at = 5, #ARGV do
       healed = healed + 1
     end
     if GROUPED[job[STATE]] then file_again(id, job) end
-    if job[UNIQUE] ~= '-' and not TERMINAL[job[STATE]] and job[STATE] ~= '10' then
+    if job[UNIQUE] ~= '-' and not TERMINAL[job[STATE]] and job[STATE] ~= DISCARDED then
       redis.call('HSETNX', P .. 'unique:' .. job[TYPE], job[UNIQUE], id)
       redis.call('HSET', P .. 'queue:' .. job[TYPE], 'unique', '1')
     end

@@ -8,7 +8,7 @@ local type, first, number = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local mirror = mirror_of(type)
 if not foreign('ZCARD', mirror) then return 0 end
 if first == 0 then redis.call('UNLINK', mirror) end
-local found = redis.call('ZRANGE', index_of('5', type), first, first + number - 1, 'WITHSCORES')
+local found = redis.call('ZRANGE', index_of(RETRYING, type), first, first + number - 1, 'WITHSCORES')
 local list = {}
 for at = 1, #found, 2 do
   push(list, mirror, seconds_of(tonumber(found[at + 1])))

@@ -1,4 +1,5 @@
 -- Inserted before every script: the record of a job, the indexes of its states, and the collected changes.
+-- Names in capitals are constants of the program; constants.py declares those that a script uses in front of it.
 --
 -- KEYS[1]  "hms:{namespace}:", the prefix of all internal keys; see keys.py
 -- ARGV     1, 2: wall clock and lease clock in milliseconds, both empty to use the server's TIME
@@ -18,24 +19,15 @@ if not wall then
   lease = wall
 end
 
-local STATE, FENCE, ATTEMPT, CLAIMS, GIVE_BACKS, CRASHES, SUSPECT, LANE = 1, 2, 3, 4, 5, 6, 7, 8
-local MOST, PRIORITY, ENQUEUED, EXPIRES, STARTED, POSITION, CAUSE = 9, 10, 11, 12, 13, 14, 15
-local APPROVED, ENVELOPE, DATA, RAW, OUTCOME, MARK, CASE, TYPE = 16, 17, 18, 19, 20, 21, 22, 23
-local UNIQUE, NOT_BEFORE, WORKER, BODY = 24, 25, 26, 27
-local PATTERN = '^' .. string.rep('(%S+) ', 25) .. '(%S+)\n()'
-local NAMES = {
-  ['1'] = 'scheduled', ['2'] = 'queued', ['3'] = 'held', ['4'] = 'processing', ['5'] = 'retrying',
-  ['6'] = 'completed', ['7'] = 'rejected', ['8'] = 'dead', ['9'] = 'cancelled', ['10'] = 'discarded',
-}
-local TERMINAL = { ['6'] = true, ['7'] = true, ['8'] = true, ['9'] = true }
-local FAILED = { ['7'] = true, ['8'] = true }
-local GROUPED = { ['5'] = true, ['7'] = true, ['8'] = true }
-local GAUGES = { scheduled = true, queued = true, held = true, processing = true, retrying = true }
-local PRIORITY_STEP = 8796093022208
-local BUS_MOST, CAUSES_MOST, HISTORIES_MOST = '1000000', 1000, 1000
-local SLOT_MS, SLOTS = 300000, 12
+local BODY = FIELD_COUNT + 1
+local PATTERN = '^' .. string.rep('(%S+) ', FIELD_COUNT - 1) .. '(%S+)\n()'
 
 local type_of = type
+
+-- A text with its `{name}`s replaced by values.
+local function fill(text, values)
+  return (string.gsub(text, '{(%w+)}', values))
+end
 
 local function int(number)
   return string.format('%d', number)
@@ -48,8 +40,7 @@ local function foreign(...)
   return answer
 end
 
--- Bytes of records that the script has read: beyond this limit it processes no more jobs.
-local SPENT_MOST = 4194304
+-- Bytes of records that the script has read: beyond MOST_BYTES it processes no more jobs.
 local spent, records_read = 0, 0
 
 local function job_key(id)
@@ -62,6 +53,11 @@ local function parse(record)
   return job
 end
 
+-- The fields of a record, without its bodies.
+local function read_head(id)
+  return { string.match(redis.call('GETRANGE', job_key(id), 0, 1023), PATTERN) }
+end
+
 local function read(id)
   local record = redis.call('GET', job_key(id))
   if not record then return nil end
@@ -72,7 +68,7 @@ end
 -- How many more records to process, at most `most`, if they are as large as those so far; a few at the beginning.
 local function portion_of(most)
   if records_read == 0 then return math.min(most, 4) end
-  return math.max(1, math.min(most, math.floor((SPENT_MOST - spent) * records_read / spent)))
+  return math.max(1, math.min(most, math.floor((MOST_BYTES - spent) * records_read / spent)))
 end
 
 local function outcome_in(job)
@@ -84,8 +80,8 @@ local function write(id, job, outcome, step)
   local record, body = job.record, job[BODY]
   local fixed = body + job[ENVELOPE] + job[DATA] + job[RAW]
   local history = string.sub(record, fixed + job[OUTCOME])
-  if #history > 1048576 then
-    history = string.match(string.sub(history, -524288), '\n(.*)$') or ''
+  if #history > HISTORY_MOST then
+    history = string.match(string.sub(history, -HISTORY_KEPT), '\n(.*)$') or ''
   end
   if outcome then
     job[OUTCOME] = int(#outcome)
@@ -97,7 +93,7 @@ local function write(id, job, outcome, step)
 end
 
 local function index_of(state, type, suspect)
-  if state == '2' and suspect == '1' then return P .. 'suspects:' .. type end
+  if state == QUEUED and suspect == '1' then return P .. 'suspects:' .. type end
   return P .. NAMES[state] .. ':' .. type
 end
 
@@ -129,7 +125,7 @@ local hidden, mirrored = {}, {}
 local next_due = {}
 
 -- The registers of due times over all types: "state type", and a time before which none of its jobs is due.
-local REGISTERS = { ['1'] = 'due', ['5'] = 'due', ['4'] = 'leases' }
+local REGISTERS = { [SCHEDULED] = 'due', [RETRYING] = 'due', [PROCESSING] = 'leases' }
 
 local function note_due(state, type, at)
   local register = REGISTERS[state]
@@ -186,8 +182,8 @@ end
 local function file_under(job, cause)
   local known = P .. 'causes'
   if redis.call('SISMEMBER', known, cause) == 0 then
-    if redis.call('SCARD', known) >= CAUSES_MOST then
-      cause = cause_of(job[STATE], job[TYPE], '', '', '(other causes)')
+    if redis.call('SCARD', known) >= MOST_CAUSES then
+      cause = cause_of(job[STATE], job[TYPE], '', '', OTHER_CAUSES)
     end
     redis.call('SADD', known, cause)
   end
@@ -212,7 +208,7 @@ end
 local function leave(id, job)
   push(gone, index_of(job[STATE], job[TYPE], job[SUSPECT]), id)
   if GROUPED[job[STATE]] and job[CAUSE] ~= '0' then push(gone, cause_key(job), id) end
-  if job[STATE] == '5' then push(hidden, mirror_of(job[TYPE]), id) end
+  if job[STATE] == RETRYING then push(hidden, mirror_of(job[TYPE]), id) end
   tally(job[TYPE], job[STATE], -1)
 end
 
@@ -222,7 +218,7 @@ local function enter(id, job)
   push(come, key, job[POSITION])
   push(come, key, id)
   note_due(state, type, tonumber(job[POSITION]))
-  if state == '5' then
+  if state == RETRYING then
     push(mirrored, mirror_of(type), seconds_of(job[POSITION]))
     push(mirrored, mirror_of(type), id)
   end
@@ -231,7 +227,7 @@ local function enter(id, job)
     push(come, cause_key(job), id)
   end
   tally(type, state, 1)
-  if state == '2' then
+  if state == QUEUED then
     add(woken, (job[SUSPECT] == '1' and '!' or '') .. type, 'jobs', 1)
   end
 end
@@ -256,7 +252,7 @@ local function unique_holder(type, digest, id)
   local holder = redis.call('HGET', P .. 'unique:' .. type, digest)
   if not holder or holder == id then return nil end
   local job = read(holder)
-  if not job or TERMINAL[job[STATE]] or job[STATE] == '10' then return nil end
+  if not job or TERMINAL[job[STATE]] or job[STATE] == DISCARDED then return nil end
   return holder
 end
 
@@ -321,17 +317,17 @@ end
 
 -- Record a job as lost: its id was in an index, which it has left, but its record is missing.
 local function lose(id, type)
-  local detail = 'its record was missing in the broker'
-  local outcome, now = outcome_of('lost', 'runtime', detail), int(wall)
-  local job = {
-    '8', '0', '0', '0', '0', '0', '0', '0', '0', '0', now, '-', '0', now, '0', '0', '0', '4', '0',
-    int(#outcome), 'raw', '-', type, '-', '-', '-',
-  }
-  file_under(job, cause_of('8', type, 'lost', 'runtime'))
+  local outcome, now = outcome_of(REASON_LOST, 'runtime', END_LOST), int(wall)
+  local job = {}
+  for field = 1, FIELD_COUNT do job[field] = '0' end
+  for _, field in ipairs({ EXPIRES, NOT_BEFORE, CASE, UNIQUE, WORKER }) do job[field] = '-' end
+  job[STATE], job[TYPE], job[MARK], job[ENQUEUED], job[POSITION] = DEAD, type, REFUSED_BYTES, now, now
+  job[DATA], job[OUTCOME] = int(#'null'), int(#outcome)
+  file_under(job, cause_of(DEAD, type, REASON_LOST, 'runtime'))
   redis.call('SET', job_key(id), table.concat(job, ' ') .. '\nnull' .. outcome)
   enter(id, job)
   count(type, 'dead')
-  announce(int(wall), 'job.dead', id, '0', event_data(type, 'lost', 'runtime', detail))
+  announce(int(wall), 'job.dead', id, '0', event_data(type, REASON_LOST, 'runtime', END_LOST))
 end
 
 -- State and type of up to `most` due members of a register.
@@ -349,13 +345,13 @@ end
 -- more.
 local function in_shares(members, now, most, take)
   local number, more = #members, false
-  local share, bytes = math.ceil(most / number), SPENT_MOST / number
+  local share, bytes = math.ceil(most / number), MOST_BYTES / number
   for turn = 1, number do
     local found = members[(wall + turn) % number + 1]
     local last = spent + bytes
     local ids = redis.call('ZRANGEBYSCORE', index_of(found.state, found.type), '-inf', now, 'LIMIT', 0, share + 1)
     for at, id in ipairs(ids) do
-      if at > share or most == 0 or spent > SPENT_MOST or spent > last then
+      if at > share or most == 0 or spent > MOST_BYTES or spent > last then
         more = true
         break
       end

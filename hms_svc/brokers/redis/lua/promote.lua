@@ -10,7 +10,7 @@ local function make_ready(id, type, state)
   local job = read(id)
   if not job then
     push(gone, index_of(state, type), id)
-    if state == '5' then
+    if state == RETRYING then
       push(hidden, mirror_of(type), id)
       remove_from_groups(id)
     end
@@ -20,10 +20,10 @@ local function make_ready(id, type, state)
     push(gone, index_of(state, type), id)
   else
     leave(id, job)
-    job[STATE], job[CAUSE] = '2', '0'
+    job[STATE], job[CAUSE] = QUEUED, '0'
     local ready = math.max(tonumber(job[POSITION]), tonumber(job[ENQUEUED]))
     job[POSITION] = int(ready - job[PRIORITY] * PRIORITY_STEP)
-    write(id, job, nil, step_of(state, '2', 'due', ''))
+    write(id, job, nil, step_of(state, QUEUED, CAUSE_DUE, ''))
     enter(id, job)
     moved = moved + 1
   end

@@ -9,7 +9,7 @@ local key = P .. 'cause:' .. cause
 
 redis.call('SET', P .. 'healing', '1', 'EX', ARGV[4])
 for at = 6, #ARGV do
-  local job = { string.match(redis.call('GETRANGE', job_key(ARGV[at]), 0, 1023), PATTERN) }
+  local job = read_head(ARGV[at])
   if not GROUPED[job[STATE]] or job[CAUSE] ~= cause then
     removed = removed + redis.call('ZREM', key, ARGV[at])
   end

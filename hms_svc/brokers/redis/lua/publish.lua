@@ -18,7 +18,7 @@ redis.call('INCRBY', P .. 'bus:position', #fresh)
 for number, at in ipairs(fresh) do
   local id, time, type, subject, data = unpack(ARGV, at, at + 4)
   local place = int(position + number)
-  redis.call('XADD', P .. 'bus', 'MAXLEN', '~', BUS_MOST, place .. '-0', 'a', time, 't', type, 'j', subject, 'e', id, 'd', data)
+  redis.call('XADD', P .. 'bus', 'MAXLEN', '~', MOST_EVENTS, place .. '-0', 'a', time, 't', type, 'j', subject, 'e', id, 'd', data)
   redis.call('ZADD', ids, place, id)
   redis.call('HSET', latest, type, place)
 end

@@ -1,21 +1,19 @@
 -- Recover jobs whose lease has expired.
 --
--- ARGV     limit, crashes in the suspect lane after which a job is dead, default number of attempts, then for each job
---          whose effects are known: id, fence, "none" or "case"
+-- ARGV     limit, then for each job whose effects are known: id, fence, "none" or "case"
 -- returns  the numbers of jobs rescued, dead and cancelled, 1 if there may be more, then id and fence of each with a
 --          cancel request whose effects are unknown: it was not changed
 -- Invariant: the lease alone decides; find and move are one step, so that a second reaper finds nothing.
 
-local most_crashes, default_most = tonumber(ARGV[5]), ARGV[6]
 local rescued, dead, cancelled = 0, 0, 0
 local undecided, known = {}, {}
-for at = 7, #ARGV, 3 do known[ARGV[at] .. ' ' .. ARGV[at + 1]] = ARGV[at + 2] end
+for at = 5, #ARGV, 3 do known[ARGV[at] .. ' ' .. ARGV[at + 1]] = ARGV[at + 2] end
 
 local function crash_step(job, state, cause, detail, crash)
   return '{"at":' .. int(wall) .. ',"target":"' .. NAMES[state] .. '","cause":"' .. cause
     .. '","detail":' .. cjson.encode(detail) .. ',"started":' .. job[STARTED] .. ',"attempt":' .. job[ATTEMPT]
     .. ',"fence":' .. job[FENCE] .. ',"worker":' .. cjson.encode(job[WORKER])
-    .. ',"error":' .. cjson.encode('WorkerDied: ' .. crash) .. '}\n'
+    .. ',"error":' .. cjson.encode(END_WORKER_DIED .. ': ' .. crash) .. '}\n'
 end
 
 local function request_for(id, job)
@@ -25,12 +23,12 @@ local function request_for(id, job)
 end
 
 local function rescue(id, job, crash)
-  local step = crash_step(job, '2', 'rescued', crash, crash)
+  local step = crash_step(job, QUEUED, CAUSE_RESCUED, crash, crash)
   leave(id, job)
   if job[LANE] == '0' then job[ATTEMPT] = int(job[ATTEMPT] - 1) end
-  job[STATE], job[SUSPECT], job[WORKER] = '2', '1', '-'
+  job[STATE], job[SUSPECT], job[WORKER] = QUEUED, '1', '-'
   keep_turn(job)
-  write(id, job, '{"failure":' .. cjson.encode('WorkerDied: ' .. crash) .. '}', step)
+  write(id, job, '{"failure":' .. cjson.encode(END_WORKER_DIED .. ': ' .. crash) .. '}', step)
   enter(id, job)
   rescued = rescued + 1
 end
@@ -38,29 +36,31 @@ end
 local function finish_off(id, job, state, cause, reason, by, detail, note, crash)
   local step = crash_step(job, state, cause, note, crash)
   local outcome = string.sub(outcome_of(reason, by, detail), 1, -2)
-    .. ',"failure":' .. cjson.encode('WorkerDied: ' .. crash) .. '}'
-  local cause = state == '8' and cause_of('8', job[TYPE], reason, 'WorkerDied')
+    .. ',"failure":' .. cjson.encode(END_WORKER_DIED .. ': ' .. crash) .. '}'
+  local cause = state == DEAD and cause_of(DEAD, job[TYPE], reason, END_WORKER_DIED)
   end_job(id, job, state, outcome, step, cause)
   announce(int(wall), 'job.' .. NAMES[state], id, job[FENCE], event_data(job[TYPE], reason, by, detail), job)
 end
 
 local function recover(id, job)
   local alone = job[LANE] == '1'
-  local crash = 'worker ' .. job[WORKER] .. ' died while running the job' .. (alone and ', alone' or '')
-  local most = job[MOST] == '0' and default_most or job[MOST]
+  local crash = fill(alone and END_CRASHED_ALONE or END_CRASHED, { worker = job[WORKER] })
+  local most = job[MOST] == '0' and DEFAULT_MAX_ATTEMPTS or tonumber(job[MOST])
   if alone then job[CRASHES] = int(job[CRASHES] + 1) end
   local request = request_for(id, job)
-  local done = request and known[id .. ' ' .. job[FENCE]]
-  if alone and (tonumber(job[CRASHES]) >= most_crashes or tonumber(job[ATTEMPT]) >= tonumber(most)) then
-    local detail = crash .. '; ' .. job[CRASHES] .. ' such crashes in attempt ' .. job[ATTEMPT] .. ' of ' .. most
-    finish_off(id, job, '8', 'rescued', 'crashed', 'reaper', detail, crash, crash)
+  local exhausted = alone and (tonumber(job[CRASHES]) >= MAX_CRASHES or tonumber(job[ATTEMPT]) >= most)
+  local effects = known[id .. ' ' .. job[FENCE]] or ''
+  local fate = FATES[(exhausted and '1 ' or '0 ') .. (request and '1 ' or '0 ') .. effects]
+  if fate == 'dead' then
+    local detail = fill(END_CRASHES, { crash = crash, crashes = job[CRASHES], attempt = job[ATTEMPT], most = most })
+    finish_off(id, job, DEAD, CAUSE_RESCUED, REASON_CRASHED, 'reaper', detail, crash, crash)
     dead = dead + 1
-  elseif request and not done then
+  elseif fate == 'undecided' then
     undecided[#undecided + 1] = id
     undecided[#undecided + 1] = job[FENCE]
     return
-  elseif request and done == 'none' then
-    finish_off(id, job, '9', 'operator', 'cancelled', request[1], request[2], request[2], crash)
+  elseif fate == 'cancelled' then
+    finish_off(id, job, CANCELLED, CAUSE_OPERATOR, REASON_CANCELLED, request[1], request[2], request[2], crash)
     cancelled = cancelled + 1
   else
     rescue(id, job, crash)
@@ -71,12 +71,12 @@ end
 local members = due_in('leases', int(lease), 1000)
 local more = in_shares(members, int(lease), tonumber(ARGV[4]), function(id, found)
   local type, job = found.type, read(id)
-  if job and job[STATE] == '4' and job[TYPE] == type then
+  if job and job[STATE] == PROCESSING and job[TYPE] == type then
     recover(id, job)
   else
-    push(gone, index_of('4', type), id)
+    push(gone, index_of(PROCESSING, type), id)
     if not job then
-      tally(type, '4', -1)
+      tally(type, PROCESSING, -1)
       lose(id, type)
     end
   end

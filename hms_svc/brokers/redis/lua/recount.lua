@@ -7,10 +7,10 @@
 redis.call('SADD', P .. 'types', '!')
 for at = 4, #ARGV do
   local type = ARGV[at]
-  for state = 1, 10 do
+  for state = 1, LAST_STATE do
     local name = tostring(state)
     local size = redis.call('ZCARD', index_of(name, type))
-    if name == '2' then size = size + redis.call('ZCARD', P .. 'suspects:' .. type) end
+    if name == QUEUED then size = size + redis.call('ZCARD', P .. 'suspects:' .. type) end
     redis.call('HSET', P .. 'queue:' .. type, NAMES[name], size)
     if GAUGES[NAMES[name]] then redis.pcall('HSET', 'stats:' .. type, NAMES[name], size) end
   end

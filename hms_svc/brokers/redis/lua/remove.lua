@@ -7,7 +7,7 @@
 local removed = 0
 for at = 4, #ARGV, 3 do
   local id, type, state = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  local job = { string.match(redis.call('GETRANGE', job_key(id), 0, 1023), PATTERN) }
+  local job = read_head(id)
   if not job[STATE] then job = nil end
   if not job then
     if type ~= '' and redis.call('ZREM', index_of(state, type), id) == 1 then
@@ -15,7 +15,7 @@ for at = 4, #ARGV, 3 do
       if GROUPED[state] then remove_from_groups(id) end
       removed = removed + 1
     end
-  elseif (TERMINAL[job[STATE]] or job[STATE] == '10') and (type == '' or job[STATE] == state) then
+  elseif (TERMINAL[job[STATE]] or job[STATE] == DISCARDED) and (type == '' or job[STATE] == state) then
     leave(id, job)
     free_unique(id, job)
     redis.call('UNLINK', job_key(id), P .. 'progress:' .. id)

@@ -9,7 +9,7 @@ for _, type in ipairs(leased_types()) do
   local found = left > 0 and redis.call('ZRANGE', P .. 'processing:' .. type, 0, left - 1, 'WITHSCORES') or {}
   for at = 1, #found, 2 do
     local id = found[at]
-    local job = { string.match(redis.call('GETRANGE', job_key(id), 0, 1023), PATTERN) }
+    local job = read_head(id)
     answers[#answers + 1] = id
     answers[#answers + 1] = job[WORKER] or '-'
     answers[#answers + 1] = int(tonumber(found[at + 1]) - lease)

@@ -12,7 +12,7 @@
 --            returns the same.
 
 local answers, place = {}, 0
-local NO = '{"reason":"governance"'
+local NO = '{"reason":"' .. REASON_GOVERNANCE .. '"'
 local requests = P .. 'wishes'
 local has_requests = redis.call('EXISTS', requests) == 1
 
@@ -26,7 +26,7 @@ end
 -- Beyond a number of groups, the history of the one that failed longest ago is removed.
 local function limit_histories(cause)
   redis.call('ZADD', P .. 'histories', int(wall), cause)
-  if redis.call('ZCARD', P .. 'histories') > HISTORIES_MOST then
+  if redis.call('ZCARD', P .. 'histories') > MOST_HISTORIES then
     redis.call('DEL', P .. 'failing:' .. redis.call('ZPOPMIN', P .. 'histories')[1])
   end
 end
@@ -44,12 +44,12 @@ local function note_failure(id, job, time)
 end
 
 for at = 4, #ARGV, 15 do
-  if spent > SPENT_MOST then break end
+  if spent > MOST_BYTES then break end
   place = place + 1
   local id, fence, state, position, back, counted, case, outcome, step, names, sums, data, time, mark, cause =
     unpack(ARGV, at, at + 14)
   local job = read(id)
-  if not job or job[FENCE] ~= fence or job[STATE] ~= '4' then
+  if not job or job[FENCE] ~= fence or job[STATE] ~= PROCESSING then
     if not job or job[FENCE] ~= fence or job[MARK] ~= mark then answers[#answers + 1] = { place, '' } end
   else
     local request = request_for(id, job, state, case)
@@ -57,16 +57,16 @@ for at = 4, #ARGV, 15 do
       answers[#answers + 1] = { place, request }
     else
       leave(id, job)
-      if state == '1' or state == '5' then position = int(wall + position) end
+      if state == SCHEDULED or state == RETRYING then position = int(wall + position) end
       job[STATE], job[POSITION], job[WORKER], job[MARK] = state, position, '-', mark
       if case ~= '-' and case ~= '?' then job[CASE] = case end
-      if FAILED[state] and string.sub(outcome, 1, #NO) == NO then job[APPROVED] = '!' end
+      if FAILED[state] and string.sub(outcome, 1, #NO) == NO then job[APPROVED] = DENIED end
       if back == '1' then job[ATTEMPT] = int(job[ATTEMPT] - 1) end
       if counted == '1' then job[GIVE_BACKS] = int(job[GIVE_BACKS] + 1) end
-      if state == '2' then keep_turn(job) else job[SUSPECT] = '0' end
+      if state == QUEUED then keep_turn(job) else job[SUSPECT] = '0' end
       if TERMINAL[state] then free_unique(id, job) end
       if GROUPED[state] then file_under(job, cause) end
-      if state == '5' then note_failure(id, job, time) end
+      if state == RETRYING then note_failure(id, job, time) end
       write(id, job, outcome, step)
       enter(id, job)
       for _, name in ipairs(split_list(sums)) do count(job[TYPE], name) end

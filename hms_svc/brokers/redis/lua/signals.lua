@@ -11,9 +11,9 @@ for at = 5, #ARGV do
 end
 local requests = redis.call('HGETALL', P .. 'wishes')
 for at = 1, #requests, 2 do
-  local job = { string.match(redis.call('GETRANGE', job_key(requests[at]), 0, 1023), PATTERN) }
+  local job = read_head(requests[at])
   local fence, request = string.match(requests[at + 1], '^(%d+) (.*)$')
-  if job[WORKER] == ARGV[4] and job[STATE] == '4' and job[FENCE] == fence then
+  if job[WORKER] == ARGV[4] and job[STATE] == PROCESSING and job[FENCE] == fence then
     answers[#answers + 1] = requests[at]
     answers[#answers + 1] = request
   end

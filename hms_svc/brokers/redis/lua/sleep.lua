@@ -6,7 +6,7 @@
 
 local worker, until_ms, lane = ARGV[4], int(lease + ARGV[5]), ARGV[6]
 for at = 7, #ARGV do
-  if redis.call('ZCARD', index_of('2', ARGV[at], lane)) > 0
+  if redis.call('ZCARD', index_of(QUEUED, ARGV[at], lane)) > 0
     and not redis.call('HGET', P .. 'queue:' .. ARGV[at], 'paused_by') then
     return 1
   end

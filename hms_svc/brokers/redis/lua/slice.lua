@@ -88,7 +88,7 @@ end
 local function merge(group, heads)
   local number = #heads
   for place = math.floor(number / 2), 1, -1 do sink(heads, place, number) end
-  while number > 0 and #answers < limit and size <= 4194304 do
+  while number > 0 and #answers < limit and size <= MOST_BYTES do
     local head = heads[1]
     add_answer(group, head.found[head.at], head.found[head.at + 1])
     head.at = head.at + 2
@@ -100,7 +100,7 @@ local function merge(group, heads)
 end
 
 local at, group = 7, 0
-while ARGV[at] and #answers < limit and size <= 4194304 do
+while ARGV[at] and #answers < limit and size <= MOST_BYTES do
   group = group + 1
   local keys = {}
   for number = 1, tonumber(ARGV[at]) do keys[number] = ARGV[at + number] end

@@ -7,7 +7,7 @@
 
 local function take(id, fence, digest, envelope)
   local job = read(id)
-  if not job or job[FENCE] ~= fence or job[STATE] ~= '4' then return '' end
+  if not job or job[FENCE] ~= fence or job[STATE] ~= PROCESSING then return '' end
   if job[UNIQUE] ~= '-' then return id end
   local holder = unique_holder(job[TYPE], digest, id)
   if holder then return holder end

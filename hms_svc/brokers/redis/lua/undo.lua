@@ -14,24 +14,24 @@ if before then return cjson.decode(before) end
 local answers, batch, is_dry = {}, P .. 'undo:' .. ARGV[4], ARGV[8] == '1'
 
 local function why_not(id, job, state, position, fence, was)
-  if not job then return 'is not known any more' end
-  if state == '4' then return 'was running: its worker was asked to stop' end
+  if not job then return GONE end
+  if state == PROCESSING then return WAS_RUNNING end
   if job[STATE] ~= state or job[POSITION] ~= position or job[FENCE] ~= fence then
-    return 'has moved on: it is ' .. NAMES[job[STATE]]
+    return fill(MOVED_SINCE, { state = NAMES[job[STATE]] })
   end
   local holder = not TERMINAL[was[STATE]] and was[UNIQUE] ~= '-' and unique_holder(was[TYPE], was[UNIQUE], id)
   return holder and 'its unique key is held by job ' .. holder
 end
 
 local function restore(id, job, was, kept)
-  local shown = job[STATE] == '10' and was[STATE] or job[STATE]
+  local shown = job[STATE] == DISCARDED and was[STATE] or job[STATE]
   leave(id, job)
   if TERMINAL[was[STATE]] then free_unique(id, job) else hold_unique(id, was[TYPE], was[UNIQUE]) end
-  if job[STATE] == '10' then count(job[TYPE], 'discarded', -1) end
+  if job[STATE] == DISCARDED then count(job[TYPE], 'discarded', -1) end
   local outcome = string.sub(was.record, was[BODY])
   if GROUPED[was[STATE]] and was[CAUSE] == '0' then file_under(was, cause_from_outcome(was, outcome)) end
   was.record, was[BODY], was[OUTCOME] = job.record, job[BODY], job[OUTCOME]
-  write(id, was, outcome, step_of(shown, was[STATE], 'undone', 'undo'))
+  write(id, was, outcome, step_of(shown, was[STATE], CAUSE_UNDONE, 'undo'))
   enter(id, was)
   redis.call('ZREM', batch, kept)
 end
@@ -53,9 +53,9 @@ repeat
   for _, kept in ipairs(found) do
     undo(kept)
     behind = '(' .. kept
-    if spent > SPENT_MOST then break end
+    if spent > MOST_BYTES then break end
   end
-until not found[1] or #answers >= 2 * limit or spent > SPENT_MOST
+until not found[1] or #answers >= 2 * limit or spent > MOST_BYTES
 finish()
 local since = not is_dry and not found[1] and tonumber(redis.call('ZSCORE', P .. 'batches', ARGV[4]) or nil)
 if since and since > 0 then redis.call('ZADD', P .. 'batches', int(-since), ARGV[4]) end

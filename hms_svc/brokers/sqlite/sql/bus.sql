@@ -38,4 +38,4 @@ DELETE FROM deliveries WHERE name = ? AND position = ?
 
 -- name: latest_sealed
 SELECT position, at, type, job_id, fence, event_id, data FROM events
-WHERE type = 'audit.sealed' ORDER BY position DESC LIMIT 1
+WHERE type = '{AUDIT_SEALED}' ORDER BY position DESC LIMIT 1

@@ -1,5 +1,5 @@
 -- Failure groups, and the states that an operator's acts can be undone to.
--- The triggers follow a job into and out of retrying (5), rejected (7) and dead (8). They fire only
+-- The triggers follow a job into and out of retrying, rejected and dead. They fire only
 -- on `cause`, so that
 -- a job that never fails costs nothing: each statement that changes these states sets `cause`, even
 -- to the same value.
@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS causes (
 -- name: arrivals
 CREATE TABLE IF NOT EXISTS arrivals (
     cause TEXT NOT NULL,
-    slot INTEGER NOT NULL,          -- five minutes of time: Unix ms / 300000
+    slot INTEGER NOT NULL,          -- five minutes of time: Unix ms / SLOT_MS
     n INTEGER NOT NULL,             -- jobs that entered the group then; for retrying jobs the failures;
                                         -- slots are deleted after an hour
     PRIMARY KEY (cause, slot)
@@ -31,32 +31,32 @@ CREATE TABLE IF NOT EXISTS failing (
 
 -- name: jobs_of_cause
 CREATE INDEX IF NOT EXISTS jobs_of_cause ON jobs (cause, position)
-WHERE cause IS NOT NULL AND state IN (5, 7, 8)
+WHERE cause IS NOT NULL AND state IN ({GROUPED})
 
 -- name: job_left
 CREATE TRIGGER IF NOT EXISTS job_left AFTER UPDATE OF cause ON jobs
-WHEN OLD.cause IS NOT NULL AND OLD.state IN (5, 7, 8) BEGIN
+WHEN OLD.cause IS NOT NULL AND OLD.state IN ({GROUPED}) BEGIN
     UPDATE causes SET n = n - 1 WHERE cause = OLD.cause;
     DELETE FROM causes WHERE cause = OLD.cause AND n <= 0;
-    UPDATE arrivals SET n = n - 1 WHERE cause = OLD.cause AND slot = OLD.position / 300000 AND OLD.state <> 5;
-    UPDATE failing SET until = max(until, OLD.position) WHERE cause = OLD.cause AND OLD.state = 5;
+    UPDATE arrivals SET n = n - 1 WHERE cause = OLD.cause AND slot = OLD.position / {SLOT_MS} AND OLD.state <> {RETRYING};
+    UPDATE failing SET until = max(until, OLD.position) WHERE cause = OLD.cause AND OLD.state = {RETRYING};
 END
 
 -- name: job_came
 CREATE TRIGGER IF NOT EXISTS job_came AFTER UPDATE OF cause ON jobs
-WHEN NEW.cause IS NOT NULL AND NEW.state IN (5, 7, 8) BEGIN
+WHEN NEW.cause IS NOT NULL AND NEW.state IN ({GROUPED}) BEGIN
     INSERT INTO causes (cause, n) VALUES (NEW.cause, 1) ON CONFLICT (cause) DO UPDATE SET n = n + 1;
-    INSERT INTO arrivals (cause, slot, n) SELECT NEW.cause, NEW.position / 300000, 1 WHERE NEW.state <> 5
+    INSERT INTO arrivals (cause, slot, n) SELECT NEW.cause, NEW.position / {SLOT_MS}, 1 WHERE NEW.state <> {RETRYING}
         ON CONFLICT (cause, slot) DO UPDATE SET n = n + 1;
 END
 
 -- name: job_went
 CREATE TRIGGER IF NOT EXISTS job_went AFTER DELETE ON jobs
-WHEN OLD.cause IS NOT NULL AND OLD.state IN (5, 7, 8) BEGIN
+WHEN OLD.cause IS NOT NULL AND OLD.state IN ({GROUPED}) BEGIN
     UPDATE causes SET n = n - 1 WHERE cause = OLD.cause;
     DELETE FROM causes WHERE cause = OLD.cause AND n <= 0;
-    UPDATE arrivals SET n = n - 1 WHERE cause = OLD.cause AND slot = OLD.position / 300000 AND OLD.state <> 5;
-    UPDATE failing SET until = max(until, OLD.position) WHERE cause = OLD.cause AND OLD.state = 5;
+    UPDATE arrivals SET n = n - 1 WHERE cause = OLD.cause AND slot = OLD.position / {SLOT_MS} AND OLD.state <> {RETRYING};
+    UPDATE failing SET until = max(until, OLD.position) WHERE cause = OLD.cause AND OLD.state = {RETRYING};
 END
 
 -- name: undo

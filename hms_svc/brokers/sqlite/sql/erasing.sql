@@ -16,7 +16,7 @@ DELETE FROM undo WHERE id IN (SELECT value FROM json_each(?))
 
 -- name: events_of
 SELECT position, event_id, data FROM events WHERE job_id IN (SELECT value FROM json_each(?))
-    AND type <> 'audit.sealed'  -- its subject is not a job, even if a job has the same id
+    AND type <> '{AUDIT_SEALED}'  -- its subject is not a job, even if a job has the same id
 
 -- name: erase_event
 UPDATE events SET data = ? WHERE position = ?

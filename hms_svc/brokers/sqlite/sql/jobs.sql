@@ -15,22 +15,22 @@ SELECT jobs.id, queues.type, jobs.state, jobs.data
 FROM jobs JOIN queues USING (queue) WHERE jobs.id = ?
 
 -- name: unique_holder
-SELECT id FROM jobs WHERE queue = ? AND unique_key = ? AND state < 6
+SELECT id FROM jobs WHERE queue = ? AND unique_key = ? AND state < {FIRST_TERMINAL}
 
 -- name: take_key
-UPDATE jobs SET unique_key = :key WHERE row = :row AND fence = :fence AND state = 4
+UPDATE jobs SET unique_key = :key WHERE row = :row AND fence = :fence AND state = {PROCESSING}
 
 -- name: key_of
-SELECT unique_key FROM jobs WHERE row = :row AND fence = :fence AND state = 4 AND id = :id
+SELECT unique_key FROM jobs WHERE row = :row AND fence = :fence AND state = {PROCESSING} AND id = :id
 
 -- name: ready
 SELECT row, id, data, envelope, enqueued_at, priority, expires_at, not_before, max_attempts,
        unique_key, attempt, claims, give_backs, approved
-FROM jobs WHERE state = 2 AND queue = ? AND position >= ? AND position < ?
+FROM jobs WHERE state = {QUEUED} AND queue = ? AND position >= ? AND position < ?
 ORDER BY position LIMIT ?
 
 -- name: claim
-UPDATE jobs SET state = 4, position = :until, fence = :first_fence + chosen.key,
+UPDATE jobs SET state = {PROCESSING}, position = :until, fence = :first_fence + chosen.key,
     attempt = attempt + 1, claims = claims + 1, max_attempts = coalesce(max_attempts, :most),
     started_at = :now, worker = :worker, lane = :lane
 FROM json_each(:rows) AS chosen WHERE jobs.row = chosen.value
@@ -38,40 +38,40 @@ FROM json_each(:rows) AS chosen WHERE jobs.row = chosen.value
 -- name: settle
 UPDATE jobs SET
     state = done.column1,
-    position = CASE WHEN done.column1 = 2
-        THEN enqueued_at - priority * 8796093022208 + suspect * 1152921504606846976
+    position = CASE WHEN done.column1 = {QUEUED}
+        THEN enqueued_at - priority * {PRIORITY_STEP} + suspect * {SUSPECT_BAND}
         ELSE done.column2 END,
-    suspect = CASE WHEN done.column1 = 2 THEN suspect ELSE 0 END,
-    finished_at = CASE WHEN done.column1 >= 6 THEN done.column3 END,
+    suspect = CASE WHEN done.column1 = {QUEUED} THEN suspect ELSE 0 END,
+    finished_at = CASE WHEN done.column1 >= {FIRST_TERMINAL} THEN done.column3 END,
     reason = done.column4, said_by = done.column5, detail = done.column6, result = done.column7,
     case_id = coalesce(done.column8, case_id), failure = done.column9, hold = done.column10,
-    approved = CASE WHEN done.column1 IN (7, 8) AND done.column4 = 'governance' THEN '!'
+    approved = CASE WHEN done.column1 IN ({FAILED}) AND done.column4 = '{REASON_GOVERNANCE}' THEN '{DENIED}'
         ELSE approved END,
     attempt = attempt - done.column11, give_backs = give_backs + done.column12,
-    trail = CASE WHEN trail IS NULL THEN done.column13 WHEN length(trail) > 1048576
-        THEN substr(trail, 524288 + instr(substr(trail, 524288), char(10))) || done.column13
+    trail = CASE WHEN trail IS NULL THEN done.column13 WHEN length(trail) > {HISTORY_MOST}
+        THEN substr(trail, {HISTORY_KEPT} + instr(substr(trail, {HISTORY_KEPT}), char(10))) || done.column13
         ELSE trail || done.column13 END,
     worker = NULL
 FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) AS done
-WHERE jobs.row = done.column14 AND fence = done.column15 AND jobs.state = 4 AND id = done.column16
+WHERE jobs.row = done.column14 AND fence = done.column15 AND jobs.state = {PROCESSING} AND id = done.column16
 
 -- name: file_under
 UPDATE jobs SET cause = ? WHERE id = ?
 
 -- name: owned
-SELECT 1 FROM jobs WHERE row = ? AND fence = ? AND state = 4
+SELECT 1 FROM jobs WHERE row = ? AND fence = ? AND state = {PROCESSING}
 
 -- name: extend
-UPDATE jobs SET position = ? WHERE row = ? AND fence = ? AND state = 4
+UPDATE jobs SET position = ? WHERE row = ? AND fence = ? AND state = {PROCESSING}
 
 -- name: abandon
-UPDATE jobs SET position = 0 WHERE worker = ? AND state = 4
+UPDATE jobs SET position = 0 WHERE worker = ? AND state = {PROCESSING}
 
 -- name: void_leases
-UPDATE jobs SET position = 0 WHERE state = 4
+UPDATE jobs SET position = 0 WHERE state = {PROCESSING}
 
 -- name: any_due
-SELECT 1 FROM (VALUES (1), (5)) AS waiting JOIN queues
+SELECT 1 FROM (VALUES ({SCHEDULED}), ({RETRYING})) AS waiting JOIN queues
 JOIN jobs ON jobs.queue = queues.queue AND jobs.state = waiting.column1 AND jobs.position <= ?
 LIMIT 1
 
@@ -81,24 +81,24 @@ JOIN jobs ON jobs.queue = queues.queue AND jobs.state = :state AND jobs.position
 LIMIT :limit
 
 -- name: make_ready
-UPDATE jobs SET state = 2, position = max(position, enqueued_at) - priority * 8796093022208,
+UPDATE jobs SET state = {QUEUED}, position = max(position, enqueued_at) - priority * {PRIORITY_STEP},
     trail = coalesce(trail, '') || ?
 WHERE row = ?
 
 -- name: try_again
-UPDATE jobs SET state = 2, position = max(position, enqueued_at) - priority * 8796093022208,
+UPDATE jobs SET state = {QUEUED}, position = max(position, enqueued_at) - priority * {PRIORITY_STEP},
     cause = NULL, trail = coalesce(trail, '') || ?
 WHERE row = ?
 
 -- name: lapsed
 SELECT jobs.row, jobs.id, jobs.queue, queues.type, jobs.fence, jobs.attempt, jobs.max_attempts,
        jobs.crashes, jobs.lane, jobs.worker, jobs.started_at
-FROM queues JOIN jobs ON jobs.queue = queues.queue AND jobs.state = 4 AND jobs.position <= :now
+FROM queues JOIN jobs ON jobs.queue = queues.queue AND jobs.state = {PROCESSING} AND jobs.position <= :now
 LIMIT :limit
 
 -- name: rescue
-UPDATE jobs SET state = 2, suspect = 1, attempt = attempt - :give_back, crashes = :crashes,
-    position = enqueued_at - priority * 8796093022208 + 1152921504606846976,
+UPDATE jobs SET state = {QUEUED}, suspect = 1, attempt = attempt - :give_back, crashes = :crashes,
+    position = enqueued_at - priority * {PRIORITY_STEP} + {SUSPECT_BAND},
     trail = coalesce(trail, '') || :line, worker = NULL, failure = :failure
 WHERE row = :row
 
@@ -109,21 +109,21 @@ UPDATE jobs SET state = :state, suspect = 0, crashes = :crashes, position = :now
 WHERE row = :row
 
 -- name: give_up
-UPDATE jobs SET state = 8, position = :now, finished_at = :now, reason = :reason,
+UPDATE jobs SET state = {DEAD}, position = :now, finished_at = :now, reason = :reason,
     said_by = :said_by, detail = :detail, trail = coalesce(trail, '') || :line, cause = :cause
 WHERE row = :row
 
 -- name: signals
 SELECT jobs.id, cancel_requests.said_by, cancel_requests.detail, NULL
 FROM cancel_requests JOIN jobs ON jobs.row = cancel_requests.row
-WHERE jobs.worker = :worker AND jobs.state = 4 AND jobs.fence = cancel_requests.fence
+WHERE jobs.worker = :worker AND jobs.state = {PROCESSING} AND jobs.fence = cancel_requests.fence
 UNION ALL
 SELECT NULL, NULL, NULL, wish FROM workers WHERE id = :worker AND wish IS NOT NULL
 UNION ALL
 SELECT NULL, NULL, NULL, NULL WHERE EXISTS (
     SELECT 1 FROM json_each(:types) AS served JOIN queues ON queues.type = served.value
-    JOIN jobs ON jobs.queue = queues.queue AND jobs.state = 2
-        AND jobs.position >= 576460752303423488)
+    JOIN jobs ON jobs.queue = queues.queue AND jobs.state = {QUEUED}
+        AND jobs.position >= {LOWEST_SUSPECT})
 
 -- name: cancellations
 SELECT cancel_requests.row, cancel_requests.fence, cancel_requests.said_by, cancel_requests.detail,
@@ -133,7 +133,7 @@ FROM cancel_requests LEFT JOIN jobs USING (row)
 -- name: forget_cancellations
 DELETE FROM cancel_requests WHERE NOT EXISTS (
     SELECT 1 FROM jobs
-    WHERE jobs.row = cancel_requests.row AND jobs.fence = cancel_requests.fence AND jobs.state = 4)
+    WHERE jobs.row = cancel_requests.row AND jobs.fence = cancel_requests.fence AND jobs.state = {PROCESSING})
 
 -- name: tally
 INSERT INTO tallies (queue, name, n) VALUES (?, ?, ?)
@@ -149,7 +149,7 @@ SELECT :row, coalesce((SELECT max(number) FROM progress WHERE row = :row), 0) + 
 
 -- name: cap_progress
 DELETE FROM progress WHERE row = :row
-    AND number <= (SELECT max(number) FROM progress WHERE row = :row) - 200
+    AND number <= (SELECT max(number) FROM progress WHERE row = :row) - {PROGRESS_LINES}
 
 -- name: drop_progress
 DELETE FROM progress WHERE row = ?

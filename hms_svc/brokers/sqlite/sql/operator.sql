@@ -24,7 +24,7 @@ ORDER BY jobs.position DESC, jobs.row DESC
 WITH chosen AS (
     SELECT jobs.row, jobs.position FROM json_each(:causes) AS place CROSS JOIN jobs ON jobs.row IN (
         SELECT row FROM jobs
-        WHERE cause = place.value AND cause IS NOT NULL AND state IN (5, 7, 8)
+        WHERE cause = place.value AND cause IS NOT NULL AND state IN ({GROUPED})
             AND (position, row) < (:position, :row)
         ORDER BY position DESC, row DESC LIMIT :limit)
     ORDER BY jobs.position DESC, jobs.row DESC LIMIT :limit),
@@ -46,7 +46,7 @@ SELECT jobs.row, jobs.id, queues.type AS type, jobs.state, jobs.position, jobs.a
        jobs.max_attempts, jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect,
        jobs.case_id, jobs.failure, jobs.unique_key, jobs.cause, jobs.approved
 FROM json_each(:ids) AS wanted JOIN jobs ON jobs.id = wanted.value JOIN queues USING (queue)
-WHERE jobs.state < 10 ORDER BY jobs.id
+WHERE jobs.state < {DISCARDED} ORDER BY jobs.id
 
 -- name: queues
 SELECT queue, type FROM queues ORDER BY type
@@ -59,24 +59,24 @@ WHERE type IN (SELECT value FROM json_each(:types)) ORDER BY type
 SELECT queue, name, n FROM tallies
 WHERE queue IN (SELECT queue FROM queues WHERE type IN (SELECT value FROM json_each(:types)))
 UNION ALL
-SELECT queue, 'next due', (SELECT min(position) FROM jobs WHERE state = 1 AND queue = queues.queue)
+SELECT queue, 'next due', (SELECT min(position) FROM jobs WHERE state = {SCHEDULED} AND queue = queues.queue)
 FROM queues WHERE type IN (SELECT value FROM json_each(:types))
 UNION ALL
 SELECT queue, 'overdue', (SELECT count(*) FROM jobs
-    WHERE state = 4 AND queue = queues.queue AND position <= :lease_now)
+    WHERE state = {PROCESSING} AND queue = queues.queue AND position <= :lease_now)
 FROM queues WHERE type IN (SELECT value FROM json_each(:types))
 UNION ALL
-SELECT queue, 'first lease', (SELECT min(position) FROM jobs WHERE state = 4 AND queue = queues.queue)
+SELECT queue, 'first lease', (SELECT min(position) FROM jobs WHERE state = {PROCESSING} AND queue = queues.queue)
 FROM queues WHERE type IN (SELECT value FROM json_each(:types))
 
 -- name: next_ready
-SELECT position FROM jobs WHERE state = 2 AND queue = ? AND position >= ? ORDER BY position LIMIT 1
+SELECT position FROM jobs WHERE state = {QUEUED} AND queue = ? AND position >= ? ORDER BY position LIMIT 1
 
 -- name: next_ready_of
 SELECT jobs.queue, jobs.position, jobs.enqueued_at FROM json_each(?) AS asked
 JOIN jobs ON jobs.row = (
   SELECT row FROM jobs
-  WHERE state = 2 AND queue = json_extract(asked.value, '$[0]')
+  WHERE state = {QUEUED} AND queue = json_extract(asked.value, '$[0]')
     AND position >= json_extract(asked.value, '$[1]')
   ORDER BY position LIMIT 1
 )
@@ -85,7 +85,7 @@ JOIN jobs ON jobs.row = (
 SELECT state, queue, position FROM jobs WHERE id = ?
 
 -- name: ahead
-SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 2 AND queue = ? AND position < ? LIMIT 10000)
+SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = {QUEUED} AND queue = ? AND position < ? LIMIT {MOST_AHEAD})
 
 -- name: workers
 SELECT id, last_seen_at, info, wish, seen_at >= ? AS is_live FROM workers ORDER BY id
@@ -94,11 +94,11 @@ SELECT id, last_seen_at, info, wish, seen_at >= ? AS is_live FROM workers ORDER 
 UPDATE workers SET wish = ? WHERE id = ?
 
 -- name: lease_end
-SELECT position FROM jobs WHERE id = ? AND state = 4
+SELECT position FROM jobs WHERE id = ? AND state = {PROCESSING}
 
 -- name: running
 SELECT jobs.id, jobs.worker, jobs.position FROM queues
-JOIN jobs ON jobs.queue = queues.queue AND jobs.state = 4 LIMIT 5000
+JOIN jobs ON jobs.queue = queues.queue AND jobs.state = {PROCESSING} LIMIT {MOST_RUNNING}
 
 -- name: progress
 SELECT jobs.id, number, progress.at, share, message, log
@@ -110,14 +110,14 @@ ORDER BY jobs.row, number
 SELECT number, at, share, message, log FROM progress WHERE row = ? ORDER BY number
 
 -- name: requeue
-UPDATE jobs SET state = 2, position = :turn - priority * 8796093022208, attempt = 0, give_backs = 0,
+UPDATE jobs SET state = {QUEUED}, position = :turn - priority * {PRIORITY_STEP}, attempt = 0, give_backs = 0,
     crashes = 0, suspect = 0, finished_at = NULL, reason = NULL, said_by = NULL, detail = NULL,
     failure = NULL, result = NULL, hold = NULL, not_before = NULL, expires_at = NULL, cause = NULL,
     trail = coalesce(trail, '') || :line
 WHERE row = :row
 
 -- name: run_now
-UPDATE jobs SET state = 2, position = :turn - priority * 8796093022208, hold = NULL,
+UPDATE jobs SET state = {QUEUED}, position = :turn - priority * {PRIORITY_STEP}, hold = NULL,
     reason = NULL, said_by = NULL, detail = NULL, finished_at = NULL, cause = NULL,
     trail = coalesce(trail, '') || :line
 WHERE row = :row
@@ -129,7 +129,7 @@ UPDATE jobs SET approved = coalesce(approved || ',', '') || :hold WHERE row = :r
 UPDATE jobs SET state = :state, position = :now, finished_at = :now, reason = :reason,
     said_by = :said_by, detail = :detail, trail = coalesce(trail, '') || :line, cause = :cause,
     case_id = coalesce(case_id, :case_id),
-    approved = CASE WHEN :reason = 'governance' THEN '!' ELSE approved END
+    approved = CASE WHEN :reason = '{REASON_GOVERNANCE}' THEN '{DENIED}' ELSE approved END
 WHERE row = :row
 
 -- name: request_cancel
@@ -138,7 +138,7 @@ ON CONFLICT (row) DO UPDATE
 SET fence = excluded.fence, said_by = excluded.said_by, detail = excluded.detail
 
 -- name: discard
-UPDATE jobs SET state = 10, position = :now, cause = cause, trail = coalesce(trail, '') || :line
+UPDATE jobs SET state = {DISCARDED}, position = :now, cause = cause, trail = coalesce(trail, '') || :line
 WHERE row = :row
 
 -- name: remember
@@ -153,10 +153,10 @@ FROM jobs WHERE row = :row
 -- name: in_batch
 SELECT undo.id, undo.to_state, undo.to_position, undo.fence AS to_fence, undo.state AS was,
        jobs.row, jobs.queue, jobs.state, jobs.position, jobs.fence, jobs.unique_key,
-       undo.state < 6 AND EXISTS (
+       undo.state < {FIRST_TERMINAL} AND EXISTS (
            SELECT 1 FROM jobs AS other
            WHERE other.queue = jobs.queue AND other.unique_key = jobs.unique_key
-               AND other.state < 6 AND other.row <> jobs.row
+               AND other.state < {FIRST_TERMINAL} AND other.row <> jobs.row
        ) AS is_taken
 FROM undo LEFT JOIN jobs USING (id)
 WHERE undo.batch = :batch AND undo.at > :since AND undo.id > :after ORDER BY undo.id LIMIT :limit
@@ -199,27 +199,27 @@ SELECT EXISTS (SELECT 1 FROM causes WHERE cause = ?), (SELECT count(*) FROM caus
 -- name: failures
 SELECT causes.cause AS "group", causes.n, failing.first_at, failing.last_at,
        (SELECT min(position) FROM jobs
-        WHERE cause = causes.cause AND cause IS NOT NULL AND state IN (5, 7, 8)) AS lowest,
+        WHERE cause = causes.cause AND cause IS NOT NULL AND state IN ({GROUPED})) AS lowest,
        jobs.id, queues.type AS type, jobs.state, jobs.position, jobs.attempt, jobs.enqueued_at,
        jobs.reason, jobs.said_by, jobs.detail, x'' AS data, jobs.priority, jobs.max_attempts,
        jobs.finished_at, jobs.started_at, jobs.worker, jobs.fence, jobs.suspect, jobs.case_id,
        jobs.failure, jobs.unique_key, jobs.cause, jobs.approved
 FROM causes LEFT JOIN failing USING (cause) JOIN jobs ON jobs.row = coalesce(
-    (SELECT row FROM jobs WHERE id = failing.newest AND cause = causes.cause AND state = 5),
-    (SELECT row FROM jobs WHERE cause = causes.cause AND cause IS NOT NULL AND state IN (5, 7, 8)
+    (SELECT row FROM jobs WHERE id = failing.newest AND cause = causes.cause AND state = {RETRYING}),
+    (SELECT row FROM jobs WHERE cause = causes.cause AND cause IS NOT NULL AND state IN ({GROUPED})
      ORDER BY position DESC, row DESC LIMIT 1))
 JOIN queues USING (queue)
 
 -- name: note_failure
 INSERT INTO failing (cause, first_at, last_at, newest, until) VALUES (:cause, :at, :at, :job, :at)
 ON CONFLICT (cause) DO UPDATE SET
-    first_at = CASE WHEN until <= :at - 3600000
+    first_at = CASE WHEN until <= :at - {SLOT_MS} * {SLOTS}
             AND NOT EXISTS (SELECT 1 FROM causes WHERE causes.cause = failing.cause)
         THEN :at ELSE first_at END,
     last_at = :at, newest = :job, until = max(until, :at)
 
 -- name: count_failure
-INSERT INTO arrivals (cause, slot, n) VALUES (:cause, :at / 300000, 1)
+INSERT INTO arrivals (cause, slot, n) VALUES (:cause, :at / {SLOT_MS}, 1)
 ON CONFLICT (cause, slot) DO UPDATE SET n = n + 1
 
 -- name: surplus_histories
@@ -244,7 +244,7 @@ FROM queues JOIN jobs ON jobs.queue = queues.queue AND jobs.state = ? WHERE jobs
 -- name: failed_row_without_cause
 SELECT jobs.row, jobs.state, queues.type, jobs.reason, jobs.said_by, jobs.detail, jobs.failure
 FROM jobs JOIN queues USING (queue)
-WHERE jobs.row = ? AND jobs.cause IS NULL AND jobs.state IN (5, 7, 8)
+WHERE jobs.row = ? AND jobs.cause IS NULL AND jobs.state IN ({GROUPED})
 
 -- name: pause
 UPDATE queues SET paused_by = ?, pause_reason = ?, intake_paused = ? WHERE queue = ?
@@ -260,14 +260,17 @@ ORDER BY position LIMIT ?
 -- name: oldest_from
 SELECT id FROM jobs WHERE state = ? AND queue = ? AND position < ? ORDER BY position LIMIT ? OFFSET ?
 
+-- name: ended
+SELECT row, queue, state FROM jobs WHERE id = ? AND state >= {FIRST_TERMINAL}
+
 -- name: delete
 DELETE FROM jobs WHERE row = ?
 
 -- name: completed_in_order
-SELECT position, row, queue FROM jobs WHERE state = 6 AND queue = ? ORDER BY position, row
+SELECT position, row, queue FROM jobs WHERE state = {COMPLETED} AND queue = ? ORDER BY position, row
 
 -- name: ready_between
-SELECT row, id FROM jobs WHERE state = 2 AND queue = ? AND position >= ? AND position < ?
+SELECT row, id FROM jobs WHERE state = {QUEUED} AND queue = ? AND position >= ? AND position < ?
 ORDER BY position LIMIT ?
 
 -- name: trim_events_beyond
@@ -284,42 +287,42 @@ SELECT info FROM workers WHERE seen_at >= ?
 
 -- name: have_causes_drifted
 SELECT (SELECT total(n) FROM causes)
-    <> (SELECT total(n) FROM tallies WHERE name IN ('retrying', 'rejected', 'dead'))
+    <> (SELECT total(n) FROM tallies WHERE name IN ({GROUPED_NAMES}))
 
 -- name: are_causes_sound
 SELECT count(*) = (SELECT total(n) FROM causes)
-    AND count(*) = (SELECT count(*) FROM jobs WHERE cause IS NOT NULL AND state IN (5, 7, 8))
-FROM jobs WHERE state IN (5, 7, 8)
+    AND count(*) = (SELECT count(*) FROM jobs WHERE cause IS NOT NULL AND state IN ({GROUPED}))
+FROM jobs WHERE state IN ({GROUPED})
 
 -- name: forget_causes
 DELETE FROM causes
 
 -- name: recount_causes
 INSERT INTO causes (cause, n)
-SELECT cause, count(*) FROM jobs WHERE cause IS NOT NULL AND state IN (5, 7, 8) GROUP BY cause
+SELECT cause, count(*) FROM jobs WHERE cause IS NOT NULL AND state IN ({GROUPED}) GROUP BY cause
 
 -- name: forget_arrivals
 DELETE FROM arrivals WHERE cause NOT IN (SELECT cause FROM failing)
 
 -- name: recount_arrivals
 INSERT INTO arrivals (cause, slot, n)
-SELECT cause, position / 300000, count(*) FROM jobs
-WHERE cause IS NOT NULL AND state IN (5, 7, 8) AND state <> 5 AND position > (
-    SELECT max(position) FROM jobs WHERE cause IS NOT NULL AND state IN (5, 7, 8) AND state <> 5) - 3900000
-GROUP BY cause, position / 300000
+SELECT cause, position / {SLOT_MS}, count(*) FROM jobs
+WHERE cause IS NOT NULL AND state IN ({GROUPED}) AND state <> {RETRYING} AND position > (
+    SELECT max(position) FROM jobs WHERE cause IS NOT NULL AND state IN ({GROUPED}) AND state <> {RETRYING}) - {SLOT_MS} * ({SLOTS} + 1)
+GROUP BY cause, position / {SLOT_MS}
 
 -- name: remember_older_discards
 INSERT INTO undo (batch, id, at, to_state, to_position, fence, state, position, attempt, give_backs,
     crashes, suspect, not_before, expires_at, finished_at, reason, said_by, detail, failure, hold, result)
 SELECT batch, id, position, state, position, fence, undo_state, undo_position, attempt, give_backs,
     crashes, suspect, not_before, expires_at, finished_at, reason, said_by, detail, failure, hold, result
-FROM jobs WHERE state = 10 AND batch IS NOT NULL AND undo_state IS NOT NULL
+FROM jobs WHERE state = {DISCARDED} AND batch IS NOT NULL AND undo_state IS NOT NULL
 
 -- name: idle_queues
 SELECT queue FROM queues
 WHERE paused_by IS NULL AND priority = 0 AND type NOT IN (SELECT value FROM json_each(:served))
     AND NOT EXISTS (
-        SELECT 1 FROM (VALUES (1), (2), (3), (4), (5), (6), (7), (8), (9), (10)) AS states
+        SELECT 1 FROM (VALUES {EACH_STATE}) AS states
         JOIN jobs ON jobs.state = states.column1 AND jobs.queue = queues.queue
     )
     AND (:among IS NULL OR queue IN (SELECT value FROM json_each(:among)))

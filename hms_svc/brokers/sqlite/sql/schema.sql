@@ -18,11 +18,10 @@ CREATE TABLE IF NOT EXISTS queues (
 );
 
 -- One row for each job from acceptance to the end of its retention.
--- state: 1 scheduled 2 queued 3 held 4 processing 5 retrying 6 completed 7 rejected 8 dead
---        9 cancelled, 10 discarded (hidden, can be undone).
+-- state: a code of brokers/codes.py; discarded jobs are hidden, and can be shown again.
 -- position orders the rows of a state within a queue:
---   queued      a counter not below the time it became ready, minus priority * 2^43; suspects are
--- 2^60 higher
+--   queued      a counter not below the time it became ready, minus priority * PRIORITY_STEP; suspects are
+--               SUSPECT_BAND higher
 --   processing  end of the lease, in milliseconds of the lease clock
 --   scheduled, retrying  due time;  all others  time of the move
 CREATE TABLE IF NOT EXISTS jobs (
@@ -66,7 +65,7 @@ CREATE TABLE IF NOT EXISTS jobs (
 
 CREATE INDEX IF NOT EXISTS jobs_in_turn ON jobs (state, queue, position);
 CREATE UNIQUE INDEX IF NOT EXISTS jobs_unique_key ON jobs (queue, unique_key)
-    WHERE unique_key IS NOT NULL AND state < 6;
+    WHERE unique_key IS NOT NULL AND state < {FIRST_TERMINAL};
 
 -- Rows of each state, and the running counters, by queue.
 CREATE TABLE IF NOT EXISTS tallies (
@@ -83,7 +82,7 @@ CREATE TABLE IF NOT EXISTS cancel_requests (
     detail TEXT NOT NULL
 );
 
--- At most 200 lines for each job, removed with it.
+-- At most PROGRESS_LINES for each job, removed with it.
 CREATE TABLE IF NOT EXISTS progress (
     row INTEGER NOT NULL,
     number INTEGER NOT NULL,
@@ -113,7 +112,7 @@ CREATE TABLE IF NOT EXISTS events (
     data BLOB NOT NULL
 );
 CREATE UNIQUE INDEX IF NOT EXISTS events_by_id ON events (event_id) WHERE event_id IS NOT NULL;
-CREATE INDEX IF NOT EXISTS events_sealed ON events (position) WHERE type = 'audit.sealed';
+CREATE INDEX IF NOT EXISTS events_sealed ON events (position) WHERE type = '{AUDIT_SEALED}';
 
 CREATE TABLE IF NOT EXISTS groups (
     name TEXT PRIMARY KEY,

@@ -1,0 +1,21 @@
+"""Bounds that both brokers keep to; scripts and statements get them from here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+HISTORY_MOST: Final = 1024 * 1024
+"""Bytes of a job's history; a longer one loses its oldest lines, down to HISTORY_KEPT."""
+HISTORY_KEPT: Final = HISTORY_MOST // 2
+PROGRESS_LINES: Final = 200
+"""Progress and log lines of one job; further ones replace the oldest."""
+MOST_EVENTS: Final = 1_000_000
+"""Events on the bus."""
+EXPIRED_AT_ONCE: Final = 1_000
+"""Expired jobs of a type that one claim dead-letters: enough for progress without a long step."""
+MOST_RUNNING: Final = 5_000
+"""Running jobs that one read of the workers returns."""
+MOST_AHEAD: Final = 10_000
+"""Up to how many jobs ahead of a queued one are counted."""
+STALE_MS: Final = 300_000
+"""After this time without a heartbeat a worker is removed from the register."""

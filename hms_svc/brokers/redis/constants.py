@@ -1,0 +1,111 @@
+"""The constants of the program as Lua, for the scripts that name them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from itertools import product
+from typing import Final, TypeAlias
+
+from hms_svc.brokers import chunks, codes, limits, refused_acts, unreported_ends
+from hms_svc.brokers.failures import SLOT_MS, SLOTS
+from hms_svc.brokers.redis import record
+from hms_svc.brokers.unreported_ends import Effects, fate_of
+from hms_svc.domain import lifecycle
+from hms_svc.domain.backoff import DEFAULT_MAX_ATTEMPTS, MAX_CRASHES
+from hms_svc.domain.causes import FAILED, GROUPED, MOST_CAUSES, MOST_HISTORIES, OTHER_CAUSES
+from hms_svc.domain.erasure import ERASED
+from hms_svc.domain.event import AUDIT_SEALED
+from hms_svc.domain.lifecycle import Cause, State
+from hms_svc.domain.verdict import DENIED
+from hms_svc.ports.control import MOVED_ON, NOT_KNOWN, NOT_SEEN
+
+Value: TypeAlias = "str | int | Mapping[str, Value]"
+_WORD: Final = re.compile(r"\b[A-Z][A-Z_]+\b")
+
+
+def _state(state: State) -> str:
+    return str(codes.CODE_OF[state])
+
+
+def _each(states: frozenset[State]) -> dict[str, Value]:
+    return {_state(state): 1 for state in states}
+
+
+def _texts(module: object) -> dict[str, Value]:
+    """Return the texts that a module defines."""
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if name.isupper() and isinstance(value, str)
+    }
+
+
+def _fates() -> dict[str, Value]:
+    """Return `fate_of` as a table; the keys are 1 for exhausted, 1 for requested, and the effects."""
+    return {
+        f"{exhausted} {requested} {effects}": fate_of(
+            exhausted=bool(exhausted), requested=bool(requested), effects=effects
+        )
+        for exhausted, requested, effects in product((0, 1), (0, 1), Effects)
+    }
+
+
+CONSTANTS: Final[dict[str, Value]] = {
+    **{state.name: _state(state) for state in State},
+    "DISCARDED": str(codes.DISCARDED),
+    "LAST_STATE": codes.DISCARDED,
+    "NAMES": {_state(state): state.value for state in State} | {str(codes.DISCARDED): "discarded"},
+    "TERMINAL": _each(lifecycle.TERMINAL),
+    "FAILED": _each(FAILED),
+    "GROUPED": _each(GROUPED),
+    "GAUGES": {state.value: 1 for state in State if state not in lifecycle.TERMINAL},
+    "PRIORITY_STEP": codes.PRIORITY_STEP,
+    **{name: number for number, name in enumerate(record.FIELDS, 1)},
+    "FIELD_COUNT": len(record.FIELDS),
+    "REFUSED_BYTES": record.REFUSED_BYTES,
+    **{f"CAUSE_{cause.name}": cause.value for cause in Cause},
+    **{name: text for name, text in _texts(lifecycle).items() if name.startswith("REASON_")},
+    "BESIDE_CASE": lifecycle.BESIDE_CASE,
+    **{f"END_{name}": text for name, text in _texts(unreported_ends).items()},
+    "FATES": _fates(),
+    **_texts(refused_acts),
+    "NOT_KNOWN": NOT_KNOWN,
+    "MOVED_ON": MOVED_ON,
+    "NOT_SEEN": NOT_SEEN,
+    "DENIED": DENIED,
+    "ERASED": ERASED.decode(),
+    "AUDIT_SEALED": AUDIT_SEALED,
+    "OTHER_CAUSES": OTHER_CAUSES,
+    "MAX_CRASHES": MAX_CRASHES,
+    "DEFAULT_MAX_ATTEMPTS": DEFAULT_MAX_ATTEMPTS,
+    "MOST_CAUSES": MOST_CAUSES,
+    "MOST_HISTORIES": MOST_HISTORIES,
+    "MOST_EVENTS": limits.MOST_EVENTS,
+    "HISTORY_MOST": limits.HISTORY_MOST,
+    "HISTORY_KEPT": limits.HISTORY_KEPT,
+    "PROGRESS_LINES": limits.PROGRESS_LINES,
+    "EXPIRED_AT_ONCE": limits.EXPIRED_AT_ONCE,
+    "MOST_BYTES": chunks.MOST_BYTES,
+    "SLOT_MS": SLOT_MS,
+    "SLOTS": SLOTS,
+}
+"""What the scripts may name."""
+
+
+def constants_for(script: str) -> str:
+    """Return a declaration of each constant that a script names."""
+    used = dict.fromkeys(_WORD.findall(script))
+    return "".join(
+        f"local {name} = {_literal(CONSTANTS[name])}\n" for name in used if name in CONSTANTS
+    )
+
+
+def _literal(value: Value) -> str:
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str):
+        return f"'{value.translate({39: chr(92) + chr(39), 92: chr(92) * 2})}'"
+    return (
+        "{ " + ", ".join(f"[{_literal(key)}] = {_literal(of)}" for key, of in value.items()) + " }"
+    )
