@@ -1,4 +1,4 @@
-"""The running jobs of this worker, shared by claimer, heartbeat, deadlines and stop."""
+"""The running jobs of this worker, shared by claimer, runs, heartbeat, deadlines and stop."""
 
 from __future__ import annotations
 
@@ -41,6 +41,33 @@ class Running:
         if self.job.awaited is not None:
             self.job.awaited.cancel()
 
+    def time_out(self) -> None:
+        """Interrupt a run that took too long."""
+        self.job.timed_out = True
+        self.interrupt()
+
+    def revoke(self) -> None:
+        """Take the job away from its function, which can no longer write anything."""
+        self.job.revoked = True
+
+    def lose_lease(self) -> None:
+        """End a run whose job may belong to another worker by now; it is not settled here."""
+        self.revoke()
+        self.settled = True
+        self.interrupt()
+
+    def extend_lease(self, until_ms: int) -> None:
+        """Note the new end of the lease; may be called from the heartbeat thread."""
+        self.job.lease_until = until_ms
+
+    def request_cancel(self, by: str, detail: str) -> None:
+        """Cancel the job, unless it has committed effects: then it runs to its end."""
+        if not self.job.cancel_by:
+            self.job.cancel_by = by
+            self.job.cancel_detail = detail
+            if not self.job.effects:
+                self.interrupt()
+
     def end_trace(self, disposition: Disposition | None) -> None:
         """End the trace of the attempt, if there is one; None if the job was not settled."""
         try:
@@ -55,13 +82,15 @@ class Running:
 class InFlight:
     """Running jobs by fence. A slot is taken from the claim until the function has returned.
 
-    Only the loop changes it; the heartbeat thread reads an atomic copy.
+    Only the loop changes it; the heartbeat thread reads an atomic copy. `empty` is set while there
+    are none. `freed` is set whenever a slot becomes free; the claimer, which waits for that, clears it.
     """
 
     def __init__(self) -> None:
         self._running: dict[int, Running] = {}
         self._expected: dict[int, ClaimedJob] = {}
         self._by_type: Counter[str] = Counter()
+        self.freed = asyncio.Event()
         self.empty = asyncio.Event()
         self.empty.set()
 
@@ -94,6 +123,7 @@ class InFlight:
             claimed = running.job.claimed
         if claimed is not None:
             self._by_type[claimed.job.type] -= 1
+        self.freed.set()
         if not len(self):
             self.empty.set()
 

@@ -54,7 +54,7 @@ class Heartbeat:
         self._started_at = clock.now_ms()
         self._stopped = False
         self._woken = threading.Event()
-        self._state = WorkerState.WORKING
+        self._state = WorkerState.WORKING if options.quiet is None else WorkerState.QUIET
         of_types = slots_by_type(registry, options.slots)
         self._type_slots = tuple(pair for pair in of_types.items() if pair[1] < options.slots)
         self._unanswered = 0
@@ -107,7 +107,7 @@ class Heartbeat:
                 if running.job.claimed.token.fence in lost:
                     self._revoke_on_loop(running)
                 else:
-                    running.job.lease_until = began + lease_ms
+                    running.extend_lease(began + lease_ms)
         self._lease_keeper.register(self._registration())
         self._is_registered = True
         if not self._loop.is_closed():
@@ -138,9 +138,7 @@ class Heartbeat:
             message = "job %s: the lease is lost, and the results of this run are discarded"
             log.warning(message, running.job.id, extra=running.job.log_fields)
             self._meter.lease_lost()
-            running.job.revoked = True
-            running.settled = True
-            running.interrupt()
+            running.lose_lease()
 
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(revoke)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hms_svc.domain.views import WorkerState
-from hms_svc.ports.broker import Broker, CancelRequest
-from hms_svc.runtime.claimer import Claimer
-from hms_svc.runtime.in_flight import InFlight, Running
+from hms_svc.ports.broker import Broker
+from hms_svc.runtime.in_flight import InFlight
 from hms_svc.runtime.loop import Service
 
 
@@ -20,7 +19,6 @@ class Listener(Service):
         worker_id: str,
         types: tuple[str, ...],
         in_flight: InFlight,
-        claimer: Claimer,
         on_suspects: Callable[[], None],
         on_wanted: Callable[[WorkerState], None],
     ) -> None:
@@ -29,7 +27,6 @@ class Listener(Service):
         self._worker_id = worker_id
         self._types = types
         self._in_flight = in_flight
-        self._claimer = claimer
         self._on_suspects = on_suspects
         self._on_wanted = on_wanted
 
@@ -38,18 +35,8 @@ class Listener(Service):
         signals = await self._broker.signals(self._worker_id, self._types)
         for request in signals.cancel:
             for running in self._in_flight.by_id(request.job_id):
-                _cancel(running, request)
+                running.request_cancel(request.by, request.detail)
         if signals.suspects_wait:
-            self._claimer.suspects_wait = True
             self._on_suspects()
         if signals.wanted is not None:
             self._on_wanted(signals.wanted)
-
-
-def _cancel(running: Running, request: CancelRequest) -> None:
-    """Cancel a running job, unless it has committed effects: then it runs to its end."""
-    if not running.job.cancel_by:
-        running.job.cancel_by = request.by
-        running.job.cancel_detail = request.detail
-        if not running.job.effects:
-            running.interrupt()

@@ -34,6 +34,7 @@ from hms_svc.runtime.progress import ProgressWriter
 from hms_svc.runtime.promoter import Promoter
 from hms_svc.runtime.reaper import Reaper
 from hms_svc.runtime.reporter import Reporter
+from hms_svc.runtime.runs import Runs
 from hms_svc.runtime.scheduler import Scheduler
 from hms_svc.runtime.settler import Settler
 from hms_svc.runtime.threads import PlainThreads
@@ -108,15 +109,30 @@ class Worker:
         settler = Settler(engines.broker, progress, meter)
         availability = Availability(engines.database, engines.clock)
         executor = Executor(threads, engines.clock, timeout_seconds=options.timeout_seconds)
-        claimer = Claimer(
-            engines, options, executor, settler, self.in_flight, availability, progress.report,
-            meter,
-        )  # fmt: skip
-        if options.lane is Lane.SUSPECT:
-            claimer.on_timeout = self.stop
         producer = CompletingProducer(engines.broker, engines.registry)
         relay = OutboxRelay(engines.database.outbox, engines.bus, producer)
-        claimer.on_effects.append(relay)
+        runs = Runs(
+            engines,
+            options,
+            executor=executor,
+            settler=settler,
+            in_flight=self.in_flight,
+            availability=availability,
+            producer=producer,
+            report_progress=progress.report,
+            on_effects=relay.wake,
+            on_timeout=self.stop if options.lane is Lane.SUSPECT else _do_nothing,
+            meter=meter,
+        )
+        claimer = Claimer(
+            engines,
+            options,
+            runs=runs,
+            settler=settler,
+            in_flight=self.in_flight,
+            availability=availability,
+            meter=meter,
+        )
         scheduler = Scheduler(engines.broker, engines.registry, engines.clock)
         schedules = scheduler.texts if self._runs_schedules else ()
         heartbeat = Heartbeat(
@@ -125,21 +141,19 @@ class Worker:
         )  # fmt: skip
         services = [
             settler, progress, availability, relay, *([reporter] if reporter else []),
-            *self._maintenance(claimer, settler, types), *([scheduler] if schedules else []),
+            *self._maintenance(claimer, runs, settler, types), *([scheduler] if schedules else []),
             Listener(
-                engines.broker, options.worker_id, types, self.in_flight, claimer,
-                self._on_suspects, lambda wanted: self._apply_request(wanted, claimer, heartbeat),
+                engines.broker, options.worker_id, types, self.in_flight,
+                lambda: self._report_suspects(claimer),
+                lambda wanted: self._apply_request(wanted, claimer, heartbeat),
             ),
         ]  # fmt: skip
-        if options.quiet is not None:
-            claimer.keep_quiet(quiet=True)
-            heartbeat.show(WorkerState.QUIET)
         heartbeat.start()
         try:
             await self._registered(heartbeat)
             await self._record_request()
             with worker_running():
-                await self._work(claimer, services, heartbeat)
+                await self._work(claimer, runs, services, heartbeat)
             await self._flush(settler, progress, relay)
             if reporter is not None:
                 reporter.announce_end()
@@ -181,7 +195,9 @@ class Worker:
     def _runs_schedules(self) -> bool:
         return self._options.lane is Lane.NORMAL and not self._options.drain
 
-    async def _work(self, claimer: Claimer, services: list[Service], heartbeat: Heartbeat) -> None:
+    async def _work(
+        self, claimer: Claimer, runs: Runs, services: list[Service], heartbeat: Heartbeat
+    ) -> None:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(service.run(), name=service.name) for service in services]
             claiming = group.create_task(claimer.run(), name=claimer.name)
@@ -189,13 +205,13 @@ class Worker:
             claimer.stop()
             heartbeat.show(WorkerState.STOPPING)
             await asyncio.wait({claiming})
-            await self._drain(claimer)
+            await self._drain(runs)
             for service in services:
                 service.stop()
             await asyncio.wait(tasks)
 
     def _maintenance(
-        self, claimer: Claimer, settler: Settler, types: tuple[str, ...]
+        self, claimer: Claimer, runs: Runs, settler: Settler, types: tuple[str, ...]
     ) -> list[Service]:
         engines, options, database = self._engines, self._options, self._engines.database
         transfer = ArchiveTransfer(
@@ -205,9 +221,7 @@ class Worker:
             erasure=database.erasure,
         )
         loops: list[Service] = [
-            Deadlines(
-                self.in_flight, claimer, engines.clock, timeout_seconds=options.timeout_seconds
-            ),
+            Deadlines(self.in_flight, runs, engines.clock, timeout_seconds=options.timeout_seconds),
             Reaper(engines.broker, database.effects, lease_seconds=options.lease_seconds),
             Promoter(engines.broker),
             HungFunctions(
@@ -251,6 +265,10 @@ class Worker:
             )  # fmt: skip
         return loops
 
+    def _report_suspects(self, claimer: Claimer) -> None:
+        claimer.expect_suspects()
+        self._on_suspects()
+
     def _apply_request(self, wanted: WorkerState, claimer: Claimer, heartbeat: Heartbeat) -> None:
         """Apply an operator's request, unless it is already applied or the worker stops."""
         if self._stop.is_set():
@@ -277,7 +295,7 @@ class Worker:
             namespace=options.namespace, worker_id=options.worker_id,
         )  # fmt: skip
 
-    async def _drain(self, claimer: Claimer) -> None:
+    async def _drain(self, runs: Runs) -> None:
         """Wait for the running jobs; after the grace period cancel them, and release the rest.
 
         Functions whose job is already settled are not waited for: they can no longer
@@ -300,8 +318,8 @@ class Worker:
                 await self.in_flight.empty.wait()
         except TimeoutError:
             for running in self.in_flight.all():
-                claimer.release(running)
-            claimer.release_expected()
+                runs.release(running)
+            runs.release_expected()
 
     async def _flush(self, settler: Settler, progress: ProgressWriter, relay: OutboxRelay) -> None:
         await settler.flush()

@@ -1,0 +1,250 @@
+"""The runs of claimed jobs: each is begun, and settled once with its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from hms_svc.domain.backoff import RetryPolicy
+from hms_svc.domain.errors import DatabaseUnavailable, Outage
+from hms_svc.domain.job import ClaimedJob, log_fields
+from hms_svc.domain.outcome import Disposition
+from hms_svc.ports.broker import Producer, Settlement
+from hms_svc.ports.meters import UNMETERED, Meter
+from hms_svc.ports.stores import StoredEffect
+from hms_svc.runtime.availability import Availability
+from hms_svc.runtime.decide import (
+    Outcome,
+    StillRunning,
+    Stopped,
+    TimedOut,
+    Unreachable,
+    decide,
+    in_doubt,
+    with_effects,
+)
+from hms_svc.runtime.executor import Executor, inconclusive, unless_denied
+from hms_svc.runtime.in_flight import InFlight, Running
+from hms_svc.runtime.redeliveries import Effects, Redeliveries
+from hms_svc.runtime.settler import Settler
+from hms_svc.runtime.type_capacity import DEFAULT_RETRY
+from hms_svc.runtime.unique_keys import UniqueKeys
+from hms_svc.runtime.worker_options import Engines, WorkerOptions
+from hms_svc.sdk.dao import Dao
+from hms_svc.sdk.governance_gate import Gate
+from hms_svc.sdk.running_job import ProgressSink, RunningJob
+from hms_svc.sdk.storable_text import writable_disposition
+
+log: Final = logging.getLogger("hms_svc.runtime")
+NO_EFFECTS: Final[tuple[StoredEffect, ...]] = ()
+NONE_BEFORE: Final[Effects] = MappingProxyType({})
+
+
+class Runs:
+    """Begins claimed jobs, ends each when its function returns or may run no longer, and settles it.
+
+    A job keeps its slot until its function has returned, even if it was settled before.
+    `on_effects` is called when a job with effects is settled, `on_timeout` when one has timed out.
+    """
+
+    def __init__(
+        self,
+        engines: Engines,
+        options: WorkerOptions,
+        *,
+        executor: Executor,
+        settler: Settler,
+        in_flight: InFlight,
+        availability: Availability,
+        producer: Producer,
+        report_progress: ProgressSink,
+        on_effects: Callable[[], None],
+        on_timeout: Callable[[], None],
+        meter: Meter = UNMETERED,
+    ) -> None:
+        database = engines.database
+        self._registry = engines.registry
+        self._options = options
+        self._executor = executor
+        self._settler = settler
+        self._in_flight = in_flight
+        self._availability = availability
+        self._producer = producer
+        self._report_progress = report_progress
+        self._on_effects = on_effects
+        self._on_timeout = on_timeout
+        self._clock = engines.clock
+        self._dao = Dao(
+            cases=database.cases,
+            reports=database.reports,
+            effects=database.effects,
+            clock=engines.clock,
+            radius_m=options.radius_m,
+            actor=f"worker:{options.worker_id}",
+            needs_job=True,
+        )
+        self._unique_keys = UniqueKeys(engines.broker, engines.registry)
+        self._gate = Gate(engines.policy, meter, needs_job=True)
+        self._tracer = engines.tracer
+        self._redeliveries = Redeliveries(database.effects, self._begin_all, self._give_back)
+        self._retries = {declared.type: declared.retry for declared in engines.registry}
+        self._loop = asyncio.get_running_loop()
+
+    async def begin(self, claimed: Sequence[ClaimedJob]) -> None:
+        """Begin jobs; those that were claimed before begin once their effects have been read."""
+        again = [job for job in claimed if job.claims > 1]
+        if again:
+            self._in_flight.expect(again)
+            self._redeliveries.add(again)
+            claimed = [job for job in claimed if job.claims == 1]
+        await self._begin_all(claimed, NONE_BEFORE)
+
+    def time_out(self, running: Running, seconds: float) -> None:
+        """Settle a job that ran too long; its function keeps the slot until it returns."""
+        running.time_out()
+        self._revoke(running, unless_denied(running.job.verdict, TimedOut(seconds)))
+        self._on_timeout()
+
+    def release(self, running: Running) -> None:
+        """Release a job whose function cannot be stopped; the function can no longer write anything."""
+        self._revoke(running, unless_denied(running.job.verdict, Stopped()))
+
+    def release_expected(self) -> None:
+        """Return claimed jobs that have not begun."""
+        self._redeliveries.cancel()
+
+    async def _begin_all(self, claimed: Sequence[ClaimedJob], effects: Effects) -> None:
+        without_effects = [job for job in claimed if not effects.get(job.token.fence)]
+        ended = await self._unique_keys.take(without_effects)
+        hung = {running.job.id for running in self._in_flight.hung()}
+        for job in claimed:
+            own_effects = effects.get(job.token.fence, NO_EFFECTS)
+            outcome = ended.get(job.token.fence)
+            if outcome is None and job.token.job_id in hung:
+                outcome = StillRunning()
+            if outcome is not None:
+                retry = self._retries[job.job.type]
+                self._settle(job, job.claimed_at, outcome, own_effects, "", retry)
+                self._in_flight.remove(job.token)
+            else:
+                self._try_to_begin(job, own_effects)
+
+    def _try_to_begin(self, claimed: ClaimedJob, effects: tuple[StoredEffect, ...]) -> None:
+        try:
+            self._begin(claimed, effects)
+        except Exception as error:
+            fields = log_fields(claimed.job.id, claimed.job.type, claimed.attempt)
+            log.exception("job %s: its run could not begin", claimed.job.id, extra=fields)
+            self._settle(claimed, claimed.claimed_at, inconclusive(error), effects, "")
+            self._in_flight.remove(claimed.token)
+
+    def _begin(self, claimed: ClaimedJob, effects: tuple[StoredEffect, ...]) -> None:
+        declared = self._registry.get(claimed.job.type)
+        assert declared is not None, "a worker claims only types it has a handler for"
+        now = self._clock.now_ms()
+        seconds = declared.timeout_seconds or self._options.timeout_seconds
+        job = RunningJob(
+            claimed,
+            dao=self._dao,
+            gov=self._gate,
+            broker=self._producer,
+            deadline_ms=now + int(seconds * 1000),
+            expires_ms=self._clock.lease_ms() + int(seconds * 1000),
+            sink=self._report_progress,
+            loop=self._loop,
+            effects=effects,
+            trace=None if self._tracer is None else self._tracer.start_attempt(claimed),
+        )
+        running = Running(job, declared, claimed.claimed_at)
+        self._in_flight.add(running)
+        running.task = self._executor.start(
+            job, declared, lambda outcome: self._finish(running, outcome)
+        )
+
+    def _finish(self, running: Running, outcome: Outcome) -> None:
+        job = running.job
+        try:
+            if isinstance(outcome, Unreachable):
+                self._availability.report(outcome.error, job.type)
+            if not running.settled and not (job.revoked and isinstance(outcome, Stopped)):
+                self._conclude(running, outcome)
+            else:
+                running.end_trace(None)
+        finally:
+            self._in_flight.remove(job.claimed.token)
+            running.revoke()
+
+    def _give_back(self, claimed: Sequence[ClaimedJob], outage: DatabaseUnavailable | None) -> None:
+        """Settle jobs that cannot begin because the effects of their earlier claims are unknown."""
+        outcome: Outcome = Stopped() if outage is None else Unreachable(outage)
+        expected = {job.token.fence for job in self._in_flight.expected()}
+        for job in claimed:
+            if job.token.fence not in expected:
+                continue
+            if outage is not None:
+                self._availability.report(outage, job.job.type)
+            self._settle(job, job.claimed_at, outcome, NO_EFFECTS, "", lost_commit=outage)
+            self._in_flight.remove(job.token)
+
+    def _revoke(self, running: Running, outcome: Outcome) -> None:
+        running.revoke()
+        if not running.settled:
+            self._conclude(running, outcome)
+
+    def _conclude(self, running: Running, outcome: Outcome) -> None:
+        """Settle a run; if that raises, the job ends with that error."""
+        job, running.settled = running.job, True
+        try:
+            disposition = self._settle(
+                job.claimed, running.started_at, outcome, job.effects, job.log_text(),
+                running.declared.retry, job.lost_commit,
+            )  # fmt: skip
+        except BaseException as error:
+            log.exception("job %s: its run could not be concluded", job.id, extra=job.log_fields)
+            disposition = self._settle(
+                job.claimed, running.started_at, inconclusive(error), job.effects, "",
+                None, job.lost_commit,
+            )  # fmt: skip
+        running.end_trace(disposition)
+
+    def _settle(
+        self,
+        claimed: ClaimedJob,
+        started_at: int,
+        outcome: Outcome,
+        effects: tuple[StoredEffect, ...],
+        log_text: str,
+        retry: RetryPolicy | None = None,
+        lost_commit: Outage | None = None,
+    ) -> Disposition:
+        now = self._clock.now_ms()
+        policy = DEFAULT_RETRY if retry is None else retry
+        disposition = decide(outcome, claimed, policy, random.random())
+        if effects:
+            disposition = with_effects(disposition, effects[0].case_id)
+        elif lost_commit is not None:
+            disposition = in_doubt(disposition, lost_commit)
+        if log_text:
+            disposition = msgspec.structs.replace(disposition, log=log_text)
+        disposition = writable_disposition(disposition)
+        if effects:
+            self._on_effects()
+        self._settler.add(
+            Settlement(
+                token=claimed.token,
+                type=claimed.job.type,
+                disposition=disposition,
+                worker=self._options.worker_id,
+                attempt=claimed.attempt,
+                started_at=started_at,
+                ended_at=now,
+                traceparent=claimed.job.traceparent,
+            )
+        )
+        return disposition
