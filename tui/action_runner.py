@@ -12,9 +12,10 @@ from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.plain_text import plural
 from hms_svc.domain.views import WorkerState
+from hms_svc.operations.action_table import BY_NAME, DECISIONS, ON_JOBS
 from hms_svc.operations.bulk import CHUNK, BulkReport
 from hms_svc.operations.bulk_pace import Pace
-from hms_svc.operations.plan import DECISIONS, Plan, past
+from hms_svc.operations.plan import Plan
 from hms_svc.operations.service import Operations
 from hms_svc.operations.undo import UndoPlan, not_restored_text
 from hms_svc.ports.control import Act
@@ -28,18 +29,6 @@ from hms_svc.tui.text import Line, Role
 if TYPE_CHECKING:
     from hms_svc.tui.host import ConsoleHost
 
-ACTS: Final[Mapping[str, Act]] = {
-    "retry": Act.RETRY,
-    "cancel": Act.CANCEL,
-    "discard": Act.DISCARD,
-    "approve": Act.APPROVE,
-    "deny": Act.DENY,
-}
-WORKER_REQUESTS: Final[Mapping[str, WorkerState]] = {
-    "quiet": WorkerState.QUIET,
-    "resume-worker": WorkerState.WORKING,
-    "stop": WorkerState.STOPPING,
-}
 SHOWN_HELD: Final = 3
 
 
@@ -53,10 +42,13 @@ class ActionRunner:
         """Run a command; errors are shown, never raised. `argument` is its note, reason or batch."""
         with self._console.reporting():
             operations = self._console.store.operations()
-            if command.name in WORKER_REQUESTS and target is not None:
+            action = BY_NAME[command.name]
+            if action.on == "worker" and target is not None:
                 await self._ask_worker(operations, command, target, argument)
-            elif command.name in ACTS and target is not None:
-                await self._act(operations, ACTS[command.name], command, target, argument)
+            elif action.on == "case" and target is not None:
+                await self._set_status(operations, CaseStatus(action.sets), target, argument)
+            elif action.name in ON_JOBS and target is not None:
+                await self._act(operations, Act(action.name), command, target, argument)
             else:
                 await _HANDLERS[command.name](self, operations, target, argument)
 
@@ -80,7 +72,7 @@ class ActionRunner:
                 lines = [*held, (), *(lines if jobs > 1 else lines[-1:])]
             answer = await self._console.ask(
                 ConfirmDialog(
-                    f"{act.value.capitalize()} {plural(jobs, 'job')}",
+                    ON_JOBS[act].title_of(plural(jobs, "job")),
                     lines,
                     verb=act.value,
                     typed=typed_number(jobs) if act is Act.DISCARD else None,
@@ -127,7 +119,7 @@ class ActionRunner:
         if len(plan.job_ids) <= CHUNK:
             return await operations.actions.carry_out(plan, note=note)
         pace = Pace()
-        title = f"{plan.act.value.capitalize()} {plural(len(plan.job_ids), 'job')}"
+        title = ON_JOBS[plan.act].title_of(plural(len(plan.job_ids), "job"))
         with self._progress(title, len(plan.job_ids), pace) as progressed:
             return await operations.actions.carry_out(
                 plan, note=note, progressed=progressed, pace=pace
@@ -159,16 +151,16 @@ class ActionRunner:
 
     def _report(self, report: BulkReport) -> None:
         if not report.done and len(report.failed) == 1:
-            self._show_notice(f"not {past(report.act)}: {report.failed[0].why}", "warn")
+            self._show_notice(f"not {ON_JOBS[report.act].done}: {report.failed[0].why}", "warn")
             return
-        parts = [f"{plural(report.done, 'job')} {past(report.act)}"]
+        parts = [f"{plural(report.done, 'job')} {ON_JOBS[report.act].done}"]
         if report.failed:
             parts.append(f"{f.number(len(report.failed))} not ({report.failed[0].why})")
         if report.left:
             parts.append(f"{f.number(report.left)} not processed")
         argument = ", ".join(parts)
-        if report.done and report.act != Act.APPROVE:
-            argument += f"; {sign_of('undo')} undoes it"
+        if report.done and ON_JOBS[report.act].undone_by == "undo":
+            argument += _undoes()
         self._show_notice(argument, "warn" if report.failed or report.left else "good")
 
     async def _undo(self, operations: Operations, target: Target | None, argument: str) -> None:
@@ -221,7 +213,8 @@ class ActionRunner:
         for type in self._console.types_of(target):
             waiting = self._waiting_in(type)
             total = sum(waiting.values())
-            title, command = f"Purge {type}", f"hms-svc queues purge {type}"
+            title = BY_NAME["purge"].title_of(type)
+            command = f"hms-svc queues purge {type}"
             note: str | None = ""
             if (
                 not self._console.launch.facts.read_only
@@ -241,7 +234,7 @@ class ActionRunner:
                     type, note=note or argument, progressed=progressed, pace=pace
                 )
             self._show_notice(
-                f"{plural(report.done, 'waiting job')} of {type} cancelled; {sign_of('undo')} undoes it",
+                f"{plural(report.done, 'waiting job')} of {type} cancelled{_undoes()}",
                 "good",
             )
 
@@ -255,15 +248,16 @@ class ActionRunner:
     async def _ask_worker(
         self, operations: Operations, command: Command, target: Target, argument: str
     ) -> None:
-        worker_id, wanted = target.ids[0], WORKER_REQUESTS[command.name]
+        action, worker_id = BY_NAME[command.name], target.ids[0]
+        wanted = WorkerState(action.sets)
         plan = await operations.actions.plan_worker(worker_id, wanted)
         note: str | None = ""
         if wanted is not WorkerState.WORKING:
             command_line = command.command_line(target, whole=True)
             lines = worker_lines(plan, command_line)
-            title, verb = f"{command.title} {worker_id}", command.name
+            title = action.title_of(worker_id)
             note = await self._console.ask(
-                ConfirmDialog(title, lines, verb=verb, command=command_line)
+                ConfirmDialog(title, lines, verb=action.verb, command=command_line)
             )
         if note is None:
             self._show_notice("cancelled, nothing changed", "dim")
@@ -278,22 +272,16 @@ class ActionRunner:
             report = await operations.schedules.run(type, note=argument)
             self._show_notice(f"{report.type} {report.answers[0].job_id} runs now", "good")
 
-    async def _close_case(
-        self, operations: Operations, target: Target | None, argument: str
-    ) -> None:
-        await self._set_status(operations, target, CaseStatus.CLOSED, argument)
-
-    async def _reopen_case(
-        self, operations: Operations, target: Target | None, argument: str
-    ) -> None:
-        await self._set_status(operations, target, CaseStatus.OPEN, argument)
-
     async def _set_status(
-        self, operations: Operations, target: Target | None, status: CaseStatus, argument: str
+        self, operations: Operations, status: CaseStatus, target: Target, argument: str
     ) -> None:
-        for case_id in target.ids if target is not None else ():
+        for case_id in target.ids:
             case = await operations.actions.set_case_status(case_id, status, note=argument)
             self._show_notice(f"{case.id} is {case.status}", "good")
+
+
+def _undoes() -> str:
+    return f"; {sign_of('undo')} undoes it"
 
 
 _Handler = Callable[[ActionRunner, Operations, Target | None, str], Awaitable[None]]
@@ -303,6 +291,4 @@ _HANDLERS: Final[Mapping[str, _Handler]] = {
     "resume": ActionRunner._resume,
     "purge": ActionRunner._purge,
     "run-now": ActionRunner._run_now,
-    "close-case": ActionRunner._close_case,
-    "reopen-case": ActionRunner._reopen_case,
 }

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Mapping
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, cast, get_args
 
 import msgspec
 
 from hms_svc.domain.errors import BadSetting
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.spelling import did_you_mean
+from hms_svc.operations.action_table import ACTIONS, OperatorAction
 
 Kind: TypeAlias = Literal["job", "group", "queue", "case", "worker", "event", "audit", "schedule"]
 SHOWN_IDS: Final = 3
@@ -38,7 +39,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 
     `cli` is the equivalent command line (`{}` stands for the target; `cli_of` has
     those that differ by kind), `audit` the action that it records in the audit log,
-    empty if it changes nothing.
+    empty if it changes nothing. Those that change something are made from the table of operator actions.
     """
 
     name: str
@@ -142,85 +143,28 @@ _VIEW: Final = (
             help="copy its id to the clipboard of your terminal (OSC 52, also inside tmux); "
             "on a page: payload, result, traceback, command line"),
 )  # fmt: skip
-_ACT: Final = (
-    Command(
-        name="retry", keys=("r",), title="Retry", takes=("job", "group"),
-        help="run again: the job, the marked jobs, or the whole group; a scheduled job runs now",
-        cli="hms-svc jobs retry {}", audit="job.retry",
-    ),
-    Command(
-        name="enqueue", keys=("e",), title="Enqueue a test job", cli="hms-svc enqueue FILE",
-        help="choose a sample or a type, fill in the form, and say how many", audit="job.enqueue",
-    ),
-    Command(
-        name="edit", keys=("E",), title="Edit and retry", takes=("job",),
-        help="edit the payload, check it in a dry run, and enqueue it as a new job; the old one stays",
-        cli="hms-svc jobs edit {}", audit="job.edit",
-    ),
-    Command(
-        name="cancel", keys=("x",), title="Cancel", takes=("job", "group"),
-        help="cancel a waiting job, ask a running one to stop", cli="hms-svc jobs cancel {}", audit="job.cancel",
-    ),
-    Command(
-        name="discard", keys=("D",), title="Discard", takes=("job", "group"),
-        help="remove the job; this can be undone for ten minutes",
-        cli="hms-svc jobs discard {}", audit="job.discard",
-    ),
-    Command(
-        name="approve", keys=("a",), title="Approve", takes=("job",),
-        help="let the held job run; applies to this job, action, rule and payload only", cli="hms-svc jobs approve {}",
-        audit="job.approve",
-    ),
-    Command(
-        name="deny", keys=("d",), title="Deny", takes=("job",), help="reject the held job",
-        cli="hms-svc jobs deny {}", audit="job.deny",
-    ),
-    Command(
-        name="undo", keys=("u",), title="Undo", cli="hms-svc jobs undo", audit="job.undo",
-        help="undo your last discard, purge or bulk action; first shows what it was and how many jobs can be brought back",
-    ),
-    Command(
-        name="pause", keys=("p",), title="Pause queue", takes=("queue", "group"),
-        help="stop claiming jobs of this type; running jobs continue", cli="hms-svc queues pause {}",
-        cli_of={"group": "hms-svc queues pause TYPE"},
-        audit="queue.pause",
-    ),
-    Command(
-        name="resume", keys=("p",), title="Resume queue", takes=("queue", "group"),
-        help="claim jobs of the paused type again", cli="hms-svc queues resume {}",
-        cli_of={"group": "hms-svc queues resume TYPE"}, audit="queue.resume",
-    ),
-    Command(
-        name="quiet", keys=("p",), title="Quiet worker", takes=("worker",), audit="worker.quiet",
-        help="finish the running jobs and claim no more", cli="hms-svc workers quiet {}",
-    ),
-    Command(
-        name="resume-worker", keys=("p",), title="Resume worker", takes=("worker",),
-        help="let the quiet worker claim jobs again", cli="hms-svc workers resume {}", audit="worker.resume",
-    ),
-    Command(
-        name="stop", keys=("x",), title="Stop worker", takes=("worker",), audit="worker.stop",
-        help="finish the running jobs within the grace period and exit; it is not restarted",
-        cli="hms-svc workers stop {}",
-    ),
-    Command(
-        name="run-now", keys=("r",), title="Run now", takes=("schedule",),
-        help="enqueue the scheduled job now; its next run stays as planned",
-        cli="hms-svc schedules run {}", audit="job.enqueue",
-    ),
-    Command(
-        name="purge", title="Purge queue", takes=("queue",), help="cancel all waiting jobs of the queue",
-        cli="hms-svc queues purge {}", audit="queue.purge",
-    ),
-    Command(
-        name="close-case", keys=("c",), title="Close case", takes=("case",), audit="case.closed",
-        help="close the case; the same place can then be reported again", cli="hms-svc cases close {}",
-    ),
-    Command(
-        name="reopen-case", keys=("o",), title="Reopen case", takes=("case",), audit="case.reopened",
-        help="open the closed case again", cli="hms-svc cases reopen {}",
-    ),
-)  # fmt: skip
+_ON_GROUPS: Final = frozenset({"retry", "cancel", "discard", "pause", "resume"})
+"""Actions that can also be run on a group of failures, and on its types."""
+
+
+def _command_of(action: OperatorAction) -> Command:
+    kind = "job" if action.on == "jobs" else action.on
+    subject = (kind,) if kind in get_args(Kind) else ()
+    return Command(
+        name=action.name,
+        keys=(action.key,) if action.key else (),
+        title=action.title,
+        help=action.clause,
+        takes=cast(
+            "tuple[Kind, ...]", (*subject, *(("group",) if action.name in _ON_GROUPS else ()))
+        ),
+        cli=f"hms-svc {action.command}{' {}' if subject else ''}",
+        cli_of={"group": f"hms-svc {action.command} TYPE"} if kind == "queue" else {},
+        audit=action.audit,
+    )
+
+
+_ACT: Final = tuple(_command_of(action) for action in ACTIONS if action.title)
 _CONSOLE: Final = (
     Command(name="back", keys=("left_square_bracket",), title="Back", group="console",
             help="previous screen, with its filter"),

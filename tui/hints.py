@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import Final
 
-from hms_svc.domain.case import CaseStatus
-from hms_svc.domain.lifecycle import TERMINAL, State
-from hms_svc.operations.plan import ELIGIBLE
+from hms_svc.domain.lifecycle import State
+from hms_svc.operations.action_table import ACTIONS, DECISIONS
 from hms_svc.tui.commands import PAUSING, RESUMING, Command, Target, key_sign, keys_of, possible
 from hms_svc.tui.text import Cell, Line
 
 States = Collection[str] | None
 """States of jobs, or of cases; None if they are not known."""
-_FROM: Final[Mapping[str, Collection[str]]] = {
-    **{act.value: states for act, states in ELIGIBLE.items()},
-    "edit": TERMINAL,
-    "close-case": {CaseStatus.OPEN},
-    "reopen-case": {CaseStatus.CLOSED},
-}
-DECIDING: Final = frozenset({"approve", "deny"})
-"""The decisions that a held job waits for: shown first."""
+_FROM: Final = {action.name: action.states for action in ACTIONS if action.states}
 _NOT_HINTED: Final = frozenset({"copy", "mark", "mark-all", "reverse", "columns"})
 PROMPTS: Final = {
     "filter": "filter jobs", "rows": "filter rows", "search": "search", "command": "command",
@@ -51,7 +43,7 @@ def hints(
     commands = [*possible(target, group="view"), *possible(target, group="act")]
     shown = [each for each in commands if keys_of(each) and can(each, states, is_paused=is_paused)]
     if states is not None and set(states) == {State.HELD}:
-        first = {*first, *DECIDING}
+        first = {*first, *DECISIONS}
     shown.sort(key=lambda each: (each.name not in first, not each.takes))
     described = [
         (key_sign(each), each.title.lower())

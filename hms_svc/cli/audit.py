@@ -7,10 +7,12 @@ from typing import Annotated, Final
 
 import typer
 
+from hms_svc.cli.action_commands import commands_of
 from hms_svc.cli.options import AsJson, Commands, Cursor, Limit, Note, Yes
 from hms_svc.cli.printing import confirmed, echo, emit, hint, table, when
 from hms_svc.cli.root import DONE, OUR_FAULT
 from hms_svc.cli.session import Session, run, session_of
+from hms_svc.operations.action_table import BY_NAME
 
 
 def list_audit(
@@ -43,18 +45,17 @@ def verify(context: typer.Context, as_json: AsJson = False) -> None:
     raise typer.Exit(run(lambda: _verify(session_of(context), as_json)))
 
 
-def accept(
+def _accept(
     context: typer.Context, note: Note = "", yes: Yes = False, as_json: AsJson = False
 ) -> None:
-    """Accept the record as it is as right, from now on; first compare it with a backup."""
-    run(lambda: _accept(session_of(context), note, yes, as_json))
+    run(lambda: _accept_record(session_of(context), note, yes, as_json))
 
 
-COMMANDS: Final[Commands] = {"list": list_audit, "verify": verify, "accept": accept}
-QUESTION: Final = (
-    "accept the audit record as it is? Whatever was rewritten or cut off before now can no longer "
-    "be detected afterwards; have you compared the database with a backup?"
-)
+COMMANDS: Final[Commands] = {
+    "list": list_audit,
+    "verify": verify,
+    **commands_of({"accept": _accept}),
+}
 
 
 async def _list(
@@ -102,9 +103,9 @@ async def _verify(session: Session, as_json: bool) -> int:
     return OUR_FAULT if faults else DONE
 
 
-async def _accept(session: Session, note: str, yes: bool, as_json: bool) -> None:
+async def _accept_record(session: Session, note: str, yes: bool, as_json: bool) -> None:
     async with session.operations() as operations:
-        if not confirmed(QUESTION, assume_yes=yes):
+        if not confirmed(BY_NAME["accept"].asked(), assume_yes=yes):
             hint("nothing was done")
             return
         head = await operations.audit.accept(note=note)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
+from hms_svc.cli.action_commands import commands_of
 from hms_svc.cli.options import AsJson, Commands, Cursor, Limit, Note
 from hms_svc.cli.printing import echo, emit, facts, hint, pretty, table, when
 from hms_svc.cli.session import Session, run, session_of
+from hms_svc.operations.action_table import ON_CASES
 
 if TYPE_CHECKING:
     from hms_svc.domain.case import Case
@@ -43,31 +46,28 @@ def show(context: typer.Context, case_id: CaseId, as_json: AsJson = False) -> No
     _print(run(work), as_json)
 
 
-def close(
-    context: typer.Context, case_id: CaseId, note: Note = "", as_json: AsJson = False
-) -> None:
-    """Close a case: another one can then be opened at its place."""
-    _print(_set(session_of(context), case_id, "closed", note), as_json)
+def _set_status(status: str) -> Callable[..., None]:
+    def command(
+        context: typer.Context, case_id: CaseId, note: Note = "", as_json: AsJson = False
+    ) -> None:
+        from hms_svc.domain.case import CaseStatus
+
+        async def work() -> Case:
+            async with session_of(context).operations() as operations:
+                return await operations.actions.set_case_status(
+                    case_id, CaseStatus(status), note=note
+                )
+
+        _print(run(work), as_json)
+
+    return command
 
 
-def reopen(
-    context: typer.Context, case_id: CaseId, note: Note = "", as_json: AsJson = False
-) -> None:
-    """Reopen a closed case, if no other is open at its place."""
-    _print(_set(session_of(context), case_id, "open", note), as_json)
-
-
-COMMANDS: Final[Commands] = {"list": list_cases, "show": show, "close": close, "reopen": reopen}
-
-
-def _set(session: Session, case_id: str, status: str, note: str) -> Case:
-    from hms_svc.domain.case import CaseStatus
-
-    async def work() -> Case:
-        async with session.operations() as operations:
-            return await operations.actions.set_case_status(case_id, CaseStatus(status), note=note)
-
-    return run(work)
+COMMANDS: Final[Commands] = {
+    "list": list_cases,
+    "show": show,
+    **commands_of({action.name: _set_status(status) for status, action in ON_CASES.items()}),
+}
 
 
 async def _list(

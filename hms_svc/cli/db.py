@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from hms_svc.cli.action_commands import commands_of
 from hms_svc.cli.options import AsJson, Commands
 from hms_svc.cli.printing import echo, emit
 from hms_svc.cli.session import Session, run, session_of
@@ -28,12 +29,11 @@ def migrate(context: typer.Context, as_json: AsJson = False) -> None:
         echo(f"the schema is at {version}")
 
 
-def backup(
+def _backup(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Directory for the copies.")],
     as_json: AsJson = False,
 ) -> None:
-    """Write consistent copies of the embedded files into a directory, while the service runs."""
     _check_embedded(session_of(context).settings)
     folder = folder.absolute()
     queue, cases = folder / "queue.db", folder / "cases.db"
@@ -44,7 +44,7 @@ def backup(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"{folder} cannot be created: {error.strerror}") from error
-    run(lambda: _backup(session_of(context), queue, cases))
+    run(lambda: _copy(session_of(context), queue, cases))
     if as_json:
         from hms_svc.operations.answers.installation import BackupFiles
 
@@ -53,7 +53,7 @@ def backup(
         echo(f"copied to {queue} and {cases}")
 
 
-COMMANDS: Final[Commands] = {"migrate": migrate, "backup": backup}
+COMMANDS: Final[Commands] = {"migrate": migrate, **commands_of({"backup": _backup})}
 
 
 def _check_embedded(settings: Settings) -> None:
@@ -72,6 +72,6 @@ async def _migrate(session: Session) -> str:
     return await database(session.settings).migrate()
 
 
-async def _backup(session: Session, queue: Path, cases: Path) -> None:
+async def _copy(session: Session, queue: Path, cases: Path) -> None:
     async with session.operations() as operations:
         await operations.actions.backup(str(queue), str(cases))

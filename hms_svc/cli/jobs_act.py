@@ -1,4 +1,4 @@
-"""`hms-svc jobs retry`, `discard`, `undo`, `cancel`, `approve` and `deny`."""
+"""`hms-svc jobs retry`, `cancel`, `discard`, `approve`, `deny` and `undo`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
+from hms_svc.cli.action_commands import commands_of
 from hms_svc.cli.options import AsJson, Commands, DryRun, Note, Where, Yes
 from hms_svc.cli.printing import (
     confirmed,
@@ -22,6 +23,7 @@ from hms_svc.cli.root import DONE, INTERRUPTED, NOT_ALL, REFUSED
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.plain_text import plain, plural
+from hms_svc.operations.action_table import BY_NAME, DECISIONS, ON_JOBS, OperatorAction
 
 if TYPE_CHECKING:
     from hms_svc.operations.bulk import BatchReport
@@ -42,7 +44,7 @@ Hold: TypeAlias = Annotated[
 SHOWN_FAILURES = 20
 
 
-def _command(verb: str, text: str) -> Callable[..., None]:
+def _command(action: OperatorAction) -> Callable[..., None]:
     def command(
         context: typer.Context,
         job_ids: Ids = None,
@@ -52,14 +54,13 @@ def _command(verb: str, text: str) -> Callable[..., None]:
         yes: Yes = False,
         as_json: AsJson = False,
     ) -> None:
-        requested = _Request(verb, job_ids, where, note, None, dry_run, yes, as_json)
+        requested = _Request(action, job_ids, where, note, None, dry_run, yes, as_json)
         raise typer.Exit(run(lambda: _act(session_of(context), requested)))
 
-    command.__doc__ = text
     return command
 
 
-def _decision(verb: str, text: str) -> Callable[..., None]:
+def _decision(action: OperatorAction) -> Callable[..., None]:
     def command(
         context: typer.Context,
         job_ids: Ids = None,
@@ -70,14 +71,13 @@ def _decision(verb: str, text: str) -> Callable[..., None]:
         yes: Yes = False,
         as_json: AsJson = False,
     ) -> None:
-        requested = _Request(verb, job_ids, where, note, hold, dry_run, yes, as_json)
+        requested = _Request(action, job_ids, where, note, hold, dry_run, yes, as_json)
         raise typer.Exit(run(lambda: _act(session_of(context), requested)))
 
-    command.__doc__ = text
     return command
 
 
-def undo(
+def _undo(
     context: typer.Context,
     batch: Annotated[
         str | None, typer.Argument(help="Id of the batch; the newest by default.")
@@ -85,10 +85,10 @@ def undo(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Undo a retry, discard, cancel, deny or purge, within ten minutes.
+    """Show it first, on a terminal, and ask for confirmation.
 
-    On a terminal it first shows who did what and when, and how many jobs can be restored, and asks for
-    confirmation. There it offers your own newest action by default; without a terminal, the newest of all.
+    It shows who did what and when, and how many jobs can be restored. On a terminal it offers your own newest
+    action by default; without a terminal, the newest of all.
     """
 
     async def work() -> BatchReport | None:
@@ -107,7 +107,7 @@ def undo(
     if report is None:
         hint("nothing was done")
         return
-    print_report("undo", "undone", report, as_json)
+    print_report("undo", BY_NAME["undo"].done, report, as_json)
     if report.failed and not as_json:
         from hms_svc.operations.undo import not_restored_text
 
@@ -134,7 +134,7 @@ async def _confirm_undo(operations: Operations, batch: str | None) -> str | None
         newer = plan.newer
         hint(f"newer, and not yours: {newer.who} {newer.text} (jobs undo {newer.batch})")
     if plan.is_own:
-        return act.batch if confirmed("undo it?", assume_yes=False) else None
+        return act.batch if confirmed(BY_NAME["undo"].asked(), assume_yes=False) else None
     name = act.actor or "somebody"
     given = typer.prompt(
         plain(f"this is not your action; type {name} to undo it"),
@@ -145,14 +145,15 @@ async def _confirm_undo(operations: Operations, batch: str | None) -> str | None
     return act.batch if given.strip() == name else None
 
 
-COMMANDS: Final[Commands] = {
-    "retry": _command("retry", "Run finished jobs again, and waiting ones now."),
-    "discard": _command("discard", "Hide jobs; can be undone for ten minutes."),
-    "undo": undo,
-    "cancel": _command("cancel", "Cancel jobs; running ones are asked to stop."),
-    "approve": _decision("approve", "Approve jobs that governance holds."),
-    "deny": _decision("deny", "Deny jobs that governance holds; earlier approvals are revoked."),
-}
+COMMANDS: Final[Commands] = commands_of(
+    {
+        **{
+            name: (_decision if name in DECISIONS else _command)(action)
+            for name, action in ON_JOBS.items()
+        },
+        "undo": _undo,
+    }
+)
 
 
 class _Request:
@@ -160,7 +161,7 @@ class _Request:
 
     def __init__(
         self,
-        verb: str,
+        action: OperatorAction,
         job_ids: list[str] | None,
         where: str | None,
         note: str,
@@ -169,10 +170,10 @@ class _Request:
         yes: bool,
         as_json: bool,
     ) -> None:
-        self.verb = verb
+        self.action = action
         self.job_ids = tuple(dict.fromkeys(job_ids or ()))
         if bool(self.job_ids) == (where is not None):
-            raise BadInput(f"jobs {verb} requires either ids or --where EXPR")
+            raise BadInput(f"{action.command} requires either ids or --where EXPR")
         if hold is not None and len(self.job_ids) != 1:
             raise BadInput("--hold requires exactly one id")
         self.where = where or ""
@@ -186,10 +187,9 @@ class _Request:
 async def _act(session: Session, requested: _Request) -> int:
     from hms_svc.cli.interruption import interruptible
     from hms_svc.domain.filter import parse_filter
-    from hms_svc.operations.plan import past
-    from hms_svc.ports.control import UNDOABLE, Act
+    from hms_svc.ports.control import Act
 
-    act = Act(requested.verb)
+    act = Act(requested.action.name)
     filter = parse_filter(requested.where)
     if not requested.job_ids and filter.root is None:
         raise BadInput(f"--where is empty: to {act.value} all jobs, name all states")
@@ -204,7 +204,7 @@ async def _act(session: Session, requested: _Request) -> int:
         if requested.dry_run:
             print_choice(act.value, plan, requested.as_json)
             return DONE
-        question = f"{act.value} {plural(len(plan.job_ids), 'job')}?"
+        question = requested.action.asked(plural(len(plan.job_ids), "job"))
         if (
             not requested.job_ids
             and plan.job_ids
@@ -216,8 +216,8 @@ async def _act(session: Session, requested: _Request) -> int:
             report = await actions.carry_out(
                 plan, note=requested.note, progressed=advance, pace=pace
             )
-    print_report(act.value, past(act), report, requested.as_json)
-    if not requested.as_json and report.done and act in UNDOABLE:
+    print_report(act.value, requested.action.done, report, requested.as_json)
+    if not requested.as_json and report.done and requested.action.undone_by == "undo":
         hint_at_undo(report)
     return code_of(report)
 

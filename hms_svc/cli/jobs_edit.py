@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from hms_svc.cli.action_commands import commands_of
 from hms_svc.cli.options import AsJson, Commands, DryRun, JobId, Note
 from hms_svc.cli.printing import echo, emit, hint
 from hms_svc.cli.session import Session, run, session_of
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from hms_svc.operations.service import Operations
 
 
-def edit(
+def _edit(
     context: typer.Context,
     job_id: JobId,
     data: Annotated[
@@ -44,23 +45,20 @@ def edit(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Create a new job from a finished one, with other data.
-
-    The original is not changed. Payload model, validators and governance are checked in a dry run first; a rejection stops it.
-    """
+    """Payload model, validators and governance are checked in a dry run first; a rejection stops it."""
     if data is None and not assignments and not sys.stdin.isatty():
         raise BadInput("jobs edit requires --data FILE or --set path=value if there is no terminal")
     run(
-        lambda: _edit(
+        lambda: _edit_job(
             session_of(context), job_id, data, assignments or [], note, no_check, dry_run, as_json
         )
     )
 
 
-COMMANDS: Final[Commands] = {"edit": edit}
+COMMANDS: Final[Commands] = commands_of({"edit": _edit})
 
 
-async def _edit(
+async def _edit_job(
     session: Session,
     job_id: str,
     source: str | None,

@@ -6,6 +6,7 @@ from typing import Final
 
 import typer
 
+from hms_svc.cli.action_commands import commands_of
 from hms_svc.cli.jobs_act import Ids, code_of, print_choice, print_report
 from hms_svc.cli.options import AsJson, Commands, DryRun, Note, Where, Yes
 from hms_svc.cli.printing import confirmed, hint, progress
@@ -13,9 +14,10 @@ from hms_svc.cli.root import DONE
 from hms_svc.cli.session import Session, run, session_of
 from hms_svc.domain.errors import BadInput
 from hms_svc.domain.plain_text import plural
+from hms_svc.operations.action_table import BY_NAME
 
 
-def erase(
+def _erase(
     context: typer.Context,
     job_ids: Ids = None,
     where: Where = None,
@@ -24,21 +26,20 @@ def erase(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Permanently blank the data of finished jobs.
-
-    It is blanked in broker, archive, cases and outbox; this cannot be undone.
-    """
+    """Blank it in broker, archive, cases and outbox."""
     ids = tuple(dict.fromkeys(job_ids or ()))
     if bool(ids) == (where is not None):
         raise BadInput("jobs erase requires either ids or --where EXPR")
     session = session_of(context)
-    raise typer.Exit(run(lambda: _erase(session, ids, where or "", note, dry_run, yes, as_json)))
+    raise typer.Exit(
+        run(lambda: _erase_chosen(session, ids, where or "", note, dry_run, yes, as_json))
+    )
 
 
-COMMANDS: Final[Commands] = {"erase": erase}
+COMMANDS: Final[Commands] = commands_of({"erase": _erase})
 
 
-async def _erase(
+async def _erase_chosen(
     session: Session,
     job_ids: tuple[str, ...],
     where: str,
@@ -62,11 +63,11 @@ async def _erase(
         if dry_run:
             print_choice("erase", await actions.foresee(choice), as_json)
             return DONE
-        question = f"erase the data of {plural(len(choice.job_ids), 'job')} permanently?"
+        question = BY_NAME["erase"].asked(plural(len(choice.job_ids), "job"))
         if choice.job_ids and not confirmed(question, assume_yes=yes):
             hint("nothing was done")
             return DONE
         with progress("erase", len(choice.job_ids)) as advance, interruptible() as pace:
             report = await actions.erase(choice, note=note, progressed=advance, pace=pace)
-    print_report("erase", "erased", report, as_json)
+    print_report("erase", BY_NAME["erase"].done, report, as_json)
     return code_of(report)

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from hms_svc.cli.action_commands import commands_of
 from hms_svc.cli.jobs_act import hint_at_undo
 from hms_svc.cli.options import AsJson, Commands, Note, TypeName, Yes
 from hms_svc.cli.printing import confirmed, console, echo, emit, hint, progress
 from hms_svc.cli.root import DONE, INTERRUPTED
 from hms_svc.cli.session import Session, run, session_of
+from hms_svc.operations.action_table import BY_NAME
 
 if TYPE_CHECKING:
     from hms_svc.operations.bulk import BatchReport
@@ -21,7 +23,7 @@ def list_queues(context: typer.Context, as_json: AsJson = False) -> None:
     run(lambda: _list(session_of(context), as_json))
 
 
-def pause(
+def _pause(
     context: typer.Context,
     type_name: TypeName,
     reason: Annotated[str, typer.Option(help="Reason; shown wherever the queue is.")] = "",
@@ -30,8 +32,6 @@ def pause(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Stop claiming jobs of a type; running jobs continue, and enqueue accepts new ones."""
-
     async def work() -> None:
         async with session_of(context).operations() as operations:
             await operations.actions.pause(type_name, reason=reason, intake=intake)
@@ -40,9 +40,7 @@ def pause(
     _report(type_name, paused=True, intake=intake, as_json=as_json)
 
 
-def resume(context: typer.Context, type_name: TypeName, as_json: AsJson = False) -> None:
-    """Resume claiming jobs of a paused type."""
-
+def _resume(context: typer.Context, type_name: TypeName, as_json: AsJson = False) -> None:
     async def work() -> None:
         async with session_of(context).operations() as operations:
             await operations.actions.resume(type_name)
@@ -51,15 +49,14 @@ def resume(context: typer.Context, type_name: TypeName, as_json: AsJson = False)
     _report(type_name, paused=False, intake=False, as_json=as_json)
 
 
-def purge(
+def _purge(
     context: typer.Context,
     type_name: TypeName,
     note: Note = "",
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Cancel all waiting jobs of a type."""
-    if not confirmed(f"cancel all waiting jobs of {type_name}?", assume_yes=yes):
+    if not confirmed(BY_NAME["purge"].asked(type_name), assume_yes=yes):
         hint("nothing was done")
         return
 
@@ -95,9 +92,7 @@ def why(context: typer.Context, type_name: TypeName, as_json: AsJson = False) ->
 
 COMMANDS: Final[Commands] = {
     "list": list_queues,
-    "pause": pause,
-    "resume": resume,
-    "purge": purge,
+    **commands_of({"pause": _pause, "resume": _resume, "purge": _purge}),
     "why": why,
 }
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
+from hms_svc.cli.action_commands import commands_of
 from hms_svc.cli.options import AsJson, Commands, Note, TypeName
 from hms_svc.cli.printing import echo, emit, table
 from hms_svc.cli.session import run, session_of
@@ -46,11 +47,9 @@ def list_schedules(context: typer.Context, as_json: AsJson = False) -> None:
     )
 
 
-def run_now(
+def _run_now(
     context: typer.Context, type_name: TypeName, note: Note = "", as_json: AsJson = False
 ) -> None:
-    """Run a type's scheduled job once, now; its ticks are not affected."""
-
     async def work() -> str:
         async with session_of(context).operations() as operations:
             [answer] = (await operations.schedules.run(type_name, note=note)).answers
@@ -65,4 +64,7 @@ def run_now(
         echo(f"{type_name}: job {job_id}")
 
 
-COMMANDS: Final[Commands] = {"list": list_schedules, "run": run_now}
+COMMANDS: Final[Commands] = {
+    "list": list_schedules,
+    **commands_of({"run-now": _run_now}),
+}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from hms_svc.cli.action_commands import commands_of
 from hms_svc.cli.options import AsJson, Commands
 from hms_svc.cli.printing import echo, emit, hint, table, when
 from hms_svc.cli.session import run, session_of
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from hms_svc.ports.stores import Token
 
 
-def create(
+def _create(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Name of the bearer in the audit log.")],
     scopes: Annotated[
@@ -28,7 +29,6 @@ def create(
     rate: Annotated[int, typer.Option(min=0, help="Requests per second; 0 means no limit.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Create a bearer token for the HTTP API. It is shown only once; only its digest is stored."""
     import time
 
     from hms_svc.operations.answers.records import TokenCreated
@@ -78,15 +78,13 @@ def list_tokens(context: typer.Context, as_json: AsJson = False) -> None:
     )  # fmt: skip
 
 
-def revoke(
+def _revoke(
     context: typer.Context,
     token_id: Annotated[
         str, typer.Argument(metavar="ID", help="The id, as `tokens list` shows it.")
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Revoke a token: every HTTP server rejects it within seconds."""
-
     async def work() -> None:
         async with session_of(context).operations() as operations:
             await operations.tokens.revoke(token_id)
@@ -100,7 +98,11 @@ def revoke(
         echo(f"{token_id} is revoked")
 
 
-COMMANDS: Final[Commands] = {"create": create, "list": list_tokens, "revoke": revoke}
+COMMANDS: Final[Commands] = {
+    **commands_of({"create-token": _create}),
+    "list": list_tokens,
+    **commands_of({"revoke-token": _revoke}),
+}
 
 
 def _expiry(expires: str | None, now_ms: int) -> int | None:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
+from hms_svc.cli.action_commands import commands_of
 from hms_svc.cli.options import AsJson, Commands, DryRun, Yes
 from hms_svc.cli.printing import confirmed, echo, emit, hint, table
 from hms_svc.cli.session import Session, run, session_of
+from hms_svc.operations.action_table import ON_WORKERS, OperatorAction
 
 if TYPE_CHECKING:
     from hms_svc.domain.views import WorkerView
@@ -31,7 +33,7 @@ def list_workers(context: typer.Context, as_json: AsJson = False) -> None:
     run(lambda: _list(session_of(context), as_json))
 
 
-def _request(state: str, text: str) -> Callable[..., None]:
+def _request(state: str, action: OperatorAction) -> Callable[..., None]:
     def command(
         context: typer.Context,
         worker_id: WorkerId,
@@ -42,14 +44,14 @@ def _request(state: str, text: str) -> Callable[..., None]:
     ) -> None:
         from hms_svc.domain.views import WorkerState
 
-        wanted = WorkerState(state)
+        wanted, question = WorkerState(state), action.asked(worker_id)
 
         async def work() -> bool:
             async with session_of(context).operations() as operations:
                 plan = await operations.actions.plan_worker(worker_id, wanted)
                 for each in plan.lines:
                     hint(each)
-                if dry_run or not confirmed(f"request that it be {wanted}?", assume_yes=yes):
+                if dry_run or not confirmed(question, assume_yes=yes):
                     return False
                 await operations.actions.ask_worker(worker_id, wanted, reason=reason)
                 return True
@@ -63,21 +65,12 @@ def _request(state: str, text: str) -> Callable[..., None]:
         else:
             echo(f"requested: {worker_id} to be {wanted}; hms-svc workers list shows when it is")
 
-    command.__doc__ = text
     return command
 
 
 COMMANDS: Final[Commands] = {
     "list": list_workers,
-    "quiet": _request("quiet", "Make a worker finish its running jobs and claim no more."),
-    "resume": _request("working", "Make a quiet worker claim jobs again."),
-    "stop": _request(
-        "stopping",
-        """Make a worker finish its running jobs, and exit.
-
-        Jobs may run on within its grace period. It is not replaced; a service whose last worker it was exits, too.
-        """,
-    ),
+    **commands_of({action.name: _request(state, action) for state, action in ON_WORKERS.items()}),
 }
 
 

@@ -19,7 +19,7 @@ from hms_svc.domain.lifecycle import TERMINAL
 from hms_svc.domain.strict_json import JsonValue, check_strict, decode
 from hms_svc.domain.utf8 import writable
 from hms_svc.domain.views import JobDetail
-from hms_svc.operations.action_table import AUDITED
+from hms_svc.operations.action_table import AUDITED, ON_CASES
 from hms_svc.operations.bulk import BatchReport, Progressed
 from hms_svc.operations.bulk_pace import Pace
 from hms_svc.operations.erasure import Erasing
@@ -226,8 +226,7 @@ class Actions(Undoing, Erasing, WorkerActs):
 
     async def set_case_status(self, case_id: str, status: CaseStatus, *, note: str = "") -> Case:
         """Close or reopen a case. Its audit record and event commit with it."""
-        verb = "close" if status is CaseStatus.CLOSED else "reopen"
-        database = self._journal.check_allowed(AUDITED[verb])
+        database = self._journal.check_allowed(ON_CASES[status].audit)
         return await database.cases.set_status(
             case_id, status, actor=self._journal.actor, note=note, radius_m=self._radius_m
         )

@@ -19,11 +19,11 @@ from hms_svc.domain.errors import FilterTooCostly, HoldChanged, Refused
 from hms_svc.domain.filter import Filter
 from hms_svc.domain.ids import new_job_id
 from hms_svc.domain.views import ActOutcome
-from hms_svc.operations.action_table import AUDITED
+from hms_svc.operations.action_table import AUDITED, DECISIONS
 from hms_svc.operations.bulk_pace import Pace
 from hms_svc.operations.job_facts import look_up
 from hms_svc.operations.journal import Journal
-from hms_svc.operations.plan import DECISIONS, Claim, Plan, PlanBuilder, claim_of
+from hms_svc.operations.plan import Claim, Plan, PlanBuilder, claim_of
 from hms_svc.operations.reads import Reads
 from hms_svc.ports.control import MOVED_ON, Act, ActRequest, Control
 

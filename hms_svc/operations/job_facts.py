@@ -8,7 +8,8 @@ from typing import TypeAlias
 from hms_svc.domain.lifecycle import State
 from hms_svc.domain.verdict import Permission
 from hms_svc.domain.views import JobDetail
-from hms_svc.operations.plan import DECISIONS, Claim
+from hms_svc.operations.action_table import DECISIONS
+from hms_svc.operations.plan import Claim
 from hms_svc.ports.control import Act, SeenClaim
 from hms_svc.ports.stores import EffectStore
 

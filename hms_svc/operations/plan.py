@@ -9,26 +9,12 @@ from typing import Final
 
 import msgspec
 
-from hms_svc.domain.lifecycle import REASON_MALFORMED, TERMINAL, State
+from hms_svc.domain.lifecycle import REASON_MALFORMED, State
 from hms_svc.domain.strict_json import encode
 from hms_svc.domain.views import ActOutcome, JobView
+from hms_svc.operations.action_table import DECISIONS, ON_JOBS
 from hms_svc.ports.control import Act
 
-_NOT_RUNNING: Final = frozenset(State) - {State.PROCESSING}
-ELIGIBLE: Final[dict[Act, frozenset[State]]] = {
-    Act.RETRY: frozenset(
-        {State.REJECTED, State.DEAD, State.CANCELLED, State.SCHEDULED, State.RETRYING}
-    ),
-    Act.DISCARD: _NOT_RUNNING,
-    Act.CANCEL: frozenset(State) - TERMINAL,
-    Act.APPROVE: frozenset({State.HELD}),
-    Act.DENY: frozenset({State.HELD}),
-}
-"""The states in which each action is possible."""
-
-
-DECISIONS: Final = frozenset({Act.APPROVE, Act.DENY})
-"""Actions that answer a hold, and so have to name it."""
 MOST_EXAMPLE: Final = 300
 APPROVED_BEFORE: Final = (
     "was approved before, so it may be held for a different reason now: name the hold that you have "
@@ -91,7 +77,7 @@ class Chooser:
     `why_not` returns the reason why another state is not eligible.
     """
 
-    def __init__(self, eligible: frozenset[State], why_not: Callable[[State], str]) -> None:
+    def __init__(self, eligible: frozenset[str], why_not: Callable[[State], str]) -> None:
         self._eligible = eligible
         self._why_not = why_not
         self._ids: list[str] = []
@@ -149,7 +135,8 @@ class PlanBuilder(Chooser):
 
     def __init__(self, act: Act, where: str = "", *, unnamed: bool = False) -> None:
         super().__init__(
-            ELIGIBLE[act], lambda state: f"a job that is {state} cannot be {past(act)}"
+            ON_JOBS[act].states,
+            lambda state: f"a job that is {state} cannot be {ON_JOBS[act].done}",
         )
         self._act = act
         self._where = where
@@ -171,14 +158,3 @@ class PlanBuilder(Chooser):
         """Return the plan."""
         chosen = msgspec.structs.asdict(self.choose(self._where))
         return Plan(act=self._act, claims=self._claims, **chosen)
-
-
-def past(act: Act) -> str:
-    """Return the participle of an action: `retried`, `cancelled`."""
-    irregular = {
-        Act.RETRY: "retried",
-        Act.CANCEL: "cancelled",
-        Act.APPROVE: "approved",
-        Act.DENY: "denied",
-    }
-    return irregular.get(act, f"{act.value}ed")

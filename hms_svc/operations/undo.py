@@ -15,11 +15,10 @@ from hms_svc.domain.plain_text import plural
 from hms_svc.domain.strict_json import decode
 from hms_svc.domain.views import ActOutcome, AuditRecord
 from hms_svc.operations import bulk
-from hms_svc.operations.action_table import AUDITED
+from hms_svc.operations.action_table import ACTIONS, AUDITED
 from hms_svc.operations.bulk import BatchReport, BulkActs, Progressed
 from hms_svc.operations.bulk_pace import Pace
-from hms_svc.operations.plan import past
-from hms_svc.ports.control import Act, Batch
+from hms_svc.ports.control import Batch
 from hms_svc.ports.database import Database
 from hms_svc.ports.stores import AuditStore
 
@@ -34,7 +33,7 @@ _SINCE: Final = {
 }  # fmt: skip
 """What became of a job after the action, by its current state."""
 _UNDO: Final = AUDITED["undo"]
-_DONE: Final = {act.value: past(act) for act in Act} | {"purge": "purged"}
+_DONE: Final = {action.name: action.done for action in ACTIONS if action.done}
 
 
 class PastAct(msgspec.Struct, frozen=True, kw_only=True):

@@ -79,7 +79,7 @@ class WorkerActs(BulkActs):
         UnknownId for an unregistered worker, Refused for one that reports that it is stopping,
         and for a suspect lane, which ends by itself.
         """
-        self._journal.check_allowed(ON_WORKERS[wanted])
+        self._journal.check_allowed(ON_WORKERS[wanted].audit)
         live, silent = await self._reads.register()
         worker = next((each for each in (*live, *silent) if each.id == worker_id), None)
         if worker is None:
@@ -111,7 +111,7 @@ class WorkerActs(BulkActs):
     async def ask_worker(self, worker_id: str, wanted: WorkerState, *, reason: str = "") -> None:
         """Request a state of a worker, which applies it at once, or with its next check. Raises as `plan_worker`."""
         await self.plan_worker(worker_id, wanted)
-        action, subject = ON_WORKERS[wanted], f"worker:{worker_id}"
+        action, subject = ON_WORKERS[wanted].audit, f"worker:{worker_id}"
         await self._journal.intend(action, subject, {"note": reason})
         request = WorkerRequest(wanted, self._journal.actor, reason, self._journal.now_ms())
         is_requested = await self._control.ask_worker(worker_id, request)

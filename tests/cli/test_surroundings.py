@@ -32,8 +32,8 @@ NOT_DONE: Final = {
     "no-such-ünï☃": BAD_INPUT,
     "schedules run crew.notify": BAD_INPUT,
     "tokens revoke nobody": BAD_INPUT,
-    "jobs approve": REFUSED,
-    "jobs deny": REFUSED,
+    "jobs approve": BAD_INPUT,  # discarded by the command before it
+    "jobs deny": BAD_INPUT,
     "jobs retry": REFUSED,
 }
 """Commands that cannot be done here, wherever they run; every other ends with 0."""

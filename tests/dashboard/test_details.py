@@ -170,8 +170,8 @@ async def test_an_event_that_is_not_about_a_job_opens_its_own_page(
     [
         ("dead", "Failures"),
         ("dlq", "Failures"),
-        ("purge bulk", "Undo"),
-        ("payload dry", "Edit and retry"),
+        ("purge ten", "Undo"),
+        ("original other", "Edit and retry"),
     ],
 )
 async def test_the_palette_finds_by_words_of_the_help_and_other_names(

@@ -21,6 +21,7 @@ from hms_svc.domain.errors import (
 from hms_svc.domain.filter import parse_filter
 from hms_svc.domain.job import Lane, make_job
 from hms_svc.domain.lifecycle import State
+from hms_svc.domain.schedule import read_schedule, tick_id
 from hms_svc.domain.strict_json import JsonValue, decode
 from hms_svc.domain.views import ActOutcome, WorkerState
 from hms_svc.operations import bulk, trial_jobs
@@ -38,6 +39,7 @@ from hms_svc.sdk.registry import Registry
 from hms_svc.services import builtin_registry
 from tests.support.operator_service import OperatorHarness, open_operator
 
+DAILY = "0 4 * * *"
 WAITING = parse_filter("state:queued")
 POTHOLE: dict[str, JsonValue] = {"user_id": "usr-1", "lat": 38.9, "lon": -77.0}
 
@@ -368,7 +370,11 @@ async def every_act(
         actor="tests",
     )
     case = await dao.insert_case(POTHOLE, "c", kind="pothole")
-    await register(operator, "w-7-a")
+    await register(operator, "w-7-a", schedules=(("x.z", DAILY),))
+    tick = read_schedule(DAILY).next_after(operations.reads.now_ms())
+    await operator.engines.broker.enqueue(
+        [make_job("x.z", {}, now_ms=1, id=tick_id("x.z", tick), not_before=tick)]
+    )
 
     async def act(verb: str, job_ids: Sequence[str]) -> None:
         claims = {job_id: Claim(0, ended=True) for job_id in job_ids}
@@ -396,11 +402,12 @@ async def every_act(
         "discard": lambda: act("discard", ids[2:]),
         "undo": actions.undo,
         "enqueue": lambda: actions.enqueue_test(draft),
+        "run-now": lambda: operations.schedules.run("x.z"),
         "pause": lambda: actions.pause("x.y"),
         "resume": lambda: actions.resume("x.y"),
         "purge": lambda: actions.purge("x.y"),
-        "close": lambda: actions.set_case_status(case, CaseStatus.CLOSED),
-        "reopen": lambda: actions.set_case_status(case, CaseStatus.OPEN),
+        "close-case": lambda: actions.set_case_status(case, CaseStatus.CLOSED),
+        "reopen-case": lambda: actions.set_case_status(case, CaseStatus.OPEN),
         "quiet": lambda: actions.ask_worker("w-7-a", WorkerState.QUIET, reason="bad disk"),
         "resume-worker": lambda: actions.ask_worker("w-7-a", WorkerState.WORKING),
         "stop": lambda: actions.ask_worker("w-7-a", WorkerState.STOPPING),

@@ -9,16 +9,16 @@ from starlette.responses import Response
 
 from hms_svc.domain.audit_query import AuditQuery
 from hms_svc.domain.case import CaseStatus
+from hms_svc.http_api.action_routes import Operator, action_route
 from hms_svc.http_api.requests import Admitted, Note, admitted, answer, read_body
 from hms_svc.http_api.route_description import describes
 from hms_svc.http_api.routes.jobs import Cursor, Limit
-from hms_svc.operations.action_table import ROUTES
+from hms_svc.operations.action_table import ON_CASES
 from hms_svc.operations.answers.records import AuditPageAnswer, CaseAnswer, CasePage
 from hms_svc.operations.tokens import Scope
 
 router: Final = APIRouter(tags=["cases"])
 Viewer = Annotated[Admitted, Depends(admitted(Scope.VIEW))]
-Operator = Annotated[Admitted, Depends(admitted(Scope.OPERATE))]
 
 
 @router.get("/cases", **describes("CasePage"))
@@ -40,16 +40,25 @@ async def get_case(case_id: str, caller: Viewer) -> Response:
     return answer(CaseAnswer.of(await caller.api.reads.case(case_id)))
 
 
-@router.post(ROUTES["close"], **describes("Case", body="Note", problems=(404, 409)))
-async def close_case(case_id: str, caller: Operator) -> Response:
-    """Close a case, so that its place can be reported again."""
-    return await _set(case_id, CaseStatus.CLOSED, caller)
+def _add_route(status: CaseStatus) -> None:
+    """Add the route that closes or reopens a case."""
+    action = ON_CASES[status]
+
+    @action_route(
+        router,
+        action.name,
+        operation=f"{action.verb}_case",
+        detail="409 if that is not possible.",
+        **describes("Case", body="Note", problems=(404, 409)),
+    )
+    async def set_status(case_id: str, caller: Operator) -> Response:
+        body = await read_body(caller.request, Note)
+        case = await caller.operations.actions.set_case_status(case_id, status, note=body.note)
+        return answer(CaseAnswer.of(case))
 
 
-@router.post(ROUTES["reopen"], **describes("Case", body="Note", problems=(404, 409)))
-async def reopen_case(case_id: str, caller: Operator) -> Response:
-    """Reopen a closed case. 409 if there is another open case at its place."""
-    return await _set(case_id, CaseStatus.OPEN, caller)
+for _status in CaseStatus:
+    _add_route(_status)
 
 
 @router.get("/audit", **describes("AuditPage"))
@@ -69,9 +78,3 @@ async def list_audit(
     query = AuditQuery(subject=subject, actor=actor, action=action)
     page = await caller.api.reads.database.audit.page(query, limit=limit, cursor=cursor)
     return answer(AuditPageAnswer.of(page))
-
-
-async def _set(case_id: str, status: CaseStatus, caller: Admitted) -> Response:
-    body = await read_body(caller.request, Note)
-    case = await caller.operations.actions.set_case_status(case_id, status, note=body.note)
-    return answer(CaseAnswer.of(case))

@@ -11,12 +11,13 @@ from starlette.responses import Response
 
 from hms_svc.domain.errors import BadInput, HoldChanged
 from hms_svc.domain.filter import parse_filter
+from hms_svc.http_api.action_routes import Operator, action_route
 from hms_svc.http_api.problems import Problem
 from hms_svc.http_api.proxies import prefix_of
 from hms_svc.http_api.requests import Admitted, Body, Note, admitted, answer, check_json, read_body
 from hms_svc.http_api.route_description import decides, describes, intake
 from hms_svc.http_api.tracing import traced
-from hms_svc.operations.action_table import ACTS_ROUTE, ROUTES
+from hms_svc.operations.action_table import ACTS_ROUTE, DECISIONS
 from hms_svc.operations.answers.acts import OutcomeAnswer, PlanAnswer
 from hms_svc.operations.answers.jobs import (
     Accepted,
@@ -25,14 +26,13 @@ from hms_svc.operations.answers.jobs import (
     JobPageAnswer,
 )
 from hms_svc.operations.bulk import BulkReport
-from hms_svc.operations.plan import DECISIONS, Plan
+from hms_svc.operations.plan import Plan
 from hms_svc.operations.tokens import Scope
 from hms_svc.ports.control import MOVED_ON, Act
 
 router: Final = APIRouter(tags=["jobs"])
 Producer = Annotated[Admitted, Depends(admitted(Scope.PRODUCE))]
 Viewer = Annotated[Admitted, Depends(admitted(Scope.VIEW))]
-Operator = Annotated[Admitted, Depends(admitted(Scope.OPERATE))]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Rows per page.")]
 Cursor = Annotated[str | None, Query(max_length=1000, description="`cursor` of the previous page.")]
 MOST_EXAMINED: Final = 20_000
@@ -40,6 +40,10 @@ MOST_EXAMINED: Final = 20_000
 PLANNED_WORK: Final = 5_000_000_000
 """Characters that the filter of one action may examine: 50 pages of the heaviest filter, or a million usual jobs."""
 SHOWN_FAILURES: Final = 100
+_HOLD_NAMED: Final = (
+    "`If-Match` is the `id` of the hold that is answered: 428 if it is missing, 412 if the job waits for "
+    "something else by now."
+)
 _HOLD: Final = re.compile(r'"([\x21\x23-\x7e]{1,64})"')
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
@@ -128,9 +132,13 @@ async def act_on_jobs(caller: Operator) -> Response:
     return _reported(await actions.carry_out(plan, note=body.note))
 
 
-@router.post(ROUTES["undo"], **describes("Outcome", body="Undo", problems=(404, 409)))
-async def undo_act(caller: Operator) -> Response:
-    """Undo a retry, discard, cancel, deny or purge of the last ten minutes."""
+@action_route(
+    router,
+    "undo",
+    operation="undo_act",
+    **describes("Outcome", body="Undo", problems=(404, 409)),
+)
+async def _undo(caller: Operator) -> Response:
     body = await read_body(caller.request, Undo)
     report = await caller.operations.actions.undo(body.batch)
     return answer(OutcomeAnswer.of("undo", report, most=SHOWN_FAILURES))
@@ -149,14 +157,15 @@ async def explain_job(job_id: str, caller: Viewer) -> Response:
     return answer(Explanation(id=job_id, why=await caller.api.reads.why(job_id)))
 
 
-@router.post(
-    ROUTES["edit"],
+@action_route(
+    router,
+    "edit",
+    operation="edit_job",
     **describes(
         "Accepted", 202, body="Edit", required=True, headers=("Location",), problems=(404, 409)
     ),
 )
-async def edit_job(job_id: str, caller: Operator) -> Response:
-    """Create a new job from a finished one, with other data. The original is not changed."""
+async def _edit(job_id: str, caller: Operator) -> Response:
     body = await read_body(caller.request, Edit)
     actions = caller.operations.actions
     job = await actions.draft_edit(job_id, body.data)
@@ -165,38 +174,26 @@ async def edit_job(job_id: str, caller: Operator) -> Response:
     return answer(accepted, 202, {"location": _place_of(job.id, caller.request)})
 
 
-@router.post(ROUTES["retry"], **describes("Outcome", body="Note", problems=(404, 409)))
-async def retry_job(job_id: str, caller: Operator) -> Response:
-    """Run a job again that has ended, with the same id. 409 if its state does not allow it."""
-    return await _act_on(Act.RETRY, job_id, caller)
+def _add_route(act: Act) -> None:
+    """Add the route of an action on one job."""
+    answers_hold = act in DECISIONS
+    described = (
+        decides() if answers_hold else describes("Outcome", body="Note", problems=(404, 409))
+    )
+
+    @action_route(
+        router,
+        act.value,
+        operation=f"{act.value}_job",
+        detail=_HOLD_NAMED if answers_hold else "409 if its state does not allow it.",
+        **described,
+    )
+    async def act_on_job(job_id: str, caller: Operator) -> Response:
+        return await _act_on(act, job_id, caller)
 
 
-@router.post(ROUTES["cancel"], **describes("Outcome", body="Note", problems=(404, 409)))
-async def cancel_job(job_id: str, caller: Operator) -> Response:
-    """Cancel a job. 409 if its state does not allow it."""
-    return await _act_on(Act.CANCEL, job_id, caller)
-
-
-@router.post(ROUTES["discard"], **describes("Outcome", body="Note", problems=(404, 409)))
-async def discard_job(job_id: str, caller: Operator) -> Response:
-    """Discard a job that has ended. 409 if its state does not allow it."""
-    return await _act_on(Act.DISCARD, job_id, caller)
-
-
-@router.post(ROUTES["approve"], **decides())
-async def approve_job(job_id: str, caller: Operator) -> Response:
-    """Approve what a held job waits for.
-
-    `If-Match` is the `id` of the hold that is approved: 428 if it is missing, 412 if the job waits for
-    something else by now.
-    """
-    return await _act_on(Act.APPROVE, job_id, caller)
-
-
-@router.post(ROUTES["deny"], **decides())
-async def deny_job(job_id: str, caller: Operator) -> Response:
-    """Deny what a held job waits for. `If-Match` as for approve."""
-    return await _act_on(Act.DENY, job_id, caller)
+for _act in Act:
+    _add_route(_act)
 
 
 async def _act_on(act: Act, job_id: str, caller: Admitted) -> Response:

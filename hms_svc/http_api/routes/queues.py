@@ -9,9 +9,10 @@ from pydantic import Field
 from starlette.responses import Response
 
 from hms_svc.domain.views import WorkerState
+from hms_svc.http_api.action_routes import Operator, action_route
 from hms_svc.http_api.requests import Admitted, Body, Note, admitted, answer, read_body
 from hms_svc.http_api.route_description import describes
-from hms_svc.operations.action_table import ROUTES
+from hms_svc.operations.action_table import ON_WORKERS
 from hms_svc.operations.answers.acts import OutcomeAnswer
 from hms_svc.operations.answers.jobs import FailureGroupAnswer, FailureList
 from hms_svc.operations.answers.service import (
@@ -30,7 +31,6 @@ from hms_svc.operations.tokens import Scope
 
 router: Final = APIRouter(tags=["queues"])
 Viewer = Annotated[Admitted, Depends(admitted(Scope.VIEW))]
-Operator = Annotated[Admitted, Depends(admitted(Scope.OPERATE))]
 
 
 class Pause(Body):
@@ -65,25 +65,38 @@ async def list_queues(caller: Viewer) -> Response:
     return answer(QueueList(tuple(QueueAnswer.of(queue, now) for queue in queues), left_off))
 
 
-@router.post(ROUTES["pause"], **describes("Paused", body="Pause", problems=(404,)))
-async def pause_queue(type: str, caller: Operator) -> Response:
-    """Stop claiming jobs of a type. With `intake`, new ones are rejected over HTTP and in envelopes too."""
+@action_route(
+    router,
+    "pause",
+    operation="pause_queue",
+    detail="With `intake`, new ones are rejected over HTTP and in envelopes.",
+    **describes("Paused", body="Pause", problems=(404,)),
+)
+async def _pause(type: str, caller: Operator) -> Response:
     body = await read_body(caller.request, Pause)
     await caller.operations.actions.pause(type, reason=body.reason, intake=body.intake)
     return answer(Paused(type=type, paused=True, intake_paused=body.intake))
 
 
-@router.post(ROUTES["resume"], **describes("Paused", body="Nothing", problems=(404,)))
-async def resume_queue(type: str, caller: Operator) -> Response:
-    """Claim and accept jobs of a paused type again."""
+@action_route(
+    router,
+    "resume",
+    operation="resume_queue",
+    **describes("Paused", body="Nothing", problems=(404,)),
+)
+async def _resume(type: str, caller: Operator) -> Response:
     await read_body(caller.request, Nothing)
     await caller.operations.actions.resume(type)
     return answer(Paused(type=type, paused=False, intake_paused=False))
 
 
-@router.post(ROUTES["purge"], **describes("Outcome", body="Note", problems=(404,)))
-async def purge_queue(type: str, caller: Operator) -> Response:
-    """Cancel all waiting jobs of a type."""
+@action_route(
+    router,
+    "purge",
+    operation="purge_queue",
+    **describes("Outcome", body="Note", problems=(404,)),
+)
+async def _purge(type: str, caller: Operator) -> Response:
     body = await read_body(caller.request, Note)
     report = await caller.operations.actions.purge(type, note=body.note)
     return answer(OutcomeAnswer.of("purge", report))
@@ -98,35 +111,24 @@ async def list_workers(caller: Viewer) -> Response:
     return answer(WorkerList(tuple(WorkerAnswer.of(worker, now) for worker in workers)))
 
 
-@router.post(
-    ROUTES["quiet"], **describes("WorkerStateRequested", 202, body="Reason", problems=(404, 409))
-)
-async def quiet_worker(worker: str, caller: Operator) -> Response:
-    """Make a worker finish its running jobs and claim no more until it is resumed."""
-    return await _request_state(worker, caller, WorkerState.QUIET)
+def _add_route(state: WorkerState) -> None:
+    """Add the route that requests a state of a worker."""
+    action = ON_WORKERS[state]
+
+    @action_route(
+        router,
+        action.name,
+        operation=f"{action.verb}_worker",
+        **describes("WorkerStateRequested", 202, body="Reason", problems=(404, 409)),
+    )
+    async def request_state(worker: str, caller: Operator) -> Response:
+        body = await read_body(caller.request, Reason)
+        await caller.operations.actions.ask_worker(worker, state, reason=body.reason)
+        return answer(WorkerStateRequested(worker=worker, wanted=state), 202)
 
 
-@router.post(
-    ROUTES["resume-worker"],
-    **describes("WorkerStateRequested", 202, body="Reason", problems=(404, 409)),
-)
-async def resume_worker(worker: str, caller: Operator) -> Response:
-    """Make a quiet worker claim jobs again."""
-    return await _request_state(worker, caller, WorkerState.WORKING)
-
-
-@router.post(
-    ROUTES["stop"], **describes("WorkerStateRequested", 202, body="Reason", problems=(404, 409))
-)
-async def stop_worker(worker: str, caller: Operator) -> Response:
-    """Make a worker finish its running jobs within its grace period, and exit. It is not replaced."""
-    return await _request_state(worker, caller, WorkerState.STOPPING)
-
-
-async def _request_state(worker: str, caller: Admitted, state: WorkerState) -> Response:
-    body = await read_body(caller.request, Reason)
-    await caller.operations.actions.ask_worker(worker, state, reason=body.reason)
-    return answer(WorkerStateRequested(worker=worker, wanted=state), 202)
+for _state in WorkerState:
+    _add_route(_state)
 
 
 @router.get("/failures", **describes("FailureList"))
@@ -143,9 +145,13 @@ async def list_schedules(caller: Viewer) -> Response:
     return answer(ScheduleList(tuple(map(ScheduleAnswer.of, found))))
 
 
-@router.post(ROUTES["enqueue"], **describes("ScheduleRun", 202, body="Note", problems=(404,)))
-async def run_schedule(type: str, caller: Operator) -> Response:
-    """Run the scheduled job of a type now."""
+@action_route(
+    router,
+    "run-now",
+    operation="run_schedule",
+    **describes("ScheduleRun", 202, body="Note", problems=(404,)),
+)
+async def _run_now(type: str, caller: Operator) -> Response:
     body = await read_body(caller.request, Note)
     answers = (await caller.operations.schedules.run(type, note=body.note)).answers
     return answer(ScheduleRun(type=type, id=answers[0].job_id, enqueued=len(answers)), 202)
