@@ -105,12 +105,16 @@ def _redis_backend(
     *,
     bounded: bool,
 ) -> Backend:
+    return redis_backend(settings, redis_link(settings, clock, bounded=bounded), complete)
+
+
+def redis_link(settings: Settings, clock: Clock | None = None, *, bounded: bool = False) -> Link:
+    """Return the link to the Redis of these settings, not yet opened; see `backend`."""
     from hms_svc.brokers.redis.clients import ServerClients
     from hms_svc.brokers.redis.link import Link
 
     clients = ServerClients(settings.broker)
-    link = Link(settings.broker, settings.namespace, clients, clock, bounded=bounded)
-    return redis_backend(settings, link, complete)
+    return Link(settings.broker, settings.namespace, clients, clock, bounded=bounded)
 
 
 def redis_backend(
@@ -187,7 +191,7 @@ def database(
 
     postgresql = settings.database.kind is BackendKind.POSTGRESQL
     engine = (
-        _postgres_engine(settings, bounded=bounded)
+        postgres_engine(settings, bounded=bounded)
         if postgresql
         else _sqlite_engine(settings, on_replaced, bounded=bounded)
     )
@@ -207,7 +211,8 @@ def _sqlite_engine(
     )
 
 
-def _postgres_engine(settings: Settings, *, bounded: bool) -> Engine:
+def postgres_engine(settings: Settings, *, bounded: bool = False) -> Engine:
+    """Return the engine of the PostgreSQL of these settings, not yet opened."""
     from hms_svc.persistence.postgres_address import read_postgres_address
     from hms_svc.persistence.postgres_engine import PostgresEngine
 

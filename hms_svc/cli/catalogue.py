@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "doctor": "installation:doctor",
     "config": "installation:config",
     "demo": "demo:demo",
+    "bench": "bench:bench",
 }
 """Top-level names to `module:function`, in the order of the help; empty for a group."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import tempfile
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hms_svc.cli.session import Session, session_of
+from hms_svc.domain.backend_url import BackendKind
 
 if TYPE_CHECKING:
     from hms_svc.demo.simulation import Simulation
@@ -42,7 +44,8 @@ def demo(
 ) -> None:
     """Open the console with a busy simulated city.
 
-    Your own data is neither read nor changed. With --broker-url it uses that Redis, in its own namespace.
+    Your own data is neither read nor changed. With --broker-url it uses an empty logical database of that
+    Redis, and empties it at the end.
     """
     given = session_of(context)
     given.check_writable("demo")
@@ -52,8 +55,10 @@ def demo(
 
         given.overrides["data_dir"] = folder  # the default would require a home directory
         began = time.time()
-        with CrewOffice(began, seed) as office:
-            session = _session(given, folder, office.url, concurrency)
+        with (
+            CrewOffice(began, seed) as office,
+            _own_broker(_session(given, folder, office.url, concurrency)) as session,
+        ):
             city = Simulation(session.settings, seed=seed, rate=rate, began=began)
             code = _work(session, city, seconds) if headless else _watch(session, city)
     raise typer.Exit(code)
@@ -90,6 +95,24 @@ def _session(given: Session, folder: Path, webhook_url: str, concurrency: int) -
         "theme": given.settings.theme,
     }
     return Session(overrides, config_path=None, read_only=given.read_only, environ=NOT_READ)
+
+
+@contextmanager
+def _own_broker(session: Session) -> Iterator[Session]:
+    """Return the session on an empty logical database of its Redis, or the session itself without one."""
+    url = session.settings.broker
+    if url.kind not in {BackendKind.REDIS, BackendKind.SENTINEL}:
+        yield session
+        return
+    from hms_svc.brokers.redis.scratch import release_database, take_database
+
+    namespace = session.settings.namespace
+    taken = asyncio.run(take_database(url, namespace, int(time.time())))
+    try:
+        overrides = session.overrides | {"broker_url": taken.text}
+        yield Session(overrides, config_path=None, read_only=session.read_only, environ=NOT_READ)
+    finally:
+        asyncio.run(release_database(taken, namespace))
 
 
 def _watch(session: Session, city: Simulation) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 import msgspec
 
@@ -91,6 +91,16 @@ def read_database_url(text: str) -> BackendUrl:
 def sqlite_url(path: str) -> str:
     """Return the address of an SQLite file: three slashes and its path (so four if absolute)."""
     return SQLITE_PREFIX + path
+
+
+def in_redis_database(url: BackendUrl, number: int) -> str:
+    """Return the address of another database, by its number, of the Redis at an address."""
+    parts = urlsplit(url.text)
+    if url.path:
+        others = [pair for pair in parse_qsl(parts.query) if pair[0] != "db"]
+        return urlunsplit(parts._replace(query=urlencode([*others, ("db", str(number))])))
+    service = parts.path.split("/")[1:2] if url.service else []
+    return urlunsplit(parts._replace(path="/".join(["", *service, str(number)])))
 
 
 def mask_password(url: str) -> str:

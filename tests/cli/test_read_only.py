@@ -12,6 +12,7 @@ WRITING = (
     ("enqueue", SAMPLES / "pothole.json"),
     ("serve", "--drain", "--no-http"),
     ("demo", "--headless", "--seconds", "0.1"),
+    ("bench", "--seconds", "5"),
     ("db", "migrate"),
     ("db", "backup", "copies"),
     ("events", "--group", "readers"),

@@ -25,7 +25,7 @@ WALK: Final = Path(__file__).with_name("walk_commands.py")
 NAMELESS: Final = ("unshare", "--user", "--map-user=54321")
 """A user id that has no name; root loses the right to look behind permissions, too."""
 NO_CONVERSION: Final = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-SLOW: Final = ("serve", "demo")
+SLOW: Final = ("serve", "demo", "bench")
 NOT_DONE: Final = {
     **dict.fromkeys((f"workers {act} nobody" for act in ("quiet", "resume", "stop")), BAD_INPUT),
     "": BAD_INPUT,
@@ -219,6 +219,7 @@ def told_of(site: Site, folder: Path, around: Surroundings) -> dict[str, Any]:
         },
         "options": {
             "serve": ["--drain"], "demo": ["--headless", "--seconds", "0.1"],
+            "bench": ["--seconds", "5"],
             "jobs edit": ["--set", "case_id=ż☃"], "audit accept": ["--note", "ż☃"],
         },
         "last": SLOW, "left_out": [] if around.serves else SLOW,
