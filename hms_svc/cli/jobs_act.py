@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
@@ -26,6 +26,7 @@ from hms_svc.domain.plain_text import plain, plural
 from hms_svc.operations.action_table import BY_NAME, DECISIONS, ON_JOBS, OperatorAction
 
 if TYPE_CHECKING:
+    from hms_svc.domain.views import ActOutcome
     from hms_svc.operations.bulk import BatchReport
     from hms_svc.operations.plan import Choice
     from hms_svc.operations.service import Operations
@@ -41,7 +42,6 @@ Hold: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
-SHOWN_FAILURES = 20
 
 
 def _command(action: OperatorAction) -> Callable[..., None]:
@@ -252,6 +252,7 @@ def print_choice(verb: str, plan: Choice, as_json: bool) -> None:
             [(g.type, g.state, g.reason, g.count, g.cause, g.example) for g in plan.groups],
             leaving=("example", "cause"),
         )
+    _print_failures("cannot be changed", plan.cannot)
 
 
 def print_report(act: str, done: str, report: BatchReport, as_json: bool) -> None:
@@ -264,7 +265,14 @@ def print_report(act: str, done: str, report: BatchReport, as_json: bool) -> Non
     echo(f"{done}: {report.done:,}")
     if report.left:
         hint(f"interrupted: {report.left:,} were not changed")
-    for each in report.failed[:SHOWN_FAILURES]:
-        hint(f"not {done}: {each.job_id}: {each.why}")
-    if len(report.failed) > SHOWN_FAILURES:
-        hint(f"… and {len(report.failed) - SHOWN_FAILURES:,} more")
+    _print_failures(f"not {done}", report.failed)
+
+
+def _print_failures(head: str, failed: Sequence[ActOutcome]) -> None:
+    """Print the first hundred jobs that are not changed, and the number of the others."""
+    from hms_svc.operations.answers.acts import MOST_FAILURES
+
+    for each in failed[:MOST_FAILURES]:
+        hint(f"{head}: {each.job_id}: {each.why}")
+    if len(failed) > MOST_FAILURES:
+        hint(f"… and {len(failed) - MOST_FAILURES:,} more")

@@ -206,6 +206,21 @@ def test_edit_makes_a_new_job_and_leaves_the_original(city: City) -> None:
     assert (part["done"], [each["id"] for each in part["failures"]]) == (1, [rejected])
 
 
+def test_the_first_hundred_failures_are_listed_and_all_are_counted(cli: Cli) -> None:
+    unknown = [f"nobody-{number}" for number in range(150)]
+    made = cli("enqueue", "--type", "drill.run", "--set", "n=1", "--no-check", "--json").row["id"]
+    plan = cli("jobs", "cancel", made, *unknown, "--dry-run", "--json").row
+    assert (plan["jobs"], plan["failed"], len(plan["failures"])) == (1, 150, 100)
+    shown = cli("jobs", "cancel", made, *unknown, "--dry-run")
+    assert shown.err.count("cannot be changed: nobody-") == 100
+    assert "… and 50 more" in shown.err
+    done = cli("jobs", "cancel", made, *unknown, code=3)
+    assert done.err.count("not cancelled: nobody-") == 100
+    assert "… and 50 more" in done.err
+    report = cli("jobs", "cancel", made, *unknown, "--json", code=6).row
+    assert (report["done"], report["failed"], len(report["failures"])) == (0, 151, 100)
+
+
 def test_an_edit_is_rehearsed_and_its_difference_shown(city: City) -> None:
     cli, _ = city
     rejected = find(cli, "validator:identity")["id"]

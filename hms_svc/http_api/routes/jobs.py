@@ -39,7 +39,6 @@ MOST_EXAMINED: Final = 20_000
 """Records that one page reads at most if no index serves its filter."""
 PLANNED_WORK: Final = 5_000_000_000
 """Characters that the filter of one action may examine: 50 pages of the heaviest filter, or a million usual jobs."""
-SHOWN_FAILURES: Final = 100
 _HOLD_NAMED: Final = (
     "`If-Match` is the `id` of the hold that is answered: 428 if it is missing, 412 if the job waits for "
     "something else by now."
@@ -126,7 +125,7 @@ async def act_on_jobs(caller: Operator) -> Response:
         where = parse_filter(body.where or "")
         plan = await actions.plan_where(act, where, most_work=PLANNED_WORK)
     if body.dry_run:
-        return answer(PlanAnswer.of(body.act, plan, seen=plan.digest, most=SHOWN_FAILURES))
+        return answer(PlanAnswer.of(body.act, plan, seen=plan.digest))
     if act in DECISIONS:
         _check_seen(body.seen, plan)
     return _reported(await actions.carry_out(plan, note=body.note))
@@ -141,7 +140,7 @@ async def act_on_jobs(caller: Operator) -> Response:
 async def _undo(caller: Operator) -> Response:
     body = await read_body(caller.request, Undo)
     report = await caller.operations.actions.undo(body.batch)
-    return answer(OutcomeAnswer.of("undo", report, most=SHOWN_FAILURES))
+    return answer(OutcomeAnswer.of("undo", report))
 
 
 @router.get("/jobs/{job_id}", **describes("JobDetail", problems=(404,)))
@@ -255,4 +254,4 @@ def _place_of(job_id: str, request: Request) -> str:
 
 
 def _reported(report: BulkReport) -> Response:
-    return answer(OutcomeAnswer.of(report.act.value, report, most=SHOWN_FAILURES))
+    return answer(OutcomeAnswer.of(report.act.value, report))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from hms_svc.operations.plan import Choice, PlanGroup
 
 
+MOST_FAILURES: Final = 100
+"""Jobs that an answer lists by id of those that were not changed; it counts all."""
+
+
 class FailedJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job that an action did not change, and why."""
 
@@ -24,9 +28,9 @@ class FailedJob(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
-def failed_jobs(outcomes: Iterable[ActOutcome]) -> tuple[FailedJob, ...]:
-    """Return the jobs that were not changed."""
-    return tuple(FailedJob(id=each.job_id, why=each.why) for each in outcomes)
+def failed_jobs(outcomes: Sequence[ActOutcome]) -> tuple[FailedJob, ...]:
+    """Return the first hundred jobs that were not changed."""
+    return tuple(FailedJob(id=each.job_id, why=each.why) for each in outcomes[:MOST_FAILURES])
 
 
 class PlannedGroup(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +60,7 @@ class PlanAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What an action would do. Nothing has been changed.
 
     `jobs` would be changed. `failed` counts the jobs whose state does not allow the action; `failures`
-    lists them, over HTTP the first hundred. `seen` identifies the jobs and their holds; send it to approve or
+    lists the first hundred of them. `seen` identifies the jobs and their holds; send it to approve or
     deny exactly these.
     """
 
@@ -69,15 +73,15 @@ class PlanAnswer(msgspec.Struct, frozen=True, kw_only=True):
     seen: str
 
     @classmethod
-    def of(cls, act: str, chosen: Choice, *, seen: str = "", most: int | None = None) -> Self:
-        """Return the answer for a choice of jobs, with at most so many failures by id."""
+    def of(cls, act: str, chosen: Choice, *, seen: str = "") -> Self:
+        """Return the answer for a choice of jobs."""
         return cls(
             act=act,
             dry_run=True,
             jobs=len(chosen.job_ids),
             groups=tuple(map(PlannedGroup.of, chosen.groups)),
             failed=len(chosen.cannot),
-            failures=failed_jobs(chosen.cannot[:most]),
+            failures=failed_jobs(chosen.cannot),
             seen=seen,
         )
 
@@ -112,8 +116,8 @@ class Edited(msgspec.Struct, frozen=True, kw_only=True):
 class OutcomeAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What an action did. `batch` is the id with which it can be undone.
 
-    `done` counts the jobs that were changed, `failed` those that were not; `failures` lists the latter, over HTTP
-    the first hundred. `left` counts the jobs that were not tried because the action was interrupted.
+    `done` counts the jobs that were changed, `failed` those that were not; `failures` lists the first hundred
+    of the latter. `left` counts the jobs that were not tried because the action was interrupted.
     """
 
     act: str
@@ -124,13 +128,13 @@ class OutcomeAnswer(msgspec.Struct, frozen=True, kw_only=True):
     left: int
 
     @classmethod
-    def of(cls, act: str, report: BatchReport, *, most: int | None = None) -> Self:
-        """Return the answer for a report, with at most so many failures by id."""
+    def of(cls, act: str, report: BatchReport) -> Self:
+        """Return the answer for a report."""
         return cls(
             act=act,
             batch=report.batch,
             done=report.done,
             failed=len(report.failed),
-            failures=failed_jobs(report.failed[:most]),
+            failures=failed_jobs(report.failed),
             left=report.left,
         )
